@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make                  build everything (release)
+# make VARIANT=sanitize the same with ASan and UBSan
+# make demo             install what is missing, build, show the main job (as root)
+# make test             install what is missing, build, run every test (as root)
+# make bench            speed against direct, pgbouncer and HAProxy (as root)
+# make fuzz             run the fuzzers for FUZZ_SECONDS each (default 600)
+# make lint             formatting, static analysis, direction of includes
+# make install          into DESTDIR, PREFIX (default /usr)
+# V=1 shows commands.
+
+VARIANT ?= release
+BUILD ?= build/$(VARIANT)
+# To build and test a part alone: make unit PARTS="base masking" TESTS="test_mask"
+PARTS ?= $(notdir $(wildcard userspace/*))
+TESTS ?= *
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+FUZZ_SECONDS ?= 600
+
+ifeq ($(V),1)
+Q :=
+SAY := @:
+else
+Q := @
+SAY := @printf '  %-8s %s\n'
+endif
+
+CC := gcc
+CLANG := clang
+BPFTOOL := $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Wno-missing-field-initializers
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE
+ifeq ($(VARIANT),sanitize)
+OPTIMISE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else
+OPTIMISE := -O2 -D_FORTIFY_SOURCE=3
+endif
+ifeq ($(shell uname -m),x86_64)
+HARDENING += -fcf-protection
+endif
+
+CPPFLAGS := -D_GNU_SOURCE -Iuserspace -I. -I$(BUILD)/generated
+CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING)
+LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMISE))
+LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lcjson -lyaml -lsqlite3 \
+	-lzstd -lseccomp -lcap-ng -lxxhash -lpthread -lm
+LAUNCHER_LIBS := -lseccomp -lcap-ng
+
+# One library of everything without a main(); tests and fuzzers link it too.
+MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c
+SOURCES := $(sort $(shell find $(PARTS:%=userspace/%) -name '*.c'))
+LIBRARY_SOURCES := $(filter-out $(MAINS),$(SOURCES))
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/generated/%.skel.h)
+UNIT_SOURCES := $(sort $(wildcard $(TESTS:%=tests/unit/%.c)))
+UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+HELPER_SOURCES := $(sort $(wildcard tests/tools/*.c))
+HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
+PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch
+
+.PHONY: all
+all: $(PROGRAMS)
+
+$(BUILD)/libwayleave.a: $(LIBRARY_OBJECTS)
+	$(SAY) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/bin/wayleaved: $(BUILD)/userspace/monitor/main.o $(BUILD)/libwayleave.a
+$(BUILD)/bin/wayleave: $(BUILD)/userspace/cli/main.o $(BUILD)/libwayleave.a
+$(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave:
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The setuid program links only what it needs.
+$(BUILD)/bin/wayleave-launch: $(BUILD)/userspace/launcher/main.o $(BUILD)/libwayleave.a
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(LAUNCHER_LIBS)
+
+$(BUILD)/%.o: %.c | $(SKELETONS)
+	$(SAY) CC $<
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	$(SAY) BPF $<
+	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -O2 -g -Wall -Werror -I. -Ibpf \
+		-I/usr/include/$(shell gcc -print-multiarch) -c -o $@ $<
+
+$(BUILD)/generated/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(SAY) SKEL $@
+	$(Q)mkdir -p $(@D) && $(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@.new && mv $@.new $@
+
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/libwayleave.a
+	$(SAY) TEST $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
+		-o $@ $< $(BUILD)/libwayleave.a -lcriterion $(LIBS)
+
+$(BUILD)/tests/%: tests/tools/%.c $(BUILD)/libwayleave.a
+	$(SAY) TOOL $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
+		-o $@ $< $(BUILD)/libwayleave.a $(LIBS)
+
+# Fuzzers: everything again with clang's coverage and sanitizers.
+FUZZ_FLAGS := -std=gnu11 -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined -Wno-everything
+FUZZ_OBJECTS := $(LIBRARY_SOURCES:%.c=build/fuzz/%.o)
+build/fuzz/%.o: %.c | $(SKELETONS)
+	$(SAY) FUZZCC $<
+	$(Q)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+build/fuzz/libwayleave.a: $(FUZZ_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libwayleave.a
+	$(SAY) FUZZER $@
+	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS)
+
+.PHONY: unit tools fuzzers
+unit: $(UNIT_TESTS)
+tools: $(HELPERS)
+fuzzers: $(FUZZERS)
+
+.PHONY: deps demo test bench fuzz lint format clean
+deps:
+	$(Q)scripts/install-deps
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo
+test: deps
+	$(Q)scripts/test
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/run
+fuzz: deps
+	$(Q)$(MAKE) --no-print-directory fuzzers
+	$(Q)scripts/fuzz $(FUZZ_SECONDS)
+lint:
+	$(Q)scripts/lint
+format:
+	$(Q)clang-format -i $$(find userspace bpf tests -name '*.[ch]')
+clean:
+	$(Q)rm -rf build
+
+.PHONY: install uninstall
+install: all
+	install -D -m 0755 $(BUILD)/bin/wayleave $(DESTDIR)$(PREFIX)/bin/wayleave
+	install -D -m 0755 $(BUILD)/bin/wayleaved $(DESTDIR)$(PREFIX)/sbin/wayleaved
+	install -D -m 4755 $(BUILD)/bin/wayleave-launch $(DESTDIR)$(PREFIX)/libexec/wayleave/wayleave-launch
+	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/wayleave/policies
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/wayleave/policies policies/*.yaml
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/wayleave $(DESTDIR)$(PREFIX)/sbin/wayleaved
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/wayleave $(DESTDIR)$(PREFIX)/share/doc/wayleave
+
+-include $(shell find $(BUILD) build/fuzz -name '*.d' 2>/dev/null)
+.SECONDARY:

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+
+int file_read_descriptor(int fd, struct buffer *ret)
+{
+	for (;;) {
+		uint8_t chunk[4096];
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = buffer_append(ret, chunk, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
+int file_read(const char *path, struct buffer *ret, struct error *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int r;
+
+	if (fd < 0)
+		return error_set_errno(e, -errno, "%s", path);
+	r = file_read_descriptor(fd, ret);
+	close(fd);
+	if (r < 0)
+		return error_set_errno(e, r, "%s", path);
+	return 0;
+}
+
+int file_write_all(int fd, struct slice content)
+{
+	while (content.length) {
+		ssize_t n = write(fd, content.data, content.length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		content = slice_from(content, (size_t)n);
+	}
+	return 0;
+}
+
+static int file_write_new(const char *path, struct slice content, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = fchmod(fd, mode) < 0 ? -errno : 0;
+	if (r == 0)
+		r = file_write_all(fd, content);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int file_write(const char *path, struct slice content, mode_t mode, struct error *e)
+{
+	char *temporary = memory_format("%s.new", path);
+	int r = file_write_new(temporary, content, mode);
+
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlink(temporary);
+		error_set_errno(e, r, "%s", path);
+	}
+	free(temporary);
+	return r;
+}
+
+int file_make_folders(const char *path, mode_t mode, struct error *e)
+{
+	char *copy = memory_copy_string(path);
+	int r = 0;
+
+	for (char *p = copy + 1; r == 0; p++) {
+		char end = *p;
+
+		if (end != '/' && end != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			r = error_set_errno(e, -errno, "%s", copy);
+		*p = end;
+		if (end == '\0')
+			break;
+	}
+	free(copy);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file: whole files and folders, for the parts that run before anything hostile is read.
+ */
+#ifndef WAYLEAVE_BASE_FILE_H
+#define WAYLEAVE_BASE_FILE_H
+
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* Appends the file's content; -E2BIG beyond the buffer's limit. */
+int file_read(const char *path, struct buffer *ret, struct error *e);
+int file_read_descriptor(int fd, struct buffer *ret);
+/* Writes to a temporary file beside it, syncs, renames: readers see the old or the new. */
+int file_write(const char *path, struct slice content, mode_t mode, struct error *e);
+/* All missing folders of the path, each with `mode`; 0 where it is there already. */
+int file_make_folders(const char *path, mode_t mode, struct error *e);
+/* write(2) until all is written; negative errno. */
+int file_write_all(int fd, struct slice content);
+
+#endif

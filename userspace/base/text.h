@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * text: small pure functions on text.
+ */
+#ifndef WAYLEAVE_BASE_TEXT_H
+#define WAYLEAVE_BASE_TEXT_H
+
+#include "base/buffer.h"
+
+/* Whole-string match; in the pattern "*" stands for any run of bytes, also none. Linear in
+ * pattern × text; no other character is special. */
+bool text_glob(struct slice pattern, struct slice text);
+/* As text_glob() part by part: "a.b" parts are separated by `separator`; "*" doesn't cross one.
+ * The number of parts must be equal. */
+bool text_glob_parts(struct slice pattern, struct slice text, char separator);
+bool text_is_utf8(struct slice s);
+/* ASCII only, whatever the locale. */
+bool text_equal_ignore_case(struct slice a, struct slice b);
+/* Lower-case hexadecimal; `ret` has room for 2 * s.length + 1. */
+void text_to_hex(struct slice s, char *ret);
+/* Decodes exactly 2 * length digits; -EINVAL otherwise. */
+int text_from_hex(struct slice digits, uint8_t *ret, size_t length);
+/* A decimal number of digits alone, at most `most`; -EINVAL otherwise. */
+int text_to_number(struct slice digits, uint64_t most, uint64_t *ret);
+/* "15m", "90s", "24h", "2d", "500ms" → nanoseconds; -EINVAL otherwise. */
+int text_to_duration(struct slice text, uint64_t *ret_nanoseconds);
+/* "20G", "512M", "64K", "100" → bytes (powers of 1024); -EINVAL otherwise. */
+int text_to_size(struct slice text, uint64_t *ret_bytes);
+/* RFC 3339 in UTC with milliseconds: 2026-01-31T12:00:00.000Z. `ret` has room for 32. */
+void text_from_time(uint64_t wall_nanoseconds, char *ret);
+/* For people at a terminal: printable text as it is, control bytes and broken UTF-8 as \xNN. */
+int text_append_visible(struct buffer *b, struct slice s);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * control: the monitor's control socket, as the command line and the launcher see it.
+ *
+ * A Unix SOCK_SEQPACKET socket at RUNTIME_DIR/control.sock. One datagram is one message: a header
+ * and a payload of at most CONTROL_PAYLOAD_MOST bytes, with descriptors by SCM_RIGHTS where the
+ * table says so. The client sends a request; the monitor answers with one reply. The monitor knows
+ * its peer by SO_PEERCRED and by cgroup; nothing that a client says about itself is believed.
+ */
+#ifndef WAYLEAVE_MONITOR_CONTROL_H
+#define WAYLEAVE_MONITOR_CONTROL_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define CONTROL_DEFAULT_SOCKET "/run/wayleave/control.sock"
+#define CONTROL_PAYLOAD_MOST 131072
+#define CONTROL_DESCRIPTORS_MOST 4
+
+enum control_request {
+	/* → JSON object: version, mode, workers, agents, counters. Open to every local user; a peer
+	 * inside an agent sees itself alone. */
+	CONTROL_STATUS = 1,
+	/* AGENT NUL USER NUL → struct control_run, then strings. For the launcher: who asks is known
+	 * by SO_PEERCRED. */
+	CONTROL_RUN,
+	/* → one descriptor: the compiled policy image, read-only. Root alone. */
+	CONTROL_POLICY,
+	/* → two descriptors: the folders of the recordings and of the audit log, to openat() in; payload: the
+	 * names of the live workers' incarnations, each with a NUL. Root alone. */
+	CONTROL_RECORDINGS,
+	/* SESSION-ID → nothing. Ends the session. Root alone. */
+	CONTROL_KILL,
+	/* → PEM text of the host CA's certificate. Every local user. */
+	CONTROL_CA,
+	CONTROL_REQUEST_COUNT
+};
+
+/* Both directions. In a reply `type` is the request's, and `status` 0 or a negative errno, with the
+ * payload then being a sentence for people. */
+struct control_header {
+	uint32_t type;
+	int32_t status;
+};
+
+struct control_client {
+	int fd;
+};
+
+/* Connects. `path` NULL: WAYLEAVE_SOCKET, else CONTROL_DEFAULT_SOCKET. */
+int control_open(struct control_client *c, const char *path, struct error *e);
+void control_close(struct control_client *c);
+/* One request and its reply. `ret_payload` must be initialised with a limit of at least
+ * CONTROL_PAYLOAD_MOST; it gets the reply's payload. Descriptors that came are stored in ret_fds
+ * (room for CONTROL_DESCRIPTORS_MOST; NULL: they are closed), their number in ret_fd_count; they are
+ * the caller's to close. A refusal by the monitor is its status, with its sentence in `e`. */
+int control_call(struct control_client *c, enum control_request type, struct slice payload,
+	struct buffer *ret_payload, int *ret_fds, size_t *ret_fd_count, struct error *e);
+
+/* One datagram with descriptors, for both ends. Blocking sockets block; -EAGAIN otherwise. */
+int control_send(int fd, const struct control_header *header, struct slice payload, const int *fds,
+	size_t fd_count);
+/* -EPIPE at the peer's end, -EBADMSG for a short or oversized datagram. */
+int control_receive(int fd, struct control_header *ret_header, struct buffer *ret_payload,
+	int *ret_fds, size_t *ret_fd_count);
+
+#endif

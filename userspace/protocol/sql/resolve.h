@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * resolve: what a parsed text means in one session: the action's pairs of operation and object
+ * (contract: operations), and, where columns are masked, where their values would go.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SQL_RESOLVE_H
+#define WAYLEAVE_PROTOCOL_SQL_RESOLVE_H
+
+#include "base/arena.h"
+#include "protocol/action.h"
+#include "protocol/sql/catalog.h"
+#include "protocol/sql/statement.h"
+
+/* What a name that runs later stands for; `text` NULL: not known. */
+struct sql_named {
+	struct sql_text *text;
+	size_t command;
+};
+
+/* How names are looked up, as the session stands now. Borrowed for the duration of a call. */
+struct sql_view {
+	/* NULL: no catalog at hand. Then, with `assume`, an unqualified relation is taken to be in
+	 * pg_catalog where PostgreSQL has one of that name there, else in the last schema of the
+	 * path, and relations are open; without, unqualified names are unknown. */
+	const struct sql_catalog *catalog;
+	const struct sql_catalog *temporary; /* the session's temporary relations; NULL: none */
+	bool assume;
+	/* As current_schemas(true) gives it: implicit, existing and usable schemas alone. */
+	const struct slice *path;
+	size_t path_count;
+	/* Prepared statements and cursors of the session, for EXECUTE, FETCH, MOVE and CLOSE. Names
+	 * that the same text defines earlier are looked up by resolve itself. */
+	struct sql_named (*find_prepared)(void *context, struct slice name);
+	struct sql_named (*find_cursor)(void *context, struct slice name);
+	void *context;
+};
+
+struct sql_resolution {
+	const struct action_pair *pairs;
+	size_t pair_count;
+	unsigned unknown;    /* enum action_unknown */
+	unsigned effects;    /* enum sql_effect of all commands, functions now resolved */
+	bool unresolved;     /* a relation or function name was found nowhere: ask the server */
+	const char *problem; /* with ACTION_UNKNOWN_TEXT */
+};
+
+/* The pairs of all commands of the text. Memory comes from `arena`; -E2BIG where that is full. */
+int sql_resolve(const struct sql_text *t, const struct sql_view *view, struct arena *arena,
+	struct sql_resolution *ret);
+
+/* What masks mean for one command's result. */
+enum sql_output_state {
+	SQL_OUTPUT_CLEAN,   /* carries nothing of a masked column */
+	SQL_OUTPUT_ORIGIN,  /* a plain column: RowDescription's origin decides */
+	SQL_OUTPUT_DERIVED, /* an expression over masked columns: masked whole with `strategy` */
+};
+struct sql_output {
+	enum sql_output_state state;
+	enum mask_strategy strategy; /* also for ORIGIN, for COPY, which has no RowDescription */
+};
+struct sql_lineage_command {
+	bool has_outputs;   /* false: the columns are not known; treat each without origin as derived */
+	const struct sql_output *outputs;
+	size_t output_count;
+	bool touches_masked; /* some relation with masked columns is involved */
+};
+struct sql_lineage {
+	/* NULL, or why the text is refused: "column public.customers.ssn is masked and can't be used
+	 * in WHERE". Owned by the arena. */
+	const char *refusal;
+	const struct sql_lineage_command *commands; /* one per command of the text */
+	size_t command_count;
+	bool touches_masked;
+};
+
+/* Where the values of the columns that `rules` masks would go. Only for a text that resolved. */
+int sql_trace(const struct sql_text *t, const struct sql_view *view, const struct mask_rules *rules,
+	struct arena *arena, struct sql_lineage *ret);
+
+#endif
