@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli: the command `wayleave`. One verb is one file; main.c has the table of them.
+ */
+#ifndef WAYLEAVE_CLI_CLI_H
+#define WAYLEAVE_CLI_CLI_H
+
+#include <stdbool.h>
+
+/* Exit statuses (contract: command line). */
+enum cli_status { CLI_DONE = 0, CLI_REFUSED = 1, CLI_USAGE = 2 };
+
+struct cli {
+	const char *socket; /* --socket, or NULL for WAYLEAVE_SOCKET or the default */
+	bool json;	    /* --json */
+};
+
+/* Each gets what stands behind its verb: argv[0] is the verb. --socket and --json have been taken out
+ * (in front of "--"). Returns the exit status. A usage error is printed with the verb's help. */
+int cli_run(const struct cli *cli, int argc, char **argv);
+int cli_status(const struct cli *cli, int argc, char **argv);
+int cli_sessions(const struct cli *cli, int argc, char **argv);
+int cli_audit(const struct cli *cli, int argc, char **argv);
+int cli_policy(const struct cli *cli, int argc, char **argv);
+int cli_ca(const struct cli *cli, int argc, char **argv);
+
+/* Prints "wayleave VERB: TEXT" to stderr and returns `status`. */
+int cli_fail(const char *verb, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif
