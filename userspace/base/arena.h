@@ -14,7 +14,7 @@ struct arena_block;
 
 struct arena {
 	struct arena_block *blocks;
-	size_t used;  /* bytes in all blocks */
+	size_t used; /* bytes in all blocks */
 	size_t limit; /* most bytes in all blocks */
 };
 

@@ -15,10 +15,10 @@
 
 struct buffer {
 	uint8_t *data;
-	size_t start;	 /* first byte not yet consumed */
-	size_t end;	 /* one past the last byte */
+	size_t start; /* first byte not yet consumed */
+	size_t end; /* one past the last byte */
 	size_t capacity; /* bytes allocated */
-	size_t limit;	 /* most bytes that may be held at once */
+	size_t limit; /* most bytes that may be held at once */
 };
 
 /* No memory is allocated until bytes are added. */

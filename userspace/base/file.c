@@ -10,7 +10,6 @@
 
 #include "base/memory.h"
 
-
 int file_read_descriptor(int fd, struct buffer *ret)
 {
 	for (;;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * identifier: the short names of sessions, reviews and grants: "s-7Q2KM4XT". Letters are Crockford's
- * base 32 (no I, L, O, U), random, so that nobody can guess or choose one.
+ * identifier: the short names of sessions, reviews and grants: "s-7Q2KM4XT". Letters are
+ * Crockford's base 32 (no I, L, O, U), random, so that nobody can guess or choose one.
  */
 #ifndef WAYLEAVE_BASE_IDENTIFIER_H
 #define WAYLEAVE_BASE_IDENTIFIER_H

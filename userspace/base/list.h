@@ -14,7 +14,10 @@ struct list {
 	struct list *previous;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)                                                                            \
+	{                                                                                          \
+		&(name), &(name)                                                                   \
+	}
 
 static inline void list_init(struct list *l)
 {
@@ -49,12 +52,11 @@ static inline void list_remove(struct list *member)
 }
 
 #define list_entry(pointer, type, member) container_of(pointer, type, member)
-#define list_for_each(position, head) \
+#define list_for_each(position, head)                                                              \
 	for (struct list *position = (head)->next; position != (head); position = position->next)
 /* The loop body may remove `position`. */
-#define list_for_each_safe(position, head)                                              \
-	for (struct list *position = (head)->next, *position##_next = position->next; \
-		position != (head);                                                   \
-		position = position##_next, position##_next = position->next)
+#define list_for_each_safe(position, head)                                                         \
+	for (struct list *position = (head)->next, *position##_next = position->next;              \
+		position != (head); position = position##_next, position##_next = position->next)
 
 #endif

@@ -7,7 +7,12 @@
 #ifndef WAYLEAVE_BASE_LOG_H
 #define WAYLEAVE_BASE_LOG_H
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7
+};
 
 /* What the lines begin with, as "monitor" or "worker 0"; copied. */
 void log_set_name(const char *name);
@@ -15,8 +20,7 @@ void log_set_name(const char *name);
 void log_set_level(enum log_level level);
 /* Whether lines carry the priority prefix; the default is no where stderr is a terminal. */
 void log_set_prefix(int enabled);
-void log_write(enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -11,8 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define container_of(pointer, type, member) \
-	((type *)((char *)(pointer)-offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Zeroed memory; never NULL. Free with free(). */

@@ -13,8 +13,8 @@ enum reason {
 };
 
 struct reason_text {
-	const char *metric;   /* name in metrics and records */
-	const char *agent;    /* what the agent reads, behind "wayleave: "; may hold one %s */
+	const char *metric; /* name in metrics and records */
+	const char *agent; /* what the agent reads, behind "wayleave: "; may hold one %s */
 	const char *explained; /* what an operator reads */
 };
 

@@ -47,7 +47,7 @@ static void table_resize(struct table *t, size_t bucket_count)
 	for (size_t i = 0; i < bucket_count; i++)
 		list_init(&t->buckets[i]);
 	for (size_t i = 0; i < old.bucket_count; i++) {
-		list_for_each_safe(position, &old.buckets[i]) {
+		list_for_each_safe (position, &old.buckets[i]) {
 			struct table_node *node = list_entry(position, struct table_node, link);
 
 			list_remove(position);

@@ -249,9 +249,10 @@ int text_append_visible(struct buffer *b, struct slice s)
 		int r;
 
 		/* C1 controls (U+0080–U+009F) drive terminals as C0 ones do. */
-		bool control = n == 1 ? (s.data[0] < 0x20 && s.data[0] != '\n' && s.data[0] != '\t') ||
-						s.data[0] == 0x7f
-				      : n == 2 && s.data[0] == 0xc2 && s.data[1] < 0xa0;
+		bool control = n == 1
+			? (s.data[0] < 0x20 && s.data[0] != '\n' && s.data[0] != '\t') ||
+				s.data[0] == 0x7f
+			: n == 2 && s.data[0] == 0xc2 && s.data[1] < 0xa0;
 
 		if (n == 0 || control)
 			r = buffer_append_format(b, "\\x%02x", s.data[0]);

@@ -12,11 +12,12 @@ enum cli_status { CLI_DONE = 0, CLI_REFUSED = 1, CLI_USAGE = 2 };
 
 struct cli {
 	const char *socket; /* --socket, or NULL for WAYLEAVE_SOCKET or the default */
-	bool json;	    /* --json */
+	bool json; /* --json */
 };
 
-/* Each gets what stands behind its verb: argv[0] is the verb. --socket and --json have been taken out
- * (in front of "--"). Returns the exit status. A usage error is printed with the verb's help. */
+/* Each gets what stands behind its verb: argv[0] is the verb. --socket and --json have been taken
+ * out (in front of "--"). Returns the exit status. A usage error is printed with the verb's help.
+ */
 int cli_run(const struct cli *cli, int argc, char **argv);
 int cli_status(const struct cli *cli, int argc, char **argv);
 int cli_sessions(const struct cli *cli, int argc, char **argv);

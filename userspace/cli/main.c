@@ -29,7 +29,8 @@ static void usage(FILE *out)
 	fprintf(out, "\n\"wayleave VERB --help\" explains one.\n");
 }
 
-/* Takes --socket and --json out of the words in front of "--", wherever they stand. False: --socket has no path. */
+/* Takes --socket and --json out of the words in front of "--", wherever they stand. False: --socket
+ * has no path. */
 static bool take_options(struct cli *cli, int *argc, char **argv)
 {
 	int kept = 1, i = 1;

@@ -17,6 +17,13 @@ static const char *const detector_names[DETECTOR_COUNT] = {
 #undef DETECTOR
 };
 
+uint64_t mask_rules_serial(void)
+{
+	static uint64_t last;
+
+	return ++last;
+}
+
 const char *mask_strategy_name(enum mask_strategy strategy)
 {
 	return strategy_names[strategy];
@@ -58,8 +65,7 @@ static void split_pattern(struct slice pattern, struct slice parts[3])
 }
 
 /* Names may hold dots themselves (quoted identifiers), so parts are matched one by one. */
-static bool pattern_matches_relation(
-	struct slice parts[3], struct slice schema, struct slice table)
+static bool pattern_matches_relation(struct slice parts[3], struct slice schema, struct slice table)
 {
 	return text_glob(parts[0], schema) && text_glob(parts[1], table);
 }

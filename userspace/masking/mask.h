@@ -9,32 +9,32 @@
 
 /* In rising strictness: where several apply to one value, the highest wins. */
 enum mask_strategy {
-	MASK_NONE,    /* shown as it is */
+	MASK_NONE, /* shown as it is */
 	MASK_PARTIAL, /* the last four characters kept, each other one "*" */
-	MASK_HASH,    /* "[hash:" + 16 hex digits of HMAC-SHA-256 under the host's key + "]" */
-	MASK_REDACT,  /* "[masked]" */
+	MASK_HASH, /* "[hash:" + 16 hex digits of HMAC-SHA-256 under the host's key + "]" */
+	MASK_REDACT, /* "[masked]" */
 	MASK_NULL,
 	MASK_STRATEGY_COUNT
 };
 
 /* DETECTOR(symbol, name in policy files) */
-#define DETECTORS(DETECTOR)                      \
-	DETECTOR(CREDIT_CARD, "credit_card")     \
-	DETECTOR(EMAIL, "email")                 \
-	DETECTOR(US_SSN, "us_ssn")               \
-	DETECTOR(IBAN, "iban")                   \
-	DETECTOR(PHONE, "phone")                 \
-	DETECTOR(JWT, "jwt")                     \
-	DETECTOR(PRIVATE_KEY, "private_key")     \
-	DETECTOR(CLOUD_KEY, "cloud_key")         \
-	DETECTOR(SECRET, "secret")               \
+#define DETECTORS(DETECTOR)                                                                        \
+	DETECTOR(CREDIT_CARD, "credit_card")                                                       \
+	DETECTOR(EMAIL, "email")                                                                   \
+	DETECTOR(US_SSN, "us_ssn")                                                                 \
+	DETECTOR(IBAN, "iban")                                                                     \
+	DETECTOR(PHONE, "phone")                                                                   \
+	DETECTOR(JWT, "jwt")                                                                       \
+	DETECTOR(PRIVATE_KEY, "private_key")                                                       \
+	DETECTOR(CLOUD_KEY, "cloud_key")                                                           \
+	DETECTOR(SECRET, "secret")                                                                 \
 	DETECTOR(IP_ADDRESS, "ip_address")
 
 enum detector {
 #define DETECTOR(symbol, name) DETECTOR_##symbol,
 	DETECTORS(DETECTOR)
 #undef DETECTOR
-	DETECTOR_COUNT
+		DETECTOR_COUNT
 };
 
 /* A column mask of one rule. The pattern has exactly three parts, each a glob. */
@@ -46,11 +46,17 @@ struct mask_column {
 
 /* All masks that a verdict carries. Owned by whoever made it; immutable. */
 struct mask_rules {
+	/* Unique in the process (mask_rules_serial()): what was derived from the rules is kept under
+	 * it, as an address may come back. */
+	uint64_t serial;
 	const struct mask_column *columns;
 	size_t column_count;
 	enum mask_strategy detectors[DETECTOR_COUNT];
 	bool detects; /* at least one detector is on */
 };
+
+/* A serial that no other set of rules of this process had; from 1. One thread at a time. */
+uint64_t mask_rules_serial(void);
 
 const char *mask_strategy_name(enum mask_strategy strategy);
 /* MASK_STRATEGY_COUNT where there is none of that name. */
@@ -60,7 +66,8 @@ const char *detector_name(enum detector detector);
 enum detector detector_from_name(struct slice name);
 
 /* How the column is to be masked: the strictest strategy of all patterns that match it, MASK_NONE
- * where none does. *ret_filter_allowed (may be NULL) is true where every matching pattern says so. */
+ * where none does. *ret_filter_allowed (may be NULL) is true where every matching pattern says so.
+ */
 enum mask_strategy mask_rules_find_column(const struct mask_rules *rules, struct slice schema,
 	struct slice table, struct slice column, bool *ret_filter_allowed);
 /* Whether any pattern could match a column of that relation. */

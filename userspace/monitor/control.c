@@ -77,7 +77,8 @@ static void control_take_descriptors(struct msghdr *message, int *ret_fds, size_
 {
 	size_t taken = 0;
 
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
+		part = CMSG_NXTHDR(message, part)) {
 		size_t count;
 
 		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
@@ -107,7 +108,9 @@ int control_receive(int fd, struct control_header *ret_header, struct buffer *re
 		struct cmsghdr align;
 	} control;
 	struct iovec parts[2];
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = control.space,
+	struct msghdr message = {.msg_iov = parts,
+		.msg_iovlen = 2,
+		.msg_control = control.space,
 		.msg_controllen = sizeof(control.space)};
 	ssize_t n;
 	int r;

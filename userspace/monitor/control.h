@@ -21,13 +21,13 @@ enum control_request {
 	/* → JSON object: version, mode, workers, agents, counters. Open to every local user; a peer
 	 * inside an agent sees itself alone. */
 	CONTROL_STATUS = 1,
-	/* AGENT NUL USER NUL → struct control_run, then strings. For the launcher: who asks is known
-	 * by SO_PEERCRED. */
+	/* AGENT NUL USER NUL → struct control_run, then strings. For the launcher: who asks is
+	 * known by SO_PEERCRED. */
 	CONTROL_RUN,
 	/* → one descriptor: the compiled policy image, read-only. Root alone. */
 	CONTROL_POLICY,
-	/* → two descriptors: the folders of the recordings and of the audit log, to openat() in; payload: the
-	 * names of the live workers' incarnations, each with a NUL. Root alone. */
+	/* → two descriptors: the folders of the recordings and of the audit log, to openat() in;
+	 * payload: the names of the live workers' incarnations, each with a NUL. Root alone. */
 	CONTROL_RECORDINGS,
 	/* SESSION-ID → nothing. Ends the session. Root alone. */
 	CONTROL_KILL,
@@ -52,8 +52,8 @@ int control_open(struct control_client *c, const char *path, struct error *e);
 void control_close(struct control_client *c);
 /* One request and its reply. `ret_payload` must be initialised with a limit of at least
  * CONTROL_PAYLOAD_MOST; it gets the reply's payload. Descriptors that came are stored in ret_fds
- * (room for CONTROL_DESCRIPTORS_MOST; NULL: they are closed), their number in ret_fd_count; they are
- * the caller's to close. A refusal by the monitor is its status, with its sentence in `e`. */
+ * (room for CONTROL_DESCRIPTORS_MOST; NULL: they are closed), their number in ret_fd_count; they
+ * are the caller's to close. A refusal by the monitor is its status, with its sentence in `e`. */
 int control_call(struct control_client *c, enum control_request type, struct slice payload,
 	struct buffer *ret_payload, int *ret_fds, size_t *ret_fd_count, struct error *e);
 

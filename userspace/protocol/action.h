@@ -10,9 +10,10 @@
 #include "protocol/operation.h"
 
 enum object_state {
-	OBJECT_NONE,	/* the operation has no object, as in "select 1" */
-	OBJECT_KNOWN,	/* `object` is the full name, as policy writes it */
-	OBJECT_UNKNOWN, /* there is one, but which could not be established; `object` = as written */
+	OBJECT_NONE, /* the operation has no object, as in "select 1" */
+	OBJECT_KNOWN, /* `object` is the full name, as policy writes it */
+	OBJECT_UNKNOWN, /* there is one, but which could not be established; `object` = as written
+			 */
 };
 
 struct action_pair {
@@ -24,7 +25,7 @@ struct action_pair {
 
 /* Facts that could not be established for the action as a whole. */
 enum action_unknown {
-	ACTION_UNKNOWN_TEXT = 1 << 0,	/* the text could not be parsed, or may mean something else */
+	ACTION_UNKNOWN_TEXT = 1 << 0, /* the text could not be parsed, or may mean something else */
 	ACTION_UNKNOWN_OBJECT = 1 << 1, /* at least one pair is OBJECT_UNKNOWN */
 	ACTION_UNKNOWN_EFFECT = 1 << 2, /* what it runs is not known (EXECUTE of an unseen name) */
 };
@@ -34,7 +35,7 @@ struct action {
 	unsigned unknown; /* enum action_unknown, or-ed */
 	const struct action_pair *pairs;
 	size_t pair_count;
-	struct slice text;   /* the exact bytes */
+	struct slice text; /* the exact bytes */
 	const char *problem; /* with ACTION_UNKNOWN_TEXT: what was not understood, for people */
 };
 

@@ -15,7 +15,7 @@ static const struct operation_row {
 	enum operation_group group;
 	unsigned protocols;
 } operations[OPERATION_COUNT] = {
-#define OPERATION(symbol, name, group, protocols) \
+#define OPERATION(symbol, name, group, protocols)                                                  \
 	[OPERATION_##symbol] = {name, OPERATION_GROUP_##group, PROTOCOLS_##protocols},
 #include "protocol/operations.inc"
 #undef OPERATION
@@ -81,7 +81,8 @@ unsigned operation_set_add_name(
 	unsigned added = 0;
 
 	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
-		if (!(operations[i].protocols & protocols) || !operation_means(&operations[i], name))
+		if (!(operations[i].protocols & protocols) ||
+			!operation_means(&operations[i], name))
 			continue;
 		operation_set_add(set, (enum operation)i);
 		added++;

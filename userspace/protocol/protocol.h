@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * protocol: what a protocol engine is to the rest of Wayleave.
+ *
+ * An engine is pure: bytes in, bytes and events out. It has no descriptor, clock, policy or log, so that
+ * every session can be replayed byte by byte and fuzzed. worker/pipe.c drives it through the six steps:
+ *
+ *   read    the pipe offers bytes of one side            → input()
+ *   frame   the engine cuts them into messages           (inside input)
+ *   judge   a message that acts becomes EVENT_ACTION      → the pipe asks policy, then mask()
+ *   mask    the verdict's masks are bound to the lane    → mask(), then release() or refuse()
+ *   record  the pipe records the action with its verdict, and EVENT_RESULT when it is done
+ *   write   the engine writes to either side             → host->write, host->pass
+ *
+ * Order: input() is offered bytes until it takes none; after each call the pipe handles all events
+ * before it offers more. An engine that waits for a verdict (or for the server) says so with
+ * wants(); the pipe then keeps that side's bytes. One engine belongs to one session and one thread.
+ */
+#ifndef WAYLEAVE_PROTOCOL_PROTOCOL_H
+#define WAYLEAVE_PROTOCOL_PROTOCOL_H
+
+#include "base/buffer.h"
+#include "base/reason.h"
+#include "masking/mask.h"
+#include "protocol/action.h"
+
+struct protocol_host;
+struct sql_cache;
+struct sql_catalog;
+struct detector_engine;
+
+/* Whose bytes: what the side sent (input), or what it is to receive (write). */
+enum side { SIDE_AGENT, SIDE_SERVER };
+
+static inline enum side side_other(enum side side)
+{
+	return side == SIDE_AGENT ? SIDE_SERVER : SIDE_AGENT;
+}
+
+/* A value that goes with an action, for the record and for reviewers: a bound parameter, a header. */
+struct protocol_value {
+	struct slice data; /* NULL data: SQL's NULL */
+	bool binary;
+	size_t length; /* of the whole value; data may hold only its beginning */
+};
+
+enum protocol_event_type {
+	EVENT_ACTION, /* judge it; the lane is parked until release() or refuse() */
+	EVENT_RESULT, /* an action is complete */
+	EVENT_COLUMNS, /* the names of an action's result columns, for rows that follow */
+	EVENT_ROW, /* one row as the agent gets it, where rows are recorded */
+	EVENT_NOTE, /* something for the recording that is no action */
+	EVENT_LOGIN, /* who logged in where: user and database */
+	EVENT_CONNECT, /* the upstream connection is needed now */
+	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
+	EVENT_JOB, /* run `job` off the loop, then call job_done() */
+	EVENT_CANCEL, /* a cancel request for another session of this agent */
+	EVENT_CLOSE, /* end the session once what was written is sent */
+};
+
+enum protocol_action_phase {
+	/* The text becomes known to the server but runs nothing yet (Parse): refused only where its facts
+	 * are known and nothing would ever allow them. */
+	ACTION_PREPARED,
+	/* The text is shown to the server's parser alone, to learn whether it means anything. */
+	ACTION_PROBED,
+	ACTION_RUN, /* what follows runs it */
+};
+
+struct protocol_action_event {
+	/* The lane that waits: one number per lane of the session. */
+	uint32_t lane;
+	enum protocol_action_phase phase;
+	const struct action *action; /* valid until release() or refuse() */
+	/* The number of an earlier action that had this very text; 0: none. */
+	uint64_t text_action;
+	const struct protocol_value *values;
+	size_t value_count;
+	/* A place beside the analysed text, shared by all sessions that use it: the pipe keeps the
+	 * verdict here. NULL: there is none. */
+	struct protocol_judgement **judgement;
+};
+
+struct protocol_result {
+	uint64_t action; /* as given to release() */
+	uint64_t rows;
+	uint64_t bytes; /* sent to the agent */
+	struct slice tag; /* the command tag or status, valid during the event */
+	struct slice error_code; /* empty: no error */
+	struct slice error_text; /* as the agent gets it */
+};
+
+struct protocol_row {
+	uint64_t action;
+	const struct protocol_value *values; /* EVENT_COLUMNS: the names */
+	size_t value_count;
+};
+
+struct protocol_job {
+	void (*run)(struct protocol_job *job); /* on another thread; touches nothing but the job */
+};
+
+/* What TLS with one side is to be, and what came of it (tls_done). */
+struct protocol_tls {
+	enum side side;
+	const char *alpn; /* required of the agent, offered to the server; NULL: none */
+};
+
+struct protocol_tls_result {
+	int error; /* 0 or negative errno; on an error the engine explains and closes */
+	const char *text; /* with an error: why, for people; valid during the call */
+	struct slice server_end_point; /* RFC 5929 tls-server-end-point of the server's certificate */
+};
+
+struct protocol_event {
+	enum protocol_event_type type;
+	union {
+		struct protocol_action_event action;
+		struct protocol_result result;
+		struct protocol_row row;
+		struct protocol_tls tls;
+		struct protocol_job *job;
+		struct {
+			enum reason reason;
+			struct slice text;
+		} note; /* EVENT_NOTE and EVENT_CLOSE */
+		struct {
+			struct slice user, database, application;
+			struct slice cancel_key; /* with which others may cancel; empty: none */
+		} login;
+		struct {
+			struct slice key; /* as in the login event of the session to cancel */
+			struct slice message; /* what to send upstream on a connection of its own */
+		} cancel;
+	};
+};
+
+/* The names of one database as the sessions of one worker share them. Engines fill it. */
+struct protocol_catalog {
+	_Atomic uint64_t *epoch; /* shared by all workers; an engine counts it up when DDL has run */
+	struct sql_catalog *names; /* a reference; NULL: not read yet */
+	uint64_t names_epoch; /* the epoch when reading them began; they are stale when it moved on */
+	char version[64]; /* what the server's catalogs summed up to, to compare with later */
+	bool check; /* set now and then by the worker: compare before the next use */
+};
+
+/* What stands around an engine; owned by the pipe, outlives the engine. */
+struct protocol_host {
+	/* Sends bytes to a side. write() copies; pass() takes bytes of the input() that is running and may
+	 * send them without a copy. -ENOMEM or -E2BIG end the session. */
+	int (*write)(struct protocol_host *host, enum side to, struct slice bytes);
+	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
+	/* What is known of a database's names; never NULL, lives as long as the host. */
+	struct protocol_catalog *(*catalog)(struct protocol_host *host, struct slice database);
+
+	struct sql_cache *texts;
+	const struct detector_engine *detectors;
+	const uint8_t *hash_key; /* 32 bytes, for MASK_HASH */
+	uint8_t nonce[8]; /* random, of this session */
+
+	/* What the resource says of TLS with the server. */
+	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
+	/* Which rules apply in this session, as a number that no other set of rules of this process
+	 * had: verdicts and masks found for an analysed text are kept under it. Changes with a reload. */
+	uint64_t audience;
+	bool needs_facts; /* some rule that could match asks for more than that something was done */
+	bool observes; /* mode: observe */
+	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
+	const struct mask_rules *session_masks;
+};
+
+/* A verdict kept beside an analysed text. */
+struct protocol_judgement {
+	void (*free)(struct protocol_judgement *judgement);
+};
+
+/* What the pipe tells an engine about a refused action. */
+struct protocol_refusal {
+	enum reason reason;
+	struct slice text; /* for the agent, without "wayleave: " */
+};
+
+struct protocol;
+
+/* The head of every engine. */
+struct protocol_engine {
+	const struct protocol *protocol;
+	struct protocol_host *host;
+};
+
+struct protocol {
+	enum protocol_id id;
+
+	/* Whether the first bytes of either side are this protocol's; no side effects. */
+	enum detection {
+		DETECTION_NO,
+		DETECTION_MORE, /* too few bytes to know */
+		DETECTION_YES,
+	} (*detect)(struct slice from_agent, struct slice from_server);
+
+	/* Never NULL. The engine keeps `host`. */
+	struct protocol_engine *(*open)(struct protocol_host *host);
+	void (*close)(struct protocol_engine *e); /* no callbacks happen any more; frees */
+
+	/* Takes bytes that `side` sent. Returns 0 and how many were taken, or a negative errno, which ends the
+	 * session at once. With the rest unchanged and more behind it, offers again. */
+	int (*input)(struct protocol_engine *e, enum side side, struct slice in, size_t *ret_taken);
+	/* How many bytes from the first untaken one on make the next call of input() useful; at least 1. */
+	size_t (*needs)(struct protocol_engine *e, enum side side, struct slice in);
+	/* Whether input() of that side can take anything now. */
+	bool (*wants)(const struct protocol_engine *e, enum side side);
+	/* The side closed its connection after all that was offered. */
+	void (*end)(struct protocol_engine *e, enum side side);
+	/* The next event, valid until the next call of any function here; false: none. */
+	bool (*next_event)(struct protocol_engine *e, struct protocol_event *ret);
+
+	/* Between an EVENT_ACTION and release(): binds the verdict's masks. 0, or -EPERM with the reason
+	 * where this action can't be masked as asked. `rules` NULL: nothing is masked. The engine copies
+	 * the rules; what it derives from them it may keep under their serial. */
+	int (*mask)(struct protocol_engine *e, uint32_t lane, const struct mask_rules *rules,
+		bool record_rows, struct protocol_refusal *ret);
+	/* Sends the action on. `number` is what the recording calls it; results carry it. */
+	int (*release)(struct protocol_engine *e, uint32_t lane, uint64_t number);
+	/* Answers the action with an error of the protocol instead. */
+	int (*refuse)(struct protocol_engine *e, uint32_t lane, uint64_t number,
+		const struct protocol_refusal *refusal);
+	/* Ends the whole session with an error of the protocol, as far as its state allows. */
+	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);
+
+	void (*connected)(struct protocol_engine *e); /* the upstream connection stands */
+	void (*tls_done)(struct protocol_engine *e, enum side side,
+		const struct protocol_tls_result *result);
+	void (*job_done)(struct protocol_engine *e, struct protocol_job *job);
+};
+
+#endif
