@@ -38,7 +38,8 @@ static inline size_t buffer_length(const struct buffer *b)
 /* What is held; owned by the buffer, valid until bytes are added or the buffer is cleared. */
 static inline struct slice buffer_slice(const struct buffer *b)
 {
-	return slice_of(b->data + b->start, b->end - b->start);
+	/* NULL + 0 is undefined before C23. */
+	return slice_of(b->data ? b->data + b->start : NULL, b->end - b->start);
 }
 
 /* Room for `length` more bytes at *ret_space, which buffer_commit() then counts in. */

@@ -8,8 +8,12 @@
 
 /* Statements */
 #define LIMIT_STATEMENT_BYTES (4u << 20) /* text that is judged; longer is refused */
-#define LIMIT_STATEMENT_TOKENS 600000u /* lexical tokens of one text */
-#define LIMIT_STATEMENT_DEPTH 4000u /* nested brackets and chained operators of one text */
+#define LIMIT_STATEMENT_TOKENS 1000000u /* lexical tokens of one text */
+#define LIMIT_STATEMENT_DEPTH 16000u /* levels of one parse tree */
+#define LIMIT_TRACE_DEPTH 4500u /* levels that are followed where columns are masked */
+#define LIMIT_TRACE_STACK (6u << 20) /* bytes of stack that this takes at most */
+#define LIMIT_TRACE_WORK 20000000u /* steps of following masked columns through one text */
+#define LIMIT_FACTS (64u << 20) /* bytes of what one text mentions */
 #define LIMIT_STATEMENT_INLINE 16384u /* longer texts are parsed off the worker's loop */
 #define LIMIT_STATEMENT_CACHE_BYTES (32u << 20) /* parsed statements kept per worker */
 #define LIMIT_STATEMENT_CACHE_TEXT 16384u /* longer texts are not kept */
@@ -24,6 +28,7 @@
 #define LIMIT_AUTH_MESSAGE_BYTES 65536u /* authentication messages of either side */
 #define LIMIT_HELD_INPUT (256u << 10) /* bytes kept from an agent whose lane is parked */
 #define LIMIT_CELL_JUDGED (16u << 20) /* a cell that must be scanned whole; longer becomes NULL */
+#define LIMIT_ROW_MASKED (64u << 20) /* a row in which something is masked; a longer one is refused */
 #define LIMIT_NOTICE_BYTES (1u << 20) /* errors, notices, notifications: scanned whole */
 #define LIMIT_ROW_DESCRIPTION_BYTES (4u << 20)
 #define LIMIT_CATALOG_BYTES (128u << 20) /* one database's names */
@@ -39,8 +44,20 @@
 #define LIMIT_CONFIG_HOSTS 4096u /* hosts of all resources */
 #define LIMIT_POLICY_RULES 4096u
 #define LIMIT_POLICY_IMAGE (64u << 20) /* bytes of compiled policy */
-#define LIMIT_SCOPE_BYTES (4u << 20) /* distinct verdicts remembered per agent and resource */
+#define LIMIT_SCOPE_BYTES (16u << 20) /* distinct verdicts remembered per agent and resource */
 #define LIMIT_SCOPES_IDLE 256u /* scopes kept without a session that uses them */
+
+/* Recordings and the audit log (recording/format.h). A text is kept whole up to
+ * LIMIT_STATEMENT_BYTES. */
+#define LIMIT_RECORD_PAYLOAD (12u << 20) /* bytes of one record */
+#define LIMIT_RECORD_FIELDS 140000u /* fields of one record */
+#define LIMIT_RECORD_PENDING (32u << 20) /* bytes of one stream that wait to be written */
+#define LIMIT_RECORD_NAME 4096u /* bytes kept of a name, path, message or rule */
+#define LIMIT_RECORD_JUDGEMENT (256u << 10) /* bytes of a verdict with rules and objects */
+#define LIMIT_RECORD_VALUE 16384u /* bytes kept of one parameter, cell or error text */
+#define LIMIT_RECORD_VALUES (1u << 20) /* of all parameters of an action, all cells of a row */
+#define LIMIT_RECORD_ROWS (256u << 10) /* bytes of rows in one record */
+#define LIMIT_SEGMENT_BYTES (1u << 30) /* a segment that is read, uncompressed */
 
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */

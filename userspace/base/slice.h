@@ -53,7 +53,8 @@ static inline struct slice slice_from(struct slice s, size_t offset)
 {
 	if (offset > s.length)
 		offset = s.length;
-	return (struct slice){s.data + offset, s.length - offset};
+	/* NULL + 0 is undefined before C23. */
+	return (struct slice){s.data ? s.data + offset : NULL, s.length - offset};
 }
 
 /* At most the first `length` bytes. */

@@ -62,8 +62,7 @@ bool text_glob_parts(struct slice pattern, struct slice text, char separator)
 	return more_pattern == more_text;
 }
 
-/* Length of the valid UTF-8 sequence at the start of s (Unicode 15, table 3-7), or 0. */
-static size_t text_utf8_sequence(struct slice s)
+size_t text_utf8_sequence(struct slice s)
 {
 	uint8_t lead = s.data[0], low = 0x80, high = 0xbf;
 	size_t length;
@@ -242,17 +241,29 @@ void text_from_time(uint64_t wall_nanoseconds, char *ret)
 	snprintf(ret + n, 32 - n, ".%03uZ", milliseconds);
 }
 
+bool text_is_control(struct slice s, size_t n)
+{
+	uint8_t c = s.data[0];
+
+	if (n == 1)
+		return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
+	/* C1 controls (U+0080–U+009F) work as C0 ones do. */
+	if (n == 2)
+		return (c == 0xc2 && s.data[1] < 0xa0) || (c == 0xd8 && s.data[1] == 0x9c);
+	/* Bidirectional controls and line separators: U+200E–F, U+2028–E, U+2066–9. */
+	return n == 3 && c == 0xe2 &&
+		((s.data[1] == 0x80 &&
+			 ((s.data[2] & 0xfe) == 0x8e ||
+				 (s.data[2] >= 0xa8 && s.data[2] <= 0xae))) ||
+			(s.data[1] == 0x81 && s.data[2] >= 0xa6 && s.data[2] <= 0xa9));
+}
+
 int text_append_visible(struct buffer *b, struct slice s)
 {
 	while (s.length) {
 		size_t n = text_utf8_sequence(s);
+		bool control = text_is_control(s, n);
 		int r;
-
-		/* C1 controls (U+0080–U+009F) drive terminals as C0 ones do. */
-		bool control = n == 1
-			? (s.data[0] < 0x20 && s.data[0] != '\n' && s.data[0] != '\t') ||
-				s.data[0] == 0x7f
-			: n == 2 && s.data[0] == 0xc2 && s.data[1] < 0xa0;
 
 		if (n == 0 || control)
 			r = buffer_append_format(b, "\\x%02x", s.data[0]);

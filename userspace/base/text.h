@@ -13,6 +13,11 @@ bool text_glob(struct slice pattern, struct slice text);
 /* As text_glob() part by part: "a.b" parts are separated by `separator`; "*" doesn't cross one.
  * The number of parts must be equal. */
 bool text_glob_parts(struct slice pattern, struct slice text, char separator);
+/* Bytes of the valid UTF-8 sequence at the start of s (Unicode 15, table 3-7), or 0. s is not empty. */
+size_t text_utf8_sequence(struct slice s);
+/* Whether that sequence of n bytes would drive a terminal, or show the text behind it in another
+ * order than it has. Newline and tab don't count. */
+bool text_is_control(struct slice s, size_t n);
 bool text_is_utf8(struct slice s);
 /* ASCII only, whatever the locale. */
 bool text_equal_ignore_case(struct slice a, struct slice b);
@@ -28,7 +33,8 @@ int text_to_duration(struct slice text, uint64_t *ret_nanoseconds);
 int text_to_size(struct slice text, uint64_t *ret_bytes);
 /* RFC 3339 in UTC with milliseconds: 2026-01-31T12:00:00.000Z. `ret` has room for 32. */
 void text_from_time(uint64_t wall_nanoseconds, char *ret);
-/* For people at a terminal: printable text as it is, control bytes and broken UTF-8 as \xNN. */
+/* For people at a terminal: printable text as it is; control bytes, what reorders text, and broken
+ * UTF-8 as \xNN. */
 int text_append_visible(struct buffer *b, struct slice s);
 
 #endif
