@@ -27,6 +27,7 @@ typedef void ring_complete(struct ring_operation *operation, int result);
 
 struct ring_operation {
 	ring_complete *complete;
+	void *owner; /* the starter's; unused here */
 	bool in_flight;
 	bool more; /* inside `complete`: a multishot operation goes on */
 	bool receives; /* takes a buffer of the pool */
