@@ -46,8 +46,8 @@ struct mask_column {
 
 /* All masks that a verdict carries. Owned by whoever made it; immutable. */
 struct mask_rules {
-	/* Unique in the process (mask_rules_serial()): what was derived from the rules is kept under
-	 * it, as an address may come back. */
+	/* Unique in the process (mask_rules_serial()): what was derived from the rules is kept
+	 * under it, as an address may come back. */
 	uint64_t serial;
 	const struct mask_column *columns;
 	size_t column_count;

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * masking_speed: megabytes per second and core of the detectors and of masked rows, on text made
+ * here. Prints one line per measurement: name, method, MB/s.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "masking/shape.h"
+#include "protocol/postgres/value_rows.h"
+
+#define BYTES (8u << 20)
+#define RUN 65536
+#define ROUNDS 5
+
+static uint64_t random_state = 88172645463325252ULL;
+
+static uint64_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+static const char *random_word(void)
+{
+	static const char *const words[] = {"the", "order", "of", "customer", "was", "shipped",
+		"to", "warehouse", "on", "a", "Monday", "and", "returned", "because", "colour",
+		"did", "not", "match", "description", "in", "catalogue", "Überweisung", "café"};
+
+	return words[random_next() % ARRAY_SIZE(words)];
+}
+
+static void add_words(struct buffer *b, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		buffer_append_format(b, i ? " %s" : "%s", random_word());
+}
+
+/* One cell, with its length. */
+static void add_cell(struct buffer *out, struct buffer *cell)
+{
+	buffer_append_u32(out, (uint32_t)buffer_length(cell));
+	buffer_append_slice(out, buffer_slice(cell));
+	buffer_clear(cell);
+}
+
+/* id, name, created, price, note, e-mail or digest. */
+#define COLUMNS 6
+static void make_rows(struct buffer *out, bool with_email)
+{
+	struct buffer body, cell;
+
+	buffer_init(&body, BYTES);
+	buffer_init(&cell, BYTES);
+	for (unsigned id = 1; buffer_length(out) < BYTES; id++) {
+		buffer_clear(&body);
+		buffer_append_u16(&body, COLUMNS);
+		buffer_append_format(&cell, "%u", id);
+		add_cell(&body, &cell);
+		add_words(&cell, 2);
+		add_cell(&body, &cell);
+		buffer_append_format(&cell, "2024-%02u-%02u 12:34:%02u.%06u+00",
+			(unsigned)(random_next() % 12 + 1), (unsigned)(random_next() % 28 + 1),
+			(unsigned)(random_next() % 60), (unsigned)(random_next() % 1000000));
+		add_cell(&body, &cell);
+		buffer_append_format(&cell, "%u.%02u", (unsigned)(random_next() % 10000),
+			(unsigned)(random_next() % 100));
+		add_cell(&body, &cell);
+		add_words(&cell, 8);
+		add_cell(&body, &cell);
+		if (with_email)
+			buffer_append_format(&cell, "user%u@example.com", id);
+		else
+			buffer_append_format(&cell, "%08x-%04x-4%03x", (unsigned)random_next(),
+				(unsigned)(random_next() & 0xffff),
+				(unsigned)(random_next() & 0xfff));
+		add_cell(&body, &cell);
+		buffer_append_byte(out, 'D');
+		buffer_append_u32(out, (uint32_t)buffer_length(&body) + 4);
+		buffer_append_slice(out, buffer_slice(&body));
+	}
+	buffer_done(&body);
+	buffer_done(&cell);
+}
+
+static void make_prose(struct buffer *out, bool with_findings)
+{
+	while (buffer_length(out) < BYTES) {
+		add_words(out, 12);
+		buffer_append_string(out, ". ");
+		if (with_findings && random_next() % 4 == 0)
+			buffer_append_string(out,
+				"Mail user@example.com, call +1 212-555-0123, card "
+				"4111111111111111. ");
+	}
+}
+
+static void report(const char *name, const char *method, size_t bytes, uint64_t nanoseconds)
+{
+	printf("%-28s %-9s %7.0f MB/s\n", name, method, (double)bytes * 1e3 / (double)nanoseconds);
+}
+
+/* The best of some rounds over the text, cut into runs. */
+static void measure(const char *name, struct detector_engine *engine, struct slice text,
+	int (*run)(void *context, struct slice piece), void *context)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t began = clock_monotonic(), took;
+
+		for (size_t at = 0; at < text.length;) {
+			int taken = run(context, slice_head(slice_from(text, at), RUN));
+
+			if (taken <= 0) {
+				fprintf(stderr, "%s: error %d\n", name, taken);
+				exit(1);
+			}
+			at += (size_t)taken;
+		}
+		took = clock_monotonic() - began;
+		best = took < best ? took : best;
+	}
+	report(name, detector_engine_method(engine), text.length, best);
+}
+
+struct scanning {
+	struct detector_engine *engine;
+	struct detector_index index;
+	struct value_rows rows;
+	struct buffer out;
+	size_t found;
+};
+
+static const unsigned all = (1u << DETECTOR_COUNT) - 1;
+
+static int run_scan(void *context, struct slice piece)
+{
+	struct scanning *s = context;
+	struct detector_findings findings;
+	int r = detector_scan(s->engine, all, piece, &findings);
+
+	s->found += r < 0 ? 0 : findings.count;
+	return r < 0 ? r : (int)piece.length;
+}
+
+static int run_index(void *context, struct slice piece)
+{
+	struct scanning *s = context;
+	int r = detector_index_build(s->engine, all, piece, &s->index);
+
+	return r < 0 ? r : (int)piece.length;
+}
+
+/* Whole messages alone. */
+static int run_rows(void *context, struct slice piece)
+{
+	struct scanning *s = context;
+	struct value_rows_result result = {0};
+	size_t end = 0, next;
+	int r;
+
+	while (piece.length - end >= 5) {
+		next = end + 1 + bytes_get_u32(piece.data + end + 1);
+		if (next > piece.length)
+			break;
+		end = next;
+	}
+	buffer_clear(&s->out);
+	r = value_rows_mask(&s->rows, slice_head(piece, end), &s->out, &result);
+	return r < 0 ? r : (int)end;
+}
+
+static void measure_rows(const char *name, struct scanning *s, struct slice rows,
+	const struct mask_rules *rules, enum mask_strategy last, struct mask_hasher *hasher)
+{
+	struct value_column columns[COLUMNS] = {
+		{.type = {23, -1, false}},
+		{.type = {25, -1, false}},
+		{.type = {1184, -1, false}},
+		{.type = {1700, -1, false}},
+		{.type = {25, -1, false}},
+		{.type = {25, -1, false}, .strategy = last},
+	};
+	struct masker masker;
+
+	masker_init(&masker, s->engine, hasher, rules);
+	value_rows_init(&s->rows, &masker, columns, COLUMNS);
+	measure(name, s->engine, rows, run_rows, s);
+	value_rows_done(&s->rows);
+}
+
+static void measure_all(struct scanning *s, struct mask_hasher *hasher)
+{
+	struct buffer prose, found, rows, mails;
+	struct mask_rules none = {0}, every = {.detects = true};
+
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
+		every.detectors[i] = MASK_PARTIAL;
+	buffer_init(&prose, 2 * BYTES);
+	buffer_init(&found, 2 * BYTES);
+	buffer_init(&rows, 2 * BYTES);
+	buffer_init(&mails, 2 * BYTES);
+	make_prose(&prose, false);
+	make_prose(&found, true);
+	make_rows(&rows, false);
+	make_rows(&mails, true);
+	measure("first pass, clean text", s->engine, buffer_slice(&prose), run_index, s);
+	measure("first pass, clean rows", s->engine, buffer_slice(&rows), run_index, s);
+	measure("scan, clean text", s->engine, buffer_slice(&prose), run_scan, s);
+	measure("scan, text with findings", s->engine, buffer_slice(&found), run_scan, s);
+	measure_rows("rows, clean", s, buffer_slice(&rows), &every, MASK_NONE, hasher);
+	measure_rows("rows, column mask alone", s, buffer_slice(&rows), &none, MASK_REDACT, hasher);
+	measure_rows("rows, column mask", s, buffer_slice(&rows), &every, MASK_REDACT, hasher);
+	measure_rows("rows, hashed column", s, buffer_slice(&rows), &every, MASK_HASH, hasher);
+	measure_rows("rows, finding in each", s, buffer_slice(&mails), &every, MASK_NONE, hasher);
+	buffer_done(&prose);
+	buffer_done(&found);
+	buffer_done(&rows);
+	buffer_done(&mails);
+}
+
+int main(void)
+{
+	static const uint8_t key[MASK_KEY_BYTES] = {1};
+	struct error e;
+	uint64_t began = clock_monotonic();
+	struct scanning s = {.engine = detector_engine_new(&e)};
+	struct mask_hasher *hasher = mask_hasher_new(key);
+
+	if (!s.engine || !hasher) {
+		fprintf(stderr, "masking_speed: %s\n", s.engine ? "no SHA-256" : e.text);
+		return 1;
+	}
+	printf("engine made in %.1f ms\n", (double)(clock_monotonic() - began) / 1e6);
+	detector_index_init(&s.index);
+	buffer_init(&s.out, 4 * RUN);
+	for (unsigned v = 0; v < SHAPE_VARIANT_COUNT; v++) {
+		if (detector_engine_set_method(s.engine, v) == 0)
+			measure_all(&s, hasher);
+	}
+	detector_index_done(&s.index);
+	buffer_done(&s.out);
+	mask_hasher_free(hasher);
+	detector_engine_free(s.engine);
+	return 0;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "masking/json_text.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "masking/characters.h"
+
+/* A walk over the tokens of one JSON text. No stack is needed: only the next token's kind is. */
+struct walk {
+	const struct masker *m;
+	const struct mask_source *json;
+	struct buffer *out;
+	struct buffer decoded; /* of the string at hand, where it has escapes */
+	size_t copied; /* all before has been appended or replaced */
+	bool replaced;
+	bool null; /* a finding asks for NULL */
+
+	struct detector_name name; /* of the member whose value comes next */
+	bool named; /* it is one that matters */
+};
+
+static int hex4(struct slice s, size_t at, uint32_t *ret)
+{
+	uint8_t bytes[2];
+
+	if (s.length - at < 4 || text_from_hex(slice_of(s.data + at, 4), bytes, 2) < 0)
+		return -EINVAL;
+	*ret = (uint32_t)bytes[0] << 8 | bytes[1];
+	return 0;
+}
+
+static size_t encode_utf8(uint32_t c, uint8_t ret[4])
+{
+	if (c < 0x80) {
+		ret[0] = (uint8_t)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		ret[0] = (uint8_t)(0xc0 | c >> 6);
+		ret[1] = (uint8_t)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		ret[0] = (uint8_t)(0xe0 | c >> 12);
+		ret[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+		ret[2] = (uint8_t)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	ret[0] = (uint8_t)(0xf0 | c >> 18);
+	ret[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+	ret[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+	ret[3] = (uint8_t)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Decodes \uXXXX, and the second half of a pair behind it. Half a pair alone gives U+FFFD. */
+static size_t decode_unicode(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
+{
+	uint32_t c, low;
+	size_t n = 6;
+
+	if (hex4(s, at + 2, &c) < 0)
+		return 0;
+	if (c >= 0xd800 && c < 0xdc00 && s.length - at >= 12 && s.data[at + 6] == '\\' &&
+		s.data[at + 7] == 'u' && hex4(s, at + 8, &low) == 0 && low >= 0xdc00 &&
+		low < 0xe000) {
+		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+		n = 12;
+	} else if (c >= 0xd800 && c < 0xe000) {
+		c = 0xfffd;
+	}
+	*ret_length = encode_utf8(c, ret);
+	return n;
+}
+
+/* One character of a string's inside, as it was written at `at`: stores what it means; returns how
+ * many bytes it was written with, 0 where it is no legal escape. */
+static size_t decode_character(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
+{
+	static const char written[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+	const char *found;
+
+	ret[0] = s.data[at];
+	*ret_length = 1;
+	if (s.data[at] != '\\')
+		return 1;
+	if (s.length - at < 2)
+		return 0;
+	if (s.data[at + 1] == 'u')
+		return s.length - at < 6 ? 0 : decode_unicode(s, at, ret, ret_length);
+	found = memchr(written, s.data[at + 1], sizeof(written) - 1);
+	if (!found)
+		return 0;
+	ret[0] = (uint8_t)meant[found - written];
+	return 2;
+}
+
+static int decode_string(struct slice inside, struct buffer *out)
+{
+	uint8_t character[4];
+	size_t length;
+
+	buffer_clear(out);
+	for (size_t at = 0; at < inside.length;) {
+		size_t n = decode_character(inside, at, character, &length);
+		int r;
+
+		if (n == 0)
+			return -EINVAL;
+		r = buffer_append(out, character, length);
+		if (r < 0)
+			return r;
+		at += n;
+	}
+	return 0;
+}
+
+/* Moves on in the written string until `wanted` decoded bytes are passed. */
+static void skip_decoded(struct slice inside, size_t wanted, size_t *at, size_t *decoded)
+{
+	uint8_t character[4];
+	size_t length;
+
+	while (*decoded < wanted && *at < inside.length) {
+		*at += decode_character(inside, *at, character, &length);
+		*decoded += length;
+	}
+}
+
+static int append_escaped(struct slice text, struct buffer *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < text.length && r == 0; i++) {
+		uint8_t c = text.data[i];
+
+		if (c == '"' || c == '\\')
+			r = buffer_append_format(out, "\\%c", c);
+		else if (c < 0x20)
+			r = buffer_append_format(out, "\\u%04x", c);
+		else
+			r = buffer_append_byte(out, c);
+	}
+	return r;
+}
+
+/* The mask of `text`, escaped for the inside of a string. */
+static int append_mask(
+	const struct masker *m, enum mask_strategy strategy, struct slice text, struct buffer *out)
+{
+	struct buffer mask;
+	int r;
+
+	buffer_init(&mask, out->limit);
+	r = masker_append(m, strategy, text, &mask);
+	if (r == 0)
+		r = append_escaped(buffer_slice(&mask), out);
+	buffer_done(&mask);
+	return r;
+}
+
+/* Appends all up to `start` and goes on behind `end`. */
+static int replace_begin(struct walk *w, size_t start, size_t end)
+{
+	int r = buffer_append(w->out, w->json->text.data + w->copied, start - w->copied);
+
+	w->copied = end;
+	w->replaced = true;
+	return r;
+}
+
+/* Replaces findings in the string whose inside is [start, end). They are places in its meaning. */
+static int replace_in_string(struct walk *w, size_t start, size_t end, struct slice meaning,
+	const struct detector_findings *findings)
+{
+	struct slice inside = slice_of(w->json->text.data + start, end - start);
+	size_t at = 0, decoded = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < findings->count && r == 0; i++) {
+		const struct detector_finding *f = &findings->items[i];
+		size_t from;
+
+		skip_decoded(inside, f->start, &at, &decoded);
+		from = at;
+		skip_decoded(inside, f->end, &at, &decoded);
+		r = replace_begin(w, start + from, start + at);
+		if (r == 0)
+			r = append_mask(w->m, masker_strictest(w->m, f->detectors),
+				slice_of(meaning.data + f->start, f->end - f->start), w->out);
+	}
+	return r;
+}
+
+/* Which detectors the name of the member at hand makes the value a finding of. */
+static unsigned judge_name(const struct walk *w, struct slice value)
+{
+	return w->named ? detector_judge_named(w->m->detectors, &w->name, value) : 0;
+}
+
+/* `source` is the string's inside. Names are kept for the value that follows. */
+static int walk_string(struct walk *w, size_t start, size_t end, bool is_name)
+{
+	struct mask_source source = mask_source_part(w->json, start, end);
+	struct detector_finding whole;
+	struct detector_findings findings = {0};
+	bool escaped = end > start && memchr(source.text.data, '\\', end - start);
+	bool clean = !escaped && mask_source_is_clean(&source);
+	int r = 0;
+
+	if (escaped) {
+		r = decode_string(source.text, &w->decoded);
+		source = mask_source_of(buffer_slice(&w->decoded));
+	}
+	if (r == 0 && !clean)
+		r = mask_source_scan(w->m, &source, &findings);
+	if (r < 0)
+		return r;
+	whole = (struct detector_finding){
+		0, source.text.length, is_name ? 0 : judge_name(w, source.text)};
+	if (whole.detectors) {
+		for (size_t i = 0; i < findings.count; i++)
+			whole.detectors |= findings.items[i].detectors;
+		findings = (struct detector_findings){&whole, 1};
+	}
+	if (is_name)
+		/* A name that matters has a keyword in it, so that the index knows it. */
+		w->named = !clean && detector_read_name(source.text, &w->name);
+	if (masker_findings_null(w->m, &findings)) {
+		w->null = true;
+		return 0;
+	}
+	return replace_in_string(w, start, end, source.text, &findings);
+}
+
+/* A number, true, false or null. */
+static int walk_scalar(struct walk *w, size_t start, size_t end)
+{
+	struct mask_source source = mask_source_part(w->json, start, end);
+	struct detector_findings findings = {0};
+	unsigned detectors = judge_name(w, source.text);
+	int r = mask_source_is_clean(&source) ? 0 : mask_source_scan(w->m, &source, &findings);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < findings.count; i++)
+		detectors |= findings.items[i].detectors;
+	if (!detectors)
+		return 0;
+	if (masker_strictest(w->m, detectors) == MASK_NULL) {
+		w->null = true;
+		return 0;
+	}
+	r = replace_begin(w, start, end);
+	if (r == 0)
+		r = buffer_append_byte(w->out, '"');
+	if (r == 0)
+		r = append_mask(w->m, masker_strictest(w->m, detectors), source.text, w->out);
+	return r == 0 ? buffer_append_byte(w->out, '"') : r;
+}
+
+static size_t skip_blanks(struct slice s, size_t at)
+{
+	while (at < s.length && memchr(" \t\r\n", s.data[at], 4))
+		at++;
+	return at;
+}
+
+/* The closing quote of the string that begins behind its quote; s.length where there is none. */
+static size_t string_end(struct slice s, size_t at)
+{
+	while (at < s.length && s.data[at] != '"')
+		at += s.data[at] == '\\' ? 2 : 1;
+	return at < s.length ? at : s.length;
+}
+
+static int walk_token(struct walk *w, size_t at, size_t *ret_next)
+{
+	struct slice s = w->json->text;
+	uint8_t c = s.data[at];
+
+	if (c == '"') {
+		size_t end = string_end(s, at + 1), next;
+
+		if (end == s.length)
+			return -EINVAL;
+		next = skip_blanks(s, end + 1);
+		*ret_next = next;
+		return walk_string(w, at + 1, end, next < s.length && s.data[next] == ':');
+	}
+	if (character_is(c, CHARACTER_ALNUM) || c == '-') {
+		size_t end = at + 1;
+
+		while (end < s.length &&
+			(character_is(s.data[end], CHARACTER_ALNUM) ||
+				memchr("+-.", s.data[end], 3)))
+			end++;
+		*ret_next = end;
+		return walk_scalar(w, at, end);
+	}
+	*ret_next = at + 1;
+	if (!memchr("{}[]:, \t\r\n", c, 10))
+		return -EINVAL;
+	/* A name is about the value behind it, or the scalars of an array there. */
+	if (c == '{' || c == '}')
+		w->named = false;
+	return 0;
+}
+
+/* What is no JSON can't be mended: found something, it is NULL. */
+static int judge_broken(const struct masker *m, const struct mask_source *json)
+{
+	struct detector_findings findings;
+	int r = mask_source_scan(m, json, &findings);
+
+	if (r < 0)
+		return r;
+	return findings.count ? MASK_TO_NULL : MASK_UNCHANGED;
+}
+
+int json_mask_findings(const struct masker *m, const struct mask_source *json, struct buffer *out)
+{
+	struct walk w = {.m = m, .json = json, .out = out};
+	size_t before = buffer_length(out);
+	int r = 0;
+
+	buffer_init(&w.decoded, LIMIT_CELL_JUDGED);
+	for (size_t at = 0; at < json->text.length && r == 0 && !w.null;)
+		r = walk_token(&w, at, &at);
+	if (r == 0 && w.replaced && !w.null)
+		r = buffer_append_slice(out, slice_from(json->text, w.copied));
+	buffer_done(&w.decoded);
+	if (r < 0 || w.null)
+		buffer_truncate(out, before);
+	if (r == -EINVAL)
+		return w.replaced ? MASK_TO_NULL : judge_broken(m, json);
+	if (r < 0)
+		return r;
+	return w.null ? MASK_TO_NULL : w.replaced ? MASK_REPLACED : MASK_UNCHANGED;
+}
+
+int json_mask_whole(
+	const struct masker *m, enum mask_strategy strategy, struct slice json, struct buffer *out)
+{
+	size_t start = skip_blanks(json, 0), end, before = buffer_length(out);
+	struct slice text = json;
+	struct buffer decoded;
+	int r;
+
+	buffer_init(&decoded, LIMIT_CELL_JUDGED);
+	if (start < json.length && json.data[start] == '"') {
+		end = string_end(json, start + 1);
+		if (end < json.length && skip_blanks(json, end + 1) == json.length &&
+			decode_string(slice_of(json.data + start + 1, end - start - 1), &decoded) ==
+				0)
+			text = buffer_slice(&decoded);
+	}
+	r = buffer_append_byte(out, '"');
+	if (r == 0)
+		r = append_mask(m, strategy, text, out);
+	if (r == 0)
+		r = buffer_append_byte(out, '"');
+	buffer_done(&decoded);
+	if (r < 0)
+		buffer_truncate(out, before);
+	return r;
+}
