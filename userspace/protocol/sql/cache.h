@@ -23,5 +23,7 @@ void sql_cache_add(struct sql_cache *c, struct slice text, struct sql_text *t);
 /* Exposed for tests: writes the shape of `text` to `ret` (room for text.length) and its length to
  * *ret_length. False: the text has no shape of its own and is known by its bytes alone. */
 bool sql_cache_shape(struct slice text, uint8_t *ret, size_t *ret_length);
+/* Whether the name holds a number that a shape would leave out. */
+bool sql_cache_has_number(struct slice name);
 
 #endif

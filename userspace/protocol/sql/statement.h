@@ -64,6 +64,8 @@ struct sql_command {
 	enum sql_command_kind kind;
 	unsigned effects; /* enum sql_effect, or-ed; before functions are resolved */
 	bool all, hold;
+	/* Its meaning depends on the session's prepared statements or cursors, or it changes them. */
+	bool session_names;
 	struct slice name; /* case-folded as the server does; owned by the sql_text */
 	struct sql_copy copy;
 	struct slice part; /* its own part of the text */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files catalog*.c share, and what resolve and trace ask of a catalog. Internal to
+ * protocol/sql/.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SQL_CATALOG_INTERNAL_H
+#define WAYLEAVE_PROTOCOL_SQL_CATALOG_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/table.h"
+#include "protocol/sql/catalog.h"
+
+/* Indexes of sql_catalog_queries; later ones refer to what earlier ones brought. */
+enum catalog_query {
+	CATALOG_RELATIONS,
+	CATALOG_COLUMNS,
+	CATALOG_INHERITS,
+	CATALOG_VIEW_DEPENDS,
+	CATALOG_VIEW_FUNCTIONS,
+	CATALOG_VIEWS,
+	CATALOG_GENERATED,
+	CATALOG_FUNCTIONS,
+	CATALOG_OPERATORS,
+	CATALOG_CASTS,
+};
+
+/* A column from which another one takes values. */
+struct column_source {
+	struct column_source *next;
+	struct sql_relation *relation;
+	int number; /* 0: any of its columns */
+	bool derived; /* by an expression: it is not shown as it is */
+};
+
+struct sql_column {
+	struct slice name;
+	struct column_source *sources;
+	int16_t number;
+	bool opaque; /* made by code that may show anything */
+	bool traced; /* of a view: `sources` and `opaque` are known */
+};
+
+struct relation_link {
+	struct relation_link *next;
+	struct sql_relation *relation;
+};
+
+struct column_mask {
+	uint8_t strategy;
+	bool filter_allowed;
+};
+
+struct sql_relation {
+	struct table_node by_name, by_oid;
+	uint32_t oid;
+	char kind; /* pg_class.relkind */
+	bool open;
+	bool uses_functions; /* a view that calls user-defined functions */
+	bool visited; /* while relatives are gathered */
+	bool busy; /* while its masks are found */
+	uint16_t column_count, column_room;
+	struct slice schema, name;
+	struct sql_column *columns;
+	struct relation_link *parents, *children;
+	struct relation_link *shown; /* relations that a view depends on */
+	/* The masks of its columns, and in front of them those of the whole row, under the rules with
+	 * that serial. */
+	uint64_t masks_serial;
+	struct column_mask *masks;
+};
+
+struct catalog_function {
+	struct table_node node;
+	struct slice schema, name;
+	bool attribute; /* name(x) may be written x.name */
+	bool trusted; /* an extension's, and changes nothing */
+};
+
+/* An operator or cast, and the function that it runs. */
+struct catalog_code {
+	struct table_node node;
+	struct slice schema, name;
+	struct slice function_schema, function_name;
+};
+
+struct sql_catalog {
+	unsigned references;
+	struct arena arena;
+	struct table relations_by_name, relations_by_oid;
+	struct table functions, operators, casts;
+	bool full; /* columns no longer fit */
+	bool finished;
+};
+
+struct sql_relation *catalog_find_by_oid(const struct sql_catalog *c, uint32_t oid);
+/* NULL: the schema has none of that name. */
+const struct catalog_function *catalog_find_function(
+	const struct sql_catalog *c, struct slice schema, struct slice name);
+/* The first operator or cast of that name in the schema that runs code which is not known to be
+ * harmless, or the next one after `previous`; NULL at the end. */
+const struct catalog_code *catalog_find_code(const struct table *codes, struct slice schema,
+	struct slice name, const struct catalog_code *previous);
+struct sql_column *catalog_find_column(struct sql_relation *r, int number);
+/* Calls `visit` for each relation of the schema. */
+void catalog_visit_schema(const struct sql_catalog *c, struct slice schema,
+	void (*visit)(void *context, const struct sql_relation *r), void *context);
+
+/* Traces a view's columns to those that it shows, from its rule as stored (pg_rewrite.ev_action);
+ * NULL data: not known. -E2BIG. (catalog_view.c) */
+int catalog_trace_view(struct sql_catalog *c, struct sql_relation *view, struct slice rule);
+int catalog_add_source(struct sql_catalog *c, struct sql_column *column,
+	struct sql_relation *relation, int number, bool derived);
+
+#endif

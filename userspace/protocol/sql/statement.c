@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/sql/statement.h"
+
+#include <errno.h>
+#include <pg_query.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "protocol/sql/facts.h"
+#include "protocol/sql/measure.h"
+
+struct sql_text {
+	unsigned references;
+	enum sql_status status;
+	char *problem;
+	uint8_t *bytes; /* with a NUL behind them */
+	size_t length;
+	struct facts facts; /* SQL_PARSED */
+	void *attachment;
+	void (*attachment_free)(void *);
+};
+
+static void text_refuse(struct sql_text *t, enum sql_status status, const char *problem)
+{
+	t->status = status;
+	t->problem = memory_copy_string(problem);
+}
+
+static void text_read(struct sql_text *t, const char *json)
+{
+	struct tree tree;
+	int r = tree_read(slice_from_string(json), LIMIT_STATEMENT_DEPTH, &tree);
+
+	if (r == 0) {
+		r = facts_gather(&tree, slice_of(t->bytes, t->length), &t->facts);
+		if (r < 0)
+			tree_done(&tree);
+	}
+	if (r == -E2BIG)
+		text_refuse(t, SQL_TOO_DEEP, "nested too deep");
+	else if (r == -ENOMEM)
+		text_refuse(t, SQL_TOO_DEEP, "not enough memory to parse it");
+	else if (r < 0)
+		text_refuse(t, SQL_REJECTED, "a parse tree that can't be read");
+}
+
+/* libpg_query takes a C string: behind a NUL it would not see what the server may. */
+static void text_parse(struct sql_text *t)
+{
+	PgQueryParseResult r;
+	const char *problem;
+
+	if (memchr(t->bytes, 0, t->length)) {
+		text_refuse(t, SQL_REJECTED, "it holds a zero byte");
+		return;
+	}
+	problem = measure_text(slice_of(t->bytes, t->length));
+	if (problem) {
+		text_refuse(t, SQL_TOO_DEEP, problem);
+		return;
+	}
+	r = pg_query_parse((const char *)t->bytes);
+	if (r.error)
+		text_refuse(t, SQL_REJECTED, r.error->message);
+	else
+		text_read(t, r.parse_tree);
+	pg_query_free_parse_result(r);
+}
+
+struct sql_text *sql_text_parse(struct slice text)
+{
+	struct sql_text *t = memory_new(sizeof(*t));
+
+	t->references = 1;
+	t->status = SQL_PARSED;
+	if (text.length > LIMIT_STATEMENT_BYTES) {
+		text_refuse(t, SQL_TOO_LONG, "too long");
+		return t;
+	}
+	t->length = text.length;
+	t->bytes = (uint8_t *)memory_copy_text(text.data, text.length);
+	text_parse(t);
+	return t;
+}
+
+struct sql_text *sql_text_get(struct sql_text *t)
+{
+	t->references++;
+	return t;
+}
+
+void sql_text_put(struct sql_text *t)
+{
+	if (!t || --t->references > 0)
+		return;
+	if (t->attachment_free)
+		t->attachment_free(t->attachment);
+	if (t->status == SQL_PARSED)
+		facts_done(&t->facts);
+	free(t->problem);
+	free(t->bytes);
+	free(t);
+}
+
+enum sql_status sql_text_status(const struct sql_text *t)
+{
+	return t->status;
+}
+
+const char *sql_text_problem(const struct sql_text *t)
+{
+	return t->problem;
+}
+
+const struct facts *sql_text_facts(const struct sql_text *t)
+{
+	return t->status == SQL_PARSED ? &t->facts : NULL;
+}
+
+size_t sql_text_command_count(const struct sql_text *t)
+{
+	return t->facts.command_count;
+}
+
+const struct sql_command *sql_text_command(const struct sql_text *t, size_t index)
+{
+	return &t->facts.commands[index];
+}
+
+bool sql_text_depends_on_literals(const struct sql_text *t)
+{
+	return t->facts.depends_on_literals;
+}
+
+size_t sql_text_size(const struct sql_text *t)
+{
+	return sizeof(*t) + t->length + facts_size(&t->facts);
+}
+
+void **sql_text_attachment(struct sql_text *t, void (*free_attachment)(void *))
+{
+	t->attachment_free = free_attachment;
+	return &t->attachment;
+}

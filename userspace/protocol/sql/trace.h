@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * trace: follows the values of masked columns through a parse tree, scope by scope, as the server's
+ * own analysis would resolve each name. trace_scope.c finds columns, trace_from.c makes scopes,
+ * trace_expression.c and trace_function.c say what becomes of values, trace_query.c and
+ * trace_change.c follow statements, trace_command.c whole texts. Internal to protocol/sql/.
+ *
+ * In doubt a value is taken to be masked. A statement in which a masked value could decide something
+ * that the agent sees (rows, order, branches, errors) is refused.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SQL_TRACE_H
+#define WAYLEAVE_PROTOCOL_SQL_TRACE_H
+
+#include "protocol/sql/facts.h"
+#include "protocol/sql/lookup.h"
+
+/* What is known of a value. */
+struct value {
+	enum sql_output_state state;
+	enum mask_strategy strategy;
+	bool filter_allowed; /* every masked column in it may be used in filters */
+	struct slice what; /* not CLEAN: "column public.customers.ssn is masked" */
+};
+
+/* A column of a FROM item or of a result. */
+struct trace_column {
+	struct slice name;
+	struct value value;
+};
+
+struct trace_columns {
+	struct trace_column *items;
+	size_t count, room;
+	/* There may be others, of unknown names and in unknown places; `rest` is what they may be. */
+	bool open;
+	struct value rest;
+};
+
+struct trace_item {
+	struct slice alias; /* empty: its columns can't be qualified */
+	/* A relation without alias may be qualified by its schema. */
+	struct slice schema;
+	bool columns_visible; /* without qualification */
+	bool name_visible;
+	/* An open relation whose columns are masked by name. */
+	struct slice rule_schema, rule_table;
+	struct trace_columns columns;
+};
+
+/* One query's namespace; `outer` is where names go on that it does not have. */
+struct trace_level {
+	const struct trace_level *outer;
+	struct trace_item *items;
+	size_t count, room;
+	size_t first; /* items in front of it can't be seen: in ON */
+};
+
+struct trace_cte {
+	const struct trace_cte *next;
+	struct slice name;
+	struct trace_columns columns;
+};
+
+/* Where a query stands. */
+struct trace_place {
+	const struct trace_level *outer;
+	const struct trace_cte *ctes;
+};
+
+struct trace {
+	const struct tree *tree;
+	const struct lookup *lookup;
+	const struct mask_rules *rules;
+	struct arena *arena;
+	const char *clause; /* in which the present expression stands, NULL: a target list */
+	const char *refusal;
+	bool unknown_code; /* some result of code that is not known to be harmless was met */
+	bool touches_masked;
+	unsigned depth;
+	uint64_t work;
+	int error;
+};
+
+extern const struct value value_clean;
+
+/* Whether to go on: nothing failed, nothing is refused. */
+bool trace_goes_on(const struct trace *t);
+/* Counts work, so that no text can stall; past the bound it refuses. */
+void trace_work(struct trace *t, size_t amount);
+/* One level of recursion; false: too deep (refused), and trace_leave() must not be called. */
+bool trace_enter(struct trace *t);
+void trace_leave(struct trace *t);
+/* "WHAT and can't be used in PLACE". The first refusal stands. */
+void trace_refuse(struct trace *t, const struct value *v, const char *place, struct slice name);
+
+/* trace_scope.c */
+struct value value_join(struct value a, struct value b);
+/* The value within an expression: masked whole. */
+struct value value_derive(struct value v);
+static inline bool value_is_masked(const struct value *v)
+{
+	return v->state != SQL_OUTPUT_CLEAN;
+}
+struct slice trace_format(struct trace *t, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void trace_add_column(
+	struct trace *t, struct trace_columns *c, struct slice name, struct value value);
+/* All columns, their rest too. */
+struct value trace_columns_join(const struct trace_columns *c);
+struct trace_item *trace_add_item(struct trace *t, struct trace_level *level);
+/* The item as a whole row. */
+struct value trace_whole_row(const struct trace_item *item);
+/* A column of the item; false: it has none of that name. */
+bool trace_item_column(
+	struct trace *t, const struct trace_item *item, struct slice name, struct value *ret);
+/* Whether some visible item has a column of that name, or may have. */
+bool trace_may_be_column(const struct trace_level *level, struct slice name);
+/* What a ColumnRef refers to. */
+struct value trace_column_ref(struct trace *t, const struct trace_level *level, tree_index n);
+/* The item that a name stands for; NULL: none. */
+const struct trace_item *trace_find_item(const struct trace_level *level, struct slice schema,
+	struct slice name);
+/* A relation as an item, under its own name. */
+void trace_set_mentioned(
+	struct trace *t, struct trace_item *item, struct slice schema, struct slice name);
+/* The same for a RangeVar, under its alias. */
+void trace_set_relation(struct trace *t, struct trace_item *item, tree_index range_var);
+/* Adds the columns that "*" or "x.*" stands for. */
+void trace_expand_all(struct trace *t, const struct trace_level *level, struct trace_columns *c);
+void trace_expand_item(struct trace *t, const struct trace_item *item, struct trace_columns *c);
+
+/* trace_from.c */
+void trace_from(struct trace *t, struct trace_level *level, const struct trace_place *place,
+	tree_index from);
+void trace_from_one(struct trace *t, struct trace_level *level, const struct trace_place *place,
+	tree_index item);
+/* Renames columns as an Alias node says. */
+void trace_rename(struct trace *t, struct trace_columns *c, tree_index names);
+
+/* trace_expression.c */
+struct value trace_expression(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n);
+/* A condition, or anything else by whose value rows are chosen, ordered or told apart. */
+void trace_filter(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n, const char *clause);
+/* The value decides something that shows: refused, unless the masks allow it. Returns what the outcome
+ * tells: nothing more. */
+struct value trace_decide(
+	struct trace *t, const struct value *v, const char *place, struct slice name);
+/* SortBy and bare expressions of a list. */
+void trace_filter_list(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index list, const char *clause);
+void trace_window(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index window);
+
+/* trace_function.c */
+struct value trace_function_call(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n);
+/* Whether the function's result in FROM is one column; *ret: what is in it. */
+bool trace_from_function(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n, struct value *ret);
+/* The result of code that is not known to be harmless. */
+struct value trace_unknown_code(struct trace *t, struct slice name);
+struct value trace_unknown_attribute(struct trace *t, struct slice name);
+
+/* trace_query.c */
+struct trace_columns trace_query(
+	struct trace *t, const struct trace_place *place, tree_index select);
+/* CTEs of a WITH clause in front of those of the place. */
+const struct trace_cte *trace_with(
+	struct trace *t, const struct trace_place *place, tree_index with_clause);
+/* A target list or RETURNING list. */
+void trace_targets(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index targets, struct trace_columns *c);
+struct slice trace_column_name(const struct tree *t, tree_index n);
+
+/* trace_change.c: INSERT, UPDATE, DELETE, MERGE; the columns of RETURNING. */
+struct trace_columns trace_change(
+	struct trace *t, const struct trace_place *place, tree_index statement);
+bool trace_is_change(enum tree_type type);
+/* Refuses where any of the columns is masked: they would be copied. */
+void trace_copied(struct trace *t, const struct trace_columns *c, const char *place);
+
+#endif

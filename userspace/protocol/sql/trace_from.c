@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * FROM: what each item brings into the namespace, and what joins make of it (parse_clause.c).
+ */
+#include "protocol/sql/trace.h"
+
+/* What an item of FROM is to the join around it: items of the level from `first` on, and its columns. */
+struct operand {
+	size_t first;
+	struct trace_columns columns;
+};
+
+void trace_rename(struct trace *t, struct trace_columns *c, tree_index names)
+{
+	struct value any = trace_columns_join(c);
+	struct trace_columns renamed = {.open = c->open, .rest = c->rest};
+	size_t i = 0;
+
+	if (!names)
+		return;
+	/* Which columns the names are for can't be told where some are not known. */
+	tree_for_each(name, t->tree, names)
+	{
+		bool known = !c->open && i < c->count;
+
+		trace_add_column(t, &renamed, tree_string(t->tree, name),
+			known ? c->items[i].value : value_derive(any));
+		i++;
+	}
+	for (i = c->open ? 0 : i; i < c->count && trace_goes_on(t); i++)
+		trace_add_column(t, &renamed, c->items[i].name, c->items[i].value);
+	*c = renamed;
+}
+
+static void rename_item(struct trace *t, struct trace_item *item, tree_index n)
+{
+	tree_index alias = tree_get(t->tree, n, FIELD_alias);
+
+	item->alias = tree_get_string(t->tree, alias, FIELD_aliasname);
+	trace_rename(t, &item->columns, tree_get(t->tree, alias, FIELD_colnames));
+}
+
+static const struct trace_cte *find_cte(
+	struct trace *t, const struct trace_place *place, tree_index range_var)
+{
+	struct slice name = tree_get_string(t->tree, range_var, FIELD_relname);
+
+	if (tree_get(t->tree, range_var, FIELD_schemaname))
+		return NULL;
+	for (const struct trace_cte *cte = place->ctes; cte; cte = cte->next) {
+		trace_work(t, 1);
+		if (slice_equal(cte->name, name))
+			return cte;
+	}
+	return NULL;
+}
+
+static void from_range_var(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	const struct trace_cte *cte = find_cte(t, place, n);
+	struct trace_item *item = trace_add_item(t, level);
+
+	if (!item)
+		return;
+	if (!cte) {
+		trace_set_relation(t, item, n);
+		return;
+	}
+	item->columns = cte->columns;
+	item->columns.room = item->columns.count; /* the CTE's own: not to be added to */
+	rename_item(t, item, n);
+	if (item->alias.length == 0)
+		item->alias = cte->name;
+}
+
+/* Without LATERAL a subquery does not see the items beside it. */
+static struct trace_place beside(const struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	bool lateral = tree_get_flag(t->tree, n, FIELD_lateral);
+
+	return (struct trace_place){lateral ? level : level->outer, place->ctes};
+}
+
+static void from_subselect(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	struct trace_place inner = beside(t, level, place, n);
+	struct trace_columns columns =
+		trace_query(t, &inner, tree_get(t->tree, n, FIELD_subquery));
+	struct trace_item *item = trace_add_item(t, level);
+
+	if (!item)
+		return;
+	item->columns = columns;
+	rename_item(t, item, n);
+}
+
+/* Column definitions of a function that returns records. */
+static bool add_definitions(
+	struct trace *t, struct trace_columns *c, tree_index definitions, struct value value)
+{
+	tree_for_each(definition, t->tree, definitions)
+		trace_add_column(
+			t, c, tree_get_string(t->tree, definition, FIELD_colname), value);
+	return definitions != 0;
+}
+
+/* Each of "functions" is a pair: the call, and its column definitions. Its columns have the names of the
+ * function's results, which are not known here, or the alias; so any name may be asked for. */
+static void from_function(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	tree_index alias = tree_get(t->tree, n, FIELD_alias);
+	struct slice name = tree_get_string(t->tree, alias, FIELD_aliasname);
+	struct trace_columns columns = {.rest = value_clean};
+	struct trace_item *item;
+
+	tree_for_each(pair, t->tree, tree_get(t->tree, n, FIELD_functions))
+	{
+		tree_index call = tree_first(t->tree, pair);
+		tree_index definitions = tree_next(t->tree, call);
+		struct value value;
+		bool single = trace_from_function(t, level, place, call, &value);
+
+		columns.rest = value_join(columns.rest, value);
+		if (tree_kind(t->tree, definitions) == TREE_LIST &&
+			add_definitions(t, &columns, definitions, value))
+			continue;
+		if (add_definitions(
+			    t, &columns, tree_get(t->tree, n, FIELD_coldeflist), value))
+			continue;
+		if (single && name.length)
+			trace_add_column(t, &columns, name, value);
+		else if (single)
+			trace_add_column(t, &columns, trace_column_name(t->tree, call), value);
+		else
+			columns.open = true;
+	}
+	if (tree_get_flag(t->tree, n, FIELD_ordinality))
+		trace_add_column(t, &columns, slice_from_string("ordinality"), value_clean);
+	item = trace_add_item(t, level);
+	if (!item)
+		return;
+	item->columns = columns;
+	rename_item(t, item, n);
+	if (item->alias.length == 0)
+		item->alias = trace_column_name(
+			t->tree, tree_first(t->tree, tree_first(t->tree,
+						 tree_get(t->tree, n, FIELD_functions))));
+}
+
+/* XMLTABLE */
+static void from_table_function(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	struct trace_columns columns = {.rest = value_clean};
+	struct trace_item *item;
+
+	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_docexpr), "XMLTABLE");
+	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_rowexpr), "XMLTABLE");
+	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_namespaces), "XMLTABLE");
+	tree_for_each(column, t->tree, tree_get(t->tree, n, FIELD_columns))
+	{
+		trace_filter(t, level, place, tree_get(t->tree, column, FIELD_colexpr), "XMLTABLE");
+		trace_filter(
+			t, level, place, tree_get(t->tree, column, FIELD_coldefexpr), "XMLTABLE");
+		trace_add_column(
+			t, &columns, tree_get_string(t->tree, column, FIELD_colname), value_clean);
+	}
+	item = trace_add_item(t, level);
+	if (!item)
+		return;
+	item->columns = columns;
+	rename_item(t, item, n);
+}
+
+static void from_sample(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	from_range_var(t, level, place, tree_get(t->tree, n, FIELD_relation));
+	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_args), "TABLESAMPLE");
+	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_repeatable), "TABLESAMPLE");
+}
+
+static const struct trace_column *find_column(
+	struct trace *t, const struct trace_columns *c, struct slice name)
+{
+	trace_work(t, c->count / 8 + 1);
+	for (size_t i = 0; i < c->count; i++) {
+		if (slice_equal(c->items[i].name, name))
+			return &c->items[i];
+	}
+	return NULL;
+}
+
+/* The column of one side that is compared with the other's; what may be there where it is not known. */
+static struct value side_column(
+	struct trace *t, const struct trace_columns *side, struct slice name)
+{
+	const struct trace_column *found = find_column(t, side, name);
+
+	return found ? found->value : side->open ? side->rest : value_clean;
+}
+
+/* Adds `name` as one column that both sides share; comparing it decides which rows there are. */
+static void merge_column(struct trace *t, struct trace_columns *merged,
+	const struct trace_columns *left, const struct trace_columns *right, struct slice name)
+{
+	struct value both =
+		value_join(side_column(t, left, name), side_column(t, right, name));
+
+	trace_decide(t, &both, "JOIN", SLICE_EMPTY);
+	trace_add_column(t, merged, name, value_derive(both));
+}
+
+static void add_others(struct trace *t, struct trace_columns *to, const struct trace_columns *side,
+	const struct trace_columns *merged)
+{
+	for (size_t i = 0; i < side->count && trace_goes_on(t); i++) {
+		if (merged->count && find_column(t, merged, side->items[i].name))
+			continue;
+		trace_add_column(t, to, side->items[i].name, side->items[i].value);
+	}
+	if (side->open) {
+		to->rest = to->open ? value_join(to->rest, side->rest) : side->rest;
+		to->open = true;
+	}
+}
+
+/* Which columns a NATURAL JOIN compares is known only where all are. */
+static void merge_natural(struct trace *t, struct trace_columns *merged,
+	const struct trace_columns *left, const struct trace_columns *right)
+{
+	if (left->open || right->open) {
+		struct value any =
+			value_join(trace_columns_join(left), trace_columns_join(right));
+
+		trace_decide(t, &any, "NATURAL JOIN", SLICE_EMPTY);
+	}
+	for (size_t i = 0; i < left->count && trace_goes_on(t); i++) {
+		if (find_column(t, right, left->items[i].name))
+			merge_column(t, merged, left, right, left->items[i].name);
+	}
+}
+
+static struct operand from_item(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n);
+
+static void hide_items(struct trace_level *level, size_t first, bool names_too)
+{
+	for (size_t i = first; i < level->count; i++) {
+		level->items[i].columns_visible = false;
+		if (names_too)
+			level->items[i].name_visible = false;
+	}
+}
+
+static void add_using_alias(struct trace *t, struct trace_level *level, tree_index n,
+	const struct trace_columns *merged)
+{
+	tree_index alias = tree_get(t->tree, n, FIELD_join_using_alias);
+	struct trace_item *item = alias ? trace_add_item(t, level) : NULL;
+
+	if (!item)
+		return;
+	item->alias = tree_get_string(t->tree, alias, FIELD_aliasname);
+	item->columns = *merged;
+	item->columns_visible = false;
+}
+
+static void from_join(struct trace *t, struct trace_level *level, const struct trace_place *place,
+	tree_index n, size_t first)
+{
+	struct operand left = from_item(t, level, place, tree_get(t->tree, n, FIELD_larg));
+	struct operand right = from_item(t, level, place, tree_get(t->tree, n, FIELD_rarg));
+	struct trace_columns merged = {.rest = value_clean}, all;
+	tree_index alias = tree_get(t->tree, n, FIELD_alias);
+	struct trace_item *item;
+	size_t outer_first = level->first;
+
+	if (tree_get_flag(t->tree, n, FIELD_isNatural))
+		merge_natural(t, &merged, &left.columns, &right.columns);
+	tree_for_each(name, t->tree, tree_get(t->tree, n, FIELD_usingClause))
+		merge_column(t, &merged, &left.columns, &right.columns, tree_string(t->tree, name));
+	/* ON sees the two sides, and what is further out. */
+	level->first = first;
+	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_quals), "JOIN");
+	level->first = outer_first;
+	all = merged;
+	add_others(t, &all, &left.columns, &merged);
+	add_others(t, &all, &right.columns, &merged);
+	hide_items(level, first, alias != 0);
+	add_using_alias(t, level, n, &merged);
+	item = trace_add_item(t, level);
+	if (!item)
+		return;
+	item->columns = all;
+	item->name_visible = alias != 0;
+	if (alias)
+		rename_item(t, item, n);
+}
+
+static struct operand from_item(struct trace *t, struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	struct operand operand = {.first = level->count, .columns = {.rest = value_clean}};
+
+	if (!trace_enter(t))
+		return operand;
+	switch (tree_type(t->tree, n)) {
+	case TYPE_RangeVar:
+		from_range_var(t, level, place, n);
+		break;
+	case TYPE_RangeSubselect:
+		from_subselect(t, level, place, n);
+		break;
+	case TYPE_RangeFunction:
+		from_function(t, level, place, n);
+		break;
+	case TYPE_RangeTableFunc:
+		from_table_function(t, level, place, n);
+		break;
+	case TYPE_RangeTableSample:
+		from_sample(t, level, place, n);
+		break;
+	case TYPE_JoinExpr:
+		from_join(t, level, place, n, operand.first);
+		break;
+	default:
+		t->refusal = "columns are masked, and a part of FROM is not understood";
+		break;
+	}
+	trace_leave(t);
+	/* The last item is the whole: a join adds itself behind its sides. */
+	if (level->count > operand.first)
+		operand.columns = level->items[level->count - 1].columns;
+	return operand;
+}
+
+void trace_from_one(struct trace *t, struct trace_level *level, const struct trace_place *place,
+	tree_index item)
+{
+	from_item(t, level, place, item);
+}
+
+void trace_from(struct trace *t, struct trace_level *level, const struct trace_place *place,
+	tree_index from)
+{
+	tree_for_each(item, t->tree, from)
+	{
+		if (trace_goes_on(t))
+			from_item(t, level, place, item);
+	}
+}
