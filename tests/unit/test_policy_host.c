@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where a connection goes: hosts, ties, candidates.
+ */
+#include <criterion/criterion.h>
+
+#include "policy_test.h"
+
+/* Names of the host point into the returned one's text. */
+static struct host parse(const char *text)
+{
+	static char texts[64][64];
+	static unsigned used;
+	char *copy = texts[used++ % 64];
+	struct host h = {0};
+	struct error e;
+
+	snprintf(copy, 64, "%s", text);
+	cr_assert_eq(host_parse(copy, &h, &e), 0, "%s: %s", text, e.text);
+	return h;
+}
+
+static struct address address(const char *text)
+{
+	struct address a;
+
+	cr_assert_eq(address_parse(text, &a), 0, "%s", text);
+	return a;
+}
+
+Test(policy_host, addresses)
+{
+	static const struct {
+		const char *host;
+		const char *address;
+		bool matches;
+	} cases[] = {
+		{"10.0.3.7:1", "10.0.3.7", true},
+		{"10.0.3.7:1", "::ffff:10.0.3.7", true},
+		{"[::ffff:10.0.3.7]:1", "10.0.3.7", true},
+		{"10.0.3.7:1", "10.0.3.8", false},
+		{"10.0.3.0/24:1", "10.0.3.255", true},
+		{"10.0.3.0/24:1", "10.0.4.0", false},
+		{"10.0.3.0/25:1", "10.0.3.128", false},
+		{"10.0.3.128/25:1", "10.0.3.128", true},
+		{"0.0.0.0/0:1", "255.1.2.3", true},
+		{"0.0.0.0/0:1", "fd00::1", false},
+		{"[::/0]:1", "fd00::1", true},
+		{"[::/0]:1", "10.0.0.1", false},
+		{"[fd00::/8]:1", "fdff::1", true},
+		{"[fd00::/8]:1", "fc00::1", false},
+		{"[fd00::/127]:1", "fd00::1", true},
+		{"[fd00::/127]:1", "fd00::2", false},
+		{"db.internal:1", "10.0.3.7", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host h = parse(cases[i].host);
+		struct address a = address(cases[i].address);
+
+		cr_expect_eq(host_matches_address(&h, &a), cases[i].matches, "%s %s", cases[i].host,
+			cases[i].address);
+	}
+}
+
+Test(policy_host, names)
+{
+	static const struct {
+		const char *host;
+		const char *name;
+		bool matches;
+	} cases[] = {
+		{"db.internal:1", "db.internal", true},
+		{"DB.Internal:1", "db.iNTERNAL", true},
+		{"db.internal:1", "db.internal.", true},
+		{"db.internal:1", "xdb.internal", false},
+		{"db.internal:1", "a.db.internal", false},
+		{"*.example.com:1", "a.example.com", true},
+		{"*.example.com:1", "a.b.example.com", true},
+		{"*.example.com:1", "example.com", false},
+		{"*.example.com:1", ".example.com", false},
+		{"*.example.com:1", "aexample.com", false},
+		{"*.example.com:1", "", false},
+		{"10.0.3.7:1", "10.0.3.7", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host h = parse(cases[i].host);
+
+		cr_expect_eq(host_matches_name(&h, slice_from_string(cases[i].name)),
+			cases[i].matches, "%s %s", cases[i].host, cases[i].name);
+	}
+}
+
+Test(policy_host, ports)
+{
+	struct host any = parse("db:*"), one = parse("db:5432");
+
+	cr_expect(host_matches_port(&any, 1) && host_matches_port(&any, 65535));
+	cr_expect(host_matches_port(&one, 5432) && !host_matches_port(&one, 5433));
+}
+
+Test(policy_host, ties)
+{
+	static const struct {
+		const char *a, *b;
+		bool ties;
+	} cases[] = {
+		{"db:1", "DB:1", true},
+		{"db:1", "db:2", false},
+		{"db:1", "db:*", true},
+		{"*.x:1", "*.x:1", true},
+		{"*.x:1", "a.x:1", false},
+		{"*.x:1", "*.a.x:1", false},
+		{"10.0.0.0/8:1", "10.0.0.0/9:1", false},
+		{"10.0.0.0/8:1", "10.0.0.0/8:*", true},
+		{"10.0.0.1:1", "10.0.0.1/32:1", true},
+		{"10.0.0.0/8:1", "[::ffff:10.0.0.0/104]:1", true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host a = parse(cases[i].a), b = parse(cases[i].b);
+
+		cr_expect_eq(host_ties(&a, &b), cases[i].ties, "%s %s", cases[i].a, cases[i].b);
+		cr_expect_eq(host_ties(&b, &a), cases[i].ties, "%s %s", cases[i].b, cases[i].a);
+	}
+}
+
+/* Exact address > name > longest prefix; several names of one address are all candidates. */
+static const char places[] =
+	"config:\n"
+	"  agents: [{name: a, cgroup: a}]\n"
+	"  resources:\n"
+	"    - {name: wide, protocol: tcp, hosts: [\"10.0.0.0/8:*\", \"[::/0]:9\"]}\n"
+	"    - {name: narrow, protocol: tcp, hosts: [\"10.1.0.0/16:5432\"]}\n"
+	"    - {name: named, protocol: postgres, hosts: [\"db.internal:5432\"]}\n"
+	"    - {name: other, protocol: postgres, hosts: [\"other.internal:5432\"]}\n"
+	"    - {name: wild, protocol: postgres, hosts: [\"*.internal:5432\"]}\n"
+	"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:5432\"]}\n"
+	"rules: []\n";
+
+static struct policy *open_places(void)
+{
+	struct policy_address addresses[] = {
+		{slice_from_string("db.internal"), address("10.1.1.1")},
+		{slice_from_string("db.internal"), address("10.1.1.2")},
+		{slice_from_string("other.internal"), address("10.1.1.2")},
+		{slice_from_string("third.internal"), address("10.1.1.3")},
+		{slice_from_string("third.internal"), address("10.1.1.2")},
+		{slice_from_string("fourth.internal"), address("10.1.1.2")},
+		{slice_from_string("unrelated.example"), address("10.1.1.4")},
+	};
+	struct diagnostics d;
+	struct config *c;
+	struct policy *p;
+
+	diagnostics_init(&d);
+	c = policy_test_load_text(places, &d);
+	cr_assert_not_null(c);
+	p = policy_test_open(c, addresses, ARRAY_SIZE(addresses));
+	config_free(c);
+	diagnostics_done(&d);
+	cr_assert_not_null(p);
+	return p;
+}
+
+static void check_candidates(
+	const struct policy *p, const char *where, uint16_t port, size_t most, const char *expected)
+{
+	struct policy_candidate found[8];
+	struct address a = address(where);
+	size_t count = policy_match_address(p, &a, port, found, most);
+	char names[256] = "";
+
+	for (size_t i = 0; i < count; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%.*s%s%.*s",
+			i ? " " : "", SLICE_PRINT(p->resources[found[i].resource].name),
+			found[i].name.length ? "=" : "", SLICE_PRINT(found[i].name));
+	cr_expect_str_eq(names, expected, "%s:%u: %s, expected %s", where, port, names, expected);
+}
+
+Test(policy_host, candidates)
+{
+	struct policy *p = open_places();
+
+	check_candidates(p, "10.1.1.1", 5432, 8, "exact");
+	check_candidates(p, "::ffff:10.1.1.1", 5432, 8, "exact");
+	check_candidates(p, "10.1.1.1", 80, 8, "wide");
+	check_candidates(p, "10.1.1.2", 5432, 8,
+		"named=db.internal other=other.internal wild=third.internal");
+	check_candidates(p, "10.1.1.2", 5432, 2, "named=db.internal other=other.internal");
+	check_candidates(p, "10.1.1.2", 5432, 0, "");
+	check_candidates(p, "10.1.1.3", 5432, 8, "wild=third.internal");
+	check_candidates(p, "10.1.1.4", 5432, 8, "narrow");
+	check_candidates(p, "10.2.1.4", 5432, 8, "wide");
+	check_candidates(p, "192.0.2.1", 9, 8, "");
+	check_candidates(p, "2001:db8::1", 9, 8, "wide");
+	check_candidates(p, "2001:db8::1", 10, 8, "");
+	policy_put(p);
+}
+
+static void check_narrow(const struct policy *p, const char *name, const char *expected)
+{
+	struct policy_candidate found[8];
+	struct address a = address("10.1.1.2");
+	size_t count = policy_match_address(p, &a, 5432, found, 8);
+	char names[256] = "";
+
+	count = policy_narrow(p, slice_from_string(name), 5432, found, count);
+	for (size_t i = 0; i < count; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%.*s",
+			i ? " " : "", SLICE_PRINT(p->resources[found[i].resource].name));
+	cr_expect_str_eq(names, expected, "%s: %s, expected %s", name, names, expected);
+}
+
+Test(policy_host, narrowing)
+{
+	struct policy *p = open_places();
+	struct policy_candidate found[8];
+	struct address a = address("10.1.1.1");
+
+	check_narrow(p, "db.internal", "named");
+	check_narrow(p, "OTHER.internal.", "other");
+	check_narrow(p, "any.internal", "wild");
+	check_narrow(p, "example.com", "");
+	/* An address that a resource names is its own whatever the client calls it. */
+	cr_assert_eq(policy_match_address(p, &a, 5432, found, 8), 1);
+	cr_expect_eq(policy_narrow(p, slice_from_string("x.y"), 5432, found, 1), 1);
+	policy_put(p);
+}

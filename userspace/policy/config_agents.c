@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of agents, and of the people and groups that review.
+ */
+#include "policy/config_check.h"
+
+#include "base/limits.h"
+#include "policy/host.h"
+
+static bool is_clean_path(const char *path)
+{
+	const char *part = path;
+
+	for (const char *p = path;; p++) {
+		size_t length = (size_t)(p - part);
+
+		if (*p != '/' && *p != '\0')
+			continue;
+		if (length == 0 || (length == 1 && part[0] == '.') ||
+			(length == 2 && part[0] == '.' && part[1] == '.'))
+			return false;
+		if (*p == '\0')
+			return true;
+		part = p + 1;
+	}
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t length = strlen(folder);
+
+	return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/* An agent inside another one would have two names: whose rules would hold? */
+static void check_nesting(struct config *c, struct loader *l, const struct config_agent *agent)
+{
+	for (const struct config_agent *other = c->agents; other < agent; other++) {
+		const char *a = agent->cgroup.text, *b = other->cgroup.text;
+
+		if (b && (is_below(a, b) || is_below(b, a)))
+			loader_error(l, agent->cgroup.place,
+				"\"cgroup\": %s and %s of agent \"%s\" (line %u) lie in one "
+				"another; "
+				"expected separate ones",
+				a, b, other->name.text ? other->name.text : "?",
+				other->cgroup.place.line);
+	}
+}
+
+static void check_cgroup(struct config *c, struct loader *l, const struct config_agent *agent)
+{
+	const char *path = agent->cgroup.text;
+
+	if (!path)
+		return;
+	if (!is_clean_path(path))
+		loader_error(l, agent->cgroup.place,
+			"\"cgroup\": expected a path below the cgroup2 root without \"/\" at its "
+			"ends "
+			"and without \".\" and \"..\", as wayleave.slice/%s, not \"%s\"",
+			agent->name.text ? agent->name.text : "NAME", path);
+	else
+		check_nesting(c, l, agent);
+}
+
+static void check_id(struct config *c, struct loader *l, struct config_agent *agent)
+{
+	if (!agent->name.text)
+		return;
+	agent->id = config_agent_id(agent->name.text);
+	if (agent->id == 0)
+		loader_error(l, agent->name.place,
+			"\"%s\" can't be used: its number is 0; "
+			"expected another name",
+			agent->name.text);
+	for (const struct config_agent *other = c->agents; other < agent; other++) {
+		if (other->name.text && other->id == agent->id &&
+			strcmp(other->name.text, agent->name.text) != 0)
+			loader_error(l, agent->name.place,
+				"\"%s\" and \"%s\" have the same number; expected another name",
+				agent->name.text, other->name.text);
+	}
+}
+
+void config_check_agents(struct config *c, struct loader *l)
+{
+	struct config_array agents = CONFIG_ARRAY(c->agents, c->agent_count, "agent");
+	struct config_array issuers = CONFIG_ARRAY(c->issuers, c->issuer_count, "issuer");
+
+	if (c->agent_count > LIMIT_CONFIG_AGENTS) {
+		loader_error(l, c->place, "more than %u agents", LIMIT_CONFIG_AGENTS);
+		return;
+	}
+	config_check_unique(l, &agents);
+	for (size_t i = 0; i < c->agent_count; i++) {
+		struct config_agent *agent = &c->agents[i];
+
+		config_check_name(l, &agent->name, "an agent");
+		check_cgroup(c, l, agent);
+		check_id(c, l, agent);
+		if (agent->identity)
+			config_check_reference(
+				l, "issuer", &agent->identity->issuer, &issuers, NULL);
+	}
+}
+
+static void check_url(struct loader *l, const char *key, const struct config_text *url)
+{
+	if (url->text && strncmp(url->text, "https://", 8) != 0 &&
+		strncmp(url->text, "http://", 7) != 0)
+		loader_error(
+			l, url->place, "\"%s\": expected https://…, not \"%s\"", key, url->text);
+}
+
+/* An address of our own to listen on, as "0.0.0.0:8443". */
+static void check_listen(struct loader *l, const struct config_text *listen)
+{
+	struct host host;
+	struct error e;
+
+	if (!listen->text)
+		return;
+	if (host_parse((char *)node_copy_text(l->arena, listen->text), &host, &e) < 0 ||
+		host.kind != HOST_ADDRESS || host.port == HOST_ANY_PORT)
+		loader_error(l, listen->place, "\"listen\": expected ADDRESS:PORT, not \"%s\"",
+			listen->text);
+}
+
+static void check_reviewer(struct loader *l, const struct config_reviewer *reviewer)
+{
+	config_check_name(l, &reviewer->name, "a group of reviewers");
+	if (!reviewer->slack && reviewer->local_users.count == 0)
+		loader_error(l, reviewer->name.place,
+			"\"%s\" has nobody in it; expected \"slack\" or \"local_users\"",
+			reviewer->name.text);
+	if (reviewer->approvals.value == 0)
+		loader_error(l, reviewer->approvals.place, "\"approvals\": expected at least 1");
+}
+
+void config_check_people(struct config *c, struct loader *l)
+{
+	struct config_array people = CONFIG_ARRAY(c->people, c->person_count, "person");
+
+	config_check_unique(l, &people);
+	for (size_t i = 0; i < c->issuer_count; i++)
+		check_url(l, "url", &c->issuers[i].url);
+	for (size_t i = 0; i < c->reviewer_count; i++)
+		check_reviewer(l, &c->reviewers[i]);
+	for (size_t i = 0; i < c->person_count; i++) {
+		const struct config_person *person = &c->people[i];
+
+		if (!person->slack.text && !person->local.text && person->principals.count == 0)
+			loader_error(l, person->place,
+				"this person is nobody; expected \"slack\", "
+				"\"local\" or \"principals\"");
+	}
+	if (!c->slack)
+		return;
+	check_url(l, "api_url", &c->slack->api_url);
+	check_listen(l, &c->slack->listen);
+	if (c->slack->listen.text && !c->slack->signing_secret_file.text)
+		loader_error(l, c->slack->listen.place,
+			"\"listen\" needs \"signing_secret_file\": "
+			"without it nothing tells Slack's "
+			"callbacks from anybody's");
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The files and folders that a configuration names: made absolute, and looked at.
+ */
+#include "policy/config_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+enum file_kind {
+	FILE_PUBLIC, /* must be readable now */
+	FILE_SECRET, /* the same, and not by others */
+	FILE_LATER, /* made by somebody else later, or a socket */
+};
+
+struct file_key {
+	const char *name;
+	enum file_kind kind;
+	size_t offset; /* of a struct config_text */
+};
+
+static const struct file_key tls_files[] = {
+	{"ca_file", FILE_PUBLIC, offsetof(struct config_tls, ca_file)},
+};
+static const struct file_key credentials_files[] = {
+	{"password_file", FILE_SECRET, offsetof(struct config_credentials, password_file)},
+	{"client_cert_file", FILE_PUBLIC, offsetof(struct config_credentials, client_cert_file)},
+	{"client_key_file", FILE_SECRET, offsetof(struct config_credentials, client_key_file)},
+	{"bearer_file", FILE_SECRET, offsetof(struct config_credentials, bearer_file)},
+	{"basic_file", FILE_SECRET, offsetof(struct config_credentials, basic_file)},
+	{"key_file", FILE_SECRET, offsetof(struct config_credentials, key_file)},
+};
+static const struct file_key header_files[] = {
+	{"value_file", FILE_SECRET, offsetof(struct config_header, value_file)},
+};
+static const struct file_key resource_files[] = {
+	{"host_keys", FILE_PUBLIC, offsetof(struct config_resource, host_keys)},
+};
+static const struct file_key upstream_files[] = {
+	{"unix", FILE_LATER, offsetof(struct config_upstream, unix_path)},
+};
+static const struct file_key identity_files[] = {
+	{"token_file", FILE_LATER, offsetof(struct config_identity, token_file)},
+};
+static const struct file_key slack_files[] = {
+	{"webhook_url_file", FILE_SECRET, offsetof(struct config_slack, webhook_url_file)},
+	{"bot_token_file", FILE_SECRET, offsetof(struct config_slack, bot_token_file)},
+	{"signing_secret_file", FILE_SECRET, offsetof(struct config_slack, signing_secret_file)},
+};
+static const struct file_key slack_tls_files[] = {
+	{"cert_file", FILE_PUBLIC, offsetof(struct config_slack_tls, cert_file)},
+	{"key_file", FILE_SECRET, offsetof(struct config_slack_tls, key_file)},
+};
+
+struct files {
+	struct config *config;
+	struct loader *loader;
+	bool open; /* look at the files themselves */
+};
+
+static void make_absolute(const struct files *f, struct config_text *path)
+{
+	const char *slash = strrchr(f->config->file, '/');
+	char *joined;
+
+	if (path->text[0] == '/' || !slash)
+		return;
+	joined = memory_format(
+		"%.*s/%s", (int)(slash - f->config->file), f->config->file, path->text);
+	path->text = node_copy_text(f->loader->arena, joined);
+	free(joined);
+}
+
+/* Opens it without waiting for the other end of a pipe or running a device. */
+static int look_at(const char *path, struct stat *ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, ret) < 0)
+		r = -errno;
+	else if (!S_ISREG(ret->st_mode))
+		r = S_ISDIR(ret->st_mode) ? -EISDIR : -EINVAL;
+	close(fd);
+	return r;
+}
+
+static void check_file(
+	const struct files *f, const char *name, enum file_kind kind, struct config_text *path)
+{
+	struct stat s;
+	int r;
+
+	if (!path->text)
+		return;
+	make_absolute(f, path);
+	if (!f->open || kind == FILE_LATER)
+		return;
+	r = look_at(path->text, &s);
+	if (r < 0)
+		loader_error(f->loader, path->place, "\"%s\": %s: %s; expected a readable file",
+			name, path->text, strerror(-r));
+	else if (kind == FILE_SECRET && s.st_mode & (S_IROTH | S_IWOTH))
+		loader_warning(f->loader, path->place,
+			"\"%s\": %s is open to every user (mode %04o); expected 0600", name,
+			path->text, s.st_mode & 07777u);
+}
+
+static void check_keys(const struct files *f, void *base, const struct file_key *keys, size_t count)
+{
+	if (!base)
+		return;
+	for (size_t i = 0; i < count; i++)
+		check_file(f, keys[i].name, keys[i].kind, (void *)((char *)base + keys[i].offset));
+}
+
+#define CHECK_KEYS(f, base, keys) check_keys(f, base, keys, ARRAY_SIZE(keys))
+
+static size_t count_certificates(struct slice text)
+{
+	BIO *bio = BIO_new_mem_buf(text.data, (int)text.length);
+	size_t count = 0;
+	X509 *certificate;
+
+	while ((certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+		X509_free(certificate);
+		count++;
+	}
+	ERR_clear_error();
+	BIO_free(bio);
+	return count;
+}
+
+/* Workers can't open files, so the certificates travel with the policy. */
+static void read_certificates(const struct files *f, struct config_tls *tls)
+{
+	struct buffer content;
+	struct error e;
+
+	if (!f->open || !tls || !tls->ca_file.text)
+		return;
+	buffer_init(&content, LIMIT_CONFIG_FILE_BYTES);
+	if (file_read(tls->ca_file.text, &content, &e) == 0 && buffer_length(&content)) {
+		tls->ca_text = arena_copy(f->loader->arena, buffer_slice(&content));
+		if (count_certificates(tls->ca_text) == 0)
+			loader_error(f->loader, tls->ca_file.place,
+				"\"ca_file\": %s: expected PEM certificates", tls->ca_file.text);
+	} else {
+		loader_error(f->loader, tls->ca_file.place,
+			"\"ca_file\": %s: expected PEM certificates of at most %u bytes",
+			tls->ca_file.text, LIMIT_CONFIG_FILE_BYTES);
+	}
+	buffer_done(&content);
+}
+
+static void check_resource_files(const struct files *f, struct config_resource *resource)
+{
+	size_t errors = f->loader->diagnostics->errors;
+
+	CHECK_KEYS(f, resource->tls, tls_files);
+	if (f->loader->diagnostics->errors == errors)
+		read_certificates(f, resource->tls);
+	CHECK_KEYS(f, resource, resource_files);
+	CHECK_KEYS(f, resource->upstream, upstream_files);
+	CHECK_KEYS(f, resource->credentials, credentials_files);
+	if (resource->credentials)
+		CHECK_KEYS(f, resource->credentials->header, header_files);
+}
+
+static void check_folder(const struct files *f, const char *key, const struct config_text *path)
+{
+	if (path->text[0] != '/')
+		loader_error(f->loader, path->place,
+			"\"%s\": expected an absolute path, not \"%s\"", key, path->text);
+}
+
+void config_check_files(struct config *c, struct loader *l, unsigned flags)
+{
+	struct files f = {c, l, !(flags & CONFIG_WITHOUT_FILES)};
+
+	check_folder(&f, "state_dir", &c->state_dir);
+	check_folder(&f, "runtime_dir", &c->runtime_dir);
+	for (size_t i = 0; i < c->agent_count; i++) {
+		struct config_texts *trusted = &c->agents[i].trust_files;
+
+		CHECK_KEYS(&f, c->agents[i].identity, identity_files);
+		for (size_t j = 0; j < trusted->count; j++)
+			check_file(&f, "trust_files", FILE_PUBLIC, &trusted->items[j]);
+	}
+	for (size_t i = 0; i < c->resource_count; i++)
+		check_resource_files(&f, &c->resources[i]);
+	if (c->slack) {
+		CHECK_KEYS(&f, c->slack, slack_files);
+		CHECK_KEYS(&f, c->slack->tls, slack_tls_files);
+	}
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of resources: where they are, how they are reached, with what.
+ */
+#include "policy/config_check.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+#define ON(protocol) (1u << PROTOCOL_##protocol)
+#define ON_SQL (ON(POSTGRES) | ON(MYSQL))
+#define ON_WEB (ON(HTTP) | ON(KUBERNETES))
+
+static void read_hosts(struct loader *l, struct config_resource *resource)
+{
+	const struct config_texts *texts = &resource->host_texts;
+
+	if (texts->place.file && texts->count == 0)
+		loader_error(l, texts->place, "\"hosts\": an empty list is no place");
+	resource->hosts = node_allocate(l->arena, (texts->count + 1) * sizeof(*resource->hosts));
+	resource->host_places =
+		node_allocate(l->arena, (texts->count + 1) * sizeof(*resource->host_places));
+	for (size_t i = 0; i < texts->count; i++) {
+		const struct config_text *text = &texts->items[i];
+		struct error e;
+
+		if (host_parse((char *)node_copy_text(l->arena, text->text),
+			    &resource->hosts[resource->host_count], &e) < 0)
+			loader_error(l, text->place, "\"hosts\": %s", e.text);
+		else
+			resource->host_places[resource->host_count++] = text->place;
+	}
+}
+
+/* Two resources that claim one place: nothing would tell which one a connection means. */
+static void check_ties(struct config *c, struct loader *l, size_t index)
+{
+	const struct config_resource *resource = &c->resources[index];
+
+	for (size_t i = 0; i < resource->host_count; i++) {
+		for (const struct config_resource *other = c->resources; other < resource;
+			other++) {
+			for (size_t j = 0; j < other->host_count; j++) {
+				if (host_ties(&resource->hosts[i], &other->hosts[j]))
+					loader_error(l, resource->host_places[i],
+						"\"hosts\": resource \"%s\" (line %u) names this "
+						"place too; expected one resource for it",
+						other->name.text ? other->name.text : "?",
+						other->host_places[j].line);
+			}
+		}
+	}
+}
+
+/* Which keys of `credentials` make one way to log in, and where. */
+enum credential_key {
+	CREDENTIAL_USER = 1 << 0,
+	CREDENTIAL_PASSWORD = 1 << 1,
+	CREDENTIAL_CLIENT_CERT = 1 << 2,
+	CREDENTIAL_CLIENT_KEY = 1 << 3,
+	CREDENTIAL_BEARER = 1 << 4,
+	CREDENTIAL_BASIC = 1 << 5,
+	CREDENTIAL_HEADER = 1 << 6,
+	CREDENTIAL_KEY = 1 << 7,
+	CREDENTIAL_CA = 1 << 8,
+	CREDENTIAL_AGENT = 1 << 9,
+};
+static const struct credential_way {
+	unsigned protocols;
+	unsigned keys;
+} credential_ways[] = {
+	{ON_SQL, CREDENTIAL_USER | CREDENTIAL_PASSWORD},
+	{ON_SQL, CREDENTIAL_USER | CREDENTIAL_CLIENT_CERT | CREDENTIAL_CLIENT_KEY},
+	{ON_WEB, CREDENTIAL_BEARER},
+	{ON_WEB, CREDENTIAL_BASIC},
+	{ON_WEB, CREDENTIAL_HEADER},
+	{ON_WEB, CREDENTIAL_CLIENT_CERT | CREDENTIAL_CLIENT_KEY},
+	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_KEY},
+	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_PASSWORD},
+	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_CA},
+	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_AGENT},
+};
+static const char *const credential_expected[PROTOCOL_COUNT] = {
+	[PROTOCOL_TCP] = "none: tcp is relayed unread",
+	[PROTOCOL_POSTGRES] =
+		"user and password_file, or user, client_cert_file and client_key_file",
+	[PROTOCOL_MYSQL] = "user and password_file, or user, client_cert_file and client_key_file",
+	[PROTOCOL_SSH] = "user and one of key_file, password_file, ca: true, agent: true",
+	[PROTOCOL_HTTP] = "one of bearer_file, basic_file, header, or client_cert_file and "
+			  "client_key_file",
+	[PROTOCOL_KUBERNETES] = "one of bearer_file, basic_file, header, or client_cert_file and "
+				"client_key_file",
+};
+
+static unsigned credential_keys(const struct config_credentials *given)
+{
+	return (given->user.text ? CREDENTIAL_USER : 0u) |
+		(given->password_file.text ? CREDENTIAL_PASSWORD : 0u) |
+		(given->client_cert_file.text ? CREDENTIAL_CLIENT_CERT : 0u) |
+		(given->client_key_file.text ? CREDENTIAL_CLIENT_KEY : 0u) |
+		(given->bearer_file.text ? CREDENTIAL_BEARER : 0u) |
+		(given->basic_file.text ? CREDENTIAL_BASIC : 0u) |
+		(given->header ? CREDENTIAL_HEADER : 0u) |
+		(given->key_file.text ? CREDENTIAL_KEY : 0u) | (given->ca ? CREDENTIAL_CA : 0u) |
+		(given->agent ? CREDENTIAL_AGENT : 0u);
+}
+
+static void check_credentials(struct loader *l, const struct config_resource *resource)
+{
+	const struct config_credentials *given = resource->credentials;
+
+	if (!given)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(credential_ways); i++) {
+		if (credential_ways[i].protocols >> resource->protocol.value & 1 &&
+			credential_ways[i].keys == credential_keys(given))
+			return;
+	}
+	loader_error(l, given->place, "\"credentials\" of protocol %s: expected %s",
+		protocol_name((enum protocol_id)resource->protocol.value),
+		credential_expected[resource->protocol.value]);
+}
+
+static void check_tls(struct loader *l, const struct config_resource *resource)
+{
+	const struct config_tls *tls = resource->tls;
+	bool off;
+
+	if (!tls)
+		return;
+	if (resource->protocol.value == PROTOCOL_TCP || resource->protocol.value == PROTOCOL_SSH)
+		loader_error(l, tls->place, "\"tls\" means nothing for protocol %s",
+			protocol_name((enum protocol_id)resource->protocol.value));
+	if (tls->mode.value == TLS_PASSTHROUGH &&
+		(tls->upstream.value != TLS_UPSTREAM_AS_CLIENT || tls->ca_file.text ||
+			tls->server_name.text))
+		loader_error(l, tls->place,
+			"\"mode: passthrough\" relays TLS unread; expected no "
+			"other key of \"tls\" with it");
+	off = tls->upstream.value == TLS_UPSTREAM_OFF ||
+		tls->upstream.value == TLS_UPSTREAM_REQUIRE;
+	if (off && tls->ca_file.text)
+		loader_error(l, tls->ca_file.place,
+			"\"ca_file\" is not used with this \"upstream\"; expected verify-ca or "
+			"verify-full");
+}
+
+static void check_resource(struct loader *l, struct config_resource *resource)
+{
+	config_check_name(l, &resource->name, "a resource");
+	if (resource->name.text && strcmp(resource->name.text, CONFIG_EGRESS) == 0)
+		loader_error(l, resource->name.place,
+			"\"" CONFIG_EGRESS
+			"\" means what no resource names; expected another name");
+	read_hosts(l, resource);
+	if (resource->protocol.value == PROTOCOL_COUNT)
+		return; /* reported: without a protocol nothing else can be said */
+	check_tls(l, resource);
+	check_credentials(l, resource);
+	if (resource->host_keys.text && resource->protocol.value != PROTOCOL_SSH)
+		loader_error(
+			l, resource->host_keys.place, "\"host_keys\" is for protocol ssh alone");
+	if (resource->upstream && !(ON_SQL >> resource->protocol.value & 1))
+		loader_error(l, resource->upstream->place,
+			"\"upstream: unix\" is for protocols postgres and mysql alone");
+	if (resource->credentials)
+		resource->allow_cleartext |= resource->credentials->allow_cleartext;
+	if (resource->allow_cleartext && !((ON_SQL | ON_WEB) >> resource->protocol.value & 1))
+		loader_error(l, resource->place,
+			"\"allow_cleartext\" means nothing for protocol %s",
+			protocol_name((enum protocol_id)resource->protocol.value));
+}
+
+void config_check_resources(struct config *c, struct loader *l)
+{
+	struct config_array resources = CONFIG_ARRAY(c->resources, c->resource_count, "resource");
+	size_t hosts = 0;
+
+	if (c->resource_count > LIMIT_CONFIG_RESOURCES) {
+		loader_error(l, c->place, "more than %u resources", LIMIT_CONFIG_RESOURCES);
+		return;
+	}
+	config_check_unique(l, &resources);
+	for (size_t i = 0; i < c->resource_count; i++) {
+		check_resource(l, &c->resources[i]);
+		hosts += c->resources[i].host_count;
+	}
+	if (hosts > LIMIT_CONFIG_HOSTS) {
+		loader_error(l, c->place, "more than %u hosts", LIMIT_CONFIG_HOSTS);
+		return;
+	}
+	for (size_t i = 0; i < c->resource_count; i++)
+		check_ties(c, l, i);
+}

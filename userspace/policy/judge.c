@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/judge.h"
+
+#include "base/text.h"
+#include "policy/scope.h"
+
+#define TEXT_OBJECT_MOST 200 /* bytes of an agent's object that an error repeats */
+
+/* One action while it is judged. Only the first `words` of the sets are used. */
+struct judging {
+	struct policy_scope *scope;
+	uint64_t matched[SCOPE_WORDS_MOST];
+	uint64_t doubtless[SCOPE_WORDS_MOST]; /* of `matched`: by known facts */
+	uint64_t perhaps[SCOPE_WORDS_MOST]; /* they allow nothing, but their masks hold */
+	const struct action_pair *denied; /* the first pair that a deny matches */
+	const struct action_pair *uncovered; /* the first pair that nothing covers */
+};
+
+/* The rules of one word that match the pair. */
+static uint64_t match_word(struct judging *j, size_t word, const struct action_pair *pair)
+{
+	const struct policy_scope *s = j->scope;
+	uint64_t means = s->by_operation[pair->operation * s->words + word];
+	uint64_t selected = s->allows[word] | s->reviews[word] | s->denies[word];
+	uint64_t fits = means & ~s->with_objects[word], may_fit = 0;
+
+	for (uint64_t rest = means & s->with_objects[word]; rest; rest &= rest - 1) {
+		unsigned bit = (unsigned)__builtin_ctzll(rest);
+		const struct policy_rule *r = s->rules[word * 64 + bit];
+		enum rule_fit fit = rule_fit_object(r, s->subject.protocol, pair);
+
+		fits |= (uint64_t)(fit == RULE_FITS) << bit;
+		may_fit |= (uint64_t)(fit == RULE_FITS_PERHAPS) << bit;
+	}
+	j->doubtless[word] |= fits & s->certain[word];
+	/* An unknown fact satisfies denies and reviews, never an allow. */
+	fits |= may_fit & (s->denies[word] | s->reviews[word]);
+	j->perhaps[word] |= (fits | may_fit) & ~(fits & selected);
+	return fits & selected;
+}
+
+/* The connection is covered by what could be done through it. */
+static bool cover_connect(struct judging *j)
+{
+	const struct policy_scope *s = j->scope;
+	uint64_t open = 0;
+
+	for (size_t i = 0; i < s->words; i++)
+		open |= s->openers[i];
+	for (size_t i = 0; i < s->words; i++) {
+		uint64_t rules = open ? s->openers[i] & s->allows[i] : s->closers[i];
+
+		j->matched[i] |= rules;
+		j->doubtless[i] |= rules & s->certain[i];
+	}
+	return open;
+}
+
+static void judge_pair(struct judging *j, const struct action_pair *pair)
+{
+	const struct policy_scope *s = j->scope;
+	bool covered = operation_get_group(pair->operation) == OPERATION_GROUP_FREE;
+
+	for (size_t i = 0; i < s->words; i++) {
+		uint64_t hits = match_word(j, i, pair);
+
+		j->matched[i] |= hits;
+		covered |= hits != 0; /* a deny that hits settles it anyway */
+		if (hits & s->denies[i] && !j->denied)
+			j->denied = pair;
+	}
+	if (pair->operation == OPERATION_CONNECT)
+		covered = cover_connect(j);
+	if (!covered && !j->uncovered)
+		j->uncovered = pair;
+}
+
+/* What the action runs is not known, so it may be what any deny or review asks for, and may read
+ * what any mask hides. */
+static void judge_unknown_effect(struct judging *j)
+{
+	const struct policy_scope *s = j->scope;
+
+	for (size_t i = 0; i < s->words; i++) {
+		j->matched[i] |= s->asking[i];
+		j->perhaps[i] |= s->masking[i];
+	}
+}
+
+/* A text that nobody could read is covered only where no rule would have asked for what it says. */
+static bool judge_unknown_text(struct judging *j)
+{
+	const struct policy_scope *s = j->scope;
+	uint64_t covered = 0;
+
+	for (size_t i = 0; i < s->words; i++) {
+		uint64_t sure = s->allows[i] | s->reviews[i] | s->denies[i];
+
+		j->matched[i] |= s->blanket[i] & sure;
+		j->doubtless[i] |= s->blanket[i] & s->certain[i];
+		j->perhaps[i] |= s->blanket[i] & ~sure;
+		covered |= s->blanket[i] & (s->allows[i] | s->reviews[i]);
+	}
+	return covered && !s->needs;
+}
+
+static bool has_any(const struct judging *j, const uint64_t *set)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < j->scope->words; i++)
+		any |= j->matched[i] & set[i];
+	return any;
+}
+
+/* The first by name of the rules that decide: of denies, one that no doubt is about comes first. */
+static const struct policy_rule *choose_rule(
+	const struct judging *j, const struct policy_outcome *o)
+{
+	const struct policy_scope *s = j->scope;
+
+	for (size_t i = 0; i < s->words; i++) {
+		uint64_t rules = j->doubtless[i] & s->denies[i];
+
+		if (rules)
+			return s->rules[i * 64 + (unsigned)__builtin_ctzll(rules)];
+	}
+	return o->rule_count ? o->rules[0] : NULL;
+}
+
+static void refuse(struct verdict *v, enum reason reason, const struct action_pair *pair)
+{
+	v->kind = VERDICT_DENY;
+	v->reason = reason;
+	v->outcome = &scope_no_outcome;
+	v->pair = pair;
+}
+
+static void decide(struct judging *j, bool understood, struct verdict *ret)
+{
+	struct policy_scope *s = j->scope;
+	bool denied = has_any(j, s->denies);
+
+	if (!denied && !understood) {
+		refuse(ret, REASON_NOT_UNDERSTOOD, NULL);
+		return;
+	}
+	if (!denied && j->uncovered) {
+		refuse(ret, REASON_NOT_COVERED, j->uncovered);
+		return;
+	}
+	ret->outcome = scope_find_outcome(s, j->matched, j->perhaps);
+	if (!ret->outcome) {
+		refuse(ret, REASON_LIMIT, NULL);
+		return;
+	}
+	ret->rule = choose_rule(j, ret->outcome);
+	if (denied) {
+		ret->kind = VERDICT_DENY;
+		ret->reason = REASON_DENIED_BY_RULE;
+		ret->pair = j->denied;
+	} else if (has_any(j, s->reviews)) {
+		ret->kind = VERDICT_REVIEW;
+	}
+}
+
+void policy_judge(struct policy_scope *s, const struct action *action, struct verdict *ret)
+{
+	struct judging j;
+	bool understood = true;
+
+	j.scope = s;
+	j.denied = j.uncovered = NULL;
+	memset(j.matched, 0, s->words * sizeof(*j.matched));
+	memset(j.perhaps, 0, s->words * sizeof(*j.perhaps));
+	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
+	for (size_t i = 0; i < action->pair_count; i++)
+		judge_pair(&j, &action->pairs[i]);
+	if (action->unknown & ACTION_UNKNOWN_EFFECT)
+		judge_unknown_effect(&j);
+	if (action->unknown & ACTION_UNKNOWN_TEXT)
+		understood = judge_unknown_text(&j);
+	*ret = (struct verdict){.kind = VERDICT_ALLOW, .reason = REASON_NONE};
+	ret->enforced = s->policy->mode == POLICY_ENFORCE;
+	decide(&j, understood, ret);
+}
+
+const char *verdict_kind_name(enum verdict_kind kind)
+{
+	static const char *const names[VERDICT_KIND_COUNT] = {
+		[VERDICT_ALLOW] = "allow",
+		[VERDICT_REVIEW] = "review",
+		[VERDICT_DENY] = "deny",
+	};
+
+	return names[kind];
+}
+
+/* An error is one line, and text_append_visible() keeps line breaks. */
+static int append_one_line(struct slice text, struct buffer *ret)
+{
+	size_t before = buffer_length(ret);
+	int r = text_append_visible(ret, text);
+
+	for (size_t i = ret->start + before; r == 0 && i < ret->end; i++) {
+		if (ret->data[i] == '\n' || ret->data[i] == '\t')
+			ret->data[i] = ' ';
+	}
+	return r;
+}
+
+static int append_object(const struct action_pair *pair, struct buffer *ret)
+{
+	struct slice shown = slice_head(pair->object, TEXT_OBJECT_MOST);
+	int r;
+
+	if (pair->state == OBJECT_NONE)
+		return 0;
+	if (shown.length == 0)
+		return buffer_append_string(ret, " on an object that is not known");
+	r = buffer_append_string(ret, " on ");
+	if (r == 0)
+		r = buffer_append_slice(ret, shown);
+	if (r == 0 && shown.length < pair->object.length)
+		r = buffer_append_string(ret, "…");
+	if (r == 0 && pair->state == OBJECT_UNKNOWN)
+		r = buffer_append_string(ret, " (which one that is could not be established)");
+	return r;
+}
+
+static int append_uncovered(const struct verdict *v, struct buffer *ret)
+{
+	int r = buffer_append_format(ret, "no rule allows %s", operation_name(v->pair->operation));
+
+	return r < 0 ? r : append_object(v->pair, ret);
+}
+
+static int append_rule(const struct verdict *v, struct buffer *ret)
+{
+	int r = buffer_append_format(ret, "\"%.*s\"", SLICE_PRINT(v->rule->name));
+
+	if (r == 0 && v->rule->message.length)
+		r = buffer_append_format(ret, ": %.*s", SLICE_PRINT(v->rule->message));
+	return r;
+}
+
+static int append_problem(const struct action *action, struct buffer *ret)
+{
+	return buffer_append_string(ret, action->problem ? action->problem : "the text");
+}
+
+static int append_detail(const struct verdict *v, const struct action *action, struct buffer *ret)
+{
+	switch (v->reason) {
+	case REASON_DENIED_BY_RULE:
+		return append_rule(v, ret);
+	case REASON_NOT_COVERED:
+		return append_uncovered(v, ret);
+	case REASON_NOT_UNDERSTOOD:
+		return append_problem(action, ret);
+	default:
+		return buffer_append_string(ret, "too many different combinations of rules");
+	}
+}
+
+static bool is_named_before(const struct policy_outcome *o, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (slice_equal(o->rules[i]->reviewers, o->rules[index]->reviewers))
+			return true;
+	}
+	return false;
+}
+
+static int append_reviewers(const struct verdict *v, struct buffer *ret)
+{
+	const struct policy_outcome *o = v->outcome;
+	int r = buffer_append_string(ret, "needs approval by ");
+
+	for (size_t i = 0; r == 0 && i < o->rule_count; i++) {
+		if (!is_named_before(o, i))
+			r = buffer_append_format(ret, "%s%.*s", i ? " and " : "",
+				SLICE_PRINT(o->rules[i]->reviewers));
+	}
+	return r;
+}
+
+int refusal_text(enum reason reason, struct slice detail, struct buffer *ret)
+{
+	const char *template = reason_get(reason)->agent;
+	const char *hole = strstr(template, "%s");
+	int r;
+
+	if (!hole)
+		return buffer_append_string(ret, template);
+	r = buffer_append(ret, template, (size_t)(hole - template));
+	if (r == 0)
+		r = append_one_line(detail, ret);
+	return r < 0 ? r : buffer_append_string(ret, hole + 2);
+}
+
+int verdict_text(const struct verdict *v, const struct action *action, struct buffer *ret)
+{
+	struct buffer detail;
+	int r;
+
+	if (v->kind == VERDICT_REVIEW)
+		return append_reviewers(v, ret);
+	buffer_init(&detail, ret->limit);
+	r = append_detail(v, action, &detail);
+	if (r == 0)
+		r = refusal_text(v->reason, buffer_slice(&detail), ret);
+	buffer_done(&detail);
+	return r;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/policy.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "policy/private.h"
+
+/* Unpacked, an image takes a few times its size. */
+#define POLICY_ARENA_MOST (4ULL * LIMIT_POLICY_IMAGE)
+
+static void policy_free(struct policy *p)
+{
+	policy_drop_scopes(p);
+	arena_done(&p->private->arena);
+	free(p->private->image);
+	free(p->private);
+	free(p);
+}
+
+int policy_open(const void *image, size_t length, struct policy **ret, struct error *e)
+{
+	struct policy *p;
+	struct policy_private *private;
+	int r;
+
+	if (length > LIMIT_POLICY_IMAGE)
+		return error_set(
+			e, -E2BIG, "the policy image is larger than %u bytes", LIMIT_POLICY_IMAGE);
+	p = memory_new(sizeof(*p));
+	private = memory_new(sizeof(*private));
+	/* A copy: nobody can change it under us after it has been checked. */
+	private->image = (uint8_t *)memory_copy_text(image, length);
+	private->references = 1;
+	arena_init(&private->arena, POLICY_ARENA_MOST);
+	table_init(&private->scopes);
+	list_init(&private->idle);
+	r = policy_decode(slice_of(private->image, length), &private->arena, p, e);
+	p->private = private;
+	if (r < 0) {
+		policy_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+static int read_from_start(int fd, struct buffer *ret)
+{
+	for (;;) {
+		uint8_t *space;
+		ssize_t n;
+		int r = buffer_reserve(ret, 65536, &space);
+
+		if (r < 0)
+			return r;
+		n = pread(fd, space, 65536, (off_t)buffer_length(ret));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		buffer_commit(ret, (size_t)n);
+	}
+}
+
+int policy_open_descriptor(int fd, struct policy **ret, struct error *e)
+{
+	struct buffer image;
+	int r;
+
+	buffer_init(&image, LIMIT_POLICY_IMAGE + 65536u);
+	r = read_from_start(fd, &image);
+	if (r < 0)
+		error_set_errno(e, r, "the policy image can't be read");
+	else
+		r = policy_open(buffer_slice(&image).data, buffer_length(&image), ret, e);
+	buffer_done(&image);
+	return r;
+}
+
+struct policy *policy_get(struct policy *p)
+{
+	p->private->references++;
+	return p;
+}
+
+void policy_put(struct policy *p)
+{
+	if (p && --p->private->references == 0)
+		policy_free(p);
+}
+
+const struct policy_agent *policy_find_agent(const struct policy *p, uint32_t id)
+{
+	for (size_t i = 0; i < p->agent_count; i++) {
+		if (p->agents[i].id == id)
+			return &p->agents[i];
+	}
+	return NULL;
+}
+
+const struct policy_agent *policy_find_agent_name(const struct policy *p, struct slice name)
+{
+	for (size_t i = 0; i < p->agent_count; i++) {
+		if (slice_equal(p->agents[i].name, name))
+			return &p->agents[i];
+	}
+	return NULL;
+}
+
+const struct policy_resource *policy_find_resource(const struct policy *p, struct slice name)
+{
+	for (size_t i = 0; i < p->resource_count; i++) {
+		if (slice_equal(p->resources[i].name, name))
+			return &p->resources[i];
+	}
+	return NULL;
+}
+
+uint32_t policy_resource_index(const struct policy *p, const struct policy_resource *r)
+{
+	return (uint32_t)(r - p->resources);
+}
+
+/* How well a host fits, for comparing hosts of one kind: 0 not at all. */
+static size_t address_rank(const struct host *h, const struct address *a, uint16_t port)
+{
+	return host_matches_port(h, port) && host_matches_address(h, a) ? h->prefix + 1u : 0;
+}
+
+static size_t name_rank(const struct host *h, struct slice name, uint16_t port)
+{
+	if (!host_matches_port(h, port) || !host_matches_name(h, name))
+		return 0;
+	/* What a wildcard has in common with the name is always less than the name. */
+	return h->name.length;
+}
+
+/* The resource whose address (or, with `kind` HOST_PREFIX, longest prefix) it is; else
+ * POLICY_EGRESS. */
+static uint32_t find_by_address(
+	const struct policy *p, enum host_kind kind, const struct address *a, uint16_t port)
+{
+	uint32_t found = POLICY_EGRESS;
+	size_t best = 0;
+
+	for (size_t i = 0; i < p->resource_count; i++) {
+		for (size_t j = 0; j < p->resources[i].host_count; j++) {
+			const struct host *h = &p->resources[i].hosts[j];
+			size_t rank = h->kind == kind ? address_rank(h, a, port) : 0;
+
+			if (rank > best) {
+				best = rank;
+				found = (uint32_t)i;
+			}
+		}
+	}
+	return found;
+}
+
+static uint32_t find_by_name(const struct policy *p, struct slice name, uint16_t port)
+{
+	uint32_t found = POLICY_EGRESS;
+	size_t best = 0;
+
+	for (size_t i = 0; i < p->resource_count; i++) {
+		for (size_t j = 0; j < p->resources[i].host_count; j++) {
+			size_t rank = name_rank(&p->resources[i].hosts[j], name, port);
+
+			if (rank > best) {
+				best = rank;
+				found = (uint32_t)i;
+			}
+		}
+	}
+	return found;
+}
+
+/* Keeps the candidates ascending by index, each resource once. */
+static size_t add_candidate(
+	struct policy_candidate *candidates, size_t count, size_t most, struct policy_candidate one)
+{
+	size_t at = 0;
+
+	while (at < count && candidates[at].resource < one.resource)
+		at++;
+	if (at < count && candidates[at].resource == one.resource)
+		return count;
+	if (count == most)
+		return count;
+	memmove(candidates + at + 1, candidates + at, (count - at) * sizeof(*candidates));
+	candidates[at] = one;
+	return count + 1;
+}
+
+static size_t match_names(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < p->address_count; i++) {
+		struct policy_candidate one = {.name = p->addresses[i].name};
+
+		if (memcmp(p->addresses[i].address.bytes, a->bytes, sizeof(a->bytes)) != 0)
+			continue;
+		one.resource = find_by_name(p, one.name, port);
+		if (one.resource != POLICY_EGRESS)
+			count = add_candidate(ret, count, most, one);
+	}
+	return count;
+}
+
+size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most)
+{
+	static const enum host_kind kinds[] = {HOST_ADDRESS, HOST_NAME, HOST_PREFIX};
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && count == 0 && most; i++) {
+		uint32_t found;
+
+		if (kinds[i] == HOST_NAME) {
+			count = match_names(p, a, port, ret, most);
+			continue;
+		}
+		found = find_by_address(p, kinds[i], a, port);
+		if (found != POLICY_EGRESS)
+			ret[count++] = (struct policy_candidate){.resource = found};
+	}
+	return count;
+}
+
+size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,
+	struct policy_candidate *candidates, size_t count)
+{
+	uint32_t owner = find_by_name(p, name, port);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].name.length == 0 || candidates[i].resource == owner)
+			candidates[kept++] = candidates[i];
+	}
+	return kept;
+}

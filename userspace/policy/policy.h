@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * policy: the compiled configuration, as workers and `wayleave policy explain` use it: agents,
+ * resources and rules without any secret.
+ *
+ * The monitor builds an image, one flat run of bytes; whoever receives it opens it. A policy is
+ * immutable and reference-counted, and belongs to one thread (counts are not atomic). Slices and
+ * pointers in it live as long as a reference is held; every text is followed by a NUL that its
+ * length does not count.
+ */
+#ifndef WAYLEAVE_POLICY_POLICY_H
+#define WAYLEAVE_POLICY_POLICY_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "masking/mask.h"
+#include "policy/host.h"
+#include "policy/mode.h"
+#include "protocol/operation.h"
+
+struct config;
+
+/* As a resource's index: what no resource names. */
+#define POLICY_EGRESS UINT32_MAX
+
+struct policy_texts {
+	struct slice *items;
+	size_t count;
+};
+
+struct policy_agent {
+	uint32_t id; /* config_agent_id() of the name; never 0 */
+	struct slice name;
+	struct slice cgroup; /* relative to the cgroup2 root */
+	struct policy_texts users;
+	enum listen_mode listen;
+};
+
+struct policy_resource {
+	struct slice name;
+	enum protocol_id protocol;
+	enum tls_upstream tls_upstream;
+	enum tls_mode tls_mode;
+	struct slice ca_text; /* PEM; empty: the system's store */
+	struct slice
+		server_name; /* the name to verify; empty: SNI, else matched name, else address */
+	struct slice unix_path; /* connect there instead; empty: to where the agent dialled */
+	bool allow_cleartext;
+	struct host *hosts;
+	size_t host_count;
+};
+
+enum rule_kind { RULE_ALLOW, RULE_REVIEW, RULE_DENY, RULE_KIND_COUNT };
+
+/* An empty list, or no operations, match anything. */
+struct policy_rule {
+	enum rule_kind kind;
+	struct slice name; /* unique in the policy */
+	struct slice file; /* where it stands */
+	uint32_t line;
+	uint32_t *agents; /* indexes, ascending */
+	size_t agent_count;
+	uint32_t *resources; /* indexes, ascending; POLICY_EGRESS */
+	size_t resource_count;
+	struct policy_texts groups, principals, objects;
+	bool names_operations;
+	struct operation_set operations;
+	/* RULE_ALLOW, RULE_REVIEW */
+	struct mask_column *columns;
+	size_t column_count;
+	uint32_t detectors[DETECTOR_COUNT]; /* enum mask_strategy */
+	enum record_mode record;
+	/* RULE_REVIEW; nanoseconds */
+	struct slice reviewers;
+	uint64_t within;
+	uint64_t grant; /* 0: this action alone */
+	/* RULE_DENY */
+	struct slice message; /* may be empty */
+};
+
+/* A name and one of the addresses that it had when the image was built. */
+struct policy_address {
+	struct slice name;
+	struct address address;
+};
+
+struct policy {
+	uint64_t generation;
+	enum policy_mode mode;
+	enum egress_mode egress;
+	enum loopback_mode loopback;
+	struct policy_agent *agents;
+	size_t agent_count;
+	struct policy_resource *resources; /* in the order of the configuration */
+	size_t resource_count;
+	struct policy_rule *rules; /* by name: the order of rules and files means nothing */
+	size_t rule_count;
+	struct policy_address *addresses;
+	size_t address_count;
+	struct policy_private *private;
+};
+
+/* Compiles a checked configuration. `addresses` are what its names (config_list_names()) and, for
+ * wildcards, other known names resolve to; names in lower case. Appends the image to `ret`, whose
+ * limit should be LIMIT_POLICY_IMAGE. -E2BIG: it does not fit. */
+int policy_image_build(const struct config *config, uint64_t generation,
+	const struct policy_address *addresses, size_t address_count, struct buffer *ret);
+/* Copies, checks every length, count and value, and unpacks. -EINVAL or -E2BIG with a sentence. The
+ * caller holds one reference. */
+int policy_open(const void *image, size_t length, struct policy **ret, struct error *e);
+/* As policy_open(), of a descriptor such as the monitor sends; read from its start, not closed. */
+int policy_open_descriptor(int fd, struct policy **ret, struct error *e);
+struct policy *policy_get(struct policy *p);
+void policy_put(struct policy *p); /* takes NULL */
+
+/* NULL: there is none. */
+const struct policy_agent *policy_find_agent(const struct policy *p, uint32_t id);
+const struct policy_agent *policy_find_agent_name(const struct policy *p, struct slice name);
+const struct policy_resource *policy_find_resource(const struct policy *p, struct slice name);
+uint32_t policy_resource_index(const struct policy *p, const struct policy_resource *r);
+
+/* Resources that a destination may mean. */
+struct policy_candidate {
+	uint32_t resource; /* index */
+	struct slice name; /* of the host that matched; empty: an address or prefix did */
+};
+/* The candidates for a destination (contract: exact address > name > longest prefix), at most
+ * `most` of them, ascending by index. Several only where several names have that address. Returns
+ * their number; 0: no resource names the place. */
+size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most);
+/* Keeps the candidates that a name (SNI, Host) may mean: those that an address or prefix matched,
+ * and those that have the name themselves. Exact names beat wildcards, longer wildcards beat
+ * shorter ones. Returns how many are left, in the same array. */
+size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,
+	struct policy_candidate *candidates, size_t count);
+
+#endif

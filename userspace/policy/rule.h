@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rule: what one rule has to say about a subject, an operation, an object. The meaning of the
+ * policy language stands here; judge.c only does it fast, and explain.c puts it into words.
+ */
+#ifndef WAYLEAVE_POLICY_RULE_H
+#define WAYLEAVE_POLICY_RULE_H
+
+#include "policy/policy.h"
+#include "protocol/action.h"
+
+/* Who the session acts for. `known` false: there should be a principal, but who it is could not be
+ * established. An agent without `identity` is known to have none: principal_none. */
+struct principal {
+	bool known;
+	struct slice name; /* empty: none */
+	const struct slice *groups;
+	size_t group_count;
+};
+extern const struct principal principal_none;
+
+/* Whom and what a session is between. */
+struct policy_subject {
+	const struct policy_agent *agent;
+	const struct principal *principal;
+	uint32_t resource; /* index, or POLICY_EGRESS */
+	enum protocol_id protocol;
+};
+
+/* Whether a rule's selectors mean the subject. */
+enum rule_selection {
+	RULE_SELECTED,
+	RULE_SELECTED_UNKNOWN, /* they may: its principal or groups are not known */
+	RULE_OTHER_AGENT,
+	RULE_OTHER_PRINCIPAL,
+	RULE_OTHER_RESOURCE,
+};
+enum rule_selection rule_select(
+	const struct policy *p, const struct policy_rule *r, const struct policy_subject *s);
+
+/* Whether the rule's operations mean this one (contract: operations; docs/policy.md). */
+bool rule_means(const struct policy_rule *r, enum operation operation);
+
+enum rule_fit {
+	RULE_FITS,
+	RULE_FITS_NOT,
+	RULE_FITS_PERHAPS, /* the object is not known, or its name can be read in two ways */
+};
+/* Whether the rule's objects mean that of the pair. */
+enum rule_fit rule_fit_object(
+	const struct policy_rule *r, enum protocol_id protocol, const struct action_pair *pair);
+
+/* Which facts of a text the rule asks for. */
+enum policy_needs {
+	POLICY_NEEDS_OPERATIONS = 1 << 0,
+	POLICY_NEEDS_OBJECTS = 1 << 1,
+	POLICY_NEEDS_COLUMNS = 1 << 2, /* where the values of columns go */
+};
+unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol);
+/* Whether any text of the protocol could do something that the rule's operations mean. */
+bool rule_means_text(const struct policy_rule *r, enum protocol_id protocol);
+
+bool rule_masks(const struct policy_rule *r);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One row per feature; what gets built loses its row.
+ */
+#include "policy/unbuilt.h"
+
+#include "base/memory.h"
+
+struct unbuilt;
+
+struct visit {
+	struct loader *loader;
+	const struct unbuilt *row;
+};
+
+struct unbuilt {
+	const char *feature; /* completes "not built yet: " */
+	const char *instead; /* what to do today */
+	bool harmless; /* a warning is enough: without it things fail closed */
+	void (*visit)(const struct config *c, struct visit *v);
+};
+
+static void report(struct visit *v, struct place place)
+{
+	diagnostics_add(v->loader->diagnostics,
+		v->row->harmless ? DIAGNOSTIC_WARNING : DIAGNOSTIC_ERROR, place.file, place.line,
+		"not built yet: %s; %s", v->row->feature, v->row->instead);
+}
+
+static void visit_protocols(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		unsigned protocol = c->resources[i].protocol.value;
+
+		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
+			protocol != PROTOCOL_COUNT)
+			report(v, c->resources[i].protocol.place);
+	}
+}
+
+static void visit_credentials(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		if (c->resources[i].credentials)
+			report(v, c->resources[i].credentials->place);
+	}
+}
+
+static void visit_passthrough(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		const struct config_tls *tls = c->resources[i].tls;
+
+		if (tls && tls->mode.value == TLS_PASSTHROUGH)
+			report(v, tls->mode.place);
+	}
+}
+
+static void visit_wildcards(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		for (size_t j = 0; j < c->resources[i].host_count; j++) {
+			if (c->resources[i].hosts[j].kind == HOST_WILDCARD)
+				report(v, c->resources[i].host_places[j]);
+		}
+	}
+}
+
+static void visit_issuers(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->issuer_count; i++)
+		report(v, c->issuers[i].name.place);
+}
+
+static void visit_identities(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (c->agents[i].identity)
+			report(v, c->agents[i].identity->place);
+	}
+}
+
+static void visit_trust_files(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (c->agents[i].trust_files.place.file)
+			report(v, c->agents[i].trust_files.place);
+	}
+}
+
+static void visit_reviews(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->rule_count; i++) {
+		if (c->rules[i].review)
+			report(v, c->rules[i].review->place);
+	}
+}
+
+static void visit_json_masks(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->rule_count; i++) {
+		const struct config_allow *allow = c->rules[i].allow;
+
+		for (size_t j = 0; allow && j < allow->mask_count; j++) {
+			if (allow->masks[j].json.place.file)
+				report(v, allow->masks[j].json.place);
+		}
+	}
+}
+
+static void visit_egress_review(const struct config *c, struct visit *v)
+{
+	if (c->egress.value == EGRESS_REVIEW)
+		report(v, c->egress.place);
+}
+
+static const struct unbuilt rows[] = {
+	{"this protocol", "expected postgres or tcp", false, visit_protocols},
+	{"credentials", "agents log in with their own", false, visit_credentials},
+	{"tls mode passthrough", "expected no \"mode\"", false, visit_passthrough},
+	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},
+	{"issuers", "expected none", false, visit_issuers},
+	{"identity", "rules can select by agent", false, visit_identities},
+	{"trust_files", "programs that pin these CAs will refuse the host's", true,
+		visit_trust_files},
+	{"review", "expected \"allow\" or \"deny\"", false, visit_reviews},
+	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},
+	{"egress: review", "expected deny or allow", false, visit_egress_review},
+};
+
+void unbuilt_check(const struct config *c, struct loader *l)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct visit v = {l, &rows[i]};
+
+		rows[i].visit(c, &v);
+	}
+}
