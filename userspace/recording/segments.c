@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recording/segments.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+static int compare_streams(const struct segment_name *a, const struct segment_name *b)
+{
+	int order = strncmp(a->incarnation.text, b->incarnation.text, IDENTIFIER_SIZE);
+
+	return order ? order : (int)a->kind - (int)b->kind;
+}
+
+static int compare_files(const void *left, const void *right)
+{
+	const struct segment_name *a = &((const struct segment_file *)left)->name;
+	const struct segment_name *b = &((const struct segment_file *)right)->name;
+	int order = compare_streams(a, b);
+
+	if (order)
+		return order;
+	if (a->segment != b->segment)
+		return a->segment < b->segment ? -1 : 1;
+	return (int)a->compressed - (int)b->compressed;
+}
+
+bool segment_is_same_stream(const struct segment_name *a, const struct segment_name *b)
+{
+	return compare_streams(a, b) == 0;
+}
+
+static void segment_list_add(struct segment_list *l, int folder, const char *name)
+{
+	struct segment_file file = {0};
+	struct stat s;
+
+	if (segment_name_parse(name, &file.name) < 0 ||
+		fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(s.st_mode))
+		return;
+	file.size = (uint64_t)s.st_size;
+	file.modified =
+		(uint64_t)s.st_mtim.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)s.st_mtim.tv_nsec;
+	if ((l->count & (l->count - 1)) == 0)
+		l->files = memory_resize_array(
+			l->files, l->count ? l->count * 2 : 1, sizeof(*l->files));
+	l->files[l->count++] = file;
+}
+
+int segment_list_load(struct segment_list *ret, int folder, struct error *e)
+{
+	struct segment_list l = {0};
+	struct dirent *item;
+	/* A new description: the position in the folder is shared otherwise. */
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d) {
+		int r = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return error_set_errno(e, r, "the folder can't be read");
+	}
+	while ((item = readdir(d)))
+		segment_list_add(&l, folder, item->d_name);
+	closedir(d);
+	if (l.count)
+		qsort(l.files, l.count, sizeof(*l.files), compare_files);
+	for (size_t i = 1; i < l.count; i++)
+		l.files[i].duplicate =
+			segment_is_same_stream(&l.files[i].name, &l.files[i - 1].name) &&
+			l.files[i].name.segment == l.files[i - 1].name.segment;
+	*ret = l;
+	return 0;
+}
+
+void segment_list_done(struct segment_list *l)
+{
+	free(l->files);
+	*l = (struct segment_list){0};
+}
+
+const struct segment_file *segment_list_find(const struct segment_list *l,
+	const struct identifier *incarnation, enum stream_kind kind, uint32_t number)
+{
+	struct segment_file key = {
+		.name = {.incarnation = *incarnation, .kind = kind, .segment = number}};
+	size_t low = 0, high = l->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_files(&l->files[middle], &key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == l->count || !segment_is_same_stream(&l->files[low].name, &key.name))
+		return NULL;
+	return &l->files[low];
+}
+
+const struct segment_file *segment_list_next(
+	const struct segment_list *l, const struct segment_file *file)
+{
+	const struct segment_file *end = l->files + l->count, *next = file + 1;
+
+	while (next < end && next->duplicate)
+		next++;
+	return next < end && segment_is_same_stream(&next->name, &file->name) ? next : NULL;
+}
+
+int segment_open(int folder, const struct segment_name *name)
+{
+	char text[SEGMENT_NAME_SIZE];
+	int fd;
+
+	segment_name_format(name, text);
+	fd = openat(folder, text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
