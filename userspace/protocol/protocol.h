@@ -28,6 +28,7 @@ struct protocol_host;
 struct sql_cache;
 struct sql_catalog;
 struct detector_engine;
+struct mask_hasher;
 
 /* Whose bytes: what the side sent (input), or what it is to receive (write). */
 enum side { SIDE_AGENT, SIDE_SERVER };
@@ -135,6 +136,20 @@ struct protocol_event {
 	};
 };
 
+/* What the pipe tells an engine about a refused action. */
+struct protocol_refusal {
+	enum reason reason;
+	struct slice text; /* for the agent, without "wayleave: " */
+};
+
+struct protocol;
+
+/* The head of every engine. */
+struct protocol_engine {
+	const struct protocol *protocol;
+	struct protocol_host *host;
+};
+
 /* The names of one database as the sessions of one worker share them. Engines fill it. */
 struct protocol_catalog {
 	_Atomic uint64_t *epoch; /* shared by all workers; an engine counts it up when DDL has run */
@@ -150,13 +165,17 @@ struct protocol_host {
 	 * send them without a copy. -ENOMEM or -E2BIG end the session. */
 	int (*write)(struct protocol_host *host, enum side to, struct slice bytes);
 	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
+	/* Sends no more to that side: an end of file, once what was written is sent. */
+	void (*shut)(struct protocol_host *host, enum side to);
+	/* Ends the session with a reset, where the protocol has no words for the refusal. */
+	void (*reset)(struct protocol_host *host, const struct protocol_refusal *refusal);
 	/* What is known of a database's names; never NULL, lives as long as the host. */
 	struct protocol_catalog *(*catalog)(struct protocol_host *host, struct slice database);
 
 	struct sql_cache *texts;
-	const struct detector_engine *detectors;
-	const uint8_t *hash_key; /* 32 bytes, for MASK_HASH */
-	uint8_t nonce[8]; /* random, of this session */
+	struct detector_engine *detectors;
+	struct mask_hasher *hasher;
+	uint8_t nonce[32]; /* random, of this session */
 
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
@@ -174,20 +193,6 @@ struct protocol_judgement {
 	void (*free)(struct protocol_judgement *judgement);
 };
 
-/* What the pipe tells an engine about a refused action. */
-struct protocol_refusal {
-	enum reason reason;
-	struct slice text; /* for the agent, without "wayleave: " */
-};
-
-struct protocol;
-
-/* The head of every engine. */
-struct protocol_engine {
-	const struct protocol *protocol;
-	struct protocol_host *host;
-};
-
 struct protocol {
 	enum protocol_id id;
 
@@ -202,8 +207,9 @@ struct protocol {
 	struct protocol_engine *(*open)(struct protocol_host *host);
 	void (*close)(struct protocol_engine *e); /* no callbacks happen any more; frees */
 
-	/* Takes bytes that `side` sent. Returns 0 and how many were taken, or a negative errno, which ends the
-	 * session at once. With the rest unchanged and more behind it, offers again. */
+	/* Takes bytes that `side` sent; what it does not take is offered again, with more behind it. 0, or
+	 * -EBADMSG: the first byte not taken begins what the protocol does not allow there; any other negative
+	 * errno ends the session. */
 	int (*input)(struct protocol_engine *e, enum side side, struct slice in, size_t *ret_taken);
 	/* How many bytes from the first untaken one on make the next call of input() useful; at least 1. */
 	size_t (*needs)(struct protocol_engine *e, enum side side, struct slice in);

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/postgres/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "protocol/postgres/error.h"
+
+/* Rows and messages that we rewrite are built here; larger ones are refused before. */
+#define SCRATCH_LIMIT (64u << 20)
+
+struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type type)
+{
+	struct protocol_event *event;
+
+	assert(e->event_count < PG_EVENTS);
+	event = &e->events[(e->event_first + e->event_count++) % PG_EVENTS];
+	memset(event, 0, sizeof(*event));
+	event->type = type;
+	return event;
+}
+
+/* A handler adds at most two events. */
+bool pg_event_has_room(const struct pg_engine *e)
+{
+	return e->event_count + 2 <= PG_EVENTS;
+}
+
+static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	if (e->event_count == 0)
+		return false;
+	*ret = e->events[e->event_first];
+	e->event_first = (e->event_first + 1) % PG_EVENTS;
+	e->event_count--;
+	return true;
+}
+
+int pg_write(struct pg_engine *e, enum side to, struct slice bytes)
+{
+	return e->base.host->write(e->base.host, to, bytes);
+}
+
+int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input)
+{
+	return e->base.host->pass(e->base.host, to, part_of_input);
+}
+
+static struct protocol_engine *engine_open(struct protocol_host *host)
+{
+	struct pg_engine *e = memory_new(sizeof(*e));
+
+	e->base.protocol = &protocol_postgres;
+	e->base.host = host;
+	e->phase = PG_PHASE_AUTHENTICATION;
+	e->transaction = 'I';
+	e->naming_stale = true;
+	arena_init(&e->login_arena, 64 * LIMIT_STARTUP_BYTES);
+	arena_init(&e->naming_arena, LIMIT_SESSION_ARENA);
+	buffer_init(&e->startup_packet, LIMIT_STARTUP_BYTES);
+	buffer_init(&e->cancel_key, 4 + 256);
+	buffer_init(&e->end_point, 64);
+	buffer_init(&e->scratch, SCRATCH_LIMIT);
+	buffer_init(&e->row, SCRATCH_LIMIT);
+	pg_requests_init(&e->requests);
+	pg_names_init_statements(&e->statements);
+	pg_names_init_portals(&e->portals);
+	return &e->base;
+}
+
+void pg_pending_clear(struct pg_engine *e)
+{
+	struct pg_pending *p = &e->pending;
+
+	sql_text_put(p->text);
+	pg_plan_put(p->plan);
+	pg_masks_put(p->masks);
+	pg_statement_put(p->statement);
+	free(p->refusal_text);
+	memset(p, 0, sizeof(*p));
+}
+
+static void scram_job_free(struct pg_scram_job *job)
+{
+	if (!job)
+		return;
+	scram_done(&job->scram);
+	buffer_wipe(&job->password);
+	buffer_done(&job->server_first);
+	buffer_wipe(&job->answer);
+	free(job);
+}
+
+static void parse_job_free(struct pg_parse_job *job)
+{
+	if (!job)
+		return;
+	buffer_done(&job->copy);
+	sql_text_put(job->text);
+	free(job);
+}
+
+static void engine_close(struct protocol_engine *base)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	pg_pending_clear(e);
+	scram_job_free(e->scram_job);
+	parse_job_free(e->parse_job);
+	pg_requests_done(&e->requests);
+	pg_names_done(&e->statements);
+	pg_names_done(&e->portals);
+	pg_naming_done(e);
+	pg_columns_free(e->columns);
+	copy_stream_free(e->copy);
+	buffer_done(&e->startup_packet);
+	buffer_wipe(&e->cancel_key);
+	buffer_done(&e->end_point);
+	buffer_done(&e->scratch);
+	buffer_done(&e->row);
+	arena_done(&e->login_arena);
+	free(e->abort_text);
+	free(e);
+}
+
+/* SQLSTATE of a refusal that ends the session. */
+static const char *fatal_state(enum reason reason)
+{
+	switch (reason) {
+	case REASON_UPSTREAM_UNREACHABLE:
+		return PG_STATE_CANNOT_CONNECT;
+	case REASON_UPSTREAM_TLS:
+	case REASON_UPSTREAM_CLOSED:
+	case REASON_TIMEOUT:
+		return PG_STATE_CONNECTION_FAILURE;
+	case REASON_PROTOCOL_VIOLATION:
+		return PG_STATE_PROTOCOL_VIOLATION;
+	case REASON_AUTHENTICATION:
+		return PG_STATE_INVALID_AUTHORIZATION;
+	case REASON_KILLED:
+	case REASON_SHUTDOWN:
+	case REASON_POLICY_CHANGED:
+		return PG_STATE_ADMIN_SHUTDOWN;
+	case REASON_INTERNAL:
+		return PG_STATE_INTERNAL;
+	case REASON_RECORDING_FAILED:
+		return PG_STATE_IO_ERROR;
+	case REASON_LIMIT:
+	case REASON_TOO_LONG:
+		return PG_STATE_PROGRAM_LIMIT;
+	default:
+		return PG_STATE_INSUFFICIENT_PRIVILEGE;
+	}
+}
+
+/* Tells the agent, once it can read an ErrorResponse: after its StartupMessage (before that its
+ * libraries show no text). */
+static void engine_tell_abort(struct pg_engine *e)
+{
+	struct protocol_event *event;
+	bool can_read = e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY;
+
+	if (can_read) {
+		buffer_clear(&e->scratch);
+		if (pg_error_put(&e->scratch, true, fatal_state(e->abort.reason), e->abort.text) == 0)
+			pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+	}
+	e->agent = PG_AGENT_DONE;
+	e->server = PG_SERVER_DONE;
+	/* Room is kept: nothing else is taken from either side after this. */
+	if (e->event_count == PG_EVENTS)
+		e->event_count--;
+	event = pg_event(e, EVENT_CLOSE);
+	event->note.reason = e->abort.reason;
+	event->note.text = e->abort.text;
+}
+
+static void engine_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	if (e->abort_text || e->agent == PG_AGENT_DONE)
+		return;
+	e->abort_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
+	e->abort.reason = refusal->reason;
+	e->abort.text = slice_from_string(e->abort_text);
+	/* In the first packets the agent is answered as usual, and told after its StartupMessage. */
+	if (e->agent == PG_AGENT_ASKS_TLS)
+		pg_login_advance(e);
+	else if (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY)
+		engine_tell_abort(e);
+}
+
+int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
+{
+	struct protocol_refusal refusal = {.reason = reason};
+	char detail[400];
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, format);
+	vsnprintf(detail, sizeof(detail), format, arguments);
+	va_end(arguments);
+	text = memory_new(sizeof(detail) + 200);
+	/* The table's texts hold at most one %s. */
+	snprintf(text, sizeof(detail) + 200, reason_get(reason)->agent, detail);
+	refusal.text = slice_from_string(text);
+	engine_abort(&e->base, &refusal);
+	free(text);
+	return 0;
+}
+
+static int engine_input(
+	struct protocol_engine *base, enum side side, struct slice in, size_t *ret_taken)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	int r;
+
+	*ret_taken = 0;
+	if (side == SIDE_SERVER) {
+		if (e->server == PG_SERVER_DONE) {
+			*ret_taken = in.length;
+			return 0;
+		}
+		if (e->server == PG_SERVER_ASKED_TLS)
+			return pg_login_server_byte(e, in, ret_taken);
+		return pg_server_input(e, in, ret_taken);
+	}
+	if (e->agent == PG_AGENT_DONE) {
+		*ret_taken = in.length;
+		return 0;
+	}
+	if (e->agent == PG_AGENT_FIRST) {
+		r = pg_login_agent(e, in, ret_taken);
+		if (r == 0 && e->agent == PG_AGENT_STARTED && e->abort_text)
+			engine_tell_abort(e);
+		return r;
+	}
+	return pg_agent_input(e, in, ret_taken);
+}
+
+/* A message that breaks the rules, or streams, makes progress with what is there. */
+static size_t message_needs(const struct pg_message *table, struct slice in)
+{
+	const struct pg_message *message;
+	struct pg_header header;
+	size_t wanted;
+
+	if (!pg_header_get(in, &header))
+		return PG_HEADER_SIZE - in.length;
+	message = &table[header.type];
+	if (!message->name || header.length > message->most)
+		return 1;
+	wanted = PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	return in.length >= wanted ? 1 : wanted - in.length;
+}
+
+static size_t first_packet_needs(struct slice in)
+{
+	size_t length;
+
+	if (in.length < 4)
+		return 4 - in.length;
+	length = bytes_get_u32(in.data);
+	if (length > LIMIT_STARTUP_BYTES || length <= in.length)
+		return 1;
+	return length - in.length;
+}
+
+static size_t engine_needs(struct protocol_engine *base, enum side side, struct slice in)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	if (side == SIDE_SERVER) {
+		if (e->server != PG_SERVER_MESSAGES || e->from_server.left)
+			return 1;
+		return pg_server_needs(e, in);
+	}
+	if (e->agent == PG_AGENT_FIRST)
+		return first_packet_needs(in);
+	return e->from_agent.left ? 1 : message_needs(pg_agent_messages, in);
+}
+
+static bool engine_wants(const struct protocol_engine *base, enum side side)
+{
+	const struct pg_engine *e = container_of(base, const struct pg_engine, base);
+
+	if (!pg_event_has_room(e))
+		return false;
+	if (side == SIDE_SERVER)
+		return e->server != PG_SERVER_TLS;
+	switch (e->agent) {
+	case PG_AGENT_ASKS_TLS:
+	case PG_AGENT_TLS:
+		return false;
+	case PG_AGENT_STARTED:
+		/* Only while the server has asked for something. */
+		return e->auth == PG_AUTH_ASKING ||
+			(e->auth == PG_AUTH_RELAYED && e->server == PG_SERVER_MESSAGES);
+	case PG_AGENT_QUERY:
+		if (e->wait == PG_WAIT_DRAIN)
+			return e->requests.count == 0 && !e->lookup;
+		return e->wait == PG_WAIT_NONE;
+	default:
+		return true;
+	}
+}
+
+static void engine_end(struct protocol_engine *base, enum side side)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct protocol_event *event;
+
+	if (e->agent == PG_AGENT_DONE)
+		return;
+	if (side == SIDE_SERVER && e->agent != PG_AGENT_QUERY) {
+		pg_fail(e, REASON_UPSTREAM_CLOSED, "%s", "");
+		return;
+	}
+	/* In the query phase a server that goes just closes, and so do we. */
+	e->agent = PG_AGENT_DONE;
+	e->server = PG_SERVER_DONE;
+	if (e->event_count == PG_EVENTS)
+		e->event_count--;
+	event = pg_event(e, EVENT_CLOSE);
+	event->note.reason = side == SIDE_SERVER ? REASON_UPSTREAM_CLOSED : REASON_NONE;
+}
+
+static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct pg_pending *p = &e->pending;
+	struct sql_view view;
+
+	(void)lane;
+	p->record_rows = record_rows;
+	if (!rules || !p->plan)
+		return 0;
+	pg_naming_view(e, &view);
+	p->masks = pg_plan_trace(p->plan, &view, rules);
+	if (!p->masks) {
+		*ret = (struct protocol_refusal){
+			REASON_TOO_LONG, slice_from_string("too large to trace its masks")};
+		return -EPERM;
+	}
+	if (!p->masks->lineage.refusal)
+		return 0;
+	*ret = (struct protocol_refusal){
+		REASON_MASKED_COLUMN, slice_from_string(p->masks->lineage.refusal)};
+	return -EPERM;
+}
+
+static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	(void)lane;
+	assert(e->wait == PG_WAIT_VERDICT);
+	e->pending.decision = PG_RELEASED;
+	e->pending.action = number;
+	e->wait = PG_WAIT_NONE;
+	/* What the StartupMessage asked for is judged before the server hears of it. */
+	return e->agent == PG_AGENT_STARTED ? pg_login_advance(e) : 0;
+}
+
+static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t number,
+	const struct protocol_refusal *refusal)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct pg_pending *p = &e->pending;
+
+	(void)lane;
+	assert(e->wait == PG_WAIT_VERDICT);
+	if (e->agent == PG_AGENT_STARTED) {
+		engine_abort(base, refusal);
+		return 0;
+	}
+	p->decision = PG_REFUSED;
+	p->action = number;
+	free(p->refusal_text);
+	p->refusal_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
+	p->refusal = (struct protocol_refusal){
+		refusal->reason, slice_from_string(p->refusal_text)};
+	e->wait = PG_WAIT_NONE;
+	return 0;
+}
+
+static void engine_connected(struct protocol_engine *base)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	e->server = PG_SERVER_IDLE;
+	pg_login_advance(e);
+}
+
+static void engine_tls_done(struct protocol_engine *base, enum side side,
+	const struct protocol_tls_result *result)
+{
+	pg_login_tls_done(pg_engine_of(base), side, result);
+}
+
+static void engine_job_done(struct protocol_engine *base, struct protocol_job *job)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	if (e->scram_job && job == &e->scram_job->job) {
+		pg_login_job_done(e);
+		scram_job_free(e->scram_job);
+		e->scram_job = NULL;
+		return;
+	}
+	/* The parsed text is taken when the message is offered again. */
+	assert(e->parse_job && job == &e->parse_job->job);
+	e->pending.text = e->parse_job->text;
+	e->parse_job->text = NULL;
+	parse_job_free(e->parse_job);
+	e->parse_job = NULL;
+	e->wait = PG_WAIT_NONE;
+}
+
+/* The agent's first packet: a length and one of four codes, or TLS at once (ALPN is checked later). */
+static enum detection engine_detect(struct slice from_agent, struct slice from_server)
+{
+	uint32_t length, code;
+
+	if (from_server.length)
+		return DETECTION_NO; /* a PostgreSQL server waits for its client */
+	if (from_agent.length == 0)
+		return DETECTION_MORE;
+	if (from_agent.data[0] != 0)
+		return DETECTION_NO;
+	if (from_agent.length < 8)
+		return DETECTION_MORE;
+	length = bytes_get_u32(from_agent.data);
+	code = bytes_get_u32(from_agent.data + 4);
+	if (length < 8 || length > LIMIT_STARTUP_BYTES)
+		return DETECTION_NO;
+	if (code == PG_CODE_CANCEL || code == PG_CODE_TLS || code == PG_CODE_GSS ||
+		code >> 16 == PG_PROTOCOL_MAJOR)
+		return DETECTION_YES;
+	return DETECTION_NO;
+}
+
+const struct protocol protocol_postgres = {
+	.id = PROTOCOL_POSTGRES,
+	.detect = engine_detect,
+	.open = engine_open,
+	.close = engine_close,
+	.input = engine_input,
+	.needs = engine_needs,
+	.wants = engine_wants,
+	.end = engine_end,
+	.next_event = engine_next_event,
+	.mask = engine_mask,
+	.release = engine_release,
+	.refuse = engine_refuse,
+	.abort = engine_abort,
+	.connected = engine_connected,
+	.tls_done = engine_tls_done,
+	.job_done = engine_job_done,
+};

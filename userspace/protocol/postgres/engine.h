@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine: one PostgreSQL session as its two ends see it. Internal to protocol/postgres/.
+ *
+ *   login.c   first packets, TLS on either side, authentication
+ *   agent.c   what the agent sends in the query phase: becomes actions, is sent on or poisoned
+ *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
+ *   naming.c  how names are looked up in this session; reading the catalog in-band
+ *   scrub.c   errors, notices, notifications
+ *   rows.c    RowDescription and DataRow; copy.c: COPY data
+ *
+ * A refused message is not dropped but replaced by one that the server must fail, and the server's
+ * error is reworded: so skipping to the next Sync, transaction status and the rollback of the implicit
+ * transaction are the server's own (dropping it would commit what stood before it in the pipeline).
+ */
+#ifndef WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
+#define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
+
+#include "protocol/postgres/copy_stream.h"
+#include "protocol/postgres/postgres.h"
+#include "protocol/postgres/requests.h"
+#include "protocol/postgres/rows.h"
+#include "protocol/postgres/scram.h"
+#include "protocol/postgres/startup.h"
+#include "protocol/postgres/wire.h"
+
+#define PG_VALUES_MOST 32 /* parameters of one Bind that are shown and recorded */
+#define PG_EVENTS 8 /* in the queue at once; input() stops before it could overflow */
+
+/* Where the agent's end of the login stands. */
+enum pg_agent_state {
+	PG_AGENT_FIRST, /* a first packet, or TLS at once */
+	PG_AGENT_ASKS_TLS, /* SSLRequest came; what the server says of TLS is not known yet */
+	PG_AGENT_TLS, /* handshake */
+	PG_AGENT_STARTED, /* StartupMessage came; the login goes on */
+	PG_AGENT_QUERY,
+	PG_AGENT_DONE, /* nothing of it is taken any more */
+};
+
+enum pg_server_state {
+	PG_SERVER_NONE, /* not connected */
+	PG_SERVER_IDLE, /* connected, nothing sent */
+	PG_SERVER_ASKED_TLS, /* SSLRequest sent: one byte comes */
+	PG_SERVER_TLS, /* handshake */
+	PG_SERVER_SECURE, /* TLS stands, nothing sent in it */
+	PG_SERVER_MESSAGES,
+	PG_SERVER_DONE,
+};
+
+/* Who answers the server's authentication requests. */
+enum pg_auth_mode {
+	PG_AUTH_RELAYED, /* the agent, message by message */
+	PG_AUTH_ASKING, /* the agent was asked for its password in clear, inside TLS */
+	PG_AUTH_SCRAM_FIRST, /* we: client-first is sent */
+	PG_AUTH_SCRAM_WORKING, /* the proof is being computed */
+	PG_AUTH_SCRAM_FINAL, /* client-final is sent */
+	PG_AUTH_PROVEN, /* the server has proven itself */
+};
+
+/* Why the agent's direction stands still. */
+enum pg_wait {
+	PG_WAIT_NONE,
+	PG_WAIT_VERDICT, /* release() or refuse() */
+	PG_WAIT_DRAIN, /* until nothing is in flight */
+	PG_WAIT_LOOKUP, /* our own queries */
+	PG_WAIT_PROBE, /* the server's opinion of a text */
+	PG_WAIT_JOB,
+};
+
+enum pg_decision { PG_UNDECIDED, PG_RELEASED, PG_REFUSED };
+
+/* A body that passes in pieces. */
+enum pg_stream { PG_STREAM_PASS, PG_STREAM_SKIP, PG_STREAM_COPY };
+
+struct pg_flow {
+	enum pg_stream mode;
+	uint32_t left; /* bytes of the body still to come */
+};
+
+/* The message of the agent that is being judged. It is not taken from the input before the verdict. */
+struct pg_pending {
+	enum pg_decision decision;
+	enum protocol_action_phase phase;
+	uint64_t action; /* number given by release() or refuse() */
+	struct protocol_refusal refusal; /* text owned, see refusal_text */
+	char *refusal_text;
+	struct sql_text *text; /* reference */
+	struct pg_plan *plan; /* reference */
+	struct pg_masks *masks; /* reference */
+	struct pg_statement *statement; /* reference */
+	bool record_rows;
+	bool refreshed; /* names were looked up anew for it */
+	bool probed; /* the server's parser accepted it, although we did not */
+	struct action facts; /* the plan's, with the exact text */
+	struct action_pair pair; /* for actions that have no plan */
+	char note[40]; /* its object */
+	struct protocol_value values[PG_VALUES_MOST];
+};
+
+struct pg_scram_job {
+	struct protocol_job job;
+	struct scram scram;
+	struct buffer password, server_first, answer;
+	int result;
+};
+
+struct pg_parse_job {
+	struct protocol_job job;
+	struct buffer copy;
+	struct sql_text *text;
+};
+
+struct pg_engine {
+	struct protocol_engine base;
+	struct protocol_event events[PG_EVENTS];
+	size_t event_first, event_count;
+
+	enum pg_agent_state agent;
+	enum pg_server_state server;
+	enum pg_phase phase; /* of the messages, once the startup packet is sent */
+	bool agent_tls, server_tls;
+	bool server_refused_tls;
+	unsigned first_packets; /* negotiation rounds, bounded */
+	struct arena login_arena;
+	struct buffer startup_packet; /* as the agent sent it, with its length */
+	struct pg_startup startup;
+	struct buffer cancel_key; /* process id and key, as BackendKeyData has them */
+	struct protocol_refusal abort; /* to tell the agent as soon as it can be told */
+	char *abort_text;
+
+	enum pg_auth_mode auth;
+	uint8_t server_signature[SCRAM_DIGEST];
+	struct buffer end_point; /* of the server's certificate */
+	struct pg_scram_job *scram_job;
+
+	struct pg_requests requests;
+	struct pg_names statements, portals;
+	uint64_t batch; /* Syncs sent */
+	unsigned effects_in_flight; /* requests whose text may change what later text means */
+	bool unsynced; /* extended messages were sent since the last Sync */
+	bool skipping; /* the server skips to the next Sync */
+	unsigned ignored_syncs; /* Syncs that the server may or may not have ignored in COPY */
+	char transaction; /* 'I', 'T' or 'E', as the last ReadyForQuery said */
+	bool copying_in, copying_out, copying_both;
+	struct pg_flow from_agent, from_server;
+	enum pg_wait wait;
+	bool probe_failed; /* the Query that is still untaken was answered with the server's error */
+	struct pg_pending pending;
+	struct pg_parse_job *parse_job;
+
+	/* naming.c */
+	struct protocol_catalog *catalog; /* of the database */
+	struct sql_catalog *names; /* reference; those that plans are made under */
+	uint64_t names_epoch;
+	struct sql_catalog *temporary; /* reference; NULL: no temporary relations */
+	struct arena naming_arena;
+	struct slice *path;
+	size_t path_count;
+	bool naming_stale, temporary_stale;
+	bool names_private; /* read inside a transaction that had changed them */
+	bool lookup_failed; /* the last try; the text that needed it stays unknown */
+	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
+	unsigned transaction_effects; /* enum sql_effect since the transaction began */
+	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
+	struct pg_lookup *lookup;
+
+	/* server.c */
+	struct pg_columns *columns; /* of the QUERY at the head */
+	struct copy_stream *copy;
+	const char *trouble; /* with -EPERM: what can't be masked */
+	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
+	struct buffer scratch, row;
+};
+
+static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
+{
+	return container_of(e, struct pg_engine, base);
+}
+
+/* engine.c: events and output */
+struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type type);
+bool pg_event_has_room(const struct pg_engine *e);
+int pg_write(struct pg_engine *e, enum side to, struct slice bytes);
+int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input);
+/* Ends the session: an error to the agent where that is possible, then EVENT_CLOSE. `detail` fills the reason's
+ * text. Always 0, for "return pg_fail(...)". */
+int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void pg_pending_clear(struct pg_engine *e);
+
+/* login.c */
+int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken);
+int pg_login_server_byte(struct pg_engine *e, struct slice in, size_t *ret_taken);
+int pg_login_advance(struct pg_engine *e);
+int pg_login_password(struct pg_engine *e, struct slice message, struct slice body);
+int pg_login_authentication(struct pg_engine *e, struct slice message, struct slice body);
+void pg_login_tls_done(
+	struct pg_engine *e, enum side side, const struct protocol_tls_result *result);
+void pg_login_job_done(struct pg_engine *e);
+
+/* agent.c */
+int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);
+/* The server said what it thinks of a text that we did not understand (server.c). */
+void pg_agent_probed(struct pg_engine *e, bool accepted);
+
+/* judge.c: handlers of agent.c end in one of these */
+enum pg_step {
+	PG_WAITING = 0, /* the message stays where it is and is offered again */
+	PG_TAKEN = 1,
+};
+/* Finds or parses the text; PG_TAKEN: e->pending.text stands. */
+int pg_judge_text(struct pg_engine *e, struct slice text);
+/* Finds what the text means in this session; PG_TAKEN: e->pending.plan stands. */
+int pg_judge_plan(struct pg_engine *e, struct sql_text *text);
+/* Asks for the verdict on e->pending.plan (NULL: on the pair alone). Always PG_WAITING. */
+int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
+	uint64_t text_action, size_t value_count);
+/* PG_TAKEN where nothing is in flight; else waits until then. */
+int pg_judge_drain(struct pg_engine *e);
+
+/* server.c */
+int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);
+size_t pg_server_needs(struct pg_engine *e, struct slice in);
+
+/* naming.c */
+void pg_naming_view(struct pg_engine *e, struct sql_view *ret);
+/* PG_TAKEN: what is known is fresh; PG_WAITING: it is being read now; -EPERM: it can't be read. */
+int pg_naming_refresh(struct pg_engine *e);
+void pg_naming_on_effects(struct pg_engine *e, unsigned effects);
+void pg_naming_on_ready(struct pg_engine *e);
+void pg_naming_done(struct pg_engine *e);
+/* Replies to our own queries. */
+int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body);
+
+/* scrub.c: an error, notice, notification or status, with what must not be seen taken out. Writes it to
+ * the agent. `masks` are those of the statement it belongs to, or the session's. */
+int pg_scrub(struct pg_engine *e, struct slice message, uint8_t type, struct slice body,
+	const struct pg_request *request);
+/* Whether pg_scrub() would look at it; if so, a message that is too long to be held is replaced. */
+bool pg_scrub_needed(const struct pg_engine *e, const struct pg_request *request);
+int pg_scrub_oversized(struct pg_engine *e, uint8_t type);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * judge: from a text to the action that policy judges. Each step may have to wait (for a parser
+ * thread, for the server); then the agent's message stays untaken and is offered again, and what
+ * was found so far stands in e->pending.
+ */
+#include <errno.h>
+
+#include "base/limits.h"
+#include "protocol/postgres/engine.h"
+#include "protocol/sql/cache.h"
+
+static void parse_run(struct protocol_job *base)
+{
+	struct pg_parse_job *job = container_of(base, struct pg_parse_job, job);
+
+	job->text = sql_text_parse(buffer_slice(&job->copy));
+}
+
+/* Long texts are parsed on another thread, which needs bytes that don't move. */
+static int parse_elsewhere(struct pg_engine *e, struct slice text)
+{
+	struct pg_parse_job *job = memory_new(sizeof(*job));
+	int r;
+
+	job->job.run = parse_run;
+	buffer_init(&job->copy, LIMIT_STATEMENT_BYTES);
+	r = buffer_append_slice(&job->copy, text);
+	if (r < 0) {
+		free(job);
+		return r;
+	}
+	e->parse_job = job;
+	e->wait = PG_WAIT_JOB;
+	pg_event(e, EVENT_JOB)->job = &job->job;
+	return PG_WAITING;
+}
+
+int pg_judge_text(struct pg_engine *e, struct slice text)
+{
+	struct sql_cache *cache = e->base.host->texts;
+
+	if (e->pending.text)
+		return PG_TAKEN;
+	e->pending.text = sql_cache_find(cache, text);
+	if (e->pending.text)
+		return PG_TAKEN;
+	if (text.length > LIMIT_STATEMENT_INLINE)
+		return parse_elsewhere(e, text);
+	e->pending.text = sql_text_parse(text);
+	sql_cache_add(cache, text, e->pending.text);
+	return PG_TAKEN;
+}
+
+int pg_judge_drain(struct pg_engine *e)
+{
+	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
+
+	if (e->requests.count == 0)
+		return PG_TAKEN;
+	e->wait = PG_WAIT_DRAIN;
+	/* Without it the server may keep its replies until a Sync that can't come. */
+	if (!e->unsynced)
+		return PG_WAITING;
+	return pg_write(e, SIDE_SERVER, slice_of(flush, sizeof(flush)));
+}
+
+/* Whether the text means nothing but the end of a transaction, which a failed one still accepts. */
+static bool only_ends_transaction(const struct sql_text *text)
+{
+	for (size_t i = 0; i < sql_text_command_count(text); i++) {
+		switch (sql_text_command(text, i)->kind) {
+		case SQL_COMMAND_COMMIT:
+		case SQL_COMMAND_ROLLBACK:
+		case SQL_COMMAND_SAVEPOINT:
+		case SQL_COMMAND_EMPTY:
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Texts that name what the session has by name: their meaning is the session's own, and is known only
+ * when nothing is in flight. */
+static bool uses_session_names(const struct sql_text *text)
+{
+	for (size_t i = 0; i < sql_text_command_count(text); i++) {
+		switch (sql_text_command(text, i)->kind) {
+		case SQL_COMMAND_PREPARE:
+		case SQL_COMMAND_EXECUTE:
+		case SQL_COMMAND_DEALLOCATE:
+		case SQL_COMMAND_DECLARE:
+		case SQL_COMMAND_FETCH:
+		case SQL_COMMAND_CLOSE:
+		case SQL_COMMAND_DISCARD:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
+static int plan_as_unknown(struct pg_engine *e, struct sql_text *text, const char *problem)
+{
+	e->pending.plan = pg_plan_unknown(text, problem);
+	return PG_TAKEN;
+}
+
+/* Names that nothing has may be new: read them again once, if the server's catalogs moved on. */
+static int plan_again(struct pg_engine *e)
+{
+	pg_plan_put(e->pending.plan);
+	e->pending.plan = NULL;
+	e->pending.refreshed = true;
+	e->naming_stale = true;
+	if (e->catalog)
+		e->catalog->check = true;
+	return pg_judge_drain(e);
+}
+
+static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
+{
+	int r;
+
+	if (e->unsafe_encoding)
+		return plan_as_unknown(e, text, "the client encoding is not one that can be judged");
+	if (e->unsafe_strings)
+		return plan_as_unknown(e, text, "standard_conforming_strings is off");
+	/* What is in flight may change what this text means. */
+	if (e->effects_in_flight || uses_session_names(text)) {
+		r = pg_judge_drain(e);
+		if (r <= 0)
+			return r;
+	}
+	if (only_ends_transaction(text))
+		return PG_TAKEN;
+	r = pg_naming_refresh(e);
+	if (r == -EPERM)
+		return plan_as_unknown(e, text, "its names could not be looked up");
+	return r;
+}
+
+int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
+{
+	bool facts = e->base.host->needs_facts;
+	struct sql_view view;
+	int r;
+
+	if (e->pending.plan)
+		return PG_TAKEN;
+	if (sql_text_status(text) != SQL_PARSED)
+		return plan_as_unknown(e, text, sql_text_problem(text));
+	if (facts) {
+		r = plan_with_facts(e, text);
+		if (r != PG_TAKEN || e->pending.plan)
+			return r;
+	}
+	pg_naming_view(e, &view);
+	e->pending.plan = pg_plan_make(text, &view, e->base.host->audience,
+		e->temporary || uses_session_names(text));
+	if (!e->pending.plan)
+		return plan_as_unknown(e, text, "too large to be judged");
+	if (!facts || !e->pending.plan->resolution.unresolved || e->pending.refreshed ||
+		e->transaction == 'E')
+		return PG_TAKEN;
+	r = plan_again(e);
+	if (r <= 0)
+		return r;
+	return pg_judge_plan(e, text);
+}
+
+int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
+	uint64_t text_action, size_t value_count)
+{
+	struct pg_pending *p = &e->pending;
+	struct protocol_event *event = pg_event(e, EVENT_ACTION);
+
+	if (p->plan) {
+		p->facts = p->plan->action;
+	} else {
+		p->facts = (struct action){
+			.protocol = PROTOCOL_POSTGRES, .pairs = &p->pair, .pair_count = 1};
+	}
+	p->facts.text = exact;
+	p->phase = phase;
+	p->decision = PG_UNDECIDED;
+	event->action = (struct protocol_action_event){
+		.action = &p->facts,
+		.phase = phase,
+		.text_action = text_action,
+		.values = p->values,
+		.value_count = value_count,
+		.judgement = p->plan ? &p->plan->judgement : NULL,
+	};
+	e->wait = PG_WAIT_VERDICT;
+	return PG_WAITING;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * login: from the agent's first byte to AuthenticationOk.
+ *
+ * Where the resource doesn't say how TLS with the server is to be, the agent's SSLRequest is answered
+ * with what the server says to ours, so that an agent sees what it would see without us. Where both
+ * legs have TLS, SCRAM can't be relayed: its messages say what the client knows of channel binding, and are
+ * signed; the agent is asked for its password in clear, inside TLS, and we prove it to the server.
+ */
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "protocol/postgres/engine.h"
+#include "protocol/postgres/error.h"
+
+#define FIRST_PACKETS_MOST 4 /* SSLRequest, GSSENCRequest, StartupMessage, and one to spare */
+#define TLS_RECORD_HANDSHAKE 0x16
+#define ALPN "postgresql"
+
+static const char mechanism[] = "SCRAM-SHA-256";
+static const char mechanism_plus[] = "SCRAM-SHA-256-PLUS";
+
+static void start_tls(struct pg_engine *e, enum side side, const char *alpn)
+{
+	struct protocol_event *event = pg_event(e, EVENT_TLS);
+
+	event->tls = (struct protocol_tls){.side = side, .alpn = alpn};
+	if (side == SIDE_AGENT)
+		e->agent = PG_AGENT_TLS;
+	else
+		e->server = PG_SERVER_TLS;
+}
+
+static int answer_byte(struct pg_engine *e, char answer)
+{
+	return pg_write(e, SIDE_AGENT, slice_of(&answer, 1));
+}
+
+static int ask_server_for_tls(struct pg_engine *e)
+{
+	uint8_t packet[8];
+
+	bytes_put_u32(packet, sizeof(packet));
+	bytes_put_u32(packet + 4, PG_CODE_TLS);
+	e->server = PG_SERVER_ASKED_TLS;
+	return pg_write(e, SIDE_SERVER, slice_of(packet, sizeof(packet)));
+}
+
+static bool server_wants_tls(const struct pg_engine *e)
+{
+	switch (e->base.host->upstream_tls) {
+	case UPSTREAM_TLS_ON:
+		return true;
+	case UPSTREAM_TLS_OFF:
+		return false;
+	default:
+		return e->agent_tls || e->agent == PG_AGENT_ASKS_TLS;
+	}
+}
+
+static int send_startup(struct pg_engine *e)
+{
+	e->server = PG_SERVER_MESSAGES;
+	return pg_write(e, SIDE_SERVER, buffer_slice(&e->startup_packet));
+}
+
+/* The agent asked for TLS, and now it is known what to say. */
+static int answer_tls_request(struct pg_engine *e, bool yes)
+{
+	int r = answer_byte(e, yes ? 'S' : 'N');
+
+	if (yes)
+		start_tls(e, SIDE_AGENT, NULL);
+	else
+		e->agent = PG_AGENT_FIRST;
+	return r;
+}
+
+/* Goes as far as what is known of both sides allows. */
+int pg_login_advance(struct pg_engine *e)
+{
+	bool as_agent = e->base.host->upstream_tls == UPSTREAM_TLS_AS_AGENT;
+
+	if (e->agent == PG_AGENT_ASKS_TLS && (!as_agent || e->abort_text))
+		return answer_tls_request(e, true);
+	if (e->server == PG_SERVER_IDLE && server_wants_tls(e) && !e->server_refused_tls)
+		return ask_server_for_tls(e);
+	if (e->agent == PG_AGENT_ASKS_TLS && e->server_refused_tls)
+		return answer_tls_request(e, false);
+	if (e->agent != PG_AGENT_STARTED || e->wait != PG_WAIT_NONE)
+		return 0;
+	if (e->server == PG_SERVER_SECURE || (e->server == PG_SERVER_IDLE && !server_wants_tls(e)))
+		return send_startup(e);
+	return 0;
+}
+
+/* The server's one-byte answer to SSLRequest. */
+int pg_login_server_byte(struct pg_engine *e, struct slice in, size_t *ret_taken)
+{
+	uint8_t answer = in.data[0];
+
+	if (in.length == 0)
+		return 0;
+	*ret_taken = 1;
+	if (answer == 'S') {
+		/* Bytes that came in clear behind the answer are not the server's (CVE-2021-23222). */
+		if (in.length > 1)
+			return pg_fail(e, REASON_UPSTREAM_TLS,
+				"the server sent unencrypted data after its answer to SSLRequest");
+		start_tls(e, SIDE_SERVER, ALPN);
+		if (e->agent == PG_AGENT_ASKS_TLS)
+			return answer_tls_request(e, true);
+		return 0;
+	}
+	if (answer != 'N')
+		return pg_fail(e, REASON_UPSTREAM_TLS, "the server did not answer SSLRequest");
+	e->server = PG_SERVER_IDLE;
+	e->server_refused_tls = true;
+	if (e->base.host->upstream_tls == UPSTREAM_TLS_ON || e->agent_tls)
+		return pg_fail(e, REASON_UPSTREAM_TLS, "the server does not offer TLS");
+	return pg_login_advance(e);
+}
+
+static int on_tls_request(struct pg_engine *e, struct slice behind)
+{
+	if (behind.length)
+		return -EBADMSG; /* CVE-2021-23222 from the other side */
+	if (e->agent_tls)
+		return -EBADMSG;
+	e->agent = PG_AGENT_ASKS_TLS;
+	return pg_login_advance(e);
+}
+
+static int on_cancel(struct pg_engine *e, struct slice packet)
+{
+	struct protocol_event *event = pg_event(e, EVENT_CANCEL);
+
+	event->cancel.key = slice_from(packet, 8);
+	event->cancel.message = packet;
+	e->agent = PG_AGENT_DONE;
+	return 0;
+}
+
+/* What the StartupMessage asks for beyond a session: settings off the harmless list, replication. */
+static int judge_startup(struct pg_engine *e)
+{
+	struct pg_startup *s = &e->startup;
+	struct action_pair *pairs =
+		arena_new_array(&e->login_arena, s->setting_count + 2, sizeof(*pairs));
+	struct protocol_event *event;
+	size_t count = 0;
+
+	if (!pairs)
+		return -E2BIG;
+	if (s->replication)
+		pairs[count++] = (struct action_pair){.operation = OPERATION_REPLICATION};
+	if (s->strange_option)
+		pairs[count++] = (struct action_pair){OPERATION_SET, OBJECT_UNKNOWN, false,
+			slice_from_string(s->strange_option)};
+	for (size_t i = 0; i < s->setting_count; i++) {
+		struct action_pair pair = sql_setting_pair(s->settings[i].name, s->settings[i].value);
+
+		if (pair.operation != OPERATION_SESSION)
+			pairs[count++] = pair;
+	}
+	if (count == 0)
+		return pg_login_advance(e);
+	e->pending.facts = (struct action){
+		.protocol = PROTOCOL_POSTGRES,
+		.pairs = pairs,
+		.pair_count = count,
+		.text = slice_from_string("(connection settings)"),
+	};
+	e->wait = PG_WAIT_VERDICT;
+	event = pg_event(e, EVENT_ACTION);
+	event->action.action = &e->pending.facts;
+	event->action.phase = ACTION_RUN;
+	return 0;
+}
+
+static int on_startup(struct pg_engine *e, struct slice packet)
+{
+	int r = buffer_append_slice(&e->startup_packet, packet);
+	struct slice kept;
+
+	if (r < 0)
+		return r;
+	kept = slice_from(buffer_slice(&e->startup_packet), 4);
+	r = pg_startup_parse(kept, &e->login_arena, &e->startup);
+	e->agent = PG_AGENT_STARTED;
+	if (r == -EPROTONOSUPPORT)
+		return pg_fail(e, REASON_PROTOCOL_VIOLATION,
+			"only version 3 of PostgreSQL's protocol is spoken here");
+	if (r < 0)
+		return pg_fail(e, REASON_PROTOCOL_VIOLATION, "malformed StartupMessage");
+	return e->abort_text ? 0 : judge_startup(e);
+}
+
+int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken)
+{
+	struct slice packet;
+	uint32_t length, code;
+
+	if (in.length && in.data[0] == TLS_RECORD_HANDSHAKE && !e->agent_tls) {
+		/* PostgreSQL 17's direct negotiation: no SSLRequest, but ALPN is a must. */
+		start_tls(e, SIDE_AGENT, ALPN);
+		return 0;
+	}
+	if (in.length < 8)
+		return in.length >= 4 && bytes_get_u32(in.data) < 8 ? -EBADMSG : 0;
+	length = bytes_get_u32(in.data);
+	if (length < 8 || length > LIMIT_STARTUP_BYTES)
+		return -EBADMSG;
+	if (in.length < length)
+		return 0;
+	if (++e->first_packets > FIRST_PACKETS_MOST)
+		return -EBADMSG;
+	packet = slice_head(in, length);
+	code = bytes_get_u32(in.data + 4);
+	*ret_taken = length;
+	if (code == PG_CODE_CANCEL)
+		return on_cancel(e, packet);
+	if (code == PG_CODE_TLS)
+		return on_tls_request(e, slice_from(in, length));
+	if (code == PG_CODE_GSS)
+		return answer_byte(e, 'N');
+	return on_startup(e, packet);
+}
+
+void pg_login_tls_done(
+	struct pg_engine *e, enum side side, const struct protocol_tls_result *result)
+{
+	if (side == SIDE_AGENT) {
+		e->agent_tls = true;
+		e->agent = PG_AGENT_FIRST;
+		if (result->error < 0) {
+			e->agent = PG_AGENT_DONE;
+			pg_event(e, EVENT_CLOSE)->note.reason = REASON_AGENT_TLS;
+		}
+		return;
+	}
+	if (result->error < 0) {
+		e->server = PG_SERVER_DONE;
+		pg_fail(e, REASON_UPSTREAM_TLS, "%s", result->text);
+		return;
+	}
+	e->server_tls = true;
+	e->server = PG_SERVER_SECURE;
+	buffer_append_slice(&e->end_point, result->server_end_point);
+	pg_login_advance(e);
+}
+
+static bool offers(struct slice mechanisms, const char *name)
+{
+	struct slice offered;
+
+	while (pg_get_string(&mechanisms, &offered) == 0 && offered.length) {
+		if (slice_equal_string(offered, name))
+			return true;
+	}
+	return false;
+}
+
+static int put_authentication(struct pg_engine *e, uint32_t code, struct slice rest)
+{
+	size_t mark;
+	int r;
+
+	buffer_clear(&e->scratch);
+	r = pg_begin(&e->scratch, 'R', &mark);
+	if (r == 0)
+		r = buffer_append_u32(&e->scratch, code);
+	if (r == 0)
+		r = buffer_append_slice(&e->scratch, rest);
+	if (r < 0)
+		return r;
+	pg_end(&e->scratch, mark);
+	return pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+}
+
+/* The server offers SASL. */
+static int on_sasl(struct pg_engine *e, struct slice message, struct slice mechanisms)
+{
+	/* An agent in clear never binds channels, so it may be told of the plain mechanism alone. */
+	static const char only_plain[] = "SCRAM-SHA-256\0";
+
+	if (!e->server_tls || !offers(mechanisms, mechanism))
+		return pg_pass(e, SIDE_AGENT, message);
+	if (!e->agent_tls)
+		return put_authentication(
+			e, PG_AUTH_SASL, slice_of(only_plain, sizeof(only_plain)));
+	e->auth = PG_AUTH_ASKING;
+	return put_authentication(e, PG_AUTH_PASSWORD, SLICE_EMPTY);
+}
+
+/* SASLInitialResponse with our client-first-message. */
+static int send_scram_first(struct pg_engine *e, struct pg_scram_job *job)
+{
+	size_t mark;
+	int r;
+
+	buffer_clear(&e->scratch);
+	r = scram_first(&job->scram, &job->answer);
+	if (r == 0)
+		r = pg_begin(&e->scratch, 'p', &mark);
+	if (r == 0)
+		r = pg_put_string(&e->scratch,
+			slice_from_string(job->scram.binds ? mechanism_plus : mechanism));
+	if (r == 0)
+		r = buffer_append_u32(&e->scratch, (uint32_t)buffer_length(&job->answer));
+	if (r == 0)
+		r = buffer_append_slice(&e->scratch, buffer_slice(&job->answer));
+	if (r < 0)
+		return r;
+	pg_end(&e->scratch, mark);
+	buffer_clear(&job->answer);
+	e->auth = PG_AUTH_SCRAM_FIRST;
+	return pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
+}
+
+static void scram_run(struct protocol_job *base)
+{
+	struct pg_scram_job *job = container_of(base, struct pg_scram_job, job);
+
+	job->result = scram_answer(&job->scram, buffer_slice(&job->password),
+		buffer_slice(&job->server_first), &job->answer);
+}
+
+/* The agent's PasswordMessage, where it was we who asked. */
+static int on_clear_password(struct pg_engine *e, struct slice body)
+{
+	struct pg_scram_job *job = memory_new(sizeof(*job));
+	struct slice password;
+	int r;
+
+	e->scram_job = job;
+	job->job.run = scram_run;
+	buffer_init(&job->password, LIMIT_AUTH_MESSAGE_BYTES);
+	buffer_init(&job->server_first, SCRAM_MESSAGE_MOST);
+	buffer_init(&job->answer, SCRAM_MESSAGE_MOST * 2);
+	if (pg_get_string(&body, &password) < 0 || body.length)
+		return -EBADMSG;
+	r = buffer_append_slice(&job->password, password);
+	if (r == 0)
+		r = scram_init(&job->scram, e->base.host->nonce,
+			buffer_slice(&e->end_point));
+	return r < 0 ? r : send_scram_first(e, job);
+}
+
+int pg_login_password(struct pg_engine *e, struct slice message, struct slice body)
+{
+	if (e->auth == PG_AUTH_RELAYED)
+		return pg_pass(e, SIDE_SERVER, message);
+	if (e->auth == PG_AUTH_ASKING)
+		return on_clear_password(e, body);
+	return -EBADMSG;
+}
+
+static int on_scram_continue(struct pg_engine *e, struct slice server_first)
+{
+	int r = buffer_append_slice(&e->scram_job->server_first, server_first);
+
+	if (r < 0)
+		return r;
+	e->auth = PG_AUTH_SCRAM_WORKING;
+	pg_event(e, EVENT_JOB)->job = &e->scram_job->job;
+	return 0;
+}
+
+void pg_login_job_done(struct pg_engine *e)
+{
+	struct pg_scram_job *job = e->scram_job;
+
+	buffer_wipe(&job->password);
+	if (job->result < 0) {
+		pg_fail(e, REASON_AUTHENTICATION, "the server's SCRAM challenge is malformed");
+		return;
+	}
+	memcpy(e->server_signature, job->scram.server_signature, SCRAM_DIGEST);
+	buffer_clear(&e->scratch);
+	e->auth = PG_AUTH_SCRAM_FINAL;
+	if (pg_put_message(&e->scratch, 'p', buffer_slice(&job->answer)) < 0 ||
+		pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch)) < 0)
+		pg_fail(e, REASON_INTERNAL, "out of memory");
+}
+
+/* The exchange that we hold ourselves. */
+static int on_own_scram(struct pg_engine *e, uint32_t code, struct slice rest)
+{
+	struct scram check = {0};
+
+	if (e->auth == PG_AUTH_SCRAM_FIRST && code == PG_AUTH_SASL_CONTINUE)
+		return on_scram_continue(e, rest);
+	if (e->auth != PG_AUTH_SCRAM_FINAL || code != PG_AUTH_SASL_FINAL)
+		return -EBADMSG;
+	memcpy(check.server_signature, e->server_signature, SCRAM_DIGEST);
+	if (scram_check(&check, rest) < 0)
+		return pg_fail(e, REASON_AUTHENTICATION,
+			"the server could not prove that it knows the password");
+	e->auth = PG_AUTH_PROVEN;
+	return 0;
+}
+
+int pg_login_authentication(struct pg_engine *e, struct slice message, struct slice body)
+{
+	uint32_t code;
+
+	if (pg_get_u32(&body, &code) < 0)
+		return -EBADMSG;
+	if (code == PG_AUTH_OK) {
+		/* Half an exchange proves nothing: the server must have shown its signature. */
+		if (e->auth != PG_AUTH_RELAYED && e->auth != PG_AUTH_PROVEN)
+			return -EBADMSG;
+		e->phase = PG_PHASE_STARTUP;
+		return pg_pass(e, SIDE_AGENT, message);
+	}
+	if (e->auth != PG_AUTH_RELAYED)
+		return on_own_scram(e, code, body);
+	if (code == PG_AUTH_SASL)
+		return on_sasl(e, message, body);
+	return pg_pass(e, SIDE_AGENT, message);
+}

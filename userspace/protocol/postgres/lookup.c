@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/postgres/lookup.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "protocol/postgres/error.h"
+
+#define PATH_MOST 256
+#define ROW_VALUES_MOST 16
+
+/* 'p': a schema of the effective search path, in order; 's' and 'e': settings. */
+static const struct sql_catalog_query session_queries[] = {
+	{"SELECT k, v FROM ("
+	 "SELECT 1 AS a, o, 'p' AS k, n::pg_catalog.text AS v FROM"
+	 " pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS u(n, o)"
+	 " UNION ALL SELECT 2, 1, 's', pg_catalog.current_setting('standard_conforming_strings')"
+	 " UNION ALL SELECT 2, 2, 'e', pg_catalog.current_setting('client_encoding')"
+	 ") AS q ORDER BY a, o",
+		2},
+};
+
+/* One number for all that names depend on: row versions (xmin, ctid) of user objects. Objects made by
+ * initdb have OIDs below 16384. */
+#define ROW_VERSION "pg_catalog.hashtextextended(xmin::pg_catalog.text || ctid::pg_catalog.text, 0)"
+#define SUM_OF(table, condition)                                                         \
+	"SELECT pg_catalog.count(*) AS c, pg_catalog.sum(" ROW_VERSION ") AS s FROM " \
+	"pg_catalog." table " WHERE " condition
+#define GE " OPERATOR(pg_catalog.>=) 16384"
+static const struct sql_catalog_query version_queries[] = {
+	{"SELECT pg_catalog.concat(pg_catalog.sum(c), ':', pg_catalog.sum(s)) FROM ("
+	 SUM_OF("pg_class", "oid" GE " AND relpersistence OPERATOR(pg_catalog.<>) 't'")
+	 " UNION ALL " SUM_OF("pg_attribute", "attrelid" GE " AND attnum OPERATOR(pg_catalog.>) 0")
+	 " UNION ALL " SUM_OF("pg_rewrite", "oid" GE)
+	 " UNION ALL " SUM_OF("pg_inherits", "inhrelid" GE)
+	 " UNION ALL " SUM_OF("pg_namespace", "oid" GE)
+	 " UNION ALL " SUM_OF("pg_proc", "oid" GE)
+	 " UNION ALL " SUM_OF("pg_operator", "oid" GE) ") AS q",
+		1},
+};
+
+struct step_queries {
+	const struct sql_catalog_query *items;
+	size_t count;
+};
+
+static struct step_queries step_queries(enum pg_lookup_step step)
+{
+	switch (step) {
+	case PG_LOOKUP_SESSION:
+		return (struct step_queries){session_queries, ARRAY_SIZE(session_queries)};
+	case PG_LOOKUP_VERSION:
+		return (struct step_queries){version_queries, ARRAY_SIZE(version_queries)};
+	case PG_LOOKUP_NAMES:
+		return (struct step_queries){sql_catalog_queries, sql_catalog_query_count};
+	default:
+		return (struct step_queries){sql_temporary_queries, sql_temporary_query_count};
+	}
+}
+
+void pg_lookup_free(struct pg_lookup *l)
+{
+	if (!l)
+		return;
+	arena_done(&l->arena);
+	sql_catalog_put(l->names);
+	sql_catalog_put(l->temporary);
+	free(l);
+}
+
+/* One message of our own, whose body is a run of strings and two-byte zeros. */
+static int put(struct buffer *b, uint8_t type, const char *first, const char *name,
+	const char *text, size_t zeros)
+{
+	static const uint8_t nothing[6];
+	size_t mark;
+	int r = pg_begin(b, type, &mark);
+
+	if (r == 0 && first)
+		r = type == 'C' ? buffer_append_byte(b, (uint8_t)*first)
+				: pg_put_string(b, slice_from_string(first));
+	if (r == 0)
+		r = pg_put_string(b, slice_from_string(name));
+	if (r == 0 && text)
+		r = pg_put_string(b, slice_from_string(text));
+	if (r == 0)
+		r = buffer_append(b, nothing, zeros);
+	if (r == 0)
+		pg_end(b, mark);
+	return r;
+}
+
+static int put_query(struct buffer *b, const char *name, const char *text)
+{
+	int r = put(b, 'P', NULL, name, text, 2);
+
+	if (r == 0)
+		r = put(b, 'B', name, name, NULL, 6);
+	if (r == 0)
+		r = put(b, 'E', NULL, name, NULL, 4);
+	if (r == 0)
+		r = put(b, 'C', "P", name, NULL, 0);
+	if (r == 0)
+		r = put(b, 'C', "S", name, NULL, 0);
+	return r;
+}
+
+/* The first step of the round from `from` on; false: there is none. */
+static bool next_step(struct pg_lookup *l, unsigned from)
+{
+	for (unsigned i = from; i <= PG_LOOKUP_TEMPORARY; i++) {
+		if (!(l->wanted & 1u << i))
+			continue;
+		l->step = (enum pg_lookup_step)i;
+		l->query = 0;
+		return true;
+	}
+	return false;
+}
+
+int pg_lookup_start(struct pg_engine *e, unsigned wanted)
+{
+	static const uint8_t sync[] = {'S', 0, 0, 0, 4}, flush[] = {'H', 0, 0, 0, 4};
+	struct pg_lookup *l = e->lookup;
+	char name[48];
+	int r = 0;
+
+	if (!l) {
+		l = e->lookup = memory_new(sizeof(*l));
+		arena_init(&l->arena, LIMIT_SESSION_ARENA);
+	}
+	l->wanted = wanted;
+	l->queries = 0;
+	l->closes = 0;
+	l->synced = !e->unsynced;
+	if (wanted & 1u << PG_LOOKUP_NAMES) {
+		l->names = sql_catalog_new(LIMIT_CATALOG_BYTES);
+		l->epoch = atomic_load(e->catalog->epoch);
+	}
+	if (wanted & 1u << PG_LOOKUP_TEMPORARY)
+		l->temporary = sql_catalog_new(LIMIT_CATALOG_BYTES);
+	buffer_clear(&e->scratch);
+	for (bool more = next_step(l, 0); more; more = next_step(l, l->step + 1)) {
+		struct step_queries queries = step_queries(l->step);
+
+		for (size_t i = 0; r == 0 && i < queries.count; i++) {
+			snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
+			r = put_query(&e->scratch, name, queries.items[i].text);
+			l->queries++;
+		}
+	}
+	next_step(l, 0);
+	if (r == 0)
+		r = buffer_append(&e->scratch, l->synced ? sync : flush, 5);
+	if (r == 0)
+		r = pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
+	e->wait = PG_WAIT_LOOKUP;
+	return r;
+}
+
+static int take_session_row(struct pg_lookup *l, const struct slice *values)
+{
+	if (!values[0].data || !values[1].data)
+		return -EBADMSG;
+	if (slice_equal_string(values[0], "s")) {
+		l->unsafe_strings = !slice_equal_string(values[1], "on");
+		return 0;
+	}
+	if (slice_equal_string(values[0], "e")) {
+		l->unsafe_encoding = !pg_encoding_is_safe(values[1]);
+		return 0;
+	}
+	if (!l->path)
+		l->path = arena_new_array(&l->arena, PATH_MOST, sizeof(*l->path));
+	if (!l->path || l->path_count == PATH_MOST)
+		return -E2BIG;
+	l->path[l->path_count] = arena_copy(&l->arena, values[1]);
+	return l->path[l->path_count++].data ? 0 : -E2BIG;
+}
+
+static int take_row(struct pg_lookup *l, const struct slice *values, size_t count)
+{
+	struct step_queries queries = step_queries(l->step);
+
+	if (l->query >= queries.count || count != queries.items[l->query].columns)
+		return -EBADMSG;
+	switch (l->step) {
+	case PG_LOOKUP_SESSION:
+		return take_session_row(l, values);
+	case PG_LOOKUP_VERSION:
+		snprintf(l->version, sizeof(l->version), "%.*s", SLICE_PRINT(values[0]));
+		return 0;
+	case PG_LOOKUP_NAMES:
+		return sql_catalog_add_row(l->names, l->query, values, count);
+	default:
+		return sql_catalog_add_row(l->temporary, l->query, values, count);
+	}
+}
+
+static int on_row(struct pg_lookup *l, struct slice body)
+{
+	struct slice values[ROW_VALUES_MOST];
+	uint16_t count;
+
+	if (pg_get_u16(&body, &count) < 0 || count > ROW_VALUES_MOST)
+		return -EBADMSG;
+	for (uint16_t i = 0; i < count; i++) {
+		uint32_t length;
+
+		if (pg_get_u32(&body, &length) < 0)
+			return -EBADMSG;
+		values[i] = SLICE_EMPTY;
+		if (length != UINT32_MAX && pg_get_bytes(&body, length, &values[i]) < 0)
+			return -EBADMSG;
+	}
+	return take_row(l, values, count);
+}
+
+/* The round is over: what was read goes to naming.c, which may start another. */
+static int finish(struct pg_engine *e)
+{
+	struct pg_lookup *l = e->lookup;
+
+	if (!l->failed && l->names && (l->wanted & 1u << PG_LOOKUP_NAMES))
+		l->failed = sql_catalog_finish(l->names) < 0;
+	if (!l->failed && l->temporary && (l->wanted & 1u << PG_LOOKUP_TEMPORARY))
+		l->failed = sql_catalog_finish(l->temporary) < 0;
+	return pg_naming_on_lookup(e, l);
+}
+
+static void on_command_complete(struct pg_lookup *l)
+{
+	if (++l->query >= step_queries(l->step).count)
+		next_step(l, l->step + 1);
+}
+
+int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
+{
+	struct pg_lookup *l = e->lookup;
+
+	switch (type) {
+	case '1':
+	case '2':
+		return 0;
+	case 'D':
+		/* A row that can't be kept makes the names unknown; it must not end the session. */
+		if (!l->failed && on_row(l, body) < 0)
+			l->failed = true;
+		return 0;
+	case 'C':
+		on_command_complete(l);
+		return 0;
+	case '3':
+		/* Two per query: the portal and the statement. */
+		l->closes++;
+		if (!l->synced && l->closes == 2 * l->queries)
+			return finish(e);
+		return 0;
+	case 'E':
+		l->failed = true;
+		if (l->synced)
+			return 0;
+		/* Inside the agent's batch the server now skips to the agent's Sync. */
+		e->skipping = true;
+		return finish(e);
+	case 'Z':
+		if (!l->synced || body.length != 1)
+			return -EBADMSG;
+		e->transaction = (char)body.data[0];
+		return finish(e);
+	default:
+		return -EBADMSG;
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lookup: our own queries on the agent's session, between its messages and only when nothing is in
+ * flight: how names are looked up, and the catalog. By the extended protocol under private names,
+ * so that the agent's unnamed statement and portal stay as they are; everything in them is
+ * schema-qualified, since the search_path is the agent's to choose.
+ *
+ * A lookup is a list of queries that are sent together, and ends with a Sync of its own, or, inside a batch of
+ * the agent (a Sync would commit its implicit transaction), with a Flush.
+ */
+#ifndef WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
+#define WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
+
+#include "protocol/postgres/engine.h"
+
+enum pg_lookup_step {
+	PG_LOOKUP_SESSION, /* search path and the settings that say how text is read */
+	PG_LOOKUP_VERSION, /* what the catalogs sum up to */
+	PG_LOOKUP_NAMES, /* the catalog */
+	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
+};
+
+struct pg_lookup {
+	unsigned wanted; /* 1 << enum pg_lookup_step, or-ed: this round */
+	enum pg_lookup_step step; /* whose rows come now */
+	size_t query; /* which query of the step */
+	size_t queries; /* of this round */
+	size_t closes; /* CloseCompletes that came: two per query */
+	bool synced; /* ends with a ReadyForQuery */
+	bool failed;
+	/* What was read. */
+	struct arena arena; /* becomes the session's naming_arena */
+	struct slice *path;
+	size_t path_count;
+	bool unsafe_strings, unsafe_encoding;
+	char version[64];
+	struct sql_catalog *names, *temporary; /* being filled */
+	uint64_t epoch; /* when reading the names began */
+};
+
+/* Sends the queries of the steps in `wanted`. The caller has made sure that nothing is in flight. */
+int pg_lookup_start(struct pg_engine *e, unsigned wanted);
+void pg_lookup_free(struct pg_lookup *l); /* takes NULL */
+/* naming.c: a round is over; takes what was read. */
+int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * naming: how names are looked up in this session: the effective search path, the database's catalog, which
+ * the worker's sessions share, and the session's temporary relations. Read in-band after the login and again
+ * when something may have changed it; until then nothing that depends on names is judged.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "protocol/postgres/lookup.h"
+
+#define STEP(name) (1u << PG_LOOKUP_##name)
+
+static struct sql_named find_prepared(void *context, struct slice name)
+{
+	struct pg_engine *e = context;
+	struct sql_named named = {0};
+	void *found = NULL;
+
+	if (pg_names_find(&e->statements, name, e->batch, &found) == PG_NAME_FOUND) {
+		named.text = ((struct pg_statement *)found)->text;
+		named.command = ((struct pg_statement *)found)->command;
+	}
+	return named;
+}
+
+static struct sql_named find_cursor(void *context, struct slice name)
+{
+	struct pg_engine *e = context;
+	struct sql_named named = {0};
+	void *found = NULL;
+
+	if (pg_names_find(&e->portals, name, e->batch, &found) == PG_NAME_FOUND) {
+		struct pg_portal *portal = found;
+
+		named.text = portal->plan ? portal->plan->text : NULL;
+		named.command = portal->command;
+	}
+	return named;
+}
+
+void pg_naming_view(struct pg_engine *e, struct sql_view *ret)
+{
+	*ret = (struct sql_view){
+		.catalog = e->names,
+		.temporary = e->temporary,
+		.path = e->path,
+		.path_count = e->path_count,
+		.find_prepared = find_prepared,
+		.find_cursor = find_cursor,
+		.context = e,
+	};
+}
+
+static bool shared_names_are_fresh(const struct pg_engine *e)
+{
+	const struct protocol_catalog *c = e->catalog;
+
+	return c->names && c->names_epoch == atomic_load(c->epoch);
+}
+
+/* What has to be read before the next text can be judged; 0: nothing. */
+static unsigned steps_needed(struct pg_engine *e)
+{
+	unsigned steps = 0;
+
+	if (e->naming_stale || !e->path)
+		steps |= STEP(SESSION);
+	if (e->temporary_stale)
+		steps |= STEP(TEMPORARY);
+	if (!e->names || e->names_epoch != atomic_load(e->catalog->epoch)) {
+		if (!shared_names_are_fresh(e) || (e->transaction_effects & SQL_EFFECT_CATALOG))
+			steps |= STEP(VERSION) | STEP(NAMES);
+	} else if (e->catalog->check && !e->names_private) {
+		steps |= STEP(VERSION);
+	}
+	return steps;
+}
+
+static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch)
+{
+	sql_catalog_get(names);
+	sql_catalog_put(e->names);
+	e->names = names;
+	e->names_epoch = epoch;
+	e->names_private = false;
+}
+
+int pg_naming_refresh(struct pg_engine *e)
+{
+	struct protocol_host *host = e->base.host;
+	unsigned steps;
+	int r;
+
+	if (!host->needs_facts)
+		return PG_TAKEN;
+	if (!e->catalog)
+		e->catalog = host->catalog(host, e->startup.database);
+	if (!e->names_private && shared_names_are_fresh(e) && e->names != e->catalog->names)
+		adopt(e, e->catalog->names, e->catalog->names_epoch);
+	steps = steps_needed(e);
+	if (steps == 0)
+		return PG_TAKEN;
+	if (e->lookup_failed) {
+		/* Tried for this very text; the next one tries again. */
+		e->lookup_failed = false;
+		return -EPERM;
+	}
+	if (e->transaction == 'E' || e->skipping)
+		return -EPERM;
+	r = pg_judge_drain(e);
+	if (r != PG_TAKEN)
+		return r;
+	r = pg_lookup_start(e, steps);
+	return r < 0 ? r : PG_WAITING;
+}
+
+/* A catalog that was read: shared, unless this transaction alone sees what it changed. */
+static void take_names(struct pg_engine *e, struct pg_lookup *l)
+{
+	struct protocol_catalog *c = e->catalog;
+
+	adopt(e, l->names, l->epoch);
+	if (e->transaction_effects & SQL_EFFECT_CATALOG) {
+		e->names_private = true;
+		return;
+	}
+	sql_catalog_put(c->names);
+	c->names = sql_catalog_get(l->names);
+	c->names_epoch = l->epoch;
+	snprintf(c->version, sizeof(c->version), "%s", l->version);
+	c->check = false;
+}
+
+static void take_session(struct pg_engine *e, struct pg_lookup *l)
+{
+	arena_done(&e->naming_arena);
+	e->naming_arena = l->arena;
+	arena_init(&l->arena, LIMIT_SESSION_ARENA);
+	e->path = l->path;
+	e->path_count = l->path_count;
+	e->unsafe_strings = l->unsafe_strings;
+	e->unsafe_encoding = l->unsafe_encoding;
+	e->naming_stale = false;
+}
+
+static void take_temporary(struct pg_engine *e, struct pg_lookup *l)
+{
+	sql_catalog_put(e->temporary);
+	e->temporary = sql_catalog_get(l->temporary);
+	e->temporary_stale = false;
+}
+
+/* Lets the agent go on: its ReadyForQuery after the login, or the message that waited. */
+static int let_go(struct pg_engine *e)
+{
+	uint8_t ready[] = {'Z', 0, 0, 0, 5, (uint8_t)e->held_ready};
+
+	pg_lookup_free(e->lookup);
+	e->lookup = NULL;
+	e->wait = PG_WAIT_NONE;
+	if (!e->held_ready)
+		return 0;
+	e->held_ready = 0;
+	return pg_write(e, SIDE_AGENT, slice_of(ready, sizeof(ready)));
+}
+
+int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
+{
+	unsigned wanted = l->wanted;
+
+	if (l->failed) {
+		e->lookup_failed = !e->held_ready;
+		return let_go(e);
+	}
+	if (wanted & STEP(SESSION))
+		take_session(e, l);
+	if (wanted & STEP(TEMPORARY))
+		take_temporary(e, l);
+	if (wanted & STEP(NAMES)) {
+		take_names(e, l);
+	} else if (wanted & STEP(VERSION)) {
+		e->catalog->check = false;
+		/* Somebody else changed it: read it as a whole, in a second round. */
+		if (strcmp(l->version, e->catalog->version) != 0)
+			return pg_lookup_start(e, STEP(VERSION) | STEP(NAMES));
+	}
+	return let_go(e);
+}
+
+void pg_naming_on_effects(struct pg_engine *e, unsigned effects)
+{
+	if (!e->base.host->needs_facts || !effects)
+		return;
+	e->transaction_effects |= effects;
+	/* The first temporary relation puts a schema in front of the path. */
+	e->naming_stale = true;
+	if (effects & (SQL_EFFECT_TEMPORARY | SQL_EFFECT_UNKNOWN))
+		e->temporary_stale = true;
+	if (effects & (SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN) && e->catalog) {
+		if (effects & SQL_EFFECT_CATALOG)
+			atomic_fetch_add(e->catalog->epoch, 1);
+		else
+			e->catalog->check = true;
+	}
+}
+
+/* What a transaction changed takes effect for others when it commits, and is undone when it does not. */
+void pg_naming_on_ready(struct pg_engine *e)
+{
+	unsigned effects = e->transaction_effects;
+
+	if (e->transaction != 'I')
+		return;
+	e->names_private = false;
+	pg_naming_on_effects(e, effects);
+	e->transaction_effects = 0;
+}
+
+void pg_naming_done(struct pg_engine *e)
+{
+	pg_lookup_free(e->lookup);
+	sql_catalog_put(e->names);
+	sql_catalog_put(e->temporary);
+	arena_done(&e->naming_arena);
+}

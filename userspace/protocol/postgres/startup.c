@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/postgres/startup.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "protocol/postgres/wire.h"
+
+#define STARTUP_SETTINGS_MOST 256
+
+/* Client encodings whose later bytes are all above 0x7f, without punctuation and in lower case, as the
+ * server compares them (encnames.c: clean_encoding_name). Anything else is taken to be unsafe. */
+static const char *const safe_encodings[] = {"abc", "alt", "euccn", "eucjis2004", "eucjp", "euckr",
+	"euctw", "iso88591", "iso885910", "iso885913", "iso885914", "iso885915", "iso885916",
+	"iso88592", "iso88593", "iso88594", "iso88595", "iso88596", "iso88597", "iso88598",
+	"iso88599", "koi8", "koi8r", "koi8u", "latin1", "latin10", "latin2", "latin3", "latin4",
+	"latin5", "latin6", "latin7", "latin8", "latin9", "sqlascii", "tcvn", "tcvn5712", "unicode",
+	"utf8", "vscii", "win", "win1250", "win1251", "win1252", "win1253", "win1254", "win1255",
+	"win1256", "win1257", "win1258", "win866", "win874", "windows1250", "windows1251",
+	"windows1252", "windows1253", "windows1254", "windows1255", "windows1256", "windows1257",
+	"windows1258", "windows866", "windows874"};
+
+bool pg_encoding_is_safe(struct slice name)
+{
+	char clean[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < name.length; i++) {
+		if (!isalnum(name.data[i]))
+			continue;
+		if (n == sizeof(clean) - 1)
+			return false;
+		clean[n++] = (char)tolower(name.data[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(safe_encodings); i++) {
+		if (slice_equal_string(slice_of(clean, n), safe_encodings[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Settings are compared without case; "-" in an option's name stands for "_" (ParseLongOption). */
+static struct slice setting_name(struct arena *arena, struct slice name, bool option)
+{
+	struct slice copy = arena_copy(arena, name);
+
+	for (size_t i = 0; copy.data && i < copy.length; i++) {
+		uint8_t *c = (uint8_t *)&copy.data[i];
+
+		*c = option && *c == '-' ? '_' : (uint8_t)tolower(*c);
+	}
+	return copy;
+}
+
+static int add_setting(struct pg_startup *s, struct arena *arena, struct slice name,
+	struct slice value, bool option)
+{
+	struct pg_setting *setting;
+
+	if (s->setting_count == STARTUP_SETTINGS_MOST)
+		return -E2BIG;
+	if (!s->settings)
+		s->settings = arena_new_array(arena, STARTUP_SETTINGS_MOST, sizeof(*s->settings));
+	if (!s->settings)
+		return -E2BIG;
+	setting = &s->settings[s->setting_count];
+	setting->name = setting_name(arena, name, option);
+	setting->value = value;
+	if (!setting->name.data)
+		return -E2BIG;
+	s->setting_count++;
+	return 0;
+}
+
+/* The next word of `options`, as pg_split_opts() cuts them: white space separates, a backslash takes the
+ * next byte as it is. The empty slice with NULL data at the end. */
+static int next_option(struct slice *rest, struct arena *arena, struct slice *ret)
+{
+	uint8_t *word;
+	size_t n = 0;
+
+	while (rest->length && isspace(rest->data[0]))
+		*rest = slice_from(*rest, 1);
+	*ret = SLICE_EMPTY;
+	if (rest->length == 0)
+		return 0;
+	word = arena_new(arena, rest->length);
+	if (!word)
+		return -E2BIG;
+	while (rest->length && !isspace(rest->data[0])) {
+		size_t step = rest->data[0] == '\\' && rest->length > 1 ? 2 : 1;
+
+		if (rest->data[0] != '\\' || step == 2)
+			word[n++] = rest->data[step - 1];
+		*rest = slice_from(*rest, step);
+	}
+	*ret = slice_of(word, n);
+	return 0;
+}
+
+/* "name=value" of -c or --. */
+static int take_assignment(struct pg_startup *s, struct arena *arena, struct slice word)
+{
+	const uint8_t *equals = word.length ? memchr(word.data, '=', word.length) : NULL;
+	size_t length = equals ? (size_t)(equals - word.data) : word.length;
+
+	if (!equals) {
+		s->strange_option = "an option without a value";
+		return 0;
+	}
+	return add_setting(
+		s, arena, slice_head(word, length), slice_from(word, length + 1), true);
+}
+
+static int parse_options(struct pg_startup *s, struct arena *arena, struct slice options)
+{
+	for (;;) {
+		struct slice word;
+		int r = next_option(&options, arena, &word);
+
+		if (r < 0 || !word.data)
+			return r;
+		if (word.length > 2 && word.data[0] == '-' &&
+			(word.data[1] == 'c' || word.data[1] == '-')) {
+			r = take_assignment(s, arena, slice_from(word, 2));
+		} else if (slice_equal_string(word, "-c")) {
+			r = next_option(&options, arena, &word);
+			if (r == 0)
+				r = take_assignment(s, arena, word);
+		} else {
+			s->strange_option = "an option that is no setting";
+		}
+		if (r < 0)
+			return r;
+	}
+}
+
+/* parse_bool() of the server, and "database". Whatever is not plainly false asks for replication. */
+static bool asks_for_replication(struct slice value)
+{
+	static const char *const no[] = {"false", "no", "off", "0", "f", "fa", "fal", "fals", "n",
+		"of"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+		if (text_equal_ignore_case(value, slice_from_string(no[i])))
+			return false;
+	}
+	return true;
+}
+
+static int take_parameter(
+	struct pg_startup *s, struct arena *arena, struct slice name, struct slice value)
+{
+	if (slice_equal_string(name, "user"))
+		s->user = value;
+	else if (slice_equal_string(name, "database"))
+		s->database = value;
+	else if (slice_equal_string(name, "replication"))
+		s->replication = asks_for_replication(value);
+	else if (slice_equal_string(name, "options"))
+		return parse_options(s, arena, value);
+	else if (slice_starts_with(name, slice_from_string("_pq_.")))
+		return 0; /* protocol extensions: the server answers what it knows */
+	else {
+		if (slice_equal_string(name, "application_name"))
+			s->application = value;
+		return add_setting(s, arena, name, value, false);
+	}
+	return 0;
+}
+
+int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret)
+{
+	struct pg_startup s = {0};
+	uint32_t version;
+	int r = pg_get_u32(&packet, &version);
+
+	if (r < 0)
+		return r;
+	if (version >> 16 != PG_PROTOCOL_MAJOR)
+		return -EPROTONOSUPPORT;
+	s.minor = version & 0xffff;
+	for (;;) {
+		struct slice name, value;
+
+		r = pg_get_string(&packet, &name);
+		if (r < 0)
+			return r;
+		if (name.length == 0)
+			break;
+		r = pg_get_string(&packet, &value);
+		if (r < 0)
+			return r;
+		r = take_parameter(&s, arena, name, value);
+		if (r < 0)
+			return r;
+	}
+	if (packet.length != 0 || s.user.length == 0)
+		return -EBADMSG;
+	if (s.database.length == 0)
+		s.database = s.user;
+	*ret = s;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * startup: the StartupMessage's content (PostgreSQL 15 documentation, 55.7), with the settings that
+ * it makes, whether as parameters of their own or inside `options`.
+ */
+#ifndef WAYLEAVE_PROTOCOL_POSTGRES_STARTUP_H
+#define WAYLEAVE_PROTOCOL_POSTGRES_STARTUP_H
+
+#include "base/arena.h"
+
+struct pg_setting {
+	struct slice name; /* lower case */
+	struct slice value;
+};
+
+struct pg_startup {
+	uint16_t minor; /* of protocol 3 */
+	struct slice user, database, application;
+	bool replication; /* `replication` with any value that asks for it */
+	/* Run-time settings, in the order in which the server applies them. */
+	struct pg_setting *settings;
+	size_t setting_count;
+	/* `options` held something that is no setting, as -d or --boot: what. NULL: nothing. */
+	const char *strange_option;
+};
+
+/* Parses the packet behind its length word, code included. Slices point into `packet` and `arena`.
+ * -EBADMSG: malformed; -EPROTONOSUPPORT: not protocol 3; -E2BIG: arena full. */
+int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret);
+
+/* Whether the server reads SQL in this client encoding such that no byte of a multi-byte character
+ * can be taken for ASCII (PostgreSQL 15 documentation, 24.3.1: what is not usable on a server). */
+bool pg_encoding_is_safe(struct slice name);
+
+#endif
