@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * lifecycle: an agent's sockets from birth to death. Which may exist, which of them listen, and the
+ * time in which a connection's origin waits to be taken over by the worker's end (origin.bpf.c).
+ *
+ * The invariant: an entry of `pending` exists only while the agent's socket holds the same
+ * addresses and ports, so that no other connection can be taken for it (bypass B17).
+ */
+#include "maps.h"
+#include "pending.h"
+#include "report.h"
+
+#include <asm/errno.h>
+#include <linux/in.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* MPTCP, SCTP, raw, ping and whatever comes later would not be seen by the other hooks. */
+SEC("cgroup/sock_create")
+int lifecycle_create(struct bpf_sock *ctx)
+{
+	const struct steer_attachment *attachment;
+
+	if (ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP)
+		return 1;
+	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+		return 1;
+	attachment = bpf_get_local_storage(&attachments, 0);
+	count(agent_get(attachment->agent), STEER_PROTOCOL);
+	bpf_set_retval(-EPROTONOSUPPORT);
+	return 0;
+}
+
+/* The end of a socket that was redirected and never got as far as a SYN. */
+SEC("cgroup/sock_release")
+int lifecycle_release(struct bpf_sock *ctx)
+{
+	struct steered *s = bpf_sk_storage_get(&steered, ctx, NULL, 0);
+
+	if (s && s->state == STEERED_RESERVED) {
+		s->state = STEERED_NOT;
+		pending_release(s->origin.agent);
+	}
+	return 1;
+}
+
+/* The SYN is about to be sent: local address and port are known now. A failure leaves the
+ * connection without an origin, which the worker refuses. */
+static __always_inline void on_connect(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *stale;
+	struct steered *s;
+
+	if (!sk)
+		return;
+	s = bpf_sk_storage_get(&steered, sk, NULL, 0);
+	if (!s || s->state != STEERED_RESERVED)
+		return;
+	pending_key_set(&s->key, ctx, PENDING_AGENT);
+	stale = bpf_map_lookup_elem(&pending, &s->key);
+	if (stale)
+		pending_delete(&s->key, stale->agent);
+	if (bpf_sock_ops_cb_flags_set(
+		    ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG) ||
+		bpf_map_update_elem(&pending, &s->key, &s->origin, BPF_NOEXIST)) {
+		count(agent_get(s->origin.agent), STEER_ORIGIN_LOST);
+		return;
+	}
+	s->state = STEERED_PUBLISHED;
+}
+
+/* Called before the kernel gives the port back, so that nobody else can have it yet. */
+static __always_inline void on_close(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct steered *s;
+
+	if (!sk)
+		return;
+	s = bpf_sk_storage_get(&steered, sk, NULL, 0);
+	if (!s || s->state != STEERED_PUBLISHED)
+		return;
+	s->state = STEERED_NOT;
+	pending_delete(&s->key, s->origin.agent);
+}
+
+static __always_inline void on_listen(struct bpf_sock_ops *ctx)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	struct bpf_sock *sk = ctx->sk;
+	__u32 agent = attachment->agent;
+
+	if (sk && agent)
+		bpf_sk_storage_get(&listeners, sk, &agent, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+SEC("sockops")
+int lifecycle_sockops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		on_connect(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == BPF_TCP_CLOSE)
+			on_close(ctx);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		on_listen(ctx);
+		break;
+	}
+	return 1;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * shared: what the programs in the kernel and userspace/capture/ both know. The only header that
+ * both sides include. Layouts are fixed: a restarted daemon reads maps that an older one pinned,
+ * so a changed layout needs another CAPTURE_LAYOUT, which is part of the path of the pins.
+ */
+#ifndef WAYLEAVE_BPF_SHARED_H
+#define WAYLEAVE_BPF_SHARED_H
+
+#include <linux/types.h>
+
+#ifdef __bpf__
+#define SHARED_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+#else
+#include <assert.h>
+#define SHARED_SIZE(type, size) static_assert(sizeof(type) == (size), #type)
+#endif
+
+/* Changes with every layout below and with every key, value type or size of maps.h. */
+#define CAPTURE_LAYOUT "v1"
+
+/* getsockopt(fd, ORIGIN_LEVEL, ORIGIN_OPTION, struct origin *): no protocol of the kernel has this
+ * level, so without our program it is an error. */
+#define ORIGIN_LEVEL 0x57790000
+#define ORIGIN_OPTION 1
+
+#define ORIGIN_VERSION 1
+
+/* Where a connection comes from: written when an agent calls connect(2), read by the worker that
+ * accepts it. Integers are in the host's byte order. */
+struct origin {
+	__u32 version; /* ORIGIN_VERSION */
+	__u32 agent; /* its id, never 0 */
+	__u8 address[16]; /* the destination that was dialled; IPv4 as ::ffff:a.b.c.d */
+	__u16 port;
+	__u8 family; /* of the agent's socket: AF_INET, or AF_INET6 also for a mapped address */
+	__u8 local; /* 1: the destination is this host */
+	__u32 interface; /* index of the device that the socket was bound to; 0 = none */
+	__u32 pid; /* thread group id, outside any pid namespace */
+	__u32 uid; /* effective, outside any user namespace */
+	__u64 cgroup; /* id of the socket's cgroup: the agent's, or one below it */
+	__u64 start_time; /* of the process: nanoseconds of CLOCK_BOOTTIME */
+	__u64 exe_inode; /* i_ino of the program's file; 0 = unknown */
+	__u32 exe_device; /* s_dev in the kernel's form, (major << 20) | minor */
+	__u32 unused;
+	__u64 socket; /* cookie of the agent's socket */
+	__u64 network; /* cookie of its network namespace */
+	__u64 connect_time; /* nanoseconds of CLOCK_MONOTONIC */
+	char command[16]; /* the process's name (comm); the agent chooses it */
+};
+SHARED_SIZE(struct origin, 112);
+
+/* One connection between tcp_connect() and its acceptance by the worker. Addresses as in struct
+ * origin, ports in the host's order; "agent" is the dialling end. */
+struct pending_key {
+	__u64 network;
+	__u8 agent_address[16];
+	__u8 worker_address[16];
+	__u16 agent_port;
+	__u16 worker_port;
+	__u32 unused;
+};
+SHARED_SIZE(struct pending_key, 48);
+
+enum steer_loopback { STEER_LOOPBACK_OWN, STEER_LOOPBACK_DIRECT, STEER_LOOPBACK_EGRESS };
+
+/* Of one attachment: the storage of the agent's cgroup. Zeroes, as before it is filled in, refuse
+ * everything. */
+struct steer_attachment {
+	__u32 agent;
+	__u32 loopback; /* enum steer_loopback */
+	__u32 quota; /* most connections prepared but not accepted */
+	__u32 unused;
+};
+SHARED_SIZE(struct steer_attachment, 16);
+
+/* Of the whole instance. */
+struct steer_settings {
+	__u64 network; /* cookie of the network namespace that has the listener */
+	__u32 port; /* of the listener on 127.0.0.1 and ::1; 0 = none, refuse */
+	__u32 routes_known; /* 0: reachable_routes is not complete, treat all as reachable */
+	__u32 quota; /* most connections prepared but not accepted, of all agents */
+	__u32 unused;
+};
+SHARED_SIZE(struct steer_settings, 24);
+
+/* Key of the prefix tries. IPv4 and IPv6 are told apart by `family`, so that ::/0 does not match
+ * an IPv4 address; IPv4 stands in the first four bytes of `address`. */
+struct prefix_key {
+	__u32 length; /* bits that count, from `family` on */
+	__u16 family;
+	__u16 port; /* of destinations_local: host's order, 0 = any port. Otherwise 0 */
+	__u8 address[16];
+};
+SHARED_SIZE(struct prefix_key, 24);
+#define PREFIX_KEY_HEAD_BITS 32
+
+/* Value of routes: what connect(2) to that prefix gives. */
+struct steer_route {
+	__s32 error; /* 0 = reachable, else a negative errno */
+	__u32 unused;
+	__u8 source[16]; /* the host's address towards it, as in struct origin; zeroes = unknown */
+};
+SHARED_SIZE(struct steer_route, 24);
+
+/* What is counted, per agent and (under agent 0) for the host. docs: the name in metrics, and what
+ * an operator reads. */
+#define STEER_COUNTS(row)                                                                          \
+	row(REDIRECTED, "redirected", "connections turned to a worker") row(DIRECT, "direct",      \
+		"connections to this host that were left as they are") row(ACCEPTED, "accepted",   \
+		"connections whose origin reached the worker") row(NO_ROUTE, "no_route",           \
+		"refused: the host has no route") row(LOOPBACK, "loopback",                        \
+		"refused: a destination on this host of somebody else") row(NO_LISTENER,           \
+		"no_listener", "refused: the worker does not listen") row(OTHER_NETWORK,           \
+		"other_network", "refused: another network namespace") row(QUOTA, "quota",         \
+		"refused: too many connections prepared but not accepted") row(RESOURCES,          \
+		"resources", "refused: no memory or no room in a map") row(PROTOCOL, "protocol",   \
+		"refused: sockets other than TCP and UDP") row(ORIGIN_LOST, "origin_lost",         \
+		"connections whose origin could not be handed over")                               \
+		row(EVENT_LOST, "event_lost", "events that came too fast to be told")
+
+enum steer_count {
+#define STEER_COUNT_SYMBOL(symbol, metric, text) STEER_##symbol,
+	STEER_COUNTS(STEER_COUNT_SYMBOL)
+#undef STEER_COUNT_SYMBOL
+		STEER_COUNT_COUNT
+};
+
+/* Value of agents. */
+struct steer_agent {
+	__s64 pending; /* connections prepared but not accepted */
+	__u64 last_event; /* when the last event was sent: nanoseconds of CLOCK_MONOTONIC */
+	__u64 counts[16]; /* by enum steer_count */
+};
+SHARED_SIZE(struct steer_agent, 144);
+
+/* An entry of the ring buffer: what a person should hear of. At most one per agent in
+ * STEER_EVENT_INTERVAL, so that an agent can't keep the monitor busy. */
+#define STEER_EVENT_INTERVAL 10000000ULL /* nanoseconds */
+struct steer_event {
+	__u32 count; /* enum steer_count: STEER_LOOPBACK, STEER_QUOTA or STEER_RESOURCES */
+	__u32 unused;
+	struct origin origin;
+};
+SHARED_SIZE(struct steer_event, 120);
+
+/* SO_MARK of sockets that the hook let through to this host; the guard asks for it. An agent
+ * without CAP_NET_ADMIN and CAP_NET_RAW can't set one. */
+#define STEER_MARK_DIRECT 0x57790001
+
+#define STEER_PENDING_MOST 32768 /* of all agents */
+#define STEER_AGENTS_MOST 2048
+#define STEER_ROUTES_MOST 65536
+#define STEER_LOCAL_MOST 8192
+#define STEER_WORKERS_MOST 256
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * steer: an agent's connect(2). Decides between the worker, the destination itself (on this host
+ * alone) and an errno; attached to each agent's cgroup by userspace/capture/attach.c.
+ *
+ * The invariant: a connect that is allowed to go on without a redirect leads to this host, and was
+ * let through on purpose. Whatever fails on the way refuses.
+ */
+#include "address.h"
+#include "maps.h"
+#include "report.h"
+
+#include <asm/errno.h>
+#include <linux/in.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* What the decision is made from. */
+struct attempt {
+	struct bpf_sock_addr *context;
+	struct bpf_sock *socket;
+	const struct steer_settings *settings;
+	const struct steer_attachment *attachment;
+	struct steer_agent *agent;
+	struct address destination;
+	__u16 port;
+	bool local; /* the destination is this host */
+	bool at_home; /* in the network namespace of the listener */
+	__u8 source[16]; /* see struct steered */
+	struct address to; /* where the socket is to connect instead: on PROCEED */
+	__u16 to_port;
+};
+
+/* What a hook returns. */
+enum { REFUSE = 0, PROCEED = 1 };
+
+static __always_inline int refuse(const struct attempt *a, enum steer_count what, int error)
+{
+	count(a->agent, what);
+	bpf_set_retval(-error);
+	return REFUSE;
+}
+
+/* As refuse(), and a person should hear of it. */
+static __always_inline int refuse_and_tell(
+	const struct attempt *a, enum steer_count what, int error)
+{
+	struct steer_event *event = event_reserve(a->agent, what);
+
+	if (event) {
+		origin_fill(&event->origin, a->context, a->socket, a->attachment->agent,
+			&a->destination, a->port, a->local);
+		bpf_ringbuf_submit(event, 0);
+	}
+	return refuse(a, what, error);
+}
+
+enum listener { LISTENER_NONE, LISTENER_FOREIGN, LISTENER_OURS };
+
+/* Who listens there, in the network namespace of the agent's socket: nobody, the owner (an agent,
+ * or 0 for the worker), or somebody else. What an address's last listener was means nothing: the
+ * mark is in the socket that listens now, so a squatter on the port has none. */
+static __always_inline enum listener find_listener(
+	const struct attempt *a, const struct address *where, __u16 port, __u32 owner)
+{
+	struct bpf_sock_tuple tuple = {};
+	enum listener found = LISTENER_NONE;
+	struct bpf_sock *sk;
+	__u32 *mark, size;
+
+	if (address_is_v4(where)) {
+		tuple.ipv4.daddr = where->word[3];
+		tuple.ipv4.dport = bpf_htons(port);
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.daddr, where, sizeof(*where));
+		tuple.ipv6.dport = bpf_htons(port);
+		size = sizeof(tuple.ipv6);
+	}
+	sk = bpf_sk_lookup_tcp(a->context, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return LISTENER_NONE;
+	if (sk->state == BPF_TCP_LISTEN) {
+		mark = bpf_sk_storage_get(&listeners, sk, NULL, 0);
+		found = mark && *mark == owner ? LISTENER_OURS : LISTENER_FOREIGN;
+	}
+	bpf_sk_release(sk);
+	return found;
+}
+
+/* The guard asks for the mark where a loopback connection was not redirected. */
+static __always_inline int set_mark(const struct attempt *a, __u32 mark)
+{
+	if (a->socket->mark == mark || (!mark && a->socket->mark != STEER_MARK_DIRECT))
+		return 0;
+	return bpf_setsockopt(a->context, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+}
+
+/* A device that the agent chose would keep the connection from reaching loopback. */
+static __always_inline int unbind_device(const struct attempt *a)
+{
+	char none[1] = "";
+
+	if (!a->socket->bound_dev_if)
+		return 0;
+	return bpf_setsockopt(a->context, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none));
+}
+
+/* Whether the agent chose its own address: then getsockname(2) shows it as it is. */
+static __always_inline bool is_bound(const struct bpf_sock *sk)
+{
+	return sk->src_ip4 || sk->src_ip6[0] || sk->src_ip6[1] || sk->src_ip6[2] || sk->src_ip6[3];
+}
+
+/* To this host, as dialled. A socket that was redirected before must not keep the old origin. */
+static __always_inline int leave(struct attempt *a)
+{
+	struct steered *s = bpf_sk_storage_get(&steered, a->socket, NULL, 0);
+
+	if (s) {
+		if (s->state == STEERED_RESERVED)
+			pending_release(s->origin.agent);
+		s->state = STEERED_NOT;
+	}
+	if (set_mark(a, STEER_MARK_DIRECT) < 0)
+		return refuse(a, STEER_RESOURCES, ENOBUFS);
+	a->to = a->destination;
+	a->to_port = a->port;
+	count(a->agent, STEER_DIRECT);
+	return PROCEED;
+}
+
+/* To the worker. */
+static __always_inline int redirect(struct attempt *a)
+{
+	const struct steer_settings *settings = a->settings;
+	struct steered *s;
+
+	if (address_is_v4(&a->destination))
+		address_set_v4(&a->to, ADDRESS_LOOPBACK4);
+	else
+		address_set_loopback6(&a->to);
+	if (!a->at_home)
+		return refuse(a, STEER_OTHER_NETWORK, ENETUNREACH);
+	if (find_listener(a, &a->to, settings->port, 0) != LISTENER_OURS)
+		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
+	s = bpf_sk_storage_get(&steered, a->socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s)
+		return refuse_and_tell(a, STEER_RESOURCES, ENOBUFS);
+	/* A reservation that an earlier, failed attempt of this socket made is used again. */
+	if (s->state != STEERED_RESERVED) {
+		struct steer_agent *host = agent_get(0);
+
+		if (!host ||
+			!pending_reserve(host, settings->quota, a->agent, a->attachment->quota))
+			return refuse_and_tell(a, STEER_QUOTA, ENOBUFS);
+	}
+	s->state = STEERED_RESERVED;
+	origin_fill(&s->origin, a->context, a->socket, a->attachment->agent, &a->destination,
+		a->port, a->local);
+	if (is_bound(a->socket))
+		__builtin_memset(s->source, 0, sizeof(s->source));
+	else
+		__builtin_memcpy(s->source, a->source, sizeof(s->source));
+	if (set_mark(a, 0) < 0 || unbind_device(a) < 0)
+		return refuse_and_tell(a, STEER_RESOURCES, ENOBUFS);
+	a->to_port = settings->port;
+	count(a->agent, STEER_REDIRECTED);
+	return PROCEED;
+}
+
+/* What connecting there would fail with, without us; 0 where it can be tried. */
+static __always_inline int route_error(struct attempt *a)
+{
+	struct prefix_key key;
+	struct steer_route *route;
+
+	if (address_is_multicast(&a->destination))
+		return ENETUNREACH;
+	address_to_prefix(&a->destination, 0, &key);
+	route = bpf_map_lookup_elem(&routes, &key);
+	if (route && !route->error)
+		__builtin_memcpy(a->source, route->source, sizeof(a->source));
+	if (!a->settings->routes_known)
+		return 0;
+	return route ? -route->error : ENETUNREACH;
+}
+
+static __always_inline bool is_local(const struct attempt *a)
+{
+	struct prefix_key key;
+
+	if (address_is_loopback(&a->destination))
+		return true;
+	if (!a->at_home)
+		return false;
+	address_to_prefix(&a->destination, 0, &key);
+	return bpf_map_lookup_elem(&local_addresses, &key);
+}
+
+/* A destination on this host that a resource names is judged by the worker as any other. */
+static __always_inline bool is_named(const struct attempt *a)
+{
+	struct prefix_key key;
+
+	address_to_prefix(&a->destination, a->port, &key);
+	if (bpf_map_lookup_elem(&local_destinations, &key))
+		return true;
+	key.port = 0;
+	return bpf_map_lookup_elem(&local_destinations, &key);
+}
+
+static __always_inline int steer_local(struct attempt *a)
+{
+	enum listener found;
+
+	__builtin_memcpy(a->source, &a->destination, sizeof(a->source));
+	/* Dialling the worker itself would make it dial itself. */
+	if (a->at_home && a->port == a->settings->port && address_is_loopback(&a->destination))
+		return refuse(a, STEER_LOOPBACK, ECONNREFUSED);
+	if (a->at_home && is_named(a))
+		return redirect(a);
+	switch (a->attachment->loopback) {
+	case STEER_LOOPBACK_DIRECT:
+		return leave(a);
+	case STEER_LOOPBACK_EGRESS:
+		return redirect(a);
+	default:
+		found = find_listener(a, &a->destination, a->port, a->attachment->agent);
+		if (found == LISTENER_OURS)
+			return leave(a);
+		/* Where nobody listens there is nothing to tell. */
+		if (found == LISTENER_NONE)
+			return refuse(a, STEER_LOOPBACK, ECONNREFUSED);
+		return refuse_and_tell(a, STEER_LOOPBACK, ECONNREFUSED);
+	}
+}
+
+static __always_inline int steer(struct attempt *a)
+{
+	__u32 zero = 0;
+	int error;
+
+	a->settings = bpf_map_lookup_elem(&settings, &zero);
+	a->attachment = bpf_get_local_storage(&attachments, 0);
+	a->agent = agent_get(a->attachment->agent);
+	/* Attached but not filled in yet, or no longer an agent. */
+	if (!a->settings || !a->agent || a->attachment->agent == 0)
+		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
+	a->at_home = bpf_get_netns_cookie(a->context) == a->settings->network;
+	a->local = is_local(a);
+	if (a->local)
+		return steer_local(a);
+	error = route_error(a);
+	if (error)
+		return refuse(a, STEER_NO_ROUTE, error);
+	return redirect(a);
+}
+
+/* UDP is not judged here. Anything else that is no TCP was refused at socket(2) already, unless it
+ * is older than the attachment. */
+static __always_inline int other_protocol(const struct bpf_sock_addr *ctx)
+{
+	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+		return PROCEED;
+	bpf_set_retval(-EPROTONOSUPPORT);
+	return REFUSE;
+}
+
+static __always_inline bool is_tcp(const struct bpf_sock_addr *ctx)
+{
+	return ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP;
+}
+
+SEC("cgroup/connect4")
+int steer_connect4(struct bpf_sock_addr *ctx)
+{
+	struct attempt a = {.context = ctx, .socket = ctx->sk};
+	__u32 to;
+
+	if (!is_tcp(ctx) || !a.socket)
+		return other_protocol(ctx);
+	to = ctx->user_ip4;
+	/* The kernel takes 0.0.0.0 for the socket's own address, else for loopback. */
+	if (to == 0)
+		to = a.socket->src_ip4 ? a.socket->src_ip4 : ADDRESS_LOOPBACK4;
+	address_set_v4(&a.destination, to);
+	a.port = bpf_ntohs(ctx->user_port);
+	if (steer(&a) == REFUSE)
+		return REFUSE;
+	ctx->user_ip4 = a.to.word[3];
+	ctx->user_port = bpf_htons(a.to_port);
+	return PROCEED;
+}
+
+SEC("cgroup/connect6")
+int steer_connect6(struct bpf_sock_addr *ctx)
+{
+	struct attempt a = {.context = ctx, .socket = ctx->sk};
+
+	if (!is_tcp(ctx) || !a.socket)
+		return other_protocol(ctx);
+	a.destination.word[0] = ctx->user_ip6[0];
+	a.destination.word[1] = ctx->user_ip6[1];
+	a.destination.word[2] = ctx->user_ip6[2];
+	a.destination.word[3] = ctx->user_ip6[3];
+	/* tcp_v6_connect() takes :: for ::1, or for 127.0.0.1 on a socket bound to IPv4; a mapped
+	 * 0.0.0.0 is handled as in IPv4. */
+	if (address_is_zero6(&a.destination)) {
+		if (a.socket->src_ip6[2] == ADDRESS_MAPPED)
+			address_set_v4(&a.destination, ADDRESS_LOOPBACK4);
+		else
+			address_set_loopback6(&a.destination);
+	} else if (address_is_v4(&a.destination) && a.destination.word[3] == 0) {
+		a.destination.word[3] = ADDRESS_LOOPBACK4;
+	}
+	a.port = bpf_ntohs(ctx->user_port);
+	if (steer(&a) == REFUSE)
+		return REFUSE;
+	ctx->user_ip6[0] = a.to.word[0];
+	ctx->user_ip6[1] = a.to.word[1];
+	ctx->user_ip6[2] = a.to.word[2];
+	ctx->user_ip6[3] = a.to.word[3];
+	ctx->user_port = bpf_htons(a.to_port);
+	return PROCEED;
+}

@@ -1,0 +1,652 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `wayleave run`: what the command keeps of its caller, and what it can't reach any more (bypasses B6,
+# B8 to B10, B13, B14).
+import ctypes
+import json
+import os
+import pathlib
+import pty
+import pwd
+import re
+import select
+import signal
+import socket
+import stat
+import subprocess
+import textwrap
+import time
+
+import pytest
+
+from conftest import BUILD, CGROUPS, PATIENCE, PRELUDE, PYTHON, SERVER4, Daemon, sh
+
+WAYLEAVE = BUILD / "bin/wayleave"
+USER, GROUP = 1234, 1235  # nobody that exists
+CLONE_NEWNET = 0x40000000
+DENY_IO_URING, LANDLOCK = 1, 2
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Control(Daemon):
+    """The monitor's end of CONTROL_RUN."""
+
+    program = BUILD / "tests/capture_control"
+
+
+class Launcher:
+    def __init__(self, host, tmp_path, *options, agent=None):
+        self.host, self.agent = host, agent
+        if not agent:
+            self.daemon, self.agent = host.govern()
+        self.folder = pathlib.Path(f"/tmp/wl{os.getpid()}_{host.number}")
+        self.folder.mkdir(mode=0o755)
+        self.socket = self.folder / "control.sock"
+        self.control = Control(host.network, str(self.socket), str(self.agent.path), *options)
+        self.control.expect("ready")
+
+    def enter(self, uid=None, before=None):
+        namespace = os.open(f"/run/netns/{self.host.network.host}", os.O_RDONLY)
+
+        def prepare():
+            if libc.setns(namespace, CLONE_NEWNET) < 0:
+                raise OSError("setns")
+            if before:
+                before()
+            if uid is not None:
+                os.setgroups([])
+                os.setresgid(GROUP, GROUP, GROUP)
+                os.setresuid(uid, uid, uid)
+        return prepare
+
+    def words(self, *command, options=()):
+        return [str(WAYLEAVE), "--socket", str(self.socket), "run", *options, "--", *command]
+
+    def run(self, *command, uid=None, before=None, options=(), **more):
+        more = {"capture_output": True, "text": True, "timeout": 30, **more}
+        return subprocess.run(self.words(*command, options=options),
+                              preexec_fn=self.enter(uid, before), **more)
+
+    def python(self, code, **more):
+        code = PRELUDE + textwrap.dedent(code) + "\nprint(json.dumps(result), flush=True)\n"
+        done = self.run(PYTHON, "-c", code, **more)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def close(self):
+        self.control.kill()
+        for path in (self.socket, self.folder):
+            if path.exists():
+                path.unlink() if path != self.folder else path.rmdir()
+
+
+@pytest.fixture
+def launcher(host, tmp_path):
+    made = []
+
+    def make(*options, **more):
+        made.append(Launcher(host, tmp_path, *options, **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+# --- what is kept ---
+
+def test_command_is_governed(launcher):
+    run = launcher()
+    answer = run.python(f"""
+        result = attempt({SERVER4!r})
+        result["pid"] = os.getpid()
+        result["cgroup"] = open("/proc/self/cgroup").read()
+    """)
+    assert answer["data"] == "ping"
+    assert f"0::/{run.agent.cgroup}\n" in answer["cgroup"]
+    origin = run.daemon.expect("origin")
+    asked = run.control.expect("run")
+    # No fork: who asked is who runs.
+    assert origin["pid"] == asked["pid"] == answer["pid"]
+
+
+@pytest.mark.parametrize("command, status", [
+    (["true"], 0), (["false"], 1), (["sh", "-c", "exit 77"], 77),
+    (["no-such-command"], 127), (["/no/such/file"], 127), (["/etc/passwd"], 126), (["/tmp"], 126)])
+def test_exit_status(launcher, command, status):
+    done = launcher().run(*command)
+    assert done.returncode == status
+    assert bool(done.stderr) == (status in (126, 127))
+
+
+def test_killed_by_signal(launcher):
+    assert launcher().run("sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+
+
+def test_environment(launcher):
+    """Also what the loader strips from a setuid program's environment."""
+    kept = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/x", "LD_PRELOAD": "", "EMPTY": "",
+            "NEWLINE": "a\nb", "TMPDIR": "/var/tmp", "MALLOC_PERTURB_": "1", "GCONV_PATH": "/x",
+            "HOME": "/somewhere", "USER": "me"}
+    run = launcher("--allow", str(USER))
+    code = "import os, json; print(json.dumps(dict(os.environ)))"
+    for uid in (None, USER):
+        done = run.run(PYTHON, "-c", code, uid=uid, env=kept)
+        seen = json.loads(done.stdout)
+        seen.pop("LC_CTYPE", None)  # Python's own
+        assert seen == kept
+
+
+def test_path_is_the_callers(launcher, tmp_path):
+    run = launcher()
+    command = run.folder / "my-command"
+    command.write_text("#!/bin/sh\necho mine\n")
+    command.chmod(0o755)
+    try:
+        assert run.run("my-command", env={"PATH": str(run.folder)}).stdout == "mine\n"
+    finally:
+        command.unlink()
+
+
+def test_working_folder_and_descriptors_and_mask(launcher, tmp_path):
+    run = launcher("--allow", str(USER))
+    read, write = os.pipe()
+    unix, other = socket.socketpair()
+    file = open(run.folder / "file", "w+")
+    os.unlink(run.folder / "file")
+    try:
+        answer = run.python(f"""
+            os.write({write}, b"pipe"); os.write({unix.fileno()}, b"unix")
+            os.write({file.fileno()}, b"file")
+            result = [os.getcwd(), os.umask(0), sorted(int(f) for f in os.listdir("/proc/self/fd"))]
+        """, uid=USER, cwd="/var", pass_fds=(write, unix.fileno(), file.fileno()), umask=0o17,
+            stdin=subprocess.DEVNULL)
+        assert answer[:2] == ["/var", 0o17]
+        # Nothing of the launcher's, only the listing's own beside those.
+        assert len(set(answer[2]) - {0, 1, 2, write, unix.fileno(), file.fileno()}) <= 1
+        assert os.read(read, 9) == b"pipe" and other.recv(9) == b"unix"
+        file.seek(0)
+        assert file.read() == "file"
+    finally:
+        for fd in (read, write):
+            os.close(fd)
+
+
+def test_identity_of_the_caller(launcher):
+    run = launcher("--allow", str(USER))
+    assert run.python("result = [os.getresuid(), os.getresgid(), os.getgroups()]", uid=USER) == [
+        [USER] * 3, [GROUP] * 3, []]
+    asked = run.control.expect("run")
+    assert (asked["uid"], asked["gid"]) == (USER, GROUP)
+
+
+def test_options_reach_the_monitor(launcher):
+    run = launcher()
+    run.run("true", options=("--agent", "claude-ci", "--user", "bob"))
+    asked = run.control.expect("run")
+    assert (asked["agent"], asked["user"]) == ("claude-ci", "bob")
+    run.run("true")
+    asked = run.control.expect("run")
+    assert (asked["agent"], asked["user"]) == ("", "")
+
+
+def test_root_runs_as_another_user(launcher):
+    run = launcher("--user", "postgres")
+    answer = run.python("""
+        result = [os.getresuid(), os.getresgid(), os.getgroups(),
+                  [os.environ[n] for n in ("HOME", "USER", "LOGNAME", "KEPT")]]
+    """, env={**os.environ, "KEPT": "yes", "HOME": "/root"})
+    user = pwd.getpwnam("postgres")
+    assert answer[0] == [user.pw_uid] * 3 and answer[1] == [user.pw_gid] * 3
+    assert set(answer[2]) == set(os.getgrouplist("postgres", user.pw_gid))
+    assert answer[3] == [user.pw_dir, "postgres", "postgres", "yes"]
+
+
+class Terminal:
+    """A shell with job control on a terminal of its own."""
+
+    def __init__(self, prepare):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            prepare()
+            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"],
+                      {"PS1": "$ ", "PATH": "/usr/bin:/bin", "TERM": "dumb"})
+        self.text = ""
+        self.expect("$ ")
+
+    def send(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def expect(self, text):
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"no {text!r} in {self.text!r}"
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.text += os.read(self.fd, 4096).decode()
+        before, self.text = self.text.split(text, 1)
+        return before
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def test_job_control(launcher):
+    run = launcher("--flags", str(LANDLOCK))
+    terminal = Terminal(run.enter())
+    try:
+        terminal.send(" ".join(run.words("sh", "-c", "'echo in-$((1+1)); exec sleep 100'")) + "\n")
+        terminal.expect("in-2")
+        terminal.send("\x1a")
+        terminal.expect("Stopped")
+        terminal.send("fg\n")
+        terminal.expect("sleep")
+        time.sleep(0.3)
+        terminal.send("\x03")
+        terminal.expect("$ ")
+        terminal.send("echo status=$?\n")
+        terminal.expect("status=130")
+        # The terminal is the caller's own, with its size.
+        terminal.send("stty rows 33 cols 99\n")
+        terminal.expect("$ ")
+        terminal.send(" ".join(run.words("stty", "size")) + "\n")
+        terminal.expect("33 99")
+    finally:
+        terminal.close()
+
+
+# --- what is refused ---
+
+def test_not_allowed(launcher):
+    run = launcher()
+    done = run.run("touch", "/tmp/never", uid=USER, options=("--agent", "x"))
+    assert done.returncode == 125
+    assert done.stderr == 'wayleave run: you may not start agent "x"\n'
+
+
+def test_no_daemon(launcher):
+    run = launcher()
+    run.socket.unlink()
+    done = run.run("true")
+    assert (done.returncode, "no daemon at" in done.stderr) == (125, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--agent"], ["--frob", "--", "true"], ["--"]])
+def test_usage(launcher, arguments):
+    done = subprocess.run([str(WAYLEAVE), "run", *arguments], capture_output=True, text=True)
+    assert done.returncode == 125 and "usage: wayleave run" in done.stderr
+
+
+def test_socket_of_somebody_else(launcher):
+    """The path comes from the caller: what isn't root's is not believed."""
+    run = launcher()
+    fake = run.folder / "fake.sock"
+    run.folder.chmod(0o777)
+    server = subprocess.Popen([str(Control.program), str(fake), str(run.agent.path)],
+                              stdout=subprocess.PIPE, text=True, user=USER, group=GROUP)
+    try:
+        server.stdout.readline()
+        done = subprocess.run([str(WAYLEAVE), "--socket", str(fake), "run", "--", "id"],
+                              capture_output=True, text=True, user=USER, group=GROUP)
+        assert done.returncode == 125
+        assert f"the socket is not a daemon's: user {USER} has it" in done.stderr
+        assert server.poll() is None and "event" not in done.stdout
+    finally:
+        server.kill()
+        server.wait()
+        fake.unlink()
+
+
+def test_unknown_answer(launcher):
+    done = launcher("--garbage").run("true")
+    assert (done.returncode, "the daemon's answer" in done.stderr) == (125, True)
+
+
+def test_other_user_for_nobody_but_root(launcher):
+    """Even where the monitor said so."""
+    run = launcher("--user", "postgres", "--allow", str(USER))
+    done = run.run("id", uid=USER)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "only root may run as another user" in done.stderr
+
+
+def test_cgroup_that_was_replaced(launcher):
+    run = launcher()
+    run.agent.path.rmdir()
+    run.agent.path.mkdir()
+    done = run.run("true")
+    assert (done.returncode, "entering the agent's cgroup" in done.stderr) == (125, True)
+
+
+def test_launcher_without_the_setuid_bit(launcher):
+    run = launcher()
+    copy = run.folder / "wayleave-launch"
+    copy.write_bytes((BUILD / "bin/wayleave-launch").read_bytes())
+    copy.chmod(0o755)
+    try:
+        done = subprocess.run([str(copy), "--socket", "", "--agent", "", "--user", "",
+                               "--environment", "0", "--", "true"], capture_output=True, text=True,
+                              user=USER, group=GROUP)
+        assert (done.returncode, "not installed setuid root" in done.stderr) == (125, True)
+        done = subprocess.run([str(copy), "true"], capture_output=True, text=True)
+        assert (done.returncode, "for `wayleave run` alone" in done.stderr) == (125, True)
+    finally:
+        copy.unlink()
+
+
+# --- what is gone ---
+
+@pytest.mark.parametrize("uid", [None, USER])
+def test_capabilities_and_new_privileges(launcher, uid):
+    run = launcher("--allow", str(USER))
+    status = run.run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status", uid=uid).stdout
+    values = dict(re.findall(r"(\w+):\s+(\w+)", status))
+    assert {values[n] for n in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (values["NoNewPrivs"], values["Seccomp"]) == ("1", "2")
+
+
+@pytest.mark.parametrize("uid", [None, USER])
+def test_socket_families(launcher, uid):
+    run = launcher("--allow", str(USER))
+    answer = run.python("""
+        libc = ctypes.CDLL(None, use_errno=True)
+        result = {}
+        for family in list(range(48)) + [-1, 0x100000000 | 40, 0x100000000 | 2]:
+            fd = libc.syscall(41, ctypes.c_long(family), socket.SOCK_DGRAM, 0)
+            pair = (ctypes.c_int * 2)()
+            r = libc.syscall(53, ctypes.c_long(family), socket.SOCK_DGRAM, 0, pair)
+            error = ctypes.get_errno()
+            result[str(family)] = [fd >= 0, r == 0 or error != errno.EAFNOSUPPORT]
+    """, uid=uid)
+    made = {int(f) for f, (one, _) in answer.items() if one}
+    passed = {int(f) for f, (_, two) in answer.items() if two}
+    assert made == passed == {1, 2, 10, 16}
+
+
+def test_terminal_input(launcher):
+    """TIOCSTI would have the caller's shell run what the command types."""
+    run = launcher()
+    terminal = Terminal(run.enter())
+    code = ("import fcntl, ctypes; l = ctypes.CDLL(None, use_errno=True)\n"
+            "for c in (0x5412, 0x100005412, 0x541c):\n"
+            "    print(l.ioctl(0, ctypes.c_ulong(c), b\"x\"), ctypes.get_errno())\n")
+    script = run.folder / "type.py"
+    script.write_text(code)
+    try:
+        terminal.send(" ".join(run.words(PYTHON, str(script))) + "; echo done-$((1+1))\n")
+        said = terminal.expect("done-2")
+        assert said.count("-1 1") == 3
+    finally:
+        terminal.close()
+        script.unlink()
+
+
+@pytest.mark.parametrize("flags, result", [(0, True), (DENY_IO_URING, False)])
+def test_io_uring(launcher, flags, result):
+    run = launcher("--flags", str(flags))
+    assert run.python("""
+        libc = ctypes.CDLL(None, use_errno=True)
+        parameters = ctypes.create_string_buffer(120)
+        result = libc.syscall(425, 4, parameters) >= 0
+    """) == result
+
+
+def test_bpf_and_other_architectures(launcher):
+    run = launcher()
+    assert run.python("""
+        libc = ctypes.CDLL(None, use_errno=True)
+        def call(*a):
+            r = libc.syscall(*a)
+            return errno.errorcode[ctypes.get_errno()] if r < 0 else r
+        X32 = 0x40000000
+        result = [call(321, 5, 0, 0), call(X32 | 41, socket.AF_VSOCK, socket.SOCK_STREAM, 0)]
+    """) == ["EPERM", "ENOSYS"]
+
+
+def test_inherited_descriptors(launcher):
+    run = launcher()
+    keep = []
+
+    def hold(thing):
+        keep.append(thing)
+        return thing if isinstance(thing, int) else thing.fileno()
+
+    ring = libc.syscall(425, 4, ctypes.create_string_buffer(120))
+    bpf_map = libc.syscall(321, 0, (ctypes.c_uint32 * 12)(2, 4, 4, 1), 48)
+    tun = os.open("/dev/net/tun", os.O_RDWR) if os.path.exists("/dev/net/tun") else None
+    dropped = {
+        "tcp": hold(socket.socket()), "tcp6": hold(socket.socket(socket.AF_INET6)),
+        "udp": hold(socket.socket(type=socket.SOCK_DGRAM)),
+        "netlink": hold(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)),
+        "packet": hold(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)),
+        "uring": hold(ring), "bpf": hold(bpf_map), "pidfd": hold(os.pidfd_open(os.getpid())),
+        "folder": hold(os.open("/", os.O_RDONLY)), "path": hold(os.open("/etc/passwd", os.O_PATH)),
+        "procs": hold(os.open(CGROUPS / "cgroup.procs", os.O_RDWR)),
+        "events": hold(os.open(run.agent.path / "cgroup.events", os.O_RDONLY)),
+        "pin": hold(os.open("/sys/fs/bpf", os.O_RDONLY)),
+        "namespace": hold(os.open("/proc/self/ns/net", os.O_RDONLY)),
+        "sysctl": hold(os.open("/proc/sys/kernel/core_pattern", os.O_RDWR)),
+    }
+    if tun is not None:
+        dropped["tun"] = hold(tun)
+    kept = {
+        "unix": hold(socket.socket(socket.AF_UNIX)), "null": hold(os.open("/dev/null", os.O_RDWR)),
+        "event": hold(libc.eventfd(0, 0)), "epoll": hold(select.epoll()),
+        "memory": hold(os.memfd_create("x")), "file": hold(os.open("/etc/passwd", os.O_RDONLY)),
+    }
+    assert min([*dropped.values(), *kept.values()]) > 2
+    try:
+        answer = run.python(f"""
+            def is_open(fd):
+                try:
+                    os.fstat(fd)
+                    return True
+                except OSError:
+                    return False
+            result = [{{k: is_open(v) for k, v in t.items()}} for t in ({dropped!r}, {kept!r})]
+        """, pass_fds=[*dropped.values(), *kept.values()])
+    finally:
+        for thing in keep:
+            os.close(thing) if isinstance(thing, int) else thing.close()
+    assert [name for name, is_open in answer[0].items() if is_open] == []
+    assert [name for name, is_open in answer[1].items() if not is_open] == []
+
+
+def test_standard_descriptors(launcher):
+    """A network socket or folder as standard input becomes /dev/null."""
+    run = launcher()
+    sock = socket.socket()
+    code = "import os; s = os.fstat(0); print(os.major(s.st_rdev), os.minor(s.st_rdev))"
+    for stdin in (sock.fileno(), os.open("/etc", os.O_RDONLY)):
+        assert run.run(PYTHON, "-c", code, stdin=stdin).stdout == "1 3\n"
+    # The socket from outside would have passed by the hooks (test_closed.test_older_socket).
+    sock.close()
+
+
+def test_hidden_mounts(launcher):
+    run = launcher()
+    writable = next(str(p) for p in pathlib.Path("/sys/kernel/mm").rglob("*")
+                    if p.is_file() and p.stat().st_mode & stat.S_IWUSR)
+    protected = [p for p in ("/proc/sys/kernel/core_pattern", "/etc/passwd", writable,
+                             "/proc/irq/default_smp_affinity", "/proc/sysrq-trigger")
+                 if os.path.exists(p)]
+    answer = run.python(f"""
+        result = {{
+            "cgroup": os.listdir({str(CGROUPS)!r}),
+            "bpf": os.listdir("/sys/fs/bpf"),
+            "types": sorted(l.split(" - ")[1].split()[0] for l in open("/proc/self/mountinfo")),
+        }}
+        def refused(path, flags=os.O_WRONLY, mode=0o600):
+            try:
+                os.close(os.open(path, flags, mode))
+                return None
+            except OSError as e:
+                return errno.errorcode[e.errno]
+        result["refused"] = [refused(p) for p in {protected!r}]
+        result["covered"] = refused({str(CGROUPS / "cgroup.procs")!r})
+        result["made"] = [refused(p, os.O_CREAT | os.O_WRONLY) for p in (
+            "/etc/cron.d/x", {str(CGROUPS)!r} + "/x", "/sys/fs/bpf/x")]
+    """)
+    assert answer["cgroup"] == answer["bpf"] == []
+    assert len(protected) > 3 and answer["refused"] == ["EROFS"] * len(protected)
+    assert answer["covered"] == "ENOENT"
+    assert answer["made"] == ["EROFS"] * 3
+    # The host is as before.
+    assert (CGROUPS / "cgroup.procs").exists()
+
+
+def test_cannot_be_uncovered(launcher):
+    """Neither by umount, nor in a user namespace of its own, nor through somebody else's root."""
+    run = launcher("--flags", str(LANDLOCK), "--allow", str(USER))
+    for uid in (None, USER):
+        answer = run.python(f"""
+            libc = ctypes.CDLL(None, use_errno=True)
+            covered = {str(CGROUPS)!r}.encode()
+            CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWCGROUP, MNT_DETACH = 1 << 28, 1 << 17, 1 << 25, 2
+            result = [libc.umount2(covered, MNT_DETACH)]
+            def outside(pid):
+                try:
+                    return os.listdir(f"/proc/{{pid}}/root" + covered.decode())
+                except OSError as e:
+                    return errno.errorcode[e.errno]
+            result.append([outside(p) for p in (1, {os.getpid()})])
+            result.append(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS))
+            result.append(libc.umount2(covered, MNT_DETACH))
+            result.append(os.listdir(covered.decode()))
+            result.append(libc.mount(b"none", b"/mnt", b"cgroup2", 0, None))
+        """, uid=uid)
+        assert answer[0] == -1
+        assert set(answer[1]) <= {"EACCES", "EPERM"}
+        assert answer[2:] in ([0, -1, [], -1], [-1, -1, [], -1])
+
+
+def test_plan_of_paths(launcher, tmp_path):
+    """The daemon's folders, with its socket still to be seen."""
+    place = pathlib.Path(f"/tmp/wlp{os.getpid()}")
+    for path in ("state/keys", "run/inner", "open"):
+        (place / path).mkdir(parents=True)
+    (place / "state/keys/key").write_text("secret")
+    (place / "run/sock").write_text("socket")
+    (place / "run/other").write_text("other")
+    (place / "single").write_text("secret")
+    (place / "open/file").write_text("x")
+    try:
+        run = launcher("--hide", f"{place}/state", "--hide", f"{place}/run", "--hide",
+                       f"{place}/single", "--hide", f"{place}/missing", "--read-only",
+                       f"{place}/open", "--read-only", f"{place}/gone", "--show",
+                       f"{place}/run/sock:{place}/run/sock", "--show",
+                       f"{place}/open:{place}/run/deep/er", "--show", f"{place}/no:{place}/run/no")
+        answer = run.python(f"""
+            place = {str(place)!r}
+            result = {{p: sorted(os.listdir(place + p)) for p in ("/state", "/run", "/run/deep/er")}}
+            result["sock"] = open(place + "/run/sock").read()
+            result["single"] = open(place + "/single").read()
+            for path in ("/open/file", "/state/new", "/run/new"):
+                try:
+                    open(place + path, "w")
+                    result[path] = None
+                except OSError as e:
+                    result[path] = errno.errorcode[e.errno]
+        """)
+        assert answer == {"/state": [], "/run": ["deep", "sock"], "/run/deep/er": ["file"],
+                          "sock": "socket", "single": "", "/open/file": "EROFS",
+                          "/state/new": "EROFS", "/run/new": "EROFS"}
+    finally:
+        sh("rm", "-r", str(place))
+
+
+@pytest.mark.parametrize("path, uid", [
+    ("/run/podman/podman.sock", None), ("/run/containerd/containerd.sock", USER),
+    (f"/run/user/{USER}/bus", USER), (f"/run/user/{USER}/systemd/private", USER)])
+def test_launchers_of_others(launcher, path, uid):
+    """Nobody who would start a process outside the agent can be asked (bypass B8)."""
+    path = pathlib.Path(path)
+    made = [p for p in reversed(path.parents) if not p.exists()]
+    if path.exists():
+        pytest.skip(f"{path} is in use on this host")
+    for folder in made:
+        folder.mkdir(mode=0o755)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    path.chmod(0o777)
+    server.listen()
+    try:
+        run = launcher("--allow", str(USER))
+        code = f"""
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.connect({str(path)!r})
+                result = "connected"
+            except OSError as e:
+                result = errno.errorcode[e.errno]
+        """
+        assert run.python(code, uid=uid) in ("ENOENT", "ECONNREFUSED")
+        socket.socket(socket.AF_UNIX).connect(str(path))  # it was there
+    finally:
+        server.close()
+        path.unlink()
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+@pytest.mark.parametrize("folder", [str(CGROUPS), "/sys/fs/bpf"])
+def test_hidden_working_folder(launcher, folder):
+    """It would be a way in from below."""
+    run = launcher()
+    done = run.run("cat", "cgroup.procs", cwd=folder)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "hidden from agents" in done.stderr
+
+
+def test_removed_working_folder(launcher, tmp_path):
+    run = launcher()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = run.run("true", before=lambda: (os.chdir(gone), os.rmdir(gone)))
+    assert (done.returncode, "has no path" in done.stderr) == (125, True)
+
+
+def test_outside_processes(launcher):
+    """The command can't trace or signal a process of its own user outside the agent."""
+    run = launcher("--flags", str(LANDLOCK), "--allow", str(USER))
+    outside = subprocess.Popen(["sleep", "60"], user=USER, group=GROUP)
+    try:
+        answer = run.python(f"""
+            libc = ctypes.CDLL(None, use_errno=True)
+            PTRACE_ATTACH = 16
+            inside = os.fork()
+            if inside == 0:
+                time.sleep(60)
+            time.sleep(0.1)
+            def memory(pid):
+                try:
+                    open(f"/proc/{{pid}}/mem").close()
+                    return True
+                except OSError:
+                    return False
+            def tell(pid):
+                try:
+                    os.kill(pid, 0)
+                    return True
+                except OSError:
+                    return False
+            result = [[memory(p), tell(p), libc.ptrace(PTRACE_ATTACH, p, 0, 0) == 0]
+                      for p in ({outside.pid}, inside)]
+            os.kill(inside, 9)
+        """, uid=USER)
+        abi = libc.syscall(444, 0, 0, 1)
+        if abi < 6:
+            pytest.skip(f"Landlock's version is {abi}, signals are kept in from 6 on")
+        assert answer == [[False, False, False], [True, True, True]]
+    finally:
+        outside.kill()
+        outside.wait()
+
+
+def test_nothing_is_left_outside(launcher):
+    run = launcher()
+    before = pathlib.Path("/proc/self/mountinfo").read_text()
+    run.run("true")
+    assert pathlib.Path("/proc/self/mountinfo").read_text() == before
+    mode = (BUILD / "bin/wayleave-launch").stat().st_mode
+    assert mode & stat.S_ISUID

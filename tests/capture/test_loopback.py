@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Destinations on this host: own listeners, somebody else's, named ones (bypasses B3, B30).
+import pytest
+
+from conftest import HOST4, HOST6
+from test_closed import socket_in
+
+FORMS4 = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", HOST4]
+FORMS6 = ["::1", "::", HOST6]
+
+
+def dial(agent, addresses, port=7000):
+    answers = agent.python(f"result = [attempt(a, port={port}) for a in {addresses!r}]")
+    return [a.get("data") or a["error"] for a in answers]
+
+
+@pytest.fixture
+def servers():
+    started = []
+    yield started
+    for server in started:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("bind, forms", [("0.0.0.0", FORMS4), ("::", FORMS4 + FORMS6)])
+def test_own_listener(host, servers, bind, forms):
+    daemon, agent = host.govern("own")
+    servers.append(socket_in(host, bind, 7000, agent))
+    assert dial(agent, forms) == ["own"] * len(forms)
+    assert daemon.none("origin")
+    assert daemon.counts(agent.id)["direct"] == len(forms)
+
+
+@pytest.mark.parametrize("bind, forms", [("0.0.0.0", FORMS4), ("::", FORMS4 + FORMS6)])
+def test_foreign_listener(host, servers, bind, forms):
+    daemon, agent = host.govern("own")
+    servers.append(socket_in(host, bind, 7000))
+    assert dial(agent, forms) == ["ECONNREFUSED"] * len(forms)
+    event = daemon.expect("loopback")
+    assert (event["agent"], event["port"], event["local"]) == (agent.id, 7000, 1)
+
+
+def test_other_agents_listener(host, servers):
+    one, two = host.agent(7, "one"), host.agent(8, "two")
+    daemon = host.start("--agent", host.option(one), "--agent", host.option(two))
+    servers.append(socket_in(host, "127.0.0.1", 7000, two))
+    assert dial(one, ["127.0.0.1"]) == ["ECONNREFUSED"]
+    assert dial(two, ["127.0.0.1"]) == ["own"]
+    assert daemon.expect("loopback")["agent"] == 7
+
+
+def test_nobody_there_tells_nothing(host):
+    daemon, agent = host.govern("own")
+    assert dial(agent, FORMS4 + FORMS6) == ["ECONNREFUSED"] * 9
+    assert daemon.none("loopback")
+
+
+def test_a_port_scan_is_told_slowly(host, servers):
+    daemon, agent = host.govern("own")
+    servers.append(socket_in(host, "127.0.0.1", 7000))
+    agent.python("""
+        for n in range(2000):
+            attempt("127.0.0.1", port=7000)
+    """)
+    daemon.expect("loopback")
+    counts = daemon.counts(agent.id)
+    assert counts["loopback"] == 2000
+    assert counts["event_lost"] > 1000
+
+
+def test_direct(host, servers):
+    daemon, agent = host.govern("direct")
+    servers.append(socket_in(host, "::", 7000))
+    forms = FORMS4 + FORMS6
+    assert dial(agent, forms) == ["own"] * len(forms)
+    assert daemon.none("origin")
+
+
+def test_egress(host, servers):
+    daemon, agent = host.govern("egress")
+    servers.append(socket_in(host, "::", 7000))
+    forms = FORMS4 + FORMS6
+    assert dial(agent, forms) == ["ping"] * len(forms)  # the worker's echo
+    seen = [daemon.expect("origin") for _ in forms]
+    assert all(o["local"] == 1 and o["port"] == 7000 for o in seen)
+    loopback = "::ffff:127.0.0.1"
+    assert [o["address"] for o in seen] == [
+        loopback, "::ffff:127.1.2.3", loopback, loopback, loopback, f"::ffff:{HOST4}", "::1",
+        "::1", HOST6]
+
+
+@pytest.mark.parametrize("loopback", ["own", "direct", "egress"])
+def test_named_destinations(host, servers, loopback):
+    """What a resource names goes to the worker in every mode; the rest follows the mode."""
+    daemon, agent = host.govern(loopback, "deny", "--destination", "127.0.0.1/32:7000",
+                                "--destination", f"{HOST6}/64:0", "--destination", "::/0:7001")
+    servers.append(socket_in(host, "::", 7000))
+    servers.append(socket_in(host, "::", 7001))
+    assert dial(agent, ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", HOST6]) == ["ping"] * 4
+    assert dial(agent, ["::1", HOST6], 7001) == ["ping"] * 2
+    # ::/0 does not mean IPv4.
+    unnamed = {"own": "ECONNREFUSED", "direct": "own", "egress": "ping"}[loopback]
+    assert dial(agent, ["127.0.0.1", HOST4], 7001) == [unnamed] * 2
+    assert dial(agent, ["127.0.0.2", "::1"], 7000) == [unnamed] * 2
+
+
+def test_socket_used_for_both(host, servers):
+    """A socket that went to the worker and then to this host shows no older origin."""
+    daemon, agent = host.govern("direct")
+    servers.append(socket_in(host, "127.0.0.1", 7000))
+    assert agent.python("""
+        libc = ctypes.CDLL(None)
+        s = socket.socket()
+        result = []
+        for address in (("203.0.113.9", 5432), ("127.0.0.1", 7000), ("203.0.113.10", 5432)):
+            s.connect(address)
+            result.append(s.getpeername()[0])
+            libc.connect(s.fileno(), struct.pack("=H14x", 0), 16)
+    """) == ["203.0.113.9", "127.0.0.1", "203.0.113.10"]
+
+
+def test_prepared_and_never_sent(host, network, servers):
+    """A connect that was put off (TCP_FASTOPEN_CONNECT) and then dropped leaves no origin behind."""
+    daemon, agent = host.govern("direct")
+    servers.append(socket_in(host, "127.0.0.1", 7000))
+    NO_COOKIE = 5  # so that the client puts it off without having talked to the server before
+    network.in_host("sysctl", "-qw", f"net.ipv4.tcp_fastopen={NO_COOKIE}")
+    try:
+        assert agent.python("""
+            libc = ctypes.CDLL(None)
+            s = socket.socket()
+            s.setsockopt(socket.IPPROTO_TCP, 30, 1)
+            s.connect(("203.0.113.9", 5432))
+            libc.connect(s.fileno(), struct.pack("=H14x", 0), 16)
+            s.setsockopt(socket.IPPROTO_TCP, 30, 0)
+            s.connect(("127.0.0.1", 7000))
+            result = [s.getpeername(), s.recv(3).decode()]
+            time.sleep(0.2)
+        """) == [["127.0.0.1", 7000], "own"]
+    finally:
+        network.in_host("sysctl", "-qw", "net.ipv4.tcp_fastopen=1")
+    assert daemon.none("origin")
+    counts = daemon.counts(agent.id)
+    assert (counts["redirected"], counts["accepted"], counts["pending"]) == (1, 0, 0)
+
+
+def test_forged_mark(host, servers):
+    """The mark by which the guard knows an approved connection can't be set without privilege."""
+    _, agent = host.govern("own")
+    assert agent.python("""
+        os.setuid(1234)
+        try:
+            socket.socket().setsockopt(socket.SOL_SOCKET, 36, 0x57790001)
+            result = "set"
+        except OSError as e:
+            result = errno.errorcode[e.errno]
+    """) == "EPERM"

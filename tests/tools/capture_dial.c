@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * capture_dial: connections that Python can't make. For tests/capture.
+ *
+ *	capture_dial uring plain|async|sqpoll ADDRESS PORT	connects by io_uring, prints
+ *getpeername capture_dial time COUNT ADDRESS PORT	connects and closes COUNT times, prints the
+ *median of connect(2) in nanoseconds
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+static void fail(const char *what, int error)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(error));
+	exit(1);
+}
+
+static struct sockaddr_in to_address(const char *address, const char *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+
+	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
+		fail(address, EINVAL);
+	return a;
+}
+
+static int by_uring(char **words)
+{
+	struct sockaddr_in to = to_address(words[1], words[2]), peer;
+	socklen_t length = sizeof(peer);
+	struct io_uring_params parameters = {
+		.flags = strcmp(words[0], "sqpoll") == 0 ? IORING_SETUP_SQPOLL : 0};
+	struct io_uring_sqe *entry;
+	struct io_uring_cqe *done;
+	struct io_uring ring;
+	char text[INET_ADDRSTRLEN];
+	int r = io_uring_queue_init_params(4, &ring, &parameters);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (r < 0)
+		fail("io_uring", -r);
+	entry = io_uring_get_sqe(&ring);
+	io_uring_prep_connect(entry, fd, (struct sockaddr *)&to, sizeof(to));
+	if (strcmp(words[0], "async") == 0)
+		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
+	io_uring_submit(&ring);
+	r = io_uring_wait_cqe(&ring, &done);
+	if (r < 0 || done->res < 0)
+		fail("connect", r < 0 ? -r : -done->res);
+	if (getpeername(fd, (struct sockaddr *)&peer, &length) < 0)
+		fail("getpeername", errno);
+	printf("%s %u\n", inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text)),
+		ntohs(peer.sin_port));
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int by_time(char **words)
+{
+	size_t count = (size_t)atoi(words[0]);
+	struct sockaddr_in to = to_address(words[1], words[2]);
+	uint64_t *times = memory_new_array(count, sizeof(*times));
+	struct linger abort = {1, 0};
+
+	for (size_t i = 0; i < count; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		uint64_t start = clock_monotonic();
+
+		if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+			fail("connect", errno);
+		times[i] = clock_monotonic() - start;
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+		close(fd);
+	}
+	qsort(times, count, sizeof(*times), compare);
+	printf("%llu\n", (unsigned long long)times[count / 2]);
+	free(times);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 5 && strcmp(argv[1], "uring") == 0)
+		return by_uring(argv + 2);
+	if (argc == 5 && strcmp(argv[1], "time") == 0)
+		return by_time(argv + 2);
+	return 2;
+}

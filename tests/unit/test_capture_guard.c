@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/mountinfo.h"
+#include "capture/capture.h"
+#include "capture/cgroup.h"
+#include "capture/guard.h"
+#include "capture/origin.h"
+#include "capture/pins.h"
+
+static struct buffer text_of(
+	const char *root, uint16_t port, const struct guard_agent *agents, size_t count)
+{
+	struct guard g = {.instance = "x",
+		.cgroup_root = root,
+		.port = port,
+		.agents = agents,
+		.count = count};
+	struct buffer b;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(guard_text(&g, &b), 0);
+	return b;
+}
+
+static unsigned times(const struct buffer *b, const char *what)
+{
+	const char *at = (const char *)buffer_slice(b).data;
+	unsigned n = 0;
+
+	while ((at = strstr(at, what))) {
+		at++;
+		n++;
+	}
+	return n;
+}
+
+Test(guard, replaces_its_table_in_one_transaction)
+{
+	struct buffer b = text_of("/sys/fs/cgroup", 1000, NULL, 0);
+
+	cr_assert_eq(strncmp((const char *)buffer_slice(&b).data,
+			     "add table inet wayleave_x\ndelete table inet wayleave_x\n"
+			     "table inet wayleave_x {\n",
+			     70),
+		0);
+	cr_assert_eq(times(&b, "cgroupv2"), 0);
+	buffer_done(&b);
+}
+
+Test(guard, names_each_agent_once_per_direction)
+{
+	static const struct guard_agent agents[] = {
+		{"top", false}, {"a/one", false}, {"a/two", true}, {"b/three", true}};
+	struct buffer b = text_of("/sys/fs/cgroup", 1000, agents, 4);
+
+	cr_assert_eq(times(&b, "\"top\" : goto agent"), 1);
+	cr_assert_eq(times(&b, "\"top\" : goto refuse"), 1);
+	cr_assert_eq(times(&b, "\"a/one\" : goto agent"), 1);
+	/* Who may listen is not in the way of what comes in. */
+	cr_assert_eq(times(&b, "\"a/two\" : goto agent_listening"), 1);
+	cr_assert_eq(times(&b, "\"a/two\" : goto refuse"), 0);
+	/* One lookup per level and direction. */
+	cr_assert_eq(times(&b, "socket cgroupv2 level 1"), 2);
+	cr_assert_eq(times(&b, "socket cgroupv2 level 2"), 2);
+	cr_assert_eq(times(&b, "socket cgroupv2 level 3"), 0);
+	buffer_done(&b);
+}
+
+Test(guard, without_a_port_accepts_no_listener)
+{
+	struct buffer b = text_of("/sys/fs/cgroup", 0, NULL, 0);
+
+	cr_assert_eq(times(&b, "dport"), 0);
+	buffer_done(&b);
+	b = text_of("/sys/fs/cgroup", 1000, NULL, 0);
+	cr_assert_eq(times(&b, "dport 1000 accept"), 2);
+	buffer_done(&b);
+}
+
+Test(guard, finds_the_hierarchy_wherever_it_is)
+{
+	static const struct guard_agent agent = {"a", false};
+	static const struct {
+		const char *root, *path;
+	} cases[] = {{"/sys/fs/cgroup", "\"a\" : goto agent"},
+		{"/sys/fs/cgroup/unified", "\"unified/a\" : goto agent"},
+		{"/sys/fs/cgroup2", "\"../../../sys/fs/cgroup2/a\" : goto agent"},
+		{"/mnt/x", "\"../../../mnt/x/a\" : goto agent"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buffer b = text_of(cases[i].root, 0, &agent, 1);
+
+		cr_assert_eq(times(&b, cases[i].path), 1, "%s", cases[i].root);
+		buffer_done(&b);
+	}
+}
+
+Test(cgroup, path_is_clean_or_refused)
+{
+	static const char *const good[] = {"a", "wayleave.slice/claude-ci", "a b/c", "…", "a.b"};
+	static const char *const bad[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a",
+		"a\"b", "a\nb", "a\\b", "a\x7f"};
+	char text[CGROUP_PATH_SIZE + 1];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		cr_assert(cgroup_path_is_valid(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_not(cgroup_path_is_valid(bad[i]), "%s", bad[i]);
+	memset(text, 'a', sizeof(text));
+	text[256] = 0;
+	cr_assert_not(cgroup_path_is_valid(text));
+	text[255] = 0;
+	cr_assert(cgroup_path_is_valid(text));
+	for (size_t i = 0; i < 80; i++)
+		text[i] = i % 2 ? '/' : 'a';
+	text[2 * CGROUP_DEPTH_MOST + 1] = 0;
+	cr_assert_not(cgroup_path_is_valid(text));
+	text[2 * CGROUP_DEPTH_MOST - 1] = 0;
+	cr_assert(cgroup_path_is_valid(text));
+}
+
+Test(cgroup, inside_means_whole_folders)
+{
+	cr_assert(cgroup_path_is_within("a/b", "a/b"));
+	cr_assert(cgroup_path_is_within("a/b/c", "a/b"));
+	cr_assert_not(cgroup_path_is_within("a/bc", "a/b"));
+	cr_assert_not(cgroup_path_is_within("a", "a/b"));
+	cr_assert_not(cgroup_path_is_within("", "a"));
+	cr_assert_eq(cgroup_path_depth("a/b/c"), 3);
+}
+
+Test(pins, instance_is_a_plain_word)
+{
+	static const char *const bad[] = {
+		"", "1a", "_a", "A", "a-b", "a b", "a/b", "a.b", "a\"", "abcdefghijklmnopqrstu"};
+
+	cr_assert(pins_instance_is_valid("default"));
+	cr_assert(pins_instance_is_valid("a_1"));
+	cr_assert(pins_instance_is_valid("abcdefghijklmnopqrst"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_not(pins_instance_is_valid(bad[i]), "%s", bad[i]);
+}
+
+Test(mountinfo, lines_are_taken_apart)
+{
+	char line[] = "41 31 0:38 / /sys/fs/my\\040cgroup rw,relatime shared:9 master:1 - cgroup2 "
+		      "none rw\n";
+	char bind[] = "41 31 0:38 /part\\134 /mnt rw - ext4 /dev/x rw";
+	char wrong[] = "41 31 0:38 / - cgroup2";
+	char shorter[] = "41 31 0:38 / /mnt rw";
+	struct mountinfo m;
+
+	cr_assert(mountinfo_parse(line, &m));
+	cr_assert_str_eq(m.point, "/sys/fs/my cgroup");
+	cr_assert_str_eq(m.root, "/");
+	cr_assert_str_eq(m.type, "cgroup2");
+	cr_assert(mountinfo_parse(bind, &m));
+	cr_assert_str_eq(m.root, "/part\\");
+	cr_assert_not(mountinfo_parse(wrong, &m));
+	cr_assert_not(mountinfo_parse(shorter, &m));
+}
+
+Test(origin, program_is_told_by_inode_and_device)
+{
+	struct stat file = {.st_ino = 77, .st_dev = makedev(254, 3)};
+	struct origin o = {.exe_inode = 77, .exe_device = 254u << 20 | 3};
+
+	cr_assert(origin_is_program(&o, &file));
+	o.exe_device++;
+	cr_assert_not(origin_is_program(&o, &file));
+	o.exe_device--;
+	file.st_ino++;
+	cr_assert_not(origin_is_program(&o, &file));
+	/* Unknown never matches. */
+	file.st_ino = o.exe_inode = 0;
+	cr_assert_not(origin_is_program(&o, &file));
+}
+
+Test(origin, only_our_programs_give_one)
+{
+	struct origin o;
+	int pipes[2];
+
+	cr_assert_eq(pipe(pipes), 0);
+	cr_assert_eq(origin_get(-1, &o), -EBADF);
+	cr_assert_eq(origin_get(pipes[0], &o), -ENOTSOCK);
+}
+
+Test(counts, each_has_its_text)
+{
+	for (int i = 0; i < STEER_COUNT_COUNT; i++) {
+		cr_assert_neq(capture_count_text(i)->metric[0], 0);
+		cr_assert_neq(capture_count_text(i)->text[0], 0);
+	}
+}

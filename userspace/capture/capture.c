@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/capture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "capture/guard.h"
+#include "capture/prefix.h"
+#include "capture/state.h"
+
+/* Of all agents together: what the map holds, less what is lost between processors. */
+#define QUOTA_ALL (STEER_PENDING_MOST - 1024)
+
+const struct capture_count_text *capture_count_text(enum steer_count count)
+{
+	static const struct capture_count_text texts[STEER_COUNT_COUNT] = {
+#define ROW(symbol, metric, text) [STEER_##symbol] = {metric, text},
+		STEER_COUNTS(ROW)
+#undef ROW
+	};
+
+	return &texts[count];
+}
+
+int capture_write_settings(struct capture *c, struct error *e)
+{
+	uint32_t zero = 0;
+
+	c->settings.routes_known = c->routes.complete;
+	if (bpf_map_update_elem(c->programs.maps[PROGRAMS_SETTINGS], &zero, &c->settings, BPF_ANY) <
+		0)
+		return error_set_errno(e, -errno, "the settings of the BPF programs");
+	return 0;
+}
+
+/* The cookie of our network namespace, as the programs see it. */
+static int get_network(__u64 *ret)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(*ret);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &size) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* An earlier daemon's port stays until capture_listen(): nobody carries its mark any more. */
+static int read_settings(struct capture *c, struct error *e)
+{
+	uint32_t zero = 0;
+	int r;
+
+	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_SETTINGS], &zero, &c->settings) < 0)
+		return error_set_errno(e, -errno, "the settings of the BPF programs");
+	c->settings.quota = QUOTA_ALL;
+	r = get_network(&c->settings.network);
+	if (r < 0)
+		return error_set_errno(e, r, "SO_NETNS_COOKIE");
+	return 0;
+}
+
+static int open_worker_cgroup(struct capture *c, struct error *e)
+{
+	char path[CGROUP_PATH_SIZE];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/workers", c->folder);
+	r = cgroup_open(&c->root, path, true, &c->worker_fd, e);
+	if (r < 0)
+		return r;
+	return programs_attach(&c->programs, PROGRAMS_WORKER, "worker", c->worker_fd, e);
+}
+
+static int on_ring(void *context, void *data, size_t size)
+{
+	struct capture *c = context;
+
+	if (size >= sizeof(struct steer_event) && c->on_event)
+		c->on_event(c->context, data);
+	return 0;
+}
+
+static int watch(struct capture *c, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_epoll(struct capture *c, struct error *e)
+{
+	int routes[ROUTES_DESCRIPTORS], r = 0;
+
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->ring = ring_buffer__new(c->programs.maps[PROGRAMS_EVENTS], on_ring, c, NULL);
+	if (c->epoll < 0 || !c->ring)
+		return error_set_errno(e, -errno, "the events of the BPF programs");
+	routes_descriptors(&c->routes, routes);
+	for (size_t i = 0; r == 0 && i < ROUTES_DESCRIPTORS; i++)
+		r = watch(c, routes[i]);
+	if (r == 0)
+		r = watch(c, guard_watch_descriptor(&c->watch));
+	if (r == 0)
+		r = watch(c, ring_buffer__epoll_fd(c->ring));
+	return r < 0 ? error_set_errno(e, r, "epoll") : 0;
+}
+
+/* The counters of the host, under agent 0. */
+static int open_host_counters(struct capture *c, struct error *e)
+{
+	static const struct steer_agent zero;
+	uint32_t host = 0;
+
+	if (bpf_map_update_elem(c->programs.maps[PROGRAMS_AGENTS], &host, &zero, BPF_NOEXIST) < 0 &&
+		errno != EEXIST)
+		return error_set_errno(e, -errno, "the counters of the BPF programs");
+	return 0;
+}
+
+static int open_all(struct capture *c, const struct capture_options *options, struct error *e)
+{
+	const int *maps = c->programs.maps;
+	int r = pins_open(&c->pins, options->instance, e);
+
+	if (r == 0)
+		r = cgroup_root_open(&c->root, e);
+	if (r == 0)
+		r = programs_load(&c->programs, &c->pins, e);
+	if (r == 0)
+		r = read_settings(c, e);
+	if (r == 0)
+		r = open_host_counters(c, e);
+	if (r == 0)
+		r = open_worker_cgroup(c, e);
+	if (r == 0)
+		r = routes_open(
+			&c->routes, maps[PROGRAMS_ROUTES], maps[PROGRAMS_LOCAL_ADDRESSES], e);
+	if (r == 0)
+		r = trie_open(&c->destinations, maps[PROGRAMS_LOCAL_DESTINATIONS]);
+	if (r == 0)
+		r = capture_write_settings(c, e);
+	if (r == 0)
+		r = guard_watch_open(&c->watch, options->instance, e);
+	if (r == 0)
+		r = open_epoll(c, e);
+	if (r == 0)
+		r = governed_adopt(c, e);
+	return r;
+}
+
+int capture_open(const struct capture_options *options, struct capture **ret, struct error *e)
+{
+	struct capture *c = memory_new(sizeof(*c));
+	int r;
+
+	c->epoll = c->worker_fd = c->root.fd = c->pins.lock = c->routes.timer = -1;
+	c->quota = options->quota ? options->quota : CAPTURE_DEFAULT_QUOTA;
+	snprintf(c->folder, sizeof(c->folder), "wayleave_%s", options->instance);
+	r = open_all(c, options, e);
+	if (r < 0) {
+		capture_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void capture_close(struct capture *c)
+{
+	if (!c)
+		return;
+	governed_done(c);
+	ring_buffer__free(c->ring);
+	if (c->epoll >= 0)
+		close(c->epoll);
+	guard_watch_close(&c->watch);
+	trie_done(&c->destinations);
+	routes_close(&c->routes);
+	if (c->worker_fd >= 0)
+		close(c->worker_fd);
+	programs_unload(&c->programs);
+	if (c->root.fd >= 0)
+		cgroup_root_close(&c->root);
+	pins_close(&c->pins);
+	free(c);
+}
+
+int capture_listen(
+	struct capture *c, unsigned count, uint16_t port, struct listener_set *ret, struct error *e)
+{
+	struct listener_set set;
+	int r = listener_open(c->worker_fd, count, port, &set, e);
+
+	if (r < 0)
+		return r;
+	c->settings.port = set.port;
+	/* The rules first: until they know the port, connections to it would be rejected. */
+	r = governed_guard(c, e);
+	if (r == 0)
+		r = capture_write_settings(c, e);
+	if (r < 0) {
+		listener_close(&set);
+		return r;
+	}
+	*ret = set;
+	return 0;
+}
+
+static int set_destinations(struct capture *c, const struct capture_setup *setup, struct error *e)
+{
+	struct trie_item *items = memory_new_array(setup->destination_count + 1, sizeof(*items));
+	int r;
+
+	for (size_t i = 0; i < setup->destination_count; i++) {
+		const struct capture_destination *d = &setup->destinations[i];
+
+		r = prefix_from_address(AF_INET6, d->address, d->bits, d->port, &items[i].key);
+		if (r < 0) {
+			free(items);
+			return error_set_errno(e, r, "a destination of %u bits", d->bits);
+		}
+	}
+	r = trie_set(&c->destinations, items, setup->destination_count);
+	return r < 0 ? error_set_errno(e, r, "the destinations that resources name") : 0;
+}
+
+int capture_apply(struct capture *c, const struct capture_setup *setup, struct error *e)
+{
+	int r = governed_check(c, setup->agents, setup->agent_count, e);
+
+	if (r == 0)
+		r = set_destinations(c, setup, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < c->count; i++) {
+		c->governed[i].configured = false;
+		c->governed[i].listen = false;
+	}
+	for (size_t i = 0; r == 0 && i < setup->agent_count; i++)
+		r = governed_set(c, &setup->agents[i], e);
+	if (r < 0)
+		return r;
+	governed_release_empty(c);
+	r = governed_guard(c, e);
+	if (r == 0)
+		pins_remove_other_layouts(&c->pins);
+	return r;
+}
+
+int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret, struct error *e)
+{
+	struct governed *g = governed_find(c, agent);
+	struct capture_agent same;
+	uint64_t before;
+	int r;
+
+	if (!g || !g->configured)
+		return error_set(e, -ENOENT, "no such agent");
+	same = (struct capture_agent){.id = agent,
+		.name = g->cgroup,
+		.cgroup = g->cgroup,
+		.loopback = g->loopback,
+		.listen = g->listen};
+	before = g->cgroup_id;
+	r = governed_set(c, &same, e);
+	if (r == 0 && g->cgroup_id != before)
+		r = governed_guard(c, e);
+	if (r < 0)
+		return r;
+	if (snprintf(ret->path, sizeof(ret->path), "%s/%s", c->root.path, g->cgroup) >=
+		(int)sizeof(ret->path))
+		return error_set(e, -ENAMETOOLONG, "cgroup %s", g->cgroup);
+	ret->cgroup = g->cgroup_id;
+	return 0;
+}
+
+int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent)
+{
+	char path[CGROUP_PATH_SIZE];
+	uint32_t agent = 0;
+	int r = cgroup_of_process(pid, path, sizeof(path));
+
+	if (r < 0 && r != -ENODATA)
+		return r;
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		if (cgroup_path_is_within(path, c->governed[i].cgroup))
+			agent = c->governed[i].id;
+	}
+	*ret_agent = agent;
+	return 0;
+}
+
+int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_agent *ret)
+{
+	struct steer_agent counts;
+
+	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_AGENTS], &agent, &counts) < 0)
+		return -errno;
+	*ret = counts;
+	return 0;
+}
+
+int capture_descriptor(const struct capture *c)
+{
+	return c->epoll;
+}
+
+int capture_process(struct capture *c, capture_on_event *on_event, void *context, struct error *e)
+{
+	bool complete = c->routes.complete;
+	int r = 0;
+
+	routes_process(&c->routes);
+	if (c->routes.complete != complete)
+		r = capture_write_settings(c, e);
+	if (guard_watch_is_gone(&c->watch))
+		c->guard_gone = true;
+	if (c->guard_gone && r == 0) {
+		r = governed_guard(c, e);
+		c->guard_gone = r < 0;
+	}
+	c->on_event = on_event;
+	c->context = context;
+	ring_buffer__consume(c->ring);
+	c->on_event = NULL;
+	c->context = NULL;
+	return r;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * capture: turns the outbound connections of agents to the worker, by BPF programs on their cgroups
+ * (bpf/), and rejects what was not turned (guard.h). For the monitor alone: one thread, privileged.
+ *
+ * What it sets up is pinned and outlives the daemon. While no daemon runs, agents' connections
+ * fail, because nobody listens who carries the worker's mark; a daemon that starts again takes over
+ * without a gap. Only capture_teardown() takes it away.
+ *
+ * Order of use: capture_open(), capture_listen(), capture_apply() at start and at each reload, the
+ * self-test (selftest.h), then capture_process() whenever capture_descriptor() is readable.
+ */
+#ifndef WAYLEAVE_CAPTURE_CAPTURE_H
+#define WAYLEAVE_CAPTURE_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "bpf/shared.h"
+#include "capture/cgroup.h"
+#include "capture/listener.h"
+
+struct capture;
+
+struct capture_options {
+	/* Names the pins, the nftables table and our own cgroups: pins_instance_is_valid(). Daemons
+	 * of different instances don't disturb each other. */
+	const char *instance;
+	/* Most connections of one agent that are prepared and not accepted yet; 0 = the default. */
+	uint32_t quota;
+};
+
+#define CAPTURE_DEFAULT_QUOTA 4096
+
+struct capture_agent {
+	uint32_t id; /* not 0, not CAPTURE_SELFTEST_AGENT */
+	const char *name; /* for messages */
+	const char *cgroup; /* relative to the cgroup2 root; made where it is missing */
+	enum steer_loopback loopback;
+	bool listen; /* its listening sockets may answer other hosts */
+};
+
+/* The agent of the self-test's connections; no name's id (identity of names: config). */
+#define CAPTURE_SELFTEST_AGENT 0xffffffffu
+
+/* A destination that a resource names. Only those that may be on this host matter; others do no
+ * harm. */
+struct capture_destination {
+	uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+	unsigned bits; /* of address that count, of 128; below 96 it means IPv6 alone */
+	uint16_t port; /* 0 = any */
+};
+
+struct capture_setup {
+	const struct capture_agent *agents;
+	size_t agent_count;
+	const struct capture_destination *destinations;
+	size_t destination_count;
+};
+
+/* Loads the programs or takes over what an earlier daemon left, and mirrors the host's routes.
+ * -EBUSY: another daemon has the instance. The error's sentence is for the admin. */
+int capture_open(const struct capture_options *options, struct capture **ret, struct error *e);
+/* Frees what the process holds. All that is pinned stays: agents' connections fail from now on. A
+ * child that was forked calls it too, or its copies keep the instance locked when the parent dies.
+ * NULL is allowed. */
+void capture_close(struct capture *c);
+/* Removes an instance, running or not: hooks, pins, rules, and the cgroups that we made and that
+ * are empty. -EBUSY while a daemon has it. What is gone already is no error. */
+int capture_teardown(const char *instance, struct error *e);
+
+/* Makes the listening sockets and has connections turned to them: listener.h. The set is the
+ * caller's. Once per capture. */
+int capture_listen(struct capture *c, unsigned count, uint16_t port, struct listener_set *ret,
+	struct error *e);
+
+/* Makes the setup what is governed; everything in it is copied. -EINVAL and a sentence, and nothing
+ * changed, for cgroups that are nested, ours, or hold this process. An agent that is left out stays
+ * governed, and can reach nothing that its id isn't known for, until its cgroup is empty. After
+ * another error some of it may be in force; what is not fails closed. */
+int capture_apply(struct capture *c, const struct capture_setup *setup, struct error *e);
+
+/* Where a command of an agent belongs. */
+struct capture_place {
+	char path[PATH_MAX]; /* of the cgroup's folder */
+	uint64_t cgroup; /* its id */
+};
+
+/* Before a command is started there: makes sure that the cgroup is the one with the hooks, and
+ * makes both anew where it was removed meanwhile. -ENOENT: no such agent. */
+int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret, struct error *e);
+/* Whether a process is in, or below, the cgroup of any agent, and of which (0 = none). */
+int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent);
+
+/* Counters and pending connections of an agent, or of the host (agent 0). -ENOENT. */
+int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_agent *ret);
+
+struct capture_count_text {
+	const char *metric; /* name in metrics */
+	const char *text; /* for operators */
+};
+
+/* Static, never NULL. `count` < STEER_COUNT_COUNT. */
+const struct capture_count_text *capture_count_text(enum steer_count count);
+
+/* Called for what a person should hear of; `event` is valid during the call. */
+typedef void capture_on_event(void *context, const struct steer_event *event);
+
+/* One descriptor to poll for reading. */
+int capture_descriptor(const struct capture *c);
+/* After poll: follows the host's routes, puts back the guard's rules where somebody flushed them,
+ * delivers events. An error says what could not be put right: log it, and call again a second
+ * later, readable or not. */
+int capture_process(struct capture *c, capture_on_event *on_event, void *context, struct error *e);
+
+#endif

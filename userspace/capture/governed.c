@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "capture/guard.h"
+#include "capture/state.h"
+
+#define OWNER_SIZE 9
+
+static void set_owner(uint32_t id, char ret[OWNER_SIZE])
+{
+	snprintf(ret, OWNER_SIZE, "%08x", id);
+}
+
+struct governed *governed_find(struct capture *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->governed[i].id == id)
+			return &c->governed[i];
+	}
+	return NULL;
+}
+
+static struct governed *governed_new(struct capture *c, uint32_t id, const char *cgroup)
+{
+	struct governed *g;
+
+	c->governed = memory_resize_array(c->governed, c->count + 1, sizeof(*c->governed));
+	g = &c->governed[c->count++];
+	*g = (struct governed){.id = id, .cgroup = memory_copy_string(cgroup)};
+	return g;
+}
+
+void governed_done(struct capture *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		free(c->governed[i].cgroup);
+	free(c->governed);
+	c->governed = NULL;
+	c->count = 0;
+}
+
+static void detach(struct capture *c, uint32_t id)
+{
+	char owner[OWNER_SIZE];
+
+	set_owner(id, owner);
+	programs_detach(&c->programs, owner);
+	bpf_map_delete_elem(c->programs.maps[PROGRAMS_AGENTS], &id);
+}
+
+static void release(struct capture *c, struct governed *g)
+{
+	detach(c, g->id);
+	cgroup_remove(&c->root, g->cgroup);
+	free(g->cgroup);
+	*g = c->governed[--c->count];
+}
+
+/* What one folder of pinned links says. */
+static int adopt_one(struct capture *c, const char *owner, struct error *e)
+{
+	char path[CGROUP_PATH_SIZE], *end;
+	struct steer_attachment attachment;
+	uint32_t id = (uint32_t)strtoul(owner, &end, 16);
+	struct governed *g;
+	uint64_t cgroup = 0;
+	int fd, r;
+
+	if (*end || end - owner != OWNER_SIZE - 1)
+		return 0;
+	if (programs_agent_cgroup(&c->pins, owner, &cgroup) < 0 || cgroup == 0 ||
+		cgroup_open_id(&c->root, cgroup, &fd, path) < 0) {
+		/* The cgroup is gone, so nobody is in it. */
+		detach(c, id);
+		return 0;
+	}
+	r = programs_attach(&c->programs, PROGRAMS_AGENT, owner, fd, e);
+	close(fd);
+	if (r < 0)
+		return r;
+	g = governed_new(c, id, path);
+	g->cgroup_id = cgroup;
+	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_ATTACHMENTS], &cgroup, &attachment) == 0)
+		g->loopback = attachment.loopback;
+	return 0;
+}
+
+int governed_adopt(struct capture *c, struct error *e)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *folder;
+	int r = 0;
+
+	pins_path(&c->pins, "links", NULL, NULL, path);
+	folder = opendir(path);
+	if (!folder)
+		return error_set_errno(e, -errno, "%s", path);
+	while (r == 0 && (entry = readdir(folder)))
+		r = adopt_one(c, entry->d_name, e);
+	closedir(folder);
+	return r;
+}
+
+static int check_one(
+	struct capture *c, const struct capture_agent *a, const char *own_cgroup, struct error *e)
+{
+	const struct governed *g = governed_find(c, a->id);
+	bool populated = false;
+	int fd;
+
+	if (a->id == 0 || a->id == CAPTURE_SELFTEST_AGENT)
+		return error_set(e, -EINVAL, "agent %s: its id %u is not usable", a->name, a->id);
+	if (!cgroup_path_is_valid(a->cgroup))
+		return error_set(
+			e, -EINVAL, "agent %s: \"%s\" is no path of a cgroup", a->name, a->cgroup);
+	if (cgroup_path_is_within(a->cgroup, c->folder) ||
+		cgroup_path_is_within(c->folder, a->cgroup))
+		return error_set(e, -EINVAL, "agent %s: the cgroup %s is wayleave's own", a->name,
+			a->cgroup);
+	if (cgroup_path_is_within(own_cgroup, a->cgroup))
+		return error_set(e, -EINVAL, "agent %s: this daemon runs in its cgroup, %s",
+			a->name, a->cgroup);
+	/* The hooks can't be in both places. */
+	if (!g || strcmp(g->cgroup, a->cgroup) == 0)
+		return 0;
+	if (cgroup_open(&c->root, g->cgroup, false, &fd, NULL) == 0) {
+		if (cgroup_is_populated(fd, &populated) < 0)
+			populated = true;
+		close(fd);
+	}
+	if (populated)
+		return error_set(e, -EBUSY,
+			"agent %s: still has processes in its former cgroup, %s", a->name,
+			g->cgroup);
+	return 0;
+}
+
+/* With nested cgroups both agents' hooks would run for one connection. */
+static int check_pair(const struct capture_agent *a, const struct capture_agent *b, struct error *e)
+{
+	if (a->id == b->id)
+		return error_set(e, -EINVAL, "agents %s and %s have the same id", a->name, b->name);
+	if (cgroup_path_is_within(a->cgroup, b->cgroup) ||
+		cgroup_path_is_within(b->cgroup, a->cgroup))
+		return error_set(e, -EINVAL, "agents %s and %s: one's cgroup is inside the other's",
+			a->name, b->name);
+	return 0;
+}
+
+int governed_check(
+	struct capture *c, const struct capture_agent *agents, size_t count, struct error *e)
+{
+	char own_cgroup[CGROUP_PATH_SIZE];
+	int r = cgroup_of_process(getpid(), own_cgroup, sizeof(own_cgroup));
+
+	if (r == -ENODATA)
+		own_cgroup[0] = '\0';
+	else if (r < 0)
+		return error_set_errno(e, r, "this daemon's cgroup");
+	if (count > STEER_AGENTS_MOST / 2)
+		return error_set(e, -E2BIG, "%zu agents, at most %d", count, STEER_AGENTS_MOST / 2);
+	for (size_t i = 0; i < count; i++) {
+		r = check_one(c, &agents[i], own_cgroup, e);
+		for (size_t j = 0; r == 0 && j < i; j++)
+			r = check_pair(&agents[i], &agents[j], e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The counters must be there before the hooks look for them; what an earlier daemon counted stays.
+ */
+static int ensure_counters(struct capture *c, uint32_t id)
+{
+	static const struct steer_agent zero;
+
+	if (bpf_map_update_elem(c->programs.maps[PROGRAMS_AGENTS], &id, &zero, BPF_NOEXIST) < 0 &&
+		errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+/* Until the last step the hooks refuse everything. */
+static int attach(struct capture *c, const struct capture_agent *a, int fd, uint64_t cgroup_id,
+	struct error *e)
+{
+	struct steer_attachment attachment = {
+		.agent = a->id, .loopback = a->loopback, .quota = c->quota};
+	char owner[OWNER_SIZE];
+	int r;
+
+	set_owner(a->id, owner);
+	r = ensure_counters(c, a->id);
+	if (r < 0)
+		return error_set_errno(e, r, "agent %s: its counters", a->name);
+	r = programs_attach(&c->programs, PROGRAMS_AGENT, owner, fd, e);
+	if (r < 0)
+		return r;
+	if (bpf_map_update_elem(
+		    c->programs.maps[PROGRAMS_ATTACHMENTS], &cgroup_id, &attachment, BPF_ANY) < 0)
+		return error_set_errno(e, -errno, "agent %s: its settings", a->name);
+	return 0;
+}
+
+int governed_set(struct capture *c, const struct capture_agent *a, struct error *e)
+{
+	struct governed *g = governed_find(c, a->id);
+	uint64_t id;
+	int fd, r;
+
+	r = cgroup_open(&c->root, a->cgroup, true, &fd, e);
+	if (r < 0)
+		return r;
+	r = cgroup_get_id(fd, &id);
+	if (r < 0)
+		error_set_errno(e, r, "cgroup %s", a->cgroup);
+	else
+		r = attach(c, a, fd, id, e);
+	close(fd);
+	if (r < 0)
+		return r;
+	if (!g)
+		g = governed_new(c, a->id, a->cgroup);
+	if (strcmp(g->cgroup, a->cgroup) != 0) {
+		cgroup_remove(&c->root, g->cgroup);
+		free(g->cgroup);
+		g->cgroup = memory_copy_string(a->cgroup);
+	}
+	g->cgroup_id = id;
+	g->loopback = a->loopback;
+	g->listen = a->listen;
+	g->configured = true;
+	return 0;
+}
+
+/* Whether it is still the cgroup that the hooks are on, with somebody in it. */
+static bool is_in_use(struct capture *c, const struct governed *g)
+{
+	char path[CGROUP_PATH_SIZE];
+	bool populated;
+	int fd;
+
+	if (cgroup_open_id(&c->root, g->cgroup_id, &fd, path) < 0)
+		return false;
+	if (cgroup_is_populated(fd, &populated) < 0)
+		populated = true;
+	close(fd);
+	return populated;
+}
+
+void governed_release_empty(struct capture *c)
+{
+	for (size_t i = c->count; i-- > 0;) {
+		if (!c->governed[i].configured && !is_in_use(c, &c->governed[i]))
+			release(c, &c->governed[i]);
+	}
+}
+
+int governed_guard(struct capture *c, struct error *e)
+{
+	struct guard_agent *agents = memory_new_array(c->count + 1, sizeof(*agents));
+	struct guard guard = {.instance = c->pins.instance,
+		.cgroup_root = c->root.path,
+		.port = (uint16_t)c->settings.port,
+		.agents = agents,
+		.count = c->count};
+	int r;
+
+	for (size_t i = 0; i < c->count; i++)
+		agents[i] = (struct guard_agent){c->governed[i].cgroup, c->governed[i].listen};
+	r = guard_apply(&guard, e);
+	free(agents);
+	return r;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/guard.h"
+
+#include <errno.h>
+#include <nftables/libnftables.h>
+#include <string.h>
+
+#include "bpf/shared.h"
+#include "capture/cgroup.h"
+
+/* Where libnftables 1.0.6 looks a cgroup's path up, whatever is mounted there. */
+#define NFT_CGROUP_ROOT "/sys/fs/cgroup"
+#define TEXT_MOST (4u << 20)
+
+/* Priority raw: before address translation and connection tracking, so that the rules see the
+ * addresses that the socket has. The agent's cgroup is compared once per level, not once per agent,
+ * and other hosts' and the daemon's packets meet nothing but that.
+ *
+ * On loopback: the worker's listener; else a first SYN must carry the mark of steer.bpf.c.
+ * Elsewhere nothing, or, where the agent may listen, nothing that opens a connection. In the input
+ * chain a SYN from outside is answered at once; without that the handshake would be done before the
+ * agent's first segment is rejected, because a SYN-ACK belongs to no full socket yet. */
+static const char table_head[] = "add table inet wayleave_%s\n"
+				 "delete table inet wayleave_%s\n"
+				 "table inet wayleave_%s {\n"
+				 "\tchain refuse {\n"
+				 "\t\tcounter reject with tcp reset\n"
+				 "\t}\n"
+				 "\tchain loopback {\n";
+static const char listener_rules[] = "\t\tip daddr 127.0.0.1 tcp dport %u accept\n"
+				     "\t\tip6 daddr ::1 tcp dport %u accept\n";
+static const char agent_chains[] =
+	"\t\ttcp flags & (syn | ack) == syn meta mark != %#x goto refuse\n"
+	"\t\taccept\n"
+	"\t}\n"
+	"\tchain agent {\n"
+	"\t\toif \"lo\" goto loopback\n"
+	"\t\tgoto refuse\n"
+	"\t}\n"
+	"\tchain agent_listening {\n"
+	"\t\toif \"lo\" goto loopback\n"
+	"\t\ttcp flags & (syn | ack) == syn goto refuse\n"
+	"\t}\n";
+static const char output_head[] = "\tchain output {\n"
+				  "\t\ttype filter hook output priority raw; policy accept;\n"
+				  "\t\tmeta l4proto != tcp accept\n";
+static const char input_head[] = "\tchain input {\n"
+				 "\t\ttype filter hook input priority raw; policy accept;\n"
+				 "\t\tmeta l4proto != tcp accept\n"
+				 "\t\tiif \"lo\" accept\n"
+				 "\t\ttcp flags & (syn | ack) != syn accept\n";
+
+/* nft's path of a cgroup: relative to NFT_CGROUP_ROOT, which may have to be left. */
+static int append_path(struct buffer *b, const struct guard *g, const char *cgroup)
+{
+	size_t skip = strlen(NFT_CGROUP_ROOT);
+	const char *root = g->cgroup_root;
+
+	if (strncmp(root, NFT_CGROUP_ROOT, skip) == 0 && (root[skip] == '/' || root[skip] == '\0'))
+		root += root[skip] == '/' ? skip + 1 : skip;
+	else
+		return buffer_append_format(b, "\"../../..%s/%s\"", root, cgroup);
+	return buffer_append_format(b, "\"%s%s%s\"", root, *root ? "/" : "", cgroup);
+}
+
+/* The agents of one level, as a map from cgroup to chain. */
+static int append_map(
+	struct buffer *b, const struct guard *g, const char *name, unsigned level, bool inbound)
+{
+	bool first = true;
+	int r = buffer_append_format(
+		b, "\tmap %s_%u {\n\t\ttype cgroupsv2 : verdict\n", name, level);
+
+	for (size_t i = 0; r == 0 && i < g->count; i++) {
+		const struct guard_agent *a = &g->agents[i];
+
+		if (cgroup_path_depth(a->cgroup) != level || (inbound && a->listen))
+			continue;
+		r = buffer_append_string(b, first ? "\t\telements = { " : ",\n\t\t\t");
+		if (r == 0)
+			r = append_path(b, g, a->cgroup);
+		if (r == 0)
+			r = buffer_append_format(b, " : goto %s",
+				inbound             ? "refuse"
+					: a->listen ? "agent_listening"
+						    : "agent");
+		first = false;
+	}
+	if (r == 0)
+		r = buffer_append_string(b, first ? "\t}\n" : " }\n\t}\n");
+	return r;
+}
+
+static bool level_is_used(const struct guard *g, unsigned level)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		if (cgroup_path_depth(g->agents[i].cgroup) == level)
+			return true;
+	}
+	return false;
+}
+
+/* One pair of maps per level: an agent's cgroup is below no other agent's, so that a socket is in
+ * one of them at most. */
+static int append_maps(struct buffer *b, const struct guard *g)
+{
+	int r = 0;
+
+	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
+		if (!level_is_used(g, level))
+			continue;
+		r = append_map(b, g, "outbound", level, false);
+		if (r == 0)
+			r = append_map(b, g, "inbound", level, true);
+	}
+	return r;
+}
+
+static int append_base_chain(
+	struct buffer *b, const struct guard *g, const char *head, const char *map)
+{
+	int r = buffer_append_string(b, head);
+
+	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
+		if (level_is_used(g, level))
+			r = buffer_append_format(
+				b, "\t\tsocket cgroupv2 level %u vmap @%s_%u\n", level, map, level);
+	}
+	return r == 0 ? buffer_append_string(b, "\t}\n") : r;
+}
+
+int guard_text(const struct guard *g, struct buffer *ret)
+{
+	int r = buffer_append_format(ret, table_head, g->instance, g->instance, g->instance);
+
+	if (r == 0 && g->port)
+		r = buffer_append_format(ret, listener_rules, g->port, g->port);
+	if (r == 0)
+		r = buffer_append_format(ret, agent_chains, STEER_MARK_DIRECT);
+	if (r == 0)
+		r = append_maps(ret, g);
+	if (r == 0)
+		r = append_base_chain(ret, g, output_head, "outbound");
+	if (r == 0)
+		r = append_base_chain(ret, g, input_head, "inbound");
+	if (r == 0)
+		r = buffer_append_string(ret, "}\n");
+	if (r == 0)
+		r = buffer_append_byte(ret, 0);
+	return r;
+}
+
+/* nft says why, but not which errno. */
+static int run(const char *text, struct error *e)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	int r = 0;
+
+	if (!nft)
+		return error_set(e, -ENOMEM, "nftables can't be reached");
+	nft_ctx_buffer_output(nft);
+	nft_ctx_buffer_error(nft);
+	if (nft_run_cmd_from_buffer(nft, text) != 0) {
+		const char *why = nft_ctx_get_error_buffer(nft);
+
+		r = error_set(e, -EIO, "nftables: %s", why ? why : "refused");
+	}
+	nft_ctx_free(nft);
+	return r;
+}
+
+int guard_apply(const struct guard *g, struct error *e)
+{
+	struct buffer text;
+	int r;
+
+	buffer_init(&text, TEXT_MOST);
+	r = guard_text(g, &text);
+	if (r < 0)
+		error_set_errno(e, r, "the rules for nftables");
+	else
+		r = run((const char *)buffer_slice(&text).data, e);
+	buffer_done(&text);
+	return r;
+}
+
+int guard_remove(const char *instance, struct error *e)
+{
+	struct buffer text;
+	int r;
+
+	buffer_init(&text, TEXT_MOST);
+	/* Adding it first makes deleting what is not there no error. */
+	r = buffer_append_format(&text,
+		"add table inet wayleave_%s\ndelete table inet wayleave_%s\n", instance, instance);
+	if (r == 0)
+		r = buffer_append_byte(&text, 0);
+	if (r == 0)
+		r = run((const char *)buffer_slice(&text).data, e);
+	buffer_done(&text);
+	return r;
+}

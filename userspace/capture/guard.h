@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * guard: the nftables rules that reject whatever of an agent's TCP was not redirected: what left
+ * before the hooks were there, what a detached hook lets through, and replies of its own listening
+ * sockets to other hosts. One table, "inet wayleave_INSTANCE", replaced in one transaction.
+ *
+ * Rules name a cgroup by its id, which nft takes from the path when they are loaded: after a cgroup
+ * was made anew they must be loaded again.
+ */
+#ifndef WAYLEAVE_CAPTURE_GUARD_H
+#define WAYLEAVE_CAPTURE_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct guard_agent {
+	const char *cgroup; /* relative to the cgroup2 root */
+	bool listen; /* may answer other hosts from its listening sockets */
+};
+
+struct guard {
+	const char *instance;
+	const char *cgroup_root; /* where cgroup2 is mounted */
+	uint16_t port; /* of the worker's listener; 0 = none */
+	const struct guard_agent *agents;
+	size_t count;
+};
+
+/* The transaction as nft's text (nft(8)), a NUL behind it. */
+int guard_text(const struct guard *g, struct buffer *ret);
+/* Loads it. */
+int guard_apply(const struct guard *g, struct error *e);
+/* Removes the table; none is no error. */
+int guard_remove(const char *instance, struct error *e);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/guard_watch.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define EVENTS_BUFFER 16384
+
+enum { KIND_NONE, KIND_ADDED, KIND_REMOVED };
+
+int guard_watch_open(struct guard_watch *ret, const char *instance, struct error *e)
+{
+	struct guard_watch w;
+	int group = NFNLGRP_NFTABLES, r = 0;
+
+	snprintf(w.table, sizeof(w.table), "wayleave_%s", instance);
+	w.events = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!w.events)
+		return error_set_errno(e, -errno, "watching nftables");
+	if (mnl_socket_bind(w.events, 0, MNL_SOCKET_AUTOPID) < 0 ||
+		mnl_socket_setsockopt(w.events, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
+			0) {
+		r = error_set_errno(e, -errno, "watching nftables");
+		mnl_socket_close(w.events);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+void guard_watch_close(struct guard_watch *w)
+{
+	if (w->events)
+		mnl_socket_close(w->events);
+	w->events = NULL;
+}
+
+int guard_watch_descriptor(const struct guard_watch *w)
+{
+	return mnl_socket_get_fd(w->events);
+}
+
+/* What a message says about our table. */
+static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
+{
+	const struct nlattr *attribute;
+	int kind = KIND_NONE;
+
+	if (NFNL_SUBSYS_ID(message->nlmsg_type) != NFNL_SUBSYS_NFTABLES)
+		return KIND_NONE;
+	switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
+	case NFT_MSG_NEWTABLE:
+		kind = KIND_ADDED;
+		break;
+	case NFT_MSG_DELTABLE:
+		kind = KIND_REMOVED;
+		break;
+	default:
+		return KIND_NONE;
+	}
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attribute) == NFTA_TABLE_NAME &&
+			mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0 &&
+			strcmp(mnl_attr_get_str(attribute), w->table) == 0)
+			return kind;
+	}
+	return KIND_NONE;
+}
+
+bool guard_watch_is_gone(struct guard_watch *w)
+{
+	uint8_t buffer[EVENTS_BUFFER];
+	bool gone = false;
+
+	for (;;) {
+		ssize_t n = recv(mnl_socket_get_fd(w->events), buffer, sizeof(buffer), 0);
+		const struct nlmsghdr *message = (const struct nlmsghdr *)buffer;
+		int left = (int)n;
+
+		if (n < 0 && errno == ENOBUFS) {
+			gone = true;
+			continue;
+		}
+		if (n <= 0)
+			return gone;
+		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+			int kind = classify(w, message);
+
+			if (kind != KIND_NONE)
+				gone = kind == KIND_REMOVED;
+		}
+	}
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * guard_watch: notices that somebody removed the guard's table, as "nft flush ruleset" in another
+ * service's start script does.
+ */
+#ifndef WAYLEAVE_CAPTURE_GUARD_WATCH_H
+#define WAYLEAVE_CAPTURE_GUARD_WATCH_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct mnl_socket;
+
+struct guard_watch {
+	struct mnl_socket *events;
+	char table[64];
+};
+
+int guard_watch_open(struct guard_watch *ret, const char *instance, struct error *e);
+void guard_watch_close(struct guard_watch *w);
+/* To poll for reading. */
+int guard_watch_descriptor(const struct guard_watch *w);
+/* After poll. True where the table is gone, or events were lost, so that it may be: load it again.
+ * Loading it is an event too, after which this is false. Doesn't block. */
+bool guard_watch_is_gone(struct guard_watch *w);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "bpf/shared.h"
+#include "capture/cgroup.h"
+#include "capture/spread.h"
+
+/* Where a free port is looked for, downwards; below stand the ports of well-known services. */
+#define PORT_HIGHEST 1023
+#define PORT_LOWEST 600
+#define BACKLOG 65535 /* the kernel takes net.core.somaxconn where that is less */
+
+/* A datagram from the child: a pair of sockets beside it, or why there is none. */
+struct made {
+	int error; /* negative errno, 0 for sockets */
+	uint16_t port;
+	bool has_v6;
+};
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static socklen_t set_address(union address *ret, int family, uint16_t port)
+{
+	*ret = (union address){0};
+	if (family == AF_INET) {
+		ret->v4 = (struct sockaddr_in){.sin_family = AF_INET,
+			.sin_port = htons(port),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		return sizeof(ret->v4);
+	}
+	ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+		.sin6_port = htons(port),
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	return sizeof(ret->v6);
+}
+
+/* A bound socket, or a negative errno. `shared`: one of several on the port. */
+static int open_bound(int family, uint16_t port, bool shared)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+	int on = 1, share = shared, r;
+	union address address;
+	socklen_t length = set_address(&address, family, port);
+
+	if (fd < 0)
+		return -errno;
+	/* SO_REUSEADDR: connections of a daemon that ended may still wait there. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share)) < 0 ||
+		bind(fd, &address.any, length) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* A host without ::1 has no IPv6 to redirect. */
+static bool is_absent_family(int error)
+{
+	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
+/* Whether nobody listens there: with SO_REUSEPORT bind(2) would join a group of our own user's. */
+static int probe_port(uint16_t port)
+{
+	int v4 = open_bound(AF_INET, port, false), v6;
+
+	if (v4 < 0)
+		return v4;
+	v6 = open_bound(AF_INET6, port, false);
+	close(v4);
+	if (v6 >= 0)
+		close(v6);
+	return v6 >= 0 || is_absent_family(v6) ? 0 : v6;
+}
+
+/* The port, or a negative errno. */
+static int choose_port(uint16_t wanted)
+{
+	int r = -EADDRINUSE;
+
+	if (wanted) {
+		r = probe_port(wanted);
+		return r < 0 ? r : wanted;
+	}
+	for (int port = PORT_HIGHEST; port >= PORT_LOWEST; port--) {
+		r = probe_port((uint16_t)port);
+		if (r == 0)
+			return port;
+		if (r != -EADDRINUSE)
+			break;
+	}
+	return r;
+}
+
+static int open_listening(int family, uint16_t port)
+{
+	int fd = open_bound(family, port, true), r;
+
+	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int send_made(int channel, const struct made *made, const int *fds, size_t count)
+{
+	union {
+		char space[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	struct iovec part = {(void *)made, sizeof(*made)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (count) {
+		struct cmsghdr *header;
+
+		message.msg_control = control.space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+	}
+	return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int make_pair(int channel, uint16_t port)
+{
+	struct made made = {.port = port};
+	int fds[2], r;
+
+	fds[0] = open_listening(AF_INET, port);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = open_listening(AF_INET6, port);
+	if (fds[1] < 0 && !is_absent_family(fds[1])) {
+		close(fds[0]);
+		return fds[1];
+	}
+	made.has_v6 = fds[1] >= 0;
+	r = send_made(channel, &made, fds, made.has_v6 ? 2 : 1);
+	close(fds[0]);
+	if (made.has_v6)
+		close(fds[1]);
+	return r;
+}
+
+/* The child's life. */
+static void make_all(int channel, int cgroup_fd, unsigned count, uint16_t wanted)
+{
+	struct made failed = {.error = cgroup_enter(cgroup_fd)};
+	int port = failed.error < 0 ? failed.error : choose_port(wanted);
+	int r = port < 0 ? port : 0;
+
+	for (unsigned i = 0; r == 0 && i < count; i++)
+		r = make_pair(channel, (uint16_t)port);
+	if (r < 0) {
+		failed.error = r;
+		send_made(channel, &failed, NULL, 0);
+	}
+	_exit(r < 0);
+}
+
+static int receive_pair(int channel, struct listener_pair *ret, uint16_t *ret_port)
+{
+	union {
+		char space[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct made made;
+	struct iovec part = {&made, sizeof(made)};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space)};
+	ssize_t n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header;
+	int fds[2] = {-1, -1};
+
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	if (n != sizeof(made))
+		return -EPIPE;
+	if (made.error < 0)
+		return made.error;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_len != CMSG_LEN((made.has_v6 ? 2 : 1) * sizeof(int)))
+		return -EPROTO;
+	memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+	*ret = (struct listener_pair){fds[0], fds[1]};
+	*ret_port = made.port;
+	return 0;
+}
+
+/* What stands behind ip_unprivileged_port_start an agent could bind itself. */
+static int check_port(uint16_t port, struct error *e)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	unsigned start = 1024;
+
+	if (file && fscanf(file, "%u", &start) != 1)
+		start = 1024;
+	if (file)
+		fclose(file);
+	if ((port ? port : PORT_HIGHEST) >= start)
+		return error_set(e, -EINVAL,
+			"port %u is not below net.ipv4.ip_unprivileged_port_start (%u)",
+			port ? port : PORT_HIGHEST, start);
+	return 0;
+}
+
+/* Round robin where there is a choice; without it the kernel's hash is as right, only less even. */
+static bool spread(const struct listener_set *s)
+{
+	int v4[STEER_WORKERS_MOST], v6[STEER_WORKERS_MOST];
+
+	for (unsigned i = 0; i < s->count; i++) {
+		v4[i] = s->pairs[i].v4;
+		v6[i] = s->pairs[i].v6;
+	}
+	return s->count > 1 && spread_attach(v4, s->count) == 0 &&
+		(v6[0] == LISTENER_NO_SOCKET || spread_attach(v6, s->count) == 0);
+}
+
+static int receive_all(int channel, unsigned count, struct listener_set *ret)
+{
+	struct listener_set s = {.pairs = memory_new_array(count, sizeof(*s.pairs))};
+	int r = 0;
+
+	while (r == 0 && s.count < count) {
+		r = receive_pair(channel, &s.pairs[s.count], &s.port);
+		s.count += r == 0;
+	}
+	if (r < 0) {
+		listener_close(&s);
+		return r;
+	}
+	s.spread = spread(&s);
+	*ret = s;
+	return 0;
+}
+
+int listener_open(
+	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e)
+{
+	struct timeval patience = {.tv_sec = 5};
+	int channel[2], r;
+	pid_t child;
+
+	if (count == 0 || count > STEER_WORKERS_MOST)
+		return error_set(e, -EINVAL, "%u listeners", count);
+	r = check_port(port, e);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
+		return error_set_errno(e, -errno, "the listener");
+	child = fork();
+	if (child == 0)
+		make_all(channel[1], cgroup_fd, count, port);
+	r = child < 0 ? -errno : 0;
+	close(channel[1]);
+	if (r == 0 &&
+		setsockopt(channel[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		r = -errno;
+	if (r == 0)
+		r = receive_all(channel[0], count, ret);
+	close(channel[0]);
+	if (child > 0 && r < 0)
+		kill(child, SIGKILL);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	return r < 0 ? error_set_errno(e, r, "the listener on port %u", port) : 0;
+}
+
+void listener_close(struct listener_set *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		close(s->pairs[i].v4);
+		if (s->pairs[i].v6 != LISTENER_NO_SOCKET)
+			close(s->pairs[i].v6);
+	}
+	free(s->pairs);
+	*s = (struct listener_set){0};
+}

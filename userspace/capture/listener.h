@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * listener: the listening sockets that agents' connections are turned to: 127.0.0.1 and ::1 on one
+ * port, a pair per worker. They are made by a short-lived child inside the worker's cgroup, because
+ * the programs that hand over the origin follow the cgroup in which a listener was created.
+ */
+#ifndef WAYLEAVE_CAPTURE_LISTENER_H
+#define WAYLEAVE_CAPTURE_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define LISTENER_NO_SOCKET (-1)
+
+struct listener_pair {
+	int v4;
+	int v6; /* LISTENER_NO_SOCKET where the host has no IPv6 */
+};
+
+struct listener_set {
+	struct listener_pair *pairs; /* from malloc() */
+	unsigned count;
+	uint16_t port;
+	bool spread; /* connections go round; false: the kernel chooses by hash */
+};
+
+/* `cgroup_fd`: where they belong. `port` 0: one below 1024 that is free, so that no agent can have
+ * it; another one must be privileged too (net.ipv4.ip_unprivileged_port_start), else -EINVAL.
+ * The descriptors are non-blocking and close-on-exec; whoever wants to accept on them must inherit
+ * them or get them by SCM_RIGHTS, never make others. */
+int listener_open(
+	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e);
+void listener_close(struct listener_set *s);
+
+#endif

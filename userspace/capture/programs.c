@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "capture/cgroup.h"
+#include "disguise.skel.h"
+#include "lifecycle.skel.h"
+#include "origin.skel.h"
+#include "steer.skel.h"
+
+static const struct object {
+	const char *name;
+	const void *(*bytes)(size_t *ret_size);
+} objects[PROGRAMS_OBJECTS] = {
+	{"steer", steer_bpf__elf_bytes},
+	{"lifecycle", lifecycle_bpf__elf_bytes},
+	{"disguise", disguise_bpf__elf_bytes},
+	{"origin", origin_bpf__elf_bytes},
+};
+
+/* The order is that of attaching: what refuses sockets and keeps the origins is there before
+ * anything is redirected. */
+static const struct program {
+	enum programs_side side;
+	const char *name;
+} programs[] = {
+	{PROGRAMS_AGENT, "lifecycle_create"},
+	{PROGRAMS_AGENT, "lifecycle_release"},
+	{PROGRAMS_AGENT, "lifecycle_sockops"},
+	{PROGRAMS_AGENT, "disguise_getpeername4"},
+	{PROGRAMS_AGENT, "disguise_getpeername6"},
+	{PROGRAMS_AGENT, "disguise_getsockname4"},
+	{PROGRAMS_AGENT, "disguise_getsockname6"},
+	{PROGRAMS_AGENT, "steer_connect4"},
+	{PROGRAMS_AGENT, "steer_connect6"},
+	{PROGRAMS_WORKER, "origin_sockops"},
+	{PROGRAMS_WORKER, "origin_getsockopt"},
+};
+
+static const char *const map_names[PROGRAMS_MAP_COUNT] = {
+	[PROGRAMS_SETTINGS] = "settings",
+	[PROGRAMS_ATTACHMENTS] = "attachments",
+	[PROGRAMS_AGENTS] = "agents",
+	[PROGRAMS_LOCAL_ADDRESSES] = "local_addresses",
+	[PROGRAMS_LOCAL_DESTINATIONS] = "local_destinations",
+	[PROGRAMS_ROUTES] = "routes",
+	[PROGRAMS_EVENTS] = "events",
+};
+
+/* libbpf has one place for what it says; only its last warning is of use to a person. */
+static char last_warning[256];
+
+static int keep_warning(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	if (level == LIBBPF_WARN) {
+		vsnprintf(last_warning, sizeof(last_warning), format, arguments);
+		last_warning[strcspn(last_warning, "\n")] = '\0';
+	}
+	return 0;
+}
+
+static int set_pin_paths(struct bpf_object *object, const struct pins *pins)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+	{
+		char path[PATH_MAX];
+		int r;
+
+		if (bpf_map__is_internal(map))
+			continue;
+		pins_path(pins, "maps", bpf_map__name(map), NULL, path);
+		r = bpf_map__set_pin_path(map, path);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int load_object(
+	const struct object *o, const struct pins *pins, struct bpf_object **ret, struct error *e)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = o->name);
+	struct bpf_object *object;
+	size_t size;
+	const void *bytes = o->bytes(&size);
+	int r;
+
+	last_warning[0] = '\0';
+	object = bpf_object__open_mem(bytes, size, &options);
+	if (!object)
+		return error_set_errno(e, -errno, "BPF object %s (%s)", o->name, last_warning);
+	r = set_pin_paths(object, pins);
+	if (r == 0)
+		r = bpf_object__load(object);
+	if (r < 0) {
+		bpf_object__close(object);
+		return error_set_errno(e, r, "BPF object %s (%s)", o->name, last_warning);
+	}
+	*ret = object;
+	return 0;
+}
+
+int programs_load(struct programs *ret, const struct pins *pins, struct error *e)
+{
+	struct programs p = {.pins = pins};
+	int r = 0;
+
+	libbpf_set_print(keep_warning);
+	for (size_t i = 0; r == 0 && i < PROGRAMS_OBJECTS; i++)
+		r = load_object(&objects[i], pins, &p.objects[i], e);
+	for (size_t i = 0; r == 0 && i < PROGRAMS_MAP_COUNT; i++) {
+		/* Every object has every map. */
+		p.maps[i] = bpf_object__find_map_fd_by_name(p.objects[0], map_names[i]);
+		if (p.maps[i] < 0)
+			r = error_set_errno(e, p.maps[i], "BPF map %s", map_names[i]);
+	}
+	if (r < 0) {
+		programs_unload(&p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void programs_unload(struct programs *p)
+{
+	for (size_t i = 0; i < PROGRAMS_OBJECTS; i++) {
+		bpf_object__close(p->objects[i]);
+		p->objects[i] = NULL;
+	}
+}
+
+static struct bpf_program *find_program(const struct programs *p, const char *name)
+{
+	struct bpf_program *program = NULL;
+
+	for (size_t i = 0; !program && i < PROGRAMS_OBJECTS; i++)
+		program = bpf_object__find_program_by_name(p->objects[i], name);
+	return program;
+}
+
+/* The cgroup of a pinned link; 0 where it is gone. */
+static int link_cgroup(int link_fd, uint64_t *ret_id)
+{
+	struct bpf_link_info info = {0};
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link_fd, &info, &size) < 0)
+		return -errno;
+	if (info.type != BPF_LINK_TYPE_CGROUP)
+		return -EINVAL;
+	*ret_id = info.cgroup.cgroup_id;
+	return 0;
+}
+
+/* 1: the pinned link is for this cgroup and has the new program now. 0: there is none. */
+static int renew_link(const char *path, int program_fd, uint64_t cgroup)
+{
+	uint64_t attached = 0;
+	int fd = bpf_obj_get(path);
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = link_cgroup(fd, &attached);
+	if (r == 0 && attached == cgroup) {
+		r = bpf_link_update(fd, program_fd, NULL);
+		r = r < 0 ? -errno : 1;
+	}
+	close(fd);
+	return r;
+}
+
+/* Pins under another name first: the old link, of a cgroup that is gone, is replaced in one step.
+ */
+static int make_link(
+	const char *folder, const char *name, const struct bpf_program *program, int cgroup_fd)
+{
+	char path[PATH_MAX], new_path[PATH_MAX];
+	int fd, r = 0;
+
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) ||
+		snprintf(new_path, sizeof(new_path), "%s/new_%s", folder, name) >=
+			(int)sizeof(new_path))
+		return -ENAMETOOLONG;
+	fd = bpf_link_create(bpf_program__fd(program), cgroup_fd,
+		bpf_program__expected_attach_type(program), NULL);
+	if (fd < 0)
+		return -errno;
+	unlink(new_path);
+	if (bpf_obj_pin(fd, new_path) < 0 || rename(new_path, path) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int attach_one(const struct programs *p, const char *name, const char *folder, int cgroup_fd,
+	uint64_t cgroup)
+{
+	const struct bpf_program *program = find_program(p, name);
+	char path[PATH_MAX];
+	int r;
+
+	if (!program)
+		return -ENOENT;
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	r = renew_link(path, bpf_program__fd(program), cgroup);
+	if (r == 0)
+		r = make_link(folder, name, program, cgroup_fd);
+	return r < 0 ? r : 0;
+}
+
+int programs_attach(const struct programs *p, enum programs_side side, const char *owner,
+	int cgroup_fd, struct error *e)
+{
+	char folder[PATH_MAX];
+	uint64_t cgroup;
+	int r = cgroup_get_id(cgroup_fd, &cgroup);
+
+	if (r < 0)
+		return error_set_errno(e, r, "cgroup");
+	pins_path(p->pins, "links", owner, NULL, folder);
+	r = pins_make_folder(folder, e);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(programs); i++) {
+		if (programs[i].side != side)
+			continue;
+		r = attach_one(p, programs[i].name, folder, cgroup_fd, cgroup);
+		if (r < 0)
+			error_set_errno(e, r, "attaching %s", programs[i].name);
+	}
+	return r;
+}
+
+void programs_detach(const struct programs *p, const char *owner)
+{
+	char folder[PATH_MAX];
+
+	pins_path(p->pins, "links", owner, NULL, folder);
+	pins_remove_tree(folder);
+}
+
+int programs_agent_cgroup(const struct pins *pins, const char *owner, uint64_t *ret_id)
+{
+	char path[PATH_MAX];
+	int fd, r;
+
+	pins_path(pins, "links", owner, programs[0].name, path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	r = link_cgroup(fd, ret_id);
+	close(fd);
+	return r;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * programs: the BPF programs and maps of an instance. Maps are pinned and used again after a
+ * restart; a link that is pinned gets the new program in place of the old one, so that there is no
+ * moment without one.
+ */
+#ifndef WAYLEAVE_CAPTURE_PROGRAMS_H
+#define WAYLEAVE_CAPTURE_PROGRAMS_H
+
+#include <stdint.h>
+
+#include "bpf/shared.h"
+#include "capture/pins.h"
+
+enum programs_map {
+	PROGRAMS_SETTINGS,
+	PROGRAMS_ATTACHMENTS,
+	PROGRAMS_AGENTS,
+	PROGRAMS_LOCAL_ADDRESSES,
+	PROGRAMS_LOCAL_DESTINATIONS,
+	PROGRAMS_ROUTES,
+	PROGRAMS_EVENTS,
+	PROGRAMS_MAP_COUNT
+};
+
+#define PROGRAMS_OBJECTS 4
+
+struct programs {
+	const struct pins *pins;
+	struct bpf_object *objects[PROGRAMS_OBJECTS];
+	int maps[PROGRAMS_MAP_COUNT]; /* descriptors, the objects' */
+};
+
+enum programs_side { PROGRAMS_AGENT, PROGRAMS_WORKER };
+
+/* Loads everything. `pins` stays the caller's and must outlive it. Errors carry what the kernel's
+ * verifier or libbpf said last. */
+int programs_load(struct programs *ret, const struct pins *pins, struct error *e);
+/* Closes the descriptors; what is pinned goes on. */
+void programs_unload(struct programs *p);
+/* Attaches the programs of one side to a cgroup, or renews them there; the links are pinned under
+ * `owner`. After an error some may be attached. */
+int programs_attach(const struct programs *p, enum programs_side side, const char *owner,
+	int cgroup_fd, struct error *e);
+/* Detaches what is pinned under `owner`. */
+void programs_detach(const struct programs *p, const char *owner);
+/* The cgroup that an agent's links are attached to; 0 where it is gone. */
+int programs_agent_cgroup(const struct pins *pins, const char *owner, uint64_t *ret_id);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * state: what a capture holds. For the files of this folder alone.
+ */
+#ifndef WAYLEAVE_CAPTURE_STATE_H
+#define WAYLEAVE_CAPTURE_STATE_H
+
+#include "capture/capture.h"
+#include "capture/guard_watch.h"
+#include "capture/pins.h"
+#include "capture/programs.h"
+#include "capture/routes.h"
+#include "capture/trie.h"
+
+/* An agent whose cgroup has the hooks. */
+struct governed {
+	uint32_t id;
+	char *cgroup; /* relative path; own memory */
+	uint64_t cgroup_id;
+	enum steer_loopback loopback;
+	bool listen;
+	bool configured; /* false: left out of the last setup, but not empty yet */
+};
+
+struct capture {
+	struct pins pins;
+	struct cgroup_root root;
+	struct programs programs;
+	struct routes routes;
+	struct trie destinations;
+	struct guard_watch watch;
+	struct ring_buffer *ring;
+	int epoll;
+	bool guard_gone; /* the rules must be loaded again */
+	int worker_fd; /* the cgroup of the listening sockets */
+	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
+	struct steer_settings settings;
+	uint32_t quota; /* per agent */
+	struct governed *governed;
+	size_t count;
+	/* Only inside capture_process(). */
+	capture_on_event *on_event;
+	void *context;
+};
+
+/* settings into the map. */
+int capture_write_settings(struct capture *c, struct error *e);
+
+/* The list of governed agents (governed.c). */
+
+/* Takes over what is pinned: with new programs, not configured. */
+int governed_adopt(struct capture *c, struct error *e);
+void governed_done(struct capture *c);
+struct governed *governed_find(struct capture *c, uint32_t id);
+/* Whether the agents can be governed together; nothing changes. */
+int governed_check(
+	struct capture *c, const struct capture_agent *agents, size_t count, struct error *e);
+/* Attaches the hooks, or renews them, and fills in the agent's settings. */
+int governed_set(struct capture *c, const struct capture_agent *agent, struct error *e);
+/* Lets go of those that are not configured and whose cgroup is empty or gone. */
+void governed_release_empty(struct capture *c);
+/* Loads the guard for what is governed now. */
+int governed_guard(struct capture *c, struct error *e);
+
+#endif
