@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/catalogs.h"
+
+#include "worker/worker.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct entry {
+	struct table_node node;
+	struct slice key; /* owned */
+	struct protocol_catalog catalog;
+};
+
+void catalogs_init(struct catalogs *c, _Atomic uint64_t *epochs)
+{
+	table_init(&c->table);
+	c->epochs = epochs;
+}
+
+struct protocol_catalog *catalogs_find(
+	struct catalogs *c, struct slice server, struct slice database)
+{
+	size_t length = server.length + 1 + database.length;
+	char *key = memory_new(length);
+	struct table_node *node;
+	struct entry *entry;
+	uint64_t hash;
+
+	memcpy(key, server.data, server.length);
+	memcpy(key + server.length + 1, database.data, database.length);
+	hash = table_hash(key, length);
+	for (node = table_find(&c->table, hash); node; node = table_find_next(&c->table, node)) {
+		entry = container_of(node, struct entry, node);
+		if (slice_equal(entry->key, slice_of(key, length))) {
+			free(key);
+			return &entry->catalog;
+		}
+	}
+	entry = memory_new(sizeof(*entry));
+	entry->key = slice_of(key, length);
+	/* Not table_hash(): every worker must find the same counter. Databases that share one only
+	 * read their names more often. */
+	entry->catalog.epoch = &c->epochs[XXH3_64bits(key, length) % WORKER_EPOCHS];
+	table_insert(&c->table, &entry->node, hash);
+	return &entry->catalog;
+}
+
+void catalogs_check_all(struct catalogs *c)
+{
+	for (size_t i = 0; i < c->table.bucket_count; i++) {
+		list_for_each (position, &c->table.buckets[i])
+			container_of(position, struct entry, node.link)->catalog.check = true;
+	}
+}

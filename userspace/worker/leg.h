@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * leg: one socket of a session, with what waits to be sent on it and, where there is TLS, its
+ * state. A leg gives received bytes to its session and sends what the session gives it, at the end
+ * of the loop turn; it knows no protocol.
+ *
+ * Bytes to send either lie in a block that they share with the input (no copy), or in chunks of our own. A
+ * receiver that is slow keeps no shared blocks: what it leaves is copied, so that it can't take the
+ * pool from others.
+ */
+#ifndef WAYLEAVE_WORKER_LEG_H
+#define WAYLEAVE_WORKER_LEG_H
+
+#include <sys/socket.h>
+
+#include "base/buffer.h"
+#include "ring/ring.h"
+
+#define LEG_CHUNK_SIZE 16384
+#define LEG_QUEUE_HIGH (256u << 10) /* bytes waiting beyond which the other side is not read */
+#define LEG_PARTS 16 /* segments in one send */
+
+struct leg;
+struct tls;
+
+/* Memory that output refers to. */
+struct chunk {
+	unsigned references;
+	uint32_t size, used;
+	struct chunk *next_free;
+	uint8_t data[];
+};
+
+struct segment {
+	struct ring_block *block; /* one of the two; a reference */
+	struct chunk *chunk;
+	const uint8_t *data;
+	size_t length;
+};
+
+/* A queue of segments; a ring that grows. */
+struct segments {
+	struct segment *items;
+	size_t first, count, capacity;
+	size_t bytes;
+};
+
+/* What a leg tells its owner. */
+struct leg_events {
+	/* Bytes came, owned by the leg's `input` for the duration of the call. */
+	void (*received)(struct leg *leg, struct slice bytes);
+	/* The peer sends no more (0) or the connection broke (negative errno). Once. */
+	void (*ended)(struct leg *leg, int error);
+	/* All that was queued is sent, or the queue fell below LEG_QUEUE_HIGH. */
+	void (*sent)(struct leg *leg);
+	/* An operation completed after leg_close(): the owner may be free to go. */
+	void (*closed)(struct leg *leg);
+};
+
+enum leg_state {
+	LEG_UNUSED,
+	LEG_OPEN,
+	LEG_ENDED, /* the peer sends no more */
+	LEG_CLOSED,
+};
+
+struct leg {
+	struct ring *ring;
+	const struct leg_events *events;
+	void *owner; /* for them */
+	int fd;
+	enum leg_state state;
+	bool broken; /* nothing can be sent any more */
+	bool slow; /* the last send did not take all */
+	bool shut; /* shutdown(SHUT_WR) once the queue is empty */
+	struct ring_operation receive, send, watch;
+	struct msghdr message;
+	struct iovec parts[LEG_PARTS];
+	struct segments out; /* as it goes to the socket */
+	struct segments plain; /* with TLS: not yet encrypted */
+	struct tls *tls; /* NULL: none; owned */
+	/* What the bytes of the running `received` lie in, for leg_pass(). */
+	struct ring_block *input_block;
+	struct chunk *input_chunk;
+	uint64_t received_bytes, sent_bytes;
+};
+
+void leg_init(
+	struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner);
+/* Takes the descriptor. */
+void leg_open(struct leg *leg, int fd);
+/* Asks for more bytes, if nothing of the kind is under way. */
+void leg_receive(struct leg *leg);
+/* Instead of receiving: waits only for the peer's end. */
+void leg_watch(struct leg *leg);
+/* Queues bytes: copied, or shared with the input of `from` where `bytes` is part of it. -ENOMEM. */
+int leg_write(struct leg *leg, struct slice bytes);
+int leg_pass(struct leg *leg, struct leg *from, struct slice bytes);
+/* For tls.c: `length` bytes at the front of `plain` were encrypted; ciphertext to send; the end. */
+void leg_consume_plain(struct leg *leg, size_t length);
+int leg_write_encrypted(struct leg *leg, struct slice bytes);
+void leg_end(struct leg *leg, int error);
+size_t leg_queued(const struct leg *leg);
+/* Drops what is queued and not yet being sent. */
+void leg_drop_queue(struct leg *leg);
+/* Sends what is queued; called once per loop turn. */
+void leg_flush(struct leg *leg);
+/* No more is queued after this; when all is sent the peer gets an end of file. */
+void leg_shut(struct leg *leg);
+/* Cancels everything and closes; `reset`: the peer gets a RST. leg_is_idle() tells when the
+ * owner may be freed; `closed` is called for each operation that ends until then. */
+void leg_close(struct leg *leg, bool reset);
+bool leg_is_idle(const struct leg *leg);
+/* Frees what an idle, closed leg still holds. */
+void leg_done(struct leg *leg);
+
+struct chunk *chunk_new(size_t size);
+void chunk_put(struct chunk *c); /* takes NULL */
+
+#endif

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pipe: the six steps, in one place: read → frame → judge → mask → record → write. The engine frames
+ * and writes; here its actions are judged and recorded. Nothing that is written here leaves before the end of
+ * the turn, when what was recorded has reached the kernel (session_finish_turn).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/limits.h"
+#include "worker/session.h"
+
+/* A verdict that is kept beside an analysed text. Good for one scope, whose serial the engine keeps it under. */
+struct judgement {
+	struct protocol_judgement base;
+	struct policy_scope *scope; /* reference: it owns the outcome */
+	struct verdict verdict;
+};
+
+static void judgement_free(struct protocol_judgement *base)
+{
+	struct judgement *j = container_of(base, struct judgement, base);
+
+	policy_scope_put(j->scope);
+	free(j);
+}
+
+/* --- what the engine sees of us --- */
+
+static struct session *session_of_host(struct protocol_host *host)
+{
+	return container_of(host, struct session, host);
+}
+
+static int host_write(struct protocol_host *host, enum side to, struct slice bytes)
+{
+	struct session *s = session_of_host(host);
+
+	session_touch(s);
+	return leg_write(&s->legs[to], bytes);
+}
+
+static int host_pass(struct protocol_host *host, enum side to, struct slice part_of_input)
+{
+	struct session *s = session_of_host(host);
+
+	session_touch(s);
+	if (!s->sharing)
+		return leg_write(&s->legs[to], part_of_input);
+	return leg_pass(&s->legs[to], &s->legs[side_other(to)], part_of_input);
+}
+
+static void host_shut(struct protocol_host *host, enum side to)
+{
+	struct session *s = session_of_host(host);
+
+	leg_shut(&s->legs[to]);
+	session_touch(s);
+}
+
+static void host_reset(struct protocol_host *host, const struct protocol_refusal *refusal)
+{
+	char text[SESSION_DETAIL_MOST];
+
+	snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(refusal->text));
+	session_reset(session_of_host(host), refusal->reason, text);
+}
+
+static struct protocol_catalog *host_catalog(struct protocol_host *host, struct slice database)
+{
+	struct session *s = session_of_host(host);
+
+	return catalogs_find(&s->worker->catalogs, slice_from_string(s->upstream_name), database);
+}
+
+static int upstream_tls_of(const struct session *s)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	if (s->resource == POLICY_EGRESS)
+		return UPSTREAM_TLS_AS_AGENT;
+	switch (p->resources[s->resource].tls_upstream) {
+	case TLS_UPSTREAM_OFF:
+		return UPSTREAM_TLS_OFF;
+	case TLS_UPSTREAM_AS_CLIENT:
+		return UPSTREAM_TLS_AS_AGENT;
+	default:
+		return UPSTREAM_TLS_ON;
+	}
+}
+
+void pipe_set_scope(struct session *s)
+{
+	struct protocol_host *h = &s->host;
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	h->audience = policy_scope_serial(s->scope);
+	h->observes = p->mode == POLICY_OBSERVE;
+	/* Nothing is refused where we only observe, so nothing needs to be known for certain. */
+	h->needs_facts = policy_scope_needs(s->scope) != 0;
+	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
+	h->upstream_tls = upstream_tls_of(s);
+}
+
+void pipe_open(struct session *s, const struct protocol *protocol)
+{
+	struct protocol_host *h = &s->host;
+
+	*h = (struct protocol_host){
+		.write = host_write,
+		.pass = host_pass,
+		.shut = host_shut,
+		.reset = host_reset,
+		.catalog = host_catalog,
+		.texts = s->worker->texts,
+		.detectors = s->worker->detectors,
+		.hasher = s->worker->hasher,
+	};
+	while (getrandom(h->nonce, sizeof(h->nonce), 0) != (ssize_t)sizeof(h->nonce))
+		;
+	pipe_set_scope(s);
+	s->engine = protocol->open(h);
+	s->state = SESSION_OPEN;
+}
+
+/* --- judge --- */
+
+static struct slice masks_summary(const struct policy_outcome *outcome, char *room, size_t size)
+{
+	const struct mask_rules *masks = outcome->masks;
+	size_t n = 0;
+
+	if (!masks->column_count && !masks->detects)
+		return SLICE_EMPTY;
+	n = (size_t)snprintf(room, size, "%zu column patterns", masks->column_count);
+	for (unsigned i = 0; i < DETECTOR_COUNT && n < size; i++) {
+		if (masks->detectors[i] != MASK_NONE)
+			n += (size_t)snprintf(
+				room + n, size - n, ", %s", detector_name((enum detector)i));
+	}
+	return slice_of(room, n < size ? n : size - 1);
+}
+
+/* The verdict on the event's action: the one kept beside its text, or a new one. */
+static void judge(struct session *s, const struct protocol_action_event *event, struct verdict *ret)
+{
+	struct judgement *kept;
+
+	if (event->judgement && *event->judgement) {
+		*ret = container_of(*event->judgement, struct judgement, base)->verdict;
+		return;
+	}
+	policy_judge(s->scope, event->action, ret);
+	if (!event->judgement)
+		return;
+	kept = memory_new(sizeof(*kept));
+	kept->base.free = judgement_free;
+	kept->scope = policy_scope_hold(s->scope);
+	kept->verdict = *ret;
+	*event->judgement = &kept->base;
+}
+
+/* --- record --- */
+
+static enum record_verdict recorded_verdict(enum verdict_kind kind)
+{
+	switch (kind) {
+	case VERDICT_ALLOW:
+		return RECORD_VERDICT_ALLOW;
+	case VERDICT_REVIEW:
+		return RECORD_VERDICT_REVIEW;
+	default:
+		return RECORD_VERDICT_DENY;
+	}
+}
+
+static size_t record_values(
+	const struct protocol_value *values, size_t count, struct record_value *ret, size_t most)
+{
+	size_t n = count < most ? count : most;
+
+	for (size_t i = 0; i < n; i++) {
+		ret[i].form = !values[i].data.data ? VALUE_NULL
+			: values[i].binary	   ? VALUE_BINARY
+						   : VALUE_TEXT;
+		ret[i].bytes = values[i].data;
+	}
+	return n;
+}
+
+#define RECORDED_RULES_MOST 16
+#define RECORDED_VALUES_MOST 64
+
+static uint64_t record_action(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, const struct protocol_refusal *refusal)
+{
+	const struct policy_outcome *outcome = verdict->outcome;
+	struct record_value values[RECORDED_VALUES_MOST];
+	struct slice rules[RECORDED_RULES_MOST];
+	char masks[256];
+	struct record_action record = {
+		.action = event->action,
+		.verdict = recorded_verdict(verdict->kind),
+		.observed = !verdict_is_enforced(verdict),
+		.run_of = event->text_action,
+		.reason = refusal->reason,
+		.rules = rules,
+		.masks = masks_summary(outcome, masks, sizeof(masks)),
+		.message = refusal->text,
+		.parameters = values,
+	};
+
+	for (size_t i = 0; i < outcome->rule_count && i < RECORDED_RULES_MOST; i++)
+		rules[record.rule_count++] = outcome->rules[i]->name;
+	record.parameter_count =
+		record_values(event->values, event->value_count, values, RECORDED_VALUES_MOST);
+	s->worker->statistics.actions++;
+	if (refusal->reason != REASON_NONE) {
+		record.verdict = RECORD_VERDICT_DENY;
+		s->worker->statistics.denied++;
+		s->worker->statistics.reasons[refusal->reason]++;
+	}
+	return recorder_action(s->worker->recorder, &s->record, &record);
+}
+
+/* --- an action, from its facts to the engine's answer --- */
+
+/* Whether this phase of the action may go on under the verdict. */
+static bool may_go_on(const struct protocol_action_event *event, const struct verdict *verdict)
+{
+	if (!verdict_is_enforced(verdict) || verdict->kind == VERDICT_ALLOW)
+		return true;
+	/* It runs nothing: what is unknown or needs a person is decided when it runs. */
+	if (event->phase == ACTION_PROBED)
+		return true;
+	return event->phase == ACTION_PREPARED &&
+		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
+}
+
+static void on_action(struct session *s, const struct protocol_action_event *event)
+{
+	struct protocol_engine *engine = s->engine;
+	struct protocol_refusal refusal = {.reason = REASON_NONE};
+	const struct mask_rules *masks = NULL;
+	struct verdict verdict;
+	struct buffer text;
+	uint64_t number;
+
+	judge(s, event, &verdict);
+	buffer_init(&text, 4096);
+	if (!may_go_on(event, &verdict)) {
+		verdict_text(&verdict, event->action, &text);
+		refusal.reason = verdict.reason;
+		refusal.text = buffer_slice(&text);
+	} else if (event->phase == ACTION_RUN && verdict_is_enforced(&verdict)) {
+		if (verdict.outcome->masks->column_count || verdict.outcome->masks->detects)
+			masks = verdict.outcome->masks;
+		engine->protocol->mask(
+			engine, event->lane, masks, verdict.outcome->record_rows, &refusal);
+	}
+	number = record_action(s, event, &verdict, &refusal);
+	if (refusal.reason != REASON_NONE)
+		engine->protocol->refuse(engine, event->lane, number, &refusal);
+	else
+		engine->protocol->release(engine, event->lane, number);
+	buffer_done(&text);
+	session_touch(s);
+}
+
+static void on_result(struct session *s, const struct protocol_result *result)
+{
+	struct record_result record = {
+		.rows = result->rows,
+		.bytes = result->bytes,
+		.tag = result->tag,
+		.error_code = result->error_code,
+		.error_text = result->error_text,
+	};
+
+	recorder_result(s->worker->recorder, &s->record, result->action, &record);
+	session_touch(s);
+}
+
+static void on_columns(struct session *s, const struct protocol_row *row)
+{
+	struct slice names[RECORDED_VALUES_MOST];
+	size_t n = row->value_count < RECORDED_VALUES_MOST ? row->value_count : RECORDED_VALUES_MOST;
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = row->values[i].data;
+	recorder_columns(s->worker->recorder, &s->record, row->action, names, n);
+}
+
+static void on_row(struct session *s, const struct protocol_row *row)
+{
+	struct record_value values[RECORDED_VALUES_MOST];
+	size_t n = record_values(row->values, row->value_count, values, RECORDED_VALUES_MOST);
+
+	recorder_rows_begin(s->worker->recorder, &s->record, row->action);
+	recorder_rows_add(s->worker->recorder, values, n);
+	recorder_rows_end(s->worker->recorder);
+}
+
+/* --- other events --- */
+
+static void copy_text(char *to, size_t size, struct slice from)
+{
+	size_t n = from.length < size - 1 ? from.length : size - 1;
+
+	if (n)
+		memcpy(to, from.data, n);
+	to[n] = '\0';
+}
+
+static void on_login(struct session *s, const struct protocol_event *event)
+{
+	struct slice key = event->login.cancel_key;
+
+	copy_text(s->user, sizeof(s->user), event->login.user);
+	copy_text(s->database, sizeof(s->database), event->login.database);
+	copy_text(s->application, sizeof(s->application), event->login.application);
+	s->deadline = 0;
+	session_record_facts(s, false);
+	if (key.length == 0 || buffer_append_slice(&s->cancel_key, key) < 0)
+		return;
+	table_insert(&s->worker->keys, &s->key_node, table_hash_slice(key));
+}
+
+/* A cancel request may have come to another worker than the session that it means, so all are asked. */
+static void on_cancel(struct session *s, const struct protocol_event *event)
+{
+	struct message_cancel head = {
+		.agent = s->origin.agent,
+		.key_length = (uint32_t)event->cancel.key.length,
+		.message_length = (uint32_t)event->cancel.message.length,
+	};
+	struct buffer message;
+
+	buffer_init(&message, 4096);
+	if (buffer_append(&message, &head, sizeof(head)) == 0 &&
+		buffer_append_slice(&message, event->cancel.key) == 0 &&
+		buffer_append_slice(&message, event->cancel.message) == 0)
+		channel_tell(&s->worker->channel, MESSAGE_CANCEL, buffer_slice(&message));
+	buffer_done(&message);
+	recorder_note(s->worker->recorder, &s->record, REASON_NONE,
+		slice_from_string("cancel request"));
+	session_close(s, REASON_NONE, NULL);
+}
+
+static void on_job_done(struct job *job)
+{
+	struct session_job *item = container_of(job, struct session_job, job);
+	struct session *s = item->session;
+	struct protocol_job *work = item->work;
+
+	free(item);
+	s->outstanding--;
+	if (!s->engine)
+		return;
+	s->engine->protocol->job_done(s->engine, work);
+	pipe_go_on(s);
+}
+
+static void run_job(struct job *job)
+{
+	struct protocol_job *work = container_of(job, struct session_job, job)->work;
+
+	work->run(work);
+}
+
+static void on_job(struct session *s, struct protocol_job *work)
+{
+	struct session_job *item = memory_new(sizeof(*item));
+
+	item->session = s;
+	item->work = work;
+	item->job.run = run_job;
+	item->job.done = on_job_done;
+	s->outstanding++;
+	jobs_add(s->worker->jobs, &item->job);
+}
+
+static void agent_tls_done(struct leg *leg, int error, const char *text)
+{
+	struct protocol_tls_result result = {.error = error, .text = text};
+	struct session *s = leg->owner;
+
+	if (error < 0)
+		session_record_note(s, REASON_AGENT_TLS, text);
+	s->engine->protocol->tls_done(s->engine, SIDE_AGENT, &result);
+	session_touch(s);
+}
+
+static void certificate_ready(void *context)
+{
+	struct session *s = context;
+
+	s->waits_for_certificate = false;
+	tls_resume(&s->legs[SIDE_AGENT]);
+	pipe_go_on(s);
+}
+
+static SSL_CTX *agent_certificate(struct leg *leg, const char *name)
+{
+	struct session *s = leg->owner;
+	char host[64];
+	SSL_CTX *context;
+
+	if (name)
+		snprintf(s->sni, sizeof(s->sni), "%s", name);
+	else
+		name = place_text_of_address(s->origin.address, host, sizeof(host));
+	context = certificates_find(
+		&s->worker->certificates, slice_from_string(name), certificate_ready, s);
+	s->waits_for_certificate = !context;
+	return context;
+}
+
+static const struct tls_events agent_tls_events = {
+	.done = agent_tls_done, .certificate = agent_certificate};
+
+static void on_tls(struct session *s, const struct protocol_tls *tls)
+{
+	if (tls->side == SIDE_SERVER) {
+		upstream_start_tls(s, tls->alpn);
+		return;
+	}
+	/* Not at once: the engine's input may lie in what becomes the handshake's. */
+	s->agent_tls_wanted = true;
+	s->agent_alpn = tls->alpn;
+}
+
+/* What came already and was not taken belongs to the handshake. */
+static void start_agent_tls(struct session *s)
+{
+	struct buffer early = s->partial[SIDE_AGENT];
+	struct leg *leg = &s->legs[SIDE_AGENT];
+
+	s->agent_tls_wanted = false;
+	buffer_init(&s->partial[SIDE_AGENT], early.limit);
+	if (tls_accept(leg, &agent_tls_events, s->agent_alpn) < 0)
+		session_reset(s, REASON_AGENT_TLS, "out of memory");
+	else if (buffer_length(&early))
+		tls_on_bytes(leg, buffer_slice(&early));
+	buffer_done(&early);
+}
+
+static void on_close(struct session *s, const struct protocol_event *event)
+{
+	char text[SESSION_DETAIL_MOST];
+
+	copy_text(text, sizeof(text), event->note.text);
+	session_close(s, event->note.reason, text);
+}
+
+static void on_event(struct session *s, const struct protocol_event *event)
+{
+	switch (event->type) {
+	case EVENT_ACTION:
+		on_action(s, &event->action);
+		break;
+	case EVENT_RESULT:
+		on_result(s, &event->result);
+		break;
+	case EVENT_COLUMNS:
+		on_columns(s, &event->row);
+		break;
+	case EVENT_ROW:
+		on_row(s, &event->row);
+		break;
+	case EVENT_NOTE:
+		recorder_note(s->worker->recorder, &s->record, event->note.reason, event->note.text);
+		break;
+	case EVENT_LOGIN:
+		on_login(s, event);
+		break;
+	case EVENT_TLS:
+		on_tls(s, &event->tls);
+		break;
+	case EVENT_JOB:
+		on_job(s, event->job);
+		break;
+	case EVENT_CANCEL:
+		on_cancel(s, event);
+		break;
+	case EVENT_CLOSE:
+		on_close(s, event);
+		break;
+	case EVENT_CONNECT:
+		upstream_connect(s);
+		break;
+	}
+}
+
+/* Handles all events; false: there was none. */
+static bool handle_events(struct session *s)
+{
+	struct protocol_event event;
+	bool any = false;
+
+	while (s->engine && s->engine->protocol->next_event(s->engine, &event)) {
+		on_event(s, &event);
+		any = true;
+	}
+	return any;
+}
+
+/* --- read and frame --- */
+
+/* What the protocol does not allow ends the session, or, where we only observe, our reading of it. */
+static void on_violation(struct session *s, enum side side)
+{
+	const char *who = side == SIDE_AGENT ? "the agent sent a message that is not legal here"
+					     : "the server broke the protocol";
+
+	session_record_note(s, REASON_PROTOCOL_VIOLATION, who);
+	if (!s->host.observes) {
+		session_abort(s, REASON_PROTOCOL_VIOLATION, "%s", who);
+		return;
+	}
+	session_record_note(s, REASON_NONE, "relayed unread from here on");
+	s->engine->protocol->close(s->engine);
+	s->engine = protocol_opaque.open(&s->host);
+	if (s->upstream == UPSTREAM_CONNECTED)
+		upstream_tell_engine(s);
+}
+
+/* Offers bytes to the engine for as long as it takes some; returns how many it took. */
+static size_t offer(struct session *s, enum side side, struct slice in)
+{
+	size_t total = 0;
+
+	while (s->state == SESSION_OPEN) {
+		struct slice rest = slice_from(in, total);
+		size_t taken = 0;
+		int r;
+
+		if (rest.length == 0 || !s->engine->protocol->wants(s->engine, side))
+			break;
+		r = s->engine->protocol->input(s->engine, side, rest, &taken);
+		total += taken;
+		if (r == -EBADMSG) {
+			on_violation(s, side);
+			taken = 1; /* another engine may take the rest */
+		} else if (r < 0) {
+			session_abort(s, REASON_INTERNAL, "%s", strerror(-r));
+		}
+		if (!handle_events(s) && taken == 0)
+			break;
+	}
+	return total;
+}
+
+/* Feeds what was kept of this side; true: something was taken. */
+static bool offer_partial(struct session *s, enum side side)
+{
+	struct buffer *partial = &s->partial[side];
+	size_t taken;
+
+	if (buffer_length(partial) == 0)
+		return false;
+	taken = offer(s, side, buffer_slice(partial));
+	buffer_consume(partial, taken);
+	if (taken && buffer_length(partial) == 0)
+		buffer_done(partial); /* an idle session keeps no memory for it */
+	return taken > 0;
+}
+
+static void keep(struct session *s, enum side side, struct slice bytes)
+{
+	if (buffer_append_slice(&s->partial[side], bytes) < 0)
+		session_abort(s, REASON_LIMIT, "%s", "a message larger than what is kept of one");
+}
+
+/* Completes the message that was begun in an earlier block with no more than it needs, so that the rest of
+ * this block can be passed on without a copy. */
+static struct slice complete_partial(struct session *s, enum side side, struct slice bytes)
+{
+	struct buffer *partial = &s->partial[side];
+
+	while (bytes.length && buffer_length(partial) && s->state == SESSION_OPEN) {
+		size_t wanted = 0;
+
+		if (s->engine->protocol->wants(s->engine, side))
+			wanted = s->engine->protocol->needs(
+				s->engine, side, buffer_slice(partial));
+		if (wanted == 0 || wanted > bytes.length)
+			wanted = bytes.length;
+		keep(s, side, slice_head(bytes, wanted));
+		bytes = slice_from(bytes, wanted);
+		offer_partial(s, side);
+	}
+	return bytes;
+}
+
+void pipe_received(struct session *s, enum side side, struct slice bytes)
+{
+	size_t taken;
+
+	if (s->state == SESSION_DETECTING) {
+		keep(s, side, bytes);
+		detect_on_bytes(s);
+		return;
+	}
+	if (s->state != SESSION_OPEN)
+		return;
+	bytes = complete_partial(s, side, bytes);
+	if (bytes.length) {
+		s->sharing = true;
+		taken = offer(s, side, bytes);
+		s->sharing = false;
+		bytes = slice_from(bytes, taken);
+		if (bytes.length && s->state == SESSION_OPEN)
+			keep(s, side, bytes);
+	}
+	pipe_go_on(s);
+}
+
+/* Receives from `side` where the engine can take more and the other side takes what comes of it. */
+static void receive_more(struct session *s, enum side side)
+{
+	struct leg *leg = &s->legs[side];
+	bool shaking_hands = leg->tls && !leg->tls->established;
+
+	if (leg_queued(&s->legs[side_other(side)]) >= LEG_QUEUE_HIGH)
+		return;
+	if (shaking_hands || s->engine->protocol->wants(s->engine, side))
+		leg_receive(leg);
+	else
+		leg_watch(leg);
+}
+
+void pipe_go_on(struct session *s)
+{
+	bool progress = true;
+
+	while (progress && s->state == SESSION_OPEN) {
+		progress = handle_events(s);
+		if (s->agent_tls_wanted)
+			start_agent_tls(s);
+		for (int side = SIDE_AGENT; side <= SIDE_SERVER && s->state == SESSION_OPEN; side++)
+			progress |= offer_partial(s, (enum side)side);
+	}
+	if (s->state == SESSION_DETECTING) {
+		leg_receive(&s->legs[SIDE_AGENT]);
+		leg_receive(&s->legs[SIDE_SERVER]);
+	}
+	if (s->state != SESSION_OPEN)
+		return;
+	receive_more(s, SIDE_AGENT);
+	receive_more(s, SIDE_SERVER);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/sandbox.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+/* Threads, memory and time; the ring; files that are open; the monitor's channel and sockets. */
+static const int allowed_calls[] = {
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(close),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(futex),
+	/* Threads that are just beginning. */
+	SCMP_SYS(rseq),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(mmap),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(mprotect),
+	SCMP_SYS(brk),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(getrandom),
+	/* glibc's qsort asks how much memory there is, OpenSSL whether it runs setuid. */
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(getuid),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(getgid),
+	SCMP_SYS(getegid),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(lseek),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+#ifdef __SANITIZE_ADDRESS__
+	/* What the sanitizers' runtime does when it reports. */
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(readlink),
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(prctl),
+	SCMP_SYS(clone),
+	SCMP_SYS(clone3),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(wait4),
+	SCMP_SYS(getppid),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(dup2),
+	SCMP_SYS(prlimit64),
+	SCMP_SYS(pipe2),
+	SCMP_SYS(ioctl),
+#endif
+};
+
+int sandbox_drop(uid_t uid, gid_t gid, struct error *e)
+{
+	const struct rlimit no_core = {0, 0};
+
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		return error_set_errno(e, -errno, "setrlimit");
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return error_set_errno(e, -errno, "can't become user %u", (unsigned)uid);
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return error_set(e, -EPERM, "can't drop capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set_errno(e, -errno, "prctl");
+	return 0;
+}
+
+static int add_rules(scmp_filter_ctx filter)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+	/* Sockets towards servers are TCP; the ring connects them. */
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	return r;
+}
+
+int sandbox_filter(struct error *e)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r;
+
+	if (!filter)
+		return error_set(e, -ENOMEM, "seccomp_init");
+	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = add_rules(filter);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r < 0 ? error_set_errno(e, r, "seccomp") : 0;
+}

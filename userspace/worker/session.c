@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "protocol/protocols.h"
+
+#define SESSION_ID_DIGITS 8
+/* How long a closing session waits for the agent to read what it was told, and to close. */
+#define SESSION_LINGER (2 * NANOSECONDS_PER_SECOND)
+#define SESSION_PARTIAL_MOST (LIMIT_ROW_MASKED + (1u << 20))
+
+/* --- recording --- */
+
+void session_record_facts(struct session *s, bool start)
+{
+	const struct policy *p = s->scope ? policy_scope_policy(s->scope) : NULL;
+	struct session_facts facts = {
+		.id = slice_from_string(s->id.text),
+		.agent = s->agent ? s->agent->name : SLICE_EMPTY,
+		.protocol = s->engine ? s->engine->protocol->id : PROTOCOL_TCP,
+		.address = slice_from_string(s->address),
+		.upstream = slice_from_string(s->upstream_name),
+		.exe = slice_from_string(s->exe),
+		.database = slice_from_string(s->database),
+		.user = slice_from_string(s->user),
+		.pid = s->origin.pid,
+		.uid = s->origin.uid,
+		.cgroup = s->origin.cgroup,
+		.observed = p && p->mode == POLICY_OBSERVE,
+	};
+
+	if (p)
+		facts.resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
+							      : p->resources[s->resource].name;
+	if (start)
+		recorder_session_start(s->worker->recorder, &s->record, &facts);
+	else
+		recorder_session_change(s->worker->recorder, &s->record, &facts);
+	session_touch(s);
+}
+
+void session_record_note(struct session *s, enum reason reason, const char *text)
+{
+	recorder_note(s->worker->recorder, &s->record, reason, slice_from_string(text));
+	session_touch(s);
+}
+
+void session_touch(struct session *s)
+{
+	if (list_is_empty(&s->dirty))
+		list_append(&s->worker->dirty, &s->dirty);
+}
+
+/* --- its legs --- */
+
+static void on_leg_received(struct leg *leg, struct slice bytes)
+{
+	enum side side;
+	struct session *s = session_of_leg(leg, &side);
+
+	if (s->state == SESSION_CLOSING) {
+		leg_receive(leg); /* thrown away, until the peer has read what we said */
+		return;
+	}
+	pipe_received(s, side, bytes);
+}
+
+static void on_leg_ended(struct leg *leg, int error)
+{
+	enum side side;
+	struct session *s = session_of_leg(leg, &side);
+
+	(void)error;
+	session_touch(s);
+	if (s->state == SESSION_DETECTING) {
+		session_close(s, REASON_NONE, NULL);
+		return;
+	}
+	if (s->state != SESSION_OPEN)
+		return;
+	s->engine->protocol->end(s->engine, side);
+	pipe_go_on(s);
+}
+
+static void on_leg_sent(struct leg *leg)
+{
+	enum side side;
+	struct session *s = session_of_leg(leg, &side);
+
+	if (s->state == SESSION_OPEN)
+		pipe_go_on(s);
+	session_touch(s);
+}
+
+static void on_leg_closed(struct leg *leg)
+{
+	(void)leg; /* session_reap() looks at all that are dead */
+}
+
+static const struct leg_events leg_events = {
+	.received = on_leg_received,
+	.ended = on_leg_ended,
+	.sent = on_leg_sent,
+	.closed = on_leg_closed,
+};
+
+/* --- closing --- */
+
+static void remember_end(struct session *s, enum reason reason, const char *detail)
+{
+	s->reason = reason;
+	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
+	if (reason != REASON_NONE)
+		s->worker->statistics.reasons[reason]++;
+	recorder_session_end(s->worker->recorder, &s->record, reason, slice_from_string(s->detail),
+		s->legs[SIDE_AGENT].sent_bytes, s->legs[SIDE_SERVER].sent_bytes);
+}
+
+void session_close(struct session *s, enum reason reason, const char *detail)
+{
+	if (s->state >= SESSION_CLOSING)
+		return;
+	s->state = SESSION_CLOSING;
+	remember_end(s, reason, detail);
+	s->deadline = clock_monotonic() + SESSION_LINGER;
+	leg_shut(&s->legs[SIDE_AGENT]);
+	leg_shut(&s->legs[SIDE_SERVER]);
+	session_touch(s);
+}
+
+static void become_dead(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	if (s->state == SESSION_DEAD)
+		return;
+	s->state = SESSION_DEAD;
+	ring_cancel(&w->ring, &s->connect);
+	table_remove(&w->ids, &s->id_node);
+	if (buffer_length(&s->cancel_key))
+		table_remove(&w->keys, &s->key_node);
+	if (s->waits_for_certificate)
+		certificates_forget(&w->certificates, s);
+	list_remove(&s->link);
+	list_append(&w->dead, &s->link);
+	w->statistics.sessions--;
+}
+
+void session_reset(struct session *s, enum reason reason, const char *detail)
+{
+	if (s->state == SESSION_DEAD)
+		return;
+	if (s->state < SESSION_CLOSING)
+		remember_end(s, reason, detail);
+	leg_close(&s->legs[SIDE_AGENT], true);
+	leg_close(&s->legs[SIDE_SERVER], false);
+	become_dead(s);
+}
+
+void session_abort(struct session *s, enum reason reason, const char *format, ...)
+{
+	struct protocol_refusal refusal = {.reason = reason};
+	char detail[SESSION_DETAIL_MOST], text[SESSION_DETAIL_MOST + 128];
+	va_list arguments;
+
+	if (s->state >= SESSION_CLOSING)
+		return;
+	va_start(arguments, format);
+	vsnprintf(detail, sizeof(detail), format, arguments);
+	va_end(arguments);
+	if (!s->engine) {
+		session_reset(s, reason, detail);
+		return;
+	}
+	snprintf(text, sizeof(text), reason_get(reason)->agent, detail);
+	refusal.text = slice_from_string(text);
+	s->engine->protocol->abort(s->engine, &refusal);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+/* Closes what has nothing more to send; the agent's end may first read what it was told. */
+static void go_on_closing(struct session *s)
+{
+	struct leg *agent = &s->legs[SIDE_AGENT], *server = &s->legs[SIDE_SERVER];
+
+	if (leg_queued(server) == 0 || server->broken)
+		leg_close(server, false);
+	if (agent->state == LEG_ENDED && (leg_queued(agent) == 0 || agent->broken))
+		leg_close(agent, false);
+	else
+		leg_receive(agent);
+	if (agent->state == LEG_CLOSED && server->state == LEG_CLOSED)
+		become_dead(s);
+}
+
+void session_finish_turn(struct session *s, int recorded)
+{
+	if (s->state == SESSION_DEAD)
+		return;
+	if (recorded < 0) {
+		/* Nothing that could not be recorded leaves. */
+		leg_drop_queue(&s->legs[SIDE_SERVER]);
+		session_abort(s, REASON_RECORDING_FAILED, "%s", strerror(-recorded));
+		leg_shut(&s->legs[SIDE_SERVER]);
+	}
+	leg_flush(&s->legs[SIDE_AGENT]);
+	leg_flush(&s->legs[SIDE_SERVER]);
+	if (s->state == SESSION_CLOSING)
+		go_on_closing(s);
+}
+
+static bool session_is_idle(const struct session *s)
+{
+	return leg_is_idle(&s->legs[SIDE_AGENT]) && leg_is_idle(&s->legs[SIDE_SERVER]) &&
+		!s->connect.in_flight && s->outstanding == 0 && list_is_empty(&s->dirty);
+}
+
+static void session_free(struct session *s)
+{
+	list_remove(&s->link);
+	if (s->engine)
+		s->engine->protocol->close(s->engine);
+	leg_done(&s->legs[SIDE_AGENT]);
+	leg_done(&s->legs[SIDE_SERVER]);
+	buffer_done(&s->partial[SIDE_AGENT]);
+	buffer_done(&s->partial[SIDE_SERVER]);
+	buffer_wipe(&s->cancel_key);
+	policy_scope_put(s->scope);
+	free(s);
+}
+
+void session_reap(struct worker *w)
+{
+	list_for_each_safe (position, &w->dead) {
+		struct session *s = list_entry(position, struct session, link);
+
+		if (session_is_idle(s))
+			session_free(s);
+	}
+}
+
+void session_tick(struct worker *w, uint64_t now)
+{
+	list_for_each_safe (position, &w->sessions) {
+		struct session *s = list_entry(position, struct session, link);
+
+		if (s->deadline == 0 || now < s->deadline)
+			continue;
+		if (s->state == SESSION_CLOSING) {
+			session_reset(s, s->reason, NULL);
+		} else if (s->upstream == UPSTREAM_CONNECTING) {
+			s->upstream = UPSTREAM_FAILED;
+			ring_cancel(&w->ring, &s->connect);
+			s->deadline = now + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+			session_abort(s, REASON_UPSTREAM_UNREACHABLE, "%s: timed out",
+				s->upstream_name);
+		} else {
+			session_reset(s, REASON_TIMEOUT, "the login took too long");
+		}
+	}
+}
+
+/* --- beginning --- */
+
+static void on_process(void *context, int status, struct slice payload, int fd)
+{
+	struct session *s = context;
+
+	s->outstanding--;
+	if (fd >= 0)
+		close(fd);
+	if (status < 0 || payload.length >= sizeof(s->exe) || s->state == SESSION_DEAD)
+		return;
+	memcpy(s->exe, payload.data, payload.length);
+	s->exe[payload.length] = '\0';
+	if (s->state < SESSION_CLOSING)
+		session_record_facts(s, false);
+}
+
+/* The program's path: read by the monitor, and checked against what the kernel said at connect. */
+static void ask_for_process(struct session *s)
+{
+	struct message_process request = {
+		.pid = s->origin.pid,
+		.start_time = s->origin.start_time,
+		.exe_inode = s->origin.exe_inode,
+		.exe_device = s->origin.exe_device,
+	};
+
+	s->outstanding++;
+	channel_ask(&s->worker->channel, MESSAGE_PROCESS, &request, sizeof(request), SLICE_EMPTY,
+		on_process, s);
+}
+
+/* The resource that the destination means; POLICY_EGRESS: none. */
+static uint32_t find_resource(struct session *s, const struct policy *p)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	struct address address;
+	size_t count;
+
+	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
+	count = policy_match_address(
+		p, &address, s->origin.port, candidates, SESSION_CANDIDATES_MOST);
+	if (count == 0)
+		return POLICY_EGRESS;
+	/* Several names of one address: nothing in PostgreSQL's first bytes tells them apart, so the
+	 * first of the configuration it is. */
+	s->matched_name = candidates[0].name;
+	return candidates[0].resource;
+}
+
+static struct policy_scope *scope_for(struct session *s, enum protocol_id protocol)
+{
+	struct policy_subject subject = {
+		.agent = s->agent,
+		.principal = &principal_none,
+		.resource = s->resource,
+		.protocol = protocol,
+	};
+
+	return policy_scope_get(s->worker->policy, &subject);
+}
+
+void session_take_protocol(struct session *s, enum protocol_id protocol)
+{
+	struct policy_scope *old = s->scope;
+
+	s->scope = scope_for(s, protocol);
+	policy_scope_put(old);
+}
+
+static int take_scope(struct session *s)
+{
+	struct policy *p = s->worker->policy;
+	enum protocol_id protocol;
+
+	s->agent = policy_find_agent(p, s->origin.agent);
+	if (!s->agent)
+		return -ENOENT;
+	s->resource = find_resource(s, p);
+	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
+		: s->engine			? s->engine->protocol->id
+						: PROTOCOL_TCP;
+	s->scope = scope_for(s, protocol);
+	return 0;
+}
+
+/* The connection itself is the first action. Records it; false: it is refused, and `text` says why. */
+static bool judge_connection(struct session *s, struct buffer *text, enum reason *ret_reason)
+{
+	const struct action_pair pair = {.operation = OPERATION_CONNECT};
+	const struct action action = {
+		.protocol = policy_scope_subject(s->scope)->protocol,
+		.pairs = &pair,
+		.pair_count = 1,
+		.text = slice_from_string(s->address),
+	};
+	const struct policy *p = policy_scope_policy(s->scope);
+	struct record_action record = {.action = &action, .verdict = RECORD_VERDICT_ALLOW};
+	struct slice rules[1];
+	struct verdict verdict;
+
+	if (s->resource == POLICY_EGRESS && p->egress == EGRESS_DENY) {
+		record.verdict = RECORD_VERDICT_DENY;
+		record.reason = REASON_EGRESS;
+		record.observed = p->mode == POLICY_OBSERVE;
+		buffer_append_format(text, reason_get(REASON_EGRESS)->agent, s->address);
+	} else if (s->resource != POLICY_EGRESS) {
+		policy_judge(s->scope, &action, &verdict);
+		record.observed = !verdict_is_enforced(&verdict);
+		if (verdict.kind != VERDICT_ALLOW) {
+			record.verdict = RECORD_VERDICT_DENY;
+			record.reason = verdict.reason;
+			verdict_text(&verdict, &action, text);
+		}
+		if (verdict.outcome->rule_count) {
+			rules[0] = verdict.outcome->rules[0]->name;
+			record.rules = rules;
+			record.rule_count = 1;
+		}
+	}
+	record.message = buffer_slice(text);
+	recorder_action(s->worker->recorder, &s->record, &record);
+	*ret_reason = record.reason;
+	return record.verdict == RECORD_VERDICT_ALLOW || record.observed;
+}
+
+static const struct protocol *protocol_of(const struct session *s)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	if (s->resource == POLICY_EGRESS)
+		return NULL;
+	return protocols_get(p->resources[s->resource].protocol);
+}
+
+static void begin(struct session *s)
+{
+	const struct protocol *protocol = protocol_of(s);
+	struct protocol_refusal refusal;
+	struct buffer text;
+	enum reason reason;
+	bool allowed;
+
+	buffer_init(&text, 1024);
+	allowed = judge_connection(s, &text, &reason);
+	if (protocol)
+		pipe_open(s, protocol);
+	else
+		s->state = SESSION_DETECTING;
+	session_record_facts(s, false);
+	if (allowed) {
+		upstream_connect(s);
+	} else if (protocol && protocol != &protocol_opaque) {
+		refusal = (struct protocol_refusal){reason, buffer_slice(&text)};
+		s->engine->protocol->abort(s->engine, &refusal);
+	} else {
+		session_reset(s, reason, s->address);
+	}
+	buffer_done(&text);
+	if (s->state != SESSION_DEAD)
+		pipe_go_on(s);
+}
+
+static struct session *session_new(struct worker *w, int fd, const struct origin *origin)
+{
+	struct session *s = memory_new(sizeof(*s));
+	const int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	s->worker = w;
+	s->origin = *origin;
+	s->id = identifier_new('s', SESSION_ID_DIGITS);
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	place_text(origin->address, origin->port, s->address, sizeof(s->address));
+	list_init(&s->dirty);
+	list_append(&w->sessions, &s->link);
+	table_insert(
+		&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));
+	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
+		leg_init(&s->legs[side], &w->ring, &leg_events, s);
+		buffer_init(&s->partial[side], SESSION_PARTIAL_MOST);
+	}
+	buffer_init(&s->cancel_key, 4 + 256);
+	leg_open(&s->legs[SIDE_AGENT], fd);
+	w->statistics.sessions++;
+	w->statistics.sessions_total++;
+	return s;
+}
+
+/* Nothing that came without an origin is spoken to: the listener is no open relay. */
+static void refuse_stranger(struct worker *w, int fd, enum reason reason, const char *detail)
+{
+	w->statistics.reasons[reason]++;
+	recorder_note(w->recorder, NULL, reason, slice_from_string(detail));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+		sizeof(struct linger));
+	close(fd);
+}
+
+void session_accept(struct worker *w, int fd)
+{
+	struct origin origin;
+	struct session *s;
+
+	if (origin_get(fd, &origin) < 0) {
+		refuse_stranger(w, fd, REASON_NO_ORIGIN, "");
+		return;
+	}
+	if (origin.agent == w->start->selftest_agent) {
+		channel_tell(&w->channel, MESSAGE_SELFTEST, slice_of(&origin, sizeof(origin)));
+		close(fd);
+		return;
+	}
+	if (!w->policy || w->stopping || w->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER) {
+		refuse_stranger(w, fd, REASON_LIMIT, "no more sessions are taken");
+		return;
+	}
+	s = session_new(w, fd, &origin);
+	if (take_scope(s) < 0) {
+		session_record_facts(s, true);
+		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
+		return;
+	}
+	session_record_facts(s, true);
+	ask_for_process(s);
+	begin(s);
+}
+
+struct session *session_find(struct worker *w, struct slice id)
+{
+	struct table_node *node = table_find(&w->ids, table_hash_slice(id));
+
+	for (; node; node = table_find_next(&w->ids, node)) {
+		struct session *s = container_of(node, struct session, id_node);
+
+		if (slice_equal_string(id, s->id.text))
+			return s;
+	}
+	return NULL;
+}
+
+void session_reload(struct session *s)
+{
+	struct policy_scope *old = s->scope;
+	uint32_t resource = s->resource;
+	struct slice name = SLICE_EMPTY;
+	int r;
+
+	if (s->state >= SESSION_CLOSING)
+		return;
+	if (resource != POLICY_EGRESS)
+		name = policy_scope_policy(old)->resources[resource].name;
+	r = take_scope(s);
+	/* A resource is the same when its name is. */
+	if (r < 0 || (s->resource == POLICY_EGRESS) != (resource == POLICY_EGRESS) ||
+		(resource != POLICY_EGRESS &&
+			!slice_equal(name, s->worker->policy->resources[s->resource].name))) {
+		if (r < 0)
+			s->scope = old;
+		else
+			policy_scope_put(old);
+		s->agent = policy_scope_subject(s->scope)->agent;
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+		return;
+	}
+	policy_scope_put(old);
+	if (s->engine)
+		pipe_set_scope(s);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * session: one connection of an agent and its upstream connection, from accept to the last freed byte.
+ *
+ *   session.c   accepted socket → origin → agent and resource; closing; freeing
+ *   upstream.c  the connection to the server
+ *   detect.c    first bytes at places that no resource names
+ *   pipe.c      the six steps
+ *
+ * A session is freed only by session_reap(), at the end of a loop turn, when nothing of it is in
+ * flight anywhere.
+ */
+#ifndef WAYLEAVE_WORKER_SESSION_H
+#define WAYLEAVE_WORKER_SESSION_H
+
+#include "capture/origin.h"
+#include "protocol/opaque.h"
+#include "worker/leg.h"
+#include "worker/place.h"
+#include "worker/state.h"
+#include "worker/tls.h"
+
+#define SESSION_CANDIDATES_MOST 8
+#define SESSION_DETAIL_MOST 256
+
+enum session_state {
+	SESSION_DETECTING, /* which protocol, at a place that no resource names */
+	SESSION_OPEN,
+	SESSION_CLOSING, /* what is queued is still sent */
+	SESSION_DEAD, /* sockets closed; waits until nothing is in flight */
+};
+
+enum upstream_state { UPSTREAM_NONE, UPSTREAM_CONNECTING, UPSTREAM_CONNECTED, UPSTREAM_FAILED };
+
+struct session_job {
+	struct job job;
+	struct session *session;
+	struct protocol_job *work;
+};
+
+struct session {
+	struct worker *worker;
+	struct list link; /* worker.sessions, or worker.dead */
+	struct list dirty; /* in worker.dirty */
+	struct table_node id_node, key_node;
+	struct identifier id;
+	uint64_t deadline; /* monotonic; 0: none. For the login, and for closing */
+	enum session_state state;
+	enum reason reason; /* why it ended */
+	char detail[SESSION_DETAIL_MOST];
+
+	struct origin origin;
+	char address[64]; /* what was dialled, as text */
+	const struct policy_agent *agent; /* of the scope's policy */
+	uint32_t resource; /* index, or POLICY_EGRESS */
+	struct slice matched_name; /* of the resource's hosts; of the policy */
+	struct policy_scope *scope; /* reference */
+
+	struct leg legs[2]; /* by enum side */
+	struct buffer partial[2]; /* received, not yet taken by the engine */
+	bool sharing; /* the engine's input lies in the leg's block, so output may share it */
+	struct protocol_host host;
+	struct protocol_engine *engine; /* NULL while detecting */
+
+	enum upstream_state upstream;
+	struct ring_operation connect;
+	struct sockaddr_storage upstream_address;
+	char upstream_name[128]; /* what is connected to, as text */
+	char sni[256]; /* that the agent sent; empty: none */
+	bool waits_for_certificate;
+	bool agent_tls_wanted; /* EVENT_TLS came */
+	const char *agent_alpn;
+	unsigned outstanding; /* replies of the monitor and jobs that are still to come */
+
+	struct recorder_session record;
+	char exe[256], user[64], database[64], application[64];
+	struct buffer cancel_key; /* under which worker.keys knows it */
+};
+
+static inline struct session *session_of_leg(struct leg *leg, enum side *ret_side)
+{
+	struct session *s = leg->owner;
+
+	*ret_side = leg == &s->legs[SIDE_AGENT] ? SIDE_AGENT : SIDE_SERVER;
+	return s;
+}
+
+/* A connection was accepted; takes the descriptor. */
+void session_accept(struct worker *w, int fd);
+/* Something is to be done for it at the end of this turn. */
+void session_touch(struct session *s);
+/* Ends it: what is queued is sent, then both sides are closed. `detail` may be NULL. */
+void session_close(struct session *s, enum reason reason, const char *detail);
+/* Ends it at once; the agent gets a reset. */
+void session_reset(struct session *s, enum reason reason, const char *detail);
+/* Ends it with an error in the protocol's own words. */
+void session_abort(struct session *s, enum reason reason, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* End of turn: after everything was recorded (`recorded` 0), or could not be. */
+void session_finish_turn(struct session *s, int recorded);
+/* Frees what can be freed. */
+void session_reap(struct worker *w);
+/* Every half second: deadlines. */
+void session_tick(struct worker *w, uint64_t now);
+/* The policy was replaced: scopes are taken anew, sessions without a place in it end. */
+void session_reload(struct session *s);
+struct session *session_find(struct worker *w, struct slice id);
+/* Facts for the recording changed. */
+void session_record_facts(struct session *s, bool start);
+/* Something for the recording that is no action. */
+void session_record_note(struct session *s, enum reason reason, const char *text);
+
+/* At a place that no resource names, what was detected decides which rules matter. */
+void session_take_protocol(struct session *s, enum protocol_id protocol);
+
+/* upstream.c */
+SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e);
+void upstream_connect(struct session *s);
+/* The engine that the session has now learns that the connection stands. */
+void upstream_tell_engine(struct session *s);
+void upstream_start_tls(struct session *s, const char *alpn);
+/* A connection of its own that carries one message and is closed: a cancel request. */
+void upstream_send_cancel(struct session *s, struct slice message);
+
+/* detect.c */
+void detect_on_bytes(struct session *s);
+
+/* pipe.c */
+void pipe_open(struct session *s, const struct protocol *protocol);
+/* Bytes that `side` sent. */
+void pipe_received(struct session *s, enum side side, struct slice bytes);
+/* Something changed: offers what is kept to the engine, and receives what it wants. */
+void pipe_go_on(struct session *s);
+/* What the agent may read now, and what it was told, follows the policy of this scope. */
+void pipe_set_scope(struct session *s);
+
+#endif

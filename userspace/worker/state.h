@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * state: what the parts of a worker share. One per process.
+ */
+#ifndef WAYLEAVE_WORKER_STATE_H
+#define WAYLEAVE_WORKER_STATE_H
+
+#include "masking/strategy.h"
+#include "monitor/messages.h"
+#include "policy/judge.h"
+#include "protocol/sql/cache.h"
+#include "recording/recorder.h"
+#include "worker/catalogs.h"
+#include "worker/certificates.h"
+#include "worker/channel.h"
+#include "worker/jobs.h"
+#include "worker/worker.h"
+
+struct worker {
+	const struct worker_start *start;
+	struct ring ring;
+	struct channel channel;
+	struct jobs *jobs;
+	struct recorder *recorder;
+	struct policy *policy; /* NULL until the monitor sent it */
+	struct sql_cache *texts;
+	struct detector_engine *detectors;
+	struct mask_hasher *hasher;
+	struct catalogs catalogs;
+	struct certificates certificates;
+	/* TLS towards servers: one context per resource of the policy of that generation, and one for
+	 * what no resource names. */
+	SSL_CTX **contexts;
+	size_t context_count;
+	uint64_t contexts_generation;
+
+	struct ring_operation accepts[WORKER_LISTENERS_MOST];
+	struct ring_operation tick, recorder_event, jobs_event;
+	unsigned segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
+	uint64_t last_check; /* of the catalogs; monotonic */
+
+	struct list sessions; /* all */
+	struct list dirty; /* with something to send or to finish at the end of the turn */
+	struct list dead; /* freed once nothing of theirs is in flight */
+	struct table keys; /* sessions by their cancel keys */
+	struct table ids; /* sessions by their ids */
+	struct message_statistics statistics;
+	bool stopping;
+};
+
+#endif

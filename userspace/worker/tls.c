@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/memory.h"
+
+#define ALPN_MOST 32
+
+/* The leg of an SSL, for OpenSSL's callbacks. */
+static int leg_index = -1;
+
+static int get_leg_index(void)
+{
+	if (leg_index < 0)
+		leg_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	return leg_index;
+}
+
+static const char *openssl_text(void)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *text = code ? ERR_reason_error_string(code) : NULL;
+
+	return text ? text : "the peer closed the connection";
+}
+
+/* What went wrong with the peer's certificate, else with the handshake. */
+static void describe_failure(const struct tls *t, char *room, size_t size)
+{
+	long verified = SSL_get_verify_result(t->ssl);
+
+	if (!SSL_is_server(t->ssl) && verified != X509_V_OK)
+		snprintf(room, size, "the server's certificate is not trusted: %s",
+			X509_verify_cert_error_string(verified));
+	else
+		snprintf(room, size, "TLS handshake failed: %s", openssl_text());
+}
+
+static void fail(struct leg *leg)
+{
+	struct tls *t = leg->tls;
+	char text[256];
+
+	if (t->failed)
+		return;
+	t->failed = true;
+	if (t->established) {
+		leg_end(leg, -EPROTO);
+		return;
+	}
+	describe_failure(t, text, sizeof(text));
+	t->events->done(leg, -EPROTO, text);
+}
+
+/* --- handshake --- */
+
+static int on_client_hello(SSL *ssl, int *alert, void *context)
+{
+	struct leg *leg = SSL_get_ex_data(ssl, get_leg_index());
+	const unsigned char *extension;
+	char name[256] = "";
+	SSL_CTX *certificate;
+	size_t length;
+
+	(void)context;
+	/* RFC 6066, 3: list length 2, type 1 (host_name 0), name length 2, name. */
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &length) &&
+		length > 5 && length - 5 < sizeof(name) && extension[2] == 0 &&
+		((size_t)extension[3] << 8 | extension[4]) == length - 5) {
+		memcpy(name, extension + 5, length - 5);
+		if (strlen(name) != length - 5) {
+			*alert = SSL_AD_ILLEGAL_PARAMETER;
+			return SSL_CLIENT_HELLO_ERROR;
+		}
+	}
+	certificate = leg->tls->events->certificate(leg, name[0] ? name : NULL);
+	if (!certificate)
+		return SSL_CLIENT_HELLO_RETRY;
+	SSL_set_SSL_CTX(ssl, certificate);
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
+	const unsigned char *in, unsigned in_length, void *required)
+{
+	unsigned char wanted[ALPN_MOST + 1];
+	size_t length = strlen(required);
+
+	(void)ssl;
+	wanted[0] = (unsigned char)length;
+	memcpy(wanted + 1, required, length);
+	if (SSL_select_next_proto((unsigned char **)out, out_length, wanted, (unsigned)length + 1, in,
+		    in_length) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int tls_new(
+	struct leg *leg, const struct tls_events *events, SSL_CTX *context, struct tls **ret)
+{
+	struct tls *t = memory_new(sizeof(*t));
+
+	t->events = events;
+	t->ssl = SSL_new(context);
+	t->in = BIO_new(BIO_s_mem());
+	t->out = BIO_new(BIO_s_mem());
+	if (!t->ssl || !t->in || !t->out) {
+		BIO_free(t->in);
+		BIO_free(t->out);
+		SSL_free(t->ssl);
+		free(t);
+		return -ENOMEM;
+	}
+	SSL_set_bio(t->ssl, t->in, t->out);
+	SSL_set_ex_data(t->ssl, get_leg_index(), leg);
+	*ret = t;
+	return 0;
+}
+
+/* The context that every agent's handshake begins with; the certificate comes in the callback. */
+static SSL_CTX *accepting_context(const char *alpn)
+{
+	static __thread SSL_CTX *plain, *with_alpn;
+	SSL_CTX **context = alpn ? &with_alpn : &plain;
+
+	if (*context)
+		return *context;
+	*context = SSL_CTX_new(TLS_server_method());
+	if (!*context)
+		return NULL;
+	SSL_CTX_set_min_proto_version(*context, TLS1_2_VERSION);
+	SSL_CTX_set_mode(*context, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_client_hello_cb(*context, on_client_hello, NULL);
+	if (alpn)
+		SSL_CTX_set_alpn_select_cb(*context, on_alpn, (void *)alpn);
+	return *context;
+}
+
+static void start(struct leg *leg, struct tls *t)
+{
+	leg->tls = t;
+	tls_resume(leg);
+}
+
+int tls_accept(struct leg *leg, const struct tls_events *events, const char *alpn)
+{
+	SSL_CTX *context = accepting_context(alpn);
+	struct tls *t;
+	int r = context ? tls_new(leg, events, context, &t) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	SSL_set_accept_state(t->ssl);
+	start(leg, t);
+	return 0;
+}
+
+static bool is_address(const char *name)
+{
+	ASN1_OCTET_STRING *address = a2i_IPADDRESS(name);
+
+	ASN1_OCTET_STRING_free(address);
+	return address != NULL;
+}
+
+static int set_expectations(
+	SSL *ssl, enum tls_check check, const char *name, const char *alpn)
+{
+	X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
+	unsigned char protocol[ALPN_MOST + 1];
+	bool address = is_address(name);
+
+	SSL_set_verify(ssl, check == TLS_CHECK_NOTHING ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (check == TLS_CHECK_NAME) {
+		X509_VERIFY_PARAM_set_hostflags(
+			parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		if (address ? !X509_VERIFY_PARAM_set1_ip_asc(parameters, name)
+			    : !X509_VERIFY_PARAM_set1_host(parameters, name, 0))
+			return -EINVAL;
+	}
+	if (!address && !SSL_set_tlsext_host_name(ssl, name))
+		return -EINVAL;
+	if (!alpn)
+		return 0;
+	protocol[0] = (unsigned char)strlen(alpn);
+	memcpy(protocol + 1, alpn, protocol[0]);
+	return SSL_set_alpn_protos(ssl, protocol, (unsigned)protocol[0] + 1) ? -ENOMEM : 0;
+}
+
+int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *context,
+	enum tls_check check, const char *name, const char *alpn)
+{
+	struct tls *t;
+	int r = tls_new(leg, events, context, &t);
+
+	if (r < 0)
+		return r;
+	SSL_set_connect_state(t->ssl);
+	r = set_expectations(t->ssl, check, name, alpn);
+	if (r < 0) {
+		tls_free(t);
+		return r;
+	}
+	start(leg, t);
+	return 0;
+}
+
+/* Moves what OpenSSL wants to send into the leg's queue. */
+static void take_output(struct leg *leg)
+{
+	char *data;
+	long length = BIO_get_mem_data(leg->tls->out, &data);
+
+	if (length <= 0)
+		return;
+	leg_write_encrypted(leg, slice_of(data, (size_t)length));
+	(void)BIO_reset(leg->tls->out);
+}
+
+/* 1: established; 0: goes on; negative: failed. */
+static int shake_hands(struct leg *leg)
+{
+	struct tls *t = leg->tls;
+	int r, why;
+
+	if (t->established)
+		return 1;
+	ERR_clear_error();
+	r = SSL_do_handshake(t->ssl);
+	take_output(leg);
+	if (r == 1) {
+		t->established = true;
+		t->events->done(leg, 0, NULL);
+		return 1;
+	}
+	why = SSL_get_error(t->ssl, r);
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ||
+		why == SSL_ERROR_WANT_CLIENT_HELLO_CB)
+		return 0;
+	fail(leg);
+	return -EPROTO;
+}
+
+static void read_plain(struct leg *leg)
+{
+	struct tls *t = leg->tls;
+
+	while (leg->state == LEG_OPEN && !t->failed) {
+		struct chunk *chunk = chunk_new(LEG_CHUNK_SIZE);
+		size_t n;
+		int r;
+
+		if (!chunk)
+			return;
+		ERR_clear_error();
+		r = SSL_read_ex(t->ssl, chunk->data, chunk->size, &n);
+		if (r == 1) {
+			chunk->used = (uint32_t)n;
+			leg->input_chunk = chunk;
+			leg->events->received(leg, slice_of(chunk->data, n));
+			leg->input_chunk = NULL;
+			chunk_put(chunk);
+			continue;
+		}
+		chunk_put(chunk);
+		r = SSL_get_error(t->ssl, r);
+		take_output(leg);
+		if (r == SSL_ERROR_ZERO_RETURN) {
+			leg_end(leg, 0);
+		} else if (r != SSL_ERROR_WANT_READ && r != SSL_ERROR_WANT_WRITE) {
+			fail(leg);
+		}
+		return;
+	}
+}
+
+void tls_resume(struct leg *leg)
+{
+	if (shake_hands(leg) == 1)
+		read_plain(leg);
+}
+
+void tls_on_bytes(struct leg *leg, struct slice bytes)
+{
+	if (leg->tls->failed)
+		return;
+	if (BIO_write(leg->tls->in, bytes.data, (int)bytes.length) != (int)bytes.length) {
+		fail(leg);
+		return;
+	}
+	tls_resume(leg);
+}
+
+void tls_flush(struct leg *leg)
+{
+	struct tls *t = leg->tls;
+
+	if (!t->established || t->failed)
+		return;
+	while (leg->plain.count) {
+		struct segment *segment = &leg->plain.items[leg->plain.first];
+		size_t n;
+
+		/* Some ciphertext is enough for one turn; the rest waits as plaintext. */
+		if (leg->out.bytes > LEG_QUEUE_HIGH)
+			return;
+		ERR_clear_error();
+		if (SSL_write_ex(t->ssl, segment->data, segment->length, &n) != 1) {
+			fail(leg);
+			return;
+		}
+		take_output(leg);
+		leg_consume_plain(leg, n);
+	}
+	if (leg->shut && leg->plain.count == 0) {
+		SSL_shutdown(t->ssl);
+		take_output(leg);
+	}
+}
+
+void tls_free(struct tls *t)
+{
+	if (!t)
+		return;
+	SSL_free(t->ssl);
+	free(t);
+}
+
+size_t tls_end_point(const struct tls *t, uint8_t *ret)
+{
+	X509 *certificate = SSL_get0_peer_certificate(t->ssl);
+	const EVP_MD *digest;
+	unsigned length = 0;
+	int hash;
+
+	if (!certificate || !X509_get_signature_info(certificate, &hash, NULL, NULL, NULL))
+		return 0;
+	/* RFC 5929, 4.1: MD5 and SHA-1 are replaced by SHA-256. */
+	if (hash == NID_undef)
+		return 0;
+	if (hash == NID_md5 || hash == NID_sha1)
+		hash = NID_sha256;
+	digest = EVP_get_digestbynid(hash);
+	if (!digest || !X509_digest(certificate, digest, ret, &length))
+		return 0;
+	return length;
+}
+
+/* --- contexts --- */
+
+static X509_STORE *system_store;
+
+/* Where distributions keep the store as one file; OpenSSL's own default reads single files when it verifies. */
+static const char *const bundles[] = {
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/ssl/ca-bundle.pem",
+	"/etc/ssl/cert.pem",
+};
+
+void tls_load_system_store(void)
+{
+	const char *chosen = getenv(X509_get_default_cert_file_env());
+
+	system_store = X509_STORE_new();
+	if (!system_store || (chosen && X509_STORE_load_file(system_store, chosen) == 1))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(bundles); i++) {
+		if (X509_STORE_load_file(system_store, bundles[i]) == 1)
+			break;
+	}
+	ERR_clear_error();
+}
+
+static int trust(SSL_CTX *context, struct slice ca_text)
+{
+	BIO *text = BIO_new_mem_buf(ca_text.data, (int)ca_text.length);
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	X509 *certificate;
+	int count = 0;
+
+	while (text && (certificate = PEM_read_bio_X509(text, NULL, NULL, NULL))) {
+		if (X509_STORE_add_cert(store, certificate) == 1)
+			count++;
+		X509_free(certificate);
+	}
+	ERR_clear_error();
+	BIO_free(text);
+	return count ? 0 : -EINVAL;
+}
+
+SSL_CTX *tls_client_context(struct slice ca_text, struct error *e)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+	if (!context) {
+		error_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+	if (ca_text.length == 0) {
+		SSL_CTX_set1_cert_store(context, system_store);
+	} else if (trust(context, ca_text) < 0) {
+		error_set(e, -EINVAL, "ca_file has no certificate");
+		SSL_CTX_free(context);
+		return NULL;
+	}
+	return context;
+}
+
+/* The first certificate is the leaf's, then its chain; the key stands behind them. */
+static int load_pem(SSL_CTX *context, BIO *text)
+{
+	X509 *certificate = PEM_read_bio_X509(text, NULL, NULL, NULL);
+	EVP_PKEY *key;
+	int r = certificate && SSL_CTX_use_certificate(context, certificate) == 1;
+
+	X509_free(certificate);
+	while (r && (certificate = PEM_read_bio_X509(text, NULL, NULL, NULL))) {
+		r = SSL_CTX_add1_chain_cert(context, certificate) == 1;
+		X509_free(certificate);
+	}
+	ERR_clear_error();
+	(void)BIO_reset(text);
+	key = PEM_read_bio_PrivateKey(text, NULL, NULL, NULL);
+	r = r && key && SSL_CTX_use_PrivateKey(context, key) == 1;
+	EVP_PKEY_free(key);
+	return r ? 0 : -EINVAL;
+}
+
+SSL_CTX *tls_server_context(struct slice pem, struct error *e)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	BIO *text = BIO_new_mem_buf(pem.data, (int)pem.length);
+
+	if (!context || !text || load_pem(context, text) < 0) {
+		error_set(e, -EINVAL, "unusable certificate: %s", openssl_text());
+		SSL_CTX_free(context);
+		context = NULL;
+	}
+	BIO_free(text);
+	return context;
+}

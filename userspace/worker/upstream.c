@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * upstream: the connection to where the agent dialled, or to the Unix socket that the resource names. Unix
+ * sockets are connected by the monitor under the agent's uid, for the server's peer authentication.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "worker/session.h"
+
+static const struct policy_resource *resource_of(const struct session *s)
+{
+	if (s->resource == POLICY_EGRESS)
+		return NULL;
+	return &policy_scope_policy(s->scope)->resources[s->resource];
+}
+
+void upstream_tell_engine(struct session *s)
+{
+	/* What is not read has no login to wait for. */
+	if (s->engine->protocol == &protocol_opaque)
+		s->deadline = 0;
+	s->engine->protocol->connected(s->engine);
+}
+
+static void on_connected(struct session *s, int fd)
+{
+	s->upstream = UPSTREAM_CONNECTED;
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	leg_open(&s->legs[SIDE_SERVER], fd);
+	if (s->engine)
+		upstream_tell_engine(s);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+static void on_failed(struct session *s, int error)
+{
+	s->upstream = UPSTREAM_FAILED;
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	session_abort(s, REASON_UPSTREAM_UNREACHABLE, "%s: %s", s->upstream_name, strerror(-error));
+}
+
+static void on_connect(struct ring_operation *operation, int result)
+{
+	struct session *s = container_of(operation, struct session, connect);
+	int fd = operation->fd;
+
+	if (s->state >= SESSION_CLOSING || s->upstream != UPSTREAM_CONNECTING) {
+		close(fd);
+		session_touch(s);
+		return;
+	}
+	if (result < 0) {
+		close(fd);
+		on_failed(s, result);
+		return;
+	}
+	on_connected(s, fd);
+}
+
+static void on_unix_socket(void *context, int status, struct slice payload, int fd)
+{
+	struct session *s = context;
+
+	(void)payload;
+	s->outstanding--;
+	if (s->state >= SESSION_CLOSING || s->upstream != UPSTREAM_CONNECTING) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (status < 0 || fd < 0)
+		on_failed(s, status < 0 ? status : -EIO);
+	else
+		on_connected(s, fd);
+}
+
+static void connect_unix(struct session *s, const struct policy_resource *resource)
+{
+	struct message_connect_unix request = {
+		.resource = s->resource,
+		.uid = s->origin.uid,
+		.generation = policy_scope_policy(s->scope)->generation,
+	};
+
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
+		SLICE_PRINT(resource->unix_path));
+	s->outstanding++;
+	channel_ask(&s->worker->channel, MESSAGE_CONNECT_UNIX, &request, sizeof(request),
+		SLICE_EMPTY, on_unix_socket, s);
+}
+
+static int new_socket(struct session *s, socklen_t *ret_length)
+{
+	const int on = 1;
+	int fd;
+
+	*ret_length = place_socket_address(
+		s->origin.address, s->origin.port, s->origin.interface, &s->upstream_address);
+	fd = socket(s->upstream_address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	return fd;
+}
+
+void upstream_connect(struct session *s)
+{
+	const struct policy_resource *resource = resource_of(s);
+	socklen_t length;
+	int fd;
+
+	s->upstream = UPSTREAM_CONNECTING;
+	s->deadline = clock_monotonic() + LIMIT_CONNECT_TIME * NANOSECONDS_PER_MILLISECOND;
+	if (resource && resource->unix_path.length) {
+		connect_unix(s, resource);
+		return;
+	}
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
+	fd = new_socket(s, &length);
+	if (fd < 0) {
+		on_failed(s, fd);
+		return;
+	}
+	s->connect.complete = on_connect;
+	ring_connect(&s->worker->ring, &s->connect, fd, (struct sockaddr *)&s->upstream_address,
+		length);
+}
+
+/* --- TLS --- */
+
+static void server_tls_done(struct leg *leg, int error, const char *text)
+{
+	uint8_t end_point[EVP_MAX_MD_SIZE];
+	struct protocol_tls_result result = {.error = error, .text = text};
+	struct session *s = leg->owner;
+
+	if (error == 0)
+		result.server_end_point = slice_of(end_point, tls_end_point(leg->tls, end_point));
+	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &result);
+	session_touch(s);
+}
+
+static const struct tls_events server_tls_events = {.done = server_tls_done};
+
+/* The name to send and to verify: the configured one, else SNI, else the matched host, else the address. */
+static const char *server_name(
+	const struct session *s, const struct policy_resource *resource, char *room, size_t size)
+{
+	if (resource && resource->server_name.length)
+		return (const char *)resource->server_name.data; /* followed by a NUL */
+	if (s->sni[0])
+		return s->sni;
+	if (s->matched_name.length && s->matched_name.data[0] != '.')
+		return (const char *)s->matched_name.data;
+	return place_text_of_address(s->origin.address, room, size);
+}
+
+static enum tls_check check_of(const struct policy_resource *resource)
+{
+	if (!resource)
+		return TLS_CHECK_NAME;
+	switch (resource->tls_upstream) {
+	case TLS_UPSTREAM_REQUIRE:
+		return TLS_CHECK_NOTHING;
+	case TLS_UPSTREAM_VERIFY_CA:
+		return TLS_CHECK_CHAIN;
+	default:
+		return TLS_CHECK_NAME;
+	}
+}
+
+void upstream_start_tls(struct session *s, const char *alpn)
+{
+	const struct policy_resource *resource = resource_of(s);
+	struct protocol_tls_result failure = {.error = -EINVAL};
+	struct error e = {"out of memory"};
+	char room[64];
+	SSL_CTX *context = upstream_context(s->worker, s->resource, &e);
+
+	if (context &&
+		tls_connect(&s->legs[SIDE_SERVER], &server_tls_events, context, check_of(resource),
+			server_name(s, resource, room, sizeof(room)), alpn) == 0)
+		return;
+	failure.text = e.text;
+	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &failure);
+}
+
+/* One context per resource and policy; kept in the worker. */
+SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e)
+{
+	SSL_CTX **slot;
+
+	if (w->contexts_generation != w->policy->generation) {
+		for (size_t i = 0; i < w->context_count; i++)
+			SSL_CTX_free(w->contexts[i]);
+		free(w->contexts);
+		w->context_count = w->policy->resource_count + 1;
+		w->contexts = memory_new_array(w->context_count, sizeof(*w->contexts));
+		w->contexts_generation = w->policy->generation;
+	}
+	slot = &w->contexts[resource == POLICY_EGRESS ? w->policy->resource_count : resource];
+	if (!*slot)
+		*slot = tls_client_context(resource == POLICY_EGRESS
+				? SLICE_EMPTY
+				: w->policy->resources[resource].ca_text,
+			e);
+	return *slot;
+}
+
+/* --- cancel requests --- */
+
+struct cancel {
+	struct worker *worker;
+	struct ring_operation connect, send, receive;
+	struct sockaddr_storage address;
+	struct msghdr message;
+	struct iovec part;
+	int fd;
+	size_t length;
+	uint8_t bytes[512];
+};
+
+static void cancel_done(struct cancel *c)
+{
+	close(c->fd);
+	free(c);
+}
+
+static void on_cancel_end(struct ring_operation *operation, int result)
+{
+	struct cancel *c = container_of(operation, struct cancel, receive);
+
+	if (result > 0)
+		ring_block_put(&c->worker->ring, ring_take_block(&c->worker->ring, operation));
+	cancel_done(c);
+}
+
+/* The server acts on it and closes; nothing is said. */
+static void on_cancel_sent(struct ring_operation *operation, int result)
+{
+	struct cancel *c = container_of(operation, struct cancel, send);
+
+	if (result < 0) {
+		cancel_done(c);
+		return;
+	}
+	c->receive.complete = on_cancel_end;
+	ring_receive(&c->worker->ring, &c->receive, c->fd);
+}
+
+static void on_cancel_connected(struct ring_operation *operation, int result)
+{
+	struct cancel *c = container_of(operation, struct cancel, connect);
+
+	if (result < 0) {
+		cancel_done(c);
+		return;
+	}
+	c->part = (struct iovec){c->bytes, c->length};
+	c->message = (struct msghdr){.msg_iov = &c->part, .msg_iovlen = 1};
+	c->send.complete = on_cancel_sent;
+	ring_send_message(&c->worker->ring, &c->send, c->fd, &c->message, 0);
+}
+
+static void cancel_on_unix_socket(void *context, int status, struct slice payload, int fd)
+{
+	struct cancel *c = context;
+
+	(void)payload;
+	c->fd = fd;
+	if (status < 0 || fd < 0)
+		free(c);
+	else
+		on_cancel_connected(&c->connect, 0);
+}
+
+void upstream_send_cancel(struct session *s, struct slice message)
+{
+	const struct policy_resource *resource = resource_of(s);
+	struct cancel *c;
+	socklen_t length;
+
+	if (message.length > sizeof(c->bytes))
+		return;
+	c = memory_new(sizeof(*c));
+	c->worker = s->worker;
+	c->length = message.length;
+	memcpy(c->bytes, message.data, message.length);
+	if (resource && resource->unix_path.length) {
+		struct message_connect_unix request = {
+			.resource = s->resource,
+			.uid = s->origin.uid,
+			.generation = policy_scope_policy(s->scope)->generation,
+		};
+
+		channel_ask(&s->worker->channel, MESSAGE_CONNECT_UNIX, &request, sizeof(request),
+			SLICE_EMPTY, cancel_on_unix_socket, c);
+		return;
+	}
+	c->fd = new_socket(s, &length);
+	if (c->fd < 0) {
+		free(c);
+		return;
+	}
+	c->address = s->upstream_address;
+	c->connect.complete = on_cancel_connected;
+	ring_connect(&c->worker->ring, &c->connect, c->fd, (struct sockaddr *)&c->address, length);
+}

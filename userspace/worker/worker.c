@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "worker/sandbox.h"
+#include "worker/session.h"
+
+#define RING_ENTRIES 1024
+#define TICK (500 * NANOSECONDS_PER_MILLISECOND)
+/* Names that others may have changed behind our back are compared with the server this often. */
+#define CATALOG_CHECK (30 * NANOSECONDS_PER_SECOND)
+
+/* --- what the monitor says --- */
+
+static void take_policy(struct worker *w, int fd)
+{
+	struct policy *policy, *old = w->policy;
+	struct error e;
+
+	if (policy_open_descriptor(fd, &policy, &e) < 0) {
+		log_error("the monitor's policy: %s", e.text);
+		return;
+	}
+	w->policy = policy;
+	list_for_each_safe (position, &w->sessions)
+		session_reload(list_entry(position, struct session, link));
+	policy_put(old);
+}
+
+static void kill_session(struct worker *w, struct slice id)
+{
+	struct session *s = session_find(w, id);
+
+	if (s)
+		session_abort(s, REASON_KILLED, "%s", "");
+}
+
+static struct session *find_by_key(struct worker *w, struct slice key, uint32_t agent)
+{
+	struct table_node *node = table_find(&w->keys, table_hash_slice(key));
+
+	for (; node; node = table_find_next(&w->keys, node)) {
+		struct session *s = container_of(node, struct session, key_node);
+
+		if (s->origin.agent == agent && slice_equal(buffer_slice(&s->cancel_key), key))
+			return s;
+	}
+	return NULL;
+}
+
+static void cancel_session(struct worker *w, struct slice payload)
+{
+	struct message_cancel head;
+	struct slice key, message;
+	struct session *s;
+
+	if (payload.length < sizeof(head))
+		return;
+	memcpy(&head, payload.data, sizeof(head));
+	payload = slice_from(payload, sizeof(head));
+	if ((uint64_t)head.key_length + head.message_length != payload.length)
+		return;
+	key = slice_head(payload, head.key_length);
+	message = slice_from(payload, head.key_length);
+	s = find_by_key(w, key, head.agent);
+	if (s)
+		upstream_send_cancel(s, message);
+}
+
+static void give_segment(struct worker *w, struct slice payload, int fd)
+{
+	struct message_segment segment;
+
+	if (payload.length < sizeof(segment))
+		return;
+	memcpy(&segment, payload.data, sizeof(segment));
+	w->segments_asked &= ~(1u << segment.kind);
+	if (fd >= 0)
+		recorder_give_segment(
+			w->recorder, (enum stream_kind)segment.kind, fd, segment.number);
+}
+
+static void stop(struct worker *w)
+{
+	w->stopping = true;
+	for (unsigned i = 0; i < w->start->listener_count; i++)
+		ring_cancel(&w->ring, &w->accepts[i]);
+	list_for_each_safe (position, &w->sessions)
+		session_abort(list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
+}
+
+static void on_message(void *context, enum message_type type, struct slice payload, int fd)
+{
+	struct worker *w = context;
+
+	switch (type) {
+	case MESSAGE_POLICY:
+		take_policy(w, fd);
+		break;
+	case MESSAGE_SEGMENT:
+		give_segment(w, payload, fd);
+		return; /* the recorder has the descriptor */
+	case MESSAGE_KILL:
+		kill_session(w, payload);
+		break;
+	case MESSAGE_CANCEL:
+		cancel_session(w, payload);
+		break;
+	case MESSAGE_STOP:
+		stop(w);
+		break;
+	default:
+		break;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Without a monitor nothing can be recorded or looked up: the sessions end with the worker. */
+static void on_monitor_gone(void *context)
+{
+	(void)context;
+	_exit(EXIT_FAILURE);
+}
+
+/* --- accept --- */
+
+static void on_accept(struct ring_operation *operation, int result)
+{
+	struct worker *w = operation->owner;
+	bool more = operation->more;
+
+	if (result >= 0)
+		session_accept(w, result);
+	if (!more && !w->stopping)
+		ring_accept(&w->ring, operation, operation->fd);
+}
+
+static void start_accepting(struct worker *w)
+{
+	for (unsigned i = 0; i < w->start->listener_count; i++) {
+		w->accepts[i].complete = on_accept;
+		w->accepts[i].owner = w;
+		ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
+	}
+}
+
+/* --- the clock, the recorder's and the jobs' events --- */
+
+static void ask_for_segments(struct worker *w)
+{
+	unsigned wanted = recorder_wants(w->recorder) & ~w->segments_asked;
+
+	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {
+		struct message_segment request = {.kind = kind};
+
+		if (!(wanted & 1u << kind))
+			continue;
+		w->segments_asked |= 1u << kind;
+		channel_tell(&w->channel, MESSAGE_SEGMENT, slice_of(&request, sizeof(request)));
+	}
+}
+
+static void on_tick(struct ring_operation *operation, int result)
+{
+	struct worker *w = container_of(operation, struct worker, tick);
+	uint64_t now = clock_monotonic();
+
+	(void)result;
+	session_tick(w, now);
+	recorder_flush(w->recorder);
+	recorder_tick(w->recorder, now);
+	ask_for_segments(w);
+	if (now - w->last_check > CATALOG_CHECK) {
+		w->last_check = now;
+		catalogs_check_all(&w->catalogs);
+	}
+	channel_tell(&w->channel, MESSAGE_STATISTICS,
+		slice_of(&w->statistics, sizeof(w->statistics)));
+	ring_timeout(&w->ring, &w->tick, TICK);
+}
+
+static void on_recorder_event(struct ring_operation *operation, int result)
+{
+	struct worker *w = container_of(operation, struct worker, recorder_event);
+	struct stream_head heads[RECORDER_HEADS_MOST];
+	size_t count = 0;
+
+	(void)result;
+	if (recorder_on_event(w->recorder, heads, &count) < 0)
+		log_error("the records could not be synced: %s", recorder_problem(w->recorder));
+	if (count)
+		channel_tell(&w->channel, MESSAGE_HEADS, slice_of(heads, count * sizeof(*heads)));
+	ring_poll(&w->ring, &w->recorder_event, recorder_event(w->recorder), POLLIN);
+}
+
+static void on_jobs_event(struct ring_operation *operation, int result)
+{
+	struct worker *w = container_of(operation, struct worker, jobs_event);
+
+	(void)result;
+	jobs_finish(w->jobs);
+	ring_poll(&w->ring, &w->jobs_event, jobs_event(w->jobs), POLLIN);
+}
+
+/* --- the loop --- */
+
+/* What was recorded goes to the kernel, and only then what was written to the peers. */
+static void end_turn(struct worker *w)
+{
+	while (!list_is_empty(&w->dirty)) {
+		int recorded = recorder_flush(w->recorder);
+		struct list now;
+
+		list_init(&now);
+		list_insert_after(&w->dirty, &now);
+		list_remove(&w->dirty);
+		while (!list_is_empty(&now)) {
+			struct session *s = list_entry(now.next, struct session, dirty);
+
+			list_remove(&s->dirty);
+			session_finish_turn(s, recorded);
+		}
+	}
+	session_reap(w);
+}
+
+static void finish(struct worker *w)
+{
+	struct stream_head heads[RECORDER_HEADS_MOST];
+	size_t count = recorder_stop(w->recorder, heads);
+
+	channel_tell(&w->channel, MESSAGE_HEADS, slice_of(heads, count * sizeof(*heads)));
+	_exit(EXIT_SUCCESS);
+}
+
+static void run(struct worker *w)
+{
+	for (;;) {
+		int r = ring_turn(&w->ring);
+
+		if (r < 0) {
+			log_error("io_uring: %s", strerror(-r));
+			_exit(EXIT_FAILURE);
+		}
+		end_turn(w);
+		if (w->stopping && list_is_empty(&w->sessions) && list_is_empty(&w->dead))
+			finish(w);
+	}
+}
+
+static void fail(const char *what, const struct error *e)
+{
+	log_error("%s: %s", what, e->text);
+	_exit(EXIT_FAILURE);
+}
+
+static _Atomic uint64_t *map_epochs(int fd)
+{
+	void *memory = mmap(NULL, WORKER_EPOCHS * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+		MAP_SHARED, fd, 0);
+	struct error e;
+
+	if (memory == MAP_FAILED) {
+		error_set_errno(&e, -errno, "mmap");
+		fail("start", &e);
+	}
+	return memory;
+}
+
+static void prepare(struct worker *w, const struct worker_start *start)
+{
+	struct recorder_options options = {.incarnation = start->incarnation};
+	struct error e = {""};
+
+	w->start = start;
+	list_init(&w->sessions);
+	list_init(&w->dirty);
+	list_init(&w->dead);
+	table_init(&w->keys);
+	table_init(&w->ids);
+	catalogs_init(&w->catalogs, map_epochs(start->epochs_fd));
+	tls_load_system_store();
+	w->texts = sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES);
+	w->detectors = detector_engine_new(&e);
+	if (!w->detectors)
+		fail("detectors", &e);
+	w->hasher = mask_hasher_new(start->hash_key);
+	if (!w->hasher)
+		fail("hash", &e);
+	if (jobs_new(&w->jobs) < 0 || recorder_new(&w->recorder, &options) < 0) {
+		error_set(&e, -EAGAIN, "can't start threads");
+		fail("start", &e);
+	}
+	if (ring_init(&w->ring, RING_ENTRIES, &e) < 0)
+		fail("ring", &e);
+	channel_init(&w->channel, &w->ring, start->channel, on_message, on_monitor_gone, w);
+	certificates_init(&w->certificates, &w->channel);
+	if (sandbox_filter(&e) < 0)
+		fail("sandbox", &e);
+}
+
+/* On a thread whose stack the parser's limits can't overflow. */
+static void *worker_thread(void *context)
+{
+	struct worker *w = memory_new(sizeof(*w));
+
+	prepare(w, context);
+	w->tick.complete = on_tick;
+	w->recorder_event.complete = on_recorder_event;
+	w->jobs_event.complete = on_jobs_event;
+	ring_timeout(&w->ring, &w->tick, TICK);
+	ring_poll(&w->ring, &w->recorder_event, recorder_event(w->recorder), POLLIN);
+	ring_poll(&w->ring, &w->jobs_event, jobs_event(w->jobs), POLLIN);
+	ask_for_segments(w);
+	start_accepting(w);
+	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
+	run(w);
+	return NULL;
+}
+
+void worker_main(int fd)
+{
+	static struct worker_start start; /* outlives this function in the thread */
+	pthread_attr_t attributes;
+	struct error e = {""};
+	pthread_t thread;
+	char name[32];
+
+	if (read(fd, &start, sizeof(start)) != (ssize_t)sizeof(start))
+		_exit(EXIT_FAILURE);
+	close(fd);
+	snprintf(name, sizeof(name), "worker %u", start.index);
+	log_set_name(name);
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	if (sandbox_drop(start.uid, start.gid, &e) < 0)
+		fail("sandbox", &e);
+	/* With the monitor gone there is nobody to record for. Behind the change of user, which clears it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, LIMIT_PARSER_STACK);
+	if (pthread_create(&thread, &attributes, worker_thread, &start) != 0)
+		_exit(EXIT_FAILURE);
+	pthread_join(thread, NULL);
+	_exit(EXIT_FAILURE);
+}
