@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * authority: the host's own certificate authority, with whose certificates workers answer agents
+ * that ask for TLS. EC P-256; the key is made at the first start and never leaves the monitor.
+ */
+#ifndef WAYLEAVE_MONITOR_AUTHORITY_H
+#define WAYLEAVE_MONITOR_AUTHORITY_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct authority;
+
+/* Loads STATE_DIR/ca/ca.pem and ca.key (0600), or makes them. */
+int authority_open(const char *state_dir, struct authority **ret, struct error *e);
+void authority_free(struct authority *a); /* takes NULL */
+/* The CA's certificate in PEM. Owned by the authority. */
+struct slice authority_certificate(const struct authority *a);
+/* A leaf for a host name or address, valid for a day: appends its certificate, the CA's, and the
+ * leaf's key, in PEM. -EINVAL: not a name or address that a certificate can carry. */
+int authority_mint(struct authority *a, struct slice name, struct buffer *ret, struct error *e);
+
+#endif

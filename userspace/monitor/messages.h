@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * messages: between the monitor and its workers, over a SOCK_SEQPACKET socketpair; the framing is that of
+ * control.h. A worker is not trusted: the monitor checks every length and value, and answers only
+ * what the table in monitor/requests.c lists.
+ *
+ * Payloads are the structs below, in the byte order of the machine, followed by their text where they say so. A
+ * request begins with its `id`, which its reply carries back.
+ */
+#ifndef WAYLEAVE_MONITOR_MESSAGES_H
+#define WAYLEAVE_MONITOR_MESSAGES_H
+
+#include <stdint.h>
+
+#include "base/identifier.h"
+
+enum message_type {
+	/* worker → monitor */
+	MESSAGE_READY = 1, /* the worker accepts */
+	MESSAGE_PROCESS, /* struct message_process → the executable's path */
+	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key */
+	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix → a connected socket */
+	MESSAGE_CANCEL, /* struct message_cancel, key, message; sent on to all workers */
+	MESSAGE_SEGMENT, /* struct message_segment; answered by one of the same type */
+	MESSAGE_HEADS, /* struct stream_head[]: what is synced */
+	MESSAGE_SELFTEST, /* struct origin of a connection by the monitor's own test agent */
+	MESSAGE_STATISTICS, /* struct message_statistics */
+	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL */
+	MESSAGE_POLICY, /* a descriptor: the compiled policy */
+	MESSAGE_KILL, /* a session's id as text */
+	MESSAGE_STOP, /* end all sessions and exit */
+	MESSAGE_REPLY_BIT = 0x100, /* or-ed to the type of a request */
+};
+
+struct message_process {
+	uint64_t id;
+	uint32_t pid;
+	uint32_t unused;
+	uint64_t start_time; /* as struct origin has them */
+	uint64_t exe_inode;
+	uint64_t exe_device;
+};
+
+struct message_certificate {
+	uint64_t id; /* then the name or address, at most 253 bytes */
+};
+
+struct message_connect_unix {
+	uint64_t id;
+	uint32_t resource; /* index in the policy of this generation */
+	uint32_t uid;
+	uint64_t generation;
+};
+
+struct message_cancel {
+	uint32_t agent;
+	uint32_t key_length;
+	uint32_t message_length;
+};
+
+struct message_segment {
+	uint32_t kind; /* enum stream_kind */
+	uint32_t number; /* in the answer: the segment's */
+};
+
+/* Counters since the worker's start; the monitor adds those of all workers. */
+#define MESSAGE_REASONS_MOST 64
+struct message_statistics {
+	uint64_t sessions; /* now */
+	uint64_t sessions_total;
+	uint64_t actions, denied;
+	uint64_t bytes_to_agent, bytes_to_server;
+	uint64_t reasons[MESSAGE_REASONS_MOST]; /* by enum reason */
+};
+
+#endif

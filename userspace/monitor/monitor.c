@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
+#define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
+#define STOP_TIME (5 * NANOSECONDS_PER_SECOND)
+#define TICK NANOSECONDS_PER_SECOND
+#define HOUSEKEEPING (60 * NANOSECONDS_PER_SECOND)
+
+/* --- signals --- */
+
+static void reap(struct monitor *m);
+
+static void on_signal(struct loop_source *source)
+{
+	struct monitor *m = source->context;
+	struct signalfd_siginfo info;
+
+	while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGHUP:
+			m->reload_at = clock_monotonic();
+			break;
+		case SIGCHLD:
+			reap(m);
+			break;
+		default:
+			m->stopping = true;
+			break;
+		}
+	}
+}
+
+static int catch_signals(struct monitor *m, struct error *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return error_set_errno(e, -errno, "signalfd");
+	return loop_add(&m->loop, &m->signals, fd, on_signal, m);
+}
+
+/* --- housekeeping: old recordings --- */
+
+static void run_compressor(const struct compress_job *job, int result)
+{
+	struct compress_result compressed;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (nice(10) < 0 && errno == EPERM)
+		_exit(EXIT_FAILURE);
+	if (compress_segment(job->fd_in, job->fd_out, &compressed) < 0 ||
+		write(result, &compressed, sizeof(compressed)) != (ssize_t)sizeof(compressed))
+		_exit(EXIT_FAILURE);
+	_exit(EXIT_SUCCESS);
+}
+
+static void start_compressor(struct monitor *m)
+{
+	int result[2];
+
+	if (m->compressor || store_next_compression(m->store, &m->compression) <= 0)
+		return;
+	if (pipe(result) < 0) {
+		store_finish_compression(m->store, &m->compression, NULL);
+		return;
+	}
+	m->compressor = fork();
+	if (m->compressor == 0)
+		run_compressor(&m->compression, result[1]);
+	close(result[1]);
+	m->compressor_result = result[0];
+	if (m->compressor < 0) {
+		m->compressor = 0;
+		close(result[0]);
+		store_finish_compression(m->store, &m->compression, NULL);
+	}
+}
+
+static void finish_compressor(struct monitor *m)
+{
+	struct compress_result result;
+	bool good = read(m->compressor_result, &result, sizeof(result)) == (ssize_t)sizeof(result);
+
+	close(m->compressor_result);
+	m->compressor = 0;
+	store_finish_compression(m->store, &m->compression, good ? &result : NULL);
+	start_compressor(m);
+}
+
+static void keep_house(struct monitor *m)
+{
+	const struct config_retention *configured =
+		m->config->retention ? m->config->retention : &config_default_retention;
+	const struct retention_policy policy = {
+		.days = configured->days.value,
+		.max_bytes = configured->max_bytes.value,
+		.warn_percent = (unsigned)configured->warn_at.value,
+	};
+	char warning[RETENTION_WARNING_SIZE];
+
+	if (store_enforce_retention(m->store, &policy, warning) < 0)
+		log_error("old recordings could not be deleted");
+	else if (warning[0])
+		log_warning("%s", warning);
+	start_compressor(m);
+}
+
+static void reap(struct monitor *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == m->compressor)
+			finish_compressor(m);
+		else
+			workers_on_exit(m, pid, status);
+	}
+}
+
+/* --- the loop --- */
+
+static void on_store(struct loop_source *source)
+{
+	store_on_event(((struct monitor *)source->context)->store);
+}
+
+static void on_names(struct loop_source *source)
+{
+	settings_on_names(source->context);
+}
+
+/* A connection that the kernel refused, for the audit log. */
+static void on_refused(void *context, const struct steer_event *event)
+{
+	struct monitor *m = context;
+	const struct config_agent *agent = NULL;
+	char detail[256];
+
+	for (size_t i = 0; i < m->config->agent_count; i++) {
+		if (m->config->agents[i].id == event->origin.agent)
+			agent = &m->config->agents[i];
+	}
+	snprintf(detail, sizeof(detail), "%s; pid %u (%.15s), port %u",
+		capture_count_text((enum steer_count)event->count)->text, event->origin.pid,
+		event->origin.command, event->origin.port);
+	store_note(m->store, HOST_REFUSED, slice_from_string(agent ? agent->name.text : "?"),
+		slice_from_string(detail));
+}
+
+static void process_capture(struct monitor *m)
+{
+	struct error e;
+	int r = capture_process(m->capture, on_refused, m, &e);
+
+	if (r < 0 && !m->capture_retry)
+		log_error("capture: %s", e.text);
+	m->capture_retry = r < 0;
+}
+
+static void on_capture(struct loop_source *source)
+{
+	process_capture(source->context);
+}
+
+static void tick(struct monitor *m, uint64_t now)
+{
+	m->next_tick = now + TICK;
+	store_tick(m->store, now);
+	workers_tick(m, now);
+	if (m->capture_retry)
+		process_capture(m);
+	if (m->serving && now >= m->next_housekeeping) {
+		m->next_housekeeping = now + HOUSEKEEPING;
+		keep_house(m);
+	}
+}
+
+int monitor_turn(struct monitor *m)
+{
+	uint64_t now;
+	int r = loop_turn(&m->loop, 100);
+
+	now = clock_monotonic();
+	if (now >= m->next_tick)
+		tick(m, now);
+	if (m->serving && m->reload_at && now >= m->reload_at)
+		settings_reload(m);
+	return r;
+}
+
+/* --- start --- */
+
+static int load_hash_key(struct monitor *m, struct error *e)
+{
+	char *path = memory_format("%s/keys/hash.key", m->config->state_dir.text);
+	struct buffer key;
+	int r = 0;
+
+	buffer_init(&key, sizeof(m->hash_key));
+	if (access(path, F_OK) == 0) {
+		r = file_read(path, &key, e);
+		if (r == 0 && buffer_length(&key) != sizeof(m->hash_key))
+			r = error_set(e, -EINVAL, "%s: not a key", path);
+		if (r == 0)
+			memcpy(m->hash_key, buffer_slice(&key).data, sizeof(m->hash_key));
+	} else {
+		while (getrandom(m->hash_key, sizeof(m->hash_key), 0) !=
+			(ssize_t)sizeof(m->hash_key))
+			;
+		r = file_write(path, slice_of(m->hash_key, sizeof(m->hash_key)), 0600, e);
+	}
+	buffer_wipe(&key);
+	free(path);
+	return r;
+}
+
+static int open_stores(struct monitor *m, struct error *e)
+{
+	struct store_options options = {
+		.state_dir = m->config->state_dir.text,
+		.version = MONITOR_VERSION,
+		/* Elsewhere than in its own place the log is somebody's to throw away. */
+		.append_only = strcmp(m->config->state_dir.text, SETTINGS_STATE_DIR) == 0,
+	};
+	int r = file_make_folders(m->config->state_dir.text, 0755, e);
+
+	if (r == 0)
+		r = file_make_folders(m->config->runtime_dir.text, 0755, e);
+	if (r == 0)
+		r = store_open(&m->store, &options, e);
+	if (r == 0)
+		r = load_hash_key(m, e);
+	if (r == 0)
+		r = authority_open(m->config->state_dir.text, &m->authority, e);
+	if (r == 0)
+		r = loop_add(&m->loop, &m->store_source, store_event(m->store), on_store, m);
+	return r;
+}
+
+static int make_epochs(struct monitor *m, struct error *e)
+{
+	m->epochs_fd = memfd_create("wayleave-epochs", MFD_CLOEXEC);
+	if (m->epochs_fd < 0 || ftruncate(m->epochs_fd, WORKER_EPOCHS * sizeof(uint64_t)) < 0)
+		return error_set_errno(e, -errno, "memfd_create");
+	return 0;
+}
+
+static int open_capture(struct monitor *m, struct error *e)
+{
+	struct capture_options options = {.instance = m->instance};
+	unsigned workers = (unsigned)m->config->workers.value;
+	int r = capture_open(&options, &m->capture, e);
+
+	if (workers == 0)
+		workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	if (workers > MONITOR_WORKERS_MOST)
+		workers = MONITOR_WORKERS_MOST;
+	m->worker_count = workers;
+	if (r == 0)
+		r = capture_listen(m->capture, workers, (uint16_t)m->config->listen_port.value,
+			&m->listeners, e);
+	if (r == 0)
+		r = loop_add(&m->loop, &m->capture_source, capture_descriptor(m->capture),
+			on_capture, m);
+	return r;
+}
+
+/* Turns the loop until `done` says so; -ETIMEDOUT. */
+static int wait_until(
+	struct monitor *m, bool (*done)(const struct monitor *m), uint64_t nanoseconds)
+{
+	uint64_t deadline = clock_monotonic() + nanoseconds;
+
+	while (!done(m)) {
+		if (m->stopping || clock_monotonic() > deadline)
+			return -ETIMEDOUT;
+		monitor_turn(m);
+	}
+	return 0;
+}
+
+static void on_selftest(struct loop_source *source)
+{
+	struct monitor *m = source->context;
+	struct error e;
+
+	if (selftest_on_result(&m->selftest, &e) < 0) {
+		log_error("self-test: %s", e.text);
+		loop_remove(&m->loop, source);
+	}
+}
+
+static bool selftest_done(const struct monitor *m)
+{
+	return selftest_is_done(&m->selftest);
+}
+
+/* Proves that an agent's connection reaches a worker with its origin, before any agent relies on it. */
+static int prove_capture(struct monitor *m, struct error *e)
+{
+	int r = selftest_start(m->capture, &m->listeners, &m->selftest, e);
+
+	if (r < 0)
+		return r;
+	m->selftest_running = true;
+	loop_add(&m->loop, &m->selftest_source, selftest_descriptor(&m->selftest), on_selftest, m);
+	r = wait_until(m, selftest_done, START_TIME);
+	if (m->selftest_source.fd >= 0)
+		loop_remove(&m->loop, &m->selftest_source);
+	selftest_finish(&m->selftest);
+	m->selftest_running = false;
+	if (r < 0)
+		return error_set(e, r, "the self-test failed: origins do not arrive");
+	return 0;
+}
+
+/* For systemd (sd_notify(3)): Type=notify. */
+static void notify_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	static const char text[] = "READY=1";
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (length == 0 || length >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, length);
+	if (address.sun_path[0] == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, text, sizeof(text) - 1, MSG_NOSIGNAL, (struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		log_warning("NOTIFY_SOCKET: %s", strerror(errno));
+	close(fd);
+}
+
+static bool names_known(const struct monitor *m)
+{
+	struct policy_address *addresses;
+	size_t count = names_take(m->names, &addresses);
+
+	names_free_addresses(addresses, count);
+	return count > 0;
+}
+
+static int start(struct monitor *m, struct error *e)
+{
+	const char **names;
+	int r = catch_signals(m, e);
+
+	if (r == 0)
+		r = settings_load(m, e);
+	if (r == 0)
+		r = open_stores(m, e);
+	if (r == 0)
+		r = make_epochs(m, e);
+	if (r == 0)
+		r = open_capture(m, e);
+	if (r < 0)
+		return r;
+	/* A name that can't be resolved now is resolved later; nothing waits for it longer. */
+	if (config_list_names(m->config, &names) > 0)
+		wait_until(m, names_known, NAMES_TIME);
+	r = settings_apply(m, e);
+	if (r == 0)
+		r = workers_start(m, e);
+	if (r == 0 && wait_until(m, workers_are_ready, START_TIME) < 0)
+		r = error_set(e, -ETIMEDOUT, "the workers did not start");
+	if (r == 0)
+		r = prove_capture(m, e);
+	if (r == 0)
+		r = server_open(m, e);
+	if (r == 0)
+		r = settings_watch(m, e);
+	if (r == 0)
+		r = loop_add(&m->loop, &m->names_source, names_event(m->names), on_names, m);
+	return r;
+}
+
+/* Sessions end, records are synced, the last checkpoint is signed. Hooks and rules stay: agents can
+ * reach nothing while nobody judges what they do. */
+static void stop(struct monitor *m)
+{
+	uint64_t deadline = clock_monotonic() + STOP_TIME;
+
+	m->stopping = true;
+	m->serving = false;
+	server_close(m);
+	workers_stop(m);
+	while (!workers_are_gone(m) && clock_monotonic() < deadline)
+		monitor_turn(m);
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		if (m->workers[i].pid) {
+			log_warning("worker %u did not end; killing it", i);
+			kill(m->workers[i].pid, SIGKILL);
+			waitpid(m->workers[i].pid, NULL, 0);
+			store_worker_gone(m->store, &m->workers[i].incarnation, "killed at the end");
+		}
+	}
+	store_close(m->store);
+	listener_close(&m->listeners);
+	capture_close(m->capture);
+	authority_free(m->authority);
+	names_free(m->names);
+	config_free(m->config);
+	memory_wipe(m->hash_key, sizeof(m->hash_key));
+}
+
+int monitor_run(const char *config_file)
+{
+	struct monitor *m = memory_new(sizeof(*m));
+	struct error e = {""};
+	int r;
+
+	log_set_name("monitor");
+	/* Absolute: it is watched, and hidden from agents. What isn't there is reported when it is read. */
+	m->config_file = realpath(config_file, NULL);
+	if (!m->config_file)
+		m->config_file = config_file;
+	m->policy_fd = -1;
+	m->epochs_fd = -1;
+	m->watch.fd = -1;
+	m->selftest_source.fd = -1;
+	list_init(&m->clients);
+	for (unsigned i = 0; i < MONITOR_WORKERS_MOST; i++)
+		m->workers[i] = (struct monitor_worker){.monitor = m, .index = i, .channel = -1};
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	r = loop_init(&m->loop);
+	if (r == 0)
+		r = start(m, &e);
+	if (r < 0) {
+		log_error("%s", e.text[0] ? e.text : strerror(-r));
+	} else {
+		m->serving = true;
+		log_info("ready: %zu agents, %zu resources, %u workers, port %u",
+			m->config->agent_count, m->config->resource_count, m->worker_count,
+			m->listeners.port);
+		notify_ready();
+		while (!m->stopping && r == 0)
+			r = monitor_turn(m);
+	}
+	stop(m);
+	if (r == 0)
+		log_info("stopped");
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int monitor_teardown(const char *config_file)
+{
+	struct diagnostics d;
+	struct config *config;
+	char instance[PINS_INSTANCE_MOST + 1];
+	struct error e;
+	int r;
+
+	diagnostics_init(&d);
+	r = config_load(config_file, CONFIG_WITHOUT_FILES | CONFIG_WITH_UNBUILT, &d, &config);
+	if (r < 0)
+		diagnostics_print(&d, stderr);
+	diagnostics_done(&d);
+	if (r < 0)
+		return EXIT_FAILURE;
+	settings_instance(config, instance, sizeof(instance));
+	config_free(config);
+	if (capture_teardown(instance, &e) < 0) {
+		log_error("%s", e.text);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * monitor: the privileged process. It loads BPF and nftables, holds keys, resolves names, keeps the stores
+ * and the control socket, and starts the workers. It parses nothing that an agent or the network
+ * wrote: what comes from a worker are fixed structs, from clients a type and short strings.
+ *
+ *   main.c       command line
+ *   monitor.c    start, loop, end
+ *   settings.c   configuration → policy image, agents, names; reload
+ *   workers.c    processes and their channels; requests.c: what they may ask
+ *   server.c     the control socket and what clients may ask
+ *   authority.c, process.c, names.c, status.c
+ */
+#ifndef WAYLEAVE_MONITOR_MONITOR_H
+#define WAYLEAVE_MONITOR_MONITOR_H
+
+#include "capture/capture.h"
+#include "capture/pins.h"
+#include "capture/selftest.h"
+#include "monitor/authority.h"
+#include "monitor/control.h"
+#include "monitor/loop.h"
+#include "monitor/messages.h"
+#include "monitor/names.h"
+#include "policy/config.h"
+#include "recording/store.h"
+#include "worker/worker.h"
+
+#define MONITOR_VERSION "0.1.0"
+#define MONITOR_WORKERS_MOST 64
+
+struct monitor;
+
+struct monitor_worker {
+	struct monitor *monitor;
+	unsigned index;
+	pid_t pid; /* 0: not running */
+	bool ready;
+	int channel; /* -1: none */
+	struct loop_source source;
+	struct identifier incarnation;
+	struct message_statistics statistics;
+	uint64_t started; /* monotonic */
+	uint64_t start_again; /* monotonic; with pid 0 */
+	unsigned failures; /* in a row, for the backoff */
+};
+
+struct monitor {
+	struct loop loop;
+	const char *config_file;
+	struct config *config;
+	uint64_t generation; /* of the policy image */
+	int policy_fd; /* memfd, sealed */
+	char instance[PINS_INSTANCE_MOST + 1];
+	char *reload_problem; /* why the newest configuration is not in force; NULL: it is */
+
+	struct capture *capture;
+	struct listener_set listeners;
+	struct selftest selftest;
+	bool selftest_running, capture_retry;
+	struct store *store;
+	struct authority *authority;
+	struct names *names;
+	int epochs_fd; /* memfd */
+	uint8_t hash_key[32];
+	uid_t worker_uid;
+	gid_t worker_gid;
+
+	struct monitor_worker workers[MONITOR_WORKERS_MOST];
+	unsigned worker_count;
+	struct list clients; /* of the control socket */
+	char *control_path;
+
+	struct loop_source signals, watch, capture_source, store_source, names_source, control,
+		selftest_source;
+	uint64_t reload_at; /* monotonic; 0: nothing to reload */
+	uint64_t next_tick, next_housekeeping;
+	pid_t compressor; /* 0: none */
+	struct compress_job compression;
+	int compressor_result; /* pipe */
+	bool stopping, serving;
+	uint64_t stop_deadline;
+};
+
+/* Runs until it is told to stop; the exit status. */
+int monitor_run(const char *config_file);
+/* Removes what an instance of that configuration left: hooks, rules, cgroups. */
+int monitor_teardown(const char *config_file);
+/* The one event loop turn that everything hangs on, for waiting at the start. */
+int monitor_turn(struct monitor *m);
+
+/* settings.c */
+#define SETTINGS_STATE_DIR "/var/lib/wayleave" /* the default */
+int settings_load(struct monitor *m, struct error *e);
+/* Makes the loaded configuration what is in force: image, agents, destinations. */
+int settings_apply(struct monitor *m, struct error *e);
+/* Reads the files again; what is wrong with them is logged, and the old configuration stays. */
+void settings_reload(struct monitor *m);
+/* Names resolve to other addresses than before. */
+void settings_on_names(struct monitor *m);
+int settings_watch(struct monitor *m, struct error *e);
+/* A short name for this daemon among others of the host. */
+void settings_instance(const struct config *c, char *ret, size_t size);
+
+/* workers.c */
+int workers_start(struct monitor *m, struct error *e);
+void workers_on_exit(struct monitor *m, pid_t pid, int status);
+void workers_tick(struct monitor *m, uint64_t now);
+void workers_stop(struct monitor *m);
+bool workers_are_ready(const struct monitor *m);
+bool workers_are_gone(const struct monitor *m);
+void workers_send_policy(struct monitor *m, struct monitor_worker *w);
+void workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd);
+void workers_tell_all(struct monitor *m, enum message_type type, struct slice payload);
+
+/* requests.c */
+void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);
+
+/* server.c */
+int server_open(struct monitor *m, struct error *e);
+void server_close(struct monitor *m);
+
+/* status.c: a JSON object; `agent` not 0: what that agent may see. */
+int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);
+
+#endif

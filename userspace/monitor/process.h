@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * process: what /proc says of the process behind a connection, checked against what the kernel said
+ * when it connected: a process that has gone, or another one with its number, is unknown.
+ */
+#ifndef WAYLEAVE_MONITOR_PROCESS_H
+#define WAYLEAVE_MONITOR_PROCESS_H
+
+#include <stddef.h>
+
+#include "monitor/messages.h"
+
+/* The path of its program in `ret` (room for `size`); -ESRCH: it is not that process any more. */
+int process_program(const struct message_process *process, char *ret, size_t size);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server: the control socket. A peer is known by SO_PEERCRED and by its cgroup: whoever is inside an
+ * agent, whatever its user, is told of itself and nothing else. One row per request says who may ask.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "monitor/monitor.h"
+#include "monitor/start_agent.h"
+
+#define CLIENTS_MOST 256
+
+struct client {
+	struct monitor *monitor;
+	struct list link;
+	struct loop_source source;
+	int fd;
+	struct ucred peer;
+};
+
+/* What a handler answers with. */
+struct answer {
+	struct buffer payload;
+	int fds[CONTROL_DESCRIPTORS_MOST]; /* borrowed */
+	size_t fd_count;
+	struct error error;
+};
+
+struct asker {
+	uid_t uid;
+	pid_t pid;
+	uint32_t agent; /* 0: outside of all */
+};
+
+static int on_status(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	(void)request;
+	return status_build(m, who->agent, &ret->payload);
+}
+
+static int on_run(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	return start_agent(m, who->uid, request, &ret->payload, &ret->error);
+}
+
+static int on_policy(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	(void)who;
+	(void)request;
+	ret->fds[ret->fd_count++] = m->policy_fd;
+	return 0;
+}
+
+static int on_recordings(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	(void)who;
+	(void)request;
+	ret->fds[ret->fd_count++] = store_recordings_folder(m->store);
+	ret->fds[ret->fd_count++] = store_audit_folder(m->store);
+	return store_live(m->store, &ret->payload);
+}
+
+static int on_kill(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	char detail[64];
+	int r;
+
+	if (!identifier_is_valid(request, 's'))
+		return error_set(&ret->error, -EINVAL, "not a session's id");
+	snprintf(detail, sizeof(detail), "ended by user %u", (unsigned)who->uid);
+	r = store_note(m->store, HOST_ADMIN, request, slice_from_string(detail));
+	if (r < 0)
+		return error_set_errno(&ret->error, r, "it could not be recorded");
+	/* Whichever worker has it; whether one had, the recording says. */
+	workers_tell_all(m, MESSAGE_KILL, request);
+	return 0;
+}
+
+static int on_ca(struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	(void)who;
+	(void)request;
+	return buffer_append_slice(&ret->payload, authority_certificate(m->authority));
+}
+
+enum who { EVERYBODY, OUTSIDE_OF_AGENTS, ROOT };
+
+static const struct row {
+	int (*handle)(struct monitor *m, const struct asker *who, struct slice request,
+		struct answer *ret);
+	enum who who;
+} rows[CONTROL_REQUEST_COUNT] = {
+	[CONTROL_STATUS] = {on_status, EVERYBODY},
+	[CONTROL_RUN] = {on_run, OUTSIDE_OF_AGENTS},
+	[CONTROL_POLICY] = {on_policy, ROOT},
+	[CONTROL_RECORDINGS] = {on_recordings, ROOT},
+	[CONTROL_KILL] = {on_kill, ROOT},
+	[CONTROL_CA] = {on_ca, OUTSIDE_OF_AGENTS},
+};
+
+static int check_asker(const struct row *row, const struct asker *who, struct error *e)
+{
+	if (row->who != EVERYBODY && who->agent)
+		return error_set(e, -EPERM, "refused: the request comes from inside an agent");
+	if (row->who == ROOT && who->uid != 0)
+		return error_set(e, -EPERM, "refused: only root may ask for that");
+	return 0;
+}
+
+/* Which agent the peer is in; its process must still be the one that connected. */
+static int identify(const struct client *c, struct asker *ret)
+{
+	*ret = (struct asker){.uid = c->peer.uid, .pid = c->peer.pid};
+	return capture_find_agent(c->monitor->capture, c->peer.pid, &ret->agent);
+}
+
+static void answer(struct client *c, uint32_t type, struct slice request)
+{
+	struct control_header header = {.type = type};
+	struct answer a = {.error = {""}};
+	const struct row *row = type < CONTROL_REQUEST_COUNT ? &rows[type] : NULL;
+	struct asker who;
+	int r;
+
+	buffer_init(&a.payload, CONTROL_PAYLOAD_MOST);
+	if (!row || !row->handle)
+		r = error_set(&a.error, -ENOSYS, "this daemon does not know that request");
+	else if (identify(c, &who) < 0)
+		r = error_set(&a.error, -EPERM, "refused: who asks is not known");
+	else
+		r = check_asker(row, &who, &a.error);
+	if (r == 0)
+		r = row->handle(c->monitor, &who, request, &a);
+	if (r < 0) {
+		header.status = r;
+		buffer_clear(&a.payload);
+		buffer_append_string(&a.payload, a.error.text[0] ? a.error.text : strerror(-r));
+		a.fd_count = 0;
+	}
+	control_send(c->fd, &header, buffer_slice(&a.payload), a.fds, a.fd_count);
+	buffer_done(&a.payload);
+}
+
+static void client_free(struct client *c)
+{
+	loop_remove(&c->monitor->loop, &c->source);
+	list_remove(&c->link);
+	close(c->fd);
+	free(c);
+}
+
+static void on_client(struct loop_source *source)
+{
+	struct client *c = source->context;
+	struct control_header header;
+	struct buffer payload;
+	int r;
+
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
+	r = control_receive(c->fd, &header, &payload, NULL, NULL);
+	if (r == 0)
+		answer(c, header.type, buffer_slice(&payload));
+	else if (r != -EAGAIN)
+		client_free(c);
+	buffer_done(&payload);
+}
+
+static size_t count_clients(const struct monitor *m)
+{
+	size_t count = 0;
+
+	list_for_each (position, &m->clients)
+		count++;
+	return count;
+}
+
+static void on_connection(struct loop_source *source)
+{
+	struct monitor *m = source->context;
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	socklen_t length = sizeof(struct ucred);
+	struct client *c;
+
+	if (fd < 0)
+		return;
+	/* The oldest goes, so that nobody can keep the others out by connecting. */
+	if (count_clients(m) >= CLIENTS_MOST)
+		client_free(list_entry(m->clients.next, struct client, link));
+	c = memory_new(sizeof(*c));
+	c->monitor = m;
+	c->fd = fd;
+	list_append(&m->clients, &c->link);
+	loop_add(&m->loop, &c->source, fd, on_client, c);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &length) < 0)
+		client_free(c);
+}
+
+int server_open(struct monitor *m, struct error *e)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	m->control_path = memory_format("%s/control.sock", m->config->runtime_dir.text);
+	if (strlen(m->control_path) >= sizeof(address.sun_path))
+		return error_set(e, -ENAMETOOLONG, "%s: too long for a socket's path",
+			m->control_path);
+	memcpy(address.sun_path, m->control_path, strlen(m->control_path) + 1);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set_errno(e, -errno, "socket");
+	unlink(m->control_path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		chmod(m->control_path, 0666) < 0 || listen(fd, 64) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return error_set_errno(e, r, "%s", m->control_path);
+	}
+	return loop_add(&m->loop, &m->control, fd, on_connection, m);
+}
+
+void server_close(struct monitor *m)
+{
+	list_for_each_safe (position, &m->clients)
+		client_free(list_entry(position, struct client, link));
+	if (!m->control.ready)
+		return;
+	loop_remove(&m->loop, &m->control);
+	unlink(m->control_path);
+	free(m->control_path);
+	m->control_path = NULL;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/start_agent.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "monitor/run_plan.h"
+
+#define PATHS_MOST 32
+
+static bool may_start(const struct config_agent *agent, uid_t caller)
+{
+	if (caller == 0)
+		return true;
+	for (size_t i = 0; i < agent->users.count; i++) {
+		struct passwd *user = getpwnam(agent->users.items[i].text);
+
+		if (user && user->pw_uid == caller)
+			return true;
+	}
+	return false;
+}
+
+/* Without a name: the only one that the caller may start. */
+static int find_agent(const struct config *c, const char *name, uid_t caller,
+	const struct config_agent **ret, struct error *e)
+{
+	const struct config_agent *found = NULL;
+
+	if (*name) {
+		found = config_find_agent(c, name);
+		if (!found || !may_start(found, caller))
+			return error_set(e, -EPERM, found
+					? "you may not start agent \"%s\""
+					: "there is no agent \"%s\"",
+				name);
+		*ret = found;
+		return 0;
+	}
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (!may_start(&c->agents[i], caller))
+			continue;
+		if (found)
+			return error_set(e, -EINVAL, "which agent? Name one with --agent");
+		found = &c->agents[i];
+	}
+	if (!found)
+		return error_set(e, -EPERM, "there is no agent that you may start");
+	*ret = found;
+	return 0;
+}
+
+/* --user: root may choose anybody, others only themselves. */
+static int choose_user(
+	const char *name, uid_t caller, struct arena *memory, struct run_plan *plan, struct error *e)
+{
+	struct passwd *user;
+	int count = 0;
+	gid_t *groups;
+
+	if (!*name) {
+		plan->flags |= RUN_PLAN_KEEP_USER;
+		plan->user = plan->home = "";
+		return 0;
+	}
+	user = getpwnam(name);
+	if (!user)
+		return error_set(e, -ENOENT, "there is no user \"%s\"", name);
+	if (caller != 0 && caller != user->pw_uid)
+		return error_set(e, -EPERM, "only root may run commands as another user");
+	plan->uid = user->pw_uid;
+	plan->gid = user->pw_gid;
+	plan->user = (const char *)arena_copy(memory, slice_from_string(user->pw_name)).data;
+	plan->home = (const char *)arena_copy(memory, slice_from_string(user->pw_dir)).data;
+	getgrouplist(user->pw_name, user->pw_gid, NULL, &count);
+	groups = arena_new_array(memory, (size_t)count + 1, sizeof(*groups));
+	if (!groups || !plan->user || !plan->home ||
+		getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
+		return error_set(e, -ENOMEM, "the user has too many groups");
+	plan->groups = (const uint32_t *)groups;
+	plan->group_count = (size_t)count;
+	if (caller != 0)
+		plan->flags |= RUN_PLAN_KEEP_USER;
+	return 0;
+}
+
+/* Folders with what could undo the capture, or betray others. The launchers of containers and services
+ * would start processes outside of the agent. */
+static const char *const always_hidden[] = {
+	"/sys/fs/bpf",
+	"/sys/fs/cgroup",
+	"/run/docker.sock",
+	"/run/containerd",
+	"/run/podman",
+	"/run/crio",
+	"/run/systemd/private",
+	"/run/dbus/system_bus_socket",
+	"/var/run/docker.sock",
+};
+static const char *const read_only[] = {"/proc/sys", "/proc/sysrq-trigger", "/sys"};
+
+static void add_folder_of(const char **list, size_t *count, struct arena *memory, const char *file)
+{
+	struct slice copy = arena_copy(memory, slice_from_string(file));
+
+	if (copy.data && *count < PATHS_MOST)
+		list[(*count)++] = dirname((char *)copy.data);
+}
+
+static int fill_paths(
+	struct monitor *m, struct arena *memory, uid_t as, struct run_plan *plan)
+{
+	const char **hidden = arena_new_array(memory, PATHS_MOST, sizeof(*hidden));
+	const char **fixed = arena_new_array(memory, PATHS_MOST, sizeof(*fixed));
+	struct run_path *shown = arena_new(memory, sizeof(*shown));
+	size_t count = 0;
+
+	if (!hidden || !fixed || !shown)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(always_hidden); i++)
+		hidden[count++] = always_hidden[i];
+	hidden[count++] = m->config->state_dir.text;
+	hidden[count++] = m->config->runtime_dir.text;
+	/* The configuration's own folder, unless that is one that the agent needs. */
+	if (strncmp(m->config_file, "/etc/wayleave/", 14) == 0)
+		add_folder_of(hidden, &count, memory, m->config_file);
+	else
+		hidden[count++] = m->config_file;
+	for (size_t i = 0; i < m->config->policy_file_count && count < PATHS_MOST; i++)
+		hidden[count++] = m->config->policy_files[i];
+	plan->hidden = hidden;
+	plan->hidden_count = count;
+	for (count = 0; count < ARRAY_SIZE(read_only); count++)
+		fixed[count] = read_only[count];
+	if (as == 0)
+		fixed[count++] = "/etc";
+	plan->read_only = fixed;
+	plan->read_only_count = count;
+	*shown = (struct run_path){m->control_path, m->control_path};
+	plan->shown = shown;
+	plan->shown_count = 1;
+	return 0;
+}
+
+static int make_plan(struct monitor *m, uid_t caller, const struct run_request *request,
+	struct arena *memory, struct run_plan *plan, struct error *e)
+{
+	const struct config_agent *agent = NULL;
+	struct capture_place *place = arena_new(memory, sizeof(*place));
+	int r = find_agent(m->config, request->agent, caller, &agent, e);
+
+	if (r == 0 && !place)
+		r = error_set(e, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = choose_user(request->user, caller, memory, plan, e);
+	if (r == 0)
+		r = capture_prepare(m->capture, agent->id, place, e);
+	if (r < 0)
+		return r;
+	plan->flags |= RUN_PLAN_LANDLOCK;
+	plan->agent = agent->id;
+	plan->cgroup = place->cgroup;
+	plan->cgroup_path = place->path;
+	r = fill_paths(m, memory,
+		plan->flags & RUN_PLAN_KEEP_USER ? caller : (uid_t)plan->uid, plan);
+	if (r == 0)
+		r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
+			slice_from_string("a command is started"));
+	return r < 0 ? error_set_errno(e, r, "the start could not be recorded") : 0;
+}
+
+int start_agent(struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret,
+	struct error *e)
+{
+	struct run_plan plan = {.user = "", .home = ""};
+	struct run_request request;
+	struct arena memory;
+	int r = run_request_decode(payload, &request);
+
+	if (r < 0)
+		return error_set(e, -EINVAL, "malformed request");
+	arena_init(&memory, RUN_PLAN_MEMORY);
+	r = make_plan(m, caller, &request, &memory, &plan, e);
+	if (r == 0) {
+		r = run_plan_encode(&plan, ret);
+		if (r < 0)
+			error_set_errno(e, r, "the plan");
+	}
+	arena_done(&memory);
+	return r;
+}

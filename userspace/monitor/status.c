@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/reason.h"
+#include "monitor/monitor.h"
+
+static struct message_statistics total(const struct monitor *m)
+{
+	struct message_statistics sum = {0};
+
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		const struct message_statistics *s = &m->workers[i].statistics;
+
+		sum.sessions += s->sessions;
+		sum.sessions_total += s->sessions_total;
+		sum.actions += s->actions;
+		sum.denied += s->denied;
+		for (size_t j = 0; j < MESSAGE_REASONS_MOST; j++)
+			sum.reasons[j] += s->reasons[j];
+	}
+	return sum;
+}
+
+static void add_workers(const struct monitor *m, cJSON *object)
+{
+	cJSON *list = cJSON_AddArrayToObject(object, "workers");
+
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddNumberToObject(item, "pid", m->workers[i].pid);
+		cJSON_AddBoolToObject(item, "ready", m->workers[i].ready);
+		cJSON_AddNumberToObject(
+			item, "sessions", (double)m->workers[i].statistics.sessions);
+		cJSON_AddNumberToObject(item, "failures", m->workers[i].failures);
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
+static void add_counts(const struct monitor *m, uint32_t agent, cJSON *object)
+{
+	struct steer_agent counts;
+
+	if (capture_get_counts(m->capture, agent, &counts) < 0)
+		return;
+	for (unsigned i = 0; i < STEER_COUNT_COUNT; i++)
+		cJSON_AddNumberToObject(object, capture_count_text((enum steer_count)i)->metric,
+			(double)counts.counts[i]);
+}
+
+static void add_agent(const struct monitor *m, const struct config_agent *agent, cJSON *list)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(item, "name", agent->name.text);
+	cJSON_AddStringToObject(item, "cgroup", agent->cgroup.text);
+	add_counts(m, agent->id, cJSON_AddObjectToObject(item, "connections"));
+	cJSON_AddItemToArray(list, item);
+}
+
+static void add_reasons(const struct message_statistics *sum, cJSON *object)
+{
+	for (unsigned i = 0; i < REASON_COUNT && i < MESSAGE_REASONS_MOST; i++) {
+		if (sum->reasons[i])
+			cJSON_AddNumberToObject(object, reason_get((enum reason)i)->metric,
+				(double)sum->reasons[i]);
+	}
+}
+
+static void add_host(const struct monitor *m, cJSON *object)
+{
+	struct message_statistics sum = total(m);
+	const char *problem = store_problem(m->store);
+
+	cJSON_AddStringToObject(
+		object, "mode", m->config->mode.value == POLICY_OBSERVE ? "observe" : "enforce");
+	cJSON_AddNumberToObject(object, "generation", (double)m->generation);
+	cJSON_AddNumberToObject(object, "port", m->listeners.port);
+	if (m->reload_problem)
+		cJSON_AddStringToObject(object, "reload_problem", m->reload_problem);
+	if (problem)
+		cJSON_AddStringToObject(object, "recording_problem", problem);
+	cJSON_AddNumberToObject(object, "sessions", (double)sum.sessions);
+	cJSON_AddNumberToObject(object, "sessions_total", (double)sum.sessions_total);
+	cJSON_AddNumberToObject(object, "actions", (double)sum.actions);
+	cJSON_AddNumberToObject(object, "denied", (double)sum.denied);
+	add_reasons(&sum, cJSON_AddObjectToObject(object, "reasons"));
+	add_workers(m, object);
+}
+
+int status_build(struct monitor *m, uint32_t agent, struct buffer *ret)
+{
+	cJSON *object = cJSON_CreateObject(), *agents;
+	char *text;
+	int r;
+
+	cJSON_AddStringToObject(object, "version", MONITOR_VERSION);
+	if (!agent)
+		add_host(m, object);
+	agents = cJSON_AddArrayToObject(object, "agents");
+	for (size_t i = 0; i < m->config->agent_count; i++) {
+		if (!agent || m->config->agents[i].id == agent)
+			add_agent(m, &m->config->agents[i], agents);
+	}
+	text = cJSON_PrintUnformatted(object);
+	cJSON_Delete(object);
+	if (!text)
+		return -ENOMEM;
+	r = buffer_append_string(ret, text);
+	free(text);
+	return r;
+}

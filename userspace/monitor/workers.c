@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * workers: started by fork and exec, so that nothing of the monitor's memory (keys) is in theirs; what they
+ * need to begin with they read from a descriptor. One that dies is started again, its listening
+ * sockets waiting meanwhile.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "monitor/monitor.h"
+
+#define BACKOFF_FIRST (NANOSECONDS_PER_SECOND / 4)
+#define BACKOFF_MOST (30 * NANOSECONDS_PER_SECOND)
+#define HEALTHY_AFTER (60 * NANOSECONDS_PER_SECOND) /* then the backoff begins anew */
+
+/* --- telling them --- */
+
+void workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd)
+{
+	struct control_header header = {.type = type};
+	int r;
+
+	if (w->channel < 0)
+		return;
+	r = control_send(w->channel, &header, payload, &fd, fd >= 0);
+	/* A worker that does not read its messages is as good as dead. */
+	if (r == -EAGAIN) {
+		log_error("worker %u does not read its messages; killing it", w->index);
+		kill(w->pid, SIGKILL);
+	}
+}
+
+void workers_tell_all(struct monitor *m, enum message_type type, struct slice payload)
+{
+	for (unsigned i = 0; i < m->worker_count; i++)
+		workers_tell(&m->workers[i], type, payload, -1);
+}
+
+void workers_send_policy(struct monitor *m, struct monitor_worker *w)
+{
+	workers_tell(w, MESSAGE_POLICY, SLICE_EMPTY, m->policy_fd);
+}
+
+/* --- hearing from them --- */
+
+static void on_message(struct loop_source *source)
+{
+	struct monitor_worker *w = source->context;
+	struct control_header header;
+	struct buffer payload;
+	int fds[CONTROL_DESCRIPTORS_MOST], r;
+	size_t count = 0;
+
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
+	r = control_receive(w->channel, &header, &payload, fds, &count);
+	if (r == 0) {
+		requests_handle(w, header.type, buffer_slice(&payload), count ? fds[0] : -1);
+	} else if (r != -EAGAIN) {
+		/* Its end is closed: SIGCHLD says the rest. */
+		loop_remove(&w->monitor->loop, &w->source);
+		close(w->channel);
+		w->channel = -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	buffer_done(&payload);
+}
+
+/* --- starting --- */
+
+/* What the worker begins with, in a descriptor that it inherits. */
+static int start_descriptor(const struct worker_start *start)
+{
+	int fd = memfd_create("wayleave-worker", 0);
+
+	if (fd < 0)
+		return -errno;
+	if (file_write_all(fd, slice_of(start, sizeof(*start))) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+static int keep_open(int fd)
+{
+	return fd < 0 ? 0 : fcntl(fd, F_SETFD, 0);
+}
+
+/* In the child. */
+static void become_worker(struct monitor *m, struct worker_start *start)
+{
+	char argument[16];
+	sigset_t none;
+	int fd;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	fd = start_descriptor(start);
+	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0)
+		_exit(EXIT_FAILURE);
+	for (unsigned i = 0; i < start->listener_count; i++) {
+		if (keep_open(start->listeners[i]) < 0)
+			_exit(EXIT_FAILURE);
+	}
+	snprintf(argument, sizeof(argument), "%d", fd);
+	execl("/proc/self/exe", "wayleaved: worker", "--worker", argument, (char *)NULL);
+	_exit(EXIT_FAILURE);
+}
+
+static void fill_start(struct monitor_worker *w, int channel, struct worker_start *ret)
+{
+	struct monitor *m = w->monitor;
+	const struct listener_pair *pair = &m->listeners.pairs[w->index];
+
+	*ret = (struct worker_start){
+		.index = w->index,
+		.incarnation = w->incarnation,
+		.channel = channel,
+		.epochs_fd = m->epochs_fd,
+		.selftest_agent = CAPTURE_SELFTEST_AGENT,
+		.uid = m->worker_uid,
+		.gid = m->worker_gid,
+	};
+	memcpy(ret->hash_key, m->hash_key, sizeof(ret->hash_key));
+	ret->listeners[ret->listener_count++] = pair->v4;
+	if (pair->v6 != LISTENER_NO_SOCKET)
+		ret->listeners[ret->listener_count++] = pair->v6;
+}
+
+static int start_worker(struct monitor_worker *w, struct error *e)
+{
+	struct monitor *m = w->monitor;
+	struct worker_start start;
+	int pair[2], r;
+
+	r = store_add_worker(m->store, &w->incarnation);
+	if (r < 0)
+		return error_set_errno(e, r, "the audit log does not take a new worker");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return error_set_errno(e, -errno, "socketpair");
+	fill_start(w, pair[1], &start);
+	w->pid = fork();
+	if (w->pid == 0)
+		become_worker(m, &start);
+	close(pair[1]);
+	memory_wipe(start.hash_key, sizeof(start.hash_key));
+	if (w->pid < 0) {
+		w->pid = 0;
+		close(pair[0]);
+		return error_set_errno(e, -errno, "fork");
+	}
+	w->ready = false;
+	w->channel = pair[0];
+	w->started = clock_monotonic();
+	memset(&w->statistics, 0, sizeof(w->statistics));
+	loop_add(&m->loop, &w->source, w->channel, on_message, w);
+	workers_send_policy(m, w);
+	return 0;
+}
+
+int workers_start(struct monitor *m, struct error *e)
+{
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		int r = start_worker(&m->workers[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- dying --- */
+
+static void describe_death(int status, char *room, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(room, size, "killed by signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(room, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void wait_before_next(struct monitor_worker *w)
+{
+	uint64_t now = clock_monotonic(), wait = BACKOFF_FIRST;
+
+	if (now - w->started > HEALTHY_AFTER)
+		w->failures = 0;
+	for (unsigned i = 0; i < w->failures && wait < BACKOFF_MOST; i++)
+		wait *= 2;
+	w->failures++;
+	w->start_again = now + (wait < BACKOFF_MOST ? wait : BACKOFF_MOST);
+}
+
+void workers_on_exit(struct monitor *m, pid_t pid, int status)
+{
+	struct monitor_worker *w = NULL;
+	char why[128], name[32];
+
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		if (m->workers[i].pid == pid)
+			w = &m->workers[i];
+	}
+	if (!w)
+		return;
+	describe_death(status, why, sizeof(why));
+	snprintf(name, sizeof(name), "worker %u", w->index);
+	/* What it had reported before it died is still to be read. */
+	while (w->channel >= 0 && m->stopping)
+		on_message(&w->source);
+	if (w->channel >= 0) {
+		loop_remove(&m->loop, &w->source);
+		close(w->channel);
+		w->channel = -1;
+	}
+	w->pid = 0;
+	w->ready = false;
+	store_worker_gone(m->store, &w->incarnation, why);
+	if (m->stopping)
+		return;
+	log_error("%s %s", name, why);
+	wait_before_next(w);
+}
+
+void workers_tick(struct monitor *m, uint64_t now)
+{
+	struct error e;
+
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		struct monitor_worker *w = &m->workers[i];
+
+		if (w->pid || m->stopping || now < w->start_again)
+			continue;
+		if (start_worker(w, &e) < 0) {
+			log_error("worker %u can't be started again: %s", i, e.text);
+			wait_before_next(w);
+		}
+	}
+}
+
+void workers_stop(struct monitor *m)
+{
+	workers_tell_all(m, MESSAGE_STOP, SLICE_EMPTY);
+}
+
+bool workers_are_ready(const struct monitor *m)
+{
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		if (!m->workers[i].ready)
+			return false;
+	}
+	return true;
+}
+
+bool workers_are_gone(const struct monitor *m)
+{
+	for (unsigned i = 0; i < m->worker_count; i++) {
+		if (m->workers[i].pid)
+			return false;
+	}
+	return true;
+}
