@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * launcher: the setuid part of `wayleave run`. It asks the monitor, as its caller, what the command
+ * is to run as, enters the agent's cgroup, builds the mount namespace, gives up everything, and
+ * becomes the command: the same process, so that terminal, job control and exit status stay.
+ *
+ * Nothing of the caller is trusted: not the socket's path (its peer must be root), not the
+ * environment (it is only handed on), not the descriptors or the working folder (main.c says in
+ * which order they are dealt with). What fails ends the launcher before the command runs.
+ */
+#ifndef WAYLEAVE_LAUNCHER_LAUNCHER_H
+#define WAYLEAVE_LAUNCHER_LAUNCHER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "monitor/run_plan.h"
+
+/* Who started the launcher: its real ids. */
+struct caller {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* The user that the command runs as. */
+static inline uid_t run_user(const struct run_plan *plan, const struct caller *c)
+{
+	return plan->flags & RUN_PLAN_KEEP_USER ? c->uid : plan->uid;
+}
+
+/* To act as the caller and back, by effective ids; the saved ones stay root's. */
+int caller_become(const struct caller *c, struct error *e);
+int caller_leave(struct error *e);
+
+/* ask.c: the monitor's answer, in `memory`. */
+int ask(const struct caller *c, const char *socket, const struct run_request *request,
+	struct arena *memory, struct run_plan *ret, struct error *e);
+
+/* environment.c: the strings "NAME=VALUE" with a NUL each that a descriptor holds, as an environ
+ * from malloc(); closes the descriptor. HOME, USER and LOGNAME become the plan's unless it keeps
+ * the caller's user. */
+int environment_take(int fd, char ***ret, struct error *e);
+void environment_set_user(char ***environment, const struct run_plan *plan);
+void environment_free(char **environment); /* takes NULL */
+
+/* descriptors.c: closes what would reach round the hooks or the mount namespace: sockets other than
+ * Unix ones, folders, what the kernel's control interfaces gave. Of 0 to 2, makes /dev/null. */
+int descriptors_close(struct error *e);
+
+/* enter.c: puts the process into the plan's cgroup. */
+int enter_cgroup(const struct run_plan *plan, struct error *e);
+
+/* mounts.c: a mount namespace of its own, and the same working folder in it. For user 0, who owns
+ * files that others can't write anyway, more of it is read-only. */
+int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e);
+
+/* confine.c, system_calls.c: users, groups, capabilities, new privileges, Landlock, seccomp. No way
+ * back. */
+int confine(const struct run_plan *plan, const struct caller *c, struct error *e);
+/* Landlock alone, as the kernel's ABI version `abi` has it; below 2 nothing is done. */
+int confine_landlock(int abi, struct error *e);
+/* The seccomp filter alone; needs no-new-privileges. */
+int confine_system_calls(bool deny_io_uring, struct error *e);
+
+#endif

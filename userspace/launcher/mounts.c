@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command's mount namespace: what could undo the capture is hidden or read-only (traps G2,
+ * bypasses B8, B9, B14). The namespace is private: what the host mounts later doesn't come in. A
+ * user namespace of the command's own gets these mounts locked together (mount_namespaces(7)).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/mountinfo.h"
+#include "launcher/cover.h"
+#include "launcher/launcher.h"
+
+/* Filesystems whose mounts are hidden wherever they are. */
+static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
+
+/* Sockets of those who start processes for others, outside the agent (bypass B8), besides the
+ * plan's. They are hidden rather than refused at connect(2): a path can be written in many ways. */
+static const char *const launcher_sockets[] = {
+	"/run/docker.sock",
+	"/run/docker",
+	"/run/containerd",
+	"/run/podman",
+	"/run/crio",
+	"/run/cri-dockerd.sock",
+	"/run/k3s",
+	"/run/buildkit",
+	"/run/libvirt",
+	"/run/incus",
+	"/run/lxd",
+	"/var/lib/incus/unix.socket",
+	"/var/lib/lxd/unix.socket",
+	"/var/snap/lxd/common/lxd/unix.socket",
+	"/run/snapd.socket",
+	"/run/systemd/private",
+	"/run/systemd/io.systemd.Manager",
+	"/run/systemd/machine",
+	"/run/dbus/system_bus_socket",
+};
+
+/* The same of the user, below /run/user/UID. */
+static const char *const user_sockets[] = {"bus", "systemd", "docker.sock", "docker", "podman",
+	"containerd", "containerd-rootless", "buildkit", "libvirt"};
+
+/* Besides the plan's. What only root's own files matter for is left alone for others. */
+static const struct {
+	const char *path;
+	bool root_only;
+} read_only_paths[] = {
+	{"/sys", false},
+	{"/proc/sys", false},
+	{"/proc/sysrq-trigger", true},
+	{"/proc/irq", true},
+	{"/proc/bus", true},
+	{"/etc", true},
+	{"/var/spool/cron", true},
+};
+
+static bool is_hidden_type(const char *type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(hidden_types); i++) {
+		if (strcmp(type, hidden_types[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The list is read whole first: hiding changes it. */
+static int hide_by_type(const struct run_plan *plan, const struct shown *shown)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char **paths = NULL, *line = NULL;
+	struct mountinfo mount;
+	size_t count = 0, capacity = 0;
+	int r = mounts ? 0 : -errno;
+
+	while (mounts && getline(&line, &capacity, mounts) >= 0) {
+		if (!mountinfo_parse(line, &mount) || !is_hidden_type(mount.type))
+			continue;
+		paths = memory_resize_array(paths, count + 1, sizeof(*paths));
+		paths[count++] = memory_copy_string(mount.point);
+	}
+	if (mounts)
+		fclose(mounts);
+	free(line);
+	for (size_t i = 0; i < count; i++) {
+		if (r == 0)
+			r = cover_hide(paths[i], plan, shown);
+		free(paths[i]);
+	}
+	free(paths);
+	return r;
+}
+
+/* Before anything is hidden. */
+static int take_shown(const struct run_plan *plan, struct shown *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->shown_count; i++)
+		ret[i].tree = -1;
+	for (size_t i = 0; r == 0 && i < plan->shown_count; i++) {
+		struct stat s;
+
+		ret[i].tree = open_tree(
+			AT_FDCWD, plan->shown[i].source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		if (ret[i].tree < 0 && !cover_is_missing(-errno))
+			r = -errno;
+		else if (ret[i].tree >= 0 && fstat(ret[i].tree, &s) < 0)
+			r = -errno;
+		else if (ret[i].tree >= 0)
+			ret[i].is_folder = S_ISDIR(s.st_mode);
+	}
+	return r;
+}
+
+static int put_shown(const struct run_plan *plan, const struct shown *shown)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->shown_count; i++) {
+		int place;
+
+		if (shown[i].tree < 0)
+			continue;
+		place = open(plan->shown[i].target, O_PATH | O_CLOEXEC);
+		if (place < 0)
+			return -errno;
+		r = cover_put(shown[i].tree, place);
+		close(place);
+	}
+	return r;
+}
+
+static int hide_all(const char *const *paths, size_t count, const struct run_plan *plan,
+	const struct shown *shown, struct error *e)
+{
+	for (size_t i = 0; i < count; i++) {
+		int r = cover_hide(paths[i], plan, shown);
+
+		if (r < 0)
+			return error_set_errno(e, r, "hiding %s", paths[i]);
+	}
+	return 0;
+}
+
+static int hide_user_sockets(
+	uid_t user, const struct run_plan *plan, const struct shown *shown, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(user_sockets); i++) {
+		char *path = memory_format("/run/user/%u/%s", user, user_sockets[i]);
+		const char *const paths[] = {path};
+
+		r = hide_all(paths, 1, plan, shown, e);
+		free(path);
+	}
+	return r;
+}
+
+static int make_all_read_only(const struct run_plan *plan, bool is_root, struct error *e)
+{
+	const char *path = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(read_only_paths); i++) {
+		path = read_only_paths[i].path;
+		if (!read_only_paths[i].root_only || is_root)
+			r = cover_read_only(path);
+	}
+	for (size_t i = 0; r == 0 && i < plan->read_only_count; i++) {
+		path = plan->read_only[i];
+		r = cover_read_only(path);
+	}
+	return r < 0 ? error_set_errno(e, r, "making %s read-only", path) : 0;
+}
+
+static int change(
+	const struct run_plan *plan, const struct shown *shown, uid_t user, struct error *e)
+{
+	int r = hide_by_type(plan, shown);
+
+	if (r < 0)
+		return error_set_errno(e, r, "hiding cgroups");
+	r = hide_all(launcher_sockets, ARRAY_SIZE(launcher_sockets), plan, shown, e);
+	if (r == 0)
+		r = hide_user_sockets(user, plan, shown, e);
+	if (r == 0)
+		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
+	if (r == 0)
+		r = make_all_read_only(plan, user == 0, e);
+	if (r < 0)
+		return r;
+	r = put_shown(plan, shown);
+	return r < 0 ? error_set_errno(e, r, "showing what is to be seen") : 0;
+}
+
+/* Whether the path leads to the folder that it was the path of before. */
+static bool try_folder(const char *path, const struct stat *before)
+{
+	struct stat now;
+
+	return chdir(path) == 0 && stat(".", &now) == 0 && now.st_dev == before->st_dev &&
+		now.st_ino == before->st_ino;
+}
+
+/* The working folder is held from before, so it could be inside something that is hidden now. It is
+ * looked up again by its path, as root and, where a filesystem lets only its user in, as the
+ * caller. */
+static int return_to_folder(
+	const char *path, const struct stat *before, const struct caller *c, struct error *e)
+{
+	bool found = try_folder(path, before);
+
+	if (!found) {
+		int r = caller_become(c, e);
+
+		if (r < 0)
+			return r;
+		found = try_folder(path, before);
+		r = caller_leave(e);
+		if (r < 0)
+			return r;
+	}
+	return found ? 0
+		     : error_set(e, -ENOENT, "the working folder %s is hidden from agents", path);
+}
+
+int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e)
+{
+	struct shown *shown = memory_new_array(plan->shown_count + 1, sizeof(*shown));
+	char path[PATH_MAX];
+	struct stat before;
+	int r = 0;
+
+	if (!getcwd(path, sizeof(path)) || path[0] != '/' || stat(".", &before) < 0)
+		r = error_set(e, -ENOENT, "the working folder has no path");
+	else if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		r = error_set_errno(e, -errno, "a mount namespace");
+	else if ((r = take_shown(plan, shown)) < 0)
+		error_set_errno(e, r, "what is to be seen");
+	else
+		r = change(plan, shown, run_user(plan, c), e);
+	for (size_t i = 0; i < plan->shown_count; i++) {
+		if (shown[i].tree >= 0)
+			close(shown[i].tree);
+	}
+	free(shown);
+	return r == 0 ? return_to_folder(path, &before, c, e) : r;
+}
