@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * policy_explain: `wayleave policy explain`: what would become of a text, and why.
+ */
+#ifndef WAYLEAVE_CLI_POLICY_EXPLAIN_H
+#define WAYLEAVE_CLI_POLICY_EXPLAIN_H
+
+#include "base/arena.h"
+#include "cli/cli.h"
+#include "policy/judge.h"
+#include "protocol/sql/resolve.h"
+
+extern const char policy_help[];
+
+/* The subverb; argv[0] is "explain". */
+int policy_explain(const struct cli *cli, int argc, char **argv);
+
+/* One text, judged. */
+struct explanation {
+	struct policy_scope *scope; /* borrowed */
+	const struct sql_view *view; /* borrowed */
+	struct arena arena; /* of the facts below */
+	struct sql_text *text;
+	struct action action;
+	struct verdict verdict;
+	const char *refusal; /* why masks refuse it, or NULL; `verdict` then denies */
+};
+
+/* Judges `text` as a session between the ends of `scope` would. Needs a stack of
+ * LIMIT_PARSER_STACK. */
+void explanation_init(struct explanation *x, struct policy_scope *scope,
+	const struct sql_view *view, struct slice text);
+void explanation_done(struct explanation *x);
+/* The sentence for the agent, or "" where the verdict is allow. Errors are the buffer's. */
+int explanation_text(const struct explanation *x, struct buffer *ret);
+
+/* For people, with the reasons rule by rule. */
+void explanation_print(const struct explanation *x);
+/* For programs (contract: explain). `whole`: with the reasons rule by rule. On one line. */
+void explanation_print_json(const struct explanation *x, bool whole);
+
+#endif

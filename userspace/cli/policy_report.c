@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Explanations, for people and for programs.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "cli/policy_explain.h"
+#include "cli/recordings.h"
+#include "policy/explain.h"
+
+#define LABEL_WIDTH "%-10s"
+#define SENTENCE_MOST 65536
+
+static const char *const rule_kinds[RULE_KIND_COUNT] = {
+	[RULE_ALLOW] = "allow",
+	[RULE_REVIEW] = "review",
+	[RULE_DENY] = "deny",
+};
+
+/* What a rule says, and the facts that are not known. Strings are static. */
+static size_t list_unknown(const struct explanation *x, const char *ret[4])
+{
+	const struct policy_subject *subject = policy_scope_subject(x->scope);
+	bool object = x->action.unknown & ACTION_UNKNOWN_OBJECT;
+	size_t count = 0;
+
+	for (size_t i = 0; i < x->action.pair_count; i++)
+		object |= x->action.pairs[i].state == OBJECT_UNKNOWN;
+	if (x->action.unknown & ACTION_UNKNOWN_TEXT)
+		ret[count++] = "text";
+	if (object)
+		ret[count++] = "object";
+	if (x->action.unknown & ACTION_UNKNOWN_EFFECT)
+		ret[count++] = "effect";
+	if (!subject->principal->known)
+		ret[count++] = "principal";
+	return count;
+}
+
+/* For programs */
+
+static bool has_string(const cJSON *list, const char *text)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		if (strcmp(item->valuestring, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_once(cJSON *list, struct slice text)
+{
+	cJSON *item = cli_json_text(text);
+
+	if (has_string(list, item->valuestring))
+		cJSON_Delete(item);
+	else
+		cJSON_AddItemToArray(list, item);
+}
+
+static void add_facts(cJSON *object, const struct explanation *x)
+{
+	cJSON *operations = cJSON_AddArrayToObject(object, "operations");
+	cJSON *objects = cJSON_AddArrayToObject(object, "objects");
+	cJSON *unknown = cJSON_AddArrayToObject(object, "unknown");
+	const char *facts[4];
+	size_t count = list_unknown(x, facts);
+
+	for (size_t i = 0; i < x->action.pair_count; i++) {
+		const struct action_pair *pair = &x->action.pairs[i];
+
+		add_once(operations, slice_from_string(operation_name(pair->operation)));
+		if (pair->state != OBJECT_NONE)
+			add_once(objects, pair->object);
+	}
+	for (size_t i = 0; i < count; i++)
+		cJSON_AddItemToArray(unknown, cJSON_CreateString(facts[i]));
+}
+
+static void add_masks(cJSON *object, const struct mask_rules *masks)
+{
+	cJSON *list = cJSON_AddArrayToObject(object, "masks");
+
+	for (size_t i = 0; i < masks->column_count; i++) {
+		const struct mask_column *column = &masks->columns[i];
+		cJSON *mask = cJSON_CreateObject();
+
+		cJSON_AddItemToObject(mask, "column", cli_json_text(column->pattern));
+		cJSON_AddStringToObject(mask, "with", mask_strategy_name(column->strategy));
+		cJSON_AddStringToObject(mask, "filter", column->filter_allowed ? "allow" : "deny");
+		cJSON_AddItemToArray(list, mask);
+	}
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
+		cJSON *mask;
+
+		if (masks->detectors[i] == MASK_NONE)
+			continue;
+		mask = cJSON_CreateObject();
+		cJSON_AddStringToObject(mask, "detect", detector_name((enum detector)i));
+		cJSON_AddStringToObject(mask, "with", mask_strategy_name(masks->detectors[i]));
+		cJSON_AddItemToArray(list, mask);
+	}
+}
+
+static void add_reports(cJSON *object, const struct explanation *x)
+{
+	const struct policy *policy = policy_scope_policy(x->scope);
+	cJSON *list = cJSON_AddArrayToObject(object, "why");
+
+	for (size_t i = 0; i < policy->rule_count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+		cJSON *item = cJSON_CreateObject();
+		struct rule_report report;
+
+		policy_explain_rule(x->scope, rule, &x->action, &report);
+		cJSON_AddItemToObject(item, "rule", cli_json_text(rule->name));
+		cJSON_AddStringToObject(item, "kind", rule_kinds[rule->kind]);
+		cJSON_AddItemToObject(item, "file", cli_json_text(rule->file));
+		cJSON_AddNumberToObject(item, "line", rule->line);
+		cJSON_AddStringToObject(item, "match", rule_match_text(report.match));
+		if (report.unknown)
+			cJSON_AddStringToObject(item, "unknown", report.unknown);
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
+void explanation_print_json(const struct explanation *x, bool whole)
+{
+	cJSON *object = cJSON_CreateObject(), *rules;
+	struct buffer sentence;
+
+	buffer_init(&sentence, SENTENCE_MOST);
+	cJSON_AddStringToObject(object, "verdict", verdict_kind_name(x->verdict.kind));
+	rules = cJSON_AddArrayToObject(object, "rules");
+	for (size_t i = 0; i < x->verdict.outcome->rule_count; i++)
+		cJSON_AddItemToArray(rules, cli_json_text(x->verdict.outcome->rules[i]->name));
+	add_facts(object, x);
+	add_masks(object, x->verdict.outcome->masks);
+	if (explanation_text(x, &sentence) == 0)
+		cli_json_add_text(object, "text", buffer_slice(&sentence));
+	cJSON_AddBoolToObject(object, "enforced", verdict_is_enforced(&x->verdict));
+	if (whole)
+		add_reports(object, x);
+	cli_json_print_line(object);
+	buffer_done(&sentence);
+}
+
+/* For people */
+
+static void print_verdict(const struct explanation *x)
+{
+	static const char *const colours[VERDICT_KIND_COUNT] = {
+		[VERDICT_ALLOW] = "\033[32m",
+		[VERDICT_REVIEW] = "\033[33m",
+		[VERDICT_DENY] = "\033[31m",
+	};
+	bool coloured = isatty(STDOUT_FILENO);
+	struct buffer sentence;
+
+	buffer_init(&sentence, SENTENCE_MOST);
+	printf("%s%s%s", coloured ? colours[x->verdict.kind] : "",
+		verdict_kind_name(x->verdict.kind), coloured ? "\033[0m" : "");
+	if (explanation_text(x, &sentence) == 0 && buffer_length(&sentence)) {
+		printf(": ");
+		cli_print_line(stdout, buffer_slice(&sentence));
+	}
+	puts(verdict_is_enforced(&x->verdict) ? "" : " (mode observe: recorded, not enforced)");
+	buffer_done(&sentence);
+}
+
+static void print_pair(const struct action_pair *pair)
+{
+	printf("%s", operation_name(pair->operation));
+	if (pair->state == OBJECT_NONE)
+		return;
+	printf(" on ");
+	cli_print_line(stdout, pair->object);
+	if (pair->state == OBJECT_UNKNOWN)
+		printf(" (not known which)");
+	if (pair->everything)
+		printf(" (all of it)");
+}
+
+static void print_action(const struct explanation *x)
+{
+	const char *facts[4];
+	size_t count = list_unknown(x, facts);
+
+	for (size_t i = 0; i < x->action.pair_count; i++) {
+		printf(LABEL_WIDTH, i ? "" : "does");
+		print_pair(&x->action.pairs[i]);
+		putchar('\n');
+	}
+	for (size_t i = 0; i < count; i++)
+		printf(LABEL_WIDTH "%s\n", i ? "" : "unknown", facts[i]);
+}
+
+static void print_masks(const struct mask_rules *masks)
+{
+	const char *label = "masks";
+
+	for (size_t i = 0; i < masks->column_count; i++, label = "") {
+		printf(LABEL_WIDTH, label);
+		cli_print_line(stdout, masks->columns[i].pattern);
+		printf(": %s, %s\n", mask_strategy_name(masks->columns[i].strategy),
+			masks->columns[i].filter_allowed ? "usable in filters"
+							 : "not usable in filters");
+	}
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
+		if (masks->detectors[i] == MASK_NONE)
+			continue;
+		printf(LABEL_WIDTH "whatever looks like %s: %s\n", label,
+			detector_name((enum detector)i), mask_strategy_name(masks->detectors[i]));
+		label = "";
+	}
+}
+
+/* What matches comes first; rules for others are only counted. */
+static void print_rules(const struct explanation *x)
+{
+	const struct policy *policy = policy_scope_policy(x->scope);
+	const char *label = "rules";
+	size_t others = 0;
+
+	for (int match = RULE_MATCH_COUNT - 1; match >= 0; match--) {
+		for (size_t i = 0; i < policy->rule_count; i++) {
+			const struct policy_rule *rule = &policy->rules[i];
+			struct rule_report report;
+
+			policy_explain_rule(x->scope, rule, &x->action, &report);
+			if ((int)report.match != match)
+				continue;
+			if (match <= RULE_MATCH_OTHER_PRINCIPAL) {
+				others++;
+				continue;
+			}
+			printf(LABEL_WIDTH "\"", label);
+			cli_print_line(stdout, rule->name);
+			printf("\" (%s, ", rule_kinds[rule->kind]);
+			cli_print_line(stdout, rule->file);
+			printf(":%u) %s%s%s", rule->line, rule_match_text(report.match),
+				report.unknown ? ": the " : "",
+				report.unknown ? report.unknown : "");
+			if (report.match == RULE_MATCH_YES && report.pair) {
+				printf(": ");
+				print_pair(report.pair);
+			}
+			putchar('\n');
+			label = "";
+		}
+	}
+	if (others)
+		printf(LABEL_WIDTH "%zu for other agents, resources, principals or groups\n", label,
+			others);
+	if (policy->rule_count == 0)
+		printf(LABEL_WIDTH "none\n", label);
+}
+
+void explanation_print(const struct explanation *x)
+{
+	print_verdict(x);
+	print_action(x);
+	print_masks(x->verdict.outcome->masks);
+	print_rules(x);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/recordings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "monitor/control.h"
+#include "recording/store.h"
+
+/* ---- the folders ---- */
+
+static int open_folder(const char *verb, const char *state_dir, const char *name, int *ret)
+{
+	char *path = memory_format("%s/%s", state_dir, name);
+	int status = CLI_DONE;
+
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret < 0)
+		status = cli_fail(verb, CLI_REFUSED, "%s: %s", path, strerrordesc_np(errno));
+	free(path);
+	return status;
+}
+
+/* The names of live incarnations, each with a NUL. */
+static void read_live(struct slice names, struct cli_recordings *r)
+{
+	free(r->live);
+	r->live = NULL;
+	r->live_count = 0;
+	while (names.length) {
+		size_t length = strnlen((const char *)names.data, names.length);
+		struct identifier id = {{0}};
+
+		if (length < sizeof(id.text)) {
+			memcpy(id.text, names.data, length);
+			r->live = memory_resize_array(r->live, r->live_count + 1, sizeof(id));
+			r->live[r->live_count++] = id;
+		}
+		names = slice_from(names, length + 1);
+	}
+}
+
+/* Stores the descriptors in ret_fds, of which there must be two. */
+static int ask_daemon(
+	const struct cli *cli, struct cli_recordings *r, int ret_fds[2], struct error *e)
+{
+	int fds[CONTROL_DESCRIPTORS_MOST];
+	struct control_client client;
+	struct buffer payload;
+	size_t count = 0;
+	int n = control_open(&client, cli->socket, e);
+
+	if (n < 0)
+		return n;
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
+	n = control_call(&client, CONTROL_RECORDINGS, SLICE_EMPTY, &payload, fds, &count, e);
+	control_close(&client);
+	if (n == 0 && count == 2) {
+		read_live(buffer_slice(&payload), r);
+		memcpy(ret_fds, fds, 2 * sizeof(*fds));
+	} else {
+		for (size_t i = 0; i < count; i++)
+			close(fds[i]);
+		if (n == 0)
+			n = error_set(
+				e, -EBADMSG, "the daemon sent %zu folders instead of 2", count);
+	}
+	buffer_done(&payload);
+	return n;
+}
+
+int cli_recordings_open(
+	const struct cli *cli, const char *verb, const char *state_dir, struct cli_recordings *ret)
+{
+	struct cli_recordings r = {.recordings_folder = -1, .audit_folder = -1};
+	int fds[2], status;
+	struct error e;
+
+	if (!state_dir) {
+		if (ask_daemon(cli, &r, fds, &e) < 0)
+			return cli_fail(verb, CLI_REFUSED,
+				"%s (--state-dir DIR reads without the daemon)", e.text);
+		r.recordings_folder = fds[0];
+		r.audit_folder = fds[1];
+		*ret = r;
+		return CLI_DONE;
+	}
+	status = open_folder(verb, state_dir, STORE_RECORDINGS_FOLDER, &r.recordings_folder);
+	if (status == CLI_DONE)
+		status = open_folder(verb, state_dir, STORE_AUDIT_FOLDER, &r.audit_folder);
+	if (status == CLI_DONE)
+		*ret = r;
+	else
+		cli_recordings_close(&r);
+	return status;
+}
+
+void cli_recordings_close(struct cli_recordings *r)
+{
+	if (r->recordings_folder >= 0)
+		close(r->recordings_folder);
+	if (r->audit_folder >= 0)
+		close(r->audit_folder);
+	free(r->live);
+}
+
+void cli_recordings_refresh(const struct cli *cli, const char *state_dir, struct cli_recordings *r)
+{
+	int fds[2];
+
+	if (state_dir)
+		return;
+	if (ask_daemon(cli, r, fds, NULL) < 0) {
+		read_live(SLICE_EMPTY, r);
+		return;
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* ---- options and times ---- */
+
+static const struct cli_option *find_option(
+	const char *word, const struct cli_option *options, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(word, options[i].name) == 0)
+			return &options[i];
+	}
+	return NULL;
+}
+
+int cli_take_options(int argc, char **argv, const struct cli_option *options, size_t count)
+{
+	int kept = 1, i = 1;
+
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		const struct cli_option *option = find_option(argv[i], options, count);
+
+		if (!option && argv[i][0] == '-' && argv[i][1])
+			return -1;
+		if (!option)
+			argv[kept++] = argv[i];
+		else if (option->flag)
+			*option->flag = true;
+		else if (i + 1 < argc)
+			*option->value = argv[++i];
+		else
+			return -1;
+	}
+	for (i++; i < argc; i++)
+		argv[kept++] = argv[i];
+	return kept - 1;
+}
+
+int cli_parse_time(const char *text, uint64_t *ret)
+{
+	static const char *const forms[] = {
+		"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"};
+	uint64_t back, now = clock_wall();
+
+	if (text_to_duration(slice_from_string(text), &back) == 0) {
+		*ret = back < now ? now - back : 0;
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		struct tm parts = {0};
+		const char *end = strptime(text, forms[i], &parts);
+		time_t seconds;
+
+		if (!end || *end)
+			continue;
+		seconds = timegm(&parts);
+		if (seconds < 0)
+			return -EINVAL;
+		*ret = (uint64_t)seconds * NANOSECONDS_PER_SECOND;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* ---- text ---- */
+
+#define PRINTED_MOST (64u << 20)
+
+/* Visible, in new memory that the caller frees with buffer_done(). */
+static void make_visible(struct slice text, struct buffer *ret)
+{
+	buffer_init(ret, PRINTED_MOST);
+	if (text_append_visible(ret, text) < 0) {
+		buffer_clear(ret);
+		buffer_append_string(ret, "(too long to be shown)");
+	}
+}
+
+/* Nearly everything is: then nothing need be looked up or copied. */
+static bool is_plain(struct slice text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.data[i] < 0x20 || text.data[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
+static void put_line(struct buffer *b, struct slice visible)
+{
+	for (size_t i = 0; i < visible.length; i++) {
+		uint8_t c = visible.data[i];
+
+		if (c == '\n' || c == '\t')
+			buffer_append_string(b, c == '\n' ? "\\n" : "\\t");
+		else
+			buffer_append_byte(b, c);
+	}
+}
+
+void cli_print_line(FILE *out, struct slice text)
+{
+	struct buffer visible, line;
+
+	if (is_plain(text)) {
+		fprintf(out, "%.*s", SLICE_PRINT(text));
+		return;
+	}
+	make_visible(text, &visible);
+	buffer_init(&line, 2 * PRINTED_MOST);
+	put_line(&line, buffer_slice(&visible));
+	fprintf(out, "%.*s", SLICE_PRINT(buffer_slice(&line)));
+	buffer_done(&line);
+	buffer_done(&visible);
+}
+
+size_t cli_line_width(struct slice text)
+{
+	struct buffer visible;
+	size_t width = 0;
+
+	if (is_plain(text))
+		return text.length;
+	make_visible(text, &visible);
+	for (size_t i = 0; i < buffer_length(&visible); i++) {
+		uint8_t c = buffer_slice(&visible).data[i];
+
+		/* Continuation bytes take no column; wide characters are not looked up. */
+		width += (c & 0xc0) != 0x80;
+		width += c == '\n' || c == '\t';
+	}
+	buffer_done(&visible);
+	return width;
+}
+
+void cli_print_block(FILE *out, struct slice text, const char *indent)
+{
+	struct buffer visible;
+	struct slice rest;
+
+	make_visible(text, &visible);
+	rest = buffer_slice(&visible);
+	do {
+		const uint8_t *end = rest.length ? memchr(rest.data, '\n', rest.length) : NULL;
+		size_t length = end ? (size_t)(end - rest.data) : rest.length;
+
+		fprintf(out, "%s%.*s\n", indent, (int)length, (const char *)rest.data);
+		rest = slice_from(rest, length + 1);
+	} while (rest.length);
+	buffer_done(&visible);
+}
+
+void cli_print_count(FILE *out, uint64_t count, const char *noun)
+{
+	fprintf(out, "%" PRIu64 " %s%s", count, noun, count == 1 ? "" : "s");
+}
+
+void cli_print_time(FILE *out, uint64_t time)
+{
+	char text[32];
+
+	text_from_time(time, text);
+	fputs(text, out);
+}
