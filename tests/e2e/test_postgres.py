@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: an unmodified psql, and the protocol by hand, against a real PostgreSQL."""
+
+
+def kinds(messages):
+    return "".join(m[0] for m in messages)
+
+
+def errors(messages):
+    return [m[1] for m in messages if m[0] == "E"]
+
+
+def test_a_masked_column_is_masked_and_others_are_not(psql):
+    row = psql.rows("select id, name, ssn, card from customers where id = 7")[0]
+    assert row == "7|name7|[masked]|***************1111"
+
+
+def test_a_detector_finds_what_no_column_rule_names(psql):
+    row = psql.rows("select 'write to ' || email from customers where id = 1")[0]
+    assert "example.com" not in row and "[hash:" in row
+
+
+def test_a_refused_write_is_an_sql_error_and_the_session_goes_on(psql, server):
+    done = psql(input="delete from orders;\nselect count(*) > 0 from orders;\n")
+    assert "ERROR:  wayleave: denied: no rule allows delete on public.orders" in done.stderr
+    assert done.stdout.strip() == "t"
+
+
+def test_a_deny_rule_names_itself_and_its_reason(wire):
+    seen = wire(("Q", "create table x (a int)"), ("wait", "Z"))
+    assert errors(seen)[0]["C"] == "42501"
+    assert errors(seen)[0]["M"] == 'wayleave: denied by rule "no ddl": use migrations'
+    assert errors(seen)[0]["S"] == "ERROR"
+    assert seen[-1] == ["Z", "I"]
+
+
+def test_a_refusal_in_a_transaction_leaves_it_aborted(wire):
+    seen = wire(("Q", "begin"), ("wait", "Z"), ("Q", "delete from orders"), ("wait", "Z"), ("Q", "select 1"), ("wait", "Z"),
+                ("Q", "rollback"), ("wait", "Z"))
+    states = [m[1] for m in seen if m[0] == "Z"]
+    assert states == ["T", "E", "E", "I"]
+    assert [e["C"] for e in errors(seen)] == ["42501", "25P02"]
+
+
+def test_a_refusal_in_a_pipeline_rolls_back_what_stood_before_it(wire, server):
+    before = server.sql("select count(*) from orders", "shop")
+    insert = "insert into orders (customer, item, amount) values (1, 'pipeline', 1)"
+    seen = wire(("batch", [("P", "", insert), ("B", "", ""), ("E", ""),
+                           ("P", "", "delete from secrets"), ("B", "", ""), ("E", ""),
+                           ("P", "", insert), ("B", "", ""), ("E", ""), ("S",)]), ("wait", "Z"),
+                ("Q", "select 42"), ("wait", "Z"))
+    assert [e["C"] for e in errors(seen)] == ["42501"]
+    assert kinds(seen).startswith("12C") and ["D", ["42"]] in seen
+    assert server.sql("select count(*) from orders", "shop") == before
+
+
+def test_extended_protocol_with_values(wire):
+    seen = wire(("batch", [("P", "s", "select id, ssn from customers where id = $1"), ("D", "S", "s"), ("B", "", "s", ["5"]),
+                           ("D", "P", ""), ("E", ""), ("S",)]), ("wait", "Z"))
+    assert ["D", ["5", "[masked]"]] in seen
+    assert not errors(seen)
+
+
+def test_execute_without_describe_is_masked_too(wire):
+    seen = wire(("batch", [("P", "s", "select ssn from customers where id = 5"), ("S",)]), ("wait", "Z"),
+                ("batch", [("B", "", "s"), ("E", ""), ("S",)]), ("wait", "Z"))
+    assert kinds(seen) == "1Z2DCZ"
+    assert ["D", ["[masked]"]] in seen
+
+
+def test_binary_results_are_masked(wire):
+    seen = wire(("batch", [("P", "", "select ssn, id from customers where id = 5"), ("B", "", "", [], [], [1]), ("E", ""), ("S",)]),
+                ("wait", "Z"))
+    assert [m for m in seen if m[0] == "D"][0][1][0] == "[masked]"
+
+
+def test_a_portal_with_a_row_limit(wire):
+    seen = wire(("batch", [("P", "", "select ssn from customers order by id"), ("B", "p", ""), ("E", "p", 3), ("E", "p", 3), ("E", "p", 0), ("S",)]),
+                ("wait", "Z"))
+    rows = [m[1] for m in seen if m[0] == "D"]
+    assert len(rows) == 20 and all(r == ["[masked]"] for r in rows)
+    assert kinds(seen).count("s") == 2
+
+
+def test_sql_cursors(psql):
+    done = psql(input="begin; declare c cursor for select id, ssn as x from customers order by id; fetch 2 from c; fetch 1 from c; close c; commit;")
+    assert done.stdout.split() == ["1|[masked]", "2|[masked]", "3|[masked]"], done.stderr
+
+
+def test_prepare_and_execute_by_sql_and_by_wire(wire):
+    seen = wire(("Q", "prepare q as select ssn from customers where id = 1"), ("wait", "Z"), ("Q", "execute q"), ("wait", "Z"),
+                ("batch", [("B", "", "q"), ("E", ""), ("S",)]), ("wait", "Z"),
+                ("batch", [("P", "w", "select ssn from customers where id = 2"), ("S",)]), ("wait", "Z"), ("Q", "execute w"), ("wait", "Z"))
+    rows = [m[1] for m in seen if m[0] == "D"]
+    assert rows == [["[masked]"]] * 3, seen
+
+
+def test_execute_of_a_name_that_nobody_prepared(wire):
+    seen = wire(("Q", "execute nosuch"), ("wait", "Z"))
+    assert errors(seen)[0]["C"] in ("42501", "26000")
+
+
+def test_the_servers_own_errors_reach_the_agent(wire):
+    seen = wire(("Q", "selec 1"), ("wait", "Z"), ("Q", "select * from nosuch"), ("wait", "Z"), ("Q", "select nocolumn from orders"), ("wait", "Z"),
+                ("Q", "select 1"), ("wait", "Z"))
+    assert [e["C"] for e in errors(seen)] == ["42601", "42P01", "42703"]
+    assert all(m[1] == "I" for m in seen if m[0] == "Z")
+
+
+def test_several_statements_in_one_text_stand_or_fall_together(wire, server):
+    before = server.sql("select count(*) from orders", "shop")
+    seen = wire(("Q", "insert into orders (customer, item) values (1, 'x'); delete from orders; select 1"), ("wait", "Z"))
+    assert [e["C"] for e in errors(seen)] == ["42501"] and kinds(seen) == "EZ"
+    assert server.sql("select count(*) from orders", "shop") == before
+
+
+def test_copy_out_is_masked(psql):
+    rows = psql.rows("copy (select id, ssn, name from customers order by id limit 2) to stdout")
+    assert rows == ["1\t[masked]\tname1", "2\t[masked]\tname2"]
+    rows = psql.rows("copy (select id, ssn from customers order by id limit 2) to stdout with (format csv, header)")
+    assert rows == ["id,ssn", "1,[masked]", "2,[masked]"]
+
+
+def test_copy_in(psql, server):
+    done = psql("copy orders (customer, item, amount) from stdin", input="1\tcopied\t5\n2\tcopied\t6\n")
+    assert done.returncode == 0, done.stderr
+    assert server.sql("select count(*) from orders where item = 'copied'", "shop") == "2"
+
+
+def test_copy_in_of_a_table_that_may_not_be_written(psql):
+    assert "no rule allows copy_in on public.customers" in psql.error("copy customers from stdin", input="1\n")
+
+
+def test_copy_in_by_the_extended_protocol_with_a_sync_too_many(wire):
+    """libpq sends Sync behind Execute, which the server ignores while it reads COPY data."""
+    seen = wire(("batch", [("P", "", "copy orders (customer, item) from stdin"), ("B", "", ""), ("E", ""), ("S",)]), ("wait", "G"),
+                ("batch", [("d", "1\textended\n"), ("c",), ("S",)]), ("wait", "Z"), ("Q", "select 7"), ("wait", "Z"))
+    assert ["C", "COPY 1"] in seen and ["D", ["7"]] in seen
+
+
+def test_notifications(wire):
+    seen = wire(("Q", "listen orders_channel"), ("wait", "Z"), ("Q", "notify orders_channel, 'mail a@example.com'"), ("wait", "Z"))
+    notes = [m[1] for m in seen if m[0] == "A"]
+    assert len(notes) == 1 and "example.com" not in notes[0] and "[hash:" in notes[0], seen
+
+
+def test_function_call_and_replication_are_refused(wire, wayleave, server):
+    seen = wire(("F", 1598), ("wait", "Z"), ("Q", "select 1"), ("wait", "Z"))
+    assert errors(seen)[0]["C"] == "42501" and ["D", ["1"]] in seen
+    done = wayleave.run("psql", "-X", f"host=127.0.0.1 port={server.port} dbname=shop user=app replication=database", "-c", "select 1")
+    assert done.returncode != 0 and "replication" in done.stderr
+
+
+def test_unknown_messages_end_the_session(wire):
+    seen = wire(("raw", "7a00000004"), ("eof",))
+    assert errors(seen)[0]["C"] == "08P01" and errors(seen)[0]["S"] == "FATAL"
+
+
+def test_temporary_tables(psql):
+    """CREATE is ddl and denied here; the daemon's other rules decide."""
+    assert "no ddl" in psql.error("create temporary table t (a int)")
+
+
+def test_search_path_decides_what_a_name_means(psql):
+    done = psql("set search_path = pg_catalog", "select count(*) from public.orders where false", "select ssn from customers")
+    assert done.stdout.split() == ["0"]
+    assert 'relation "customers" does not exist' in done.stderr
+    # In one text the second statement can't be looked up before the first has run.
+    assert "could not be established" in psql.error("set search_path = pg_catalog; select ssn from customers")
+
+
+def test_ipv6_and_names(psql):
+    assert psql.rows("select 1", host="::1") == ["1"]
+    assert psql.rows("select 1", host="localhost") == ["1"]
+
+
+def test_a_statement_beyond_the_limit_is_refused_with_the_reason(wire):
+    seen = wire(("Q", "select '" + "x" * 10 + "'"), ("wait", "Z"))
+    assert ["D", ["x" * 10]] in seen
+
+
+def test_server_errors_that_quote_masked_values(psql):
+    """The value is in the message, the detail or the context: none of it may pass."""
+    for statement in ["select ssn::int from customers where id = 1", "select (ssn || 'x')::date from customers where id = 1"]:
+        assert "101-45-6789" not in psql(statement).stderr
+
+
+def test_parameters_of_the_connection(wire, wayleave, server):
+    seen = wire(("Q", "show application_name"), ("wait", "Z"), parameters=[("application_name", "me"), ("options", "-c statement_timeout=5000")])
+    assert ["D", ["me"]] in seen
+    done = wayleave.run("psql", "-X", f"host=127.0.0.1 port={server.port} dbname=shop user=app options='-c role=postgres'", "-c", "select 1")
+    assert done.returncode != 0 and "wayleave: denied" in done.stderr
+
+
+def test_a_thousand_pipelined_statements(wire):
+    batch = []
+    for i in range(1000):
+        batch += [("P", "", f"select {i}"), ("B", "", ""), ("E", "")]
+    seen = wire(("batch", batch + [("S",)]), ("wait", "Z"))
+    assert [m[1][0] for m in seen if m[0] == "D"] == [str(i) for i in range(1000)]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wayleaved on a scratch state folder, and commands run inside its agents."""
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import time
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build" / "release")) / "bin"
+
+
+class Daemon:
+    """`config`: the configuration as a dict, without folders; `rules`: the policy's rules."""
+
+    def __init__(self, folder, config, rules, check=True):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.folder, 0o755)
+        self.state = self.folder / "state"
+        self.runtime = self.folder / "run"
+        self.socket = self.runtime / "control.sock"
+        self.config_file = self.folder / "wayleave.yaml"
+        self.policy_file = self.folder / "policies" / "policy.yaml"
+        self.policy_file.parent.mkdir(exist_ok=True)
+        self.config = {
+            "state_dir": str(self.state), "runtime_dir": str(self.runtime),
+            "policies": [str(self.policy_file.parent / "*.yaml")], **config}
+        self.write_rules(rules)
+        self.write_config()
+        self.process = None
+        self.log = self.folder / "daemon.log"
+        self.environment = {**os.environ, "WAYLEAVE_SOCKET": str(self.socket)}
+        if check:
+            self.start()
+
+    def write_config(self):
+        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def write_rules(self, rules):
+        temporary = self.policy_file.with_suffix(".new")
+        temporary.write_text(yaml.safe_dump({"rules": rules}, sort_keys=False))
+        temporary.rename(self.policy_file)
+
+    def start(self, wait=True):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([str(BUILD / "wayleaved"), "--config", str(self.config_file)], stderr=log,
+                                            stdout=log, stdin=subprocess.DEVNULL)
+        if wait:
+            self.wait_for("ready:", since_start=True)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, text, timeout=20, since_start=False, count=1):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.text().count(text) >= count:
+                return
+            if since_start and self.process.poll() is not None:
+                raise RuntimeError(f"wayleaved ended: {self.text()[-2000:]}")
+            time.sleep(0.02)
+        raise TimeoutError(f"{text!r} did not appear: {self.text()[-2000:]}")
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def reload(self):
+        before = self.text().count("configuration")
+        self.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while self.text().count("configuration") == before:
+            if time.monotonic() > deadline:
+                raise TimeoutError("no reload")
+            time.sleep(0.02)
+
+    def close(self):
+        self.stop()
+        subprocess.run([str(BUILD / "wayleaved"), "--config", str(self.config_file), "--teardown"], check=True,
+                       capture_output=True, timeout=30)
+
+    # --- commands
+
+    def wayleave(self, *arguments, **options):
+        options.setdefault("capture_output", True)
+        options.setdefault("text", True)
+        options.setdefault("timeout", 60)
+        return subprocess.run([str(BUILD / "wayleave"), *map(str, arguments)], env=self.environment, **options)
+
+    def agent_command(self, *command, agent="demo", user=None):
+        words = [str(BUILD / "wayleave"), "run", "--agent", agent]
+        if user:
+            words += ["--user", user]
+        return [*words, "--", *map(str, command)]
+
+    def run(self, *command, agent="demo", user=None, env=None, **options):
+        """Runs a command inside the agent."""
+        options.setdefault("capture_output", True)
+        options.setdefault("text", True)
+        options.setdefault("timeout", 60)
+        environment = {**self.environment, **(env or {})}
+        return subprocess.run(self.agent_command(*command, agent=agent, user=user), env=environment, **options)
+
+    def popen(self, *command, agent="demo", env=None, **options):
+        environment = {**self.environment, **(env or {})}
+        return subprocess.Popen(self.agent_command(*command, agent=agent), env=environment, **options)
+
+    def json(self, *arguments):
+        done = self.wayleave("--json", *arguments)
+        if done.returncode not in (0, 1):
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout)
+
+    def status(self):
+        return self.json("status")
+
+    def workers(self):
+        return [w["pid"] for w in self.status()["workers"]]
+
+
+def readable(file, timeout):
+    return bool(select.select([file], [], [], timeout)[0])
