@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import json
 import os
 import pathlib
@@ -50,10 +51,14 @@ RULES = [
 ]
 
 
+# Each daemon governs cgroups of its own: several run at once, also from several test runs.
+numbers = itertools.count()
+
+
 def make_config(port, **more):
+    slice_name = f"wayleave-test-{os.getpid()}-{next(numbers)}.slice"
     return {
-        "agents": [{"name": "demo", "cgroup": "wayleave-test.slice/demo"},
-                   {"name": "other", "cgroup": "wayleave-test.slice/other"}],
+        "agents": [{"name": name, "cgroup": f"{slice_name}/{name}"} for name in ("demo", "other")],
         "resources": [{"name": "shop", "protocol": "postgres", "hosts": [f"127.0.0.1:{port}", f"[::1]:{port}"],
                        **more.pop("resource", {})}],
         **more}
