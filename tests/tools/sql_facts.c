@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sql_facts: what protocol/sql/ says of texts, for tests that ask a real server the same. Reads one JSON
- * object per line and answers each with one:
+ * sql_facts: what protocol/sql/ says of texts, for tests that ask a real server the same. Reads one
+ * JSON object per line and answers each with one:
  *
  *   {"catalog": [[query, [value or null, …]], …]}   a new catalog from these rows
  *   {"temporary": [[query, [value or null, …]], …]} the same for temporary relations
@@ -73,8 +73,8 @@ static void set_masks(const cJSON *list)
 	{
 		masks[rules.column_count++] = (struct mask_column){
 			.pattern = kept_text_of(cJSON_GetObjectItem(item, "columns")),
-			.strategy = mask_strategy_from_name(
-				text_of(cJSON_GetObjectItem(item, "with"))),
+			.strategy =
+				mask_strategy_from_name(text_of(cJSON_GetObjectItem(item, "with"))),
 			.filter_allowed = cJSON_IsTrue(cJSON_GetObjectItem(item, "filter")),
 		};
 	}
@@ -97,8 +97,7 @@ static cJSON *pairs_of(const struct action_pair *pairs, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		cJSON *pair = cJSON_CreateArray();
 
-		cJSON_AddItemToArray(
-			pair, cJSON_CreateString(operation_name(pairs[i].operation)));
+		cJSON_AddItemToArray(pair, cJSON_CreateString(operation_name(pairs[i].operation)));
 		cJSON_AddItemToArray(pair, cJSON_CreateString(states[pairs[i].state]));
 		cJSON_AddItemToArray(pair, string_of(pairs[i].object));
 		cJSON_AddItemToArray(pair, cJSON_CreateBool(pairs[i].everything));
@@ -148,8 +147,7 @@ static void answer_text(const char *text, cJSON *answer)
 	cJSON_AddNumberToObject(answer, "status", sql_text_status(t));
 	if (sql_text_problem(t))
 		cJSON_AddStringToObject(answer, "problem", sql_text_problem(t));
-	if (sql_text_status(t) == SQL_PARSED &&
-		sql_resolve(t, &view, &arena, &resolution) == 0) {
+	if (sql_text_status(t) == SQL_PARSED && sql_resolve(t, &view, &arena, &resolution) == 0) {
 		cJSON_AddItemToObject(
 			answer, "pairs", pairs_of(resolution.pairs, resolution.pair_count));
 		cJSON_AddItemToObject(
@@ -176,8 +174,8 @@ static void answer_origin(const cJSON *origin, cJSON *answer)
 	cJSON_AddStringToObject(answer, "strategy", mask_strategy_name(strategy));
 }
 
-static void add_queries(cJSON *answer, const char *name, const struct sql_catalog_query *queries,
-	size_t count)
+static void add_queries(
+	cJSON *answer, const char *name, const struct sql_catalog_query *queries, size_t count)
 {
 	cJSON *list = cJSON_AddArrayToObject(answer, name);
 

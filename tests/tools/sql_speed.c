@@ -110,8 +110,8 @@ static double microseconds(void (*run)(struct subject *s), struct subject *s)
 
 static void measure(struct slice text, const struct sql_view *view)
 {
-	struct subject s = {text, view, sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES),
-		sql_text_parse(text)};
+	struct subject s = {
+		text, view, sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES), sql_text_parse(text)};
 
 	sql_cache_add(s.cache, text, s.parsed);
 	printf("parse %6.2f (libpg_query %6.2f)  find %5.3f  resolve %5.2f  trace %5.2f  %zu bytes"

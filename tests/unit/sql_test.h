@@ -70,13 +70,15 @@ static const struct sql_test_row sql_test_rows[] = {
 	{1, {"16402", "1", "id"}},
 	{1, {"16402", "2", "amount"}},
 	{3, {"16390", "16384"}},
-	{5, {"16390",
-		"({QUERY :commandType 1 :rtable ({RTE :rtekind 0 :relid 16384 :eref {ALIAS}}) "
-		":targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0} "
-		":resno 1 :resname shown :resorigtbl 16384 :resorigcol 3 :resjunk false} "
-		"{TARGETENTRY :expr {FUNCEXPR :funcid 870 :args ({VAR :varno 1 :varattno 3 "
-		":varlevelsup 0})} :resno 2 :resname made :resorigtbl 0 :resorigcol 0 "
-		":resjunk false})})"}},
+	{5,
+		{"16390",
+			"({QUERY :commandType 1 :rtable ({RTE :rtekind 0 :relid 16384 :eref "
+			"{ALIAS}}) "
+			":targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0} "
+			":resno 1 :resname shown :resorigtbl 16384 :resorigcol 3 :resjunk false} "
+			"{TARGETENTRY :expr {FUNCEXPR :funcid 870 :args ({VAR :varno 1 :varattno 3 "
+			":varlevelsup 0})} :resno 2 :resname made :resorigtbl 0 :resorigcol 0 "
+			":resjunk false})})"}},
 	{7, {"public", "f", "f", "f"}},
 	{7, {"public", "net", "t", "f"}},
 	{7, {"public", "state", "t", "f"}},
@@ -99,7 +101,8 @@ static inline struct sql_catalog *sql_test_fill(const struct sql_test_row *rows,
 
 		for (size_t j = 0; j < 5; j++)
 			values[j] = sql_test_slice(rows[i].values[j]);
-		cr_assert_eq(sql_catalog_add_row(c, query, values, sql_catalog_queries[query].columns),
+		cr_assert_eq(
+			sql_catalog_add_row(c, query, values, sql_catalog_queries[query].columns),
 			0, "row %zu", i);
 	}
 	cr_assert_eq(sql_catalog_finish(c), 0);
@@ -123,8 +126,8 @@ static inline void sql_test_print_pairs(
 	struct buffer *b, const struct action_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		buffer_append_format(b, "%s%s%s", i ? ", " : "",
-			operation_name(pairs[i].operation), pairs[i].everything ? "!" : "");
+		buffer_append_format(b, "%s%s%s", i ? ", " : "", operation_name(pairs[i].operation),
+			pairs[i].everything ? "!" : "");
 		if (pairs[i].state != OBJECT_NONE)
 			buffer_append_format(b, " %s%.*s",
 				pairs[i].state == OBJECT_UNKNOWN ? "?" : "",
@@ -162,6 +165,7 @@ static inline void sql_test_expect(
 	struct sql_resolution resolution;
 	char *found = sql_test_pairs(text, view, &resolution);
 
-	cr_expect_str_eq(found, expected, "%s\n  found    %s\n  expected %s", text, found, expected);
+	cr_expect_str_eq(
+		found, expected, "%s\n  found    %s\n  expected %s", text, found, expected);
 	free(found);
 }

@@ -33,7 +33,8 @@ static void remove_folder(void)
 
 TestSuite(config_load, .init = make_folder, .fini = remove_folder);
 
-/* Writes FOLDER/name; "@/" in the content begins a path in the folder. Returns the path, to be freed. */
+/* Writes FOLDER/name; "@/" in the content begins a path in the folder. Returns the path, to be
+ * freed. */
 static char *write_file(const char *name, mode_t mode, const char *content)
 {
 	char *path = memory_format("%s/%s", folder, name);

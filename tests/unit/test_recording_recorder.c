@@ -81,8 +81,10 @@ static bool file_contains(int fd, struct slice bytes)
 
 static struct record_action allow(const struct action *action)
 {
-	return (struct record_action){
-		.action = action, .verdict = RECORD_VERDICT_ALLOW, .rules = state_rules, .rule_count = 1};
+	return (struct record_action){.action = action,
+		.verdict = RECORD_VERDICT_ALLOW,
+		.rules = state_rules,
+		.rule_count = 1};
 }
 
 Test(recorder, an_action_in_both_streams)

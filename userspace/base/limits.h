@@ -28,7 +28,8 @@
 #define LIMIT_AUTH_MESSAGE_BYTES 65536u /* authentication messages of either side */
 #define LIMIT_HELD_INPUT (256u << 10) /* bytes kept from an agent whose lane is parked */
 #define LIMIT_CELL_JUDGED (16u << 20) /* a cell that must be scanned whole; longer becomes NULL */
-#define LIMIT_ROW_MASKED (64u << 20) /* a row in which something is masked; a longer one is refused */
+#define LIMIT_ROW_MASKED                                                                           \
+	(64u << 20) /* a row in which something is masked; a longer one is refused */
 #define LIMIT_NOTICE_BYTES (1u << 20) /* errors, notices, notifications: scanned whole */
 #define LIMIT_ROW_DESCRIPTION_BYTES (4u << 20)
 #define LIMIT_CATALOG_BYTES (128u << 20) /* one database's names */

@@ -13,7 +13,8 @@ bool text_glob(struct slice pattern, struct slice text);
 /* As text_glob() part by part: "a.b" parts are separated by `separator`; "*" doesn't cross one.
  * The number of parts must be equal. */
 bool text_glob_parts(struct slice pattern, struct slice text, char separator);
-/* Bytes of the valid UTF-8 sequence at the start of s (Unicode 15, table 3-7), or 0. s is not empty. */
+/* Bytes of the valid UTF-8 sequence at the start of s (Unicode 15, table 3-7), or 0. s is not
+ * empty. */
 size_t text_utf8_sequence(struct slice s);
 /* Whether that sequence of n bytes would drive a terminal, or show the text behind it in another
  * order than it has. Newline and tab don't count. */

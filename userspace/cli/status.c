@@ -28,7 +28,8 @@ static void print_nonzero(const char *indent, const cJSON *counts)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach (item, counts) {
+	cJSON_ArrayForEach(item, counts)
+	{
 		if (cJSON_IsNumber(item) && item->valuedouble != 0)
 			printf("%s%-22s %.0f\n", indent, item->string, item->valuedouble);
 	}
@@ -39,7 +40,8 @@ static void print_host(const cJSON *status)
 	const cJSON *worker, *workers = cJSON_GetObjectItemCaseSensitive(status, "workers");
 	int ready = 0, all = 0;
 
-	cJSON_ArrayForEach (worker, workers) {
+	cJSON_ArrayForEach(worker, workers)
+	{
 		all++;
 		ready += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "ready"));
 	}
@@ -63,15 +65,16 @@ static void print_status(const cJSON *status)
 
 	if (text(status, "mode"))
 		print_host(status);
-	cJSON_ArrayForEach (agent, agents) {
+	cJSON_ArrayForEach(agent, agents)
+	{
 		printf("agent %s  (cgroup %s)\n", text(agent, "name"), text(agent, "cgroup"));
 		print_nonzero("  ", cJSON_GetObjectItemCaseSensitive(agent, "connections"));
 	}
 }
 
 /* Fetches one payload without descriptors. */
-static int fetch(const struct cli *cli, const char *verb, enum control_request type,
-	struct buffer *ret)
+static int fetch(
+	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret)
 {
 	struct control_client client;
 	struct error e;
@@ -105,7 +108,8 @@ int cli_status(const struct cli *cli, int argc, char **argv)
 		if (status)
 			print_status(status);
 		else
-			result = cli_fail("status", CLI_REFUSED, "the daemon's answer is malformed");
+			result =
+				cli_fail("status", CLI_REFUSED, "the daemon's answer is malformed");
 		cJSON_Delete(status);
 	}
 	buffer_done(&payload);
@@ -119,7 +123,8 @@ int cli_ca(const struct cli *cli, int argc, char **argv)
 
 	if (argc != 2 || strcmp(argv[1], "show") != 0) {
 		fputs("usage: wayleave ca show\n\n"
-		      "Prints the certificate (PEM) of the authority whose certificates agents see.\n",
+		      "Prints the certificate (PEM) of the authority whose certificates agents "
+		      "see.\n",
 			stderr);
 		return CLI_USAGE;
 	}

@@ -92,8 +92,8 @@ static X509 *new_certificate(EVP_PKEY *key, const char *name, long days)
 		X509_set_version(certificate, X509_VERSION_3) &&
 		X509_gmtime_adj(X509_getm_notBefore(certificate), -3600) &&
 		X509_gmtime_adj(X509_getm_notAfter(certificate), days * DAY) &&
-		X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
-			(const unsigned char *)name, -1, -1, 0) &&
+		X509_NAME_add_entry_by_txt(
+			subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) &&
 		X509_set_pubkey(certificate, key);
 	BN_free(number);
 	if (ok)
@@ -117,8 +117,8 @@ static int make_ca(struct authority *a)
 			"critical,CA:TRUE,pathlen:0") < 0 ||
 		add_extension(a->certificate, a->certificate, NID_key_usage,
 			"critical,keyCertSign,cRLSign") < 0 ||
-		add_extension(a->certificate, a->certificate, NID_subject_key_identifier,
-			"hash") < 0 ||
+		add_extension(a->certificate, a->certificate, NID_subject_key_identifier, "hash") <
+			0 ||
 		X509_sign(a->certificate, a->key, EVP_sha256()) == 0)
 		return -EIO;
 	return 0;
@@ -262,7 +262,8 @@ int authority_mint(struct authority *a, struct slice name, struct buffer *ret, s
 			add_extension(leaf, a->certificate, NID_key_usage,
 				"critical,digitalSignature") == 0 &&
 			add_extension(leaf, a->certificate, NID_ext_key_usage, "serverAuth") == 0 &&
-			add_extension(leaf, a->certificate, NID_subject_alt_name, alternative) == 0 &&
+			add_extension(leaf, a->certificate, NID_subject_alt_name, alternative) ==
+				0 &&
 			add_extension(leaf, a->certificate, NID_authority_key_identifier,
 				"keyid:always") == 0 &&
 			X509_sign(leaf, a->key, EVP_sha256())

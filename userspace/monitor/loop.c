@@ -28,7 +28,8 @@ void loop_remove(struct loop *l, struct loop_source *source)
 int loop_turn(struct loop *l, int milliseconds)
 {
 	struct epoll_event event;
-	/* One event at a time: what a callback removes can't be in a list that is still being walked. */
+	/* One event at a time: what a callback removes can't be in a list that is still being
+	 * walked. */
 	int n = epoll_wait(l->fd, &event, 1, milliseconds);
 
 	if (n < 0)

@@ -26,7 +26,8 @@ int loop_add(struct loop *l, struct loop_source *source, int fd,
 	void (*ready)(struct loop_source *source), void *context);
 /* Before the descriptor is closed. */
 void loop_remove(struct loop *l, struct loop_source *source);
-/* One round, of at most `milliseconds`. A source that another one's `ready` removed is not called. */
+/* One round, of at most `milliseconds`. A source that another one's `ready` removed is not called.
+ */
 int loop_turn(struct loop *l, int milliseconds);
 
 #endif

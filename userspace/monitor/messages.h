@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * messages: between the monitor and its workers, over a SOCK_SEQPACKET socketpair; the framing is that of
- * control.h. A worker is not trusted: the monitor checks every length and value, and answers only
- * what the table in monitor/requests.c lists.
+ * messages: between the monitor and its workers, over a SOCK_SEQPACKET socketpair; the framing is
+ * that of control.h. A worker is not trusted: the monitor checks every length and value, and
+ * answers only what the table in monitor/requests.c lists.
  *
- * Payloads are the structs below, in the byte order of the machine, followed by their text where they say so. A
- * request begins with its `id`, which its reply carries back.
+ * Payloads are the structs below, in the byte order of the machine, followed by their text where
+ * they say so. A request begins with its `id`, which its reply carries back.
  */
 #ifndef WAYLEAVE_MONITOR_MESSAGES_H
 #define WAYLEAVE_MONITOR_MESSAGES_H
@@ -18,7 +18,8 @@ enum message_type {
 	/* worker → monitor */
 	MESSAGE_READY = 1, /* the worker accepts */
 	MESSAGE_PROCESS, /* struct message_process → the executable's path */
-	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key */
+	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key
+			      */
 	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix → a connected socket */
 	MESSAGE_CANCEL, /* struct message_cancel, key, message; sent on to all workers */
 	MESSAGE_SEGMENT, /* struct message_segment; answered by one of the same type */

@@ -323,7 +323,8 @@ static bool selftest_done(const struct monitor *m)
 	return selftest_is_done(&m->selftest);
 }
 
-/* Proves that an agent's connection reaches a worker with its origin, before any agent relies on it. */
+/* Proves that an agent's connection reaches a worker with its origin, before any agent relies on
+ * it. */
 static int prove_capture(struct monitor *m, struct error *e)
 {
 	int r = selftest_start(m->capture, &m->listeners, &m->selftest, e);
@@ -425,7 +426,8 @@ static void stop(struct monitor *m)
 			log_warning("worker %u did not end; killing it", i);
 			kill(m->workers[i].pid, SIGKILL);
 			waitpid(m->workers[i].pid, NULL, 0);
-			store_worker_gone(m->store, &m->workers[i].incarnation, "killed at the end");
+			store_worker_gone(
+				m->store, &m->workers[i].incarnation, "killed at the end");
 		}
 	}
 	store_close(m->store);
@@ -444,7 +446,8 @@ int monitor_run(const char *config_file)
 	int r;
 
 	log_set_name("monitor");
-	/* Absolute: it is watched, and hidden from agents. What isn't there is reported when it is read. */
+	/* Absolute: it is watched, and hidden from agents. What isn't there is reported when it is
+	 * read. */
 	m->config_file = realpath(config_file, NULL);
 	if (!m->config_file)
 		m->config_file = config_file;

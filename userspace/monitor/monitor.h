@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * monitor: the privileged process. It loads BPF and nftables, holds keys, resolves names, keeps the stores
- * and the control socket, and starts the workers. It parses nothing that an agent or the network
- * wrote: what comes from a worker are fixed structs, from clients a type and short strings.
+ * monitor: the privileged process. It loads BPF and nftables, holds keys, resolves names, keeps the
+ * stores and the control socket, and starts the workers. It parses nothing that an agent or the
+ * network wrote: what comes from a worker are fixed structs, from clients a type and short strings.
  *
  *   main.c       command line
  *   monitor.c    start, loop, end

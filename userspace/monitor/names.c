@@ -68,7 +68,8 @@ static bool remember(struct names *n, const char *name, const struct address *ad
 	for (size_t i = 0; i < n->known_count; i++) {
 		struct known *k = &n->known[i];
 
-		if (strcmp(k->name, name) == 0 && memcmp(&k->address, address, sizeof(*address)) == 0) {
+		if (strcmp(k->name, name) == 0 &&
+			memcmp(&k->address, address, sizeof(*address)) == 0) {
 			k->seen = clock_monotonic();
 			return false;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * names: what the configuration's host names resolve to, found out on a thread of its own, as the
- * resolver blocks (hosts file included). Addresses that a name had are kept for a day after they were
- * last seen: runtimes cache, and an agent may dial an older one.
+ * resolver blocks (hosts file included). Addresses that a name had are kept for a day after they
+ * were last seen: runtimes cache, and an agent may dial an older one.
  */
 #ifndef WAYLEAVE_MONITOR_NAMES_H
 #define WAYLEAVE_MONITOR_NAMES_H

@@ -12,8 +12,8 @@
 
 #include "base/clock.h"
 
-/* Field 22 of /proc/PID/stat: the start time in clock ticks since boot. The command's name in parentheses may hold
- * anything, so counting begins behind the last one. */
+/* Field 22 of /proc/PID/stat: the start time in clock ticks since boot. The command's name in
+ * parentheses may hold anything, so counting begins behind the last one. */
 static int read_start_ticks(int folder, uint64_t *ret)
 {
 	char text[1024], *field;
@@ -52,8 +52,8 @@ static int check_program(int folder, const struct message_process *process)
 
 	if (fstatat(folder, "exe", &s, 0) < 0)
 		return -errno;
-	/* The kernel's device number, (major << 20) | minor, against that of stat(2). Overlays report a
-	 * device of their own to stat(2), so there the inode has to do. */
+	/* The kernel's device number, (major << 20) | minor, against that of stat(2). Overlays
+	 * report a device of their own to stat(2), so there the inode has to do. */
 	if (s.st_ino != process->exe_inode)
 		return -ESRCH;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * requests: what a worker may ask. It is not trusted: one row per type, with the least and most bytes it may
- * have, and what it is about is checked again here, where possible with the kernel.
+ * requests: what a worker may ask. It is not trusted: one row per type, with the least and most
+ * bytes it may have, and what it is about is checked again here, where possible with the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,8 +71,9 @@ static void on_certificate(struct monitor_worker *w, struct slice request, int f
 	buffer_wipe(&pem);
 }
 
-/* Connects as that user, for the server's peer authentication. Raw system calls: glibc's would change the user
- * of all threads. Nothing here blocks: a Unix socket connects at once or not at all. */
+/* Connects as that user, for the server's peer authentication. Raw system calls: glibc's would
+ * change the user of all threads. Nothing here blocks: a Unix socket connects at once or not at
+ * all. */
 static int connect_as(const char *path, uid_t uid, gid_t gid)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * server: the control socket. A peer is known by SO_PEERCRED and by its cgroup: whoever is inside an
- * agent, whatever its user, is told of itself and nothing else. One row per request says who may ask.
+ * server: the control socket. A peer is known by SO_PEERCRED and by its cgroup: whoever is inside
+ * an agent, whatever its user, is told of itself and nothing else. One row per request says who may
+ * ask.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -88,7 +89,8 @@ static int on_kill(
 	return 0;
 }
 
-static int on_ca(struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+static int on_ca(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	(void)who;
 	(void)request;
@@ -214,8 +216,8 @@ int server_open(struct monitor *m, struct error *e)
 
 	m->control_path = memory_format("%s/control.sock", m->config->runtime_dir.text);
 	if (strlen(m->control_path) >= sizeof(address.sun_path))
-		return error_set(e, -ENAMETOOLONG, "%s: too long for a socket's path",
-			m->control_path);
+		return error_set(
+			e, -ENAMETOOLONG, "%s: too long for a socket's path", m->control_path);
 	memcpy(address.sun_path, m->control_path, strlen(m->control_path) + 1);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: from the files that an admin wrote to what is in force. A new version is in force as a whole or not
- * at all: what is wrong with it is logged with file and line, and the old one stays.
+ * settings: from the files that an admin wrote to what is in force. A new version is in force as a
+ * whole or not at all: what is wrong with it is logged with file and line, and the old one stays.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +21,9 @@
 #include "base/text.h"
 #include "monitor/monitor.h"
 
-
 #define RELOAD_DELAY (200 * NANOSECONDS_PER_MILLISECOND) /* editors write in several steps */
-/* Workers' user where the configured one does not exist: from systemd's range for dynamic users, which
- * no package uses. */
+/* Workers' user where the configured one does not exist: from systemd's range for dynamic users,
+ * which no package uses. */
 #define DYNAMIC_UID_FIRST 61184u
 #define DYNAMIC_UID_COUNT 4000u
 
@@ -131,7 +130,8 @@ static int seal(struct slice image, int *ret)
 	if (fd < 0)
 		return -errno;
 	if (file_write_all(fd, image) < 0 ||
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
+			0) {
 		close(fd);
 		return -EIO;
 	}
@@ -215,13 +215,14 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 			const struct host *h = &c->resources[i].hosts[j];
 
 			if (h->kind == HOST_ADDRESS || h->kind == HOST_PREFIX) {
-				add_destination(&list, &count, h->address.bytes, h->prefix, h->port);
+				add_destination(
+					&list, &count, h->address.bytes, h->prefix, h->port);
 				continue;
 			}
 			for (size_t k = 0; k < known; k++) {
 				if (host_matches_name(h, addresses[k].name))
-					add_destination(&list, &count, addresses[k].address.bytes, 128,
-						h->port);
+					add_destination(&list, &count, addresses[k].address.bytes,
+						128, h->port);
 			}
 		}
 	}
@@ -234,8 +235,7 @@ static int apply_capture(struct monitor *m, struct error *e)
 {
 	struct capture_setup setup = {.agent_count = m->config->agent_count};
 	struct capture_agent *agents = list_agents(m->config);
-	struct capture_destination *destinations =
-		list_destinations(m, &setup.destination_count);
+	struct capture_destination *destinations = list_destinations(m, &setup.destination_count);
 	int r;
 
 	setup.agents = agents;
@@ -282,8 +282,7 @@ static void warn_of_fixed(const struct config *old, const struct config *new)
 {
 	if (!same(old->state_dir.text, new->state_dir.text) ||
 		!same(old->runtime_dir.text, new->runtime_dir.text) ||
-		!same(old->user.text, new->user.text) ||
-		old->workers.value != new->workers.value ||
+		!same(old->user.text, new->user.text) || old->workers.value != new->workers.value ||
 		old->listen_port.value != new->listen_port.value)
 		log_warning("state_dir, runtime_dir, user, workers and listen_port change at the "
 			    "next start");
@@ -316,7 +315,8 @@ void settings_reload(struct monitor *m)
 	}
 	config_free(old);
 	remember_problem(m, NULL);
-	log_info("the new configuration is in force (generation %lu)", (unsigned long)m->generation);
+	log_info(
+		"the new configuration is in force (generation %lu)", (unsigned long)m->generation);
 	settings_watch(m, &e);
 }
 
@@ -345,8 +345,8 @@ static void watch_folder_of(int fd, const char *file)
 {
 	char *copy = memory_copy_string(file);
 
-	inotify_add_watch(fd, dirname(copy),
-		IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
+	inotify_add_watch(
+		fd, dirname(copy), IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
 	free(copy);
 }
 

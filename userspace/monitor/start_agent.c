@@ -36,9 +36,9 @@ static int find_agent(const struct config *c, const char *name, uid_t caller,
 	if (*name) {
 		found = config_find_agent(c, name);
 		if (!found || !may_start(found, caller))
-			return error_set(e, -EPERM, found
-					? "you may not start agent \"%s\""
-					: "there is no agent \"%s\"",
+			return error_set(e, -EPERM,
+				found ? "you may not start agent \"%s\""
+				      : "there is no agent \"%s\"",
 				name);
 		*ret = found;
 		return 0;
@@ -57,8 +57,8 @@ static int find_agent(const struct config *c, const char *name, uid_t caller,
 }
 
 /* --user: root may choose anybody, others only themselves. */
-static int choose_user(
-	const char *name, uid_t caller, struct arena *memory, struct run_plan *plan, struct error *e)
+static int choose_user(const char *name, uid_t caller, struct arena *memory, struct run_plan *plan,
+	struct error *e)
 {
 	struct passwd *user;
 	int count = 0;
@@ -90,8 +90,8 @@ static int choose_user(
 	return 0;
 }
 
-/* Folders with what could undo the capture, or betray others. The launchers of containers and services
- * would start processes outside of the agent. */
+/* Folders with what could undo the capture, or betray others. The launchers of containers and
+ * services would start processes outside of the agent. */
 static const char *const always_hidden[] = {
 	"/sys/fs/bpf",
 	"/sys/fs/cgroup",
@@ -113,8 +113,7 @@ static void add_folder_of(const char **list, size_t *count, struct arena *memory
 		list[(*count)++] = dirname((char *)copy.data);
 }
 
-static int fill_paths(
-	struct monitor *m, struct arena *memory, uid_t as, struct run_plan *plan)
+static int fill_paths(struct monitor *m, struct arena *memory, uid_t as, struct run_plan *plan)
 {
 	const char **hidden = arena_new_array(memory, PATHS_MOST, sizeof(*hidden));
 	const char **fixed = arena_new_array(memory, PATHS_MOST, sizeof(*fixed));
@@ -167,16 +166,16 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 	plan->agent = agent->id;
 	plan->cgroup = place->cgroup;
 	plan->cgroup_path = place->path;
-	r = fill_paths(m, memory,
-		plan->flags & RUN_PLAN_KEEP_USER ? caller : (uid_t)plan->uid, plan);
+	r = fill_paths(
+		m, memory, plan->flags & RUN_PLAN_KEEP_USER ? caller : (uid_t)plan->uid, plan);
 	if (r == 0)
 		r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
 			slice_from_string("a command is started"));
 	return r < 0 ? error_set_errno(e, r, "the start could not be recorded") : 0;
 }
 
-int start_agent(struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret,
-	struct error *e)
+int start_agent(
+	struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret, struct error *e)
 {
 	struct run_plan plan = {.user = "", .home = ""};
 	struct run_request request;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * workers: started by fork and exec, so that nothing of the monitor's memory (keys) is in theirs; what they
- * need to begin with they read from a descriptor. One that dies is started again, its listening
- * sockets waiting meanwhile.
+ * workers: started by fork and exec, so that nothing of the monitor's memory (keys) is in theirs;
+ * what they need to begin with they read from a descriptor. One that dies is started again, its
+ * listening sockets waiting meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>

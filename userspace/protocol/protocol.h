@@ -2,8 +2,9 @@
  *
  * protocol: what a protocol engine is to the rest of Wayleave.
  *
- * An engine is pure: bytes in, bytes and events out. It has no descriptor, clock, policy or log, so that
- * every session can be replayed byte by byte and fuzzed. worker/pipe.c drives it through the six steps:
+ * An engine is pure: bytes in, bytes and events out. It has no descriptor, clock, policy or log, so
+ * that every session can be replayed byte by byte and fuzzed. worker/pipe.c drives it through the
+ * six steps:
  *
  *   read    the pipe offers bytes of one side            → input()
  *   frame   the engine cuts them into messages           (inside input)
@@ -38,7 +39,8 @@ static inline enum side side_other(enum side side)
 	return side == SIDE_AGENT ? SIDE_SERVER : SIDE_AGENT;
 }
 
-/* A value that goes with an action, for the record and for reviewers: a bound parameter, a header. */
+/* A value that goes with an action, for the record and for reviewers: a bound parameter, a header.
+ */
 struct protocol_value {
 	struct slice data; /* NULL data: SQL's NULL */
 	bool binary;
@@ -60,8 +62,8 @@ enum protocol_event_type {
 };
 
 enum protocol_action_phase {
-	/* The text becomes known to the server but runs nothing yet (Parse): refused only where its facts
-	 * are known and nothing would ever allow them. */
+	/* The text becomes known to the server but runs nothing yet (Parse): refused only where its
+	 * facts are known and nothing would ever allow them. */
 	ACTION_PREPARED,
 	/* The text is shown to the server's parser alone, to learn whether it means anything. */
 	ACTION_PROBED,
@@ -110,7 +112,8 @@ struct protocol_tls {
 struct protocol_tls_result {
 	int error; /* 0 or negative errno; on an error the engine explains and closes */
 	const char *text; /* with an error: why, for people; valid during the call */
-	struct slice server_end_point; /* RFC 5929 tls-server-end-point of the server's certificate */
+	struct slice
+		server_end_point; /* RFC 5929 tls-server-end-point of the server's certificate */
 };
 
 struct protocol_event {
@@ -152,17 +155,19 @@ struct protocol_engine {
 
 /* The names of one database as the sessions of one worker share them. Engines fill it. */
 struct protocol_catalog {
-	_Atomic uint64_t *epoch; /* shared by all workers; an engine counts it up when DDL has run */
+	_Atomic uint64_t
+		*epoch; /* shared by all workers; an engine counts it up when DDL has run */
 	struct sql_catalog *names; /* a reference; NULL: not read yet */
-	uint64_t names_epoch; /* the epoch when reading them began; they are stale when it moved on */
+	uint64_t names_epoch; /* the epoch when reading them began; they are stale when it moved on
+			       */
 	char version[64]; /* what the server's catalogs summed up to, to compare with later */
 	bool check; /* set now and then by the worker: compare before the next use */
 };
 
 /* What stands around an engine; owned by the pipe, outlives the engine. */
 struct protocol_host {
-	/* Sends bytes to a side. write() copies; pass() takes bytes of the input() that is running and may
-	 * send them without a copy. -ENOMEM or -E2BIG end the session. */
+	/* Sends bytes to a side. write() copies; pass() takes bytes of the input() that is running
+	 * and may send them without a copy. -ENOMEM or -E2BIG end the session. */
 	int (*write)(struct protocol_host *host, enum side to, struct slice bytes);
 	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
 	/* Sends no more to that side: an end of file, once what was written is sent. */
@@ -180,9 +185,11 @@ struct protocol_host {
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
 	/* Which rules apply in this session, as a number that no other set of rules of this process
-	 * had: verdicts and masks found for an analysed text are kept under it. Changes with a reload. */
+	 * had: verdicts and masks found for an analysed text are kept under it. Changes with a
+	 * reload. */
 	uint64_t audience;
-	bool needs_facts; /* some rule that could match asks for more than that something was done */
+	bool needs_facts; /* some rule that could match asks for more than that something was done
+			   */
 	bool observes; /* mode: observe */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;
@@ -207,11 +214,12 @@ struct protocol {
 	struct protocol_engine *(*open)(struct protocol_host *host);
 	void (*close)(struct protocol_engine *e); /* no callbacks happen any more; frees */
 
-	/* Takes bytes that `side` sent; what it does not take is offered again, with more behind it. 0, or
-	 * -EBADMSG: the first byte not taken begins what the protocol does not allow there; any other negative
-	 * errno ends the session. */
+	/* Takes bytes that `side` sent; what it does not take is offered again, with more behind
+	 * it. 0, or -EBADMSG: the first byte not taken begins what the protocol does not allow
+	 * there; any other negative errno ends the session. */
 	int (*input)(struct protocol_engine *e, enum side side, struct slice in, size_t *ret_taken);
-	/* How many bytes from the first untaken one on make the next call of input() useful; at least 1. */
+	/* How many bytes from the first untaken one on make the next call of input() useful; at
+	 * least 1. */
 	size_t (*needs)(struct protocol_engine *e, enum side side, struct slice in);
 	/* Whether input() of that side can take anything now. */
 	bool (*wants)(const struct protocol_engine *e, enum side side);
@@ -220,9 +228,9 @@ struct protocol {
 	/* The next event, valid until the next call of any function here; false: none. */
 	bool (*next_event)(struct protocol_engine *e, struct protocol_event *ret);
 
-	/* Between an EVENT_ACTION and release(): binds the verdict's masks. 0, or -EPERM with the reason
-	 * where this action can't be masked as asked. `rules` NULL: nothing is masked. The engine copies
-	 * the rules; what it derives from them it may keep under their serial. */
+	/* Between an EVENT_ACTION and release(): binds the verdict's masks. 0, or -EPERM with the
+	 * reason where this action can't be masked as asked. `rules` NULL: nothing is masked. The
+	 * engine copies the rules; what it derives from them it may keep under their serial. */
 	int (*mask)(struct protocol_engine *e, uint32_t lane, const struct mask_rules *rules,
 		bool record_rows, struct protocol_refusal *ret);
 	/* Sends the action on. `number` is what the recording calls it; results carry it. */

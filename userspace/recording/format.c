@@ -40,8 +40,9 @@ static const struct field_row {
 #undef FIELD
 };
 
-static const char *const verdict_names[] = {
-	[RECORD_VERDICT_ALLOW] = "allow", [RECORD_VERDICT_REVIEW] = "review", [RECORD_VERDICT_DENY] = "deny"};
+static const char *const verdict_names[] = {[RECORD_VERDICT_ALLOW] = "allow",
+	[RECORD_VERDICT_REVIEW] = "review",
+	[RECORD_VERDICT_DENY] = "deny"};
 
 static const char *const outcome_names[] = {
 	[OUTCOME_APPROVED] = "approved",

@@ -83,7 +83,11 @@ enum string_form { STRING_INLINE, STRING_REFERENCE, STRING_DEFINITION };
 enum session_occasion { SESSION_BEGINS = 1, SESSION_CHANGES, SESSION_GOES_ON };
 
 /* On disk: explicit numbers. */
-enum record_verdict { RECORD_VERDICT_ALLOW = 1, RECORD_VERDICT_REVIEW = 2, RECORD_VERDICT_DENY = 3 };
+enum record_verdict {
+	RECORD_VERDICT_ALLOW = 1,
+	RECORD_VERDICT_REVIEW = 2,
+	RECORD_VERDICT_DENY = 3
+};
 enum record_outcome {
 	OUTCOME_APPROVED = 1,
 	OUTCOME_DENIED = 2,

@@ -37,7 +37,8 @@ static int ring_restrict(struct ring *r)
 	rules[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
 	rules[n].sqe_flags = IOSQE_BUFFER_SELECT;
 	n++;
-	/* By opcode: Debian 12's liburing declares functions for these two but doesn't export them. */
+	/* By opcode: Debian 12's liburing declares functions for these two but doesn't export them.
+	 */
 	result = io_uring_register(r->uring.ring_fd, IORING_REGISTER_RESTRICTIONS, rules, n);
 	if (result < 0)
 		return result;

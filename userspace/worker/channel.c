@@ -54,7 +54,8 @@ static int take_descriptor(struct msghdr *message)
 {
 	int taken = -1;
 
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
+		part = CMSG_NXTHDR(message, part)) {
 		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
 			continue;
 		if (taken >= 0)
@@ -151,8 +152,7 @@ void channel_forget(struct channel *c, const void *context)
 {
 	for (size_t i = 0; i < c->requests.bucket_count; i++) {
 		list_for_each (position, &c->requests.buckets[i]) {
-			struct request *request =
-				container_of(position, struct request, node.link);
+			struct request *request = container_of(position, struct request, node.link);
 
 			if (request->context == context)
 				request->context = NULL;

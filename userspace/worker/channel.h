@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * channel: a worker's end of the socketpair to the monitor. Requests are answered later, each by its id; nothing
- * blocks.
+ * channel: a worker's end of the socketpair to the monitor. Requests are answered later, each by
+ * its id; nothing blocks.
  */
 #ifndef WAYLEAVE_WORKER_CHANNEL_H
 #define WAYLEAVE_WORKER_CHANNEL_H
@@ -14,10 +14,9 @@
 
 struct channel;
 
-/* The reply to a request; `status` is 0 or a negative errno with a sentence as payload. The descriptor, if any (else -1),
- * becomes the callee's. */
-typedef void channel_reply(
-	void *context, int status, struct slice payload, int fd);
+/* The reply to a request; `status` is 0 or a negative errno with a sentence as payload. The
+ * descriptor, if any (else -1), becomes the callee's. */
+typedef void channel_reply(void *context, int status, struct slice payload, int fd);
 /* A message of the monitor's own. */
 typedef void channel_message(void *context, enum message_type type, struct slice payload, int fd);
 

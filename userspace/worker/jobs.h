@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * jobs: what would stop the loop runs on one thread of its own, with a stack as large as the SQL parser may
- * need (LIMIT_PARSER_STACK). Started before the sandbox; uses futexes and an eventfd alone.
+ * jobs: what would stop the loop runs on one thread of its own, with a stack as large as the SQL
+ * parser may need (LIMIT_PARSER_STACK). Started before the sandbox; uses futexes and an eventfd
+ * alone.
  */
 #ifndef WAYLEAVE_WORKER_JOBS_H
 #define WAYLEAVE_WORKER_JOBS_H

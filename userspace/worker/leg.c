@@ -127,8 +127,8 @@ static int segments_copy(struct segments *s, struct slice bytes)
 		return -ENOMEM;
 	memcpy(chunk->data, bytes.data, bytes.length);
 	chunk->used = (uint32_t)bytes.length;
-	segments_push(s,
-		(struct segment){.chunk = chunk, .data = chunk->data, .length = bytes.length});
+	segments_push(
+		s, (struct segment){.chunk = chunk, .data = chunk->data, .length = bytes.length});
 	return 0;
 }
 
@@ -247,8 +247,8 @@ int leg_pass(struct leg *leg, struct leg *from, struct slice bytes)
 	if (leg->broken || leg->state == LEG_CLOSED)
 		return 0;
 	last = queue->count ? segments_at(queue, queue->count - 1) : NULL;
-	if (last && last->data + last->length == bytes.data &&
-		last->block == from->input_block && last->chunk == from->input_chunk) {
+	if (last && last->data + last->length == bytes.data && last->block == from->input_block &&
+		last->chunk == from->input_chunk) {
 		last->length += bytes.length;
 		queue->bytes += bytes.length;
 		return 0;
@@ -257,10 +257,11 @@ int leg_pass(struct leg *leg, struct leg *from, struct slice bytes)
 		ring_block_get(from->input_block);
 	if (from->input_chunk)
 		from->input_chunk->references++;
-	segments_push(queue, (struct segment){.block = from->input_block,
-				     .chunk = from->input_chunk,
-				     .data = bytes.data,
-				     .length = bytes.length});
+	segments_push(queue,
+		(struct segment){.block = from->input_block,
+			.chunk = from->input_chunk,
+			.data = bytes.data,
+			.length = bytes.length});
 	return 0;
 }
 
@@ -299,8 +300,8 @@ static void send_queue(struct leg *leg)
 		leg->parts[i] = (struct iovec){(void *)segment->data, segment->length};
 	}
 	leg->message = (struct msghdr){.msg_iov = leg->parts, .msg_iovlen = count};
-	ring_send_message(leg->ring, &leg->send, leg->fd, &leg->message,
-		leg->slow ? 0 : MSG_DONTWAIT);
+	ring_send_message(
+		leg->ring, &leg->send, leg->fd, &leg->message, leg->slow ? 0 : MSG_DONTWAIT);
 }
 
 static void finish_sending(struct leg *leg)
@@ -357,8 +358,7 @@ void leg_shut(struct leg *leg)
 
 /* --- life --- */
 
-void leg_init(
-	struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner)
+void leg_init(struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner)
 {
 	*leg = (struct leg){.ring = ring, .events = events, .owner = owner, .fd = -1};
 	leg->receive.complete = on_receive;
@@ -380,7 +380,8 @@ void leg_close(struct leg *leg, bool reset)
 	if (leg->fd >= 0) {
 		if (reset)
 			setsockopt(leg->fd, SOL_SOCKET, SO_LINGER,
-				&(struct linger){.l_onoff = 1, .l_linger = 0}, sizeof(struct linger));
+				&(struct linger){.l_onoff = 1, .l_linger = 0},
+				sizeof(struct linger));
 		ring_cancel(leg->ring, &leg->receive);
 		ring_cancel(leg->ring, &leg->send);
 		ring_cancel(leg->ring, &leg->watch);

@@ -4,9 +4,9 @@
  * state. A leg gives received bytes to its session and sends what the session gives it, at the end
  * of the loop turn; it knows no protocol.
  *
- * Bytes to send either lie in a block that they share with the input (no copy), or in chunks of our own. A
- * receiver that is slow keeps no shared blocks: what it leaves is copied, so that it can't take the
- * pool from others.
+ * Bytes to send either lie in a block that they share with the input (no copy), or in chunks of our
+ * own. A receiver that is slow keeps no shared blocks: what it leaves is copied, so that it can't
+ * take the pool from others.
  */
 #ifndef WAYLEAVE_WORKER_LEG_H
 #define WAYLEAVE_WORKER_LEG_H
@@ -85,8 +85,7 @@ struct leg {
 	uint64_t received_bytes, sent_bytes;
 };
 
-void leg_init(
-	struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner);
+void leg_init(struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner);
 /* Takes the descriptor. */
 void leg_open(struct leg *leg, int fd);
 /* Asks for more bytes, if nothing of the kind is under way. */

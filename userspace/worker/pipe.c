@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pipe: the six steps, in one place: read → frame → judge → mask → record → write. The engine frames
- * and writes; here its actions are judged and recorded. Nothing that is written here leaves before the end of
- * the turn, when what was recorded has reached the kernel (session_finish_turn).
+ * pipe: the six steps, in one place: read → frame → judge → mask → record → write. The engine
+ * frames and writes; here its actions are judged and recorded. Nothing that is written here leaves
+ * before the end of the turn, when what was recorded has reached the kernel (session_finish_turn).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,8 @@
 #include "base/limits.h"
 #include "worker/session.h"
 
-/* A verdict that is kept beside an analysed text. Good for one scope, whose serial the engine keeps it under. */
+/* A verdict that is kept beside an analysed text. Good for one scope, whose serial the engine keeps
+ * it under. */
 struct judgement {
 	struct protocol_judgement base;
 	struct policy_scope *scope; /* reference: it owns the outcome */
@@ -182,7 +183,7 @@ static size_t record_values(
 
 	for (size_t i = 0; i < n; i++) {
 		ret[i].form = !values[i].data.data ? VALUE_NULL
-			: values[i].binary	   ? VALUE_BINARY
+			: values[i].binary         ? VALUE_BINARY
 						   : VALUE_TEXT;
 		ret[i].bytes = values[i].data;
 	}
@@ -285,7 +286,8 @@ static void on_result(struct session *s, const struct protocol_result *result)
 static void on_columns(struct session *s, const struct protocol_row *row)
 {
 	struct slice names[RECORDED_VALUES_MOST];
-	size_t n = row->value_count < RECORDED_VALUES_MOST ? row->value_count : RECORDED_VALUES_MOST;
+	size_t n =
+		row->value_count < RECORDED_VALUES_MOST ? row->value_count : RECORDED_VALUES_MOST;
 
 	for (size_t i = 0; i < n; i++)
 		names[i] = row->values[i].data;
@@ -327,7 +329,8 @@ static void on_login(struct session *s, const struct protocol_event *event)
 	table_insert(&s->worker->keys, &s->key_node, table_hash_slice(key));
 }
 
-/* A cancel request may have come to another worker than the session that it means, so all are asked. */
+/* A cancel request may have come to another worker than the session that it means, so all are
+ * asked. */
 static void on_cancel(struct session *s, const struct protocol_event *event)
 {
 	struct message_cancel head = {
@@ -343,8 +346,8 @@ static void on_cancel(struct session *s, const struct protocol_event *event)
 		buffer_append_slice(&message, event->cancel.message) == 0)
 		channel_tell(&s->worker->channel, MESSAGE_CANCEL, buffer_slice(&message));
 	buffer_done(&message);
-	recorder_note(s->worker->recorder, &s->record, REASON_NONE,
-		slice_from_string("cancel request"));
+	recorder_note(
+		s->worker->recorder, &s->record, REASON_NONE, slice_from_string("cancel request"));
 	session_close(s, REASON_NONE, NULL);
 }
 
@@ -470,7 +473,8 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		on_row(s, &event->row);
 		break;
 	case EVENT_NOTE:
-		recorder_note(s->worker->recorder, &s->record, event->note.reason, event->note.text);
+		recorder_note(
+			s->worker->recorder, &s->record, event->note.reason, event->note.text);
 		break;
 	case EVENT_LOGIN:
 		on_login(s, event);
@@ -508,7 +512,8 @@ static bool handle_events(struct session *s)
 
 /* --- read and frame --- */
 
-/* What the protocol does not allow ends the session, or, where we only observe, our reading of it. */
+/* What the protocol does not allow ends the session, or, where we only observe, our reading of it.
+ */
 static void on_violation(struct session *s, enum side side)
 {
 	const char *who = side == SIDE_AGENT ? "the agent sent a message that is not legal here"
@@ -573,8 +578,8 @@ static void keep(struct session *s, enum side side, struct slice bytes)
 		session_abort(s, REASON_LIMIT, "%s", "a message larger than what is kept of one");
 }
 
-/* Completes the message that was begun in an earlier block with no more than it needs, so that the rest of
- * this block can be passed on without a copy. */
+/* Completes the message that was begun in an earlier block with no more than it needs, so that the
+ * rest of this block can be passed on without a copy. */
 static struct slice complete_partial(struct session *s, enum side side, struct slice bytes)
 {
 	struct buffer *partial = &s->partial[side];
@@ -583,8 +588,7 @@ static struct slice complete_partial(struct session *s, enum side side, struct s
 		size_t wanted = 0;
 
 		if (s->engine->protocol->wants(s->engine, side))
-			wanted = s->engine->protocol->needs(
-				s->engine, side, buffer_slice(partial));
+			wanted = s->engine->protocol->needs(s->engine, side, buffer_slice(partial));
 		if (wanted == 0 || wanted > bytes.length)
 			wanted = bytes.length;
 		keep(s, side, slice_head(bytes, wanted));

@@ -31,8 +31,8 @@ const char *place_text(const uint8_t *address, uint16_t port, char *room, size_t
 	return room;
 }
 
-socklen_t place_socket_address(const uint8_t *address, uint16_t port, uint32_t interface,
-	struct sockaddr_storage *ret)
+socklen_t place_socket_address(
+	const uint8_t *address, uint16_t port, uint32_t interface, struct sockaddr_storage *ret)
 {
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)ret;
 	struct sockaddr_in *four = (struct sockaddr_in *)ret;

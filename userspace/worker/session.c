@@ -262,8 +262,8 @@ void session_tick(struct worker *w, uint64_t now)
 			s->upstream = UPSTREAM_FAILED;
 			ring_cancel(&w->ring, &s->connect);
 			s->deadline = now + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
-			session_abort(s, REASON_UPSTREAM_UNREACHABLE, "%s: timed out",
-				s->upstream_name);
+			session_abort(
+				s, REASON_UPSTREAM_UNREACHABLE, "%s: timed out", s->upstream_name);
 		} else {
 			session_reset(s, REASON_TIMEOUT, "the login took too long");
 		}
@@ -314,8 +314,8 @@ static uint32_t find_resource(struct session *s, const struct policy *p)
 		p, &address, s->origin.port, candidates, SESSION_CANDIDATES_MOST);
 	if (count == 0)
 		return POLICY_EGRESS;
-	/* Several names of one address: nothing in PostgreSQL's first bytes tells them apart, so the
-	 * first of the configuration it is. */
+	/* Several names of one address: nothing in PostgreSQL's first bytes tells them apart, so
+	 * the first of the configuration it is. */
 	s->matched_name = candidates[0].name;
 	return candidates[0].resource;
 }
@@ -350,13 +350,14 @@ static int take_scope(struct session *s)
 		return -ENOENT;
 	s->resource = find_resource(s, p);
 	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
-		: s->engine			? s->engine->protocol->id
+		: s->engine                     ? s->engine->protocol->id
 						: PROTOCOL_TCP;
 	s->scope = scope_for(s, protocol);
 	return 0;
 }
 
-/* The connection itself is the first action. Records it; false: it is refused, and `text` says why. */
+/* The connection itself is the first action. Records it; false: it is refused, and `text` says why.
+ */
 static bool judge_connection(struct session *s, struct buffer *text, enum reason *ret_reason)
 {
 	const struct action_pair pair = {.operation = OPERATION_CONNECT};
@@ -447,8 +448,7 @@ static struct session *session_new(struct worker *w, int fd, const struct origin
 	place_text(origin->address, origin->port, s->address, sizeof(s->address));
 	list_init(&s->dirty);
 	list_append(&w->sessions, &s->link);
-	table_insert(
-		&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));
+	table_insert(&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));
 	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
 		leg_init(&s->legs[side], &w->ring, &leg_events, s);
 		buffer_init(&s->partial[side], SESSION_PARTIAL_MOST);
@@ -465,8 +465,8 @@ static void refuse_stranger(struct worker *w, int fd, enum reason reason, const 
 {
 	w->statistics.reasons[reason]++;
 	recorder_note(w->recorder, NULL, reason, slice_from_string(detail));
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
-		sizeof(struct linger));
+	setsockopt(
+		fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
 	close(fd);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * session: one connection of an agent and its upstream connection, from accept to the last freed byte.
+ * session: one connection of an agent and its upstream connection, from accept to the last freed
+ * byte.
  *
  *   session.c   accepted socket → origin → agent and resource; closing; freeing
  *   upstream.c  the connection to the server

@@ -28,15 +28,16 @@ struct worker {
 	struct mask_hasher *hasher;
 	struct catalogs catalogs;
 	struct certificates certificates;
-	/* TLS towards servers: one context per resource of the policy of that generation, and one for
-	 * what no resource names. */
+	/* TLS towards servers: one context per resource of the policy of that generation, and one
+	 * for what no resource names. */
 	SSL_CTX **contexts;
 	size_t context_count;
 	uint64_t contexts_generation;
 
 	struct ring_operation accepts[WORKER_LISTENERS_MOST];
 	struct ring_operation tick, recorder_event, jobs_event;
-	unsigned segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
+	unsigned
+		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
 	uint64_t last_check; /* of the catalogs; monotonic */
 
 	struct list sessions; /* all */

@@ -93,8 +93,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_lengt
 	(void)ssl;
 	wanted[0] = (unsigned char)length;
 	memcpy(wanted + 1, required, length);
-	if (SSL_select_next_proto((unsigned char **)out, out_length, wanted, (unsigned)length + 1, in,
-		    in_length) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto((unsigned char **)out, out_length, wanted, (unsigned)length + 1,
+		    in, in_length) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
 }
@@ -167,8 +167,7 @@ static bool is_address(const char *name)
 	return address != NULL;
 }
 
-static int set_expectations(
-	SSL *ssl, enum tls_check check, const char *name, const char *alpn)
+static int set_expectations(SSL *ssl, enum tls_check check, const char *name, const char *alpn)
 {
 	X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
 	unsigned char protocol[ALPN_MOST + 1];
@@ -176,8 +175,7 @@ static int set_expectations(
 
 	SSL_set_verify(ssl, check == TLS_CHECK_NOTHING ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 	if (check == TLS_CHECK_NAME) {
-		X509_VERIFY_PARAM_set_hostflags(
-			parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		if (address ? !X509_VERIFY_PARAM_set1_ip_asc(parameters, name)
 			    : !X509_VERIFY_PARAM_set1_host(parameters, name, 0))
 			return -EINVAL;
@@ -354,7 +352,8 @@ size_t tls_end_point(const struct tls *t, uint8_t *ret)
 
 static X509_STORE *system_store;
 
-/* Where distributions keep the store as one file; OpenSSL's own default reads single files when it verifies. */
+/* Where distributions keep the store as one file; OpenSSL's own default reads single files when it
+ * verifies. */
 static const char *const bundles[] = {
 	"/etc/ssl/certs/ca-certificates.crt",
 	"/etc/pki/tls/certs/ca-bundle.crt",

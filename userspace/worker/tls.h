@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * tls: OpenSSL over memory BIOs, for legs. The agent's leg is a server with a certificate that the
- * monitor minted for the name that the agent asked for; the server's leg is a client that verifies as the
- * resource says.
+ * monitor minted for the name that the agent asked for; the server's leg is a client that verifies
+ * as the resource says.
  */
 #ifndef WAYLEAVE_WORKER_TLS_H
 #define WAYLEAVE_WORKER_TLS_H
@@ -19,8 +19,8 @@ enum tls_check { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
 struct tls_events {
 	/* The handshake ended: 0, or negative errno with a sentence. */
 	void (*done)(struct leg *leg, int error, const char *text);
-	/* Only for the agent's leg: a certificate for `name` is needed (NULL: the client named none). Return
-	 * it, or NULL: then tls_resume() is called when it is there. Borrowed. */
+	/* Only for the agent's leg: a certificate for `name` is needed (NULL: the client named
+	 * none). Return it, or NULL: then tls_resume() is called when it is there. Borrowed. */
 	SSL_CTX *(*certificate)(struct leg *leg, const char *name);
 };
 
@@ -32,8 +32,8 @@ struct tls {
 	bool failed;
 };
 
-/* The leg becomes a TLS server. `alpn` not NULL: the client must offer it. Bytes that came already are
- * given by tls_on_bytes(). */
+/* The leg becomes a TLS server. `alpn` not NULL: the client must offer it. Bytes that came already
+ * are given by tls_on_bytes(). */
 int tls_accept(struct leg *leg, const struct tls_events *events, const char *alpn);
 /* The leg becomes a TLS client with `context`; `name` is sent as SNI and verified with `check` =
  * TLS_CHECK_NAME (an address in text is verified as one and not sent). */
@@ -47,12 +47,12 @@ void tls_on_bytes(struct leg *leg, struct slice bytes);
 void tls_flush(struct leg *leg);
 void tls_free(struct tls *t); /* takes NULL */
 
-/* tls-server-end-point of the peer's certificate (RFC 5929, 4.1); the number of bytes, 0: none. `ret` has room for
- * EVP_MAX_MD_SIZE. */
+/* tls-server-end-point of the peer's certificate (RFC 5929, 4.1); the number of bytes, 0: none.
+ * `ret` has room for EVP_MAX_MD_SIZE. */
 size_t tls_end_point(const struct tls *t, uint8_t *ret);
 
-/* Reads the system's certificate store, which the sandbox would not allow later. Where there is none, nothing of
- * it is trusted. */
+/* Reads the system's certificate store, which the sandbox would not allow later. Where there is
+ * none, nothing of it is trusted. */
 void tls_load_system_store(void);
 /* A client's context that trusts `ca_text` (PEM), or the system's store where that is empty. */
 SSL_CTX *tls_client_context(struct slice ca_text, struct error *e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * upstream: the connection to where the agent dialled, or to the Unix socket that the resource names. Unix
- * sockets are connected by the monitor under the agent's uid, for the server's peer authentication.
+ * upstream: the connection to where the agent dialled, or to the Unix socket that the resource
+ * names. Unix sockets are connected by the monitor under the agent's uid, for the server's peer
+ * authentication.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -131,8 +132,8 @@ void upstream_connect(struct session *s)
 		return;
 	}
 	s->connect.complete = on_connect;
-	ring_connect(&s->worker->ring, &s->connect, fd, (struct sockaddr *)&s->upstream_address,
-		length);
+	ring_connect(
+		&s->worker->ring, &s->connect, fd, (struct sockaddr *)&s->upstream_address, length);
 }
 
 /* --- TLS --- */
@@ -151,7 +152,8 @@ static void server_tls_done(struct leg *leg, int error, const char *text)
 
 static const struct tls_events server_tls_events = {.done = server_tls_done};
 
-/* The name to send and to verify: the configured one, else SNI, else the matched host, else the address. */
+/* The name to send and to verify: the configured one, else SNI, else the matched host, else the
+ * address. */
 static const char *server_name(
 	const struct session *s, const struct policy_resource *resource, char *room, size_t size)
 {

@@ -98,7 +98,8 @@ static void stop(struct worker *w)
 	for (unsigned i = 0; i < w->start->listener_count; i++)
 		ring_cancel(&w->ring, &w->accepts[i]);
 	list_for_each_safe (position, &w->sessions)
-		session_abort(list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
+		session_abort(
+			list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
 }
 
 static void on_message(void *context, enum message_type type, struct slice payload, int fd)
@@ -187,8 +188,8 @@ static void on_tick(struct ring_operation *operation, int result)
 		w->last_check = now;
 		catalogs_check_all(&w->catalogs);
 	}
-	channel_tell(&w->channel, MESSAGE_STATISTICS,
-		slice_of(&w->statistics, sizeof(w->statistics)));
+	channel_tell(
+		&w->channel, MESSAGE_STATISTICS, slice_of(&w->statistics, sizeof(w->statistics)));
 	ring_timeout(&w->ring, &w->tick, TICK);
 }
 
@@ -269,8 +270,8 @@ static void fail(const char *what, const struct error *e)
 
 static _Atomic uint64_t *map_epochs(int fd)
 {
-	void *memory = mmap(NULL, WORKER_EPOCHS * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-		MAP_SHARED, fd, 0);
+	void *memory = mmap(
+		NULL, WORKER_EPOCHS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	struct error e;
 
 	if (memory == MAP_FAILED) {
@@ -349,7 +350,8 @@ void worker_main(int fd)
 	signal(SIGXFSZ, SIG_IGN);
 	if (sandbox_drop(start.uid, start.gid, &e) < 0)
 		fail("sandbox", &e);
-	/* With the monitor gone there is nobody to record for. Behind the change of user, which clears it. */
+	/* With the monitor gone there is nobody to record for. Behind the change of user, which
+	 * clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, LIMIT_PARSER_STACK);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * worker: the unprivileged process that holds agents' sessions. One thread, one ring; nothing in
- * its loop blocks. The monitor starts it, gives it its listening sockets and the compiled policy, and answers
- * what needs privileges.
+ * its loop blocks. The monitor starts it, gives it its listening sockets and the compiled policy,
+ * and answers what needs privileges.
  */
 #ifndef WAYLEAVE_WORKER_WORKER_H
 #define WAYLEAVE_WORKER_WORKER_H
@@ -29,8 +29,8 @@ struct worker_start {
 	gid_t gid;
 };
 
-/* Becomes the worker; never returns. `fd` holds a struct worker_start; the process has been executed anew and
- * has no other descriptors than those that it names. */
+/* Becomes the worker; never returns. `fd` holds a struct worker_start; the process has been
+ * executed anew and has no other descriptors than those that it names. */
 void worker_main(int fd) __attribute__((noreturn));
 
 #endif

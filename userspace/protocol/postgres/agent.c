@@ -66,8 +66,8 @@ static struct slice poison_word(struct pg_engine *e, char *room, size_t size)
 	return slice_from_string(room);
 }
 
-/* What stands for a refused message: of the same kind, so that the server's state machine does as it
- * would with an error in the message itself. `name` is the name that a Parse was to define. */
+/* What stands for a refused message: of the same kind, so that the server's state machine does as
+ * it would with an error in the message itself. `name` is the name that a Parse was to define. */
 static int write_poison(struct pg_engine *e, uint8_t type, struct slice name)
 {
 	char room[40];
@@ -147,8 +147,8 @@ static void note_effects(struct pg_engine *e, struct pg_request *q, unsigned eff
 
 /* --- Query --- */
 
-/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else judged
- * as the unknown that it is and sent on as it comes. */
+/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
+ * judged as the unknown that it is and sent on as it comes. */
 static int poison_too_long(struct pg_engine *e, const struct agent_message *m,
 	enum pg_request_kind kind, struct slice name)
 {
@@ -212,7 +212,8 @@ static int query_send(struct pg_engine *e, const struct agent_message *m)
 	return forward(e, m);
 }
 
-/* What our grammar rejects, or what names things that nobody knows, is worth asking the server about. */
+/* What our grammar rejects, or what names things that nobody knows, is worth asking the server
+ * about. */
 static bool query_is_worth_a_probe(const struct pg_engine *e)
 {
 	const struct pg_plan *plan = e->pending.plan;
@@ -267,7 +268,8 @@ void pg_agent_probed(struct pg_engine *e, bool accepted)
 		e->pending.probed = true;
 		return;
 	}
-	/* The agent has the server's error; it needs the ReadyForQuery that a Query would end with. */
+	/* The agent has the server's error; it needs the ReadyForQuery that a Query would end with.
+	 */
 	e->pending.probed = true;
 	e->probe_failed = true;
 	if (request(e, PG_REQUEST_SYNC))
@@ -276,8 +278,8 @@ void pg_agent_probed(struct pg_engine *e, bool accepted)
 
 /* --- Parse --- */
 
-static int parse_send(struct pg_engine *e, const struct agent_message *m, struct slice name,
-	struct slice text)
+static int parse_send(
+	struct pg_engine *e, const struct agent_message *m, struct slice name, struct slice text)
 {
 	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
 	struct pg_request *q = request(e, PG_REQUEST_PARSE);
@@ -311,8 +313,9 @@ static int on_parse(struct pg_engine *e, const struct agent_message *m)
 	if (!m->complete && e->base.host->needs_facts)
 		return poison_too_long(e, m, PG_REQUEST_PARSE, name);
 	text = rest;
-	if (m->complete && (pg_get_string(&rest, &text) < 0 || pg_get_u16(&rest, &parameters) < 0 ||
-				   rest.length != 4 * (size_t)parameters))
+	if (m->complete &&
+		(pg_get_string(&rest, &text) < 0 || pg_get_u16(&rest, &parameters) < 0 ||
+			rest.length != 4 * (size_t)parameters))
 		return -EBADMSG;
 	if (e->pending.decision == PG_REFUSED)
 		return poison_refused(e, m, PG_REQUEST_PARSE, 'P', name);
@@ -369,7 +372,8 @@ static int bind_parse(struct pg_engine *e, const struct agent_message *m, struct
 	int filled;
 
 	if (pg_get_string(&rest, &ret->portal) < 0 || pg_get_string(&rest, &ret->statement) < 0 ||
-		pg_get_u16(&rest, &count) < 0 || pg_get_bytes(&rest, 2 * (size_t)count, &formats) < 0 ||
+		pg_get_u16(&rest, &count) < 0 ||
+		pg_get_bytes(&rest, 2 * (size_t)count, &formats) < 0 ||
 		pg_get_u16(&rest, &count) < 0)
 		return -EBADMSG;
 	filled = bind_values(e, &rest, formats, count, m->complete);
@@ -491,8 +495,7 @@ static int on_bind(struct pg_engine *e, const struct agent_message *m)
 		if (r != PG_TAKEN)
 			return r;
 	}
-	return pg_judge_ask(
-		e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
+	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
 }
 
 /* --- Execute --- */
@@ -697,8 +700,8 @@ static int on_function_call(struct pg_engine *e, const struct agent_message *m)
 	}
 	snprintf(text, sizeof(text), "(function %u)", bytes_get_u32(m->body.data));
 	snprintf(e->pending.note, sizeof(e->pending.note), "%s", text);
-	e->pending.pair = (struct action_pair){OPERATION_FUNCTION_CALL, OBJECT_UNKNOWN, false,
-		slice_from_string(e->pending.note)};
+	e->pending.pair = (struct action_pair){
+		OPERATION_FUNCTION_CALL, OBJECT_UNKNOWN, false, slice_from_string(e->pending.note)};
 	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, 0);
 }
 
@@ -750,7 +753,8 @@ static int next_message(struct pg_engine *e, struct slice in, struct agent_messa
 	message = &pg_agent_messages[header.type];
 	if (!message->name || !(message->phases & e->phase) || header.length > message->most)
 		return -EBADMSG;
-	wanted = PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	wanted =
+		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
 	if (in.length < wanted)
 		return 0;
 	ret->type = header.type;
@@ -763,8 +767,8 @@ static int next_message(struct pg_engine *e, struct slice in, struct agent_messa
 
 static int handle(struct pg_engine *e, const struct agent_message *m)
 {
-	/* The server ignores everything up to the next Sync; so that nothing can be wrong about that,
-	 * it doesn't even see it. */
+	/* The server ignores everything up to the next Sync; so that nothing can be wrong about
+	 * that, it doesn't even see it. */
 	if (e->skipping && m->type != 'S' && m->type != 'X')
 		return swallow(e, m);
 	/* The rest of a Query whose probe the server has answered with an error. */

@@ -19,9 +19,9 @@ static struct pg_masks *masks_of(const struct pg_request *q)
 	return q->kind == PG_REQUEST_QUERY ? q->masks : q->portal ? q->portal->masks : NULL;
 }
 
-/* The columns' strategies. Where the text's columns are not known, or not these, all are redacted. */
-static struct value_column *columns_of(
-	const struct pg_masks *masks, size_t command, size_t count)
+/* The columns' strategies. Where the text's columns are not known, or not these, all are redacted.
+ */
+static struct value_column *columns_of(const struct pg_masks *masks, size_t command, size_t count)
 {
 	struct value_column *columns = memory_new_array(count, sizeof(*columns));
 	const struct sql_lineage_command *c = NULL;

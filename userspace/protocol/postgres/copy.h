@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * copy: COPY … TO STDOUT with masks. CopyOutResponse names no columns, so those are what sql_trace() found for the
- * text, and their types are not known.
+ * copy: COPY … TO STDOUT with masks. CopyOutResponse names no columns, so those are what
+ * sql_trace() found for the text, and their types are not known.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_COPY_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_COPY_H

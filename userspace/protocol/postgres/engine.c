@@ -168,7 +168,8 @@ static void engine_tell_abort(struct pg_engine *e)
 
 	if (can_read) {
 		buffer_clear(&e->scratch);
-		if (pg_error_put(&e->scratch, true, fatal_state(e->abort.reason), e->abort.text) == 0)
+		if (pg_error_put(&e->scratch, true, fatal_state(e->abort.reason), e->abort.text) ==
+			0)
 			pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 	}
 	e->agent = PG_AGENT_DONE;
@@ -190,7 +191,8 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	e->abort_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
 	e->abort.reason = refusal->reason;
 	e->abort.text = slice_from_string(e->abort_text);
-	/* In the first packets the agent is answered as usual, and told after its StartupMessage. */
+	/* In the first packets the agent is answered as usual, and told after its StartupMessage.
+	 */
 	if (e->agent == PG_AGENT_ASKS_TLS)
 		pg_login_advance(e);
 	else if (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY)
@@ -257,7 +259,8 @@ static size_t message_needs(const struct pg_message *table, struct slice in)
 	message = &table[header.type];
 	if (!message->name || header.length > message->most)
 		return 1;
-	wanted = PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	wanted =
+		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
 	return in.length >= wanted ? 1 : wanted - in.length;
 }
 
@@ -386,8 +389,7 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 	p->action = number;
 	free(p->refusal_text);
 	p->refusal_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
-	p->refusal = (struct protocol_refusal){
-		refusal->reason, slice_from_string(p->refusal_text)};
+	p->refusal = (struct protocol_refusal){refusal->reason, slice_from_string(p->refusal_text)};
 	e->wait = PG_WAIT_NONE;
 	return 0;
 }
@@ -400,8 +402,8 @@ static void engine_connected(struct protocol_engine *base)
 	pg_login_advance(e);
 }
 
-static void engine_tls_done(struct protocol_engine *base, enum side side,
-	const struct protocol_tls_result *result)
+static void engine_tls_done(
+	struct protocol_engine *base, enum side side, const struct protocol_tls_result *result)
 {
 	pg_login_tls_done(pg_engine_of(base), side, result);
 }
@@ -425,7 +427,8 @@ static void engine_job_done(struct protocol_engine *base, struct protocol_job *j
 	e->wait = PG_WAIT_NONE;
 }
 
-/* The agent's first packet: a length and one of four codes, or TLS at once (ALPN is checked later). */
+/* The agent's first packet: a length and one of four codes, or TLS at once (ALPN is checked later).
+ */
 static enum detection engine_detect(struct slice from_agent, struct slice from_server)
 {
 	uint32_t length, code;

@@ -10,8 +10,9 @@
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
  * A refused message is not dropped but replaced by one that the server must fail, and the server's
- * error is reworded: so skipping to the next Sync, transaction status and the rollback of the implicit
- * transaction are the server's own (dropping it would commit what stood before it in the pipeline).
+ * error is reworded: so skipping to the next Sync, transaction status and the rollback of the
+ * implicit transaction are the server's own (dropping it would commit what stood before it in the
+ * pipeline).
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
@@ -77,7 +78,8 @@ struct pg_flow {
 	uint32_t left; /* bytes of the body still to come */
 };
 
-/* The message of the agent that is being judged. It is not taken from the input before the verdict. */
+/* The message of the agent that is being judged. It is not taken from the input before the verdict.
+ */
 struct pg_pending {
 	enum pg_decision decision;
 	enum protocol_action_phase phase;
@@ -144,7 +146,8 @@ struct pg_engine {
 	bool copying_in, copying_out, copying_both;
 	struct pg_flow from_agent, from_server;
 	enum pg_wait wait;
-	bool probe_failed; /* the Query that is still untaken was answered with the server's error */
+	bool probe_failed; /* the Query that is still untaken was answered with the server's error
+			    */
 	struct pg_pending pending;
 	struct pg_parse_job *parse_job;
 
@@ -182,8 +185,8 @@ struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type ty
 bool pg_event_has_room(const struct pg_engine *e);
 int pg_write(struct pg_engine *e, enum side to, struct slice bytes);
 int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input);
-/* Ends the session: an error to the agent where that is possible, then EVENT_CLOSE. `detail` fills the reason's
- * text. Always 0, for "return pg_fail(...)". */
+/* Ends the session: an error to the agent where that is possible, then EVENT_CLOSE. `detail` fills
+ * the reason's text. Always 0, for "return pg_fail(...)". */
 int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void pg_pending_clear(struct pg_engine *e);
@@ -232,8 +235,8 @@ void pg_naming_done(struct pg_engine *e);
 /* Replies to our own queries. */
 int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body);
 
-/* scrub.c: an error, notice, notification or status, with what must not be seen taken out. Writes it to
- * the agent. `masks` are those of the statement it belongs to, or the session's. */
+/* scrub.c: an error, notice, notification or status, with what must not be seen taken out. Writes
+ * it to the agent. `masks` are those of the statement it belongs to, or the session's. */
 int pg_scrub(struct pg_engine *e, struct slice message, uint8_t type, struct slice body,
 	const struct pg_request *request);
 /* Whether pg_scrub() would look at it; if so, a message that is too long to be held is replaced. */

@@ -82,8 +82,8 @@ static bool only_ends_transaction(const struct sql_text *text)
 	return true;
 }
 
-/* Texts that name what the session has by name: their meaning is the session's own, and is known only
- * when nothing is in flight. */
+/* Texts that name what the session has by name: their meaning is the session's own, and is known
+ * only when nothing is in flight. */
 static bool uses_session_names(const struct sql_text *text)
 {
 	for (size_t i = 0; i < sql_text_command_count(text); i++) {
@@ -126,7 +126,8 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	int r;
 
 	if (e->unsafe_encoding)
-		return plan_as_unknown(e, text, "the client encoding is not one that can be judged");
+		return plan_as_unknown(
+			e, text, "the client encoding is not one that can be judged");
 	if (e->unsafe_strings)
 		return plan_as_unknown(e, text, "standard_conforming_strings is off");
 	/* What is in flight may change what this text means. */
@@ -159,8 +160,8 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 			return r;
 	}
 	pg_naming_view(e, &view);
-	e->pending.plan = pg_plan_make(text, &view, e->base.host->audience,
-		e->temporary || uses_session_names(text));
+	e->pending.plan = pg_plan_make(
+		text, &view, e->base.host->audience, e->temporary || uses_session_names(text));
 	if (!e->pending.plan)
 		return plan_as_unknown(e, text, "too large to be judged");
 	if (!facts || !e->pending.plan->resolution.unresolved || e->pending.refreshed ||

@@ -2,10 +2,11 @@
  *
  * login: from the agent's first byte to AuthenticationOk.
  *
- * Where the resource doesn't say how TLS with the server is to be, the agent's SSLRequest is answered
- * with what the server says to ours, so that an agent sees what it would see without us. Where both
- * legs have TLS, SCRAM can't be relayed: its messages say what the client knows of channel binding, and are
- * signed; the agent is asked for its password in clear, inside TLS, and we prove it to the server.
+ * Where the resource doesn't say how TLS with the server is to be, the agent's SSLRequest is
+ * answered with what the server says to ours, so that an agent sees what it would see without us.
+ * Where both legs have TLS, SCRAM can't be relayed: its messages say what the client knows of
+ * channel binding, and are signed; the agent is asked for its password in clear, inside TLS, and we
+ * prove it to the server.
  */
 #include <errno.h>
 
@@ -105,7 +106,8 @@ int pg_login_server_byte(struct pg_engine *e, struct slice in, size_t *ret_taken
 		return 0;
 	*ret_taken = 1;
 	if (answer == 'S') {
-		/* Bytes that came in clear behind the answer are not the server's (CVE-2021-23222). */
+		/* Bytes that came in clear behind the answer are not the server's (CVE-2021-23222).
+		 */
 		if (in.length > 1)
 			return pg_fail(e, REASON_UPSTREAM_TLS,
 				"the server sent unencrypted data after its answer to SSLRequest");
@@ -143,7 +145,8 @@ static int on_cancel(struct pg_engine *e, struct slice packet)
 	return 0;
 }
 
-/* What the StartupMessage asks for beyond a session: settings off the harmless list, replication. */
+/* What the StartupMessage asks for beyond a session: settings off the harmless list, replication.
+ */
 static int judge_startup(struct pg_engine *e)
 {
 	struct pg_startup *s = &e->startup;
@@ -157,10 +160,11 @@ static int judge_startup(struct pg_engine *e)
 	if (s->replication)
 		pairs[count++] = (struct action_pair){.operation = OPERATION_REPLICATION};
 	if (s->strange_option)
-		pairs[count++] = (struct action_pair){OPERATION_SET, OBJECT_UNKNOWN, false,
-			slice_from_string(s->strange_option)};
+		pairs[count++] = (struct action_pair){
+			OPERATION_SET, OBJECT_UNKNOWN, false, slice_from_string(s->strange_option)};
 	for (size_t i = 0; i < s->setting_count; i++) {
-		struct action_pair pair = sql_setting_pair(s->settings[i].name, s->settings[i].value);
+		struct action_pair pair =
+			sql_setting_pair(s->settings[i].name, s->settings[i].value);
 
 		if (pair.operation != OPERATION_SESSION)
 			pairs[count++] = pair;
@@ -283,7 +287,8 @@ static int put_authentication(struct pg_engine *e, uint32_t code, struct slice r
 /* The server offers SASL. */
 static int on_sasl(struct pg_engine *e, struct slice message, struct slice mechanisms)
 {
-	/* An agent in clear never binds channels, so it may be told of the plain mechanism alone. */
+	/* An agent in clear never binds channels, so it may be told of the plain mechanism alone.
+	 */
 	static const char only_plain[] = "SCRAM-SHA-256\0";
 
 	if (!e->server_tls || !offers(mechanisms, mechanism))
@@ -344,8 +349,7 @@ static int on_clear_password(struct pg_engine *e, struct slice body)
 		return -EBADMSG;
 	r = buffer_append_slice(&job->password, password);
 	if (r == 0)
-		r = scram_init(&job->scram, e->base.host->nonce,
-			buffer_slice(&e->end_point));
+		r = scram_init(&job->scram, e->base.host->nonce, buffer_slice(&e->end_point));
 	return r < 0 ? r : send_scram_first(e, job);
 }
 

@@ -5,8 +5,8 @@
  * so that the agent's unnamed statement and portal stay as they are; everything in them is
  * schema-qualified, since the search_path is the agent's to choose.
  *
- * A lookup is a list of queries that are sent together, and ends with a Sync of its own, or, inside a batch of
- * the agent (a Sync would commit its implicit transaction), with a Flush.
+ * A lookup is a list of queries that are sent together, and ends with a Sync of its own, or, inside
+ * a batch of the agent (a Sync would commit its implicit transaction), with a Flush.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
@@ -38,7 +38,8 @@ struct pg_lookup {
 	uint64_t epoch; /* when reading the names began */
 };
 
-/* Sends the queries of the steps in `wanted`. The caller has made sure that nothing is in flight. */
+/* Sends the queries of the steps in `wanted`. The caller has made sure that nothing is in flight.
+ */
 int pg_lookup_start(struct pg_engine *e, unsigned wanted);
 void pg_lookup_free(struct pg_lookup *l); /* takes NULL */
 /* naming.c: a round is over; takes what was read. */

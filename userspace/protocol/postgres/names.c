@@ -97,7 +97,8 @@ void pg_names_init_statements(struct pg_names *n)
 
 void pg_names_init_portals(struct pg_names *n)
 {
-	*n = (struct pg_names){.most = LIMIT_PREPARED_STATEMENTS, .put = put_portal, .get = get_portal};
+	*n = (struct pg_names){
+		.most = LIMIT_PREPARED_STATEMENTS, .put = put_portal, .get = get_portal};
 	table_init(&n->table);
 }
 
@@ -111,8 +112,8 @@ static void name_free(struct pg_names *n, struct pg_name *name)
 }
 
 /* Calls `visit` for each name; it may free that name. */
-static void names_each(struct pg_names *n, void (*visit)(struct pg_names *, struct pg_name *, void *),
-	void *context)
+static void names_each(struct pg_names *n,
+	void (*visit)(struct pg_names *, struct pg_name *, void *), void *context)
 {
 	for (size_t i = 0; i < n->table.bucket_count; i++) {
 		list_for_each_safe (position, &n->table.buckets[i])

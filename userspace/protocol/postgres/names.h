@@ -3,10 +3,10 @@
  * names: what the names of prepared statements and portals stand for, although the agent may
  * send many messages before the server answers the first.
  *
- * A name has a confirmed meaning and, while messages that change it are in flight, the meaning it will
- * have if they succeed. Within one batch (up to a Sync) the latest meaning is the right one: if the message that
- * made it fails, the server skips the rest of the batch. Across batches it is not known before the
- * server has answered; the engine then waits.
+ * A name has a confirmed meaning and, while messages that change it are in flight, the meaning it
+ * will have if they succeed. Within one batch (up to a Sync) the latest meaning is the right one:
+ * if the message that made it fails, the server skips the rest of the batch. Across batches it is
+ * not known before the server has answered; the engine then waits.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_NAMES_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_NAMES_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * naming: how names are looked up in this session: the effective search path, the database's catalog, which
- * the worker's sessions share, and the session's temporary relations. Read in-band after the login and again
- * when something may have changed it; until then nothing that depends on names is judged.
+ * naming: how names are looked up in this session: the effective search path, the database's
+ * catalog, which the worker's sessions share, and the session's temporary relations. Read in-band
+ * after the login and again when something may have changed it; until then nothing that depends on
+ * names is judged.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -207,7 +208,8 @@ void pg_naming_on_effects(struct pg_engine *e, unsigned effects)
 	}
 }
 
-/* What a transaction changed takes effect for others when it commits, and is undone when it does not. */
+/* What a transaction changed takes effect for others when it commits, and is undone when it does
+ * not. */
 void pg_naming_on_ready(struct pg_engine *e)
 {
 	unsigned effects = e->transaction_effects;

@@ -112,8 +112,8 @@ static void plan_keep(struct plan_list **list, struct pg_plan *p)
 	l->next = (l->next + 1) % PLANS_PER_TEXT;
 }
 
-struct pg_plan *pg_plan_make(struct sql_text *text, const struct sql_view *view, uint64_t audience,
-	bool session_only)
+struct pg_plan *pg_plan_make(
+	struct sql_text *text, const struct sql_view *view, uint64_t audience, bool session_only)
 {
 	struct plan_list **list = (struct plan_list **)sql_text_attachment(text, plan_list_free);
 	struct pg_plan *p;
@@ -124,8 +124,7 @@ struct pg_plan *pg_plan_make(struct sql_text *text, const struct sql_view *view,
 	}
 	p = plan_new(text);
 	p->audience = audience;
-	if (plan_take_view(p, view) < 0 ||
-		sql_resolve(text, view, &p->arena, &p->resolution) < 0) {
+	if (plan_take_view(p, view) < 0 || sql_resolve(text, view, &p->arena, &p->resolution) < 0) {
 		pg_plan_put(p);
 		return NULL;
 	}

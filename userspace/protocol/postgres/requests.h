@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * requests: what was sent to the server and is not answered yet, in order. The head is what the
- * server's next reply belongs to (PostgreSQL 15 documentation, 55.2.4: one ReadyForQuery per Sync; after an error
- * everything up to the next Sync is skipped).
+ * server's next reply belongs to (PostgreSQL 15 documentation, 55.2.4: one ReadyForQuery per Sync;
+ * after an error everything up to the next Sync is skipped).
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_REQUESTS_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_REQUESTS_H

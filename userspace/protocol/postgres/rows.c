@@ -57,8 +57,8 @@ static enum mask_strategy origin_strategy(
 	return sql_catalog_column_mask(names, relation, number, rules, NULL);
 }
 
-/* What a column without origin is masked with: what sql_trace() found for it, or everything that could be
- * meant, where the columns of the text are not known. */
+/* What a column without origin is masked with: what sql_trace() found for it, or everything that
+ * could be meant, where the columns of the text are not known. */
 static enum mask_strategy traced_strategy(
 	const struct pg_masks *masks, size_t command, size_t column, size_t columns)
 {
@@ -80,8 +80,8 @@ static enum mask_strategy traced_strategy(
 }
 
 /* One field: name, table, number, type, type's size, modifier, format. */
-static int parse_column(struct pg_engine *e, struct slice *in, struct pg_columns *c, size_t index,
-	size_t command)
+static int parse_column(
+	struct pg_engine *e, struct slice *in, struct pg_columns *c, size_t index, size_t command)
 {
 	struct value_column *column = &c->items[index];
 	uint32_t table, modifier;
@@ -96,9 +96,8 @@ static int parse_column(struct pg_engine *e, struct slice *in, struct pg_columns
 	column->type.modifier = (int32_t)modifier;
 	if (!c->masks || c->masks->rules.column_count == 0)
 		return 0;
-	column->strategy = table
-		? origin_strategy(e, table, (int16_t)number, &c->masks->rules)
-		: traced_strategy(c->masks, command, index, c->count);
+	column->strategy = table ? origin_strategy(e, table, (int16_t)number, &c->masks->rules)
+				 : traced_strategy(c->masks, command, index, c->count);
 	return 0;
 }
 
@@ -145,15 +144,15 @@ static void announce(struct pg_engine *e, const struct pg_request *q, struct pg_
 	event->row.action = q->action;
 	event->row.values = e->row_values;
 	for (size_t i = 0; i < c->count && i < PG_VALUES_MOST; i++) {
-		e->row_values[i] = (struct protocol_value){
-			.data = c->names[i], .length = c->names[i].length};
+		e->row_values[i] =
+			(struct protocol_value){.data = c->names[i], .length = c->names[i].length};
 		event->row.value_count++;
 	}
 }
 
 /* `row` is the DataRow as the agent gets it. */
-static int record_row(struct pg_engine *e, const struct pg_request *q, struct pg_columns *c,
-	struct slice row)
+static int record_row(
+	struct pg_engine *e, const struct pg_request *q, struct pg_columns *c, struct slice row)
 {
 	struct protocol_event *event;
 	struct slice in = slice_from(row, PG_HEADER_SIZE);
@@ -186,8 +185,8 @@ static int record_row(struct pg_engine *e, const struct pg_request *q, struct pg
 
 /* --- passing --- */
 
-/* Complete DataRows at the start of `in`: their bytes and number; one at most where rows are recorded, since
- * each is an event. */
+/* Complete DataRows at the start of `in`: their bytes and number; one at most where rows are
+ * recorded, since each is an event. */
 static size_t measure_run(struct slice in, bool single, uint64_t *ret_rows)
 {
 	struct pg_header header;

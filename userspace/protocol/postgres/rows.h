@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rows: result columns, from RowDescription, with what is to be masked in each, and the DataRows that
- * follow.
+ * rows: result columns, from RowDescription, with what is to be masked in each, and the DataRows
+ * that follow.
  *
- * A plain column is known by its origin (table OID and attribute number), whatever it is called in the result. A
- * column without origin is an expression: what it is made of was traced through the text (sql_trace).
+ * A plain column is known by its origin (table OID and attribute number), whatever it is called in
+ * the result. A column without origin is an expression: what it is made of was traced through the
+ * text (sql_trace).
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_ROWS_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_ROWS_H
@@ -33,9 +34,9 @@ int pg_columns_new(struct pg_engine *e, struct slice body, struct pg_masks *mask
 struct pg_columns *pg_columns_none(void);
 void pg_columns_free(struct pg_columns *c); /* takes NULL */
 
-/* Passes DataRow messages at the start of `in` on to the agent, masked; complete ones alone. Stores how many
- * bytes they had. -EBADMSG: rows that aren't what their description says; -EPERM: what can't be masked, with
- * e->trouble. */
+/* Passes DataRow messages at the start of `in` on to the agent, masked; complete ones alone. Stores
+ * how many bytes they had. -EBADMSG: rows that aren't what their description says; -EPERM: what
+ * can't be masked, with e->trouble. */
 int pg_rows_pass(struct pg_engine *e, struct pg_request *q, struct pg_columns *columns,
 	struct slice in, size_t *ret_taken);
 

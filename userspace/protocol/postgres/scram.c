@@ -57,7 +57,8 @@ static int append_base64(struct buffer *b, const uint8_t *data, size_t length)
 	return 0;
 }
 
-/* Strict base 64 with padding; the decoded length or -EBADMSG. `ret` has room for 3/4 of the text. */
+/* Strict base 64 with padding; the decoded length or -EBADMSG. `ret` has room for 3/4 of the text.
+ */
 static int decode_base64(struct slice text, uint8_t *ret)
 {
 	int n, padding = 0;
@@ -96,7 +97,8 @@ static int parse_server_first(const struct scram *s, struct slice text, struct s
 	struct slice salt, iterations;
 
 	if (text.length > SCRAM_MESSAGE_MOST || take_attribute(&text, 'r', &ret->nonce) < 0 ||
-		take_attribute(&text, 's', &salt) < 0 || take_attribute(&text, 'i', &iterations) < 0)
+		take_attribute(&text, 's', &salt) < 0 ||
+		take_attribute(&text, 'i', &iterations) < 0)
 		return -EBADMSG;
 	/* RFC 5802, 5.1: the server's nonce begins with ours and adds to it. */
 	if (!slice_starts_with(ret->nonce, slice_from_string(s->nonce)) ||
@@ -116,7 +118,7 @@ static int hmac(const uint8_t *key, struct slice text, uint8_t *ret)
 	unsigned length;
 
 	return HMAC(EVP_sha256(), key, SCRAM_DIGEST, text.data, text.length, ret, &length) ? 0
-											    : -EIO;
+											   : -EIO;
 }
 
 /* client-final-message-without-proof: the channel binding and both nonces. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scrub: errors, notices, notifications and parameter statuses carry data as well (traps: "Failing row contains
- * (…)", RAISE, NOTIFY, set_config). Detectors look at every field; where a statement touches a masked
- * column, the fields that quote values lose them.
+ * scrub: errors, notices, notifications and parameter statuses carry data as well (traps: "Failing
+ * row contains (…)", RAISE, NOTIFY, set_config). Detectors look at every field; where a statement
+ * touches a masked column, the fields that quote values lose them.
  */
 #include <errno.h>
 
@@ -52,7 +52,8 @@ static int append_without_quoted(struct buffer *out, struct slice text)
 	return r;
 }
 
-/* A field of a message about a statement that touches masked columns. False: it is left to the detectors. */
+/* A field of a message about a statement that touches masked columns. False: it is left to the
+ * detectors. */
 static bool hide_field(char code, struct slice state, struct slice text, struct buffer *out, int *r)
 {
 	if (code == 'D' || (is_raised(state) && !is_servers_own(code))) {
@@ -82,8 +83,8 @@ static int append_scrubbed(
 }
 
 /* Fields of ErrorResponse and NoticeResponse. */
-static int scrub_fields(
-	const struct masker *masker, bool touches, struct slice body, struct buffer *out, bool *changed)
+static int scrub_fields(const struct masker *masker, bool touches, struct slice body,
+	struct buffer *out, bool *changed)
 {
 	struct slice state = pg_error_field(body, 'C'), text;
 	struct pg_error_walk walk;

@@ -157,7 +157,7 @@ static int reword(struct pg_engine *e, const struct pg_request *q)
 static bool is_poisons_error(const struct pg_request *q, struct slice code)
 {
 	const char *expected = q->kind == PG_REQUEST_BIND ? PG_STATE_NO_STATEMENT
-		: q->kind == PG_REQUEST_EXECUTE		  ? PG_STATE_NO_PORTAL
+		: q->kind == PG_REQUEST_EXECUTE           ? PG_STATE_NO_PORTAL
 							  : PG_STATE_SYNTAX_ERROR;
 
 	return (q->flags & PG_REQUEST_POISONED) && slice_equal_string(code, expected);
@@ -304,9 +304,8 @@ static int on_description(struct pg_engine *e, const struct server_message *m)
 		if (m->type == 'n')
 			portal->columns = pg_columns_none();
 		else
-			r = pg_columns_new(
-				e, m->body, portal->masks, portal->command, portal->record_rows,
-				&portal->columns);
+			r = pg_columns_new(e, m->body, portal->masks, portal->command,
+				portal->record_rows, &portal->columns);
 	}
 	if (r < 0)
 		return r;
@@ -342,8 +341,7 @@ static int on_no_data(struct pg_engine *e, const struct server_message *m)
 	struct pg_request *q = pg_requests_head(&e->requests);
 
 	if (!q ||
-		(q->kind != PG_REQUEST_DESCRIBE_STATEMENT &&
-			q->kind != PG_REQUEST_DESCRIBE_PORTAL))
+		(q->kind != PG_REQUEST_DESCRIBE_STATEMENT && q->kind != PG_REQUEST_DESCRIBE_PORTAL))
 		return -EBADMSG;
 	return on_description(e, m);
 }
@@ -449,12 +447,11 @@ static int on_empty(struct pg_engine *e, const struct server_message *m)
 
 /* --- COPY --- */
 
-/* What the server reads while it waits for COPY data it ignores if it is Sync (and Flush); anything else fails the COPY. So the
- * Syncs that were sent right behind may have no reply. */
+/* What the server reads while it waits for COPY data it ignores if it is Sync (and Flush); anything
+ * else fails the COPY. So the Syncs that were sent right behind may have no reply. */
 static void ignore_syncs_behind(struct pg_engine *e)
 {
-	while (e->requests.count > 1 &&
-		pg_requests_at(&e->requests, 1)->kind == PG_REQUEST_SYNC) {
+	while (e->requests.count > 1 && pg_requests_at(&e->requests, 1)->kind == PG_REQUEST_SYNC) {
 		pg_requests_remove(&e->requests, 1);
 		e->ignored_syncs++;
 	}
@@ -542,7 +539,8 @@ static void set_transaction(struct pg_engine *e, char status)
 	pg_naming_on_ready(e);
 }
 
-/* The first ReadyForQuery: the login is complete. What names mean is read before the agent knows. */
+/* The first ReadyForQuery: the login is complete. What names mean is read before the agent knows.
+ */
 static int on_first_ready(struct pg_engine *e, const struct server_message *m)
 {
 	struct protocol_event *event = pg_event(e, EVENT_LOGIN);
@@ -620,7 +618,8 @@ static int on_function_result(struct pg_engine *e, const struct server_message *
 		return -EBADMSG;
 	q->flags |= PG_REQUEST_REPLIED;
 	report(e, q, slice_from_string("(function)"), SLICE_EMPTY, SLICE_EMPTY);
-	/* A bare value without a type: what can't be judged is not shown where anything is masked. */
+	/* A bare value without a type: what can't be judged is not shown where anything is masked.
+	 */
 	if (q->masks) {
 		static const uint8_t null_result[] = {'V', 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff};
 
@@ -661,10 +660,10 @@ static server_handler *const handlers[256] = {
 
 /* --- DataRow --- */
 
-/* The columns of the rows that come now; NULL: nothing is masked or recorded in them. -EBADMSG: no rows belong
- * here. */
-static int row_columns(struct pg_engine *e, struct pg_request **ret_request,
-	struct pg_columns **ret_columns)
+/* The columns of the rows that come now; NULL: nothing is masked or recorded in them. -EBADMSG: no
+ * rows belong here. */
+static int row_columns(
+	struct pg_engine *e, struct pg_request **ret_request, struct pg_columns **ret_columns)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -750,7 +749,8 @@ static int next_message(struct pg_engine *e, struct slice in, struct server_mess
 	message = &pg_server_messages[header.type];
 	if (!message->name || !(message->phases & e->phase) || header.length > message->most)
 		return -EBADMSG;
-	wanted = PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	wanted =
+		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
 	if (in.length < wanted)
 		return 0;
 	ret->type = header.type;
@@ -819,7 +819,8 @@ int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	size_t taken = 0;
 	int r = 1;
 
-	while (r > 0 && taken < in.length && pg_event_has_room(e) && e->server == PG_SERVER_MESSAGES) {
+	while (r > 0 && taken < in.length && pg_event_has_room(e) &&
+		e->server == PG_SERVER_MESSAGES) {
 		if (e->from_server.left) {
 			r = stream_on(e, in, &taken) < 0 ? -ENOMEM : 1;
 			continue;
@@ -829,7 +830,8 @@ int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	*ret_taken = taken;
 	if (r == -EPERM) {
 		*ret_taken = in.length;
-		return pg_fail(e, REASON_MASK_IMPOSSIBLE, "%s", e->trouble ? e->trouble : "a result");
+		return pg_fail(
+			e, REASON_MASK_IMPOSSIBLE, "%s", e->trouble ? e->trouble : "a result");
 	}
 	return r < 0 ? r : 0;
 }

@@ -11,8 +11,9 @@
 
 #define STARTUP_SETTINGS_MOST 256
 
-/* Client encodings whose later bytes are all above 0x7f, without punctuation and in lower case, as the
- * server compares them (encnames.c: clean_encoding_name). Anything else is taken to be unsafe. */
+/* Client encodings whose later bytes are all above 0x7f, without punctuation and in lower case, as
+ * the server compares them (encnames.c: clean_encoding_name). Anything else is taken to be unsafe.
+ */
 static const char *const safe_encodings[] = {"abc", "alt", "euccn", "eucjis2004", "eucjp", "euckr",
 	"euctw", "iso88591", "iso885910", "iso885913", "iso885914", "iso885915", "iso885916",
 	"iso88592", "iso88593", "iso88594", "iso88595", "iso88596", "iso88597", "iso88598",
@@ -75,8 +76,8 @@ static int add_setting(struct pg_startup *s, struct arena *arena, struct slice n
 	return 0;
 }
 
-/* The next word of `options`, as pg_split_opts() cuts them: white space separates, a backslash takes the
- * next byte as it is. The empty slice with NULL data at the end. */
+/* The next word of `options`, as pg_split_opts() cuts them: white space separates, a backslash
+ * takes the next byte as it is. The empty slice with NULL data at the end. */
 static int next_option(struct slice *rest, struct arena *arena, struct slice *ret)
 {
 	uint8_t *word;
@@ -111,8 +112,7 @@ static int take_assignment(struct pg_startup *s, struct arena *arena, struct sli
 		s->strange_option = "an option without a value";
 		return 0;
 	}
-	return add_setting(
-		s, arena, slice_head(word, length), slice_from(word, length + 1), true);
+	return add_setting(s, arena, slice_head(word, length), slice_from(word, length + 1), true);
 }
 
 static int parse_options(struct pg_startup *s, struct arena *arena, struct slice options)
@@ -138,11 +138,12 @@ static int parse_options(struct pg_startup *s, struct arena *arena, struct slice
 	}
 }
 
-/* parse_bool() of the server, and "database". Whatever is not plainly false asks for replication. */
+/* parse_bool() of the server, and "database". Whatever is not plainly false asks for replication.
+ */
 static bool asks_for_replication(struct slice value)
 {
-	static const char *const no[] = {"false", "no", "off", "0", "f", "fa", "fal", "fals", "n",
-		"of"};
+	static const char *const no[] = {
+		"false", "no", "off", "0", "f", "fa", "fal", "fals", "n", "of"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
 		if (text_equal_ignore_case(value, slice_from_string(no[i])))

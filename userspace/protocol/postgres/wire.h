@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wire: the framing of PostgreSQL's protocol 3 (PostgreSQL 15 documentation, chapter 55) and the tables of
- * its messages: which may come in which phase, how large, and whether it is needed whole.
+ * wire: the framing of PostgreSQL's protocol 3 (PostgreSQL 15 documentation, chapter 55) and the
+ * tables of its messages: which may come in which phase, how large, and whether it is needed whole.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_WIRE_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_WIRE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * builtin: what is known by name of PostgreSQL's own functions and catalog relations (functions.inc,
- * relations.inc; how they were made: docs/sql-facts.md).
+ * builtin: what is known by name of PostgreSQL's own functions and catalog relations
+ * (functions.inc, relations.inc; how they were made: docs/sql-facts.md).
  */
 #ifndef WAYLEAVE_PROTOCOL_SQL_BUILTIN_H
 #define WAYLEAVE_PROTOCOL_SQL_BUILTIN_H

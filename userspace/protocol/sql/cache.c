@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Why two texts of one shape have the same facts: they are equal but for runs of digits, and no such
- * run can change how anything else is read. It is a token of its own, an integer of at most nine
- * digits (which always fits), or part of a string or comment, because what stands next to it is
+ * Why two texts of one shape have the same facts: they are equal but for runs of digits, and no
+ * such run can change how anything else is read. It is a token of its own, an integer of at most
+ * nine digits (which always fits), or part of a string or comment, because what stands next to it
+ * is
  *   - no letter, digit, "_", "$" or byte above 0x7f: not a part of a name, keyword, parameter,
  *     dollar-quote tag, hexadecimal number, bit string or exponent;
  *   - no ".": not a part of a fraction;
  *   - no backslash: not an octal escape, whose length would depend on it.
  * U&'' strings take any character as their escape and have no shape. Quoted identifiers may hold
- * numbers; a text that has some depends on them (walk_table.c), as do constants that decide something.
+ * numbers; a text that has some depends on them (walk_table.c), as do constants that decide
+ * something.
  */
 #include "protocol/sql/cache.h"
 
@@ -54,8 +56,8 @@ static inline bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* Length of the free-standing number at `i`, 0 where there is none. *ret_run gets the length of the run of
- * digits. */
+/* Length of the free-standing number at `i`, 0 where there is none. *ret_run gets the length of the
+ * run of digits. */
 static size_t number_at(struct slice text, size_t i, size_t *ret_run)
 {
 	size_t end = i;

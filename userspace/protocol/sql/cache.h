@@ -18,7 +18,8 @@ struct sql_cache *sql_cache_new(size_t limit_bytes);
 void sql_cache_free(struct sql_cache *c); /* takes NULL */
 /* A reference for the caller, or NULL: not there. */
 struct sql_text *sql_cache_find(struct sql_cache *c, struct slice text);
-/* Keeps a reference of its own. `text` is what was parsed to get `t`. Only parsed texts are kept. */
+/* Keeps a reference of its own. `text` is what was parsed to get `t`. Only parsed texts are kept.
+ */
 void sql_cache_add(struct sql_cache *c, struct slice text, struct sql_text *t);
 /* Exposed for tests: writes the shape of `text` to `ret` (room for text.length) and its length to
  * *ret_length. False: the text has no shape of its own and is known by its bytes alone. */

@@ -38,7 +38,7 @@ struct sql_catalog *sql_catalog_get(struct sql_catalog *c)
 static void free_masks(struct sql_catalog *c)
 {
 	for (size_t i = 0; i < c->relations_by_oid.bucket_count; i++) {
-		list_for_each(position, &c->relations_by_oid.buckets[i])
+		list_for_each (position, &c->relations_by_oid.buckets[i])
 			free(list_entry(position, struct sql_relation, by_oid.link)->masks);
 	}
 }
@@ -124,8 +124,7 @@ void catalog_visit_schema(const struct sql_catalog *c, struct slice schema,
 	void (*visit)(void *context, const struct sql_relation *r), void *context)
 {
 	for (size_t i = 0; i < c->relations_by_name.bucket_count; i++) {
-		list_for_each(position, &c->relations_by_name.buckets[i])
-		{
+		list_for_each (position, &c->relations_by_name.buckets[i]) {
 			struct sql_relation *r =
 				list_entry(position, struct sql_relation, by_name.link);
 
@@ -171,8 +170,8 @@ static int add_relation(struct sql_catalog *c, const struct slice *v)
 	uint32_t oid = 0;
 	uint64_t attributes = 0;
 
-	if (parse_oid(v[0], &oid) < 0 || v[1].length == 0 || v[2].length == 0 ||
-		v[3].length != 1 || text_to_number(v[4], INT16_MAX, &attributes) < 0)
+	if (parse_oid(v[0], &oid) < 0 || v[1].length == 0 || v[2].length == 0 || v[3].length != 1 ||
+		text_to_number(v[4], INT16_MAX, &attributes) < 0)
 		return -EINVAL;
 	if (sql_catalog_find(c, v[1], v[2]) || catalog_find_by_oid(c, oid))
 		return 0;
@@ -386,7 +385,7 @@ static int add_cast(struct sql_catalog *c, const struct slice *v)
 int sql_catalog_add_row(
 	struct sql_catalog *c, size_t query, const struct slice *values, size_t count)
 {
-	static int (*const adders[])(struct sql_catalog *c, const struct slice *v) = {
+	static int (*const adders[])(struct sql_catalog * c, const struct slice *v) = {
 		[CATALOG_RELATIONS] = add_relation,
 		[CATALOG_COLUMNS] = add_column,
 		[CATALOG_INHERITS] = add_inherits,

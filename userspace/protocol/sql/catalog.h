@@ -14,8 +14,8 @@
 #include "base/slice.h"
 #include "masking/mask.h"
 
-/* One query to run. Everything in it is schema-qualified, operators too: the session's search_path is
- * the agent's to choose. Results are read in text format; an absent value is a slice with NULL
+/* One query to run. Everything in it is schema-qualified, operators too: the session's search_path
+ * is the agent's to choose. Results are read in text format; an absent value is a slice with NULL
  * data. */
 struct sql_catalog_query {
 	const char *text;
@@ -61,9 +61,9 @@ int sql_relation_column_number(const struct sql_relation *r, size_t index); /* a
 /* How column `number` of the relation is to be masked: its own rule, those of the columns that it
  * shows (views, through any depth; generated columns), and those of its parents and children. A
  * view column that is an expression over a masked column is masked whole: MASK_REDACT at least.
- * MASK_REDACT also where the column or relation (NULL) is not known and the rules mask any column at
- * all. `number` 0 (the whole row) gives the strictest of its columns; system columns (below 0) are
- * never masked, nor are the relations of pg_catalog and information_schema that are operation
+ * MASK_REDACT also where the column or relation (NULL) is not known and the rules mask any column
+ * at all. `number` 0 (the whole row) gives the strictest of its columns; system columns (below 0)
+ * are never masked, nor are the relations of pg_catalog and information_schema that are operation
  * `catalog`. *ret_filter_allowed (may be NULL) is true where every mask that applies says so. */
 enum mask_strategy sql_catalog_column_mask(const struct sql_catalog *c,
 	const struct sql_relation *r, int number, const struct mask_rules *rules,

@@ -63,8 +63,8 @@ struct sql_relation {
 	struct sql_column *columns;
 	struct relation_link *parents, *children;
 	struct relation_link *shown; /* relations that a view depends on */
-	/* The masks of its columns, and in front of them those of the whole row, under the rules with
-	 * that serial. */
+	/* The masks of its columns, and in front of them those of the whole row, under the rules
+	 * with that serial. */
 	uint64_t masks_serial;
 	struct column_mask *masks;
 };

@@ -32,8 +32,8 @@ static void mask_join_derived(struct column_mask *m, const struct column_mask *s
 }
 
 /* The rules for the columns of `of`, for the columns of the same name of `r`. */
-static void join_rules(struct sql_relation *r, const struct sql_relation *of,
-	const struct mask_rules *rules)
+static void join_rules(
+	struct sql_relation *r, const struct sql_relation *of, const struct mask_rules *rules)
 {
 	if (!mask_rules_touch_relation(rules, of->schema, of->name))
 		return;
@@ -46,8 +46,8 @@ static void join_rules(struct sql_relation *r, const struct sql_relation *of,
 	}
 }
 
-/* Relatives in one direction, each once: `visited` marks them, and a list of them is kept to take the
- * marks back. Inheritance may be deep, so this does not recurse. */
+/* Relatives in one direction, each once: `visited` marks them, and a list of them is kept to take
+ * the marks back. Inheritance may be deep, so this does not recurse. */
 struct relatives {
 	struct sql_relation **items;
 	size_t count, room;
@@ -65,8 +65,7 @@ static void relatives_add(struct relatives *all, struct sql_relation *r)
 	all->items[all->count++] = r;
 }
 
-static void join_relatives(
-	struct sql_relation *r, const struct mask_rules *rules, bool parents)
+static void join_relatives(struct sql_relation *r, const struct mask_rules *rules, bool parents)
 {
 	struct relatives all = {0};
 
@@ -87,14 +86,14 @@ static void join_relatives(
 
 static const struct column_mask hidden = {MASK_REDACT, false};
 
-static const struct column_mask *column_mask(struct sql_relation *r, int number,
-	const struct mask_rules *rules, unsigned depth);
+static const struct column_mask *column_mask(
+	struct sql_relation *r, int number, const struct mask_rules *rules, unsigned depth);
 
 static void join_source(struct column_mask *m, const struct column_source *source,
 	const struct mask_rules *rules, unsigned depth)
 {
-	const struct column_mask *found = column_mask(
-		source->relation, source->number, rules, depth + 1);
+	const struct column_mask *found =
+		column_mask(source->relation, source->number, rules, depth + 1);
 
 	if (source->derived)
 		mask_join_derived(m, found);
@@ -102,8 +101,8 @@ static void join_source(struct column_mask *m, const struct column_source *sourc
 		mask_join(m, found->strategy, found->filter_allowed);
 }
 
-static void join_sources(struct sql_relation *r, size_t index, const struct mask_rules *rules,
-	unsigned depth)
+static void join_sources(
+	struct sql_relation *r, size_t index, const struct mask_rules *rules, unsigned depth)
 {
 	const struct sql_column *column = &r->columns[index];
 	struct column_mask *m = &r->masks[index + 1];

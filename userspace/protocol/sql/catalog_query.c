@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The queries, for PostgreSQL 11 and later. No name in them is looked up on the search_path, no function
- * called that an agent could have made, and no lock taken but those of reading catalogs: views are
- * read as stored trees, since pg_get_viewdef() would lock what they show.
+ * The queries, for PostgreSQL 11 and later. No name in them is looked up on the search_path, no
+ * function called that an agent could have made, and no lock taken but those of reading catalogs:
+ * views are read as stored trees, since pg_get_viewdef() would lock what they show.
  */
 #include "protocol/sql/catalog_internal.h"
 
@@ -21,89 +21,133 @@
 #define OWN " 16384::" P "oid"
 
 #define OF_EXTENSION(class, object)                                                                \
-	"EXISTS (SELECT 1 FROM " P "pg_depend AS x WHERE x.classid" EQ CLASS(class)                \
-	" AND x.objid" EQ object " AND x.deptype" EQ "'e'::" P "\"char\")"
+	"EXISTS (SELECT 1 FROM " P "pg_depend AS x WHERE x.classid" EQ CLASS(                      \
+		class) " AND x.objid" EQ object " AND x.deptype" EQ "'e'::" P "\"char\")"
 
-/* What an operator or cast runs, in words: compiled code that can't change anything, or an extension's
- * that says so, is trusted as the server's own. */
+/* What an operator or cast runs, in words: compiled code that can't change anything, or an
+ * extension's that says so, is trusted as the server's own. */
 #define TRUSTED(function)                                                                          \
 	"(" function ".provolatile" NE "'v'::" P "\"char\" AND (" OF_EXTENSION(                    \
 		"pg_proc", function ".oid") " OR EXISTS (SELECT 1 FROM " P "pg_language AS l "     \
-	"WHERE l.oid" EQ function ".prolang AND l.lanname" EQ "ANY (ARRAY['c', 'internal']::" P    \
-	"name[]))))"
+					    "WHERE l.oid" EQ function ".prolang AND l.lanname" EQ  \
+					    "ANY (ARRAY['c', 'internal']::" P "name[]))))"
 
 #define COLUMN_KINDS "'r', 'v', 'm', 'f', 'p'"
 #define NOT_SYSTEM(namespace)                                                                      \
-	namespace ".nspname" NE "'pg_catalog'::" P "name AND " namespace ".nspname" NE             \
-	"'information_schema'::" P "name"
+	namespace ".nspname" NE "'pg_catalog'::" P                                                 \
+		  "name AND " namespace ".nspname" NE "'information_schema'::" P "name"
 #define NOT_TOAST(namespace)                                                                       \
 	"pg_catalog.left(" namespace ".nspname::" P "text, 8)" NE "'pg_toast'::" P "text"
 #define PERMANENT(class) class ".relpersistence" NE "'t'::" P "\"char\""
 
 const struct sql_catalog_query sql_catalog_queries[] = {
-	[CATALOG_RELATIONS] = {"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relnatts FROM "
-		P "pg_class AS c JOIN " P "pg_namespace AS n ON n.oid" EQ "c.relnamespace WHERE "
-		PERMANENT("c") " AND " NOT_TOAST("n") " AND (c.relkind" ANY_OF(COLUMN_KINDS)
-		" OR " NOT_SYSTEM("n") ")", 5},
-	[CATALOG_COLUMNS] = {"SELECT a.attrelid, a.attnum, a.attname FROM "
-		P "pg_attribute AS a JOIN " P "pg_class AS c ON c.oid" EQ "a.attrelid JOIN "
-		P "pg_namespace AS n ON n.oid" EQ "c.relnamespace WHERE a.attnum" GT "0::" P "int2"
-		" AND NOT a.attisdropped AND c.relkind" ANY_OF(COLUMN_KINDS) " AND "
-		PERMANENT("c") " AND " NOT_TOAST("n") " AND " NOT_SYSTEM("n")
-		" ORDER BY a.attrelid, a.attnum", 3},
-	[CATALOG_INHERITS] = {"SELECT i.inhrelid, i.inhparent FROM " P "pg_inherits AS i JOIN "
-		P "pg_class AS c ON c.oid" EQ "i.inhrelid WHERE c.relkind" ANY_OF(COLUMN_KINDS), 2},
-	[CATALOG_VIEW_DEPENDS] = {"SELECT DISTINCT r.ev_class, d.refobjid FROM "
-		P "pg_rewrite AS r JOIN " P "pg_depend AS d ON d.classid" EQ CLASS("pg_rewrite")
-		" AND d.objid" EQ "r.oid JOIN " P "pg_class AS c ON c.oid" EQ "r.ev_class WHERE "
-		"r.rulename" EQ "'_RETURN'::" P "name AND d.refclassid" EQ CLASS("pg_class")
-		" AND d.refobjid" NE "r.ev_class AND r.ev_class" GE OWN " AND " PERMANENT("c"), 2},
-	[CATALOG_VIEW_FUNCTIONS] = {"SELECT DISTINCT r.ev_class FROM "
-		P "pg_rewrite AS r JOIN " P "pg_depend AS d ON d.classid" EQ CLASS("pg_rewrite")
-		" AND d.objid" EQ "r.oid JOIN " P "pg_proc AS p ON p.oid" EQ "d.refobjid WHERE "
-		"r.rulename" EQ "'_RETURN'::" P "name AND d.refclassid" EQ CLASS("pg_proc")
-		" AND p.oid" GE OWN " AND NOT " OF_EXTENSION("pg_proc", "p.oid"), 1},
+	[CATALOG_RELATIONS] =
+		{"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relnatts FROM " P
+		 "pg_class AS c JOIN " P "pg_namespace AS n ON n.oid" EQ
+		 "c.relnamespace WHERE " PERMANENT("c") " AND " NOT_TOAST(
+			 "n") " AND (c.relkind" ANY_OF(COLUMN_KINDS) " OR " NOT_SYSTEM("n") ")",
+			5},
+	[CATALOG_COLUMNS] =
+		{"SELECT a.attrelid, a.attnum, a.attname FROM " P "pg_attribute AS a JOIN " P
+		 "pg_class AS c ON c.oid" EQ "a.attrelid JOIN " P "pg_namespace AS n ON n.oid" EQ
+		 "c.relnamespace WHERE a.attnum" GT "0::" P "int2"
+		 " AND NOT a.attisdropped AND c.relkind" ANY_OF(COLUMN_KINDS) " AND " PERMANENT(
+			 "c") " AND " NOT_TOAST("n") " AND " NOT_SYSTEM("n") " ORDER BY "
+									     "a.attrelid, a.attnum",
+			3},
+	[CATALOG_INHERITS] = {"SELECT i.inhrelid, i.inhparent FROM " P "pg_inherits AS i JOIN " P
+			      "pg_class AS c ON c.oid" EQ
+			      "i.inhrelid WHERE c.relkind" ANY_OF(COLUMN_KINDS),
+		2},
+	[CATALOG_VIEW_DEPENDS] =
+		{"SELECT DISTINCT r.ev_class, d.refobjid FROM " P "pg_rewrite AS r JOIN " P
+		 "pg_depend AS d ON d.classid" EQ CLASS(
+			 "pg_rewrite") " AND d.objid" EQ "r.oid JOIN " P "pg_class AS c ON c.oid" EQ
+				       "r.ev_class WHERE "
+				       "r.rulename" EQ "'_RETURN'::" P
+				       "name AND d.refclassid" EQ CLASS(
+					       "pg_class") " AND d.refobjid" NE
+							   "r.ev_class AND r.ev_class" GE OWN
+							   " AND " PERMANENT("c"),
+			2},
+	[CATALOG_VIEW_FUNCTIONS] =
+		{"SELECT DISTINCT r.ev_class FROM " P "pg_rewrite AS r JOIN " P
+		 "pg_depend AS d ON d.classid" EQ CLASS(
+			 "pg_rewrite") " AND d.objid" EQ "r.oid JOIN " P "pg_proc AS p ON p.oid" EQ
+				       "d.refobjid WHERE "
+				       "r.rulename" EQ "'_RETURN'::" P
+				       "name AND d.refclassid" EQ CLASS(
+					       "pg_proc") " AND p.oid" GE OWN
+							  " AND NOT " OF_EXTENSION(
+								  "pg_proc", "p.oid"),
+			1},
 	[CATALOG_VIEWS] = {"SELECT r.ev_class, CASE WHEN " P "octet_length(r.ev_action::" P "text)"
-		" OPERATOR(pg_catalog.<) 1048576 THEN r.ev_action::" P "text END FROM "
-		P "pg_rewrite AS r JOIN " P "pg_class AS c ON c.oid" EQ "r.ev_class WHERE "
-		"r.rulename" EQ "'_RETURN'::" P "name AND r.ev_class" GE OWN " AND "
-		PERMANENT("c") " AND c.relkind" ANY_OF("'v', 'm'"), 2},
-	[CATALOG_GENERATED] = {"SELECT DISTINCT a.adrelid, a.adnum, d.refobjsubid FROM "
-		P "pg_attrdef AS a JOIN " P "pg_depend AS d ON d.refobjid" EQ "a.adrelid"
-		" AND ((d.classid" EQ CLASS("pg_attrdef") " AND d.objid" EQ "a.oid) OR "
-		"(d.classid" EQ CLASS("pg_class") " AND d.objid" EQ "a.adrelid"
-		" AND d.objsubid" EQ "a.adnum)) WHERE d.refclassid" EQ CLASS("pg_class")
-		" AND d.refobjsubid" GT "0 AND d.refobjsubid" NE "a.adnum AND a.adrelid" GE OWN, 3},
+			   " OPERATOR(pg_catalog.<) 1048576 THEN r.ev_action::" P "text END FROM " P
+			   "pg_rewrite AS r JOIN " P "pg_class AS c ON c.oid" EQ "r.ev_class WHERE "
+			   "r.rulename" EQ "'_RETURN'::" P "name AND r.ev_class" GE OWN
+			   " AND " PERMANENT("c") " AND c.relkind" ANY_OF("'v', 'm'"),
+		2},
+	[CATALOG_GENERATED] =
+		{"SELECT DISTINCT a.adrelid, a.adnum, d.refobjsubid FROM " P
+		 "pg_attrdef AS a JOIN " P "pg_depend AS d ON d.refobjid" EQ "a.adrelid"
+		 " AND ((d.classid" EQ CLASS(
+			 "pg_attrdef") " AND d.objid" EQ "a.oid) OR "
+				       "(d.classid" EQ CLASS(
+					       "pg_class") " AND d.objid" EQ "a.adrelid"
+							   " AND d.objsubid" EQ
+							   "a.adnum)) WHERE d.refclassid" EQ CLASS(
+								   "pg_class") " AND "
+									       "d.refobjsubid" GT
+									       "0 AND "
+									       "d.refobjsubid" NE
+									       "a.adnum AND "
+									       "a.adrelid" GE OWN,
+			3},
 	/* The third: name(x) may be written x.name. The fourth: all of them are an extension's, and
 	 * change nothing. */
-	[CATALOG_FUNCTIONS] = {"SELECT n.nspname, p.proname, " FLAG(P "bool_or(p.pronargs" GE "1::"
-		P "int2 AND (p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults)"
-		" OPERATOR(pg_catalog.<=) 1 AND t.typtype" ANY_OF("'c', 'p', 'd'") ")") ", "
-		FLAG(P "bool_and(p.provolatile" NE "'v'::" P "\"char\" AND "
-		OF_EXTENSION("pg_proc", "p.oid") ")") " FROM " P "pg_proc AS p JOIN "
-		P "pg_namespace AS n ON n.oid" EQ "p.pronamespace LEFT JOIN " P "pg_type AS t ON "
-		"t.oid" EQ "p.proargtypes[0] WHERE p.oid" GE OWN
-		" OR (" NOT_SYSTEM("n") ")"
-		" GROUP BY n.nspname, p.proname", 4},
-	[CATALOG_OPERATORS] = {"SELECT DISTINCT n.nspname, o.oprname, m.nspname, p.proname FROM "
-		P "pg_operator AS o JOIN " P "pg_namespace AS n ON n.oid" EQ "o.oprnamespace JOIN "
-		P "pg_proc AS p ON p.oid" EQ "o.oprcode::" P "oid JOIN " P "pg_namespace AS m ON "
-		"m.oid" EQ "p.pronamespace WHERE (o.oid" GE OWN " OR p.oid" GE OWN ") AND NOT "
-		TRUSTED("p"), 4},
-	[CATALOG_CASTS] = {"SELECT DISTINCT n.nspname, t.typname, m.nspname, p.proname FROM "
-		P "pg_cast AS k JOIN " P "pg_type AS t ON t.oid" EQ "k.casttarget JOIN "
-		P "pg_namespace AS n ON n.oid" EQ "t.typnamespace JOIN " P "pg_proc AS p ON p.oid" EQ
-		"k.castfunc JOIN " P "pg_namespace AS m ON m.oid" EQ "p.pronamespace WHERE p.oid" GE
-		OWN " AND NOT " TRUSTED("p"), 4},
+	[CATALOG_FUNCTIONS] =
+		{"SELECT n.nspname, p.proname, " FLAG(
+			 P "bool_or(p.pronargs" GE "1::" P
+			   "int2 AND (p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults)"
+			   " OPERATOR(pg_catalog.<=) 1 AND t.typtype" ANY_OF(
+				   "'c', 'p', 'd'") ")") ", " FLAG(P
+			 "bool_and(p.provolatile" NE "'v'::" P
+			 "\"char\" AND " OF_EXTENSION("pg_proc",
+				 "p.oid") ")") " FROM " P "pg_proc AS p JOIN " P
+					       "pg_namespace AS n ON n.oid" EQ
+					       "p.pronamespace LEFT JOIN " P "pg_type AS t ON "
+					       "t.oid" EQ "p.proargtypes[0] WHERE p.oid" GE OWN
+					       " OR (" NOT_SYSTEM(
+						       "n") ")"
+							    " GROUP BY n.nspname, p.proname",
+			4},
+	[CATALOG_OPERATORS] = {"SELECT DISTINCT n.nspname, o.oprname, m.nspname, p.proname FROM " P
+			       "pg_operator AS o JOIN " P "pg_namespace AS n ON n.oid" EQ
+			       "o.oprnamespace JOIN " P "pg_proc AS p ON p.oid" EQ "o.oprcode::" P
+			       "oid JOIN " P "pg_namespace AS m ON "
+			       "m.oid" EQ "p.pronamespace WHERE (o.oid" GE OWN " OR p.oid" GE OWN
+			       ") AND NOT " TRUSTED("p"),
+		4},
+	[CATALOG_CASTS] = {"SELECT DISTINCT n.nspname, t.typname, m.nspname, p.proname FROM " P
+			   "pg_cast AS k JOIN " P "pg_type AS t ON t.oid" EQ "k.casttarget JOIN " P
+			   "pg_namespace AS n ON n.oid" EQ "t.typnamespace JOIN " P
+			   "pg_proc AS p ON p.oid" EQ "k.castfunc JOIN " P
+			   "pg_namespace AS m ON m.oid" EQ "p.pronamespace WHERE p.oid" GE OWN
+			   " AND NOT " TRUSTED("p"),
+		4},
 };
 const size_t sql_catalog_query_count = ARRAY_SIZE(sql_catalog_queries);
 
 const struct sql_catalog_query sql_temporary_queries[] = {
-	[CATALOG_RELATIONS] = {"SELECT c.oid, 'pg_temp', c.relname, c.relkind, c.relnatts FROM "
-		P "pg_class AS c WHERE c.relnamespace" EQ P "pg_my_temp_schema()", 5},
-	[CATALOG_COLUMNS] = {"SELECT a.attrelid, a.attnum, a.attname FROM "
-		P "pg_attribute AS a JOIN " P "pg_class AS c ON c.oid" EQ "a.attrelid WHERE a.attnum"
-		GT "0::" P "int2 AND NOT a.attisdropped AND c.relkind" ANY_OF(COLUMN_KINDS)
-		" AND c.relnamespace" EQ P "pg_my_temp_schema() ORDER BY a.attrelid, a.attnum", 3},
+	[CATALOG_RELATIONS] = {"SELECT c.oid, 'pg_temp', c.relname, c.relkind, c.relnatts FROM " P
+			       "pg_class AS c WHERE c.relnamespace" EQ P "pg_my_temp_schema()",
+		5},
+	[CATALOG_COLUMNS] =
+		{"SELECT a.attrelid, a.attnum, a.attname FROM " P "pg_attribute AS a JOIN " P
+		 "pg_class AS c ON c.oid" EQ "a.attrelid WHERE a.attnum" GT "0::" P
+		 "int2 AND NOT a.attisdropped AND c.relkind" ANY_OF(
+			 COLUMN_KINDS) " AND c.relnamespace" EQ P
+				       "pg_my_temp_schema() ORDER BY a.attrelid, a.attnum",
+			3},
 };
 const size_t sql_temporary_query_count = ARRAY_SIZE(sql_temporary_queries);

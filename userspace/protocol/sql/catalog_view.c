@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a view's columns show. A column that the rule takes as it is from a relation has that origin.
- * One that is an expression is made of the variables in it; where those can't be told (subqueries,
- * joined columns, an unreadable rule), of all columns of all relations that the view depends on.
+ * What a view's columns show. A column that the rule takes as it is from a relation has that
+ * origin. One that is an expression is made of the variables in it; where those can't be told
+ * (subqueries, joined columns, an unreadable rule), of all columns of all relations that the view
+ * depends on.
  */
 #include <errno.h>
 
@@ -22,8 +23,8 @@ static int add_all_shown(
 	return result;
 }
 
-static struct sql_relation *variable_relation(const struct sql_catalog *c,
-	const struct node_query *q, const struct node_variable *v)
+static struct sql_relation *variable_relation(
+	const struct sql_catalog *c, const struct node_query *q, const struct node_variable *v)
 {
 	const struct node_range *range;
 
@@ -33,8 +34,8 @@ static struct sql_relation *variable_relation(const struct sql_catalog *c,
 	return range->kind == 0 ? catalog_find_by_oid(c, range->relation) : NULL;
 }
 
-static bool is_plain(const struct sql_catalog *c, const struct node_query *q,
-	const struct node_target *target)
+static bool is_plain(
+	const struct sql_catalog *c, const struct node_query *q, const struct node_target *target)
 {
 	if (target->complicated)
 		return false;
@@ -54,8 +55,7 @@ static int add_variables(struct sql_catalog *c, const struct node_query *q,
 		const struct node_variable *v = &q->variables[target->first_variable + i];
 		int number = v->column > INT16_MAX ? 0 : (int)v->column;
 
-		result = catalog_add_source(
-			c, column, variable_relation(c, q, v), number, true);
+		result = catalog_add_source(c, column, variable_relation(c, q, v), number, true);
 	}
 	return result;
 }
@@ -63,9 +63,8 @@ static int add_variables(struct sql_catalog *c, const struct node_query *q,
 static int trace_target(struct sql_catalog *c, struct sql_relation *view,
 	const struct node_query *q, const struct node_target *target)
 {
-	struct sql_column *column = target->number <= INT16_MAX
-		? catalog_find_column(view, (int)target->number)
-		: NULL;
+	struct sql_column *column =
+		target->number <= INT16_MAX ? catalog_find_column(view, (int)target->number) : NULL;
 	struct sql_relation *origin = catalog_find_by_oid(c, target->origin);
 
 	if (target->hidden || !column)

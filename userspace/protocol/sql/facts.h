@@ -18,7 +18,8 @@
 
 enum mention_kind {
 	MENTION_PLAIN, /* `name` is the object as it is; without one: none */
-	MENTION_UNKNOWN, /* there is an object, but the text does not say which; `name` describes it */
+	MENTION_UNKNOWN, /* there is an object, but the text does not say which; `name` describes it
+			  */
 	MENTION_RELATION,
 	MENTION_SCHEMA, /* DROP SCHEMA … CASCADE: the schema and all that is in it */
 	MENTION_CREATED, /* a relation that comes to be */
@@ -88,7 +89,8 @@ struct facts {
 	size_t command_count;
 	struct mention *mentions;
 	size_t mention_count;
-	struct mention *attributes; /* MENTION_ATTRIBUTE alone; schema = what stands before the dot */
+	struct mention
+		*attributes; /* MENTION_ATTRIBUTE alone; schema = what stands before the dot */
 	size_t attribute_count;
 	struct mention_alias *aliases;
 	size_t alias_count;
@@ -97,8 +99,8 @@ struct facts {
 	struct arena arena;
 };
 
-/* Walks the tree, which it takes over. -ENOMEM, -E2BIG: too much to remember. On an error nothing is
- * left to free but the tree, which stays the caller's. */
+/* Walks the tree, which it takes over. -ENOMEM, -E2BIG: too much to remember. On an error nothing
+ * is left to free but the tree, which stays the caller's. */
 int facts_gather(struct tree *tree, struct slice text, struct facts *ret);
 void facts_done(struct facts *f);
 size_t facts_size(const struct facts *f);

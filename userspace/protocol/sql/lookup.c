@@ -48,8 +48,8 @@ static struct lookup_relation read_name(
 	return found;
 }
 
-bool lookup_qualified(const struct lookup *l, struct slice schema, struct slice name,
-	struct lookup_relation *ret)
+bool lookup_qualified(
+	const struct lookup *l, struct slice schema, struct slice name, struct lookup_relation *ret)
 {
 	if (lookup_is_temporary(l, schema))
 		schema = temporary_schema;
@@ -69,8 +69,8 @@ static bool path_has_temporary(const struct lookup *l)
 	return false;
 }
 
-bool lookup_next(const struct lookup *l, struct slice name, size_t *position,
-	struct lookup_relation *ret)
+bool lookup_next(
+	const struct lookup *l, struct slice name, size_t *position, struct lookup_relation *ret)
 {
 	const struct sql_view *view = l->view;
 	struct lookup_relation found;

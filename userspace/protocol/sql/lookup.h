@@ -29,14 +29,15 @@ struct lookup_made {
 struct lookup {
 	const struct sql_view *view;
 	struct lookup_made *made;
-	/* Names on the path may have moved since the view was taken: unqualified ones are unknown. */
+	/* Names on the path may have moved since the view was taken: unqualified ones are unknown.
+	 */
 	bool names_moved;
 	/* Relations may be gone: every relation of that name on the path is a reading. */
 	bool relations_gone;
 };
 
-/* As sql_resolve(). `ret_lookups`, if any, gets for each command how names are looked up where it stands;
- * they live in the arena. (resolve.c) */
+/* As sql_resolve(). `ret_lookups`, if any, gets for each command how names are looked up where it
+ * stands; they live in the arena. (resolve.c) */
 int resolve_text(const struct sql_text *t, const struct sql_view *view, struct arena *arena,
 	struct sql_resolution *ret, struct lookup *ret_lookups);
 
@@ -45,17 +46,17 @@ bool lookup_is_temporary(const struct lookup *l, struct slice schema);
  * temporary relation, a TOAST table). */
 bool lookup_qualified(const struct lookup *l, struct slice schema, struct slice name,
 	struct lookup_relation *ret);
-/* The first reading of an unqualified name at or after place *position of the path, which starts at 0
- * and is moved on. False: no further one. */
-bool lookup_next(const struct lookup *l, struct slice name, size_t *position,
-	struct lookup_relation *ret);
+/* The first reading of an unqualified name at or after place *position of the path, which starts at
+ * 0 and is moved on. False: no further one. */
+bool lookup_next(
+	const struct lookup *l, struct slice name, size_t *position, struct lookup_relation *ret);
 /* The schema in which an unqualified new object is made; the empty slice: not known. */
 struct slice lookup_creation_schema(const struct lookup *l);
 /* Where an unqualified name is taken to be without a catalog; the empty slice: nowhere. */
 struct slice lookup_assumed_schema(const struct lookup *l);
-/* Whether a user-defined function of that name is in the schema. `trusted_too`: also one that is known
- * to be harmless. */
-bool lookup_has_function(const struct lookup *l, struct slice schema, struct slice name,
-	bool trusted_too);
+/* Whether a user-defined function of that name is in the schema. `trusted_too`: also one that is
+ * known to be harmless. */
+bool lookup_has_function(
+	const struct lookup *l, struct slice schema, struct slice name, bool trusted_too);
 
 #endif

@@ -40,8 +40,8 @@ static void characters_ready(void)
 	pthread_once(&once, characters_init);
 }
 
-/* A token begins where a run of word characters begins, at "$", or at any other character that is no
- * space: inside a run scan.l goes on or fails ("trailing junk"). So this is never too low. */
+/* A token begins where a run of word characters begins, at "$", or at any other character that is
+ * no space: inside a run scan.l goes on or fails ("trailing junk"). So this is never too low. */
 size_t measure_tokens(struct slice text)
 {
 	size_t count = 0;
@@ -152,8 +152,9 @@ static bool next_token(struct slice *message, struct slice text, struct slice *r
 	return false;
 }
 
-/* Calls `each` for every token, as the lexer itself finds them: it does not recurse, but is slow and takes
- * memory. Stops where it returns false. What can't be lexed can't be parsed, and says why there. */
+/* Calls `each` for every token, as the lexer itself finds them: it does not recurse, but is slow
+ * and takes memory. Stops where it returns false. What can't be lexed can't be parsed, and says why
+ * there. */
 static void scan(struct slice text, bool (*each)(void *context, struct slice token), void *context)
 {
 	PgQueryScanResult r = pg_query_scan((const char *)text.data);
@@ -173,8 +174,8 @@ static bool count_token(void *context, struct slice token)
 	return ++*count <= LIMIT_STATEMENT_TOKENS;
 }
 
-/* SET (a, b) = source: gram.y gives the source to each column, and libpg_query writes it out as often.
- * Sources may be in sources, so a short text can make a tree of any size. */
+/* SET (a, b) = source: gram.y gives the source to each column, and libpg_query writes it out as
+ * often. Sources may be in sources, so a short text can make a tree of any size. */
 struct level {
 	uint64_t copies; /* of what stands here, without the source that is begun */
 	uint64_t within; /* the same with it */

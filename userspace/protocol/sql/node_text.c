@@ -152,8 +152,7 @@ static int push(struct node_reader *r, enum node_kind kind)
 static int add_range(struct node_reader *r)
 {
 	struct node_query *q = r->query;
-	int result = grow(
-		(void **)&q->ranges, q->range_count, &r->range_room, sizeof(*q->ranges));
+	int result = grow((void **)&q->ranges, q->range_count, &r->range_room, sizeof(*q->ranges));
 
 	if (result == 0)
 		q->ranges[q->range_count++] = (struct node_range){.kind = UINT32_MAX};
@@ -163,8 +162,8 @@ static int add_range(struct node_reader *r)
 static int add_target(struct node_reader *r)
 {
 	struct node_query *q = r->query;
-	int result = grow(
-		(void **)&q->targets, q->target_count, &r->target_room, sizeof(*q->targets));
+	int result =
+		grow((void **)&q->targets, q->target_count, &r->target_room, sizeof(*q->targets));
 
 	if (result == 0)
 		q->targets[q->target_count++] =

@@ -37,8 +37,8 @@ struct node_query {
 	size_t range_count, target_count, variable_count;
 };
 
-/* Reads the one query of a rule's action. -EINVAL: it is none, or not understood; -ENOMEM. On success
- * node_query_done() must be called. */
+/* Reads the one query of a rule's action. -EINVAL: it is none, or not understood; -ENOMEM. On
+ * success node_query_done() must be called. */
 int node_query_read(struct slice text, struct node_query *ret);
 void node_query_done(struct node_query *q);
 

@@ -7,8 +7,8 @@
 #include "protocol/sql/facts.h"
 #include "protocol/sql/lookup.h"
 
-/* Objects, statements and cursors of one text that later commands of it are looked up among; beyond that
- * names are unknown, so that no text can make the product of both. */
+/* Objects, statements and cursors of one text that later commands of it are looked up among; beyond
+ * that names are unknown, so that no text can make the product of both. */
 #define MADE_MOST 512
 /* EXECUTE of an EXECUTE of … */
 #define STORED_DEPTH_MOST 8
@@ -105,8 +105,8 @@ static void add_pair(struct resolver *r, const struct action_pair *p, bool later
 	*slot = (uint32_t)list->count;
 }
 
-/* EXPLAIN without ANALYZE plans what its statement would do to relations, and does it to none. Functions
- * stay: planning calls those that claim to be immutable. */
+/* EXPLAIN without ANALYZE plans what its statement would do to relations, and does it to none.
+ * Functions stay: planning calls those that claim to be immutable. */
 static bool is_only_planned(enum operation operation)
 {
 	switch (operation) {
@@ -218,8 +218,7 @@ static void resolve_missing(struct resolver *r, const struct mention *m)
 	struct slice schema = lookup_assumed_schema(&r->lookup);
 	struct lookup_relation found = {.name = m->name};
 
-	if (schema.length &&
-		builtin_relation_find(slice_from_string("pg_catalog"), m->name))
+	if (schema.length && builtin_relation_find(slice_from_string("pg_catalog"), m->name))
 		schema = slice_from_string("pg_catalog");
 	if (schema.length == 0 && (m->flags & MENTION_IF_EXISTS))
 		schema = lookup_creation_schema(&r->lookup);
@@ -348,8 +347,8 @@ static void emit_call(
 	note_call(r, m);
 }
 
-/* The server chooses among all functions of the name on the path by their arguments; so every schema
- * that has one is a reading. Returns whether there is any. */
+/* The server chooses among all functions of the name on the path by their arguments; so every
+ * schema that has one is a reading. Returns whether there is any. */
 static bool emit_path_functions(struct resolver *r, const struct mention *m, bool trusted_too)
 {
 	const struct sql_view *view = r->lookup.view;
@@ -443,8 +442,8 @@ static void resolve_routine(struct resolver *r, const struct mention *m)
 }
 
 /* Operators and casts that run code which is not known to be harmless. */
-static bool emit_codes(struct resolver *r, const struct mention *m, const struct table *codes,
-	struct slice schema)
+static bool emit_codes(
+	struct resolver *r, const struct mention *m, const struct table *codes, struct slice schema)
 {
 	const struct catalog_code *code = NULL;
 	bool any = false;
@@ -559,8 +558,8 @@ static bool is_column(struct resolver *r, const struct mention *m)
 	return any;
 }
 
-/* "x.f" calls f(x) where x has no column f. Of PostgreSQL's own functions that may be called so, none
- * has an effect. */
+/* "x.f" calls f(x) where x has no column f. Of PostgreSQL's own functions that may be called so,
+ * none has an effect. */
 static void resolve_attribute(struct resolver *r, const struct mention *m)
 {
 	const struct sql_view *view = r->lookup.view;
@@ -599,8 +598,8 @@ static struct sql_named find_stored(struct resolver *r, struct slice name, bool 
 	return find && !gone ? find(view->context, name) : (struct sql_named){0};
 }
 
-static void resolve_mentions(struct resolver *r, const struct facts *f, size_t command,
-	bool prepared, unsigned flags);
+static void resolve_mentions(
+	struct resolver *r, const struct facts *f, size_t command, bool prepared, unsigned flags);
 
 static void emit_execute_unknown(struct resolver *r, const struct mention *m)
 {
@@ -663,8 +662,8 @@ static void resolve_mention(
 }
 
 /* All that a command mentions; with `prepared` what it prepares, as if it ran. */
-static void resolve_mentions(struct resolver *r, const struct facts *f, size_t command,
-	bool prepared, unsigned flags)
+static void resolve_mentions(
+	struct resolver *r, const struct facts *f, size_t command, bool prepared, unsigned flags)
 {
 	const struct command_facts *c = &f->command_facts[command];
 
@@ -683,8 +682,8 @@ static void resolve_mentions(struct resolver *r, const struct facts *f, size_t c
 	r->disturbs |= c->disturbs;
 }
 
-static void add_own(struct resolver *r, const struct sql_command *c, size_t command, bool cursor,
-	bool gone)
+static void add_own(
+	struct resolver *r, const struct sql_command *c, size_t command, bool cursor, bool gone)
 {
 	struct own_name *own;
 
@@ -732,8 +731,9 @@ static void note_disturbances(struct resolver *r)
 {
 	if (r->disturbs & (DISTURBS_RELATIONS | DISTURBS_TRANSACTION))
 		r->lookup.relations_gone = true;
-	if ((r->disturbs & DISTURBS_NAMES) || ((r->disturbs & DISTURBS_TRANSACTION) &&
-		r->lookup.view->path_ends_with_transaction))
+	if ((r->disturbs & DISTURBS_NAMES) ||
+		((r->disturbs & DISTURBS_TRANSACTION) &&
+			r->lookup.view->path_ends_with_transaction))
 		r->lookup.names_moved = true;
 	r->disturbs = 0;
 }

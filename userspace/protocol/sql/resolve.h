@@ -27,7 +27,8 @@ struct sql_named {
 /* How names are looked up, as the session stands now. Borrowed for the duration of a call. */
 struct sql_view {
 	/* NULL: no catalog at hand. Then, with `assume`, an unqualified name is taken to be in
-	 * pg_catalog where PostgreSQL has one of that name there, else in the last schema of the path
+	 * pg_catalog where PostgreSQL has one of that name there, else in the last schema of the
+	 * path
 	 * ("public" where that is empty), and relations are open; without, unqualified names are
 	 * unknown. */
 	const struct sql_catalog *catalog;
@@ -39,8 +40,9 @@ struct sql_view {
 	/* As current_schemas(true) gives it: implicit, existing and usable schemas alone. */
 	const struct slice *path;
 	size_t path_count;
-	/* Prepared statements and cursors of the session, for EXECUTE, FETCH and MOVE. Names that the
-	 * same text defines earlier are looked up by resolve itself. May be NULL: there are none. */
+	/* Prepared statements and cursors of the session, for EXECUTE, FETCH and MOVE. Names that
+	 * the same text defines earlier are looked up by resolve itself. May be NULL: there are
+	 * none. */
 	struct sql_named (*find_prepared)(void *context, struct slice name);
 	struct sql_named (*find_cursor)(void *context, struct slice name);
 	void *context;
@@ -59,15 +61,16 @@ struct sql_resolution {
 	const char *problem; /* with ACTION_UNKNOWN_TEXT */
 };
 
-/* The pairs of all commands of the text. Memory comes from `arena`; -E2BIG where that is full. A text
- * that was not parsed has no pairs, and is unknown. Recursion is bounded and shallow. */
+/* The pairs of all commands of the text. Memory comes from `arena`; -E2BIG where that is full. A
+ * text that was not parsed has no pairs, and is unknown. Recursion is bounded and shallow. */
 int sql_resolve(const struct sql_text *t, const struct sql_view *view, struct arena *arena,
 	struct sql_resolution *ret);
 
 /* What masks mean for one column of a command's result. */
 enum sql_output_state {
 	SQL_OUTPUT_CLEAN, /* carries nothing of a masked column */
-	SQL_OUTPUT_ORIGIN, /* a plain column: RowDescription's origin names it; `strategy` is its mask */
+	SQL_OUTPUT_ORIGIN, /* a plain column: RowDescription's origin names it; `strategy` is its
+			      mask */
 	SQL_OUTPUT_DERIVED, /* an expression over masked columns: masked whole with `strategy` */
 };
 struct sql_output {
@@ -75,9 +78,9 @@ struct sql_output {
 	enum mask_strategy strategy; /* MASK_NONE for CLEAN */
 };
 struct sql_lineage_command {
-	/* One per column of the result. With has_outputs false their number is not known, and `rest`
-	 * holds for each: CLEAN: for none anything beyond its origin; ORIGIN: what has an origin is
-	 * masked by it, what has none is masked with `strategy`; DERIVED: all are. */
+	/* One per column of the result. With has_outputs false their number is not known, and
+	 * `rest` holds for each: CLEAN: for none anything beyond its origin; ORIGIN: what has an
+	 * origin is masked by it, what has none is masked with `strategy`; DERIVED: all are. */
 	bool has_outputs;
 	const struct sql_output *outputs;
 	size_t output_count;
@@ -85,16 +88,17 @@ struct sql_lineage_command {
 	bool touches_masked; /* some relation with masked columns is involved */
 };
 struct sql_lineage {
-	/* NULL, or why the text is refused: "column public.customers.ssn is masked and can't be used
-	 * in WHERE". Owned by the arena. */
+	/* NULL, or why the text is refused: "column public.customers.ssn is masked and can't be
+	 * used in WHERE". Owned by the arena. */
 	const char *refusal;
 	const struct sql_lineage_command *commands; /* one per command of the text */
 	size_t command_count;
 	bool touches_masked;
 };
 
-/* Where the values of the columns that `rules` masks would go. Only for a text that resolved. Memory
- * comes from `arena`; -E2BIG where that is full. Needs up to LIMIT_TRACE_STACK bytes of stack. */
+/* Where the values of the columns that `rules` masks would go. Only for a text that resolved.
+ * Memory comes from `arena`; -E2BIG where that is full. Needs up to LIMIT_TRACE_STACK bytes of
+ * stack. */
 int sql_trace(const struct sql_text *t, const struct sql_view *view, const struct mask_rules *rules,
 	struct arena *arena, struct sql_lineage *ret);
 

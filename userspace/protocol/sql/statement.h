@@ -2,8 +2,8 @@
  *
  * statement: one text as the agent sent it, parsed by PostgreSQL's own grammar (libpg_query).
  *
- * A sql_text is immutable and reference-counted, belongs to one thread, and holds what the text alone says:
- * its commands and their trees. What names mean needs a session's view (resolve.h).
+ * A sql_text is immutable and reference-counted, belongs to one thread, and holds what the text
+ * alone says: its commands and their trees. What names mean needs a session's view (resolve.h).
  *
  * No text can crash or stall the process: length, tokens and depth are checked before the
  * recursive parser sees it (limits.h), and sql_text_parse() must run on a stack of
@@ -42,16 +42,17 @@ enum sql_command_kind {
 
 /* What a command may change once it ran. */
 enum sql_effect {
-	SQL_EFFECT_CATALOG = 1 << 0,   /* names, columns, functions: DDL */
+	SQL_EFFECT_CATALOG = 1 << 0, /* names, columns, functions: DDL */
 	SQL_EFFECT_TEMPORARY = 1 << 1, /* only the session's temporary relations */
-	SQL_EFFECT_NAMING = 1 << 2,    /* how names are looked up: search_path, role, DISCARD, RESET */
-	SQL_EFFECT_UNKNOWN = 1 << 3,   /* ran code that may have done any of it: DO, CALL, functions */
+	SQL_EFFECT_NAMING = 1 << 2, /* how names are looked up: search_path, role, DISCARD, RESET */
+	SQL_EFFECT_UNKNOWN =
+		1 << 3, /* ran code that may have done any of it: DO, CALL, functions */
 };
 
 /* One option list of COPY … TO STDOUT / FROM STDIN, with PostgreSQL's defaults filled in. */
 enum sql_copy_format { SQL_COPY_TEXT, SQL_COPY_CSV, SQL_COPY_BINARY };
 struct sql_copy {
-	bool to_client;	  /* TO STDOUT */
+	bool to_client; /* TO STDOUT */
 	bool from_client; /* FROM STDIN */
 	enum sql_copy_format format;
 	uint8_t delimiter, quote, escape;
@@ -64,7 +65,8 @@ struct sql_command {
 	enum sql_command_kind kind;
 	unsigned effects; /* enum sql_effect, or-ed; before functions are resolved */
 	bool all, hold;
-	/* Its meaning depends on the session's prepared statements or cursors, or it changes them. */
+	/* Its meaning depends on the session's prepared statements or cursors, or it changes them.
+	 */
 	bool session_names;
 	struct slice name; /* case-folded as the server does; owned by the sql_text */
 	struct sql_copy copy;

@@ -5,8 +5,8 @@
  * trace_expression.c and trace_function.c say what becomes of values, trace_query.c and
  * trace_change.c follow statements, trace_command.c whole texts. Internal to protocol/sql/.
  *
- * In doubt a value is taken to be masked. A statement in which a masked value could decide something
- * that the agent sees (rows, order, branches, errors) is refused.
+ * In doubt a value is taken to be masked. A statement in which a masked value could decide
+ * something that the agent sees (rows, order, branches, errors) is refused.
  */
 #ifndef WAYLEAVE_PROTOCOL_SQL_TRACE_H
 #define WAYLEAVE_PROTOCOL_SQL_TRACE_H
@@ -31,7 +31,8 @@ struct trace_column {
 struct trace_columns {
 	struct trace_column *items;
 	size_t count, room;
-	/* There may be others, of unknown names and in unknown places; `rest` is what they may be. */
+	/* There may be others, of unknown names and in unknown places; `rest` is what they may be.
+	 */
 	bool open;
 	struct value rest;
 };
@@ -118,8 +119,8 @@ bool trace_may_be_column(const struct trace_level *level, struct slice name);
 /* What a ColumnRef refers to. */
 struct value trace_column_ref(struct trace *t, const struct trace_level *level, tree_index n);
 /* The item that a name stands for; NULL: none. */
-const struct trace_item *trace_find_item(const struct trace_level *level, struct slice schema,
-	struct slice name);
+const struct trace_item *trace_find_item(
+	const struct trace_level *level, struct slice schema, struct slice name);
 /* A relation as an item, under its own name. */
 void trace_set_mentioned(
 	struct trace *t, struct trace_item *item, struct slice schema, struct slice name);
@@ -141,17 +142,17 @@ void trace_rename(struct trace *t, struct trace_columns *c, tree_index names);
 struct value trace_expression(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n);
 /* A condition, or anything else by whose value rows are chosen, ordered or told apart. */
-void trace_filter(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n, const char *clause);
-/* The value decides something that shows: refused, unless the masks allow it. Returns what the outcome
- * tells: nothing more. */
+void trace_filter(struct trace *t, const struct trace_level *level, const struct trace_place *place,
+	tree_index n, const char *clause);
+/* The value decides something that shows: refused, unless the masks allow it. Returns what the
+ * outcome tells: nothing more. */
 struct value trace_decide(
 	struct trace *t, const struct value *v, const char *place, struct slice name);
 /* SortBy and bare expressions of a list. */
 void trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause);
-void trace_window(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index window);
+void trace_window(struct trace *t, const struct trace_level *level, const struct trace_place *place,
+	tree_index window);
 
 /* trace_function.c */
 struct value trace_function_call(struct trace *t, const struct trace_level *level,

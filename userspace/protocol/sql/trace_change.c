@@ -29,8 +29,8 @@ static void trace_written(struct trace *t, const struct trace_level *level,
 		tree_index value = target ? tree_get(t->tree, item, FIELD_val) : item;
 		struct value v;
 
-		tree_for_each(subscript, t->tree,
-			target ? tree_get(t->tree, item, FIELD_indirection) : 0)
+		tree_for_each(
+			subscript, t->tree, target ? tree_get(t->tree, item, FIELD_indirection) : 0)
 		{
 			if (tree_type(t->tree, subscript) == TYPE_A_Indices)
 				trace_filter(t, level, place, subscript, clause);
@@ -63,8 +63,8 @@ static void add_excluded(struct trace *t, struct trace_level *level)
 	item->columns_visible = false;
 }
 
-static void trace_conflict(struct trace *t, const struct trace_place *place, tree_index insert,
-	tree_index conflict)
+static void trace_conflict(
+	struct trace *t, const struct trace_place *place, tree_index insert, tree_index conflict)
 {
 	struct trace_level level = {.outer = place->outer};
 	tree_index infer = tree_get(t->tree, conflict, FIELD_infer);
@@ -75,22 +75,19 @@ static void trace_conflict(struct trace *t, const struct trace_place *place, tre
 		struct slice name = tree_get_string(t->tree, element, FIELD_name);
 		struct value v;
 
-		if (name.length && level.count &&
-			trace_item_column(t, &level.items[0], name, &v))
+		if (name.length && level.count && trace_item_column(t, &level.items[0], name, &v))
 			trace_decide(t, &v, "ON CONFLICT", SLICE_EMPTY);
-		trace_filter(t, &level, place, tree_get(t->tree, element, FIELD_expr),
-			"ON CONFLICT");
+		trace_filter(
+			t, &level, place, tree_get(t->tree, element, FIELD_expr), "ON CONFLICT");
 	}
-	trace_filter(
-		t, &level, place, tree_get(t->tree, infer, FIELD_whereClause), "ON CONFLICT");
+	trace_filter(t, &level, place, tree_get(t->tree, infer, FIELD_whereClause), "ON CONFLICT");
 	add_excluded(t, &level);
-	trace_written(
-		t, &level, place, tree_get(t->tree, conflict, FIELD_targetList), "UPDATE");
+	trace_written(t, &level, place, tree_get(t->tree, conflict, FIELD_targetList), "UPDATE");
 	trace_filter(t, &level, place, tree_get(t->tree, conflict, FIELD_whereClause), "WHERE");
 }
 
-static void trace_insert(struct trace *t, const struct trace_place *place, tree_index n,
-	struct trace_level *level)
+static void trace_insert(
+	struct trace *t, const struct trace_place *place, tree_index n, struct trace_level *level)
 {
 	tree_index source = tree_get(t->tree, n, FIELD_selectStmt);
 	tree_index conflict = tree_get(t->tree, n, FIELD_onConflictClause);
@@ -105,8 +102,8 @@ static void trace_insert(struct trace *t, const struct trace_place *place, tree_
 	add_target(t, level, n);
 }
 
-static void trace_update(struct trace *t, const struct trace_place *place, tree_index n,
-	struct trace_level *level)
+static void trace_update(
+	struct trace *t, const struct trace_place *place, tree_index n, struct trace_level *level)
 {
 	add_target(t, level, n);
 	trace_from(t, level, place, tree_get(t->tree, n, FIELD_fromClause));
@@ -114,8 +111,8 @@ static void trace_update(struct trace *t, const struct trace_place *place, tree_
 	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_whereClause), "WHERE");
 }
 
-static void trace_delete(struct trace *t, const struct trace_place *place, tree_index n,
-	struct trace_level *level)
+static void trace_delete(
+	struct trace *t, const struct trace_place *place, tree_index n, struct trace_level *level)
 {
 	add_target(t, level, n);
 	trace_from(t, level, place, tree_get(t->tree, n, FIELD_usingClause));
@@ -123,8 +120,8 @@ static void trace_delete(struct trace *t, const struct trace_place *place, tree_
 }
 
 /* MergeStmt has its source as a node, which trace_from() takes as a list of one would be. */
-static void trace_merge(struct trace *t, const struct trace_place *place, tree_index n,
-	struct trace_level *level)
+static void trace_merge(
+	struct trace *t, const struct trace_place *place, tree_index n, struct trace_level *level)
 {
 	add_target(t, level, n);
 	trace_from_one(t, level, place, tree_get(t->tree, n, FIELD_sourceRelation));
@@ -162,7 +159,8 @@ struct trace_columns trace_change(
 		trace_merge(t, &inner, statement, &level);
 		break;
 	}
-	trace_targets(t, &level, &inner, tree_get(t->tree, statement, FIELD_returningList), &result);
+	trace_targets(
+		t, &level, &inner, tree_get(t->tree, statement, FIELD_returningList), &result);
 	trace_leave(t);
 	return result;
 }

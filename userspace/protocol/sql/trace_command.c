@@ -133,11 +133,11 @@ static void set_outputs(
 	ret->output_count = c->count;
 }
 
-static void trace_statement(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret);
+static void trace_statement(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret);
 
-static void statement_select(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_select(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	struct trace_place place = {0};
 	struct trace_columns columns = trace_query(t, &place, n);
@@ -148,8 +148,8 @@ static void statement_select(struct tracer *tracer, struct trace *t, tree_index 
 	set_outputs(t, &columns, ret);
 }
 
-static void statement_change(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_change(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	struct trace_place place = {0};
 	struct trace_columns columns = trace_change(t, &place, n);
@@ -159,8 +159,7 @@ static void statement_change(struct tracer *tracer, struct trace *t, tree_index 
 }
 
 /* What another statement makes is copied to where masks don't follow. */
-static void copy_outputs(
-	struct trace *t, const struct sql_lineage_command *made, const char *place)
+static void copy_outputs(struct trace *t, const struct sql_lineage_command *made, const char *place)
 {
 	static const struct value masked = {SQL_OUTPUT_DERIVED, MASK_REDACT, false,
 		{(const uint8_t *)"a column of the result is masked", 32}};
@@ -172,8 +171,8 @@ static void copy_outputs(
 		trace_refuse(t, &masked, place, SLICE_EMPTY);
 }
 
-static void statement_create_as(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_create_as(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	bool view = tree_type(t->tree, n) == TYPE_ViewStmt;
 	struct sql_lineage_command made = {0};
@@ -203,8 +202,8 @@ static void copy_columns(struct trace *t, tree_index n, struct trace_columns *co
 	}
 }
 
-static void statement_copy(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_copy(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	struct trace_columns columns = {.rest = value_clean};
 	tree_index query = tree_get(t->tree, n, FIELD_query);
@@ -222,8 +221,8 @@ static void statement_copy(struct tracer *tracer, struct trace *t, tree_index n,
 }
 
 /* One column of text. What planning computed with unknown code may stand in it. */
-static void statement_explain(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_explain(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	struct trace_columns plan = {.rest = value_clean};
 	struct sql_lineage_command explained = {0};
@@ -237,14 +236,15 @@ static void statement_explain(struct tracer *tracer, struct trace *t, tree_index
 }
 
 /* PREPARE and DECLARE: what EXECUTE and FETCH will give. */
-static void statement_inner(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_inner(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	trace_statement(tracer, t, tree_get(t->tree, n, FIELD_query), ret);
 }
 
-/* The command of this text that made the statement or cursor, among those in front of the present one;
- * false: none, or it was dropped since. *ret_gone: one of the session is hidden or gone too. */
+/* The command of this text that made the statement or cursor, among those in front of the present
+ * one; false: none, or it was dropped since. *ret_gone: one of the session is hidden or gone too.
+ */
 static bool find_own(const struct tracer *tracer, struct trace *t, enum sql_command_kind maker,
 	enum sql_command_kind dropper, struct slice name, size_t *ret, bool *ret_gone)
 {
@@ -289,8 +289,8 @@ static void trace_stored(struct tracer *tracer, struct trace *t, const struct sq
 	tracer->stored_depth--;
 }
 
-static void statement_execute(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_execute(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	const struct sql_view *view = t->lookup->view;
 	struct slice name = tree_get_string(t->tree, n, FIELD_name);
@@ -305,9 +305,10 @@ static void statement_execute(struct tracer *tracer, struct trace *t, tree_index
 	trace_stored(tracer, t, named.text, named.command, ret);
 }
 
-/* A cursor's plan was made when it was declared; tracing it anew would use names as they are now. */
-static void statement_fetch(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+/* A cursor's plan was made when it was declared; tracing it anew would use names as they are now.
+ */
+static void statement_fetch(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	const struct sql_view *view = t->lookup->view;
 	struct slice name = tree_get_string(t->tree, n, FIELD_portalname);
@@ -328,12 +329,11 @@ static void statement_fetch(struct tracer *tracer, struct trace *t, tree_index n
 }
 
 /* INOUT parameters come back as a row. */
-static void statement_call(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_call(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	struct trace_place place = {0};
-	struct value v = trace_expression(
-		t, NULL, &place, tree_get(t->tree, n, FIELD_funccall));
+	struct value v = trace_expression(t, NULL, &place, tree_get(t->tree, n, FIELD_funccall));
 
 	(void)tracer;
 	(void)v;
@@ -397,21 +397,21 @@ static void scan_definition(struct tracer *tracer, struct trace *t, tree_index n
 				refuse_definition(t, tree_string(t->tree, key));
 		}
 	}
-	tree_for_each(child, t->tree, n)
-		scan_definition(tracer, t, child);
+	tree_for_each(child, t->tree, n) scan_definition(tracer, t, child);
 	trace_leave(t);
 }
 
-static void statement_define(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void statement_define(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	(void)ret;
 	scan_definition(tracer, t, n);
 }
 
-/* Everything else: what has masked columns may not be read, moved to another name, or put into code. */
-static void statement_other(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+/* Everything else: what has masked columns may not be read, moved to another name, or put into
+ * code. */
+static void statement_other(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	const struct command_facts *c = &tracer->facts->command_facts[tracer->command];
 	enum tree_type type = tree_type(t->tree, n);
@@ -433,8 +433,8 @@ static void statement_other(struct tracer *tracer, struct trace *t, tree_index n
 	}
 }
 
-typedef void statement_handler(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret);
+typedef void statement_handler(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret);
 
 static statement_handler *const statement_handlers[TYPE_COUNT] = {
 	[TYPE_AlterTableStmt] = statement_define,
@@ -457,8 +457,8 @@ static statement_handler *const statement_handlers[TYPE_COUNT] = {
 	[TYPE_ViewStmt] = statement_create_as,
 };
 
-static void trace_statement(struct tracer *tracer, struct trace *t, tree_index n,
-	struct sql_lineage_command *ret)
+static void trace_statement(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	statement_handler *handler = statement_handlers[tree_type(t->tree, n)];
 
@@ -512,8 +512,8 @@ int sql_trace(const struct sql_text *t, const struct sql_view *view, const struc
 	lineage.commands = tracer.commands;
 	if (rules->column_count)
 		r = resolve_text(t, view, arena, &resolution, tracer.lookups);
-	for (size_t i = 0; rules->column_count && r == 0 && !lineage.refusal &&
-		i < lineage.command_count;
+	for (size_t i = 0;
+		rules->column_count && r == 0 && !lineage.refusal && i < lineage.command_count;
 		i++) {
 		tracer.command = i;
 		r = trace_one(&tracer, rules, arena, &lineage);

@@ -4,11 +4,11 @@
 #include "base/memory.h"
 
 /* Operators that only compare: their result tells no more than a filter would. */
-static const char *const comparing[] = {
-	"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*",
-	"^@", "@>", "<@", "&&", "?", "?|", "?&", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC",
-	"NOT BETWEEN SYMMETRIC"};
-/* Operators that can neither fail nor branch on what they get; on the left alone, or on both sides. */
+static const char *const comparing[] = {"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*",
+	"!~~*", "~", "!~", "~*", "!~*", "^@", "@>", "<@", "&&", "?", "?|", "?&", "BETWEEN",
+	"NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"};
+/* Operators that can neither fail nor branch on what they get; on the left alone, or on both sides.
+ */
 static const char *const total_left[] = {"->", "->>", "#>", "#>>"};
 static const char *const total[] = {"||"};
 /* Types that take any value as text. */
@@ -37,8 +37,8 @@ struct value trace_decide(
 	return value_clean;
 }
 
-void trace_filter(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n, const char *clause)
+void trace_filter(struct trace *t, const struct trace_level *level, const struct trace_place *place,
+	tree_index n, const char *clause)
 {
 	const char *before = t->clause;
 	struct value v;
@@ -62,15 +62,14 @@ void trace_filter_list(struct trace *t, const struct trace_level *level,
 	}
 }
 
-void trace_window(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index window)
+void trace_window(struct trace *t, const struct trace_level *level, const struct trace_place *place,
+	tree_index window)
 {
 	static const enum tree_field lists[] = {FIELD_partitionClause, FIELD_orderClause};
 	static const enum tree_field bounds[] = {FIELD_startOffset, FIELD_endOffset};
 
 	for (size_t i = 0; i < 2; i++) {
-		trace_filter_list(
-			t, level, place, tree_get(t->tree, window, lists[i]), "a window");
+		trace_filter_list(t, level, place, tree_get(t->tree, window, lists[i]), "a window");
 		trace_filter(t, level, place, tree_get(t->tree, window, bounds[i]), "a window");
 	}
 }
@@ -81,8 +80,8 @@ static struct value trace_list(struct trace *t, const struct trace_level *level,
 {
 	struct value joined = value_clean;
 
-	tree_for_each(item, t->tree, list)
-		joined = value_join(joined, trace_expression(t, level, place, item));
+	tree_for_each(item, t->tree, list) joined =
+		value_join(joined, trace_expression(t, level, place, item));
 	return joined;
 }
 
@@ -109,7 +108,7 @@ static bool is_user_code(const struct trace *t, tree_index name_list, bool opera
 		return false;
 	if (!view->catalog)
 		return qualified && operator;
-	codes = operator? & view->catalog->operators : &view->catalog->casts;
+	codes = operator? &view->catalog->operators : & view->catalog->casts;
 	if (qualified)
 		return catalog_find_code(codes, schema, name, NULL);
 	for (size_t i = 0; codes->count && i < view->path_count; i++) {
@@ -119,13 +118,12 @@ static bool is_user_code(const struct trace *t, tree_index name_list, bool opera
 	return false;
 }
 
-static struct value operator_result(struct trace *t, struct slice name, const struct value *left,
-	const struct value *right)
+static struct value operator_result(
+	struct trace *t, struct slice name, const struct value *left, const struct value *right)
 {
 	struct value both = value_derive(value_join(*left, *right));
 
-	if (IS_ONE_OF(name, total) ||
-		(IS_ONE_OF(name, total_left) && !value_is_masked(right)))
+	if (IS_ONE_OF(name, total) || (IS_ONE_OF(name, total_left) && !value_is_masked(right)))
 		return both;
 	trace_decide(t, &both, "operator ", name);
 	return IS_ONE_OF(name, comparing) ? value_clean : both;
@@ -136,10 +134,8 @@ static struct value trace_operator(struct trace *t, const struct trace_level *le
 {
 	tree_index names = tree_get(t->tree, n, FIELD_name);
 	struct slice name = tree_string(t->tree, tree_last(t->tree, names));
-	struct value left =
-		trace_operand(t, level, place, tree_get(t->tree, n, FIELD_lexpr));
-	struct value right =
-		trace_operand(t, level, place, tree_get(t->tree, n, FIELD_rexpr));
+	struct value left = trace_operand(t, level, place, tree_get(t->tree, n, FIELD_lexpr));
+	struct value right = trace_operand(t, level, place, tree_get(t->tree, n, FIELD_rexpr));
 	bool masked = value_is_masked(&left) || value_is_masked(&right);
 	struct value both = value_derive(value_join(left, right));
 
@@ -167,8 +163,7 @@ static struct value trace_cast(struct trace *t, const struct trace_level *level,
 	struct slice name = tree_string(t->tree, tree_last(t->tree, names));
 	struct value v = trace_expression(t, level, place, tree_get(t->tree, n, FIELD_arg));
 	bool own = tree_count(t->tree, names) > 1 &&
-		!slice_equal_string(
-			tree_string(t->tree, tree_first(t->tree, names)), "pg_catalog");
+		!slice_equal_string(tree_string(t->tree, tree_first(t->tree, names)), "pg_catalog");
 
 	if (value_is_masked(&v)) {
 		if (own || tree_get(t->tree, type, FIELD_arrayBounds) ||
@@ -192,11 +187,10 @@ static struct value trace_case(struct trace *t, const struct trace_level *level,
 	}
 	tree_for_each(when, t->tree, tree_get(t->tree, n, FIELD_args))
 	{
-		condition = trace_expression(
-			t, level, place, tree_get(t->tree, when, FIELD_expr));
+		condition = trace_expression(t, level, place, tree_get(t->tree, when, FIELD_expr));
 		trace_decide(t, &condition, "CASE", SLICE_EMPTY);
-		result = value_join(result, trace_expression(t, level, place,
-						    tree_get(t->tree, when, FIELD_result)));
+		result = value_join(result,
+			trace_expression(t, level, place, tree_get(t->tree, when, FIELD_result)));
 	}
 	if (otherwise)
 		result = value_join(result, trace_expression(t, level, place, otherwise));
@@ -322,15 +316,13 @@ static struct value trace_named_argument(struct trace *t, const struct trace_lev
 static struct value trace_collate(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
 {
-	return value_derive(
-		trace_expression(t, level, place, tree_get(t->tree, n, FIELD_arg)));
+	return value_derive(trace_expression(t, level, place, tree_get(t->tree, n, FIELD_arg)));
 }
 
 static struct value trace_multi_assign(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
 {
-	return value_derive(
-		trace_expression(t, level, place, tree_get(t->tree, n, FIELD_source)));
+	return value_derive(trace_expression(t, level, place, tree_get(t->tree, n, FIELD_source)));
 }
 
 typedef struct value trace_handler(struct trace *t, const struct trace_level *level,

@@ -4,7 +4,8 @@
  */
 #include "protocol/sql/trace.h"
 
-/* What an item of FROM is to the join around it: items of the level from `first` on, and its columns. */
+/* What an item of FROM is to the join around it: items of the level from `first` on, and its
+ * columns. */
 struct operand {
 	size_t first;
 	struct trace_columns columns;
@@ -55,8 +56,8 @@ static const struct trace_cte *find_cte(
 	return NULL;
 }
 
-static void from_range_var(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+static void from_range_var(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	const struct trace_cte *cte = find_cte(t, place, n);
 	struct trace_item *item = trace_add_item(t, level);
@@ -83,12 +84,11 @@ static struct trace_place beside(const struct trace *t, const struct trace_level
 	return (struct trace_place){lateral ? level : level->outer, place->ctes};
 }
 
-static void from_subselect(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+static void from_subselect(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	struct trace_place inner = beside(t, level, place, n);
-	struct trace_columns columns =
-		trace_query(t, &inner, tree_get(t->tree, n, FIELD_subquery));
+	struct trace_columns columns = trace_query(t, &inner, tree_get(t->tree, n, FIELD_subquery));
 	struct trace_item *item = trace_add_item(t, level);
 
 	if (!item)
@@ -102,15 +102,15 @@ static bool add_definitions(
 	struct trace *t, struct trace_columns *c, tree_index definitions, struct value value)
 {
 	tree_for_each(definition, t->tree, definitions)
-		trace_add_column(
-			t, c, tree_get_string(t->tree, definition, FIELD_colname), value);
+		trace_add_column(t, c, tree_get_string(t->tree, definition, FIELD_colname), value);
 	return definitions != 0;
 }
 
-/* Each of "functions" is a pair: the call, and its column definitions. Its columns have the names of the
- * function's results, which are not known here, or the alias; so any name may be asked for. */
-static void from_function(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+/* Each of "functions" is a pair: the call, and its column definitions. Its columns have the names
+ * of the function's results, which are not known here, or the alias; so any name may be asked for.
+ */
+static void from_function(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	tree_index alias = tree_get(t->tree, n, FIELD_alias);
 	struct slice name = tree_get_string(t->tree, alias, FIELD_aliasname);
@@ -128,8 +128,7 @@ static void from_function(struct trace *t, struct trace_level *level,
 		if (tree_kind(t->tree, definitions) == TREE_LIST &&
 			add_definitions(t, &columns, definitions, value))
 			continue;
-		if (add_definitions(
-			    t, &columns, tree_get(t->tree, n, FIELD_coldeflist), value))
+		if (add_definitions(t, &columns, tree_get(t->tree, n, FIELD_coldeflist), value))
 			continue;
 		if (single && name.length)
 			trace_add_column(t, &columns, name, value);
@@ -146,14 +145,14 @@ static void from_function(struct trace *t, struct trace_level *level,
 	item->columns = columns;
 	rename_item(t, item, n);
 	if (item->alias.length == 0)
-		item->alias = trace_column_name(
-			t->tree, tree_first(t->tree, tree_first(t->tree,
-						 tree_get(t->tree, n, FIELD_functions))));
+		item->alias = trace_column_name(t->tree,
+			tree_first(t->tree,
+				tree_first(t->tree, tree_get(t->tree, n, FIELD_functions))));
 }
 
 /* XMLTABLE */
-static void from_table_function(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+static void from_table_function(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	struct trace_columns columns = {.rest = value_clean};
 	struct trace_item *item;
@@ -176,8 +175,8 @@ static void from_table_function(struct trace *t, struct trace_level *level,
 	rename_item(t, item, n);
 }
 
-static void from_sample(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+static void from_sample(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	from_range_var(t, level, place, tree_get(t->tree, n, FIELD_relation));
 	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_args), "TABLESAMPLE");
@@ -195,7 +194,8 @@ static const struct trace_column *find_column(
 	return NULL;
 }
 
-/* The column of one side that is compared with the other's; what may be there where it is not known. */
+/* The column of one side that is compared with the other's; what may be there where it is not
+ * known. */
 static struct value side_column(
 	struct trace *t, const struct trace_columns *side, struct slice name)
 {
@@ -208,8 +208,7 @@ static struct value side_column(
 static void merge_column(struct trace *t, struct trace_columns *merged,
 	const struct trace_columns *left, const struct trace_columns *right, struct slice name)
 {
-	struct value both =
-		value_join(side_column(t, left, name), side_column(t, right, name));
+	struct value both = value_join(side_column(t, left, name), side_column(t, right, name));
 
 	trace_decide(t, &both, "JOIN", SLICE_EMPTY);
 	trace_add_column(t, merged, name, value_derive(both));
@@ -234,8 +233,7 @@ static void merge_natural(struct trace *t, struct trace_columns *merged,
 	const struct trace_columns *left, const struct trace_columns *right)
 {
 	if (left->open || right->open) {
-		struct value any =
-			value_join(trace_columns_join(left), trace_columns_join(right));
+		struct value any = value_join(trace_columns_join(left), trace_columns_join(right));
 
 		trace_decide(t, &any, "NATURAL JOIN", SLICE_EMPTY);
 	}
@@ -245,8 +243,8 @@ static void merge_natural(struct trace *t, struct trace_columns *merged,
 	}
 }
 
-static struct operand from_item(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n);
+static struct operand from_item(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n);
 
 static void hide_items(struct trace_level *level, size_t first, bool names_too)
 {
@@ -302,8 +300,8 @@ static void from_join(struct trace *t, struct trace_level *level, const struct t
 		rename_item(t, item, n);
 }
 
-static struct operand from_item(struct trace *t, struct trace_level *level,
-	const struct trace_place *place, tree_index n)
+static struct operand from_item(
+	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	struct operand operand = {.first = level->count, .columns = {.rest = value_clean}};
 

@@ -5,8 +5,9 @@
 #include "base/memory.h"
 #include "protocol/sql/trace.h"
 
-/* Which arguments of a function of PostgreSQL's own may be masked, the result then being masked whole:
- * it can't fail on them, say anything of them in an error, or do something else because of them. */
+/* Which arguments of a function of PostgreSQL's own may be masked, the result then being masked
+ * whole: it can't fail on them, say anything of them in an error, or do something else because of
+ * them. */
 enum total_arguments {
 	TOTAL_NONE,
 	TOTAL_FIRST, /* the first alone; the others say how */
@@ -71,7 +72,8 @@ static const struct {
 	{"upper", TOTAL_FIRST},
 };
 
-/* Functions whose errors say nothing of their arguments: with `filter: allow` they may be used to filter. */
+/* Functions whose errors say nothing of their arguments: with `filter: allow` they may be used to
+ * filter. */
 static const char *const quiet_functions[] = {"abs", "age", "ceil", "ceiling", "date_part",
 	"date_trunc", "extract", "floor", "position", "round", "sign", "starts_with", "strpos",
 	"timezone", "trunc"};
@@ -162,9 +164,8 @@ static struct value call_result(struct trace *t, const struct call *c)
 	if (!builtin_function_is_harmless(c->function)) {
 		if (value_is_masked(&all))
 			trace_refuse(t, &all, "function ", c->name);
-		return c->function == BUILTIN_FUNCTION_EFFECT
-			? value_clean
-			: trace_unknown_code(t, c->name);
+		return c->function == BUILTIN_FUNCTION_EFFECT ? value_clean
+							      : trace_unknown_code(t, c->name);
 	}
 	if (!value_is_masked(&all) || total == TOTAL_ALL ||
 		(total == TOTAL_FIRST && !value_is_masked(&c->others)))

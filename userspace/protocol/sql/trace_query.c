@@ -121,8 +121,8 @@ static bool trace_star(struct trace *t, const struct trace_level *level,
 		return false;
 	if (row) {
 		/* The fields of a composite value: how many is not known. */
-		v = value_derive(trace_expression(
-			t, level, place, tree_get(t->tree, value, FIELD_arg)));
+		v = value_derive(
+			trace_expression(t, level, place, tree_get(t->tree, value, FIELD_arg)));
 		c->rest = c->open ? value_join(c->rest, v) : v;
 		c->open = true;
 		return true;
@@ -166,8 +166,8 @@ void trace_targets(struct trace *t, const struct trace_level *level,
 	}
 }
 
-/* WITH RECURSIVE: the query sees its own result. Once something masked is in it, any of its columns may
- * get it in a further round; so all do, and the query is followed again with that in view. */
+/* WITH RECURSIVE: the query sees its own result. Once something masked is in it, any of its columns
+ * may get it in a further round; so all do, and the query is followed again with that in view. */
 static struct trace_columns trace_recursive(
 	struct trace *t, const struct trace_place *place, tree_index query, struct trace_cte *cte)
 {
@@ -205,8 +205,7 @@ static void add_search_columns(struct trace *t, tree_index cte, struct trace_col
 		if (!clause)
 			continue;
 		trace_decide(t, &any, "SEARCH or CYCLE", SLICE_EMPTY);
-		trace_add_column(
-			t, c, tree_get_string(t->tree, clause, columns[i].column), any);
+		trace_add_column(t, c, tree_get_string(t->tree, clause, columns[i].column), any);
 	}
 }
 
@@ -253,8 +252,8 @@ const struct trace_cte *trace_with(
 	return ctes;
 }
 
-/* ORDER BY and GROUP BY: a position, a name of the result, or an expression over the input; where it may be
- * more than one of these, all count. */
+/* ORDER BY and GROUP BY: a position, a name of the result, or an expression over the input; where
+ * it may be more than one of these, all count. */
 static void trace_by(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, const struct trace_columns *result, tree_index n,
 	const char *clause)
@@ -270,8 +269,7 @@ static void trace_by(struct trace *t, const struct trace_level *level,
 	if (tree_is_integer_literal(t->tree, n)) {
 		struct value v = trace_columns_join(result);
 
-		position = tree_get_number(
-			t->tree, tree_get(t->tree, n, FIELD_ival), FIELD_ival);
+		position = tree_get_number(t->tree, tree_get(t->tree, n, FIELD_ival), FIELD_ival);
 		if (!result->open && position > 0 && (size_t)position <= result->count)
 			v = result->items[position - 1].value;
 		trace_decide(t, &v, clause, SLICE_EMPTY);
@@ -339,8 +337,8 @@ static struct trace_columns trace_select(
 	trace_from(t, &level, place, tree_get(t->tree, n, FIELD_fromClause));
 	trace_filter(t, &level, place, tree_get(t->tree, n, FIELD_whereClause), "WHERE");
 	trace_targets(t, &level, place, tree_get(t->tree, n, FIELD_targetList), &result);
-	trace_by_list(t, &level, place, &result, tree_get(t->tree, n, FIELD_groupClause),
-		"GROUP BY");
+	trace_by_list(
+		t, &level, place, &result, tree_get(t->tree, n, FIELD_groupClause), "GROUP BY");
 	trace_filter(t, &level, place, tree_get(t->tree, n, FIELD_havingClause), "HAVING");
 	tree_for_each(window, t->tree, tree_get(t->tree, n, FIELD_windowClause))
 		trace_window(t, &level, place, window);
@@ -362,14 +360,13 @@ static struct trace_columns trace_values(
 
 		tree_for_each(item, t->tree, row)
 		{
-			struct value v =
-				value_derive(trace_expression(t, &level, place, item));
+			struct value v = value_derive(trace_expression(t, &level, place, item));
 
 			if (i < result.count)
 				result.items[i].value = value_join(result.items[i].value, v);
 			else
-				trace_add_column(t, &result,
-					trace_format(t, "column%zu", i + 1), v);
+				trace_add_column(
+					t, &result, trace_format(t, "column%zu", i + 1), v);
 			i++;
 		}
 	}

@@ -103,9 +103,8 @@ void trace_add_column(
 
 	trace_work(t, 1);
 	if (c->count == c->room) {
-		grown = c->count < COLUMNS_MOST
-			? arena_new_array(t->arena, room, sizeof(*grown))
-			: NULL;
+		grown = c->count < COLUMNS_MOST ? arena_new_array(t->arena, room, sizeof(*grown))
+						: NULL;
 		if (!grown) {
 			t->error = -E2BIG;
 			return;
@@ -176,8 +175,7 @@ static struct value masked_column(struct trace *t, struct slice schema, struct s
 }
 
 /* A column that is not listed, of an item that may have others. */
-static struct value open_column(
-	struct trace *t, const struct trace_item *item, struct slice name)
+static struct value open_column(struct trace *t, const struct trace_item *item, struct slice name)
 {
 	enum mask_strategy strategy;
 	bool filter_allowed = true;
@@ -256,8 +254,7 @@ static struct value missing_column(struct trace *t, struct slice name)
 }
 
 /* Unqualified. In an open item a column may be or not be: then names go on further out too. */
-static struct value bare_column(
-	struct trace *t, const struct trace_level *level, struct slice name)
+static struct value bare_column(struct trace *t, const struct trace_level *level, struct slice name)
 {
 	const struct trace_item *row = trace_find_item(level, SLICE_EMPTY, name);
 	struct value found = value_clean, one;
@@ -326,8 +323,7 @@ struct value trace_column_ref(struct trace *t, const struct trace_level *level, 
 	return found;
 }
 
-static void set_known(
-	struct trace *t, struct trace_item *item, const struct sql_relation *relation)
+static void set_known(struct trace *t, struct trace_item *item, const struct sql_relation *relation)
 {
 	for (size_t i = 0; i < relation->column_count && trace_goes_on(t); i++) {
 		const struct sql_column *column = &relation->columns[i];
@@ -349,8 +345,7 @@ static void set_unknown(struct trace *t, struct trace_item *item, struct slice n
 }
 
 /* Columns that are not known: by name those that a rule could mean. */
-static void set_open(
-	struct trace *t, struct trace_item *item, const struct lookup_relation *found)
+static void set_open(struct trace *t, struct trace_item *item, const struct lookup_relation *found)
 {
 	bool filter_allowed;
 	enum mask_strategy strategy = MASK_NONE;
@@ -359,16 +354,16 @@ static void set_open(
 	if (found->builtin == BUILTIN_RELATION_CATALOG)
 		return;
 	if (found->relation)
-		strategy = sql_catalog_column_mask(t->lookup->view->catalog, found->relation, 0,
-			t->rules, &filter_allowed);
+		strategy = sql_catalog_column_mask(
+			t->lookup->view->catalog, found->relation, 0, t->rules, &filter_allowed);
 	else if (found->builtin == BUILTIN_RELATION_VALUES ||
 		mask_rules_touch_relation(t->rules, found->schema, found->name))
 		strategy = MASK_REDACT;
 	if (strategy == MASK_NONE)
 		return;
 	item->columns.rest = (struct value){SQL_OUTPUT_ORIGIN, strategy, false,
-		trace_format(t, "relation %.*s.%.*s has masked columns",
-			SLICE_PRINT(found->schema), SLICE_PRINT(found->name))};
+		trace_format(t, "relation %.*s.%.*s has masked columns", SLICE_PRINT(found->schema),
+			SLICE_PRINT(found->name))};
 	if (found->builtin != BUILTIN_RELATION_VALUES) {
 		item->rule_schema = found->schema;
 		item->rule_table = found->name;
@@ -432,8 +427,7 @@ void trace_set_relation(struct trace *t, struct trace_item *item, tree_index ran
 void trace_expand_item(struct trace *t, const struct trace_item *item, struct trace_columns *c)
 {
 	for (size_t i = 0; i < item->columns.count && trace_goes_on(t); i++)
-		trace_add_column(
-			t, c, item->columns.items[i].name, item->columns.items[i].value);
+		trace_add_column(t, c, item->columns.items[i].name, item->columns.items[i].value);
 	if (item->columns.open) {
 		c->rest = c->open ? value_join(c->rest, item->columns.rest) : item->columns.rest;
 		c->open = true;

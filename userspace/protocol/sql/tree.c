@@ -460,8 +460,7 @@ size_t tree_count(const struct tree *t, tree_index list)
 
 	if (tree_kind(t, list) != TREE_LIST)
 		return 0;
-	tree_for_each(item, t, list)
-		count++;
+	tree_for_each(item, t, list) count++;
 	return count;
 }
 
@@ -471,8 +470,7 @@ tree_index tree_last(const struct tree *t, tree_index list)
 
 	if (tree_kind(t, list) != TREE_LIST)
 		return 0;
-	tree_for_each(item, t, list)
-		last = item;
+	tree_for_each(item, t, list) last = item;
 	return last;
 }
 

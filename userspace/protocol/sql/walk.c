@@ -28,8 +28,7 @@ struct cte_scope {
 
 void walk_children(struct walk *w, tree_index n)
 {
-	tree_for_each(child, w->tree, n)
-		walk_visit(w, child);
+	tree_for_each(child, w->tree, n) walk_visit(w, child);
 }
 
 void walk_children_but(struct walk *w, tree_index n, enum tree_field skipped)
@@ -244,7 +243,8 @@ void walk_operator(struct walk *w, tree_index name_list)
 
 void walk_operator_named(struct walk *w, const char *name)
 {
-	walk_mention(w, MENTION_OPERATOR, OPERATION_FUNCTION, SLICE_EMPTY, slice_from_string(name), 0);
+	walk_mention(
+		w, MENTION_OPERATOR, OPERATION_FUNCTION, SLICE_EMPTY, slice_from_string(name), 0);
 }
 
 void walk_alias(struct walk *w, struct slice name, uint32_t relation)
@@ -309,8 +309,7 @@ struct cte_scope *walk_ctes_enter(struct walk *w, tree_index with_clause)
 		w->error = -E2BIG;
 		return NULL;
 	}
-	tree_for_each(cte, w->tree, recursive ? list : 0)
-		cte_show(w, scope, cte);
+	tree_for_each(cte, w->tree, recursive ? list : 0) cte_show(w, scope, cte);
 	tree_for_each(cte, w->tree, list)
 	{
 		walk_children(w, cte);
@@ -400,7 +399,8 @@ static void walk_pg_notify(struct walk *w, tree_index arguments)
 			slice_from_string("pg_notify()"), 0);
 }
 
-/* Functions of pg_catalog that are another way to write a command, and are judged as that command. */
+/* Functions of pg_catalog that are another way to write a command, and are judged as that command.
+ */
 static const struct {
 	const char *name;
 	void (*visit)(struct walk *w, tree_index arguments);

@@ -36,8 +36,8 @@ struct sql_command *walk_command(struct walk *w);
 struct command_facts *walk_command_facts(struct walk *w);
 void walk_effects(struct walk *w, unsigned effects);
 
-/* What is written as [database.][schema.]name: a list of parts, RangeVar, TypeName, ObjectWithArgs, or
- * what has one name alone. */
+/* What is written as [database.][schema.]name: a list of parts, RangeVar, TypeName, ObjectWithArgs,
+ * or what has one name alone. */
 struct name_parts {
 	struct slice schema, name;
 };

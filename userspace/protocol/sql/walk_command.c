@@ -43,8 +43,8 @@ static bool has_option(struct walk *w, tree_index n, const char *name)
 	return on;
 }
 
-/* The command, to be marked as what the protocol engine must know it as; something to write to where
- * the statement is inside another one, which is then what the engine sees. */
+/* The command, to be marked as what the protocol engine must know it as; something to write to
+ * where the statement is inside another one, which is then what the engine sees. */
 static struct sql_command *mark(struct walk *w, tree_index n, enum sql_command_kind kind)
 {
 	static __thread struct sql_command ignored;
@@ -254,7 +254,7 @@ static void copy_form(struct walk *w, tree_index n, struct sql_copy *copy)
 	struct slice format = copy_option(w, n, "format", &given);
 	bool csv = slice_equal_string(format, "csv");
 
-	copy->format = csv ? SQL_COPY_CSV
+	copy->format = csv                             ? SQL_COPY_CSV
 		: slice_equal_string(format, "binary") ? SQL_COPY_BINARY
 						       : SQL_COPY_TEXT;
 	copy->delimiter = first_byte(copy_option(w, n, "delimiter", &given), csv ? ',' : '\t');
@@ -319,8 +319,8 @@ static void walk_maintained(struct walk *w, enum operation operation, tree_index
 	if (relation)
 		walk_relation(w, operation, relation, 0);
 	else
-		walk_mention(w, MENTION_PLAIN, operation, SLICE_EMPTY, SLICE_EMPTY,
-			MENTION_EVERYTHING);
+		walk_mention(
+			w, MENTION_PLAIN, operation, SLICE_EMPTY, SLICE_EMPTY, MENTION_EVERYTHING);
 }
 
 void walk_vacuum(struct walk *w, tree_index n)
@@ -335,8 +335,7 @@ void walk_vacuum(struct walk *w, tree_index n)
 		if (!relations)
 			walk_maintained(w, operations[i], 0);
 		tree_for_each(item, w->tree, relations)
-			walk_maintained(
-				w, operations[i], tree_get(w->tree, item, FIELD_relation));
+			walk_maintained(w, operations[i], tree_get(w->tree, item, FIELD_relation));
 	}
 }
 

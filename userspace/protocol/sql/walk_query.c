@@ -102,8 +102,7 @@ static void walk_locked_item(struct walk *w, tree_index item, tree_index names)
 
 static void walk_locked(struct walk *w, tree_index from, tree_index names)
 {
-	tree_for_each(item, w->tree, from)
-		walk_locked_item(w, item, names);
+	tree_for_each(item, w->tree, from) walk_locked_item(w, item, names);
 }
 
 /* "order by 1": which column that is decides where a masked one goes. */
@@ -198,7 +197,8 @@ static void change_leave(struct walk *w, struct change *c, bool reads_target)
 	walk_ctes_leave(w, c->ctes);
 }
 
-/* Whether the condition leaves every row in: there is none, or it names no column ("where true"). */
+/* Whether the condition leaves every row in: there is none, or it names no column ("where true").
+ */
 static bool walk_condition(struct walk *w, tree_index condition)
 {
 	bool before = w->saw_column, spares;
@@ -214,8 +214,8 @@ static bool walk_condition(struct walk *w, tree_index condition)
 static void walk_target(
 	struct walk *w, const struct change *c, enum operation operation, bool everything)
 {
-	uint32_t mention = walk_relation(
-		w, operation, c->target, everything ? MENTION_EVERYTHING : 0);
+	uint32_t mention =
+		walk_relation(w, operation, c->target, everything ? MENTION_EVERYTHING : 0);
 
 	walk_alias(w, alias_of(w, c->target), mention);
 }
