@@ -32,6 +32,8 @@ static struct value_column *columns_of(const struct pg_masks *masks, size_t comm
 	known = c && c->has_outputs && c->output_count == count;
 	for (size_t i = 0; i < count; i++) {
 		columns[i].type.modifier = -1;
+		if (known)
+			columns[i].type = pg_value_type(&c->outputs[i].type);
 		if (masks->rules.column_count == 0 || (c && !c->touches_masked))
 			columns[i].strategy = MASK_NONE;
 		else

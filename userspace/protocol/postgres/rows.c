@@ -27,34 +27,75 @@ void pg_columns_free(struct pg_columns *c)
 	if (c->masks)
 		value_rows_done(&c->rows);
 	pg_masks_put(c->masks);
+	for (size_t i = 0; i < c->count; i++)
+		free(c->fields[i]);
+	free(c->fields);
 	free(c->items);
 	free(c->names);
 	free(c->description);
 	free(c);
 }
 
-/* What a plain column of a relation is masked with. */
-static enum mask_strategy origin_strategy(
-	struct pg_engine *e, uint32_t table, int16_t number, const struct mask_rules *rules)
+struct value_type pg_value_type(const struct sql_type *type)
 {
-	const struct sql_catalog *names = e->names;
+	return (struct value_type){type->oid, type->modifier, type->text_like};
+}
+
+/* The relation that a column's origin names, and the catalog that has it; NULL: none that is known.
+ */
+static const struct sql_relation *origin_relation(
+	struct pg_engine *e, uint32_t table, const struct sql_catalog **ret_names)
+{
 	const struct sql_relation *relation = NULL;
 
-	if (number < 0)
-		return MASK_NONE; /* a system column: no user's data */
-	if (e->temporary) {
+	*ret_names = e->temporary;
+	if (e->temporary)
 		relation = sql_catalog_find_oid(e->temporary, table);
-		if (relation)
-			names = e->temporary;
+	if (relation)
+		return relation;
+	*ret_names = e->names;
+	return e->names ? sql_catalog_find_oid(e->names, table) : NULL;
+}
+
+/* A whole row shows those of its columns that are not masked. */
+static void bind_fields(struct pg_engine *e, const struct sql_catalog *names,
+	const struct sql_relation *relation, struct pg_columns *c, size_t index)
+{
+	struct value_column *column = &c->items[index];
+	size_t count = sql_relation_column_count(relation);
+	struct value_field *fields = memory_new_array(count, sizeof(*fields));
+
+	for (size_t i = 0; i < count; i++) {
+		struct sql_type type = sql_relation_column_type(e->names, relation, i);
+
+		fields[i].type = pg_value_type(&type);
+		fields[i].strategy = sql_catalog_column_mask(names, relation,
+			sql_relation_column_number(relation, i), &c->masks->rules, NULL);
 	}
-	if (!relation && names)
-		relation = sql_catalog_find_oid(names, table);
+	column->strategy = MASK_NONE;
+	column->fields = c->fields[index] = fields;
+	column->field_count = count;
+}
+
+/* A plain column of a relation, or a whole row of it (number 0). */
+static void bind_origin(
+	struct pg_engine *e, struct pg_columns *c, size_t index, uint32_t table, int16_t number)
+{
+	const struct mask_rules *rules = &c->masks->rules;
+	const struct sql_catalog *names;
+	const struct sql_relation *relation = origin_relation(e, table, &names);
+
+	if (number < 0)
+		return; /* a system column: no user's data */
 	/* The server's own catalogs are named by no rule, unless one means their schema. */
 	if (!relation && table < FIRST_NORMAL_OID &&
 		!mask_rules_touch_relation(
 			rules, slice_from_string("pg_catalog"), slice_from_string("*")))
-		return MASK_NONE;
-	return sql_catalog_column_mask(names, relation, number, rules, NULL);
+		return;
+	c->items[index].strategy = sql_catalog_column_mask(names, relation, number, rules, NULL);
+	if (number == 0 && c->items[index].strategy != MASK_NONE && relation &&
+		!sql_relation_is_open(relation))
+		bind_fields(e, names, relation, c, index);
 }
 
 /* What a column without origin is masked with: what sql_trace() found for it, or everything that
@@ -86,6 +127,7 @@ static int parse_column(
 	struct value_column *column = &c->items[index];
 	uint32_t table, modifier;
 	uint16_t number, size;
+	struct sql_type type;
 	int r = pg_get_string(in, &c->names[index]);
 
 	if (r < 0 || pg_get_u32(in, &table) < 0 || pg_get_u16(in, &number) < 0 ||
@@ -93,11 +135,14 @@ static int parse_column(
 		pg_get_u32(in, &modifier) < 0 || pg_get_u16(in, &column->format) < 0 ||
 		column->format > VALUE_FORMAT_BINARY)
 		return -EBADMSG;
-	column->type.modifier = (int32_t)modifier;
+	type = sql_catalog_type(e->names, column->type.oid, (int32_t)modifier);
+	column->type = pg_value_type(&type);
 	if (!c->masks || c->masks->rules.column_count == 0)
 		return 0;
-	column->strategy = table ? origin_strategy(e, table, (int16_t)number, &c->masks->rules)
-				 : traced_strategy(c->masks, command, index, c->count);
+	if (table)
+		bind_origin(e, c, index, table, (int16_t)number);
+	else
+		column->strategy = traced_strategy(c->masks, command, index, c->count);
 	return 0;
 }
 
@@ -117,6 +162,7 @@ int pg_columns_new(struct pg_engine *e, struct slice body, struct pg_masks *mask
 		c->count = count;
 		c->items = memory_new_array(count, sizeof(*c->items));
 		c->names = memory_new_array(count, sizeof(*c->names));
+		c->fields = memory_new_array(count, sizeof(*c->fields));
 		c->record = record;
 		c->masks = pg_masks_get(masks);
 	}

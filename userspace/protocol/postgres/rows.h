@@ -19,6 +19,7 @@ struct pg_request;
 struct pg_columns {
 	struct value_column *items;
 	struct slice *names; /* in `description` */
+	struct value_field **fields; /* of whole rows; NULL for other columns */
 	size_t count;
 	uint8_t *description; /* the message's body; owned */
 	struct pg_masks *masks; /* reference; NULL: nothing is masked */
@@ -39,6 +40,8 @@ void pg_columns_free(struct pg_columns *c); /* takes NULL */
  * can't be masked, with e->trouble. */
 int pg_rows_pass(struct pg_engine *e, struct pg_request *q, struct pg_columns *columns,
 	struct slice in, size_t *ret_taken);
+
+struct value_type pg_value_type(const struct sql_type *type);
 
 /* What the rules of a verdict, or of the session, ask of detectors. */
 void pg_masker(struct pg_engine *e, const struct mask_rules *rules, struct masker *ret);

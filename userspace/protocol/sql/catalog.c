@@ -53,6 +53,7 @@ void sql_catalog_put(struct sql_catalog *c)
 	table_done(&c->functions);
 	table_done(&c->operators);
 	table_done(&c->casts);
+	table_done(&c->types);
 	arena_done(&c->arena);
 	free(c);
 }
@@ -143,16 +144,6 @@ struct sql_column *catalog_find_column(struct sql_relation *r, int number)
 	return NULL;
 }
 
-static int parse_oid(struct slice value, uint32_t *ret)
-{
-	uint64_t number;
-	int r = text_to_number(value, UINT32_MAX, &number);
-
-	if (r == 0)
-		*ret = (uint32_t)number;
-	return r;
-}
-
 static int parse_column_number(struct slice value, int *ret)
 {
 	uint64_t number;
@@ -170,8 +161,8 @@ static int add_relation(struct sql_catalog *c, const struct slice *v)
 	uint32_t oid = 0;
 	uint64_t attributes = 0;
 
-	if (parse_oid(v[0], &oid) < 0 || v[1].length == 0 || v[2].length == 0 || v[3].length != 1 ||
-		text_to_number(v[4], INT16_MAX, &attributes) < 0)
+	if (catalog_parse_oid(v[0], &oid) < 0 || v[1].length == 0 || v[2].length == 0 ||
+		v[3].length != 1 || text_to_number(v[4], INT16_MAX, &attributes) < 0)
 		return -EINVAL;
 	if (sql_catalog_find(c, v[1], v[2]) || catalog_find_by_oid(c, oid))
 		return 0;
@@ -215,11 +206,13 @@ static int add_column(struct sql_catalog *c, const struct slice *v)
 {
 	struct sql_relation *r;
 	struct sql_column *column;
-	uint32_t oid = 0;
+	uint32_t oid = 0, type = 0;
+	int32_t modifier = -1;
 	int number = 0;
 
-	if (parse_oid(v[0], &oid) < 0 || parse_column_number(v[1], &number) < 0 || number == 0 ||
-		v[2].length == 0)
+	if (catalog_parse_oid(v[0], &oid) < 0 || parse_column_number(v[1], &number) < 0 ||
+		number == 0 || v[2].length == 0 || catalog_parse_oid(v[3], &type) < 0 ||
+		catalog_parse_modifier(v[4], &modifier) < 0)
 		return -EINVAL;
 	r = catalog_find_by_oid(c, oid);
 	if (!r || r->open)
@@ -233,6 +226,8 @@ static int add_column(struct sql_catalog *c, const struct slice *v)
 	column = &r->columns[r->column_count];
 	column->name = arena_copy(&c->arena, v[2]);
 	column->number = (int16_t)number;
+	column->type = type;
+	column->modifier = modifier;
 	if (column->name.data)
 		r->column_count++;
 	else
@@ -257,7 +252,7 @@ static int add_inherits(struct sql_catalog *c, const struct slice *v)
 	uint32_t oids[2] = {0};
 	int r;
 
-	if (parse_oid(v[0], &oids[0]) < 0 || parse_oid(v[1], &oids[1]) < 0)
+	if (catalog_parse_oid(v[0], &oids[0]) < 0 || catalog_parse_oid(v[1], &oids[1]) < 0)
 		return -EINVAL;
 	child = catalog_find_by_oid(c, oids[0]);
 	parent = catalog_find_by_oid(c, oids[1]);
@@ -272,7 +267,7 @@ static int add_view_depends(struct sql_catalog *c, const struct slice *v)
 	struct sql_relation *view, *shown;
 	uint32_t oids[2] = {0};
 
-	if (parse_oid(v[0], &oids[0]) < 0 || parse_oid(v[1], &oids[1]) < 0)
+	if (catalog_parse_oid(v[0], &oids[0]) < 0 || catalog_parse_oid(v[1], &oids[1]) < 0)
 		return -EINVAL;
 	view = catalog_find_by_oid(c, oids[0]);
 	shown = catalog_find_by_oid(c, oids[1]);
@@ -284,7 +279,7 @@ static int add_view_functions(struct sql_catalog *c, const struct slice *v)
 	struct sql_relation *view;
 	uint32_t oid = 0;
 
-	if (parse_oid(v[0], &oid) < 0)
+	if (catalog_parse_oid(v[0], &oid) < 0)
 		return -EINVAL;
 	view = catalog_find_by_oid(c, oid);
 	if (view)
@@ -297,7 +292,7 @@ static int add_view(struct sql_catalog *c, const struct slice *v)
 	struct sql_relation *view;
 	uint32_t oid = 0;
 
-	if (parse_oid(v[0], &oid) < 0)
+	if (catalog_parse_oid(v[0], &oid) < 0)
 		return -EINVAL;
 	view = catalog_find_by_oid(c, oid);
 	return view && !view->open ? catalog_trace_view(c, view, v[1]) : 0;
@@ -322,7 +317,7 @@ static int add_generated(struct sql_catalog *c, const struct slice *v)
 	uint32_t oid = 0;
 	int number = 0, source = 0;
 
-	if (parse_oid(v[0], &oid) < 0 || parse_column_number(v[1], &number) < 0 ||
+	if (catalog_parse_oid(v[0], &oid) < 0 || parse_column_number(v[1], &number) < 0 ||
 		parse_column_number(v[2], &source) < 0)
 		return -EINVAL;
 	r = catalog_find_by_oid(c, oid);
@@ -396,6 +391,7 @@ int sql_catalog_add_row(
 		[CATALOG_FUNCTIONS] = add_function,
 		[CATALOG_OPERATORS] = add_operator,
 		[CATALOG_CASTS] = add_cast,
+		[CATALOG_TYPES] = catalog_add_type,
 	};
 
 	if (c->finished || query >= sql_catalog_query_count ||

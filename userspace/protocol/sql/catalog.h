@@ -58,6 +58,21 @@ size_t sql_relation_column_count(const struct sql_relation *r);
 struct slice sql_relation_column_name(const struct sql_relation *r, size_t index);
 int sql_relation_column_number(const struct sql_relation *r, size_t index); /* attnum */
 
+/* A type as RowDescription gives it. */
+struct sql_type {
+	uint32_t oid; /* 0: not known */
+	int32_t modifier; /* atttypmod; -1: none */
+	/* Of no built-in type: its text may be anything (typcategory S). */
+	bool text_like;
+};
+
+/* The type of a column as results have it: a domain's is what the domain is over. `c` (may be NULL)
+ * is the catalog that lists types, which that of the temporary relations does not. */
+struct sql_type sql_relation_column_type(
+	const struct sql_catalog *c, const struct sql_relation *r, size_t index);
+/* The same for any type of that OID and modifier. */
+struct sql_type sql_catalog_type(const struct sql_catalog *c, uint32_t oid, int32_t modifier);
+
 /* How column `number` of the relation is to be masked: its own rule, those of the columns that it
  * shows (views, through any depth; generated columns), and those of its parents and children. A
  * view column that is an expression over a masked column is masked whole: MASK_REDACT at least.

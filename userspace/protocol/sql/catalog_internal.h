@@ -22,6 +22,7 @@ enum catalog_query {
 	CATALOG_FUNCTIONS,
 	CATALOG_OPERATORS,
 	CATALOG_CASTS,
+	CATALOG_TYPES,
 };
 
 /* A column from which another one takes values. */
@@ -35,6 +36,8 @@ struct column_source {
 struct sql_column {
 	struct slice name;
 	struct column_source *sources;
+	uint32_t type; /* pg_type.oid */
+	int32_t modifier;
 	int16_t number;
 	bool opaque; /* made by code that may show anything */
 	bool traced; /* of a view: `sources` and `opaque` are known */
@@ -83,16 +86,30 @@ struct catalog_code {
 	struct slice function_schema, function_name;
 };
 
+/* A type that results show as another one, or that takes any text. */
+struct catalog_type {
+	struct table_node node;
+	uint32_t oid;
+	uint32_t base; /* of a domain; 0: it is none */
+	int32_t modifier; /* that the domain gives its base */
+	bool text_like;
+};
+
 struct sql_catalog {
 	unsigned references;
 	struct arena arena;
 	struct table relations_by_name, relations_by_oid;
-	struct table functions, operators, casts;
+	struct table functions, operators, casts, types;
 	bool full; /* columns no longer fit */
 	bool finished;
 };
 
 struct sql_relation *catalog_find_by_oid(const struct sql_catalog *c, uint32_t oid);
+int catalog_parse_oid(struct slice value, uint32_t *ret);
+/* atttypmod and the like: -1, or a number from 0. */
+int catalog_parse_modifier(struct slice value, int32_t *ret);
+/* A row of CATALOG_TYPES. (catalog_type.c) */
+int catalog_add_type(struct sql_catalog *c, const struct slice *v);
 /* NULL: the schema has none of that name. */
 const struct catalog_function *catalog_find_function(
 	const struct sql_catalog *c, struct slice schema, struct slice name);

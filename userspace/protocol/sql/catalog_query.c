@@ -48,13 +48,13 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 			 "n") " AND (c.relkind" ANY_OF(COLUMN_KINDS) " OR " NOT_SYSTEM("n") ")",
 			5},
 	[CATALOG_COLUMNS] =
-		{"SELECT a.attrelid, a.attnum, a.attname FROM " P "pg_attribute AS a JOIN " P
-		 "pg_class AS c ON c.oid" EQ "a.attrelid JOIN " P "pg_namespace AS n ON n.oid" EQ
-		 "c.relnamespace WHERE a.attnum" GT "0::" P "int2"
+		{"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM " P
+		 "pg_attribute AS a JOIN " P "pg_class AS c ON c.oid" EQ "a.attrelid JOIN " P
+		 "pg_namespace AS n ON n.oid" EQ "c.relnamespace WHERE a.attnum" GT "0::" P "int2"
 		 " AND NOT a.attisdropped AND c.relkind" ANY_OF(COLUMN_KINDS) " AND " PERMANENT(
 			 "c") " AND " NOT_TOAST("n") " AND " NOT_SYSTEM("n") " ORDER BY "
 									     "a.attrelid, a.attnum",
-			3},
+			5},
 	[CATALOG_INHERITS] = {"SELECT i.inhrelid, i.inhparent FROM " P "pg_inherits AS i JOIN " P
 			      "pg_class AS c ON c.oid" EQ
 			      "i.inhrelid WHERE c.relkind" ANY_OF(COLUMN_KINDS),
@@ -135,6 +135,12 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 			   "pg_namespace AS m ON m.oid" EQ "p.pronamespace WHERE p.oid" GE OWN
 			   " AND NOT " TRUSTED("p"),
 		4},
+	[CATALOG_TYPES] = {"SELECT t.oid, t.typbasetype, t.typtypmod, " FLAG(
+				   "t.typcategory" EQ "'S'::" P
+				   "\"char\"") " FROM " P "pg_type AS t WHERE t.typtype" EQ
+					       "'d'::" P "\"char\" OR (t.oid" GE OWN
+					       " AND t.typcategory" EQ "'S'::" P "\"char\")",
+		4},
 };
 const size_t sql_catalog_query_count = ARRAY_SIZE(sql_catalog_queries);
 
@@ -143,11 +149,12 @@ const struct sql_catalog_query sql_temporary_queries[] = {
 			       "pg_class AS c WHERE c.relnamespace" EQ P "pg_my_temp_schema()",
 		5},
 	[CATALOG_COLUMNS] =
-		{"SELECT a.attrelid, a.attnum, a.attname FROM " P "pg_attribute AS a JOIN " P
-		 "pg_class AS c ON c.oid" EQ "a.attrelid WHERE a.attnum" GT "0::" P
+		{"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM " P
+		 "pg_attribute AS a JOIN " P "pg_class AS c ON c.oid" EQ
+		 "a.attrelid WHERE a.attnum" GT "0::" P
 		 "int2 AND NOT a.attisdropped AND c.relkind" ANY_OF(
 			 COLUMN_KINDS) " AND c.relnamespace" EQ P
 				       "pg_my_temp_schema() ORDER BY a.attrelid, a.attnum",
-			3},
+			5},
 };
 const size_t sql_temporary_query_count = ARRAY_SIZE(sql_temporary_queries);

@@ -76,6 +76,7 @@ enum sql_output_state {
 struct sql_output {
 	enum sql_output_state state;
 	enum mask_strategy strategy; /* MASK_NONE for CLEAN */
+	struct sql_type type; /* of a plain column; oid 0 for others */
 };
 struct sql_lineage_command {
 	/* One per column of the result. With has_outputs false their number is not known, and

@@ -20,6 +20,7 @@ struct value {
 	enum mask_strategy strategy;
 	bool filter_allowed; /* every masked column in it may be used in filters */
 	struct slice what; /* not CLEAN: "column public.customers.ssn is masked" */
+	struct sql_type type; /* of a plain column, masked or not; oid 0 for others */
 };
 
 /* A column of a FROM item or of a result. */

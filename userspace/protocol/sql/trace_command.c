@@ -126,7 +126,7 @@ static void set_outputs(
 	for (size_t i = 0; i < c->count; i++) {
 		const struct value *v = &c->items[i].value;
 
-		outputs[i] = (struct sql_output){v->state, v->strategy};
+		outputs[i] = (struct sql_output){v->state, v->strategy, v->type};
 	}
 	ret->has_outputs = true;
 	ret->outputs = outputs;

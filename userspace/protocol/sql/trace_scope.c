@@ -10,7 +10,7 @@
 
 #define COLUMNS_MOST 65536 /* the server allows 1664 in a result */
 
-const struct value value_clean = {SQL_OUTPUT_CLEAN, MASK_NONE, true, {NULL, 0}};
+const struct value value_clean = {.filter_allowed = true};
 
 bool trace_goes_on(const struct trace *t)
 {
@@ -80,6 +80,7 @@ struct value value_join(struct value a, struct value b)
 	if (joined.strategy < b.strategy)
 		joined.strategy = b.strategy;
 	joined.filter_allowed = a.filter_allowed && b.filter_allowed;
+	joined.type = (struct sql_type){0};
 	return joined;
 }
 
@@ -87,6 +88,7 @@ struct value value_join(struct value a, struct value b)
  * column does: what is left of it by "partial" may be all of it. */
 struct value value_derive(struct value v)
 {
+	v.type = (struct sql_type){0};
 	if (!value_is_masked(&v))
 		return v;
 	v.state = SQL_OUTPUT_DERIVED;
@@ -325,15 +327,18 @@ struct value trace_column_ref(struct trace *t, const struct trace_level *level, 
 
 static void set_known(struct trace *t, struct trace_item *item, const struct sql_relation *relation)
 {
+	const struct sql_catalog *catalog = t->lookup->view->catalog;
+
 	for (size_t i = 0; i < relation->column_count && trace_goes_on(t); i++) {
 		const struct sql_column *column = &relation->columns[i];
 		bool filter_allowed;
-		enum mask_strategy strategy = sql_catalog_column_mask(t->lookup->view->catalog,
-			relation, column->number, t->rules, &filter_allowed);
+		enum mask_strategy strategy = sql_catalog_column_mask(
+			catalog, relation, column->number, t->rules, &filter_allowed);
+		struct value v = masked_column(t, relation->schema, relation->name, column->name,
+			strategy, filter_allowed);
 
-		trace_add_column(t, &item->columns, column->name,
-			masked_column(t, relation->schema, relation->name, column->name, strategy,
-				filter_allowed));
+		v.type = sql_relation_column_type(catalog, relation, i);
+		trace_add_column(t, &item->columns, column->name, v);
 	}
 }
 
