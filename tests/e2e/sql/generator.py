@@ -295,6 +295,26 @@ class Generator:
         texts = [self.text(scope, 1)[0] if self.chance(0.8) else "*" for _ in range(2)]
         return " RETURNING " + ", ".join(texts)
 
+    def steps(self):
+        """One statement, asked for in one of the ways there are; as runner.py takes it."""
+        text = self.statement()
+        way = self.random.randrange(12)
+        query = text.startswith(("SELECT", "WITH"))
+        if way < 5:
+            return [["Q", text]]
+        if way < 9:
+            binary = [1] if way == 8 else []
+            describe = [["D", "P", ""]] if way == 6 else []
+            return [[["P", "", text], ["B", "", "", [], [], binary], *describe, ["E", ""], ["S"]]]
+        if way == 9 and query:
+            return [["Q", f"DECLARE c NO SCROLL CURSOR FOR {text}"], ["Q", "FETCH 2 FROM c"], ["Q", "FETCH ALL FROM c"]]
+        if way == 10:
+            form = self.random.choice(["", " WITH (FORMAT csv, HEADER)", " WITH (FORMAT binary)"])
+            return [["Q", f"COPY ({text}) TO STDOUT{form}"]]
+        if query:
+            return [["Q", f"PREPARE p AS {text}"], ["Q", "EXECUTE p"]]
+        return [["Q", text]]
+
     def statement(self):
         """One statement."""
         if self.chance(0.15):

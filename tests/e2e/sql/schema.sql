@@ -40,4 +40,24 @@ CREATE FUNCTION equal_ssn(text, int) RETURNS boolean LANGUAGE sql STABLE AS
 CREATE OPERATOR ~~~ (LEFTARG = text, RIGHTARG = int, FUNCTION = equal_ssn);
 CREATE VIEW code_view AS SELECT id, get_ssn(id) AS fetched, name FROM customers;
 CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN code AS varchar(40);
+CREATE TYPE address AS (street text, town text);
+CREATE TABLE typed (id int PRIMARY KEY, word text, words text[], home address, number numeric,
+    born date, raw bytea, code code, plain text);
+INSERT INTO typed VALUES
+    (1, '{SECRET}-w1', '{"{SECRET}-x","{SECRET}-y"}', '("{SECRET} street",Ulm)', {NUMBER}.5,
+        date '2000-01-01' + {NUMBER}, '{SECRET}', '{SECRET}-c', 'one'),
+    (2, '{SECRET}-w0', '{"{SECRET}"}', '("{SECRET} lane","{SECRET} town")', {NUMBER} * 3,
+        date '2000-01-01' - {NUMBER}, '{SECRET}2', '{SECRET}-d', 'two');
+CREATE VIEW typed_view AS SELECT id, t AS whole, (t.home).street AS street, t.words[1] AS first_word,
+    plain FROM typed t;
+CREATE TABLE kept (id int, c customers);
+CREATE VIEW aggregate_view AS SELECT count(*) AS n, max(ssn) AS top, array_agg(salary) AS every FROM customers;
+CREATE VIEW filtered_view AS SELECT id, name FROM customers WHERE id < 3;
+CREATE VIEW recursive_view AS WITH RECURSIVE r AS (SELECT 1 AS n, ssn FROM customers WHERE id = 1
+    UNION ALL SELECT n + 1, ssn FROM r WHERE n < 3) SELECT * FROM r;
+CREATE VIEW window_view AS SELECT id, lag(ssn) OVER (ORDER BY id) AS before FROM customers;
+CREATE VIEW star_view AS SELECT * FROM customers NATURAL JOIN (SELECT id, state FROM orders) AS o;
+CREATE VIEW values_view AS SELECT * FROM (VALUES (1, (SELECT max(ssn) FROM customers))) AS v(a, b);
+CREATE VIEW lateral_view AS SELECT c.id, l.x FROM customers c, LATERAL (SELECT c.ssn AS x) AS l;
 ANALYZE;

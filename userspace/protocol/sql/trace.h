@@ -164,6 +164,7 @@ bool trace_from_function(struct trace *t, const struct trace_level *level,
 /* The result of code that is not known to be harmless. */
 struct value trace_unknown_code(struct trace *t, struct slice name);
 struct value trace_unknown_attribute(struct trace *t, struct slice name);
+struct value trace_row_attribute(struct trace *t, const struct value *row, struct slice name);
 
 /* trace_query.c */
 struct trace_columns trace_query(

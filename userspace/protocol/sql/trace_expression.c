@@ -245,9 +245,11 @@ static struct value trace_indirection(struct trace *t, const struct trace_level 
 	if (row && part.length && !trace_may_be_column(level, name) &&
 		trace_item_column(t, row, part, &one))
 		return value_derive(one);
-	if (!value_is_masked(&v) && part.length)
-		return trace_unknown_attribute(t, part);
-	return value_derive(v);
+	v = value_derive(v);
+	if (part.length == 0)
+		return v;
+	return value_is_masked(&v) ? trace_row_attribute(t, &v, part)
+				   : trace_unknown_attribute(t, part);
 }
 
 /* Expressions whose arguments can only be passed on. */

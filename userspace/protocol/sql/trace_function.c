@@ -55,7 +55,6 @@ static const struct {
 	{"quote_ident", TOTAL_FIRST},
 	{"quote_literal", TOTAL_FIRST},
 	{"quote_nullable", TOTAL_FIRST},
-	{"replace", TOTAL_FIRST},
 	{"reverse", TOTAL_FIRST},
 	{"right", TOTAL_FIRST},
 	{"row_to_json", TOTAL_FIRST},
@@ -211,6 +210,19 @@ struct value trace_unknown_attribute(struct trace *t, struct slice name)
 			return trace_unknown_code(t, name);
 	}
 	return value_clean;
+}
+
+/* x.name where the row x holds something masked and has no such column: the call name(x), or
+ * nothing. */
+struct value trace_row_attribute(struct trace *t, const struct value *row, struct slice name)
+{
+	const struct lookup *l = t->lookup;
+
+	for (size_t i = 0; i < l->view->path_count; i++) {
+		if (lookup_has_function(l, l->view->path[i], name, true))
+			trace_refuse(t, row, "function ", name);
+	}
+	return *row;
 }
 
 bool trace_from_function(struct trace *t, const struct trace_level *level,

@@ -166,17 +166,28 @@ void trace_targets(struct trace *t, const struct trace_level *level,
 	}
 }
 
-/* WITH RECURSIVE: the query sees its own result. Once something masked is in it, any of its columns
- * may get it in a further round; so all do, and the query is followed again with that in view. */
-static struct trace_columns trace_recursive(
-	struct trace *t, const struct trace_place *place, tree_index query, struct trace_cte *cte)
+/* Takes what another round found into the columns; whether it was anything new. */
+static bool join_round(struct trace_columns *c, const struct trace_columns *round)
 {
-	struct trace_columns columns;
-	struct value any;
+	bool grown = false;
 
-	cte->columns = (struct trace_columns){.open = true, .rest = value_clean};
-	columns = trace_query(t, place, query);
-	any = value_derive(trace_columns_join(&columns));
+	for (size_t i = 0; i < c->count && i < round->count; i++) {
+		struct value *v = &c->items[i].value;
+		struct value joined = value_derive(value_join(*v, round->items[i].value));
+
+		grown |= joined.state != v->state || joined.strategy != v->strategy ||
+			joined.filter_allowed != v->filter_allowed;
+		*v = joined;
+	}
+	return grown;
+}
+
+/* Where the columns are not known, once something masked is in one of them all may get it. */
+static struct trace_columns trace_recursive_open(struct trace *t, const struct trace_place *place,
+	tree_index query, struct trace_cte *cte, struct trace_columns columns)
+{
+	struct value any = value_derive(trace_columns_join(&columns));
+
 	if (!value_is_masked(&any))
 		return columns;
 	for (size_t i = 0; i < columns.count; i++)
@@ -184,6 +195,26 @@ static struct trace_columns trace_recursive(
 	columns.rest = any;
 	cte->columns = (struct trace_columns){.open = true, .rest = any};
 	trace_query(t, place, query);
+	return columns;
+}
+
+/* WITH RECURSIVE: the query sees its own result, and is followed until no further round brings
+ * anything masked into any column. Each round adds at least one, and all are counted (trace_work).
+ */
+static struct trace_columns trace_recursive(struct trace *t, const struct trace_place *place,
+	tree_index query, tree_index names, struct trace_cte *cte)
+{
+	struct trace_columns columns, round;
+
+	cte->columns = (struct trace_columns){.open = true, .rest = value_clean};
+	columns = trace_query(t, place, query);
+	if (columns.open)
+		return trace_recursive_open(t, place, query, cte, columns);
+	do {
+		cte->columns = columns;
+		trace_rename(t, &cte->columns, names);
+		round = trace_query(t, place, query);
+	} while (trace_goes_on(t) && join_round(&columns, &round));
 	return columns;
 }
 
@@ -218,7 +249,8 @@ static void trace_cte_query(struct trace *t, const struct trace_place *place, tr
 	if (trace_is_change(tree_type(t->tree, query)))
 		columns = trace_change(t, place, query);
 	else if (recursive && tree_get(t->tree, query, FIELD_larg))
-		columns = trace_recursive(t, place, query, cte);
+		columns = trace_recursive(
+			t, place, query, tree_get(t->tree, n, FIELD_aliascolnames), cte);
 	else
 		columns = trace_query(t, place, query);
 	trace_rename(t, &columns, tree_get(t->tree, n, FIELD_aliascolnames));

@@ -296,7 +296,8 @@ static struct value qualified_column(struct trace *t, const struct trace_level *
 	if (is_system_column(name))
 		return value_clean;
 	row = trace_whole_row(item);
-	return value_is_masked(&row) ? row : trace_unknown_code(t, name);
+	return value_is_masked(&row) ? trace_row_attribute(t, &row, name)
+				     : trace_unknown_code(t, name);
 }
 
 struct value trace_column_ref(struct trace *t, const struct trace_level *level, tree_index n)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs cases inside an agent, over the protocol itself, and tells every byte that came back.
+
+    runner.py HOST PORT USER DATABASE
+
+Reads one case per line: a JSON list of steps as harness/wire.py has them, each a message or a batch of messages that
+ends in one Sync. Prints one line per case: a JSON list of [type, body in hex]. Cases start in a transaction of their
+own, which is rolled back."""
+import json
+import pathlib
+import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from harness import wire  # noqa: E402
+
+
+class Session(wire.Connection):
+    """Messages come as they are."""
+
+    def read(self):
+        while len(self.buffer) < 5 or len(self.buffer) < 1 + struct.unpack("!I", self.buffer[1:5])[0]:
+            data = self.socket.recv(65536)
+            if not data:
+                raise EOFError("closed")
+            self.buffer += data
+        length = 1 + struct.unpack("!I", self.buffer[1:5])[0]
+        kind, body, self.buffer = chr(self.buffer[0]), self.buffer[5:length], self.buffer[length:]
+        return kind, body
+
+    def ask(self, steps):
+        """One message, or several and a Sync: all that comes up to ReadyForQuery."""
+        self.send(*steps)
+        seen = []
+        while True:
+            kind, body = self.read()
+            seen.append([kind, body.hex()])
+            if kind == "G":
+                self.send(("f", "no data"))
+                if steps[-1][0] == "S":
+                    self.send(("S",))
+            if kind == "Z":
+                return seen
+
+
+def run_case(session, steps):
+    seen = []
+    session.ask([("Q", "begin; set local statement_timeout = '2s'")])
+    for step in steps:
+        seen += session.ask([tuple(s) for s in step] if isinstance(step[0], list) else [tuple(step)])
+    session.ask([("Q", "rollback")])
+    session.ask([("Q", "deallocate all")])
+    return seen
+
+
+def main():
+    host, port, user, database = sys.argv[1:5]
+    session = None
+    for line in sys.stdin:
+        try:
+            session = session or Session(host, int(port), user, database)
+            seen = run_case(session, json.loads(line))
+        except (EOFError, ConnectionError) as error:
+            # What the session was told before its end is not lost: an error is a message of its own.
+            seen, session = [["closed", str(error)]], None
+        print(json.dumps(seen), flush=True)
+
+
+main()

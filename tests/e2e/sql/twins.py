@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two servers that differ in nothing but the values of masked columns, and an agent that asks both the same.
+
+What the agent gets of a statement must be the same from both, to the byte: rows, their order and number, errors,
+notices, command tags. Objects have the same numbers in both, since both were made by the same steps."""
+import base64
+import json
+import os
+import pathlib
+import re
+
+from harness import daemon as daemons
+from harness import postgres
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Of different lengths and order; the second would be first in a list that is sorted by it.
+SECRETS = ({"SECRET": "quokka-7731", "NUMBER": "4100"}, {"SECRET": "aardvarks-52", "NUMBER": "977"})
+MASKS = [
+    {"columns": ["public.customers.ssn", "public.customers.doc", "public.part.ssn", "public.child.kept",
+                 "public.typed.word", "public.typed.words", "public.typed.home", "public.typed.number"], "with": "redact"},
+    {"columns": ["public.customers.salary", "public.typed.born", "public.typed.raw"], "with": "null"},
+    {"columns": ["public.made.ssn", "public.typed.code"], "with": "hash"},
+]
+RULES = [
+    {"name": "rows", "resources": ["first", "second"], "operations": ["read", "write", "cursor", "lock"],
+     "objects": ["public.*", "pg_temp.*"], "allow": {"mask": MASKS}},
+    {"name": "own tables", "resources": ["first", "second"], "operations": ["create", "alter", "drop", "comment", "analyze"],
+     "objects": ["pg_temp.*", "public.new_*"], "allow": {}},
+    {"name": "code that is there", "resources": ["first", "second"], "operations": ["function"],
+     "objects": ["public.*"], "allow": {}},
+    {"name": "messages", "resources": ["first", "second"], "operations": ["listen", "notify"], "allow": {}},
+]
+# The hash of a value tells whether two are equal; that is what it is for.
+HASHED = re.compile(rb"\[hash:[0-9a-f]{16}\]")
+
+
+def encodings(secret):
+    """What a value may be recognized by, however it was written."""
+    raw = secret.encode()
+    forms = {raw, raw[::-1], raw.upper(), raw.hex().encode(), raw.hex().upper().encode(), raw[:6], raw[-6:],
+             raw.split(b"-")[0], raw.split(b"-")[0].capitalize()}
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + raw)
+        forms.add(encoded[offset + (offset > 0):].rstrip(b"=")[:-2])
+    return forms
+
+
+FORMS = [encodings(s["SECRET"]) for s in SECRETS]
+
+
+class Twins:
+    """Both servers, one daemon in front of them, one runner for each inside the agent."""
+
+    def __init__(self, folder):
+        schema = (HERE / "schema.sql").read_text()
+        for parent in [folder, *folder.parents[:2]]:
+            os.chmod(parent, 0o755)
+        self.servers, resources, self.runners = [], [], []
+        for name, secrets in zip(("first", "second"), SECRETS):
+            server = postgres.Server(folder / name, settings=("autovacuum = off", "log_statement = none"))
+            self.servers.append(server)
+            text = schema
+            for word, value in secrets.items():
+                text = text.replace("{" + word + "}", value)
+            server.sql(text)
+            resources.append({"name": name, "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]})
+        config = {"agents": [{"name": "demo", "cgroup": "wayleave-twins.slice/demo"}], "resources": resources}
+        self.daemon = daemons.Daemon(folder / "wayleave", config, RULES)
+        self.runners = [self.start_runner(server) for server in self.servers]
+        self.tables = self.contents()
+
+    def start_runner(self, server):
+        return self.daemon.popen("/usr/bin/python3", HERE / "runner.py", "127.0.0.1", server.port, "postgres", "postgres",
+                                 stdin=-1, stdout=-1, text=True)
+
+    def contents(self):
+        """All that is stored, as the servers have it."""
+        dump = "select string_agg(query_to_xml('select * from ' || oid::regclass::text, true, true, '')::text, '' order by oid)" \
+            " from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'S')"
+        return [server.sql(dump) for server in self.servers]
+
+    def ask(self, steps):
+        """What each server's agent gets: lists of (type, body)."""
+        for runner in self.runners:
+            runner.stdin.write(json.dumps(steps) + "\n")
+            runner.stdin.flush()
+        answers = []
+        for runner in self.runners:
+            line = runner.stdout.readline()
+            assert line, self.daemon.text()[-2000:]
+            answers.append([(kind, bytes.fromhex(body) if kind != "closed" else body.encode())
+                            for kind, body in json.loads(line)])
+        return answers
+
+    def check(self, steps):
+        """Returns 'refused', 'failed' or 'rows'. An assertion fails where something masked shows."""
+        answers = self.ask(steps)
+        if any(kind == "E" and b"statement timeout" in body for answer in answers for kind, body in answer):
+            return "timeout"
+        for answer, forms in zip(answers, FORMS):
+            for kind, body in answer:
+                found = [form for form in forms if form in body]
+                assert not found, f"{steps}: {found[0]} in {kind} {body[:300]}"
+        first, second = ([(kind, HASHED.sub(b"[hash]", body)) for kind, body in answer] for answer in answers)
+        assert first == second, f"{steps}: tells the two apart:\n{shorten(first)}\n{shorten(second)}"
+        errors = [body for kind, body in first if kind == "E"]
+        if any(b"wayleave" in body for body in errors) or first[-1][0] == "closed":
+            return "refused"
+        return "failed" if errors else "rows"
+
+    def stop(self):
+        for runner in self.runners:
+            runner.stdin.close()
+            runner.wait(10)
+        self.daemon.close()
+        for server in self.servers:
+            server.stop()
+
+
+def shorten(answer):
+    return [(kind, body[:200]) for kind, body in answer if kind in "EDNAdC"][:12]
