@@ -35,15 +35,16 @@ static struct sql_catalog *make_catalog(void)
 {
 	static const char *const relations[][5] = {{"16384", "public", "customers", "r", "3"},
 		{"16390", "public", "orders", "r", "4"}};
-	static const char *const columns[][3] = {{"16384", "1", "id"}, {"16384", "2", "name"},
-		{"16384", "3", "ssn"}, {"16390", "1", "id"}, {"16390", "2", "customer_id"},
-		{"16390", "3", "total"}, {"16390", "4", "state"}};
+	static const char *const columns[][5] = {{"16384", "1", "id", "25", "-1"},
+		{"16384", "2", "name", "25", "-1"}, {"16384", "3", "ssn", "25", "-1"},
+		{"16390", "1", "id", "25", "-1"}, {"16390", "2", "customer_id", "25", "-1"},
+		{"16390", "3", "total", "25", "-1"}, {"16390", "4", "state", "25", "-1"}};
 	struct sql_catalog *c = sql_catalog_new(1 << 20);
 
 	for (size_t i = 0; i < ARRAY_SIZE(relations); i++)
 		add(c, 0, relations[i], 5);
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		add(c, 1, columns[i], 3);
+		add(c, 1, columns[i], 5);
 	sql_catalog_finish(c);
 	return c;
 }
