@@ -217,15 +217,16 @@ static int receive_pair(int channel, struct listener_pair *ret, uint16_t *ret_po
 static int check_port(uint16_t port, struct error *e)
 {
 	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-	unsigned start = 1024;
+	unsigned long start = 1024;
+	char line[32];
 
-	if (file && fscanf(file, "%u", &start) != 1)
-		start = 1024;
+	if (file && fgets(line, sizeof(line), file))
+		start = strtoul(line, NULL, 10);
 	if (file)
 		fclose(file);
 	if ((port ? port : PORT_HIGHEST) >= start)
 		return error_set(e, -EINVAL,
-			"port %u is not below net.ipv4.ip_unprivileged_port_start (%u)",
+			"port %u is not below net.ipv4.ip_unprivileged_port_start (%lu)",
 			port ? port : PORT_HIGHEST, start);
 	return 0;
 }

@@ -108,8 +108,8 @@ static int read_interface_address(const struct nlmsghdr *message, void *context)
 		if (type == IFA_FLAGS)
 			flags = mnl_attr_get_u32(attribute);
 	}
-	address.secondary =
-		flags & (IFA_F_SECONDARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_TEMPORARY);
+	/* IFA_F_TEMPORARY, of IPv6, is the same bit as IFA_F_SECONDARY, of IPv4. */
+	address.secondary = flags & (IFA_F_SECONDARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE);
 	route_table_add_address(context, &address);
 	return MNL_CB_OK;
 }

@@ -105,7 +105,7 @@ int trie_set(struct trie *t, struct trie_item *items, size_t count)
 	deleted = for_each_missing(t->items, t->count, items, count, false, delete, t->fd);
 	/* What did not fit may fit now. */
 	if (r == -ENOSPC)
-		r = for_each_missing(items, count, NULL, 0, true, put, t->fd);
+		r = for_each_missing(items, count, items, 0, true, put, t->fd);
 	free(t->items);
 	t->items = items;
 	t->count = count;

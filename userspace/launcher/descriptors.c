@@ -145,7 +145,7 @@ static int list(int **ret, size_t *ret_count)
 	if (r < 0)
 		return r;
 	while ((entry = readdir(listing))) {
-		int fd = atoi(entry->d_name);
+		int fd = (int)strtol(entry->d_name, NULL, 10);
 
 		if (entry->d_name[0] == '.' || fd == dirfd(listing))
 			continue;

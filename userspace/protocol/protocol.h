@@ -200,15 +200,17 @@ struct protocol_judgement {
 	void (*free)(struct protocol_judgement *judgement);
 };
 
+enum detection {
+	DETECTION_NO,
+	DETECTION_MORE, /* too few bytes to know */
+	DETECTION_YES,
+};
+
 struct protocol {
 	enum protocol_id id;
 
 	/* Whether the first bytes of either side are this protocol's; no side effects. */
-	enum detection {
-		DETECTION_NO,
-		DETECTION_MORE, /* too few bytes to know */
-		DETECTION_YES,
-	} (*detect)(struct slice from_agent, struct slice from_server);
+	enum detection (*detect)(struct slice from_agent, struct slice from_server);
 
 	/* Never NULL. The engine keeps `host`. */
 	struct protocol_engine *(*open)(struct protocol_host *host);

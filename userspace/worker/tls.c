@@ -121,22 +121,28 @@ static int tls_new(
 	return 0;
 }
 
+static SSL_CTX *new_accepting_context(const char *alpn)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+
+	if (!context)
+		return NULL;
+	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_client_hello_cb(context, on_client_hello, NULL);
+	if (alpn)
+		SSL_CTX_set_alpn_select_cb(context, on_alpn, (void *)alpn);
+	return context;
+}
+
 /* The context that every agent's handshake begins with; the certificate comes in the callback. */
 static SSL_CTX *accepting_context(const char *alpn)
 {
 	static __thread SSL_CTX *plain, *with_alpn;
 	SSL_CTX **context = alpn ? &with_alpn : &plain;
 
-	if (*context)
-		return *context;
-	*context = SSL_CTX_new(TLS_server_method());
 	if (!*context)
-		return NULL;
-	SSL_CTX_set_min_proto_version(*context, TLS1_2_VERSION);
-	SSL_CTX_set_mode(*context, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_client_hello_cb(*context, on_client_hello, NULL);
-	if (alpn)
-		SSL_CTX_set_alpn_select_cb(*context, on_alpn, (void *)alpn);
+		*context = new_accepting_context(alpn);
 	return *context;
 }
 
