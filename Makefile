@@ -122,7 +122,8 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libwayleave.a
 	$(SAY) FUZZER $@
 	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS)
 
-.PHONY: unit tools fuzzers
+.PHONY: unit tools fuzzers skeletons
+skeletons: $(SKELETONS)
 unit: $(UNIT_TESTS)
 tools: $(HELPERS)
 fuzzers: $(FUZZERS)
@@ -130,7 +131,8 @@ fuzzers: $(FUZZERS)
 .PHONY: deps demo test bench fuzz lint format clean
 deps:
 	$(Q)scripts/install-deps
-demo: deps
+demo:
+	$(Q)scripts/install-deps --packages-only
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
 test: deps
