@@ -293,10 +293,10 @@ Test(masking_scan, whatever_matches_anywhere_is_found)
 		for (size_t at = 0; at < text.length; at++) {
 			uint32_t shapes = shapes_at(text, at);
 
-			for (size_t k = 0; k < shape_matcher_count; k++) {
+			for (size_t k = 0; k < SHAPE_COUNT; k++) {
 				const struct shape_matcher *s = &shape_matchers[k];
 
-				if ((shapes >> s->shape & 1) && s->match(text, at, &m))
+				if ((shapes >> k & 1) && s->match && s->match(text, at, &m))
 					check_covered(&findings, m, s->detector, text);
 			}
 			for (size_t k = 0; k < literal_count; k++) {

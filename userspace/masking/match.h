@@ -12,6 +12,7 @@
 
 #include "masking/characters.h"
 #include "masking/detector.h"
+#include "masking/shape.h"
 
 /* Bytes [start, end) of the text. */
 struct match {
@@ -43,15 +44,13 @@ struct literal {
 extern const struct literal literals[];
 extern const size_t literal_count;
 
-/* One shape may mean several things (SHAPE_DIGITS: card; SHAPE_ENCODED is not here but in
- * detector.c, as it needs the whole engine). */
+/* What each shape may be the begin of. SHAPE_ENCODED has no matcher: it needs the whole engine
+ * (scan.c). */
 struct shape_matcher {
-	unsigned shape; /* enum shape */
 	enum detector detector;
-	bool (*match)(struct slice text, size_t at, struct match *ret);
+	bool (*match)(struct slice text, size_t at, struct match *ret); /* NULL: none */
 };
-extern const struct shape_matcher shape_matchers[];
-extern const size_t shape_matcher_count;
+extern const struct shape_matcher shape_matchers[SHAPE_COUNT];
 
 /* Whether what begins at `at` is not just the rest of a longer word. An escape that ends there (\n,
  * \u003d, %3D) is no part of the word. */

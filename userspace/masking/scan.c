@@ -153,12 +153,11 @@ void scan_judge_shapes(struct scan *s, size_t start, uint32_t shapes)
 {
 	if (shapes >> SHAPE_ENCODED & 1)
 		judge_encoded(s, start);
-	for (size_t i = 0; i < shape_matcher_count; i++) {
-		const struct shape_matcher *m = &shape_matchers[i];
+	for (shapes &= ~(1u << SHAPE_ENCODED); shapes; shapes &= shapes - 1) {
+		const struct shape_matcher *m = &shape_matchers[__builtin_ctz(shapes)];
 		struct match found;
 
-		if ((shapes >> m->shape & 1) && (s->set >> m->detector & 1) &&
-			m->match(s->text, start, &found))
+		if ((s->set >> m->detector & 1) && m->match(s->text, start, &found))
 			add_finding(s, found.start, found.end, 1u << m->detector);
 	}
 }
@@ -191,9 +190,9 @@ uint32_t scan_wanted_shapes(unsigned set)
 {
 	uint32_t wanted = 1u << SHAPE_ENCODED;
 
-	for (size_t i = 0; i < shape_matcher_count; i++) {
-		if (set >> shape_matchers[i].detector & 1)
-			wanted |= 1u << shape_matchers[i].shape;
+	for (unsigned i = 0; i < SHAPE_COUNT; i++) {
+		if (shape_matchers[i].match && (set >> shape_matchers[i].detector & 1))
+			wanted |= 1u << i;
 	}
 	return wanted;
 }
