@@ -28,6 +28,7 @@ enum {
 	BYTEA_ARRAY = 1001,
 	INT4_ARRAY = 1007,
 	TEXT_ARRAY = 1009,
+	VARCHAR_ARRAY = 1015,
 	INT8_ARRAY = 1016,
 	BPCHAR = 1042,
 	VARCHAR = 1043,
@@ -435,6 +436,7 @@ Test(postgres_value, arrays_in_text)
 }
 
 #define TEXT_OID "\0\0\0\x19"
+#define VARCHAR_OID "\0\0\4\x13"
 #define ONE_DIMENSION "\0\0\0\1"
 
 Test(postgres_value, arrays_in_binary)
@@ -590,26 +592,21 @@ Test(postgres_value, nesting)
 	buffer_done(&out);
 }
 
-/* The table is searched by halves. */
-Test(postgres_value, types_are_in_order)
+/* The modifier of varchar(5)[] is about its elements. */
+Test(postgres_value, arrays_of_limited_length)
 {
-	static const struct {
-		uint32_t oid;
-		enum value_kind_id kind;
-		uint32_t element;
-	} rows[] = {
-#define TYPE(oid, name, kind, bound) {oid, VALUE_KIND_##kind, bound},
-#define ARRAY(oid, element) {oid, VALUE_KIND_ARRAY, element},
-#include "protocol/postgres/value_types.inc"
-#undef TYPE
-#undef ARRAY
-	};
+	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
+	struct value_column column = column_of(VARCHAR_ARRAY, VALUE_FORMAT_TEXT, MASK_NONE);
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct value_type_info info =
-			value_type_find(&(struct value_type){.oid = rows[i].oid});
-
-		cr_expect(info.kind == rows[i].kind && info.element == rows[i].element, "%u",
-			rows[i].oid);
-	}
+	column.type.modifier = 6 + 4;
+	expect_bytes(&m, &column, BYTES("{a@b.de,b}"), BYTES("{NULL,b}"));
+	column.type.modifier = 8 + 4;
+	expect_bytes(&m, &column, BYTES("{a@b.de,b}"), BYTES("{\"[masked]\",b}"));
+	column = column_of(VARCHAR_ARRAY, VALUE_FORMAT_BINARY, MASK_NONE);
+	column.type.modifier = 6 + 4;
+	expect_bytes(&m, &column,
+		BYTES(ONE_DIMENSION "\0\0\0\0" VARCHAR_OID "\0\0\0\1\0\0\0\1"
+				    "\0\0\0\6a@b.de"),
+		BYTES(ONE_DIMENSION "\0\0\0\1" VARCHAR_OID "\0\0\0\1\0\0\0\1"
+				    "\xff\xff\xff\xff"));
 }

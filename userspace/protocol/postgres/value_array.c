@@ -11,6 +11,15 @@
 
 static const struct value_quoting array_quoting = {.null = "NULL", .quote_escape = '\\'};
 
+/* The modifier of varchar(n)[] is that of its elements. */
+static struct value_column element_column(const struct value_job *job, uint32_t type)
+{
+	return (struct value_column){
+		.type = {.oid = type, .modifier = job->column->type.modifier},
+		.format = job->column->format,
+	};
+}
+
 /* [start, end) is what stands between the quotes. */
 static int unescape(struct slice text, struct buffer *ret)
 {
@@ -67,7 +76,7 @@ static size_t skip_bounds(struct slice text)
 
 static int mask_literal(struct value_rewrite *w)
 {
-	const struct value_column element = {.type = {.oid = w->job->type.element, .modifier = -1}};
+	const struct value_column element = element_column(w->job, w->job->type.element);
 	struct slice text = w->job->value->text;
 	size_t at = skip_bounds(text);
 	unsigned depth = 0;
@@ -129,12 +138,14 @@ static int mask_elements(struct value_rewrite *w)
 {
 	struct slice value = w->job->value->text;
 	struct value_reader reader = {value};
-	struct value_column element = {.type.modifier = -1, .format = VALUE_FORMAT_BINARY};
+	struct value_column element;
 	struct slice part;
+	uint32_t type;
 	size_t count;
 
-	if (!read_header(&reader, &element.type.oid, &count))
+	if (!read_header(&reader, &type, &count))
 		return -EBADMSG;
+	element = element_column(w->job, type);
 	for (size_t i = 0; i < count; i++) {
 		size_t at = value.length - reader.rest.length;
 		int r = 0;

@@ -15,6 +15,7 @@
 #define VALUE_DEPTH_MOST 16
 
 enum value_kind_id {
+	VALUE_KIND_OPAQUE, /* may carry text, but in a form of its own; and types we don't know */
 	VALUE_KIND_PLAIN, /* carries nothing that a detector knows: dates, small numbers, OIDs */
 	VALUE_KIND_TEXT,
 	VALUE_KIND_VARCHAR, /* at most modifier - 4 characters */
@@ -33,16 +34,14 @@ enum value_kind_id {
 	VALUE_KIND_RECORD,
 	VALUE_KIND_RANGE,
 	VALUE_KIND_MULTIRANGE,
-	VALUE_KIND_OPAQUE, /* may carry text, but in a form of its own; and types we don't know */
 	VALUE_KIND_GUESS, /* OID 0 */
 	VALUE_KIND_COUNT
 };
 
 /* What a type is. `element` is 0 where it has none. */
 struct value_type_info {
-	uint32_t oid;
-	enum value_kind_id kind;
-	uint32_t element;
+	uint8_t kind; /* enum value_kind_id */
+	uint16_t element; /* OID */
 };
 
 /* One value being masked. */
