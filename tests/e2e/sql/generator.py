@@ -17,6 +17,32 @@ TABLES = {
     "parent": {"id": "int", "kept": "secret"},
     "child": {"id": "int", "kept": "secret", "ssn": "text"},
     "code_view": {"id": "int", "fetched": "secret", "name": "text"},
+    "typed": {"id": "int", "word": "secret", "number": "number", "code": "secret", "plain": "text"},
+    "typed_view": {"id": "int", "street": "secret", "first_word": "secret", "plain": "text"},
+    "aggregate_view": {"n": "int", "top": "secret"},
+    "window_view": {"id": "int", "before": "secret"},
+    "recursive_view": {"n": "int", "ssn": "secret"},
+    "values_view": {"a": "int", "b": "secret"},
+    "lateral_view": {"id": "int", "x": "secret"},
+    "star_view": {"id": "int", "name": "text", "ssn": "secret", "salary": "number", "state": "text"},
+}
+# {t}: an alias of the table.
+ODD = {
+    "customers": ["{t}.doc->>'k'", "({t}.doc->'k')::text", "{t}.doc::text", "({t}).ssn", "({t}).name", "{t}.tags[1]",
+        "to_jsonb({t})->>'ssn'", "to_jsonb({t})->>'name'", "row({t}.*)::text", "({t}.ssn, {t}.name)::text",
+        "(select x.ssn from (select ({t}).*) as x)", "json_build_object('a', {t}.ssn)::text", "{t}.shown", "shown({t})",
+        "xmlforest({t}.ssn as a)::text", "xmlelement(name a, {t}.ssn)::text", "{t}.ssn::varchar::text",
+        "(jsonb_build_object('x', {t}.doc)->'x'->>'k')", "array_to_string(array[{t}.ssn, {t}.name], ',')",
+        "(array_append({t}.tags, {t}.ssn))[1]", "({t}.tags || {t}.ssn)::text", "nullif({t}.ssn, {t}.name)",
+        "greatest({t}.ssn, {t}.name)", "split_part({t}.ssn, '-', 1)", "translate({t}.ssn, 'abc', 'xyz')",
+        "regexp_replace({t}.ssn, '[0-9]', '#')", "concat_ws(',', {t}.*)", "format('%s', {t}.name)", "num_nulls({t}.ssn)::text",
+        "{t}.ssn::json::text", "{t}.salary::text", "{t}.xmin::text", "{t}.tableoid::regclass::text", "pg_typeof({t}.ssn)::text"],
+    "typed": ["({t}.home).street", "({t}.home).town", "{t}.words[1]", "{t}.words[1:1]::text", "{t}.words::text",
+        "array_to_string({t}.words, '-')", "{t}.born::text", "{t}.raw::text", "encode({t}.raw, 'hex')", "{t}.home::text",
+        "({t}).word", "({t}).home::text", "(({t}).home).street", "array_length({t}.words, 1)::text", "cardinality({t}.words)::text",
+        "to_char({t}.born, 'YYYY')", "extract(year from {t}.born)::text", "({t}.born - date '2000-01-01')::text", "{t}.code || 'x'",
+        "quote_literal({t}.code)", "{t}.word <> {t}.plain and true || ''", "to_json({t}.words)->>0", "to_json({t}.home)->>'street'"],
+    "typed_view": ["({t}.whole).word", "({t}.whole)::text", "(({t}.whole).home).town", "to_json({t}.whole)::text"],
 }
 TEXT, NUMBER = ("text", "secret"), ("int", "number")
 
@@ -51,8 +77,18 @@ class Generator:
     # Each returns (text, kind): "secret" and "number" where something masked may be in it.
 
     def text(self, scope, depth, secrets=True):
-        choice = self.random.randrange(15)
+        choice = self.random.randrange(17)
         column = self.pick(scope, TEXT, secrets)
+        if choice == 15 and secrets and depth > 0:
+            odd = [(alias, form) for alias, columns in scope for table, forms in ODD.items()
+                if columns == TABLES[table] for form in forms]
+            if odd:
+                alias, form = self.random.choice(odd)
+                return form.format(t=alias), "secret"
+        if choice == 16 and depth > 0 and column:
+            return self.random.choice(["({})::date::text", "({})::int::text", "({})::name", "left({}, 1)",
+                "string_to_array({}, '-')::text", "to_json({})::text", "quote_nullable({})", "rpad({}, 30)"]).format(
+                    column[0]), column[1]
         if column and (choice < 5 or depth <= 0):
             return column
         if depth <= 0 or choice == 5:
@@ -112,7 +148,17 @@ class Generator:
         return f"coalesce({one}, 0)", kind
 
     def condition(self, scope, depth):
-        choice = self.random.randrange(9)
+        choice = self.random.randrange(11)
+        # Now and then what is masked decides: that must be refused.
+        secrets = self.chance(0.03)
+        if choice == 9:
+            one = self.text(scope, 1, secrets)[0]
+            return self.random.choice(["{} = ANY (ARRAY['x', 'Ann'])", "{} IN ('open', 'one')", "{} BETWEEN 'a' AND 'n'",
+                "{} ~ '^[a-m]'", "{} IS DISTINCT FROM 'Bob'", "({}, 1) < ('m', 2)", "starts_with({}, 'A')", "{} SIMILAR TO 'A%'",
+                "length({}) > 3", "({} COLLATE \"C\") > 'M'", "{} IS NULL", "coalesce({}, '') <> ''"]).format(one)
+        if choice == 10 and depth > 0:
+            query, _ = self.query(depth - 1, scope, only="text")
+            return f"{self.text(scope, 0, secrets)[0]} {self.random.choice(['= ANY', '<> ALL', 'NOT IN', '>= ALL'])} ({query})"
         if choice < 3 or depth <= 0:
             one, two = self.number(scope, depth - 1, False)[0], self.number(scope, 0, False)[0]
             return f"{one} {self.random.choice(['=', '<', '>', '<>', '>='])} {two}"
@@ -242,11 +288,15 @@ class Generator:
             grouped = self.chance(0.5)
             text, columns = self.aggregates(scope) if grouped else self.windows(scope)
         distinct = "DISTINCT " if self.chance(0.06) else ""
+        if not only and not grouped and self.chance(0.03):
+            distinct = f"DISTINCT ON ({self.text(scope, 0, False)[0]}) "
         result = f"{prefix}SELECT {distinct}{text} FROM {source}"
         if self.chance(0.5):
             result += f" WHERE {self.condition(seen, depth)}"
         if not only and self.chance(0.1) and depth > 0:
             other, _ = self.query(depth - 1, outer, only="text")
+            if self.chance(0.3):
+                other = self.recursive()
             if len(columns) == 1 and next(iter(columns.values())) in TEXT:
                 kind = self.random.choice(["UNION ALL", "UNION ALL", "UNION", "EXCEPT"])
                 name = next(iter(columns))
@@ -259,9 +309,35 @@ class Generator:
             result += f" LIMIT {self.random.randrange(1, 9)}"
         return result, columns
 
+    def recursive(self):
+        """A recursive query of one column of text."""
+        name, scope = self.name("r"), []
+        source = self.source(scope, 0, [], ())
+        first, second = self.text(scope, 1)[0], self.text(scope, 1, False)[0]
+        step = self.random.choice(["a || 'x', b", "b, a", "a, upper(a)", "a, b", "b, 'y'"])
+        stop = self.random.choice(["n < 3", "n < 3", "n < 3 AND b <> 'q'", "n < 2 AND length(a) < 40"])
+        return f"(WITH RECURSIVE {name}(n, a, b) AS (SELECT 1, {first}::text, {second}::text FROM {source} UNION ALL SELECT n + 1," \
+            f" {step} FROM {name} WHERE {stop}) SELECT {self.random.choice(['a', 'b'])} FROM {name})"
+
+    def upsert(self):
+        scope = [("o", TABLES["orders"])]
+        value = self.text(scope + [("customers", TABLES["customers"])], 1, self.chance(0.5))[0].replace("o.", "customers.")
+        if self.chance(0.5):
+            action = self.random.choice(["DO NOTHING", f"(id) DO UPDATE SET note = {value}",
+                "(id) DO UPDATE SET note = excluded.ssn WHERE customers.id < 3", "(id) DO UPDATE SET ssn = 'x'"])
+            return f"INSERT INTO customers (id, name, ssn) SELECT id, state, 'mine' FROM orders ON CONFLICT {action}" + \
+                self.returning("customers")
+        alias = self.name("m")
+        condition = self.condition([(alias, TABLES["customers"])], 1)
+        text = self.text([(alias, TABLES["customers"])], 1, self.chance(0.4))[0]
+        return f"MERGE INTO sink AS s USING customers AS {alias} ON s.id = {alias}.id WHEN NOT MATCHED AND {condition} THEN " \
+            f"INSERT (id, a) VALUES ({alias}.id, {text}) WHEN MATCHED THEN UPDATE SET a = {text}"
+
     def change(self):
         scope = []
-        choice = self.random.randrange(5)
+        choice = self.random.randrange(6)
+        if choice == 5:
+            return self.upsert()
         if choice == 0:
             query, columns = self.query(2, only="text")
             return f"INSERT INTO sink (a) {query}" + self.returning("sink")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs cases inside an agent, over the protocol itself, and tells every byte that came back.
 
-    runner.py HOST PORT USER DATABASE
+    runner.py HOST PORT USER DATABASE [plain]
 
 Reads one case per line: a JSON list of steps as harness/wire.py has them, each a message or a batch of messages that
 ends in one Sync. Prints one line per case: a JSON list of [type, body in hex]. Cases start in a transaction of their
-own, which is rolled back."""
+own, which is rolled back; with "plain" each is a session."""
 import json
 import pathlib
 import struct
@@ -53,13 +53,23 @@ def run_case(session, steps):
     return seen
 
 
+def run_plain(session, steps):
+    seen = []
+    for step in steps:
+        seen += session.ask([tuple(s) for s in step] if isinstance(step[0], list) else [tuple(step)])
+    session.socket.close()
+    return seen
+
+
 def main():
     host, port, user, database = sys.argv[1:5]
+    plain = sys.argv[5:] == ["plain"]
     session = None
     for line in sys.stdin:
         try:
             session = session or Session(host, int(port), user, database)
-            seen = run_case(session, json.loads(line))
+            seen = (run_plain if plain else run_case)(session, json.loads(line))
+            session = None if plain else session
         except (EOFError, ConnectionError) as error:
             # What the session was told before its end is not lost: an error is a message of its own.
             seen, session = [["closed", str(error)]], None

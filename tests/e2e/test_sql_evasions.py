@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent that may read three tables, and does all it can to do something else. It is a superuser to the server:
+nothing but the policy stands in its way."""
+import json
+import pathlib
+
+import psycopg2
+import pytest
+
+from harness import daemon as daemons
+from harness import postgres
+
+HERE = pathlib.Path(__file__).resolve().parent
+SCHEMA = """
+create table orders (id int primary key, item text);
+create table customers (id int primary key, name text);
+create table secrets (id int primary key, value text);
+insert into orders select i, 'item' || i from generate_series(1, 5) i;
+insert into customers select i, 'name' || i from generate_series(1, 5) i;
+insert into secrets values (1, 'top secret');
+create schema decoy;
+create view decoy.orders as select * from secrets;
+create view decoy.customers as select * from secrets;
+create sequence numbers;
+create function wipe() returns int language sql as 'delete from orders returning id';
+create procedure sweep() language sql as 'delete from orders';
+create function decoy.lower(text) returns text language plpgsql as $$ begin delete from orders; return $1; end $$;
+create function public.net(orders) returns int language plpgsql as $$ begin delete from orders; return 1; end $$;
+create function equal_wipe(text, int) returns bool language plpgsql as $$ begin delete from orders; return true; end $$;
+create operator ~~~ (leftarg = text, rightarg = int, function = equal_wipe);
+create type mood as (x int);
+create function to_mood(int) returns mood language plpgsql as $$ begin delete from orders; return row(1)::mood; end $$;
+create cast (int as mood) with function to_mood(int);
+"""
+RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders", "public.customers", "pg_temp.*"], "allow": {}},
+         {"name": "cursors", "operations": ["cursor"], "allow": {}}]
+WRITES = """
+delete from orders
+DELETE/**/FROM orders
+/* x */ delete from orders -- y
+with x as (delete from orders returning id) select * from x
+with x as (select 1) delete from orders
+with x as (with y as (update orders set item = '' returning id) select * from y) select * from x
+with recursive x as (insert into orders values (9, '') returning id) select id from x
+select 1; delete from orders
+select 1; ; delete from orders; select 2
+explain analyze delete from orders
+explain (analyze true, format json) with x as (delete from orders returning 1) select 1
+explain (analyze) execute p
+select * into public.leak from orders
+select * into temp leak from secrets
+create table leak as select 1
+create temp table leak as select * from secrets
+insert into orders values (9, '')
+insert into orders default values
+insert into orders select * from orders on conflict (id) do update set item = 'x'
+update orders set item = ''
+update only orders set item = '' where id = 1
+merge into orders o using customers c on o.id = c.id when matched then delete
+truncate orders
+truncate customers, orders cascade
+copy orders from stdin
+copy orders from program 'echo 9'
+copy (select 1) to program 'touch /tmp/wayleave-evasion'
+copy (select 1) to '/tmp/wayleave-evasion'
+copy (delete from orders returning id) to stdout
+copy (with x as (delete from orders returning id) select * from x) to stdout
+do $$ begin delete from orders; end $$
+do language plpgsql 'begin execute ''delete from orders''; end'
+call sweep()
+select wipe()
+select * from wipe()
+select public.wipe()
+select (select wipe())
+select id from orders order by wipe()
+select id from orders where wipe() = 1
+select id from orders limit wipe()
+select coalesce(wipe(), 1)
+select case when wipe() = 1 then 1 end
+select array[wipe()]
+select row(wipe())
+values (wipe())
+select id from orders group by id having wipe() = 1
+select sum(id) over (order by wipe()) from orders
+select count(*) filter (where wipe() = 1) from orders
+select * from orders o join customers c on wipe() = 1
+select * from orders, lateral wipe()
+select * from rows from (wipe(), generate_series(1, 2)) as x
+select net(orders) from orders
+select o.net from orders o
+select (o).net from orders o
+select ((o.*)).net from orders o
+select 'x' ~~~ 1
+select 'x' operator(public.~~~) 1
+select * from orders where item ~~~ 1
+select 1::mood
+select cast(1 as mood)
+select decoy.lower('x')
+select nextval('numbers')
+select setval('numbers', 7)
+select lo_from_bytea(0, 'x')
+select lo_import('/etc/passwd')
+select lo_create(0)
+select pg_notify('x', 'y')
+select pg_advisory_lock(1)
+select pg_terminate_backend(pg_backend_pid())
+select pg_reload_conf()
+select pg_switch_wal()
+select pg_read_file('PG_VERSION')
+select pg_ls_dir('.')
+select pg_sleep(0)
+select set_config('role', 'postgres', false)
+select set_config('session_replication_role', 'replica', false)
+select set_config(name, setting, false) from pg_settings limit 1
+update pg_settings set setting = 'off' where name = 'row_security'
+select query_to_xml('select * from secrets', true, true, '')
+select table_to_xml('secrets', true, true, '')
+select schema_to_xml('public', true, true, '')
+select ts_rewrite('a'::tsquery, 'select ''a''::tsquery, ''b''::tsquery from secrets')
+select * from ts_stat('select to_tsvector(value) from secrets')
+select * from secrets
+select * from public.secrets
+select * from postgres.public.secrets
+select * from "secrets"
+select * from U&"secr\\0065ts"
+select * from U&"secr!0065ts" uescape '!'
+table secrets
+select (select value from secrets)
+select * from orders union select * from secrets
+select * from orders where id in (select id from secrets)
+with orders as (select * from secrets) select * from orders
+with secrets as (select 1) select * from public.secrets
+select * from orders where exists (with x as (table secrets) select * from x)
+select * from decoy.orders
+set search_path = decoy, public; select * from orders
+select set_config('search_path', 'decoy', false); select * from orders
+begin; set local search_path = decoy; select * from customers
+create temp view orders as select * from secrets; select * from orders
+create temp table orders as select 1; delete from orders
+prepare p as delete from orders; execute p
+declare c cursor with hold for select * from secrets; fetch all from c
+set role postgres; delete from orders
+set session authorization postgres
+reset role; delete from orders
+set session_replication_role = replica
+set default_transaction_read_only = off; delete from orders
+begin read write; delete from orders; commit
+set standard_conforming_strings = off; select '\\'' ; delete from orders; --'
+set client_encoding = 'SJIS'; select 1
+set client_encoding = 'GBK'; select 1
+set backslash_quote = on
+select E'\\'' ; delete from orders; --'
+select $$;$$; delete from orders; select $a$ $$ $a$
+lock orders
+lock table orders in access share mode nowait
+select * from orders for update
+vacuum orders
+analyze orders
+cluster
+reindex table orders
+checkpoint
+load 'plpgsql'
+listen x
+notify x
+grant all on orders to public
+revoke all on orders from postgres
+create role evil superuser
+alter role postgres password 'x'
+alter role postgres set search_path = decoy
+alter database postgres set search_path = decoy
+alter system set work_mem = '1MB'
+alter table orders add x int
+alter table orders disable trigger all
+drop table orders
+drop schema public cascade
+drop owned by postgres
+reassign owned by postgres to postgres
+comment on table orders is 'x'
+security label on table orders is 'x'
+create function evil() returns int language sql as 'select 1'
+create rule r as on select to orders do instead select 1
+create trigger t after insert on orders for each row execute function wipe()
+create extension if not exists plpgsql
+create publication p for all tables
+create event trigger e on ddl_command_start execute function wipe()
+import foreign schema x from server y into public
+refresh materialized view x
+create statistics s on id, item from orders
+create index on orders (id)
+create domain d as int
+create table public.x (a int default wipe())
+execute nothing
+fetch all from nothing
+move all in nothing
+"""
+STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
+    [["Q", "select 1"], [["P", "", "delete from orders"], ["B", "", ""], ["E", ""], ["S"]]],
+    [[["P", "a", "select 1"], ["P", "b", "delete from orders"], ["B", "", "b"], ["E", ""], ["S"]]],
+    [[["P", "s", "delete from orders"], ["S"]], ["Q", "execute s"]],
+    [["Q", "prepare s as delete from orders"], ["Q", "execute s"], [["B", "", "s"], ["E", ""], ["S"]]],
+    [["Q", "prepare s as delete from orders"], ["Q", "explain analyze execute s"]],
+    [["Q", "begin"], ["Q", "declare c cursor for select * from orders"], ["Q", "fetch c"],
+     ["Q", "delete from orders where current of c"], ["Q", "commit"]],
+    [["Q", "begin"], ["Q", "declare c cursor with hold for select * from secrets"], ["Q", "commit"], ["Q", "fetch c"]],
+    [[["P", "", "declare c cursor with hold for select * from secrets"], ["B", "", ""], ["E", ""], ["S"]], [["E", "c"], ["S"]]],
+    [["F", 1574], ["Q", "select 1"]],
+    [[["P", "", "select $1::regclass", [25]], ["B", "", "", ["secrets"]], ["E", ""], ["S"]], ["Q", "table secrets"]],
+    [["Q", "set search_path to decoy"], ["Q", "select * from orders"]],
+    [["Q", "set search_path to decoy, public"], ["Q", "select lower('x')"], ["Q", "select upper(lower('X')) from public.orders"]],
+    [["Q", "set search_path to decoy, pg_catalog"], ["Q", "select lower('x'::text)"]],
+    [["Q", "begin"], ["Q", "set local search_path to decoy"], ["Q", "select * from customers"], ["Q", "rollback"],
+     ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to decoy"], ["Q", "rollback to a"], ["Q", "select 1 from orders"],
+     ["Q", "set search_path to decoy"], ["Q", "commit"], ["Q", "select * from orders"]],
+    [[["P", "", "set search_path to decoy"], ["B", "", ""], ["E", ""], ["P", "", "select * from orders"], ["B", "", ""], ["E", ""], ["S"]]],
+    [[["P", "q", "select * from orders"], ["S"]], ["Q", "set search_path to decoy"], [["B", "", "q"], ["E", ""], ["S"]]],
+    [["Q", "prepare q as select * from orders"], ["Q", "set search_path to decoy"], ["Q", "execute q"]],
+    [["Q", "select 1 from orders; set search_path to decoy; select * from orders"]],
+    [["Q", "discard all"], ["Q", "reset all"], ["Q", "table secrets"]],
+]
+
+
+def snapshot(cursor):
+    """Everything that is stored, and every object that there is."""
+    cursor.execute("""
+        select md5(string_agg(query_to_xml('table ' || oid::regclass::text, true, true, '')::text, '' order by oid))
+          from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S') union all
+        select md5(string_agg(t::text, ',' order by t::text)) from (
+          select 'c', oid, xmin::text from pg_class where oid >= 16384 or relisshared union all
+          select 'p', oid, xmin::text from pg_proc union all select 't', oid, xmin::text from pg_type union all
+          select 'n', oid, xmin::text from pg_namespace union all select 'r', oid, xmin::text from pg_authid union all
+          select 'd', oid, xmin::text from pg_database union all select 'l', oid, xmin::text from pg_largeobject_metadata union all
+          select 's', setdatabase, xmin::text from pg_db_role_setting union all select 'x', oid, xmin::text from pg_rewrite union all
+          select 'g', oid, xmin::text from pg_trigger union all select 'f', d.objoid, d.xmin::text from pg_description d
+            where d.objoid >= 16384 union all select 'e', oid, xmin::text from pg_event_trigger) t""")
+    return cursor.fetchall()
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evasions")
+    for parent in [folder, *folder.parents[:2]]:
+        parent.chmod(0o755)
+    server = postgres.Server(folder / "server", settings=("autovacuum = off",))
+    server.sql(SCHEMA)
+    connection = psycopg2.connect(host=str(server.data), port=server.port, user="postgres", dbname="postgres")
+    connection.autocommit = True
+    daemon = daemons.Daemon(folder / "wayleave", {
+        "agents": [{"name": "demo", "cgroup": "wayleave-evasions.slice/demo"}],
+        "resources": [{"name": "db", "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]}]}, RULES)
+    runner = daemon.popen("/usr/bin/python3", HERE / "sql" / "runner.py", "127.0.0.1", server.port, "postgres", "postgres", "plain",
+                          stdin=-1, stdout=-1, text=True)
+    outside = connection.cursor()
+    before = []
+
+    def run(steps):
+        runner.stdin.write(json.dumps(steps) + "\n")
+        runner.stdin.flush()
+        line = runner.stdout.readline()
+        assert line, daemon.text()[-2000:]
+        assert snapshot(outside) == before, "something was changed"
+        return [(kind, bytes.fromhex(body) if kind != "closed" else body.encode()) for kind, body in json.loads(line)]
+
+    try:
+        before = snapshot(outside)
+        yield run
+    finally:
+        connection.close()
+        runner.stdin.close()
+        runner.wait(10)
+        daemon.close()
+        server.stop()
+
+
+@pytest.mark.parametrize("steps", STEPS, ids=lambda steps: str(steps[-1][-1])[:70])
+def test_nothing_but_reading_is_done(ask, steps):
+    seen = ask(steps)
+    assert not any(b"top secret" in body for _, body in seen), seen
+    assert any((kind == "E" and b"wayleave" in body) or kind == "closed" for kind, body in seen), seen
+
+
+def test_what_is_allowed_goes_through(ask):
+    seen = ask([["Q", "select o.item, c.name from orders o join customers c using (id) order by lower(item)"]])
+    assert [kind for kind, _ in seen] == ["T"] + ["D"] * 5 + ["C", "Z"]
