@@ -48,7 +48,7 @@ CPPFLAGS := -D_GNU_SOURCE -Iuserspace -I. -I$(BUILD)/generated
 CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMISE))
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lcjson -lyaml -lsqlite3 \
-	-lzstd -lseccomp -lcap-ng -lxxhash -lpthread -lm
+	-lzstd -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
 LAUNCHER_LIBS := -lseccomp -lcap-ng
 
 # One library of everything without a main(); tests and fuzzers link it too.

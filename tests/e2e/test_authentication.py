@@ -31,7 +31,8 @@ def create_roles(server):
             server.sql(f"set password_encryption = md5; create role {role(method)} login password '{password}'")
         else:
             server.sql(f"create role {role(method)} login" + (f" password '{password}'" if password else ""))
-    server.sql("create role u_zwei login password 'gr\u00fc\u00df'")
+    # SASLprep makes "IX" of the Roman numeral, and nothing of the soft hyphen.
+    server.sql("create role u_zwei login password 'gr\u00fc\u00df\u00ad\u2168'")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def servers(tmp_path_factory):
         folder = tmp_path_factory.mktemp("auth")
         for parent in [folder, *folder.parents[:2]]:
             parent.chmod(0o755)
-        made[tls] = postgres.Server(folder / "server", hba=hba() + ["host all u_zwei 127.0.0.1/32 scram-sha-256"], tls=tls)
+        made[tls] = postgres.Server(folder / "server", hba=hba() + ["host all u_zwei 127.0.0.1/32 scram-sha-256", "host all u_zwei ::1/128 scram-sha-256"], tls=tls)
         create_roles(made[tls])
     yield made
     for s in made.values():
@@ -142,8 +143,11 @@ def test_a_client_that_demands_channel_binding_is_told(servers, daemon):
     assert done.returncode != 0 and "channel binding required" in done.stderr
 
 
-def test_a_password_beyond_ascii(servers, daemon):
-    out, errors = run_psql(daemon, servers[True].port, "127.0.0.1", "require", "u_zwei", "gr\u00fc\u00df", "select current_user::text")
+@pytest.mark.parametrize("legs", LEGS)
+@pytest.mark.parametrize("password", ["gr\u00fc\u00df\u00ad\u2168", "gr\u00fc\u00dfIX"])
+def test_a_password_beyond_ascii(servers, daemon, legs, password):
+    tls, host, mode = LEGS[legs]
+    out, errors = run_psql(daemon, servers[tls].port, host, mode, "u_zwei", password, "select current_user::text")
     assert out == "u_zwei", errors
 
 

@@ -100,7 +100,7 @@ class Daemon:
     def wayleave(self, *arguments, **options):
         options.setdefault("capture_output", True)
         options.setdefault("text", True)
-        options.setdefault("timeout", 60)
+        options.setdefault("timeout", 30)
         return subprocess.run([str(BUILD / "wayleave"), *map(str, arguments)], env=self.environment, **options)
 
     def agent_command(self, *command, agent="demo", user=None):
@@ -113,7 +113,7 @@ class Daemon:
         """Runs a command inside the agent."""
         options.setdefault("capture_output", True)
         options.setdefault("text", True)
-        options.setdefault("timeout", 60)
+        options.setdefault("timeout", 30)
         environment = {**self.environment, **(env or {})}
         return subprocess.run(self.agent_command(*command, agent=agent, user=user), env=environment, **options)
 

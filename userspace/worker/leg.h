@@ -47,7 +47,8 @@ struct segments {
 
 /* What a leg tells its owner. */
 struct leg_events {
-	/* Bytes came, owned by the leg's `input` for the duration of the call. */
+	/* Bytes came, owned by the leg's `input` for the duration of the call. None: TLS moved on, and may have
+	 * something to send. */
 	void (*received)(struct leg *leg, struct slice bytes);
 	/* The peer sends no more (0) or the connection broke (negative errno). Once. */
 	void (*ended)(struct leg *leg, int error);

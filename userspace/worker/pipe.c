@@ -401,6 +401,7 @@ static void certificate_ready(void *context)
 
 	s->waits_for_certificate = false;
 	tls_resume(&s->legs[SIDE_AGENT]);
+	session_touch(s);
 	pipe_go_on(s);
 }
 

@@ -7,6 +7,7 @@
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -117,6 +118,8 @@ int sandbox_filter(struct error *e)
 
 	if (!filter)
 		return error_set(e, -ENOMEM, "seccomp_init");
+	/* The time zone is read from a file, at the first use: OpenSSL's, for a certificate. */
+	tzset();
 	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
 		r = add_rules(filter);

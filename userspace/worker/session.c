@@ -71,6 +71,8 @@ static void on_leg_received(struct leg *leg, struct slice bytes)
 		leg_receive(leg); /* thrown away, until the peer has read what we said */
 		return;
 	}
+	if (bytes.length == 0)
+		session_touch(s);
 	pipe_received(s, side, bytes);
 }
 

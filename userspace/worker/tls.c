@@ -294,9 +294,12 @@ void tls_on_bytes(struct leg *leg, struct slice bytes)
 		return;
 	if (BIO_write(leg->tls->in, bytes.data, (int)bytes.length) != (int)bytes.length) {
 		fail(leg);
-		return;
+	} else {
+		tls_resume(leg);
 	}
-	tls_resume(leg);
+	/* Even where no plaintext came of it, there may be more to send and to receive. */
+	if (leg->state != LEG_CLOSED)
+		leg->events->received(leg, SLICE_EMPTY);
 }
 
 void tls_flush(struct leg *leg)

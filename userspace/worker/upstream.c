@@ -188,6 +188,7 @@ void upstream_start_tls(struct session *s, const char *alpn)
 	char room[64];
 	SSL_CTX *context = upstream_context(s->worker, s->resource, &e);
 
+	session_touch(s);
 	if (context &&
 		tls_connect(&s->legs[SIDE_SERVER], &server_tls_events, context, check_of(resource),
 			server_name(s, resource, room, sizeof(room)), alpn) == 0)

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stringprep.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -140,17 +141,32 @@ static int append_final_without_proof(
 	return r;
 }
 
+/* RFC 5802, 2.2: the password as SASLprep (RFC 4013) normalises it. What it prohibits is taken as
+ * it is, as the server does. Heap; text that ends with a NUL. */
+static char *normalise_password(struct slice password)
+{
+	char *copy = memory_copy_text(password.data, password.length);
+	char *prepared = NULL;
+
+	if (stringprep_profile(copy, &prepared, "SASLprep", STRINGPREP_NO_UNASSIGNED) !=
+		STRINGPREP_OK)
+		return copy;
+	memory_wipe(copy, password.length);
+	free(copy);
+	return prepared;
+}
+
 /* RFC 5802, 3: keys and signatures; `proof` gets ClientProof. */
 static int prove(struct scram *s, struct slice password, const struct server_first *first,
 	struct slice message, uint8_t *proof)
 {
 	uint8_t salted[SCRAM_DIGEST], client_key[SCRAM_DIGEST], server_key[SCRAM_DIGEST];
 	uint8_t stored[SCRAM_DIGEST], signature[SCRAM_DIGEST];
+	char *normal = normalise_password(password);
 	int r = -EIO;
 
-	if (PKCS5_PBKDF2_HMAC((const char *)password.data, (int)password.length, first->salt,
-		    first->salt_length, (int)first->iterations, EVP_sha256(), SCRAM_DIGEST,
-		    salted) != 1)
+	if (PKCS5_PBKDF2_HMAC(normal, (int)strlen(normal), first->salt, first->salt_length,
+		    (int)first->iterations, EVP_sha256(), SCRAM_DIGEST, salted) != 1)
 		goto out;
 	if (hmac(salted, slice_from_string("Client Key"), client_key) < 0 ||
 		hmac(salted, slice_from_string("Server Key"), server_key) < 0 ||
@@ -162,6 +178,8 @@ static int prove(struct scram *s, struct slice password, const struct server_fir
 		proof[i] = client_key[i] ^ signature[i];
 	r = 0;
 out:
+	memory_wipe(normal, strlen(normal));
+	free(normal);
 	memory_wipe(salted, sizeof(salted));
 	memory_wipe(client_key, sizeof(client_key));
 	memory_wipe(server_key, sizeof(server_key));
