@@ -67,8 +67,6 @@ def make_config(port, **more):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pg")
-    for parent in [folder, *folder.parents[:2]]:
-        os.chmod(parent, 0o755)
     s = postgres.Server(folder / "server")
     script = folder / "schema.sql"
     script.write_text(SCHEMA)

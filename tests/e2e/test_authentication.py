@@ -40,8 +40,6 @@ def servers(tmp_path_factory):
     made = {}
     for tls in (False, True):
         folder = tmp_path_factory.mktemp("auth")
-        for parent in [folder, *folder.parents[:2]]:
-            parent.chmod(0o755)
         made[tls] = postgres.Server(folder / "server", hba=hba() + ["host all u_zwei 127.0.0.1/32 scram-sha-256", "host all u_zwei ::1/128 scram-sha-256"], tls=tls)
         create_roles(made[tls])
     yield made

@@ -238,8 +238,6 @@ def snapshot(cursor):
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evasions")
-    for parent in [folder, *folder.parents[:2]]:
-        parent.chmod(0o755)
     server = postgres.Server(folder / "server", settings=("autovacuum = off",))
     server.sql(SCHEMA)
     connection = psycopg2.connect(host=str(server.data), port=server.port, user="postgres", dbname="postgres")

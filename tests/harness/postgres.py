@@ -21,6 +21,12 @@ def _as_postgres(*command, **options):
                            *map(str, command)], env=environment, **options)
 
 
+def open_way(folder):
+    """Lets the server's user pass through a scratch folder's parents."""
+    for parent in [folder, *folder.parents]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+
+
 class Server:
     """`hba`: lines of pg_hba.conf; `settings`: lines of postgresql.conf; `tls`: ssl = on."""
 
@@ -29,7 +35,7 @@ class Server:
         self.data = self.folder / "data"
         self.port = port or ports.free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
-        os.chmod(self.folder, 0o755)
+        open_way(self.folder)
         owner = pwd.getpwnam(USER)
         self.data.mkdir()
         os.chown(self.data, owner.pw_uid, owner.pw_gid)

@@ -53,8 +53,6 @@ class Twins:
 
     def __init__(self, folder):
         schema = (HERE / "schema.sql").read_text()
-        for parent in [folder, *folder.parents[:2]]:
-            os.chmod(parent, 0o755)
         self.servers, resources, self.runners = [], [], []
         for name, secrets in zip(("first", "second"), SECRETS):
             server = postgres.Server(folder / name, settings=("autovacuum = off", "log_statement = none"))
