@@ -166,7 +166,8 @@ static STATE_UNUSED struct session_facts state_facts(const char *id)
 		.user = S("app_ro"),
 		.pid = 4711,
 		.uid = 1000,
-		.cgroup = 77};
+		.cgroup = 77,
+		.process_start = 5000000000};
 }
 
 static const struct slice state_rules[] = {{(const uint8_t *)"agents may read orders", 22}};

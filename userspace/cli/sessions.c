@@ -79,6 +79,8 @@ cJSON *cli_json_session(const struct session_summary *s)
 	add_number(json, "denied", s->denied);
 	cJSON_AddStringToObject(json, "state", cli_session_state(s));
 	add_number(json, "uid", s->uid);
+	add_number(json, "cgroup", s->cgroup);
+	add_number(json, "process_start", s->process_start);
 	cli_json_add_text(json, "address", s->address);
 	cli_json_add_text(json, "upstream", s->upstream);
 	cli_json_add_text(json, "database", s->database);

@@ -56,6 +56,7 @@ static void print_head(const struct session_summary *s)
 	print_fact("user", s->user);
 	print_number_fact("pid", s->pid);
 	print_number_fact("uid", s->uid);
+	print_number_fact("cgroup", s->cgroup);
 	print_fact("exe", s->exe);
 	print_time_fact("started", s->started);
 	print_time_fact(s->state == SESSION_LOST ? "last seen" : "ended", s->ended);

@@ -45,6 +45,7 @@ static void add_counts(const struct monitor *m, uint32_t agent, cJSON *object)
 
 	if (capture_get_counts(m->capture, agent, &counts) < 0)
 		return;
+	cJSON_AddNumberToObject(object, "pending", (double)counts.pending);
 	for (unsigned i = 0; i < STEER_COUNT_COUNT; i++)
 		cJSON_AddNumberToObject(object, capture_count_text((enum steer_count)i)->metric,
 			(double)counts.counts[i]);

@@ -71,7 +71,8 @@ static struct slice facts_encode(const struct session_facts *f, uint64_t started
 	const struct {
 		enum field field;
 		uint64_t number;
-	} numbers[] = {{FIELD_PID, f->pid}, {FIELD_UID, f->uid}, {FIELD_CGROUP, f->cgroup}};
+	} numbers[] = {{FIELD_PID, f->pid}, {FIELD_UID, f->uid}, {FIELD_CGROUP, f->cgroup},
+		{FIELD_PROCESS_START, f->process_start}};
 	struct buffer b;
 	struct slice copy;
 	int r;

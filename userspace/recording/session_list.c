@@ -50,6 +50,7 @@ static const struct number_fact {
 	{FIELD_PID, offsetof(struct session_summary, pid)},
 	{FIELD_UID, offsetof(struct session_summary, uid)},
 	{FIELD_CGROUP, offsetof(struct session_summary, cgroup)},
+	{FIELD_PROCESS_START, offsetof(struct session_summary, process_start)},
 	{FIELD_STARTED, offsetof(struct session_summary, started)},
 	{FIELD_ACTIONS, offsetof(struct session_summary, actions)},
 	{FIELD_DENIED, offsetof(struct session_summary, denied)},

@@ -20,7 +20,7 @@ enum session_state {
 struct session_summary {
 	struct slice id, agent, principal, resource, protocol;
 	struct slice address, upstream, exe, database, user;
-	uint64_t pid, uid, cgroup;
+	uint64_t pid, uid, cgroup, process_start;
 	bool observed;
 	enum session_state state;
 	uint64_t started,

@@ -35,6 +35,7 @@ void session_record_facts(struct session *s, bool start)
 		.pid = s->origin.pid,
 		.uid = s->origin.uid,
 		.cgroup = s->origin.cgroup,
+		.process_start = s->origin.start_time,
 		.observed = p && p->mode == POLICY_OBSERVE,
 	};
 
