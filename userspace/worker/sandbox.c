@@ -87,9 +87,12 @@ int sandbox_drop(uid_t uid, gid_t gid, struct error *e)
 
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return error_set_errno(e, -errno, "setrlimit");
+	/* The bounding set needs a capability to be emptied. */
+	capng_clear(CAPNG_SELECT_ALL);
+	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+		return error_set(e, -EPERM, "can't drop capabilities");
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return error_set_errno(e, -errno, "can't become user %u", (unsigned)uid);
-	capng_clear(CAPNG_SELECT_BOTH);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		return error_set(e, -EPERM, "can't drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

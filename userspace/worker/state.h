@@ -46,6 +46,7 @@ struct worker {
 	struct table keys; /* sessions by their cancel keys */
 	struct table ids; /* sessions by their ids */
 	struct message_statistics statistics;
+	bool accepting; /* connections are taken */
 	bool stopping;
 };
 

@@ -22,6 +22,34 @@
 /* Names that others may have changed behind our back are compared with the server this often. */
 #define CATALOG_CHECK (30 * NANOSECONDS_PER_SECOND)
 
+/* --- accept --- */
+
+static void on_accept(struct ring_operation *operation, int result)
+{
+	struct worker *w = operation->owner;
+	bool more = operation->more;
+
+	if (result >= 0)
+		session_accept(w, result);
+	if (!more && !w->stopping)
+		ring_accept(&w->ring, operation, operation->fd);
+}
+
+/* Once there is a policy to judge by and a segment to record in: until then connections wait in the
+ * listener, also those that came while no worker had it. */
+static void start_accepting(struct worker *w)
+{
+	if (w->accepting || !w->policy || recorder_wants(w->recorder))
+		return;
+	w->accepting = true;
+	for (unsigned i = 0; i < w->start->listener_count; i++) {
+		w->accepts[i].complete = on_accept;
+		w->accepts[i].owner = w;
+		ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
+	}
+	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
+}
+
 /* --- what the monitor says --- */
 
 static void take_policy(struct worker *w, int fd)
@@ -37,6 +65,7 @@ static void take_policy(struct worker *w, int fd)
 	list_for_each_safe (position, &w->sessions)
 		session_reload(list_entry(position, struct session, link));
 	policy_put(old);
+	start_accepting(w);
 }
 
 static void kill_session(struct worker *w, struct slice id)
@@ -90,12 +119,13 @@ static void give_segment(struct worker *w, struct slice payload, int fd)
 	if (fd >= 0)
 		recorder_give_segment(
 			w->recorder, (enum stream_kind)segment.kind, fd, segment.number);
+	start_accepting(w);
 }
 
 static void stop(struct worker *w)
 {
 	w->stopping = true;
-	for (unsigned i = 0; i < w->start->listener_count; i++)
+	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++)
 		ring_cancel(&w->ring, &w->accepts[i]);
 	list_for_each_safe (position, &w->sessions)
 		session_abort(
@@ -134,28 +164,6 @@ static void on_monitor_gone(void *context)
 {
 	(void)context;
 	_exit(EXIT_FAILURE);
-}
-
-/* --- accept --- */
-
-static void on_accept(struct ring_operation *operation, int result)
-{
-	struct worker *w = operation->owner;
-	bool more = operation->more;
-
-	if (result >= 0)
-		session_accept(w, result);
-	if (!more && !w->stopping)
-		ring_accept(&w->ring, operation, operation->fd);
-}
-
-static void start_accepting(struct worker *w)
-{
-	for (unsigned i = 0; i < w->start->listener_count; i++) {
-		w->accepts[i].complete = on_accept;
-		w->accepts[i].owner = w;
-		ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
-	}
 }
 
 /* --- the clock, the recorder's and the jobs' events --- */
@@ -326,8 +334,6 @@ static void *worker_thread(void *context)
 	ring_poll(&w->ring, &w->recorder_event, recorder_event(w->recorder), POLLIN);
 	ring_poll(&w->ring, &w->jobs_event, jobs_event(w->jobs), POLLIN);
 	ask_for_segments(w);
-	start_accepting(w);
-	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
 	run(w);
 	return NULL;
 }
