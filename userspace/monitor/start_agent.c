@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -12,7 +11,8 @@
 #include "base/arena.h"
 #include "monitor/run_plan.h"
 
-#define PATHS_MOST 32
+/* Where the configuration and its secrets usually are. */
+#define CONFIG_FOLDER "/etc/wayleave"
 
 static bool may_start(const struct config_agent *agent, uid_t caller)
 {
@@ -90,57 +90,27 @@ static int choose_user(const char *name, uid_t caller, struct arena *memory, str
 	return 0;
 }
 
-/* Folders with what could undo the capture, or betray others. The launchers of containers and
- * services would start processes outside of the agent. */
-static const char *const always_hidden[] = {
-	"/sys/fs/bpf",
-	"/sys/fs/cgroup",
-	"/run/docker.sock",
-	"/run/containerd",
-	"/run/podman",
-	"/run/crio",
-	"/run/systemd/private",
-	"/run/dbus/system_bus_socket",
-	"/var/run/docker.sock",
-};
-static const char *const read_only[] = {"/proc/sys", "/proc/sysrq-trigger", "/sys"};
-
-static void add_folder_of(const char **list, size_t *count, struct arena *memory, const char *file)
+/* What the configuration says and where it keeps secrets. Whatever else could undo the capture is
+ * the same for every agent and known to the launcher. */
+static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *plan)
 {
-	struct slice copy = arena_copy(memory, slice_from_string(file));
-
-	if (copy.data && *count < PATHS_MOST)
-		list[(*count)++] = dirname((char *)copy.data);
-}
-
-static int fill_paths(struct monitor *m, struct arena *memory, uid_t as, struct run_plan *plan)
-{
-	const char **hidden = arena_new_array(memory, PATHS_MOST, sizeof(*hidden));
-	const char **fixed = arena_new_array(memory, PATHS_MOST, sizeof(*fixed));
+	const struct config *c = m->config;
+	const char *const fixed[] = {
+		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
+	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
+	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
 	struct run_path *shown = arena_new(memory, sizeof(*shown));
-	size_t count = 0;
 
-	if (!hidden || !fixed || !shown)
+	if (!hidden || !shown)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(always_hidden); i++)
-		hidden[count++] = always_hidden[i];
-	hidden[count++] = m->config->state_dir.text;
-	hidden[count++] = m->config->runtime_dir.text;
-	/* The configuration's own folder, unless that is one that the agent needs. */
-	if (strncmp(m->config_file, "/etc/wayleave/", 14) == 0)
-		add_folder_of(hidden, &count, memory, m->config_file);
-	else
-		hidden[count++] = m->config_file;
-	for (size_t i = 0; i < m->config->policy_file_count && count < PATHS_MOST; i++)
-		hidden[count++] = m->config->policy_files[i];
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		hidden[count++] = fixed[i];
+	for (size_t i = 0; i < c->policy_file_count; i++)
+		hidden[count++] = c->policy_files[i];
+	for (size_t i = 0; i < c->secret_file_count; i++)
+		hidden[count++] = c->secret_files[i];
 	plan->hidden = hidden;
 	plan->hidden_count = count;
-	for (count = 0; count < ARRAY_SIZE(read_only); count++)
-		fixed[count] = read_only[count];
-	if (as == 0)
-		fixed[count++] = "/etc";
-	plan->read_only = fixed;
-	plan->read_only_count = count;
 	*shown = (struct run_path){m->control_path, m->control_path};
 	plan->shown = shown;
 	plan->shown_count = 1;
@@ -163,14 +133,16 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 	if (r < 0)
 		return r;
 	plan->flags |= RUN_PLAN_LANDLOCK;
+	if (agent->io_uring.value == IO_URING_DENY)
+		plan->flags |= RUN_PLAN_DENY_IO_URING;
 	plan->agent = agent->id;
 	plan->cgroup = place->cgroup;
 	plan->cgroup_path = place->path;
-	r = fill_paths(
-		m, memory, plan->flags & RUN_PLAN_KEEP_USER ? caller : (uid_t)plan->uid, plan);
-	if (r == 0)
-		r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
-			slice_from_string("a command is started"));
+	r = fill_paths(m, memory, plan);
+	if (r < 0)
+		return error_set_errno(e, r, "the paths to hide");
+	r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
+		slice_from_string("a command is started"));
 	return r < 0 ? error_set_errno(e, r, "the start could not be recorded") : 0;
 }
 

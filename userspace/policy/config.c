@@ -29,6 +29,7 @@ void config_free(struct config *c)
 		return;
 	free(c->rules);
 	free(c->policy_files);
+	free(c->secret_files);
 	arena_done(&c->arena);
 	free(c);
 }

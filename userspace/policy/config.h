@@ -44,6 +44,7 @@ struct config_agent {
 	struct config_texts users;
 	struct config_identity *identity;
 	struct config_choice listen; /* enum listen_mode */
+	struct config_choice io_uring; /* enum io_uring_mode */
 	struct config_texts trust_files;
 	uint32_t id; /* config_agent_id() of the name */
 };
@@ -188,6 +189,9 @@ struct config {
 	size_t rule_count;
 	const char **policy_files; /* what was read: the files to watch besides `file` */
 	size_t policy_file_count;
+	const char *
+		*secret_files; /* all that the resources and Slack name: to be kept from agents */
+	size_t secret_file_count;
 };
 
 /* What a policy file holds: filled by policy_file_schema. */

@@ -96,6 +96,13 @@ static int look_at(const char *path, struct stat *ret)
 	return r;
 }
 
+static void add_secret(struct config *c, const char *path)
+{
+	c->secret_files = memory_resize_array(
+		c->secret_files, c->secret_file_count + 1, sizeof(*c->secret_files));
+	c->secret_files[c->secret_file_count++] = path;
+}
+
 static void check_file(
 	const struct files *f, const char *name, enum file_kind kind, struct config_text *path)
 {
@@ -105,6 +112,8 @@ static void check_file(
 	if (!path->text)
 		return;
 	make_absolute(f, path);
+	if (kind == FILE_SECRET)
+		add_secret(f->config, path->text);
 	if (!f->open || kind == FILE_LATER)
 		return;
 	r = look_at(path->text, &s);

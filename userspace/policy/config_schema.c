@@ -58,6 +58,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "users", TEXTS, users),
 	KEY(config_agent, "identity", MAPPING, identity, OF(identity_schema)),
 	KEY(config_agent, "listen", CHOICE, listen, CHOICES("deny", "allow")),
+	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
 };
 static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys)};

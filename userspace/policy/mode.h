@@ -13,6 +13,7 @@ enum egress_mode { EGRESS_DENY, EGRESS_ALLOW, EGRESS_REVIEW, EGRESS_MODE_COUNT }
 enum loopback_mode { LOOPBACK_OWN, LOOPBACK_DIRECT, LOOPBACK_EGRESS, LOOPBACK_MODE_COUNT };
 /* Replies from an agent's own listening sockets to other hosts. */
 enum listen_mode { LISTEN_DENY, LISTEN_ALLOW, LISTEN_MODE_COUNT };
+enum io_uring_mode { IO_URING_ALLOW, IO_URING_DENY };
 
 enum tls_upstream {
 	TLS_UPSTREAM_OFF,
