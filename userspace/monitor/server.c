@@ -5,9 +5,11 @@
  * ask.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,12 +20,17 @@
 
 #define CLIENTS_MOST 256
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* kernel 6.5 */
+#endif
+
 struct client {
 	struct monitor *monitor;
 	struct list link;
 	struct loop_source source;
 	int fd;
 	struct ucred peer;
+	int process; /* pidfd of the peer; -1: it was gone when it was looked for */
 };
 
 /* What a handler answers with. */
@@ -121,11 +128,35 @@ static int check_asker(const struct row *row, const struct asker *who, struct er
 	return 0;
 }
 
-/* Which agent the peer is in; its process must still be the one that connected. */
+/* Before kernel 6.5 whoever has the number now is taken for the peer, as if it could not have been
+ * given to another process between connect(2) and here. */
+static int open_peer(int fd, pid_t pid)
+{
+	int process;
+	socklen_t length = sizeof(process);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &length) == 0)
+		return process;
+	return errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
+static bool peer_lives(const struct client *c)
+{
+	struct pollfd process = {.fd = c->process, .events = POLLIN};
+
+	return c->process >= 0 && poll(&process, 1, 0) == 0;
+}
+
+/* Which agent the peer is in. Its number says that only while it lives: a socket can outlive the
+ * process that connected it, whose number may by then be that of a process outside of all agents.
+ */
 static int identify(const struct client *c, struct asker *ret)
 {
+	int r;
+
 	*ret = (struct asker){.uid = c->peer.uid, .pid = c->peer.pid};
-	return capture_find_agent(c->monitor->capture, c->peer.pid, &ret->agent);
+	r = capture_find_agent(c->monitor->capture, c->peer.pid, &ret->agent);
+	return r == 0 && !peer_lives(c) ? -ESRCH : r;
 }
 
 static void answer(struct client *c, uint32_t type, struct slice request)
@@ -159,6 +190,8 @@ static void client_free(struct client *c)
 {
 	loop_remove(&c->monitor->loop, &c->source);
 	list_remove(&c->link);
+	if (c->process >= 0)
+		close(c->process);
 	close(c->fd);
 	free(c);
 }
@@ -203,10 +236,13 @@ static void on_connection(struct loop_source *source)
 	c = memory_new(sizeof(*c));
 	c->monitor = m;
 	c->fd = fd;
+	c->process = -1;
 	list_append(&m->clients, &c->link);
 	loop_add(&m->loop, &c->source, fd, on_client, c);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &length) < 0)
 		client_free(c);
+	else
+		c->process = open_peer(fd, c->peer.pid);
 }
 
 int server_open(struct monitor *m, struct error *e)
