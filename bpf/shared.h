@@ -37,7 +37,7 @@ struct origin {
 	__u8 local; /* 1: the destination is this host */
 	__u32 interface; /* index of the device that the socket was bound to; 0 = none */
 	__u32 pid; /* thread group id, outside any pid namespace */
-	__u32 uid; /* effective, outside any user namespace */
+	__u32 uid; /* real, outside any user namespace */
 	__u64 cgroup; /* id of the socket's cgroup: the agent's, or one below it */
 	__u64 start_time; /* of the process: nanoseconds of CLOCK_BOOTTIME */
 	__u64 exe_inode; /* i_ino of the program's file; 0 = unknown */

@@ -1,38 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the capture tests run in: a "host" network namespace in which the daemon and its agents live,
-# a "world" namespace behind a veth with a server that must never see an agent, and agents' cgroups.
-# Everything is made here and removed again. Daemon is the only class that knows which program is
-# the daemon.
+# What the capture tests run in: a "host" network namespace in which wayleaved and its agents live, a
+# "world" namespace behind a veth with a server that answers on every port and sees every packet that
+# did not come from wayleaved, and agents' cgroups. Everything is made here and removed again.
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import pathlib
-import select
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build/release"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness import daemon as daemons  # noqa: E402
+
+BUILD = daemons.BUILD.parent
 PYTHON = "/usr/bin/python3"
 PATIENCE = 10  # seconds for what takes milliseconds
 
 HOST4, WORLD4, SERVER4 = "10.99.0.2", "10.99.0.1", "203.0.113.9"
 HOST6, WORLD6, SERVER6 = "fd99::2", "fd99::1", "2001:db8::9"
-SERVER_PORT = 5432
+SERVER_PORT, REFUSED_PORT, SILENT_PORT = 5432, 1, 2
+WORLD = ["203.0.113.0/24:*", "[2001:db8::/32]:*"]
 
 numbers = itertools.count(1)
 
 
 def sh(*command, check=True):
     return subprocess.run(command, check=check, text=True, capture_output=True).stdout
+
+
+def wait_until(done, patience=PATIENCE):
+    deadline = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def cgroup_root():
@@ -44,14 +55,90 @@ def cgroup_root():
 
 
 CGROUPS = cgroup_root()
+# As nft wants it: relative to where cgroup2 usually is.
+CGROUPS_OF_NFT = str(CGROUPS.relative_to("/sys/fs/cgroup")) if CGROUPS != pathlib.Path("/sys/fs/cgroup") else ""
+
+
+def enter_cgroup(path):
+    with open(path / "cgroup.procs", "w") as f:
+        f.write("0")
+
+
+def remove_cgroup(path):
+    """With all that runs in it."""
+    for inner in sorted({path, *path.glob("**/")}, reverse=True):
+        (inner / "cgroup.kill").write_text("1")
+        wait_until(lambda: "populated 0" in (inner / "cgroup.events").read_text())
+        inner.rmdir()
+
+
+# Echoes on every port, since the rules of the world lead all of them here.
+SERVER = f"""
+import asyncio, socket
+async def echo(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+async def main():
+    s = socket.create_server(("::", {SERVER_PORT}), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
+    server = await asyncio.start_server(echo, sock=s)
+    print("ready", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+# A packet of wayleaved carries a mark that the world sees; what opens a connection without it, or is
+# of a protocol that nobody governs, is a leak.
+HOST_RULES = """
+table inet marker {{
+    chain out {{
+        type filter hook output priority mangle;
+        socket cgroupv2 level 1 "{cgroup}" ip dscp set 5
+        socket cgroupv2 level 1 "{cgroup}" ip6 dscp set 5
+    }}
+}}
+"""
+WORLD_RULES = f"""
+table inet world {{
+    counter leaked {{ }}
+    chain see {{
+        type filter hook prerouting priority raw;
+        iif != "wl0" accept
+        meta l4proto {{ udp, icmp, icmpv6 }} accept
+        meta l4proto tcp tcp flags & (syn | ack) != syn accept
+        ip dscp 5 accept
+        ip6 dscp 5 accept
+        counter name leaked
+    }}
+    chain lead {{
+        type nat hook prerouting priority dstnat;
+        iif "wl0" tcp dport {SILENT_PORT} drop
+        iif "wl0" tcp dport != {REFUSED_PORT} redirect to :{SERVER_PORT}
+    }}
+}}
+"""
 
 
 class Network:
-    """Two network namespaces joined by a veth."""
+    """Two network namespaces joined by a veth, and the cgroup in which daemons are started."""
 
     def __init__(self):
         tag = f"{os.getpid()}"
         self.host, self.world = f"wlh{tag}", f"wlw{tag}"
+        self.daemons = CGROUPS / f"wld{tag}"
+        self.server = None
+        try:
+            self.build()
+        except BaseException:
+            self.close()
+            raise
+
+    def build(self):
+        self.daemons.mkdir()
         for name in (self.host, self.world):
             sh("ip", "netns", "add", name)
             self.in_namespace(name, "ip", "link", "set", "lo", "up")
@@ -61,14 +148,20 @@ class Network:
             self.in_namespace(name, "ip", "addr", "add", f"{v4}/24", "dev", "wl0")
             self.in_namespace(name, "ip", "addr", "add", f"{v6}/64", "dev", "wl0", "nodad")
             self.in_namespace(name, "ip", "link", "set", "wl0", "up")
-        self.in_namespace(self.world, "ip", "addr", "add", f"{SERVER4}/32", "dev", "lo")
-        self.in_namespace(self.world, "ip", "addr", "add", f"{SERVER6}/128", "dev", "lo")
+        self.in_namespace(self.world, "ip", "route", "add", "local", "203.0.113.0/24", "dev", "lo")
+        self.in_namespace(self.world, "ip", "-6", "route", "add", "local", "2001:db8::/32", "dev", "lo")
+        self.add_rules(self.host, HOST_RULES.format(cgroup=pathlib.Path(CGROUPS_OF_NFT, self.daemons.name)))
+        self.add_rules(self.world, WORLD_RULES)
         # Ping sockets for everybody, as desktop distributions have it.
         self.in_host("sysctl", "-qw", "net.ipv4.ping_group_range=0 100000")
         self.reset_routes()
         self.server = subprocess.Popen(self.enter(self.world, PYTHON, "-c", SERVER),
                                        stdout=subprocess.PIPE, text=True)
         assert self.server.stdout.readline() == "ready\n"
+
+    def add_rules(self, namespace, rules):
+        done = subprocess.run(self.enter(namespace, "nft", "-f", "-"), input=rules, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
 
     def reset_routes(self):
         self.in_host("ip", "route", "replace", "default", "via", WORLD4)
@@ -86,29 +179,18 @@ class Network:
         return self.in_namespace(self.host, *command, check=check)
 
     def leaks(self):
-        """Connections that the world's server has seen since the last call."""
-        seen = []
-        while select.select([self.server.stdout], [], [], 0.05)[0]:
-            seen.append(self.server.stdout.readline().strip())
-        return seen
+        """What has reached the world without wayleaved since the last call."""
+        reset = self.in_namespace(self.world, "nft", "reset", "counter", "inet", "world", "leaked")
+        return int(re.search(r"packets (\d+)", reset)[1])
 
     def close(self):
-        self.server.kill()
-        self.server.wait()
+        if self.server:
+            self.server.kill()
+            self.server.wait()
         for name in (self.host, self.world):
             sh("ip", "netns", "del", name, check=False)
+        remove_cgroup(self.daemons)
 
-
-SERVER = """
-import socket, threading
-s = socket.create_server(("::", 5432), family=socket.AF_INET6, dualstack_ipv6=True)
-print("ready", flush=True)
-while True:
-    c, a = s.accept()
-    print(a[0], flush=True)
-    c.send(b"world")
-    c.close()
-"""
 
 PRELUDE = """
 import ctypes, errno, json, os, select, socket, struct, sys, threading, time
@@ -140,24 +222,31 @@ result = None
 """
 
 
-class Agent:
-    """A cgroup in which commands are started as `wayleave run` does: inside before exec."""
+def program(code):
+    """Python that prints what it left in `result`."""
+    return PRELUDE + textwrap.dedent(code) + "\nprint(json.dumps(result), flush=True)\n"
 
-    def __init__(self, network, number, cgroup):
-        self.network, self.id, self.cgroup = network, number, cgroup
+
+class Agent:
+    """A cgroup in which commands are started inside before exec, without what the launcher does
+    besides: what holds here holds by the hooks and rules alone."""
+
+    def __init__(self, network, name, cgroup):
+        self.network, self.name, self.cgroup = network, name, cgroup
         self.path = CGROUPS / cgroup
 
+    @property
+    def id(self):
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
+
     def popen(self, *command, namespace=None, **options):
-        def enter():
-            with open(self.path / "cgroup.procs", "w") as f:
-                f.write("0")
         inside = Network.enter(namespace or self.network.host, *command)
-        return subprocess.Popen(inside, preexec_fn=enter, text=True, stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        return subprocess.Popen(inside, preexec_fn=lambda: enter_cgroup(self.path), text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                **options)
 
     def start(self, code, **options):
-        code = PRELUDE + textwrap.dedent(code) + "\nprint(json.dumps(result), flush=True)\n"
-        return self.popen(PYTHON, "-c", code, **options)
+        return self.popen(PYTHON, "-c", program(code), **options)
 
     def python(self, code, **options):
         """Runs the code inside and returns what it left in `result`."""
@@ -170,90 +259,90 @@ class Agent:
         return self.path.stat().st_ino
 
 
-class Daemon:
-    """A running daemon of one instance."""
+def text_of(address, port):
+    """As sessions show what was dialled."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
-    program = BUILD / "tests/capture_daemon"
 
-    def __init__(self, network, instance, *arguments, namespace=None):
-        self.network, self.instance = network, instance
-        self.lines, self.ended = [], False
-        self.process = subprocess.Popen(
-            Network.enter(namespace or network.host, str(self.program), instance, *arguments),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        # Always read, so that a worker never waits for us.
-        self.arrived = threading.Condition()
-        threading.Thread(target=self.read, daemon=True).start()
+class Daemon(daemons.Daemon):
+    """wayleaved in the host's namespace; every agent of it may do everything."""
 
-    def read(self):
-        for line in self.process.stdout:
-            with self.arrived:
-                self.lines.append(json.loads(line))
-                self.arrived.notify_all()
-        with self.arrived:
-            self.ended = True
-            self.arrived.notify_all()
+    def __init__(self, network, folder, config, wait=True):
+        self.network, self.seen, self.told = network, set(), 0
+        super().__init__(folder, config, [{"name": "all", "operations": ["*"], "allow": {}}], check=False,
+                         wrapper=Network.enter(network.host), enter=lambda: enter_cgroup(network.daemons))
+        self.instance = "i" + hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
+        self.pins = pathlib.Path(f"/sys/fs/bpf/wayleave/{self.instance}")
+        self.cgroup = CGROUPS / f"wayleave_{self.instance}"
+        self.start(wait)
 
-    def take(self, event, values):
-        for line in self.lines:
-            if line["event"] == event and all(line[k] == v for k, v in values.items()):
-                self.lines.remove(line)
-                return line
-        return None
+    def pin(self, agent, program):
+        return self.pins / f"v1/links/{agent.id:08x}/{program}"
 
-    def expect(self, event, **values):
-        """The first line not asked for yet that is this event, with these values."""
+    @property
+    def port(self):
+        return self.status()["port"]
+
+    # --- what was connected
+
+    def session(self, address=None, port=SERVER_PORT, **values):
+        """The next session that was not asked for yet, to this address, with these values."""
+        if address:
+            values["address"] = text_of(address, port)
         deadline = time.monotonic() + PATIENCE
-        with self.arrived:
-            while True:
-                line = self.take(event, values)
-                if line:
-                    return line
-                left = deadline - time.monotonic()
-                if left < 0 or self.ended:
-                    break
-                self.arrived.wait(left)
-        raise AssertionError(f"no {event} {values} from the daemon, but {self.lines[-5:]}")
+        while True:
+            sessions = self.json("sessions", "list")
+            for s in reversed(sessions):
+                if s["id"] not in self.seen and all(s[k] == v for k, v in values.items()):
+                    self.seen.add(s["id"])
+                    return s
+            assert time.monotonic() < deadline, f"no session {values}, but {sessions[:5]}"
+            time.sleep(0.05)
 
-    def none(self, event, wait=0.2):
-        """That no such event comes."""
+    def no_session(self, wait=0.2):
+        """That no session comes that was not asked for."""
         time.sleep(wait)
-        with self.arrived:
-            return not [line for line in self.lines if line["event"] == event]
+        return not [s for s in self.json("sessions", "list") if s["id"] not in self.seen]
 
-    def ready(self):
-        self.port = self.expect("ready")["port"]
-        return self
+    def counts(self, agent):
+        return next(a["connections"] for a in self.status()["agents"] if a["name"] == agent.name)
 
-    def ask(self, command, event):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.expect(event)
+    def reason(self, name):
+        return self.status()["reasons"].get(name, 0)
 
-    def counts(self, agent=0):
-        return self.ask(f"counts {agent}", "counts")
+    def refusals(self):
+        """What the kernel refused and the audit log tells, since the last call."""
+        exported = self.wayleave("--json", "audit", "export").stdout.splitlines()
+        told = [r for r in map(json.loads, exported) if r["record"] == "host" and r["event"] == "refused"]
+        new, self.told = told[self.told:], len(told)
+        return new
 
-    def reload(self, *agents):
-        return self.ask("agents " + " ".join(agents), "result")
+    # --- its life
+
+    def set_config(self, **values):
+        """Reloads; returns why not, or None."""
+        self.config.update(values)
+        self.write_config()
+        self.reload()
+        return self.status().get("reload_problem")
 
     def kill(self):
-        """As SIGKILL to the whole service."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        """SIGKILL to the monitor; the workers must not outlive it."""
+        workers = self.workers()
+        super().kill()
+        wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}/status").exists() for pid in workers))
 
-    def stop(self):
-        """In order; a sanitizer's complaint shows in the status."""
-        if self.process.poll() is None:
-            self.process.stdin.write("quit\n")
-            self.process.stdin.close()
-            status = self.process.wait(timeout=PATIENCE)
-            self.kill()
-            assert status == 0
-
-    @classmethod
-    def teardown(cls, network, instance):
-        sh(*Network.enter(network.host, str(cls.program), instance, "--teardown"))
+    @contextlib.contextmanager
+    def paused(self):
+        """A daemon that accepts nothing, though its listener stands."""
+        workers = self.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
 
 
 class Host:
@@ -262,45 +351,39 @@ class Host:
     def __init__(self, network):
         self.network = network
         self.number = next(numbers)
-        self.instance = f"t{os.getpid()}_{self.number}"
-        self.folder = f"wlt{os.getpid()}_{self.number}"
-        self.instances, self.daemons = set(), []
+        self.name = f"wlt{os.getpid()}_{self.number}"
+        # Short, for sockets' paths, and open to other users.
+        self.folder = pathlib.Path("/tmp") / self.name
+        self.folder.mkdir(mode=0o755)
+        self.daemons = []
 
-    def agent(self, number=7, name="a"):
-        return Agent(self.network, number, f"{self.folder}/{name}")
+    def agent(self, name="a"):
+        return Agent(self.network, name, f"{self.name}/{name}")
 
     @staticmethod
-    def option(agent, loopback="own", listen="deny"):
-        return f"{agent.id}:{agent.cgroup}:{loopback}:{listen}"
+    def config_of(agent, listen="deny", **more):
+        return {"name": agent.name, "cgroup": agent.cgroup, "listen": listen, **more}
 
-    def start(self, *arguments, instance=None, wait=True, namespace=None):
-        instance = instance or self.instance
-        self.instances.add(instance)
-        daemon = Daemon(self.network, instance, *arguments, namespace=namespace)
+    def start(self, *agents, loopback="own", wait=True, resources=(), **config):
+        """A daemon that governs agents (or the configuration of agents)."""
+        agents = [a if isinstance(a, dict) else self.config_of(a) for a in agents]
+        config = {"workers": 1, "egress": "allow", "loopback": loopback, "agents": agents,
+                  "resources": [{"name": "world", "protocol": "tcp", "hosts": WORLD}, *resources], **config}
+        daemon = Daemon(self.network, self.folder / f"d{len(self.daemons)}", config, wait)
         self.daemons.append(daemon)
-        return daemon.ready() if wait else daemon
+        return daemon
 
-    def govern(self, loopback="own", listen="deny", *arguments):
+    def govern(self, loopback="own", listen="deny", **config):
         """One daemon with one agent."""
         agent = self.agent()
-        return self.start("--agent", self.option(agent, loopback, listen), *arguments), agent
+        return self.start(self.config_of(agent, listen), loopback=loopback, **config), agent
 
     def close(self):
         for daemon in self.daemons:
-            daemon.stop()
-        for instance in self.instances:
-            Daemon.teardown(self.network, instance)
-        for path in sorted(CGROUPS.glob(f"{self.folder}*/**/"), reverse=True):
-            self.remove(path)
-
-    @staticmethod
-    def remove(path):
-        deadline = time.monotonic() + PATIENCE
-        (path / "cgroup.kill").write_text("1")
-        while "populated 1" in (path / "cgroup.events").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        path.rmdir()
+            daemon.close()
+        if (CGROUPS / self.name).exists():
+            remove_cgroup(CGROUPS / self.name)
+        sh("rm", "-rf", str(self.folder))
 
 
 def pytest_configure():
@@ -324,4 +407,18 @@ def host(network):
     network.leaks()
     yield h
     h.close()
-    assert network.leaks() == [], "a governed agent reached the world"
+    assert network.leaks() == 0, "a governed agent reached the world"
+
+
+@pytest.fixture(scope="session")
+def installed():
+    """PREFIX/bin and PREFIX/libexec as `make install` leaves them, where every user may look."""
+    prefix = pathlib.Path(f"/tmp/wli{os.getpid()}")
+    try:
+        for name, folder, mode in (("wayleave", "bin", 0o755), ("wayleave-launch", "libexec/wayleave", 0o4755)):
+            (prefix / folder).mkdir(parents=True, mode=0o755)
+            shutil.copy(BUILD / "bin" / name, prefix / folder)
+            (prefix / folder / name).chmod(mode)
+        yield prefix
+    finally:
+        sh("rm", "-rf", str(prefix))

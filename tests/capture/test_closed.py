@@ -5,13 +5,13 @@
 # check that the world saw nothing (conftest.host).
 import json
 import os
-import pathlib
+import signal
 import subprocess
 import time
 
 import pytest
 
-from conftest import CGROUPS, HOST4, PYTHON, SERVER4, SERVER6, SERVER_PORT, WORLD4, Network, sh
+from conftest import BUILD, HOST4, PYTHON, SERVER4, SERVER6, SERVER_PORT, Network, sh, wait_until
 
 ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
 
@@ -25,12 +25,29 @@ def errors(agent, addresses=ALL, **options):
 
 
 def test_selftest(host):
-    daemon = host.start("--selftest")
-    result = daemon.expect("selftest")
-    assert result["error"] == 0, result["text"]
-    # The scratch agent is gone again.
-    assert daemon.counts(0xffffffff)["pending"] is None
-    assert not (CGROUPS / f"wayleave_{host.instance}/selftest").exists()
+    """It was done before "ready", over IPv4 and IPv6, and its scratch agent is gone again."""
+    daemon, agent = host.govern()
+    assert not (daemon.cgroup / "selftest").exists()
+    assert daemon.no_session()
+    assert daemon.counts(agent)["redirected"] == 0
+
+
+def test_selftest_fails(host, network):
+    """Where origins don't arrive the daemon does not come up: here a rule of somebody else rejects
+    what goes to the listener."""
+    network.add_rules(network.host, """
+        table inet foreign {
+            chain output {
+                type filter hook output priority 0;
+                oif "lo" tcp dport 600-1023 reject with tcp reset
+            }
+        }""")
+    try:
+        daemon = host.start(host.agent(), wait=False)
+        assert daemon.process.wait(timeout=30) == 1
+        assert "self-test" in daemon.text() and "ready" not in daemon.text()
+    finally:
+        network.in_host("nft", "delete", "table", "inet", "foreign")
 
 
 def test_killed_daemon(host):
@@ -43,11 +60,12 @@ def test_killed_daemon(host):
 def test_squatter(host):
     """Whoever takes the port after a kill, root included, gets nobody's connection."""
     daemon, agent = host.govern()
+    port = daemon.port
     daemon.kill()
     squatter = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""
 import socket, sys
-a = socket.create_server(("127.0.0.1", {daemon.port}))
-b = socket.create_server(("::1", {daemon.port}), family=socket.AF_INET6)
+a = socket.create_server(("127.0.0.1", {port}))
+b = socket.create_server(("::1", {port}), family=socket.AF_INET6)
 print("ready", flush=True)
 a.settimeout(2)
 try:
@@ -63,11 +81,12 @@ except socket.timeout:
 
 def test_agent_cannot_take_the_port(host):
     daemon, agent = host.govern()
+    port = daemon.port
     daemon.kill()
     assert agent.python(f"""
         os.setuid(1234)
         try:
-            socket.create_server(("127.0.0.1", {daemon.port}))
+            socket.create_server(("127.0.0.1", {port}))
             result = "bound"
         except OSError as e:
             result = errno.errorcode[e.errno]
@@ -79,7 +98,7 @@ def test_agent_cannot_take_the_port(host):
 def test_detached_hook(host, program, addresses):
     """Without the hook the rules reject what would leave, and what goes to loopback."""
     daemon, agent = host.govern("direct")
-    pin = pathlib.Path(f"/sys/fs/bpf/wayleave/{host.instance}/v1/links/{agent.id:08x}/{program}")
+    pin = daemon.pin(agent, program)
     local = "127.0.0.1" if program == "steer_connect4" else "::1"
     server = socket_in(host, local, 7777)
     assert attempts(agent, addresses)[0]["data"] == "ping"
@@ -89,7 +108,7 @@ def test_detached_hook(host, program, addresses):
     assert agent.python(f"result = attempt({local!r}, port=7777)") == {"error": "ECONNREFUSED"}
     server.kill()
     # The next reload puts it back.
-    assert daemon.reload(host.option(agent, "direct"))["error"] == 0
+    assert daemon.set_config() is None
     assert attempts(agent, addresses)[0]["data"] == "ping"
 
 
@@ -115,19 +134,31 @@ while True:
     return server
 
 
+def answers_of_listener(host, port, own_ports=(0,)):
+    """How many bytes a stranger gets who dials the listener from each of own_ports."""
+    out = host.network.in_host(PYTHON, "-c", f"""
+import socket
+for own in {list(own_ports)!r}:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", own))
+    s.connect(("127.0.0.1", {port}))
+    try:
+        print(len(s.recv(10)))
+    except ConnectionResetError:
+        print(0)
+""")
+    return [int(line) for line in out.split()]
+
+
 def test_dialling_the_listener(host):
     """The listener is no open relay: neither for strangers nor for the agent itself."""
     daemon, agent = host.govern("direct")
-    out = host.network.in_host(PYTHON, "-c", f"""
-import socket
-s = socket.create_connection(("127.0.0.1", {daemon.port}), 5)
-print(len(s.recv(10)))
-""")
-    assert out == "0\n"
-    daemon.expect("no-origin")
+    assert answers_of_listener(host, daemon.port) == [0]
+    wait_until(lambda: daemon.reason("no_origin") == 1)
     assert agent.python(f'result = [attempt(a, port={daemon.port}) for a in ("127.0.0.1", "::1", '
                         '"0.0.0.0", "::ffff:127.0.0.1")]') == [{"error": "ECONNREFUSED"}] * 4
-    assert daemon.none("origin")
+    assert daemon.no_session()
 
 
 def test_sockets_of_other_kinds(host):
@@ -152,28 +183,31 @@ def test_sockets_of_other_kinds(host):
     ] * 2
 
 
+QUOTA = 4096  # CAPTURE_DEFAULT_QUOTA
+
+
 def test_quota(host):
-    daemon, agent = host.govern("own", "deny", "--quota", "20", "--no-accept")
-    # Nobody accepts, but the handshake takes a connection over; a full backlog is what keeps some
-    # waiting, and sockets that were prepared and not sent off count as well.
+    daemon, agent = host.govern()
     answer = agent.python(f"""
-        TCP_FASTOPEN_CONNECT = 30
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, ({QUOTA} + 100,) * 2)
         def errno_of(s, address):
             try:
                 s.connect((address, 5432))
                 return None
             except OSError as e:
                 return errno.errorcode[e.errno]
-        # An address that bind() allows and connect() can't route back from: it never gets a SYN out.
+        # An address that bind() allows and connect() can't route back from: it never gets a SYN out,
+        # and stays prepared.
         held = []
         result = []
-        for n in range(30):
+        for n in range({QUOTA} + 10):
             s = socket.socket()
             s.setsockopt(socket.IPPROTO_IP, 15, 1)      # IP_FREEBIND
             s.bind(("198.51.100.1", 0))
             result.append(errno_of(s, {SERVER4!r}))
             # Again and again, it is one connection.
-            for again in range(5):
+            for again in range(2):
                 errno_of(s, {SERVER4!r})
             held.append(s)
         for s in held:
@@ -181,17 +215,17 @@ def test_quota(host):
         s = socket.socket()
         result.append(errno_of(s, {SERVER4!r}))
     """)
-    assert answer[20:30] == ["ENOBUFS"] * 10
-    assert "ENOBUFS" not in answer[:20] and None not in answer[:20]
-    assert answer[30] is None
-    counts = daemon.counts(agent.id)
-    assert (counts["quota"], counts["pending"]) == (60, 0)
-    daemon.expect("quota")
+    assert answer[QUOTA:QUOTA + 10] == ["ENOBUFS"] * 10
+    assert "ENOBUFS" not in answer[:QUOTA] and None not in answer[:QUOTA]
+    assert answer[-1] is None
+    counts = daemon.counts(agent)
+    assert (counts["quota"], counts["pending"]) == (30, 0)
+    assert "prepared but not accepted" in daemon.refusals()[0]["detail"]
 
 
 def test_quota_is_given_back(host):
     """Whatever way a connection ends before it is accepted, nothing stays counted."""
-    daemon, agent = host.govern("own", "deny", "--quota", "50")
+    daemon, agent = host.govern()
     agent.python(f"""
         for n in range(300):
             s = socket.socket()
@@ -201,12 +235,8 @@ def test_quota_is_given_back(host):
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             s.close()
     """)
-    deadline = time.monotonic() + 5
-    while daemon.counts(agent.id)["pending"] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    counts = daemon.counts(agent.id)
-    assert counts["pending"] == 0
-    assert counts["quota"] == 0
+    wait_until(lambda: daemon.counts(agent)["pending"] == 0)
+    assert daemon.counts(agent)["quota"] == 0
 
 
 @pytest.fixture
@@ -221,43 +251,32 @@ def short_backlog(network):
 def test_dead_before_accepted(host, short_backlog):
     """An origin that nobody took dies with its socket: neither the quota nor the next connection from
     the same address and port has anything of it (bypass B17)."""
-    daemon, agent = host.govern("own", "deny", "--no-accept")
-    process = agent.start(f"""
-        held = []
-        for port in range(28800, 28830):
-            s = socket.socket()
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            s.bind(("127.0.0.1", port))
-            s.setblocking(False)
-            s.connect_ex(({SERVER4!r}, 5432))
-            held.append(s)
-        print("waiting", flush=True)
-        sys.stdin.readline()
-        for s in held:
-            s.close()
-    """)
-    assert process.stdout.readline() == "waiting\n"
-    waiting = daemon.counts(agent.id)["pending"]
-    assert waiting > 20
-    process.communicate("\n")
-    assert daemon.counts(agent.id)["pending"] == 0
-    assert daemon.counts()["pending"] == 0
-    daemon.process.stdin.write("accept\n")
-    daemon.process.stdin.flush()
+    daemon, agent = host.govern()
+    with daemon.paused():
+        process = agent.start(f"""
+            held = []
+            for port in range(28800, 28830):
+                s = socket.socket()
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.bind(("127.0.0.1", port))
+                s.setblocking(False)
+                s.connect_ex(({SERVER4!r}, 5432))
+                held.append(s)
+            print("waiting", flush=True)
+            sys.stdin.readline()
+            for s in held:
+                s.close()
+        """)
+        assert process.stdout.readline() == "waiting\n"
+        waiting = daemon.counts(agent)["pending"]
+        assert waiting > 20
+        process.communicate("\n")
+        assert daemon.counts(agent)["pending"] == 0
     for _ in range(30 - waiting):
-        daemon.expect("origin")
-    out = host.network.in_host(PYTHON, "-c", f"""
-import socket
-for port in range(28800, 28830):
-    s = socket.socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("127.0.0.1", port))
-    s.connect(("127.0.0.1", {daemon.port}))
-    print(len(s.recv(10)))
-""")
-    assert out.split() == ["0"] * 30
-    assert daemon.none("origin")
+        daemon.session(SERVER4)
+    assert answers_of_listener(host, daemon.port, range(28800, 28830)) == [0] * 30
+    assert daemon.no_session()
 
 
 def test_older_socket(host):
@@ -269,10 +288,11 @@ import socket
 s = socket.socket()
 open("{agent.path}/cgroup.procs", "w").write("0")
 s.connect(("{SERVER4}", {SERVER_PORT}))
+s.send(b"world")
 print(s.recv(5).decode())
 """), capture_output=True, text=True)
     assert outside.stdout == "world\n"
-    assert host.network.leaks() != []
+    assert host.network.leaks() > 0
 
 
 def test_no_route(host, network):
@@ -293,7 +313,7 @@ def test_no_route(host, network):
             socket.getaddrinfo = lambda *a, **k: both
             result = socket.create_connection(("db", 5432)).getpeername()
         """) == [SERVER4, 5432]
-        daemon.expect("origin", address=f"::ffff:{SERVER4}")
+        daemon.session(SERVER4)
     finally:
         network.in_host("ip", "route", "del", "unreachable", "198.51.100.0/24")
         network.in_host("ip", "route", "del", "prohibit", "198.51.101.0/24")
@@ -329,7 +349,7 @@ def test_other_network_namespace(host):
         fake = socket.create_server(("127.0.0.1", {daemon.port}))
         result = [attempt(a).get("error") for a in {ALL!r} + ["127.0.0.1"]]
     """) == ["ENETUNREACH"] * 3 + ["ECONNREFUSED"]
-    assert daemon.counts(agent.id)["other_network"] == 3
+    assert daemon.counts(agent)["other_network"] == 3
 
 
 def test_this_hosts_address_elsewhere(host):
@@ -341,133 +361,153 @@ def test_this_hosts_address_elsewhere(host):
                   "ip addr add 10.99.0.77/24 dev d0")
         result = attempt({HOST4!r}, timeout=1)
     """) == {"error": "ENETUNREACH"}
-    counts = daemon.counts(agent.id)
+    counts = daemon.counts(agent)
     assert (counts["direct"], counts["other_network"]) == (0, 1)
 
 
 def test_restart_has_no_gap(host):
     """Connections in a loop while the daemon dies and another takes over: turned or refused."""
-    daemon, agent = host.govern("own", "deny", "--port", "611")
+    daemon, agent = host.govern(listen_port=611)
     process = agent.start(f"""
-        until = time.monotonic() + 4
         result = {{}}
-        while time.monotonic() < until:
+        reader = threading.Thread(target=sys.stdin.readline)
+        reader.start()
+        while reader.is_alive():
             answer = attempt({SERVER4!r})
-            key = answer.get("data") or answer.get("error")
+            key = answer.get("error", answer.get("data"))
             result[key] = result.get(key, 0) + 1
     """)
-    time.sleep(0.7)
-    daemon.kill()
-    again = host.start("--agent", host.option(agent), "--port", "611")
-    time.sleep(0.7)
-    again.kill()
-    host.start("--agent", host.option(agent))  # another port
-    out, err = process.communicate(timeout=30)
-    answers = json.loads(out)
-    assert set(answers) <= {"ping", "ECONNREFUSED", "ECONNRESET"}, answers
-    assert answers["ping"] > 20 and answers["ECONNREFUSED"] > 0
+    for port in (611, 612):
+        time.sleep(0.5)
+        daemon.kill()
+        time.sleep(0.2)
+        daemon.config["listen_port"] = port
+        daemon.write_config()
+        daemon.start()
+    time.sleep(0.5)
     # Counters go on.
-    assert host.daemons[-1].counts(agent.id)["accepted"] > 20
+    assert daemon.counts(agent)["accepted"] > 20
+    answers = json.loads(process.communicate("\n", timeout=30)[0])
+    # "": its worker died while it had the connection.
+    assert set(answers) <= {"ping", "ECONNREFUSED", "ECONNRESET", ""}, answers
+    assert answers["ping"] > 20 and answers["ECONNREFUSED"] > 0
 
 
-def test_two_instances(host):
-    one, two = host.agent(7, "one"), host.agent(7, "two")
-    first = host.start("--agent", host.option(one))
-    second = host.start("--agent", host.option(two), instance=host.instance + "b")
+def test_worker_dies(host):
+    """The listener is kept: what comes meanwhile waits for the next worker."""
+    daemon, agent = host.govern()
+    attempts(agent, [SERVER4])
+    before = daemon.workers()
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{before[0]}"))
+    assert attempts(agent, [SERVER4])[0].get("data") == "ping", daemon.text()
+    wait_until(lambda: daemon.workers() != before)
+    assert daemon.status()["workers"][0]["failures"] == 1
+    exported = daemon.wayleave("--json", "audit", "export").stdout
+    assert "worker_gone" in exported
+
+
+def test_two_daemons(host):
+    one, two = host.agent("one"), host.agent("two")
+    first, second = host.start(one), host.start(two)
     assert first.port != second.port
     for agent, daemon in ((one, first), (two, second)):
         assert attempts(agent, [SERVER4])[0]["data"] == "ping"
-        assert daemon.expect("origin")["cgroup"] == agent.id_of_cgroup()
+        assert daemon.session(SERVER4)["cgroup"] == agent.id_of_cgroup()
     first.kill()
     assert errors(one, [SERVER4]) == ["ECONNREFUSED"]
     assert attempts(two, [SERVER4])[0]["data"] == "ping"
 
 
-def test_instance_is_locked(host):
-    host.govern()
-    second = host.start(wait=False)
-    assert second.process.wait(timeout=10) == 1
+def test_one_daemon_per_state_folder(host):
+    daemon, agent = host.govern()
+    second = subprocess.run(daemon.daemon_command(), capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1 and second.stderr
+    assert attempts(agent, [SERVER4])[0]["data"] == "ping"
 
 
 def test_teardown_leaves_nothing(host, network):
     daemon, agent = host.govern()
     attempts(agent)
     daemon.kill()
-    daemon.teardown(network, host.instance)
-    assert not pathlib.Path(f"/sys/fs/bpf/wayleave/{host.instance}").exists()
-    assert host.instance not in network.in_host("nft", "list", "tables")
+    daemon.teardown()
+    assert not daemon.pins.exists()
+    assert daemon.instance not in network.in_host("nft", "list", "tables")
     assert not agent.path.exists()
-    assert not (CGROUPS / f"wayleave_{host.instance}").exists()
-    assert host.instance not in sh("/usr/sbin/bpftool", "link", "show")
+    assert not daemon.cgroup.exists()
+    assert daemon.instance not in sh("/usr/sbin/bpftool", "link", "show")
 
 
-def test_teardown_keeps_foreign_cgroups(host, network):
+def test_teardown_keeps_foreign_cgroups(host):
     agent = host.agent()
     agent.path.mkdir(parents=True)
-    daemon = host.start("--agent", host.option(agent))
+    daemon = host.start(agent)
     daemon.kill()
-    daemon.teardown(network, host.instance)
+    daemon.teardown()
     assert agent.path.exists()
 
 
 def test_flushed_rules_come_back(host, network):
-    _, agent = host.govern()
-    network.in_host("nft", "flush", "ruleset")
-    time.sleep(0.5)
-    assert f"wayleave_{host.instance}" in network.in_host("nft", "list", "tables")
+    daemon, agent = host.govern()
+    network.in_host("nft", "delete", "table", "inet", f"wayleave_{daemon.instance}")
+    wait_until(lambda: f"wayleave_{daemon.instance}" in network.in_host("nft", "list", "tables"))
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
 
 
 def test_removed_agent_stays_governed(host):
     """A reload without the agent does not set its processes free."""
     daemon, agent = host.govern()
-    process = agent.popen(PYTHON, "-i", "-c", "import socket")
-    assert daemon.reload()["error"] == 0
-    process.stdin.write(f"import socket; s = socket.create_connection(('{SERVER4}', 5432), 3); "
-                        "n = s.send(b'ping'); print(s.recv(9).decode(), flush=True)\n")
+    other = host.agent("other")
+    process = agent.start(f"""
+        for line in sys.stdin:
+            print(attempt({SERVER4!r}).get("data"), flush=True)
+    """)
+    process.stdin.write("\n")
     process.stdin.flush()
-    assert process.stdout.readline() == "ping\n"  # the worker's echo, not the world
+    assert process.stdout.readline() == "ping\n"
+    assert daemon.set_config(agents=[host.config_of(other)]) is None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "None\n"
     process.kill()
     process.wait()
-    assert daemon.reload()["error"] == 0
+    assert daemon.set_config() is None
     assert not agent.path.exists()
 
 
 def test_recreated_cgroup(host):
+    """Who removes an agent's cgroup and makes it anew does not get rid of the hooks."""
     daemon, agent = host.govern()
     agent.path.rmdir()
-    place = daemon.ask(f"prepare {agent.id}", "place")
-    assert place["path"] == str(agent.path)
-    assert place["cgroup"] == agent.id_of_cgroup()
+    daemon.run("true", agent=agent.name)
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
     # The rules know the new one too.
-    pin = f"/sys/fs/bpf/wayleave/{host.instance}/v1/links/{agent.id:08x}/steer_connect4"
-    os.unlink(pin)
+    daemon.pin(agent, "steer_connect4").unlink()
     assert errors(agent, [SERVER4]) == ["ECONNREFUSED"]
 
 
-@pytest.mark.parametrize("path, why", [
-    ("{a}/inner", "inside"), ("wayleave_{i}/workers", "own"), ("wayleave_{i}", "own"),
-    ("../x", "no path"), ("a//b", "no path"), ('a"b', "no path"), ("/a", "no path")])
-def test_impossible_cgroups(host, path, why):
+@pytest.mark.parametrize("path", ["{a}/inner", "wayleave_{i}/workers", "wayleave_{i}", "../x", "a//b", 'a"b', "/a"])
+def test_impossible_cgroups(host, path):
     daemon, agent = host.govern()
-    path = path.format(a=agent.cgroup, i=host.instance)
-    answer = daemon.reload(host.option(agent), f"9:{path}:own:deny")
-    assert answer["error"] == -22
-    assert why in answer["text"]
+    path = path.format(a=agent.cgroup, i=daemon.instance)
+    more = {"name": "more", "cgroup": path}
+    assert daemon.set_config(agents=[host.config_of(agent), more])
+    assert "cgroup" in daemon.text()
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
+    assert daemon.set_config(agents=[host.config_of(agent)]) is None
 
 
 def test_moved_agent(host):
     daemon, agent = host.govern()
-    other = host.agent(agent.id, "other")
+    there = host.agent("there")
+    moved = {"name": agent.name, "cgroup": there.cgroup}
     process = agent.popen("sleep", "60")
-    assert "former cgroup" in daemon.reload(host.option(other))["text"]
+    assert "former cgroup" in daemon.set_config(agents=[moved])
     process.kill()
     process.wait()
-    assert daemon.reload(host.option(other))["error"] == 0
-    assert attempts(other, [SERVER4])[0]["data"] == "ping"
-    assert daemon.expect("origin")["cgroup"] == other.id_of_cgroup()
+    assert daemon.set_config(agents=[moved]) is None
+    assert attempts(there, [SERVER4])[0]["data"] == "ping"
+    assert daemon.session(SERVER4)["cgroup"] == there.id_of_cgroup()
     assert not agent.path.exists()
 
 
@@ -484,7 +524,7 @@ except OSError as e:
 """).strip()
 
 
-@pytest.mark.parametrize("listen, answer", [("deny", "ConnectionRefusedError"), ("listen", "own")])
+@pytest.mark.parametrize("listen, answer", [("deny", "ConnectionRefusedError"), ("allow", "own")])
 def test_inbound(host, network, listen, answer):
     _, agent = host.govern("own", listen)
     server = socket_in(host, "0.0.0.0", 9999, agent)
@@ -495,16 +535,60 @@ def test_inbound(host, network, listen, answer):
 
 def test_inbound_listener_cannot_dial_out(host):
     """`listen: allow` lets answers pass, not new connections, hook or not."""
-    _, agent = host.govern("own", "listen")
-    os.unlink(f"/sys/fs/bpf/wayleave/{host.instance}/v1/links/{agent.id:08x}/steer_connect4")
+    daemon, agent = host.govern("own", "allow")
+    daemon.pin(agent, "steer_connect4").unlink()
     assert errors(agent, [SERVER4]) == ["ECONNREFUSED"]
 
 
-def test_find_agent(host):
+# --- the control socket (bypass B29) ---
+
+@pytest.mark.parametrize("words, refused", [
+    (["status"], False), (["sessions", "list"], True), (["audit", "verify"], True),
+    (["run", "--", "true"], True), (["policy", "explain", "--agent", "a", "--resource", "world", "x"], True)])
+def test_control_socket_from_inside(host, words, refused):
+    """Also to root, and whatever it was asked before its process died (below)."""
+    one, two = host.agent("one"), host.agent("two")
+    daemon = host.start(one, two)
+    command = [str(BUILD / "bin/wayleave"), "--socket", str(daemon.socket), *words]
+    done = one.popen(*command)
+    out, err = done.communicate(timeout=20)
+    assert (done.returncode != 0) == refused, (out, err)
+    if refused:
+        assert "from inside an agent" in err
+    else:
+        # Of itself alone.
+        assert "one" in out and "two" not in out and "worker" not in out
+
+
+def test_control_socket_after_its_owner(host):
+    """Who connected is known by its number, which is given again after its death: a socket that
+    outlives the process that connected it is refused."""
     daemon, agent = host.govern()
-    process = agent.popen("sleep", "60")
-    assert daemon.ask(f"find {process.pid}", "found")["agent"] == agent.id
-    assert daemon.ask(f"find {os.getpid()}", "found")["agent"] == 0
-    assert daemon.ask("find 999999999", "found")["error"] < 0
-    process.kill()
+    process = agent.popen(PYTHON, "-c", f"""
+import os, socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect({str(daemon.socket)!r})
+if os.fork():
+    os._exit(0)
+sys.stdin.readline()
+s.send(struct.pack("=Ii", 1, 0))
+print(struct.unpack("=Ii", s.recv(9999)[:8])[1], flush=True)
+""")
     process.wait()
+    # The same number for a process of root's that is outside.
+    with open("/proc/sys/kernel/ns_last_pid", "r+") as last:
+        for _ in range(50):
+            last.seek(0)
+            last.write(str(process.pid - 1))
+            last.flush()
+            other = subprocess.Popen(["sleep", "60"])
+            if other.pid == process.pid:
+                break
+            other.kill()
+            other.wait()
+    try:
+        assert other.pid == process.pid, "somebody else has the number"
+        assert process.communicate("\n", timeout=10)[0] == "-1\n"
+    finally:
+        other.kill()
+        other.wait()

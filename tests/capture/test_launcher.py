@@ -2,6 +2,7 @@
 #
 # `wayleave run`: what the command keeps of its caller, and what it can't reach any more (bypasses B6,
 # B8 to B10, B13, B14).
+import contextlib
 import ctypes
 import json
 import os
@@ -13,37 +14,72 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
-import textwrap
+import threading
 import time
 
 import pytest
 
-from conftest import BUILD, CGROUPS, PATIENCE, PRELUDE, PYTHON, SERVER4, Daemon, sh
+from conftest import BUILD, CGROUPS, HOST4, PATIENCE, PYTHON, SERVER4, program, sh
 
-WAYLEAVE = BUILD / "bin/wayleave"
-USER, GROUP = 1234, 1235  # nobody that exists
+NAME = "games"  # of Debian's base-passwd; owns nothing that matters
+USER, GROUP = pwd.getpwnam(NAME).pw_uid, pwd.getpwnam(NAME).pw_gid
 CLONE_NEWNET = 0x40000000
-DENY_IO_URING, LANDLOCK = 1, 2
+DENY_IO_URING, LANDLOCK, KEEP_USER = 1, 2, 4
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Control(Daemon):
-    """The monitor's end of CONTROL_RUN."""
+class FakeMonitor:
+    """What stands at the path that a caller names, and answers what a monitor would not. Root's, unless
+    it was made as somebody else."""
 
-    program = BUILD / "tests/capture_control"
+    def __init__(self, path, answer):
+        self.path, self.answer, self.asked = path, answer, []
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.bind(str(path))
+        path.chmod(0o666)
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.socket.accept()
+                with peer:
+                    question = peer.recv(9999)
+                    self.asked.append(question[8:])
+                    peer.send(question[:4] + struct.pack("=i", 0) + self.answer)
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.path.unlink()
+
+
+def encode_plan(agent, flags=KEEP_USER, user=None, cgroup=None, hidden=(), read_only=(), shown=()):
+    """As userspace/monitor/run_plan.h says."""
+    def text(value):
+        return struct.pack(">I", len(value)) + value.encode()
+
+    def texts(values):
+        return struct.pack(">I", len(values)) + b"".join(map(text, values))
+    who = pwd.getpwnam(user) if user else None
+    return (struct.pack(">IIIQII", 1, flags, agent.id, cgroup or agent.id_of_cgroup(), who.pw_uid if who else 0,
+                        who.pw_gid if who else 0)
+            + text(str(agent.path)) + text(user or "") + text(who.pw_dir if who else "") + struct.pack(">I", 0)
+            + texts(hidden) + texts(read_only)
+            + struct.pack(">I", len(shown)) + b"".join(text(source) + text(target) for source, target in shown))
 
 
 class Launcher:
-    def __init__(self, host, tmp_path, *options, agent=None):
-        self.host, self.agent = host, agent
-        if not agent:
-            self.daemon, self.agent = host.govern()
-        self.folder = pathlib.Path(f"/tmp/wl{os.getpid()}_{host.number}")
-        self.folder.mkdir(mode=0o755)
-        self.socket = self.folder / "control.sock"
-        self.control = Control(host.network, str(self.socket), str(self.agent.path), *options)
-        self.control.expect("ready")
+    """`wayleave run` as it is installed, towards a daemon with one agent."""
+
+    def __init__(self, host, installed, users=(), **agent):
+        self.host, self.wayleave = host, installed / "bin/wayleave"
+        self.agent = host.agent()
+        self.daemon = host.start(host.config_of(self.agent, users=list(users), **agent))
+        self.folder, self.socket = host.folder, self.daemon.socket
 
     def enter(self, uid=None, before=None):
         namespace = os.open(f"/run/netns/{self.host.network.host}", os.O_RDONLY)
@@ -57,56 +93,55 @@ class Launcher:
                 os.setgroups([])
                 os.setresgid(GROUP, GROUP, GROUP)
                 os.setresuid(uid, uid, uid)
+            os.close(namespace)
         return prepare
 
-    def words(self, *command, options=()):
-        return [str(WAYLEAVE), "--socket", str(self.socket), "run", *options, "--", *command]
+    def words(self, *command, options=(), at=None):
+        return [str(self.wayleave), "--socket", str(at or self.socket), "run", *options, "--", *command]
 
-    def run(self, *command, uid=None, before=None, options=(), **more):
-        more = {"capture_output": True, "text": True, "timeout": 30, **more}
-        return subprocess.run(self.words(*command, options=options),
-                              preexec_fn=self.enter(uid, before), **more)
+    def popen(self, *command, uid=None, before=None, options=(), at=None, **more):
+        return subprocess.Popen(self.words(*command, options=options, at=at), preexec_fn=self.enter(uid, before),
+                                text=True, **more)
+
+    def run(self, *command, input=None, **more):
+        more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+        process = self.popen(*command, **more)
+        out, err = process.communicate(input, timeout=30)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def python(self, code, **more):
-        code = PRELUDE + textwrap.dedent(code) + "\nprint(json.dumps(result), flush=True)\n"
-        done = self.run(PYTHON, "-c", code, **more)
+        done = self.run(PYTHON, "-c", program(code), **more)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def close(self):
-        self.control.kill()
-        for path in (self.socket, self.folder):
-            if path.exists():
-                path.unlink() if path != self.folder else path.rmdir()
+    @contextlib.contextmanager
+    def fake(self, answer):
+        monitor = FakeMonitor(self.folder / "fake.sock", answer)
+        try:
+            yield monitor
+        finally:
+            monitor.close()
 
 
 @pytest.fixture
-def launcher(host, tmp_path):
-    made = []
-
-    def make(*options, **more):
-        made.append(Launcher(host, tmp_path, *options, **more))
-        return made[-1]
-    yield make
-    for one in made:
-        one.close()
+def launcher(host, installed):
+    return lambda *users, **agent: Launcher(host, installed, users, **agent)
 
 
 # --- what is kept ---
 
 def test_command_is_governed(launcher):
     run = launcher()
-    answer = run.python(f"""
+    process = run.popen(PYTHON, "-c", program(f"""
         result = attempt({SERVER4!r})
         result["pid"] = os.getpid()
         result["cgroup"] = open("/proc/self/cgroup").read()
-    """)
+    """), stdout=subprocess.PIPE)
+    answer = json.loads(process.communicate(timeout=30)[0])
     assert answer["data"] == "ping"
     assert f"0::/{run.agent.cgroup}\n" in answer["cgroup"]
-    origin = run.daemon.expect("origin")
-    asked = run.control.expect("run")
     # No fork: who asked is who runs.
-    assert origin["pid"] == asked["pid"] == answer["pid"]
+    assert run.daemon.session(SERVER4)["pid"] == answer["pid"] == process.pid
 
 
 @pytest.mark.parametrize("command, status", [
@@ -127,7 +162,7 @@ def test_environment(launcher):
     kept = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/opt/x", "LD_PRELOAD": "", "EMPTY": "",
             "NEWLINE": "a\nb", "TMPDIR": "/var/tmp", "MALLOC_PERTURB_": "1", "GCONV_PATH": "/x",
             "HOME": "/somewhere", "USER": "me"}
-    run = launcher("--allow", str(USER))
+    run = launcher(NAME)
     code = "import os, json; print(json.dumps(dict(os.environ)))"
     for uid in (None, USER):
         done = run.run(PYTHON, "-c", code, uid=uid, env=kept)
@@ -136,7 +171,7 @@ def test_environment(launcher):
         assert seen == kept
 
 
-def test_path_is_the_callers(launcher, tmp_path):
+def test_path_is_the_callers(launcher):
     run = launcher()
     command = run.folder / "my-command"
     command.write_text("#!/bin/sh\necho mine\n")
@@ -147,8 +182,8 @@ def test_path_is_the_callers(launcher, tmp_path):
         command.unlink()
 
 
-def test_working_folder_and_descriptors_and_mask(launcher, tmp_path):
-    run = launcher("--allow", str(USER))
+def test_working_folder_and_descriptors_and_mask(launcher):
+    run = launcher(NAME)
     read, write = os.pipe()
     unix, other = socket.socketpair()
     file = open(run.folder / "file", "w+")
@@ -172,29 +207,36 @@ def test_working_folder_and_descriptors_and_mask(launcher, tmp_path):
 
 
 def test_identity_of_the_caller(launcher):
-    run = launcher("--allow", str(USER))
+    run = launcher(NAME)
     assert run.python("result = [os.getresuid(), os.getresgid(), os.getgroups()]", uid=USER) == [
         [USER] * 3, [GROUP] * 3, []]
-    asked = run.control.expect("run")
-    assert (asked["uid"], asked["gid"]) == (USER, GROUP)
+    # To himself is no other user.
+    assert run.python("result = os.getuid()", uid=USER, options=("--user", NAME)) == USER
 
 
-def test_options_reach_the_monitor(launcher):
-    run = launcher()
-    run.run("true", options=("--agent", "claude-ci", "--user", "bob"))
-    asked = run.control.expect("run")
-    assert (asked["agent"], asked["user"]) == ("claude-ci", "bob")
-    run.run("true")
-    asked = run.control.expect("run")
-    assert (asked["agent"], asked["user"]) == ("", "")
+def test_which_agent(host, installed):
+    """The named one, or the only one that the caller may start."""
+    run = Launcher(host, installed, [NAME])
+    both = [host.config_of(run.agent, users=[NAME]), host.config_of(host.agent("b"))]
+    assert run.daemon.set_config(agents=both) is None
+    where = "result = open('/proc/self/cgroup').read()"
+    assert f"{run.agent.cgroup}\n" in run.python(where, uid=USER)
+    assert "/b\n" in run.python(where, options=("--agent", "b"))
+    for uid, options, why in ((None, (), "which agent? Name one with --agent"),
+                              (None, ("--agent", "c"), 'there is no agent "c"'),
+                              (USER, ("--agent", "b"), 'you may not start agent "b"'),
+                              (USER, ("--user", "root"), "only root may run commands as another user"),
+                              (None, ("--agent", "a", "--user", "no-such-user"), 'there is no user "no-such-user"')):
+        done = run.run("true", uid=uid, options=options)
+        assert (done.returncode, done.stderr) == (125, f"wayleave run: {why}\n")
 
 
 def test_root_runs_as_another_user(launcher):
-    run = launcher("--user", "postgres")
+    run = launcher()
     answer = run.python("""
         result = [os.getresuid(), os.getresgid(), os.getgroups(),
                   [os.environ[n] for n in ("HOME", "USER", "LOGNAME", "KEPT")]]
-    """, env={**os.environ, "KEPT": "yes", "HOME": "/root"})
+    """, env={**os.environ, "KEPT": "yes", "HOME": "/root"}, options=("--user", "postgres"))
     user = pwd.getpwnam("postgres")
     assert answer[0] == [user.pw_uid] * 3 and answer[1] == [user.pw_gid] * 3
     assert set(answer[2]) == set(os.getgrouplist("postgres", user.pw_gid))
@@ -232,7 +274,7 @@ class Terminal:
 
 
 def test_job_control(launcher):
-    run = launcher("--flags", str(LANDLOCK))
+    run = launcher()
     terminal = Terminal(run.enter())
     try:
         terminal.send(" ".join(run.words("sh", "-c", "'echo in-$((1+1)); exec sleep 100'")) + "\n")
@@ -259,62 +301,78 @@ def test_job_control(launcher):
 
 def test_not_allowed(launcher):
     run = launcher()
-    done = run.run("touch", "/tmp/never", uid=USER, options=("--agent", "x"))
+    never = run.folder / "never"
+    done = run.run("touch", str(never), uid=USER)
+    assert (done.returncode, done.stderr) == (125, "wayleave run: there is no agent that you may start\n")
+    assert not never.exists()
+
+
+def test_from_inside_an_agent(launcher):
+    """Nobody gets from one agent into another."""
+    run = launcher()
+    done = run.run(*run.words("true"))
     assert done.returncode == 125
-    assert done.stderr == 'wayleave run: you may not start agent "x"\n'
+    # The setuid bit is without effect there; without it the monitor would refuse.
+    assert "setuid root" in done.stderr or "from inside an agent" in done.stderr
 
 
 def test_no_daemon(launcher):
     run = launcher()
-    run.socket.unlink()
-    done = run.run("true")
+    done = run.run("true", at=run.folder / "nobody.sock")
     assert (done.returncode, "no daemon at" in done.stderr) == (125, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--agent"], ["--frob", "--", "true"], ["--"]])
-def test_usage(launcher, arguments):
-    done = subprocess.run([str(WAYLEAVE), "run", *arguments], capture_output=True, text=True)
+def test_usage(arguments):
+    done = subprocess.run([str(BUILD / "bin/wayleave"), "run", *arguments], capture_output=True, text=True)
     assert done.returncode == 125 and "usage: wayleave run" in done.stderr
 
 
 def test_socket_of_somebody_else(launcher):
     """The path comes from the caller: what isn't root's is not believed."""
-    run = launcher()
-    fake = run.folder / "fake.sock"
+    run = launcher(NAME)
     run.folder.chmod(0o777)
-    server = subprocess.Popen([str(Control.program), str(fake), str(run.agent.path)],
-                              stdout=subprocess.PIPE, text=True, user=USER, group=GROUP)
+    fake = run.folder / "fake.sock"
+    server = subprocess.Popen([PYTHON, "-c", f"""
+import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind({str(fake)!r})
+s.listen()
+print("ready", flush=True)
+peer, _ = s.accept()
+print(len(peer.recv(99)), flush=True)
+"""], stdout=subprocess.PIPE, text=True, user=USER, group=GROUP)
     try:
-        server.stdout.readline()
-        done = subprocess.run([str(WAYLEAVE), "--socket", str(fake), "run", "--", "id"],
-                              capture_output=True, text=True, user=USER, group=GROUP)
-        assert done.returncode == 125
+        assert server.stdout.readline() == "ready\n"
+        done = run.run("id", at=fake, uid=USER)
+        assert (done.returncode, done.stdout) == (125, "")
         assert f"the socket is not a daemon's: user {USER} has it" in done.stderr
-        assert server.poll() is None and "event" not in done.stdout
+        assert server.communicate(timeout=10)[0] == "0\n"  # nothing was asked
     finally:
         server.kill()
         server.wait()
-        fake.unlink()
 
 
 def test_unknown_answer(launcher):
-    done = launcher("--garbage").run("true")
+    run = launcher()
+    with run.fake(b"\0\0\0\1 this is no plan"):
+        done = run.run("true", at=run.folder / "fake.sock")
     assert (done.returncode, "the daemon's answer" in done.stderr) == (125, True)
 
 
 def test_other_user_for_nobody_but_root(launcher):
     """Even where the monitor said so."""
-    run = launcher("--user", "postgres", "--allow", str(USER))
-    done = run.run("id", uid=USER)
+    run = launcher()
+    with run.fake(encode_plan(run.agent, flags=0, user="postgres")):
+        done = run.run("id", uid=USER, at=run.folder / "fake.sock")
     assert (done.returncode, done.stdout) == (125, "")
     assert "only root may run as another user" in done.stderr
 
 
 def test_cgroup_that_was_replaced(launcher):
     run = launcher()
-    run.agent.path.rmdir()
-    run.agent.path.mkdir()
-    done = run.run("true")
+    with run.fake(encode_plan(run.agent, cgroup=run.agent.id_of_cgroup() + 1)):
+        done = run.run("true", at=run.folder / "fake.sock")
     assert (done.returncode, "entering the agent's cgroup" in done.stderr) == (125, True)
 
 
@@ -338,7 +396,7 @@ def test_launcher_without_the_setuid_bit(launcher):
 
 @pytest.mark.parametrize("uid", [None, USER])
 def test_capabilities_and_new_privileges(launcher, uid):
-    run = launcher("--allow", str(USER))
+    run = launcher(NAME)
     status = run.run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status", uid=uid).stdout
     values = dict(re.findall(r"(\w+):\s+(\w+)", status))
     assert {values[n] for n in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
@@ -347,7 +405,7 @@ def test_capabilities_and_new_privileges(launcher, uid):
 
 @pytest.mark.parametrize("uid", [None, USER])
 def test_socket_families(launcher, uid):
-    run = launcher("--allow", str(USER))
+    run = launcher(NAME)
     answer = run.python("""
         libc = ctypes.CDLL(None, use_errno=True)
         result = {}
@@ -381,14 +439,15 @@ def test_terminal_input(launcher):
         script.unlink()
 
 
-@pytest.mark.parametrize("flags, result", [(0, True), (DENY_IO_URING, False)])
-def test_io_uring(launcher, flags, result):
-    run = launcher("--flags", str(flags))
+@pytest.mark.parametrize("io_uring", ["allow", "deny"])
+def test_io_uring(launcher, io_uring):
+    """IORING_OP_SOCKET passes by the filter that refuses socket families; its hook does not."""
+    run = launcher(io_uring=io_uring)
     assert run.python("""
         libc = ctypes.CDLL(None, use_errno=True)
         parameters = ctypes.create_string_buffer(120)
         result = libc.syscall(425, 4, parameters) >= 0
-    """) == result
+    """) == (io_uring == "allow")
 
 
 def test_bpf_and_other_architectures(launcher):
@@ -497,7 +556,7 @@ def test_hidden_mounts(launcher):
 
 def test_cannot_be_uncovered(launcher):
     """Neither by umount, nor in a user namespace of its own, nor through somebody else's root."""
-    run = launcher("--flags", str(LANDLOCK), "--allow", str(USER))
+    run = launcher(NAME)
     for uid in (None, USER):
         answer = run.python(f"""
             libc = ctypes.CDLL(None, use_errno=True)
@@ -520,22 +579,20 @@ def test_cannot_be_uncovered(launcher):
         assert answer[2:] in ([0, -1, [], -1], [-1, -1, [], -1])
 
 
-def test_plan_of_paths(launcher, tmp_path):
-    """The daemon's folders, with its socket still to be seen."""
-    place = pathlib.Path(f"/tmp/wlp{os.getpid()}")
+def test_plan_of_paths(launcher):
+    """What is hidden, read-only, and shown inside what is hidden."""
+    run = launcher()
+    place = run.folder / "place"
     for path in ("state/keys", "run/inner", "open"):
         (place / path).mkdir(parents=True)
-    (place / "state/keys/key").write_text("secret")
-    (place / "run/sock").write_text("socket")
-    (place / "run/other").write_text("other")
-    (place / "single").write_text("secret")
-    (place / "open/file").write_text("x")
-    try:
-        run = launcher("--hide", f"{place}/state", "--hide", f"{place}/run", "--hide",
-                       f"{place}/single", "--hide", f"{place}/missing", "--read-only",
-                       f"{place}/open", "--read-only", f"{place}/gone", "--show",
-                       f"{place}/run/sock:{place}/run/sock", "--show",
-                       f"{place}/open:{place}/run/deep/er", "--show", f"{place}/no:{place}/run/no")
+    for path in ("state/keys/key", "run/sock", "run/other", "single", "open/file"):
+        (place / path).write_text(path)
+    plan = encode_plan(
+        run.agent, hidden=[f"{place}/{p}" for p in ("state", "run", "single", "missing")],
+        read_only=[f"{place}/open", f"{place}/gone"],
+        shown=[(f"{place}/run/sock", f"{place}/run/sock"), (f"{place}/open", f"{place}/run/deep/er"),
+               (f"{place}/no", f"{place}/run/no")])
+    with run.fake(plan):
         answer = run.python(f"""
             place = {str(place)!r}
             result = {{p: sorted(os.listdir(place + p)) for p in ("/state", "/run", "/run/deep/er")}}
@@ -547,12 +604,31 @@ def test_plan_of_paths(launcher, tmp_path):
                     result[path] = None
                 except OSError as e:
                     result[path] = errno.errorcode[e.errno]
-        """)
-        assert answer == {"/state": [], "/run": ["deep", "sock"], "/run/deep/er": ["file"],
-                          "sock": "socket", "single": "", "/open/file": "EROFS",
-                          "/state/new": "EROFS", "/run/new": "EROFS"}
-    finally:
-        sh("rm", "-r", str(place))
+        """, at=run.folder / "fake.sock")
+    assert answer == {"/state": [], "/run": ["deep", "sock"], "/run/deep/er": ["file"], "sock": "run/sock",
+                      "single": "", "/open/file": "EROFS", "/state/new": "EROFS", "/run/new": "EROFS"}
+
+
+def test_what_the_daemon_keeps(launcher):
+    """Recordings, keys, rules and secrets can't be read, even by root; the socket answers."""
+    run = launcher()
+    secret = run.folder / "webhook"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    assert run.daemon.set_config(slack={"webhook_url_file": str(secret)}) is None
+    daemon = run.daemon
+    answer = run.python(f"""
+        def look(path):
+            try:
+                return os.listdir(path) if os.path.isdir(path) else open(path).read()
+            except OSError as e:
+                return errno.errorcode[e.errno]
+        result = [look(p) for p in {[str(p) for p in (
+            daemon.state, daemon.runtime, daemon.config_file, daemon.policy_file, secret)]!r}]
+    """)
+    assert answer == [[], ["control.sock"], "", "", ""]
+    status = run.run(str(run.wayleave), "--socket", str(daemon.socket), "status")
+    assert status.returncode == 0 and run.agent.name in status.stdout
 
 
 @pytest.mark.parametrize("path, uid", [
@@ -571,7 +647,7 @@ def test_launchers_of_others(launcher, path, uid):
     path.chmod(0o777)
     server.listen()
     try:
-        run = launcher("--allow", str(USER))
+        run = launcher(NAME)
         code = f"""
             s = socket.socket(socket.AF_UNIX)
             try:
@@ -608,7 +684,7 @@ def test_removed_working_folder(launcher, tmp_path):
 
 def test_outside_processes(launcher):
     """The command can't trace or signal a process of its own user outside the agent."""
-    run = launcher("--flags", str(LANDLOCK), "--allow", str(USER))
+    run = launcher(NAME)
     outside = subprocess.Popen(["sleep", "60"], user=USER, group=GROUP)
     try:
         answer = run.python(f"""
@@ -648,5 +724,3 @@ def test_nothing_is_left_outside(launcher):
     before = pathlib.Path("/proc/self/mountinfo").read_text()
     run.run("true")
     assert pathlib.Path("/proc/self/mountinfo").read_text() == before
-    mode = (BUILD / "bin/wayleave-launch").stat().st_mode
-    assert mode & stat.S_ISUID

@@ -29,8 +29,8 @@ def test_own_listener(host, servers, bind, forms):
     daemon, agent = host.govern("own")
     servers.append(socket_in(host, bind, 7000, agent))
     assert dial(agent, forms) == ["own"] * len(forms)
-    assert daemon.none("origin")
-    assert daemon.counts(agent.id)["direct"] == len(forms)
+    assert daemon.no_session()
+    assert daemon.counts(agent)["direct"] == len(forms)
 
 
 @pytest.mark.parametrize("bind, forms", [("0.0.0.0", FORMS4), ("::", FORMS4 + FORMS6)])
@@ -38,23 +38,24 @@ def test_foreign_listener(host, servers, bind, forms):
     daemon, agent = host.govern("own")
     servers.append(socket_in(host, bind, 7000))
     assert dial(agent, forms) == ["ECONNREFUSED"] * len(forms)
-    event = daemon.expect("loopback")
-    assert (event["agent"], event["port"], event["local"]) == (agent.id, 7000, 1)
+    told = daemon.refusals()
+    assert told and told[0]["subject"] == agent.name
+    assert "somebody else" in told[0]["detail"] and "port 7000" in told[0]["detail"]
 
 
 def test_other_agents_listener(host, servers):
-    one, two = host.agent(7, "one"), host.agent(8, "two")
-    daemon = host.start("--agent", host.option(one), "--agent", host.option(two))
+    one, two = host.agent("one"), host.agent("two")
+    daemon = host.start(one, two)
     servers.append(socket_in(host, "127.0.0.1", 7000, two))
     assert dial(one, ["127.0.0.1"]) == ["ECONNREFUSED"]
     assert dial(two, ["127.0.0.1"]) == ["own"]
-    assert daemon.expect("loopback")["agent"] == 7
+    assert daemon.refusals()[0]["subject"] == "one"
 
 
 def test_nobody_there_tells_nothing(host):
     daemon, agent = host.govern("own")
     assert dial(agent, FORMS4 + FORMS6) == ["ECONNREFUSED"] * 9
-    assert daemon.none("loopback")
+    assert daemon.refusals() == []
 
 
 def test_a_port_scan_is_told_slowly(host, servers):
@@ -64,8 +65,8 @@ def test_a_port_scan_is_told_slowly(host, servers):
         for n in range(2000):
             attempt("127.0.0.1", port=7000)
     """)
-    daemon.expect("loopback")
-    counts = daemon.counts(agent.id)
+    assert daemon.refusals()
+    counts = daemon.counts(agent)
     assert counts["loopback"] == 2000
     assert counts["event_lost"] > 1000
 
@@ -75,35 +76,37 @@ def test_direct(host, servers):
     servers.append(socket_in(host, "::", 7000))
     forms = FORMS4 + FORMS6
     assert dial(agent, forms) == ["own"] * len(forms)
-    assert daemon.none("origin")
+    assert daemon.no_session()
 
 
 def test_egress(host, servers):
     daemon, agent = host.govern("egress")
     servers.append(socket_in(host, "::", 7000))
     forms = FORMS4 + FORMS6
-    assert dial(agent, forms) == ["ping"] * len(forms)  # the worker's echo
-    seen = [daemon.expect("origin") for _ in forms]
-    assert all(o["local"] == 1 and o["port"] == 7000 for o in seen)
-    loopback = "::ffff:127.0.0.1"
-    assert [o["address"] for o in seen] == [
-        loopback, "::ffff:127.1.2.3", loopback, loopback, loopback, f"::ffff:{HOST4}", "::1",
-        "::1", HOST6]
+    assert dial(agent, forms) == ["own"] * len(forms)
+    dialled = ["127.0.0.1", "127.1.2.3", "127.0.0.1", "127.0.0.1", "127.0.0.1", HOST4, "::1", "::1", HOST6]
+    for address in dialled:
+        assert daemon.session(address, 7000)["resource"] == "egress"
+    assert daemon.counts(agent)["direct"] == 0
 
 
 @pytest.mark.parametrize("loopback", ["own", "direct", "egress"])
 def test_named_destinations(host, servers, loopback):
     """What a resource names goes to the worker in every mode; the rest follows the mode."""
-    daemon, agent = host.govern(loopback, "deny", "--destination", "127.0.0.1/32:7000",
-                                "--destination", f"{HOST6}/64:0", "--destination", "::/0:7001")
+    named = {"name": "named", "protocol": "tcp", "hosts": ["127.0.0.1:7000", "[fd99::/64]:*", "[::/0]:7001"]}
+    daemon, agent = host.govern(loopback, resources=[named])
     servers.append(socket_in(host, "::", 7000))
     servers.append(socket_in(host, "::", 7001))
-    assert dial(agent, ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", HOST6]) == ["ping"] * 4
-    assert dial(agent, ["::1", HOST6], 7001) == ["ping"] * 2
+    for address, port in (("127.0.0.1", 7000), ("0.0.0.0", 7000), ("::ffff:127.0.0.1", 7000), (HOST6, 7000),
+                          ("::1", 7001), (HOST6, 7001)):
+        assert dial(agent, [address], port) == ["own"]
+        assert daemon.session(resource="named")["address"].endswith(f":{port}")
     # ::/0 does not mean IPv4.
-    unnamed = {"own": "ECONNREFUSED", "direct": "own", "egress": "ping"}[loopback]
+    unnamed = {"own": "ECONNREFUSED", "direct": "own", "egress": "own"}[loopback]
     assert dial(agent, ["127.0.0.1", HOST4], 7001) == [unnamed] * 2
     assert dial(agent, ["127.0.0.2", "::1"], 7000) == [unnamed] * 2
+    seen = [s["resource"] for s in daemon.json("sessions", "list")]
+    assert seen.count("egress") == (4 if loopback == "egress" else 0)
 
 
 def test_socket_used_for_both(host, servers):
@@ -141,8 +144,8 @@ def test_prepared_and_never_sent(host, network, servers):
         """) == [["127.0.0.1", 7000], "own"]
     finally:
         network.in_host("sysctl", "-qw", "net.ipv4.tcp_fastopen=1")
-    assert daemon.none("origin")
-    counts = daemon.counts(agent.id)
+    assert daemon.no_session()
+    counts = daemon.counts(agent)
     assert (counts["redirected"], counts["accepted"], counts["pending"]) == (1, 0, 0)
 
 

@@ -15,9 +15,11 @@ BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build" / "release"
 
 
 class Daemon:
-    """`config`: the configuration as a dict, without folders; `rules`: the policy's rules."""
+    """`config`: the configuration as a dict, without folders; `rules`: the policy's rules; `wrapper`: words
+    before the daemon's command line; `enter`: called in the daemon's process before exec."""
 
-    def __init__(self, folder, config, rules, check=True):
+    def __init__(self, folder, config, rules, check=True, wrapper=(), enter=None):
+        self.wrapper, self.enter = list(wrapper), enter
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         os.chmod(self.folder, 0o755)
@@ -46,12 +48,16 @@ class Daemon:
         temporary.write_text(yaml.safe_dump({"rules": rules}, sort_keys=False))
         temporary.rename(self.policy_file)
 
+    def daemon_command(self, *more):
+        return [*self.wrapper, str(BUILD / "wayleaved"), "--config", str(self.config_file), *more]
+
     def start(self, wait=True):
+        before = self.text().count("ready:") if self.log.exists() else 0
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(BUILD / "wayleaved"), "--config", str(self.config_file)], stderr=log,
-                                            stdout=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(self.daemon_command(), stderr=log, stdout=log, stdin=subprocess.DEVNULL,
+                                            preexec_fn=self.enter)
         if wait:
-            self.wait_for("ready:", since_start=True)
+            self.wait_for("ready:", since_start=True, count=before + 1)
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -92,8 +98,10 @@ class Daemon:
 
     def close(self):
         self.stop()
-        subprocess.run([str(BUILD / "wayleaved"), "--config", str(self.config_file), "--teardown"], check=True,
-                       capture_output=True, timeout=30)
+        self.teardown()
+
+    def teardown(self):
+        subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, timeout=30)
 
     # --- commands
 

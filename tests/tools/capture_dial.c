@@ -3,8 +3,9 @@
  * capture_dial: connections that Python can't make. For tests/capture.
  *
  *	capture_dial uring plain|async|sqpoll ADDRESS PORT	connects by io_uring, prints
- *getpeername capture_dial time COUNT ADDRESS PORT	connects and closes COUNT times, prints the
- *median of connect(2) in nanoseconds
+ *		getpeername and waits for the end of stdin
+ *	capture_dial time COUNT ADDRESS PORT	connects and closes COUNT times, prints the
+ *		median of connect(2) in nanoseconds
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,6 +62,9 @@ static int by_uring(char **words)
 		fail("getpeername", errno);
 	printf("%s %u\n", inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text)),
 		ntohs(peer.sin_port));
+	fflush(stdout);
+	/* The monitor looks the program up while the process lives. */
+	getchar();
 	return 0;
 }
 
