@@ -87,6 +87,8 @@ def decode(kind, body):
 
 
 class Connection:
+    decode = staticmethod(decode)
+
     def __init__(self, host, port, user, database, parameters=(), login=True, minor=0):
         self.socket = socket.create_connection((host, port))
         self.socket.settimeout(30)
@@ -117,7 +119,7 @@ class Connection:
         kind, body, self.buffer = chr(self.buffer[0]), self.buffer[5:length], self.buffer[length:]
         if kind == "K":
             self.key = body
-        decoded = decode(kind, body)
+        decoded = self.decode(kind, body)
         self.seen.append(decoded)
         return decoded
 

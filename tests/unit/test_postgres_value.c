@@ -592,6 +592,34 @@ Test(postgres_value, nesting)
 	buffer_done(&out);
 }
 
+#define USER_OID "\0\1\x11\x70"
+#define CARD "\0\0\0\x8\0\x0e\x9b\x08\xa5\x68\xf1\xc7" /* 4111111111111111, with its length */
+#define NUMBER "\0\0\0\x8\0\0\0\0\0\0\0\1"
+
+/* Of a type that is not built in nobody told the form: it may be that of any other. */
+Test(postgres_value, foreign_types)
+{
+	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
+	struct value_column column = column_of(USER_TYPE, VALUE_FORMAT_BINARY, MASK_NONE);
+
+	expect_bytes(&m, &column, BYTES(ONE_DIMENSION "\0\0\0\0" USER_OID "\0\0\0\1\0\0\0\1" CARD),
+		BYTES(IS_NULL));
+	expect_bytes(&m, &column,
+		BYTES(ONE_DIMENSION "\0\0\0\0" USER_OID "\0\0\0\1\0\0\0\1" NUMBER), BYTES(SAME));
+	expect_bytes(&m, &column, BYTES("\0\0\0\2" USER_OID NUMBER USER_OID CARD), BYTES(IS_NULL));
+	expect_bytes(&m, &column, BYTES("\0\0\0\2" USER_OID NUMBER USER_OID NUMBER), BYTES(SAME));
+	expect_bytes(&m, &column, BYTES("\x10" CARD), BYTES(IS_NULL));
+	expect_bytes(&m, &column, BYTES("\0\0\0\1\0\0\0\x0d\x10" CARD), BYTES(IS_NULL));
+	/* A composite with an array of them. */
+	expect_bytes(&m, &column,
+		BYTES("\0\0\0\1" USER_OID "\0\0\0\x20" ONE_DIMENSION "\0\0\0\0" USER_OID
+		      "\0\0\0\1\0\0\0\1" CARD),
+		BYTES(IS_NULL));
+	expect_found(&m, USER_TYPE, "(1,\"{\"\"password\"\": \"\"geheim\"\"}\")", IS_NULL);
+	expect_found(&m, USER_TYPE, "{\"{\\\"a\\\": \\\"user\\\\u0040example.com\\\"}\"}", IS_NULL);
+	expect_found(&m, USER_TYPE, "(1,\"{\"\"ok\"\": \"\"x\"\"}\")", SAME);
+}
+
 /* The modifier of varchar(5)[] is about its elements. */
 Test(postgres_value, arrays_of_limited_length)
 {

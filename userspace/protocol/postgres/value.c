@@ -172,6 +172,8 @@ static const struct value_kind kinds[VALUE_KIND_COUNT] = {
 	[VALUE_KIND_OPAQUE] = {NULL, {value_find_opaque, value_find_opaque}, FOUND},
 	[VALUE_KIND_GUESS] = {NULL, {value_find_guess_text, value_find_guess_binary},
 		{VALUE_LOOK_ESCAPED, VALUE_LOOK_ALWAYS}},
+	[VALUE_KIND_FOREIGN] = {NULL, {value_find_foreign_text, value_find_foreign_binary},
+		{VALUE_LOOK_ESCAPED, VALUE_LOOK_ALWAYS}},
 #undef FOUND
 };
 

@@ -2,10 +2,14 @@
  *
  * value_guess: values whose type nobody told, as in COPY of a query. A finding is replaced only
  * where the value's form says what is legal there; a number or a form of its own becomes NULL.
+ * And values of types that are not built in, whose form may be that of any other.
  */
+#include "base/memory.h"
 #include "base/text.h"
 #include "masking/characters.h"
 #include "protocol/postgres/value_kind.h"
+
+#define GUESSED_DEPTH_MOST 5
 
 /* As int8, numeric and float8 write themselves. */
 static bool is_number(struct slice text)
@@ -31,16 +35,32 @@ static bool is_address(struct slice text)
 	return true;
 }
 
+static size_t skip_blanks(struct slice text, size_t at)
+{
+	while (at < text.length && memchr(" \n\r\t", text.data[at], 4))
+		at++;
+	return at;
+}
+
+/* Whether a name and its colon stand at `at`: {"a"} is an array, {"a":1} is JSON. */
+static bool is_member(struct slice text, size_t at)
+{
+	if (text.data[at] != '"')
+		return false;
+	for (at++; at < text.length && text.data[at] != '"'; at++)
+		at += text.data[at] == '\\';
+	at = skip_blanks(text, at + 1);
+	return at < text.length && text.data[at] == ':';
+}
+
 static bool is_json(struct slice text)
 {
-	size_t next = 1;
+	size_t next = skip_blanks(text, 1);
 
-	while (next < text.length && memchr(" \n\r\t", text.data[next], 4))
-		next++;
 	if (next >= text.length)
 		return false;
 	if (text.data[0] == '{')
-		return text.data[next] == '"';
+		return is_member(text, next);
 	return text.data[0] == '[' && memchr("{[\"-0123456789tfn", text.data[next], 17) &&
 		text.data[text.length - 1] == ']';
 }
@@ -94,25 +114,59 @@ static bool is_text(struct slice value)
 	return text_is_utf8(value);
 }
 
-/* What is no text may be a number; then, whatever it is, findings in its bytes count. */
-int value_find_guess_binary(const struct value_job *job)
+/* Whatever would be replaced makes the value NULL. -EBADMSG from `find`: not of that form. */
+static int find_only(const struct value_job *job, int (*find)(const struct value_job *))
 {
-	static int (*const numbers[])(const struct value_job *) = {
+	struct value_job trial = *job;
+	struct buffer unused;
+	int r;
+
+	buffer_init(&unused, job->out->limit);
+	trial.out = &unused;
+	r = find(&trial);
+	buffer_done(&unused);
+	return r == MASK_REPLACED ? MASK_TO_NULL : r;
+}
+
+/* What is no text may be a number or be made of parts; then, whatever it is, findings in its bytes
+ * count. Bytes may pass for several forms, so that each level of guessed parts can multiply the
+ * work. */
+static int find_in_bytes(const struct value_job *job)
+{
+	static int (*const forms[])(const struct value_job *) = {
 		value_find_int8_binary,
 		value_find_float8_binary,
 		value_find_numeric_binary,
+		value_find_array_binary,
+		value_find_record_binary,
+		value_find_range_binary,
+		value_find_multirange_binary,
 	};
-	struct slice value = job->value->text;
 
-	if (value.length == 0)
-		return MASK_UNCHANGED;
-	if (is_text(value))
-		return find_in_text(job);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		int r = numbers[i](job);
+	for (size_t i = 0; i < ARRAY_SIZE(forms) && job->depth < GUESSED_DEPTH_MOST; i++) {
+		int r = find_only(job, forms[i]);
 
 		if (r == MASK_TO_NULL || (r < 0 && r != -EBADMSG))
 			return r;
 	}
 	return value_find_opaque(job);
+}
+
+int value_find_guess_binary(const struct value_job *job)
+{
+	struct slice value = job->value->text;
+
+	if (value.length == 0)
+		return MASK_UNCHANGED;
+	return is_text(value) ? find_in_text(job) : find_in_bytes(job);
+}
+
+int value_find_foreign_text(const struct value_job *job)
+{
+	return find_only(job, value_find_guess_text);
+}
+
+int value_find_foreign_binary(const struct value_job *job)
+{
+	return find_only(job, value_find_guess_binary);
 }

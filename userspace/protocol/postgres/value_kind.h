@@ -15,7 +15,8 @@
 #define VALUE_DEPTH_MOST 16
 
 enum value_kind_id {
-	VALUE_KIND_OPAQUE, /* may carry text, but in a form of its own; and types we don't know */
+	VALUE_KIND_FOREIGN, /* not built in: a form that we don't know */
+	VALUE_KIND_OPAQUE, /* may carry text, but in a form of its own */
 	VALUE_KIND_PLAIN, /* carries nothing that a detector knows: dates, small numbers, OIDs */
 	VALUE_KIND_TEXT,
 	VALUE_KIND_VARCHAR, /* at most modifier - 4 characters */
@@ -100,6 +101,9 @@ int value_find_multirange_binary(const struct value_job *job);
 
 int value_find_guess_text(const struct value_job *job);
 int value_find_guess_binary(const struct value_job *job);
+/* As if guessed, but what is found makes the value NULL: nobody says what would be legal. */
+int value_find_foreign_text(const struct value_job *job);
+int value_find_foreign_binary(const struct value_job *job);
 
 /* Binary values are read from the front; a read beyond the end fails. */
 struct value_reader {

@@ -63,7 +63,7 @@ static int unescape(struct slice text, struct buffer *ret)
 
 static int mask_field(struct value_rewrite *w, size_t index, size_t start, size_t end)
 {
-	/* Fields of types that we don't know are opaque: a finding makes them NULL. */
+	/* A finding in a field whose type we don't know makes it NULL. */
 	struct value_column column = field_column(w->job, index, UINT32_MAX);
 	struct mask_source meaning = mask_source_part(w->job->value, start, end);
 	struct slice text = meaning.text;
