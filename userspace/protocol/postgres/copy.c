@@ -87,7 +87,7 @@ static int on_row(struct copy_sink *base, struct slice body)
 		r = pg_write(sink->e, SIDE_AGENT, buffer_slice(&sink->e->scratch));
 	if (sink->q) {
 		sink->q->rows++;
-		sink->q->bytes += body.length;
+		sink->q->bytes += buffer_length(&sink->e->scratch);
 	}
 	return r;
 }

@@ -114,6 +114,7 @@ static uint64_t tag_rows(struct slice tag)
 static void report(struct pg_engine *e, const struct pg_request *q, struct slice tag,
 	struct slice code, struct slice text)
 {
+	uint64_t told = tag_rows(tag);
 	struct protocol_event *event;
 
 	if (q->action == 0 || (q->flags & PG_REQUEST_PRIVATE))
@@ -121,7 +122,7 @@ static void report(struct pg_engine *e, const struct pg_request *q, struct slice
 	event = pg_event(e, EVENT_RESULT);
 	event->result = (struct protocol_result){
 		.action = q->action,
-		.rows = q->rows ? q->rows : tag_rows(tag),
+		.rows = told ? told : q->rows,
 		.bytes = q->bytes,
 		.tag = tag,
 		.error_code = code,
@@ -502,10 +503,11 @@ static int on_copy_data(struct pg_engine *e, const struct server_message *m)
 
 	if (!e->copying_out && !e->copying_both)
 		return -EBADMSG;
-	if (q)
-		q->bytes += m->body.length;
-	if (!e->copy)
+	if (!e->copy) {
+		if (q)
+			q->bytes += PG_HEADER_SIZE + (uint64_t)m->length;
 		return forward(e, m);
+	}
 	r = pg_copy_data(e, q, m->body);
 	e->from_server.mode = PG_STREAM_COPY;
 	e->from_server.left = m->length - (uint32_t)m->body.length;
@@ -819,7 +821,8 @@ int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	size_t taken = 0;
 	int r = 1;
 
-	while (r > 0 && taken < in.length && pg_event_has_room(e) &&
+	/* An event refers to what the next message may change or free, so it is told first. */
+	while (r > 0 && taken < in.length && e->event_count == 0 &&
 		e->server == PG_SERVER_MESSAGES) {
 		if (e->from_server.left) {
 			r = stream_on(e, in, &taken) < 0 ? -ENOMEM : 1;
