@@ -60,6 +60,9 @@ BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/generated/%.skel.h)
 UNIT_SOURCES := $(sort $(wildcard $(TESTS:%=tests/unit/%.c)))
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+# What tests and fuzzers share.
+HARNESS_SOURCES := $(sort $(wildcard tests/harness/*.c))
+HARNESS_OBJECTS := $(HARNESS_SOURCES:%.c=$(BUILD)/%.o)
 HELPER_SOURCES := $(sort $(wildcard tests/tools/*.c))
 HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -97,15 +100,20 @@ $(BUILD)/generated/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(SAY) SKEL $@
 	$(Q)mkdir -p $(@D) && $(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@.new && mv $@.new $@
 
-$(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/libwayleave.a
+$(BUILD)/libharness.a: $(HARNESS_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+TEST_LIBRARIES := $(BUILD)/libharness.a $(BUILD)/libwayleave.a
+
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIBRARIES)
 	$(SAY) TEST $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(BUILD)/libwayleave.a -lcriterion $(LIBS)
+		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS)
 
-$(BUILD)/tests/%: tests/tools/%.c $(BUILD)/libwayleave.a
+$(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(BUILD)/libwayleave.a $(LIBS)
+		-o $@ $< $(TEST_LIBRARIES) $(LIBS)
 
 # Fuzzers: everything again with clang's coverage and sanitizers.
 # NULL + 0 is an empty slice here, as C2y allows.
@@ -113,12 +121,15 @@ FUZZ_FLAGS := -std=gnu11 -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize=pointer-overflow \
 	-fno-sanitize-recover=undefined -Wno-everything
 FUZZ_OBJECTS := $(LIBRARY_SOURCES:%.c=build/fuzz/%.o)
+FUZZ_HARNESS_OBJECTS := $(HARNESS_SOURCES:%.c=build/fuzz/%.o)
 build/fuzz/%.o: %.c | $(SKELETONS)
 	$(SAY) FUZZCC $<
 	$(Q)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 build/fuzz/libwayleave.a: $(FUZZ_OBJECTS)
 	$(Q)rm -f $@ && ar rcs $@ $^
-build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libwayleave.a
+build/fuzz/libharness.a: $(FUZZ_HARNESS_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libharness.a build/fuzz/libwayleave.a
 	$(SAY) FUZZER $@
 	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS)
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine_guard: watches a PostgreSQL engine from outside and knows the protocol on its own: what
+ * leaves for the server must be whole, well-formed messages, and each that could act must be what
+ * was released just before it, byte for byte.
+ */
+#ifndef WAYLEAVE_TESTS_ENGINE_GUARD_H
+#define WAYLEAVE_TESTS_ENGINE_GUARD_H
+
+#include "tests/harness/engine_run.h"
+
+struct engine_guard {
+	struct engine_watch watch;
+	struct buffer to_server; /* the message that is not yet complete */
+	struct buffer to_agent;
+	bool server_started, agent_started; /* first packets are over */
+	/* The action that was released last and has not left yet. */
+	bool released;
+	enum protocol_action_phase phase;
+	struct buffer text;
+	const char *broken; /* the first thing that was wrong; static */
+};
+
+void engine_guard_init(struct engine_guard *g);
+void engine_guard_done(struct engine_guard *g);
+
+#endif

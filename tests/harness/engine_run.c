@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/harness/engine_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "masking/detector.h"
+#include "masking/strategy.h"
+#include "protocol/postgres/postgres.h"
+#include "protocol/sql/cache.h"
+#include "protocol/sql/catalog.h"
+#include "tests/unit/policy_test.h"
+
+#define CACHE_BYTES (8u << 20)
+#define OUTPUT_MOST (1u << 30)
+#define PARTIAL_MOST (LIMIT_ROW_MASKED + (1u << 20)) /* as a worker's session keeps */
+
+void engine_bench_init(struct engine_bench *b, const char *policy)
+{
+	static const uint8_t key[MASK_KEY_BYTES] = "a key that never changes";
+	struct policy *p = policy_test_new(policy);
+	struct policy_subject subject = {.agent = &p->agents[0],
+		.principal = &principal_none,
+		.protocol = PROTOCOL_POSTGRES};
+	struct error e;
+
+	memset(b, 0, sizeof(*b));
+	b->scope = policy_scope_get(p, &subject);
+	policy_put(p);
+	b->detectors = detector_engine_new(&e);
+	b->hasher = mask_hasher_new(key);
+	if (!b->detectors || !b->hasher)
+		abort();
+}
+
+char *engine_bench_read(const char *name)
+{
+	FILE *file = fopen(name, "re");
+	char *text = memory_new(LIMIT_CONFIG_FILE_BYTES + 1);
+	size_t n;
+
+	if (!file) {
+		perror(name);
+		abort();
+	}
+	n = fread(text, 1, LIMIT_CONFIG_FILE_BYTES, file);
+	text[n] = '\0';
+	fclose(file);
+	return text;
+}
+
+void engine_bench_done(struct engine_bench *b)
+{
+	policy_scope_put(b->scope);
+	detector_engine_free(b->detectors);
+	mask_hasher_free(b->hasher);
+	sql_catalog_put(b->names);
+}
+
+/* --- what the engine sees --- */
+
+static struct engine_run *run_of(struct protocol_host *host)
+{
+	return container_of(host, struct engine_run, host);
+}
+
+static int host_write(struct protocol_host *host, enum side to, struct slice bytes)
+{
+	struct engine_run *run = run_of(host);
+
+	if (run->watch && run->watch->wrote)
+		run->watch->wrote(run->watch, run, to, bytes);
+	return buffer_append_slice(&run->sent[to], bytes);
+}
+
+static void host_shut(struct protocol_host *host, enum side to)
+{
+	buffer_append_format(
+		&run_of(host)->events, "! shut %s\n", to == SIDE_AGENT ? "agent" : "server");
+}
+
+static void host_reset(struct protocol_host *host, const struct protocol_refusal *refusal)
+{
+	struct engine_run *run = run_of(host);
+
+	buffer_append_format(&run->events, "! reset %.*s\n", SLICE_PRINT(refusal->text));
+	run->closed = true;
+}
+
+static struct protocol_catalog *host_catalog(struct protocol_host *host, struct slice database)
+{
+	(void)database;
+	return &run_of(host)->catalog;
+}
+
+/* --- events --- */
+
+static void put_text(struct buffer *b, struct slice text)
+{
+	buffer_append_byte(b, '"');
+	for (size_t i = 0; i < text.length; i++) {
+		uint8_t c = text.data[i];
+
+		if (c < ' ' || c > '~' || c == '"' || c == '\\')
+			buffer_append_format(b, "\\x%02x", c);
+		else
+			buffer_append_byte(b, c);
+	}
+	buffer_append_byte(b, '"');
+}
+
+static void put_pairs(struct buffer *b, const struct action *action)
+{
+	for (size_t i = 0; i < action->pair_count; i++) {
+		const struct action_pair *pair = &action->pairs[i];
+
+		buffer_append_format(b, "%s%s%s", i ? ", " : " ", operation_name(pair->operation),
+			pair->everything ? "!" : "");
+		if (pair->state != OBJECT_NONE)
+			buffer_append_format(b, " %s%.*s", pair->state == OBJECT_UNKNOWN ? "?" : "",
+				SLICE_PRINT(pair->object));
+	}
+}
+
+static void put_values(struct buffer *b, const struct protocol_value *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		buffer_append_byte(b, ' ');
+		if (!values[i].data.data)
+			buffer_append_string(b, "null");
+		else
+			put_text(b, values[i].data);
+	}
+}
+
+static void put_action(struct buffer *b, const struct protocol_action_event *event, uint64_t number,
+	const struct protocol_refusal *refusal)
+{
+	static const char *const phases[] = {"prepared", "probed", "run"};
+
+	buffer_append_format(b, "! action %llu %s %s", (unsigned long long)number,
+		phases[event->phase], refusal->reason == REASON_NONE ? "released" : "refused");
+	if (event->text_action)
+		buffer_append_format(b, " of %llu", (unsigned long long)event->text_action);
+	if (event->action->unknown)
+		buffer_append_format(b, " unknown %u", event->action->unknown);
+	put_pairs(b, event->action);
+	buffer_append_string(b, " : ");
+	put_text(b, event->action->text);
+	put_values(b, event->values, event->value_count);
+	buffer_append_byte(b, '\n');
+}
+
+static bool may_go_on(const struct protocol_action_event *event, const struct verdict *verdict)
+{
+	if (!verdict_is_enforced(verdict) || verdict->kind == VERDICT_ALLOW ||
+		event->phase == ACTION_PROBED)
+		return true;
+	return event->phase == ACTION_PREPARED &&
+		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
+}
+
+static void on_action(struct engine_run *run, const struct protocol_action_event *event)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct protocol_refusal refusal = {.reason = REASON_NONE};
+	struct verdict verdict;
+	struct buffer text;
+
+	buffer_init(&text, 4096);
+	policy_judge(run->bench->scope, event->action, &verdict);
+	if (!may_go_on(event, &verdict)) {
+		verdict_text(&verdict, event->action, &text);
+		refusal = (struct protocol_refusal){verdict.reason, buffer_slice(&text)};
+	} else if (event->phase == ACTION_RUN && verdict_is_enforced(&verdict)) {
+		const struct mask_rules *masks = verdict.outcome->masks;
+
+		protocol->mask(run->engine, event->lane,
+			masks->column_count || masks->detects ? masks : NULL,
+			verdict.outcome->record_rows, &refusal);
+	}
+	put_action(&run->events, event, ++run->actions, &refusal);
+	if (run->watch && run->watch->decided)
+		run->watch->decided(run->watch, event, refusal.reason == REASON_NONE);
+	if (refusal.reason != REASON_NONE)
+		protocol->refuse(run->engine, event->lane, run->actions, &refusal);
+	else
+		protocol->release(run->engine, event->lane, run->actions);
+	buffer_done(&text);
+}
+
+static void on_result(struct engine_run *run, const struct protocol_result *result)
+{
+	struct buffer *b = &run->events;
+
+	buffer_append_format(b, "! result %llu rows %llu bytes %llu ",
+		(unsigned long long)result->action, (unsigned long long)result->rows,
+		(unsigned long long)result->bytes);
+	put_text(b, result->tag);
+	if (result->error_code.length) {
+		buffer_append_format(b, " error %.*s ", SLICE_PRINT(result->error_code));
+		put_text(b, result->error_text);
+	}
+	buffer_append_byte(b, '\n');
+}
+
+static void on_tls(struct engine_run *run, enum side side)
+{
+	struct protocol_tls_result result = {0};
+
+	if (run->fail_tls == (int)side + 1)
+		result = (struct protocol_tls_result){
+			.error = -EPROTO, .text = "a test made it fail"};
+	else
+		result.server_end_point = slice_from_string("end point");
+	run->engine->protocol->tls_done(run->engine, side, &result);
+}
+
+static void put_note(struct engine_run *run, const char *kind, const struct protocol_event *event)
+{
+	buffer_append_format(&run->events, "! %s %u ", kind, event->note.reason);
+	put_text(&run->events, event->note.text);
+	buffer_append_byte(&run->events, '\n');
+}
+
+static void put_row(struct engine_run *run, const char *kind, const struct protocol_row *row)
+{
+	buffer_append_format(&run->events, "! %s %llu", kind, (unsigned long long)row->action);
+	put_values(&run->events, row->values, row->value_count);
+	buffer_append_byte(&run->events, '\n');
+}
+
+static void on_event(struct engine_run *run, const struct protocol_event *event)
+{
+	struct buffer *b = &run->events;
+
+	switch (event->type) {
+	case EVENT_ACTION:
+		on_action(run, &event->action);
+		break;
+	case EVENT_RESULT:
+		on_result(run, &event->result);
+		break;
+	case EVENT_COLUMNS:
+		put_row(run, "columns", &event->row);
+		break;
+	case EVENT_ROW:
+		put_row(run, "row", &event->row);
+		break;
+	case EVENT_NOTE:
+		put_note(run, "note", event);
+		break;
+	case EVENT_LOGIN:
+		buffer_append_format(b, "! login %.*s %.*s\n", SLICE_PRINT(event->login.user),
+			SLICE_PRINT(event->login.database));
+		break;
+	case EVENT_CONNECT:
+		engine_run_connected(run);
+		break;
+	case EVENT_TLS:
+		buffer_append_format(
+			b, "! tls %s\n", event->tls.side == SIDE_AGENT ? "agent" : "server");
+		on_tls(run, event->tls.side);
+		break;
+	case EVENT_JOB:
+		event->job->run(event->job);
+		run->engine->protocol->job_done(run->engine, event->job);
+		break;
+	case EVENT_CANCEL:
+		buffer_append_string(b, "! cancel ");
+		put_text(b, event->cancel.key);
+		buffer_append_byte(b, '\n');
+		run->closed = true;
+		break;
+	case EVENT_CLOSE:
+		put_note(run, "close", event);
+		run->closed = true;
+		break;
+	}
+}
+
+/* --- read and frame --- */
+
+static bool handle_events(struct engine_run *run)
+{
+	struct protocol_event event;
+	bool any = false;
+
+	while (!run->closed && run->engine->protocol->next_event(run->engine, &event)) {
+		on_event(run, &event);
+		any = true;
+	}
+	return any;
+}
+
+/* True: something was taken, or happened. */
+static bool offer(struct engine_run *run, enum side side)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct buffer *partial = &run->partial[side];
+	bool any = false;
+
+	while (!run->closed && buffer_length(partial) && protocol->wants(run->engine, side)) {
+		size_t taken = 0;
+		int r = protocol->input(run->engine, side, buffer_slice(partial), &taken);
+
+		if (taken > buffer_length(partial))
+			abort();
+		buffer_consume(partial, taken);
+		if (r == -EBADMSG)
+			buffer_append_format(&run->events, "! violation %s\n",
+				side == SIDE_AGENT ? "agent" : "server");
+		else if (r < 0)
+			buffer_append_format(&run->events, "! failure %d\n", r);
+		if (r < 0) {
+			engine_run_abort(
+				run, r == -EBADMSG ? REASON_PROTOCOL_VIOLATION : REASON_INTERNAL);
+			return true;
+		}
+		if (!handle_events(run) && taken == 0) {
+			/* What it waits for, it must be able to say. */
+			if (!run->closed &&
+				protocol->needs(run->engine, side, buffer_slice(partial)) == 0)
+				abort();
+			return any;
+		}
+		any = true;
+	}
+	return any;
+}
+
+static void go_on(struct engine_run *run)
+{
+	bool progress = true;
+
+	while (progress && !run->closed) {
+		progress = handle_events(run);
+		progress |= offer(run, SIDE_AGENT);
+		progress |= offer(run, SIDE_SERVER);
+	}
+}
+
+void engine_run_feed(struct engine_run *run, enum side side, struct slice bytes)
+{
+	if (run->closed)
+		return;
+	if (buffer_append_slice(&run->partial[side], bytes) < 0)
+		engine_run_abort(run, REASON_LIMIT);
+	go_on(run);
+}
+
+void engine_run_end(struct engine_run *run, enum side side)
+{
+	if (run->closed)
+		return;
+	run->engine->protocol->end(run->engine, side);
+	go_on(run);
+}
+
+void engine_run_abort(struct engine_run *run, enum reason reason)
+{
+	struct protocol_refusal refusal = {reason, slice_from_string("ended by the test")};
+
+	if (run->closed)
+		return;
+	run->engine->protocol->abort(run->engine, &refusal);
+	handle_events(run);
+}
+
+void engine_run_connected(struct engine_run *run)
+{
+	run->engine->protocol->connected(run->engine);
+	go_on(run);
+}
+
+void engine_run_init(
+	struct engine_run *run, const struct engine_bench *bench, struct engine_watch *watch)
+{
+	const struct policy *policy = policy_scope_policy(bench->scope);
+
+	memset(run, 0, sizeof(*run));
+	run->bench = bench;
+	run->watch = watch;
+	run->catalog.epoch = &run->epoch;
+	run->catalog.names = bench->names ? sql_catalog_get(bench->names) : NULL;
+	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
+		buffer_init(&run->partial[side], PARTIAL_MOST);
+		buffer_init(&run->sent[side], OUTPUT_MOST);
+	}
+	buffer_init(&run->events, OUTPUT_MOST);
+	run->host = (struct protocol_host){
+		.write = host_write,
+		.pass = host_write,
+		.shut = host_shut,
+		.reset = host_reset,
+		.catalog = host_catalog,
+		.texts = sql_cache_new(CACHE_BYTES),
+		.detectors = bench->detectors,
+		.hasher = bench->hasher,
+		.upstream_tls = bench->upstream_tls,
+		.audience = policy_scope_serial(bench->scope),
+		.needs_facts = policy_scope_needs(bench->scope) != 0,
+		.observes = policy->mode == POLICY_OBSERVE,
+	};
+	memcpy(run->host.nonce, "always the same, so that it can ", sizeof(run->host.nonce));
+	if (!run->host.observes)
+		run->host.session_masks = policy_scope_masks(bench->scope);
+	run->engine = protocol_postgres.open(&run->host);
+}
+
+void engine_run_done(struct engine_run *run)
+{
+	run->engine->protocol->close(run->engine);
+	sql_cache_free(run->host.texts);
+	sql_catalog_put(run->catalog.names);
+	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
+		buffer_done(&run->partial[side]);
+		buffer_done(&run->sent[side]);
+	}
+	buffer_done(&run->events);
+}

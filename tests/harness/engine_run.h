@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine_run: a protocol engine without worker, sockets and recording, as golden tests and fuzzers
+ * drive it: bytes of either side in; bytes for either side and a line per event out. Judges with
+ * real rules, as worker/pipe.c does. TLS handshakes succeed at once and change nothing of the
+ * bytes.
+ */
+#ifndef WAYLEAVE_TESTS_ENGINE_RUN_H
+#define WAYLEAVE_TESTS_ENGINE_RUN_H
+
+#include <stdatomic.h>
+
+#include "policy/judge.h"
+#include "protocol/protocol.h"
+
+/* What runs share: rules, detectors, and what is known of the database. */
+struct engine_bench {
+	struct policy_scope *scope; /* reference */
+	struct detector_engine *detectors;
+	struct mask_hasher *hasher;
+	struct sql_catalog *names; /* known from the start of each run; NULL: it reads them */
+	int upstream_tls; /* as in protocol_host */
+};
+
+struct engine_run;
+
+/* What a watcher sees, for checks that every run must pass. Any may be NULL. */
+struct engine_watch {
+	/* Bytes that leave for a side. */
+	void (*wrote)(
+		struct engine_watch *w, struct engine_run *run, enum side to, struct slice bytes);
+	/* An action was decided; called before the engine hears of it. */
+	void (*decided)(
+		struct engine_watch *w, const struct protocol_action_event *event, bool released);
+};
+
+struct engine_run {
+	struct protocol_host host;
+	const struct engine_bench *bench;
+	struct engine_watch *watch; /* may be NULL */
+	struct protocol_engine *engine;
+	struct protocol_catalog catalog;
+	_Atomic uint64_t epoch;
+	struct buffer partial[2]; /* came from a side, not yet taken */
+	struct buffer sent[2]; /* for a side; the user clears it */
+	struct buffer events; /* one line each; the user clears it */
+	uint64_t actions;
+	bool closed;
+	int fail_tls; /* enum side + 1: the handshake with that side fails */
+};
+
+/* `config` and `rules` in one YAML text; the first agent and resource are the session's. Ends the
+ * program where that has mistakes. */
+void engine_bench_init(struct engine_bench *b, const char *policy);
+void engine_bench_done(struct engine_bench *b);
+/* The file's text; free with free(). Ends the program where it can't be read. */
+char *engine_bench_read(const char *file);
+
+void engine_run_init(
+	struct engine_run *run, const struct engine_bench *bench, struct engine_watch *watch);
+void engine_run_done(struct engine_run *run);
+/* The upstream connection stands. */
+void engine_run_connected(struct engine_run *run);
+/* Bytes came from a side, or its end. Ignored once the session is closed. */
+void engine_run_feed(struct engine_run *run, enum side side, struct slice bytes);
+void engine_run_end(struct engine_run *run, enum side side);
+/* Ends it as the worker would for a reason of its own. */
+void engine_run_abort(struct engine_run *run, enum reason reason);
+
+#endif
