@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results through the daemon, as they are on the wire: every type in both formats with every strategy. What the agent
 gets the server takes back as a value of that type, in that format."""
+import io
 import json
 import pathlib
 
@@ -254,3 +255,45 @@ def test_whole_rows_and_wide_results(vault, format):
                      for table in TABLES for what in [f"row(1, {person}, {place_of(vault, 'text')})", f"array[{person}]"]])
     for answer in answers:
         expect_hidden([answer], 0)
+
+
+COPY_OPTIONS = ["format text", "format csv", "format binary", "format csv, header, force_quote *", "format text, delimiter '|'",
+                "format csv, delimiter ';', quote '''', escape '\\', null 'NIL'", "format text, null 'NIL', header"]
+
+
+def copy_through(vault, what, options):
+    done = vault.daemon.run("psql", "-X", "-q", f"host=127.0.0.1 port={vault.server.port} user=app dbname=shop",
+                            "-c", f"copy {what} to stdout ({options})", text=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("query", [False, True], ids=["table", "query"])
+@pytest.mark.parametrize("options", COPY_OPTIONS)
+def test_copy_is_taken_back(vault, options, query):
+    """COPY of a table and of a query, all types at once, back into a table of the same columns."""
+    connection = psycopg2.connect(host=str(vault.server.data), port=vault.server.port, user="postgres", dbname="shop")
+    connection.autocommit = True
+    cursor = connection.cursor()
+    places = [i for i, name in enumerate(vault.columns)
+              if options != "format binary" or name.removesuffix("[]") not in NO_BINARY]
+    names = ", ".join(f"c{i}" for i in places)
+    cursor.execute("set search_path = vault, public; drop table if exists back; "
+                   f"create table back as select {names} from direct limit 0; select count(*) from direct")
+    count = cursor.fetchone()[0]
+    for table in TABLES:
+        data = copy_through(vault, f"(select {names} from vault.{table})" if query else f"vault.{table} ({names})", options)
+        cursor.execute("truncate back")
+        cursor.copy_expert(f"copy back from stdin ({options.replace(', force_quote *', '')})", io.BytesIO(data))
+        cursor.execute("select b::text from back b")
+        rows = [row[0] for row in cursor.fetchall()]
+        assert len(rows) == count
+        for secret in SECRETS:
+            assert not any(secret in row for row in rows), (table, secret)
+        cursor.execute(f"select {place_of(vault, 'text')} from back")
+        seen = {row[0] for row in cursor.fetchall()}
+        if table.startswith("found"):
+            assert "nothing" in seen and " lead and trail " in seen
+        elif table == "whole_redact":
+            assert seen <= {"[masked]", None} and "[masked]" in seen
+    connection.close()

@@ -260,7 +260,7 @@ Test(postgres_copy, unknown_types)
 		slice_from_string("\\N\tcard [masked]\n|"));
 	expect_of(&csv_options, unknown, 2,
 		slice_from_string("\"{\"\"a\"\": \"\"user@example.com\"\"}\",\"{a,b@c.de}\"\n"), 0,
-		slice_from_string("\"{\"\"a\"\": \"\"[masked]\"\"}\",\"{a,\"\"[masked]\"\"}\"\n|"));
+		slice_from_string("\"{\"\"a\"\": \"\"[masked]\"\"}\",\n|"));
 }
 
 Test(postgres_copy, no_columns)

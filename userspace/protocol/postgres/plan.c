@@ -190,7 +190,7 @@ struct pg_masks *pg_plan_trace(
 	m->references = 1;
 	arena_init(&m->arena, LIMIT_SESSION_ARENA);
 	if (masks_copy_rules(m, rules) < 0 ||
-		(rules->column_count > 0 &&
+		((rules->column_count > 0 || rules->detects) &&
 			sql_trace(p->text, view, &m->rules, &m->arena, &m->lineage) < 0)) {
 		pg_masks_put(m);
 		return NULL;

@@ -53,6 +53,7 @@ static bool is_member(struct slice text, size_t at)
 	return at < text.length && text.data[at] == ':';
 }
 
+/* [1,2] may be a range as well, which can't hold a mask. */
 static bool is_json(struct slice text)
 {
 	size_t next = skip_blanks(text, 1);
@@ -61,8 +62,10 @@ static bool is_json(struct slice text)
 		return false;
 	if (text.data[0] == '{')
 		return is_member(text, next);
+	if (text.data[0] == '"')
+		return text.data[text.length - 1] == '"';
 	return text.data[0] == '[' && memchr("{[\"-0123456789tfn", text.data[next], 17) &&
-		text.data[text.length - 1] == ']';
+		memchr(text.data, '"', text.length) && text.data[text.length - 1] == ']';
 }
 
 static bool is_hex_bytea(struct slice text)
@@ -72,26 +75,45 @@ static bool is_hex_bytea(struct slice text)
 		character_run(text, 2, CHARACTER_HEX, SIZE_MAX) == text.length - 2;
 }
 
+/* Whatever would be replaced makes the value NULL. -EBADMSG from `find`: not of that form. */
+static int find_only(const struct value_job *job, int (*find)(const struct value_job *))
+{
+	struct value_job trial = *job;
+	struct buffer unused;
+	int r;
+
+	buffer_init(&unused, job->out->limit);
+	trial.out = &unused;
+	r = find(&trial);
+	buffer_done(&unused);
+	return r == MASK_REPLACED ? MASK_TO_NULL : r;
+}
+
+/* An array, a composite, a range, JSON made of numbers: what its parts may be nobody tells. */
+static bool is_bracketed(struct slice text)
+{
+	return memchr("{[(", text.data[0], 3) && memchr("}])", text.data[text.length - 1], 3);
+}
+
+static int find_in_brackets(const struct value_job *job)
+{
+	bool composite = job->value->text.data[0] == '(';
+	int r = find_only(job, composite ? value_find_record_text : value_find_array_text);
+
+	return r == -EINVAL ? value_find_opaque(job) : r;
+}
+
 static int find_in_text(const struct value_job *job)
 {
 	struct slice text = job->value->text;
-	size_t before = buffer_length(job->out);
-	int r = -EINVAL;
 
 	if (is_hex_bytea(text))
 		return value_find_bytea_text(job);
 	if (is_json(text))
 		return value_find_json(job);
-	if (text.data[0] == '{' || text.data[0] == '[')
-		r = value_find_array_text(job);
-	else if (text.data[0] == '(')
-		r = value_find_record_text(job);
-	else if (text.data[0] == '<')
-		return value_find_xml(job);
-	if (r != -EINVAL)
-		return r;
-	buffer_truncate(job->out, before);
-	return value_find_text(job);
+	if (is_bracketed(text))
+		return find_in_brackets(job);
+	return text.data[0] == '<' ? value_find_xml(job) : value_find_text(job);
 }
 
 int value_find_guess_text(const struct value_job *job)
@@ -114,27 +136,13 @@ static bool is_text(struct slice value)
 	return text_is_utf8(value);
 }
 
-/* Whatever would be replaced makes the value NULL. -EBADMSG from `find`: not of that form. */
-static int find_only(const struct value_job *job, int (*find)(const struct value_job *))
-{
-	struct value_job trial = *job;
-	struct buffer unused;
-	int r;
-
-	buffer_init(&unused, job->out->limit);
-	trial.out = &unused;
-	r = find(&trial);
-	buffer_done(&unused);
-	return r == MASK_REPLACED ? MASK_TO_NULL : r;
-}
-
 /* What is no text may be a number or be made of parts; then, whatever it is, findings in its bytes
  * count. Bytes may pass for several forms, so that each level of guessed parts can multiply the
  * work. */
 static int find_in_bytes(const struct value_job *job)
 {
 	static int (*const forms[])(const struct value_job *) = {
-		value_find_int8_binary,
+		value_find_money_binary, /* int8 too */
 		value_find_float8_binary,
 		value_find_numeric_binary,
 		value_find_array_binary,

@@ -97,9 +97,9 @@ struct sql_lineage {
 	bool touches_masked;
 };
 
-/* Where the values of the columns that `rules` masks would go. Only for a text that resolved.
- * Memory comes from `arena`; -E2BIG where that is full. Needs up to LIMIT_TRACE_STACK bytes of
- * stack. */
+/* Where the values of the columns that `rules` masks would go; for COPY with detectors, the types
+ * of its columns, whether some are masked or not. Only for a text that resolved. Memory comes from
+ * `arena`; -E2BIG where that is full. Needs up to LIMIT_TRACE_STACK bytes of stack. */
 int sql_trace(const struct sql_text *t, const struct sql_view *view, const struct mask_rules *rules,
 	struct arena *arena, struct sql_lineage *ret);
 

@@ -78,6 +78,7 @@ struct trace {
 	const char *refusal;
 	bool unknown_code; /* some result of code that is not known to be harmless was met */
 	bool touches_masked;
+	bool types_only; /* nothing is masked: only the columns' types are asked for */
 	unsigned depth;
 	uint64_t work;
 	int error;

@@ -113,6 +113,8 @@ static void set_outputs(
 
 	ret->rest = (struct sql_output){SQL_OUTPUT_CLEAN, MASK_NONE};
 	if (c->open) {
+		if (t->types_only)
+			return;
 		/* Where no one knows which column is which, the server says which are plain. */
 		if (value_is_masked(&all))
 			ret->rest = (struct sql_output){SQL_OUTPUT_ORIGIN, all.strategy};
@@ -126,7 +128,9 @@ static void set_outputs(
 	for (size_t i = 0; i < c->count; i++) {
 		const struct value *v = &c->items[i].value;
 
-		outputs[i] = (struct sql_output){v->state, v->strategy, v->type};
+		outputs[i] = t->types_only
+			? (struct sql_output){SQL_OUTPUT_CLEAN, MASK_NONE, v->type}
+			: (struct sql_output){v->state, v->strategy, v->type};
 	}
 	ret->has_outputs = true;
 	ret->outputs = outputs;
@@ -471,6 +475,23 @@ static void trace_statement(
 	trace_leave(t);
 }
 
+/* COPY data does not say what types its columns have, and detectors must know. */
+static bool needs_types(const struct sql_text *t, size_t command, const struct mask_rules *rules)
+{
+	const struct sql_command *c = sql_text_command(t, command);
+
+	return rules->detects && c->kind == SQL_COMMAND_COPY && c->copy.to_client;
+}
+
+static bool needs_tracing(const struct sql_text *t, const struct mask_rules *rules)
+{
+	for (size_t i = 0; i < sql_text_command_count(t); i++) {
+		if (rules->column_count || needs_types(t, i, rules))
+			return true;
+	}
+	return false;
+}
+
 static int trace_one(struct tracer *tracer, const struct mask_rules *rules, struct arena *arena,
 	struct sql_lineage *lineage)
 {
@@ -484,9 +505,12 @@ static int trace_one(struct tracer *tracer, const struct mask_rules *rules, stru
 		.work = tracer->work,
 	};
 
-	if (!command_concerns(&t, f, tracer->command))
+	t.types_only = !rules->column_count || !command_concerns(&t, f, tracer->command);
+	if (t.types_only && !needs_types(tracer->text, tracer->command, rules))
 		return 0;
 	trace_statement(tracer, &t, f->command_facts[tracer->command].statement, command);
+	if (t.types_only)
+		return t.error;
 	command->touches_masked |= t.touches_masked || t.unknown_code;
 	lineage->touches_masked |= command->touches_masked;
 	lineage->refusal = t.refusal;
@@ -500,7 +524,7 @@ int sql_trace(const struct sql_text *t, const struct sql_view *view, const struc
 	struct tracer tracer = {.text = t, .facts = sql_text_facts(t)};
 	struct sql_lineage lineage = {0};
 	struct sql_resolution resolution;
-	int r = 0;
+	int r;
 
 	if (!tracer.facts)
 		return -EINVAL;
@@ -510,11 +534,11 @@ int sql_trace(const struct sql_text *t, const struct sql_view *view, const struc
 	if (!tracer.commands || !tracer.lookups)
 		return -E2BIG;
 	lineage.commands = tracer.commands;
-	if (rules->column_count)
-		r = resolve_text(t, view, arena, &resolution, tracer.lookups);
-	for (size_t i = 0;
-		rules->column_count && r == 0 && !lineage.refusal && i < lineage.command_count;
-		i++) {
+	*ret = lineage;
+	if (!needs_tracing(t, rules))
+		return 0;
+	r = resolve_text(t, view, arena, &resolution, tracer.lookups);
+	for (size_t i = 0; r == 0 && !lineage.refusal && i < lineage.command_count; i++) {
 		tracer.command = i;
 		r = trace_one(&tracer, rules, arena, &lineage);
 	}
