@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * capture_dial: connections that Python can't make. For tests/capture.
+ * capture_dial: connections that Python can't make, or not fast enough. For tests/capture and
+ *tests/bench.
  *
  *	capture_dial uring plain|async|sqpoll ADDRESS PORT	connects by io_uring, prints
- *		getpeername and waits for the end of stdin
- *	capture_dial time COUNT ADDRESS PORT	connects and closes COUNT times, prints the
- *		median of connect(2) in nanoseconds
+ *getpeername and waits for the end of stdin capture_dial socket FAMILY TYPE PROTOCOL	makes a
+ *socket by io_uring, prints 0 or its errno capture_dial connect COUNT ADDRESS PORT	connects and
+ *resets COUNT times, prints the median of connect(2) in nanoseconds capture_dial login COUNT
+ *ADDRESS PORT	the same from connect(2) to PostgreSQL's ReadyForQuery, as user app, without a
+ *password
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -68,6 +72,22 @@ static int by_uring(char **words)
 	return 0;
 }
 
+static int make_socket(char **words)
+{
+	struct io_uring_cqe *done;
+	struct io_uring ring;
+	int r = io_uring_queue_init(4, &ring, 0);
+
+	if (r < 0)
+		fail("io_uring", -r);
+	io_uring_prep_socket(
+		io_uring_get_sqe(&ring), atoi(words[0]), atoi(words[1]), atoi(words[2]), 0);
+	io_uring_submit(&ring);
+	r = io_uring_wait_cqe(&ring, &done);
+	printf("%d\n", r < 0 ? -r : done->res < 0 ? -done->res : 0);
+	return 0;
+}
+
 static int compare(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -75,7 +95,38 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int by_time(char **words)
+static void receive_all(int fd, void *room, size_t size)
+{
+	if (size && recv(fd, room, size, MSG_WAITALL) != (ssize_t)size)
+		fail("recv", errno ? errno : EPIPE);
+}
+
+/* The messages up to ReadyForQuery. */
+static void log_in(int fd)
+{
+	static const char startup[] = "\0\0\0\x24\0\3\0\0user\0app\0database\0postgres\0";
+	char type = 0, body[8192];
+	uint32_t length;
+
+	static_assert(sizeof(startup) == 0x24, "the length says so");
+	if (send(fd, startup, sizeof(startup), MSG_NOSIGNAL) != (ssize_t)sizeof(startup))
+		fail("send", errno);
+	while (type != 'Z') {
+		receive_all(fd, &type, sizeof(type));
+		receive_all(fd, &length, sizeof(length));
+		length = ntohl(length) - (uint32_t)sizeof(length);
+		if (type == 'E' || length > sizeof(body))
+			fail("login", EPROTO);
+		receive_all(fd, body, length);
+	}
+}
+
+static void nothing(int fd)
+{
+	(void)fd;
+}
+
+static int by_time(char **words, void (*then)(int fd))
 {
 	size_t count = (size_t)atoi(words[0]);
 	struct sockaddr_in to = to_address(words[1], words[2]);
@@ -88,6 +139,7 @@ static int by_time(char **words)
 
 		if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 			fail("connect", errno);
+		then(fd);
 		times[i] = clock_monotonic() - start;
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
 		close(fd);
@@ -98,11 +150,31 @@ static int by_time(char **words)
 	return 0;
 }
 
+static int time_connect(char **words)
+{
+	return by_time(words, nothing);
+}
+
+static int time_login(char **words)
+{
+	return by_time(words, log_in);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 5 && strcmp(argv[1], "uring") == 0)
-		return by_uring(argv + 2);
-	if (argc == 5 && strcmp(argv[1], "time") == 0)
-		return by_time(argv + 2);
+	static const struct {
+		const char *name;
+		int (*run)(char **words);
+	} modes[] = {
+		{"uring", by_uring},
+		{"socket", make_socket},
+		{"connect", time_connect},
+		{"login", time_login},
+	};
+
+	for (size_t i = 0; argc == 5 && i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(argv[1], modes[i].name) == 0)
+			return modes[i].run(argv + 2);
+	}
 	return 2;
 }
