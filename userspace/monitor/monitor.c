@@ -377,7 +377,6 @@ static bool names_known(const struct monitor *m)
 
 static int start(struct monitor *m, struct error *e)
 {
-	const char **names;
 	int r = catch_signals(m, e);
 
 	if (r == 0)
@@ -391,7 +390,7 @@ static int start(struct monitor *m, struct error *e)
 	if (r < 0)
 		return r;
 	/* A name that can't be resolved now is resolved later; nothing waits for it longer. */
-	if (config_list_names(m->config, &names) > 0)
+	if (m->names_wanted)
 		wait_until(m, names_known, NAMES_TIME);
 	r = settings_apply(m, e);
 	if (r == 0)
@@ -441,7 +440,8 @@ static void stop(struct monitor *m)
 
 int monitor_run(const char *config_file)
 {
-	struct monitor *m = memory_new(sizeof(*m));
+	static struct monitor monitor; /* as long as the process */
+	struct monitor *m = &monitor;
 	struct error e = {""};
 	int r;
 

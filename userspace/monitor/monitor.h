@@ -61,6 +61,7 @@ struct monitor {
 	struct store *store;
 	struct authority *authority;
 	struct names *names;
+	size_t names_wanted; /* host names that the configuration has */
 	int epochs_fd; /* memfd */
 	uint8_t hash_key[32];
 	uid_t worker_uid;

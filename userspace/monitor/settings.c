@@ -101,6 +101,8 @@ static void name_names(struct monitor *m)
 	size_t count = config_list_names(m->config, &names);
 
 	names_set(m->names, names, count);
+	m->names_wanted = count;
+	free(names);
 }
 
 int settings_load(struct monitor *m, struct error *e)

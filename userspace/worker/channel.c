@@ -123,7 +123,8 @@ static void queue(struct channel *c, enum message_type type, struct slice head, 
 
 	o->header.type = type;
 	o->length = head.length + tail.length;
-	memcpy(o->payload, head.data, head.length);
+	if (head.length)
+		memcpy(o->payload, head.data, head.length);
 	if (tail.length)
 		memcpy(o->payload + head.length, tail.data, tail.length);
 	list_append(&c->outgoing, &o->link);
