@@ -295,6 +295,28 @@ print(s.recv(5).decode())
     assert host.network.leaks() > 0
 
 
+def test_older_connection(host):
+    """A connection of the cgroup from before it was governed does not go on (bypass B11)."""
+    agent = host.agent()
+    agent.path.mkdir(parents=True)
+    process = agent.start(f"""
+        s = socket.create_connection(({SERVER4!r}, 5432))
+        s.settimeout(5)
+        print("connected", flush=True)
+        sys.stdin.readline()
+        try:
+            s.send(b"ping")
+            result = s.recv(4).decode()
+        except OSError as e:
+            result = errno.errorcode[e.errno]
+    """)
+    assert process.stdout.readline() == "connected\n"
+    assert host.network.leaks() > 0
+    host.start(agent)
+    out, err = process.communicate("\n", timeout=20)
+    assert json.loads(out) == "ECONNRESET", err
+
+
 def test_no_route(host, network):
     daemon, agent = host.govern()
     network.in_host("ip", "-6", "route", "del", "default")

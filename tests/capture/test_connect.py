@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import BUILD, HOST4, HOST6, REFUSED_PORT, SERVER4, SERVER6
+from conftest import BUILD, HOST4, HOST6, REFUSED_PORT, SERVER4, SERVER6, SILENT_PORT
 
 DESTINATIONS = [
     (SERVER4, SERVER4, HOST4),
@@ -234,6 +234,36 @@ def test_upstream_refuses(host, address):
     assert agent.python(f"result = attempt({address!r}, port={REFUSED_PORT})") == {"error": "ECONNRESET"}
     session = daemon.session(address, REFUSED_PORT)
     assert session["reason"] == "upstream_unreachable", session
+
+
+def test_upstream_is_silent(host):
+    """Reset when the time is over, and no sooner."""
+    daemon, agent = host.govern()
+    assert agent.python(f"""
+        before = time.monotonic()
+        answer = attempt({SERVER4!r}, port={SILENT_PORT}, timeout=30)
+        result = [answer, 9 < time.monotonic() - before < 15]
+    """) == [{"error": "ECONNRESET"}, True]
+    assert daemon.session(SERVER4, SILENT_PORT)["reason"] == "upstream_unreachable"
+
+
+def test_zone(host, network):
+    """A link-local address with its zone is no way past either."""
+    _, agent = host.govern()
+    shown = json.loads(network.in_namespace(network.world, "ip", "-j", "-6", "addr", "show", "dev", "wl0"))
+    address = next(a["local"] for a in shown[0]["addr_info"] if a["scope"] == "link")
+    answer = agent.python(f"""
+        zone = socket.if_nametoindex("wl0")
+        s = socket.socket(socket.AF_INET6)
+        s.settimeout(5)
+        try:
+            s.connect(({address!r}, 5432, 0, zone))
+            s.send(b"ping")
+            result = s.recv(4).decode()
+        except OSError as e:
+            result = errno.errorcode[e.errno]
+    """)
+    assert answer in ("ping", "ECONNRESET", "ENETUNREACH"), answer
 
 
 def test_rest_of_the_host_is_untouched(host, network):

@@ -4,6 +4,7 @@
 # B8 to B10, B13, B14).
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -258,12 +259,17 @@ class Terminal:
     def send(self, keys):
         os.write(self.fd, keys.encode())
 
-    def expect(self, text):
+    def read(self):
+        if select.select([self.fd], [], [], 0.1)[0]:
+            self.text += os.read(self.fd, 4096).decode()
+
+    def expect(self, text, nudge=""):
+        """The shell says it, if need be after being sent `nudge` again and again."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.text:
             assert time.monotonic() < deadline, f"no {text!r} in {self.text!r}"
-            if select.select([self.fd], [], [], 0.1)[0]:
-                self.text += os.read(self.fd, 4096).decode()
+            self.send(nudge)
+            self.read()
         before, self.text = self.text.split(text, 1)
         return before
 
@@ -288,6 +294,16 @@ def test_job_control(launcher):
         terminal.expect("$ ")
         terminal.send("echo status=$?\n")
         terminal.expect("status=130")
+        # In the background it may neither read nor, where the user said so, write.
+        terminal.send(" ".join(run.words("cat")) + " &\n")
+        terminal.expect("Stopped", nudge="\n")
+        terminal.send("kill -9 %1; stty tostop; echo set-$((1+1))\n")
+        terminal.expect("set-2")
+        terminal.send(" ".join(run.words("sh", "-c", "'echo written-$((1+1))'")) + " &\n")
+        terminal.expect("Stopped", nudge="\n")
+        assert "written-2" not in terminal.text
+        terminal.send("fg\n")
+        terminal.expect("written-2")
         # The terminal is the caller's own, with its size.
         terminal.send("stty rows 33 cols 99\n")
         terminal.expect("$ ")
@@ -450,6 +466,19 @@ def test_io_uring(launcher, io_uring):
     """) == (io_uring == "allow")
 
 
+@pytest.mark.parametrize("family, kind, protocol, result", [
+    (socket.AF_INET, socket.SOCK_STREAM, 262, errno.EPROTONOSUPPORT),
+    (socket.AF_INET6, socket.SOCK_RAW, 6, errno.EPERM),
+    (socket.AF_INET, socket.SOCK_STREAM, 132, errno.EPROTONOSUPPORT),
+    (socket.AF_PACKET, socket.SOCK_RAW, 0, errno.EPERM),
+    (socket.AF_INET, socket.SOCK_STREAM, 6, 0)])
+def test_sockets_by_io_uring(launcher, family, kind, protocol, result):
+    """The filter of system calls does not see them; the hook and the missing capabilities refuse."""
+    run = launcher()
+    done = run.run(str(BUILD / "tests/capture_dial"), "socket", str(int(family)), str(int(kind)), str(protocol))
+    assert done.stdout == f"{result}\n", done.stderr
+
+
 def test_bpf_and_other_architectures(launcher):
     run = launcher()
     assert run.python("""
@@ -579,6 +608,45 @@ def test_cannot_be_uncovered(launcher):
         assert answer[2:] in ([0, -1, [], -1], [-1, -1, [], -1])
 
 
+@pytest.mark.parametrize("uid", [None, USER])
+def test_namespaces_of_its_own(launcher, uid):
+    """A user namespace gives capabilities, but over nothing that the capture rests on: neither a
+    cgroup below its own nor a network of its own leads out."""
+    run = launcher(NAME)
+    place = run.folder / "cgroup"
+    place.mkdir()
+    place.chmod(0o777)
+    answer = run.python(f"""
+        libc = ctypes.CDLL(None, use_errno=True)
+        CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWNET = 1 << 28, 1 << 17, 1 << 25, 1 << 30
+        uid = os.getuid()
+        assert libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP) == 0
+        open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
+        place = {str(place)!r}
+        result = {{"mounted": libc.mount(b"none", place.encode(), b"cgroup2", 0, None) == 0}}
+        if result["mounted"]:
+            # Its own cgroup is all there is, and it may at most go deeper.
+            assert str(os.getpid()) in open(place + "/cgroup.procs").read().split()
+            try:
+                os.mkdir(place + "/inner")
+                open(place + "/inner/cgroup.procs", "w").write("0")
+            except PermissionError:
+                pass
+        result["cgroup"] = open("/proc/self/cgroup").read()
+        result["captured"] = attempt({SERVER4!r}, port=7001)
+        result["marked"] = None
+        try:
+            socket.socket().setsockopt(socket.SOL_SOCKET, 36, 0x57790001)
+        except OSError as e:
+            result["marked"] = errno.errorcode[e.errno]
+        assert libc.unshare(CLONE_NEWNET) == 0
+        result["alone"] = attempt({SERVER4!r}, port=7002)
+    """, uid=uid)
+    assert answer["captured"]["data"] == "ping" and answer["marked"] == "EPERM"
+    assert answer["alone"] == {"error": "ENETUNREACH"}
+    assert run.daemon.session(SERVER4, 7001)["agent"] == run.agent.name
+
+
 def test_plan_of_paths(launcher):
     """What is hidden, read-only, and shown inside what is hidden."""
     run = launcher()
@@ -706,14 +774,17 @@ def test_outside_processes(launcher):
                     return True
                 except OSError:
                     return False
-            result = [[memory(p), tell(p), libc.ptrace(PTRACE_ATTACH, p, 0, 0) == 0]
+            def take(pid):
+                handle = os.pidfd_open(pid)
+                return libc.syscall(438, handle, 0, 0) >= 0     # pidfd_getfd
+            result = [[memory(p), tell(p), take(p), libc.ptrace(PTRACE_ATTACH, p, 0, 0) == 0]
                       for p in ({outside.pid}, inside)]
             os.kill(inside, 9)
         """, uid=USER)
         abi = libc.syscall(444, 0, 0, 1)
         if abi < 6:
             pytest.skip(f"Landlock's version is {abi}, signals are kept in from 6 on")
-        assert answer == [[False, False, False], [True, True, True]]
+        assert answer == [[False] * 4, [True] * 4]
     finally:
         outside.kill()
         outside.wait()
