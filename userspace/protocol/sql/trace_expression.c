@@ -104,10 +104,8 @@ static bool is_user_code(const struct trace *t, tree_index name_list, bool opera
 		qualified ? tree_string(t->tree, tree_first(t->tree, name_list)) : SLICE_EMPTY;
 	const struct table *codes;
 
-	if (qualified && slice_equal_string(schema, "pg_catalog"))
-		return false;
 	if (!view->catalog)
-		return qualified && operator;
+		return qualified && operator&& !slice_equal_string(schema, "pg_catalog");
 	codes = operator? &view->catalog->operators : & view->catalog->casts;
 	if (qualified)
 		return catalog_find_code(codes, schema, name, NULL);

@@ -454,12 +454,21 @@ void walk_a_expr(struct walk *w, tree_index n)
 	walk_children_but(w, n, FIELD_name);
 }
 
+/* "float(24)" and "float(25)" are two types: the grammar makes one of pg_catalog's two of the
+ * number. */
+static void walk_float(struct walk *w, struct slice type)
+{
+	if (slice_equal_string(type, "float4") || slice_equal_string(type, "float8"))
+		w->facts->depends_on_literals = true;
+}
+
 void walk_type_cast(struct walk *w, tree_index n)
 {
 	struct name_parts type = walk_name(w, tree_get(w->tree, n, FIELD_typeName));
 
-	if (!slice_equal_string(type.schema, "pg_catalog"))
-		walk_named(w, MENTION_CAST, OPERATION_FUNCTION, type, 0);
+	if (slice_equal_string(type.schema, "pg_catalog"))
+		walk_float(w, type.name);
+	walk_named(w, MENTION_CAST, OPERATION_FUNCTION, type, 0);
 	walk_children_but(w, n, FIELD_typeName);
 }
 
