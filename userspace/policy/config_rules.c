@@ -259,7 +259,7 @@ static void check_object(struct rule_check *k, const struct config_text *object,
 			object->text, objects_expected(protocols & ~ssh));
 	else if (best == OBJECT_FITS_SELDOM)
 		loader_warning(k->loader, object->place,
-			"\"objects\": \"%s\" means only what has no schema (a database, a role); a "
+			"\"objects\": \"%s\" means only what has no schema (a setting, a role); a "
 			"table is SCHEMA.TABLE",
 			object->text);
 }

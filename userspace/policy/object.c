@@ -83,6 +83,26 @@ static size_t count_operations_of(const struct operation_set *set, enum protocol
 	return n;
 }
 
+static bool names_everything(const struct operation_set *operations)
+{
+	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+		if (operation_is_of((enum operation)i, PROTOCOL_POSTGRES) &&
+			!operation_set_has(operations, (enum operation)i))
+			return false;
+	}
+	return true;
+}
+
+/* Of those, what no group has: a rule that names them means settings or channels too. "*" does not.
+ */
+static bool names_settings_or_channels(const struct operation_set *operations)
+{
+	static const enum operation alone[] = {OPERATION_SET, OPERATION_LISTEN, OPERATION_NOTIFY};
+
+	return count_operations(operations, alone, ARRAY_SIZE(alone)) &&
+		!names_everything(operations);
+}
+
 /* "orders" instead of "public.orders" is the mistake that makes a deny do nothing: only where the
  * rule names operations whose objects have no schema is one part right. */
 static enum object_fit sql_fit(struct slice pattern, const struct operation_set *operations)
@@ -96,7 +116,8 @@ static enum object_fit sql_fit(struct slice pattern, const struct operation_set 
 	switch (count_byte(pattern, '.')) {
 	case 0:
 		if (never + sometimes < all)
-			return OBJECT_NEVER_FITS;
+			return names_settings_or_channels(operations) ? OBJECT_FITS_SELDOM
+								      : OBJECT_NEVER_FITS;
 		return sometimes ? OBJECT_FITS_SELDOM : OBJECT_FITS;
 	case 1:
 		return pattern.data[0] == '.' || pattern.data[pattern.length - 1] == '.'
