@@ -316,6 +316,8 @@ static bool offer(struct engine_run *run, enum side side)
 		if (r < 0) {
 			engine_run_abort(
 				run, r == -EBADMSG ? REASON_PROTOCOL_VIOLATION : REASON_INTERNAL);
+			if (!run->closed)
+				abort(); /* it would be offered the same bytes for ever */
 			return true;
 		}
 		if (!handle_events(run) && taken == 0) {

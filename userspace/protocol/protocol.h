@@ -240,7 +240,8 @@ struct protocol {
 	/* Answers the action with an error of the protocol instead. */
 	int (*refuse)(struct protocol_engine *e, uint32_t lane, uint64_t number,
 		const struct protocol_refusal *refusal);
-	/* Ends the whole session with an error of the protocol, as far as its state allows. */
+	/* Ends the whole session with an error of the protocol, as far as its state allows. After
+	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);
 
 	void (*connected)(struct protocol_engine *e); /* the upstream connection stands */

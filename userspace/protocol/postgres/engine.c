@@ -186,8 +186,13 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 {
 	struct pg_engine *e = pg_engine_of(base);
 
-	if (e->abort_text || e->agent == PG_AGENT_DONE)
+	/* Who breaks the protocol in its first packets can't be told anything, and gets no further.
+	 */
+	bool broken = e->agent == PG_AGENT_FIRST && refusal->reason == REASON_PROTOCOL_VIOLATION;
+
+	if ((e->abort_text && !broken) || e->agent == PG_AGENT_DONE)
 		return;
+	free(e->abort_text);
 	e->abort_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
 	e->abort.reason = refusal->reason;
 	e->abort.text = slice_from_string(e->abort_text);
@@ -195,7 +200,7 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	 */
 	if (e->agent == PG_AGENT_ASKS_TLS)
 		pg_login_advance(e);
-	else if (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY)
+	else if (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY || broken)
 		engine_tell_abort(e);
 }
 
