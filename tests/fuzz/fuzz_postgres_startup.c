@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fuzz_postgres_startup: any bytes as the first packets, the authentication and the login, from
+ * either side, with and without TLS. Nothing but well-formed messages leaves for the server, and
+ * what was asked for beyond a plain session only after its release.
+ */
+#include "tests/fuzz/postgres_input.h"
+
+static const char policy[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"
+	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
+	"rules:\n"
+	"  - name: read\n"
+	"    operations: [read, replication]\n"
+	"    allow: { mask: [{ detect: [email], with: hash }] }\n";
+
+static void feed(struct engine_run *run, struct slice in)
+{
+	enum postgres_input_kind kind;
+	struct slice bytes;
+
+	while (postgres_input_next(&in, &kind, &bytes)) {
+		switch (kind) {
+		case POSTGRES_INPUT_AGENT_END:
+			engine_run_end(run, SIDE_AGENT);
+			break;
+		case POSTGRES_INPUT_SERVER_END:
+			engine_run_end(run, SIDE_SERVER);
+			break;
+		default:
+			engine_run_feed(run,
+				kind == POSTGRES_INPUT_AGENT ? SIDE_AGENT : SIDE_SERVER, bytes);
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct engine_bench bench;
+	struct engine_guard guard;
+	struct engine_run run;
+	size_t before;
+
+	if (size < 2)
+		return 0;
+	if (!bench.scope)
+		engine_bench_init(&bench, policy);
+	bench.upstream_tls = data[0] % 3;
+	before = __sanitizer_get_current_allocated_bytes();
+	engine_guard_init(&guard);
+	engine_run_init(&run, &bench, &guard.watch);
+	run.fail_tls = data[0] >> 2 & 3; /* neither side's handshake, or one's */
+	if (data[0] & 16)
+		engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
+	else if (!(data[0] & 32))
+		engine_run_connected(&run);
+	feed(&run, slice_of(data + 1, size - 1));
+	if (data[0] & 32 && !(data[0] & 16) && !run.closed)
+		engine_run_connected(&run);
+	postgres_input_check_guard(&guard);
+	postgres_input_check_memory(before);
+	engine_run_done(&run);
+	engine_guard_done(&guard);
+	return 0;
+}
