@@ -733,6 +733,103 @@ def test_launchers_of_others(launcher, path, uid):
             folder.rmdir()
 
 
+@pytest.mark.parametrize("there_before", [False, True])
+def test_launchers_that_come_later(launcher, there_before):
+    """A container engine that is started, or started again, while the agent runs."""
+    folder = pathlib.Path("/run/crio")
+    path = folder / "crio.sock"
+    if folder.exists():
+        pytest.skip(f"{folder} is in use on this host")
+
+    def serve():
+        folder.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        server.listen()
+        return server
+    run = launcher()
+    server = serve() if there_before else None
+    try:
+        process = run.popen(PYTHON, "-c", program(f"""
+            print("started", flush=True)
+            sys.stdin.readline()
+            try:
+                socket.socket(socket.AF_UNIX).connect({str(path)!r})
+                result = "connected"
+            except OSError as e:
+                result = errno.errorcode[e.errno]
+        """), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == "started\n"
+        if there_before:
+            server.close()
+            sh("rm", "-r", str(folder))
+        server = serve()
+        assert json.loads(process.communicate("\n", timeout=20)[0]) == "ENOENT"
+        socket.socket(socket.AF_UNIX).connect(str(path))  # it was there
+    finally:
+        server.close()
+        sh("rm", "-r", str(folder))
+
+
+def test_rest_of_run(launcher):
+    """What else is in /run is as it is outside, folders as they go on."""
+    place = pathlib.Path(f"/run/wl{os.getpid()}")
+    place.mkdir()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(place / "socket"))
+    server.listen()
+    link = place.with_suffix(".link")
+    link.symlink_to(place)
+    try:
+        answer = launcher().python(f"""
+            socket.socket(socket.AF_UNIX).connect({str(link / "socket")!r})
+            open({str(place / "inside")!r}, "w").write("seen outside")
+            open("/run/made-inside", "w").write("x")
+            result = [oct(os.stat("/run").st_mode), os.listdir("/run")]
+        """)
+        assert (place / "inside").read_text() == "seen outside"
+        assert not pathlib.Path("/run/made-inside").exists()
+        assert answer[0] == oct(os.stat("/run").st_mode)
+        assert {place.name, link.name, "made-inside"} <= set(answer[1])
+    finally:
+        server.close()
+        link.unlink()
+        sh("rm", "-r", str(place))
+
+
+def test_abstract_sockets(launcher):
+    """They have no path that a mount could hide."""
+    abi = libc.syscall(444, 0, 0, 1)
+    if abi < 6:
+        pytest.skip(f"Landlock's version is {abi}, abstract sockets are kept apart from 6 on")
+    run = launcher()
+    name = f"bytes(1) + b'wl{os.getpid()}'"
+    server = subprocess.Popen([PYTHON, "-c", f"""
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind({name})
+s.listen()
+print("ready", flush=True)
+sys.stdin.read()
+"""], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=run.enter())
+    assert server.stdout.readline() == b"ready\n"
+    answer = run.python(f"""
+        own = socket.socket(socket.AF_UNIX)
+        own.bind(bytes(1) + b"own")
+        own.listen()
+        result = []
+        for name in (bytes(1) + b"own", {name}):
+            try:
+                socket.socket(socket.AF_UNIX).connect(name)
+                result.append(None)
+            except OSError as e:
+                result.append(errno.errorcode[e.errno])
+    """)
+    server.communicate()
+    assert answer == [None, "EPERM"]
+
+
 @pytest.mark.parametrize("folder", [str(CGROUPS), "/sys/fs/bpf"])
 def test_hidden_working_folder(launcher, folder):
     """It would be a way in from below."""

@@ -20,6 +20,7 @@ struct landlock_rules {
 	uint64_t handled_access_net;
 	uint64_t scoped;
 };
+#define LANDLOCK_SCOPED_ABSTRACT_SOCKET (1ULL << 0)
 #define LANDLOCK_SCOPED_SIGNAL (1ULL << 1)
 #define LANDLOCK_ABI_SCOPED 6
 #define LANDLOCK_ABI_REFER 2
@@ -46,7 +47,8 @@ static int allow_everywhere(int rules, uint64_t access)
 }
 
 /* A domain is wanted, not its rules: a process inside can't trace one outside, nor read its memory
- * or go through its /proc/PID/root and cwd. Rules about signals alone come with kernel 6.12;
+ * or go through its /proc/PID/root and cwd. Rules about signals alone, and about sockets without a
+ * path, which no mount hides, come with kernel 6.12;
  * before, only rules about files make a domain, which costs mount(2). Referring (link and rename
  * across folders) has to be handled, or it is refused. */
 int confine_landlock(int abi, struct error *e)
@@ -58,7 +60,7 @@ int confine_landlock(int abi, struct error *e)
 	if (abi < LANDLOCK_ABI_REFER)
 		return 0;
 	if (abi >= LANDLOCK_ABI_SCOPED) {
-		rules.scoped = LANDLOCK_SCOPED_SIGNAL;
+		rules.scoped = LANDLOCK_SCOPED_SIGNAL | LANDLOCK_SCOPED_ABSTRACT_SOCKET;
 		size = sizeof(rules);
 	} else {
 		rules.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_REFER;

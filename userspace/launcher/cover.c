@@ -32,18 +32,31 @@ static int set_read_only(int mount_fd, unsigned flags)
 		: 0;
 }
 
-/* An empty filesystem, mounted nowhere yet. */
-static int make_empty(void)
+static int set_option(int context, const char *name, const char *format, unsigned value)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), format, value);
+	return fsconfig(context, FSCONFIG_SET_STRING, name, text, 0) < 0 ? -errno : 0;
+}
+
+int cover_new_filesystem(const struct stat *like, const char *size)
 {
 	int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	int fd, r;
 
 	if (context < 0)
 		return -errno;
-	if (fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
-		fsconfig(context, FSCONFIG_SET_STRING, "size", "64k", 0) < 0 ||
-		fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+	r = set_option(context, "mode", "%o", like->st_mode & 07777u);
+	if (r == 0)
+		r = set_option(context, "uid", "%u", like->st_uid);
+	if (r == 0)
+		r = set_option(context, "gid", "%u", like->st_gid);
+	if (r == 0 &&
+		(fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+			fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0))
 		r = -errno;
+	if (r < 0) {
 		close(context);
 		return r;
 	}
@@ -103,7 +116,8 @@ static int make_places(
 static int hide_folder(
 	int place, const char *path, const struct run_plan *plan, const struct shown *shown)
 {
-	int fd = make_empty();
+	static const struct stat like = {.st_mode = 0755};
+	int fd = cover_new_filesystem(&like, "64k");
 	int r;
 
 	if (fd < 0)

@@ -7,6 +7,7 @@
 #define WAYLEAVE_LAUNCHER_COVER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "monitor/run_plan.h"
 
@@ -21,6 +22,9 @@ struct shown {
 int cover_hide(const char *path, const struct run_plan *plan, const struct shown *shown);
 /* The path and all that is mounted below it can't be written. A missing one is no error. */
 int cover_read_only(const char *path);
+/* A descriptor of an empty filesystem, mounted nowhere yet, whose root has the owner and mode of
+ * `like` and that takes `size` ("64k") of memory at most; or a negative errno. */
+int cover_new_filesystem(const struct stat *like, const char *size);
 /* Puts a detached mount onto what a path descriptor leads to. */
 int cover_put(int mount_fd, int place_fd);
 /* Whether an error of opening a path means that nothing is there. */

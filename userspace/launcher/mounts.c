@@ -18,37 +18,24 @@
 #include "base/mountinfo.h"
 #include "launcher/cover.h"
 #include "launcher/launcher.h"
+#include "launcher/snapshot.h"
 
 /* Filesystems whose mounts are hidden wherever they are. */
 static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 
-/* Sockets of those who start processes for others, outside the agent (bypass B8), besides the
- * plan's. They are hidden rather than refused at connect(2): a path can be written in many ways. */
-static const char *const launcher_sockets[] = {
-	"/run/docker.sock",
-	"/run/docker",
-	"/run/containerd",
-	"/run/podman",
-	"/run/crio",
-	"/run/cri-dockerd.sock",
-	"/run/k3s",
-	"/run/buildkit",
-	"/run/libvirt",
-	"/run/incus",
-	"/run/lxd",
-	"/var/lib/incus/unix.socket",
-	"/var/lib/lxd/unix.socket",
-	"/var/snap/lxd/common/lxd/unix.socket",
-	"/run/snapd.socket",
-	"/run/systemd/private",
-	"/run/systemd/io.systemd.Manager",
-	"/run/systemd/machine",
-	"/run/dbus/system_bus_socket",
-};
+/* Those who start processes for others, outside the agent (bypass B8), have their sockets in these
+ * folders, besides others that a command may need. They are kept out of sight rather than refused
+ * at connect(2): a path can be written in many ways. */
+static const char *const run_without[] = {"docker.sock", "docker", "containerd", "podman", "crio",
+	"cri-dockerd.sock", "k3s", "buildkit", "libvirt", "incus", "lxd", "snapd.socket",
+	"snapd-snap.socket", "dbus"};
+static const char *const systemd_without[] = {"private", "io.systemd.Manager", "machine"};
+static const char *const user_without[] = {"bus", "systemd", "docker.sock", "docker", "podman",
+	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1"};
 
-/* The same of the user, below /run/user/UID. */
-static const char *const user_sockets[] = {"bus", "systemd", "docker.sock", "docker", "podman",
-	"containerd", "containerd-rootless", "buildkit", "libvirt"};
+/* The same in folders that nothing else is in. */
+static const char *const launcher_folders[] = {
+	"/var/lib/incus", "/var/lib/lxd", "/var/snap/lxd/common/lxd"};
 
 /* Besides the plan's. What only root's own files matter for is left alone for others. */
 static const struct {
@@ -152,18 +139,28 @@ static int hide_all(const char *const *paths, size_t count, const struct run_pla
 	return 0;
 }
 
-static int hide_user_sockets(
-	uid_t user, const struct run_plan *plan, const struct shown *shown, struct error *e)
+/* From the inside out: what is in /run is shown as it is then. */
+static int take_snapshots(uid_t user, struct error *e)
 {
+	char *user_folder = memory_format("/run/user/%u", user);
+	const struct {
+		const char *path;
+		const char *const *without;
+		size_t count;
+	} folders[] = {
+		{"/run/systemd", systemd_without, ARRAY_SIZE(systemd_without)},
+		{user_folder, user_without, ARRAY_SIZE(user_without)},
+		{"/run/user", NULL, 0},
+		{"/run", run_without, ARRAY_SIZE(run_without)},
+	};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(user_sockets); i++) {
-		char *path = memory_format("/run/user/%u/%s", user, user_sockets[i]);
-		const char *const paths[] = {path};
-
-		r = hide_all(paths, 1, plan, shown, e);
-		free(path);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++) {
+		r = snapshot_put(folders[i].path, folders[i].without, folders[i].count);
+		if (r < 0)
+			error_set_errno(e, r, "hiding sockets in %s", folders[i].path);
 	}
+	free(user_folder);
 	return r;
 }
 
@@ -191,9 +188,7 @@ static int change(
 
 	if (r < 0)
 		return error_set_errno(e, r, "hiding cgroups");
-	r = hide_all(launcher_sockets, ARRAY_SIZE(launcher_sockets), plan, shown, e);
-	if (r == 0)
-		r = hide_user_sockets(user, plan, shown, e);
+	r = hide_all(launcher_folders, ARRAY_SIZE(launcher_folders), plan, shown, e);
 	if (r == 0)
 		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
 	if (r == 0)
@@ -201,7 +196,8 @@ static int change(
 	if (r < 0)
 		return r;
 	r = put_shown(plan, shown);
-	return r < 0 ? error_set_errno(e, r, "showing what is to be seen") : 0;
+	return r < 0 ? error_set_errno(e, r, "showing what is to be seen")
+		     : take_snapshots(user, e);
 }
 
 /* Whether the path leads to the folder that it was the path of before. */
@@ -238,6 +234,7 @@ static int return_to_folder(
 int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e)
 {
 	struct shown *shown = memory_new_array(plan->shown_count + 1, sizeof(*shown));
+	mode_t mask = umask(022); /* of the caller, for the command */
 	char path[PATH_MAX];
 	struct stat before;
 	int r = 0;
@@ -255,5 +252,6 @@ int mounts_make(const struct run_plan *plan, const struct caller *c, struct erro
 			close(shown[i].tree);
 	}
 	free(shown);
+	umask(mask);
 	return r == 0 ? return_to_folder(path, &before, c, e) : r;
 }

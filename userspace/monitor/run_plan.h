@@ -34,7 +34,8 @@ enum run_plan_flags {
 	/* io_uring is refused to the command: IORING_OP_SOCKET passes by the seccomp filter that
 	 * keeps socket families out. */
 	RUN_PLAN_DENY_IO_URING = 1 << 0,
-	/* The command can't trace processes outside the agent, nor signal them (kernel 6.12). On
+	/* The command can't trace processes outside the agent, nor signal them or connect to
+	 * their abstract Unix sockets (kernel 6.12). On
 	 * older kernels with Landlock this costs it mount(2), also in user namespaces of its own.
 	 */
 	RUN_PLAN_LANDLOCK = 1 << 1,

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/snapshot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "launcher/cover.h"
+
+#define SIZE "16m" /* of what is made in it; what it shows is elsewhere */
+
+static int copy_link(int folder, int copy, const char *name)
+{
+	char target[PATH_MAX];
+	ssize_t length = readlinkat(folder, name, target, sizeof(target) - 1);
+
+	if (length < 0)
+		return -errno;
+	target[length] = '\0';
+	return symlinkat(target, copy, name) < 0 ? -errno : 0;
+}
+
+static int make_place(int copy, const char *name, bool is_folder)
+{
+	int fd;
+
+	if (is_folder)
+		return mkdirat(copy, name, 0755) < 0 ? -errno : 0;
+	fd = openat(copy, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+/* With what is mounted on it, and below. */
+static int copy_mount(int folder, int copy, const char *name, bool is_folder)
+{
+	int tree = open_tree(folder, name,
+		AT_RECURSIVE | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | OPEN_TREE_CLONE |
+			OPEN_TREE_CLOEXEC);
+	int r;
+
+	if (tree < 0)
+		return -errno;
+	r = make_place(copy, name, is_folder);
+	if (r == 0 && move_mount(tree, "", copy, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		r = -errno;
+	close(tree);
+	return r;
+}
+
+static int copy_entry(int folder, int copy, const char *name)
+{
+	struct stat s;
+
+	if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return -errno;
+	return S_ISLNK(s.st_mode) ? copy_link(folder, copy, name)
+				  : copy_mount(folder, copy, name, S_ISDIR(s.st_mode));
+}
+
+static bool is_named(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An entry that can't be shown (it went away meanwhile, or its filesystem lets only its user in)
+ * stays away: that is the safe side. */
+static int copy_entries(int folder, int copy, const char *const *without, size_t count)
+{
+	int listed = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *listing = listed < 0 ? NULL : fdopendir(listed);
+	struct dirent *entry;
+
+	if (!listing)
+		return -errno;
+	while ((entry = readdir(listing))) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			!is_named(entry->d_name, without, count))
+			(void)copy_entry(folder, copy, entry->d_name);
+	}
+	closedir(listing);
+	return 0;
+}
+
+/* Mounts can only be put into what has its place already, so the new filesystem goes over the
+ * folder first, and is filled from the descriptor that still leads to what it covers. */
+static int put(int folder, const char *const *without, size_t count)
+{
+	struct stat like;
+	int copy, r;
+
+	if (fstat(folder, &like) < 0)
+		return -errno;
+	copy = cover_new_filesystem(&like, SIZE);
+	if (copy < 0)
+		return copy;
+	r = cover_put(copy, folder);
+	if (r == 0)
+		r = copy_entries(folder, copy, without, count);
+	close(copy);
+	return r;
+}
+
+int snapshot_put(const char *path, const char *const *without, size_t count)
+{
+	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (folder < 0)
+		return cover_is_missing(-errno) ? 0 : -errno;
+	r = put(folder, without, count);
+	close(folder);
+	return r;
+}

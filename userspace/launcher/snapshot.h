@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * snapshot: a folder with what it has now. Sockets of those who would start processes outside the
+ * agent can't just be covered: a socket that its owner makes anew, or that was not there yet, would
+ * be seen, since a mount goes with the file that it was put on.
+ */
+#ifndef WAYLEAVE_LAUNCHER_SNAPSHOT_H
+#define WAYLEAVE_LAUNCHER_SNAPSHOT_H
+
+#include <stddef.h>
+
+/* Puts a new filesystem over the folder, with its owner and mode, in which its entries are mounted,
+ * all but those named. Folders among them stay what they are outside; what comes into this one
+ * later, on either side, is not seen on the other. A path that is no folder is no error. */
+int snapshot_put(const char *path, const char *const *without, size_t count);
+
+#endif
