@@ -8,11 +8,14 @@
 
 static char log_name[32] = "wayleave";
 static enum log_level log_level = LOG_LEVEL_INFO;
-static int log_prefix = -1; /* -1: not decided yet */
+static int log_prefix = -1; /* -1: not decided yet, and so no */
 
 void log_set_name(const char *name)
 {
 	snprintf(log_name, sizeof(log_name), "%s", name);
+	/* Here, because a worker's sandbox refuses the ioctl() by the time of its first line. */
+	if (log_prefix < 0)
+		log_prefix = !isatty(STDERR_FILENO);
 }
 
 void log_set_level(enum log_level level)
@@ -33,9 +36,7 @@ void log_write(enum log_level level, const char *format, ...)
 
 	if (level > log_level)
 		return;
-	if (log_prefix < 0)
-		log_prefix = !isatty(STDERR_FILENO);
-	if (log_prefix)
+	if (log_prefix > 0)
 		n = snprintf(line, sizeof(line), "<%d>", (int)level);
 	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s: ", log_name);
 	va_start(arguments, format);

@@ -70,7 +70,7 @@ struct message_statistics {
 	uint64_t sessions; /* now */
 	uint64_t sessions_total;
 	uint64_t actions, denied;
-	uint64_t bytes_to_agent, bytes_to_server;
+	uint64_t recording_error; /* errno; 0: recording works */
 	uint64_t reasons[MESSAGE_REASONS_MOST]; /* by enum reason */
 };
 

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 #define LOOKUP_EVERY 30 /* seconds */
 #define ADDRESS_KEPT (24 * 3600 * NANOSECONDS_PER_SECOND)
 #define ADDRESSES_MOST 4096
+#define END_TIME (300 * NANOSECONDS_PER_MILLISECOND)
 
 struct known {
 	char *name;
@@ -31,6 +33,8 @@ struct names {
 	size_t name_count;
 	struct known *known;
 	size_t known_count;
+	char **missing; /* names that had no address when last looked up; the thread's alone */
+	size_t missing_count;
 	int event;
 };
 
@@ -82,13 +86,33 @@ static bool remember(struct names *n, const char *name, const struct address *ad
 	return true;
 }
 
+/* Says so when a name stops or begins to resolve; `problem` NULL: it does. */
+static void note_lookup(struct names *n, const char *name, const char *problem)
+{
+	size_t i = 0;
+
+	while (i < n->missing_count && strcmp(n->missing[i], name) != 0)
+		i++;
+	if (problem && i == n->missing_count) {
+		log_warning("%s can't be resolved: %s", name, problem);
+		n->missing = memory_resize_array(n->missing, i + 1, sizeof(*n->missing));
+		n->missing[n->missing_count++] = memory_copy_string(name);
+	} else if (!problem && i < n->missing_count) {
+		log_info("%s is resolved again", name);
+		free(n->missing[i]);
+		n->missing[i] = n->missing[--n->missing_count];
+	}
+}
+
 /* Blocks; false: nothing new. What can't be resolved now keeps what it had. */
 static bool look_up(struct names *n, const char *name)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
 	bool changed = false;
+	int r = getaddrinfo(name, NULL, &hints, &found);
 
-	if (getaddrinfo(name, NULL, &hints, &found) != 0)
+	note_lookup(n, name, r ? gai_strerror(r) : NULL);
+	if (r)
 		return false;
 	pthread_mutex_lock(&n->mutex);
 	for (struct addrinfo *a = found; a; a = a->ai_next) {
@@ -159,7 +183,7 @@ static void *names_thread(void *context)
 
 		changed = forget_old(n);
 		pthread_mutex_unlock(&n->mutex);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && !n->stopping; i++)
 			changed |= look_up(n, names[i]);
 		free_names(names, count);
 		if (changed || asked)
@@ -189,15 +213,25 @@ int names_new(struct names **ret)
 
 void names_free(struct names *n)
 {
+	struct timespec until;
+
 	if (!n)
 		return;
 	pthread_mutex_lock(&n->mutex);
 	n->stopping = true;
 	pthread_cond_signal(&n->wake);
 	pthread_mutex_unlock(&n->mutex);
-	pthread_join(n->thread, NULL);
+	/* A resolver that waits for its server can't be stopped; the thread ends with the process.
+	 */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += (long)END_TIME;
+	until.tv_sec += until.tv_nsec / (long)NANOSECONDS_PER_SECOND;
+	until.tv_nsec %= (long)NANOSECONDS_PER_SECOND;
+	if (pthread_timedjoin_np(n->thread, NULL, &until) != 0)
+		return;
 	close(n->event);
 	free_names(n->names, n->name_count);
+	free_names(n->missing, n->missing_count);
 	for (size_t i = 0; i < n->known_count; i++)
 		free(n->known[i].name);
 	free(n->known);

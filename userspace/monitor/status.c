@@ -17,6 +17,8 @@ static struct message_statistics total(const struct monitor *m)
 		sum.sessions_total += s->sessions_total;
 		sum.actions += s->actions;
 		sum.denied += s->denied;
+		if (s->recording_error)
+			sum.recording_error = s->recording_error;
 		for (size_t j = 0; j < MESSAGE_REASONS_MOST; j++)
 			sum.reasons[j] += s->reasons[j];
 	}
@@ -75,6 +77,8 @@ static void add_host(const struct monitor *m, cJSON *object)
 	struct message_statistics sum = total(m);
 	const char *problem = store_problem(m->store);
 
+	if (!problem && sum.recording_error)
+		problem = strerror((int)sum.recording_error);
 	cJSON_AddStringToObject(
 		object, "mode", m->config->mode.value == POLICY_OBSERVE ? "observe" : "enforce");
 	cJSON_AddNumberToObject(object, "generation", (double)m->generation);

@@ -52,9 +52,9 @@ void workers_send_policy(struct monitor *m, struct monitor_worker *w)
 
 /* --- hearing from them --- */
 
-static void on_message(struct loop_source *source)
+/* One message; false: there is none. */
+static bool receive(struct monitor_worker *w)
 {
-	struct monitor_worker *w = source->context;
 	struct control_header header;
 	struct buffer payload;
 	int fds[CONTROL_DESCRIPTORS_MOST], r;
@@ -73,6 +73,12 @@ static void on_message(struct loop_source *source)
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 	buffer_done(&payload);
+	return r == 0;
+}
+
+static void on_message(struct loop_source *source)
+{
+	receive(source->context);
 }
 
 /* --- starting --- */
@@ -216,8 +222,8 @@ void workers_on_exit(struct monitor *m, pid_t pid, int status)
 	describe_death(status, why, sizeof(why));
 	snprintf(name, sizeof(name), "worker %u", w->index);
 	/* What it had reported before it died is still to be read. */
-	while (w->channel >= 0 && m->stopping)
-		on_message(&w->source);
+	while (w->channel >= 0 && receive(w))
+		;
 	if (w->channel >= 0) {
 		loop_remove(&m->loop, &w->source);
 		close(w->channel);
@@ -236,6 +242,9 @@ void workers_tick(struct monitor *m, uint64_t now)
 {
 	struct error e;
 
+	/* They begin with a policy; while names are looked up at the start there is none yet. */
+	if (m->policy_fd < 0)
+		return;
 	for (unsigned i = 0; i < m->worker_count; i++) {
 		struct monitor_worker *w = &m->workers[i];
 

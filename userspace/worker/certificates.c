@@ -51,14 +51,14 @@ static void remove_entry(struct certificates *c, struct entry *entry)
 	free(entry);
 }
 
-static void wake_waiters(struct entry *entry)
+static void wake_waiters(struct entry *entry, bool failed)
 {
 	while (!list_is_empty(&entry->waiters)) {
 		struct waiter *waiter = list_entry(entry->waiters.next, struct waiter, link);
 
 		list_remove(&waiter->link);
 		if (waiter->context)
-			waiter->ready(waiter->context);
+			waiter->ready(waiter->context, failed);
 		free(waiter);
 	}
 }
@@ -75,7 +75,7 @@ static void on_minted(void *context, int status, struct slice payload, int fd)
 	entry->minted = clock_monotonic();
 	if (!entry->context)
 		log_error("no certificate for %.*s: %s", SLICE_PRINT(entry->name), e.text);
-	wake_waiters(entry);
+	wake_waiters(entry, !entry->context);
 	if (!entry->context)
 		remove_entry(entry->owner, entry);
 }

@@ -14,8 +14,8 @@ struct certificates {
 	struct table table;
 };
 
-/* Called when the certificate is there, or can't be had (NULL). */
-typedef void certificates_ready(void *context);
+/* Called when the certificate is there, or can't be had (`failed`). */
+typedef void certificates_ready(void *context, bool failed);
 
 void certificates_init(struct certificates *c, struct channel *channel);
 /* The context for that name or address, or NULL: then `ready` is called later, once, unless

@@ -282,10 +282,23 @@ size_t leg_queued(const struct leg *leg)
 
 void leg_drop_queue(struct leg *leg)
 {
+	/* What the kernel is reading from must stay, and so must ciphertext: TLS has counted it,
+	 * and it was recorded before it was encrypted. */
+	size_t kept = leg->tls ? leg->out.count : leg->send.in_flight ? leg->message.msg_iovlen : 0;
+	struct segment *last;
+
 	segments_done(leg, &leg->plain);
-	/* What the kernel is reading from must stay. */
-	if (!leg->send.in_flight && !leg->tls)
-		segments_done(leg, &leg->out);
+	while (leg->out.count > kept) {
+		last = segments_at(&leg->out, --leg->out.count);
+		leg->out.bytes -= last->length;
+		segment_release(leg, last);
+	}
+	if (leg->tls || kept == 0)
+		return;
+	/* The last one may have grown since it was given to the kernel. */
+	last = segments_at(&leg->out, kept - 1);
+	leg->out.bytes -= last->length - leg->parts[kept - 1].iov_len;
+	last->length = leg->parts[kept - 1].iov_len;
 }
 
 static void send_queue(struct leg *leg)
@@ -330,14 +343,11 @@ static void on_send(struct ring_operation *operation, int result)
 		segments_consume(leg, &leg->out, (size_t)result);
 	}
 	leg->slow = leg->out.count > 0;
-	if (leg->slow) {
+	if (leg->slow)
 		segments_unshare(leg, &leg->out);
-		send_queue(leg);
-	}
-	if (leg->out.count == 0)
-		finish_sending(leg);
-	if (leg_queued(leg) < LEG_QUEUE_HIGH)
-		leg->events->sent(leg);
+	/* What is left is sent at the end of the turn: behind it may stand what is not recorded
+	 * yet. */
+	leg->events->sent(leg);
 }
 
 void leg_flush(struct leg *leg)

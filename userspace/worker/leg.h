@@ -47,12 +47,12 @@ struct segments {
 
 /* What a leg tells its owner. */
 struct leg_events {
-	/* Bytes came, owned by the leg's `input` for the duration of the call. None: TLS moved on, and may have
-	 * something to send. */
+	/* Bytes came, owned by the leg's `input` for the duration of the call. None: TLS moved on,
+	 * and may have something to send. */
 	void (*received)(struct leg *leg, struct slice bytes);
 	/* The peer sends no more (0) or the connection broke (negative errno). Once. */
 	void (*ended)(struct leg *leg, int error);
-	/* All that was queued is sent, or the queue fell below LEG_QUEUE_HIGH. */
+	/* Something that was queued is sent. */
 	void (*sent)(struct leg *leg);
 	/* An operation completed after leg_close(): the owner may be free to go. */
 	void (*closed)(struct leg *leg);

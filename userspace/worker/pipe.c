@@ -395,14 +395,19 @@ static void agent_tls_done(struct leg *leg, int error, const char *text)
 	session_touch(s);
 }
 
-static void certificate_ready(void *context)
+static void certificate_ready(void *context, bool failed)
 {
 	struct session *s = context;
 
 	s->waits_for_certificate = false;
+	if (failed) {
+		session_reset(s, REASON_AGENT_TLS, "no certificate can be made for that name");
+		return;
+	}
 	tls_resume(&s->legs[SIDE_AGENT]);
 	session_touch(s);
 	pipe_go_on(s);
+	session_touch(s);
 }
 
 static SSL_CTX *agent_certificate(struct leg *leg, const char *name)

@@ -99,7 +99,7 @@ static void on_leg_sent(struct leg *leg)
 	enum side side;
 	struct session *s = session_of_leg(leg, &side);
 
-	if (s->state == SESSION_OPEN)
+	if (s->state == SESSION_OPEN && leg_queued(leg) < LEG_QUEUE_HIGH)
 		pipe_go_on(s);
 	session_touch(s);
 }
@@ -175,8 +175,10 @@ void session_abort(struct session *s, enum reason reason, const char *format, ..
 	char detail[SESSION_DETAIL_MOST], text[SESSION_DETAIL_MOST + 128];
 	va_list arguments;
 
-	if (s->state >= SESSION_CLOSING)
+	/* Once: while the disk is full, every turn would say it again. */
+	if (s->state >= SESSION_CLOSING || s->aborted)
 		return;
+	s->aborted = true;
 	va_start(arguments, format);
 	vsnprintf(detail, sizeof(detail), format, arguments);
 	va_end(arguments);

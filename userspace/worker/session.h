@@ -48,6 +48,7 @@ struct session {
 	uint64_t deadline; /* monotonic; 0: none. For the login, and for closing */
 	enum session_state state;
 	enum reason reason; /* why it ended */
+	bool aborted; /* the engine was told to end it, and does as soon as the agent can be told */
 	char detail[SESSION_DETAIL_MOST];
 
 	struct origin origin;

@@ -31,8 +31,20 @@ static void on_accept(struct ring_operation *operation, int result)
 
 	if (result >= 0)
 		session_accept(w, result);
-	if (!more && !w->stopping)
+	if (more || w->stopping)
+		return;
+	/* Without descriptors it would fail again at once: who waits is served after the next tick.
+	 */
+	if (result >= 0 || result == -ECONNABORTED)
 		ring_accept(&w->ring, operation, operation->fd);
+}
+
+static void accept_again(struct worker *w)
+{
+	for (unsigned i = 0; i < w->start->listener_count; i++) {
+		if (w->accepting && !w->stopping && !w->accepts[i].in_flight)
+			ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
+	}
 }
 
 /* Once there is a policy to judge by and a segment to record in: until then connections wait in the
@@ -45,8 +57,8 @@ static void start_accepting(struct worker *w)
 	for (unsigned i = 0; i < w->start->listener_count; i++) {
 		w->accepts[i].complete = on_accept;
 		w->accepts[i].owner = w;
-		ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
 	}
+	accept_again(w);
 	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
 }
 
@@ -182,6 +194,17 @@ static void ask_for_segments(struct worker *w)
 	}
 }
 
+/* Says when recording begins to fail, and when it works again. */
+static void note_recording(struct worker *w, int error)
+{
+	if (error && !w->statistics.recording_error)
+		log_error("nothing can be recorded, so agents are refused everything: %s",
+			strerror(error));
+	else if (!error && w->statistics.recording_error)
+		log_info("recording works again");
+	w->statistics.recording_error = (uint64_t)error;
+}
+
 static void on_tick(struct ring_operation *operation, int result)
 {
 	struct worker *w = container_of(operation, struct worker, tick);
@@ -189,7 +212,8 @@ static void on_tick(struct ring_operation *operation, int result)
 
 	(void)result;
 	session_tick(w, now);
-	recorder_flush(w->recorder);
+	accept_again(w);
+	note_recording(w, -recorder_flush(w->recorder));
 	recorder_tick(w->recorder, now);
 	ask_for_segments(w);
 	if (now - w->last_check > CATALOG_CHECK) {

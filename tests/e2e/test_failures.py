@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens when something breaks: nothing passes unjudged or unrecorded, the agent is told, and it works again afterwards."""
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import RULES, Psql, make_config
+from harness import ports
+from harness.shell import Shell
+
+WAIT = 15
+
+
+def wait_for(condition, timeout=WAIT, what="it"):
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise TimeoutError(f"{what} did not happen")
+
+
+def url(server, database="shop", host="127.0.0.1", user="app"):
+    return f"host={host} port={server.port} dbname={database} user={user}"
+
+
+@pytest.fixture
+def daemon(server, make_daemon):
+    return make_daemon(make_config(server.port, workers=2), RULES)
+
+
+@pytest.fixture
+def shells(daemon, server):
+    """Starts psql sessions that stay."""
+    made = []
+
+    def start(**options):
+        made.append(Shell(daemon, url(server), **options))
+        return made[-1]
+
+    yield start
+    for shell in made:
+        shell.close()
+
+
+def worker_of(daemon, shell_count):
+    """Pids of workers that have sessions, by how many."""
+    return {w["pid"]: w["sessions"] for w in daemon.status()["workers"]}
+
+
+def spread(daemon, shells):
+    """Two shells at different workers, each with its worker's pid."""
+    found = {}
+    for _ in range(20):
+        before = {w["pid"]: w["sessions"] for w in daemon.status()["workers"]}
+        shell = shells()
+        assert shell.ask("select 1") == "1"
+        mine = wait_for(lambda: [w["pid"] for w in daemon.status()["workers"] if w["sessions"] > before[w["pid"]]], what="a session")
+        found.setdefault(mine[0], shell)
+        if len(found) == 2:
+            return found
+    raise AssertionError("all sessions came to one worker")
+
+
+def audit(daemon, *options):
+    done = daemon.wayleave("audit", "export", *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def verify(daemon):
+    done = daemon.wayleave("audit", "verify", "--recordings")
+    return done.returncode, done.stdout + done.stderr
+
+
+def assert_verified(daemon):
+    status, text = verify(daemon)
+    assert status == 0, text
+
+
+def recorded_texts(daemon):
+    texts = []
+    for session in daemon.json("sessions", "list"):
+        for record in daemon.json("sessions", "show", session["id"])["records"]:
+            if record["record"] == "action" and record.get("text"):
+                texts.append(record["text"])
+    return texts
+
+
+def listeners(port):
+    """Inodes of the listening sockets of that port."""
+    inodes = set()
+    for name in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if int(words[1].rsplit(":", 1)[1], 16) == port and words[3] == "0A":
+                inodes.add(words[9])
+    return inodes
+
+
+# --- processes that are killed
+
+def test_a_killed_worker_is_started_again_and_the_others_go_on(daemon, server, shells):
+    found = spread(daemon, shells)
+    victim, survivor = found
+    sockets = listeners(daemon.status()["port"])
+    assert sockets
+    os.kill(victim, signal.SIGKILL)
+    broken = found[victim].ask("select 2")
+    assert "server closed the connection unexpectedly" in broken or "Connection reset" in broken, broken
+    assert found[survivor].ask("select 3") == "3"
+    workers = wait_for(lambda: [w for w in daemon.status()["workers"] if w["pid"] and w["ready"]] if
+                       len([w for w in daemon.status()["workers"] if w["ready"]]) == 2 else None, what="a new worker")
+    assert victim not in [w["pid"] for w in workers] and survivor in [w["pid"] for w in workers]
+    assert listeners(daemon.status()["port"]) == sockets, "the listening sockets are the same, nobody could take their place"
+    for _ in range(8):
+        assert Psql(daemon, server).rows("select 4") == ["4"]
+    assert found[survivor].ask("select 5") == "5"
+    deaths = [r for r in audit(daemon) if r.get("event") == "worker_died" or "signal 9" in str(r.get("detail"))]
+    assert deaths, [r for r in audit(daemon) if r["record"] == "host"]
+    assert "killed by signal 9" in daemon.text()
+    assert_verified(daemon)
+
+
+def test_the_sessions_of_a_killed_worker_are_shown_as_such(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select 'before'") == "before"
+    victim = wait_for(lambda: [w["pid"] for w in daemon.status()["workers"] if w["sessions"]], what="a session")[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: victim not in daemon.workers(), what="the death")
+    session = wait_for(lambda: [s for s in daemon.json("sessions", "list") if s["state"] == "abnormal"], what="an abnormal session")[0]
+    texts = [r.get("text") for r in daemon.json("sessions", "show", session["id"])["records"] if r["record"] == "action"]
+    assert "select 'before';" in texts
+    assert "abnormal" in daemon.wayleave("sessions", "list").stdout
+
+
+def test_no_statement_reaches_the_server_unrecorded_when_workers_are_killed(daemon, server):
+    """Statements are sent at full speed while workers die; whatever the server saw is in the recordings."""
+    stop = threading.Event()
+
+    def work(name):
+        i = 0
+        while not stop.is_set():
+            lines = "".join(f"select 'k-{name}-{i + k}';\n" for k in range(200))
+            i += 200
+            daemon.run("psql", "-X", "-A", "-t", "-q", url(server), input=lines)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(4):
+            time.sleep(0.7)
+            for pid in [w["pid"] for w in daemon.status()["workers"] if w["pid"]][:1]:
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    wait_for(lambda: all(w["ready"] for w in daemon.status()["workers"]), timeout=40, what="all workers")
+    seen = {line.split("'")[1] for line in server.executed().splitlines() if "select 'k-" in line}
+    assert len(seen) > 200
+    recorded = {t.split("'")[1] for t in recorded_texts(daemon) if t.startswith("select 'k-")}
+    assert seen <= recorded, sorted(seen - recorded)[:5]
+    assert_verified(daemon)
+
+
+def test_without_the_monitor_the_agent_reaches_nothing_until_a_new_one_is_there(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select 'early'") == "early"
+    workers = daemon.workers()
+    daemon.kill()
+    wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers), what="the workers' end")
+    assert "closed the connection" in shell.ask("select 1") or "reset" in shell.text
+    # The launcher needs the daemon; an agent's process that is there already tries for itself.
+    done = daemon.run("psql", "-X", url(server), "-c", "select 1")
+    assert done.returncode == 125 and "no daemon at" in done.stderr, done.stderr
+    daemon.start()
+    assert Psql(daemon, server).rows("select 6") == ["6"]
+    session = [s for s in daemon.json("sessions", "list") if s["state"] == "abnormal"]
+    assert len(session) == 1
+    assert_verified(daemon)
+
+
+DIAL = """
+import socket, sys, time
+for line in sys.stdin:
+    try:
+        s = socket.create_connection(("127.0.0.1", %d), timeout=5)
+        s.sendall(bytes.fromhex("0000000804d2162f"))
+        print("got", s.recv(1), flush=True)
+    except OSError as e:
+        print("failed", type(e).__name__, e, flush=True)
+"""
+
+
+def test_an_agent_that_outlives_the_monitor_is_cut_off_and_then_served_again(daemon, server):
+    agent = daemon.popen("/usr/bin/python3", "-c", DIAL % server.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def dial():
+        agent.stdin.write("\n")
+        return agent.stdout.readline()
+
+    assert dial() == "got b'N'\n"
+    daemon.kill()
+    assert dial().startswith("failed")
+    executed = server.executed().count("connection")
+    assert dial().startswith("failed")
+    assert server.executed().count("connection") == executed
+    daemon.start()
+    assert dial() == "got b'N'\n"
+    agent.stdin.close()
+    agent.wait(10)
+
+
+def test_a_clean_end_tells_the_agents_and_closes_the_records(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select 1") == "1"
+    started = time.monotonic()
+    process = daemon.process
+    daemon.stop()
+    assert process.returncode == 0 and time.monotonic() - started < 8
+    assert "wayleave is stopping" in shell.ask("select 1")
+    sessions = daemon.json("sessions", "list", "--state-dir", daemon.state)
+    assert [s["state"] for s in sessions] == ["ended"] and sessions[0]["reason"] == "shutdown"
+    done = daemon.wayleave("audit", "verify", "--recordings", "--state-dir", daemon.state)
+    assert done.returncode == 0 and "without an orderly end" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+# --- reloading
+
+def test_a_new_policy_is_in_force_for_the_next_statement_of_a_session(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select ssn from customers where id = 1") == "[masked]"
+    rules = json.loads(json.dumps(RULES))
+    rules[0]["allow"] = {}
+    daemon.write_rules(rules)
+    daemon.reload()
+    assert shell.ask("select ssn from customers where id = 1") == "101-45-6789"
+    daemon.write_rules([r for r in rules if r["name"] != "read"])
+    daemon.wait_for("is in force", count=2)
+    assert "no rule allows select on public.customers" in shell.ask("select ssn from customers where id = 1")
+    assert shell.ask("begin; rollback; select 1").endswith("no rule allows select")
+
+
+def test_a_broken_policy_keeps_the_old_one_and_says_so(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select 1") == "1"
+    good = daemon.policy_file.read_text()
+    daemon.policy_file.write_text("rules:\n- name: x\n  operatons: [read]\n  allow: {}\n")
+    daemon.wait_for("the configuration in force stays")
+    assert "policy.yaml:3: " in daemon.text() and "operatons" in daemon.text()
+    assert "errors in" in daemon.status()["reload_problem"]
+    assert "PROBLEM: the newest configuration is not in force" in daemon.wayleave("status").stdout
+    assert shell.ask("select ssn from customers where id = 1") == "[masked]"
+    assert any(r["record"] == "host" and "errors in" in str(r.get("detail")) for r in audit(daemon))
+    daemon.policy_file.write_text(good)
+    daemon.wait_for("is in force")
+    assert "reload_problem" not in daemon.status()
+
+
+def test_a_resource_that_goes_ends_its_sessions(daemon, server, shells):
+    shell = shells()
+    assert shell.ask("select 1") == "1"
+    daemon.config["resources"][0]["hosts"] = ["127.0.0.1:1"]
+    daemon.write_config()
+    daemon.wait_for("is in force")
+    assert "wayleave: the resource is no longer configured" in shell.ask("select 1")
+
+
+# --- the disk
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "wayleave-test", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_stops_everything_and_is_overcome(server, tmp_path):
+    from harness import daemon as daemons
+    with small_disk(tmp_path / "disk", "48m") as disk:
+        d = daemons.Daemon(tmp_path / "wayleave", {**make_config(server.port, workers=1), "state_dir": str(disk / "state")}, RULES)
+        shell = Shell(d, url(server))
+        try:
+            assert shell.ask("select 'works'") == "works"
+            filler = disk / "filler"
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
+                while f.write(b"\0" * 4096):
+                    pass
+            before = server.executed()
+            refused = ""
+            for i in range(40):  # the page that the file ends in still takes some
+                refused = shell.ask(f"select 'full-{i}' || '{'x' * 2000}'")
+                if "could not be recorded" in refused:
+                    break
+            assert "wayleave: denied: it could not be recorded (No space left on device)" in refused, refused
+            assert f"full-{i}" not in server.executed()[len(before):]
+            new = Psql(d, server)("select 'new session'")
+            assert new.returncode != 0 and "could not be recorded" in new.stderr, new.stderr
+            wait_for(lambda: "No space left" in d.status().get("recording_problem", ""), what="the problem in the status")
+            assert "agents are refused everything: No space left" in d.text()
+            filler.unlink()
+            wait_for(lambda: Psql(d, server)("select 'again'").stdout.strip() == "again", what="recovery")
+            wait_for(lambda: "recording_problem" not in d.status(), what="status without a problem")
+            texts = recorded_texts(d)
+            assert any(t.startswith(f"select 'full-{i - 1}'") for t in texts) or i == 0
+            assert "select 'again'" in texts
+            assert_verified(d)
+        finally:
+            shell.close()
+            d.state = disk / "state"
+            d.close()
+
+
+
+def test_retention_warns_early(server, make_daemon):
+    config = make_config(server.port)
+    config["retention"] = {"days": 90, "max_bytes": 4096, "warn_at": "1%"}
+    d = make_daemon(config, RULES)
+    Psql(d, server).rows("select 1")
+    wait_for(lambda: "retention" in d.text() or "recordings" in d.text().split("ready:")[-1], timeout=5, what="a warning")
+
+
+# --- descriptors
+
+MANY = """
+import socket, struct, sys
+body = struct.pack("!HH", 3, 0) + b"user\\0app\\0database\\0shop\\0\\0"
+kept, answered = [], 0
+for _ in range(%d):
+    s = socket.create_connection(("127.0.0.1", %d), timeout=1.5)
+    kept.append(s)
+    try:
+        s.sendall(struct.pack("!I", len(body) + 4) + body)
+        answered += b"Z" in s.recv(4096)
+    except OSError:
+        break
+print(answered, flush=True)
+sys.stdin.readline()
+"""
+
+
+def cpu_ticks(pid):
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(words[11]) + int(words[12])
+
+
+def test_a_worker_without_descriptors_recovers(server, make_daemon):
+    """Accepting stops while there are none; nothing spins, nothing dies, who is connected goes on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    d = make_daemon(make_config(server.port, workers=1), RULES, check=False)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard))
+    try:
+        d.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    before = d.workers()
+    first = Shell(d, url(server))
+    assert first.ask("select 1") == "1"
+    many = d.popen("/usr/bin/python3", "-c", MANY % (200, server.port), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    answered = int(many.stdout.readline())
+    assert 20 < answered < 120
+    assert first.ask("select 2") == "2"
+    ticks = cpu_ticks(before[0])
+    time.sleep(1)
+    assert cpu_ticks(before[0]) - ticks < 30, "the worker spins"
+    many.communicate("\n", timeout=10)
+    wait_for(lambda: Psql(d, server)("select 1").stdout == "1\n", what="recovery")
+    assert d.workers() == before
+    first.close()
+
+
+# --- the server
+
+def connection_error(daemon, port, host="127.0.0.1", **options):
+    started = time.monotonic()
+    done = daemon.run("psql", "-X", f"host={host} port={port} dbname=shop user=app sslmode=disable", "-c", "select 1", **options)
+    assert done.returncode == 2, done.stdout
+    return done.stderr, time.monotonic() - started
+
+
+def test_a_server_that_refuses(make_daemon):
+    d = make_daemon(make_config(1), RULES)
+    text, _ = connection_error(d, 1)
+    assert "FATAL:  wayleave: cannot reach 127.0.0.1:1: Connection refused" in text
+
+
+def test_a_server_that_accepts_and_says_nothing(make_daemon):
+    """The server's silence is the server's: the agent can give up whenever it likes, and nothing of it is left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+        d = make_daemon(make_config(port), RULES)
+        done = d.run("psql", "-X", f"host=127.0.0.1 port={port} dbname=shop user=app connect_timeout=2", "-c", "select 1")
+        assert done.returncode == 2 and "timeout expired" in done.stderr
+        wait_for(lambda: d.status()["sessions"] == 0, what="the session's end")
+
+
+def test_a_server_that_hangs_up_during_the_login(make_daemon):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        def serve():
+            while True:
+                c, _ = s.accept()
+                c.recv(1000)
+                c.close()
+        threading.Thread(target=serve, daemon=True).start()
+        d = make_daemon(make_config(s.getsockname()[1]), RULES)
+        text, _ = connection_error(d, s.getsockname()[1])
+        assert "wayleave: the server closed the connection" in text
+
+
+def test_a_server_that_does_not_answer_at_all(make_daemon):
+    """A listener whose queue is full: SYNs are dropped."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(0)
+        port = s.getsockname()[1]
+        fill = []
+        for _ in range(4):
+            c = socket.socket()
+            c.setblocking(False)
+            c.connect_ex(("127.0.0.1", port))
+            fill.append(c)
+        d = make_daemon(make_config(port), RULES)
+        text, took = connection_error(d, port)
+        assert f"cannot reach 127.0.0.1:{port}: timed out" in text and 8 < took < 20, (text, took)
+        for c in fill:
+            c.close()
+
+
+def test_a_name_that_is_not_resolved_is_nobodys_resource(server, make_daemon):
+    config = make_config(server.port)
+    config["resources"].append({"name": "elsewhere", "protocol": "postgres", "hosts": ["no-such-host.invalid:5432"]})
+    d = make_daemon(config, RULES)
+    assert Psql(d, server).rows("select 1") == ["1"]
+    d.wait_for("no-such-host.invalid can't be resolved: ")
+    started = time.monotonic()
+    d.stop()
+    assert time.monotonic() - started < 8
+
+
+def test_a_server_that_ends_a_session_says_why(daemon, server, shells):
+    shell = shells()
+    pid = shell.ask("select pg_backend_pid()")
+    server.sql(f"select pg_terminate_backend({pid})")
+    text = shell.ask("select 1")
+    assert "terminating connection due to administrator command" in text
+    session = wait_for(lambda: [s for s in daemon.json("sessions", "list") if s["state"] == "ended"], what="the end")[0]
+    assert session["reason"] in ("upstream_closed", "none")
+
+
+def test_an_agent_that_vanishes_leaves_no_query_behind(server, make_daemon):
+    """As without us, the server learns of it by the closed connection, where it was told to look for that."""
+    rules = [{"name": "all", "operations": ["*"], "allow": {}}]
+    d = make_daemon(make_config(server.port), rules)
+    shell = Shell(d, url(server))
+    pid = shell.ask("select pg_backend_pid()")
+    assert shell.ask("set client_connection_check_interval = '200ms'") == ""
+    shell.send("select count(*) from generate_series(1, 1000000000000);")
+    wait_for(lambda: server.sql(f"select state from pg_stat_activity where pid = {pid}") == "active", what="the query")
+    time.sleep(0.3)
+    shell.process.kill()
+    shell.close()
+    wait_for(lambda: server.sql(f"select count(*) from pg_stat_activity where pid = {pid}") == "0", timeout=8, what="the query's end")
+    wait_for(lambda: d.status()["sessions"] == 0, what="the session's end")
