@@ -26,7 +26,6 @@
 #define LIMIT_PIPELINE 65536u /* requests in flight per session */
 #define LIMIT_STARTUP_BYTES 10000u /* PostgreSQL's own MAX_STARTUP_PACKET_LENGTH */
 #define LIMIT_AUTH_MESSAGE_BYTES 65536u /* authentication messages of either side */
-#define LIMIT_HELD_INPUT (256u << 10) /* bytes kept from an agent whose lane is parked */
 #define LIMIT_CELL_JUDGED (16u << 20) /* a cell that must be scanned whole; longer becomes NULL */
 #define LIMIT_ROW_MASKED                                                                           \
 	(64u << 20) /* a row in which something is masked; a longer one is refused */
@@ -63,6 +62,5 @@
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
 #define LIMIT_CONNECT_TIME 10000u /* to reach the upstream */
-#define LIMIT_DETECT_TIME 300u /* for either side's first bytes at an unnamed place */
 
 #endif
