@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Destinations that no resource names: what is spoken there decides, not the port (bypass B2).
+import socket
+import threading
+
+import pytest
+from conftest import Psql, make_config
+
+READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.orders"], "allow": {}}
+CONNECT = {"name": "connect", "resources": ["egress"], "operations": ["connect"], "allow": {}}
+
+ECHO = """
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+s.send(sys.argv[2].encode())
+print(s.recv(100).decode())
+"""
+
+
+def config(**more):
+    named = make_config(1)
+    return {**named, "loopback": "egress", **more}
+
+
+@pytest.fixture
+def echo():
+    """A server of a protocol of its own."""
+    def serve():
+        while True:
+            try:
+                peer, _ = server.accept()
+            except OSError:
+                return
+            with peer:
+                peer.send(peer.recv(100))
+    server = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()[1]
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+
+
+def say(daemon, port, text):
+    return daemon.run("/usr/bin/python3", "-c", ECHO, port, text)
+
+
+@pytest.mark.parametrize("tls", ["disable", "prefer"])
+def test_postgres_at_an_unnamed_place(make_daemon, server, tls):
+    daemon = make_daemon(config(egress="allow"), [READ, CONNECT])
+    psql = Psql(daemon, server)
+    env = {"PGSSLMODE": tls}
+    assert psql.rows("select count(*) from orders", env=env) == ["20"]
+    assert "no rule allows select on public.secrets" in psql.error("select * from secrets", env=env)
+    session = daemon.json("sessions", "list")[0]
+    assert (session["resource"], session["protocol"]) == ("egress", "postgres")
+
+
+def test_something_else_at_an_unnamed_place(make_daemon, echo):
+    daemon = make_daemon(config(egress="allow"), [READ, CONNECT])
+    assert say(daemon, echo, "hello").stdout == "hello\n"
+    session = daemon.json("sessions", "list")[0]
+    assert (session["resource"], session["protocol"], session["bytes_to_server"]) == ("egress", "tcp", 5)
+
+
+def test_nothing_without_egress(make_daemon, server, echo):
+    daemon = make_daemon(config(), [{**READ, "resources": ["shop"]}])
+    assert Psql(daemon, server)("select 1").returncode != 0
+    assert say(daemon, echo, "hello").stdout.strip() == ""
+    sessions = daemon.json("sessions", "list")
+    assert len(sessions) == 2 and {s["denied"] for s in sessions} == {1}, sessions
+
+
+def test_server_that_speaks_first(make_daemon):
+    """Its greeting is taken into account, and reaches the agent."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def greet():
+        peer, _ = server.accept()
+        with peer:
+            peer.send(b"220 mail.example.com\r\n")
+            peer.recv(100)
+    threading.Thread(target=greet, daemon=True).start()
+    daemon = make_daemon(config(egress="allow"), [CONNECT])
+    code = "import socket, sys; print(socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10).recv(100))"
+    done = daemon.run("/usr/bin/python3", "-c", code, server.getsockname()[1])
+    server.close()
+    assert "220 mail" in done.stdout, done.stderr
+
+
+TRICKLE = """
+import socket, struct, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+body = struct.pack(">I", 196608) + b"user\\0app\\0database\\0shop\\0\\0"
+query = b"select * from secrets\\0"
+for byte in struct.pack(">I", len(body) + 4) + body + b"Q" + struct.pack(">I", len(query) + 4) + query:
+    s.send(bytes([byte]))
+    time.sleep(0.01)
+seen = b""
+while b"no rule allows" not in seen:
+    data = s.recv(4096)
+    if not data:
+        break
+    seen += data
+print(seen)
+"""
+
+
+def test_trickled_bytes(make_daemon, server):
+    """One byte at a time is no way past the answer."""
+    daemon = make_daemon(config(egress="allow"), [READ, CONNECT])
+    done = daemon.run("/usr/bin/python3", "-c", TRICKLE, server.port)
+    assert "no rule allows select on public.secrets" in done.stdout and "top secret" not in done.stdout, done.stderr
