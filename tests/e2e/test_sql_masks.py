@@ -21,8 +21,8 @@ SECONDS = float(os.environ.get("WAYLEAVE_SQL_SECONDS", "20"))
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory):
-    pair = twins_module.Twins(tmp_path_factory.mktemp("twins"))
+def twins():
+    pair = twins_module.Twins()
     yield pair
     pair.stop()
 

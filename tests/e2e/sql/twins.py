@@ -4,10 +4,13 @@
 What the agent gets of a statement must be the same from both, to the byte: rows, their order and number, errors,
 notices, command tags. Objects have the same numbers in both, since both were made by the same steps."""
 import base64
+import copy
 import json
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 
 from harness import daemon as daemons
 from harness import postgres
@@ -28,6 +31,8 @@ RULES = [
      "objects": ["pg_temp.*", "public.new_*"], "allow": {}},
     {"name": "code that is there", "resources": ["first", "second"], "operations": ["function"],
      "objects": ["public.*"], "allow": {}},
+    {"name": "statistics", "resources": ["first", "second"], "operations": ["read"],
+     "objects": ["pg_catalog.pg_stats", "pg_catalog.pg_statistic", "pg_catalog.pg_stats_ext*"], "allow": {"mask": copy.deepcopy(MASKS)}},
     {"name": "messages", "resources": ["first", "second"], "operations": ["listen", "notify"], "allow": {}},
 ]
 # The hash of a value tells whether two are equal; that is what it is for.
@@ -51,9 +56,20 @@ FORMS = [encodings(s["SECRET"]) for s in SECRETS]
 class Twins:
     """Both servers, one daemon in front of them, one runner for each inside the agent."""
 
-    def __init__(self, folder):
+    def __init__(self):
         schema = (HERE / "schema.sql").read_text()
-        self.servers, resources, self.runners = [], [], []
+        # Not pytest's: another run at the same time would take the servers' rights to it away.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wayleave-twins-"))
+        self.folder.chmod(0o755)
+        self.servers, self.runners, self.daemon = [], [], None
+        try:
+            self.start(schema)
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self, schema):
+        folder, resources = self.folder, []
         for name, secrets in zip(("first", "second"), SECRETS):
             server = postgres.Server(folder / name, settings=("autovacuum = off", "log_statement = none"))
             self.servers.append(server)
@@ -62,7 +78,7 @@ class Twins:
                 text = text.replace("{" + word + "}", value)
             server.sql(text)
             resources.append({"name": name, "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]})
-        config = {"agents": [{"name": "demo", "cgroup": "wayleave-twins.slice/demo"}], "resources": resources}
+        config = {"agents": [{"name": "demo", "cgroup": f"wayleave-twins-{os.getpid()}.slice/demo"}], "resources": resources}
         self.daemon = daemons.Daemon(folder / "wayleave", config, RULES)
         self.runners = [self.start_runner(server) for server in self.servers]
         self.tables = self.contents()
@@ -110,9 +126,11 @@ class Twins:
         for runner in self.runners:
             runner.stdin.close()
             runner.wait(10)
-        self.daemon.close()
+        if self.daemon:
+            self.daemon.close()
         for server in self.servers:
             server.stop()
+        shutil.rmtree(self.folder)
 
 
 def shorten(answer):
