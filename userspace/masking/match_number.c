@@ -150,6 +150,9 @@ bool match_card_groups(struct slice text, size_t at, struct match *ret)
 		end = read_groups(text, at, layouts[i], text.data[at + 4], digits);
 		for (const char *size = layouts[i]; *size; size++)
 			count += (size_t)(*size - '0');
+		/* 4111-1111-1111-1111abcdef01 is the end of a UUID. */
+		if (end && text.data[at + 4] == '-' && character_at(text, end, CHARACTER_HEX))
+			continue;
 		if (end && card_is_right(digits, count)) {
 			*ret = (struct match){at, end};
 			return true;

@@ -152,7 +152,8 @@ bool match_phone_zero(struct slice text, size_t at, struct match *ret)
 		return false;
 	if (text.length - at > PHONE_LEAST && memcmp(text.data + at, "00", 2) == 0) {
 		end = read_international(text, at + 2 + (text.data[at + 2] == ' '));
-		if (!end || character_run(text, at, CHARACTER_DIGIT, PHONE_MOST + 2) == end - at)
+		if (!end || !match_ends_word(text, end) ||
+			character_run(text, at, CHARACTER_DIGIT, PHONE_MOST + 2) == end - at)
 			return false;
 	} else {
 		end = read_national(text, at, &digits, &groups);
