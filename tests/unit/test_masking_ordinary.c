@@ -174,7 +174,7 @@ static const struct {
 	{"version", make_version, 0},
 	{"article", make_article, 0},
 	{"sentence", make_sentence, 0},
-	{"path", make_path, 0},
+	{"path", make_path, 2},
 	{"code", make_code, 0},
 	/* Nothing but the issuers' ranges and the checksum tell a card from another number. */
 	{"16 digits", make_card_like, 600},
