@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
  * maps: what the programs remember. All of them are pinned, so that every object and every restart
- * of the daemon use the same ones; userspace/capture/maps.c does that.
+ * of the daemon use the same ones; userspace/capture/programs.c does that.
  *
  * What an agent can fill is preallocated (pending, events) or belongs to its socket and counts
  * against it (steered, listeners, accepted). Nothing is evicted: a full map refuses (bypass B15).

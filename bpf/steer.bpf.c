@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
  * steer: an agent's connect(2). Decides between the worker, the destination itself (on this host
- * alone) and an errno; attached to each agent's cgroup by userspace/capture/attach.c.
+ * alone) and an errno; attached to each agent's cgroup by userspace/capture/programs.c.
  *
  * The invariant: a connect that is allowed to go on without a redirect leads to this host, and was
  * let through on purpose. Whatever fails on the way refuses.

@@ -295,14 +295,21 @@ print(s.recv(5).decode())
     assert host.network.leaks() > 0
 
 
-def test_older_connection(host):
+@pytest.mark.parametrize("address", [SERVER4, SERVER6, "127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_older_connection(host, address):
     """A connection of the cgroup from before it was governed does not go on (bypass B11)."""
     agent = host.agent()
     agent.path.mkdir(parents=True)
+    inner = agent.path / "inner"
+    inner.mkdir()
+    server = echo_in(host)
+    port = 7000 if address not in (SERVER4, SERVER6) else SERVER_PORT
     process = agent.start(f"""
-        s = socket.create_connection(({SERVER4!r}, 5432))
+        open({str(inner)!r} + "/cgroup.procs", "w").write("0")
+        s = socket.create_connection(({address!r}, {port}))
         s.settimeout(5)
-        print("connected", flush=True)
+        s.send(b"ping")
+        print(s.recv(4).decode(), flush=True)
         sys.stdin.readline()
         try:
             s.send(b"ping")
@@ -310,11 +317,48 @@ def test_older_connection(host):
         except OSError as e:
             result = errno.errorcode[e.errno]
     """)
-    assert process.stdout.readline() == "connected\n"
-    assert host.network.leaks() > 0
+    untouched = connection_outside(host, port, address)
+    assert process.stdout.readline() == "ping\n"
     host.start(agent)
+    host.network.leaks()
     out, err = process.communicate("\n", timeout=20)
-    assert json.loads(out) == "ECONNRESET", err
+    assert json.loads(out) in ("ECONNABORTED", "ECONNRESET"), err
+    # Somebody else's goes on.
+    assert untouched.communicate("\n", timeout=20)[0] == "ping\n"
+    host.network.leaks()
+    server.kill()
+    server.wait()
+
+
+def echo_in(host):
+    """A server of nobody's on this host."""
+    server = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", """
+import socket, threading
+def echo(c):
+    while data := c.recv(9999):
+        c.send(data)
+s = socket.create_server(("::", 7000), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=echo, args=(s.accept()[0],), daemon=True).start()
+"""), stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+def connection_outside(host, port, address):
+    """A process outside of all agents, with a connection that it uses after a line on stdin."""
+    process = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""
+import socket, sys
+s = socket.create_connection(({address!r}, {port}))
+s.settimeout(5)
+print("connected", flush=True)
+sys.stdin.readline()
+s.send(b"ping")
+print(s.recv(4).decode(), flush=True)
+"""), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "connected\n"
+    return process
 
 
 def test_no_route(host, network):

@@ -255,6 +255,8 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 	governed_release_empty(c);
 	r = governed_guard(c, e);
 	if (r == 0)
+		r = governed_abort_older(c, e);
+	if (r == 0)
 		pins_remove_other_layouts(&c->pins);
 	return r;
 }
@@ -275,8 +277,11 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 		.listen = g->listen};
 	before = g->cgroup_id;
 	r = governed_set(c, &same, e);
-	if (r == 0 && g->cgroup_id != before)
+	if (r == 0 && g->cgroup_id != before) {
 		r = governed_guard(c, e);
+		if (r == 0)
+			r = governed_abort_older(c, e);
+	}
 	if (r < 0)
 		return r;
 	if (snprintf(ret->path, sizeof(ret->path), "%s/%s", c->root.path, g->cgroup) >=

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "capture/guard.h"
+#include "capture/older.h"
 #include "capture/state.h"
 
 #define OWNER_SIZE 9
@@ -230,6 +231,7 @@ int governed_set(struct capture *c, const struct capture_agent *a, struct error 
 		return r;
 	if (!g)
 		g = governed_new(c, a->id, a->cgroup);
+	g->fresh |= g->cgroup_id != id;
 	if (strcmp(g->cgroup, a->cgroup) != 0) {
 		cgroup_remove(&c->root, g->cgroup);
 		free(g->cgroup);
@@ -279,5 +281,20 @@ int governed_guard(struct capture *c, struct error *e)
 		agents[i] = (struct guard_agent){c->governed[i].cgroup, c->governed[i].listen};
 	r = guard_apply(&guard, e);
 	free(agents);
+	return r;
+}
+
+int governed_abort_older(struct capture *c, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		struct governed *g = &c->governed[i];
+
+		if (!g->fresh)
+			continue;
+		r = older_abort(&c->root, g->cgroup, e);
+		g->fresh = r < 0;
+	}
 	return r;
 }

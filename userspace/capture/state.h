@@ -19,6 +19,7 @@ struct governed {
 	uint64_t cgroup_id;
 	enum steer_loopback loopback;
 	bool listen;
+	bool fresh; /* it may have connections from before the hooks */
 	bool configured; /* false: left out of the last setup, but not empty yet */
 };
 
@@ -61,5 +62,7 @@ int governed_set(struct capture *c, const struct capture_agent *agent, struct er
 void governed_release_empty(struct capture *c);
 /* Loads the guard for what is governed now. */
 int governed_guard(struct capture *c, struct error *e);
+/* Ends the connections that agents have from before they were governed. Behind governed_guard(). */
+int governed_abort_older(struct capture *c, struct error *e);
 
 #endif

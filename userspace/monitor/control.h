@@ -21,7 +21,7 @@ enum control_request {
 	/* → JSON object: version, mode, workers, agents, counters. Open to every local user; a peer
 	 * inside an agent sees itself alone. */
 	CONTROL_STATUS = 1,
-	/* AGENT NUL USER NUL → struct control_run, then strings. For the launcher: who asks is
+	/* A request → a plan, both as run_plan.h says. For the launcher: who asks is
 	 * known by SO_PEERCRED. */
 	CONTROL_RUN,
 	/* → one descriptor: the compiled policy image, read-only. Root alone. */

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/older.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+#define CGROUP_ID 21 /* INET_DIAG_CGROUP_ID, kernel 5.8 */
+#define BUFFER_SIZE 32768
+
+struct search {
+	const struct cgroup_root *root;
+	const char *cgroup;
+	struct inet_diag_req_v2 *found; /* on the heap */
+	size_t count;
+	/* Of the last socket: many are of one cgroup. */
+	uint64_t last;
+	bool last_is_inside;
+};
+
+/* A cgroup that is gone has no path; its sockets are somebody's all the same, but not the agent's,
+ * whose cgroup would have kept it from being looked for. */
+static bool is_inside(struct search *s, uint64_t id)
+{
+	char path[CGROUP_PATH_SIZE];
+	int fd;
+
+	if (id == s->last)
+		return s->last_is_inside;
+	s->last = id;
+	s->last_is_inside = false;
+	if (cgroup_open_id(s->root, id, &fd, path) == 0) {
+		close(fd);
+		s->last_is_inside = cgroup_path_is_within(path, s->cgroup);
+	}
+	return s->last_is_inside;
+}
+
+static int on_socket(const struct nlmsghdr *message, void *context)
+{
+	const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attribute;
+	struct search *s = context;
+
+	mnl_attr_for_each(attribute, message, sizeof(*socket))
+	{
+		if (mnl_attr_get_type(attribute) != CGROUP_ID ||
+			mnl_attr_validate(attribute, MNL_TYPE_U64) < 0 ||
+			!is_inside(s, mnl_attr_get_u64(attribute)))
+			continue;
+		s->found = memory_resize_array(s->found, s->count + 1, sizeof(*s->found));
+		s->found[s->count++] = (struct inet_diag_req_v2){
+			.sdiag_family = socket->idiag_family,
+			.sdiag_protocol = IPPROTO_TCP,
+			.id = socket->id,
+		};
+	}
+	return MNL_CB_OK;
+}
+
+/* Sends one request and reads what comes for it; 0 or a negative errno. */
+static int ask(struct mnl_socket *netlink, uint16_t type, uint16_t flags,
+	const struct inet_diag_req_v2 *request, mnl_cb_t call, void *context)
+{
+	uint8_t buffer[BUFFER_SIZE];
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	int r = MNL_CB_OK;
+
+	message->nlmsg_type = type;
+	message->nlmsg_flags = NLM_F_REQUEST | flags;
+	*(struct inet_diag_req_v2 *)mnl_nlmsg_put_extra_header(message, sizeof(*request)) =
+		*request;
+	if (mnl_socket_sendto(netlink, message, message->nlmsg_len) < 0)
+		return -errno;
+	while (r > MNL_CB_STOP) {
+		ssize_t n = mnl_socket_recvfrom(netlink, buffer, sizeof(buffer));
+
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(buffer, (size_t)n, 0, mnl_socket_get_portid(netlink), call, context);
+	}
+	return r < 0 ? -errno : 0;
+}
+
+static int find(struct mnl_socket *netlink, struct search *s)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
+		const struct inet_diag_req_v2 all = {
+			.sdiag_family = families[i],
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_states = ~(1u << TCP_LISTEN | 1u << TCP_TIME_WAIT | 1u << TCP_CLOSE),
+		};
+
+		r = ask(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &all, on_socket, s);
+	}
+	return r;
+}
+
+/* One that has ended meanwhile is no error. */
+static int abort_found(struct mnl_socket *netlink, const struct search *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->count; i++) {
+		r = ask(netlink, SOCK_DESTROY, NLM_F_ACK, &s->found[i], NULL, NULL);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
+int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e)
+{
+	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	struct search s = {.root = root, .cgroup = cgroup};
+	int r;
+
+	if (!netlink)
+		return error_set_errno(e, -errno, "listing the sockets of cgroup %s", cgroup);
+	r = mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : find(netlink, &s);
+	if (r == 0)
+		r = abort_found(netlink, &s);
+	mnl_socket_close(netlink);
+	free(s.found);
+	return r < 0 ? error_set_errno(e, r, "ending older connections of cgroup %s", cgroup) : 0;
+}
