@@ -20,7 +20,9 @@ import generator  # noqa: E402
 COUNT = 20000
 RULES = [
     {"name": "read", "operations": ["read"], "objects": ["public.*"],
-     "allow": {"mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
+     "allow": {"mask": [{"columns": ["public.customers.ssn"], "with": "redact"},
+                        {"columns": ["public.customers.phone"], "with": "partial", "filter": "allow"}]}},
+    {"name": "maintenance", "operations": ["vacuum"], "objects": ["public.sink"], "allow": {}},
     {"name": "sink", "operations": ["insert", "update", "merge"], "objects": ["public.sink"], "allow": {}},
     {"name": "no ddl", "operations": ["ddl"], "deny": {"message": "use migrations"}},
 ]
@@ -33,6 +35,13 @@ EXPECTED = {
     "drop table customers": "deny",
     "select nothing(1)": "deny",
     "selec 1": "deny",
+    "select id from customers where phone = 'x' order by phone": "allow",
+    "select phone, count(*) from customers group by phone": "allow",
+    "select id from customers where phone = ssn": "deny",
+    "select id from customers where phone::int = 1": "deny",
+    "insert into sink select phone from customers": "deny",
+    "vacuum sink": "allow",
+    "vacuum": "deny",
     "": "allow",
     "begin": "allow",
     "select '\u00e4\u2028', $$\n$$": "allow",

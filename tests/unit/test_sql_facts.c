@@ -448,16 +448,16 @@ Test(sql_facts, alterations)
 		{"revoke admin from joe", "revoke admin"},
 		{"revoke select on t from joe", "revoke public.t"},
 		{"grant set on parameter work_mem to joe", "grant work_mem"},
-		{"vacuum", "vacuum!"},
+		{"vacuum", "vacuum! ?every relation"},
 		{"vacuum full t", "vacuum public.t"},
 		{"vacuum (analyze) t, u",
 			"vacuum public.t, vacuum public.u, analyze public.t, analyze public.u"},
 		{"vacuum (analyze off) t", "vacuum public.t"},
 		{"analyze t (a)", "analyze public.t"},
-		{"analyze", "analyze!"},
+		{"analyze", "analyze! ?every relation"},
 		{"cluster t using t_idx", "vacuum public.t"},
 		{"reindex table t", "vacuum public.t"},
-		{"reindex database d", "vacuum!"},
+		{"reindex database d", "vacuum! ?every relation"},
 	};
 
 	EXPECT(facts);

@@ -182,7 +182,7 @@ Test(sql_limits, nothing_overflows_the_stack, .timeout = 300)
 			tokens < LIMIT_STATEMENT_BYTES / bytes
 				? tokens
 				: LIMIT_STATEMENT_BYTES / bytes - strlen(nest->before));
-		while (most - least > 200) {
+		while (most - least > 800) {
 			size_t middle = (least + most) / 2;
 
 			if (run_nest(nest, middle) == SQL_PARSED)

@@ -313,14 +313,14 @@ void walk_lock(struct walk *w, tree_index n)
 		walk_relation(w, OPERATION_LOCK, relation, 0);
 }
 
-/* On one relation, or on all of them. */
+/* On one relation, or on all of them: an allow for some does not cover that. */
 static void walk_maintained(struct walk *w, enum operation operation, tree_index relation)
 {
 	if (relation)
 		walk_relation(w, operation, relation, 0);
 	else
-		walk_mention(
-			w, MENTION_PLAIN, operation, SLICE_EMPTY, SLICE_EMPTY, MENTION_EVERYTHING);
+		walk_mention(w, MENTION_UNKNOWN, operation, SLICE_EMPTY,
+			slice_from_string("every relation"), MENTION_EVERYTHING);
 }
 
 void walk_vacuum(struct walk *w, tree_index n)
