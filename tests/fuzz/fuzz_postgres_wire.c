@@ -158,6 +158,30 @@ static int run(struct transcript *t, const struct engine_bench *bench, size_t pi
 	return wrong;
 }
 
+static bool says_violation(const struct buffer *lines)
+{
+	static const char text[] = "! violation server";
+	struct slice s = buffer_slice(lines);
+
+	return s.length && memmem(s.data, s.length, text, strlen(text));
+}
+
+/* Where a server breaks the protocol behind a reply that an agent's message waited for, the message
+ * may get its turn before the violation is read, or not. Both are right. */
+static void check_same(const struct transcript *t, int wrong, const struct buffer *found)
+{
+	const struct buffer *whole;
+
+	if (wrong < 0)
+		return;
+	whole = &t->steps[wrong].expected;
+	if (says_violation(whole) && says_violation(found))
+		return;
+	fprintf(stderr, "step %d\n--- whole\n%.*s\n--- in pieces\n%.*s\n", wrong,
+		SLICE_PRINT(buffer_slice(whole)), SLICE_PRINT(buffer_slice(found)));
+	postgres_input_check(false, "what comes out depends on how the bytes are cut");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct engine_bench *bench;
@@ -177,11 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	postgres_input_check(buffer_length(logged_in) > 0, "the login is not what it was");
 	buffer_init(&found, 256u << 20);
 	wrong = run(&t, bench, 1 + data[0] / 8, false, &found);
-	if (wrong >= 0)
-		fprintf(stderr, "step %d\n--- whole\n%.*s\n--- in pieces\n%.*s\n", wrong,
-			SLICE_PRINT(buffer_slice(&t.steps[wrong].expected)),
-			SLICE_PRINT(buffer_slice(&found)));
-	postgres_input_check(wrong < 0, "what comes out depends on how the bytes are cut");
+	check_same(&t, wrong, &found);
 	buffer_done(&found);
 	transcript_done(&t);
 	return 0;
