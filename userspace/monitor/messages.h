@@ -20,7 +20,8 @@ enum message_type {
 	MESSAGE_PROCESS, /* struct message_process → the executable's path */
 	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key
 			      */
-	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix → a connected socket */
+	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix, the agent's connection → a connected
+				 socket */
 	MESSAGE_CANCEL, /* struct message_cancel, key, message; sent on to all workers */
 	MESSAGE_SEGMENT, /* struct message_segment; answered by one of the same type */
 	MESSAGE_HEADS, /* struct stream_head[]: what is synced */
@@ -49,7 +50,7 @@ struct message_certificate {
 struct message_connect_unix {
 	uint64_t id;
 	uint32_t resource; /* index in the policy of this generation */
-	uint32_t uid;
+	uint32_t unused;
 	uint64_t generation;
 };
 

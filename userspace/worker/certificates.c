@@ -89,8 +89,8 @@ static struct entry *ask(struct certificates *c, struct slice name)
 	entry->name = slice_of(memory_copy_text(name.data, name.length), name.length);
 	list_init(&entry->waiters);
 	table_insert(&c->table, &entry->node, table_hash_slice(name));
-	channel_ask(
-		c->channel, MESSAGE_CERTIFICATE, &request, sizeof(request), name, on_minted, entry);
+	channel_ask(c->channel, MESSAGE_CERTIFICATE, &request, sizeof(request), name, -1, on_minted,
+		entry);
 	return entry;
 }
 

@@ -2,6 +2,7 @@
 #include "worker/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ struct request {
 struct outgoing {
 	struct list link;
 	struct control_header header;
+	int fd; /* ours; -1: none */
 	size_t length;
 	uint8_t payload[];
 };
@@ -99,7 +101,8 @@ static void send_waiting(struct channel *c)
 {
 	while (!list_is_empty(&c->outgoing)) {
 		struct outgoing *o = list_entry(c->outgoing.next, struct outgoing, link);
-		int r = control_send(c->fd, &o->header, slice_of(o->payload, o->length), NULL, 0);
+		int r = control_send(
+			c->fd, &o->header, slice_of(o->payload, o->length), &o->fd, o->fd >= 0);
 
 		if (r == -EAGAIN) {
 			if (!c->writable.in_flight)
@@ -107,6 +110,8 @@ static void send_waiting(struct channel *c)
 			return;
 		}
 		list_remove(&o->link);
+		if (o->fd >= 0)
+			close(o->fd);
 		free(o);
 	}
 }
@@ -117,11 +122,14 @@ static void on_writable(struct ring_operation *operation, int result)
 	send_waiting(container_of(operation, struct channel, writable));
 }
 
-static void queue(struct channel *c, enum message_type type, struct slice head, struct slice tail)
+static void queue(
+	struct channel *c, enum message_type type, struct slice head, struct slice tail, int fd)
 {
 	struct outgoing *o = memory_new(sizeof(*o) + head.length + tail.length);
 
 	o->header.type = type;
+	/* A copy: the message may have to wait, and the caller may close its own. */
+	o->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	o->length = head.length + tail.length;
 	if (head.length)
 		memcpy(o->payload, head.data, head.length);
@@ -133,11 +141,11 @@ static void queue(struct channel *c, enum message_type type, struct slice head, 
 
 void channel_tell(struct channel *c, enum message_type type, struct slice payload)
 {
-	queue(c, type, payload, SLICE_EMPTY);
+	queue(c, type, payload, SLICE_EMPTY, -1);
 }
 
 void channel_ask(struct channel *c, enum message_type type, void *request, size_t length,
-	struct slice text, channel_reply *reply, void *context)
+	struct slice text, int fd, channel_reply *reply, void *context)
 {
 	struct request *r = memory_new(sizeof(*r));
 
@@ -146,7 +154,7 @@ void channel_ask(struct channel *c, enum message_type type, void *request, size_
 	r->context = context;
 	table_insert(&c->requests, &r->node, r->id);
 	memcpy(request, &r->id, sizeof(r->id));
-	queue(c, type, slice_of(request, length), text);
+	queue(c, type, slice_of(request, length), text, fd);
 }
 
 void channel_forget(struct channel *c, const void *context)

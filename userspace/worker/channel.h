@@ -39,11 +39,12 @@ struct channel {
 
 void channel_init(struct channel *c, struct ring *ring, int fd, channel_message *on_message,
 	void (*on_closed)(void *context), void *context);
-/* Sends a message that has no reply. `fd` -1: none. */
+/* Sends a message that has no reply. */
 void channel_tell(struct channel *c, enum message_type type, struct slice payload);
-/* Sends a request, whose struct begins with its id, which is filled in. */
+/* Sends a request, whose struct begins with its id, which is filled in. `fd` goes with it; the
+ * caller keeps it. -1: none. */
 void channel_ask(struct channel *c, enum message_type type, void *request, size_t length,
-	struct slice text, channel_reply *reply, void *context);
+	struct slice text, int fd, channel_reply *reply, void *context);
 /* Replies for this context are thrown away from now on. */
 void channel_forget(struct channel *c, const void *context);
 

@@ -531,6 +531,7 @@ static void on_violation(struct session *s, enum side side)
 		return;
 	}
 	session_record_note(s, REASON_NONE, "relayed unread from here on");
+	s->unread = true;
 	s->engine->protocol->close(s->engine);
 	s->engine = protocol_opaque.open(&s->host);
 	if (s->upstream == UPSTREAM_CONNECTED)
@@ -645,7 +646,7 @@ void pipe_go_on(struct session *s)
 {
 	bool progress = true;
 
-	while (progress && s->state == SESSION_OPEN) {
+	while ((progress || s->agent_tls_wanted) && s->state == SESSION_OPEN) {
 		progress = handle_events(s);
 		if (s->agent_tls_wanted)
 			start_agent_tls(s);

@@ -3,8 +3,10 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -20,7 +22,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
 	SCMP_SYS(pread64),
-	SCMP_SYS(fcntl),
+
 	SCMP_SYS(close),
 	SCMP_SYS(fdatasync),
 	SCMP_SYS(sendmsg),
@@ -32,11 +34,11 @@ static const int allowed_calls[] = {
 	/* Threads that are just beginning. */
 	SCMP_SYS(rseq),
 	SCMP_SYS(set_robust_list),
-	SCMP_SYS(mmap),
+
 	SCMP_SYS(munmap),
 	SCMP_SYS(mremap),
 	SCMP_SYS(madvise),
-	SCMP_SYS(mprotect),
+
 	SCMP_SYS(brk),
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_nanosleep),
@@ -103,6 +105,10 @@ int sandbox_drop(uid_t uid, gid_t gid, struct error *e)
 static int add_rules(scmp_filter_ctx filter)
 {
 	static const int families[] = {AF_INET, AF_INET6};
+	/* Not F_SETFL: it would take O_APPEND off the recordings' descriptors, and what is written
+	 * could be changed. */
+	static const int commands[] = {F_GETFL, F_GETFD, F_DUPFD_CLOEXEC, F_GET_SEALS};
+	static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
@@ -111,6 +117,13 @@ static int add_rules(scmp_filter_ctx filter)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+	/* Memory that is or becomes code is for who took the worker over. */
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mapping_calls); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping_calls[i], 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	return r;
 }
 

@@ -26,7 +26,9 @@ void session_record_facts(struct session *s, bool start)
 	struct session_facts facts = {
 		.id = slice_from_string(s->id.text),
 		.agent = s->agent ? s->agent->name : SLICE_EMPTY,
-		.protocol = s->engine ? s->engine->protocol->id : PROTOCOL_TCP,
+		.protocol = s->engine ? s->engine->protocol->id
+			: s->scope    ? policy_scope_subject(s->scope)->protocol
+				      : PROTOCOL_TCP,
 		.address = slice_from_string(s->address),
 		.upstream = slice_from_string(s->upstream_name),
 		.exe = slice_from_string(s->exe),
@@ -84,10 +86,8 @@ static void on_leg_ended(struct leg *leg, int error)
 
 	(void)error;
 	session_touch(s);
-	if (s->state == SESSION_DETECTING) {
-		session_close(s, REASON_NONE, NULL);
-		return;
-	}
+	if (s->state == SESSION_DETECTING)
+		detect_on_end(s);
 	if (s->state != SESSION_OPEN)
 		return;
 	s->engine->protocol->end(s->engine, side);
@@ -304,7 +304,7 @@ static void ask_for_process(struct session *s)
 
 	s->outstanding++;
 	channel_ask(&s->worker->channel, MESSAGE_PROCESS, &request, sizeof(request), SLICE_EMPTY,
-		on_process, s);
+		-1, on_process, s);
 }
 
 /* The resource that the destination means; POLICY_EGRESS: none. */
@@ -361,45 +361,56 @@ static int take_scope(struct session *s)
 	return 0;
 }
 
-/* The connection itself is the first action. Records it; false: it is refused, and `text` says why.
- */
-static bool judge_connection(struct session *s, struct buffer *text, enum reason *ret_reason)
+static struct action connection_action(const struct session *s)
 {
-	const struct action_pair pair = {.operation = OPERATION_CONNECT};
-	const struct action action = {
+	static const struct action_pair pair = {.operation = OPERATION_CONNECT};
+
+	return (struct action){
 		.protocol = policy_scope_subject(s->scope)->protocol,
 		.pairs = &pair,
 		.pair_count = 1,
 		.text = slice_from_string(s->address),
 	};
+}
+
+/* The connection itself is the first action; false: it is refused, and `text` says why. */
+static bool judge_connection(
+	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
+{
 	const struct policy *p = policy_scope_policy(s->scope);
-	struct record_action record = {.action = &action, .verdict = RECORD_VERDICT_ALLOW};
-	struct slice rules[1];
+	const struct action action = connection_action(s);
 	struct verdict verdict;
 
+	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
 	if (s->resource == POLICY_EGRESS && p->egress == EGRESS_DENY) {
-		record.verdict = RECORD_VERDICT_DENY;
-		record.reason = REASON_EGRESS;
-		record.observed = p->mode == POLICY_OBSERVE;
+		ret->verdict = RECORD_VERDICT_DENY;
+		ret->reason = REASON_EGRESS;
+		ret->observed = p->mode == POLICY_OBSERVE;
 		buffer_append_format(text, reason_get(REASON_EGRESS)->agent, s->address);
 	} else if (s->resource != POLICY_EGRESS) {
 		policy_judge(s->scope, &action, &verdict);
-		record.observed = !verdict_is_enforced(&verdict);
+		ret->observed = !verdict_is_enforced(&verdict);
 		if (verdict.kind != VERDICT_ALLOW) {
-			record.verdict = RECORD_VERDICT_DENY;
-			record.reason = verdict.reason;
+			ret->verdict = RECORD_VERDICT_DENY;
+			ret->reason = verdict.reason;
 			verdict_text(&verdict, &action, text);
 		}
 		if (verdict.outcome->rule_count) {
-			rules[0] = verdict.outcome->rules[0]->name;
-			record.rules = rules;
-			record.rule_count = 1;
+			*ret_rule = verdict.outcome->rules[0]->name;
+			ret->rules = ret_rule;
+			ret->rule_count = 1;
 		}
 	}
-	record.message = buffer_slice(text);
-	recorder_action(s->worker->recorder, &s->record, &record);
-	*ret_reason = record.reason;
-	return record.verdict == RECORD_VERDICT_ALLOW || record.observed;
+	ret->message = buffer_slice(text);
+	return ret->verdict == RECORD_VERDICT_ALLOW || ret->observed;
+}
+
+static void record_connection(struct session *s, struct record_action *record)
+{
+	const struct action action = connection_action(s);
+
+	record->action = &action;
+	recorder_action(s->worker->recorder, &s->record, record);
 }
 
 static const struct protocol *protocol_of(const struct session *s)
@@ -415,24 +426,25 @@ static void begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
 	struct protocol_refusal refusal;
+	struct record_action record;
 	struct buffer text;
-	enum reason reason;
+	struct slice rule;
 	bool allowed;
 
 	buffer_init(&text, 1024);
-	allowed = judge_connection(s, &text, &reason);
+	allowed = judge_connection(s, &record, &rule, &text);
+	record_connection(s, &record);
 	if (protocol)
 		pipe_open(s, protocol);
 	else
 		s->state = SESSION_DETECTING;
-	session_record_facts(s, false);
 	if (allowed) {
 		upstream_connect(s);
 	} else if (protocol && protocol != &protocol_opaque) {
-		refusal = (struct protocol_refusal){reason, buffer_slice(&text)};
+		refusal = (struct protocol_refusal){record.reason, buffer_slice(&text)};
 		s->engine->protocol->abort(s->engine, &refusal);
 	} else {
-		session_reset(s, reason, s->address);
+		session_reset(s, record.reason, s->address);
 	}
 	buffer_done(&text);
 	if (s->state != SESSION_DEAD)
@@ -517,6 +529,24 @@ struct session *session_find(struct worker *w, struct slice id)
 	return NULL;
 }
 
+/* Under a new policy: what is relayed unread has no further action at which it could be judged. */
+static bool may_stay(struct session *s)
+{
+	struct record_action record;
+	struct slice rule;
+	struct buffer text;
+	bool allowed;
+
+	if (s->engine && s->engine->protocol != &protocol_opaque)
+		return true;
+	if (s->unread && !s->host.observes)
+		return false;
+	buffer_init(&text, 1024);
+	allowed = judge_connection(s, &record, &rule, &text);
+	buffer_done(&text);
+	return allowed;
+}
+
 void session_reload(struct session *s)
 {
 	struct policy_scope *old = s->scope;
@@ -544,4 +574,6 @@ void session_reload(struct session *s)
 	policy_scope_put(old);
 	if (s->engine)
 		pipe_set_scope(s);
+	if (!may_stay(s))
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
 }

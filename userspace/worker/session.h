@@ -60,12 +60,14 @@ struct session {
 
 	struct leg legs[2]; /* by enum side */
 	struct buffer partial[2]; /* received, not yet taken by the engine */
+	bool unread; /* relayed since a violation that was only observed */
 	bool sharing; /* the engine's input lies in the leg's block, so output may share it */
 	struct protocol_host host;
 	struct protocol_engine *engine; /* NULL while detecting */
 
 	enum upstream_state upstream;
 	struct ring_operation connect;
+	uint64_t unix_generation; /* of the policy by which the Unix socket was asked for */
 	struct sockaddr_storage upstream_address;
 	char upstream_name[128]; /* what is connected to, as text */
 	char sni[256]; /* that the agent sent; empty: none */
@@ -126,6 +128,7 @@ void upstream_send_cancel(struct session *s, struct slice message);
 
 /* detect.c */
 void detect_on_bytes(struct session *s);
+void detect_on_end(struct session *s);
 
 /* pipe.c */
 void pipe_open(struct session *s, const struct protocol *protocol);

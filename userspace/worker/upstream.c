@@ -35,6 +35,9 @@ static void on_connected(struct session *s, int fd)
 	s->upstream = UPSTREAM_CONNECTED;
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	leg_open(&s->legs[SIDE_SERVER], fd);
+	/* Until somebody says something, such a connection may be as silent as it likes. */
+	if (s->state == SESSION_DETECTING && buffer_length(&s->partial[SIDE_AGENT]) == 0)
+		s->deadline = 0;
 	if (s->engine)
 		upstream_tell_engine(s);
 	pipe_go_on(s);
@@ -66,6 +69,8 @@ static void on_connect(struct ring_operation *operation, int result)
 	on_connected(s, fd);
 }
 
+static void connect_unix(struct session *s);
+
 static void on_unix_socket(void *context, int status, struct slice payload, int fd)
 {
 	struct session *s = context;
@@ -77,25 +82,35 @@ static void on_unix_socket(void *context, int status, struct slice payload, int 
 			close(fd);
 		return;
 	}
-	if (status < 0 || fd < 0)
+	/* The policy was replaced meanwhile; the new one came before this answer. */
+	if (status == -ESTALE && policy_scope_policy(s->scope)->generation != s->unix_generation)
+		connect_unix(s);
+	else if (status < 0 || fd < 0)
 		on_failed(s, status < 0 ? status : -EIO);
 	else
 		on_connected(s, fd);
 }
 
-static void connect_unix(struct session *s, const struct policy_resource *resource)
+/* The agent's own connection goes with the request: from it the monitor learns, of the kernel,
+ * whose it is. */
+static void ask_for_unix_socket(struct session *s, channel_reply *reply, void *context)
 {
 	struct message_connect_unix request = {
 		.resource = s->resource,
-		.uid = s->origin.uid,
 		.generation = policy_scope_policy(s->scope)->generation,
 	};
 
-	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
-		SLICE_PRINT(resource->unix_path));
-	s->outstanding++;
 	channel_ask(&s->worker->channel, MESSAGE_CONNECT_UNIX, &request, sizeof(request),
-		SLICE_EMPTY, on_unix_socket, s);
+		SLICE_EMPTY, s->legs[SIDE_AGENT].fd, reply, context);
+}
+
+static void connect_unix(struct session *s)
+{
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
+		SLICE_PRINT(resource_of(s)->unix_path));
+	s->unix_generation = policy_scope_policy(s->scope)->generation;
+	s->outstanding++;
+	ask_for_unix_socket(s, on_unix_socket, s);
 }
 
 static int new_socket(struct session *s, socklen_t *ret_length)
@@ -122,7 +137,7 @@ void upstream_connect(struct session *s)
 	s->upstream = UPSTREAM_CONNECTING;
 	s->deadline = clock_monotonic() + LIMIT_CONNECT_TIME * NANOSECONDS_PER_MILLISECOND;
 	if (resource && resource->unix_path.length) {
-		connect_unix(s, resource);
+		connect_unix(s);
 		return;
 	}
 	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
@@ -299,14 +314,7 @@ void upstream_send_cancel(struct session *s, struct slice message)
 	c->length = message.length;
 	memcpy(c->bytes, message.data, message.length);
 	if (resource && resource->unix_path.length) {
-		struct message_connect_unix request = {
-			.resource = s->resource,
-			.uid = s->origin.uid,
-			.generation = policy_scope_policy(s->scope)->generation,
-		};
-
-		channel_ask(&s->worker->channel, MESSAGE_CONNECT_UNIX, &request, sizeof(request),
-			SLICE_EMPTY, cancel_on_unix_socket, c);
+		ask_for_unix_socket(s, cancel_on_unix_socket, c);
 		return;
 	}
 	c->fd = new_socket(s, &length);

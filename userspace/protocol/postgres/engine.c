@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/postgres/direct_tls.h"
 #include "protocol/postgres/engine.h"
 
 #include <assert.h>
@@ -432,8 +433,7 @@ static void engine_job_done(struct protocol_engine *base, struct protocol_job *j
 	e->wait = PG_WAIT_NONE;
 }
 
-/* The agent's first packet: a length and one of four codes, or TLS at once (ALPN is checked later).
- */
+/* The agent's first packet: a length and one of four codes, or TLS at once. */
 static enum detection engine_detect(struct slice from_agent, struct slice from_server)
 {
 	uint32_t length, code;
@@ -442,6 +442,8 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 		return DETECTION_NO; /* a PostgreSQL server waits for its client */
 	if (from_agent.length == 0)
 		return DETECTION_MORE;
+	if (from_agent.data[0] == 0x16)
+		return pg_detect_direct_tls(from_agent);
 	if (from_agent.data[0] != 0)
 		return DETECTION_NO;
 	if (from_agent.length < 8)

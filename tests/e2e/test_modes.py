@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mode, egress and loopback; what is not read; what is found out by first bytes."""
+import contextlib
+
+import socket
+import struct
+import threading
+import time
+
+import pytest
+from conftest import RULES, Psql, make_config
+
+
+@contextlib.contextmanager
+def listening(handler, host="127.0.0.1"):
+    """A server that hands each connection to `handler`; yields its port and what it got."""
+    got = []
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    c, _ = s.accept()
+                    threading.Thread(target=one, args=(c,), daemon=True).start()
+
+        def one(c):
+            with c, contextlib.suppress(OSError):
+                handler(c, got)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield s.getsockname()[1], got
+
+
+def echo(c, got):
+    while data := c.recv(65536):
+        got.append(data)
+        c.sendall(data)
+
+
+def banner(c, got):
+    c.sendall(b"220 hello\r\n")
+    echo(c, got)
+
+
+DIAL = """
+import socket, sys, time
+out = b""
+try:
+    s = socket.create_connection((%r, %d), timeout=10)
+    for step in %r:
+        if isinstance(step, bytes):
+            s.sendall(step)
+        elif isinstance(step, float):
+            time.sleep(step)
+        elif step == "shut":
+            s.shutdown(socket.SHUT_WR)
+        else:
+            while len(out) < step and (data := s.recv(65536)):
+                out += data
+except OSError as e:
+    out += type(e).__name__.encode()
+sys.stdout.buffer.write(out)
+"""
+
+
+def dial(daemon, host, port, *steps):
+    done = daemon.run("/usr/bin/python3", "-c", DIAL % (host, port, list(steps)), text=False)
+    return done.stdout + (done.stderr if done.returncode else b"")
+
+
+def egress(make_daemon, **more):
+    """Loopback destinations are treated as any others, so that servers of this test can play the outside."""
+    return make_daemon(make_config(1, **{"egress": "allow", "loopback": "egress", **more}), RULES)
+
+
+def only_session(daemon):
+    deadline = time.monotonic() + 5
+    while True:
+        sessions = daemon.json("sessions", "list")
+        if len(sessions) == 1 and sessions[0]["state"] == "ended":
+            return sessions[0], daemon.json("sessions", "show", sessions[0]["id"])["records"]
+        assert time.monotonic() < deadline, sessions
+        time.sleep(0.1)
+
+
+# --- observe
+
+def test_observing_refuses_and_masks_nothing_and_records_what_would_have_been(server, make_daemon):
+    d = make_daemon(make_config(server.port, mode="observe"), RULES)
+    psql = Psql(d, server)
+    assert psql.rows("select ssn from customers where id = 1") == ["101-45-6789"]
+    assert psql.rows("create temporary table t (a int); select 'made'") == ["made"]
+    assert psql.rows("select value from secrets") == ["top secret"]
+    assert d.status()["mode"] == "observe"
+    records = [r for s in d.json("sessions", "list") for r in d.json("sessions", "show", s["id"])["records"] if r["record"] == "action"]
+    verdicts = {r["text"]: (r["verdict"], r.get("observed")) for r in records}
+    assert verdicts["select value from secrets"] == ("deny", 1), verdicts
+    assert verdicts["create temporary table t (a int); select 'made'"][0] == "deny"
+    assert verdicts["select ssn from customers where id = 1"][0] == "allow"
+    assert all(s["observed"] for s in d.json("sessions", "list"))
+
+
+def test_a_violation_while_observing_makes_an_unread_relay_that_enforcing_ends(make_daemon):
+    with listening(echo) as (port, got):
+        d = make_daemon(make_config(port, mode="observe"), RULES)
+        steps = [b"no postgres at all\n", 19, 3.0, b"more\n", 24]
+        agent = d.popen("/usr/bin/python3", "-c", DIAL % ("127.0.0.1", port, steps), stdout=-1)
+        time.sleep(1.5)
+        assert b"".join(got) == b"no postgres at all\n"
+        d.config["mode"] = "enforce"
+        d.write_config()
+        d.wait_for("is in force")
+        out, _ = agent.communicate(timeout=20)
+        assert out.startswith(b"no postgres at all\n") and b"more\n" not in out
+        assert b"more\n" not in b"".join(got)
+        session, records = only_session(d)
+        assert any("relayed unread from here on" in str(r.get("detail")) for r in records)
+        assert session["reason"] == "policy_changed"
+
+
+# --- egress
+
+def test_egress_deny_refuses_and_records(make_daemon):
+    with listening(banner) as (port, got):
+        d = egress(make_daemon, egress="deny")
+        out = dial(d, "127.0.0.1", port, 4)
+        assert out == b"ConnectionResetError" and got == []
+        session, records = only_session(d)
+        assert session["resource"] == "egress" and session["reason"] == "egress" and session["denied"] == 1
+        assert [r["verdict"] for r in records if r["record"] == "action"] == ["deny"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_egress_allow_relays_what_is_none_of_ours_and_counts_it(make_daemon, host):
+    with listening(echo, host) as (port, got):
+        d = egress(make_daemon)
+        out = dial(d, host, port, b"GET / HTTP/1.0\r\n\r\n", 18, b"x" * 100000, 100018, "shut", 200000)
+        assert out == b"GET / HTTP/1.0\r\n\r\n" + b"x" * 100000
+        session, records = only_session(d)
+        assert session["protocol"] == "tcp" and session["bytes_to_server"] == 100018 and session["bytes_to_agent"] == 100018
+        assert any("relayed unread" in str(r.get("detail")) for r in records)
+        assert session["address"] == (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def test_servers_that_speak_first_are_relayed(make_daemon):
+    with listening(banner) as (port, got):
+        d = egress(make_daemon)
+        assert dial(d, "127.0.0.1", port, 11, b"HELO\r\n", 17) == b"220 hello\r\nHELO\r\n"
+        assert dial(d, "127.0.0.1", port, "shut", 11) == b"220 hello\r\n", "also where the agent never says anything"
+
+
+def test_silence_is_no_reason_to_end(make_daemon):
+    with listening(echo) as (port, got):
+        d = egress(make_daemon)
+        assert dial(d, "127.0.0.1", port, 2.0, b"late", 4) == b"late"
+
+
+def test_postgres_at_an_unnamed_place_is_judged(server, make_daemon):
+    d = egress(make_daemon)
+    text = Psql(d, server)("select 1").stderr
+    assert "no rule allows" in text, text
+    rules = [{"name": "reads anywhere", "resources": ["egress"], "operations": ["read"], "allow": {"mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}}]
+    d.write_rules(rules)
+    d.wait_for("is in force")
+    psql = Psql(d, server)
+    assert psql.rows("select ssn from customers where id = 1") == ["[masked]"]
+    assert "no rule allows delete on public.orders" in psql.error("delete from orders")
+    sessions = d.json("sessions", "list")
+    assert {s["resource"] for s in sessions} == {"egress"} and sessions[0]["protocol"] == "postgres"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 7])
+def test_first_bytes_that_trickle_do_not_get_past(server, make_daemon, cut):
+    """A startup packet in two pieces: nothing of it reaches the server before it is known what it is."""
+    d = egress(make_daemon)
+    body = struct.pack("!HH", 3, 0) + b"user\0app\0database\0shop\0\0"
+    packet = struct.pack("!I", len(body) + 4) + body
+    query = b"delete from orders\0"
+    out = dial(d, "127.0.0.1", server.port, packet[:cut], 0.4, packet[cut:] + b"Q" + struct.pack("!I", len(query) + 4) + query, 60)
+    assert b"wayleave: " in out and "delete from orders" not in server.executed(), out
+
+
+def direct_hello(alpn, split=0):
+    """A ClientHello with that ALPN, in records of `split` bytes."""
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols([alpn])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="db.example").do_handshake()
+    record = outgoing.read()
+    if not split:
+        return record
+    body = record[5:]
+    return b"".join(record[:3] + struct.pack("!H", len(body[i:i + split])) + body[i:i + split] for i in range(0, len(body), split))
+
+
+@pytest.mark.parametrize("split", [0, 20, 1])
+def test_direct_tls_for_postgres_is_recognised(make_daemon, split):
+    with listening(echo) as (port, got):
+        d = egress(make_daemon)
+        hello = direct_hello("postgresql", split)
+        out = dial(d, "127.0.0.1", port, hello[:50], 0.2, hello[50:], 5)
+        assert out[:1] == b"\x16" and out[5:6] == b"\x02", "our own ServerHello"
+        assert b"".join(got)[:len(hello)] != hello
+
+
+def test_other_tls_is_relayed(make_daemon):
+    with listening(echo) as (port, got):
+        d = egress(make_daemon)
+        for hello in (direct_hello("http/1.1"), direct_hello(None), direct_hello("h2", 30)):
+            assert dial(d, "127.0.0.1", port, hello, len(hello)) == hello
+
+
+def test_a_reload_to_deny_ends_what_is_relayed(make_daemon):
+    with listening(echo) as (port, got):
+        d = egress(make_daemon)
+        agent = d.popen("/usr/bin/python3", "-c", DIAL % ("127.0.0.1", port, [b"first", 5, 3.0, b"second", 11]), stdout=-1)
+        time.sleep(1)
+        d.config["egress"] = "deny"
+        d.write_config()
+        d.wait_for("is in force")
+        out, _ = agent.communicate(timeout=20)
+        assert out.startswith(b"first") and b"second" not in b"".join(got)
+
+
+# --- tcp
+
+def test_a_tcp_resource_is_relayed_where_a_rule_allows_it(make_daemon):
+    with listening(banner) as (port, got):
+        config = make_config(1)
+        config["resources"].append({"name": "mail", "protocol": "tcp", "hosts": [f"127.0.0.1:{port}"]})
+        d = make_daemon(config, RULES)
+        assert dial(d, "127.0.0.1", port, 5) == b"ConnectionResetError"
+        d.write_rules([*RULES, {"name": "mail", "resources": ["mail"], "operations": ["connect"], "allow": {}}])
+        d.wait_for("is in force")
+        assert dial(d, "127.0.0.1", port, 11, b"QUIT", 15) == b"220 hello\r\nQUIT"
+        sessions = d.json("sessions", "list")
+        assert sessions[0]["resource"] == "mail" and sessions[0]["bytes_to_agent"] == 15 and sessions[0]["bytes_to_server"] == 4
+        assert sessions[1]["denied"] == 1
+
+
+# --- loopback
+
+def test_loopback_own_refuses_listeners_of_others(make_daemon):
+    with listening(banner) as (port, got):
+        d = make_daemon(make_config(1), RULES)
+        assert b"refused" in dial(d, "127.0.0.1", port, 5).lower() or got == []
+        own = ("import socket, threading\ns = socket.create_server(('127.0.0.1', 0))\n"
+               "threading.Thread(target=lambda: s.accept()[0].sendall(b'mine'), daemon=True).start()\n"
+               "print(socket.create_connection(s.getsockname()).recv(9).decode())")
+        assert d.run("/usr/bin/python3", "-c", own).stdout == "mine\n"
+
+
+def test_loopback_direct_lets_everything_through(make_daemon):
+    with listening(banner) as (port, got):
+        d = make_daemon(make_config(1, loopback="direct"), RULES)
+        assert dial(d, "127.0.0.1", port, 11) == b"220 hello\r\n"
+        assert d.json("sessions", "list") == []

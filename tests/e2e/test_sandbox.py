@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker that was taken over could do: the same sandbox tried from inside, and the live workers as the kernel shows them."""
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+from harness.daemon import BUILD
+
+PROBE = BUILD.parent / "tests" / "sandbox_probe"
+ALLOWED = ["append", "tcp-socket"]
+KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "open", "exec", "fork", "ptrace", "kill", "root", "unix-socket",
+          "netlink-socket", "code", "bpf", "second-ring"]
+RING = ["ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
+
+
+def probe(what):
+    return subprocess.run([PROBE, what], capture_output=True, text=True, timeout=20)
+
+
+def test_the_probe_knows_no_more_than_is_tried_here():
+    assert sorted(subprocess.run([PROBE], capture_output=True, text=True).stdout.split()) == sorted(ALLOWED + KILLED + RING)
+
+
+@pytest.mark.parametrize("what", ALLOWED)
+def test_what_a_worker_needs_works(what):
+    done = probe(what)
+    assert done.stdout == "allowed", (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("what", KILLED)
+def test_system_calls_that_are_not_on_the_list_end_the_worker(what):
+    done = probe(what)
+    assert done.returncode == -signal.SIGSYS and done.stdout == "", (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("what", RING)
+def test_the_ring_does_what_it_was_made_for_and_no_more(what):
+    done = probe(what)
+    assert done.stdout == "refused: EACCES", (done.returncode, done.stdout, done.stderr)
+
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def test_live_workers_have_given_up_what_they_do_not_need(wayleave):
+    for pid in wayleave.workers():
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            status = status_of(f"{pid}/task/{thread.name}")
+            assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
+            assert status["Groups"] == ""
+            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                assert int(status[name], 16) == 0, name
+            assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+        # Not dumpable: the kernel gives the files of such a process to root.
+        assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+        limits = {line[:26].strip(): line[26:].split() for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines()}
+        assert limits["Max core file size"][:2] == ["0", "0"]
+
+
+def test_live_workers_hold_their_files_for_appending_alone(wayleave):
+    appended = 0
+    for pid in wayleave.workers():
+        for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(entry)
+            assert not target.startswith(("/etc", str(wayleave.state / "keys"))), target
+            if target.startswith(str(wayleave.state)):
+                line = [x for x in pathlib.Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text().splitlines() if x.startswith("flags")][0]
+                flags = int(line.split()[1], 8)
+                assert flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY, target
+                appended += 1
+    assert appended
+
+
+def test_keys_are_not_in_the_workers_memory_map(wayleave):
+    for pid in wayleave.workers():
+        assert str(wayleave.state) not in pathlib.Path(f"/proc/{pid}/maps").read_text()
