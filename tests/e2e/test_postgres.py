@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job: an unmodified psql, and the protocol by hand, against a real PostgreSQL."""
+import pytest
+from conftest import Psql, make_config
 
 
 def kinds(messages):
@@ -198,3 +200,71 @@ def test_a_thousand_pipelined_statements(wire):
         batch += [("P", "", f"select {i}"), ("B", "", ""), ("E", "")]
     seen = wire(("batch", batch + [("S",)]), ("wait", "Z"))
     assert [m[1][0] for m in seen if m[0] == "D"] == [str(i) for i in range(1000)]
+
+
+ANYTHING = [{"name": "all", "operations": ["*"], "allow": {}}]
+# A rule that asks for facts, so that all must be understood.
+FACTS = [*ANYTHING, {"name": "not that", "operations": ["drop"], "objects": ["elsewhere.*"], "deny": {}}]
+
+OTHER_READINGS = [
+    "set standard_conforming_strings = off",
+    "set client_encoding = 'GBK'",
+    "set names 'SJIS'",
+    "reset client_encoding",
+    "set backslash_quote = on",
+    "select set_config('standard_conforming_strings', 'off', false)",
+    "select set_config('standard_conforming' || '_strings', 'off', false)",
+    "select set_config(n, 'off', false) from (values ('standard_conforming_strings')) v(n)",
+    "begin; set local standard_conforming_strings to off; commit",
+]
+
+
+@pytest.mark.parametrize("statement", OTHER_READINGS)
+def test_settings_that_change_how_text_is_read_are_refused_where_facts_are_needed(server, make_daemon, statement):
+    psql = Psql(make_daemon(make_config(server.port), FACTS), server)
+    assert "would change how the server reads text" in psql.error(statement)
+    assert psql.rows("set client_encoding = 'UTF8'; set standard_conforming_strings to on; select 1") == ["1"]
+
+
+def test_and_so_are_they_at_the_start(server, make_daemon):
+    psql = Psql(make_daemon(make_config(server.port), FACTS), server)
+    for options in ("-c standard_conforming_strings=off", "--client-encoding=GBK", "-cbackslash_quote=on"):
+        done = psql("select 1", env={"PGOPTIONS": options})
+        assert "would change how the server reads text" in done.stderr
+    assert "would change how the server reads text" in psql("select 1", env={"PGCLIENTENCODING": "BIG5"}).stderr
+    assert psql("select 1", env={"PGCLIENTENCODING": "LATIN1"}).stdout == "1\n"
+
+
+def test_they_pass_where_no_rule_asks(server, make_daemon):
+    psql = Psql(make_daemon(make_config(server.port), ANYTHING), server)
+    for statement in OTHER_READINGS[:6]:
+        assert psql(statement).returncode == 0
+    done = psql("set standard_conforming_strings = off", "select '\\'' || 1")
+    assert done.stdout == "'1\n", done.stderr
+
+
+def test_what_the_server_reads_otherwise_by_its_own_settings_is_unknown(server, make_daemon):
+    psql = Psql(make_daemon(make_config(server.port), FACTS), server)
+    server.sql("alter role app set standard_conforming_strings = off")
+    try:
+        assert "standard_conforming_strings is off" in psql.error("select '\\'' ; drop table elsewhere.x; --'")
+    finally:
+        server.sql("alter role app reset standard_conforming_strings")
+
+
+def test_names_in_another_encoding_are_other_names(server, make_daemon):
+    """In Latin-1, the bytes of a name in UTF-8 are another name."""
+    server.sql('create table "\u00fc" (i int); create table "\u00c3\u00bc" (i int); grant all on "\u00fc", "\u00c3\u00bc" to app', "shop")
+    rules = [{"name": "one", "operations": ["read"], "objects": ["public.\u00fc"], "allow": {}}]
+    d = make_daemon(make_config(server.port), rules)
+    psql = Psql(d, server)
+    try:
+        assert psql.rows('select count(*) from "\u00fc"') == ["0"]
+        # Sent as the same bytes, which mean the other table now: also in one pipeline, and when the catalog was read before.
+        assert "wayleave: denied" in psql.error('set client_encoding = latin1; select count(*) from "\u00fc"')
+        assert "no rule allows select" in psql("set names 'latin1'", 'select count(*) from "\u00fc"').stderr
+        done = psql('select count(*) from "\u00fc"', env={"PGCLIENTENCODING": "LATIN1"})
+        assert "no rule allows select" in done.stderr
+        assert psql.rows('select count(*) from "\u00fc"') == ["0"]
+    finally:
+        server.sql('drop table "\u00fc", "\u00c3\u00bc"', "shop")

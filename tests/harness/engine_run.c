@@ -88,9 +88,11 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	run->closed = true;
 }
 
-static struct protocol_catalog *host_catalog(struct protocol_host *host, struct slice database)
+static struct protocol_catalog *host_catalog(
+	struct protocol_host *host, struct slice database, struct slice encoding)
 {
 	(void)database;
+	(void)encoding;
 	return &run_of(host)->catalog;
 }
 

@@ -19,9 +19,10 @@ void catalogs_init(struct catalogs *c, _Atomic uint64_t *epochs)
 }
 
 struct protocol_catalog *catalogs_find(
-	struct catalogs *c, struct slice server, struct slice database)
+	struct catalogs *c, struct slice server, struct slice database, struct slice encoding)
 {
-	size_t length = server.length + 1 + database.length;
+	size_t shared = server.length + 1 + database.length;
+	size_t length = shared + 1 + encoding.length;
 	char *key = memory_new(length);
 	struct table_node *node;
 	struct entry *entry;
@@ -29,6 +30,7 @@ struct protocol_catalog *catalogs_find(
 
 	memcpy(key, server.data, server.length);
 	memcpy(key + server.length + 1, database.data, database.length);
+	memcpy(key + shared + 1, encoding.data, encoding.length);
 	hash = table_hash(key, length);
 	for (node = table_find(&c->table, hash); node; node = table_find_next(&c->table, node)) {
 		entry = container_of(node, struct entry, node);
@@ -39,9 +41,9 @@ struct protocol_catalog *catalogs_find(
 	}
 	entry = memory_new(sizeof(*entry));
 	entry->key = slice_of(key, length);
-	/* Not table_hash(): every worker must find the same counter. Databases that share one only
-	 * read their names more often. */
-	entry->catalog.epoch = &c->epochs[XXH3_64bits(key, length) % WORKER_EPOCHS];
+	/* Not table_hash(): every worker must find the same counter, whatever the encoding.
+	 * Databases that share one only read their names more often. */
+	entry->catalog.epoch = &c->epochs[XXH3_64bits(key, shared) % WORKER_EPOCHS];
 	table_insert(&c->table, &entry->node, hash);
 	return &entry->catalog;
 }

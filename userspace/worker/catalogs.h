@@ -17,9 +17,10 @@ struct catalogs {
 };
 
 void catalogs_init(struct catalogs *c, _Atomic uint64_t *epochs);
-/* Never NULL; lives as long as the worker. `server` tells servers apart. */
+/* Never NULL; lives as long as the worker. `server` tells servers apart; names in different client
+ * encodings are different bytes. */
 struct protocol_catalog *catalogs_find(
-	struct catalogs *c, struct slice server, struct slice database);
+	struct catalogs *c, struct slice server, struct slice database, struct slice encoding);
 /* Lets each be compared with its server before it is used again. */
 void catalogs_check_all(struct catalogs *c);
 

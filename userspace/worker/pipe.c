@@ -68,11 +68,13 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	session_reset(session_of_host(host), refusal->reason, text);
 }
 
-static struct protocol_catalog *host_catalog(struct protocol_host *host, struct slice database)
+static struct protocol_catalog *host_catalog(
+	struct protocol_host *host, struct slice database, struct slice encoding)
 {
 	struct session *s = session_of_host(host);
 
-	return catalogs_find(&s->worker->catalogs, slice_from_string(s->upstream_name), database);
+	return catalogs_find(
+		&s->worker->catalogs, slice_from_string(s->upstream_name), database, encoding);
 }
 
 static int upstream_tls_of(const struct session *s)

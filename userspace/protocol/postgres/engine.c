@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/postgres/direct_tls.h"
 #include "protocol/postgres/engine.h"
+#include "protocol/sql/setting.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -341,6 +342,24 @@ static void engine_end(struct protocol_engine *base, enum side side)
 	event->note.reason = side == SIDE_SERVER ? REASON_UPSTREAM_CLOSED : REASON_NONE;
 }
 
+/* Text that the server would read otherwise than we do can't be judged, so no rule allows to go
+ * there. */
+static int refuse_other_reading(
+	const struct pg_engine *e, const struct action *action, struct protocol_refusal *ret)
+{
+	if (!e->base.host->needs_facts)
+		return 0;
+	for (size_t i = 0; i < action->pair_count; i++) {
+		if (!sql_setting_changes_reading(&action->pairs[i]))
+			continue;
+		*ret = (struct protocol_refusal){REASON_NOT_UNDERSTOOD,
+			slice_from_string("denied: this setting would change how the server reads "
+					  "text, which could then not be judged")};
+		return -EPERM;
+	}
+	return 0;
+}
+
 static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
@@ -349,6 +368,8 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	struct sql_view view;
 
 	(void)lane;
+	if (refuse_other_reading(e, &p->facts, ret) < 0)
+		return -EPERM;
 	p->record_rows = record_rows;
 	if (!rules || !p->plan)
 		return 0;

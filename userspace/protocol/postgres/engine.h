@@ -24,6 +24,7 @@
 #include "protocol/postgres/scram.h"
 #include "protocol/postgres/startup.h"
 #include "protocol/postgres/wire.h"
+#include "protocol/sql/encoding.h"
 
 #define PG_VALUES_MOST 32 /* parameters of one Bind that are shown and recorded */
 #define PG_EVENTS 8 /* in the queue at once; input() stops before it could overflow */
@@ -164,6 +165,7 @@ struct pg_engine {
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */
+	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_lookup *lookup;
 
@@ -229,6 +231,7 @@ size_t pg_server_needs(struct pg_engine *e, struct slice in);
 void pg_naming_view(struct pg_engine *e, struct sql_view *ret);
 /* PG_TAKEN: what is known is fresh; PG_WAITING: it is being read now; -EPERM: it can't be read. */
 int pg_naming_refresh(struct pg_engine *e);
+void pg_naming_on_encoding(struct pg_engine *e, struct slice name);
 void pg_naming_on_effects(struct pg_engine *e, unsigned effects);
 void pg_naming_on_ready(struct pg_engine *e);
 void pg_naming_done(struct pg_engine *e);

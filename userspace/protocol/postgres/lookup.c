@@ -172,10 +172,8 @@ static int take_session_row(struct pg_lookup *l, const struct slice *values)
 		l->unsafe_strings = !slice_equal_string(values[1], "on");
 		return 0;
 	}
-	if (slice_equal_string(values[0], "e")) {
-		l->unsafe_encoding = !pg_encoding_is_safe(values[1]);
-		return 0;
-	}
+	if (slice_equal_string(values[0], "e"))
+		return sql_encoding_clean(values[1], l->encoding);
 	if (!l->path)
 		l->path = arena_new_array(&l->arena, PATH_MOST, sizeof(*l->path));
 	if (!l->path || l->path_count == PATH_MOST)

@@ -32,7 +32,8 @@ struct pg_lookup {
 	struct arena arena; /* becomes the session's naming_arena */
 	struct slice *path;
 	size_t path_count;
-	bool unsafe_strings, unsafe_encoding;
+	char encoding[SQL_ENCODING_MOST]; /* of the client, clean */
+	bool unsafe_strings;
 	char version[64];
 	struct sql_catalog *names, *temporary; /* being filled */
 	uint64_t epoch; /* when reading the names began */

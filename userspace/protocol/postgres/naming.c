@@ -98,7 +98,8 @@ int pg_naming_refresh(struct pg_engine *e)
 	if (!host->needs_facts)
 		return PG_TAKEN;
 	if (!e->catalog)
-		e->catalog = host->catalog(host, e->startup.database);
+		e->catalog =
+			host->catalog(host, e->startup.database, slice_from_string(e->encoding));
 	if (!e->names_private && shared_names_are_fresh(e) && e->names != e->catalog->names)
 		adopt(e, e->catalog->names, e->catalog->names_epoch);
 	steps = steps_needed(e);
@@ -143,7 +144,6 @@ static void take_session(struct pg_engine *e, struct pg_lookup *l)
 	e->path = l->path;
 	e->path_count = l->path_count;
 	e->unsafe_strings = l->unsafe_strings;
-	e->unsafe_encoding = l->unsafe_encoding;
 	e->naming_stale = false;
 }
 
@@ -168,12 +168,35 @@ static int let_go(struct pg_engine *e)
 	return pg_write(e, SIDE_AGENT, slice_of(ready, sizeof(ready)));
 }
 
+/* Names in another encoding are other bytes: all that was read is for nothing. */
+void pg_naming_on_encoding(struct pg_engine *e, struct slice name)
+{
+	char clean[SQL_ENCODING_MOST] = "";
+
+	sql_encoding_clean(name, clean);
+	e->unsafe_encoding = !sql_encoding_is_safe(name);
+	if (strcmp(clean, e->encoding) == 0)
+		return;
+	memcpy(e->encoding, clean, sizeof(clean));
+	e->catalog = NULL;
+	sql_catalog_put(e->names);
+	e->names = NULL;
+	e->naming_stale = true;
+	if (e->temporary)
+		e->temporary_stale = true;
+}
+
 int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 {
 	unsigned wanted = l->wanted;
 
 	if (l->failed) {
 		e->lookup_failed = !e->held_ready;
+		return let_go(e);
+	}
+	/* Before a Sync the server does not say that it changed. */
+	if (wanted & STEP(SESSION) && strcmp(l->encoding, e->encoding) != 0) {
+		pg_naming_on_encoding(e, slice_from_string(l->encoding));
 		return let_go(e);
 	}
 	if (wanted & STEP(SESSION))

@@ -593,7 +593,7 @@ static int on_parameter_status(struct pg_engine *e, const struct server_message 
 	if (pg_get_string(&rest, &name) < 0 || pg_get_string(&rest, &value) < 0 || rest.length)
 		return -EBADMSG;
 	if (slice_equal_string(name, "client_encoding"))
-		e->unsafe_encoding = !pg_encoding_is_safe(value);
+		pg_naming_on_encoding(e, value);
 	else if (slice_equal_string(name, "standard_conforming_strings"))
 		e->unsafe_strings = !slice_equal_string(value, "on");
 	return pg_scrub(e, m->whole, 'S', m->body, pg_requests_head(&e->requests));

@@ -11,38 +11,6 @@
 
 #define STARTUP_SETTINGS_MOST 256
 
-/* Client encodings whose later bytes are all above 0x7f, without punctuation and in lower case, as
- * the server compares them (encnames.c: clean_encoding_name). Anything else is taken to be unsafe.
- */
-static const char *const safe_encodings[] = {"abc", "alt", "euccn", "eucjis2004", "eucjp", "euckr",
-	"euctw", "iso88591", "iso885910", "iso885913", "iso885914", "iso885915", "iso885916",
-	"iso88592", "iso88593", "iso88594", "iso88595", "iso88596", "iso88597", "iso88598",
-	"iso88599", "koi8", "koi8r", "koi8u", "latin1", "latin10", "latin2", "latin3", "latin4",
-	"latin5", "latin6", "latin7", "latin8", "latin9", "sqlascii", "tcvn", "tcvn5712", "unicode",
-	"utf8", "vscii", "win", "win1250", "win1251", "win1252", "win1253", "win1254", "win1255",
-	"win1256", "win1257", "win1258", "win866", "win874", "windows1250", "windows1251",
-	"windows1252", "windows1253", "windows1254", "windows1255", "windows1256", "windows1257",
-	"windows1258", "windows866", "windows874"};
-
-bool pg_encoding_is_safe(struct slice name)
-{
-	char clean[64];
-	size_t n = 0;
-
-	for (size_t i = 0; i < name.length; i++) {
-		if (!isalnum(name.data[i]))
-			continue;
-		if (n == sizeof(clean) - 1)
-			return false;
-		clean[n++] = (char)tolower(name.data[i]);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(safe_encodings); i++) {
-		if (slice_equal_string(slice_of(clean, n), safe_encodings[i]))
-			return true;
-	}
-	return false;
-}
-
 /* Settings are compared without case; "-" in an option's name stands for "_" (ParseLongOption). */
 static struct slice setting_name(struct arena *arena, struct slice name, bool option)
 {

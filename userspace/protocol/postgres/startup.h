@@ -28,8 +28,4 @@ struct pg_startup {
  * -EBADMSG: malformed; -EPROTONOSUPPORT: not protocol 3; -E2BIG: arena full. */
 int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret);
 
-/* Whether the server reads SQL in this client encoding such that no byte of a multi-byte character
- * can be taken for ASCII (PostgreSQL 15 documentation, 24.3.1: what is not usable on a server). */
-bool pg_encoding_is_safe(struct slice name);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/sql/encoding.h"
 #include "protocol/sql/statement.h"
 
 enum setting_kind {
@@ -33,7 +34,7 @@ static const struct {
 	[SETTING_NAMING] = {OPERATION_SESSION, SQL_EFFECT_NAMING},
 	[SETTING_TRANSACTION] = {OPERATION_TRANSACTION, 0},
 	[SETTING_ROLE] = {OPERATION_SET_ROLE, SQL_EFFECT_NAMING},
-	[SETTING_ENCODING] = {OPERATION_SET, 0},
+	[SETTING_ENCODING] = {OPERATION_SET, SQL_EFFECT_NAMING},
 	[SETTING_STRINGS] = {OPERATION_SET, 0},
 	[SETTING_OTHER] = {OPERATION_SET, 0},
 };
@@ -45,27 +46,6 @@ static const struct setting *setting_find(struct slice name)
 			return &settings[i];
 	}
 	return NULL;
-}
-
-/* As the server compares encodings: letters and digits alone, whatever their case. */
-static bool is_utf8(struct slice value)
-{
-	uint8_t letters[8];
-	size_t count = 0;
-	struct slice name;
-
-	for (size_t i = 0; i < value.length; i++) {
-		uint8_t c = value.data[i];
-
-		if (c == '-' || c == '_' || c == ' ')
-			continue;
-		if (count == sizeof(letters))
-			return false;
-		letters[count++] = c;
-	}
-	name = slice_of(letters, count);
-	return text_equal_ignore_case(name, slice_from_string("utf8")) ||
-		text_equal_ignore_case(name, slice_from_string("unicode"));
 }
 
 static bool is_on(struct slice value)
@@ -93,7 +73,7 @@ struct action_pair sql_setting_pair(struct slice name, struct slice value)
 	const struct setting *s = setting_find(name);
 	enum setting_kind kind = s ? s->kind : SETTING_OTHER;
 
-	if ((kind == SETTING_ENCODING && is_utf8(value)) ||
+	if ((kind == SETTING_ENCODING && sql_encoding_is_safe(value)) ||
 		(kind == SETTING_STRINGS && is_on(value)))
 		kind = SETTING_HARMLESS;
 	if (kind == SETTING_ROLE && value.length &&
@@ -122,4 +102,20 @@ bool sql_setting_depends_on_value(struct slice name)
 	const struct setting *s = setting_find(name);
 
 	return s && (s->kind == SETTING_ENCODING || s->kind == SETTING_STRINGS);
+}
+
+bool sql_setting_changes_reading(const struct action_pair *pair)
+{
+	static const char *const names[] = {
+		"client_encoding", "standard_conforming_strings", "backslash_quote"};
+
+	if (pair->operation != OPERATION_SET)
+		return false;
+	if (pair->state == OBJECT_UNKNOWN)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (text_equal_ignore_case(pair->object, slice_from_string(names[i])))
+			return true;
+	}
+	return false;
 }
