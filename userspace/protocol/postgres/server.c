@@ -825,7 +825,8 @@ int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	while (r > 0 && taken < in.length && e->event_count == 0 &&
 		e->server == PG_SERVER_MESSAGES) {
 		if (e->from_server.left) {
-			r = stream_on(e, in, &taken) < 0 ? -ENOMEM : 1;
+			r = stream_on(e, in, &taken);
+			r = r < 0 ? r : 1;
 			continue;
 		}
 		r = handle(e, slice_from(in, taken), &taken);
