@@ -49,7 +49,9 @@ def run_case(session, steps):
     for step in steps:
         seen += session.ask([tuple(s) for s in step] if isinstance(step[0], list) else [tuple(step)])
     session.ask([("Q", "rollback")])
-    session.ask([("Q", "deallocate all")])
+    end = session.ask([("Q", "deallocate all")])
+    # Else an answer was left over, and would be taken for the next one's.
+    assert bytes.fromhex(end[-2][1]) == b"DEALLOCATE ALL\0", end
     return seen
 
 

@@ -5,7 +5,7 @@ CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, ssn text, salary
     tags text[], doc jsonb);
 INSERT INTO customers VALUES
     (1, 'Ann', '{SECRET}-a9', {NUMBER} + 5, 'first', '{x,y}', '{"k": "{SECRET}", "n": 1}'),
-    (2, 'Bob', '{SECRET}-b3', {NUMBER} * 2, 'second', '{z}', '{"k": "{SECRET}2"}'),
+    (2, 'Bob', '{SECRET}-b3', {NUMBER} * 2, 'second', '{z}', '{"k": "{SECRET}2", "{SECRET}": 1}'),
     (3, 'Cid', '{SECRET}-c7', {NUMBER}, NULL, NULL, NULL),
     (4, 'Dee', NULL, NULL, 'fourth', '{}', '{}');
 CREATE TABLE orders (id int PRIMARY KEY, customer_id int, total numeric, state text, ssn text);

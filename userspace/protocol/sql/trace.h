@@ -100,6 +100,8 @@ void trace_refuse(struct trace *t, const struct value *v, const char *place, str
 struct value value_join(struct value a, struct value b);
 /* The value within an expression: masked whole. */
 struct value value_derive(struct value v);
+/* The same where the masked value decides whether the result is NULL: then it always is. */
+struct value value_hide(struct value v);
 static inline bool value_is_masked(const struct value *v)
 {
 	return v->state != SQL_OUTPUT_CLEAN;

@@ -121,8 +121,11 @@ static struct value operator_result(
 {
 	struct value both = value_derive(value_join(*left, *right));
 
-	if (IS_ONE_OF(name, total) || (IS_ONE_OF(name, total_left) && !value_is_masked(right)))
+	if (IS_ONE_OF(name, total))
 		return both;
+	/* NULL where there is no such key: jsonb_build_object(x, 1)->>'guess' */
+	if (IS_ONE_OF(name, total_left) && !value_is_masked(right))
+		return value_hide(both);
 	trace_decide(t, &both, "operator ", name);
 	return IS_ONE_OF(name, comparing) ? value_clean : both;
 }
@@ -227,6 +230,7 @@ static struct value trace_indirection(struct trace *t, const struct trace_level 
 	struct slice name = tree_string(t->tree, tree_last(t->tree, fields));
 	struct slice part = tree_string(t->tree, first);
 	const struct trace_item *row = NULL;
+	bool subscript = false;
 	struct value v, one;
 
 	if (tree_type(t->tree, argument) == TYPE_ColumnRef && tree_count(t->tree, fields) == 1)
@@ -235,6 +239,7 @@ static struct value trace_indirection(struct trace *t, const struct trace_level 
 	{
 		if (tree_type(t->tree, index) != TYPE_A_Indices)
 			continue;
+		subscript = true;
 		v = trace_list(t, level, place, index);
 		trace_decide(t, &v, "a subscript", SLICE_EMPTY);
 	}
@@ -243,7 +248,7 @@ static struct value trace_indirection(struct trace *t, const struct trace_level 
 	if (row && part.length && !trace_may_be_column(level, name) &&
 		trace_item_column(t, row, part, &one))
 		return value_derive(one);
-	v = value_derive(v);
+	v = subscript ? value_hide(v) : value_derive(v);
 	if (part.length == 0)
 		return v;
 	return value_is_masked(&v) ? trace_row_attribute(t, &v, part)

@@ -128,12 +128,13 @@ struct call {
 	struct slice schema, name;
 	enum builtin_function function;
 	struct value first, others; /* the arguments */
+	bool numbers; /* all but the first are written as integers */
 };
 
 static struct call trace_call(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
 {
-	struct call c = {.first = value_clean, .others = value_clean};
+	struct call c = {.first = value_clean, .others = value_clean, .numbers = true};
 	bool first = true;
 
 	tree_for_each(part, t->tree, tree_get(t->tree, n, FIELD_funcname))
@@ -150,6 +151,7 @@ static struct call trace_call(struct trace *t, const struct trace_level *level,
 			c.first = v;
 		else
 			c.others = value_join(c.others, v);
+		c.numbers &= first || tree_is_integer_literal(t->tree, argument);
 		first = false;
 	}
 	return c;
@@ -166,6 +168,9 @@ static struct value call_result(struct trace *t, const struct call *c)
 		return c->function == BUILTIN_FUNCTION_EFFECT ? value_clean
 							      : trace_unknown_code(t, c->name);
 	}
+	/* With a pattern it is NULL where nothing fits. */
+	if (slice_equal_string(c->name, "substring") && !c->numbers)
+		all = value_hide(all);
 	if (!value_is_masked(&all) || total == TOTAL_ALL ||
 		(total == TOTAL_FIRST && !value_is_masked(&c->others)))
 		return all;

@@ -97,6 +97,14 @@ struct value value_derive(struct value v)
 	return v;
 }
 
+struct value value_hide(struct value v)
+{
+	v = value_derive(v);
+	if (value_is_masked(&v))
+		v.strategy = MASK_NULL;
+	return v;
+}
+
 void trace_add_column(
 	struct trace *t, struct trace_columns *c, struct slice name, struct value value)
 {
