@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * run_plan: what CONTROL_RUN carries. The launcher asks which agent and user a command is to run
- * as; the monitor, who knows the asker by SO_PEERCRED, answers with all that the launcher has to do.
+ * as; the monitor, who knows the asker by SO_PEERCRED, answers with all that the launcher has to
+ *do.
  *
  * Request: AGENT NUL USER NUL, either of them empty where the command line didn't name one.
  *

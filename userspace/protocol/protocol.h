@@ -174,8 +174,8 @@ struct protocol_host {
 	void (*shut)(struct protocol_host *host, enum side to);
 	/* Ends the session with a reset, where the protocol has no words for the refusal. */
 	void (*reset)(struct protocol_host *host, const struct protocol_refusal *refusal);
-	/* What is known of a database's names, in the bytes of `encoding`; never NULL, lives as long as
-	 * the host. */
+	/* What is known of a database's names, in the bytes of `encoding`; never NULL, lives as
+	 * long as the host. */
 	struct protocol_catalog *(*catalog)(
 		struct protocol_host *host, struct slice database, struct slice encoding);
 

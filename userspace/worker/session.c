@@ -405,12 +405,13 @@ static bool judge_connection(
 	return ret->verdict == RECORD_VERDICT_ALLOW || ret->observed;
 }
 
-static void record_connection(struct session *s, struct record_action *record)
+static void record_connection(struct session *s, const struct record_action *judged)
 {
 	const struct action action = connection_action(s);
+	struct record_action record = *judged;
 
-	record->action = &action;
-	recorder_action(s->worker->recorder, &s->record, record);
+	record.action = &action;
+	recorder_action(s->worker->recorder, &s->record, &record);
 }
 
 static const struct protocol *protocol_of(const struct session *s)
