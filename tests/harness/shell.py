@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A psql inside an agent that stays, and is asked one thing after another."""
+import contextlib
 import os
 import selectors
 import subprocess
@@ -48,7 +49,8 @@ class Shell:
         return self.read_until(marker, timeout).strip()
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

@@ -71,6 +71,7 @@ struct cli_shown_action {
 struct cli_viewer {
 	struct cli_shown_action *actions;
 	size_t count;
+	bool logged_in; /* the login was shown */
 };
 void cli_view_entry(struct cli_viewer *viewer, const struct entry *entry);
 

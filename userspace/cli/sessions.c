@@ -234,6 +234,30 @@ static int tail(const struct cli_session *s, const struct options *o)
 	return cli_session_tail(s);
 }
 
+static int kill_session(const struct cli_session *s, const struct options *o)
+{
+	struct control_client client;
+	struct buffer payload;
+	struct error e;
+	int r;
+
+	(void)o;
+	if (s->session->state != SESSION_ACTIVE)
+		return cli_fail(VERB, CLI_REFUSED, "the session has ended already");
+	r = control_open(&client, s->cli->socket, &e);
+	if (r < 0)
+		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
+	r = control_call(&client, CONTROL_KILL, s->session->id, &payload, NULL, NULL, &e);
+	buffer_done(&payload);
+	control_close(&client);
+	if (r < 0)
+		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
+	if (s->cli->json)
+		cli_json_print_line(cJSON_CreateObject());
+	return CLI_DONE;
+}
+
 /* Finds the session and hands it to `function`. */
 static int on_session(const struct cli *cli, const struct options *o, const char *id,
 	int (*function)(const struct cli_session *s, const struct options *o))
@@ -266,30 +290,10 @@ static int on_session(const struct cli *cli, const struct options *o, const char
 	return status;
 }
 
-static int kill_session(const struct cli *cli, const char *id)
-{
-	struct control_client client;
-	struct buffer payload;
-	struct error e;
-	int r = control_open(&client, cli->socket, &e);
-
-	if (r < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
-	r = control_call(&client, CONTROL_KILL, slice_from_string(id), &payload, NULL, NULL, &e);
-	buffer_done(&payload);
-	control_close(&client);
-	if (r < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	if (cli->json)
-		cli_json_print_line(cJSON_CreateObject());
-	return CLI_DONE;
-}
-
 static const struct subverb {
 	const char *name;
-	int (*function)(const struct cli_session *s, const struct options *o); /* NULL: kill */
-} subverbs[] = {{"show", show}, {"replay", replay}, {"tail", tail}, {"kill", NULL}};
+	int (*function)(const struct cli_session *s, const struct options *o);
+} subverbs[] = {{"show", show}, {"replay", replay}, {"tail", tail}, {"kill", kill_session}};
 
 int cli_sessions(const struct cli *cli, int argc, char **argv)
 {
@@ -317,8 +321,7 @@ int cli_sessions(const struct cli *cli, int argc, char **argv)
 			continue;
 		if (!identifier_is_valid(slice_from_string(argv[2]), 's'))
 			return cli_fail(VERB, CLI_USAGE, "\"%s\" is no session's ID", argv[2]);
-		return subverbs[i].function ? on_session(cli, &o, argv[2], subverbs[i].function)
-					    : kill_session(cli, argv[2]);
+		return on_session(cli, &o, argv[2], subverbs[i].function);
 	}
 	usage(stderr);
 	return CLI_USAGE;

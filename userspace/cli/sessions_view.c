@@ -230,15 +230,22 @@ static void view_end(struct cli_viewer *viewer, const struct entry *entry)
 
 static void view_session(struct cli_viewer *viewer, const struct entry *entry)
 {
-	(void)viewer;
-	if (entry_number(entry, FIELD_OCCASION) != SESSION_CHANGES)
+	struct slice user = entry_bytes(entry, FIELD_USER);
+	struct slice database = entry_bytes(entry, FIELD_DATABASE);
+
+	/* Each change repeats all facts, which the head of the list shows; only the login is an
+	 * event of its own. */
+	if (viewer->logged_in || user.length == 0)
 		return;
+	viewer->logged_in = true;
 	view_prefix(entry);
-	puts("facts of the session");
-	view_text(entry, FIELD_PRINCIPAL, "principal");
-	view_text(entry, FIELD_RESOURCE, "resource");
-	view_text(entry, FIELD_DATABASE, "database");
-	view_text(entry, FIELD_USER, "user");
+	fputs("login: user ", stdout);
+	cli_print_line(stdout, user);
+	if (database.length) {
+		fputs(", database ", stdout);
+		cli_print_line(stdout, database);
+	}
+	putchar('\n');
 }
 
 static void (*const views[])(struct cli_viewer *viewer, const struct entry *entry) = {

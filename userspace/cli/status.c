@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/recordings.h"
 #include "monitor/control.h"
 
 static double number(const cJSON *object, const char *name)
@@ -87,17 +87,34 @@ static int fetch(
 	return r < 0 ? cli_fail(verb, CLI_REFUSED, "%s", e.text) : CLI_DONE;
 }
 
+/* To stdout where it was asked for, else as an error. */
+static int usage(int argc, char **argv, const char *help)
+{
+	bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+	fputs(help, asked ? stdout : stderr);
+	return asked ? CLI_DONE : CLI_USAGE;
+}
+
+static void print_certificate(struct slice pem)
+{
+	cJSON *json = cJSON_CreateObject();
+
+	cli_json_add_text(json, "certificate", pem);
+	cli_json_print_line(json);
+}
+
 int cli_status(const struct cli *cli, int argc, char **argv)
 {
 	struct buffer payload;
 	cJSON *status;
 	int result;
 
-	(void)argv;
-	if (argc != 1) {
-		fputs("usage: wayleave status [--json]\n", stderr);
-		return CLI_USAGE;
-	}
+	if (argc != 1)
+		return usage(argc, argv,
+			"usage: wayleave status [--json]\n\n"
+			"Shows what the daemon governs, and how it does; inside an agent, of that "
+			"agent alone.\n");
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
 	result = fetch(cli, "status", CONTROL_STATUS, &payload);
 	if (result == CLI_DONE && cli->json) {
@@ -121,16 +138,16 @@ int cli_ca(const struct cli *cli, int argc, char **argv)
 	struct buffer payload;
 	int result;
 
-	if (argc != 2 || strcmp(argv[1], "show") != 0) {
-		fputs("usage: wayleave ca show\n\n"
-		      "Prints the certificate (PEM) of the authority whose certificates agents "
-		      "see.\n",
-			stderr);
-		return CLI_USAGE;
-	}
+	if (argc != 2 || strcmp(argv[1], "show") != 0)
+		return usage(argc, argv,
+			"usage: wayleave ca show [--json]\n\n"
+			"Prints the certificate (PEM) of the authority whose certificates agents "
+			"see.\n");
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
 	result = fetch(cli, "ca", CONTROL_CA, &payload);
-	if (result == CLI_DONE)
+	if (result == CLI_DONE && cli->json)
+		print_certificate(buffer_slice(&payload));
+	else if (result == CLI_DONE)
 		printf("%.*s", SLICE_PRINT(buffer_slice(&payload)));
 	buffer_done(&payload);
 	return result;

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is recorded, how it is shown, that passwords are not in it, and that nobody changes it unnoticed."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import RULES, Psql, make_config
+from harness.shell import Shell
+
+SECRET = "Tr0ub4dor-and-3"
+
+
+def url(server, **more):
+    parts = {"host": "127.0.0.1", "port": server.port, "dbname": "shop", "user": "app", **more}
+    return " ".join(f"{k}={v}" for k, v in parts.items())
+
+
+@pytest.fixture
+def daemon(server, make_daemon):
+    return make_daemon(make_config(server.port, workers=1), RULES)
+
+
+def ended(daemon, count=1):
+    deadline = time.monotonic() + 5
+    while True:
+        sessions = daemon.json("sessions", "list")
+        if len([s for s in sessions if s["state"] == "ended"]) >= count:
+            return sessions
+        assert time.monotonic() < deadline, sessions
+        time.sleep(0.1)
+
+
+def show(daemon, session):
+    return daemon.wayleave("sessions", "show", session["id"]).stdout
+
+
+def test_a_session_from_its_login_to_its_end(daemon, server):
+    done = Psql(daemon, server)("select id, ssn from customers where id < 3", "delete from orders", options=("-v", "ON_ERROR_STOP=0"))
+    assert "denied" in done.stderr
+    session = ended(daemon)[0]
+    assert (session["agent"], session["resource"], session["protocol"], session["user"], session["database"]) == ("demo", "shop", "postgres", "app", "shop")
+    assert session["exe"].endswith("/psql") and session["pid"] and session["start"] <= session["end"]
+    assert session["actions"] == 3 and session["denied"] == 1, "connect, select, delete"
+    records = daemon.json("sessions", "show", session["id"])["records"]
+    actions = [r for r in records if r["record"] == "action"]
+    assert [(a["text"], a["verdict"]) for a in actions[1:]] == [("select id, ssn from customers where id < 3", "allow"), ("delete from orders", "deny")]
+    assert actions[1]["rules"] == ["read"]
+    results = [r for r in records if r["record"] == "result"]
+    assert results[0]["rows"] == 2 and results[0]["tag"] == "SELECT 2"
+    text = show(daemon, session)
+    assert text.count("login: user app, database shop") == 1 and "facts of the session" not in text
+    assert "deny" in text and "no rule allows delete on public.orders" in text
+    listed = daemon.wayleave("sessions", "list").stdout
+    assert session["id"] in listed and "demo" in listed
+    assert daemon.json("sessions", "list", "--agent", "other") == []
+    assert daemon.json("sessions", "list", "--active") == []
+
+
+def test_a_terminal_is_not_driven_by_what_agents_wrote(daemon, server):
+    Psql(daemon, server)("select '\x1b[31mred\x07\u202e' as \"\x1b]0;title\x07\"")
+    session = ended(daemon)[0]
+    for words in (["show"], ["replay", "--speed", "0"], ["tail"]):
+        done = daemon.wayleave("sessions", words[0], session["id"], *words[1:])
+        assert done.returncode == 0 and "\x1b" not in done.stdout and "\x07" not in done.stdout and "\u202e" not in done.stdout, words
+
+
+def test_replay_takes_its_time(daemon, server):
+    shell = Shell(daemon, url(server))
+    assert shell.ask("select 1") == "1"
+    time.sleep(1.5)
+    assert shell.ask("select 2") == "2"
+    shell.close()
+    session = ended(daemon)[0]
+    for speed, least, most in [("0", 0, 1.0), ("10", 0.1, 1.2), ("1", 1.3, 4)]:
+        started = time.monotonic()
+        done = daemon.wayleave("sessions", "replay", session["id"], "--speed", speed)
+        took = time.monotonic() - started
+        assert done.returncode == 0 and "select 2" in done.stdout and least <= took <= most, (speed, took)
+
+
+def test_tail_follows_and_kill_ends(daemon, server):
+    shell = Shell(daemon, url(server))
+    assert shell.ask("select 'one'") == "one"
+    session = daemon.json("sessions", "list", "--active")[0]
+    tail = subprocess.Popen([*map(str, [pathlib.Path(daemon.agent_command()[0]), "sessions", "tail", session["id"]])], env=daemon.environment,
+                            stdout=subprocess.PIPE, text=True)
+    assert shell.ask("select 'two'") == "two"
+    assert daemon.wayleave("sessions", "kill", session["id"]).returncode == 0
+    assert "the session was ended by an administrator" in shell.ask("select 'three'")
+    out, _ = tail.communicate(timeout=10)
+    assert "select 'one'" in out and "select 'two'" in out and "end: killed" in out
+    again = daemon.wayleave("sessions", "kill", session["id"])
+    assert again.returncode == 1 and "has ended already" in again.stderr
+    notes = [json.loads(line) for line in daemon.wayleave("audit", "export").stdout.splitlines()]
+    assert any(session["id"] in str(n) and "ended by user 0" in str(n.get("detail")) for n in notes)
+    shell.close()
+
+
+def test_rows_are_recorded_masked_and_only_where_policy_says_so(daemon, server):
+    Psql(daemon, server).rows("select id, ssn, email from customers where id = 1")
+    session = ended(daemon)[0]
+    assert not [r for r in daemon.json("sessions", "show", session["id"])["records"] if r["record"] == "rows"]
+    rules = json.loads(json.dumps(RULES))
+    rules[0]["allow"]["record"] = "rows"
+    daemon.write_rules(rules)
+    daemon.wait_for("is in force")
+    Psql(daemon, server).rows("select id, ssn, email from customers where id = 1")
+    session = ended(daemon, 2)[0]
+    rows = [r for r in daemon.json("sessions", "show", session["id"])["records"] if r["record"] == "rows"]
+    assert len(rows) == 1 and rows[0]["values"][0][:2] == ["1", "[masked]"] and "[hash:" in rows[0]["values"][0][2], rows
+    replay = daemon.wayleave("sessions", "replay", session["id"], "--speed", "0").stdout
+    assert "[masked]" in replay and "101-45-6789" not in replay
+    assert grep(daemon, "101-45-6789") == [] and grep(daemon, "user1@example.com") == []
+
+
+def grep(daemon, text):
+    found = subprocess.run(["grep", "-rlaF", text, daemon.state, daemon.log], capture_output=True, text=True)
+    return found.stdout.split()
+
+
+def test_passwords_are_nowhere(server, make_daemon):
+    d = make_daemon(make_config(server.port), [{"name": "all", "operations": ["*"], "allow": {}}])
+    psql = Psql(d, server)
+    server.sql("drop role if exists hidden")
+    for text in [f"alter role app password '{SECRET}'", f"alter user app with encrypted password '{SECRET}'", f"create role hidden login password '{SECRET}'",
+                 f"alter role app password $${SECRET}$$", f"alter role app password E'{SECRET}'", f"ALTER ROLE nosuch PASSWORD '{SECRET}'"]:
+        psql(text)
+    d.run("psql", "-X", url(server, password=SECRET, user="nosuch"), "-c", "select 1")
+    d.run("psql", "-X", f"postgresql://app:{SECRET}@127.0.0.1:{server.port}/nosuch", "-c", "select 1")
+    psql(f"select 'postgresql://app:{SECRET}@db/x'")
+    psql("prepare p as select 1; ", input=None)
+    time.sleep(1)
+    assert grep(d, SECRET) == []
+    texts = [r["text"] for s in d.json("sessions", "list") for r in d.json("sessions", "show", s["id"])["records"] if r["record"] == "action" and r.get("text")]
+    assert any("alter role app password" in t and "[hidden]" in t for t in texts), texts
+
+
+# --- the audit log
+
+@pytest.fixture(scope="module")
+def history(server, tmp_path_factory):
+    """A state folder with some history, of a daemon that has ended."""
+    from harness import daemon as daemons
+    d = daemons.Daemon(tmp_path_factory.mktemp("history"), make_config(server.port, workers=1), RULES)
+    for i in range(6):
+        Psql(d, server)(f"select {i}", "delete from orders")
+    d.close()
+    return d
+
+
+@pytest.fixture
+def copy(history, tmp_path):
+    """A copy to tamper with."""
+    state = tmp_path / "state"
+    shutil.copytree(history.state, state)
+
+    def verify():
+        done = history.wayleave("audit", "verify", "--recordings", "--state-dir", state)
+        return done.returncode, done.stdout + done.stderr
+    return state, verify
+
+
+def largest(state, pattern):
+    return max(state.glob(pattern), key=lambda p: p.stat().st_size)
+
+
+def test_an_untouched_log_is_good(copy):
+    status, text = copy[1]()
+    assert status == 0, text
+
+
+TAMPER = {
+    "a byte flipped": lambda data: data[:len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1:],
+    "the end cut off": lambda data: data[:-40],
+    "the middle removed": lambda data: data[:len(data) // 3] + data[len(data) // 2:],
+    "something added": lambda data: data + data[-100:],
+    "emptied": lambda data: b"",
+    "zeroed": lambda data: data[:200] + bytes(len(data) - 200),
+}
+
+
+@pytest.mark.parametrize("pattern", ["audit/w-*.audit.*", "audit/m-*.audit.*", "audit/host.checkpoints.*", "recordings/*.recording.*"])
+@pytest.mark.parametrize("how", TAMPER)
+def test_tampering_is_named(copy, pattern, how):
+    state, verify = copy
+    file = largest(state, pattern)
+    subprocess.run(["chattr", "-a", file], capture_output=True)
+    file.write_bytes(TAMPER[how](file.read_bytes()))
+    status, text = verify()
+    if "checkpoints" in pattern and how == "the end cut off":
+        # What a crash leaves looks the same: the last checkpoint says nothing that the one before does not, and is missed.
+        assert f"{file.name.rsplit('.', 1)[0]}: " in text and "is torn" in text, text
+    elif "checkpoints" in pattern and how == "emptied":
+        assert status == 1 and "no checkpoint knows" in text, text
+    else:
+        assert status == 1 and file.name in text, text
+
+
+@pytest.mark.parametrize("pattern", ["audit/w-*.audit.*", "audit/m-*.audit.*", "audit/host.checkpoints.*"])
+def test_a_missing_file_is_named(copy, pattern):
+    state, verify = copy
+    file = largest(state, pattern)
+    file.unlink()
+    status, text = verify()
+    assert status == 1 and ("missing" in text or "not there" in text or file.name in text), text
+
+
+def test_another_key_does_not_do(copy):
+    state, verify = copy
+    keys = state.parent / "keys"
+    keys.mkdir()
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", keys / "k.pem"], check=True)
+    subprocess.run(["openssl", "pkey", "-in", keys / "k.pem", "-pubout", "-out", state / "audit" / "audit.pub"], check=True)
+    status, text = verify()
+    assert status == 1, text
