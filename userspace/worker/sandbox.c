@@ -83,6 +83,18 @@ static const int allowed_calls[] = {
 #endif
 };
 
+#ifndef __SANITIZE_ADDRESS__
+/* What libraries try in passing and can do without: glibc's free() reads how memory is
+ * overcommitted, its malloc() counts processors. Refused rather than deadly, since an agent can
+ * bring it about. */
+static const int refused_calls[] = {
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(ioctl),
+};
+#endif
+
 int sandbox_drop(uid_t uid, gid_t gid, struct error *e)
 {
 	const struct rlimit no_core = {0, 0};
@@ -113,6 +125,10 @@ static int add_rules(scmp_filter_ctx filter)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+#ifndef __SANITIZE_ADDRESS__
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0);
+#endif
 	/* Sockets towards servers are TCP; the ring connects them. */
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
