@@ -273,6 +273,13 @@ class Terminal:
         before, self.text = self.text.split(text, 1)
         return before
 
+    def expect_foreground_job(self):
+        """What is typed goes to a job, not to the shell."""
+        deadline = time.monotonic() + PATIENCE
+        while os.tcgetpgrp(self.fd) == self.pid:
+            assert time.monotonic() < deadline, "no job in the foreground"
+            time.sleep(0.01)
+
     def close(self):
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
@@ -287,9 +294,10 @@ def test_job_control(launcher):
         terminal.expect("in-2")
         terminal.send("\x1a")
         terminal.expect("Stopped")
+        terminal.expect("$ ")
         terminal.send("fg\n")
-        terminal.expect("sleep")
-        time.sleep(0.3)
+        terminal.expect("sleep 100")
+        terminal.expect_foreground_job()
         terminal.send("\x03")
         terminal.expect("$ ")
         terminal.send("echo status=$?\n")
