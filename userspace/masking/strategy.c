@@ -111,14 +111,28 @@ static size_t count_hidden(struct slice text, size_t *ret_kept_from)
 	return count - KEPT;
 }
 
+/* In an encoding that is not UTF-8 two or three bytes from 0x80 on may be one character (EUC): a
+ * row of them is not cut anywhere. */
+static size_t whole_characters(struct slice text, size_t from)
+{
+	size_t at = from;
+
+	while (at > 0 && at < text.length && text.data[at] >= 0x80 && text.data[at - 1] >= 0x80)
+		at++;
+	return at == from || text_is_utf8(text) ? from : at;
+}
+
 static int append_partial(struct slice text, struct buffer *out)
 {
 	size_t kept_from, hidden = count_hidden(text, &kept_from);
+	size_t whole_from = whole_characters(text, kept_from);
 	uint8_t *space;
 	int r;
 
 	if (text.length == 0)
 		return 0;
+	hidden += whole_from - kept_from;
+	kept_from = whole_from;
 	r = buffer_reserve(out, hidden + text.length - kept_from, &space);
 	if (r < 0)
 		return r;
