@@ -111,7 +111,7 @@ int value_find_array_text(const struct value_job *job)
 	if (r == 0)
 		r = value_rewrite_finish(&w);
 	else if (r == -EINVAL)
-		r = job->type.kind == VALUE_KIND_GUESS ? -EINVAL : value_find_opaque(job);
+		r = value_find_opaque(job);
 	value_rewrite_done(&w);
 	return r;
 }

@@ -95,14 +95,6 @@ static bool is_bracketed(struct slice text)
 	return memchr("{[(", text.data[0], 3) && memchr("}])", text.data[text.length - 1], 3);
 }
 
-static int find_in_brackets(const struct value_job *job)
-{
-	bool composite = job->value->text.data[0] == '(';
-	int r = find_only(job, composite ? value_find_record_text : value_find_array_text);
-
-	return r == -EINVAL ? value_find_opaque(job) : r;
-}
-
 static int find_in_text(const struct value_job *job)
 {
 	struct slice text = job->value->text;
@@ -112,7 +104,8 @@ static int find_in_text(const struct value_job *job)
 	if (is_json(text))
 		return value_find_json(job);
 	if (is_bracketed(text))
-		return find_in_brackets(job);
+		return find_only(
+			job, text.data[0] == '(' ? value_find_record_text : value_find_array_text);
 	return text.data[0] == '<' ? value_find_xml(job) : value_find_text(job);
 }
 

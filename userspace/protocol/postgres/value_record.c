@@ -120,7 +120,7 @@ int value_find_record_text(const struct value_job *job)
 	if (r == -EINVAL && job->column->fields)
 		r = MASK_TO_NULL;
 	else if (r == -EINVAL)
-		r = job->type.kind == VALUE_KIND_GUESS ? -EINVAL : value_find_opaque(job);
+		r = value_find_opaque(job);
 	else if (r == 0)
 		r = fields_agree(job, count) ? value_rewrite_finish(&w) : MASK_TO_NULL;
 	value_rewrite_done(&w);
