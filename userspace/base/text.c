@@ -297,3 +297,12 @@ int text_append_visible(struct buffer *b, struct slice s)
 	}
 	return 0;
 }
+
+bool text_is_ascii(struct slice s)
+{
+	for (size_t i = 0; i < s.length; i++) {
+		if (s.data[i] >= 0x80)
+			return false;
+	}
+	return true;
+}

@@ -20,6 +20,7 @@ size_t text_utf8_sequence(struct slice s);
  * order than it has. Newline and tab don't count. */
 bool text_is_control(struct slice s, size_t n);
 bool text_is_utf8(struct slice s);
+bool text_is_ascii(struct slice s);
 /* ASCII only, whatever the locale. */
 bool text_equal_ignore_case(struct slice a, struct slice b);
 /* Lower-case hexadecimal; `ret` has room for 2 * s.length + 1. */

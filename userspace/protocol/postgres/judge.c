@@ -121,6 +121,15 @@ static int plan_again(struct pg_engine *e)
 	return pg_judge_drain(e);
 }
 
+/* Policy's names are UTF-8. In another encoding, their bytes would be other names. */
+static bool names_may_be_others(const struct pg_engine *e, const struct sql_text *text)
+{
+	if (strcmp(e->encoding, "utf8") == 0)
+		return false;
+	return !sql_text_is_ascii(text) || !sql_catalog_is_ascii(e->names) ||
+		(e->temporary && !sql_catalog_is_ascii(e->temporary));
+}
+
 static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 {
 	int r;
@@ -141,6 +150,9 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	r = pg_naming_refresh(e);
 	if (r == -EPERM)
 		return plan_as_unknown(e, text, "its names could not be looked up");
+	if (r == PG_TAKEN && names_may_be_others(e, text))
+		return plan_as_unknown(e, text,
+			"the client encoding is not UTF8, and not all names and text are ASCII");
 	return r;
 }
 

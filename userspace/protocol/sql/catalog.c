@@ -397,7 +397,14 @@ int sql_catalog_add_row(
 	if (c->finished || query >= sql_catalog_query_count ||
 		count != sql_catalog_queries[query].columns)
 		return -EINVAL;
+	for (size_t i = 0; i < count && !c->beyond_ascii; i++)
+		c->beyond_ascii = !text_is_ascii(values[i]);
 	return adders[query](c, values);
+}
+
+bool sql_catalog_is_ascii(const struct sql_catalog *c)
+{
+	return !c->beyond_ascii;
 }
 
 int sql_catalog_finish(struct sql_catalog *c)

@@ -102,6 +102,7 @@ struct sql_catalog {
 	struct table functions, operators, casts, types;
 	bool full; /* columns no longer fit */
 	bool finished;
+	bool beyond_ascii;
 };
 
 struct sql_relation *catalog_find_by_oid(const struct sql_catalog *c, uint32_t oid);

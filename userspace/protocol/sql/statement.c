@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "protocol/sql/facts.h"
 #include "protocol/sql/measure.h"
 
@@ -82,6 +83,11 @@ struct sql_text *sql_text_parse(struct slice text)
 	t->bytes = (uint8_t *)memory_copy_text(text.data, text.length);
 	text_parse(t);
 	return t;
+}
+
+bool sql_text_is_ascii(const struct sql_text *t)
+{
+	return text_is_ascii(slice_of(t->bytes, t->length));
 }
 
 struct sql_text *sql_text_get(struct sql_text *t)

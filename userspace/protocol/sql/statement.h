@@ -81,6 +81,7 @@ struct sql_text *sql_text_get(struct sql_text *t);
 void sql_text_put(struct sql_text *t); /* takes NULL */
 
 enum sql_status sql_text_status(const struct sql_text *t);
+bool sql_text_is_ascii(const struct sql_text *t);
 /* For anything but SQL_PARSED: why, for people. Owned by the text. */
 const char *sql_text_problem(const struct sql_text *t);
 /* 0 where the text was not parsed. A text of nothing but comments has one SQL_COMMAND_EMPTY. */
