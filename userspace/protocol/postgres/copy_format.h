@@ -51,7 +51,7 @@ struct copy_stream {
 	struct value_column *columns;
 	uint8_t *looks; /* enum value_look */
 	size_t count;
-	bool special[256]; /* text and CSV: bytes that may have a meaning */
+	uint8_t special[4]; /* text and CSV: bytes that may have a meaning */
 	bool indexes; /* rows may be searched together */
 	struct detector_index index;
 

@@ -64,10 +64,10 @@ struct copy_stream *copy_stream_new(const struct masker *masker, const struct sq
 	}
 	s->options.null_text = buffer_slice(&s->null_text);
 	s->next.header_due = options->header || options->format == SQL_COPY_BINARY;
-	s->special['\n'] = true;
-	s->special[options->delimiter] = true;
-	s->special[options->format == SQL_COPY_CSV ? options->quote : '\\'] = true;
-	s->special[options->format == SQL_COPY_CSV ? options->escape : '\\'] = true;
+	s->special[0] = '\n';
+	s->special[1] = options->delimiter;
+	s->special[2] = options->format == SQL_COPY_CSV ? options->quote : '\\';
+	s->special[3] = options->format == SQL_COPY_CSV ? options->escape : '\\';
 	copy_columns(s, columns, count);
 	detector_index_init(&s->index);
 	buffer_init(&s->held, ROW_MOST + LIMIT_CELL_JUDGED + 2 * PIECE);

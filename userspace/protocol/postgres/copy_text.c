@@ -3,6 +3,8 @@
  * copy_text: COPY's text and CSV formats, as CopyAttributeOutText() and CopyAttributeOutCSV() write
  * them.
  */
+#include <endian.h>
+
 #include "base/limits.h"
 #include "masking/characters.h"
 #include "protocol/postgres/copy_format.h"
@@ -90,16 +92,51 @@ static int add_row(struct copy_stream *s, size_t at)
 	return r < 0 ? r : copy_stream_add_row(s, at + 1, header);
 }
 
+typedef uint8_t byte_vector __attribute__((vector_size(16)));
+
+/* Where one of the bytes is `wanted`, in 16 of them from `data` on; 16 where none is. */
+static size_t find_in_vector(const uint8_t *data, const uint8_t wanted[4])
+{
+	byte_vector bytes, found;
+	uint64_t half[2];
+
+	memcpy(&bytes, data, sizeof(bytes));
+	found = (byte_vector)((bytes == wanted[0]) | (bytes == wanted[1]) | (bytes == wanted[2]) |
+		(bytes == wanted[3]));
+	memcpy(half, &found, sizeof(half));
+	if (half[0])
+		return (size_t)__builtin_ctzll(le64toh(half[0])) / 8;
+	return half[1] ? 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8 : sizeof(bytes);
+}
+
+/* The next byte that may have a meaning, from `at` on; held.length where there is none. */
+static size_t next_special(const struct copy_stream *s, struct slice held, size_t at)
+{
+	while (held.length - at >= sizeof(byte_vector)) {
+		size_t n = find_in_vector(held.data + at, s->special);
+
+		at += n;
+		if (n < sizeof(byte_vector))
+			return at;
+	}
+	while (at < held.length && !memchr(s->special, held.data[at], sizeof(s->special)))
+		at++;
+	return at;
+}
+
 static int split_text(struct copy_stream *s)
 {
 	struct slice held = copy_stream_held(s);
 
 	for (size_t at = s->next.at; at < held.length; at++) {
-		uint8_t c = held.data[at];
+		uint8_t c;
 		int r;
 
-		if (!s->special[c] && !s->next.escaped)
-			continue;
+		if (!s->next.escaped)
+			at = next_special(s, held, at);
+		if (at >= held.length)
+			break;
+		c = held.data[at];
 		if (!ends_field(s, c, at == s->next.field_start))
 			continue;
 		if (s->next.ended)
