@@ -58,6 +58,7 @@ void journal_begin(struct journal *j, enum record_type type, uint64_t time)
 {
 	uint8_t header[RECORD_HEADER_SIZE] = {0};
 
+	j->urgent |= type != RECORD_RESULT;
 	if (buffer_length(&j->pending) >= JOURNAL_WRITE_AT)
 		journal_write(j);
 	j->record = buffer_length(&j->pending);
@@ -210,6 +211,7 @@ void journal_refuse(struct journal *j, int error)
 	j->gap_last = j->sequence;
 	j->gap_error = error;
 	j->lost = 0;
+	j->urgent = false;
 }
 
 void journal_make_gap(struct journal *j)
@@ -235,6 +237,7 @@ void journal_acknowledge(struct journal *j)
 {
 	assert(buffer_length(&j->pending) == 0);
 	j->acknowledged = j->sequence;
+	j->urgent = false;
 }
 
 void journal_head(struct journal *j, struct stream_head *ret)

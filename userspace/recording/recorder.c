@@ -68,6 +68,8 @@ void recorder_free(struct recorder *r)
 
 /* ---- flushing ---- */
 
+#define RESULTS_MOST (64u << 10) /* bytes of results that wait for the next flush */
+
 static int recorder_write(struct recorder *r)
 {
 	int error = 0;
@@ -79,6 +81,17 @@ static int recorder_write(struct recorder *r)
 			error = n ? n : r->sync_error[kind];
 	}
 	return error;
+}
+
+bool recorder_must_flush(const struct recorder *r)
+{
+	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {
+		const struct journal *j = &r->journals[kind];
+
+		if (j->urgent || buffer_length(&j->pending) > RESULTS_MOST)
+			return true;
+	}
+	return r->error != 0;
 }
 
 int recorder_flush(struct recorder *r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * recorder: what a worker writes into the audit log and its recordings. Used by one thread; the
- * worker calls recorder_flush() once per loop turn, before it sends anything on.
+ * worker calls recorder_flush() before it sends anything on that depends on what was recorded.
  *
  * The functions that record return nothing: they work in memory, and a failure is the next flush's.
  * When a flush fails, nothing that was recorded since the last good one may be forwarded
@@ -128,6 +128,10 @@ void recorder_rows_end(struct recorder *r);
 void recorder_note(
 	struct recorder *r, struct recorder_session *s, enum reason reason, struct slice detail);
 
+/* Whether something was recorded that must be written before anything is forwarded: all but the
+ * results of actions, which are records of what has happened already. They may wait until the
+ * worker would sleep, or until they are many. */
+bool recorder_must_flush(const struct recorder *r);
 /* Writes all that was recorded. 0, or negative errno: see above. */
 int recorder_flush(struct recorder *r);
 /* Why recording fails, for people; NULL while it works. Static text. */

@@ -317,6 +317,11 @@ static void ring_complete_cancelled(struct ring *r)
 	}
 }
 
+bool ring_is_quiet(const struct ring *r)
+{
+	return io_uring_sq_ready(&r->uring) == 0;
+}
+
 int ring_turn(struct ring *r)
 {
 	bool cancelled = !list_is_empty(&r->cancelled);

@@ -62,6 +62,8 @@ struct ring {
 int ring_init(struct ring *r, unsigned entries, struct error *e);
 void ring_done(struct ring *r);
 
+/* Whether nothing is queued, so that the next turn may sleep. */
+bool ring_is_quiet(const struct ring *r);
 /* Submits what was queued, waits for at least one completion, and runs all that are there. */
 int ring_turn(struct ring *r);
 
