@@ -2,9 +2,9 @@
  *
  * strategy: what stands in a value's place: "[masked]", "*******6789", "[hash:0123456789abcdef]".
  *
- * Text is UTF-8 or of any encoding whose characters are ASCII or made of bytes from 0x80 on (LATIN1,
- * EUC_JP). A byte that begins no valid UTF-8 sequence counts as one character; no character is ever
- * cut.
+ * Text is UTF-8 or of any encoding whose characters are ASCII or made of bytes from 0x80 on
+ * (LATIN1, EUC_JP). A byte that begins no valid UTF-8 sequence counts as one character; no
+ * character is ever cut.
  */
 #ifndef WAYLEAVE_MASKING_STRATEGY_H
 #define WAYLEAVE_MASKING_STRATEGY_H
