@@ -11,16 +11,7 @@
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 
-/* A message, complete unless it streams; `body` is then its beginning. */
-struct agent_message {
-	struct slice whole; /* with its header */
-	struct slice body;
-	uint8_t type;
-	bool complete;
-	uint32_t length; /* of the whole body */
-};
-
-typedef int agent_handler(struct pg_engine *e, const struct agent_message *m);
+typedef int agent_handler(struct pg_engine *e, const struct pg_frame *m);
 
 /* --- sending on, and sending something that fails instead --- */
 
@@ -34,7 +25,7 @@ static struct pg_request *request(struct pg_engine *e, enum pg_request_kind kind
 }
 
 /* Passes the message on; what did not arrive yet follows as it comes. */
-static int forward(struct pg_engine *e, const struct agent_message *m)
+static int forward(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = pg_pass(e, SIDE_SERVER, m->whole);
 
@@ -47,7 +38,7 @@ static int forward(struct pg_engine *e, const struct agent_message *m)
 	return PG_TAKEN;
 }
 
-static int swallow(struct pg_engine *e, const struct agent_message *m)
+static int swallow(struct pg_engine *e, const struct pg_frame *m)
 {
 	if (!m->complete) {
 		e->from_agent.mode = PG_STREAM_SKIP;
@@ -111,7 +102,7 @@ static const char *refusal_state(enum reason reason)
 }
 
 /* Answers the message with `state` and `text` through an error of the server. */
-static int poison(struct pg_engine *e, const struct agent_message *m, enum pg_request_kind kind,
+static int poison(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
 	uint8_t type, struct slice name, const char *state, struct slice text)
 {
 	struct pg_request *q = request(e, kind);
@@ -129,8 +120,8 @@ static int poison(struct pg_engine *e, const struct agent_message *m, enum pg_re
 	return r < 0 ? r : swallow(e, m);
 }
 
-static int poison_refused(struct pg_engine *e, const struct agent_message *m,
-	enum pg_request_kind kind, uint8_t type, struct slice name)
+static int poison_refused(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
+	uint8_t type, struct slice name)
 {
 	const struct protocol_refusal *refusal = &e->pending.refusal;
 
@@ -149,8 +140,8 @@ static void note_effects(struct pg_engine *e, struct pg_request *q, unsigned eff
 
 /* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
  * judged as the unknown that it is and sent on as it comes. */
-static int poison_too_long(struct pg_engine *e, const struct agent_message *m,
-	enum pg_request_kind kind, struct slice name)
+static int poison_too_long(
+	struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind, struct slice name)
 {
 	char text[120];
 
@@ -161,7 +152,7 @@ static int poison_too_long(struct pg_engine *e, const struct agent_message *m,
 
 /* Shows the text to the server's parser, which runs nothing: what the server rejects as well
  * ends in its own error, as without us. */
-static int query_probe(struct pg_engine *e, const struct agent_message *m, struct slice text)
+static int query_probe(struct pg_engine *e, const struct pg_frame *m, struct slice text)
 {
 	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
 	struct pg_request *q = request(e, PG_REQUEST_PARSE);
@@ -192,7 +183,7 @@ static int query_probe(struct pg_engine *e, const struct agent_message *m, struc
 	return r < 0 ? r : PG_WAITING;
 }
 
-static int query_send(struct pg_engine *e, const struct agent_message *m)
+static int query_send(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_pending *p = &e->pending;
 	struct pg_request *q = request(e, PG_REQUEST_QUERY);
@@ -223,7 +214,7 @@ static bool query_is_worth_a_probe(const struct pg_engine *e)
 	return (plan->action.unknown & ACTION_UNKNOWN_TEXT) || plan->resolution.unresolved;
 }
 
-static int query_decided(struct pg_engine *e, const struct agent_message *m, struct slice text)
+static int query_decided(struct pg_engine *e, const struct pg_frame *m, struct slice text)
 {
 	if (e->pending.decision == PG_REFUSED)
 		return poison_refused(e, m, PG_REQUEST_QUERY, 'Q', SLICE_EMPTY);
@@ -232,7 +223,7 @@ static int query_decided(struct pg_engine *e, const struct agent_message *m, str
 	return query_send(e, m);
 }
 
-static int on_query(struct pg_engine *e, const struct agent_message *m)
+static int on_query(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, text = m->body;
 	int r;
@@ -279,7 +270,7 @@ void pg_agent_probed(struct pg_engine *e, bool accepted)
 /* --- Parse --- */
 
 static int parse_send(
-	struct pg_engine *e, const struct agent_message *m, struct slice name, struct slice text)
+	struct pg_engine *e, const struct pg_frame *m, struct slice name, struct slice text)
 {
 	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
 	struct pg_request *q = request(e, PG_REQUEST_PARSE);
@@ -302,7 +293,7 @@ static int parse_send(
 	return r < 0 ? PG_TAKEN : forward(e, m);
 }
 
-static int on_parse(struct pg_engine *e, const struct agent_message *m)
+static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name, text;
 	uint16_t parameters;
@@ -365,7 +356,7 @@ static int bind_values(struct pg_engine *e, struct slice *rest, struct slice for
 	return (int)filled;
 }
 
-static int bind_parse(struct pg_engine *e, const struct agent_message *m, struct bind_parts *ret)
+static int bind_parse(struct pg_engine *e, const struct pg_frame *m, struct bind_parts *ret)
 {
 	struct slice rest = m->body, formats;
 	uint16_t count;
@@ -408,8 +399,8 @@ static struct sql_text *bind_text(const struct pg_statement *statement, struct s
 	return text;
 }
 
-static int bind_send(struct pg_engine *e, const struct agent_message *m,
-	const struct bind_parts *parts, struct pg_statement *statement)
+static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct bind_parts *parts,
+	struct pg_statement *statement)
 {
 	struct pg_pending *p = &e->pending;
 	struct pg_portal *portal =
@@ -438,7 +429,7 @@ static int bind_send(struct pg_engine *e, const struct agent_message *m,
 }
 
 /* A name that the session does not have: the server's own error, but certainly an error. */
-static int missing(struct pg_engine *e, const struct agent_message *m, enum pg_request_kind kind,
+static int missing(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
 	uint8_t type, const char *what, const char *state, struct slice name)
 {
 	char text[256];
@@ -462,7 +453,7 @@ static int bind_look_again(struct pg_engine *e, struct pg_statement *statement)
 	return r;
 }
 
-static int on_bind(struct pg_engine *e, const struct agent_message *m)
+static int on_bind(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct bind_parts parts;
 	void *found = NULL;
@@ -524,8 +515,8 @@ static int describe_privately(struct pg_engine *e, struct pg_portal *portal, str
 	return pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
 }
 
-static int execute_send(struct pg_engine *e, const struct agent_message *m,
-	struct pg_portal *portal, struct slice name)
+static int execute_send(
+	struct pg_engine *e, const struct pg_frame *m, struct pg_portal *portal, struct slice name)
 {
 	struct pg_request *q;
 	int r;
@@ -558,7 +549,7 @@ static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
 	return pg_judge_ask(e, text, ACTION_RUN, portal->action, 0);
 }
 
-static int on_execute(struct pg_engine *e, const struct agent_message *m)
+static int on_execute(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name;
 	void *found = NULL;
@@ -593,7 +584,7 @@ static int on_execute(struct pg_engine *e, const struct agent_message *m)
 
 /* --- Describe, Close, Flush, Sync, Terminate --- */
 
-static int on_describe(struct pg_engine *e, const struct agent_message *m)
+static int on_describe(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name;
 	struct pg_request *q;
@@ -614,7 +605,7 @@ static int on_describe(struct pg_engine *e, const struct agent_message *m)
 	return forward(e, m);
 }
 
-static int on_close(struct pg_engine *e, const struct agent_message *m)
+static int on_close(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name;
 	struct pg_request *q;
@@ -634,12 +625,12 @@ static int on_close(struct pg_engine *e, const struct agent_message *m)
 	return forward(e, m);
 }
 
-static int on_flush(struct pg_engine *e, const struct agent_message *m)
+static int on_flush(struct pg_engine *e, const struct pg_frame *m)
 {
 	return forward(e, m);
 }
 
-static int on_sync(struct pg_engine *e, const struct agent_message *m)
+static int on_sync(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* While the server reads COPY data it ignores Sync, unless its COPY has failed already. */
 	if (e->copying_in) {
@@ -654,7 +645,7 @@ static int on_sync(struct pg_engine *e, const struct agent_message *m)
 	return forward(e, m);
 }
 
-static int on_terminate(struct pg_engine *e, const struct agent_message *m)
+static int on_terminate(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = forward(e, m);
 
@@ -665,20 +656,20 @@ static int on_terminate(struct pg_engine *e, const struct agent_message *m)
 
 /* --- COPY data, function calls, passwords --- */
 
-static int on_copy_data(struct pg_engine *e, const struct agent_message *m)
+static int on_copy_data(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* Outside a COPY the server ignores it, and so may we: it has no reply. */
 	return forward(e, m);
 }
 
-static int on_copy_end(struct pg_engine *e, const struct agent_message *m)
+static int on_copy_end(struct pg_engine *e, const struct pg_frame *m)
 {
 	e->copying_in = false;
 	return forward(e, m);
 }
 
 /* The function is named by its OID alone. */
-static int on_function_call(struct pg_engine *e, const struct agent_message *m)
+static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q;
 	char text[40];
@@ -705,7 +696,7 @@ static int on_function_call(struct pg_engine *e, const struct agent_message *m)
 	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, 0);
 }
 
-static int on_password(struct pg_engine *e, const struct agent_message *m)
+static int on_password(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = pg_login_password(e, m->whole, m->body);
 
@@ -741,31 +732,7 @@ static int stream_on(struct pg_engine *e, struct slice in, size_t *taken)
 	return r;
 }
 
-/* 1 with the next message; 0: too few bytes; negative: a violation. */
-static int next_message(struct pg_engine *e, struct slice in, struct agent_message *ret)
-{
-	const struct pg_message *message;
-	struct pg_header header;
-	size_t wanted;
-
-	if (!pg_header_get(in, &header))
-		return 0;
-	message = &pg_agent_messages[header.type];
-	if (!message->name || !(message->phases & e->phase) || header.length > message->most)
-		return -EBADMSG;
-	wanted =
-		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
-	if (in.length < wanted)
-		return 0;
-	ret->type = header.type;
-	ret->length = header.length;
-	ret->whole = slice_head(in, PG_HEADER_SIZE + (size_t)header.length);
-	ret->body = slice_from(ret->whole, PG_HEADER_SIZE);
-	ret->complete = ret->body.length == header.length;
-	return 1;
-}
-
-static int handle(struct pg_engine *e, const struct agent_message *m)
+static int handle(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* The server ignores everything up to the next Sync; so that nothing can be wrong about
 	 * that, it doesn't even see it. */
@@ -789,13 +756,13 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 		e->wait = PG_WAIT_NONE;
 	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && pg_event_has_room(e) &&
 		e->agent != PG_AGENT_DONE) {
-		struct agent_message m;
+		struct pg_frame m;
 
 		if (e->from_agent.left) {
 			r = stream_on(e, in, &taken);
 			continue;
 		}
-		r = next_message(e, slice_from(in, taken), &m);
+		r = pg_frame_next(pg_agent_messages, e->phase, slice_from(in, taken), &m);
 		if (r <= 0)
 			break;
 		r = handle(e, &m);

@@ -11,19 +11,11 @@
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 
-struct server_message {
-	struct slice whole;
-	struct slice body;
-	uint8_t type;
-	bool complete;
-	uint32_t length;
-};
-
-typedef int server_handler(struct pg_engine *e, const struct server_message *m);
+typedef int server_handler(struct pg_engine *e, const struct pg_frame *m);
 
 /* --- requests that end --- */
 
-static int forward(struct pg_engine *e, const struct server_message *m)
+static int forward(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = pg_pass(e, SIDE_AGENT, m->whole);
 
@@ -172,7 +164,7 @@ static bool is_probes_own_error(struct slice body)
 }
 
 /* A text of more than a MiB is not held. */
-static int pass_text(struct pg_engine *e, const struct server_message *m, struct pg_request *q)
+static int pass_text(struct pg_engine *e, const struct pg_frame *m, struct pg_request *q)
 {
 	if (m->complete)
 		return pg_scrub(e, m->whole, m->type, m->body, q);
@@ -185,7 +177,7 @@ static int pass_text(struct pg_engine *e, const struct server_message *m, struct
 
 /* For the record: as the agent got it, where something was taken out. */
 static struct slice error_text(
-	struct pg_engine *e, const struct server_message *m, const struct pg_request *q)
+	struct pg_engine *e, const struct pg_frame *m, const struct pg_request *q)
 {
 	struct slice sent = slice_from(buffer_slice(&e->scratch), PG_HEADER_SIZE);
 
@@ -193,7 +185,7 @@ static struct slice error_text(
 }
 
 /* The error stands for the whole probed Query, whose ReadyForQuery a Sync of ours will give. */
-static int on_probe_error(struct pg_engine *e, const struct server_message *m)
+static int on_probe_error(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	bool accepted = is_probes_own_error(m->body);
@@ -219,7 +211,7 @@ static int on_probe_error(struct pg_engine *e, const struct server_message *m)
 	return r;
 }
 
-static int on_error(struct pg_engine *e, const struct server_message *m)
+static int on_error(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	struct slice code = pg_error_field(m->body, 'C');
@@ -245,7 +237,7 @@ static int on_error(struct pg_engine *e, const struct server_message *m)
 	return r;
 }
 
-static int on_notice(struct pg_engine *e, const struct server_message *m)
+static int on_notice(struct pg_engine *e, const struct pg_frame *m)
 {
 	return pass_text(e, m, pg_requests_head(&e->requests));
 }
@@ -253,7 +245,7 @@ static int on_notice(struct pg_engine *e, const struct server_message *m)
 /* --- statements and portals --- */
 
 /* The simple completions: which request each one ends. */
-static int on_complete(struct pg_engine *e, const struct server_message *m)
+static int on_complete(struct pg_engine *e, const struct pg_frame *m)
 {
 	static const struct {
 		uint8_t type, kind;
@@ -282,7 +274,7 @@ static int on_complete(struct pg_engine *e, const struct server_message *m)
 	return forward(e, m);
 }
 
-static int on_parameters(struct pg_engine *e, const struct server_message *m)
+static int on_parameters(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -292,7 +284,7 @@ static int on_parameters(struct pg_engine *e, const struct server_message *m)
 }
 
 /* RowDescription or NoData that answers a Describe. */
-static int on_description(struct pg_engine *e, const struct server_message *m)
+static int on_description(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	struct pg_portal *portal = q->portal;
@@ -314,7 +306,7 @@ static int on_description(struct pg_engine *e, const struct server_message *m)
 	return private ? 0 : forward(e, m);
 }
 
-static int on_row_description(struct pg_engine *e, const struct server_message *m)
+static int on_row_description(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	int r;
@@ -337,7 +329,7 @@ static int on_row_description(struct pg_engine *e, const struct server_message *
 	return forward(e, m);
 }
 
-static int on_no_data(struct pg_engine *e, const struct server_message *m)
+static int on_no_data(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -403,7 +395,7 @@ static int apply_names(struct pg_engine *e, const struct pg_request *q)
 	}
 }
 
-static int on_command_complete(struct pg_engine *e, const struct server_message *m)
+static int on_command_complete(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	struct slice rest = m->body, tag;
@@ -433,7 +425,7 @@ static int on_command_complete(struct pg_engine *e, const struct server_message 
 	return forward(e, m);
 }
 
-static int on_empty(struct pg_engine *e, const struct server_message *m)
+static int on_empty(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -458,7 +450,7 @@ static void ignore_syncs_behind(struct pg_engine *e)
 	}
 }
 
-static int on_copy_in(struct pg_engine *e, const struct server_message *m)
+static int on_copy_in(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -471,7 +463,7 @@ static int on_copy_in(struct pg_engine *e, const struct server_message *m)
 	return forward(e, m);
 }
 
-static int on_copy_out(struct pg_engine *e, const struct server_message *m)
+static int on_copy_out(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	int r;
@@ -487,7 +479,7 @@ static int on_copy_out(struct pg_engine *e, const struct server_message *m)
 	return forward(e, m);
 }
 
-static int on_copy_both(struct pg_engine *e, const struct server_message *m)
+static int on_copy_both(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* Only replication has it, and only where policy named it. */
 	if (!e->startup.replication)
@@ -496,7 +488,7 @@ static int on_copy_both(struct pg_engine *e, const struct server_message *m)
 	return forward(e, m);
 }
 
-static int on_copy_data(struct pg_engine *e, const struct server_message *m)
+static int on_copy_data(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	int r;
@@ -514,7 +506,7 @@ static int on_copy_data(struct pg_engine *e, const struct server_message *m)
 	return r;
 }
 
-static int on_copy_done(struct pg_engine *e, const struct server_message *m)
+static int on_copy_done(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = 0;
 
@@ -543,7 +535,7 @@ static void set_transaction(struct pg_engine *e, char status)
 
 /* The first ReadyForQuery: the login is complete. What names mean is read before the agent knows.
  */
-static int on_first_ready(struct pg_engine *e, const struct server_message *m)
+static int on_first_ready(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct protocol_event *event = pg_event(e, EVENT_LOGIN);
 	int r;
@@ -562,7 +554,7 @@ static int on_first_ready(struct pg_engine *e, const struct server_message *m)
 	return r < 0 && r != -EPERM ? r : forward(e, m);
 }
 
-static int on_ready(struct pg_engine *e, const struct server_message *m)
+static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	bool private = false;
@@ -586,7 +578,7 @@ static int on_ready(struct pg_engine *e, const struct server_message *m)
 	return private ? 0 : forward(e, m);
 }
 
-static int on_parameter_status(struct pg_engine *e, const struct server_message *m)
+static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name, value;
 
@@ -599,7 +591,7 @@ static int on_parameter_status(struct pg_engine *e, const struct server_message 
 	return pg_scrub(e, m->whole, 'S', m->body, pg_requests_head(&e->requests));
 }
 
-static int on_key(struct pg_engine *e, const struct server_message *m)
+static int on_key(struct pg_engine *e, const struct pg_frame *m)
 {
 	buffer_clear(&e->cancel_key);
 	if (m->body.length < 8 || buffer_append_slice(&e->cancel_key, m->body) < 0)
@@ -607,12 +599,12 @@ static int on_key(struct pg_engine *e, const struct server_message *m)
 	return forward(e, m);
 }
 
-static int on_authentication(struct pg_engine *e, const struct server_message *m)
+static int on_authentication(struct pg_engine *e, const struct pg_frame *m)
 {
 	return pg_login_authentication(e, m->whole, m->body);
 }
 
-static int on_function_result(struct pg_engine *e, const struct server_message *m)
+static int on_function_result(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
@@ -740,29 +732,6 @@ static int stream_on(struct pg_engine *e, struct slice in, size_t *taken)
 	return r;
 }
 
-static int next_message(struct pg_engine *e, struct slice in, struct server_message *ret)
-{
-	const struct pg_message *message;
-	struct pg_header header;
-	size_t wanted;
-
-	if (!pg_header_get(in, &header))
-		return 0;
-	message = &pg_server_messages[header.type];
-	if (!message->name || !(message->phases & e->phase) || header.length > message->most)
-		return -EBADMSG;
-	wanted =
-		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
-	if (in.length < wanted)
-		return 0;
-	ret->type = header.type;
-	ret->length = header.length;
-	ret->whole = slice_head(in, PG_HEADER_SIZE + (size_t)header.length);
-	ret->body = slice_from(ret->whole, PG_HEADER_SIZE);
-	ret->complete = ret->body.length == header.length;
-	return 1;
-}
-
 /* A DataRow must be complete to be masked, all others as their table says. */
 size_t pg_server_needs(struct pg_engine *e, struct slice in)
 {
@@ -794,8 +763,8 @@ static bool is_lookups(const struct pg_engine *e, uint8_t type)
 
 static int handle(struct pg_engine *e, struct slice in, size_t *taken)
 {
-	struct server_message m;
-	int r = next_message(e, in, &m);
+	struct pg_frame m;
+	int r = pg_frame_next(pg_server_messages, e->phase, in, &m);
 
 	if (r <= 0)
 		return r;

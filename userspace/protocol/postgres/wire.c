@@ -81,6 +81,30 @@ int pg_get_bytes(struct slice *in, size_t length, struct slice *ret)
 	return 0;
 }
 
+int pg_frame_next(
+	const struct pg_message *table, unsigned phases, struct slice in, struct pg_frame *ret)
+{
+	const struct pg_message *message;
+	struct pg_header header;
+	size_t wanted;
+
+	if (!pg_header_get(in, &header))
+		return 0;
+	message = &table[header.type];
+	if (!message->name || !(message->phases & phases) || header.length > message->most)
+		return -EBADMSG;
+	wanted =
+		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	if (in.length < wanted)
+		return 0;
+	ret->type = header.type;
+	ret->length = header.length;
+	ret->whole = slice_head(in, PG_HEADER_SIZE + (size_t)header.length);
+	ret->body = slice_from(ret->whole, PG_HEADER_SIZE);
+	ret->complete = ret->body.length == header.length;
+	return 1;
+}
+
 int pg_get_u8(struct slice *in, uint8_t *ret)
 {
 	struct slice s;

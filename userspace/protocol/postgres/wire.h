@@ -54,6 +54,20 @@ struct pg_header {
 /* False: fewer than PG_HEADER_SIZE bytes. A length below 4 gives type 0, which is no message. */
 bool pg_header_get(struct slice in, struct pg_header *ret);
 
+/* A message as it came, or its beginning where it is long. Slices are parts of the input. */
+struct pg_frame {
+	struct slice whole; /* with its header */
+	struct slice body;
+	uint8_t type;
+	bool complete;
+	uint32_t length; /* of the whole body */
+};
+
+/* 1 with the next message, with as much of it as `table` wants whole; 0: too few bytes; -EBADMSG:
+ * not legal in these phases. */
+int pg_frame_next(
+	const struct pg_message *table, unsigned phases, struct slice in, struct pg_frame *ret);
+
 /* Readers that move `in` forward; -EBADMSG where it is too short, and then nothing moved. */
 int pg_get_u8(struct slice *in, uint8_t *ret);
 int pg_get_u16(struct slice *in, uint16_t *ret);
