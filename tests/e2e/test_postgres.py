@@ -268,3 +268,23 @@ def test_names_in_another_encoding_are_other_names(server, make_daemon):
         assert psql.rows('select count(*) from "\u00fc"') == ["0"]
     finally:
         server.sql('drop table "\u00fc", "\u00c3\u00bc"', "shop")
+
+
+EAGER = r"""
+import socket, struct, sys
+def message(kind, body):
+    return kind + struct.pack("!I", len(body) + 4) + body
+start = struct.pack("!I", 196608) + b"user\0app\0database\0shop\0\0"
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(struct.pack("!I", len(start) + 4) + start + message(b"Q", b"select 'early'\0") + message(b"X", b""))
+seen = b""
+while part := s.recv(65536):
+    seen += part
+print(b"early" in seen, b"ERROR" in seen or b"FATAL" in seen)
+"""
+
+
+def test_all_may_come_with_the_startup_packet(wayleave, server):
+    """A statement that needs no login's answer, and the end: the statement is answered."""
+    done = wayleave.run("/usr/bin/python3", "-c", EAGER, server.port)
+    assert done.stdout == "True False\n", done.stdout + done.stderr

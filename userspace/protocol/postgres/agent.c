@@ -649,6 +649,11 @@ static int on_terminate(struct pg_engine *e, const struct pg_frame *m)
 {
 	int r = forward(e, m);
 
+	/* What is in flight is still answered; then the server closes. */
+	if (e->requests.count > 0) {
+		e->terminated = true;
+		return r;
+	}
 	pg_event(e, EVENT_CLOSE)->note.reason = REASON_NONE;
 	e->agent = PG_AGENT_DONE;
 	return r;

@@ -311,9 +311,10 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 		return false;
 	case PG_AGENT_STARTED:
 		/* Only while the server has asked for something. */
-		return e->auth == PG_AUTH_ASKING ||
-			(e->auth == PG_AUTH_RELAYED && e->server == PG_SERVER_MESSAGES);
+		return e->auth == PG_AUTH_ASKING || (e->auth == PG_AUTH_RELAYED && e->auth_asked);
 	case PG_AGENT_QUERY:
+		if (e->terminated)
+			return false;
 		if (e->wait == PG_WAIT_DRAIN)
 			return e->requests.count == 0 && !e->lookup;
 		return e->wait == PG_WAIT_NONE;
@@ -339,7 +340,8 @@ static void engine_end(struct protocol_engine *base, enum side side)
 	if (e->event_count == PG_EVENTS)
 		e->event_count--;
 	event = pg_event(e, EVENT_CLOSE);
-	event->note.reason = side == SIDE_SERVER ? REASON_UPSTREAM_CLOSED : REASON_NONE;
+	event->note.reason =
+		side == SIDE_SERVER && !e->terminated ? REASON_UPSTREAM_CLOSED : REASON_NONE;
 }
 
 /* Text that the server would read otherwise than we do can't be judged, so no rule allows to go

@@ -132,6 +132,8 @@ struct pg_engine {
 	char *abort_text;
 
 	enum pg_auth_mode auth;
+	bool terminated; /* the agent said that it sends no more */
+	bool auth_asked; /* relayed: the server waits for a message of the agent's */
 	uint8_t server_signature[SCRAM_DIGEST];
 	struct buffer end_point; /* of the server's certificate */
 	struct pg_scram_job *scram_job;

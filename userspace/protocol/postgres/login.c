@@ -355,8 +355,10 @@ static int on_clear_password(struct pg_engine *e, struct slice body)
 
 int pg_login_password(struct pg_engine *e, struct slice message, struct slice body)
 {
-	if (e->auth == PG_AUTH_RELAYED)
+	if (e->auth == PG_AUTH_RELAYED && e->auth_asked) {
+		e->auth_asked = false;
 		return pg_pass(e, SIDE_SERVER, message);
+	}
 	if (e->auth == PG_AUTH_ASKING)
 		return on_clear_password(e, body);
 	return -EBADMSG;
@@ -422,6 +424,8 @@ int pg_login_authentication(struct pg_engine *e, struct slice message, struct sl
 	}
 	if (e->auth != PG_AUTH_RELAYED)
 		return on_own_scram(e, code, body);
+	/* What the agent sends before it is asked, as clients that need no password may, waits. */
+	e->auth_asked = code != PG_AUTH_SASL_FINAL;
 	if (code == PG_AUTH_SASL)
 		return on_sasl(e, message, body);
 	return pg_pass(e, SIDE_AGENT, message);
