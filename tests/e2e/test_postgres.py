@@ -276,7 +276,7 @@ def message(kind, body):
     return kind + struct.pack("!I", len(body) + 4) + body
 start = struct.pack("!I", 196608) + b"user\0app\0database\0shop\0\0"
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-s.sendall(struct.pack("!I", len(start) + 4) + start + message(b"Q", b"select 'early'\0") + message(b"X", b""))
+s.sendall(struct.pack("!I", len(start) + 4) + start + message(b"Q", b"select 'early' from orders limit 1\0") + message(b"X", b""))
 seen = b""
 while part := s.recv(65536):
     seen += part

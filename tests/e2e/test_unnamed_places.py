@@ -7,7 +7,7 @@ import threading
 import pytest
 from conftest import Psql, make_config
 
-READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.orders"], "allow": {}}
+READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.customers"], "allow": {}}
 CONNECT = {"name": "connect", "resources": ["egress"], "operations": ["connect"], "allow": {}}
 
 ECHO = """
@@ -50,7 +50,7 @@ def test_postgres_at_an_unnamed_place(make_daemon, server, tls):
     daemon = make_daemon(config(egress="allow"), [READ, CONNECT])
     psql = Psql(daemon, server)
     env = {"PGSSLMODE": tls}
-    assert psql.rows("select count(*) from orders", env=env) == ["20"]
+    assert psql.rows("select count(*) from customers", env=env) == ["20"]
     assert "no rule allows select on public.secrets" in psql.error("select * from secrets", env=env)
     session = daemon.json("sessions", "list")[0]
     assert (session["resource"], session["protocol"]) == ("egress", "postgres")
