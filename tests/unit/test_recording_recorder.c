@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 
@@ -27,7 +28,7 @@ static void give(struct fixture *f, enum stream_kind kind, uint32_t number, int 
 
 static int memory_file(void)
 {
-	int fd = memfd_create("segment", MFD_CLOEXEC);
+	int fd = memfd_create("segment", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	cr_assert_geq(fd, 0);
 	return fd;
@@ -464,4 +465,66 @@ Test(recorder, fails_without_files)
 	recorder_note(r, NULL, REASON_NO_ORIGIN, SLICE_EMPTY);
 	cr_assert_lt(recorder_flush(r), 0);
 	recorder_free(r);
+}
+
+/* What may be sent before it is written: the results of what has run, and nothing else. */
+Test(recorder, only_results_may_wait)
+{
+	struct fixture f = start();
+	struct recorder_session s = {0};
+	struct session_facts facts = state_facts("s-AAAAAAAA");
+	struct action action = state_action(S("select * from orders"), false);
+	struct record_action record = allow(&action);
+	struct record_result result = {.rows = 1, .tag = S("SELECT 1")};
+	struct reader reader;
+	struct entry entry;
+	unsigned count = 0;
+
+	recorder_session_start(f.recorder, &s, &facts);
+	cr_assert(recorder_must_flush(f.recorder));
+	cr_assert_eq(recorder_flush(f.recorder), 0);
+	cr_assert(!recorder_must_flush(f.recorder));
+	recorder_action(f.recorder, &s, &record);
+	cr_assert(recorder_must_flush(f.recorder));
+	cr_assert_eq(recorder_flush(f.recorder), 0);
+
+	recorder_result(f.recorder, &s, 1, &result);
+	cr_assert(!recorder_must_flush(f.recorder));
+	cr_assert(!find_record(&reader, f.fds[STREAM_RECORDING], RECORD_RESULT, 0, &entry));
+	/* An action behind it takes it along. */
+	recorder_action(f.recorder, &s, &record);
+	cr_assert(recorder_must_flush(f.recorder));
+	cr_assert_eq(recorder_flush(f.recorder), 0);
+	cr_assert(find_record(&reader, f.fds[STREAM_RECORDING], RECORD_RESULT, 0, &entry));
+
+	/* Nor do they pile up. */
+	while (!recorder_must_flush(f.recorder)) {
+		recorder_result(f.recorder, &s, 2, &result);
+		cr_assert_lt(++count, 100000u);
+	}
+	cr_assert_gt(count, 100u);
+	cr_assert_eq(recorder_flush(f.recorder), 0);
+	stop(&f);
+}
+
+/* What a segment could not take, and nobody has asked for yet, must be told before anything is
+ * sent. */
+Test(recorder, what_is_given_up_with_a_segment_is_told)
+{
+	struct fixture f = start();
+	struct recorder_session s = {0};
+	struct session_facts facts = state_facts("s-AAAAAAAA");
+	struct action action = state_action(S("select * from orders"), false);
+	struct record_action record = allow(&action);
+
+	recorder_session_start(f.recorder, &s, &facts);
+	cr_assert_eq(recorder_flush(f.recorder), 0);
+	/* From here on the old file takes no more. */
+	cr_assert_eq(fcntl(f.fds[STREAM_RECORDING], F_ADD_SEALS, F_SEAL_WRITE), 0);
+	recorder_action(f.recorder, &s, &record);
+	close(f.fds[STREAM_RECORDING]);
+	give(&f, STREAM_RECORDING, 2, memory_file());
+	cr_assert(recorder_must_flush(f.recorder));
+	cr_assert_lt(recorder_flush(f.recorder), 0);
+	stop(&f);
 }

@@ -211,7 +211,6 @@ void journal_refuse(struct journal *j, int error)
 	j->gap_last = j->sequence;
 	j->gap_error = error;
 	j->lost = 0;
-	j->urgent = false;
 }
 
 void journal_make_gap(struct journal *j)
@@ -237,7 +236,6 @@ void journal_acknowledge(struct journal *j)
 {
 	assert(buffer_length(&j->pending) == 0);
 	j->acknowledged = j->sequence;
-	j->urgent = false;
 }
 
 void journal_head(struct journal *j, struct stream_head *ret)

@@ -32,7 +32,8 @@ struct journal {
 	uint64_t sequence; /* of the last record made */
 	uint64_t sequence_written; /* of the last record before `pending` */
 	uint64_t acknowledged;
-	bool urgent; /* since the last flush a record was begun that forwarding depends on */
+	bool urgent; /* a record was begun that forwarding depends on; cleared by who flushes and
+			tells */
 	uint8_t chain[HASH_SIZE]; /* of the last record made (chained streams) */
 	uint8_t chain_written[HASH_SIZE]; /* of the last record before `pending` */
 	EVP_MD *sha256;

@@ -104,6 +104,7 @@ int recorder_flush(struct recorder *r)
 		error = recorder_write(r);
 	}
 	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {
+		r->journals[kind].urgent = false;
 		if (error)
 			journal_refuse(&r->journals[kind], error);
 		else

@@ -128,13 +128,9 @@ static void give_segment(struct worker *w, struct slice payload, int fd)
 		return;
 	memcpy(&segment, payload.data, sizeof(segment));
 	w->segments_asked &= ~(1u << segment.kind);
-	if (fd >= 0) {
-		/* Results of an earlier turn may still wait, for the segment before. */
-		if (!recorder_must_flush(w->recorder))
-			recorder_flush(w->recorder);
+	if (fd >= 0)
 		recorder_give_segment(
 			w->recorder, (enum stream_kind)segment.kind, fd, segment.number);
-	}
 	start_accepting(w);
 }
 
