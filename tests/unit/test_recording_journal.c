@@ -82,6 +82,7 @@ Test(journal, dictionary_slots_are_taken_over)
 	struct journal *j = journal_start(STREAM_RECORDING, fd);
 	struct reader reader;
 	struct entry entry;
+	unsigned used = 0;
 	char text[32];
 
 	for (unsigned round = 0; round < 2; round++) {
@@ -93,7 +94,10 @@ Test(journal, dictionary_slots_are_taken_over)
 		}
 	}
 	cr_assert_eq(flush(j), 0);
-	cr_assert_gt(j->dictionary.slots[5].length, 0);
+	/* Hashes differ in each run: of three strings per slot, one slot in twenty gets none. */
+	for (unsigned i = 0; i < DICTIONARY_SLOTS; i++)
+		used += j->dictionary.slots[i].length > 0;
+	cr_assert_gt(used, DICTIONARY_SLOTS * 3 / 4);
 	cr_assert_eq(reader_open(&reader, fd, false, false), READER_RECORD);
 	for (unsigned i = 0; i < 2 * 3 * COUNT; i++) {
 		snprintf(text, sizeof(text), "statement %u", i / 3 % COUNT);
