@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 static char log_name[32] = "wayleave";
-static enum log_level log_level = LOG_LEVEL_INFO;
 static int log_prefix = -1; /* -1: not decided yet, and so no */
 
 void log_set_name(const char *name)
@@ -18,24 +17,12 @@ void log_set_name(const char *name)
 		log_prefix = !isatty(STDERR_FILENO);
 }
 
-void log_set_level(enum log_level level)
-{
-	log_level = level;
-}
-
-void log_set_prefix(int enabled)
-{
-	log_prefix = enabled;
-}
-
 void log_write(enum log_level level, const char *format, ...)
 {
 	char line[2048];
 	va_list arguments;
 	int n = 0, m;
 
-	if (level > log_level)
-		return;
 	if (log_prefix > 0)
 		n = snprintf(line, sizeof(line), "<%d>", (int)level);
 	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s: ", log_name);

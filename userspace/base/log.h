@@ -10,21 +10,15 @@
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARNING = 4,
-	LOG_LEVEL_INFO = 6,
-	LOG_LEVEL_DEBUG = 7
+	LOG_LEVEL_INFO = 6
 };
 
 /* What the lines begin with, as "monitor" or "worker 0"; copied. */
 void log_set_name(const char *name);
-/* Less important lines are dropped. Default: LOG_LEVEL_INFO. */
-void log_set_level(enum log_level level);
-/* Whether lines carry the priority prefix; the default is no where stderr is a terminal. */
-void log_set_prefix(int enabled);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 #endif

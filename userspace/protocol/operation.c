@@ -57,15 +57,6 @@ const char *protocol_name(enum protocol_id protocol)
 	return protocol_names[protocol];
 }
 
-enum protocol_id protocol_from_name(struct slice name)
-{
-	for (unsigned i = 0; i < PROTOCOL_COUNT; i++) {
-		if (slice_equal_string(name, protocol_names[i]))
-			return (enum protocol_id)i;
-	}
-	return PROTOCOL_COUNT;
-}
-
 static bool operation_means(const struct operation_row *row, struct slice name)
 {
 	const char *group = group_names[row->group];

@@ -55,8 +55,6 @@ enum operation_group operation_get_group(enum operation operation);
 bool operation_is_of(enum operation operation, enum protocol_id protocol);
 
 const char *protocol_name(enum protocol_id protocol);
-/* PROTOCOL_COUNT where there is no protocol of that name. */
-enum protocol_id protocol_from_name(struct slice name);
 
 /* Adds the operations of `protocol` that `name` means in a policy file: an operation ("select"), a
  * group ("read", "write", "ddl", "admin") or "*" (every operation of the protocol). PROTOCOL_COUNT

@@ -18,7 +18,6 @@ static const uint8_t ring_opcodes[] = {
 	IORING_OP_CONNECT,
 	IORING_OP_POLL_ADD,
 	IORING_OP_TIMEOUT,
-	IORING_OP_READ,
 	IORING_OP_ASYNC_CANCEL,
 };
 
@@ -248,14 +247,6 @@ void ring_timeout(struct ring *r, struct ring_operation *operation, uint64_t nan
 		.tv_nsec = (long long)(nanoseconds % NANOSECONDS_PER_SECOND),
 	};
 	io_uring_prep_timeout(entry, &operation->timeout, 0, 0);
-	io_uring_sqe_set_data(entry, operation);
-}
-
-void ring_read(struct ring *r, struct ring_operation *operation, int fd, void *data, size_t length)
-{
-	struct io_uring_sqe *entry = ring_prepare(r, operation, fd);
-
-	io_uring_prep_read(entry, fd, data, (unsigned)length, 0);
 	io_uring_sqe_set_data(entry, operation);
 }
 

@@ -88,8 +88,6 @@ void ring_connect(struct ring *r, struct ring_operation *operation, int fd,
 void ring_poll(struct ring *r, struct ring_operation *operation, int fd, unsigned events);
 /* Completes with -ETIME after `nanoseconds`, or with -ECANCELED. */
 void ring_timeout(struct ring *r, struct ring_operation *operation, uint64_t nanoseconds);
-/* read(2) of an eventfd's or timer's 8 bytes. */
-void ring_read(struct ring *r, struct ring_operation *operation, int fd, void *data, size_t length);
 /* Asks for the operation to end; its completion still comes. Nothing where it isn't in flight. */
 void ring_cancel(struct ring *r, struct ring_operation *operation);
 

@@ -157,18 +157,6 @@ void channel_ask(struct channel *c, enum message_type type, void *request, size_
 	queue(c, type, slice_of(request, length), text, fd);
 }
 
-void channel_forget(struct channel *c, const void *context)
-{
-	for (size_t i = 0; i < c->requests.bucket_count; i++) {
-		list_for_each (position, &c->requests.buckets[i]) {
-			struct request *request = container_of(position, struct request, node.link);
-
-			if (request->context == context)
-				request->context = NULL;
-		}
-	}
-}
-
 void channel_init(struct channel *c, struct ring *ring, int fd, channel_message *on_message,
 	void (*on_closed)(void *context), void *context)
 {

@@ -45,7 +45,5 @@ void channel_tell(struct channel *c, enum message_type type, struct slice payloa
  * caller keeps it. -1: none. */
 void channel_ask(struct channel *c, enum message_type type, void *request, size_t length,
 	struct slice text, int fd, channel_reply *reply, void *context);
-/* Replies for this context are thrown away from now on. */
-void channel_forget(struct channel *c, const void *context);
 
 #endif

@@ -58,11 +58,6 @@ void sql_catalog_put(struct sql_catalog *c)
 	free(c);
 }
 
-size_t sql_catalog_size(const struct sql_catalog *c)
-{
-	return sizeof(*c) + c->arena.used;
-}
-
 struct sql_relation *catalog_find_by_oid(const struct sql_catalog *c, uint32_t oid)
 {
 	for (struct table_node *node = table_find(&c->relations_by_oid, oid_hash(oid)); node;
@@ -413,16 +408,6 @@ int sql_catalog_finish(struct sql_catalog *c)
 	return 0;
 }
 
-struct slice sql_relation_schema(const struct sql_relation *r)
-{
-	return r->schema;
-}
-
-struct slice sql_relation_name(const struct sql_relation *r)
-{
-	return r->name;
-}
-
 bool sql_relation_is_open(const struct sql_relation *r)
 {
 	return r->open;
@@ -431,11 +416,6 @@ bool sql_relation_is_open(const struct sql_relation *r)
 size_t sql_relation_column_count(const struct sql_relation *r)
 {
 	return r->column_count;
-}
-
-struct slice sql_relation_column_name(const struct sql_relation *r, size_t index)
-{
-	return r->columns[index].name;
 }
 
 int sql_relation_column_number(const struct sql_relation *r, size_t index)

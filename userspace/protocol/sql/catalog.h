@@ -42,8 +42,6 @@ int sql_catalog_finish(struct sql_catalog *c);
 bool sql_catalog_is_ascii(const struct sql_catalog *c);
 struct sql_catalog *sql_catalog_get(struct sql_catalog *c);
 void sql_catalog_put(struct sql_catalog *c); /* takes NULL */
-/* Bytes of memory it holds. */
-size_t sql_catalog_size(const struct sql_catalog *c);
 
 struct sql_relation;
 
@@ -51,13 +49,10 @@ struct sql_relation;
 const struct sql_relation *sql_catalog_find(
 	const struct sql_catalog *c, struct slice schema, struct slice name);
 const struct sql_relation *sql_catalog_find_oid(const struct sql_catalog *c, uint32_t oid);
-struct slice sql_relation_schema(const struct sql_relation *r);
-struct slice sql_relation_name(const struct sql_relation *r);
 /* Whether the columns are known: not those of catalog relations, nor beyond the memory limit. */
 bool sql_relation_is_open(const struct sql_relation *r);
 /* Live columns in order of their numbers. */
 size_t sql_relation_column_count(const struct sql_relation *r);
-struct slice sql_relation_column_name(const struct sql_relation *r, size_t index);
 int sql_relation_column_number(const struct sql_relation *r, size_t index); /* attnum */
 
 /* A type as RowDescription gives it. */

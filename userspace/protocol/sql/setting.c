@@ -97,13 +97,6 @@ unsigned sql_setting_effects(struct slice name)
 	return meanings[s ? s->kind : SETTING_OTHER].effects;
 }
 
-bool sql_setting_depends_on_value(struct slice name)
-{
-	const struct setting *s = setting_find(name);
-
-	return s && (s->kind == SETTING_ENCODING || s->kind == SETTING_STRINGS);
-}
-
 bool sql_setting_changes_reading(const struct action_pair *pair)
 {
 	static const char *const names[] = {

@@ -18,7 +18,5 @@ unsigned sql_setting_effects(struct slice name);
 /* Whether the pair sets what decides how the server reads text, or may do so: what it sets is not
  * known. */
 bool sql_setting_changes_reading(const struct action_pair *pair);
-/* Whether the meaning depends on the value. */
-bool sql_setting_depends_on_value(struct slice name);
 
 #endif
