@@ -83,6 +83,15 @@ static int recorder_write(struct recorder *r)
 	return error;
 }
 
+bool recorder_is_pending(const struct recorder *r)
+{
+	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {
+		if (buffer_length(&r->journals[kind].pending))
+			return true;
+	}
+	return false;
+}
+
 bool recorder_must_flush(const struct recorder *r)
 {
 	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {

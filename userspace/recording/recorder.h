@@ -128,9 +128,11 @@ void recorder_rows_end(struct recorder *r);
 void recorder_note(
 	struct recorder *r, struct recorder_session *s, enum reason reason, struct slice detail);
 
-/* Whether something was recorded that must be written before anything is forwarded: all but the
- * results of actions, which are records of what has happened already. They may wait until the
- * worker would sleep, or until they are many. */
+/* Whether something was recorded that is not written yet. */
+bool recorder_is_pending(const struct recorder *r);
+/* Whether some of it must be written before anything is forwarded: all but the results of actions,
+ * which are records of what has happened already. They may wait for a moment of quiet, or until
+ * they are many. */
 bool recorder_must_flush(const struct recorder *r);
 /* Writes all that was recorded. 0, or negative errno: see above. */
 int recorder_flush(struct recorder *r);

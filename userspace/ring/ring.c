@@ -44,22 +44,27 @@ static int ring_restrict(struct ring *r)
 	return io_uring_register(r->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
-static void ring_offer_block(struct ring *r, struct ring_block *block)
+static void ring_offer_blocks(struct ring *r)
 {
-	io_uring_buf_ring_add(r->pool, block->data, RING_BLOCK_SIZE, block->id,
-		io_uring_buf_ring_mask(RING_BLOCKS), 0);
-	io_uring_buf_ring_advance(r->pool, 1);
+	while (r->offered < RING_OFFERED && r->free_count > 0) {
+		struct ring_block *block = r->free_blocks[--r->free_count];
+
+		io_uring_buf_ring_add(r->pool, block->data, RING_BLOCK_SIZE, block->id,
+			io_uring_buf_ring_mask(RING_OFFERED), 0);
+		io_uring_buf_ring_advance(r->pool, 1);
+		r->offered++;
+	}
 }
 
 static int ring_init_pool(struct ring *r)
 {
 	struct io_uring_buf_reg registration = {
-		.ring_entries = RING_BLOCKS,
+		.ring_entries = RING_OFFERED,
 		.bgid = RING_BUFFER_GROUP,
 	};
 	void *memory = mmap(NULL, (size_t)RING_BLOCKS * RING_BLOCK_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	void *entries = mmap(NULL, RING_BLOCKS * sizeof(struct io_uring_buf),
+	void *entries = mmap(NULL, RING_OFFERED * sizeof(struct io_uring_buf),
 		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int result;
 
@@ -77,8 +82,9 @@ static int ring_init_pool(struct ring *r)
 			.id = (uint16_t)i,
 			.data = r->pool_memory + (size_t)i * RING_BLOCK_SIZE,
 		};
-		ring_offer_block(r, &r->blocks[i]);
+		r->free_blocks[r->free_count++] = &r->blocks[i];
 	}
+	ring_offer_blocks(r);
 	return 0;
 }
 
@@ -118,7 +124,7 @@ void ring_done(struct ring *r)
 	if (r->pool_memory)
 		munmap(r->pool_memory, (size_t)RING_BLOCKS * RING_BLOCK_SIZE);
 	if (r->pool)
-		munmap(r->pool, RING_BLOCKS * sizeof(struct io_uring_buf));
+		munmap(r->pool, RING_OFFERED * sizeof(struct io_uring_buf));
 	r->pool_memory = NULL;
 	r->pool = NULL;
 }
@@ -151,6 +157,8 @@ void ring_receive(struct ring *r, struct ring_operation *operation, int fd)
 
 	operation->receives = true;
 	io_uring_prep_recv(entry, fd, NULL, RING_BLOCK_SIZE, 0);
+	/* Where nothing was left an attempt would be in vain. */
+	entry->ioprio = operation->drained ? IORING_RECVSEND_POLL_FIRST : 0;
 	entry->flags |= IOSQE_BUFFER_SELECT;
 	entry->buf_group = RING_BUFFER_GROUP;
 	io_uring_sqe_set_data(entry, operation);
@@ -163,6 +171,8 @@ struct ring_block *ring_take_block(struct ring *r, const struct ring_operation *
 	assert(operation->flags & IORING_CQE_F_BUFFER);
 	block = &r->blocks[operation->flags >> IORING_CQE_BUFFER_SHIFT];
 	block->references = 1;
+	r->offered--;
+	ring_offer_blocks(r);
 	return block;
 }
 
@@ -191,7 +201,8 @@ void ring_block_put(struct ring *r, struct ring_block *block)
 	assert(block->references > 0);
 	if (--block->references > 0)
 		return;
-	ring_offer_block(r, block);
+	r->free_blocks[r->free_count++] = block;
+	ring_offer_blocks(r);
 	ring_feed_starved(r);
 }
 
@@ -268,6 +279,18 @@ void ring_cancel(struct ring *r, struct ring_operation *operation)
 	io_uring_sqe_set_data(entry, NULL);
 }
 
+/* Many receives at once may take all that was offered while there are more. */
+static void ring_starve(struct ring *r, struct ring_operation *operation)
+{
+	if (r->offered > 0) {
+		operation->in_flight = false;
+		ring_receive(r, operation, operation->fd);
+		return;
+	}
+	operation->starved = true;
+	list_append(&r->starved, &operation->link);
+}
+
 static void ring_complete_one(struct ring *r, const struct io_uring_cqe *entry)
 {
 	struct ring_operation *operation = io_uring_cqe_get_data(entry);
@@ -278,10 +301,10 @@ static void ring_complete_one(struct ring *r, const struct io_uring_cqe *entry)
 	operation->flags = entry->flags;
 	operation->more = entry->flags & IORING_CQE_F_MORE;
 	if (operation->receives && result == -ENOBUFS) {
-		operation->starved = true;
-		list_append(&r->starved, &operation->link);
+		ring_starve(r, operation);
 		return;
 	}
+	operation->drained = !(entry->flags & IORING_CQE_F_SOCK_NONEMPTY);
 	if (!operation->more)
 		operation->in_flight = false;
 	if (operation->receives && result <= 0) {
@@ -308,20 +331,29 @@ static void ring_complete_cancelled(struct ring *r)
 	}
 }
 
-bool ring_is_quiet(const struct ring *r)
+static int ring_enter(struct ring *r, uint64_t most)
 {
-	return io_uring_sq_ready(&r->uring) == 0;
+	struct __kernel_timespec time = {
+		.tv_sec = (int64_t)(most / NANOSECONDS_PER_SECOND),
+		.tv_nsec = (long long)(most % NANOSECONDS_PER_SECOND),
+	};
+	struct io_uring_cqe *first;
+
+	if (!list_is_empty(&r->cancelled))
+		return io_uring_submit_and_get_events(&r->uring);
+	if (most == RING_FOREVER)
+		return io_uring_submit_and_wait(&r->uring, 1);
+	return io_uring_submit_and_wait_timeout(&r->uring, &first, 1, &time, NULL);
 }
 
-int ring_turn(struct ring *r)
+int ring_turn(struct ring *r, uint64_t most)
 {
-	bool cancelled = !list_is_empty(&r->cancelled);
-	int result = cancelled ? io_uring_submit_and_get_events(&r->uring)
-			       : io_uring_submit_and_wait(&r->uring, 1);
+	int result = ring_enter(r, most);
 	struct io_uring_cqe *entry;
 	unsigned head, count = 0;
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+	if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY &&
+		result != -ETIME)
 		return result;
 	ring_complete_cancelled(r);
 	io_uring_for_each_cqe(&r->uring, head, entry)
@@ -330,5 +362,5 @@ int ring_turn(struct ring *r)
 		ring_complete_one(r, entry);
 	}
 	io_uring_cq_advance(&r->uring, count);
-	return 0;
+	return (int)count;
 }

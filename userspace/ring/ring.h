@@ -32,6 +32,7 @@ struct ring_operation {
 	bool more; /* inside `complete`: a multishot operation goes on */
 	bool receives; /* takes a buffer of the pool */
 	bool starved; /* waits in ring.starved for a free buffer */
+	bool drained; /* the last receive left nothing in the socket */
 	int fd;
 	uint32_t flags; /* inside `complete`: the completion's flags */
 	struct list link; /* in ring.starved or ring.cancelled */
@@ -46,13 +47,19 @@ struct ring_block {
 };
 
 #define RING_BLOCK_SIZE 32768
-#define RING_BLOCKS 512 /* a power of two */
+#define RING_BLOCKS 512
+/* That many the kernel may choose from. It takes them in turn, so that few stay in the caches. A
+ * power of two. */
+#define RING_OFFERED 32
 
 struct ring {
 	struct io_uring uring;
 	struct io_uring_buf_ring *pool;
 	uint8_t *pool_memory;
 	struct ring_block blocks[RING_BLOCKS];
+	struct ring_block *free_blocks[RING_BLOCKS]; /* a stack: what was used last is used next */
+	unsigned free_count;
+	unsigned offered;
 	struct list starved; /* receives that found no free buffer */
 	struct list cancelled; /* of those, the ones to complete with -ECANCELED */
 };
@@ -62,10 +69,10 @@ struct ring {
 int ring_init(struct ring *r, unsigned entries, struct error *e);
 void ring_done(struct ring *r);
 
-/* Whether nothing is queued, so that the next turn may sleep. */
-bool ring_is_quiet(const struct ring *r);
-/* Submits what was queued, waits for at least one completion, and runs all that are there. */
-int ring_turn(struct ring *r);
+#define RING_FOREVER UINT64_MAX
+/* Submits what was queued, waits for at least one completion, but no longer than `most`
+ * nanoseconds, and runs all that are there. Returns their number, or a negative errno. */
+int ring_turn(struct ring *r, uint64_t most);
 
 /* Receives at most RING_BLOCK_SIZE bytes. In the completion, ring_take_block() gives the buffer
  * when `result` > 0. */

@@ -208,8 +208,16 @@ static void go_on_closing(struct session *s)
 		become_dead(s);
 }
 
+static bool is_full(const struct session *s)
+{
+	return leg_queued(&s->legs[SIDE_AGENT]) >= LEG_QUEUE_HIGH ||
+		leg_queued(&s->legs[SIDE_SERVER]) >= LEG_QUEUE_HIGH;
+}
+
 void session_finish_turn(struct session *s, int recorded)
 {
+	bool was_full;
+
 	if (s->state == SESSION_DEAD)
 		return;
 	if (recorded < 0) {
@@ -218,10 +226,15 @@ void session_finish_turn(struct session *s, int recorded)
 		session_abort(s, REASON_RECORDING_FAILED, "%s", strerror(-recorded));
 		leg_shut(&s->legs[SIDE_SERVER]);
 	}
+	was_full = is_full(s);
 	leg_flush(&s->legs[SIDE_AGENT]);
 	leg_flush(&s->legs[SIDE_SERVER]);
 	if (s->state == SESSION_CLOSING)
 		go_on_closing(s);
+	if (s->state == SESSION_OPEN && was_full && !is_full(s)) {
+		pipe_go_on(s);
+		session_touch(s);
+	}
 }
 
 static bool session_is_idle(const struct session *s)

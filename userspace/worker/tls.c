@@ -302,23 +302,23 @@ void tls_on_bytes(struct leg *leg, struct slice bytes)
 		leg->events->received(leg, SLICE_EMPTY);
 }
 
-void tls_flush(struct leg *leg)
+bool tls_flush(struct leg *leg)
 {
 	struct tls *t = leg->tls;
 
 	if (!t->established || t->failed)
-		return;
+		return false;
 	while (leg->plain.count) {
 		struct segment *segment = &leg->plain.items[leg->plain.first];
 		size_t n;
 
-		/* Some ciphertext is enough for one turn; the rest waits as plaintext. */
+		/* Some ciphertext is enough at a time; the rest waits as plaintext. */
 		if (leg->out.bytes > LEG_QUEUE_HIGH)
-			return;
+			return true;
 		ERR_clear_error();
 		if (SSL_write_ex(t->ssl, segment->data, segment->length, &n) != 1) {
 			fail(leg);
-			return;
+			return false;
 		}
 		take_output(leg);
 		leg_consume_plain(leg, n);
@@ -327,6 +327,7 @@ void tls_flush(struct leg *leg)
 		SSL_shutdown(t->ssl);
 		take_output(leg);
 	}
+	return false;
 }
 
 void tls_free(struct tls *t)

@@ -43,8 +43,8 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 void tls_resume(struct leg *leg);
 /* Received ciphertext: gives what it holds to the leg's owner. */
 void tls_on_bytes(struct leg *leg, struct slice bytes);
-/* Encrypts what is queued. */
-void tls_flush(struct leg *leg);
+/* Encrypts what is queued; true: there is more, for when that is sent. */
+bool tls_flush(struct leg *leg);
 void tls_free(struct tls *t); /* takes NULL */
 
 /* tls-server-end-point of the peer's certificate (RFC 5929, 4.1); the number of bytes, 0: none.

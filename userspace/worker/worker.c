@@ -19,6 +19,8 @@
 
 #define RING_ENTRIES 1024
 #define TICK (500 * NANOSECONDS_PER_MILLISECOND)
+/* How long a result may wait for a next action to be written with. */
+#define RESULTS_WAIT (2 * NANOSECONDS_PER_MILLISECOND)
 /* Names that others may have changed behind our back are compared with the server this often. */
 #define CATALOG_CHECK (30 * NANOSECONDS_PER_SECOND)
 
@@ -268,9 +270,6 @@ static void end_turn(struct worker *w)
 		}
 	}
 	session_reap(w);
-	/* Results are written behind what was sent, where nobody waits for it. */
-	if (ring_is_quiet(&w->ring))
-		note_recording(w, -recorder_flush(w->recorder));
 }
 
 static void finish(struct worker *w)
@@ -285,12 +284,16 @@ static void finish(struct worker *w)
 static void run(struct worker *w)
 {
 	for (;;) {
-		int r = ring_turn(&w->ring);
+		/* Results are written with the next action, or when there is none for a while. */
+		int r = ring_turn(
+			&w->ring, recorder_is_pending(w->recorder) ? RESULTS_WAIT : RING_FOREVER);
 
 		if (r < 0) {
 			log_error("io_uring: %s", strerror(-r));
 			_exit(EXIT_FAILURE);
 		}
+		if (r == 0)
+			note_recording(w, -recorder_flush(w->recorder));
 		end_turn(w);
 		if (w->stopping && list_is_empty(&w->sessions) && list_is_empty(&w->dead))
 			finish(w);
