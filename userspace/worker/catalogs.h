@@ -21,7 +21,8 @@ void catalogs_init(struct catalogs *c, _Atomic uint64_t *epochs);
  * encodings are different bytes. */
 struct protocol_catalog *catalogs_find(
 	struct catalogs *c, struct slice server, struct slice database, struct slice encoding);
-/* Lets each be compared with its server before it is used again. */
-void catalogs_check_all(struct catalogs *c);
+/* Lets each be compared with its server before it is used again, unless that was asked for a moment
+ * ago. `now` is monotonic, in nanoseconds. */
+void catalogs_check(struct catalogs *c, uint64_t now);
 
 #endif

@@ -38,7 +38,6 @@ struct worker {
 	struct ring_operation tick, recorder_event, jobs_event;
 	unsigned
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
-	uint64_t last_check; /* of the catalogs; monotonic */
 
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */

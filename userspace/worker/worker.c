@@ -22,7 +22,6 @@
 /* How long a result may wait for a next action to be written with. */
 #define RESULTS_WAIT (2 * NANOSECONDS_PER_MILLISECOND)
 /* Names that others may have changed behind our back are compared with the server this often. */
-#define CATALOG_CHECK (30 * NANOSECONDS_PER_SECOND)
 
 /* --- accept --- */
 
@@ -218,10 +217,7 @@ static void on_tick(struct ring_operation *operation, int result)
 	note_recording(w, -recorder_flush(w->recorder));
 	recorder_tick(w->recorder, now);
 	ask_for_segments(w);
-	if (now - w->last_check > CATALOG_CHECK) {
-		w->last_check = now;
-		catalogs_check_all(&w->catalogs);
-	}
+	catalogs_check(&w->catalogs, now);
 	channel_tell(
 		&w->channel, MESSAGE_STATISTICS, slice_of(&w->statistics, sizeof(w->statistics)));
 	ring_timeout(&w->ring, &w->tick, TICK);

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs cases inside an agent, over the protocol itself, and tells every byte that came back.
 
-    runner.py HOST PORT USER DATABASE [plain]
+    runner.py HOST PORT USER DATABASE [plain|session]
 
 Reads one case per line: a JSON list of steps as harness/wire.py has them, each a message or a batch of messages that
 ends in one Sync. Prints one line per case: a JSON list of [type, body in hex]. Cases start in a transaction of their
-own, which is rolled back; with "plain" each is a session."""
+own, which is rolled back; with "plain" each is a session; with "session" all are one, and nothing is added."""
 import json
 import pathlib
 import struct
@@ -43,11 +43,16 @@ class Session(wire.Connection):
                 return seen
 
 
-def run_case(session, steps):
+def run_steps(session, steps):
     seen = []
-    session.ask([("Q", "begin; set local statement_timeout = '2s'")])
     for step in steps:
         seen += session.ask([tuple(s) for s in step] if isinstance(step[0], list) else [tuple(step)])
+    return seen
+
+
+def run_case(session, steps):
+    session.ask([("Q", "begin; set local statement_timeout = '2s'")])
+    seen = run_steps(session, steps)
     session.ask([("Q", "rollback")])
     end = session.ask([("Q", "deallocate all")])
     # Else an answer was left over, and would be taken for the next one's.
@@ -56,22 +61,21 @@ def run_case(session, steps):
 
 
 def run_plain(session, steps):
-    seen = []
-    for step in steps:
-        seen += session.ask([tuple(s) for s in step] if isinstance(step[0], list) else [tuple(step)])
+    seen = run_steps(session, steps)
     session.socket.close()
     return seen
 
 
 def main():
     host, port, user, database = sys.argv[1:5]
-    plain = sys.argv[5:] == ["plain"]
+    mode = sys.argv[5] if len(sys.argv) > 5 else "case"
+    run = {"case": run_case, "plain": run_plain, "session": run_steps}[mode]
     session = None
     for line in sys.stdin:
         try:
             session = session or Session(host, int(port), user, database)
-            seen = (run_plain if plain else run_case)(session, json.loads(line))
-            session = None if plain else session
+            seen = run(session, json.loads(line))
+            session = None if mode == "plain" else session
         except (EOFError, ConnectionError) as error:
             # What the session was told before its end is not lost: an error is a message of its own.
             seen, session = [["closed", str(error)]], None

@@ -164,6 +164,7 @@ struct pg_engine {
 	size_t path_count;
 	bool naming_stale, temporary_stale;
 	bool names_private; /* read inside a transaction that had changed them */
+	bool names_check; /* this session may have changed them: compare before the next text */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */

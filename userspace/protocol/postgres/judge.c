@@ -116,8 +116,7 @@ static int plan_again(struct pg_engine *e)
 	e->pending.plan = NULL;
 	e->pending.refreshed = true;
 	e->naming_stale = true;
-	if (e->catalog)
-		e->catalog->check = true;
+	e->names_check = true;
 	return pg_judge_drain(e);
 }
 

@@ -22,28 +22,32 @@ static const struct sql_catalog_query session_queries[] = {
 		2},
 };
 
-/* One number for all that names depend on: row versions (xmin, ctid) of user objects. Objects made
- * by initdb have OIDs below 16384. */
+/* One number for all that names depend on: row versions (xmin, ctid) of user objects, and of
+ * memberships, which open schemas to the search path. Objects made by initdb have OIDs below 16384.
+ */
 #define ROW_VERSION "pg_catalog.hashtextextended(xmin::pg_catalog.text || ctid::pg_catalog.text, 0)"
 #define SUM_OF(table, condition)                                                                   \
 	"SELECT pg_catalog.count(*) AS c, pg_catalog.sum(" ROW_VERSION ") AS s FROM "              \
 	"pg_catalog." table " WHERE " condition
-#define GE " OPERATOR(pg_catalog.>=) 16384"
+#define OWN " OPERATOR(pg_catalog.>=) 16384"
+#define PERMANENT "relpersistence OPERATOR(pg_catalog.<>) 't'"
+#define AND " UNION ALL "
+/* clang-format off */
 static const struct sql_catalog_query version_queries[] = {
-	{"SELECT pg_catalog.concat(pg_catalog.sum(c), ':', pg_catalog.sum(s)) FROM (" SUM_OF(
-		 "pg_class",
-		 "oid" GE
-		 " AND relpersistence OPERATOR(pg_catalog.<>) 't'") " UNION ALL " SUM_OF("pg_"
-											 "attribut"
-											 "e",
-		 "attrelid" GE
-		 " AND attnum OPERATOR(pg_catalog.>) 0") " UNION ALL " SUM_OF("pg_rewrite",
-		 "oid" GE) " UNION ALL " SUM_OF("pg_inherits",
-		 "inhrelid" GE) " UNION ALL " SUM_OF("pg_namespace",
-		 "oid" GE) " UNION ALL " SUM_OF("pg_proc",
-		 "oid" GE) " UNION ALL " SUM_OF("pg_operator", "oid" GE) ") AS q",
+	{"SELECT pg_catalog.concat(pg_catalog.sum(c), ':', pg_catalog.sum(s)) FROM ("
+	 SUM_OF("pg_class", "oid" OWN " AND " PERMANENT) AND
+	 SUM_OF("pg_attribute", "attnum OPERATOR(pg_catalog.>) 0 AND attrelid OPERATOR(pg_catalog.=) ANY ("
+		"SELECT k.oid FROM pg_catalog.pg_class AS k WHERE k.oid" OWN " AND k." PERMANENT ")") AND
+	 SUM_OF("pg_rewrite", "oid" OWN) AND
+	 SUM_OF("pg_inherits", "inhrelid" OWN) AND
+	 SUM_OF("pg_namespace", "oid" OWN) AND
+	 SUM_OF("pg_proc", "oid" OWN) AND
+	 SUM_OF("pg_operator", "oid" OWN) AND
+	 SUM_OF("pg_cast", "oid" OWN) AND
+	 SUM_OF("pg_auth_members", "true") ") AS q",
 		1},
 };
+/* clang-format on */
 
 struct step_queries {
 	const struct sql_catalog_query *items;

@@ -14,8 +14,9 @@
 #include "protocol/postgres/engine.h"
 
 enum pg_lookup_step {
-	PG_LOOKUP_SESSION, /* search path and the settings that say how text is read */
+	/* In this order: what changes after the version was read is found when it is compared. */
 	PG_LOOKUP_VERSION, /* what the catalogs sum up to */
+	PG_LOOKUP_SESSION, /* search path and the settings that say how text is read */
 	PG_LOOKUP_NAMES, /* the catalog */
 	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
 };

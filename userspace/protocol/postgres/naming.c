@@ -13,6 +13,7 @@
 #include "protocol/postgres/lookup.h"
 
 #define STEP(name) (1u << PG_LOOKUP_##name)
+#define NEVER UINT64_MAX /* no epoch */
 
 static struct sql_named find_prepared(void *context, struct slice name)
 {
@@ -62,6 +63,12 @@ static bool shared_names_are_fresh(const struct pg_engine *e)
 	return c->names && c->names_epoch == atomic_load(c->epoch);
 }
 
+/* Whether this transaction may see names that others don't see yet. */
+static bool names_may_be_private(const struct pg_engine *e)
+{
+	return e->transaction_effects & (SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN);
+}
+
 /* What has to be read before the next text can be judged; 0: nothing. */
 static unsigned steps_needed(struct pg_engine *e)
 {
@@ -72,11 +79,16 @@ static unsigned steps_needed(struct pg_engine *e)
 	if (e->temporary_stale)
 		steps |= STEP(TEMPORARY);
 	if (!e->names || e->names_epoch != atomic_load(e->catalog->epoch)) {
-		if (!shared_names_are_fresh(e) || (e->transaction_effects & SQL_EFFECT_CATALOG))
+		if (!shared_names_are_fresh(e) || names_may_be_private(e))
 			steps |= STEP(VERSION) | STEP(NAMES);
-	} else if (e->catalog->check && !e->names_private) {
+	} else if (e->names_private) {
+		if (e->names_check)
+			steps |= STEP(VERSION) | STEP(NAMES);
+	} else if (e->names_check || e->catalog->check) {
 		steps |= STEP(VERSION);
 	}
+	if (steps & STEP(NAMES))
+		steps |= STEP(SESSION);
 	return steps;
 }
 
@@ -87,6 +99,8 @@ static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch
 	e->names = names;
 	e->names_epoch = epoch;
 	e->names_private = false;
+	/* A schema that came or went changes what the path reaches. */
+	e->naming_stale = true;
 }
 
 int pg_naming_refresh(struct pg_engine *e)
@@ -115,6 +129,9 @@ int pg_naming_refresh(struct pg_engine *e)
 	r = pg_judge_drain(e);
 	if (r != PG_TAKEN)
 		return r;
+	/* One session asks for all: the others needn't wait for what they'd hear in a moment. */
+	if (steps & STEP(VERSION))
+		e->catalog->check = false;
 	r = pg_lookup_start(e, steps);
 	return r < 0 ? r : PG_WAITING;
 }
@@ -125,7 +142,8 @@ static void take_names(struct pg_engine *e, struct pg_lookup *l)
 	struct protocol_catalog *c = e->catalog;
 
 	adopt(e, l->names, l->epoch);
-	if (e->transaction_effects & SQL_EFFECT_CATALOG) {
+	e->names_check = false;
+	if (names_may_be_private(e)) {
 		e->names_private = true;
 		return;
 	}
@@ -133,7 +151,6 @@ static void take_names(struct pg_engine *e, struct pg_lookup *l)
 	c->names = sql_catalog_get(l->names);
 	c->names_epoch = l->epoch;
 	snprintf(c->version, sizeof(c->version), "%s", l->version);
-	c->check = false;
 }
 
 static void take_session(struct pg_engine *e, struct pg_lookup *l)
@@ -143,6 +160,8 @@ static void take_session(struct pg_engine *e, struct pg_lookup *l)
 	arena_init(&l->arena, LIMIT_SESSION_ARENA);
 	e->path = l->path;
 	e->path_count = l->path_count;
+	l->path = NULL;
+	l->path_count = 0;
 	e->unsafe_strings = l->unsafe_strings;
 	e->naming_stale = false;
 }
@@ -192,6 +211,8 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 
 	if (l->failed) {
 		e->lookup_failed = !e->held_ready;
+		if (wanted & STEP(VERSION))
+			e->catalog->check = true;
 		return let_go(e);
 	}
 	/* Before a Sync the server does not say that it changed. */
@@ -199,17 +220,17 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 		pg_naming_on_encoding(e, slice_from_string(l->encoding));
 		return let_go(e);
 	}
+	if (wanted & STEP(NAMES))
+		take_names(e, l);
 	if (wanted & STEP(SESSION))
 		take_session(e, l);
 	if (wanted & STEP(TEMPORARY))
 		take_temporary(e, l);
-	if (wanted & STEP(NAMES)) {
-		take_names(e, l);
-	} else if (wanted & STEP(VERSION)) {
-		e->catalog->check = false;
+	if ((wanted & STEP(VERSION)) && !(wanted & STEP(NAMES))) {
 		/* Somebody else changed it: read it as a whole, in a second round. */
 		if (strcmp(l->version, e->catalog->version) != 0)
-			return pg_lookup_start(e, STEP(VERSION) | STEP(NAMES));
+			return pg_lookup_start(e, STEP(SESSION) | STEP(VERSION) | STEP(NAMES));
+		e->names_check = false;
 	}
 	return let_go(e);
 }
@@ -227,7 +248,7 @@ void pg_naming_on_effects(struct pg_engine *e, unsigned effects)
 		if (effects & SQL_EFFECT_CATALOG)
 			atomic_fetch_add(e->catalog->epoch, 1);
 		else
-			e->catalog->check = true;
+			e->names_check = true;
 	}
 }
 
@@ -239,6 +260,8 @@ void pg_naming_on_ready(struct pg_engine *e)
 
 	if (e->transaction != 'I')
 		return;
+	if (e->names_private)
+		e->names_epoch = NEVER; /* they may have been undone */
 	e->names_private = false;
 	pg_naming_on_effects(e, effects);
 	e->transaction_effects = 0;

@@ -394,7 +394,13 @@ int sql_catalog_add_row(
 		return -EINVAL;
 	for (size_t i = 0; i < count && !c->beyond_ascii; i++)
 		c->beyond_ascii = !text_is_ascii(values[i]);
+	c->rows++;
 	return adders[query](c, values);
+}
+
+size_t sql_catalog_size(const struct sql_catalog *c)
+{
+	return c->rows;
 }
 
 bool sql_catalog_is_ascii(const struct sql_catalog *c)

@@ -38,6 +38,8 @@ int sql_catalog_add_row(
 	struct sql_catalog *c, size_t query, const struct slice *values, size_t count);
 /* After the last row; from then on it is immutable. */
 int sql_catalog_finish(struct sql_catalog *c);
+/* How many rows it was made of. */
+size_t sql_catalog_size(const struct sql_catalog *c);
 /* Whether all names are the same bytes in every encoding. */
 bool sql_catalog_is_ascii(const struct sql_catalog *c);
 struct sql_catalog *sql_catalog_get(struct sql_catalog *c);

@@ -100,6 +100,7 @@ struct sql_catalog {
 	struct arena arena;
 	struct table relations_by_name, relations_by_oid;
 	struct table functions, operators, casts, types;
+	size_t rows; /* that were added */
 	bool full; /* columns no longer fit */
 	bool finished;
 	bool beyond_ascii;

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What others do to the database while an agent's session lives: names move from one table to another, and what was
+looked up a moment ago is no longer true. The server tells nobody; a second later it must be known all the same."""
+import json
+import pathlib
+import time
+
+import pytest
+
+from conftest import make_config
+from harness import daemon as daemons
+from harness import wire
+
+RUNNER = pathlib.Path(__file__).resolve().parent / "sql" / "runner.py"
+SECRET = "quokka"
+WAIT = 2  # seconds; a second is promised, and this machine may be busy
+RULES = [
+    {"name": "read", "operations": ["read", "write"], "objects": ["changes.*"],
+     "allow": {"mask": [{"columns": ["changes.people.ssn"], "with": "redact"}]}},
+    {"name": "functions", "operations": ["function"], "objects": ["changes.*"], "allow": {}},
+]
+SCHEMA = f"""
+drop schema if exists changes cascade;
+drop schema if exists app cascade;
+create schema changes;
+create table changes.people (id int, ssn text, note text);
+insert into changes.people values (1, '{SECRET}-1', 'plain');
+create table changes.fresh (id int, ssn text, note text);
+insert into changes.fresh values (1, '{SECRET}-2', 'plain');
+create view changes.seen as select id, note as shown from changes.people;
+create function changes.rename() returns void language sql security definer as
+    'alter table changes.people rename ssn to other; alter table changes.people rename note to ssn';
+grant usage on schema changes to app;
+grant all on all tables in schema changes to app;
+alter role app in database shop set search_path = '$user', changes;
+"""
+
+
+@pytest.fixture
+def database(server):
+    server.sql(SCHEMA, database="shop")
+    yield server
+    server.sql("drop schema changes cascade; drop schema if exists app cascade; alter role app in database shop reset all",
+               database="shop")
+
+
+@pytest.fixture(scope="module")
+def changing(server, tmp_path_factory):
+    d = daemons.Daemon(tmp_path_factory.mktemp("changes"), make_config(server.port), RULES)
+    yield d
+    d.close()
+
+
+class Session:
+    """One session of the agent that lives until the test ends."""
+
+    def __init__(self, daemon, server):
+        self.process = daemon.popen("/usr/bin/python3", RUNNER, "127.0.0.1", server.port, "app", "shop", "session",
+                                    stdin=-1, stdout=-1, text=True)
+
+    def ask(self, *steps):
+        self.process.stdin.write(json.dumps(steps) + "\n")
+        self.process.stdin.flush()
+        seen = json.loads(self.process.stdout.readline())
+        assert seen[-1][0] == "Z", seen
+        return [wire.decode(kind, bytes.fromhex(body)) for kind, body in seen]
+
+    def query(self, text):
+        return self.ask(["Q", text])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def sessions(changing, database):
+    """Several, so that each worker has some."""
+    made = [Session(changing, database) for _ in range(4)]
+    yield made
+    for session in made:
+        session.close()
+
+
+def rows(seen):
+    return [m[1] for m in seen if m[0] == "D"]
+
+
+WAYS = {
+    "simple": lambda s, text: s.query(text),
+    "extended": lambda s, text: s.ask([["P", "", text], ["B", "", ""], ["E", ""], ["S"]]),
+    "copy": lambda s, text: s.query(f"copy ({text}) to stdout"),
+    "expression": lambda s, text: s.query(f"select (t.*)::text from ({text}) t"),
+}
+CHANGES = {
+    "tables swapped": ("alter table changes.people rename to gone; alter table changes.fresh rename to people",
+                       "select * from people"),
+    "columns swapped": ("alter table changes.people rename ssn to old; alter table changes.people rename note to ssn;"
+                        f"update changes.people set ssn = '{SECRET}-3', old = 'plain'", "select ssn from people"),
+    "table made anew": ("drop view changes.seen; drop table changes.people; create table changes.people (note text, id int, ssn text);"
+                        f"insert into changes.people values ('plain', 1, '{SECRET}-4'); grant all on changes.people to app",
+                        "select * from people"),
+    "column made anew": ("alter table changes.people drop ssn; alter table changes.people add ssn text;"
+                         f"update changes.people set ssn = '{SECRET}-5'", "select ssn from people"),
+    "view replaced": ("create or replace view changes.seen as select id, ssn as shown from changes.people",
+                      "select shown from seen"),
+    "schema moved": ("create schema aside; alter table changes.people set schema aside; alter table changes.fresh rename to people;"
+                     "drop schema aside cascade; create view changes.seen as select 1", "select * from people"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_mask_follows_the_name(sessions, database, change):
+    before, text = CHANGES[change]
+    for session in sessions:
+        for way in WAYS.values():
+            assert SECRET not in str(way(session, text))
+        session.ask([["P", "old", text], ["S"]])
+    database.sql(before, database="shop")
+    time.sleep(WAIT)
+    for session in sessions:
+        # Made before the change; the server plans it anew, or refuses it.
+        assert SECRET not in str(session.ask([["B", "", "old"], ["E", ""], ["S"]]))
+        for name, way in WAYS.items():
+            seen = way(session, text)
+            assert SECRET not in str(seen), (name, seen)
+            assert not [m for m in seen if m[0] == "E"], (name, seen)
+
+
+def test_a_schema_in_front_of_the_path(sessions, database):
+    """A name that meant one table means another from now on, which no rule allows."""
+    for session in sessions:
+        assert rows(session.query("select id, note from people")) == [["1", "plain"]]
+    database.sql(f"create schema app authorization app; create table app.people (id int, note text);"
+                 f"insert into app.people values (2, '{SECRET}'); grant all on app.people to app", database="shop")
+    time.sleep(WAIT)
+    for session in sessions:
+        seen = session.query("select id, note from people")
+        assert SECRET not in str(seen)
+        assert "no rule allows select on app.people" in str(seen)
+
+
+def test_what_one_transaction_alone_sees_is_not_believed_of_others(sessions, database):
+    """A function renamed columns, in a transaction that is undone: the names that it read are nobody else's."""
+    first, *others = sessions
+    for session in sessions:
+        assert rows(session.query("select id from people")) == [["1"]]
+    first.query("begin")
+    assert rows(first.query("select changes.rename()")), "the function runs"
+    assert rows(first.query("select ssn from people")) == [["[masked]"]]
+    # In another session of either worker the names are as they were: the second column is masked.
+    answers = []
+    for session in others:
+        session.process.stdin.write(json.dumps([["Q", "select * from people"]]) + "\n")
+        session.process.stdin.flush()
+    time.sleep(WAIT)  # they wait for the lock
+    first.query("rollback")
+    for session in others:
+        answers.append(session.process.stdout.readline())
+    for answer in answers:
+        seen = [wire.decode(kind, bytes.fromhex(body)) for kind, body in json.loads(answer)]
+        assert rows(seen) == [["1", "[masked]", "plain"]], seen
+    assert rows(first.query("select * from people")) == [["1", "[masked]", "plain"]]
