@@ -175,6 +175,8 @@ REFUSED = [
     "select tablename from pg_stats where avg_width > 11",
     "select stanumbers1::text::int from pg_statistic",
     "create temp table x as select * from pg_stats",
+    "create temp table customers (ssn text references customers (ssn))",
+    "create table new_self (ssn text primary key, up text references customers (ssn))",
     # copies
     "insert into sink (a) select ssn from customers",
     "insert into sink (a) values ((select max(ssn) from customers))",
@@ -333,6 +335,7 @@ SHOWN = [
     "copy customers to stdout with (format binary)", "copy (select c, ssn from customers c) to stdout",
     "copy (update customers set note = 'x' returning ssn) to stdout", "copy typed to stdout", "copy typed to stdout (format csv)",
     "copy (select * from customer_view) to stdout", "copy (table part) to stdout", "copy child to stdout",
+    "create table new_self (id int primary key, up int references new_self (id))",
     "explain (costs off, verbose) select ssn from customers", "explain (costs off) select frozen_ssn()",
     "explain (costs off, verbose) select * from customer_view",
     "select ctid, xmin, tableoid from customers",

@@ -344,6 +344,21 @@ static void statement_call(
 	ret->rest = (struct sql_output){SQL_OUTPUT_DERIVED, MASK_REDACT};
 }
 
+/* CREATE TABLE: whether the mention is the table itself, which has no rows that a definition could
+ * fail on. A relation that is there already may be meant by the same name in another schema. */
+static bool is_being_created(struct tracer *tracer, struct trace *t, const struct mention *m)
+{
+	const struct command_facts *c = &tracer->facts->command_facts[tracer->command];
+	tree_index own = tree_get(t->tree, c->statement, FIELD_relation);
+	struct lookup_relation found;
+	size_t position = 0;
+
+	if (tree_type(t->tree, c->statement) != TYPE_CreateStmt || t->lookup->names_moved ||
+		!slice_equal(tree_get_string(t->tree, own, FIELD_relname), m->name))
+		return false;
+	return m->schema.length == 0 && !lookup_next(t->lookup, m->name, &position, &found);
+}
+
 /* Whether some relation of the command has a masked column of that name. */
 static bool name_is_masked(struct tracer *tracer, struct trace *t, struct slice name)
 {
@@ -356,7 +371,8 @@ static bool name_is_masked(struct tracer *tracer, struct trace *t, struct slice 
 		struct value v;
 
 		trace_work(t, 16);
-		if (m->kind != MENTION_RELATION || !trace_goes_on(t) || !relation_is_masked(t, m))
+		if (m->kind != MENTION_RELATION || !trace_goes_on(t) || !relation_is_masked(t, m) ||
+			is_being_created(tracer, t, m))
 			continue;
 		item = trace_add_item(t, &level);
 		if (!item)
