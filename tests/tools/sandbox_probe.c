@@ -16,7 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "recording/recorder.h"
 #include "ring/ring.h"
 #include "worker/sandbox.h"
 
@@ -24,10 +26,21 @@
 
 static int file; /* O_APPEND, write-only */
 static struct ring ring;
+static struct recorder *recorder;
 
 static long try_append(void)
 {
 	return write(file, "x", 1);
+}
+
+/* The end of a worker, while what it wrote is being synced. */
+static long try_stop_recording(void)
+{
+	struct stream_head heads[RECORDER_HEADS_MOST];
+
+	recorder_flush(recorder);
+	recorder_tick(recorder, clock_monotonic());
+	return recorder_stop(recorder, heads) >= STREAM_WORKER_COUNT ? 0 : -1;
 }
 
 static long try_truncate(void)
@@ -171,6 +184,7 @@ static const struct attempt {
 } attempts[] = {
 	{"append", try_append},
 	{"tcp-socket", try_tcp_socket},
+	{"stop-recording", try_stop_recording},
 	{"truncate", try_truncate},
 	{"allocate", try_allocate},
 	{"pwrite", try_pwrite},
@@ -194,6 +208,17 @@ static const struct attempt {
 	{"ring-flags", try_ring_flags},
 };
 
+static void start_recording(void)
+{
+	struct recorder_options options = {.incarnation = {"w-0123456789ABCDEF"}};
+
+	if (recorder_new(&recorder, &options) < 0)
+		exit(EXIT_FAILURE);
+	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++)
+		recorder_give_segment(
+			recorder, (enum stream_kind)kind, memfd_create("segment", MFD_CLOEXEC), 1);
+}
+
 static void enter(void)
 {
 	char path[] = "/tmp/sandbox-probe.XXXXXX";
@@ -205,6 +230,7 @@ static void enter(void)
 	file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	close(made);
 	unlink(path);
+	start_recording();
 	if (file < 0 || sandbox_drop(NOBODY, NOBODY, &e) < 0 || ring_init(&ring, 8, &e) < 0 ||
 		sandbox_filter(&e) < 0) {
 		fprintf(stderr, "%s\n", e.text);

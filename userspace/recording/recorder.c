@@ -2,7 +2,6 @@
 #include "recording/recorder_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -179,12 +178,13 @@ unsigned recorder_wants(struct recorder *r)
 
 size_t recorder_stop(struct recorder *r, struct stream_head *ret)
 {
-	struct pollfd event = {.fd = recorder_event(r), .events = POLLIN};
 	size_t count = 0;
 
 	recorder_flush(r);
-	while (syncer_is_busy(r->syncer) && (poll(&event, 1, -1) >= 0 || errno == EINTR))
+	while (syncer_is_busy(r->syncer)) {
+		syncer_wait(r->syncer);
 		recorder_on_event(r, ret, &count);
+	}
 	for (size_t i = 0; i < r->retired_count; i++) {
 		if (fdatasync(r->retired[i].fd) == 0)
 			ret[count++] = r->retired[i].head;

@@ -16,7 +16,7 @@ enum syncer_state { SYNCER_IDLE, SYNCER_WORKING, SYNCER_DONE };
 struct syncer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	pthread_cond_t wanted;
+	pthread_cond_t wanted, done;
 	enum syncer_state state; /* under the mutex; the items are the thread's while WORKING */
 	bool ending; /* under the mutex */
 	int event;
@@ -55,6 +55,7 @@ static void *syncer_thread(void *argument)
 		syncer_do(s);
 		pthread_mutex_lock(&s->mutex);
 		s->state = SYNCER_DONE;
+		pthread_cond_signal(&s->done);
 		/* Can fail only when the counter is full, and then it is readable anyway. */
 		if (write(s->event, &one, sizeof(one)) < 0)
 			continue;
@@ -77,6 +78,7 @@ int syncer_new(struct syncer **ret)
 	}
 	pthread_mutex_init(&s->mutex, NULL);
 	pthread_cond_init(&s->wanted, NULL);
+	pthread_cond_init(&s->done, NULL);
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -123,6 +125,14 @@ void syncer_start(struct syncer *s, const struct sync_item *items, size_t count)
 	s->count = count;
 	s->state = SYNCER_WORKING;
 	pthread_cond_signal(&s->wanted);
+	pthread_mutex_unlock(&s->mutex);
+}
+
+void syncer_wait(struct syncer *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	while (s->state == SYNCER_WORKING)
+		pthread_cond_wait(&s->done, &s->mutex);
 	pthread_mutex_unlock(&s->mutex);
 }
 

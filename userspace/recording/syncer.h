@@ -28,6 +28,8 @@ int syncer_event(const struct syncer *s);
 bool syncer_is_busy(const struct syncer *s);
 /* Begins a job of 1 to SYNCER_ITEMS_MOST items, which are copied. The syncer must not be busy. */
 void syncer_start(struct syncer *s, const struct sync_item *items, size_t count);
+/* Returns when no job runs, without a system call that a worker's sandbox has not (poll). */
+void syncer_wait(struct syncer *s);
 /* The items of a job that was done, in `ret` (room for SYNCER_ITEMS_MOST); returns their number, 0
  * while there is none. */
 size_t syncer_finish(struct syncer *s, struct sync_item *ret);
