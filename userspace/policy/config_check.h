@@ -26,6 +26,9 @@ void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);
 void config_check_rules(struct config *c, struct loader *l);
+/* Warns of rules through which columns may show that others mask. Nothing is wrong with the rules
+ * each by itself. */
+void config_check_shown(struct config *c, struct loader *l);
 /* `protocols`: a bit for each in which the rule can match. */
 void config_check_masks(
 	struct loader *l, const struct config_mask *masks, size_t count, unsigned protocols);
