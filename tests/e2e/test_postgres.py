@@ -123,6 +123,12 @@ def test_copy_out_is_masked(psql):
     assert rows == ["id,ssn", "1,[masked]", "2,[masked]"]
 
 
+def test_copy_in_another_encoding_is_refused_and_the_session_lives_on(wire):
+    seen = wire(("Q", "copy customers to stdout with (encoding 'latin1')"), ("wait", "Z"), ("Q", "select 1"), ("wait", "Z"))
+    assert [e["C"] for e in errors(seen)] == ["42501"] and "ENCODING" in errors(seen)[0]["M"]
+    assert kinds(seen) == "EZTDCZ"
+
+
 def test_copy_in(psql, server):
     done = psql("copy orders (customer, item, amount) from stdin", input="1\tcopied\t5\n2\tcopied\t6\n")
     assert done.returncode == 0, done.stderr

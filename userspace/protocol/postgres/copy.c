@@ -42,6 +42,18 @@ static struct value_column *columns_of(const struct pg_masks *masks, size_t comm
 	return columns;
 }
 
+const char *pg_copy_refusal(const struct sql_text *text)
+{
+	for (size_t i = 0; i < sql_text_command_count(text); i++) {
+		const struct sql_command *command = sql_text_command(text, i);
+
+		if (command->kind == SQL_COMMAND_COPY && command->copy.to_client &&
+			command->copy.encoding_given)
+			return "what COPY with ENCODING sends can't be masked";
+	}
+	return NULL;
+}
+
 int pg_copy_begin(struct pg_engine *e, struct pg_request *q, struct slice body)
 {
 	struct pg_masks *masks = masks_of(q);
@@ -60,12 +72,9 @@ int pg_copy_begin(struct pg_engine *e, struct pg_request *q, struct slice body)
 	command = plan && q->command < sql_text_command_count(plan->text)
 		? sql_text_command(plan->text, q->command)
 		: NULL;
-	if (!command || command->kind != SQL_COMMAND_COPY) {
+	/* Another encoding was refused with the statement (pg_copy_refusal()). */
+	if (!command || command->kind != SQL_COMMAND_COPY || command->copy.encoding_given) {
 		e->trouble = "COPY data of a statement that is not known";
-		return -EPERM;
-	}
-	if (command->copy.encoding_given) {
-		e->trouble = "COPY with ENCODING, where something is masked";
 		return -EPERM;
 	}
 	pg_masker(e, &masks->rules, &masker);

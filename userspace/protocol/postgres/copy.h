@@ -8,6 +8,8 @@
 
 #include "protocol/postgres/engine.h"
 
+/* Why the text can't run with masks; NULL: it can. Static. */
+const char *pg_copy_refusal(const struct sql_text *text);
 /* At CopyOutResponse (`body`): prepares e->copy where the request has masks. -EBADMSG; -EPERM with
  * e->trouble where the data can't be masked. */
 int pg_copy_begin(struct pg_engine *e, struct pg_request *q, struct slice body);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/postgres/copy.h"
 #include "protocol/postgres/direct_tls.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/sql/setting.h"
@@ -368,6 +369,7 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	struct pg_engine *e = pg_engine_of(base);
 	struct pg_pending *p = &e->pending;
 	struct sql_view view;
+	const char *refusal;
 
 	(void)lane;
 	if (refuse_other_reading(e, &p->facts, ret) < 0)
@@ -382,10 +384,11 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 			REASON_TOO_LONG, slice_from_string("too large to trace its masks")};
 		return -EPERM;
 	}
-	if (!p->masks->lineage.refusal)
+	refusal = p->masks->lineage.refusal ? p->masks->lineage.refusal
+					    : pg_copy_refusal(p->plan->text);
+	if (!refusal)
 		return 0;
-	*ret = (struct protocol_refusal){
-		REASON_MASKED_COLUMN, slice_from_string(p->masks->lineage.refusal)};
+	*ret = (struct protocol_refusal){REASON_MASKED_COLUMN, slice_from_string(refusal)};
 	return -EPERM;
 }
 
