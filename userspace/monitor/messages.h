@@ -27,8 +27,15 @@ enum message_type {
 	MESSAGE_HEADS, /* struct stream_head[]: what is synced */
 	MESSAGE_SELFTEST, /* struct origin of a connection by the monitor's own test agent */
 	MESSAGE_STATISTICS, /* struct message_statistics */
+	/* struct message_review and a descriptor of an encoded question (approval/question.h) →
+	 * struct message_review_held, then the reviewers' names as people read them. The action
+	 * waits until MESSAGE_DECISION, unless the answer is an error */
+	MESSAGE_REVIEW,
+	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
 	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
+	MESSAGE_GRANTS, /* a descriptor: the grants there are (approval/grant.h) */
+	MESSAGE_DECISION, /* struct message_decision, by, detail */
 	MESSAGE_KILL, /* a session's id as text */
 	MESSAGE_STOP, /* end all sessions and exit */
 	MESSAGE_REPLY_BIT = 0x100, /* or-ed to the type of a request */
@@ -63,6 +70,28 @@ struct message_cancel {
 struct message_segment {
 	uint32_t kind; /* enum stream_kind */
 	uint32_t number; /* in the answer: the segment's */
+};
+
+struct message_review {
+	uint64_t id; /* also names the wait, until it is decided or left */
+};
+
+struct message_review_held {
+	struct identifier review;
+	uint64_t deadline; /* wall clock, nanoseconds */
+};
+
+struct message_leave {
+	uint64_t id; /* of the MESSAGE_REVIEW */
+};
+
+/* Approved once for this wait, or not: the wait is over. */
+struct message_decision {
+	uint64_t id; /* of the MESSAGE_REVIEW */
+	uint32_t outcome; /* enum record_outcome */
+	uint32_t by_length; /* who decided, as people read it; empty where nobody did */
+	uint32_t detail_length; /* the reason that was given */
+	struct identifier grant; /* that came of it; empty: none */
 };
 
 /* Counters since the worker's start; the monitor adds those of all workers. */

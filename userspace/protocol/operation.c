@@ -52,6 +52,15 @@ bool operation_is_of(enum operation operation, enum protocol_id protocol)
 	return operations[operation].protocols >> protocol & 1;
 }
 
+enum operation operation_from_name(struct slice name)
+{
+	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+		if (slice_equal_string(name, operations[i].name))
+			return (enum operation)i;
+	}
+	return OPERATION_COUNT;
+}
+
 const char *protocol_name(enum protocol_id protocol)
 {
 	return protocol_names[protocol];

@@ -53,6 +53,8 @@ static inline bool operation_set_has(const struct operation_set *set, enum opera
 const char *operation_name(enum operation operation);
 enum operation_group operation_get_group(enum operation operation);
 bool operation_is_of(enum operation operation, enum protocol_id protocol);
+/* OPERATION_COUNT where there is no operation of that name; groups are none. */
+enum operation operation_from_name(struct slice name);
 
 const char *protocol_name(enum protocol_id protocol);
 

@@ -23,6 +23,7 @@ struct worker_start {
 	int listeners[WORKER_LISTENERS_MOST];
 	unsigned listener_count;
 	int epochs_fd; /* WORKER_EPOCHS counters of 64 bits in shared memory */
+	int grants_fd; /* struct grant_table (approval/grant.h) in shared memory, sealed */
 	uint8_t hash_key[32]; /* of MASK_HASH; wiped by nobody: it is the worker's */
 	uint32_t selftest_agent; /* whose connections only prove that origins arrive */
 	uid_t uid;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval/fields.h"
+
+#include "base/bytes.h"
+
+enum pair_flag {
+	PAIR_EVERYTHING = 1 << 0,
+	PAIR_HAS_OBJECT = 1 << 1,
+	PAIR_UNKNOWN_OBJECT = 1 << 2,
+	PAIR_FLAGS_ALL = (1 << 3) - 1,
+};
+
+int fields_put_number(struct buffer *b, uint64_t value)
+{
+	return buffer_append_u64(b, value);
+}
+
+int fields_put_text(struct buffer *b, struct slice text)
+{
+	int r = buffer_append_u32(b, (uint32_t)text.length);
+
+	return r < 0 ? r : buffer_append_slice(b, text);
+}
+
+/* Operations go by name: numbers differ between versions, and the store outlives them. */
+static int put_pair(struct buffer *b, const struct action_pair *pair)
+{
+	unsigned flags = (pair->everything ? PAIR_EVERYTHING : 0) |
+		(pair->state != OBJECT_NONE ? PAIR_HAS_OBJECT : 0) |
+		(pair->state == OBJECT_UNKNOWN ? PAIR_UNKNOWN_OBJECT : 0);
+	int r = fields_put_text(b, slice_from_string(operation_name(pair->operation)));
+
+	if (r == 0)
+		r = fields_put_number(b, flags);
+	return r < 0 ? r
+		     : fields_put_text(b, pair->state == OBJECT_NONE ? SLICE_EMPTY : pair->object);
+}
+
+int fields_put_scope(struct buffer *b, const struct scope_of_action *scope)
+{
+	int r = fields_put_text(b, scope->agent);
+
+	if (r == 0)
+		r = fields_put_text(b, scope->principal);
+	if (r == 0)
+		r = fields_put_text(b, scope->resource);
+	if (r == 0)
+		r = fields_put_number(b, scope->rule_count);
+	for (size_t i = 0; r == 0 && i < scope->rule_count; i++)
+		r = fields_put_text(b, scope->rules[i]);
+	if (r == 0)
+		r = fields_put_number(b, scope->pair_count);
+	for (size_t i = 0; r == 0 && i < scope->pair_count; i++)
+		r = put_pair(b, &scope->pairs[i]);
+	return r;
+}
+
+static void fail(struct field_reader *r)
+{
+	r->bad = true;
+	r->rest = SLICE_EMPTY;
+}
+
+uint64_t fields_get_number(struct field_reader *r)
+{
+	uint64_t value;
+
+	if (r->rest.length < sizeof(value)) {
+		fail(r);
+		return 0;
+	}
+	value = bytes_get_u64(r->rest.data);
+	r->rest = slice_from(r->rest, sizeof(value));
+	return value;
+}
+
+struct slice fields_get_text(struct field_reader *r)
+{
+	struct slice text;
+	uint32_t length;
+
+	if (r->rest.length < sizeof(length)) {
+		fail(r);
+		return SLICE_EMPTY;
+	}
+	length = bytes_get_u32(r->rest.data);
+	r->rest = slice_from(r->rest, sizeof(length));
+	if (r->rest.length < length) {
+		fail(r);
+		return SLICE_EMPTY;
+	}
+	text = slice_head(r->rest, length);
+	r->rest = slice_from(r->rest, length);
+	return text;
+}
+
+static void get_pair(struct field_reader *r, struct action_pair *ret)
+{
+	struct slice name = fields_get_text(r);
+	uint64_t flags = fields_get_number(r);
+
+	*ret = (struct action_pair){
+		.operation = operation_from_name(name),
+		.everything = flags & PAIR_EVERYTHING,
+		.state = !(flags & PAIR_HAS_OBJECT)   ? OBJECT_NONE
+			: flags & PAIR_UNKNOWN_OBJECT ? OBJECT_UNKNOWN
+						      : OBJECT_KNOWN,
+		.object = fields_get_text(r),
+	};
+	if (ret->operation == OPERATION_COUNT || flags > PAIR_FLAGS_ALL ||
+		(ret->state == OBJECT_NONE && (flags & PAIR_UNKNOWN_OBJECT || ret->object.length)))
+		fail(r);
+}
+
+static size_t get_count(struct field_reader *r, size_t most)
+{
+	uint64_t count = fields_get_number(r);
+
+	if (count > most) {
+		fail(r);
+		return 0;
+	}
+	return (size_t)count;
+}
+
+void fields_get_scope(struct field_reader *r, struct scope_of_action *ret)
+{
+	ret->agent = fields_get_text(r);
+	ret->principal = fields_get_text(r);
+	ret->resource = fields_get_text(r);
+	ret->rule_count = get_count(r, QUESTION_RULES_MOST);
+	for (size_t i = 0; i < ret->rule_count; i++)
+		ret->rules[i] = fields_get_text(r);
+	ret->pair_count = get_count(r, QUESTION_PAIRS_MOST);
+	for (size_t i = 0; i < ret->pair_count; i++)
+		get_pair(r, &ret->pairs[i]);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval/question.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "approval/fields.h"
+#include "base/memory.h"
+
+#define VERSION 1 /* of the encoding; the store may hold older ones */
+
+enum value_flag { FLAG_NULL = 1 << 0, FLAG_BINARY = 1 << 1, FLAGS_ALL = (1 << 2) - 1 };
+
+int scope_of_action_set(
+	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
+{
+	if (pair_count > QUESTION_PAIRS_MOST)
+		return -E2BIG;
+	for (size_t i = 0; i < pair_count; i++)
+		ret->pairs[i] = pairs[i];
+	ret->pair_count = pair_count;
+	return 0;
+}
+
+int question_seal(struct question *q, struct slice bound)
+{
+	struct buffer b;
+	unsigned length = 0;
+	int r;
+
+	/* Every part stands behind its length, so that no two different actions have the same
+	 * bytes.
+	 */
+	buffer_init(&b, QUESTION_BYTES_MOST * 2 + bound.length);
+	r = fields_put_text(&b, slice_from_string("wayleave review 1"));
+	if (r == 0)
+		r = fields_put_scope(&b, &q->scope);
+	if (r == 0)
+		r = fields_put_text(&b, q->protocol);
+	if (r == 0)
+		r = fields_put_text(&b, q->database);
+	if (r == 0)
+		r = fields_put_text(&b, q->user);
+	if (r == 0)
+		r = fields_put_text(&b, q->settings);
+	if (r == 0)
+		r = fields_put_text(&b, q->text);
+	if (r == 0)
+		r = fields_put_text(&b, bound);
+	if (r == 0 &&
+		(EVP_Digest(b.data + b.start, buffer_length(&b), q->digest, &length, EVP_sha256(),
+			 NULL) != 1 ||
+			length != sizeof(q->digest)))
+		r = -EIO;
+	buffer_done(&b);
+	return r;
+}
+
+static int put_value(struct buffer *b, const struct question_value *value)
+{
+	int r = fields_put_number(
+		b, (value->null ? FLAG_NULL : 0) | (value->binary ? FLAG_BINARY : 0));
+
+	if (r == 0)
+		r = fields_put_number(b, value->length);
+	return r < 0 ? r : fields_put_text(b, value->data);
+}
+
+int question_encode(const struct question *q, struct buffer *ret)
+{
+	const struct slice texts[] = {q->protocol, q->database, q->user, q->session, q->address,
+		q->program, q->text, q->settings, q->preview};
+	int r = fields_put_number(ret, VERSION);
+
+	if (r == 0)
+		r = fields_put_text(ret, slice_of(q->digest, sizeof(q->digest)));
+	if (r == 0)
+		r = fields_put_scope(ret, &q->scope);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
+		r = fields_put_text(ret, texts[i]);
+	if (r == 0)
+		r = fields_put_number(ret, q->pid);
+	if (r == 0)
+		r = fields_put_number(ret, q->uid);
+	if (r == 0)
+		r = fields_put_number(ret, q->unknown);
+	if (r == 0)
+		r = fields_put_number(ret, q->values_total);
+	if (r == 0)
+		r = fields_put_number(ret, q->value_count);
+	for (size_t i = 0; r == 0 && i < q->value_count; i++)
+		r = put_value(ret, &q->values[i]);
+	return r;
+}
+
+static void get_value(struct field_reader *r, struct question_value *ret)
+{
+	uint64_t flags = fields_get_number(r);
+
+	ret->null = flags & FLAG_NULL;
+	ret->binary = flags & FLAG_BINARY;
+	ret->length = fields_get_number(r);
+	ret->data = fields_get_text(r);
+	if (flags > FLAGS_ALL)
+		r->bad = true;
+}
+
+int question_decode(struct slice bytes, struct question *ret)
+{
+	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
+		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview};
+	struct field_reader r = {.rest = bytes};
+	uint64_t version = fields_get_number(&r), count;
+	struct slice digest = fields_get_text(&r);
+
+	memset(ret, 0, sizeof(*ret));
+	if (r.bad || version != VERSION || digest.length != sizeof(ret->digest))
+		return -EBADMSG;
+	memcpy(ret->digest, digest.data, sizeof(ret->digest));
+	fields_get_scope(&r, &ret->scope);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		*texts[i] = fields_get_text(&r);
+	ret->pid = fields_get_number(&r);
+	ret->uid = fields_get_number(&r);
+	ret->unknown = (unsigned)fields_get_number(&r);
+	ret->values_total = fields_get_number(&r);
+	count = fields_get_number(&r);
+	if (count > QUESTION_VALUES_MOST || count > ret->values_total)
+		return -EBADMSG;
+	ret->value_count = count;
+	for (size_t i = 0; i < count; i++)
+		get_value(&r, &ret->values[i]);
+	return r.bad || r.rest.length ? -EBADMSG : 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * question: one action that a rule wants a person to decide, with all that the decision is bound
+ * to. The worker makes it and the monitor keeps it; neither needs to know the protocol.
+ *
+ * Encoded, it is one flat run of bytes: what crosses from the (untrusted) worker to the monitor,
+ * and what the store keeps.
+ */
+#ifndef WAYLEAVE_APPROVAL_QUESTION_H
+#define WAYLEAVE_APPROVAL_QUESTION_H
+
+#include "base/buffer.h"
+#include "protocol/action.h"
+
+#define QUESTION_RULES_MOST 16
+#define QUESTION_PAIRS_MOST 256
+#define QUESTION_VALUES_MOST 64
+#define QUESTION_DIGEST_SIZE 32 /* SHA-256 */
+#define QUESTION_BYTES_MOST (6u << 20) /* encoded */
+
+/* Whom an action is between, which rules want it decided, and what it does: what a grant is about.
+ */
+struct scope_of_action {
+	struct slice agent;
+	struct slice principal; /* empty: none */
+	struct slice resource; /* "egress" where no resource names the place */
+	struct slice rules[QUESTION_RULES_MOST]; /* names, as the verdict has them */
+	size_t rule_count;
+	struct action_pair pairs[QUESTION_PAIRS_MOST];
+	size_t pair_count;
+};
+
+struct question_value {
+	bool null, binary;
+	struct slice data; /* as it may be shown: masked, perhaps cut */
+	uint64_t length; /* of the whole value */
+};
+
+/* Slices point to what the maker has, or into what was decoded. */
+struct question {
+	uint8_t digest[QUESTION_DIGEST_SIZE];
+	struct scope_of_action scope;
+	struct slice protocol, database, user;
+	struct slice session, address, program; /* of the first that asks */
+	uint64_t pid, uid;
+	unsigned unknown; /* enum action_unknown */
+	struct slice text; /* the exact bytes */
+	struct slice settings; /* what gives the text its meaning, for people too */
+	struct slice preview; /* what it would do, as far as was asked; may be empty */
+	struct question_value values[QUESTION_VALUES_MOST];
+	size_t value_count; /* that are here */
+	size_t values_total; /* that are bound */
+};
+
+/* Sets the digest: over scope, database, user, settings, text and `bound`, the exact bytes of all
+ * bound parameters; not over who asks where. -EIO: no digest could be made. */
+int question_seal(struct question *q, struct slice bound);
+
+/* Whether the action has room in a question: -E2BIG with more rules or pairs. `ret` is filled. */
+int scope_of_action_set(
+	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count);
+
+/* Appends; -E2BIG beyond the buffer's limit. */
+int question_encode(const struct question *q, struct buffer *ret);
+/* Hostile bytes: -EBADMSG for anything that question_encode() would not have made. The slices of
+ * `ret` point into `bytes`; names of operations that this version does not know are refused. */
+int question_decode(struct slice bytes, struct question *ret);
+
+#endif
