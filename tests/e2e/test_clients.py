@@ -150,6 +150,31 @@ def test_another_agent_cannot_cancel(place):
     assert agent.communicate(timeout=20)[0] == "slept\n"
 
 
+LATE = """
+import psycopg2, socket, struct, sys, time
+c = psycopg2.connect(sys.argv[1])
+c.autocommit = True
+cursor = c.cursor()
+late = 0
+for i in range(40):
+    c.cancel()
+    try:
+        cursor.execute("select pg_sleep(0.03)")
+    except psycopg2.errors.QueryCanceled:
+        late += 1
+started = time.monotonic()
+s = socket.create_connection((c.info.host, c.info.port))
+s.sendall(struct.pack("!IIii", 16, 80877102, c.info.backend_pid, 12345))
+print(late, s.recv(1), time.monotonic() - started < 3)
+"""
+
+
+def test_a_cancel_is_over_when_its_connection_is_closed(place):
+    """Clients wait for that, so that it can't hit what they send next. One for nobody is over at once."""
+    done = place[1].run("/usr/bin/python3", "-c", LATE, url(place))
+    assert done.stdout == "0 b'' True\n", done.stdout + done.stderr
+
+
 OBJECTS = """
 import psycopg2
 c = psycopg2.connect("%s")

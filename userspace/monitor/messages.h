@@ -23,6 +23,7 @@ enum message_type {
 	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix, the agent's connection → a connected
 				 socket */
 	MESSAGE_CANCEL, /* struct message_cancel, key, message; sent on to all workers */
+	MESSAGE_CANCELLED, /* struct message_cancelled: the answer; sent on to who asked */
 	MESSAGE_SEGMENT, /* struct message_segment; answered by one of the same type */
 	MESSAGE_HEADS, /* struct stream_head[]: what is synced */
 	MESSAGE_SELFTEST, /* struct origin of a connection by the monitor's own test agent */
@@ -32,7 +33,8 @@ enum message_type {
 	 * waits until MESSAGE_DECISION, unless the answer is an error */
 	MESSAGE_REVIEW,
 	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
-	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL */
+	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL,
+	 * MESSAGE_CANCELLED */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
 	MESSAGE_GRANTS, /* a descriptor: the grants there are (approval/grant.h) */
 	MESSAGE_DECISION, /* struct message_decision, by, detail */
@@ -61,10 +63,21 @@ struct message_connect_unix {
 	uint64_t generation;
 };
 
+/* Every worker answers, that of the session to cancel once the server has acted: before its end of
+ * the connection is closed, an agent must not believe that a cancel can no longer hit its next
+ * statement. */
 struct message_cancel {
+	struct identifier session; /* that brought the request */
+	uint32_t worker; /* whose it is; the monitor's word */
 	uint32_t agent;
 	uint32_t key_length;
 	uint32_t message_length;
+};
+
+struct message_cancelled {
+	struct identifier session;
+	uint32_t worker;
+	int32_t more; /* answers to come: the monitor says how many, each worker -1 */
 };
 
 struct message_segment {

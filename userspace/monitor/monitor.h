@@ -111,8 +111,10 @@ void workers_stop(struct monitor *m);
 bool workers_are_ready(const struct monitor *m);
 bool workers_are_gone(const struct monitor *m);
 void workers_send_policy(struct monitor *m, struct monitor_worker *w);
-void workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd);
-void workers_tell_all(struct monitor *m, enum message_type type, struct slice payload);
+/* False: it can't be told. */
+bool workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd);
+/* How many of them are told. */
+int workers_tell_all(struct monitor *m, enum message_type type, struct slice payload);
 
 /* requests.c */
 void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);

@@ -135,14 +135,38 @@ static void on_connect_unix(struct monitor_worker *w, struct slice request, int 
 /* The session that is meant may be any worker's. */
 static void on_cancel(struct monitor_worker *w, struct slice request, int fd)
 {
+	struct message_cancelled answers = {};
 	struct message_cancel head;
+	struct buffer message;
 
 	(void)fd;
 	memcpy(&head, request.data, sizeof(head));
 	if (head.key_length > CANCEL_KEY_MOST || head.message_length > CANCEL_MESSAGE_MOST ||
 		sizeof(head) + head.key_length + head.message_length != request.length)
 		return;
-	workers_tell_all(w->monitor, MESSAGE_CANCEL, request);
+	head.worker = w->index;
+	buffer_init(&message, sizeof(head) + CANCEL_KEY_MOST + CANCEL_MESSAGE_MOST);
+	if (buffer_append(&message, &head, sizeof(head)) == 0 &&
+		buffer_append_slice(&message, slice_from(request, sizeof(head))) == 0) {
+		answers.more = workers_tell_all(w->monitor, MESSAGE_CANCEL, buffer_slice(&message));
+		answers.session = head.session;
+		workers_tell(w, MESSAGE_CANCELLED, slice_of(&answers, sizeof(answers)), -1);
+	}
+	buffer_done(&message);
+}
+
+static void on_cancelled(struct monitor_worker *w, struct slice request, int fd)
+{
+	struct monitor *m = w->monitor;
+	struct message_cancelled answer;
+
+	(void)fd;
+	memcpy(&answer, request.data, sizeof(answer));
+	if (answer.worker >= m->worker_count)
+		return;
+	answer.more = -1;
+	workers_tell(&m->workers[answer.worker], MESSAGE_CANCELLED,
+		slice_of(&answer, sizeof(answer)), -1);
 }
 
 static void on_segment(struct monitor_worker *w, struct slice request, int fd)
@@ -210,6 +234,8 @@ static const struct row {
 		sizeof(struct message_connect_unix)},
 	[MESSAGE_CANCEL] = {on_cancel, sizeof(struct message_cancel) + 1,
 		sizeof(struct message_cancel) + CANCEL_KEY_MOST + CANCEL_MESSAGE_MOST},
+	[MESSAGE_CANCELLED] = {on_cancelled, sizeof(struct message_cancelled),
+		sizeof(struct message_cancelled)},
 	[MESSAGE_SEGMENT] = {on_segment, sizeof(struct message_segment),
 		sizeof(struct message_segment)},
 	[MESSAGE_HEADS] = {on_heads, 0, 32 * sizeof(struct stream_head)},

@@ -24,25 +24,29 @@
 
 /* --- telling them --- */
 
-void workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd)
+bool workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd)
 {
 	struct control_header header = {.type = type};
 	int r;
 
 	if (w->channel < 0)
-		return;
+		return false;
 	r = control_send(w->channel, &header, payload, &fd, fd >= 0);
 	/* A worker that does not read its messages is as good as dead. */
 	if (r == -EAGAIN) {
 		log_error("worker %u does not read its messages; killing it", w->index);
 		kill(w->pid, SIGKILL);
 	}
+	return r == 0;
 }
 
-void workers_tell_all(struct monitor *m, enum message_type type, struct slice payload)
+int workers_tell_all(struct monitor *m, enum message_type type, struct slice payload)
 {
+	int told = 0;
+
 	for (unsigned i = 0; i < m->worker_count; i++)
-		workers_tell(&m->workers[i], type, payload, -1);
+		told += workers_tell(&m->workers[i], type, payload, -1);
+	return told;
 }
 
 void workers_send_policy(struct monitor *m, struct monitor_worker *w)

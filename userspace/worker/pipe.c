@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "base/limits.h"
+#include "worker/cancel.h"
 #include "worker/session.h"
 
 /* A verdict that is kept beside an analysed text. Good for one scope, whose serial the engine keeps
@@ -331,28 +332,6 @@ static void on_login(struct session *s, const struct protocol_event *event)
 	table_insert(&s->worker->keys, &s->key_node, table_hash_slice(key));
 }
 
-/* A cancel request may have come to another worker than the session that it means, so all are
- * asked. */
-static void on_cancel(struct session *s, const struct protocol_event *event)
-{
-	struct message_cancel head = {
-		.agent = s->origin.agent,
-		.key_length = (uint32_t)event->cancel.key.length,
-		.message_length = (uint32_t)event->cancel.message.length,
-	};
-	struct buffer message;
-
-	buffer_init(&message, 4096);
-	if (buffer_append(&message, &head, sizeof(head)) == 0 &&
-		buffer_append_slice(&message, event->cancel.key) == 0 &&
-		buffer_append_slice(&message, event->cancel.message) == 0)
-		channel_tell(&s->worker->channel, MESSAGE_CANCEL, buffer_slice(&message));
-	buffer_done(&message);
-	recorder_note(
-		s->worker->recorder, &s->record, REASON_NONE, slice_from_string("cancel request"));
-	session_close(s, REASON_NONE, NULL);
-}
-
 static void on_job_done(struct job *job)
 {
 	struct session_job *item = container_of(job, struct session_job, job);
@@ -494,7 +473,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		on_job(s, event->job);
 		break;
 	case EVENT_CANCEL:
-		on_cancel(s, event);
+		cancel_ask(s, event->cancel.key, event->cancel.message);
 		break;
 	case EVENT_CLOSE:
 		on_close(s, event);

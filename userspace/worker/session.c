@@ -276,6 +276,8 @@ void session_tick(struct worker *w, uint64_t now)
 			continue;
 		if (s->state == SESSION_CLOSING) {
 			session_reset(s, s->reason, NULL);
+		} else if (s->cancelling) {
+			session_close(s, REASON_NONE, NULL);
 		} else if (s->upstream == UPSTREAM_CONNECTING) {
 			s->upstream = UPSTREAM_FAILED;
 			ring_cancel(&w->ring, &s->connect);

@@ -79,6 +79,8 @@ struct session {
 	struct recorder_session record;
 	char exe[256], user[64], database[64], application[64];
 	struct buffer cancel_key; /* under which worker.keys knows it */
+	bool cancelling; /* it brought a cancel request, and waits for the workers' answers */
+	int cancel_answers; /* that are still to come */
 };
 
 static inline struct session *session_of_leg(struct leg *leg, enum side *ret_side)
@@ -123,8 +125,13 @@ void upstream_connect(struct session *s);
 /* The engine that the session has now learns that the connection stands. */
 void upstream_tell_engine(struct session *s);
 void upstream_start_tls(struct session *s, const char *alpn);
-/* A connection of its own that carries one message and is closed: a cancel request. */
-void upstream_send_cancel(struct session *s, struct slice message);
+/* NULL: what no resource names. Of the scope's policy. */
+const struct policy_resource *upstream_resource(const struct session *s);
+/* A socket for another connection to where upstream_address, which it fills, is; or negative errno.
+ */
+int upstream_new_socket(struct session *s, socklen_t *ret_length);
+/* The reply brings a connection to the Unix socket that the resource names. */
+void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void *context);
 
 /* detect.c */
 void detect_on_bytes(struct session *s);

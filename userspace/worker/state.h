@@ -43,6 +43,7 @@ struct worker {
 	struct list dirty; /* with something to send or to finish at the end of the turn */
 	struct list dead; /* freed once nothing of theirs is in flight */
 	struct table keys; /* sessions by their cancel keys */
+	struct list cancels; /* requests on their way to servers; cancel.c */
 	struct table ids; /* sessions by their ids */
 	struct message_statistics statistics;
 	bool accepting; /* connections are taken */

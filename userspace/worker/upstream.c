@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "worker/session.h"
 
-static const struct policy_resource *resource_of(const struct session *s)
+const struct policy_resource *upstream_resource(const struct session *s)
 {
 	if (s->resource == POLICY_EGRESS)
 		return NULL;
@@ -93,7 +93,7 @@ static void on_unix_socket(void *context, int status, struct slice payload, int 
 
 /* The agent's own connection goes with the request: from it the monitor learns, of the kernel,
  * whose it is. */
-static void ask_for_unix_socket(struct session *s, channel_reply *reply, void *context)
+void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void *context)
 {
 	struct message_connect_unix request = {
 		.resource = s->resource,
@@ -107,13 +107,13 @@ static void ask_for_unix_socket(struct session *s, channel_reply *reply, void *c
 static void connect_unix(struct session *s)
 {
 	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
-		SLICE_PRINT(resource_of(s)->unix_path));
+		SLICE_PRINT(upstream_resource(s)->unix_path));
 	s->unix_generation = policy_scope_policy(s->scope)->generation;
 	s->outstanding++;
-	ask_for_unix_socket(s, on_unix_socket, s);
+	upstream_ask_for_unix_socket(s, on_unix_socket, s);
 }
 
-static int new_socket(struct session *s, socklen_t *ret_length)
+int upstream_new_socket(struct session *s, socklen_t *ret_length)
 {
 	const int on = 1;
 	int fd;
@@ -130,7 +130,7 @@ static int new_socket(struct session *s, socklen_t *ret_length)
 
 void upstream_connect(struct session *s)
 {
-	const struct policy_resource *resource = resource_of(s);
+	const struct policy_resource *resource = upstream_resource(s);
 	socklen_t length;
 	int fd;
 
@@ -141,7 +141,7 @@ void upstream_connect(struct session *s)
 		return;
 	}
 	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
-	fd = new_socket(s, &length);
+	fd = upstream_new_socket(s, &length);
 	if (fd < 0) {
 		on_failed(s, fd);
 		return;
@@ -197,7 +197,7 @@ static enum tls_check check_of(const struct policy_resource *resource)
 
 void upstream_start_tls(struct session *s, const char *alpn)
 {
-	const struct policy_resource *resource = resource_of(s);
+	const struct policy_resource *resource = upstream_resource(s);
 	struct protocol_tls_result failure = {.error = -EINVAL};
 	struct error e = {"out of memory"};
 	char room[64];
@@ -232,97 +232,4 @@ SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e)
 				: w->policy->resources[resource].ca_text,
 			e);
 	return *slot;
-}
-
-/* --- cancel requests --- */
-
-struct cancel {
-	struct worker *worker;
-	struct ring_operation connect, send, receive;
-	struct sockaddr_storage address;
-	struct msghdr message;
-	struct iovec part;
-	int fd;
-	size_t length;
-	uint8_t bytes[512];
-};
-
-static void cancel_done(struct cancel *c)
-{
-	close(c->fd);
-	free(c);
-}
-
-static void on_cancel_end(struct ring_operation *operation, int result)
-{
-	struct cancel *c = container_of(operation, struct cancel, receive);
-
-	if (result > 0)
-		ring_block_put(&c->worker->ring, ring_take_block(&c->worker->ring, operation));
-	cancel_done(c);
-}
-
-/* The server acts on it and closes; nothing is said. */
-static void on_cancel_sent(struct ring_operation *operation, int result)
-{
-	struct cancel *c = container_of(operation, struct cancel, send);
-
-	if (result < 0) {
-		cancel_done(c);
-		return;
-	}
-	c->receive.complete = on_cancel_end;
-	ring_receive(&c->worker->ring, &c->receive, c->fd);
-}
-
-static void on_cancel_connected(struct ring_operation *operation, int result)
-{
-	struct cancel *c = container_of(operation, struct cancel, connect);
-
-	if (result < 0) {
-		cancel_done(c);
-		return;
-	}
-	c->part = (struct iovec){c->bytes, c->length};
-	c->message = (struct msghdr){.msg_iov = &c->part, .msg_iovlen = 1};
-	c->send.complete = on_cancel_sent;
-	ring_send_message(&c->worker->ring, &c->send, c->fd, &c->message, 0);
-}
-
-static void cancel_on_unix_socket(void *context, int status, struct slice payload, int fd)
-{
-	struct cancel *c = context;
-
-	(void)payload;
-	c->fd = fd;
-	if (status < 0 || fd < 0)
-		free(c);
-	else
-		on_cancel_connected(&c->connect, 0);
-}
-
-void upstream_send_cancel(struct session *s, struct slice message)
-{
-	const struct policy_resource *resource = resource_of(s);
-	struct cancel *c;
-	socklen_t length;
-
-	if (message.length > sizeof(c->bytes))
-		return;
-	c = memory_new(sizeof(*c));
-	c->worker = s->worker;
-	c->length = message.length;
-	memcpy(c->bytes, message.data, message.length);
-	if (resource && resource->unix_path.length) {
-		ask_for_unix_socket(s, cancel_on_unix_socket, c);
-		return;
-	}
-	c->fd = new_socket(s, &length);
-	if (c->fd < 0) {
-		free(c);
-		return;
-	}
-	c->address = s->upstream_address;
-	c->connect.complete = on_cancel_connected;
-	ring_connect(&c->worker->ring, &c->connect, c->fd, (struct sockaddr *)&c->address, length);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "worker/cancel.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 
@@ -89,38 +90,6 @@ static void kill_session(struct worker *w, struct slice id)
 		session_abort(s, REASON_KILLED, "%s", "");
 }
 
-static struct session *find_by_key(struct worker *w, struct slice key, uint32_t agent)
-{
-	struct table_node *node = table_find(&w->keys, table_hash_slice(key));
-
-	for (; node; node = table_find_next(&w->keys, node)) {
-		struct session *s = container_of(node, struct session, key_node);
-
-		if (s->origin.agent == agent && slice_equal(buffer_slice(&s->cancel_key), key))
-			return s;
-	}
-	return NULL;
-}
-
-static void cancel_session(struct worker *w, struct slice payload)
-{
-	struct message_cancel head;
-	struct slice key, message;
-	struct session *s;
-
-	if (payload.length < sizeof(head))
-		return;
-	memcpy(&head, payload.data, sizeof(head));
-	payload = slice_from(payload, sizeof(head));
-	if ((uint64_t)head.key_length + head.message_length != payload.length)
-		return;
-	key = slice_head(payload, head.key_length);
-	message = slice_from(payload, head.key_length);
-	s = find_by_key(w, key, head.agent);
-	if (s)
-		upstream_send_cancel(s, message);
-}
-
 static void give_segment(struct worker *w, struct slice payload, int fd)
 {
 	struct message_segment segment;
@@ -160,7 +129,10 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		kill_session(w, payload);
 		break;
 	case MESSAGE_CANCEL:
-		cancel_session(w, payload);
+		cancel_on_request(w, payload);
+		break;
+	case MESSAGE_CANCELLED:
+		cancel_on_answer(w, payload);
 		break;
 	case MESSAGE_STOP:
 		stop(w);
@@ -213,6 +185,7 @@ static void on_tick(struct ring_operation *operation, int result)
 
 	(void)result;
 	session_tick(w, now);
+	cancel_tick(w, now);
 	accept_again(w);
 	note_recording(w, -recorder_flush(w->recorder));
 	recorder_tick(w->recorder, now);
@@ -324,6 +297,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->sessions);
 	list_init(&w->dirty);
 	list_init(&w->dead);
+	list_init(&w->cancels);
 	table_init(&w->keys);
 	table_init(&w->ids);
 	catalogs_init(&w->catalogs, map_epochs(start->epochs_fd));
