@@ -216,7 +216,9 @@ Test(sql_facts, stored)
 		{"move 5 in c", "cursor, execute_unknown"},
 		{"declare c cursor for select 1; close c; fetch c",
 			"cursor, select, execute_unknown"},
-		{"close all", "cursor"},
+		{"close all", "session"},
+		{"select pg_advisory_unlock_all(); close all; unlisten *; reset all",
+			"select, session"},
 		{"deallocate all", "session"},
 	};
 

@@ -215,8 +215,11 @@ void walk_fetch(struct walk *w, tree_index n)
 
 void walk_close(struct walk *w, tree_index n)
 {
+	bool all = tree_get_string(w->tree, n, FIELD_portalname).length == 0;
+
 	name_command(w, SQL_COMMAND_CLOSE, n, FIELD_portalname);
-	walk_plain(w, OPERATION_CURSOR, SLICE_EMPTY);
+	/* CLOSE ALL is part of DISCARD ALL, and what pools of connections do between two users. */
+	walk_plain(w, all ? OPERATION_SESSION : OPERATION_CURSOR, SLICE_EMPTY);
 }
 
 /* EXPLAIN plans: it needs the same names, runs none of it, but may call functions. */
