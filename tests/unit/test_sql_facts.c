@@ -470,6 +470,13 @@ Test(sql_facts, functions)
 	static const struct fact facts[] = {
 		{"select lower('x'), now(), coalesce(null, 1), current_user", "select"},
 		{"select pg_catalog.lower('x')", "select"},
+		{"select (information_schema._pg_expandarray('{1}'::int[])).n", "select"},
+		{"select public._pg_expandarray('{1}')",
+			"function public._pg_expandarray(), select"},
+		{"select pg_catalog._pg_expandarray('{1}')",
+			"function pg_catalog._pg_expandarray(), select"},
+		{"select information_schema.lower('x')",
+			"function information_schema.lower(), select"},
 		{"select extract(year from now()), trim(' x'), 'a' like 'b', a at time zone 'x' "
 		 "from t",
 			"select public.t"},

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 struct builtin_row {
-	const char *schema; /* NULL for functions, which are all of pg_catalog */
+	const char *schema; /* NULL for functions: builtin_function_is_in() */
 	const char *name;
 	int kind;
 };
@@ -59,6 +59,13 @@ enum builtin_function builtin_function_find(struct slice name)
 	struct builtin_key key = {SLICE_EMPTY, name};
 
 	return (enum builtin_function)find(functions, ARRAY_SIZE(functions), key);
+}
+
+bool builtin_function_is_in(struct slice schema, struct slice name)
+{
+	bool information = slice_starts_with(name, slice_from_string("_pg_"));
+
+	return slice_equal_string(schema, information ? "information_schema" : "pg_catalog");
 }
 
 enum builtin_relation builtin_relation_find(struct slice schema, struct slice name)

@@ -25,6 +25,8 @@ enum builtin_relation {
 };
 
 enum builtin_function builtin_function_find(struct slice name);
+/* Whether the schema is where the server has the function of this name. */
+bool builtin_function_is_in(struct slice schema, struct slice name);
 enum builtin_relation builtin_relation_find(struct slice schema, struct slice name);
 /* Whether the schema is PostgreSQL's own: pg_catalog, information_schema. */
 bool builtin_schema(struct slice schema);

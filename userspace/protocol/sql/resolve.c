@@ -379,9 +379,8 @@ static void emit_builtin_function(struct resolver *r, const struct mention *m)
 static void resolve_qualified_function(struct resolver *r, const struct mention *m)
 {
 	bool temporary = lookup_is_temporary(&r->lookup, m->schema);
-	bool catalog = slice_equal_string(m->schema, "pg_catalog");
 
-	if (catalog && m->builtin &&
+	if (m->builtin && builtin_function_is_in(m->schema, m->name) &&
 		!lookup_has_function(&r->lookup, m->schema, m->name,
 			!builtin_function_is_harmless((enum builtin_function)m->builtin)))
 		emit_builtin_function(r, m);

@@ -111,7 +111,7 @@ static enum builtin_function find_function(
 	bool harmless = builtin_function_is_harmless(builtin);
 
 	if (schema.length)
-		return slice_equal_string(schema, "pg_catalog") &&
+		return builtin && builtin_function_is_in(schema, name) &&
 				!lookup_has_function(l, schema, name, !harmless)
 			? builtin
 			: BUILTIN_FUNCTION_READS;
