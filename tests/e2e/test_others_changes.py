@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others do to the database while an agent's session lives: names move from one table to another, and what was
 looked up a moment ago is no longer true. The server tells nobody; a second later it must be known all the same."""
+import itertools
 import json
 import pathlib
 import time
@@ -15,13 +16,11 @@ RUNNER = pathlib.Path(__file__).resolve().parent / "sql" / "runner.py"
 SECRET = "quokka"
 WAIT = 2  # seconds; a second is promised, and this machine may be busy
 RULES = [
-    {"name": "read", "operations": ["read", "write"], "objects": ["changes.*"],
-     "allow": {"mask": [{"columns": ["changes.people.ssn"], "with": "redact"}]}},
-    {"name": "functions", "operations": ["function"], "objects": ["changes.*"], "allow": {}},
+    {"name": "read", "operations": ["read", "write"], "objects": ["changes*.*"],
+     "allow": {"mask": [{"columns": ["changes*.people.ssn"], "with": "redact"}]}},
+    {"name": "functions", "operations": ["function"], "objects": ["changes*.*"], "allow": {}},
 ]
 SCHEMA = f"""
-drop schema if exists changes cascade;
-drop schema if exists app cascade;
 create schema changes;
 create table changes.people (id int, ssn text, note text);
 insert into changes.people values (1, '{SECRET}-1', 'plain');
@@ -32,16 +31,31 @@ create function changes.rename() returns void language sql security definer as
     'alter table changes.people rename ssn to other; alter table changes.people rename note to ssn';
 grant usage on schema changes to app;
 grant all on all tables in schema changes to app;
-alter role app in database shop set search_path = '$user', changes;
+alter role app in database shop set search_path = '$user', %changes;
 """
+
+
+class Changes:
+    """A schema of its own for each test: names that the test before has left would be known for a second."""
+    numbers = itertools.count()
+
+    def __init__(self, server):
+        self.server, self.port = server, server.port
+        self.name = f"changes{next(self.numbers)}"
+
+    def named(self, text):
+        return text.replace("changes.", self.name + ".").replace("schema changes", "schema " + self.name).replace("%changes", self.name)
+
+    def sql(self, text):
+        return self.server.sql(self.named(text), database="shop")
 
 
 @pytest.fixture
 def database(server):
-    server.sql(SCHEMA, database="shop")
-    yield server
-    server.sql("drop schema changes cascade; drop schema if exists app cascade; alter role app in database shop reset all",
-               database="shop")
+    changes = Changes(server)
+    changes.sql(SCHEMA)
+    yield changes
+    changes.sql("drop schema changes cascade; drop schema if exists app cascade; alter role app in database shop reset all")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +130,7 @@ def test_a_mask_follows_the_name(sessions, database, change):
         for way in WAYS.values():
             assert SECRET not in str(way(session, text))
         session.ask([["P", "old", text], ["S"]])
-    database.sql(before, database="shop")
+    database.sql(before)
     time.sleep(WAIT)
     for session in sessions:
         # Made before the change; the server plans it anew, or refuses it.
@@ -132,7 +146,7 @@ def test_a_schema_in_front_of_the_path(sessions, database):
     for session in sessions:
         assert rows(session.query("select id, note from people")) == [["1", "plain"]]
     database.sql(f"create schema app authorization app; create table app.people (id int, note text);"
-                 f"insert into app.people values (2, '{SECRET}'); grant all on app.people to app", database="shop")
+                 f"insert into app.people values (2, '{SECRET}'); grant all on app.people to app")
     time.sleep(WAIT)
     for session in sessions:
         seen = session.query("select id, note from people")
@@ -146,7 +160,7 @@ def test_what_one_transaction_alone_sees_is_not_believed_of_others(sessions, dat
     for session in sessions:
         assert rows(session.query("select id from people")) == [["1"]]
     first.query("begin")
-    assert rows(first.query("select changes.rename()")), "the function runs"
+    assert rows(first.query(database.named("select changes.rename()"))), "the function runs"
     assert rows(first.query("select ssn from people")) == [["[masked]"]]
     # In another session of either worker the names are as they were: the second column is masked.
     answers = []
