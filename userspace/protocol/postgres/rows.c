@@ -108,6 +108,8 @@ static enum mask_strategy traced_strategy(
 	if (command >= masks->lineage.command_count)
 		return MASK_REDACT;
 	c = &masks->lineage.commands[command];
+	if (c->rowless)
+		return MASK_REDACT;
 	if (!c->touches_masked)
 		return MASK_NONE;
 	if (!c->has_outputs || c->output_count != columns)

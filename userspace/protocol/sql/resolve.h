@@ -87,6 +87,8 @@ struct sql_lineage_command {
 	size_t output_count;
 	struct sql_output rest;
 	bool touches_masked; /* some relation with masked columns is involved */
+	bool rowless; /* it returns no rows of its own: those that come are of a rule on its table
+		       */
 };
 struct sql_lineage {
 	/* NULL, or why the text is refused: "column public.customers.ssn is masked and can't be

@@ -94,6 +94,8 @@ static bool command_concerns(const struct trace *t, const struct facts *f, size_
 {
 	const struct command_facts *c = &f->command_facts[command];
 
+	if (tree_type(t->tree, c->statement) == TYPE_DoStmt)
+		return true;
 	for (size_t i = 0; i < c->count; i++) {
 		if (mention_concerns(t, &f->mentions[c->first + i]))
 			return true;
@@ -152,6 +154,18 @@ static void statement_select(
 	set_outputs(t, &columns, ret);
 }
 
+static bool is_rowless(const struct tree *tree, tree_index statement)
+{
+	switch (tree_type(tree, statement)) {
+	case TYPE_InsertStmt:
+	case TYPE_UpdateStmt:
+	case TYPE_DeleteStmt:
+		return !tree_get(tree, statement, FIELD_returningList);
+	default:
+		return false;
+	}
+}
+
 static void statement_change(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
@@ -160,6 +174,7 @@ static void statement_change(
 
 	(void)tracer;
 	set_outputs(t, &columns, ret);
+	ret->rowless = is_rowless(t->tree, n);
 }
 
 /* What another statement makes is copied to where masks don't follow. */
@@ -428,6 +443,16 @@ static void statement_define(
 	scan_definition(tracer, t, n);
 }
 
+/* A block of code has no result, but it can raise what it read. */
+static void statement_do(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
+{
+	(void)tracer;
+	(void)n;
+	(void)ret;
+	t->unknown_code = true;
+}
+
 /* Everything else: what has masked columns may not be read, moved to another name, or put into
  * code. */
 static void statement_other(
@@ -465,6 +490,7 @@ static statement_handler *const statement_handlers[TYPE_COUNT] = {
 	[TYPE_CreateTableAsStmt] = statement_create_as,
 	[TYPE_DeclareCursorStmt] = statement_inner,
 	[TYPE_DeleteStmt] = statement_change,
+	[TYPE_DoStmt] = statement_do,
 	[TYPE_ExecuteStmt] = statement_execute,
 	[TYPE_ExplainStmt] = statement_explain,
 	[TYPE_FetchStmt] = statement_fetch,
@@ -513,6 +539,7 @@ static int trace_one(struct tracer *tracer, const struct mask_rules *rules, stru
 {
 	const struct facts *f = tracer->facts;
 	struct sql_lineage_command *command = &tracer->commands[tracer->command];
+	tree_index statement = f->command_facts[tracer->command].statement;
 	struct trace t = {
 		.tree = &f->tree,
 		.lookup = &tracer->lookups[tracer->command],
@@ -521,10 +548,11 @@ static int trace_one(struct tracer *tracer, const struct mask_rules *rules, stru
 		.work = tracer->work,
 	};
 
+	command->rowless = is_rowless(&f->tree, statement);
 	t.types_only = !rules->column_count || !command_concerns(&t, f, tracer->command);
 	if (t.types_only && !needs_types(tracer->text, tracer->command, rules))
 		return 0;
-	trace_statement(tracer, &t, f->command_facts[tracer->command].statement, command);
+	trace_statement(tracer, &t, statement, command);
 	if (t.types_only)
 		return t.error;
 	command->touches_masked |= t.touches_masked || t.unknown_code;
