@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PostgreSQL's own programs with all that they can do: under an allow-all policy they print what they print directly."""
+"""PostgreSQL's own programs with all that they can do: under an allow-all policy they print what they print directly; under masks a dump
+has the masked values, and restores."""
 import re
 import subprocess
 
@@ -39,8 +40,10 @@ select lo_from_bytea(4242, '\\x00ff');
 """
 RULES = [
     {"name": "all", "resources": ["open"], "operations": ["*"], "allow": {}},
-    {"name": "reads", "resources": ["guarded"], "operations": ["read", "lock", "cursor"], "objects": ["public.*"],
+    {"name": "reads", "resources": ["guarded"], "operations": ["read", "lock", "cursor"],
+     "objects": ["public.*", "pg_catalog.pg_subscription"],
      "allow": {"mask": [{"columns": ["public.people.ssn"], "with": "partial"}]}},
+    {"name": "what pg_dump sets", "resources": ["guarded"], "operations": ["set"], "objects": ["row_security"], "allow": {}},
 ]
 
 
@@ -194,6 +197,22 @@ def test_pg_restore(place, tmp_path, form):
         assert done.returncode == 0, done.stderr
         first, second = (place.directly(postgres.BINARIES / "pg_dump", "-d", place.url(database=d)).stdout for d in ("shop", "again"))
         assert re.sub(RESTRICT, "", first) == re.sub(RESTRICT, "", second)
+    finally:
+        place.server.sql("drop database again")
+
+
+@pytest.mark.parametrize("how", ["plain", "inserts"])
+def test_a_dump_under_masks_has_masked_values_and_restores(place, how):
+    done = place.daemon.run(postgres.BINARIES / "pg_dump", *DUMPS[how], "-t", "people", "-t", "visits", "-t", "mood", "-d", place.url("::1"), timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "-45-6789" not in done.stdout and done.stdout.count("*******6789") == 60
+    place.server.sql("create database again owner app")
+    try:
+        restored = place.directly("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", place.url(database="again"),
+                                  input="create type mood as enum ('happy', 'sad'); create function noted() returns trigger language plpgsql as 'begin return new; end';\n" + done.stdout)
+        assert restored.returncode == 0, restored.stderr
+        assert place.server.sql("select count(*), min(ssn), max(ssn), count(distinct name) from people", "again") == "60|*******6789|*******6789|60"
+        assert place.server.sql("select count(*) from visits", "again") == "400"
     finally:
         place.server.sql("drop database again")
 

@@ -507,6 +507,23 @@ Test(sql_facts, functions)
 		{"select set_config(setting_name => 'role', new_value => 'x', is_local => false)",
 			"set ?set_config(), select"},
 		{"select set_config(a, 'x', false) from t", "set ?set_config(), select public.t"},
+		{"select set_config(name, 'x', false) from pg_settings where name = 'work_mem'",
+			"session, catalog pg_catalog.pg_settings"},
+		{"select set_config(name, 'x', false) from pg_settings where name = 'role'",
+			"set_role x, catalog pg_catalog.pg_settings"},
+		{"select set_config(name, 'x', false) from pg_settings where name <> 'work_mem'",
+			"set ?set_config(), catalog pg_catalog.pg_settings"},
+		{"select set_config(name, 'x', false), (select 1 from pg_settings where name = "
+		 "'work_mem') from pg_settings where name = 'role'",
+			"set_role x, catalog pg_catalog.pg_settings"},
+		{"select set_config(name, 'x', false) from (select 'role' as name) pg_settings "
+		 "where name = 'work_mem'",
+			"set ?set_config(), select"},
+		{"with pg_settings as (select 'role' as name) select set_config(name, 'x', false) "
+		 "from pg_settings where name = 'work_mem'",
+			"set ?set_config(), select"},
+		{"select set_config(name, 'x', false) from app.pg_settings where name = 'work_mem'",
+			"set ?a row of pg_settings, session, select app.pg_settings"},
 		{"select pg_notify('x', 'y')", "notify x, select"},
 		{"select pg_notify(a, 'y') from t", "notify ?pg_notify(), select public.t"},
 		{"update pg_settings set setting = 'x' where name = 'role'",

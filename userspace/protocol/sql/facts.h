@@ -21,6 +21,8 @@ enum mention_kind {
 	MENTION_UNKNOWN, /* there is an object, but the text does not say which; `name` describes it
 			  */
 	MENTION_RELATION,
+	MENTION_SETTINGS, /* pg_settings; another relation of that name says nothing of what is set
+			   */
 	MENTION_SCHEMA, /* DROP SCHEMA … CASCADE: the schema and all that is in it */
 	MENTION_CREATED, /* a relation that comes to be */
 	MENTION_FUNCTION, /* a call, harmless where the name is */

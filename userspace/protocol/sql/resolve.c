@@ -188,8 +188,10 @@ static void emit_relation(
 {
 	enum operation operation = (enum operation)m->operation;
 
-	if (m->flags & MENTION_SET) {
-		if (slice_equal_string(found->schema, "pg_catalog"))
+	if (m->kind == MENTION_SETTINGS || (m->flags & MENTION_SET)) {
+		bool changed_by_update = m->flags & MENTION_SET;
+
+		if (slice_equal_string(found->schema, "pg_catalog") == changed_by_update)
 			emit(r, m, OPERATION_SET, OBJECT_UNKNOWN,
 				slice_from_string("a row of pg_settings"));
 		return;
@@ -501,6 +503,7 @@ static void (*const resolve_kinds[])(struct resolver *r, const struct mention *m
 	[MENTION_PLAIN] = resolve_plain,
 	[MENTION_UNKNOWN] = resolve_unknown,
 	[MENTION_RELATION] = resolve_relation,
+	[MENTION_SETTINGS] = resolve_relation,
 	[MENTION_SCHEMA] = resolve_schema,
 	[MENTION_CREATED] = resolve_created,
 	[MENTION_FUNCTION] = resolve_function,

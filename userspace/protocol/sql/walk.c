@@ -369,6 +369,49 @@ void walk_disturb_naming(struct walk *w, unsigned effects)
 		walk_command_facts(w)->disturbs |= DISTURBS_NAMES;
 }
 
+static bool is_column_name(const struct tree *t, tree_index n)
+{
+	tree_index fields = tree_get(t, n, FIELD_fields);
+
+	return tree_type(t, n) == TYPE_ColumnRef && tree_count(t, fields) == 1 &&
+		slice_equal_string(tree_string(t, tree_first(t, fields)), "name");
+}
+
+bool walk_settings_row(struct walk *w, tree_index select)
+{
+	tree_index from = tree_get(w->tree, select, FIELD_fromClause);
+	tree_index where = tree_get(w->tree, select, FIELD_whereClause);
+	tree_index sign = tree_get(w->tree, where, FIELD_name);
+	tree_index relation = tree_first(w->tree, from);
+
+	if (tree_count(w->tree, from) != 1 || tree_type(w->tree, relation) != TYPE_RangeVar ||
+		!slice_equal_string(
+			tree_get_string(w->tree, relation, FIELD_relname), "pg_settings") ||
+		tree_get(w->tree, relation, FIELD_alias) ||
+		walk_is_cte(w, slice_from_string("pg_settings")))
+		return false;
+	if (tree_type(w->tree, where) != TYPE_A_Expr ||
+		!tree_is(w->tree, where, FIELD_kind, "AEXPR_OP") ||
+		tree_count(w->tree, sign) != 1 ||
+		!slice_equal_string(tree_string(w->tree, tree_first(w->tree, sign)), "=") ||
+		!is_column_name(w->tree, tree_get(w->tree, where, FIELD_lexpr)) ||
+		!walk_literal(w, tree_get(w->tree, where, FIELD_rexpr), &w->setting))
+		return false;
+	w->settings = relation;
+	return true;
+}
+
+/* set_config(name, …) FROM pg_settings WHERE name = '…', as pg_dump sets what older servers don't
+ * have. The operator, if it isn't the server's, is a call that is judged by itself. */
+static bool names_settings_row(struct walk *w, tree_index first, struct slice *ret)
+{
+	if (!w->settings || !is_column_name(w->tree, first))
+		return false;
+	walk_named(w, MENTION_SETTINGS, OPERATION_SET, walk_name(w, w->settings), 0);
+	*ret = w->setting;
+	return true;
+}
+
 /* set_config('name', …): what SET would be. Any other first argument names no setting. */
 static void walk_set_config(struct walk *w, tree_index arguments)
 {
@@ -376,7 +419,7 @@ static void walk_set_config(struct walk *w, tree_index arguments)
 	tree_index second = tree_next(w->tree, first);
 	struct slice name, value = SLICE_EMPTY;
 
-	if (!first || !walk_literal(w, first, &name)) {
+	if (!first || !(walk_literal(w, first, &name) || names_settings_row(w, first, &name))) {
 		walk_mention(w, MENTION_UNKNOWN, OPERATION_SET, SLICE_EMPTY,
 			slice_from_string("set_config()"), 0);
 		walk_disturb_naming(w, SQL_EFFECT_NAMING);

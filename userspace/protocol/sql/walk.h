@@ -21,6 +21,8 @@ struct walk {
 	uint8_t flags; /* of every mention */
 	struct slice new_schema; /* inside CREATE SCHEMA */
 	bool saw_column; /* set by every column reference */
+	tree_index settings; /* pg_settings, of which this SELECT reads the row `setting` alone */
+	struct slice setting;
 	int error;
 };
 
@@ -53,6 +55,8 @@ void walk_plain(struct walk *w, enum operation operation, struct slice object);
 /* A RangeVar as an object of `operation`; returns as walk_mention(). */
 uint32_t walk_relation(
 	struct walk *w, enum operation operation, tree_index range_var, unsigned flags);
+/* Whether the SELECT reads one row of pg_settings, that of a given name; sets w->settings. */
+bool walk_settings_row(struct walk *w, tree_index select);
 /* A RangeVar that comes to be. */
 void walk_created(struct walk *w, tree_index range_var);
 void walk_function(struct walk *w, tree_index name_list);

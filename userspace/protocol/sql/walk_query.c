@@ -146,8 +146,13 @@ void walk_select(struct walk *w, tree_index n)
 	struct cte_scope *ctes = walk_ctes_enter(w, tree_get(w->tree, n, FIELD_withClause));
 	tree_index into = tree_get(w->tree, n, FIELD_intoClause);
 
+	tree_index settings = w->settings;
+	struct slice setting = w->setting;
+
 	if (into)
 		walk_created(w, tree_get(w->tree, into, FIELD_rel));
+	if (!walk_settings_row(w, n))
+		w->settings = 0;
 	tree_for_each(child, w->tree, n)
 	{
 		switch (w->tree->nodes[child].field) {
@@ -167,6 +172,8 @@ void walk_select(struct walk *w, tree_index n)
 			walk_visit(w, child);
 		}
 	}
+	w->settings = settings;
+	w->setting = setting;
 	walk_ctes_leave(w, ctes);
 }
 
