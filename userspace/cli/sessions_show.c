@@ -76,6 +76,15 @@ static void print_head(const struct session_summary *s)
 
 /* ---- show ---- */
 
+/* With the number by which a GAP record names what was refused. */
+static cJSON *json_record(const struct entry *entry)
+{
+	cJSON *json = cli_json_entry(entry);
+
+	cJSON_AddNumberToObject(json, "sequence", (double)entry->sequence);
+	return json;
+}
+
 static int show_json(const struct cli_session *s)
 {
 	cJSON *json = cJSON_CreateObject(), *records;
@@ -90,7 +99,7 @@ static int show_json(const struct cli_session *s)
 		cJSON *record;
 
 		if (status == PLAYBACK_RECORD) {
-			record = cli_json_entry(&entry);
+			record = json_record(&entry);
 		} else {
 			record = cJSON_CreateObject();
 			cJSON_AddStringToObject(record, "missing", playback.problem.text);
@@ -111,7 +120,7 @@ static void view_available(
 
 	while ((status = playback_next(playback, &entry)) != PLAYBACK_END) {
 		if (status == PLAYBACK_RECORD && s->cli->json)
-			cli_json_print_line(cli_json_entry(&entry));
+			cli_json_print_line(json_record(&entry));
 		else if (status == PLAYBACK_RECORD)
 			cli_view_entry(viewer, &entry);
 		else if (!s->cli->json)

@@ -129,6 +129,34 @@ static enum reader_status playback_read(struct playback *p, struct entry *ret)
 	return status;
 }
 
+/* Behind the session's end: the GAP record that says which of its last records were refused. It is
+ * the first one there, in the same segment or in front of all else in the next. */
+static enum playback_status playback_next_gap(struct playback *p, struct entry *ret)
+{
+	while (!p->done) {
+		bool next = p->fd < 0;
+		enum reader_status status = READER_END;
+
+		if (next && playback_open(p) != PLAYBACK_RECORD)
+			return PLAYBACK_END;
+		do {
+			status = reader_next(&p->reader, ret);
+		} while (!next && status == READER_RECORD && ret->type != RECORD_GAP);
+		if (status == READER_RECORD || next) {
+			p->done = true;
+			if (status == READER_RECORD && ret->type == RECORD_GAP &&
+				entry_number(ret, FIELD_FIRST) <= p->end_sequence)
+				return PLAYBACK_RECORD;
+		} else if (playback_has_more(p)) {
+			playback_close(p);
+			p->segment++;
+		} else {
+			return PLAYBACK_END;
+		}
+	}
+	return PLAYBACK_END;
+}
+
 enum playback_status playback_next(struct playback *p, struct entry *ret)
 {
 	while (!p->ended) {
@@ -148,10 +176,11 @@ enum playback_status playback_next(struct playback *p, struct entry *ret)
 			return playback_leave(p, "is damaged: ", p->reader.problem.text);
 		if (status == READER_RECORD) {
 			p->ended = ret->type == RECORD_SESSION_END;
+			p->end_sequence = ret->sequence;
 			return PLAYBACK_RECORD;
 		}
 		playback_close(p);
 		p->segment++;
 	}
-	return PLAYBACK_END;
+	return playback_next_gap(p, ret);
 }

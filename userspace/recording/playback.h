@@ -22,7 +22,9 @@ struct playback {
 	uint64_t handle;
 	uint32_t segment; /* the one in hand, or the next to be opened */
 	int fd; /* -1: none open */
-	bool ended; /* the session's end was read */
+	bool ended; /* the session's end was read … */
+	uint64_t end_sequence; /* … this record */
+	bool done; /* … and what came behind it */
 	struct reader reader;
 	struct error problem;
 };
