@@ -180,7 +180,7 @@ static void on_segment(struct monitor_worker *w, struct slice request, int fd)
 		return;
 	r = store_new_segment(w->monitor->store, &w->incarnation, (enum stream_kind)segment.kind,
 		&segment.number);
-	if (r < 0)
+	if (r < 0 && r != -EAGAIN)
 		log_error("no new file for the %s of worker %u: %s",
 			segment.kind == STREAM_AUDIT ? "audit log" : "recordings", w->index,
 			strerror(-r));

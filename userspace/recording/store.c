@@ -53,6 +53,11 @@ int store_create(struct store *s, const struct segment_name *name)
 	return fd;
 }
 
+static struct store_own *own_of(struct store *s, const struct journal *j)
+{
+	return j == &s->audit ? &s->audit_own : &s->checkpoints_own;
+}
+
 int store_continue(
 	struct store *s, struct journal *j, uint32_t number, const struct stream_head *previous)
 {
@@ -70,6 +75,7 @@ int store_continue(
 		fdatasync(old);
 		close(old);
 	}
+	own_of(s, j)->lost = 0;
 	return store_flush(s, j);
 }
 
@@ -77,7 +83,8 @@ int store_continue(
 
 int store_flush(struct store *s, struct journal *j)
 {
-	int r = journal_write(j);
+	struct store_own *own = own_of(s, j);
+	int r = own->lost ? own->lost : journal_write(j);
 
 	if (r == 0 && j->gap) {
 		journal_make_gap(j);
@@ -87,8 +94,26 @@ int store_flush(struct store *s, struct journal *j)
 		journal_refuse(j, r);
 	else
 		journal_acknowledge(j);
-	*(j == &s->audit ? &s->audit_error : &s->checkpoints_error) = r;
+	own->error = r;
 	return r;
+}
+
+void store_lose(struct store *s, struct journal *j, int error)
+{
+	struct store_own *own = own_of(s, j);
+
+	own->lost = own->error = error;
+	own->failures++;
+}
+
+uint64_t store_backoff(unsigned failures)
+{
+	static const uint64_t first = NANOSECONDS_PER_SECOND / 2,
+			      most = 30 * NANOSECONDS_PER_SECOND;
+
+	if (failures == 0)
+		return 0;
+	return failures < 8 && first << (failures - 1) < most ? first << (failures - 1) : most;
 }
 
 int store_note(struct store *s, enum host_event event, struct slice subject, struct slice detail)
@@ -293,7 +318,7 @@ int store_recordings_folder(const struct store *s)
 
 const char *store_problem(const struct store *s)
 {
-	int error = s->audit_error ? s->audit_error : s->checkpoints_error;
+	int error = s->audit_own.error ? s->audit_own.error : s->checkpoints_own.error;
 
 	return error ? strerrordesc_np(-error) : NULL;
 }

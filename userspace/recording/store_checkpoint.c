@@ -214,7 +214,7 @@ static void sync_journal(struct store *s, struct journal *j, enum store_phase ph
 	s->phase = phase;
 }
 
-/* The file may have lost what it was given, or is long enough: go on in another. */
+/* The file lost what it was given, or is long enough: go on in another. */
 static void next_segment(struct store *s, struct journal *j)
 {
 	uint32_t number = j->segment + 1;
@@ -225,6 +225,15 @@ static void next_segment(struct store *s, struct journal *j)
 		return;
 	s->own.streams[STREAM_AUDIT].segment = number;
 	store_note_segment(s, HOST_SEGMENT, &name, 0, NULL);
+}
+
+/* Goes on in another file where the one in hand is lost; not at every tick. */
+static void retry_lost(struct store *s, struct journal *j, struct store_own *own, uint64_t now)
+{
+	if (!own->lost || now < own->retry_at)
+		return;
+	own->retry_at = now + store_backoff(own->failures);
+	next_segment(s, j);
 }
 
 static bool is_changed(const struct store *s)
@@ -251,7 +260,11 @@ void store_want_checkpoint(struct store *s)
 
 void store_tick(struct store *s, uint64_t now)
 {
-	if (s->phase != PHASE_IDLE || store_flush(s, &s->audit) < 0)
+	if (s->phase != PHASE_IDLE)
+		return;
+	retry_lost(s, &s->audit, &s->audit_own, now);
+	retry_lost(s, &s->checkpoints, &s->checkpoints_own, now);
+	if (store_flush(s, &s->audit) < 0)
 		return;
 	if (s->audit.bytes >= OWN_SEGMENT_BYTES_MOST)
 		next_segment(s, &s->audit);
@@ -278,15 +291,17 @@ void store_on_event(struct store *s)
 {
 	struct sync_item items[SYNCER_ITEMS_MOST];
 	enum store_phase phase = s->phase;
+	bool audit = phase == PHASE_SYNC;
 
 	if (syncer_finish(s->syncer, items) == 0)
 		return;
 	s->phase = PHASE_IDLE;
 	if (items[0].error) {
-		next_segment(s, phase == PHASE_SYNC ? &s->audit : &s->checkpoints);
+		store_lose(s, audit ? &s->audit : &s->checkpoints, items[0].error);
 		return;
 	}
-	if (phase != PHASE_SYNC)
+	(audit ? &s->audit_own : &s->checkpoints_own)->failures = 0;
+	if (!audit)
 		return;
 	own_audit_synced(s, &items[0].head);
 	if (!s->checkpoint_wanted)

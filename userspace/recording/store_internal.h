@@ -20,6 +20,7 @@ struct store_stream {
 	uint32_t segment; /* the newest; 0 = none yet */
 	struct stream_head head; /* the last that was reported */
 	bool changed; /* since the last checkpoint */
+	uint64_t made; /* the newest; monotonic */
 };
 
 struct store_worker {
@@ -27,6 +28,15 @@ struct store_worker {
 	struct identifier incarnation;
 	struct store_stream streams[STREAM_WORKER_COUNT];
 	bool is_gone; /* kept until its last heads are in a checkpoint */
+};
+
+/* One of the store's own streams: a file that could not be synced counts no more, since Linux
+ * forgets what it could not write. */
+struct store_own {
+	int error; /* of the last attempt to write or sync */
+	int lost; /* why the file in hand counts no more; 0 = it does */
+	unsigned failures; /* files in a row that could not be synced */
+	uint64_t retry_at; /* monotonic: then another file is tried */
 };
 
 /* What the syncing thread is doing. */
@@ -45,7 +55,7 @@ struct store {
 	struct store_worker own; /* the monitor's incarnation; not in `workers` */
 	struct list workers; /* struct store_worker.link */
 	struct journal audit, checkpoints;
-	int audit_error, checkpoints_error; /* of the last attempt to write or sync */
+	struct store_own audit_own, checkpoints_own;
 
 	struct syncer *syncer;
 	enum store_phase phase;
@@ -65,6 +75,11 @@ int store_folder_of(const struct store *s, enum stream_kind kind);
 int store_create(struct store *s, const struct segment_name *name);
 /* Writes what waits in one of the store's own journals. 0 or negative errno. */
 int store_flush(struct store *s, struct journal *j);
+/* The file of one of the store's own journals could not be synced. */
+void store_lose(struct store *s, struct journal *j, int error);
+/* How long to wait before another file is made where the last ones could not be synced: a broken
+ * disk must not be filled with empty files. */
+uint64_t store_backoff(unsigned failures);
 /* A note with facts about a segment; `digest` may be NULL. */
 int store_note_segment(struct store *s, enum host_event event, const struct segment_name *name,
 	uint64_t size, const uint8_t *digest);

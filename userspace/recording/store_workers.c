@@ -8,12 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "recording/store_internal.h"
 
 #define LIVE_FILE "live"
 #define LIVE_FILE_MOST (2 * STORE_DEAD_MOST)
+#define UNSYNCED_MOST 4
 
 /* ---- who is alive ---- */
 
@@ -166,6 +168,16 @@ int store_add_worker(struct store *s, struct identifier *ret_incarnation)
 	return 0;
 }
 
+/* Nothing of the last files was ever synced, and another one was made just now. A busy stream's may
+ * still be on their way to the disk. */
+static bool store_is_early(const struct store_stream *stream)
+{
+	uint32_t unsynced = stream->segment - stream->head.segment;
+
+	return unsynced > UNSYNCED_MOST &&
+		clock_monotonic() - stream->made < store_backoff(unsynced - UNSYNCED_MOST);
+}
+
 int store_new_segment(struct store *s, const struct identifier *incarnation, enum stream_kind kind,
 	uint32_t *ret_number)
 {
@@ -175,15 +187,21 @@ int store_new_segment(struct store *s, const struct identifier *incarnation, enu
 
 	if (!stream)
 		return -EINVAL;
+	r = store_flush(s, &s->audit);
+	if (r < 0 || store_is_early(stream))
+		return r < 0 ? r : -EAGAIN;
 	name.segment = stream->segment + 1;
 	fd = store_create(s, &name);
 	if (fd < 0)
 		return fd;
 	stream->segment = name.segment;
+	stream->made = clock_monotonic();
 	/* On disk before the worker can write: no file with content is ever unannounced. */
 	r = store_note_segment(s, HOST_SEGMENT, &name, 0, NULL);
-	if (r == 0 && fdatasync(s->audit.fd) < 0)
+	if (r == 0 && fdatasync(s->audit.fd) < 0) {
 		r = -errno;
+		store_lose(s, &s->audit, r);
+	}
 	if (r < 0) {
 		close(fd);
 		return r;
