@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens when something breaks: nothing passes unjudged or unrecorded, the agent is told, and it works again afterwards."""
-import contextlib
 import json
 import os
 import pathlib
@@ -13,20 +12,9 @@ import time
 
 import pytest
 from conftest import RULES, Psql, make_config
-from harness import ports
+from harness.records import assert_verified, audit, recorded_texts
 from harness.shell import Shell
-
-WAIT = 15
-
-
-def wait_for(condition, timeout=WAIT, what="it"):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise TimeoutError(f"{what} did not happen")
+from harness.waiting import wait_for
 
 
 def url(server, database="shop", host="127.0.0.1", user="app"):
@@ -69,31 +57,6 @@ def spread(daemon, shells):
         if len(found) == 2:
             return found
     raise AssertionError("all sessions came to one worker")
-
-
-def audit(daemon, *options):
-    done = daemon.wayleave("audit", "export", *options)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def verify(daemon):
-    done = daemon.wayleave("audit", "verify", "--recordings")
-    return done.returncode, done.stdout + done.stderr
-
-
-def assert_verified(daemon):
-    status, text = verify(daemon)
-    assert status == 0, text
-
-
-def recorded_texts(daemon):
-    texts = []
-    for session in daemon.json("sessions", "list"):
-        for record in daemon.json("sessions", "show", session["id"])["records"]:
-            if record["record"] == "action" and record.get("text"):
-                texts.append(record["text"])
-    return texts
 
 
 def listeners(port):
@@ -275,63 +238,6 @@ def test_a_resource_that_goes_ends_its_sessions(daemon, server, shells):
     daemon.write_config()
     daemon.wait_for("is in force")
     assert "wayleave: the resource is no longer configured" in shell.ask("select 1")
-
-
-# --- the disk
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "wayleave-test", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def test_a_full_disk_stops_everything_and_is_overcome(server, tmp_path):
-    from harness import daemon as daemons
-    with small_disk(tmp_path / "disk", "48m") as disk:
-        d = daemons.Daemon(tmp_path / "wayleave", {**make_config(server.port, workers=1), "state_dir": str(disk / "state")}, RULES)
-        shell = Shell(d, url(server))
-        try:
-            assert shell.ask("select 'works'") == "works"
-            filler = disk / "filler"
-            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
-                while f.write(b"\0" * 4096):
-                    pass
-            before = server.executed()
-            refused = ""
-            for i in range(40):  # the page that the file ends in still takes some
-                refused = shell.ask(f"select 'full-{i}' || '{'x' * 2000}'")
-                if "could not be recorded" in refused:
-                    break
-            assert "wayleave: denied: it could not be recorded (No space left on device)" in refused, refused
-            assert f"full-{i}" not in server.executed()[len(before):]
-            new = Psql(d, server)("select 'new session'")
-            assert new.returncode != 0 and "could not be recorded" in new.stderr, new.stderr
-            wait_for(lambda: "No space left" in d.status().get("recording_problem", ""), what="the problem in the status")
-            assert "agents are refused everything: No space left" in d.text()
-            filler.unlink()
-            wait_for(lambda: Psql(d, server)("select 'again'").stdout.strip() == "again", what="recovery")
-            wait_for(lambda: "recording_problem" not in d.status(), what="status without a problem")
-            texts = recorded_texts(d)
-            assert any(t.startswith(f"select 'full-{i - 1}'") for t in texts) or i == 0
-            assert "select 'again'" in texts
-            assert_verified(d)
-        finally:
-            shell.close()
-            d.state = disk / "state"
-            d.close()
-
-
-
-def test_retention_warns_early(server, make_daemon):
-    config = make_config(server.port)
-    config["retention"] = {"days": 90, "max_bytes": 4096, "warn_at": "1%"}
-    d = make_daemon(config, RULES)
-    Psql(d, server).rows("select 1")
-    wait_for(lambda: "retention" in d.text() or "recordings" in d.text().split("ready:")[-1], timeout=5, what="a warning")
 
 
 # --- descriptors
