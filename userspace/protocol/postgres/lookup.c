@@ -36,8 +36,10 @@ static const struct sql_catalog_query session_queries[] = {
 static const struct sql_catalog_query version_queries[] = {
 	{"SELECT pg_catalog.concat(pg_catalog.sum(c), ':', pg_catalog.sum(s)) FROM ("
 	 SUM_OF("pg_class", "oid" OWN " AND " PERMANENT) AND
-	 SUM_OF("pg_attribute", "attnum OPERATOR(pg_catalog.>) 0 AND attrelid OPERATOR(pg_catalog.=) ANY ("
-		"SELECT k.oid FROM pg_catalog.pg_class AS k WHERE k.oid" OWN " AND k." PERMANENT ")") AND
+	 /* NOT … ANY: hashed, whatever the agent set about joins. */
+	 SUM_OF("pg_attribute", "attnum OPERATOR(pg_catalog.>) 0 AND attrelid OPERATOR(pg_catalog.>=) 16384"
+		" AND NOT attrelid OPERATOR(pg_catalog.=) ANY (SELECT k.oid FROM pg_catalog.pg_class AS k"
+		" WHERE k.oid" OWN " AND k.relpersistence OPERATOR(pg_catalog.=) 't')") AND
 	 SUM_OF("pg_rewrite", "oid" OWN) AND
 	 SUM_OF("pg_inherits", "inhrelid" OWN) AND
 	 SUM_OF("pg_namespace", "oid" OWN) AND
