@@ -19,6 +19,7 @@ RULES = [
     {"name": "read", "operations": ["read", "write"], "objects": ["changes*.*"],
      "allow": {"mask": [{"columns": ["changes*.people.ssn"], "with": "redact"}]}},
     {"name": "functions", "operations": ["function"], "objects": ["changes*.*"], "allow": {}},
+    {"name": "own tables", "operations": ["create", "drop"], "objects": ["pg_temp.*"], "allow": {}},
 ]
 SCHEMA = f"""
 create schema changes;
@@ -175,3 +176,17 @@ def test_what_one_transaction_alone_sees_is_not_believed_of_others(sessions, dat
         seen = [wire.decode(kind, bytes.fromhex(body)) for kind, body in json.loads(answer)]
         assert rows(seen) == [["1", "[masked]", "plain"]], seen
     assert rows(first.query("select * from people")) == [["1", "[masked]", "plain"]]
+
+
+def test_a_transaction_begins_as_the_agent_says(sessions):
+    """Whatever is to be looked up: a query of ours would take the snapshot before SET TRANSACTION."""
+    session = sessions[0]
+    for before in ["select 1", "set search_path = '$user', public", "create temp table mine (a int)", "drop table mine"]:
+        session.query(before)
+        assert session.query("begin")[-1] == ["Z", "T"]
+        time.sleep(1.5)  # the comparison of names is due
+        session.query("set local search_path = pg_catalog")
+        seen = session.query("set transaction isolation level repeatable read, read only")
+        assert seen[-1] == ["Z", "T"], (before, seen)
+        assert rows(session.query("show transaction_isolation")) == [["repeatable read"]]
+        session.query("rollback")

@@ -129,6 +129,14 @@ static bool names_may_be_others(const struct pg_engine *e, const struct sql_text
 		(e->temporary && !sql_catalog_is_ascii(e->temporary));
 }
 
+/* A query of ours in a transaction that just began takes its snapshot, and SET TRANSACTION then
+ * fails.
+ */
+static bool can_do_without_lookup(const struct pg_engine *e, const struct sql_text *text)
+{
+	return !sql_text_has_names(text) && (!e->naming_stale || sql_text_is_plain(text));
+}
+
 static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 {
 	int r;
@@ -144,7 +152,7 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 		if (r <= 0)
 			return r;
 	}
-	if (only_ends_transaction(text))
+	if (only_ends_transaction(text) || can_do_without_lookup(e, text))
 		return PG_TAKEN;
 	r = pg_naming_refresh(e);
 	if (r == -EPERM)

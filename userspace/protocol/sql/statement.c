@@ -90,6 +90,25 @@ bool sql_text_is_ascii(const struct sql_text *t)
 	return text_is_ascii(slice_of(t->bytes, t->length));
 }
 
+bool sql_text_is_plain(const struct sql_text *t)
+{
+	return sql_text_is_ascii(t) && !memchr(t->bytes, '\'', t->length) &&
+		!memchr(t->bytes, '\\', t->length);
+}
+
+bool sql_text_has_names(const struct sql_text *t)
+{
+	const struct facts *f = sql_text_facts(t);
+
+	if (!f || f->attribute_count)
+		return true;
+	for (size_t i = 0; i < f->mention_count; i++) {
+		if (f->mentions[i].kind != MENTION_PLAIN)
+			return true;
+	}
+	return false;
+}
+
 struct sql_text *sql_text_get(struct sql_text *t)
 {
 	t->references++;

@@ -82,6 +82,11 @@ void sql_text_put(struct sql_text *t); /* takes NULL */
 
 enum sql_status sql_text_status(const struct sql_text *t);
 bool sql_text_is_ascii(const struct sql_text *t);
+/* Whether it is the same text under every setting of encodings and strings: ASCII without quotes
+ * and backslashes. */
+bool sql_text_is_plain(const struct sql_text *t);
+/* Whether anything in it is looked up in the catalog: not in BEGIN, nor in SET. */
+bool sql_text_has_names(const struct sql_text *t);
 /* For anything but SQL_PARSED: why, for people. Owned by the text. */
 const char *sql_text_problem(const struct sql_text *t);
 /* 0 where the text was not parsed. A text of nothing but comments has one SQL_COMMAND_EMPTY. */
