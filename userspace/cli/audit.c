@@ -124,7 +124,7 @@ static void print_summary(const struct verify_output *out, const struct verify_s
 		cJSON_AddNumberToObject(
 			json, "checkpoint_number", (double)summary->checkpoint_number);
 		cJSON_AddStringToObject(json, "checkpoint_hash", hash);
-		cli_json_add_time(json, "checkpoint_time", summary->checkpoint_time);
+		json_add_time(json, "checkpoint_time", summary->checkpoint_time);
 		cJSON_AddStringToObject(json, "key", fingerprint);
 		cJSON_AddItemToObject(json, "streams", out->findings);
 		cli_json_print(json);

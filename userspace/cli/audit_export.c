@@ -57,7 +57,7 @@ static void learn_session(struct exporter *x, const struct entry *entry)
 	s->handle = handle;
 	s->facts = cJSON_CreateObject();
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		cli_json_add_text(s->facts, field_name(fields[i]), entry_bytes(entry, fields[i]));
+		json_add_text(s->facts, field_name(fields[i]), entry_bytes(entry, fields[i]));
 	table_insert(&x->sessions, &s->node, table_hash(&handle, sizeof(handle)));
 }
 

@@ -63,9 +63,9 @@ static void print_diagnostics_json(const struct diagnostics *d)
 
 		cJSON_AddStringToObject(
 			object, "level", item->level == DIAGNOSTIC_ERROR ? "error" : "warning");
-		cli_json_add_text(object, "file", slice_from_string(item->file));
+		json_add_text(object, "file", slice_from_string(item->file));
 		cJSON_AddNumberToObject(object, "line", item->line);
-		cli_json_add_text(object, "text", slice_from_string(item->text));
+		json_add_text(object, "text", slice_from_string(item->text));
 		cJSON_AddItemToArray(list, object);
 	}
 	cli_json_print(list);

@@ -55,7 +55,7 @@ static bool has_string(const cJSON *list, const char *text)
 
 static void add_once(cJSON *list, struct slice text)
 {
-	cJSON *item = cli_json_text(text);
+	cJSON *item = json_text(text);
 
 	if (has_string(list, item->valuestring))
 		cJSON_Delete(item);
@@ -90,7 +90,7 @@ static void add_masks(cJSON *object, const struct mask_rules *masks)
 		const struct mask_column *column = &masks->columns[i];
 		cJSON *mask = cJSON_CreateObject();
 
-		cJSON_AddItemToObject(mask, "column", cli_json_text(column->pattern));
+		cJSON_AddItemToObject(mask, "column", json_text(column->pattern));
 		cJSON_AddStringToObject(mask, "with", mask_strategy_name(column->strategy));
 		cJSON_AddStringToObject(mask, "filter", column->filter_allowed ? "allow" : "deny");
 		cJSON_AddItemToArray(list, mask);
@@ -118,9 +118,9 @@ static void add_reports(cJSON *object, const struct explanation *x)
 		struct rule_report report;
 
 		policy_explain_rule(x->scope, rule, &x->action, &report);
-		cJSON_AddItemToObject(item, "rule", cli_json_text(rule->name));
+		cJSON_AddItemToObject(item, "rule", json_text(rule->name));
 		cJSON_AddStringToObject(item, "kind", rule_kinds[rule->kind]);
-		cJSON_AddItemToObject(item, "file", cli_json_text(rule->file));
+		cJSON_AddItemToObject(item, "file", json_text(rule->file));
 		cJSON_AddNumberToObject(item, "line", rule->line);
 		cJSON_AddStringToObject(item, "match", rule_match_text(report.match));
 		if (report.unknown)
@@ -138,11 +138,11 @@ void explanation_print_json(const struct explanation *x, bool whole)
 	cJSON_AddStringToObject(object, "verdict", verdict_kind_name(x->verdict.kind));
 	rules = cJSON_AddArrayToObject(object, "rules");
 	for (size_t i = 0; i < x->verdict.outcome->rule_count; i++)
-		cJSON_AddItemToArray(rules, cli_json_text(x->verdict.outcome->rules[i]->name));
+		cJSON_AddItemToArray(rules, json_text(x->verdict.outcome->rules[i]->name));
 	add_facts(object, x);
 	add_masks(object, x->verdict.outcome->masks);
 	if (explanation_text(x, &sentence) == 0)
-		cli_json_add_text(object, "text", buffer_slice(&sentence));
+		json_add_text(object, "text", buffer_slice(&sentence));
 	cJSON_AddBoolToObject(object, "enforced", verdict_is_enforced(&x->verdict));
 	if (whole)
 		add_reports(object, x);

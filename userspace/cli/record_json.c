@@ -3,75 +3,11 @@
  * Records as JSON, for "audit export" and "sessions show --json": by the table of fields, so that a
  * new field needs nothing here.
  */
-#include <inttypes.h>
-
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/recordings.h"
 #include "recording/pair.h"
 #include "recording/value.h"
-
-#define JSON_TEXT_MOST (64u << 20)
-
-cJSON *cli_json_text(struct slice text)
-{
-	struct buffer b;
-	cJSON *json;
-
-	buffer_init(&b, JSON_TEXT_MOST);
-	/* cJSON escapes control characters itself; it takes C strings, and passes bytes on as they
-	 * are. */
-	if (text_is_utf8(text) && (text.length == 0 || !memchr(text.data, '\0', text.length)))
-		buffer_append_slice(&b, text);
-	else if (text_append_visible(&b, text) < 0)
-		buffer_clear(&b);
-	buffer_append_byte(&b, '\0');
-	json = cJSON_CreateString((const char *)buffer_slice(&b).data);
-	buffer_done(&b);
-	return json;
-}
-
-void cli_json_add_text(cJSON *object, const char *name, struct slice text)
-{
-	if (text.length)
-		cJSON_AddItemToObject(object, name, cli_json_text(text));
-	else
-		cJSON_AddNullToObject(object, name);
-}
-
-void cli_json_add_time(cJSON *object, const char *name, uint64_t time)
-{
-	char text[32];
-
-	if (time == 0) {
-		cJSON_AddNullToObject(object, name);
-		return;
-	}
-	text_from_time(time, text);
-	cJSON_AddStringToObject(object, name, text);
-}
-
-static cJSON *json_hex(struct slice bytes)
-{
-	char *text = memory_new(2 * bytes.length + 1);
-	cJSON *json;
-
-	text_to_hex(bytes, text);
-	json = cJSON_CreateString(text);
-	free(text);
-	return json;
-}
-
-/* Numbers beyond what every reader of JSON keeps exactly are strings. */
-static cJSON *json_number(uint64_t number)
-{
-	char text[24];
-
-	if (number <= 1ULL << 53)
-		return cJSON_CreateNumber((double)number);
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	return cJSON_CreateString(text);
-}
 
 static cJSON *json_value(const struct recorded_value *v)
 {
@@ -81,13 +17,13 @@ static cJSON *json_value(const struct recorded_value *v)
 	if (v->form == VALUE_NULL)
 		return cJSON_CreateNull();
 	if (v->form == VALUE_TEXT)
-		return cli_json_text(v->bytes);
+		return json_text(v->bytes);
 	json = cJSON_CreateObject();
 	if (v->form == VALUE_HIDDEN)
 		cJSON_AddTrueToObject(json, "hidden");
 	else
 		cJSON_AddItemToObject(json, binary ? "binary" : "text",
-			binary ? json_hex(v->bytes) : cli_json_text(v->bytes));
+			binary ? json_hex(v->bytes) : json_text(v->bytes));
 	cJSON_AddItemToObject(json, "length", json_number(v->length));
 	if (v->digest.length)
 		cJSON_AddItemToObject(json, "sha256", json_hex(v->digest));
@@ -118,9 +54,9 @@ static cJSON *json_pair(struct slice bytes)
 
 	if (pair_decode(bytes, &pair) < 0)
 		return json;
-	cJSON_AddItemToObject(json, "operation", cli_json_text(pair.operation));
+	cJSON_AddItemToObject(json, "operation", json_text(pair.operation));
 	if (pair.state != OBJECT_NONE)
-		cJSON_AddItemToObject(json, "object", cli_json_text(pair.object));
+		cJSON_AddItemToObject(json, "object", json_text(pair.object));
 	if (pair.state == OBJECT_UNKNOWN)
 		cJSON_AddTrueToObject(json, "unknown");
 	if (pair.everything)
@@ -199,7 +135,7 @@ static cJSON *json_item(const struct field_item *item)
 	case FORM_HEAD:
 		return json_head(item->bytes);
 	default:
-		return cli_json_text(item->bytes);
+		return json_text(item->bytes);
 	}
 }
 
@@ -216,7 +152,7 @@ cJSON *cli_json_entry(const struct entry *entry)
 	const char *type = record_type_name(entry->type);
 
 	cJSON_AddStringToObject(json, "record", type ? type : "unknown");
-	cli_json_add_time(json, "time", entry->time);
+	json_add_time(json, "time", entry->time);
 	for (size_t i = 0; i < entry->count; i++) {
 		const struct field_item *item = &entry->items[i];
 		const char *name = field_name(item->field);

@@ -6,9 +6,9 @@
 #ifndef WAYLEAVE_CLI_RECORDINGS_H
 #define WAYLEAVE_CLI_RECORDINGS_H
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "recording/entry.h"
 #include "recording/playback.h"
@@ -52,10 +52,6 @@ size_t cli_line_width(struct slice text);
 /* RFC 3339, UTC. */
 void cli_print_time(FILE *out, uint64_t time);
 
-/* A string of valid UTF-8: what isn't is made visible. */
-cJSON *cli_json_text(struct slice text);
-void cli_json_add_text(cJSON *object, const char *name, struct slice text);
-void cli_json_add_time(cJSON *object, const char *name, uint64_t time);
 /* A record: its type as "record", "time", and its fields by their names. */
 cJSON *cli_json_entry(const struct entry *entry);
 /* Prints on one line, and frees. */

@@ -66,31 +66,31 @@ cJSON *cli_json_session(const struct session_summary *s)
 {
 	cJSON *json = cJSON_CreateObject();
 
-	cli_json_add_text(json, "id", s->id);
-	cli_json_add_text(json, "agent", s->agent);
-	cli_json_add_text(json, "principal", s->principal);
-	cli_json_add_text(json, "resource", s->resource);
-	cli_json_add_text(json, "protocol", s->protocol);
+	json_add_text(json, "id", s->id);
+	json_add_text(json, "agent", s->agent);
+	json_add_text(json, "principal", s->principal);
+	json_add_text(json, "resource", s->resource);
+	json_add_text(json, "protocol", s->protocol);
 	add_number(json, "pid", s->pid);
-	cli_json_add_text(json, "exe", s->exe);
-	cli_json_add_time(json, "start", s->started);
-	cli_json_add_time(json, "end", s->ended);
+	json_add_text(json, "exe", s->exe);
+	json_add_time(json, "start", s->started);
+	json_add_time(json, "end", s->ended);
 	add_number(json, "actions", s->actions);
 	add_number(json, "denied", s->denied);
 	cJSON_AddStringToObject(json, "state", cli_session_state(s));
 	add_number(json, "uid", s->uid);
 	add_number(json, "cgroup", s->cgroup);
 	add_number(json, "process_start", s->process_start);
-	cli_json_add_text(json, "address", s->address);
-	cli_json_add_text(json, "upstream", s->upstream);
-	cli_json_add_text(json, "database", s->database);
-	cli_json_add_text(json, "user", s->user);
+	json_add_text(json, "address", s->address);
+	json_add_text(json, "upstream", s->upstream);
+	json_add_text(json, "database", s->database);
+	json_add_text(json, "user", s->user);
 	cJSON_AddBoolToObject(json, "observed", s->observed);
 	add_number(json, "rows", s->rows);
 	add_number(json, "bytes_to_agent", s->bytes_to_agent);
 	add_number(json, "bytes_to_server", s->bytes_to_server);
-	cli_json_add_text(json, "reason", s->reason);
-	cli_json_add_text(json, "detail", s->detail);
+	json_add_text(json, "reason", s->reason);
+	json_add_text(json, "detail", s->detail);
 	return json;
 }
 

@@ -100,7 +100,7 @@ static void print_certificate(struct slice pem)
 {
 	cJSON *json = cJSON_CreateObject();
 
-	cli_json_add_text(json, "certificate", pem);
+	json_add_text(json, "certificate", pem);
 	cli_json_print_line(json);
 }
 

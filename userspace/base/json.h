@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * json: values of JSON (cJSON) from bytes that may hold anything.
+ */
+#ifndef WAYLEAVE_BASE_JSON_H
+#define WAYLEAVE_BASE_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* All that return a value give it to the caller. */
+
+/* A string of valid UTF-8: what isn't is made visible. */
+cJSON *json_text(struct slice text);
+/* Lower-case hexadecimal. */
+cJSON *json_hex(struct slice bytes);
+/* A number; a string where not every reader of JSON would keep it exactly. */
+cJSON *json_number(uint64_t number);
+
+/* null where it is empty. */
+void json_add_text(cJSON *object, const char *name, struct slice text);
+/* RFC 3339 in UTC; null for 0. */
+void json_add_time(cJSON *object, const char *name, uint64_t wall_nanoseconds);
+
+#endif
