@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ledger: reviews, votes, waits and grants on disk, in SQLite (STATE_DIR/approval.db, 0600). It
+ * keeps and finds; what they mean is the book's (book.h).
+ *
+ * Every change stands in a transaction; nothing of one that was not committed is ever seen again.
+ * Functions that change or read return 0 or negative errno, with the cause in ledger_problem().
+ */
+#ifndef WAYLEAVE_APPROVAL_LEDGER_H
+#define WAYLEAVE_APPROVAL_LEDGER_H
+
+#include "approval/review.h"
+#include "base/identifier.h"
+
+#define LEDGER_FILE "approval.db"
+
+struct ledger;
+
+/* Slices that a function hands out are valid until its callback returns. */
+struct ledger_review {
+	struct identifier id, grant; /* grant: that came of it; empty: none */
+	enum review_state state;
+	struct slice agent;
+	struct slice groups; /* names, separated by newlines */
+	struct slice kind; /* what makes it like others */
+	struct slice shown; /* JSON: what lists show of the question */
+	struct slice decided_by, reason;
+	uint64_t created, deadline, ended; /* wall clock, nanoseconds */
+	uint64_t grant_limit; /* nanoseconds */
+	uint64_t waiters; /* who waits, or waited when it was decided */
+};
+
+struct ledger_vote {
+	enum reviewer_via via;
+	struct slice name, by; /* the identity; the same as people read it */
+	bool approve;
+	uint64_t grant; /* nanoseconds; 0: this action alone */
+	uint64_t time;
+	struct slice reason;
+};
+
+struct ledger_grant {
+	struct identifier id, review;
+	struct slice scope; /* as fields_put_scope() writes it */
+	struct slice groups, by;
+	uint64_t created, end;
+};
+
+struct ledger_waiter {
+	struct slice session;
+	uint64_t pid, uid;
+	bool gone; /* did not wait any more when the review was decided */
+};
+
+/* What is there and can't be read is an error that says so: nothing is made anew over it. */
+int ledger_open(const char *path, struct ledger **ret, struct error *e);
+void ledger_close(struct ledger *l); /* takes NULL */
+/* Why the last function failed, for people. Owned by the ledger. */
+const char *ledger_problem(struct ledger *l);
+
+/* `durable`: what is committed survives a power failure; else it survives the end of the process,
+ * and the disk gets it soon. One at a time. */
+int ledger_begin(struct ledger *l, bool durable);
+/* An error has rolled it back. */
+int ledger_commit(struct ledger *l);
+void ledger_rollback(struct ledger *l);
+
+/* -EEXIST: the id is taken. */
+int ledger_add_review(struct ledger *l, const struct ledger_review *review, struct slice question);
+int ledger_change_review(
+	struct ledger *l, const struct identifier *id, struct slice groups, uint64_t grant_limit);
+/* state, grant, decided_by, reason and ended of `review` count. */
+int ledger_end_review(struct ledger *l, const struct ledger_review *review);
+int ledger_add_waiter(struct ledger *l, const struct identifier *review,
+	const struct ledger_waiter *waiter, uint64_t *ret_number);
+int ledger_remove_waiter(struct ledger *l, uint64_t number);
+/* In the place of one that this identity gave before. */
+int ledger_add_vote(
+	struct ledger *l, const struct identifier *review, const struct ledger_vote *vote);
+/* -EEXIST: the id is taken. */
+int ledger_add_grant(struct ledger *l, const struct ledger_grant *grant);
+/* `by` empty: its time was over. */
+int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice by, uint64_t time);
+
+/* Those that are pending, and the newest `most` of the others, newest first. */
+int ledger_each_review(struct ledger *l, uint64_t most,
+	void (*function)(void *context, const struct ledger_review *review), void *context);
+/* -ENOENT. `question` is empty where it is not kept any more. */
+int ledger_find_review(struct ledger *l, const struct identifier *id,
+	void (*function)(void *context, const struct ledger_review *review, struct slice question),
+	void *context);
+int ledger_each_waiter(struct ledger *l, const struct identifier *review,
+	void (*function)(void *context, const struct ledger_waiter *waiter), void *context);
+int ledger_each_vote(struct ledger *l, const struct identifier *review,
+	void (*function)(void *context, const struct ledger_vote *vote), void *context);
+/* Those that have neither ended nor been revoked. */
+int ledger_each_grant(struct ledger *l,
+	void (*function)(void *context, const struct ledger_grant *grant), void *context);
+/* How many of this kind were approved since then. */
+int ledger_count_approved(struct ledger *l, struct slice kind, uint64_t since, uint64_t *ret);
+
+/* Ends what is pending, as that of a process that is gone. */
+int ledger_cancel_pending(struct ledger *l, const char *reason, uint64_t now, uint64_t *ret_count);
+/* Forgets decided reviews that are older than `before`, or too many or too large; a few at a time.
+ * Grants that are over go with their reviews. A transaction of its own. */
+int ledger_prune(struct ledger *l, uint64_t before, bool *ret_more);
+
+#endif
