@@ -60,8 +60,10 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "listen", CHOICE, listen, CHOICES("deny", "allow")),
 	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
+	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
 };
-static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys)};
+static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys),
+	.initial = &(const struct config_agent){.pending_reviews.value = 64}};
 
 static const struct schema_key tls_keys[] = {
 	KEY(config_tls, "upstream", CHOICE, upstream,
