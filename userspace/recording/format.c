@@ -65,6 +65,15 @@ static const char *const host_event_names[] = {
 	[HOST_DELETED] = "deleted",
 	[HOST_COMPRESSED] = "compressed",
 	[HOST_WARNING] = "warning",
+	[HOST_REVIEW] = "review",
+	[HOST_VOTE] = "vote",
+	[HOST_APPROVED] = "approved",
+	[HOST_DENIED] = "denied",
+	[HOST_EXPIRED] = "expired",
+	[HOST_CANCELLED] = "cancelled",
+	[HOST_GRANTED] = "granted",
+	[HOST_REVOKED] = "revoked",
+	[HOST_GRANT_ENDED] = "grant_ended",
 };
 
 static const char *name_of(const char *const *names, size_t count, uint64_t number)

@@ -108,6 +108,15 @@ enum host_event {
 	HOST_DELETED = 11, /* retention deleted a segment */
 	HOST_COMPRESSED = 12, /* a segment was compressed; size = plain bytes */
 	HOST_WARNING = 13,
+	HOST_REVIEW = 14, /* subject is a review: it was asked for, or goes to other groups */
+	HOST_VOTE = 15, /* a reviewer approved, others must too */
+	HOST_APPROVED = 16,
+	HOST_DENIED = 17,
+	HOST_EXPIRED = 18, /* nobody decided in time */
+	HOST_CANCELLED = 19, /* nobody waits any more, or its rule is gone */
+	HOST_GRANTED = 20, /* subject is a grant */
+	HOST_REVOKED = 21,
+	HOST_GRANT_ENDED = 22, /* its time was over */
 };
 
 /* How far a stream got. Fixed layout: it also travels between worker and monitor. */
