@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval_book.h"
+
+Test(book, asks_and_is_approved_once)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .worker = 1, .id = 7);
+	cJSON *json = book_test_show(t, id.text);
+
+	cr_assert_eq(strlen(id.text), 6);
+	cr_assert_str_eq(book_test_text(json, "state"), "pending");
+	cr_assert_str_eq(book_test_text(json, "agent"), "bot");
+	cr_assert_str_eq(book_test_text(json, "rule"), "writes");
+	cr_assert_str_eq(book_test_text(json, "text"), "update orders");
+	cr_assert_str_eq(book_test_text(json, "settings"), "search_path=public");
+	cr_assert_eq(book_test_number(json, "waiters"), 1);
+	cr_assert_eq(book_test_number(json, "grant_limit"), 1800);
+	cr_assert(cJSON_IsNull(cJSON_GetObjectItem(json, "decided_by")));
+	cJSON_Delete(json);
+	cr_assert_eq(book_count_pending(t->book), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0, "%s", t->error.text);
+	cr_assert_eq(t->told_count, 1);
+	cr_assert_eq(t->told[0].wait.worker, 1);
+	cr_assert_eq(t->told[0].wait.id, 7);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_APPROVED);
+	cr_assert_str_eq(t->told[0].by, "root");
+	cr_assert_str_eq(t->told[0].detail, "because");
+	cr_assert_eq(t->told[0].grant.text[0], '\0');
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_not_null(strstr(t->last_note, "by root at the command line: because"));
+	json = book_test_show(t, id.text);
+	cr_assert_str_eq(book_test_text(json, "state"), "approved");
+	cr_assert_str_eq(book_test_text(json, "decided_by"), "root");
+	cJSON_Delete(json);
+	/* Who comes after the decision asks anew. */
+	cr_assert_str_neq(ASK(t, .worker = 1, .id = 8).text, id.text);
+	cr_assert_eq(t->changes[BOOK_ASKED], 2);
+	cr_assert_eq(t->changes[BOOK_ENDED], 1);
+	book_test_free(t);
+}
+
+Test(book, is_denied_with_a_reason)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_slack(t, id.text, "U2", false, 0), 0);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_DENIED);
+	cr_assert_str_eq(t->told[0].by, "Slack U2");
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), -EALREADY);
+	cr_assert_not_null(strstr(t->error.text, "denied by Slack U2"), "%s", t->error.text);
+	cr_assert_eq(t->told_count, 1);
+	book_test_free(t);
+}
+
+Test(book, takes_ids_in_any_case_and_nothing_else)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	char lower[IDENTIFIER_SIZE];
+
+	for (size_t i = 0; i < sizeof(lower); i++)
+		lower[i] = (char)(id.text[i] >= 'A' ? id.text[i] | 32 : id.text[i]);
+	cr_assert_eq(book_test_decide(t, "r-", "root", true, 0), -ENOENT);
+	cr_assert_eq(book_test_decide(t, "r-%s%n", "root", true, 0), -ENOENT);
+	cr_assert_eq(book_test_decide(t, "g-7Q2K", "root", true, 0), -ENOENT);
+	cr_assert_eq(book_test_decide(t, "r-00000", "root", true, 0), -ENOENT);
+	cr_assert_eq(
+		book_test_decide(t, "r-0000000000000000000000000000000", "root", true, 0), -ENOENT);
+	cr_assert_eq(book_test_decide(t, lower, "root", true, 0), 0, "%s", t->error.text);
+	book_test_free(t);
+}
+
+Test(book, identical_actions_share_a_review)
+{
+	struct book_test *t = book_test_new();
+	struct identifier first = ASK(t, .worker = 0, .id = 1), second;
+	cJSON *json;
+
+	for (uint64_t i = 2; i <= 10; i++) {
+		second = ASK(t, .worker = (unsigned)i % 2, .id = i);
+		cr_assert_str_eq(first.text, second.text);
+	}
+	cr_assert_str_neq(
+		ASK(t, .id = 1, .worker = 1, .settings = "search_path=evil").text, first.text);
+	cr_assert_str_neq(ASK(t, .id = 99, .agent = "other").text, first.text);
+	json = book_test_show(t, first.text);
+	cr_assert_eq(book_test_number(json, "waiters"), 10);
+	cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItem(json, "sessions")), 10);
+	cJSON_Delete(json);
+	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	book_leave(t->book, &(struct book_wait){5, 5}, t->now);
+	json = book_test_show(t, first.text);
+	cr_assert_eq(book_test_number(json, "waiters"), 9);
+	cJSON_Delete(json);
+	cr_assert_eq(book_test_decide(t, first.text, "bob", true, 0), 0);
+	cr_assert_eq(t->told_count, 9, "each of them is released once");
+	cr_assert_eq(book_count_pending(t->book), 2);
+	book_test_free(t);
+}
+
+Test(book, a_digest_that_lies_is_refused)
+{
+	struct book_test *t = book_test_new();
+
+	ASK(t, .id = 1, .text = "delete", .keep_digest = true);
+	cr_assert_eq(book_test_ask(t,
+			     &(struct asking){.id = 2, .text = "drop", .keep_digest = true}, NULL),
+		-EINVAL);
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 1}, NULL), -EINVAL,
+		"a wait has one review");
+	book_test_free(t);
+}
+
+Test(book, one_agent_can_not_flood)
+{
+	struct book_test *t = book_test_new();
+	char text[32];
+	int r = 0;
+
+	for (uint64_t i = 0; i < 5; i++) {
+		snprintf(text, sizeof(text), "update %d", (int)i);
+		r = book_test_ask(t, &(struct asking){.id = i, .text = text}, NULL);
+		cr_assert_eq(r, i < 4 ? 0 : -EDQUOT);
+	}
+	cr_assert_not_null(strstr(t->error.text, "too many reviews of this agent are pending"));
+	ASK(t, .id = 100, .agent = "other");
+	for (uint64_t i = 200; i < 200 + BOOK_WAITERS_MOST - 1; i++)
+		ASK(t, .id = i, .text = "update 1");
+	cr_assert_eq(
+		book_test_ask(t, &(struct asking){.id = 1, .worker = 9, .text = "update 1"}, NULL),
+		-EDQUOT);
+	cr_assert_not_null(strstr(t->error.text, "too many wait for review"));
+	book_test_free(t);
+}
+
+Test(book, rules_are_checked_against_the_configuration)
+{
+	struct book_test *t = book_test_new();
+
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 1, .rule = "no such"}, NULL), -EINVAL);
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 1, .rule = "fine"}, NULL), -EINVAL);
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 1, .agent = "nobody"}, NULL), -EINVAL);
+	cr_assert_eq(
+		book_test_ask(t, &(struct asking){.id = 1, .rule = "writes", .second_rule = "fine"},
+			NULL),
+		-EINVAL);
+	cr_assert_eq(book_count_pending(t->book), 0);
+	book_test_free(t);
+}
+
+Test(book, several_rules_need_each_group_and_the_shortest_times)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .rule = "writes", .second_rule = "pair");
+	cJSON *json = book_test_show(t, id.text);
+
+	cr_assert_eq(book_test_number(json, "grant_limit"), 600);
+	cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItem(json, "groups")), 2);
+	cJSON_Delete(json);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 1, "dba alone is not enough");
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, 0), 1);
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(t->notes[HOST_VOTE], 2);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	cr_assert_str_eq(t->told[0].by, "root, cid, bob");
+	book_test_free(t);
+}
+
+Test(book, a_person_counts_once)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .rule = "pair");
+
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1, "a double click");
+	cr_assert_eq(book_test_slack(t, id.text, "U1", true, 0), 1, "Ann again, in Slack");
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(t->changes[BOOK_VOTED], 3);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	cr_assert_str_eq(t->told[0].by, "Ann (Slack U1), bob");
+	book_test_free(t);
+}
+
+Test(book, one_denial_is_enough)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .rule = "pair");
+
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "cid", false, 0), 0);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_DENIED);
+	book_test_free(t);
+}
+
+Test(book, only_reviewers_decide)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), pair = ASK(t, .id = 2, .rule = "pair");
+
+	cr_assert_eq(book_test_decide(t, id.text, "eve", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, id.text, "eve", false, 0), -EPERM);
+	cr_assert_eq(book_test_slack(t, id.text, "U3", true, 0), -EPERM);
+	cr_assert_eq(book_test_slack(t, id.text, "root", true, 0), -EPERM,
+		"a local user's name is no Slack user");
+	cr_assert_eq(book_test_decide(t, id.text, "U2", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, pair.text, "root", true, 0), -EPERM,
+		"root is no reviewer unless listed");
+	cr_assert_not_null(
+		strstr(t->error.text, "root is no reviewer of two"), "%s", t->error.text);
+	cr_assert_eq(t->told_count, 0);
+	book_test_free(t);
+}
+
+Test(book, nobody_approves_their_own_request)
+{
+	struct book_test *t = book_test_new();
+	struct identifier by_user = ASK(t, .id = 1, .uid = 1097, .user = "ann");
+	struct identifier by_principal =
+		ASK(t, .id = 2, .principal = "ann@acme.com", .uid = 5, .user = "runner");
+	struct identifier by_uid = ASK(t, .id = 3, .uid = 1098, .text = "x", .user = NULL);
+	struct identifier by_root = ASK(t, .id = 4, .text = "y", .uid = 0, .user = "root");
+
+	cr_assert_eq(book_test_decide(t, by_user.text, "ann", true, 0), -EPERM);
+	cr_assert_not_null(strstr(t->error.text, "nobody approves their own request"));
+	cr_assert_eq(book_test_slack(t, by_user.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, by_principal.text, "ann", true, 0), -EPERM);
+	cr_assert_eq(book_test_slack(t, by_principal.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, by_uid.text, "bob", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, by_root.text, "root", true, 0), -EPERM,
+		"`people` says who root is");
+	cr_assert_eq(book_test_decide(t, by_user.text, "ann", false, 0), 0, "denying is no secret");
+	cr_assert_eq(book_test_decide(t, by_principal.text, "bob", true, 0), 0);
+	cr_assert_eq(book_test_decide(t, by_uid.text, "ann", true, 0), 0);
+	cr_assert_eq(book_test_decide(t, by_root.text, "bob", true, 0), 0);
+	book_test_free(t);
+}
+
+Test(book, root_is_a_person_only_where_people_says_so)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .uid = 0, .user = "root");
+	struct config *old = t->config;
+
+	t->config = book_test_config("config:\n"
+				     "  agents: [{ name: bot, cgroup: bot }]\n"
+				     "  resources: [{ name: orders, protocol: postgres, "
+				     "hosts: ['10.0.0.1:5432'] }]\n" BOOK_REVIEWERS BOOK_RULES);
+	book_configure(t->book, t->config, t->now);
+	config_free(old);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0, "%s", t->error.text);
+	book_test_free(t);
+}
+
+Test(book, who_joins_later_has_asked_too)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .rule = "pair");
+
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	ASK(t, .id = 2, .rule = "pair", .uid = 1097, .user = "ann");
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 1,
+		"ann's vote does not count any more");
+	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 1, "nor after leaving");
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, 0), 0);
+	book_test_free(t);
+}
+
+Test(book, expires)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), once = ASK(t, .id = 2, .rule = "once");
+
+	cr_assert_leq(book_next(t->book), NOW + 5 * MINUTE);
+	t->now = NOW + 5 * MINUTE;
+	book_tick(t->book, t->now);
+	cr_assert_eq(t->told_count, 1);
+	cr_assert_eq(t->told[0].wait.id, 2);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
+	ASSERT_STATE(t, once.text, "expired");
+	/* Too late, even where no tick came before. */
+	t->now = NOW + 15 * MINUTE;
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), -EALREADY);
+	ASSERT_STATE(t, id.text, "expired");
+	cr_assert_eq(t->told[1].outcome, OUTCOME_EXPIRED);
+	book_test_free(t);
+}
+
+Test(book, nothing_joins_what_is_over)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	t->now = NOW + 15 * MINUTE;
+	cr_assert_str_neq(ASK(t, .id = 2).text, id.text);
+	ASSERT_STATE(t, id.text, "expired");
+	book_test_free(t);
+}
+
+Test(book, nobody_waits_nothing_is_asked)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .worker = 1, .id = 1);
+	struct identifier gone = ASK(t, .worker = 2, .id = 1, .text = "x");
+
+	ASK(t, .worker = 2, .id = 2);
+	book_worker_gone(t->book, 2, t->now);
+	ASSERT_STATE(t, gone.text, "cancelled");
+	ASSERT_STATE(t, id.text, "pending");
+	book_leave(t->book, &(struct book_wait){1, 1}, t->now);
+	ASSERT_STATE(t, id.text, "cancelled");
+	cr_assert_eq(t->told_count, 0, "who left is not told");
+	cr_assert_eq(t->notes[HOST_CANCELLED], 2);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), -EALREADY);
+	book_test_free(t);
+}
+
+Test(book, what_the_audit_log_does_not_take_does_not_happen)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), pair = ASK(t, .id = 2, .rule = "pair");
+
+	t->note_fails = -ENOSPC;
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 3, .text = "x"}, NULL), -ENOSPC);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), -ENOSPC);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), -ENOSPC);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", false, 0), -ENOSPC);
+	cr_assert_eq(book_test_decide(t, pair.text, "bob", true, 0), -ENOSPC);
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_eq(book_count_pending(t->book), 2);
+	cr_assert_not_null(book_problem(t->book));
+	t->note_fails = 0;
+	ASSERT_STATE(t, id.text, "pending");
+	cr_assert_eq(book_test_decide(t, pair.text, "cid", true, 0), 1, "bob's was not counted");
+	cr_assert_null(book_problem(t->book));
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	cr_assert_eq(t->told_count, 1);
+	book_test_free(t);
+}
+
+Test(book, what_lets_nothing_run_happens_even_so)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	t->note_fails = -ENOSPC;
+	t->now = NOW + 15 * MINUTE;
+	book_tick(t->book, t->now);
+	cr_assert_eq(t->told_count, 1);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
+	t->note_fails = 0;
+	ASSERT_STATE(t, id.text, "cancelled");
+	book_test_free(t);
+}
+
+Test(book, another_configuration)
+{
+	struct book_test *t = book_test_new();
+	struct identifier writes = ASK(t, .id = 1), once = ASK(t, .id = 2, .rule = "once");
+	struct config *old = t->config;
+
+	/* "once" is gone, "writes" goes to others, and gives no time any more. */
+	t->config = book_test_config(BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], "
+		"review: { by: two, within: 15m } }\n");
+	book_configure(t->book, t->config, t->now);
+	config_free(old);
+	ASSERT_STATE(t, once.text, "cancelled");
+	cr_assert_eq(t->told[0].outcome, OUTCOME_CANCELLED);
+	cr_assert_not_null(strstr(t->told[0].detail, "asks for a review any more"));
+	cr_assert_eq(book_test_decide(t, writes.text, "root", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, writes.text, "ann", true, 60 * SECOND), -EINVAL);
+	cr_assert_eq(book_test_decide(t, writes.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_decide(t, writes.text, "cid", true, 0), 0);
+	book_test_free(t);
+}
+
+Test(book, counts_what_was_approved_lately)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id;
+	cJSON *json;
+
+	for (uint64_t i = 1; i <= 3; i++) {
+		id = ASK(t, .id = i);
+		cr_assert_eq(book_test_decide(t, id.text, "bob", i != 2, 0), 0);
+	}
+	id = ASK(t, .id = 9, .text = "update orders set x = 2");
+	json = book_test_show(t, id.text);
+	cr_assert_eq(book_test_number(json, "approved_lately"), 2);
+	cJSON_Delete(json);
+	id = ASK(t, .id = 10, .operation = OPERATION_DELETE);
+	json = book_test_show(t, id.text);
+	cr_assert_eq(book_test_number(json, "approved_lately"), 0, "another operation");
+	cJSON_Delete(json);
+	t->now += 25 * 60 * MINUTE;
+	id = ASK(t, .id = 11, .text = "z");
+	json = book_test_show(t, id.text);
+	cr_assert_eq(book_test_number(json, "approved_lately"), 0, "yesterday");
+	cJSON_Delete(json);
+	book_test_free(t);
+}
+
+static size_t list_length(struct book_test *t, const struct reviewer *viewer)
+{
+	struct buffer b;
+	cJSON *json;
+	size_t count;
+
+	buffer_init(&b, 64u << 20);
+	cr_assert_eq(book_list_json(t->book, viewer, &b), 0);
+	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
+	cr_assert(cJSON_IsArray(json));
+	count = (size_t)cJSON_GetArraySize(json);
+	cJSON_Delete(json);
+	buffer_done(&b);
+	return count;
+}
+
+Test(book, everybody_sees_their_own_groups)
+{
+	const struct reviewer root = {REVIEWER_LOCAL, 0, "root"}, cid = {REVIEWER_LOCAL, 7, "cid"},
+			      eve = {REVIEWER_LOCAL, 8, "eve"}, nobody = {REVIEWER_LOCAL, 9, NULL};
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	struct buffer b;
+
+	ASK(t, .id = 2, .rule = "pair");
+	cr_assert_eq(list_length(t, NULL), 2);
+	cr_assert_eq(list_length(t, &root), 2);
+	cr_assert_eq(list_length(t, &cid), 1);
+	cr_assert_eq(list_length(t, &eve), 0);
+	cr_assert_eq(list_length(t, &nobody), 0);
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(
+		book_review_json(t->book, slice_from_string(id.text), &cid, &b, &t->error), -EPERM);
+	cr_assert_eq(buffer_length(&b), 0);
+	buffer_done(&b);
+	book_test_free(t);
+}
+
+Test(book, long_texts_are_cut_in_lists_and_whole_alone)
+{
+	struct book_test *t = book_test_new();
+	char *text = memory_new((2u << 20) + 1);
+	struct identifier id;
+	struct buffer b;
+	cJSON *json, *item;
+
+	memset(text, 'x', 2u << 20);
+	memcpy(text + (2u << 20) - 4, "TAIL", 4);
+	id = ASK(t, .id = 1, .text = text);
+	buffer_init(&b, 64u << 20);
+	cr_assert_eq(book_list_json(t->book, NULL, &b), 0);
+	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
+	item = cJSON_GetArrayItem(json, 0);
+	cr_assert_lt(strlen(book_test_text(item, "text")), 5000);
+	cr_assert(cJSON_IsTrue(cJSON_GetObjectItem(item, "text_cut")));
+	cr_assert_eq(book_test_number(item, "text_length"), 2u << 20);
+	cJSON_Delete(json);
+	buffer_done(&b);
+	json = book_test_show(t, id.text);
+	cr_assert_str_eq(book_test_text(json, "text"), text);
+	cJSON_Delete(json);
+	free(text);
+	book_test_free(t);
+}

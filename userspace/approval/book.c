@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval/book.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "approval/book_internal.h"
+#include "base/clock.h"
+#include "base/memory.h"
+
+#define RESTARTED "Wayleave restarted"
+#define KEPT_TIME (30 * 24 * 3600 * NANOSECONDS_PER_SECOND)
+#define PRUNE_EVERY (600 * NANOSECONDS_PER_SECOND)
+#define PRUNE_SOON NANOSECONDS_PER_SECOND
+
+/* --- changes: all or nothing, and noted --- */
+
+static void remember_problem(struct book *b, const char *text)
+{
+	free(b->problem);
+	b->problem = text ? memory_copy_string(text) : NULL;
+}
+
+static int fail(struct book *b, int r, struct error *e)
+{
+	remember_problem(b, ledger_problem(b->ledger));
+	return error_set(e, r, "it could not be kept: %s", b->problem);
+}
+
+int book_begin(struct book *b, bool durable, struct error *e)
+{
+	int r = ledger_begin(b->ledger, durable);
+
+	return r < 0 ? fail(b, r, e) : 0;
+}
+
+int book_end(struct book *b, int r, enum host_event event, struct slice subject, const char *detail,
+	struct error *e)
+{
+	if (r < 0) {
+		r = fail(b, r, e);
+		ledger_rollback(b->ledger);
+		return r;
+	}
+	/* Before the commit: what can't be in the audit log must not happen. */
+	if (event != BOOK_NO_NOTE)
+		r = b->events->note(b->context, event, subject, slice_from_string(detail));
+	if (r < 0) {
+		ledger_rollback(b->ledger);
+		remember_problem(b, "the audit log can't be written");
+		return error_set_errno(e, r, "it could not be recorded");
+	}
+	r = ledger_commit(b->ledger);
+	if (r < 0) {
+		fail(b, r, e);
+		if (event != BOOK_NO_NOTE)
+			b->events->note(b->context, HOST_WARNING, subject,
+				slice_from_string(
+					"what stands before could not be kept: it did not happen"));
+		return r;
+	}
+	remember_problem(b, NULL);
+	b->generation++;
+	return 0;
+}
+
+void book_changed(struct book *b, const struct identifier *review, enum book_change change)
+{
+	b->events->changed(b->context, review, change);
+}
+
+/* --- finding --- */
+
+bool book_read_id(struct slice text, char prefix, struct identifier *ret)
+{
+	struct identifier id = {{0}};
+
+	if (text.length >= sizeof(id.text))
+		return false;
+	for (size_t i = 0; i < text.length; i++) {
+		char c = (char)text.data[i];
+
+		id.text[i] = c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+	}
+	if (id.text[0] == prefix - 32)
+		id.text[0] = prefix;
+	if (!identifier_is_valid(slice_of(id.text, text.length), prefix))
+		return false;
+	*ret = id;
+	return true;
+}
+
+struct pending *book_find(const struct book *b, struct slice id)
+{
+	list_for_each (position, &b->pending) {
+		struct pending *p = list_entry(position, struct pending, link);
+
+		if (slice_equal_string(id, p->id.text))
+			return p;
+	}
+	return NULL;
+}
+
+uint64_t book_hash_wait(const struct book_wait *wait)
+{
+	const uint64_t words[2] = {wait->worker, wait->id};
+
+	return table_hash(words, sizeof(words));
+}
+
+struct waiter *book_find_waiter(const struct book *b, const struct book_wait *wait)
+{
+	struct table_node *node = table_find(&b->by_wait, book_hash_wait(wait));
+
+	for (; node; node = table_find_next(&b->by_wait, node)) {
+		struct waiter *w = container_of(node, struct waiter, by_wait);
+
+		if (w->wait.worker == wait->worker && w->wait.id == wait->id)
+			return w;
+	}
+	return NULL;
+}
+
+/* --- life --- */
+
+void waiter_free(struct book *b, struct waiter *w)
+{
+	table_remove(&b->by_wait, &w->by_wait);
+	list_remove(&w->link);
+	w->review->waiter_count--;
+	free(w);
+}
+
+void pending_free(struct book *b, struct pending *p)
+{
+	list_for_each_safe (position, &p->waiters)
+		waiter_free(b, list_entry(position, struct waiter, link));
+	for (size_t i = 0; i < p->requester_count; i++)
+		free(p->requesters[i].name);
+	for (size_t i = 0; i < p->vote_count; i++)
+		free((char *)p->votes[i].who.name);
+	table_remove(&b->by_digest, &p->by_digest);
+	list_remove(&p->link);
+	b->pending_count--;
+	free(p->requesters);
+	free(p->votes);
+	free(p->agent);
+	free(p->principal);
+	free(p->groups);
+	free(p->rules);
+	free(p->rule_text);
+	free(p);
+}
+
+static int cancel_old(struct book *b, uint64_t now, struct error *e)
+{
+	uint64_t count = 0;
+	char detail[128];
+	int r = book_begin(b, true, e);
+
+	if (r < 0)
+		return r;
+	r = ledger_cancel_pending(b->ledger, RESTARTED, now, &count);
+	if (r == 0 && count == 0) {
+		ledger_rollback(b->ledger);
+		return 0;
+	}
+	snprintf(detail, sizeof(detail), "%lu that were pending: " RESTARTED, (unsigned long)count);
+	return book_end(b, r, HOST_CANCELLED, slice_from_string("reviews"), detail, e);
+}
+
+int book_open(const struct book_options *o, struct book **ret, struct error *e)
+{
+	struct book *b = memory_new(sizeof(*b));
+	int r;
+
+	b->config = o->config;
+	b->table = o->table;
+	b->events = o->events;
+	b->context = o->context;
+	b->next_serial = 1;
+	b->generation = 1;
+	list_init(&b->pending);
+	table_init(&b->by_digest);
+	table_init(&b->by_wait);
+	r = ledger_open(o->path, &b->ledger, e);
+	if (r == 0)
+		r = cancel_old(b, o->now, e);
+	if (r == 0)
+		r = book_grants_load(b, o->now, e);
+	if (r < 0) {
+		book_free(b);
+		return r;
+	}
+	book_grants_configure(b, o->now);
+	*ret = b;
+	return 0;
+}
+
+void book_free(struct book *b)
+{
+	if (!b)
+		return;
+	list_for_each_safe (position, &b->pending)
+		pending_free(b, list_entry(position, struct pending, link));
+	table_done(&b->by_digest);
+	table_done(&b->by_wait);
+	book_grants_free(b);
+	ledger_close(b->ledger);
+	free(b->problem);
+	free(b);
+}
+
+/* --- a configuration --- */
+
+/* Votes stay: they count where their voters are members of the new groups. Nothing is approved by
+ * this alone; the next vote looks at all of them. */
+static void regroup(struct book *b, struct pending *p, const struct requirement *new)
+{
+	char *groups = requirement_groups(new, "\n"), *spoken;
+	bool same = strcmp(groups, p->groups) == 0 && new->grant == p->requirement.grant;
+	struct error e;
+
+	p->requirement = *new;
+	free(p->groups);
+	p->groups = groups;
+	if (same)
+		return;
+	spoken = requirement_groups(new, " and ");
+	if (book_begin(b, false, &e) == 0) {
+		int r = ledger_change_review(
+			b->ledger, &p->id, slice_from_string(groups), new->grant);
+
+		book_end(b, r, HOST_REVIEW, slice_from_string(p->id.text), spoken, &e);
+	}
+	free(spoken);
+	book_changed(b, &p->id, BOOK_WAITERS);
+}
+
+void book_configure(struct book *b, const struct config *config, uint64_t now)
+{
+	b->config = config;
+	list_for_each_safe (position, &b->pending) {
+		struct pending *p = list_entry(position, struct pending, link);
+		struct requirement requirement;
+		struct error e;
+
+		if (requirement_find(config, p->rules, p->rule_count, &requirement, &e) < 0) {
+			pending_give_up(b, p, REVIEW_CANCELLED, e.text, now);
+			continue;
+		}
+		if (!p->requirement.grant)
+			requirement.grant = 0; /* see book_ask(): facts that are not known */
+		regroup(b, p, &requirement);
+	}
+	book_grants_configure(b, now);
+}
+
+/* --- time --- */
+
+static void forget_old(struct book *b, uint64_t now)
+{
+	bool more = false;
+
+	if (ledger_prune(b->ledger, now > KEPT_TIME ? now - KEPT_TIME : 0, &more) < 0)
+		remember_problem(b, ledger_problem(b->ledger));
+	b->next_prune = now + (more ? PRUNE_SOON : PRUNE_EVERY);
+}
+
+void book_tick(struct book *b, uint64_t now)
+{
+	list_for_each_safe (position, &b->pending) {
+		struct pending *p = list_entry(position, struct pending, link);
+
+		if (now >= p->deadline)
+			pending_give_up(b, p, REVIEW_EXPIRED, "nobody decided in time", now);
+	}
+	book_grants_tick(b, now);
+	if (now >= b->next_prune)
+		forget_old(b, now);
+}
+
+uint64_t book_next(const struct book *b)
+{
+	uint64_t next = b->next_prune;
+
+	list_for_each (position, &b->pending) {
+		const struct pending *p = list_entry(position, struct pending, link);
+
+		if (p->deadline < next)
+			next = p->deadline;
+	}
+	for (size_t i = 0; i < b->grant_count; i++) {
+		if (b->details[i].end < next)
+			next = b->details[i].end;
+	}
+	return next;
+}
+
+size_t book_count_pending(const struct book *b)
+{
+	return b->pending_count;
+}
+
+size_t book_count_grants(const struct book *b)
+{
+	return b->grant_count;
+}
+
+uint64_t book_generation(const struct book *b)
+{
+	return b->generation;
+}
+
+const char *book_problem(const struct book *b)
+{
+	return b->problem;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of the book share: pending reviews and grants in memory.
+ */
+#ifndef WAYLEAVE_APPROVAL_BOOK_INTERNAL_H
+#define WAYLEAVE_APPROVAL_BOOK_INTERNAL_H
+
+#include "approval/book.h"
+#include "approval/ledger.h"
+#include "base/table.h"
+
+#define KIND_SIZE QUESTION_DIGEST_SIZE
+
+/* One lane that waits. */
+struct waiter {
+	struct list link; /* in its review */
+	struct table_node by_wait;
+	struct pending *review;
+	struct book_wait wait;
+	uint64_t number; /* in the ledger */
+};
+
+/* Who asked: also those that have left, so that nobody gets around it by leaving. */
+struct requester {
+	struct reviewer user;
+	char *name; /* NULL: a user without a name */
+};
+
+struct vote {
+	struct reviewer who; /* name: owned by the vote */
+	uint64_t grant; /* nanoseconds; 0: this action alone */
+};
+
+/* A review that is not decided. Its question is in the ledger alone: there may be many. */
+struct pending {
+	struct list link; /* in the book, oldest first */
+	struct table_node by_digest;
+	struct identifier id;
+	uint8_t digest[QUESTION_DIGEST_SIZE];
+	uint8_t content[QUESTION_DIGEST_SIZE]; /* of what reviewers read */
+	char *agent, *principal, *groups; /* groups: their names, separated by newlines */
+	struct slice *rules; /* into rule_text */
+	size_t rule_count;
+	char *rule_text;
+	struct requirement requirement;
+	uint64_t created, deadline;
+	struct list waiters;
+	size_t waiter_count;
+	struct requester *requesters;
+	size_t requester_count;
+	struct vote *votes; /* all of them approve; each of another person */
+	size_t vote_count;
+};
+
+struct grant_details {
+	struct identifier review;
+	uint8_t *scope_bytes; /* what the grant's slices point into */
+	size_t scope_length;
+	char *groups, *by;
+	uint64_t created, end;
+};
+
+struct book {
+	struct ledger *ledger;
+	const struct config *config;
+	struct grant_table *table;
+	const struct book_events *events;
+	void *context;
+	struct list pending;
+	size_t pending_count;
+	struct table by_digest, by_wait;
+	struct grant *grants; /* beside their details: in one piece, as they are encoded */
+	struct grant_details *details;
+	size_t grant_count, grant_bytes;
+	uint64_t next_serial, next_prune, generation;
+	char *problem;
+};
+
+/* --- book.c --- */
+
+/* Begins a change; and ends it: notes it in the audit log (but BOOK_NO_NOTE: waits, which their
+ * sessions' recordings show), then commits. On an error nothing has changed, and `e` says why. */
+#define BOOK_NO_NOTE ((enum host_event)0)
+int book_begin(struct book *b, bool durable, struct error *e);
+int book_end(struct book *b, int r, enum host_event event, struct slice subject, const char *detail,
+	struct error *e);
+struct pending *book_find(const struct book *b, struct slice id);
+struct waiter *book_find_waiter(const struct book *b, const struct book_wait *wait);
+uint64_t book_hash_wait(const struct book_wait *wait);
+/* Reads what a person typed: "R-7q2k". False: no such name is possible. */
+bool book_read_id(struct slice text, char prefix, struct identifier *ret);
+void book_changed(struct book *b, const struct identifier *review, enum book_change change);
+/* Out of the lists, and freed. */
+void pending_free(struct book *b, struct pending *p);
+void waiter_free(struct book *b, struct waiter *w);
+
+/* --- book_decide.c --- */
+
+struct ending {
+	enum review_state state;
+	struct slice by, reason;
+	uint64_t grant; /* nanoseconds; 0: none */
+	const struct ledger_vote *vote; /* that decided; NULL: none */
+};
+
+/* Ends it, on disk and for all that wait; `p` is freed. On an error nothing has changed. */
+int pending_end(struct book *b, struct pending *p, const struct ending *ending, uint64_t now,
+	struct error *e);
+/* The same, for endings that let nothing run: they happen even where they can't be kept. */
+void pending_give_up(struct book *b, struct pending *p, enum review_state state, const char *reason,
+	uint64_t now);
+
+size_t pending_count_votes(
+	const struct book *b, const struct pending *p, const struct config_reviewer *group);
+
+/* --- book_grants.c --- */
+
+/* Those that the ledger has, into force. */
+int book_grants_load(struct book *b, uint64_t now, struct error *e);
+/* A grant that shall follow from the review: in memory, as the last one, not in force yet. */
+int book_grant_prepare(struct book *b, const struct pending *p, uint64_t length, struct slice by,
+	uint64_t now, struct error *e);
+/* Writes it, in the running transaction, and the audit log. */
+int book_grant_write(struct book *b, struct identifier *ret);
+/* It is committed: in force from now on. */
+void book_grant_start(struct book *b);
+/* Or not. */
+void book_grant_drop(struct book *b);
+void book_grants_configure(struct book *b, uint64_t now);
+void book_grants_tick(struct book *b, uint64_t now);
+void book_grants_free(struct book *b);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval/question_json.h"
+
+#include "base/text.h"
+
+#define SHORT_TEXT 4096 /* bytes */
+#define SHORT_LIST 32
+#define SHORT_NAME 256
+
+static void add_rules(cJSON *object, const struct scope_of_action *scope)
+{
+	cJSON *rules = cJSON_CreateArray();
+
+	json_add_text(object, "rule", scope->rule_count ? scope->rules[0] : SLICE_EMPTY);
+	for (size_t i = 0; i < scope->rule_count; i++)
+		cJSON_AddItemToArray(rules, json_text(scope->rules[i]));
+	cJSON_AddItemToObject(object, "rules", rules);
+}
+
+static void add_operations(cJSON *object, const struct scope_of_action *scope)
+{
+	struct operation_set seen = {{0}};
+	cJSON *operations = cJSON_AddArrayToObject(object, "operations");
+
+	for (size_t i = 0; i < scope->pair_count; i++) {
+		enum operation operation = scope->pairs[i].operation;
+
+		if (!operation_set_has(&seen, operation))
+			cJSON_AddItemToArray(
+				operations, cJSON_CreateString(operation_name(operation)));
+		operation_set_add(&seen, operation);
+	}
+}
+
+static bool stands_before(const struct scope_of_action *scope, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (scope->pairs[i].state != OBJECT_NONE &&
+			slice_equal(scope->pairs[i].object, scope->pairs[index].object))
+			return true;
+	}
+	return false;
+}
+
+static void add_objects(cJSON *object, const struct scope_of_action *scope, size_t most)
+{
+	cJSON *objects = cJSON_AddArrayToObject(object, "objects");
+	size_t count = 0;
+
+	for (size_t i = 0; i < scope->pair_count; i++) {
+		struct slice name = scope->pairs[i].object;
+
+		if (scope->pairs[i].state == OBJECT_NONE || stands_before(scope, i))
+			continue;
+		if (++count > most && most)
+			continue;
+		cJSON_AddItemToArray(
+			objects, json_text(most ? slice_head(name, SHORT_NAME) : name));
+	}
+	cJSON_AddNumberToObject(object, "objects_total", (double)count);
+}
+
+void question_json_add_scope(cJSON *object, const struct scope_of_action *scope, size_t most)
+{
+	json_add_text(object, "agent", scope->agent);
+	json_add_text(object, "principal", scope->principal);
+	json_add_text(object, "resource", scope->resource);
+	add_rules(object, scope);
+	add_operations(object, scope);
+	add_objects(object, scope, most);
+}
+
+/* Cut between characters, so that the cut looks like nothing of the agent's making. */
+static struct slice cut(struct slice text, size_t most)
+{
+	size_t length = most;
+
+	if (text.length <= most)
+		return text;
+	while (length > most - 4 && (text.data[length] & 0xc0) == 0x80)
+		length--;
+	return slice_head(text, length);
+}
+
+static void add_common(cJSON *object, const struct question *q, size_t most_text, size_t most)
+{
+	struct slice text = most_text ? cut(q->text, most_text) : q->text;
+
+	question_json_add_scope(object, &q->scope, most);
+	json_add_text(object, "protocol", q->protocol);
+	json_add_text(object, "database", q->database);
+	json_add_text(object, "user", q->user);
+	cJSON_AddItemToObject(object, "text", json_text(text));
+	cJSON_AddNumberToObject(object, "text_length", (double)q->text.length);
+	cJSON_AddBoolToObject(object, "text_cut", text.length < q->text.length);
+	cJSON_AddItemToObject(object, "digest", json_hex(slice_of(q->digest, sizeof(q->digest))));
+}
+
+char *question_json_short(const struct question *q)
+{
+	cJSON *object = cJSON_CreateObject();
+	char *text;
+
+	add_common(object, q, SHORT_TEXT, SHORT_LIST);
+	text = cJSON_PrintUnformatted(object);
+	cJSON_Delete(object);
+	return text;
+}
+
+static void add_pairs(cJSON *object, const struct scope_of_action *scope)
+{
+	cJSON *pairs = cJSON_AddArrayToObject(object, "pairs");
+
+	for (size_t i = 0; i < scope->pair_count; i++) {
+		const struct action_pair *pair = &scope->pairs[i];
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(item, "operation", operation_name(pair->operation));
+		json_add_text(item, "object", pair->object);
+		cJSON_AddBoolToObject(item, "everything", pair->everything);
+		cJSON_AddBoolToObject(item, "unknown", pair->state == OBJECT_UNKNOWN);
+		cJSON_AddItemToArray(pairs, item);
+	}
+}
+
+static void add_parameters(cJSON *object, const struct question *q)
+{
+	cJSON *parameters = cJSON_AddArrayToObject(object, "parameters");
+
+	for (size_t i = 0; i < q->value_count; i++) {
+		const struct question_value *value = &q->values[i];
+		cJSON *item = cJSON_CreateObject();
+
+		if (value->null)
+			cJSON_AddNullToObject(item, "text");
+		else if (value->binary)
+			cJSON_AddItemToObject(item, "binary", json_hex(value->data));
+		else
+			cJSON_AddItemToObject(item, "text", json_text(value->data));
+		cJSON_AddItemToObject(item, "length", json_number(value->length));
+		cJSON_AddItemToArray(parameters, item);
+	}
+	cJSON_AddNumberToObject(object, "parameters_total", (double)q->values_total);
+}
+
+static void add_unknown(cJSON *object, unsigned unknown)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} names[] = {{ACTION_UNKNOWN_TEXT, "text"}, {ACTION_UNKNOWN_OBJECT, "object"},
+		{ACTION_UNKNOWN_EFFECT, "effect"}};
+	cJSON *list = cJSON_AddArrayToObject(object, "unknown");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (unknown & names[i].bit)
+			cJSON_AddItemToArray(list, cJSON_CreateString(names[i].name));
+	}
+}
+
+cJSON *question_json_whole(const struct question *q)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	add_common(object, q, 0, 0);
+	json_add_text(object, "session", q->session);
+	json_add_text(object, "address", q->address);
+	json_add_text(object, "program", q->program);
+	cJSON_AddItemToObject(object, "pid", json_number(q->pid));
+	cJSON_AddItemToObject(object, "uid", json_number(q->uid));
+	json_add_text(object, "settings", q->settings);
+	json_add_text(object, "preview", q->preview);
+	add_pairs(object, &q->scope);
+	add_parameters(object, q);
+	add_unknown(object, q->unknown);
+	return object;
+}
