@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/privileges.h"
 #include "worker/cancel.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
@@ -354,7 +355,7 @@ void worker_main(int fd)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	if (sandbox_drop(start.uid, start.gid, &e) < 0)
+	if (privileges_drop(start.uid, start.gid, &e) < 0)
 		fail("sandbox", &e);
 	/* With the monitor gone there is nobody to record for. Behind the change of user, which
 	 * clears it. */
