@@ -50,9 +50,10 @@ LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMI
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lcjson -lyaml -lsqlite3 \
 	-lzstd -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
 LAUNCHER_LIBS := -lseccomp -lcap-ng
+BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng
 
 # One library of everything without a main(); tests and fuzzers link it too.
-MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c
+MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c userspace/broker/main.c
 SOURCES := $(sort $(shell find $(PARTS:%=userspace/%) -name '*.c'))
 LIBRARY_SOURCES := $(filter-out $(MAINS),$(SOURCES))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
@@ -67,7 +68,8 @@ HELPER_SOURCES := $(sort $(wildcard tests/tools/*.c))
 HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
-PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch
+PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch \
+	$(BUILD)/bin/wayleave-broker
 
 .PHONY: all
 all: $(PROGRAMS)
@@ -86,6 +88,11 @@ $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave:
 $(BUILD)/bin/wayleave-launch: $(BUILD)/userspace/launcher/main.o $(BUILD)/libwayleave.a
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(LAUNCHER_LIBS)
+
+# HTTP stays out of the privileged process.
+$(BUILD)/bin/wayleave-broker: $(BUILD)/userspace/broker/main.o $(BUILD)/libwayleave.a
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(BROKER_LIBS)
 
 $(BUILD)/%.o: %.c | $(SKELETONS)
 	$(SAY) CC $<
@@ -108,12 +115,12 @@ TEST_LIBRARIES := $(BUILD)/libharness.a $(BUILD)/libwayleave.a
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIBRARIES)
 	$(SAY) TEST $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS)
+		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS) $(BROKER_LIBS)
 
 $(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) $(LIBS)
+		-o $@ $< $(TEST_LIBRARIES) $(LIBS) $(BROKER_LIBS)
 
 # Fuzzers: everything again with clang's coverage and sanitizers.
 # NULL + 0 is an empty slice here, as C2y allows.
@@ -131,7 +138,7 @@ build/fuzz/libharness.a: $(FUZZ_HARNESS_OBJECTS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libharness.a build/fuzz/libwayleave.a
 	$(SAY) FUZZER $@
-	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS)
+	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS) $(BROKER_LIBS)
 
 .PHONY: unit tools fuzzers skeletons
 skeletons: $(SKELETONS)
@@ -166,6 +173,7 @@ install: all
 	install -D -m 0755 $(BUILD)/bin/wayleave $(DESTDIR)$(PREFIX)/bin/wayleave
 	install -D -m 0755 $(BUILD)/bin/wayleaved $(DESTDIR)$(PREFIX)/sbin/wayleaved
 	install -D -m 4755 $(BUILD)/bin/wayleave-launch $(DESTDIR)$(PREFIX)/libexec/wayleave/wayleave-launch
+	install -D -m 0755 $(BUILD)/bin/wayleave-broker $(DESTDIR)$(PREFIX)/libexec/wayleave/wayleave-broker
 	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/wayleave/policies
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/wayleave/policies policies/*.yaml
 uninstall:

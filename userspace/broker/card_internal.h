@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * card_internal: what the files that make cards share.
+ */
+#ifndef WAYLEAVE_BROKER_CARD_INTERNAL_H
+#define WAYLEAVE_BROKER_CARD_INTERNAL_H
+
+#include "broker/blocks.h"
+#include "broker/card.h"
+
+#define CARD_VALUE_MOST 300 /* bytes of one value */
+#define CARD_TEXT_MOST 8192 /* bytes of anything that is put together */
+
+/* Members of a review; what is absent is NULL, empty or 0. Slices belong to the object. */
+const cJSON *card_get(const cJSON *object, const char *name);
+struct slice card_get_text(const cJSON *object, const char *name);
+uint64_t card_get_number(const cJSON *object, const char *name);
+/* Of an RFC 3339 time in UTC. */
+uint64_t card_get_seconds(const cJSON *object, const char *name);
+
+/* A value of anybody's, on one line; `style` as blocks.h has it. */
+void card_add_value(cJSON *paragraph, struct slice value, const char *style);
+/* `format` has one %lu. */
+void card_add_number(cJSON *paragraph, const char *format, uint64_t number);
+
+/* card_statement.c: blocks with the text, the parameters, the impact and the settings. */
+void card_add_statement(cJSON *blocks, const cJSON *review);
+void card_add_parameters(cJSON *blocks, const cJSON *review);
+void card_add_impact(cJSON *blocks, const cJSON *review);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * messages: between the monitor and the broker, over a SOCK_SEQPACKET socketpair; the framing is
+ * that of monitor/control.h. The broker talks to the network and is not trusted: the monitor checks
+ * every length and value, and what it takes from it are the structs below and short texts.
+ *
+ * Texts in structs end with a NUL. Byte order is the machine's.
+ */
+#ifndef WAYLEAVE_BROKER_MESSAGES_H
+#define WAYLEAVE_BROKER_MESSAGES_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/identifier.h"
+
+#define BROKER_CHANNEL_SIZE                                                                        \
+	32 /* of Slack's ids "C012AB3CD" and of message times "1503435956.000247" */
+#define BROKER_USER_SIZE 32 /* "U012AB3CD" */
+#define BROKER_REASON_MOST 2000 /* bytes */
+#define BROKER_SENTENCE_MOST 500 /* bytes */
+#define BROKER_SECRET_MOST 65536 /* bytes of one text of struct broker_start */
+#define BROKER_REVIEW_MOST (48u << 20) /* bytes of a review as JSON: a text may grow sixfold */
+
+enum broker_message {
+	/* monitor → broker */
+	BROKER_SHOW = 1, /* struct broker_show and a descriptor: the review as JSON */
+	BROKER_DECIDED, /* struct broker_decided, then a sentence for whoever clicked */
+	/* broker → monitor */
+	BROKER_SHOWN, /* struct broker_shown */
+	BROKER_DECIDE, /* struct broker_decide, then the reason that was given */
+	BROKER_STATE, /* struct broker_state, then what is wrong, for people */
+};
+
+/* Where one review is shown: one message per channel. */
+struct broker_place {
+	struct identifier review;
+	char channel[BROKER_CHANNEL_SIZE]; /* empty: the webhook's own */
+	char time[BROKER_CHANNEL_SIZE]; /* Slack's name of the message in the channel; empty: none
+					   yet */
+};
+
+struct broker_show {
+	struct broker_place place;
+	uint64_t grant; /* nanoseconds for which it may be approved; 0: this action alone */
+	uint32_t closed; /* nobody can decide it any more */
+	uint32_t posted; /* it has been shown before, if only to a webhook */
+};
+
+/* The message is there. */
+struct broker_shown {
+	struct broker_place place;
+	uint32_t closed; /* with the outcome: nothing is left to be done */
+};
+
+enum broker_verdict { BROKER_APPROVE = 1, BROKER_DENY };
+
+struct broker_decide {
+	uint64_t id; /* of this request, carried back by struct broker_decided */
+	struct identifier review;
+	char user[BROKER_USER_SIZE]; /* who Slack says clicked */
+	uint32_t verdict; /* enum broker_verdict */
+	uint32_t reason_length;
+	uint64_t grant; /* nanoseconds, as the button said; 0: this action alone */
+};
+
+struct broker_decided {
+	uint64_t id;
+	int32_t status; /* 0: it counts and is on disk; else negative errno */
+	uint32_t sentence_length;
+};
+
+struct broker_state {
+	uint64_t failing_since; /* wall clock; 0: Slack takes what it is sent */
+	uint32_t waiting; /* messages that are to be sent */
+	uint32_t why_length;
+};
+
+/* What the broker begins with, in a descriptor that it inherits: this, then its texts one behind
+ * the other. Secrets come this way alone; the broker can't read the files. */
+enum broker_text {
+	BROKER_API_URL,
+	BROKER_WEBHOOK_URL, /* these may be empty */
+	BROKER_BOT_TOKEN,
+	BROKER_SIGNING_SECRET,
+	BROKER_CERTIFICATE,
+	BROKER_KEY,
+	BROKER_TEXT_COUNT
+};
+
+struct broker_start {
+	int channel; /* SOCK_SEQPACKET, non-blocking */
+	int listener; /* -1: callbacks don't come here */
+	uid_t uid;
+	gid_t gid;
+	uint32_t lengths[BROKER_TEXT_COUNT];
+};
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * outbox: what Slack shows against what it should show. For every place of a review (a message in a
+ * channel) it keeps the newest content alone and at most one request under way, so that neither a
+ * slow Slack nor an agent that asks a lot makes a queue grow. What fails is tried again, later and
+ * later.
+ *
+ * It has no clock and no sockets: time comes with each call, requests go through `send`.
+ */
+#ifndef WAYLEAVE_BROKER_OUTBOX_H
+#define WAYLEAVE_BROKER_OUTBOX_H
+
+#include <cjson/cJSON.h>
+
+#include "base/list.h"
+#include "broker/client.h"
+#include "broker/messages.h"
+
+#define OUTBOX_MOST 1024 /* messages */
+#define OUTBOX_IN_FLIGHT_MOST 8
+#define OUTBOX_UPDATE_GAP 5 /* seconds between updates of an open review */
+#define OUTBOX_RETRY_MOST 60 /* seconds */
+#define OUTBOX_REFUSED_RETRY 30 /* seconds before what Slack refused is tried again */
+#define OUTBOX_HOLD_MOST 600 /* seconds: the longest Retry-After that is believed */
+#define OUTBOX_CLOSED_TIME (24 * 3600) /* seconds for which an outcome is tried */
+#define OUTBOX_URL_TIME (29 * 60) /* seconds for which Slack takes a response_url */
+
+struct outbox_message;
+
+struct outbox_options {
+	const char *api_url, *webhook_url, *bot_token; /* the last two may be empty */
+	/* Sends and later calls outbox_on_answer(); `bearer` may be empty. */
+	void (*send)(void *context, struct outbox_message *m, const char *url, const char *bearer,
+		const char *json);
+	/* The message is there, or nothing is left to be done about it (`closed`). */
+	void (*shown)(void *context, const struct broker_place *place, bool closed);
+	void *context;
+};
+
+struct outbox {
+	struct outbox_options options;
+	struct list messages;
+	unsigned count, in_flight;
+	uint64_t hold_until; /* monotonic: Slack wants no requests before */
+	uint64_t failing_since; /* wall clock; 0: it works */
+	char why[256]; /* it fails */
+};
+
+/* What Slack is to show: takes `card` and `outcome` (card.h; the latter is for closed reviews).
+ * -ENOSPC: there is no room for one more. */
+int outbox_show(struct outbox *o, const struct broker_show *show, cJSON *card, cJSON *outcome,
+	uint64_t now);
+/* A click on the review came with this URL, by which its message can be replaced for a while. */
+void outbox_on_click(
+	struct outbox *o, const struct identifier *review, const char *response_url, uint64_t now);
+void outbox_on_answer(struct outbox *o, struct outbox_message *m,
+	const struct client_answer *answer, uint64_t now);
+/* Sends what is due at `now` (monotonic). */
+void outbox_turn(struct outbox *o, uint64_t now);
+/* Milliseconds until the next thing is due, at most `most`. */
+int outbox_wait(const struct outbox *o, uint64_t now, int most);
+
+void outbox_init(struct outbox *o, const struct outbox_options *options);
+void outbox_done(struct outbox *o);
+/* Messages that Slack does not show as they should be. */
+unsigned outbox_waiting(const struct outbox *o);
+
+#endif

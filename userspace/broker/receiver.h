@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * receiver: where Slack's callbacks arrive (libmicrohttpd), with TLS or plain behind a proxy. It
+ * may stand in the open: sizes, connections and the time of each are bounded, and nothing but POST
+ * is served.
+ */
+#ifndef WAYLEAVE_BROKER_RECEIVER_H
+#define WAYLEAVE_BROKER_RECEIVER_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+#define RECEIVER_CONNECTIONS_MOST 256
+#define RECEIVER_TIME_MOST 15 /* seconds that a connection may last */
+
+struct receiver;
+
+struct receiver_request {
+	struct slice timestamp, signature; /* headers; empty: not there */
+	struct slice body; /* raw */
+};
+
+/* The status to answer with; at once, since Slack waits three seconds. */
+typedef unsigned receiver_handler(void *context, const struct receiver_request *request);
+
+/* `fd`: bound and listening, non-blocking; becomes the receiver's. Certificate and key: PEM, both
+ * empty for plain HTTP; they are copied. -EINVAL: they can't be used. */
+int receiver_new(int fd, const char *certificate, const char *key, receiver_handler *handler,
+	void *context, struct receiver **ret, struct error *e);
+void receiver_free(struct receiver *l); /* takes NULL */
+/* To be waited on; then, and every second, receiver_turn() is due. */
+int receiver_descriptor(const struct receiver *l);
+void receiver_turn(struct receiver *l);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/replay.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+
+int replay_add(struct replay *r, struct slice what, uint64_t now, uint64_t keep)
+{
+	struct replay_entry *oldest = &r->entries[r->next];
+	uint8_t key[REPLAY_KEY_SIZE];
+	unsigned length = 0;
+
+	if (EVP_Digest(what.data, what.length, key, &length, EVP_sha256(), NULL) != 1 ||
+		length != sizeof(key))
+		return -EIO;
+	for (unsigned i = 0; i < REPLAY_ENTRIES; i++) {
+		if (r->entries[i].until > now && memcmp(r->entries[i].key, key, sizeof(key)) == 0)
+			return -EALREADY;
+	}
+	if (oldest->until > now)
+		return -ENOSPC;
+	memcpy(oldest->key, key, sizeof(key));
+	oldest->until = now + keep;
+	r->next = (r->next + 1) % REPLAY_ENTRIES;
+	return 0;
+}
