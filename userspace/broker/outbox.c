@@ -182,41 +182,46 @@ static void send(struct outbox *o, struct outbox_message *m, const char *url, co
 	cJSON_Delete(body);
 }
 
-/* Slack is to look for nothing in our text. */
-static cJSON *make_body(const cJSON *message)
+/* A new message; nothing that it mentions is to be fetched and shown. */
+static cJSON *make_post(const cJSON *message)
 {
 	cJSON *body = cJSON_Duplicate(message, true);
 
-	cJSON_AddFalseToObject(body, "mrkdwn");
 	cJSON_AddFalseToObject(body, "unfurl_links");
 	cJSON_AddFalseToObject(body, "unfurl_media");
 	return body;
 }
 
+/* Of a message that is there. */
+static cJSON *make_update(const cJSON *message, const char *name, cJSON *value)
+{
+	cJSON *body = cJSON_Duplicate(message, true);
+
+	cJSON_AddItemToObject(body, name, value);
+	return body;
+}
+
 static void send_with_token(struct outbox *o, struct outbox_message *m)
 {
-	bool update = m->place.time[0];
-	cJSON *body = make_body(m->card);
+	const char *time = m->place.time;
+	cJSON *body =
+		*time ? make_update(m->card, "ts", cJSON_CreateString(time)) : make_post(m->card);
 	char *url =
-		memory_format("%s/chat.%s", o->options.api_url, update ? "update" : "postMessage");
+		memory_format("%s/chat.%s", o->options.api_url, *time ? "update" : "postMessage");
 
 	cJSON_AddStringToObject(body, "channel", m->place.channel);
-	if (update)
-		cJSON_AddStringToObject(body, "ts", m->place.time);
 	send(o, m, url, o->options.bot_token, body);
 	free(url);
 }
 
 static void send_to_webhook(struct outbox *o, struct outbox_message *m, uint64_t now)
 {
-	bool first = !m->posted;
-	cJSON *body;
-
-	m->used_url = !first && m->response_url[0] && now < m->url_until;
-	body = make_body(first || m->used_url ? m->card : m->outcome);
+	m->used_url = m->posted && m->response_url[0] && now < m->url_until;
 	if (m->used_url)
-		cJSON_AddTrueToObject(body, "replace_original");
-	send(o, m, m->used_url ? m->response_url : o->options.webhook_url, "", body);
+		send(o, m, m->response_url, "",
+			make_update(m->card, "replace_original", cJSON_CreateTrue()));
+	else
+		send(o, m, o->options.webhook_url, "", make_post(m->posted ? m->outcome : m->card));
 }
 
 static bool is_due(const struct outbox_message *m, uint64_t now)

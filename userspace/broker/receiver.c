@@ -200,6 +200,15 @@ int receiver_descriptor(const struct receiver *l)
 	return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }
 
+int receiver_wait(const struct receiver *l, int most)
+{
+	unsigned MHD_LONG_LONG wait;
+
+	if (MHD_get_timeout(l->daemon, &wait) == MHD_YES && wait < (unsigned)most)
+		return (int)wait;
+	return most;
+}
+
 void receiver_turn(struct receiver *l)
 {
 	end_old(l);

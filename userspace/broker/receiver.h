@@ -28,8 +28,10 @@ typedef unsigned receiver_handler(void *context, const struct receiver_request *
 int receiver_new(int fd, const char *certificate, const char *key, receiver_handler *handler,
 	void *context, struct receiver **ret, struct error *e);
 void receiver_free(struct receiver *l); /* takes NULL */
-/* To be waited on; then, and every second, receiver_turn() is due. */
+/* To be waited on; then, and after receiver_wait(), receiver_turn() is due. */
 int receiver_descriptor(const struct receiver *l);
+/* Milliseconds, at most `most`: 0 while more of what came is to be read. */
+int receiver_wait(const struct receiver *l, int most);
 void receiver_turn(struct receiver *l);
 
 #endif

@@ -384,13 +384,14 @@ void service_done(struct service *s)
 int service_turn(struct service *s)
 {
 	struct pollfd polled[2] = {{.fd = s->channel}};
+	int wait = outbox_wait(&s->outbox, clock_monotonic(), TURN_MOST), r = 0;
 	unsigned count = 1;
-	int r = 0;
 
-	if (s->receiver)
+	if (s->receiver) {
 		polled[count++].fd = receiver_descriptor(s->receiver);
-	client_turn(
-		s->client, polled, count, outbox_wait(&s->outbox, clock_monotonic(), TURN_MOST));
+		wait = receiver_wait(s->receiver, wait);
+	}
+	client_turn(s->client, polled, count, wait);
 	while (polled[0].revents && r == 0)
 		r = receive(s);
 	if (s->receiver)

@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broker between a stand-in for Slack and a stand-in for the monitor."""
+import pathlib
+import socket
+import time
+
+import pytest
+
+from harness import certificates, slack as slacks
+from harness.broker import Broker, Decision, Shown, State
+
+MINUTE = 60 * 10**9
+
+
+def make_review(number="r-7Q2K", state="pending", **more):
+    return {"id": number, "state": state, "agent": "demo", "principal": "bot@acme.com", "resource": "orders",
+            "rule": "writes need a person", "operations": ["delete"], "objects": ["public.orders"],
+            "text": "delete from orders", "digest": "ab" * 32, "waiters": 1, "database": "shop", "user": "app",
+            "program": "/usr/bin/psql", "pid": 4711, "settings": "search_path=public", "preview": None,
+            "deadline": "2026-01-31T12:00:00.000Z", "parameters": [], "parameters_total": 0, **more}
+
+
+@pytest.fixture
+def slack():
+    s = slacks.Slack()
+    yield s
+    s.close()
+    s.check()
+
+
+@pytest.fixture
+def make(slack):
+    made = []
+
+    def start(mode="token", tls=None, interactive=True):
+        texts = {"api_url": slack.api_url, "signing_secret": slacks.SECRET}
+        if mode == "token":
+            texts["bot_token"] = slacks.TOKEN
+        else:
+            texts["webhook_url"] = slack.webhook_url
+        if tls:
+            texts["certificate"], texts["key"] = (pathlib.Path(f).read_text() for f in tls)
+        listener = socket.create_server(("127.0.0.1", 0)) if interactive else None
+        broker = Broker(listener, **texts)
+        broker.port = listener.getsockname()[1] if listener else None
+        if listener:
+            listener.close()
+        made.append(broker)
+        return broker
+
+    yield start
+    for broker in made:
+        assert broker.close() == 0
+
+
+@pytest.fixture
+def broker(make):
+    return make()
+
+
+@pytest.fixture
+def clicker(slack, broker):
+    return slacks.Clicker(slack, broker.port)
+
+
+def post(broker, slack, grant=0, **more):
+    """Shows a review; the message's time."""
+    review = make_review(**more)
+    broker.show(review, slacks.CHANNEL, grant=grant)
+    return broker.wait(Shown, lambda shown: shown.review == review["id"]).time
+
+
+# --- what is shown
+
+
+def test_a_review_is_posted_and_its_outcome_replaces_the_buttons(slack, broker):
+    ts = post(broker, slack, grant=30 * MINUTE)
+    message = slack.messages[ts]
+    assert [b["text"]["text"] for b in slacks.buttons(message).values()] == ["Approve once", "Approve for 30 min", "Deny"]
+    text = slacks.flatten(message)
+    for part in ("r-7Q2K", "demo", "bot@acme.com", "orders", "shop", "/usr/bin/psql", "4711", "writes need a person",
+                 "delete from orders", "ab" * 32, socket.gethostname(), "no preview", "search_path=public", "1 session"):
+        assert part in text
+    broker.show(make_review(state="approved", decided_by="ann (Slack U111)", decided="2026-01-31T11:00:00.000Z",
+                            reason="ticket 7"), slacks.CHANNEL, ts)
+    assert broker.wait(Shown, lambda shown: shown.closed).time == ts
+    message = slack.messages[ts]
+    assert not slacks.buttons(message) and len(slack.messages) == 1
+    assert "approved by ann (Slack U111), : ticket 7" in slacks.flatten(message)
+
+
+def test_no_button_for_a_time_without_a_grant(slack, broker):
+    assert list(slacks.buttons(slack.messages[post(broker, slack)])) == ["approve", "deny"]
+
+
+def test_more_waiters_are_shown_in_the_same_message(slack, broker):
+    ts = post(broker, slack)
+    for waiters in range(2, 12):
+        broker.show(make_review(waiters=waiters), slacks.CHANNEL, ts)
+    slack.wait(lambda: "11 sessions" in slacks.flatten(slack.messages[ts]))
+    # Ten changes are no ten requests.
+    assert len(slack.requests) <= 3
+
+
+def test_a_message_of_an_earlier_broker_is_updated(slack, make):
+    first = make()
+    ts = post(first, slack)
+    second = make()
+    second.show(make_review(state="cancelled", reason="Wayleave restarted"), slacks.CHANNEL, ts, posted=True)
+    assert second.wait(Shown).closed
+    assert "Wayleave restarted" in slacks.flatten(slack.messages[ts])
+
+
+def test_a_deleted_message_is_posted_anew(slack, broker):
+    ts = post(broker, slack)
+    slack.faults.append((200, {}, b'{"ok": false, "error": "message_not_found"}'))
+    broker.show(make_review(state="denied", decided_by="ann"), slacks.CHANNEL, ts)
+    assert broker.wait(Shown, lambda shown: shown.closed).time != ts
+
+
+def test_decided_before_it_was_shown(slack, broker):
+    slack.faults += [(429, {"Retry-After": "1"}, b"")] * 1
+    broker.show(make_review(), slacks.CHANNEL)
+    broker.wait(State, lambda state: state.failing)
+    broker.show(make_review(state="denied"), slacks.CHANNEL)
+    assert broker.wait(Shown).closed
+    time.sleep(1.5)
+    assert not slack.messages
+
+
+# --- the webhook
+
+
+def test_webhook_is_followed_up_by_a_second_message(slack, make):
+    broker = make("webhook", interactive=False)
+    broker.show(make_review())
+    assert not broker.wait(Shown).closed
+    (first,) = slack.messages.values()
+    assert not slacks.buttons(first) and "wayleave reviews approve r-7Q2K" in slacks.flatten(first)
+    broker.show(make_review(waiters=5))
+    broker.show(make_review(state="denied", decided_by="ann", reason="no"))
+    assert broker.wait(Shown).closed
+    assert [("denied by ann: no" in slacks.flatten(m)) for m in slack.messages.values()] == [False, True]
+
+
+def test_webhook_is_replaced_through_a_click(slack, make):
+    broker = make("webhook")
+    broker.show(make_review())
+    broker.wait(Shown)
+    (ts,) = slack.messages
+    assert slacks.Clicker(slack, broker.port).click(ts, "deny", "U111") == 200
+    # Without a token there is no dialog: denied at once.
+    decision = broker.wait(Decision)
+    assert not decision.approve and decision.reason == ""
+    broker.decided(decision)
+    broker.show(make_review(state="denied", decided_by="ann"))
+    assert broker.wait(Shown).closed
+    assert len(slack.messages) == 1 and "denied by ann" in slacks.flatten(slack.messages[ts])
+
+
+# --- clicks
+
+
+def test_a_click_reaches_the_monitor_once(slack, broker, clicker):
+    ts = post(broker, slack, grant=30 * MINUTE)
+    started = time.monotonic()
+    assert clicker.click(ts, "approve", "U111") == 200
+    decision = broker.wait(Decision)
+    assert time.monotonic() - started < 1
+    assert decision[1:] == ("r-7Q2K", "U111", True, 0, "")
+    assert clicker.click(ts, "approve_time", "U222") == 200
+    assert broker.wait(Decision)[1:] == ("r-7Q2K", "U222", True, 30 * MINUTE, "")
+
+
+def test_deny_asks_for_a_reason(slack, broker, clicker):
+    ts = post(broker, slack)
+    assert clicker.click(ts, "deny", "U111") == 200
+    view = slack.wait(lambda: slack.views and slack.views[0])
+    assert broker.nothing(Decision)
+    assert clicker.submit(view, "U111", "not today: ça & <so>") == 200
+    decision = broker.wait(Decision)
+    assert decision[1:] == ("r-7Q2K", "U111", False, 0, "not today: ça & <so>")
+    broker.decided(decision, -1, "This is not yours to decide.")
+    slack.wait(lambda: slack.private == ["This is not yours to decide."])
+
+
+def test_a_dialog_that_can_not_be_opened(slack, broker, clicker):
+    ts = post(broker, slack)
+    slack.faults.append((200, {}, b'{"ok": false, "error": "expired_trigger_id"}'))
+    assert clicker.click(ts, "deny", "U111") == 200
+    slack.wait(lambda: slack.private and "expired_trigger_id" in slack.private[0])
+
+
+def test_who_clicked_is_told_why_it_did_not_count(slack, broker, clicker):
+    ts = post(broker, slack)
+    clicker.click(ts, "approve", "U999")
+    broker.decided(broker.wait(Decision), -1, "U999 is not in <!channel> & dba")
+    slack.wait(lambda: slack.private == ["U999 is not in &lt;!channel&gt; &amp; dba"])
+
+
+def test_replays(slack, broker, clicker):
+    ts = post(broker, slack)
+    payload = clicker.click_payload(ts, "approve", "U111")
+    body, now = slacks.encode(payload), int(time.time())
+    assert clicker.post(body, now) == 200
+    broker.wait(Decision)
+    assert clicker.post(body, now) == 409
+    # The same click signed again, as by a second delivery.
+    assert clicker.post(body, now + 1) == 200
+    assert broker.nothing(Decision)
+
+
+def test_two_clicks_are_two_actions(slack, broker, clicker):
+    ts = post(broker, slack)
+    for _ in range(2):
+        assert clicker.click(ts, "approve", "U111") == 200
+    assert broker.wait(Decision).id != broker.wait(Decision).id
+
+
+def test_forged_and_late_callbacks(slack, broker, clicker):
+    ts = post(broker, slack)
+    body, now = slacks.encode(clicker.click_payload(ts, "approve", "U111")), int(time.time())
+    good = slacks.sign(body, now)
+    forged = [
+        {"signature": slacks.sign(body, now, "another secret")}, {"signature": "v0=" + "0" * 64}, {"signature": "v0="},
+        {"signature": good[3:]}, {"signature": "v1=" + good[3:]}, {"signature": good + "0"}, {"signature": good[:-1]},
+        {"timestamp": now + 1, "signature": good}, {"timestamp": now - 301}, {"timestamp": now + 302},
+        {"timestamp": -now}, {"timestamp": f"{now} "}, {"timestamp": 2**70}]
+    for more in forged:
+        if not isinstance(more.get("timestamp", 0), int):
+            more["signature"] = good
+        assert clicker.post(body, **{"timestamp": now, **more}) == 401, more
+    assert clicker.post(body + b"&x=1", now, good) == 401
+    assert broker.nothing(Decision)
+
+
+def test_signed_before_this_broker_began(slack, make):
+    broker = make()
+    ts = post(broker, slack)
+    clicker = slacks.Clicker(slack, broker.port)
+    body = slacks.encode(clicker.click_payload(ts, "approve", "U111"))
+    assert clicker.post(body, int(time.time()) - 60) == 401
+    assert broker.nothing(Decision)
+
+
+def test_signed_nonsense(slack, broker, clicker):
+    ts = post(broker, slack)
+    good = clicker.click_payload(ts, "approve", "U111")
+    action = good["actions"][0]
+    wrong = [
+        b"", b"payload=", b"payload=%7", b"payload=%zz", b"payload={", b"payload=[]", b"payload=%00", b"payload=1",
+        b"payload=" + b"[" * 5000, slacks.encode(good) + b"&" + slacks.encode(good), b"other=1",
+        slacks.encode({**good, "user": {}}), slacks.encode({**good, "user": {"id": "U" * 40}}),
+        slacks.encode({**good, "actions": []}), slacks.encode({**good, "actions": [action, action]}),
+        slacks.encode({**good, "actions": [{**action, "value": "r-../../x"}]}),
+        slacks.encode({**good, "actions": [{**action, "value": "r-7Q2K 1800000000000"}]}),
+        slacks.encode({**good, "actions": [{**action, "action_id": "approve_time"}]}),
+        slacks.encode({**good, "actions": [{**action, "value": "g-7Q2K"}]}),
+        slacks.encode({**good, "response_url": "https://hooks.slack.com/" + "x" * 600})]
+    for body in wrong:
+        assert clicker.post(body) == 400, body[:100]
+    assert clicker.post(slacks.encode({**good, "type": "shortcut"})) == 200
+    assert clicker.post(b"payload=" + b"x" * (256 << 10)) == 413
+    assert clicker.post(slacks.encode(good), method="PUT") == 405
+    assert clicker.post(b"", method="GET") == 405
+    assert broker.nothing(Decision)
+    assert clicker.click(ts, "approve", "U111") == 200
+
+
+def test_answers_go_to_slack_alone(slack, broker, clicker):
+    ts = post(broker, slack)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(1)
+        payload = {**clicker.click_payload(ts, "approve", "U111"),
+                   "response_url": f"http://127.0.0.1:{other.getsockname()[1]}/x"}
+        assert clicker.post(slacks.encode(payload)) == 200
+        broker.decided(broker.wait(Decision), -1, "no")
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+def test_slow_connections_keep_nobody_out(slack, broker, clicker):
+    ts = post(broker, slack)
+    slow = [socket.create_connection(("127.0.0.1", broker.port)) for _ in range(100)]
+    for s in slow:
+        s.send(b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n")
+    assert clicker.click(ts, "approve", "U111") == 200
+    deadline = time.monotonic() + 25
+    slow[0].setblocking(False)
+    while time.monotonic() < deadline:
+        # Never idle, and yet ended.
+        try:
+            slow[0].send(b"X: y\r\n")
+            if slow[0].recv(100) == b"":
+                break
+        except BlockingIOError:
+            time.sleep(0.5)
+        except OSError:
+            break
+    else:
+        raise AssertionError("a slow connection lives on")
+    for s in slow:
+        s.close()
+
+
+def test_tls(slack, make, tmp_path):
+    ca = certificates.make_authority(tmp_path)
+    broker = make(tls=certificates.make_leaf(tmp_path, "broker"))
+    ts = post(broker, slack)
+    assert slacks.Clicker(slack, broker.port, slacks.trusting(ca)).click(ts, "approve", "U111") == 200
+    assert broker.wait(Decision).user == "U111"
+
+
+# --- Slack in trouble
+
+
+@pytest.mark.parametrize("fault", [(500, {}, b"oops"), (503, {}, b""), None, (200, {}, b"<html>"),
+                                   (200, {}, b'{"ok": false, "error": "internal_error"}')],
+                         ids=["500", "503", "cut", "html", "internal_error"])
+def test_failures_are_tried_again(slack, broker, fault):
+    slack.faults += [fault]
+    if fault == (200, {}, b"<html>"):
+        # What is no answer of Slack's comes from a proxy, perhaps; it is said, and tried less often.
+        broker.show(make_review(), slacks.CHANNEL)
+        assert "no answer of Slack's" in broker.wait(State, lambda state: state.failing).why
+        return
+    post(broker, slack)
+    state = broker.wait(State, lambda state: state.failing)
+    assert state.waiting == 1 and state.why
+    broker.wait(State, lambda state: not state.failing and not state.waiting)
+
+
+def test_rate_limit_holds_everything(slack, broker):
+    slack.faults.append((429, {"Retry-After": "2"}, b""))
+    broker.show(make_review("r-AAAA"), slacks.CHANNEL)
+    assert "429" in broker.wait(State, lambda state: state.failing).why
+    started = time.monotonic()
+    broker.show(make_review("r-BBBB"), slacks.CHANNEL)
+    broker.wait(Shown)
+    assert time.monotonic() - started > 1.8
+    broker.wait(Shown)
+    assert len(slack.requests) == 3
+
+
+def test_what_slack_refuses_is_said(slack, broker):
+    slack.faults.append((200, {}, b'{"ok": false, "error": "not_in_channel"}'))
+    broker.show(make_review(), slacks.CHANNEL)
+    assert "not_in_channel" in broker.wait(State, lambda state: state.failing).why
+
+
+def test_no_slack_at_all(slack, make):
+    broker = make()
+    slack.server.socket.close()
+    broker.show(make_review(), slacks.CHANNEL)
+    state = broker.wait(State, lambda state: state.failing)
+    assert abs(state.failing / 1e9 - time.time()) < 20 and "connect" in state.why.lower()
+
+
+def test_a_slow_slack_does_not_hold_up_clicks(slack, broker, clicker):
+    ts = post(broker, slack)
+    slack.delay = 2
+    broker.show(make_review("r-AAAA"), slacks.CHANNEL)
+    started = time.monotonic()
+    assert clicker.click(ts, "approve", "U111") == 200
+    broker.wait(Decision)
+    assert time.monotonic() - started < 1
+
+
+# --- hostile texts
+
+END = " -- the end"
+HOSTILE = [
+    "select 1 /* <!channel> <@U111> <https://evil.example|click> @here #general */",
+    "select 1 -- ```\n*Approved* by ann\n```",
+    "select 1 -- &lt;!here&gt; &amp; &#60;",
+    "select '\u202egnirts' || '\u200b' || '\u2066x\u2069' || '\ufeff' || '\u00ad' || '\U000e0041' || '\u3164'",
+    "select '\x1b[2J\x07' \r\n-- \x7f",
+    ":rotating_light: :white_check_mark: approved",
+    "\n" * 3000 + "drop table orders",
+    " " * 9000 + "drop table orders",
+    "select " + "ü€𝄞" * 3000,
+    "\u202e" * 5000 + "drop table orders",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_an_agent_can_not_forge_or_hide(slack, broker, text):
+    text += END
+    ts = post(broker, slack, text=text, objects=["public." + text[:200]] * 30, program="/tmp/" + text[:100],
+              database=text[:300], user=text[:50], settings=text, preview=text,
+              parameters=[{"text": text, "length": len(text)}] * 64, parameters_total=70)
+    message = slack.messages[ts]
+    shown = slacks.flatten(message)
+    for c in "\u202e\u200b\u2066\u2069\ufeff\u00ad\U000e0041\u3164\x1b\x07\x7f\r":
+        assert c not in shown
+    # Its texts stand in literal text alone, which the stand-in checks to have no other kinds of element.
+    parts = slacks.preformatted(message)
+    if len(text) > 2000:
+        assert "CUT: " in shown and f"of {len(text.encode())} " in shown and "wayleave reviews show r-7Q2K" in shown
+        assert parts[1].endswith(END)
+        assert "CUT" not in "".join(parts)
+    else:
+        assert parts[0].endswith(END)
+    assert list(slacks.buttons(message)) == ["approve", "deny"]
+    assert message["text"] == "Approval wanted: review r-7Q2K, agent demo on orders"
+
+
+def test_a_statement_of_two_megabytes(slack, broker):
+    text = "select '" + "x" * (2 << 20) + "'; drop table orders"
+    ts = post(broker, slack, text=text)
+    parts = slacks.preformatted(slack.messages[ts])
+    assert parts[0].startswith("select 'xxx") and parts[1].endswith("drop table orders")
+    assert f"{len(text) - len(parts[0]) - len(parts[1])} bytes of {len(text)}" in slacks.flatten(slack.messages[ts])
+
+
+# --- the process
+
+
+def test_it_has_no_privileges_and_ends_with_its_monitor(slack, make):
+    broker = make()
+    post(broker, slack)
+    status = dict(line.split(":\t") for line in
+                  pathlib.Path(f"/proc/{broker.process.pid}/status").read_text().splitlines())
+    assert status["Uid"].split()[0] != "0" and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    assert all(int(status[f"Cap{kind}"], 16) == 0 for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
+
+
+def test_a_broken_monitor_message_changes_nothing(slack, broker):
+    for body in (b"\0" * 8, b"\1\0\0\0\0\0\0\0short", b"\2\0\0\0\0\0\0\0" + b"\xff" * 16,
+                 b"\x63\0\0\0\0\0\0\0"):
+        broker.channel.send(body)
+    post(broker, slack)

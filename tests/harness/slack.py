@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for Slack: its API, an incoming webhook and response URLs on one local port, and the callbacks that it
+sends. Every payload is checked against Slack's published limits and field rules (docs.slack.dev/reference/block-kit);
+what breaks one is kept in `violations`, and `check()` fails the test by it."""
+import hashlib
+import hmac
+import http.client
+import http.server
+import itertools
+import json
+import re
+import ssl
+import threading
+import time
+import urllib.parse
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+TOKEN = "xoxb-stand-in"
+CHANNEL = "C012AB3CD"
+
+
+class Violation(Exception):
+    pass
+
+
+def need(condition, text):
+    if not condition:
+        raise Violation(text)
+
+
+def check_keys(value, path, required, optional=()):
+    need(isinstance(value, dict), f"{path}: expected an object")
+    for key in required:
+        need(key in value, f"{path}: no {key!r}")
+    for key in value:
+        need(key in required or key in optional, f"{path}: unknown {key!r}")
+
+
+def check_string(value, path, most, least=1):
+    need(isinstance(value, str), f"{path}: expected a string")
+    need(least <= len(value) <= most, f"{path}: {len(value)} characters, expected {least} to {most}")
+    for c in value:
+        need(ord(c) >= 0x20 or c in "\n\t", f"{path}: the control character {c!r}")
+
+
+def check_plain_text(value, path, most):
+    check_keys(value, path, ("type", "text"), ("emoji",))
+    need(value["type"] == "plain_text", f"{path}: expected plain_text")
+    check_string(value["text"], path, most)
+
+
+def check_button(value, path):
+    check_keys(value, path, ("type", "text", "action_id"), ("value", "style", "url", "confirm", "accessibility_label"))
+    check_plain_text(value["text"], f"{path}.text", 75)
+    check_string(value["action_id"], f"{path}.action_id", 255)
+    check_string(value.get("value", "-"), f"{path}.value", 2000)
+    need(value.get("style", "primary") in ("primary", "danger"), f"{path}.style: {value.get('style')!r}")
+
+
+def check_style(value, path):
+    check_keys(value, path, (), ("bold", "italic", "strike", "code"))
+    need(value and all(v is True or v is False for v in value.values()), f"{path}: expected booleans")
+
+
+def check_rich_element(value, path, preformatted):
+    kind = value.get("type")
+    if kind == "text":
+        check_keys(value, path, ("type", "text"), ("style",))
+        check_string(value["text"], path, 3000)
+        if "style" in value:
+            need(not preformatted, f"{path}: style in preformatted text")
+            check_style(value["style"], f"{path}.style")
+    elif kind == "date" and not preformatted:
+        check_keys(value, path, ("type", "timestamp", "format"), ("fallback", "url", "timezone", "style"))
+        need(isinstance(value["timestamp"], int), f"{path}: timestamp")
+        tokens = re.findall(r"\{(\w+)\}", value["format"])
+        known = {"date", "date_num", "date_slash", "date_long", "date_long_full", "date_long_pretty", "date_pretty",
+                 "date_short", "date_short_pretty", "time", "time_secs", "ago", "day_divider_pretty"}
+        need(tokens and set(tokens) <= known, f"{path}: format {value['format']!r}")
+    else:
+        raise Violation(f"{path}: {kind!r} is nothing that we should send")
+
+
+def check_rich_text(block, path):
+    check_keys(block, path, ("type", "elements"), ("block_id",))
+    need(block["elements"], f"{path}: no elements")
+    for i, part in enumerate(block["elements"]):
+        check_keys(part, f"{path}[{i}]", ("type", "elements"), ("border",))
+        need(part["type"] in ("rich_text_section", "rich_text_preformatted"), f"{path}[{i}]: {part['type']!r}")
+        need(part["elements"], f"{path}[{i}]: no elements")
+        for j, element in enumerate(part["elements"]):
+            check_rich_element(element, f"{path}[{i}][{j}]", part["type"] == "rich_text_preformatted")
+
+
+def check_header(block, path):
+    check_keys(block, path, ("type", "text"), ("block_id",))
+    check_plain_text(block["text"], path, 150)
+
+
+def check_actions(block, path):
+    check_keys(block, path, ("type", "elements"), ("block_id",))
+    need(1 <= len(block["elements"]) <= 25, f"{path}: {len(block['elements'])} elements")
+    names = [element["action_id"] for element in block["elements"]]
+    need(len(set(names)) == len(names), f"{path}: an action_id twice")
+    for i, element in enumerate(block["elements"]):
+        need(element.get("type") == "button", f"{path}[{i}]: expected a button")
+        check_button(element, f"{path}[{i}]")
+
+
+def check_input(block, path):
+    check_keys(block, path, ("type", "label", "element"), ("block_id", "hint", "optional", "dispatch_action"))
+    check_plain_text(block["label"], f"{path}.label", 2000)
+    element = block["element"]
+    check_keys(element, f"{path}.element", ("type", "action_id"), ("multiline", "min_length", "max_length"))
+    need(element["type"] == "plain_text_input", f"{path}.element: {element['type']!r}")
+    need(0 <= element.get("min_length", 0) <= element.get("max_length", 3000) <= 3000, f"{path}.element: lengths")
+
+
+BLOCKS = {"header": check_header, "rich_text": check_rich_text, "actions": check_actions, "input": check_input}
+
+
+def check_blocks(blocks, most=50):
+    need(isinstance(blocks, list) and 1 <= len(blocks) <= most, "blocks: expected a list of 1 to %d" % most)
+    for i, block in enumerate(blocks):
+        kind = block.get("type")
+        need(kind in BLOCKS, f"blocks[{i}]: {kind!r}")
+        if "block_id" in block:
+            check_string(block["block_id"], f"blocks[{i}].block_id", 255)
+        BLOCKS[kind](block, f"blocks[{i}]")
+    size = len(json.dumps(blocks))
+    need(size <= 40000, f"blocks: {size} bytes of JSON are too many to be sure")
+
+
+def check_fallback(body):
+    check_string(body.get("text"), "text", 4000)
+    need("<" not in body["text"] and ">" not in body["text"], "text: something that Slack would parse")
+    need(not re.search(r"&(?!amp;|lt;|gt;)", body["text"]), "text: & that is no entity")
+
+
+def check_message(body, required=(), optional=("unfurl_links", "unfurl_media")):
+    check_keys(body, "message", ("text", "blocks", *required), optional)
+    check_fallback(body)
+    check_blocks(body["blocks"])
+
+
+def check_view(body):
+    check_keys(body, "views.open", ("trigger_id", "view"))
+    view = body["view"]
+    check_keys(view, "view", ("type", "title", "blocks"), ("callback_id", "private_metadata", "submit", "close"))
+    need(view["type"] == "modal", "view: expected a modal")
+    for name in ("title", "submit", "close"):
+        check_plain_text(view[name], f"view.{name}", 24)
+    check_string(view["callback_id"], "view.callback_id", 255)
+    check_string(view["private_metadata"], "view.private_metadata", 3000, least=0)
+    check_blocks(view["blocks"], most=100)
+
+
+def check_response(body):
+    """To a response_url: a message that replaces the original, or one that only the clicker sees."""
+    check_keys(body, "response", ("text",), ("blocks", "replace_original", "response_type", "delete_original"))
+    check_fallback(body)
+    if "blocks" in body:
+        check_blocks(body["blocks"])
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        status, headers, body = self.server.slack.answer(self.path, self.headers, raw)
+        if status is None:
+            self.close_connection = True
+            return
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Slack:
+    """`messages`: what the channel shows, by its time; `requests`: all (place, body) that came, in order."""
+
+    def __init__(self):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.slack = self
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.api_url, self.webhook_url = self.url + "/api", self.url + "/services/T0/B0/XX"
+        self.messages, self.requests, self.violations, self.views, self.private = {}, [], [], [], []
+        self.faults = []  # answers to give instead: (status, headers, body), or None for none at all
+        self.response_urls = {}  # path → (time of the message, uses)
+        self.delay = 0
+        self.numbers = itertools.count(1)
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    # --- what comes in
+
+    def answer(self, path, headers, raw):
+        time.sleep(self.delay)
+        with self.changed:
+            try:
+                return self.serve(path, headers, raw)
+            except (Violation, ValueError, KeyError, TypeError) as e:
+                self.violations.append(f"{path}: {e!r}")
+                return 200, {}, b'{"ok": false, "error": "invalid_blocks"}'
+            finally:
+                self.changed.notify_all()
+
+    def serve(self, path, headers, raw):
+        need(headers["Content-Type"].startswith("application/json"), "expected JSON")
+        body = json.loads(raw)
+        self.requests.append((path, body))
+        if self.faults:
+            fault = self.faults.pop(0)
+            return fault if fault else (None, {}, b"")
+        if path.startswith("/api/"):
+            need(headers["Authorization"] == f"Bearer {TOKEN}", "no token")
+            return 200, {"Content-Type": "application/json"}, json.dumps(
+                {"ok": True, **getattr(self, "api_" + path[5:].replace(".", "_"))(body)}).encode()
+        need("Authorization" not in headers, "a token where none belongs")
+        if path == "/services/T0/B0/XX":
+            check_message(body)
+            self.messages[self.new_time()] = body
+        else:
+            self.respond(path, body)
+        return 200, {}, b"ok"
+
+    def new_time(self):
+        return f"{int(time.time())}.{next(self.numbers):06d}"
+
+    def api_chat_postMessage(self, body):
+        check_message(body, ("channel",))
+        need(body["channel"] == CHANNEL, "an unknown channel")
+        ts = self.new_time()
+        self.messages[ts] = body
+        return {"channel": CHANNEL, "ts": ts, "message": body}
+
+    def api_chat_update(self, body):
+        check_message(body, ("channel", "ts"), ())
+        need(body["ts"] in self.messages, "an unknown message")
+        self.messages[body["ts"]] = body
+        return {"channel": CHANNEL, "ts": body["ts"], "text": body["text"]}
+
+    def api_views_open(self, body):
+        check_view(body)
+        self.views.append(body["view"])
+        return {"view": {"id": f"V{next(self.numbers)}"}}
+
+    def respond(self, path, body):
+        need(path in self.response_urls, "an unknown response_url")
+        check_response(body)
+        ts, uses = self.response_urls[path]
+        need(uses < 5, "a response_url used more than five times")
+        self.response_urls[path] = (ts, uses + 1)
+        if body.get("replace_original"):
+            self.messages[ts] = body
+        else:
+            need(body.get("response_type") == "ephemeral", "expected an answer for the clicker alone")
+            self.private.append(body["text"])
+
+    # --- waiting and looking
+
+    def wait(self, condition, timeout=15):
+        """Until `condition()` is true, under the lock; its value."""
+        with self.changed:
+            if not self.changed.wait_for(condition, timeout):
+                raise TimeoutError(f"violations {self.violations}, requests {[p for p, _ in self.requests][-5:]}")
+            return condition()
+
+    def wait_message(self, containing, timeout=15):
+        """The time of the message that shows this text somewhere."""
+        return self.wait(lambda: next((ts for ts, m in self.messages.items() if containing in flatten(m)), None),
+                         timeout)
+
+    def check(self):
+        with self.changed:
+            assert not self.violations, self.violations
+
+
+def flatten(message):
+    """All texts of a message's blocks, as a reader sees them."""
+    texts = []
+
+    def walk(value):
+        if isinstance(value, dict):
+            if value.get("type") in ("text", "plain_text"):
+                texts.append(value["text"] if isinstance(value.get("text"), str) else "")
+            for child in value.values():
+                walk(child)
+        elif isinstance(value, list):
+            if texts and texts[-1] != "\n":
+                texts.append("\n")
+            for child in value:
+                walk(child)
+
+    walk(message.get("blocks", []))
+    return "".join(texts)
+
+
+def buttons(message):
+    return {e["action_id"]: e for b in message.get("blocks", []) if b["type"] == "actions" for e in b["elements"]}
+
+
+def preformatted(message):
+    return ["".join(e["text"] for e in part["elements"]) for b in message["blocks"] if b["type"] == "rich_text"
+            for part in b["elements"] if part["type"] == "rich_text_preformatted"]
+
+
+# --- callbacks
+
+
+def sign(body, timestamp, secret=SECRET):
+    return "v0=" + hmac.new(secret.encode(), b"v0:%d:" % timestamp + body, hashlib.sha256).hexdigest()
+
+
+def encode(payload):
+    return urllib.parse.urlencode({"payload": json.dumps(payload)}).encode()
+
+
+class Clicker:
+    """Somebody's Slack client: sends callbacks to our listener."""
+
+    def __init__(self, slack, port, tls=None):
+        self.slack, self.port, self.tls = slack, port, tls
+
+    def post(self, body, timestamp=None, signature=None, method="POST", headers=None):
+        timestamp = int(time.time()) if timestamp is None else timestamp
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self.tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, "/slack", body, {
+            "Content-Type": "application/x-www-form-urlencoded", "X-Slack-Request-Timestamp": str(timestamp),
+            "X-Slack-Signature": signature or sign(body, timestamp), **(headers or {})})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def click_payload(self, ts, action, user):
+        number = next(self.slack.numbers)
+        path = f"/actions/T0/{number}/YY"
+        self.slack.response_urls[path] = (ts, 0)
+        message = self.slack.messages[ts]
+        return {"type": "block_actions", "user": {"id": user, "username": "x"}, "trigger_id": f"1.2.{number}",
+                "response_url": self.slack.url + path, "message": {"ts": ts, "blocks": message["blocks"]},
+                "actions": [{"type": "button", "action_id": action, "action_ts": f"{time.time():.6f}",
+                             "block_id": "b", "value": buttons(message)[action]["value"]}]}
+
+    def click(self, ts, action, user):
+        return self.post(encode(self.click_payload(ts, action, user)))
+
+    def submit(self, view, user, reason):
+        """Sends the dialog that was opened."""
+        block = next(b for b in view["blocks"] if b["type"] == "input")
+        return self.post(encode({
+            "type": "view_submission", "user": {"id": user}, "view": {
+                "id": f"V{next(self.slack.numbers)}", "callback_id": view["callback_id"],
+                "private_metadata": view["private_metadata"], "state": {"values": {
+                    block["block_id"]: {block["element"]["action_id"]: {
+                        "type": "plain_text_input", "value": reason}}}}}}))
+
+
+def trusting(ca_file):
+    return ssl.create_default_context(cafile=str(ca_file))
