@@ -159,8 +159,30 @@ static bool may_go_on(const struct protocol_action_event *event, const struct ve
 	if (!verdict_is_enforced(verdict) || verdict->kind == VERDICT_ALLOW ||
 		event->phase == ACTION_PROBED)
 		return true;
-	return event->phase == ACTION_PREPARED &&
-		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
+	if (verdict->kind == VERDICT_REVIEW)
+		return true; /* approved, once it was held */
+	return event->phase == ACTION_PREPARED && event->action->unknown;
+}
+
+/* People decide: the action is held once, as worker/hold.c does it, and comes again. True: it does.
+ */
+static bool hold(struct engine_run *run, const struct protocol_action_event *event)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct protocol_binding binding;
+
+	run->held = !run->held;
+	if (!run->held || protocol->bind(run->engine, event->lane, &binding) < 0)
+		return false;
+	buffer_append_string(&run->events, "! held : ");
+	put_text(&run->events, binding.bound[0]);
+	put_text(&run->events, binding.bound[1]);
+	put_text(&run->events, binding.context);
+	buffer_append_byte(&run->events, '\n');
+	protocol->reassure(run->engine, event->lane, slice_from_string("waiting"));
+	protocol->reassure(run->engine, event->lane, SLICE_EMPTY);
+	protocol->judge_again(run->engine, event->lane);
+	return true;
 }
 
 static void on_action(struct engine_run *run, const struct protocol_action_event *event)
@@ -172,6 +194,10 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 
 	buffer_init(&text, 4096);
 	policy_judge(run->bench->scope, event->action, &verdict);
+	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && hold(run, event)) {
+		buffer_done(&text);
+		return;
+	}
 	if (!may_go_on(event, &verdict)) {
 		verdict_text(&verdict, event->action, &text);
 		refusal = (struct protocol_refusal){verdict.reason, buffer_slice(&text)};

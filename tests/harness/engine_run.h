@@ -45,6 +45,7 @@ struct engine_run {
 	struct buffer sent[2]; /* for a side; the user clears it */
 	struct buffer events; /* one line each; the user clears it */
 	uint64_t actions;
+	bool held; /* an action that people decide was held, and comes again */
 	bool closed;
 	int fail_tls; /* enum side + 1: the handshake with that side fails */
 };

@@ -84,6 +84,13 @@ struct protocol_action_event {
 	struct protocol_judgement **judgement;
 };
 
+/* What an action that is held for people is bound to, beyond its facts and text. */
+struct protocol_binding {
+	struct slice bound[2]; /* the exact bytes of its parameters, and of their types */
+	/* The settings that give the text its meaning, and what it runs by name; for people too. */
+	struct slice context;
+};
+
 struct protocol_result {
 	uint64_t action; /* as given to release() */
 	uint64_t rows;
@@ -242,6 +249,15 @@ struct protocol {
 	/* Answers the action with an error of the protocol instead. */
 	int (*refuse)(struct protocol_engine *e, uint32_t lane, uint64_t number,
 		const struct protocol_refusal *refusal);
+	/* For an action that people are to decide; valid until the next call of any function here.
+	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known. */
+	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
+	/* While an action is held: tells the agent, without any effect on what it asked for. `text`
+	 * empty: something that only its library notices. False: not at this moment. */
+	bool (*reassure)(struct protocol_engine *e, uint32_t lane, struct slice text);
+	/* Instead of release() or refuse(): the action is judged from the start, by what its names
+	 * mean now, and comes again as a new EVENT_ACTION. */
+	void (*judge_again)(struct protocol_engine *e, uint32_t lane);
 	/* Ends the whole session with an error of the protocol, as far as its state allows. After
 	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "worker/session.h"
+#include "worker/hold.h"
 
 /* A request on its way to the server. */
 struct cancel {
@@ -182,7 +183,8 @@ void cancel_on_request(struct worker *w, struct slice payload)
 	answer.session = head.session;
 	answer.worker = head.worker;
 	s = find_by_key(w, slice_head(payload, head.key_length), head.agent);
-	if (!s) {
+	/* What waits for people has not reached the server, which could not cancel it. */
+	if (!s || hold_cancel(s, "canceling statement due to user request")) {
 		tell_answer(w, &answer);
 		return;
 	}

@@ -210,9 +210,12 @@ static void on_watch(struct ring_operation *operation, int result)
 	uint8_t byte;
 
 	/* What the peer sent before it closed is still to be received; the end comes behind it. */
-	if (leg->state == LEG_OPEN && result > 0 &&
-		recv(leg->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-		leg_end(leg, result & POLLERR ? -ECONNRESET : 0);
+	if (leg->state == LEG_OPEN && result > 0) {
+		if (recv(leg->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+			leg_end(leg, result & POLLERR ? -ECONNRESET : 0);
+		else
+			leg->events->leaves(leg);
+	}
 	leg_operation_done(leg);
 }
 

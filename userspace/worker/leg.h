@@ -52,6 +52,9 @@ struct leg_events {
 	void (*received)(struct leg *leg, struct slice bytes);
 	/* The peer sends no more (0) or the connection broke (negative errno). Once. */
 	void (*ended)(struct leg *leg, int error);
+	/* leg_watch(): the peer sends no more than what it sent already, which is not received yet.
+	 */
+	void (*leaves)(struct leg *leg);
 	/* Something that was queued is sent. */
 	void (*sent)(struct leg *leg);
 	/* An operation completed after leg_close(): the owner may be free to go. */

@@ -10,23 +10,9 @@
 
 #include "base/limits.h"
 #include "worker/cancel.h"
+#include "worker/decide.h"
 #include "worker/session.h"
-
-/* A verdict that is kept beside an analysed text. Good for one scope, whose serial the engine keeps
- * it under. */
-struct judgement {
-	struct protocol_judgement base;
-	struct policy_scope *scope; /* reference: it owns the outcome */
-	struct verdict verdict;
-};
-
-static void judgement_free(struct protocol_judgement *base)
-{
-	struct judgement *j = container_of(base, struct judgement, base);
-
-	policy_scope_put(j->scope);
-	free(j);
-}
+#include "worker/values.h"
 
 /* --- what the engine sees of us --- */
 
@@ -128,149 +114,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 	s->state = SESSION_OPEN;
 }
 
-/* --- judge --- */
-
-static struct slice masks_summary(const struct policy_outcome *outcome, char *room, size_t size)
-{
-	const struct mask_rules *masks = outcome->masks;
-	size_t n = 0;
-
-	if (!masks->column_count && !masks->detects)
-		return SLICE_EMPTY;
-	n = (size_t)snprintf(room, size, "%zu column patterns", masks->column_count);
-	for (unsigned i = 0; i < DETECTOR_COUNT && n < size; i++) {
-		if (masks->detectors[i] != MASK_NONE)
-			n += (size_t)snprintf(
-				room + n, size - n, ", %s", detector_name((enum detector)i));
-	}
-	return slice_of(room, n < size ? n : size - 1);
-}
-
-/* The verdict on the event's action: the one kept beside its text, or a new one. */
-static void judge(struct session *s, const struct protocol_action_event *event, struct verdict *ret)
-{
-	struct judgement *kept;
-
-	if (event->judgement && *event->judgement) {
-		*ret = container_of(*event->judgement, struct judgement, base)->verdict;
-		return;
-	}
-	policy_judge(s->scope, event->action, ret);
-	if (!event->judgement)
-		return;
-	kept = memory_new(sizeof(*kept));
-	kept->base.free = judgement_free;
-	kept->scope = policy_scope_hold(s->scope);
-	kept->verdict = *ret;
-	*event->judgement = &kept->base;
-}
-
 /* --- record --- */
-
-static enum record_verdict recorded_verdict(enum verdict_kind kind)
-{
-	switch (kind) {
-	case VERDICT_ALLOW:
-		return RECORD_VERDICT_ALLOW;
-	case VERDICT_REVIEW:
-		return RECORD_VERDICT_REVIEW;
-	default:
-		return RECORD_VERDICT_DENY;
-	}
-}
-
-static size_t record_values(
-	const struct protocol_value *values, size_t count, struct record_value *ret, size_t most)
-{
-	size_t n = count < most ? count : most;
-
-	for (size_t i = 0; i < n; i++) {
-		ret[i].form = !values[i].data.data ? VALUE_NULL
-			: values[i].binary         ? VALUE_BINARY
-						   : VALUE_TEXT;
-		ret[i].bytes = values[i].data;
-	}
-	return n;
-}
-
-#define RECORDED_RULES_MOST 16
-#define RECORDED_VALUES_MOST 64
-
-static uint64_t record_action(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, const struct protocol_refusal *refusal)
-{
-	const struct policy_outcome *outcome = verdict->outcome;
-	struct record_value values[RECORDED_VALUES_MOST];
-	struct slice rules[RECORDED_RULES_MOST];
-	char masks[256];
-	struct record_action record = {
-		.action = event->action,
-		.verdict = recorded_verdict(verdict->kind),
-		.observed = !verdict_is_enforced(verdict),
-		.run_of = event->text_action,
-		.reason = refusal->reason,
-		.rules = rules,
-		.masks = masks_summary(outcome, masks, sizeof(masks)),
-		.message = refusal->text,
-		.parameters = values,
-	};
-
-	for (size_t i = 0; i < outcome->rule_count && i < RECORDED_RULES_MOST; i++)
-		rules[record.rule_count++] = outcome->rules[i]->name;
-	record.parameter_count =
-		record_values(event->values, event->value_count, values, RECORDED_VALUES_MOST);
-	s->worker->statistics.actions++;
-	if (refusal->reason != REASON_NONE) {
-		record.verdict = RECORD_VERDICT_DENY;
-		s->worker->statistics.denied++;
-		s->worker->statistics.reasons[refusal->reason]++;
-	}
-	return recorder_action(s->worker->recorder, &s->record, &record);
-}
-
-/* --- an action, from its facts to the engine's answer --- */
-
-/* Whether this phase of the action may go on under the verdict. */
-static bool may_go_on(const struct protocol_action_event *event, const struct verdict *verdict)
-{
-	if (!verdict_is_enforced(verdict) || verdict->kind == VERDICT_ALLOW)
-		return true;
-	/* It runs nothing: what is unknown or needs a person is decided when it runs. */
-	if (event->phase == ACTION_PROBED)
-		return true;
-	return event->phase == ACTION_PREPARED &&
-		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
-}
-
-static void on_action(struct session *s, const struct protocol_action_event *event)
-{
-	struct protocol_engine *engine = s->engine;
-	struct protocol_refusal refusal = {.reason = REASON_NONE};
-	const struct mask_rules *masks = NULL;
-	struct verdict verdict;
-	struct buffer text;
-	uint64_t number;
-
-	judge(s, event, &verdict);
-	buffer_init(&text, 4096);
-	if (!may_go_on(event, &verdict)) {
-		verdict_text(&verdict, event->action, &text);
-		refusal.reason = verdict.reason;
-		refusal.text = buffer_slice(&text);
-	} else if (event->phase == ACTION_RUN && verdict_is_enforced(&verdict)) {
-		if (verdict.outcome->masks->column_count || verdict.outcome->masks->detects)
-			masks = verdict.outcome->masks;
-		engine->protocol->mask(
-			engine, event->lane, masks, verdict.outcome->record_rows, &refusal);
-	}
-	number = record_action(s, event, &verdict, &refusal);
-	if (refusal.reason != REASON_NONE)
-		engine->protocol->refuse(engine, event->lane, number, &refusal);
-	else
-		engine->protocol->release(engine, event->lane, number);
-	buffer_done(&text);
-	session_touch(s);
-}
 
 static void on_result(struct session *s, const struct protocol_result *result)
 {
@@ -300,7 +144,7 @@ static void on_columns(struct session *s, const struct protocol_row *row)
 static void on_row(struct session *s, const struct protocol_row *row)
 {
 	struct record_value values[RECORDED_VALUES_MOST];
-	size_t n = record_values(row->values, row->value_count, values, RECORDED_VALUES_MOST);
+	size_t n = values_to_record(row->values, row->value_count, values, RECORDED_VALUES_MOST);
 
 	recorder_rows_begin(s->worker->recorder, &s->record, row->action);
 	recorder_rows_add(s->worker->recorder, values, n);
@@ -448,7 +292,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 {
 	switch (event->type) {
 	case EVENT_ACTION:
-		on_action(s, &event->action);
+		decide_action(s, &event->action);
 		break;
 	case EVENT_RESULT:
 		on_result(s, &event->result);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/session.h"
+#include "worker/hold.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -94,6 +95,16 @@ static void on_leg_ended(struct leg *leg, int error)
 	pipe_go_on(s);
 }
 
+/* Who closes its connection does not wait for people; the rest of what it sent is still taken. */
+static void on_leg_leaves(struct leg *leg)
+{
+	enum side side;
+	struct session *s = session_of_leg(leg, &side);
+
+	if (side == SIDE_AGENT && s->state == SESSION_OPEN)
+		hold_cancel(s, "the agent closed its connection");
+}
+
 static void on_leg_sent(struct leg *leg)
 {
 	enum side side;
@@ -112,6 +123,7 @@ static void on_leg_closed(struct leg *leg)
 static const struct leg_events leg_events = {
 	.received = on_leg_received,
 	.ended = on_leg_ended,
+	.leaves = on_leg_leaves,
 	.sent = on_leg_sent,
 	.closed = on_leg_closed,
 };
@@ -120,6 +132,7 @@ static const struct leg_events leg_events = {
 
 static void remember_end(struct session *s, enum reason reason, const char *detail)
 {
+	hold_leave(s, "the session ended");
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
 	if (reason != REASON_NONE)
@@ -592,4 +605,6 @@ void session_reload(struct session *s)
 		pipe_set_scope(s);
 	if (!may_stay(s))
 		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+	else
+		hold_judge_again(s);
 }

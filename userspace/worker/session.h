@@ -6,7 +6,7 @@
  *   session.c   accepted socket → origin → agent and resource; closing; freeing
  *   upstream.c  the connection to the server
  *   detect.c    first bytes at places that no resource names
- *   pipe.c      the six steps
+ *   pipe.c      the six steps; decide.c: judge and record; hold.c: waiting for people
  *
  * A session is freed only by session_reap(), at the end of a loop turn, when nothing of it is in
  * flight anywhere.
@@ -76,6 +76,7 @@ struct session {
 	const char *agent_alpn;
 	unsigned outstanding; /* replies of the monitor and jobs that are still to come */
 
+	struct hold *hold; /* an action of it that waits for people; NULL: none */
 	struct recorder_session record;
 	char exe[256], user[64], database[64], application[64];
 	struct buffer cancel_key; /* under which worker.keys knows it */

@@ -13,6 +13,7 @@
 #include "worker/catalogs.h"
 #include "worker/certificates.h"
 #include "worker/channel.h"
+#include "worker/grants.h"
 #include "worker/jobs.h"
 #include "worker/worker.h"
 
@@ -39,6 +40,8 @@ struct worker {
 	unsigned
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
 
+	struct grants grants;
+	struct list holds; /* actions that wait for people */
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */
 	struct list dead; /* freed once nothing of theirs is in flight */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/worker.h"
+#include "worker/hold.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -126,6 +127,13 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 	case MESSAGE_SEGMENT:
 		give_segment(w, payload, fd);
 		return; /* the recorder has the descriptor */
+	case MESSAGE_GRANTS:
+		grants_take(&w->grants, fd);
+		hold_on_grants(w);
+		break;
+	case MESSAGE_DECISION:
+		hold_on_decision(w, payload);
+		break;
 	case MESSAGE_KILL:
 		kill_session(w, payload);
 		break;
@@ -186,6 +194,7 @@ static void on_tick(struct ring_operation *operation, int result)
 
 	(void)result;
 	session_tick(w, now);
+	hold_tick(w, now);
 	cancel_tick(w, now);
 	accept_again(w);
 	note_recording(w, -recorder_flush(w->recorder));
@@ -298,6 +307,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->sessions);
 	list_init(&w->dirty);
 	list_init(&w->dead);
+	list_init(&w->holds);
 	list_init(&w->cancels);
 	table_init(&w->keys);
 	table_init(&w->ids);
@@ -318,6 +328,8 @@ static void prepare(struct worker *w, const struct worker_start *start)
 		fail("ring", &e);
 	channel_init(&w->channel, &w->ring, start->channel, on_message, on_monitor_gone, w);
 	certificates_init(&w->certificates, &w->channel);
+	if (grants_init(&w->grants, start->grants_fd) < 0)
+		log_error("no table of grants, so none is in force here");
 	if (sandbox_filter(&e) < 0)
 		fail("sandbox", &e);
 }

@@ -96,6 +96,8 @@ static const char *refusal_state(enum reason reason)
 		return PG_STATE_PROGRAM_LIMIT;
 	case REASON_RECORDING_FAILED:
 		return PG_STATE_IO_ERROR;
+	case REASON_REVIEW_CANCELLED:
+		return PG_STATE_QUERY_CANCELED;
 	default:
 		return PG_STATE_INSUFFICIENT_PRIVILEGE;
 	}
@@ -246,6 +248,8 @@ static int on_query(struct pg_engine *e, const struct pg_frame *m)
 			return r;
 		return pg_judge_ask(e, text, ACTION_PROBED, 0, 0);
 	}
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
 	return pg_judge_ask(e, text, ACTION_RUN, e->pending.probed ? e->pending.action : 0, 0);
 }
 
@@ -269,14 +273,15 @@ void pg_agent_probed(struct pg_engine *e, bool accepted)
 
 /* --- Parse --- */
 
-static int parse_send(
-	struct pg_engine *e, const struct pg_frame *m, struct slice name, struct slice text)
+static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slice name,
+	struct slice text, struct slice types)
 {
 	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
 	struct pg_request *q = request(e, PG_REQUEST_PARSE);
 	int r = -EPERM;
 
 	statement->action = e->pending.action;
+	statement->types = slice_of(memory_copy_text(types.data, types.length), types.length);
 	if (q) {
 		q->action = e->pending.action;
 		q->statement = pg_statement_get(statement);
@@ -295,7 +300,7 @@ static int parse_send(
 
 static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 {
-	struct slice rest = m->body, name, text;
+	struct slice rest = m->body, name, text, types = SLICE_EMPTY;
 	uint16_t parameters;
 	int r;
 
@@ -308,10 +313,12 @@ static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 		(pg_get_string(&rest, &text) < 0 || pg_get_u16(&rest, &parameters) < 0 ||
 			rest.length != 4 * (size_t)parameters))
 		return -EBADMSG;
+	if (m->complete)
+		types = rest;
 	if (e->pending.decision == PG_REFUSED)
 		return poison_refused(e, m, PG_REQUEST_PARSE, 'P', name);
 	if (e->pending.decision == PG_RELEASED)
-		return parse_send(e, m, name, text);
+		return parse_send(e, m, name, text, types);
 	r = pg_judge_text(e, text);
 	if (r == PG_TAKEN)
 		r = pg_judge_plan(e, e->pending.text);
@@ -324,6 +331,7 @@ static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 struct bind_parts {
 	struct slice portal, statement;
+	struct slice bound; /* formats and values, as far as they are here */
 	size_t value_count; /* of e->pending.values that were filled */
 };
 
@@ -362,9 +370,10 @@ static int bind_parse(struct pg_engine *e, const struct pg_frame *m, struct bind
 	uint16_t count;
 	int filled;
 
-	if (pg_get_string(&rest, &ret->portal) < 0 || pg_get_string(&rest, &ret->statement) < 0 ||
-		pg_get_u16(&rest, &count) < 0 ||
-		pg_get_bytes(&rest, 2 * (size_t)count, &formats) < 0 ||
+	if (pg_get_string(&rest, &ret->portal) < 0 || pg_get_string(&rest, &ret->statement) < 0)
+		return -EBADMSG;
+	ret->bound = rest;
+	if (pg_get_u16(&rest, &count) < 0 || pg_get_bytes(&rest, 2 * (size_t)count, &formats) < 0 ||
 		pg_get_u16(&rest, &count) < 0)
 		return -EBADMSG;
 	filled = bind_values(e, &rest, formats, count, m->complete);
@@ -486,6 +495,10 @@ static int on_bind(struct pg_engine *e, const struct pg_frame *m)
 		if (r != PG_TAKEN)
 			return r;
 	}
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
+	e->pending.bound[0] = parts.bound;
+	e->pending.bound[1] = statement->types;
 	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
 }
 
@@ -698,6 +711,9 @@ static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 	snprintf(e->pending.note, sizeof(e->pending.note), "%s", text);
 	e->pending.pair = (struct action_pair){
 		OPERATION_FUNCTION_CALL, OBJECT_UNKNOWN, false, slice_from_string(e->pending.note)};
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
+	e->pending.bound[0] = m->body;
 	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, 0);
 }
 

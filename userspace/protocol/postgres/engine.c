@@ -71,6 +71,7 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	buffer_init(&e->end_point, 64);
 	buffer_init(&e->scratch, SCRATCH_LIMIT);
 	buffer_init(&e->row, SCRATCH_LIMIT);
+	buffer_init(&e->context, LIMIT_STATEMENT_BYTES);
 	pg_requests_init(&e->requests);
 	pg_names_init_statements(&e->statements);
 	pg_names_init_portals(&e->portals);
@@ -127,6 +128,7 @@ static void engine_close(struct protocol_engine *base)
 	buffer_done(&e->end_point);
 	buffer_done(&e->scratch);
 	buffer_done(&e->row);
+	buffer_done(&e->context);
 	arena_done(&e->login_arena);
 	free(e->abort_text);
 	free(e);
@@ -497,6 +499,9 @@ const struct protocol protocol_postgres = {
 	.mask = engine_mask,
 	.release = engine_release,
 	.refuse = engine_refuse,
+	.bind = pg_hold_bind,
+	.reassure = pg_hold_reassure,
+	.judge_again = pg_hold_judge_again,
 	.abort = engine_abort,
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,

@@ -7,6 +7,7 @@
  *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
+ *   hold.c    actions that wait for people
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
  * A refused message is not dropped but replaced by one that the server must fail, and the server's
@@ -97,6 +98,10 @@ struct pg_pending {
 	struct action facts; /* the plan's, with the exact text */
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
+	bool may_wait; /* people may be asked */
+	bool bound_whole; /* all of what is bound is in `bound` */
+	struct slice
+		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
 	struct protocol_value values[PG_VALUES_MOST];
 };
 
@@ -166,6 +171,7 @@ struct pg_engine {
 	bool names_private; /* read inside a transaction that had changed them */
 	bool names_check; /* this session may have changed them: compare before the next text */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
+	char *role; /* current_user and session_user, as read last; NULL: not read */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
@@ -178,6 +184,7 @@ struct pg_engine {
 	const char *trouble; /* with -EPERM: what can't be masked */
 	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
 	struct buffer scratch, row;
+	struct buffer context; /* of struct protocol_binding */
 };
 
 static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
@@ -225,6 +232,11 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 	uint64_t text_action, size_t value_count);
 /* PG_TAKEN where nothing is in flight; else waits until then. */
 int pg_judge_drain(struct pg_engine *e);
+
+/* hold.c: protocol.h's functions for an action that people decide */
+int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
+bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
+void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane);
 
 /* server.c */
 int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

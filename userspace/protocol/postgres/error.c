@@ -77,3 +77,17 @@ int pg_notice_put(struct buffer *b, struct slice message)
 {
 	return put(b, 'N', "NOTICE", "00000", message);
 }
+
+int pg_status_put(struct buffer *b, const char *name, const char *value)
+{
+	size_t mark;
+	int r = pg_begin(b, 'S', &mark);
+
+	if (r == 0)
+		r = pg_put_string(b, slice_from_string(name));
+	if (r == 0)
+		r = pg_put_string(b, slice_from_string(value));
+	if (r == 0)
+		pg_end(b, mark);
+	return r;
+}

@@ -20,6 +20,7 @@
 #define PG_STATE_ADMIN_SHUTDOWN "57P01"
 #define PG_STATE_PROGRAM_LIMIT "54000"
 #define PG_STATE_IO_ERROR "58030"
+#define PG_STATE_QUERY_CANCELED "57014"
 #define PG_STATE_INTERNAL "XX000"
 
 /* A walk over the fields of a message body: code byte, text. */
@@ -37,5 +38,7 @@ struct slice pg_error_field(struct slice body, char code);
 int pg_error_put(struct buffer *b, bool fatal, const char *state, struct slice message);
 /* A NoticeResponse of ours, severity NOTICE. */
 int pg_notice_put(struct buffer *b, struct slice message);
+/* A ParameterStatus. */
+int pg_status_put(struct buffer *b, const char *name, const char *value);
 
 #endif

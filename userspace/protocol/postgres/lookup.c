@@ -11,13 +11,16 @@
 #define PATH_MOST 256
 #define ROW_VALUES_MOST 16
 
-/* 'p': a schema of the effective search path, in order; 's' and 'e': settings. */
+/* 'p': a schema of the effective search path, in order; 's' and 'e': settings; 'u': on whose behalf
+ * it runs. */
 static const struct sql_catalog_query session_queries[] = {
 	{"SELECT k, v FROM ("
 	 "SELECT 1 AS a, o, 'p' AS k, n::pg_catalog.text AS v FROM"
 	 " pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS u(n, o)"
 	 " UNION ALL SELECT 2, 1, 's', pg_catalog.current_setting('standard_conforming_strings')"
 	 " UNION ALL SELECT 2, 2, 'e', pg_catalog.current_setting('client_encoding')"
+	 " UNION ALL SELECT 2, 3, 'u', pg_catalog.concat(pg_catalog.quote_ident(current_user),"
+	 " ' (', pg_catalog.quote_ident(session_user), ')')"
 	 ") AS q ORDER BY a, o",
 		2},
 };
@@ -75,6 +78,7 @@ void pg_lookup_free(struct pg_lookup *l)
 	if (!l)
 		return;
 	arena_done(&l->arena);
+	free(l->role);
 	sql_catalog_put(l->names);
 	sql_catalog_put(l->temporary);
 	free(l);
@@ -180,6 +184,11 @@ static int take_session_row(struct pg_lookup *l, const struct slice *values)
 	}
 	if (slice_equal_string(values[0], "e"))
 		return sql_encoding_clean(values[1], l->encoding);
+	if (slice_equal_string(values[0], "u")) {
+		free(l->role);
+		l->role = memory_copy_text(values[1].data, values[1].length);
+		return 0;
+	}
 	if (!l->path)
 		l->path = arena_new_array(&l->arena, PATH_MOST, sizeof(*l->path));
 	if (!l->path || l->path_count == PATH_MOST)

@@ -16,8 +16,8 @@
 enum pg_lookup_step {
 	/* In this order: what changes after the version was read is found when it is compared. */
 	PG_LOOKUP_VERSION, /* what the catalogs sum up to */
-	PG_LOOKUP_SESSION, /* search path and the settings that say how text is read */
 	PG_LOOKUP_NAMES, /* the catalog */
+	PG_LOOKUP_SESSION, /* role, search path and the settings that say how text is read */
 	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
 };
 
@@ -35,6 +35,7 @@ struct pg_lookup {
 	size_t path_count;
 	char encoding[SQL_ENCODING_MOST]; /* of the client, clean */
 	bool unsafe_strings;
+	char *role; /* owned */
 	char version[64];
 	struct sql_catalog *names, *temporary; /* being filled */
 	uint64_t epoch; /* when reading the names began */

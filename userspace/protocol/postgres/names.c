@@ -38,6 +38,7 @@ void pg_statement_put(struct pg_statement *s)
 		return;
 	sql_text_put(s->text);
 	free((void *)s->exact.data);
+	free((void *)s->types.data);
 	free(s);
 }
 

@@ -22,6 +22,7 @@ struct pg_statement {
 	bool by_sql; /* made by PREPARE: its text holds more than what it runs */
 	uint64_t action; /* the recording's number of the action with this text */
 	struct slice exact; /* the text as sent; owned */
+	struct slice types; /* of its parameters, as Parse has them; owned; empty: made by SQL */
 	bool looked_up; /* names were not found once, and the catalog was refreshed for it */
 };
 

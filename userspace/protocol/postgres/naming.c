@@ -163,6 +163,9 @@ static void take_session(struct pg_engine *e, struct pg_lookup *l)
 	l->path = NULL;
 	l->path_count = 0;
 	e->unsafe_strings = l->unsafe_strings;
+	free(e->role);
+	e->role = l->role;
+	l->role = NULL;
 	e->naming_stale = false;
 }
 
@@ -272,5 +275,6 @@ void pg_naming_done(struct pg_engine *e)
 	pg_lookup_free(e->lookup);
 	sql_catalog_put(e->names);
 	sql_catalog_put(e->temporary);
+	free(e->role);
 	arena_done(&e->naming_arena);
 }

@@ -151,6 +151,9 @@ static void name_command(
 	c->name = tree_get_string(w->tree, n, field);
 	c->all = c->name.length == 0;
 	walk_command(w)->session_names = true;
+	/* Its part of the text is kept, to be shown when it runs. */
+	if (kind == SQL_COMMAND_PREPARE)
+		w->facts->depends_on_literals = true;
 }
 
 static void add_fallback(struct walk *w, enum operation operation)

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hold: what an action that waits for people is bound to, signs of life for the agent meanwhile,
+ * and judging it anew before it goes on. Nothing else of the agent is taken while it waits, so that
+ * its settings, prepared statements and cursors stay as they are; what others can change (names,
+ * rights) is read again by judge_again().
+ */
+#include <errno.h>
+
+#include "protocol/postgres/engine.h"
+#include "protocol/postgres/error.h"
+
+static int put_setting(struct buffer *b, const char *name, struct slice value)
+{
+	int r = buffer_length(b) ? buffer_append_byte(b, '\n') : 0;
+
+	if (r == 0)
+		r = buffer_append_format(b, "%s: ", name);
+	return r < 0 ? r : buffer_append_slice(b, value);
+}
+
+/* Quoted, so that no schema's name looks like two. */
+static int put_path(struct buffer *b, const struct pg_engine *e)
+{
+	int r = put_setting(b, "search_path", SLICE_EMPTY);
+
+	for (size_t i = 0; r == 0 && i < e->path_count; i++) {
+		r = buffer_append_string(b, i ? ", \"" : "\"");
+		for (size_t j = 0; r == 0 && j < e->path[i].length; j++) {
+			if (e->path[i].data[j] == '"')
+				r = buffer_append_byte(b, '"');
+			if (r == 0)
+				r = buffer_append_byte(b, e->path[i].data[j]);
+		}
+		if (r == 0)
+			r = buffer_append_byte(b, '"');
+	}
+	return r;
+}
+
+/* What EXECUTE runs, which its own text does not say. */
+static int put_named(struct buffer *b, struct pg_engine *e, const struct sql_text *text)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sql_text_command_count(text); i++) {
+		const struct sql_command *command = sql_text_command(text, i);
+		const struct pg_statement *statement;
+		void *found = NULL;
+
+		if (command->kind != SQL_COMMAND_EXECUTE ||
+			pg_names_find(&e->statements, command->name, e->batch, &found) !=
+				PG_NAME_FOUND)
+			continue;
+		statement = found;
+		r = put_setting(b, "runs", statement->exact);
+	}
+	return r;
+}
+
+/* Texts that name what the session has by name mean something else in every other session. */
+static int put_session(struct buffer *b, const struct pg_engine *e, const struct sql_text *text)
+{
+	const uint8_t *n = e->base.host->nonce + 16;
+
+	for (size_t i = 0; i < sql_text_command_count(text); i++) {
+		if (sql_text_command(text, i)->session_names)
+			return buffer_append_format(
+				b, "\nonly in session: %02x%02x%02x%02x", n[0], n[1], n[2], n[3]);
+	}
+	return 0;
+}
+
+int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	const struct sql_text *text = e->pending.plan ? e->pending.plan->text : NULL;
+	struct buffer *b = &e->context;
+	int r = 0;
+
+	(void)lane;
+	if (!e->pending.may_wait)
+		return -ENOTSUP;
+	if (!e->pending.bound_whole)
+		return -E2BIG;
+	buffer_clear(b);
+	if (e->role)
+		r = put_setting(b, "role", slice_from_string(e->role));
+	if (r == 0 && e->path)
+		r = put_path(b, e);
+	if (r == 0)
+		r = put_setting(b, "client_encoding", slice_from_string(e->encoding));
+	if (r == 0)
+		r = put_setting(b, "standard_conforming_strings",
+			slice_from_string(e->unsafe_strings ? "off" : "on"));
+	if (r == 0 && text)
+		r = put_named(b, e, text);
+	if (r == 0 && text)
+		r = put_session(b, e, text);
+	if (r < 0)
+		return r;
+	*ret = (struct protocol_binding){
+		.bound = {e->pending.bound[0], e->pending.bound[1]}, .context = buffer_slice(b)};
+	return 0;
+}
+
+/* Nothing is sent into the middle of a message of the server's. A status that says again what is
+ * always so is read by every library, and shown by none. */
+bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	int r;
+
+	(void)lane;
+	if (e->wait != PG_WAIT_VERDICT || e->from_server.left || e->agent != PG_AGENT_QUERY)
+		return false;
+	buffer_clear(&e->scratch);
+	r = text.length ? pg_notice_put(&e->scratch, text)
+			: pg_status_put(&e->scratch, "integer_datetimes", "on");
+	return r == 0 && pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch)) == 0;
+}
+
+void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	(void)lane;
+	if (e->wait != PG_WAIT_VERDICT || e->agent != PG_AGENT_QUERY)
+		return;
+	pg_pending_clear(e);
+	e->wait = PG_WAIT_NONE;
+	e->naming_stale = true;
+	if (e->catalog)
+		e->catalog->check = true;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/grants.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+int grants_init(struct grants *g, int table_fd)
+{
+	void *memory = mmap(NULL, sizeof(struct grant_table), PROT_READ, MAP_SHARED, table_fd, 0);
+
+	*g = (struct grants){0};
+	buffer_init(&g->bytes, GRANTS_BYTES_MOST);
+	if (memory == MAP_FAILED)
+		return -errno;
+	g->table = memory;
+	return 0;
+}
+
+void grants_take(struct grants *g, int fd)
+{
+	free(g->items);
+	g->items = NULL;
+	g->count = 0;
+	g->version++;
+	buffer_clear(&g->bytes);
+	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_descriptor(fd, &g->bytes) < 0 ||
+		grants_decode(buffer_slice(&g->bytes), &g->items, &g->count) < 0)
+		log_error("the monitor's grants can't be read, so none is in force here");
+}
+
+const struct grant *grants_find(
+	const struct grants *g, const struct scope_of_action *scope, unsigned unknown)
+{
+	uint64_t now = clock_wall();
+
+	for (size_t i = 0; i < g->count; i++) {
+		if (grant_is_in_force(&g->items[i], g->table, now) &&
+			grant_covers(&g->items[i], scope, unknown))
+			return &g->items[i];
+	}
+	return NULL;
+}

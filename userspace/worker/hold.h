@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hold: an action that waits for people. The lane stands still at its message; the monitor keeps
+ * the review and says when it is decided. Then the message is judged from the start: what is
+ * released is what was approved, digest for digest, under the policy and the names of that moment.
+ */
+#ifndef WAYLEAVE_WORKER_HOLD_H
+#define WAYLEAVE_WORKER_HOLD_H
+
+#include "approval/question.h"
+#include "worker/session.h"
+
+enum hold_answer {
+	HOLD_WAITS, /* the engine is answered later */
+	HOLD_APPROVED, /* may go on, as *ret_number */
+	HOLD_REFUSED, /* can't be held: `ret` says why; its text is static or the hold's own */
+};
+
+/* A review rule fits the action and no grant covers it. */
+enum hold_answer hold_action(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, uint64_t *ret_number, struct protocol_refusal *ret);
+/* Another verdict than review came of judging it again: the review is left. */
+void hold_leave(struct session *s, const char *why);
+/* The agent gave up waiting: the action ends with an error of its own. False: nothing waits. */
+bool hold_cancel(struct session *s, const char *why);
+/* The policy changed: what waits is judged by the new one. */
+void hold_judge_again(struct session *s);
+
+/* What the monitor says (monitor/messages.h). */
+void hold_on_decision(struct worker *w, struct slice payload);
+/* Signs of life, twice a second. */
+void hold_tick(struct worker *w, uint64_t now);
+
+/* The grants changed: one may cover what waits. */
+void hold_on_grants(struct worker *w);
+
+/* Whom, which rules and what: -E2BIG where a grant could not hold it. Slices are the session's, the
+ * scope's and the action's. */
+int hold_scope(struct session *s, const struct verdict *verdict, const struct action *action,
+	struct scope_of_action *ret);
+/* What waits was approved, and is being judged once more. */
+bool hold_is_approved(const struct session *s);
+
+#endif
