@@ -143,11 +143,15 @@ def test_passwords_are_nowhere(server, make_daemon):
 
 @pytest.fixture(scope="module")
 def history(server, tmp_path_factory):
-    """A state folder with some history, of a daemon that has ended."""
+    """A state folder with some history, of daemons that have ended."""
     from harness import daemon as daemons
     d = daemons.Daemon(tmp_path_factory.mktemp("history"), make_config(server.port, workers=1), RULES)
     for i in range(6):
         Psql(d, server)(f"select {i}", "delete from orders")
+    for _ in range(2):
+        d.stop()
+        d.start()
+        Psql(d, server)("select 1")
     d.close()
     return d
 
@@ -191,22 +195,97 @@ def test_tampering_is_named(copy, pattern, how):
     subprocess.run(["chattr", "-a", file], capture_output=True)
     file.write_bytes(TAMPER[how](file.read_bytes()))
     status, text = verify()
-    if "checkpoints" in pattern and how == "the end cut off":
-        # What a crash leaves looks the same: the last checkpoint says nothing that the one before does not, and is missed.
-        assert f"{file.name.rsplit('.', 1)[0]}: " in text and "is torn" in text, text
-    elif "checkpoints" in pattern and how == "emptied":
-        assert status == 1 and "no checkpoint knows" in text, text
+    first = file.with_suffix(".000002") if how == "emptied" and "checkpoints" in pattern else file  # what no longer follows it
+    assert status == 1 and named(first, text), text
+
+
+def named(file, text):
+    """As broken, with its first broken record where there still is one."""
+    return [line for line in text.splitlines() if line.startswith("BROKEN") and file.name in line]
+
+
+def checkpoint_files(state):
+    files = sorted(state.glob("audit/host.checkpoints.*"))
+    assert len(files) == 3
+    return files
+
+
+def test_the_last_checkpoint_cut_off_is_named(copy):
+    """By any number of bytes: the monitor that ended in order had signed its end."""
+    state, verify = copy
+    file = checkpoint_files(state)[-1]
+    whole = file.read_bytes()
+    for cut in (1, 40, 100, 300, len(whole) // 2):
+        file.write_bytes(whole[:-cut])
+        status, text = verify()
+        lines = named(file, text)
+        assert status == 1 and len(lines) == 1 and "cut off" in lines[0] and ", record " in lines[0], (cut, text)
+
+
+def test_a_daemon_that_was_killed_is_no_tampering(history, tmp_path, server):
+    """Also where its checkpoint is torn: the state folder says that its end was none in order."""
+    state = tmp_path / "state"
+    shutil.copytree(history.state, state)
+    history.config["state_dir"] = str(state)
+    history.write_config()
+    history.start()
+    Psql(history, server)("select 1")
+    history.kill()
+    file = max(state.glob("audit/host.checkpoints.*"))
+    file.write_bytes(file.read_bytes()[:-20])
+    done = history.wayleave("audit", "verify", "--state-dir", state)
+    assert done.returncode == 0 and "is torn" in done.stdout and "ended in a crash" in done.stdout, done.stdout
+    history.start()
+    history.stop()
+    done = history.wayleave("audit", "verify", "--recordings", "--state-dir", state)
+    assert done.returncode == 0 and "BROKEN" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
+def test_checkpoints_in_another_order(copy, order):
+    state, verify = copy
+    files = checkpoint_files(state)
+    contents = [f.read_bytes() for f in files]
+    for file, source in zip(files, order):
+        file.write_bytes(contents[source])
+    status, text = verify()
+    assert status == 1 and named(files[[i != n for i, n in enumerate(order)].index(True)], text), text
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_the_checkpoints_of_another_host(copy, server, tmp_path, with_key):
+    from harness import daemon as daemons
+    state, verify = copy
+    other = daemons.Daemon(tmp_path / "other", make_config(server.port, workers=1), RULES)
+    Psql(other, server)("select 1")
+    other.close()
+    for file in checkpoint_files(state):
+        file.unlink()
+    theirs = other.state / "audit" / "host.checkpoints.000001"
+    shutil.copy(theirs, state / "audit")
+    if with_key:
+        shutil.copy(other.state / "audit" / "audit.pub", state / "audit")
+    status, text = verify()
+    assert status == 1, text
+    if with_key:
+        assert "no checkpoint knows of this monitor" in text, text
     else:
-        assert status == 1 and file.name in text, text
+        assert any("record 1 " in line and "another key" in line for line in named(theirs, text)), text
 
 
-@pytest.mark.parametrize("pattern", ["audit/w-*.audit.*", "audit/m-*.audit.*", "audit/host.checkpoints.*"])
+@pytest.mark.parametrize("pattern", ["audit/w-*.audit.*", "audit/m-*.audit.*", "recordings/w-*.recording.*", "recordings/w-*.index.*",
+                                     "audit/host.checkpoints.000001", "audit/host.checkpoints.000002", "audit/host.checkpoints.000003"])
 def test_a_missing_file_is_named(copy, pattern):
     state, verify = copy
     file = largest(state, pattern)
     file.unlink()
     status, text = verify()
-    assert status == 1 and ("missing" in text or "not there" in text or file.name in text), text
+    lines = [line for line in text.splitlines() if line.startswith("BROKEN")]
+    assert status == 1
+    if "checkpoints" in pattern:  # nothing but its neighbours know of it
+        assert any("host.checkpoints" in line and "does not follow" in line or "no checkpoint" in line or "cut off" in line for line in lines), text
+    else:
+        assert any(file.name.removesuffix(".zst") in line and "missing" in line for line in lines), text
 
 
 def test_another_key_does_not_do(copy):

@@ -185,9 +185,7 @@ static VERIFY_UNUSED uint64_t signed_bytes(
 	size_t offsets[64];
 	size_t count = record_offsets(f->audit, name, offsets);
 
-	if (is_killed(f, name) || name->kind == STREAM_CHECKPOINTS)
-		return offsets[count - 2];
-	return length;
+	return is_killed(f, name) ? offsets[count - 2] : length;
 }
 
 #endif

@@ -49,9 +49,126 @@ Test(verify, checkpoints_cut)
 	fixture_close(&f);
 }
 
-/* Records moved about, by whom the chain is not known. */
-/* Writes a segment anew with one record's payload changed and all chain values right again. */
-/* A later checkpoint than that in front of the change narrows the place. */
+/* A monitor that was killed left no word of how many checkpoints there were: then a cut between
+ * them looks like an earlier crash. The next monitor's note tells that its end was none in order.
+ */
+Test(verify, checkpoints_of_the_killed)
+{
+	struct fixture f = fixture_open();
+	const struct segment_name *checkpoints = &f.audit_files.files[0].name;
+	struct identifier monitor = {{0}};
+	struct verify_options unburied = {.unburied = &monitor, .unburied_count = 1};
+	size_t offsets[64], count = record_offsets(f.audit, checkpoints, offsets);
+	struct slice content = read_file(f.audit, checkpoints);
+	struct result r;
+
+	for (size_t i = 0; i < f.audit_files.count; i++) {
+		if (f.audit_files.files[i].name.incarnation.text[0] == 'm')
+			monitor = f.audit_files.files[i].name.incarnation;
+	}
+	/* Without the record of the checkpoints' end; then with a torn last checkpoint. */
+	for (size_t cut = 1; cut < 3; cut++) {
+		write_file(f.audit, checkpoints, slice_head(content, offsets[count - cut] - 10));
+		r = run(&f, false);
+		cr_assert_eq(r.summary.broken, 1);
+		cr_assert_eq(first_broken(&r)->name.kind, STREAM_CHECKPOINTS);
+		cr_assert_eq(first_broken(&r)->record, count - cut);
+		cr_assert_eq(first_broken(&r)->offset, offsets[count - cut - 1]);
+		cr_assert_not_null(strstr(first_broken(&r)->text, "cut off"));
+		r = run_with(&f, unburied);
+		cr_assert_eq(r.summary.broken, 0);
+		cr_assert_eq(r.findings[0].state, VERIFY_CRASHED);
+		cr_assert_not_null(strstr(r.findings[0].text, "torn"));
+	}
+	free((void *)content.data);
+	fixture_close(&f);
+}
+
+static void assert_missing(struct fixture *f, int folder, const struct segment_name *name)
+{
+	struct slice content = read_file(folder, name);
+	const struct verify_finding *finding;
+	struct result r;
+	bool seen = false;
+
+	remove_file(folder, name);
+	r = run(f, true);
+	for (size_t i = 0; i < r.count; i++) {
+		finding = &r.findings[i];
+		seen |= finding->state == VERIFY_BROKEN && strstr(finding->text, "missing") &&
+			segment_is_same_stream(&finding->name, name) &&
+			finding->name.segment == name->segment;
+	}
+	cr_assert(seen, "%s.%s.%u", name->incarnation.text, stream_kind_name(name->kind),
+		name->segment);
+	write_file(folder, name, content);
+	free((void *)content.data);
+}
+
+/* Of streams of four segments, each is missed, the middle ones too, and all of a stream at once. */
+Test(verify, segment_removed_from_the_middle)
+{
+	char dir[64] = "/tmp/test_verify.XXXXXX";
+	struct session_facts facts = state_facts("s-DDDDDDDD");
+	struct recorder_session s = {0};
+	struct state_worker w;
+	struct store *store;
+	struct fixture f;
+	struct segment_name name;
+	struct result r;
+
+	cr_assert_not_null(mkdtemp(dir));
+	store = state_open(dir);
+	w = state_worker_start(store);
+	recorder_session_start(w.recorder, &s, &facts);
+	for (unsigned i = 0; i < 3; i++) {
+		state_query(w.recorder, &s, S("select 1"), 3);
+		state_sync(&w);
+		for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++)
+			state_rotate(&w, (enum stream_kind)kind);
+	}
+	recorder_session_end(w.recorder, &s, REASON_NONE, SLICE_EMPTY, 0, 0);
+	state_worker_end(&w, false);
+	store_close(store);
+	f = fixture_of(dir);
+	cr_assert_eq(run(&f, true).summary.broken, 0);
+	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++) {
+		name = (struct segment_name){
+			.incarnation = w.incarnation, .kind = (enum stream_kind)kind};
+		for (name.segment = 1; name.segment <= 4; name.segment++)
+			assert_missing(
+				&f, stream_is_chained(name.kind) ? f.audit : f.recordings, &name);
+	}
+	name.kind = STREAM_AUDIT;
+	for (name.segment = 1; name.segment <= 4; name.segment++)
+		remove_file(f.audit, &name);
+	r = run(&f, true);
+	cr_assert_eq(r.summary.broken, 4);
+	cr_assert_eq(first_broken(&r)->name.segment, 1);
+	fixture_close(&f);
+}
+
+/* Another host's checkpoints, with its key and without, and those of this host in another order. */
+Test(verify, checkpoints_of_another_host)
+{
+	struct fixture f = fixture_open(), other = fixture_open();
+	const struct segment_name *name = &f.audit_files.files[0].name;
+	struct slice theirs = read_file(other.audit, name);
+	struct result r;
+
+	write_file(f.audit, name, theirs);
+	r = run(&f, true);
+	cr_assert_eq(first_broken(&r)->name.kind, STREAM_CHECKPOINTS);
+	cr_assert_eq(first_broken(&r)->record, 1);
+	cr_assert_not_null(strstr(first_broken(&r)->text, "another key"));
+	r = run_with(&f, (struct verify_options){.key = &other.key, .recordings = true});
+	cr_assert_gt(r.summary.broken, 0);
+	cr_assert_not_null(strstr(first_broken(&r)->text, "no checkpoint knows of this monitor"));
+	free((void *)theirs.data);
+	fixture_close(&other);
+	fixture_close(&f);
+}
+
 Test(verify, files_removed_swapped_added)
 {
 	struct fixture f = fixture_open();

@@ -199,6 +199,8 @@ static int verify(const struct cli *cli, const struct options *o)
 		options.recordings_folder = recordings.recordings_folder;
 		options.live = recordings.live;
 		options.live_count = recordings.live_count;
+		options.unburied = recordings.unburied;
+		options.unburied_count = recordings.unburied_count;
 		options.key = &key;
 		out.findings = cJSON_CreateArray();
 		if (verify_run(&options, &summary, &e) < 0) {

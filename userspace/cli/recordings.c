@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "monitor/control.h"
 #include "recording/store.h"
+
+#define LIVE_FILE_MOST (1u << 20)
 
 /* ---- the folders ---- */
 
@@ -27,23 +30,36 @@ static int open_folder(const char *verb, const char *state_dir, const char *name
 	return status;
 }
 
-/* The names of live incarnations, each with a NUL. */
-static void read_live(struct slice names, struct cli_recordings *r)
+/* Names of incarnations, each with a NUL, instead of those in *ret. */
+static void read_names(struct slice names, struct identifier **ret, size_t *ret_count)
 {
-	free(r->live);
-	r->live = NULL;
-	r->live_count = 0;
+	free(*ret);
+	*ret = NULL;
+	*ret_count = 0;
 	while (names.length) {
 		size_t length = strnlen((const char *)names.data, names.length);
 		struct identifier id = {{0}};
 
 		if (length < sizeof(id.text)) {
 			memcpy(id.text, names.data, length);
-			r->live = memory_resize_array(r->live, r->live_count + 1, sizeof(id));
-			r->live[r->live_count++] = id;
+			*ret = memory_resize_array(*ret, *ret_count + 1, sizeof(id));
+			(*ret)[(*ret_count)++] = id;
 		}
 		names = slice_from(names, length + 1);
 	}
+}
+
+/* No file: all have ended in order. */
+static void read_unburied(const char *state_dir, struct cli_recordings *r)
+{
+	char *path = memory_format("%s/%s", state_dir, STORE_LIVE_FILE);
+	struct buffer names;
+
+	buffer_init(&names, LIVE_FILE_MOST);
+	if (file_read(path, &names, NULL) == 0)
+		read_names(buffer_slice(&names), &r->unburied, &r->unburied_count);
+	buffer_done(&names);
+	free(path);
 }
 
 /* Stores the descriptors in ret_fds, of which there must be two. */
@@ -62,7 +78,7 @@ static int ask_daemon(
 	n = control_call(&client, CONTROL_RECORDINGS, SLICE_EMPTY, &payload, fds, &count, e);
 	control_close(&client);
 	if (n == 0 && count == 2) {
-		read_live(buffer_slice(&payload), r);
+		read_names(buffer_slice(&payload), &r->live, &r->live_count);
 		memcpy(ret_fds, fds, 2 * sizeof(*fds));
 	} else {
 		for (size_t i = 0; i < count; i++)
@@ -94,6 +110,7 @@ int cli_recordings_open(
 	status = open_folder(verb, state_dir, STORE_RECORDINGS_FOLDER, &r.recordings_folder);
 	if (status == CLI_DONE)
 		status = open_folder(verb, state_dir, STORE_AUDIT_FOLDER, &r.audit_folder);
+	read_unburied(state_dir, &r);
 	if (status == CLI_DONE)
 		*ret = r;
 	else
@@ -108,6 +125,7 @@ void cli_recordings_close(struct cli_recordings *r)
 	if (r->audit_folder >= 0)
 		close(r->audit_folder);
 	free(r->live);
+	free(r->unburied);
 }
 
 void cli_recordings_refresh(const struct cli *cli, const char *state_dir, struct cli_recordings *r)
@@ -117,7 +135,7 @@ void cli_recordings_refresh(const struct cli *cli, const char *state_dir, struct
 	if (state_dir)
 		return;
 	if (ask_daemon(cli, r, fds, NULL) < 0) {
-		read_live(SLICE_EMPTY, r);
+		read_names(SLICE_EMPTY, &r->live, &r->live_count);
 		return;
 	}
 	close(fds[0]);

@@ -19,6 +19,8 @@ struct cli_recordings {
 	int recordings_folder, audit_folder;
 	struct identifier *live;
 	size_t live_count;
+	struct identifier *unburied; /* with --state-dir; see verify.h */
+	size_t unburied_count;
 };
 
 /* `state_dir` NULL: ask the daemon. Prints what is wrong; an exit status, CLI_DONE = open. */

@@ -22,6 +22,8 @@
 #define STORE_RECORDINGS_FOLDER "recordings"
 #define STORE_KEYS_FOLDER "keys"
 #define STORE_PUBLIC_KEY "audit.pub"
+/* Incarnations, each with a NUL, of whose end the next monitor is to take note. */
+#define STORE_LIVE_FILE "live"
 
 struct store;
 

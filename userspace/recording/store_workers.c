@@ -13,7 +13,6 @@
 #include "base/memory.h"
 #include "recording/store_internal.h"
 
-#define LIVE_FILE "live"
 #define LIVE_FILE_MOST (2 * STORE_DEAD_MOST)
 #define UNSYNCED_MOST 4
 
@@ -36,7 +35,7 @@ int store_live(const struct store *s, struct buffer *ret)
 
 int store_save_live(struct store *s)
 {
-	char *path = memory_format("%s/%s", s->state_dir, LIVE_FILE);
+	char *path = memory_format("%s/%s", s->state_dir, STORE_LIVE_FILE);
 	struct buffer names;
 	int r;
 
@@ -54,7 +53,7 @@ int store_save_live(struct store *s)
 /* Nobody is alive after an orderly end. */
 void store_remove_live(const struct store *s)
 {
-	char *path = memory_format("%s/%s", s->state_dir, LIVE_FILE);
+	char *path = memory_format("%s/%s", s->state_dir, STORE_LIVE_FILE);
 
 	unlink(path);
 	free(path);
@@ -98,7 +97,7 @@ static int store_seal_all(struct store *s, const struct identifier *incarnation,
 
 int store_load_dead(struct store *s, struct error *e)
 {
-	char *path = memory_format("%s/%s", s->state_dir, LIVE_FILE);
+	char *path = memory_format("%s/%s", s->state_dir, STORE_LIVE_FILE);
 	int r = 0;
 
 	if (access(path, F_OK) == 0)

@@ -71,7 +71,20 @@ void verify_report(struct verify *v, const struct verify_finding *finding)
 	v->summary.records += finding->records;
 	if (finding->state == VERIFY_BROKEN)
 		v->summary.broken++;
-	v->options->on_finding(v->options->argument, finding);
+	if (!v->holding) {
+		v->options->on_finding(v->options->argument, finding);
+		return;
+	}
+	v->held = memory_resize_array(v->held, v->held_count + 1, sizeof(*v->held));
+	v->held[v->held_count++] = *finding;
+}
+
+static void release_findings(struct verify *v)
+{
+	v->holding = false;
+	for (size_t i = 0; i < v->held_count; i++)
+		v->options->on_finding(v->options->argument, &v->held[i]);
+	free(v->held);
 }
 
 void verify_report_file(struct verify *v, const struct segment_name *name, const char *why)
@@ -157,14 +170,68 @@ static bool monitor_is_vouched_for(const struct verify *v, const struct segment_
 	return first->size == 0 || (fact && fact->sealed_bytes == first->size);
 }
 
+/* Whether its end may be a crash's, whatever its last record says. */
+static bool may_have_crashed(const struct verify *v, const struct verify_end *end)
+{
+	const struct verify_fact *fact = verify_fact_find(v, &end->name);
+
+	for (size_t i = 0; i < v->options->unburied_count; i++) {
+		if (strcmp(v->options->unburied[i].text, end->name.incarnation.text) == 0)
+			return true;
+	}
+	return verify_is_live(v, &end->name.incarnation) || (fact && fact->sealed_bytes);
+}
+
+static void checkpoints_are_cut(struct verify *v, const char *why)
+{
+	struct verify_finding *finding = v->held; /* the first is theirs */
+
+	if (finding->state == VERIFY_BROKEN)
+		return;
+	finding->state = VERIFY_BROKEN;
+	finding->name = v->checkpoints_end.name;
+	finding->record = v->checkpoints_end.sequence + 1;
+	finding->offset = v->checkpoints_end.offset;
+	snprintf(finding->text, sizeof(finding->text), "%s", why);
+	v->summary.broken++;
+}
+
+/* A monitor that ends in order signs its own last record, and then ends the checkpoints. */
+static void check_last_words(struct verify *v, const struct verify_end *end)
+{
+	const struct verify_fact *fact = verify_fact_find(v, &end->name);
+
+	if (!end->stopped || may_have_crashed(v, end))
+		return;
+	if (!end->is_signed)
+		checkpoints_are_cut(v,
+			"it is cut off: a monitor that ended in order signed its end, and that "
+			"checkpoint is missing");
+	else if (fact->checkpoint == v->summary.checkpoint_number && !v->checkpoints_end.stopped)
+		checkpoints_are_cut(v,
+			"it is cut off: the monitor ended in order, and the record of that is "
+			"missing");
+}
+
+static void remember_end(struct verify *v)
+{
+	v->monitor_ends = memory_resize_array(
+		v->monitor_ends, v->monitor_count + 1, sizeof(*v->monitor_ends));
+	v->monitor_ends[v->monitor_count++] = v->end;
+}
+
 static void verify_monitors(struct verify *v)
 {
 	const struct segment_file *first = NULL;
 	bool good = true;
 
 	while ((first = next_stream(&v->audit, first))) {
-		if (is_monitor(&first->name) && monitor_is_signed(v, first))
-			good &= verify_stream(v, &v->audit, first, visit_host);
+		if (!is_monitor(&first->name) || !monitor_is_signed(v, first))
+			continue;
+		if (verify_stream(v, &v->audit, first, visit_host))
+			remember_end(v);
+		else
+			good = false;
 	}
 	while ((first = next_stream(&v->audit, first))) {
 		if (!is_monitor(&first->name) || monitor_is_signed(v, first))
@@ -308,7 +375,7 @@ static void facts_free(struct verify *v)
 
 int verify_run(const struct verify_options *options, struct verify_summary *ret, struct error *e)
 {
-	struct verify v = {.options = options};
+	struct verify v = {.options = options, .holding = true};
 	int r;
 
 	table_init(&v.facts);
@@ -321,6 +388,9 @@ int verify_run(const struct verify_options *options, struct verify_summary *ret,
 		mark_present(&v, &v.recordings, false);
 		verify_checkpoints(&v);
 		verify_monitors(&v);
+		for (size_t i = 0; i < v.monitor_count; i++)
+			check_last_words(&v, &v.monitor_ends[i]);
+		release_findings(&v);
 		verify_workers(&v);
 		report_missing(&v);
 		report_unannounced(&v, &v.audit, true);
@@ -328,6 +398,7 @@ int verify_run(const struct verify_options *options, struct verify_summary *ret,
 		*ret = v.summary;
 	}
 	facts_free(&v);
+	free(v.monitor_ends);
 	segment_list_done(&v.audit);
 	segment_list_done(&v.recordings);
 	return r;

@@ -39,6 +39,9 @@ struct verify_options {
 	const struct identifier
 		*live; /* incarnations that are alive; what they write may be torn */
 	size_t live_count;
+	/* Incarnations of whose end no later monitor has taken note yet (STORE_LIVE_FILE). */
+	const struct identifier *unburied;
+	size_t unburied_count;
 	/* A checkpoint that somebody kept elsewhere: its number (0: none) and chain value. */
 	uint64_t anchor_number;
 	uint8_t anchor_hash[HASH_SIZE];

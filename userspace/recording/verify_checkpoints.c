@@ -49,7 +49,7 @@ static bool signature_is_good(struct verify *v, const uint8_t *previous, const s
 }
 
 /* Later checkpoints replace what earlier ones said: chain values cover all before them. */
-static bool adopt_heads(struct verify *v, struct slice heads, struct error *e)
+static bool adopt_heads(struct verify *v, uint64_t checkpoint, struct slice heads, struct error *e)
 {
 	for (; heads.length; heads = slice_from(heads, STREAM_HEAD_SIZE)) {
 		struct segment_name name = {0};
@@ -65,6 +65,7 @@ static bool adopt_heads(struct verify *v, struct slice heads, struct error *e)
 		if (head.bytes < fact->head.bytes)
 			return wrong(e, "the checkpoint goes back behind an earlier one");
 		fact->head = head;
+		fact->checkpoint = checkpoint;
 	}
 	return true;
 }
@@ -82,7 +83,7 @@ static bool visit_checkpoint(struct verify *v, const struct reader *reader, cons
 		good = wrong(e, "a head in the checkpoint makes no sense");
 	else
 		good = signature_is_good(v, previous, entry, buffer_slice(&heads), e) &&
-			adopt_heads(v, buffer_slice(&heads), e);
+			adopt_heads(v, entry->sequence, buffer_slice(&heads), e);
 	buffer_done(&heads);
 	if (!good)
 		return false;
@@ -156,6 +157,7 @@ void verify_checkpoints(struct verify *v)
 			v, &name, "there are no checkpoints: nothing vouches for the log");
 	else
 		verify_stream(v, &v->audit, first, visit_checkpoint);
+	v->checkpoints_end = v->end;
 	if (first && v->options->anchor_number && !v->anchor_met)
 		verify_report_file(v, &name, "the checkpoint that was kept is missing");
 }

@@ -15,8 +15,17 @@ struct verify_fact {
 	struct table_node node;
 	struct segment_name name;
 	struct stream_head head; /* the last signed; 0 bytes = none */
+	uint64_t checkpoint; /* that signed it */
 	bool is_announced, is_deleted, is_present;
 	uint64_t sealed_bytes;
+};
+
+/* How a stream ended that could be read to its end. */
+struct verify_end {
+	struct segment_name name; /* of the last segment */
+	uint64_t sequence, offset; /* of the last record, behind it */
+	bool stopped; /* in order */
+	bool is_signed; /* a checkpoint vouches for all of it */
 };
 
 struct verify {
@@ -26,13 +35,21 @@ struct verify {
 	struct table facts; /* struct verify_fact.node */
 	bool anchor_met;
 	bool monitors_broken; /* what they announced is not all known */
+	struct verify_end end; /* of the last stream that was read */
+	struct verify_end checkpoints_end, *monitor_ends; /* of those that can be read */
+	size_t monitor_count;
+	/* Findings that wait until the monitors' streams are read: those show whether the last
+	 * checkpoints, whose finding is the first, were cut off. */
+	bool holding;
+	struct verify_finding *held;
+	size_t held_count;
 };
 
 /* The fact about a segment, made where there is none. */
 struct verify_fact *verify_fact_get(struct verify *v, const struct segment_name *name);
 const struct verify_fact *verify_fact_find(const struct verify *v, const struct segment_name *name);
 bool verify_is_live(const struct verify *v, const struct identifier *incarnation);
-/* Reports the finding and counts it. */
+/* Counts the finding and reports it, or holds it. */
 void verify_report(struct verify *v, const struct verify_finding *finding);
 
 /* A file that is broken as a whole. */

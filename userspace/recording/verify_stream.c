@@ -77,21 +77,30 @@ static bool walk_has_deleted(const struct walk *w, const struct segment_name *fr
 	return false;
 }
 
-/* The header of the next segment that has one: it says how much of this one counts. */
+static bool header_is_of(const struct segment_header *h, const struct segment_name *name)
+{
+	return strcmp(h->incarnation.text, name->incarnation.text) == 0 && h->kind == name->kind &&
+		h->segment == name->segment;
+}
+
+/* The header of the next segment that has one: it says how much of this one counts. One that holds
+ * another segment says nothing of this one, and is reported itself. */
 static void walk_look_ahead(struct walk *w)
 {
 	const struct segment_file *file = segment_list_next(w->files, w->file);
 	struct reader reader;
+	bool found = false;
 	int fd;
 
 	w->next = (struct segment_header){0};
-	for (; file && w->next.segment == 0; file = segment_list_next(w->files, file)) {
+	for (; file && !found; file = segment_list_next(w->files, file)) {
 		if (walk_has_deleted(w, &w->file->name, file->name.segment))
 			return;
 		fd = walk_open(w, &file->name);
 		if (fd < 0)
 			continue;
-		if (reader_open(&reader, fd, file->name.compressed, false) == READER_RECORD)
+		found = reader_open(&reader, fd, file->name.compressed, false) == READER_RECORD;
+		if (found && header_is_of(&reader.header, &file->name))
 			w->next = reader.header;
 		reader_close(&reader);
 		close(fd);
@@ -103,8 +112,7 @@ static bool walk_check_header(struct walk *w)
 	const struct segment_header *h = &w->reader.header;
 	const struct segment_name *name = &w->file->name;
 
-	if (strcmp(h->incarnation.text, name->incarnation.text) != 0 || h->kind != name->kind ||
-		h->segment != name->segment)
+	if (!header_is_of(h, name))
 		return walk_broken(w, 0, 0, "the file holds another segment: %s.%s.%u",
 			h->incarnation.text, stream_kind_name(h->kind), h->segment);
 	if (!w->previous_known)
@@ -188,12 +196,17 @@ static bool walk_compare(struct walk *w)
 	return true;
 }
 
+/* Whoever writes the last record of a segment writes no more there. */
+static const char behind_the_end[] = "something was added behind the segment's end";
+
 static bool walk_visit(struct walk *w, const uint8_t *previous, const struct entry *entry)
 {
 	struct error e;
 
 	if (w->reader.count == 1 && !walk_check_first(w, entry))
 		return false;
+	if (w->ended)
+		return walk_broken(w, entry->sequence, entry->offset, "%s", behind_the_end);
 	w->ended = entry->type == RECORD_SEGMENT_END;
 	w->stopped =
 		w->ended && slice_equal_string(entry_bytes(entry, FIELD_DETAIL), SEGMENT_STOPPED);
@@ -224,6 +237,8 @@ static bool walk_check_end(struct walk *w, enum reader_status status)
 	const struct verify_fact *fact = w->fact;
 	const struct reader *r = &w->reader;
 
+	if (w->ended && status != READER_END)
+		return walk_broken(w, r->sequence + 1, r->offset, "%s", behind_the_end);
 	/* Bytes behind what the next segment counts are what a failed write left. */
 	if (status == READER_BROKEN && !w->link_met)
 		return walk_broken(w, r->sequence + 1, r->offset, "%s", r->problem.text);
@@ -305,12 +320,14 @@ bool verify_stream(struct verify *v, const struct segment_list *files,
 	const struct segment_file *first, verify_visit *visit)
 {
 	struct walk w = {.v = v, .files = files, .visit = visit, .finding = {.name = first->name}};
+	struct segment_name last = first->name;
 	bool ok = true;
 
 	/* The first segment follows nothing, unless retention took what it followed. */
 	w.previous_known = stream_is_chained(first->name.kind) || first->name.segment == 1;
 	for (w.file = first; ok && w.file; w.file = segment_list_next(files, w.file)) {
 		w.finding.text[0] = '\0';
+		last = w.file->name;
 		ok = walk_segment(&w);
 	}
 	/* A checkpoint is signed itself. */
@@ -322,6 +339,11 @@ bool verify_stream(struct verify *v, const struct segment_list *files,
 	} else if (ok && !w.stopped) {
 		w.finding.state = VERIFY_CRASHED;
 	}
+	v->end = (struct verify_end){.name = last,
+		.sequence = w.reader.sequence,
+		.offset = w.reader.offset,
+		.stopped = w.stopped,
+		.is_signed = w.head_met && w.fact->head.sequence == w.reader.sequence};
 	verify_report(v, &w.finding);
 	return ok;
 }
