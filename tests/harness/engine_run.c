@@ -164,16 +164,23 @@ static bool may_go_on(const struct protocol_action_event *event, const struct ve
 	return event->phase == ACTION_PREPARED && event->action->unknown;
 }
 
-/* People decide: the action is held once, as worker/hold.c does it, and comes again. True: it does.
- */
+/* People decide: the action is previewed where it can be, held once, as worker/hold.c does it, and
+ * comes again. True: it does. */
 static bool hold(struct engine_run *run, const struct protocol_action_event *event)
 {
 	const struct protocol *protocol = run->engine->protocol;
 	struct protocol_binding binding;
 
-	run->held = !run->held;
-	if (!run->held || protocol->bind(run->engine, event->lane, &binding) < 0)
+	if (run->held == HELD_NOT) {
+		run->held = HELD_PREVIEWED;
+		if (!protocol->preview(run->engine, event->lane))
+			return true;
+	}
+	if (run->held == HELD_APPROVED || protocol->bind(run->engine, event->lane, &binding) < 0) {
+		run->held = HELD_NOT;
 		return false;
+	}
+	run->held = HELD_APPROVED;
 	buffer_append_string(&run->events, "! held : ");
 	put_text(&run->events, binding.bound[0]);
 	put_text(&run->events, binding.bound[1]);
@@ -282,6 +289,12 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 	case EVENT_LOGIN:
 		buffer_append_format(b, "! login %.*s %.*s\n", SLICE_PRINT(event->login.user),
 			SLICE_PRINT(event->login.database));
+		break;
+	case EVENT_PREVIEW:
+		buffer_append_string(b, "! preview ");
+		put_text(b, event->preview.text);
+		buffer_append_byte(b, '\n');
+		run->engine->protocol->judge_again(run->engine, 0);
 		break;
 	case EVENT_CONNECT:
 		engine_run_connected(run);

@@ -45,7 +45,8 @@ struct engine_run {
 	struct buffer sent[2]; /* for a side; the user clears it */
 	struct buffer events; /* one line each; the user clears it */
 	uint64_t actions;
-	bool held; /* an action that people decide was held, and comes again */
+	/* An action that people decide comes again, until it is approved. */
+	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;
 	bool closed;
 	int fail_tls; /* enum side + 1: the handshake with that side fails */
 };

@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "recording/recorder.h"
 #include "ring/ring.h"
+#include "base/privileges.h"
 #include "worker/sandbox.h"
 
 #define NOBODY 65534
@@ -231,7 +232,7 @@ static void enter(void)
 	close(made);
 	unlink(path);
 	start_recording();
-	if (file < 0 || sandbox_drop(NOBODY, NOBODY, &e) < 0 || ring_init(&ring, 8, &e) < 0 ||
+	if (file < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 || ring_init(&ring, 8, &e) < 0 ||
 		sandbox_filter(&e) < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		exit(EXIT_FAILURE);

@@ -54,6 +54,7 @@ enum protocol_event_type {
 	EVENT_ROW, /* one row as the agent gets it, where rows are recorded */
 	EVENT_NOTE, /* something for the recording that is no action */
 	EVENT_LOGIN, /* who logged in where: user and database */
+	EVENT_PREVIEW, /* what preview() asked for */
 	EVENT_CONNECT, /* the upstream connection is needed now */
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
 	EVENT_JOB, /* run `job` off the loop, then call job_done() */
@@ -131,6 +132,10 @@ struct protocol_event {
 		struct protocol_row row;
 		struct protocol_tls tls;
 		struct protocol_job *job;
+		struct {
+			struct slice text; /* what the action would do; valid during the event */
+			const char *problem; /* why there is none; static. NULL: there is */
+		} preview;
 		struct {
 			enum reason reason;
 			struct slice text;
@@ -252,6 +257,9 @@ struct protocol {
 	/* For an action that people are to decide; valid until the next call of any function here.
 	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known. */
 	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
+	/* For such an action: asks the server what it would do, by means that change nothing. NULL:
+	 * EVENT_PREVIEW follows, unless the session ends; else why there is none, static. */
+	const char *(*preview)(struct protocol_engine *e, uint32_t lane);
 	/* While an action is held: tells the agent, without any effect on what it asked for. `text`
 	 * empty: something that only its library notices. False: not at this moment. */
 	bool (*reassure)(struct protocol_engine *e, uint32_t lane, struct slice text);

@@ -17,8 +17,12 @@
  * that is silent for a few. */
 #define NOTICE_TIME (15 * NANOSECONDS_PER_SECOND)
 #define BEAT_TIME NANOSECONDS_PER_SECOND
+/* So long the server may take to say what the action would do; a lock may be in its way. */
+#define PREVIEW_TIME (2 * NANOSECONDS_PER_SECOND)
 
 enum hold_state {
+	HOLD_PREVIEWING, /* the server is asked what it would do; people are not asked yet */
+	HOLD_PREVIEWED, /* the action is being judged again, to be asked about */
 	HOLD_ASKING, /* the monitor has not answered yet */
 	HOLD_WAITING,
 	HOLD_DECIDED, /* approved; the action is being judged again */
@@ -36,6 +40,8 @@ struct hold {
 	struct identifier review; /* empty while asking */
 	struct identifier grant; /* that came of the approval */
 	char reviewers[128], by[128];
+	char *preview; /* for people */
+	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
 };
 
@@ -62,6 +68,8 @@ static void detach(struct hold *h)
 	h->session->hold = NULL;
 	h->session = NULL;
 	list_remove(&h->link);
+	free(h->preview);
+	h->preview = NULL;
 	if (!h->asking)
 		free(h);
 }
@@ -70,6 +78,8 @@ static void tell_monitor(const struct hold *h)
 {
 	struct message_leave leave = {.id = h->wait};
 
+	if (h->state == HOLD_PREVIEWING || h->state == HOLD_PREVIEWED)
+		return;
 	channel_tell(&h->session->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
 }
 
@@ -305,30 +315,76 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	reassure(h, true);
 }
 
-static bool ask(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, struct question *q)
+/* The monitor is asked; false: it is too large. */
+static bool ask(struct hold *h, const struct protocol_action_event *event, struct question *q)
 {
 	struct message_review request = {0};
-	const struct protocol_refusal none = {.reason = REASON_NONE};
-	struct hold *h;
+	struct session *s = h->session;
 	int fd;
 
+	q->preview = slice_from_string(h->preview);
 	fd = write_question(s, event, q);
 	if (fd < 0)
 		return false;
-	h = s->hold = memory_new(sizeof(*h));
-	h->session = s;
-	h->lane = event->lane;
 	h->asking = true;
-	memcpy(h->digest, q->digest, sizeof(h->digest));
-	h->number = decide_record(s, event, verdict, &none);
-	list_append(&s->worker->holds, &h->link);
+	h->state = HOLD_ASKING;
 	channel_ask(&s->worker->channel, MESSAGE_REVIEW, &request, sizeof(request), SLICE_EMPTY, fd,
 		on_asked, h);
 	h->wait = request.id;
 	close(fd);
-	session_touch(s);
 	return true;
+}
+
+static struct hold *begin(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, const struct question *q)
+{
+	const struct protocol_refusal none = {.reason = REASON_NONE};
+	struct hold *h = s->hold = memory_new(sizeof(*h));
+
+	h->session = s;
+	h->lane = event->lane;
+	memcpy(h->digest, q->digest, sizeof(h->digest));
+	h->number = decide_record(s, event, verdict, &none);
+	list_append(&s->worker->holds, &h->link);
+	session_touch(s);
+	return h;
+}
+
+static void set_preview(struct hold *h, struct slice text, const char *problem)
+{
+	free(h->preview);
+	h->preview = problem ? memory_format("no preview: %s", problem)
+			     : memory_copy_text(text.data, text.length);
+}
+
+/* Something new: first the server is asked what it would do, where it can be. */
+static bool hold_new(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, struct question *q)
+{
+	struct hold *h = begin(s, event, verdict, q);
+	const char *problem = "this protocol has none";
+
+	if (s->engine->protocol->preview)
+		problem = s->engine->protocol->preview(s->engine, event->lane);
+	if (!problem) {
+		h->state = HOLD_PREVIEWING;
+		h->preview_deadline = clock_monotonic() + PREVIEW_TIME;
+		return true;
+	}
+	set_preview(h, SLICE_EMPTY, problem);
+	return ask(h, event, q);
+}
+
+void hold_on_preview(struct session *s, struct slice text, const char *problem)
+{
+	struct hold *h = s->hold;
+
+	if (!h || h->state != HOLD_PREVIEWING)
+		return;
+	set_preview(h, text, problem);
+	h->state = HOLD_PREVIEWED;
+	s->engine->protocol->judge_again(s->engine, h->lane);
+	session_touch(s);
 }
 
 enum hold_answer hold_action(struct session *s, const struct protocol_action_event *event,
@@ -346,14 +402,16 @@ enum hold_answer hold_action(struct session *s, const struct protocol_action_eve
 			record_end(h, OUTCOME_APPROVED, h->by, "");
 			detach(h);
 			answer = HOLD_APPROVED;
+		} else if (h->state == HOLD_PREVIEWED && !ask(h, event, q)) {
+			problem = "it is too large to be reviewed";
 		}
-		free(q);
-		return answer;
+	} else {
+		hold_leave(s, "what it would do changed while it waited");
+		if (!problem && !hold_new(s, event, verdict, q))
+			problem = "it is too large to be reviewed";
 	}
-	hold_leave(s, "what it would do changed while it waited");
-	if (!problem && !ask(s, event, verdict, q))
-		problem = "it is too large to be reviewed";
 	if (problem) {
+		hold_leave(s, problem);
 		snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, problem);
 		*ret = (struct protocol_refusal){REASON_REVIEW_IMPOSSIBLE, slice_from_string(text)};
 		answer = HOLD_REFUSED;
@@ -461,6 +519,11 @@ void hold_tick(struct worker *w, uint64_t now)
 	list_for_each_safe (position, &w->holds) {
 		struct hold *h = list_entry(position, struct hold, link);
 
+		if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
+			hold_on_preview(h->session, SLICE_EMPTY, "the server took too long");
+			pipe_go_on(h->session);
+			continue;
+		}
 		if (h->state != HOLD_WAITING)
 			continue;
 		if (now >= h->next_notice)

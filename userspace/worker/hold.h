@@ -26,6 +26,8 @@ bool hold_cancel(struct session *s, const char *why);
 /* The policy changed: what waits is judged by the new one. */
 void hold_judge_again(struct session *s);
 
+/* EVENT_PREVIEW: what it would do, or why that is not known. */
+void hold_on_preview(struct session *s, struct slice text, const char *problem);
 /* What the monitor says (monitor/messages.h). */
 void hold_on_decision(struct worker *w, struct slice payload);
 /* Signs of life, twice a second. */

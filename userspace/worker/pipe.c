@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "worker/cancel.h"
 #include "worker/decide.h"
+#include "worker/hold.h"
 #include "worker/session.h"
 #include "worker/values.h"
 
@@ -321,6 +322,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		break;
 	case EVENT_CLOSE:
 		on_close(s, event);
+		break;
+	case EVENT_PREVIEW:
+		hold_on_preview(s, event->preview.text, event->preview.problem);
 		break;
 	case EVENT_CONNECT:
 		upstream_connect(s);

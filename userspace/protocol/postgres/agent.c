@@ -331,7 +331,8 @@ static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 struct bind_parts {
 	struct slice portal, statement;
-	struct slice bound; /* formats and values, as far as they are here */
+	struct slice bound; /* all behind the names, as far as it is here */
+	size_t values_length; /* of that, without the formats of results */
 	size_t value_count; /* of e->pending.values that were filled */
 };
 
@@ -382,6 +383,7 @@ static int bind_parse(struct pg_engine *e, const struct pg_frame *m, struct bind
 	ret->value_count = (size_t)filled;
 	if (!m->complete)
 		return 0;
+	ret->values_length = ret->bound.length - rest.length;
 	if (pg_get_u16(&rest, &count) < 0 || rest.length != 2 * (size_t)count)
 		return -EBADMSG;
 	return 0;
@@ -498,6 +500,7 @@ static int on_bind(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.may_wait = true;
 	e->pending.bound_whole = m->complete;
 	e->pending.bound[0] = parts.bound;
+	e->pending.values_length = parts.values_length;
 	e->pending.bound[1] = statement->types;
 	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
 }

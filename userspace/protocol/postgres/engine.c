@@ -2,6 +2,7 @@
 #include "protocol/postgres/copy.h"
 #include "protocol/postgres/direct_tls.h"
 #include "protocol/postgres/engine.h"
+#include "protocol/postgres/preview.h"
 #include "protocol/sql/setting.h"
 
 #include <assert.h>
@@ -121,6 +122,7 @@ static void engine_close(struct protocol_engine *base)
 	pg_names_done(&e->statements);
 	pg_names_done(&e->portals);
 	pg_naming_done(e);
+	pg_preview_free(e->preview);
 	pg_columns_free(e->columns);
 	copy_stream_free(e->copy);
 	buffer_done(&e->startup_packet);
@@ -500,6 +502,7 @@ const struct protocol protocol_postgres = {
 	.release = engine_release,
 	.refuse = engine_refuse,
 	.bind = pg_hold_bind,
+	.preview = pg_preview_start,
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,
 	.abort = engine_abort,

@@ -7,7 +7,7 @@
  *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
- *   hold.c    actions that wait for people
+ *   hold.c    actions that wait for people; preview.c: what they would do
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
  * A refused message is not dropped but replaced by one that the server must fail, and the server's
@@ -99,6 +99,7 @@ struct pg_pending {
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
 	bool may_wait; /* people may be asked */
+	size_t values_length; /* of bound[0]: formats and values, without the results' formats */
 	bool bound_whole; /* all of what is bound is in `bound` */
 	struct slice
 		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
@@ -177,6 +178,7 @@ struct pg_engine {
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_lookup *lookup;
+	struct pg_preview *preview; /* our own queries are in flight, before anything else */
 
 	/* server.c */
 	struct pg_columns *columns; /* of the QUERY at the head */

@@ -10,6 +10,7 @@
 #include "protocol/postgres/copy.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/preview.h"
 
 typedef int server_handler(struct pg_engine *e, const struct pg_frame *m);
 
@@ -747,18 +748,26 @@ size_t pg_server_needs(struct pg_engine *e, struct slice in)
 	if (!message->name || header.length > message->most)
 		return 1;
 	whole = header.length <= message->whole ? header.length : message->whole;
-	if (header.type == 'D' && !e->lookup && row_columns(e, &q, &columns) == 0 && columns)
-		whole = header.length <= LIMIT_ROW_MASKED ? header.length : 0;
-	else if (header.type == 'D' && e->lookup)
+	if (header.type == 'D' && (e->lookup || e->preview))
 		whole = header.length;
+	else if (header.type == 'D' && row_columns(e, &q, &columns) == 0 && columns)
+		whole = header.length <= LIMIT_ROW_MASKED ? header.length : 0;
 	whole += PG_HEADER_SIZE;
 	return in.length >= whole ? 1 : whole - in.length;
 }
 
-/* Replies to our own lookup go there; what comes unasked goes the usual way. */
-static bool is_lookups(const struct pg_engine *e, uint8_t type)
+/* Replies to our own queries go there; what comes unasked goes the usual way. A preview is asked
+ * for when nothing is in flight, so its replies come first. */
+static bool is_our_own(const struct pg_engine *e, uint8_t type)
 {
-	return e->lookup && type != 'N' && type != 'A' && type != 'S';
+	return (e->lookup || e->preview) && type != 'N' && type != 'A' && type != 'S';
+}
+
+static int reply_to_us(struct pg_engine *e, const struct pg_frame *m)
+{
+	if (e->preview)
+		return pg_preview_reply(e, m->type, m->body);
+	return pg_lookup_reply(e, m->type, m->body);
 }
 
 static int handle(struct pg_engine *e, struct slice in, size_t *taken)
@@ -768,11 +777,11 @@ static int handle(struct pg_engine *e, struct slice in, size_t *taken)
 
 	if (r <= 0)
 		return r;
-	if (is_lookups(e, m.type)) {
+	if (is_our_own(e, m.type)) {
 		if (m.type == 'D' && !m.complete)
 			return in.length >= PG_HEADER_SIZE + (size_t)m.length ? -EBADMSG : 0;
 		*taken += m.whole.length;
-		return pg_lookup_reply(e, m.type, m.body) < 0 ? -EBADMSG : 1;
+		return reply_to_us(e, &m) < 0 ? -EBADMSG : 1;
 	}
 	if (m.type == 'D') {
 		size_t before = *taken;

@@ -1,0 +1,483 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a review rule fits is held until people decide at the command line, and what runs then is what they approved."""
+import concurrent.futures
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import make_config
+from harness.daemon import readable
+
+SESSION = pathlib.Path(__file__).resolve().parent / "clients" / "session.py"
+REVIEWERS = {"dba": {"local_users": ["root"]}}
+RULES = [
+    {"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+    {"name": "deletes need a person", "operations": ["delete", "update"], "objects": ["public.orders"],
+     "review": {"by": "dba", "within": "10m", "grant": "30m"}},
+    {"name": "inserts need a person at once", "operations": ["insert"], "objects": ["public.orders"],
+     "review": {"by": "dba", "within": "2s"}},
+    {"name": "secrets need a person", "operations": ["select"], "objects": ["public.customers"],
+     "review": {"by": "dba", "mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
+    {"name": "temporary tables", "operations": ["create", "insert"], "objects": ["pg_temp.*"], "allow": {}},
+]
+
+
+class Session:
+    """A session of the agent whose statements are sent without waiting for them."""
+
+    def __init__(self, daemon, server, more=""):
+        self.process = daemon.popen("/usr/bin/python3", SESSION, f"host=127.0.0.1 port={server.port} dbname=shop user=app {more}",
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.pid = json.loads(self.process.stdout.readline() or json.dumps({"pid": self.process.stderr.read()}))["pid"]
+
+    def send(self, statement, *arguments):
+        self.process.stdin.write(json.dumps([statement, arguments or None]) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self, timeout=15):
+        assert readable(self.process.stdout, timeout), "no answer"
+        return json.loads(self.process.stdout.readline())
+
+    def __call__(self, statement, *arguments):
+        self.send(statement, *arguments)
+        return self.answer()
+
+    def waits(self):
+        return not readable(self.process.stdout, 0.3)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    from harness import daemon as daemons
+    d = daemons.Daemon(tmp_path_factory.mktemp("reviews"), make_config(server.port, reviewers=REVIEWERS), RULES)
+    yield d
+    d.close()
+
+
+@pytest.fixture
+def session(daemon, server):
+    made = []
+
+    def make(more=""):
+        made.append(Session(daemon, server, more))
+        return made[-1]
+
+    yield make
+    for s in made:
+        s.process.kill()
+        s.process.wait()
+    for review in pending(daemon):  # whatever a failed test left
+        daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
+    for grant in daemon.json("grants", "list"):
+        daemon.wayleave("grants", "revoke", grant["id"])
+
+
+def pending(daemon):
+    return [r for r in daemon.json("reviews", "list") if r["state"] == "pending"]
+
+
+def wait_for_pending(daemon, count=1, timeout=10):
+    deadline = time.monotonic() + timeout
+    while len(found := pending(daemon)) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def state_of(daemon, review):
+    return daemon.json("reviews", "show", review["id"])["state"]
+
+
+def decide(daemon, verb, review, *more):
+    done = daemon.wayleave("reviews", verb, review["id"], *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def count(server, condition="true"):
+    return int(server.sql(f"select count(*) from orders where {condition}", database="shop").strip())
+
+
+def add(server, item):
+    server.sql(f"insert into orders (customer, item, amount) values (1, '{item}', 1)", database="shop")
+
+
+def test_what_is_approved_runs_once_in_the_same_session(daemon, server, session):
+    add(server, "one")
+    s = session()
+    s.send("delete from orders where item = 'one'")
+    (review,) = wait_for_pending(daemon)
+    assert s.waits() and count(server, "item = 'one'") == 1
+    assert review["agent"] == "demo" and review["resource"] == "shop" and review["rule"] == "deletes need a person"
+    assert review["operations"] == ["delete"] and review["objects"] == ["public.orders"]
+    assert review["text"] == "delete from orders where item = 'one'" and review["waiters"] == 1
+    assert re.fullmatch("[0-9a-f]{64}", review["digest"])
+    decide(daemon, "approve", review)
+    got = s.answer()
+    assert got["count"] == 1 and "error" not in got
+    assert got["notices"] == [f"NOTICE:  wayleave: waiting for approval by dba (review {review['id']})\n"]
+    assert count(server, "item = 'one'") == 0
+    shown = daemon.json("reviews", "show", review["id"])
+    assert shown["state"] == "approved" and "root" in str(shown["decided_by"])
+    # Once: the same text again is another review.
+    s.send("delete from orders where item = 'one'")
+    (again,) = wait_for_pending(daemon)
+    assert again["id"] != review["id"] and s.waits()
+    decide(daemon, "deny", again, "--reason", "done already")
+    assert s.answer()["state"] == "42501"
+
+
+def test_what_is_denied_is_an_error_that_names_who_and_why(daemon, server, session):
+    s = session()
+    s.send("delete from orders where id = 3")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "deny", review, "--reason", "ask the owner first")
+    got = s.answer()
+    assert got["state"] == "42501" and "denied by root" in got["error"] and "ask the owner first" in got["error"]
+    assert review["id"] in got["error"] and count(server, "id = 3") == 1
+    assert s("select count(*) from orders where id = 3")["rows"] == [["1"]]
+
+
+def test_nobody_decides_in_time(daemon, server, session):
+    s = session()
+    s.send("insert into orders (customer, item) values (1, 'late')")
+    (review,) = wait_for_pending(daemon)
+    got = s.answer()
+    assert got["state"] == "42501" and "nobody decided in time" in got["error"] and 1.5 < got["seconds"] < 6
+    assert state_of(daemon, review) == "expired" and count(server, "item = 'late'") == 0
+    done = daemon.wayleave("reviews", "approve", review["id"])
+    assert done.returncode == 1 and "expired" in done.stderr
+
+
+def test_inside_a_transaction(daemon, server, session):
+    add(server, "in a transaction")
+    s = session()
+    s("begin")
+    s.send("delete from orders where item = 'in a transaction'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    got = s.answer()
+    assert got["count"] == 1 and got["status"] == 2
+    assert s("select count(*) from orders where item = 'in a transaction'")["rows"] == [["0"]]
+    assert s("rollback")["status"] == 0 and count(server, "item = 'in a transaction'") == 1
+    s("begin")
+    s.send("delete from orders where item = 'in a transaction'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "deny", review, "--reason", "no")
+    got = s.answer()
+    assert got["state"] == "42501" and got["status"] == 3
+    assert s("select 1")["state"] == "25P02"
+    assert s("rollback")["status"] == 0
+
+
+def test_a_cancel_kills_what_is_held_for_good(daemon, server, session):
+    add(server, "cancelled")
+    s = session("application_name=cancels")
+    s.send("delete from orders where item = 'cancelled'")
+    (review,) = wait_for_pending(daemon)
+    # SIGINT: psycopg2's own cancel would need a second thread.
+    code = "import psycopg2, threading, time, sys\n" \
+           "c = psycopg2.connect(sys.argv[1]); c.autocommit = True\n" \
+           "threading.Timer(1, c.cancel).start()\n" \
+           "try: c.cursor().execute(\"delete from orders where item = 'cancelled too'\")\n" \
+           "except psycopg2.Error as e: print(e.pgcode, e)\n" \
+           "cursor = c.cursor(); cursor.execute('select count(*) from orders where id = 2'); print(cursor.fetchone())"
+    done = daemon.run("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app")
+    assert done.stdout.startswith("57014 ") and "canceling statement due to user request" in done.stdout, done
+    assert done.stdout.endswith("(1,)\n")
+    others = [r for r in daemon.json("reviews", "list") if r["text"].endswith("'cancelled too'")]
+    assert [r["state"] for r in others] == ["cancelled"]
+    assert state_of(daemon, review) == "pending"
+    decide(daemon, "deny", review, "--reason", "no")
+    s.answer()
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_who_closes_its_connection_waits_no_more(daemon, server, session, how):
+    s = session()
+    s.send("delete from orders where id = 4")
+    (review,) = wait_for_pending(daemon)
+    s.process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGTERM)
+    wait_for_pending(daemon, 0)
+    assert state_of(daemon, review) == "cancelled"
+    assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 1
+    assert count(server, "id = 4") == 1
+
+
+def test_psql_that_is_interrupted(daemon, server):
+    p = daemon.popen("psql", "-X", f"host=127.0.0.1 port={server.port} dbname=shop user=app", "-c", "delete from orders where id = 5",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_pending(daemon)
+    # psql's handler sends a cancel request.
+    children = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split() or [str(p.pid)]
+    subprocess.run(["kill", "-INT", *children])
+    out, err = p.communicate(timeout=15)
+    assert "canceling statement due to user request" in err and "waiting for approval by dba" in err, (out, err)
+    wait_for_pending(daemon, 0)
+
+
+def test_identical_actions_share_one_review(daemon, server, session):
+    add(server, "shared")
+    sessions = [session() for _ in range(3)]
+    for s in sessions:
+        s.send("delete from orders where item = 'shared'")
+    deadline = time.monotonic() + 10
+    while (found := pending(daemon)) and found[0]["waiters"] != 3 or not found:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    assert len(found) == 1
+    decide(daemon, "approve", found[0])
+    assert sorted(s.answer()["count"] for s in sessions) == [0, 0, 1]
+    # Who comes later needs a decision of its own.
+    late = session()
+    late.send("delete from orders where item = 'shared'")
+    (again,) = wait_for_pending(daemon)
+    assert again["id"] != found[0]["id"]
+    decide(daemon, "deny", again, "--reason", "no")
+    assert late.answer()["state"] == "42501"
+
+
+def test_parameters_are_part_of_what_is_approved(daemon, server, session):
+    """asyncpg-like extended protocol: psycopg2 binds on the client, so JDBC-style binding comes from psycopg 3."""
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "c.add_notice_handler(lambda d: print(d.message_primary, flush=True))\n" \
+           "for key in sys.argv[2:]:\n" \
+           "    print(c.execute('delete from orders where id = %s', (int(key),), prepare=True).rowcount, flush=True)"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", "11", "12",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (first,) = wait_for_pending(daemon)
+    assert first["text"] == "delete from orders where id = $1"
+    assert "11" in daemon.wayleave("reviews", "show", first["id"]).stdout
+    decide(daemon, "approve", first)
+    assert "waiting for approval" in p.stdout.readline()
+    assert p.stdout.readline() == "1\n"
+    (second,) = wait_for_pending(daemon)
+    assert second["digest"] != first["digest"] and count(server, "id in (11, 12)") == 1
+    decide(daemon, "deny", second, "--reason", "one is enough")
+    out, err = p.communicate(timeout=10)
+    assert "one is enough" in err and count(server, "id = 12") == 1
+
+
+def test_a_grant_lets_like_actions_pass_until_it_is_revoked(daemon, server, session):
+    for item in ("g1", "g2", "g3"):
+        add(server, item)
+    s = session()
+    s.send("delete from orders where item = 'g1'")
+    (review,) = wait_for_pending(daemon)
+    assert daemon.wayleave("reviews", "approve", review["id"], "--for", "31m").returncode == 1
+    decide(daemon, "approve", review, "--for", "5m")
+    assert s.answer()["count"] == 1
+    (grant,) = daemon.json("grants", "list")
+    assert s("delete from orders where item = 'g2'")["count"] == 1
+    other = session()
+    assert other("delete from orders where item = 'nothing'")["count"] == 0
+    # Never without the WHERE that the approved one had, nor another operation.
+    s.send("delete from orders")
+    (wider,) = wait_for_pending(daemon)
+    decide(daemon, "deny", wider, "--reason", "too much")
+    assert s.answer()["state"] == "42501"
+    s.send("update orders set amount = 0 where id = 1")
+    (update,) = wait_for_pending(daemon)
+    decide(daemon, "deny", update, "--reason", "no")
+    s.answer()
+    assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+    s.send("delete from orders where item = 'g3'")
+    (again,) = wait_for_pending(daemon)
+    decide(daemon, "deny", again, "--reason", "revoked")
+    assert s.answer()["state"] == "42501" and count(server, "item = 'g3'") == 1
+
+
+def test_a_grant_releases_what_waits_already(daemon, server, session):
+    first, second = session(), session()
+    first.send("delete from orders where item = 'w1'")
+    wait_for_pending(daemon)
+    second.send("delete from orders where item = 'w2'")
+    reviews = wait_for_pending(daemon, 2)
+    mine = next(r for r in reviews if "'w1'" in r["text"])
+    decide(daemon, "approve", mine, "--for", "1m")
+    assert first.answer()["count"] == 0 and second.answer()["count"] == 0
+    wait_for_pending(daemon, 0)
+
+
+def test_masks_of_a_review_rule_hold_for_what_it_lets_through(daemon, server, session):
+    s = session()
+    s.send("select id, ssn from customers where id = 1")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert s.answer()["rows"] == [["1", "[masked]"]]
+
+
+def test_the_rules_change_while_it_waits(daemon, server, session):
+    add(server, "reload")
+    s = session()
+    s.send("delete from orders where item = 'reload'")
+    wait_for_pending(daemon)
+    allowed = [{**r} for r in RULES]
+    allowed[1] = {"name": "deletes are fine", "operations": ["delete"], "objects": ["public.orders"], "allow": {}}
+    try:
+        daemon.write_rules(allowed)
+        daemon.reload()
+        assert s.answer()["count"] == 1
+        wait_for_pending(daemon, 0)
+    finally:
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
+def test_what_a_name_means_changes_while_it_waits(daemon, server, session):
+    """Approve A, run B: the table is another one by the time of the approval."""
+    server.sql("create table a_swap (id int); create table b_swap (id int, value text); insert into b_swap values (1, 'precious');"
+               "grant all on a_swap, b_swap to app", database="shop")
+    rules = [*RULES, {"name": "swap", "operations": ["delete"], "objects": ["public.a_swap"], "review": {"by": "dba"}}]
+    try:
+        daemon.write_rules(rules)
+        daemon.reload()
+        s = session()
+        s.send("delete from a_swap where id = 1")
+        (review,) = wait_for_pending(daemon)
+        # The view of that name passes it on to another table.
+        server.sql("drop table a_swap; create view a_swap as select * from b_swap; grant all on a_swap to app", database="shop")
+        decide(daemon, "approve", review)
+        got = s.answer()
+        assert "error" in got, got
+        assert server.sql("select count(*) from b_swap", database="shop").strip() == "1"
+    finally:
+        server.sql("drop view if exists a_swap; drop table if exists a_swap; drop table if exists b_swap", database="shop")
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
+def test_a_prepared_statement_is_shown_by_what_it_runs(daemon, server, session):
+    add(server, "p1")
+    s = session()
+    s("prepare gone as delete from orders where item = 'p1'")
+    s.send("execute gone")
+    (review,) = wait_for_pending(daemon)
+    assert "delete from orders where item = 'p1'" in daemon.wayleave("reviews", "show", review["id"]).stdout
+    # The same words in another session may run something else, so they are another review.
+    other = session()
+    other("prepare gone as delete from orders where item = 'p2'")
+    other.send("execute gone")
+    reviews = wait_for_pending(daemon, 2)
+    assert len({r["digest"] for r in reviews}) == 2
+    for r in reviews:
+        decide(daemon, "deny", r, "--reason", "no")
+    assert s.answer()["state"] == "42501" and other.answer()["state"] == "42501"
+
+
+def test_nothing_else_of_the_session_runs_before_it(daemon, server):
+    """A pipeline: what stands behind the held statement waits with it, and what it refused takes with it is the server's
+    choice."""
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "with c.pipeline() as p:\n" \
+           "    a = c.execute('select 1')\n" \
+           "    b = c.execute(\"delete from orders where item = 'pipe'\")\n" \
+           "    d = c.execute(\"select count(*) from orders where item = 'pipe'\")\n" \
+           "    p.sync()\n" \
+           "    print(a.fetchone()[0], b.rowcount, d.fetchone()[0])"
+    add(server, "pipe")
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    out, err = p.communicate(timeout=15)
+    assert out == "1 1 0\n", err
+
+
+def test_signs_of_life(daemon, server):
+    """A driver that gives up on a silent connection does not: something comes every second, a notice every fifteen."""
+    from harness import wire
+    assert wire  # the script below speaks the protocol by itself, inside the agent
+    code = "import socket, struct, sys, time\n" \
+           "s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.settimeout(3)\n" \
+           "body = struct.pack('!I', 196608) + b'user\\0app\\0database\\0shop\\0\\0'\n" \
+           "s.sendall(struct.pack('!I', len(body) + 4) + body)\n" \
+           "def message():\n" \
+           "    head = b''\n" \
+           "    while len(head) < 5: head += s.recv(5 - len(head))\n" \
+           "    length = struct.unpack('!I', head[1:])[0] - 4; body = b''\n" \
+           "    while len(body) < length: body += s.recv(length - len(body))\n" \
+           "    return head[:1], body\n" \
+           "while message()[0] != b'Z': pass\n" \
+           "q = b'delete from orders where id = 7\\0'\n" \
+           "s.sendall(b'Q' + struct.pack('!I', len(q) + 4) + q)\n" \
+           "start = time.time(); kinds = {b'S': 0, b'N': 0}\n" \
+           "while time.time() - start < 17: kinds[message()[0]] += 1\n" \
+           "print(kinds[b'S'], kinds[b'N'])"
+    done = daemon.run("/usr/bin/python3", "-c", code, str(server.port), timeout=60)
+    statuses, notices = map(int, done.stdout.split() or [0, 0])
+    assert 10 <= statuses <= 25 and notices == 2, done
+    wait_for_pending(daemon, 0)
+
+
+def test_a_worker_that_dies_leaves_no_review_behind(daemon, server, session):
+    s = session()
+    s.send("delete from orders where id = 8")
+    (review,) = wait_for_pending(daemon)
+    for pid in daemon.workers():
+        subprocess.run(["kill", "-KILL", str(pid)])
+    wait_for_pending(daemon, 0)
+    assert state_of(daemon, review) == "cancelled" and count(server, "id = 8") == 1
+    deadline = time.monotonic() + 15
+    while not all(daemon.workers()) or len(daemon.workers()) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_after_a_crash_nothing_approved_is_lost(daemon, server, session):
+    s = session()
+    s.send("delete from orders where item = 'crash'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--for", "10m")
+    s.answer()
+    s.send("update orders set amount = 1 where id = 1")
+    (waiting,) = wait_for_pending(daemon)
+    daemon.kill()
+    daemon.start()
+    assert state_of(daemon, review) == "approved" and state_of(daemon, waiting) == "cancelled"
+    (grant,) = daemon.json("grants", "list")
+    again = session()
+    assert again("delete from orders where item = 'crash'")["count"] == 0
+    assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+
+
+def test_decisions_are_in_the_audit_log_and_the_recording(daemon, server, session):
+    s = session()
+    s.send("delete from orders where item = 'audited'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--reason", "ticket 4711")
+    s.answer()
+    exported = daemon.wayleave("audit", "export").stdout
+    assert review["id"] in exported and "ticket 4711" in exported and "root" in exported
+    assert daemon.wayleave("audit", "verify").returncode == 0
+    sessions = daemon.json("sessions", "list")
+    shown = daemon.wayleave("sessions", "show", sessions[-1]["id"]).stdout
+    assert any(review["id"] in daemon.wayleave("sessions", "show", x["id"]).stdout for x in sessions[-5:]), shown
+
+
+def test_many_are_held_at_once(daemon, server):
+    """More than there are connections of one pool, and the others go on meanwhile."""
+    code = "import psycopg2, sys, threading\n" \
+           "def run(i):\n" \
+           "    c = psycopg2.connect(sys.argv[1]); c.autocommit = True\n" \
+           "    c.cursor().execute(f'delete from orders where id = {100000 + i}')\n" \
+           "all = [threading.Thread(target=run, args=(i,)) for i in range(40)]\n" \
+           "[t.start() for t in all]; [t.join() for t in all]; print('done')"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    reviews = wait_for_pending(daemon, 40, timeout=20)
+    done = daemon.run("psql", "-X", "-A", "-t", f"host=127.0.0.1 port={server.port} dbname=shop user=app", "-c", "select 1 from orders limit 1")
+    assert done.stdout == "1\n"
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda r: decide(daemon, "approve", r), reviews))
+    assert p.communicate(timeout=20)[0] == "done\n"

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * preview: what a held statement would do, as the server's planner sees it: EXPLAIN (never ANALYZE)
+ * by the extended protocol under private names, with the same parameters, before people are asked.
+ *
+ * Only where that disturbs nothing: nothing in flight, no transaction, nothing of a batch sent. And
+ * only where planning runs no code of users: plain reads and writes of tables by name, whose
+ * functions are all known to be harmless; the server is asked first whether all are tables without
+ * row security.
+ */
+#ifndef WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
+#define WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
+
+#include "protocol/postgres/engine.h"
+
+/* For struct protocol. */
+const char *pg_preview_start(struct protocol_engine *base, uint32_t lane);
+/* Replies to our own queries. -EBADMSG. */
+int pg_preview_reply(struct pg_engine *e, uint8_t type, struct slice body);
+void pg_preview_free(struct pg_preview *p); /* takes NULL */
+
+#endif
