@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -105,4 +106,27 @@ int file_make_folders(const char *path, mode_t mode, struct error *e)
 	}
 	free(copy);
 	return r;
+}
+
+char *file_find_program(const char *name)
+{
+	static const char *const folders[] = {"", "../libexec/wayleave/"};
+	char own[PATH_MAX], *slash;
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+	if (length < 0)
+		return NULL;
+	own[length] = '\0';
+	slash = strrchr(own, '/');
+	if (!slash)
+		return NULL;
+	*slash = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		char *path = memory_format("%s/%s%s", own, folders[i], name);
+
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
+	}
+	return NULL;
 }

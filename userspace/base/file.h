@@ -19,5 +19,8 @@ int file_write(const char *path, struct slice content, mode_t mode, struct error
 int file_make_folders(const char *path, mode_t mode, struct error *e);
 /* write(2) until all is written; negative errno. */
 int file_write_all(int fd, struct slice content);
+/* The path of another program of Wayleave's, seen from this one: beside it (a build), or in
+ * ../libexec/wayleave. For free(); NULL: it is not there. */
+char *file_find_program(const char *name);
 
 #endif

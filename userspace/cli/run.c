@@ -19,9 +19,6 @@
 #define RUN_FAILED 125 /* as env(1): whatever is not the command's own status */
 #define LAUNCHER "wayleave-launch"
 
-/* Where it stands, seen from the folder of this program: a build, or PREFIX/bin. */
-static const char *const launchers[] = {LAUNCHER, "../libexec/wayleave/" LAUNCHER};
-
 struct run_options {
 	const char *agent;
 	const char *user;
@@ -86,30 +83,6 @@ static int save_environment(void)
 	return r < 0 ? r : fd;
 }
 
-/* The launcher's path; NULL where there is none. From malloc(). */
-static char *find_launcher(void)
-{
-	char own[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
-	char *slash;
-
-	if (length < 0)
-		return NULL;
-	own[length] = '\0';
-	slash = strrchr(own, '/');
-	if (!slash)
-		return NULL;
-	*slash = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(launchers); i++) {
-		char *path = memory_format("%s/%s", own, launchers[i]);
-
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 /* WAYLEAVE_SOCKET goes as an option: the launcher gets no environment but as a file. */
 static const char *find_socket(const struct cli *cli)
 {
@@ -141,7 +114,7 @@ static int exec_launcher(const struct cli *cli, const struct run_options *o, con
 
 static int become_launcher(const struct cli *cli, const struct run_options *o, int argc)
 {
-	char *launcher = find_launcher(), descriptor[16];
+	char *launcher = file_find_program(LAUNCHER), descriptor[16];
 	int fd, r;
 
 	if (!launcher)

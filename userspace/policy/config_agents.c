@@ -157,6 +157,9 @@ void config_check_people(struct config *c, struct loader *l)
 	}
 	if (!c->slack)
 		return;
+	if (!c->slack->bot_token_file.text && !c->slack->webhook_url_file.text)
+		loader_error(l, c->slack->place,
+			"slack needs \"bot_token_file\" or \"webhook_url_file\"");
 	check_url(l, "api_url", &c->slack->api_url);
 	check_listen(l, &c->slack->listen);
 	if (c->slack->listen.text && !c->slack->signing_secret_file.text)

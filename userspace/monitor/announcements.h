@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * announcements: which reviews stand in which channels of Slack, as which messages. On disk, so
+ * that after a restart the messages can still be told how their reviews ended.
+ */
+#ifndef WAYLEAVE_MONITOR_ANNOUNCEMENTS_H
+#define WAYLEAVE_MONITOR_ANNOUNCEMENTS_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "broker/messages.h"
+
+#define ANNOUNCEMENTS_MOST 4096
+
+struct announcement {
+	struct list link;
+	struct broker_place place;
+	bool posted; /* Slack shows it */
+	bool changed; /* since the broker was told */
+	bool soon; /* what changed is more than how many wait */
+};
+
+struct announcements;
+
+/* `path`: of the file, which is made where it is missing. -EIO and others with a sentence. */
+int announcements_open(const char *path, struct announcements **ret, struct error *e);
+void announcements_close(struct announcements *a); /* takes NULL */
+/* In the order in which they came; the caller may change the flags. */
+struct list *announcements_list(struct announcements *a);
+/* NULL: there is none. */
+struct announcement *announcements_find(
+	struct announcements *a, const struct identifier *review, const char *channel);
+/* A new one, which belongs to `a`; where there are ANNOUNCEMENTS_MOST, the oldest goes. */
+struct announcement *announcements_add(
+	struct announcements *a, const struct identifier *review, const char *channel);
+/* It stands there now, as the message `time`. */
+void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time);
+void announcements_remove(struct announcements *a, struct announcement *item);
+
+#endif
