@@ -33,7 +33,31 @@ enum control_request {
 	CONTROL_KILL,
 	/* → PEM text of the host CA's certificate. Every local user. */
 	CONTROL_CA,
+	/* struct control_reviews → uint64_t: the present generation; with one descriptor, unless it
+	 * is the one that was seen: JSON array of the reviews that the asker may see. */
+	CONTROL_REVIEWS,
+	/* REVIEW-ID → one descriptor: JSON object, the review with all of its question. */
+	CONTROL_REVIEW,
+	/* struct control_decide, id, reason → "decided" or "counted": others must approve too.
+	 * Whoever is among the review's reviewers. */
+	CONTROL_DECIDE,
+	/* → one descriptor: JSON array of the grants in force that the asker may see. */
+	CONTROL_GRANTS,
+	/* GRANT-ID → nothing. Root, and the reviewers of its groups. */
+	CONTROL_REVOKE,
 	CONTROL_REQUEST_COUNT
+};
+
+struct control_reviews {
+	uint64_t seen; /* generation; 0: none */
+};
+
+#define CONTROL_GRANT_RULES UINT64_MAX
+struct control_decide {
+	uint64_t grant; /* nanoseconds; 0: this action alone; CONTROL_GRANT_RULES: as the rules say
+			 */
+	uint32_t approve; /* 1, or 0 to deny */
+	uint32_t id_length; /* the reason is the rest */
 };
 
 /* Both directions. In a reply `type` is the request's, and `status` 0 or a negative errno, with the

@@ -30,7 +30,7 @@ enum message_type {
 	MESSAGE_STATISTICS, /* struct message_statistics */
 	/* struct message_review and a descriptor of an encoded question (approval/question.h) →
 	 * struct message_review_held, then the reviewers' names as people read them. The action
-	 * waits until MESSAGE_DECISION, unless the answer is an error */
+	 * waits until MESSAGE_DECISION, unless the answer is an error, with a sentence */
 	MESSAGE_REVIEW,
 	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
 	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL,

@@ -211,6 +211,8 @@ int monitor_turn(struct monitor *m)
 	now = clock_monotonic();
 	if (now >= m->next_tick)
 		tick(m, now);
+	if (m->serving)
+		reviews_tick(m);
 	if (m->serving && m->reload_at && now >= m->reload_at)
 		settings_reload(m);
 	return r;
@@ -386,6 +388,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = make_epochs(m, e);
 	if (r == 0)
+		r = reviews_open(m, e);
+	if (r == 0)
 		r = open_capture(m, e);
 	if (r < 0)
 		return r;
@@ -429,6 +433,7 @@ static void stop(struct monitor *m)
 				m->store, &m->workers[i].incarnation, "killed at the end");
 		}
 	}
+	reviews_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);
 	capture_close(m->capture);
@@ -453,6 +458,7 @@ int monitor_run(const char *config_file)
 		m->config_file = config_file;
 	m->policy_fd = -1;
 	m->epochs_fd = -1;
+	m->grants_fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);

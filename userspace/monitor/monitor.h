@@ -9,6 +9,7 @@
  *   settings.c   configuration → policy image, agents, names; reload
  *   workers.c    processes and their channels; requests.c: what they may ask
  *   server.c     the control socket and what clients may ask
+ *   reviews.c    reviews and grants, for both
  *   authority.c, process.c, names.c, status.c
  */
 #ifndef WAYLEAVE_MONITOR_MONITOR_H
@@ -21,6 +22,7 @@
 #include "monitor/control.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
+#include "approval/book.h"
 #include "monitor/names.h"
 #include "policy/config.h"
 #include "recording/store.h"
@@ -63,6 +65,9 @@ struct monitor {
 	struct names *names;
 	size_t names_wanted; /* host names that the configuration has */
 	int epochs_fd; /* memfd */
+	struct book *book;
+	int grants_fd; /* memfd of the table */
+	struct grant_table *grants; /* mapped */
 	uint8_t hash_key[32];
 	uid_t worker_uid;
 	gid_t worker_gid;
@@ -120,8 +125,50 @@ int workers_tell_all(struct monitor *m, enum message_type type, struct slice pay
 void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);
 
 /* server.c */
+struct asker {
+	uid_t uid;
+	pid_t pid;
+	uint32_t agent; /* 0: outside of all */
+};
+/* What a handler of a request answers with. */
+struct answer {
+	struct buffer payload;
+	int fds[CONTROL_DESCRIPTORS_MOST]; /* borrowed */
+	size_t fd_count;
+	int made; /* a descriptor made for this answer, which goes with it; -1: none */
+	struct error error;
+};
 int server_open(struct monitor *m, struct error *e);
 void server_close(struct monitor *m);
+
+/* reviews.c: reviews and grants, between the book (approval/book.h), the workers that hold actions,
+ * and people at the control socket. */
+/* Opens the book, and makes the table by which workers know the grants in force. */
+int reviews_open(struct monitor *m, struct error *e);
+void reviews_close(struct monitor *m);
+/* Another configuration is in force; the old one is still there. */
+void reviews_configure(struct monitor *m);
+/* What is due. */
+void reviews_tick(struct monitor *m);
+/* A MESSAGE_REVIEW, with the question in `fd`. Appends the answer to `ret`: struct
+ * message_review_held and the reviewers' names, or, with an error, a sentence. */
+int reviews_ask(
+	struct monitor_worker *w, const struct message_review *request, int fd, struct buffer *ret);
+void reviews_leave(struct monitor_worker *w, const struct message_leave *request);
+void reviews_worker_gone(struct monitor_worker *w);
+/* The list of grants, to a worker that begins. */
+void reviews_send_grants(struct monitor *m, struct monitor_worker *w);
+/* Handlers of the requests of control.h with these names. */
+int reviews_on_list(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int reviews_on_show(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int reviews_on_decide(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int reviews_on_grants(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int reviews_on_revoke(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);

@@ -221,6 +221,29 @@ static void on_statistics(struct monitor_worker *w, struct slice request, int fd
 	memcpy(&w->statistics, request.data, sizeof(w->statistics));
 }
 
+/* With an error, what follows the id is a sentence for the agent. */
+static void on_review(struct monitor_worker *w, struct slice request, int fd)
+{
+	struct message_review message;
+	struct buffer answer;
+	int r;
+
+	memcpy(&message, request.data, sizeof(message));
+	buffer_init(&answer, CONTROL_PAYLOAD_MOST / 2);
+	r = reviews_ask(w, &message, fd, &answer);
+	reply(w, MESSAGE_REVIEW, request, r, buffer_slice(&answer), -1);
+	buffer_done(&answer);
+}
+
+static void on_leave(struct monitor_worker *w, struct slice request, int fd)
+{
+	struct message_leave message;
+
+	(void)fd;
+	memcpy(&message, request.data, sizeof(message));
+	reviews_leave(w, &message);
+}
+
 static const struct row {
 	void (*handle)(struct monitor_worker *w, struct slice request, int fd);
 	size_t least, most;
@@ -240,6 +263,9 @@ static const struct row {
 		sizeof(struct message_segment)},
 	[MESSAGE_HEADS] = {on_heads, 0, 32 * sizeof(struct stream_head)},
 	[MESSAGE_SELFTEST] = {on_selftest, sizeof(struct origin), sizeof(struct origin)},
+	[MESSAGE_REVIEW] = {on_review, sizeof(struct message_review),
+		sizeof(struct message_review)},
+	[MESSAGE_LEAVE] = {on_leave, sizeof(struct message_leave), sizeof(struct message_leave)},
 	[MESSAGE_STATISTICS] = {on_statistics, sizeof(struct message_statistics),
 		sizeof(struct message_statistics)},
 };

@@ -33,20 +33,6 @@ struct client {
 	int process; /* pidfd of the peer; -1: it was gone when it was looked for */
 };
 
-/* What a handler answers with. */
-struct answer {
-	struct buffer payload;
-	int fds[CONTROL_DESCRIPTORS_MOST]; /* borrowed */
-	size_t fd_count;
-	struct error error;
-};
-
-struct asker {
-	uid_t uid;
-	pid_t pid;
-	uint32_t agent; /* 0: outside of all */
-};
-
 static int on_status(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
@@ -117,6 +103,12 @@ static const struct row {
 	[CONTROL_RECORDINGS] = {on_recordings, ROOT},
 	[CONTROL_KILL] = {on_kill, ROOT},
 	[CONTROL_CA] = {on_ca, OUTSIDE_OF_AGENTS},
+	/* Who of them may see and decide what, the configuration says. */
+	[CONTROL_REVIEWS] = {reviews_on_list, OUTSIDE_OF_AGENTS},
+	[CONTROL_REVIEW] = {reviews_on_show, OUTSIDE_OF_AGENTS},
+	[CONTROL_DECIDE] = {reviews_on_decide, OUTSIDE_OF_AGENTS},
+	[CONTROL_GRANTS] = {reviews_on_grants, OUTSIDE_OF_AGENTS},
+	[CONTROL_REVOKE] = {reviews_on_revoke, OUTSIDE_OF_AGENTS},
 };
 
 static int check_asker(const struct row *row, const struct asker *who, struct error *e)
@@ -162,7 +154,7 @@ static int identify(const struct client *c, struct asker *ret)
 static void answer(struct client *c, uint32_t type, struct slice request)
 {
 	struct control_header header = {.type = type};
-	struct answer a = {.error = {""}};
+	struct answer a = {.made = -1, .error = {""}};
 	const struct row *row = type < CONTROL_REQUEST_COUNT ? &rows[type] : NULL;
 	struct asker who;
 	int r;
@@ -181,8 +173,12 @@ static void answer(struct client *c, uint32_t type, struct slice request)
 		buffer_clear(&a.payload);
 		buffer_append_string(&a.payload, a.error.text[0] ? a.error.text : strerror(-r));
 		a.fd_count = 0;
+	} else if (a.made >= 0) {
+		a.fds[a.fd_count++] = a.made;
 	}
 	control_send(c->fd, &header, buffer_slice(&a.payload), a.fds, a.fd_count);
+	if (a.made >= 0)
+		close(a.made);
 	buffer_done(&a.payload);
 }
 

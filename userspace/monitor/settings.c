@@ -315,6 +315,7 @@ void settings_reload(struct monitor *m)
 			log_error("%s", e.text);
 		return;
 	}
+	reviews_configure(m);
 	config_free(old);
 	remember_problem(m, NULL);
 	log_info(

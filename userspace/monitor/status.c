@@ -87,6 +87,11 @@ static void add_host(const struct monitor *m, cJSON *object)
 		cJSON_AddStringToObject(object, "reload_problem", m->reload_problem);
 	if (problem)
 		cJSON_AddStringToObject(object, "recording_problem", problem);
+	if (book_problem(m->book))
+		cJSON_AddStringToObject(object, "reviews_problem", book_problem(m->book));
+	cJSON_AddNumberToObject(
+		object, "reviews_pending", (double)book_count_pending(m->book));
+	cJSON_AddNumberToObject(object, "grants", (double)book_count_grants(m->book));
 	cJSON_AddNumberToObject(object, "sessions", (double)sum.sessions);
 	cJSON_AddNumberToObject(object, "sessions_total", (double)sum.sessions_total);
 	cJSON_AddNumberToObject(object, "actions", (double)sum.actions);

@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "monitor/monitor.h"
 
+/* One decision may release a thousand waits at once, before the worker reads the first. */
+#define CHANNEL_BYTES (16 << 20)
 #define BACKOFF_FIRST (NANOSECONDS_PER_SECOND / 4)
 #define BACKOFF_MOST (30 * NANOSECONDS_PER_SECOND)
 #define HEALTHY_AFTER (60 * NANOSECONDS_PER_SECOND) /* then the backoff begins anew */
@@ -116,7 +118,8 @@ static void become_worker(struct monitor *m, struct worker_start *start)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	fd = start_descriptor(start);
-	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0)
+	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0 ||
+		keep_open(m->grants_fd) < 0)
 		_exit(EXIT_FAILURE);
 	for (unsigned i = 0; i < start->listener_count; i++) {
 		if (keep_open(start->listeners[i]) < 0)
@@ -125,6 +128,23 @@ static void become_worker(struct monitor *m, struct worker_start *start)
 	snprintf(argument, sizeof(argument), "%d", fd);
 	execl("/proc/self/exe", "wayleaved: worker", "--worker", argument, (char *)NULL);
 	_exit(EXIT_FAILURE);
+}
+
+/* A channel's two ends, the monitor's first. */
+static int make_channel(int ret[2])
+{
+	int size = CHANNEL_BYTES;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret) < 0)
+		return -errno;
+	if (setsockopt(ret[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0) {
+		int r = -errno;
+
+		close(ret[0]);
+		close(ret[1]);
+		return r;
+	}
+	return 0;
 }
 
 static void fill_start(struct monitor_worker *w, int channel, struct worker_start *ret)
@@ -137,6 +157,7 @@ static void fill_start(struct monitor_worker *w, int channel, struct worker_star
 		.incarnation = w->incarnation,
 		.channel = channel,
 		.epochs_fd = m->epochs_fd,
+		.grants_fd = m->grants_fd,
 		.selftest_agent = CAPTURE_SELFTEST_AGENT,
 		.uid = m->worker_uid,
 		.gid = m->worker_gid,
@@ -156,8 +177,9 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 	r = store_add_worker(m->store, &w->incarnation);
 	if (r < 0)
 		return error_set_errno(e, r, "the audit log does not take a new worker");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return error_set_errno(e, -errno, "socketpair");
+	r = make_channel(pair);
+	if (r < 0)
+		return error_set_errno(e, r, "socketpair");
 	fill_start(w, pair[1], &start);
 	w->pid = fork();
 	if (w->pid == 0)
@@ -175,6 +197,7 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 	memset(&w->statistics, 0, sizeof(w->statistics));
 	loop_add(&m->loop, &w->source, w->channel, on_message, w);
 	workers_send_policy(m, w);
+	reviews_send_grants(m, w);
 	return 0;
 }
 
@@ -236,6 +259,7 @@ void workers_on_exit(struct monitor *m, pid_t pid, int status)
 	w->pid = 0;
 	w->ready = false;
 	store_worker_gone(m->store, &w->incarnation, why);
+	reviews_worker_gone(w);
 	if (m->stopping)
 		return;
 	log_error("%s %s", name, why);
