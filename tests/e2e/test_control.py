@@ -9,15 +9,15 @@ import subprocess
 import pytest
 from harness.daemon import BUILD
 
-STATUS, RUN, POLICY, RECORDINGS, KILL, CA = range(1, 7)
-VERBS = ["run", "status", "sessions", "audit", "policy", "ca"]
+STATUS, RUN, POLICY, RECORDINGS, KILL, CA, REVIEWS, REVIEW, DECIDE, GRANTS, REVOKE = range(1, 12)
+VERBS = ["run", "status", "reviews", "grants", "sessions", "audit", "policy", "ca"]
 
 ASK = """
 import socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(10)
 s.connect(sys.argv[1])
-for kind in range(1, 7):
+for kind in range(1, 12):
     s.send(struct.pack("=Ii", kind, 0) + (b"s-7Q2KM4XT" if kind == 5 else b""))
     data = s.recv(1 << 18)
     print(kind, struct.unpack("=Ii", data[:8])[1], data[8:80].decode(errors="replace").replace(chr(10), " "))
@@ -43,7 +43,7 @@ def test_an_agent_is_told_of_itself_and_nothing_else(wayleave):
     procs = next(p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{p}/cgroup.procs")) + f"/{slice_name}/cgroup.procs"
     done = subprocess.run(["/usr/bin/python3", "-c", f"open({procs!r}, 'w').write('0')\n" + ASK, str(wayleave.socket)], capture_output=True, text=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 6, done.stderr
+    assert len(lines) == 11, done.stderr
     assert lines[0].startswith("1 0 ")
     for line in lines[1:]:
         assert line.split()[1] == "-1" and "refused: the request comes from inside an agent" in line, line
@@ -62,16 +62,22 @@ def test_other_users_get_a_clear_refusal(wayleave):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ASK, str(wayleave.socket)],
                           capture_output=True, text=True)
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert len(lines) == 6, done.stderr
+    assert len(lines) == 11, done.stderr
     assert lines["1"].split()[1] == "0" and lines["6"].split()[1] == "0" and "BEGIN CERTIFICATE" in lines["6"]
     for kind in "345":
         assert "refused: only root may ask for that" in lines[kind]
     assert lines["2"].split()[1] != "0"
+    for kind, text in (("7", "not a request for reviews"), ("8", "is no review's ID"), ("9", "not a decision"), ("11", "is no grant's ID")):
+        assert lines[kind].split()[1] != "0" and text in lines[kind]
+    assert lines["10"].split()[1] == "0"
 
 
 def test_malformed_messages_are_answered_or_cut_off_and_harm_nobody(wayleave):
     for payload in [b"", b"x", b"1234567", struct.pack("=Ii", 0, 0), struct.pack("=Ii", 4711, 0), struct.pack("=Ii", 0xffffffff, -1),
                     struct.pack("=Ii", KILL, 0), struct.pack("=Ii", KILL, 0) + b"s-" + b"A" * 1000, struct.pack("=Ii", RUN, 0),
+                    struct.pack("=Ii", REVIEWS, 0) + b"x" * 7, struct.pack("=Ii", REVIEW, 0), struct.pack("=Ii", REVIEW, 0) + b"r-" + b"%n" * 40000,
+                    struct.pack("=Ii", DECIDE, 0) + b"\xff" * 100, struct.pack("=IiQII", DECIDE, 0, 0, 2, 0), struct.pack("=IiQII", DECIDE, 0, 0, 1, 7),
+                    struct.pack("=IiQII", DECIDE, 0, 0, 1, 6) + b"r-7Q2K" + b"x" * 3000, struct.pack("=Ii", GRANTS, 0) + b"x", struct.pack("=Ii", REVOKE, 0),
                     struct.pack("=Ii", RUN, 0) + b"demo", struct.pack("=Ii", RUN, 0) + b"\0" * 100, struct.pack("=Ii", STATUS, 0) + b"x" * 131072,
                     struct.pack("=Ii", STATUS, 0) + b"x" * 150000, os.urandom(300)]:
         with connect(wayleave) as s:
@@ -132,20 +138,25 @@ def test_every_verb_explains_itself(wayleave, verb):
 
 @pytest.mark.parametrize("words", [[], ["nosuch"], ["status", "now"], ["sessions", "nosuch"], ["sessions", "show"], ["sessions", "show", "x"],
                                    ["sessions", "list", "--since", "whenever"], ["sessions", "replay", "s-7Q2KM4XT", "--speed", "fast"],
-                                   ["audit", "nosuch"], ["policy", "nosuch"], ["ca"], ["ca", "nosuch"], ["--socket"]])
+                                   ["reviews", "nosuch"], ["reviews", "show"], ["reviews", "deny", "r-7Q2K"], ["reviews", "approve", "r-7Q2K", "--for", "long"],
+                                   ["reviews", "approve", "r-7Q2K", "--for"], ["reviews", "show", "r-7Q2K", "--reason", "x"], ["reviews", "deny", "r-7Q2K", "--reason", ""],
+                                   ["grants", "nosuch"], ["grants", "revoke"], ["audit", "nosuch"], ["policy", "nosuch"], ["ca"], ["ca", "nosuch"], ["--socket"]])
 def test_mistakes_in_a_command_are_status_2_with_a_text(wayleave, words):
     done = wayleave.wayleave(*words)
     assert done.returncode == (1 if "replay" in words else 2) and done.stdout == "" and ("usage" in done.stderr or "wayleave " in done.stderr), done
 
 
 @pytest.mark.parametrize("words,text", [(["sessions", "show", "s-AAAAAAAA"], "there is no session s-AAAAAAAA"),
-                                        (["sessions", "kill", "s-AAAAAAAA"], "there is no session s-AAAAAAAA")])
+                                        (["sessions", "kill", "s-AAAAAAAA"], "there is no session s-AAAAAAAA"),
+                                        (["reviews", "show", "r-7q2k"], "there is no review r-7Q2K"), (["reviews", "show", "x"], "is no review's ID"),
+                                        (["reviews", "approve", "r-7Q2K"], "there is no review r-7Q2K"),
+                                        (["grants", "revoke", "g-7Q2K"], "no grant g-7Q2K is in force")])
 def test_what_is_not_there_is_status_1(wayleave, words, text):
     done = wayleave.wayleave(*words)
     assert done.returncode == 1 and text in done.stderr, done
 
 
-@pytest.mark.parametrize("words", [["status"], ["sessions"], ["audit", "verify"], ["ca", "show"]])
+@pytest.mark.parametrize("words", [["status"], ["reviews"], ["reviews", "--watch"], ["grants"], ["sessions"], ["audit", "verify"], ["ca", "show"]])
 def test_without_a_daemon_the_error_names_the_socket(wayleave, words):
     done = wayleave.wayleave("--socket", "/nowhere/control.sock", *words)
     assert done.returncode == 1 and "no daemon at /nowhere/control.sock" in done.stderr, done

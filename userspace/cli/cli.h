@@ -22,6 +22,8 @@ int cli_run(const struct cli *cli, int argc, char **argv);
 int cli_status(const struct cli *cli, int argc, char **argv);
 int cli_sessions(const struct cli *cli, int argc, char **argv);
 int cli_audit(const struct cli *cli, int argc, char **argv);
+int cli_reviews(const struct cli *cli, int argc, char **argv);
+int cli_grants(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 

@@ -15,6 +15,8 @@ static const struct verb {
 } verbs[] = {
 	{"run", cli_run, "start a command inside an agent"},
 	{"status", cli_status, "what the daemon governs, and how it does"},
+	{"reviews", cli_reviews, "what waits for a person: list, show, approve, deny"},
+	{"grants", cli_grants, "approvals for a time: list, revoke"},
 	{"sessions", cli_sessions, "list, show, replay, tail or end sessions"},
 	{"audit", cli_audit, "verify or export the audit log"},
 	{"policy", cli_policy, "check policy files, explain a verdict"},

@@ -227,32 +227,34 @@ static bool is_plain(struct slice text)
 	return true;
 }
 
-static void put_line(struct buffer *b, struct slice visible)
+void cli_append_line(struct buffer *b, struct slice text)
 {
-	for (size_t i = 0; i < visible.length; i++) {
-		uint8_t c = visible.data[i];
+	struct buffer visible;
+
+	make_visible(text, &visible);
+	for (size_t i = 0; i < buffer_length(&visible); i++) {
+		uint8_t c = buffer_slice(&visible).data[i];
 
 		if (c == '\n' || c == '\t')
 			buffer_append_string(b, c == '\n' ? "\\n" : "\\t");
 		else
 			buffer_append_byte(b, c);
 	}
+	buffer_done(&visible);
 }
 
 void cli_print_line(FILE *out, struct slice text)
 {
-	struct buffer visible, line;
+	struct buffer line;
 
 	if (is_plain(text)) {
 		fprintf(out, "%.*s", SLICE_PRINT(text));
 		return;
 	}
-	make_visible(text, &visible);
 	buffer_init(&line, 2 * PRINTED_MOST);
-	put_line(&line, buffer_slice(&visible));
+	cli_append_line(&line, text);
 	fprintf(out, "%.*s", SLICE_PRINT(buffer_slice(&line)));
 	buffer_done(&line);
-	buffer_done(&visible);
 }
 
 size_t cli_line_width(struct slice text)

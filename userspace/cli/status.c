@@ -52,6 +52,10 @@ static void print_host(const cJSON *status)
 			text(status, "reload_problem"));
 	if (text(status, "recording_problem"))
 		printf("PROBLEM: recording: %s\n", text(status, "recording_problem"));
+	if (text(status, "reviews_problem"))
+		printf("PROBLEM: reviews: %s\n", text(status, "reviews_problem"));
+	printf("reviews   %.0f pending, %.0f grants in force\n", number(status, "reviews_pending"),
+		number(status, "grants"));
 	printf("sessions  %.0f now, %.0f since the workers started\n", number(status, "sessions"),
 		number(status, "sessions_total"));
 	printf("actions   %.0f, %.0f of them refused\n", number(status, "actions"),

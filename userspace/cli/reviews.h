@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the verbs "reviews" and "grants" share: asking the daemon, and reviews as text.
+ */
+#ifndef WAYLEAVE_CLI_REVIEWS_H
+#define WAYLEAVE_CLI_REVIEWS_H
+
+#include "cli/recordings.h"
+#include "monitor/control.h"
+
+/* --- reviews_ask.c: what the daemon is asked --- */
+
+/* One request over an open connection. The JSON that came in a descriptor is the caller's
+ * (cJSON_Delete()); NULL where there was none. `ret_payload` may be NULL. */
+int reviews_ask(struct control_client *client, enum control_request type, struct slice request,
+	struct buffer *ret_payload, cJSON **ret, struct error *e);
+/* The same over a connection of its own. */
+int reviews_ask_once(const struct cli *cli, enum control_request type, struct slice request,
+	cJSON **ret, struct error *e);
+/* `grant` as in struct control_decide. 0: decided, 1: others must approve too. */
+int reviews_decide(struct control_client *client, const char *id, bool approve, uint64_t grant,
+	const char *reason, struct error *e);
+
+/* --- reviews_text.c: reviews as text for a terminal; nothing in it drives one, but what
+ * `colours` asks for --- */
+
+struct review_layout {
+	size_t width; /* columns of a line; 0: as long as it gets */
+	bool colours;
+	uint64_t now; /* wall clock, nanoseconds */
+};
+
+/* One line each, without a newline. */
+void review_text_head(const struct review_layout *l, struct buffer *ret);
+void review_text_row(const cJSON *review, const struct review_layout *l, struct buffer *ret);
+/* All of it, in lines. */
+void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *ret);
+/* NULL: not there, or no text. */
+const char *review_text_of(const cJSON *review, const char *name);
+double review_number_of(const cJSON *review, const char *name);
+/* Nanoseconds; 0: none. */
+uint64_t review_time_of(const cJSON *review, const char *name);
+/* "14m48s" */
+void review_text_duration(uint64_t nanoseconds, char *ret, size_t size);
+
+/* --- reviews_watch.c, reviews_screen.c: exit statuses --- */
+
+/* A line per change, or an object with --json. */
+int reviews_watch_lines(const struct cli *cli);
+/* The terminal, live. */
+int reviews_watch_screen(const struct cli *cli);
+
+#endif

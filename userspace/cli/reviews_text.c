@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reviews as text. All that comes of an agent is made visible: no control character, and nothing
+ * that would show a text in another order than it has.
+ */
+#include <inttypes.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/reviews.h"
+
+#define BOLD "\033[1m"
+#define RED "\033[31m"
+#define GREEN "\033[32m"
+#define YELLOW "\033[33m"
+#define DIM "\033[2m"
+#define PLAIN "\033[0m"
+#define DIGEST_SHOWN 12
+
+/* --- what stands in a review --- */
+
+const char *review_text_of(const cJSON *review, const char *name)
+{
+	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(review, name));
+}
+
+double review_number_of(const cJSON *review, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(review, name);
+
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+uint64_t review_time_of(const cJSON *review, const char *name)
+{
+	const char *text = review_text_of(review, name), *rest;
+	struct tm parts = {0};
+
+	rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &parts) : NULL;
+	if (!rest)
+		return 0;
+	return (uint64_t)timegm(&parts) * NANOSECONDS_PER_SECOND +
+		(*rest == '.' ? strtoul(rest + 1, NULL, 10) * NANOSECONDS_PER_MILLISECOND : 0);
+}
+
+void review_text_duration(uint64_t nanoseconds, char *ret, size_t size)
+{
+	unsigned long seconds = (unsigned long)(nanoseconds / NANOSECONDS_PER_SECOND);
+
+	if (seconds < 60)
+		snprintf(ret, size, "%lus", seconds);
+	else if (seconds < 3600)
+		snprintf(ret, size, "%lum%02lus", seconds / 60, seconds % 60);
+	else if (seconds < 48 * 3600)
+		snprintf(ret, size, "%luh%02lum", seconds / 3600, seconds / 60 % 60);
+	else
+		snprintf(ret, size, "%lud", seconds / 86400);
+}
+
+static bool is_true(const cJSON *review, const char *name)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(review, name));
+}
+
+static bool is_pending(const cJSON *review)
+{
+	const char *state = review_text_of(review, "state");
+
+	return state && strcmp(state, "pending") == 0;
+}
+
+static struct slice text_slice(const cJSON *review, const char *name)
+{
+	return slice_from_string(review_text_of(review, name));
+}
+
+/* --- lines --- */
+
+static const char *colour_of(const struct review_layout *l, const cJSON *review)
+{
+	const char *state = review_text_of(review, "state");
+
+	if (!l->colours || !state)
+		return "";
+	if (strcmp(state, "pending") == 0)
+		return YELLOW;
+	return strcmp(state, "approved") == 0 ? GREEN : strcmp(state, "denied") == 0 ? RED : DIM;
+}
+
+/* Characters that take a column: continuation bytes take none. */
+static size_t columns_of(struct slice visible)
+{
+	size_t columns = 0;
+
+	for (size_t i = 0; i < visible.length; i++)
+		columns += (visible.data[i] & 0xc0) != 0x80;
+	return columns;
+}
+
+static struct slice head_of_columns(struct slice visible, size_t columns)
+{
+	size_t i = 0;
+
+	while (i < visible.length && (columns || (visible.data[i] & 0xc0) == 0x80))
+		columns -= (visible.data[i++] & 0xc0) != 0x80;
+	return slice_head(visible, i);
+}
+
+/* `text` in `width` columns, filled up or cut so that the cut is seen. */
+static void add_cell(struct buffer *b, struct slice text, size_t width, bool fill)
+{
+	struct buffer visible;
+	size_t used;
+
+	buffer_init(&visible, 64u << 20);
+	cli_append_line(&visible, text);
+	used = columns_of(buffer_slice(&visible));
+	if (used > width) {
+		buffer_append_slice(b, head_of_columns(buffer_slice(&visible), width - 1));
+		buffer_append_string(b, "…");
+		used = width;
+	} else {
+		buffer_append_slice(b, buffer_slice(&visible));
+	}
+	for (; fill && used < width + 2; used++)
+		buffer_append_byte(b, ' ');
+	buffer_done(&visible);
+}
+
+#define AGENT_WIDTH 14
+#define RESOURCE_WIDTH 12
+#define FIXED_WIDTH (6 + 2 + 9 + 2 + 7 + 2 + 7 + 2 + 4 + 2 + AGENT_WIDTH + 2 + RESOURCE_WIDTH + 2)
+#define STATEMENT_LEAST 12
+
+void review_text_head(const struct review_layout *l, struct buffer *ret)
+{
+	buffer_append_format(ret, "%s%-6s  %-9s  %7s  %7s  %4s  %-*s  %-*s  STATEMENT%s",
+		l->colours ? BOLD : "", "REVIEW", "STATE", "AGE", "LEFT", "WAIT", AGENT_WIDTH,
+		"AGENT", RESOURCE_WIDTH, "RESOURCE", l->colours ? PLAIN : "");
+}
+
+/* What a cut statement ends with, so that nobody takes the beginning for the whole. */
+static void add_statement(const cJSON *review, size_t width, struct buffer *ret)
+{
+	struct slice text = text_slice(review, "text");
+	struct slice digest = slice_head(text_slice(review, "digest"), DIGEST_SHOWN);
+	struct buffer line;
+	char tail[96];
+
+	buffer_init(&line, 64u << 20);
+	cli_append_line(&line, text);
+	if (!is_true(review, "text_cut") && columns_of(buffer_slice(&line)) <= width) {
+		buffer_append_slice(ret, buffer_slice(&line));
+	} else {
+		size_t room = (size_t)snprintf(tail, sizeof(tail), "… (%.0f bytes, SHA-256 %.*s…)",
+			review_number_of(review, "text_length"), SLICE_PRINT(digest));
+		struct slice shown = slice_from_string(tail);
+
+		room = columns_of(shown);
+		if (width < room + STATEMENT_LEAST) {
+			room = 1;
+			shown = slice_from_string("…");
+		}
+		buffer_append_slice(ret, head_of_columns(buffer_slice(&line), width - room));
+		buffer_append_slice(ret, shown);
+	}
+	buffer_done(&line);
+}
+
+void review_text_row(const cJSON *review, const struct review_layout *l, struct buffer *ret)
+{
+	uint64_t created = review_time_of(review, "created");
+	uint64_t deadline = review_time_of(review, "deadline");
+	size_t width =
+		l->width > FIXED_WIDTH + STATEMENT_LEAST ? l->width - FIXED_WIDTH : STATEMENT_LEAST;
+	const char *state = review_text_of(review, "state");
+	char age[32], left[32] = "-";
+
+	review_text_duration(l->now > created ? l->now - created : 0, age, sizeof(age));
+	if (is_pending(review))
+		review_text_duration(deadline > l->now ? deadline - l->now : 0, left, sizeof(left));
+	add_cell(ret, text_slice(review, "id"), 6, true);
+	buffer_append_format(ret, "%s%-9s%s  %7s  %7s  %4.0f  ", colour_of(l, review),
+		state ? state : "?", l->colours ? PLAIN : "", age, left,
+		review_number_of(review, "waiters"));
+	add_cell(ret, text_slice(review, "agent"), AGENT_WIDTH, true);
+	add_cell(ret, text_slice(review, "resource"), RESOURCE_WIDTH, true);
+	add_statement(review, l->width ? width : 4096, ret);
+}
+
+/* --- the whole --- */
+
+static void add_name(struct buffer *b, const char *name)
+{
+	buffer_append_format(b, "  %-11s ", name);
+}
+
+static void add_line(struct buffer *b, const char *name, struct slice text)
+{
+	if (text.length == 0)
+		return;
+	add_name(b, name);
+	cli_append_line(b, text);
+	buffer_append_byte(b, '\n');
+}
+
+static void add_block(struct buffer *b, struct slice text)
+{
+	struct buffer visible;
+	struct slice rest;
+
+	buffer_init(&visible, 64u << 20);
+	if (text_append_visible(&visible, text) < 0)
+		buffer_append_string(b, "    (too long to be shown)\n");
+	rest = buffer_slice(&visible);
+	while (rest.length) {
+		const uint8_t *end = memchr(rest.data, '\n', rest.length);
+		size_t length = end ? (size_t)(end - rest.data) : rest.length;
+
+		buffer_append_string(b, "    | ");
+		buffer_append_slice(b, slice_head(rest, length));
+		buffer_append_byte(b, '\n');
+		rest = slice_from(rest, length + 1);
+	}
+	buffer_done(&visible);
+}
+
+static void add_state(const cJSON *review, const struct review_layout *l, struct buffer *b)
+{
+	uint64_t created = review_time_of(review, "created");
+	uint64_t deadline = review_time_of(review, "deadline");
+	const char *id = review_text_of(review, "id"), *state = review_text_of(review, "state");
+	char age[32], left[32];
+
+	review_text_duration(l->now > created ? l->now - created : 0, age, sizeof(age));
+	review_text_duration(deadline > l->now ? deadline - l->now : 0, left, sizeof(left));
+	buffer_append_format(b, "review %s  %s%s%s  (asked %s ago", id ? id : "?",
+		colour_of(l, review), state ? state : "?", l->colours ? PLAIN : "", age);
+	buffer_append_format(b, is_pending(review) ? ", %s left)\n" : ")\n", left);
+}
+
+static void add_place(const cJSON *review, struct buffer *b)
+{
+	static const char *const parts[][2] = {
+		{"protocol", " protocol "}, {"database", " database "}, {"user", " user "}};
+
+	add_name(b, "resource");
+	cli_append_line(b, text_slice(review, "resource"));
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct slice text = text_slice(review, parts[i][0]);
+
+		if (text.length == 0)
+			continue;
+		buffer_append_format(b, ",%s", parts[i][1]);
+		cli_append_line(b, text);
+	}
+	buffer_append_byte(b, '\n');
+}
+
+static void add_process(const cJSON *review, struct buffer *b)
+{
+	if (!review_text_of(review, "session"))
+		return;
+	add_name(b, "process");
+	cli_append_line(b, text_slice(review, "program"));
+	buffer_append_format(b, "  pid %.0f, user %.0f, session ", review_number_of(review, "pid"),
+		review_number_of(review, "uid"));
+	cli_append_line(b, text_slice(review, "session"));
+	buffer_append_byte(b, '\n');
+	add_line(b, "address", text_slice(review, "address"));
+}
+
+static void add_rules(const cJSON *review, struct buffer *b)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "rules"))
+		add_line(b, "rule", slice_from_string(cJSON_GetStringValue(item)));
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "pairs"))
+	{
+		add_name(b, "does");
+		cli_append_line(b, text_slice(item, "operation"));
+		buffer_append_byte(b, ' ');
+		cli_append_line(b, text_slice(item, "object"));
+		buffer_append_format(b, "%s%s\n", is_true(item, "everything") ? " (all rows)" : "",
+			is_true(item, "unknown") ? " (not known for sure)" : "");
+	}
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "unknown"))
+	{
+		add_name(b, "NOT KNOWN");
+		buffer_append_format(b, "its %s\n", item->valuestring ? item->valuestring : "?");
+	}
+}
+
+static void add_groups(const cJSON *review, struct buffer *b)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "groups"))
+	{
+		add_name(b, "reviewers");
+		cli_append_line(b, text_slice(item, "name"));
+		if (is_pending(review))
+			buffer_append_format(b, ": %.0f of %.0f have approved",
+				review_number_of(item, "given"), review_number_of(item, "needed"));
+		buffer_append_byte(b, '\n');
+	}
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "votes"))
+	{
+		add_name(b, "vote");
+		cli_append_line(b, text_slice(item, "by"));
+		buffer_append_string(b, ": ");
+		cli_append_line(b, text_slice(item, "verdict"));
+		buffer_append_string(b, ", ");
+		cli_append_line(b, text_slice(item, "time"));
+		if (review_text_of(item, "reason")) {
+			buffer_append_string(b, ": ");
+			cli_append_line(b, text_slice(item, "reason"));
+		}
+		buffer_append_byte(b, '\n');
+	}
+}
+
+static void add_waiting(const cJSON *review, struct buffer *b)
+{
+	const char *separator = "";
+	const cJSON *item;
+
+	add_name(b, is_pending(review) ? "waiting" : "waited");
+	buffer_append_format(b, "%.0f: ", review_number_of(review, "waiters"));
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "sessions"))
+	{
+		buffer_append_string(b, separator);
+		cli_append_line(b, text_slice(item, "session"));
+		if (is_true(item, "left"))
+			buffer_append_string(b, " (left)");
+		separator = ", ";
+	}
+	buffer_append_byte(b, '\n');
+}
+
+static void add_decision(const cJSON *review, struct buffer *b)
+{
+	char limit[32];
+
+	review_text_duration(
+		(uint64_t)review_number_of(review, "grant_limit") * NANOSECONDS_PER_SECOND, limit,
+		sizeof(limit));
+	if (is_pending(review)) {
+		add_name(b, "grant");
+		buffer_append_format(b,
+			review_number_of(review, "grant_limit") ? "for at most %s (--for)\n"
+								: "this action alone\n",
+			limit);
+		add_name(b, "lately");
+		buffer_append_format(b, "%.0f like it approved in the last 24 hours\n",
+			review_number_of(review, "approved_lately"));
+		return;
+	}
+	add_line(b, "decided", text_slice(review, "decided"));
+	add_line(b, "by", text_slice(review, "decided_by"));
+	add_line(b, "reason", text_slice(review, "reason"));
+	add_line(b, "grant", text_slice(review, "grant"));
+}
+
+static void add_parameters(const cJSON *review, struct buffer *b)
+{
+	double total = review_number_of(review, "parameters_total");
+	const cJSON *item;
+	unsigned number = 0;
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "parameters"))
+	{
+		const char *binary = review_text_of(item, "binary");
+		const char *text = review_text_of(item, "text");
+
+		buffer_append_format(b, "    $%u = ", ++number);
+		if (!binary && !text)
+			buffer_append_string(b, "NULL");
+		else
+			buffer_append_string(b, binary ? "\\x" : "'");
+		cli_append_line(b, slice_from_string(binary ? binary : text));
+		buffer_append_string(b, text ? "'" : "");
+		buffer_append_format(b, "  (%.0f bytes)\n", review_number_of(item, "length"));
+	}
+	if (number < total)
+		buffer_append_format(b, "    and %.0f more\n", total - number);
+}
+
+void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *b)
+{
+	struct slice preview = text_slice(review, "preview");
+
+	add_state(review, l, b);
+	add_line(b, "agent", text_slice(review, "agent"));
+	add_line(b, "principal", text_slice(review, "principal"));
+	add_place(review, b);
+	add_process(review, b);
+	add_rules(review, b);
+	add_groups(review, b);
+	add_waiting(review, b);
+	add_decision(review, b);
+	add_line(b, "digest", text_slice(review, "digest"));
+	if (review_text_of(review, "settings")) {
+		buffer_append_string(b, "  settings\n");
+		add_block(b, text_slice(review, "settings"));
+	}
+	if (preview.length) {
+		buffer_append_string(b, "  impact\n");
+		add_block(b, preview);
+	} else {
+		add_line(b, "impact", slice_from_string("no preview"));
+	}
+	if (review_number_of(review, "parameters_total")) {
+		buffer_append_string(b, "  parameters\n");
+		add_parameters(review, b);
+	}
+	buffer_append_format(
+		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
+	add_block(b, text_slice(review, "text"));
+}

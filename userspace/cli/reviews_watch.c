@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * reviews --watch for programs and files: what is pending, then a line for each change.
+ */
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "cli/reviews.h"
+
+#define POLL_MILLISECONDS 200
+
+/* Whether `review` is in the list of before, and looks the same there. */
+static bool stands_in(const cJSON *review, const cJSON *before)
+{
+	static const char *const parts[] = {"state", "waiters", "groups", "decided_by"};
+	const char *id = review_text_of(review, "id");
+	const cJSON *old;
+
+	cJSON_ArrayForEach(old, before)
+	{
+		const char *old_id = review_text_of(old, "id");
+		bool same = true;
+
+		if (!id || !old_id || strcmp(id, old_id) != 0)
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+			same &= cJSON_Compare(cJSON_GetObjectItemCaseSensitive(review, parts[i]),
+				cJSON_GetObjectItemCaseSensitive(old, parts[i]), true);
+		return same;
+	}
+	return false;
+}
+
+static void print_change(const struct cli *cli, const cJSON *review)
+{
+	const struct review_layout l = {.now = clock_wall()};
+	struct buffer b;
+
+	if (cli->json) {
+		cli_json_print_line(cJSON_Duplicate(review, true));
+	} else {
+		buffer_init(&b, 1u << 20);
+		review_text_row(review, &l, &b);
+		printf("%.*s\n", SLICE_PRINT(buffer_slice(&b)));
+		buffer_done(&b);
+	}
+	fflush(stdout);
+}
+
+static bool is_pending(const cJSON *review)
+{
+	const char *state = review_text_of(review, "state");
+
+	return state && strcmp(state, "pending") == 0;
+}
+
+/* `before` NULL: the beginning, where only what is pending is told. Oldest first. */
+static void print_changes(const struct cli *cli, const cJSON *now, const cJSON *before)
+{
+	for (int i = cJSON_GetArraySize(now); i > 0; i--) {
+		const cJSON *review = cJSON_GetArrayItem(now, i - 1);
+
+		if (before ? !stands_in(review, before) : is_pending(review))
+			print_change(cli, review);
+	}
+}
+
+int reviews_watch_lines(const struct cli *cli)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MILLISECONDS * NANOSECONDS_PER_MILLISECOND};
+	struct control_reviews request = {0};
+	struct control_client client;
+	cJSON *before = NULL, *now;
+	struct buffer answer;
+	struct error e;
+	int r = control_open(&client, cli->socket, &e);
+
+	if (r < 0)
+		return cli_fail("reviews", CLI_REFUSED, "%s", e.text);
+	for (;;) {
+		buffer_init(&answer, CONTROL_PAYLOAD_MOST);
+		r = reviews_ask(&client, CONTROL_REVIEWS, slice_of(&request, sizeof(request)),
+			&answer, &now, &e);
+		if (r == 0 && buffer_length(&answer) == sizeof(request.seen))
+			memcpy(&request.seen, buffer_slice(&answer).data, sizeof(request.seen));
+		buffer_done(&answer);
+		if (r < 0)
+			break;
+		if (now) {
+			print_changes(cli, now, before);
+			cJSON_Delete(before);
+			before = now;
+		}
+		nanosleep(&pause, NULL);
+	}
+	cJSON_Delete(before);
+	control_close(&client);
+	return cli_fail("reviews", CLI_REFUSED, "%s", e.text);
+}
