@@ -121,3 +121,29 @@ Test(retention, warnings)
 	cr_assert_str_eq(
 		warn(&unlimited, (struct retention_report){.kept = G, .free_bytes = 2 * G}), "");
 }
+
+/* What is being written stays little beside what may be kept. */
+Test(retention, size_of_segments)
+{
+	const struct {
+		uint64_t most;
+		unsigned workers;
+		uint64_t bytes;
+	} cases[] = {
+		{0, 4, 64 << 20},
+		{20ULL << 30, 4, 64 << 20},
+		{1 << 30, 1, 64 << 20},
+		{1 << 30, 4, 16 << 20},
+		{16 << 20, 1, 1 << 20},
+		{1 << 20, 1, 64 << 10},
+		{1, 1, 64 << 10},
+		{1 << 30, 0, 64 << 20},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct retention_policy policy = {.max_bytes = cases[i].most};
+
+		cr_assert_eq(retention_segment_bytes(&policy, cases[i].workers), cases[i].bytes,
+			"case %zu", i);
+	}
+}

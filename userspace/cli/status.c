@@ -52,6 +52,8 @@ static void print_host(const cJSON *status)
 			text(status, "reload_problem"));
 	if (text(status, "recording_problem"))
 		printf("PROBLEM: recording: %s\n", text(status, "recording_problem"));
+	if (text(status, "retention_warning"))
+		printf("WARNING: %s\n", text(status, "retention_warning"));
 	if (text(status, "reviews_problem"))
 		printf("PROBLEM: reviews: %s\n", text(status, "reviews_problem"));
 	printf("reviews   %.0f pending, %.0f grants in force\n", number(status, "reviews_pending"),

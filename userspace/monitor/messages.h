@@ -82,7 +82,8 @@ struct message_cancelled {
 
 struct message_segment {
 	uint32_t kind; /* enum stream_kind */
-	uint32_t number; /* in the answer: the segment's */
+	uint32_t number; /* in the answer: the segment's, … */
+	uint64_t bytes_most; /* … and the size at which a recording shall ask for the next */
 };
 
 struct message_review {

@@ -21,7 +21,6 @@
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
 #define STOP_TIME (5 * NANOSECONDS_PER_SECOND)
 #define TICK NANOSECONDS_PER_SECOND
-#define HOUSEKEEPING (60 * NANOSECONDS_PER_SECOND)
 
 /* --- signals --- */
 
@@ -66,71 +65,7 @@ static int catch_signals(struct monitor *m, struct error *e)
 	return loop_add(&m->loop, &m->signals, fd, on_signal, m);
 }
 
-/* --- housekeeping: old recordings --- */
-
-static void run_compressor(const struct compress_job *job, int result)
-{
-	struct compress_result compressed;
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (nice(10) < 0 && errno == EPERM)
-		_exit(EXIT_FAILURE);
-	if (compress_segment(job->fd_in, job->fd_out, &compressed) < 0 ||
-		write(result, &compressed, sizeof(compressed)) != (ssize_t)sizeof(compressed))
-		_exit(EXIT_FAILURE);
-	_exit(EXIT_SUCCESS);
-}
-
-static void start_compressor(struct monitor *m)
-{
-	int result[2];
-
-	if (m->compressor || store_next_compression(m->store, &m->compression) <= 0)
-		return;
-	if (pipe(result) < 0) {
-		store_finish_compression(m->store, &m->compression, NULL);
-		return;
-	}
-	m->compressor = fork();
-	if (m->compressor == 0)
-		run_compressor(&m->compression, result[1]);
-	close(result[1]);
-	m->compressor_result = result[0];
-	if (m->compressor < 0) {
-		m->compressor = 0;
-		close(result[0]);
-		store_finish_compression(m->store, &m->compression, NULL);
-	}
-}
-
-static void finish_compressor(struct monitor *m)
-{
-	struct compress_result result;
-	bool good = read(m->compressor_result, &result, sizeof(result)) == (ssize_t)sizeof(result);
-
-	close(m->compressor_result);
-	m->compressor = 0;
-	store_finish_compression(m->store, &m->compression, good ? &result : NULL);
-	start_compressor(m);
-}
-
-static void keep_house(struct monitor *m)
-{
-	const struct config_retention *configured =
-		m->config->retention ? m->config->retention : &config_default_retention;
-	const struct retention_policy policy = {
-		.days = configured->days.value,
-		.max_bytes = configured->max_bytes.value,
-		.warn_percent = (unsigned)configured->warn_at.value,
-	};
-	char warning[RETENTION_WARNING_SIZE];
-
-	if (store_enforce_retention(m->store, &policy, warning) < 0)
-		log_error("old recordings could not be deleted");
-	else if (warning[0])
-		log_warning("%s", warning);
-	start_compressor(m);
-}
+/* --- children --- */
 
 static void reap(struct monitor *m)
 {
@@ -139,7 +74,7 @@ static void reap(struct monitor *m)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == m->compressor)
-			finish_compressor(m);
+			housekeeping_on_compressed(m);
 		else
 			workers_on_exit(m, pid, status);
 	}
@@ -197,10 +132,8 @@ static void tick(struct monitor *m, uint64_t now)
 	workers_tick(m, now);
 	if (m->capture_retry)
 		process_capture(m);
-	if (m->serving && now >= m->next_housekeeping) {
-		m->next_housekeeping = now + HOUSEKEEPING;
-		keep_house(m);
-	}
+	if (m->serving && now >= m->next_housekeeping)
+		housekeeping_run(m, now);
 }
 
 int monitor_turn(struct monitor *m)

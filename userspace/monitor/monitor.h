@@ -80,7 +80,8 @@ struct monitor {
 	struct loop_source signals, watch, capture_source, store_source, names_source, control,
 		selftest_source;
 	uint64_t reload_at; /* monotonic; 0: nothing to reload */
-	uint64_t next_tick, next_housekeeping;
+	uint64_t next_tick, next_housekeeping, next_retention_warning;
+	char *retention_warning; /* NULL: none */
 	pid_t compressor; /* 0: none */
 	struct compress_job compression;
 	int compressor_result; /* pipe */
@@ -120,6 +121,15 @@ void workers_send_policy(struct monitor *m, struct monitor_worker *w);
 bool workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd);
 /* How many of them are told. */
 int workers_tell_all(struct monitor *m, enum message_type type, struct slice payload);
+
+/* housekeeping.c: finished recordings. `now` is monotonic. */
+void housekeeping_run(struct monitor *m, uint64_t now);
+/* Something was finished: not in a minute. */
+void housekeeping_soon(struct monitor *m);
+/* The compressing process has ended. */
+void housekeeping_on_compressed(struct monitor *m);
+/* At which size a recording goes on in another segment. */
+uint64_t housekeeping_segment_bytes(const struct monitor *m);
 
 /* requests.c */
 void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);

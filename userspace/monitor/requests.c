@@ -184,6 +184,9 @@ static void on_segment(struct monitor_worker *w, struct slice request, int fd)
 		log_error("no new file for the %s of worker %u: %s",
 			segment.kind == STREAM_AUDIT ? "audit log" : "recordings", w->index,
 			strerror(-r));
+	if (r >= 0 && segment.number > 1)
+		housekeeping_soon(w->monitor);
+	segment.bytes_most = housekeeping_segment_bytes(w->monitor);
 	/* Also without a descriptor: so it asks again. */
 	workers_tell(w, MESSAGE_SEGMENT, slice_of(&segment, sizeof(segment)), r);
 	if (r >= 0)

@@ -87,6 +87,8 @@ static void add_host(const struct monitor *m, cJSON *object)
 		cJSON_AddStringToObject(object, "reload_problem", m->reload_problem);
 	if (problem)
 		cJSON_AddStringToObject(object, "recording_problem", problem);
+	if (m->retention_warning)
+		cJSON_AddStringToObject(object, "retention_warning", m->retention_warning);
 	if (book_problem(m->book))
 		cJSON_AddStringToObject(object, "reviews_problem", book_problem(m->book));
 	cJSON_AddNumberToObject(

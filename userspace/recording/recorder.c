@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "recording/retention.h"
 
 /* Half of what is promised, so that a sync that takes as long again still keeps it. */
 #define SYNC_EVERY (500 * NANOSECONDS_PER_MILLISECOND)
@@ -15,7 +16,7 @@
 
 static const uint64_t segment_bytes_most[STREAM_WORKER_COUNT] = {
 	[STREAM_AUDIT] = 256ULL << 20,
-	[STREAM_RECORDING] = 64ULL << 20,
+	[STREAM_RECORDING] = RETENTION_SEGMENT_MOST,
 	[STREAM_INDEX] = 16ULL << 20,
 };
 
@@ -32,6 +33,7 @@ int recorder_new(struct recorder **ret, const struct recorder_options *options)
 	for (unsigned kind = 0; kind < STREAM_WORKER_COUNT; kind++)
 		journal_init(&r->journals[kind], (enum stream_kind)kind, &options->incarnation,
 			r->clock);
+	memcpy(r->segment_bytes, segment_bytes_most, sizeof(segment_bytes_most));
 	list_init(&r->changed);
 	r->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	r->digest = EVP_MD_CTX_new();
@@ -160,6 +162,11 @@ void recorder_give_segment(struct recorder *r, enum stream_kind kind, int fd, ui
 	r->sync_error[kind] = 0;
 }
 
+void recorder_set_segment_bytes(struct recorder *r, uint64_t most)
+{
+	r->segment_bytes[STREAM_RECORDING] = most;
+}
+
 unsigned recorder_wants(struct recorder *r)
 {
 	uint64_t now = r->clock();
@@ -170,7 +177,7 @@ unsigned recorder_wants(struct recorder *r)
 		bool old = j->bytes > SEGMENT_HEADER_SIZE && now > j->segment_time &&
 			now - j->segment_time > SEGMENT_AGE_MOST;
 
-		if (j->fd < 0 || r->sync_error[kind] || old || j->bytes >= segment_bytes_most[kind])
+		if (j->fd < 0 || r->sync_error[kind] || old || j->bytes >= r->segment_bytes[kind])
 			wants |= 1u << kind;
 	}
 	return wants;

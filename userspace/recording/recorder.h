@@ -95,6 +95,8 @@ void recorder_free(struct recorder *r);
 /* The stream goes on in the empty file `fd` (O_APPEND, now the recorder's), segment `number`.
  * Between loop turns, after a flush. */
 void recorder_give_segment(struct recorder *r, enum stream_kind kind, int fd, uint32_t number);
+/* The size at which the recording wants a new segment. */
+void recorder_set_segment_bytes(struct recorder *r, uint64_t most);
 /* Streams that want a new segment, as bits (1 << enum stream_kind): because of its size or age, or
  * because the file could not be synced. */
 unsigned recorder_wants(struct recorder *r);

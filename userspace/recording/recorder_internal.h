@@ -15,6 +15,7 @@ struct recorder {
 	struct journal journals[STREAM_WORKER_COUNT];
 	uint64_t (*clock)(void);
 	int error; /* of the last flush */
+	uint64_t segment_bytes[STREAM_WORKER_COUNT]; /* then another is wanted */
 
 	struct syncer *syncer;
 	int sync_error[STREAM_WORKER_COUNT]; /* of the current segment */

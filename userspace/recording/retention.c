@@ -10,6 +10,7 @@
 #define NANOSECONDS_PER_DAY (86400 * NANOSECONDS_PER_SECOND)
 #define FREE_BYTES_LEAST (1ULL << 30) /* where recordings have no limit of their own */
 #define WHEN_SIZE 64
+#define SEGMENTS_LEAST 16 /* that max_bytes has room for, of each worker */
 
 static int compare_ages(const void *left, const void *right)
 {
@@ -53,6 +54,15 @@ void retention_plan(const struct retention_policy *policy, struct retention_file
 		}
 	}
 	*ret = report;
+}
+
+uint64_t retention_segment_bytes(const struct retention_policy *policy, unsigned workers)
+{
+	uint64_t bytes = policy->max_bytes / SEGMENTS_LEAST / (workers ? workers : 1);
+
+	if (policy->max_bytes == 0 || bytes > RETENTION_SEGMENT_MOST)
+		return RETENTION_SEGMENT_MOST;
+	return bytes > RETENTION_SEGMENT_LEAST ? bytes : RETENTION_SEGMENT_LEAST;
 }
 
 /* "16.4G" */

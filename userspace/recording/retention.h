@@ -33,10 +33,15 @@ struct retention_report {
 };
 
 #define RETENTION_WARNING_SIZE 512
+#define RETENTION_SEGMENT_LEAST (64ULL << 10)
+#define RETENTION_SEGMENT_MOST (64ULL << 20)
 
 /* Marks what is to be deleted. `files` come in any order and are sorted, oldest first. */
 void retention_plan(const struct retention_policy *policy, struct retention_file **files,
 	size_t count, uint64_t now, struct retention_report *ret);
+/* At which size a recording goes on in another segment, with so many workers: what is being written
+ * can't be deleted, so that it must be little beside max_bytes. */
+uint64_t retention_segment_bytes(const struct retention_policy *policy, unsigned workers);
 /* The warning, or an empty text: recordings near max_bytes, recordings deleted before their days
  * are over, or a file system that will be full before max_bytes is reached. */
 void retention_warn(const struct retention_policy *policy, const struct retention_report *report,

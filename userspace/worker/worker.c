@@ -100,6 +100,7 @@ static void give_segment(struct worker *w, struct slice payload, int fd)
 		return;
 	memcpy(&segment, payload.data, sizeof(segment));
 	w->segments_asked &= ~(1u << segment.kind);
+	recorder_set_segment_bytes(w->recorder, segment.bytes_most);
 	if (fd >= 0)
 		recorder_give_segment(
 			w->recorder, (enum stream_kind)segment.kind, fd, segment.number);
