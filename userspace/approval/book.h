@@ -108,6 +108,10 @@ int book_decide(struct book *b, struct slice id, const struct book_decision *dec
 int book_revoke(
 	struct book *b, struct slice id, const struct reviewer *who, uint64_t now, struct error *e);
 
+/* Who must approve a pending review, and within which bounds; valid until the configuration
+ * changes. -ENOENT: it is not pending. */
+int book_requirement(
+	const struct book *b, const struct identifier *review, struct requirement *ret);
 /* The list for workers. Appends. */
 int book_grants_encode(const struct book *b, struct buffer *ret);
 size_t book_count_pending(const struct book *b);

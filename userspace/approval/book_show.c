@@ -103,6 +103,16 @@ static void merge(cJSON *to, cJSON *from)
 	cJSON_Delete(from);
 }
 
+int book_requirement(const struct book *b, const struct identifier *review, struct requirement *ret)
+{
+	const struct pending *p = book_find(b, slice_from_string(review->text));
+
+	if (!p)
+		return -ENOENT;
+	*ret = p->requirement;
+	return 0;
+}
+
 /* --- one --- */
 
 struct whole {

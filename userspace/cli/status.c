@@ -35,6 +35,17 @@ static void print_nonzero(const char *indent, const cJSON *counts)
 	}
 }
 
+static void print_slack(const cJSON *slack)
+{
+	if (!slack)
+		return;
+	if (text(slack, "since"))
+		printf("PROBLEM: slack: failing since %s: %s (%.0f messages wait)\n",
+			text(slack, "since"), text(slack, "why"), number(slack, "waiting"));
+	else
+		printf("slack     ok\n");
+}
+
 static void print_host(const cJSON *status)
 {
 	const cJSON *worker, *workers = cJSON_GetObjectItemCaseSensitive(status, "workers");
@@ -58,6 +69,7 @@ static void print_host(const cJSON *status)
 		printf("PROBLEM: reviews: %s\n", text(status, "reviews_problem"));
 	printf("reviews   %.0f pending, %.0f grants in force\n", number(status, "reviews_pending"),
 		number(status, "grants"));
+	print_slack(cJSON_GetObjectItemCaseSensitive(status, "slack"));
 	printf("sessions  %.0f now, %.0f since the workers started\n", number(status, "sessions"),
 		number(status, "sessions_total"));
 	printf("actions   %.0f, %.0f of them refused\n", number(status, "actions"),

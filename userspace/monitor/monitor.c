@@ -75,7 +75,7 @@ static void reap(struct monitor *m)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == m->compressor)
 			housekeeping_on_compressed(m);
-		else
+		else if (!broker_process_on_exit(&m->broker, pid, status))
 			workers_on_exit(m, pid, status);
 	}
 }
@@ -130,6 +130,8 @@ static void tick(struct monitor *m, uint64_t now)
 	m->next_tick = now + TICK;
 	store_tick(m->store, now);
 	workers_tick(m, now);
+	if (m->serving)
+		slack_tick(m, now);
 	if (m->capture_retry)
 		process_capture(m);
 	if (m->serving && now >= m->next_housekeeping)
@@ -144,8 +146,10 @@ int monitor_turn(struct monitor *m)
 	now = clock_monotonic();
 	if (now >= m->next_tick)
 		tick(m, now);
-	if (m->serving)
+	if (m->serving) {
 		reviews_tick(m);
+		slack_turn(m);
+	}
 	if (m->serving && m->reload_at && now >= m->reload_at)
 		settings_reload(m);
 	return r;
@@ -321,6 +325,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = make_epochs(m, e);
 	if (r == 0)
+		r = slack_open(m, e);
+	if (r == 0)
 		r = reviews_open(m, e);
 	if (r == 0)
 		r = open_capture(m, e);
@@ -336,6 +342,8 @@ static int start(struct monitor *m, struct error *e)
 		r = error_set(e, -ETIMEDOUT, "the workers did not start");
 	if (r == 0)
 		r = prove_capture(m, e);
+	if (r == 0)
+		r = slack_configure(m, e);
 	if (r == 0)
 		r = server_open(m, e);
 	if (r == 0)
@@ -366,6 +374,7 @@ static void stop(struct monitor *m)
 				m->store, &m->workers[i].incarnation, "killed at the end");
 		}
 	}
+	slack_close(m);
 	reviews_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);

@@ -10,6 +10,7 @@
  *   workers.c    processes and their channels; requests.c: what they may ask
  *   server.c     the control socket and what clients may ask
  *   reviews.c    reviews and grants, for both
+ *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
  *   authority.c, process.c, names.c, status.c
  */
 #ifndef WAYLEAVE_MONITOR_MONITOR_H
@@ -18,7 +19,9 @@
 #include "capture/capture.h"
 #include "capture/pins.h"
 #include "capture/selftest.h"
+#include "monitor/announcements.h"
 #include "monitor/authority.h"
+#include "monitor/broker_process.h"
 #include "monitor/control.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
@@ -75,6 +78,10 @@ struct monitor {
 	struct monitor_worker workers[MONITOR_WORKERS_MOST];
 	unsigned worker_count;
 	struct list clients; /* of the control socket */
+	struct broker_process broker;
+	struct announcements *announcements;
+	struct broker_state slack_state; /* as the broker says */
+	char *slack_why; /* NULL: it has said nothing */
 	char *control_path;
 
 	struct loop_source signals, watch, capture_source, store_source, names_source, control,
@@ -179,6 +186,17 @@ int reviews_on_grants(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 int reviews_on_revoke(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+
+/* slack.c */
+int slack_open(struct monitor *m, struct error *e);
+void slack_close(struct monitor *m);
+/* The configuration may be another one, or what its files hold. On an error all is as before. */
+int slack_configure(struct monitor *m, struct error *e);
+/* What is due at once, and what is due every second. */
+void slack_turn(struct monitor *m);
+void slack_tick(struct monitor *m, uint64_t now);
+/* For the book: a review changed. */
+void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change);
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);

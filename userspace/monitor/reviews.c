@@ -98,9 +98,9 @@ static void on_changed(void *context, const struct identifier *review, enum book
 	static const char *const texts[] = {
 		[BOOK_ASKED] = "asked", [BOOK_VOTED] = "approved by one", [BOOK_ENDED] = "ended"};
 
-	(void)context;
 	if (change != BOOK_WAITERS)
 		log_info("review %s: %s", review->text, texts[change]);
+	slack_on_review(context, review, change);
 }
 
 static const struct book_events events = {on_note, on_decided, on_granted, on_changed};

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/reason.h"
+#include "base/text.h"
 #include "monitor/monitor.h"
 
 static struct message_statistics total(const struct monitor *m)
@@ -72,6 +74,30 @@ static void add_reasons(const struct message_statistics *sum, cJSON *object)
 	}
 }
 
+static void add_slack(const struct monitor *m, cJSON *object)
+{
+	const struct broker_state *state = &m->slack_state;
+	const char *why = m->slack_why ? m->slack_why : "";
+	uint64_t since = state->failing_since;
+	cJSON *slack;
+	char text[32];
+
+	if (!m->config->slack)
+		return;
+	if (!m->broker.pid) {
+		why = "the broker is not running";
+		since = clock_wall();
+	}
+	slack = cJSON_AddObjectToObject(object, "slack");
+	cJSON_AddStringToObject(slack, "state", since ? "failing" : "ok");
+	cJSON_AddNumberToObject(slack, "waiting", state->waiting);
+	if (since) {
+		text_from_time(since, text);
+		cJSON_AddStringToObject(slack, "since", text);
+		cJSON_AddStringToObject(slack, "why", why);
+	}
+}
+
 static void add_host(const struct monitor *m, cJSON *object)
 {
 	struct message_statistics sum = total(m);
@@ -91,14 +117,14 @@ static void add_host(const struct monitor *m, cJSON *object)
 		cJSON_AddStringToObject(object, "retention_warning", m->retention_warning);
 	if (book_problem(m->book))
 		cJSON_AddStringToObject(object, "reviews_problem", book_problem(m->book));
-	cJSON_AddNumberToObject(
-		object, "reviews_pending", (double)book_count_pending(m->book));
+	cJSON_AddNumberToObject(object, "reviews_pending", (double)book_count_pending(m->book));
 	cJSON_AddNumberToObject(object, "grants", (double)book_count_grants(m->book));
 	cJSON_AddNumberToObject(object, "sessions", (double)sum.sessions);
 	cJSON_AddNumberToObject(object, "sessions_total", (double)sum.sessions_total);
 	cJSON_AddNumberToObject(object, "actions", (double)sum.actions);
 	cJSON_AddNumberToObject(object, "denied", (double)sum.denied);
 	add_reasons(&sum, cJSON_AddObjectToObject(object, "reasons"));
+	add_slack(m, object);
 	add_workers(m, object);
 }
 

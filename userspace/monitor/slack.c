@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * slack: between the book of reviews and the broker. The broker is told what its channels are to
+ * show; what it says that somebody clicked is judged by the book, as what is typed at the command
+ * line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "monitor/monitor.h"
+
+#define FILE_NAME "slack.db"
+#define TOLD_AT_ONCE 4 /* reviews per turn of the loop, since each may be megabytes */
+
+/* --- what is to be shown --- */
+
+/* A review as JSON, for the broker to read; a descriptor or negative errno. */
+static int give_review(struct monitor *m, const struct identifier *review)
+{
+	struct buffer json;
+	struct error e;
+	int fd, r;
+
+	buffer_init(&json, BROKER_REVIEW_MOST);
+	r = book_review_json(m->book, slice_from_string(review->text), NULL, &json, &e);
+	fd = r < 0 ? r : memfd_create("wayleave-review", MFD_CLOEXEC);
+	if (fd >= 0 &&
+		(file_write_all(fd, buffer_slice(&json)) < 0 || lseek(fd, 0, SEEK_SET) < 0)) {
+		close(fd);
+		fd = -EIO;
+	}
+	buffer_done(&json);
+	return fd;
+}
+
+/* Tells the broker; 0, or negative errno where it is to be tried again. */
+static int tell(struct monitor *m, struct announcement *item)
+{
+	struct broker_show show = {.place = item->place, .posted = item->posted};
+	struct requirement requirement = {0};
+	int fd, r;
+
+	show.closed = book_requirement(m->book, &item->place.review, &requirement) < 0;
+	show.grant = requirement.grant;
+	fd = give_review(m, &item->place.review);
+	if (fd < 0) {
+		/* Forgotten meanwhile, as old reviews are: nothing is left to be said. */
+		announcements_remove(m->announcements, item);
+		return 0;
+	}
+	item->changed = item->soon = false;
+	r = broker_process_tell(&m->broker, BROKER_SHOW, &show, sizeof(show), "", fd);
+	close(fd);
+	if (r < 0)
+		item->changed = item->soon = true;
+	return r;
+}
+
+/* `all`: also those of which only more or fewer wait. */
+static void tell_changed(struct monitor *m, bool all)
+{
+	unsigned told = 0;
+
+	if (!m->config->slack || m->broker.channel < 0)
+		return;
+	list_for_each_safe (position, announcements_list(m->announcements)) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (!(all ? item->changed : item->soon))
+			continue;
+		if (told++ >= TOLD_AT_ONCE || tell(m, item) < 0)
+			return;
+	}
+}
+
+void slack_turn(struct monitor *m)
+{
+	tell_changed(m, false);
+}
+
+void slack_tick(struct monitor *m, uint64_t now)
+{
+	broker_process_tick(&m->broker, now);
+	tell_changed(m, true);
+}
+
+/* A message per channel; a webhook has one of its own, whatever the groups say. */
+static void announce(struct monitor *m, const struct identifier *review)
+{
+	struct requirement requirement;
+
+	if (book_requirement(m->book, review, &requirement) < 0)
+		return;
+	for (size_t i = 0; i < requirement.group_count; i++) {
+		const struct config_reviewer_slack *slack = requirement.groups[i]->slack;
+		const char *channel;
+
+		if (!slack)
+			continue;
+		channel = m->config->slack->bot_token_file.text ? slack->channel.text : "";
+		if (!announcements_find(m->announcements, review, channel))
+			announcements_add(m->announcements, review, channel);
+	}
+}
+
+void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change)
+{
+	if (!m->announcements)
+		return;
+	if (m->config->slack && change != BOOK_ENDED)
+		announce(m, review);
+	list_for_each (position, announcements_list(m->announcements)) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (strcmp(item->place.review.text, review->text) != 0)
+			continue;
+		item->changed = true;
+		if (change != BOOK_WAITERS)
+			item->soon = true;
+	}
+}
+
+/* One that knows nothing yet is told everything. */
+static void on_start(void *context)
+{
+	struct monitor *m = context;
+
+	m->slack_state = (struct broker_state){0};
+	list_for_each (position, announcements_list(m->announcements)) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		item->changed = item->soon = true;
+	}
+}
+
+/* --- what the broker says: fixed structs and short texts, each checked --- */
+
+/* Texts in structs end where they must; else they are not looked at. */
+static bool ends(const char *text, size_t size)
+{
+	return memchr(text, 0, size) != NULL;
+}
+
+static void on_shown(struct monitor *m, struct slice head, struct slice text)
+{
+	struct broker_shown shown;
+	struct announcement *item;
+
+	(void)text;
+	memcpy(&shown, head.data, sizeof(shown));
+	if (!ends(shown.place.review.text, sizeof(shown.place.review.text)) ||
+		!ends(shown.place.channel, sizeof(shown.place.channel)) ||
+		!ends(shown.place.time, sizeof(shown.place.time)))
+		return;
+	item = announcements_find(m->announcements, &shown.place.review, shown.place.channel);
+	if (item && shown.closed && !item->changed)
+		announcements_remove(m->announcements, item);
+	else if (item)
+		announcements_set_posted(m->announcements, item, shown.place.time);
+}
+
+static void answer(struct monitor *m, uint64_t id, int status, const char *sentence)
+{
+	const struct broker_decided decided = {
+		.id = id, .status = status, .sentence_length = (uint32_t)strlen(sentence)};
+
+	broker_process_tell(&m->broker, BROKER_DECIDED, &decided, sizeof(decided), sentence, -1);
+}
+
+static void on_decide(struct monitor *m, struct slice head, struct slice reason)
+{
+	struct broker_decide asked;
+	struct book_decision decision = {.who = {.via = REVIEWER_SLACK}, .reason = reason};
+	struct error e = {""};
+	int r = -EINVAL;
+
+	memcpy(&asked, head.data, sizeof(asked));
+	if (ends(asked.review.text, sizeof(asked.review.text)) &&
+		ends(asked.user, sizeof(asked.user)) && asked.user[0] &&
+		(asked.verdict == BROKER_APPROVE ||
+			(asked.verdict == BROKER_DENY && !asked.grant)) &&
+		/* Only what a button says: never "as long as the rules allow". */
+		asked.grant != BOOK_GRANT_RULES && asked.reason_length == reason.length &&
+		reason.length <= BOOK_REASON_MOST && text_is_utf8(reason)) {
+		decision.who.name = asked.user;
+		decision.approve = asked.verdict == BROKER_APPROVE;
+		decision.grant = asked.grant;
+		r = book_decide(
+			m->book, slice_from_string(asked.review.text), &decision, clock_wall(), &e);
+	} else {
+		error_set(&e, r, "not a decision");
+	}
+	answer(m, asked.id, r < 0 ? r : 0, e.text);
+}
+
+static void on_state(struct monitor *m, struct slice head, struct slice why)
+{
+	struct broker_state state;
+	struct buffer text;
+
+	memcpy(&state, head.data, sizeof(state));
+	if (state.why_length != why.length)
+		return;
+	if (state.failing_since && !m->slack_state.failing_since)
+		log_warning("slack: %.*s", SLICE_PRINT(why));
+	m->slack_state = state;
+	free(m->slack_why);
+	buffer_init(&text, 4 * BROKER_SENTENCE_MOST);
+	text_append_visible(&text, why);
+	m->slack_why = memory_copy_text(text.data, buffer_length(&text));
+	buffer_done(&text);
+}
+
+static const struct row {
+	void (*handle)(struct monitor *m, struct slice head, struct slice text);
+	size_t head, text_most;
+} rows[] = {
+	[BROKER_SHOWN] = {on_shown, sizeof(struct broker_shown), 0},
+	[BROKER_DECIDE] = {on_decide, sizeof(struct broker_decide), BROKER_REASON_MOST},
+	[BROKER_STATE] = {on_state, sizeof(struct broker_state), BROKER_SENTENCE_MOST},
+};
+
+static void on_message(void *context, uint32_t type, struct slice payload)
+{
+	const struct row *row = type < ARRAY_SIZE(rows) ? &rows[type] : NULL;
+
+	if (!row || !row->handle || payload.length < row->head ||
+		payload.length - row->head > row->text_most) {
+		log_error("the broker sent something that is no message (type %u)", type);
+		return;
+	}
+	row->handle(context, slice_head(payload, row->head), slice_from(payload, row->head));
+}
+
+/* --- configuration --- */
+
+/* Without the newline that editors put behind a secret. */
+static int read_text(
+	const struct config_text *file, bool whole, struct buffer *ret, struct error *e)
+{
+	int r = file->text ? file_read(file->text, ret, e) : 0;
+	struct slice text = buffer_slice(ret);
+
+	while (!whole && text.length && strchr(" \t\r\n", text.data[text.length - 1]))
+		text.length--;
+	buffer_truncate(ret, text.length);
+	if (r == 0 &&
+		memchr(buffer_slice(ret).data ? (const void *)buffer_slice(ret).data : "", 0,
+			text.length))
+		r = error_set(e, -EINVAL, "%s: not a text", file->text);
+	return r;
+}
+
+static int make_setup(struct monitor *m, struct broker_setup **ret, struct error *e)
+{
+	const struct config_slack *slack = m->config->slack;
+	static const struct config_text none;
+	const struct config_text *files[BROKER_TEXT_COUNT] = {
+		[BROKER_API_URL] = &none,
+		[BROKER_WEBHOOK_URL] = &slack->webhook_url_file,
+		[BROKER_BOT_TOKEN] = &slack->bot_token_file,
+		[BROKER_SIGNING_SECRET] = &slack->signing_secret_file,
+		[BROKER_CERTIFICATE] = slack->tls ? &slack->tls->cert_file : &none,
+		[BROKER_KEY] = slack->tls ? &slack->tls->key_file : &none,
+	};
+	struct broker_setup *setup = broker_setup_new();
+	int r = buffer_append_string(&setup->texts[BROKER_API_URL], slack->api_url.text);
+
+	for (size_t i = 0; r == 0 && i < BROKER_TEXT_COUNT; i++)
+		r = files[i] == &none
+			? 0
+			: read_text(files[i], i >= BROKER_CERTIFICATE, &setup->texts[i], e);
+	if (r < 0) {
+		broker_setup_free(setup);
+		return r;
+	}
+	setup->listen = slack->listen.text ? memory_copy_string(slack->listen.text) : NULL;
+	setup->uid = m->worker_uid;
+	setup->gid = m->worker_gid;
+	*ret = setup;
+	return 0;
+}
+
+int slack_configure(struct monitor *m, struct error *e)
+{
+	struct broker_setup *setup = NULL;
+	int r = m->config->slack ? make_setup(m, &setup, e) : 0;
+
+	return r < 0 ? r : broker_process_set(&m->broker, setup, e);
+}
+
+int slack_open(struct monitor *m, struct error *e)
+{
+	char *path = memory_format("%s/" FILE_NAME, m->config->state_dir.text);
+	int r = announcements_open(path, &m->announcements, e);
+
+	free(path);
+	broker_process_init(&m->broker, &m->loop);
+	m->broker.on_start = on_start;
+	m->broker.on_message = on_message;
+	m->broker.context = m;
+	return r;
+}
+
+void slack_close(struct monitor *m)
+{
+	if (m->broker.loop)
+		broker_process_stop(&m->broker);
+	announcements_close(m->announcements);
+	m->announcements = NULL;
+	free(m->slack_why);
+}
