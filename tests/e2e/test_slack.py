@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a review rule fits is shown in a stand-in for Slack, and decided there by clicks."""
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import pytest
+from conftest import make_config
+from harness import certificates, slack as slacks
+from harness.daemon import Daemon
+from harness.ports import free_port
+from test_reviews import Session, count, pending, state_of, wait_for_pending
+
+REVIEWERS = {
+    "dba": {"slack": {"channel": slacks.CHANNEL, "users": ["U111", "U222"]}, "local_users": ["root"]},
+    "two": {"slack": {"channel": slacks.CHANNEL, "users": ["U111", "U222", "U333"]}, "approvals": 2}}
+PEOPLE = [{"name": "ann", "slack": "U111", "local": "root"}, {"name": "bob", "slack": "U222"}]
+RULES = [
+    {"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+    {"name": "deletes", "operations": ["delete"], "objects": ["public.orders"],
+     "review": {"by": "dba", "within": "10m", "grant": "30m"}},
+    {"name": "updates", "operations": ["update"], "objects": ["public.orders"], "review": {"by": "two"}},
+    {"name": "inserts", "operations": ["insert"], "objects": ["public.orders"],
+     "review": {"by": "dba", "within": "2s"}},
+]
+
+
+class Setting:
+    """A daemon, its Slack, and somebody who clicks."""
+
+    def __init__(self, folder, server, mode="token", tls=False, **more):
+        folder = pathlib.Path(folder)
+        self.server, self.slack, self.port = server, slacks.Slack(), free_port()
+        self.sessions = []
+        secrets = {"signing_secret_file": slacks.SECRET}
+        secrets["bot_token_file" if mode == "token" else "webhook_url_file"] = (
+            slacks.TOKEN if mode == "token" else self.slack.webhook_url)
+        config = {"listen": f"127.0.0.1:{self.port}", "api_url": self.slack.api_url}
+        for name, value in secrets.items():
+            file = folder / name
+            file.write_text(value + "\n")
+            file.chmod(0o600)
+            config[name] = str(file)
+        context = None
+        if tls:
+            context = slacks.trusting(certificates.make_authority(folder))
+            certificate, key = certificates.make_leaf(folder, "broker")
+            key.chmod(0o600)
+            config["tls"] = {"cert_file": str(certificate), "key_file": str(key)}
+        self.daemon = Daemon(folder / "daemon", make_config(
+            server.port, reviewers=REVIEWERS, people=PEOPLE, slack=config, **more), RULES)
+        self.clicker = slacks.Clicker(self.slack, self.port, context)
+
+    def session(self):
+        self.sessions.append(Session(self.daemon, self.server))
+        return self.sessions[-1]
+
+    def hold(self, statement, *arguments):
+        """A session that waits with the statement; the session, the message's time, the review."""
+        before = {r["id"] for r in pending(self.daemon)}
+        session = self.session()
+        session.send(statement, *arguments)
+        review = next(r for r in wait_for_pending(self.daemon, len(before) + 1) if r["id"] not in before)
+        return session, self.slack.wait_message(review["id"]), review
+
+    def broker(self):
+        children = pathlib.Path(f"/proc/{self.daemon.process.pid}/task/{self.daemon.process.pid}/children").read_text()
+        return next((int(p) for p in children.split()
+                     if b"wayleave-broker" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()), None)
+
+    def outcome(self, ts, text, timeout=15):
+        self.slack.wait(lambda: text in slacks.flatten(self.slack.messages[ts])
+                        and not slacks.buttons(self.slack.messages[ts]), timeout)
+
+    def clear(self):
+        for session in self.sessions:
+            session.process.kill()
+            session.process.wait()
+        self.sessions.clear()
+        wait_for_pending(self.daemon, 0)
+        for grant in self.daemon.json("grants", "list"):
+            self.daemon.wayleave("grants", "revoke", grant["id"])
+        self.slack.check()
+
+    def close(self):
+        self.daemon.close()
+        self.slack.close()
+
+
+@pytest.fixture(scope="module")
+def shared(server, tmp_path_factory):
+    s = Setting(tmp_path_factory.mktemp("slack"), server)
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def setting(shared):
+    yield shared
+    shared.slack.faults.clear()
+    shared.slack.private.clear()
+    shared.slack.views.clear()
+    shared.clear()
+
+
+@pytest.fixture
+def make(server, tmp_path):
+    made = []
+
+    def start(**more):
+        made.append(Setting(tmp_path, server, **more))
+        return made[-1]
+
+    yield start
+    for s in made:
+        s.clear()
+        s.close()
+
+
+def test_approved_by_a_click_runs_once(setting, server):
+    session, ts, review = setting.hold("delete from orders where id = 1 -- <!channel> `x`")
+    text = slacks.flatten(setting.slack.messages[ts])
+    for part in ("demo", "shop", "deletes", "delete", "public.orders", review["digest"], "<!channel> `x`"):
+        assert part in text
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    session.answer()
+    setting.outcome(ts, "approved by bob")
+    assert state_of(setting.daemon, review) == "approved"
+    assert count(server, "id = 1") == 0
+    session.send("delete from orders where id = 1 -- <!channel> `x`")
+    assert wait_for_pending(setting.daemon)[0]["id"] != review["id"]
+
+
+def test_denied_with_a_reason(setting):
+    session, ts, review = setting.hold("delete from orders where id = 2")
+    assert setting.clicker.click(ts, "deny", "U222") == 200
+    view = setting.slack.wait(lambda: setting.slack.views and setting.slack.views[-1])
+    assert state_of(setting.daemon, review) == "pending"
+    assert setting.clicker.submit(view, "U222", "not on a Friday") == 200
+    assert "not on a Friday" in str(session.answer())
+    setting.outcome(ts, "denied by bob")
+    assert "not on a Friday" in slacks.flatten(setting.slack.messages[ts])
+
+
+def test_approved_for_a_time(setting, server):
+    session, ts, review = setting.hold("delete from orders where id = 3")
+    assert setting.clicker.click(ts, "approve_time", "U222") == 200
+    session.answer()
+    session("delete from orders where id = 3")
+    (grant,) = setting.daemon.json("grants", "list")
+    assert grant["review"] == review["id"]
+
+
+def test_only_listed_people_decide(setting):
+    session, ts, review = setting.hold("delete from orders where id = 4")
+    for user in ("U333", "U999", "root"):
+        assert setting.clicker.click(ts, "approve", user) == 200
+    setting.slack.wait(lambda: len(setting.slack.private) == 3)
+    assert state_of(setting.daemon, review) == "pending" and session.waits()
+
+
+def test_nobody_approves_their_own_request(setting):
+    # The agent runs as root, whom `people` knows as ann.
+    session, ts, review = setting.hold("delete from orders where id = 20")
+    assert setting.clicker.click(ts, "approve", "U111") == 200
+    setting.slack.wait(lambda: setting.slack.private and "their own request" in setting.slack.private[0])
+    assert state_of(setting.daemon, review) == "pending" and session.waits()
+
+
+def test_two_must_approve_and_one_click_twice_is_one(setting):
+    session, ts, review = setting.hold("update orders set amount = amount where id = 5")
+    assert "approve_time" not in slacks.buttons(setting.slack.messages[ts])
+    for _ in range(2):
+        assert setting.clicker.click(ts, "approve", "U333") == 200
+    time.sleep(0.5)
+    assert state_of(setting.daemon, review) == "pending" and session.waits()
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    session.answer()
+    setting.outcome(ts, "approved")
+
+
+def test_two_people_at_once(setting):
+    session, ts, review = setting.hold("delete from orders where id = 6")
+    payloads = [slacks.encode(setting.clicker.click_payload(ts, "approve", user)) for user in ("U222", "U222")]
+    threads = [threading.Thread(target=setting.clicker.post, args=(p,)) for p in payloads]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    session.answer()
+    # One of the two came too late, and is told so.
+    setting.slack.wait(lambda: len(setting.slack.private) == 1)
+    setting.outcome(ts, "approved by bob")
+
+
+def test_replays_forgeries_and_late_clicks(setting):
+    session, ts, review = setting.hold("delete from orders where id = 7")
+    body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
+    now = int(time.time())
+    assert setting.clicker.post(body, now, slacks.sign(body, now, "wrong")) == 401
+    assert setting.clicker.post(body, now - 301) == 401
+    assert state_of(setting.daemon, review) == "pending"
+    assert setting.clicker.post(body, now) == 200
+    session.answer()
+    # The same click can't approve the same statement another time.
+    session.send("delete from orders where id = 7")
+    (again,) = wait_for_pending(setting.daemon)
+    assert setting.clicker.post(body, now) == 409
+    assert setting.clicker.post(body, now + 1) == 200
+    time.sleep(0.3)
+    assert state_of(setting.daemon, again) == "pending"
+
+
+def test_decided_at_the_command_line(setting):
+    _, ts, review = setting.hold("delete from orders where id = 8")
+    done = setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "seen it: <!here>")
+    assert done.returncode == 0, done.stderr
+    setting.outcome(ts, "seen it: <!here>")
+
+
+def test_cancelled_and_expired(setting):
+    session, ts, _ = setting.hold("delete from orders where id = 9")
+    session.process.kill()
+    setting.outcome(ts, "cancelled")
+    _, ts, _ = setting.hold("insert into orders values (1000)")
+    setting.outcome(ts, "expired")
+
+
+def test_a_pool_asks_once(setting):
+    session, ts, _ = setting.hold("delete from orders where id = 10")
+    others = [setting.session() for _ in range(4)]
+    for other in others:
+        other.send("delete from orders where id = 10")
+    setting.slack.wait(lambda: "5 sessions" in slacks.flatten(setting.slack.messages[ts]))
+    assert len(pending(setting.daemon)) == 1
+    setting.clicker.click(ts, "approve", "U222")
+    for one in (session, *others):
+        one.answer()
+
+
+def test_two_megabytes(setting):
+    text = "delete from orders where item = '" + "x" * (2 << 20) + "' or id = -1"
+    session, ts, review = setting.hold(text)
+    shown = slacks.flatten(setting.slack.messages[ts])
+    assert "CUT: " in shown and f"of {len(text)}" in shown and "or id = -1" in shown and review["digest"] in shown
+    setting.clicker.click(ts, "approve", "U222")
+    session.answer()
+
+
+def test_slack_down_is_said_and_reviews_go_on(setting):
+    setting.slack.faults += [(503, {}, b"")] * 3
+    session = setting.session()
+    session.send("delete from orders where id = 11")
+    (review,) = wait_for_pending(setting.daemon)
+    deadline = time.monotonic() + 10
+    while setting.daemon.status()["slack"]["state"] == "ok":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "503" in setting.daemon.wayleave("status").stdout
+    assert setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode == 0
+    session.answer()
+    setting.slack.faults.clear()
+    _, ts, _ = setting.hold("delete from orders where id = 12")
+    deadline = time.monotonic() + 10
+    while setting.daemon.status()["slack"]["state"] != "ok":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_broker_dies(setting):
+    session, ts, review = setting.hold("delete from orders where id = 13")
+    old = setting.broker()
+    os.kill(old, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while setting.broker() in (None, old):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.1)  # what was signed before it began is not for it
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    session.answer()
+    setting.outcome(ts, "approved by bob")
+
+
+def test_the_daemon_is_killed(make):
+    setting = make()
+    _, ts, review = setting.hold("delete from orders where id = 14")
+    setting.daemon.kill()
+    setting.daemon.start()
+    setting.outcome(ts, "cancelled")
+    assert state_of(setting.daemon, review) == "cancelled"
+
+
+def test_webhook(make):
+    setting = make(mode="webhook")
+    session, ts, _ = setting.hold("delete from orders where id = 15")
+    setting.clicker.click(ts, "approve", "U222")
+    session.answer()
+    setting.outcome(ts, "approved by bob")
+    assert len(setting.slack.messages) == 1
+    _, ts, review = setting.hold("delete from orders where id = 16")
+    setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no")
+    setting.slack.wait(lambda: len(setting.slack.messages) == 3)
+    assert "denied" in slacks.flatten(list(setting.slack.messages.values())[-1])
+
+
+def test_tls(make):
+    setting = make(tls=True)
+    session, ts, _ = setting.hold("delete from orders where id = 17")
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    session.answer()
+
+
+def test_another_signing_secret_counts_after_a_reload(make):
+    setting = make()
+    session, ts, review = setting.hold("delete from orders where id = 18")
+    pathlib.Path(setting.daemon.config["slack"]["signing_secret_file"]).write_text("another secret")
+    setting.daemon.reload()
+    body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
+    now = int(time.time()) + 2
+    assert setting.clicker.post(body, now) == 401
+    assert setting.clicker.post(body, now, slacks.sign(body, now, "another secret")) == 200
+    session.answer()
+
+
+def test_agents_reach_neither_listener_nor_broker(setting):
+    _, ts, review = setting.hold("delete from orders where id = 19")
+    body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
+    done = setting.daemon.run("/usr/bin/python3", "-c", f"""
+import os, socket
+try:
+    socket.create_connection(("127.0.0.1", {setting.port}), 3)
+    print("connected")
+except OSError as e:
+    print("refused")
+for name in ("environ", "mem", "fd"):
+    try:
+        p = "/proc/{setting.broker()}/" + name
+        print(name, os.listdir(p) if name == "fd" else open(p, "rb").read(1))
+    except OSError as e:
+        print("hidden")
+""", user="nobody")
+    assert done.stdout.split() == ["refused", "hidden", "hidden", "hidden"], done
+    assert body and state_of(setting.daemon, review) == "pending"
