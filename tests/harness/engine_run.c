@@ -188,7 +188,7 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	buffer_append_byte(&run->events, '\n');
 	protocol->reassure(run->engine, event->lane, slice_from_string("waiting"));
 	protocol->reassure(run->engine, event->lane, SLICE_EMPTY);
-	protocol->judge_again(run->engine, event->lane);
+	protocol->judge_again(run->engine, event->lane, true);
 	return true;
 }
 
@@ -294,7 +294,7 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		buffer_append_string(b, "! preview ");
 		put_text(b, event->preview.text);
 		buffer_append_byte(b, '\n');
-		run->engine->protocol->judge_again(run->engine, 0);
+		run->engine->protocol->judge_again(run->engine, 0, false);
 		break;
 	case EVENT_CONNECT:
 		engine_run_connected(run);

@@ -88,14 +88,6 @@ static void visit_trust_files(const struct config *c, struct visit *v)
 	}
 }
 
-static void visit_reviews(const struct config *c, struct visit *v)
-{
-	for (size_t i = 0; i < c->rule_count; i++) {
-		if (c->rules[i].review)
-			report(v, c->rules[i].review->place);
-	}
-}
-
 static void visit_json_masks(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->rule_count; i++) {
@@ -123,7 +115,6 @@ static const struct unbuilt rows[] = {
 	{"identity", "rules can select by agent", false, visit_identities},
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
 		visit_trust_files},
-	{"review", "expected \"allow\" or \"deny\"", false, visit_reviews},
 	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},
 	{"egress: review", "expected deny or allow", false, visit_egress_review},
 };

@@ -87,7 +87,9 @@ struct protocol_action_event {
 
 /* What an action that is held for people is bound to, beyond its facts and text. */
 struct protocol_binding {
-	struct slice bound[2]; /* the exact bytes of its parameters, and of their types */
+	/* The exact bytes of its parameters, of their types, and of what its names stand for now.
+	 */
+	struct slice bound[3];
 	/* The settings that give the text its meaning, and what it runs by name; for people too. */
 	struct slice context;
 };
@@ -263,9 +265,10 @@ struct protocol {
 	/* While an action is held: tells the agent, without any effect on what it asked for. `text`
 	 * empty: something that only its library notices. False: not at this moment. */
 	bool (*reassure)(struct protocol_engine *e, uint32_t lane, struct slice text);
-	/* Instead of release() or refuse(): the action is judged from the start, by what its names
-	 * mean now, and comes again as a new EVENT_ACTION. */
-	void (*judge_again)(struct protocol_engine *e, uint32_t lane);
+	/* Instead of release() or refuse(): the action is judged from the start, and comes again as
+	 * a new EVENT_ACTION. `anew`: by what its names mean now, which the server is asked first.
+	 */
+	void (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);
 	/* Ends the whole session with an error of the protocol, as far as its state allows. After
 	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);

@@ -219,11 +219,14 @@ static const char *make_question(struct session *s, const struct protocol_action
 	ret->unknown = event->action->unknown;
 	ret->text = event->action->text;
 	ret->settings = binding.context;
-	/* Which bytes are values and which are types: by their lengths. */
+	/* Each behind its length, so that no part's end is the next one's beginning. */
 	buffer_init(&bound, QUESTION_BYTES_MOST);
-	r = buffer_append_u64(&bound, binding.bound[0].length);
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(binding.bound); i++)
-		r = buffer_append_slice(&bound, binding.bound[i]);
+	r = 0;
+	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(binding.bound); i++) {
+		r = buffer_append_u64(&bound, binding.bound[i].length);
+		if (r == 0)
+			r = buffer_append_slice(&bound, binding.bound[i]);
+	}
 	if (r == 0)
 		r = question_seal(ret, buffer_slice(&bound));
 	buffer_done(&bound);
@@ -383,7 +386,7 @@ void hold_on_preview(struct session *s, struct slice text, const char *problem)
 		return;
 	set_preview(h, text, problem);
 	h->state = HOLD_PREVIEWED;
-	s->engine->protocol->judge_again(s->engine, h->lane);
+	s->engine->protocol->judge_again(s->engine, h->lane, false);
 	session_touch(s);
 }
 
@@ -429,7 +432,7 @@ void hold_judge_again(struct session *s)
 {
 	if (!s->hold || s->state != SESSION_OPEN)
 		return;
-	s->engine->protocol->judge_again(s->engine, s->hold->lane);
+	s->engine->protocol->judge_again(s->engine, s->hold->lane, true);
 	pipe_go_on(s);
 	session_touch(s);
 }

@@ -186,7 +186,7 @@ struct pg_engine {
 	const char *trouble; /* with -EPERM: what can't be masked */
 	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
 	struct buffer scratch, row;
-	struct buffer context; /* of struct protocol_binding */
+	struct buffer context, identity; /* of struct protocol_binding */
 };
 
 static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
@@ -238,7 +238,7 @@ int pg_judge_drain(struct pg_engine *e);
 /* hold.c: protocol.h's functions for an action that people decide */
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
-void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane);
+void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 
 /* server.c */
 int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

@@ -6,6 +6,7 @@
  * rights) is read again by judge_again().
  */
 #include <errno.h>
+#include <string.h>
 
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
@@ -71,6 +72,41 @@ static int put_session(struct buffer *b, const struct pg_engine *e, const struct
 	return 0;
 }
 
+/* By the name, which policy's objects are: SCHEMA.NAME. */
+static const struct sql_relation *find_relation(const struct pg_engine *e, struct slice object)
+{
+	const uint8_t *dot = object.length ? memchr(object.data, '.', object.length) : NULL;
+	size_t length = dot ? (size_t)(dot - object.data) : 0;
+	struct slice schema = slice_head(object, length);
+	const struct sql_catalog *c =
+		slice_equal_string(schema, "pg_temp") ? e->temporary : e->names;
+
+	return c && dot ? sql_catalog_find(c, schema, slice_from(object, length + 1)) : NULL;
+}
+
+/* What the names stand for: tables by what they are; where there is something else, by all that
+ * the database has. */
+static int put_identity(struct buffer *b, const struct pg_engine *e)
+{
+	const struct action *action = &e->pending.facts;
+	bool all_tables = true;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < action->pair_count; i++) {
+		const struct sql_relation *relation;
+
+		if (action->pairs[i].state == OBJECT_NONE)
+			continue;
+		relation = find_relation(e, action->pairs[i].object);
+		if (!relation || !sql_relation_identify(relation, b))
+			all_tables = false;
+		r = buffer_append_byte(b, ';');
+	}
+	if (r == 0 && !all_tables && e->catalog)
+		r = buffer_append_string(b, e->catalog->version);
+	return r;
+}
+
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
 {
 	struct pg_engine *e = pg_engine_of(base);
@@ -97,10 +133,14 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		r = put_named(b, e, text);
 	if (r == 0 && text)
 		r = put_session(b, e, text);
+	buffer_clear(&e->identity);
+	if (r == 0)
+		r = put_identity(&e->identity, e);
 	if (r < 0)
 		return r;
 	*ret = (struct protocol_binding){
-		.bound = {e->pending.bound[0], e->pending.bound[1]}, .context = buffer_slice(b)};
+		.bound = {e->pending.bound[0], e->pending.bound[1], buffer_slice(&e->identity)},
+		.context = buffer_slice(b)};
 	return 0;
 }
 
@@ -120,7 +160,7 @@ bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice 
 	return r == 0 && pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch)) == 0;
 }
 
-void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane)
+void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 {
 	struct pg_engine *e = pg_engine_of(base);
 
@@ -129,6 +169,8 @@ void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane)
 		return;
 	pg_pending_clear(e);
 	e->wait = PG_WAIT_NONE;
+	if (!anew)
+		return;
 	e->naming_stale = true;
 	if (e->catalog)
 		e->catalog->check = true;

@@ -227,12 +227,15 @@ const char *pg_preview_start(struct protocol_engine *base, uint32_t lane)
 
 /* --- what comes back --- */
 
-static void take_table(struct pg_preview *p, const struct slice *values, size_t count)
+static void take_table(struct pg_preview *p, struct slice *values, size_t count)
 {
 	if (count != 4 || !slice_equal_string(values[1], "t"))
 		return;
 	p->tables++;
-	buffer_append_format(&p->sizes, "%.*s: about %.*s rows, %.*s\n", SLICE_PRINT(values[0]),
+	/* -1: the server has never counted. */
+	if (values[2].length && values[2].data[0] == '-')
+		values[2] = slice_from_string("an unknown number of");
+	buffer_append_format(&p->sizes, "%.*s: %.*s rows, %.*s\n", SLICE_PRINT(values[0]),
 		SLICE_PRINT(values[2]), SLICE_PRINT(values[3]));
 }
 

@@ -414,6 +414,20 @@ int sql_catalog_finish(struct sql_catalog *c)
 	return 0;
 }
 
+bool sql_relation_identify(const struct sql_relation *r, struct buffer *ret)
+{
+	int error = buffer_append_format(ret, "%u%c", r->oid, r->kind);
+
+	for (size_t i = 0; error == 0 && i < r->column_count; i++) {
+		const struct sql_column *c = &r->columns[i];
+
+		error = buffer_append_format(ret, ",%d:%zu:", c->number, c->name.length);
+		if (error == 0)
+			error = buffer_append_slice(ret, c->name);
+	}
+	return error == 0 && r->open && (r->kind == 'r' || r->kind == 'p');
+}
+
 bool sql_relation_is_open(const struct sql_relation *r)
 {
 	return r->open;

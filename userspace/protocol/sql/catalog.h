@@ -11,7 +11,7 @@
 #ifndef WAYLEAVE_PROTOCOL_SQL_CATALOG_H
 #define WAYLEAVE_PROTOCOL_SQL_CATALOG_H
 
-#include "base/slice.h"
+#include "base/buffer.h"
 #include "masking/mask.h"
 
 /* One query to run. Everything in it is schema-qualified, operators too: the session's search_path
@@ -51,6 +51,10 @@ struct sql_relation;
 const struct sql_relation *sql_catalog_find(
 	const struct sql_catalog *c, struct slice schema, struct slice name);
 const struct sql_relation *sql_catalog_find_oid(const struct sql_catalog *c, uint32_t oid);
+/* Appends what makes it this relation and no other: OID, kind, and its columns' names and numbers.
+ * False: that is not all that a statement's meaning depends on (a view's definition), or not known.
+ */
+bool sql_relation_identify(const struct sql_relation *r, struct buffer *ret);
 /* Whether the columns are known: not those of catalog relations, nor beyond the memory limit. */
 bool sql_relation_is_open(const struct sql_relation *r);
 /* Live columns in order of their numbers. */
