@@ -207,7 +207,9 @@ static void check_last_words(struct verify *v, const struct verify_end *end)
 		checkpoints_are_cut(v,
 			"it is cut off: a monitor that ended in order signed its end, and that "
 			"checkpoint is missing");
-	else if (fact->checkpoint == v->summary.checkpoint_number && !v->checkpoints_end.stopped)
+	/* A later monitor's file counts the records before it. */
+	else if (fact->checkpoint == v->summary.checkpoint_number &&
+		fact->checkpoint >= v->checkpoints_end.first && !v->checkpoints_end.stopped)
 		checkpoints_are_cut(v,
 			"it is cut off: the monitor ended in order, and the record of that is "
 			"missing");

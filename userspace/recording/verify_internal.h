@@ -23,7 +23,8 @@ struct verify_fact {
 /* How a stream ended that could be read to its end. */
 struct verify_end {
 	struct segment_name name; /* of the last segment */
-	uint64_t sequence, offset; /* of the last record, behind it */
+	uint64_t first, sequence; /* of its first and its last record */
+	uint64_t offset; /* behind that */
 	bool stopped; /* in order */
 	bool is_signed; /* a checkpoint vouches for all of it */
 };

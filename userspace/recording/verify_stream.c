@@ -26,6 +26,7 @@ struct walk {
 	bool superseded; /* behind what the next segment counts */
 	struct stream_head previous; /* how the last segment ended for the next one's header */
 	bool previous_known;
+	struct verify_end end; /* of the last segment that has a header */
 };
 
 static bool walk_broken(struct walk *w, uint64_t record, uint64_t offset, const char *format, ...)
@@ -302,6 +303,12 @@ static bool walk_segment(struct walk *w)
 	if (status == READER_RECORD) {
 		w->finding.segments++;
 		ok = walk_read(w);
+		w->end = (struct verify_end){.name = w->file->name,
+			.first = w->reader.header.first_sequence,
+			.sequence = w->reader.sequence,
+			.offset = w->reader.offset,
+			.stopped = w->stopped,
+			.is_signed = w->head_met && w->fact->head.sequence == w->reader.sequence};
 		if (w->head_met)
 			w->finding.signed_records = w->fact->head.sequence;
 	} else if (status == READER_BROKEN) {
@@ -320,14 +327,12 @@ bool verify_stream(struct verify *v, const struct segment_list *files,
 	const struct segment_file *first, verify_visit *visit)
 {
 	struct walk w = {.v = v, .files = files, .visit = visit, .finding = {.name = first->name}};
-	struct segment_name last = first->name;
 	bool ok = true;
 
 	/* The first segment follows nothing, unless retention took what it followed. */
 	w.previous_known = stream_is_chained(first->name.kind) || first->name.segment == 1;
 	for (w.file = first; ok && w.file; w.file = segment_list_next(files, w.file)) {
 		w.finding.text[0] = '\0';
-		last = w.file->name;
 		ok = walk_segment(&w);
 	}
 	/* A checkpoint is signed itself. */
@@ -339,11 +344,7 @@ bool verify_stream(struct verify *v, const struct segment_list *files,
 	} else if (ok && !w.stopped) {
 		w.finding.state = VERIFY_CRASHED;
 	}
-	v->end = (struct verify_end){.name = last,
-		.sequence = w.reader.sequence,
-		.offset = w.reader.offset,
-		.stopped = w.stopped,
-		.is_signed = w.head_met && w.fact->head.sequence == w.reader.sequence};
+	v->end = w.end;
 	verify_report(v, &w.finding);
 	return ok;
 }
