@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "approval_book.h"
+
+/* An approval for a time; the grant's slot is the first. */
+static struct identifier grant_for(struct book_test *t, uint64_t wait, uint64_t length)
+{
+	struct identifier id = ASK(t, .id = wait);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, length), 0, "%s", t->error.text);
+	return t->told[t->told_count - 1].grant;
+}
+
+static struct grant *list_of(struct book_test *t, size_t *ret_count, struct buffer *bytes)
+{
+	struct grant *grants;
+
+	buffer_init(bytes, GRANTS_BYTES_MOST);
+	cr_assert_eq(book_grants_encode(t->book, bytes), 0);
+	cr_assert_eq(grants_decode(buffer_slice(bytes), &grants, ret_count), 0);
+	return grants;
+}
+
+/* Whether a worker would let such an action pass now. */
+static bool passes(struct book_test *t, const struct asking *a)
+{
+	struct question *q = book_test_question(a);
+	struct buffer bytes;
+	struct grant *grants;
+	bool any = false;
+	size_t count;
+
+	grants = list_of(t, &count, &bytes);
+	for (size_t i = 0; i < count; i++)
+		any |= grant_is_in_force(&grants[i], t->table, t->now) &&
+			grant_covers(&grants[i], &q->scope, q->unknown);
+	free(grants);
+	free(q);
+	buffer_done(&bytes);
+	return any;
+}
+
+static int revoke_as(struct book_test *t, const char *id, uid_t uid, const char *user)
+{
+	const struct reviewer who = {REVIEWER_LOCAL, uid, user};
+
+	return book_revoke(t->book, slice_from_string(id), &who, t->now, &t->error);
+}
+
+Test(grants, cover_what_was_approved_until_they_end)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = grant_for(t, 1, 10 * MINUTE);
+
+	cr_assert_eq(id.text[0], 'g');
+	cr_assert(t->told[0].in_force, "before anybody goes on");
+	cr_assert_eq(t->lists, 1);
+	cr_assert_eq(t->notes[HOST_GRANTED], 1);
+	cr_assert(passes(t, &(struct asking){.text = "update orders set x = 2"}));
+	cr_assert_not(passes(t, &(struct asking){.operation = OPERATION_DELETE}));
+	cr_assert_not(passes(t, &(struct asking){.agent = "other"}));
+	cr_assert_not(passes(t, &(struct asking){.principal = "ann@acme.com"}));
+	cr_assert_not(passes(t, &(struct asking){.rule = "once"}));
+	t->now += 10 * MINUTE - 1;
+	cr_assert(passes(t, &(struct asking){.id = 0}));
+	t->now += 1;
+	cr_assert_not(passes(t, &(struct asking){.id = 0}), "without any tick");
+	book_tick(t->book, t->now);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_eq(t->notes[HOST_GRANT_ENDED], 1);
+	book_test_free(t);
+}
+
+Test(grants, are_no_longer_than_the_rule_allows)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), once = ASK(t, .id = 2, .rule = "once");
+	struct identifier unknown = ASK(t, .id = 3, .text = "x", .unknown = ACTION_UNKNOWN_EFFECT);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 30 * MINUTE + 1), -EINVAL);
+	cr_assert_eq(book_test_decide(t, once.text, "bob", true, 1), -EINVAL);
+	cr_assert_eq(book_test_decide(t, once.text, "bob", true, BOOK_GRANT_RULES), -EINVAL);
+	cr_assert_eq(book_test_decide(t, unknown.text, "bob", true, 60 * SECOND), -EINVAL,
+		"nothing could be recognised as the same again");
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(book_test_decide(t, once.text, "bob", true, 0), 0);
+	cr_assert_eq(book_count_grants(t->book), 0, "once, whatever the rule says");
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	cr_assert_eq(atomic_load(&t->table->slots[0].end), NOW + 30 * MINUTE);
+	book_test_free(t);
+}
+
+Test(grants, last_as_long_as_all_approvers_want)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .rule = "pair");
+
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 5 * MINUTE), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, BOOK_GRANT_RULES), 0);
+	cr_assert_eq(atomic_load(&t->table->slots[0].end), NOW + 5 * MINUTE);
+	id = ASK(t, .id = 2, .rule = "pair");
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, BOOK_GRANT_RULES), 0);
+	cr_assert_eq(book_count_grants(t->book), 1, "one of them meant this action alone");
+	book_test_free(t);
+}
+
+Test(grants, are_revoked_at_once)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = grant_for(t, 1, 10 * MINUTE);
+	char lower[IDENTIFIER_SIZE];
+
+	cr_assert_eq(revoke_as(t, id.text, 7, "eve"), -EPERM);
+	cr_assert_eq(revoke_as(t, id.text, 7, NULL), -EPERM);
+	cr_assert_eq(revoke_as(t, "g-0000", 0, "root"), -ENOENT);
+	cr_assert_eq(revoke_as(t, "r-0000", 0, "root"), -ENOENT);
+	t->note_fails = -ENOSPC;
+	cr_assert_eq(revoke_as(t, id.text, 0, "root"), -ENOSPC);
+	t->note_fails = 0;
+	cr_assert(passes(t, &(struct asking){.id = 0}), "what can't be noted does not happen");
+	for (size_t i = 0; i < sizeof(lower); i++)
+		lower[i] = (char)(id.text[i] >= 'A' ? id.text[i] | 32 : id.text[i]);
+	cr_assert_eq(revoke_as(t, lower, 1098, "bob"), 0, "%s", t->error.text);
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	cr_assert_eq(atomic_load(&t->table->slots[0].serial), 0);
+	cr_assert_not_null(strstr(t->last_note, "by bob at the command line"));
+	cr_assert_eq(revoke_as(t, id.text, 0, "root"), -ENOENT);
+	book_test_free(t);
+}
+
+Test(grants, a_slot_is_never_taken_for_another_grant)
+{
+	struct book_test *t = book_test_new();
+	struct buffer bytes;
+	struct grant *old;
+	size_t count;
+	struct identifier id = grant_for(t, 1, 10 * MINUTE);
+
+	old = list_of(t, &count, &bytes);
+	cr_assert_eq(revoke_as(t, id.text, 0, "root"), 0);
+	grant_for(t, 2, 10 * MINUTE);
+	cr_assert_not(grant_is_in_force(&old[0], t->table, t->now),
+		"a worker with the list of before, whose slot has another grant");
+	free(old);
+	buffer_done(&bytes);
+	book_test_free(t);
+}
+
+Test(grants, outlive_a_restart)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = grant_for(t, 1, 10 * MINUTE), gone = grant_for(t, 2, 10 * MINUTE);
+
+	grant_for(t, 3, 60 * SECOND);
+	cr_assert_eq(revoke_as(t, gone.text, 0, "root"), 0);
+	book_free(t->book);
+	memset(t->table, 0xff, sizeof(*t->table));
+	t->now += 5 * MINUTE;
+	book_test_open(t);
+	cr_assert(passes(t, &(struct asking){.id = 0}));
+	book_tick(t->book, t->now);
+	cr_assert_eq(book_count_grants(t->book), 1);
+	cr_assert_eq(revoke_as(t, gone.text, 0, "root"), -ENOENT);
+	cr_assert_eq(revoke_as(t, id.text, 0, "root"), 0);
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	book_free(t->book);
+	book_test_open(t);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	book_test_free(t);
+}
+
+static void reconfigure(struct book_test *t, const char *text)
+{
+	struct config *old = t->config;
+
+	t->config = book_test_config(text);
+	book_configure(t->book, t->config, t->now);
+	config_free(old);
+}
+
+Test(grants, end_with_the_rules_that_gave_them)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 30 * MINUTE);
+	reconfigure(t, BOOK_CONFIG BOOK_REVIEWERS BOOK_RULES);
+	cr_assert(passes(t, &(struct asking){.id = 0}), "nothing that matters has changed");
+	reconfigure(t,
+		BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], "
+		"review: { by: dba, within: 15m, grant: 20m } }\n");
+	cr_assert_not(passes(t, &(struct asking){.id = 0}), "longer than the rule gives now");
+	grant_for(t, 2, 20 * MINUTE);
+	reconfigure(t,
+		BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], "
+		"review: { by: two, within: 15m, grant: 20m } }\n");
+	cr_assert_not(passes(t, &(struct asking){.id = 0}), "others must approve now");
+	cr_assert_eq(t->notes[HOST_REVOKED], 2);
+	book_test_free(t);
+}
+
+Test(grants, a_rule_that_goes_takes_them_with_it_at_a_restart_too)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 30 * MINUTE);
+	book_free(t->book);
+	config_free(t->config);
+	t->config = book_test_config(BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], allow: {} }\n");
+	book_test_open(t);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_eq(atomic_load(&t->table->slots[0].serial), 0);
+	book_test_free(t);
+}
+
+Test(grants, are_listed_for_their_groups)
+{
+	const struct reviewer eve = {REVIEWER_LOCAL, 8, "eve"}, bob = {REVIEWER_LOCAL, 9, "bob"};
+	struct book_test *t = book_test_new();
+	struct identifier id = grant_for(t, 1, 10 * MINUTE);
+	struct buffer b;
+	cJSON *json;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(book_grants_json(t->book, &eve, &b), 0);
+	cr_assert(slice_equal_string(buffer_slice(&b), "[]"));
+	buffer_clear(&b);
+	cr_assert_eq(book_grants_json(t->book, &bob, &b), 0);
+	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "id"), id.text);
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "by"), "bob");
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "agent"), "bot");
+	cJSON_Delete(json);
+	buffer_done(&b);
+	book_test_free(t);
+}
+
+Test(grants, there_is_an_end_to_how_many, .timeout = 60)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id;
+
+	for (uint64_t i = 0; i < GRANTS_MOST; i++)
+		grant_for(t, i, 30 * MINUTE);
+	id = ASK(t, .id = 5000);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), -EDQUOT);
+	cr_assert_not_null(strstr(t->error.text, "too many grants"));
+	ASSERT_STATE(t, id.text, "pending");
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	book_test_free(t);
+}

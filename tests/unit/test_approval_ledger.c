@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is on disk: after a crash at any point, with damaged files, with a full disk.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "approval/ledger.h"
+#include "approval_book.h"
+
+Test(ledger, is_for_root_alone)
+{
+	struct book_test *t = book_test_new();
+	struct stat s;
+
+	cr_assert_eq(stat(t->path, &s), 0);
+	cr_assert_eq(s.st_mode & 07777, 0600);
+	book_free(t->book);
+	chmod(t->path, 0644);
+	book_test_open(t);
+	cr_assert_eq(stat(t->path, &s), 0);
+	cr_assert_eq(s.st_mode & 07777, 0600);
+	book_test_free(t);
+}
+
+Test(ledger, a_restart_cancels_what_was_pending)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), decided = ASK(t, .id = 2, .text = "x");
+	cJSON *json;
+
+	cr_assert_eq(book_test_decide(t, decided.text, "bob", true, 0), 0);
+	book_free(t->book);
+	t->now += SECOND;
+	book_test_open(t);
+	json = book_test_show(t, id.text);
+	cr_assert_str_eq(book_test_text(json, "state"), "cancelled");
+	cr_assert_str_eq(book_test_text(json, "reason"), "Wayleave restarted");
+	cr_assert_str_eq(book_test_text(json, "text"), "update orders");
+	cJSON_Delete(json);
+	json = book_test_show(t, decided.text);
+	cr_assert_str_eq(book_test_text(json, "state"), "approved");
+	cr_assert_str_eq(book_test_text(json, "decided_by"), "bob");
+	cJSON_Delete(json);
+	cr_assert_eq(t->notes[HOST_CANCELLED], 1);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), -EALREADY);
+	book_test_free(t);
+}
+
+static void expect_no_start(struct book_test *t, const char *text)
+{
+	t->book = NULL;
+	cr_assert_lt(book_test_try_open(t), 0);
+	cr_assert_not_null(strstr(t->error.text, t->path), "%s", t->error.text);
+	cr_assert_not_null(strstr(t->error.text, text), "%s", t->error.text);
+}
+
+static void overwrite(const char *path, off_t at, const char *bytes)
+{
+	int fd = open(path, O_WRONLY);
+
+	cr_assert_eq(pwrite(fd, bytes, strlen(bytes), at), (ssize_t)strlen(bytes));
+	close(fd);
+}
+
+Test(ledger, a_damaged_file_is_an_error_at_start)
+{
+	struct book_test *t = book_test_new();
+
+	for (uint64_t i = 0; i < 4; i++)
+		ASK(t, .id = i, .agent = "other");
+	book_free(t->book);
+	overwrite(t->path, 0, "this is no database at all, is it");
+	expect_no_start(t, "not a database");
+	unlink(t->path);
+	book_test_open(t);
+	book_free(t->book);
+	overwrite(t->path, 4096, "\xff\xff\xff\xff\xff\xff\xff\xff");
+	expect_no_start(t, "is damaged");
+	book_test_free(t);
+}
+
+static void execute(const char *path, const char *text)
+{
+	sqlite3 *database;
+
+	cr_assert_eq(sqlite3_open(path, &database), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(database, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(database);
+}
+
+Test(ledger, files_of_others_are_left_alone)
+{
+	struct book_test *t = book_test_new();
+
+	book_free(t->book);
+	execute(t->path, "PRAGMA user_version = 99");
+	expect_no_start(t, "newer version");
+	execute(t->path, "PRAGMA user_version = 1; DROP TABLE votes");
+	expect_no_start(t, "not as this program made it");
+	unlink(t->path);
+	cr_assert_eq(mkdir(t->path, 0700), 0);
+	expect_no_start(t, "");
+	rmdir(t->path);
+	cr_assert_eq(symlink("/dev/null", t->path), 0);
+	expect_no_start(t, "");
+	book_test_free(t);
+}
+
+Test(ledger, damaged_grants_are_an_error_at_start)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	book_free(t->book);
+	execute(t->path, "UPDATE grants SET scope = x'00'");
+	t->book = NULL;
+	cr_assert_lt(book_test_try_open(t), 0);
+	cr_assert_not_null(strstr(t->error.text, "its scope is damaged"), "%s", t->error.text);
+	book_test_free(t);
+}
+
+/* --- dying at each point --- */
+
+static void die(struct book_test *t)
+{
+	(void)t;
+	kill(getpid(), SIGKILL);
+}
+
+static void die_on_note(struct book_test *t, enum host_event event)
+{
+	if (event == HOST_APPROVED || event == HOST_GRANTED || event == HOST_DENIED ||
+		event == HOST_REVOKED)
+		die(t);
+}
+
+/* In a process that dies in the middle of `work`. */
+static void run_and_die(struct book_test *t, void (*work)(struct book_test *t))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		book_test_open(t);
+		work(t);
+		_exit(7); /* it should have died */
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
+	book_test_open(t);
+}
+
+static void ask_and_die(struct book_test *t)
+{
+	ASK(t, .id = 1);
+	die(t);
+}
+
+static void die_before_the_commit(struct book_test *t)
+{
+	struct identifier id = ASK(t, .id = 1);
+
+	t->on_note = die_on_note;
+	book_test_decide(t, id.text, "bob", true, 30 * MINUTE);
+}
+
+static void die_after_the_commit(struct book_test *t)
+{
+	struct identifier id = ASK(t, .id = 1);
+
+	t->on_told = die;
+	book_test_decide(t, id.text, "bob", true, 30 * MINUTE);
+}
+
+static void deny_and_die(struct book_test *t)
+{
+	struct identifier id = ASK(t, .id = 1);
+
+	t->on_told = die;
+	book_test_decide(t, id.text, "bob", false, 0);
+}
+
+static void vote_and_die(struct book_test *t)
+{
+	struct identifier id = ASK(t, .id = 1, .rule = "pair");
+
+	book_test_decide(t, id.text, "bob", true, 0);
+	die(t);
+}
+
+static void revoke_and_die(struct book_test *t)
+{
+	const struct reviewer root = {REVIEWER_LOCAL, 0, "root"};
+	struct identifier id = ASK(t, .id = 1);
+
+	book_test_decide(t, id.text, "bob", true, 30 * MINUTE);
+	t->on_note = die_on_note;
+	book_revoke(t->book, slice_from_string(t->told[0].grant.text), &root, t->now, &t->error);
+}
+
+static char *only_review(struct book_test *t)
+{
+	struct buffer b;
+	char *text;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(book_list_json(t->book, NULL, &b), 0);
+	text = memory_copy_text(buffer_slice(&b).data, buffer_length(&b));
+	buffer_done(&b);
+	return text;
+}
+
+static void expect_after(void (*work)(struct book_test *t), const char *state, size_t grants)
+{
+	struct book_test *t = book_test_new();
+	char *expected = memory_format("\"state\":\"%s\"", state), *list;
+
+	book_free(t->book);
+	run_and_die(t, work);
+	list = only_review(t);
+	cr_assert_not_null(strstr(list, expected), "%s", list);
+	cr_assert_eq(book_count_grants(t->book), grants);
+	cr_assert_eq(atomic_load(&t->table->slots[0].serial) != 0, grants != 0);
+	free(list);
+	free(expected);
+	book_test_free(t);
+}
+
+Test(ledger, killed_while_it_is_pending)
+{
+	expect_after(ask_and_die, "cancelled", 0);
+}
+
+Test(ledger, killed_before_a_decision_is_kept)
+{
+	expect_after(die_before_the_commit, "cancelled", 0);
+}
+
+Test(ledger, killed_when_the_first_is_told)
+{
+	expect_after(die_after_the_commit, "approved", 1);
+}
+
+Test(ledger, killed_when_a_denial_is_told)
+{
+	expect_after(deny_and_die, "denied", 0);
+}
+
+Test(ledger, killed_between_two_votes)
+{
+	expect_after(vote_and_die, "cancelled", 0);
+}
+
+Test(ledger, killed_before_a_revocation_is_kept)
+{
+	expect_after(revoke_and_die, "approved", 1);
+}
+
+/* --- a full disk --- */
+
+/* No file gets any larger. */
+static void fill_disk(bool full)
+{
+	struct rlimit limit = {full ? 4096 : RLIM_INFINITY, RLIM_INFINITY};
+
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+Test(ledger, on_a_full_disk_nothing_is_decided)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	fill_disk(true);
+	cr_assert_lt(book_test_ask(t, &(struct asking){.id = 2, .text = "x"}, NULL), 0);
+	cr_assert_lt(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	cr_assert_not_null(strstr(t->error.text, "could not be kept"), "%s", t->error.text);
+	cr_assert_lt(book_test_decide(t, id.text, "bob", false, 0), 0);
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_not_null(book_problem(t->book));
+	fill_disk(false);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0, "%s", t->error.text);
+	cr_assert_eq(t->told_count, 1);
+	cr_assert_null(book_problem(t->book));
+	book_test_free(t);
+}
+
+Test(ledger, on_a_full_disk_waits_end_even_so)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	fill_disk(true);
+	t->now += 15 * MINUTE;
+	book_tick(t->book, t->now);
+	cr_assert_eq(t->told_count, 1);
+	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
+	fill_disk(false);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), -EALREADY);
+	ASSERT_STATE(t, id.text, "cancelled");
+	book_test_free(t);
+}
+
+/* --- others that hold the file, and what is kept --- */
+
+Test(ledger, somebody_reads_it_meanwhile)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	sqlite3 *reader;
+
+	cr_assert_eq(sqlite3_open(t->path, &reader), SQLITE_OK);
+	cr_assert_eq(
+		sqlite3_exec(reader, "BEGIN; SELECT * FROM reviews", NULL, NULL, NULL), SQLITE_OK);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0, "%s", t->error.text);
+	sqlite3_close(reader);
+	book_test_free(t);
+}
+
+Test(ledger, what_is_old_is_forgotten)
+{
+	struct book_test *t = book_test_new();
+	struct identifier old = ASK(t, .id = 1), granted = ASK(t, .id = 2, .text = "x"), recent;
+	struct buffer b;
+
+	cr_assert_eq(book_test_decide(t, old.text, "bob", true, 0), 0);
+	cr_assert_eq(book_test_decide(t, granted.text, "bob", true, 60 * SECOND), 0);
+	t->now += 31 * 24 * 60 * MINUTE;
+	recent = ASK(t, .id = 3);
+	book_tick(t->book, t->now);
+	book_tick(t->book, t->now + 20 * MINUTE);
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(book_review_json(t->book, slice_from_string(old.text), NULL, &b, &t->error),
+		-ENOENT);
+	cr_assert_eq(
+		book_review_json(t->book, slice_from_string(granted.text), NULL, &b, &t->error),
+		-ENOENT);
+	buffer_done(&b);
+	ASSERT_STATE(t, recent.text, "expired");
+	book_test_free(t);
+}
+
+Test(ledger, what_is_too_large_is_forgotten, .timeout = 120)
+{
+	enum { SIZE = 4 << 20, COUNT = 70 };
+	struct book_test *t = book_test_new();
+	char *text = memory_new(SIZE + 1);
+	struct identifier first = {{0}}, id = {{0}};
+	struct buffer b;
+	struct stat s;
+
+	memset(text, 'x', SIZE);
+	for (uint64_t i = 0; i < COUNT; i++) {
+		text[0] = (char)('A' + i);
+		id = ASK(t, .id = i, .text = text);
+		if (i == 0)
+			first = id;
+		book_leave(t->book, &(struct book_wait){0, i}, t->now);
+		t->now += 11 * MINUTE;
+		book_tick(t->book, t->now);
+	}
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(book_review_json(t->book, slice_from_string(first.text), NULL, &b, &t->error),
+		-ENOENT);
+	buffer_done(&b);
+	ASSERT_STATE(t, id.text, "cancelled");
+	cr_assert_eq(stat(t->path, &s), 0);
+	cr_assert_lt(s.st_size, 300 << 20);
+	free(text);
+	book_test_free(t);
+}
