@@ -126,7 +126,7 @@ Test(book, one_agent_can_not_flood)
 	}
 	cr_assert_not_null(strstr(t->error.text, "too many reviews of this agent are pending"));
 	ASK(t, .id = 100, .agent = "other");
-	for (uint64_t i = 200; i < 200 + BOOK_WAITERS_MOST - 1; i++)
+	for (uint64_t i = 200; i < 200 + LIMIT_REVIEW_WAITERS - 1; i++)
 		ASK(t, .id = i, .text = "update 1");
 	cr_assert_eq(
 		book_test_ask(t, &(struct asking){.id = 1, .worker = 9, .text = "update 1"}, NULL),

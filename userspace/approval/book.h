@@ -12,10 +12,10 @@
 
 #include "approval/grant.h"
 #include "approval/review.h"
+#include "base/limits.h"
 #include "recording/format.h"
 
-#define BOOK_WAITERS_MOST 1024 /* of one review */
-#define BOOK_REASON_MOST 2000 /* bytes of what a reviewer gives as reason */
+#define BOOK_REASON_MOST LIMIT_REVIEW_REASON
 /* As `grant` of a decision: as long as the rules allow. */
 #define BOOK_GRANT_RULES UINT64_MAX
 

@@ -223,9 +223,9 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 
 	if (r < 0 || memcmp(content, p->content, sizeof(content)) != 0)
 		return error_set(e, -EINVAL, "another action has this digest");
-	if (p->waiter_count >= BOOK_WAITERS_MOST)
-		return error_set(e, -EDQUOT, "too many wait for review %s (at most %d)", p->id.text,
-			BOOK_WAITERS_MOST);
+	if (p->waiter_count >= LIMIT_REVIEW_WAITERS)
+		return error_set(e, -EDQUOT, "too many wait for review %s (at most %u)", p->id.text,
+			LIMIT_REVIEW_WAITERS);
 	r = book_begin(b, false, e);
 	if (r < 0)
 		return r;

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-#define LISTED_MOST 500 /* decided ones; the pending are all listed */
 #define LATELY (24 * 3600 * NANOSECONDS_PER_SECOND)
 
 static bool may_see(const struct book *b, struct slice groups, const struct reviewer *viewer)
@@ -223,7 +222,7 @@ int book_list_json(struct book *b, const struct reviewer *viewer, struct buffer 
 
 	l.result = buffer_append_byte(ret, '[');
 	if (l.result == 0) {
-		int r = ledger_each_review(b->ledger, LISTED_MOST, add_listed, &l);
+		int r = ledger_each_review(b->ledger, LIMIT_REVIEWS_LISTED, add_listed, &l);
 
 		if (r < 0)
 			l.result = r;

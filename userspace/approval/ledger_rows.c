@@ -5,9 +5,8 @@
 #include <errno.h>
 
 #include "approval/ledger_internal.h"
+#include "base/limits.h"
 
-#define KEPT_REVIEWS 10000
-#define KEPT_BYTES (256u << 20) /* of questions: an agent chooses how long they are */
 #define FORGOTTEN_AT_ONCE 50
 
 /* --- writing --- */
@@ -239,7 +238,7 @@ static int forget_oldest(struct ledger *l, uint64_t before, uint64_t *reviews, u
 	size = ledger_number(s, 1);
 	ended = ledger_number(s, 2);
 	ledger_stop(s);
-	if (ended >= before && *reviews <= KEPT_REVIEWS && *bytes <= KEPT_BYTES)
+	if (ended >= before && *reviews <= LIMIT_REVIEWS_KEPT && *bytes <= LIMIT_REVIEWS_BYTES)
 		return 0;
 	r = forget(l, &id);
 	if (r < 0)

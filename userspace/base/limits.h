@@ -59,6 +59,13 @@
 #define LIMIT_RECORD_ROWS (256u << 10) /* bytes of rows in one record */
 #define LIMIT_SEGMENT_BYTES (1u << 30) /* a segment that is read, uncompressed */
 
+/* Reviews and grants (approval/book.h) */
+#define LIMIT_REVIEW_WAITERS 1024u /* who may wait for one review */
+#define LIMIT_REVIEW_REASON 2000u /* bytes that a reviewer gives as reason */
+#define LIMIT_REVIEWS_KEPT 10000u /* reviews that are remembered */
+#define LIMIT_REVIEWS_BYTES (256u << 20) /* of their questions: agents choose how long they are */
+#define LIMIT_REVIEWS_LISTED 500u /* decided ones in one list */
+
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
 #define LIMIT_CONNECT_TIME 10000u /* to reach the upstream */
