@@ -10,6 +10,9 @@
 #include "cli/screen.h"
 
 #define TURN_MILLISECONDS 250
+/* A key that decides counts only when its review has been marked for so long: a key that was
+ * pressed twice, or while the list moved, decides nothing that nobody read. */
+#define READ_TIME (NANOSECONDS_PER_SECOND / 2)
 #define TEXT_MOST (128u << 20)
 #define REASON_MOST 500
 
@@ -21,6 +24,7 @@ struct watch {
 	struct control_reviews seen;
 	cJSON *list;
 	int marked, top; /* rows of the list */
+	uint64_t marked_since; /* monotonic: when the list, not a key, put the mark there */
 	enum mode mode, mode_behind; /* the reason is asked above another one */
 	char shown_id[32]; /* MODE_WHOLE */
 	struct buffer whole; /* its text */
@@ -50,19 +54,43 @@ static void say(struct watch *w, const char *text)
 	buffer_done(&b);
 }
 
-static void replace_list(struct watch *w, cJSON *list)
+static bool is_pending(const cJSON *review)
 {
-	const cJSON *review = marked_review(w);
-	const char *id = review ? review_text_of(review, "id") : NULL;
-	int count = cJSON_GetArraySize(list), marked = w->marked;
+	const char *state = review_text_of(review, "state");
+
+	return state && strcmp(state, "pending") == 0;
+}
+
+static int find_row(const cJSON *list, const char *id)
+{
+	int count = cJSON_GetArraySize(list);
 
 	for (int i = 0; id && i < count; i++) {
 		const char *other = review_text_of(cJSON_GetArrayItem(list, i), "id");
 
 		if (other && strcmp(other, id) == 0)
-			marked = i;
+			return i;
 	}
-	w->marked = marked < count ? marked : count ? count - 1 : 0;
+	return -1;
+}
+
+/* The mark stays with its review. From one that was just decided it goes to the next that is
+ * pending; where nothing was pending it waits at the top for what comes. */
+static void replace_list(struct watch *w, cJSON *list)
+{
+	const cJSON *old = marked_review(w);
+	const char *id = review_text_of(old, "id");
+	int row = find_row(list, id), pending = 0;
+	bool was_pending = is_pending(old);
+
+	while (is_pending(cJSON_GetArrayItem(list, pending)))
+		pending++;
+	if (row < 0 || (!was_pending && w->marked == 0) ||
+		(was_pending && !is_pending(cJSON_GetArrayItem(list, row))))
+		row = w->marked < pending ? w->marked : pending ? pending - 1 : 0;
+	if (find_row(list, id) != row)
+		w->marked_since = clock_monotonic();
+	w->marked = row;
 	cJSON_Delete(w->list);
 	w->list = list;
 }
@@ -134,7 +162,7 @@ static void decide(struct watch *w, bool approve, uint64_t grant, const char *re
 	struct error e = {"not connected"};
 	int r = -1;
 
-	if (!subject(w))
+	if (!subject(w) || clock_monotonic() - w->marked_since < READ_TIME)
 		return;
 	/* The list that has it is replaced below. */
 	snprintf(id, sizeof(id), "%s", subject(w));
@@ -258,7 +286,7 @@ static void ask_reason(struct watch *w)
 {
 	const char *id = subject(w);
 
-	if (!id)
+	if (!id || clock_monotonic() - w->marked_since < READ_TIME)
 		return;
 	/* Whatever the list does meanwhile, the reason is about this one. */
 	if (w->mode == MODE_LIST)

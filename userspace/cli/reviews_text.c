@@ -131,40 +131,64 @@ static void add_cell(struct buffer *b, struct slice text, size_t width, bool fil
 
 #define AGENT_WIDTH 14
 #define RESOURCE_WIDTH 12
-#define FIXED_WIDTH (6 + 2 + 9 + 2 + 7 + 2 + 7 + 2 + 4 + 2 + AGENT_WIDTH + 2 + RESOURCE_WIDTH + 2)
 #define STATEMENT_LEAST 12
+#define FRONT_WIDTH (6 + 2 + 9 + 2 + 7 + 2 + 7 + 2 + 4 + 2) /* up to the agent */
+
+/* At 80 columns the statement is worth more than the resource. */
+static bool shows_resource(const struct review_layout *l)
+{
+	return l->width == 0 || l->width >= 120;
+}
+
+static size_t statement_width(const struct review_layout *l)
+{
+	size_t front = FRONT_WIDTH + AGENT_WIDTH + 2;
+
+	if (l->width == 0)
+		return 4096;
+	if (shows_resource(l))
+		front += RESOURCE_WIDTH + 2;
+	return l->width > front + STATEMENT_LEAST ? l->width - front : STATEMENT_LEAST;
+}
 
 void review_text_head(const struct review_layout *l, struct buffer *ret)
 {
-	buffer_append_format(ret, "%s%-6s  %-9s  %7s  %7s  %4s  %-*s  %-*s  STATEMENT%s",
-		l->colours ? BOLD : "", "REVIEW", "STATE", "AGE", "LEFT", "WAIT", AGENT_WIDTH,
-		"AGENT", RESOURCE_WIDTH, "RESOURCE", l->colours ? PLAIN : "");
+	buffer_append_format(ret, "%s%-6s  %-9s  %7s  %7s  %4s  %-*s  ", l->colours ? BOLD : "",
+		"REVIEW", "STATE", "AGE", "LEFT", "WAIT", AGENT_WIDTH, "AGENT");
+	if (shows_resource(l))
+		buffer_append_format(ret, "%-*s  ", RESOURCE_WIDTH, "RESOURCE");
+	buffer_append_format(ret, "STATEMENT%s", l->colours ? PLAIN : "");
 }
 
-/* What a cut statement ends with, so that nobody takes the beginning for the whole. */
+/* What a cut statement ends with, so that nobody takes the beginning for the whole: as much of it
+ * as leaves room for a beginning. */
+static void make_tail(const cJSON *review, size_t width, char *ret, size_t size)
+{
+	struct slice digest = slice_head(text_slice(review, "digest"), DIGEST_SHOWN);
+	double length = review_number_of(review, "text_length");
+
+	snprintf(ret, size, "… (%.0f bytes, SHA-256 %.*s…)", length, SLICE_PRINT(digest));
+	if (columns_of(slice_from_string(ret)) + STATEMENT_LEAST > width)
+		snprintf(ret, size, "… (%.0f bytes)", length);
+	if (columns_of(slice_from_string(ret)) + STATEMENT_LEAST > width)
+		snprintf(ret, size, "…");
+}
+
 static void add_statement(const cJSON *review, size_t width, struct buffer *ret)
 {
-	struct slice text = text_slice(review, "text");
-	struct slice digest = slice_head(text_slice(review, "digest"), DIGEST_SHOWN);
 	struct buffer line;
 	char tail[96];
 
 	buffer_init(&line, 64u << 20);
-	cli_append_line(&line, text);
+	cli_append_line(&line, text_slice(review, "text"));
 	if (!is_true(review, "text_cut") && columns_of(buffer_slice(&line)) <= width) {
 		buffer_append_slice(ret, buffer_slice(&line));
 	} else {
-		size_t room = (size_t)snprintf(tail, sizeof(tail), "… (%.0f bytes, SHA-256 %.*s…)",
-			review_number_of(review, "text_length"), SLICE_PRINT(digest));
-		struct slice shown = slice_from_string(tail);
-
-		room = columns_of(shown);
-		if (width < room + STATEMENT_LEAST) {
-			room = 1;
-			shown = slice_from_string("…");
-		}
-		buffer_append_slice(ret, head_of_columns(buffer_slice(&line), width - room));
-		buffer_append_slice(ret, shown);
+		make_tail(review, width, tail, sizeof(tail));
+		buffer_append_slice(ret,
+			head_of_columns(
+				buffer_slice(&line), width - columns_of(slice_from_string(tail))));
+		buffer_append_string(ret, tail);
 	}
 	buffer_done(&line);
 }
@@ -173,8 +197,6 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 {
 	uint64_t created = review_time_of(review, "created");
 	uint64_t deadline = review_time_of(review, "deadline");
-	size_t width =
-		l->width > FIXED_WIDTH + STATEMENT_LEAST ? l->width - FIXED_WIDTH : STATEMENT_LEAST;
 	const char *state = review_text_of(review, "state");
 	char age[32], left[32] = "-";
 
@@ -186,8 +208,9 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 		state ? state : "?", l->colours ? PLAIN : "", age, left,
 		review_number_of(review, "waiters"));
 	add_cell(ret, text_slice(review, "agent"), AGENT_WIDTH, true);
-	add_cell(ret, text_slice(review, "resource"), RESOURCE_WIDTH, true);
-	add_statement(review, l->width ? width : 4096, ret);
+	if (shows_resource(l))
+		add_cell(ret, text_slice(review, "resource"), RESOURCE_WIDTH, true);
+	add_statement(review, statement_width(l), ret);
 }
 
 /* --- the whole --- */

@@ -50,28 +50,20 @@ static void enter(void)
 	struct termios raw = before;
 
 	cfmakeraw(&raw);
-	raw.c_oflag |= OPOST;
 	raw.c_lflag |= ISIG; /* ^C ends it as everywhere */
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
 	(void)!write(STDOUT_FILENO, ENTER, sizeof(ENTER) - 1);
 	is_open = 1;
 }
 
-/* ^Z: the shell gets its terminal; afterwards all begins again. */
+/* ^Z: the shell gets its terminal; when the process goes on, it is taken again. */
 static void on_stop(int number)
 {
-	struct sigaction action = {.sa_handler = on_stop};
-	sigset_t set;
 	int saved = errno;
 
+	(void)number;
 	restore();
-	signal(number, SIG_DFL);
-	raise(number);
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	/* Here the process stops, and goes on. */
-	sigaction(number, &action, NULL);
+	raise(SIGSTOP);
 	enter();
 	errno = saved;
 }
