@@ -369,6 +369,13 @@ Test(book, another_configuration)
 		"review: { by: two, within: 15m } }\n");
 	book_configure(t->book, t->config, t->now);
 	config_free(old);
+	/* Workers see for themselves that "once" is gone: they have the time to. */
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(book_test_decide(t, once.text, "root", true, 0), -EPERM);
+	cr_assert_not_null(strstr(t->error.text, "asks for a review any more"));
+	t->now += 5 * SECOND;
+	cr_assert_leq(book_next(t->book), t->now);
+	book_tick(t->book, t->now);
 	ASSERT_STATE(t, once.text, "cancelled");
 	cr_assert_eq(t->told[0].outcome, OUTCOME_CANCELLED);
 	cr_assert_not_null(strstr(t->told[0].detail, "asks for a review any more"));
@@ -376,6 +383,26 @@ Test(book, another_configuration)
 	cr_assert_eq(book_test_decide(t, writes.text, "ann", true, 60 * SECOND), -EINVAL);
 	cr_assert_eq(book_test_decide(t, writes.text, "ann", true, 0), 1);
 	cr_assert_eq(book_test_decide(t, writes.text, "cid", true, 0), 0);
+	book_test_free(t);
+}
+
+Test(book, rules_that_come_back_ask_again)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	struct config *old = t->config;
+
+	t->config = book_test_config(BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: fine, resources: [orders], operations: [read], allow: {} }\n");
+	book_configure(t->book, t->config, t->now);
+	book_configure(t->book, old, t->now + SECOND);
+	config_free(t->config);
+	t->config = old;
+	t->now += MINUTE;
+	book_tick(t->book, t->now);
+	cr_assert_eq(
+		book_test_decide(t, id.text, "root", true, 60 * SECOND), 0, "%s", t->error.text);
 	book_test_free(t);
 }
 

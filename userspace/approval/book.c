@@ -10,6 +10,7 @@
 
 #define RESTARTED "Wayleave restarted"
 #define KEPT_TIME (30 * 24 * 3600 * NANOSECONDS_PER_SECOND)
+#define ABANDON_TIME (5 * NANOSECONDS_PER_SECOND)
 #define PRUNE_EVERY (600 * NANOSECONDS_PER_SECOND)
 #define PRUNE_SOON NANOSECONDS_PER_SECOND
 
@@ -147,6 +148,7 @@ void pending_free(struct book *b, struct pending *p)
 	free(p->agent);
 	free(p->principal);
 	free(p->groups);
+	free(p->cancel_reason);
 	free(p->rules);
 	free(p->rule_text);
 	free(p);
@@ -237,6 +239,15 @@ static void regroup(struct book *b, struct pending *p, const struct requirement 
 	book_changed(b, &p->id, BOOK_WAITERS);
 }
 
+/* Workers judge what they hold by the new rules themselves, and leave: perhaps it is allowed now.
+ * Who has not left after a while is told that it is over. */
+static void abandon(struct pending *p, const char *reason, uint64_t now)
+{
+	p->requirement.group_count = 0;
+	p->cancel_reason = memory_copy_string(reason);
+	p->cancel_at = now + ABANDON_TIME;
+}
+
 void book_configure(struct book *b, const struct config *config, uint64_t now)
 {
 	b->config = config;
@@ -245,8 +256,11 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 		struct requirement requirement;
 		struct error e;
 
+		free(p->cancel_reason);
+		p->cancel_reason = NULL;
+		p->cancel_at = 0;
 		if (requirement_find(config, p->rules, p->rule_count, &requirement, &e) < 0) {
-			pending_give_up(b, p, REVIEW_CANCELLED, e.text, now);
+			abandon(p, e.text, now);
 			continue;
 		}
 		if (!p->requirement.grant)
@@ -272,7 +286,9 @@ void book_tick(struct book *b, uint64_t now)
 	list_for_each_safe (position, &b->pending) {
 		struct pending *p = list_entry(position, struct pending, link);
 
-		if (now >= p->deadline)
+		if (p->cancel_at && now >= p->cancel_at)
+			pending_give_up(b, p, REVIEW_CANCELLED, p->cancel_reason, now);
+		else if (now >= p->deadline)
 			pending_give_up(b, p, REVIEW_EXPIRED, "nobody decided in time", now);
 	}
 	book_grants_tick(b, now);
@@ -289,6 +305,8 @@ uint64_t book_next(const struct book *b)
 
 		if (p->deadline < next)
 			next = p->deadline;
+		if (p->cancel_at && p->cancel_at < next)
+			next = p->cancel_at;
 	}
 	for (size_t i = 0; i < b->grant_count; i++) {
 		if (b->details[i].end < next)

@@ -66,8 +66,9 @@ struct book_options {
  * more. */
 int book_open(const struct book_options *options, struct book **ret, struct error *e);
 void book_free(struct book *b); /* takes NULL */
-/* Another configuration is in force. Reviews whose rules are gone are cancelled, others may need
- * other groups from now on; grants that these rules would not give are revoked. */
+/* Another configuration is in force. Reviews whose rules are gone can't be decided any more, and
+ * are soon cancelled; others may need other groups from now on; grants that these rules would not
+ * give are revoked. */
 void book_configure(struct book *b, const struct config *config, uint64_t now);
 /* What is due at `now`: expired reviews, grants whose time is over, old ones to forget. */
 void book_tick(struct book *b, uint64_t now);

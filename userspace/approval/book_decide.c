@@ -162,6 +162,8 @@ static int check_who(const struct book *b, const struct pending *p, const struct
 {
 	char by[BY_SIZE], *groups;
 
+	if (p->cancel_at)
+		return error_set(e, -EPERM, "refused: %s", p->cancel_reason);
 	reviewer_describe(b->config, &d->who, by, sizeof(by));
 	if (!is_member(p, &d->who)) {
 		groups = requirement_groups(&p->requirement, " or ");

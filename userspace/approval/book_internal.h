@@ -44,6 +44,9 @@ struct pending {
 	char *rule_text;
 	struct requirement requirement;
 	uint64_t created, deadline;
+	/* Its rules are gone: nobody can decide it, and then it is over. */
+	uint64_t cancel_at; /* 0: they are there */
+	char *cancel_reason;
 	struct list waiters;
 	size_t waiter_count;
 	struct requester *requesters;
