@@ -56,16 +56,6 @@ static void post_free(struct client *c, struct post *p)
 	free(p);
 }
 
-void client_free(struct client *c)
-{
-	if (!c)
-		return;
-	list_for_each_safe (position, &c->posts)
-		post_free(c, list_entry(position, struct post, link));
-	curl_multi_cleanup(c->multi);
-	free(c);
-}
-
 /* An answer that is too long ends the transfer. */
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {

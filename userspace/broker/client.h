@@ -27,9 +27,8 @@ struct client_answer {
 /* Called once, from client_turn(); the answer is valid until it returns. */
 typedef void client_done(void *context, const struct client_answer *answer);
 
+/* Lives as long as the process. */
 int client_new(struct client **ret, struct error *e);
-/* Gives up what is under way, without a call. Takes NULL. */
-void client_free(struct client *c);
 /* Copies what it is given. `bearer` NULL or empty: without authorization. */
 void client_post(struct client *c, const char *url, const char *bearer, const char *json,
 	client_done *done, void *context);

@@ -18,7 +18,6 @@ struct receiver {
 	struct MHD_Daemon *daemon;
 	receiver_handler *handler;
 	void *context;
-	char *certificate, *key;
 	struct list connections;
 };
 
@@ -159,12 +158,10 @@ int receiver_new(int fd, const char *certificate, const char *key, receiver_hand
 	l->handler = handler;
 	l->context = context;
 	list_init(&l->connections);
-	l->certificate = memory_copy_string(certificate);
-	l->key = memory_copy_string(key);
 	if (*certificate) {
 		flags |= MHD_USE_TLS;
-		tls[0].ptr_value = l->certificate;
-		tls[1].ptr_value = l->key;
+		tls[0].ptr_value = (void *)certificate;
+		tls[1].ptr_value = (void *)key;
 	} else {
 		tls[0].option = MHD_OPTION_END;
 	}
@@ -175,24 +172,12 @@ int receiver_new(int fd, const char *certificate, const char *key, receiver_hand
 		on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_ARRAY,
 		tls, MHD_OPTION_END);
 	if (!l->daemon) {
-		receiver_free(l);
+		free(l);
 		return error_set(e, -EINVAL,
 			"callbacks can't be served: the certificate or its key can't be used");
 	}
 	*ret = l;
 	return 0;
-}
-
-void receiver_free(struct receiver *l)
-{
-	if (!l)
-		return;
-	if (l->daemon)
-		MHD_stop_daemon(l->daemon);
-	memory_wipe(l->key, strlen(l->key));
-	free(l->key);
-	free(l->certificate);
-	free(l);
 }
 
 int receiver_descriptor(const struct receiver *l)

@@ -24,10 +24,10 @@ struct receiver_request {
 typedef unsigned receiver_handler(void *context, const struct receiver_request *request);
 
 /* `fd`: bound and listening, non-blocking; becomes the receiver's. Certificate and key: PEM, both
- * empty for plain HTTP; they are copied. -EINVAL: they can't be used. */
+ * empty for plain HTTP; needed as long as it is, which is as long as the process. -EINVAL: they
+ * can't be used. */
 int receiver_new(int fd, const char *certificate, const char *key, receiver_handler *handler,
 	void *context, struct receiver **ret, struct error *e);
-void receiver_free(struct receiver *l); /* takes NULL */
 /* To be waited on; then, and after receiver_wait(), receiver_turn() is due. */
 int receiver_descriptor(const struct receiver *l);
 /* Milliseconds, at most `most`: 0 while more of what came is to be read. */

@@ -370,17 +370,6 @@ int service_init(struct service *s, const struct broker_start *start,
 	return r;
 }
 
-void service_done(struct service *s)
-{
-	receiver_free(s->receiver);
-	client_free(s->client);
-	outbox_done(&s->outbox);
-	list_for_each_safe (position, &s->asked) {
-		list_remove(position);
-		free(list_entry(position, struct asked, link));
-	}
-}
-
 int service_turn(struct service *s)
 {
 	struct pollfd polled[2] = {{.fd = s->channel}};

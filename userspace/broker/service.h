@@ -32,7 +32,6 @@ struct service {
 /* Connects nothing yet. `texts` and the descriptors of `start` are used as long as the service. */
 int service_init(struct service *s, const struct broker_start *start,
 	const char *const texts[BROKER_TEXT_COUNT], struct error *e);
-void service_done(struct service *s);
 /* Waits for what comes next, at most a second, and handles it. -EPIPE: the monitor is gone. */
 int service_turn(struct service *s);
 
