@@ -17,6 +17,7 @@ def make_review(number="r-7Q2K", state="pending", **more):
             "rule": "writes need a person", "operations": ["delete"], "objects": ["public.orders"],
             "text": "delete from orders", "digest": "ab" * 32, "waiters": 1, "database": "shop", "user": "app",
             "program": "/usr/bin/psql", "pid": 4711, "settings": "search_path=public", "preview": None,
+            "groups": [{"name": "dba", "needed": 2, "given": 1}, {"name": "security", "needed": 1, "given": 0}],
             "deadline": "2026-01-31T12:00:00.000Z", "parameters": [], "parameters_total": 0, **more}
 
 
@@ -79,7 +80,8 @@ def test_a_review_is_posted_and_its_outcome_replaces_the_buttons(slack, broker):
     assert [b["text"]["text"] for b in slacks.buttons(message).values()] == ["Approve once", "Approve for 30 min", "Deny"]
     text = slacks.flatten(message)
     for part in ("r-7Q2K", "demo", "bot@acme.com", "orders", "shop", "/usr/bin/psql", "4711", "writes need a person",
-                 "delete from orders", "ab" * 32, socket.gethostname(), "no preview", "search_path=public", "1 session"):
+                 "delete from orders", "ab" * 32, socket.gethostname(), "no preview", "search_path=public", "1 session",
+                 "dba 1 of 2, security 0 of 1"):
         assert part in text
     broker.show(make_review(state="approved", decided_by="ann (Slack U111)", decided="2026-01-31T11:00:00.000Z",
                             reason="ticket 7"), slacks.CHANNEL, ts)

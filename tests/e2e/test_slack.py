@@ -174,7 +174,7 @@ def test_two_must_approve_and_one_click_twice_is_one(setting):
     assert "approve_time" not in slacks.buttons(setting.slack.messages[ts])
     for _ in range(2):
         assert setting.clicker.click(ts, "approve", "U333") == 200
-    time.sleep(0.5)
+    setting.slack.wait(lambda: "two 1 of 2" in slacks.flatten(setting.slack.messages[ts]))
     assert state_of(setting.daemon, review) == "pending" and session.waits()
     assert setting.clicker.click(ts, "approve", "U222") == 200
     session.answer()

@@ -125,11 +125,30 @@ static void add_counts(cJSON *facts, const cJSON *review)
 			add_label(facts, "Like it, in 24 hours"), "approved %lu times", approved);
 }
 
-static void add_deadline(cJSON *facts, const cJSON *review, const struct card_options *o)
+/* "dba 1 of 2, security 0 of 1" */
+static void add_approvals(cJSON *facts, const cJSON *review)
+{
+	const cJSON *group, *groups = card_get(review, "groups");
+	cJSON *paragraph;
+
+	if (cJSON_GetArraySize(groups) == 0)
+		return;
+	paragraph = add_label(facts, "To approve");
+	cJSON_ArrayForEach(group, groups)
+	{
+		if (group != groups->child)
+			blocks_add_string(paragraph, ", ", NULL);
+		card_add_value(paragraph, card_get_text(group, "name"), "code");
+		card_add_number(paragraph, " %lu", card_get_number(group, "given"));
+		card_add_number(paragraph, " of %lu", card_get_number(group, "needed"));
+	}
+}
+
+static void add_deadline(cJSON *facts, const cJSON *review)
 {
 	uint64_t deadline = card_get_seconds(review, "deadline");
 
-	if (deadline && !o->closed)
+	if (deadline)
 		blocks_add_date(add_label(facts, "Decide before"), deadline);
 }
 
@@ -140,7 +159,6 @@ static void add_facts(cJSON *blocks, const cJSON *review, const struct card_opti
 	} rows[] = {
 		{"Agent", "agent"},
 		{"Principal", "principal"},
-		{"Groups", "groups"},
 		{"Resource", "resource"},
 		{"Database", "database"},
 		{"As user", "user"},
@@ -157,8 +175,11 @@ static void add_facts(cJSON *blocks, const cJSON *review, const struct card_opti
 	add_program(facts, review);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add_fact(facts, rows[i].label, card_get(review, rows[i].name));
-	add_counts(facts, review);
-	add_deadline(facts, review, o);
+	if (!o->closed) {
+		add_counts(facts, review);
+		add_approvals(facts, review);
+		add_deadline(facts, review);
+	}
 }
 
 /* --- the end: buttons, or what came of it --- */

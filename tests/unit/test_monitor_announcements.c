@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "monitor/announcements.h"
+
+static char folder[] = "/tmp/wayleave-test-XXXXXX";
+static char path[64];
+
+static void setup(void)
+{
+	cr_assert(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/slack.db", folder);
+}
+
+static void teardown(void)
+{
+	static const char *const ends[] = {"", "-wal", "-shm"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		char *file = memory_format("%s%s", path, ends[i]);
+
+		unlink(file);
+		free(file);
+	}
+	rmdir(folder);
+}
+
+TestSuite(announcements, .init = setup, .fini = teardown);
+
+static struct announcements *open_it(void)
+{
+	struct announcements *a = NULL;
+	struct error e = {""};
+
+	cr_assert_eq(announcements_open(path, &a, &e), 0, "%s", e.text);
+	return a;
+}
+
+static const struct identifier one = {"r-AAAA"}, two = {"r-BBBB"};
+
+Test(announcements, are_there_after_a_restart)
+{
+	struct announcements *a = open_it();
+	struct announcement *item;
+	struct stat s;
+
+	announcements_set_posted(a, announcements_add(a, &one, "C1"), "1.5");
+	announcements_add(a, &one, "C2");
+	announcements_remove(a, announcements_add(a, &two, "C1"));
+	announcements_close(a);
+	cr_assert_eq(stat(path, &s), 0);
+	cr_assert_eq(s.st_mode & 07777, 0600);
+
+	a = open_it();
+	item = announcements_find(a, &one, "C1");
+	cr_assert(item && item->posted && item->changed && item->soon);
+	cr_assert_str_eq(item->place.time, "1.5");
+	item = announcements_find(a, &one, "C2");
+	cr_assert(item && !item->posted);
+	cr_assert_eq(announcements_find(a, &two, "C1"), NULL);
+	announcements_close(a);
+}
+
+Test(announcements, have_a_limit)
+{
+	struct announcements *a = open_it();
+	struct identifier id;
+
+	for (unsigned i = 0; i <= ANNOUNCEMENTS_MOST; i++) {
+		snprintf(id.text, sizeof(id.text), "r-%05u", i);
+		announcements_add(a, &id, "C1");
+	}
+	cr_assert_eq(announcements_find(a, &(struct identifier){"r-00000"}, "C1"), NULL);
+	cr_assert(announcements_find(a, &(struct identifier){"r-00001"}, "C1"));
+	cr_assert(announcements_find(a, &id, "C1"));
+	announcements_close(a);
+}
+
+Test(announcements, what_is_no_database_is_said)
+{
+	struct announcements *a = NULL;
+	FILE *f = fopen(path, "w");
+	struct error e = {""};
+
+	fputs("this is no database, and long enough that it could not be taken for an empty one",
+		f);
+	fclose(f);
+	cr_assert_lt(announcements_open(path, &a, &e), 0);
+	cr_assert(strstr(e.text, path));
+}
