@@ -108,9 +108,15 @@ def test_a_message_of_an_earlier_broker_is_updated(slack, make):
     first = make()
     ts = post(first, slack)
     second = make()
-    second.show(make_review(state="cancelled", reason="Wayleave restarted"), slacks.CHANNEL, ts, posted=True)
+    second.show(make_review(state="cancelled", reason="Wayleave restarted"), slacks.CHANNEL, ts, posted=2)
     assert second.wait(Shown).closed
     assert "Wayleave restarted" in slacks.flatten(slack.messages[ts])
+
+
+def test_an_outcome_is_told_where_nobody_knows_whether_it_was_shown(slack, broker):
+    broker.show(make_review(state="cancelled"), slacks.CHANNEL, posted=1)
+    ts = broker.wait(Shown).time
+    assert "cancelled" in slacks.flatten(slack.messages[ts]) and not slacks.buttons(slack.messages[ts])
 
 
 def test_a_deleted_message_is_posted_anew(slack, broker):

@@ -63,7 +63,16 @@ class Setting:
         session = self.session()
         session.send(statement, *arguments)
         review = next(r for r in wait_for_pending(self.daemon, len(before) + 1) if r["id"] not in before)
-        return session, self.slack.wait_message(review["id"]), review
+        ts = self.slack.wait_message(review["id"])
+        self.wait_known()
+        return session, ts, review
+
+    def wait_known(self):
+        """Until the daemon has heard that Slack shows what it should."""
+        deadline = time.monotonic() + 10
+        while self.daemon.status()["slack"]["waiting"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def broker(self):
         children = pathlib.Path(f"/proc/{self.daemon.process.pid}/task/{self.daemon.process.pid}/children").read_text()

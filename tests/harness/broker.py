@@ -55,7 +55,7 @@ class Broker:
 
     # --- to the broker
 
-    def show(self, review, channel="", ts="", grant=0, posted=False):
+    def show(self, review, channel="", ts="", grant=0, posted=0):
         memory = os.memfd_create("review")
         with os.fdopen(os.dup(memory), "wb") as f:
             f.write(json.dumps(review).encode())

@@ -183,11 +183,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A broker that is killed leaves connections behind."""
+
+
 class Slack:
     """`messages`: what the channel shows, by its time; `requests`: all (place, body) that came, in order."""
 
     def __init__(self):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.slack = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"

@@ -49,7 +49,8 @@ Test(announcements, are_there_after_a_restart)
 	struct stat s;
 
 	announcements_set_posted(a, announcements_add(a, &one, "C1"), "1.5");
-	announcements_add(a, &one, "C2");
+	announcements_set_told(a, announcements_add(a, &one, "C2"));
+	announcements_add(a, &one, "C3");
 	announcements_remove(a, announcements_add(a, &two, "C1"));
 	announcements_close(a);
 	cr_assert_eq(stat(path, &s), 0);
@@ -57,10 +58,12 @@ Test(announcements, are_there_after_a_restart)
 
 	a = open_it();
 	item = announcements_find(a, &one, "C1");
-	cr_assert(item && item->posted && item->changed && item->soon);
+	cr_assert(item && item->posted == BROKER_POSTED && item->changed && item->soon);
 	cr_assert_str_eq(item->place.time, "1.5");
 	item = announcements_find(a, &one, "C2");
-	cr_assert(item && !item->posted);
+	cr_assert(item && item->posted == BROKER_PERHAPS_POSTED);
+	item = announcements_find(a, &one, "C3");
+	cr_assert(item && item->posted == BROKER_NOT_POSTED);
 	cr_assert_eq(announcements_find(a, &two, "C1"), NULL);
 	announcements_close(a);
 }

@@ -40,11 +40,17 @@ struct broker_place {
 					   yet */
 };
 
+enum broker_posted {
+	BROKER_NOT_POSTED,
+	BROKER_PERHAPS_POSTED, /* a broker was told, and ended before it said what came of it */
+	BROKER_POSTED
+};
+
 struct broker_show {
 	struct broker_place place;
 	uint64_t grant; /* nanoseconds for which it may be approved; 0: this action alone */
 	uint32_t closed; /* nobody can decide it any more */
-	uint32_t posted; /* it has been shown before, if only to a webhook */
+	uint32_t posted; /* enum broker_posted, before */
 };
 
 /* The message is there. */

@@ -42,7 +42,7 @@ static int fail(struct announcements *a, const char *path, struct error *e)
 /* --- memory --- */
 
 static struct announcement *remember(struct announcements *a, const char *review,
-	const char *channel, const char *time, bool posted)
+	const char *channel, const char *time, enum broker_posted posted)
 {
 	struct announcement *item = memory_new(sizeof(*item));
 
@@ -93,7 +93,8 @@ static int load(struct announcements *a)
 	while (r == SQLITE_OK && sqlite3_step(rows) == SQLITE_ROW)
 		remember(a, (const char *)sqlite3_column_text(rows, 0),
 			(const char *)sqlite3_column_text(rows, 1),
-			(const char *)sqlite3_column_text(rows, 2), sqlite3_column_int(rows, 3));
+			(const char *)sqlite3_column_text(rows, 2),
+			(enum broker_posted)sqlite3_column_int(rows, 3));
 	if (r == SQLITE_OK)
 		r = sqlite3_finalize(rows);
 	return r;
@@ -166,16 +167,24 @@ struct announcement *announcements_add(
 
 	if (a->count >= ANNOUNCEMENTS_MOST)
 		announcements_remove(a, list_entry(a->list.next, struct announcement, link));
-	item = remember(a, review->text, channel, "", false);
+	item = remember(a, review->text, channel, "", BROKER_NOT_POSTED);
 	write_row(a, INSERT, item);
 	return item;
 }
 
+void announcements_set_told(struct announcements *a, struct announcement *item)
+{
+	if (item->posted != BROKER_NOT_POSTED)
+		return;
+	item->posted = BROKER_PERHAPS_POSTED;
+	write_row(a, UPDATE, item);
+}
+
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time)
 {
-	if (item->posted && strcmp(item->place.time, time) == 0)
+	if (item->posted == BROKER_POSTED && strcmp(item->place.time, time) == 0)
 		return;
-	item->posted = true;
+	item->posted = BROKER_POSTED;
 	snprintf(item->place.time, sizeof(item->place.time), "%s", time);
 	write_row(a, UPDATE, item);
 }

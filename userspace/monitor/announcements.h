@@ -15,7 +15,7 @@
 struct announcement {
 	struct list link;
 	struct broker_place place;
-	bool posted; /* Slack shows it */
+	enum broker_posted posted;
 	bool changed; /* since the broker was told */
 	bool soon; /* what changed is more than how many wait */
 };
@@ -33,6 +33,8 @@ struct announcement *announcements_find(
 /* A new one, which belongs to `a`; where there are ANNOUNCEMENTS_MOST, the oldest goes. */
 struct announcement *announcements_add(
 	struct announcements *a, const struct identifier *review, const char *channel);
+/* A broker has been told, so that it may stand there. */
+void announcements_set_told(struct announcements *a, struct announcement *item);
 /* It stands there now, as the message `time`. */
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time);
 void announcements_remove(struct announcements *a, struct announcement *item);

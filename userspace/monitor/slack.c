@@ -55,6 +55,8 @@ static int tell(struct monitor *m, struct announcement *item)
 		return 0;
 	}
 	item->changed = item->soon = false;
+	/* Before, as it could be killed behind it. */
+	announcements_set_told(m->announcements, item);
 	r = broker_process_tell(&m->broker, BROKER_SHOW, &show, sizeof(show), "", fd);
 	close(fd);
 	if (r < 0)
