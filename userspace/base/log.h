@@ -7,11 +7,7 @@
 #ifndef WAYLEAVE_BASE_LOG_H
 #define WAYLEAVE_BASE_LOG_H
 
-enum log_level {
-	LOG_LEVEL_ERROR = 3,
-	LOG_LEVEL_WARNING = 4,
-	LOG_LEVEL_INFO = 6
-};
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
 
 /* What the lines begin with, as "monitor" or "worker 0"; copied. */
 void log_set_name(const char *name);
