@@ -20,9 +20,10 @@ static bool may_see(const struct book *b, struct slice groups, const struct revi
 
 static void add_seconds(cJSON *object, const char *name, uint64_t nanoseconds)
 {
+	uint64_t seconds = nanoseconds / NANOSECONDS_PER_SECOND;
+
 	if (nanoseconds)
-		cJSON_AddNumberToObject(
-			object, name, (double)(nanoseconds / NANOSECONDS_PER_SECOND));
+		cJSON_AddNumberToObject(object, name, (double)seconds);
 	else
 		cJSON_AddNullToObject(object, name);
 }

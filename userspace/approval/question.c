@@ -111,7 +111,7 @@ int question_decode(struct slice bytes, struct question *ret)
 	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
 		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview};
 	struct field_reader r = {.rest = bytes};
-	uint64_t version = fields_get_number(&r), count;
+	uint64_t version = fields_get_number(&r), unknown, count;
 	struct slice digest = fields_get_text(&r);
 
 	memset(ret, 0, sizeof(*ret));
@@ -123,10 +123,11 @@ int question_decode(struct slice bytes, struct question *ret)
 		*texts[i] = fields_get_text(&r);
 	ret->pid = fields_get_number(&r);
 	ret->uid = fields_get_number(&r);
-	ret->unknown = (unsigned)fields_get_number(&r);
+	unknown = fields_get_number(&r);
+	ret->unknown = (unsigned)unknown;
 	ret->values_total = fields_get_number(&r);
 	count = fields_get_number(&r);
-	if (count > QUESTION_VALUES_MOST || count > ret->values_total)
+	if (unknown > UINT32_MAX || count > QUESTION_VALUES_MOST || count > ret->values_total)
 		return -EBADMSG;
 	ret->value_count = count;
 	for (size_t i = 0; i < count; i++)

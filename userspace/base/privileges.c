@@ -4,8 +4,10 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 int privileges_drop(uid_t uid, gid_t gid, struct error *e)
@@ -25,4 +27,22 @@ int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(e, -errno, "prctl");
 	return 0;
+}
+
+int privileges_filter(privileges_rules *add, struct error *e)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r;
+
+	if (!filter)
+		return error_set(e, -ENOMEM, "seccomp_init");
+	/* The time zone is read from a file, at the first use: OpenSSL's, for a certificate. */
+	tzset();
+	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = add(filter);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r < 0 ? error_set_errno(e, r, "seccomp") : 0;
 }

@@ -7,9 +7,9 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/memory.h"
+#include "base/privileges.h"
 
 static const int allowed_calls[] = {
 	SCMP_SYS(read),
@@ -132,7 +132,7 @@ static int add_sockets(scmp_filter_ctx filter)
 	return r;
 }
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(void *filter)
 {
 	static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC};
 	static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
@@ -169,17 +169,5 @@ static int add_rules(scmp_filter_ctx filter)
 
 int filter_load(struct error *e)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r;
-
-	if (!filter)
-		return error_set(e, -ENOMEM, "seccomp_init");
-	tzset();
-	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (r == 0)
-		r = add_rules(filter);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r < 0 ? error_set_errno(e, r, "seccomp") : 0;
+	return privileges_filter(add_rules, e);
 }

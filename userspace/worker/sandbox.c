@@ -5,12 +5,11 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <time.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/privileges.h"
 
 /* Threads, memory and time; the ring; files that are open; the monitor's channel and sockets. */
 static const int allowed_calls[] = {
@@ -93,7 +92,7 @@ static const int refused_calls[] = {
 };
 #endif
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(void *filter)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	/* Not F_SETFL: it would take O_APPEND off the recordings' descriptors, and what is written
@@ -124,18 +123,5 @@ static int add_rules(scmp_filter_ctx filter)
 
 int sandbox_filter(struct error *e)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r;
-
-	if (!filter)
-		return error_set(e, -ENOMEM, "seccomp_init");
-	/* The time zone is read from a file, at the first use: OpenSSL's, for a certificate. */
-	tzset();
-	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (r == 0)
-		r = add_rules(filter);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	return r < 0 ? error_set_errno(e, r, "seccomp") : 0;
+	return privileges_filter(add_rules, e);
 }
