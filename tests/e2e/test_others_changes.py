@@ -190,3 +190,16 @@ def test_a_transaction_begins_as_the_agent_says(sessions):
         assert seen[-1] == ["Z", "T"], (before, seen)
         assert rows(session.query("show transaction_isolation")) == [["repeatable read"]]
         session.query("rollback")
+
+
+def test_a_failed_transaction_answers_alike_at_any_moment(sessions):
+    """In it our own queries can't be asked, whether they are due or not; the agent must not see which."""
+    session = sessions[0]
+    session.query("select * from people")
+    session.query("begin")
+    session.query("select no_such_column from people")
+    answers = set()
+    for _ in range(40):
+        answers.add(str([session.query(text) for text in ("fetch from nothing", "select * from people", "delete from secrets")]))
+        time.sleep(0.05)
+    assert len(answers) == 1, answers

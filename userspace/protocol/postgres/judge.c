@@ -137,6 +137,14 @@ static bool can_do_without_lookup(const struct pg_engine *e, const struct sql_te
 	return !sql_text_has_names(text) && (!e->naming_stale || sql_text_is_plain(text));
 }
 
+/* In a failed transaction the server runs one command only if that ends it. What its names mean now
+ * can't be read there, and makes no difference. */
+static bool runs_nothing(const struct pg_engine *e, const struct sql_text *text)
+{
+	return e->transaction == 'E' && e->requests.count == 0 && e->names && e->path &&
+		sql_text_command_count(text) == 1 && !only_ends_transaction(text);
+}
+
 static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 {
 	int r;
@@ -154,7 +162,7 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	}
 	if (only_ends_transaction(text) || can_do_without_lookup(e, text))
 		return PG_TAKEN;
-	r = pg_naming_refresh(e);
+	r = runs_nothing(e, text) ? PG_TAKEN : pg_naming_refresh(e);
 	if (r == -EPERM)
 		return plan_as_unknown(e, text, "its names could not be looked up");
 	if (r == PG_TAKEN && names_may_be_others(e, text))
