@@ -368,6 +368,83 @@ def test_what_a_name_means_changes_while_it_waits(daemon, server, session, chang
         daemon.reload()
 
 
+@contextlib.contextmanager
+def lookups_blocked(server):
+    """What the names mean can't be read meanwhile."""
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
+        blocker.cursor().execute("lock table pg_catalog.pg_auth_members in access exclusive mode")
+        yield
+        blocker.rollback()
+
+
+def test_it_is_denied_while_it_is_judged_again(daemon, server, session):
+    add(server, "judged again")
+    s, workers = session(), daemon.workers()
+    s.send("delete from orders where item = 'judged again'")
+    (review,) = wait_for_pending(daemon)
+    with lookups_blocked(server):
+        daemon.reload()
+        time.sleep(0.5)
+        decide(daemon, "deny", review, "--reason", "not now")
+        assert s.waits()
+    assert "not now" in s.answer()["error"]
+    assert s("select count(*) from orders where item = 'judged again'")["rows"] == [["1"]]
+    assert daemon.workers() == workers
+
+
+def test_a_cancel_behind_the_approval_kills_it_as_long_as_it_does_not_run(daemon, server):
+    add(server, "late cancel")
+    workers = daemon.workers()
+    code = "import psycopg2, sys, threading\n" \
+           "c = psycopg2.connect(sys.argv[1]); c.autocommit = True\n" \
+           "threading.Thread(target=lambda: (sys.stdin.readline(), c.cancel()), daemon=True).start()\n" \
+           "try: c.cursor().execute(\"delete from orders where item = 'late cancel'\")\n" \
+           "except psycopg2.Error as e: print(e.pgcode, flush=True)\n" \
+           "cursor = c.cursor(); cursor.execute('select 1'); print(cursor.fetchone())"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(daemon)
+    with lookups_blocked(server):
+        decide(daemon, "approve", review)
+        time.sleep(0.5)
+        p.stdin.write("now\n")
+        p.stdin.flush()
+        time.sleep(0.5)
+    assert p.communicate(timeout=15)[0] == "57014\n(1,)\n"
+    assert count(server, "item = 'late cancel'") == 1 and daemon.workers() == workers
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_what_it_names_is_gone_by_then(daemon, server, session, approved):
+    """The server's own error; and nothing waits any more, to be approved for another statement of these words."""
+    server.sql("create table going (id int); grant all on going to app", database="shop")
+    rules = [*RULES, {"name": "going", "operations": ["delete", "select"], "objects": ["public.going"], "review": {"by": "dba"}}]
+    try:
+        daemon.write_rules(rules)
+        daemon.reload()
+        s, workers = session(), daemon.workers()
+        s.send("delete from going")
+        (review,) = wait_for_pending(daemon)
+        server.sql("drop table going", database="shop")
+        if approved:
+            decide(daemon, "approve", review)
+        else:
+            daemon.reload()
+        assert s.answer()["state"] == "42P01"
+        wait_for_pending(daemon, 0)
+        assert daemon.wayleave("reviews", "deny", review["id"], "--reason", "late").returncode == 1
+        server.sql("create table going (id int); grant all on going to app", database="shop")
+        time.sleep(1.5)
+        s.send("delete from going")
+        (again,) = wait_for_pending(daemon)
+        decide(daemon, "deny", again, "--reason", "no")
+        assert s.answer()["state"] == "42501" and daemon.workers() == workers
+    finally:
+        server.sql("drop table if exists going", database="shop")
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
 def test_a_prepared_statement_is_shown_by_what_it_runs(daemon, server, session):
     add(server, "p1")
     s = session()

@@ -290,6 +290,10 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		buffer_append_format(b, "! login %.*s %.*s\n", SLICE_PRINT(event->login.user),
 			SLICE_PRINT(event->login.database));
 		break;
+	case EVENT_DROPPED:
+		run->held = HELD_NOT;
+		buffer_append_string(b, "! dropped\n");
+		break;
 	case EVENT_PREVIEW:
 		buffer_append_string(b, "! preview ");
 		put_text(b, event->preview.text);

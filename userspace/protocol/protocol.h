@@ -54,6 +54,7 @@ enum protocol_event_type {
 	EVENT_ROW, /* one row as the agent gets it, where rows are recorded */
 	EVENT_NOTE, /* something for the recording that is no action */
 	EVENT_LOGIN, /* who logged in where: user and database */
+	EVENT_DROPPED, /* what was judged again has been answered without a verdict */
 	EVENT_PREVIEW, /* what preview() asked for */
 	EVENT_CONNECT, /* the upstream connection is needed now */
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
@@ -266,9 +267,10 @@ struct protocol {
 	 * empty: something that only its library notices. False: not at this moment. */
 	bool (*reassure)(struct protocol_engine *e, uint32_t lane, struct slice text);
 	/* Instead of release() or refuse(): the action is judged from the start, and comes again as
-	 * a new EVENT_ACTION. `anew`: by what its names mean now, which the server is asked first.
-	 */
-	void (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);
+	 * a new EVENT_ACTION, or as EVENT_DROPPED where the server has answered it meanwhile.
+	 * `anew`: by what its names mean now, which the server is asked first. False: it is not
+	 * waiting for a verdict, as it is being judged again already. */
+	bool (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);
 	/* Ends the whole session with an error of the protocol, as far as its state allows. After
 	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);

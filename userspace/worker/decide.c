@@ -160,9 +160,8 @@ static bool may_go_on(const struct protocol_action_event *event, const struct ve
 	/* It runs nothing: what is unknown or needs a person is decided when it runs. */
 	if (event->phase == ACTION_PROBED)
 		return true;
-	if (event->phase == ACTION_PREPARED)
-		return verdict->kind == VERDICT_REVIEW || event->action->unknown;
-	return verdict->kind == VERDICT_REVIEW; /* by people or a grant */
+	return event->phase == ACTION_PREPARED &&
+		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
 }
 
 static void record_grant(struct session *s, uint64_t number, const struct grant *grant)
@@ -173,60 +172,89 @@ static void record_grant(struct session *s, uint64_t number, const struct grant 
 	recorder_decision(s->worker->recorder, &s->record, number, &decision);
 }
 
-/* Binds the verdict's masks, records, and answers. `number`: of an action that was held; 0: it is
- * recorded now. */
-static void finish(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, const struct grant *grant, uint64_t number,
-	struct protocol_refusal *refusal)
+void decision_refuse(struct decision *d, enum reason reason, const char *text)
 {
-	const struct protocol *protocol = s->engine->protocol;
+	buffer_append_string(&d->text, text);
+	d->refusal = (struct protocol_refusal){reason, buffer_slice(&d->text)};
+}
+
+static void deny(struct decision *d, const struct action *action)
+{
+	verdict_text(&d->verdict, action, &d->text);
+	d->refusal = (struct protocol_refusal){d->verdict.reason, buffer_slice(&d->text)};
+}
+
+/* The verdict is review: a grant covers it, or people decide. */
+static enum hold_answer ask(struct session *s, const struct protocol_action_event *event,
+	struct judgement *kept, struct decision *d)
+{
+	if (!hold_is_approved(s))
+		d->grant = find_grant(s, event, &d->verdict, kept);
+	if (!d->grant)
+		return hold_action(s, event, d);
+	hold_leave(s, "a grant covers it");
+	return HOLD_GOES_ON;
+}
+
+static enum hold_answer decide(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	struct judgement *kept = judge(s, event, &d->verdict);
+
+	if (event->phase == ACTION_RUN) {
+		if (hold_came_again(s, d))
+			return HOLD_GOES_ON;
+		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict))
+			return ask(s, event, kept, d);
+		hold_leave(s, "it no longer needs approval");
+	}
+	if (!may_go_on(event, &d->verdict))
+		deny(d, event->action);
+	return HOLD_GOES_ON;
+}
+
+/* Binds the verdict's masks; where that can't be, the action is refused. */
+static void bind_masks(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	const struct policy_outcome *outcome = d->verdict.outcome;
 	const struct mask_rules *masks = NULL;
 
-	if (refusal->reason == REASON_NONE && event->phase == ACTION_RUN &&
-		verdict_is_enforced(verdict)) {
-		if (verdict->outcome->masks->column_count || verdict->outcome->masks->detects)
-			masks = verdict->outcome->masks;
-		protocol->mask(
-			s->engine, event->lane, masks, verdict->outcome->record_rows, refusal);
-	}
-	if (number == 0 || refusal->reason != REASON_NONE)
-		number = decide_record(s, event, verdict, refusal);
-	if (refusal->reason != REASON_NONE) {
-		protocol->refuse(s->engine, event->lane, number, refusal);
+	if (event->phase != ACTION_RUN || !verdict_is_enforced(&d->verdict))
+		return;
+	if (outcome->masks->column_count || outcome->masks->detects)
+		masks = outcome->masks;
+	/* What was held is recorded as approved by now; this is something new. */
+	if (s->engine->protocol->mask(
+		    s->engine, event->lane, masks, outcome->record_rows, &d->refusal) < 0)
+		d->number = 0;
+}
+
+static void answer(struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	const struct protocol *protocol = s->engine->protocol;
+
+	if (d->refusal.reason == REASON_NONE)
+		bind_masks(s, event, d);
+	if (d->number == 0)
+		d->number = decide_record(s, event, &d->verdict, &d->refusal);
+	if (d->refusal.reason != REASON_NONE) {
+		protocol->refuse(s->engine, event->lane, d->number, &d->refusal);
 		return;
 	}
-	if (grant)
-		record_grant(s, number, grant);
-	protocol->release(s->engine, event->lane, number);
+	if (d->grant)
+		record_grant(s, d->number, d->grant);
+	protocol->release(s->engine, event->lane, d->number);
 }
 
 void decide_action(struct session *s, const struct protocol_action_event *event)
 {
-	struct protocol_refusal refusal = {.reason = REASON_NONE};
-	const struct grant *grant = NULL;
-	enum hold_answer answer = HOLD_APPROVED;
-	struct verdict verdict;
-	struct judgement *kept = judge(s, event, &verdict);
-	bool asks = verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&verdict) &&
-		event->phase == ACTION_RUN;
-	struct buffer text;
-	uint64_t number = 0;
+	struct decision d = {.refusal = {.reason = REASON_NONE}};
 
-	if (asks && !hold_is_approved(s))
-		grant = find_grant(s, event, &verdict, kept);
-	if (asks && !grant)
-		answer = hold_action(s, event, &verdict, &number, &refusal);
-	else if (s->hold && event->phase == ACTION_RUN)
-		hold_leave(s, "it no longer needs approval");
-	if (answer == HOLD_WAITS)
-		return;
-	buffer_init(&text, 4096);
-	if (!may_go_on(event, &verdict)) {
-		verdict_text(&verdict, event->action, &text);
-		refusal.reason = verdict.reason;
-		refusal.text = buffer_slice(&text);
+	buffer_init(&d.text, 4096);
+	if (decide(s, event, &d) == HOLD_GOES_ON) {
+		answer(s, event, &d);
+		session_touch(s);
 	}
-	finish(s, event, &verdict, grant, number, &refusal);
-	buffer_done(&text);
-	session_touch(s);
+	buffer_done(&d.text);
 }

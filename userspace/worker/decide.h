@@ -8,6 +8,18 @@
 
 #include "worker/session.h"
 
+/* What comes of judging an action. */
+struct decision {
+	struct verdict verdict;
+	const struct grant *grant; /* by which it may go on; NULL: none was needed */
+	uint64_t number; /* of an action that was held, and so is recorded; 0: it is not yet */
+	struct protocol_refusal refusal; /* reason REASON_NONE: it goes on */
+	struct buffer text; /* of the refusal */
+};
+
+/* Refuses it; `text` is behind "wayleave: ". */
+void decision_refuse(struct decision *d, enum reason reason, const char *text);
+
 /* Answers the engine with release() or refuse(), or holds the action. */
 void decide_action(struct session *s, const struct protocol_action_event *event);
 

@@ -26,6 +26,7 @@ enum hold_state {
 	HOLD_ASKING, /* the monitor has not answered yet */
 	HOLD_WAITING,
 	HOLD_DECIDED, /* approved; the action is being judged again */
+	HOLD_OVER, /* ended while the action is being judged again: then it is refused */
 };
 
 struct hold {
@@ -33,6 +34,7 @@ struct hold {
 	struct list link; /* in worker.holds */
 	enum hold_state state;
 	bool asking; /* the monitor's answer is still to come */
+	bool judging; /* the engine has the action again, and can't be answered before it comes */
 	uint32_t lane;
 	uint64_t wait; /* the number under which the monitor knows it */
 	uint64_t number; /* of the recorded action */
@@ -43,6 +45,8 @@ struct hold {
 	char *preview; /* for people */
 	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
+	enum reason reason; /* HOLD_OVER */
+	char text[600]; /* HOLD_OVER: for the agent */
 };
 
 /* --- the end of a hold --- */
@@ -74,13 +78,19 @@ static void detach(struct hold *h)
 		free(h);
 }
 
+/* Whether the monitor counts this session among those that wait. */
+static bool is_counted(const struct hold *h)
+{
+	return h->state == HOLD_ASKING || h->state == HOLD_WAITING;
+}
+
 static void tell_monitor(const struct hold *h)
 {
 	struct message_leave leave = {.id = h->wait};
 
-	if (h->state == HOLD_PREVIEWING || h->state == HOLD_PREVIEWED)
-		return;
-	channel_tell(&h->session->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
+	if (is_counted(h))
+		channel_tell(&h->session->worker->channel, MESSAGE_LEAVE,
+			slice_of(&leave, sizeof(leave)));
 }
 
 void hold_leave(struct session *s, const char *why)
@@ -89,35 +99,46 @@ void hold_leave(struct session *s, const char *why)
 
 	if (!h)
 		return;
-	if (h->state != HOLD_DECIDED)
-		tell_monitor(h);
-	record_end(h, OUTCOME_CANCELLED, "", why);
+	tell_monitor(h);
+	if (h->state != HOLD_OVER)
+		record_end(h, OUTCOME_CANCELLED, "", why);
 	detach(h);
 }
 
-/* Ends the wait with an error for the agent. */
+static void answer(struct hold *h)
+{
+	struct session *s = h->session;
+	const struct protocol_refusal refusal = {h->reason, slice_from_string(h->text)};
+
+	s->engine->protocol->refuse(s->engine, h->lane, h->number, &refusal);
+	detach(h);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+/* Ends the wait, as it is recorded, with an error for the agent: now, or when the action comes
+ * again. */
 static void refuse(struct hold *h, enum reason reason, const char *text)
 {
 	struct session *s = h->session;
-	const struct protocol_refusal refusal = {reason, slice_from_string(text)};
-	uint64_t number = h->number;
-	uint32_t lane = h->lane;
 
 	s->worker->statistics.denied++;
 	s->worker->statistics.reasons[reason]++;
-	detach(h);
-	s->engine->protocol->refuse(s->engine, lane, number, &refusal);
-	pipe_go_on(s);
-	session_touch(s);
+	h->state = HOLD_OVER;
+	h->reason = reason;
+	snprintf(h->text, sizeof(h->text), "%s", text);
+	if (!h->judging)
+		answer(h);
 }
 
 bool hold_cancel(struct session *s, const char *why)
 {
 	struct hold *h = s->hold;
 
-	/* Approved, and about to run: then it's the server's to cancel. */
-	if (!h || h->state == HOLD_DECIDED)
+	if (!h)
 		return false;
+	if (h->state == HOLD_OVER)
+		return true;
 	tell_monitor(h);
 	record_end(h, OUTCOME_CANCELLED, "", why);
 	refuse(h, REASON_REVIEW_CANCELLED, why);
@@ -125,6 +146,8 @@ bool hold_cancel(struct session *s, const char *why)
 }
 
 /* --- the question --- */
+
+static const char too_large[] = "it is too large to be reviewed";
 
 int hold_scope(struct session *s, const struct verdict *verdict, const struct action *action,
 	struct scope_of_action *ret)
@@ -214,7 +237,7 @@ static const char *make_question(struct session *s, const struct protocol_action
 	if (r == -ENOTSUP)
 		return "nobody can be asked at this point";
 	if (r < 0 || hold_scope(s, verdict, event->action, &ret->scope) < 0)
-		return "it is too large to be reviewed";
+		return too_large;
 	fill_origin(s, ret);
 	ret->unknown = event->action->unknown;
 	ret->text = event->action->text;
@@ -230,7 +253,7 @@ static const char *make_question(struct session *s, const struct protocol_action
 	if (r == 0)
 		r = question_seal(ret, buffer_slice(&bound));
 	buffer_done(&bound);
-	return r < 0 ? "it is too large to be reviewed" : NULL;
+	return r < 0 ? too_large : NULL;
 }
 
 /* A file in memory that holds the question as people are to see it. */
@@ -285,11 +308,20 @@ static void reassure(struct hold *h, bool aloud)
 	session_touch(s);
 }
 
+static void on_not_asked(struct hold *h, struct slice why)
+{
+	char detail[300], text[400];
+
+	snprintf(detail, sizeof(detail), "%.*s", SLICE_PRINT(why));
+	snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, detail);
+	record_end(h, OUTCOME_CANCELLED, "", detail);
+	refuse(h, REASON_REVIEW_IMPOSSIBLE, text);
+}
+
 static void on_asked(void *context, int status, struct slice payload, int fd)
 {
 	struct message_review_held held;
 	struct hold *h = context;
-	char text[400];
 
 	h->asking = false;
 	if (fd >= 0)
@@ -298,14 +330,10 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 		free(h);
 		return;
 	}
+	if (h->state != HOLD_ASKING)
+		return;
 	if (status < 0 || payload.length < sizeof(held)) {
-		struct slice why = status < 0 ? payload : slice_from_string("it was not answered");
-
-		snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, "");
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s",
-			(int)(why.length < 300 ? why.length : 300), why.data);
-		record_end(h, OUTCOME_CANCELLED, "", text);
-		refuse(h, REASON_REVIEW_IMPOSSIBLE, text);
+		on_not_asked(h, status < 0 ? payload : slice_from_string("nobody answered"));
 		return;
 	}
 	memcpy(&held, payload.data, sizeof(held));
@@ -313,8 +341,7 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	h->review = held.review;
 	h->review.text[sizeof(h->review.text) - 1] = '\0';
 	snprintf(h->reviewers, sizeof(h->reviewers), "%.*s", SLICE_PRINT(payload));
-	if (h->state == HOLD_ASKING)
-		h->state = HOLD_WAITING;
+	h->state = HOLD_WAITING;
 	reassure(h, true);
 }
 
@@ -378,6 +405,14 @@ static bool hold_new(struct session *s, const struct protocol_action_event *even
 	return ask(h, event, q);
 }
 
+static void judge_again(struct hold *h, bool anew)
+{
+	struct session *s = h->session;
+
+	if (s->engine->protocol->judge_again(s->engine, h->lane, anew))
+		h->judging = true;
+}
+
 void hold_on_preview(struct session *s, struct slice text, const char *problem)
 {
 	struct hold *h = s->hold;
@@ -386,41 +421,62 @@ void hold_on_preview(struct session *s, struct slice text, const char *problem)
 		return;
 	set_preview(h, text, problem);
 	h->state = HOLD_PREVIEWED;
-	s->engine->protocol->judge_again(s->engine, h->lane, false);
+	judge_again(h, false);
 	session_touch(s);
 }
 
-enum hold_answer hold_action(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, uint64_t *ret_number, struct protocol_refusal *ret)
+/* The action that waits came again as it was. */
+static enum hold_answer go_on(struct hold *h, const struct protocol_action_event *event,
+	struct question *q, struct decision *d, const char **ret_problem)
 {
-	static __thread char text[200];
+	if (h->state == HOLD_PREVIEWED && !ask(h, event, q))
+		*ret_problem = too_large;
+	if (h->state != HOLD_DECIDED)
+		return HOLD_WAITS;
+	d->number = h->number;
+	record_end(h, OUTCOME_APPROVED, h->by, "");
+	detach(h);
+	return HOLD_GOES_ON;
+}
+
+enum hold_answer hold_action(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
 	struct question *q = memory_new(sizeof(*q));
-	const char *problem = make_question(s, event, verdict, q);
+	const char *problem = make_question(s, event, &d->verdict, q);
 	struct hold *h = s->hold;
 	enum hold_answer answer = HOLD_WAITS;
+	char text[200];
 
 	if (!problem && h && memcmp(h->digest, q->digest, sizeof(h->digest)) == 0) {
-		if (h->state == HOLD_DECIDED) {
-			*ret_number = h->number;
-			record_end(h, OUTCOME_APPROVED, h->by, "");
-			detach(h);
-			answer = HOLD_APPROVED;
-		} else if (h->state == HOLD_PREVIEWED && !ask(h, event, q)) {
-			problem = "it is too large to be reviewed";
-		}
+		answer = go_on(h, event, q, d, &problem);
 	} else {
 		hold_leave(s, "what it would do changed while it waited");
-		if (!problem && !hold_new(s, event, verdict, q))
-			problem = "it is too large to be reviewed";
-	}
-	if (problem) {
-		hold_leave(s, problem);
-		snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, problem);
-		*ret = (struct protocol_refusal){REASON_REVIEW_IMPOSSIBLE, slice_from_string(text)};
-		answer = HOLD_REFUSED;
+		if (!problem && !hold_new(s, event, &d->verdict, q))
+			problem = too_large;
 	}
 	free(q);
-	return answer;
+	if (!problem)
+		return answer;
+	hold_leave(s, problem);
+	snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, problem);
+	decision_refuse(d, REASON_REVIEW_IMPOSSIBLE, text);
+	return HOLD_GOES_ON;
+}
+
+bool hold_came_again(struct session *s, struct decision *d)
+{
+	struct hold *h = s->hold;
+
+	if (!h)
+		return false;
+	h->judging = false;
+	if (h->state != HOLD_OVER)
+		return false;
+	d->number = h->number;
+	decision_refuse(d, h->reason, h->text);
+	detach(h);
+	return true;
 }
 
 bool hold_is_approved(const struct session *s)
@@ -432,7 +488,7 @@ void hold_judge_again(struct session *s)
 {
 	if (!s->hold || s->state != SESSION_OPEN)
 		return;
-	s->engine->protocol->judge_again(s->engine, s->hold->lane, true);
+	judge_again(s->hold, true);
 	pipe_go_on(s);
 	session_touch(s);
 }
@@ -494,7 +550,7 @@ void hold_on_decision(struct worker *w, struct slice payload)
 	by = slice_head(payload, decision.by_length);
 	detail = slice_head(slice_from(payload, by.length), decision.detail_length);
 	h = find_hold(w, decision.id);
-	if (!h || h->state == HOLD_DECIDED)
+	if (!h || !is_counted(h))
 		return;
 	if (decision.outcome == OUTCOME_APPROVED) {
 		approve(h, &decision, by);

@@ -10,15 +10,20 @@
 #include "approval/question.h"
 #include "worker/session.h"
 
+struct decision;
+
 enum hold_answer {
+	HOLD_GOES_ON, /* the engine is answered now, by what the decision says */
 	HOLD_WAITS, /* the engine is answered later */
-	HOLD_APPROVED, /* may go on, as *ret_number */
-	HOLD_REFUSED, /* can't be held: `ret` says why; its text is static or the hold's own */
 };
 
-/* A review rule fits the action and no grant covers it. */
-enum hold_answer hold_action(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, uint64_t *ret_number, struct protocol_refusal *ret);
+/* An action comes: if it is one that waited, and was refused or cancelled while it was judged
+ * again, true, and the decision says so. */
+bool hold_came_again(struct session *s, struct decision *d);
+/* A review rule fits the action and no grant covers it. Goes on where it was approved, or can't be
+ * held, and so is refused. */
+enum hold_answer hold_action(
+	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
 void hold_leave(struct session *s, const char *why);
 /* The agent gave up waiting: the action ends with an error of its own. False: nothing waits. */

@@ -323,6 +323,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 	case EVENT_CLOSE:
 		on_close(s, event);
 		break;
+	case EVENT_DROPPED:
+		hold_leave(s, "the server answered it");
+		break;
 	case EVENT_PREVIEW:
 		hold_on_preview(s, event->preview.text, event->preview.problem);
 		break;

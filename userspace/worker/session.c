@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/session.h"
-#include "worker/hold.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "protocol/protocols.h"
+#include "worker/hold.h"
 
 #define SESSION_ID_DIGITS 8
 /* How long a closing session waits for the agent to read what it was told, and to close. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/worker.h"
-#include "worker/hold.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,6 +16,7 @@
 #include "base/log.h"
 #include "base/privileges.h"
 #include "worker/cancel.h"
+#include "worker/hold.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 
@@ -24,7 +24,6 @@
 #define TICK (500 * NANOSECONDS_PER_MILLISECOND)
 /* How long a result may wait for a next action to be written with. */
 #define RESULTS_WAIT (2 * NANOSECONDS_PER_MILLISECOND)
-/* Names that others may have changed behind our back are compared with the server this often. */
 
 /* --- accept --- */
 

@@ -790,8 +790,13 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 		if (r <= 0)
 			break;
 		r = handle(e, &m);
-		if (r == PG_TAKEN)
-			taken += m.whole.length;
+		if (r != PG_TAKEN)
+			continue;
+		taken += m.whole.length;
+		if (e->judged_again) {
+			e->judged_again = false;
+			pg_event(e, EVENT_DROPPED);
+		}
 	}
 	*ret_taken = taken;
 	return r < 0 ? r : 0;

@@ -28,10 +28,10 @@ struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type ty
 	return event;
 }
 
-/* A handler adds at most two events. */
+/* A handler adds at most two events, and its caller one. */
 bool pg_event_has_room(const struct pg_engine *e)
 {
-	return e->event_count + 2 <= PG_EVENTS;
+	return e->event_count + 3 <= PG_EVENTS;
 }
 
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)

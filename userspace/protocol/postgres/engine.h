@@ -158,6 +158,8 @@ struct pg_engine {
 	bool probe_failed; /* the Query that is still untaken was answered with the server's error
 			    */
 	struct pg_pending pending;
+	bool judged_again; /* the pending message was held, and has not come to a verdict again yet
+			    */
 	struct pg_parse_job *parse_job;
 
 	/* naming.c */
@@ -238,7 +240,7 @@ int pg_judge_drain(struct pg_engine *e);
 /* hold.c: protocol.h's functions for an action that people decide */
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
-void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
+bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 
 /* server.c */
 int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

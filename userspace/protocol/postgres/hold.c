@@ -160,18 +160,20 @@ bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice 
 	return r == 0 && pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch)) == 0;
 }
 
-void pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
+bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 {
 	struct pg_engine *e = pg_engine_of(base);
 
 	(void)lane;
 	if (e->wait != PG_WAIT_VERDICT || e->agent != PG_AGENT_QUERY)
-		return;
+		return false;
 	pg_pending_clear(e);
 	e->wait = PG_WAIT_NONE;
-	if (!anew)
-		return;
-	e->naming_stale = true;
-	if (e->catalog)
-		e->catalog->check = true;
+	e->judged_again = true;
+	if (anew) {
+		e->naming_stale = true;
+		if (e->catalog)
+			e->catalog->check = true;
+	}
+	return true;
 }

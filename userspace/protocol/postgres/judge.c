@@ -212,6 +212,8 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 		p->facts = (struct action){
 			.protocol = PROTOCOL_POSTGRES, .pairs = &p->pair, .pair_count = 1};
 	}
+	if (phase == ACTION_RUN)
+		e->judged_again = false;
 	p->facts.text = exact;
 	p->phase = phase;
 	p->decision = PG_UNDECIDED;
