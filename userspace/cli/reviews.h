@@ -42,6 +42,8 @@ double review_number_of(const cJSON *review, const char *name);
 uint64_t review_time_of(const cJSON *review, const char *name);
 /* "14m48s" */
 void review_text_duration(uint64_t nanoseconds, char *ret, size_t size);
+/* Columns that the byte of a visible text takes at most. */
+size_t review_text_columns(uint8_t byte);
 
 /* --- reviews_watch.c, reviews_screen.c: exit statuses --- */
 

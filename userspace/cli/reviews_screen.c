@@ -156,13 +156,22 @@ static const char *subject(const struct watch *w)
 	return w->mode == MODE_LIST ? review_text_of(marked_review(w), "id") : w->shown_id;
 }
 
+/* What the list has just put under the mark can't have been read. */
+static bool has_just_moved(struct watch *w)
+{
+	if (w->mode != MODE_LIST || clock_monotonic() - w->marked_since >= READ_TIME)
+		return false;
+	say(w, "the list has just changed: press the key again");
+	return true;
+}
+
 static void decide(struct watch *w, bool approve, uint64_t grant, const char *reason)
 {
 	char id[32], text[sizeof(w->message)];
 	struct error e = {"not connected"};
 	int r = -1;
 
-	if (!subject(w) || clock_monotonic() - w->marked_since < READ_TIME)
+	if (!subject(w) || has_just_moved(w))
 		return;
 	/* The list that has it is replaced below. */
 	snprintf(id, sizeof(id), "%s", subject(w));
@@ -224,11 +233,9 @@ static struct slice take_line(struct slice *rest, size_t width)
 	struct slice line;
 
 	while (i < rest->length && rest->data[i] != '\n') {
-		bool begins = (rest->data[i] & 0xc0) != 0x80;
-
-		if (begins && columns == width)
+		columns += review_text_columns(rest->data[i]);
+		if (columns > width && i)
 			break;
-		columns += begins;
 		i++;
 	}
 	line = slice_head(*rest, i);
@@ -286,7 +293,7 @@ static void ask_reason(struct watch *w)
 {
 	const char *id = subject(w);
 
-	if (!id || clock_monotonic() - w->marked_since < READ_TIME)
+	if (!id || has_just_moved(w))
 		return;
 	/* Whatever the list does meanwhile, the reason is about this one. */
 	if (w->mode == MODE_LIST)

@@ -89,22 +89,33 @@ static const char *colour_of(const struct review_layout *l, const cJSON *review)
 	return strcmp(state, "approved") == 0 ? GREEN : strcmp(state, "denied") == 0 ? RED : DIM;
 }
 
-/* Characters that take a column: continuation bytes take none. */
+/* Whether a character beyond ASCII takes one column or two the terminal knows; two are reckoned, so
+ * that nothing goes beyond its edge. Continuation bytes take none. */
+size_t review_text_columns(uint8_t byte)
+{
+	if (byte < 0x80)
+		return 1;
+	return (byte & 0xc0) == 0x80 ? 0 : 2;
+}
+
 static size_t columns_of(struct slice visible)
 {
 	size_t columns = 0;
 
 	for (size_t i = 0; i < visible.length; i++)
-		columns += (visible.data[i] & 0xc0) != 0x80;
+		columns += review_text_columns(visible.data[i]);
 	return columns;
 }
 
 static struct slice head_of_columns(struct slice visible, size_t columns)
 {
-	size_t i = 0;
+	size_t i = 0, used = 0;
 
-	while (i < visible.length && (columns || (visible.data[i] & 0xc0) == 0x80))
-		columns -= (visible.data[i++] & 0xc0) != 0x80;
+	for (; i < visible.length; i++) {
+		used += review_text_columns(visible.data[i]);
+		if (used > columns)
+			break;
+	}
 	return slice_head(visible, i);
 }
 
@@ -229,6 +240,17 @@ static void add_line(struct buffer *b, const char *name, struct slice text)
 	buffer_append_byte(b, '\n');
 }
 
+/* How far a tab goes the terminal decides, and what it pushes beyond the edge is not seen. */
+static void append_untabbed(struct buffer *b, struct slice line)
+{
+	for (size_t i = 0; i < line.length; i++) {
+		if (line.data[i] == '\t')
+			buffer_append_string(b, "\\x09");
+		else
+			buffer_append_byte(b, line.data[i]);
+	}
+}
+
 static void add_block(struct buffer *b, struct slice text)
 {
 	struct buffer visible;
@@ -243,7 +265,7 @@ static void add_block(struct buffer *b, struct slice text)
 		size_t length = end ? (size_t)(end - rest.data) : rest.length;
 
 		buffer_append_string(b, "    | ");
-		buffer_append_slice(b, slice_head(rest, length));
+		append_untabbed(b, slice_head(rest, length));
 		buffer_append_byte(b, '\n');
 		rest = slice_from(rest, length + 1);
 	}
