@@ -189,11 +189,13 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	if (r == 0)
 		r = cancel_old(b, o->now, e);
 	if (r == 0)
-		r = book_grants_load(b, o->now, e);
+		r = book_grants_load(b, e);
 	if (r < 0) {
 		book_free(b);
 		return r;
 	}
+	/* Nobody has the list yet. */
+	book_grants_tick(b, o->now);
 	book_grants_configure(b, o->now);
 	*ret = b;
 	return 0;
@@ -267,7 +269,8 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 			requirement.grant = 0; /* see book_ask(): facts that are not known */
 		regroup(b, p, &requirement);
 	}
-	book_grants_configure(b, now);
+	if (book_grants_configure(b, now))
+		b->events->granted(b->context);
 }
 
 /* --- time --- */
@@ -279,6 +282,7 @@ static void forget_old(struct book *b, uint64_t now)
 	if (ledger_prune(b->ledger, now > KEPT_TIME ? now - KEPT_TIME : 0, &more) < 0)
 		remember_problem(b, ledger_problem(b->ledger));
 	b->next_prune = now + (more ? PRUNE_SOON : PRUNE_EVERY);
+	b->kept_since = 0;
 }
 
 void book_tick(struct book *b, uint64_t now)
@@ -291,7 +295,8 @@ void book_tick(struct book *b, uint64_t now)
 		else if (now >= p->deadline)
 			pending_give_up(b, p, REVIEW_EXPIRED, "nobody decided in time", now);
 	}
-	book_grants_tick(b, now);
+	if (book_grants_tick(b, now))
+		b->events->granted(b->context);
 	if (now >= b->next_prune)
 		forget_old(b, now);
 }

@@ -14,6 +14,7 @@
 
 #define REVIEW_DIGITS 4 /* r-7Q2K */
 #define GUESSES 16 /* at an id that is free */
+#define KEPT_BETWEEN (32u << 20) /* bytes of new questions, then what is old is forgotten */
 #define LEFT "the agent no longer waits"
 
 /* --- what is alike --- */
@@ -30,6 +31,10 @@ static int content_of(const struct question *q, uint8_t ret[QUESTION_DIGEST_SIZE
 	r = fields_put_scope(&b, &q->scope);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
 		r = fields_put_text(&b, parts[i]);
+	if (r == 0)
+		r = fields_put_number(&b, q->unknown);
+	if (r == 0)
+		r = fields_put_values(&b, q);
 	if (r == 0 &&
 		EVP_Digest(buffer_slice(&b).data, buffer_length(&b), ret, NULL, EVP_sha256(),
 			NULL) != 1)
@@ -211,6 +216,7 @@ static void add_waiter(struct book *b, struct pending *p, const struct book_wait
 	list_append(&p->waiters, &w->link);
 	table_insert(&b->by_wait, &w->by_wait, book_hash_wait(wait));
 	p->waiter_count++;
+	p->joined++;
 	remember_requester(p, (uid_t)q->uid, user);
 }
 
@@ -223,7 +229,7 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 
 	if (r < 0 || memcmp(content, p->content, sizeof(content)) != 0)
 		return error_set(e, -EINVAL, "another action has this digest");
-	if (p->waiter_count >= LIMIT_REVIEW_WAITERS)
+	if (p->waiter_count >= LIMIT_REVIEW_WAITERS || p->joined >= LIMIT_REVIEW_JOINED)
 		return error_set(e, -EDQUOT, "too many wait for review %s (at most %u)", p->id.text,
 			LIMIT_REVIEW_WAITERS);
 	r = book_begin(b, false, e);
@@ -270,6 +276,10 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 		return r;
 	}
 	add_waiter(b, p, wait, q, user, number);
+	/* Who asks and leaves in a loop must not fill the disk between two looks. */
+	b->kept_since += encoded.length;
+	if (b->kept_since > KEPT_BETWEEN)
+		b->next_prune = now;
 	book_changed(b, &p->id, BOOK_ASKED);
 	*ret = p;
 	return 0;

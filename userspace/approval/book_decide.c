@@ -206,14 +206,33 @@ static bool counts(const struct book *b, const struct pending *p,
 	return reviewer_is_member(group, &vote->who) && !is_requester(b, p, &vote->who);
 }
 
+/* By configuration two who voted may be one person since. */
+static bool voted_before(const struct book *b, const struct pending *p, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (reviewer_is_same(b->config, &p->votes[i].who, &p->votes[index].who))
+			return true;
+	}
+	return false;
+}
+
 size_t pending_count_votes(
 	const struct book *b, const struct pending *p, const struct config_reviewer *group)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < p->vote_count; i++)
-		count += counts(b, p, group, &p->votes[i]);
+		count += counts(b, p, group, &p->votes[i]) && !voted_before(b, p, i);
 	return count;
+}
+
+static bool counts_somewhere(const struct book *b, const struct pending *p, const struct vote *vote)
+{
+	for (size_t i = 0; i < p->requirement.group_count; i++) {
+		if (counts(b, p, p->requirement.groups[i], vote))
+			return true;
+	}
+	return false;
 }
 
 static bool is_enough(const struct book *b, const struct pending *p)
@@ -233,17 +252,13 @@ static uint64_t agreed_grant(const struct book *b, const struct pending *p)
 	uint64_t grant = p->requirement.grant;
 
 	for (size_t i = 0; i < p->vote_count; i++) {
-		bool any = false;
-
-		for (size_t j = 0; j < p->requirement.group_count; j++)
-			any |= counts(b, p, p->requirement.groups[j], &p->votes[i]);
-		if (any && p->votes[i].grant < grant)
+		if (counts_somewhere(b, p, &p->votes[i]) && p->votes[i].grant < grant)
 			grant = p->votes[i].grant;
 	}
 	return grant;
 }
 
-/* Everybody whose vote there is: "ann, bob". */
+/* Everybody whose vote counts: "ann, bob". */
 static char *name_voters(const struct book *b, const struct pending *p)
 {
 	char *text = memory_copy_string(""), by[BY_SIZE];
@@ -251,8 +266,10 @@ static char *name_voters(const struct book *b, const struct pending *p)
 	for (size_t i = 0; i < p->vote_count; i++) {
 		char *longer;
 
+		if (!counts_somewhere(b, p, &p->votes[i]))
+			continue;
 		reviewer_describe(b->config, &p->votes[i].who, by, sizeof(by));
-		longer = memory_format("%s%s%s", text, i ? ", " : "", by);
+		longer = memory_format("%s%s%s", text, *text ? ", " : "", by);
 		free(text);
 		text = longer;
 	}

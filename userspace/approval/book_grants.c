@@ -174,7 +174,6 @@ void book_grant_drop(struct book *b)
 
 struct grant_loader {
 	struct book *book;
-	uint64_t now;
 	int result;
 	struct error *error;
 };
@@ -204,9 +203,9 @@ static void load(void *context, const struct ledger_grant *row)
 		b->grants[b->grant_count - 1].serial, d->end);
 }
 
-int book_grants_load(struct book *b, uint64_t now, struct error *e)
+int book_grants_load(struct book *b, struct error *e)
 {
-	struct grant_loader l = {.book = b, .now = now, .error = e};
+	struct grant_loader l = {.book = b, .error = e};
 	int r;
 
 	for (uint32_t i = 0; i < GRANTS_MOST; i++)
@@ -225,7 +224,6 @@ static void end_now(struct book *b, size_t index)
 	grant_table_set(b->table, b->grants[index].slot, 0, 0);
 	drop(b, index);
 	b->generation++;
-	b->events->granted(b->context);
 }
 
 static int write_end(struct book *b, size_t index, enum host_event event, const char *by,
@@ -240,8 +238,9 @@ static int write_end(struct book *b, size_t index, enum host_event event, const 
 	return book_end(b, r, event, slice_from_string(id->text), detail, e);
 }
 
-void book_grants_tick(struct book *b, uint64_t now)
+bool book_grants_tick(struct book *b, uint64_t now)
 {
+	size_t before = b->grant_count;
 	struct error e;
 
 	for (size_t i = b->grant_count; i > 0; i--) {
@@ -251,6 +250,7 @@ void book_grants_tick(struct book *b, uint64_t now)
 		write_end(b, i - 1, HOST_GRANT_ENDED, "", "its time is over", now, &e);
 		end_now(b, i - 1);
 	}
+	return b->grant_count < before;
 }
 
 /* Whether the rules in force would still give it: all of them, to no other groups, for as long. */
@@ -285,8 +285,9 @@ static int check_rules(const struct book *b, size_t index, struct error *e)
 	return 0;
 }
 
-void book_grants_configure(struct book *b, uint64_t now)
+bool book_grants_configure(struct book *b, uint64_t now)
 {
+	size_t before = b->grant_count;
 	struct error cause, e;
 
 	for (size_t i = b->grant_count; i > 0; i--) {
@@ -296,6 +297,7 @@ void book_grants_configure(struct book *b, uint64_t now)
 		write_end(b, i - 1, HOST_REVOKED, "the configuration", cause.text, now, &e);
 		end_now(b, i - 1);
 	}
+	return b->grant_count < before;
 }
 
 static int find_grant(const struct book *b, struct slice typed, size_t *ret, struct error *e)
@@ -331,9 +333,11 @@ int book_revoke(struct book *b, struct slice typed, const struct reviewer *who, 
 	snprintf(detail, sizeof(detail), "by %s%s", by,
 		who->via == REVIEWER_SLACK ? " in Slack" : " at the command line");
 	r = write_end(b, index, HOST_REVOKED, by, detail, now, e);
-	if (r == 0)
-		end_now(b, index);
-	return r;
+	if (r < 0)
+		return r;
+	end_now(b, index);
+	b->events->granted(b->context);
+	return 0;
 }
 
 int book_grants_encode(const struct book *b, struct buffer *ret)

@@ -49,6 +49,7 @@ struct pending {
 	char *cancel_reason;
 	struct list waiters;
 	size_t waiter_count;
+	size_t joined; /* all that ever waited */
 	struct requester *requesters;
 	size_t requester_count;
 	struct vote *votes; /* all of them approve; each of another person */
@@ -76,6 +77,7 @@ struct book {
 	struct grant_details *details;
 	size_t grant_count, grant_bytes;
 	uint64_t next_serial, next_prune, generation;
+	size_t kept_since; /* bytes of questions since the last look at what may be forgotten */
 	char *problem;
 };
 
@@ -119,7 +121,7 @@ size_t pending_count_votes(
 /* --- book_grants.c --- */
 
 /* Those that the ledger has, into force. */
-int book_grants_load(struct book *b, uint64_t now, struct error *e);
+int book_grants_load(struct book *b, struct error *e);
 /* A grant that shall follow from the review: in memory, as the last one, not in force yet. */
 int book_grant_prepare(struct book *b, const struct pending *p, uint64_t length, struct slice by,
 	uint64_t now, struct error *e);
@@ -129,8 +131,10 @@ int book_grant_write(struct book *b, struct identifier *ret);
 void book_grant_start(struct book *b);
 /* Or not. */
 void book_grant_drop(struct book *b);
-void book_grants_configure(struct book *b, uint64_t now);
-void book_grants_tick(struct book *b, uint64_t now);
+/* Ends those that the rules in force would not give, and those whose time is over. True: there were
+ * some, and the caller tells of it. */
+bool book_grants_configure(struct book *b, uint64_t now);
+bool book_grants_tick(struct book *b, uint64_t now);
 void book_grants_free(struct book *b);
 
 #endif

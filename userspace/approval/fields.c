@@ -10,6 +10,8 @@ enum pair_flag {
 	PAIR_FLAGS_ALL = (1 << 3) - 1,
 };
 
+enum value_flag { FLAG_NULL = 1 << 0, FLAG_BINARY = 1 << 1, FLAGS_ALL = (1 << 2) - 1 };
+
 int fields_put_number(struct buffer *b, uint64_t value)
 {
 	return buffer_append_u64(b, value);
@@ -134,4 +136,47 @@ void fields_get_scope(struct field_reader *r, struct scope_of_action *ret)
 	ret->pair_count = get_count(r, QUESTION_PAIRS_MOST);
 	for (size_t i = 0; i < ret->pair_count; i++)
 		get_pair(r, &ret->pairs[i]);
+}
+
+static int put_value(struct buffer *b, const struct question_value *value)
+{
+	int r = fields_put_number(
+		b, (value->null ? FLAG_NULL : 0) | (value->binary ? FLAG_BINARY : 0));
+
+	if (r == 0)
+		r = fields_put_number(b, value->length);
+	return r < 0 ? r : fields_put_text(b, value->data);
+}
+
+int fields_put_values(struct buffer *b, const struct question *q)
+{
+	int r = fields_put_number(b, q->values_total);
+
+	if (r == 0)
+		r = fields_put_number(b, q->value_count);
+	for (size_t i = 0; r == 0 && i < q->value_count; i++)
+		r = put_value(b, &q->values[i]);
+	return r;
+}
+
+static void get_value(struct field_reader *r, struct question_value *ret)
+{
+	uint64_t flags = fields_get_number(r);
+
+	ret->null = flags & FLAG_NULL;
+	ret->binary = flags & FLAG_BINARY;
+	ret->length = fields_get_number(r);
+	ret->data = fields_get_text(r);
+	if (flags > FLAGS_ALL)
+		r->bad = true;
+}
+
+void fields_get_values(struct field_reader *r, struct question *ret)
+{
+	ret->values_total = fields_get_number(r);
+	ret->value_count = get_count(r, QUESTION_VALUES_MOST);
+	for (size_t i = 0; i < ret->value_count; i++)
+		get_value(r, &ret->values[i]);
+	if (ret->value_count > ret->values_total)
+		fail(r);
 }

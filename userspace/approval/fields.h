@@ -17,9 +17,12 @@ struct field_reader {
 int fields_put_number(struct buffer *b, uint64_t value);
 int fields_put_text(struct buffer *b, struct slice text);
 int fields_put_scope(struct buffer *b, const struct scope_of_action *scope);
+/* The question's parameters, as they may be shown. */
+int fields_put_values(struct buffer *b, const struct question *q);
 
 uint64_t fields_get_number(struct field_reader *r);
 struct slice fields_get_text(struct field_reader *r);
 void fields_get_scope(struct field_reader *r, struct scope_of_action *ret);
+void fields_get_values(struct field_reader *r, struct question *ret);
 
 #endif

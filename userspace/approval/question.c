@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "approval/fields.h"
+#include "base/limits.h"
 #include "base/memory.h"
 
 #define VERSION 1 /* of the encoding; the store may hold older ones */
-
-enum value_flag { FLAG_NULL = 1 << 0, FLAG_BINARY = 1 << 1, FLAGS_ALL = (1 << 2) - 1 };
 
 int scope_of_action_set(
 	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
@@ -57,16 +56,6 @@ int question_seal(struct question *q, struct slice bound)
 	return r;
 }
 
-static int put_value(struct buffer *b, const struct question_value *value)
-{
-	int r = fields_put_number(
-		b, (value->null ? FLAG_NULL : 0) | (value->binary ? FLAG_BINARY : 0));
-
-	if (r == 0)
-		r = fields_put_number(b, value->length);
-	return r < 0 ? r : fields_put_text(b, value->data);
-}
-
 int question_encode(const struct question *q, struct buffer *ret)
 {
 	const struct slice texts[] = {q->protocol, q->database, q->user, q->session, q->address,
@@ -85,25 +74,27 @@ int question_encode(const struct question *q, struct buffer *ret)
 		r = fields_put_number(ret, q->uid);
 	if (r == 0)
 		r = fields_put_number(ret, q->unknown);
-	if (r == 0)
-		r = fields_put_number(ret, q->values_total);
-	if (r == 0)
-		r = fields_put_number(ret, q->value_count);
-	for (size_t i = 0; r == 0 && i < q->value_count; i++)
-		r = put_value(ret, &q->values[i]);
-	return r;
+	return r < 0 ? r : fields_put_values(ret, q);
 }
 
-static void get_value(struct field_reader *r, struct question_value *ret)
+/* Names are compared and shown; one that no configuration could have is no name. */
+static bool is_name(struct slice name)
 {
-	uint64_t flags = fields_get_number(r);
+	return name.length <= LIMIT_RECORD_NAME &&
+		(name.length == 0 || !memchr(name.data, '\0', name.length));
+}
 
-	ret->null = flags & FLAG_NULL;
-	ret->binary = flags & FLAG_BINARY;
-	ret->length = fields_get_number(r);
-	ret->data = fields_get_text(r);
-	if (flags > FLAGS_ALL)
-		r->bad = true;
+static bool has_names(const struct question *q)
+{
+	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.resource,
+		q->protocol, q->database, q->user, q->session, q->address, q->program};
+	bool good = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		good &= is_name(names[i]);
+	for (size_t i = 0; i < q->scope.rule_count; i++)
+		good &= is_name(q->scope.rules[i]);
+	return good;
 }
 
 int question_decode(struct slice bytes, struct question *ret)
@@ -111,7 +102,7 @@ int question_decode(struct slice bytes, struct question *ret)
 	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
 		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview};
 	struct field_reader r = {.rest = bytes};
-	uint64_t version = fields_get_number(&r), unknown, count;
+	uint64_t version = fields_get_number(&r), unknown;
 	struct slice digest = fields_get_text(&r);
 
 	memset(ret, 0, sizeof(*ret));
@@ -125,12 +116,6 @@ int question_decode(struct slice bytes, struct question *ret)
 	ret->uid = fields_get_number(&r);
 	unknown = fields_get_number(&r);
 	ret->unknown = (unsigned)unknown;
-	ret->values_total = fields_get_number(&r);
-	count = fields_get_number(&r);
-	if (unknown > UINT32_MAX || count > QUESTION_VALUES_MOST || count > ret->values_total)
-		return -EBADMSG;
-	ret->value_count = count;
-	for (size_t i = 0; i < count; i++)
-		get_value(&r, &ret->values[i]);
-	return r.bad || r.rest.length ? -EBADMSG : 0;
+	fields_get_values(&r, ret);
+	return r.bad || unknown > UINT32_MAX || r.rest.length || !has_names(ret) ? -EBADMSG : 0;
 }

@@ -156,9 +156,12 @@ static bool same_identity(const struct reviewer *a, const struct reviewer *b)
 
 bool reviewer_is_same(const struct config *c, const struct reviewer *a, const struct reviewer *b)
 {
-	const struct config_person *person = reviewer_person(c, a);
-
-	return same_identity(a, b) || (person && person == reviewer_person(c, b));
+	/* Each entry that knows both counts, should there be several. */
+	for (size_t i = 0; i < c->person_count; i++) {
+		if (is_person(&c->people[i], a) && is_person(&c->people[i], b))
+			return true;
+	}
+	return same_identity(a, b);
 }
 
 static bool is_principal(const struct config_person *person, struct slice principal)
