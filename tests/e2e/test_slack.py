@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a review rule fits is shown in a stand-in for Slack, and decided there by clicks."""
+import ctypes
 import os
 import pathlib
 import signal
+import socket
 import threading
 import time
 
@@ -11,8 +13,11 @@ from conftest import make_config
 from harness import certificates, slack as slacks
 from harness.daemon import Daemon
 from harness.ports import free_port
+from harness.waiting import wait_for
 from test_reviews import Session, count, pending, state_of, wait_for_pending
 
+PIDFD_GETFD = 438  # of every architecture
+libc = ctypes.CDLL(None, use_errno=True)
 REVIEWERS = {
     "dba": {"slack": {"channel": slacks.CHANNEL, "users": ["U111", "U222"]}, "local_users": ["root"]},
     "two": {"slack": {"channel": slacks.CHANNEL, "users": ["U111", "U222", "U333"]}, "approvals": 2}}
@@ -78,6 +83,15 @@ class Setting:
         children = pathlib.Path(f"/proc/{self.daemon.process.pid}/task/{self.daemon.process.pid}/children").read_text()
         return next((int(p) for p in children.split()
                      if b"wayleave-broker" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()), None)
+
+    def wait_replaced(self, old):
+        wait_for(lambda: self.broker() not in (None, old), 10, "a new broker")
+
+    def reconfigure(self, expected="is in force"):
+        """Writes the configuration, which is read again by itself."""
+        before = self.daemon.text().count(expected)
+        self.daemon.write_config()
+        self.daemon.wait_for(expected, count=before + 1)
 
     def outcome(self, ts, text, timeout=15):
         self.slack.wait(lambda: text in slacks.flatten(self.slack.messages[ts])
@@ -282,10 +296,7 @@ def test_the_broker_dies(setting):
     session, ts, review = setting.hold("delete from orders where id = 13")
     old = setting.broker()
     os.kill(old, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while setting.broker() in (None, old):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    setting.wait_replaced(old)
     time.sleep(1.1)  # what was signed before it began is not for it
     assert setting.clicker.click(ts, "approve", "U222") == 200
     session.answer()
@@ -352,3 +363,44 @@ for name in ("environ", "mem", "fd"):
 """, user="nobody")
     assert done.stdout.split() == ["refused", "hidden", "hidden", "hidden"], done
     assert body and state_of(setting.daemon, review) == "pending"
+
+
+def channel_of(pid):
+    """The broker's end of its channel, taken from it."""
+    process = os.pidfd_open(pid)
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+            taken = socket.socket(fileno=libc.syscall(PIDFD_GETFD, process, int(name), 0))
+            if taken.type == socket.SOCK_SEQPACKET:
+                os.close(process)
+                return taken
+            taken.close()
+    raise AssertionError("no channel")
+
+
+def test_a_broker_that_sends_what_is_no_message_is_ended(setting):
+    _, ts, _ = setting.hold("delete from orders where id = 21")
+    old = setting.broker()
+    with channel_of(old) as channel:
+        # It would go on for ever, with its secrets, if only the channel were closed.
+        os.kill(old, signal.SIGSTOP)
+        channel.send(b"x")
+    setting.wait_replaced(old)
+    assert not pathlib.Path(f"/proc/{old}").exists()
+
+
+def test_the_listener_moves_within_its_port(make):
+    setting = make()
+    session, ts, review = setting.hold("delete from orders where id = 22")
+    # Both are "the port": the new one must be there before the old one goes.
+    for address in ("0.0.0.0", "127.0.0.1", "[::]"):
+        setting.daemon.config["slack"]["listen"] = f"{address}:{setting.port}"
+        setting.reconfigure()
+        assert setting.clicker.post(b"", 0) == 401
+    # And one that somebody else has is refused; all is as before.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        setting.daemon.config["slack"]["listen"] = f"127.0.0.1:{other.getsockname()[1]}"
+        setting.reconfigure("the configuration in force stays: slack: can't listen on")
+    time.sleep(1.1)  # what was signed before the broker began is not for it
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    session.answer()

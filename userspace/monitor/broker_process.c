@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/broker_process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -67,7 +68,9 @@ void broker_process_init(struct broker_process *b, struct loop *loop)
 	*b = (struct broker_process){.loop = loop, .listener = -1, .channel = -1};
 }
 
-/* --- the listening socket: it outlives the process, so that clicks wait meanwhile --- */
+/* --- the listening socket: it outlives the process, so that nobody else can take the address while
+ * there is none. Who clicks meanwhile is answered by the next one, which takes nothing that was
+ * signed before it began (service.c), and has to click again. --- */
 
 static socklen_t socket_address(const struct host *host, struct sockaddr_storage *ret)
 {
@@ -88,12 +91,38 @@ static socklen_t socket_address(const struct host *host, struct sockaddr_storage
 	return sizeof(*six);
 }
 
-static int listen_on(const char *text, int *ret, struct error *e)
+/* Whether others of ours may listen on the same port: "127.0.0.1:8443" and "0.0.0.0:8443" are two
+ * addresses and no two sockets can have them, but for a moment, while one takes over from the
+ * other.
+ */
+static void share_port(int fd, int on)
+{
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static int bind_and_listen(
+	int fd, int old, const struct sockaddr_storage *address, socklen_t length)
+{
+	const int on = 1;
+	int r = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	share_port(fd, 1);
+	share_port(old, 1);
+	if (bind(fd, (const struct sockaddr *)address, length) < 0 || listen(fd, BACKLOG) < 0)
+		r = -errno;
+	share_port(fd, 0);
+	share_port(old, 0);
+	return r;
+}
+
+/* `old`: the one that it takes over from; -1: none. */
+static int listen_on(const char *text, int old, int *ret, struct error *e)
 {
 	struct sockaddr_storage address;
 	char *copy = memory_copy_string(text);
 	socklen_t length;
-	const int on = 1;
 	struct host host;
 	int fd, r = host_parse(copy, &host, e);
 
@@ -104,11 +133,10 @@ static int listen_on(const char *text, int *ret, struct error *e)
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set_errno(e, -errno, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0) {
-		r = error_set_errno(e, -errno, "slack: can't listen on %s", text);
+	r = bind_and_listen(fd, old, &address, length);
+	if (r < 0) {
 		close(fd);
-		return r;
+		return error_set_errno(e, r, "slack: can't listen on %s", text);
 	}
 	*ret = fd;
 	return 0;
@@ -125,6 +153,15 @@ static void close_channel(struct broker_process *b)
 	b->channel = -1;
 }
 
+/* It has closed its end, or sent what is no message: nothing else is heard from it, and it may not
+ * live on without us. SIGCHLD says the rest. */
+static void end_it(struct broker_process *b)
+{
+	close_channel(b);
+	assert(b->pid > 0);
+	kill(b->pid, SIGKILL);
+}
+
 static void on_channel(struct loop_source *source)
 {
 	struct broker_process *b = source->context;
@@ -137,7 +174,7 @@ static void on_channel(struct loop_source *source)
 	if (r == 0)
 		b->on_message(b->context, header.type, buffer_slice(&payload));
 	else if (r != -EAGAIN)
-		close_channel(b); /* SIGCHLD says the rest */
+		end_it(b);
 	buffer_done(&payload);
 }
 
@@ -203,7 +240,7 @@ static void become_broker(const struct broker_process *b, int channel, const cha
 static int fork_broker(struct broker_process *b, struct error *e)
 {
 	char *program = file_find_program(PROGRAM);
-	int pair[2], size = CHANNEL_BYTES;
+	int pair[2], size = CHANNEL_BYTES, r;
 
 	if (!program)
 		return error_set(e, -ENOENT, "%s is not installed", PROGRAM);
@@ -223,8 +260,12 @@ static int fork_broker(struct broker_process *b, struct error *e)
 		return error_set_errno(e, -errno, "fork");
 	}
 	b->channel = pair[0];
-	b->started = clock_monotonic();
-	return loop_add(b->loop, &b->source, b->channel, on_channel, b);
+	r = loop_add(b->loop, &b->source, b->channel, on_channel, b);
+	if (r < 0) {
+		broker_process_stop(b);
+		return error_set_errno(e, r, "epoll");
+	}
+	return 0;
 }
 
 static void wait_before_next(struct broker_process *b)
@@ -243,6 +284,7 @@ static void start(struct broker_process *b)
 {
 	struct error e;
 
+	b->started = clock_monotonic();
 	if (fork_broker(b, &e) < 0) {
 		log_error("the broker can't be started: %s", e.text);
 		wait_before_next(b);
@@ -262,7 +304,7 @@ int broker_process_set(struct broker_process *b, struct broker_setup *setup, str
 	if (same_address(b->setup, setup)) {
 		listener = b->listener;
 	} else if (setup && setup->listen) {
-		int r = listen_on(setup->listen, &listener, e);
+		int r = listen_on(setup->listen, b->listener, &listener, e);
 
 		if (r < 0) {
 			broker_setup_free(setup);
