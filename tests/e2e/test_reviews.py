@@ -451,7 +451,10 @@ def test_a_prepared_statement_is_shown_by_what_it_runs(daemon, server, session):
     s("prepare gone as delete from orders where item = 'p1'")
     s.send("execute gone")
     (review,) = wait_for_pending(daemon)
-    assert "delete from orders where item = 'p1'" in daemon.wayleave("reviews", "show", review["id"]).stdout
+    shown = daemon.json("reviews", "show", review["id"])
+    assert shown["text"] == "execute gone" and shown["runs"] == "prepare gone as delete from orders where item = 'p1'"
+    assert "runs" not in shown["settings"]
+    assert "    | prepare gone as delete from orders where item = 'p1'\n" in daemon.wayleave("reviews", "show", review["id"]).stdout
     # The same words in another session may run something else, so they are another review.
     other = session()
     other("prepare gone as delete from orders where item = 'p2'")
@@ -461,6 +464,25 @@ def test_a_prepared_statement_is_shown_by_what_it_runs(daemon, server, session):
     for r in reviews:
         decide(daemon, "deny", r, "--reason", "no")
     assert s.answer()["state"] == "42501" and other.answer()["state"] == "42501"
+    # What the text itself changes of the session's names is its own to say; several stand in their order.
+    s.send("execute gone; deallocate gone; prepare gone as delete from orders where item = 'p3'; execute gone")
+    (review,) = wait_for_pending(daemon)
+    assert daemon.json("reviews", "show", review["id"])["runs"] == "prepare gone as delete from orders where item = 'p1'"
+    decide(daemon, "deny", review, "--reason", "no")
+    assert s.answer()["state"] == "42501"
+    s("prepare gone_too as update orders set amount = 1 where item = 'p1'")
+    s.send("execute gone; execute gone_too")
+    (review,) = wait_for_pending(daemon)
+    assert daemon.json("reviews", "show", review["id"])["runs"] == \
+        "prepare gone as delete from orders where item = 'p1'\n;\nprepare gone_too as update orders set amount = 1 where item = 'p1'"
+    decide(daemon, "deny", review, "--reason", "no")
+    assert s.answer()["state"] == "42501"
+    # What runs nothing by name says nothing of it.
+    s.send("delete from orders where item = 'p1'")
+    (review,) = wait_for_pending(daemon)
+    assert "runs" not in daemon.json("reviews", "show", review["id"])
+    decide(daemon, "deny", review, "--reason", "no")
+    assert s.answer()["state"] == "42501"
 
 
 def test_nothing_else_of_the_session_runs_before_it(daemon, server):

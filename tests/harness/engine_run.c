@@ -185,6 +185,7 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	put_text(&run->events, binding.bound[0]);
 	put_text(&run->events, binding.bound[1]);
 	put_text(&run->events, binding.context);
+	put_text(&run->events, binding.runs);
 	buffer_append_byte(&run->events, '\n');
 	protocol->reassure(run->engine, event->lane, slice_from_string("waiting"));
 	protocol->reassure(run->engine, event->lane, SLICE_EMPTY);

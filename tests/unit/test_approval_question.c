@@ -29,6 +29,7 @@ static struct question *example(void)
 	q->uid = 1000;
 	q->text = S("delete from orders where id = $1");
 	q->settings = S("search_path=public");
+	q->runs = S("delete from orders");
 	q->values[q->value_count++] = (struct question_value){.data = S("42"), .length = 2};
 	q->values_total = 1;
 	return q;
@@ -55,9 +56,44 @@ Test(question, comes_back_as_it_was_written)
 	cr_assert_eq(back->scope.pairs[1].state, OBJECT_NONE);
 	cr_assert(slice_equal_string(back->scope.rules[0], "writes need a person"));
 	cr_assert(slice_equal(back->text, q->text));
+	cr_assert(slice_equal(back->runs, q->runs));
 	cr_assert(slice_equal_string(back->values[0].data, "42"));
 	cr_assert_eq(back->uid, 1000);
 	buffer_done(&bytes);
+	free(q);
+	free(back);
+}
+
+/* What the store holds of version 1: nothing was said of what a text runs. */
+Test(question, of_an_older_version_is_read)
+{
+	struct question *q = example(), *back = memory_new(sizeof(*back));
+	struct buffer bytes, old;
+	struct slice all;
+	const uint8_t *runs;
+	size_t before;
+
+	buffer_init(&bytes, QUESTION_BYTES_MOST);
+	buffer_init(&old, QUESTION_BYTES_MOST);
+	q->runs = S("what an EXECUTE runs");
+	cr_assert_eq(question_encode(q, &bytes), 0);
+	all = buffer_slice(&bytes);
+	runs = memmem(all.data, all.length, q->runs.data, q->runs.length);
+	cr_assert(runs);
+	before = (size_t)(runs - all.data) - 4; /* its length */
+	cr_assert_eq(buffer_append_u64(&old, 1), 0);
+	cr_assert_eq(buffer_append_slice(&old, slice_from(slice_head(all, before), 8)), 0);
+	cr_assert_eq(buffer_append_slice(&old, slice_from(all, before + 4 + q->runs.length)), 0);
+	cr_assert_eq(question_decode(buffer_slice(&old), back), 0);
+	cr_assert_eq(back->runs.length, 0);
+	cr_assert(slice_equal(back->text, q->text));
+	cr_assert(slice_equal_string(back->values[0].data, "42"));
+	old.data[old.start + 7] = 0;
+	cr_assert_eq(question_decode(buffer_slice(&old), back), -EBADMSG);
+	old.data[old.start + 7] = 3;
+	cr_assert_eq(question_decode(buffer_slice(&old), back), -EBADMSG);
+	buffer_done(&bytes);
+	buffer_done(&old);
 	free(q);
 	free(back);
 }
@@ -95,7 +131,7 @@ Test(question, the_seal_covers_what_would_run)
 	struct question *q = example(), *other = example();
 	struct slice *const bound[] = {&other->scope.agent, &other->scope.principal,
 		&other->scope.resource, &other->database, &other->user, &other->text,
-		&other->settings, &other->protocol, &other->scope.pairs[0].object};
+		&other->settings, &other->runs, &other->protocol, &other->scope.pairs[0].object};
 
 	question_seal(q, S("42"));
 	question_seal(other, S("42"));

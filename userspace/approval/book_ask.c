@@ -23,7 +23,8 @@
  * a worker that lies. */
 static int content_of(const struct question *q, uint8_t ret[QUESTION_DIGEST_SIZE])
 {
-	const struct slice parts[] = {q->protocol, q->database, q->user, q->settings, q->text};
+	const struct slice parts[] = {
+		q->protocol, q->database, q->user, q->settings, q->text, q->runs};
 	struct buffer b;
 	int r;
 

@@ -9,7 +9,8 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#define VERSION 1 /* of the encoding; the store may hold older ones */
+#define VERSION 2 /* of the encoding; the store may hold older ones */
+#define VERSION_WITHOUT_RUNS 1
 
 int scope_of_action_set(
 	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
@@ -32,7 +33,7 @@ int question_seal(struct question *q, struct slice bound)
 	 * bytes.
 	 */
 	buffer_init(&b, QUESTION_BYTES_MOST * 2 + bound.length);
-	r = fields_put_text(&b, slice_from_string("wayleave review 1"));
+	r = fields_put_text(&b, slice_from_string("wayleave review 2"));
 	if (r == 0)
 		r = fields_put_scope(&b, &q->scope);
 	if (r == 0)
@@ -45,6 +46,8 @@ int question_seal(struct question *q, struct slice bound)
 		r = fields_put_text(&b, q->settings);
 	if (r == 0)
 		r = fields_put_text(&b, q->text);
+	if (r == 0)
+		r = fields_put_text(&b, q->runs);
 	if (r == 0)
 		r = fields_put_text(&b, bound);
 	if (r == 0 &&
@@ -59,7 +62,7 @@ int question_seal(struct question *q, struct slice bound)
 int question_encode(const struct question *q, struct buffer *ret)
 {
 	const struct slice texts[] = {q->protocol, q->database, q->user, q->session, q->address,
-		q->program, q->text, q->settings, q->preview};
+		q->program, q->text, q->settings, q->preview, q->runs};
 	int r = fields_put_number(ret, VERSION);
 
 	if (r == 0)
@@ -100,17 +103,22 @@ static bool has_names(const struct question *q)
 int question_decode(struct slice bytes, struct question *ret)
 {
 	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
-		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview};
+		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview,
+		&ret->runs};
+	size_t text_count = ARRAY_SIZE(texts);
 	struct field_reader r = {.rest = bytes};
 	uint64_t version = fields_get_number(&r), unknown;
 	struct slice digest = fields_get_text(&r);
 
 	memset(ret, 0, sizeof(*ret));
-	if (r.bad || version != VERSION || digest.length != sizeof(ret->digest))
+	if (r.bad || version < VERSION_WITHOUT_RUNS || version > VERSION ||
+		digest.length != sizeof(ret->digest))
 		return -EBADMSG;
+	if (version == VERSION_WITHOUT_RUNS)
+		text_count--;
 	memcpy(ret->digest, digest.data, sizeof(ret->digest));
 	fields_get_scope(&r, &ret->scope);
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+	for (size_t i = 0; i < text_count; i++)
 		*texts[i] = fields_get_text(&r);
 	ret->pid = fields_get_number(&r);
 	ret->uid = fields_get_number(&r);

@@ -45,6 +45,7 @@ struct question {
 	uint64_t pid, uid;
 	unsigned unknown; /* enum action_unknown */
 	struct slice text; /* the exact bytes */
+	struct slice runs; /* the text of what it runs by name; empty: nothing */
 	struct slice settings; /* what gives the text its meaning, for people too */
 	struct slice preview; /* what it would do, as far as was asked; may be empty */
 	struct question_value values[QUESTION_VALUES_MOST];
@@ -52,8 +53,8 @@ struct question {
 	size_t values_total; /* that are bound */
 };
 
-/* Sets the digest: over scope, database, user, settings, text and `bound`, the exact bytes of all
- * bound parameters; not over who asks where. -EIO: no digest could be made. */
+/* Sets the digest: over scope, database, user, settings, text, what it runs and `bound`, the exact
+ * bytes of all bound parameters; not over who asks where. -EIO: no digest could be made. */
 int question_seal(struct question *q, struct slice bound);
 
 /* Whether the action has room in a question: -E2BIG with more rules or pairs. `ret` is filled. */
@@ -62,8 +63,9 @@ int scope_of_action_set(
 
 /* Appends; -E2BIG beyond the buffer's limit. */
 int question_encode(const struct question *q, struct buffer *ret);
-/* Hostile bytes: -EBADMSG for anything that question_encode() would not have made. The slices of
- * `ret` point into `bytes`; names of operations that this version does not know are refused. */
+/* Hostile bytes: -EBADMSG for anything that question_encode() would not have made, now or in an
+ * older version. The slices of `ret` point into `bytes`; names of operations that this version does
+ * not know are refused. */
 int question_decode(struct slice bytes, struct question *ret);
 
 #endif

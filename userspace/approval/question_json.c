@@ -168,6 +168,8 @@ cJSON *question_json_whole(const struct question *q)
 	json_add_text(object, "program", q->program);
 	cJSON_AddItemToObject(object, "pid", json_number(q->pid));
 	cJSON_AddItemToObject(object, "uid", json_number(q->uid));
+	if (q->runs.length)
+		cJSON_AddItemToObject(object, "runs", json_text(q->runs));
 	json_add_text(object, "settings", q->settings);
 	json_add_text(object, "preview", q->preview);
 	add_pairs(object, &q->scope);

@@ -436,7 +436,7 @@ static void add_parameters(const cJSON *review, struct buffer *b)
 
 void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *b)
 {
-	struct slice preview = text_slice(review, "preview");
+	struct slice preview = text_slice(review, "preview"), runs = text_slice(review, "runs");
 
 	add_state(review, l, b);
 	add_line(b, "agent", text_slice(review, "agent"));
@@ -465,4 +465,8 @@ void review_text_whole(const cJSON *review, const struct review_layout *l, struc
 	buffer_append_format(
 		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
 	add_block(b, text_slice(review, "text"));
+	if (runs.length) {
+		buffer_append_format(b, "  runs (%zu bytes)\n", runs.length);
+		add_block(b, runs);
+	}
 }

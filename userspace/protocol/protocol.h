@@ -91,8 +91,10 @@ struct protocol_binding {
 	/* The exact bytes of its parameters, of their types, and of what its names stand for now.
 	 */
 	struct slice bound[3];
-	/* The settings that give the text its meaning, and what it runs by name; for people too. */
+	/* The settings that give the text its meaning; for people too. */
 	struct slice context;
+	/* The text of what it runs by name; empty: nothing. For people too. */
+	struct slice runs;
 };
 
 struct protocol_result {

@@ -242,6 +242,7 @@ static const char *make_question(struct session *s, const struct protocol_action
 	ret->unknown = event->action->unknown;
 	ret->text = event->action->text;
 	ret->settings = binding.context;
+	ret->runs = binding.runs;
 	/* Each behind its length, so that no part's end is the next one's beginning. */
 	buffer_init(&bound, QUESTION_BYTES_MOST);
 	r = 0;
@@ -256,24 +257,35 @@ static const char *make_question(struct session *s, const struct protocol_action
 	return r < 0 ? too_large : NULL;
 }
 
+/* The text as it may be shown: itself, or in `room` without its passwords. */
+static int hide_secrets(struct slice *text, struct buffer *room)
+{
+	struct secret_found found;
+	int r = secret_hide(*text, room, &found);
+
+	if (r == 0 && found.hidden)
+		*text = buffer_slice(room);
+	return r;
+}
+
 /* A file in memory that holds the question as people are to see it. */
 static int write_question(
 	struct session *s, const struct protocol_action_event *event, struct question *q)
 {
-	struct buffer values, text, bytes;
-	struct secret_found found;
+	struct buffer values, text, runs, bytes;
 	int r, fd = -1;
 
 	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
 	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
+	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&bytes, QUESTION_BYTES_MOST);
 	r = reserve_values(event, &values);
 	if (r == 0)
 		fill_values(s, event, &values, q);
 	if (r == 0)
-		r = secret_hide(q->text, &text, &found);
-	if (r == 0 && found.hidden)
-		q->text = buffer_slice(&text);
+		r = hide_secrets(&q->text, &text);
+	if (r == 0)
+		r = hide_secrets(&q->runs, &runs);
 	if (r == 0)
 		r = question_encode(q, &bytes);
 	if (r == 0)
@@ -284,6 +296,7 @@ static int write_question(
 		r = file_write_all(fd, buffer_slice(&bytes));
 	buffer_done(&values);
 	buffer_done(&text);
+	buffer_done(&runs);
 	buffer_done(&bytes);
 	if (r < 0 && fd >= 0)
 		close(fd);

@@ -74,6 +74,7 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	buffer_init(&e->row, SCRATCH_LIMIT);
 	buffer_init(&e->context, LIMIT_STATEMENT_BYTES);
 	buffer_init(&e->identity, LIMIT_STATEMENT_BYTES);
+	buffer_init(&e->runs, LIMIT_STATEMENT_BYTES);
 	pg_requests_init(&e->requests);
 	pg_names_init_statements(&e->statements);
 	pg_names_init_portals(&e->portals);
@@ -133,6 +134,7 @@ static void engine_close(struct protocol_engine *base)
 	buffer_done(&e->row);
 	buffer_done(&e->context);
 	buffer_done(&e->identity);
+	buffer_done(&e->runs);
 	arena_done(&e->login_arena);
 	free(e->abort_text);
 	free(e);

@@ -188,7 +188,7 @@ struct pg_engine {
 	const char *trouble; /* with -EPERM: what can't be masked */
 	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
 	struct buffer scratch, row;
-	struct buffer context, identity; /* of struct protocol_binding */
+	struct buffer context, identity, runs; /* of struct protocol_binding */
 };
 
 static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)

@@ -39,22 +39,119 @@ static int put_path(struct buffer *b, const struct pg_engine *e)
 	return r;
 }
 
-/* What EXECUTE runs, which its own text does not say. */
-static int put_named(struct buffer *b, struct pg_engine *e, const struct sql_text *text)
+/* --- what EXECUTE and FETCH run, which their own text does not say --- */
+
+/* Commands of the text itself that change what names mean; beyond that nobody can follow it. */
+#define CHANGES_MOST 32
+/* EXECUTE of an EXECUTE of …, as far as resolve.c knows what it does. */
+#define RUNS_DEPTH_MOST 8
+
+struct runs {
+	struct pg_engine *engine;
+	const struct sql_text *text;
+	const struct sql_command *changes[CHANGES_MOST];
+	size_t change_count;
+	unsigned depth;
+};
+
+static bool changes_names(const struct sql_command *command)
+{
+	switch (command->kind) {
+	case SQL_COMMAND_PREPARE:
+	case SQL_COMMAND_DEALLOCATE:
+	case SQL_COMMAND_DECLARE:
+	case SQL_COMMAND_CLOSE:
+	case SQL_COMMAND_DISCARD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_of_cursors(const struct sql_command *command)
+{
+	return command->kind == SQL_COMMAND_DECLARE || command->kind == SQL_COMMAND_CLOSE ||
+		command->kind == SQL_COMMAND_FETCH;
+}
+
+/* Whether what stands before it in the text gave or took its name: then the text says it. */
+static bool is_changed(const struct runs *runs, const struct sql_command *command)
+{
+	for (size_t i = 0; i < runs->change_count; i++) {
+		const struct sql_command *change = runs->changes[i];
+
+		if (change->kind == SQL_COMMAND_DISCARD && change->all)
+			return true;
+		if (is_of_cursors(change) == is_of_cursors(command) &&
+			(change->all || slice_equal(change->name, command->name)))
+			return true;
+	}
+	return false;
+}
+
+/* One behind the other, as SQL would have them; how long each is goes into the digest. */
+static int put_run(struct pg_engine *e, struct slice text)
+{
+	int r = buffer_append_format(&e->identity, "%zu,", text.length);
+
+	if (r == 0 && buffer_length(&e->runs))
+		r = buffer_append_string(&e->runs, "\n;\n");
+	return r < 0 ? r : buffer_append_slice(&e->runs, text);
+}
+
+static int put_runs(struct runs *runs);
+
+static int put_statement(struct runs *runs, const struct sql_command *command)
+{
+	struct pg_engine *e = runs->engine;
+	const struct pg_statement *statement;
+	struct runs inner = {.engine = e, .depth = runs->depth + 1};
+	void *found = NULL;
+	int r;
+
+	if (pg_names_find(&e->statements, command->name, e->batch, &found) != PG_NAME_FOUND)
+		return 0;
+	statement = found;
+	r = put_run(e, statement->exact);
+	/* What PREPARE takes is never an EXECUTE. */
+	if (r < 0 || statement->by_sql || !statement->text || inner.depth > RUNS_DEPTH_MOST)
+		return r;
+	inner.text = statement->text;
+	return put_runs(&inner);
+}
+
+static int put_cursor(struct runs *runs, const struct sql_command *command)
+{
+	struct pg_engine *e = runs->engine;
+	const struct pg_portal *portal;
+	void *found = NULL;
+
+	if (pg_names_find(&e->portals, command->name, e->batch, &found) != PG_NAME_FOUND)
+		return 0;
+	portal = found;
+	if (portal->statement)
+		return put_run(e, portal->statement->exact);
+	if (!portal->plan || portal->command >= sql_text_command_count(portal->plan->text))
+		return 0;
+	return put_run(e, sql_text_command(portal->plan->text, portal->command)->part);
+}
+
+static int put_runs(struct runs *runs)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < sql_text_command_count(text); i++) {
-		const struct sql_command *command = sql_text_command(text, i);
-		const struct pg_statement *statement;
-		void *found = NULL;
+	for (size_t i = 0; r == 0 && i < sql_text_command_count(runs->text); i++) {
+		const struct sql_command *command = sql_text_command(runs->text, i);
 
-		if (command->kind != SQL_COMMAND_EXECUTE ||
-			pg_names_find(&e->statements, command->name, e->batch, &found) !=
-				PG_NAME_FOUND)
-			continue;
-		statement = found;
-		r = put_setting(b, "runs", statement->exact);
+		if (changes_names(command)) {
+			if (runs->change_count == CHANGES_MOST)
+				return -E2BIG;
+			runs->changes[runs->change_count++] = command;
+		} else if (command->kind == SQL_COMMAND_EXECUTE && !is_changed(runs, command)) {
+			r = put_statement(runs, command);
+		} else if (command->kind == SQL_COMMAND_FETCH && !is_changed(runs, command)) {
+			r = put_cursor(runs, command);
+		}
 	}
 	return r;
 }
@@ -112,6 +209,7 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	struct pg_engine *e = pg_engine_of(base);
 	const struct sql_text *text = e->pending.plan ? e->pending.plan->text : NULL;
 	struct buffer *b = &e->context;
+	struct runs runs = {.engine = e, .text = text};
 	int r = 0;
 
 	(void)lane;
@@ -130,17 +228,19 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		r = put_setting(b, "standard_conforming_strings",
 			slice_from_string(e->unsafe_strings ? "off" : "on"));
 	if (r == 0 && text)
-		r = put_named(b, e, text);
-	if (r == 0 && text)
 		r = put_session(b, e, text);
 	buffer_clear(&e->identity);
+	buffer_clear(&e->runs);
+	if (r == 0 && text)
+		r = put_runs(&runs);
 	if (r == 0)
 		r = put_identity(&e->identity, e);
 	if (r < 0)
 		return r;
 	*ret = (struct protocol_binding){
 		.bound = {e->pending.bound[0], e->pending.bound[1], buffer_slice(&e->identity)},
-		.context = buffer_slice(b)};
+		.context = buffer_slice(b),
+		.runs = buffer_slice(&e->runs)};
 	return 0;
 }
 
