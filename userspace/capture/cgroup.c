@@ -18,7 +18,7 @@
 #include "base/mountinfo.h"
 
 /* On folders that we made: an admin's, or systemd's, are not ours to remove. */
-#define CGROUP_MARK "trusted.wayleave"
+#define CGROUP_MARK "user.wayleave"
 
 /* A bind mount of a part of the hierarchy is not the root. */
 static bool line_is_root(char *line, char *ret_path, size_t size)
