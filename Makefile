@@ -7,7 +7,8 @@
 # make bench            speed against direct, pgbouncer and HAProxy (as root)
 # make fuzz             run the fuzzers for FUZZ_SECONDS each (default 600)
 # make lint             formatting, static analysis, direction of includes
-# make install          into DESTDIR, PREFIX (default /usr)
+# make install          into DESTDIR, PREFIX (default /usr), SYSCONFDIR (default /etc)
+# make uninstall        removes what that put there
 # V=1 shows commands.
 
 VARIANT ?= release
@@ -168,17 +169,38 @@ format:
 clean:
 	$(Q)rm -rf build
 
+# What `make install` puts where: KIND MODE SOURCE TARGET, tab-free so that `make uninstall` and the
+# Debian package go by the same list. "unit" has the paths of programs in it, "config" is the admin's.
+SYSTEMDDIR ?= $(PREFIX)/lib/systemd
+MANDIR := $(PREFIX)/share/man
+DOCDIR := $(PREFIX)/share/doc/wayleave
+define INSTALLED
+file 0755 $(BUILD)/bin/wayleave $(PREFIX)/bin/wayleave
+file 0755 $(BUILD)/bin/wayleaved $(PREFIX)/sbin/wayleaved
+file 4755 $(BUILD)/bin/wayleave-launch $(PREFIX)/libexec/wayleave/wayleave-launch
+file 0755 $(BUILD)/bin/wayleave-broker $(PREFIX)/libexec/wayleave/wayleave-broker
+unit 0644 systemd/wayleaved.service $(SYSTEMDDIR)/system/wayleaved.service
+unit 0644 systemd/wayleave.slice $(SYSTEMDDIR)/system/wayleave.slice
+file 0644 systemd/sysusers.conf $(PREFIX)/lib/sysusers.d/wayleave.conf
+file 0644 systemd/tmpfiles.conf $(PREFIX)/lib/tmpfiles.d/wayleave.conf
+config 0644 systemd/wayleave.yaml $(SYSCONFDIR)/wayleave/wayleave.yaml
+file 0644 systemd/agent.conf $(DOCDIR)/agent.conf
+file 0644 README.md $(DOCDIR)/README.md
+endef
+INSTALLED += $(foreach f,$(wildcard docs/*.md),$(NEWLINE)file 0644 $(f) $(DOCDIR)/$(f))
+INSTALLED += $(foreach f,$(wildcard policies/*.yaml),$(NEWLINE)file 0644 $(f) $(DOCDIR)/$(f))
+INSTALLED += $(foreach f,$(wildcard docs/man/*),$(NEWLINE)file 0644 $(f) $(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)))
+define NEWLINE
+
+
+endef
+export INSTALLED DESTDIR PREFIX SYSCONFDIR
+
 .PHONY: install uninstall
 install: all
-	install -D -m 0755 $(BUILD)/bin/wayleave $(DESTDIR)$(PREFIX)/bin/wayleave
-	install -D -m 0755 $(BUILD)/bin/wayleaved $(DESTDIR)$(PREFIX)/sbin/wayleaved
-	install -D -m 4755 $(BUILD)/bin/wayleave-launch $(DESTDIR)$(PREFIX)/libexec/wayleave/wayleave-launch
-	install -D -m 0755 $(BUILD)/bin/wayleave-broker $(DESTDIR)$(PREFIX)/libexec/wayleave/wayleave-broker
-	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/wayleave/policies
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/wayleave/policies policies/*.yaml
+	$(Q)scripts/install
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/wayleave $(DESTDIR)$(PREFIX)/sbin/wayleaved
-	rm -rf $(DESTDIR)$(PREFIX)/libexec/wayleave $(DESTDIR)$(PREFIX)/share/doc/wayleave
+	$(Q)scripts/install --remove
 
 -include $(shell find $(BUILD) build/fuzz -name '*.d' 2>/dev/null)
 .SECONDARY:
