@@ -62,7 +62,7 @@ class Daemon:
     def text(self):
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, text, timeout=20, since_start=False, count=1):
+    def wait_for(self, text, timeout=40, since_start=False, count=1):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.text().count(text) >= count:

@@ -16,7 +16,8 @@
  * addresses that the socket has. The agent's cgroup is compared once per level, not once per agent,
  * and other hosts' and the daemon's packets meet nothing but that.
  *
- * On loopback: the worker's listener; else a first SYN must carry the mark of steer.bpf.c.
+ * On loopback: the worker's listener; else a first SYN must carry the mark of steer.bpf.c. Whatever
+ * follows a SYN passes there whosoever sends it, so that no cgroup is looked up for it.
  * Elsewhere nothing, or, where the agent may listen, nothing that opens a connection. In the input
  * chain a SYN from outside is answered at once; without that the handshake would be done before the
  * agent's first segment is rejected, because a SYN-ACK belongs to no full socket yet. */
@@ -43,7 +44,8 @@ static const char agent_chains[] =
 	"\t}\n";
 static const char output_head[] = "\tchain output {\n"
 				  "\t\ttype filter hook output priority raw; policy accept;\n"
-				  "\t\tmeta l4proto != tcp accept\n";
+				  "\t\tmeta l4proto != tcp accept\n"
+				  "\t\toif \"lo\" tcp flags & (syn | ack) != syn accept\n";
 static const char input_head[] = "\tchain input {\n"
 				 "\t\ttype filter hook input priority raw; policy accept;\n"
 				 "\t\tmeta l4proto != tcp accept\n"
