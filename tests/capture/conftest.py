@@ -25,7 +25,7 @@ from harness import daemon as daemons  # noqa: E402
 
 BUILD = daemons.BUILD.parent
 PYTHON = "/usr/bin/python3"
-PATIENCE = 10  # seconds for what takes milliseconds
+PATIENCE = 30  # seconds for what takes milliseconds
 
 HOST4, WORLD4, SERVER4 = "10.99.0.2", "10.99.0.1", "203.0.113.9"
 HOST6, WORLD6, SERVER6 = "fd99::2", "fd99::1", "2001:db8::9"
