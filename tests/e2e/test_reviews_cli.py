@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import time
+import unicodedata
 
 import pytest
 from harness.daemon import BUILD, readable
@@ -302,6 +303,62 @@ def test_it_fits_80_by_24_and_other_sizes(daemon, held, terminal):  # noqa: F811
     t.wait_for("-- more below --")
     t.keys(" " * 60)
     t.wait_for("'1999')")
+
+
+def columns(line):
+    """That a terminal takes for it, at most."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+
+
+def test_nothing_hides_beyond_the_edge(daemon, held, terminal):  # noqa: F811
+    """A tab goes as far as the terminal likes, a wide character takes two columns."""
+    s, review = held("delete from orders where item = 'x'" + "\t" * 20 + "or item = 'HIDDEN'" + " -- " + "\u6f22" * 60 + " TAIL")
+    t = terminal("reviews", "--watch", columns=80, rows=40)
+    t.wait_for(review["id"])
+    for key, texts in (("", [review["id"]]), ("\r", ["HIDDEN", "TAIL"])):
+        t.keys(key)
+        t.frame()
+        lines = t.frame()[:-1]  # the last one is help
+        assert not any("\t" in line for line in lines), lines
+        assert max(map(columns, lines)) <= 80, [line for line in lines if columns(line) > 80]
+        assert all(any(text in line for line in lines) for text in texts), lines
+        assert not any("\u6f22" * 41 in line for line in lines)
+
+
+@pytest.fixture
+def slipped(daemon, held, terminal):  # noqa: F811
+    """The list has just put another review under the mark: the terminal, the review decided meanwhile, that one, its session."""
+    def make(keys=""):
+        _, first = held("delete from orders where item = 'first'")
+        t = terminal("reviews", "--watch")
+        t.read_it(first)
+        s, second = held("delete from orders where item = 'second'")
+        t.wait_for(second["id"])
+        t.keys(keys)
+        daemon.wayleave("reviews", "deny", first["id"], "--reason", "no")
+        t.wait_for("denied   ")  # in the list; the prompt of a denial has the word too
+        return t, first, second, s
+    return make
+
+
+@pytest.mark.parametrize("key", ["a", "d", "\ra"])
+def test_a_key_that_the_list_slipped_under_says_so(daemon, slipped, key):  # noqa: F811
+    t, first, second, s = slipped()
+    t.keys(key)
+    t.wait_for("the list has just changed: press the key again")
+    assert s.waits() and state_of(daemon, second) == "pending"
+    time.sleep(0.6)
+    t.keys("a")
+    s.answer()
+    assert state_of(daemon, second) == "approved"
+
+
+def test_a_typed_denial_is_about_its_review(daemon, slipped):  # noqa: F811
+    """Whoever was faster is named; what stands under the mark by then is not meant."""
+    t, first, second, s = slipped("dno, never")
+    t.keys("\r")
+    t.wait_for(f"{first['id']} is not pending any more: denied by root")
+    assert s.waits() and state_of(daemon, second) == "pending"
 
 
 @pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGSEGV, signal.SIGABRT])

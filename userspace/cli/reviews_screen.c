@@ -156,10 +156,11 @@ static const char *subject(const struct watch *w)
 	return w->mode == MODE_LIST ? review_text_of(marked_review(w), "id") : w->shown_id;
 }
 
-/* What the list has just put under the mark can't have been read. */
+/* What the list has just put under the mark can't have been read, nor what a key that came too late
+ * has opened. A reason is typed for one review, whatever the list does. */
 static bool has_just_moved(struct watch *w)
 {
-	if (w->mode != MODE_LIST || clock_monotonic() - w->marked_since >= READ_TIME)
+	if (w->mode == MODE_REASON || clock_monotonic() - w->marked_since >= READ_TIME)
 		return false;
 	say(w, "the list has just changed: press the key again");
 	return true;
@@ -247,6 +248,7 @@ static void draw_whole(struct watch *w)
 {
 	struct slice rest = buffer_slice(&w->whole);
 	size_t rows = w->height - 2, number = 0, total = 0;
+	char below[sizeof(w->message) + 32];
 
 	for (struct slice all = rest; all.length; total++)
 		take_line(&all, w->layout.width);
@@ -258,7 +260,8 @@ static void draw_whole(struct watch *w)
 	}
 	for (size_t i = 0; i < rows; i++)
 		screen_line(take_line(&rest, w->layout.width), false);
-	draw_text(rest.length ? "-- more below --" : w->message);
+	snprintf(below, sizeof(below), "%s%s", rest.length ? "-- more below --  " : "", w->message);
+	draw_text(below);
 }
 
 static void draw(struct watch *w)
