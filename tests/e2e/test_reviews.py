@@ -623,6 +623,35 @@ def test_after_a_crash_nothing_approved_is_lost(daemon, server, session):
     assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
 
 
+@pytest.mark.parametrize("grant", [None, "5m"])
+def test_a_grant_that_the_rules_end_while_nothing_runs(daemon, server, session, grant):
+    """Its rule is gone, or gives less, at the next start: that starts, and the grant is revoked."""
+    s = session()
+    s.send("delete from orders where item = 'stale'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--for", "10m")
+    s.answer()
+    (before,) = daemon.json("grants", "list")
+    daemon.stop()
+    changed = [{**rule, "review": {"by": "dba", "grant": grant}} if grant else {**rule, "name": "another rule"}
+               for rule in RULES[1:2]]
+    try:
+        daemon.write_rules([*RULES[:1], *changed, *RULES[2:]])
+        daemon.start()
+        assert daemon.json("grants", "list") == []
+        again = session()
+        again.send("delete from orders where item = 'stale'")
+        (review,) = wait_for_pending(daemon)
+        decide(daemon, "deny", review, "--reason", "no")
+        assert again.answer()["state"] == "42501"
+        assert re.search(rf"revoked.*{before['id']}", daemon.wayleave("audit", "export").stdout)
+    finally:
+        if not daemon.process:
+            daemon.start()
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
 def test_decisions_are_in_the_audit_log_and_the_recording(daemon, server, session):
     s = session()
     s.send("delete from orders where item = 'audited'")

@@ -5,13 +5,14 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 from conftest import make_config
 from harness import certificates, slack as slacks
-from harness.daemon import Daemon
+from harness.daemon import BUILD, Daemon
 from harness.ports import free_port
 from harness.waiting import wait_for
 from test_reviews import Session, count, pending, state_of, wait_for_pending
@@ -202,6 +203,31 @@ def test_two_must_approve_and_one_click_twice_is_one(setting):
     assert setting.clicker.click(ts, "approve", "U222") == 200
     session.answer()
     setting.outcome(ts, "approved")
+
+
+def test_two_voters_whom_a_reload_makes_one_person_count_once(make):
+    setting = make()
+    d = setting.daemon
+    d.folder.parent.chmod(0o755)  # for the reviewer that is not root
+    d.config["reviewers"] = {**REVIEWERS, "two": {**REVIEWERS["two"], "local_users": ["daemon"], "approvals": 3}}
+    d.config["people"] = []
+    d.write_config()
+    d.reload()
+    session, ts, review = setting.hold("update orders set amount = amount where id = 5")
+    done = subprocess.run(["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", BUILD / "wayleave", "reviews", "approve",
+                           review["id"]], env=d.environment, capture_output=True, text=True)
+    assert "others must approve too" in done.stdout, done
+    setting.clicker.click(ts, "approve", "U111")
+    setting.slack.wait(lambda: "two 2 of 3" in slacks.flatten(setting.slack.messages[ts]))
+    d.config["people"] = [{"name": "ann", "slack": "U111", "local": "daemon"}]
+    d.write_config()
+    d.reload()
+    setting.clicker.click(ts, "approve", "U222")
+    setting.slack.wait(lambda: "two 2 of 3" in slacks.flatten(setting.slack.messages[ts]))
+    assert session.waits() and state_of(d, review) == "pending"
+    setting.clicker.click(ts, "approve", "U333")
+    session.answer()
+    assert state_of(d, review) == "approved"
 
 
 def test_two_people_at_once(setting):

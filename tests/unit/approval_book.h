@@ -101,9 +101,17 @@ static void test_decided(
 		t->on_told(t);
 }
 
+/* As the monitor does: reads the list, so there must be a book. */
 static void test_granted(void *context)
 {
-	((struct book_test *)context)->lists++;
+	struct book_test *t = context;
+	struct buffer list;
+
+	t->lists++;
+	cr_assert_not_null(t->book, "a list of grants is told of before there is a book");
+	buffer_init(&list, GRANTS_BYTES_MOST);
+	cr_assert_eq(book_grants_encode(t->book, &list), 0);
+	buffer_done(&list);
 }
 
 static void test_changed(void *context, const struct identifier *review, enum book_change change)
@@ -147,6 +155,28 @@ static inline void book_test_open(struct book_test *t)
 	cr_assert_eq(book_test_try_open(t), 0, "%s", t->error.text);
 }
 
+/* Another configuration, as after a reload. */
+static inline void book_test_configure(struct book_test *t, const char *text)
+{
+	struct config *old = t->config;
+
+	t->config = book_test_config(text);
+	book_configure(t->book, t->config, t->now);
+	config_free(old);
+}
+
+/* The daemon ends, and starts again; `text`: with this configuration, NULL: with the same. */
+static inline void book_test_restart(struct book_test *t, const char *text)
+{
+	book_free(t->book);
+	t->book = NULL;
+	if (text) {
+		config_free(t->config);
+		t->config = book_test_config(text);
+	}
+	book_test_open(t);
+}
+
 static inline struct book_test *book_test_new(void)
 {
 	struct book_test *t = memory_new(sizeof(*t));
@@ -183,7 +213,7 @@ static inline void book_test_free(struct book_test *t)
 struct asking {
 	unsigned worker;
 	uint64_t id, uid;
-	const char *agent, *principal, *rule, *second_rule, *text, *user, *settings;
+	const char *agent, *principal, *rule, *second_rule, *text, *user, *settings, *value;
 	unsigned unknown;
 	enum operation operation;
 	bool keep_digest; /* of the text "same" */
@@ -213,6 +243,11 @@ static inline struct question *book_test_question(const struct asking *a)
 	q->text = slice_from_string(a->keep_digest ? "same" : a->text ? a->text : "update orders");
 	q->uid = a->uid;
 	q->unknown = a->unknown;
+	if (a->value) {
+		q->values[0].data = slice_from_string(a->value);
+		q->values[0].length = q->values[0].data.length;
+		q->value_count = q->values_total = 1;
+	}
 	cr_assert_eq(question_seal(q, SLICE_EMPTY), 0);
 	if (a->keep_digest)
 		q->text = slice_from_string(a->text);

@@ -113,6 +113,28 @@ Test(book, a_digest_that_lies_is_refused)
 	book_test_free(t);
 }
 
+/* What is shown beside the text is no part of the digest by itself: parameters are, by their exact
+ * bytes, which the monitor never sees. */
+Test(book, who_joins_shows_reviewers_the_same)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .value = "42"), unknown;
+
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 2, .value = "43"}, NULL), -EINVAL);
+	cr_assert_not_null(strstr(t->error.text, "another action has this digest"));
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 2}, NULL), -EINVAL);
+	cr_assert_eq(
+		book_test_ask(t,
+			&(struct asking){.id = 2, .value = "42", .unknown = ACTION_UNKNOWN_EFFECT},
+			NULL),
+		-EINVAL);
+	cr_assert_str_eq(ASK(t, .id = 2, .value = "42").text, id.text);
+	unknown = ASK(t, .id = 3, .text = "x", .unknown = ACTION_UNKNOWN_EFFECT);
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 4, .text = "x"}, NULL), -EINVAL);
+	cr_assert_str_neq(unknown.text, id.text);
+	book_test_free(t);
+}
+
 Test(book, one_agent_can_not_flood)
 {
 	struct book_test *t = book_test_new();
@@ -132,6 +154,25 @@ Test(book, one_agent_can_not_flood)
 		book_test_ask(t, &(struct asking){.id = 1, .worker = 9, .text = "update 1"}, NULL),
 		-EDQUOT);
 	cr_assert_not_null(strstr(t->error.text, "too many wait for review"));
+	book_test_free(t);
+}
+
+/* One that waits keeps the review open for others that come and go, each a row on disk. */
+Test(book, nobody_joins_without_end, .timeout = 60)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 0), next;
+
+	for (uint64_t i = 1; i < LIMIT_REVIEW_JOINED; i++) {
+		ASK(t, .id = i);
+		book_leave(t->book, &(struct book_wait){0, i}, t->now);
+	}
+	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 9999}, NULL), -EDQUOT);
+	cr_assert_not_null(
+		strstr(t->error.text, "too many have waited for review"), "%s", t->error.text);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	next = ASK(t, .id = 9999);
+	cr_assert_str_neq(next.text, id.text);
 	book_test_free(t);
 }
 
@@ -180,6 +221,66 @@ Test(book, a_person_counts_once)
 	cr_assert_eq(t->changes[BOOK_VOTED], 3);
 	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
 	cr_assert_str_eq(t->told[0].by, "Ann (Slack U1), bob");
+	book_test_free(t);
+}
+
+#define THREE                                                                                      \
+	"  reviewers:\n"                                                                           \
+	"    dba: { local_users: [ann, bob, cid, dan], slack: { channel: C1, users: [U5] }, "      \
+	"approvals: 3 }\n"                                                                         \
+	"    two: { slack: { channel: C1, users: [U5] } }\n"
+#define AGENT_AND_RESOURCE                                                                         \
+	"config:\n"                                                                                \
+	"  agents: [{ name: bot, cgroup: bot }]\n"                                                 \
+	"  resources: [{ name: orders, protocol: postgres, hosts: ['10.0.0.1:5432'] }]\n"
+
+static double given_of(struct book_test *t, const char *id, int group)
+{
+	cJSON *json = book_test_show(t, id);
+	double given = book_test_number(
+		cJSON_GetArrayItem(cJSON_GetObjectItem(json, "groups"), group), "given");
+
+	cJSON_Delete(json);
+	return given;
+}
+
+/* A reload says that two who have voted are one person. */
+Test(book, two_voters_who_are_one_person_count_once)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id;
+
+	book_test_configure(t, AGENT_AND_RESOURCE THREE BOOK_RULES);
+	id = ASK(t, .id = 1);
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_slack(t, id.text, "U5", true, 0), 1);
+	cr_assert_eq(given_of(t, id.text, 0), 2);
+	book_test_configure(t,
+		AGENT_AND_RESOURCE
+		"  people: [{ name: Ann, slack: U5, local: ann }]\n" THREE BOOK_RULES);
+	cr_assert_eq(given_of(t, id.text, 0), 1);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 1, "two people are not three");
+	cr_assert_eq(t->told_count, 0);
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, 0), 0);
+	cr_assert_eq(t->told_count, 1);
+	book_test_free(t);
+}
+
+/* In a group that knows one of them alone, that one counts. */
+Test(book, an_identity_counts_where_it_is_a_member)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id;
+
+	book_test_configure(t, AGENT_AND_RESOURCE THREE BOOK_RULES);
+	id = ASK(t, .id = 1, .second_rule = "pair");
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), 1);
+	cr_assert_eq(book_test_slack(t, id.text, "U5", true, 0), 1);
+	book_test_configure(t,
+		AGENT_AND_RESOURCE
+		"  people: [{ name: Ann, slack: U5, local: ann }]\n" THREE BOOK_RULES);
+	cr_assert_eq(given_of(t, id.text, 0), 1);
+	cr_assert_eq(given_of(t, id.text, 1), 1);
 	book_test_free(t);
 }
 
@@ -241,14 +342,8 @@ Test(book, root_is_a_person_only_where_people_says_so)
 {
 	struct book_test *t = book_test_new();
 	struct identifier id = ASK(t, .id = 1, .uid = 0, .user = "root");
-	struct config *old = t->config;
 
-	t->config = book_test_config("config:\n"
-				     "  agents: [{ name: bot, cgroup: bot }]\n"
-				     "  resources: [{ name: orders, protocol: postgres, "
-				     "hosts: ['10.0.0.1:5432'] }]\n" BOOK_REVIEWERS BOOK_RULES);
-	book_configure(t->book, t->config, t->now);
-	config_free(old);
+	book_test_configure(t, AGENT_AND_RESOURCE BOOK_REVIEWERS BOOK_RULES);
 	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0, "%s", t->error.text);
 	book_test_free(t);
 }
@@ -360,15 +455,13 @@ Test(book, another_configuration)
 {
 	struct book_test *t = book_test_new();
 	struct identifier writes = ASK(t, .id = 1), once = ASK(t, .id = 2, .rule = "once");
-	struct config *old = t->config;
 
 	/* "once" is gone, "writes" goes to others, and gives no time any more. */
-	t->config = book_test_config(BOOK_CONFIG BOOK_REVIEWERS
+	book_test_configure(t,
+		BOOK_CONFIG BOOK_REVIEWERS
 		"rules:\n"
 		"  - { name: writes, resources: [orders], operations: [write], "
 		"review: { by: two, within: 15m } }\n");
-	book_configure(t->book, t->config, t->now);
-	config_free(old);
 	/* Workers see for themselves that "once" is gone: they have the time to. */
 	cr_assert_eq(t->told_count, 0);
 	cr_assert_eq(book_test_decide(t, once.text, "root", true, 0), -EPERM);

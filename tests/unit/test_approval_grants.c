@@ -169,30 +169,21 @@ Test(grants, outlive_a_restart)
 	book_test_free(t);
 }
 
-static void reconfigure(struct book_test *t, const char *text)
-{
-	struct config *old = t->config;
-
-	t->config = book_test_config(text);
-	book_configure(t->book, t->config, t->now);
-	config_free(old);
-}
-
 Test(grants, end_with_the_rules_that_gave_them)
 {
 	struct book_test *t = book_test_new();
 
 	grant_for(t, 1, 30 * MINUTE);
-	reconfigure(t, BOOK_CONFIG BOOK_REVIEWERS BOOK_RULES);
+	book_test_configure(t, BOOK_CONFIG BOOK_REVIEWERS BOOK_RULES);
 	cr_assert(passes(t, &(struct asking){.id = 0}), "nothing that matters has changed");
-	reconfigure(t,
+	book_test_configure(t,
 		BOOK_CONFIG BOOK_REVIEWERS
 		"rules:\n"
 		"  - { name: writes, resources: [orders], operations: [write], "
 		"review: { by: dba, within: 15m, grant: 20m } }\n");
 	cr_assert_not(passes(t, &(struct asking){.id = 0}), "longer than the rule gives now");
 	grant_for(t, 2, 20 * MINUTE);
-	reconfigure(t,
+	book_test_configure(t,
 		BOOK_CONFIG BOOK_REVIEWERS
 		"rules:\n"
 		"  - { name: writes, resources: [orders], operations: [write], "
@@ -202,19 +193,55 @@ Test(grants, end_with_the_rules_that_gave_them)
 	book_test_free(t);
 }
 
+/* What ended while nothing ran is told to nobody: nobody has a list yet. */
+static void expect_none_after_restart(struct book_test *t, const char *config)
+{
+	unsigned lists = t->lists;
+
+	book_test_restart(t, config);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_eq(atomic_load(&t->table->slots[0].serial), 0);
+	cr_assert_eq(t->lists, lists);
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	book_test_restart(t, NULL);
+	cr_assert_eq(book_count_grants(t->book), 0, "for good");
+}
+
 Test(grants, a_rule_that_goes_takes_them_with_it_at_a_restart_too)
 {
 	struct book_test *t = book_test_new();
 
 	grant_for(t, 1, 30 * MINUTE);
-	book_free(t->book);
-	config_free(t->config);
-	t->config = book_test_config(BOOK_CONFIG BOOK_REVIEWERS
+	expect_none_after_restart(t,
+		BOOK_CONFIG BOOK_REVIEWERS
 		"rules:\n"
 		"  - { name: writes, resources: [orders], operations: [write], allow: {} }\n");
-	book_test_open(t);
-	cr_assert_eq(book_count_grants(t->book), 0);
-	cr_assert_eq(atomic_load(&t->table->slots[0].serial), 0);
+	cr_assert_eq(t->notes[HOST_REVOKED], 1);
+	book_test_free(t);
+}
+
+Test(grants, a_rule_that_gives_less_ends_them_at_a_restart_too)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 30 * MINUTE);
+	expect_none_after_restart(t,
+		BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], "
+		"review: { by: dba, within: 15m, grant: 29m } }\n");
+	cr_assert_eq(t->notes[HOST_REVOKED], 1);
+	book_test_free(t);
+}
+
+Test(grants, whose_time_was_over_while_nothing_ran)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 10 * MINUTE);
+	t->now += 10 * MINUTE;
+	expect_none_after_restart(t, NULL);
+	cr_assert_eq(t->notes[HOST_GRANT_ENDED], 1);
 	book_test_free(t);
 }
 

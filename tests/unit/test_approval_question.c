@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "approval/grant.h"
+#include "base/limits.h"
 #include "base/memory.h"
 
 #define S(text) slice_from_string(text)
@@ -121,6 +122,51 @@ Test(question, hostile_bytes_are_refused)
 	cr_assert_eq(buffer_append_byte(&bytes, 0), 0);
 	cr_assert_eq(question_decode(buffer_slice(&bytes), back), -EBADMSG);
 	buffer_done(&bytes);
+	free(q);
+	free(back);
+}
+
+/* A name that no configuration could have: one that a NUL ends early where it is read as a string,
+ * or one that fills what shows it. */
+Test(question, names_that_are_none_are_refused)
+{
+	struct question *q = example(), *back = memory_new(sizeof(*back));
+	struct slice *const names[] = {&q->scope.agent, &q->scope.principal, &q->scope.resource,
+		&q->scope.rules[0], &q->protocol, &q->database, &q->user, &q->session, &q->address,
+		&q->program};
+	uint8_t *longest = memory_new(LIMIT_RECORD_NAME + 1);
+	struct buffer bytes;
+
+	memset(longest, 'x', LIMIT_RECORD_NAME + 1);
+	const struct {
+		struct slice name;
+		int expected;
+	} rows[] = {
+		{slice_of("demo\0evil", 9), -EBADMSG},
+		{slice_of("\0", 1), -EBADMSG},
+		{slice_of(longest, LIMIT_RECORD_NAME), 0},
+		{slice_of(longest, LIMIT_RECORD_NAME + 1), -EBADMSG},
+	};
+	buffer_init(&bytes, QUESTION_BYTES_MOST);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct slice before = *names[i];
+
+		for (size_t j = 0; j < ARRAY_SIZE(rows); j++) {
+			*names[i] = rows[j].name;
+			buffer_clear(&bytes);
+			cr_assert_eq(question_encode(q, &bytes), 0);
+			cr_assert_eq(question_decode(buffer_slice(&bytes), back), rows[j].expected,
+				"name %zu, row %zu", i, j);
+		}
+		*names[i] = before;
+	}
+	/* A text is no name. */
+	q->text = slice_of("select '\0'", 10);
+	buffer_clear(&bytes);
+	cr_assert_eq(question_encode(q, &bytes), 0);
+	cr_assert_eq(question_decode(buffer_slice(&bytes), back), 0);
+	buffer_done(&bytes);
+	free(longest);
 	free(q);
 	free(back);
 }

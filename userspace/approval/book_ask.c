@@ -230,9 +230,12 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 
 	if (r < 0 || memcmp(content, p->content, sizeof(content)) != 0)
 		return error_set(e, -EINVAL, "another action has this digest");
-	if (p->waiter_count >= LIMIT_REVIEW_WAITERS || p->joined >= LIMIT_REVIEW_JOINED)
+	if (p->waiter_count >= LIMIT_REVIEW_WAITERS)
 		return error_set(e, -EDQUOT, "too many wait for review %s (at most %u)", p->id.text,
 			LIMIT_REVIEW_WAITERS);
+	if (p->joined >= LIMIT_REVIEW_JOINED)
+		return error_set(e, -EDQUOT, "too many have waited for review %s (at most %u)",
+			p->id.text, LIMIT_REVIEW_JOINED);
 	r = book_begin(b, false, e);
 	if (r < 0)
 		return r;

@@ -206,11 +206,13 @@ static bool counts(const struct book *b, const struct pending *p,
 	return reviewer_is_member(group, &vote->who) && !is_requester(b, p, &vote->who);
 }
 
-/* By configuration two who voted may be one person since. */
-static bool voted_before(const struct book *b, const struct pending *p, size_t index)
+/* By configuration two who voted may be one person since, who counts once in the group. */
+static bool counted_before(const struct book *b, const struct pending *p,
+	const struct config_reviewer *group, size_t index)
 {
 	for (size_t i = 0; i < index; i++) {
-		if (reviewer_is_same(b->config, &p->votes[i].who, &p->votes[index].who))
+		if (counts(b, p, group, &p->votes[i]) &&
+			reviewer_is_same(b->config, &p->votes[i].who, &p->votes[index].who))
 			return true;
 	}
 	return false;
@@ -222,7 +224,7 @@ size_t pending_count_votes(
 	size_t count = 0;
 
 	for (size_t i = 0; i < p->vote_count; i++)
-		count += counts(b, p, group, &p->votes[i]) && !voted_before(b, p, i);
+		count += counts(b, p, group, &p->votes[i]) && !counted_before(b, p, group, i);
 	return count;
 }
 
