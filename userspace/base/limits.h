@@ -67,6 +67,18 @@
 #define LIMIT_REVIEWS_BYTES (256u << 20) /* of their questions: agents choose how long they are */
 #define LIMIT_REVIEWS_LISTED 500u /* decided ones in one list */
 
+/* Tokens, and what their issuers publish (identity/) */
+#define LIMIT_TOKEN_BYTES 16384u
+#define LIMIT_TOKEN_NAME 1024u /* bytes of who a token is about, or of the name of a group */
+#define LIMIT_TOKEN_GROUPS 256u /* a token with more is refused, as none may be left out */
+#define LIMIT_DOCUMENT_BYTES (256u << 10) /* a JSON document of an issuer's */
+#define LIMIT_DOCUMENT_DEPTH 16u
+#define LIMIT_DOCUMENT_MEMBERS 1024u /* of one object or list */
+#define LIMIT_KEYS 100 /* keys of one issuer */
+#define LIMIT_KEY_ID 256u /* bytes of a key's name */
+#define LIMIT_RSA_BITS_LEAST 2048
+#define LIMIT_RSA_BITS_MOST 8192
+
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
 #define LIMIT_CONNECT_TIME 10000u /* to reach the upstream */
