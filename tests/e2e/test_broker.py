@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker between a stand-in for Slack and a stand-in for the monitor."""
 import pathlib
+import re
 import socket
 import time
 
@@ -377,6 +378,7 @@ def test_a_slow_slack_does_not_hold_up_clicks(slack, broker, clicker):
 # --- hostile texts
 
 END = " -- the end"
+RUNS = "Runs what was prepared as"
 HOSTILE = [
     "select 1 /* <!channel> <@U111> <https://evil.example|click> @here #general */",
     "select 1 -- ```\n*Approved* by ann\n```",
@@ -395,22 +397,66 @@ HOSTILE = [
 def test_an_agent_can_not_forge_or_hide(slack, broker, text):
     text += END
     ts = post(broker, slack, text=text, objects=["public." + text[:200]] * 30, program="/tmp/" + text[:100],
-              database=text[:300], user=text[:50], settings=text, preview=text,
+              database=text[:300], user=text[:50], settings=text, preview=text, runs=text,
               parameters=[{"text": text, "length": len(text)}] * 64, parameters_total=70)
     message = slack.messages[ts]
     shown = slacks.flatten(message)
     for c in "\u202e\u200b\u2066\u2069\ufeff\u00ad\U000e0041\u3164\x1b\x07\x7f\r":
         assert c not in shown
     # Its texts stand in literal text alone, which the stand-in checks to have no other kinds of element.
-    parts = slacks.preformatted(message)
-    if len(text) > 2000:
-        assert "CUT: " in shown and f"of {len(text.encode())} " in shown and "wayleave reviews show r-7Q2K" in shown
-        assert parts[1].endswith(END)
-        assert "CUT" not in "".join(parts)
-    else:
-        assert parts[0].endswith(END)
+    sections = slacks.sections(message)
+    parameters, note = sections.pop("Parameters")
+    assert parameters[0].count("$") == 20 and "CUT: 50 more are not shown here. " in note
+    assert list(sections) == ["", RUNS, "What it would do", "Settings"]
+    for parts, note in sections.values():
+        assert parts[-1].endswith(END) and "CUT" not in "".join(parts)
+        assert bool(note) == (len(parts) > 1)
+        assert not note or re.fullmatch(
+            rf"CUT: [0-9]+ bytes of {len(text.encode())} are not shown here. All of it: wayleave reviews show r-7Q2K", note)
+    assert (len(sections[""][0]) > 1) == (len(text) > 2000) == (len(sections[RUNS][0]) > 1)
     assert list(slacks.buttons(message)) == ["approve", "deny"]
     assert message["text"] == "Approval wanted: review r-7Q2K, agent demo on orders"
+
+
+def cut_note(text, parts):
+    """Where all of what is shown stands for itself."""
+    count = len(text.encode())
+    missing = count - sum(len(part.encode()) for part in parts)
+    return f"CUT: {missing} bytes of {count} are not shown here. All of it: wayleave reviews show r-7Q2K"
+
+
+@pytest.mark.parametrize("member, label", [("runs", RUNS), ("settings", "Settings"), ("preview", "What it would do")])
+def test_what_is_cut_is_said_and_its_end_is_shown(slack, broker, member, label):
+    text = "x = 'harmless" + " " * 3000 + "'; drop table orders"
+    ts = post(broker, slack, **{member: text})
+    parts, note = slacks.sections(slack.messages[ts])[label]
+    assert parts[0].startswith("x = 'harmless") and parts[1].endswith("; drop table orders")
+    assert note == cut_note(text, parts)
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\u202e", "\U0001f389", "\x01"])
+def test_nothing_keeps_a_review_from_being_shown(slack, broker, character):
+    """Slack refuses what is too long, and a reviewer would see nothing."""
+    text = character * 10000 + END
+    ts = post(broker, slack, text=text, runs=text, settings=text, preview=text, agent=text, principal=text, resource=text,
+              rule=text, database=text, user=text, program=text, objects=[text] * 30, unknown=["text", "object", "effect"],
+              operations=["select", "insert", "update", "delete", "merge", "truncate", "execute_unknown", "call"] * 2,
+              parameters=[{"text": text, "length": len(text)}] * 64, parameters_total=70)
+    message = slack.messages[ts]
+    assert [parts[-1].endswith(END) for parts, _ in slacks.sections(message).values()] == [True, True, False, True, True]
+    assert "ab" * 32 in slacks.flatten(message) and len(slacks.buttons(message)) == 2
+
+
+def test_long_parameters_are_said_to_be_cut(slack, broker):
+    values = [{"text": "x" * 3000, "length": 3000}, {"text": "abc", "length": 4000}, {"binary": "00" * 90, "length": 90},
+              {"text": None, "length": 0}, {"text": "y" * 100, "length": 100}, {"binary": "ab", "length": 1}]
+    ts = post(broker, slack, parameters=values, parameters_total=len(values))
+    (lines,), note = slacks.sections(slack.messages[ts])["Parameters"]
+    assert lines.split("\n") == [f"$1 = {'x' * 100}… (3000 bytes)", "$2 = abc (4000 bytes)", f"$3 = {'00' * 50}… (90 bytes)",
+                                 "$4 = NULL", f"$5 = {'y' * 100}", "$6 = ab"]
+    assert note == "CUT: of what is long only the beginning. All of it: wayleave reviews show r-7Q2K"
+    ts = post(broker, slack, number="r-BBBB", parameters=values[3:], parameters_total=3)
+    assert slacks.sections(slack.messages[ts])["Parameters"][1] == ""
 
 
 def test_a_statement_of_two_megabytes(slack, broker):

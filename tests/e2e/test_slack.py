@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -296,6 +297,34 @@ def test_two_megabytes(setting):
     assert "CUT: " in shown and f"of {len(text)}" in shown and "or id = -1" in shown and review["digest"] in shown
     setting.clicker.click(ts, "approve", "U222")
     session.answer()
+
+
+def shown_of_long(setting, session, held):
+    """What the message shows of the review, of which something is long."""
+    session.send(held)
+    (review,) = wait_for_pending(setting.daemon)
+    shown = slacks.flatten(setting.slack.messages[setting.slack.wait_message(review["id"])])
+    assert re.search(rf"CUT: .* All of it: wayleave reviews show {review['id']}", shown)
+    return shown
+
+
+def test_no_length_hides_what_is_run(setting):
+    session = setting.session()
+    session("prepare long as delete from orders where item = '" + "x" * 5000 + "' or id = -2")
+    assert "or id = -2" in shown_of_long(setting, session, "execute long")
+
+
+def test_no_length_hides_how_it_is_read(setting, server):
+    schemas = [f"schema_{i:02}_{'x' * 30}" for i in range(30)]
+    server.sql("".join(f"create schema {name}; grant usage on schema {name} to public;" for name in schemas), database="shop")
+    try:
+        session = setting.session()
+        session("set search_path to " + ", ".join(schemas))
+        shown = shown_of_long(setting, session, "delete from public.orders where id = -2")
+        # The end of what is cut is what stands behind the path.
+        assert schemas[0] in shown and "standard_conforming_strings: on" in shown
+    finally:
+        server.sql("".join(f"drop schema {name};" for name in schemas), database="shop")
 
 
 def test_slack_down_is_said_and_reviews_go_on(setting):

@@ -127,8 +127,9 @@ def check_blocks(blocks, most=50):
         if "block_id" in block:
             check_string(block["block_id"], f"blocks[{i}].block_id", 255)
         BLOCKS[kind](block, f"blocks[{i}]")
-    size = len(json.dumps(blocks))
-    need(size <= 40000, f"blocks: {size} bytes of JSON are too many to be sure")
+    # Slack's limit on all blocks (msg_blocks_too_long) is some 13,000 characters, counted as nobody knows.
+    size = len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
+    need(size <= 13000, f"blocks: {size} characters of JSON are too many to be sure")
 
 
 def check_fallback(body):
@@ -322,6 +323,18 @@ def buttons(message):
 def preformatted(message):
     return ["".join(e["text"] for e in part["elements"]) for b in message["blocks"] if b["type"] == "rich_text"
             for part in b["elements"] if part["type"] == "rich_text_preformatted"]
+
+
+def sections(message):
+    """The blocks with preformatted text by their labels ("" for the statement): their texts, and the note between."""
+    found = {}
+    for block in message["blocks"]:
+        texts = preformatted({"blocks": [block]})
+        if texts:
+            words = [flatten({"blocks": [part]}) for part in block["elements"] if part["type"] == "rich_text_section"]
+            label = words.pop(0) if block["elements"][0]["type"] == "rich_text_section" else ""
+            found[label] = (texts, "".join(words))
+    return found
 
 
 # --- callbacks

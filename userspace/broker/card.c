@@ -9,7 +9,9 @@
 #include "broker/callback.h"
 #include "broker/card_internal.h"
 
-#define LIST_MOST 12 /* values of one list */
+/* Values of one list. */
+#define LIST_MOST 12
+#define LIST_LEAST 4
 
 /* --- reading the review --- */
 
@@ -52,12 +54,18 @@ static cJSON *add_label(cJSON *facts, const char *label)
 	return paragraph;
 }
 
-void card_add_value(cJSON *paragraph, struct slice value, const char *style)
+size_t card_scale(const struct card *c, size_t bytes)
 {
+	return bytes * c->percent / 100;
+}
+
+void card_add_value(const struct card *c, cJSON *paragraph, struct slice value, const char *style)
+{
+	size_t room = card_scale(c, CARD_VALUE_MOST);
 	struct buffer shown;
 
 	buffer_init(&shown, CARD_TEXT_MOST);
-	visible_line(&shown, value, CARD_VALUE_MOST);
+	visible_line(&shown, value, room > CARD_VALUE_LEAST ? room : CARD_VALUE_LEAST);
 	blocks_add_text(paragraph, buffer_slice(&shown), style);
 	buffer_done(&shown);
 }
@@ -71,42 +79,44 @@ void card_add_number(cJSON *paragraph, const char *format, uint64_t number)
 }
 
 /* The texts of a list with commas between; the rest is counted. */
-static void add_list(cJSON *paragraph, const cJSON *list)
+static void add_list(const struct card *c, cJSON *paragraph, const cJSON *list)
 {
+	int most = (int)card_scale(c, LIST_MOST), count = 0;
 	const cJSON *item;
-	int count = 0;
 
+	if (most < LIST_LEAST)
+		most = LIST_LEAST;
 	cJSON_ArrayForEach(item, list)
 	{
-		if (count == LIST_MOST) {
+		if (count == most) {
 			card_add_number(paragraph, " and %lu more",
-				(uint64_t)(cJSON_GetArraySize(list) - LIST_MOST));
+				(uint64_t)(cJSON_GetArraySize(list) - most));
 			return;
 		}
 		blocks_add_string(paragraph, count++ ? ", " : "", NULL);
-		card_add_value(paragraph, slice_from_string(cJSON_GetStringValue(item)), "code");
+		card_add_value(c, paragraph, slice_from_string(cJSON_GetStringValue(item)), "code");
 	}
 }
 
-static void add_fact(cJSON *facts, const char *label, const cJSON *value)
+static void add_fact(const struct card *c, cJSON *facts, const char *label, const cJSON *value)
 {
 	if (cJSON_IsArray(value) && cJSON_GetArraySize(value))
-		add_list(add_label(facts, label), value);
+		add_list(c, add_label(facts, label), value);
 	else if (cJSON_IsString(value) && value->valuestring[0])
 		card_add_value(
-			add_label(facts, label), slice_from_string(value->valuestring), "code");
+			c, add_label(facts, label), slice_from_string(value->valuestring), "code");
 }
 
-static void add_program(cJSON *facts, const cJSON *review)
+static void add_program(const struct card *c, cJSON *facts)
 {
-	struct slice program = card_get_text(review, "program");
-	uint64_t pid = card_get_number(review, "pid");
+	struct slice program = card_get_text(c->review, "program");
+	uint64_t pid = card_get_number(c->review, "pid");
 	cJSON *paragraph;
 
 	if (program.length == 0 && pid == 0)
 		return;
 	paragraph = add_label(facts, "Program");
-	card_add_value(paragraph, program, "code");
+	card_add_value(c, paragraph, program, "code");
 	if (pid)
 		card_add_number(paragraph, " (pid %lu)", pid);
 }
@@ -126,9 +136,9 @@ static void add_counts(cJSON *facts, const cJSON *review)
 }
 
 /* "dba 1 of 2, security 0 of 1" */
-static void add_approvals(cJSON *facts, const cJSON *review)
+static void add_approvals(const struct card *c, cJSON *facts)
 {
-	const cJSON *group, *groups = card_get(review, "groups");
+	const cJSON *group, *groups = card_get(c->review, "groups");
 	cJSON *paragraph;
 
 	if (cJSON_GetArraySize(groups) == 0)
@@ -138,7 +148,7 @@ static void add_approvals(cJSON *facts, const cJSON *review)
 	{
 		if (group != groups->child)
 			blocks_add_string(paragraph, ", ", NULL);
-		card_add_value(paragraph, card_get_text(group, "name"), "code");
+		card_add_value(c, paragraph, card_get_text(group, "name"), "code");
 		card_add_number(paragraph, " %lu", card_get_number(group, "given"));
 		card_add_number(paragraph, " of %lu", card_get_number(group, "needed"));
 	}
@@ -152,7 +162,7 @@ static void add_deadline(cJSON *facts, const cJSON *review)
 		blocks_add_date(add_label(facts, "Decide before"), deadline);
 }
 
-static void add_facts(cJSON *blocks, const cJSON *review, const struct card_options *o)
+static void add_facts(const struct card *c)
 {
 	static const struct {
 		const char *label, *name;
@@ -168,17 +178,17 @@ static void add_facts(cJSON *blocks, const cJSON *review, const struct card_opti
 		{"Not known", "unknown"},
 		{"Digest", "digest"},
 	};
-	cJSON *facts = blocks_add_rich_text(blocks);
+	cJSON *facts = blocks_add_rich_text(c->blocks);
 
-	card_add_value(add_label(facts, "Review"), card_get_text(review, "id"), "code");
-	card_add_value(add_label(facts, "Host"), slice_from_string(o->host), "code");
-	add_program(facts, review);
+	card_add_value(c, add_label(facts, "Review"), card_get_text(c->review, "id"), "code");
+	card_add_value(c, add_label(facts, "Host"), slice_from_string(c->options->host), "code");
+	add_program(c, facts);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		add_fact(facts, rows[i].label, card_get(review, rows[i].name));
-	if (!o->closed) {
-		add_counts(facts, review);
-		add_approvals(facts, review);
-		add_deadline(facts, review);
+		add_fact(c, facts, rows[i].label, card_get(c->review, rows[i].name));
+	if (!c->options->closed) {
+		add_counts(facts, c->review);
+		add_approvals(c, facts);
+		add_deadline(facts, c->review);
 	}
 }
 
@@ -230,16 +240,17 @@ static void add_command_lines(cJSON *blocks, const char *id)
 }
 
 /* "Denied by ann at …: not today" */
-static void add_outcome(cJSON *paragraph, const cJSON *review)
+static void add_outcome(const struct card *c, cJSON *paragraph)
 {
+	const cJSON *review = c->review;
 	struct slice by = card_get_text(review, "decided_by"),
 		     reason = card_get_text(review, "reason");
 	uint64_t when = card_get_seconds(review, "decided");
 
-	card_add_value(paragraph, card_get_text(review, "state"), "bold");
+	card_add_value(c, paragraph, card_get_text(review, "state"), "bold");
 	if (by.length) {
 		blocks_add_string(paragraph, " by ", NULL);
-		card_add_value(paragraph, by, NULL);
+		card_add_value(c, paragraph, by, NULL);
 	}
 	if (when) {
 		blocks_add_string(paragraph, ", ", NULL);
@@ -247,7 +258,7 @@ static void add_outcome(cJSON *paragraph, const cJSON *review)
 	}
 	if (reason.length) {
 		blocks_add_string(paragraph, ": ", NULL);
-		card_add_value(paragraph, reason, NULL);
+		card_add_value(c, paragraph, reason, NULL);
 	}
 }
 
@@ -288,42 +299,69 @@ static void add_title(cJSON *blocks, const cJSON *review, const struct card_opti
 
 /* --- whole messages --- */
 
-cJSON *card_build(const cJSON *review, const struct card_options *o)
+static cJSON *build(const cJSON *review, const struct card_options *o, unsigned percent)
 {
 	const char *id = cJSON_GetStringValue(card_get(review, "id"));
-	cJSON *message = cJSON_CreateObject(), *blocks;
+	cJSON *message = cJSON_CreateObject();
+	struct card c = {.review = review, .options = o, .percent = percent};
 
 	add_fallback(message, review, o);
-	blocks = cJSON_AddArrayToObject(message, "blocks");
-	add_title(blocks, review, o);
-	add_facts(blocks, review, o);
-	card_add_statement(blocks, review);
-	card_add_parameters(blocks, review);
-	card_add_impact(blocks, review);
+	c.blocks = cJSON_AddArrayToObject(message, "blocks");
+	add_title(c.blocks, review, o);
+	add_facts(&c);
+	card_add_statement(&c);
+	card_add_parameters(&c);
+	card_add_impact(&c);
 	if (o->closed)
-		add_outcome(blocks_add_paragraph(blocks_add_rich_text(blocks)), review);
+		add_outcome(&c, blocks_add_paragraph(blocks_add_rich_text(c.blocks)));
 	else if (o->interactive)
-		add_buttons(blocks, id ? id : "", o->grant);
+		add_buttons(c.blocks, id ? id : "", o->grant);
 	else
-		add_command_lines(blocks, id ? id : "");
+		add_command_lines(c.blocks, id ? id : "");
+	return message;
+}
+
+static bool is_short_enough(const cJSON *message)
+{
+	char *json = cJSON_PrintUnformatted(card_get(message, "blocks"));
+	bool r = strlen(json) <= CARD_BLOCKS_MOST;
+
+	free(json);
+	return r;
+}
+
+/* What an agent writes at length in every place that it has may not keep the whole from being
+ * shown: then all texts get less room. */
+cJSON *card_build(const cJSON *review, const struct card_options *o)
+{
+	static const unsigned percents[] = {100, 60, 35, 20, 10};
+	cJSON *message = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++) {
+		cJSON_Delete(message);
+		message = build(review, o, percents[i]);
+		if (is_short_enough(message))
+			break;
+	}
 	return message;
 }
 
 cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
 {
 	cJSON *message = cJSON_CreateObject(), *paragraph;
+	const struct card card = {.review = review, .options = o, .percent = 100}, *c = &card;
 
 	add_fallback(message, review, o);
 	paragraph = blocks_add_paragraph(
 		blocks_add_rich_text(cJSON_AddArrayToObject(message, "blocks")));
 	blocks_add_string(paragraph, "Review ", NULL);
-	card_add_value(paragraph, card_get_text(review, "id"), "code");
+	card_add_value(c, paragraph, card_get_text(review, "id"), "code");
 	blocks_add_string(paragraph, " of ", NULL);
-	card_add_value(paragraph, card_get_text(review, "agent"), "code");
+	card_add_value(c, paragraph, card_get_text(review, "agent"), "code");
 	blocks_add_string(paragraph, " on ", NULL);
-	card_add_value(paragraph, card_get_text(review, "resource"), "code");
+	card_add_value(c, paragraph, card_get_text(review, "resource"), "code");
 	blocks_add_string(paragraph, ": ", NULL);
-	add_outcome(paragraph, review);
+	add_outcome(c, paragraph);
 	return message;
 }
 

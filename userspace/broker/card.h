@@ -11,6 +11,11 @@
 
 #include "broker/messages.h"
 
+/* Bytes of the JSON of a message's blocks. Slack refuses a message (msg_blocks_too_long) whose
+ * blocks have more than some 13,000 characters, and counts more than their text without saying what
+ * (https://github.com/slackapi/bolt-js/issues/2509). */
+#define CARD_BLOCKS_MOST 13000
+
 struct card_options {
 	const char *host; /* the name of this one: a channel may serve several */
 	bool interactive; /* clicks reach us */
@@ -19,7 +24,8 @@ struct card_options {
 };
 
 /* The members "text" and "blocks" of a message, in a new object of the caller's. `review` is the
- * monitor's JSON of a review (docs/cli.md); what it has not is left out. */
+ * monitor's JSON of a review (docs/cli.md); what it has not is left out, and what is long is cut,
+ * so that the blocks stay within CARD_BLOCKS_MOST. */
 cJSON *card_build(const cJSON *review, const struct card_options *o);
 /* The same in one sentence, for where only a second message can tell how a review ended. */
 cJSON *card_build_outcome(const cJSON *review, const struct card_options *o);

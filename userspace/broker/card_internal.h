@@ -9,7 +9,16 @@
 #include "broker/card.h"
 
 #define CARD_VALUE_MOST 300 /* bytes of one value */
+#define CARD_VALUE_LEAST 64 /* a digest is never cut */
 #define CARD_TEXT_MOST 8192 /* bytes of anything that is put together */
+
+/* One that is being made. */
+struct card {
+	const cJSON *review;
+	const struct card_options *options;
+	cJSON *blocks;
+	unsigned percent; /* of the room that texts have in a card that is not full */
+};
 
 /* Members of a review; what is absent is NULL, empty or 0. Slices belong to the object. */
 const cJSON *card_get(const cJSON *object, const char *name);
@@ -18,14 +27,15 @@ uint64_t card_get_number(const cJSON *object, const char *name);
 /* Of an RFC 3339 time in UTC. */
 uint64_t card_get_seconds(const cJSON *object, const char *name);
 
+size_t card_scale(const struct card *c, size_t bytes);
 /* A value of anybody's, on one line; `style` as blocks.h has it. */
-void card_add_value(cJSON *paragraph, struct slice value, const char *style);
+void card_add_value(const struct card *c, cJSON *paragraph, struct slice value, const char *style);
 /* `format` has one %lu. */
 void card_add_number(cJSON *paragraph, const char *format, uint64_t number);
 
 /* card_statement.c: blocks with the text, the parameters, the impact and the settings. */
-void card_add_statement(cJSON *blocks, const cJSON *review);
-void card_add_parameters(cJSON *blocks, const cJSON *review);
-void card_add_impact(cJSON *blocks, const cJSON *review);
+void card_add_statement(const struct card *c);
+void card_add_parameters(const struct card *c);
+void card_add_impact(const struct card *c);
 
 #endif

@@ -145,7 +145,7 @@ size_t visible_tail(struct buffer *b, struct slice s, struct visible_room room)
 	return visible_head(b, slice_from(s, start), room);
 }
 
-void visible_line(struct buffer *b, struct slice s, size_t bytes)
+size_t visible_line(struct buffer *b, struct slice s, size_t bytes)
 {
 	const uint8_t *newline = s.length ? memchr(s.data, '\n', s.length) : NULL;
 	struct slice rest = s;
@@ -168,6 +168,7 @@ void visible_line(struct buffer *b, struct slice s, size_t bytes)
 	}
 	if (rest.length)
 		buffer_append_string(b, ELLIPSIS);
+	return s.length - rest.length;
 }
 
 void visible_escaped(struct buffer *b, struct slice s, size_t bytes)

@@ -20,8 +20,8 @@ struct visible_room {
 size_t visible_head(struct buffer *b, struct slice s, struct visible_room room);
 /* The same for the end of `s`. */
 size_t visible_tail(struct buffer *b, struct slice s, struct visible_room room);
-/* Without newlines, and cut with "…". */
-void visible_line(struct buffer *b, struct slice s, size_t bytes);
+/* Without newlines, and cut with "…"; the number of bytes of `s` that it covers. */
+size_t visible_line(struct buffer *b, struct slice s, size_t bytes);
 /* As visible_line(), for texts in which Slack looks for links and mentions
  * (https://docs.slack.dev/messaging/formatting-message-text): with &, < and > as entities, which
  * are not counted. */
