@@ -9,6 +9,7 @@
 # make lint             formatting, static analysis, direction of includes
 # make install          into DESTDIR, PREFIX (default /usr), SYSCONFDIR (default /etc)
 # make uninstall        removes what that put there
+# make deb              a Debian package, in build/deb
 # V=1 shows commands.
 
 VARIANT ?= release
@@ -196,11 +197,13 @@ define NEWLINE
 endef
 export INSTALLED DESTDIR PREFIX SYSCONFDIR
 
-.PHONY: install uninstall
+.PHONY: install uninstall deb
 install: all
 	$(Q)scripts/install
 uninstall:
 	$(Q)scripts/install --remove
+deb: all
+	$(Q)scripts/make-deb
 
 -include $(shell find $(BUILD) build/fuzz -name '*.d' 2>/dev/null)
 .SECONDARY:
