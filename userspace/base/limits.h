@@ -82,5 +82,6 @@
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
 #define LIMIT_CONNECT_TIME 10000u /* to reach the upstream */
+#define LIMIT_SILENCE_TIME 1000u /* for first words, then people are asked about a connection */
 
 #endif

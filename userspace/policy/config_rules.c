@@ -298,6 +298,37 @@ static void check_verdict(struct rule_check *k)
 		config_check_reference(k->loader, "by", &r->review->by, &reviewers, NULL);
 }
 
+static bool list_has(const struct config_texts *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i].text, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the rule makes people decide about connections to what no resource names. */
+static bool asks_about_egress(const struct config_rule *r)
+{
+	return r->review && (!is_given(&r->resources) || list_has(&r->resources, CONFIG_EGRESS)) &&
+		(list_has(&r->operations, operation_name(OPERATION_CONNECT)) ||
+			list_has(&r->operations, "*"));
+}
+
+/* Who decides, only a rule says. */
+static void check_egress(const struct config *c, struct loader *l)
+{
+	bool any = c->egress.value != EGRESS_REVIEW;
+
+	for (size_t i = 0; i < c->rule_count; i++)
+		any |= asks_about_egress(&c->rules[i]);
+	if (!any)
+		loader_error(l, c->egress.place,
+			"\"egress: review\": no rule says who decides; expected one with "
+			"\"resources: [" CONFIG_EGRESS
+			"]\", \"operations: [connect]\" and \"review\"");
+}
+
 void config_check_rules(struct config *c, struct loader *l)
 {
 	struct config_array rules = CONFIG_ARRAY(c->rules, c->rule_count, "rule");
@@ -319,4 +350,5 @@ void config_check_rules(struct config *c, struct loader *l)
 		check_objects(&k);
 		check_verdict(&k);
 	}
+	check_egress(c, l);
 }

@@ -39,12 +39,32 @@ static uint64_t match_word(struct judging *j, size_t word, const struct action_p
 	return fits & selected;
 }
 
+static bool has_any(const struct judging *j, const uint64_t *set)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < j->scope->words; i++)
+		any |= j->matched[i] & set[i];
+	return any;
+}
+
+/* What is relayed unread to a place that no resource names: `egress` says whether a rule is needed,
+ * and that `review` asks for one that makes people decide, whatever else is allowed. */
+static bool cover_egress(const struct judging *j)
+{
+	enum egress_mode egress = j->scope->policy->egress;
+
+	return egress == EGRESS_ALLOW || (egress == EGRESS_REVIEW && has_any(j, j->scope->reviews));
+}
+
 /* The connection is covered by what could be done through it. */
 static bool cover_connect(struct judging *j)
 {
 	const struct policy_scope *s = j->scope;
 	uint64_t open = 0;
 
+	if (s->subject.resource == POLICY_EGRESS && s->subject.protocol == PROTOCOL_TCP)
+		return cover_egress(j);
 	for (size_t i = 0; i < s->words; i++)
 		open |= s->openers[i];
 	for (size_t i = 0; i < s->words; i++) {
@@ -102,15 +122,6 @@ static bool judge_unknown_text(struct judging *j)
 		covered |= s->blanket[i] & (s->allows[i] | s->reviews[i]);
 	}
 	return covered && !s->needs;
-}
-
-static bool has_any(const struct judging *j, const uint64_t *set)
-{
-	uint64_t any = 0;
-
-	for (size_t i = 0; i < j->scope->words; i++)
-		any |= j->matched[i] & set[i];
-	return any;
 }
 
 /* The first by name of the rules that decide: of denies, one that no doubt is about comes first. */

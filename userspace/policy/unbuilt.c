@@ -100,12 +100,6 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 	}
 }
 
-static void visit_egress_review(const struct config *c, struct visit *v)
-{
-	if (c->egress.value == EGRESS_REVIEW)
-		report(v, c->egress.place);
-}
-
 static const struct unbuilt rows[] = {
 	{"this protocol", "expected postgres or tcp", false, visit_protocols},
 	{"credentials", "agents log in with their own", false, visit_credentials},
@@ -116,7 +110,6 @@ static const struct unbuilt rows[] = {
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
 		visit_trust_files},
 	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},
-	{"egress: review", "expected deny or allow", false, visit_egress_review},
 };
 
 void unbuilt_check(const struct config *c, struct loader *l)

@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/opaque.h"
 
+#include <errno.h>
+
 #include "base/memory.h"
+
+#define LANE 0 /* the only one */
+
+enum opaque_state {
+	OPAQUE_RELAYS,
+	OPAQUE_ASKS, /* the connection is still to be judged */
+	OPAQUE_WAITS, /* it is being judged */
+	OPAQUE_RELEASED, /* the upstream connection is still to be asked for */
+};
 
 struct opaque {
 	struct protocol_engine base;
+	enum opaque_state state;
+	struct action_pair pair;
+	struct action action; /* the connection */
 	bool connected;
 	bool ended[2]; /* by side; when both are, the session is over */
 	bool closing;
@@ -48,7 +62,7 @@ static bool opaque_wants(const struct protocol_engine *e, enum side side)
 	const struct opaque *o = container_of(e, const struct opaque, base);
 
 	(void)side;
-	return o->connected;
+	return o->connected && o->state == OPAQUE_RELAYS;
 }
 
 /* Half-closed connections go on in the other direction. */
@@ -57,20 +71,115 @@ static void opaque_end(struct protocol_engine *e, enum side side)
 	struct opaque *o = opaque_of(e);
 
 	o->ended[side] = true;
+	/* Nobody waits any more, and nothing has left. */
+	if (o->state != OPAQUE_RELAYS) {
+		o->closing = true;
+		return;
+	}
 	e->host->shut(e->host, side_other(side));
 	o->closing = o->ended[SIDE_AGENT] && o->ended[SIDE_SERVER];
+}
+
+static void tell_action(struct opaque *o, struct protocol_event *ret)
+{
+	ret->type = EVENT_ACTION;
+	ret->action = (struct protocol_action_event){
+		.lane = LANE, .phase = ACTION_RUN, .action = &o->action};
 }
 
 static bool opaque_next_event(struct protocol_engine *e, struct protocol_event *ret)
 {
 	struct opaque *o = opaque_of(e);
 
-	if (!o->closing)
-		return false;
-	o->closing = false;
 	memset(ret, 0, sizeof(*ret));
-	ret->type = EVENT_CLOSE;
-	ret->note.reason = REASON_NONE;
+	if (o->closing) {
+		o->closing = false;
+		ret->type = EVENT_CLOSE;
+		ret->note.reason = REASON_NONE;
+	} else if (o->state == OPAQUE_ASKS) {
+		o->state = OPAQUE_WAITS;
+		tell_action(o, ret);
+	} else if (o->state == OPAQUE_RELEASED) {
+		o->state = OPAQUE_RELAYS;
+		ret->type = EVENT_CONNECT;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* --- the connection, judged --- */
+
+void opaque_judge(struct protocol_engine *e, struct slice address)
+{
+	struct opaque *o = opaque_of(e);
+
+	/* The place is the object: a grant for one is none for another. */
+	o->pair = (struct action_pair){
+		.operation = OPERATION_CONNECT, .state = OBJECT_KNOWN, .object = address};
+	o->action = (struct action){
+		.protocol = PROTOCOL_TCP, .pairs = &o->pair, .pair_count = 1, .text = address};
+	o->state = OPAQUE_ASKS;
+}
+
+/* What is not read can't be masked. */
+static int opaque_mask(struct protocol_engine *e, uint32_t lane, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	(void)e;
+	(void)lane;
+	(void)record_rows;
+	if (!rules)
+		return 0;
+	*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
+		slice_from_string("denied: what is relayed unread can't be masked")};
+	return -EPERM;
+}
+
+static int opaque_release(struct protocol_engine *e, uint32_t lane, uint64_t number)
+{
+	(void)lane;
+	(void)number;
+	opaque_of(e)->state = OPAQUE_RELEASED;
+	return 0;
+}
+
+static int opaque_refuse(struct protocol_engine *e, uint32_t lane, uint64_t number,
+	const struct protocol_refusal *refusal)
+{
+	(void)lane;
+	(void)number;
+	e->host->reset(e->host, refusal);
+	return 0;
+}
+
+/* Who goes where is all there is. */
+static int opaque_bind(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret)
+{
+	(void)e;
+	(void)lane;
+	*ret = (struct protocol_binding){0};
+	return 0;
+}
+
+static bool opaque_reassure(struct protocol_engine *e, uint32_t lane, struct slice text)
+{
+	/* There are no words; an agent that waits for bytes waits. */
+	(void)e;
+	(void)lane;
+	(void)text;
+	return true;
+}
+
+static bool opaque_judge_again(struct protocol_engine *e, uint32_t lane, bool anew)
+{
+	struct opaque *o = opaque_of(e);
+
+	(void)lane;
+	(void)anew;
+	if (o->state != OPAQUE_WAITS)
+		return false;
+	o->state = OPAQUE_ASKS;
 	return true;
 }
 
@@ -94,6 +203,12 @@ const struct protocol protocol_opaque = {
 	.wants = opaque_wants,
 	.end = opaque_end,
 	.next_event = opaque_next_event,
+	.mask = opaque_mask,
+	.release = opaque_release,
+	.refuse = opaque_refuse,
+	.bind = opaque_bind,
+	.reassure = opaque_reassure,
+	.judge_again = opaque_judge_again,
 	.abort = opaque_abort,
 	.connected = opaque_connected,
 };

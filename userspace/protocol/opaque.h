@@ -11,4 +11,9 @@
 
 extern const struct protocol protocol_opaque;
 
+/* Of an engine that is new: the connection itself is an action, which is judged, and perhaps held
+ * for people, before anything is taken. Released, it asks for the upstream connection. `address`:
+ * of where it leads; must live as long as the engine. */
+void opaque_judge(struct protocol_engine *e, struct slice address);
+
 #endif

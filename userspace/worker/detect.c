@@ -12,18 +12,33 @@
 
 #define DETECT_BYTES_MOST 16384u /* a TLS ClientHello fits */
 
+/* Its rules let it pass, or are asked action by action. */
+static void take_free(struct session *s)
+{
+	s->connection = CONNECTION_FREE;
+	session_record_connection(s);
+	upstream_connect(s);
+}
+
 static void decide(struct session *s, const struct protocol *protocol)
 {
 	session_take_protocol(s, protocol->id);
 	pipe_open(s, protocol);
 	session_record_facts(s, false);
+	if (s->connection == CONNECTION_ASKS && protocol == &protocol_opaque) {
+		s->deadline = 0;
+		opaque_judge(s->engine, slice_from_string(s->address));
+		return;
+	}
+	if (s->connection == CONNECTION_ASKS)
+		take_free(s);
 	if (protocol == &protocol_opaque)
 		session_record_note(s, REASON_NONE, "relayed unread");
 	if (s->upstream == UPSTREAM_CONNECTED)
 		upstream_tell_engine(s);
 }
 
-void detect_on_bytes(struct session *s)
+static void look(struct session *s)
 {
 	const struct protocol *protocol = &protocol_opaque;
 	enum detection found = protocols_detect(buffer_slice(&s->partial[SIDE_AGENT]),
@@ -35,6 +50,11 @@ void detect_on_bytes(struct session *s)
 		session_reset(s, REASON_WRONG_PROTOCOL, "undecided first bytes");
 	else if (s->deadline == 0)
 		s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+}
+
+void detect_on_bytes(struct session *s)
+{
+	look(s);
 	pipe_go_on(s);
 }
 
@@ -42,5 +62,30 @@ void detect_on_bytes(struct session *s)
  * there are can't do anything alone. */
 void detect_on_end(struct session *s)
 {
+	if (s->connection == CONNECTION_ASKS)
+		session_close(s, REASON_REVIEW_CANCELLED, "the agent closed its connection");
+	else
+		decide(s, &protocol_opaque);
+}
+
+/* Perhaps the server is to speak first, and it is not reached before people have said so. */
+void detect_on_silence(struct session *s)
+{
 	decide(s, &protocol_opaque);
+	pipe_go_on(s);
+}
+
+/* At a place that no resource names it is looked at again what is spoken: it may have been asked
+ * about before a word was said, and what we speak is never relayed unread. */
+void detect_on_approved(struct session *s)
+{
+	s->connection = CONNECTION_APPROVED;
+	upstream_connect(s);
+	if (s->resource != POLICY_EGRESS || s->state != SESSION_OPEN)
+		return;
+	s->engine->protocol->close(s->engine);
+	s->engine = NULL;
+	s->state = SESSION_DETECTING;
+	if (buffer_length(&s->partial[SIDE_AGENT]))
+		look(s);
 }

@@ -105,13 +105,19 @@ void hold_leave(struct session *s, const char *why)
 	detach(h);
 }
 
+/* Where the protocol has no words the session ends of it, so the hold is over before. */
 static void answer(struct hold *h)
 {
+	char text[sizeof(h->text)];
+	struct protocol_refusal refusal = {.reason = h->reason};
 	struct session *s = h->session;
-	const struct protocol_refusal refusal = {h->reason, slice_from_string(h->text)};
+	uint64_t number = h->number;
+	uint32_t lane = h->lane;
 
-	s->engine->protocol->refuse(s->engine, h->lane, h->number, &refusal);
+	memcpy(text, h->text, sizeof(text));
+	refusal.text = slice_from_string(text);
 	detach(h);
+	s->engine->protocol->refuse(s->engine, lane, number, &refusal);
 	pipe_go_on(s);
 	session_touch(s);
 }

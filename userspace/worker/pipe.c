@@ -330,7 +330,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		hold_on_preview(s, event->preview.text, event->preview.problem);
 		break;
 	case EVENT_CONNECT:
-		upstream_connect(s);
+		detect_on_approved(s);
 		break;
 	}
 }

@@ -291,6 +291,8 @@ void session_tick(struct worker *w, uint64_t now)
 			session_reset(s, s->reason, NULL);
 		} else if (s->cancelling) {
 			session_close(s, REASON_NONE, NULL);
+		} else if (s->state == SESSION_DETECTING && s->connection == CONNECTION_ASKS) {
+			detect_on_silence(s);
 		} else if (s->upstream == UPSTREAM_CONNECTING) {
 			s->upstream = UPSTREAM_FAILED;
 			ring_cancel(&w->ring, &s->connect);
@@ -401,8 +403,23 @@ static struct action connection_action(const struct session *s)
 	};
 }
 
-/* The connection itself is the first action; false: it is refused, and `text` says why. */
-static bool judge_connection(
+enum connection_verdict { CONNECTION_PASSES, CONNECTION_NEEDS_PEOPLE, CONNECTION_REFUSED };
+
+/* People can be asked about what is relayed unread; where `egress` says review, only when it is
+ * known that it is. */
+static bool can_wait(const struct session *s, const struct verdict *verdict)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	if (policy_scope_subject(s->scope)->protocol != PROTOCOL_TCP)
+		return false;
+	return verdict->kind == VERDICT_REVIEW ||
+		(s->resource == POLICY_EGRESS && p->egress == EGRESS_REVIEW &&
+			verdict->reason == REASON_NOT_COVERED);
+}
+
+/* The connection itself is the first action. Refused: `text` says why. */
+static enum connection_verdict judge_connection(
 	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
@@ -415,10 +432,17 @@ static bool judge_connection(
 		ret->reason = REASON_EGRESS;
 		ret->observed = p->mode == POLICY_OBSERVE;
 		buffer_append_format(text, reason_get(REASON_EGRESS)->agent, s->address);
-	} else if (s->resource != POLICY_EGRESS) {
+	} else {
 		policy_judge(s->scope, &action, &verdict);
 		ret->observed = !verdict_is_enforced(&verdict);
-		if (verdict.kind != VERDICT_ALLOW) {
+		if (!ret->observed && can_wait(s, &verdict))
+			return CONNECTION_NEEDS_PEOPLE;
+		if (verdict.kind == VERDICT_REVIEW) {
+			ret->verdict = RECORD_VERDICT_DENY;
+			ret->reason = REASON_REVIEW_IMPOSSIBLE;
+			refusal_text(ret->reason,
+				slice_from_string("nobody can be asked about a connection"), text);
+		} else if (verdict.kind == VERDICT_DENY) {
 			ret->verdict = RECORD_VERDICT_DENY;
 			ret->reason = verdict.reason;
 			verdict_text(&verdict, &action, text);
@@ -430,7 +454,8 @@ static bool judge_connection(
 		}
 	}
 	ret->message = buffer_slice(text);
-	return ret->verdict == RECORD_VERDICT_ALLOW || ret->observed;
+	return ret->verdict == RECORD_VERDICT_ALLOW || ret->observed ? CONNECTION_PASSES
+								     : CONNECTION_REFUSED;
 }
 
 static void record_connection(struct session *s, const struct record_action *judged)
@@ -442,6 +467,11 @@ static void record_connection(struct session *s, const struct record_action *jud
 	recorder_action(s->worker->recorder, &s->record, &record);
 }
 
+void session_record_connection(struct session *s)
+{
+	record_connection(s, &(struct record_action){.verdict = RECORD_VERDICT_ALLOW});
+}
+
 static const struct protocol *protocol_of(const struct session *s)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
@@ -451,30 +481,51 @@ static const struct protocol *protocol_of(const struct session *s)
 	return protocols_get(p->resources[s->resource].protocol);
 }
 
+static void refuse_connection(
+	struct session *s, const struct record_action *record, struct slice text)
+{
+	const struct protocol_refusal refusal = {record->reason, text};
+
+	if (s->engine && s->engine->protocol != &protocol_opaque)
+		s->engine->protocol->abort(s->engine, &refusal);
+	else
+		session_reset(s, record->reason, s->address);
+}
+
+/* Nothing leaves before people have said so, not even the connection. What is spoken is found out
+ * first, where no resource says it. */
+static void wait_for_people(struct session *s)
+{
+	s->connection = CONNECTION_ASKS;
+	s->deadline = 0;
+	if (s->engine)
+		opaque_judge(s->engine, slice_from_string(s->address));
+	else
+		s->deadline = clock_monotonic() + LIMIT_SILENCE_TIME * NANOSECONDS_PER_MILLISECOND;
+}
+
 static void begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
-	struct protocol_refusal refusal;
+	enum connection_verdict verdict;
 	struct record_action record;
 	struct buffer text;
 	struct slice rule;
-	bool allowed;
 
 	buffer_init(&text, 1024);
-	allowed = judge_connection(s, &record, &rule, &text);
-	record_connection(s, &record);
+	verdict = judge_connection(s, &record, &rule, &text);
+	if (verdict != CONNECTION_NEEDS_PEOPLE)
+		record_connection(s, &record);
 	if (protocol)
 		pipe_open(s, protocol);
 	else
 		s->state = SESSION_DETECTING;
-	if (allowed) {
+	if (verdict == CONNECTION_PASSES)
 		upstream_connect(s);
-	} else if (protocol && protocol != &protocol_opaque) {
-		refusal = (struct protocol_refusal){record.reason, buffer_slice(&text)};
-		s->engine->protocol->abort(s->engine, &refusal);
-	} else {
-		session_reset(s, record.reason, s->address);
-	}
+	else if (verdict == CONNECTION_NEEDS_PEOPLE)
+		wait_for_people(s);
+	else
+		refuse_connection(s, &record, buffer_slice(&text));
 	buffer_done(&text);
 	if (s->state != SESSION_DEAD)
 		pipe_go_on(s);
@@ -561,19 +612,21 @@ struct session *session_find(struct worker *w, struct slice id)
 /* Under a new policy: what is relayed unread has no further action at which it could be judged. */
 static bool may_stay(struct session *s)
 {
+	enum connection_verdict verdict;
 	struct record_action record;
 	struct slice rule;
 	struct buffer text;
-	bool allowed;
 
 	if (s->engine && s->engine->protocol != &protocol_opaque)
 		return true;
 	if (s->unread && !s->host.observes)
 		return false;
 	buffer_init(&text, 1024);
-	allowed = judge_connection(s, &record, &rule, &text);
+	verdict = judge_connection(s, &record, &rule, &text);
 	buffer_done(&text);
-	return allowed;
+	/* What people have approved stays, and what waits for them is judged again. */
+	return verdict == CONNECTION_PASSES ||
+		(verdict == CONNECTION_NEEDS_PEOPLE && s->connection != CONNECTION_FREE);
 }
 
 void session_reload(struct session *s)

@@ -31,6 +31,11 @@ enum session_state {
 	SESSION_DEAD, /* sockets closed; waits until nothing is in flight */
 };
 
+/* Whether the connection itself waits for people before anything leaves: where it is relayed
+ * unread.
+ */
+enum connection_state { CONNECTION_FREE, CONNECTION_ASKS, CONNECTION_APPROVED };
+
 enum upstream_state { UPSTREAM_NONE, UPSTREAM_CONNECTING, UPSTREAM_CONNECTED, UPSTREAM_FAILED };
 
 struct session_job {
@@ -65,6 +70,7 @@ struct session {
 	struct protocol_host host;
 	struct protocol_engine *engine; /* NULL while detecting */
 
+	enum connection_state connection;
 	enum upstream_state upstream;
 	struct ring_operation connect;
 	uint64_t unix_generation; /* of the policy by which the Unix socket was asked for */
@@ -117,6 +123,8 @@ void session_record_facts(struct session *s, bool start);
 /* Something for the recording that is no action. */
 void session_record_note(struct session *s, enum reason reason, const char *text);
 
+/* The connection itself is recorded as an action that the rules let pass. */
+void session_record_connection(struct session *s);
 /* At a place that no resource names, what was detected decides which rules matter. */
 void session_take_protocol(struct session *s, enum protocol_id protocol);
 
@@ -137,6 +145,10 @@ void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void 
 /* detect.c */
 void detect_on_bytes(struct session *s);
 void detect_on_end(struct session *s);
+/* Nothing, or too little, was said in time. */
+void detect_on_silence(struct session *s);
+/* The connection was approved: nothing has left yet. */
+void detect_on_approved(struct session *s);
 
 /* pipe.c */
 void pipe_open(struct session *s, const struct protocol *protocol);
