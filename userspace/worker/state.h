@@ -5,6 +5,7 @@
 #ifndef WAYLEAVE_WORKER_STATE_H
 #define WAYLEAVE_WORKER_STATE_H
 
+#include "base/jobs.h"
 #include "masking/strategy.h"
 #include "monitor/messages.h"
 #include "policy/judge.h"
@@ -14,7 +15,6 @@
 #include "worker/certificates.h"
 #include "worker/channel.h"
 #include "worker/grants.h"
-#include "worker/jobs.h"
 #include "worker/worker.h"
 
 struct worker {

@@ -320,7 +320,8 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	w->hasher = mask_hasher_new(start->hash_key);
 	if (!w->hasher)
 		fail("hash", &e);
-	if (jobs_new(&w->jobs) < 0 || recorder_new(&w->recorder, &options) < 0) {
+	if (jobs_new(LIMIT_PARSER_STACK, &w->jobs) < 0 ||
+		recorder_new(&w->recorder, &options) < 0) {
 		error_set(&e, -EAGAIN, "can't start threads");
 		fail("start", &e);
 	}

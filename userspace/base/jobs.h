@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * jobs: what would stop the loop runs on one thread of its own, with a stack as large as the SQL
- * parser may need (LIMIT_PARSER_STACK). Started before the sandbox; uses futexes and an eventfd
- * alone.
+ * jobs: what would stop a loop runs on one thread of its own. Started before any sandbox; uses
+ * futexes and an eventfd alone.
  */
-#ifndef WAYLEAVE_WORKER_JOBS_H
-#define WAYLEAVE_WORKER_JOBS_H
+#ifndef WAYLEAVE_BASE_JOBS_H
+#define WAYLEAVE_BASE_JOBS_H
+
+#include <stddef.h>
 
 #include "base/list.h"
 
@@ -18,7 +19,8 @@ struct job {
 	void (*done)(struct job *job); /* on the loop, from jobs_finish() */
 };
 
-int jobs_new(struct jobs **ret);
+/* `stack`: bytes that the thread's stack has. Negative errno. The thread ends with the process. */
+int jobs_new(size_t stack, struct jobs **ret);
 void jobs_add(struct jobs *j, struct job *job);
 /* Readable when jobs are done. */
 int jobs_event(const struct jobs *j);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/jobs.h"
+#include "base/jobs.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/limits.h"
+#include "base/memory.h"
 
 struct jobs {
 	pthread_mutex_t mutex;
@@ -39,7 +39,7 @@ static void *jobs_thread(void *context)
 	return NULL;
 }
 
-int jobs_new(struct jobs **ret)
+int jobs_new(size_t stack, struct jobs **ret)
 {
 	struct jobs *j = memory_new(sizeof(*j));
 	pthread_attr_t attributes;
@@ -56,7 +56,7 @@ int jobs_new(struct jobs **ret)
 		return -errno;
 	}
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, LIMIT_PARSER_STACK);
+	pthread_attr_setstacksize(&attributes, stack);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	r = -pthread_create(&thread, &attributes, jobs_thread, j);
 	pthread_attr_destroy(&attributes);
