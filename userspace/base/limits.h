@@ -26,6 +26,8 @@
 #define LIMIT_PIPELINE 65536u /* requests in flight per session */
 #define LIMIT_STARTUP_BYTES 10000u /* PostgreSQL's own MAX_STARTUP_PACKET_LENGTH */
 #define LIMIT_AUTH_MESSAGE_BYTES 65536u /* authentication messages of either side */
+#define LIMIT_SCRAM_ITERATIONS 1000000u /* of a password: a hostile server may ask for any number  \
+					 */
 #define LIMIT_CELL_JUDGED (16u << 20) /* a cell that must be scanned whole; longer becomes NULL */
 #define LIMIT_ROW_MASKED                                                                           \
 	(64u << 20) /* a row in which something is masked; a longer one is refused */
@@ -78,6 +80,12 @@
 #define LIMIT_KEY_ID 256u /* bytes of a key's name */
 #define LIMIT_RSA_BITS_LEAST 2048
 #define LIMIT_RSA_BITS_MOST 8192
+
+/* Credentials (monitor/credentials.h) */
+#define LIMIT_SECRET_BYTES 1024u /* a password */
+#define LIMIT_PROOFS_WAITING 1024u /* logins of one resource that wait for theirs */
+#define LIMIT_PROOFS_PER_SECOND 2000u /* that one worker may ask for */
+#define LIMIT_PROOF_KEYS 256u /* salted passwords that are remembered */
 
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
