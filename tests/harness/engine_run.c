@@ -7,13 +7,16 @@
 #include "base/limits.h"
 #include "masking/detector.h"
 #include "masking/strategy.h"
+#include "protocol/postgres/md5.h"
 #include "protocol/postgres/postgres.h"
+#include "protocol/postgres/scram.h"
 #include "protocol/sql/cache.h"
 #include "protocol/sql/catalog.h"
 #include "tests/unit/policy_test.h"
 
 #define CACHE_BYTES (8u << 20)
 #define OUTPUT_MOST (1u << 30)
+#define ITERATIONS_MOST 4096u
 #define PARTIAL_MOST (LIMIT_ROW_MASKED + (1u << 20)) /* as a worker's session keeps */
 
 void engine_bench_init(struct engine_bench *b, const char *policy)
@@ -250,7 +253,57 @@ static void on_tls(struct engine_run *run, enum side side)
 			.error = -EPROTO, .text = "a test made it fail"};
 	else
 		result.server_end_point = slice_from_string("end point");
+	result.verified = result.error == 0 && !run->bench->unverified;
 	run->engine->protocol->tls_done(run->engine, side, &result);
+}
+
+static void prove_scram(const struct engine_run *run, struct slice challenge, struct slice password)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct scram_exchange exchange;
+	struct scram_proof proof;
+	struct scram_keys keys;
+
+	if (challenge.length != sizeof(exchange))
+		abort();
+	memcpy(&exchange, challenge.data, sizeof(exchange));
+	/* A monitor would not answer it. */
+	if (!scram_exchange_is_sound(&exchange))
+		abort();
+	if (exchange.iterations > ITERATIONS_MOST)
+		exchange.iterations = ITERATIONS_MOST; /* of no use to a test but to wait */
+	if (scram_derive(&exchange, password, &keys) < 0 ||
+		scram_prove(&exchange, &keys, &proof) < 0)
+		abort();
+	protocol->proven(run->engine, 0, slice_of(&proof, sizeof(proof)));
+}
+
+/* As the monitor does it. */
+static void on_proof(struct engine_run *run, const struct protocol_proof *proof)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct slice password = slice_from_string(run->bench->password);
+	char md5[PG_MD5_ANSWER + 1];
+
+	buffer_append_format(&run->events, "! proof %d\n", proof->kind);
+	if (run->fail_proof) {
+		protocol->proven(run->engine, -EACCES, slice_from_string("no proof today"));
+		return;
+	}
+	switch (proof->kind) {
+	case PROOF_PASSWORD:
+		protocol->proven(run->engine, 0, password);
+		break;
+	case PROOF_POSTGRES_MD5:
+		if (proof->challenge.length != PG_MD5_SALT ||
+			pg_md5_answer(password, slice_from_string(run->bench->user),
+				proof->challenge.data, md5) < 0)
+			abort();
+		protocol->proven(run->engine, 0, slice_of(md5, PG_MD5_ANSWER));
+		break;
+	default:
+		prove_scram(run, proof->challenge, password);
+	}
 }
 
 static void put_note(struct engine_run *run, const char *kind, const struct protocol_event *event)
@@ -312,6 +365,9 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 	case EVENT_JOB:
 		event->job->run(event->job);
 		run->engine->protocol->job_done(run->engine, event->job);
+		break;
+	case EVENT_PROOF:
+		on_proof(run, &event->proof);
 		break;
 	case EVENT_CANCEL:
 		buffer_append_string(b, "! cancel ");
@@ -440,12 +496,17 @@ void engine_run_init(
 	run->host = (struct protocol_host){
 		.write = host_write,
 		.pass = host_write,
+		.write_secret = host_write,
 		.shut = host_shut,
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,
 		.hasher = bench->hasher,
+		.credentials = {.given = bench->user != NULL,
+			.password = bench->password != NULL,
+			.allow_cleartext = bench->allow_cleartext,
+			.user = slice_from_string(bench->user)},
 		.upstream_tls = bench->upstream_tls,
 		.audience = policy_scope_serial(bench->scope),
 		.needs_facts = policy_scope_needs(bench->scope) != 0,

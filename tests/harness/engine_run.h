@@ -20,6 +20,9 @@ struct engine_bench {
 	struct mask_hasher *hasher;
 	struct sql_catalog *names; /* known from the start of each run; NULL: it reads them */
 	int upstream_tls; /* as in protocol_host */
+	/* The host logs in: as this user, with this password. NULL: the agent does. */
+	const char *user, *password;
+	bool allow_cleartext, unverified;
 };
 
 struct engine_run;
@@ -49,6 +52,7 @@ struct engine_run {
 	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;
 	bool closed;
 	int fail_tls; /* enum side + 1: the handshake with that side fails */
+	bool fail_proof; /* the host has no answer */
 };
 
 /* `config` and `rules` in one YAML text; the first agent and resource are the session's. Ends the

@@ -76,6 +76,23 @@ static struct config *load(const char *name, unsigned flags, size_t warnings)
 	return c;
 }
 
+/* It is not loaded, and one of the errors has this text. */
+static void expect_error(const char *name, unsigned flags, const char *expected)
+{
+	char *path = memory_format("%s/%s", folder, name);
+	struct diagnostics d;
+	struct config *c = NULL;
+	bool found = false;
+
+	diagnostics_init(&d);
+	cr_expect_lt(config_load(path, flags, &d, &c), 0);
+	for (size_t i = 0; i < d.count; i++)
+		found |= strstr(d.items[i].text, expected) != NULL;
+	cr_expect(found, "%s", expected);
+	diagnostics_done(&d);
+	free(path);
+}
+
 /* The example of the contract, with its secrets put into the test's folder. */
 static const char contract[] =
 	"state_dir: /var/lib/wayleave\n"
@@ -101,7 +118,7 @@ static const char contract[] =
 	"    protocol: postgres\n"
 	"    hosts: [\"db.internal:5432\", \"10.0.3.0/24:5432\", \"[fd00::/8]:5432\"]\n"
 	"    tls: { upstream: verify-full, ca_file: db-ca.pem }\n"
-	"    credentials: { user: app_ro, password_file: secret }\n"
+	"    credentials: { user: app_ro, password_file: password }\n"
 	"reviewers:\n"
 	"  dba: { slack: { channel: C012AB3CD, users: [U111, U222] }, local_users: [root], "
 	"approvals: 1 }\n"
@@ -162,6 +179,7 @@ static void put_contract(void)
 	free(policies);
 	put_certificate();
 	put_file("secret", 0600, "hunter2\n");
+	put_file("password", 0600, "correct horse\n");
 	put_file("wayleave.yaml", 0644, contract);
 	put_file("policies/orders.yaml", 0644, contract_rules);
 }
@@ -305,11 +323,58 @@ Test(config_load, secrets_that_others_can_read)
 
 	put_contract();
 	put_file("secret", 0644, "hunter2\n");
-	c = load("wayleave.yaml", CONFIG_WITH_UNBUILT, 5);
+	c = load("wayleave.yaml", CONFIG_WITH_UNBUILT, 4);
 	config_free(c);
 	c = load("wayleave.yaml", CONFIG_WITH_UNBUILT | CONFIG_WITHOUT_FILES, 0);
 	cr_expect_eq(c->resources[0].tls->ca_text.length, 0);
 	config_free(c);
+}
+
+Test(config_load, passwords_that_are_none)
+{
+	static const struct {
+		mode_t mode;
+		const char *content, *expected;
+	} cases[] = {
+		{0644, "hunter2\n", "is open to every user (mode 0644); expected 0600"},
+		{0602, "hunter2\n", "is open to every user (mode 0602); expected 0600"},
+		{0600, "", "is empty"},
+		{0600, "\r\n", "is empty"},
+	};
+
+	put_contract();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		put_file("password", cases[i].mode, cases[i].content);
+		expect_error("wayleave.yaml", CONFIG_WITH_UNBUILT, cases[i].expected);
+	}
+}
+
+Test(config_load, a_password_of_the_services_credentials)
+{
+	struct config *c;
+
+	put_file("password", 0600, "correct horse\n");
+	put_file("wayleave.yaml", 0644,
+		"policies: []\n"
+		"resources:\n"
+		"  - name: orders\n"
+		"    protocol: postgres\n"
+		"    hosts: [\"10.0.0.1:5432\"]\n"
+		"    credentials: { user: u, password_file: \"credential:password\" }\n");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	expect_error("wayleave.yaml", 0, "this process was given no credentials");
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	c = load("wayleave.yaml", 0, 0);
+	cr_expect(strstr(c->resources[0].credentials->password_file.text, "/password"));
+	cr_expect_eq(c->secret_file_count, 1);
+	config_free(c);
+	put_file("wayleave.yaml", 0644,
+		"resources:\n"
+		"  - name: orders\n"
+		"    protocol: postgres\n"
+		"    hosts: [\"10.0.0.1:5432\"]\n"
+		"    credentials: { user: u, password_file: \"credential:../x\" }\n");
+	expect_error("wayleave.yaml", 0, "expected credential:NAME");
 }
 
 Test(config_load, files_that_others_can_write)

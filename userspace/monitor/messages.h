@@ -33,6 +33,10 @@ enum message_type {
 	 * waits until MESSAGE_DECISION, unless the answer is an error, with a sentence */
 	MESSAGE_REVIEW,
 	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
+	/* struct message_proof, the resource's name, the challenge → what proves the resource's
+	 * credentials to its server, or an error with a sentence for the agent; as enum proof_kind
+	 * says (protocol/protocol.h) */
+	MESSAGE_PROOF,
 	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL,
 	 * MESSAGE_CANCELLED */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
@@ -84,6 +88,14 @@ struct message_segment {
 	uint32_t kind; /* enum stream_kind */
 	uint32_t number; /* in the answer: the segment's, … */
 	uint64_t bytes_most; /* … and the size at which a recording shall ask for the next */
+};
+
+/* What follows struct message_proof: a name of up to 63 bytes, a challenge. */
+#define MESSAGE_PROOF_MOST 1024u
+struct message_proof {
+	uint64_t id;
+	uint32_t kind; /* enum proof_kind */
+	uint32_t resource_length; /* the challenge is the rest */
 };
 
 struct message_review {

@@ -324,6 +324,8 @@ static int start(struct monitor *m, struct error *e)
 		r = open_stores(m, e);
 	if (r == 0)
 		r = make_epochs(m, e);
+	if (r == 0 && credentials_new(m, &m->credentials) < 0)
+		r = error_set(e, -EAGAIN, "can't start a thread");
 	if (r == 0)
 		r = slack_open(m, e);
 	if (r == 0)

@@ -9,6 +9,7 @@
  *   settings.c   configuration → policy image, agents, names; reload
  *   workers.c    processes and their channels; requests.c: what they may ask
  *   server.c     the control socket and what clients may ask
+ *   credentials.c  proofs of secrets, for workers that log in
  *   reviews.c    reviews and grants, for both
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
  *   authority.c, process.c, names.c, status.c
@@ -23,6 +24,7 @@
 #include "monitor/authority.h"
 #include "monitor/broker_process.h"
 #include "monitor/control.h"
+#include "monitor/credentials.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
 #include "approval/book.h"
@@ -68,6 +70,7 @@ struct monitor {
 	struct names *names;
 	size_t names_wanted; /* host names that the configuration has */
 	int epochs_fd; /* memfd */
+	struct credentials *credentials;
 	struct book *book;
 	int grants_fd; /* memfd of the table */
 	struct grant_table *grants; /* mapped */
@@ -140,6 +143,9 @@ uint64_t housekeeping_segment_bytes(const struct monitor *m);
 
 /* requests.c */
 void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);
+/* The reply to the request with that id. `fd` stays the caller's. */
+void requests_reply(struct monitor_worker *w, enum message_type type, uint64_t id, int status,
+	struct slice answer, int fd);
 
 /* server.c */
 struct asker {

@@ -22,18 +22,28 @@
 #define CANCEL_MESSAGE_MOST 512
 
 /* Every request begins with its id; its reply too. */
-static void reply(struct monitor_worker *w, enum message_type type, struct slice request,
-	int status, struct slice answer, int fd)
+void requests_reply(struct monitor_worker *w, enum message_type type, uint64_t id, int status,
+	struct slice answer, int fd)
 {
 	struct control_header header = {
 		.type = (uint32_t)type | MESSAGE_REPLY_BIT, .status = status};
 	struct buffer payload;
 
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
-	if (buffer_append_slice(&payload, slice_head(request, sizeof(uint64_t))) == 0 &&
+	if (buffer_append(&payload, &id, sizeof(id)) == 0 &&
 		buffer_append_slice(&payload, answer) == 0)
 		control_send(w->channel, &header, buffer_slice(&payload), &fd, fd >= 0);
 	buffer_wipe(&payload);
+}
+
+/* As requests_reply(), to who sent `request`. */
+static void reply(struct monitor_worker *w, enum message_type type, struct slice request,
+	int status, struct slice answer, int fd)
+{
+	uint64_t id;
+
+	memcpy(&id, request.data, sizeof(id));
+	requests_reply(w, type, id, status, answer, fd);
 }
 
 static void on_ready(struct monitor_worker *w, struct slice request, int fd)
@@ -247,6 +257,12 @@ static void on_leave(struct monitor_worker *w, struct slice request, int fd)
 	reviews_leave(w, &message);
 }
 
+static void on_proof(struct monitor_worker *w, struct slice request, int fd)
+{
+	(void)fd;
+	credentials_ask(w, request);
+}
+
 static const struct row {
 	void (*handle)(struct monitor_worker *w, struct slice request, int fd);
 	size_t least, most;
@@ -269,6 +285,8 @@ static const struct row {
 	[MESSAGE_REVIEW] = {on_review, sizeof(struct message_review),
 		sizeof(struct message_review)},
 	[MESSAGE_LEAVE] = {on_leave, sizeof(struct message_leave), sizeof(struct message_leave)},
+	[MESSAGE_PROOF] = {on_proof, sizeof(struct message_proof),
+		sizeof(struct message_proof) + MESSAGE_PROOF_MOST},
 	[MESSAGE_STATISTICS] = {on_statistics, sizeof(struct message_statistics),
 		sizeof(struct message_statistics)},
 };

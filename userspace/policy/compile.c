@@ -48,6 +48,11 @@ static void compile_resource(const struct config_resource *from, struct policy_r
 	if (from->upstream)
 		ret->unix_path = slice_from_string(from->upstream->unix_path.text);
 	ret->allow_cleartext = from->allow_cleartext;
+	if (from->credentials && from->credentials->user.text) {
+		ret->login =
+			from->credentials->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;
+		ret->login_user = slice_from_string(from->credentials->user.text);
+	}
 	ret->hosts = from->hosts;
 	ret->host_count = from->host_count;
 }

@@ -14,11 +14,16 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/locked.h"
 #include "base/memory.h"
+#include "base/secret_file.h"
+
+#define CREDENTIAL "credential:"
 
 enum file_kind {
 	FILE_PUBLIC, /* must be readable now */
 	FILE_SECRET, /* the same, and not by others */
+	FILE_PASSWORD, /* the same, and others are no mere warning; with something in it */
 	FILE_LATER, /* made by somebody else later, or a socket */
 };
 
@@ -32,7 +37,7 @@ static const struct file_key tls_files[] = {
 	{"ca_file", FILE_PUBLIC, offsetof(struct config_tls, ca_file)},
 };
 static const struct file_key credentials_files[] = {
-	{"password_file", FILE_SECRET, offsetof(struct config_credentials, password_file)},
+	{"password_file", FILE_PASSWORD, offsetof(struct config_credentials, password_file)},
 	{"client_cert_file", FILE_PUBLIC, offsetof(struct config_credentials, client_cert_file)},
 	{"client_key_file", FILE_SECRET, offsetof(struct config_credentials, client_key_file)},
 	{"bearer_file", FILE_SECRET, offsetof(struct config_credentials, bearer_file)},
@@ -66,6 +71,30 @@ struct files {
 	struct loader *loader;
 	bool open; /* look at the files themselves */
 };
+
+/* "credential:NAME": what systemd gave to the service under that name (LoadCredential=). */
+static void find_credential(const struct files *f, const char *key, struct config_text *path)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	const char *name = path->text + strlen(CREDENTIAL);
+	char *joined;
+
+	if (!name[0] || strchr(name, '/')) {
+		loader_error(f->loader, path->place,
+			"\"%s\": expected " CREDENTIAL "NAME, of a credential of the service", key);
+		return;
+	}
+	if (!folder && f->open)
+		loader_error(f->loader, path->place,
+			"\"%s\": %s: this process was given no credentials; expected one of "
+			"LoadCredential= in the service's unit",
+			key, path->text);
+	if (!folder)
+		return;
+	joined = memory_format("%s/%s", folder, name);
+	path->text = node_copy_text(f->loader->arena, joined);
+	free(joined);
+}
 
 static void make_absolute(const struct files *f, struct config_text *path)
 {
@@ -103,19 +132,41 @@ static void add_secret(struct config *c, const char *path)
 	c->secret_files[c->secret_file_count++] = path;
 }
 
+static void check_password(const struct files *f, const char *name, const struct config_text *path)
+{
+	uint8_t *secret = locked_new(LIMIT_SECRET_BYTES);
+	size_t length;
+	struct error e;
+
+	if (secret_file_read(path->text, secret, LIMIT_SECRET_BYTES, &length, &e) < 0)
+		loader_error(f->loader, path->place, "\"%s\": %s; expected a readable file", name,
+			e.text);
+	locked_free(secret, LIMIT_SECRET_BYTES);
+}
+
 static void check_file(
 	const struct files *f, const char *name, enum file_kind kind, struct config_text *path)
 {
+	size_t errors = f->loader->diagnostics->errors;
 	struct stat s;
 	int r;
 
 	if (!path->text)
 		return;
-	make_absolute(f, path);
-	if (kind == FILE_SECRET)
+	if (kind != FILE_PUBLIC && strncmp(path->text, CREDENTIAL, strlen(CREDENTIAL)) == 0)
+		find_credential(f, name, path);
+	else
+		make_absolute(f, path);
+	if (f->loader->diagnostics->errors > errors)
+		return;
+	if (kind == FILE_SECRET || kind == FILE_PASSWORD)
 		add_secret(f->config, path->text);
 	if (!f->open || kind == FILE_LATER)
 		return;
+	if (kind == FILE_PASSWORD) {
+		check_password(f, name, path);
+		return;
+	}
 	r = look_at(path->text, &s);
 	if (r < 0)
 		loader_error(f->loader, path->place, "\"%s\": %s: %s; expected a readable file",

@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c31ULL /* "WYLVPOL1": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c32ULL /* "WYLVPOL2": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -175,6 +175,8 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	codec_text(c, &r->server_name);
 	codec_text(c, &r->unix_path);
 	CODEC_CHOICE(c, r->allow_cleartext, 2);
+	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
+	codec_text(c, &r->login_user);
 	CODEC_LIST(c, r->hosts, r->host_count, LIMIT_CONFIG_HOSTS, codec_host);
 }
 
@@ -260,8 +262,12 @@ static bool host_is_sound(const struct host *h)
 static bool resources_are_sound(const struct policy *p)
 {
 	for (size_t i = 0; i < p->resource_count; i++) {
-		for (size_t j = 0; j < p->resources[i].host_count; j++) {
-			if (!host_is_sound(&p->resources[i].hosts[j]))
+		const struct policy_resource *r = &p->resources[i];
+
+		if ((r->login == LOGIN_AS_AGENT) != (r->login_user.length == 0))
+			return false;
+		for (size_t j = 0; j < r->host_count; j++) {
+			if (!host_is_sound(&r->hosts[j]))
 				return false;
 		}
 	}

@@ -36,6 +36,9 @@ struct policy_agent {
 	enum listen_mode listen;
 };
 
+/* How the monitor logs in instead of the agent; the secret is not here. */
+enum policy_login { LOGIN_AS_AGENT, LOGIN_PASSWORD, LOGIN_CERTIFICATE, LOGIN_COUNT };
+
 struct policy_resource {
 	struct slice name;
 	enum protocol_id protocol;
@@ -46,6 +49,8 @@ struct policy_resource {
 		server_name; /* the name to verify; empty: SNI, else matched name, else address */
 	struct slice unix_path; /* connect there instead; empty: to where the agent dialled */
 	bool allow_cleartext;
+	enum policy_login login;
+	struct slice login_user; /* empty with LOGIN_AS_AGENT */
 	struct host *hosts;
 	size_t host_count;
 };

@@ -41,8 +41,12 @@ static void visit_protocols(const struct config *c, struct visit *v)
 static void visit_credentials(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->resource_count; i++) {
-		if (c->resources[i].credentials)
-			report(v, c->resources[i].credentials->place);
+		const struct config_resource *r = &c->resources[i];
+
+		if (r->credentials &&
+			(r->protocol.value != PROTOCOL_POSTGRES ||
+				r->credentials->client_cert_file.text))
+			report(v, r->credentials->place);
 	}
 }
 
@@ -102,7 +106,8 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 
 static const struct unbuilt rows[] = {
 	{"this protocol", "expected postgres or tcp", false, visit_protocols},
-	{"credentials", "agents log in with their own", false, visit_credentials},
+	{"these credentials", "expected user and password_file, with protocol postgres", false,
+		visit_credentials},
 	{"tls mode passthrough", "expected no \"mode\"", false, visit_passthrough},
 	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},
 	{"issuers", "expected none", false, visit_issuers},

@@ -59,6 +59,7 @@ enum protocol_event_type {
 	EVENT_CONNECT, /* the upstream connection is needed now */
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
 	EVENT_JOB, /* run `job` off the loop, then call job_done() */
+	EVENT_PROOF, /* the host logs in: what the server demands of its credentials */
 	EVENT_CANCEL, /* a cancel request for another session of this agent */
 	EVENT_CLOSE, /* end the session once what was written is sent */
 };
@@ -114,7 +115,18 @@ struct protocol_row {
 
 struct protocol_job {
 	void (*run)(struct protocol_job *job); /* on another thread; touches nothing but the job */
+	/* For a job that was abandoned: its engine is gone when it is done. */
+	void (*free)(struct protocol_job *job);
+	bool running, abandoned; /* from EVENT_JOB until job_done() */
 };
+
+/* An engine that goes leaves a job that is running to who runs it. False: it is not running, and
+ * the engine's to free. */
+static inline bool protocol_job_abandon(struct protocol_job *job)
+{
+	job->abandoned = job->running;
+	return job->running;
+}
 
 /* What TLS with one side is to be, and what came of it (tls_done). */
 struct protocol_tls {
@@ -127,6 +139,31 @@ struct protocol_tls_result {
 	const char *text; /* with an error: why, for people; valid during the call */
 	struct slice
 		server_end_point; /* RFC 5929 tls-server-end-point of the server's certificate */
+	/* The server's certificate was, at least up to who issued it, and not by a name that the
+	 * agent alone gave. */
+	bool verified;
+};
+
+/* What a server demands of credentials that the engine never sees; the answer comes by proven(). */
+enum proof_kind {
+	PROOF_PASSWORD, /* nothing → the password, to be sent and wiped at once */
+	PROOF_POSTGRES_MD5, /* the salt of 4 bytes → 35 characters */
+	PROOF_SCRAM, /* struct scram_exchange → struct scram_proof (postgres/scram.h) */
+	PROOF_KIND_COUNT
+};
+
+struct protocol_proof {
+	enum proof_kind kind;
+	struct slice challenge;
+};
+
+/* With which the host logs in at the server instead of the agent. Slices live as long as the
+ * rules that apply now. */
+struct protocol_credentials {
+	bool given; /* false: the agent logs in itself */
+	bool password; /* there is one; else there is a client certificate, which TLS presents */
+	bool allow_cleartext; /* the password may be sent as such without verified TLS */
+	struct slice user;
 };
 
 struct protocol_event {
@@ -137,6 +174,7 @@ struct protocol_event {
 		struct protocol_row row;
 		struct protocol_tls tls;
 		struct protocol_job *job;
+		struct protocol_proof proof;
 		struct {
 			struct slice text; /* what the action would do; valid during the event */
 			const char *problem; /* why there is none; static. NULL: there is */
@@ -187,6 +225,8 @@ struct protocol_host {
 	 * and may send them without a copy. -ENOMEM or -E2BIG end the session. */
 	int (*write)(struct protocol_host *host, enum side to, struct slice bytes);
 	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
+	/* As write(), and the copy is wiped once it is sent. */
+	int (*write_secret)(struct protocol_host *host, enum side to, struct slice bytes);
 	/* Sends no more to that side: an end of file, once what was written is sent. */
 	void (*shut)(struct protocol_host *host, enum side to);
 	/* Ends the session with a reset, where the protocol has no words for the refusal. */
@@ -201,6 +241,7 @@ struct protocol_host {
 	struct mask_hasher *hasher;
 	uint8_t nonce[32]; /* random, of this session */
 
+	struct protocol_credentials credentials;
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
 	/* Which rules apply in this session, as a number that no other set of rules of this process
@@ -281,6 +322,9 @@ struct protocol {
 	void (*tls_done)(struct protocol_engine *e, enum side side,
 		const struct protocol_tls_result *result);
 	void (*job_done)(struct protocol_engine *e, struct protocol_job *job);
+	/* The answer to an EVENT_PROOF, or (`error` negative) why there is none, for the agent.
+	 * NULL: the protocol asks for none. */
+	void (*proven)(struct protocol_engine *e, int error, struct slice answer);
 };
 
 #endif

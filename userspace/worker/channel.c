@@ -48,6 +48,7 @@ static void deliver_reply(struct channel *c, struct slice payload, int status, i
 		request->reply(request->context, status, slice_from(payload, sizeof(id)), fd);
 	else if (fd >= 0)
 		close(fd);
+	memory_wipe(c->payload, payload.length); /* keys of certificates, passwords */
 	free(request);
 }
 

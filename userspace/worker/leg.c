@@ -32,6 +32,7 @@ struct chunk *chunk_new(size_t size)
 		c->size = (uint32_t)size;
 	}
 	c->references = 1;
+	c->secret = false;
 	c->used = 0;
 	return c;
 }
@@ -40,6 +41,9 @@ void chunk_put(struct chunk *c)
 {
 	if (!c || --c->references > 0)
 		return;
+	if (c->secret)
+		memory_wipe(c->data, c->used);
+	c->secret = false;
 	if (c->size != LEG_CHUNK_SIZE || free_chunk_count >= CHUNKS_KEPT) {
 		free(c);
 		return;
@@ -238,6 +242,16 @@ int leg_write(struct leg *leg, struct slice bytes)
 	if (leg->broken || leg->state == LEG_CLOSED || bytes.length == 0)
 		return 0;
 	return segments_copy(leg_queue(leg), bytes);
+}
+
+int leg_write_secret(struct leg *leg, struct slice bytes)
+{
+	struct segments *queue = leg_queue(leg);
+	int r = leg_write(leg, bytes);
+
+	if (r == 0 && queue->count)
+		segments_at(queue, queue->count - 1)->chunk->secret = true;
+	return r;
 }
 
 int leg_pass(struct leg *leg, struct leg *from, struct slice bytes)

@@ -26,6 +26,7 @@ struct tls;
 /* Memory that output refers to. */
 struct chunk {
 	unsigned references;
+	bool secret; /* wiped once it is not referred to any more */
 	uint32_t size, used;
 	struct chunk *next_free;
 	uint8_t data[];
@@ -98,6 +99,7 @@ void leg_receive(struct leg *leg);
 void leg_watch(struct leg *leg);
 /* Queues bytes: copied, or shared with the input of `from` where `bytes` is part of it. -ENOMEM. */
 int leg_write(struct leg *leg, struct slice bytes);
+int leg_write_secret(struct leg *leg, struct slice bytes); /* the copy is wiped */
 int leg_pass(struct leg *leg, struct leg *from, struct slice bytes);
 /* For tls.c: `length` bytes at the front of `plain` were encrypted; ciphertext to send; the end. */
 void leg_consume_plain(struct leg *leg, size_t length);

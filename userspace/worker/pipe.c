@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "worker/cancel.h"
@@ -38,6 +39,14 @@ static int host_pass(struct protocol_host *host, enum side to, struct slice part
 	if (!s->sharing)
 		return leg_write(&s->legs[to], part_of_input);
 	return leg_pass(&s->legs[to], &s->legs[side_other(to)], part_of_input);
+}
+
+static int host_write_secret(struct protocol_host *host, enum side to, struct slice bytes)
+{
+	struct session *s = session_of_host(host);
+
+	session_touch(s);
+	return leg_write_secret(&s->legs[to], bytes);
 }
 
 static void host_shut(struct protocol_host *host, enum side to)
@@ -81,6 +90,20 @@ static int upstream_tls_of(const struct session *s)
 	}
 }
 
+static struct protocol_credentials credentials_of(const struct session *s)
+{
+	const struct policy_resource *resource = upstream_resource(s);
+
+	if (!resource || resource->login == LOGIN_AS_AGENT)
+		return (struct protocol_credentials){0};
+	return (struct protocol_credentials){
+		.given = true,
+		.password = resource->login == LOGIN_PASSWORD,
+		.allow_cleartext = resource->allow_cleartext,
+		.user = resource->login_user,
+	};
+}
+
 void pipe_set_scope(struct session *s)
 {
 	struct protocol_host *h = &s->host;
@@ -92,6 +115,7 @@ void pipe_set_scope(struct session *s)
 	h->needs_facts = policy_scope_needs(s->scope) != 0;
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
+	h->credentials = credentials_of(s);
 }
 
 void pipe_open(struct session *s, const struct protocol *protocol)
@@ -101,6 +125,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 	*h = (struct protocol_host){
 		.write = host_write,
 		.pass = host_pass,
+		.write_secret = host_write_secret,
 		.shut = host_shut,
 		.reset = host_reset,
 		.catalog = host_catalog,
@@ -185,8 +210,11 @@ static void on_job_done(struct job *job)
 
 	free(item);
 	s->outstanding--;
-	if (!s->engine)
+	work->running = false;
+	if (work->abandoned) {
+		work->free(work);
 		return;
+	}
 	s->engine->protocol->job_done(s->engine, work);
 	pipe_go_on(s);
 }
@@ -207,7 +235,44 @@ static void on_job(struct session *s, struct protocol_job *work)
 	item->job.run = run_job;
 	item->job.done = on_job_done;
 	s->outstanding++;
+	work->running = true;
 	jobs_add(s->worker->jobs, &item->job);
+}
+
+static void on_proven(void *context, int status, struct slice answer, int fd)
+{
+	struct session *s = context;
+
+	if (fd >= 0)
+		close(fd);
+	s->outstanding--;
+	/* Another engine, that asked for none, may have taken over. */
+	if (s->state != SESSION_OPEN || !s->engine->protocol->proven)
+		return;
+	s->engine->protocol->proven(s->engine, status, answer);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+/* The monitor has the secret: it is asked for what proves it to the server. */
+static void on_proof(struct session *s, const struct protocol_proof *proof)
+{
+	const struct policy_resource *r = upstream_resource(s);
+	struct slice resource = r ? r->name : SLICE_EMPTY;
+	struct message_proof head = {
+		.kind = proof->kind, .resource_length = (uint32_t)resource.length};
+	struct buffer text;
+
+	buffer_init(&text, MESSAGE_PROOF_MOST);
+	if (buffer_append_slice(&text, resource) < 0 ||
+		buffer_append_slice(&text, proof->challenge) < 0) {
+		session_abort(s, REASON_INTERNAL, "%s", "a challenge too long to be asked for");
+	} else {
+		s->outstanding++;
+		channel_ask(&s->worker->channel, MESSAGE_PROOF, &head, sizeof(head),
+			buffer_slice(&text), -1, on_proven, s);
+	}
+	buffer_done(&text);
 }
 
 static void agent_tls_done(struct leg *leg, int error, const char *text)
@@ -316,6 +381,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		break;
 	case EVENT_JOB:
 		on_job(s, event->job);
+		break;
+	case EVENT_PROOF:
+		on_proof(s, &event->proof);
 		break;
 	case EVENT_CANCEL:
 		cancel_ask(s, event->cancel.key, event->cancel.message);

@@ -153,14 +153,32 @@ void upstream_connect(struct session *s)
 
 /* --- TLS --- */
 
+/* The agent chooses what it sends as SNI: a name that is not the resource's says nothing of who the
+ * server is to the administrator. */
+static bool name_is_the_resources(const struct session *s)
+{
+	const struct policy_resource *resource = upstream_resource(s);
+
+	if (!s->sni[0] || !resource || resource->server_name.length)
+		return true;
+	for (size_t i = 0; i < resource->host_count; i++) {
+		if (host_matches_name(&resource->hosts[i], slice_from_string(s->sni)))
+			return true;
+	}
+	return false;
+}
+
 static void server_tls_done(struct leg *leg, int error, const char *text)
 {
 	uint8_t end_point[EVP_MAX_MD_SIZE];
 	struct protocol_tls_result result = {.error = error, .text = text};
 	struct session *s = leg->owner;
 
-	if (error == 0)
+	if (error == 0) {
 		result.server_end_point = slice_of(end_point, tls_end_point(leg->tls, end_point));
+		result.verified = (SSL_get_verify_mode(leg->tls->ssl) & SSL_VERIFY_PEER) &&
+			name_is_the_resources(s);
+	}
 	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &result);
 	session_touch(s);
 }

@@ -722,7 +722,7 @@ static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 
 static int on_password(struct pg_engine *e, const struct pg_frame *m)
 {
-	int r = pg_login_password(e, m->whole, m->body);
+	int r = pg_authentication_agent(e, m->whole, m->body);
 
 	return r < 0 ? r : PG_TAKEN;
 }

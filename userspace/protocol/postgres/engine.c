@@ -93,21 +93,10 @@ void pg_pending_clear(struct pg_engine *e)
 	memset(p, 0, sizeof(*p));
 }
 
-static void scram_job_free(struct pg_scram_job *job)
+void pg_parse_job_free(struct protocol_job *base)
 {
-	if (!job)
-		return;
-	scram_done(&job->scram);
-	buffer_wipe(&job->password);
-	buffer_done(&job->server_first);
-	buffer_wipe(&job->answer);
-	free(job);
-}
+	struct pg_parse_job *job = container_of(base, struct pg_parse_job, job);
 
-static void parse_job_free(struct pg_parse_job *job)
-{
-	if (!job)
-		return;
 	buffer_done(&job->copy);
 	sql_text_put(job->text);
 	free(job);
@@ -118,8 +107,10 @@ static void engine_close(struct protocol_engine *base)
 	struct pg_engine *e = pg_engine_of(base);
 
 	pg_pending_clear(e);
-	scram_job_free(e->scram_job);
-	parse_job_free(e->parse_job);
+	if (e->own && !protocol_job_abandon(&e->own->job))
+		pg_own_login_free(e->own);
+	if (e->parse_job && !protocol_job_abandon(&e->parse_job->job))
+		pg_parse_job_free(&e->parse_job->job);
 	pg_requests_done(&e->requests);
 	pg_names_done(&e->statements);
 	pg_names_done(&e->portals);
@@ -452,19 +443,22 @@ static void engine_job_done(struct protocol_engine *base, struct protocol_job *j
 {
 	struct pg_engine *e = pg_engine_of(base);
 
-	if (e->scram_job && job == &e->scram_job->job) {
-		pg_login_job_done(e);
-		scram_job_free(e->scram_job);
-		e->scram_job = NULL;
+	if (e->own && job == &e->own->job) {
+		pg_authentication_job_done(e);
 		return;
 	}
 	/* The parsed text is taken when the message is offered again. */
 	assert(e->parse_job && job == &e->parse_job->job);
 	e->pending.text = e->parse_job->text;
 	e->parse_job->text = NULL;
-	parse_job_free(e->parse_job);
+	pg_parse_job_free(job);
 	e->parse_job = NULL;
 	e->wait = PG_WAIT_NONE;
+}
+
+static void engine_proven(struct protocol_engine *base, int error, struct slice answer)
+{
+	pg_inject_proven(pg_engine_of(base), error, answer);
 }
 
 /* The agent's first packet: a length and one of four codes, or TLS at once. */
@@ -513,4 +507,5 @@ const struct protocol protocol_postgres = {
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,
 	.job_done = engine_job_done,
+	.proven = engine_proven,
 };

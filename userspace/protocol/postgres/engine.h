@@ -2,7 +2,8 @@
  *
  * engine: one PostgreSQL session as its two ends see it. Internal to protocol/postgres/.
  *
- *   login.c   first packets, TLS on either side, authentication
+ *   login.c   first packets, TLS on either side
+ *   authentication.c   who proves what to the server; inject.c: with the host's credentials
  *   agent.c   what the agent sends in the query phase: becomes actions, is sent on or poisoned
  *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
  *   naming.c  how names are looked up in this session; reading the catalog in-band
@@ -19,6 +20,7 @@
 #define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 
 #include "protocol/postgres/copy_stream.h"
+#include "protocol/postgres/md5.h"
 #include "protocol/postgres/postgres.h"
 #include "protocol/postgres/requests.h"
 #include "protocol/postgres/rows.h"
@@ -54,9 +56,11 @@ enum pg_server_state {
 enum pg_auth_mode {
 	PG_AUTH_RELAYED, /* the agent, message by message */
 	PG_AUTH_ASKING, /* the agent was asked for its password in clear, inside TLS */
+	PG_AUTH_OURS, /* we, with the host's credentials; nothing was asked yet */
 	PG_AUTH_SCRAM_FIRST, /* we: client-first is sent */
-	PG_AUTH_SCRAM_WORKING, /* the proof is being computed */
+	PG_AUTH_WORKING, /* the proof is being made */
 	PG_AUTH_SCRAM_FINAL, /* client-final is sent */
+	PG_AUTH_ANSWERED, /* a proof is sent that the server answers with its verdict alone */
 	PG_AUTH_PROVEN, /* the server has proven itself */
 };
 
@@ -106,11 +110,16 @@ struct pg_pending {
 	struct protocol_value values[PG_VALUES_MOST];
 };
 
-struct pg_scram_job {
-	struct protocol_job job;
-	struct scram scram;
-	struct buffer password, server_first, answer;
+/* A login at the server that we hold ourselves; freed when it is over. */
+struct pg_own_login {
+	struct protocol_job job; /* of the agent's password; touches what follows */
+	struct buffer password;
+	enum scram_binding binding;
+	struct scram_exchange scram;
+	struct scram_proof proof;
 	int result;
+	enum proof_kind asked; /* of the host */
+	uint8_t salt[PG_MD5_SALT];
 };
 
 struct pg_parse_job {
@@ -140,9 +149,10 @@ struct pg_engine {
 	enum pg_auth_mode auth;
 	bool terminated; /* the agent said that it sends no more */
 	bool auth_asked; /* relayed: the server waits for a message of the agent's */
-	uint8_t server_signature[SCRAM_DIGEST];
+	bool injects; /* the host's credentials are used */
+	bool server_verified; /* its certificate was */
 	struct buffer end_point; /* of the server's certificate */
-	struct pg_scram_job *scram_job;
+	struct pg_own_login *own;
 
 	struct pg_requests requests;
 	struct pg_names statements, portals;
@@ -206,16 +216,37 @@ int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input);
 int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void pg_pending_clear(struct pg_engine *e);
+void pg_parse_job_free(struct protocol_job *job);
 
 /* login.c */
 int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken);
 int pg_login_server_byte(struct pg_engine *e, struct slice in, size_t *ret_taken);
 int pg_login_advance(struct pg_engine *e);
-int pg_login_password(struct pg_engine *e, struct slice message, struct slice body);
-int pg_login_authentication(struct pg_engine *e, struct slice message, struct slice body);
 void pg_login_tls_done(
 	struct pg_engine *e, enum side side, const struct protocol_tls_result *result);
-void pg_login_job_done(struct pg_engine *e);
+
+/* authentication.c */
+/* The agent's PasswordMessage or kin, and the server's Authentication messages. */
+int pg_authentication_agent(struct pg_engine *e, struct slice message, struct slice body);
+int pg_authentication_server(struct pg_engine *e, struct slice message, struct slice body);
+/* The SASL exchange, held by us: begins with what the server offers. */
+int pg_authentication_scram(struct pg_engine *e, struct slice mechanisms);
+/* The proof is there: the rest of the exchange. */
+int pg_authentication_proven(struct pg_engine *e);
+void pg_authentication_job_done(struct pg_engine *e);
+struct pg_own_login *pg_own_login(struct pg_engine *e); /* begun where there is none yet */
+void pg_own_login_free(struct pg_own_login *own); /* takes NULL */
+
+/* inject.c */
+/* The StartupMessage in the name of the host's credentials. -E2BIG: it got too long. */
+int pg_inject_startup(struct pg_engine *e, struct slice startup);
+/* The server's first demand. */
+int pg_inject_demand(struct pg_engine *e, uint32_t code, struct slice rest);
+int pg_inject_ask(struct pg_engine *e, enum proof_kind kind, struct slice challenge);
+void pg_inject_proven(struct pg_engine *e, int error, struct slice answer);
+/* The server's error before AuthenticationOk: true where the credentials are the cause, and the
+ * agent was told. */
+bool pg_inject_on_error(struct pg_engine *e, struct slice body);
 
 /* agent.c */
 int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

@@ -24,6 +24,7 @@ static int parse_elsewhere(struct pg_engine *e, struct slice text)
 	int r;
 
 	job->job.run = parse_run;
+	job->job.free = pg_parse_job_free;
 	buffer_init(&job->copy, LIMIT_STATEMENT_BYTES);
 	r = buffer_append_slice(&job->copy, text);
 	if (r < 0) {

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * login: from the agent's first byte to AuthenticationOk.
+ * login: from the agent's first byte to the StartupMessage that the server gets.
  *
  * Where the resource doesn't say how TLS with the server is to be, the agent's SSLRequest is
  * answered with what the server says to ours, so that an agent sees what it would see without us.
- * Where both legs have TLS, SCRAM can't be relayed: its messages say what the client knows of
- * channel binding, and are signed; the agent is asked for its password in clear, inside TLS, and we
- * prove it to the server.
  */
 #include <errno.h>
 
@@ -19,9 +16,6 @@
 #define FIRST_PACKETS_MOST 4 /* SSLRequest, GSSENCRequest, StartupMessage, and one to spare */
 #define TLS_RECORD_HANDSHAKE 0x16
 #define ALPN "postgresql"
-
-static const char mechanism[] = "SCRAM-SHA-256";
-static const char mechanism_plus[] = "SCRAM-SHA-256-PLUS";
 
 static void start_tls(struct pg_engine *e, enum side side, const char *alpn)
 {
@@ -186,19 +180,21 @@ static int judge_startup(struct pg_engine *e)
 
 static int on_startup(struct pg_engine *e, struct slice packet)
 {
-	int r = buffer_append_slice(&e->startup_packet, packet);
-	struct slice kept;
+	struct slice kept = arena_copy(&e->login_arena, slice_from(packet, 4));
+	int r = kept.data ? pg_startup_parse(kept, &e->login_arena, &e->startup) : -E2BIG;
 
-	if (r < 0)
-		return r;
-	kept = slice_from(buffer_slice(&e->startup_packet), 4);
-	r = pg_startup_parse(kept, &e->login_arena, &e->startup);
 	e->agent = PG_AGENT_STARTED;
 	if (r == -EPROTONOSUPPORT)
 		return pg_fail(e, REASON_PROTOCOL_VIOLATION,
 			"only version 3 of PostgreSQL's protocol is spoken here");
 	if (r < 0)
 		return pg_fail(e, REASON_PROTOCOL_VIOLATION, "malformed StartupMessage");
+	if (e->base.host->credentials.given)
+		r = pg_inject_startup(e, kept);
+	else
+		r = buffer_append_slice(&e->startup_packet, packet);
+	if (r < 0)
+		return pg_fail(e, REASON_LIMIT, "a StartupMessage that is too long");
 	return e->abort_text ? 0 : judge_startup(e);
 }
 
@@ -251,182 +247,8 @@ void pg_login_tls_done(
 		return;
 	}
 	e->server_tls = true;
+	e->server_verified = result->verified;
 	e->server = PG_SERVER_SECURE;
 	buffer_append_slice(&e->end_point, result->server_end_point);
 	pg_login_advance(e);
-}
-
-static bool offers(struct slice mechanisms, const char *name)
-{
-	struct slice offered;
-
-	while (pg_get_string(&mechanisms, &offered) == 0 && offered.length) {
-		if (slice_equal_string(offered, name))
-			return true;
-	}
-	return false;
-}
-
-static int put_authentication(struct pg_engine *e, uint32_t code, struct slice rest)
-{
-	size_t mark;
-	int r;
-
-	buffer_clear(&e->scratch);
-	r = pg_begin(&e->scratch, 'R', &mark);
-	if (r == 0)
-		r = buffer_append_u32(&e->scratch, code);
-	if (r == 0)
-		r = buffer_append_slice(&e->scratch, rest);
-	if (r < 0)
-		return r;
-	pg_end(&e->scratch, mark);
-	return pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
-}
-
-/* The server offers SASL. */
-static int on_sasl(struct pg_engine *e, struct slice message, struct slice mechanisms)
-{
-	/* An agent in clear never binds channels, so it may be told of the plain mechanism alone.
-	 */
-	static const char only_plain[] = "SCRAM-SHA-256\0";
-
-	if (!e->server_tls || !offers(mechanisms, mechanism))
-		return pg_pass(e, SIDE_AGENT, message);
-	if (!e->agent_tls)
-		return put_authentication(
-			e, PG_AUTH_SASL, slice_of(only_plain, sizeof(only_plain)));
-	e->auth = PG_AUTH_ASKING;
-	return put_authentication(e, PG_AUTH_PASSWORD, SLICE_EMPTY);
-}
-
-/* SASLInitialResponse with our client-first-message. */
-static int send_scram_first(struct pg_engine *e, struct pg_scram_job *job)
-{
-	size_t mark;
-	int r;
-
-	buffer_clear(&e->scratch);
-	r = scram_first(&job->scram, &job->answer);
-	if (r == 0)
-		r = pg_begin(&e->scratch, 'p', &mark);
-	if (r == 0)
-		r = pg_put_string(&e->scratch,
-			slice_from_string(job->scram.binds ? mechanism_plus : mechanism));
-	if (r == 0)
-		r = buffer_append_u32(&e->scratch, (uint32_t)buffer_length(&job->answer));
-	if (r == 0)
-		r = buffer_append_slice(&e->scratch, buffer_slice(&job->answer));
-	if (r < 0)
-		return r;
-	pg_end(&e->scratch, mark);
-	buffer_clear(&job->answer);
-	e->auth = PG_AUTH_SCRAM_FIRST;
-	return pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
-}
-
-static void scram_run(struct protocol_job *base)
-{
-	struct pg_scram_job *job = container_of(base, struct pg_scram_job, job);
-
-	job->result = scram_answer(&job->scram, buffer_slice(&job->password),
-		buffer_slice(&job->server_first), &job->answer);
-}
-
-/* The agent's PasswordMessage, where it was we who asked. */
-static int on_clear_password(struct pg_engine *e, struct slice body)
-{
-	struct pg_scram_job *job = memory_new(sizeof(*job));
-	struct slice password;
-	int r;
-
-	e->scram_job = job;
-	job->job.run = scram_run;
-	buffer_init(&job->password, LIMIT_AUTH_MESSAGE_BYTES);
-	buffer_init(&job->server_first, SCRAM_MESSAGE_MOST);
-	buffer_init(&job->answer, SCRAM_MESSAGE_MOST * 2);
-	if (pg_get_string(&body, &password) < 0 || body.length)
-		return -EBADMSG;
-	r = buffer_append_slice(&job->password, password);
-	if (r == 0)
-		r = scram_init(&job->scram, e->base.host->nonce, buffer_slice(&e->end_point));
-	return r < 0 ? r : send_scram_first(e, job);
-}
-
-int pg_login_password(struct pg_engine *e, struct slice message, struct slice body)
-{
-	if (e->auth == PG_AUTH_RELAYED && e->auth_asked) {
-		e->auth_asked = false;
-		return pg_pass(e, SIDE_SERVER, message);
-	}
-	if (e->auth == PG_AUTH_ASKING)
-		return on_clear_password(e, body);
-	return -EBADMSG;
-}
-
-static int on_scram_continue(struct pg_engine *e, struct slice server_first)
-{
-	int r = buffer_append_slice(&e->scram_job->server_first, server_first);
-
-	if (r < 0)
-		return r;
-	e->auth = PG_AUTH_SCRAM_WORKING;
-	pg_event(e, EVENT_JOB)->job = &e->scram_job->job;
-	return 0;
-}
-
-void pg_login_job_done(struct pg_engine *e)
-{
-	struct pg_scram_job *job = e->scram_job;
-
-	buffer_wipe(&job->password);
-	if (job->result < 0) {
-		pg_fail(e, REASON_AUTHENTICATION, "the server's SCRAM challenge is malformed");
-		return;
-	}
-	memcpy(e->server_signature, job->scram.server_signature, SCRAM_DIGEST);
-	buffer_clear(&e->scratch);
-	e->auth = PG_AUTH_SCRAM_FINAL;
-	if (pg_put_message(&e->scratch, 'p', buffer_slice(&job->answer)) < 0 ||
-		pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch)) < 0)
-		pg_fail(e, REASON_INTERNAL, "out of memory");
-}
-
-/* The exchange that we hold ourselves. */
-static int on_own_scram(struct pg_engine *e, uint32_t code, struct slice rest)
-{
-	struct scram check = {0};
-
-	if (e->auth == PG_AUTH_SCRAM_FIRST && code == PG_AUTH_SASL_CONTINUE)
-		return on_scram_continue(e, rest);
-	if (e->auth != PG_AUTH_SCRAM_FINAL || code != PG_AUTH_SASL_FINAL)
-		return -EBADMSG;
-	memcpy(check.server_signature, e->server_signature, SCRAM_DIGEST);
-	if (scram_check(&check, rest) < 0)
-		return pg_fail(e, REASON_AUTHENTICATION,
-			"the server could not prove that it knows the password");
-	e->auth = PG_AUTH_PROVEN;
-	return 0;
-}
-
-int pg_login_authentication(struct pg_engine *e, struct slice message, struct slice body)
-{
-	uint32_t code;
-
-	if (pg_get_u32(&body, &code) < 0)
-		return -EBADMSG;
-	if (code == PG_AUTH_OK) {
-		/* Half an exchange proves nothing: the server must have shown its signature. */
-		if (e->auth != PG_AUTH_RELAYED && e->auth != PG_AUTH_PROVEN)
-			return -EBADMSG;
-		e->phase = PG_PHASE_STARTUP;
-		return pg_pass(e, SIDE_AGENT, message);
-	}
-	if (e->auth != PG_AUTH_RELAYED)
-		return on_own_scram(e, code, body);
-	/* What the agent sends before it is asked, as clients that need no password may, waits. */
-	e->auth_asked = code != PG_AUTH_SASL_FINAL;
-	if (code == PG_AUTH_SASL)
-		return on_sasl(e, message, body);
-	return pg_pass(e, SIDE_AGENT, message);
 }

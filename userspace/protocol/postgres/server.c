@@ -219,6 +219,8 @@ static int on_error(struct pg_engine *e, const struct pg_frame *m)
 	bool extended;
 	int r;
 
+	if (e->phase == PG_PHASE_AUTHENTICATION && m->complete && pg_inject_on_error(e, m->body))
+		return 0;
 	if (e->phase != PG_PHASE_QUERY || !q)
 		return pass_text(e, m, NULL);
 	if (q->flags & PG_REQUEST_PROBE)
@@ -602,7 +604,7 @@ static int on_key(struct pg_engine *e, const struct pg_frame *m)
 
 static int on_authentication(struct pg_engine *e, const struct pg_frame *m)
 {
-	return pg_login_authentication(e, m->whole, m->body);
+	return pg_authentication_server(e, m->whole, m->body);
 }
 
 static int on_function_result(struct pg_engine *e, const struct pg_frame *m)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/bytes.h"
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/postgres/wire.h"
@@ -173,4 +174,47 @@ int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup
 		s.database = s.user;
 	*ret = s;
 	return 0;
+}
+
+static int put_parameter(struct buffer *b, struct slice name, struct slice value)
+{
+	int r = pg_put_string(b, name);
+
+	return r < 0 ? r : pg_put_string(b, value);
+}
+
+/* `packet`: behind the code; has been parsed, so it is well-formed. */
+static int put_other_parameters(struct slice packet, struct buffer *ret)
+{
+	struct slice name, value;
+	int r = 0;
+
+	while (r == 0 && pg_get_string(&packet, &name) == 0 && name.length &&
+		pg_get_string(&packet, &value) == 0) {
+		if (!slice_equal_string(name, "user") && !slice_equal_string(name, "database"))
+			r = put_parameter(ret, name, value);
+	}
+	return r;
+}
+
+int pg_startup_put(
+	struct slice packet, struct slice user, struct slice database, struct buffer *ret)
+{
+	size_t before = buffer_length(ret);
+	int r = buffer_append_u32(ret, 0);
+
+	if (r == 0)
+		r = buffer_append_slice(ret, slice_head(packet, 4));
+	if (r == 0)
+		r = put_parameter(ret, slice_from_string("user"), user);
+	if (r == 0)
+		r = put_parameter(ret, slice_from_string("database"), database);
+	if (r == 0)
+		r = put_other_parameters(slice_from(packet, 4), ret);
+	if (r == 0)
+		r = buffer_append_byte(ret, 0);
+	if (r == 0)
+		bytes_put_u32(
+			ret->data + ret->start + before, (uint32_t)(buffer_length(ret) - before));
+	return r;
 }

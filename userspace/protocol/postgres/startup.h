@@ -7,6 +7,7 @@
 #define WAYLEAVE_PROTOCOL_POSTGRES_STARTUP_H
 
 #include "base/arena.h"
+#include "base/buffer.h"
 
 struct pg_setting {
 	struct slice name; /* lower case */
@@ -27,5 +28,10 @@ struct pg_startup {
 /* Parses the packet behind its length word, code included. Slices point into `packet` and `arena`.
  * -EBADMSG: malformed; -EPROTONOSUPPORT: not protocol 3; -E2BIG: arena full. */
 int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret);
+
+/* Appends the packet (as for pg_startup_parse()) anew, with its length in front, in the name of
+ * `user`, to `database`. Parameters that are not about that stay as they are. */
+int pg_startup_put(
+	struct slice packet, struct slice user, struct slice database, struct buffer *ret);
 
 #endif

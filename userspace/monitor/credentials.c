@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/credentials.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/jobs.h"
+#include "base/limits.h"
+#include "base/locked.h"
+#include "base/log.h"
+#include "base/secret_file.h"
+#include "monitor/monitor.h"
+#include "monitor/salted.h"
+#include "protocol/postgres/md5.h"
+#include "protocol/postgres/scram.h"
+#include "protocol/protocol.h"
+
+#define THREAD_STACK (256u << 10)
+
+/* One resource's proofs, in the order in which they were asked for; only the first is made. */
+struct line {
+	struct list link; /* in credentials.lines, while it is not empty */
+	struct list proofs;
+	unsigned count;
+	char resource[64];
+};
+
+/* Lies in locked memory as a whole. */
+struct proof {
+	struct job job;
+	struct list link; /* in line.proofs */
+	struct credentials *credentials;
+	struct line *line;
+	/* Who asked: a worker that was started anew is another one. */
+	struct monitor_worker *worker;
+	struct identifier incarnation;
+	uint64_t id;
+
+	/* What the thread reads, … */
+	enum proof_kind kind;
+	char *file;
+	char *user;
+	uint8_t salt[PG_MD5_SALT];
+	struct scram_exchange scram;
+	/* … and what it makes. */
+	int result;
+	struct error error;
+	uint8_t secret[LIMIT_SECRET_BYTES];
+	size_t secret_length;
+	union {
+		struct scram_proof scram;
+		char md5[PG_MD5_ANSWER + 1];
+	} answer;
+};
+
+/* How many a worker may ask for in a second. */
+struct pace {
+	uint64_t second;
+	unsigned count;
+};
+
+struct credentials {
+	struct monitor *monitor;
+	struct jobs *jobs;
+	struct loop_source source;
+	struct list lines;
+	struct salted *salted; /* the thread's */
+	struct pace paces[MONITOR_WORKERS_MOST];
+};
+
+/* --- on the thread --- */
+
+static int prove_scram(struct proof *p)
+{
+	struct scram_keys keys;
+	int r = salted_keys(
+		p->credentials->salted, &p->scram, slice_of(p->secret, p->secret_length), &keys);
+
+	if (r == 0)
+		r = scram_prove(&p->scram, &keys, &p->answer.scram);
+	memory_wipe(&keys, sizeof(keys));
+	return r;
+}
+
+static void run_proof(struct job *job)
+{
+	struct proof *p = container_of(job, struct proof, job);
+
+	p->result = secret_file_read(
+		p->file, p->secret, sizeof(p->secret), &p->secret_length, &p->error);
+	if (p->result < 0)
+		return;
+	switch (p->kind) {
+	case PROOF_SCRAM:
+		p->result = prove_scram(p);
+		break;
+	case PROOF_POSTGRES_MD5:
+		p->result = pg_md5_answer(slice_of(p->secret, p->secret_length),
+			slice_from_string(p->user), p->salt, p->answer.md5);
+		break;
+	default:
+		break;
+	}
+	if (p->result < 0)
+		error_set_errno(&p->error, p->result, "the library for cryptography");
+	if (p->kind != PROOF_PASSWORD)
+		memory_wipe(p->secret, sizeof(p->secret));
+}
+
+/* --- lines --- */
+
+static struct line *find_line(struct credentials *c, const char *resource)
+{
+	struct line *line;
+
+	list_for_each (position, &c->lines) {
+		line = list_entry(position, struct line, link);
+		if (strcmp(line->resource, resource) == 0)
+			return line;
+	}
+	line = memory_new(sizeof(*line));
+	list_init(&line->proofs);
+	memcpy(line->resource, resource, strlen(resource) + 1);
+	list_append(&c->lines, &line->link);
+	return line;
+}
+
+static void run_first(struct credentials *c, struct line *line)
+{
+	if (line->count == 0) {
+		list_remove(&line->link);
+		free(line);
+		return;
+	}
+	jobs_add(c->jobs, &list_entry(line->proofs.next, struct proof, link)->job);
+}
+
+static void proof_free(struct proof *p)
+{
+	free(p->file);
+	free(p->user);
+	locked_free(p, sizeof(*p));
+}
+
+static struct slice answer_of(const struct proof *p)
+{
+	switch (p->kind) {
+	case PROOF_SCRAM:
+		return slice_of(&p->answer.scram, sizeof(p->answer.scram));
+	case PROOF_POSTGRES_MD5:
+		return slice_of(p->answer.md5, PG_MD5_ANSWER);
+	default:
+		return slice_of(p->secret, p->secret_length);
+	}
+}
+
+/* The agent is not told of files. */
+static void answer(const struct proof *p)
+{
+	static const char unreadable[] =
+		"the resource's password can't be used (the log of wayleaved says why)";
+
+	if (p->result < 0)
+		log_error("the password of resource \"%s\": %s", p->line->resource, p->error.text);
+	if (memcmp(&p->worker->incarnation, &p->incarnation, sizeof(p->incarnation)) != 0)
+		return;
+	requests_reply(p->worker, MESSAGE_PROOF, p->id, p->result,
+		p->result < 0 ? slice_from_string(unreadable) : answer_of(p), -1);
+}
+
+static void on_proof_made(struct job *job)
+{
+	struct proof *p = container_of(job, struct proof, job);
+	struct line *line = p->line;
+
+	list_remove(&p->link);
+	line->count--;
+	answer(p);
+	run_first(p->credentials, line);
+	proof_free(p);
+}
+
+static void on_jobs(struct loop_source *source)
+{
+	struct credentials *c = source->context;
+
+	jobs_finish(c->jobs);
+}
+
+int credentials_new(struct monitor *m, struct credentials **ret)
+{
+	struct credentials *c = memory_new(sizeof(*c));
+	int r = jobs_new(THREAD_STACK, &c->jobs);
+
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->monitor = m;
+	c->salted = salted_new();
+	list_init(&c->lines);
+	*ret = c;
+	return loop_add(&m->loop, &c->source, jobs_event(c->jobs), on_jobs, c);
+}
+
+/* --- asking --- */
+
+static bool is_too_fast(struct credentials *c, const struct monitor_worker *w)
+{
+	struct pace *pace = &c->paces[w->index];
+	uint64_t second = clock_monotonic() / NANOSECONDS_PER_SECOND;
+
+	if (pace->second != second)
+		*pace = (struct pace){.second = second};
+	return ++pace->count > LIMIT_PROOFS_PER_SECOND;
+}
+
+/* Whether the password itself may be lent: only where what was configured can lead to a server
+ * that gets it in clear. That this one does, the worker says. */
+static bool may_lend(const struct config_resource *r)
+{
+	if (r->allow_cleartext)
+		return true;
+	return !r->tls ||
+		(r->tls->upstream.value != TLS_UPSTREAM_OFF &&
+			r->tls->upstream.value != TLS_UPSTREAM_REQUIRE);
+}
+
+/* The challenge is a peer's: fixed sizes, and looked at for form alone. */
+static int take_challenge(struct proof *p, struct slice challenge)
+{
+	switch (p->kind) {
+	case PROOF_PASSWORD:
+		return challenge.length == 0 ? 0 : -EINVAL;
+	case PROOF_POSTGRES_MD5:
+		if (challenge.length != sizeof(p->salt))
+			return -EINVAL;
+		memcpy(p->salt, challenge.data, sizeof(p->salt));
+		return 0;
+	default:
+		if (challenge.length != sizeof(p->scram))
+			return -EINVAL;
+		memcpy(&p->scram, challenge.data, sizeof(p->scram));
+		return scram_exchange_is_sound(&p->scram) ? 0 : -EINVAL;
+	}
+}
+
+/* NULL: no such resource, or none that logs in with a password. */
+static const struct config_resource *find_resource(const struct config *c, struct slice name)
+{
+	char text[64];
+	const struct config_resource *r;
+
+	if (name.length == 0 || name.length >= sizeof(text) || memchr(name.data, 0, name.length))
+		return NULL;
+	memcpy(text, name.data, name.length);
+	text[name.length] = '\0';
+	r = config_find_resource(c, text);
+	return r && r->protocol.value == PROTOCOL_POSTGRES && r->credentials &&
+			r->credentials->password_file.text
+		? r
+		: NULL;
+}
+
+static int queue(struct credentials *c, struct monitor_worker *w,
+	const struct message_proof *message, const struct config_resource *r,
+	struct slice challenge)
+{
+	struct line *line = find_line(c, r->name.text);
+	struct proof *p;
+
+	if (line->count >= LIMIT_PROOFS_WAITING)
+		return -EBUSY;
+	p = locked_new(sizeof(*p));
+	p->kind = (enum proof_kind)message->kind;
+	if (take_challenge(p, challenge) < 0) {
+		proof_free(p);
+		if (line->count == 0)
+			run_first(c, line);
+		return -EINVAL;
+	}
+	p->job.run = run_proof;
+	p->job.done = on_proof_made;
+	p->credentials = c;
+	p->line = line;
+	p->worker = w;
+	p->incarnation = w->incarnation;
+	p->id = message->id;
+	p->file = memory_copy_string(r->credentials->password_file.text);
+	p->user = memory_copy_string(r->credentials->user.text);
+	list_append(&line->proofs, &p->link);
+	if (line->count++ == 0)
+		run_first(c, line);
+	return 0;
+}
+
+static int ask(struct monitor_worker *w, const struct message_proof *message, struct slice rest)
+{
+	struct credentials *c = w->monitor->credentials;
+	const struct config_resource *r;
+
+	if (message->kind >= PROOF_KIND_COUNT || message->resource_length > rest.length)
+		return -EINVAL;
+	r = find_resource(w->monitor->config, slice_head(rest, message->resource_length));
+	if (!r)
+		return -ENOENT;
+	if (message->kind == PROOF_PASSWORD && !may_lend(r))
+		return -EPERM;
+	if (is_too_fast(c, w))
+		return -EBUSY;
+	return queue(c, w, message, r, slice_from(rest, message->resource_length));
+}
+
+static const char *refusal_text(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return "too many logins at once";
+	case -ENOENT:
+		return "the resource has no credentials any more";
+	case -EPERM:
+		return "the configuration lets this password not be sent in clear";
+	default:
+		return "the server's challenge is not one that is answered";
+	}
+}
+
+void credentials_ask(struct monitor_worker *w, struct slice request)
+{
+	struct message_proof message;
+	int r;
+
+	memcpy(&message, request.data, sizeof(message));
+	r = ask(w, &message, slice_from(request, sizeof(message)));
+	if (r == 0)
+		return;
+	if (r != -EBUSY && r != -ENOENT)
+		log_error("worker %u asked for a proof that it can't have", w->index);
+	requests_reply(w, MESSAGE_PROOF, message.id, r, slice_from_string(refusal_text(r)), -1);
+}
