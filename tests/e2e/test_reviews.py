@@ -505,67 +505,6 @@ def test_nothing_else_of_the_session_runs_before_it(daemon, server):
     assert out == "1 1 0\n", err
 
 
-def test_a_preview_says_what_it_would_do(daemon, server, session):
-    s = session()
-    for statement, shown in (("delete from orders where id = 21", ["Delete on orders", "Index Scan using orders_pkey", "Index Cond: (id = 21)", "public.orders: ", " rows, "]),
-                             ("update orders set amount = 2 where id = 1 and item = 'x'", ["Update on orders"]),
-                             ("begin", None), ("delete from orders where id = 21", ["no preview: a transaction is open"]), ("rollback", None),
-                             ("delete from orders where id = add_one(1)", None)):
-        if shown is None and not statement.startswith("delete"):
-            s(statement)
-            continue
-        if shown is None:
-            assert s(statement)["state"] == "42501"  # the function is not allowed, so nobody is asked
-            continue
-        s.send(statement)
-        (review,) = wait_for_pending(daemon)
-        text = daemon.wayleave("reviews", "show", review["id"]).stdout
-        assert all(part in text for part in shown), text
-        decide(daemon, "deny", review, "--reason", "only looking")
-        assert s.answer()["state"] == "42501"
-        if "begin" in statement:
-            s("rollback")
-    # Parameters are those that were bound; the session's own unnamed statement stays as it is.
-    code = "import psycopg, sys\n" \
-           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
-           "c.execute('select 1')\n" \
-           "for i in range(6):\n" \
-           "    try: c.execute('delete from orders where id = %s', (4711,), prepare=True)\n" \
-           "    except psycopg.Error as e: print(e.sqlstate, flush=True)"
-    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
-                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seen = []
-    for _ in range(6):
-        (review,) = wait_for_pending(daemon)
-        seen.append(daemon.wayleave("reviews", "show", review["id"]).stdout)
-        decide(daemon, "deny", review, "--reason", "only looking")
-        assert p.stdout.readline() == "42501\n"
-    assert all("Index Cond: (id = '4711'" in text for text in seen), seen[0]
-    # What stands in a batch is not planned: an error would end the batch.
-    code = "import psycopg, sys\n" \
-           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
-           "try: c.execute('delete from orders where id = %s', (4711,))\n" \
-           "except psycopg.Error as e: print(e.sqlstate, flush=True)"
-    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", stdout=subprocess.PIPE, text=True)
-    (review,) = wait_for_pending(daemon)
-    assert "no preview: it is part of a batch" in daemon.wayleave("reviews", "show", review["id"]).stdout
-    decide(daemon, "deny", review, "--reason", "only looking")
-    assert p.communicate(timeout=10)[0] == "42501\n"
-    assert p.wait(10) == 0
-
-
-def test_a_lock_in_the_way_of_the_preview(daemon, server, session):
-    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
-        blocker.cursor().execute("lock table orders in access exclusive mode")
-        s = session()
-        s.send("delete from orders where id = 999")
-        (review,) = wait_for_pending(daemon)
-        assert "no preview: the server took too long" in daemon.wayleave("reviews", "show", review["id"]).stdout
-        blocker.rollback()
-    decide(daemon, "approve", review)
-    assert s.answer()["count"] == 0
-
-
 def test_signs_of_life(daemon, server):
     """A driver that gives up on a silent connection does not: something comes every second, a notice every fifteen."""
     from harness import wire

@@ -19,10 +19,12 @@ static void on_decided(
 {
 	struct engine_guard *g = container_of(w, struct engine_guard, watch);
 
-	g->released = released;
-	g->phase = event->phase;
-	buffer_clear(&g->text);
-	buffer_append_slice(&g->text, event->action->text);
+	bool runs = event->phase == ACTION_RUN;
+	struct buffer *text = runs ? &g->runs.text : &g->known.text;
+
+	*(runs ? &g->runs.released : &g->known.released) = released;
+	buffer_clear(text);
+	buffer_append_slice(text, event->action->text);
 }
 
 /* --- messages for the server --- */
@@ -30,10 +32,11 @@ static void on_decided(
 /* The release that lets this text go; each lets one message go. */
 static void use_release(struct engine_guard *g, struct slice text, bool runs, const char *why)
 {
-	bool fits = g->released && (g->phase == ACTION_RUN) == runs &&
-		slice_equal(buffer_slice(&g->text), text);
+	bool *released = runs ? &g->runs.released : &g->known.released;
+	const struct buffer *last = runs ? &g->runs.text : &g->known.text;
+	bool fits = *released && slice_equal(buffer_slice(last), text);
 
-	g->released = false;
+	*released = false;
 	if (!fits)
 		broken(g, why);
 }
@@ -89,7 +92,7 @@ static void check_bind(struct engine_guard *g, struct slice body)
 		skip_values(&body) < 0)
 		broken(g, "a malformed Bind for the server");
 	else if (!slice_starts_with(statement, slice_from_string(POISON)))
-		use_release(g, buffer_slice(&g->text), true, "a Bind that was not released");
+		use_release(g, buffer_slice(&g->runs.text), true, "a Bind that was not released");
 }
 
 static void check_named(struct engine_guard *g, struct slice body, uint8_t type)
@@ -129,8 +132,8 @@ static void check_for_server(struct engine_guard *g, uint8_t type, struct slice 
 		check_named(g, body, type);
 		break;
 	case 'F':
-		use_release(
-			g, buffer_slice(&g->text), true, "a FunctionCall that was not released");
+		use_release(g, buffer_slice(&g->runs.text), true,
+			"a FunctionCall that was not released");
 		break;
 	case 'S':
 	case 'H':
@@ -179,7 +182,7 @@ static void check_first(struct engine_guard *g)
 
 static void wrote_to_server(struct engine_guard *g, struct engine_run *run, struct slice bytes)
 {
-	bool own = pg_engine_of(run->engine)->lookup != NULL;
+	bool own = pg_engine_of(run->engine)->lookup || pg_engine_of(run->engine)->preview;
 	struct pg_header header;
 
 	if (own && buffer_length(&g->to_server))
@@ -242,12 +245,14 @@ void engine_guard_init(struct engine_guard *g)
 	g->watch = (struct engine_watch){.wrote = on_wrote, .decided = on_decided};
 	buffer_init(&g->to_server, STREAM_MOST);
 	buffer_init(&g->to_agent, STREAM_MOST);
-	buffer_init(&g->text, LIMIT_STATEMENT_BYTES * 2);
+	buffer_init(&g->known.text, LIMIT_STATEMENT_BYTES * 2);
+	buffer_init(&g->runs.text, LIMIT_STATEMENT_BYTES * 2);
 }
 
 void engine_guard_done(struct engine_guard *g)
 {
 	buffer_done(&g->to_server);
 	buffer_done(&g->to_agent);
-	buffer_done(&g->text);
+	buffer_done(&g->known.text);
+	buffer_done(&g->runs.text);
 }

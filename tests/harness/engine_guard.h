@@ -14,10 +14,12 @@ struct engine_guard {
 	struct buffer to_server; /* the message that is not yet complete */
 	struct buffer to_agent;
 	bool server_started, agent_started; /* first packets are over */
-	/* The action that was released last and has not left yet. */
-	bool released;
-	enum protocol_action_phase phase;
-	struct buffer text;
+	/* The actions that were released last and have not left yet: what becomes known to the
+	 * server alone may leave together with what runs. */
+	struct {
+		bool released;
+		struct buffer text;
+	} known, runs;
 	const char *broken; /* the first thing that was wrong; static */
 };
 

@@ -196,6 +196,22 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	return true;
 }
 
+static void judgement_free(struct protocol_judgement *judgement)
+{
+	free(judgement);
+}
+
+/* What the engine itself needs of it. */
+static void keep_judgement(const struct protocol_action_event *event, const struct verdict *verdict)
+{
+	if (!event->judgement || *event->judgement)
+		return;
+	*event->judgement = memory_new(sizeof(**event->judgement));
+	(*event->judgement)->free = judgement_free;
+	(*event->judgement)->review =
+		verdict->kind == VERDICT_REVIEW && verdict_is_enforced(verdict);
+}
+
 static void on_action(struct engine_run *run, const struct protocol_action_event *event)
 {
 	const struct protocol *protocol = run->engine->protocol;
@@ -205,6 +221,7 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 
 	buffer_init(&text, 4096);
 	policy_judge(run->bench->scope, event->action, &verdict);
+	keep_judgement(event, &verdict);
 	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && hold(run, event)) {
 		buffer_done(&text);
 		return;

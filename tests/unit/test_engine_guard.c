@@ -87,7 +87,7 @@ Test(guard, a_message_in_pieces_is_one_message)
 	for (size_t i = 0; i < QUERY.length; i++)
 		wrote(SIDE_SERVER, slice_head(slice_from(QUERY, i), 1));
 	cr_assert_null(guard.broken, "%s", guard.broken);
-	cr_assert_not(guard.released, "it went");
+	cr_assert_not(guard.runs.released, "it went");
 }
 
 Test(guard, malformed_messages_are_seen)

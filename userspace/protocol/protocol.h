@@ -257,6 +257,7 @@ struct protocol_host {
 
 /* A verdict kept beside an analysed text. */
 struct protocol_judgement {
+	bool review; /* people decide before it runs, unless they have */
 	void (*free)(struct protocol_judgement *judgement);
 };
 

@@ -46,6 +46,7 @@ static struct judgement *judge(
 		return NULL;
 	kept = memory_new(sizeof(*kept));
 	kept->base.free = judgement_free;
+	kept->base.review = ret->kind == VERDICT_REVIEW && verdict_is_enforced(ret);
 	kept->scope = policy_scope_hold(s->scope);
 	kept->verdict = *ret;
 	*event->judgement = &kept->base;

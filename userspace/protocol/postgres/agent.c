@@ -273,10 +273,21 @@ void pg_agent_probed(struct pg_engine *e, bool accepted)
 
 /* --- Parse --- */
 
+/* What the statement runs may need people, and the batch begins with it: once the server has it,
+ * an error of a question of ours would end the batch, and a Sync of ours would commit it. */
+static bool may_be_deferred(const struct pg_engine *e, const struct pg_frame *m)
+{
+	const struct pg_plan *plan = e->pending.plan;
+
+	return plan && plan->judgement && plan->judgement->review && e->requests.count == 0 &&
+		!e->unsynced && m->complete && m->whole.length <= PG_DEFERRED_MOST;
+}
+
 static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slice name,
 	struct slice text, struct slice types)
 {
 	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
+	bool deferred = may_be_deferred(e, m);
 	struct pg_request *q = request(e, PG_REQUEST_PARSE);
 	int r = -EPERM;
 
@@ -295,6 +306,10 @@ static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slic
 	if (r == -E2BIG)
 		return pg_fail(e, REASON_LIMIT, "more than %u prepared statements",
 			LIMIT_PREPARED_STATEMENTS);
+	if (r == 0 && deferred) {
+		r = buffer_append_slice(&e->deferred, m->whole);
+		return r < 0 ? r : PG_TAKEN;
+	}
 	return r < 0 ? PG_TAKEN : forward(e, m);
 }
 
@@ -778,8 +793,8 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 
 	if (e->wait == PG_WAIT_DRAIN)
 		e->wait = PG_WAIT_NONE;
-	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && pg_event_has_room(e) &&
-		e->agent != PG_AGENT_DONE) {
+	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && !e->preview &&
+		pg_event_has_room(e) && e->agent != PG_AGENT_DONE) {
 		struct pg_frame m;
 
 		if (e->from_agent.left) {

@@ -46,13 +46,32 @@ static bool engine_next_event(struct protocol_engine *base, struct protocol_even
 	return true;
 }
 
+static int send_deferred(struct pg_engine *e, enum side to)
+{
+	int r = 0;
+
+	if (to == SIDE_SERVER && buffer_length(&e->deferred)) {
+		r = e->base.host->write(e->base.host, to, buffer_slice(&e->deferred));
+		buffer_done(&e->deferred);
+	}
+	return r;
+}
+
 int pg_write(struct pg_engine *e, enum side to, struct slice bytes)
 {
+	int r = send_deferred(e, to);
+
+	if (r < 0)
+		return r;
 	return e->base.host->write(e->base.host, to, bytes);
 }
 
 int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input)
 {
+	int r = send_deferred(e, to);
+
+	if (r < 0)
+		return r;
 	return e->base.host->pass(e->base.host, to, part_of_input);
 }
 
@@ -75,6 +94,7 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	buffer_init(&e->context, LIMIT_STATEMENT_BYTES);
 	buffer_init(&e->identity, LIMIT_STATEMENT_BYTES);
 	buffer_init(&e->runs, LIMIT_STATEMENT_BYTES);
+	buffer_init(&e->deferred, PG_DEFERRED_MOST);
 	pg_requests_init(&e->requests);
 	pg_names_init_statements(&e->statements);
 	pg_names_init_portals(&e->portals);
@@ -126,6 +146,7 @@ static void engine_close(struct protocol_engine *base)
 	buffer_done(&e->context);
 	buffer_done(&e->identity);
 	buffer_done(&e->runs);
+	buffer_done(&e->deferred);
 	arena_done(&e->login_arena);
 	free(e->abort_text);
 	free(e);
@@ -313,7 +334,7 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 		/* Only while the server has asked for something. */
 		return e->auth == PG_AUTH_ASKING || (e->auth == PG_AUTH_RELAYED && e->auth_asked);
 	case PG_AGENT_QUERY:
-		if (e->terminated)
+		if (e->terminated || e->preview)
 			return false;
 		if (e->wait == PG_WAIT_DRAIN)
 			return e->requests.count == 0 && !e->lookup;

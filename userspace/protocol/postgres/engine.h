@@ -8,7 +8,7 @@
  *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
- *   hold.c    actions that wait for people; preview.c: what they would do
+ *   hold.c    actions that wait for people; preview.c, preview_query.c: what they would do
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
  * A refused message is not dropped but replaced by one that the server must fail, and the server's
@@ -30,6 +30,7 @@
 #include "protocol/sql/encoding.h"
 
 #define PG_VALUES_MOST 32 /* parameters of one Bind that are shown and recorded */
+#define PG_DEFERRED_MOST 32768 /* bytes of a Parse that waits for what follows it */
 #define PG_EVENTS 8 /* in the queue at once; input() stops before it could overflow */
 
 /* Where the agent's end of the login stands. */
@@ -155,6 +156,9 @@ struct pg_engine {
 	struct pg_own_login *own;
 
 	struct pg_requests requests;
+	/* A Parse that is among the requests, and goes out with what follows it: what it will run
+	 * may need people, who are shown what the server says of it before a batch begins. */
+	struct buffer deferred;
 	struct pg_names statements, portals;
 	uint64_t batch; /* Syncs sent */
 	unsigned effects_in_flight; /* requests whose text may change what later text means */
@@ -190,7 +194,8 @@ struct pg_engine {
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_lookup *lookup;
-	struct pg_preview *preview; /* our own queries are in flight, before anything else */
+	/* Our own queries are in flight, before anything else; nothing of the agent's is taken. */
+	struct pg_preview *preview;
 
 	/* server.c */
 	struct pg_columns *columns; /* of the QUERY at the head */
@@ -206,9 +211,16 @@ static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
 	return container_of(e, struct pg_engine, base);
 }
 
+/* Requests that the server has. */
+static inline size_t pg_requests_sent(const struct pg_engine *e)
+{
+	return e->requests.count - (buffer_length(&e->deferred) ? 1 : 0);
+}
+
 /* engine.c: events and output */
 struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type type);
 bool pg_event_has_room(const struct pg_engine *e);
+/* Both send what is deferred before anything else for the server. */
 int pg_write(struct pg_engine *e, enum side to, struct slice bytes);
 int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input);
 /* Ends the session: an error to the agent where that is possible, then EVENT_CLOSE. `detail` fills

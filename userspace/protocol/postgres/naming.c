@@ -111,10 +111,6 @@ int pg_naming_refresh(struct pg_engine *e)
 
 	if (!host->needs_facts)
 		return PG_TAKEN;
-	/* A preview that is not answered stands in the way; what is asked about meanwhile is looked
-	 * up again before it runs. */
-	if (e->preview && !e->naming_stale)
-		return PG_TAKEN;
 	if (!e->catalog)
 		e->catalog =
 			host->catalog(host, e->startup.database, slice_from_string(e->encoding));

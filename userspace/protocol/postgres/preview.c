@@ -2,250 +2,288 @@
 #include "protocol/postgres/preview.h"
 
 #include <errno.h>
+#include <stdio.h>
 
-#include "base/limits.h"
+#include "protocol/postgres/error.h"
+#include "protocol/postgres/preview_query.h"
 
-#define TEXT_MOST 65536 /* of a statement that is planned */
-#define PREVIEW_MOST 8192 /* of what is shown */
-#define OBJECTS_MOST 32
-#define NAME "wayleave_preview"
+#define SHOWN_MOST 8192
+#define STATE_LOCK_NOT_AVAILABLE "55P03"
 
-enum preview_stage { PREVIEW_TABLES, PREVIEW_PLAN };
+static const char too_slow[] = "the server took too long";
+
+/* What is asked, one after the other: each when the one before is answered. */
+enum preview_stage {
+	PREVIEW_ISOLATION, /* inside a transaction; SHOW takes no snapshot */
+	PREVIEW_SAVEPOINT, /* likewise */
+	PREVIEW_OBJECTS,
+	PREVIEW_PLAN,
+	PREVIEW_UNDO, /* back to the savepoint, and nothing left of an error */
+};
 
 struct pg_preview {
 	enum preview_stage stage;
-	bool failed;
-	size_t objects, tables; /* that the statement names; that the server says are tables */
-	struct buffer plan_query; /* the messages of the second stage */
-	struct buffer sizes, text; /* what is shown */
+	char name[40]; /* private: of statement, portal and savepoint */
+	bool failed, slow; /* this stage */
+	bool left; /* an error may have left the statement behind */
+	bool savepoint;
+	bool read_committed;
+	bool plannable; /* some of it is a read or write, of which a plan would say something */
+	unsigned queries, completed; /* of this stage */
+	size_t objects, more; /* that the statement names */
+	size_t found, tables; /* that the server knows; that are tables to be planned */
+	struct preview_batch objects_batch, plan_batch; /* of those stages, if they are wanted */
+	const char *problem; /* why there is nothing to show */
+	const char *no_plan; /* why there is no plan, where one was wanted */
+	struct buffer sizes, plan, shown;
 };
-
-/* Kind, row security, and how much there is. OIDs would not do: they are those of another moment.
- */
-#define TABLES_QUERY                                                                               \
-	"SELECT pg_catalog.concat(n.nspname, '.', c.relname),"                                     \
-	" c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog.\"char\"[])"           \
-	" AND NOT c.relrowsecurity, c.reltuples::pg_catalog.int8,"                                 \
-	" pg_catalog.pg_size_pretty(pg_catalog.pg_table_size(c.oid))"                              \
-	" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"                         \
-	" ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"                                          \
-	" WHERE pg_catalog.concat(n.nspname, '.', c.relname) OPERATOR(pg_catalog.=)"               \
-	" ANY ($1::pg_catalog.text[])"
 
 void pg_preview_free(struct pg_preview *p)
 {
 	if (!p)
 		return;
-	buffer_done(&p->plan_query);
+	preview_batch_done(&p->objects_batch);
+	preview_batch_done(&p->plan_batch);
 	buffer_done(&p->sizes);
-	buffer_done(&p->text);
+	buffer_done(&p->plan);
+	buffer_done(&p->shown);
 	free(p);
 }
 
-/* --- what is asked --- */
-
-static int put_parse(struct buffer *b, const char *before, struct slice text, struct slice types)
+static struct pg_preview *preview_new(const struct pg_engine *e)
 {
-	size_t mark;
-	int r = pg_begin(b, 'P', &mark);
+	struct pg_preview *p = memory_new(sizeof(*p));
+	const uint8_t *n = e->base.host->nonce + 8;
 
-	if (r == 0)
-		r = pg_put_string(b, slice_from_string(NAME));
-	if (r == 0)
-		r = buffer_append_string(b, before);
-	if (r == 0)
-		r = pg_put_string(b, text);
-	if (r == 0)
-		r = buffer_append_u16(b, (uint16_t)(types.length / 4));
-	if (r == 0)
-		r = buffer_append_slice(b, types);
-	if (r == 0)
-		pg_end(b, mark);
-	return r;
+	snprintf(p->name, sizeof(p->name), "wayleave_preview_%02x%02x%02x%02x%02x%02x", n[0], n[1],
+		n[2], n[3], n[4], n[5]);
+	preview_batch_init(&p->objects_batch, p->name);
+	preview_batch_init(&p->plan_batch, p->name);
+	buffer_init(&p->sizes, SHOWN_MOST);
+	buffer_init(&p->plan, SHOWN_MOST);
+	buffer_init(&p->shown, 3 * SHOWN_MOST);
+	return p;
 }
 
-/* `values`: formats and values, as Bind has them. */
-static int put_bind(struct buffer *b, struct slice values)
-{
-	size_t mark;
-	int r = pg_begin(b, 'B', &mark);
+/* --- whether --- */
 
-	if (r == 0)
-		r = pg_put_string(b, slice_from_string(NAME));
-	if (r == 0)
-		r = pg_put_string(b, slice_from_string(NAME));
-	if (r == 0)
-		r = buffer_append_slice(b, values);
-	if (r == 0)
-		r = buffer_append_u16(b, 0); /* results as text */
-	if (r == 0)
-		pg_end(b, mark);
-	return r;
+static bool is_read_or_write(enum operation operation)
+{
+	return operation == OPERATION_SELECT || operation == OPERATION_INSERT ||
+		operation == OPERATION_UPDATE || operation == OPERATION_DELETE ||
+		operation == OPERATION_MERGE;
 }
 
-static int put_rest(struct buffer *b)
+static bool reads_or_writes(const struct action *action)
 {
-	static const char execute[] = NAME "\0\0\0\0", close_portal[] = "P" NAME,
-			  close_statement[] = "S" NAME;
-	int r = pg_put_message(b, 'E', slice_of(execute, sizeof(execute)));
-
-	if (r == 0)
-		r = pg_put_message(b, 'C', slice_of(close_portal, sizeof(close_portal)));
-	if (r == 0)
-		r = pg_put_message(b, 'C', slice_of(close_statement, sizeof(close_statement)));
-	return r < 0 ? r : pg_put_message(b, 'S', SLICE_EMPTY);
-}
-
-/* One element of an array's text. */
-static int put_element(struct buffer *b, struct slice name, bool first)
-{
-	int r = buffer_append_string(b, first ? "\"" : ",\"");
-
-	for (size_t i = 0; r == 0 && i < name.length; i++) {
-		if (name.data[i] == '"' || name.data[i] == '\\')
-			r = buffer_append_byte(b, '\\');
-		if (r == 0)
-			r = buffer_append_byte(b, name.data[i]);
-	}
-	return r < 0 ? r : buffer_append_byte(b, '"');
-}
-
-static bool named_before(const struct action *action, size_t index)
-{
-	for (size_t i = 0; i < index; i++) {
-		if (slice_equal(action->pairs[i].object, action->pairs[index].object))
+	for (size_t i = 0; i < action->pair_count; i++) {
+		if (is_read_or_write(action->pairs[i].operation))
 			return true;
 	}
 	return false;
 }
 
-static int put_tables_bind(struct buffer *b, const struct action *action, size_t *ret_objects)
+/* Why it is not planned; NULL: it may be, if the server says that all its objects are tables. */
+static const char *plan_problem(const struct pg_pending *pending)
 {
-	struct buffer values, names;
-	int r;
+	const struct action *action = &pending->facts;
 
-	buffer_init(&values, TEXT_MOST);
-	buffer_init(&names, TEXT_MOST);
-	r = buffer_append_byte(&names, '{');
-	for (size_t i = 0; r == 0 && i < action->pair_count; i++) {
-		if (action->pairs[i].state != OBJECT_KNOWN || named_before(action, i))
-			continue;
-		r = put_element(&names, action->pairs[i].object, (*ret_objects)++ == 0);
+	if (sql_text_command_count(pending->plan->text) != 1 || action->unknown ||
+		action->text.length > PREVIEW_TEXT_MOST ||
+		action->pair_count > PREVIEW_OBJECTS_MOST)
+		return "it is not a plain read or write";
+	for (size_t i = 0; i < action->pair_count; i++) {
+		if (!is_read_or_write(action->pairs[i].operation))
+			return "it is not a plain read or write";
 	}
+	return NULL;
+}
+
+static const char *nothing_problem(const struct pg_preview *p)
+{
+	return p->plannable ? p->no_plan : "it names nothing that has a size";
+}
+
+/* Why nothing can be asked now; NULL: it can. */
+static const char *moment_problem(const struct pg_engine *e)
+{
+	if (!e->pending.plan)
+		return "it is not a plain read or write";
+	if (e->transaction == 'E')
+		return "the transaction has failed";
+	if (e->startup.replication)
+		return "the connection is one of replication";
+	if (pg_requests_sent(e) || e->lookup || e->preview ||
+		(e->unsynced && !buffer_length(&e->deferred)))
+		return "it is part of a batch";
+	return NULL;
+}
+
+/* --- what is asked --- */
+
+/* Past what is deferred, which belongs behind it. */
+static int send_batch(struct pg_engine *e, struct preview_batch *b)
+{
+	int r = preview_put_end(b);
+
+	e->preview->queries = b->queries;
+	return r < 0 ? r
+		     : e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(&b->messages));
+}
+
+static int send_texts(struct pg_engine *e, const char *first, const char *second)
+{
+	struct preview_batch b;
+	int r = 0;
+
+	preview_batch_init(&b, e->preview->name);
+	if (first)
+		r = preview_put_query(&b, first);
+	if (r == 0 && second)
+		r = preview_put_query(&b, second);
 	if (r == 0)
-		r = buffer_append_byte(&names, '}');
-	if (r == 0)
-		r = buffer_append_u16(&values, 0);
-	if (r == 0)
-		r = buffer_append_u16(&values, 1);
-	if (r == 0)
-		r = buffer_append_u32(&values, (uint32_t)buffer_length(&names));
-	if (r == 0)
-		r = buffer_append_slice(&values, buffer_slice(&names));
-	if (r == 0)
-		r = put_bind(b, buffer_slice(&values));
-	buffer_done(&values);
-	buffer_done(&names);
+		r = send_batch(e, &b);
+	preview_batch_done(&b);
 	return r;
 }
 
-/* The first stage's messages into `b`, the second's are kept. */
-static int make_queries(struct pg_engine *e, struct pg_preview *p, struct buffer *b)
+static int send_undo(struct pg_engine *e)
 {
-	static const uint8_t nothing[4]; /* no formats, no values */
-	const struct pg_pending *pending = &e->pending;
-	struct slice values = slice_head(pending->bound[0], pending->values_length);
-	int r;
+	char back[80], release[80];
 
-	if (values.length == 0)
-		values = slice_of(nothing, sizeof(nothing));
-	/* The list of options ends before the statement begins. */
-	r = put_parse(&p->plan_query, "EXPLAIN (COSTS) ", pending->facts.text, pending->bound[1]);
-	if (r == 0)
-		r = put_bind(&p->plan_query, values);
-	if (r == 0)
-		r = put_rest(&p->plan_query);
-	if (r == 0)
-		r = put_parse(b, "", slice_from_string(TABLES_QUERY), SLICE_EMPTY);
-	if (r == 0)
-		r = put_tables_bind(b, &pending->facts, &p->objects);
-	return r < 0 ? r : put_rest(b);
+	if (!e->preview->savepoint)
+		return send_texts(e, NULL, NULL);
+	snprintf(back, sizeof(back), "ROLLBACK TO SAVEPOINT %s", e->preview->name);
+	snprintf(release, sizeof(release), "RELEASE SAVEPOINT %s", e->preview->name);
+	return send_texts(e, back, release);
 }
 
-/* --- whether --- */
-
-/* Why there is none; NULL: it may be asked for. */
-static const char *problem_of(const struct pg_engine *e)
+static int begin_stage(struct pg_engine *e, enum preview_stage stage)
 {
-	const struct action *action = &e->pending.facts;
+	struct pg_preview *p = e->preview;
+	char savepoint[80];
 
-	if (!e->pending.plan || sql_text_command_count(e->pending.plan->text) != 1 ||
-		action->unknown || action->text.length > TEXT_MOST ||
-		action->pair_count > OBJECTS_MOST)
-		return "it is not a plain read or write";
-	for (size_t i = 0; i < action->pair_count; i++) {
-		switch (action->pairs[i].operation) {
-		case OPERATION_SELECT:
-		case OPERATION_INSERT:
-		case OPERATION_UPDATE:
-		case OPERATION_DELETE:
-		case OPERATION_MERGE:
-			break;
-		default:
-			return "it is not a plain read or write";
-		}
+	p->stage = stage;
+	p->failed = false;
+	p->slow = false;
+	p->completed = 0;
+	switch (stage) {
+	case PREVIEW_ISOLATION:
+		return send_texts(e, "SHOW transaction_isolation", NULL);
+	case PREVIEW_SAVEPOINT:
+		snprintf(savepoint, sizeof(savepoint), "SAVEPOINT %s", p->name);
+		return send_texts(e, savepoint, NULL);
+	case PREVIEW_OBJECTS:
+		return send_batch(e, &p->objects_batch);
+	case PREVIEW_PLAN:
+		return send_batch(e, &p->plan_batch);
+	default:
+		return send_undo(e);
 	}
-	if (e->transaction != 'I')
-		return "a transaction is open";
-	if (e->requests.count || e->unsynced || e->lookup || e->preview)
-		return "it is part of a batch";
-	return NULL;
+}
+
+static enum preview_stage first_query(const struct pg_preview *p)
+{
+	return p->objects_batch.queries ? PREVIEW_OBJECTS : PREVIEW_PLAN;
+}
+
+/* The messages of the stages that need the statement, which may be gone by then. -ENOENT: there is
+ * nothing to ask. */
+static int prepare(struct pg_engine *e, struct pg_preview *p)
+{
+	int r;
+
+	p->no_plan = plan_problem(&e->pending);
+	p->plannable = reads_or_writes(&e->pending.facts);
+	r = preview_put_limits(&p->objects_batch);
+	if (r == 0)
+		r = preview_put_objects(&p->objects_batch, &e->pending, &p->objects, &p->more);
+	if (r == 0 && p->objects == 0)
+		p->objects_batch.queries = 0;
+	if (r < 0 || p->no_plan)
+		return r < 0 ? r : p->objects ? 0 : -ENOENT;
+	r = preview_put_limits(&p->plan_batch);
+	return r < 0 ? r : preview_put_plan(&p->plan_batch, &e->pending);
 }
 
 const char *pg_preview_start(struct protocol_engine *base, uint32_t lane)
 {
 	struct pg_engine *e = pg_engine_of(base);
-	const char *problem = problem_of(e);
+	const char *problem = moment_problem(e);
 	struct pg_preview *p;
+	int r;
 
 	(void)lane;
 	if (problem)
 		return problem;
-	p = memory_new(sizeof(*p));
-	buffer_init(&p->plan_query, 4 * TEXT_MOST);
-	buffer_init(&p->sizes, PREVIEW_MOST);
-	buffer_init(&p->text, PREVIEW_MOST);
-	buffer_clear(&e->scratch);
-	if (make_queries(e, p, &e->scratch) < 0 ||
-		pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch)) < 0) {
+	p = preview_new(e);
+	r = prepare(e, p);
+	if (r < 0) {
+		problem = r == -ENOENT ? nothing_problem(p) : "it is too large to be planned";
 		pg_preview_free(p);
-		return "it is too large to be planned";
+		return problem;
 	}
 	e->preview = p;
-	return NULL;
+	if (begin_stage(e, e->transaction == 'T' ? PREVIEW_ISOLATION : first_query(p)) == 0)
+		return NULL;
+	e->preview = NULL;
+	pg_preview_free(p);
+	return "it is too large to be planned";
 }
 
 /* --- what comes back --- */
 
-static void take_table(struct pg_preview *p, struct slice *values, size_t count)
+static const char *kind_name(struct slice kind)
 {
-	if (count != 4 || !slice_equal_string(values[1], "t"))
-		return;
-	p->tables++;
-	/* -1: the server has never counted. */
-	if (values[2].length && values[2].data[0] == '-')
-		values[2] = slice_from_string("an unknown number of");
-	buffer_append_format(&p->sizes, "%.*s: %.*s rows, %.*s\n", SLICE_PRINT(values[0]),
-		SLICE_PRINT(values[2]), SLICE_PRINT(values[3]));
+	static const struct {
+		char letter;
+		const char *name;
+	} kinds[] = {{'r', "table"}, {'p', "partitioned table"}, {'v', "view"},
+		{'m', "materialized view"}, {'i', "index"}, {'I', "partitioned index"},
+		{'S', "sequence"}, {'f', "foreign table"}, {'c', "type"}, {'t', "TOAST table"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kind.length == 1 && kind.data[0] == (uint8_t)kinds[i].letter)
+			return kinds[i].name;
+	}
+	return slice_equal_string(kind, "schema") ? "schema" : "object";
 }
 
-/* What has no room is left out: the first lines say the most. */
+static bool is_one_of(struct slice kind, const char *letters)
+{
+	return kind.length == 1 && strchr(letters, kind.data[0]);
+}
+
+/* "public.orders: table, 1208 MB, about 3,000,000 rows". What has no room is left out: the first
+ * lines say the most. */
+static void take_object(struct pg_preview *p, const struct slice *values)
+{
+	struct slice kind = values[1], rows = values[3], size = values[4];
+	struct buffer *b = &p->sizes;
+
+	p->found++;
+	p->tables += slice_equal_string(values[2], "t");
+	buffer_append_format(b, "%.*s: %s", SLICE_PRINT(values[0]), kind_name(kind));
+	if (slice_equal_string(kind, "schema"))
+		buffer_append_format(b, ", %.*s", SLICE_PRINT(rows));
+	if (size.length && !is_one_of(kind, "vcf"))
+		buffer_append_format(b, ", %.*s", SLICE_PRINT(size));
+	if (!is_one_of(kind, "rpmt"))
+		buffer_append_byte(b, '\n');
+	else if (rows.length && rows.data[0] == '-')
+		buffer_append_string(b, ", rows were never counted\n");
+	else
+		buffer_append_format(b, ", about %.*s rows\n", SLICE_PRINT(rows));
+}
+
 static void take_row(struct pg_preview *p, struct slice body)
 {
-	struct slice values[4] = {{0}};
+	struct slice values[PREVIEW_COLUMNS] = {{0}};
 	uint16_t count;
 
-	if (pg_get_u16(&body, &count) < 0 || count > ARRAY_SIZE(values))
+	/* The one that is asked about is the last. */
+	if (p->completed + 1 != p->queries || pg_get_u16(&body, &count) < 0 ||
+		count > ARRAY_SIZE(values))
 		return;
 	for (uint16_t i = 0; i < count; i++) {
 		uint32_t length;
@@ -255,43 +293,120 @@ static void take_row(struct pg_preview *p, struct slice body)
 			(length != UINT32_MAX && pg_get_bytes(&body, length, &values[i]) < 0))
 			return;
 	}
-	if (p->stage == PREVIEW_TABLES)
-		take_table(p, values, count);
-	else if (count == 1)
-		buffer_append_format(&p->text, "%.*s\n", SLICE_PRINT(values[0]));
+	if (p->stage == PREVIEW_OBJECTS && count == PREVIEW_COLUMNS)
+		take_object(p, values);
+	else if (p->stage == PREVIEW_PLAN && count == 1)
+		buffer_append_format(&p->plan, "%.*s\n", SLICE_PRINT(values[0]));
+	else if (p->stage == PREVIEW_ISOLATION && count == 1)
+		/* READ UNCOMMITTED is the same to this server. */
+		p->read_committed = slice_equal_string(values[0], "read committed") ||
+			slice_equal_string(values[0], "read uncommitted");
 }
 
-static void tell(struct pg_engine *e, const char *problem)
+static void show(struct pg_preview *p)
 {
-	struct pg_preview *p = e->preview;
-	struct protocol_event *event = pg_event(e, EVENT_PREVIEW);
+	if (buffer_length(&p->plan))
+		buffer_append_slice(&p->shown, buffer_slice(&p->plan));
+	else if (buffer_length(&p->sizes) && p->plannable)
+		buffer_append_format(&p->shown, "no plan: %s\n", p->no_plan);
+	buffer_append_slice(&p->shown, buffer_slice(&p->sizes));
+	if (p->more)
+		buffer_append_format(&p->shown, "and %zu more\n", p->more);
+	if (buffer_length(&p->plan) == 0 && buffer_length(&p->sizes) == 0 && !p->problem)
+		p->problem = nothing_problem(p);
+}
 
-	event->preview.problem = problem;
-	buffer_append_slice(&p->text, buffer_slice(&p->sizes));
+static int tell(struct pg_engine *e)
+{
+	struct protocol_event *event = pg_event(e, EVENT_PREVIEW);
+	struct pg_preview *p = e->preview;
+
+	show(p);
+	event->preview.problem = p->problem;
 	buffer_clear(&e->context);
-	buffer_append_slice(&e->context, buffer_slice(&p->text));
+	buffer_append_slice(&e->context, buffer_slice(&p->shown));
 	event->preview.text = buffer_slice(&e->context);
 	pg_preview_free(p);
 	e->preview = NULL;
+	return 0;
 }
 
-static void end_of_stage(struct pg_engine *e)
+static int end(struct pg_engine *e)
+{
+	struct pg_preview *p = e->preview;
+
+	return p->savepoint || p->left ? begin_stage(e, PREVIEW_UNDO) : tell(e);
+}
+
+static int end_without(struct pg_engine *e, const char *problem)
+{
+	e->preview->problem = e->preview->slow ? too_slow : problem;
+	return end(e);
+}
+
+static int on_objects(struct pg_engine *e)
+{
+	struct pg_preview *p = e->preview;
+
+	if (p->failed)
+		return end_without(e, "the server does not say what it names");
+	if (p->plan_batch.queries == 0)
+		return end(e);
+	if (p->found == p->objects && p->tables == p->objects && p->more == 0)
+		return begin_stage(e, PREVIEW_PLAN);
+	p->no_plan = "it reads more than plain tables";
+	return end(e);
+}
+
+static int on_plan(struct pg_engine *e)
 {
 	struct pg_preview *p = e->preview;
 
 	if (p->failed) {
-		tell(e, "the server does not plan it");
-	} else if (p->stage == PREVIEW_PLAN) {
-		tell(e, NULL);
-	} else if (p->tables != p->objects) {
-		tell(e, "it reads more than plain tables");
-	} else if (e->wait != PG_WAIT_VERDICT || e->requests.count || e->lookup) {
-		tell(e, "it went on meanwhile");
-	} else {
-		p->stage = PREVIEW_PLAN;
-		if (pg_write(e, SIDE_SERVER, buffer_slice(&p->plan_query)) < 0)
-			tell(e, "it is too large to be planned");
+		p->no_plan = p->slow ? too_slow : "the server does not plan it";
+		buffer_clear(&p->plan);
 	}
+	return end(e);
+}
+
+static int end_of_stage(struct pg_engine *e)
+{
+	struct pg_preview *p = e->preview;
+
+	p->left |= p->failed;
+	switch (p->stage) {
+	case PREVIEW_ISOLATION:
+		if (p->failed || !p->read_committed)
+			return end_without(e,
+				p->failed ? "the server does not say how the transaction is "
+					    "isolated"
+					  : "the transaction is not READ COMMITTED, and planning "
+					    "would fix its snapshot");
+		return begin_stage(e, PREVIEW_SAVEPOINT);
+	case PREVIEW_SAVEPOINT:
+		if (p->failed)
+			return end_without(e, "there is no savepoint to be had");
+		p->savepoint = true;
+		return begin_stage(e, first_query(p));
+	case PREVIEW_OBJECTS:
+		return on_objects(e);
+	case PREVIEW_PLAN:
+		return on_plan(e);
+	default:
+		/* The agent's statement must not run inside our savepoint. */
+		if (p->savepoint && (p->failed || e->transaction != 'T'))
+			return -EBADMSG;
+		return tell(e);
+	}
+}
+
+static void on_error(struct pg_preview *p, struct slice body)
+{
+	struct slice code = pg_error_field(body, 'C');
+
+	p->failed = true;
+	p->slow = slice_equal_string(code, STATE_LOCK_NOT_AVAILABLE) ||
+		slice_equal_string(code, PG_STATE_QUERY_CANCELED);
 }
 
 int pg_preview_reply(struct pg_engine *e, uint8_t type, struct slice body)
@@ -300,20 +415,21 @@ int pg_preview_reply(struct pg_engine *e, uint8_t type, struct slice body)
 	case '1':
 	case '2':
 	case '3':
+		return 0;
 	case 'C':
+		e->preview->completed++;
 		return 0;
 	case 'D':
 		take_row(e->preview, body);
 		return 0;
 	case 'E':
-		e->preview->failed = true;
+		on_error(e->preview, body);
 		return 0;
 	case 'Z':
 		if (body.length != 1)
 			return -EBADMSG;
 		e->transaction = (char)body.data[0];
-		end_of_stage(e);
-		return 0;
+		return end_of_stage(e) < 0 ? -EBADMSG : 0;
 	default:
 		return -EBADMSG;
 	}

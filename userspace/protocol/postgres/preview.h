@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * preview: what a held statement would do, as the server's planner sees it: EXPLAIN (never ANALYZE)
- * by the extended protocol under private names, with the same parameters, before people are asked.
+ * preview: what a held statement would do, before people are asked: as the server's planner sees
+ * it (EXPLAIN, never ANALYZE) by the extended protocol under private names, with the same
+ * parameters; and what the objects are that it names, with their sizes.
  *
- * Only where that disturbs nothing: nothing in flight, no transaction, nothing of a batch sent. And
- * only where planning runs no code of users: plain reads and writes of tables by name, whose
- * functions are all known to be harmless; the server is asked first whether all are tables without
- * row security.
+ * Only where that disturbs nothing: nothing in flight, and no transaction, or one at READ COMMITTED
+ * (the server says so), where a savepoint takes back the locks and settings. Elsewhere the first
+ * query would fix the transaction's snapshot. And planned is only what runs no code of users: plain
+ * reads and writes of tables by name, whose functions are all known to be harmless; the server is
+ * asked first whether all are tables without row security.
+ *
+ * Nothing of the agent's is sent on while a preview is under way.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H

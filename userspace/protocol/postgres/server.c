@@ -765,6 +765,23 @@ static bool is_our_own(const struct pg_engine *e, uint8_t type)
 	return (e->lookup || e->preview) && type != 'N' && type != 'A' && type != 'S';
 }
 
+/* What the server says of our queries, if the agent asked for DEBUG or LOG: their texts, too. That
+ * another process crashed comes as a WARNING at any time. */
+static bool is_notice_for_us(const struct pg_engine *e, const struct pg_frame *m)
+{
+	return (e->lookup || e->preview) && m->type == 'N' &&
+		!slice_equal_string(pg_error_field(m->body, 'V'), "WARNING");
+}
+
+static int drop(struct pg_engine *e, const struct pg_frame *m)
+{
+	if (!m->complete) {
+		e->from_server.mode = PG_STREAM_SKIP;
+		e->from_server.left = m->length - (uint32_t)m->body.length;
+	}
+	return 0;
+}
+
 static int reply_to_us(struct pg_engine *e, const struct pg_frame *m)
 {
 	if (e->preview)
@@ -791,7 +808,7 @@ static int handle(struct pg_engine *e, struct slice in, size_t *taken)
 		r = on_rows(e, in, taken);
 		return r < 0 ? r : *taken > before;
 	}
-	r = handlers[m.type](e, &m);
+	r = is_notice_for_us(e, &m) ? drop(e, &m) : handlers[m.type](e, &m);
 	*taken += m.whole.length;
 	return r < 0 ? r : 1;
 }

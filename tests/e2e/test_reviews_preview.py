@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a review says of what a statement would do: the planner's answer and the sizes of what it names, without a trace in
+the session that waits."""
+import contextlib
+import subprocess
+
+import psycopg2
+import pytest
+from conftest import make_config
+from test_reviews import REVIEWERS, RULES, count, decide, session, wait_for_pending  # noqa: F401
+
+DDL = [
+    {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},
+    {"name": "own tables", "operations": ["create"], "objects": ["public.*"], "allow": {}},
+]
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    from harness import daemon as daemons
+    d = daemons.Daemon(tmp_path_factory.mktemp("previews"), make_config(server.port, reviewers=REVIEWERS), RULES + DDL)
+    yield d
+    d.close()
+
+
+@pytest.fixture
+def asked(daemon):
+    """Sends a statement and gives what its review says of it, and the review."""
+    def ask(s, statement, *arguments):
+        s.send(statement, *arguments)
+        (review,) = wait_for_pending(daemon)
+        return daemon.json("reviews", "show", review["id"])["preview"], review
+    return ask
+
+
+@pytest.fixture
+def preview(daemon, asked):
+    """What the review says; then it is denied."""
+    def ask(s, statement, *arguments):
+        text, review = asked(s, statement, *arguments)
+        decide(daemon, "deny", review, "--reason", "only looking")
+        assert s.answer()["state"] == "42501"
+        return text
+    return ask
+
+
+@contextlib.contextmanager
+def locked(server, table):
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
+        blocker.cursor().execute(f"lock table {table} in access exclusive mode")
+        yield blocker
+
+
+def activity(server, s, what):
+    return server.sql(f"select {what} from pg_stat_activity where pid = {s.pid}", database="shop").strip()
+
+
+def locks(server, s):
+    return server.sql(f"select count(*) from pg_locks where pid = {s.pid} and relation = 'orders'::regclass", database="shop").strip()
+
+
+def test_the_plan_of_a_write(daemon, server, session, preview):  # noqa: F811
+    s = session()
+    text = preview(s, "delete from orders where id = 21")
+    assert all(part in text for part in ("Delete on orders", "Index Scan using orders_pkey", "Index Cond: (id = 21)")), text
+    assert "\npublic.orders: table, " in text and " kB, " in text and " rows" in text, text
+    assert "Update on orders" in preview(s, "update orders set amount = 2 where id = 1 and item = 'x'")
+    assert s("delete from orders where id = add_one(1)")["state"] == "42501"  # the function is not allowed, so nobody is asked
+
+
+def test_in_a_transaction_at_read_committed(daemon, server, session, preview, asked):  # noqa: F811
+    s = session()
+    for begin in ("begin", "begin isolation level read uncommitted"):
+        s(begin)
+        s("savepoint mine")
+        text, review = asked(s, "delete from orders where id = 20")
+        assert "Delete on orders" in text and "public.orders: table" in text, text
+        # Nothing is left of it: no lock, no setting, no savepoint, no transaction id.
+        assert activity(server, s, "state, backend_xid is null") == "idle in transaction|t" and locks(server, s) == "0"
+        decide(daemon, "approve", review)
+        got = s.answer()
+        assert got["count"] == 1 and len(got["notices"]) == 1, got
+        assert s("show lock_timeout")["rows"] == [["0"]] and s("show statement_timeout")["rows"] == [["0"]]
+        s("rollback to mine")
+        s("commit")
+        assert count(server, "id = 20") == 1
+    # Denied, it leaves the transaction as any error would.
+    s("begin")
+    assert "Delete on orders" in preview(s, "delete from orders where id = 20")
+    assert s("select 1")["state"] == "25P02"
+    s("rollback")
+
+
+@pytest.mark.parametrize("begin", [("begin isolation level repeatable read",), ("begin", "set transaction isolation level serializable")])
+def test_a_snapshot_is_not_fixed_for_it(daemon, server, session, asked, begin):  # noqa: F811
+    s = session()
+    for _ in range(20):
+        for statement in begin:
+            s(statement)
+        text, review = asked(s, "delete from orders where id = 20")
+        assert text == "no preview: the transaction is not READ COMMITTED, and planning would fix its snapshot"
+        snapshot = activity(server, s, "state, backend_xmin is null")
+        decide(daemon, "deny", review, "--reason", "only looking")
+        assert s.answer()["state"] == "42501"
+        s("rollback")
+        # Names are compared every now and then, with a snapshot of their own making.
+        if snapshot == "idle in transaction|t":
+            return
+    raise AssertionError(snapshot)
+
+
+def test_an_error_of_the_plan_leaves_no_trace(daemon, server, session, asked):  # noqa: F811
+    s = session()
+    for begin, state in ((None, "idle"), ("begin", "idle in transaction")):
+        if begin:
+            s(begin)
+        for _ in range(2):  # nor for the next one
+            text, review = asked(s, "delete from orders where id = 'no number'")
+            assert text.startswith("no plan: the server does not plan it\npublic.orders: table, "), text
+            assert activity(server, s, "state") == state
+            if begin:
+                decide(daemon, "approve", review)
+                assert s.answer()["state"] == "22P02"  # the statement's own
+                s("rollback")
+                s(begin)
+            else:
+                decide(daemon, "deny", review, "--reason", "only looking")
+                assert s.answer()["state"] == "42501"
+        text, review = asked(s, "delete from orders where id = 999")
+        assert "Delete on orders" in text, text
+        decide(daemon, "approve", review)
+        assert s.answer()["count"] == 0
+
+
+@pytest.mark.parametrize("begin", [None, "begin"])
+def test_a_lock_in_the_way_of_it(daemon, server, session, asked, begin):  # noqa: F811
+    s = session()
+    if begin:
+        s(begin)
+    with locked(server, "orders") as blocker:
+        text, review = asked(s, "delete from orders where id = 999")
+        assert text == "no preview: the server took too long"
+        assert activity(server, s, "state") == ("idle in transaction" if begin else "idle")
+        blocker.rollback()
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 0
+    assert s("show lock_timeout")["rows"] == [["0"]]
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_cancel_while_the_server_is_asked(daemon, server, autocommit):
+    code = "import psycopg2, sys, threading\n" \
+           "c = psycopg2.connect(sys.argv[1]); c.autocommit = sys.argv[2] == 'True'\n" \
+           "threading.Timer(0.3, c.cancel).start()\n" \
+           "def run(text):\n" \
+           "    try: cursor = c.cursor(); cursor.execute(text); print(cursor.fetchall())\n" \
+           "    except psycopg2.Error as e: print(e.pgcode)\n" \
+           "run('delete from orders where id = 999'); run('select 1'); c.rollback(); run('select 1')"
+    with locked(server, "orders"):
+        done = daemon.run("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", str(autocommit))
+    assert done.stdout.split("\n") == ["57014", "[(1,)]" if autocommit else "25P02", "[(1,)]", ""], done
+    wait_for_pending(daemon, 0)
+
+
+def test_the_agent_sees_nothing_of_it(daemon, server, session, asked):  # noqa: F811
+    """Neither what the server logs of our queries where a client asks to be told."""
+    s = session("options='-c client_min_messages=debug5'")
+    s("begin")
+    text, review = asked(s, "delete from orders where id = 999")
+    assert "Delete on orders" in text
+    decide(daemon, "approve", review)
+    got = s.answer()
+    assert got["count"] == 0 and any("LOG:  statement: delete" in notice for notice in got["notices"]), got
+    assert not any("wayleave_preview" in notice or "pg_" in notice for notice in got["notices"]), got["notices"]
+
+
+def test_definitions_are_shown_with_sizes(daemon, server, session, preview):  # noqa: F811
+    server.sql("create table public.big as select i, repeat('x', 100) as t from generate_series(1, 12000) i; create index big_i on big (i);"
+               "create view public.over_big as select * from big; create schema app; create table app.one (); create table app.two ();"
+               "create function app.f() returns int language sql as 'select 1'; create table parts (i int) partition by list (i);"
+               "create table part_1 partition of parts for values in (1); insert into parts select 1 from generate_series(1, 500);"
+               "alter table big owner to app; alter view over_big owner to app; alter schema app owner to app; alter table parts owner to app;"
+               "create role bob; analyze big, parts", database="shop")
+    try:
+        s = session()
+        assert preview(s, "drop table big").endswith("public.big: table, 1944 kB, about 12,000 rows\n")
+        assert preview(s, "alter table big add column z int, drop column t").endswith("public.big: table, 1944 kB, about 12,000 rows\n")
+        assert preview(s, "drop index big_i") == "public.big_i: index, 280 kB\n"
+        assert preview(s, "drop view over_big") == "public.over_big: view\n"
+        text = preview(s, "truncate big, parts")
+        assert "public.big: table, " in text and "public.parts: partitioned table, 48 kB, about 500 rows\n" in text, text
+        assert preview(s, "drop schema app") == "app: schema, 2 relations, 1 functions, 0 bytes\n"
+        # Who else bears such a name is no schema.
+        server.sql("create schema bob", database="shop")
+        assert preview(s, "drop role bob") == "no preview: it names nothing that has a size"
+        assert preview(s, "drop table if exists nowhere") == "no preview: it names nothing that has a size"
+        assert "public.big: table, " in preview(s, "drop table big; delete from orders")
+        s("begin")
+        assert preview(s, "drop table big").endswith("about 12,000 rows\n")
+        s("rollback")
+        with locked(server, "big"):
+            assert preview(s, "drop table big") == "no preview: the server took too long"
+    finally:
+        server.sql("drop view over_big; drop table big, parts; drop schema app cascade; drop schema if exists bob; drop role bob", database="shop")
+
+
+PSYCOPG = """
+import psycopg, sys
+c = psycopg.connect(sys.argv[1], autocommit=sys.argv[2] == "auto")
+print(c.info.backend_pid, flush=True)
+try:
+    print(c.execute(sys.argv[3], sys.argv[4:] or None, prepare=False).rowcount, flush=True)
+    c.commit()
+except psycopg.Error as e:
+    print(e.sqlstate, flush=True)
+"""
+
+
+def psycopg(daemon, server, *words):
+    return daemon.popen("/usr/bin/python3", "-c", PSYCOPG, f"host=127.0.0.1 port={server.port} dbname=shop user=app", *words,
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("mode", ["auto", "transaction"])
+def test_the_first_statement_of_a_batch(daemon, server, mode):
+    """Parse, Bind, Describe, Execute, Sync, as drivers send them for what they have not prepared."""
+    server.sql("insert into orders (customer, item, amount) values (1, 'batch', 1)", database="shop")
+    for verb, answer in (("deny", "42501"), ("approve", "1")):
+        p = psycopg(daemon, server, mode, "delete from orders where item = %s", "batch")
+        (review,) = wait_for_pending(daemon)
+        text = daemon.json("reviews", "show", review["id"])["preview"]
+        assert "Delete on orders" in text and "'batch'" in text, text
+        decide(daemon, verb, review, "--reason", "looked at")
+        assert p.communicate(timeout=10)[0].split()[1:] == [answer]
+    assert count(server, "item = 'batch'") == 0
+
+
+def test_an_error_of_the_first_statement_is_the_servers_own(daemon, server):
+    p = psycopg(daemon, server, "auto", "delete from orders where id = %s and nothing = 1", "1")
+    (review,) = wait_for_pending(daemon)
+    assert daemon.json("reviews", "show", review["id"])["preview"].startswith("no plan: the server does not plan it")
+    decide(daemon, "approve", review)
+    assert p.communicate(timeout=10)[0].split()[1:] == ["42703"]
+
+
+def test_what_stands_behind_others_in_a_batch_is_not_planned(daemon, server):
+    """An error would end the batch."""
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "try:\n" \
+           "    with c.pipeline(): c.execute('select 1'); c.execute('delete from orders where id = %s', (4711,))\n" \
+           "except psycopg.Error as e: print(e.sqlstate, flush=True)"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", stdout=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(daemon)
+    assert daemon.json("reviews", "show", review["id"])["preview"] == "no preview: it is part of a batch"
+    decide(daemon, "deny", review, "--reason", "only looking")
+    assert p.communicate(timeout=10)[0] == "42501\n"
+
+
+def test_prepared_statements_are_planned_with_their_values(daemon, server):
+    """The session's own unnamed statement stays as it is."""
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "c.execute('select 1')\n" \
+           "for i in range(6):\n" \
+           "    try: c.execute('delete from orders where id = %s', (4711,), prepare=True)\n" \
+           "    except psycopg.Error as e: print(e.sqlstate, flush=True)"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(6):
+        (review,) = wait_for_pending(daemon)
+        text = daemon.json("reviews", "show", review["id"])["preview"]
+        assert "Index Cond: (id = '4711'" in text, text
+        decide(daemon, "deny", review, "--reason", "only looking")
+        assert p.stdout.readline() == "42501\n"
+    assert p.wait(10) == 0
