@@ -9,6 +9,7 @@ import time
 
 import pytest
 from conftest import RULES, Psql, make_config
+from harness.records import recorded_actions
 from harness.shell import Shell
 
 SECRET = "Tr0ub4dor-and-3"
@@ -120,6 +121,15 @@ def test_rows_are_recorded_masked_and_only_where_policy_says_so(daemon, server):
 def grep(daemon, text):
     found = subprocess.run(["grep", "-rlaF", text, daemon.state, daemon.log], capture_output=True, text=True)
     return found.stdout.split()
+
+
+def test_what_the_server_skips_is_not_recorded_as_run(daemon, wire):
+    insert = "insert into orders (customer, item, amount) values (1, 'skipped', 1)"
+    seen = wire(("batch", [("P", "", "delete from secrets"), ("B", "", ""), ("E", ""), ("P", "", insert), ("B", "", ""),
+                           ("E", ""), ("H",), ("S",)]), ("wait", "Z"), ("Q", "select 42"), ("wait", "Z"), daemon=daemon)
+    assert [m[0] for m in seen if m[0] in "EZ"] == ["E", "Z", "Z"]
+    ended(daemon)
+    assert [(a["text"], a["verdict"]) for a in recorded_actions(daemon)][1:] == [("delete from secrets", "deny"), ("select 42", "allow")]
 
 
 def test_passwords_are_nowhere(server, make_daemon):

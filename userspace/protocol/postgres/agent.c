@@ -117,8 +117,14 @@ static int poison(struct pg_engine *e, const struct pg_frame *m, enum pg_request
 	q->refusal = memory_copy_text(text.data, text.length);
 	q->action = e->pending.action;
 	pg_pending_clear(e);
-	e->unsynced |= kind != PG_REQUEST_QUERY;
 	r = write_poison(e, type, name);
+	if (kind != PG_REQUEST_QUERY) {
+		e->unsynced = true;
+		/* It fails for sure: what follows up to the Sync never runs, and is neither judged
+		 * nor recorded as if it might. While COPY data is read, the server ignores Syncs,
+		 * and says itself where it stops. */
+		e->skipping |= !e->copying_in;
+	}
 	return r < 0 ? r : swallow(e, m);
 }
 
