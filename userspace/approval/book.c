@@ -138,13 +138,11 @@ void pending_free(struct book *b, struct pending *p)
 		waiter_free(b, list_entry(position, struct waiter, link));
 	for (size_t i = 0; i < p->requester_count; i++)
 		free(p->requesters[i].name);
-	for (size_t i = 0; i < p->vote_count; i++)
-		free((char *)p->votes[i].who.name);
+	votes_free(p->votes, p->vote_count);
 	table_remove(&b->by_digest, &p->by_digest);
 	list_remove(&p->link);
 	b->pending_count--;
 	free(p->requesters);
-	free(p->votes);
 	free(p->agent);
 	free(p->principal);
 	free(p->groups);

@@ -13,7 +13,6 @@
 #include "base/text.h"
 
 #define REVIEW_DIGITS 4 /* r-7Q2K */
-#define GUESSES 16 /* at an id that is free */
 #define KEPT_BETWEEN (32u << 20) /* bytes of new questions, then what is old is forgotten */
 #define LEFT "the agent no longer waits"
 

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-#define BY_SIZE 256 /* bytes of who decided, as people read it */
 #define DETAIL_MOST (LIMIT_RECORD_NAME - 1)
 
 /* --- how it ends --- */
@@ -44,12 +43,10 @@ static void tell_waiters(struct book *b, const struct pending *p, const struct e
 /* For the audit log: who, how, why. */
 static char *describe(const struct pending *p, const struct ending *ending)
 {
-	const char *how = ending->vote == NULL        ? ""
-		: ending->vote->via == REVIEWER_SLACK ? " in Slack"
-						      : " at the command line";
+	const char *how = ending->vote ? reviewer_via_text(ending->vote->via) : "";
 
-	return memory_format("%s%.*s%s%s%.*s (agent %.64s, %zu waiting)",
-		ending->by.length ? "by " : "", SLICE_PRINT(ending->by), how,
+	return memory_format("%s%.*s%s%s%s%.*s (agent %.64s, %zu waiting)",
+		ending->by.length ? "by " : "", SLICE_PRINT(ending->by), *how ? " " : "", how,
 		ending->reason.length ? ": " : "", SLICE_PRINT(ending->reason), p->agent,
 		p->waiter_count);
 }
@@ -299,7 +296,7 @@ static struct vote *replace_vote(const struct book *b, struct pending *p,
 	return old;
 }
 
-static void free_votes(struct vote *votes, size_t count)
+void votes_free(struct vote *votes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		free((char *)votes[i].who.name);
@@ -316,9 +313,8 @@ static int write_vote(
 
 	if (r < 0)
 		return r;
-	snprintf(detail, sizeof(detail), "approved by %.*s%s; others must approve too%s%.*s",
-		SLICE_PRINT(vote->by),
-		vote->via == REVIEWER_SLACK ? " in Slack" : " at the command line",
+	snprintf(detail, sizeof(detail), "approved by %.*s %s; others must approve too%s%.*s",
+		SLICE_PRINT(vote->by), reviewer_via_text(vote->via),
 		vote->reason.length ? ": " : "", SLICE_PRINT(vote->reason));
 	r = ledger_add_vote(b->ledger, &p->id, vote);
 	return book_end(b, r, HOST_VOTE, slice_from_string(p->id.text), detail, e);
@@ -340,12 +336,12 @@ static int approve(struct book *b, struct pending *p, const struct ledger_vote *
 	r = enough ? pending_end(b, p, &ending, now, e) : write_vote(b, p, vote, e);
 	free(voters);
 	if (r < 0) {
-		free_votes(p->votes, p->vote_count);
+		votes_free(p->votes, p->vote_count);
 		p->votes = old;
 		p->vote_count = old_count;
 		return r;
 	}
-	free_votes(old, old_count);
+	votes_free(old, old_count);
 	if (!enough)
 		book_changed(b, &id, BOOK_VOTED);
 	return enough ? 0 : 1;

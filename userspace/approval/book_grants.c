@@ -11,8 +11,6 @@
 #include "base/memory.h"
 
 #define GRANT_DIGITS 4
-#define GUESSES 16
-#define BY_SIZE 256
 #define ENTRY_BYTES 64 /* of a grant in the encoded list, besides its scope */
 
 /* --- in memory --- */
@@ -253,13 +251,23 @@ bool book_grants_tick(struct book *b, uint64_t now)
 	return b->grant_count < before;
 }
 
+static bool asks_group(struct slice groups, const char *wanted)
+{
+	struct slice name;
+
+	while (review_take_group(&groups, &name)) {
+		if (slice_equal_string(name, wanted))
+			return true;
+	}
+	return false;
+}
+
 /* Whether the rules in force would still give it: all of them, to no other groups, for as long. */
 static int check_rules(const struct book *b, size_t index, struct error *e)
 {
 	const struct scope_of_action *scope = &b->grants[index].scope;
 	const struct grant_details *d = &b->details[index];
 	struct requirement now;
-	struct slice groups;
 	int r = requirement_find(b->config, scope->rules, scope->rule_count, &now, e);
 
 	if (r < 0)
@@ -267,16 +275,7 @@ static int check_rules(const struct book *b, size_t index, struct error *e)
 	for (size_t i = 0; i < now.group_count; i++) {
 		const char *name = now.groups[i]->name.text;
 
-		groups = slice_from_string(d->groups);
-		while (groups.length) {
-			const uint8_t *end = memchr(groups.data, '\n', groups.length);
-			size_t length = end ? (size_t)(end - groups.data) : groups.length;
-
-			if (slice_equal_string(slice_head(groups, length), name))
-				break;
-			groups = slice_from(groups, length + 1);
-		}
-		if (groups.length == 0)
+		if (!asks_group(slice_from_string(d->groups), name))
 			return error_set(
 				e, -EINVAL, "its rules ask %s now, who did not approve", name);
 	}
@@ -330,8 +329,7 @@ int book_revoke(struct book *b, struct slice typed, const struct reviewer *who, 
 		!reviewer_is_member_of_any(
 			b->config, slice_from_string(b->details[index].groups), who))
 		return error_set(e, -EPERM, "refused: %s is no reviewer of this grant", by);
-	snprintf(detail, sizeof(detail), "by %s%s", by,
-		who->via == REVIEWER_SLACK ? " in Slack" : " at the command line");
+	snprintf(detail, sizeof(detail), "by %s %s", by, reviewer_via_text(who->via));
 	r = write_end(b, index, HOST_REVOKED, by, detail, now, e);
 	if (r < 0)
 		return r;

@@ -10,6 +10,8 @@
 #include "base/table.h"
 
 #define KIND_SIZE QUESTION_DIGEST_SIZE
+#define GUESSES 16 /* at an id that is free */
+#define BY_SIZE 256 /* bytes of who decided, as people read it */
 
 /* One lane that waits. */
 struct waiter {
@@ -115,6 +117,7 @@ int pending_end(struct book *b, struct pending *p, const struct ending *ending, 
 void pending_give_up(struct book *b, struct pending *p, enum review_state state, const char *reason,
 	uint64_t now);
 
+void votes_free(struct vote *votes, size_t count);
 size_t pending_count_votes(
 	const struct book *b, const struct pending *p, const struct config_reviewer *group);
 

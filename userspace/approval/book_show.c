@@ -44,6 +44,7 @@ static void add_groups(
 	const struct book *b, cJSON *object, const struct pending *p, struct slice names)
 {
 	cJSON *groups = cJSON_AddArrayToObject(object, "groups");
+	struct slice name;
 
 	for (size_t i = 0; p && i < p->requirement.group_count; i++) {
 		const struct config_reviewer *group = p->requirement.groups[i];
@@ -54,14 +55,11 @@ static void add_groups(
 		cJSON_AddNumberToObject(item, "given", (double)pending_count_votes(b, p, group));
 		cJSON_AddItemToArray(groups, item);
 	}
-	while (!p && names.length) {
-		const uint8_t *end = memchr(names.data, '\n', names.length);
-		size_t length = end ? (size_t)(end - names.data) : names.length;
+	while (!p && review_take_group(&names, &name)) {
 		cJSON *item = cJSON_CreateObject();
 
-		json_add_text(item, "name", slice_head(names, length));
+		json_add_text(item, "name", name);
 		cJSON_AddItemToArray(groups, item);
-		names = slice_from(names, length + 1);
 	}
 }
 

@@ -19,6 +19,11 @@ const char *review_state_name(unsigned state)
 	return state < REVIEW_STATE_COUNT ? state_names[state] : "?";
 }
 
+const char *reviewer_via_text(enum reviewer_via via)
+{
+	return via == REVIEWER_SLACK ? "in Slack" : "at the command line";
+}
+
 /* --- what rules ask for --- */
 
 static const struct config_reviewer *find_group(const struct config *c, struct slice name)
@@ -134,17 +139,30 @@ bool reviewer_is_member(const struct config_reviewer *group, const struct review
 	return texts_have(&group->local_users, who->name);
 }
 
+bool review_take_group(struct slice *groups, struct slice *ret)
+{
+	const uint8_t *end;
+	size_t length;
+
+	if (groups->length == 0)
+		return false;
+	end = memchr(groups->data, '\n', groups->length);
+	length = end ? (size_t)(end - groups->data) : groups->length;
+	*ret = slice_head(*groups, length);
+	*groups = slice_from(*groups, length + 1);
+	return true;
+}
+
 bool reviewer_is_member_of_any(
 	const struct config *c, struct slice groups, const struct reviewer *who)
 {
-	while (groups.length) {
-		const uint8_t *end = memchr(groups.data, '\n', groups.length);
-		size_t length = end ? (size_t)(end - groups.data) : groups.length;
-		const struct config_reviewer *group = find_group(c, slice_head(groups, length));
+	struct slice name;
+
+	while (review_take_group(&groups, &name)) {
+		const struct config_reviewer *group = find_group(c, name);
 
 		if (group && reviewer_is_member(group, who))
 			return true;
-		groups = slice_from(groups, length + 1);
 	}
 	return false;
 }

@@ -25,6 +25,9 @@ const char *review_state_name(unsigned state);
 
 enum reviewer_via { REVIEWER_LOCAL = 0, REVIEWER_SLACK = 1, REVIEWER_VIA_COUNT };
 
+/* "at the command line", "in Slack": static text. */
+const char *reviewer_via_text(enum reviewer_via via);
+
 /* One identity of a person. The text is the caller's. */
 struct reviewer {
 	enum reviewer_via via;
@@ -52,6 +55,9 @@ char *requirement_groups(const struct requirement *r, const char *separator);
 /* NULL: `people` does not know this identity. */
 const struct config_person *reviewer_person(const struct config *c, const struct reviewer *who);
 bool reviewer_is_member(const struct config_reviewer *group, const struct reviewer *who);
+/* Takes the first of the groups, whose names are separated by newlines; false: there is none left.
+ */
+bool review_take_group(struct slice *groups, struct slice *ret);
 /* Of any of the groups, whose names are separated by newlines. */
 bool reviewer_is_member_of_any(
 	const struct config *c, struct slice groups, const struct reviewer *who);

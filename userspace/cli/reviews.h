@@ -35,6 +35,7 @@ void review_text_head(const struct review_layout *l, struct buffer *ret);
 void review_text_row(const cJSON *review, const struct review_layout *l, struct buffer *ret);
 /* All of it, in lines. */
 void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *ret);
+bool review_is_pending(const cJSON *review);
 /* NULL: not there, or no text. */
 const char *review_text_of(const cJSON *review, const char *name);
 double review_number_of(const cJSON *review, const char *name);

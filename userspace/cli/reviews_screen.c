@@ -54,13 +54,6 @@ static void say(struct watch *w, const char *text)
 	buffer_done(&b);
 }
 
-static bool is_pending(const cJSON *review)
-{
-	const char *state = review_text_of(review, "state");
-
-	return state && strcmp(state, "pending") == 0;
-}
-
 static int find_row(const cJSON *list, const char *id)
 {
 	int count = cJSON_GetArraySize(list);
@@ -81,12 +74,12 @@ static void replace_list(struct watch *w, cJSON *list)
 	const cJSON *old = marked_review(w);
 	const char *id = review_text_of(old, "id");
 	int row = find_row(list, id), pending = 0;
-	bool was_pending = is_pending(old);
+	bool was_pending = review_is_pending(old);
 
-	while (is_pending(cJSON_GetArrayItem(list, pending)))
+	while (review_is_pending(cJSON_GetArrayItem(list, pending)))
 		pending++;
 	if (row < 0 || (!was_pending && w->marked == 0) ||
-		(was_pending && !is_pending(cJSON_GetArrayItem(list, row))))
+		(was_pending && !review_is_pending(cJSON_GetArrayItem(list, row))))
 		row = w->marked < pending ? w->marked : pending ? pending - 1 : 0;
 	if (find_row(list, id) != row)
 		w->marked_since = clock_monotonic();

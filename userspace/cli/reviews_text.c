@@ -64,7 +64,7 @@ static bool is_true(const cJSON *review, const char *name)
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(review, name));
 }
 
-static bool is_pending(const cJSON *review)
+bool review_is_pending(const cJSON *review)
 {
 	const char *state = review_text_of(review, "state");
 
@@ -212,7 +212,7 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 	char age[32], left[32] = "-";
 
 	review_text_duration(l->now > created ? l->now - created : 0, age, sizeof(age));
-	if (is_pending(review))
+	if (review_is_pending(review))
 		review_text_duration(deadline > l->now ? deadline - l->now : 0, left, sizeof(left));
 	add_cell(ret, text_slice(review, "id"), 6, true);
 	buffer_append_format(ret, "%s%-9s%s  %7s  %7s  %4.0f  ", colour_of(l, review),
@@ -283,7 +283,7 @@ static void add_state(const cJSON *review, const struct review_layout *l, struct
 	review_text_duration(deadline > l->now ? deadline - l->now : 0, left, sizeof(left));
 	buffer_append_format(b, "review %s  %s%s%s  (asked %s ago", id ? id : "?",
 		colour_of(l, review), state ? state : "?", l->colours ? PLAIN : "", age);
-	buffer_append_format(b, is_pending(review) ? ", %s left)\n" : ")\n", left);
+	buffer_append_format(b, review_is_pending(review) ? ", %s left)\n" : ")\n", left);
 }
 
 static void add_place(const cJSON *review, struct buffer *b)
@@ -347,7 +347,7 @@ static void add_groups(const cJSON *review, struct buffer *b)
 	{
 		add_name(b, "reviewers");
 		cli_append_line(b, text_slice(item, "name"));
-		if (is_pending(review))
+		if (review_is_pending(review))
 			buffer_append_format(b, ": %.0f of %.0f have approved",
 				review_number_of(item, "given"), review_number_of(item, "needed"));
 		buffer_append_byte(b, '\n');
@@ -373,7 +373,7 @@ static void add_waiting(const cJSON *review, struct buffer *b)
 	const char *separator = "";
 	const cJSON *item;
 
-	add_name(b, is_pending(review) ? "waiting" : "waited");
+	add_name(b, review_is_pending(review) ? "waiting" : "waited");
 	buffer_append_format(b, "%.0f: ", review_number_of(review, "waiters"));
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "sessions"))
 	{
@@ -393,7 +393,7 @@ static void add_decision(const cJSON *review, struct buffer *b)
 	review_text_duration(
 		(uint64_t)review_number_of(review, "grant_limit") * NANOSECONDS_PER_SECOND, limit,
 		sizeof(limit));
-	if (is_pending(review)) {
+	if (review_is_pending(review)) {
 		add_name(b, "grant");
 		buffer_append_format(b,
 			review_number_of(review, "grant_limit") ? "for at most %s (--for)\n"

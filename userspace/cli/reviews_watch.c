@@ -48,20 +48,13 @@ static void print_change(const struct cli *cli, const cJSON *review)
 	fflush(stdout);
 }
 
-static bool is_pending(const cJSON *review)
-{
-	const char *state = review_text_of(review, "state");
-
-	return state && strcmp(state, "pending") == 0;
-}
-
 /* `before` NULL: the beginning, where only what is pending is told. Oldest first. */
 static void print_changes(const struct cli *cli, const cJSON *now, const cJSON *before)
 {
 	for (int i = cJSON_GetArraySize(now); i > 0; i--) {
 		const cJSON *review = cJSON_GetArrayItem(now, i - 1);
 
-		if (before ? !stands_in(review, before) : is_pending(review))
+		if (before ? !stands_in(review, before) : review_is_pending(review))
 			print_change(cli, review);
 	}
 }
