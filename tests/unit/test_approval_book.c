@@ -338,6 +338,19 @@ Test(book, nobody_approves_their_own_request)
 	book_test_free(t);
 }
 
+/* A user that had no name at first, or whose name could not be found then. */
+Test(book, who_joins_with_a_name_gives_it_to_the_request)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .uid = 77);
+
+	ASK(t, .id = 2, .uid = 77, .user = "ann");
+	cr_assert_eq(book_test_slack(t, id.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, id.text, "ann", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	book_test_free(t);
+}
+
 Test(book, root_is_a_person_only_where_people_says_so)
 {
 	struct book_test *t = book_test_new();

@@ -187,8 +187,12 @@ static void remember_requester(struct pending *p, uid_t uid, const char *name)
 	struct requester *r;
 
 	for (size_t i = 0; i < p->requester_count; i++) {
-		if (p->requesters[i].user.uid == uid)
-			return;
+		r = &p->requesters[i];
+		if (r->user.uid != uid)
+			continue;
+		if (!r->name && name)
+			r->user.name = r->name = memory_copy_string(name);
+		return;
 	}
 	p->requesters =
 		memory_resize_array(p->requesters, p->requester_count + 1, sizeof(*p->requesters));

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "monitor/monitor.h"
+#include "monitor/user_name.h"
 
 #define JSON_MOST (128u << 20) /* bytes of an answer */
 
@@ -183,16 +183,19 @@ static int ask(struct monitor_worker *w, const struct message_review *request, s
 {
 	const struct book_wait wait = {w->index, request->id};
 	struct question *q = memory_new(sizeof(*q));
+	const char *name = NULL;
 	int r = question_decode(encoded, q);
 
 	if (r < 0) {
 		error_set(e, r, "the worker's question can't be read");
 	} else {
-		const struct passwd *user = getpwuid((uid_t)q->uid);
-
-		r = book_ask(w->monitor->book, &wait, q, encoded, user ? user->pw_name : NULL,
-			clock_wall(), ret, e);
+		/* Nobody approves their own request: it must be known whose it is. */
+		r = user_name((uid_t)q->uid, &name);
+		if (r < 0)
+			error_set_errno(e, r, "the user that asks is not known");
 	}
+	if (r == 0)
+		r = book_ask(w->monitor->book, &wait, q, encoded, name, clock_wall(), ret, e);
 	free(q);
 	return r;
 }
@@ -246,12 +249,15 @@ void reviews_send_grants(struct monitor *m, struct monitor_worker *w)
 
 /* --- people --- */
 
-/* The name is valid until the next look-up. */
+/* The name is valid until the next look-up. Who has none, or none that can be found now, is in no
+ * group. */
 static struct reviewer reviewer_of(const struct asker *who)
 {
-	const struct passwd *user = getpwuid(who->uid);
+	const char *name = NULL;
 
-	return (struct reviewer){REVIEWER_LOCAL, who->uid, user ? user->pw_name : NULL};
+	if (user_name(who->uid, &name) < 0)
+		log_warning("the name of user %u can't be found", who->uid);
+	return (struct reviewer){REVIEWER_LOCAL, who->uid, name};
 }
 
 /* `r`: how the text was made. */
