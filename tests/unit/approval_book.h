@@ -67,6 +67,7 @@ struct book_test {
 	unsigned lists; /* of grants */
 	unsigned changes[4]; /* by enum book_change */
 	int note_fails; /* negative errno; 0: no */
+	enum host_event only_fails; /* with it: only this one; 0: each */
 	void (*on_note)(struct book_test *t, enum host_event event);
 	void (*on_told)(struct book_test *t);
 	struct error error;
@@ -77,7 +78,7 @@ static int test_note(
 {
 	struct book_test *t = context;
 
-	if (t->note_fails)
+	if (t->note_fails && (!t->only_fails || t->only_fails == event))
 		return t->note_fails;
 	t->notes[event]++;
 	snprintf(t->last_note, sizeof(t->last_note), "%.*s %.*s", SLICE_PRINT(subject),

@@ -449,6 +449,41 @@ Test(book, what_the_audit_log_does_not_take_does_not_happen)
 	book_test_free(t);
 }
 
+/* What stands in the audit log already is taken back there, where the rest of it is not kept. */
+Test(book, what_happened_in_part_is_taken_back)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	t->note_fails = -ENOSPC;
+	t->only_fails = HOST_APPROVED;
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), -ENOSPC);
+	cr_assert_eq(t->notes[HOST_GRANTED], 1);
+	cr_assert_eq(t->notes[HOST_WARNING], 1);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	t->note_fails = 0;
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	cr_assert_eq(t->notes[HOST_GRANTED], t->notes[HOST_WARNING], "what was not kept is gone");
+	book_test_free(t);
+}
+
+/* Not every error is the database's. */
+Test(book, an_error_says_what_it_is)
+{
+	struct book_test *t = book_test_new();
+	struct question *q = book_test_question(&(struct asking){.id = 1});
+	const struct book_wait wait = {0, 1};
+	uint8_t *text = memory_new(3 * QUESTION_BYTES_MOST);
+	struct book_held held;
+
+	q->text = slice_of(text, 3 * QUESTION_BYTES_MOST);
+	cr_assert_lt(book_ask(t->book, &wait, q, SLICE_EMPTY, NULL, t->now, &held, &t->error), 0);
+	cr_assert_str_eq(t->error.text, "it could not be kept: Argument list too long");
+	free(text);
+	free(q);
+	book_test_free(t);
+}
+
 Test(book, what_lets_nothing_run_happens_even_so)
 {
 	struct book_test *t = book_test_new();

@@ -293,6 +293,31 @@ Test(ledger, on_a_full_disk_nothing_is_decided)
 	book_test_free(t);
 }
 
+static void fill_disk_on_note(struct book_test *t, enum host_event event)
+{
+	(void)t;
+	if (event == HOST_APPROVED)
+		fill_disk(true);
+}
+
+/* The audit log has it by then. */
+Test(ledger, on_a_disk_that_is_full_at_the_commit_it_is_taken_back)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	t->on_note = fill_disk_on_note;
+	cr_assert_lt(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	cr_assert_eq(t->notes[HOST_APPROVED], 1);
+	cr_assert_eq(t->notes[HOST_GRANTED], 1);
+	cr_assert_eq(t->notes[HOST_WARNING], 2, "of the review, and of the grant");
+	cr_assert_eq(book_count_grants(t->book), 0);
+	t->on_note = NULL;
+	fill_disk(false);
+	ASSERT_STATE(t, id.text, "pending");
+	book_test_free(t);
+}
+
 Test(ledger, on_a_full_disk_waits_end_even_so)
 {
 	struct book_test *t = book_test_new();

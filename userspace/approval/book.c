@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "approval/book.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -24,7 +25,7 @@ static void remember_problem(struct book *b, const char *text)
 
 static int fail(struct book *b, int r, struct error *e)
 {
-	remember_problem(b, ledger_problem(b->ledger));
+	remember_problem(b, ledger_problem(b->ledger, r));
 	return error_set(e, r, "it could not be kept: %s", b->problem);
 }
 
@@ -35,29 +36,68 @@ int book_begin(struct book *b, bool durable, struct error *e)
 	return r < 0 ? fail(b, r, e) : 0;
 }
 
-int book_end(struct book *b, int r, enum host_event event, struct slice subject, const char *detail,
-	struct error *e)
+void book_note(
+	struct book *b, enum host_event event, const struct identifier *subject, const char *detail)
 {
-	if (r < 0) {
-		r = fail(b, r, e);
-		ledger_rollback(b->ledger);
-		return r;
+	assert(b->note_count < NOTES_MOST);
+	b->notes[b->note_count++] = (struct note){event, *subject, memory_copy_string(detail)};
+}
+
+static void forget_notes(struct book *b)
+{
+	while (b->note_count)
+		free(b->notes[--b->note_count].detail);
+}
+
+static int write_notes(struct book *b, size_t *ret_written)
+{
+	int r = 0;
+
+	for (*ret_written = 0; r == 0 && *ret_written < b->note_count;) {
+		const struct note *n = &b->notes[*ret_written];
+
+		r = b->events->note(b->context, n->event, slice_from_string(n->subject.text),
+			slice_from_string(n->detail));
+		*ret_written += r == 0;
 	}
-	/* Before the commit: what can't be in the audit log must not happen. */
-	if (event != BOOK_NO_NOTE)
-		r = b->events->note(b->context, event, subject, slice_from_string(detail));
+	return r;
+}
+
+/* What is in the audit log stays there. */
+static void take_back(struct book *b, size_t written)
+{
+	for (size_t i = 0; i < written; i++)
+		b->events->note(b->context, HOST_WARNING,
+			slice_from_string(b->notes[i].subject.text),
+			slice_from_string("what stands before of it could not be kept: it did not "
+					  "happen"));
+}
+
+/* Notes come before the commit: what can't be in the audit log must not happen. */
+static int note_and_commit(struct book *b, struct error *e)
+{
+	size_t written;
+	int r = write_notes(b, &written);
+
 	if (r < 0) {
-		ledger_rollback(b->ledger);
 		remember_problem(b, "the audit log can't be written");
-		return error_set_errno(e, r, "it could not be recorded");
+		error_set_errno(e, r, "it could not be recorded");
+	} else {
+		r = ledger_commit(b->ledger);
+		if (r < 0)
+			fail(b, r, e);
 	}
-	r = ledger_commit(b->ledger);
+	if (r < 0)
+		take_back(b, written);
+	return r;
+}
+
+int book_end(struct book *b, int r, struct error *e)
+{
+	r = r < 0 ? fail(b, r, e) : note_and_commit(b, e);
+	forget_notes(b);
 	if (r < 0) {
-		fail(b, r, e);
-		if (event != BOOK_NO_NOTE)
-			b->events->note(b->context, HOST_WARNING, subject,
-				slice_from_string(
-					"what stands before could not be kept: it did not happen"));
+		ledger_rollback(b->ledger);
 		return r;
 	}
 	remember_problem(b, NULL);
@@ -166,7 +206,8 @@ static int cancel_old(struct book *b, uint64_t now, struct error *e)
 		return 0;
 	}
 	snprintf(detail, sizeof(detail), "%lu that were pending: " RESTARTED, (unsigned long)count);
-	return book_end(b, r, HOST_CANCELLED, slice_from_string("reviews"), detail, e);
+	book_note(b, HOST_CANCELLED, &(struct identifier){"reviews"}, detail);
+	return book_end(b, r, e);
 }
 
 int book_open(const struct book_options *o, struct book **ret, struct error *e)
@@ -233,7 +274,8 @@ static void regroup(struct book *b, struct pending *p, const struct requirement 
 		int r = ledger_change_review(
 			b->ledger, &p->id, slice_from_string(groups), new->grant);
 
-		book_end(b, r, HOST_REVIEW, slice_from_string(p->id.text), spoken, &e);
+		book_note(b, HOST_REVIEW, &p->id, spoken);
+		book_end(b, r, &e);
 	}
 	free(spoken);
 	book_changed(b, &p->id, BOOK_WAITERS);
@@ -277,8 +319,10 @@ static void forget_old(struct book *b, uint64_t now)
 {
 	bool more = false;
 
-	if (ledger_prune(b->ledger, now > KEPT_TIME ? now - KEPT_TIME : 0, &more) < 0)
-		remember_problem(b, ledger_problem(b->ledger));
+	int r = ledger_prune(b->ledger, now > KEPT_TIME ? now - KEPT_TIME : 0, &more);
+
+	if (r < 0)
+		remember_problem(b, ledger_problem(b->ledger, r));
 	b->next_prune = now + (more ? PRUNE_SOON : PRUNE_EVERY);
 	b->kept_since = 0;
 }

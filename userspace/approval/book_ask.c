@@ -242,7 +242,7 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 	r = book_begin(b, false, e);
 	if (r < 0)
 		return r;
-	r = book_end(b, add_waiter_row(b, p, q, &number), BOOK_NO_NOTE, SLICE_EMPTY, "", e);
+	r = book_end(b, add_waiter_row(b, p, q, &number), e);
 	if (r < 0)
 		return r;
 	add_waiter(b, p, wait, q, user, number);
@@ -277,7 +277,8 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 	text_to_hex(slice_of(p->digest, sizeof(p->digest)), hex);
 	snprintf(detail, sizeof(detail), "asked by agent %.64s, rule \"%.*s\", digest %s", p->agent,
 		SLICE_PRINT(slice_head(p->rules[0], 200)), hex);
-	r = book_end(b, r, HOST_REVIEW, slice_from_string(p->id.text), detail, e);
+	book_note(b, HOST_REVIEW, &p->id, detail);
+	r = book_end(b, r, e);
 	if (r < 0) {
 		pending_free(b, p);
 		return r;
@@ -328,8 +329,7 @@ static void leave(struct book *b, struct waiter *w, uint64_t now)
 
 	waiter_free(b, w);
 	if (book_begin(b, false, &e) == 0)
-		book_end(b, ledger_remove_waiter(b->ledger, number), BOOK_NO_NOTE, SLICE_EMPTY, "",
-			&e);
+		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
 	if (p->waiter_count == 0)
 		pending_give_up(b, p, REVIEW_CANCELLED, LEFT, now);
 	else

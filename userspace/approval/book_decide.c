@@ -84,9 +84,9 @@ static int keep_ending(struct book *b, struct pending *p, const struct ending *e
 		return r;
 	detail = describe(p, ending);
 	r = write_ending(b, p, ending, now, ret_grant);
-	r = book_end(b, r, row->event, slice_from_string(p->id.text), detail, e);
+	book_note(b, row->event, &p->id, detail);
 	free(detail);
-	return r;
+	return book_end(b, r, e);
 }
 
 int pending_end(struct book *b, struct pending *p, const struct ending *ending, uint64_t now,
@@ -317,7 +317,8 @@ static int write_vote(
 		SLICE_PRINT(vote->by), reviewer_via_text(vote->via),
 		vote->reason.length ? ": " : "", SLICE_PRINT(vote->reason));
 	r = ledger_add_vote(b->ledger, &p->id, vote);
-	return book_end(b, r, HOST_VOTE, slice_from_string(p->id.text), detail, e);
+	book_note(b, HOST_VOTE, &p->id, detail);
+	return book_end(b, r, e);
 }
 
 static int approve(struct book *b, struct pending *p, const struct ledger_vote *vote,

@@ -151,8 +151,8 @@ int book_grant_write(struct book *b, struct identifier *ret)
 	g->id = *ret = row.id;
 	snprintf(detail, sizeof(detail), "by %.200s, for %lu s, by review %s", d->by,
 		(unsigned long)((d->end - d->created) / NANOSECONDS_PER_SECOND), d->review.text);
-	return b->events->note(b->context, HOST_GRANTED, slice_from_string(row.id.text),
-		slice_from_string(detail));
+	book_note(b, HOST_GRANTED, &row.id, detail);
+	return 0;
 }
 
 void book_grant_start(struct book *b)
@@ -210,7 +210,8 @@ int book_grants_load(struct book *b, struct error *e)
 		grant_table_set(b->table, i, 0, 0);
 	r = ledger_each_grant(b->ledger, load, &l);
 	if (r < 0)
-		return error_set(e, r, "the grants can't be read: %s", ledger_problem(b->ledger));
+		return error_set(
+			e, r, "the grants can't be read: %s", ledger_problem(b->ledger, r));
 	return l.result;
 }
 
@@ -233,7 +234,8 @@ static int write_end(struct book *b, size_t index, enum host_event event, const 
 	if (r < 0)
 		return r;
 	r = ledger_end_grant(b->ledger, id, slice_from_string(by), now);
-	return book_end(b, r, event, slice_from_string(id->text), detail, e);
+	book_note(b, event, id, detail);
+	return book_end(b, r, e);
 }
 
 bool book_grants_tick(struct book *b, uint64_t now)

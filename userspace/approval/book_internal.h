@@ -66,6 +66,14 @@ struct grant_details {
 	uint64_t created, end;
 };
 
+/* What the audit log gets of a change that is being made. */
+struct note {
+	enum host_event event;
+	struct identifier subject;
+	char *detail;
+};
+#define NOTES_MOST 2 /* of one change: an approval, and its grant */
+
 struct book {
 	struct ledger *ledger;
 	const struct config *config;
@@ -81,16 +89,19 @@ struct book {
 	uint64_t next_serial, next_prune, generation;
 	size_t kept_since; /* bytes of questions since the last look at what may be forgotten */
 	char *problem;
+	struct note notes[NOTES_MOST];
+	size_t note_count;
 };
 
 /* --- book.c --- */
 
-/* Begins a change; and ends it: notes it in the audit log (but BOOK_NO_NOTE: waits, which their
- * sessions' recordings show), then commits. On an error nothing has changed, and `e` says why. */
-#define BOOK_NO_NOTE ((enum host_event)0)
+/* Begins a change; says what the audit log is to have of it (nothing of waits, which their
+ * sessions' recordings show); and ends it, where `r` is how it went so far: notes it, then commits.
+ * On an error nothing has changed, and `e` says why. */
 int book_begin(struct book *b, bool durable, struct error *e);
-int book_end(struct book *b, int r, enum host_event event, struct slice subject, const char *detail,
-	struct error *e);
+void book_note(struct book *b, enum host_event event, const struct identifier *subject,
+	const char *detail);
+int book_end(struct book *b, int r, struct error *e);
 struct pending *book_find(const struct book *b, struct slice id);
 struct waiter *book_find_waiter(const struct book *b, const struct book_wait *wait);
 uint64_t book_hash_wait(const struct book_wait *wait);

@@ -68,9 +68,12 @@ int ledger_error(int result)
 	}
 }
 
-const char *ledger_problem(struct ledger *l)
+/* Not all errors are SQLite's, which says "not an error" of others. */
+const char *ledger_problem(struct ledger *l, int r)
 {
-	return sqlite3_errmsg(l->database);
+	int code = sqlite3_errcode(l->database);
+
+	return ledger_error(code) ? sqlite3_errmsg(l->database) : strerror(-r);
 }
 
 /* --- statements --- */
@@ -250,7 +253,7 @@ static int make_schema(struct ledger *l, const char *path, struct error *e)
 		else
 			ledger_rollback(l);
 	}
-	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l)) : 0;
+	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l, r)) : 0;
 }
 
 /* Damage is found now, rather than when a person decides. */
@@ -261,12 +264,12 @@ static int check(struct ledger *l, const char *path, struct error *e)
 		sqlite3_prepare_v2(l->database, "PRAGMA quick_check(1)", -1, &s, NULL));
 
 	if (r == 0 && sqlite3_step(s) != SQLITE_ROW)
-		r = error_set(e, -EBADMSG, "%s: %s", path, ledger_problem(l));
+		r = error_set(e, -EBADMSG, "%s: %s", path, ledger_problem(l, -EBADMSG));
 	else if (r == 0 && !slice_equal_string(ledger_text(s, 0), "ok"))
 		r = error_set(e, -EBADMSG, "%s is damaged: %.*s", path,
 			SLICE_PRINT(slice_head(ledger_text(s, 0), 200)));
 	else if (r < 0)
-		error_set(e, r, "%s: %s", path, ledger_problem(l));
+		error_set(e, r, "%s: %s", path, ledger_problem(l, r));
 	sqlite3_finalize(s);
 	return r;
 }
@@ -279,7 +282,7 @@ static int prepare(struct ledger *l, const char *path, struct error *e)
 
 		if (result != SQLITE_OK)
 			return error_set(e, -EBADMSG, "%s: not as this program made it: %s", path,
-				ledger_problem(l));
+				ledger_problem(l, -EBADMSG));
 	}
 	return 0;
 }
@@ -294,7 +297,7 @@ static int configure(struct ledger *l, const char *path, struct error *e)
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	r = execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
 	l->durable = true;
-	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l)) : 0;
+	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l, r)) : 0;
 }
 
 int ledger_open(const char *path, struct ledger **ret, struct error *e)
@@ -307,7 +310,7 @@ int ledger_open(const char *path, struct ledger **ret, struct error *e)
 			SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
 				SQLITE_OPEN_EXRESCODE,
 			NULL) != SQLITE_OK)
-		r = error_set(e, -EIO, "%s: %s", path, ledger_problem(l));
+		r = error_set(e, -EIO, "%s: %s", path, ledger_problem(l, -EIO));
 	if (r == 0)
 		r = configure(l, path, e);
 	if (r == 0)

@@ -55,8 +55,8 @@ struct ledger_waiter {
 /* What is there and can't be read is an error that says so: nothing is made anew over it. */
 int ledger_open(const char *path, struct ledger **ret, struct error *e);
 void ledger_close(struct ledger *l); /* takes NULL */
-/* Why the last function failed, for people. Owned by the ledger. */
-const char *ledger_problem(struct ledger *l);
+/* Why the last function failed, with `r`, for people. Owned by the ledger. */
+const char *ledger_problem(struct ledger *l, int r);
 
 /* `durable`: what is committed survives a power failure; else it survives the end of the process,
  * and the disk gets it soon. One at a time. */
