@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker between a stand-in for Slack and a stand-in for the monitor."""
+import os
 import pathlib
 import re
 import socket
@@ -34,8 +35,8 @@ def slack():
 def make(slack):
     made = []
 
-    def start(mode="token", tls=None, interactive=True):
-        texts = {"api_url": slack.api_url, "signing_secret": slacks.SECRET}
+    def start(mode="token", tls=None, interactive=True, **more):
+        texts = {"api_url": slack.api_url, "signing_secret": slacks.SECRET, **more}
         if mode == "token":
             texts["bot_token"] = slacks.TOKEN
         else:
@@ -373,6 +374,35 @@ def test_a_slow_slack_does_not_hold_up_clicks(slack, broker, clicker):
     assert clicker.click(ts, "approve", "U111") == 200
     broker.wait(Decision)
     assert time.monotonic() - started < 1
+
+
+@pytest.fixture
+def silent_resolver(tmp_path):
+    """What makes a program ask a name server that answers nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((f"127.{os.getpid() >> 16 & 255}.{os.getpid() >> 8 & 255}.{os.getpid() & 255 | 1}", 53))
+        file = tmp_path / "resolv.conf"
+        file.write_text(f"nameserver {server.getsockname()[0]}\noptions timeout:30 attempts:1\n")
+        yield ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(file)]
+
+
+def test_a_slow_name_server_does_not_hold_up_clicks(make, silent_resolver):
+    broker = make(wrapper=silent_resolver, api_url="http://slack.test/api")
+    clicker = slacks.Clicker(None, broker.port)
+    broker.show(make_review(), slacks.CHANNEL)
+    # Beyond the time that a connection may take: what is given up is not waited for either.
+    failed, deadline = None, time.monotonic() + 15
+    while not failed:
+        started = time.monotonic()
+        assert started < deadline and clicker.post(b"", method="GET") == 405
+        assert time.monotonic() - started < 1
+        try:
+            failed = broker.wait(State, lambda state: state.failing, timeout=0.3)
+        except TimeoutError:
+            pass
+    assert "tim" in failed.why
+    started = time.monotonic()
+    assert clicker.post(b"", method="GET") == 405 and time.monotonic() - started < 1
 
 
 # --- hostile texts

@@ -28,7 +28,7 @@ def _text(raw):
 
 
 class Broker:
-    def __init__(self, listener=None, **texts):
+    def __init__(self, listener=None, wrapper=(), **texts):
         texts.setdefault("signing_secret", "")
         self.channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         other.setblocking(False)
@@ -38,7 +38,7 @@ class Broker:
                                      *map(len, values)) + b"".join(values))
         os.lseek(memory, 0, os.SEEK_SET)
         passed = [memory, other.fileno()] + ([listener.fileno()] if listener else [])
-        self.process = subprocess.Popen([str(BUILD / "wayleave-broker"), str(memory)], pass_fds=passed)
+        self.process = subprocess.Popen([*wrapper, str(BUILD / "wayleave-broker"), str(memory)], pass_fds=passed)
         os.close(memory)
         other.close()
         self.states = []

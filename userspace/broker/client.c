@@ -93,6 +93,9 @@ static void set_options(struct post *p, const char *url)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIME);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)CLIENT_TIME_MOST);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* Who asks a name server for an address can't be interrupted: a transfer that is given up
+	 * meanwhile would have all of us wait for its thread to end. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "wayleave");
 }
 
