@@ -405,6 +405,47 @@ def test_a_slow_name_server_does_not_hold_up_clicks(make, silent_resolver):
     assert clicker.post(b"", method="GET") == 405 and time.monotonic() - started < 1
 
 
+def test_one_that_fails_is_named_and_others_are_shown(slack, broker):
+    slack.faults.append((200, {}, b'{"ok": false, "error": "msg_blocks_too_long"}'))
+    broker.show(make_review("r-AAAA"), slacks.CHANNEL)
+    broker.wait(State, lambda state: state.failing)
+    post(broker, slack, number="r-BBBB")
+    broker.show(make_review("r-CCCC"), slacks.CHANNEL)
+    state = broker.wait(State, lambda state: state.waiting == 2)
+    assert state.failing and state.count == 1
+    assert state.why == f"review r-AAAA in {slacks.CHANNEL}: Slack says: msg_blocks_too_long"
+
+
+def test_what_there_is_no_room_for_is_given_back(slack, broker):
+    slack.faults.append((429, {"Retry-After": "600"}, b""))
+    broker.show(make_review("r-0000"), slacks.CHANNEL)
+    broker.wait(State, lambda state: state.failing)
+    for i in range(1, 1025):
+        broker.show(make_review(f"r-{i:04}"), slacks.CHANNEL)
+    assert broker.wait(Shown)[0::4] == ("r-1024", True)
+
+
+def test_what_is_shown_is_known_even_if_it_is_heard_late(slack, make):
+    broker = make(room=4608)
+    for i in range(40):
+        broker.show(make_review(f"r-{i:04}"), slacks.CHANNEL)
+    slack.wait(lambda: len(slack.messages) >= 5)
+    time.sleep(1)
+    assert {broker.wait(Shown).review for _ in range(40)} == {f"r-{i:04}" for i in range(40)}
+
+
+def test_answers_that_never_come_do_not_close_the_door(slack, broker, clicker):
+    ts = post(broker, slack)
+    for _ in range(256):
+        assert clicker.click(ts, "approve", "U111") == 200
+        broker.wait(Decision)
+    clicker.click(ts, "approve", "U222")
+    slack.wait(lambda: any("busy" in text for text in slack.private))
+    slack.wait(lambda: any("did not answer" in text for text in slack.private))
+    clicker.click(ts, "approve", "U222")
+    assert broker.wait(Decision).user == "U222"
+
+
 # --- hostile texts
 
 END = " -- the end"

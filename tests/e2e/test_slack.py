@@ -4,8 +4,10 @@ import ctypes
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import time
 import pytest
 from conftest import make_config
 from harness import certificates, slack as slacks
+from harness.broker import HEADER, PLACE, SHOWN
 from harness.daemon import BUILD, Daemon
 from harness.ports import free_port
 from harness.waiting import wait_for
@@ -41,15 +44,16 @@ class Setting:
         folder = pathlib.Path(folder)
         self.server, self.slack, self.port = server, slacks.Slack(), free_port()
         self.sessions = []
-        secrets = {"signing_secret_file": slacks.SECRET}
-        secrets["bot_token_file" if mode == "token" else "webhook_url_file"] = (
-            slacks.TOKEN if mode == "token" else self.slack.webhook_url)
-        config = {"listen": f"127.0.0.1:{self.port}", "api_url": self.slack.api_url}
+        secrets = {"signing_secret_file": slacks.SECRET, "bot_token_file": slacks.TOKEN,
+                   "webhook_url_file": self.slack.webhook_url}
+        self.files = {}
         for name, value in secrets.items():
             file = folder / name
             file.write_text(value + "\n")
             file.chmod(0o600)
-            config[name] = str(file)
+            self.files[name] = str(file)
+        config = {"listen": f"127.0.0.1:{self.port}", "api_url": self.slack.api_url}
+        self.use(config, mode)
         context = None
         if tls:
             context = slacks.trusting(certificates.make_authority(folder))
@@ -57,8 +61,15 @@ class Setting:
             key.chmod(0o600)
             config["tls"] = {"cert_file": str(certificate), "key_file": str(key)}
         self.daemon = Daemon(folder / "daemon", make_config(
-            server.port, reviewers=REVIEWERS, people=PEOPLE, slack=config, **more), RULES)
+            server.port, reviewers=REVIEWERS, people=PEOPLE, **({"slack": config} if mode else {}), **more), RULES)
         self.clicker = slacks.Clicker(self.slack, self.port, context)
+
+    def use(self, config, mode):
+        """Has the section of the configuration name the files of this mode alone."""
+        for name in self.files:
+            config.pop(name, None)
+        for name in ("signing_secret_file", "bot_token_file" if mode == "token" else "webhook_url_file"):
+            config[name] = self.files[name]
 
     def session(self):
         self.sessions.append(Session(self.daemon, self.server))
@@ -418,6 +429,56 @@ for name in ("environ", "mem", "fd"):
 """, user="nobody")
     assert done.stdout.split() == ["refused", "hidden", "hidden", "hidden"], done
     assert body and state_of(setting.daemon, review) == "pending"
+
+
+def test_what_can_not_be_told_now_is_told_later(setting):
+    session, ts, review = setting.hold("delete from orders where id = 23")
+    monitor = setting.daemon.process.pid
+    limits = resource.prlimit(monitor, resource.RLIMIT_NOFILE)
+    # No descriptor is left for the review that the broker is to read.
+    resource.prlimit(monitor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        assert setting.clicker.click(ts, "approve", "U222") == 200
+        session.answer()
+        setting.daemon.wait_for(f"review {review['id']} can't be shown yet: Too many open files")
+    finally:
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, limits)
+    setting.outcome(ts, "approved by bob")
+
+
+def test_what_the_broker_has_no_room_for_is_offered_again(setting):
+    _, ts, review = setting.hold("delete from orders where id = 24")
+    broker = setting.broker()
+    with channel_of(broker) as channel:
+        os.kill(broker, signal.SIGSTOP)
+        before = len(setting.slack.requests)
+        channel.send(HEADER.pack(SHOWN, 0) + PLACE.pack(review["id"].encode(), slacks.CHANNEL.encode(), ts.encode())
+                     + struct.pack("=I", 2))
+        setting.daemon.wait_for(f"review {review['id']} can't be shown yet: too many others wait")
+        os.kill(broker, signal.SIGCONT)
+    setting.slack.wait(lambda: setting.slack.requests[before:])
+    assert setting.slack.requests[-1][1]["ts"] == ts
+
+
+def test_slack_comes_and_goes_with_the_configuration(make):
+    """What is pending is announced when Slack is there, and by what is there: a webhook's messages are not a token's."""
+    setting = make(mode=None)
+    session = setting.session()
+    session.send("delete from orders where id = 25")
+    (review,) = wait_for_pending(setting.daemon)
+    config = {"listen": f"127.0.0.1:{setting.port}", "api_url": setting.slack.api_url}
+    for mode in ("webhook", "token"):
+        setting.use(config, mode)
+        setting.daemon.config["slack"] = config
+        setting.reconfigure()
+        setting.slack.wait(lambda: len(setting.slack.messages) == {"webhook": 1, "token": 2}[mode])
+        setting.wait_known()
+    first, second = setting.slack.messages
+    assert setting.daemon.status()["slack"]["state"] == "ok"
+    assert setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode == 0
+    setting.outcome(second, "denied")
+    setting.wait_known()
+    assert len(setting.slack.messages) == 2 and "denied" not in slacks.flatten(setting.slack.messages[first])
 
 
 def channel_of(pid):

@@ -19,8 +19,8 @@ TEXTS = ("api_url", "webhook_url", "bot_token", "signing_secret", "certificate",
 NOBODY = 61000
 
 Decision = collections.namedtuple("Decision", "id review user approve grant reason")
-Shown = collections.namedtuple("Shown", "review channel time closed")
-State = collections.namedtuple("State", "failing waiting why")
+Shown = collections.namedtuple("Shown", "review channel time closed refused", defaults=(False, False))
+State = collections.namedtuple("State", "failing waiting why count", defaults=(0,))
 
 
 def _text(raw):
@@ -28,9 +28,12 @@ def _text(raw):
 
 
 class Broker:
-    def __init__(self, listener=None, wrapper=(), **texts):
+    def __init__(self, listener=None, wrapper=(), room=None, **texts):
+        """`room`: bytes that wait for us before the broker has to."""
         texts.setdefault("signing_secret", "")
         self.channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if room:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         other.setblocking(False)
         values = [texts.get(name, "").encode() for name in TEXTS]
         memory = os.memfd_create("start", 0)
@@ -75,16 +78,17 @@ class Broker:
         kind, body = HEADER.unpack_from(data)[0], data[HEADER.size:]
         if kind == SHOWN:
             review, channel, ts = map(_text, PLACE.unpack_from(body))
-            return Shown(review, channel, ts, bool(struct.unpack_from("=I", body, PLACE.size)[0]))
+            (state,) = struct.unpack_from("=I", body, PLACE.size)
+            return Shown(review, channel, ts, state == 1, state == 2)
         if kind == DECIDE:
             number, review, user, verdict, length, grant = DECISION.unpack_from(body)
             reason = body[DECISION.size:].decode()
             assert len(reason.encode()) == length
             return Decision(number, _text(review), _text(user), verdict == 1, grant, reason)
         assert kind == STATE, kind
-        failing, waiting, length = struct.unpack_from("=QII", body)
-        assert len(body) == 16 + length
-        return State(failing, waiting, body[16:].decode())
+        failing, waiting, count, length, _ = struct.unpack_from("=QIIII", body)
+        assert len(body) == 24 + length
+        return State(failing, waiting, body[24:].decode(), count)
 
     def wait(self, kind, condition=lambda message: True, timeout=15):
         """The next message of the kind for which the condition holds; others are kept for later."""

@@ -28,12 +28,20 @@ static void send(void *context, struct outbox_message *m, const char *url, const
 	snprintf(last_json, sizeof(last_json), "%s", json);
 }
 
-static void on_shown(void *context, const struct broker_place *place, bool is_closed)
+static void on_shown(void *context, const struct broker_place *place, enum broker_shown_state state)
 {
 	(void)context;
 	(void)place;
 	shown++;
-	closed += is_closed;
+	closed += state == BROKER_SHOWN_CLOSED;
+}
+
+static struct outbox_state state_of_box(void)
+{
+	struct outbox_state state;
+
+	outbox_get_state(&box, &state);
+	return state;
 }
 
 static void start(const char *token)
@@ -101,7 +109,7 @@ Test(broker_outbox, updates_are_gathered)
 	answer(200, OK, 0);
 	turn(100);
 	cr_assert_eq(requests, 2);
-	cr_assert_eq(outbox_waiting(&box), 0);
+	cr_assert_eq(state_of_box().waiting, 0);
 	/* How it ended waits for nothing. */
 	show(1, true);
 	turn(0);
@@ -121,7 +129,7 @@ Test(broker_outbox, retries_later_and_later)
 	turn(0);
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
 		answer(i % 2 ? 500 : 0, "", 0);
-		cr_assert(box.failing_since);
+		cr_assert(state_of_box().since);
 		now += expected[i] * S - 1;
 		outbox_turn(&box, now);
 		cr_assert_eq(flying, 0, "%zu", i);
@@ -131,7 +139,7 @@ Test(broker_outbox, retries_later_and_later)
 		cr_assert_eq(flying, 1, "%zu", i);
 	}
 	answer(200, OK, 0);
-	cr_assert_eq(box.failing_since, 0);
+	cr_assert_eq(state_of_box().since, 0);
 	outbox_done(&box);
 }
 
@@ -244,6 +252,54 @@ Test(broker_outbox, room)
 	outbox_done(&box);
 }
 
+/* One that fails for ever hides neither that others are taken, nor that they fail too. */
+Test(broker_outbox, each_fails_for_itself)
+{
+	struct outbox_state state;
+
+	start("token");
+	show(1, false);
+	show(2, false);
+	turn(0);
+	answer(200, "{\"ok\":false,\"error\":\"msg_blocks_too_long\"}", 0);
+	answer(200, OK, 0);
+	state = state_of_box();
+	cr_assert(state.failing == 1 && state.waiting == 1 && state.since);
+	cr_assert_str_eq(state.place->review.text, "r-0001");
+	cr_assert(strstr(state.why, "msg_blocks_too_long"));
+	show(3, false);
+	show(4, false);
+	turn(0);
+	answer(500, "", 0);
+	state = state_of_box();
+	cr_assert(state.failing == 2 && state.waiting == 3);
+	cr_assert_str_eq(state.place->review.text, "r-0001", "the first is still it");
+	answer(200, OK, 0);
+	turn(OUTBOX_REFUSED_RETRY);
+	answer(200, OK, 0);
+	state = state_of_box();
+	cr_assert(state.failing == 1 && strstr(state.why, "500"));
+	cr_assert_str_eq(state.place->review.text, "r-0003");
+	answer(200, OK, 0);
+	cr_assert_eq(state_of_box().place, NULL);
+	outbox_done(&box);
+}
+
+/* What Slack shows as it should be takes no room of what waits. */
+Test(broker_outbox, room_for_what_waits)
+{
+	start("token");
+	show(OUTBOX_MOST, false);
+	turn(0);
+	answer(200, OK, 0);
+	for (unsigned i = 0; i < OUTBOX_MOST; i++)
+		cr_assert_eq(show(i, false), 0);
+	cr_assert_eq(state_of_box().waiting, OUTBOX_MOST);
+	cr_assert_eq(closed, 0, "it is not over");
+	cr_assert_eq(show(OUTBOX_MOST + 1, false), -ENOSPC);
+	outbox_done(&box);
+}
+
 Test(broker_outbox, outcomes_are_not_tried_for_ever)
 {
 	start("token");
@@ -253,7 +309,7 @@ Test(broker_outbox, outcomes_are_not_tried_for_ever)
 	show(1, true);
 	turn(0);
 	answer(200, "{\"ok\":false,\"error\":\"channel_not_found\"}", 0);
-	cr_assert(strstr(box.why, "channel_not_found"));
+	cr_assert(strstr(state_of_box().why, "channel_not_found"));
 	turn(OUTBOX_REFUSED_RETRY);
 	answer(500, "", 0);
 	turn(OUTBOX_CLOSED_TIME);

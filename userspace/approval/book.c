@@ -362,6 +362,13 @@ uint64_t book_next(const struct book *b)
 	return next;
 }
 
+void book_each_pending(const struct book *b,
+	void (*each)(void *context, const struct identifier *review), void *context)
+{
+	list_for_each (position, &b->pending)
+		each(context, &list_entry(position, struct pending, link)->id);
+}
+
 size_t book_count_pending(const struct book *b)
 {
 	return b->pending_count;

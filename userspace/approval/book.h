@@ -116,6 +116,9 @@ int book_requirement(
 /* The list for workers. Appends. */
 int book_grants_encode(const struct book *b, struct buffer *ret);
 size_t book_count_pending(const struct book *b);
+/* Each that is pending, the oldest first; `each` must not change the book. */
+void book_each_pending(const struct book *b,
+	void (*each)(void *context, const struct identifier *review), void *context);
 size_t book_count_grants(const struct book *b);
 /* Grows with each change that lists would show. */
 uint64_t book_generation(const struct book *b);

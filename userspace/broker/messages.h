@@ -53,10 +53,15 @@ struct broker_show {
 	uint32_t posted; /* enum broker_posted, before */
 };
 
-/* The message is there. */
+enum broker_shown_state {
+	BROKER_SHOWN_OPEN, /* the message is there */
+	BROKER_SHOWN_CLOSED, /* with the outcome: nothing is left to be done */
+	BROKER_SHOWN_NOT, /* there is no room for it now: it is to be offered again */
+};
+
 struct broker_shown {
 	struct broker_place place;
-	uint32_t closed; /* with the outcome: nothing is left to be done */
+	uint32_t state; /* enum broker_shown_state */
 };
 
 enum broker_verdict { BROKER_APPROVE = 1, BROKER_DENY };
@@ -79,7 +84,9 @@ struct broker_decided {
 struct broker_state {
 	uint64_t failing_since; /* wall clock; 0: Slack takes what it is sent */
 	uint32_t waiting; /* messages that are to be sent */
-	uint32_t why_length;
+	uint32_t failing; /* those of them that Slack did not take */
+	uint32_t why_length; /* of the one that has failed for the longest time */
+	uint32_t unused;
 };
 
 /* What the broker begins with, in a descriptor that it inherits: this, then its texts one behind

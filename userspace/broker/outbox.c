@@ -21,6 +21,8 @@ struct outbox_message {
 	bool waiting; /* what Slack shows is not the newest */
 	bool in_flight, changed; /* since the request that is under way was made */
 	unsigned failures; /* in a row */
+	uint64_t failing_since; /* wall clock; 0: they are none */
+	char why[256];
 	uint64_t due; /* monotonic */
 	uint64_t closed_at, url_until;
 	char response_url[CALLBACK_URL_SIZE];
@@ -33,12 +35,19 @@ void outbox_init(struct outbox *o, const struct outbox_options *options)
 	list_init(&o->messages);
 }
 
+static void set_content(struct outbox_message *m, cJSON *card, cJSON *outcome)
+{
+	cJSON_Delete(m->card);
+	cJSON_Delete(m->outcome);
+	m->card = card;
+	m->outcome = outcome;
+}
+
 static void forget(struct outbox *o, struct outbox_message *m)
 {
 	list_remove(&m->link);
 	o->count--;
-	cJSON_Delete(m->card);
-	cJSON_Delete(m->outcome);
+	set_content(m, NULL, NULL);
 	free(m);
 }
 
@@ -51,17 +60,26 @@ void outbox_done(struct outbox *o)
 /* Nothing is left to be done about it. */
 static void finish(struct outbox *o, struct outbox_message *m)
 {
-	o->options.shown(o->options.context, &m->place, true);
+	o->options.shown(o->options.context, &m->place, BROKER_SHOWN_CLOSED);
 	forget(o, m);
 }
 
-unsigned outbox_waiting(const struct outbox *o)
+void outbox_get_state(const struct outbox *o, struct outbox_state *ret)
 {
-	unsigned count = 0;
+	*ret = (struct outbox_state){.why = ""};
+	list_for_each (position, &o->messages) {
+		const struct outbox_message *m = list_entry(position, struct outbox_message, link);
 
-	list_for_each (position, &o->messages)
-		count += list_entry(position, struct outbox_message, link)->waiting;
-	return count;
+		ret->waiting += m->waiting;
+		if (!m->failing_since)
+			continue;
+		ret->failing++;
+		if (ret->place && ret->since <= m->failing_since)
+			continue;
+		ret->place = &m->place;
+		ret->since = m->failing_since;
+		ret->why = m->why;
+	}
 }
 
 static bool has_token(const struct outbox *o)
@@ -83,20 +101,30 @@ static struct outbox_message *find(struct outbox *o, const struct broker_place *
 	return NULL;
 }
 
-/* Outcomes that could not be told give way to reviews that somebody waits for. */
+/* What is shown as it should be need not be kept; and outcomes that could not be told give way to
+ * reviews that somebody waits for. */
 static bool make_room(struct outbox *o)
 {
+	struct outbox_message *closed = NULL;
+
 	if (o->count < OUTBOX_MOST)
 		return true;
 	list_for_each (position, &o->messages) {
 		struct outbox_message *m = list_entry(position, struct outbox_message, link);
 
-		if (m->closed && !m->in_flight) {
-			finish(o, m);
+		if (m->in_flight)
+			continue;
+		if (!m->waiting) {
+			forget(o, m);
 			return true;
 		}
+		if (m->closed && !closed)
+			closed = m;
 	}
-	return false;
+	if (!closed)
+		return false;
+	finish(o, closed);
+	return true;
 }
 
 static struct outbox_message *add(struct outbox *o, const struct broker_show *show)
@@ -138,10 +166,7 @@ int outbox_show(
 		cJSON_Delete(outcome);
 		return -ENOSPC;
 	}
-	cJSON_Delete(m->card);
-	cJSON_Delete(m->outcome);
-	m->card = card;
-	m->outcome = outcome;
+	set_content(m, card, outcome);
 	m->changed = true;
 	if (show->closed && !m->closed) {
 		m->closed = true;
@@ -274,17 +299,19 @@ int outbox_wait(const struct outbox *o, uint64_t now, int most)
 static void on_success(
 	struct outbox *o, struct outbox_message *m, const struct answer *answer, uint64_t now)
 {
-	o->failing_since = 0;
+	m->failing_since = 0;
 	m->failures = 0;
 	m->posted = true;
 	if (answer->time[0])
 		memcpy(m->place.time, answer->time, sizeof(m->place.time));
 	m->due = m->closed ? now : now + OUTBOX_UPDATE_GAP * SECOND;
 	m->waiting = m->changed && is_worth_sending(o, m);
+	if (!m->waiting)
+		set_content(m, NULL, NULL);
 	if (m->closed && !m->waiting)
 		finish(o, m);
 	else
-		o->options.shown(o->options.context, &m->place, false);
+		o->options.shown(o->options.context, &m->place, BROKER_SHOWN_OPEN);
 }
 
 static uint64_t backoff(const struct outbox_message *m, enum answer_kind kind)
@@ -302,9 +329,9 @@ static void on_failure(
 	uint64_t hold =
 		answer->retry_after < OUTBOX_HOLD_MOST ? answer->retry_after : OUTBOX_HOLD_MOST;
 
-	if (!o->failing_since)
-		o->failing_since = clock_wall();
-	snprintf(o->why, sizeof(o->why), "%s", answer->why);
+	if (!m->failing_since)
+		m->failing_since = clock_wall();
+	snprintf(m->why, sizeof(m->why), "%s", answer->why);
 	m->failures++;
 	m->due = now + backoff(m, answer->kind);
 	if (answer->kind == ANSWER_LIMITED) {

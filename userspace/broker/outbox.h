@@ -16,7 +16,7 @@
 #include "broker/client.h"
 #include "broker/messages.h"
 
-#define OUTBOX_MOST 1024 /* messages */
+#define OUTBOX_MOST 1024 /* messages that wait */
 #define OUTBOX_IN_FLIGHT_MOST 8
 #define OUTBOX_UPDATE_GAP 5 /* seconds between updates of an open review */
 #define OUTBOX_RETRY_MOST 60 /* seconds */
@@ -32,8 +32,8 @@ struct outbox_options {
 	/* Sends and later calls outbox_on_answer(); `bearer` may be empty. */
 	void (*send)(void *context, struct outbox_message *m, const char *url, const char *bearer,
 		const char *json);
-	/* The message is there, or nothing is left to be done about it (`closed`). */
-	void (*shown)(void *context, const struct broker_place *place, bool closed);
+	void (*shown)(
+		void *context, const struct broker_place *place, enum broker_shown_state state);
 	void *context;
 };
 
@@ -42,12 +42,21 @@ struct outbox {
 	struct list messages;
 	unsigned count, in_flight;
 	uint64_t hold_until; /* monotonic: Slack wants no requests before */
-	uint64_t failing_since; /* wall clock; 0: it works */
-	char why[256]; /* it fails */
+};
+
+/* Of messages: a channel that is gone says nothing about the others. */
+struct outbox_state {
+	unsigned waiting; /* Slack does not show them as they should be */
+	unsigned failing; /* and has refused to, or not answered */
+	/* Of that which has failed for the longest time. */
+	const struct broker_place *place; /* NULL: nothing fails */
+	uint64_t since; /* wall clock */
+	const char *why;
 };
 
 /* What Slack is to show: takes `card` and `outcome` (card.h; the latter is for closed reviews).
- * -ENOSPC: there is no room for one more. */
+ * Where there is no room, what Slack shows as it should be is forgotten: if it changes, that comes
+ * with its place. -ENOSPC: all the others still wait. */
 int outbox_show(struct outbox *o, const struct broker_show *show, cJSON *card, cJSON *outcome,
 	uint64_t now);
 /* A click on the review came with this URL, by which its message can be replaced for a while. */
@@ -62,7 +71,7 @@ int outbox_wait(const struct outbox *o, uint64_t now, int most);
 
 void outbox_init(struct outbox *o, const struct outbox_options *options);
 void outbox_done(struct outbox *o);
-/* Messages that Slack does not show as they should be. */
-unsigned outbox_waiting(const struct outbox *o);
+/* Valid until the next call of any of these. */
+void outbox_get_state(const struct outbox *o, struct outbox_state *ret);
 
 #endif

@@ -23,6 +23,7 @@
 struct asked {
 	struct list link;
 	uint64_t id;
+	uint64_t until; /* monotonic */
 	char response_url[CALLBACK_URL_SIZE];
 };
 
@@ -50,26 +51,50 @@ static int tell(struct service *s, enum broker_message type, const void *head, s
 	return r;
 }
 
-static void on_shown(void *context, const struct broker_place *place, bool closed)
+/* The monitor would never know of a message that is there; so it is waited for, which never waits
+ * for us. */
+static void on_shown(void *context, const struct broker_place *place, enum broker_shown_state state)
 {
-	const struct broker_shown shown = {.place = *place, .closed = closed};
+	const struct broker_shown shown = {.place = *place, .state = state};
+	struct service *s = context;
+	struct pollfd room = {.fd = s->channel, .events = POLLOUT};
 
-	tell(context, BROKER_SHOWN, &shown, sizeof(shown), "");
+	while (tell(s, BROKER_SHOWN, &shown, sizeof(shown), "") == -EAGAIN &&
+		poll(&room, 1, -1) > 0)
+		;
+}
+
+/* "review r-7Q2K in C012AB3CD: Slack says: not_in_channel" */
+static void describe_failure(const struct outbox_state *state, char *ret, size_t size)
+{
+	const struct broker_place *place = state->place;
+
+	*ret = '\0';
+	if (place)
+		snprintf(ret, size, "review %s%s%s: %s", place->review.text,
+			*place->channel ? " in " : "", place->channel, state->why);
 }
 
 static void report_state(struct service *s)
 {
-	const char *why = s->outbox.failing_since ? s->outbox.why : "";
-	struct broker_state state = {
-		.failing_since = s->outbox.failing_since,
-		.waiting = outbox_waiting(&s->outbox),
+	char why[sizeof(s->reported_why)];
+	struct outbox_state outbox;
+	struct broker_state state;
+
+	outbox_get_state(&s->outbox, &outbox);
+	describe_failure(&outbox, why, sizeof(why));
+	state = (struct broker_state){
+		.failing_since = outbox.since,
+		.waiting = outbox.waiting,
+		.failing = outbox.failing,
 		.why_length = (uint32_t)strlen(why),
 	};
-
-	if (memcmp(&state, &s->reported, sizeof(state)) == 0)
+	if (memcmp(&state, &s->reported, sizeof(state)) == 0 && strcmp(why, s->reported_why) == 0)
 		return;
-	if (tell(s, BROKER_STATE, &state, sizeof(state), why) == 0)
-		s->reported = state;
+	if (tell(s, BROKER_STATE, &state, sizeof(state), why) < 0)
+		return;
+	s->reported = state;
+	memcpy(s->reported_why, why, sizeof(why));
 }
 
 /* --- to Slack --- */
@@ -141,9 +166,33 @@ static void ask_monitor(struct service *s, const struct callback *c)
 	}
 	asked = memory_new(sizeof(*asked));
 	asked->id = decide.id;
+	asked->until = clock_monotonic() + SERVICE_ASKED_TIME * NANOSECONDS_PER_SECOND;
 	memcpy(asked->response_url, c->response_url, sizeof(asked->response_url));
 	list_append(&s->asked, &asked->link);
 	s->asked_count++;
+}
+
+static void forget_asked(struct service *s, struct asked *asked)
+{
+	list_remove(&asked->link);
+	s->asked_count--;
+	free(asked);
+}
+
+/* An answer that does not come may not take the place of other decisions for ever. */
+static void expire_asked(struct service *s)
+{
+	uint64_t now = clock_monotonic();
+
+	list_for_each_safe (position, &s->asked) {
+		struct asked *asked = list_entry(position, struct asked, link);
+
+		if (asked->until > now)
+			return;
+		tell_person(s, asked->response_url,
+			"Wayleave did not answer. The review shows whether this counted.");
+		forget_asked(s, asked);
+	}
 }
 
 static void on_decided(struct service *s, struct slice payload)
@@ -167,9 +216,7 @@ static void on_decided(struct service *s, struct slice payload)
 			tell_person(s, asked->response_url, sentence);
 			free(sentence);
 		}
-		list_remove(&asked->link);
-		s->asked_count--;
-		free(asked);
+		forget_asked(s, asked);
 	}
 }
 
@@ -309,8 +356,7 @@ static void on_show(struct service *s, struct slice payload, int fd)
 	options.closed = show.closed;
 	if (outbox_show(&s->outbox, &show, card_build(review, &options),
 		    card_build_outcome(review, &options), clock_monotonic()) < 0)
-		log_error("review %.23s is not shown: %u others wait for Slack",
-			show.place.review.text, OUTBOX_MOST);
+		on_shown(s, &show.place, BROKER_SHOWN_NOT);
 	cJSON_Delete(review);
 }
 
@@ -385,6 +431,7 @@ int service_turn(struct service *s)
 		r = receive(s);
 	if (s->receiver)
 		receiver_turn(s->receiver);
+	expire_asked(s);
 	outbox_turn(&s->outbox, clock_monotonic());
 	report_state(s);
 	return r == -EAGAIN ? 0 : r;

@@ -13,6 +13,7 @@
 #include "broker/replay.h"
 
 #define SERVICE_ASKED_MOST 256 /* decisions that the monitor has not answered */
+#define SERVICE_ASKED_TIME 10 /* seconds for which an answer is waited for */
 
 struct service {
 	const char *texts[BROKER_TEXT_COUNT]; /* the caller's */
@@ -27,6 +28,7 @@ struct service {
 	struct list asked;
 	unsigned asked_count;
 	struct broker_state reported;
+	char reported_why[BROKER_SENTENCE_MOST];
 };
 
 /* Connects nothing yet. `texts` and the descriptors of `start` are used as long as the service. */

@@ -40,8 +40,10 @@ static void print_slack(const cJSON *slack)
 	if (!slack)
 		return;
 	if (text(slack, "since"))
-		printf("PROBLEM: slack: failing since %s: %s (%.0f messages wait)\n",
-			text(slack, "since"), text(slack, "why"), number(slack, "waiting"));
+		printf("PROBLEM: slack: failing since %s: %s (%.0f of the %.0f messages that "
+		       "wait)\n",
+			text(slack, "since"), text(slack, "why"), number(slack, "failing"),
+			number(slack, "waiting"));
 	else
 		printf("slack     ok\n");
 }

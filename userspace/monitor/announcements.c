@@ -177,7 +177,27 @@ void announcements_set_told(struct announcements *a, struct announcement *item)
 	if (item->posted != BROKER_NOT_POSTED)
 		return;
 	item->posted = BROKER_PERHAPS_POSTED;
+	item->first = true;
 	write_row(a, UPDATE, item);
+}
+
+void announcements_set_refused(struct announcements *a, struct announcement *item)
+{
+	item->changed = true;
+	if (item->posted != BROKER_PERHAPS_POSTED || !item->first)
+		return;
+	item->posted = BROKER_NOT_POSTED;
+	write_row(a, UPDATE, item);
+}
+
+void announcements_forget_broker(struct announcements *a)
+{
+	list_for_each (position, &a->list) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		item->changed = item->soon = true;
+		item->first = false;
+	}
 }
 
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time)

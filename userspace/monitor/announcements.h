@@ -18,6 +18,8 @@ struct announcement {
 	enum broker_posted posted;
 	bool changed; /* since the broker was told */
 	bool soon; /* what changed is more than how many wait */
+	bool first; /* this broker was the first to be told */
+	bool delayed; /* it can't be told or shown now, which has been logged */
 };
 
 struct announcements;
@@ -35,6 +37,10 @@ struct announcement *announcements_add(
 	struct announcements *a, const struct identifier *review, const char *channel);
 /* A broker has been told, so that it may stand there. */
 void announcements_set_told(struct announcements *a, struct announcement *item);
+/* This broker can't show it now. */
+void announcements_set_refused(struct announcements *a, struct announcement *item);
+/* There is another broker; all of it is to be told. */
+void announcements_forget_broker(struct announcements *a);
 /* It stands there now, as the message `time`. */
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time);
 void announcements_remove(struct announcements *a, struct announcement *item);

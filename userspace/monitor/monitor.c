@@ -347,6 +347,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = slack_configure(m, e);
 	if (r == 0)
+		slack_on_configured(m);
+	if (r == 0)
 		r = server_open(m, e);
 	if (r == 0)
 		r = settings_watch(m, e);

@@ -85,6 +85,8 @@ struct monitor {
 	struct announcements *announcements;
 	struct broker_state slack_state; /* as the broker says */
 	char *slack_why; /* NULL: it has said nothing */
+	char *slack_logged; /* the same, of the last time that it was logged */
+	uint64_t slack_log_again; /* monotonic */
 	char *control_path;
 
 	struct loop_source signals, watch, capture_source, store_source, names_source, control,
@@ -198,6 +200,8 @@ int slack_open(struct monitor *m, struct error *e);
 void slack_close(struct monitor *m);
 /* The configuration may be another one, or what its files hold. On an error all is as before. */
 int slack_configure(struct monitor *m, struct error *e);
+/* Then, and when the book has it too: what is pending is announced where it was not. */
+void slack_on_configured(struct monitor *m);
 /* What is due at once, and what is due every second. */
 void slack_turn(struct monitor *m);
 void slack_tick(struct monitor *m, uint64_t now);

@@ -316,6 +316,7 @@ void settings_reload(struct monitor *m)
 		return;
 	}
 	reviews_configure(m);
+	slack_on_configured(m);
 	config_free(old);
 	remember_problem(m, NULL);
 	log_info(

@@ -17,6 +17,7 @@
 
 #define FILE_NAME "slack.db"
 #define TOLD_AT_ONCE 4 /* reviews per turn of the loop, since each may be megabytes */
+#define LOG_GAP (60 * NANOSECONDS_PER_SECOND) /* between two failures in the log */
 
 /* --- what is to be shown --- */
 
@@ -30,6 +31,8 @@ static int give_review(struct monitor *m, const struct identifier *review)
 	buffer_init(&json, BROKER_REVIEW_MOST);
 	r = book_review_json(m->book, slice_from_string(review->text), NULL, &json, &e);
 	fd = r < 0 ? r : memfd_create("wayleave-review", MFD_CLOEXEC);
+	if (r == 0 && fd < 0)
+		fd = -errno;
 	if (fd >= 0 &&
 		(file_write_all(fd, buffer_slice(&json)) < 0 || lseek(fd, 0, SEEK_SET) < 0)) {
 		close(fd);
@@ -39,7 +42,30 @@ static int give_review(struct monitor *m, const struct identifier *review)
 	return fd;
 }
 
-/* Tells the broker; 0, or negative errno where it is to be tried again. */
+/* It stays, and is tried again with the next tick; said once. */
+static void delay(struct announcement *item, const char *why)
+{
+	item->changed = true;
+	item->soon = false;
+	if (!item->delayed)
+		log_warning(
+			"slack: review %s can't be shown yet: %s", item->place.review.text, why);
+	item->delayed = true;
+}
+
+static void on_unreadable(struct monitor *m, struct announcement *item, int r)
+{
+	if (r != -ENOENT && r != -E2BIG) {
+		delay(item, strerror(-r));
+		return;
+	}
+	if (r == -E2BIG)
+		log_error("slack: review %s is not shown: it is too long", item->place.review.text);
+	/* Else forgotten meanwhile, as old reviews are: nothing is left to be said. */
+	announcements_remove(m->announcements, item);
+}
+
+/* Tells the broker; 0, or negative errno where it can't be told anything now. */
 static int tell(struct monitor *m, struct announcement *item)
 {
 	struct broker_show show = {.place = item->place, .posted = item->posted};
@@ -50,8 +76,7 @@ static int tell(struct monitor *m, struct announcement *item)
 	show.grant = requirement.grant;
 	fd = give_review(m, &item->place.review);
 	if (fd < 0) {
-		/* Forgotten meanwhile, as old reviews are: nothing is left to be said. */
-		announcements_remove(m->announcements, item);
+		on_unreadable(m, item, fd);
 		return 0;
 	}
 	item->changed = item->soon = false;
@@ -86,8 +111,27 @@ void slack_turn(struct monitor *m)
 	tell_changed(m, false);
 }
 
+/* What has changed since it was said; a Slack that fails in turns does not fill the journal. */
+static void log_state(struct monitor *m, uint64_t now)
+{
+	const struct broker_state *state = &m->slack_state;
+	const char *why = state->failing_since && m->slack_why ? m->slack_why : "";
+
+	if (now < m->slack_log_again || strcmp(why, m->slack_logged ? m->slack_logged : "") == 0)
+		return;
+	if (*why)
+		log_warning("slack: %s (%u of the %u messages that wait)", why, state->failing,
+			state->waiting);
+	else
+		log_info("slack: all is shown again");
+	m->slack_log_again = now + LOG_GAP;
+	free(m->slack_logged);
+	m->slack_logged = memory_copy_string(why);
+}
+
 void slack_tick(struct monitor *m, uint64_t now)
 {
+	log_state(m, now);
 	broker_process_tick(&m->broker, now);
 	tell_changed(m, true);
 }
@@ -134,11 +178,7 @@ static void on_start(void *context)
 	struct monitor *m = context;
 
 	m->slack_state = (struct broker_state){0};
-	list_for_each (position, announcements_list(m->announcements)) {
-		struct announcement *item = list_entry(position, struct announcement, link);
-
-		item->changed = item->soon = true;
-	}
+	announcements_forget_broker(m->announcements);
 }
 
 /* --- what the broker says: fixed structs and short texts, each checked --- */
@@ -161,9 +201,17 @@ static void on_shown(struct monitor *m, struct slice head, struct slice text)
 		!ends(shown.place.time, sizeof(shown.place.time)))
 		return;
 	item = announcements_find(m->announcements, &shown.place.review, shown.place.channel);
-	if (item && shown.closed && !item->changed)
+	if (!item)
+		return;
+	if (shown.state == BROKER_SHOWN_NOT) {
+		announcements_set_refused(m->announcements, item);
+		delay(item, "too many others wait for Slack");
+		return;
+	}
+	item->delayed = false;
+	if (shown.state == BROKER_SHOWN_CLOSED && !item->changed)
 		announcements_remove(m->announcements, item);
-	else if (item)
+	else
 		announcements_set_posted(m->announcements, item, shown.place.time);
 }
 
@@ -209,12 +257,10 @@ static void on_state(struct monitor *m, struct slice head, struct slice why)
 	memcpy(&state, head.data, sizeof(state));
 	if (state.why_length != why.length)
 		return;
-	if (state.failing_since && !m->slack_state.failing_since)
-		log_warning("slack: %.*s", SLICE_PRINT(why));
-	m->slack_state = state;
-	free(m->slack_why);
 	buffer_init(&text, 4 * BROKER_SENTENCE_MOST);
 	text_append_visible(&text, why);
+	m->slack_state = state;
+	free(m->slack_why);
 	m->slack_why = memory_copy_text(text.data, buffer_length(&text));
 	buffer_done(&text);
 }
@@ -297,6 +343,28 @@ int slack_configure(struct monitor *m, struct error *e)
 	return r < 0 ? r : broker_process_set(&m->broker, setup, e);
 }
 
+static void announce_pending(void *context, const struct identifier *review)
+{
+	announce(context, review);
+}
+
+void slack_on_configured(struct monitor *m)
+{
+	bool token;
+
+	if (!m->config->slack)
+		return;
+	token = m->config->slack->bot_token_file.text;
+	/* What was posted by a webhook can't be changed with a token, nor the other way round. */
+	list_for_each_safe (position, announcements_list(m->announcements)) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (token != (item->place.channel[0] != '\0'))
+			announcements_remove(m->announcements, item);
+	}
+	book_each_pending(m->book, announce_pending, m);
+}
+
 int slack_open(struct monitor *m, struct error *e)
 {
 	char *path = memory_format("%s/" FILE_NAME, m->config->state_dir.text);
@@ -317,4 +385,5 @@ void slack_close(struct monitor *m)
 	announcements_close(m->announcements);
 	m->announcements = NULL;
 	free(m->slack_why);
+	free(m->slack_logged);
 }

@@ -91,6 +91,7 @@ static void add_slack(const struct monitor *m, cJSON *object)
 	slack = cJSON_AddObjectToObject(object, "slack");
 	cJSON_AddStringToObject(slack, "state", since ? "failing" : "ok");
 	cJSON_AddNumberToObject(slack, "waiting", state->waiting);
+	cJSON_AddNumberToObject(slack, "failing", state->failing);
 	if (since) {
 		text_from_time(since, text);
 		cJSON_AddStringToObject(slack, "since", text);
