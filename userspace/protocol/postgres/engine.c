@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/postgres/copy.h"
-#include "protocol/postgres/direct_tls.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/preview.h"
 #include "protocol/sql/setting.h"
+#include "protocol/tls_hello.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -482,6 +482,24 @@ static void engine_proven(struct protocol_engine *base, int error, struct slice 
 	pg_inject_proven(pg_engine_of(base), error, answer);
 }
 
+/* A client with sslnegotiation=direct. A ClientHello that can't be read counts as one of ours: it
+ * then has to stand the handshake with us, rather than be relayed for what it might be. */
+static enum detection detect_direct_tls(struct slice in)
+{
+	struct tls_hello hello;
+
+	switch (tls_hello_read(in, &hello)) {
+	case TLS_HELLO_MORE:
+		return DETECTION_MORE;
+	case TLS_HELLO_BAD:
+		return DETECTION_YES;
+	case TLS_HELLO_READ:
+		return tls_hello_offers(&hello, "postgresql") ? DETECTION_YES : DETECTION_NO;
+	default:
+		return DETECTION_NO;
+	}
+}
+
 /* The agent's first packet: a length and one of four codes, or TLS at once. */
 static enum detection engine_detect(struct slice from_agent, struct slice from_server)
 {
@@ -491,8 +509,8 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 		return DETECTION_NO; /* a PostgreSQL server waits for its client */
 	if (from_agent.length == 0)
 		return DETECTION_MORE;
-	if (from_agent.data[0] == 0x16)
-		return pg_detect_direct_tls(from_agent);
+	if (from_agent.data[0] == TLS_RECORD_HANDSHAKE)
+		return detect_direct_tls(from_agent);
 	if (from_agent.data[0] != 0)
 		return DETECTION_NO;
 	if (from_agent.length < 8)
