@@ -56,7 +56,7 @@ enum protocol_event_type {
 	EVENT_LOGIN, /* who logged in where: user and database */
 	EVENT_DROPPED, /* what was judged again has been answered without a verdict */
 	EVENT_PREVIEW, /* what preview() asked for */
-	EVENT_CONNECT, /* the upstream connection is needed now */
+	EVENT_CONNECT, /* the upstream connection is needed now (connects_late) */
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
 	EVENT_JOB, /* run `job` off the loop, then call job_done() */
 	EVENT_PROOF, /* the host logs in: what the server demands of its credentials */
@@ -198,6 +198,8 @@ struct protocol_event {
 struct protocol_refusal {
 	enum reason reason;
 	struct slice text; /* for the agent, without "wayleave: " */
+	struct slice rule; /* that denies it; empty: none */
+	struct slice review; /* that ended so; empty: none */
 };
 
 struct protocol;
@@ -236,6 +238,12 @@ struct protocol_host {
 	struct protocol_catalog *(*catalog)(
 		struct protocol_host *host, struct slice database, struct slice encoding);
 
+	/* Where the agent says it goes: the name, in lower case, of SNI or Host, or an address in
+	 * text, or nothing (empty), and the port (0: not said). The first call settles which of the
+	 * resources at the dialled place the session is of. -EPERM: the name means none of them, or
+	 * another one now. May be NULL: everything is meant. */
+	int (*place)(struct protocol_host *host, struct slice name, uint16_t port);
+
 	struct sql_cache *texts;
 	struct detector_engine *detectors;
 	struct mask_hasher *hasher;
@@ -244,6 +252,8 @@ struct protocol_host {
 	struct protocol_credentials credentials;
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
+	bool tls_passthrough; /* TLS is relayed unread */
+	bool unnamed; /* no resource names the place */
 	/* Which rules apply in this session, as a number that no other set of rules of this process
 	 * had: verdicts and masks found for an analysed text are kept under it. Changes with a
 	 * reload. */
@@ -269,6 +279,9 @@ enum detection {
 
 struct protocol {
 	enum protocol_id id;
+	/* The engine says when it wants the upstream connection (EVENT_CONNECT), and may ask for
+	 * another one when the server has closed it. Else there is one from the start. */
+	bool connects_late;
 
 	/* Whether the first bytes of either side are this protocol's; no side effects. */
 	enum detection (*detect)(struct slice from_agent, struct slice from_server);
@@ -302,7 +315,8 @@ struct protocol {
 	int (*refuse)(struct protocol_engine *e, uint32_t lane, uint64_t number,
 		const struct protocol_refusal *refusal);
 	/* For an action that people are to decide; valid until the next call of any function here.
-	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known. */
+	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known; -EAGAIN:
+	 * not yet, and it comes again as a new EVENT_ACTION when it is. */
 	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
 	/* For such an action: asks the server what it would do, by means that change nothing. NULL:
 	 * EVENT_PREVIEW follows, unless the session ends; else why there is none, static. */

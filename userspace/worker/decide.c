@@ -176,13 +176,17 @@ static void record_grant(struct session *s, uint64_t number, const struct grant 
 void decision_refuse(struct decision *d, enum reason reason, const char *text)
 {
 	buffer_append_string(&d->text, text);
-	d->refusal = (struct protocol_refusal){reason, buffer_slice(&d->text)};
+	d->refusal = (struct protocol_refusal){.reason = reason, .text = buffer_slice(&d->text)};
 }
 
 static void deny(struct decision *d, const struct action *action)
 {
+	const struct policy_rule *rule = d->verdict.rule;
+
 	verdict_text(&d->verdict, action, &d->text);
-	d->refusal = (struct protocol_refusal){d->verdict.reason, buffer_slice(&d->text)};
+	d->refusal = (struct protocol_refusal){.reason = d->verdict.reason,
+		.text = buffer_slice(&d->text),
+		.rule = rule ? rule->name : SLICE_EMPTY};
 }
 
 /* The verdict is review: a grant covers it, or people decide. */

@@ -13,11 +13,12 @@
 #define DETECT_BYTES_MOST 16384u /* a TLS ClientHello fits */
 
 /* Its rules let it pass, or are asked action by action. */
-static void take_free(struct session *s)
+static void take_free(struct session *s, const struct protocol *protocol)
 {
 	s->connection = CONNECTION_FREE;
 	session_record_connection(s);
-	upstream_connect(s);
+	if (!protocol->connects_late)
+		upstream_connect(s);
 }
 
 static void decide(struct session *s, const struct protocol *protocol)
@@ -31,7 +32,7 @@ static void decide(struct session *s, const struct protocol *protocol)
 		return;
 	}
 	if (s->connection == CONNECTION_ASKS)
-		take_free(s);
+		take_free(s, protocol);
 	if (protocol == &protocol_opaque)
 		session_record_note(s, REASON_NONE, "relayed unread");
 	if (s->upstream == UPSTREAM_CONNECTED)

@@ -109,7 +109,9 @@ void hold_leave(struct session *s, const char *why)
 static void answer(struct hold *h)
 {
 	char text[sizeof(h->text)];
-	struct protocol_refusal refusal = {.reason = h->reason};
+	struct identifier review = h->review;
+	struct protocol_refusal refusal = {
+		.reason = h->reason, .review = slice_from_string(review.text)};
 	struct session *s = h->session;
 	uint64_t number = h->number;
 	uint32_t lane = h->lane;
@@ -230,9 +232,9 @@ static void fill_origin(struct session *s, struct question *ret)
 	ret->uid = s->origin.uid;
 }
 
-/* Why it can't be asked about; NULL: `ret` is sealed. */
+/* Why it can't be asked about; NULL: `ret` is sealed, or the engine will bring the action again. */
 static const char *make_question(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, struct question *ret)
+	const struct verdict *verdict, struct question *ret, bool *ret_comes_again)
 {
 	struct protocol_binding binding;
 	struct buffer bound;
@@ -240,6 +242,9 @@ static const char *make_question(struct session *s, const struct protocol_action
 
 	if (s->engine->protocol->bind)
 		r = s->engine->protocol->bind(s->engine, event->lane, &binding);
+	*ret_comes_again = r == -EAGAIN;
+	if (r == -EAGAIN)
+		return NULL;
 	if (r == -ENOTSUP)
 		return "nobody can be asked at this point";
 	if (r < 0 || hold_scope(s, verdict, event->action, &ret->scope) < 0)
@@ -462,11 +467,16 @@ enum hold_answer hold_action(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
 	struct question *q = memory_new(sizeof(*q));
-	const char *problem = make_question(s, event, &d->verdict, q);
+	bool comes_again;
+	const char *problem = make_question(s, event, &d->verdict, q, &comes_again);
 	struct hold *h = s->hold;
 	enum hold_answer answer = HOLD_WAITS;
 	char text[200];
 
+	if (comes_again) {
+		free(q);
+		return HOLD_WAITS;
+	}
 	if (!problem && h && memcmp(h->digest, q->digest, sizeof(h->digest)) == 0) {
 		answer = go_on(h, event, q, d, &problem);
 	} else {

@@ -65,6 +65,11 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	session_reset(session_of_host(host), refusal->reason, text);
 }
 
+static int host_place(struct protocol_host *host, struct slice name, uint16_t port)
+{
+	return session_place(session_of_host(host), name, port);
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -116,6 +121,8 @@ void pipe_set_scope(struct session *s)
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
 	h->credentials = credentials_of(s);
+	h->unnamed = s->resource == POLICY_EGRESS;
+	h->tls_passthrough = !h->unnamed && p->resources[s->resource].tls_mode == TLS_PASSTHROUGH;
 }
 
 void pipe_open(struct session *s, const struct protocol *protocol)
@@ -129,6 +136,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.shut = host_shut,
 		.reset = host_reset,
 		.catalog = host_catalog,
+		.place = host_place,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
 		.hasher = s->worker->hasher,
@@ -535,6 +543,9 @@ static void receive_more(struct session *s, enum side side)
 	bool shaking_hands = leg->tls && !leg->tls->established;
 
 	if (leg_queued(&s->legs[side_other(side)]) >= LEG_QUEUE_HIGH)
+		return;
+	/* Who does not read what it was answered is not answered any more. */
+	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)
 		return;
 	if (shaking_hands || s->engine->protocol->wants(s->engine, side))
 		leg_receive(leg);

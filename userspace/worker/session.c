@@ -117,7 +117,11 @@ static void on_leg_sent(struct leg *leg)
 
 static void on_leg_closed(struct leg *leg)
 {
-	(void)leg; /* session_reap() looks at all that are dead */
+	struct session *s = leg->owner;
+
+	/* session_reap() looks at all that are dead. */
+	if (s->state != SESSION_DEAD)
+		session_touch(s);
 }
 
 static const struct leg_events leg_events = {
@@ -244,6 +248,8 @@ void session_finish_turn(struct session *s, int recorded)
 	leg_flush(&s->legs[SIDE_SERVER]);
 	if (s->state == SESSION_CLOSING)
 		go_on_closing(s);
+	else
+		upstream_finish_turn(s);
 	if (s->state == SESSION_OPEN && was_full && !is_full(s)) {
 		pipe_go_on(s);
 		session_touch(s);
@@ -337,20 +343,47 @@ static void ask_for_process(struct session *s)
 		-1, on_process, s);
 }
 
-/* The resource that the destination means; POLICY_EGRESS: none. */
-static uint32_t find_resource(struct session *s, const struct policy *p)
+/* Keeps the candidates that the name means; an address that was dialled means all of them. */
+static size_t narrow(const struct session *s, const struct policy *p, struct slice name,
+	struct policy_candidate *candidates, size_t count)
 {
-	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	struct address address;
+	char text[sizeof(s->place)];
+
+	if (name.length == 0)
+		return count;
+	if (name.length >= sizeof(text))
+		return 0;
+	memcpy(text, name.data, name.length);
+	text[name.length] = '\0';
+	if (address_parse(text, &address) == 0)
+		return memcmp(address.bytes, s->origin.address, sizeof(address.bytes)) == 0 ? count
+											    : 0;
+	return policy_narrow(p, name, s->origin.port, candidates, count);
+}
+
+/* The resources that the destination may mean, and the name that settled it, if one did. */
+static size_t find_candidates(
+	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+{
 	struct address address;
 	size_t count;
 
 	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
-	count = policy_match_address(
-		p, &address, s->origin.port, candidates, SESSION_CANDIDATES_MOST);
-	if (count == 0)
+	count = policy_match_address(p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
+	return s->placed ? narrow(s, p, slice_from_string(s->place), ret, count) : count;
+}
+
+/* The resource that the destination means; POLICY_EGRESS: none. */
+static uint32_t find_resource(struct session *s, const struct policy *p)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+
+	if (find_candidates(s, p, candidates) == 0)
 		return POLICY_EGRESS;
-	/* Several names of one address: nothing in PostgreSQL's first bytes tells them apart, so
-	 * the first of the configuration it is. */
+	/* Several names of one address: where the protocol names its place, it will be settled
+	 * then (session_place). Nothing in PostgreSQL's first bytes tells them apart, so the first
+	 * of the configuration it is. */
 	s->matched_name = candidates[0].name;
 	return candidates[0].resource;
 }
@@ -365,6 +398,88 @@ static struct policy_scope *scope_for(struct session *s, enum protocol_id protoc
 	};
 
 	return policy_scope_get(s->worker->policy, &subject);
+}
+
+static void take_candidate(struct session *s, const struct policy_candidate *candidate)
+{
+	struct policy_scope *old = s->scope;
+
+	s->matched_name = candidate->name;
+	if (candidate->resource == s->resource)
+		return;
+	s->resource = candidate->resource;
+	s->scope = scope_for(s, policy_scope_subject(old)->protocol);
+	policy_scope_put(old);
+	if (s->engine)
+		pipe_set_scope(s);
+	session_record_facts(s, false);
+}
+
+/* Keeps those of the protocol that is spoken. */
+static size_t keep_protocol(const struct session *s, const struct policy *p,
+	struct policy_candidate *candidates, size_t count)
+{
+	enum protocol_id protocol = policy_scope_subject(s->scope)->protocol;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (p->resources[candidates[i].resource].protocol == protocol)
+			candidates[kept++] = candidates[i];
+	}
+	return kept;
+}
+
+static bool is_among(uint32_t resource, const struct policy_candidate *candidates, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].resource == resource)
+			return true;
+	}
+	return false;
+}
+
+int session_place(struct session *s, struct slice name, uint16_t port)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	const struct policy *p = policy_scope_policy(s->scope);
+	size_t count = 0;
+
+	if (port && port != s->origin.port)
+		return -EPERM;
+	if (s->resource == POLICY_EGRESS)
+		return 0;
+	count = find_candidates(s, p, candidates);
+	count = keep_protocol(s, p, candidates, narrow(s, p, name, candidates, count));
+	if (count == 0 || (s->placed && !is_among(s->resource, candidates, count)))
+		return -EPERM;
+	if (s->placed || (name.length == 0 && count > 1))
+		return 0;
+	/* An address that several names have means none of them. */
+	if (count > 1)
+		return -EPERM;
+	s->placed = true;
+	snprintf(s->place, sizeof(s->place), "%.*s", SLICE_PRINT(name));
+	take_candidate(s, &candidates[0]);
+	return 0;
+}
+
+/* The next resource that the place may mean; false: there is none. */
+static bool try_next_candidate(struct session *s)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	const struct policy *p = policy_scope_policy(s->scope);
+	size_t count;
+
+	if (s->resource == POLICY_EGRESS)
+		return false;
+	count = keep_protocol(s, p, candidates, find_candidates(s, p, candidates));
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].resource <= s->resource)
+			continue;
+		take_candidate(s, &candidates[i]);
+		return true;
+	}
+	return false;
 }
 
 void session_take_protocol(struct session *s, enum protocol_id protocol)
@@ -484,7 +599,7 @@ static const struct protocol *protocol_of(const struct session *s)
 static void refuse_connection(
 	struct session *s, const struct record_action *record, struct slice text)
 {
-	const struct protocol_refusal refusal = {record->reason, text};
+	const struct protocol_refusal refusal = {.reason = record->reason, .text = text};
 
 	if (s->engine && s->engine->protocol != &protocol_opaque)
 		s->engine->protocol->abort(s->engine, &refusal);
@@ -514,17 +629,21 @@ static void begin(struct session *s)
 
 	buffer_init(&text, 1024);
 	verdict = judge_connection(s, &record, &rule, &text);
+	while (verdict == CONNECTION_REFUSED && try_next_candidate(s)) {
+		buffer_clear(&text);
+		verdict = judge_connection(s, &record, &rule, &text);
+	}
 	if (verdict != CONNECTION_NEEDS_PEOPLE)
 		record_connection(s, &record);
 	if (protocol)
 		pipe_open(s, protocol);
 	else
 		s->state = SESSION_DETECTING;
-	if (verdict == CONNECTION_PASSES)
+	if (verdict == CONNECTION_PASSES && (!protocol || !protocol->connects_late))
 		upstream_connect(s);
 	else if (verdict == CONNECTION_NEEDS_PEOPLE)
 		wait_for_people(s);
-	else
+	else if (verdict == CONNECTION_REFUSED)
 		refuse_connection(s, &record, buffer_slice(&text));
 	buffer_done(&text);
 	if (s->state != SESSION_DEAD)

@@ -61,6 +61,8 @@ struct session {
 	const struct policy_agent *agent; /* of the scope's policy */
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	struct slice matched_name; /* of the resource's hosts; of the policy */
+	char place[256]; /* the name by which the agent settled the resource */
+	bool placed;
 	struct policy_scope *scope; /* reference */
 
 	struct leg legs[2]; /* by enum side */
@@ -72,6 +74,7 @@ struct session {
 
 	enum connection_state connection;
 	enum upstream_state upstream;
+	bool reconnects; /* when the last connection is gone */
 	struct ring_operation connect;
 	uint64_t unix_generation; /* of the policy by which the Unix socket was asked for */
 	struct sockaddr_storage upstream_address;
@@ -128,9 +131,15 @@ void session_record_connection(struct session *s);
 /* At a place that no resource names, what was detected decides which rules matter. */
 void session_take_protocol(struct session *s, enum protocol_id protocol);
 
+/* As struct protocol_host's place(). */
+int session_place(struct session *s, struct slice name, uint16_t port);
+
 /* upstream.c */
 SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e);
+/* Also a further time, when the server has closed the last connection. */
 void upstream_connect(struct session *s);
+/* End of turn. */
+void upstream_finish_turn(struct session *s);
 /* The engine that the session has now learns that the connection stands. */
 void upstream_tell_engine(struct session *s);
 void upstream_start_tls(struct session *s, const char *alpn);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 
 #define ALPN_MOST 32
+#define ACCEPTING_MOST 8 /* protocols that engines ask for; each is a static text */
 
 /* The leg of an SSL, for OpenSSL's callbacks. */
 static int leg_index = -1;
@@ -138,12 +139,23 @@ static SSL_CTX *new_accepting_context(const char *alpn)
 /* The context that every agent's handshake begins with; the certificate comes in the callback. */
 static SSL_CTX *accepting_context(const char *alpn)
 {
-	static __thread SSL_CTX *plain, *with_alpn;
-	SSL_CTX **context = alpn ? &with_alpn : &plain;
+	static __thread struct {
+		const char *alpn;
+		SSL_CTX *context;
+	} kept[ACCEPTING_MOST];
 
-	if (!*context)
-		*context = new_accepting_context(alpn);
-	return *context;
+	for (unsigned i = 0; i < ACCEPTING_MOST; i++) {
+		bool same = kept[i].alpn == alpn ||
+			(kept[i].alpn && alpn && strcmp(kept[i].alpn, alpn) == 0);
+
+		if (kept[i].context && !same)
+			continue;
+		if (!kept[i].context)
+			kept[i].context = new_accepting_context(alpn);
+		kept[i].alpn = alpn;
+		return kept[i].context;
+	}
+	return NULL;
 }
 
 static void start(struct leg *leg, struct tls *t)

@@ -128,12 +128,35 @@ int upstream_new_socket(struct session *s, socklen_t *ret_length)
 	return fd;
 }
 
+void upstream_finish_turn(struct session *s)
+{
+	struct leg *leg = &s->legs[SIDE_SERVER];
+	uint64_t sent = leg->sent_bytes;
+
+	if (!s->reconnects || s->state != SESSION_OPEN || !leg_is_idle(leg))
+		return;
+	s->reconnects = false;
+	buffer_done(&s->partial[SIDE_SERVER]);
+	leg_done(leg);
+	leg_init(leg, leg->ring, leg->events, s);
+	leg->sent_bytes = sent;
+	upstream_connect(s);
+}
+
 void upstream_connect(struct session *s)
 {
 	const struct policy_resource *resource = upstream_resource(s);
 	socklen_t length;
 	int fd;
 
+	if (s->upstream == UPSTREAM_CONNECTING)
+		return;
+	if (s->legs[SIDE_SERVER].state != LEG_UNUSED) {
+		leg_close(&s->legs[SIDE_SERVER], false);
+		s->reconnects = true;
+		session_touch(s);
+		return;
+	}
 	s->upstream = UPSTREAM_CONNECTING;
 	s->deadline = clock_monotonic() + LIMIT_CONNECT_TIME * NANOSECONDS_PER_MILLISECOND;
 	if (resource && resource->unix_path.length) {
