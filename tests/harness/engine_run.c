@@ -8,8 +8,8 @@
 #include "masking/detector.h"
 #include "masking/strategy.h"
 #include "protocol/postgres/md5.h"
-#include "protocol/postgres/postgres.h"
 #include "protocol/postgres/scram.h"
+#include "protocol/protocols.h"
 #include "protocol/sql/cache.h"
 #include "protocol/sql/catalog.h"
 #include "tests/unit/policy_test.h"
@@ -25,7 +25,7 @@ void engine_bench_init(struct engine_bench *b, const char *policy)
 	struct policy *p = policy_test_new(policy);
 	struct policy_subject subject = {.agent = &p->agents[0],
 		.principal = &principal_none,
-		.protocol = PROTOCOL_POSTGRES};
+		.protocol = p->resources[0].protocol};
 	struct error e;
 
 	memset(b, 0, sizeof(*b));
@@ -173,13 +173,18 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 {
 	const struct protocol *protocol = run->engine->protocol;
 	struct protocol_binding binding;
+	int r;
 
-	if (run->held == HELD_NOT) {
+	if (run->held == HELD_NOT && protocol->preview) {
 		run->held = HELD_PREVIEWED;
 		if (!protocol->preview(run->engine, event->lane))
 			return true;
 	}
-	if (run->held == HELD_APPROVED || protocol->bind(run->engine, event->lane, &binding) < 0) {
+	r = run->held == HELD_APPROVED ? -EALREADY
+				       : protocol->bind(run->engine, event->lane, &binding);
+	if (r == -EAGAIN)
+		return true;
+	if (r < 0) {
 		run->held = HELD_NOT;
 		return false;
 	}
@@ -532,7 +537,7 @@ void engine_run_init(
 	memcpy(run->host.nonce, "always the same, so that it can ", sizeof(run->host.nonce));
 	if (!run->host.observes)
 		run->host.session_masks = policy_scope_masks(bench->scope);
-	run->engine = protocol_postgres.open(&run->host);
+	run->engine = protocols_get(policy_scope_subject(bench->scope)->protocol)->open(&run->host);
 }
 
 void engine_run_done(struct engine_run *run)

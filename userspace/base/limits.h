@@ -35,6 +35,15 @@
 #define LIMIT_ROW_DESCRIPTION_BYTES (4u << 20)
 #define LIMIT_CATALOG_BYTES (128u << 20) /* one database's names */
 
+/* HTTP */
+#define LIMIT_HTTP_HEAD 65536u /* a request's or response's start line and headers */
+#define LIMIT_HTTP_FIELDS 128u /* headers of one message */
+#define LIMIT_HTTP_METHOD 32u /* bytes of a method's name */
+#define LIMIT_HTTP_TRAILERS 16384u
+#define LIMIT_HTTP_DRAIN (1u << 20) /* of a refused request's body, before its connection ends */
+#define LIMIT_HTTP_BODY_HELD (1u << 20) /* a body that people are shown; longer is refused */
+#define LIMIT_HTTP_ANSWER 8192u /* a response of our own */
+
 /* Configuration and policy: written by admins, so these catch mistakes rather than attacks */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20) /* one YAML file */
 #define LIMIT_CONFIG_NODES 100000u /* values of one YAML file */

@@ -33,7 +33,7 @@ static void visit_protocols(const struct config *c, struct visit *v)
 		unsigned protocol = c->resources[i].protocol.value;
 
 		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
-			protocol != PROTOCOL_COUNT)
+			protocol != PROTOCOL_HTTP && protocol != PROTOCOL_COUNT)
 			report(v, c->resources[i].protocol.place);
 	}
 }
@@ -55,7 +55,8 @@ static void visit_passthrough(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_tls *tls = c->resources[i].tls;
 
-		if (tls && tls->mode.value == TLS_PASSTHROUGH)
+		if (tls && tls->mode.value == TLS_PASSTHROUGH &&
+			c->resources[i].protocol.value != PROTOCOL_HTTP)
 			report(v, tls->mode.place);
 	}
 }
@@ -105,10 +106,11 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 }
 
 static const struct unbuilt rows[] = {
-	{"this protocol", "expected postgres or tcp", false, visit_protocols},
+	{"this protocol", "expected postgres, http or tcp", false, visit_protocols},
 	{"these credentials", "expected user and password_file, with protocol postgres", false,
 		visit_credentials},
-	{"tls mode passthrough", "expected no \"mode\"", false, visit_passthrough},
+	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
+		visit_passthrough},
 	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},
 	{"issuers", "expected none", false, visit_issuers},
 	{"identity", "rules can select by agent", false, visit_identities},

@@ -2,10 +2,12 @@
 #include "protocol/protocols.h"
 
 #include "base/memory.h"
+#include "protocol/http/http.h"
 #include "protocol/opaque.h"
 #include "protocol/postgres/postgres.h"
 
-static const struct protocol *const protocols[] = {&protocol_postgres, &protocol_opaque};
+static const struct protocol *const protocols[] = {
+	&protocol_postgres, &protocol_http, &protocol_opaque};
 
 const struct protocol *protocols_get(enum protocol_id id)
 {

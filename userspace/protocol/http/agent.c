@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent: what the agent sends: heads, which are judged; bodies, which pass behind them.
+ */
+#include <errno.h>
+
+#include "protocol/http/engine.h"
+
+/* --- heads --- */
+
+static void begin_request(struct http_engine *e)
+{
+	e->request.to_head = e->request.closes = false;
+	e->request.minor = 1;
+	if (e->logged_in)
+		return;
+	/* Nothing more is to come before requests are judged. */
+	e->logged_in = true;
+	http_event(e, EVENT_LOGIN);
+}
+
+static int on_head(struct http_engine *e)
+{
+	struct http_problem problem;
+
+	if (!http_head_read_request(buffer_slice(&e->head.held), &e->message, &problem) ||
+		!http_facts_read(e, &problem))
+		return http_refuse_request(e, &problem);
+	if (!e->abort_text)
+		return http_ask(e);
+	http_answer(e, http_status_of(e->abort.reason), &e->abort, true);
+	return http_close(e, e->abort.reason, e->abort_text);
+}
+
+/* RFC 9112, 2.2: an empty line may stand in front of a request. */
+static size_t skip_empty_lines(const struct http_engine *e, struct slice in)
+{
+	size_t skipped = 0;
+
+	while (buffer_length(&e->head.held) == 0 && in.length - skipped >= 2 &&
+		in.data[skipped] == '\r' && in.data[skipped + 1] == '\n')
+		skipped += 2;
+	return skipped;
+}
+
+static int input_head(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	size_t skipped = skip_empty_lines(e, in);
+	struct http_problem problem;
+	int r;
+
+	in = slice_from(in, skipped);
+	*ret_taken += skipped;
+	if (in.length == 0 ||
+		(in.length == 1 && in.data[0] == '\r' && buffer_length(&e->head.held) == 0))
+		return 0;
+	if (buffer_length(&e->head.held) == 0 && http_is_something_else(e, SIDE_AGENT, in))
+		return http_relay_something_else(e);
+	r = http_head_take(&e->head, in, ret_taken, &problem);
+	if (r == 0 && !problem.status)
+		return 0;
+	begin_request(e);
+	if (r < 0)
+		return r;
+	return problem.status ? http_refuse_request(e, &problem) : on_head(e);
+}
+
+/* --- bodies --- */
+
+static int bad_chunk(struct http_engine *e)
+{
+	if (e->base.host->observes)
+		return -EBADMSG;
+	return http_fail(e, REASON_PROTOCOL_VIOLATION, "a chunk that can't be read");
+}
+
+static int pass_data(struct http_engine *e, struct slice data)
+{
+	return http_pass_data(e, SIDE_SERVER, &e->request.framing, data);
+}
+
+/* The end of the body that went to the server. */
+static int finish_body(struct http_engine *e)
+{
+	int r = 0;
+
+	buffer_clear(&e->out);
+	if (e->request.framing.kind == HTTP_BODY_CHUNKED)
+		r = http_rewrite_trailers(&e->out, &e->request.framing);
+	if (r == -EBADMSG)
+		return bad_chunk(e);
+	if (r == 0)
+		r = http_write(e, SIDE_SERVER, buffer_slice(&e->out));
+	e->agent = HTTP_AGENT_SENT;
+	if (r == 0 && e->server == HTTP_SERVER_ANSWERED)
+		return http_agent_next(e);
+	return r;
+}
+
+static int collect(struct http_engine *e, struct slice data)
+{
+	if (buffer_append_slice(&e->content, data) == 0)
+		return 0;
+	e->request.too_large = e->request.collected = true;
+	return http_ask(e);
+}
+
+static int on_data(struct http_engine *e, struct slice data)
+{
+	switch (e->agent) {
+	case HTTP_AGENT_BODY:
+		return pass_data(e, data);
+	case HTTP_AGENT_COLLECT:
+		return collect(e, data);
+	default:
+		e->drained += data.length;
+		return e->drained > LIMIT_HTTP_DRAIN ? http_close(e, REASON_NONE, "") : 0;
+	}
+}
+
+static int on_body_end(struct http_engine *e)
+{
+	switch (e->agent) {
+	case HTTP_AGENT_BODY:
+		return finish_body(e);
+	case HTTP_AGENT_COLLECT:
+		e->request.collected = true;
+		e->request.body.data = buffer_slice(&e->content);
+		e->request.body.length = buffer_length(&e->content);
+		return http_ask(e);
+	default:
+		return http_agent_next(e);
+	}
+}
+
+static int input_body(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	enum http_agent_state state = e->agent;
+	int r = 0;
+
+	while (r == 0 && e->agent == state) {
+		struct slice data;
+		size_t taken;
+		enum http_piece piece = http_body_next(&e->request.framing, in, &taken, &data);
+
+		in = slice_from(in, taken);
+		*ret_taken += taken;
+		if (piece == HTTP_PIECE_NONE)
+			return 0;
+		if (piece == HTTP_PIECE_BAD)
+			return bad_chunk(e);
+		r = piece == HTTP_PIECE_DATA ? on_data(e, data) : on_body_end(e);
+	}
+	return r;
+}
+
+int http_agent_input(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	switch (e->agent) {
+	case HTTP_AGENT_HEAD:
+		return input_head(e, in, ret_taken);
+	case HTTP_AGENT_COLLECT:
+	case HTTP_AGENT_BODY:
+	case HTTP_AGENT_DRAIN:
+		return input_body(e, in, ret_taken);
+	default:
+		return 0;
+	}
+}
+
+/* --- what becomes of a request --- */
+
+static int send_collected(struct http_engine *e)
+{
+	int r = 0;
+
+	if (buffer_length(&e->content))
+		r = pass_data(e, buffer_slice(&e->content));
+	return r < 0 ? r : finish_body(e);
+}
+
+int http_agent_send(struct http_engine *e)
+{
+	int r = http_rewrite_request(e);
+
+	if (r == 0)
+		r = http_write(e, SIDE_SERVER, buffer_slice(&e->out));
+	if (r < 0)
+		return r;
+	http_server_expect(e);
+	if (e->request.collected)
+		return send_collected(e);
+	e->agent = e->request.framing.kind == HTTP_BODY_NONE ? HTTP_AGENT_SENT : HTTP_AGENT_BODY;
+	return 0;
+}
+
+void http_agent_plan_drain(struct http_engine *e)
+{
+	const struct http_body *b = &e->request.framing;
+
+	/* Whether a body follows a refused expectation, nobody can tell. */
+	if (e->request.expects && !e->request.continued)
+		e->request.closes = true;
+	if (b->kind == HTTP_BODY_LENGTH && b->left > LIMIT_HTTP_DRAIN)
+		e->request.closes = true;
+}
+
+int http_agent_answered(struct http_engine *e)
+{
+	const struct http_body *b = &e->request.framing;
+
+	if (e->request.closes)
+		return http_close(e, REASON_NONE, "");
+	if (b->kind == HTTP_BODY_NONE || b->complete)
+		return http_agent_next(e);
+	e->drained = 0;
+	e->agent = HTTP_AGENT_DRAIN;
+	return 0;
+}
+
+int http_agent_next(struct http_engine *e)
+{
+	http_head_clear(&e->head);
+	buffer_clear(&e->content);
+	e->agent = HTTP_AGENT_HEAD;
+	if (e->server == HTTP_SERVER_ANSWERED)
+		e->server = HTTP_SERVER_IDLE;
+	return e->ended[SIDE_AGENT] ? http_close(e, REASON_NONE, "") : 0;
+}

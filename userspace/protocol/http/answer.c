@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * answer: responses of our own: {"error", "rule", "message", "review"} (contract: what an agent
+ * sees).
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "protocol/http/engine.h"
+
+static const struct {
+	enum reason reason;
+	unsigned status;
+} statuses[] = {
+	{REASON_UPSTREAM_UNREACHABLE, 502},
+	{REASON_UPSTREAM_TLS, 502},
+	{REASON_UPSTREAM_CLOSED, 502},
+	{REASON_UPSTREAM_PROTOCOL, 502},
+	{REASON_TIMEOUT, 504},
+	{REASON_PROTOCOL_VIOLATION, 400},
+	{REASON_RECORDING_FAILED, 503},
+	{REASON_SHUTDOWN, 503},
+	{REASON_KILLED, 503},
+	{REASON_POLICY_CHANGED, 503},
+	{REASON_INTERNAL, 500},
+};
+
+unsigned http_status_of(enum reason reason)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		if (statuses[i].reason == reason)
+			return statuses[i].status;
+	}
+	return 403;
+}
+
+static const char *phrase_of(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *phrase;
+	} phrases[] = {
+		{400, "Bad Request"},
+		{403, "Forbidden"},
+		{413, "Content Too Large"},
+		{417, "Expectation Failed"},
+		{421, "Misdirected Request"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(phrases); i++) {
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	}
+	return "Refused";
+}
+
+/* A JSON string; what is no UTF-8 and control bytes are shown as \xNN. */
+static int put_string(struct buffer *b, struct slice text)
+{
+	struct buffer visible;
+	struct slice shown;
+	int r;
+
+	buffer_init(&visible, LIMIT_HTTP_ANSWER);
+	r = text_append_visible(&visible, text);
+	shown = buffer_slice(&visible);
+	if (r == 0)
+		r = buffer_append_byte(b, '"');
+	for (size_t i = 0; r == 0 && i < shown.length; i++) {
+		uint8_t c = shown.data[i];
+
+		if (c < ' ') {
+			r = buffer_append_format(b, "\\u%04x", c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			r = buffer_append_byte(b, '\\');
+		if (r == 0)
+			r = buffer_append_byte(b, c);
+	}
+	buffer_done(&visible);
+	return r < 0 ? r : buffer_append_byte(b, '"');
+}
+
+static int put_member(struct buffer *b, const char *name, struct slice value)
+{
+	int r = buffer_append_format(b, "%s\"%s\": ", buffer_length(b) ? ", " : "{", name);
+
+	if (r == 0)
+		r = value.length ? put_string(b, value) : buffer_append_string(b, "null");
+	return r;
+}
+
+static int put_body(struct buffer *b, const struct protocol_refusal *refusal)
+{
+	char message[2048];
+	int n = snprintf(message, sizeof(message), "wayleave: %.*s", SLICE_PRINT(refusal->text));
+	int r = put_member(b, "error", slice_from_string(reason_get(refusal->reason)->metric));
+
+	if (n >= (int)sizeof(message))
+		n = sizeof(message) - 1;
+	if (r == 0)
+		r = put_member(b, "rule", refusal->rule);
+	if (r == 0)
+		r = put_member(b, "message", slice_of(message, (size_t)n));
+	if (r == 0)
+		r = put_member(b, "review", refusal->review);
+	return r < 0 ? r : buffer_append_string(b, "}\n");
+}
+
+int http_answer(
+	struct http_engine *e, unsigned status, const struct protocol_refusal *refusal, bool closes)
+{
+	struct buffer body;
+	int r;
+
+	buffer_init(&body, LIMIT_HTTP_ANSWER);
+	buffer_clear(&e->out);
+	r = put_body(&body, refusal);
+	if (r == 0)
+		r = buffer_append_format(&e->out,
+			"HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"
+			"Content-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
+			status, phrase_of(status), buffer_length(&body),
+			closes                          ? "Connection: close\r\n"
+				: e->request.minor == 0 ? "Connection: keep-alive\r\n"
+							: "");
+	if (r == 0 && !e->request.to_head)
+		r = buffer_append_slice(&e->out, buffer_slice(&body));
+	if (r == 0)
+		r = http_write(e, SIDE_AGENT, buffer_slice(&e->out));
+	buffer_done(&body);
+	return r;
+}
+
+/* Whether a request waits whose response was not begun. */
+static bool may_answer(const struct http_engine *e)
+{
+	switch (e->agent) {
+	case HTTP_AGENT_VERDICT:
+	case HTTP_AGENT_COLLECT:
+	case HTTP_AGENT_READY:
+		return !e->passthrough;
+	case HTTP_AGENT_BODY:
+	case HTTP_AGENT_SENT:
+		return e->server == HTTP_SERVER_HEAD;
+	default:
+		return false;
+	}
+}
+
+/* A response without a length that ends early must not look complete. */
+static bool looks_complete(const struct http_engine *e)
+{
+	return e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END;
+}
+
+int http_fail(struct http_engine *e, enum reason reason, const char *text)
+{
+	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
+
+	if (e->agent == HTTP_AGENT_DONE)
+		return 0;
+	if (may_answer(e))
+		http_answer(e, http_status_of(reason), &refusal, true);
+	if (looks_complete(e))
+		e->base.host->reset(e->base.host, &refusal);
+	return http_close(e, reason, text);
+}
+
+int http_refuse_request(struct http_engine *e, const struct http_problem *problem)
+{
+	const struct protocol_refusal refusal = {
+		.reason = problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION,
+		.text = slice_from_string(problem->text),
+	};
+
+	if (e->base.host->observes && e->server == HTTP_SERVER_IDLE) {
+		/* What reads on unread must have all of it. */
+		http_write(e, SIDE_SERVER, buffer_slice(&e->head.held));
+		return -EBADMSG;
+	}
+	http_answer(e, problem->status, &refusal, true);
+	return http_close(e, refusal.reason, problem->text);
+}
+
+int http_refuse_response(struct http_engine *e, const char *problem, struct slice came)
+{
+	char text[256];
+
+	if (e->base.host->observes) {
+		http_write(e, SIDE_AGENT, came);
+		return -EBADMSG;
+	}
+	snprintf(text, sizeof(text), reason_get(REASON_UPSTREAM_PROTOCOL)->agent, problem);
+	return http_fail(e, REASON_UPSTREAM_PROTOCOL, text);
+}

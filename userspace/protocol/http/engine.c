@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "protocol/tls_hello.h"
+
+struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type)
+{
+	struct protocol_event *event;
+
+	assert(e->event_count < HTTP_EVENTS);
+	event = &e->events[(e->event_first + e->event_count++) % HTTP_EVENTS];
+	memset(event, 0, sizeof(*event));
+	event->type = type;
+	return event;
+}
+
+/* A handler adds at most three, and the end one. */
+bool http_event_has_room(const struct http_engine *e)
+{
+	return e->event_count + 4 <= HTTP_EVENTS;
+}
+
+static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
+{
+	struct http_engine *e = http_engine_of(base);
+
+	if (e->event_count == 0)
+		return false;
+	*ret = e->events[e->event_first];
+	e->event_first = (e->event_first + 1) % HTTP_EVENTS;
+	e->event_count--;
+	return true;
+}
+
+int http_write(struct http_engine *e, enum side to, struct slice bytes)
+{
+	return bytes.length ? e->base.host->write(e->base.host, to, bytes) : 0;
+}
+
+int http_pass_data(
+	struct http_engine *e, enum side to, const struct http_body *framing, struct slice data)
+{
+	char size[24];
+	int n = snprintf(size, sizeof(size), "%zx\r\n", data.length), r = 0;
+	bool chunked = framing->kind == HTTP_BODY_CHUNKED;
+
+	if (chunked)
+		r = http_write(e, to, slice_of(size, (size_t)n));
+	if (r == 0)
+		r = e->base.host->pass(e->base.host, to, data);
+	if (r == 0 && chunked)
+		r = http_write(e, to, slice_from_string("\r\n"));
+	return r;
+}
+
+int http_close(struct http_engine *e, enum reason reason, const char *text)
+{
+	struct protocol_event *event;
+	char *copy;
+
+	if (e->agent == HTTP_AGENT_DONE)
+		return 0;
+	e->agent = HTTP_AGENT_DONE;
+	e->server = HTTP_SERVER_DONE;
+	copy = memory_copy_string(text);
+	free(e->abort_text);
+	e->abort_text = copy;
+	if (e->event_count == HTTP_EVENTS)
+		e->event_count--;
+	event = http_event(e, EVENT_CLOSE);
+	event->note.reason = reason;
+	event->note.text = slice_from_string(e->abort_text);
+	return 0;
+}
+
+static struct protocol_engine *engine_open(struct protocol_host *host)
+{
+	struct http_engine *e = memory_new(sizeof(*e));
+
+	e->base.protocol = &protocol_http;
+	e->base.host = host;
+	buffer_init(&e->head.held, LIMIT_HTTP_HEAD);
+	buffer_init(&e->answer.held, LIMIT_HTTP_HEAD);
+	buffer_init(&e->text, 2 * LIMIT_HTTP_HEAD);
+	/* Each header may give a path; each path has two readings of three bytes for one. */
+	buffer_init(&e->paths, 8 * LIMIT_HTTP_HEAD);
+	buffer_init(&e->content, LIMIT_HTTP_BODY_HELD);
+	buffer_init(&e->out, 2 * LIMIT_HTTP_HEAD + LIMIT_HTTP_BODY_HELD);
+	buffer_init(&e->bound, 2 * LIMIT_HTTP_HEAD);
+	http_body_init(&e->request.framing);
+	http_body_init(&e->response);
+	return &e->base;
+}
+
+static void engine_close(struct protocol_engine *base)
+{
+	struct http_engine *e = http_engine_of(base);
+
+	buffer_wipe(&e->head.held);
+	buffer_wipe(&e->answer.held);
+	buffer_done(&e->text);
+	buffer_done(&e->paths);
+	buffer_wipe(&e->content);
+	buffer_wipe(&e->out);
+	buffer_wipe(&e->bound);
+	http_body_done(&e->request.framing);
+	http_body_done(&e->response);
+	free(e->abort_text);
+	free(e);
+}
+
+static int engine_input(
+	struct protocol_engine *base, enum side side, struct slice in, size_t *ret_taken)
+{
+	struct http_engine *e = http_engine_of(base);
+
+	*ret_taken = 0;
+	if (e->agent == HTTP_AGENT_DONE) {
+		*ret_taken = in.length;
+		return 0;
+	}
+	if (e->agent == HTTP_AGENT_TUNNEL && e->server == HTTP_SERVER_TUNNEL)
+		return http_tunnel(e, side, in, ret_taken);
+	if (side == SIDE_SERVER)
+		return http_server_input(e, in, ret_taken);
+	if (e->agent == HTTP_AGENT_FIRST)
+		return http_first_bytes(e, in, ret_taken);
+	return http_agent_input(e, in, ret_taken);
+}
+
+static size_t engine_needs(struct protocol_engine *base, enum side side, struct slice in)
+{
+	const struct http_engine *e = http_engine_of(base);
+
+	return side == SIDE_AGENT && e->agent == HTTP_AGENT_FIRST ? http_first_needs(in) : 1;
+}
+
+static bool engine_wants(const struct protocol_engine *base, enum side side)
+{
+	const struct http_engine *e = container_of(base, const struct http_engine, base);
+
+	if (e->agent == HTTP_AGENT_DONE)
+		return true;
+	if (!http_event_has_room(e))
+		return false;
+	if (side == SIDE_SERVER)
+		return e->server != HTTP_SERVER_TLS && e->server != HTTP_SERVER_PLAIN;
+	switch (e->agent) {
+	case HTTP_AGENT_TLS:
+	case HTTP_AGENT_VERDICT:
+	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SENT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	const struct http_request *r = &http_engine_of(base)->request;
+	const char *why = NULL;
+
+	(void)lane;
+	(void)record_rows;
+	if (rules && rules->detects)
+		why = "denied: masks of HTTP are not built yet";
+	if (!why)
+		return 0;
+	(void)r;
+	*ret = (struct protocol_refusal){
+		.reason = REASON_MASK_IMPOSSIBLE, .text = slice_from_string(why)};
+	return -EPERM;
+}
+
+static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
+{
+	static const struct protocol_refusal no_connect = {.reason = REASON_NOT_UNDERSTOOD,
+		.text = {(const uint8_t *)"CONNECT is not built yet", 24}};
+	struct http_engine *e = http_engine_of(base);
+
+	(void)lane;
+	assert(e->agent == HTTP_AGENT_VERDICT);
+	e->request.number = number;
+	if (e->request.tunnels && !e->passthrough) {
+		http_answer(e, 501, &no_connect, true);
+		return http_close(e, REASON_NOT_UNDERSTOOD, "CONNECT is not built yet");
+	}
+	e->agent = HTTP_AGENT_READY;
+	return http_go_on(e);
+}
+
+static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t number,
+	const struct protocol_refusal *refusal)
+{
+	struct http_engine *e = http_engine_of(base);
+	char text[256];
+	int r;
+
+	(void)lane;
+	assert(e->agent == HTTP_AGENT_VERDICT);
+	e->request.number = number;
+	if (e->passthrough) {
+		snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(refusal->text));
+		e->base.host->reset(e->base.host, refusal);
+		return http_close(e, refusal->reason, text);
+	}
+	http_agent_plan_drain(e);
+	r = http_answer(e, http_status_of(refusal->reason), refusal, e->request.closes);
+	return r < 0 ? r : http_agent_answered(e);
+}
+
+/* A refusal that the next request is to be told, where none waits for an answer now. */
+static bool can_wait(const struct http_engine *e, enum reason reason)
+{
+	bool idle = e->agent == HTTP_AGENT_FIRST || e->agent == HTTP_AGENT_TLS ||
+		e->agent == HTTP_AGENT_HEAD;
+
+	return idle && reason != REASON_KILLED && reason != REASON_SHUTDOWN &&
+		reason != REASON_RECORDING_FAILED && reason != REASON_POLICY_CHANGED &&
+		reason != REASON_PROTOCOL_VIOLATION && reason != REASON_INTERNAL;
+}
+
+static void engine_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
+{
+	struct http_engine *e = http_engine_of(base);
+	char *text;
+
+	if (e->agent == HTTP_AGENT_DONE || e->abort_text)
+		return;
+	text = memory_copy_text(refusal->text.data, refusal->text.length);
+	if (can_wait(e, refusal->reason)) {
+		e->abort_text = text;
+		e->abort.reason = refusal->reason;
+		e->abort.text = slice_from_string(text);
+		return;
+	}
+	http_fail(e, refusal->reason, text);
+	free(text);
+}
+
+static void engine_end(struct protocol_engine *base, enum side side)
+{
+	http_end(http_engine_of(base), side);
+}
+
+static void engine_connected(struct protocol_engine *base)
+{
+	http_connected(http_engine_of(base));
+}
+
+static void engine_tls_done(
+	struct protocol_engine *base, enum side side, const struct protocol_tls_result *result)
+{
+	http_tls_done(http_engine_of(base), side, result);
+}
+
+/* The methods that can begin a connection which nothing else is known of. */
+static const char *const methods[] = {"GET ", "HEAD ", "OPTIONS ", "POST ", "PUT ", "PATCH ",
+	"DELETE ", "TRACE ", "CONNECT ", "PROPFIND ", "REPORT ", "MKCOL ", "COPY ", "MOVE ",
+	"LOCK ", "UNLOCK ", "SEARCH ", "PRI * HTTP/2.0"};
+
+enum detection http_detect_method(struct slice in)
+{
+	enum detection best = DETECTION_NO;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		struct slice method = slice_from_string(methods[i]);
+
+		if (slice_starts_with(in, method))
+			return DETECTION_YES;
+		if (slice_starts_with(method, in))
+			best = DETECTION_MORE;
+	}
+	return best;
+}
+
+/* TLS that says nothing of what is in it may be HTTP's: who leaves ALPN out gets by no rule. */
+static enum detection detect_tls(struct slice in)
+{
+	struct tls_hello hello;
+
+	switch (tls_hello_read(in, &hello)) {
+	case TLS_HELLO_MORE:
+		return DETECTION_MORE;
+	case TLS_HELLO_READ:
+		return !hello.has_alpn || tls_hello_offers(&hello, "http/1.1") ? DETECTION_YES
+									       : DETECTION_NO;
+	default:
+		return DETECTION_NO;
+	}
+}
+
+static enum detection engine_detect(struct slice from_agent, struct slice from_server)
+{
+	if (from_server.length)
+		return DETECTION_NO; /* a server waits for its client */
+	if (from_agent.length == 0)
+		return DETECTION_MORE;
+	if (from_agent.data[0] == TLS_RECORD_HANDSHAKE)
+		return detect_tls(from_agent);
+	return http_detect_method(from_agent);
+}
+
+const struct protocol protocol_http = {
+	.id = PROTOCOL_HTTP,
+	.connects_late = true,
+	.detect = engine_detect,
+	.open = engine_open,
+	.close = engine_close,
+	.input = engine_input,
+	.needs = engine_needs,
+	.wants = engine_wants,
+	.end = engine_end,
+	.next_event = engine_next_event,
+	.mask = engine_mask,
+	.release = engine_release,
+	.refuse = engine_refuse,
+	.bind = http_hold_bind,
+	.reassure = http_hold_reassure,
+	.judge_again = http_hold_judge_again,
+	.abort = engine_abort,
+	.connected = engine_connected,
+	.tls_done = engine_tls_done,
+};

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine: one HTTP/1.1 connection as its two ends see it. Internal to protocol/http/.
+ *
+ *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
+ *   agent.c       requests: judged, sent on, drained where they are refused
+ *   facts.c       what a request does: operation, path, place, text for people
+ *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
+ *
+ * One request is in flight at a time; what the agent sends behind it is not read before it is
+ * answered. The upstream connection is asked for when something is released: what is refused, or
+ * waits for people, has cost the server nothing.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP_ENGINE_H
+#define WAYLEAVE_PROTOCOL_HTTP_ENGINE_H
+
+#include "base/memory.h"
+#include "protocol/http/body.h"
+#include "protocol/http/http.h"
+
+#define HTTP_EVENTS 8
+#define HTTP_PAIRS_MOST 8
+#define HTTP_NAME_MOST 256
+
+enum http_agent_state {
+	HTTP_AGENT_FIRST, /* TLS or not */
+	HTTP_AGENT_TLS, /* handshake */
+	HTTP_AGENT_HEAD, /* a request's head, or nothing yet */
+	HTTP_AGENT_VERDICT, /* it is being judged */
+	HTTP_AGENT_COLLECT, /* people are to see its body first */
+	HTTP_AGENT_READY, /* released; the server is not ready for it */
+	HTTP_AGENT_BODY, /* the rest of a released request passes */
+	HTTP_AGENT_DRAIN, /* the rest of a refused request is thrown away */
+	HTTP_AGENT_SENT, /* it has left; the response has not */
+	HTTP_AGENT_TUNNEL,
+	HTTP_AGENT_DONE, /* nothing is taken any more */
+};
+
+enum http_server_state {
+	HTTP_SERVER_NONE,
+	HTTP_SERVER_CONNECTING,
+	HTTP_SERVER_PLAIN, /* connected; whether TLS is wanted is not settled yet */
+	HTTP_SERVER_TLS, /* handshake */
+	HTTP_SERVER_IDLE, /* ready for a request */
+	HTTP_SERVER_HEAD, /* a response's head */
+	HTTP_SERVER_BODY,
+	HTTP_SERVER_ANSWERED, /* the response is complete, the request is not */
+	HTTP_SERVER_TUNNEL,
+	HTTP_SERVER_DONE,
+};
+
+/* What is known of the request in hand. Slices are of the engine's buffers. */
+struct http_request {
+	struct action action;
+	struct action_pair pairs[HTTP_PAIRS_MOST];
+	struct protocol_value body; /* once it was collected */
+	struct http_body framing;
+	uint64_t number; /* of the action */
+	unsigned minor;
+	bool to_head; /* the method is HEAD */
+	bool closes; /* the agent wants no further response on this connection */
+	bool expects; /* 100-continue */
+	bool continued; /* we answered its expectation */
+	bool collected; /* its body is in `content`, or is more than is held */
+	bool too_large;
+	bool tunnels; /* CONNECT, or TLS that is relayed unread */
+	bool websocket;
+};
+
+struct http_engine {
+	struct protocol_engine base;
+	struct protocol_event events[HTTP_EVENTS];
+	size_t event_first, event_count;
+
+	enum http_agent_state agent;
+	enum http_server_state server;
+	bool agent_tls;
+	bool passthrough; /* a ClientHello that is to be relayed unread */
+	bool logged_in; /* the first request came */
+	bool ended[2]; /* by side */
+	char sni[HTTP_NAME_MOST]; /* lower case; empty: none */
+	char host[HTTP_NAME_MOST]; /* of the request, lower case */
+
+	struct http_head_bytes head; /* of the request, as it came */
+	struct http_head_bytes answer; /* of the response, as far as it came */
+	struct http_head message; /* the request until it is sent; then its response */
+	struct http_request request;
+	struct http_body response; /* its framing */
+	unsigned status;
+	char tag[64]; /* the status line's, for the record */
+	bool response_closes; /* no further response comes on this connection */
+	struct buffer text, paths; /* of the request's action */
+	struct buffer content; /* its collected body */
+	struct buffer bound; /* of its head, what people's decision is bound to */
+	struct buffer out; /* for building what leaves */
+	uint64_t drained;
+
+	struct protocol_refusal abort; /* to answer the next request with */
+	char *abort_text;
+};
+
+static inline struct http_engine *http_engine_of(struct protocol_engine *e)
+{
+	return container_of(e, struct http_engine, base);
+}
+
+/* engine.c */
+/* Whether bytes are the begin of a request. */
+enum detection http_detect_method(struct slice in);
+struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type);
+bool http_event_has_room(const struct http_engine *e);
+int http_write(struct http_engine *e, enum side to, struct slice bytes);
+/* Content, which is part of the input, as a chunk where the framing has chunks. */
+int http_pass_data(
+	struct http_engine *e, enum side to, const struct http_body *framing, struct slice data);
+/* Nothing more is taken from either side, and the session ends. Always 0. */
+int http_close(struct http_engine *e, enum reason reason, const char *text);
+
+/* connection.c */
+int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken);
+size_t http_first_needs(struct slice in);
+void http_connected(struct http_engine *e);
+void http_tls_done(struct http_engine *e, enum side side, const struct protocol_tls_result *result);
+void http_end(struct http_engine *e, enum side side);
+/* The request is released: it leaves as soon as there is a server to leave to. */
+int http_go_on(struct http_engine *e);
+/* Whether `in`, which `side` sent first, shows that this connection speaks something else. */
+bool http_is_something_else(struct http_engine *e, enum side side, struct slice in);
+/* From here on both sides are relayed unread. */
+void http_begin_tunnel(struct http_engine *e, const char *note);
+/* The same for what is something else, once there is a server. */
+int http_relay_something_else(struct http_engine *e);
+int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *ret_taken);
+
+/* agent.c */
+int http_agent_input(struct http_engine *e, struct slice in, size_t *ret_taken);
+/* The head that was released, and what of its body is here, go to the server. */
+int http_agent_send(struct http_engine *e);
+/* Before a refusal: whether the connection can go on behind it. */
+void http_agent_plan_drain(struct http_engine *e);
+/* The request is answered by us: what is left of it is thrown away, or the session ends. */
+int http_agent_answered(struct http_engine *e);
+/* The response is complete. */
+int http_agent_next(struct http_engine *e);
+
+/* facts.c: what the request in e->message does. False: it is refused as it stands. */
+bool http_facts_read(struct http_engine *e, struct http_problem *ret);
+/* The same for what a ClientHello asks for. */
+void http_facts_of_hello(struct http_engine *e);
+/* Asks for the verdict on e->request. Always 0. */
+int http_ask(struct http_engine *e);
+
+/* server.c */
+int http_server_input(struct http_engine *e, struct slice in, size_t *ret_taken);
+int http_server_end(struct http_engine *e);
+/* Forgets the response. */
+void http_server_expect(struct http_engine *e);
+
+/* hold.c: protocol.h's functions for an action that people decide */
+int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
+bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
+bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
+
+/* rewrite.c: appends the head in e->message as it leaves, to e->out. */
+int http_rewrite_request(struct http_engine *e);
+int http_rewrite_response(struct http_engine *e);
+/* The trailers that `framing` holds, with the end of the chunks before and the empty line behind
+ * them. -EBADMSG. */
+int http_rewrite_trailers(struct buffer *out, const struct http_body *framing);
+
+/* answer.c: a response of our own to the request in hand; `closes`: the connection ends with it. */
+int http_answer(struct http_engine *e, unsigned status, const struct protocol_refusal *refusal,
+	bool closes);
+/* A request that can't be judged: answered, and the session ends; where we only observe, -EBADMSG.
+ */
+int http_refuse_request(struct http_engine *e, const struct http_problem *problem);
+/* A response that can't be read, of which `came` was taken: as above. */
+int http_refuse_response(struct http_engine *e, const char *problem, struct slice came);
+/* The same for whatever else ends the session while a request may wait for its answer. */
+int http_fail(struct http_engine *e, enum reason reason, const char *text);
+unsigned http_status_of(enum reason reason);
+
+#endif

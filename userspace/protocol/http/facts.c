@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * facts: what a request does, as policy judges it: operation, path and place; and its text as
+ * people see it.
+ */
+#include <errno.h>
+
+#include "base/text.h"
+#include "protocol/http/engine.h"
+#include "protocol/http/path.h"
+#include "protocol/http/target.h"
+
+static bool fail(struct http_problem *ret, unsigned status, const char *text)
+{
+	*ret = (struct http_problem){status, text};
+	return false;
+}
+
+/* --- where it goes --- */
+
+/* The one Host, which must agree with the target's authority where it has one. */
+static bool read_authority(struct http_engine *e, const struct http_target *target,
+	struct http_authority *ret, struct http_problem *ret_problem)
+{
+	struct http_authority named;
+	size_t count;
+	const struct http_field *host = http_fields_find(&e->message.fields, "host", &count);
+
+	if (count > 1)
+		return fail(ret_problem, 400, "more than one Host");
+	if (!host && (e->message.minor == 1 || !e->sni[0]))
+		return fail(ret_problem, 400, "no Host");
+	*ret = (struct http_authority){.host = slice_from_string(e->sni)};
+	if (host && !http_authority_read(host->value, ret))
+		return fail(ret_problem, 400, "a Host that is no name or address");
+	if (target->authority.length == 0)
+		return true;
+	if (!http_authority_read(target->authority, &named))
+		return fail(ret_problem, 400, "a target whose host is no name or address");
+	if (host && (!text_equal_ignore_case(named.host, ret->host) || named.port != ret->port))
+		return fail(ret_problem, 400, "a target and a Host that differ");
+	*ret = named;
+	return true;
+}
+
+static void copy_lower(char *to, struct slice from)
+{
+	for (size_t i = 0; i < from.length; i++) {
+		uint8_t c = from.data[i];
+
+		to[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+	}
+	to[from.length] = '\0';
+}
+
+/* SNI, Host and the place that was dialled must mean the same. */
+static bool check_place(
+	struct http_engine *e, const struct http_target *target, struct http_problem *ret)
+{
+	struct http_authority authority;
+
+	if (!read_authority(e, target, &authority, ret))
+		return false;
+	copy_lower(e->host, authority.host);
+	if (e->sni[0] && e->host[0] && strcmp(e->sni, e->host) != 0)
+		return fail(ret, 421, "the TLS connection was made for another name than Host");
+	if (e->base.host->place &&
+		e->base.host->place(e->base.host, slice_from_string(e->host), authority.port) < 0)
+		return fail(ret, 421, "Host names another place than the one that was dialled");
+	return true;
+}
+
+/* --- what it does --- */
+
+static enum operation operation_of(struct slice method)
+{
+	enum operation operation = operation_from_name(method);
+
+	if (operation < OPERATION_COUNT && operation_is_of(operation, PROTOCOL_HTTP) &&
+		operation >= OPERATION_HTTP_GET && operation <= OPERATION_HTTP_CONNECT)
+		return operation;
+	return OPERATION_HTTP_OTHER;
+}
+
+static void add_pair(struct http_engine *e, enum operation operation, enum object_state state,
+	struct slice object)
+{
+	struct http_request *r = &e->request;
+
+	if (r->action.pair_count < HTTP_PAIRS_MOST) {
+		r->pairs[r->action.pair_count++] = (struct action_pair){
+			.operation = operation, .state = state, .object = object};
+	} else {
+		r->action.unknown |= ACTION_UNKNOWN_TEXT;
+		r->action.problem = "it names too many methods and paths";
+	}
+}
+
+static void add_path(struct http_engine *e, enum operation operation, struct slice path)
+{
+	struct http_path readings;
+
+	http_path_read(path, &e->paths, &readings);
+	for (size_t i = 0; i < readings.count; i++)
+		add_pair(e, operation, OBJECT_KNOWN, readings.readings[i]);
+	if (!readings.problem)
+		return;
+	e->request.action.unknown |= ACTION_UNKNOWN_TEXT;
+	e->request.action.problem = readings.problem;
+}
+
+/* Frameworks let these replace the method, so both are judged. */
+static const char *const method_headers[] = {
+	"x-http-method-override", "x-http-method", "x-method-override"};
+/* And these the path. */
+static const char *const path_headers[] = {"x-original-url", "x-rewrite-url"};
+
+static void add_overrides(struct http_engine *e, enum operation operation, struct slice path)
+{
+	const struct http_fields *fields = &e->message.fields;
+	enum operation as = operation;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(method_headers); j++) {
+			if (!http_field_is(&fields->items[i], method_headers[j]))
+				continue;
+			as = operation_of(fields->items[i].value);
+			add_path(e, as, path);
+		}
+	}
+	for (size_t i = 0; i < fields->count; i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(path_headers); j++) {
+			if (http_field_is(&fields->items[i], path_headers[j]))
+				add_path(e, as, http_target_path(fields->items[i].value));
+		}
+	}
+}
+
+static bool is_websocket(const struct http_engine *e)
+{
+	size_t upgrades;
+	const struct http_field *upgrade =
+		http_fields_find(&e->message.fields, "upgrade", &upgrades);
+
+	return upgrades == 1 && slice_equal_string(e->message.method, "GET") &&
+		e->message.minor == 1 &&
+		text_equal_ignore_case(upgrade->value, slice_from_string("websocket")) &&
+		http_fields_list_has(
+			&e->message.fields, "connection", slice_from_string("upgrade"));
+}
+
+static void read_pairs(struct http_engine *e, const struct http_target *target)
+{
+	struct http_request *r = &e->request;
+	enum operation operation = operation_of(e->message.method);
+
+	buffer_clear(&e->paths);
+	if (r->websocket)
+		operation = OPERATION_HTTP_WEBSOCKET;
+	if (target->form == HTTP_TARGET_PATH) {
+		add_path(e, operation, target->path);
+		add_overrides(e, operation, target->path);
+	} else {
+		add_pair(e, operation, OBJECT_NONE, SLICE_EMPTY);
+	}
+	r->action.pairs = r->pairs;
+}
+
+/* --- its text --- */
+
+/* What people are shown of a request besides its first line; never what lets somebody in. */
+static const char *const shown_headers[] = {
+	"content-type",
+	"content-length",
+	"transfer-encoding",
+	"content-encoding",
+	"content-range",
+	"range",
+	"if-match",
+	"upgrade",
+	"x-http-method-override",
+	"x-http-method",
+	"x-method-override",
+	"x-original-url",
+	"x-rewrite-url",
+	"soapaction",
+	"x-amz-target",
+	"destination",
+};
+
+static bool is_shown(const struct http_field *field)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(shown_headers); i++) {
+		if (http_field_is(field, shown_headers[i]))
+			return true;
+	}
+	return false;
+}
+
+static int write_text(struct http_engine *e, const struct http_target *target)
+{
+	const struct http_head *m = &e->message;
+	size_t count;
+	const struct http_field *host = http_fields_find(&m->fields, "host", &count);
+	int r;
+
+	buffer_clear(&e->text);
+	r = buffer_append_format(&e->text, "%.*s ", SLICE_PRINT(m->method));
+	if (r == 0 && target->authority.length == 0)
+		r = buffer_append_format(&e->text, "%s://%.*s", e->agent_tls ? "https" : "http",
+			SLICE_PRINT(host ? host->value : SLICE_EMPTY));
+	if (r == 0)
+		r = buffer_append_slice(&e->text, m->target);
+	for (size_t i = 0; r == 0 && i < m->fields.count; i++) {
+		const struct http_field *field = &m->fields.items[i];
+
+		if (is_shown(field))
+			r = buffer_append_format(&e->text, "\n%.*s: %.*s", SLICE_PRINT(field->name),
+				SLICE_PRINT(field->value));
+	}
+	return r;
+}
+
+/* --- the whole --- */
+
+/* What a field that is named there would be taken away by the next server's side: not what decides
+ * how the request is read. */
+static bool check_connection(const struct http_engine *e, struct http_problem *ret)
+{
+	static const char *const kept[] = {"host", "content-length", "transfer-encoding",
+		"content-type", "content-encoding", "authorization", "cookie", "expect", "trailer"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (http_fields_list_has(
+			    &e->message.fields, "connection", slice_from_string(kept[i])))
+			return fail(ret, 400, "a Connection that names what must stay");
+	}
+	return true;
+}
+
+static bool check_expect(struct http_engine *e, struct http_problem *ret)
+{
+	size_t count;
+	const struct http_field *expect = http_fields_find(&e->message.fields, "expect", &count);
+
+	e->request.expects = count > 0 && e->message.minor == 1;
+	if (count > 1 ||
+		(count &&
+			!text_equal_ignore_case(expect->value, slice_from_string("100-continue"))))
+		return fail(ret, 417, "an Expect other than \"100-continue\"");
+	return true;
+}
+
+static bool wants_close(const struct http_head *m)
+{
+	if (m->minor == 0)
+		return !http_fields_list_has(
+			&m->fields, "connection", slice_from_string("keep-alive"));
+	return http_fields_list_has(&m->fields, "connection", slice_from_string("close"));
+}
+
+bool http_facts_read(struct http_engine *e, struct http_problem *ret)
+{
+	struct http_request *r = &e->request;
+	struct http_target target;
+
+	r->action = (struct action){.protocol = PROTOCOL_HTTP};
+	r->body = (struct protocol_value){.data = SLICE_EMPTY};
+	r->collected = r->too_large = r->tunnels = r->continued = false;
+	r->number = 0;
+	r->minor = e->message.minor;
+	r->to_head = slice_equal_string(e->message.method, "HEAD");
+	r->closes = wants_close(&e->message);
+	if (!http_target_read(e->message.method, e->message.target, &target))
+		return fail(ret, 400, "a target that this method can't have");
+	if (!http_body_of_request(&r->framing, &e->message, ret) || !check_connection(e, ret) ||
+		!check_expect(e, ret))
+		return false;
+	/* What CONNECT names is behind the place that was dialled. */
+	r->tunnels = target.form == HTTP_TARGET_AUTHORITY;
+	if (!r->tunnels && !check_place(e, &target, ret))
+		return false;
+	r->websocket = is_websocket(e);
+	read_pairs(e, &target);
+	if (write_text(e, &target) < 0)
+		return fail(ret, 431, "a request that is too large");
+	r->action.text = buffer_slice(&e->text);
+	return true;
+}
+
+void http_facts_of_hello(struct http_engine *e)
+{
+	struct http_request *r = &e->request;
+
+	r->action = (struct action){.protocol = PROTOCOL_HTTP, .pairs = r->pairs, .pair_count = 1};
+	r->pairs[0] = (struct action_pair){.operation = OPERATION_CONNECT, .state = OBJECT_NONE};
+	r->tunnels = true;
+	buffer_clear(&e->text);
+	/* Far below the buffer's limit. */
+	buffer_append_format(&e->text, "TLS for %s, relayed unread",
+		e->sni[0] ? e->sni : "the address that was dialled");
+	r->action.text = buffer_slice(&e->text);
+}
+
+int http_ask(struct http_engine *e)
+{
+	struct protocol_event *event = http_event(e, EVENT_ACTION);
+
+	e->agent = HTTP_AGENT_VERDICT;
+	event->action.phase = ACTION_RUN;
+	event->action.action = &e->request.action;
+	if (e->request.body.data.length) {
+		event->action.values = &e->request.body;
+		event->action.value_count = 1;
+	}
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * path: a request's path as rules see it: percent-encoding taken off, dot segments resolved (RFC
+ * 3986, 6.2.2). Servers disagree about a few things: a slash that is encoded, an empty segment,
+ * what stands behind ";", what is encoded twice. A path with one of them has two readings, both of
+ * which are judged; with more than one of them, or with what no server should accept, it is not
+ * understood.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP_PATH_H
+#define WAYLEAVE_PROTOCOL_HTTP_PATH_H
+
+#include "base/buffer.h"
+
+struct http_path {
+	const char *problem; /* static; NULL: it is understood */
+	size_t count; /* of readings: 1 or 2 */
+	struct slice readings[2]; /* parts of `room` */
+};
+
+/* The path of a target, without its query. The readings are appended to `room`, and are valid until
+ * something else is. */
+void http_path_read(struct slice path, struct buffer *room, struct http_path *ret);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server: responses: they belong to the one request in flight.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "protocol/http/engine.h"
+
+void http_server_expect(struct http_engine *e)
+{
+	http_head_clear(&e->answer);
+	e->server = HTTP_SERVER_HEAD;
+}
+
+/* --- the end of a response --- */
+
+static void report(struct http_engine *e)
+{
+	struct protocol_event *event = http_event(e, EVENT_RESULT);
+
+	event->result.action = e->request.number;
+	event->result.bytes = e->response.seen;
+	event->result.tag = slice_from_string(e->tag);
+	if (e->status >= 400)
+		event->result.error_code = slice_head(event->result.tag, 3);
+}
+
+static int complete(struct http_engine *e)
+{
+	report(e);
+	if (e->response_closes || e->request.closes)
+		return http_close(e, REASON_NONE, "");
+	e->server = HTTP_SERVER_ANSWERED;
+	return e->agent == HTTP_AGENT_SENT ? http_agent_next(e) : 0;
+}
+
+/* --- bodies --- */
+
+static int pass_data(struct http_engine *e, struct slice data)
+{
+	return http_pass_data(e, SIDE_AGENT, &e->response, data);
+}
+
+static int finish_body(struct http_engine *e)
+{
+	int r = 0;
+
+	buffer_clear(&e->out);
+	if (e->response.kind == HTTP_BODY_CHUNKED)
+		r = http_rewrite_trailers(&e->out, &e->response);
+	if (r == -EBADMSG)
+		return http_refuse_response(e, "its trailers", SLICE_EMPTY);
+	if (r == 0)
+		r = http_write(e, SIDE_AGENT, buffer_slice(&e->out));
+	return r < 0 ? r : complete(e);
+}
+
+static int input_body(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	int r = 0;
+
+	while (r == 0 && e->server == HTTP_SERVER_BODY) {
+		struct slice data;
+		size_t taken;
+		enum http_piece piece = http_body_next(&e->response, in, &taken, &data);
+
+		in = slice_from(in, taken);
+		*ret_taken += taken;
+		if (piece == HTTP_PIECE_NONE)
+			return 0;
+		if (piece == HTTP_PIECE_BAD)
+			return http_refuse_response(e, "a chunk", SLICE_EMPTY);
+		r = piece == HTTP_PIECE_DATA ? pass_data(e, data) : finish_body(e);
+	}
+	return r;
+}
+
+/* --- heads --- */
+
+static bool ends_connection(const struct http_engine *e)
+{
+	const struct http_head *m = &e->message;
+
+	if (e->response.kind == HTTP_BODY_UNTIL_END)
+		return true;
+	if (m->minor == 0)
+		return !http_fields_list_has(
+			&m->fields, "connection", slice_from_string("keep-alive"));
+	return http_fields_list_has(&m->fields, "connection", slice_from_string("close"));
+}
+
+static int send_head(struct http_engine *e)
+{
+	int r = http_rewrite_response(e);
+
+	if (r == 0)
+		r = http_write(e, SIDE_AGENT, buffer_slice(&e->out));
+	http_head_clear(&e->answer);
+	return r;
+}
+
+static int switch_protocols(struct http_engine *e)
+{
+	const struct http_field *upgrade = http_fields_find(&e->message.fields, "upgrade", NULL);
+	int r;
+
+	if (!e->request.websocket || !upgrade || e->agent != HTTP_AGENT_SENT ||
+		!text_equal_ignore_case(upgrade->value, slice_from_string("websocket")))
+		return http_refuse_response(
+			e, "101 that nobody asked for", buffer_slice(&e->answer.held));
+	r = send_head(e);
+	report(e);
+	http_begin_tunnel(e, "WebSocket: relayed unread from here on");
+	return r;
+}
+
+/* RFC 9110, 15.2: the final response is still to come. */
+static int interim(struct http_engine *e)
+{
+	bool unwanted = e->request.minor == 0 ||
+		(e->status == 100 && (!e->request.expects || e->request.continued));
+
+	if (e->status == 101)
+		return switch_protocols(e);
+	if (e->status == 100)
+		e->request.continued = true;
+	if (!unwanted)
+		return send_head(e);
+	http_head_clear(&e->answer);
+	return 0;
+}
+
+static int on_head(struct http_engine *e)
+{
+	struct http_head *m = &e->message;
+	struct http_problem problem;
+	int r;
+
+	if (!http_head_read_response(buffer_slice(&e->answer.held), m, &problem))
+		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
+	e->status = m->status;
+	snprintf(e->tag, sizeof(e->tag), "%u %.*s", m->status, SLICE_PRINT(m->reason));
+	if (m->status < 200)
+		return interim(e);
+	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
+		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
+	e->response_closes = ends_connection(e);
+	r = send_head(e);
+	e->server = HTTP_SERVER_BODY;
+	return r;
+}
+
+static int input_head(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	struct http_problem problem;
+	int r = http_head_take(&e->answer, in, ret_taken, &problem);
+
+	if (r < 0 || (r == 0 && !problem.status))
+		return r;
+	if (problem.status)
+		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
+	return on_head(e);
+}
+
+int http_server_input(struct http_engine *e, struct slice in, size_t *ret_taken)
+{
+	size_t before = *ret_taken;
+	int r;
+
+	if (e->server == HTTP_SERVER_HEAD) {
+		r = input_head(e, in, ret_taken);
+		if (r < 0 || e->server != HTTP_SERVER_BODY)
+			return r;
+		in = slice_from(in, *ret_taken - before);
+	}
+	if (e->server == HTTP_SERVER_BODY)
+		return input_body(e, in, ret_taken);
+	if (http_is_something_else(e, SIDE_SERVER, in))
+		return http_relay_something_else(e);
+	/* It would be taken for the answer to the next request. */
+	*ret_taken += in.length;
+	return http_close(e, REASON_UPSTREAM_PROTOCOL, "the server spoke unasked");
+}
+
+int http_server_end(struct http_engine *e)
+{
+	if (e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END)
+		return finish_body(e);
+	/* Without one byte of a response, clients that may will ask again by themselves, as
+	 * without us; what is cut short, they see. */
+	if (e->server == HTTP_SERVER_HEAD && buffer_length(&e->answer.held))
+		return http_fail(e, REASON_UPSTREAM_CLOSED,
+			"the server closed the connection within its response");
+	return http_close(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
+}
