@@ -133,8 +133,8 @@ def test_egress_deny_refuses_and_records(make_daemon):
 def test_egress_allow_relays_what_is_none_of_ours_and_counts_it(make_daemon, host):
     with listening(echo, host) as (port, got):
         d = egress(make_daemon)
-        out = dial(d, host, port, b"GET / HTTP/1.0\r\n\r\n", 18, b"x" * 100000, 100018, "shut", 200000)
-        assert out == b"GET / HTTP/1.0\r\n\r\n" + b"x" * 100000
+        out = dial(d, host, port, b"SAY / TALKER/1.0\r\n", 18, b"x" * 100000, 100018, "shut", 200000)
+        assert out == b"SAY / TALKER/1.0\r\n" + b"x" * 100000
         session, records = only_session(d)
         assert session["protocol"] == "tcp" and session["bytes_to_server"] == 100018 and session["bytes_to_agent"] == 100018
         assert any("relayed unread" in str(r.get("detail")) for r in records)
@@ -209,10 +209,19 @@ def test_direct_tls_for_postgres_is_recognised(make_daemon, split):
         assert b"".join(got)[:len(hello)] != hello
 
 
+@pytest.mark.parametrize("alpn", ["http/1.1", None])
+def test_tls_that_may_hold_http_is_not_relayed_unread(make_daemon, alpn):
+    with listening(echo) as (port, got):
+        d = egress(make_daemon)
+        hello = direct_hello(alpn, 40)
+        out = dial(d, "127.0.0.1", port, hello, 6)
+        assert out[:1] == b"\x16" and out[5:6] == b"\x02", "our own ServerHello"
+
+
 def test_other_tls_is_relayed(make_daemon):
     with listening(echo) as (port, got):
         d = egress(make_daemon)
-        for hello in (direct_hello("http/1.1"), direct_hello(None), direct_hello("h2", 30)):
+        for hello in (direct_hello("imap"), direct_hello("h2", 30)):
             assert dial(d, "127.0.0.1", port, hello, len(hello)) == hello
 
 
