@@ -40,6 +40,20 @@ static bool may_be_something_else(const struct http_engine *e)
 	return e->base.host->unnamed && e->agent_tls && !e->logged_in;
 }
 
+/* Then the server may be who speaks first. */
+static void reach_server(struct http_engine *e)
+{
+	if (!may_be_something_else(e) || e->agent != HTTP_AGENT_HEAD)
+		return;
+	if (e->server == HTTP_SERVER_NONE) {
+		e->server = HTTP_SERVER_CONNECTING;
+		http_event(e, EVENT_CONNECT);
+	} else if (e->server == HTTP_SERVER_PLAIN) {
+		e->server = HTTP_SERVER_TLS;
+		start_tls(e, SIDE_SERVER);
+	}
+}
+
 bool http_is_something_else(struct http_engine *e, enum side side, struct slice in)
 {
 	if (!may_be_something_else(e) || e->agent != HTTP_AGENT_HEAD)
@@ -134,6 +148,7 @@ void http_connected(struct http_engine *e)
 	if (e->server > HTTP_SERVER_CONNECTING)
 		return;
 	e->server = HTTP_SERVER_PLAIN;
+	reach_server(e);
 	http_go_on(e);
 }
 
@@ -143,12 +158,10 @@ void http_tls_done(struct http_engine *e, enum side side, const struct protocol_
 		if (e->agent != HTTP_AGENT_TLS)
 			return;
 		e->agent = HTTP_AGENT_HEAD;
-		if (result->error < 0) {
+		if (result->error < 0)
 			http_close(e, REASON_AGENT_TLS, result->text);
-		} else if (may_be_something_else(e) && e->server == HTTP_SERVER_PLAIN) {
-			e->server = HTTP_SERVER_TLS;
-			start_tls(e, SIDE_SERVER);
-		}
+		else
+			reach_server(e);
 		return;
 	}
 	if (e->server != HTTP_SERVER_TLS)
