@@ -112,6 +112,29 @@ struct {
 	__type(value, struct steer_route);
 } routes SEC(".maps");
 
+/* Cgroups that belong to an agent and have no hooks yet: sockets are refused there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENROL_AWAITED_MOST);
+	__type(key, __u64);
+	__type(value, __u32);
+} awaited SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, STEER_AGENTS_MOST);
+	__type(key, __u32);
+	__type(value, struct enrol_pattern);
+} patterns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct enrol_state);
+} enrolment SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);

@@ -116,8 +116,9 @@ SHARED_SIZE(struct steer_route, 24);
 		"refused: too many connections prepared but not accepted") row(RESOURCES,          \
 		"resources", "refused: no memory or no room in a map") row(PROTOCOL, "protocol",   \
 		"refused: sockets other than TCP and UDP") row(ORIGIN_LOST, "origin_lost",         \
-		"connections whose origin could not be handed over")                               \
-		row(EVENT_LOST, "event_lost", "events that came too fast to be told")
+		"connections whose origin could not be handed over") row(EVENT_LOST, "event_lost", \
+		"events that came too fast to be told") row(NOT_ENROLLED, "not_enrolled",          \
+		"refused: sockets in a cgroup that was not governed yet")
 
 enum steer_count {
 #define STEER_COUNT_SYMBOL(symbol, metric, text) STEER_##symbol,
@@ -148,6 +149,29 @@ SHARED_SIZE(struct steer_event, 120);
  * without CAP_NET_ADMIN and CAP_NET_RAW can't set one. */
 #define STEER_MARK_DIRECT 0x57790001
 
+/* A cgroup path of the configuration, `*` for any run of characters but "/". A cgroup that is made
+ * under such a path is `awaited` until the monitor has put the hooks on it. */
+#define ENROL_TEXT_MOST 256
+struct enrol_pattern {
+	char text[ENROL_TEXT_MOST]; /* from the root, "/" in front, a NUL behind */
+};
+SHARED_SIZE(struct enrol_pattern, 256);
+
+/* Mapped by the monitor, too. */
+struct enrol_state {
+	__u64 awaited; /* entries of the map `awaited` */
+	__u32 patterns; /* entries of `patterns` that count */
+	__u32 unused;
+};
+SHARED_SIZE(struct enrol_state, 16);
+
+/* An entry of the ring buffer, told from struct steer_event by its size: one is awaited. */
+struct enrol_event {
+	__u64 cgroup;
+};
+SHARED_SIZE(struct enrol_event, 8);
+
+#define ENROL_AWAITED_MOST 16384 /* made while no daemon runs */
 #define STEER_PENDING_MOST 32768 /* of all agents */
 #define STEER_AGENTS_MOST 2048
 #define STEER_ROUTES_MOST 65536

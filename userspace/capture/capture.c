@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "capture/enrolment.h"
 #include "capture/guard.h"
 #include "capture/prefix.h"
 #include "capture/state.h"
@@ -87,7 +88,8 @@ static int on_ring(void *context, void *data, size_t size)
 {
 	struct capture *c = context;
 
-	if (size >= sizeof(struct steer_event) && c->on_event)
+	/* What is awaited is looked at behind all that the ring has. */
+	if (size == sizeof(struct steer_event) && c->on_event)
 		c->on_event(c->context, data);
 	return 0;
 }
@@ -157,6 +159,8 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 		r = open_epoll(c, e);
 	if (r == 0)
 		r = governed_adopt(c, e);
+	if (r == 0)
+		r = enrolment_open(c, e);
 	return r;
 }
 
@@ -182,6 +186,7 @@ void capture_close(struct capture *c)
 	if (!c)
 		return;
 	governed_done(c);
+	enrolment_close(c);
 	ring_buffer__free(c->ring);
 	if (c->epoll >= 0)
 		close(c->epoll);
@@ -242,6 +247,9 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 
 	if (r == 0)
 		r = set_destinations(c, setup, e);
+	/* Before those are looked for that are there: none falls in between. */
+	if (r == 0)
+		r = enrolment_set(c, setup->agents, setup->agent_count, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < c->count; i++) {
@@ -257,6 +265,8 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 	if (r == 0)
 		r = governed_abort_older(c, e);
 	if (r == 0)
+		r = enrolment_process(c, e);
+	if (r == 0)
 		pins_remove_other_layouts(&c->pins);
 	return r;
 }
@@ -269,7 +279,8 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 	int r;
 
 	if (!g || !g->configured)
-		return error_set(e, -ENOENT, "no such agent");
+		return error_set(e, -ENOENT,
+			"its cgroup has wildcards: others start its processes, not wayleave run");
 	same = (struct capture_agent){.id = agent,
 		.name = g->cgroup,
 		.cgroup = g->cgroup,
@@ -277,11 +288,8 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 		.listen = g->listen};
 	before = g->cgroup_id;
 	r = governed_set(c, &same, e);
-	if (r == 0 && g->cgroup_id != before) {
-		r = governed_guard(c, e);
-		if (r == 0)
-			r = governed_abort_older(c, e);
-	}
+	if (r == 0 && g->cgroup_id != before)
+		r = enrolment_process(c, e);
 	if (r < 0)
 		return r;
 	if (snprintf(ret->path, sizeof(ret->path), "%s/%s", c->root.path, g->cgroup) >=
@@ -294,11 +302,16 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent)
 {
 	char path[CGROUP_PATH_SIZE];
+	const struct capture_agent *expected;
 	uint32_t agent = 0;
 	int r = cgroup_of_process(pid, path, sizeof(path));
 
 	if (r < 0 && r != -ENODATA)
 		return r;
+	/* Also in one that is not governed yet. */
+	expected = r == 0 ? enrolment_agent(c, path) : NULL;
+	if (expected)
+		agent = expected->id;
 	for (size_t i = 0; r == 0 && i < c->count; i++) {
 		if (cgroup_path_is_within(path, c->governed[i].cgroup))
 			agent = c->governed[i].id;
@@ -341,5 +354,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	ring_buffer__consume(c->ring);
 	c->on_event = NULL;
 	c->context = NULL;
+	if (r == 0 && enrolment_is_due(c))
+		r = enrolment_process(c, e);
 	return r;
 }

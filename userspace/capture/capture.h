@@ -36,7 +36,10 @@ struct capture_options {
 struct capture_agent {
 	uint32_t id; /* not 0, not CAPTURE_SELFTEST_AGENT */
 	const char *name; /* for messages */
-	const char *cgroup; /* relative to the cgroup2 root; made where it is missing */
+	/* Relative to the cgroup2 root; made where it is missing. With a `*`, which stands for any
+	 * run of characters within one folder's name: all cgroups that match, once they are there.
+	 */
+	const char *cgroup;
 	enum steer_loopback loopback;
 	bool listen; /* its listening sockets may answer other hosts */
 };
@@ -109,9 +112,9 @@ typedef void capture_on_event(void *context, const struct steer_event *event);
 
 /* One descriptor to poll for reading. */
 int capture_descriptor(const struct capture *c);
-/* After poll: follows the host's routes, puts back the guard's rules where somebody flushed them,
- * delivers events. An error says what could not be put right: log it, and call again a second
- * later, readable or not. */
+/* After poll, and once a second: governs cgroups of agents that came, follows the host's routes,
+ * puts back the guard's rules where somebody flushed them, delivers events. An error says what
+ * could not be put right: log it, and call again a second later, readable or not. */
 int capture_process(struct capture *c, capture_on_event *on_event, void *context, struct error *e);
 
 #endif

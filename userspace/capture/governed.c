@@ -7,23 +7,41 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cgroup_pattern.h"
 #include "base/memory.h"
+#include "capture/enrolment.h"
 #include "capture/guard.h"
 #include "capture/older.h"
 #include "capture/state.h"
 
-#define OWNER_SIZE 9
+/* The folder of the pinned links: AGENT, or AGENT-CGROUP where the agent may have several. */
+#define OWNER_SIZE (8 + 1 + 16 + 1)
+#define OWNER_AGENT 8
 
-static void set_owner(uint32_t id, char ret[OWNER_SIZE])
+static void set_owner(uint32_t id, bool wild, uint64_t cgroup_id, char ret[OWNER_SIZE])
 {
-	snprintf(ret, OWNER_SIZE, "%08x", id);
+	if (wild)
+		snprintf(ret, OWNER_SIZE, "%08x-%016llx", id, (unsigned long long)cgroup_id);
+	else
+		snprintf(ret, OWNER_SIZE, "%08x", id);
 }
 
 struct governed *governed_find(struct capture *c, uint32_t id)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		if (c->governed[i].id == id)
+		if (c->governed[i].id == id && !c->governed[i].wild)
 			return &c->governed[i];
+	}
+	return NULL;
+}
+
+static struct governed *find_wild(struct capture *c, uint32_t id, uint64_t cgroup_id)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct governed *g = &c->governed[i];
+
+		if (g->id == id && g->wild && g->cgroup_id == cgroup_id)
+			return g;
 	}
 	return NULL;
 }
@@ -47,18 +65,23 @@ void governed_done(struct capture *c)
 	c->count = 0;
 }
 
-static void detach(struct capture *c, uint32_t id)
+static bool has_other(const struct capture *c, const struct governed *g)
 {
-	char owner[OWNER_SIZE];
-
-	set_owner(id, owner);
-	programs_detach(&c->programs, owner);
-	bpf_map_delete_elem(c->programs.maps[PROGRAMS_AGENTS], &id);
+	for (size_t i = 0; i < c->count; i++) {
+		if (&c->governed[i] != g && c->governed[i].id == g->id)
+			return true;
+	}
+	return false;
 }
 
 static void release(struct capture *c, struct governed *g)
 {
-	detach(c, g->id);
+	char owner[OWNER_SIZE];
+
+	set_owner(g->id, g->wild, g->cgroup_id, owner);
+	programs_detach(&c->programs, owner);
+	if (!has_other(c, g))
+		bpf_map_delete_elem(c->programs.maps[PROGRAMS_AGENTS], &g->id);
 	cgroup_remove(&c->root, g->cgroup);
 	free(g->cgroup);
 	*g = c->governed[--c->count];
@@ -74,12 +97,12 @@ static int adopt_one(struct capture *c, const char *owner, struct error *e)
 	uint64_t cgroup = 0;
 	int fd, r;
 
-	if (*end || end - owner != OWNER_SIZE - 1)
+	if (end - owner != OWNER_AGENT || (*end && *end != '-'))
 		return 0;
 	if (programs_agent_cgroup(&c->pins, owner, &cgroup) < 0 || cgroup == 0 ||
 		cgroup_open_id(&c->root, cgroup, &fd, path) < 0) {
 		/* The cgroup is gone, so nobody is in it. */
-		detach(c, id);
+		programs_detach(&c->programs, owner);
 		return 0;
 	}
 	r = programs_attach(&c->programs, PROGRAMS_AGENT, owner, fd, e);
@@ -88,6 +111,7 @@ static int adopt_one(struct capture *c, const char *owner, struct error *e)
 		return r;
 	g = governed_new(c, id, path);
 	g->cgroup_id = cgroup;
+	g->wild = *end == '-';
 	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_ATTACHMENTS], &cgroup, &attachment) == 0)
 		g->loopback = attachment.loopback;
 	return 0;
@@ -122,15 +146,17 @@ static int check_one(
 	if (!cgroup_path_is_valid(a->cgroup))
 		return error_set(
 			e, -EINVAL, "agent %s: \"%s\" is no path of a cgroup", a->name, a->cgroup);
-	if (cgroup_path_is_within(a->cgroup, c->folder) ||
-		cgroup_path_is_within(c->folder, a->cgroup))
+	if (strlen(a->cgroup) + 1 >= ENROL_TEXT_MOST)
+		return error_set(e, -ENAMETOOLONG, "agent %s: its cgroup's path is longer than %d",
+			a->name, ENROL_TEXT_MOST - 2);
+	if (cgroup_pattern_may_nest(a->cgroup, c->folder))
 		return error_set(e, -EINVAL, "agent %s: the cgroup %s is wayleave's own", a->name,
 			a->cgroup);
-	if (cgroup_path_is_within(own_cgroup, a->cgroup))
+	if (cgroup_pattern_find(a->cgroup, own_cgroup) > 0)
 		return error_set(e, -EINVAL, "agent %s: this daemon runs in its cgroup, %s",
 			a->name, a->cgroup);
 	/* The hooks can't be in both places. */
-	if (!g || strcmp(g->cgroup, a->cgroup) == 0)
+	if (!g || cgroup_pattern_is_wild(a->cgroup) || strcmp(g->cgroup, a->cgroup) == 0)
 		return 0;
 	if (cgroup_open(&c->root, g->cgroup, false, &fd, NULL) == 0) {
 		if (cgroup_is_populated(fd, &populated) < 0)
@@ -149,8 +175,7 @@ static int check_pair(const struct capture_agent *a, const struct capture_agent 
 {
 	if (a->id == b->id)
 		return error_set(e, -EINVAL, "agents %s and %s have the same id", a->name, b->name);
-	if (cgroup_path_is_within(a->cgroup, b->cgroup) ||
-		cgroup_path_is_within(b->cgroup, a->cgroup))
+	if (cgroup_pattern_may_nest(a->cgroup, b->cgroup))
 		return error_set(e, -EINVAL, "agents %s and %s: one's cgroup is inside the other's",
 			a->name, b->name);
 	return 0;
@@ -191,15 +216,15 @@ static int ensure_counters(struct capture *c, uint32_t id)
 }
 
 /* Until the last step the hooks refuse everything. */
-static int attach(struct capture *c, const struct capture_agent *a, int fd, uint64_t cgroup_id,
-	struct error *e)
+static int attach(struct capture *c, const struct capture_agent *a, bool wild, int fd,
+	uint64_t cgroup_id, struct error *e)
 {
 	struct steer_attachment attachment = {
 		.agent = a->id, .loopback = a->loopback, .quota = c->quota};
 	char owner[OWNER_SIZE];
 	int r;
 
-	set_owner(a->id, owner);
+	set_owner(a->id, wild, cgroup_id, owner);
 	r = ensure_counters(c, a->id);
 	if (r < 0)
 		return error_set_errno(e, r, "agent %s: its counters", a->name);
@@ -212,36 +237,52 @@ static int attach(struct capture *c, const struct capture_agent *a, int fd, uint
 	return 0;
 }
 
-int governed_set(struct capture *c, const struct capture_agent *a, struct error *e)
+static void moved(struct capture *c, struct governed *g, const char *path)
 {
-	struct governed *g = governed_find(c, a->id);
+	if (strcmp(g->cgroup, path) == 0)
+		return;
+	cgroup_remove(&c->root, g->cgroup);
+	free(g->cgroup);
+	g->cgroup = memory_copy_string(path);
+}
+
+int governed_put(
+	struct capture *c, const struct capture_agent *a, const char *path, struct error *e)
+{
+	bool wild = cgroup_pattern_is_wild(a->cgroup);
+	struct governed *g;
 	uint64_t id;
 	int fd, r;
 
-	r = cgroup_open(&c->root, a->cgroup, true, &fd, e);
+	/* What wildcards stand for, others make. */
+	r = cgroup_open(&c->root, path, !wild, &fd, e);
 	if (r < 0)
 		return r;
 	r = cgroup_get_id(fd, &id);
 	if (r < 0)
-		error_set_errno(e, r, "cgroup %s", a->cgroup);
+		error_set_errno(e, r, "cgroup %s", path);
 	else
-		r = attach(c, a, fd, id, e);
+		r = attach(c, a, wild, fd, id, e);
 	close(fd);
 	if (r < 0)
 		return r;
+	g = wild ? find_wild(c, a->id, id) : governed_find(c, a->id);
 	if (!g)
-		g = governed_new(c, a->id, a->cgroup);
+		g = governed_new(c, a->id, path);
 	g->fresh |= g->cgroup_id != id;
-	if (strcmp(g->cgroup, a->cgroup) != 0) {
-		cgroup_remove(&c->root, g->cgroup);
-		free(g->cgroup);
-		g->cgroup = memory_copy_string(a->cgroup);
-	}
+	moved(c, g, path);
 	g->cgroup_id = id;
+	g->wild = wild;
 	g->loopback = a->loopback;
 	g->listen = a->listen;
 	g->configured = true;
 	return 0;
+}
+
+int governed_set(struct capture *c, const struct capture_agent *a, struct error *e)
+{
+	return cgroup_pattern_is_wild(a->cgroup) ? enrolment_find(c, a, e)
+						 : governed_put(c, a, a->cgroup, e);
 }
 
 /* Whether it is still the cgroup that the hooks are on, with somebody in it. */
@@ -267,18 +308,33 @@ void governed_release_empty(struct capture *c)
 	}
 }
 
+static bool is_there(const struct capture *c, const struct governed *g)
+{
+	char path[CGROUP_PATH_SIZE];
+	int fd;
+
+	if (cgroup_open_id(&c->root, g->cgroup_id, &fd, path) < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+/* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one. */
 int governed_guard(struct capture *c, struct error *e)
 {
 	struct guard_agent *agents = memory_new_array(c->count + 1, sizeof(*agents));
 	struct guard guard = {.instance = c->pins.instance,
 		.cgroup_root = c->root.path,
 		.port = (uint16_t)c->settings.port,
-		.agents = agents,
-		.count = c->count};
+		.agents = agents};
 	int r;
 
-	for (size_t i = 0; i < c->count; i++)
-		agents[i] = (struct guard_agent){c->governed[i].cgroup, c->governed[i].listen};
+	for (size_t i = 0; i < c->count; i++) {
+		const struct governed *g = &c->governed[i];
+
+		if (is_there(c, g))
+			agents[guard.count++] = (struct guard_agent){g->cgroup, g->listen};
+	}
 	r = guard_apply(&guard, e);
 	free(agents);
 	return r;
@@ -297,4 +353,17 @@ int governed_abort_older(struct capture *c, struct error *e)
 		g->fresh = r < 0;
 	}
 	return r;
+}
+
+int governed_refresh(struct capture *c, struct error *e)
+{
+	int r;
+
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->governed[i].wild && !is_there(c, &c->governed[i]))
+			c->governed[i].configured = false;
+	}
+	governed_release_empty(c);
+	r = governed_guard(c, e);
+	return r < 0 ? r : governed_abort_older(c, e);
 }

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "capture/cgroup.h"
 #include "disguise.skel.h"
+#include "enrol.skel.h"
 #include "lifecycle.skel.h"
 #include "origin.skel.h"
 #include "steer.skel.h"
@@ -23,6 +24,7 @@ static const struct object {
 	{"lifecycle", lifecycle_bpf__elf_bytes},
 	{"disguise", disguise_bpf__elf_bytes},
 	{"origin", origin_bpf__elf_bytes},
+	{"enrol", enrol_bpf__elf_bytes},
 };
 
 /* The order is that of attaching: what refuses sockets and keeps the origins is there before
@@ -42,6 +44,9 @@ static const struct program {
 	{PROGRAMS_AGENT, "steer_connect6"},
 	{PROGRAMS_WORKER, "origin_sockops"},
 	{PROGRAMS_WORKER, "origin_getsockopt"},
+	{PROGRAMS_HOST, "enrol_gate"},
+	{PROGRAMS_TRACE, "enrol_rmdir"},
+	{PROGRAMS_TRACE, "enrol_mkdir"},
 };
 
 static const char *const map_names[PROGRAMS_MAP_COUNT] = {
@@ -52,6 +57,9 @@ static const char *const map_names[PROGRAMS_MAP_COUNT] = {
 	[PROGRAMS_LOCAL_DESTINATIONS] = "local_destinations",
 	[PROGRAMS_ROUTES] = "routes",
 	[PROGRAMS_EVENTS] = "events",
+	[PROGRAMS_AWAITED] = "awaited",
+	[PROGRAMS_PATTERNS] = "patterns",
+	[PROGRAMS_ENROLMENT] = "enrolment",
 };
 
 /* libbpf has one place for what it says; only its last warning is of use to a person. */
@@ -180,27 +188,33 @@ static int renew_link(const char *path, int program_fd, uint64_t cgroup)
 	return r;
 }
 
-/* Pins under another name first: the old link, of a cgroup that is gone, is replaced in one step.
- */
-static int make_link(
-	const char *folder, const char *name, const struct bpf_program *program, int cgroup_fd)
+/* Pins under another name first: the old link, of a cgroup that is gone or of an older program, is
+ * replaced in one step. Closes `fd`. */
+static int pin_link(const char *folder, const char *name, int fd)
 {
 	char path[PATH_MAX], new_path[PATH_MAX];
-	int fd, r = 0;
+	int r = 0;
 
 	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) ||
 		snprintf(new_path, sizeof(new_path), "%s/new_%s", folder, name) >=
-			(int)sizeof(new_path))
-		return -ENAMETOOLONG;
-	fd = bpf_link_create(bpf_program__fd(program), cgroup_fd,
-		bpf_program__expected_attach_type(program), NULL);
-	if (fd < 0)
-		return -errno;
-	unlink(new_path);
-	if (bpf_obj_pin(fd, new_path) < 0 || rename(new_path, path) < 0)
-		r = -errno;
+			(int)sizeof(new_path)) {
+		r = -ENAMETOOLONG;
+	} else {
+		unlink(new_path);
+		if (bpf_obj_pin(fd, new_path) < 0 || rename(new_path, path) < 0)
+			r = -errno;
+	}
 	close(fd);
 	return r;
+}
+
+static int make_link(
+	const char *folder, const char *name, const struct bpf_program *program, int cgroup_fd)
+{
+	int fd = bpf_link_create(bpf_program__fd(program), cgroup_fd,
+		bpf_program__expected_attach_type(program), NULL);
+
+	return fd < 0 ? -errno : pin_link(folder, name, fd);
 }
 
 static int attach_one(const struct programs *p, const char *name, const char *folder, int cgroup_fd,
@@ -237,6 +251,27 @@ int programs_attach(const struct programs *p, enum programs_side side, const cha
 		r = attach_one(p, programs[i].name, folder, cgroup_fd, cgroup);
 		if (r < 0)
 			error_set_errno(e, r, "attaching %s", programs[i].name);
+	}
+	return r;
+}
+
+int programs_trace(const struct programs *p, const char *owner, struct error *e)
+{
+	char folder[PATH_MAX];
+	int r;
+
+	pins_path(p->pins, "links", owner, NULL, folder);
+	r = pins_make_folder(folder, e);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(programs); i++) {
+		const char *name = programs[i].name;
+		int fd;
+
+		if (programs[i].side != PROGRAMS_TRACE)
+			continue;
+		fd = bpf_raw_tracepoint_open(NULL, bpf_program__fd(find_program(p, name)));
+		r = fd < 0 ? -errno : pin_link(folder, name, fd);
+		if (r < 0)
+			error_set_errno(e, r, "attaching %s", name);
 	}
 	return r;
 }

@@ -20,10 +20,13 @@ enum programs_map {
 	PROGRAMS_LOCAL_DESTINATIONS,
 	PROGRAMS_ROUTES,
 	PROGRAMS_EVENTS,
+	PROGRAMS_AWAITED,
+	PROGRAMS_PATTERNS,
+	PROGRAMS_ENROLMENT,
 	PROGRAMS_MAP_COUNT
 };
 
-#define PROGRAMS_OBJECTS 4
+#define PROGRAMS_OBJECTS 5
 
 struct programs {
 	const struct pins *pins;
@@ -31,7 +34,7 @@ struct programs {
 	int maps[PROGRAMS_MAP_COUNT]; /* descriptors, the objects' */
 };
 
-enum programs_side { PROGRAMS_AGENT, PROGRAMS_WORKER };
+enum programs_side { PROGRAMS_AGENT, PROGRAMS_WORKER, PROGRAMS_HOST, PROGRAMS_TRACE };
 
 /* Loads everything. `pins` stays the caller's and must outlive it. Errors carry what the kernel's
  * verifier or libbpf said last. */
@@ -42,6 +45,8 @@ void programs_unload(struct programs *p);
  * `owner`. After an error some may be attached. */
 int programs_attach(const struct programs *p, enum programs_side side, const char *owner,
 	int cgroup_fd, struct error *e);
+/* The programs of PROGRAMS_TRACE, which belong to no cgroup. */
+int programs_trace(const struct programs *p, const char *owner, struct error *e);
 /* Detaches what is pinned under `owner`. */
 void programs_detach(const struct programs *p, const char *owner);
 /* The cgroup that an agent's links are attached to; 0 where it is gone. */

@@ -19,6 +19,7 @@ struct governed {
 	uint64_t cgroup_id;
 	enum steer_loopback loopback;
 	bool listen;
+	bool wild; /* one of several that a path with wildcards stands for */
 	bool fresh; /* it may have connections from before the hooks */
 	bool configured; /* false: left out of the last setup, but not empty yet */
 };
@@ -39,6 +40,9 @@ struct capture {
 	uint32_t quota; /* per agent */
 	struct governed *governed;
 	size_t count;
+	struct capture_agent *agents; /* as configured; own memory (enrolment.c) */
+	size_t agent_count;
+	struct enrol_state *enrolment; /* mapped */
 	/* Only inside capture_process(). */
 	capture_on_event *on_event;
 	void *context;
@@ -52,12 +56,18 @@ int capture_write_settings(struct capture *c, struct error *e);
 /* Takes over what is pinned: with new programs, not configured. */
 int governed_adopt(struct capture *c, struct error *e);
 void governed_done(struct capture *c);
+/* That of an agent without wildcards. */
 struct governed *governed_find(struct capture *c, uint32_t id);
 /* Whether the agents can be governed together; nothing changes. */
 int governed_check(
 	struct capture *c, const struct capture_agent *agents, size_t count, struct error *e);
 /* Attaches the hooks, or renews them, and fills in the agent's settings. */
 int governed_set(struct capture *c, const struct capture_agent *agent, struct error *e);
+/* The same for one cgroup of an agent, with wildcards or without. */
+int governed_put(
+	struct capture *c, const struct capture_agent *agent, const char *path, struct error *e);
+/* After cgroups came: lets go of those that are gone, loads the guard, ends older connections. */
+int governed_refresh(struct capture *c, struct error *e);
 /* Lets go of those that are not configured and whose cgroup is empty or gone. */
 void governed_release_empty(struct capture *c);
 /* Loads the guard for what is governed now. */

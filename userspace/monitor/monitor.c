@@ -132,8 +132,7 @@ static void tick(struct monitor *m, uint64_t now)
 	workers_tick(m, now);
 	if (m->serving)
 		slack_tick(m, now);
-	if (m->capture_retry)
-		process_capture(m);
+	process_capture(m);
 	if (m->serving && now >= m->next_housekeeping)
 		housekeeping_run(m, now);
 }

@@ -4,6 +4,7 @@
  */
 #include "policy/config_check.h"
 
+#include "base/cgroup_pattern.h"
 #include "base/limits.h"
 #include "policy/host.h"
 
@@ -25,20 +26,13 @@ static bool is_clean_path(const char *path)
 	}
 }
 
-static bool is_below(const char *path, const char *folder)
-{
-	size_t length = strlen(folder);
-
-	return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 /* An agent inside another one would have two names: whose rules would hold? */
 static void check_nesting(struct config *c, struct loader *l, const struct config_agent *agent)
 {
 	for (const struct config_agent *other = c->agents; other < agent; other++) {
 		const char *a = agent->cgroup.text, *b = other->cgroup.text;
 
-		if (b && (is_below(a, b) || is_below(b, a)))
+		if (b && cgroup_pattern_may_nest(a, b))
 			loader_error(l, agent->cgroup.place,
 				"\"cgroup\": %s and %s of agent \"%s\" (line %u) lie in one "
 				"another; "
