@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wayleave policy: check policy files, explain verdicts.
+ * wayleave policy: check policy files, explain verdicts, test rules against what was recorded.
  */
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "cli/policy_explain.h"
+#include "cli/policy_test.h"
 #include "cli/recordings.h"
 #include "policy/config.h"
 
@@ -17,12 +19,14 @@ static const struct subverb {
 } subverbs[] = {
 	{"check", check},
 	{"explain", policy_explain},
+	{"test", policy_test},
 };
 
 const char policy_help[] =
 	"usage: wayleave policy check [--config FILE] [FILE…]\n"
 	"       wayleave policy explain --agent A --resource R [OPTION…] 'TEXT'\n"
 	"       wayleave policy explain --agent A --resource R [OPTION…] --batch < JSON-LINES\n"
+	"       wayleave policy test FILE… --against RECORDINGS [--config FILE]\n"
 	"\n"
 	"check looks for mistakes in policy files. With --config it knows the names that rules "
 	"refer to;\n"
@@ -35,7 +39,13 @@ const char policy_help[] =
 	"  --principal P        as this principal; without it as an agent without identity\n"
 	"  --groups G,…         in these groups\n"
 	"  --search-path S,…    schemas of unqualified names (default: public)\n"
-	"  --batch              one JSON string per line in, one JSON object per line out\n";
+	"  --batch              one JSON string per line in, one JSON object per line out\n"
+	"\n"
+	"test judges what was recorded anew, by the rules of FILE…, and says which verdicts would "
+	"be others.\n"
+	"RECORDINGS is a state folder or its folder of recordings.\n"
+	"  --config FILE        whose agents and resources these are (default: " CONFIG_DEFAULT_FILE
+	")\n";
 
 int cli_policy(const struct cli *cli, int argc, char **argv)
 {
@@ -49,6 +59,34 @@ int cli_policy(const struct cli *cli, int argc, char **argv)
 	}
 	fputs(policy_help, stderr);
 	return CLI_USAGE;
+}
+
+int policy_from_config(const char *verb, const char *file, const char *const *policies,
+	size_t count, struct policy **ret)
+{
+	struct diagnostics d;
+	struct config *c = NULL;
+	struct buffer image;
+	struct error e;
+	int r;
+
+	diagnostics_init(&d);
+	r = config_load_with(file, policies, count, CONFIG_WITHOUT_FILES, &d, &c);
+	diagnostics_print(&d, stderr);
+	diagnostics_done(&d);
+	if (r < 0)
+		return r;
+	buffer_init(&image, LIMIT_POLICY_IMAGE);
+	r = policy_image_build(c, 0, NULL, 0, &image);
+	if (r < 0)
+		error_set_errno(&e, r, "%s", file);
+	else
+		r = policy_open(buffer_slice(&image).data, buffer_length(&image), ret, &e);
+	if (r < 0)
+		cli_fail(verb, CLI_REFUSED, "%s", e.text);
+	buffer_done(&image);
+	config_free(c);
+	return r;
 }
 
 /* check */

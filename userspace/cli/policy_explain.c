@@ -266,33 +266,6 @@ static int explain_on_large_stack(struct explain *e)
 	return e->status;
 }
 
-static int compile_policy(const char *file, struct policy **ret)
-{
-	struct diagnostics d;
-	struct config *c = NULL;
-	struct buffer image;
-	struct error e;
-	int r;
-
-	diagnostics_init(&d);
-	r = config_load(file, CONFIG_WITHOUT_FILES, &d, &c);
-	diagnostics_print(&d, stderr);
-	diagnostics_done(&d);
-	if (r < 0)
-		return r;
-	buffer_init(&image, LIMIT_POLICY_IMAGE);
-	r = policy_image_build(c, 0, NULL, 0, &image);
-	if (r < 0)
-		error_set_errno(&e, r, "%s", file);
-	else
-		r = policy_open(buffer_slice(&image).data, buffer_length(&image), ret, &e);
-	if (r < 0)
-		cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	buffer_done(&image);
-	config_free(c);
-	return r;
-}
-
 static int fetch_policy(const char *socket, struct policy **ret)
 {
 	int fds[CONTROL_DESCRIPTORS_MOST];
@@ -340,7 +313,7 @@ int policy_explain(const struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	}
 	e.text = argv[1];
-	if ((e.config ? compile_policy(e.config, &e.policy)
+	if ((e.config ? policy_from_config(VERB, e.config, NULL, 0, &e.policy)
 		      : fetch_policy(cli->socket, &e.policy)) < 0)
 		return CLI_REFUSED;
 	status = explain_on_large_stack(&e);

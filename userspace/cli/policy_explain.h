@@ -12,6 +12,11 @@
 
 extern const char policy_help[];
 
+/* A configuration with these policy files, or, where `policies` is NULL, with its own, as workers
+ * have it. Says what is wrong; negative errno. The caller holds one reference. */
+int policy_from_config(const char *verb, const char *file, const char *const *policies,
+	size_t count, struct policy **ret);
+
 /* The subverb; argv[0] is "explain". */
 int policy_explain(const struct cli *cli, int argc, char **argv);
 
