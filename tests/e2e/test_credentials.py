@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials that the agent never holds: every method of the server's, with clients that present whatever they like."""
 import itertools
+import os
 import pathlib
+import subprocess
+import types
 
 import pytest
 from conftest import make_config
+from harness import certificates as make
 from harness import daemon as daemons
-from harness import postgres
+from harness import memory, postgres
+from harness.login_server import PLAIN, PLUS, LoginServer
 from test_authentication import CLIENTS, create_roles, hba, role
 from test_authentication import METHODS as PASSWORDS
 
@@ -31,6 +36,13 @@ def servers(tmp_path_factory):
     yield made
     for s in made.values():
         s.stop()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    return types.SimpleNamespace(ca=make.make_authority(folder), leaf=make.make_leaf(folder, "server"),
+                                 leaf_by_name=make.make_leaf(folder, "named", addresses=()))
 
 
 # name of the resource → (server has TLS, what the resource says of TLS)
@@ -74,3 +86,195 @@ def test_whatever_the_agent_presents(servers, daemon_of, client, method, legs):
     out, errors = CLIENTS[client](daemon, servers[tls].port, "127.0.0.1", "require" if tls else "disable", "nobody_at_all", "whatever",
                                   "select current_user::text")
     assert out == role(method), errors
+
+
+PASSWORD = "correct horse battery staple"
+
+
+def url(port, mode="disable"):
+    return f"host=127.0.0.1 port={port} user=nobody dbname=postgres sslmode={mode}"
+
+
+def psql(daemon, port, statement="select current_user", mode="disable", **env):
+    done = daemon.run("psql", "-X", "-A", "-t", url(port, mode), "-c", statement, env={"PGPASSWORD": "whatever", **env})
+    return done.stdout.strip() or done.stderr
+
+
+@pytest.fixture
+def one(make_daemon, tmp_path):
+    """A daemon with one resource, and its password's file."""
+    def make(port, password=PASSWORD, mode="enforce", tls=None, **more):
+        config = make_config(port, mode=mode)
+        file = secret(tmp_path / "secrets", "password", password)
+        config["resources"][0]["hosts"] = [f"127.0.0.1:{port}"]
+        config["resources"][0]["credentials"] = {"user": "u_scram", "password_file": file, **more}
+        if tls:
+            config["resources"][0]["tls"] = tls
+        daemon = make_daemon(config, RULES)
+        daemon.secret = pathlib.Path(file)
+        return daemon
+    return make
+
+
+def test_a_password_that_the_server_refuses(servers, one):
+    daemon = one(servers[False].port, "not the password")
+    said = psql(daemon, servers[False].port)
+    assert 'wayleave: the server refused the resource\'s credentials: password authentication failed for user "u_scram"' in said
+    assert "not the password" not in said + daemon.text()
+
+
+def test_other_errors_of_the_login_are_the_servers_own(servers, one):
+    daemon = one(servers[False].port, METHODS["scram-sha-256"])
+    done = daemon.run("psql", "-X", url(servers[False].port).replace("dbname=postgres", "dbname=nowhere"), "-c", "select 1")
+    assert 'FATAL:  database "nowhere" does not exist' in done.stderr
+
+
+def test_a_new_password_holds_at_once(servers, one):
+    port = servers[False].port
+    servers[False].sql("create role u_rotated login password 'first'; alter role u_rotated set search_path = public")
+    (servers[False].data / "pg_hba.conf").write_text((servers[False].data / "pg_hba.conf").read_text() + "host all u_rotated all scram-sha-256\n")
+    servers[False].sql("select pg_reload_conf()")
+    daemon = one(port, "first", user="u_rotated")
+    assert psql(daemon, port) == "u_rotated"
+    servers[False].sql("alter role u_rotated password 'second'")
+    assert "refused the resource's credentials" in psql(daemon, port)
+    new = daemon.secret.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text("second\n")
+    new.rename(daemon.secret)
+    assert psql(daemon, port) == "u_rotated"
+    assert daemon.text().count("configuration") == 0, "no reload was needed"
+
+
+@pytest.mark.parametrize("spoil,why", [
+    (lambda file: file.chmod(0o644), "is open to every user (mode 0644); expected 0600"),
+    (lambda file: file.unlink(), "No such file or directory"),
+    (lambda file: file.write_text("\n"), "is empty"),
+    (lambda file: file.write_text("x" * 2000), "is longer than 1024 bytes"),
+])
+def test_a_file_that_can_no_longer_be_used(servers, one, spoil, why):
+    port = servers[False].port
+    daemon = one(port, METHODS["scram-sha-256"])
+    assert psql(daemon, port) == "u_scram"
+    spoil(daemon.secret)
+    said = psql(daemon, port)
+    assert "wayleave: the resource's password can't be used (the log of wayleaved says why)" in said
+    assert str(daemon.secret) not in said
+    daemon.wait_for(why)
+
+
+def test_a_client_that_wants_to_prove_its_password_says_so_itself(servers, one):
+    daemon = one(servers[True].port, METHODS["scram-sha-256"], tls={"ca_file": str(servers[True].ca)})
+    done = daemon.run("psql", "-X", url(servers[True].port, "require") + " channel_binding=require", "-c", "select 1")
+    assert "channel binding required, but server authenticated client without channel binding" in done.stderr
+
+
+# --- servers that lie
+
+def test_the_channel_is_bound_to_the_servers_certificate(one, certificates):
+    with LoginServer(PASSWORD, mechanisms=(PLAIN, PLUS), certificate=certificates.leaf) as server:
+        psql(one(server.port, tls={"upstream": "verify-full", "ca_file": str(certificates.ca)}), server.port)
+        assert server.seen["mechanism"] == PLUS and server.seen["proven"]
+
+
+def test_who_takes_channel_binding_away_is_found_out(one, certificates):
+    """The client says that it could have bound: a server that had offered to would refuse it."""
+    with LoginServer(PASSWORD, mechanisms=(PLAIN,), certificate=certificates.leaf) as server:
+        psql(one(server.port, tls={"upstream": "verify-full", "ca_file": str(certificates.ca)}), server.port)
+        assert server.seen["flag"] == "y" and server.seen["proven"]
+
+
+def test_the_same_with_the_agents_own_password(make_daemon, certificates):
+    for mechanisms, flag in [((PLAIN,), "y"), ((PLAIN, PLUS), "p=tls-server-end-point")]:
+        with LoginServer(PASSWORD, mechanisms=mechanisms, certificate=certificates.leaf) as server:
+            config = make_config(server.port)
+            config["resources"][0]["tls"] = {"ca_file": str(certificates.ca)}
+            psql(make_daemon(config, RULES), server.port, mode="require", PGPASSWORD=PASSWORD)
+            assert server.seen["flag"] == flag and server.seen["proven"]
+
+
+def test_a_server_without_the_password(one):
+    with LoginServer(PASSWORD, lies=True) as server:
+        assert "wayleave: the server could not prove that it knows the password" in psql(one(server.port), server.port)
+
+
+def test_too_many_iterations(one):
+    with LoginServer(PASSWORD, iterations=10_000_000) as server:
+        said = psql(one(server.port), server.port)
+        assert "wayleave: the server asks for more than 1000000 iterations over the password" in said
+        assert "proven" not in server.seen
+
+
+@pytest.mark.parametrize("tls,more,lent", [
+    (None, {}, False),
+    ("require", {}, False),
+    ("verify-full", {}, True),
+    (None, {"allow_cleartext": True}, True),
+])
+def test_when_the_password_is_sent_in_clear(one, certificates, tls, more, lent):
+    with LoginServer(PASSWORD, method="password", certificate=certificates.leaf if tls else None) as server:
+        tls = {"upstream": tls, **({"ca_file": str(certificates.ca)} if tls == "verify-full" else {})} if tls else None
+        said = psql(one(server.port, tls=tls, **more), server.port)
+        assert server.seen.get("password") == (PASSWORD if lent else None)
+        assert lent or "wayleave: the server asks for the password in clear, but is not verified by TLS" in said
+
+
+# The direct negotiation of PostgreSQL 17: the name is known before the server is dialled.
+DIRECT_TLS = """
+import socket, ssl, struct, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.set_alpn_protocols(["postgresql"])
+s = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))), server_hostname="localhost")
+body = struct.pack("!I", 3 << 16) + b"user\\0me\\0database\\0postgres\\0\\0"
+s.sendall(struct.pack("!I", len(body) + 4) + body)
+print(s.recv(4096).decode("latin-1"))
+"""
+
+
+def test_a_server_is_not_verified_by_a_name_that_the_agent_gave(one, certificates):
+    """Its certificate is for localhost, which the agent may well say that it meant; the resource has the address alone."""
+    with LoginServer(PASSWORD, method="password", certificate=certificates.leaf_by_name) as server:
+        daemon = one(server.port, tls={"ca_file": str(certificates.ca)})
+        said = daemon.run("/usr/bin/python3", "-c", DIRECT_TLS, server.port).stdout
+        assert "asks for the password in clear, but is not verified by TLS" in said
+        assert "password" not in server.seen
+
+
+def test_a_job_outlives_its_engine(make_daemon, certificates):
+    """Where we only observe, a violation ends our reading of a session, whatever is being worked out for it."""
+    with LoginServer(PASSWORD, iterations=1_000_000, interrupts=True, certificate=certificates.leaf) as server:
+        config = make_config(server.port, mode="observe")
+        config["resources"][0]["tls"] = {"ca_file": str(certificates.ca)}
+        daemon = make_daemon(config, RULES)
+        workers = daemon.workers()
+        psql(daemon, server.port, mode="require", PGPASSWORD=PASSWORD, PGCONNECT_TIMEOUT="2")
+        assert daemon.workers() == workers
+
+
+# --- where a password may not be
+
+@pytest.mark.parametrize("method", ["password", "md5", "scram-sha-256"])
+def test_no_memory_and_no_file_has_the_password(servers, daemon_of, method):
+    daemon = daemon_of(method)
+    wanted = METHODS[method].encode()
+    sessions = []
+    for name, (tls, _) in LEGS.items():
+        sessions.append(daemon.popen("psql", "-X", "-A", "-t", url(servers[tls].port, "require" if tls else "disable"),
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        sessions[-1].stdin.write("select current_user;\n")
+        sessions[-1].stdin.flush()
+        assert sessions[-1].stdout.readline() == role(method) + "\n"
+    try:
+        held = [memory.holds(pid, wanted, b"current_user", role(method).encode()) for pid in daemon.workers()]
+        assert any({b"current_user", role(method).encode()} <= h for h in held), "the search itself works"
+        assert not any(wanted in h for h in held)
+        assert wanted not in memory.holds(daemon.process.pid, wanted)
+    finally:
+        for session in sessions:
+            session.communicate("\\q\n")
+    for pid in [*daemon.workers(), daemon.process.pid]:
+        assert wanted not in pathlib.Path(f"/proc/{pid}/environ").read_bytes() + pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert os.stat(f"/proc/{pid}/mem").st_uid == 0, "not dumpable"
+    found = subprocess.run(["grep", "-rlaF", METHODS[method], daemon.state, daemon.log], capture_output=True, text=True)
+    assert found.stdout == ""

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fuzz_postgres_startup: any bytes as the first packets, the authentication and the login, from
- * either side, with and without TLS. Nothing but well-formed messages leaves for the server, and
- * what was asked for beyond a plain session only after its release.
+ * either side, with and without TLS, with the agent's credentials or the host's. Nothing but
+ * well-formed messages leaves for the server, what was asked for beyond a plain session only after
+ * its release, and of the host's password nothing to where it may not go.
  */
 #include "tests/fuzz/postgres_input.h"
 
@@ -14,6 +15,32 @@ static const char policy[] =
 	"  - name: read\n"
 	"    operations: [read, replication]\n"
 	"    allow: { mask: [{ detect: [email], with: hash }] }\n";
+
+#define USER "app_ro"
+#define PASSWORD "kX9#the-secret-of-the-host"
+
+static bool contains(const struct buffer *b, const char *text)
+{
+	struct slice all = buffer_slice(b);
+
+	return all.length && memmem(all.data, all.length, text, strlen(text));
+}
+
+/* A session that the host logs in. */
+static void check_injected(const struct engine_run *run)
+{
+	const struct buffer *to_server = &run->sent[SIDE_SERVER];
+	bool started = contains(to_server, "user");
+
+	postgres_input_check(!contains(&run->sent[SIDE_AGENT], PASSWORD),
+		"the agent was told the host's password");
+	postgres_input_check(run->bench->allow_cleartext ||
+			contains(&run->events, "! tls server") || !contains(to_server, PASSWORD),
+		"the password left in clear");
+	postgres_input_check(!started || contains(&run->events, "! cancel") ||
+			memmem(to_server->data, to_server->end, "\0user\0" USER, 6 + strlen(USER)),
+		"a login in the name of somebody else");
+}
 
 static void feed(struct engine_run *run, struct slice in)
 {
@@ -47,6 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!bench.scope)
 		engine_bench_init(&bench, policy);
 	bench.upstream_tls = data[0] % 3;
+	bench.user = data[0] & 64 ? USER : NULL;
+	bench.password = data[0] & 128 ? NULL : PASSWORD;
+	bench.allow_cleartext = data[0] & 1;
 	before = __sanitizer_get_current_allocated_bytes();
 	engine_guard_init(&guard);
 	engine_run_init(&run, &bench, &guard.watch);
@@ -59,6 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 32 && !(data[0] & 16) && !run.closed)
 		engine_run_connected(&run);
 	postgres_input_check_guard(&guard);
+	if (bench.user)
+		check_injected(&run);
 	postgres_input_check_memory(before);
 	engine_run_done(&run);
 	engine_guard_done(&guard);
