@@ -56,13 +56,11 @@ static struct judgement *judge(
 static const struct grant *look_for_grant(
 	struct session *s, const struct verdict *verdict, const struct action *action)
 {
-	struct scope_of_action *scope = memory_new(sizeof(*scope));
-	const struct grant *found = NULL;
+	struct scope_of_action scope; /* large: only what it has is written */
 
-	if (hold_scope(s, verdict, action, scope) == 0)
-		found = grants_find(&s->worker->grants, scope, action->unknown);
-	free(scope);
-	return found;
+	if (hold_scope(s, verdict, action, &scope) < 0)
+		return NULL;
+	return grants_find(&s->worker->grants, &scope, action->unknown);
 }
 
 /* The grant in force that covers what a review rule fits; NULL: there is none. */

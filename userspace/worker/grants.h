@@ -9,6 +9,7 @@
 
 struct grants {
 	struct grant *items;
+	uint64_t *signatures; /* of each, beside one another: most can be told apart by them */
 	size_t count;
 	struct buffer bytes; /* that the items point into */
 	const struct grant_table *table; /* shared with the monitor, which alone writes it */
