@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker between a stand-in for Slack and a stand-in for the monitor."""
+import contextlib
 import os
 import pathlib
 import re
@@ -311,6 +312,38 @@ def test_slow_connections_keep_nobody_out(slack, broker, clicker):
         raise AssertionError("a slow connection lives on")
     for s in slow:
         s.close()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_many_connections_keep_nobody_out(slack, make, tmp_path, tls):
+    ca = certificates.make_authority(tmp_path)
+    broker = make(tls=certificates.make_leaf(tmp_path, "broker") if tls else None)
+    ts = post(broker, slack)
+    clicker = slacks.Clicker(slack, broker.port, slacks.trusting(ca) if tls else None)
+    body = slacks.encode(clicker.click_payload(ts, "approve", "U222"))
+    lines = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nX-Slack-Signature: "
+    with contextlib.ExitStack() as stack:
+        def connect(address):
+            connection = socket.create_connection(("127.0.0.1", broker.port), 5, (address, 0))
+            return stack.enter_context(connection)
+
+        # Who has one connection keeps it, however slow; who has many loses the oldest.
+        slow = connect("127.0.0.3")
+        if tls:
+            slow = slacks.trusting(ca).wrap_socket(slow, server_hostname="127.0.0.1")
+        slow.send(lines.encode())
+        many = [connect("127.0.0.2") for _ in range(400)]
+        started = time.monotonic()
+        assert clicker.click(ts, "approve", "U111") == 200
+        assert time.monotonic() - started < 1 and broker.wait(Decision).user == "U111"
+        assert many[0].recv(1) == b""
+        many[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            many[-1].recv(1)
+        now = int(time.time())
+        slow.send(f"{slacks.sign(body, now)}\r\nX-Slack-Request-Timestamp: {now}\r\n\r\n".encode() + body)
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
+        assert broker.wait(Decision).user == "U222"
 
 
 def test_tls(slack, make, tmp_path):

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "base/buffer.h"
@@ -14,15 +15,30 @@
 #define CONNECTION_MEMORY 32768 /* bytes for a request's line and headers */
 #define IDLE_TIME 10 /* seconds */
 
+/* Beside those that are open, for those that we have ended and the library has not closed yet. */
+#define ENDED_MOST 64
+
 struct receiver {
 	struct MHD_Daemon *daemon;
 	receiver_handler *handler;
 	void *context;
-	struct list connections;
+	struct list senders; /* the one that has been there longest is the first */
+	unsigned open;
+};
+
+/* Who connects. */
+struct sender {
+	struct list link;
+	uint8_t address[16];
+	struct list connections; /* that are open, the oldest first */
+	unsigned open;
+	unsigned references; /* of connections that the library has not closed yet */
 };
 
 struct connection {
 	struct list link;
+	struct sender *sender;
+	bool ended;
 	int fd;
 	uint64_t started; /* monotonic */
 };
@@ -32,23 +48,110 @@ struct request {
 	bool too_long;
 };
 
-/* --- the time of a connection: who sends one byte at a time is never idle --- */
+/* --- connections: none may keep others out, be it by its time (who sends one byte at a time is
+ * never idle) or by having many like it --- */
+
+/* Of IPv6 the network: its hosts are for nobody to count. */
+static void read_address(const struct sockaddr *from, uint8_t ret[16])
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+	memset(ret, 0, 16);
+	if (from->sa_family == AF_INET)
+		memcpy(ret + 12, &four->sin_addr, 4);
+	else if (from->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+		memcpy(ret + 12, six->sin6_addr.s6_addr + 12, 4);
+	else if (from->sa_family == AF_INET6)
+		memcpy(ret, &six->sin6_addr, 8);
+}
+
+static struct sender *get_sender(struct receiver *l, const uint8_t address[16])
+{
+	struct sender *s;
+
+	list_for_each (position, &l->senders) {
+		s = list_entry(position, struct sender, link);
+		if (memcmp(s->address, address, sizeof(s->address)) == 0)
+			return s;
+	}
+	s = memory_new(sizeof(*s));
+	memcpy(s->address, address, sizeof(s->address));
+	list_init(&s->connections);
+	list_append(&l->senders, &s->link);
+	return s;
+}
+
+static void leave_sender(struct receiver *l, struct connection *c)
+{
+	list_remove(&c->link);
+	c->sender->open--;
+	l->open--;
+	c->ended = true;
+}
+
+/* The library closes it when it looks at it next. */
+static void end(struct receiver *l, struct connection *c)
+{
+	leave_sender(l, c);
+	shutdown(c->fd, SHUT_RDWR);
+}
+
+static void open_connection(struct receiver *l, struct connection *c, struct MHD_Connection *mhd)
+{
+	uint8_t address[16];
+
+	read_address(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+		address);
+	c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	c->started = clock_monotonic();
+	c->sender = get_sender(l, address);
+	list_append(&c->sender->connections, &c->link);
+	c->sender->references++;
+	c->sender->open++;
+	l->open++;
+}
+
+static void close_connection(struct receiver *l, struct connection *c)
+{
+	struct sender *s = c->sender;
+
+	if (!c->ended)
+		leave_sender(l, c);
+	if (--s->references == 0) {
+		list_remove(&s->link);
+		free(s);
+	}
+	free(c);
+}
+
+/* Whoever has the most loses the oldest: nobody who has few can be shut out by one who has many. */
+static void make_room(struct receiver *l)
+{
+	struct sender *most = NULL;
+
+	if (l->open <= RECEIVER_CONNECTIONS_MOST)
+		return;
+	list_for_each (position, &l->senders) {
+		struct sender *s = list_entry(position, struct sender, link);
+
+		if (!most || s->open > most->open)
+			most = s;
+	}
+	end(l, list_entry(most->connections.next, struct connection, link));
+}
 
 static void on_connection(void *context, struct MHD_Connection *mhd, void **own,
 	enum MHD_ConnectionNotificationCode what)
 {
 	struct receiver *l = context;
-	struct connection *c = *own;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		c = memory_new(sizeof(*c));
-		c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		c->started = clock_monotonic();
-		list_append(&l->connections, &c->link);
-		*own = c;
-	} else if (c) {
-		list_remove(&c->link);
-		free(c);
+		*own = memory_new(sizeof(struct connection));
+		open_connection(l, *own, mhd);
+		make_room(l);
+	} else if (*own) {
+		close_connection(l, *own);
 		*own = NULL;
 	}
 }
@@ -57,13 +160,15 @@ static void end_old(struct receiver *l)
 {
 	uint64_t now = clock_monotonic();
 
-	list_for_each (position, &l->connections) {
-		struct connection *c = list_entry(position, struct connection, link);
+	list_for_each (sender, &l->senders) {
+		list_for_each_safe (
+			position, &list_entry(sender, struct sender, link)->connections) {
+			struct connection *c = list_entry(position, struct connection, link);
 
-		/* The oldest stand first. */
-		if (now - c->started < RECEIVER_TIME_MOST * NANOSECONDS_PER_SECOND)
-			return;
-		shutdown(c->fd, SHUT_RDWR);
+			if (now - c->started < RECEIVER_TIME_MOST * NANOSECONDS_PER_SECOND)
+				break;
+			end(l, c);
+		}
 	}
 }
 
@@ -157,7 +262,7 @@ int receiver_new(int fd, const char *certificate, const char *key, receiver_hand
 
 	l->handler = handler;
 	l->context = context;
-	list_init(&l->connections);
+	list_init(&l->senders);
 	if (*certificate) {
 		flags |= MHD_USE_TLS;
 		tls[0].ptr_value = (void *)certificate;
@@ -166,7 +271,7 @@ int receiver_new(int fd, const char *certificate, const char *key, receiver_hand
 		tls[0].option = MHD_OPTION_END;
 	}
 	l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET,
-		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)RECEIVER_CONNECTIONS_MOST,
+		fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(RECEIVER_CONNECTIONS_MOST + ENDED_MOST),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIME, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_ARRAY,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * receiver: where Slack's callbacks arrive (libmicrohttpd), with TLS or plain behind a proxy. It
- * may stand in the open: sizes, connections and the time of each are bounded, and nothing but POST
- * is served.
+ * may stand in the open: sizes, connections and the time of each are bounded, nobody's connections
+ * keep others out, and nothing but POST is served.
  */
 #ifndef WAYLEAVE_BROKER_RECEIVER_H
 #define WAYLEAVE_BROKER_RECEIVER_H
