@@ -10,8 +10,8 @@ from harness.daemon import BUILD
 
 PROBE = BUILD.parent / "tests" / "sandbox_probe"
 ALLOWED = ["append", "tcp-socket", "stop-recording"]
-KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "exec", "fork", "ptrace", "kill", "root", "unix-socket",
-          "netlink-socket", "code", "bpf", "second-ring"]
+KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "exec", "fork", "ptrace", "kill", "signal-thread", "root",
+          "unix-socket", "netlink-socket", "code", "bpf", "second-ring"]
 REFUSED = ["open", "ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
 
 

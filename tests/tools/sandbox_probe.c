@@ -94,6 +94,11 @@ static long try_kill(void)
 	return kill(1, 0);
 }
 
+static long try_signal_thread(void)
+{
+	return syscall(SYS_tgkill, 1, 1, 0);
+}
+
 static long try_root(void)
 {
 	return setuid(0);
@@ -196,6 +201,7 @@ static const struct attempt {
 	{"fork", try_fork},
 	{"ptrace", try_ptrace},
 	{"kill", try_kill},
+	{"signal-thread", try_signal_thread},
 	{"root", try_root},
 	{"unix-socket", try_unix_socket},
 	{"netlink-socket", try_netlink_socket},

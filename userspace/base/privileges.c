@@ -29,6 +29,12 @@ int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 	return 0;
 }
 
+int privileges_allow_own_signals(void *filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+		SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)getpid()));
+}
+
 int privileges_filter(privileges_rules *add, struct error *e)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);

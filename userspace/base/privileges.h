@@ -15,6 +15,8 @@ int privileges_drop(uid_t uid, gid_t gid, struct error *e);
 
 /* Adds rules to a libseccomp filter; 0 or a negative errno. */
 typedef int privileges_rules(void *filter);
+/* Allows signals to this process (abort() sends one) and to no other: its user has more of them. */
+int privileges_allow_own_signals(void *filter);
 /* From now on, in all threads: a system call that `add` does not name kills the process. */
 int privileges_filter(privileges_rules *add, struct error *e);
 

@@ -75,7 +75,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(getegid),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(rt_sigaction),
@@ -128,7 +127,11 @@ static int add_sockets(scmp_filter_ctx filter)
 			SCMP_A0(SCMP_CMP_EQ, AF_NETLINK));
 	/* libcurl makes a pair of these to be woken by. */
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 0);
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_UNIX),
+			SCMP_A1(SCMP_CMP_MASKED_EQ,
+				UINT32_MAX & ~(scmp_datum_t)(SOCK_CLOEXEC | SOCK_NONBLOCK),
+				SOCK_STREAM));
 	return r;
 }
 
@@ -143,6 +146,8 @@ static int add_rules(void *filter)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), refused_calls[i], 0);
+	if (r == 0)
+		r = privileges_allow_own_signals(filter);
 	if (r == 0)
 		r = add_sockets(filter);
 	if (r == 0)

@@ -48,7 +48,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(getegid),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
@@ -107,6 +106,8 @@ static int add_rules(void *filter)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0);
 #endif
+	if (r == 0)
+		r = privileges_allow_own_signals(filter);
 	/* Sockets towards servers are TCP; the ring connects them. */
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
