@@ -406,8 +406,13 @@ def test_another_signing_secret_counts_after_a_reload(make):
     body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
     now = int(time.time()) + 2
     assert setting.clicker.post(body, now) == 401
+    setting.daemon.wait_for("callbacks refused: 1; the last: not signed with the signing secret")
+    # The token of the outcome's message is no good any more, which the log says with Slack's word.
+    setting.slack.faults.append((200, {}, b'{"ok": false, "error": "invalid_auth"}'))
     assert setting.clicker.post(body, now, slacks.sign(body, now, "another secret")) == 200
     session.answer()
+    setting.daemon.wait_for(
+        f"slack: review {review['id']} in {slacks.CHANNEL}: Slack says: invalid_auth (1 of the 1 messages that wait)")
 
 
 def test_agents_reach_neither_listener_nor_broker(setting):

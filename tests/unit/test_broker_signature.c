@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "broker/replay.h"
 #include "broker/signature.h"
@@ -89,6 +90,20 @@ Test(broker_signature, forms)
 static int add(struct replay *r, unsigned number, uint64_t now)
 {
 	return replay_add(r, slice_of(&number, sizeof(number)), now, 100);
+}
+
+/* The clock may be set while the process runs, in either direction. */
+Test(broker_replay, since_it_began)
+{
+	const uint64_t s = NANOSECONDS_PER_SECOND, began = 50 * s, half = s / 2;
+
+	cr_assert(replay_is_since(began, 1000, 1000 * s + half, began));
+	cr_assert(replay_is_since(began, 1000, 1009 * s + half, began + 9 * s));
+	cr_assert_not(replay_is_since(began, 999, 1009 * s + half, began + 9 * s));
+	/* Set forward by an hour and a half, and back by as much as a few minutes. */
+	cr_assert(replay_is_since(began, 6409, 6409 * s, began + 9 * s));
+	cr_assert_not(replay_is_since(began, 6399, 6409 * s, began + 9 * s));
+	cr_assert(replay_is_since(began, 705, 709 * s, began + 9 * s));
 }
 
 Test(broker_replay, once)

@@ -330,6 +330,17 @@ Test(config_load, secrets_that_others_can_read)
 	config_free(c);
 }
 
+Test(config_load, secrets_that_are_none)
+{
+	static const char *const contents[] = {"", " \r\n"};
+
+	put_contract();
+	for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
+		put_file("secret", 0600, contents[i]);
+		expect_error("wayleave.yaml", CONFIG_WITH_UNBUILT, "/secret is empty");
+	}
+}
+
 Test(config_load, passwords_that_are_none)
 {
 	static const struct {

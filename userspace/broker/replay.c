@@ -4,6 +4,13 @@
 #include <errno.h>
 #include <openssl/evp.h>
 
+#include "base/clock.h"
+
+bool replay_is_since(uint64_t started, uint64_t sent, uint64_t wall, uint64_t monotonic)
+{
+	return sent >= (wall - (monotonic - started)) / NANOSECONDS_PER_SECOND;
+}
+
 int replay_add(struct replay *r, struct slice what, uint64_t now, uint64_t keep)
 {
 	struct replay_entry *oldest = &r->entries[r->next];

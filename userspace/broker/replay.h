@@ -6,6 +6,8 @@
 #ifndef WAYLEAVE_BROKER_REPLAY_H
 #define WAYLEAVE_BROKER_REPLAY_H
 
+#include <stdbool.h>
+
 #include "base/slice.h"
 
 #define REPLAY_ENTRIES 8192
@@ -19,6 +21,10 @@ struct replay {
 	unsigned next; /* the oldest: all are kept equally long */
 };
 
+/* Whether something signed at `sent` (wall clock, seconds) was signed since this process began, at
+ * `started` of the monotonic clock; what came before, another one may have acted on. `wall` and
+ * `monotonic` are the time now, nanoseconds: the wall clock may have been set meanwhile. */
+bool replay_is_since(uint64_t started, uint64_t sent, uint64_t wall, uint64_t monotonic);
 /* Remembers `what` (its SHA-256) until `now` + `keep`, seconds. -EALREADY: it was there; -ENOSPC:
  * more came in this time than can be remembered, and so it may not be acted on. */
 int replay_add(struct replay *r, struct slice what, uint64_t now, uint64_t keep);

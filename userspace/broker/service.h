@@ -23,7 +23,9 @@ struct service {
 	struct outbox outbox;
 	struct receiver *receiver; /* NULL: there is none */
 	struct replay replay;
-	uint64_t started; /* wall clock, seconds: what was signed before is not for this process */
+	uint64_t started; /* monotonic: what was signed before is not for this process */
+	unsigned refused; /* callbacks, since that was logged */
+	uint64_t refused_log_again; /* monotonic */
 	uint64_t last_id;
 	struct list asked;
 	unsigned asked_count;
@@ -34,6 +36,9 @@ struct service {
 /* Connects nothing yet. `texts` and the descriptors of `start` are used as long as the service. */
 int service_init(struct service *s, const struct broker_start *start,
 	const char *const texts[BROKER_TEXT_COUNT], struct error *e);
+/* To the monitor; -EAGAIN: it has not read what was sent before. */
+int service_tell(struct service *s, enum broker_message type, const void *head, size_t length,
+	const char *text);
 /* Waits for what comes next, at most a second, and handles it. -EPIPE: the monitor is gone. */
 int service_turn(struct service *s);
 

@@ -125,6 +125,24 @@ static int look_at(const char *path, struct stat *ret)
 	return r;
 }
 
+/* Nothing but white space in it, which would be no secret at all. */
+static bool is_blank(const char *path)
+{
+	struct buffer content;
+	struct slice text;
+	size_t i = 0;
+	int r;
+
+	buffer_init(&content, LIMIT_CONFIG_FILE_BYTES);
+	r = file_read(path, &content, NULL);
+	text = buffer_slice(&content);
+	while (i < text.length && strchr(" \t\r\n", text.data[i]))
+		i++;
+	r = r == 0 && i == text.length;
+	buffer_wipe(&content);
+	return r;
+}
+
 static void add_secret(struct config *c, const char *path)
 {
 	c->secret_files = memory_resize_array(
@@ -171,6 +189,9 @@ static void check_file(
 	if (r < 0)
 		loader_error(f->loader, path->place, "\"%s\": %s: %s; expected a readable file",
 			name, path->text, strerror(-r));
+	else if (kind == FILE_SECRET && is_blank(path->text))
+		loader_error(f->loader, path->place, "\"%s\": %s is empty; expected a secret", name,
+			path->text);
 	else if (kind == FILE_SECRET && s.st_mode & (S_IROTH | S_IWOTH))
 		loader_warning(f->loader, path->place,
 			"\"%s\": %s is open to every user (mode %04o); expected 0600", name,
