@@ -26,8 +26,9 @@
 #define LIMIT_PIPELINE 65536u /* requests in flight per session */
 #define LIMIT_STARTUP_BYTES 10000u /* PostgreSQL's own MAX_STARTUP_PACKET_LENGTH */
 #define LIMIT_AUTH_MESSAGE_BYTES 65536u /* authentication messages of either side */
-#define LIMIT_SCRAM_ITERATIONS 1000000u /* of a password: a hostile server may ask for any number  \
-					 */
+#define LIMIT_SCRAM_ITERATIONS                                                                     \
+	1000000u /* of a password: a hostile server may ask for any number                         \
+		  */
 #define LIMIT_CELL_JUDGED (16u << 20) /* a cell that must be scanned whole; longer becomes NULL */
 #define LIMIT_ROW_MASKED                                                                           \
 	(64u << 20) /* a row in which something is masked; a longer one is refused */
