@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -65,10 +66,47 @@ Test(guard, names_each_agent_once_per_direction)
 	cr_assert_eq(times(&b, "\"a/two\" : goto agent_listening"), 1);
 	cr_assert_eq(times(&b, "\"a/two\" : goto refuse"), 0);
 	/* One lookup per level and direction. */
-	cr_assert_eq(times(&b, "socket cgroupv2 level 1"), 2);
-	cr_assert_eq(times(&b, "socket cgroupv2 level 2"), 2);
+	cr_assert_eq(times(&b, "socket cgroupv2 level 1"), 3);
+	cr_assert_eq(times(&b, "socket cgroupv2 level 2"), 3);
 	cr_assert_eq(times(&b, "socket cgroupv2 level 3"), 0);
 	buffer_done(&b);
+}
+
+Test(guard, lets_udp_go_to_the_resolvers_alone)
+{
+	static const struct guard_agent agents[] = {
+		{"a", .udp = UDP_DNS}, {"b", .udp = UDP_DENY}, {"c", .udp = UDP_ALLOW}};
+	struct guard g = {.instance = "x",
+		.cgroup_root = "/sys/fs/cgroup",
+		.agents = agents,
+		.count = 3,
+		.resolvers = {.count = 2,
+			.items = {{AF_INET, "192.0.2.53"}, {AF_INET6, "2001:db8::53"}}}};
+	struct buffer b;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(guard_text(&g, &b), 0);
+	cr_assert_eq(times(&b, "\"a\" : goto udp_dns"), 1);
+	cr_assert_eq(times(&b, "\"b\" : goto refuse_udp"), 1);
+	cr_assert_eq(times(&b, "\"c\" : goto refuse_udp"), 0);
+	cr_assert_eq(times(&b, "ip daddr 192.0.2.53 udp dport 53 accept"), 1);
+	cr_assert_eq(times(&b, "ip6 daddr 2001:db8::53 udp dport 53 accept"), 1);
+	buffer_done(&b);
+}
+
+Test(guard, resolvers_of_a_text)
+{
+	struct resolvers r;
+
+	resolvers_parse(
+		"# nameserver 1.1.1.1\nnameserver 192.0.2.1\nnameserver\t fe80::1%eth0 x\n"
+		"nameserverx 1.1.1.1\nnameserver 1.2.3\nnameserver\nsearch a\nnameserver ::1",
+		&r);
+	cr_assert_eq(r.count, 3);
+	cr_assert_str_eq(r.items[0].text, "192.0.2.1");
+	cr_assert_str_eq(r.items[1].text, "fe80::1");
+	cr_assert_str_eq(r.items[2].text, "::1");
+	cr_assert_eq(r.items[2].family, AF_INET6);
 }
 
 Test(guard, without_a_port_accepts_no_listener)

@@ -255,6 +255,7 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 	for (size_t i = 0; i < c->count; i++) {
 		c->governed[i].configured = false;
 		c->governed[i].listen = false;
+		c->governed[i].udp = UDP_DENY;
 	}
 	for (size_t i = 0; r == 0 && i < setup->agent_count; i++)
 		r = governed_set(c, &setup->agents[i], e);
@@ -285,7 +286,8 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 		.name = g->cgroup,
 		.cgroup = g->cgroup,
 		.loopback = g->loopback,
-		.listen = g->listen};
+		.listen = g->listen,
+		.udp = g->udp};
 	before = g->cgroup_id;
 	r = governed_set(c, &same, e);
 	if (r == 0 && g->cgroup_id != before)
@@ -343,7 +345,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	routes_process(&c->routes);
 	if (c->routes.complete != complete)
 		r = capture_write_settings(c, e);
-	if (guard_watch_is_gone(&c->watch))
+	if (guard_watch_is_gone(&c->watch) || c->resolvers_version != resolvers_version())
 		c->guard_gone = true;
 	if (c->guard_gone && r == 0) {
 		r = governed_guard(c, e);

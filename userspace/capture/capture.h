@@ -20,6 +20,7 @@
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
 #include "capture/listener.h"
+#include "policy/mode.h"
 
 struct capture;
 
@@ -42,6 +43,7 @@ struct capture_agent {
 	const char *cgroup;
 	enum steer_loopback loopback;
 	bool listen; /* its listening sockets may answer other hosts */
+	enum udp_mode udp;
 };
 
 /* The agent of the self-test's connections; no name's id (identity of names: config). */

@@ -112,6 +112,8 @@ static int adopt_one(struct capture *c, const char *owner, struct error *e)
 	g = governed_new(c, id, path);
 	g->cgroup_id = cgroup;
 	g->wild = *end == '-';
+	/* Until it is configured again. */
+	g->udp = UDP_DENY;
 	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_ATTACHMENTS], &cgroup, &attachment) == 0)
 		g->loopback = attachment.loopback;
 	return 0;
@@ -275,6 +277,7 @@ int governed_put(
 	g->wild = wild;
 	g->loopback = a->loopback;
 	g->listen = a->listen;
+	g->udp = a->udp;
 	g->configured = true;
 	return 0;
 }
@@ -329,11 +332,13 @@ int governed_guard(struct capture *c, struct error *e)
 		.agents = agents};
 	int r;
 
+	resolvers_read(&guard.resolvers);
+	c->resolvers_version = resolvers_version();
 	for (size_t i = 0; i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
 
 		if (is_there(c, g))
-			agents[guard.count++] = (struct guard_agent){g->cgroup, g->listen};
+			agents[guard.count++] = (struct guard_agent){g->cgroup, g->listen, g->udp};
 	}
 	r = guard_apply(&guard, e);
 	free(agents);

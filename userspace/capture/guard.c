@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <nftables/libnftables.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
@@ -20,7 +21,10 @@
  * follows a SYN passes there whosoever sends it, so that no cgroup is looked up for it.
  * Elsewhere nothing, or, where the agent may listen, nothing that opens a connection. In the input
  * chain a SYN from outside is answered at once; without that the handshake would be done before the
- * agent's first segment is rejected, because a SYN-ACK belongs to no full socket yet. */
+ * agent's first segment is rejected, because a SYN-ACK belongs to no full socket yet.
+ *
+ * UDP: on loopback it passes unless the agent has none at all; elsewhere to the host's own
+ * resolvers alone. A fragment behind the first has no port and is refused. */
 static const char table_head[] = "add table inet wayleave_%s\n"
 				 "delete table inet wayleave_%s\n"
 				 "table inet wayleave_%s {\n"
@@ -44,8 +48,16 @@ static const char agent_chains[] =
 	"\t}\n";
 static const char output_head[] = "\tchain output {\n"
 				  "\t\ttype filter hook output priority raw; policy accept;\n"
-				  "\t\tmeta l4proto != tcp accept\n"
+				  "\t\tmeta l4proto != tcp goto other\n"
 				  "\t\toif \"lo\" tcp flags & (syn | ack) != syn accept\n";
+static const char udp_head[] = "\tchain refuse_udp {\n"
+			       "\t\tcounter reject with icmpx type port-unreachable\n"
+			       "\t}\n"
+			       "\tchain udp_dns {\n"
+			       "\t\toif \"lo\" accept\n";
+static const char udp_tail[] = "\t\tgoto refuse_udp\n"
+			       "\t}\n";
+static const char other_head[] = "\tchain other {\n";
 static const char input_head[] = "\tchain input {\n"
 				 "\t\ttype filter hook input priority raw; policy accept;\n"
 				 "\t\tmeta l4proto != tcp accept\n"
@@ -65,27 +77,41 @@ static int append_path(struct buffer *b, const struct guard *g, const char *cgro
 	return buffer_append_format(b, "\"%s%s%s\"", root, *root ? "/" : "", cgroup);
 }
 
+enum kind { OUTBOUND, INBOUND, OTHER, KIND_COUNT };
+
+static const char *const kind_names[KIND_COUNT] = {"outbound", "inbound", "other"};
+
+/* The chain for an agent's packets; NULL: they pass. */
+static const char *chain_of(const struct guard_agent *a, enum kind kind)
+{
+	switch (kind) {
+	case OUTBOUND:
+		return a->listen ? "agent_listening" : "agent";
+	case INBOUND:
+		return a->listen ? NULL : "refuse";
+	default:
+		return a->udp == UDP_ALLOW ? NULL : a->udp == UDP_DNS ? "udp_dns" : "refuse_udp";
+	}
+}
+
 /* The agents of one level, as a map from cgroup to chain. */
-static int append_map(
-	struct buffer *b, const struct guard *g, const char *name, unsigned level, bool inbound)
+static int append_map(struct buffer *b, const struct guard *g, enum kind kind, unsigned level)
 {
 	bool first = true;
 	int r = buffer_append_format(
-		b, "\tmap %s_%u {\n\t\ttype cgroupsv2 : verdict\n", name, level);
+		b, "\tmap %s_%u {\n\t\ttype cgroupsv2 : verdict\n", kind_names[kind], level);
 
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct guard_agent *a = &g->agents[i];
+		const char *chain = chain_of(a, kind);
 
-		if (cgroup_path_depth(a->cgroup) != level || (inbound && a->listen))
+		if (cgroup_path_depth(a->cgroup) != level || !chain)
 			continue;
 		r = buffer_append_string(b, first ? "\t\telements = { " : ",\n\t\t\t");
 		if (r == 0)
 			r = append_path(b, g, a->cgroup);
 		if (r == 0)
-			r = buffer_append_format(b, " : goto %s",
-				inbound             ? "refuse"
-					: a->listen ? "agent_listening"
-						    : "agent");
+			r = buffer_append_format(b, " : goto %s", chain);
 		first = false;
 	}
 	if (r == 0)
@@ -102,8 +128,8 @@ static bool level_is_used(const struct guard *g, unsigned level)
 	return false;
 }
 
-/* One pair of maps per level: an agent's cgroup is below no other agent's, so that a socket is in
- * one of them at most. */
+/* One map of each kind per level: an agent's cgroup is below no other agent's, so that a socket is
+ * in one of them at most. */
 static int append_maps(struct buffer *b, const struct guard *g)
 {
 	int r = 0;
@@ -111,24 +137,35 @@ static int append_maps(struct buffer *b, const struct guard *g)
 	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
 		if (!level_is_used(g, level))
 			continue;
-		r = append_map(b, g, "outbound", level, false);
-		if (r == 0)
-			r = append_map(b, g, "inbound", level, true);
+		for (enum kind kind = 0; r == 0 && kind < KIND_COUNT; kind++)
+			r = append_map(b, g, kind, level);
 	}
 	return r;
 }
 
-static int append_base_chain(
-	struct buffer *b, const struct guard *g, const char *head, const char *map)
+static int append_chain(struct buffer *b, const struct guard *g, const char *head, enum kind kind)
 {
 	int r = buffer_append_string(b, head);
 
 	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
 		if (level_is_used(g, level))
-			r = buffer_append_format(
-				b, "\t\tsocket cgroupv2 level %u vmap @%s_%u\n", level, map, level);
+			r = buffer_append_format(b, "\t\tsocket cgroupv2 level %u vmap @%s_%u\n",
+				level, kind_names[kind], level);
 	}
 	return r == 0 ? buffer_append_string(b, "\t}\n") : r;
+}
+
+static int append_udp(struct buffer *b, const struct guard *g)
+{
+	int r = buffer_append_string(b, udp_head);
+
+	for (size_t i = 0; r == 0 && i < g->resolvers.count; i++) {
+		const struct resolver *resolver = &g->resolvers.items[i];
+
+		r = buffer_append_format(b, "\t\t%s daddr %s udp dport 53 accept\n",
+			resolver->family == AF_INET ? "ip" : "ip6", resolver->text);
+	}
+	return r == 0 ? buffer_append_string(b, udp_tail) : r;
 }
 
 int guard_text(const struct guard *g, struct buffer *ret)
@@ -142,9 +179,13 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	if (r == 0)
 		r = append_maps(ret, g);
 	if (r == 0)
-		r = append_base_chain(ret, g, output_head, "outbound");
+		r = append_udp(ret, g);
 	if (r == 0)
-		r = append_base_chain(ret, g, input_head, "inbound");
+		r = append_chain(ret, g, other_head, OTHER);
+	if (r == 0)
+		r = append_chain(ret, g, output_head, OUTBOUND);
+	if (r == 0)
+		r = append_chain(ret, g, input_head, INBOUND);
 	if (r == 0)
 		r = buffer_append_string(ret, "}\n");
 	if (r == 0)

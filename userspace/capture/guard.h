@@ -2,7 +2,8 @@
  *
  * guard: the nftables rules that reject whatever of an agent's TCP was not redirected: what left
  * before the hooks were there, what a detached hook lets through, and replies of its own listening
- * sockets to other hosts. One table, "inet wayleave_INSTANCE", replaced in one transaction.
+ * sockets to other hosts; and its UDP, as far as the configuration says. One table, "inet
+ * wayleave_INSTANCE", replaced in one transaction.
  *
  * Rules name a cgroup by its id, which nft takes from the path when they are loaded: after a cgroup
  * was made anew they must be loaded again.
@@ -16,16 +17,20 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "capture/resolvers.h"
+#include "policy/mode.h"
 
 struct guard_agent {
 	const char *cgroup; /* relative to the cgroup2 root */
 	bool listen; /* may answer other hosts from its listening sockets */
+	enum udp_mode udp;
 };
 
 struct guard {
 	const char *instance;
 	const char *cgroup_root; /* where cgroup2 is mounted */
 	uint16_t port; /* of the worker's listener; 0 = none */
+	struct resolvers resolvers;
 	const struct guard_agent *agents;
 	size_t count;
 };

@@ -19,6 +19,7 @@ struct governed {
 	uint64_t cgroup_id;
 	enum steer_loopback loopback;
 	bool listen;
+	enum udp_mode udp;
 	bool wild; /* one of several that a path with wildcards stands for */
 	bool fresh; /* it may have connections from before the hooks */
 	bool configured; /* false: left out of the last setup, but not empty yet */
@@ -34,6 +35,7 @@ struct capture {
 	struct ring_buffer *ring;
 	int epoll;
 	bool guard_gone; /* the rules must be loaded again */
+	uint64_t resolvers_version; /* of those that the rules name */
 	int worker_fd; /* the cgroup of the listening sockets */
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;

@@ -189,6 +189,7 @@ static struct capture_agent *list_agents(const struct config *c)
 			.cgroup = c->agents[i].cgroup.text,
 			.loopback = loopback_of(c),
 			.listen = c->agents[i].listen.value == LISTEN_ALLOW,
+			.udp = (enum udp_mode)c->agents[i].udp.value,
 		};
 	return agents;
 }

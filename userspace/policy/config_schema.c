@@ -59,6 +59,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "identity", MAPPING, identity, OF(identity_schema)),
 	KEY(config_agent, "listen", CHOICE, listen, CHOICES("deny", "allow")),
 	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
+	KEY(config_agent, "udp", CHOICE, udp, CHOICES("dns", "deny", "allow")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
 };

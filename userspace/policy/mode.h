@@ -15,6 +15,9 @@ enum loopback_mode { LOOPBACK_OWN, LOOPBACK_DIRECT, LOOPBACK_EGRESS, LOOPBACK_MO
 enum listen_mode { LISTEN_DENY, LISTEN_ALLOW, LISTEN_MODE_COUNT };
 enum io_uring_mode { IO_URING_ALLOW, IO_URING_DENY };
 
+/* What of an agent's UDP leaves. */
+enum udp_mode { UDP_DNS, UDP_DENY, UDP_ALLOW };
+
 enum tls_upstream {
 	TLS_UPSTREAM_OFF,
 	TLS_UPSTREAM_REQUIRE, /* TLS, unverified */
