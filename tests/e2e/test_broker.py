@@ -5,13 +5,17 @@ import os
 import pathlib
 import re
 import socket
+import subprocess
 import time
 
 import pytest
 
 from harness import certificates, slack as slacks
 from harness.broker import Broker, Decision, Shown, State
+from harness.ports import free_port
+from harness.waiting import wait_for
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MINUTE = 60 * 10**9
 
 
@@ -346,6 +350,29 @@ def test_many_connections_keep_nobody_out(slack, make, tmp_path, tls):
         assert broker.wait(Decision).user == "U222"
 
 
+def test_behind_the_proxy_of_the_documentation(slack, broker, tmp_path):
+    (block,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/slack.md").read_text(), re.S)
+    assert "127.0.0.1:8443" in block
+    port = free_port()
+    file = tmp_path / "nginx.conf"
+    file.write_text(f"""daemon off; user root; pid {tmp_path}/pid; error_log stderr; events {{}}
+        http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;
+               fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
+               server {{ listen 127.0.0.1:{port}; {block.replace("8443", str(broker.port))} }} }}""")
+    proxy = subprocess.Popen(["nginx", "-c", str(file)])
+    try:
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, what="nginx")
+        clicker = slacks.Clicker(slack, port)
+        ts = post(broker, slack, text="select 'ü€ + & = %'")
+        assert clicker.click(ts, "approve", "U111") == 200
+        assert broker.wait(Decision).user == "U111"
+        # A body as long as any that we take.
+        assert clicker.post(b"x" * (256 << 10)) == 400
+    finally:
+        proxy.terminate()
+        proxy.wait(10)
+
+
 def test_tls(slack, make, tmp_path):
     ca = certificates.make_authority(tmp_path)
     broker = make(tls=certificates.make_leaf(tmp_path, "broker"))
@@ -482,7 +509,7 @@ def test_answers_that_never_come_do_not_close_the_door(slack, broker, clicker):
 # --- hostile texts
 
 END = " -- the end"
-RUNS = "Runs what was prepared as"
+RUNS = "What it runs"
 HOSTILE = [
     "select 1 /* <!channel> <@U111> <https://evil.example|click> @here #general */",
     "select 1 -- ```\n*Approved* by ann\n```",

@@ -436,6 +436,30 @@ for name in ("environ", "mem", "fd"):
     assert body and state_of(setting.daemon, review) == "pending"
 
 
+def test_the_configuration_of_the_documentation(setting, tmp_path):
+    """Its section is taken as it stands, with the files where an admin put them."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    (text,) = re.findall(r"```yaml\n(slack:.*?)```", (root / "docs/slack.md").read_text(), re.S)
+    authority = tmp_path / "authority"
+    authority.mkdir()
+    certificates.make_authority(authority)
+    certificate, key = certificates.make_leaf(authority, "broker")
+    places = {"secrets/slack-bot": "token", "secrets/slack-signing": "secret", "tls/cert.pem": certificate.read_text(),
+              "tls/key.pem": key.read_text()}
+    for place, content in places.items():
+        assert f"/etc/wayleave/{place}" in text
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(content)
+        (tmp_path / place).chmod(0o600)
+    file = tmp_path / "wayleave.yaml"
+    file.write_text(f"policies: []\n{text.replace('/etc/wayleave', str(tmp_path))}")
+    done = subprocess.run([BUILD / "wayleaved", "--config", file, "--check"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and not done.stderr, done
+    (tmp_path / "secrets/slack-bot").write_text("\n")
+    done = subprocess.run([BUILD / "wayleaved", "--config", file, "--check"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and re.search(r"wayleave.yaml:3: .*secrets/slack-bot is empty", done.stderr), done
+
+
 def test_what_can_not_be_told_now_is_told_later(setting):
     session, ts, review = setting.hold("delete from orders where id = 23")
     monitor = setting.daemon.process.pid

@@ -24,7 +24,7 @@ struct card_options {
 };
 
 /* The members "text" and "blocks" of a message, in a new object of the caller's. `review` is the
- * monitor's JSON of a review (docs/cli.md); what it has not is left out, and what is long is cut,
+ * monitor's JSON of a review (docs/reviews.md); what it has not is left out, and what is long is cut,
  * so that the blocks stay within CARD_BLOCKS_MOST. */
 cJSON *card_build(const cJSON *review, const struct card_options *o);
 /* The same in one sentence, for where only a second message can tell how a review ended. */

@@ -82,7 +82,7 @@ void card_add_statement(const struct card *c)
 	add_long(c, blocks_add_rich_text(c->blocks), card_get_text(c->review, "text"),
 		&statement_room);
 	add_section(
-		c, "Runs what was prepared as", card_get_text(c->review, "runs"), &statement_room);
+		c, "What it runs", card_get_text(c->review, "runs"), &statement_room);
 }
 
 /* --- parameters, impact, settings --- */
