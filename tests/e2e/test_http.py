@@ -2,7 +2,7 @@
 """HTTP/1.1 through an agent, with real clients and a real server."""
 import json
 import os
-import pathlib
+import re
 import subprocess
 import time
 
@@ -219,3 +219,162 @@ def test_node(daemon, place):
     script = f"fetch('{place}/v1/hello').then(r => r.text()).then(t => process.stdout.write(t))"
     done = daemon.run("node", "-e", script, env={"NODE_EXTRA_CA_CERTS": str(daemon.folder / "host-ca.pem")})
     assert (done.stdout, done.returncode) == ("hello\n", 0), done.stderr
+
+
+# --- places
+
+def named(web, **tls):
+    """One resource by a name, for both ports."""
+    c = config(web)
+    return {**c, "resources": [
+        {"name": "api", "protocol": "http", "hosts": [f"localhost:{web.port}"]},
+        {"name": "secure", "protocol": "http", "hosts": [f"localhost:{web.tls_port}"], "tls": tls or {"ca_file": str(web.ca)}}]}
+
+
+@pytest.fixture(scope="module")
+def by_name(web, tmp_path_factory):
+    d = daemons.Daemon(tmp_path_factory.mktemp("named"), named(web), RULES)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    yield d
+    d.close()
+
+
+def test_a_name_is_the_resource(by_name, web):
+    assert curl(by_name, f"http://localhost:{web.port}/v1/hello") == "hello\n"
+    assert curl(by_name, f"https://localhost:{web.tls_port}/v1/hello") == "hello\n"
+
+
+@pytest.mark.parametrize("host", ["other.test", "localhost:1", "10.0.0.1"])
+def test_a_host_that_means_another_place(by_name, web, host):
+    """Domain fronting: the place that was dialled is not what Host says."""
+    before = web.accesses()
+    for url in (f"http://localhost:{web.port}/v1/hello", f"https://localhost:{web.tls_port}/v1/hello"):
+        code, body = refusal(by_name, "-H", f"Host: {host}", url)
+        assert (code, body["error"]) == (421, "misdirected")
+    assert web.accesses() == before
+
+
+def test_sni_that_means_another_place(by_name, web):
+    code, body = refusal(by_name, "--connect-to", f"other.test:{web.tls_port}:localhost:{web.tls_port}",
+                         f"https://other.test:{web.tls_port}/v1/hello")
+    assert (code, body["error"]) == (421, "misdirected")
+
+
+def test_an_address_where_a_name_is_meant(by_name, web):
+    assert curl(by_name, f"http://127.0.0.1:{web.port}/v1/hello") == "hello\n"
+
+
+def test_passthrough(make_daemon, web):
+    """The server's own certificate reaches the agent; where to is judged, and the volume is recorded."""
+    d = make_daemon(named(web, mode="passthrough"), RULES)
+    url = f"https://localhost:{web.tls_port}/v1/hello"
+    done = d.run("curl", "-sS", "--cacert", web.ca, url)
+    assert done.stdout == "hello\n", done.stderr
+    session = wait_for(lambda: [s for s in d.json("sessions", "list") if s["end"]])[0]
+    assert (session["resource"], session["actions"]) == ("secure", 2)
+    assert "TLS for localhost, relayed unread" in d.wayleave("sessions", "show", session["id"]).stdout
+    done = d.run("curl", "-sSk", "--connect-to", f"other.test:{web.tls_port}:localhost:{web.tls_port}",
+                 f"https://other.test:{web.tls_port}/v1/hello")
+    assert json.loads(done.stdout)["error"] == "misdirected", done.stderr
+
+
+def test_passthrough_is_judged(make_daemon, web):
+    d = make_daemon(named(web, mode="passthrough"), [
+        {"name": "api", "resources": ["api"], "allow": {}},
+        {"name": "unwanted", "resources": ["secure"], "operations": ["connect"], "deny": {}}])
+    done = d.run("curl", "-sSk", f"https://localhost:{web.tls_port}/v1/hello")
+    assert done.returncode != 0 and done.stdout == ""
+
+
+# --- streams
+
+def memory(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+@pytest.fixture
+def large(web):
+    """A sparse file of a gigabyte."""
+    path = web.root / "large"
+    with open(path, "wb") as f:
+        f.truncate(1 << 30)
+    yield "/v1/large"
+    path.unlink()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_gigabyte_streams(daemon, web, large, tls):
+    """In TLS a quarter of it: the same path, at the price of two ciphers."""
+    worker = daemon.workers()[0]
+    before = memory(worker)
+    place = f"https://127.0.0.1:{web.tls_port}" if tls else f"http://127.0.0.1:{web.port}"
+    most = ["-r", f"0-{(1 << 28) - 1}"] if tls else []
+    out = curl(daemon, "-o", "/dev/null", "-w", "%{size_download}", *most, place + large, timeout=120)
+    assert int(out) == (1 << 28 if tls else 1 << 30)
+    assert memory(worker) - before < 32 << 10
+
+
+def test_a_slow_reader_costs_bounded_memory(daemon, web, large):
+    worker = daemon.workers()[0]
+    before = memory(worker)
+    with daemon.popen("curl", "-sS", "-o", "/dev/null", "--limit-rate", "50K", f"http://127.0.0.1:{web.port}{large}") as p:
+        time.sleep(1.5)
+        assert memory(worker) - before < 32 << 10
+        p.terminate()
+
+
+PIPELINE = """
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+paths = ["/v1/echo?1", "/v2/no", "/v1/echo?2", "/v1/secret/x", "/v1/echo?3"]
+s.sendall("".join(f"GET {p} HTTP/1.1\\r\\nHost: 127.0.0.1:{sys.argv[1]}\\r\\n\\r\\n" for p in paths).encode())
+s.shutdown(socket.SHUT_WR)
+print(s.makefile().read())
+"""
+
+
+def test_a_pipeline(daemon, web):
+    out = daemon.run(PYTHON, "-c", PIPELINE, web.port).stdout
+    assert re.findall(r"HTTP/1\.1 (\d+) ", out) == ["200", "403", "200", "403", "200"], out
+    assert [n for n in "123" if f"GET /v1/echo?{n}" in out] == list("123")
+
+
+EVENTS = """
+import socket, sys, threading, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    peer, _ = server.accept()
+    peer.recv(4096)
+    peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
+    for i in range(20):
+        data = f"data: {time.monotonic()}\\n\\n".encode()
+        peer.sendall(b"%x\\r\\n%s\\r\\n" % (len(data), data))
+        time.sleep(0.02)
+    peer.sendall(b"0\\r\\n\\r\\n")
+    peer.close()
+"""
+LISTENER = """
+import sys, time, urllib.request
+with urllib.request.urlopen(sys.argv[1]) as r:
+    delays = [time.monotonic() - float(line[6:]) for line in r if line.startswith(b"data: ")]
+print(len(delays), sorted(delays)[len(delays) // 2])
+"""
+
+
+@pytest.fixture
+def events(make_daemon, web):
+    port = free_port()
+    c = config(web)
+    c["resources"][0]["hosts"] = [f"127.0.0.1:{port}"]
+    server = subprocess.Popen([PYTHON, "-c", EVENTS, str(port)])
+    yield make_daemon(c, RULES), port
+    server.kill()
+    server.wait()
+
+
+def test_events_are_not_held_back(events):
+    d, port = events
+    out = d.run(PYTHON, "-c", LISTENER, f"http://127.0.0.1:{port}/v1/events").stdout.split()
+    assert int(out[0]) == 20
+    assert float(out[1]) < 0.01
