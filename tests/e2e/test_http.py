@@ -378,3 +378,15 @@ def test_events_are_not_held_back(events):
     out = d.run(PYTHON, "-c", LISTENER, f"http://127.0.0.1:{port}/v1/events").stdout.split()
     assert int(out[0]) == 20
     assert float(out[1]) < 0.01
+
+
+def test_an_unnamed_place(make_daemon, web):
+    """Known by its first bytes, whatever the port; judged with the resource "egress"."""
+    rules = [{"name": "anywhere", "resources": ["egress"], "operations": ["read"], "objects": ["/v1/**"], "allow": {}},
+             {"name": "connect", "resources": ["egress"], "operations": ["connect"], "allow": {}}]
+    d = make_daemon({**make_config(1), "loopback": "egress", "egress": "allow"}, rules)
+    url = f"http://127.0.0.1:{web.port}"
+    assert d.run("curl", "-sS", f"{url}/v1/hello").stdout == "hello\n"
+    assert json.loads(d.run("curl", "-sS", f"{url}/v2/x").stdout)["error"] == "not_covered"
+    sessions = d.json("sessions", "list")
+    assert {(s["resource"], s["protocol"]) for s in sessions} == {("egress", "http")}

@@ -282,6 +282,9 @@ struct protocol {
 	/* The engine says when it wants the upstream connection (EVENT_CONNECT), and may ask for
 	 * another one when the server has closed it. Else there is one from the start. */
 	bool connects_late;
+	/* end() of the agent comes when all that it sent has been taken, as that may be requests
+	 * whose answers it still wants. Else at once. */
+	bool ends_behind;
 
 	/* Whether the first bytes of either side are this protocol's; no side effects. */
 	enum detection (*detect)(struct slice from_agent, struct slice from_server);

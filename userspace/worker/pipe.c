@@ -406,7 +406,10 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		hold_on_preview(s, event->preview.text, event->preview.problem);
 		break;
 	case EVENT_CONNECT:
-		detect_on_approved(s);
+		if (s->engine->protocol->connects_late)
+			upstream_connect(s);
+		else
+			detect_on_approved(s);
 		break;
 	}
 }
@@ -553,6 +556,16 @@ static void receive_more(struct session *s, enum side side)
 		leg_watch(leg);
 }
 
+/* The agent's end, once all that it sent has been taken; false: it is not time. */
+static bool offer_end(struct session *s)
+{
+	if (!s->end_waits || s->state != SESSION_OPEN || buffer_length(&s->partial[SIDE_AGENT]))
+		return false;
+	s->end_waits = false;
+	s->engine->protocol->end(s->engine, SIDE_AGENT);
+	return true;
+}
+
 void pipe_go_on(struct session *s)
 {
 	bool progress = true;
@@ -563,6 +576,7 @@ void pipe_go_on(struct session *s)
 			start_agent_tls(s);
 		for (int side = SIDE_AGENT; side <= SIDE_SERVER && s->state == SESSION_OPEN; side++)
 			progress |= offer_partial(s, (enum side)side);
+		progress |= offer_end(s);
 	}
 	if (s->state == SESSION_DETECTING) {
 		leg_receive(&s->legs[SIDE_AGENT]);

@@ -91,7 +91,10 @@ static void on_leg_ended(struct leg *leg, int error)
 		detect_on_end(s);
 	if (s->state != SESSION_OPEN)
 		return;
-	s->engine->protocol->end(s->engine, side);
+	if (side == SIDE_AGENT && s->engine->protocol->ends_behind)
+		s->end_waits = true;
+	else
+		s->engine->protocol->end(s->engine, side);
 	pipe_go_on(s);
 }
 

@@ -191,6 +191,8 @@ int http_agent_send(struct http_engine *e)
 	if (e->request.collected)
 		return send_collected(e);
 	e->agent = e->request.framing.kind == HTTP_BODY_NONE ? HTTP_AGENT_SENT : HTTP_AGENT_BODY;
+	if (e->ended[SIDE_AGENT])
+		e->base.host->shut(e->base.host, SIDE_SERVER);
 	return 0;
 }
 

@@ -210,15 +210,21 @@ static void tunnel_end(struct http_engine *e, enum side side)
 
 /* --- the end --- */
 
+/* It sends no more, and may still want its response. */
 static void agent_end(struct http_engine *e)
 {
 	e->ended[SIDE_AGENT] = true;
-	/* It sends no more, and may still want its response; the server learns what it would have
-	 * learned without us. */
-	if (e->agent == HTTP_AGENT_SENT)
+	switch (e->agent) {
+	case HTTP_AGENT_VERDICT:
+	case HTTP_AGENT_READY:
+		return;
+	case HTTP_AGENT_SENT:
+		/* The server learns what it would have learned without us. */
 		e->base.host->shut(e->base.host, SIDE_SERVER);
-	else
+		return;
+	default:
 		http_close(e, REASON_NONE, "");
+	}
 }
 
 static void server_end(struct http_engine *e)

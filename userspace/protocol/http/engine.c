@@ -310,6 +310,7 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 const struct protocol protocol_http = {
 	.id = PROTOCOL_HTTP,
 	.connects_late = true,
+	.ends_behind = true,
 	.detect = engine_detect,
 	.open = engine_open,
 	.close = engine_close,
