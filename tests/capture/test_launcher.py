@@ -58,7 +58,7 @@ class FakeMonitor:
         self.path.unlink()
 
 
-def encode_plan(agent, flags=KEEP_USER, user=None, cgroup=None, hidden=(), read_only=(), shown=()):
+def encode_plan(agent, flags=KEEP_USER, user=None, cgroup=None, hidden=(), read_only=(), shown=(), trust_file=""):
     """As userspace/monitor/run_plan.h says."""
     def text(value):
         return struct.pack(">I", len(value)) + value.encode()
@@ -66,11 +66,12 @@ def encode_plan(agent, flags=KEEP_USER, user=None, cgroup=None, hidden=(), read_
     def texts(values):
         return struct.pack(">I", len(values)) + b"".join(map(text, values))
     who = pwd.getpwnam(user) if user else None
-    return (struct.pack(">IIIQII", 1, flags, agent.id, cgroup or agent.id_of_cgroup(), who.pw_uid if who else 0,
+    return (struct.pack(">IIIQII", 2, flags, agent.id, cgroup or agent.id_of_cgroup(), who.pw_uid if who else 0,
                         who.pw_gid if who else 0)
             + text(str(agent.path)) + text(user or "") + text(who.pw_dir if who else "") + struct.pack(">I", 0)
             + texts(hidden) + texts(read_only)
-            + struct.pack(">I", len(shown)) + b"".join(text(source) + text(target) for source, target in shown))
+            + struct.pack(">I", len(shown)) + b"".join(text(source) + text(target) for source, target in shown)
+            + text(trust_file))
 
 
 class Launcher:
@@ -169,7 +170,20 @@ def test_environment(launcher):
         done = run.run(PYTHON, "-c", code, uid=uid, env=kept)
         seen = json.loads(done.stdout)
         seen.pop("LC_CTYPE", None)  # Python's own
-        assert seen == kept
+        trusted = {name for name, value in seen.items() if value.endswith("/trust/ca-bundle.pem")}
+        assert {name: value for name, value in seen.items() if name not in trusted} == kept and len(trusted) > 5
+
+
+def test_environment_names_the_trusted_cas(launcher):
+    """Where the caller's doesn't name others."""
+    run = launcher(NAME)
+    system = "/etc/ssl/certs/ca-certificates.crt"
+    code = "import os, json; print(json.dumps(dict(os.environ)))"
+    environment = {"CURL_CA_BUNDLE": "/mine.pem", "SSL_CERT_FILE": system, "SSL_CERT_FILES": "a"}
+    seen = json.loads(run.run(PYTHON, "-c", code, env=environment).stdout)
+    assert seen["CURL_CA_BUNDLE"] == "/mine.pem" and seen["SSL_CERT_FILES"] == "a"
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "PIP_CERT"):
+        assert seen[name].endswith("/trust/ca-bundle.pem")
 
 
 def test_path_is_the_callers(launcher):
@@ -702,7 +716,7 @@ def test_what_the_daemon_keeps(launcher):
         result = [look(p) for p in {[str(p) for p in (
             daemon.state, daemon.runtime, daemon.config_file, daemon.policy_file, secret)]!r}]
     """)
-    assert answer == [[], ["control.sock"], "", "", ""]
+    assert [sorted(answer[1]) if i == 1 else part for i, part in enumerate(answer)] == [[], ["control.sock", "trust"], "", "", ""]
     status = run.run(str(run.wayleave), "--socket", str(daemon.socket), "status")
     assert status.returncode == 0 and run.agent.name in status.stdout
 

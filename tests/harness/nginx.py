@@ -43,9 +43,17 @@ class Nginx:
         config = self.folder / "nginx.conf"
         config.write_text(CONFIG.format(folder=self.folder, port=self.port, tls_port=self.tls_port, more=more,
                                         keepalive=keepalive))
-        self.process = subprocess.Popen(["nginx", "-c", str(config), "-e", str(self.folder / "error.log")],
+        self.config = config
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(["nginx", "-c", str(self.config), "-e", str(self.folder / "error.log")],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(lambda: "nginx.pid" in os.listdir(self.folder))
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def accesses(self):
         return (self.folder / "access.log").read_text()

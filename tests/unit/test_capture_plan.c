@@ -21,6 +21,7 @@ static const struct run_plan example = {
 	.gid = 1001,
 	.user = "runner",
 	.home = "/home/runner",
+	.trust_file = "/run/wayleave/trust/ca-bundle.pem",
 	.groups = groups,
 	.group_count = 3,
 	.hidden = hidden,
@@ -61,6 +62,7 @@ Test(plan, survives_the_wire)
 	cr_assert_eq(got.gid, 1001);
 	cr_assert_str_eq(got.user, "runner");
 	cr_assert_str_eq(got.home, "/home/runner");
+	cr_assert_str_eq(got.trust_file, "/run/wayleave/trust/ca-bundle.pem");
 	cr_assert_eq(got.group_count, 3);
 	cr_assert_arr_eq(got.groups, groups, sizeof(groups));
 	cr_assert_eq(got.hidden_count, 2);

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/trust_store.h"
 #include "launcher/launcher.h"
 
 /* execve(2) takes at most three quarters of the 8 MiB that are the default stack limit. */
@@ -76,6 +77,49 @@ static void set_variable(char ***environment, const char *name, const char *valu
 	*environment = memory_resize_array(*environment, count + 2, sizeof(**environment));
 	(*environment)[count] = entry;
 	(*environment)[count + 1] = NULL;
+}
+
+/* What runtimes that don't read the system's store listen to instead. */
+static const char *const trust_variables[] = {
+	"SSL_CERT_FILE",
+	"NODE_EXTRA_CA_CERTS",
+	"REQUESTS_CA_BUNDLE",
+	"CURL_CA_BUNDLE",
+	"GIT_SSL_CAINFO",
+	"AWS_CA_BUNDLE",
+	"PIP_CERT",
+	"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+	"CARGO_HTTP_CAINFO",
+	"NIX_SSL_CERT_FILE",
+	"HTTPLIB2_CA_CERTS",
+	"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+	"BUNDLE_SSL_CA_CERT",
+	"DENO_CERT",
+};
+
+static const char *get_variable(char *const *environment, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (; *environment; environment++) {
+		if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+			return *environment + length + 1;
+	}
+	return NULL;
+}
+
+/* A value of the caller's own stays, unless it says no more than what the system's store is: then
+ * the same with the host's CA is meant. */
+void environment_set_trust(char ***environment, const struct run_plan *plan)
+{
+	if (!*plan->trust_file)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(trust_variables); i++) {
+		const char *value = get_variable(*environment, trust_variables[i]);
+
+		if (!value || trust_store_is(value))
+			set_variable(environment, trust_variables[i], plan->trust_file);
+	}
 }
 
 void environment_set_user(char ***environment, const struct run_plan *plan)

@@ -43,6 +43,8 @@ int ask(const struct caller *c, const char *socket, const struct run_request *re
  * the caller's user. */
 int environment_take(int fd, char ***ret, struct error *e);
 void environment_set_user(char ***environment, const struct run_plan *plan);
+/* The variables that name CA files, where they don't name one of the caller's own. */
+void environment_set_trust(char ***environment, const struct run_plan *plan);
 void environment_free(char **environment); /* takes NULL */
 
 /* descriptors.c: closes what would reach round the hooks or the mount namespace: sockets other than

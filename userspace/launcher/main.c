@@ -80,8 +80,10 @@ static int prepare(
 		r = mounts_make(&plan, c, e);
 	if (r == 0)
 		r = confine(&plan, c, e);
-	if (r == 0)
+	if (r == 0) {
 		environment_set_user(ret_environment, &plan);
+		environment_set_trust(ret_environment, &plan);
+	}
 	arena_done(&memory);
 	return r;
 }

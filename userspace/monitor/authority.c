@@ -220,6 +220,14 @@ struct slice authority_certificate(const struct authority *a)
 	return buffer_slice(&a->text);
 }
 
+void authority_fingerprint(const struct authority *a, uint8_t ret[32])
+{
+	unsigned length = 32;
+
+	if (!X509_digest(a->certificate, EVP_sha256(), ret, &length))
+		memset(ret, 0, 32);
+}
+
 /* The name comes from an agent by way of a worker: letters, digits, and "-._:" alone, so that it
  * can't smuggle anything into the extension's syntax. */
 static int alternative_name(struct slice name, char *room, size_t size)

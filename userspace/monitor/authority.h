@@ -16,6 +16,8 @@ int authority_open(const char *state_dir, struct authority **ret, struct error *
 void authority_free(struct authority *a); /* takes NULL */
 /* The CA's certificate in PEM. Owned by the authority. */
 struct slice authority_certificate(const struct authority *a);
+/* SHA-256 of the same in DER. */
+void authority_fingerprint(const struct authority *a, uint8_t ret[32]);
 /* A leaf for a host name or address, valid for a day: appends its certificate, the CA's, and the
  * leaf's key, in PEM. -EINVAL: not a name or address that a certificate can carry. */
 int authority_mint(struct authority *a, struct slice name, struct buffer *ret, struct error *e);

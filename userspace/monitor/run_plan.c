@@ -100,6 +100,7 @@ int run_plan_encode(const struct run_plan *plan, struct buffer *ret)
 		write_path(&w, plan->shown[i].source);
 		write_path(&w, plan->shown[i].target);
 	}
+	write_text(&w, plan->trust_file);
 	return w.result;
 }
 
@@ -234,6 +235,7 @@ int run_plan_decode(struct slice payload, struct arena *memory, struct run_plan 
 	plan.hidden = read_paths(&r, &plan.hidden_count);
 	plan.read_only = read_paths(&r, &plan.read_only_count);
 	plan.shown = read_shown(&r, &plan.shown_count);
+	plan.trust_file = read_text(&r);
 	if (r.result == 0 && (r.rest.length || plan.flags & ~RUN_PLAN_FLAGS))
 		r.result = -EBADMSG;
 	if (r.result == 0)

@@ -13,7 +13,8 @@
  *	u32 number of groups, u32 each,
  *	u32 number of hidden paths, text each,
  *	u32 number of read-only paths, text each,
- *	u32 number of shown paths, text source and text target each.
+ *	u32 number of shown paths, text source and text target each,
+ *	text trust file.
  */
 #ifndef WAYLEAVE_MONITOR_RUN_PLAN_H
 #define WAYLEAVE_MONITOR_RUN_PLAN_H
@@ -21,7 +22,7 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 
-#define RUN_PLAN_VERSION 1
+#define RUN_PLAN_VERSION 2
 #define RUN_PLAN_PATHS_MOST 1024 /* of each kind */
 #define RUN_PLAN_GROUPS_MOST 65536 /* NGROUPS_MAX */
 #define RUN_PLAN_MEMORY (1u << 20) /* a decoded plan fits into an arena of this size */
@@ -69,6 +70,9 @@ struct run_plan {
 	/* `source` as it is outside appears at `target`, also inside what is hidden. */
 	const struct run_path *shown;
 	size_t shown_count;
+	/* The CAs that the command is to trust, as it sees them: for the variables that runtimes
+	 * listen to. "" = none. */
+	const char *trust_file;
 };
 
 int run_request_encode(const struct run_request *request, struct buffer *ret);

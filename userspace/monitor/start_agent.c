@@ -9,7 +9,11 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "monitor/authority.h"
 #include "monitor/run_plan.h"
+#include "monitor/trust.h"
 
 /* Where the configuration and its secrets usually are. */
 #define CONFIG_FOLDER "/etc/wayleave"
@@ -90,6 +94,32 @@ static int choose_user(const char *name, uid_t caller, struct arena *memory, str
 	return 0;
 }
 
+/* The folder, not the file in it, so that a newer one appears to who runs already. */
+static int show_trust(
+	struct monitor *m, struct arena *memory, struct run_path *shown, struct run_plan *plan)
+{
+	const char *runtime_dir = m->config->runtime_dir.text;
+	char *folder = memory_format("%s/" TRUST_FOLDER, runtime_dir);
+	char *file = memory_format("%s/" TRUST_FILE, folder);
+	struct slice place = arena_copy(memory, slice_from_string(folder));
+	struct error e;
+
+	plan->trust_file = (const char *)arena_copy(memory, slice_from_string(file)).data;
+	free(folder);
+	free(file);
+	if (!place.data || !plan->trust_file)
+		return -ENOMEM;
+	/* Without it the command runs as well, and trusts what it did before. */
+	if (trust_update(runtime_dir, authority_certificate(m->authority), &e) < 0) {
+		log_error("%s", e.text);
+		plan->trust_file = "";
+		return 0;
+	}
+	shown[plan->shown_count++] =
+		(struct run_path){(const char *)place.data, (const char *)place.data};
+	return 0;
+}
+
 /* What the configuration says and where it keeps secrets. Whatever else could undo the capture is
  * the same for every agent and known to the launcher. */
 static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *plan)
@@ -99,7 +129,7 @@ static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *
 		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
 	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
 	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
-	struct run_path *shown = arena_new(memory, sizeof(*shown));
+	struct run_path *shown = arena_new_array(memory, 2, sizeof(*shown));
 
 	if (!hidden || !shown)
 		return -ENOMEM;
@@ -111,10 +141,9 @@ static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *
 		hidden[count++] = c->secret_files[i];
 	plan->hidden = hidden;
 	plan->hidden_count = count;
-	*shown = (struct run_path){m->control_path, m->control_path};
+	shown[plan->shown_count++] = (struct run_path){m->control_path, m->control_path};
 	plan->shown = shown;
-	plan->shown_count = 1;
-	return 0;
+	return show_trust(m, memory, shown, plan);
 }
 
 static int make_plan(struct monitor *m, uid_t caller, const struct run_request *request,
@@ -149,7 +178,7 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 int start_agent(
 	struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret, struct error *e)
 {
-	struct run_plan plan = {.user = "", .home = ""};
+	struct run_plan plan = {.user = "", .home = "", .trust_file = ""};
 	struct run_request request;
 	struct arena memory;
 	int r = run_request_decode(payload, &request);

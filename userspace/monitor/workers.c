@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "monitor/authority.h"
 #include "monitor/monitor.h"
 
 /* One decision may release a thousand waits at once, before the worker reads the first. */
@@ -163,6 +164,7 @@ static void fill_start(struct monitor_worker *w, int channel, struct worker_star
 		.gid = m->worker_gid,
 	};
 	memcpy(ret->hash_key, m->hash_key, sizeof(ret->hash_key));
+	authority_fingerprint(m->authority, ret->host_ca);
 	ret->listeners[ret->listener_count++] = pair->v4;
 	if (pair->v6 != LISTENER_NO_SOCKET)
 		ret->listeners[ret->listener_count++] = pair->v6;

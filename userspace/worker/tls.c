@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/memory.h"
+#include "base/trust_store.h"
 
 #define ALPN_MOST 32
 #define ACCEPTING_MOST 8 /* protocols that engines ask for; each is a static text */
@@ -374,27 +375,41 @@ size_t tls_end_point(const struct tls *t, uint8_t *ret)
 
 static X509_STORE *system_store;
 
-/* Where distributions keep the store as one file; OpenSSL's own default reads single files when it
- * verifies. */
-static const char *const bundles[] = {
-	"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/ca-bundle.pem",
-	"/etc/ssl/cert.pem",
-};
+static bool is_host_ca(X509 *certificate, const uint8_t host_ca[32])
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned length = 0;
 
-void tls_load_system_store(void)
+	return X509_digest(certificate, EVP_sha256(), digest, &length) == 1 && length == 32 &&
+		memcmp(digest, host_ca, 32) == 0;
+}
+
+/* OpenSSL's own default reads single files when it verifies. */
+static bool load_store(const char *path, const uint8_t host_ca[32])
+{
+	BIO *file = path ? BIO_new_file(path, "re") : NULL;
+	X509 *certificate;
+	size_t count = 0;
+
+	while (file && (certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL))) {
+		if (!is_host_ca(certificate, host_ca) &&
+			X509_STORE_add_cert(system_store, certificate) == 1)
+			count++;
+		X509_free(certificate);
+	}
+	BIO_free(file);
+	ERR_clear_error();
+	return count > 0;
+}
+
+void tls_load_system_store(const uint8_t host_ca[32])
 {
 	const char *chosen = getenv(X509_get_default_cert_file_env());
 
 	system_store = X509_STORE_new();
-	if (!system_store || (chosen && X509_STORE_load_file(system_store, chosen) == 1))
+	if (!system_store || (chosen && load_store(chosen, host_ca)))
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(bundles); i++) {
-		if (X509_STORE_load_file(system_store, bundles[i]) == 1)
-			break;
-	}
-	ERR_clear_error();
+	load_store(trust_store_find(), host_ca);
 }
 
 static int trust(SSL_CTX *context, struct slice ca_text)

@@ -52,8 +52,9 @@ void tls_free(struct tls *t); /* takes NULL */
 size_t tls_end_point(const struct tls *t, uint8_t *ret);
 
 /* Reads the system's certificate store, which the sandbox would not allow later. Where there is
- * none, nothing of it is trusted. */
-void tls_load_system_store(void);
+ * none, nothing of it is trusted. Never the CA with the SHA-256 `host_ca`: that is this host's own,
+ * and a server that shows a certificate of it is ourselves. */
+void tls_load_system_store(const uint8_t host_ca[32]);
 /* A client's context that trusts `ca_text` (PEM), or the system's store where that is empty. */
 SSL_CTX *tls_client_context(struct slice ca_text, struct error *e);
 /* A server's context with the certificate chain and key of `pem`. */

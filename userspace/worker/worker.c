@@ -312,7 +312,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	table_init(&w->keys);
 	table_init(&w->ids);
 	catalogs_init(&w->catalogs, map_epochs(start->epochs_fd));
-	tls_load_system_store();
+	tls_load_system_store(start->host_ca);
 	w->texts = sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES);
 	w->detectors = detector_engine_new(&e);
 	if (!w->detectors)

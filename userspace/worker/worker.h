@@ -25,6 +25,7 @@ struct worker_start {
 	int epochs_fd; /* WORKER_EPOCHS counters of 64 bits in shared memory */
 	int grants_fd; /* struct grant_table (approval/grant.h) in shared memory, sealed */
 	uint8_t hash_key[32]; /* of MASK_HASH; wiped by nobody: it is the worker's */
+	uint8_t host_ca[32]; /* SHA-256 of the host's CA, which no server may have */
 	uint32_t selftest_agent; /* whose connections only prove that origins arrive */
 	uid_t uid;
 	gid_t gid;
