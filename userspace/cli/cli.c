@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int cli_fail(const char *verb, int status, const char *format, ...)
 {
@@ -14,4 +15,26 @@ int cli_fail(const char *verb, int status, const char *format, ...)
 	va_end(arguments);
 	fputc('\n', stderr);
 	return status;
+}
+
+int cli_usage(int argc, char **argv, const char *help)
+{
+	bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+	fputs(help, asked ? stdout : stderr);
+	return asked ? CLI_DONE : CLI_USAGE;
+}
+
+int cli_fetch(
+	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret)
+{
+	struct control_client client;
+	struct error e;
+	int r = control_open(&client, cli->socket, &e);
+
+	if (r == 0) {
+		r = control_call(&client, type, SLICE_EMPTY, ret, NULL, NULL, &e);
+		control_close(&client);
+	}
+	return r < 0 ? cli_fail(verb, CLI_REFUSED, "%s", e.text) : CLI_DONE;
 }

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "monitor/control.h"
+
 /* Exit statuses (contract: command line). */
 enum cli_status { CLI_DONE = 0, CLI_REFUSED = 1, CLI_USAGE = 2 };
 
@@ -27,6 +29,11 @@ int cli_grants(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 
+/* The help, to stdout where "--help" asked for it, else as an error; the exit status. */
+int cli_usage(int argc, char **argv, const char *help);
+/* Fetches one payload without descriptors; an exit status, with what is wrong printed. */
+int cli_fetch(
+	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret);
 /* Prints "wayleave VERB: TEXT" to stderr and returns `status`. */
 int cli_fail(const char *verb, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -92,38 +92,6 @@ static void print_status(const cJSON *status)
 	}
 }
 
-/* Fetches one payload without descriptors. */
-static int fetch(
-	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret)
-{
-	struct control_client client;
-	struct error e;
-	int r = control_open(&client, cli->socket, &e);
-
-	if (r == 0) {
-		r = control_call(&client, type, SLICE_EMPTY, ret, NULL, NULL, &e);
-		control_close(&client);
-	}
-	return r < 0 ? cli_fail(verb, CLI_REFUSED, "%s", e.text) : CLI_DONE;
-}
-
-/* To stdout where it was asked for, else as an error. */
-static int usage(int argc, char **argv, const char *help)
-{
-	bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
-
-	fputs(help, asked ? stdout : stderr);
-	return asked ? CLI_DONE : CLI_USAGE;
-}
-
-static void print_certificate(struct slice pem)
-{
-	cJSON *json = cJSON_CreateObject();
-
-	json_add_text(json, "certificate", pem);
-	cli_json_print_line(json);
-}
-
 int cli_status(const struct cli *cli, int argc, char **argv)
 {
 	struct buffer payload;
@@ -131,12 +99,12 @@ int cli_status(const struct cli *cli, int argc, char **argv)
 	int result;
 
 	if (argc != 1)
-		return usage(argc, argv,
+		return cli_usage(argc, argv,
 			"usage: wayleave status [--json]\n\n"
 			"Shows what the daemon governs, and how it does; inside an agent, of that "
 			"agent alone.\n");
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
-	result = fetch(cli, "status", CONTROL_STATUS, &payload);
+	result = cli_fetch(cli, "status", CONTROL_STATUS, &payload);
 	if (result == CLI_DONE && cli->json) {
 		printf("%.*s\n", SLICE_PRINT(buffer_slice(&payload)));
 	} else if (result == CLI_DONE) {
@@ -149,26 +117,6 @@ int cli_status(const struct cli *cli, int argc, char **argv)
 				cli_fail("status", CLI_REFUSED, "the daemon's answer is malformed");
 		cJSON_Delete(status);
 	}
-	buffer_done(&payload);
-	return result;
-}
-
-int cli_ca(const struct cli *cli, int argc, char **argv)
-{
-	struct buffer payload;
-	int result;
-
-	if (argc != 2 || strcmp(argv[1], "show") != 0)
-		return usage(argc, argv,
-			"usage: wayleave ca show [--json]\n\n"
-			"Prints the certificate (PEM) of the authority whose certificates agents "
-			"see.\n");
-	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
-	result = fetch(cli, "ca", CONTROL_CA, &payload);
-	if (result == CLI_DONE && cli->json)
-		print_certificate(buffer_slice(&payload));
-	else if (result == CLI_DONE)
-		printf("%.*s", SLICE_PRINT(buffer_slice(&payload)));
 	buffer_done(&payload);
 	return result;
 }
