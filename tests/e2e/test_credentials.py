@@ -169,6 +169,44 @@ def test_a_client_that_wants_to_prove_its_password_says_so_itself(servers, one):
     assert "channel binding required, but server authenticated client without channel binding" in done.stderr
 
 
+# --- who the server's logs say it was
+
+NAMES = """
+import psycopg2, sys
+connection = psycopg2.connect(sys.argv[1])
+connection.autocommit = True
+seen = [connection.info.parameter_status("application_name")]
+for statement in ["set application_name = 'later'", "reset application_name", "discard all"]:
+    connection.cursor().execute(statement)
+    seen.append(connection.info.parameter_status("application_name"))
+print(seen, flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("more,told", [({}, "wayleave:demo tool"), ({"application_name": "agent"}, "tool")])
+def test_the_server_is_told_who_the_agent_is(servers, make_daemon, tmp_path, more, told):
+    port = servers[False].port
+    config = make_config(port)
+    config["resources"][0].update(more, credentials={"user": "u_scram",
+                                                     "password_file": secret(tmp_path / "secrets", "password", METHODS["scram-sha-256"])})
+    daemon = make_daemon(config, RULES)
+    session = daemon.popen("/usr/bin/python3", "-c", NAMES, url(port) + " application_name=tool", stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True)
+    assert session.stdout.readline() == "['tool', 'later', 'tool', 'tool']\n", "the agent sees what it said"
+    assert servers[False].sql("select application_name from pg_stat_activity where usename = 'u_scram'") == told
+    session.communicate("\n")
+
+
+def test_the_agents_own_login_can_be_named_too(servers, make_daemon):
+    port = servers[False].port
+    config = make_config(port, resource={"application_name": "identity"})
+    daemon = make_daemon(config, [{"name": "all", "operations": ["*"], "allow": {}}])
+    done = daemon.run("psql", "-X", "-A", "-t", url(port).replace("nobody", role("trust")), "-c",
+                      "select application_name from pg_stat_activity where pid = pg_backend_pid()")
+    assert done.stdout == "wayleave:demo psql\n", done.stderr
+
+
 # --- servers that lie
 
 def test_the_channel_is_bound_to_the_servers_certificate(one, certificates):

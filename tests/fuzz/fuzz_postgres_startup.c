@@ -97,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bench.user = data[0] & 64 ? USER : NULL;
 	bench.password = data[0] & 128 ? NULL : PASSWORD;
 	bench.allow_cleartext = data[0] & 1;
+	bench.identity = bench.user ? "wayleave:demo" : NULL;
 	before = __sanitizer_get_current_allocated_bytes();
 	engine_guard_init(&guard);
 	engine_run_init(&run, &bench, &guard.watch);

@@ -529,6 +529,7 @@ void engine_run_init(
 			.password = bench->password != NULL,
 			.allow_cleartext = bench->allow_cleartext,
 			.user = slice_from_string(bench->user)},
+		.identity = slice_from_string(bench->identity),
 		.upstream_tls = bench->upstream_tls,
 		.audience = policy_scope_serial(bench->scope),
 		.needs_facts = policy_scope_needs(bench->scope) != 0,

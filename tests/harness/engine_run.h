@@ -23,6 +23,7 @@ struct engine_bench {
 	/* The host logs in: as this user, with this password. NULL: the agent does. */
 	const char *user, *password;
 	bool allow_cleartext, unverified;
+	const char *identity; /* what the server is to be told; NULL: nothing */
 };
 
 struct engine_run;

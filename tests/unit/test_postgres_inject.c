@@ -99,6 +99,71 @@ Test(inject, the_agents_database_stays)
 		BYTES("\0\x03\0\0user\0app_ro\0database\0shop\0application_name\0y\0\0")));
 }
 
+/* --- who the agent is --- */
+
+#define STATUS_TOLD                                                                                \
+	"S\0\0\0\x28"                                                                              \
+	"application_name\0wayleave:demo tool\0"
+#define STATUS_OWN                                                                                 \
+	"S\0\0\0\x1a"                                                                              \
+	"application_name\0tool\0"
+
+Test(inject, the_server_is_told_who_the_agent_is)
+{
+	bench.identity = "wayleave:demo";
+	begin(false);
+	cr_expect(sent(SIDE_SERVER, BYTES("\0application_name\0wayleave:demo tool\0\0")));
+	engine_run_feed(&run, SIDE_SERVER, BYTES(OK STATUS_TOLD));
+	cr_expect(sent(SIDE_AGENT, BYTES(STATUS_OWN)), "the agent sees what it said");
+	cr_expect_not(sent(SIDE_AGENT, BYTES("wayleave")));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("S\0\0\0\x18"
+		      "application_name\0hi\0"));
+	cr_expect(
+		sent(SIDE_AGENT, BYTES("application_name\0hi\0")), "what it set later is its own");
+}
+
+static void expect_name(const char *options, const char *expected)
+{
+	struct buffer packet;
+
+	bench.identity = "wayleave:demo";
+	bench.upstream_tls = UPSTREAM_TLS_OFF;
+	engine_run_init(&run, &bench, NULL);
+	engine_run_connected(&run);
+	buffer_init(&packet, 10000);
+	buffer_append_u32(&packet, (uint32_t)(8 + 8 + 8 + strlen(options) + 1 + 1));
+	buffer_append(&packet, "\0\x03\0\0user\0me\0options", 19);
+	buffer_append_byte(&packet, 0);
+	buffer_append(&packet, options, strlen(options) + 1);
+	buffer_append_byte(&packet, 0);
+	engine_run_feed(&run, SIDE_AGENT, buffer_slice(&packet));
+	cr_expect(sent(SIDE_SERVER, slice_of(expected, strlen(expected) + 1)), "%s", expected);
+	buffer_done(&packet);
+}
+
+Test(inject, a_name_among_the_options)
+{
+	expect_name("-c application_name=a -c application_name=b", "wayleave:demo b");
+}
+
+Test(inject, a_name_that_the_server_would_clean)
+{
+	expect_name("-c application_name=a\xc3\xa4\x01", "wayleave:demo a???");
+}
+
+Test(inject, a_name_that_the_server_would_cut)
+{
+	expect_name("-c application_name="
+		    "0123456789012345678901234567890123456789012345678901234567890123456789",
+		"wayleave:demo 0123456789012345678901234567890123456789012345678");
+}
+
+Test(inject, no_name)
+{
+	expect_name("", "wayleave:demo");
+}
+
 Test(inject, a_startup_message_that_gets_too_long)
 {
 	char *user = memory_new(9990);

@@ -48,6 +48,9 @@ static void compile_resource(const struct config_resource *from, struct policy_r
 	if (from->upstream)
 		ret->unix_path = slice_from_string(from->upstream->unix_path.text);
 	ret->allow_cleartext = from->allow_cleartext;
+	ret->names_identity = from->application_name.value == APPLICATION_IDENTITY ||
+		(from->application_name.value == APPLICATION_BY_CREDENTIALS && from->credentials &&
+			ret->protocol == PROTOCOL_POSTGRES);
 	if (from->credentials && from->credentials->user.text) {
 		ret->login =
 			from->credentials->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;

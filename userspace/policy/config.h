@@ -90,6 +90,7 @@ struct config_resource {
 	struct config_upstream *upstream;
 	struct config_text host_keys;
 	bool allow_cleartext;
+	struct config_choice application_name; /* enum application_mode */
 };
 
 struct config_reviewer_slack {

@@ -163,6 +163,9 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	if (resource->upstream && !(ON_SQL >> resource->protocol.value & 1))
 		loader_error(l, resource->upstream->place,
 			"\"upstream: unix\" is for protocols postgres and mysql alone");
+	if (resource->application_name.place.file && resource->protocol.value != PROTOCOL_POSTGRES)
+		loader_error(l, resource->application_name.place,
+			"\"application_name\" is for protocol postgres alone");
 	if (resource->credentials)
 		resource->allow_cleartext |= resource->credentials->allow_cleartext;
 	if (resource->allow_cleartext && !((ON_SQL | ON_WEB) >> resource->protocol.value & 1))

@@ -114,9 +114,12 @@ static const struct schema_key resource_keys[] = {
 	KEY(config_resource, "upstream", MAPPING, upstream, OF(upstream_schema)),
 	KEY(config_resource, "host_keys", TEXT, host_keys),
 	KEY(config_resource, "allow_cleartext", FLAG, allow_cleartext),
+	KEY(config_resource, "application_name", CHOICE, application_name,
+		CHOICES("agent", "identity")),
 };
 static const struct schema resource_schema = {SCHEMA("a resource", config_resource, resource_keys),
-	.initial = &(const struct config_resource){.protocol.value = PROTOCOL_COUNT}};
+	.initial = &(const struct config_resource){.protocol.value = PROTOCOL_COUNT,
+		.application_name.value = APPLICATION_BY_CREDENTIALS}};
 
 static const struct schema_key reviewer_slack_keys[] = {
 	KEY(config_reviewer_slack, "channel", TEXT, channel, NEEDED),

@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c32ULL /* "WYLVPOL2": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c33ULL /* "WYLVPOL3": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -175,6 +175,7 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	codec_text(c, &r->server_name);
 	codec_text(c, &r->unix_path);
 	CODEC_CHOICE(c, r->allow_cleartext, 2);
+	CODEC_CHOICE(c, r->names_identity, 2);
 	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
 	codec_text(c, &r->login_user);
 	CODEC_LIST(c, r->hosts, r->host_count, LIMIT_CONFIG_HOSTS, codec_host);

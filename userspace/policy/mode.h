@@ -28,6 +28,14 @@ enum tls_upstream {
 };
 enum tls_mode { TLS_TERMINATE, TLS_PASSTHROUGH, TLS_MODE_COUNT };
 
+/* What the server's own logs call a session. */
+enum application_mode {
+	APPLICATION_AGENT, /* what the agent calls itself */
+	APPLICATION_IDENTITY, /* who it is, and what it calls itself behind that */
+	APPLICATION_BY_CREDENTIALS, /* absent: the latter where there are credentials */
+	APPLICATION_MODE_COUNT
+};
+
 enum mask_filter { MASK_FILTER_DENY, MASK_FILTER_ALLOW, MASK_FILTER_COUNT };
 enum record_mode { RECORD_MODE_ACTIONS, RECORD_MODE_ROWS, RECORD_MODE_COUNT };
 

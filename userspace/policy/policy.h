@@ -49,6 +49,7 @@ struct policy_resource {
 		server_name; /* the name to verify; empty: SNI, else matched name, else address */
 	struct slice unix_path; /* connect there instead; empty: to where the agent dialled */
 	bool allow_cleartext;
+	bool names_identity; /* the server's logs are told who the agent is */
 	enum policy_login login;
 	struct slice login_user; /* empty with LOGIN_AS_AGENT */
 	struct host *hosts;

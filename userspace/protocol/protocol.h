@@ -250,6 +250,9 @@ struct protocol_host {
 	uint8_t nonce[32]; /* random, of this session */
 
 	struct protocol_credentials credentials;
+	/* Who the agent is, for the server's own logs; empty: they are not told. Lives as long as
+	 * the host. */
+	struct slice identity;
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
 	bool tls_passthrough; /* TLS is relayed unread */

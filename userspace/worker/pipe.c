@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "worker/cancel.h"
 #include "worker/decide.h"
 #include "worker/hold.h"
+#include "worker/login.h"
 #include "worker/session.h"
 #include "worker/values.h"
 
@@ -95,20 +95,6 @@ static int upstream_tls_of(const struct session *s)
 	}
 }
 
-static struct protocol_credentials credentials_of(const struct session *s)
-{
-	const struct policy_resource *resource = upstream_resource(s);
-
-	if (!resource || resource->login == LOGIN_AS_AGENT)
-		return (struct protocol_credentials){0};
-	return (struct protocol_credentials){
-		.given = true,
-		.password = resource->login == LOGIN_PASSWORD,
-		.allow_cleartext = resource->allow_cleartext,
-		.user = resource->login_user,
-	};
-}
-
 void pipe_set_scope(struct session *s)
 {
 	struct protocol_host *h = &s->host;
@@ -120,7 +106,7 @@ void pipe_set_scope(struct session *s)
 	h->needs_facts = policy_scope_needs(s->scope) != 0;
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
-	h->credentials = credentials_of(s);
+	login_prepare(s);
 	h->unnamed = s->resource == POLICY_EGRESS;
 	h->tls_passthrough = !h->unnamed && p->resources[s->resource].tls_mode == TLS_PASSTHROUGH;
 }
@@ -247,42 +233,6 @@ static void on_job(struct session *s, struct protocol_job *work)
 	jobs_add(s->worker->jobs, &item->job);
 }
 
-static void on_proven(void *context, int status, struct slice answer, int fd)
-{
-	struct session *s = context;
-
-	if (fd >= 0)
-		close(fd);
-	s->outstanding--;
-	/* Another engine, that asked for none, may have taken over. */
-	if (s->state != SESSION_OPEN || !s->engine->protocol->proven)
-		return;
-	s->engine->protocol->proven(s->engine, status, answer);
-	pipe_go_on(s);
-	session_touch(s);
-}
-
-/* The monitor has the secret: it is asked for what proves it to the server. */
-static void on_proof(struct session *s, const struct protocol_proof *proof)
-{
-	const struct policy_resource *r = upstream_resource(s);
-	struct slice resource = r ? r->name : SLICE_EMPTY;
-	struct message_proof head = {
-		.kind = proof->kind, .resource_length = (uint32_t)resource.length};
-	struct buffer text;
-
-	buffer_init(&text, MESSAGE_PROOF_MOST);
-	if (buffer_append_slice(&text, resource) < 0 ||
-		buffer_append_slice(&text, proof->challenge) < 0) {
-		session_abort(s, REASON_INTERNAL, "%s", "a challenge too long to be asked for");
-	} else {
-		s->outstanding++;
-		channel_ask(&s->worker->channel, MESSAGE_PROOF, &head, sizeof(head),
-			buffer_slice(&text), -1, on_proven, s);
-	}
-	buffer_done(&text);
-}
-
 static void agent_tls_done(struct leg *leg, int error, const char *text)
 {
 	struct protocol_tls_result result = {.error = error, .text = text};
@@ -391,7 +341,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		on_job(s, event->job);
 		break;
 	case EVENT_PROOF:
-		on_proof(s, &event->proof);
+		login_prove(s, &event->proof);
 		break;
 	case EVENT_CANCEL:
 		cancel_ask(s, event->cancel.key, event->cancel.message);

@@ -89,6 +89,7 @@ struct session {
 	struct hold *hold; /* an action of it that waits for people; NULL: none */
 	struct recorder_session record;
 	char exe[256], user[64], database[64], application[64];
+	char identity[128]; /* as the server's logs are to have it */
 	struct buffer cancel_key; /* under which worker.keys knows it */
 	bool cancelling; /* it brought a cancel request, and waits for the workers' answers */
 	int cancel_answers; /* that are still to come */

@@ -151,6 +151,9 @@ struct pg_engine {
 	bool terminated; /* the agent said that it sends no more */
 	bool auth_asked; /* relayed: the server waits for a message of the agent's */
 	bool injects; /* the host's credentials are used */
+	/* What the server was told that the session is called, where that is not what the agent
+	 * said; and that, as the server would say it. Of login_arena. */
+	const char *told_name, *own_name;
 	bool server_verified; /* its certificate was */
 	struct buffer end_point; /* of the server's certificate */
 	struct pg_own_login *own;
@@ -259,6 +262,9 @@ void pg_inject_proven(struct pg_engine *e, int error, struct slice answer);
 /* The server's error before AuthenticationOk: true where the credentials are the cause, and the
  * agent was told. */
 bool pg_inject_on_error(struct pg_engine *e, struct slice body);
+/* The server says what the session is called: 1 where the agent was told what it expects instead;
+ * 0: it is to be told; negative errno. */
+int pg_inject_on_name(struct pg_engine *e, struct slice name);
 
 /* agent.c */
 int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

@@ -3,6 +3,9 @@
  * inject: logging in with the host's credentials. Whatever the agent presents is not looked at, and
  * it is asked for nothing: it gets the server's AuthenticationOk. The host keeps the secret, and
  * answers the server's demands by proofs.
+ *
+ * The server's own logs are told who the agent is, in application_name; to the agent it looks as if
+ * they knew what it said alone. What it sets later is left as it is.
  */
 #include <errno.h>
 
@@ -10,19 +13,69 @@
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 
+#define NAME_MOST 63 /* NAMEDATALEN - 1: the server cuts what is longer */
+
+/* As the server keeps it (check_application_name): cut, and printable ASCII alone. */
+static char *clean_name(struct pg_engine *e, struct slice first, struct slice second)
+{
+	char *name = arena_new(&e->login_arena, NAME_MOST + 1);
+	size_t n = 0;
+
+	for (int part = 0; name && part < 2; part++) {
+		struct slice text = part ? second : first;
+
+		for (size_t i = 0; i < text.length && n < NAME_MOST; i++)
+			name[n++] =
+				text.data[i] < ' ' || text.data[i] > '~' ? '?' : (char)text.data[i];
+		if (part == 0 && n && n < NAME_MOST && second.length)
+			name[n++] = ' ';
+	}
+	return name;
+}
+
+/* The agent is to see what it said, its server's administrator who it is. */
+static int make_names(struct pg_engine *e)
+{
+	struct slice own = e->startup.application;
+
+	if (e->base.host->identity.length == 0)
+		return 0;
+	e->told_name = clean_name(e, e->base.host->identity, own);
+	e->own_name = clean_name(e, own, SLICE_EMPTY);
+	return e->told_name && e->own_name ? 0 : -E2BIG;
+}
+
 int pg_inject_startup(struct pg_engine *e, struct slice startup)
 {
 	const struct protocol_credentials *credentials = &e->base.host->credentials;
-	int r = pg_startup_put(startup, credentials->user, e->startup.database, &e->startup_packet);
+	struct slice application = e->startup.application;
 
-	if (r < 0)
-		return r;
-	e->startup.user = arena_copy(&e->login_arena, credentials->user);
-	if (!e->startup.user.data)
+	if (make_names(e) < 0)
 		return -E2BIG;
-	e->injects = true;
-	e->auth = PG_AUTH_OURS;
-	return 0;
+	if (credentials->given) {
+		e->startup.user = arena_copy(&e->login_arena, credentials->user);
+		if (!e->startup.user.data)
+			return -E2BIG;
+		e->injects = true;
+		e->auth = PG_AUTH_OURS;
+	}
+	if (e->told_name)
+		application = slice_from_string(e->told_name);
+	return pg_startup_put(
+		startup, e->startup.user, e->startup.database, application, &e->startup_packet);
+}
+
+int pg_inject_on_name(struct pg_engine *e, struct slice name)
+{
+	int r;
+
+	if (!e->told_name || !slice_equal_string(name, e->told_name))
+		return 0;
+	buffer_clear(&e->scratch);
+	r = pg_status_put(&e->scratch, "application_name", e->own_name);
+	if (r == 0)
+		r = pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+	return r < 0 ? r : 1;
 }
 
 static const char *method_name(uint32_t code)

@@ -189,7 +189,7 @@ static int on_startup(struct pg_engine *e, struct slice packet)
 			"only version 3 of PostgreSQL's protocol is spoken here");
 	if (r < 0)
 		return pg_fail(e, REASON_PROTOCOL_VIOLATION, "malformed StartupMessage");
-	if (e->base.host->credentials.given)
+	if (e->base.host->credentials.given || e->base.host->identity.length)
 		r = pg_inject_startup(e, kept);
 	else
 		r = buffer_append_slice(&e->startup_packet, packet);

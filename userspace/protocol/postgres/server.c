@@ -584,6 +584,7 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name, value;
+	int r = 0;
 
 	if (pg_get_string(&rest, &name) < 0 || pg_get_string(&rest, &value) < 0 || rest.length)
 		return -EBADMSG;
@@ -591,6 +592,10 @@ static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 		pg_naming_on_encoding(e, value);
 	else if (slice_equal_string(name, "standard_conforming_strings"))
 		e->unsafe_strings = !slice_equal_string(value, "on");
+	else if (slice_equal_string(name, "application_name"))
+		r = pg_inject_on_name(e, value);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	return pg_scrub(e, m->whole, 'S', m->body, pg_requests_head(&e->requests));
 }
 

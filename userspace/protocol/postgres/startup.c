@@ -39,6 +39,7 @@ static int add_setting(struct pg_startup *s, struct arena *arena, struct slice n
 	setting = &s->settings[s->setting_count];
 	setting->name = setting_name(arena, name, option);
 	setting->value = value;
+	setting->option = option;
 	if (!setting->name.data)
 		return -E2BIG;
 	s->setting_count++;
@@ -134,12 +135,26 @@ static int take_parameter(
 		return parse_options(s, arena, value);
 	else if (slice_starts_with(name, slice_from_string("_pq_.")))
 		return 0; /* protocol extensions: the server answers what it knows */
-	else {
-		if (slice_equal_string(name, "application_name"))
-			s->application = value;
+	else
 		return add_setting(s, arena, name, value, false);
-	}
 	return 0;
+}
+
+/* Those of `options` first, as the server takes them (process_startup_options). */
+static struct slice find_application(const struct pg_startup *s)
+{
+	struct slice found = SLICE_EMPTY;
+
+	for (int options = 1; options >= 0; options--) {
+		for (size_t i = 0; i < s->setting_count; i++) {
+			const struct pg_setting *setting = &s->settings[i];
+
+			if (setting->option == (options == 1) &&
+				slice_equal_string(setting->name, "application_name"))
+				found = setting->value;
+		}
+	}
+	return found;
 }
 
 int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret)
@@ -172,6 +187,7 @@ int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup
 		return -EBADMSG;
 	if (s.database.length == 0)
 		s.database = s.user;
+	s.application = find_application(&s);
 	*ret = s;
 	return 0;
 }
@@ -183,7 +199,13 @@ static int put_parameter(struct buffer *b, struct slice name, struct slice value
 	return r < 0 ? r : pg_put_string(b, value);
 }
 
-/* `packet`: behind the code; has been parsed, so it is well-formed. */
+static bool is_replaced(struct slice name)
+{
+	return slice_equal_string(name, "user") || slice_equal_string(name, "database") ||
+		slice_equal_string(name, "application_name");
+}
+
+/* `packet`: behind the code. */
 static int put_other_parameters(struct slice packet, struct buffer *ret)
 {
 	struct slice name, value;
@@ -191,14 +213,14 @@ static int put_other_parameters(struct slice packet, struct buffer *ret)
 
 	while (r == 0 && pg_get_string(&packet, &name) == 0 && name.length &&
 		pg_get_string(&packet, &value) == 0) {
-		if (!slice_equal_string(name, "user") && !slice_equal_string(name, "database"))
+		if (!is_replaced(name))
 			r = put_parameter(ret, name, value);
 	}
 	return r;
 }
 
-int pg_startup_put(
-	struct slice packet, struct slice user, struct slice database, struct buffer *ret)
+int pg_startup_put(struct slice packet, struct slice user, struct slice database,
+	struct slice application, struct buffer *ret)
 {
 	size_t before = buffer_length(ret);
 	int r = buffer_append_u32(ret, 0);
@@ -209,6 +231,8 @@ int pg_startup_put(
 		r = put_parameter(ret, slice_from_string("user"), user);
 	if (r == 0)
 		r = put_parameter(ret, slice_from_string("database"), database);
+	if (r == 0 && application.length)
+		r = put_parameter(ret, slice_from_string("application_name"), application);
 	if (r == 0)
 		r = put_other_parameters(slice_from(packet, 4), ret);
 	if (r == 0)

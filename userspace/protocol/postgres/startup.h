@@ -12,11 +12,13 @@
 struct pg_setting {
 	struct slice name; /* lower case */
 	struct slice value;
+	bool option; /* stood in `options` */
 };
 
 struct pg_startup {
 	uint16_t minor; /* of protocol 3 */
-	struct slice user, database, application;
+	struct slice user, database;
+	struct slice application; /* by whichever means it was set */
 	bool replication; /* `replication` with any value that asks for it */
 	/* Run-time settings, in the order in which the server applies them. */
 	struct pg_setting *settings;
@@ -29,9 +31,9 @@ struct pg_startup {
  * -EBADMSG: malformed; -EPROTONOSUPPORT: not protocol 3; -E2BIG: arena full. */
 int pg_startup_parse(struct slice packet, struct arena *arena, struct pg_startup *ret);
 
-/* Appends the packet (as for pg_startup_parse()) anew, with its length in front, in the name of
- * `user`, to `database`. Parameters that are not about that stay as they are. */
-int pg_startup_put(
-	struct slice packet, struct slice user, struct slice database, struct buffer *ret);
+/* Appends the packet (as for pg_startup_parse(), which took it) anew, with its length in front and
+ * with these parameters; empty: without. All others stay as they are. */
+int pg_startup_put(struct slice packet, struct slice user, struct slice database,
+	struct slice application, struct buffer *ret);
 
 #endif
