@@ -110,7 +110,7 @@ static const char contract[] =
 	"  - name: claude-ci\n"
 	"    cgroup: wayleave.slice/claude-ci\n"
 	"    users: [runner]\n"
-	"    identity: { issuer: okta, token_file: /run/agents/claude-ci/token }\n"
+	"    identity: { issuer: okta, token_file: @/secret }\n"
 	"    listen: deny\n"
 	"    trust_files: [@/secret]\n"
 	"resources:\n"

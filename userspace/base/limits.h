@@ -52,6 +52,7 @@
 #define LIMIT_CONFIG_KEYS 1000u /* keys of one YAML mapping */
 #define LIMIT_CONFIG_FILES 1024u /* policy files */
 #define LIMIT_CONFIG_AGENTS 1024u
+#define LIMIT_CONFIG_ISSUERS 64u
 #define LIMIT_CONFIG_RESOURCES 4096u
 #define LIMIT_CONFIG_HOSTS 4096u /* hosts of all resources */
 #define LIMIT_POLICY_RULES 4096u

@@ -29,12 +29,17 @@ struct config_retention {
 struct config_issuer {
 	struct place place;
 	struct config_text name;
-	struct config_text url, audience, groups_claim;
+	struct config_text url, audience, groups_claim, token_type, ca_file;
+	struct config_texts algorithms; /* none: all that there are */
+	struct config_number keys_max_age;
+	struct slice ca_text; /* the content of ca_file */
 };
 
 struct config_identity {
 	struct place place;
 	struct config_text issuer, token_file;
+	struct config_text client, subject; /* that the token must be of */
+	struct config_text client_id, client_secret_file, private_key_file, scope;
 };
 
 struct config_agent {

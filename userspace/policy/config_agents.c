@@ -80,7 +80,6 @@ static void check_id(struct config *c, struct loader *l, struct config_agent *ag
 void config_check_agents(struct config *c, struct loader *l)
 {
 	struct config_array agents = CONFIG_ARRAY(c->agents, c->agent_count, "agent");
-	struct config_array issuers = CONFIG_ARRAY(c->issuers, c->issuer_count, "issuer");
 
 	if (c->agent_count > LIMIT_CONFIG_AGENTS) {
 		loader_error(l, c->place, "more than %u agents", LIMIT_CONFIG_AGENTS);
@@ -93,9 +92,6 @@ void config_check_agents(struct config *c, struct loader *l)
 		config_check_name(l, &agent->name, "an agent");
 		check_cgroup(c, l, agent);
 		check_id(c, l, agent);
-		if (agent->identity)
-			config_check_reference(
-				l, "issuer", &agent->identity->issuer, &issuers, NULL);
 	}
 }
 
@@ -137,8 +133,6 @@ void config_check_people(struct config *c, struct loader *l)
 	struct config_array people = CONFIG_ARRAY(c->people, c->person_count, "person");
 
 	config_check_unique(l, &people);
-	for (size_t i = 0; i < c->issuer_count; i++)
-		check_url(l, "url", &c->issuers[i].url);
 	for (size_t i = 0; i < c->reviewer_count; i++)
 		check_reviewer(l, &c->reviewers[i]);
 	for (size_t i = 0; i < c->person_count; i++) {

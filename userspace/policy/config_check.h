@@ -22,6 +22,7 @@ void config_check(struct config *c, struct loader *l, unsigned flags);
 
 /* The parts of config_check(), each for what its name says. */
 void config_check_agents(struct config *c, struct loader *l);
+void config_check_identity(struct config *c, struct loader *l);
 void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);

@@ -53,8 +53,13 @@ static const struct file_key resource_files[] = {
 static const struct file_key upstream_files[] = {
 	{"unix", FILE_LATER, offsetof(struct config_upstream, unix_path)},
 };
+static const struct file_key issuer_files[] = {
+	{"ca_file", FILE_PUBLIC, offsetof(struct config_issuer, ca_file)},
+};
 static const struct file_key identity_files[] = {
 	{"token_file", FILE_LATER, offsetof(struct config_identity, token_file)},
+	{"client_secret_file", FILE_SECRET, offsetof(struct config_identity, client_secret_file)},
+	{"private_key_file", FILE_SECRET, offsetof(struct config_identity, private_key_file)},
 };
 static const struct file_key slack_files[] = {
 	{"webhook_url_file", FILE_SECRET, offsetof(struct config_slack, webhook_url_file)},
@@ -223,26 +228,52 @@ static size_t count_certificates(struct slice text)
 	return count;
 }
 
-/* Workers can't open files, so the certificates travel with the policy. */
-static void read_certificates(const struct files *f, struct config_tls *tls)
+/* The processes that verify by them can't open files, so the certificates travel with the policy.
+ */
+static void read_certificates(
+	const struct files *f, const struct config_text *file, struct slice *ret)
 {
 	struct buffer content;
 	struct error e;
 
-	if (!f->open || !tls || !tls->ca_file.text)
+	if (!f->open || !file->text)
 		return;
 	buffer_init(&content, LIMIT_CONFIG_FILE_BYTES);
-	if (file_read(tls->ca_file.text, &content, &e) == 0 && buffer_length(&content)) {
-		tls->ca_text = arena_copy(f->loader->arena, buffer_slice(&content));
-		if (count_certificates(tls->ca_text) == 0)
-			loader_error(f->loader, tls->ca_file.place,
-				"\"ca_file\": %s: expected PEM certificates", tls->ca_file.text);
+	if (file_read(file->text, &content, &e) == 0 && buffer_length(&content)) {
+		*ret = arena_copy(f->loader->arena, buffer_slice(&content));
+		if (count_certificates(*ret) == 0)
+			loader_error(f->loader, file->place,
+				"\"ca_file\": %s: expected PEM certificates", file->text);
 	} else {
-		loader_error(f->loader, tls->ca_file.place,
+		loader_error(f->loader, file->place,
 			"\"ca_file\": %s: expected PEM certificates of at most %u bytes",
-			tls->ca_file.text, LIMIT_CONFIG_FILE_BYTES);
+			file->text, LIMIT_CONFIG_FILE_BYTES);
 	}
 	buffer_done(&content);
+}
+
+static void check_issuer_files(const struct files *f, struct config_issuer *issuer)
+{
+	size_t errors = f->loader->diagnostics->errors;
+
+	CHECK_KEYS(f, issuer, issuer_files);
+	if (f->loader->diagnostics->errors == errors)
+		read_certificates(f, &issuer->ca_file, &issuer->ca_text);
+}
+
+/* Whoever makes the token may come later; whoever configures wants to know that it is not there. */
+static void check_token_file(const struct files *f, const struct config_identity *identity)
+{
+	struct stat s;
+	int r;
+
+	if (!f->open || !identity || !identity->token_file.text)
+		return;
+	r = look_at(identity->token_file.text, &s);
+	if (r < 0)
+		loader_warning(f->loader, identity->token_file.place,
+			"\"token_file\": %s: %s; until it is there the agent is refused everything",
+			identity->token_file.text, strerror(-r));
 }
 
 static void check_resource_files(const struct files *f, struct config_resource *resource)
@@ -250,8 +281,8 @@ static void check_resource_files(const struct files *f, struct config_resource *
 	size_t errors = f->loader->diagnostics->errors;
 
 	CHECK_KEYS(f, resource->tls, tls_files);
-	if (f->loader->diagnostics->errors == errors)
-		read_certificates(f, resource->tls);
+	if (resource->tls && f->loader->diagnostics->errors == errors)
+		read_certificates(f, &resource->tls->ca_file, &resource->tls->ca_text);
 	CHECK_KEYS(f, resource, resource_files);
 	CHECK_KEYS(f, resource->upstream, upstream_files);
 	CHECK_KEYS(f, resource->credentials, credentials_files);
@@ -272,10 +303,13 @@ void config_check_files(struct config *c, struct loader *l, unsigned flags)
 
 	check_folder(&f, "state_dir", &c->state_dir);
 	check_folder(&f, "runtime_dir", &c->runtime_dir);
+	for (size_t i = 0; i < c->issuer_count; i++)
+		check_issuer_files(&f, &c->issuers[i]);
 	for (size_t i = 0; i < c->agent_count; i++) {
 		struct config_texts *trusted = &c->agents[i].trust_files;
 
 		CHECK_KEYS(&f, c->agents[i].identity, identity_files);
+		check_token_file(&f, c->agents[i].identity);
 		for (size_t j = 0; j < trusted->count; j++)
 			check_file(&f, "trust_files", FILE_PUBLIC, &trusted->items[j]);
 	}

@@ -41,13 +41,24 @@ static const struct schema_key issuer_keys[] = {
 	KEY(config_issuer, "url", TEXT, url, NEEDED),
 	KEY(config_issuer, "audience", TEXT, audience, NEEDED),
 	KEY(config_issuer, "groups_claim", TEXT, groups_claim),
+	KEY(config_issuer, "algorithms", TEXTS, algorithms),
+	KEY(config_issuer, "token_type", TEXT, token_type),
+	KEY(config_issuer, "ca_file", TEXT, ca_file),
+	KEY(config_issuer, "keys_max_age", DURATION, keys_max_age),
 };
 static const struct schema issuer_schema = {SCHEMA("an issuer", config_issuer, issuer_keys),
-	.initial = &(const struct config_issuer){.groups_claim.text = "groups"}};
+	.initial = &(const struct config_issuer){
+		.groups_claim.text = "groups", .keys_max_age.value = 24 * 3600 * 1000000000ULL}};
 
 static const struct schema_key identity_keys[] = {
 	KEY(config_identity, "issuer", TEXT, issuer, NEEDED),
 	KEY(config_identity, "token_file", TEXT, token_file),
+	KEY(config_identity, "client", TEXT, client),
+	KEY(config_identity, "subject", TEXT, subject),
+	KEY(config_identity, "client_id", TEXT, client_id),
+	KEY(config_identity, "client_secret_file", TEXT, client_secret_file),
+	KEY(config_identity, "private_key_file", TEXT, private_key_file),
+	KEY(config_identity, "scope", TEXT, scope),
 };
 static const struct schema identity_schema = {
 	SCHEMA("an identity", config_identity, identity_keys)};

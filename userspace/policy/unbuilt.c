@@ -71,20 +71,6 @@ static void visit_wildcards(const struct config *c, struct visit *v)
 	}
 }
 
-static void visit_issuers(const struct config *c, struct visit *v)
-{
-	for (size_t i = 0; i < c->issuer_count; i++)
-		report(v, c->issuers[i].name.place);
-}
-
-static void visit_identities(const struct config *c, struct visit *v)
-{
-	for (size_t i = 0; i < c->agent_count; i++) {
-		if (c->agents[i].identity)
-			report(v, c->agents[i].identity->place);
-	}
-}
-
 static void visit_trust_files(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->agent_count; i++) {
@@ -112,8 +98,6 @@ static const struct unbuilt rows[] = {
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},
 	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},
-	{"issuers", "expected none", false, visit_issuers},
-	{"identity", "rules can select by agent", false, visit_identities},
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
 		visit_trust_files},
 	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},
