@@ -23,7 +23,7 @@ static void on_start(void *context)
 
 static void set(void)
 {
-	struct broker_setup *setup = broker_setup_new();
+	struct broker_setup *setup = broker_setup_new(BROKER_ROLE_SLACK);
 	struct error e = {""};
 
 	setup->uid = getuid();

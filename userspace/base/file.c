@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,21 @@ int file_make_folders(const char *path, mode_t mode, struct error *e)
 	}
 	free(copy);
 	return r;
+}
+
+int file_make_sealed(const char *name, struct slice content)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (file_write_all(fd, content) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
+			0) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
 }
 
 char *file_find_program(const char *name)

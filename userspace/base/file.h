@@ -19,6 +19,9 @@ int file_write(const char *path, struct slice content, mode_t mode, struct error
 int file_make_folders(const char *path, mode_t mode, struct error *e);
 /* write(2) until all is written; negative errno. */
 int file_write_all(int fd, struct slice content);
+/* A file in memory that holds the content and can no more be changed, to be given away; its
+ * descriptor, read from the start, or negative errno. `name` is for people who look at /proc. */
+int file_make_sealed(const char *name, struct slice content);
 /* The path of another program of Wayleave's, seen from this one: beside it (a build), or in
  * ../libexec/wayleave. For free(); NULL: it is not there. */
 char *file_find_program(const char *name);

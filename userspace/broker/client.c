@@ -21,7 +21,7 @@ struct post {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buffer body;
-	char *json;
+	char *body_sent;
 	client_done *done;
 	void *context;
 	char problem[CURL_ERROR_SIZE];
@@ -49,10 +49,12 @@ static void post_free(struct client *c, struct post *p)
 	curl_multi_remove_handle(c->multi, p->easy);
 	curl_easy_cleanup(p->easy);
 	curl_slist_free_all(p->headers);
-	buffer_done(&p->body);
+	buffer_wipe(&p->body);
 	list_remove(&p->link);
-	/* Tokens stand in the headers, which libcurl has freed; the text is only a message. */
-	free(p->json);
+	/* The headers, which libcurl has freed, held tokens; what was posted may have held one. */
+	if (p->body_sent)
+		memory_wipe(p->body_sent, strlen(p->body_sent));
+	free(p->body_sent);
 	free(p);
 }
 
@@ -64,27 +66,40 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 	return buffer_append(&p->body, data, size * count) < 0 ? 0 : size * count;
 }
 
-static void set_headers(struct post *p, const char *bearer)
+static void add_secret_header(struct post *p, const char *name, const char *value)
 {
-	p->headers = curl_slist_append(NULL, "Content-Type: application/json; charset=utf-8");
-	/* Its default would have us wait a second for "100 Continue". */
-	p->headers = curl_slist_append(p->headers, "Expect:");
-	if (bearer && *bearer) {
-		char *line = memory_format("Authorization: Bearer %s", bearer);
+	char *line = memory_format("%s: %s", name, value);
 
-		p->headers = curl_slist_append(p->headers, line);
-		memory_wipe(line, strlen(line));
-		free(line);
-	}
+	p->headers = curl_slist_append(p->headers, line);
+	memory_wipe(line, strlen(line));
+	free(line);
 }
 
-static void set_options(struct post *p, const char *url)
+static void set_headers(struct post *p, const struct client_request *request)
 {
+	/* Its default would have us wait a second for "100 Continue". */
+	p->headers = curl_slist_append(NULL, "Expect:");
+	if (request->body)
+		add_secret_header(p, "Content-Type", request->content_type);
+	if (request->authorization)
+		add_secret_header(p, "Authorization", request->authorization);
+}
+
+static void set_options(struct post *p, const struct client_request *request)
+{
+	struct curl_blob ca = {.flags = CURL_BLOB_COPY};
 	CURL *easy = p->easy;
 
-	curl_easy_setopt(easy, CURLOPT_URL, url);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->json);
+	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	curl_easy_setopt(
+		easy, CURLOPT_PROTOCOLS_STR, request->https_alone ? "https" : "http,https");
+	if (request->body)
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->body_sent);
+	if (request->ca) {
+		ca.data = (void *)request->ca;
+		ca.len = strlen(request->ca);
+		curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
+	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, p->headers);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
@@ -99,22 +114,40 @@ static void set_options(struct post *p, const char *url)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "wayleave");
 }
 
-void client_post(struct client *c, const char *url, const char *bearer, const char *json,
-	client_done *done, void *context)
+void client_send(
+	struct client *c, const struct client_request *request, client_done *done, void *context)
 {
 	struct post *p = memory_new(sizeof(*p));
 
 	p->done = done;
 	p->context = context;
-	p->json = memory_copy_string(json);
-	buffer_init(&p->body, CLIENT_ANSWER_MOST);
+	p->body_sent = request->body ? memory_copy_string(request->body) : NULL;
+	buffer_init(&p->body, request->answer_most);
 	list_append(&c->posts, &p->link);
 	p->easy = curl_easy_init();
 	if (!p->easy)
 		abort(); /* no memory: as base/memory.h has it */
-	set_headers(p, bearer);
-	set_options(p, url);
+	set_headers(p, request);
+	set_options(p, request);
 	curl_multi_add_handle(c->multi, p->easy);
+}
+
+void client_post(struct client *c, const char *url, const char *bearer, const char *json,
+	client_done *done, void *context)
+{
+	char *authorization = bearer && *bearer ? memory_format("Bearer %s", bearer) : NULL;
+	const struct client_request request = {
+		.url = url,
+		.body = json,
+		.content_type = "application/json; charset=utf-8",
+		.authorization = authorization,
+		.answer_most = CLIENT_ANSWER_MOST,
+	};
+
+	client_send(c, &request, done, context);
+	if (authorization)
+		memory_wipe(authorization, strlen(authorization));
+	free(authorization);
 }
 
 static void finish(struct client *c, struct post *p, CURLcode code)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client: JSON posted over HTTP(S), any number at once, without blocking (libcurl's multi
- * interface). Certificates are verified against the system's store; redirections are not followed.
+ * client: requests over HTTP(S), any number at once, without blocking (libcurl's multi interface).
+ * Certificates are verified; redirections are not followed.
  */
 #ifndef WAYLEAVE_BROKER_CLIENT_H
 #define WAYLEAVE_BROKER_CLIENT_H
@@ -29,7 +29,20 @@ typedef void client_done(void *context, const struct client_answer *answer);
 
 /* Lives as long as the process. */
 int client_new(struct client **ret, struct error *e);
-/* Copies what it is given. `bearer` NULL or empty: without authorization. */
+struct client_request {
+	const char *url;
+	const char *body; /* posted; NULL: the request is a GET */
+	const char *content_type; /* of the body */
+	const char *authorization; /* NULL: none */
+	const char *ca; /* PEM by which the server is verified; NULL: the system's store */
+	bool https_alone;
+	size_t answer_most; /* bytes; a longer answer is none */
+};
+
+/* Copies what it is given. */
+void client_send(
+	struct client *c, const struct client_request *request, client_done *done, void *context);
+/* Posts JSON. `bearer` NULL or empty: without authorization. */
 void client_post(struct client *c, const char *url, const char *bearer, const char *json,
 	client_done *done, void *context);
 /* Waits for descriptors, at most CLIENT_POLL_MOST (their `revents` are set), and for what is under

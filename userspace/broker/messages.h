@@ -19,17 +19,33 @@
 #define BROKER_USER_SIZE 32 /* "U012AB3CD" */
 #define BROKER_REASON_MOST 2000 /* bytes */
 #define BROKER_SENTENCE_MOST 500 /* bytes */
-#define BROKER_SECRET_MOST 65536 /* bytes of one text of struct broker_start */
+#define BROKER_TEXT_MOST (4u << 20) /* bytes of one text of struct broker_start */
 #define BROKER_REVIEW_MOST (48u << 20) /* bytes of a review as JSON: a text may grow sixfold */
 
+/* What a broker does; each is a process of its own, so that neither is in the other's way. */
+enum broker_role { BROKER_ROLE_SLACK, BROKER_ROLE_OPENID };
+
+/* Its argument behind the descriptor. */
+static inline const char *broker_role_name(enum broker_role role)
+{
+	return role == BROKER_ROLE_OPENID ? "openid" : "slack";
+}
+
 enum broker_message {
-	/* monitor → broker */
+	/* Slack: monitor → broker */
 	BROKER_SHOW = 1, /* struct broker_show and a descriptor: the review as JSON */
 	BROKER_DECIDED, /* struct broker_decided, then a sentence for whoever clicked */
-	/* broker → monitor */
+	/* Slack: broker → monitor */
 	BROKER_SHOWN, /* struct broker_shown */
 	BROKER_DECIDE, /* struct broker_decide, then the reason that was given */
 	BROKER_STATE, /* struct broker_state, then what is wrong, for people */
+	/* OpenID: monitor → broker */
+	BROKER_TOKEN, /* struct broker_token, then what the agent's token is now */
+	/* OpenID: both ways: keys as they were kept, and as they are to be kept */
+	BROKER_KEYS, /* struct broker_keys, then the document */
+	/* OpenID: broker → monitor */
+	BROKER_PRINCIPAL, /* one entry (identity/principals.h) */
+	BROKER_ISSUER, /* struct broker_issuer, then what is wrong, for people */
 };
 
 /* Where one review is shown: one message per channel. */
@@ -89,6 +105,24 @@ struct broker_state {
 	uint32_t unused;
 };
 
+struct broker_token {
+	uint32_t agent; /* config_agent_id() */
+	uint32_t serial; /* what is said of this one carries it back */
+};
+
+struct broker_keys {
+	uint32_t issuer; /* index in the configuration that it was started with */
+	uint32_t unused;
+	uint64_t fetched; /* wall clock, seconds */
+};
+
+struct broker_issuer {
+	uint32_t issuer;
+	uint32_t key_count;
+	uint64_t fetched; /* the keys; wall clock, seconds; 0: there are none */
+	uint64_t failing_since; /* wall clock, seconds; 0: it answers */
+};
+
 /* What the broker begins with, in a descriptor that it inherits: this, then its texts one behind
  * the other. Secrets come this way alone; the broker can't read the files. */
 enum broker_text {
@@ -98,7 +132,9 @@ enum broker_text {
 	BROKER_SIGNING_SECRET,
 	BROKER_CERTIFICATE,
 	BROKER_KEY,
-	BROKER_TEXT_COUNT
+	BROKER_TEXT_COUNT,
+	/* Role openid: the issuers and agents as JSON (monitor/openid.c), secrets included. */
+	BROKER_OPENID = 0,
 };
 
 struct broker_start {

@@ -26,12 +26,14 @@
 #define BACKOFF_MOST (30 * NANOSECONDS_PER_SECOND)
 #define HEALTHY_AFTER (60 * NANOSECONDS_PER_SECOND) /* then the backoff begins anew */
 
-struct broker_setup *broker_setup_new(void)
+struct broker_setup *broker_setup_new(enum broker_role role)
 {
 	struct broker_setup *s = memory_new(sizeof(*s));
 
+	s->role = role;
+
 	for (size_t i = 0; i < BROKER_TEXT_COUNT; i++)
-		buffer_init(&s->texts[i], BROKER_SECRET_MOST);
+		buffer_init(&s->texts[i], BROKER_TEXT_MOST);
 	return s;
 }
 
@@ -197,6 +199,14 @@ int broker_process_tell(struct broker_process *b, enum broker_message type, cons
 	return r;
 }
 
+int broker_process_tell_bytes(
+	struct broker_process *b, enum broker_message type, struct slice payload)
+{
+	const struct control_header header = {.type = type};
+
+	return b->channel < 0 ? -EPIPE : control_send(b->channel, &header, payload, NULL, 0);
+}
+
 /* --- starting and ending --- */
 
 /* What it begins with, in a descriptor that it inherits. */
@@ -233,7 +243,7 @@ static void become_broker(const struct broker_process *b, int channel, const cha
 		(b->listener >= 0 && fcntl(b->listener, F_SETFD, 0) < 0))
 		_exit(EXIT_FAILURE);
 	snprintf(argument, sizeof(argument), "%d", fd);
-	execl(program, PROGRAM, argument, (char *)NULL);
+	execl(program, PROGRAM, argument, broker_role_name(b->setup->role), (char *)NULL);
 	_exit(EXIT_FAILURE);
 }
 
@@ -286,7 +296,8 @@ static void start(struct broker_process *b)
 
 	b->started = clock_monotonic();
 	if (fork_broker(b, &e) < 0) {
-		log_error("the broker can't be started: %s", e.text);
+		log_error("the broker for %s can't be started: %s",
+			broker_role_name(b->setup->role), e.text);
 		wait_before_next(b);
 		return;
 	}
@@ -325,14 +336,17 @@ int broker_process_set(struct broker_process *b, struct broker_setup *setup, str
 
 bool broker_process_on_exit(struct broker_process *b, pid_t pid, int status)
 {
+	const char *name;
+
 	if (pid != b->pid)
 		return false;
+	name = broker_role_name(b->setup->role);
 	b->pid = 0;
 	close_channel(b);
 	if (WIFSIGNALED(status))
-		log_error("the broker was killed by signal %d", WTERMSIG(status));
+		log_error("the broker for %s was killed by signal %d", name, WTERMSIG(status));
 	else
-		log_error("the broker exited with status %d", WEXITSTATUS(status));
+		log_error("the broker for %s exited with status %d", name, WEXITSTATUS(status));
 	wait_before_next(b);
 	return true;
 }

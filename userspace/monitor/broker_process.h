@@ -14,6 +14,7 @@
 
 /* What a broker works with. */
 struct broker_setup {
+	enum broker_role role;
 	struct buffer texts[BROKER_TEXT_COUNT];
 	char *listen; /* "ADDRESS:PORT"; NULL: nowhere */
 	uid_t uid;
@@ -49,7 +50,10 @@ void broker_process_stop(struct broker_process *b);
 int broker_process_tell(struct broker_process *b, enum broker_message type, const void *head,
 	size_t length, const char *text, int fd);
 
-struct broker_setup *broker_setup_new(void);
+int broker_process_tell_bytes(
+	struct broker_process *b, enum broker_message type, struct slice payload);
+
+struct broker_setup *broker_setup_new(enum broker_role role);
 void broker_setup_free(struct broker_setup *s); /* takes NULL; wipes the secrets */
 
 #endif

@@ -45,6 +45,13 @@ enum control_request {
 	CONTROL_GRANTS,
 	/* GRANT-ID → nothing. Root, and the reviewers of its groups. */
 	CONTROL_REVOKE,
+	/* → one descriptor: JSON array of the agents, and who each acts for. Root alone. */
+	CONTROL_AGENTS,
+	/* AGENT-NAME → nothing: everything that it does is refused, until it is resumed. Root
+	 * alone.
+	 */
+	CONTROL_SUSPEND,
+	CONTROL_RESUME,
 	CONTROL_REQUEST_COUNT
 };
 

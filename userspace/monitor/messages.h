@@ -41,6 +41,7 @@ enum message_type {
 	 * MESSAGE_CANCELLED */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
 	MESSAGE_GRANTS, /* a descriptor: the grants there are (approval/grant.h) */
+	MESSAGE_PRINCIPALS, /* a descriptor: who agents are now (identity/principals.h) */
 	MESSAGE_DECISION, /* struct message_decision, by, detail */
 	MESSAGE_KILL, /* a session's id as text */
 	MESSAGE_STOP, /* end all sessions and exit */

@@ -75,7 +75,8 @@ static void reap(struct monitor *m)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == m->compressor)
 			housekeeping_on_compressed(m);
-		else if (!broker_process_on_exit(&m->broker, pid, status))
+		else if (!broker_process_on_exit(&m->broker, pid, status) &&
+			!broker_process_on_exit(&m->openid, pid, status))
 			workers_on_exit(m, pid, status);
 	}
 }
@@ -131,6 +132,8 @@ static void tick(struct monitor *m, uint64_t now)
 	store_tick(m->store, now);
 	workers_tick(m, now);
 	if (m->serving)
+		broker_process_tick(&m->openid, now);
+	if (m->serving)
 		slack_tick(m, now);
 	process_capture(m);
 	if (m->serving && now >= m->next_housekeeping)
@@ -148,6 +151,7 @@ int monitor_turn(struct monitor *m)
 	if (m->serving) {
 		reviews_tick(m);
 		slack_turn(m);
+		identities_turn(m, now);
 	}
 	if (m->serving && m->reload_at && now >= m->reload_at)
 		settings_reload(m);
@@ -328,6 +332,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = slack_open(m, e);
 	if (r == 0)
+		r = openid_open(m, e);
+	if (r == 0)
 		r = reviews_open(m, e);
 	if (r == 0)
 		r = open_capture(m, e);
@@ -343,6 +349,8 @@ static int start(struct monitor *m, struct error *e)
 		r = error_set(e, -ETIMEDOUT, "the workers did not start");
 	if (r == 0)
 		r = prove_capture(m, e);
+	if (r == 0)
+		r = openid_configure(m, e);
 	if (r == 0)
 		r = slack_configure(m, e);
 	if (r == 0)
@@ -378,6 +386,7 @@ static void stop(struct monitor *m)
 		}
 	}
 	slack_close(m);
+	openid_close(m);
 	reviews_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);

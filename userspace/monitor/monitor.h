@@ -11,6 +11,7 @@
  *   server.c     the control socket and what clients may ask
  *   credentials.c  proofs of secrets, for workers that log in
  *   reviews.c    reviews and grants, for both
+ *   openid.c     the broker for issuers of tokens; identities.c: who agents are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
  *   authority.c, process.c, names.c, status.c
  */
@@ -25,6 +26,7 @@
 #include "monitor/broker_process.h"
 #include "monitor/control.h"
 #include "monitor/credentials.h"
+#include "monitor/identities.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
 #include "approval/book.h"
@@ -50,6 +52,12 @@ struct monitor_worker {
 	uint64_t started; /* monotonic */
 	uint64_t start_again; /* monotonic; with pid 0 */
 	unsigned failures; /* in a row, for the backoff */
+};
+
+/* What the broker says of an issuer. */
+struct issuer_state {
+	struct broker_issuer last;
+	char *why; /* NULL: it has said nothing */
 };
 
 struct monitor {
@@ -87,6 +95,10 @@ struct monitor {
 	char *slack_why; /* NULL: it has said nothing */
 	char *slack_logged; /* the same, of the last time that it was logged */
 	uint64_t slack_log_again; /* monotonic */
+	struct broker_process openid;
+	struct identities identities;
+	struct issuer_state *issuers; /* in the order of the configuration */
+	size_t issuer_count;
 	char *control_path;
 
 	struct loop_source signals, watch, capture_source, store_source, names_source, control,
@@ -207,6 +219,21 @@ void slack_turn(struct monitor *m);
 void slack_tick(struct monitor *m, uint64_t now);
 /* For the book: a review changed. */
 void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change);
+
+/* openid.c */
+int openid_open(struct monitor *m, struct error *e);
+void openid_close(struct monitor *m);
+/* The configuration may be another one, or what its files hold. On an error all is as before. */
+int openid_configure(struct monitor *m, struct error *e);
+/* What the agent's token is now. */
+void openid_tell_token(struct monitor *m, const struct identity *item);
+/* Handlers of CONTROL_AGENTS, CONTROL_SUSPEND, CONTROL_RESUME (identities.c). */
+int identities_on_list(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int identities_on_suspend(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int identities_on_resume(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);

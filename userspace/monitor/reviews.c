@@ -50,22 +50,6 @@ static void on_decided(
 	buffer_done(&payload);
 }
 
-/* Read-only bytes to give away; a descriptor or negative errno. */
-static int give(const char *name, struct slice content)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -errno;
-	if (file_write_all(fd, content) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
-			0) {
-		close(fd);
-		return -EIO;
-	}
-	return fd;
-}
-
 static int give_grants(const struct monitor *m)
 {
 	struct buffer list;
@@ -74,7 +58,7 @@ static int give_grants(const struct monitor *m)
 	buffer_init(&list, GRANTS_BYTES_MOST);
 	fd = book_grants_encode(m->book, &list);
 	if (fd == 0)
-		fd = give("wayleave-grants", buffer_slice(&list));
+		fd = file_make_sealed("wayleave-grants", buffer_slice(&list));
 	buffer_done(&list);
 	if (fd < 0)
 		log_error("the grants can't be given to the workers: %s", strerror(-fd));
@@ -263,7 +247,7 @@ static struct reviewer reviewer_of(const struct asker *who)
 /* `r`: how the text was made. */
 static int give_json(struct buffer *json, int r, struct answer *ret)
 {
-	int fd = r < 0 ? r : give("wayleave-reviews", buffer_slice(json));
+	int fd = r < 0 ? r : file_make_sealed("wayleave-reviews", buffer_slice(json));
 
 	buffer_done(json);
 	if (fd < 0)

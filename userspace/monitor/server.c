@@ -109,6 +109,9 @@ static const struct row {
 	[CONTROL_DECIDE] = {reviews_on_decide, OUTSIDE_OF_AGENTS},
 	[CONTROL_GRANTS] = {reviews_on_grants, OUTSIDE_OF_AGENTS},
 	[CONTROL_REVOKE] = {reviews_on_revoke, OUTSIDE_OF_AGENTS},
+	[CONTROL_AGENTS] = {identities_on_list, ROOT},
+	[CONTROL_SUSPEND] = {identities_on_suspend, ROOT},
+	[CONTROL_RESUME] = {identities_on_resume, ROOT},
 };
 
 static int check_asker(const struct row *row, const struct asker *who, struct error *e)

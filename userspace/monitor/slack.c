@@ -317,7 +317,7 @@ static int make_setup(struct monitor *m, struct broker_setup **ret, struct error
 		[BROKER_CERTIFICATE] = slack->tls ? &slack->tls->cert_file : &none,
 		[BROKER_KEY] = slack->tls ? &slack->tls->key_file : &none,
 	};
-	struct broker_setup *setup = broker_setup_new();
+	struct broker_setup *setup = broker_setup_new(BROKER_ROLE_SLACK);
 	int r = buffer_append_string(&setup->texts[BROKER_API_URL], slack->api_url.text);
 
 	for (size_t i = 0; r == 0 && i < BROKER_TEXT_COUNT; i++)

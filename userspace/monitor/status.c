@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/reason.h"
 #include "base/text.h"
 #include "monitor/monitor.h"
@@ -99,6 +100,30 @@ static void add_slack(const struct monitor *m, cJSON *object)
 	}
 }
 
+static void add_issuers(const struct monitor *m, cJSON *object)
+{
+	cJSON *list;
+
+	if (m->issuer_count == 0)
+		return;
+	list = cJSON_AddArrayToObject(object, "issuers");
+	for (size_t i = 0; i < m->issuer_count && i < m->config->issuer_count; i++) {
+		const struct issuer_state *state = &m->issuers[i];
+		cJSON *item = cJSON_CreateObject();
+		bool failing = state->last.failing_since || !m->openid.pid;
+
+		cJSON_AddItemToArray(list, item);
+		cJSON_AddStringToObject(item, "name", m->config->issuers[i].name.text);
+		cJSON_AddStringToObject(item, "state", failing ? "failing" : "ok");
+		cJSON_AddNumberToObject(item, "keys", state->last.key_count);
+		json_add_time(item, "fetched", state->last.fetched * NANOSECONDS_PER_SECOND);
+		json_add_time(item, "since", state->last.failing_since * NANOSECONDS_PER_SECOND);
+		json_add_text(item, "why",
+			slice_from_string(
+				m->openid.pid ? state->why : "the broker is not running"));
+	}
+}
+
 static void add_host(const struct monitor *m, cJSON *object)
 {
 	struct message_statistics sum = total(m);
@@ -126,6 +151,7 @@ static void add_host(const struct monitor *m, cJSON *object)
 	cJSON_AddNumberToObject(object, "denied", (double)sum.denied);
 	add_reasons(&sum, cJSON_AddObjectToObject(object, "reasons"));
 	add_slack(m, object);
+	add_issuers(m, object);
 	add_workers(m, object);
 }
 

@@ -198,6 +198,7 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 	w->started = clock_monotonic();
 	memset(&w->statistics, 0, sizeof(w->statistics));
 	loop_add(&m->loop, &w->source, w->channel, on_message, w);
+	identities_send(m, w); /* before there is anything to judge */
 	workers_send_policy(m, w);
 	reviews_send_grants(m, w);
 	return 0;

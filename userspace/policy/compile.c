@@ -32,6 +32,7 @@ static void compile_agent(
 	ret->cgroup = slice_from_string(from->cgroup.text);
 	ret->users = copy_texts(k, &from->users);
 	ret->listen = (enum listen_mode)from->listen.value;
+	ret->identified = from->identity;
 }
 
 static void compile_resource(const struct config_resource *from, struct policy_resource *ret)

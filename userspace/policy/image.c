@@ -154,6 +154,7 @@ static void codec_agent(struct codec *c, struct policy_agent *a)
 	codec_text(c, &a->cgroup);
 	codec_texts(c, &a->users);
 	CODEC_CHOICE(c, a->listen, LISTEN_MODE_COUNT);
+	CODEC_CHOICE(c, a->identified, 2);
 }
 
 static void codec_host(struct codec *c, struct host *h)

@@ -34,6 +34,7 @@ struct policy_agent {
 	struct slice cgroup; /* relative to the cgroup2 root */
 	struct policy_texts users;
 	enum listen_mode listen;
+	bool identified; /* it has a principal, or should have one */
 };
 
 /* How the monitor logs in instead of the agent; the secret is not here. */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An agent's token, and what the monitor is told of it.
+ */
+#include "broker/openid.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+#define ENTRY_MOST (64u << 10) /* bytes: a token's limits are far below */
+#define RECHECK_TIME 2 /* seconds until a token that is not valid yet is looked at again */
+
+static void report(struct subject *s, const struct principal_entry *entry)
+{
+	struct buffer encoded;
+
+	buffer_init(&encoded, ENTRY_MOST);
+	if (principals_encode(entry, &encoded) == 0 &&
+		!slice_equal(buffer_slice(&encoded), buffer_slice(&s->reported))) {
+		openid_tell(s->owner, BROKER_PRINCIPAL, NULL, 0, buffer_slice(&encoded));
+		buffer_clear(&s->reported);
+		buffer_append_slice(&s->reported, buffer_slice(&encoded));
+	}
+	buffer_done(&encoded);
+}
+
+static void report_none(struct subject *s, enum principal_state state, const char *problem)
+{
+	const struct principal_entry entry = {
+		.agent = s->agent,
+		.serial = s->serial,
+		.state = state,
+		.issuer = slice_from_string(s->issuer->name),
+		.problem = slice_head(slice_from_string(problem), PRINCIPALS_PROBLEM_MOST),
+	};
+
+	report(s, &entry);
+}
+
+static void report_known(struct subject *s, const struct token *token)
+{
+	const struct issuer *i = s->issuer;
+	uint64_t until = token->expires + TOKEN_LEEWAY, keys = i->fetched + i->keys_max_age;
+	struct principal_entry entry = {
+		.agent = s->agent,
+		.serial = s->serial,
+		.state = PRINCIPAL_KNOWN,
+		.principal = {true, token->subject, token->groups, token->group_count},
+		.issuer = slice_from_string(i->name),
+	};
+
+	/* What was checked with keys is no better than they are. */
+	s->check_at = until < keys ? until : keys;
+	entry.until = s->check_at * NANOSECONDS_PER_SECOND;
+	report(s, &entry);
+}
+
+static void on_bad(struct subject *s, int why, const char *sentence, uint64_t now)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "the token of this agent was refused: %.300s", sentence);
+	switch (why) {
+	case -ENOKEY:
+		/* Once for each token: its maker can't have us ask again and again. */
+		if (!s->asked_for_keys) {
+			s->asked_for_keys = true;
+			report_none(s, PRINCIPAL_AWAITED, text);
+			issuer_want_keys(s->issuer);
+			return;
+		}
+		break;
+	case -EKEYEXPIRED:
+		report_none(s, PRINCIPAL_ENDED, "the token of this agent has expired");
+		return;
+	case -EAGAIN:
+		s->check_at = now + RECHECK_TIME;
+		break;
+	default:
+		break;
+	}
+	report_none(s, PRINCIPAL_REFUSED, text);
+}
+
+static void check_token(struct subject *s, uint64_t now)
+{
+	struct token token;
+	struct error e;
+	int r = token_check(
+		slice_from_string(s->token), s->issuer->keys, &s->rules, now, &token, &e);
+
+	if (r < 0) {
+		on_bad(s, r, e.text, now);
+		return;
+	}
+	report_known(s, &token);
+	ask_before(s, token.expires);
+	token_done(&token);
+}
+
+void subject_check(struct subject *s)
+{
+	struct issuer *i = s->issuer;
+	uint64_t now = openid_now();
+	char text[500];
+
+	s->check_at = 0;
+	if (!s->token) {
+		if (s->client_id && s->ask_failures)
+			report_none(s, PRINCIPAL_REFUSED, s->ask_problem);
+		return;
+	}
+	if (issuer_has_keys(i, now)) {
+		check_token(s, now);
+		return;
+	}
+	issuer_problem(i, now, text, sizeof(text));
+	report_none(s, i->failures ? PRINCIPAL_REFUSED : PRINCIPAL_AWAITED, text);
+}
+
+void subject_take_token(struct subject *s, uint32_t serial, struct slice token)
+{
+	if (s->token)
+		memory_wipe(s->token, strlen(s->token));
+	free(s->token);
+	token = token_trim(token);
+	/* What holds a NUL is no token, and would be taken for the part before it. */
+	s->token = token.length && memchr(token.data, 0, token.length)
+		? memory_copy_string("-")
+		: memory_copy_text(token.data ? token.data : (const uint8_t *)"", token.length);
+	s->serial = serial;
+	s->asked_for_keys = false;
+	subject_check(s);
+}
+
+void subject_tick(struct subject *s, uint64_t now)
+{
+	ask_tick(s, now);
+	if (s->check_at && openid_now() >= s->check_at)
+		subject_check(s);
+}

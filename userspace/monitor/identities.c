@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/identities.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "monitor/monitor.h"
+
+#define SUSPENDED_FILE "suspended"
+#define READ_DELAY (100 * NANOSECONDS_PER_MILLISECOND) /* who writes a file may not be done yet */
+/* Links lead to folders that are not watched, and folders are made later. */
+#define POLL_TIME (5 * NANOSECONDS_PER_SECOND)
+#define ENTRY_MOST (64u << 10)
+#define LIST_MOST (32u << 20) /* bytes of JSON */
+
+/* --- entries --- */
+
+/* What is known of the agent; its texts belong to `item`, and the array is for free(). */
+static struct principal_entry read_entry(const struct identity *item, void **ret_memory)
+{
+	struct principal_entry entry = {
+		.agent = item->agent,
+		.state = item->issuer ? PRINCIPAL_AWAITED : PRINCIPAL_NONE,
+		.principal = {.known = !item->issuer},
+		.issuer = slice_from_string(item->issuer),
+		.problem = slice_from_string(
+			item->issuer ? "the token of this agent is being looked at" : ""),
+	};
+	struct principal_entry *decoded;
+	size_t count;
+
+	*ret_memory = NULL;
+	if (buffer_length(&item->entry) &&
+		principals_decode(buffer_slice(&item->entry), &decoded, &count) == 0) {
+		*ret_memory = decoded;
+		entry = decoded[0];
+	}
+	entry.suspended = item->suspended;
+	return entry;
+}
+
+static void note(struct monitor *m, struct identity *item)
+{
+	struct buffer text;
+	void *memory;
+	struct principal_entry entry = read_entry(item, &memory);
+	int r;
+
+	buffer_init(&text, LIMIT_RECORD_NAME);
+	if (entry.state == PRINCIPAL_KNOWN) {
+		r = buffer_append_format(&text,
+			"principal %.*s of issuer %.*s; groups:", SLICE_PRINT(entry.principal.name),
+			SLICE_PRINT(entry.issuer));
+		for (size_t i = 0; r == 0 && i < entry.principal.group_count; i++)
+			r = buffer_append_format(
+				&text, " %.*s", SLICE_PRINT(entry.principal.groups[i]));
+	} else {
+		buffer_append_format(&text, "no principal: %.*s", SLICE_PRINT(entry.problem));
+	}
+	free(memory);
+	if (!item->noted || !slice_equal_string(buffer_slice(&text), item->noted)) {
+		free(item->noted);
+		item->noted = memory_copy_text(text.data, buffer_length(&text));
+		store_note(
+			m->store, HOST_AGENT, slice_from_string(item->name), buffer_slice(&text));
+		log_info("agent %s: %s", item->name, item->noted);
+	}
+	buffer_done(&text);
+}
+
+static void set_entry(struct monitor *m, struct identity *item, struct slice encoded)
+{
+	if (slice_equal(encoded, buffer_slice(&item->entry)))
+		return;
+	buffer_clear(&item->entry);
+	buffer_append_slice(&item->entry, encoded);
+	m->identities.changed = true;
+	note(m, item);
+}
+
+int identities_take(struct monitor *m, struct slice encoded)
+{
+	struct identities *all = &m->identities;
+	struct principal_entry *entry;
+	size_t count;
+	int r = principals_decode(encoded, &entry, &count);
+
+	if (r < 0)
+		return r;
+	r = count == 1 && entry->state != PRINCIPAL_NONE ? 0 : -EBADMSG;
+	for (size_t i = 0; r == 0 && i < all->count; i++) {
+		struct identity *item = &all->items[i];
+
+		/* What is about a token of before is too late. */
+		if (item->issuer && item->agent == entry->agent && item->serial == entry->serial)
+			set_entry(m, item, encoded);
+	}
+	free(entry);
+	return r;
+}
+
+void identities_forget(struct monitor *m)
+{
+	for (size_t i = 0; i < m->identities.count; i++)
+		buffer_clear(&m->identities.items[i].entry);
+	m->identities.changed = true;
+}
+
+/* --- workers --- */
+
+static int encode_all(struct monitor *m)
+{
+	struct identities *all = &m->identities;
+	struct buffer list;
+	int fd = 0;
+
+	buffer_init(&list, PRINCIPALS_BYTES_MOST);
+	for (size_t i = 0; fd == 0 && i < all->count; i++) {
+		void *memory;
+		struct principal_entry entry = read_entry(&all->items[i], &memory);
+
+		if (entry.state != PRINCIPAL_NONE || entry.suspended)
+			fd = principals_encode(&entry, &list);
+		free(memory);
+	}
+	if (fd == 0)
+		fd = file_make_sealed("wayleave-principals", buffer_slice(&list));
+	buffer_done(&list);
+	if (fd < 0)
+		log_error("the workers can't be told who agents are: %s", strerror(-fd));
+	return fd;
+}
+
+void identities_send(struct monitor *m, struct monitor_worker *w)
+{
+	int fd = encode_all(m);
+
+	if (fd < 0)
+		return;
+	workers_tell(w, MESSAGE_PRINCIPALS, SLICE_EMPTY, fd);
+	close(fd);
+}
+
+static void send_all(struct monitor *m)
+{
+	int fd = encode_all(m);
+
+	if (fd < 0)
+		return;
+	m->identities.changed = false;
+	for (unsigned i = 0; i < m->worker_count; i++)
+		workers_tell(&m->workers[i], MESSAGE_PRINCIPALS, SLICE_EMPTY, fd);
+	close(fd);
+}
+
+/* --- files of tokens --- */
+
+static void set_problem(struct monitor *m, struct identity *item, const char *problem)
+{
+	const struct principal_entry entry = {
+		.agent = item->agent,
+		.serial = item->serial,
+		.state = PRINCIPAL_REFUSED,
+		.issuer = slice_from_string(item->issuer),
+		.problem = slice_head(slice_from_string(problem), PRINCIPALS_PROBLEM_MOST),
+	};
+	struct buffer encoded;
+
+	buffer_init(&encoded, ENTRY_MOST);
+	if (principals_encode(&entry, &encoded) == 0)
+		set_entry(m, item, buffer_slice(&encoded));
+	buffer_done(&encoded);
+}
+
+/* Without waiting for the other end of a pipe or running a device: an agent may own the place. */
+static int read_token(struct identity *item, struct buffer *ret)
+{
+	int fd = open(item->token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat s;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &s) < 0)
+		r = -errno;
+	else if (!S_ISREG(s.st_mode))
+		r = S_ISDIR(s.st_mode) ? -EISDIR : -EINVAL;
+	else
+		r = file_read_descriptor(fd, ret);
+	close(fd);
+	if (r < 0)
+		return r;
+	if (s.st_mode & (S_IROTH | S_IWOTH) && !item->open_to_all)
+		log_warning("agent %s: token_file: %s is open to every user (mode %04o)",
+			item->name, item->token_file, s.st_mode & 07777u);
+	item->open_to_all = s.st_mode & (S_IROTH | S_IWOTH);
+	return 0;
+}
+
+static void take_token(struct monitor *m, struct identity *item, struct slice token)
+{
+	if (item->readable && slice_equal(token, buffer_slice(&item->token)))
+		return;
+	item->readable = true;
+	buffer_wipe(&item->token);
+	buffer_append_slice(&item->token, token);
+	item->serial++;
+	/* Until the broker has looked at it, what was known before holds, up to its end. */
+	openid_tell_token(m, item);
+}
+
+static void refuse_token(struct monitor *m, struct identity *item, int error)
+{
+	char *problem =
+		memory_format("the token of this agent can't be read: %s: %s", item->token_file,
+			error == -E2BIG            ? "it is too long for a token"
+				: error == -EINVAL ? "it is no file"
+						   : strerror(-error));
+
+	if (item->readable || buffer_length(&item->entry) == 0)
+		item->serial++;
+	item->readable = false;
+	buffer_wipe(&item->token);
+	set_problem(m, item, problem);
+	free(problem);
+}
+
+static void watch_folder(struct monitor *m, const struct identity *item)
+{
+	char *copy = memory_copy_string(item->token_file);
+
+	inotify_add_watch(m->identities.watch.fd, dirname(copy),
+		IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB);
+	free(copy);
+}
+
+static void read_all(struct monitor *m)
+{
+	struct buffer token;
+
+	buffer_init(&token, LIMIT_TOKEN_BYTES);
+	for (size_t i = 0; i < m->identities.count; i++) {
+		struct identity *item = &m->identities.items[i];
+		int r;
+
+		if (!item->token_file)
+			continue;
+		watch_folder(m, item);
+		buffer_clear(&token);
+		r = read_token(item, &token);
+		if (r < 0)
+			refuse_token(m, item, r);
+		else
+			take_token(m, item, buffer_slice(&token));
+	}
+	buffer_wipe(&token);
+}
+
+static void on_watch(struct loop_source *source)
+{
+	struct monitor *m = source->context;
+	uint8_t events[4096];
+
+	while (read(source->fd, events, sizeof(events)) > 0)
+		;
+	if (!m->identities.read_at)
+		m->identities.read_at = clock_monotonic() + READ_DELAY;
+}
+
+void identities_turn(struct monitor *m, uint64_t now)
+{
+	struct identities *all = &m->identities;
+
+	if ((all->read_at && now >= all->read_at) || now >= all->next_poll) {
+		all->read_at = 0;
+		all->next_poll = now + POLL_TIME;
+		read_all(m);
+	}
+	if (all->changed)
+		send_all(m);
+}
+
+/* --- who is suspended --- */
+
+static char *suspended_path(const struct monitor *m)
+{
+	return memory_format("%s/" SUSPENDED_FILE, m->config->state_dir.text);
+}
+
+static size_t find_suspended(const struct identities *all, const char *name)
+{
+	size_t i = 0;
+
+	while (i < all->suspended_count && strcmp(all->suspended[i], name) != 0)
+		i++;
+	return i;
+}
+
+static void add_suspended(struct identities *all, const char *name, size_t length)
+{
+	all->suspended = memory_resize_array(
+		all->suspended, all->suspended_count + 1, sizeof(*all->suspended));
+	all->suspended[all->suspended_count++] = memory_copy_text(name, length);
+}
+
+/* One name in a line. */
+static int load_suspended(struct monitor *m, struct error *e)
+{
+	char *path = suspended_path(m);
+	struct buffer text;
+	struct slice rest;
+	int r = 0;
+
+	buffer_init(&text, LIMIT_CONFIG_FILE_BYTES);
+	if (access(path, F_OK) == 0)
+		r = file_read(path, &text, e);
+	rest = buffer_slice(&text);
+	while (r == 0 && rest.length) {
+		const uint8_t *end = memchr(rest.data, '\n', rest.length);
+		size_t length = end ? (size_t)(end - rest.data) : rest.length;
+
+		if (length)
+			add_suspended(&m->identities, (const char *)rest.data, length);
+		rest = slice_from(rest, length + 1);
+	}
+	buffer_done(&text);
+	free(path);
+	return r;
+}
+
+static int save_suspended(struct monitor *m, struct error *e)
+{
+	const struct identities *all = &m->identities;
+	char *path = suspended_path(m);
+	struct buffer text;
+	int r = 0;
+
+	buffer_init(&text, LIMIT_CONFIG_FILE_BYTES);
+	for (size_t i = 0; r == 0 && i < all->suspended_count; i++)
+		r = buffer_append_format(&text, "%s\n", all->suspended[i]);
+	r = r < 0 ? error_set_errno(e, r, "%s", path)
+		  : file_write(path, buffer_slice(&text), 0600, e);
+	buffer_done(&text);
+	free(path);
+	return r;
+}
+
+static void set_suspended(struct identities *all, const char *name, bool suspended)
+{
+	size_t i = find_suspended(all, name);
+
+	if (suspended) {
+		add_suspended(all, name, strlen(name));
+		return;
+	}
+	free(all->suspended[i]);
+	all->suspended[i] = all->suspended[--all->suspended_count];
+}
+
+static struct identity *find(struct identities *all, struct slice name)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (slice_equal_string(name, all->items[i].name))
+			return &all->items[i];
+	}
+	return NULL;
+}
+
+/* On disk and in the audit log before it holds: after a restart it is as it was said to be. */
+static int change_suspended(struct monitor *m, const struct asker *who, struct slice name,
+	bool suspended, struct error *e)
+{
+	struct identities *all = &m->identities;
+	struct identity *item = find(all, name);
+	char detail[64];
+	int r;
+
+	if (!item)
+		return error_set(e, -ENOENT, "there is no agent \"%.*s\"",
+			name.length < 64 ? (int)name.length : 64, (const char *)name.data);
+	if (item->suspended == suspended)
+		return 0;
+	snprintf(detail, sizeof(detail), "%s by user %u", suspended ? "suspended" : "resumed",
+		(unsigned)who->uid);
+	r = store_note(m->store, HOST_AGENT, name, slice_from_string(detail));
+	if (r < 0)
+		return error_set_errno(e, r, "it could not be recorded");
+	set_suspended(all, item->name, suspended);
+	r = save_suspended(m, e);
+	if (r < 0) {
+		set_suspended(all, item->name, !suspended);
+		return r;
+	}
+	item->suspended = suspended;
+	send_all(m);
+	return 0;
+}
+
+int identities_on_suspend(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	return change_suspended(m, who, request, true, &ret->error);
+}
+
+int identities_on_resume(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	return change_suspended(m, who, request, false, &ret->error);
+}
+
+/* --- the list, for people --- */
+
+static cJSON *describe(const struct identity *item)
+{
+	cJSON *json = cJSON_CreateObject(), *groups;
+	void *memory;
+	struct principal_entry entry = read_entry(item, &memory);
+	bool known = entry.state == PRINCIPAL_KNOWN;
+
+	/* Workers see by the clock that a token has ended, before anybody tells them. */
+	if (known && clock_wall() >= entry.until)
+		entry.state = PRINCIPAL_ENDED;
+	cJSON_AddStringToObject(json, "name", item->name);
+	cJSON_AddStringToObject(json, "state", item->suspended ? "suspended" : "active");
+	cJSON_AddStringToObject(json, "identity", principal_state_name(entry.state));
+	json_add_text(json, "issuer", slice_from_string(item->issuer));
+	json_add_text(json, "principal", entry.principal.name);
+	groups = cJSON_AddArrayToObject(json, "groups");
+	for (size_t i = 0; i < entry.principal.group_count; i++)
+		cJSON_AddItemToArray(groups, json_text(entry.principal.groups[i]));
+	json_add_time(json, "expires", known ? entry.until : 0);
+	json_add_text(json, "problem", entry.problem);
+	free(memory);
+	return json;
+}
+
+int identities_on_list(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	cJSON *list = cJSON_CreateArray();
+	char *text;
+
+	(void)who;
+	(void)request;
+	for (size_t i = 0; i < m->identities.count; i++)
+		cJSON_AddItemToArray(list, describe(&m->identities.items[i]));
+	text = cJSON_PrintUnformatted(list);
+	cJSON_Delete(list);
+	if (!text)
+		return -ENOMEM;
+	ret->made = file_make_sealed("wayleave-agents", slice_from_string(text));
+	free(text);
+	return ret->made < 0 ? ret->made : 0;
+}
+
+/* --- configuration --- */
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void item_done(struct identity *item)
+{
+	free(item->name);
+	free(item->issuer);
+	free(item->token_file);
+	free(item->noted);
+	buffer_wipe(&item->token);
+	buffer_done(&item->entry);
+}
+
+static struct identity make_item(const struct identities *all, const struct config_agent *agent)
+{
+	const struct config_identity *from = agent->identity;
+	struct identity item = {
+		.agent = agent->id,
+		.name = memory_copy_string(agent->name.text),
+		.issuer = from ? memory_copy_string(from->issuer.text) : NULL,
+		.token_file = from && from->token_file.text
+			? memory_copy_string(from->token_file.text)
+			: NULL,
+		.suspended = find_suspended(all, agent->name.text) < all->suspended_count,
+	};
+
+	buffer_init(&item.token, LIMIT_TOKEN_BYTES);
+	buffer_init(&item.entry, ENTRY_MOST);
+	return item;
+}
+
+/* What stays the same is still known. */
+static void keep(struct identity *item, struct identity *old)
+{
+	struct identity before = *item;
+
+	if (item->agent != old->agent || !same(item->issuer, old->issuer) ||
+		!same(item->token_file, old->token_file))
+		return;
+	*item = *old;
+	*old = before;
+}
+
+void identities_configure(struct monitor *m)
+{
+	const struct config *c = m->config;
+	struct identities *all = &m->identities;
+	struct identity *items = memory_new_array(c->agent_count, sizeof(*items));
+
+	for (size_t i = 0; i < c->agent_count; i++) {
+		items[i] = make_item(all, &c->agents[i]);
+		for (size_t j = 0; j < all->count; j++)
+			keep(&items[i], &all->items[j]);
+	}
+	for (size_t i = 0; i < all->count; i++)
+		item_done(&all->items[i]);
+	free(all->items);
+	all->items = items;
+	all->count = c->agent_count;
+	all->changed = true;
+	all->next_poll = 0;
+}
+
+int identities_open(struct monitor *m, struct error *e)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), r;
+
+	if (fd < 0)
+		return error_set_errno(e, -errno, "inotify_init1");
+	r = loop_add(&m->loop, &m->identities.watch, fd, on_watch, m);
+	if (r == 0)
+		r = load_suspended(m, e);
+	if (r == 0)
+		identities_configure(m);
+	return r;
+}
+
+void identities_close(struct monitor *m)
+{
+	struct identities *all = &m->identities;
+
+	for (size_t i = 0; i < all->count; i++)
+		item_done(&all->items[i]);
+	free(all->items);
+	for (size_t i = 0; i < all->suspended_count; i++)
+		free(all->suspended[i]);
+	free(all->suspended);
+	*all = (struct identities){.count = 0};
+}
