@@ -100,6 +100,7 @@
 
 /* Time, in milliseconds */
 #define LIMIT_STARTUP_TIME 60000u /* from accept to a complete login */
+#define LIMIT_TOKEN_TIME 30000u /* an action waits so long for a fresh token */
 #define LIMIT_CONNECT_TIME 10000u /* to reach the upstream */
 #define LIMIT_SILENCE_TIME 1000u /* for first words, then people are asked about a connection */
 

@@ -19,6 +19,7 @@ enum session_state {
  * uid) or 0. */
 struct session_summary {
 	struct slice id, agent, principal, resource, protocol;
+	struct slice groups; /* each on a line */
 	struct slice address, upstream, exe, database, user;
 	uint64_t pid, uid, cgroup, process_start;
 	bool observed;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "policy/scope.h"
 #include "worker/hold.h"
 #include "worker/values.h"
 
@@ -199,14 +200,48 @@ static enum hold_answer ask(struct session *s, const struct protocol_action_even
 	return HOLD_GOES_ON;
 }
 
+/* For whom it is must be known, whatever it is. False: it waits for that, or is refused. */
+static bool is_identified(struct session *s, const struct protocol_action_event *event,
+	struct decision *d, enum hold_answer *ret)
+{
+	enum who_answer answer = WHO_GOOD;
+	enum reason reason = REASON_NONE;
+
+	if (!s->host.observes)
+		answer = who_check(&s->worker->who, s->agent, &reason, &d->text);
+	if (answer == WHO_GOOD) {
+		hold_got_token(s);
+		return true;
+	}
+	*ret = HOLD_GOES_ON;
+	if (answer == WHO_AWAITED)
+		*ret = hold_for_token(s, event);
+	else
+		hold_leave(s, "it is not known for whom it is");
+	d->verdict = (struct verdict){
+		.kind = VERDICT_DENY,
+		.reason = reason,
+		.outcome = &scope_no_outcome,
+		.enforced = true,
+	};
+	d->refusal = (struct protocol_refusal){reason, buffer_slice(&d->text)};
+	return false;
+}
+
 static enum hold_answer decide(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
-	struct judgement *kept = judge(s, event, &d->verdict);
+	struct judgement *kept;
+	enum hold_answer answer;
+	bool refused = event->phase == ACTION_RUN && hold_came_again(s, d);
+
+	if (!refused && !is_identified(s, event, d, &answer))
+		return answer;
+	kept = judge(s, event, &d->verdict);
+	if (refused)
+		return HOLD_GOES_ON;
 
 	if (event->phase == ACTION_RUN) {
-		if (hold_came_again(s, d))
-			return HOLD_GOES_ON;
 		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict))
 			return ask(s, event, kept, d);
 		hold_leave(s, "it no longer needs approval");

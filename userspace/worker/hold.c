@@ -21,6 +21,7 @@
 #define PREVIEW_TIME (2 * NANOSECONDS_PER_SECOND)
 
 enum hold_state {
+	HOLD_FOR_TOKEN, /* it is not known for whom it is; not recorded yet */
 	HOLD_PREVIEWING, /* the server is asked what it would do; people are not asked yet */
 	HOLD_PREVIEWED, /* the action is being judged again, to be asked about */
 	HOLD_ASKING, /* the monitor has not answered yet */
@@ -45,6 +46,7 @@ struct hold {
 	char *preview; /* for people */
 	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
+	uint64_t token_deadline; /* monotonic; 0: it waits for no token */
 	enum reason reason; /* HOLD_OVER */
 	char text[600]; /* HOLD_OVER: for the agent */
 };
@@ -100,7 +102,7 @@ void hold_leave(struct session *s, const char *why)
 	if (!h)
 		return;
 	tell_monitor(h);
-	if (h->state != HOLD_OVER)
+	if (h->state != HOLD_OVER && h->state != HOLD_FOR_TOKEN)
 		record_end(h, OUTCOME_CANCELLED, "", why);
 	detach(h);
 }
@@ -139,6 +141,30 @@ static void refuse(struct hold *h, enum reason reason, const char *text)
 		answer(h);
 }
 
+static void judge_again(struct hold *h, bool anew)
+{
+	struct session *s = h->session;
+
+	if (s->engine->protocol->judge_again(s->engine, h->lane, anew))
+		h->judging = true;
+}
+
+/* The action is judged once more: refused, if nothing has changed. */
+static void stop_waiting(struct hold *h)
+{
+	struct session *s = h->session;
+
+	h->token_deadline = 1;
+	if (h->judging)
+		return;
+	judge_again(h, false);
+	if (h->judging)
+		pipe_go_on(s);
+	else
+		session_abort(s, REASON_IDENTITY, "%s", "it can't be judged again at this point");
+	session_touch(s);
+}
+
 bool hold_cancel(struct session *s, const char *why)
 {
 	struct hold *h = s->hold;
@@ -147,6 +173,10 @@ bool hold_cancel(struct session *s, const char *why)
 		return false;
 	if (h->state == HOLD_OVER)
 		return true;
+	if (h->state == HOLD_FOR_TOKEN) {
+		stop_waiting(h);
+		return true;
+	}
 	tell_monitor(h);
 	record_end(h, OUTCOME_CANCELLED, "", why);
 	refuse(h, REASON_REVIEW_CANCELLED, why);
@@ -429,14 +459,6 @@ static bool hold_new(struct session *s, const struct protocol_action_event *even
 	return ask(h, event, q);
 }
 
-static void judge_again(struct hold *h, bool anew)
-{
-	struct session *s = h->session;
-
-	if (s->engine->protocol->judge_again(s->engine, h->lane, anew))
-		h->judging = true;
-}
-
 void hold_on_preview(struct session *s, struct slice text, const char *problem)
 {
 	struct hold *h = s->hold;
@@ -491,6 +513,46 @@ enum hold_answer hold_action(
 	snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, problem);
 	decision_refuse(d, REASON_REVIEW_IMPOSSIBLE, text);
 	return HOLD_GOES_ON;
+}
+
+enum hold_answer hold_for_token(struct session *s, const struct protocol_action_event *event)
+{
+	uint64_t now = clock_monotonic();
+	struct hold *h = s->hold;
+
+	/* Until the login is done an engine can't judge again. */
+	if (s->deadline)
+		return HOLD_GOES_ON;
+	if (!h) {
+		h = s->hold = memory_new(sizeof(*h));
+		h->session = s;
+		h->state = HOLD_FOR_TOKEN;
+		h->lane = event->lane;
+		list_append(&s->worker->holds, &h->link);
+	}
+	h->judging = false;
+	/* People may go on reading: there is time until they have decided. */
+	if (h->state == HOLD_PREVIEWING || is_counted(h))
+		return HOLD_WAITS;
+	if (!h->token_deadline)
+		h->token_deadline = now + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
+	if (now < h->token_deadline)
+		return HOLD_WAITS;
+	hold_leave(s, "it is not known for whom it is");
+	return HOLD_GOES_ON;
+}
+
+void hold_got_token(struct session *s)
+{
+	if (s->hold && s->hold->state == HOLD_FOR_TOKEN)
+		detach(s->hold);
+	else if (s->hold)
+		s->hold->token_deadline = 0;
+}
+
+bool hold_waits_for_token(const struct session *s)
+{
+	return s->hold && s->hold->token_deadline;
 }
 
 bool hold_came_again(struct session *s, struct decision *d)
@@ -607,6 +669,10 @@ void hold_tick(struct worker *w, uint64_t now)
 	list_for_each_safe (position, &w->holds) {
 		struct hold *h = list_entry(position, struct hold, link);
 
+		if (h->token_deadline && now >= h->token_deadline) {
+			stop_waiting(h);
+			continue;
+		}
 		if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
 			hold_on_preview(h->session, SLICE_EMPTY, "the server took too long");
 			pipe_go_on(h->session);

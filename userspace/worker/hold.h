@@ -45,6 +45,12 @@ void hold_on_grants(struct worker *w);
  * scope's and the action's. */
 int hold_scope(struct session *s, const struct verdict *verdict, const struct action *action,
 	struct scope_of_action *ret);
+/* It is not known whom the agent acts for, and may be in a moment: the action waits for that. Goes
+ * on where it has waited long enough, or can't. */
+enum hold_answer hold_for_token(struct session *s, const struct protocol_action_event *event);
+/* It is known. */
+void hold_got_token(struct session *s);
+bool hold_waits_for_token(const struct session *s);
 /* What waits was approved, and is being judged once more. */
 bool hold_is_approved(const struct session *s);
 

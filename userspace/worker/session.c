@@ -21,9 +21,23 @@
 
 /* --- recording --- */
 
+static void join_groups(const struct session *s, struct buffer *ret)
+{
+	const struct principal *p = policy_scope_subject(s->scope)->principal;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < p->group_count; i++) {
+		if (i)
+			r = buffer_append_byte(ret, '\n');
+		if (r == 0)
+			r = buffer_append_slice(ret, p->groups[i]);
+	}
+}
+
 void session_record_facts(struct session *s, bool start)
 {
 	const struct policy *p = s->scope ? policy_scope_policy(s->scope) : NULL;
+	struct buffer groups;
 	struct session_facts facts = {
 		.id = slice_from_string(s->id.text),
 		.agent = s->agent ? s->agent->name : SLICE_EMPTY,
@@ -42,6 +56,12 @@ void session_record_facts(struct session *s, bool start)
 		.observed = p && p->mode == POLICY_OBSERVE,
 	};
 
+	buffer_init(&groups, 2 * LIMIT_TOKEN_BYTES);
+	if (p) {
+		facts.principal = policy_scope_subject(s->scope)->principal->name;
+		join_groups(s, &groups);
+		facts.groups = buffer_slice(&groups);
+	}
 	if (p)
 		facts.resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
 							      : p->resources[s->resource].name;
@@ -49,6 +69,7 @@ void session_record_facts(struct session *s, bool start)
 		recorder_session_start(s->worker->recorder, &s->record, &facts);
 	else
 		recorder_session_change(s->worker->recorder, &s->record, &facts);
+	buffer_done(&groups);
 	session_touch(s);
 }
 
@@ -289,6 +310,8 @@ void session_reap(struct worker *w)
 	}
 }
 
+static void begin(struct session *s);
+
 void session_tick(struct worker *w, uint64_t now)
 {
 	list_for_each_safe (position, &w->sessions) {
@@ -300,6 +323,8 @@ void session_tick(struct worker *w, uint64_t now)
 			session_reset(s, s->reason, NULL);
 		} else if (s->cancelling) {
 			session_close(s, REASON_NONE, NULL);
+		} else if (s->state == SESSION_BEGINNING) {
+			begin(s);
 		} else if (s->state == SESSION_DETECTING && s->connection == CONNECTION_ASKS) {
 			detect_on_silence(s);
 		} else if (s->upstream == UPSTREAM_CONNECTING) {
@@ -395,7 +420,7 @@ static struct policy_scope *scope_for(struct session *s, enum protocol_id protoc
 {
 	struct policy_subject subject = {
 		.agent = s->agent,
-		.principal = &principal_none,
+		.principal = who_principal(&s->worker->who, s->agent),
 		.resource = s->resource,
 		.protocol = protocol,
 	};
@@ -622,17 +647,36 @@ static void wait_for_people(struct session *s)
 		s->deadline = clock_monotonic() + LIMIT_SILENCE_TIME * NANOSECONDS_PER_MILLISECOND;
 }
 
+static bool is_observed(const struct session *s)
+{
+	return policy_scope_policy(s->scope)->mode == POLICY_OBSERVE;
+}
+
+/* For whom it is must be known before anything is judged. */
+static bool is_identified(struct session *s, struct record_action *ret, struct buffer *text)
+{
+	if (is_observed(s) || who_check(&s->worker->who, s->agent, &ret->reason, text) == WHO_GOOD)
+		return true;
+	ret->verdict = RECORD_VERDICT_DENY;
+	ret->message = buffer_slice(text);
+	return false;
+}
+
 static void begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
-	enum connection_verdict verdict;
-	struct record_action record;
+	enum connection_verdict verdict = CONNECTION_REFUSED;
+	struct record_action record = {.verdict = RECORD_VERDICT_ALLOW};
 	struct buffer text;
 	struct slice rule;
 
-	buffer_init(&text, 1024);
-	verdict = judge_connection(s, &record, &rule, &text);
-	while (verdict == CONNECTION_REFUSED && try_next_candidate(s)) {
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	buffer_init(&text, 4096);
+	if (is_identified(s, &record, &text))
+		verdict = judge_connection(s, &record, &rule, &text);
+	/* Else no other candidate is any better. */
+	while (record.reason != REASON_IDENTITY && record.reason != REASON_SUSPENDED &&
+		verdict == CONNECTION_REFUSED && try_next_candidate(s)) {
 		buffer_clear(&text);
 		verdict = judge_connection(s, &record, &rule, &text);
 	}
@@ -653,6 +697,18 @@ static void begin(struct session *s)
 		pipe_go_on(s);
 }
 
+/* Begins, unless something that it is judged by is to come in a moment. */
+static void try_to_begin(struct session *s)
+{
+	enum reason reason;
+	struct buffer text;
+
+	buffer_init(&text, 4096);
+	if (is_observed(s) || who_check(&s->worker->who, s->agent, &reason, &text) != WHO_AWAITED)
+		begin(s);
+	buffer_done(&text);
+}
+
 static struct session *session_new(struct worker *w, int fd, const struct origin *origin)
 {
 	struct session *s = memory_new(sizeof(*s));
@@ -663,7 +719,7 @@ static struct session *session_new(struct worker *w, int fd, const struct origin
 	s->worker = w;
 	s->origin = *origin;
 	s->id = identifier_new('s', SESSION_ID_DIGITS);
-	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	s->deadline = clock_monotonic() + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	place_text(origin->address, origin->port, s->address, sizeof(s->address));
 	list_init(&s->dirty);
 	list_append(&w->sessions, &s->link);
@@ -715,7 +771,7 @@ void session_accept(struct worker *w, int fd)
 	}
 	session_record_facts(s, true);
 	ask_for_process(s);
-	begin(s);
+	try_to_begin(s);
 }
 
 struct session *session_find(struct worker *w, struct slice id)
@@ -776,10 +832,62 @@ void session_reload(struct session *s)
 		return;
 	}
 	policy_scope_put(old);
+	if (s->state == SESSION_BEGINNING)
+		return;
 	if (s->engine)
 		pipe_set_scope(s);
 	if (!may_stay(s))
 		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
 	else
+		hold_judge_again(s);
+}
+
+/* Whether it is judged by other rules from now on. A token that ended changes nothing by itself:
+ * what is asked of people, and what was, is the same principal's. */
+static bool take_principal(struct session *s)
+{
+	struct policy_scope *old = s->scope;
+
+	if (!who_is_known(&s->worker->who, s->agent))
+		return false;
+	s->scope = scope_for(s, policy_scope_subject(old)->protocol);
+	policy_scope_put(old);
+	return s->scope != old;
+}
+
+static bool is_relayed_unread(const struct session *s)
+{
+	return s->unread || (s->engine && s->engine->protocol == &protocol_opaque);
+}
+
+void session_on_principals(struct session *s)
+{
+	enum who_answer answer;
+	enum reason reason;
+	struct buffer text;
+	bool changed;
+
+	if (s->state >= SESSION_CLOSING)
+		return;
+	changed = take_principal(s);
+	if (changed)
+		session_record_facts(s, false);
+	if (s->state == SESSION_BEGINNING) {
+		try_to_begin(s);
+		return;
+	}
+	if (s->engine && changed)
+		pipe_set_scope(s);
+	buffer_init(&text, 4096);
+	answer = who_check(&s->worker->who, s->agent, &reason, &text);
+	buffer_done(&text);
+	if (is_observed(s))
+		return;
+	/* Nothing of it comes to be judged any more. */
+	if (answer == WHO_REFUSED && reason == REASON_SUSPENDED && is_relayed_unread(s))
+		session_abort(s, reason, "%s", "");
+	else if (changed && !may_stay(s))
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+	else if (changed || answer == WHO_REFUSED || hold_waits_for_token(s))
 		hold_judge_again(s);
 }

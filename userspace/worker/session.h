@@ -25,6 +25,7 @@
 #define SESSION_DETAIL_MOST 256
 
 enum session_state {
+	SESSION_BEGINNING, /* nothing is read before it is known who it is */
 	SESSION_DETECTING, /* which protocol, at a place that no resource names */
 	SESSION_OPEN,
 	SESSION_CLOSING, /* what is queued is still sent */
@@ -122,6 +123,8 @@ void session_reap(struct worker *w);
 void session_tick(struct worker *w, uint64_t now);
 /* The policy was replaced: scopes are taken anew, sessions without a place in it end. */
 void session_reload(struct session *s);
+/* Whom agents act for changed: perhaps this one. */
+void session_on_principals(struct session *s);
 struct session *session_find(struct worker *w, struct slice id);
 /* Facts for the recording changed. */
 void session_record_facts(struct session *s, bool start);

@@ -15,6 +15,7 @@
 #include "worker/certificates.h"
 #include "worker/channel.h"
 #include "worker/grants.h"
+#include "worker/who.h"
 #include "worker/worker.h"
 
 struct worker {
@@ -41,6 +42,7 @@ struct worker {
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
 
 	struct grants grants;
+	struct who who;
 	struct list holds; /* actions that wait for people */
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */

@@ -131,6 +131,11 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		grants_take(&w->grants, fd);
 		hold_on_grants(w);
 		break;
+	case MESSAGE_PRINCIPALS:
+		who_take(&w->who, fd);
+		list_for_each_safe (position, &w->sessions)
+			session_on_principals(list_entry(position, struct session, link));
+		break;
 	case MESSAGE_DECISION:
 		hold_on_decision(w, payload);
 		break;
@@ -308,6 +313,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->dirty);
 	list_init(&w->dead);
 	list_init(&w->holds);
+	who_init(&w->who);
 	list_init(&w->cancels);
 	table_init(&w->keys);
 	table_init(&w->ids);

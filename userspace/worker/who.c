@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/who.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "policy/judge.h"
+
+static const struct principal nobody_known;
+
+void who_init(struct who *w)
+{
+	*w = (struct who){.count = 0};
+	buffer_init(&w->bytes, PRINCIPALS_BYTES_MOST);
+}
+
+void who_take(struct who *w, int fd)
+{
+	free(w->items);
+	w->items = NULL;
+	w->count = 0;
+	buffer_clear(&w->bytes);
+	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_descriptor(fd, &w->bytes) < 0 ||
+		principals_decode(buffer_slice(&w->bytes), &w->items, &w->count) < 0)
+		log_error(
+			"the monitor's list of principals can't be read, so nobody is known here");
+}
+
+static const struct principal_entry *find(const struct who *w, const struct policy_agent *agent)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->items[i].agent == agent->id)
+			return &w->items[i];
+	}
+	return NULL;
+}
+
+bool who_is_known(const struct who *w, const struct policy_agent *agent)
+{
+	const struct principal_entry *entry = find(w, agent);
+
+	return !agent->identified || (entry && entry->state == PRINCIPAL_KNOWN);
+}
+
+const struct principal *who_principal(const struct who *w, const struct policy_agent *agent)
+{
+	const struct principal_entry *entry = find(w, agent);
+
+	if (!agent->identified)
+		return &principal_none;
+	return entry && entry->state == PRINCIPAL_KNOWN ? &entry->principal : &nobody_known;
+}
+
+enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
+	enum reason *ret_reason, struct buffer *ret_text)
+{
+	const struct principal_entry *entry = find(w, agent);
+	struct slice problem = slice_from_string("it is not known yet who this agent acts for");
+	bool good = !agent->identified;
+
+	*ret_reason = REASON_IDENTITY;
+	if (entry && entry->suspended) {
+		*ret_reason = REASON_SUSPENDED;
+		refusal_text(*ret_reason, SLICE_EMPTY, ret_text);
+		return WHO_REFUSED;
+	}
+	if (agent->identified && entry && entry->state == PRINCIPAL_KNOWN) {
+		good = clock_wall() < entry->until;
+		problem = slice_from_string("the token of this agent has expired");
+	} else if (agent->identified && entry && entry->state != PRINCIPAL_NONE) {
+		problem = entry->problem;
+	}
+	if (good)
+		return WHO_GOOD;
+	refusal_text(*ret_reason, problem, ret_text);
+	return entry && entry->state == PRINCIPAL_REFUSED ? WHO_REFUSED : WHO_AWAITED;
+}

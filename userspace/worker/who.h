@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * who: whom agents act for now, as the monitor said last, and whether that is good enough for an
+ * action.
+ */
+#ifndef WAYLEAVE_WORKER_WHO_H
+#define WAYLEAVE_WORKER_WHO_H
+
+#include "base/reason.h"
+#include "identity/principals.h"
+
+struct who {
+	struct principal_entry *items;
+	size_t count;
+	struct buffer bytes; /* that the items point into */
+};
+
+void who_init(struct who *w);
+/* Takes the list that the descriptor holds, in place of the one before. With a broken one nobody is
+ * known. */
+void who_take(struct who *w, int fd);
+
+enum who_answer {
+	WHO_GOOD, /* it is known, or the agent needs no identity */
+	WHO_AWAITED, /* it isn't, and may be in a moment */
+	WHO_REFUSED,
+};
+
+/* Whether the agent may act now. Else `ret_reason` and the sentence behind "wayleave: ". */
+enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
+	enum reason *ret_reason, struct buffer *ret_text);
+/* By whom its actions are judged; valid until the next list. */
+const struct principal *who_principal(const struct who *w, const struct policy_agent *agent);
+/* What the monitor said of it is a principal, or that there needs to be none. */
+bool who_is_known(const struct who *w, const struct policy_agent *agent);
+
+#endif
