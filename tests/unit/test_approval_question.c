@@ -26,6 +26,7 @@ static struct question *example(void)
 	q->database = S("shop");
 	q->user = S("app");
 	q->session = S("s-7Q2KM4XT");
+	q->groups = S("ops\nai-agents");
 	q->pid = 17;
 	q->uid = 1000;
 	q->text = S("delete from orders where id = $1");
@@ -58,6 +59,7 @@ Test(question, comes_back_as_it_was_written)
 	cr_assert(slice_equal_string(back->scope.rules[0], "writes need a person"));
 	cr_assert(slice_equal(back->text, q->text));
 	cr_assert(slice_equal(back->runs, q->runs));
+	cr_assert(slice_equal(back->groups, q->groups));
 	cr_assert(slice_equal_string(back->values[0].data, "42"));
 	cr_assert_eq(back->uid, 1000);
 	buffer_done(&bytes);
@@ -65,7 +67,7 @@ Test(question, comes_back_as_it_was_written)
 	free(back);
 }
 
-/* What the store holds of version 1: nothing was said of what a text runs. */
+/* What the store holds of version 1: nothing was said of what a text runs, nor of groups. */
 Test(question, of_an_older_version_is_read)
 {
 	struct question *q = example(), *back = memory_new(sizeof(*back));
@@ -84,14 +86,16 @@ Test(question, of_an_older_version_is_read)
 	before = (size_t)(runs - all.data) - 4; /* its length */
 	cr_assert_eq(buffer_append_u64(&old, 1), 0);
 	cr_assert_eq(buffer_append_slice(&old, slice_from(slice_head(all, before), 8)), 0);
-	cr_assert_eq(buffer_append_slice(&old, slice_from(all, before + 4 + q->runs.length)), 0);
+	cr_assert_eq(buffer_append_slice(&old,
+			     slice_from(all, before + 4 + q->runs.length + 4 + q->groups.length)),
+		0);
 	cr_assert_eq(question_decode(buffer_slice(&old), back), 0);
 	cr_assert_eq(back->runs.length, 0);
 	cr_assert(slice_equal(back->text, q->text));
 	cr_assert(slice_equal_string(back->values[0].data, "42"));
 	old.data[old.start + 7] = 0;
 	cr_assert_eq(question_decode(buffer_slice(&old), back), -EBADMSG);
-	old.data[old.start + 7] = 3;
+	old.data[old.start + 7] = 4;
 	cr_assert_eq(question_decode(buffer_slice(&old), back), -EBADMSG);
 	buffer_done(&bytes);
 	buffer_done(&old);

@@ -483,6 +483,7 @@ Test(token, groups_that_are_none_refuse_it)
 		{"\"groups\":[\"a\",7]", "no text"},
 		{"\"groups\":[[\"a\"]]", "no text"},
 		{"\"groups\":[\"\"]", "empty"},
+		{"\"groups\":[\"a\\nb\"]", "no line"},
 		{"\"_claim_names\":{\"groups\":\"src1\"}", "too many for a token"},
 	};
 

@@ -9,8 +9,9 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#define VERSION 2 /* of the encoding; the store may hold older ones */
+#define VERSION 3 /* of the encoding; the store may hold older ones */
 #define VERSION_WITHOUT_RUNS 1
+#define VERSION_WITHOUT_GROUPS 2
 
 int scope_of_action_set(
 	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
@@ -62,7 +63,7 @@ int question_seal(struct question *q, struct slice bound)
 int question_encode(const struct question *q, struct buffer *ret)
 {
 	const struct slice texts[] = {q->protocol, q->database, q->user, q->session, q->address,
-		q->program, q->text, q->settings, q->preview, q->runs};
+		q->program, q->text, q->settings, q->preview, q->runs, q->groups};
 	int r = fields_put_number(ret, VERSION);
 
 	if (r == 0)
@@ -90,7 +91,7 @@ static bool is_name(struct slice name)
 static bool has_names(const struct question *q)
 {
 	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.resource,
-		q->protocol, q->database, q->user, q->session, q->address, q->program};
+		q->groups, q->protocol, q->database, q->user, q->session, q->address, q->program};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -103,8 +104,8 @@ static bool has_names(const struct question *q)
 int question_decode(struct slice bytes, struct question *ret)
 {
 	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
-		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview,
-		&ret->runs};
+		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview, &ret->runs,
+		&ret->groups};
 	size_t text_count = ARRAY_SIZE(texts);
 	struct field_reader r = {.rest = bytes};
 	uint64_t version = fields_get_number(&r), unknown;
@@ -114,6 +115,8 @@ int question_decode(struct slice bytes, struct question *ret)
 	if (r.bad || version < VERSION_WITHOUT_RUNS || version > VERSION ||
 		digest.length != sizeof(ret->digest))
 		return -EBADMSG;
+	if (version <= VERSION_WITHOUT_GROUPS)
+		text_count--;
 	if (version == VERSION_WITHOUT_RUNS)
 		text_count--;
 	memcpy(ret->digest, digest.data, sizeof(ret->digest));

@@ -40,6 +40,7 @@ struct question_value {
 struct question {
 	uint8_t digest[QUESTION_DIGEST_SIZE];
 	struct scope_of_action scope;
+	struct slice groups; /* of the principal, each on a line; for people */
 	struct slice protocol, database, user;
 	struct slice session, address, program; /* of the first that asks */
 	uint64_t pid, uid;

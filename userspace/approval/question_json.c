@@ -87,6 +87,7 @@ static void add_common(cJSON *object, const struct question *q, size_t most_text
 	struct slice text = most_text ? cut(q->text, most_text) : q->text;
 
 	question_json_add_scope(object, &q->scope, most);
+	cJSON_AddItemToObject(object, "principal_groups", json_lines(q->groups));
 	json_add_text(object, "protocol", q->protocol);
 	json_add_text(object, "database", q->database);
 	json_add_text(object, "user", q->user);

@@ -48,6 +48,20 @@ cJSON *json_number(uint64_t number)
 	return cJSON_CreateString(text);
 }
 
+cJSON *json_lines(struct slice text)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	while (text.length) {
+		const uint8_t *end = memchr(text.data, '\n', text.length);
+		size_t length = end ? (size_t)(end - text.data) : text.length;
+
+		cJSON_AddItemToArray(list, json_text(slice_head(text, length)));
+		text = slice_from(text, length + 1);
+	}
+	return list;
+}
+
 void json_add_text(cJSON *object, const char *name, struct slice text)
 {
 	if (text.length)

@@ -19,6 +19,9 @@ cJSON *json_hex(struct slice bytes);
 /* A number; a string where not every reader of JSON would keep it exactly. */
 cJSON *json_number(uint64_t number);
 
+/* A list of the lines. */
+cJSON *json_lines(struct slice text);
+
 /* null where it is empty. */
 void json_add_text(cJSON *object, const char *name, struct slice text);
 /* RFC 3339 in UTC; null for 0. */

@@ -228,7 +228,7 @@ void ask_tick(struct subject *s, uint64_t now)
 		return;
 	if (i->token_endpoint)
 		ask(s);
-	else if (i->failures || i->keys)
+	else if (i->failures || i->discovered)
 		fail(s, i->failures ? i->why : "it names no \"token_endpoint\"");
 }
 

@@ -154,6 +154,7 @@ static void on_discovery(void *context, const struct client_answer *answer)
 		fail(i, "its discovery document", fault);
 	} else {
 		endpoint = document_get_text(document, "token_endpoint");
+		i->discovered = true;
 		free(i->token_endpoint);
 		i->token_endpoint = is_https(endpoint) ? memory_copy_string(endpoint) : NULL;
 		get(i, document_get_text(document, "jwks_uri"), on_keys);

@@ -30,7 +30,8 @@ struct issuer {
 
 	struct jwks *keys; /* NULL: none yet */
 	uint64_t fetched; /* wall clock, seconds; they stop being good keys_max_age later */
-	char *token_endpoint; /* NULL: not known */
+	bool discovered; /* its document came once; it may name no … */
+	char *token_endpoint; /* NULL: none is known */
 	bool fetching;
 	uint64_t fetch_at, last_fetch; /* monotonic, nanoseconds */
 	unsigned failures; /* in a row */

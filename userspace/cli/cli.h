@@ -26,6 +26,7 @@ int cli_sessions(const struct cli *cli, int argc, char **argv);
 int cli_audit(const struct cli *cli, int argc, char **argv);
 int cli_reviews(const struct cli *cli, int argc, char **argv);
 int cli_grants(const struct cli *cli, int argc, char **argv);
+int cli_agents(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 

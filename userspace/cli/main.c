@@ -17,6 +17,7 @@ static const struct verb {
 	{"status", cli_status, "what the daemon governs, and how it does"},
 	{"reviews", cli_reviews, "what waits for a person: list, show, approve, deny"},
 	{"grants", cli_grants, "approvals for a time: list, revoke"},
+	{"agents", cli_agents, "whom they act for: list, suspend, resume"},
 	{"sessions", cli_sessions, "list, show, replay, tail or end sessions"},
 	{"audit", cli_audit, "verify or export the audit log"},
 	{"policy", cli_policy, "check policy files, explain a verdict"},

@@ -339,6 +339,22 @@ static void add_rules(const cJSON *review, struct buffer *b)
 	}
 }
 
+static void add_principal_groups(const cJSON *review, struct buffer *b)
+{
+	const cJSON *item, *list = cJSON_GetObjectItemCaseSensitive(review, "principal_groups");
+
+	if (!list || !list->child)
+		return;
+	add_name(b, "its groups");
+	cJSON_ArrayForEach(item, list)
+	{
+		if (item != list->child)
+			buffer_append_string(b, ", ");
+		cli_append_line(b, slice_from_string(cJSON_GetStringValue(item)));
+	}
+	buffer_append_byte(b, '\n');
+}
+
 static void add_groups(const cJSON *review, struct buffer *b)
 {
 	const cJSON *item;
@@ -441,6 +457,7 @@ void review_text_whole(const cJSON *review, const struct review_layout *l, struc
 	add_state(review, l, b);
 	add_line(b, "agent", text_slice(review, "agent"));
 	add_line(b, "principal", text_slice(review, "principal"));
+	add_principal_groups(review, b);
 	add_place(review, b);
 	add_process(review, b);
 	add_rules(review, b);

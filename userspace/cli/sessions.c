@@ -69,6 +69,8 @@ cJSON *cli_json_session(const struct session_summary *s)
 	json_add_text(json, "id", s->id);
 	json_add_text(json, "agent", s->agent);
 	json_add_text(json, "principal", s->principal);
+	if (s->groups.length)
+		cJSON_AddItemToObject(json, "groups", json_lines(s->groups));
 	json_add_text(json, "resource", s->resource);
 	json_add_text(json, "protocol", s->protocol);
 	add_number(json, "pid", s->pid);

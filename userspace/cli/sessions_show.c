@@ -43,11 +43,23 @@ static void print_time_fact(const char *name, uint64_t time)
 	print_fact(name, time ? slice_from_string(text) : SLICE_EMPTY);
 }
 
+static void print_groups(struct slice lines)
+{
+	while (lines.length) {
+		const uint8_t *end = memchr(lines.data, '\n', lines.length);
+		size_t length = end ? (size_t)(end - lines.data) : lines.length;
+
+		print_fact("group", slice_head(lines, length));
+		lines = slice_from(lines, length + 1);
+	}
+}
+
 static void print_head(const struct session_summary *s)
 {
 	print_fact("session", s->id);
 	print_fact("agent", s->agent);
 	print_fact("principal", s->principal);
+	print_groups(s->groups);
 	print_fact("resource", s->resource);
 	print_fact("protocol", s->protocol);
 	print_fact("address", s->address);

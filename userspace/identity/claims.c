@@ -55,6 +55,16 @@ static int check_times(const cJSON *claims, uint64_t now, struct error *e)
 
 /* --- whose and for whom --- */
 
+/* They stand in lists and on lines of their own. */
+static bool is_name(struct slice text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.data[i] < ' ' || text.data[i] == 0x7f)
+			return false;
+	}
+	return text.length > 0 && text.length <= LIMIT_TOKEN_NAME;
+}
+
 /* The member is the text, or a list of texts with it. */
 static bool names(const cJSON *member, const char *wanted)
 {
@@ -99,7 +109,7 @@ int claims_check(
 		return refuse(e, "it is another issuer's (\"iss\")");
 	if (!names(document_get(claims, "aud"), rules->audience))
 		return refuse(e, "it is for another audience (\"aud\")");
-	if (!subject || !*subject || strlen(subject) > LIMIT_TOKEN_NAME)
+	if (!subject || !is_name(slice_from_string(subject)))
 		return refuse(e, "it does not say whom it is about (\"sub\")");
 	if (rules->subject && strcmp(subject, rules->subject) != 0)
 		return refuse(e, "it is about somebody else (\"sub\")");
@@ -132,8 +142,8 @@ static int add_group(struct token *t, struct slice name, struct error *e)
 {
 	if (t->group_count >= LIMIT_TOKEN_GROUPS)
 		return error_set(e, -EACCES, "it names more than %u groups", LIMIT_TOKEN_GROUPS);
-	if (name.length == 0 || name.length > LIMIT_TOKEN_NAME)
-		return refuse(e, "the name of a group is empty or too long");
+	if (!is_name(name))
+		return refuse(e, "the name of a group is empty, too long or no line of text");
 	t->groups[t->group_count] = arena_copy(&t->texts, name);
 	if (!t->groups[t->group_count].data)
 		return refuse(e, "it names too many groups");

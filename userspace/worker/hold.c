@@ -313,13 +313,16 @@ static int hide_secrets(struct slice *text, struct buffer *room)
 static int write_question(
 	struct session *s, const struct protocol_action_event *event, struct question *q)
 {
-	struct buffer values, text, runs, bytes;
+	struct buffer values, text, runs, groups, bytes;
 	int r, fd = -1;
 
 	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
 	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
+	buffer_init(&groups, LIMIT_TOKEN_BYTES);
 	buffer_init(&bytes, QUESTION_BYTES_MOST);
+	session_join_groups(s, &groups);
+	q->groups = slice_head(buffer_slice(&groups), LIMIT_RECORD_NAME);
 	r = reserve_values(event, &values);
 	if (r == 0)
 		fill_values(s, event, &values, q);
@@ -338,6 +341,7 @@ static int write_question(
 	buffer_done(&values);
 	buffer_done(&text);
 	buffer_done(&runs);
+	buffer_done(&groups);
 	buffer_done(&bytes);
 	if (r < 0 && fd >= 0)
 		close(fd);

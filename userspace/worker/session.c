@@ -21,7 +21,7 @@
 
 /* --- recording --- */
 
-static void join_groups(const struct session *s, struct buffer *ret)
+void session_join_groups(const struct session *s, struct buffer *ret)
 {
 	const struct principal *p = policy_scope_subject(s->scope)->principal;
 	int r = 0;
@@ -56,10 +56,10 @@ void session_record_facts(struct session *s, bool start)
 		.observed = p && p->mode == POLICY_OBSERVE,
 	};
 
-	buffer_init(&groups, 2 * LIMIT_TOKEN_BYTES);
+	buffer_init(&groups, LIMIT_TOKEN_BYTES);
 	if (p) {
 		facts.principal = policy_scope_subject(s->scope)->principal->name;
-		join_groups(s, &groups);
+		session_join_groups(s, &groups);
 		facts.groups = buffer_slice(&groups);
 	}
 	if (p)

@@ -126,6 +126,8 @@ void session_reload(struct session *s);
 /* Whom agents act for changed: perhaps this one. */
 void session_on_principals(struct session *s);
 struct session *session_find(struct worker *w, struct slice id);
+/* The groups of its principal, each on a line; the buffer holds LIMIT_TOKEN_BYTES. */
+void session_join_groups(const struct session *s, struct buffer *ret);
 /* Facts for the recording changed. */
 void session_record_facts(struct session *s, bool start);
 /* Something for the recording that is no action. */

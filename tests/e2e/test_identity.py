@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents that act for somebody: who that is comes from tokens, and rules ask for it."""
+import json
+import os
+import threading
+import time
+
+import pytest
+from conftest import Psql, make_config
+from harness import issuer as issuers
+from harness.shell import Shell
+from harness.waiting import wait_for
+
+RULES = [
+    {"name": "the bots may read", "groups": ["ai-agents"], "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+    {"name": "ann may read secrets", "principals": ["ann@acme.com"], "operations": ["read"], "objects": ["public.secrets"], "allow": {}},
+]
+COUNT = "select count(*) from orders"
+
+
+@pytest.fixture
+def issuer(tmp_path):
+    made = issuers.Issuer(tmp_path / "issuer")
+    yield made
+    made.stop()
+
+
+class Place:
+    """A daemon whose agent "demo" has an identity; "other" has none."""
+
+    def __init__(self, make_daemon, server, issuer, folder, token=None, issuer_options=None, **identity):
+        self.issuer, self.server = issuer, server
+        self.tokens = folder / "tokens"
+        self.tokens.mkdir()
+        self.file = self.tokens / "token"
+        if token:
+            self.file.write_text(token)
+        config = make_config(server.port, workers=1)
+        config["issuers"] = {"idp": {"url": issuer.url, "audience": issuers.AUDIENCE, "ca_file": str(issuer.ca), **(issuer_options or {})}}
+        config["agents"][0]["identity"] = {"issuer": "idp", **({"token_file": str(self.file)} if "client_id" not in identity else {}), **identity}
+        self.daemon = make_daemon(config, RULES)
+        self.psql = Psql(self.daemon, server)
+
+    def swap(self, token):
+        new = self.tokens / "new"
+        new.write_text(token)
+        new.rename(self.file)
+
+    def agent(self, name="demo"):
+        return next(a for a in self.daemon.json("agents", "list") if a["name"] == name)
+
+    def becomes(self, identity, **members):
+        def look():
+            agent = self.agent()
+            return agent["identity"] == identity and all(agent[n] == v for n, v in members.items()) and agent
+        return wait_for(look, what=f"identity {identity} {members}")
+
+    def shell(self):
+        return Shell(self.daemon, f"host=127.0.0.1 port={self.server.port} dbname=shop user=app")
+
+
+@pytest.fixture
+def make_place(make_daemon, server, issuer, tmp_path):
+    def make(token=None, **options):
+        return Place(make_daemon, server, issuer, tmp_path, token, **options)
+    return make
+
+
+def test_rules_ask_for_groups_and_principals(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents", "others"]))
+    assert place.psql.rows(COUNT) == ["20"]
+    assert "no rule allows select on public.secrets" in place.psql.error("select * from secrets")
+    agent = place.agent()
+    assert agent["principal"] == "bot@acme.com" and agent["groups"] == ["ai-agents", "others"] and agent["state"] == "active"
+    assert agent["expires"] and not agent["problem"]
+    assert place.agent("other")["identity"] == "none"
+    other = Psql(place.daemon, place.server, agent="other")
+    assert "denied" in other.error(COUNT)
+    session = next(s for s in place.daemon.json("sessions", "list") if s["agent"] == "demo")
+    assert session["principal"] == "bot@acme.com" and session["groups"] == ["ai-agents", "others"]
+    assert "bot@acme.com" in place.daemon.wayleave("audit", "export").stdout
+    [state] = place.daemon.status()["issuers"]
+    assert state["state"] == "ok" and state["keys"] == 1
+
+
+def test_a_new_token_holds_at_once_in_sessions_that_are_open(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    shell = place.shell()
+    assert shell.ask(COUNT) == "20"
+    place.swap(issuer.token(groups=["fired"]))
+    place.becomes("known", groups=["fired"])
+    assert "no rule allows select" in shell.ask(COUNT)
+    place.swap(issuer.token("ann@acme.com"))
+    place.becomes("known", principal="ann@acme.com")
+    assert shell.ask("select value from secrets") == "top secret"
+    shell.close()
+    [session] = [s for s in place.daemon.json("sessions", "list") if s["agent"] == "demo"]
+    assert session["principal"] == "ann@acme.com"
+
+
+def test_a_folder_that_is_swapped_behind_a_link(make_place, issuer):
+    """As Kubernetes projects tokens: token → ..data/token, ..data → a folder with a time in its name."""
+    place = make_place(issuer.token(groups=["fired"]))
+    for name, groups in (("..1", ["ai-agents"]), ("..2", ["fired"])):
+        (place.tokens / name).mkdir()
+        (place.tokens / name / "token").write_text(issuer.token(groups=groups))
+    os.symlink("..1", place.tokens / "..data")
+    os.symlink("..data/token", place.tokens / "new")
+    os.rename(place.tokens / "new", place.file)
+    place.becomes("known", groups=["ai-agents"])
+    assert place.psql.rows(COUNT) == ["20"]
+    os.symlink("..2", place.tokens / "..tmp")
+    os.rename(place.tokens / "..tmp", place.tokens / "..data")
+    place.becomes("known", groups=["fired"])
+    assert "no rule allows" in place.psql.error(COUNT)
+
+
+def test_an_action_waits_for_a_fresh_token(make_place, issuer):
+    now = int(time.time())
+    place = make_place(issuer.token(groups=["ai-agents"], exp=now - 57))
+    shell = place.shell()
+    assert shell.ask(COUNT) == "20"
+    wait_for(lambda: place.agent()["identity"] == "ended", what="the end of the token")
+    threading.Timer(2, lambda: place.swap(issuer.token(groups=["ai-agents"]))).start()
+    before = time.monotonic()
+    assert shell.ask(COUNT) == "20"
+    assert 1 < time.monotonic() - before < 15
+    assert shell.ask("select 1") == "1"
+    shell.close()
+
+
+def test_without_one_it_is_refused_and_the_session_lives(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"], exp=int(time.time()) - 57))
+    shell = place.shell()
+    assert shell.ask(COUNT) == "20"
+    wait_for(lambda: place.agent()["identity"] == "ended", what="the end of the token")
+    before = time.monotonic()
+    answer = shell.ask(COUNT, timeout=60)
+    assert "wayleave: denied: the token of this agent has expired" in answer
+    assert 25 < time.monotonic() - before < 45
+    place.swap(issuer.token(groups=["ai-agents"]))
+    place.becomes("known")
+    assert shell.ask(COUNT) == "20"
+    shell.close()
+
+
+REFUSED = {
+    "another audience": (lambda i: i.token(aud="other"), "another audience"),
+    "another issuer": (lambda i: i.token(iss="https://evil.example"), "another issuer"),
+    "no token": (lambda i: "hello", "no signed JSON Web Token"),
+    "of a key that is not published": (lambda i: i.token(key=issuers.Key("unknown")), "does not publish"),
+    "another's signature": (lambda i: i.token(key=issuers.Key("first")), "signature is wrong"),
+    "not yet valid": (lambda i: i.token(nbf=int(time.time()) + 1000), "not valid yet"),
+    "too many bytes": (lambda i: "x" * 20000, "too long"),
+}
+
+
+def test_tokens_that_are_refused(make_place, issuer):
+    place = make_place(issuer.token())
+    place.becomes("known")
+    for make, why in REFUSED.values():
+        place.swap(make(issuer))
+        agent = place.becomes("refused")
+        assert why in agent["problem"], agent
+        error = place.psql.error(COUNT)
+        assert "wayleave: denied: " in error and why in error
+        assert not agent["principal"]
+        place.swap(issuer.token())
+        place.becomes("known")
+    place.file.unlink()
+    place.becomes("refused")
+    error = place.psql.error(COUNT)
+    assert "can't be read" in error and "No such file" in error
+    os.mkfifo(place.file)
+    wait_for(lambda: "it is no file" in place.agent()["problem"], what="the pipe")
+
+
+def test_a_token_of_another_client_is_refused(make_place, issuer):
+    place = make_place(issuer.token(azp="other-agent"), client="demo-agent")
+    assert "another client" in place.becomes("refused")["problem"]
+    place.swap(issuer.token(azp="demo-agent", groups=["ai-agents"]))
+    place.becomes("known")
+    assert place.psql.rows(COUNT) == ["20"]
+
+
+def test_keys_that_are_rotated_are_fetched(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    assert place.psql.rows(COUNT) == ["20"]
+    issuer.key = issuers.Key("second", "ES256")
+    issuer.keys = [issuer.key.public()]
+    place.swap(issuer.token("rotated", groups=["ai-agents"]))
+    wait_for(lambda: place.agent()["principal"] == "rotated", 20, "the new key")
+    assert place.psql.rows(COUNT) == ["20"]
+    # Tokens with names of keys that nobody has don't make us ask for each.
+    before = issuer.requests.count("/keys")
+    for i in range(5):
+        place.swap(issuer.token(key=issuers.Key(f"none{i}", "ES256")))
+        time.sleep(0.3)
+    assert issuer.requests.count("/keys") - before <= 1
+
+
+def test_keys_survive_a_restart_without_the_issuer(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    place.becomes("known")
+    place.daemon.stop()
+    issuer.stop()
+    place.daemon.start()
+    assert place.psql.rows(COUNT) == ["20"]
+    wait_for(lambda: place.daemon.status()["issuers"][0]["state"] == "failing", what="the failure")
+    [state] = place.daemon.status()["issuers"]
+    assert state["why"] and state["since"]
+    kept = place.daemon.state / "issuers" / "idp.keys"
+    assert kept.stat().st_mode & 0o077 == 0
+    # Too old they are no keys, and everything that needs them is refused.
+    place.daemon.stop()
+    kept.write_bytes((int(time.time()) - 25 * 3600).to_bytes(8, "little") + kept.read_bytes()[8:])
+    place.daemon.start()
+    agent = place.becomes("refused")
+    assert "issuer idp can't be reached since" in agent["problem"]
+    error = place.psql.error(COUNT)
+    assert "issuer idp can't be reached since" in error
+    issuer.again()
+    place.becomes("known")
+    assert place.psql.rows(COUNT) == ["20"]
+
+
+def huge(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(2 << 30))
+    handler.end_headers()
+    try:
+        for _ in range(2 << 30 >> 16):
+            handler.wfile.write(b" " * (1 << 16))
+    except OSError:
+        pass
+
+
+def redirect(handler):
+    issuers.send(handler, {}, 302, [("Location", "/realm/other")])
+
+
+DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
+MISCHIEF = {
+    "2 GB of discovery": (DISCOVERY, huge, "discovery document"),
+    "2 GB of keys": (KEYS, huge, "its keys"),
+    "redirected discovery": (DISCOVERY, redirect, "redirections are not followed"),
+    "redirected keys": (KEYS, redirect, "redirections are not followed"),
+    "garbage": (KEYS, lambda h: issuers.send(h, b"\xff\x00<html>"), "UTF-8"),
+    "a thousand keys": (KEYS, lambda h: issuers.send(h, {"keys": [{"kty": "RSA"}] * 1000}), "at most 100"),
+    "symmetric keys": (KEYS, lambda h: issuers.send(h, {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}), "no key in it can be used"),
+    "another's discovery": (DISCOVERY, lambda h: issuers.send(h, {"issuer": "https://evil.example", "jwks_uri": "https://evil.example/k"}),
+                            "another issuer"),
+    "keys in clear": (DISCOVERY, lambda h: issuers.send(h, {"issuer": f"https://{h.headers['Host']}/realm", "jwks_uri": "http://localhost/k"}),
+                      "https://"),
+    "an error": (KEYS, lambda h: issuers.send(h, {}, 500), "HTTP status 500"),
+}
+
+
+def test_an_issuer_that_misbehaves(make_place, issuer):
+    """What it answers is no key; the agent is refused everything, and nothing else is in the way."""
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    place.becomes("known")
+    kept = place.daemon.state / "issuers" / "idp.keys"
+    for path, act, why in MISCHIEF.values():
+        place.daemon.stop()
+        kept.unlink(missing_ok=True)
+        issuer.behave = {path: act}
+        place.daemon.start()
+        agent = place.becomes("refused")
+        assert why in agent["problem"], agent
+        assert why in place.psql.error(COUNT)
+        assert not kept.exists() and "/other" not in issuer.requests
+    issuer.behave = {}
+    wait_for(lambda: place.agent()["identity"] == "known", 30, "an issuer that is mended")
+    assert place.psql.rows(COUNT) == ["20"]
+
+
+def test_an_issuer_that_hangs_and_one_with_another_certificate(make_place, issuer, make_daemon, server, tmp_path):
+    release = threading.Event()
+    issuer.behave = {KEYS: lambda h: release.wait(60)}
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    assert place.agent()["identity"] == "awaited"
+    before = time.monotonic()
+    error = place.psql.error(COUNT, timeout=60)
+    assert "issuer idp can't be reached since" in error and time.monotonic() - before < 30
+    release.set()
+    issuer.behave = {}
+    # A certificate by an authority that is not the issuer's.
+    place.daemon.stop()
+    (place.daemon.state / "issuers" / "idp.keys").unlink(missing_ok=True)
+    del place.daemon.config["issuers"]["idp"]["ca_file"]
+    place.daemon.write_config()
+    place.daemon.start()
+    assert "certificate" in place.becomes("refused")["problem"]
+
+
+def test_suspended_at_once_and_across_restarts(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    shell = place.shell()
+    assert shell.ask(COUNT) == "20"
+    done = place.daemon.wayleave("agents", "suspend", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "wayleave: denied: this agent is suspended" in shell.ask(COUNT)
+    assert "this agent is suspended" in place.psql.error(COUNT)
+    assert place.agent()["state"] == "suspended"
+    place.daemon.stop()
+    place.daemon.start()
+    assert "this agent is suspended" in place.psql.error(COUNT)
+    assert place.daemon.wayleave("agents", "resume", "demo").returncode == 0
+    assert place.psql.rows(COUNT) == ["20"]
+    shell.close()
+    log = place.daemon.wayleave("audit", "export").stdout
+    assert "suspended by user 0" in log and "resumed by user 0" in log
+    for words in (("suspend", "nobody"), ("resume", "nobody")):
+        done = place.daemon.wayleave("agents", *words)
+        assert done.returncode == 1 and 'no agent "nobody"' in done.stderr
+    assert place.daemon.wayleave("agents", "suspend").returncode == 2
+    text = place.daemon.wayleave("agents").stdout
+    assert "demo" in text and "bot@acme.com" in text
+
+
+def test_agents_without_identity_are_suspended_too(make_place, issuer):
+    place = make_place(issuer.token())
+    place.daemon.write_rules([{"name": "all", "operations": ["*"], "allow": {}}])
+    place.daemon.reload()
+    other = Psql(place.daemon, place.server, agent="other")
+    assert other.rows(COUNT) == ["20"]
+    place.daemon.wayleave("agents", "suspend", "other")
+    assert "this agent is suspended" in other.error(COUNT)
+    assert place.psql.rows(COUNT) == ["20"]
+
+
+def test_tokens_that_the_daemon_asks_for(make_place, issuer, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("a secret: with % & characters\n")
+    secret.chmod(0o600)
+    issuer.clients["demo client"] = "a secret: with % & characters"
+    issuer.lifetime = 6
+    place = make_place(client_id="demo client", client_secret_file=str(secret))
+    place.daemon.write_rules([{"name": "robots", "groups": ["robots"], "operations": ["read"], "allow": {}}])
+    place.daemon.reload()
+    assert place.psql.rows(COUNT) == ["20"]
+    assert place.agent()["principal"] == "demo client"
+    wait_for(lambda: issuer.requests.count("/token") >= 2, what="the next token before the end of this one")
+    assert place.psql.rows(COUNT) == ["20"]
+    assert "a secret" not in place.daemon.text()
+    for file in place.daemon.state.rglob("*"):
+        assert not file.is_file() or b"a secret: with" not in file.read_bytes(), file
+    issuer.clients.clear()
+    place.daemon.stop()
+    place.daemon.start()
+    assert "gives this agent no token: HTTP status 401, invalid_client" in place.becomes("refused")["problem"]
+
+
+def test_in_observe_nothing_is_refused_for_want_of_a_token(make_place, issuer):
+    place = make_place()
+    place.daemon.config["mode"] = "observe"
+    place.daemon.write_config()
+    place.daemon.reload()
+    assert place.psql.rows(COUNT) == ["20"]
+
+
+def test_reviews_show_who_asks(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    place.daemon.config["reviewers"] = {"dba": {"local_users": ["root"]}}
+    place.daemon.write_config()
+    place.daemon.write_rules(RULES + [{"name": "ask", "groups": ["ai-agents"], "operations": ["write"], "review": {"by": "dba"}}])
+    place.daemon.reload()
+    shell = place.shell()
+    shell.send("delete from orders where id = 20;")
+    [review] = wait_for(lambda: place.daemon.json("reviews", "list"), what="a review")
+    assert review["principal"] == "bot@acme.com" and review["principal_groups"] == ["ai-agents"]
+    assert "ai-agents" in place.daemon.wayleave("reviews", "show", review["id"]).stdout
+    place.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no")
+    shell.read_until("denied by", 10)
+    shell.close()
+    assert json.dumps(review)
