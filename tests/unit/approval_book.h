@@ -320,6 +320,21 @@ static inline cJSON *book_test_show(struct book_test *t, const char *id)
 	return json;
 }
 
+/* The list, of what changed since then. */
+static inline cJSON *book_test_list(
+	struct book_test *t, const struct reviewer *viewer, uint64_t since, bool *ret_whole)
+{
+	struct buffer b;
+	cJSON *json;
+
+	buffer_init(&b, 64u << 20);
+	cr_assert_eq(book_list_json(t->book, viewer, since, &b, ret_whole), 0);
+	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
+	buffer_done(&b);
+	cr_assert(cJSON_IsArray(json));
+	return json;
+}
+
 static inline const char *book_test_text(const cJSON *json, const char *name)
 {
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));

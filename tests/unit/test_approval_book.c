@@ -575,17 +575,11 @@ Test(book, counts_what_was_approved_lately)
 
 static size_t list_length(struct book_test *t, const struct reviewer *viewer)
 {
-	struct buffer b;
-	cJSON *json;
-	size_t count;
+	bool whole;
+	cJSON *json = book_test_list(t, viewer, 0, &whole);
+	size_t count = (size_t)cJSON_GetArraySize(json);
 
-	buffer_init(&b, 64u << 20);
-	cr_assert_eq(book_list_json(t->book, viewer, &b), 0);
-	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
-	cr_assert(cJSON_IsArray(json));
-	count = (size_t)cJSON_GetArraySize(json);
 	cJSON_Delete(json);
-	buffer_done(&b);
 	return count;
 }
 
@@ -616,24 +610,143 @@ Test(book, long_texts_are_cut_in_lists_and_whole_alone)
 	struct book_test *t = book_test_new();
 	char *text = memory_new((2u << 20) + 1);
 	struct identifier id;
-	struct buffer b;
 	cJSON *json, *item;
+	bool whole;
 
 	memset(text, 'x', 2u << 20);
 	memcpy(text + (2u << 20) - 4, "TAIL", 4);
 	id = ASK(t, .id = 1, .text = text);
-	buffer_init(&b, 64u << 20);
-	cr_assert_eq(book_list_json(t->book, NULL, &b), 0);
-	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
+	json = book_test_list(t, NULL, 0, &whole);
 	item = cJSON_GetArrayItem(json, 0);
 	cr_assert_lt(strlen(book_test_text(item, "text")), 5000);
 	cr_assert(cJSON_IsTrue(cJSON_GetObjectItem(item, "text_cut")));
 	cr_assert_eq(book_test_number(item, "text_length"), 2u << 20);
 	cJSON_Delete(json);
-	buffer_done(&b);
 	json = book_test_show(t, id.text);
 	cr_assert_str_eq(book_test_text(json, "text"), text);
 	cJSON_Delete(json);
 	free(text);
+	book_test_free(t);
+}
+
+/* --- those who follow the list --- */
+
+/* "r-7Q2K pending, …" of what changed since; "all: …" where that can't be told. For free(). */
+static char *changes_since(struct book_test *t, const struct reviewer *viewer, uint64_t since)
+{
+	bool whole;
+	cJSON *json = book_test_list(t, viewer, since, &whole), *item;
+	char *text = memory_copy_string(whole ? "all:" : "");
+
+	cJSON_ArrayForEach(item, json)
+	{
+		char *longer = memory_format("%s %s %s", text, book_test_text(item, "id"),
+			book_test_text(item, "state"));
+
+		free(text);
+		text = longer;
+	}
+	cJSON_Delete(json);
+	return text;
+}
+
+#define ASSERT_CHANGES(t, since, ...)                                                              \
+	do {                                                                                       \
+		char *expected_ = memory_format(__VA_ARGS__),                                      \
+		     *got_ = changes_since(t, NULL, since);                                        \
+		cr_assert_str_eq(got_, expected_);                                                 \
+		free(expected_);                                                                   \
+		free(got_);                                                                        \
+	} while (0)
+
+Test(book, who_follows_the_list_gets_what_changed)
+{
+	struct book_test *t = book_test_new();
+	struct identifier a = ASK(t, .id = 1), b = ASK(t, .id = 2, .text = "b", .rule = "pair"), c;
+	uint64_t seen = book_generation(t->book);
+
+	ASSERT_CHANGES(t, 0, "all: %s pending %s pending", b.text, a.text);
+	ASSERT_CHANGES(t, seen, "%s", "");
+	t->now += SECOND;
+	c = ASK(t, .id = 3, .text = "c");
+	ASSERT_CHANGES(t, seen, " %s pending", c.text);
+	ASK(t, .id = 4);
+	ASSERT_CHANGES(t, seen, " %s pending %s pending", a.text, c.text);
+	seen = book_generation(t->book);
+	cr_assert_eq(book_test_decide(t, a.text, "bob", true, 0), 0);
+	cr_assert_eq(book_test_decide(t, b.text, "bob", true, 0), 1, "a vote shows");
+	book_leave(t->book, &(struct book_wait){0, 3}, t->now);
+	ASSERT_CHANGES(t, seen, " %s cancelled %s pending %s approved", c.text, b.text, a.text);
+	cr_assert_eq(book_test_decide(t, b.text, "cid", true, 0), 0);
+	ASSERT_CHANGES(t, seen, " %s approved %s cancelled %s approved", b.text, c.text, a.text);
+	/* A generation of another process is none. */
+	ASSERT_CHANGES(t, book_generation(t->book) + 1, "all: %s cancelled %s approved %s approved",
+		c.text, b.text, a.text);
+	book_test_free(t);
+}
+
+Test(book, who_follows_the_list_sees_others_after_a_reload)
+{
+	const struct reviewer eve = {REVIEWER_LOCAL, 8, "eve"};
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	uint64_t seen = book_generation(t->book);
+	char *before = changes_since(t, &eve, 0), *after, *expected;
+
+	cr_assert_str_eq(before, "all:");
+	book_test_configure(t,
+		BOOK_CONFIG "  reviewers: { dba: { local_users: [eve] }, two: { local_users: [eve] "
+			    "} }\n" BOOK_RULES);
+	after = changes_since(t, &eve, seen);
+	expected = memory_format("all: %s pending", id.text);
+	cr_assert_str_eq(after, expected);
+	free(before);
+	free(after);
+	free(expected);
+	book_test_free(t);
+}
+
+/* Only so many endings are remembered: who was away for longer gets the whole list. */
+Test(book, who_follows_from_afar_gets_all)
+{
+	struct book_test *t = book_test_new();
+	uint64_t early = book_generation(t->book), late = 0;
+	char *text;
+
+	for (uint64_t i = 0; i < 600; i++) {
+		struct identifier id = ASK(t, .id = i);
+
+		if (i == 590)
+			late = book_generation(t->book);
+		cr_assert_eq(book_test_decide(t, id.text, "bob", false, 0), 0);
+	}
+	text = changes_since(t, NULL, early);
+	cr_assert_eq(strncmp(text, "all:", 4), 0);
+	free(text);
+	text = changes_since(t, NULL, late);
+	cr_assert_eq(strlen(text), 10 * strlen(" r-0000 denied"), "%s", text);
+	free(text);
+	book_test_free(t);
+}
+
+/* When something is due is known without looking at all there is. */
+Test(book, what_is_due_next)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id;
+
+	book_tick(t->book, t->now);
+	cr_assert_eq(book_next(t->book), NOW + 10 * MINUTE, "to look at what is old");
+	ASK(t, .id = 1);
+	ASK(t, .id = 2, .rule = "once");
+	cr_assert_eq(book_next(t->book), NOW + 5 * MINUTE);
+	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	book_tick(t->book, NOW + 5 * MINUTE);
+	cr_assert_eq(book_next(t->book), NOW + 10 * MINUTE);
+	id = ASK(t, .id = 3, .text = "x");
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 60 * SECOND), 0);
+	cr_assert_eq(book_next(t->book), NOW + 60 * SECOND, "a grant's end");
+	book_tick(t->book, NOW + 11 * MINUTE);
+	cr_assert_eq(book_next(t->book), NOW + 15 * MINUTE, "the first one expires");
 	book_test_free(t);
 }

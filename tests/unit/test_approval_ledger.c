@@ -206,13 +206,11 @@ static void revoke_and_die(struct book_test *t)
 
 static char *only_review(struct book_test *t)
 {
-	struct buffer b;
-	char *text;
+	bool whole;
+	cJSON *json = book_test_list(t, NULL, 0, &whole);
+	char *text = cJSON_PrintUnformatted(json);
 
-	buffer_init(&b, 1 << 20);
-	cr_assert_eq(book_list_json(t->book, NULL, &b), 0);
-	text = memory_copy_text(buffer_slice(&b).data, buffer_length(&b));
-	buffer_done(&b);
+	cJSON_Delete(json);
 	return text;
 }
 
@@ -415,6 +413,32 @@ Test(ledger, only_what_was_decided_counts_as_kept)
 	cr_assert_eq(count_rows(t->path, "id = 'old 4'"), 0, "the oldest go first");
 	cr_assert_eq(count_rows(t->path, "id = 'old 5'"), 1);
 	free(fill);
+	book_test_free(t);
+}
+
+/* Agents choose how large each of them is. */
+Test(ledger, a_list_that_would_be_too_large_is_brief_at_its_end, .timeout = 60)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	cJSON *json;
+	bool whole;
+
+	execute(t->path,
+		"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+		"INSERT INTO reviews (id, state, agent, groups, kind, shown, created, deadline, "
+		"grant_limit, bytes, ended) SELECT 'old ' || i, 2, 'bot', 'dba', x'', "
+		"'{\"text\":\"' || hex(zeroblob(65536)) || '\"}', i, i, 0, 1, 1 FROM n");
+	json = book_test_list(t, NULL, 0, &whole);
+	cr_assert_eq(cJSON_GetArraySize(json), 501);
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "id"), id.text);
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 1), "id"), "old 500");
+	cr_assert_not_null(book_test_text(cJSON_GetArrayItem(json, 1), "text"));
+	cr_assert_null(book_test_text(cJSON_GetArrayItem(json, 500), "text"));
+	cr_assert(cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetArrayItem(json, 500), "brief")));
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 500), "state"), "denied");
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 500), "agent"), "bot");
+	cJSON_Delete(json);
 	book_test_free(t);
 }
 

@@ -101,12 +101,27 @@ int book_end(struct book *b, int r, struct error *e)
 		return r;
 	}
 	remember_problem(b, NULL);
-	b->generation++;
 	return 0;
+}
+
+static void remember_ended(struct book *b, const struct identifier *review)
+{
+	struct ended *e = &b->ended[b->ended_count++ % ENDED_MOST];
+
+	if (e->changed > b->known_since)
+		b->known_since = e->changed;
+	*e = (struct ended){*review, b->generation};
 }
 
 void book_changed(struct book *b, const struct identifier *review, enum book_change change)
 {
+	struct pending *p = book_find(b, slice_from_string(review->text));
+
+	b->generation++;
+	if (p)
+		p->changed = b->generation;
+	else
+		remember_ended(b, review);
 	b->events->changed(b->context, review, change);
 }
 
@@ -133,13 +148,21 @@ bool book_read_id(struct slice text, char prefix, struct identifier *ret)
 
 struct pending *book_find(const struct book *b, struct slice id)
 {
-	list_for_each (position, &b->pending) {
-		struct pending *p = list_entry(position, struct pending, link);
+	struct table_node *node = table_find(&b->by_id, table_hash_slice(id));
+
+	for (; node; node = table_find_next(&b->by_id, node)) {
+		struct pending *p = container_of(node, struct pending, by_id);
 
 		if (slice_equal_string(id, p->id.text))
 			return p;
 	}
 	return NULL;
+}
+
+void pending_name(struct book *b, struct pending *p, const struct identifier *id)
+{
+	p->id = *id;
+	table_insert(&b->by_id, &p->by_id, table_hash_slice(slice_from_string(p->id.text)));
 }
 
 uint64_t book_hash_wait(const struct book_wait *wait)
@@ -180,6 +203,8 @@ void pending_free(struct book *b, struct pending *p)
 		free(p->requesters[i].name);
 	votes_free(p->votes, p->vote_count);
 	table_remove(&b->by_digest, &p->by_digest);
+	if (p->id.text[0])
+		table_remove(&b->by_id, &p->by_id);
 	list_remove(&p->link);
 	b->pending_count--;
 	free(p->requesters);
@@ -190,6 +215,29 @@ void pending_free(struct book *b, struct pending *p)
 	free(p->rules);
 	free(p->rule_text);
 	free(p);
+}
+
+/* --- what is due --- */
+
+void book_due(struct book *b, uint64_t time)
+{
+	if (time < b->next)
+		b->next = time;
+}
+
+/* What ended meanwhile only makes `next` too early: then there is nothing to do but this. */
+static void find_next(struct book *b)
+{
+	b->next = b->next_prune;
+	list_for_each (position, &b->pending) {
+		const struct pending *p = list_entry(position, struct pending, link);
+
+		book_due(b, p->deadline);
+		if (p->cancel_at)
+			book_due(b, p->cancel_at);
+	}
+	for (size_t i = 0; i < b->grant_count; i++)
+		book_due(b, b->details[i].end);
 }
 
 static int cancel_old(struct book *b, uint64_t now, struct error *e)
@@ -220,10 +268,11 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	b->events = o->events;
 	b->context = o->context;
 	b->next_serial = 1;
-	b->generation = 1;
+	b->generation = b->known_since = 1;
 	list_init(&b->pending);
 	table_init(&b->by_digest);
 	table_init(&b->by_wait);
+	table_init(&b->by_id);
 	r = ledger_open(o->path, &b->ledger, e);
 	if (r == 0)
 		r = cancel_old(b, o->now, e);
@@ -236,6 +285,7 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	/* Nobody has the list yet. */
 	book_grants_tick(b, o->now);
 	book_grants_configure(b, o->now);
+	find_next(b);
 	*ret = b;
 	return 0;
 }
@@ -248,6 +298,7 @@ void book_free(struct book *b)
 		pending_free(b, list_entry(position, struct pending, link));
 	table_done(&b->by_digest);
 	table_done(&b->by_wait);
+	table_done(&b->by_id);
 	book_grants_free(b);
 	ledger_close(b->ledger);
 	free(b->problem);
@@ -303,6 +354,7 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 		p->cancel_at = 0;
 		if (requirement_find(config, p->rules, p->rule_count, &requirement, &e) < 0) {
 			abandon(p, e.text, now);
+			book_changed(b, &p->id, BOOK_WAITERS);
 			continue;
 		}
 		if (!p->requirement.grant)
@@ -311,6 +363,9 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 	}
 	if (book_grants_configure(b, now))
 		b->events->granted(b->context);
+	find_next(b);
+	/* Others may see other reviews. */
+	b->known_since = ++b->generation;
 }
 
 /* --- time --- */
@@ -341,25 +396,12 @@ void book_tick(struct book *b, uint64_t now)
 		b->events->granted(b->context);
 	if (now >= b->next_prune)
 		forget_old(b, now);
+	find_next(b);
 }
 
 uint64_t book_next(const struct book *b)
 {
-	uint64_t next = b->next_prune;
-
-	list_for_each (position, &b->pending) {
-		const struct pending *p = list_entry(position, struct pending, link);
-
-		if (p->deadline < next)
-			next = p->deadline;
-		if (p->cancel_at && p->cancel_at < next)
-			next = p->cancel_at;
-	}
-	for (size_t i = 0; i < b->grant_count; i++) {
-		if (b->details[i].end < next)
-			next = b->details[i].end;
-	}
-	return next;
+	return b->next;
 }
 
 void book_each_pending(const struct book *b,

@@ -120,7 +120,7 @@ size_t book_count_pending(const struct book *b);
 void book_each_pending(const struct book *b,
 	void (*each)(void *context, const struct identifier *review), void *context);
 size_t book_count_grants(const struct book *b);
-/* Grows with each change that lists would show. */
+/* Grows with each change that lists of reviews would show. */
 uint64_t book_generation(const struct book *b);
 /* Why the last change could not be kept; NULL: it could. Owned by the book. */
 const char *book_problem(const struct book *b);
@@ -130,8 +130,12 @@ const char *book_problem(const struct book *b);
 /* One review, with all of its question. -ENOENT and -EPERM with a sentence. */
 int book_review_json(struct book *b, struct slice id, const struct reviewer *viewer,
 	struct buffer *ret, struct error *e);
-/* An array: all that are pending, then those decided last, each with the beginning of its text. */
-int book_list_json(struct book *b, const struct reviewer *viewer, struct buffer *ret);
+/* An array: all that are pending, then those decided last, each with the beginning of its text;
+ * without it where that would be too much (LIMIT_REVIEWS_LIST). `since`: a generation that the
+ * viewer has seen the list of; 0: none. Where that can be told, only what has changed since then,
+ * the last change first, and *ret_whole is false. */
+int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since,
+	struct buffer *ret, bool *ret_whole);
 /* An array: the grants in force. */
 int book_grants_json(struct book *b, const struct reviewer *viewer, struct buffer *ret);
 

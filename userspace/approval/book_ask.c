@@ -122,6 +122,7 @@ static struct pending *new_pending(struct book *b, const struct question *q,
 	copy_rules(p, q);
 	p->created = now;
 	p->deadline = now + requirement->within;
+	book_due(b, p->deadline);
 	list_init(&p->waiters);
 	list_append(&b->pending, &p->link);
 	table_insert(&b->by_digest, &p->by_digest, table_hash(p->digest, sizeof(p->digest)));
@@ -149,7 +150,8 @@ static int add_row(struct book *b, struct pending *p, const struct question *q,
 		row.id = identifier_new('r', REVIEW_DIGITS + i / 8);
 		r = ledger_add_review(b->ledger, &row, encoded);
 	}
-	p->id = row.id;
+	if (r == 0)
+		pending_name(b, p, &row.id);
 	free(shown);
 	return r;
 }
@@ -287,7 +289,7 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 	/* Who asks and leaves in a loop must not fill the disk between two looks. */
 	b->kept_since += encoded.length;
 	if (b->kept_since > KEPT_BETWEEN)
-		b->next_prune = now;
+		b->next_prune = b->next = now;
 	book_changed(b, &p->id, BOOK_ASKED);
 	*ret = p;
 	return 0;

@@ -128,7 +128,6 @@ void pending_give_up(struct book *b, struct pending *p, enum review_state state,
 	 * is over, as nobody may wait longer. */
 	tell_waiters(b, p, &ending, &none);
 	pending_free(b, p);
-	b->generation++;
 	book_changed(b, &id, BOOK_ENDED);
 }
 

@@ -158,8 +158,10 @@ int book_grant_write(struct book *b, struct identifier *ret)
 void book_grant_start(struct book *b)
 {
 	const struct grant *g = &b->grants[b->grant_count - 1];
+	uint64_t end = b->details[b->grant_count - 1].end;
 
-	grant_table_set(b->table, g->slot, g->serial, b->details[b->grant_count - 1].end);
+	grant_table_set(b->table, g->slot, g->serial, end);
+	book_due(b, end);
 	b->events->granted(b->context);
 }
 
@@ -222,7 +224,6 @@ static void end_now(struct book *b, size_t index)
 {
 	grant_table_set(b->table, b->grants[index].slot, 0, 0);
 	drop(b, index);
-	b->generation++;
 }
 
 static int write_end(struct book *b, size_t index, enum host_event event, const char *by,

@@ -36,8 +36,9 @@ struct vote {
 /* A review that is not decided. Its question is in the ledger alone: there may be many. */
 struct pending {
 	struct list link; /* in the book, oldest first */
-	struct table_node by_digest;
+	struct table_node by_digest, by_id;
 	struct identifier id;
+	uint64_t changed; /* the generation of its last change that lists would show */
 	uint8_t digest[QUESTION_DIGEST_SIZE];
 	uint8_t content[QUESTION_DIGEST_SIZE]; /* of what reviewers read */
 	char *agent, *principal, *groups; /* groups: their names, separated by newlines */
@@ -74,6 +75,13 @@ struct note {
 };
 #define NOTES_MOST 2 /* of one change: an approval, and its grant */
 
+/* A review that ended, for those who follow the list. */
+struct ended {
+	struct identifier id;
+	uint64_t changed;
+};
+#define ENDED_MOST 512
+
 struct book {
 	struct ledger *ledger;
 	const struct config *config;
@@ -82,11 +90,15 @@ struct book {
 	void *context;
 	struct list pending;
 	size_t pending_count;
-	struct table by_digest, by_wait;
+	struct table by_digest, by_wait, by_id;
 	struct grant *grants; /* beside their details: in one piece, as they are encoded */
 	struct grant_details *details;
 	size_t grant_count, grant_bytes;
 	uint64_t next_serial, next_prune, generation;
+	uint64_t next; /* when something is due: nothing is before */
+	struct ended ended[ENDED_MOST]; /* the last ones; a ring */
+	size_t ended_count; /* all that ended */
+	uint64_t known_since; /* of what changed from this generation on, all is known here */
 	size_t kept_since; /* bytes of questions since the last look at what may be forgotten */
 	char *problem;
 	struct note notes[NOTES_MOST];
@@ -107,7 +119,12 @@ struct waiter *book_find_waiter(const struct book *b, const struct book_wait *wa
 uint64_t book_hash_wait(const struct book_wait *wait);
 /* Reads what a person typed: "R-7q2k". False: no such name is possible. */
 bool book_read_id(struct slice text, char prefix, struct identifier *ret);
+/* Lists show it from now on. */
 void book_changed(struct book *b, const struct identifier *review, enum book_change change);
+/* Something is due then, perhaps before what is due next. */
+void book_due(struct book *b, uint64_t time);
+/* The id is known; the review can be found by it. */
+void pending_name(struct book *b, struct pending *p, const struct identifier *id);
 /* Out of the lists, and freed. */
 void pending_free(struct book *b, struct pending *p);
 void waiter_free(struct book *b, struct waiter *w);

@@ -198,6 +198,19 @@ struct list_reader {
 	int result;
 };
 
+/* What makes lists large is what agents wrote. */
+static cJSON *shown_of(const struct list_reader *l, const struct ledger_review *row)
+{
+	cJSON *brief;
+
+	if (buffer_length(l->text) < LIMIT_REVIEWS_LIST)
+		return cJSON_ParseWithLength((const char *)row->shown.data, row->shown.length);
+	brief = cJSON_CreateObject();
+	json_add_text(brief, "agent", row->agent);
+	cJSON_AddBoolToObject(brief, "brief", true);
+	return brief;
+}
+
 static void add_listed(void *context, const struct ledger_review *row)
 {
 	struct list_reader *l = context;
@@ -207,7 +220,7 @@ static void add_listed(void *context, const struct ledger_review *row)
 		return;
 	object = cJSON_CreateObject();
 	add_state(l->book, object, row);
-	merge(object, cJSON_ParseWithLength((const char *)row->shown.data, row->shown.length));
+	merge(object, shown_of(l, row));
 	if (buffer_slice(l->text).data[buffer_length(l->text) - 1] != '[')
 		l->result = buffer_append_byte(l->text, ',');
 	if (l->result == 0)
@@ -215,18 +228,62 @@ static void add_listed(void *context, const struct ledger_review *row)
 	cJSON_Delete(object);
 }
 
-int book_list_json(struct book *b, const struct reviewer *viewer, struct buffer *ret)
+static int compare_changes(const void *a, const void *b)
+{
+	const struct ended *x = a, *y = b;
+
+	return (x->changed < y->changed) - (x->changed > y->changed);
+}
+
+/* What changed since then, the last one first; for free(). */
+static struct ended *find_changes(const struct book *b, uint64_t since, size_t *ret_count)
+{
+	struct ended *changes = memory_new_array(b->pending_count + ENDED_MOST, sizeof(*changes));
+	size_t count = 0;
+
+	list_for_each (position, &b->pending) {
+		const struct pending *p = list_entry(position, struct pending, link);
+
+		if (p->changed > since)
+			changes[count++] = (struct ended){p->id, p->changed};
+	}
+	for (size_t i = 0; i < ENDED_MOST; i++) {
+		if (b->ended[i].changed > since)
+			changes[count++] = b->ended[i];
+	}
+	qsort(changes, count, sizeof(*changes), compare_changes);
+	*ret_count = count;
+	return changes;
+}
+
+static int add_changed(struct list_reader *l, uint64_t since)
+{
+	size_t count;
+	struct ended *changes = find_changes(l->book, since, &count);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = ledger_read_review(l->book->ledger, &changes[i].id, add_listed, l);
+	free(changes);
+	return r;
+}
+
+int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since,
+	struct buffer *ret, bool *ret_whole)
 {
 	struct list_reader l = {.book = b, .viewer = viewer, .text = ret};
+	bool whole = since < b->known_since || since > b->generation;
+	int r;
 
 	l.result = buffer_append_byte(ret, '[');
-	if (l.result == 0) {
-		int r = ledger_each_review(b->ledger, LIMIT_REVIEWS_LISTED, add_listed, &l);
-
-		if (r < 0)
-			l.result = r;
-	}
-	return l.result < 0 ? l.result : buffer_append_byte(ret, ']');
+	if (l.result < 0)
+		return l.result;
+	r = whole ? ledger_each_review(b->ledger, LIMIT_REVIEWS_LISTED, add_listed, &l)
+		  : add_changed(&l, since);
+	if (r < 0 || l.result < 0)
+		return r < 0 ? r : l.result;
+	*ret_whole = whole;
+	return buffer_append_byte(ret, ']');
 }
 
 int book_grants_json(struct book *b, const struct reviewer *viewer, struct buffer *ret)

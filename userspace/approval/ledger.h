@@ -85,6 +85,9 @@ int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice
 /* Those that are pending, and the newest `most` of the others, newest first. */
 int ledger_each_review(struct ledger *l, uint64_t most,
 	void (*function)(void *context, const struct ledger_review *review), void *context);
+/* One of them, as lists have it. None: nothing is called. */
+int ledger_read_review(struct ledger *l, const struct identifier *id,
+	void (*function)(void *context, const struct ledger_review *review), void *context);
 /* -ENOENT. `question` is empty where it is not kept any more. */
 int ledger_find_review(struct ledger *l, const struct identifier *id,
 	void (*function)(void *context, const struct ledger_review *review, struct slice question),

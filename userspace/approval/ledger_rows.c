@@ -120,6 +120,12 @@ int ledger_each_review(struct ledger *l, uint64_t most,
 	return each_review(ledger_bind(l, STATEMENT_EACH_ENDED, "n", most), function, context);
 }
 
+int ledger_read_review(struct ledger *l, const struct identifier *id,
+	void (*function)(void *context, const struct ledger_review *review), void *context)
+{
+	return each_review(ledger_bind(l, STATEMENT_ONE_REVIEW, "i", id), function, context);
+}
+
 int ledger_find_review(struct ledger *l, const struct identifier *id,
 	void (*function)(void *context, const struct ledger_review *review, struct slice question),
 	void *context)

@@ -79,6 +79,7 @@
 #define LIMIT_REVIEWS_KEPT 10000u /* reviews that are remembered */
 #define LIMIT_REVIEWS_BYTES (256u << 20) /* of their questions: agents choose how long they are */
 #define LIMIT_REVIEWS_LISTED 500u /* decided ones in one list */
+#define LIMIT_REVIEWS_LIST (32u << 20) /* bytes of a list, then the rest of it is brief */
 
 /* Tokens, and what their issuers publish (identity/) */
 #define LIMIT_TOKEN_BYTES 16384u

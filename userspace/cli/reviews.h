@@ -21,6 +21,24 @@ int reviews_ask_once(const struct cli *cli, enum control_request type, struct sl
 int reviews_decide(struct control_client *client, const char *id, bool approve, uint64_t grant,
 	const char *reason, struct error *e);
 
+/* --- reviews_list.c: the list as it is followed --- */
+
+/* Zeroed memory is one that nothing is known of yet. */
+struct reviews_list {
+	cJSON *items; /* what is pending, then what was decided, the newest first; NULL: not read */
+	uint64_t seen; /* of the daemon's generations; 0: none */
+	cJSON *changed; /* what is to be put into it, the last change first; NULL: nothing */
+	bool whole; /* `changed` is a list of its own */
+};
+
+/* Asks what changed since the last time. */
+int reviews_list_ask(struct control_client *client, struct reviews_list *l, struct error *e);
+/* Puts what changed into the list. */
+void reviews_list_take(struct reviews_list *l);
+void reviews_list_free(struct reviews_list *l);
+/* The row of that review; -1: it is not there. */
+int reviews_list_find(const cJSON *items, const char *id);
+
 /* --- reviews_text.c: reviews as text for a terminal; nothing in it drives one, but what
  * `colours` asks for --- */
 

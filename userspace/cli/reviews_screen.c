@@ -21,8 +21,7 @@ enum mode { MODE_LIST, MODE_WHOLE, MODE_REASON };
 struct watch {
 	const struct cli *cli;
 	struct control_client client; /* fd -1: not connected */
-	struct control_reviews seen;
-	cJSON *list;
+	struct reviews_list list;
 	int marked, top; /* rows of the list */
 	uint64_t marked_since; /* monotonic: when the list, not a key, put the mark there */
 	enum mode mode, mode_behind; /* the reason is asked above another one */
@@ -40,7 +39,7 @@ struct watch {
 
 static const cJSON *marked_review(const struct watch *w)
 {
-	return cJSON_GetArrayItem(w->list, w->marked);
+	return cJSON_GetArrayItem(w->list.items, w->marked);
 }
 
 static void say(struct watch *w, const char *text)
@@ -54,67 +53,51 @@ static void say(struct watch *w, const char *text)
 	buffer_done(&b);
 }
 
-static int find_row(const cJSON *list, const char *id)
-{
-	int count = cJSON_GetArraySize(list);
-
-	for (int i = 0; id && i < count; i++) {
-		const char *other = review_text_of(cJSON_GetArrayItem(list, i), "id");
-
-		if (other && strcmp(other, id) == 0)
-			return i;
-	}
-	return -1;
-}
-
 /* The mark stays with its review. From one that was just decided it goes to the next that is
  * pending; where nothing was pending it waits at the top for what comes. */
-static void replace_list(struct watch *w, cJSON *list)
+static void take_changes(struct watch *w)
 {
-	const cJSON *old = marked_review(w);
-	const char *id = review_text_of(old, "id");
-	int row = find_row(list, id), pending = 0;
+	const cJSON *old = marked_review(w), *list;
 	bool was_pending = review_is_pending(old);
+	const char *id = review_text_of(old, "id");
+	char marked[32];
+	int same, row, pending = 0;
+
+	snprintf(marked, sizeof(marked), "%s", id ? id : "");
+	reviews_list_take(&w->list);
+	list = w->list.items;
+	same = row = reviews_list_find(list, marked);
 
 	while (review_is_pending(cJSON_GetArrayItem(list, pending)))
 		pending++;
 	if (row < 0 || (!was_pending && w->marked == 0) ||
 		(was_pending && !review_is_pending(cJSON_GetArrayItem(list, row))))
 		row = w->marked < pending ? w->marked : pending ? pending - 1 : 0;
-	if (find_row(list, id) != row)
+	if (same != row)
 		w->marked_since = clock_monotonic();
 	w->marked = row;
-	cJSON_Delete(w->list);
-	w->list = list;
 }
 
 static void disconnect(struct watch *w, const struct error *e)
 {
 	control_close(&w->client);
-	w->seen.seen = 0;
+	w->list.seen = 0;
 	say(w, e->text);
 }
 
 static void refresh(struct watch *w)
 {
-	cJSON *list = NULL;
-	struct buffer answer;
 	struct error e;
 	int r = 0;
 
 	if (w->client.fd < 0)
 		r = control_open(&w->client, w->cli->socket, &e);
-	buffer_init(&answer, CONTROL_PAYLOAD_MOST);
 	if (r == 0)
-		r = reviews_ask(&w->client, CONTROL_REVIEWS, slice_of(&w->seen, sizeof(w->seen)),
-			&answer, &list, &e);
-	if (r == 0 && buffer_length(&answer) == sizeof(w->seen.seen))
-		memcpy(&w->seen.seen, buffer_slice(&answer).data, sizeof(w->seen.seen));
-	buffer_done(&answer);
+		r = reviews_list_ask(&w->client, &w->list, &e);
 	if (r < 0)
 		disconnect(w, &e);
-	else if (list)
-		replace_list(w, list);
+	else if (w->list.changed)
+		take_changes(w);
 }
 
 static void show_whole(struct watch *w)
@@ -193,7 +176,7 @@ static void draw_text(const char *text)
 
 static void draw_list(struct watch *w)
 {
-	int count = cJSON_GetArraySize(w->list), rows = (int)w->height - 3;
+	int count = cJSON_GetArraySize(w->list.items), rows = (int)w->height - 3;
 	bool colours = w->layout.colours;
 	struct buffer b;
 
@@ -211,7 +194,7 @@ static void draw_list(struct watch *w)
 		w->layout.colours = colours && i != w->marked;
 		buffer_clear(&b);
 		if (i < count)
-			review_text_row(cJSON_GetArrayItem(w->list, i), &w->layout, &b);
+			review_text_row(cJSON_GetArrayItem(w->list.items, i), &w->layout, &b);
 		screen_line(buffer_slice(&b), i == w->marked && i < count);
 	}
 	w->layout.colours = colours;
@@ -319,7 +302,7 @@ static void on_reason_key(struct watch *w, int key)
 
 static void move(struct watch *w, int rows)
 {
-	int count = cJSON_GetArraySize(w->list);
+	int count = cJSON_GetArraySize(w->list.items);
 
 	if (w->mode == MODE_WHOLE) {
 		w->scroll = rows < 0 && w->scroll < (size_t)-rows ? 0 : w->scroll + (size_t)rows;
@@ -401,7 +384,7 @@ int reviews_watch_screen(const struct cli *cli)
 		draw(&w);
 	} while (on_key(&w, screen_key(TURN_MILLISECONDS)));
 	screen_close();
-	cJSON_Delete(w.list);
+	reviews_list_free(&w.list);
 	buffer_done(&w.whole);
 	control_close(&w.client);
 	return CLI_DONE;

@@ -190,6 +190,10 @@ static void add_statement(const cJSON *review, size_t width, struct buffer *ret)
 	struct buffer line;
 	char tail[96];
 
+	if (is_true(review, "brief")) {
+		buffer_append_string(ret, "(too many to show it here)");
+		return;
+	}
 	buffer_init(&line, 64u << 20);
 	cli_append_line(&line, text_slice(review, "text"));
 	if (!is_true(review, "text_cut") && columns_of(buffer_slice(&line)) <= width) {

@@ -14,22 +14,14 @@
 static bool stands_in(const cJSON *review, const cJSON *before)
 {
 	static const char *const parts[] = {"state", "waiters", "groups", "decided_by"};
-	const char *id = review_text_of(review, "id");
-	const cJSON *old;
+	int row = reviews_list_find(before, review_text_of(review, "id"));
+	const cJSON *old = row < 0 ? NULL : cJSON_GetArrayItem(before, row);
+	bool same = old != NULL;
 
-	cJSON_ArrayForEach(old, before)
-	{
-		const char *old_id = review_text_of(old, "id");
-		bool same = true;
-
-		if (!id || !old_id || strcmp(id, old_id) != 0)
-			continue;
-		for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-			same &= cJSON_Compare(cJSON_GetObjectItemCaseSensitive(review, parts[i]),
-				cJSON_GetObjectItemCaseSensitive(old, parts[i]), true);
-		return same;
-	}
-	return false;
+	for (size_t i = 0; old && i < ARRAY_SIZE(parts); i++)
+		same &= cJSON_Compare(cJSON_GetObjectItemCaseSensitive(review, parts[i]),
+			cJSON_GetObjectItemCaseSensitive(old, parts[i]), true);
+	return same;
 }
 
 static void print_change(const struct cli *cli, const cJSON *review)
@@ -62,32 +54,19 @@ static void print_changes(const struct cli *cli, const cJSON *now, const cJSON *
 int reviews_watch_lines(const struct cli *cli)
 {
 	const struct timespec pause = {.tv_nsec = POLL_MILLISECONDS * NANOSECONDS_PER_MILLISECOND};
-	struct control_reviews request = {0};
 	struct control_client client;
-	cJSON *before = NULL, *now;
-	struct buffer answer;
+	struct reviews_list list = {0};
 	struct error e;
 	int r = control_open(&client, cli->socket, &e);
 
 	if (r < 0)
 		return cli_fail("reviews", CLI_REFUSED, "%s", e.text);
-	for (;;) {
-		buffer_init(&answer, CONTROL_PAYLOAD_MOST);
-		r = reviews_ask(&client, CONTROL_REVIEWS, slice_of(&request, sizeof(request)),
-			&answer, &now, &e);
-		if (r == 0 && buffer_length(&answer) == sizeof(request.seen))
-			memcpy(&request.seen, buffer_slice(&answer).data, sizeof(request.seen));
-		buffer_done(&answer);
-		if (r < 0)
-			break;
-		if (now) {
-			print_changes(cli, now, before);
-			cJSON_Delete(before);
-			before = now;
-		}
+	while (reviews_list_ask(&client, &list, &e) == 0) {
+		print_changes(cli, list.changed, list.items);
+		reviews_list_take(&list);
 		nanosleep(&pause, NULL);
 	}
-	cJSON_Delete(before);
+	reviews_list_free(&list);
 	control_close(&client);
 	return cli_fail("reviews", CLI_REFUSED, "%s", e.text);
 }

@@ -33,8 +33,9 @@ enum control_request {
 	CONTROL_KILL,
 	/* → PEM text of the host CA's certificate. Every local user. */
 	CONTROL_CA,
-	/* struct control_reviews → uint64_t: the present generation; with one descriptor, unless it
-	 * is the one that was seen: JSON array of the reviews that the asker may see. */
+	/* struct control_reviews → struct control_reviews_seen; with one descriptor, unless nothing
+	 * has changed: JSON array of the reviews that the asker may see, or of those that changed.
+	 */
 	CONTROL_REVIEWS,
 	/* REVIEW-ID → one descriptor: JSON object, the review with all of its question. */
 	CONTROL_REVIEW,
@@ -57,6 +58,12 @@ enum control_request {
 
 struct control_reviews {
 	uint64_t seen; /* generation; 0: none */
+};
+
+struct control_reviews_seen {
+	uint64_t generation; /* the present one */
+	uint64_t whole; /* 1: the whole list; 0: what changed since the generation that was seen,
+			   the last change first */
 };
 
 #define CONTROL_GRANT_RULES UINT64_MAX

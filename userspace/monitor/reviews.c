@@ -260,19 +260,22 @@ int reviews_on_list(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	const struct reviewer reviewer = reviewer_of(who);
-	uint64_t generation = book_generation(m->book);
+	struct control_reviews_seen seen = {.generation = book_generation(m->book)};
 	struct control_reviews asked;
 	struct buffer json;
-	int r;
+	bool whole = false;
+	int r = 0;
 
 	if (request.length != sizeof(asked))
 		return error_set(&ret->error, -EINVAL, "not a request for reviews");
 	memcpy(&asked, request.data, sizeof(asked));
-	r = buffer_append(&ret->payload, &generation, sizeof(generation));
-	if (r < 0 || asked.seen == generation)
-		return r;
-	buffer_init(&json, JSON_MOST);
-	return give_json(&json, book_list_json(m->book, &reviewer, &json), ret);
+	if (asked.seen != seen.generation) {
+		buffer_init(&json, JSON_MOST);
+		r = give_json(
+			&json, book_list_json(m->book, &reviewer, asked.seen, &json, &whole), ret);
+	}
+	seen.whole = whole;
+	return r < 0 ? r : buffer_append(&ret->payload, &seen, sizeof(seen));
 }
 
 int reviews_on_show(
