@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -206,6 +207,40 @@ def test_status_counts_them(daemon, held):  # noqa: F811
 
 
 # --- watching
+
+CONTROL_REVIEWS = 7  # userspace/monitor/control.h
+
+
+def changed_since(daemon, seen):  # noqa: F811
+    """What somebody gets who follows the list: its generation, whether it is the whole list, and the reviews."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(str(daemon.socket))
+        s.send(struct.pack("=IiQ", CONTROL_REVIEWS, 0, seen))
+        data, fds, _, _ = socket.recv_fds(s, 1 << 17, 4)
+    _, status, generation, whole = struct.unpack("=IiQQ", data)
+    assert status == 0
+    found = []
+    for fd in fds:
+        os.lseek(fd, 0, os.SEEK_SET)
+        with open(fd) as file:
+            found += json.load(file)
+    return generation, bool(whole), found
+
+
+def test_who_follows_the_list_is_not_sent_all_of_it_again(daemon, held):  # noqa: F811
+    s, first = held()
+    seen, whole, found = changed_since(daemon, 0)
+    assert whole and first["id"] in {r["id"] for r in found}
+    assert changed_since(daemon, seen) == (seen, False, [])
+    _, second = held("delete from orders where item = 'follows'")
+    now, whole, found = changed_since(daemon, seen)
+    assert now > seen and not whole and [r["id"] for r in found] == [second["id"]] and found[0]["text"] == second["text"]
+    daemon.wayleave("reviews", "approve", first["id"])
+    _, whole, found = changed_since(daemon, now)
+    assert not whole and [(r["id"], r["state"]) for r in found] == [(first["id"], "approved")]
+    daemon.reload()
+    assert changed_since(daemon, now)[1], "others may be seen now"
+
 
 @pytest.mark.parametrize("json_too", [True, False])
 def test_watching_without_a_terminal_is_a_line_per_change(daemon, held, json_too):  # noqa: F811
