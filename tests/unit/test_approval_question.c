@@ -67,6 +67,61 @@ Test(question, comes_back_as_it_was_written)
 	free(back);
 }
 
+static struct question *example_of_two(void)
+{
+	struct question *q = example();
+
+	q->text = S("delete from orders where id = $1" QUESTION_SEPARATOR "select 1");
+	q->parts[0] = (struct question_part){32, 1};
+	q->parts[1] = (struct question_part){8, 0};
+	q->part_count = 2;
+	return q;
+}
+
+static int encode_and_decode(const struct question *q, struct question *ret)
+{
+	struct buffer bytes;
+	int r;
+
+	buffer_init(&bytes, QUESTION_BYTES_MOST);
+	cr_assert_eq(question_encode(q, &bytes), 0);
+	r = question_decode(buffer_slice(&bytes), ret);
+	if (r == 0)
+		cr_assert_eq(ret->part_count, q->part_count);
+	buffer_done(&bytes);
+	return r;
+}
+
+Test(question, parts_are_those_of_the_whole)
+{
+	struct question *q = example_of_two(), *back = memory_new(sizeof(*back));
+	size_t at = 0;
+
+	cr_assert_eq(encode_and_decode(q, back), 0);
+	cr_assert(slice_equal_string(
+		question_part_text(q, 0, &at), "delete from orders where id = $1"));
+	cr_assert(slice_equal_string(question_part_text(q, 1, &at), "select 1"));
+	q->parts[0].text_length = 31;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "no separator there");
+	q->parts[0].text_length = UINT64_MAX;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "longer than the whole");
+	q->parts[0].text_length = 32;
+	q->parts[1].text_length = 7;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "something is left of the text");
+	q->parts[1].text_length = 8;
+	q->parts[1].value_count = 1;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "more values than there are");
+	q->parts[1].value_count = UINT64_MAX;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG);
+	q->parts[0].value_count = q->parts[1].value_count = 0;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "a value that is nobody's");
+	q->parts[0] = (struct question_part){q->text.length, 1};
+	q->part_count = 1;
+	cr_assert_eq(encode_and_decode(q, back), -EBADMSG, "one alone has no parts");
+	free(q);
+	free(back);
+}
+
 /* What the store holds of version 1: nothing was said of what a text runs, nor of groups. */
 Test(question, of_an_older_version_is_read)
 {
@@ -86,6 +141,7 @@ Test(question, of_an_older_version_is_read)
 	before = (size_t)(runs - all.data) - 4; /* its length */
 	cr_assert_eq(buffer_append_u64(&old, 1), 0);
 	cr_assert_eq(buffer_append_slice(&old, slice_from(slice_head(all, before), 8)), 0);
+	all = slice_head(all, all.length - 8); /* how many parts */
 	cr_assert_eq(buffer_append_slice(&old,
 			     slice_from(all, before + 4 + q->runs.length + 4 + q->groups.length)),
 		0);

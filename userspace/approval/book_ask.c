@@ -35,6 +35,8 @@ static int content_of(const struct question *q, uint8_t ret[QUESTION_DIGEST_SIZE
 		r = fields_put_number(&b, q->unknown);
 	if (r == 0)
 		r = fields_put_values(&b, q);
+	if (r == 0)
+		r = fields_put_parts(&b, q);
 	if (r == 0 &&
 		EVP_Digest(buffer_slice(&b).data, buffer_length(&b), ret, NULL, EVP_sha256(),
 			NULL) != 1)

@@ -180,3 +180,24 @@ void fields_get_values(struct field_reader *r, struct question *ret)
 	if (ret->value_count > ret->values_total)
 		fail(r);
 }
+
+int fields_put_parts(struct buffer *b, const struct question *q)
+{
+	int r = fields_put_number(b, q->part_count);
+
+	for (size_t i = 0; r == 0 && i < q->part_count; i++) {
+		r = fields_put_number(b, q->parts[i].text_length);
+		if (r == 0)
+			r = fields_put_number(b, q->parts[i].value_count);
+	}
+	return r;
+}
+
+void fields_get_parts(struct field_reader *r, struct question *ret)
+{
+	ret->part_count = get_count(r, QUESTION_PARTS_MOST);
+	for (size_t i = 0; i < ret->part_count; i++) {
+		ret->parts[i].text_length = fields_get_number(r);
+		ret->parts[i].value_count = fields_get_number(r);
+	}
+}

@@ -19,10 +19,12 @@ int fields_put_text(struct buffer *b, struct slice text);
 int fields_put_scope(struct buffer *b, const struct scope_of_action *scope);
 /* The question's parameters, as they may be shown. */
 int fields_put_values(struct buffer *b, const struct question *q);
+int fields_put_parts(struct buffer *b, const struct question *q);
 
 uint64_t fields_get_number(struct field_reader *r);
 struct slice fields_get_text(struct field_reader *r);
 void fields_get_scope(struct field_reader *r, struct scope_of_action *ret);
 void fields_get_values(struct field_reader *r, struct question *ret);
+void fields_get_parts(struct field_reader *r, struct question *ret);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define VERSION 3 /* of the encoding; the store may hold older ones */
 #define VERSION_WITHOUT_RUNS 1
-#define VERSION_WITHOUT_GROUPS 2
+#define VERSION_WITHOUT_GROUPS 2 /* nor parts */
 
 int scope_of_action_set(
 	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
@@ -78,7 +78,42 @@ int question_encode(const struct question *q, struct buffer *ret)
 		r = fields_put_number(ret, q->uid);
 	if (r == 0)
 		r = fields_put_number(ret, q->unknown);
-	return r < 0 ? r : fields_put_values(ret, q);
+	if (r == 0)
+		r = fields_put_values(ret, q);
+	return r < 0 ? r : fields_put_parts(ret, q);
+}
+
+struct slice question_part_text(const struct question *q, size_t part, size_t *at)
+{
+	size_t length = (size_t)q->parts[part].text_length;
+	struct slice text = slice_head(slice_from(q->text, *at), length);
+
+	*at += length + strlen(QUESTION_SEPARATOR);
+	return text;
+}
+
+/* The parts' texts and values are those of the whole, no more and no less. */
+static bool has_parts(const struct question *q)
+{
+	const struct slice separator = slice_from_string(QUESTION_SEPARATOR);
+	struct slice rest = q->text;
+	uint64_t values = 0;
+
+	if (q->part_count == 0)
+		return true;
+	for (size_t i = 0; i < q->part_count; i++) {
+		const struct question_part *part = &q->parts[i];
+
+		if (i > 0 && !slice_starts_with(rest, separator))
+			return false;
+		if (i > 0)
+			rest = slice_from(rest, separator.length);
+		if (part->text_length > rest.length || part->value_count > q->values_total - values)
+			return false;
+		rest = slice_from(rest, (size_t)part->text_length);
+		values += part->value_count;
+	}
+	return q->part_count > 1 && rest.length == 0 && values == q->values_total;
 }
 
 /* Names are compared and shown; one that no configuration could have is no name. */
@@ -128,5 +163,9 @@ int question_decode(struct slice bytes, struct question *ret)
 	unknown = fields_get_number(&r);
 	ret->unknown = (unsigned)unknown;
 	fields_get_values(&r, ret);
-	return r.bad || unknown > UINT32_MAX || r.rest.length || !has_names(ret) ? -EBADMSG : 0;
+	if (version > VERSION_WITHOUT_GROUPS)
+		fields_get_parts(&r, ret);
+	return r.bad || !has_parts(ret) || unknown > UINT32_MAX || r.rest.length || !has_names(ret)
+		? -EBADMSG
+		: 0;
 }

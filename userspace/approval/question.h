@@ -15,6 +15,8 @@
 #define QUESTION_RULES_MOST 16
 #define QUESTION_PAIRS_MOST 256
 #define QUESTION_VALUES_MOST 64
+#define QUESTION_PARTS_MOST 16
+#define QUESTION_SEPARATOR "\n;\n" /* between the texts of parts */
 #define QUESTION_DIGEST_SIZE 32 /* SHA-256 */
 #define QUESTION_BYTES_MOST (6u << 20) /* encoded */
 
@@ -36,6 +38,12 @@ struct question_value {
 	uint64_t length; /* of the whole value */
 };
 
+/* One of several actions that are decided together. */
+struct question_part {
+	uint64_t text_length; /* of the question's text, behind those before it and a separator */
+	uint64_t value_count; /* of the values that are bound, behind those of the parts before */
+};
+
 /* Slices point to what the maker has, or into what was decoded. */
 struct question {
 	uint8_t digest[QUESTION_DIGEST_SIZE];
@@ -45,14 +53,19 @@ struct question {
 	struct slice session, address, program; /* of the first that asks */
 	uint64_t pid, uid;
 	unsigned unknown; /* enum action_unknown */
-	struct slice text; /* the exact bytes */
+	struct slice text; /* the exact bytes; of several actions all, in their order */
 	struct slice runs; /* the text of what it runs by name; empty: nothing */
 	struct slice settings; /* what gives the text its meaning, for people too */
 	struct slice preview; /* what it would do, as far as was asked; may be empty */
 	struct question_value values[QUESTION_VALUES_MOST];
 	size_t value_count; /* that are here */
 	size_t values_total; /* that are bound */
+	struct question_part parts[QUESTION_PARTS_MOST];
+	size_t part_count; /* 0: one action alone; else at least two */
 };
+
+/* Behind `*at`, which it moves on, the text of the part. */
+struct slice question_part_text(const struct question *q, size_t part, size_t *at);
 
 /* Sets the digest: over scope, database, user, settings, text, what it runs and `bound`, the exact
  * bytes of all bound parameters; not over who asks where. -EIO: no digest could be made. */

@@ -124,24 +124,47 @@ static void add_pairs(cJSON *object, const struct scope_of_action *scope)
 	}
 }
 
-static void add_parameters(cJSON *object, const struct question *q)
+static cJSON *parameter(const struct question_value *value)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	if (value->null)
+		cJSON_AddNullToObject(item, "text");
+	else if (value->binary)
+		cJSON_AddItemToObject(item, "binary", json_hex(value->data));
+	else
+		cJSON_AddItemToObject(item, "text", json_text(value->data));
+	cJSON_AddItemToObject(item, "length", json_number(value->length));
+	return item;
+}
+
+/* Those from `first` on, as far as they are here. */
+static void add_parameters(cJSON *object, const struct question *q, uint64_t first, uint64_t count)
 {
 	cJSON *parameters = cJSON_AddArrayToObject(object, "parameters");
 
-	for (size_t i = 0; i < q->value_count; i++) {
-		const struct question_value *value = &q->values[i];
+	for (uint64_t i = first; i < first + count && i < q->value_count; i++)
+		cJSON_AddItemToArray(parameters, parameter(&q->values[i]));
+	cJSON_AddNumberToObject(object, "parameters_total", (double)count);
+}
+
+/* Where several are decided together: each with its own parameters. */
+static void add_statements(cJSON *object, const struct question *q)
+{
+	cJSON *statements = cJSON_AddArrayToObject(object, "statements");
+	uint64_t values = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < q->part_count; i++) {
+		struct slice text = question_part_text(q, i, &at);
 		cJSON *item = cJSON_CreateObject();
 
-		if (value->null)
-			cJSON_AddNullToObject(item, "text");
-		else if (value->binary)
-			cJSON_AddItemToObject(item, "binary", json_hex(value->data));
-		else
-			cJSON_AddItemToObject(item, "text", json_text(value->data));
-		cJSON_AddItemToObject(item, "length", json_number(value->length));
-		cJSON_AddItemToArray(parameters, item);
+		cJSON_AddItemToObject(item, "text", json_text(text));
+		cJSON_AddNumberToObject(item, "text_length", (double)text.length);
+		add_parameters(item, q, values, q->parts[i].value_count);
+		values += q->parts[i].value_count;
+		cJSON_AddItemToArray(statements, item);
 	}
-	cJSON_AddNumberToObject(object, "parameters_total", (double)q->values_total);
 }
 
 static void add_unknown(cJSON *object, unsigned unknown)
@@ -174,7 +197,9 @@ cJSON *question_json_whole(const struct question *q)
 	json_add_text(object, "settings", q->settings);
 	json_add_text(object, "preview", q->preview);
 	add_pairs(object, &q->scope);
-	add_parameters(object, q);
+	add_parameters(object, q, 0, q->values_total);
+	if (q->part_count)
+		add_statements(object, q);
 	add_unknown(object, q->unknown);
 	return object;
 }

@@ -454,6 +454,34 @@ static void add_parameters(const cJSON *review, struct buffer *b)
 		buffer_append_format(b, "    and %.0f more\n", total - number);
 }
 
+static void add_statements(const cJSON *review, struct buffer *b)
+{
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(review, "statements"), *item;
+	int number = 0;
+
+	cJSON_ArrayForEach(item, list)
+	{
+		buffer_append_format(b, "  statement %d of %d (%.0f bytes)\n", ++number,
+			cJSON_GetArraySize(list), review_number_of(item, "text_length"));
+		add_block(b, text_slice(item, "text"));
+		if (review_number_of(item, "parameters_total")) {
+			buffer_append_format(b, "  parameters of statement %d\n", number);
+			add_parameters(item, b);
+		}
+	}
+}
+
+static void add_statement_of(const cJSON *review, struct buffer *b)
+{
+	if (review_number_of(review, "parameters_total")) {
+		buffer_append_string(b, "  parameters\n");
+		add_parameters(review, b);
+	}
+	buffer_append_format(
+		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
+	add_block(b, text_slice(review, "text"));
+}
+
 void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *b)
 {
 	struct slice preview = text_slice(review, "preview"), runs = text_slice(review, "runs");
@@ -479,13 +507,10 @@ void review_text_whole(const cJSON *review, const struct review_layout *l, struc
 	} else {
 		add_line(b, "impact", slice_from_string("no preview"));
 	}
-	if (review_number_of(review, "parameters_total")) {
-		buffer_append_string(b, "  parameters\n");
-		add_parameters(review, b);
-	}
-	buffer_append_format(
-		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
-	add_block(b, text_slice(review, "text"));
+	if (cJSON_GetObjectItemCaseSensitive(review, "statements"))
+		add_statements(review, b);
+	else
+		add_statement_of(review, b);
 	if (runs.length) {
 		buffer_append_format(b, "  runs (%zu bytes)\n", runs.length);
 		add_block(b, runs);
