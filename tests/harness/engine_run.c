@@ -167,6 +167,40 @@ static bool may_go_on(const struct protocol_action_event *event, const struct ve
 	return event->phase == ACTION_PREPARED && event->action->unknown;
 }
 
+static void judgement_free(struct protocol_judgement *judgement)
+{
+	free(judgement);
+}
+
+/* What the engine itself needs of it. */
+static void keep_judgement(const struct protocol_action_event *event, const struct verdict *verdict)
+{
+	if (!event->judgement || *event->judgement)
+		return;
+	*event->judgement = memory_new(sizeof(**event->judgement));
+	(*event->judgement)->free = judgement_free;
+	(*event->judgement)->review =
+		verdict->kind == VERDICT_REVIEW && verdict_is_enforced(verdict);
+}
+
+/* What might be decided together with it, which depends on how much has arrived: looked at, and not
+ * told. */
+static void look_ahead(struct engine_run *run, uint32_t lane)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	struct protocol_action_event event;
+	struct protocol_binding binding;
+	struct verdict verdict;
+	bool first = true;
+
+	while (protocol->ahead(run->engine, lane, first, &event, &binding) == 0) {
+		policy_judge(run->bench->scope, event.action, &verdict);
+		keep_judgement(&event, &verdict);
+		first = false;
+	}
+	protocol->ahead(run->engine, lane, false, NULL, NULL);
+}
+
 /* People decide: the action is previewed where it can be, held once, as worker/hold.c does it, and
  * comes again. True: it does. */
 static bool hold(struct engine_run *run, const struct protocol_action_event *event)
@@ -195,26 +229,11 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	put_text(&run->events, binding.context);
 	put_text(&run->events, binding.runs);
 	buffer_append_byte(&run->events, '\n');
+	look_ahead(run, event->lane);
 	protocol->reassure(run->engine, event->lane, slice_from_string("waiting"));
 	protocol->reassure(run->engine, event->lane, SLICE_EMPTY);
 	protocol->judge_again(run->engine, event->lane, true);
 	return true;
-}
-
-static void judgement_free(struct protocol_judgement *judgement)
-{
-	free(judgement);
-}
-
-/* What the engine itself needs of it. */
-static void keep_judgement(const struct protocol_action_event *event, const struct verdict *verdict)
-{
-	if (!event->judgement || *event->judgement)
-		return;
-	*event->judgement = memory_new(sizeof(**event->judgement));
-	(*event->judgement)->free = judgement_free;
-	(*event->judgement)->review =
-		verdict->kind == VERDICT_REVIEW && verdict_is_enforced(verdict);
 }
 
 static void on_action(struct engine_run *run, const struct protocol_action_event *event)

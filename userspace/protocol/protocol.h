@@ -85,6 +85,9 @@ struct protocol_action_event {
 	/* A place beside the analysed text, shared by all sessions that use it: the pipe keeps the
 	 * verdict here. NULL: there is none. */
 	struct protocol_judgement **judgement;
+	/* Actions of one lane with one number stand or fall together (a pipeline of PostgreSQL's up
+	 * to its Sync), and can be decided together. 0: it stands by itself. */
+	uint64_t unit;
 };
 
 /* What an action that is held for people is bound to, beyond its facts and text. */
@@ -324,6 +327,14 @@ struct protocol {
 	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known; -EAGAIN:
 	 * not yet, and it comes again as a new EVENT_ACTION when it is. */
 	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
+	/* For such an action: the next of those that stand behind it in its unit and have arrived
+	 * already, as it would come if all before it were released; `first`: the first of them.
+	 * bind() was called before; both results are valid until the next call of any function
+	 * here, but texts, objects and values of several until the last, with NULL results, which
+	 * says that no more are wanted. -ENOENT: there is none, or what it means can't be known
+	 * yet. -EAGAIN: that is not known before more has arrived. NULL: there are no units. */
+	int (*ahead)(struct protocol_engine *e, uint32_t lane, bool first,
+		struct protocol_action_event *ret, struct protocol_binding *ret_binding);
 	/* For such an action: asks the server what it would do, by means that change nothing. NULL:
 	 * EVENT_PREVIEW follows, unless the session ends; else why there is none, static. */
 	const char *(*preview)(struct protocol_engine *e, uint32_t lane);

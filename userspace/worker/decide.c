@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "policy/scope.h"
+#include "worker/draft.h"
 #include "worker/hold.h"
 #include "worker/values.h"
 
@@ -54,12 +55,17 @@ static struct judgement *judge(
 	return kept;
 }
 
+void decide_judge(struct session *s, const struct protocol_action_event *event, struct verdict *ret)
+{
+	judge(s, event, ret);
+}
+
 static const struct grant *look_for_grant(
 	struct session *s, const struct verdict *verdict, const struct action *action)
 {
 	struct scope_of_action scope; /* large: only what it has is written */
 
-	if (hold_scope(s, verdict, action, &scope) < 0)
+	if (draft_scope(s, verdict, action, &scope) < 0)
 		return NULL;
 	return grants_find(&s->worker->grants, &scope, action->unknown);
 }
@@ -192,6 +198,8 @@ static void deny(struct decision *d, const struct action *action)
 static enum hold_answer ask(struct session *s, const struct protocol_action_event *event,
 	struct judgement *kept, struct decision *d)
 {
+	if (hold_was_approved_before(s, event, d))
+		return HOLD_GOES_ON;
 	if (!hold_is_approved(s))
 		d->grant = find_grant(s, event, &d->verdict, kept);
 	if (!d->grant)

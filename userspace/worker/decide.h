@@ -20,6 +20,9 @@ struct decision {
 /* Refuses it; `text` is behind "wayleave: ". */
 void decision_refuse(struct decision *d, enum reason reason, const char *text);
 
+/* The verdict of the rules; grants and people are another matter. */
+void decide_judge(
+	struct session *s, const struct protocol_action_event *event, struct verdict *ret);
 /* Answers the engine with release() or refuse(), or holds the action. */
 void decide_action(struct session *s, const struct protocol_action_event *event);
 

@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/limits.h"
-#include "masking/strategy.h"
-#include "recording/secret.h"
 #include "worker/decide.h"
+#include "worker/draft.h"
+#include "worker/unit.h"
 
 /* People see a notice this often, libraries something every second: some give up on a connection
  * that is silent for a few. */
@@ -20,8 +18,14 @@
 /* So long the server may take to say what the action would do; a lock may be in its way. */
 #define PREVIEW_TIME (2 * NANOSECONDS_PER_SECOND)
 
+/* So long a pipeline may take to arrive, and so much of it is kept, before people are asked about
+ * what is there. */
+#define GATHER_TIME (NANOSECONDS_PER_SECOND / 4)
+#define GATHER_BYTES 32768
+
 enum hold_state {
 	HOLD_FOR_TOKEN, /* it is not known for whom it is; not recorded yet */
+	HOLD_GATHERING, /* what belongs to it is still arriving */
 	HOLD_PREVIEWING, /* the server is asked what it would do; people are not asked yet */
 	HOLD_PREVIEWED, /* the action is being judged again, to be asked about */
 	HOLD_ASKING, /* the monitor has not answered yet */
@@ -39,7 +43,9 @@ struct hold {
 	uint32_t lane;
 	uint64_t wait; /* the number under which the monitor knows it */
 	uint64_t number; /* of the recorded action */
-	uint8_t digest[QUESTION_DIGEST_SIZE];
+	uint8_t digest[QUESTION_DIGEST_SIZE]; /* while gathering, of the action alone */
+	size_t count; /* of actions that are asked about together */
+	uint64_t gather_deadline; /* monotonic */
 	struct identifier review; /* empty while asking */
 	struct identifier grant; /* that came of the approval */
 	char reviewers[128], by[128];
@@ -183,172 +189,9 @@ bool hold_cancel(struct session *s, const char *why)
 	return true;
 }
 
-/* --- the question --- */
+/* --- asking --- */
 
 static const char too_large[] = "it is too large to be reviewed";
-
-int hold_scope(struct session *s, const struct verdict *verdict, const struct action *action,
-	struct scope_of_action *ret)
-{
-	const struct policy_subject *subject = policy_scope_subject(s->scope);
-	const struct policy *p = policy_scope_policy(s->scope);
-
-	ret->agent = s->agent->name;
-	ret->principal = subject->principal->name;
-	ret->resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
-						     : p->resources[s->resource].name;
-	if (verdict->outcome->rule_count > QUESTION_RULES_MOST)
-		return -E2BIG;
-	for (size_t i = 0; i < verdict->outcome->rule_count; i++)
-		ret->rules[i] = verdict->outcome->rules[i]->name;
-	ret->rule_count = verdict->outcome->rule_count;
-	return scope_of_action_set(ret, action->pairs, action->pair_count);
-}
-
-/* Parameters as reviewers see them: what looks like a secret or a person's data is masked, as it
- * would be in results. `room` holds what is changed, and has room for all of it: a character is
- * never replaced by a longer one. */
-static void fill_values(struct session *s, const struct protocol_action_event *event,
-	struct buffer *room, struct question *ret)
-{
-	struct mask_rules rules = {.detects = true};
-	struct masker masker;
-
-	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
-		rules.detectors[i] = MASK_PARTIAL;
-	masker_init(&masker, s->worker->detectors, s->worker->hasher, &rules);
-	ret->values_total = event->value_count;
-	for (size_t i = 0; i < event->value_count && i < QUESTION_VALUES_MOST; i++) {
-		const struct protocol_value *value = &event->values[i];
-		struct question_value *shown = &ret->values[ret->value_count++];
-		size_t before = buffer_length(room);
-		bool replaced = false;
-
-		*shown = (struct question_value){
-			.null = !value->data.data,
-			.binary = value->binary,
-			.data = slice_head(value->data, LIMIT_RECORD_VALUE),
-			.length = value->length,
-		};
-		if (shown->null || value->binary)
-			continue;
-		/* A value that can't be searched is not shown. */
-		if (masker_append_text(&masker, shown->data, room, &replaced) < 0)
-			shown->data = SLICE_EMPTY;
-		else if (replaced)
-			shown->data = slice_from(buffer_slice(room), before);
-	}
-}
-
-static int reserve_values(const struct protocol_action_event *event, struct buffer *room)
-{
-	size_t length = 0;
-	uint8_t *space;
-
-	for (size_t i = 0; i < event->value_count && i < QUESTION_VALUES_MOST; i++)
-		length += slice_head(event->values[i].data, LIMIT_RECORD_VALUE).length;
-	return buffer_reserve(room, length, &space);
-}
-
-static void fill_origin(struct session *s, struct question *ret)
-{
-	ret->protocol = slice_from_string(protocol_name(s->engine->protocol->id));
-	ret->database = slice_from_string(s->database);
-	ret->user = slice_from_string(s->user);
-	ret->session = slice_from_string(s->id.text);
-	ret->address = slice_from_string(s->address);
-	ret->program = slice_from_string(s->exe);
-	ret->pid = s->origin.pid;
-	ret->uid = s->origin.uid;
-}
-
-/* Why it can't be asked about; NULL: `ret` is sealed, or the engine will bring the action again. */
-static const char *make_question(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, struct question *ret, bool *ret_comes_again)
-{
-	struct protocol_binding binding;
-	struct buffer bound;
-	int r = -ENOTSUP;
-
-	if (s->engine->protocol->bind)
-		r = s->engine->protocol->bind(s->engine, event->lane, &binding);
-	*ret_comes_again = r == -EAGAIN;
-	if (r == -EAGAIN)
-		return NULL;
-	if (r == -ENOTSUP)
-		return "nobody can be asked at this point";
-	if (r < 0 || hold_scope(s, verdict, event->action, &ret->scope) < 0)
-		return too_large;
-	fill_origin(s, ret);
-	ret->unknown = event->action->unknown;
-	ret->text = event->action->text;
-	ret->settings = binding.context;
-	ret->runs = binding.runs;
-	/* Each behind its length, so that no part's end is the next one's beginning. */
-	buffer_init(&bound, QUESTION_BYTES_MOST);
-	r = 0;
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(binding.bound); i++) {
-		r = buffer_append_u64(&bound, binding.bound[i].length);
-		if (r == 0)
-			r = buffer_append_slice(&bound, binding.bound[i]);
-	}
-	if (r == 0)
-		r = question_seal(ret, buffer_slice(&bound));
-	buffer_done(&bound);
-	return r < 0 ? too_large : NULL;
-}
-
-/* The text as it may be shown: itself, or in `room` without its passwords. */
-static int hide_secrets(struct slice *text, struct buffer *room)
-{
-	struct secret_found found;
-	int r = secret_hide(*text, room, &found);
-
-	if (r == 0 && found.hidden)
-		*text = buffer_slice(room);
-	return r;
-}
-
-/* A file in memory that holds the question as people are to see it. */
-static int write_question(
-	struct session *s, const struct protocol_action_event *event, struct question *q)
-{
-	struct buffer values, text, runs, groups, bytes;
-	int r, fd = -1;
-
-	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
-	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
-	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
-	buffer_init(&groups, LIMIT_TOKEN_BYTES);
-	buffer_init(&bytes, QUESTION_BYTES_MOST);
-	session_join_groups(s, &groups);
-	q->groups = slice_head(buffer_slice(&groups), LIMIT_RECORD_NAME);
-	r = reserve_values(event, &values);
-	if (r == 0)
-		fill_values(s, event, &values, q);
-	if (r == 0)
-		r = hide_secrets(&q->text, &text);
-	if (r == 0)
-		r = hide_secrets(&q->runs, &runs);
-	if (r == 0)
-		r = question_encode(q, &bytes);
-	if (r == 0)
-		fd = memfd_create("question", MFD_CLOEXEC);
-	if (r == 0 && fd < 0)
-		r = -errno;
-	if (r == 0)
-		r = file_write_all(fd, buffer_slice(&bytes));
-	buffer_done(&values);
-	buffer_done(&text);
-	buffer_done(&runs);
-	buffer_done(&groups);
-	buffer_done(&bytes);
-	if (r < 0 && fd >= 0)
-		close(fd);
-	return r < 0 ? r : fd;
-}
-
-/* --- asking --- */
 
 static void reassure(struct hold *h, bool aloud)
 {
@@ -404,14 +247,14 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 }
 
 /* The monitor is asked; false: it is too large. */
-static bool ask(struct hold *h, const struct protocol_action_event *event, struct question *q)
+static bool ask(struct hold *h, struct draft *d)
 {
 	struct message_review request = {0};
 	struct session *s = h->session;
 	int fd;
 
-	q->preview = slice_from_string(h->preview);
-	fd = write_question(s, event, q);
+	d->question.preview = slice_from_string(h->preview);
+	fd = draft_write(s, d);
 	if (fd < 0)
 		return false;
 	h->asking = true;
@@ -424,14 +267,15 @@ static bool ask(struct hold *h, const struct protocol_action_event *event, struc
 }
 
 static struct hold *begin(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, const struct question *q)
+	const struct verdict *verdict, const struct draft *d)
 {
 	const struct protocol_refusal none = {.reason = REASON_NONE};
 	struct hold *h = s->hold = memory_new(sizeof(*h));
 
 	h->session = s;
 	h->lane = event->lane;
-	memcpy(h->digest, q->digest, sizeof(h->digest));
+	memcpy(h->digest, d->digests[0], sizeof(h->digest));
+	h->gather_deadline = clock_monotonic() + GATHER_TIME;
 	h->number = decide_record(s, event, verdict, &none);
 	list_append(&s->worker->holds, &h->link);
 	session_touch(s);
@@ -441,26 +285,52 @@ static struct hold *begin(struct session *s, const struct protocol_action_event 
 static void set_preview(struct hold *h, struct slice text, const char *problem)
 {
 	free(h->preview);
-	h->preview = problem ? memory_format("no preview: %s", problem)
-			     : memory_copy_text(text.data, text.length);
+	if (problem)
+		h->preview = memory_format("no preview: %s", problem);
+	else
+		h->preview = memory_format("%s%.*s",
+			h->count > 1 ? "of the first statement:\n" : "", SLICE_PRINT(text));
 }
 
-/* Something new: first the server is asked what it would do, where it can be. */
-static bool hold_new(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, struct question *q)
+static bool is_gathered(const struct hold *h, const struct draft *d)
 {
-	struct hold *h = begin(s, event, verdict, q);
-	const char *problem = "this protocol has none";
+	return !d->grows || clock_monotonic() >= h->gather_deadline ||
+		buffer_length(&h->session->partial[SIDE_AGENT]) >= GATHER_BYTES;
+}
 
+/* All of it is known: first the server is asked what it would do, where it can be. */
+static bool start(struct hold *h, struct draft *d)
+{
+	const char *problem = "this protocol has none";
+	struct session *s = h->session;
+
+	if (!is_gathered(h, d)) {
+		h->state = HOLD_GATHERING;
+		return true;
+	}
+	memcpy(h->digest, d->question.digest, sizeof(h->digest));
+	h->count = d->count;
 	if (s->engine->protocol->preview)
-		problem = s->engine->protocol->preview(s->engine, event->lane);
+		problem = s->engine->protocol->preview(s->engine, h->lane);
 	if (!problem) {
 		h->state = HOLD_PREVIEWING;
 		h->preview_deadline = clock_monotonic() + PREVIEW_TIME;
 		return true;
 	}
 	set_preview(h, SLICE_EMPTY, problem);
-	return ask(h, event, q);
+	return ask(h, d);
+}
+
+bool hold_gathers(const struct session *s)
+{
+	return s->hold && s->hold->state == HOLD_GATHERING &&
+		buffer_length(&s->partial[SIDE_AGENT]) < GATHER_BYTES;
+}
+
+void hold_on_bytes(struct session *s)
+{
+	if (s->hold && s->hold->state == HOLD_GATHERING)
+		judge_again(s->hold, false);
 }
 
 void hold_on_preview(struct session *s, struct slice text, const char *problem)
@@ -475,42 +345,117 @@ void hold_on_preview(struct session *s, struct slice text, const char *problem)
 	session_touch(s);
 }
 
+/* Those that were asked about together with it are still to come. */
+static void keep_unit(const struct hold *h, const struct draft *d, uint64_t number)
+{
+	struct session *s = h->session;
+
+	free(s->unit);
+	s->unit = unit_new(d, number);
+	if (!s->unit)
+		return;
+	s->unit->review = h->review;
+	s->unit->grant = h->grant;
+	snprintf(s->unit->by, sizeof(s->unit->by), "%s", h->by);
+}
+
 /* The action that waits came again as it was. */
 static enum hold_answer go_on(struct hold *h, const struct protocol_action_event *event,
-	struct question *q, struct decision *d, const char **ret_problem)
+	struct draft *draft, struct decision *d, const char **ret_problem)
 {
-	if (h->state == HOLD_PREVIEWED && !ask(h, event, q))
+	if (h->state == HOLD_GATHERING && !start(h, draft))
+		*ret_problem = too_large;
+	else if (h->state == HOLD_PREVIEWED && !ask(h, draft))
 		*ret_problem = too_large;
 	if (h->state != HOLD_DECIDED)
 		return HOLD_WAITS;
 	d->number = h->number;
 	record_end(h, OUTCOME_APPROVED, h->by, "");
+	keep_unit(h, draft, event->unit);
 	detach(h);
 	return HOLD_GOES_ON;
+}
+
+/* What was approved together with an action that has gone on passes, if it is still the same. */
+static bool is_of_unit(
+	struct session *s, const struct protocol_action_event *event, const struct verdict *verdict)
+{
+	const char *problem = NULL;
+	struct draft *draft;
+	bool taken = false;
+
+	if (!s->unit || s->hold || s->unit->number != event->unit)
+		return false;
+	draft = draft_make(s, event, verdict, 1, &problem);
+	if (draft)
+		taken = unit_take(s->unit, event->unit, draft->digests[0]);
+	draft_free(draft);
+	return taken;
+}
+
+bool hold_was_approved_before(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	const struct protocol_refusal none = {.reason = REASON_NONE};
+	struct record_decision decision = {.outcome = OUTCOME_APPROVED};
+
+	if (!is_of_unit(s, event, &d->verdict))
+		return false;
+	d->number = decide_record(s, event, &d->verdict, &none);
+	decision.review = slice_from_string(s->unit->review.text);
+	decision.grant = slice_from_string(s->unit->grant.text);
+	decision.by = slice_from_string(s->unit->by);
+	recorder_decision(s->worker->recorder, &s->record, d->number, &decision);
+	return true;
+}
+
+/* It comes again after people were asked about it, and so many behind it: more may have arrived
+ * meanwhile. */
+static size_t most_of(const struct hold *h)
+{
+	return h && h->state != HOLD_GATHERING ? h->count : QUESTION_PARTS_MOST;
+}
+
+static bool is_same(const struct hold *h, const struct draft *d)
+{
+	const uint8_t *digest = h->state == HOLD_GATHERING ? d->digests[0] : d->question.digest;
+
+	return memcmp(h->digest, digest, sizeof(h->digest)) == 0;
+}
+
+/* Something new, or what waited became something else, and then more may belong to it. */
+static const char *hold_anew(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, struct draft **draft)
+{
+	const char *problem = NULL;
+
+	if (s->hold) {
+		hold_leave(s, "what it would do changed while it waited");
+		draft_free(*draft);
+		*draft = draft_make(s, event, verdict, QUESTION_PARTS_MOST, &problem);
+	}
+	if (*draft && !start(begin(s, event, verdict, *draft), *draft))
+		problem = too_large;
+	return problem;
 }
 
 enum hold_answer hold_action(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
-	struct question *q = memory_new(sizeof(*q));
-	bool comes_again;
-	const char *problem = make_question(s, event, &d->verdict, q, &comes_again);
+	const char *problem = NULL;
 	struct hold *h = s->hold;
+	struct draft *draft = draft_make(s, event, &d->verdict, most_of(h), &problem);
 	enum hold_answer answer = HOLD_WAITS;
 	char text[200];
 
-	if (comes_again) {
-		free(q);
+	/* The engine brings it again. */
+	if (!draft && !problem)
 		return HOLD_WAITS;
-	}
-	if (!problem && h && memcmp(h->digest, q->digest, sizeof(h->digest)) == 0) {
-		answer = go_on(h, event, q, d, &problem);
-	} else {
-		hold_leave(s, "what it would do changed while it waited");
-		if (!problem && !hold_new(s, event, &d->verdict, q))
-			problem = too_large;
-	}
-	free(q);
+	if (draft && h && is_same(h, draft))
+		answer = go_on(h, event, draft, d, &problem);
+	else if (!problem)
+		problem = hold_anew(s, event, &d->verdict, &draft);
+	draft_free(draft);
 	if (!problem)
 		return answer;
 	hold_leave(s, problem);
@@ -672,14 +617,21 @@ void hold_tick(struct worker *w, uint64_t now)
 {
 	list_for_each_safe (position, &w->holds) {
 		struct hold *h = list_entry(position, struct hold, link);
+		struct session *s = h->session;
 
 		if (h->token_deadline && now >= h->token_deadline) {
 			stop_waiting(h);
 			continue;
 		}
+		if (h->state == HOLD_GATHERING && now >= h->gather_deadline) {
+			judge_again(h, false);
+			pipe_go_on(s);
+			session_touch(s);
+			continue;
+		}
 		if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
-			hold_on_preview(h->session, SLICE_EMPTY, "the server took too long");
-			pipe_go_on(h->session);
+			hold_on_preview(s, SLICE_EMPTY, "the server took too long");
+			pipe_go_on(s);
 			continue;
 		}
 		if (h->state != HOLD_WAITING)

@@ -24,6 +24,9 @@ bool hold_came_again(struct session *s, struct decision *d);
  * held, and so is refused. */
 enum hold_answer hold_action(
 	struct session *s, const struct protocol_action_event *event, struct decision *d);
+/* Whether it was approved together with one that has gone on: then the decision says so. */
+bool hold_was_approved_before(
+	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
 void hold_leave(struct session *s, const char *why);
 /* The agent gave up waiting: the action ends with an error of its own. False: nothing waits. */
@@ -31,6 +34,11 @@ bool hold_cancel(struct session *s, const char *why);
 /* The policy changed: what waits is judged by the new one. */
 void hold_judge_again(struct session *s);
 
+/* What stands behind the action is received although nothing of it is taken: people may be asked
+ * about all of it. */
+bool hold_gathers(const struct session *s);
+/* More of it has arrived. */
+void hold_on_bytes(struct session *s);
 /* EVENT_PREVIEW: what it would do, or why that is not known. */
 void hold_on_preview(struct session *s, struct slice text, const char *problem);
 /* What the monitor says (monitor/messages.h). */
@@ -41,10 +49,6 @@ void hold_tick(struct worker *w, uint64_t now);
 /* The grants changed: one may cover what waits. */
 void hold_on_grants(struct worker *w);
 
-/* Whom, which rules and what: -E2BIG where a grant could not hold it. Slices are the session's, the
- * scope's and the action's. */
-int hold_scope(struct session *s, const struct verdict *verdict, const struct action *action,
-	struct scope_of_action *ret);
 /* It is not known whom the agent acts for, and may be in a moment: the action waits for that. Goes
  * on where it has waited long enough, or can't. */
 enum hold_answer hold_for_token(struct session *s, const struct protocol_action_event *event);

@@ -486,6 +486,8 @@ void pipe_received(struct session *s, enum side side, struct slice bytes)
 		if (bytes.length && s->state == SESSION_OPEN)
 			keep(s, side, bytes);
 	}
+	if (side == SIDE_AGENT)
+		hold_on_bytes(s);
 	pipe_go_on(s);
 }
 
@@ -500,7 +502,8 @@ static void receive_more(struct session *s, enum side side)
 	/* Who does not read what it was answered is not answered any more. */
 	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)
 		return;
-	if (shaking_hands || s->engine->protocol->wants(s->engine, side))
+	if (shaking_hands || s->engine->protocol->wants(s->engine, side) ||
+		(side == SIDE_AGENT && hold_gathers(s)))
 		leg_receive(leg);
 	else
 		leg_watch(leg);

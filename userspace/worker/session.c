@@ -297,6 +297,7 @@ static void session_free(struct session *s)
 	buffer_done(&s->partial[SIDE_SERVER]);
 	buffer_wipe(&s->cancel_key);
 	policy_scope_put(s->scope);
+	free(s->unit);
 	free(s);
 }
 

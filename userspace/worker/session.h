@@ -88,6 +88,7 @@ struct session {
 	unsigned outstanding; /* replies of the monitor and jobs that are still to come */
 
 	struct hold *hold; /* an action of it that waits for people; NULL: none */
+	struct unit *unit; /* actions that were approved and are still to come; NULL: none */
 	struct recorder_session record;
 	char exe[256], user[64], database[64], application[64];
 	char identity[128]; /* as the server's logs are to have it */

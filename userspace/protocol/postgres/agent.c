@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "protocol/postgres/bind.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 
@@ -350,66 +351,6 @@ static int on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 /* --- Bind --- */
 
-struct bind_parts {
-	struct slice portal, statement;
-	struct slice bound; /* all behind the names, as far as it is here */
-	size_t values_length; /* of that, without the formats of results */
-	size_t value_count; /* of e->pending.values that were filled */
-};
-
-/* The parameters, as far as they are here, for reviewers and the record. */
-static int bind_values(struct pg_engine *e, struct slice *rest, struct slice formats,
-	uint16_t count, bool complete)
-{
-	size_t format_count = formats.length / 2, filled = 0;
-
-	for (uint16_t i = 0; i < count; i++) {
-		struct protocol_value value = {0};
-		uint32_t length;
-
-		if (pg_get_u32(rest, &length) < 0)
-			return complete ? -EBADMSG : (int)filled;
-		if (format_count == 1)
-			value.binary = bytes_get_u16(formats.data) == 1;
-		else if (i < format_count)
-			value.binary = bytes_get_u16(formats.data + 2 * (size_t)i) == 1;
-		if (length != UINT32_MAX) {
-			value.length = length;
-			value.data = slice_head(*rest, length);
-			if (value.data.length < length && complete)
-				return -EBADMSG;
-			*rest = slice_from(*rest, value.data.length);
-		}
-		if (filled < PG_VALUES_MOST)
-			e->pending.values[filled++] = value;
-	}
-	return (int)filled;
-}
-
-static int bind_parse(struct pg_engine *e, const struct pg_frame *m, struct bind_parts *ret)
-{
-	struct slice rest = m->body, formats;
-	uint16_t count;
-	int filled;
-
-	if (pg_get_string(&rest, &ret->portal) < 0 || pg_get_string(&rest, &ret->statement) < 0)
-		return -EBADMSG;
-	ret->bound = rest;
-	if (pg_get_u16(&rest, &count) < 0 || pg_get_bytes(&rest, 2 * (size_t)count, &formats) < 0 ||
-		pg_get_u16(&rest, &count) < 0)
-		return -EBADMSG;
-	filled = bind_values(e, &rest, formats, count, m->complete);
-	if (filled < 0)
-		return filled;
-	ret->value_count = (size_t)filled;
-	if (!m->complete)
-		return 0;
-	ret->values_length = ret->bound.length - rest.length;
-	if (pg_get_u16(&rest, &count) < 0 || rest.length != 2 * (size_t)count)
-		return -EBADMSG;
-	return 0;
-}
-
 /* A statement that SQL's PREPARE made is judged as the EXECUTE that would run it. */
 static struct sql_text *bind_text(const struct pg_statement *statement, struct slice name)
 {
@@ -431,7 +372,7 @@ static struct sql_text *bind_text(const struct pg_statement *statement, struct s
 	return text;
 }
 
-static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct bind_parts *parts,
+static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct pg_bind *parts,
 	struct pg_statement *statement)
 {
 	struct pg_pending *p = &e->pending;
@@ -487,10 +428,10 @@ static int bind_look_again(struct pg_engine *e, struct pg_statement *statement)
 
 static int on_bind(struct pg_engine *e, const struct pg_frame *m)
 {
-	struct bind_parts parts;
+	struct pg_bind parts;
 	void *found = NULL;
 	struct pg_statement *statement;
-	int r = bind_parse(e, m, &parts);
+	int r = pg_bind_parse(m->body, m->complete, e->pending.values, &parts);
 
 	if (r < 0)
 		return r;
@@ -523,6 +464,8 @@ static int on_bind(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.bound[0] = parts.bound;
 	e->pending.values_length = parts.values_length;
 	e->pending.bound[1] = statement->types;
+	e->pending.unit = e->batch + 1;
+	e->pending.behind = e->behind;
 	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
 }
 
@@ -810,6 +753,7 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 		r = pg_frame_next(pg_agent_messages, e->phase, slice_from(in, taken), &m);
 		if (r <= 0)
 			break;
+		e->behind = slice_from(in, taken + m.whole.length);
 		r = handle(e, &m);
 		if (r != PG_TAKEN)
 			continue;

@@ -105,6 +105,8 @@ void pg_pending_clear(struct pg_engine *e)
 {
 	struct pg_pending *p = &e->pending;
 
+	pg_ahead_free(e->ahead);
+	e->ahead = NULL;
 	sql_text_put(p->text);
 	pg_plan_put(p->plan);
 	pg_masks_put(p->masks);
@@ -539,6 +541,7 @@ const struct protocol protocol_postgres = {
 	.release = engine_release,
 	.refuse = engine_refuse,
 	.bind = pg_hold_bind,
+	.ahead = pg_ahead_next,
 	.preview = pg_preview_start,
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,

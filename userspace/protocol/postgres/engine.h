@@ -8,6 +8,7 @@
  *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
+ *   ahead.c   what stands behind an action in its batch
  *   hold.c    actions that wait for people; preview.c, preview_query.c: what they would do
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
@@ -19,6 +20,7 @@
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 
+#include "protocol/postgres/bind.h"
 #include "protocol/postgres/copy_stream.h"
 #include "protocol/postgres/md5.h"
 #include "protocol/postgres/postgres.h"
@@ -29,7 +31,6 @@
 #include "protocol/postgres/wire.h"
 #include "protocol/sql/encoding.h"
 
-#define PG_VALUES_MOST 32 /* parameters of one Bind that are shown and recorded */
 #define PG_DEFERRED_MOST 32768 /* bytes of a Parse that waits for what follows it */
 #define PG_EVENTS 8 /* in the queue at once; input() stops before it could overflow */
 
@@ -109,6 +110,8 @@ struct pg_pending {
 	struct slice
 		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
 	struct protocol_value values[PG_VALUES_MOST];
+	uint64_t unit; /* as in struct protocol_action_event */
+	struct slice behind; /* what has arrived behind the message; part of the input */
 };
 
 /* A login at the server that we hold ourselves; freed when it is over. */
@@ -175,6 +178,8 @@ struct pg_engine {
 	bool probe_failed; /* the Query that is still untaken was answered with the server's error
 			    */
 	struct pg_pending pending;
+	struct slice behind; /* the message that is being handled; part of the input */
+	struct pg_ahead *ahead;
 	bool judged_again; /* the pending message was held, and has not come to a verdict again yet
 			    */
 	struct pg_parse_job *parse_job;
@@ -286,8 +291,20 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 /* PG_TAKEN where nothing is in flight; else waits until then. */
 int pg_judge_drain(struct pg_engine *e);
 
+/* What a text means that stands behind the pending one in its batch, as a reference to a plan;
+ * NULL: that depends on what runs before it, or can't be known without the server. */
+struct pg_plan *pg_judge_ahead(struct pg_engine *e, struct sql_text *text);
+
+/* ahead.c: the actions behind the one that waits, for struct protocol */
+int pg_ahead_next(struct protocol_engine *base, uint32_t lane, bool first,
+	struct protocol_action_event *ret, struct protocol_binding *ret_binding);
+void pg_ahead_free(struct pg_ahead *a); /* takes NULL */
+
 /* hold.c: protocol.h's functions for an action that people decide */
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
+/* What the names of an action stand for: tables by what they are; where there is something else, by
+ * all that the database has. Appends. */
+int pg_hold_identify(const struct pg_engine *e, const struct action *action, struct buffer *b);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 

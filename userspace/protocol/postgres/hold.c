@@ -181,11 +181,8 @@ static const struct sql_relation *find_relation(const struct pg_engine *e, struc
 	return c && dot ? sql_catalog_find(c, schema, slice_from(object, length + 1)) : NULL;
 }
 
-/* What the names stand for: tables by what they are; where there is something else, by all that
- * the database has. */
-static int put_identity(struct buffer *b, const struct pg_engine *e)
+int pg_hold_identify(const struct pg_engine *e, const struct action *action, struct buffer *b)
 {
-	const struct action *action = &e->pending.facts;
 	bool all_tables = true;
 	int r = 0;
 
@@ -234,7 +231,7 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	if (r == 0 && text)
 		r = put_runs(&runs);
 	if (r == 0)
-		r = put_identity(&e->identity, e);
+		r = pg_hold_identify(e, &e->pending.facts, &e->identity);
 	if (r < 0)
 		return r;
 	*ret = (struct protocol_binding){

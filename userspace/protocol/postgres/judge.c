@@ -201,6 +201,22 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 	return pg_judge_plan(e, text);
 }
 
+struct pg_plan *pg_judge_ahead(struct pg_engine *e, struct sql_text *text)
+{
+	struct sql_view view;
+	struct pg_plan *plan;
+
+	if (sql_text_status(text) != SQL_PARSED || uses_session_names(text) ||
+		names_may_be_others(e, text))
+		return NULL;
+	pg_naming_view(e, &view);
+	plan = pg_plan_make(text, &view, e->base.host->audience, e->temporary);
+	if (plan && !plan->resolution.unresolved && !plan->action.unknown)
+		return plan;
+	pg_plan_put(plan);
+	return NULL;
+}
+
 int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
 	uint64_t text_action, size_t value_count)
 {
@@ -225,6 +241,7 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 		.values = p->values,
 		.value_count = value_count,
 		.judgement = p->plan ? &p->plan->judgement : NULL,
+		.unit = p->unit,
 	};
 	e->wait = PG_WAIT_VERDICT;
 	return PG_WAITING;

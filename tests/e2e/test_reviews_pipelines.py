@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pipelines: what of one needs the same people is decided at once, and runs as it was decided."""
+import json
+import subprocess
+
+import pytest
+from conftest import make_config
+from harness.daemon import ROOT
+from test_reviews import add, count, decide, pending, session, state_of, wait_for_pending  # noqa: F401
+
+REVIEWERS = {"dba": {"local_users": ["root"]}, "security": {"local_users": ["root"]}}
+RULES = [
+    {"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+    {"name": "deletes need a person", "operations": ["delete"], "objects": ["public.orders"], "review": {"by": "dba", "grant": "30m"}},
+    {"name": "updates too", "operations": ["update"], "objects": ["public.orders"], "review": {"by": "dba", "within": "5m", "grant": "10m"}},
+    {"name": "secrets are others' business", "operations": ["delete", "select"], "objects": ["public.secrets"], "review": {"by": "security"}},
+    {"name": "temporary tables", "operations": ["create"], "objects": ["pg_temp.*"], "allow": {}},
+]
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    from harness import daemon as daemons
+    d = daemons.Daemon(tmp_path_factory.mktemp("pipelines"), make_config(server.port, reviewers=REVIEWERS), RULES)
+    yield d
+    d.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(daemon):
+    yield
+    for review in pending(daemon):  # whatever a failed test left
+        daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
+
+
+def query(text, *values):
+    return [("P", "", text), ("B", "", "", list(values)), ("D", "P", ""), ("E", "")]
+
+
+def start(daemon, server, *steps):
+    return daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop",
+                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def pipeline(daemon, server, *queries):
+    """Sends them in one piece, up to a Sync, and then a simple query."""
+    batch = [message for q in queries for message in q]
+    return start(daemon, server, ("batch", [*batch, ("S",)]), ("wait", "Z"), ("Q", "select 42"), ("wait", "Z"), ("close",))
+
+
+def finish(p):
+    """Tags and errors that came, but those of the login."""
+    out, err = p.communicate(timeout=15)
+    assert p.returncode == 0, err
+    kinds = []
+    for message in json.loads(out):
+        if message[0] == "C":
+            kinds.append(message[1])
+        elif message[0] == "E":
+            kinds.append(message[1]["C"])
+    return kinds
+
+
+def show(daemon, review):
+    return daemon.json("reviews", "show", review["id"])
+
+
+def test_one_review_for_all_of_it(daemon, server):
+    add(server, "p1")
+    add(server, "p2")
+    p = pipeline(daemon, server, query("select count(*) from orders"), query("delete from orders where item = $1", "p1"),
+                 query("select 1"), query("update orders set amount = $1 where item = $2", "17", "p2"),
+                 query("delete from orders where item = $1", "p3"))
+    (review,) = wait_for_pending(daemon)
+    shown = show(daemon, review)
+    assert [(s["text"], [v["text"] for v in s["parameters"]]) for s in shown["statements"]] == [
+        ("delete from orders where item = $1", ["p1"]), ("update orders set amount = $1 where item = $2", ["17", "p2"]),
+        ("delete from orders where item = $1", ["p3"])]
+    assert shown["text"] == "\n;\n".join(s["text"] for s in shown["statements"]) and shown["parameters_total"] == 4
+    assert shown["rules"] == ["deletes need a person", "updates too"] and set(shown["operations"]) >= {"delete", "update"}
+    assert shown["grant_limit"] == 600 and shown["preview"] == "no preview: it is part of a batch"
+    text = daemon.wayleave("reviews", "show", review["id"]).stdout
+    assert "statement 2 of 3 (45 bytes)\n    | update orders set amount = $1 where item = $2\n  parameters of statement 2\n    $1 = '17'" in text, text
+    decide(daemon, "approve", review)
+    assert finish(p) == ["SELECT 1", "DELETE 1", "SELECT 1", "UPDATE 1", "DELETE 0", "SELECT 1"]
+    assert count(server, "item = 'p1'") == 0 and count(server, "item = 'p2' and amount = 17") == 1
+    wait_for_pending(daemon, 0)
+
+
+def test_each_is_recorded_with_the_review(daemon, server):
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "r1"), query("delete from orders where item = $1", "r2"))
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert finish(p) == ["DELETE 0", "DELETE 0", "SELECT 1"]
+    session_id = show(daemon, review)["sessions"][0]["session"]
+    text = daemon.wayleave("sessions", "show", session_id).stdout
+    assert text.count(review["id"]) == 2, text
+
+
+def test_a_denial_fails_all_of_it(daemon, server):
+    add(server, "d1")
+    p = pipeline(daemon, server, query("select 1"), query("delete from orders where item = $1", "d1"),
+                 query("select count(*) from orders"), query("delete from orders where item = $1", "d1"))
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "deny", review, "--reason", "no")
+    assert finish(p) == ["SELECT 1", "42501", "SELECT 1"]
+    assert count(server, "item = 'd1'") == 1 and not pending(daemon)
+
+
+def test_the_first_of_a_batch_is_planned(daemon, server):
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "f1"), query("delete from orders where item = $1", "f2"))
+    (review,) = wait_for_pending(daemon)
+    assert show(daemon, review)["preview"].startswith("of the first statement:\nDelete on orders")
+    decide(daemon, "approve", review)
+    assert finish(p) == ["DELETE 0", "DELETE 0", "SELECT 1"]
+
+
+def test_an_approval_is_for_that_pipeline_alone(daemon, server):
+    """An error before its end takes the rest of the approval with it."""
+    wrong = query("update orders set amount = 1 / (amount - amount) where item = $1", "e1")
+    gone = query("delete from orders where item = $1", "e1")
+    add(server, "e1")
+    batch = [*query("update orders set amount = amount where item = $1", "e1"), *wrong, *gone, ("S",), *gone, ("S",)]
+    p = start(daemon, server, ("batch", batch), ("wait", "Z"), ("wait", "Z"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    assert len(show(daemon, review)["statements"]) == 3
+    decide(daemon, "approve", review)
+    (again,) = wait_for_pending(daemon)
+    assert again["id"] != review["id"] and again["text"] == gone[0][2] and "statements" not in show(daemon, again)
+    decide(daemon, "deny", again, "--reason", "no")
+    assert finish(p) == ["UPDATE 1", "22012", "42501"]
+    assert count(server, "item = 'e1'") == 1
+
+
+def test_other_values_are_another_pipeline(daemon, server):
+    digests = set()
+    for values in (("a", "b"), ("a", "c"), ("ab", "")):
+        p = pipeline(daemon, server, *(query("delete from orders where item = $1", value) for value in values))
+        (review,) = wait_for_pending(daemon)
+        digests.add(review["digest"])
+        decide(daemon, "deny", review, "--reason", "no")
+        assert finish(p) == ["42501", "SELECT 1"]
+    assert len(digests) == 3
+
+
+def test_equal_pipelines_share_a_review(daemon, server):
+    queries = [query("delete from orders where item = $1", value) for value in ("s1", "s2")]
+    ps = [pipeline(daemon, server, *queries) for _ in range(2)]
+    (review,) = wait_for_pending(daemon)
+    while show(daemon, review)["waiters"] < 2:
+        assert len(pending(daemon)) == 1
+    decide(daemon, "approve", review)
+    assert [finish(p) for p in ps] == [["DELETE 0", "DELETE 0", "SELECT 1"]] * 2
+
+
+def test_what_needs_others_is_asked_by_itself(daemon, server):
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "o1"), query("delete from secrets where id = $1", "99"),
+                 query("delete from orders where item = $1", "o2"))
+    for rule, text in (("deletes need a person", "orders"), ("secrets are others' business", "secrets"), ("deletes need a person", "orders")):
+        (review,) = wait_for_pending(daemon)
+        assert review["rule"] == rule and text in review["text"] and "statements" not in show(daemon, review)
+        decide(daemon, "approve", review)
+        while state_of(daemon, review) == "pending":
+            pass
+    assert finish(p) == ["DELETE 0", "DELETE 0", "DELETE 0", "SELECT 1"]
+
+
+def test_what_means_something_else_by_then_is_asked_by_itself(daemon, server):
+    """Behind what makes or changes names nothing is known of what follows."""
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "m1"), query("create temporary table orders (item text)"),
+                 query("delete from orders where item = $1", "m2"))
+    (review,) = wait_for_pending(daemon)
+    assert "statements" not in show(daemon, review)
+    decide(daemon, "approve", review)
+    # The second one is of pg_temp.orders, which no rule covers.
+    assert finish(p) == ["DELETE 0", "CREATE TABLE", "42501", "SELECT 1"]
+
+
+def test_what_is_gone_by_then(daemon, server):
+    """The names are read again at the approval: what stands behind is not what was approved any more."""
+    server.sql("create table public.other (item text); grant all on other to app", database="shop")
+    daemon.write_rules(RULES + [{"name": "other deletes", "operations": ["delete", "select"], "objects": ["public.other"], "review": {"by": "dba"}}])
+    daemon.reload()
+    try:
+        p = pipeline(daemon, server, query("delete from orders where item = $1", "g1"), query("delete from other where item = $1", "g2"))
+        (review,) = wait_for_pending(daemon)
+        assert len(show(daemon, review)["statements"]) == 2
+        server.sql("drop table other; create table public.other (item text, more int); grant all on other to app", database="shop")
+        decide(daemon, "approve", review)
+        (again,) = wait_for_pending(daemon)
+        assert again["digest"] != review["digest"] and len(show(daemon, again)["statements"]) == 2
+        decide(daemon, "deny", again, "--reason", "no")
+        assert finish(p) == ["42501", "SELECT 1"]
+    finally:
+        server.sql("drop table other", database="shop")
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
+def test_a_grant_covers_all_of_it(daemon, server):
+    queries = [query("delete from orders where item = $1", "t1"), query("update orders set amount = 1 where item = $1", "t2")]
+    p = pipeline(daemon, server, *queries)
+    (review,) = wait_for_pending(daemon)
+    assert daemon.wayleave("reviews", "approve", review["id"], "--for", "20m").returncode == 1  # the shorter of the two rules
+    decide(daemon, "approve", review, "--for", "5m")
+    assert finish(p) == ["DELETE 0", "UPDATE 0", "SELECT 1"]
+    try:
+        assert finish(pipeline(daemon, server, *queries)) == ["DELETE 0", "UPDATE 0", "SELECT 1"]
+    finally:
+        for grant in daemon.json("grants", "list"):
+            daemon.wayleave("grants", "revoke", grant["id"])
+
+
+def test_a_long_pipeline_is_asked_about_in_pieces(daemon, server):
+    p = pipeline(daemon, server, *(query("delete from orders where item = $1", f"l{i}") for i in range(20)))
+    sizes = []
+    while sum(sizes) < 20:
+        (review,) = wait_for_pending(daemon)
+        sizes.append(len(show(daemon, review)["statements"]))
+        decide(daemon, "approve", review)
+        while state_of(daemon, review) == "pending":
+            pass
+    assert sizes == [16, 4]
+    assert finish(p) == ["DELETE 0"] * 20 + ["SELECT 1"]
+
+
+def test_what_arrives_in_pieces(daemon, server):
+    batch = [message for i in range(3) for message in query("delete from orders where item = $1", f"i{i}")]
+    p = start(daemon, server, ("batch", batch[:4]), ("sleep", 0.05), ("batch", batch[4:6]), ("sleep", 0.05), ("batch", [*batch[6:], ("S",)]),
+              ("wait", "Z"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    assert len(show(daemon, review)["statements"]) == 3
+    decide(daemon, "approve", review)
+    assert finish(p) == ["DELETE 0"] * 3
+    # Who flushes waits for an answer, and who lets others wait is not waited for.
+    for middle in (("H",), None):
+        p = start(daemon, server, ("batch", [*batch[:4], *([middle] if middle else [])]), ("sleep", 2), ("batch", [*batch[4:8], ("S",)]), ("wait", "Z"), ("close",))
+        for _ in range(2):
+            (review,) = wait_for_pending(daemon)
+            assert "statements" not in show(daemon, review)
+            decide(daemon, "approve", review)
+            while state_of(daemon, review) == "pending":
+                pass
+        assert finish(p) == ["DELETE 0"] * 2
+
+
+def test_who_leaves_while_it_arrives(daemon, server):
+    p = start(daemon, server, ("batch", query("delete from orders where item = $1", "gone")), ("close",))
+    assert finish(p) == [] and not pending(daemon)
+
+
+def test_a_driver(daemon, server):
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "with c.pipeline():\n" \
+           "    done = [c.execute('delete from orders where item = %s', (f'psycopg{i}',)) for i in range(3)]\n" \
+           "print([d.rowcount for d in done])\n" \
+           "with c.pipeline(), c.transaction(): c.execute('delete from orders where item = %s', ('x',)); c.execute('update orders set amount = 1 where id = %s', (999,))\n" \
+           "print('done')"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for statements in (3, 2):
+        (review,) = wait_for_pending(daemon)
+        assert len(show(daemon, review)["statements"]) == statements
+        decide(daemon, "approve", review)
+        while state_of(daemon, review) == "pending":
+            pass
+    out, err = p.communicate(timeout=15)
+    assert out == "[0, 0, 0]\ndone\n", err

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/draft.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "masking/strategy.h"
+#include "recording/secret.h"
+#include "worker/decide.h"
+
+static const char too_large[] = "it is too large to be reviewed";
+
+void draft_free(struct draft *d)
+{
+	if (!d)
+		return;
+	/* What it refers to is no longer needed. */
+	if (d->session->engine->protocol->ahead)
+		d->session->engine->protocol->ahead(d->session->engine, 0, false, NULL, NULL);
+	buffer_done(&d->text);
+	free(d);
+}
+
+/* --- one action --- */
+
+int draft_scope(struct session *s, const struct verdict *verdict, const struct action *action,
+	struct scope_of_action *ret)
+{
+	const struct policy_subject *subject = policy_scope_subject(s->scope);
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	ret->agent = s->agent->name;
+	ret->principal = subject->principal->name;
+	ret->resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
+						     : p->resources[s->resource].name;
+	if (verdict->outcome->rule_count > QUESTION_RULES_MOST)
+		return -E2BIG;
+	for (size_t i = 0; i < verdict->outcome->rule_count; i++)
+		ret->rules[i] = verdict->outcome->rules[i]->name;
+	ret->rule_count = verdict->outcome->rule_count;
+	return scope_of_action_set(ret, action->pairs, action->pair_count);
+}
+
+static void fill_origin(struct session *s, struct question *ret)
+{
+	ret->protocol = slice_from_string(protocol_name(s->engine->protocol->id));
+	ret->database = slice_from_string(s->database);
+	ret->user = slice_from_string(s->user);
+	ret->session = slice_from_string(s->id.text);
+	ret->address = slice_from_string(s->address);
+	ret->program = slice_from_string(s->exe);
+	ret->pid = s->origin.pid;
+	ret->uid = s->origin.uid;
+}
+
+/* Each behind its length, so that no part's end is the next one's beginning. */
+static int seal(struct question *q, const struct slice *parts, size_t count)
+{
+	struct buffer bound;
+	int r = 0;
+
+	buffer_init(&bound, QUESTION_BYTES_MOST);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = buffer_append_u64(&bound, parts[i].length);
+		if (r == 0)
+			r = buffer_append_slice(&bound, parts[i]);
+	}
+	if (r == 0)
+		r = question_seal(q, buffer_slice(&bound));
+	buffer_done(&bound);
+	return r;
+}
+
+/* The question about this action alone. */
+static int make_single(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, const struct protocol_binding *binding, struct question *ret)
+{
+	int r = draft_scope(s, verdict, event->action, &ret->scope);
+
+	if (r < 0)
+		return r;
+	fill_origin(s, ret);
+	ret->unknown = event->action->unknown;
+	ret->text = event->action->text;
+	ret->settings = binding->context;
+	ret->runs = binding->runs;
+	return seal(ret, binding->bound, ARRAY_SIZE(binding->bound));
+}
+
+/* Values beyond those that are kept are bound, and counted. */
+static void add_values(struct draft *d, const struct protocol_action_event *event)
+{
+	d->question.values_total += event->value_count;
+	for (size_t i = 0; i < event->value_count && d->value_count < QUESTION_VALUES_MOST; i++)
+		d->values[d->value_count++] = event->values[i];
+}
+
+/* --- several --- */
+
+static bool asks_group(const struct verdict *verdict, struct slice group)
+{
+	for (size_t i = 0; i < verdict->outcome->rule_count; i++) {
+		if (slice_equal(verdict->outcome->rules[i]->reviewers, group))
+			return true;
+	}
+	return false;
+}
+
+/* Nobody is shown what they have no say in. */
+static bool asks_the_same(const struct verdict *a, const struct verdict *b)
+{
+	for (size_t i = 0; i < a->outcome->rule_count; i++) {
+		if (!asks_group(b, a->outcome->rules[i]->reviewers))
+			return false;
+	}
+	for (size_t i = 0; i < b->outcome->rule_count; i++) {
+		if (!asks_group(a, b->outcome->rules[i]->reviewers))
+			return false;
+	}
+	return true;
+}
+
+static int merge_rules(struct scope_of_action *scope, const struct scope_of_action *more)
+{
+	for (size_t i = 0; i < more->rule_count; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < scope->rule_count; j++)
+			known |= slice_equal(scope->rules[j], more->rules[i]);
+		if (known)
+			continue;
+		if (scope->rule_count == QUESTION_RULES_MOST)
+			return -E2BIG;
+		scope->rules[scope->rule_count++] = more->rules[i];
+	}
+	return 0;
+}
+
+static bool is_same_pair(const struct action_pair *a, const struct action_pair *b)
+{
+	return a->operation == b->operation && a->state == b->state &&
+		a->everything == b->everything && slice_equal(a->object, b->object);
+}
+
+static int merge_pairs(struct scope_of_action *scope, const struct scope_of_action *more)
+{
+	for (size_t i = 0; i < more->pair_count; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < scope->pair_count; j++)
+			known |= is_same_pair(&scope->pairs[j], &more->pairs[i]);
+		if (known)
+			continue;
+		if (scope->pair_count == QUESTION_PAIRS_MOST)
+			return -E2BIG;
+		scope->pairs[scope->pair_count++] = more->pairs[i];
+	}
+	return 0;
+}
+
+static int add_text(struct draft *d, struct slice text)
+{
+	int r = 0;
+
+	if (d->count == 1)
+		r = buffer_append_slice(&d->text, d->question.text);
+	if (r == 0)
+		r = buffer_append_string(&d->text, QUESTION_SEPARATOR);
+	return r < 0 ? r : buffer_append_slice(&d->text, text);
+}
+
+/* One more, whose question is d->single. -E2BIG: there is no room, and nothing has changed. */
+static int add(struct draft *d, const struct protocol_action_event *event)
+{
+	struct question *q = &d->question;
+	const struct scope_of_action before = q->scope;
+	size_t length = buffer_length(&d->text);
+	int r = -E2BIG;
+
+	if (d->value_count + event->value_count <= QUESTION_VALUES_MOST)
+		r = merge_rules(&q->scope, &d->single.scope);
+	if (r == 0)
+		r = merge_pairs(&q->scope, &d->single.scope);
+	if (r == 0)
+		r = add_text(d, d->single.text);
+	if (r < 0) {
+		q->scope = before;
+		buffer_truncate(&d->text, length);
+		return r;
+	}
+	if (d->count == 1)
+		q->parts[0] = (struct question_part){q->text.length, q->values_total};
+	q->parts[d->count] = (struct question_part){d->single.text.length, event->value_count};
+	memcpy(d->digests[d->count++], d->single.digest, QUESTION_DIGEST_SIZE);
+	add_values(d, event);
+	return 0;
+}
+
+/* What stands behind it, up to what needs others, is denied, or has no room. What is allowed is not
+ * asked about. */
+static void add_behind(
+	struct session *s, const struct verdict *verdict, size_t most, struct draft *d)
+{
+	const struct protocol *protocol = s->engine->protocol;
+	struct protocol_action_event event;
+	struct protocol_binding binding;
+
+	for (bool first = true; d->count < most; first = false) {
+		struct verdict other;
+
+		int r = protocol->ahead(s->engine, 0, first, &event, &binding);
+
+		d->grows = r == -EAGAIN;
+		if (r < 0)
+			return;
+		decide_judge(s, &event, &other);
+		if (other.kind == VERDICT_ALLOW)
+			continue;
+		if (other.kind != VERDICT_REVIEW || !verdict_is_enforced(&other) ||
+			!asks_the_same(verdict, &other) ||
+			make_single(s, &event, &other, &binding, &d->single) < 0 ||
+			add(d, &event) < 0)
+			return;
+	}
+}
+
+/* The digest of several is that of theirs. */
+static int finish(struct draft *d)
+{
+	struct question *q = &d->question;
+	struct slice digests[QUESTION_PARTS_MOST];
+
+	if (d->count == 1)
+		return 0;
+	q->text = buffer_slice(&d->text);
+	q->part_count = d->count;
+	for (size_t i = 0; i < d->count; i++)
+		digests[i] = slice_of(d->digests[i], sizeof(d->digests[i]));
+	return seal(q, digests, d->count);
+}
+
+struct draft *draft_make(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, size_t most, const char **ret_problem)
+{
+	const struct protocol *protocol = s->engine->protocol;
+	struct draft *d = memory_new(sizeof(*d));
+	struct protocol_binding binding;
+	int r = -ENOTSUP;
+
+	d->session = s;
+	buffer_init(&d->text, LIMIT_STATEMENT_BYTES);
+	if (protocol->bind)
+		r = protocol->bind(s->engine, event->lane, &binding);
+	if (r == 0)
+		r = make_single(s, event, verdict, &binding, &d->question);
+	if (r == 0) {
+		memcpy(d->digests[d->count++], d->question.digest, QUESTION_DIGEST_SIZE);
+		add_values(d, event);
+		if (event->unit && protocol->ahead && most > 1)
+			add_behind(s, verdict, most, d);
+		r = finish(d);
+	}
+	if (r == 0)
+		return d;
+	draft_free(d);
+	if (r != -EAGAIN)
+		*ret_problem = r == -ENOTSUP ? "nobody can be asked at this point" : too_large;
+	return NULL;
+}
+
+/* --- as people see it --- */
+
+/* Parameters: what looks like a secret or a person's data is masked, as it would be in results.
+ * `room` holds what is changed, and has room for all of it: a character is never replaced by a
+ * longer one. */
+static void fill_values(struct session *s, struct draft *d, struct buffer *room)
+{
+	struct mask_rules rules = {.detects = true};
+	struct question *q = &d->question;
+	struct masker masker;
+
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
+		rules.detectors[i] = MASK_PARTIAL;
+	masker_init(&masker, s->worker->detectors, s->worker->hasher, &rules);
+	for (size_t i = 0; i < d->value_count; i++) {
+		const struct protocol_value *value = &d->values[i];
+		struct question_value *shown = &q->values[q->value_count++];
+		size_t before = buffer_length(room);
+		bool replaced = false;
+
+		*shown = (struct question_value){
+			.null = !value->data.data,
+			.binary = value->binary,
+			.data = slice_head(value->data, LIMIT_RECORD_VALUE),
+			.length = value->length,
+		};
+		if (shown->null || value->binary)
+			continue;
+		/* A value that can't be searched is not shown. */
+		if (masker_append_text(&masker, shown->data, room, &replaced) < 0)
+			shown->data = SLICE_EMPTY;
+		else if (replaced)
+			shown->data = slice_from(buffer_slice(room), before);
+	}
+}
+
+static int reserve_values(const struct draft *d, struct buffer *room)
+{
+	size_t length = 0;
+	uint8_t *space;
+
+	for (size_t i = 0; i < d->value_count; i++)
+		length += slice_head(d->values[i].data, LIMIT_RECORD_VALUE).length;
+	return buffer_reserve(room, length, &space);
+}
+
+/* The text as it may be shown: itself, or in `room` without its passwords. */
+static int hide_secrets(struct slice *text, struct buffer *room)
+{
+	struct secret_found found;
+	int r = secret_hide(*text, room, &found);
+
+	if (r == 0 && found.hidden)
+		*text = buffer_slice(room);
+	return r;
+}
+
+/* Each by itself, so that nothing of one is taken for the next one's. */
+static int hide_in_parts(struct question *q, struct buffer *room)
+{
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < q->part_count; i++) {
+		struct slice text = question_part_text(q, i, &at);
+		size_t before;
+		struct secret_found found;
+
+		if (i > 0)
+			r = buffer_append_string(room, QUESTION_SEPARATOR);
+		before = buffer_length(room);
+		if (r == 0)
+			r = secret_hide(text, room, &found);
+		if (r == 0 && !found.hidden)
+			r = buffer_append_slice(room, text);
+		q->parts[i].text_length = buffer_length(room) - before;
+	}
+	if (r == 0)
+		q->text = buffer_slice(room);
+	return r;
+}
+
+int draft_write(struct session *s, struct draft *d)
+{
+	struct question *q = &d->question;
+	struct buffer values, text, runs, groups, bytes;
+	int r, fd = -1;
+
+	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
+	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
+	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
+	buffer_init(&groups, LIMIT_TOKEN_BYTES);
+	buffer_init(&bytes, QUESTION_BYTES_MOST);
+	session_join_groups(s, &groups);
+	q->groups = slice_head(buffer_slice(&groups), LIMIT_RECORD_NAME);
+	r = reserve_values(d, &values);
+	if (r == 0)
+		fill_values(s, d, &values);
+	if (r == 0)
+		r = q->part_count ? hide_in_parts(q, &text) : hide_secrets(&q->text, &text);
+	if (r == 0)
+		r = hide_secrets(&q->runs, &runs);
+	if (r == 0)
+		r = question_encode(q, &bytes);
+	if (r == 0)
+		fd = memfd_create("question", MFD_CLOEXEC);
+	if (r == 0 && fd < 0)
+		r = -errno;
+	if (r == 0)
+		r = file_write_all(fd, buffer_slice(&bytes));
+	buffer_done(&values);
+	buffer_done(&text);
+	buffer_done(&runs);
+	buffer_done(&groups);
+	buffer_done(&bytes);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * draft: the question to people about an action, and about those behind it in its unit that need
+ * the same people (protocol.h: ahead()); as it is bound by a digest, and as it is shown.
+ */
+#ifndef WAYLEAVE_WORKER_DRAFT_H
+#define WAYLEAVE_WORKER_DRAFT_H
+
+#include "approval/question.h"
+#include "worker/session.h"
+
+struct draft {
+	struct session *session;
+	struct question question;
+	uint8_t digests[QUESTION_PARTS_MOST][QUESTION_DIGEST_SIZE]; /* of each action alone */
+	size_t count; /* of actions: at least one */
+	bool grows; /* what is still to arrive may belong to it */
+	struct protocol_value values[QUESTION_VALUES_MOST];
+	size_t value_count;
+	struct buffer text; /* of several actions */
+	struct question single; /* room to look at one */
+};
+
+/* Of the action that waits for its verdict, and of at most `most` in all. What it refers to lives
+ * as long as the action waits and none of the engine's functions is called. NULL with a sentence in
+ * `ret_problem`: people can't be asked about it; without one: the engine will bring it again. */
+struct draft *draft_make(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, size_t most, const char **ret_problem);
+void draft_free(struct draft *d); /* takes NULL */
+/* A file in memory that holds the question as people are to see it, or negative errno. */
+int draft_write(struct session *s, struct draft *d);
+
+/* Whom, which rules and what: -E2BIG where a grant could not hold it. Slices are the session's, the
+ * scope's and the action's. */
+int draft_scope(struct session *s, const struct verdict *verdict, const struct action *action,
+	struct scope_of_action *ret);
+
+#endif
