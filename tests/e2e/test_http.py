@@ -390,3 +390,37 @@ def test_an_unnamed_place(make_daemon, web):
     assert json.loads(d.run("curl", "-sS", f"{url}/v2/x").stdout)["error"] == "not_covered"
     sessions = d.json("sessions", "list")
     assert {(s["resource"], s["protocol"]) for s in sessions} == {("egress", "http")}
+
+
+# --- masks
+
+MASKED = [{"name": "read", "resources": ["api", "secure"], "operations": ["read"], "allow": {
+    "mask": [{"detect": ["email", "credit_card"], "with": "redact"}]}},
+    {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}}]
+
+
+@pytest.fixture(scope="module")
+def masking(web, tmp_path_factory):
+    (web.root / "customers.json").write_text('{"customers": [{"name": "ann", "mail": "ann@acme.com"}]}')
+    (web.root / "large.txt").write_text("".join(f"line {i} of user{i}@example.com\n" for i in range(50_000)))
+    d = daemons.Daemon(tmp_path_factory.mktemp("masking"), config(web), MASKED)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    yield d
+    d.close()
+
+
+def test_json_is_masked(masking, place):
+    """Also where the client asks for a coding, or for a part."""
+    for more in ([], ["--compressed"], ["-r", "0-60"]):
+        out = curl(masking, *more, f"{place}/v1/customers.json")
+        assert json.loads(out) == {"customers": [{"name": "ann", "mail": "[masked]"}]}
+
+
+def test_text_is_masked(masking, place):
+    out = curl(masking, f"{place}/v1/large.txt")
+    assert out == "".join(f"line {i} of [masked]\n" for i in range(50_000))
+
+
+def test_masked_content_has_no_validators(masking, place):
+    head = curl(masking, "-D", "-", "-o", "/dev/null", f"{place}/v1/customers.json").lower()
+    assert "etag" not in head and "content-length" not in head and "accept-ranges" not in head

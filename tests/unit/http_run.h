@@ -6,11 +6,12 @@
 #define WAYLEAVE_TESTS_HTTP_RUN_H
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "base/memory.h"
 #include "tests/harness/engine_run.h"
 
-static const char http_run_rules[] =
+__attribute__((unused)) static const char http_run_rules[] =
 	"config:\n"
 	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
 	"  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"
@@ -25,13 +26,13 @@ static const char http_run_rules[] =
 static struct engine_bench bench;
 static struct engine_run run;
 
-static void http_run_begin(void)
+static inline void http_run_begin(void)
 {
 	engine_bench_init(&bench, http_run_rules);
 	engine_run_init(&run, &bench, NULL);
 }
 
-static void http_run_end(void)
+static inline void http_run_end(void)
 {
 	engine_run_done(&run);
 	engine_bench_done(&bench);

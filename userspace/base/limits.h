@@ -43,6 +43,8 @@
 #define LIMIT_HTTP_TRAILERS 16384u
 #define LIMIT_HTTP_DRAIN (1u << 20) /* of a refused request's body, before its connection ends */
 #define LIMIT_HTTP_BODY_HELD (1u << 20) /* a body that people are shown; longer is refused */
+#define LIMIT_HTTP_BODY_MASKED                                                                     \
+	(16u << 20) /* JSON in which something is masked; longer is refused */
 #define LIMIT_HTTP_ANSWER 8192u /* a response of our own */
 
 /* Configuration and policy: written by admins, so these catch mistakes rather than attacks */

@@ -17,6 +17,7 @@ static const struct {
 	{REASON_UPSTREAM_TLS, 502},
 	{REASON_UPSTREAM_CLOSED, 502},
 	{REASON_UPSTREAM_PROTOCOL, 502},
+	{REASON_LIMIT, 502},
 	{REASON_TIMEOUT, 504},
 	{REASON_PROTOCOL_VIOLATION, 400},
 	{REASON_RECORDING_FAILED, 503},
@@ -151,7 +152,7 @@ static bool may_answer(const struct http_engine *e)
 		return !e->passthrough;
 	case HTTP_AGENT_BODY:
 	case HTTP_AGENT_SENT:
-		return e->server == HTTP_SERVER_HEAD;
+		return e->server == HTTP_SERVER_HEAD || e->head_held;
 	default:
 		return false;
 	}
@@ -160,7 +161,8 @@ static bool may_answer(const struct http_engine *e)
 /* A response without a length that ends early must not look complete. */
 static bool looks_complete(const struct http_engine *e)
 {
-	return e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END;
+	return e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END &&
+		!e->head_held;
 }
 
 int http_fail(struct http_engine *e, enum reason reason, const char *text)

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "protocol/http/body.h"
 #include "protocol/http/http.h"
+#include "protocol/http/mask.h"
 
 #define HTTP_EVENTS 8
 #define HTTP_PAIRS_MOST 8
@@ -65,6 +66,7 @@ struct http_request {
 	bool too_large;
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
 	bool websocket;
+	bool masked; /* its response is */
 };
 
 struct http_engine {
@@ -86,6 +88,10 @@ struct http_engine {
 	struct http_head message; /* the request until it is sent; then its response */
 	struct http_request request;
 	struct http_body response; /* its framing */
+	struct http_mask *mask; /* NULL: no response was masked yet */
+	struct buffer masked; /* content that passes */
+	struct buffer held_head; /* of a response, which waits for its content */
+	bool head_held;
 	unsigned status;
 	char tag[64]; /* the status line's, for the record */
 	bool response_closes; /* no further response comes on this connection */
@@ -164,6 +170,8 @@ bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool ane
 /* rewrite.c: appends the head in e->message as it leaves, to e->out. */
 int http_rewrite_request(struct http_engine *e);
 int http_rewrite_response(struct http_engine *e);
+/* Whether the agent gets it in chunks. */
+bool http_response_is_chunked(const struct http_engine *e);
 /* The trailers that `framing` holds, with the end of the chunks before and the empty line behind
  * them. -EBADMSG. */
 int http_rewrite_trailers(struct buffer *out, const struct http_body *framing);

@@ -266,7 +266,7 @@ bool http_facts_read(struct http_engine *e, struct http_problem *ret)
 
 	r->action = (struct action){.protocol = PROTOCOL_HTTP};
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
-	r->collected = r->too_large = r->tunnels = r->continued = false;
+	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
 	r->number = 0;
 	r->minor = e->message.minor;
 	r->to_head = slice_equal_string(e->message.method, "HEAD");

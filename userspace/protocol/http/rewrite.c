@@ -4,6 +4,7 @@
  * connection they came by (RFC 9110, 7.6.1) and without what would lead the agent past us.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/text.h"
 #include "protocol/http/engine.h"
@@ -57,9 +58,40 @@ static int put_fields(struct buffer *out, const struct http_fields *fields,
 	return r;
 }
 
+/* What would have the server send a part of the content, or a coding of it. */
+static const char *const unmaskable[] = {"accept-encoding", "range", "if-range"};
+
+/* AWS's signatures say which headers they cover: one of those must stay as it is. */
+static bool is_signed(const struct http_engine *e, const char *name)
+{
+	const struct http_field *authorization =
+		http_fields_find(&e->message.fields, "authorization", NULL);
+	struct slice value = authorization ? authorization->value : SLICE_EMPTY;
+	char covered[64];
+
+	if (!value.length || !memmem(value.data, value.length, "SignedHeaders=", 14))
+		return false;
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(covered, sizeof(covered), "%c%s%c", i & 1 ? ';' : '=', name,
+			i & 2 ? ';' : ',');
+		if (memmem(value.data, value.length, covered, strlen(covered)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_unmaskable(const struct http_engine *e, const struct http_field *field)
+{
+	for (size_t i = 0; e->request.masked && i < ARRAY_SIZE(unmaskable); i++) {
+		if (http_field_is(field, unmaskable[i]))
+			return !is_signed(e, unmaskable[i]);
+	}
+	return false;
+}
+
 static bool request_drops(const struct http_engine *e, const struct http_field *field)
 {
-	return is_one_of(field, of_request, ARRAY_SIZE(of_request)) ||
+	return is_one_of(field, of_request, ARRAY_SIZE(of_request)) || is_unmaskable(e, field) ||
 		(e->request.continued && http_field_is(field, "expect"));
 }
 
@@ -90,6 +122,8 @@ int http_rewrite_request(struct http_engine *e)
 		r = put_fields(out, &m->fields, request_drops, e);
 	if (r == 0 && e->request.framing.kind == HTTP_BODY_CHUNKED)
 		r = buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
+	if (r == 0 && e->request.masked && !is_signed(e, "accept-encoding"))
+		r = buffer_append_string(out, "Accept-Encoding: identity\r\n");
 	if (r == 0 && http_fields_list_has(&m->fields, "te", slice_from_string("trailers")))
 		r = buffer_append_string(out, "TE: trailers\r\n");
 	if (r == 0)
@@ -97,12 +131,17 @@ int http_rewrite_request(struct http_engine *e)
 	return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 
+/* What no longer holds of a content in which something is masked. */
+static const char *const of_content[] = {"content-length", "etag", "content-md5", "digest",
+	"content-digest", "repr-digest", "accept-ranges", "trailer"};
+
 static bool response_drops(const struct http_engine *e, const struct http_field *field)
 {
 	/* RFC 9110, 8.6: neither has a length. */
 	bool no_length = e->status < 200 || e->status == 204;
 
 	return is_one_of(field, of_response, ARRAY_SIZE(of_response)) ||
+		(e->request.masked && is_one_of(field, of_content, ARRAY_SIZE(of_content))) ||
 		(no_length && http_field_is(field, "content-length"));
 }
 
@@ -115,6 +154,13 @@ static const char *connection_of_response(const struct http_engine *e)
 	if (e->response_closes || e->request.closes)
 		return "Connection: close\r\n";
 	return e->request.minor == 0 ? "Connection: keep-alive\r\n" : "";
+}
+
+bool http_response_is_chunked(const struct http_engine *e)
+{
+	if (e->request.masked && e->response.kind != HTTP_BODY_NONE)
+		return e->request.minor == 1;
+	return e->response.kind == HTTP_BODY_CHUNKED;
 }
 
 int http_rewrite_response(struct http_engine *e)
@@ -131,7 +177,7 @@ int http_rewrite_response(struct http_engine *e)
 		r = buffer_append(out, "\r\n", 2);
 	if (r == 0)
 		r = put_fields(out, &m->fields, response_drops, e);
-	if (r == 0 && e->response.kind == HTTP_BODY_CHUNKED)
+	if (r == 0 && http_response_is_chunked(e))
 		r = buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
 	if (r == 0)
 		r = buffer_append_string(out, connection_of_response(e));

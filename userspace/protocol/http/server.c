@@ -38,8 +38,43 @@ static int complete(struct http_engine *e)
 
 /* --- bodies --- */
 
+/* Sends what of the masked content is in e->masked, and the head before it. */
+static int send_masked(struct http_engine *e, bool last)
+{
+	struct slice content = buffer_slice(&e->masked);
+	bool chunked = http_response_is_chunked(e);
+	char size[24];
+	int n = snprintf(size, sizeof(size), "%zx\r\n", content.length), r = 0;
+
+	if (e->head_held && (content.length || last))
+		r = http_write(e, SIDE_AGENT, buffer_slice(&e->held_head));
+	e->head_held &= !(content.length || last);
+	if (r == 0 && chunked && content.length)
+		r = http_write(e, SIDE_AGENT, slice_of(size, (size_t)n));
+	if (r == 0)
+		r = http_write(e, SIDE_AGENT, content);
+	if (r == 0 && chunked && content.length)
+		r = http_write(e, SIDE_AGENT, slice_from_string("\r\n"));
+	/* Trailers would pass unmasked. */
+	if (r == 0 && chunked && last)
+		r = http_write(e, SIDE_AGENT, slice_from_string("0\r\n\r\n"));
+	buffer_clear(&e->masked);
+	return r;
+}
+
+static int mask_data(struct http_engine *e, struct slice data, bool last)
+{
+	int r = http_mask_pass(e->mask, data, last, &e->masked);
+
+	if (r == -E2BIG)
+		return http_fail(e, REASON_LIMIT, "denied: the response is too large to be masked");
+	return r < 0 ? r : send_masked(e, last);
+}
+
 static int pass_data(struct http_engine *e, struct slice data)
 {
+	if (e->request.masked)
+		return mask_data(e, data, false);
 	return http_pass_data(e, SIDE_AGENT, &e->response, data);
 }
 
@@ -47,6 +82,10 @@ static int finish_body(struct http_engine *e)
 {
 	int r = 0;
 
+	if (e->request.masked && e->response.kind != HTTP_BODY_NONE) {
+		r = mask_data(e, SLICE_EMPTY, true);
+		return r < 0 || e->agent == HTTP_AGENT_DONE ? r : complete(e);
+	}
 	buffer_clear(&e->out);
 	if (e->response.kind == HTTP_BODY_CHUNKED)
 		r = http_rewrite_trailers(&e->out, &e->response);
@@ -132,6 +171,49 @@ static int interim(struct http_engine *e)
 	return 0;
 }
 
+/* Why this response can't be masked; NULL: it can. */
+static const char *unmaskable(const struct http_engine *e)
+{
+	const struct http_fields *fields = &e->message.fields;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is(&fields->items[i], "content-encoding") &&
+			!text_equal_ignore_case(
+				fields->items[i].value, slice_from_string("identity")))
+			return "denied: the response is compressed, and can't be masked";
+	}
+	if (e->status == 206)
+		return "denied: the response is a part, which can't be masked";
+	if (e->response.kind == HTTP_BODY_LENGTH && e->response.length > LIMIT_HTTP_BODY_MASKED &&
+		e->mask->mode == HTTP_MASK_JSON)
+		return "denied: the response is too large to be masked";
+	return NULL;
+}
+
+static int begin_masking(struct http_engine *e)
+{
+	const struct http_field *type = http_fields_find(&e->message.fields, "content-type", NULL);
+	const char *why;
+	int r;
+
+	http_mask_begin(e->mask, type ? type->value : SLICE_EMPTY);
+	buffer_clear(&e->masked);
+	why = unmaskable(e);
+	if (why)
+		return http_fail(e, REASON_MASK_IMPOSSIBLE, why);
+	e->response_closes |= e->request.minor == 0;
+	r = http_rewrite_response(e);
+	e->head_held = e->mask->mode == HTTP_MASK_JSON;
+	buffer_clear(&e->held_head);
+	if (r == 0 && e->head_held)
+		r = buffer_append_slice(&e->held_head, buffer_slice(&e->out));
+	else if (r == 0)
+		r = http_write(e, SIDE_AGENT, buffer_slice(&e->out));
+	http_head_clear(&e->answer);
+	e->server = HTTP_SERVER_BODY;
+	return r;
+}
+
 static int on_head(struct http_engine *e)
 {
 	struct http_head *m = &e->message;
@@ -147,6 +229,8 @@ static int on_head(struct http_engine *e)
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->response_closes = ends_connection(e);
+	if (e->request.masked && e->response.kind != HTTP_BODY_NONE)
+		return begin_masking(e);
 	r = send_head(e);
 	e->server = HTTP_SERVER_BODY;
 	return r;

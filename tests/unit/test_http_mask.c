@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Responses in which detectors find something, in every form that content comes in.
+ */
+#include "tests/unit/http_run.h"
+
+#define RULES                                                                                      \
+	"config:\n"                                                                                \
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"                                    \
+	"  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"                        \
+	"rules:\n"                                                                                 \
+	"  - name: read\n"                                                                         \
+	"    operations: [read, websocket]\n"                                                      \
+	"    allow: { mask: [{ detect: [email, credit_card, secret, private_key], with: redact "   \
+	"}] }\n"
+#define GET "GET /v1/a HTTP/1.1\r\nHost: h\r\n\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
+
+static void set_up(void)
+{
+	engine_bench_init(&bench, RULES);
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(http_mask, .init = set_up, .fini = http_run_end);
+
+/* The content of the chunked response that the agent got, with a NUL behind it. */
+static char *content(void)
+{
+	static char joined[4 << 20];
+	struct slice sent = buffer_slice(&run.sent[SIDE_AGENT]);
+	const uint8_t *at = memmem(sent.data, sent.length, "\r\n\r\n", 4);
+	size_t length = 0, n = 1;
+
+	cr_assert(at && holds(&run.sent[SIDE_AGENT], "Transfer-Encoding: chunked"));
+	for (at += 4; at < sent.data + sent.length && n; at += n + 2) {
+		n = strtoul((const char *)at, NULL, 16);
+		at = (const uint8_t *)memchr(at, '\n', 32) + 1;
+		memcpy(joined + length, at, n);
+		length += n;
+	}
+	joined[length] = '\0';
+	return joined;
+}
+
+static void respond(const char *type, const char *body)
+{
+	char head[256];
+
+	snprintf(head, sizeof(head),
+		"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nETag: \"x\"\r\nAccept-Ranges: bytes\r\n"
+		"Content-Length: %zu\r\n\r\n",
+		type, strlen(body));
+	server_sends(head);
+	server_sends(body);
+}
+
+Test(http_mask, json_stays_json)
+{
+	agent_sends(GET);
+	respond("application/json; charset=utf-8",
+		"{\"name\":\"ann\",\"mail\":\"ann@acme.com\",\"password\":\"hunter2hunter2\","
+		"\"n\":[1,2]}");
+	cr_assert_str_eq(content(),
+		"{\"name\":\"ann\",\"mail\":\"[masked]\",\"password\":"
+		"\"[masked]\",\"n\":[1,2]}");
+	cr_assert_not(holds(&run.sent[SIDE_AGENT], "ETag"));
+	cr_assert_not(holds(&run.sent[SIDE_AGENT], "Accept-Ranges"));
+	cr_assert_not(holds(&run.sent[SIDE_AGENT], "Content-Length"));
+	cr_assert_not(run.closed);
+}
+
+Test(http_mask, what_claims_to_be_json)
+{
+	agent_sends(GET);
+	respond("application/json", "not json, but ann@acme.com");
+	cr_assert_str_eq(content(), "not json, but [masked]");
+}
+
+Test(http_mask, text_byte_by_byte)
+{
+	static const char body[] = "to ann@acme.com, card 4111 1111 1111 1111.\n";
+
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" CHUNKED);
+	for (size_t i = 0; i < sizeof(body) - 1; i++) {
+		char chunk[16];
+
+		snprintf(chunk, sizeof(chunk), "1\r\n%c\r\n", body[i]);
+		server_sends(chunk);
+	}
+	server_sends("0\r\nX-Mail: ann@acme.com\r\n\r\n");
+	cr_assert_str_eq(content(), "to [masked], card [masked].\n");
+	cr_assert_not(holds(&run.sent[SIDE_AGENT], "acme.com"), "trailers are dropped");
+}
+
+/* At every place around a window's edge. */
+Test(http_mask, what_straddles_windows_is_found)
+{
+	static char body[200000];
+	static const char secret[] = " ann@acme.com ";
+
+	for (size_t at = 56000; at < 58000; at += 7) {
+		memset(body, '.', sizeof(body) - 1);
+		for (size_t i = 0; i < sizeof(body) - 1; i += 50)
+			body[i] = ' ';
+		memcpy(body + at, secret, sizeof(secret) - 1);
+		http_run_restart();
+		agent_sends(GET);
+		server_sends("HTTP/1.1 200 OK\r\nContent-Length: 199999\r\n\r\n");
+		for (size_t i = 0; i < sizeof(body) - 1; i += 4000)
+			engine_run_feed(&run, SIDE_SERVER,
+				slice_head(slice_of(body + i, sizeof(body) - 1 - i), 4000));
+		cr_assert(strstr(content(), " [masked] "), "%zu", at);
+		cr_assert_not(strstr(content(), "acme"), "%zu", at);
+		cr_assert_eq(strlen(content()),
+			sizeof(body) - 1 - strlen("ann@acme.com") + strlen("[masked]"));
+	}
+}
+
+Test(http_mask, a_long_key)
+{
+	static char body[100000];
+	size_t at = 60000;
+
+	memset(body, 'x', sizeof(body) - 1);
+	for (size_t i = 0; i < sizeof(body) - 1; i += 65)
+		body[i] = '\n';
+	at += (size_t)sprintf(body + at, "\n-----BEGIN PRIVATE KEY-----\n");
+	body[at] = 'M';
+	memcpy(body + at + 3000, "\n-----END PRIVATE KEY-----\n", 27);
+	for (size_t i = 0; i < 3000; i += 65)
+		body[at + i + 64] = '\n';
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n");
+	engine_run_feed(&run, SIDE_SERVER, slice_of(body, sizeof(body) - 1));
+	cr_assert_not(strstr(content(), "PRIVATE KEY"));
+	cr_assert(strstr(content(), "[masked]"));
+}
+
+Test(http_mask, events_pass_one_by_one)
+{
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" CHUNKED);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	server_sends("15\r\ndata: a@acme.com one\n\r\n");
+	AGENT_GOT("");
+	server_sends("1\r\n\n\r\n");
+	AGENT_GOT("14\r\ndata: [masked] one\n\n\r\n");
+	server_sends("9\r\ndata: b\n\n\r\n");
+	AGENT_GOT("9\r\ndata: b\n\n\r\n");
+}
+
+Test(http_mask, lines_pass_one_by_one)
+{
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n" CHUNKED);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	server_sends("13\r\n{\"m\":\"a@acme.com\"}\n\r\n");
+	AGENT_GOT("11\r\n{\"m\":\"[masked]\"}\n\r\n");
+}
+
+Test(http_mask, the_server_is_asked_for_what_can_be_masked)
+{
+	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n"
+		    "Range: bytes=0-5\r\nIf-Range: x\r\n\r\n");
+	SERVER_GOT("GET /v1/a HTTP/1.1\r\nHost: h\r\nAccept-Encoding: identity\r\n\r\n");
+}
+
+Test(http_mask, what_a_signature_covers_stays)
+{
+	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nAuthorization: "
+		    "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=accept-encoding;host, "
+		    "Signature=b\r\n\r\n");
+	cr_assert(holds(&run.sent[SIDE_SERVER], "Accept-Encoding: gzip\r\n"));
+	cr_assert_not(holds(&run.sent[SIDE_SERVER], "identity"));
+}
+
+Test(http_mask, what_cannot_be_masked_is_refused)
+{
+	static const char *const heads[] = {
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+		"99999999\r\n\r\n",
+	};
+
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		http_run_restart();
+		agent_sends(GET);
+		server_sends(heads[i]);
+		AGENT_REFUSED("403");
+		cr_assert(run.closed);
+	}
+	http_run_restart();
+	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+		    "Connection: Upgrade\r\n\r\n");
+	AGENT_REFUSED("403");
+	SERVER_GOT("");
+}
+
+Test(http_mask, json_that_grows_too_large_is_refused)
+{
+	static char block[65536];
+
+	memset(block, ' ', sizeof(block));
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
+	for (size_t i = 0; i < 300 && !run.closed; i++)
+		engine_run_feed(&run, SIDE_SERVER, slice_of(block, sizeof(block)));
+	AGENT_REFUSED("502");
+	cr_assert(run.closed);
+}
+
+Test(http_mask, responses_without_content)
+{
+	agent_sends("HEAD /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 50\r\nETag: \"x\"\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 200 OK\r\n\r\n");
+	agent_sends(GET);
+	server_sends("HTTP/1.1 204 No Content\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 204 No Content\r\n\r\n");
+	agent_sends(GET);
+	respond("application/json", "");
+	cr_assert_str_eq(content(), "");
+	cr_assert_not(run.closed);
+}
+
+Test(http_mask, old_clients_get_it_until_the_end)
+{
+	agent_sends("GET /v1/a HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\na@acme.com");
+	AGENT_GOT("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[masked]");
+	cr_assert(run.closed);
+}

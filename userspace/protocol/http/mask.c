@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/mask.h"
+
+#include <errno.h>
+
+#include "base/text.h"
+#include "masking/json_text.h"
+
+#define WINDOW (64u << 10) /* text is searched when so much of it has come */
+#define LOOKAHEAD (8u << 10) /* and so much is kept back: the longest of what is found */
+#define CONTEXT 512u /* of what has passed: the word before a value */
+#define UNIT_MOST (1u << 20) /* an event, a line, or one finding */
+
+void http_mask_init(struct http_mask *m)
+{
+	memset(m, 0, sizeof(*m));
+	buffer_init(&m->held, LIMIT_HTTP_BODY_MASKED);
+}
+
+void http_mask_done(struct http_mask *m)
+{
+	buffer_wipe(&m->held);
+}
+
+/* "application/json; charset=utf-8" → "application/json" */
+static struct slice media_type(struct slice type)
+{
+	size_t n = 0;
+
+	while (n < type.length && type.data[n] != ';' && type.data[n] != ' ')
+		n++;
+	return slice_head(type, n);
+}
+
+static bool ends_with(struct slice s, const char *end)
+{
+	size_t n = strlen(end);
+
+	return s.length >= n &&
+		text_equal_ignore_case(slice_from(s, s.length - n), slice_from_string(end));
+}
+
+static enum http_mask_mode mode_of(struct slice type)
+{
+	static const char *const lines[] = {"application/x-ndjson", "application/ndjson",
+		"application/jsonl", "application/json-seq", "application/stream+json"};
+
+	if (ends_with(type, "text/event-stream"))
+		return HTTP_MASK_EVENTS;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		if (ends_with(type, lines[i]))
+			return HTTP_MASK_LINES;
+	}
+	return ends_with(type, "/json") || ends_with(type, "+json") ? HTTP_MASK_JSON
+								    : HTTP_MASK_TEXT;
+}
+
+void http_mask_begin(struct http_mask *m, struct slice type)
+{
+	m->mode = mode_of(media_type(type));
+	m->passed = 0;
+	buffer_clear(&m->held);
+}
+
+/* Appends [m->passed, end) of `held` with the findings replaced. */
+static int append_part(struct http_mask *m, const struct detector_findings *findings, size_t end,
+	struct buffer *out)
+{
+	struct slice text = buffer_slice(&m->held);
+	size_t at = m->passed;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < findings->count; i++) {
+		const struct detector_finding *f = &findings->items[i];
+		size_t start = f->start < at ? at : f->start;
+
+		if (f->end <= at || start >= end)
+			continue;
+		r = buffer_append(out, text.data + at, start - at);
+		if (r == 0)
+			r = masker_append(&m->masker, masker_strictest(&m->masker, f->detectors),
+				slice_of(text.data + start, f->end - start), out);
+		at = f->end;
+	}
+	return r < 0 || at >= end ? r : buffer_append(out, text.data + at, end - at);
+}
+
+/* Where the text may be cut at or before `end`: not within a finding. */
+static size_t cut_before(const struct detector_findings *findings, size_t end)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		if (findings->items[i].start < end && findings->items[i].end > end)
+			return findings->items[i].start;
+	}
+	return end;
+}
+
+/* Passes what stands before `end`, as far as it is settled. */
+static int pass_until(struct http_mask *m, size_t end, bool whole, struct buffer *out)
+{
+	struct detector_findings findings = {0};
+	size_t kept;
+	int r = detector_scan(
+		m->masker.engine, m->masker.detectors, buffer_slice(&m->held), &findings);
+
+	if (r == 0 && !whole)
+		end = cut_before(&findings, end);
+	if (r < 0 || end <= m->passed)
+		return r;
+	r = append_part(m, &findings, end, out);
+	kept = end < CONTEXT ? end : CONTEXT;
+	buffer_consume(&m->held, end - kept);
+	m->passed = kept;
+	return r;
+}
+
+/* Behind the last whole event or line; 0: none has come. */
+static size_t units_end(const struct http_mask *m)
+{
+	struct slice held = buffer_slice(&m->held);
+	bool events = m->mode == HTTP_MASK_EVENTS;
+
+	for (size_t end = held.length; end > m->passed; end--) {
+		if (held.data[end - 1] != '\n')
+			continue;
+		if (!events || (end >= 2 && held.data[end - 2] == '\n') ||
+			(end >= 4 && memcmp(held.data + end - 4, "\r\n\r\n", 4) == 0))
+			return end;
+	}
+	return 0;
+}
+
+static int pass_json(struct http_mask *m, struct buffer *out)
+{
+	struct mask_source source = mask_source_of(buffer_slice(&m->held));
+	bool replaced = false;
+	int r = json_mask_findings(&m->masker, &source, out);
+
+	/* It is none, and so text. */
+	if (r == MASK_TO_NULL) {
+		r = masker_append_text(&m->masker, source.text, out, &replaced);
+		r = r == 0 && replaced ? MASK_REPLACED : r;
+	}
+	if (r == MASK_UNCHANGED)
+		r = buffer_append_slice(out, source.text);
+	buffer_clear(&m->held);
+	return r < 0 ? r : 0;
+}
+
+static int pass_text(struct http_mask *m, struct buffer *out)
+{
+	size_t length = buffer_length(&m->held);
+	int r = 0;
+
+	if (length - m->passed >= WINDOW)
+		r = pass_until(m, length - LOOKAHEAD, false, out);
+	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
+}
+
+static int pass_units(struct http_mask *m, struct buffer *out)
+{
+	size_t end = units_end(m);
+	int r = end ? pass_until(m, end, true, out) : 0;
+
+	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
+}
+
+int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out)
+{
+	int r = buffer_append_slice(&m->held, content);
+
+	if (r < 0)
+		return r;
+	if (m->mode == HTTP_MASK_JSON)
+		return last ? pass_json(m, out) : 0;
+	if (last)
+		return pass_until(m, buffer_length(&m->held), true, out);
+	return m->mode == HTTP_MASK_TEXT ? pass_text(m, out) : pass_units(m, out);
+}
