@@ -161,11 +161,12 @@ def test_people_refuse(daemon, place):
 
 
 def test_it_is_recorded(daemon, web):
-    curl(daemon, "-H", "Authorization: Bearer topsecret", f"http://127.0.0.1:{web.port}/v1/hello?recorded")
+    curl(daemon, "-H", "Authorization: Bearer topsecret", f"http://127.0.0.1:{web.port}/v1/hello?recorded&password=hunter2x")
     session = daemon.json("sessions", "list")[0]
     assert (session["resource"], session["protocol"]) == ("api", "http")
     shown = daemon.wayleave("sessions", "show", session["id"]).stdout
-    assert "/v1/hello?recorded" in shown and "200 OK" in shown and "topsecret" not in shown
+    assert "/v1/hello?recorded" in shown and "200 OK" in shown
+    assert "topsecret" not in shown and "hunter2x" not in shown
 
 
 def test_a_server_that_is_not_there(make_daemon, web):
