@@ -332,6 +332,24 @@ int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_age
 	return 0;
 }
 
+const char *capture_cgroup_root(const struct capture *c)
+{
+	return c->root.path;
+}
+
+int capture_verify(struct capture *c, struct error *e)
+{
+	struct error again = {""};
+	int r = governed_verify(c, e);
+
+	if (r < 0 && governed_renew(c, &again) < 0) {
+		struct error first = *e;
+
+		error_set(e, r, "%.240s; and it can't be put back: %.240s", first.text, again.text);
+	}
+	return r;
+}
+
 int capture_descriptor(const struct capture *c)
 {
 	return c->epoll;

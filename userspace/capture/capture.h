@@ -112,6 +112,12 @@ const struct capture_count_text *capture_count_text(enum steer_count count);
 /* Called for what a person should hear of; `event` is valid during the call. */
 typedef void capture_on_event(void *context, const struct steer_event *event);
 
+/* Where cgroup2 is mounted; the capture's. */
+const char *capture_cgroup_root(const struct capture *c);
+/* Whether hooks and rules of all agents are what was put there; where they are not, puts them back
+ * and says in `e` what was wrong. */
+int capture_verify(struct capture *c, struct error *e);
+
 /* One descriptor to poll for reading. */
 int capture_descriptor(const struct capture *c);
 /* After poll, and once a second: governs cgroups of agents that came, follows the host's routes,

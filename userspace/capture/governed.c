@@ -322,27 +322,72 @@ static bool is_there(const struct capture *c, const struct governed *g)
 	return true;
 }
 
-/* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one. */
-int governed_guard(struct capture *c, struct error *e)
+/* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one.
+ * `ret->agents` is on the heap. */
+static void fill_guard(struct capture *c, struct guard *ret)
 {
 	struct guard_agent *agents = memory_new_array(c->count + 1, sizeof(*agents));
-	struct guard guard = {.instance = c->pins.instance,
+
+	*ret = (struct guard){.instance = c->pins.instance,
 		.cgroup_root = c->root.path,
 		.port = (uint16_t)c->settings.port,
 		.agents = agents};
-	int r;
-
-	resolvers_read(&guard.resolvers);
-	c->resolvers_version = resolvers_version();
 	for (size_t i = 0; i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
 
 		if (is_there(c, g))
-			agents[guard.count++] = (struct guard_agent){g->cgroup, g->listen, g->udp};
+			agents[ret->count++] = (struct guard_agent){g->cgroup, g->listen, g->udp};
 	}
+}
+
+int governed_guard(struct capture *c, struct error *e)
+{
+	struct guard guard;
+	int r;
+
+	fill_guard(c, &guard);
+	c->resolvers_version = resolvers_version();
+	resolvers_read(&guard.resolvers);
 	r = guard_apply(&guard, e);
-	free(agents);
+	if (r == 0)
+		r = guard_shape(guard.instance, &c->guard_shape, e);
+	free((void *)guard.agents);
 	return r;
+}
+
+int governed_verify(struct capture *c, struct error *e)
+{
+	struct guard guard;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		const struct governed *g = &c->governed[i];
+		char owner[OWNER_SIZE];
+
+		set_owner(g->id, g->wild, g->cgroup_id, owner);
+		if (is_there(c, g) && !programs_hold(&c->programs, owner, g->cgroup_id))
+			r = error_set(e, -ESTALE, "a hook of cgroup %s was taken away", g->cgroup);
+	}
+	if (r < 0)
+		return r;
+	fill_guard(c, &guard);
+	r = guard_check(&guard, c->guard_shape, e);
+	free((void *)guard.agents);
+	return r;
+}
+
+int governed_renew(struct capture *c, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		const struct governed g = c->governed[i];
+		const struct capture_agent *a = enrolment_agent(c, g.cgroup);
+
+		if (g.configured && a && is_there(c, &g))
+			r = governed_put(c, a, g.cgroup, e);
+	}
+	return r == 0 ? governed_guard(c, e) : r;
 }
 
 int governed_abort_older(struct capture *c, struct error *e)

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <nftables/libnftables.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <xxhash.h>
 
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
@@ -193,20 +195,23 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	return r;
 }
 
-/* nft says why, but not which errno. */
-static int run(const char *text, struct error *e)
+/* nft says why, but not which errno. What it prints is appended to `ret`, unless that is NULL. */
+static int run(const char *text, struct buffer *ret, struct error *e)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	int r = 0;
 
 	if (!nft)
 		return error_set(e, -ENOMEM, "nftables can't be reached");
+	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS);
 	nft_ctx_buffer_output(nft);
 	nft_ctx_buffer_error(nft);
 	if (nft_run_cmd_from_buffer(nft, text) != 0) {
 		const char *why = nft_ctx_get_error_buffer(nft);
 
 		r = error_set(e, -EIO, "nftables: %s", why ? why : "refused");
+	} else if (ret) {
+		r = buffer_append_string(ret, nft_ctx_get_output_buffer(nft));
 	}
 	nft_ctx_free(nft);
 	return r;
@@ -222,7 +227,7 @@ int guard_apply(const struct guard *g, struct error *e)
 	if (r < 0)
 		error_set_errno(e, r, "the rules for nftables");
 	else
-		r = run((const char *)buffer_slice(&text).data, e);
+		r = run((const char *)buffer_slice(&text).data, NULL, e);
 	buffer_done(&text);
 	return r;
 }
@@ -239,7 +244,81 @@ int guard_remove(const char *instance, struct error *e)
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r == 0)
-		r = run((const char *)buffer_slice(&text).data, e);
+		r = run((const char *)buffer_slice(&text).data, NULL, e);
+	buffer_done(&text);
+	return r;
+}
+
+/* The elements of maps come in any order, on lines from "elements" to "}". */
+static uint64_t shape_of(const char *text)
+{
+	bool inside = false;
+	uint64_t sum = 0;
+
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		const char *word = text + strspn(text, " \t");
+
+		inside |= strncmp(word, "elements", 8) == 0;
+		if (!inside)
+			sum = sum * 31 + XXH3_64bits(text, length);
+		if (inside && length > 0 && text[length - 1] == '}')
+			inside = false;
+		text += length + (text[length] == '\n');
+	}
+	return sum;
+}
+
+int guard_shape(const char *instance, uint64_t *ret, struct error *e)
+{
+	struct buffer text;
+	char command[64];
+	int r;
+
+	snprintf(command, sizeof(command), "list table inet wayleave_%s\n", instance);
+	buffer_init(&text, TEXT_MOST);
+	r = run(command, &text, e);
+	if (r == 0)
+		r = buffer_append_byte(&text, 0);
+	if (r == 0)
+		*ret = shape_of((const char *)buffer_slice(&text).data);
+	buffer_done(&text);
+	return r;
+}
+
+static int append_lookup(
+	struct buffer *b, const struct guard *g, const struct guard_agent *a, enum kind kind)
+{
+	int r;
+
+	if (!chain_of(a, kind))
+		return 0;
+	r = buffer_append_format(b, "get element inet wayleave_%s %s_%u { ", g->instance,
+		kind_names[kind], cgroup_path_depth(a->cgroup));
+	if (r == 0)
+		r = append_path(b, g, a->cgroup);
+	return r == 0 ? buffer_append_string(b, " }\n") : r;
+}
+
+int guard_check(const struct guard *g, uint64_t shape, struct error *e)
+{
+	struct buffer text;
+	uint64_t now;
+	int r = guard_shape(g->instance, &now, e);
+
+	if (r < 0)
+		return r;
+	if (now != shape)
+		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
+	buffer_init(&text, TEXT_MOST);
+	for (size_t i = 0; r == 0 && i < g->count; i++) {
+		for (enum kind kind = 0; r == 0 && kind < KIND_COUNT; kind++)
+			r = append_lookup(&text, g, &g->agents[i], kind);
+	}
+	if (r == 0)
+		r = buffer_append_byte(&text, 0);
+	if (r == 0 && g->count > 0)
+		r = run((const char *)buffer_slice(&text).data, NULL, e);
 	buffer_done(&text);
 	return r;
 }

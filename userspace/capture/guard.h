@@ -39,6 +39,11 @@ struct guard {
 int guard_text(const struct guard *g, struct buffer *ret);
 /* Loads it. */
 int guard_apply(const struct guard *g, struct error *e);
+/* Whether the rules are those that guard_apply() loaded, and name every agent. `shape`: what
+ * guard_shape() said then. */
+int guard_check(const struct guard *g, uint64_t shape, struct error *e);
+/* A number for the rules as they are, without the agents that they name. */
+int guard_shape(const char *instance, uint64_t *ret, struct error *e);
 /* Removes the table; none is no error. */
 int guard_remove(const char *instance, struct error *e);
 

@@ -276,6 +276,29 @@ int programs_trace(const struct programs *p, const char *owner, struct error *e)
 	return r;
 }
 
+bool programs_hold(const struct programs *p, const char *owner, uint64_t cgroup)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		uint64_t attached = 0;
+		int fd;
+
+		if (programs[i].side != PROGRAMS_AGENT)
+			continue;
+		pins_path(p->pins, "links", owner, programs[i].name, path);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			return false;
+		if (link_cgroup(fd, &attached) < 0)
+			attached = 0;
+		close(fd);
+		if (attached != cgroup)
+			return false;
+	}
+	return true;
+}
+
 void programs_detach(const struct programs *p, const char *owner)
 {
 	char folder[PATH_MAX];

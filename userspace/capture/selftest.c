@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "capture/prefix.h"
-#include "capture/state.h"
+#include "capture/scratch.h"
 
 static const struct {
 	int family;
@@ -85,26 +85,6 @@ static void live(pid_t parent, int cgroup_fd, int out, const bool *wanted)
 		pause();
 }
 
-static int open_cgroup(struct selftest *t, int *ret_fd, struct error *e)
-{
-	struct capture *c = t->capture;
-	char path[CGROUP_PATH_SIZE];
-	struct capture_agent agent = {.id = CAPTURE_SELFTEST_AGENT,
-		.name = "self-test",
-		.cgroup = path,
-		.loopback = STEER_LOOPBACK_EGRESS};
-	int r;
-
-	snprintf(path, sizeof(path), "%s/selftest", c->folder);
-	r = governed_set(c, &agent, e);
-	if (r == 0)
-		r = governed_guard(c, e);
-	if (r < 0)
-		return r;
-	t->cgroup = governed_find(c, CAPTURE_SELFTEST_AGENT)->cgroup_id;
-	return cgroup_open(&c->root, path, false, ret_fd, e);
-}
-
 static int start_child(struct selftest *t, int cgroup_fd)
 {
 	pid_t parent = getpid();
@@ -129,7 +109,7 @@ int selftest_start(struct capture *c, const struct listener_set *listeners, stru
 {
 	struct selftest t = {.capture = c, .child = -1, .results = -1, .wanted = {true, false}};
 	int fd = -1;
-	int r = open_cgroup(&t, &fd, e);
+	int r = scratch_open(c, &fd, &t.cgroup, e);
 
 	t.wanted[1] = listeners->pairs[0].v6 != LISTENER_NO_SOCKET;
 	if (r == 0) {
@@ -199,8 +179,6 @@ bool selftest_is_done(const struct selftest *t)
 
 void selftest_finish(struct selftest *t)
 {
-	struct governed *g = governed_find(t->capture, CAPTURE_SELFTEST_AGENT);
-
 	if (t->child > 0) {
 		kill(t->child, SIGKILL);
 		waitpid(t->child, NULL, 0);
@@ -208,10 +186,5 @@ void selftest_finish(struct selftest *t)
 	if (t->results >= 0)
 		close(t->results);
 	t->child = t->results = -1;
-	if (!g)
-		return;
-	g->configured = false;
-	governed_release_empty(t->capture);
-	/* Rules for a cgroup that is gone do no harm until the next load. */
-	(void)governed_guard(t->capture, NULL);
+	scratch_close(t->capture);
 }

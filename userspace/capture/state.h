@@ -35,6 +35,7 @@ struct capture {
 	struct ring_buffer *ring;
 	int epoll;
 	bool guard_gone; /* the rules must be loaded again */
+	uint64_t guard_shape; /* of the rules as they were loaded */
 	uint64_t resolvers_version; /* of those that the rules name */
 	int worker_fd; /* the cgroup of the listening sockets */
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
@@ -74,6 +75,10 @@ int governed_refresh(struct capture *c, struct error *e);
 void governed_release_empty(struct capture *c);
 /* Loads the guard for what is governed now. */
 int governed_guard(struct capture *c, struct error *e);
+/* Whether hooks and rules are what was put there. */
+int governed_verify(struct capture *c, struct error *e);
+/* Puts them back. */
+int governed_renew(struct capture *c, struct error *e);
 /* Ends the connections that agents have from before they were governed. Behind governed_guard(). */
 int governed_abort_older(struct capture *c, struct error *e);
 

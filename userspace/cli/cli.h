@@ -29,6 +29,7 @@ int cli_grants(const struct cli *cli, int argc, char **argv);
 int cli_agents(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
+int cli_doctor(const struct cli *cli, int argc, char **argv);
 
 /* The help, to stdout where "--help" asked for it, else as an error; the exit status. */
 int cli_usage(int argc, char **argv, const char *help);

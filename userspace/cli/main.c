@@ -15,6 +15,7 @@ static const struct verb {
 } verbs[] = {
 	{"run", cli_run, "start a command inside an agent"},
 	{"status", cli_status, "what the daemon governs, and how it does"},
+	{"doctor", cli_doctor, "check the host, and try every way out of an agent"},
 	{"reviews", cli_reviews, "what waits for a person: list, show, approve, deny"},
 	{"grants", cli_grants, "approvals for a time: list, revoke"},
 	{"agents", cli_agents, "whom they act for: list, suspend, resume"},

@@ -48,6 +48,24 @@ static void print_slack(const cJSON *slack)
 		printf("slack     ok\n");
 }
 
+static void print_canary(const cJSON *canary)
+{
+	const cJSON *way;
+
+	if (!text(canary, "at"))
+		return;
+	if (strcmp(text(canary, "state"), "ok") == 0)
+		printf("canary    every way out of an agent was stopped at %s\n",
+			text(canary, "at"));
+	if (text(canary, "problem"))
+		printf("PROBLEM: canary: %s\n", text(canary, "problem"));
+	cJSON_ArrayForEach(way, cJSON_GetObjectItemCaseSensitive(canary, "ways"))
+	{
+		if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped")))
+			printf("PROBLEM: canary: an agent has a way out: %s\n", text(way, "text"));
+	}
+}
+
 static void print_host(const cJSON *status)
 {
 	const cJSON *worker, *workers = cJSON_GetObjectItemCaseSensitive(status, "workers");
@@ -71,6 +89,7 @@ static void print_host(const cJSON *status)
 		printf("PROBLEM: reviews: %s\n", text(status, "reviews_problem"));
 	printf("reviews   %.0f pending, %.0f grants in force\n", number(status, "reviews_pending"),
 		number(status, "grants"));
+	print_canary(cJSON_GetObjectItemCaseSensitive(status, "canary"));
 	print_slack(cJSON_GetObjectItemCaseSensitive(status, "slack"));
 	printf("sessions  %.0f now, %.0f since the workers started\n", number(status, "sessions"),
 		number(status, "sessions_total"));

@@ -53,6 +53,9 @@ enum control_request {
 	 */
 	CONTROL_SUSPEND,
 	CONTROL_RESUME,
+	/* → JSON object: what the canary found last. Starts another run unless one is under way.
+	 * Root alone. */
+	CONTROL_CANARY,
 	CONTROL_REQUEST_COUNT
 };
 

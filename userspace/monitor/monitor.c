@@ -75,6 +75,8 @@ static void reap(struct monitor *m)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == m->compressor)
 			housekeeping_on_compressed(m);
+		else if (canary_on_exit(&m->canary, pid))
+			continue;
 		else if (!broker_process_on_exit(&m->broker, pid, status) &&
 			!broker_process_on_exit(&m->openid, pid, status))
 			workers_on_exit(m, pid, status);
@@ -136,6 +138,8 @@ static void tick(struct monitor *m, uint64_t now)
 	if (m->serving)
 		slack_tick(m, now);
 	process_capture(m);
+	if (m->serving)
+		canary_tick(&m->canary, now, m->config->canary.value);
 	if (m->serving && now >= m->next_housekeeping)
 		housekeeping_run(m, now);
 }
@@ -372,6 +376,7 @@ static void stop(struct monitor *m)
 
 	m->stopping = true;
 	m->serving = false;
+	canary_done(&m->canary);
 	server_close(m);
 	workers_stop(m);
 	while (!workers_are_gone(m) && clock_monotonic() < deadline)
@@ -425,6 +430,7 @@ int monitor_run(const char *config_file)
 	if (r < 0) {
 		log_error("%s", e.text[0] ? e.text : strerror(-r));
 	} else {
+		canary_init(&m->canary, m->capture, &m->loop);
 		m->serving = true;
 		log_info("ready: %zu agents, %zu resources, %u workers, port %u",
 			m->config->agent_count, m->config->resource_count, m->worker_count,

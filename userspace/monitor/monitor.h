@@ -24,6 +24,7 @@
 #include "monitor/announcements.h"
 #include "monitor/authority.h"
 #include "monitor/broker_process.h"
+#include "monitor/canary.h"
 #include "monitor/control.h"
 #include "monitor/credentials.h"
 #include "monitor/identities.h"
@@ -70,6 +71,7 @@ struct monitor {
 	char *reload_problem; /* why the newest configuration is not in force; NULL: it is */
 
 	struct capture *capture;
+	struct canary canary;
 	struct listener_set listeners;
 	struct selftest selftest;
 	bool selftest_running, capture_retry;
@@ -237,5 +239,6 @@ int identities_on_resume(
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);
+int status_build_canary(struct monitor *m, struct buffer *ret);
 
 #endif

@@ -90,6 +90,15 @@ static int on_ca(
 	return buffer_append_slice(&ret->payload, authority_certificate(m->authority));
 }
 
+static int on_canary(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	(void)who;
+	(void)request;
+	canary_start(&m->canary);
+	return status_build_canary(m, &ret->payload);
+}
+
 enum who { EVERYBODY, OUTSIDE_OF_AGENTS, ROOT };
 
 static const struct row {
@@ -108,6 +117,7 @@ static const struct row {
 	[CONTROL_REVIEW] = {reviews_on_show, OUTSIDE_OF_AGENTS},
 	[CONTROL_DECIDE] = {reviews_on_decide, OUTSIDE_OF_AGENTS},
 	[CONTROL_GRANTS] = {reviews_on_grants, OUTSIDE_OF_AGENTS},
+	[CONTROL_CANARY] = {on_canary, ROOT},
 	[CONTROL_REVOKE] = {reviews_on_revoke, OUTSIDE_OF_AGENTS},
 	[CONTROL_AGENTS] = {identities_on_list, ROOT},
 	[CONTROL_SUSPEND] = {identities_on_suspend, ROOT},

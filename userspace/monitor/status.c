@@ -152,14 +152,35 @@ static void add_host(const struct monitor *m, cJSON *object)
 	add_reasons(&sum, cJSON_AddObjectToObject(object, "reasons"));
 	add_slack(m, object);
 	add_issuers(m, object);
+	canary_describe(&m->canary, cJSON_AddObjectToObject(object, "canary"));
 	add_workers(m, object);
+}
+
+/* Frees the object. */
+static int print(cJSON *object, struct buffer *ret)
+{
+	char *text = cJSON_PrintUnformatted(object);
+	int r;
+
+	cJSON_Delete(object);
+	if (!text)
+		return -ENOMEM;
+	r = buffer_append_string(ret, text);
+	free(text);
+	return r;
+}
+
+int status_build_canary(struct monitor *m, struct buffer *ret)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	canary_describe(&m->canary, object);
+	return print(object, ret);
 }
 
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret)
 {
 	cJSON *object = cJSON_CreateObject(), *agents;
-	char *text;
-	int r;
 
 	cJSON_AddStringToObject(object, "version", MONITOR_VERSION);
 	if (!agent)
@@ -169,11 +190,5 @@ int status_build(struct monitor *m, uint32_t agent, struct buffer *ret)
 		if (!agent || m->config->agents[i].id == agent)
 			add_agent(m, &m->config->agents[i], agents);
 	}
-	text = cJSON_PrintUnformatted(object);
-	cJSON_Delete(object);
-	if (!text)
-		return -ENOMEM;
-	r = buffer_append_string(ret, text);
-	free(text);
-	return r;
+	return print(object, ret);
 }

@@ -176,6 +176,7 @@ struct config {
 	struct config_choice egress; /* enum egress_mode */
 	struct config_choice loopback; /* enum loopback_mode */
 	struct config_number workers; /* 0: one per core */
+	struct config_number canary; /* between its runs: nanoseconds */
 	struct config_number listen_port; /* 0: chosen, below 1024 */
 	struct config_retention *retention; /* NULL: config_default_retention */
 	struct config_issuer *issuers;

@@ -183,6 +183,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "egress", CHOICE, egress, CHOICES("deny", "allow", "review")),
 	KEY(config, "loopback", CHOICE, loopback, CHOICES("own", "direct", "egress")),
 	KEY(config, "workers", NUMBER, workers, .most = 512),
+	KEY(config, "canary", DURATION, canary),
 	KEY(config, "listen_port", NUMBER, listen_port, .most = 65535),
 	KEY(config, "retention", MAPPING, retention, OF(retention_schema)),
 	KEY(config, "issuers", NAMED, issuers, MANY(config, issuer_schema, issuer_count)),
@@ -199,7 +200,8 @@ const struct schema config_schema = {
 	.key_count = ARRAY_SIZE(config_keys),
 	.initial = &(const struct config){.state_dir.text = "/var/lib/wayleave",
 		.runtime_dir.text = "/run/wayleave",
-		.user.text = "wayleave"},
+		.user.text = "wayleave",
+		.canary.value = 300 * 1000000000ULL},
 };
 
 /* Policy files */

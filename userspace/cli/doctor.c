@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wayleave doctor: whether this host has what Wayleave needs, and whether an agent's ways out are
+ * closed, by having the daemon try them.
+ */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/landlock.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timex.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/mountinfo.h"
+#include "cli/cli.h"
+#include "monitor/control.h"
+#include "policy/config.h"
+
+#define CANARY_PATIENCE 150 /* tenths of a second */
+
+enum state { OK, WARNING, FAILED };
+
+static const char *const state_names[] = {"ok", "warning", "failed"};
+
+struct doctor {
+	const struct cli *cli;
+	const char *config_file;
+	cJSON *checks; /* array */
+	cJSON *ways; /* array, from the daemon; NULL */
+	bool failed;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+note(struct doctor *d, enum state state, const char *name, const char *format, ...)
+{
+	cJSON *item = cJSON_CreateObject();
+	va_list arguments;
+	char text[512];
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	cJSON_AddStringToObject(item, "name", name);
+	cJSON_AddStringToObject(item, "state", state_names[state]);
+	cJSON_AddStringToObject(item, "text", text);
+	cJSON_AddItemToArray(d->checks, item);
+	d->failed |= state == FAILED;
+}
+
+/* --- this host */
+
+static void check_kernel(struct doctor *d)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname name;
+
+	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		note(d, FAILED, "kernel", "its release is not known");
+	else if (major < 6 || (major == 6 && minor < 1))
+		note(d, FAILED, "kernel", "%s; 6.1 or newer is needed", name.release);
+	else
+		note(d, OK, "kernel", "%s", name.release);
+	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
+		note(d, OK, "btf", "/sys/kernel/btf/vmlinux");
+	else
+		note(d, FAILED, "btf",
+			"/sys/kernel/btf/vmlinux is not there: the kernel was built without "
+			"CONFIG_DEBUG_INFO_BTF");
+}
+
+static void check_cgroups(struct doctor *d)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, point[PATH_MAX] = "";
+	size_t capacity = 0;
+	struct statfs bpf;
+
+	while (mounts && !*point && getline(&line, &capacity, mounts) >= 0) {
+		struct mountinfo mount;
+
+		if (mountinfo_parse(line, &mount) && strcmp(mount.type, "cgroup2") == 0 &&
+			strcmp(mount.root, "/") == 0)
+			snprintf(point, sizeof(point), "%s", mount.point);
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	if (*point)
+		note(d, OK, "cgroups", "cgroup2 at %s", point);
+	else
+		note(d, FAILED, "cgroups", "no cgroup2 is mounted");
+	if (statfs("/sys/fs/bpf", &bpf) == 0 && bpf.f_type == BPF_FS_MAGIC)
+		note(d, OK, "bpffs", "/sys/fs/bpf");
+	else
+		note(d, WARNING, "bpffs", "not mounted at /sys/fs/bpf: the daemon mounts it there");
+}
+
+static void check_ring(struct doctor *d)
+{
+	FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+	int value = 0;
+
+	/* Before kernel 6.6 there is no such setting. */
+	if (file) {
+		if (fscanf(file, "%d", &value) != 1)
+			value = 0;
+		fclose(file);
+	}
+	if (value == 0)
+		note(d, OK, "io_uring", "workers may use it");
+	else
+		note(d, FAILED, "io_uring",
+			"kernel.io_uring_disabled is %d and workers can't run: "
+			"sysctl kernel.io_uring_disabled=0",
+			value);
+}
+
+static void check_landlock(struct doctor *d)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi >= 6)
+		note(d, OK, "landlock", "version %ld", abi);
+	else
+		note(d, WARNING, "landlock",
+			"%s: agents may signal processes of the same user and dial their abstract "
+			"sockets (kernel 6.12 closes that)",
+			abi < 1 ? "not there" : "an early version");
+}
+
+static void check_clock(struct doctor *d)
+{
+	struct timex state = {0};
+
+	if (adjtimex(&state) == TIME_ERROR || (state.status & STA_UNSYNC))
+		note(d, WARNING, "clock",
+			"not synchronised: deadlines, tokens and the audit log go by it");
+	else if (time(NULL) < 1700000000)
+		note(d, FAILED, "clock", "it is far off");
+	else
+		note(d, OK, "clock", "synchronised");
+}
+
+static void check_launcher(struct doctor *d)
+{
+	char *path = file_find_program("wayleave-launch");
+	struct stat s;
+
+	if (!path || stat(path, &s) < 0)
+		note(d, FAILED, "launcher", "wayleave-launch is not installed");
+	else if (s.st_uid != 0 || !(s.st_mode & S_ISUID))
+		note(d, WARNING, "launcher",
+			"%s is not root's with the setuid bit: only root can start agents", path);
+	else if (s.st_mode & (S_IWGRP | S_IWOTH))
+		note(d, FAILED, "launcher", "%s can be written by others than root", path);
+	else
+		note(d, OK, "launcher", "%s", path);
+	free(path);
+}
+
+/* --- the configuration, and what it names */
+
+static void check_keys(struct doctor *d, const struct config *config)
+{
+	char *path = memory_format("%s/keys", config->state_dir.text);
+	struct stat s;
+
+	if (stat(path, &s) < 0)
+		note(d, WARNING, "keys", "%s: %s", path, strerror(errno));
+	else if (s.st_uid != 0 || (s.st_mode & 077))
+		note(d, FAILED, "keys", "%s: not root's alone (mode %o)", path, s.st_mode & 07777u);
+	else
+		note(d, OK, "keys", "%s", path);
+	free(path);
+}
+
+static void note_diagnostics(struct doctor *d, const struct diagnostics *found)
+{
+	for (size_t i = 0; i < found->count; i++) {
+		const struct diagnostic *item = &found->items[i];
+
+		note(d, item->level == DIAGNOSTIC_ERROR ? FAILED : WARNING, "configuration",
+			"%s:%u: %s", item->file, item->line, item->text);
+	}
+}
+
+static void check_config(struct doctor *d)
+{
+	struct diagnostics found;
+	struct config *config = NULL;
+	int r;
+
+	diagnostics_init(&found);
+	r = config_load(d->config_file, 0, &found, &config);
+	note_diagnostics(d, &found);
+	if (r == 0) {
+		note(d, OK, "configuration", "%s", d->config_file);
+		check_keys(d, config);
+	}
+	config_free(config);
+	diagnostics_done(&found);
+}
+
+/* --- the daemon */
+
+/* NULL: `e` says why. */
+static cJSON *ask(struct doctor *d, enum control_request type, struct error *e)
+{
+	struct control_client client;
+	struct buffer payload;
+	cJSON *answer = NULL;
+	int r = control_open(&client, d->cli->socket, e);
+
+	if (r < 0)
+		return NULL;
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
+	r = control_call(&client, type, SLICE_EMPTY, &payload, NULL, NULL, e);
+	control_close(&client);
+	if (r == 0) {
+		struct slice text = buffer_slice(&payload);
+
+		answer = cJSON_ParseWithLength((const char *)text.data, text.length);
+		if (!answer)
+			error_set(e, -EBADMSG, "the daemon's answer is malformed");
+	}
+	buffer_done(&payload);
+	return answer;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static double number_of(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static bool check_daemon(struct doctor *d)
+{
+	static const char *const problems[] = {
+		"reload_problem", "recording_problem", "reviews_problem"};
+	const cJSON *worker;
+	struct error e;
+	cJSON *status = ask(d, CONTROL_STATUS, &e);
+	int all = 0, ready = 0;
+
+	if (!status) {
+		note(d, FAILED, "daemon", "%s", e.text);
+		return false;
+	}
+	cJSON_ArrayForEach(worker, cJSON_GetObjectItemCaseSensitive(status, "workers"))
+	{
+		all++;
+		ready += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "ready"));
+	}
+	note(d, all && ready == all ? OK : FAILED, "daemon", "%s, %d of %d workers ready",
+		text_of(status, "version"), ready, all);
+	for (size_t i = 0; i < ARRAY_SIZE(problems); i++) {
+		if (text_of(status, problems[i]))
+			note(d, FAILED, "daemon", "%s", text_of(status, problems[i]));
+	}
+	cJSON_Delete(status);
+	return true;
+}
+
+/* The first answer tells of the run before the one that it starts. */
+static cJSON *wait_for_canary(struct doctor *d, struct error *e)
+{
+	cJSON *first = ask(d, CONTROL_CANARY, e), *now = NULL;
+	double runs = first ? number_of(first, "runs") : 0;
+
+	cJSON_Delete(first);
+	if (!first)
+		return NULL;
+	for (int i = 0; i < CANARY_PATIENCE; i++) {
+		usleep(100000);
+		now = ask(d, CONTROL_STATUS, e);
+		first = now ? cJSON_DetachItemFromObjectCaseSensitive(now, "canary") : NULL;
+		cJSON_Delete(now);
+		if (!now)
+			return NULL;
+		if (first && number_of(first, "runs") > runs)
+			return first;
+		cJSON_Delete(first);
+	}
+	error_set(e, -ETIMEDOUT, "the canary did not end");
+	return NULL;
+}
+
+static void check_ways(struct doctor *d)
+{
+	struct error e;
+	cJSON *canary = wait_for_canary(d, &e);
+	const cJSON *way;
+
+	if (!canary) {
+		note(d, FAILED, "canary", "%s", e.text);
+		return;
+	}
+	if (text_of(canary, "problem"))
+		note(d, FAILED, "hooks and rules", "%s", text_of(canary, "problem"));
+	else
+		note(d, OK, "hooks and rules", "all agents have them");
+	d->ways = cJSON_DetachItemFromObjectCaseSensitive(canary, "ways");
+	cJSON_ArrayForEach(way, d->ways) d->failed |=
+		!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped"));
+	cJSON_Delete(canary);
+}
+
+/* --- output */
+
+static void print_text(const struct doctor *d)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, d->checks) printf("%-8s %-16s %s\n", text_of(item, "state"),
+		text_of(item, "name"), text_of(item, "text"));
+	if (d->ways)
+		printf("\nways out of an agent:\n");
+	cJSON_ArrayForEach(item, d->ways)
+	{
+		bool stopped = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "stopped"));
+
+		printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", text_of(item, "name"),
+			text_of(item, "text"), stopped ? ": " : "", text_of(item, "by"));
+	}
+	printf("\n%s\n",
+		d->failed ? "something is wrong: see \"failed\" and \"OPEN\" above"
+			  : "all is well");
+}
+
+static void print_json(struct doctor *d)
+{
+	cJSON *object = cJSON_CreateObject();
+	char *text;
+
+	cJSON_AddBoolToObject(object, "ok", !d->failed);
+	cJSON_AddItemReferenceToObject(object, "checks", d->checks);
+	if (d->ways)
+		cJSON_AddItemReferenceToObject(object, "ways", d->ways);
+	text = cJSON_PrintUnformatted(object);
+	puts(text ? text : "{}");
+	free(text);
+	cJSON_Delete(object);
+}
+
+static int take_options(struct doctor *d, int argc, char **argv)
+{
+	if (argc == 1)
+		return 0;
+	if (argc == 3 && strcmp(argv[1], "--config") == 0) {
+		d->config_file = argv[2];
+		return 0;
+	}
+	return argc == 2 && strcmp(argv[1], "--help") == 0 ? 1 : -EINVAL;
+}
+
+int cli_doctor(const struct cli *cli, int argc, char **argv)
+{
+	static void (*const checks[])(struct doctor * d) = {check_kernel, check_cgroups, check_ring,
+		check_landlock, check_clock, check_launcher, check_config};
+	struct doctor d = {.cli = cli, .config_file = CONFIG_DEFAULT_FILE};
+	int r = take_options(&d, argc, argv);
+
+	if (r != 0) {
+		fputs("usage: wayleave doctor [--config FILE] [--json]\n\n"
+		      "Checks what Wayleave needs of this host, and has the daemon try every way "
+		      "out of an\nagent: each must be stopped. Root alone.\n\n"
+		      "  --config FILE  the daemon's configuration (" CONFIG_DEFAULT_FILE ")\n",
+			r > 0 ? stdout : stderr);
+		return r > 0 ? CLI_DONE : CLI_USAGE;
+	}
+	if (geteuid() != 0)
+		return cli_fail("doctor", CLI_REFUSED, "only root may ask for that");
+	d.checks = cJSON_CreateArray();
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+		checks[i](&d);
+	if (check_daemon(&d))
+		check_ways(&d);
+	if (cli->json)
+		print_json(&d);
+	else
+		print_text(&d);
+	cJSON_Delete(d.checks);
+	cJSON_Delete(d.ways);
+	return d.failed ? CLI_REFUSED : CLI_DONE;
+}
