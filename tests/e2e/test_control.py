@@ -9,15 +9,15 @@ import subprocess
 import pytest
 from harness.daemon import BUILD
 
-STATUS, RUN, POLICY, RECORDINGS, KILL, CA, REVIEWS, REVIEW, DECIDE, GRANTS, REVOKE, AGENTS, SUSPEND, RESUME = range(1, 15)
-VERBS = ["run", "status", "reviews", "grants", "agents", "sessions", "audit", "policy", "ca"]
+STATUS, RUN, POLICY, RECORDINGS, KILL, CA, REVIEWS, REVIEW, DECIDE, GRANTS, REVOKE, AGENTS, SUSPEND, RESUME, CANARY = range(1, 16)
+VERBS = ["run", "status", "doctor", "reviews", "grants", "agents", "sessions", "audit", "policy", "ca"]
 
 ASK = """
 import socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(10)
 s.connect(sys.argv[1])
-for kind in range(1, 15):
+for kind in range(1, 16):
     s.send(struct.pack("=Ii", kind, 0) + (b"s-7Q2KM4XT" if kind == 5 else b""))
     data = s.recv(1 << 18)
     print(kind, struct.unpack("=Ii", data[:8])[1], data[8:80].decode(errors="replace").replace(chr(10), " "))
@@ -43,7 +43,7 @@ def test_an_agent_is_told_of_itself_and_nothing_else(wayleave):
     procs = next(p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{p}/cgroup.procs")) + f"/{slice_name}/cgroup.procs"
     done = subprocess.run(["/usr/bin/python3", "-c", f"open({procs!r}, 'w').write('0')\n" + ASK, str(wayleave.socket)], capture_output=True, text=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 14, done.stderr
+    assert len(lines) == 15, done.stderr
     assert lines[0].startswith("1 0 ")
     for line in lines[1:]:
         assert line.split()[1] == "-1" and "refused: the request comes from inside an agent" in line, line
@@ -62,9 +62,9 @@ def test_other_users_get_a_clear_refusal(wayleave):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ASK, str(wayleave.socket)],
                           capture_output=True, text=True)
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert len(lines) == 14, done.stderr
+    assert len(lines) == 15, done.stderr
     assert lines["1"].split()[1] == "0" and lines["6"].split()[1] == "0" and "BEGIN CERTIFICATE" in lines["6"]
-    for kind in ("3", "4", "5", "12", "13", "14"):
+    for kind in ("3", "4", "5", "12", "13", "14", "15"):
         assert "refused: only root may ask for that" in lines[kind]
     assert lines["2"].split()[1] != "0"
     for kind, text in (("7", "not a request for reviews"), ("8", "is no review's ID"), ("9", "not a decision"), ("11", "is no grant's ID")):

@@ -168,6 +168,10 @@ def test_install_upgrade_remove_purge(root, package, newer):
     done = root("wayleave", "run", "--agent", "coder", "--", "bash", "-c", agent, check=False)
     assert f"{own}/coder" in done.stdout and "Network is unreachable" in done.stderr
 
+    store = ("/usr/local/share/ca-certificates/wayleave.crt", "/etc/ssl/certs/wayleave.pem")
+    root("wayleave", "ca", "install")
+    assert all(root("test", "-e", path, check=False).returncode == 0 for path in store)
+
     # An upgrade keeps the admin's configuration and what is in the kernel, so that agents stay governed.
     held = in_the_kernel(root)
     assert all(held)
@@ -186,6 +190,7 @@ def test_install_upgrade_remove_purge(root, package, newer):
     root(*DPKG, "-r", "wayleave")
     assert in_the_kernel(root) == ([], [], [])
     waiting.wait_for(lambda: not (cgroups() / own).exists())
+    assert all(root("test", "-e", path, check=False).returncode == 1 for path in store)
     left = {p for p in root.changed() - before if "wayleave" in p}
     assert not [p for p in left if p.startswith(("usr/", "lib/", "run/"))]
     assert {"etc/wayleave/wayleave.yaml", "etc/wayleave/policies/all.yaml"} <= left
