@@ -2,12 +2,14 @@
 """Agents that act for somebody: who that is comes from tokens, and rules ask for it."""
 import json
 import os
+import shutil
 import threading
 import time
 
 import pytest
 from conftest import Psql, make_config
 from harness import issuer as issuers
+from harness import postgres
 from harness.shell import Shell
 from harness.waiting import wait_for
 
@@ -350,6 +352,32 @@ def test_tokens_that_the_daemon_asks_for(make_place, issuer, tmp_path):
     place.daemon.stop()
     place.daemon.start()
     assert "gives this agent no token: HTTP status 401, invalid_client" in place.becomes("refused")["problem"]
+
+
+def test_rules_ask_for_programs(make_place, issuer, tmp_path):
+    place = make_place(issuer.token())
+    real = postgres.BINARIES / "psql"
+    copy = tmp_path / "psql"
+    shutil.copy(real, copy)
+    place.daemon.write_rules([{"name": "psql", "exe": [str(real)], "operations": ["read"], "allow": {}}])
+    place.daemon.reload()
+    where = f"host=127.0.0.1 port={place.server.port} dbname=shop user=app"
+    done = place.daemon.run(real, "-X", "-A", "-t", "-c", COUNT, where)
+    assert done.stdout.strip() == "20", done.stderr
+    # By the same name elsewhere, and as what another program's arguments say.
+    done = place.daemon.run(copy, "-X", "-A", "-t", "-c", COUNT, where)
+    assert "denied" in done.stderr and not done.stdout.strip()
+    code = f"import psycopg2; psycopg2.connect({where!r})"
+    done = place.daemon.run("bash", "-c", f"exec -a {real} /usr/bin/python3 -c \"{code}\"")
+    assert "denied" in done.stderr
+    # A process with mounts of its own shows any path for its program: that one is not known here.
+    over = f"mount --bind /usr/bin/python3 {real} && exec {real} -c \"{code}\""
+    done = place.daemon.run("unshare", "-Urm", "bash", "-c", over)
+    assert done.returncode != 0 and ("denied" in done.stderr or "unshare" in done.stderr), done.stderr
+    explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", "--exe", str(real), COUNT)
+    assert explained["verdict"] == "allow"
+    explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", COUNT)
+    assert explained["verdict"] == "deny" and "exe" in explained["unknown"]
 
 
 def test_in_observe_nothing_is_refused_for_want_of_a_token(make_place, issuer):

@@ -24,6 +24,7 @@ struct test_case {
 	struct config_text agent, resource;
 	struct config_choice protocol; /* of resource egress */
 	struct test_principal *principal;
+	struct config_text exe;
 	struct config_texts action, unknown;
 	struct config_text problem;
 	struct config_choice verdict;
@@ -67,6 +68,7 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "protocol", CHOICE, protocol,
 		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes")),
 	KEY(test_case, "principal", MAPPING, principal, .schema = &principal_schema),
+	KEY(test_case, "exe", TEXT, exe),
 	KEY(test_case, "action", TEXTS, action, .required = true),
 	KEY(test_case, "unknown", TEXTS, unknown),
 	KEY(test_case, "problem", TEXT, problem),
@@ -218,7 +220,9 @@ static struct policy_scope *find_scope(struct policy *p, const struct test_case 
 	struct slice groups[PAIRS_MOST];
 	struct principal principal = read_principal(k, groups);
 	const struct policy_resource *r = p->resource_count ? &p->resources[0] : NULL;
-	struct policy_subject subject = {.agent = &p->agents[0], .principal = &principal};
+	struct policy_subject subject = {.agent = &p->agents[0],
+		.principal = &principal,
+		.exe = slice_from_string(k->exe.text)};
 
 	if (k->agent.text)
 		subject.agent = policy_find_agent_name(p, slice_from_string(k->agent.text));

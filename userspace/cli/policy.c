@@ -38,6 +38,7 @@ const char policy_help[] =
 	"  --config FILE        compile this configuration instead\n"
 	"  --principal P        as this principal; without it as an agent without identity\n"
 	"  --groups G,…         in these groups\n"
+	"  --exe PATH           of this program; without it the program is not known\n"
 	"  --search-path S,…    schemas of unqualified names (default: public)\n"
 	"  --batch              one JSON string per line in, one JSON object per line out\n"
 	"\n"

@@ -19,7 +19,7 @@
 
 struct explain {
 	const struct cli *cli;
-	const char *agent, *resource, *principal, *groups, *config, *search_path;
+	const char *agent, *resource, *principal, *groups, *exe, *config, *search_path;
 	bool batch;
 	const char *text;
 	struct policy *policy;
@@ -225,7 +225,7 @@ static int explain(struct explain *e)
 		.groups = groups,
 		.group_count = split(e->groups, groups, GROUPS_MOST)};
 	struct sql_view view = {.assume = true, .path = schemas};
-	struct policy_subject subject = {.principal = &principal};
+	struct policy_subject subject = {.principal = &principal, .exe = slice_from_string(e->exe)};
 	struct policy_scope *scope;
 	int status = find_subject(e, &subject);
 
@@ -301,6 +301,7 @@ int policy_explain(const struct cli *cli, int argc, char **argv)
 		{"--resource", &e.resource, NULL},
 		{"--principal", &e.principal, NULL},
 		{"--groups", &e.groups, NULL},
+		{"--exe", &e.exe, NULL},
 		{"--config", &e.config, NULL},
 		{"--search-path", &e.search_path, NULL},
 		{"--batch", NULL, &e.batch},

@@ -20,7 +20,7 @@ static const char *const rule_kinds[RULE_KIND_COUNT] = {
 };
 
 /* What a rule says, and the facts that are not known. Strings are static. */
-static size_t list_unknown(const struct explanation *x, const char *ret[4])
+static size_t list_unknown(const struct explanation *x, const char *ret[5])
 {
 	const struct policy_subject *subject = policy_scope_subject(x->scope);
 	bool object = x->action.unknown & ACTION_UNKNOWN_OBJECT;
@@ -36,6 +36,8 @@ static size_t list_unknown(const struct explanation *x, const char *ret[4])
 		ret[count++] = "effect";
 	if (!subject->principal->known)
 		ret[count++] = "principal";
+	if (subject->exe.length == 0 && policy_scope_policy(x->scope)->asks_exe)
+		ret[count++] = "exe";
 	return count;
 }
 
@@ -68,7 +70,7 @@ static void add_facts(cJSON *object, const struct explanation *x)
 	cJSON *operations = cJSON_AddArrayToObject(object, "operations");
 	cJSON *objects = cJSON_AddArrayToObject(object, "objects");
 	cJSON *unknown = cJSON_AddArrayToObject(object, "unknown");
-	const char *facts[4];
+	const char *facts[5];
 	size_t count = list_unknown(x, facts);
 
 	for (size_t i = 0; i < x->action.pair_count; i++) {
@@ -188,7 +190,7 @@ static void print_pair(const struct action_pair *pair)
 
 static void print_action(const struct explanation *x)
 {
-	const char *facts[4];
+	const char *facts[5];
 	size_t count = list_unknown(x, facts);
 
 	for (size_t i = 0; i < x->action.pair_count; i++) {
@@ -235,7 +237,7 @@ static void print_rules(const struct explanation *x)
 			policy_explain_rule(x->scope, rule, &x->action, &report);
 			if ((int)report.match != match)
 				continue;
-			if (match <= RULE_MATCH_OTHER_PRINCIPAL) {
+			if (match <= RULE_MATCH_OTHER_PROGRAM) {
 				others++;
 				continue;
 			}
@@ -255,8 +257,9 @@ static void print_rules(const struct explanation *x)
 		}
 	}
 	if (others)
-		printf(LABEL_WIDTH "%zu for other agents, resources, principals or groups\n", label,
-			others);
+		printf(LABEL_WIDTH
+			"%zu for other agents, resources, principals, groups or programs\n",
+			label, others);
 	if (policy->rule_count == 0)
 		printf(LABEL_WIDTH "none\n", label);
 }

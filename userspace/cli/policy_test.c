@@ -73,10 +73,25 @@ static void leave_session(struct test *t)
 	t->resource = NULL;
 }
 
+static size_t read_groups(struct slice lines, struct slice ret[LIMIT_TOKEN_GROUPS])
+{
+	size_t count = 0;
+
+	while (lines.length && count < LIMIT_TOKEN_GROUPS) {
+		const uint8_t *end = memchr(lines.data, '\n', lines.length);
+		size_t length = end ? (size_t)(end - lines.data) : lines.length;
+
+		ret[count++] = slice_head(lines, length);
+		lines = slice_from(lines, length + 1);
+	}
+	return count;
+}
+
 /* The ends of the session as they are recorded from here on. */
 static void enter_session(struct test *t, const struct entry *facts)
 {
-	struct principal principal = {.known = true};
+	struct slice groups[LIMIT_TOKEN_GROUPS];
+	struct principal principal = {.known = true, .groups = groups};
 	struct policy_subject subject = {.principal = &principal};
 	const struct policy_resource *resource;
 
@@ -84,6 +99,8 @@ static void enter_session(struct test *t, const struct entry *facts)
 	t->agent = copy(entry_bytes(facts, FIELD_AGENT));
 	t->resource = copy(entry_bytes(facts, FIELD_RESOURCE));
 	principal.name = entry_bytes(facts, FIELD_PRINCIPAL);
+	principal.group_count = read_groups(entry_bytes(facts, FIELD_GROUPS), groups);
+	subject.exe = entry_bytes(facts, FIELD_EXE);
 	subject.agent = policy_find_agent_name(t->policy, slice_from_string(t->agent));
 	resource = policy_find_resource(t->policy, slice_from_string(t->resource));
 	subject.resource = resource ? policy_resource_index(t->policy, resource) : POLICY_EGRESS;

@@ -17,7 +17,7 @@
 enum message_type {
 	/* worker → monitor */
 	MESSAGE_READY = 1, /* the worker accepts */
-	MESSAGE_PROCESS, /* struct message_process → the executable's path */
+	MESSAGE_PROCESS, /* struct message_process → the executable's path (monitor/process.h) */
 	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key
 			      */
 	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix, the agent's connection → a connected

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static int read_start_ticks(int folder, uint64_t *ret)
 
 static int check_start(int folder, uint64_t start_time)
 {
-	uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK), ticks;
+	uint64_t per_second = (uint64_t)sysconf(_SC_CLK_TCK), ticks = 0;
 	int r = read_start_ticks(folder, &ticks);
 
 	if (r < 0)
@@ -46,21 +47,28 @@ static int check_start(int folder, uint64_t start_time)
 	return ticks == start_time / (NANOSECONDS_PER_SECOND / per_second) ? 0 : -ESRCH;
 }
 
-static int check_program(int folder, const struct message_process *process)
+static int check_program(int folder, const struct message_process *process, struct stat *ret)
 {
-	struct stat s;
-
-	if (fstatat(folder, "exe", &s, 0) < 0)
+	if (fstatat(folder, "exe", ret, 0) < 0)
 		return -errno;
 	/* The kernel's device number, (major << 20) | minor, against that of stat(2). Overlays
 	 * report a device of their own to stat(2), so there the inode has to do. */
-	if (s.st_ino != process->exe_inode)
+	if (ret->st_ino != process->exe_inode)
 		return -ESRCH;
 	return 0;
 }
 
+/* A process with mounts of its own can have any path shown for its program. */
+static bool stands_at(const char *path, const struct stat *program)
+{
+	struct stat s;
+
+	return stat(path, &s) == 0 && s.st_ino == program->st_ino && s.st_dev == program->st_dev;
+}
+
 int process_program(const struct message_process *process, char *ret, size_t size)
 {
+	struct stat program;
 	char path[64];
 	ssize_t n = -1;
 	int folder, r;
@@ -69,7 +77,7 @@ int process_program(const struct message_process *process, char *ret, size_t siz
 	folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		return -ESRCH;
-	r = check_program(folder, process);
+	r = check_program(folder, process, &program);
 	if (r == 0)
 		n = readlinkat(folder, "exe", ret, size - 1);
 	/* Last, so that all of it was read of the same process. */
@@ -81,5 +89,5 @@ int process_program(const struct message_process *process, char *ret, size_t siz
 	if (n < 0)
 		return -ESRCH;
 	ret[n] = '\0';
-	return 0;
+	return stands_at(ret, &program) ? 0 : 1;
 }

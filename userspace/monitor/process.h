@@ -10,7 +10,9 @@
 
 #include "monitor/messages.h"
 
-/* The path of its program in `ret` (room for `size`); -ESRCH: it is not that process any more. */
+/* The path of its program in `ret` (room for `size`). 0: the program stands there; 1: seen from
+ * here it does not, as the process has mounts of its own or the file is gone; -ESRCH: it is not
+ * that process any more. */
 int process_program(const struct message_process *process, char *ret, size_t size);
 
 #endif

@@ -173,6 +173,7 @@ static void compile_rule(struct compile *k, const struct config_rule *from, stru
 	compile_resources(k, &from->resources, ret);
 	ret->groups = copy_texts(k, &from->groups);
 	ret->principals = copy_texts(k, &from->principals);
+	ret->exe = copy_texts(k, &from->exe);
 	ret->objects = copy_texts(k, &from->objects);
 	compile_operations(&from->operations, ret);
 	compile_verdict(k, from, ret);

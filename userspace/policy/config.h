@@ -161,7 +161,7 @@ struct config_deny {
 struct config_rule {
 	struct place place;
 	struct config_text name;
-	struct config_texts agents, groups, principals, resources, operations, objects;
+	struct config_texts agents, groups, principals, exe, resources, operations, objects;
 	struct config_allow *allow;
 	struct config_review *review;
 	struct config_deny *deny;

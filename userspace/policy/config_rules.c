@@ -40,6 +40,7 @@ static void check_lists(struct rule_check *k)
 		{"agents", &r->agents},
 		{"groups", &r->groups},
 		{"principals", &r->principals},
+		{"exe", &r->exe},
 		{"resources", &r->resources},
 		{"operations", &r->operations},
 		{"objects", &r->objects},
@@ -90,6 +91,22 @@ static void check_identity(struct rule_check *k, const char *key, const struct c
 		"\"%s\": this rule can never match; expected an agent with \"identity\"", key);
 }
 
+/* The kernel has absolute paths alone, in which links are followed. */
+static void check_programs(struct rule_check *k)
+{
+	const struct config_texts *list = &k->rule->exe;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const char *path = list->items[i].text;
+
+		if (path[0] != '/' && path[0] != '*')
+			loader_error(k->loader, list->items[i].place,
+				"\"exe\": expected the absolute path of a program, perhaps with "
+				"\"*\", not \"%s\"",
+				path);
+	}
+}
+
 static void check_agents(struct rule_check *k)
 {
 	const struct config *c = k->config;
@@ -98,6 +115,7 @@ static void check_agents(struct rule_check *k)
 	for (size_t i = 0; c->file && i < k->rule->agents.count; i++)
 		config_check_reference(
 			k->loader, "agents", &k->rule->agents.items[i], &agents, NULL);
+	check_programs(k);
 	check_identity(k, "groups", &k->rule->groups);
 	check_identity(k, "principals", &k->rule->principals);
 }

@@ -243,6 +243,7 @@ static const struct schema_key rule_keys[] = {
 	KEY(config_rule, "agents", TEXTS, agents),
 	KEY(config_rule, "groups", TEXTS, groups),
 	KEY(config_rule, "principals", TEXTS, principals),
+	KEY(config_rule, "exe", TEXTS, exe),
 	KEY(config_rule, "resources", TEXTS, resources),
 	KEY(config_rule, "operations", TEXTS, operations),
 	KEY(config_rule, "objects", TEXTS, objects),

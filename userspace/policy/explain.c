@@ -9,6 +9,7 @@ const char *rule_match_text(enum rule_match match)
 		[RULE_MATCH_OTHER_AGENT] = "is for other agents",
 		[RULE_MATCH_OTHER_RESOURCE] = "is for other resources",
 		[RULE_MATCH_OTHER_PRINCIPAL] = "is for other principals or groups",
+		[RULE_MATCH_OTHER_PROGRAM] = "is for other programs",
 		[RULE_MATCH_OTHER_OPERATION] = "is about other operations",
 		[RULE_MATCH_OTHER_OBJECT] = "is about other objects",
 		[RULE_MATCH_NOT_UNKNOWN] = "would have to know more to match",
@@ -28,6 +29,8 @@ static enum rule_match match_of_selection(enum rule_selection selection)
 		return RULE_MATCH_OTHER_RESOURCE;
 	case RULE_OTHER_PRINCIPAL:
 		return RULE_MATCH_OTHER_PRINCIPAL;
+	case RULE_OTHER_PROGRAM:
+		return RULE_MATCH_OTHER_PROGRAM;
 	default:
 		return RULE_MATCH_YES;
 	}
@@ -92,6 +95,7 @@ void policy_explain_rule(const struct policy_scope *s, const struct policy_rule 
 				(struct rule_report){RULE_MATCH_NOT_UNKNOWN, "text", NULL});
 	}
 	if (selection == RULE_SELECTED_UNKNOWN && report.match == RULE_MATCH_YES)
-		report = report_unknown(r, "principal", report.pair);
+		report = report_unknown(
+			r, s->subject.principal->known ? "exe" : "principal", report.pair);
 	*ret = report;
 }

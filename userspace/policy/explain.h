@@ -12,6 +12,7 @@ enum rule_match {
 	RULE_MATCH_OTHER_AGENT,
 	RULE_MATCH_OTHER_RESOURCE,
 	RULE_MATCH_OTHER_PRINCIPAL,
+	RULE_MATCH_OTHER_PROGRAM,
 	RULE_MATCH_OTHER_OPERATION,
 	RULE_MATCH_OTHER_OBJECT,
 	RULE_MATCH_NOT_UNKNOWN, /* an allow that a fact that is not known keeps from matching */
@@ -22,7 +23,7 @@ enum rule_match {
 
 struct rule_report {
 	enum rule_match match;
-	/* The fact that is not known: "text", "effect", "object", "principal"; else NULL. */
+	/* The fact that is not known: "text", "effect", "object", "principal", "exe"; else NULL. */
 	const char *unknown;
 	/* The pair that this is about, one of the action's; NULL: none in particular. */
 	const struct action_pair *pair;

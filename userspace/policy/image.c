@@ -199,6 +199,7 @@ static void codec_rule(struct codec *c, struct policy_rule *r)
 	CODEC_LIST(c, r->resources, r->resource_count, LIMIT_CONFIG_RESOURCES + 1, codec_u32);
 	codec_texts(c, &r->groups);
 	codec_texts(c, &r->principals);
+	codec_texts(c, &r->exe);
 	codec_texts(c, &r->objects);
 	CODEC_CHOICE(c, r->names_operations, 2);
 	for (size_t i = 0; i < sizeof(r->operations.bits) / sizeof(uint64_t); i++)

@@ -39,6 +39,8 @@ int policy_open(const void *image, size_t length, struct policy **ret, struct er
 	list_init(&private->idle);
 	r = policy_decode(slice_of(private->image, length), &private->arena, p, e);
 	p->private = private;
+	for (size_t i = 0; r == 0 && i < p->rule_count; i++)
+		p->asks_exe |= p->rules[i].exe.count > 0;
 	if (r < 0) {
 		policy_free(p);
 		return r;

@@ -70,6 +70,7 @@ struct policy_rule {
 	uint32_t *resources; /* indexes, ascending; POLICY_EGRESS */
 	size_t resource_count;
 	struct policy_texts groups, principals, objects;
+	struct policy_texts exe; /* globs */
 	bool names_operations;
 	struct operation_set operations;
 	/* RULE_ALLOW, RULE_REVIEW */
@@ -102,6 +103,7 @@ struct policy {
 	size_t resource_count;
 	struct policy_rule *rules; /* by name: the order of rules and files means nothing */
 	size_t rule_count;
+	bool asks_exe; /* some rule has `exe` */
 	struct policy_address *addresses;
 	size_t address_count;
 	struct policy_private *private;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/rule.h"
 
+#include "base/text.h"
 #include "policy/object.h"
 
 const struct principal principal_none = {.known = true};
@@ -32,6 +33,15 @@ static bool selects_principal(const struct policy_rule *r, const struct principa
 	return group && (r->principals.count == 0 || has_text(&r->principals, p->name));
 }
 
+static bool selects_program(const struct policy_rule *r, struct slice exe)
+{
+	for (size_t i = 0; i < r->exe.count; i++) {
+		if (text_glob(r->exe.items[i], exe))
+			return true;
+	}
+	return r->exe.count == 0;
+}
+
 enum rule_selection rule_select(
 	const struct policy *p, const struct policy_rule *r, const struct policy_subject *s)
 {
@@ -41,11 +51,13 @@ enum rule_selection rule_select(
 		return RULE_OTHER_AGENT;
 	if (r->resource_count && !has_number(r->resources, r->resource_count, s->resource))
 		return RULE_OTHER_RESOURCE;
-	if (r->groups.count == 0 && r->principals.count == 0)
-		return RULE_SELECTED;
-	if (!s->principal->known)
+	if (s->principal->known && !selects_principal(r, s->principal))
+		return RULE_OTHER_PRINCIPAL;
+	if (s->exe.length && !selects_program(r, s->exe))
+		return RULE_OTHER_PROGRAM;
+	if (!s->principal->known && (r->groups.count || r->principals.count))
 		return RULE_SELECTED_UNKNOWN;
-	return selects_principal(r, s->principal) ? RULE_SELECTED : RULE_OTHER_PRINCIPAL;
+	return r->exe.count && s->exe.length == 0 ? RULE_SELECTED_UNKNOWN : RULE_SELECTED;
 }
 
 /* What a rule without `operations` means: everything, but

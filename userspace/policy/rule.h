@@ -25,14 +25,16 @@ struct policy_subject {
 	const struct principal *principal;
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	enum protocol_id protocol;
+	struct slice exe; /* the program's path; empty: not known */
 };
 
 /* Whether a rule's selectors mean the subject. */
 enum rule_selection {
 	RULE_SELECTED,
-	RULE_SELECTED_UNKNOWN, /* they may: its principal or groups are not known */
+	RULE_SELECTED_UNKNOWN, /* they may: its principal, groups or program are not known */
 	RULE_OTHER_AGENT,
 	RULE_OTHER_PRINCIPAL,
+	RULE_OTHER_PROGRAM,
 	RULE_OTHER_RESOURCE,
 };
 enum rule_selection rule_select(

@@ -176,12 +176,15 @@ static void copy_subject(struct policy_scope *s, const struct policy_subject *fr
 	}
 	s->subject = *from;
 	s->subject.principal = own;
+	s->subject.exe = arena_copy(&s->texts, from->exe);
+	if (!s->subject.exe.data)
+		abort();
 }
 
 static uint64_t hash_subject(const struct policy_subject *s)
 {
-	uint64_t state[3] = {s->agent->id, (uint64_t)s->resource << 32 | (uint64_t)s->protocol,
-		s->principal->known};
+	uint64_t state[4] = {s->agent->id, (uint64_t)s->resource << 32 | (uint64_t)s->protocol,
+		s->principal->known, table_hash_slice(s->exe)};
 	uint64_t hash = table_hash(state, sizeof(state));
 
 	state[0] = table_hash_slice(s->principal->name);
@@ -217,6 +220,7 @@ static struct policy_scope *find_scope(
 		if (s->subject.agent == subject->agent &&
 			s->subject.resource == subject->resource &&
 			s->subject.protocol == subject->protocol &&
+			slice_equal(s->subject.exe, subject->exe) &&
 			is_same_principal(&s->principal, subject->principal))
 			return s;
 	}
@@ -253,10 +257,17 @@ static struct policy_scope *new_scope(
 	return s;
 }
 
-struct policy_scope *policy_scope_get(struct policy *p, const struct policy_subject *subject)
+struct policy_scope *policy_scope_get(struct policy *p, const struct policy_subject *given)
 {
-	uint64_t hash = hash_subject(subject);
-	struct policy_scope *s = find_scope(p, subject, hash);
+	struct policy_subject whole = *given, *subject = &whole;
+	struct policy_scope *s;
+	uint64_t hash;
+
+	/* Programs share a scope where no rule tells them apart. */
+	if (!p->asks_exe)
+		whole.exe = SLICE_EMPTY;
+	hash = hash_subject(subject);
+	s = find_scope(p, subject, hash);
 
 	if (!s) {
 		s = new_scope(p, subject, hash);

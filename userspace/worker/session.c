@@ -312,6 +312,8 @@ void session_reap(struct worker *w)
 }
 
 static void begin(struct session *s);
+static void renew_scope(struct session *s);
+static void try_to_begin(struct session *s);
 
 void session_tick(struct worker *w, uint64_t now)
 {
@@ -347,14 +349,21 @@ static void on_process(void *context, int status, struct slice payload, int fd)
 	struct session *s = context;
 
 	s->outstanding--;
+	s->exe_answered = true;
 	if (fd >= 0)
 		close(fd);
-	if (status < 0 || payload.length >= sizeof(s->exe) || s->state == SESSION_DEAD)
+	if (s->state >= SESSION_CLOSING)
 		return;
-	memcpy(s->exe, payload.data, payload.length);
-	s->exe[payload.length] = '\0';
-	if (s->state < SESSION_CLOSING)
-		session_record_facts(s, false);
+	if (status >= 0 && payload.length < sizeof(s->exe)) {
+		memcpy(s->exe, payload.data, payload.length);
+		s->exe[payload.length] = '\0';
+		s->exe_certain = status == 0;
+	}
+	session_record_facts(s, false);
+	if (s->state == SESSION_BEGINNING) {
+		renew_scope(s);
+		try_to_begin(s);
+	}
 }
 
 /* The program's path: read by the monitor, and checked against what the kernel said at connect. */
@@ -422,11 +431,21 @@ static struct policy_scope *scope_for(struct session *s, enum protocol_id protoc
 	struct policy_subject subject = {
 		.agent = s->agent,
 		.principal = who_principal(&s->worker->who, s->agent),
+		.exe = s->exe_certain ? slice_from_string(s->exe) : SLICE_EMPTY,
 		.resource = s->resource,
 		.protocol = protocol,
 	};
 
 	return policy_scope_get(s->worker->policy, &subject);
+}
+
+/* By what is known of its ends now. */
+static void renew_scope(struct session *s)
+{
+	struct policy_scope *old = s->scope;
+
+	s->scope = scope_for(s, policy_scope_subject(old)->protocol);
+	policy_scope_put(old);
 }
 
 static void take_candidate(struct session *s, const struct policy_candidate *candidate)
@@ -701,13 +720,18 @@ static void begin(struct session *s)
 /* Begins, unless something that it is judged by is to come in a moment. */
 static void try_to_begin(struct session *s)
 {
+	enum who_answer answer = WHO_GOOD;
 	enum reason reason;
 	struct buffer text;
 
+	if (policy_scope_policy(s->scope)->asks_exe && !s->exe_answered)
+		return;
 	buffer_init(&text, 4096);
-	if (is_observed(s) || who_check(&s->worker->who, s->agent, &reason, &text) != WHO_AWAITED)
-		begin(s);
+	if (!is_observed(s))
+		answer = who_check(&s->worker->who, s->agent, &reason, &text);
 	buffer_done(&text);
+	if (answer != WHO_AWAITED)
+		begin(s);
 }
 
 static struct session *session_new(struct worker *w, int fd, const struct origin *origin)
@@ -847,12 +871,11 @@ void session_reload(struct session *s)
  * what is asked of people, and what was, is the same principal's. */
 static bool take_principal(struct session *s)
 {
-	struct policy_scope *old = s->scope;
+	const struct policy_scope *old = s->scope;
 
 	if (!who_is_known(&s->worker->who, s->agent))
 		return false;
-	s->scope = scope_for(s, policy_scope_subject(old)->protocol);
-	policy_scope_put(old);
+	renew_scope(s);
 	return s->scope != old;
 }
 

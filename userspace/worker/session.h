@@ -90,6 +90,8 @@ struct session {
 	struct hold *hold; /* an action of it that waits for people; NULL: none */
 	struct unit *unit; /* actions that were approved and are still to come; NULL: none */
 	struct recorder_session record;
+	bool exe_answered; /* the monitor said what it knows of the program */
+	bool exe_certain; /* the program is that path's */
 	char exe[256], user[64], database[64], application[64];
 	char identity[128]; /* as the server's logs are to have it */
 	struct buffer cancel_key; /* under which worker.keys knows it */

@@ -11,6 +11,18 @@
 
 static const struct principal nobody_known;
 
+static int compare_key(const void *key, const void *entry)
+{
+	uint32_t a = *(const uint32_t *)key, b = ((const struct principal_entry *)entry)->agent;
+
+	return a < b ? -1 : a > b;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	return compare_key(&((const struct principal_entry *)a)->agent, b);
+}
+
 void who_init(struct who *w)
 {
 	*w = (struct who){.count = 0};
@@ -27,15 +39,14 @@ void who_take(struct who *w, int fd)
 		principals_decode(buffer_slice(&w->bytes), &w->items, &w->count) < 0)
 		log_error(
 			"the monitor's list of principals can't be read, so nobody is known here");
+	if (w->count)
+		qsort(w->items, w->count, sizeof(*w->items), compare_entries);
 }
 
 static const struct principal_entry *find(const struct who *w, const struct policy_agent *agent)
 {
-	for (size_t i = 0; i < w->count; i++) {
-		if (w->items[i].agent == agent->id)
-			return &w->items[i];
-	}
-	return NULL;
+	return w->count ? bsearch(&agent->id, w->items, w->count, sizeof(*w->items), compare_key)
+			: NULL;
 }
 
 bool who_is_known(const struct who *w, const struct policy_agent *agent)
