@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
 import threading
 import time
 
@@ -327,7 +329,20 @@ def test_agents_without_identity_are_suspended_too(make_place, issuer):
     place.daemon.reload()
     other = Psql(place.daemon, place.server, agent="other")
     assert other.rows(COUNT) == ["20"]
+    # What is relayed unread has no further action to refuse, so the connection ends.
+    listener = socket.create_server(("127.0.0.1", 0))
+    place.daemon.config["resources"].append({"name": "raw", "protocol": "tcp", "hosts": [f"127.0.0.1:{listener.getsockname()[1]}"]})
+    place.daemon.write_config()
+    place.daemon.reload()
+    code = f"import socket; s = socket.create_connection({listener.getsockname()!r}); s.send(b'x'); s.recv(1)"
+    client = place.daemon.popen("/usr/bin/python3", "-c", code, agent="other", stderr=subprocess.DEVNULL)
+    listener.settimeout(20)
+    server_end = listener.accept()[0]
+    assert server_end.recv(1) == b"x"
     place.daemon.wayleave("agents", "suspend", "other")
+    client.wait(20)
+    server_end.close()
+    listener.close()
     assert "this agent is suspended" in other.error(COUNT)
     assert place.psql.rows(COUNT) == ["20"]
 

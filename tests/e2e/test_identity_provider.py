@@ -65,7 +65,7 @@ class Provider:
 
 @pytest.fixture
 def provider(tmp_path):
-    made = Provider(tmp_path / "provider", lifetime=9)
+    made = Provider(tmp_path / "provider", lifetime=6)
     made.start(private_jwk("first", rsa.generate_private_key(65537, 2048)))
     yield made
     made.stop()

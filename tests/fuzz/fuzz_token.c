@@ -2,13 +2,15 @@
  *
  * fuzz_token: tokens and key documents as anybody might write them. The first byte chooses: a
  * document of keys; a token as it is; a header and claims (behind a line break) that are signed, so
- * that what stands behind the signature is reached; any JSON.
+ * that what stands behind the signature is reached; any JSON; a list of principals as the broker
+ * and the monitor send them.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "identity/principals.h"
 #include "identity/token.h"
 #include "tests/harness/tokens.h"
 
@@ -97,6 +99,23 @@ static void try_document(struct slice text)
 	cJSON_Delete(json);
 }
 
+/* What decodes is written back as the same bytes. */
+static void try_principals(struct slice bytes)
+{
+	struct principal_entry *entries;
+	struct buffer again;
+	size_t count;
+
+	if (principals_decode(bytes, &entries, &count) < 0)
+		return;
+	buffer_init(&again, bytes.length + 1);
+	for (size_t i = 0; i < count; i++)
+		check(principals_encode(&entries[i], &again) == 0);
+	check(slice_equal(buffer_slice(&again), bytes));
+	buffer_done(&again);
+	free(entries);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -107,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	input = slice_from(input, 1);
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		try_keys(input);
 		break;
@@ -117,8 +136,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 2:
 		try_claims(input);
 		break;
-	default:
+	case 3:
 		try_document(input);
+		break;
+	default:
+		try_principals(input);
 	}
 	return 0;
 }
