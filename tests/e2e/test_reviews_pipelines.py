@@ -77,6 +77,7 @@ def test_one_review_for_all_of_it(daemon, server):
         ("delete from orders where item = $1", ["p1"]), ("update orders set amount = $1 where item = $2", ["17", "p2"]),
         ("delete from orders where item = $1", ["p3"])]
     assert shown["text"] == "\n;\n".join(s["text"] for s in shown["statements"]) and shown["parameters_total"] == 4
+    assert [(v["statement"], v["number"], v["text"]) for v in shown["parameters"]] == [(1, 1, "p1"), (2, 1, "17"), (2, 2, "p2"), (3, 1, "p3")]
     assert shown["rules"] == ["deletes need a person", "updates too"] and set(shown["operations"]) >= {"delete", "update"}
     assert shown["grant_limit"] == 600 and shown["preview"] == "no preview: it is part of a batch"
     text = daemon.wayleave("reviews", "show", review["id"]).stdout

@@ -16,7 +16,7 @@ import pytest
 from conftest import make_config
 from harness import certificates, slack as slacks
 from harness.broker import HEADER, PLACE, SHOWN
-from harness.daemon import BUILD, Daemon
+from harness.daemon import BUILD, ROOT, Daemon
 from harness.ports import free_port
 from harness.waiting import wait_for
 from test_reviews import Session, count, pending, state_of, wait_for_pending
@@ -323,6 +323,19 @@ def test_no_length_hides_what_is_run(setting):
     session = setting.session()
     session("prepare long as delete from orders where item = '" + "x" * 5000 + "' or id = -2")
     assert "or id = -2" in shown_of_long(setting, session, "execute long")
+
+
+def test_a_pipeline_is_one_message(setting):
+    batch = [("P", "", "delete from orders where id = $1"), ("B", "", "", ["-71"]), ("E", ""),
+             ("P", "", "delete from orders where id = $1 and item = $2"), ("B", "", "", ["-72", "x"]), ("E", ""), ("S",)]
+    p = setting.daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(setting.server.port), "app", "shop",
+                             repr([("batch", batch), ("wait", "Z")]), stdout=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(setting.daemon)
+    ts = setting.slack.wait_message(review["id"])
+    shown = slacks.flatten(setting.slack.messages[ts])
+    assert "and item = $2" in shown and "statement 1, $1 = -71" in shown and "statement 2, $1 = -72" in shown and "statement 2, $2 = x" in shown
+    setting.clicker.click(ts, "approve", "U222")
+    assert p.communicate(timeout=10)[0].count("DELETE 0") == 2
 
 
 def test_no_length_hides_how_it_is_read(setting, server):

@@ -138,13 +138,30 @@ static cJSON *parameter(const struct question_value *value)
 	return item;
 }
 
+/* Of several statements: which one's the parameter is, and which of those. */
+static void add_place(cJSON *item, const struct question *q, uint64_t index)
+{
+	for (size_t i = 0; i < q->part_count; i++) {
+		if (index < q->parts[i].value_count) {
+			cJSON_AddNumberToObject(item, "statement", (double)i + 1);
+			cJSON_AddNumberToObject(item, "number", (double)index + 1);
+			return;
+		}
+		index -= q->parts[i].value_count;
+	}
+}
+
 /* Those from `first` on, as far as they are here. */
 static void add_parameters(cJSON *object, const struct question *q, uint64_t first, uint64_t count)
 {
 	cJSON *parameters = cJSON_AddArrayToObject(object, "parameters");
 
-	for (uint64_t i = first; i < first + count && i < q->value_count; i++)
-		cJSON_AddItemToArray(parameters, parameter(&q->values[i]));
+	for (uint64_t i = first; i < first + count && i < q->value_count; i++) {
+		cJSON *item = parameter(&q->values[i]);
+
+		add_place(item, q, i);
+		cJSON_AddItemToArray(parameters, item);
+	}
 	cJSON_AddNumberToObject(object, "parameters_total", (double)count);
 }
 

@@ -81,8 +81,7 @@ void card_add_statement(const struct card *c)
 {
 	add_long(c, blocks_add_rich_text(c->blocks), card_get_text(c->review, "text"),
 		&statement_room);
-	add_section(
-		c, "What it runs", card_get_text(c->review, "runs"), &statement_room);
+	add_section(c, "What it runs", card_get_text(c->review, "runs"), &statement_room);
 }
 
 /* --- parameters, impact, settings --- */
@@ -94,8 +93,15 @@ static bool add_parameter(
 	bool binary = cJSON_IsString(card_get(parameter, "binary")); /* hexadecimal */
 	struct slice value = card_get_text(parameter, binary ? "binary" : "text");
 	uint64_t length = card_get_number(parameter, "length");
+	uint64_t statement = card_get_number(parameter, "statement"); /* of several; 0: of one */
 
-	buffer_append_format(lines, "%s$%zu = ", number > 1 ? "\n" : "", number);
+	if (number > 1)
+		buffer_append_byte(lines, '\n');
+	if (statement)
+		buffer_append_format(lines, "statement %lu, $%lu = ", (unsigned long)statement,
+			(unsigned long)card_get_number(parameter, "number"));
+	else
+		buffer_append_format(lines, "$%zu = ", number);
 	if (!binary && !cJSON_IsString(card_get(parameter, "text")))
 		buffer_append_string(lines, "NULL");
 	else if (visible_line(lines, value, card_scale(c, PARAMETER_MOST)) < value.length ||
