@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a preview sends to the server, in which order, and what it waits for: with a server that is
+ * played here, so that it can also say what none would.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "protocol/postgres/wire.h"
+#include "protocol/sql/catalog.h"
+#include "tests/harness/engine_guard.h"
+
+#define BYTES(text) slice_of(text, sizeof(text) - 1)
+#define DELETE "delete from orders where id = 1"
+#define PARSE "P\0\0\0\x27\0delete from orders where id = 1\0\0\0"
+#define BIND "B\0\0\0\x0c\0\0\0\0\0\0\0\0"
+#define EXECUTE_SYNC "E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
+
+static const char policy[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
+	"  reviewers: { dba: { local_users: [root] } }\n"
+	"rules:\n"
+	"  - { name: people, operations: [delete, select], objects: [public.orders],\n"
+	"      review: { by: dba } }\n";
+
+static struct engine_bench bench;
+static struct engine_run run;
+static struct engine_guard guard;
+
+static struct sql_catalog *orders(void)
+{
+	static const char *const rows[][5] = {
+		{"16393", "public", "orders", "r", "1"}, {"16393", "1", "id", "23", "-1"}};
+	struct sql_catalog *c = sql_catalog_new(LIMIT_CATALOG_BYTES);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct slice values[5];
+
+		for (size_t j = 0; j < 5; j++)
+			values[j] = slice_from_string(rows[i][j]);
+		cr_assert_eq(sql_catalog_add_row(c, i, values, sql_catalog_queries[i].columns), 0);
+	}
+	cr_assert_eq(sql_catalog_finish(c), 0);
+	return c;
+}
+
+/* --- the two ends --- */
+
+static void agent(struct slice bytes)
+{
+	engine_run_feed(&run, SIDE_AGENT, bytes);
+}
+
+static void query(const char *text)
+{
+	struct buffer b;
+	size_t mark;
+
+	buffer_init(&b, 4096);
+	pg_begin(&b, 'Q', &mark);
+	pg_put_string(&b, slice_from_string(text));
+	pg_end(&b, mark);
+	agent(buffer_slice(&b));
+	buffer_done(&b);
+}
+
+static void add(struct buffer *b, uint8_t type, struct slice body)
+{
+	cr_assert_eq(pg_put_message(b, type, body), 0);
+}
+
+static void add_row(struct buffer *b, const char *const *values, size_t count)
+{
+	size_t mark;
+
+	pg_begin(b, 'D', &mark);
+	buffer_append_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		buffer_append_u32(b, (uint32_t)strlen(values[i]));
+		buffer_append_string(b, values[i]);
+	}
+	pg_end(b, mark);
+}
+
+/* What the server says to `queries` of ours, the last of which returns the row (NULL: none). */
+static void answer(size_t queries, const char *const *row, size_t columns, char status)
+{
+	struct buffer b;
+
+	buffer_init(&b, 65536);
+	for (size_t i = 0; i < queries; i++) {
+		add(&b, '3', SLICE_EMPTY);
+		add(&b, '3', SLICE_EMPTY);
+		add(&b, '1', SLICE_EMPTY);
+		add(&b, '2', SLICE_EMPTY);
+		if (row && i + 1 == queries)
+			add_row(&b, row, columns);
+		add(&b, 'C', BYTES("DONE\0"));
+	}
+	add(&b, '3', SLICE_EMPTY);
+	add(&b, '3', SLICE_EMPTY);
+	add(&b, 'Z', slice_of(&status, 1));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
+static void fail(char status)
+{
+	struct buffer b;
+
+	buffer_init(&b, 65536);
+	add(&b, 'E', BYTES("SERROR\0VERROR\0C42703\0Mno\0\0"));
+	add(&b, 'Z', slice_of(&status, 1));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
+static void answer_isolation(const char *level)
+{
+	answer(1, &level, 1, 'T');
+}
+
+static void answer_objects(char status)
+{
+	static const char *const row[] = {"public.orders", "r", "t", "1,000", "8192 bytes"};
+
+	answer(2, row, ARRAY_SIZE(row), status);
+}
+
+static bool sent(const char *text)
+{
+	struct slice s = buffer_slice(&run.sent[SIDE_SERVER]);
+
+	return s.length && memmem(s.data, s.length, text, strlen(text));
+}
+
+static bool happened(const char *text)
+{
+	struct slice s = buffer_slice(&run.events);
+
+	return s.length && memmem(s.data, s.length, text, strlen(text));
+}
+
+static void begin(void)
+{
+	query("begin");
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("C\0\0\0\x0a"
+		      "BEGIN\0Z\0\0\0\x05T"));
+}
+
+static void set_up(void)
+{
+	engine_bench_init(&bench, policy);
+	bench.names = orders();
+	engine_guard_init(&guard);
+	engine_run_init(&run, &bench, &guard.watch);
+	engine_run_connected(&run);
+	agent(BYTES("\0\0\0\x20\0\x03\0\0user\0app\0database\0shop\0\0"));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("R\0\0\0\x08\0\0\0\0"
+		      "S\0\0\0\x19"
+		      "client_encoding\0UTF8\0"
+		      "K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I"));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("1\0\0\0\x04"
+		      "2\0\0\0\x04"
+		      "D\0\0\0\x19\0\x02\0\0\0\x01p\0\0\0\x0apg_catalog"
+		      "D\0\0\0\x15\0\x02\0\0\0\x01p\0\0\0\x06public"
+		      "D\0\0\0\x11\0\x02\0\0\0\x01s\0\0\0\x02on"
+		      "D\0\0\0\x13\0\x02\0\0\0\x01"
+		      "e\0\0\0\x04UTF8"
+		      "C\0\0\0\x0dSELECT 4\0"
+		      "3\0\0\0\x04"
+		      "3\0\0\0\x04Z\0\0\0\x05I"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+}
+
+static void tear_down(void)
+{
+	cr_expect_null(guard.broken, "%s", guard.broken);
+	engine_run_done(&run);
+	engine_guard_done(&guard);
+	sql_catalog_put(bench.names);
+	bench.names = NULL;
+	engine_bench_done(&bench);
+}
+
+TestSuite(preview, .init = set_up, .fini = tear_down);
+
+/* --- tests --- */
+
+Test(preview, without_a_transaction_objects_then_plan)
+{
+	static const char *const plan[] = {"Delete on orders"};
+
+	query(DELETE);
+	cr_assert(sent("set_config('lock_timeout'") && sent("pg_total_relation_size"));
+	cr_assert_not(sent("EXPLAIN") || sent("SAVEPOINT"));
+	answer_objects('I');
+	cr_assert(sent("EXPLAIN (COSTS) " DELETE) && sent("set_config('lock_timeout'"));
+	answer(2, plan, 1, 'I');
+	cr_assert(happened("! preview \"Delete on orders\\x0apublic.orders: table, 8192 bytes, "
+			   "about 1,000 rows\\x0a\""));
+}
+
+Test(preview, what_is_no_plain_table_is_not_planned)
+{
+	static const char *const view[] = {"public.orders", "v", "f", "0", "0 bytes"};
+
+	query(DELETE);
+	answer(2, view, ARRAY_SIZE(view), 'I');
+	cr_assert_not(sent("EXPLAIN"));
+	cr_assert(happened("no plan: it reads more than plain tables"));
+}
+
+/* "a.b.c" may be of the schema a.b, or of a. */
+Test(preview, what_has_two_meanings_is_not_planned)
+{
+	static const char *const table[] = {"public.orders", "r", "t", "1", "1"};
+	struct buffer b;
+
+	query(DELETE);
+	buffer_init(&b, 65536);
+	for (size_t i = 0; i < 2; i++) {
+		add(&b, '1', SLICE_EMPTY);
+		add(&b, '2', SLICE_EMPTY);
+		for (size_t j = 0; i == 1 && j < 2; j++)
+			add_row(&b, table, ARRAY_SIZE(table));
+		add(&b, 'C', BYTES("SELECT 2\0"));
+	}
+	add(&b, 'Z', BYTES("I"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+	cr_assert_not(sent("EXPLAIN"));
+}
+
+Test(preview, in_a_transaction_its_isolation_is_asked_before_anything_takes_a_snapshot)
+{
+	begin();
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	query(DELETE);
+	cr_assert(sent("SHOW transaction_isolation"));
+	cr_assert_not(sent("SELECT") || sent("SAVEPOINT") || sent("EXPLAIN"));
+	answer_isolation("repeatable read");
+	cr_assert_not(sent("SAVEPOINT") || sent("EXPLAIN") || sent("pg_total_relation_size"));
+	cr_assert(happened("! preview \"\""));
+}
+
+Test(preview, at_read_committed_everything_happens_behind_a_savepoint)
+{
+	static const char *const plan[] = {"Delete on orders"};
+
+	begin();
+	query(DELETE);
+	answer_isolation("read committed");
+	cr_assert(sent("SAVEPOINT wayleave_preview_") && !sent("SELECT"));
+	answer(1, NULL, 0, 'T');
+	cr_assert(sent("pg_total_relation_size") && !sent("EXPLAIN"));
+	answer_objects('T');
+	cr_assert(sent("EXPLAIN") && !sent("ROLLBACK"));
+	answer(2, plan, 1, 'T');
+	cr_assert(sent("ROLLBACK TO SAVEPOINT wayleave_preview_") &&
+		sent("RELEASE SAVEPOINT wayleave_preview_"));
+	cr_assert_not(happened("! preview"));
+	answer(2, NULL, 0, 'T');
+	cr_assert(happened("! preview \"Delete on orders"));
+}
+
+/* Even where it was decided meanwhile. */
+Test(preview, nothing_of_the_agents_runs_inside_the_savepoint)
+{
+	begin();
+	query(DELETE);
+	answer_isolation("read committed");
+	answer(1, NULL, 0, 'T');
+	run.engine->protocol->refuse(run.engine, 0, 1,
+		&(struct protocol_refusal){
+			.reason = REASON_REVIEW_CANCELLED, .text = slice_from_string("cancelled")});
+	agent(BYTES("Q\0\0\0\x0dselect 1\0"));
+	cr_assert_not(sent("wayleave_denied_") || sent("select 1"));
+	fail('E');
+	cr_assert(sent("ROLLBACK TO SAVEPOINT") && !sent("wayleave_denied_"));
+	answer(2, NULL, 0, 'T');
+	cr_assert(sent("wayleave_denied_"), "it is refused when the savepoint is gone");
+}
+
+Test(preview, a_savepoint_that_stays_ends_the_session)
+{
+	begin();
+	query(DELETE);
+	answer_isolation("read committed");
+	answer(1, NULL, 0, 'T');
+	fail('E');
+	fail('E');
+	cr_assert(run.closed);
+	cr_assert_not(sent(DELETE));
+}
+
+Test(preview, a_failed_plan_leaves_no_statement_behind)
+{
+	query(DELETE);
+	answer_objects('I');
+	fail('I');
+	cr_assert(sent("Swayleave_preview_"), "it is closed");
+	cr_assert_not(happened("! preview"));
+	answer(0, NULL, 0, 'I');
+	cr_assert(happened("no plan: the server does not plan it"));
+}
+
+Test(preview, the_parse_of_a_batch_comes_behind_it)
+{
+	agent(BYTES(PARSE));
+	cr_assert_not(sent("delete"), "it waits for what follows");
+	agent(BYTES(BIND EXECUTE_SYNC));
+	cr_assert(sent("pg_total_relation_size") && !sent("delete"));
+	answer_objects('I');
+	cr_assert(sent("EXPLAIN (COSTS) " DELETE));
+	fail('I');
+	answer(0, NULL, 0, 'I');
+	cr_assert(sent("delete from orders") && !sent("EXPLAIN"));
+}
+
+Test(preview, a_parse_alone_goes_with_whatever_follows)
+{
+	agent(BYTES(PARSE));
+	cr_assert_not(sent("delete"));
+	agent(BYTES("H\0\0\0\x04"));
+	cr_assert(sent("delete from orders where id = 1"));
+	agent(BYTES(BIND));
+	cr_assert_not(sent("EXPLAIN") || sent("pg_total_relation_size"), "it is part of a batch");
+}
