@@ -360,6 +360,56 @@ Test(config_load, passwords_that_are_none)
 	}
 }
 
+/* A certificate and its key, or another one's. */
+static void put_client(const char *type, bool other)
+{
+	char *command = memory_format(
+		"cd %s && openssl req -x509 -newkey %s -nodes -days 2 -subj /CN=app -keyout "
+		"client.key -out client.pem 2>/dev/null && chmod 600 client.key",
+		folder, type);
+
+	cr_assert_eq(system(command), 0);
+	free(command);
+	if (!other)
+		return;
+	command = memory_format(
+		"openssl genpkey -algorithm RSA -out %s/client.key 2>/dev/null", folder);
+	cr_assert_eq(system(command), 0);
+	free(command);
+}
+
+#define CLIENT                                                                                     \
+	"policies: []\n"                                                                           \
+	"resources:\n"                                                                             \
+	"  - name: orders\n"                                                                       \
+	"    protocol: postgres\n"                                                                 \
+	"    hosts: [\"10.0.0.1:5432\"]\n"                                                         \
+	"    credentials: { user: u, client_cert_file: client.pem, client_key_file: client.key "   \
+	"}\n"
+
+Test(config_load, client_certificates)
+{
+	struct config *c;
+
+	put_file("wayleave.yaml", 0644, CLIENT);
+	put_client("rsa:2048", false);
+	c = load("wayleave.yaml", 0, 0);
+	cr_expect_gt(c->resources[0].credentials->client_text.length, 100);
+	cr_expect_eq(c->secret_file_count, 1);
+	config_free(c);
+	put_client("rsa:2048", true);
+	expect_error("wayleave.yaml", 0, "expected the key of the first certificate");
+	put_client("ed25519", false);
+	expect_error("wayleave.yaml", 0, "expected an RSA or EC key in PEM, without a passphrase");
+	put_file("client.key", 0600, "no key\n");
+	expect_error("wayleave.yaml", 0, "expected an RSA or EC key in PEM, without a passphrase");
+	put_client("rsa:2048", false);
+	put_file("client.pem", 0600, "no certificate\n");
+	expect_error("wayleave.yaml", 0, "expected PEM certificates");
+	put_file("wayleave.yaml", 0644, CLIENT "    tls: { upstream: off }\n");
+	expect_error("wayleave.yaml", 0, "\"client_cert_file\" needs TLS with the server");
+}
+
 Test(config_load, a_password_of_the_services_credentials)
 {
 	struct config *c;

@@ -97,6 +97,7 @@
 
 /* Credentials (monitor/credentials.h) */
 #define LIMIT_SECRET_BYTES 1024u /* a password */
+#define LIMIT_KEY_FILE_BYTES 32768u /* a private key in PEM */
 #define LIMIT_PROOFS_WAITING 1024u /* logins of one resource that wait for theirs */
 #define LIMIT_PROOFS_PER_SECOND 2000u /* that one worker may ask for */
 #define LIMIT_PROOF_KEYS 256u /* salted passwords that are remembered */

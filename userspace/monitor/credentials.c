@@ -9,6 +9,7 @@
 #include "base/locked.h"
 #include "base/log.h"
 #include "base/secret_file.h"
+#include "monitor/client_proof.h"
 #include "monitor/monitor.h"
 #include "monitor/salted.h"
 #include "protocol/postgres/md5.h"
@@ -42,6 +43,7 @@ struct proof {
 	char *user;
 	uint8_t salt[PG_MD5_SALT];
 	struct scram_exchange scram;
+	struct proof_signature signature;
 	/* … and what it makes. */
 	int result;
 	struct error error;
@@ -50,7 +52,9 @@ struct proof {
 	union {
 		struct scram_proof scram;
 		char md5[PG_MD5_ANSWER + 1];
+		uint8_t signature[CLIENT_PROOF_MOST];
 	} answer;
+	size_t signature_length;
 };
 
 /* How many a worker may ask for in a second. */
@@ -82,10 +86,8 @@ static int prove_scram(struct proof *p)
 	return r;
 }
 
-static void run_proof(struct job *job)
+static void prove_by_password(struct proof *p)
 {
-	struct proof *p = container_of(job, struct proof, job);
-
 	p->result = secret_file_read(
 		p->file, p->secret, sizeof(p->secret), &p->secret_length, &p->error);
 	if (p->result < 0)
@@ -105,6 +107,17 @@ static void run_proof(struct job *job)
 		error_set_errno(&p->error, p->result, "the library for cryptography");
 	if (p->kind != PROOF_PASSWORD)
 		memory_wipe(p->secret, sizeof(p->secret));
+}
+
+static void run_proof(struct job *job)
+{
+	struct proof *p = container_of(job, struct proof, job);
+
+	if (p->kind == PROOF_SIGNATURE)
+		p->result = client_proof_make(&p->signature, p->file, p->answer.signature,
+			&p->signature_length, &p->error);
+	else
+		prove_by_password(p);
 }
 
 /* --- lines --- */
@@ -149,6 +162,8 @@ static struct slice answer_of(const struct proof *p)
 		return slice_of(&p->answer.scram, sizeof(p->answer.scram));
 	case PROOF_POSTGRES_MD5:
 		return slice_of(p->answer.md5, PG_MD5_ANSWER);
+	case PROOF_SIGNATURE:
+		return slice_of(p->answer.signature, p->signature_length);
 	default:
 		return slice_of(p->secret, p->secret_length);
 	}
@@ -161,7 +176,8 @@ static void answer(const struct proof *p)
 		"the resource's password can't be used (the log of wayleaved says why)";
 
 	if (p->result < 0)
-		log_error("the password of resource \"%s\": %s", p->line->resource, p->error.text);
+		log_error(
+			"the credentials of resource \"%s\": %s", p->line->resource, p->error.text);
 	if (memcmp(&p->worker->incarnation, &p->incarnation, sizeof(p->incarnation)) != 0)
 		return;
 	requests_reply(p->worker, MESSAGE_PROOF, p->id, p->result,
@@ -237,6 +253,11 @@ static int take_challenge(struct proof *p, struct slice challenge)
 			return -EINVAL;
 		memcpy(p->salt, challenge.data, sizeof(p->salt));
 		return 0;
+	case PROOF_SIGNATURE:
+		if (challenge.length != sizeof(p->signature))
+			return -EINVAL;
+		memcpy(&p->signature, challenge.data, sizeof(p->signature));
+		return client_proof_is_sound(&p->signature) ? 0 : -EINVAL;
 	default:
 		if (challenge.length != sizeof(p->scram))
 			return -EINVAL;
@@ -245,21 +266,25 @@ static int take_challenge(struct proof *p, struct slice challenge)
 	}
 }
 
-/* NULL: no such resource, or none that logs in with a password. */
+/* The file with the secret of such proofs; NULL: the resource makes none. */
+static const char *secret_file(const struct config_resource *r, uint32_t kind)
+{
+	if (r->protocol.value != PROTOCOL_POSTGRES || !r->credentials)
+		return NULL;
+	return kind == PROOF_SIGNATURE ? r->credentials->client_key_file.text
+				       : r->credentials->password_file.text;
+}
+
+/* NULL: no such resource. */
 static const struct config_resource *find_resource(const struct config *c, struct slice name)
 {
 	char text[64];
-	const struct config_resource *r;
 
 	if (name.length == 0 || name.length >= sizeof(text) || memchr(name.data, 0, name.length))
 		return NULL;
 	memcpy(text, name.data, name.length);
 	text[name.length] = '\0';
-	r = config_find_resource(c, text);
-	return r && r->protocol.value == PROTOCOL_POSTGRES && r->credentials &&
-			r->credentials->password_file.text
-		? r
-		: NULL;
+	return config_find_resource(c, text);
 }
 
 static int queue(struct credentials *c, struct monitor_worker *w,
@@ -286,7 +311,7 @@ static int queue(struct credentials *c, struct monitor_worker *w,
 	p->worker = w;
 	p->incarnation = w->incarnation;
 	p->id = message->id;
-	p->file = memory_copy_string(r->credentials->password_file.text);
+	p->file = memory_copy_string(secret_file(r, message->kind));
 	p->user = memory_copy_string(r->credentials->user.text);
 	list_append(&line->proofs, &p->link);
 	if (line->count++ == 0)
@@ -302,7 +327,7 @@ static int ask(struct monitor_worker *w, const struct message_proof *message, st
 	if (message->kind >= PROOF_KIND_COUNT || message->resource_length > rest.length)
 		return -EINVAL;
 	r = find_resource(w->monitor->config, slice_head(rest, message->resource_length));
-	if (!r)
+	if (!r || !secret_file(r, message->kind))
 		return -ENOENT;
 	if (message->kind == PROOF_PASSWORD && !may_lend(r))
 		return -EPERM;

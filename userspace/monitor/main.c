@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/private_key.h"
 #include "base/text.h"
 #include "monitor/monitor.h"
 
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)
 		return worker(argv[2]);
+	private_key_prepare();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
 			file = argv[++i];

@@ -370,5 +370,12 @@ int settings_watch(struct monitor *m, struct error *e)
 		watch_folder_of(m->watch.fd, m->config->policies.items[i].text);
 	for (size_t i = 0; i < m->config->policy_file_count; i++)
 		watch_folder_of(m->watch.fd, m->config->policy_files[i]);
+	/* Their certificates travel with the policy; other secrets are read when they are used. */
+	for (size_t i = 0; i < m->config->resource_count; i++) {
+		const struct config_credentials *given = m->config->resources[i].credentials;
+
+		if (given && given->client_cert_file.text)
+			watch_folder_of(m->watch.fd, given->client_cert_file.text);
+	}
 	return 0;
 }

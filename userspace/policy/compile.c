@@ -56,6 +56,7 @@ static void compile_resource(const struct config_resource *from, struct policy_r
 		ret->login =
 			from->credentials->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;
 		ret->login_user = slice_from_string(from->credentials->user.text);
+		ret->login_chain = from->credentials->client_text;
 	}
 	ret->hosts = from->hosts;
 	ret->host_count = from->host_count;

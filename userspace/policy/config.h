@@ -75,6 +75,7 @@ struct config_credentials {
 		basic_file, key_file;
 	struct config_header *header;
 	bool ca, agent, allow_cleartext;
+	struct slice client_text; /* content of client_cert_file */
 };
 
 struct config_upstream {

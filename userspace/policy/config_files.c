@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/locked.h"
 #include "base/memory.h"
+#include "base/private_key.h"
 #include "base/secret_file.h"
 
 #define CREDENTIAL "credential:"
@@ -24,6 +25,7 @@ enum file_kind {
 	FILE_PUBLIC, /* must be readable now */
 	FILE_SECRET, /* the same, and not by others */
 	FILE_PASSWORD, /* the same, and others are no mere warning; with something in it */
+	FILE_KEY, /* as a password; an RSA or EC key in PEM */
 	FILE_LATER, /* made by somebody else later, or a socket */
 };
 
@@ -39,7 +41,7 @@ static const struct file_key tls_files[] = {
 static const struct file_key credentials_files[] = {
 	{"password_file", FILE_PASSWORD, offsetof(struct config_credentials, password_file)},
 	{"client_cert_file", FILE_PUBLIC, offsetof(struct config_credentials, client_cert_file)},
-	{"client_key_file", FILE_SECRET, offsetof(struct config_credentials, client_key_file)},
+	{"client_key_file", FILE_KEY, offsetof(struct config_credentials, client_key_file)},
 	{"bearer_file", FILE_SECRET, offsetof(struct config_credentials, bearer_file)},
 	{"basic_file", FILE_SECRET, offsetof(struct config_credentials, basic_file)},
 	{"key_file", FILE_SECRET, offsetof(struct config_credentials, key_file)},
@@ -155,16 +157,34 @@ static void add_secret(struct config *c, const char *path)
 	c->secret_files[c->secret_file_count++] = path;
 }
 
-static void check_password(const struct files *f, const char *name, const struct config_text *path)
+static int read_password(const char *path, struct error *e)
 {
 	uint8_t *secret = locked_new(LIMIT_SECRET_BYTES);
 	size_t length;
-	struct error e;
+	int r = secret_file_read(path, secret, LIMIT_SECRET_BYTES, &length, e);
 
-	if (secret_file_read(path->text, secret, LIMIT_SECRET_BYTES, &length, &e) < 0)
+	locked_free(secret, LIMIT_SECRET_BYTES);
+	return r;
+}
+
+static int read_key(const char *path, struct error *e)
+{
+	EVP_PKEY *key = NULL;
+	int r = private_key_read(path, &key, e);
+
+	EVP_PKEY_free(key);
+	return r;
+}
+
+static void check_content(const struct files *f, const char *name, enum file_kind kind,
+	const struct config_text *path)
+{
+	struct error e;
+	int r = kind == FILE_KEY ? read_key(path->text, &e) : read_password(path->text, &e);
+
+	if (r < 0)
 		loader_error(f->loader, path->place, "\"%s\": %s; expected a readable file", name,
 			e.text);
-	locked_free(secret, LIMIT_SECRET_BYTES);
 }
 
 static void check_file(
@@ -182,12 +202,12 @@ static void check_file(
 		make_absolute(f, path);
 	if (f->loader->diagnostics->errors > errors)
 		return;
-	if (kind == FILE_SECRET || kind == FILE_PASSWORD)
+	if (kind == FILE_SECRET || kind == FILE_PASSWORD || kind == FILE_KEY)
 		add_secret(f->config, path->text);
 	if (!f->open || kind == FILE_LATER)
 		return;
-	if (kind == FILE_PASSWORD) {
-		check_password(f, name, path);
+	if (kind == FILE_PASSWORD || kind == FILE_KEY) {
+		check_content(f, name, kind, path);
 		return;
 	}
 	r = look_at(path->text, &s);
@@ -231,23 +251,23 @@ static size_t count_certificates(struct slice text)
 /* The processes that verify by them can't open files, so the certificates travel with the policy.
  */
 static void read_certificates(
-	const struct files *f, const struct config_text *file, struct slice *ret)
+	const struct files *f, const char *name, const struct config_text *path, struct slice *ret)
 {
 	struct buffer content;
 	struct error e;
 
-	if (!f->open || !file->text)
+	if (!f->open || !path->text)
 		return;
 	buffer_init(&content, LIMIT_CONFIG_FILE_BYTES);
-	if (file_read(file->text, &content, &e) == 0 && buffer_length(&content)) {
+	if (file_read(path->text, &content, &e) == 0 && buffer_length(&content)) {
 		*ret = arena_copy(f->loader->arena, buffer_slice(&content));
 		if (count_certificates(*ret) == 0)
-			loader_error(f->loader, file->place,
-				"\"ca_file\": %s: expected PEM certificates", file->text);
+			loader_error(f->loader, path->place,
+				"\"%s\": %s: expected PEM certificates", name, path->text);
 	} else {
-		loader_error(f->loader, file->place,
-			"\"ca_file\": %s: expected PEM certificates of at most %u bytes",
-			file->text, LIMIT_CONFIG_FILE_BYTES);
+		loader_error(f->loader, path->place,
+			"\"%s\": %s: expected PEM certificates of at most %u bytes", name,
+			path->text, LIMIT_CONFIG_FILE_BYTES);
 	}
 	buffer_done(&content);
 }
@@ -258,7 +278,7 @@ static void check_issuer_files(const struct files *f, struct config_issuer *issu
 
 	CHECK_KEYS(f, issuer, issuer_files);
 	if (f->loader->diagnostics->errors == errors)
-		read_certificates(f, &issuer->ca_file, &issuer->ca_text);
+		read_certificates(f, "ca_file", &issuer->ca_file, &issuer->ca_text);
 }
 
 /* Whoever makes the token may come later; whoever configures wants to know that it is not there. */
@@ -276,18 +296,50 @@ static void check_token_file(const struct files *f, const struct config_identity
 			identity->token_file.text, strerror(-r));
 }
 
+/* The key must be the first certificate's. */
+static void check_pair(const struct files *f, const struct config_credentials *given)
+{
+	BIO *text = BIO_new_mem_buf(given->client_text.data, (int)given->client_text.length);
+	X509 *certificate = PEM_read_bio_X509(text, NULL, NULL, NULL);
+	EVP_PKEY *key = NULL;
+	struct error e;
+
+	if (private_key_read(given->client_key_file.text, &key, &e) == 0 &&
+		X509_check_private_key(certificate, key) != 1)
+		loader_error(f->loader, given->client_key_file.place,
+			"\"client_key_file\": %s: expected the key of the first certificate in %s",
+			given->client_key_file.text, given->client_cert_file.text);
+	ERR_clear_error();
+	EVP_PKEY_free(key);
+	X509_free(certificate);
+	BIO_free(text);
+}
+
+static void read_resource_certificates(const struct files *f, struct config_resource *resource)
+{
+	struct config_credentials *given = resource->credentials;
+
+	if (resource->tls)
+		read_certificates(f, "ca_file", &resource->tls->ca_file, &resource->tls->ca_text);
+	if (!given)
+		return;
+	read_certificates(f, "client_cert_file", &given->client_cert_file, &given->client_text);
+	if (given->client_text.length && given->client_key_file.text)
+		check_pair(f, given);
+}
+
 static void check_resource_files(const struct files *f, struct config_resource *resource)
 {
 	size_t errors = f->loader->diagnostics->errors;
 
 	CHECK_KEYS(f, resource->tls, tls_files);
-	if (resource->tls && f->loader->diagnostics->errors == errors)
-		read_certificates(f, &resource->tls->ca_file, &resource->tls->ca_text);
 	CHECK_KEYS(f, resource, resource_files);
 	CHECK_KEYS(f, resource->upstream, upstream_files);
 	CHECK_KEYS(f, resource->credentials, credentials_files);
 	if (resource->credentials)
 		CHECK_KEYS(f, resource->credentials->header, header_files);
+	if (f->loader->diagnostics->errors == errors)
+		read_resource_certificates(f, resource);
 }
 
 static void check_folder(const struct files *f, const char *key, const struct config_text *path)

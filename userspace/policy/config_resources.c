@@ -145,6 +145,18 @@ static void check_tls(struct loader *l, const struct config_resource *resource)
 			"verify-full");
 }
 
+/* A PostgreSQL server sees a certificate in TLS alone. */
+static void check_certificate(struct loader *l, const struct config_resource *resource)
+{
+	const struct config_credentials *given = resource->credentials;
+	bool off = resource->tls && resource->tls->upstream.value == TLS_UPSTREAM_OFF;
+
+	if (given && given->client_cert_file.text && (off || resource->upstream))
+		loader_error(l, given->client_cert_file.place,
+			"\"client_cert_file\" needs TLS with the server; expected no "
+			"\"upstream: off\" and no \"unix\"");
+}
+
 static void check_resource(struct loader *l, struct config_resource *resource)
 {
 	config_check_name(l, &resource->name, "a resource");
@@ -157,6 +169,7 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 		return; /* reported: without a protocol nothing else can be said */
 	check_tls(l, resource);
 	check_credentials(l, resource);
+	check_certificate(l, resource);
 	if (resource->host_keys.text && resource->protocol.value != PROTOCOL_SSH)
 		loader_error(
 			l, resource->host_keys.place, "\"host_keys\" is for protocol ssh alone");

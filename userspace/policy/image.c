@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c33ULL /* "WYLVPOL3": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c34ULL /* "WYLVPOL4": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -179,6 +179,7 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	CODEC_CHOICE(c, r->names_identity, 2);
 	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
 	codec_text(c, &r->login_user);
+	codec_bytes(c, &r->login_chain);
 	CODEC_LIST(c, r->hosts, r->host_count, LIMIT_CONFIG_HOSTS, codec_host);
 }
 
@@ -267,7 +268,8 @@ static bool resources_are_sound(const struct policy *p)
 	for (size_t i = 0; i < p->resource_count; i++) {
 		const struct policy_resource *r = &p->resources[i];
 
-		if ((r->login == LOGIN_AS_AGENT) != (r->login_user.length == 0))
+		if ((r->login == LOGIN_AS_AGENT) != (r->login_user.length == 0) ||
+			(r->login != LOGIN_CERTIFICATE && r->login_chain.length))
 			return false;
 		for (size_t j = 0; j < r->host_count; j++) {
 			if (!host_is_sound(&r->hosts[j]))

@@ -53,6 +53,7 @@ struct policy_resource {
 	bool names_identity; /* the server's logs are told who the agent is */
 	enum policy_login login;
 	struct slice login_user; /* empty with LOGIN_AS_AGENT */
+	struct slice login_chain; /* PEM, the certificate first; empty but with LOGIN_CERTIFICATE */
 	struct host *hosts;
 	size_t host_count;
 };

@@ -43,9 +43,7 @@ static void visit_credentials(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_resource *r = &c->resources[i];
 
-		if (r->credentials &&
-			(r->protocol.value != PROTOCOL_POSTGRES ||
-				r->credentials->client_cert_file.text))
+		if (r->credentials && r->protocol.value != PROTOCOL_POSTGRES)
 			report(v, r->credentials->place);
 	}
 }
@@ -93,8 +91,7 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 
 static const struct unbuilt rows[] = {
 	{"this protocol", "expected postgres, http or tcp", false, visit_protocols},
-	{"these credentials", "expected user and password_file, with protocol postgres", false,
-		visit_credentials},
+	{"credentials of this protocol", "expected protocol postgres", false, visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},
 	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},

@@ -152,7 +152,17 @@ enum proof_kind {
 	PROOF_PASSWORD, /* nothing → the password, to be sent and wiped at once */
 	PROOF_POSTGRES_MD5, /* the salt of 4 bytes → 35 characters */
 	PROOF_SCRAM, /* struct scram_exchange → struct scram_proof (postgres/scram.h) */
+	PROOF_SIGNATURE, /* struct proof_signature → the client certificate's signature */
 	PROOF_KIND_COUNT
+};
+
+/* What a client's TLS 1.3 signs: asked for by a handshake, not by an engine. */
+enum proof_digest { PROOF_SHA256, PROOF_SHA384, PROOF_SHA512, PROOF_DIGEST_COUNT };
+#define PROOF_SIGNED_MOST 160u
+struct proof_signature {
+	uint32_t digest; /* enum proof_digest */
+	uint32_t length;
+	uint8_t text[PROOF_SIGNED_MOST];
 };
 
 struct protocol_proof {

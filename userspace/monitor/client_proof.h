@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client_proof: the signature by which a TLS 1.3 client proves that it has its certificate's key
+ * (RFC 8446, 4.4.3). Nothing of another form is signed, so that who may ask for it can't use the
+ * key for anything else.
+ */
+#ifndef WAYLEAVE_MONITOR_CLIENT_PROOF_H
+#define WAYLEAVE_MONITOR_CLIENT_PROOF_H
+
+#include "base/error.h"
+#include "protocol/protocol.h"
+
+#define CLIENT_PROOF_MOST 1024u /* bytes of a signature: RSA of 8192 bits */
+
+/* Whether it is what such a client signs. */
+bool client_proof_is_sound(const struct proof_signature *wanted);
+/* Signs with the key in that file. `ret` has room for CLIENT_PROOF_MOST. */
+int client_proof_make(const struct proof_signature *wanted, const char *key_file, uint8_t *ret,
+	size_t *ret_length, struct error *e);
+
+#endif
