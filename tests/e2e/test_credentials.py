@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import ssl
 import subprocess
 import types
 
@@ -316,3 +317,100 @@ def test_no_memory_and_no_file_has_the_password(servers, daemon_of, method):
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0, "not dumpable"
     found = subprocess.run(["grep", "-rlaF", METHODS[method], daemon.state, daemon.log], capture_output=True, text=True)
     assert found.stdout == ""
+
+
+# --- client certificates
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """A server that lets u_cert in by certificate alone, and the folder with its authority and keys."""
+    folder = tmp_path_factory.mktemp("certified")
+    server = postgres.Server(folder / "server", tls=True, settings=["ssl_ca_file = 'ca.pem'"], hba=[
+        "hostssl all u_cert all cert", "host all all all scram-sha-256"])
+    server.sql("create role u_cert login; create role u_scram login password 'x'")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def with_certificate(make_daemon, certified, tmp_path):
+    def make_one(user="u_cert", key="ec", port=None, tls=None, **more):
+        pem, private = make.make_leaf(certified.folder, user, key=key)
+        folder = tmp_path / "secrets"
+        folder.mkdir()
+        config = make_config(port or certified.port, resource={
+            "tls": tls or {"upstream": "verify-full", "ca_file": str(certified.ca)},
+            "credentials": {"user": "u_cert", "client_cert_file": str(folder / "client.pem"),
+                            "client_key_file": secret(folder, "client.key", private.read_text())}, **more})
+        (folder / "client.pem").write_text(pem.read_text())
+        daemon = make_daemon(config, RULES)
+        daemon.secrets = folder
+        return daemon
+    return make_one
+
+
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+@pytest.mark.parametrize("mode", ["disable", "require"])
+def test_a_client_certificate(certified, with_certificate, key, mode):
+    daemon = with_certificate(key=key)
+    for _ in range(3):
+        assert psql(daemon, certified.port, mode=mode) == "u_cert"
+
+
+def test_a_certificate_of_somebody_else(certified, with_certificate):
+    daemon = with_certificate(user="mallory")
+    said = psql(daemon, certified.port)
+    assert 'wayleave: the server refused the resource\'s credentials: certificate authentication failed for user "u_cert"' in said
+
+
+@pytest.mark.parametrize("spoil,why", [
+    (lambda file: file.chmod(0o644), "is open to every user (mode 0644); expected 0600"),
+    (lambda file: file.unlink(), "No such file or directory"),
+    (lambda file: file.write_text("no key"), "expected an RSA or EC key in PEM, without a passphrase"),
+])
+def test_a_key_that_can_no_longer_be_used(certified, with_certificate, spoil, why):
+    daemon = with_certificate()
+    spoil(daemon.secrets / "client.key")
+    assert "wayleave: the resource's client certificate can't be used (the log of wayleaved says why)" in psql(daemon, certified.port)
+    daemon.wait_for(why)
+
+
+def test_a_new_certificate_and_its_key(certified, with_certificate):
+    daemon = with_certificate()
+    assert psql(daemon, certified.port) == "u_cert"
+    pem, private = make.make_leaf(certified.folder, "u_cert", key="rsa")
+    for name, content in [("client.key", private), ("client.pem", pem)]:
+        new = daemon.secrets / "new"
+        new.touch(mode=0o600)
+        new.write_text(content.read_text())
+        new.rename(daemon.secrets / name)
+    daemon.wait_for("the new configuration is in force")
+    assert psql(daemon, certified.port) == "u_cert"
+
+
+def test_a_certificate_is_no_answer_to_a_password(with_certificate, certificates):
+    with LoginServer(PASSWORD, certificate=certificates.leaf) as server:
+        daemon = with_certificate(port=server.port, tls={"upstream": "verify-full", "ca_file": str(certificates.ca)})
+        assert "wayleave: the server asks for a password, and the resource's credentials are a client certificate" in psql(daemon, server.port)
+
+
+def test_a_certificate_needs_tls_1_3(with_certificate, certificates):
+    with LoginServer(PASSWORD, certificate=certificates.leaf, newest=ssl.TLSVersion.TLSv1_2) as server:
+        daemon = with_certificate(port=server.port, tls={"upstream": "require"})
+        assert "wayleave: TLS handshake failed: tlsv1 alert protocol version" in psql(daemon, server.port)
+
+
+def test_no_memory_of_a_worker_has_the_key(certified, with_certificate):
+    daemon = with_certificate()
+    for _ in range(3):
+        assert psql(daemon, certified.port) == "u_cert"
+    pem = (daemon.secrets / "client.key").read_bytes()
+    text = subprocess.run(["openssl", "pkey", "-in", daemon.secrets / "client.key", "-text", "-noout"], capture_output=True, text=True, check=True).stdout
+    number = bytes.fromhex("".join(text.split("priv:")[1].split("pub:")[0].split()).replace(":", ""))
+    public = bytes.fromhex("".join(text.split("pub:")[1].split("ASN1")[0].split()).replace(":", ""))
+    assert len(number) == 32
+    secrets = {number, number[::-1], pem.splitlines()[1]}
+    held = [memory.holds(pid, public, *secrets) for pid in daemon.workers()]
+    assert any(public in h for h in held), "the search itself works"
+    assert not any(secrets & h for h in held)
+    assert not secrets & memory.holds(daemon.process.pid, *secrets)

@@ -15,12 +15,12 @@ def make_authority(folder, name="test CA"):
     return folder / "ca.pem"
 
 
-def make_leaf(folder, name, names=("localhost",), addresses=("127.0.0.1", "::1")):
-    """FOLDER/NAME.pem and .key, signed by FOLDER/ca."""
+def make_leaf(folder, name, names=("localhost",), addresses=("127.0.0.1", "::1"), key="ec"):
+    """FOLDER/NAME.pem and .key, signed by FOLDER/ca. `key`: ec, rsa, or another that openssl(1) knows."""
     folder = pathlib.Path(folder)
     alternative = ",".join([f"DNS:{n}" for n in names] + [f"IP:{a}" for a in addresses])
-    _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-             "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr")
+    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if key == "ec" else []
+    _openssl("req", "-newkey", key, *curve, "-nodes", "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr")
     extensions = folder / f"{name}.ext"
     extensions.write_text(f"subjectAltName={alternative}\n")
     _openssl("x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",

@@ -34,13 +34,14 @@ def error(state, words):
 
 class LoginServer:
     """`method`: scram, password or md5; `mechanisms`: what it offers; `iterations`: what it asks for; `lies`: its signature
-    is wrong; `interrupts`: it sends what is not legal while it is owed a proof; `certificate`: (certificate, key), for TLS.
+    is wrong; `interrupts`: it sends what is not legal while it is owed a proof; `certificate`: (certificate, key), for TLS
+    up to version `newest`.
     `seen` gets what clients said, by name."""
 
     def __init__(self, password, method="scram", mechanisms=(PLAIN,), iterations=4096, lies=False, interrupts=False,
-                 certificate=None):
+                 certificate=None, newest=None):
         self.password, self.method, self.mechanisms, self.iterations = password, method, mechanisms, iterations
-        self.lies, self.interrupts, self.certificate = lies, interrupts, certificate
+        self.lies, self.interrupts, self.certificate, self.newest = lies, interrupts, certificate, newest
         self.seen = {}
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -87,6 +88,7 @@ class LoginServer:
                 connection.sendall(b"S")
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*map(str, self.certificate))
+                context.maximum_version = self.newest or ssl.TLSVersion.MAXIMUM_SUPPORTED
                 connection = context.wrap_socket(connection, server_side=True)
                 self.connections.append(connection)
             elif code in (80877103, 80877104):

@@ -50,6 +50,8 @@ class Server:
                 shutil.copy(file, target)
                 os.chown(target, owner.pw_uid, owner.pw_gid)
                 os.chmod(target, 0o600)
+            shutil.copy(self.ca, self.data / "ca.pem")
+            os.chmod(self.data / "ca.pem", 0o644)
             lines += ["ssl = on", "ssl_cert_file = 'server.pem'", "ssl_key_file = 'server.key'"]
         with open(self.data / "postgresql.conf", "a") as f:
             f.write("\n".join(lines) + "\n")

@@ -52,22 +52,50 @@ static void on_proven(void *context, int status, struct slice answer, int fd)
 	session_touch(s);
 }
 
-void login_prove(struct session *s, const struct protocol_proof *proof)
+static int ask(
+	struct session *s, enum proof_kind kind, struct slice challenge, channel_reply *reply)
 {
 	const struct policy_resource *r = upstream_resource(s);
 	struct slice resource = r ? r->name : SLICE_EMPTY;
-	struct message_proof head = {
-		.kind = proof->kind, .resource_length = (uint32_t)resource.length};
+	struct message_proof head = {.kind = kind, .resource_length = (uint32_t)resource.length};
 	struct buffer text;
+	int error;
 
 	buffer_init(&text, MESSAGE_PROOF_MOST);
-	if (buffer_append_slice(&text, resource) < 0 ||
-		buffer_append_slice(&text, proof->challenge) < 0) {
-		session_abort(s, REASON_INTERNAL, "%s", "a challenge too long to be asked for");
-	} else {
+	error = buffer_append_slice(&text, resource);
+	if (error == 0)
+		error = buffer_append_slice(&text, challenge);
+	if (error == 0) {
 		s->outstanding++;
 		channel_ask(&s->worker->channel, MESSAGE_PROOF, &head, sizeof(head),
-			buffer_slice(&text), -1, on_proven, s);
+			buffer_slice(&text), -1, reply, s);
 	}
 	buffer_done(&text);
+	return error;
+}
+
+void login_prove(struct session *s, const struct protocol_proof *proof)
+{
+	if (ask(s, proof->kind, proof->challenge, on_proven) < 0)
+		session_abort(s, REASON_INTERNAL, "%s", "a challenge too long to be asked for");
+}
+
+static void on_signed(void *context, int status, struct slice signature, int fd)
+{
+	struct session *s = context;
+
+	if (fd >= 0)
+		close(fd);
+	s->outstanding--;
+	/* Also where the session has ended: a handshake that stands still must come to its end. */
+	tls_signed(&s->legs[SIDE_SERVER],
+		status == 0 && s->state == SESSION_OPEN ? signature : SLICE_EMPTY);
+	session_touch(s);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+int login_sign(struct leg *leg, const struct proof_signature *wanted)
+{
+	return ask(leg->owner, PROOF_SIGNATURE, slice_of(wanted, sizeof(*wanted)), on_signed);
 }

@@ -10,6 +10,8 @@
 
 /* Fills the host's `credentials` and `identity` by the scope that applies now. */
 void login_prepare(struct session *s);
+/* For tls_events: asks the monitor for the client certificate's signature. */
+int login_sign(struct leg *leg, const struct proof_signature *wanted);
 /* Asks the monitor for what proves the credentials; the engine gets the answer. */
 void login_prove(struct session *s, const struct protocol_proof *proof);
 

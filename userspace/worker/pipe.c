@@ -89,7 +89,9 @@ static int upstream_tls_of(const struct session *s)
 	case TLS_UPSTREAM_OFF:
 		return UPSTREAM_TLS_OFF;
 	case TLS_UPSTREAM_AS_CLIENT:
-		return UPSTREAM_TLS_AS_AGENT;
+		/* A certificate is presented in TLS. */
+		return p->resources[s->resource].login == LOGIN_CERTIFICATE ? UPSTREAM_TLS_ON
+									    : UPSTREAM_TLS_AS_AGENT;
 	default:
 		return UPSTREAM_TLS_ON;
 	}
@@ -240,7 +242,8 @@ static void agent_tls_done(struct leg *leg, int error, const char *text)
 
 	if (error < 0)
 		session_record_note(s, REASON_AGENT_TLS, text);
-	s->engine->protocol->tls_done(s->engine, SIDE_AGENT, &result);
+	if (s->engine->protocol->tls_done)
+		s->engine->protocol->tls_done(s->engine, SIDE_AGENT, &result);
 	session_touch(s);
 }
 

@@ -35,7 +35,12 @@ static void describe_failure(const struct tls *t, char *room, size_t size)
 {
 	long verified = SSL_get_verify_result(t->ssl);
 
-	if (!SSL_is_server(t->ssl) && verified != X509_V_OK)
+	if (t->key && t->key->answered && t->key->length == 0)
+		snprintf(room, size,
+			"the resource's client certificate can't be used (the log of wayleaved "
+			"says "
+			"why)");
+	else if (!SSL_is_server(t->ssl) && verified != X509_V_OK)
 		snprintf(room, size, "the server's certificate is not trusted: %s",
 			X509_verify_cert_error_string(verified));
 	else
@@ -208,6 +213,46 @@ static int set_expectations(SSL *ssl, enum tls_check check, const char *name, co
 	return SSL_set_alpn_protos(ssl, protocol, (unsigned)protocol[0] + 1) ? -ENOMEM : 0;
 }
 
+static int ask_for_signature(struct tls_key_wait *wait, const struct proof_signature *wanted)
+{
+	struct leg *leg = wait->context;
+
+	return leg->tls->events->sign(leg, wanted);
+}
+
+/* The handshake is to stand still at its signature. */
+static void prepare_key(struct leg *leg, struct tls *t)
+{
+	if (!SSL_get_privatekey(t->ssl))
+		return;
+	t->key = memory_new(sizeof(*t->key));
+	t->key->ask = ask_for_signature;
+	t->key->context = leg;
+	SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
+}
+
+static int go_on_shaking(struct tls *t)
+{
+	int r;
+
+	tls_key_enter(t->key);
+	r = SSL_do_handshake(t->ssl);
+	tls_key_enter(NULL);
+	return r;
+}
+
+/* One that stands still has a stack of its own, which only its end gives back. */
+static void forget_key(struct tls *t)
+{
+	if (t->key && t->key->asked && !t->key->answered) {
+		t->key->answered = true;
+		go_on_shaking(t);
+	}
+	SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+	free(t->key);
+	t->key = NULL;
+}
+
 int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *context,
 	enum tls_check check, const char *name, const char *alpn)
 {
@@ -217,6 +262,7 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 	if (r < 0)
 		return r;
 	SSL_set_connect_state(t->ssl);
+	prepare_key(leg, t);
 	r = set_expectations(t->ssl, check, name, alpn);
 	if (r < 0) {
 		tls_free(t);
@@ -247,16 +293,17 @@ static int shake_hands(struct leg *leg)
 	if (t->established)
 		return 1;
 	ERR_clear_error();
-	r = SSL_do_handshake(t->ssl);
+	r = go_on_shaking(t);
 	take_output(leg);
 	if (r == 1) {
 		t->established = true;
+		forget_key(t);
 		t->events->done(leg, 0, NULL);
 		return 1;
 	}
 	why = SSL_get_error(t->ssl, r);
 	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ||
-		why == SSL_ERROR_WANT_CLIENT_HELLO_CB)
+		why == SSL_ERROR_WANT_CLIENT_HELLO_CB || why == SSL_ERROR_WANT_ASYNC)
 		return 0;
 	fail(leg);
 	return -EPROTO;
@@ -293,6 +340,19 @@ static void read_plain(struct leg *leg)
 		}
 		return;
 	}
+}
+
+void tls_signed(struct leg *leg, struct slice signature)
+{
+	struct tls_key_wait *key = leg->tls ? leg->tls->key : NULL;
+
+	if (!key || !key->asked || key->answered)
+		return;
+	key->answered = true;
+	key->length = signature.length <= sizeof(key->signature) ? signature.length : 0;
+	if (key->length)
+		memcpy(key->signature, signature.data, key->length);
+	tls_resume(leg);
 }
 
 void tls_resume(struct leg *leg)
@@ -347,6 +407,7 @@ void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
+	forget_key(t);
 	SSL_free(t->ssl);
 	free(t);
 }
@@ -429,15 +490,23 @@ static int trust(SSL_CTX *context, struct slice ca_text)
 	return count ? 0 : -EINVAL;
 }
 
-SSL_CTX *tls_client_context(struct slice ca_text, struct error *e)
+static SSL_CTX *plain_client_context(struct error *e)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
-	if (!context) {
+	if (context)
+		SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+	else
 		error_set(e, -ENOMEM, "out of memory");
+	return context;
+}
+
+SSL_CTX *tls_client_context(struct slice ca_text, struct slice chain, struct error *e)
+{
+	SSL_CTX *context = chain.length ? tls_key_context(chain, e) : plain_client_context(e);
+
+	if (!context)
 		return NULL;
-	}
-	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
 	if (ca_text.length == 0) {
 		SSL_CTX_set1_cert_store(context, system_store);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "worker/leg.h"
+#include "worker/tls_key.h"
 
 /* How a server is verified. */
 enum tls_check { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
@@ -22,12 +23,16 @@ struct tls_events {
 	/* Only for the agent's leg: a certificate for `name` is needed (NULL: the client named
 	 * none). Return it, or NULL: then tls_resume() is called when it is there. Borrowed. */
 	SSL_CTX *(*certificate)(struct leg *leg, const char *name);
+	/* Only for a server's leg that presents a certificate: its signature is needed. 0, then
+	 * tls_signed() is called later; or it can't be had. */
+	int (*sign)(struct leg *leg, const struct proof_signature *wanted);
 };
 
 struct tls {
 	SSL *ssl;
 	BIO *in, *out; /* owned by ssl */
 	const struct tls_events *events;
+	struct tls_key_wait *key; /* during the handshake, with a certificate; else NULL */
 	bool established;
 	bool failed;
 };
@@ -41,6 +46,8 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 	enum tls_check check, const char *name, const char *alpn);
 /* Goes on with a handshake that waited for a certificate. */
 void tls_resume(struct leg *leg);
+/* The signature that `sign` asked for; empty: there is none. Ignored where none is waited for. */
+void tls_signed(struct leg *leg, struct slice signature);
 /* Received ciphertext: gives what it holds to the leg's owner. */
 void tls_on_bytes(struct leg *leg, struct slice bytes);
 /* Encrypts what is queued; true: there is more, for when that is sent. */
@@ -55,8 +62,9 @@ size_t tls_end_point(const struct tls *t, uint8_t *ret);
  * none, nothing of it is trusted. Never the CA with the SHA-256 `host_ca`: that is this host's own,
  * and a server that shows a certificate of it is ourselves. */
 void tls_load_system_store(const uint8_t host_ca[32]);
-/* A client's context that trusts `ca_text` (PEM), or the system's store where that is empty. */
-SSL_CTX *tls_client_context(struct slice ca_text, struct error *e);
+/* A client's context that trusts `ca_text` (PEM), or the system's store where that is empty, and
+ * presents the certificate of `chain`, where that is not empty. */
+SSL_CTX *tls_client_context(struct slice ca_text, struct slice chain, struct error *e);
 /* A server's context with the certificate chain and key of `pem`. */
 SSL_CTX *tls_server_context(struct slice pem, struct error *e);
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "worker/login.h"
 #include "worker/session.h"
 
 const struct policy_resource *upstream_resource(const struct session *s)
@@ -202,11 +203,13 @@ static void server_tls_done(struct leg *leg, int error, const char *text)
 		result.verified = (SSL_get_verify_mode(leg->tls->ssl) & SSL_VERIFY_PEER) &&
 			name_is_the_resources(s);
 	}
-	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &result);
+	/* Another engine may have taken over, that knows of no TLS. */
+	if (s->engine->protocol->tls_done)
+		s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &result);
 	session_touch(s);
 }
 
-static const struct tls_events server_tls_events = {.done = server_tls_done};
+static const struct tls_events server_tls_events = {.done = server_tls_done, .sign = login_sign};
 
 /* The name to send and to verify: the configured one, else SNI, else the matched host, else the
  * address. */
@@ -267,10 +270,10 @@ SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e)
 		w->contexts_generation = w->policy->generation;
 	}
 	slot = &w->contexts[resource == POLICY_EGRESS ? w->policy->resource_count : resource];
-	if (!*slot)
-		*slot = tls_client_context(resource == POLICY_EGRESS
-				? SLICE_EMPTY
-				: w->policy->resources[resource].ca_text,
-			e);
+	if (!*slot && resource == POLICY_EGRESS)
+		*slot = tls_client_context(SLICE_EMPTY, SLICE_EMPTY, e);
+	else if (!*slot)
+		*slot = tls_client_context(w->policy->resources[resource].ca_text,
+			w->policy->resources[resource].login_chain, e);
 	return *slot;
 }
