@@ -425,3 +425,13 @@ def test_text_is_masked(masking, place):
 def test_masked_content_has_no_validators(masking, place):
     head = curl(masking, "-D", "-", "-o", "/dev/null", f"{place}/v1/customers.json").lower()
     assert "etag" not in head and "content-length" not in head and "accept-ranges" not in head
+
+
+def test_a_request_is_explained(daemon):
+    def explain(text):
+        return daemon.json("policy", "explain", "--agent", "demo", "--resource", "api", text)
+    assert explain("GET /v1/a/../b?x=1")["objects"] == ["/v1/b"]
+    x = explain("DELETE https://127.0.0.1/v1/a")
+    assert (x["verdict"], x["rules"], x["operations"]) == ("deny", ["no deletes"], ["DELETE"])
+    assert explain("GET /v1/x%2F..%2F..%2Fsecret")["verdict"] == "deny"
+    assert explain("select 1")["verdict"] == "deny"

@@ -193,6 +193,8 @@ static void look_ahead(struct engine_run *run, uint32_t lane)
 	struct verdict verdict;
 	bool first = true;
 
+	if (!protocol->ahead)
+		return;
 	while (protocol->ahead(run->engine, lane, first, &event, &binding) == 0) {
 		policy_judge(run->bench->scope, event.action, &verdict);
 		keep_judgement(&event, &verdict);

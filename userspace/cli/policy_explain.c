@@ -54,21 +54,15 @@ static void explanation_refine(struct explanation *x)
 		explanation_refuse(x, REASON_MASKED_COLUMN, lineage.refusal);
 }
 
-void explanation_init(struct explanation *x, struct policy_scope *scope,
-	const struct sql_view *view, struct slice text)
+static void resolve_sql(struct explanation *x, struct slice text)
 {
 	struct sql_resolution facts = {0};
 
-	*x = (struct explanation){.scope = scope, .view = view, .text = sql_text_parse(text)};
-	arena_init(&x->arena, LIMIT_SESSION_ARENA);
-	x->action = (struct action){
-		.protocol = policy_scope_subject(scope)->protocol,
-		.text = text,
-		.unknown = ACTION_UNKNOWN_TEXT,
-	};
+	x->text = sql_text_parse(text);
+	x->action.unknown = ACTION_UNKNOWN_TEXT;
 	if (sql_text_status(x->text) != SQL_PARSED) {
 		x->action.problem = sql_text_problem(x->text);
-	} else if (sql_resolve(x->text, view, &x->arena, &facts) < 0) {
+	} else if (sql_resolve(x->text, x->view, &x->arena, &facts) < 0) {
 		x->action.problem = TOO_MUCH;
 	} else {
 		x->action.pairs = facts.pairs;
@@ -76,13 +70,40 @@ void explanation_init(struct explanation *x, struct policy_scope *scope,
 		x->action.unknown = facts.unknown;
 		x->action.problem = facts.problem;
 	}
+}
+
+static void resolve_http(struct explanation *x, struct slice text)
+{
+	http_pairs_of_line(text, &x->paths, &x->http);
+	x->action.pairs = x->http.items;
+	x->action.pair_count = x->http.count;
+	x->action.unknown = x->http.unknown;
+	x->action.problem = x->http.problem;
+}
+
+void explanation_init(struct explanation *x, struct policy_scope *scope,
+	const struct sql_view *view, struct slice text)
+{
+	*x = (struct explanation){.scope = scope, .view = view};
+	arena_init(&x->arena, LIMIT_SESSION_ARENA);
+	buffer_init(&x->paths, LIMIT_SESSION_ARENA);
+	x->action = (struct action){
+		.protocol = policy_scope_subject(scope)->protocol,
+		.text = text,
+	};
+	if (x->action.protocol == PROTOCOL_HTTP)
+		resolve_http(x, text);
+	else
+		resolve_sql(x, text);
 	policy_judge(scope, &x->action, &x->verdict);
-	explanation_refine(x);
+	if (x->text)
+		explanation_refine(x);
 }
 
 void explanation_done(struct explanation *x)
 {
 	sql_text_put(x->text);
+	buffer_done(&x->paths);
 	arena_done(&x->arena);
 }
 
@@ -211,7 +232,7 @@ static int find_subject(struct explain *e, struct policy_subject *ret)
 		return cli_fail(VERB, CLI_REFUSED, "there is no agent \"%s\"", e->agent);
 	if (!resource && strcmp(e->resource, CONFIG_EGRESS) != 0)
 		return cli_fail(VERB, CLI_REFUSED, "there is no resource \"%s\"", e->resource);
-	if (ret->protocol != PROTOCOL_POSTGRES)
+	if (ret->protocol != PROTOCOL_POSTGRES && ret->protocol != PROTOCOL_HTTP)
 		return cli_fail(VERB, CLI_REFUSED, "resource \"%s\" is %s, which has no statements",
 			e->resource, protocol_name(ret->protocol));
 	return CLI_DONE;

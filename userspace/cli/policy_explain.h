@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "cli/cli.h"
 #include "policy/judge.h"
+#include "protocol/http/pairs.h"
 #include "protocol/sql/resolve.h"
 
 extern const char policy_help[];
@@ -25,7 +26,9 @@ struct explanation {
 	struct policy_scope *scope; /* borrowed */
 	const struct sql_view *view; /* borrowed */
 	struct arena arena; /* of the facts below */
-	struct sql_text *text;
+	struct sql_text *text; /* NULL: of a protocol without statements */
+	struct http_pairs http; /* of one with requests */
+	struct buffer paths; /* of them */
 	struct action action;
 	struct verdict verdict;
 	const char *refusal; /* why masks refuse it, or NULL; `verdict` then denies */

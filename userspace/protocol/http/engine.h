@@ -18,9 +18,9 @@
 #include "protocol/http/body.h"
 #include "protocol/http/http.h"
 #include "protocol/http/mask.h"
+#include "protocol/http/pairs.h"
 
 #define HTTP_EVENTS 8
-#define HTTP_PAIRS_MOST 8
 #define HTTP_NAME_MOST 256
 
 enum http_agent_state {
@@ -53,7 +53,7 @@ enum http_server_state {
 /* What is known of the request in hand. Slices are of the engine's buffers. */
 struct http_request {
 	struct action action;
-	struct action_pair pairs[HTTP_PAIRS_MOST];
+	struct http_pairs pairs;
 	struct protocol_value body; /* once it was collected */
 	struct http_body framing;
 	uint64_t number; /* of the action */

@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "protocol/http/engine.h"
-#include "protocol/http/path.h"
 #include "protocol/http/target.h"
 
 static bool fail(struct http_problem *ret, unsigned status, const char *text)
@@ -72,43 +71,6 @@ static bool check_place(
 
 /* --- what it does --- */
 
-static enum operation operation_of(struct slice method)
-{
-	enum operation operation = operation_from_name(method);
-
-	if (operation < OPERATION_COUNT && operation_is_of(operation, PROTOCOL_HTTP) &&
-		operation >= OPERATION_HTTP_GET && operation <= OPERATION_HTTP_CONNECT)
-		return operation;
-	return OPERATION_HTTP_OTHER;
-}
-
-static void add_pair(struct http_engine *e, enum operation operation, enum object_state state,
-	struct slice object)
-{
-	struct http_request *r = &e->request;
-
-	if (r->action.pair_count < HTTP_PAIRS_MOST) {
-		r->pairs[r->action.pair_count++] = (struct action_pair){
-			.operation = operation, .state = state, .object = object};
-	} else {
-		r->action.unknown |= ACTION_UNKNOWN_TEXT;
-		r->action.problem = "it names too many methods and paths";
-	}
-}
-
-static void add_path(struct http_engine *e, enum operation operation, struct slice path)
-{
-	struct http_path readings;
-
-	http_path_read(path, &e->paths, &readings);
-	for (size_t i = 0; i < readings.count; i++)
-		add_pair(e, operation, OBJECT_KNOWN, readings.readings[i]);
-	if (!readings.problem)
-		return;
-	e->request.action.unknown |= ACTION_UNKNOWN_TEXT;
-	e->request.action.problem = readings.problem;
-}
-
 /* Frameworks let these replace the method, so both are judged. */
 static const char *const method_headers[] = {
 	"x-http-method-override", "x-http-method", "x-method-override"};
@@ -124,14 +86,15 @@ static void add_overrides(struct http_engine *e, enum operation operation, struc
 		for (size_t j = 0; j < ARRAY_SIZE(method_headers); j++) {
 			if (!http_field_is(&fields->items[i], method_headers[j]))
 				continue;
-			as = operation_of(fields->items[i].value);
-			add_path(e, as, path);
+			as = http_operation_of(fields->items[i].value);
+			http_pairs_add_path(&e->request.pairs, as, path, &e->paths);
 		}
 	}
 	for (size_t i = 0; i < fields->count; i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(path_headers); j++) {
 			if (http_field_is(&fields->items[i], path_headers[j]))
-				add_path(e, as, http_target_path(fields->items[i].value));
+				http_pairs_add_path(&e->request.pairs, as,
+					http_target_path(fields->items[i].value), &e->paths);
 		}
 	}
 }
@@ -152,18 +115,22 @@ static bool is_websocket(const struct http_engine *e)
 static void read_pairs(struct http_engine *e, const struct http_target *target)
 {
 	struct http_request *r = &e->request;
-	enum operation operation = operation_of(e->message.method);
+	enum operation operation = http_operation_of(e->message.method);
 
 	buffer_clear(&e->paths);
+	r->pairs = (struct http_pairs){.count = 0};
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
 	if (target->form == HTTP_TARGET_PATH) {
-		add_path(e, operation, target->path);
+		http_pairs_add_path(&r->pairs, operation, target->path, &e->paths);
 		add_overrides(e, operation, target->path);
 	} else {
-		add_pair(e, operation, OBJECT_NONE, SLICE_EMPTY);
+		http_pairs_add(&r->pairs, operation);
 	}
-	r->action.pairs = r->pairs;
+	r->action.pairs = r->pairs.items;
+	r->action.pair_count = r->pairs.count;
+	r->action.unknown = r->pairs.unknown;
+	r->action.problem = r->pairs.problem;
 }
 
 /* --- its text --- */
@@ -292,8 +259,10 @@ void http_facts_of_hello(struct http_engine *e)
 {
 	struct http_request *r = &e->request;
 
-	r->action = (struct action){.protocol = PROTOCOL_HTTP, .pairs = r->pairs, .pair_count = 1};
-	r->pairs[0] = (struct action_pair){.operation = OPERATION_CONNECT, .state = OBJECT_NONE};
+	r->pairs = (struct http_pairs){.count = 0};
+	http_pairs_add(&r->pairs, OPERATION_CONNECT);
+	r->action = (struct action){
+		.protocol = PROTOCOL_HTTP, .pairs = r->pairs.items, .pair_count = 1};
 	r->tunnels = true;
 	buffer_clear(&e->text);
 	/* Far below the buffer's limit. */

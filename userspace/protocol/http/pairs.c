@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/pairs.h"
+
+#include "protocol/http/head.h"
+#include "protocol/http/path.h"
+#include "protocol/http/target.h"
+
+enum operation http_operation_of(struct slice method)
+{
+	enum operation operation = operation_from_name(method);
+
+	if (operation >= OPERATION_HTTP_GET && operation <= OPERATION_HTTP_CONNECT)
+		return operation;
+	return OPERATION_HTTP_OTHER;
+}
+
+static void not_understood(struct http_pairs *p, const char *problem)
+{
+	p->unknown |= ACTION_UNKNOWN_TEXT;
+	p->problem = problem;
+}
+
+static void add(struct http_pairs *p, enum operation operation, enum object_state state,
+	struct slice object)
+{
+	if (p->count == HTTP_PAIRS_MOST)
+		not_understood(p, "it names too many methods and paths");
+	else
+		p->items[p->count++] = (struct action_pair){
+			.operation = operation, .state = state, .object = object};
+}
+
+void http_pairs_add(struct http_pairs *p, enum operation operation)
+{
+	add(p, operation, OBJECT_NONE, SLICE_EMPTY);
+}
+
+void http_pairs_add_path(
+	struct http_pairs *p, enum operation operation, struct slice path, struct buffer *room)
+{
+	struct http_path readings;
+
+	http_path_read(path, room, &readings);
+	for (size_t i = 0; i < readings.count; i++)
+		add(p, operation, OBJECT_KNOWN, readings.readings[i]);
+	if (readings.problem)
+		not_understood(p, readings.problem);
+}
+
+/* Takes what stands before `byte`, and that; all where there is none. */
+static struct slice take_until(struct slice *rest, uint8_t byte)
+{
+	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
+	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, part.length + 1);
+	return part;
+}
+
+void http_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret)
+{
+	struct slice line = take_until(&text, '\n'), method = take_until(&line, ' ');
+	struct slice where = take_until(&line, ' ');
+	struct http_target target;
+
+	*ret = (struct http_pairs){.count = 0};
+	if (!http_is_token(method) || where.length == 0 ||
+		!http_target_read(method, where, &target))
+		not_understood(ret, "expected a method and a path, as \"GET /v1/x\"");
+	else if (target.form == HTTP_TARGET_PATH)
+		http_pairs_add_path(ret, http_operation_of(method), target.path, room);
+	else
+		http_pairs_add(ret, http_operation_of(method));
+}
