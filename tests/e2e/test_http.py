@@ -435,3 +435,10 @@ def test_a_request_is_explained(daemon):
     assert (x["verdict"], x["rules"], x["operations"]) == ("deny", ["no deletes"], ["DELETE"])
     assert explain("GET /v1/x%2F..%2F..%2Fsecret")["verdict"] == "deny"
     assert explain("select 1")["verdict"] == "deny"
+
+
+def test_mode_observe_refuses_nothing(make_daemon, web):
+    d = make_daemon({**config(web), "mode": "observe"}, RULES)
+    url = f"http://127.0.0.1:{web.port}/v1/echo"
+    assert d.run("curl", "-sS", "-X", "PATCH", url).stdout == "PATCH /v1/echo"
+    assert d.run("curl", "-sS", "-X", "PUT", "-H", "Host: other.test", url).stdout == "PUT /v1/echo"

@@ -61,6 +61,8 @@ static bool check_place(
 	if (!read_authority(e, target, &authority, ret))
 		return false;
 	copy_lower(e->host, authority.host);
+	if (e->base.host->observes) /* nothing is refused; the rules are those of the place */
+		return true;
 	if (e->sni[0] && e->host[0] && strcmp(e->sni, e->host) != 0)
 		return fail(ret, 421, "the TLS connection was made for another name than Host");
 	if (e->base.host->place &&

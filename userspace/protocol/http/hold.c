@@ -82,8 +82,12 @@ bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool ane
 
 	(void)lane;
 	(void)anew;
-	if (e->agent != HTTP_AGENT_VERDICT || e->event_count)
+	if (e->agent != HTTP_AGENT_VERDICT)
 		return false;
+	for (size_t i = 0; i < e->event_count; i++) {
+		if (e->events[(e->event_first + i) % HTTP_EVENTS].type == EVENT_ACTION)
+			return false; /* it comes already */
+	}
 	http_ask(e);
 	return true;
 }
