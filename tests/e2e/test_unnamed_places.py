@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from conftest import Psql, make_config
+from harness import nginx
 
 READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.customers"], "allow": {}}
 CONNECT = {"name": "connect", "resources": ["egress"], "operations": ["connect"], "allow": {}}
@@ -112,3 +113,26 @@ def test_trickled_bytes(make_daemon, server):
     daemon = make_daemon(config(egress="allow"), [READ, CONNECT])
     done = daemon.run("/usr/bin/python3", "-c", TRICKLE, server.port)
     assert "no rule allows select on public.secrets" in done.stdout and "top secret" not in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("egress", ["allow", "review"])
+def test_http_at_an_unnamed_place_is_judged_request_by_request(make_daemon, tmp_path, egress):
+    """Also where the connection to the server is made late: what one engine has begun to read, no other goes on with unread."""
+    web = nginx.Nginx(tmp_path / "nginx")
+    d = make_daemon({**make_config(1), "workers": 1, "loopback": "egress", "egress": egress, "resources": [],
+                     "reviewers": {"net": {"local_users": ["root"]}}},
+                    [{"name": "hello", "resources": ["egress"], "operations": ["GET"], "objects": ["/v1/hello"], "allow": {}},
+                     *([{"name": "ask", "resources": ["egress"], "operations": ["connect"], "review": {"by": "net", "within": "1m"}}]
+                       if egress == "review" else [])])
+    try:
+        for _ in range(3):
+            place = f"http://127.0.0.1:{web.port}"
+            done = d.run("curl", "-sS", "-w", "%{http_code}\\n", "-o", "/dev/null", "-o", "/dev/null", "-o", "/dev/null",
+                         f"{place}/v1/hello", f"{place}/v1/none", f"{place}/v1/hello")
+            assert done.stdout.split() == ["200", "403", "200"], done
+            # The server's certificate is of an authority that nobody knows: nothing goes there, in clear least of all.
+            done = d.run("curl", "-sk", "-w", "%{http_code}", "-o", "/dev/null", f"https://127.0.0.1:{web.tls_port}/v1/hello")
+            assert done.stdout in ("502", "000"), done
+        assert "/v1/none" not in web.accesses() and "400" not in web.accesses()
+    finally:
+        web.stop()

@@ -18,8 +18,13 @@ REVIEWERS = {"net": {"local_users": ["root"]}}
 # Says what it is given, and prints all that comes back, or how it ended.
 TALK = """
 import socket, sys, time
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
-print("connected", flush=True)
+try:
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+    print("connected", flush=True)
+except ConnectionResetError:
+    # A refusal may be as fast as connect() is.
+    print("connected\\nreset", flush=True)
+    sys.exit()
 if len(sys.argv) > 2:
     s.sendall(sys.argv[2].encode())
 try:
