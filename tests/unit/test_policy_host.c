@@ -194,6 +194,8 @@ Test(policy_host, candidates)
 	check_candidates(p, "10.1.1.4", 5432, 8, "narrow");
 	check_candidates(p, "10.2.1.4", 5432, 8, "wide");
 	check_candidates(p, "192.0.2.1", 9, 8, "");
+	check_candidates(p, "192.0.2.1", 5432, 8, "wild=.internal");
+	check_candidates(p, "192.0.2.1", 5432, 0, "");
 	check_candidates(p, "2001:db8::1", 9, 8, "wide");
 	check_candidates(p, "2001:db8::1", 10, 8, "");
 	policy_put(p);
@@ -223,6 +225,7 @@ Test(policy_host, narrowing)
 	check_narrow(p, "OTHER.internal.", "other");
 	check_narrow(p, "any.internal", "wild");
 	check_narrow(p, "example.com", "");
+	check_narrow(p, "internal", "");
 	/* An address that a resource names is its own whatever the client calls it. */
 	cr_assert_eq(policy_match_address(p, &a, 5432, found, 8), 1);
 	cr_expect_eq(policy_narrow(p, slice_from_string("x.y"), 5432, found, 1), 1);

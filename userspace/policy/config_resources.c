@@ -121,6 +121,21 @@ static void check_credentials(struct loader *l, const struct config_resource *re
 		credential_expected[resource->protocol.value]);
 }
 
+/* The agent says which name it means; that the server has it only its certificate proves. */
+static void check_wildcards(struct loader *l, const struct config_resource *resource)
+{
+	unsigned upstream = resource->tls ? resource->tls->upstream.value : TLS_UPSTREAM_AS_CLIENT;
+
+	if (upstream == TLS_UPSTREAM_AS_CLIENT || upstream == TLS_UPSTREAM_VERIFY_FULL)
+		return;
+	for (size_t i = 0; i < resource->host_count; i++) {
+		if (resource->hosts[i].kind == HOST_WILDCARD)
+			loader_error(l, resource->host_places[i],
+				"a name with \"*\" means servers that prove it; expected "
+				"\"upstream: verify-full\" or no \"upstream\"");
+	}
+}
+
 static void check_tls(struct loader *l, const struct config_resource *resource)
 {
 	const struct config_tls *tls = resource->tls;
@@ -167,6 +182,7 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	read_hosts(l, resource);
 	if (resource->protocol.value == PROTOCOL_COUNT)
 		return; /* reported: without a protocol nothing else can be said */
+	check_wildcards(l, resource);
 	check_tls(l, resource);
 	check_credentials(l, resource);
 	check_certificate(l, resource);

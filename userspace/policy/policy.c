@@ -214,6 +214,22 @@ static size_t match_names(const struct policy *p, const struct address *a, uint1
 	return count;
 }
 
+/* An address says nothing of a name with "*": what may be meant is whatever has the port. */
+static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy_candidate *ret,
+	size_t count, size_t most)
+{
+	for (size_t i = 0; i < p->resource_count; i++) {
+		for (size_t j = 0; j < p->resources[i].host_count; j++) {
+			const struct host *h = &p->resources[i].hosts[j];
+
+			if (h->kind == HOST_WILDCARD && host_matches_port(h, port))
+				count = add_candidate(ret, count, most,
+					(struct policy_candidate){(uint32_t)i, h->name});
+		}
+	}
+	return count;
+}
+
 size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most)
 {
@@ -228,10 +244,12 @@ size_t policy_match_address(const struct policy *p, const struct address *a, uin
 			continue;
 		}
 		found = find_by_address(p, kinds[i], a, port);
-		if (found != POLICY_EGRESS)
-			ret[count++] = (struct policy_candidate){.resource = found};
+		if (found == POLICY_EGRESS)
+			continue;
+		*ret = (struct policy_candidate){.resource = found};
+		return 1;
 	}
-	return count;
+	return add_wildcards(p, port, ret, count, most);
 }
 
 size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,

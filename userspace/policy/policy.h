@@ -132,11 +132,14 @@ uint32_t policy_resource_index(const struct policy *p, const struct policy_resou
 /* Resources that a destination may mean. */
 struct policy_candidate {
 	uint32_t resource; /* index */
-	struct slice name; /* of the host that matched; empty: an address or prefix did */
+	/* Of the host that matched; empty: an address or prefix did. ".example.com": a wildcard
+	 * may, if it is proven that the server has such a name. */
+	struct slice name;
 };
 /* The candidates for a destination (contract: exact address > name > longest prefix), at most
- * `most` of them, ascending by index. Several only where several names have that address. Returns
- * their number; 0: no resource names the place. */
+ * `most` of them, ascending by index. Several only where several names have that address, or where
+ * there are wildcards, which are candidates wherever nothing but names matches. Returns their
+ * number; 0: no resource names the place. */
 size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most);
 /* Keeps the candidates that a name (SNI, Host) may mean: those that an address or prefix matched,

@@ -62,6 +62,12 @@ static void visit_passthrough(const struct config *c, struct visit *v)
 static void visit_wildcards(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->resource_count; i++) {
+		const struct config_tls *tls = c->resources[i].tls;
+
+		/* Only a verified certificate proves the name. */
+		if (c->resources[i].protocol.value == PROTOCOL_HTTP &&
+			!(tls && tls->mode.value == TLS_PASSTHROUGH))
+			continue;
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
 			if (c->resources[i].hosts[j].kind == HOST_WILDCARD)
 				report(v, c->resources[i].host_places[j]);
@@ -94,7 +100,8 @@ static const struct unbuilt rows[] = {
 	{"credentials of this protocol", "expected protocol postgres", false, visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},
-	{"host names with \"*\"", "expected names or addresses", false, visit_wildcards},
+	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses", false,
+		visit_wildcards},
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
 		visit_trust_files},
 	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},

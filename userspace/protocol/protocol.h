@@ -252,10 +252,11 @@ struct protocol_host {
 		struct protocol_host *host, struct slice database, struct slice encoding);
 
 	/* Where the agent says it goes: the name, in lower case, of SNI or Host, or an address in
-	 * text, or nothing (empty), and the port (0: not said). The first call settles which of the
-	 * resources at the dialled place the session is of. -EPERM: the name means none of them, or
-	 * another one now. May be NULL: everything is meant. */
-	int (*place)(struct protocol_host *host, struct slice name, uint16_t port);
+	 * text, or nothing (empty), and the port (0: not said). `certified`: the server will have
+	 * to show a certificate for this very name. The first call settles which of the resources
+	 * at the dialled place the session is of. -EPERM: the name means none of them, or another
+	 * one now. May be NULL: everything is meant. */
+	int (*place)(struct protocol_host *host, struct slice name, uint16_t port, bool certified);
 
 	struct sql_cache *texts;
 	struct detector_engine *detectors;

@@ -65,9 +65,9 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	session_reset(session_of_host(host), refusal->reason, text);
 }
 
-static int host_place(struct protocol_host *host, struct slice name, uint16_t port)
+static int host_place(struct protocol_host *host, struct slice name, uint16_t port, bool certified)
 {
-	return session_place(session_of_host(host), name, port);
+	return session_place(session_of_host(host), name, port, certified);
 }
 
 static struct protocol_catalog *host_catalog(

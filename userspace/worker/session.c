@@ -400,6 +400,24 @@ static size_t narrow(const struct session *s, const struct policy *p, struct sli
 	return policy_narrow(p, name, s->origin.port, candidates, count);
 }
 
+static bool is_wildcard(const struct policy_candidate *candidate)
+{
+	return candidate->name.length && candidate->name.data[0] == '.';
+}
+
+/* The agent could send whatever name it likes to whatever address: without a certificate a
+ * wildcard means no server at all. */
+static size_t keep_proven(struct policy_candidate *candidates, size_t count, bool certified)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (certified || !is_wildcard(&candidates[i]))
+			candidates[kept++] = candidates[i];
+	}
+	return kept;
+}
+
 /* The resources that the destination may mean, and the name that settled it, if one did. */
 static size_t find_candidates(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
@@ -409,7 +427,10 @@ static size_t find_candidates(
 
 	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
 	count = policy_match_address(p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
-	return s->placed ? narrow(s, p, slice_from_string(s->place), ret, count) : count;
+	if (!s->placed)
+		return count;
+	return keep_proven(
+		ret, narrow(s, p, slice_from_string(s->place), ret, count), s->certified);
 }
 
 /* The resource that the destination means; POLICY_EGRESS: none. */
@@ -486,18 +507,48 @@ static bool is_among(uint32_t resource, const struct policy_candidate *candidate
 	return false;
 }
 
-int session_place(struct session *s, struct slice name, uint16_t port)
+/* The name that the agent went by says which resource it is, from here on. */
+static void settle(struct session *s, struct slice name, bool certified,
+	const struct policy_candidate *candidate)
 {
+	s->placed = true;
+	s->certified = certified;
+	snprintf(s->place, sizeof(s->place), "%.*s", SLICE_PRINT(name));
+	take_candidate(s, candidate);
+}
+
+/* Nothing but wildcards spoke for the place, and none of them means the name: no resource names
+ * it. */
+static int leave_for_egress(struct session *s, struct slice name, bool certified,
+	const struct policy_candidate *candidates, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!is_wildcard(&candidates[i]))
+			return -EPERM;
+	}
+	if (s->placed || policy_scope_policy(s->scope)->egress != EGRESS_ALLOW)
+		return -EPERM;
+	settle(s, name, certified, &(struct policy_candidate){.resource = POLICY_EGRESS});
+	return 0;
+}
+
+int session_place(struct session *s, struct slice name, uint16_t port, bool certified)
+{
+	struct policy_candidate all[SESSION_CANDIDATES_MOST];
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	const struct policy *p = policy_scope_policy(s->scope);
-	size_t count = 0;
+	size_t all_count, count;
 
 	if (port && port != s->origin.port)
 		return -EPERM;
 	if (s->resource == POLICY_EGRESS)
 		return 0;
-	count = find_candidates(s, p, candidates);
-	count = keep_protocol(s, p, candidates, narrow(s, p, name, candidates, count));
+	all_count = find_candidates(s, p, all);
+	memcpy(candidates, all, sizeof(candidates));
+	count = narrow(s, p, name, candidates, all_count);
+	count = keep_proven(candidates, keep_protocol(s, p, candidates, count), certified);
+	if (count == 0 && name.length)
+		return leave_for_egress(s, name, certified, all, all_count);
 	if (count == 0 || (s->placed && !is_among(s->resource, candidates, count)))
 		return -EPERM;
 	if (s->placed || (name.length == 0 && count > 1))
@@ -505,9 +556,7 @@ int session_place(struct session *s, struct slice name, uint16_t port)
 	/* An address that several names have means none of them. */
 	if (count > 1)
 		return -EPERM;
-	s->placed = true;
-	snprintf(s->place, sizeof(s->place), "%.*s", SLICE_PRINT(name));
-	take_candidate(s, &candidates[0]);
+	settle(s, name, certified, &candidates[0]);
 	return 0;
 }
 

@@ -64,6 +64,7 @@ struct session {
 	struct slice matched_name; /* of the resource's hosts; of the policy */
 	char place[256]; /* the name by which the agent settled the resource */
 	bool placed;
+	bool certified; /* the server had to show a certificate for that name */
 	struct policy_scope *scope; /* reference */
 
 	struct leg legs[2]; /* by enum side */
@@ -142,7 +143,7 @@ void session_record_connection(struct session *s);
 void session_take_protocol(struct session *s, enum protocol_id protocol);
 
 /* As struct protocol_host's place(). */
-int session_place(struct session *s, struct slice name, uint16_t port);
+int session_place(struct session *s, struct slice name, uint16_t port, bool certified);
 
 /* upstream.c */
 SSL_CTX *upstream_context(struct worker *w, uint32_t resource, struct error *e);

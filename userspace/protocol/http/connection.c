@@ -83,7 +83,7 @@ int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 	}
 	copy_name(e->sni, slice_from_string(hello.name));
 	/* None left: the request is told so, as the handshake has no words for it. */
-	if (host->place && host->place(host, slice_from_string(e->sni), 0) == 0 &&
+	if (host->place && host->place(host, slice_from_string(e->sni), 0, e->sni[0]) == 0 &&
 		host->tls_passthrough) {
 		e->passthrough = true;
 		http_facts_of_hello(e);

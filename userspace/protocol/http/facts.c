@@ -66,7 +66,8 @@ static bool check_place(
 	if (e->sni[0] && e->host[0] && strcmp(e->sni, e->host) != 0)
 		return fail(ret, 421, "the TLS connection was made for another name than Host");
 	if (e->base.host->place &&
-		e->base.host->place(e->base.host, slice_from_string(e->host), authority.port) < 0)
+		e->base.host->place(e->base.host, slice_from_string(e->host), authority.port,
+			e->agent_tls && e->sni[0]) < 0)
 		return fail(ret, 421, "Host names another place than the one that was dialled");
 	return true;
 }
