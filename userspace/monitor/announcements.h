@@ -27,7 +27,7 @@ struct announcements;
 /* `path`: of the file, which is made where it is missing. -EIO and others with a sentence. */
 int announcements_open(const char *path, struct announcements **ret, struct error *e);
 void announcements_close(struct announcements *a); /* takes NULL */
-/* In the order in which they came; the caller may change the flags. */
+/* In the order in which they came; the caller may change the flags, and put some at the end. */
 struct list *announcements_list(struct announcements *a);
 /* NULL: there is none. */
 struct announcement *announcements_find(

@@ -42,9 +42,11 @@ static int give_review(struct monitor *m, const struct identifier *review)
 	return fd;
 }
 
-/* It stays, and is tried again with the next tick; said once. */
-static void delay(struct announcement *item, const char *why)
+/* It stays, and is tried again with a later tick, behind those that may do better; said once. */
+static void delay(struct monitor *m, struct announcement *item, const char *why)
 {
+	list_remove(&item->link);
+	list_append(announcements_list(m->announcements), &item->link);
 	item->changed = true;
 	item->soon = false;
 	if (!item->delayed)
@@ -56,7 +58,7 @@ static void delay(struct announcement *item, const char *why)
 static void on_unreadable(struct monitor *m, struct announcement *item, int r)
 {
 	if (r != -ENOENT && r != -E2BIG) {
-		delay(item, strerror(-r));
+		delay(m, item, strerror(-r));
 		return;
 	}
 	if (r == -E2BIG)
@@ -205,7 +207,7 @@ static void on_shown(struct monitor *m, struct slice head, struct slice text)
 		return;
 	if (shown.state == BROKER_SHOWN_NOT) {
 		announcements_set_refused(m->announcements, item);
-		delay(item, "too many others wait for Slack");
+		delay(m, item, "too many others wait for Slack");
 		return;
 	}
 	item->delayed = false;
