@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import re
 import ssl
 import subprocess
 import types
@@ -314,6 +315,7 @@ def test_no_memory_and_no_file_has_the_password(servers, daemon_of, method):
             session.communicate("\\q\n")
     for pid in [*daemon.workers(), daemon.process.pid]:
         assert wanted not in pathlib.Path(f"/proc/{pid}/environ").read_bytes() + pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text())
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0, "not dumpable"
     found = subprocess.run(["grep", "-rlaF", METHODS[method], daemon.state, daemon.log], capture_output=True, text=True)
     assert found.stdout == ""

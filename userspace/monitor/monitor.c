@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -423,7 +424,9 @@ int monitor_run(const char *config_file)
 	list_init(&m->clients);
 	for (unsigned i = 0; i < MONITOR_WORKERS_MOST; i++)
 		m->workers[i] = (struct monitor_worker){.monitor = m, .index = i, .channel = -1};
+	/* Keys and passwords pass through: no dump of its memory, by whatever means. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	setrlimit(RLIMIT_CORE, &(const struct rlimit){0, 0});
 	r = loop_init(&m->loop);
 	if (r == 0)
 		r = start(m, &e);
