@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that act for somebody: who that is comes from tokens, and rules ask for it."""
+import http.server
 import json
 import os
 import shutil
@@ -97,6 +98,13 @@ def test_a_new_token_holds_at_once_in_sessions_that_are_open(make_place, issuer)
     place.swap(issuer.token("ann@acme.com"))
     place.becomes("known", principal="ann@acme.com")
     assert shell.ask("select value from secrets") == "top secret"
+    # The same token in another file.
+    elsewhere = place.tokens / "elsewhere"
+    elsewhere.write_text(place.file.read_text())
+    place.daemon.config["agents"][0]["identity"]["token_file"] = str(elsewhere)
+    place.daemon.write_config()
+    place.daemon.reload()
+    assert shell.ask("select value from secrets") == "top secret"
     shell.close()
     [session] = [s for s in place.daemon.json("sessions", "list") if s["agent"] == "demo"]
     assert session["principal"] == "ann@acme.com"
@@ -146,6 +154,58 @@ def test_without_one_it_is_refused_and_the_session_lives(make_place, issuer):
     place.becomes("known")
     assert shell.ask(COUNT) == "20"
     shell.close()
+
+
+def test_requests_wait_for_a_fresh_token_too(make_place, issuer, tmp_path):
+    """HTTP: on a connection that is kept, and on a new one."""
+    class Hello(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            issuers.send(self, {"hello": self.path})
+
+        def log_message(self, *_):
+            pass
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    place = make_place(issuer.token(groups=["ai-agents"], exp=int(time.time()) - 54))
+    place.daemon.config["resources"].append({"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.server_port}"]})
+    place.daemon.write_config()
+    place.daemon.write_rules([{"name": "get", "groups": ["ai-agents"], "resources": ["web"], "operations": ["read"], "allow": {}}])
+    place.daemon.reload()
+    code = f"""
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", {web.server_port})
+for line in sys.stdin:
+    c.request("GET", "/" + line.strip())
+    r = c.getresponse()
+    print(r.status, repr(r.read()), flush=True)
+"""
+    client = place.daemon.popen("/usr/bin/python3", "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(path):
+        client.stdin.write(path + "\n")
+        client.stdin.flush()
+        return client.stdout.readline()
+
+    assert ask("one").startswith("200")
+    wait_for(lambda: place.agent()["identity"] == "ended", what="the end of the token")
+    threading.Timer(2, lambda: place.swap(issuer.token(groups=["ai-agents"]))).start()
+    before = time.monotonic()
+    assert ask("two").startswith("200")
+    assert time.monotonic() - before > 1
+    place.swap(issuer.token(aud="other"))
+    place.becomes("refused")
+    assert ask("three").startswith("403")
+    place.swap(issuer.token(groups=["ai-agents"]))
+    place.becomes("known")
+    assert ask("four").startswith("200")
+    client.stdin.close()
+    client.wait(10)
+    client.stdout.close()
+    web.shutdown()
+    web.server_close()
 
 
 REFUSED = {

@@ -214,7 +214,7 @@ static void take_token(struct monitor *m, struct identity *item, struct slice to
 	item->readable = true;
 	buffer_wipe(&item->token);
 	buffer_append_slice(&item->token, token);
-	item->serial++;
+	item->serial = ++m->identities.last_serial;
 	/* Until the broker has looked at it, what was known before holds, up to its end. */
 	openid_tell_token(m, item);
 }
@@ -228,7 +228,7 @@ static void refuse_token(struct monitor *m, struct identity *item, int error)
 						   : strerror(-error));
 
 	if (item->readable || buffer_length(&item->entry) == 0)
-		item->serial++;
+		item->serial = ++m->identities.last_serial;
 	item->readable = false;
 	buffer_wipe(&item->token);
 	set_problem(m, item, problem);

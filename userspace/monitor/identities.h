@@ -33,6 +33,7 @@ struct identities {
 	size_t count;
 	char **suspended; /* names, also of agents that are not configured now */
 	size_t suspended_count;
+	uint32_t last_serial; /* that any token had: what the broker says is about that one */
 	struct loop_source watch;
 	uint64_t read_at, next_poll; /* monotonic; read_at 0: nothing has changed */
 	bool changed; /* the workers don't know it yet */
