@@ -159,6 +159,7 @@ static void add_text(cJSON *object, const char *name, const struct config_text *
 static cJSON *describe_issuer(const struct config_issuer *issuer)
 {
 	cJSON *json = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(json, "algorithms");
+	uint64_t age = issuer->keys_max_age.value / NANOSECONDS_PER_SECOND;
 
 	add_text(json, "name", &issuer->name);
 	add_text(json, "url", &issuer->url);
@@ -169,8 +170,7 @@ static cJSON *describe_issuer(const struct config_issuer *issuer)
 		cJSON_AddItemToArray(list, cJSON_CreateString(issuer->algorithms.items[i].text));
 	if (issuer->ca_text.length)
 		cJSON_AddStringToObject(json, "ca", (const char *)issuer->ca_text.data);
-	cJSON_AddNumberToObject(json, "keys_max_age",
-		(double)(issuer->keys_max_age.value / NANOSECONDS_PER_SECOND));
+	cJSON_AddNumberToObject(json, "keys_max_age", (double)age);
 	return json;
 }
 
