@@ -87,6 +87,8 @@ static const char *number_name(const struct field_item *item)
 	switch (item->field) {
 	case FIELD_VERDICT:
 		return record_verdict_name(item->number);
+	case FIELD_DATA_KIND:
+		return record_data_name(item->number);
 	case FIELD_OUTCOME:
 		return record_outcome_name(item->number);
 	case FIELD_EVENT:

@@ -85,6 +85,8 @@ int cli_session_show(const struct cli_session *s);
 int cli_session_tail(const struct cli_session *s);
 /* `speed` 0: at once; 1: as it was; 2: twice as fast … */
 int cli_session_replay(const struct cli_session *s, double speed);
+/* sessions_asciicast.c */
+int cli_session_asciicast(const struct cli_session *s);
 
 /* audit_export.c: records of `since` (nanoseconds) and later. An exit status. */
 int cli_audit_export(const struct cli_recordings *recordings, uint64_t since);

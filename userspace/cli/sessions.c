@@ -16,7 +16,7 @@
 
 struct options {
 	const char *state_dir, *agent, *since, *speed;
-	bool active, help;
+	bool active, asciicast, help;
 };
 
 static void usage(FILE *out)
@@ -24,7 +24,7 @@ static void usage(FILE *out)
 	fprintf(out,
 		"usage: wayleave sessions [list] [--agent NAME] [--since TIME] [--active]\n"
 		"       wayleave sessions show ID\n"
-		"       wayleave sessions replay ID [--speed N]\n"
+		"       wayleave sessions replay ID [--speed N | --asciicast]\n"
 		"       wayleave sessions tail ID\n"
 		"       wayleave sessions kill ID\n\n"
 		"  --agent NAME    only sessions of that agent\n"
@@ -32,6 +32,7 @@ static void usage(FILE *out)
 		"2d ago\n"
 		"  --active        only sessions that go on\n"
 		"  --speed N       1 = as it was, 10 = ten times as fast, 0 = without waiting\n"
+		"  --asciicast     for asciinema's players: a terminal, or a command's output\n"
 		"  --state-dir DIR read there, without the daemon\n"
 		"  --json          for programs\n");
 }
@@ -219,6 +220,8 @@ static int replay(const struct cli_session *s, const struct options *o)
 	char *end = NULL;
 	double speed = o->speed ? strtod(o->speed, &end) : 1;
 
+	if (o->asciicast)
+		return cli_session_asciicast(s);
 	if ((end && (*end || end == o->speed)) || !(speed >= 0))
 		return cli_fail(VERB, CLI_USAGE, "--speed %s: not a number from 0 on", o->speed);
 	return cli_session_replay(s, speed);
@@ -306,6 +309,7 @@ int cli_sessions(const struct cli *cli, int argc, char **argv)
 		{"--since", &o.since, NULL},
 		{"--speed", &o.speed, NULL},
 		{"--active", NULL, &o.active},
+		{"--asciicast", NULL, &o.asciicast},
 		{"--help", NULL, &o.help},
 	};
 	int words = cli_take_options(argc, argv, options, ARRAY_SIZE(options));

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "cli/recordings.h"
+#include "cli/terminal.h"
 #include "recording/value.h"
 
 #define COLUMNS_MOST 1664 /* PostgreSQL's own limit; further ones are not shown */
@@ -26,6 +27,7 @@ struct replayer {
 	bool headed;
 	size_t widths[COLUMNS_MOST];
 	struct buffer cell;
+	struct terminal terminal;
 };
 
 static void replay_wait(struct replayer *r, uint64_t time)
@@ -229,12 +231,22 @@ static void replay_note(struct replayer *r, const struct entry *entry)
 	putchar('\n');
 }
 
+/* Input is seen where the other side echoed it. */
+static void replay_data(struct replayer *r, const struct entry *entry)
+{
+	uint64_t kind = entry_number(entry, FIELD_DATA_KIND);
+
+	if (kind == RECORD_DATA_OUTPUT || kind == RECORD_DATA_ERROR)
+		terminal_print(&r->terminal, stdout, entry_bytes(entry, FIELD_DATA));
+}
+
 static void (*const replays[])(struct replayer *r, const struct entry *entry) = {
 	[RECORD_ACTION] = replay_action,
 	[RECORD_DECISION] = replay_decision,
 	[RECORD_RESULT] = replay_result,
 	[RECORD_COLUMNS] = replay_columns,
 	[RECORD_ROWS] = replay_rows,
+	[RECORD_DATA] = replay_data,
 	[RECORD_NOTE] = replay_note,
 	[RECORD_SESSION_END] = replay_note,
 };

@@ -190,6 +190,27 @@ static void view_rows(struct cli_viewer *viewer, const struct entry *entry)
 	puts(" recorded (\"replay\" shows them)");
 }
 
+static void view_data(struct cli_viewer *viewer, const struct entry *entry)
+{
+	static const char *const kinds[] = {
+		[RECORD_DATA_INPUT] = "input",
+		[RECORD_DATA_OUTPUT] = "output",
+		[RECORD_DATA_ERROR] = "error output",
+	};
+	uint64_t kind = entry_number(entry, FIELD_DATA_KIND);
+
+	(void)viewer;
+	view_prefix(entry);
+	if (kind == RECORD_DATA_WINDOW) {
+		printf("terminal of %" PRIu64 " by %" PRIu64 "\n", entry_number(entry, FIELD_WIDTH),
+			entry_number(entry, FIELD_HEIGHT));
+		return;
+	}
+	cli_print_count(stdout, entry_bytes(entry, FIELD_DATA).length, "byte");
+	printf(" of %s recorded (\"replay\" shows them)\n",
+		kind < ARRAY_SIZE(kinds) && kinds[kind] ? kinds[kind] : "?");
+}
+
 static void view_note(struct cli_viewer *viewer, const struct entry *entry)
 {
 	(void)viewer;
@@ -255,6 +276,7 @@ static void (*const views[])(struct cli_viewer *viewer, const struct entry *entr
 	[RECORD_DECISION] = view_decision,
 	[RECORD_RESULT] = view_result,
 	[RECORD_ROWS] = view_rows,
+	[RECORD_DATA] = view_data,
 	[RECORD_NOTE] = view_note,
 	[RECORD_GAP] = view_gap,
 };

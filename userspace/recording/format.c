@@ -96,6 +96,18 @@ const char *record_verdict_name(uint64_t verdict)
 	return name_of(verdict_names, ARRAY_SIZE(verdict_names), verdict);
 }
 
+const char *record_data_name(uint64_t data)
+{
+	static const char *const names[] = {
+		[RECORD_DATA_INPUT] = "input",
+		[RECORD_DATA_OUTPUT] = "output",
+		[RECORD_DATA_ERROR] = "error",
+		[RECORD_DATA_WINDOW] = "window",
+	};
+
+	return name_of(names, ARRAY_SIZE(names), data);
+}
+
 const char *record_outcome_name(uint64_t outcome)
 {
 	return name_of(outcome_names, ARRAY_SIZE(outcome_names), outcome);

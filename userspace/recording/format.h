@@ -83,6 +83,12 @@ enum string_form { STRING_INLINE, STRING_REFERENCE, STRING_DEFINITION };
 enum session_occasion { SESSION_BEGINS = 1, SESSION_CHANGES, SESSION_GOES_ON };
 
 /* On disk: explicit numbers. */
+enum record_data {
+	RECORD_DATA_INPUT = 1,
+	RECORD_DATA_OUTPUT = 2,
+	RECORD_DATA_ERROR = 3,
+	RECORD_DATA_WINDOW = 4,
+};
 enum record_verdict {
 	RECORD_VERDICT_ALLOW = 1,
 	RECORD_VERDICT_REVIEW = 2,
@@ -151,6 +157,7 @@ const char *record_type_name(unsigned type);
 const char *field_name(unsigned field);
 const char *record_verdict_name(uint64_t verdict);
 const char *record_outcome_name(uint64_t outcome);
+const char *record_data_name(uint64_t data);
 const char *host_event_name(uint64_t event);
 /* FORM_UNKNOWN where there is no such field. */
 enum field_form field_form(unsigned field);

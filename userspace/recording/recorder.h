@@ -125,6 +125,10 @@ void recorder_columns(struct recorder *r, struct recorder_session *s, uint64_t n
 void recorder_rows_begin(struct recorder *r, struct recorder_session *s, uint64_t number);
 void recorder_rows_add(struct recorder *r, const struct record_value *values, size_t count);
 void recorder_rows_end(struct recorder *r);
+/* What an action's terminal or command carried, after masking; with RECORD_DATA_WINDOW the
+ * terminal's size instead of `bytes`. At most LIMIT_RECORD_ROWS bytes. */
+void recorder_data(struct recorder *r, struct recorder_session *s, uint64_t number,
+	enum record_data kind, struct slice bytes, uint16_t columns, uint16_t rows);
 /* Something that is no action: a refused message, a protocol violation, the start of an opaque
  * relay. `s` NULL: outside of any session. */
 void recorder_note(

@@ -304,3 +304,21 @@ void recorder_rows_end(struct recorder *r)
 		journal_end(&r->journals[STREAM_RECORDING]);
 	r->rows_session = NULL;
 }
+
+/* ---- data ---- */
+
+void recorder_data(struct recorder *r, struct recorder_session *s, uint64_t number,
+	enum record_data kind, struct slice bytes, uint16_t columns, uint16_t rows)
+{
+	struct journal *j = recorder_begin(r, s, STREAM_RECORDING, RECORD_DATA, r->clock());
+
+	journal_number(j, FIELD_NUMBER, number);
+	journal_number(j, FIELD_DATA_KIND, kind);
+	if (kind == RECORD_DATA_WINDOW) {
+		journal_number(j, FIELD_WIDTH, columns);
+		journal_number(j, FIELD_HEIGHT, rows);
+	} else {
+		journal_bytes(j, FIELD_DATA, bytes);
+	}
+	journal_end(j);
+}
