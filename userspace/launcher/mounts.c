@@ -118,7 +118,13 @@ static int put_shown(const struct run_plan *plan, const struct shown *shown)
 
 		if (shown[i].tree < 0)
 			continue;
+		if (!shown[i].is_folder)
+			r = snapshot_make_file(plan->shown[i].target);
+		if (r < 0)
+			return r;
 		place = open(plan->shown[i].target, O_PATH | O_CLOEXEC);
+		if (place < 0 && cover_is_missing(-errno))
+			continue; /* nor the folder that it would be in */
 		if (place < 0)
 			return -errno;
 		r = cover_put(shown[i].tree, place);

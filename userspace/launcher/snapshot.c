@@ -124,3 +124,25 @@ int snapshot_put(const char *path, const char *const *without, size_t count)
 	close(folder);
 	return r;
 }
+
+int snapshot_make_file(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+	int fd, r;
+
+	if (access(path, F_OK) == 0 || !slash || slash == path ||
+		(size_t)(slash - path) >= sizeof(folder))
+		return 0;
+	memcpy(folder, path, (size_t)(slash - path));
+	folder[slash - path] = '\0';
+	r = snapshot_put(folder, NULL, 0);
+	if (r < 0)
+		return r;
+	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return cover_is_missing(-errno) ? 0 : -errno;
+	r = make_place(fd, slash + 1, false);
+	close(fd);
+	return r;
+}

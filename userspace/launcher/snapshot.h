@@ -14,4 +14,9 @@
  * later, on either side, is not seen on the other. A path that is no folder is no error. */
 int snapshot_put(const char *path, const char *const *without, size_t count);
 
+/* An empty file at that path, for a mount to be put on, where nothing is there: its folder becomes
+ * a snapshot that has it, and what is on disk stays as it is. Nothing is done where the folder is
+ * missing too. */
+int snapshot_make_file(const char *path);
+
 #endif

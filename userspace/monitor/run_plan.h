@@ -52,7 +52,8 @@ struct run_path {
 	const char *target;
 };
 
-/* Paths are absolute. What is missing on the host is skipped. */
+/* Paths are absolute. What is missing on the host is skipped; but a file
+ * that is shown needs only the folder of its target. */
 struct run_plan {
 	uint32_t flags;
 	uint32_t agent;
