@@ -51,11 +51,13 @@ CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMISE))
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lcjson -lyaml -lsqlite3 \
 	-lzstd -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
+SSH_LIBS := -lssh -lcrypto -lseccomp -lcap-ng
 LAUNCHER_LIBS := -lseccomp -lcap-ng
 BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng
 
 # One library of everything without a main(); tests and fuzzers link it too.
-MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c userspace/broker/main.c
+MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c userspace/broker/main.c \
+	userspace/ssh/main.c
 SOURCES := $(sort $(shell find $(PARTS:%=userspace/%) -name '*.c'))
 LIBRARY_SOURCES := $(filter-out $(MAINS),$(SOURCES))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
@@ -71,7 +73,7 @@ HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
 PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch \
-	$(BUILD)/bin/wayleave-broker
+	$(BUILD)/bin/wayleave-broker $(BUILD)/bin/wayleave-ssh
 
 .PHONY: all
 all: $(PROGRAMS)
@@ -96,6 +98,11 @@ $(BUILD)/bin/wayleave-broker: $(BUILD)/userspace/broker/main.o $(BUILD)/libwayle
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(BROKER_LIBS)
 
+# SSH's library reads what agents and hosts send: in processes of their own.
+$(BUILD)/bin/wayleave-ssh: $(BUILD)/userspace/ssh/main.o $(BUILD)/libwayleave.a
+	$(SAY) LD $@
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(SSH_LIBS)
+
 $(BUILD)/%.o: %.c | $(SKELETONS)
 	$(SAY) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -117,12 +124,12 @@ TEST_LIBRARIES := $(BUILD)/libharness.a $(BUILD)/libwayleave.a
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIBRARIES)
 	$(SAY) TEST $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS) $(BROKER_LIBS)
+		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
 
 $(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) $(LIBS) $(BROKER_LIBS)
+		-o $@ $< $(TEST_LIBRARIES) $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
 
 # Fuzzers: everything again with clang's coverage and sanitizers.
 # NULL + 0 is an empty slice here, as C2y allows.
@@ -140,7 +147,7 @@ build/fuzz/libharness.a: $(FUZZ_HARNESS_OBJECTS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libharness.a build/fuzz/libwayleave.a
 	$(SAY) FUZZER $@
-	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS) $(BROKER_LIBS)
+	$(Q)$(CLANG) $(CPPFLAGS) $(subst fuzzer-no-link,fuzzer,$(FUZZ_FLAGS)) -o $@ $^ $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
 
 .PHONY: unit tools fuzzers skeletons
 skeletons: $(SKELETONS)
@@ -180,6 +187,7 @@ file 0755 $(BUILD)/bin/wayleave $(PREFIX)/bin/wayleave
 file 0755 $(BUILD)/bin/wayleaved $(PREFIX)/sbin/wayleaved
 file 4755 $(BUILD)/bin/wayleave-launch $(PREFIX)/libexec/wayleave/wayleave-launch
 file 0755 $(BUILD)/bin/wayleave-broker $(PREFIX)/libexec/wayleave/wayleave-broker
+file 0755 $(BUILD)/bin/wayleave-ssh $(PREFIX)/libexec/wayleave/wayleave-ssh
 unit 0644 systemd/wayleaved.service $(SYSTEMDDIR)/system/wayleaved.service
 unit 0644 systemd/wayleave.slice $(SYSTEMDDIR)/system/wayleave.slice
 file 0644 systemd/sysusers.conf $(PREFIX)/lib/sysusers.d/wayleave.conf

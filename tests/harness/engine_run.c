@@ -397,6 +397,8 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		buffer_append_byte(b, '\n');
 		run->engine->protocol->judge_again(run->engine, 0, false);
 		break;
+	case EVENT_DATA: /* of no protocol that is run here */
+		break;
 	case EVENT_CONNECT:
 		engine_run_connected(run);
 		break;

@@ -47,6 +47,11 @@
 	(16u << 20) /* JSON in which something is masked; longer is refused */
 #define LIMIT_HTTP_ANSWER 8192u /* a response of our own */
 
+/* SSH */
+#define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
+#define LIMIT_SSH_CHANNELS 64u /* of one session at a time */
+#define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
+
 /* Configuration and policy: written by admins, so these catch mistakes rather than attacks */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20) /* one YAML file */
 #define LIMIT_CONFIG_NODES 100000u /* values of one YAML file */

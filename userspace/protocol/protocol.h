@@ -52,6 +52,7 @@ enum protocol_event_type {
 	EVENT_RESULT, /* an action is complete */
 	EVENT_COLUMNS, /* the names of an action's result columns, for rows that follow */
 	EVENT_ROW, /* one row as the agent gets it, where rows are recorded */
+	EVENT_DATA, /* what an action's terminal or command carried, where that is recorded */
 	EVENT_NOTE, /* something for the recording that is no action */
 	EVENT_LOGIN, /* who logged in where: user and database */
 	EVENT_DROPPED, /* what was judged again has been answered without a verdict */
@@ -114,6 +115,15 @@ struct protocol_row {
 	uint64_t action;
 	const struct protocol_value *values; /* EVENT_COLUMNS: the names */
 	size_t value_count;
+};
+
+enum protocol_data_kind { DATA_INPUT, DATA_OUTPUT, DATA_ERROR, DATA_WINDOW };
+
+struct protocol_data {
+	uint64_t action; /* as given to release() */
+	enum protocol_data_kind kind;
+	struct slice bytes; /* as the receiver gets them */
+	uint16_t columns, rows; /* DATA_WINDOW: the terminal's size */
 };
 
 struct protocol_job {
@@ -185,6 +195,7 @@ struct protocol_event {
 		struct protocol_action_event action;
 		struct protocol_result result;
 		struct protocol_row row;
+		struct protocol_data data;
 		struct protocol_tls tls;
 		struct protocol_job *job;
 		struct protocol_proof proof;
@@ -267,6 +278,9 @@ struct protocol_host {
 	/* Who the agent is, for the server's own logs; empty: they are not told. Lives as long as
 	 * the host. */
 	struct slice identity;
+	/* Bytes that another process carried to that side for the engine, which counts them. */
+	uint64_t carried[2];
+
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
 	bool tls_passthrough; /* TLS is relayed unread */
@@ -302,6 +316,10 @@ struct protocol {
 	/* end() of the agent comes when all that it sent has been taken, as that may be requests
 	 * whose answers it still wants. Else at once. */
 	bool ends_behind;
+	/* Both connections are a process of their own's (worker/delegate.c), which speaks the
+	 * protocol. The engine's bytes are what it says and is told, as those of SIDE_SERVER; it
+	 * can't read on where it understood nothing, so observing changes nothing there. */
+	bool delegated;
 
 	/* Whether the first bytes of either side are this protocol's; no side effects. */
 	enum detection (*detect)(struct slice from_agent, struct slice from_server);

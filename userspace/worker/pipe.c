@@ -173,6 +173,20 @@ static void on_row(struct session *s, const struct protocol_row *row)
 	recorder_rows_end(s->worker->recorder);
 }
 
+static void on_data(struct session *s, const struct protocol_data *data)
+{
+	static const enum record_data kinds[] = {
+		[DATA_INPUT] = RECORD_DATA_INPUT,
+		[DATA_OUTPUT] = RECORD_DATA_OUTPUT,
+		[DATA_ERROR] = RECORD_DATA_ERROR,
+		[DATA_WINDOW] = RECORD_DATA_WINDOW,
+	};
+
+	recorder_data(s->worker->recorder, &s->record, data->action, kinds[data->kind], data->bytes,
+		data->columns, data->rows);
+	session_touch(s);
+}
+
 /* --- other events --- */
 
 static void copy_text(char *to, size_t size, struct slice from)
@@ -330,6 +344,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 	case EVENT_ROW:
 		on_row(s, &event->row);
 		break;
+	case EVENT_DATA:
+		on_data(s, &event->data);
+		break;
 	case EVENT_NOTE:
 		recorder_note(
 			s->worker->recorder, &s->record, event->note.reason, event->note.text);
@@ -390,7 +407,7 @@ static void on_violation(struct session *s, enum side side)
 					     : "the server broke the protocol";
 
 	session_record_note(s, REASON_PROTOCOL_VIOLATION, who);
-	if (!s->host.observes) {
+	if (!s->host.observes || s->engine->protocol->delegated) {
 		session_abort(s, REASON_PROTOCOL_VIOLATION, "%s", who);
 		return;
 	}
@@ -500,7 +517,10 @@ static void receive_more(struct session *s, enum side side)
 	struct leg *leg = &s->legs[side];
 	bool shaking_hands = leg->tls && !leg->tls->established;
 
-	if (leg_queued(&s->legs[side_other(side)]) >= LEG_QUEUE_HIGH)
+	/* What comes of it goes to the other side, or back to the process that said it. */
+	enum side to = s->engine->protocol->delegated ? side : side_other(side);
+
+	if (leg_queued(&s->legs[to]) >= LEG_QUEUE_HIGH)
 		return;
 	/* Who does not read what it was answered is not answered any more. */
 	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine of SSH sessions: what the session's process says, and is told.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "protocol/ssh/bridge.h"
+#include "protocol/ssh/ssh.h"
+
+static struct buffer told, said;
+static struct protocol_host host;
+static struct protocol_engine *e;
+
+static int write_it(struct protocol_host *h, enum side to, struct slice bytes)
+{
+	(void)h;
+	cr_assert_eq(to, SIDE_SERVER);
+	return buffer_append_slice(&told, bytes);
+}
+
+static void setup(void)
+{
+	buffer_init(&told, 4u << 20);
+	buffer_init(&said, 4u << 20);
+	host = (struct protocol_host){.write = write_it};
+	e = protocol_ssh.open(&host);
+}
+
+static void teardown(void)
+{
+	protocol_ssh.close(e);
+	buffer_done(&told);
+	buffer_done(&said);
+}
+
+TestSuite(ssh_engine, .init = setup, .fini = teardown);
+
+/* Offers what was said; what input() returned. */
+static int offer(void)
+{
+	size_t taken = 0;
+	int r = protocol_ssh.input(e, SIDE_SERVER, buffer_slice(&said), &taken);
+
+	buffer_consume(&said, taken);
+	return r;
+}
+
+static struct protocol_event next(enum protocol_event_type type)
+{
+	struct protocol_event event = {.type = EVENT_JOB};
+
+	cr_assert(protocol_ssh.next_event(e, &event));
+	cr_assert_eq(event.type, type, "%d", event.type);
+	return event;
+}
+
+static void nothing_happens(void)
+{
+	struct protocol_event event;
+
+	cr_expect_not(protocol_ssh.next_event(e, &event));
+}
+
+static void request(uint32_t lane, enum bridge_kind kind, bool terminal, const char *text)
+{
+	const struct bridge_request r = {.kind = kind,
+		.terminal = terminal,
+		.columns = 80,
+		.rows = 24,
+		.text = slice_from_string(text)};
+
+	bridge_append_request(&said, lane, &r);
+	cr_assert_eq(offer(), 0);
+}
+
+static void expect_told(enum bridge_type type, uint32_t lane, struct slice body)
+{
+	struct bridge_frame frame;
+	size_t length;
+
+	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
+	cr_expect_eq(frame.type, type, "%d", frame.type);
+	cr_expect_eq(frame.lane, lane);
+	cr_expect(slice_equal(frame.body, body), "%.*s", SLICE_PRINT(frame.body));
+	buffer_consume(&told, length);
+}
+
+static const struct protocol_refusal denied = {
+	REASON_NOT_COVERED, {(const uint8_t *)"denied: it", 10}};
+
+Test(ssh_engine, a_request_is_an_action)
+{
+	const uint8_t nothing = 0;
+	struct protocol_event event;
+
+	request(1, BRIDGE_EXEC, false, "ls");
+	event = next(EVENT_ACTION);
+	cr_expect(slice_equal_string(event.action.action->text, "ls"));
+	nothing_happens();
+	protocol_ssh.mask(e, 1, NULL, false, NULL);
+	protocol_ssh.release(e, 1, 7);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&nothing, 1));
+	bridge_append_result(
+		&said, 1, &(struct bridge_result){.to_agent = 5, .to_server = 6, .status = 3});
+	cr_assert_eq(offer(), 0);
+	event = next(EVENT_RESULT);
+	cr_expect_eq(event.result.action, 7);
+	cr_expect(slice_equal_string(event.result.tag, "exit 3"));
+	cr_expect(host.carried[SIDE_AGENT] == 5 && host.carried[SIDE_SERVER] == 6);
+}
+
+Test(ssh_engine, a_refusal_is_told)
+{
+	request(1, BRIDGE_EXEC, false, "rm");
+	next(EVENT_ACTION);
+	protocol_ssh.refuse(e, 1, 1, &denied);
+	expect_told(BRIDGE_DENY, 1, denied.text);
+	request(1, BRIDGE_EXEC, false, "ls");
+	next(EVENT_ACTION);
+}
+
+Test(ssh_engine, what_is_recorded_goes_back)
+{
+	const uint8_t both = BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT, data[] = {1, 'h', 'i'};
+	struct protocol_event event;
+
+	request(1, BRIDGE_SHELL, true, "");
+	next(EVENT_ACTION);
+	protocol_ssh.mask(e, 1, NULL, false, NULL);
+	protocol_ssh.release(e, 1, 7);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&both, 1));
+	event = next(EVENT_DATA);
+	cr_expect(event.data.kind == DATA_WINDOW && event.data.columns == 80);
+	bridge_append(&said, BRIDGE_DATA, 1, SLICE_EMPTY, slice_of(data, sizeof(data)));
+	cr_assert_eq(offer(), 0);
+	event = next(EVENT_DATA);
+	cr_expect(event.data.kind == DATA_OUTPUT && event.data.action == 7);
+	cr_expect(slice_equal_string(event.data.bytes, "hi"));
+	expect_told(BRIDGE_DATA, 1, slice_of(data, sizeof(data)));
+}
+
+Test(ssh_engine, data_that_nobody_asked_for_is_a_violation)
+{
+	const uint8_t data[] = {1, 'h', 'i'};
+
+	request(1, BRIDGE_EXEC, false, "ls");
+	next(EVENT_ACTION);
+	protocol_ssh.release(e, 1, 7);
+	bridge_append(&said, BRIDGE_DATA, 1, SLICE_EMPTY, slice_of(data, sizeof(data)));
+	cr_expect_eq(offer(), -EBADMSG);
+}
+
+Test(ssh_engine, masks_are_refused_rather_than_left_out)
+{
+	const struct mask_rules rules = {.detects = true};
+	struct protocol_refusal refusal;
+
+	request(1, BRIDGE_EXEC, false, "ls");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.mask(e, 1, &rules, false, &refusal), -EPERM);
+	cr_expect_eq(refusal.reason, REASON_MASK_IMPOSSIBLE);
+}
+
+Test(ssh_engine, forwards_are_refused_whatever_a_rule_says)
+{
+	struct protocol_refusal refusal;
+
+	request(1, BRIDGE_FORWARD, false, "db:5432");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.mask(e, 1, NULL, false, &refusal), -EPERM);
+	cr_expect_eq(refusal.reason, REASON_NOT_BUILT);
+}
+
+Test(ssh_engine, lanes_are_judged_one_after_the_other)
+{
+	struct protocol_event event;
+
+	request(1, BRIDGE_EXEC, false, "first");
+	request(2, BRIDGE_EXEC, false, "second");
+	event = next(EVENT_ACTION);
+	cr_expect_eq(event.action.lane, 1);
+	nothing_happens();
+	cr_expect(protocol_ssh.judge_again(e, 1, false));
+	event = next(EVENT_ACTION);
+	cr_expect_eq(event.action.lane, 1);
+	protocol_ssh.refuse(e, 1, 1, &denied);
+	event = next(EVENT_ACTION);
+	cr_expect_eq(event.action.lane, 2);
+}
+
+Test(ssh_engine, who_is_gone_is_not_waited_for)
+{
+	request(1, BRIDGE_EXEC, false, "first");
+	next(EVENT_ACTION);
+	bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+	cr_assert_eq(offer(), 0);
+	next(EVENT_DROPPED);
+	cr_expect_not(protocol_ssh.judge_again(e, 1, false));
+	protocol_ssh.release(e, 1, 1);
+	cr_expect_eq(buffer_length(&told), 0);
+}
+
+Test(ssh_engine, two_requests_of_a_lane_at_once_are_a_violation)
+{
+	request(1, BRIDGE_EXEC, false, "first");
+	next(EVENT_ACTION);
+	bridge_append_request(&said, 1,
+		&(struct bridge_request){.kind = BRIDGE_EXEC, .text = slice_from_string("second")});
+	cr_expect_eq(offer(), -EBADMSG);
+}
+
+Test(ssh_engine, lanes_are_bounded)
+{
+	for (uint32_t i = 1; i <= LIMIT_SSH_CHANNELS; i++)
+		request(i, BRIDGE_EXEC, false, "x");
+	bridge_append_request(&said, LIMIT_SSH_CHANNELS + 1,
+		&(struct bridge_request){.kind = BRIDGE_EXEC, .text = slice_from_string("x")});
+	cr_expect_eq(offer(), -EBADMSG);
+}
+
+Test(ssh_engine, frames_come_in_pieces)
+{
+	struct buffer all;
+	size_t taken = 0;
+
+	buffer_init(&all, 1024);
+	bridge_append_request(&all, 1,
+		&(struct bridge_request){.kind = BRIDGE_EXEC, .text = slice_from_string("ls")});
+	for (size_t i = 0; i < buffer_length(&all); i++) {
+		struct slice part = slice_head(buffer_slice(&all), i);
+
+		cr_assert_eq(protocol_ssh.input(e, SIDE_SERVER, part, &taken), 0);
+		cr_assert_eq(taken, 0);
+		cr_expect_leq(protocol_ssh.needs(e, SIDE_SERVER, part), buffer_length(&all) - i);
+	}
+	cr_assert_eq(protocol_ssh.input(e, SIDE_SERVER, buffer_slice(&all), &taken), 0);
+	cr_expect_eq(taken, buffer_length(&all));
+	next(EVENT_ACTION);
+	buffer_done(&all);
+}
+
+Test(ssh_engine, the_end_of_the_process_is_the_end)
+{
+	protocol_ssh.end(e, SIDE_SERVER);
+	cr_expect_eq(next(EVENT_CLOSE).note.reason, REASON_NONE);
+	cr_expect_not(protocol_ssh.wants(e, SIDE_SERVER));
+}
+
+Test(ssh_engine, an_abort_is_told)
+{
+	protocol_ssh.abort(e, &denied);
+	expect_told(BRIDGE_REFUSED, 0, denied.text);
+	cr_expect_eq(next(EVENT_CLOSE).note.reason, REASON_NOT_COVERED);
+}
+
+Test(ssh_engine, either_side_may_speak_first)
+{
+	struct slice hello = slice_from_string("SSH-2.0-x"), part = slice_head(hello, 2);
+
+	cr_expect_eq(protocol_ssh.detect(hello, SLICE_EMPTY), DETECTION_YES);
+	cr_expect_eq(protocol_ssh.detect(SLICE_EMPTY, hello), DETECTION_YES);
+	cr_expect_eq(protocol_ssh.detect(part, SLICE_EMPTY), DETECTION_MORE);
+	cr_expect_eq(protocol_ssh.detect(SLICE_EMPTY, part), DETECTION_MORE);
+	cr_expect_eq(protocol_ssh.detect(slice_from_string("GET /"), SLICE_EMPTY), DETECTION_NO);
+	cr_expect_eq(protocol_ssh.detect(SLICE_EMPTY, SLICE_EMPTY), DETECTION_NO);
+}

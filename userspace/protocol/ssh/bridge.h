@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bridge: between a worker and the process that carries one SSH session (userspace/ssh/), over a
+ * stream socket. The process speaks SSH to both sides; the worker judges, masks and records.
+ * Neither trusts the other's lengths.
+ *
+ * A frame: u32 length of the body, u8 type, u32 lane, the body. Integers are big-endian. A lane is
+ * a channel that the agent opened, numbered from 1; it asks for one thing at a time. Lane 0 is the
+ * connection.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
+#define WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
+
+#include "base/buffer.h"
+
+#define BRIDGE_HEAD 9
+#define BRIDGE_BODY_MOST (256u << 10) /* a command line is shorter: one SSH packet */
+#define BRIDGE_DATA_MOST (32u << 10) /* bytes of a channel in one frame */
+
+enum bridge_type {
+	/* process → worker */
+	BRIDGE_LOGIN = 1, /* the server let us in; the user's name */
+	BRIDGE_FAILED, /* it did not, or is not whom we know; why */
+	BRIDGE_REQUEST, /* struct bridge_request: wait for BRIDGE_ALLOW or BRIDGE_DENY */
+	BRIDGE_GONE, /* nobody waits for that answer any more: the channel was closed */
+	BRIDGE_RESULT, /* struct bridge_result: what was allowed is over */
+	BRIDGE_WINDOW, /* u16 columns, u16 rows: the terminal has another size */
+	/* both ways */
+	BRIDGE_DATA, /* u8 enum bridge_stream, bytes: to be recorded and masked, and as it shall
+			be passed on */
+	/* worker → process */
+	BRIDGE_CONNECTED, /* with a descriptor, the connection to the server; its name */
+	BRIDGE_REFUSED, /* the session: every channel is answered so */
+	BRIDGE_ALLOW, /* u8 enum bridge_inspect, or-ed */
+	BRIDGE_DENY, /* text for the agent */
+	BRIDGE_NOTICE, /* text for the agent, while its request waits */
+	BRIDGE_TYPE_COUNT
+};
+
+enum bridge_kind {
+	BRIDGE_EXEC = 1, /* the command line */
+	BRIDGE_SHELL,
+	BRIDGE_SUBSYSTEM, /* its name */
+	BRIDGE_ENV, /* NAME=VALUE */
+	BRIDGE_FORWARD, /* HOST:PORT */
+	BRIDGE_REMOTE_FORWARD, /* HOST:PORT that the server is to listen on */
+	BRIDGE_AGENT_FORWARD,
+	BRIDGE_X11,
+	BRIDGE_KIND_COUNT
+};
+
+enum bridge_stream { BRIDGE_STDIN, BRIDGE_STDOUT, BRIDGE_STDERR, BRIDGE_STREAM_COUNT };
+
+enum bridge_inspect {
+	BRIDGE_INSPECT_INPUT = 1 << 0, /* BRIDGE_DATA of stdin */
+	BRIDGE_INSPECT_OUTPUT = 1 << 1, /* … of stdout and stderr */
+};
+
+/* u8 kind, u8 terminal, u16 columns, u16 rows, text. */
+struct bridge_request {
+	enum bridge_kind kind;
+	bool terminal; /* the channel has one, of this size */
+	uint16_t columns, rows;
+	struct slice text;
+};
+
+/* u64 to_agent, u64 to_server, u32 status, text. */
+struct bridge_result {
+	uint64_t to_agent, to_server; /* bytes of the channel's data */
+	uint32_t status; /* exit status; BRIDGE_NO_STATUS: there was none */
+	struct slice signal; /* that ended it; empty: none */
+};
+#define BRIDGE_NO_STATUS UINT32_MAX
+
+struct bridge_frame {
+	enum bridge_type type;
+	uint32_t lane;
+	struct slice body; /* of the input */
+};
+
+/* The first frame of `in`. 0, with its length in *ret_length; -EAGAIN: it is not complete, and
+ * *ret_length says how many bytes there must be; -EBADMSG: it is none. */
+int bridge_take(struct slice in, struct bridge_frame *ret, size_t *ret_length);
+/* One frame whose body is both parts. */
+int bridge_append(struct buffer *to, enum bridge_type type, uint32_t lane, struct slice head,
+	struct slice body);
+
+/* -EBADMSG: malformed. Slices are the frame's. */
+int bridge_decode_request(struct slice body, struct bridge_request *ret);
+int bridge_append_request(struct buffer *to, uint32_t lane, const struct bridge_request *request);
+int bridge_decode_result(struct slice body, struct bridge_result *ret);
+int bridge_append_result(struct buffer *to, uint32_t lane, const struct bridge_result *result);
+
+#endif

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/memory.h"
+#include "protocol/ssh/facts.h"
+#include "protocol/ssh/ssh.h"
+
+enum lane_state {
+	LANE_IDLE, /* nothing is asked */
+	LANE_WAITING, /* for its turn to be judged */
+	LANE_ASKED, /* the pipe has its action */
+};
+
+struct lane {
+	struct list link; /* engine.lanes */
+	uint32_t id;
+	enum lane_state state;
+	enum bridge_kind kind; /* of what is asked, or was allowed last */
+	bool terminal, record;
+	uint16_t columns, rows;
+	uint64_t number; /* of the action that runs; 0: none */
+	struct ssh_facts facts; /* of what is asked */
+};
+
+struct engine {
+	struct protocol_engine base;
+	struct list lanes;
+	size_t count;
+	struct lane *asked; /* whose action the pipe has, or had last before judging it again */
+	char user[64];
+	bool has_event;
+	struct protocol_event event;
+	char tag[80]; /* of the event */
+	bool closed;
+};
+
+static struct engine *engine_of(struct protocol_engine *e)
+{
+	return container_of(e, struct engine, base);
+}
+
+/* --- lanes --- */
+
+static struct lane *find(struct engine *e, uint32_t id)
+{
+	list_for_each (position, &e->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (lane->id == id)
+			return lane;
+	}
+	return NULL;
+}
+
+static struct lane *find_or_make(struct engine *e, uint32_t id)
+{
+	struct lane *lane = find(e, id);
+
+	if (lane || id == 0 || e->count >= LIMIT_SSH_CHANNELS)
+		return lane;
+	lane = memory_new(sizeof(*lane));
+	lane->id = id;
+	list_append(&e->lanes, &lane->link);
+	e->count++;
+	return lane;
+}
+
+static void free_lane(struct engine *e, struct lane *lane)
+{
+	if (e->asked == lane)
+		e->asked = NULL;
+	list_remove(&lane->link);
+	ssh_facts_done(&lane->facts);
+	free(lane);
+	e->count--;
+}
+
+/* --- telling the process --- */
+
+static int tell(struct protocol_engine *base, enum bridge_type type, uint32_t lane,
+	struct slice head, struct slice body)
+{
+	struct buffer frame;
+	int r;
+
+	buffer_init(&frame, BRIDGE_HEAD + BRIDGE_BODY_MOST);
+	r = bridge_append(&frame, type, lane, head, body);
+	if (r == 0)
+		r = base->host->write(base->host, SIDE_SERVER, buffer_slice(&frame));
+	buffer_done(&frame);
+	return r;
+}
+
+static int tell_text(
+	struct protocol_engine *base, enum bridge_type type, uint32_t lane, struct slice text)
+{
+	return tell(base, type, lane, SLICE_EMPTY, slice_head(text, BRIDGE_BODY_MOST));
+}
+
+/* --- what the process says --- */
+
+static struct protocol_event *set_event(struct engine *e, enum protocol_event_type type)
+{
+	e->event = (struct protocol_event){.type = type};
+	e->has_event = true;
+	return &e->event;
+}
+
+static int on_login(struct engine *e, const struct bridge_frame *frame)
+{
+	if (frame->lane != 0 || frame->body.length >= sizeof(e->user) || e->user[0])
+		return -EBADMSG;
+	snprintf(e->user, sizeof(e->user), "%.*s", SLICE_PRINT(frame->body));
+	set_event(e, EVENT_LOGIN)->login.user = slice_from_string(e->user);
+	return 0;
+}
+
+static void close_for(struct engine *e, enum reason reason, struct slice text)
+{
+	struct protocol_event *event = set_event(e, EVENT_CLOSE);
+
+	e->closed = true;
+	event->note.reason = reason;
+	event->note.text = text;
+}
+
+/* The process tells the agent by itself. */
+static int on_failed(struct engine *e, const struct bridge_frame *frame)
+{
+	close_for(e, REASON_UPSTREAM_LOGIN, frame->body);
+	return 0;
+}
+
+static int on_request(struct engine *e, const struct bridge_frame *frame)
+{
+	struct bridge_request request;
+	struct lane *lane;
+
+	if (bridge_decode_request(frame->body, &request) < 0)
+		return -EBADMSG;
+	lane = find_or_make(e, frame->lane);
+	if (!lane || lane->state != LANE_IDLE || lane->number)
+		return -EBADMSG;
+	lane->kind = request.kind;
+	lane->record = false;
+	lane->terminal = request.terminal;
+	lane->columns = request.columns;
+	lane->rows = request.rows;
+	lane->state = LANE_WAITING;
+	return ssh_facts_init(&lane->facts, &request);
+}
+
+static int on_gone(struct engine *e, const struct bridge_frame *frame)
+{
+	struct lane *lane = find(e, frame->lane);
+
+	if (!lane)
+		return -EBADMSG;
+	if (e->asked == lane)
+		set_event(e, EVENT_DROPPED);
+	free_lane(e, lane);
+	return 0;
+}
+
+static int on_result(struct engine *e, const struct bridge_frame *frame)
+{
+	struct lane *lane = find(e, frame->lane);
+	struct bridge_result result;
+	struct protocol_event *event;
+
+	if (bridge_decode_result(frame->body, &result) < 0 || !lane || !lane->number)
+		return -EBADMSG;
+	if (result.signal.length)
+		snprintf(e->tag, sizeof(e->tag), "signal %.*s", SLICE_PRINT(result.signal));
+	else if (result.status == BRIDGE_NO_STATUS)
+		snprintf(e->tag, sizeof(e->tag), "closed");
+	else
+		snprintf(e->tag, sizeof(e->tag), "exit %u", result.status);
+	event = set_event(e, EVENT_RESULT);
+	event->result = (struct protocol_result){
+		.action = lane->number,
+		.bytes = result.to_agent,
+		.tag = slice_from_string(e->tag),
+	};
+	e->base.host->carried[SIDE_AGENT] += result.to_agent;
+	e->base.host->carried[SIDE_SERVER] += result.to_server;
+	lane->number = 0;
+	return 0;
+}
+
+static int on_window(struct engine *e, const struct bridge_frame *frame)
+{
+	struct lane *lane = find(e, frame->lane);
+
+	if (!lane || frame->body.length != 4)
+		return -EBADMSG;
+	lane->columns = bytes_get_u16(frame->body.data);
+	lane->rows = bytes_get_u16(frame->body.data + 2);
+	if (lane->number && lane->terminal)
+		set_event(e, EVENT_DATA)->data = (struct protocol_data){
+			.action = lane->number,
+			.kind = DATA_WINDOW,
+			.columns = lane->columns,
+			.rows = lane->rows,
+		};
+	return 0;
+}
+
+/* Back it goes as it came: what leaves at the end of the turn is recorded by then. */
+static int on_data(struct engine *e, const struct bridge_frame *frame)
+{
+	static const enum protocol_data_kind kinds[] = {
+		[BRIDGE_STDIN] = DATA_INPUT,
+		[BRIDGE_STDOUT] = DATA_OUTPUT,
+		[BRIDGE_STDERR] = DATA_ERROR,
+	};
+	struct lane *lane = find(e, frame->lane);
+
+	if (!lane || !lane->number || !lane->record || frame->body.length < 2 ||
+		frame->body.length > 1 + BRIDGE_DATA_MOST ||
+		frame->body.data[0] >= BRIDGE_STREAM_COUNT)
+		return -EBADMSG;
+	set_event(e, EVENT_DATA)->data = (struct protocol_data){
+		.action = lane->number,
+		.kind = kinds[frame->body.data[0]],
+		.bytes = slice_from(frame->body, 1),
+	};
+	return tell(&e->base, BRIDGE_DATA, frame->lane, SLICE_EMPTY, frame->body);
+}
+
+static int (*const handlers[BRIDGE_TYPE_COUNT])(
+	struct engine *e, const struct bridge_frame *frame) = {
+	[BRIDGE_LOGIN] = on_login,
+	[BRIDGE_FAILED] = on_failed,
+	[BRIDGE_REQUEST] = on_request,
+	[BRIDGE_GONE] = on_gone,
+	[BRIDGE_RESULT] = on_result,
+	[BRIDGE_WINDOW] = on_window,
+	[BRIDGE_DATA] = on_data,
+};
+
+/* --- the engine --- */
+
+static enum detection ssh_detect(struct slice from_agent, struct slice from_server)
+{
+	static const struct slice begin = {(const uint8_t *)"SSH-", 4};
+	enum detection found = DETECTION_NO;
+
+	/* RFC 4253, 4.2; either side may be the first. */
+	if (slice_starts_with(from_agent, begin) || slice_starts_with(from_server, begin))
+		return DETECTION_YES;
+	if (slice_starts_with(begin, from_agent) && from_agent.length)
+		found = DETECTION_MORE;
+	if (slice_starts_with(begin, from_server) && from_server.length)
+		found = DETECTION_MORE;
+	return found;
+}
+
+static struct protocol_engine *ssh_open(struct protocol_host *host)
+{
+	struct engine *e = memory_new(sizeof(*e));
+
+	e->base = (struct protocol_engine){.protocol = &protocol_ssh, .host = host};
+	list_init(&e->lanes);
+	return &e->base;
+}
+
+static void ssh_close(struct protocol_engine *base)
+{
+	struct engine *e = engine_of(base);
+
+	list_for_each_safe (position, &e->lanes)
+		free_lane(e, list_entry(position, struct lane, link));
+	free(e);
+}
+
+static int ssh_input(
+	struct protocol_engine *base, enum side side, struct slice in, size_t *ret_taken)
+{
+	struct engine *e = engine_of(base);
+	struct bridge_frame frame;
+	size_t length;
+	int r;
+
+	if (side != SIDE_SERVER)
+		return -EBADMSG;
+	while (!e->has_event && !e->closed && in.length) {
+		r = bridge_take(in, &frame, &length);
+		if (r == -EAGAIN)
+			return 0;
+		if (r == 0)
+			r = handlers[frame.type] ? handlers[frame.type](e, &frame) : -EBADMSG;
+		if (r < 0)
+			return r;
+		*ret_taken += length;
+		in = slice_from(in, length);
+		/* It is judged before it can be taken back. */
+		if (frame.type == BRIDGE_REQUEST)
+			return 0;
+	}
+	return 0;
+}
+
+static size_t ssh_needs(struct protocol_engine *base, enum side side, struct slice in)
+{
+	struct bridge_frame frame;
+	size_t length = 1;
+
+	(void)base;
+	(void)side;
+	(void)bridge_take(in, &frame, &length);
+	return length > in.length ? length - in.length : 1;
+}
+
+static bool ssh_wants(const struct protocol_engine *base, enum side side)
+{
+	const struct engine *e = container_of(base, const struct engine, base);
+
+	return side == SIDE_SERVER && !e->closed;
+}
+
+/* The process is gone, and the agent's connection with it. */
+static void ssh_end(struct protocol_engine *base, enum side side)
+{
+	(void)side;
+	if (!engine_of(base)->closed)
+		close_for(engine_of(base), REASON_NONE, SLICE_EMPTY);
+}
+
+/* One at a time, in their order. */
+static bool ask_next(struct engine *e, struct protocol_event *ret)
+{
+	list_for_each (position, &e->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (lane->state != LANE_WAITING || (e->asked && e->asked != lane))
+			continue;
+		lane->state = LANE_ASKED;
+		e->asked = lane;
+		*ret = (struct protocol_event){.type = EVENT_ACTION};
+		ret->action = (struct protocol_action_event){
+			.lane = lane->id,
+			.phase = ACTION_RUN,
+			.action = &lane->facts.action,
+		};
+		return true;
+	}
+	return false;
+}
+
+static bool ssh_next_event(struct protocol_engine *base, struct protocol_event *ret)
+{
+	struct engine *e = engine_of(base);
+
+	if (e->has_event) {
+		*ret = e->event;
+		e->has_event = false;
+		return true;
+	}
+	return !e->closed && ask_next(e, ret);
+}
+
+/* --- answers --- */
+
+static struct lane *asked_lane(struct protocol_engine *base, uint32_t id)
+{
+	struct lane *lane = engine_of(base)->asked;
+
+	return lane && lane->id == id ? lane : NULL;
+}
+
+static bool is_tunnel(const struct lane *lane)
+{
+	return lane->kind >= BRIDGE_FORWARD;
+}
+
+/* What runs on the server sees more than it shows, and what it shows may be cut anywhere; what a
+ * tunnel carries nobody judges. */
+static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	struct lane *lane = asked_lane(base, id);
+
+	if (!lane)
+		return 0;
+	lane->record = record_rows;
+	if (is_tunnel(lane))
+		*ret = (struct protocol_refusal){
+			REASON_NOT_BUILT, slice_from_string("denied: tunnels can't be judged yet")};
+	else if (rules && lane->kind != BRIDGE_ENV)
+		*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
+			slice_from_string("denied: what SSH carries can't be masked")};
+	else
+		return 0;
+	return -EPERM;
+}
+
+static void leave_lane(struct protocol_engine *base, struct lane *lane)
+{
+	engine_of(base)->asked = NULL;
+	lane->state = LANE_IDLE;
+	ssh_facts_done(&lane->facts);
+}
+
+static bool runs(const struct lane *lane)
+{
+	return lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL ||
+		lane->kind == BRIDGE_SUBSYSTEM;
+}
+
+/* A terminal is always recorded, what a command writes where the rule says so. Subsystems carry
+ * files. */
+static uint8_t inspected(const struct lane *lane)
+{
+	if (lane->kind == BRIDGE_SUBSYSTEM)
+		return 0;
+	if (lane->terminal || lane->kind == BRIDGE_SHELL)
+		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
+	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
+}
+
+static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t number)
+{
+	struct engine *e = engine_of(base);
+	struct lane *lane = asked_lane(base, id);
+	uint8_t inspect = 0;
+
+	if (!lane)
+		return 0;
+	leave_lane(base, lane);
+	if (runs(lane)) {
+		inspect = inspected(lane);
+		lane->number = number;
+		lane->record = inspect != 0;
+	}
+	if (inspect && lane->terminal)
+		set_event(e, EVENT_DATA)->data = (struct protocol_data){
+			.action = number,
+			.kind = DATA_WINDOW,
+			.columns = lane->columns,
+			.rows = lane->rows,
+		};
+	return tell(base, BRIDGE_ALLOW, id, slice_of(&inspect, 1), SLICE_EMPTY);
+}
+
+static int ssh_refuse(struct protocol_engine *base, uint32_t id, uint64_t number,
+	const struct protocol_refusal *refusal)
+{
+	struct lane *lane = asked_lane(base, id);
+
+	(void)number;
+	if (!lane)
+		return 0;
+	leave_lane(base, lane);
+	return tell_text(base, BRIDGE_DENY, id, refusal->text);
+}
+
+static int ssh_bind(struct protocol_engine *base, uint32_t id, struct protocol_binding *ret)
+{
+	struct lane *lane = asked_lane(base, id);
+
+	if (!lane)
+		return -ENOTSUP;
+	*ret = (struct protocol_binding){.context = slice_from_string(engine_of(base)->user)};
+	/* The same words as a command and as a variable are not the same question. */
+	ret->bound[0] = slice_of(&lane->kind, sizeof(lane->kind));
+	ret->bound[1] = slice_of(&lane->terminal, sizeof(lane->terminal));
+	return 0;
+}
+
+static bool ssh_reassure(struct protocol_engine *base, uint32_t id, struct slice text)
+{
+	/* The process keeps the connection alive by itself. */
+	return asked_lane(base, id) &&
+		(!text.length || tell_text(base, BRIDGE_NOTICE, id, text) == 0);
+}
+
+static bool ssh_judge_again(struct protocol_engine *base, uint32_t id, bool anew)
+{
+	struct lane *lane = asked_lane(base, id);
+
+	(void)anew;
+	if (!lane || lane->state != LANE_ASKED)
+		return false;
+	lane->state = LANE_WAITING;
+	return true;
+}
+
+static void ssh_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
+{
+	struct engine *e = engine_of(base);
+
+	if (e->closed)
+		return;
+	tell_text(base, BRIDGE_REFUSED, 0, refusal->text);
+	close_for(e, refusal->reason, SLICE_EMPTY);
+}
+
+/* Whoever connected gives the connection to the process. */
+static void ssh_connected(struct protocol_engine *base)
+{
+	(void)base;
+}
+
+const struct protocol protocol_ssh = {
+	.id = PROTOCOL_SSH,
+	.delegated = true,
+	.detect = ssh_detect,
+	.open = ssh_open,
+	.close = ssh_close,
+	.input = ssh_input,
+	.needs = ssh_needs,
+	.wants = ssh_wants,
+	.end = ssh_end,
+	.next_event = ssh_next_event,
+	.mask = ssh_mask,
+	.release = ssh_release,
+	.refuse = ssh_refuse,
+	.bind = ssh_bind,
+	.reassure = ssh_reassure,
+	.judge_again = ssh_judge_again,
+	.abort = ssh_abort,
+	.connected = ssh_connected,
+};

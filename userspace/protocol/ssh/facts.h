@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * facts: what a request of an SSH channel would do, as pairs of operation and object.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SSH_FACTS_H
+#define WAYLEAVE_PROTOCOL_SSH_FACTS_H
+
+#include "protocol/action.h"
+#include "protocol/ssh/bridge.h"
+
+/* Owns what the action points to. */
+struct ssh_facts {
+	struct action action;
+	struct action_pair *pairs;
+	struct buffer text; /* as the agent sent it */
+	struct buffer words; /* of its commands */
+};
+
+/* Copies the request's text. 0, or a negative errno of the buffers. */
+int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request);
+void ssh_facts_done(struct ssh_facts *f);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/ssh/shell.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Where one of these stands in front, a list is not what it seems. */
+static const char *const reserved[] = {"!", "{", "}", "case", "do", "done", "elif", "else", "esac",
+	"fi", "for", "if", "in", "then", "until", "while", "[[", "]]", "function", "select", "time",
+	"coproc", "eval", "exec", "command", "builtin", ".", "source", "alias", "trap"};
+
+struct splitter {
+	struct slice in;
+	size_t at;
+	struct shell_line *line;
+	struct shell_command *command; /* the one being read; NULL: none yet */
+	size_t raw; /* where it begins in the input */
+	int error;
+};
+
+static void append(struct splitter *s, uint8_t c)
+{
+	if (s->error == 0)
+		s->error = buffer_append_byte(&s->line->text, c);
+}
+
+static void begin_command(struct splitter *s)
+{
+	if (s->command)
+		return;
+	if (s->line->count == SHELL_COMMANDS_MOST) {
+		s->error = -E2BIG;
+		return;
+	}
+	s->command = &s->line->commands[s->line->count++];
+	*s->command = (struct shell_command){.start = buffer_length(&s->line->text), .known = true};
+	s->raw = s->at;
+}
+
+static bool is_reserved(struct slice word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
+		if (slice_equal_string(word, reserved[i]))
+			return true;
+	}
+	return false;
+}
+
+/* What can't be known is shown as it was written. */
+static void end_command(struct splitter *s)
+{
+	struct shell_command *c = s->command;
+	size_t end = s->at;
+
+	if (!c || s->error)
+		return;
+	s->command = NULL;
+	if (c->known) {
+		c->length = buffer_length(&s->line->text) - c->start;
+		return;
+	}
+	while (end > s->raw && (s->in.data[end - 1] == ' ' || s->in.data[end - 1] == '\t'))
+		end--;
+	buffer_truncate(&s->line->text, c->start);
+	s->error = buffer_append(&s->line->text, s->in.data + s->raw, end - s->raw);
+	c->length = end - s->raw;
+}
+
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool ends_word(uint8_t c)
+{
+	return is_blank(c) || c == '\n' || strchr(";&|<>()", c);
+}
+
+/* What an unquoted byte in a word may make of it: expansions, globs, and what only some shells
+ * have. Bytes that no text has are read differently by different shells. */
+static bool is_special(uint8_t c, bool first)
+{
+	if (c < ' ' || c == 0x7f)
+		return true;
+	return strchr("$`*?[]{}!^", c) || (first && (c == '~' || c == '#' || c == '='));
+}
+
+static void read_single_quotes(struct splitter *s)
+{
+	const uint8_t *end = memchr(s->in.data + s->at, '\'', s->in.length - s->at);
+
+	if (!end) {
+		s->command->known = false;
+		s->at = s->in.length;
+		return;
+	}
+	for (const uint8_t *p = s->in.data + s->at; p < end; p++) {
+		s->command->known &= *p != '\0';
+		append(s, *p);
+	}
+	s->at = (size_t)(end - s->in.data) + 1;
+}
+
+/* XCU 2.2.3: inside, "$" and "`" expand and a backslash quotes five characters. */
+static void read_double_quotes(struct splitter *s)
+{
+	while (s->at < s->in.length) {
+		uint8_t c = s->in.data[s->at++];
+
+		if (c == '"')
+			return;
+		if (c == '$' || c == '`' || c == '\0' || c == '!')
+			s->command->known = false;
+		if (c == '\\' && s->at < s->in.length && s->in.data[s->at] &&
+			strchr("$`\"\\\n", s->in.data[s->at])) {
+			c = s->in.data[s->at++];
+			if (c == '\n')
+				continue;
+		}
+		append(s, c);
+	}
+	s->command->known = false; /* the quote is not closed */
+}
+
+static void read_escape(struct splitter *s)
+{
+	if (s->at >= s->in.length) {
+		s->command->known = false;
+		return;
+	}
+	if (s->in.data[s->at] != '\n')
+		append(s, s->in.data[s->at]);
+	s->at++;
+}
+
+static void read_word(struct splitter *s)
+{
+	size_t start, first = s->at;
+	bool quoted = false;
+	struct slice word;
+
+	if (s->command->words++)
+		append(s, ' ');
+	start = buffer_length(&s->line->text);
+	while (s->at < s->in.length && s->error == 0) {
+		uint8_t c = s->in.data[s->at];
+
+		if (c && ends_word(c))
+			break;
+		s->at++;
+		if (c == '\'' || c == '"' || c == '\\')
+			quoted = true;
+		if (c == '\'') {
+			read_single_quotes(s);
+		} else if (c == '"') {
+			read_double_quotes(s);
+		} else if (c == '\\') {
+			read_escape(s);
+		} else {
+			if (c == '\0' || is_special(c, s->at - 1 == first))
+				s->command->known = false;
+			append(s, c);
+		}
+	}
+	word = slice_from(buffer_slice(&s->line->text), start);
+	if (s->command->words == 1 && !quoted && is_reserved(word))
+		s->command->known = false;
+}
+
+/* An operator. Lists and pipelines are what they are whatever it is; a redirection opens a file, a
+ * bracket changes how what follows is read. */
+static void read_operator(struct splitter *s)
+{
+	uint8_t c = s->in.data[s->at];
+
+	if (strchr("<>()", c)) {
+		begin_command(s);
+		if (s->command)
+			s->command->known = false;
+		s->at++;
+		return;
+	}
+	end_command(s);
+	s->at++;
+}
+
+int shell_split(struct slice line, struct shell_line *ret)
+{
+	struct splitter s = {.in = line, .line = ret};
+	bool operators = false;
+
+	ret->count = 0;
+	while (s.at < line.length && s.error == 0) {
+		uint8_t c = line.data[s.at];
+
+		if (is_blank(c)) {
+			s.at++;
+		} else if (c && ends_word(c)) {
+			operators = true;
+			read_operator(&s);
+		} else {
+			begin_command(&s);
+			if (s.command)
+				read_word(&s);
+		}
+	}
+	end_command(&s);
+	ret->simple = ret->count == 1 && !operators && ret->commands[0].known;
+	return s.error;
+}
+
+struct slice shell_argument(const struct shell_line *line, const char *program)
+{
+	struct slice text = buffer_slice(&line->text), head = slice_from_string(program), word;
+
+	if (!line->simple || line->commands[0].words != 2 || !slice_starts_with(text, head) ||
+		text.length <= head.length || text.data[head.length] != ' ')
+		return SLICE_EMPTY;
+	word = slice_from(text, head.length + 1);
+	return word.length && word.data[0] != '-' ? word : SLICE_EMPTY;
+}

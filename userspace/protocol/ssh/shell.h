@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * shell: the commands of one line, as a POSIX shell would read it (XCU 2.3, 2.9), as far as that
+ * can be told without running it: no expansion is made, and whatever would need one is unknown.
+ */
+#ifndef WAYLEAVE_PROTOCOL_SSH_SHELL_H
+#define WAYLEAVE_PROTOCOL_SSH_SHELL_H
+
+#include "base/buffer.h"
+
+#define SHELL_COMMANDS_MOST 256
+
+struct shell_command {
+	/* Its words with one space between, without their quotes. Where it is not known: as it was
+	 * written. */
+	size_t start, length; /* in shell_line.text */
+	bool known;
+	size_t words;
+};
+
+struct shell_line {
+	struct shell_command commands[SHELL_COMMANDS_MOST];
+	size_t count;
+	struct buffer text;
+	bool simple; /* one command, whose words say what the line says */
+};
+
+/* `text` is initialised with a limit that is above twice the line's length. -E2BIG: more commands
+ * than are kept; then nothing of the line is known. */
+int shell_split(struct slice line, struct shell_line *ret);
+
+/* The word behind the program, where the line is `program WORD` and no more, and the word is no
+ * option; else the empty slice. Of the line's text. */
+struct slice shell_argument(const struct shell_line *line, const char *program);
+
+#endif

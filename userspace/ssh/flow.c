@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ssh/relay.h"
+
+#define PENDING_HIGH (256u << 10)
+
+void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream)
+{
+	f->from = from;
+	f->to = to;
+	f->stream = stream;
+	buffer_init(&f->pending, 4 * PENDING_HIGH);
+}
+
+void flow_done(struct flow *f)
+{
+	buffer_done(&f->pending);
+}
+
+/* What is not read stays in the library's window, and so with the sender. */
+static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
+{
+	uint8_t bytes[BRIDGE_DATA_MOST];
+	struct link *l = &lane->relay->link;
+	int n;
+
+	if (!f->from || buffer_length(&f->pending) + f->at_worker >= PENDING_HIGH ||
+		buffer_length(&l->out) >= LINK_QUEUE_HIGH)
+		return false;
+	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);
+	if (n <= 0)
+		return false;
+	f->bytes += (size_t)n;
+	if (!inspected)
+		return buffer_append(&f->pending, bytes, (size_t)n) == 0;
+	f->at_worker += (size_t)n;
+	link_data(l, lane->id, f->stream, slice_of(bytes, (size_t)n));
+	return true;
+}
+
+/* Never more than the window takes: the library would wait for it. */
+static bool flow_write(struct flow *f)
+{
+	struct slice rest = buffer_slice(&f->pending);
+	uint32_t window;
+	int n;
+
+	if (rest.length == 0 || !f->to || !ssh_channel_is_open(f->to))
+		return false;
+	window = ssh_channel_window_size(f->to);
+	if (window == 0)
+		return false;
+	rest = slice_head(rest, window < BRIDGE_DATA_MOST ? window : BRIDGE_DATA_MOST);
+	n = f->stream == BRIDGE_STDERR
+		? ssh_channel_write_stderr(f->to, rest.data, (uint32_t)rest.length)
+		: ssh_channel_write(f->to, rest.data, (uint32_t)rest.length);
+	if (n <= 0)
+		return false;
+	buffer_consume(&f->pending, (size_t)n);
+	return true;
+}
+
+bool flow_turn(struct flow *f, struct lane *lane, bool inspected)
+{
+	bool moved = false, some;
+
+	do {
+		some = flow_write(f);
+		some |= flow_read(f, lane, inspected);
+		moved |= some;
+	} while (some);
+	return moved;
+}
+
+bool flow_is_dry(const struct flow *f)
+{
+	return buffer_length(&f->pending) == 0 && f->at_worker == 0;
+}

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "ssh/relay.h"
+
+/* The only way to a request's terminal are functions that the library calls outdated. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+#define EXIT_DENIED 126 /* sh(1): found, and can't be executed */
+
+/* --- the library calls back --- */
+
+static void on_signal(ssh_session session, ssh_channel channel, const char *name, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	if (lane->signal_count < RELAY_SIGNALS_MOST)
+		snprintf(lane->signals[lane->signal_count++], RELAY_SIGNAL_SIZE, "%s", name);
+}
+
+static void on_exit_status(ssh_session session, ssh_channel channel, int status, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	lane->status = (uint32_t)status;
+}
+
+static void on_exit_signal(ssh_session session, ssh_channel channel, const char *name, int core,
+	const char *message, const char *language, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	(void)core;
+	(void)message;
+	(void)language;
+	snprintf(lane->exit_signal, sizeof(lane->exit_signal), "%s", name);
+}
+
+static void listen_to(struct lane *lane)
+{
+	lane->agent_callbacks = (struct ssh_channel_callbacks_struct){
+		.userdata = lane, .channel_signal_function = on_signal};
+	ssh_callbacks_init(&lane->agent_callbacks);
+	lane->server_callbacks = (struct ssh_channel_callbacks_struct){
+		.userdata = lane,
+		.channel_exit_status_function = on_exit_status,
+		.channel_exit_signal_function = on_exit_signal,
+	};
+	ssh_callbacks_init(&lane->server_callbacks);
+	if (lane->agent)
+		ssh_set_channel_callbacks(lane->agent, &lane->agent_callbacks);
+	if (lane->server)
+		ssh_set_channel_callbacks(lane->server, &lane->server_callbacks);
+}
+
+/* --- life --- */
+
+struct lane *lane_find(struct relay *r, uint32_t id)
+{
+	list_for_each (position, &r->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (lane->id == id)
+			return lane;
+	}
+	return NULL;
+}
+
+struct lane *lane_of(struct relay *r, ssh_channel agent)
+{
+	list_for_each (position, &r->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (lane->agent && lane->agent == agent)
+			return lane;
+	}
+	return NULL;
+}
+
+/* The host could connect to anything through these, so they are asked for like commands. */
+static bool ask_for_forward(struct lane *lane)
+{
+	char place[300];
+
+	if (ssh_message_subtype(lane->open) != SSH_CHANNEL_DIRECT_TCPIP)
+		return false;
+	snprintf(place, sizeof(place), "%.250s:%d",
+		ssh_message_channel_request_open_destination(lane->open),
+		ssh_message_channel_request_open_destination_port(lane->open));
+	lane->kind = BRIDGE_FORWARD;
+	lane->step = LANE_ASKING;
+	lane->told = true;
+	link_request(&lane->relay->link, lane->id,
+		&(struct bridge_request){.kind = lane->kind, .text = slice_from_string(place)});
+	return true;
+}
+
+void lane_open(struct relay *r, ssh_message message)
+{
+	struct lane *lane;
+
+	if (r->lane_count >= LIMIT_SSH_CHANNELS) {
+		ssh_message_reply_default(message);
+		ssh_message_free(message);
+		return;
+	}
+	lane = memory_new(sizeof(*lane));
+	lane->relay = r;
+	lane->id = ++r->last_lane;
+	lane->open = message;
+	lane->status = BRIDGE_NO_STATUS;
+	list_append(&r->lanes, &lane->link);
+	r->lane_count++;
+	if (ssh_message_subtype(message) != SSH_CHANNEL_SESSION) {
+		if (r->refused || !ask_for_forward(lane))
+			lane->ended = true;
+		return;
+	}
+	if (!r->refused)
+		lane->server = ssh_channel_new(r->server);
+}
+
+static void drop_requests(struct lane *lane)
+{
+	for (size_t i = 0; i < lane->request_count; i++)
+		ssh_message_free(lane->requests[i]);
+	lane->request_count = 0;
+}
+
+void lane_free(struct lane *lane)
+{
+	struct relay *r = lane->relay;
+
+	if (lane->open) {
+		ssh_message_reply_default(lane->open);
+		ssh_message_free(lane->open);
+	}
+	drop_requests(lane);
+	if (lane->agent)
+		ssh_channel_free(lane->agent);
+	if (lane->server)
+		ssh_channel_free(lane->server);
+	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
+		flow_done(&lane->flows[i]);
+	if (lane->told && !r->alone)
+		link_tell(&r->link, BRIDGE_GONE, lane->id, SLICE_EMPTY, SLICE_EMPTY);
+	list_remove(&lane->link);
+	r->lane_count--;
+	free(lane);
+}
+
+/* --- what the agent reads --- */
+
+/* A terminal in raw mode wants the carriage return. */
+void lane_say(struct lane *lane, struct slice text)
+{
+	struct buffer *to = &lane->flows[BRIDGE_STDERR].pending;
+
+	if (buffer_append_slice(to, text) == 0)
+		buffer_append_string(to, lane->terminal ? "\r\n" : "\n");
+}
+
+void lane_fail(struct lane *lane, struct slice text)
+{
+	lane_say(lane, text);
+	/* What the worker has yet to give back never comes. */
+	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
+		lane->flows[i].at_worker = 0;
+	lane->status = EXIT_DENIED;
+	lane->exit_signal[0] = '\0';
+	lane->ended = true;
+}
+
+/* --- opening --- */
+
+static bool accept_channel(struct lane *lane)
+{
+	lane->agent = ssh_message_channel_request_open_reply_accept(lane->open);
+	ssh_message_free(lane->open);
+	lane->open = NULL;
+	if (!lane->agent) {
+		lane->ended = true;
+		return true;
+	}
+	listen_to(lane);
+	flow_init(&lane->flows[BRIDGE_STDIN], lane->agent, lane->server, BRIDGE_STDIN);
+	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
+	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
+	lane->step = LANE_IDLE;
+	return true;
+}
+
+static bool turn_opening(struct lane *lane)
+{
+	int rc = lane->server ? ssh_channel_open_session(lane->server) : SSH_OK;
+
+	if (rc == SSH_AGAIN)
+		return false;
+	if (rc == SSH_OK)
+		return accept_channel(lane);
+	lane->ended = true; /* the host refused it, and so do we */
+	return true;
+}
+
+/* --- requests --- */
+
+void lane_request(struct lane *lane, ssh_message message)
+{
+	if (lane->request_count < LIMIT_SSH_REQUESTS) {
+		lane->requests[lane->request_count++] = message;
+		return;
+	}
+	ssh_message_reply_default(message);
+	ssh_message_free(message);
+}
+
+static void finish_request(struct lane *lane, bool success)
+{
+	ssh_message message = lane->requests[0];
+
+	lane->request_count--;
+	memmove(lane->requests, lane->requests + 1, lane->request_count * sizeof(*lane->requests));
+	lane->step = LANE_IDLE;
+	if (success)
+		ssh_message_channel_request_reply_success(message);
+	else
+		ssh_message_reply_default(message);
+	ssh_message_free(message);
+}
+
+static void ask(struct lane *lane, enum bridge_kind kind, struct slice text)
+{
+	const struct bridge_request request = {
+		.kind = kind,
+		.terminal = lane->terminal,
+		.columns = lane->columns,
+		.rows = lane->rows,
+		.text = text,
+	};
+
+	lane->kind = kind;
+	lane->step = LANE_ASKING;
+	lane->told = true;
+	link_request(&lane->relay->link, lane->id, &request);
+}
+
+static void ask_variable(struct lane *lane, ssh_message m)
+{
+	char *text = memory_format("%s=%s", ssh_message_channel_request_env_name(m),
+		ssh_message_channel_request_env_value(m));
+
+	ask(lane, BRIDGE_ENV, slice_from_string(text));
+	free(text);
+}
+
+static uint16_t size_of(int characters)
+{
+	return characters < 0 || characters > UINT16_MAX ? 0 : (uint16_t)characters;
+}
+
+static void take_window(struct lane *lane, ssh_message m)
+{
+	lane->columns = size_of(ssh_message_channel_request_pty_width(m));
+	lane->rows = size_of(ssh_message_channel_request_pty_height(m));
+}
+
+static void change_window(struct lane *lane, ssh_message m)
+{
+	uint8_t size[4];
+
+	take_window(lane, m);
+	if (lane->server)
+		ssh_channel_change_pty_size(lane->server, lane->columns, lane->rows);
+	bytes_put_u16(size, lane->columns);
+	bytes_put_u16(size + 2, lane->rows);
+	if (lane->started && !lane->relay->alone)
+		link_tell(&lane->relay->link, BRIDGE_WINDOW, lane->id, slice_of(size, sizeof(size)),
+			SLICE_EMPTY);
+	finish_request(lane, true);
+}
+
+/* The agent is answered as if it ran, and reads why it does not. */
+static void refuse_to_run(struct lane *lane, struct slice text)
+{
+	finish_request(lane, true);
+	lane_fail(lane, text);
+}
+
+static void begin_to_run(struct lane *lane, enum bridge_kind kind, const char *text)
+{
+	struct relay *r = lane->relay;
+
+	if (r->refused)
+		refuse_to_run(lane, slice_from_string(r->refused));
+	else if (lane->started)
+		finish_request(lane, false); /* RFC 4254, 6.5: one per channel */
+	else
+		ask(lane, kind, slice_from_string(text));
+}
+
+static void begin_request(struct lane *lane)
+{
+	ssh_message m = lane->requests[0];
+
+	switch (ssh_message_subtype(m)) {
+	case SSH_CHANNEL_REQUEST_PTY:
+		take_window(lane, m);
+		lane->terminal = true;
+		lane->step = LANE_REQUESTING;
+		break;
+	case SSH_CHANNEL_REQUEST_WINDOW_CHANGE:
+		change_window(lane, m);
+		break;
+	case SSH_CHANNEL_REQUEST_ENV:
+		if (lane->relay->refused || lane->started)
+			finish_request(lane, false);
+		else
+			ask_variable(lane, m);
+		break;
+	case SSH_CHANNEL_REQUEST_EXEC:
+		begin_to_run(lane, BRIDGE_EXEC, ssh_message_channel_request_command(m));
+		break;
+	case SSH_CHANNEL_REQUEST_SHELL:
+		begin_to_run(lane, BRIDGE_SHELL, "");
+		break;
+	case SSH_CHANNEL_REQUEST_SUBSYSTEM:
+		begin_to_run(lane, BRIDGE_SUBSYSTEM, ssh_message_channel_request_subsystem(m));
+		break;
+	default:
+		finish_request(lane, false);
+	}
+}
+
+/* SSH_AGAIN: the host has not answered yet; the call is made again with the same values. */
+static int send_request(struct lane *lane)
+{
+	ssh_message m = lane->requests[0];
+
+	if (!lane->server)
+		return SSH_OK;
+	switch (ssh_message_subtype(m)) {
+	case SSH_CHANNEL_REQUEST_PTY:
+		return ssh_channel_request_pty_size(lane->server,
+			ssh_message_channel_request_pty_term(m), lane->columns, lane->rows);
+	case SSH_CHANNEL_REQUEST_ENV:
+		return ssh_channel_request_env(lane->server,
+			ssh_message_channel_request_env_name(m),
+			ssh_message_channel_request_env_value(m));
+	case SSH_CHANNEL_REQUEST_EXEC:
+		return ssh_channel_request_exec(
+			lane->server, ssh_message_channel_request_command(m));
+	case SSH_CHANNEL_REQUEST_SHELL:
+		return ssh_channel_request_shell(lane->server);
+	default:
+		return ssh_channel_request_subsystem(
+			lane->server, ssh_message_channel_request_subsystem(m));
+	}
+}
+
+static bool turn_requesting(struct lane *lane)
+{
+	int rc = send_request(lane);
+	bool runs;
+
+	if (rc == SSH_AGAIN)
+		return false;
+	runs = lane->kind != BRIDGE_ENV &&
+		ssh_message_subtype(lane->requests[0]) != SSH_CHANNEL_REQUEST_PTY;
+	lane->started |= runs && rc == SSH_OK;
+	if (runs && rc != SSH_OK && !lane->relay->alone)
+		link_result(&lane->relay->link, lane->id,
+			&(struct bridge_result){.status = BRIDGE_NO_STATUS});
+	finish_request(lane, rc == SSH_OK);
+	return true;
+}
+
+/* --- what the worker says --- */
+
+static void on_allow(struct lane *lane, struct slice body)
+{
+	if (lane->kind == BRIDGE_FORWARD) {
+		lane->ended = true; /* nothing here could carry it */
+		return;
+	}
+	if (lane->kind != BRIDGE_ENV)
+		lane->inspect = body.length ? body.data[0] : 0;
+	lane->step = LANE_REQUESTING;
+}
+
+static void on_deny(struct lane *lane, struct slice text)
+{
+	char line[4096];
+
+	if (lane->kind == BRIDGE_FORWARD) {
+		lane->ended = true;
+	} else if (lane->kind == BRIDGE_ENV) {
+		finish_request(lane, false);
+	} else {
+		snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
+		refuse_to_run(lane, slice_from_string(line));
+	}
+}
+
+static void on_data(struct lane *lane, struct slice body)
+{
+	struct flow *f;
+
+	if (body.length < 2 || body.data[0] >= BRIDGE_STREAM_COUNT)
+		return;
+	f = &lane->flows[body.data[0]];
+	body = slice_from(body, 1);
+	f->at_worker -= body.length < f->at_worker ? body.length : f->at_worker;
+	if (buffer_append_slice(&f->pending, body) < 0)
+		lane->ended = true;
+}
+
+void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
+{
+	if (frame->type == BRIDGE_DATA)
+		on_data(lane, frame->body);
+	else if (frame->type == BRIDGE_NOTICE && lane->agent)
+		lane_say(lane, frame->body);
+	else if (frame->type == BRIDGE_ALLOW && lane->step == LANE_ASKING)
+		on_allow(lane, frame->body);
+	else if (frame->type == BRIDGE_DENY && lane->step == LANE_ASKING)
+		on_deny(lane, frame->body);
+}
+
+/* --- data --- */
+
+static bool turn_input(struct lane *lane)
+{
+	struct flow *f = &lane->flows[BRIDGE_STDIN];
+	bool moved;
+
+	if (!lane->server || !ssh_channel_is_open(lane->server))
+		return false;
+	moved = flow_turn(f, lane, lane->inspect & BRIDGE_INSPECT_INPUT);
+	for (size_t i = 0; i < lane->signal_count; i++)
+		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
+	lane->signal_count = 0;
+	if (!lane->input_ended && ssh_channel_is_eof(lane->agent) && flow_is_dry(f)) {
+		lane->input_ended = true;
+		ssh_channel_send_eof(lane->server);
+	}
+	return moved;
+}
+
+static bool turn_output(struct lane *lane)
+{
+	bool inspected = lane->inspect & BRIDGE_INSPECT_OUTPUT, moved;
+
+	moved = flow_turn(&lane->flows[BRIDGE_STDOUT], lane, inspected);
+	moved |= flow_turn(&lane->flows[BRIDGE_STDERR], lane, inspected);
+	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
+		lane->ended = moved = true;
+	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
+		flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
+		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
+		lane->output_ended = true;
+		ssh_channel_send_eof(lane->agent);
+	}
+	return moved;
+}
+
+/* What came of it, before the channel is closed. */
+static void send_status(struct lane *lane)
+{
+	if (lane->status_sent)
+		return;
+	lane->status_sent = true;
+	if (lane->exit_signal[0])
+		ssh_channel_request_send_exit_signal(lane->agent, lane->exit_signal, 0, "", "");
+	else if (lane->status != BRIDGE_NO_STATUS)
+		ssh_channel_request_send_exit_status(lane->agent, (int)lane->status);
+}
+
+static void report(struct lane *lane)
+{
+	const struct bridge_result result = {
+		.to_agent = lane->flows[BRIDGE_STDOUT].bytes + lane->flows[BRIDGE_STDERR].bytes,
+		.to_server = lane->flows[BRIDGE_STDIN].bytes,
+		.status = lane->status,
+		.signal = slice_from_string(lane->exit_signal),
+	};
+
+	if (lane->started && !lane->relay->alone)
+		link_result(&lane->relay->link, lane->id, &result);
+	lane->started = false;
+}
+
+static void finish(struct lane *lane)
+{
+	send_status(lane);
+	report(lane);
+	ssh_channel_close(lane->agent);
+	lane_free(lane);
+}
+
+static bool turn_request(struct lane *lane)
+{
+	if (lane->step == LANE_REQUESTING)
+		return turn_requesting(lane);
+	if (lane->step != LANE_IDLE || lane->request_count == 0)
+		return false;
+	begin_request(lane);
+	return true;
+}
+
+bool lane_turn(struct lane *lane)
+{
+	bool moved = false;
+
+	if (lane->step == LANE_OPENING && !lane->ended)
+		moved = turn_opening(lane);
+	if (!lane->agent) {
+		if (lane->ended)
+			lane_free(lane);
+		return lane->ended;
+	}
+	if (ssh_channel_is_closed(lane->agent)) {
+		report(lane);
+		lane_free(lane);
+		return true;
+	}
+	if (!lane->ended)
+		moved |= turn_request(lane);
+	if (lane->started)
+		moved |= turn_input(lane);
+	moved |= turn_output(lane);
+	if (lane->ended && lane->output_ended) {
+		finish(lane);
+		return true;
+	}
+	return moved;
+}

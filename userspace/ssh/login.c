@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ssh/known_hosts.h"
+#include "ssh/relay.h"
+
+/* Whether an agent's key signed is known only by a function that the library calls outdated. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+#define HANDSHAKE_SECONDS 50L /* below LIMIT_STARTUP_TIME, at which the worker ends it */
+#define MESSAGES_MOST 100 /* of an agent that logs in */
+
+/* --- the agent --- */
+
+/* The kernel says who the agent is, so that all it can present is good. A key is proven only by its
+ * signature: a client that is told so before sends one. */
+static bool answer_login(struct relay *r, ssh_message m)
+{
+	snprintf(r->agent_user, sizeof(r->agent_user), "%s", ssh_message_auth_user(m));
+	if (ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
+		ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_NONE) {
+		ssh_message_auth_reply_pk_ok_simple(m);
+		return false;
+	}
+	return ssh_message_auth_reply_success(m, 0) == SSH_OK;
+}
+
+static bool answer(struct relay *r, ssh_message m)
+{
+	bool done = false;
+
+	switch (ssh_message_type(m)) {
+	case SSH_REQUEST_SERVICE:
+		ssh_message_service_reply_success(m);
+		break;
+	case SSH_REQUEST_AUTH:
+		done = answer_login(r, m);
+		break;
+	default:
+		ssh_message_reply_default(m);
+	}
+	ssh_message_free(m);
+	return done;
+}
+
+int login_agent(struct relay *r, ssh_bind keys, int fd)
+{
+	long seconds = HANDSHAKE_SECONDS;
+
+	r->agent = ssh_new();
+	if (!r->agent || ssh_bind_accept_fd(keys, r->agent, fd) != SSH_OK)
+		return -1;
+	ssh_options_set(r->agent, SSH_OPTIONS_TIMEOUT, &seconds);
+	ssh_set_auth_methods(r->agent,
+		SSH_AUTH_METHOD_NONE | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY |
+			SSH_AUTH_METHOD_INTERACTIVE);
+	if (ssh_handle_key_exchange(r->agent) != SSH_OK)
+		return -1;
+	for (unsigned i = 0; i < MESSAGES_MOST; i++) {
+		ssh_message m = ssh_message_get(r->agent);
+
+		if (!m)
+			return -1;
+		if (answer(r, m))
+			return 0;
+	}
+	return -1;
+}
+
+/* --- the host --- */
+
+static void fail(struct relay *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The worker is told the reason, the agent the same with every channel. */
+static void fail(struct relay *r, const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	for (char *c = text; *c; c++)
+		*c = *c < ' ' || *c == 0x7f ? '?' : *c;
+	relay_refuse(r, slice_from_string(text));
+	link_tell(&r->link, BRIDGE_FAILED, 0, SLICE_EMPTY, slice_from_string(text));
+	if (r->server) {
+		ssh_silent_disconnect(r->server);
+		ssh_free(r->server);
+		r->server = NULL;
+	}
+}
+
+/* The connection, or -1 with the reason told. */
+static int wait_for_connection(struct relay *r)
+{
+	struct bridge_frame frame;
+
+	while (!r->link.closed) {
+		struct pollfd p = {.fd = r->link.fd, .events = POLLIN};
+
+		while (link_next(&r->link, &frame)) {
+			if (frame.type == BRIDGE_CONNECTED)
+				return r->link.received_fd;
+			if (frame.type == BRIDGE_REFUSED) {
+				relay_refuse(r, frame.body);
+				return -1;
+			}
+		}
+		poll(&p, 1, -1);
+		link_receive(&r->link);
+	}
+	relay_refuse(r, slice_from_string("the session was ended"));
+	return -1;
+}
+
+/* Nothing of this is for the user whose process this is: no files, no configuration. */
+static int set_options(struct relay *r, const struct opening *o, int fd)
+{
+	const struct known_host_names names = {{slice_from_string(o->texts[SSH_TEXT_NAME]),
+		slice_from_string(o->texts[SSH_TEXT_ADDRESS])}};
+	struct buffer algorithms;
+	long seconds = HANDSHAKE_SECONDS;
+	bool no = false;
+	int rc = 0;
+
+	buffer_init(&algorithms, 4096);
+	if (known_hosts_algorithms(
+		    slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names, &algorithms) < 0 ||
+		buffer_append_byte(&algorithms, 0) < 0)
+		rc = -1;
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_PROCESS_CONFIG, &no);
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_SSH_DIR, "/nonexistent");
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_KNOWNHOSTS, "/dev/null");
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null");
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_HOST, o->texts[SSH_TEXT_ADDRESS]);
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_USER, o->texts[SSH_TEXT_USER]);
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_TIMEOUT, &seconds);
+	rc |= ssh_options_set(r->server, SSH_OPTIONS_FD, &fd);
+	/* So that a host with several keys shows one that is known. */
+	if (rc == 0 && buffer_length(&algorithms) > 1)
+		rc = ssh_options_set(
+			r->server, SSH_OPTIONS_HOSTKEYS, buffer_slice(&algorithms).data);
+	buffer_done(&algorithms);
+	return rc == SSH_OK ? 0 : -1;
+}
+
+static enum known_host check_key(struct relay *r, const struct opening *o)
+{
+	const struct known_host_names names = {{slice_from_string(o->texts[SSH_TEXT_NAME]),
+		slice_from_string(o->texts[SSH_TEXT_ADDRESS])}};
+	enum known_host found = KNOWN_HOST_UNKNOWN;
+	const char *type;
+	char *text = NULL;
+	ssh_key key;
+
+	if (ssh_get_server_publickey(r->server, &key) != SSH_OK)
+		return KNOWN_HOST_UNKNOWN;
+	type = ssh_key_type_to_char(ssh_key_type(key));
+	if (type && ssh_pki_export_pubkey_base64(key, &text) == SSH_OK)
+		found = known_hosts_check(slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names,
+			slice_from_string(type), slice_from_string(text));
+	ssh_string_free_char(text);
+	ssh_key_free(key);
+	return found;
+}
+
+static bool verify_host(struct relay *r, const struct opening *o)
+{
+	const char *where = o->texts[SSH_TEXT_ADDRESS];
+
+	switch (check_key(r, o)) {
+	case KNOWN_HOST_SAME:
+		return true;
+	case KNOWN_HOST_CHANGED:
+		fail(r, "the host key of %s is not the one that host_keys has", where);
+		return false;
+	case KNOWN_HOST_REVOKED:
+		fail(r, "the host key of %s is revoked in host_keys", where);
+		return false;
+	default:
+		fail(r, "host_keys has no key of %s", where);
+		return false;
+	}
+}
+
+/* Servers that ask PAM ask in this way alone: every question is for the password. */
+static int answer_questions(struct relay *r, const char *password)
+{
+	int rc = ssh_userauth_kbdint(r->server, NULL, NULL);
+
+	for (unsigned round = 0; rc == SSH_AUTH_INFO && round < 10; round++) {
+		int count = ssh_userauth_kbdint_getnprompts(r->server);
+
+		for (int i = 0; i < count; i++)
+			ssh_userauth_kbdint_setanswer(r->server, (unsigned)i, password);
+		rc = ssh_userauth_kbdint(r->server, NULL, NULL);
+	}
+	return rc;
+}
+
+static int try_login(struct relay *r, const struct opening *o)
+{
+	char *password = o->texts[SSH_TEXT_PASSWORD];
+	int methods, rc;
+
+	if (!password[0]) {
+		if (ssh_set_agent_socket(r->server, o->fds[SSH_DESCRIPTOR_SIGNER]) != SSH_OK)
+			return SSH_AUTH_ERROR;
+		return ssh_userauth_agent(r->server, NULL);
+	}
+	/* The server says which ways there are when the first is refused. */
+	rc = ssh_userauth_none(r->server, NULL);
+	methods = rc == SSH_AUTH_DENIED ? ssh_userauth_list(r->server, NULL) : 0;
+	if (methods & SSH_AUTH_METHOD_PASSWORD)
+		rc = ssh_userauth_password(r->server, NULL, password);
+	if (rc == SSH_AUTH_DENIED && methods & SSH_AUTH_METHOD_INTERACTIVE)
+		rc = answer_questions(r, password);
+	memory_wipe(password, strlen(password));
+	return rc;
+}
+
+int login_server(struct relay *r, const struct opening *o)
+{
+	const char *where = o->texts[SSH_TEXT_ADDRESS];
+	int fd = wait_for_connection(r);
+
+	if (fd < 0)
+		return 0;
+	if (o->texts[SSH_TEXT_PROBLEM][0]) {
+		close(fd);
+		fail(r, "%s", o->texts[SSH_TEXT_PROBLEM]);
+		return 0;
+	}
+	r->server = ssh_new();
+	if (!r->server || set_options(r, o, fd) < 0) {
+		fail(r, "the session could not be set up");
+		return 0;
+	}
+	if (ssh_connect(r->server) != SSH_OK) {
+		fail(r, "%s: %s", where, ssh_get_error(r->server));
+		return 0;
+	}
+	if (!verify_host(r, o))
+		return 0;
+	if (try_login(r, o) != SSH_AUTH_SUCCESS) {
+		fail(r, "%s does not let %s in with the credentials that Wayleave has", where,
+			o->texts[SSH_TEXT_USER]);
+		return 0;
+	}
+	link_tell(
+		&r->link, BRIDGE_LOGIN, 0, SLICE_EMPTY, slice_from_string(o->texts[SSH_TEXT_USER]));
+	return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ssh/relay.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+void relay_refuse(struct relay *r, struct slice text)
+{
+	if (!r->refused)
+		r->refused = memory_format("wayleave: %.*s", SLICE_PRINT(text));
+}
+
+/* --- what the agent sends --- */
+
+static void take_forward(struct relay *r, ssh_message m)
+{
+	char place[300];
+
+	if (ssh_message_subtype(m) != SSH_GLOBAL_REQUEST_TCPIP_FORWARD || r->refused)
+		return;
+	snprintf(place, sizeof(place), "%.250s:%d", ssh_message_global_request_address(m),
+		ssh_message_global_request_port(m));
+	/* It is refused whatever the answer is: nothing here could carry it. The worker records
+	 * that it was wanted. */
+	link_request(&r->link, ++r->last_lane,
+		&(struct bridge_request){
+			.kind = BRIDGE_REMOTE_FORWARD, .text = slice_from_string(place)});
+	link_tell(&r->link, BRIDGE_GONE, r->last_lane, SLICE_EMPTY, SLICE_EMPTY);
+}
+
+/* One message; it is answered here or belongs to a lane from now on. */
+static void take_message(struct relay *r, ssh_message m)
+{
+	int type = ssh_message_type(m);
+	struct lane *lane;
+
+	if (type == SSH_REQUEST_CHANNEL_OPEN) {
+		lane_open(r, m);
+		return;
+	}
+	if (type == SSH_REQUEST_CHANNEL) {
+		lane = lane_of(r, ssh_message_channel_request_channel(m));
+		if (lane) {
+			lane_request(lane, m);
+			return;
+		}
+	}
+	if (type == SSH_REQUEST_GLOBAL)
+		take_forward(r, m);
+	ssh_message_reply_default(m);
+	ssh_message_free(m);
+}
+
+static bool take_messages(struct relay *r)
+{
+	bool any = false;
+	ssh_message m;
+
+	while ((m = ssh_message_get(r->agent))) {
+		take_message(r, m);
+		any = true;
+	}
+	/* A host asks its client for nothing that we have. */
+	while (r->server && (m = ssh_message_get(r->server))) {
+		ssh_message_reply_default(m);
+		ssh_message_free(m);
+	}
+	return any;
+}
+
+/* --- what the worker says --- */
+
+static void refuse_all(struct relay *r, struct slice text)
+{
+	relay_refuse(r, text);
+	list_for_each (position, &r->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (lane->agent)
+			lane_fail(lane, slice_from_string(r->refused));
+		else
+			lane->ended = true;
+	}
+}
+
+static bool take_frames(struct relay *r)
+{
+	struct bridge_frame frame;
+	struct lane *lane;
+	bool any = false;
+
+	while (link_next(&r->link, &frame)) {
+		any = true;
+		if (frame.type == BRIDGE_REFUSED) {
+			refuse_all(r, frame.body);
+			continue;
+		}
+		lane = lane_find(r, frame.lane);
+		if (lane)
+			lane_on_frame(lane, &frame);
+	}
+	return any;
+}
+
+/* Nothing passes without a worker. The agent may still read why. */
+static void on_link_closed(struct relay *r)
+{
+	r->alone = true;
+	ssh_event_remove_fd(r->event, r->link.fd);
+	refuse_all(r, slice_from_string("the session was ended"));
+	alarm(RELAY_ALONE_SECONDS);
+}
+
+/* --- the loop --- */
+
+/* Only that the loop turns: the library polls in many places. */
+static int on_link(socket_t fd, int events, void *context)
+{
+	(void)fd;
+	(void)events;
+	(void)context;
+	return 0;
+}
+
+static void poll_link(struct relay *r)
+{
+	short wanted = buffer_length(&r->link.out) ? POLLIN | POLLOUT : POLLIN;
+
+	if (r->alone || wanted == r->polled)
+		return;
+	if (r->polled)
+		ssh_event_remove_fd(r->event, r->link.fd);
+	ssh_event_add_fd(r->event, r->link.fd, wanted, on_link, r);
+	r->polled = wanted;
+}
+
+static bool turn_lanes(struct relay *r)
+{
+	bool moved = false;
+
+	list_for_each_safe (position, &r->lanes)
+		moved |= lane_turn(list_entry(position, struct lane, link));
+	return moved;
+}
+
+static bool is_over(const struct relay *r)
+{
+	if (!ssh_is_connected(r->agent))
+		return true;
+	/* Where it was refused, the agent ends it when it has read why. */
+	return r->server && !ssh_is_connected(r->server) && !r->refused;
+}
+
+static uint64_t bytes_received(const struct relay *r)
+{
+	return r->counters[0].in_bytes + r->counters[1].in_bytes;
+}
+
+/* The library reads from its sockets in the middle of other things, and what it read then may be
+ * about something that was looked at before. */
+static void turn(struct relay *r)
+{
+	uint64_t before;
+	bool moved;
+
+	do {
+		before = bytes_received(r);
+		if (!r->alone)
+			link_receive(&r->link);
+		moved = take_frames(r);
+		moved |= take_messages(r);
+		moved |= turn_lanes(r);
+		if (!r->alone)
+			link_flush(&r->link);
+		if (r->link.closed && !r->alone) {
+			on_link_closed(r);
+			moved = true;
+		}
+	} while (moved || bytes_received(r) != before);
+}
+
+static void relay_loop(struct relay *r)
+{
+	ssh_set_blocking(r->agent, 0);
+	ssh_set_counters(r->agent, &r->counters[0], NULL);
+	r->event = ssh_event_new();
+	if (!r->event || ssh_event_add_session(r->event, r->agent) != SSH_OK)
+		return;
+	if (r->server) {
+		ssh_set_blocking(r->server, 0);
+		ssh_set_counters(r->server, &r->counters[1], NULL);
+		if (ssh_event_add_session(r->event, r->server) != SSH_OK)
+			return;
+	}
+	turn(r);
+	while (!is_over(r)) {
+		poll_link(r);
+		if (ssh_event_dopoll(r->event, -1) == SSH_ERROR)
+			break;
+		turn(r);
+	}
+}
+
+/* What was said is still sent. */
+static void say_goodbye(struct relay *r)
+{
+	if (r->refused)
+		ssh_session_set_disconnect_message(r->agent, r->refused);
+	list_for_each_safe (position, &r->lanes)
+		lane_free(list_entry(position, struct lane, link));
+	ssh_set_blocking(r->agent, 1);
+	if (ssh_is_connected(r->agent)) {
+		ssh_blocking_flush(r->agent, 1000);
+		ssh_disconnect(r->agent);
+	}
+	if (r->server && ssh_is_connected(r->server))
+		ssh_disconnect(r->server);
+	link_flush(&r->link);
+}
+
+/* --- a worker that goes away while we wait for a peer --- */
+
+static int watched_link;
+
+static void on_alarm(int signal)
+{
+	struct pollfd p = {.fd = watched_link, .events = POLLRDHUP};
+
+	(void)signal;
+	if (poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR))
+		_exit(EXIT_FAILURE);
+}
+
+static void watch_link(const struct relay *r, bool on)
+{
+	const struct itimerval second = {{1, 0}, {1, 0}}, never = {{0, 0}, {0, 0}};
+
+	watched_link = r->link.fd;
+	signal(SIGALRM, on ? on_alarm : SIG_DFL);
+	setitimer(ITIMER_REAL, on ? &second : &never, NULL);
+}
+
+void relay_run(ssh_bind keys, struct opening *o)
+{
+	struct relay *r = memory_new(sizeof(*r));
+	int rc;
+
+	list_init(&r->lanes);
+	link_init(&r->link, o->fds[SSH_DESCRIPTOR_WORKER]);
+	watch_link(r, true);
+	rc = login_agent(r, keys, o->fds[SSH_DESCRIPTOR_AGENT]);
+	if (rc == 0)
+		rc = login_server(r, o);
+	watch_link(r, false);
+	if (rc < 0)
+		return;
+	relay_loop(r);
+	say_goodbye(r);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * relay: one SSH session: a server for the agent, a client of the host, and what passes between.
+ *
+ *   login.c     both sides, until both are let in; blocking
+ *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
+ *   lane.c      one channel: its requests in their order, then its data
+ *   flow.c      bytes of one direction
+ *
+ * libssh calls back in the middle of its own work, and reads while it writes, so callbacks only
+ * remember. Everything else is done between two rounds of its event loop, from what is readable
+ * then. Messages of the agent are taken from libssh's queue and answered when the worker has
+ * decided.
+ */
+#ifndef WAYLEAVE_SSH_RELAY_H
+#define WAYLEAVE_SSH_RELAY_H
+
+#define LIBSSH_LEGACY_0_4
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/memory.h"
+#include "ssh/link.h"
+#include "ssh/messages.h"
+
+#define RELAY_SIGNALS_MOST 8
+#define RELAY_SIGNAL_SIZE 16
+#define RELAY_ALONE_SECONDS 30 /* to tell the agent why, when the worker is gone */
+
+/* What a session begins with. */
+struct opening {
+	char *texts[SSH_TEXT_COUNT];
+	int fds[SSH_DESCRIPTOR_COUNT]; /* -1: none */
+};
+
+/* One direction of a channel. */
+struct flow {
+	ssh_channel from, to;
+	enum bridge_stream stream;
+	struct buffer pending; /* may be written */
+	size_t at_worker; /* bytes that it has yet to give back */
+	uint64_t bytes;
+};
+
+enum lane_step {
+	LANE_OPENING, /* the channel to the host */
+	LANE_IDLE,
+	LANE_ASKING, /* the worker */
+	LANE_REQUESTING, /* the host */
+};
+
+struct lane {
+	struct list link;
+	struct relay *relay;
+	uint32_t id;
+	ssh_message open; /* not answered yet */
+	ssh_channel agent, server; /* NULL: none yet, or none any more */
+	struct ssh_channel_callbacks_struct agent_callbacks, server_callbacks;
+	ssh_message requests[LIMIT_SSH_REQUESTS]; /* in their order */
+	size_t request_count;
+	enum lane_step step; /* of the first of them */
+	enum bridge_kind kind; /* that the worker is asked, if it is */
+	bool terminal;
+	uint16_t columns, rows;
+	bool started; /* something runs */
+	bool told; /* the worker knows the lane */
+	uint8_t inspect;
+	bool ended; /* nothing more comes from the host */
+	struct flow flows[BRIDGE_STREAM_COUNT];
+	bool input_ended, output_ended; /* the end of file was passed on */
+	uint32_t status;
+	char exit_signal[RELAY_SIGNAL_SIZE];
+	bool status_sent;
+	char signals[RELAY_SIGNALS_MOST][RELAY_SIGNAL_SIZE]; /* of the agent, to be passed on */
+	size_t signal_count;
+};
+
+struct relay {
+	struct link link;
+	ssh_session agent, server; /* server NULL: there is none */
+	ssh_event event;
+	short polled; /* of the link */
+	struct ssh_counter_struct counters[2]; /* of what came from the agent, and the host */
+	struct list lanes;
+	size_t lane_count;
+	uint32_t last_lane;
+	char agent_user[64];
+	char *refused; /* every channel is answered so; NULL: none is */
+	bool alone; /* the worker is gone */
+	bool done;
+};
+
+/* login.c: 0, or -1: the agent is gone. Where the host does not let us in, `refused` says why. */
+int login_agent(struct relay *r, ssh_bind keys, int fd);
+int login_server(struct relay *r, const struct opening *o);
+
+/* relay.c: runs the session; returns when it is over. */
+void relay_run(ssh_bind keys, struct opening *o);
+/* From now on nothing passes. Keeps a copy. */
+void relay_refuse(struct relay *r, struct slice text);
+
+/* lane.c */
+/* A channel that the agent wants to open; takes the message. */
+void lane_open(struct relay *r, ssh_message message);
+/* Another request of its channel; takes the message. */
+void lane_request(struct lane *lane, ssh_message message);
+struct lane *lane_find(struct relay *r, uint32_t id);
+struct lane *lane_of(struct relay *r, ssh_channel agent);
+/* What the worker says. */
+void lane_on_frame(struct lane *lane, const struct bridge_frame *frame);
+/* Does what can be done now; true: something was. Last call for one that is over: it is freed. */
+bool lane_turn(struct lane *lane);
+/* Text for the agent beside the data. */
+void lane_say(struct lane *lane, struct slice text);
+/* Ends it in the way of a command that could not be run. */
+void lane_fail(struct lane *lane, struct slice text);
+void lane_free(struct lane *lane);
+
+/* flow.c */
+void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
+/* Reads and writes what it can; true: some bytes moved. */
+bool flow_turn(struct flow *f, struct lane *lane, bool inspected);
+/* All that the source sent has been written. */
+bool flow_is_dry(const struct flow *f);
+void flow_done(struct flow *f);
+
+#endif
