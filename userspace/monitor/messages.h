@@ -22,6 +22,9 @@ enum message_type {
 			      */
 	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix, the agent's connection → a connected
 				 socket */
+	/* struct message_delegate, the agent's connection → the socket of a process that carries
+	 * the session (protocol/ssh/bridge.h), which has that connection now */
+	MESSAGE_DELEGATE,
 	MESSAGE_CANCEL, /* struct message_cancel, key, message; sent on to all workers */
 	MESSAGE_CANCELLED, /* struct message_cancelled: the answer; sent on to who asked */
 	MESSAGE_SEGMENT, /* struct message_segment; answered by one of the same type */
@@ -62,6 +65,13 @@ struct message_certificate {
 };
 
 struct message_connect_unix {
+	uint64_t id;
+	uint32_t resource; /* index in the policy of this generation */
+	uint32_t unused;
+	uint64_t generation;
+};
+
+struct message_delegate {
 	uint64_t id;
 	uint32_t resource; /* index in the policy of this generation */
 	uint32_t unused;

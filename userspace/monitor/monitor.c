@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "monitor/ssh_signer.h"
 
 #define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
@@ -79,7 +80,8 @@ static void reap(struct monitor *m)
 		else if (canary_on_exit(&m->canary, pid))
 			continue;
 		else if (!broker_process_on_exit(&m->broker, pid, status) &&
-			!broker_process_on_exit(&m->openid, pid, status))
+			!broker_process_on_exit(&m->openid, pid, status) &&
+			!ssh_process_on_exit(&m->ssh, pid, status))
 			workers_on_exit(m, pid, status);
 	}
 }
@@ -134,6 +136,8 @@ static void tick(struct monitor *m, uint64_t now)
 	m->next_tick = now + TICK;
 	store_tick(m->store, now);
 	workers_tick(m, now);
+	ssh_process_tick(&m->ssh, now, m->worker_uid, m->worker_gid);
+	ssh_signers_tick(&m->ssh_signers, now);
 	if (m->serving)
 		broker_process_tick(&m->openid, now);
 	if (m->serving)
@@ -391,6 +395,7 @@ static void stop(struct monitor *m)
 				m->store, &m->workers[i].incarnation, "killed at the end");
 		}
 	}
+	ssh_process_close(&m->ssh);
 	slack_close(m);
 	openid_close(m);
 	reviews_close(m);
@@ -422,6 +427,8 @@ int monitor_run(const char *config_file)
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);
+	list_init(&m->ssh_signers);
+	ssh_process_init(&m->ssh);
 	for (unsigned i = 0; i < MONITOR_WORKERS_MOST; i++)
 		m->workers[i] = (struct monitor_worker){.monitor = m, .index = i, .channel = -1};
 	/* Keys and passwords pass through: no dump of its memory, by whatever means. */

@@ -13,6 +13,7 @@
  *   reviews.c    reviews and grants, for both
  *   openid.c     the broker for issuers of tokens; identities.c: who agents are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
+ *   ssh.c        SSH sessions, by way of ssh_process.c and ssh_signer.c; ssh_names.c
  *   authority.c, process.c, names.c, status.c
  */
 #ifndef WAYLEAVE_MONITOR_MONITOR_H
@@ -32,6 +33,7 @@
 #include "monitor/messages.h"
 #include "approval/book.h"
 #include "monitor/names.h"
+#include "monitor/ssh_process.h"
 #include "policy/config.h"
 #include "recording/store.h"
 #include "worker/worker.h"
@@ -92,6 +94,9 @@ struct monitor {
 	unsigned worker_count;
 	struct list clients; /* of the control socket */
 	struct broker_process broker;
+	struct ssh_process ssh;
+	struct list ssh_signers; /* of sessions that log in */
+	char *known_hosts; /* file; NULL: none was needed yet */
 	struct announcements *announcements;
 	struct broker_state slack_state; /* as the broker says */
 	char *slack_why; /* NULL: it has said nothing */
@@ -236,6 +241,18 @@ int identities_on_suspend(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 int identities_on_resume(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+
+/* ssh.c */
+#define SSH_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
+/* The configuration may be another one, or the addresses of its names. */
+int ssh_configure(struct monitor *m, struct error *e);
+/* A MESSAGE_DELEGATE, with the agent's connection: the worker's end of the process's socket. */
+int ssh_delegate(struct monitor *m, const struct message_delegate *request, int fd, int *ret,
+	struct error *e);
+/* Of 16 bytes, in usual notation. */
+const char *ssh_address_text(const uint8_t *address, char *room, size_t size);
+/* ssh_names.c */
+int ssh_names_write(struct monitor *m, struct error *e);
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);

@@ -142,6 +142,20 @@ static void on_connect_unix(struct monitor_worker *w, struct slice request, int 
 		close(r);
 }
 
+/* With an error, what follows the id is a sentence. */
+static void on_delegate(struct monitor_worker *w, struct slice request, int fd)
+{
+	struct message_delegate message;
+	struct error e = {""};
+	int r, made = -1;
+
+	memcpy(&message, request.data, sizeof(message));
+	r = ssh_delegate(w->monitor, &message, fd, &made, &e);
+	reply(w, MESSAGE_DELEGATE, request, r, slice_from_string(e.text), made);
+	if (made >= 0)
+		close(made);
+}
+
 /* The session that is meant may be any worker's. */
 static void on_cancel(struct monitor_worker *w, struct slice request, int fd)
 {
@@ -274,6 +288,8 @@ static const struct row {
 		sizeof(struct message_certificate) + 253},
 	[MESSAGE_CONNECT_UNIX] = {on_connect_unix, sizeof(struct message_connect_unix),
 		sizeof(struct message_connect_unix)},
+	[MESSAGE_DELEGATE] = {on_delegate, sizeof(struct message_delegate),
+		sizeof(struct message_delegate)},
 	[MESSAGE_CANCEL] = {on_cancel, sizeof(struct message_cancel) + 1,
 		sizeof(struct message_cancel) + CANCEL_KEY_MOST + CANCEL_MESSAGE_MOST},
 	[MESSAGE_CANCELLED] = {on_cancelled, sizeof(struct message_cancelled),

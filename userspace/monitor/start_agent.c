@@ -129,7 +129,7 @@ static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *
 		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
 	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
 	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
-	struct run_path *shown = arena_new_array(memory, 2, sizeof(*shown));
+	struct run_path *shown = arena_new_array(memory, 3, sizeof(*shown));
 
 	if (!hidden || !shown)
 		return -ENOMEM;
@@ -142,6 +142,8 @@ static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *
 	plan->hidden = hidden;
 	plan->hidden_count = count;
 	shown[plan->shown_count++] = (struct run_path){m->control_path, m->control_path};
+	if (m->known_hosts)
+		shown[plan->shown_count++] = (struct run_path){m->known_hosts, SSH_KNOWN_HOSTS};
 	plan->shown = shown;
 	return show_trust(m, memory, shown, plan);
 }

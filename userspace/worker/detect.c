@@ -24,6 +24,13 @@ static void take_free(struct session *s, const struct protocol *protocol)
 static void decide(struct session *s, const struct protocol *protocol)
 {
 	session_take_protocol(s, protocol->id);
+	/* Who is to log in there for the agent, and whose key is to be trusted, only a resource
+	 * says. */
+	if (protocol->delegated) {
+		session_record_facts(s, false);
+		session_reset(s, REASON_WRONG_PROTOCOL, "ssh at a place that no resource names");
+		return;
+	}
 	pipe_open(s, protocol);
 	session_record_facts(s, false);
 	if (s->connection == CONNECTION_ASKS && protocol == &protocol_opaque) {

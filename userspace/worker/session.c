@@ -158,6 +158,11 @@ static const struct leg_events leg_events = {
 
 /* --- closing --- */
 
+static uint64_t bytes_sent(const struct session *s, enum side to)
+{
+	return session_is_delegated(s) ? s->host.carried[to] : s->legs[to].sent_bytes;
+}
+
 static void remember_end(struct session *s, enum reason reason, const char *detail)
 {
 	hold_leave(s, "the session ended");
@@ -166,7 +171,7 @@ static void remember_end(struct session *s, enum reason reason, const char *deta
 	if (reason != REASON_NONE)
 		s->worker->statistics.reasons[reason]++;
 	recorder_session_end(s->worker->recorder, &s->record, reason, slice_from_string(s->detail),
-		s->legs[SIDE_AGENT].sent_bytes, s->legs[SIDE_SERVER].sent_bytes);
+		bytes_sent(s, SIDE_AGENT), bytes_sent(s, SIDE_SERVER));
 }
 
 void session_close(struct session *s, enum reason reason, const char *detail)
@@ -751,6 +756,12 @@ static void begin(struct session *s)
 	}
 	if (verdict != CONNECTION_NEEDS_PEOPLE)
 		record_connection(s, &record);
+	if (protocol && protocol->delegated) {
+		delegate_begin(s, verdict == CONNECTION_PASSES ? REASON_NONE : record.reason,
+			buffer_slice(&text));
+		buffer_done(&text);
+		return;
+	}
 	if (protocol)
 		pipe_open(s, protocol);
 	else

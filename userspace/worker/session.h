@@ -5,6 +5,7 @@
  *
  *   session.c   accepted socket → origin → agent and resource; closing; freeing
  *   upstream.c  the connection to the server
+ *   delegate.c  sessions that a process of their own carries
  *   detect.c    first bytes at places that no resource names
  *   pipe.c      the six steps; decide.c: judge and record; hold.c: waiting for people
  *
@@ -27,6 +28,7 @@
 enum session_state {
 	SESSION_BEGINNING, /* nothing is read before it is known who it is */
 	SESSION_DETECTING, /* which protocol, at a place that no resource names */
+	SESSION_DELEGATING, /* the process that is to speak it is being made */
 	SESSION_OPEN,
 	SESSION_CLOSING, /* what is queued is still sent */
 	SESSION_DEAD, /* sockets closed; waits until nothing is in flight */
@@ -79,7 +81,8 @@ struct session {
 	enum upstream_state upstream;
 	bool reconnects; /* when the last connection is gone */
 	struct ring_operation connect;
-	uint64_t unix_generation; /* of the policy by which the Unix socket was asked for */
+	uint64_t asked_generation; /* of the policy by which the monitor was asked for a socket */
+	enum reason refused; /* SESSION_DELEGATING: the connection, for `detail`; else none */
 	struct sockaddr_storage upstream_address;
 	char upstream_name[128]; /* what is connected to, as text */
 	char sni[256]; /* that the agent sent; empty: none */
@@ -99,6 +102,12 @@ struct session {
 	bool cancelling; /* it brought a cancel request, and waits for the workers' answers */
 	int cancel_answers; /* that are still to come */
 };
+
+/* Its server's leg is the bridge to the process that speaks for it. */
+static inline bool session_is_delegated(const struct session *s)
+{
+	return s->engine && s->engine->protocol->delegated;
+}
 
 static inline struct session *session_of_leg(struct leg *leg, enum side *ret_side)
 {
@@ -161,6 +170,12 @@ const struct policy_resource *upstream_resource(const struct session *s);
 int upstream_new_socket(struct session *s, socklen_t *ret_length);
 /* The reply brings a connection to the Unix socket that the resource names. */
 void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void *context);
+
+/* delegate.c */
+/* Asks for the process. `refused` not REASON_NONE: to tell the agent `text`, and no more. */
+void delegate_begin(struct session *s, enum reason refused, struct slice text);
+/* Gives it the connection to the server, and closes it here; or negative errno. */
+int delegate_connected(struct session *s, int fd);
 
 /* detect.c */
 void detect_on_bytes(struct session *s);

@@ -35,6 +35,11 @@ static void on_connected(struct session *s, int fd)
 {
 	s->upstream = UPSTREAM_CONNECTED;
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	if (session_is_delegated(s)) {
+		if (delegate_connected(s, fd) < 0)
+			session_reset(s, REASON_INTERNAL, "the session's process is gone");
+		return;
+	}
 	leg_open(&s->legs[SIDE_SERVER], fd);
 	/* Until somebody says something, such a connection may be as silent as it likes. */
 	if (s->state == SESSION_DETECTING && buffer_length(&s->partial[SIDE_AGENT]) == 0)
@@ -84,7 +89,7 @@ static void on_unix_socket(void *context, int status, struct slice payload, int 
 		return;
 	}
 	/* The policy was replaced meanwhile; the new one came before this answer. */
-	if (status == -ESTALE && policy_scope_policy(s->scope)->generation != s->unix_generation)
+	if (status == -ESTALE && policy_scope_policy(s->scope)->generation != s->asked_generation)
 		connect_unix(s);
 	else if (status < 0 || fd < 0)
 		on_failed(s, status < 0 ? status : -EIO);
@@ -109,7 +114,7 @@ static void connect_unix(struct session *s)
 {
 	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
 		SLICE_PRINT(upstream_resource(s)->unix_path));
-	s->unix_generation = policy_scope_policy(s->scope)->generation;
+	s->asked_generation = policy_scope_policy(s->scope)->generation;
 	s->outstanding++;
 	upstream_ask_for_unix_socket(s, on_unix_socket, s);
 }
@@ -152,7 +157,7 @@ void upstream_connect(struct session *s)
 
 	if (s->upstream == UPSTREAM_CONNECTING)
 		return;
-	if (s->legs[SIDE_SERVER].state != LEG_UNUSED) {
+	if (s->legs[SIDE_SERVER].state != LEG_UNUSED && !session_is_delegated(s)) {
 		leg_close(&s->legs[SIDE_SERVER], false);
 		s->reconnects = true;
 		session_touch(s);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ssh: what SSH sessions need of the monitor: a process with the session's sockets and the
+ * resource's login.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/secret_file.h"
+#include "capture/origin.h"
+#include "monitor/monitor.h"
+#include "monitor/sshkey.h"
+#include "monitor/ssh_signer.h"
+
+#define SSH_PORT 22
+
+const char *ssh_address_text(const uint8_t *address, char *room, size_t size)
+{
+	struct address a;
+	bool mapped;
+
+	memcpy(a.bytes, address, sizeof(a.bytes));
+	mapped = address_is_mapped(&a);
+	return inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? address + 12 : address, room,
+		(socklen_t)size);
+}
+
+/* --- sessions --- */
+
+/* As known_hosts has it. */
+static void name_place(struct slice host, uint16_t port, char *ret, size_t size)
+{
+	if (port == SSH_PORT)
+		snprintf(ret, size, "%.*s", SLICE_PRINT(host));
+	else
+		snprintf(ret, size, "[%.*s]:%u", SLICE_PRINT(host), port);
+}
+
+/* What a session of a resource begins with, as far as it is text. */
+struct login {
+	char name[300], address[80];
+	struct buffer password, known_hosts;
+	int signer; /* -1: none */
+	struct error problem;
+};
+
+static int take_password(const struct config_credentials *c, struct login *l)
+{
+	uint8_t room[LIMIT_SECRET_BYTES];
+	size_t length;
+	int r = secret_file_read(c->password_file.text, room, sizeof(room), &length, &l->problem);
+
+	if (r == 0)
+		r = buffer_append(&l->password, room, length);
+	memory_wipe(room, sizeof(room));
+	return r;
+}
+
+static int take_key(struct monitor *m, const struct config_credentials *c, struct login *l)
+{
+	uint8_t room[SSHKEY_TEXT_MOST];
+	struct error why = {""};
+	size_t length;
+	int r = secret_file_read(c->key_file.text, room, sizeof(room), &length, &l->problem);
+
+	if (r == 0) {
+		r = ssh_signer_start(&m->loop, &m->ssh_signers, slice_of(room, length),
+			c->user.text, &l->signer, &why);
+		if (r < 0)
+			error_set(&l->problem, r, "%s: %s", c->key_file.text, why.text);
+	}
+	memory_wipe(room, sizeof(room));
+	return r;
+}
+
+/* The files are read for each session, so that what is replaced counts at once. */
+static int take_login(struct monitor *m, const struct config_resource *resource, struct login *l)
+{
+	const struct config_credentials *c = resource->credentials;
+	int r;
+
+	if (!resource->host_keys.text)
+		return error_set(&l->problem, -EINVAL,
+			"resource %s has no host_keys by which its hosts could be known",
+			resource->name.text);
+	r = file_read(resource->host_keys.text, &l->known_hosts, &l->problem);
+	if (r < 0)
+		return r;
+	return c->key_file.text ? take_key(m, c, l) : take_password(c, l);
+}
+
+static int begin_session(struct monitor *m, const struct config_resource *resource, struct login *l,
+	int agent, int worker)
+{
+	const int fds[SSH_DESCRIPTOR_COUNT] = {agent, worker, l->signer};
+	const struct slice texts[SSH_TEXT_COUNT] = {
+		[SSH_TEXT_NAME] = slice_from_string(l->name),
+		[SSH_TEXT_ADDRESS] = slice_from_string(l->address),
+		[SSH_TEXT_USER] = slice_from_string(resource->credentials->user.text),
+		[SSH_TEXT_PASSWORD] = buffer_slice(&l->password),
+		[SSH_TEXT_KNOWN_HOSTS] = buffer_slice(&l->known_hosts),
+		[SSH_TEXT_PROBLEM] = slice_from_string(l->problem.text),
+	};
+
+	return ssh_process_session(
+		&m->ssh, texts, fds, l->signer >= 0 ? SSH_DESCRIPTOR_COUNT : SSH_DESCRIPTOR_SIGNER);
+}
+
+/* What the kernel says was dialled, and by which of the resource's names if by one: the worker's
+ * word would let it choose among the hosts of a resource. */
+static void name_destination(struct monitor *m, const struct config_resource *resource,
+	const struct origin *origin, struct login *l)
+{
+	struct policy_address *known;
+	size_t count = names_take(m->names, &known);
+	char text[INET6_ADDRSTRLEN];
+
+	ssh_address_text(origin->address, text, sizeof(text));
+	name_place(slice_from_string(text), origin->port, l->address, sizeof(l->address));
+	for (size_t i = 0; i < count && !l->name[0]; i++) {
+		if (memcmp(known[i].address.bytes, origin->address, sizeof(origin->address)) != 0)
+			continue;
+		for (size_t j = 0; j < resource->host_count; j++) {
+			if (host_matches_name(&resource->hosts[j], known[i].name))
+				name_place(known[i].name, origin->port, l->name, sizeof(l->name));
+		}
+	}
+	names_free_addresses(known, count);
+}
+
+int ssh_delegate(struct monitor *m, const struct message_delegate *request, int fd, int *ret,
+	struct error *e)
+{
+	const struct config_resource *resource;
+	struct login l = {.signer = -1};
+	struct origin origin;
+	int pair[2], r;
+
+	if (fd < 0 || origin_get(fd, &origin) < 0)
+		return error_set(e, -EPERM, "not an agent's connection");
+	if (request->generation != m->generation || request->resource >= m->config->resource_count)
+		return error_set(e, -ESTALE, "another policy is in force");
+	resource = &m->config->resources[request->resource];
+	if (resource->protocol.value != PROTOCOL_SSH)
+		return error_set(e, -EINVAL, "not a resource of SSH");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(e, -errno, "socketpair");
+	buffer_init(&l.password, LIMIT_SECRET_BYTES);
+	buffer_init(&l.known_hosts, SSH_TEXT_MOST);
+	name_destination(m, resource, &origin, &l);
+	/* Who can't be let in is told so by the process. */
+	if (take_login(m, resource, &l) < 0)
+		log_error("resource %s: %s", resource->name.text, l.problem.text);
+	r = begin_session(m, resource, &l, fd, pair[1]);
+	close(pair[1]);
+	if (l.signer >= 0)
+		close(l.signer);
+	buffer_wipe(&l.password);
+	buffer_done(&l.known_hosts);
+	if (r < 0) {
+		close(pair[0]);
+		return error_set_errno(e, r, "wayleave-ssh does not take it");
+	}
+	*ret = pair[0];
+	return 0;
+}
+
+int ssh_configure(struct monitor *m, struct error *e)
+{
+	const struct config *c = m->config;
+	bool wanted = false;
+	int r = 0;
+
+	for (size_t i = 0; i < c->resource_count; i++)
+		wanted |= c->resources[i].protocol.value == PROTOCOL_SSH;
+	if (wanted && buffer_length(&m->ssh.lines) == 0)
+		r = ssh_process_open(&m->ssh, c->state_dir.text, e);
+	if (r < 0)
+		return r;
+	ssh_process_want(&m->ssh, wanted, m->worker_uid, m->worker_gid);
+	return wanted || m->known_hosts ? ssh_names_write(m, e) : 0;
+}
