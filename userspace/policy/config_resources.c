@@ -186,6 +186,9 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	check_tls(l, resource);
 	check_credentials(l, resource);
 	check_certificate(l, resource);
+	if (resource->protocol.value == PROTOCOL_SSH && !resource->host_keys.text)
+		loader_warning(l, resource->place,
+			"without \"host_keys\" no host can prove who it is, and each is refused");
 	if (resource->host_keys.text && resource->protocol.value != PROTOCOL_SSH)
 		loader_error(
 			l, resource->host_keys.place, "\"host_keys\" is for protocol ssh alone");

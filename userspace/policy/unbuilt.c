@@ -33,8 +33,26 @@ static void visit_protocols(const struct config *c, struct visit *v)
 		unsigned protocol = c->resources[i].protocol.value;
 
 		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
-			protocol != PROTOCOL_HTTP && protocol != PROTOCOL_COUNT)
+			protocol != PROTOCOL_HTTP && protocol != PROTOCOL_SSH &&
+			protocol != PROTOCOL_COUNT)
 			report(v, c->resources[i].protocol.place);
+	}
+}
+
+static bool is_ssh(const struct config_resource *r)
+{
+	return r->protocol.value == PROTOCOL_SSH;
+}
+
+static void visit_ssh_logins(const struct config *c, struct visit *v)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		const struct config_credentials *credentials = c->resources[i].credentials;
+
+		if (is_ssh(&c->resources[i]) && !credentials)
+			report(v, c->resources[i].place);
+		else if (is_ssh(&c->resources[i]) && (credentials->ca || credentials->agent))
+			report(v, credentials->place);
 	}
 }
 
@@ -43,7 +61,7 @@ static void visit_credentials(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_resource *r = &c->resources[i];
 
-		if (r->credentials && r->protocol.value != PROTOCOL_POSTGRES)
+		if (r->credentials && !is_ssh(r) && r->protocol.value != PROTOCOL_POSTGRES)
 			report(v, r->credentials->place);
 	}
 }
@@ -96,10 +114,14 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 }
 
 static const struct unbuilt rows[] = {
-	{"this protocol", "expected postgres, http or tcp", false, visit_protocols},
-	{"credentials of this protocol", "expected protocol postgres", false, visit_credentials},
+	{"this protocol", "expected postgres, http, ssh or tcp", false, visit_protocols},
+	{"credentials of this protocol", "expected protocol postgres or ssh", false,
+		visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},
+	{"ssh logins by the agent's own keys, and certificates",
+		"expected \"credentials\" with user and key_file or password_file", false,
+		visit_ssh_logins},
 	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses", false,
 		visit_wildcards},
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
