@@ -222,6 +222,25 @@ def test_node(daemon, place):
     assert (done.stdout, done.returncode) == ("hello\n", 0), done.stderr
 
 
+RESUME = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+session = None
+for _ in range(4):
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))), server_hostname="localhost", session=session) as s:
+        s.sendall(b"GET /v1/ssl HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+        print(s.session_reused, s.recv(4096).split(b"\\r\\n")[-1].decode())
+        session = s.session
+"""
+
+
+def test_tls_sessions_are_resumed_on_both_sides(by_name, web):
+    """nginx says what it thinks of the connection to it."""
+    out = by_name.run(PYTHON, "-c", RESUME, web.tls_port, by_name.folder / "host-ca.pem").stdout.splitlines()
+    assert [line.split()[0] for line in out] == ["False", "True", "True", "True"], out
+    assert any(line.endswith(" r") for line in out[1:]), out
+
+
 # --- places
 
 def named(web, **tls):

@@ -20,6 +20,7 @@ http {{
     ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
     root {folder}/root;
     location /v1/echo {{ return 200 "$request_method $request_uri"; }}
+    location /v1/ssl {{ return 200 "$ssl_session_reused"; }}
     location /v1/none {{ return 204; }}
     location /v1/upload {{ proxy_pass http://127.0.0.1:{port}/v1/drop; proxy_request_buffering off; }}
     location /v1/drop {{ return 200 "got it"; }}

@@ -145,6 +145,7 @@ static inline bool protocol_job_abandon(struct protocol_job *job)
 struct protocol_tls {
 	enum side side;
 	const char *alpn; /* required of the agent, offered to the server; NULL: none */
+	bool resumes; /* the server's certificate need not be seen anew, if it was before */
 };
 
 struct protocol_tls_result {

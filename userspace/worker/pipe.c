@@ -298,7 +298,7 @@ static const struct tls_events agent_tls_events = {
 static void on_tls(struct session *s, const struct protocol_tls *tls)
 {
 	if (tls->side == SIDE_SERVER) {
-		upstream_start_tls(s, tls->alpn);
+		upstream_start_tls(s, tls);
 		return;
 	}
 	/* Not at once: the engine's input may lie in what becomes the handshake's. */

@@ -162,7 +162,7 @@ void upstream_connect(struct session *s);
 void upstream_finish_turn(struct session *s);
 /* The engine that the session has now learns that the connection stands. */
 void upstream_tell_engine(struct session *s);
-void upstream_start_tls(struct session *s, const char *alpn);
+void upstream_start_tls(struct session *s, const struct protocol_tls *tls);
 /* NULL: what no resource names. Of the scope's policy. */
 const struct policy_resource *upstream_resource(const struct session *s);
 /* A socket for another connection to where upstream_address, which it fills, is; or negative errno.

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/trust_store.h"
+#include "worker/resume.h"
 
 #define ALPN_MOST 32
 #define ACCEPTING_MOST 8 /* protocols that engines ask for; each is a static text */
@@ -254,7 +255,7 @@ static void forget_key(struct tls *t)
 }
 
 int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *context,
-	enum tls_check check, const char *name, const char *alpn)
+	enum tls_check check, const char *name, const char *alpn, bool resumes)
 {
 	struct tls *t;
 	int r = tls_new(leg, events, context, &t);
@@ -268,6 +269,8 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 		tls_free(t);
 		return r;
 	}
+	if (resumes)
+		resume_prepare(t->ssl, name);
 	start(leg, t);
 	return 0;
 }

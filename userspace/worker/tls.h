@@ -41,9 +41,10 @@ struct tls {
  * are given by tls_on_bytes(). */
 int tls_accept(struct leg *leg, const struct tls_events *events, const char *alpn);
 /* The leg becomes a TLS client with `context`; `name` is sent as SNI and verified with `check` =
- * TLS_CHECK_NAME (an address in text is verified as one and not sent). */
+ * TLS_CHECK_NAME (an address in text is verified as one and not sent). `resumes`: a session with
+ * that name may be taken up. */
 int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *context,
-	enum tls_check check, const char *name, const char *alpn);
+	enum tls_check check, const char *name, const char *alpn, bool resumes);
 /* Goes on with a handshake that waited for a certificate. */
 void tls_resume(struct leg *leg);
 /* The signature that `sign` asked for; empty: there is none. Ignored where none is waited for. */

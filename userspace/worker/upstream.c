@@ -244,7 +244,7 @@ static enum tls_check check_of(const struct policy_resource *resource)
 	}
 }
 
-void upstream_start_tls(struct session *s, const char *alpn)
+void upstream_start_tls(struct session *s, const struct protocol_tls *tls)
 {
 	const struct policy_resource *resource = upstream_resource(s);
 	struct protocol_tls_result failure = {.error = -EINVAL};
@@ -255,7 +255,7 @@ void upstream_start_tls(struct session *s, const char *alpn)
 	session_touch(s);
 	if (context &&
 		tls_connect(&s->legs[SIDE_SERVER], &server_tls_events, context, check_of(resource),
-			server_name(s, resource, room, sizeof(room)), alpn) == 0)
+			server_name(s, resource, room, sizeof(room)), tls->alpn, tls->resumes) == 0)
 		return;
 	failure.text = e.text;
 	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &failure);

@@ -16,6 +16,7 @@ static void start_tls(struct http_engine *e, enum side side)
 
 	event->tls.side = side;
 	event->tls.alpn = ALPN;
+	event->tls.resumes = true;
 }
 
 /* --- the agent's first bytes --- */
