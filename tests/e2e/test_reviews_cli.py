@@ -285,6 +285,7 @@ def test_one_key_decides(daemon, held, terminal):  # noqa: F811
     t.wait_for(f"why is {review['id']} denied?")
     t.keys("\r")  # not without a reason
     t.keys("nix\x7fght so q\r")
+    t.wait_for(f"{review['id']}: denied")  # each key draws: somebody has to read it
     got = s.answer()
     assert got["state"] == "42501" and "night so q" in got["error"], got
     t.keys("q")
