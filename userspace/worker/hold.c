@@ -49,6 +49,7 @@ struct hold {
 	struct identifier review; /* empty while asking */
 	struct identifier grant; /* that came of the approval */
 	char reviewers[128], by[128];
+	uint64_t grants_version; /* of the grants when people were asked */
 	char *preview; /* for people */
 	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
@@ -244,6 +245,9 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	snprintf(h->reviewers, sizeof(h->reviewers), "%.*s", SLICE_PRINT(payload));
 	h->state = HOLD_WAITING;
 	reassure(h, true);
+	/* One that came while the monitor was asked may cover it. */
+	if (h->grants_version != h->session->worker->grants.version)
+		hold_judge_again(h->session);
 }
 
 /* The monitor is asked; false: it is too large. */
@@ -259,6 +263,7 @@ static bool ask(struct hold *h, struct draft *d)
 		return false;
 	h->asking = true;
 	h->state = HOLD_ASKING;
+	h->grants_version = s->worker->grants.version;
 	channel_ask(&s->worker->channel, MESSAGE_REVIEW, &request, sizeof(request), SLICE_EMPTY, fd,
 		on_asked, h);
 	h->wait = request.id;
