@@ -242,7 +242,7 @@ void canary_start(struct canary *c)
 	c->deadline = clock_monotonic() + RUN_TIME;
 	if (r < 0) {
 		if (!c->problem[0])
-			snprintf(c->problem, sizeof(c->problem), "the canary did not start: %s",
+			snprintf(c->problem, sizeof(c->problem), "the canary did not start: %.400s",
 				e.text[0] ? e.text : strerror(-r));
 		finish(c);
 	}
