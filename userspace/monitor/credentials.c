@@ -2,6 +2,8 @@
 #include "monitor/credentials.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/jobs.h"
@@ -16,6 +18,8 @@
 #include "protocol/postgres/scram.h"
 #include "protocol/protocol.h"
 
+/* PostgreSQL cuts names at 63 bytes; a longer one is not this user's. */
+#define USER_MOST 256
 #define THREAD_STACK (256u << 10)
 
 /* One resource's proofs, in the order in which they were asked for; only the first is made. */
@@ -39,8 +43,8 @@ struct proof {
 
 	/* What the thread reads, … */
 	enum proof_kind kind;
-	char *file;
-	char *user;
+	char file[PATH_MAX];
+	char user[USER_MOST];
 	uint8_t salt[PG_MD5_SALT];
 	struct scram_exchange scram;
 	struct proof_signature signature;
@@ -148,13 +152,6 @@ static void run_first(struct credentials *c, struct line *line)
 	jobs_add(c->jobs, &list_entry(line->proofs.next, struct proof, link)->job);
 }
 
-static void proof_free(struct proof *p)
-{
-	free(p->file);
-	free(p->user);
-	locked_free(p, sizeof(*p));
-}
-
 static struct slice answer_of(const struct proof *p)
 {
 	switch (p->kind) {
@@ -193,7 +190,7 @@ static void on_proof_made(struct job *job)
 	line->count--;
 	answer(p);
 	run_first(p->credentials, line);
-	proof_free(p);
+	locked_free(p, sizeof(*p));
 }
 
 static void on_jobs(struct loop_source *source)
@@ -299,7 +296,7 @@ static int queue(struct credentials *c, struct monitor_worker *w,
 	p = locked_new(sizeof(*p));
 	p->kind = (enum proof_kind)message->kind;
 	if (take_challenge(p, challenge) < 0) {
-		proof_free(p);
+		locked_free(p, sizeof(*p));
 		if (line->count == 0)
 			run_first(c, line);
 		return -EINVAL;
@@ -311,8 +308,8 @@ static int queue(struct credentials *c, struct monitor_worker *w,
 	p->worker = w;
 	p->incarnation = w->incarnation;
 	p->id = message->id;
-	p->file = memory_copy_string(secret_file(r, message->kind));
-	p->user = memory_copy_string(r->credentials->user.text);
+	snprintf(p->file, sizeof(p->file), "%s", secret_file(r, message->kind));
+	snprintf(p->user, sizeof(p->user), "%s", r->credentials->user.text);
 	list_append(&line->proofs, &p->link);
 	if (line->count++ == 0)
 		run_first(c, line);
