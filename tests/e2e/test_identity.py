@@ -58,7 +58,7 @@ class Place:
         def look():
             agent = self.agent()
             return agent["identity"] == identity and all(agent[n] == v for n, v in members.items()) and agent
-        return wait_for(look, what=f"identity {identity} {members}")
+        return wait_for(look, 40, f"identity {identity} {members}")
 
     def shell(self):
         return Shell(self.daemon, f"host=127.0.0.1 port={self.server.port} dbname=shop user=app")
@@ -136,7 +136,7 @@ def test_an_action_waits_for_a_fresh_token(make_place, issuer):
     threading.Timer(2, lambda: place.swap(issuer.token(groups=["ai-agents"]))).start()
     before = time.monotonic()
     assert shell.ask(COUNT) == "20"
-    assert 1 < time.monotonic() - before < 15
+    assert 1 < time.monotonic() - before < 28
     assert shell.ask("select 1") == "1"
     shell.close()
 
@@ -253,7 +253,7 @@ def test_keys_that_are_rotated_are_fetched(make_place, issuer):
     issuer.key = issuers.Key("second", "ES256")
     issuer.keys = [issuer.key.public()]
     place.swap(issuer.token("rotated", groups=["ai-agents"]))
-    wait_for(lambda: place.agent()["principal"] == "rotated", 20, "the new key")
+    wait_for(lambda: place.agent()["principal"] == "rotated", 40, "the new key")
     assert place.psql.rows(COUNT) == ["20"]
     # Tokens with names of keys that nobody has don't make us ask for each.
     before = issuer.requests.count("/keys")
