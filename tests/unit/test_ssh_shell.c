@@ -90,6 +90,9 @@ Test(ssh_shell, a_nul_is_not_known)
 	buffer_clear(&l->text);
 	cr_assert_eq(shell_split(slice_of("a '\0'", 5), l), 0);
 	cr_expect(l->count == 1 && !l->commands[0].known);
+	buffer_clear(&l->text);
+	cr_assert_eq(shell_split(slice_of("a \\\0", 4), l), 0);
+	cr_expect(l->count == 1 && !l->commands[0].known);
 	buffer_done(&l->text);
 	free(l);
 }

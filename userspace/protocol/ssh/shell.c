@@ -130,6 +130,7 @@ static void read_escape(struct splitter *s)
 		s->command->known = false;
 		return;
 	}
+	s->command->known &= s->in.data[s->at] != '\0';
 	if (s->in.data[s->at] != '\n')
 		append(s, s->in.data[s->at]);
 	s->at++;
