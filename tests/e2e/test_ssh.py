@@ -10,9 +10,10 @@ import threading
 import time
 
 import pytest
-from conftest import make_config
+from conftest import ROOT, make_config
 from harness import daemon as daemons
 from harness import ssh
+from harness.ports import free_port
 from harness.records import assert_verified, records_of
 from harness.waiting import wait_for
 
@@ -181,7 +182,7 @@ def test_git_is_its_own_operation(daemon, server, tmp_path):
 
 
 def test_much_passes_both_ways(daemon, server):
-    size = 40 << 20
+    size = 16 << 20
     done = run(daemon, server, f"dd if=/dev/zero bs=1M count={size >> 20} status=none", text=False)
     assert len(done.stdout) == size
     done = run(daemon, server, "cat", stdin=None, input=b"x" * size, text=False, options=["-o", "RekeyLimit=8M"])
@@ -404,3 +405,72 @@ def test_a_place_that_no_resource_names_is_no_way_round(server, tmp_path):
         assert last(d)["reason"] == "wrong_protocol"
     finally:
         d.close()
+
+
+# --- hosts that ask for a password, and hosts that misbehave
+
+class Asking:
+    def __init__(self, folder, ways):
+        self.port = free_port()
+        self.key = ssh.make_key(folder / "asking")
+        (folder / "password").write_text("correct horse\n")
+        os.chmod(folder / "password", 0o600)
+        self.process = subprocess.Popen(["/usr/bin/python3", ROOT / "harness/ssh_server.py", str(self.port), self.key, "deploy",
+                                         "correct horse", ways], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout.readline() == "listening\n"
+        (folder / "known").write_text(f"[127.0.0.1]:{self.port} {ssh.public(self.key)}\n")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(params=["password", "keyboard-interactive"])
+def asking(request, tmp_path):
+    asked = Asking(tmp_path, request.param)
+    config = config_for(asked, tmp_path / "known", user="deploy", password_file=str(tmp_path / "password"))
+    d = daemons.Daemon(tmp_path / "d", config, [{"name": "all", "operations": ["*"], "allow": {}}])
+    yield d, asked
+    d.close()
+    asked.stop()
+
+
+def test_a_password_is_used_where_the_host_wants_one(asking, tmp_path):
+    daemon, asked = asking
+    done = run(daemon, asked, "echo in")
+    assert (done.returncode, done.stdout) == (3, "echo in\n"), done.stderr
+    (tmp_path / "password").write_text("wrong\n")
+    done = run(daemon, asked, "echo in")
+    assert done.returncode == 126 and "does not let deploy in" in done.stderr and "wrong" not in done.stderr
+    (tmp_path / "password").write_text("correct horse\n")
+    assert run(daemon, asked, "echo in").returncode == 3
+    found = subprocess.run(["grep", "-r", "-l", "-a", "correct horse", str(daemon.state), str(daemon.log)], capture_output=True, text=True)
+    assert found.stdout == ""
+
+
+def test_a_host_that_misbehaves_harms_itself_alone(tmp_path):
+    asked = Asking(tmp_path, "password")
+    config = config_for(asked, tmp_path / "known", user="deploy", password_file=str(tmp_path / "password"))
+    d = daemons.Daemon(tmp_path / "d", config, [{"name": "all", "operations": ["*"], "allow": {}}])
+    try:
+        before = processes()
+        assert run(d, asked, "vanish").returncode not in (0, 3)
+        hanging = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "hang", stdin=subprocess.DEVNULL)
+        flooded = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "flood", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        time.sleep(2)  # nobody reads: what is on its way stays bounded
+        for pid in processes() - before:
+            assert _resident(pid) < 40 << 20
+        assert run(d, asked, "other").returncode == 3
+        for process in (hanging, flooded):
+            process.terminate()
+            process.wait(10)
+        flooded.stdout.close()
+        wait_for(lambda: not processes() - before)
+    finally:
+        d.close()
+        asked.stop()
+
+
+def _resident(pid):
+    return next(int(line.split()[1]) << 10 for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
