@@ -36,7 +36,7 @@ static int decode(struct slice text, struct buffer *ret)
 		if (EVP_DecodeUpdate(context, space, &length, text.data, (int)(end - text.data)) >=
 				0 &&
 			EVP_DecodeFinal(context, space + length, &last) == 1) {
-			buffer_commit(ret, (size_t)(length + last));
+			buffer_commit(ret, (size_t)length + (size_t)last);
 			r = 0;
 		}
 	}
