@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`wayleave doctor` and the canary: every way out of an agent is tried and stopped, and what somebody opens turns both red."""
 import json
+import os
 import re
+import time
 
 import pytest
 from conftest import SERVER4, wait_until
@@ -73,6 +75,17 @@ def test_on_schedule(host):
     assert daemon.status()["canary"]["state"] == "ok"
     assert "every way out of an agent was stopped" in daemon.wayleave("status").stdout
     assert daemon.no_session()
+    # No run leaves a descriptor behind.
+    def count():
+        seen = []
+        for _ in range(30):  # also between two runs
+            seen.append(len(os.listdir(f"/proc/{daemon.process.pid}/fd")))
+            time.sleep(0.05)
+        return min(seen)
+
+    runs, most = daemon.status()["canary"]["runs"], count()
+    wait_until(lambda: daemon.status()["canary"]["runs"] >= runs + 4, 30)
+    assert count() <= most
 
 
 def test_without_a_daemon(host):

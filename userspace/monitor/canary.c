@@ -165,9 +165,10 @@ static void judge(struct canary *c)
 static void finish(struct canary *c)
 {
 	if (c->source.fd >= 0) {
+		int fd = c->source.fd;
+
 		loop_remove(c->loop, &c->source);
-		close(c->source.fd);
-		c->source.fd = -1;
+		close(fd);
 	}
 	if (!c->reaped && c->child > 0) {
 		kill(c->child, SIGKILL);
