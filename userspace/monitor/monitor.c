@@ -145,6 +145,7 @@ static void tick(struct monitor *m, uint64_t now)
 	process_capture(m);
 	if (m->serving)
 		canary_tick(&m->canary, now, m->config->canary.value);
+	metrics_tick(m, now);
 	if (m->serving && now >= m->next_housekeeping)
 		housekeeping_run(m, now);
 }
@@ -367,6 +368,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = server_open(m, e);
 	if (r == 0)
+		r = metrics_configure(m, e);
+	if (r == 0)
 		r = settings_watch(m, e);
 	if (r == 0)
 		r = loop_add(&m->loop, &m->names_source, names_event(m->names), on_names, m);
@@ -382,6 +385,7 @@ static void stop(struct monitor *m)
 	m->stopping = true;
 	m->serving = false;
 	canary_done(&m->canary);
+	metrics_close(m);
 	server_close(m);
 	workers_stop(m);
 	while (!workers_are_gone(m) && clock_monotonic() < deadline)
@@ -427,6 +431,7 @@ int monitor_run(const char *config_file)
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);
+	metrics_init(m);
 	list_init(&m->ssh_signers);
 	ssh_process_init(&m->ssh);
 	for (unsigned i = 0; i < MONITOR_WORKERS_MOST; i++)

@@ -31,6 +31,7 @@
 #include "monitor/identities.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
+#include "monitor/metrics.h"
 #include "approval/book.h"
 #include "monitor/names.h"
 #include "monitor/ssh_process.h"
@@ -74,6 +75,7 @@ struct monitor {
 
 	struct capture *capture;
 	struct canary canary;
+	struct metrics metrics;
 	struct listener_set listeners;
 	struct selftest selftest;
 	bool selftest_running, capture_retry;
@@ -257,5 +259,10 @@ int ssh_names_write(struct monitor *m, struct error *e);
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);
 int status_build_canary(struct monitor *m, struct buffer *ret);
+/* What the workers counted, together. */
+struct message_statistics status_total(const struct monitor *m);
+/* metrics_text.c: for Prometheus; and what is wrong, static, NULL: nothing. */
+int status_build_metrics(struct monitor *m, struct buffer *ret);
+const char *status_problem(const struct monitor *m);
 
 #endif

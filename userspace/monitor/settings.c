@@ -308,13 +308,14 @@ void settings_reload(struct monitor *m)
 	m->config = config;
 	name_names(m);
 	if (settings_apply(m, &e) < 0 || openid_configure(m, &e) < 0 ||
-		slack_configure(m, &e) < 0) {
+		slack_configure(m, &e) < 0 || metrics_configure(m, &e) < 0) {
 		log_error("the configuration in force stays: %s", e.text);
 		m->config = old;
 		name_names(m);
 		remember_problem(m, e.text);
 		config_free(config);
-		if (settings_apply(m, &e) < 0 || openid_configure(m, &e) < 0)
+		if (settings_apply(m, &e) < 0 || openid_configure(m, &e) < 0 ||
+			metrics_configure(m, &e) < 0)
 			log_error("%s", e.text);
 		return;
 	}

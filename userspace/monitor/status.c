@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "monitor/monitor.h"
 
-static struct message_statistics total(const struct monitor *m)
+struct message_statistics status_total(const struct monitor *m)
 {
 	struct message_statistics sum = {0};
 
@@ -126,7 +126,7 @@ static void add_issuers(const struct monitor *m, cJSON *object)
 
 static void add_host(const struct monitor *m, cJSON *object)
 {
-	struct message_statistics sum = total(m);
+	struct message_statistics sum = status_total(m);
 	const char *problem = store_problem(m->store);
 
 	if (!problem && sum.recording_error)

@@ -151,6 +151,7 @@ void config_check(struct config *c, struct loader *l, unsigned flags)
 		config_check_agents(c, l);
 		config_check_identity(c, l);
 		config_check_people(c, l);
+		config_check_metrics(c, l);
 		config_check_resources(c, l);
 		config_check_files(c, l, flags);
 	}

@@ -19,6 +19,12 @@
 /* The name under which rules mean destinations that no resource names. */
 #define CONFIG_EGRESS "egress"
 
+struct config_metrics {
+	struct place place;
+	struct config_text listen; /* ADDRESS:PORT of loopback */
+	struct config_text health;
+};
+
 struct config_retention {
 	struct place place;
 	struct config_number days;
@@ -177,6 +183,7 @@ struct config {
 	struct config_choice egress; /* enum egress_mode */
 	struct config_choice loopback; /* enum loopback_mode */
 	struct config_number workers; /* 0: one per core */
+	struct config_metrics *metrics; /* NULL: none */
 	struct config_number canary; /* between its runs: nanoseconds */
 	struct config_number listen_port; /* 0: chosen, below 1024 */
 	struct config_retention *retention; /* NULL: config_default_retention */

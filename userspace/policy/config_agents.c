@@ -4,6 +4,8 @@
  */
 #include "policy/config_check.h"
 
+#include <string.h>
+
 #include "base/cgroup_pattern.h"
 #include "base/limits.h"
 #include "policy/host.h"
@@ -115,6 +117,38 @@ static void check_listen(struct loader *l, const struct config_text *listen)
 		host.kind != HOST_ADDRESS || host.port == HOST_ANY_PORT)
 		loader_error(l, listen->place, "\"listen\": expected ADDRESS:PORT, not \"%s\"",
 			listen->text);
+}
+
+static bool is_loopback(const struct address *a)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	return address_is_mapped(a) ? a->bytes[12] == 127 : memcmp(a->bytes, v6, 16) == 0;
+}
+
+/* Counters are everybody's on this host, and nobody's elsewhere. */
+static void check_loopback(struct loader *l, const char *key, const struct config_text *text)
+{
+	struct host host;
+
+	if (text->text &&
+		(host_parse((char *)node_copy_text(l->arena, text->text), &host, NULL) < 0 ||
+			host.kind != HOST_ADDRESS || host.port == HOST_ANY_PORT ||
+			!is_loopback(&host.address)))
+		loader_error(l, text->place,
+			"\"%s\": expected ADDRESS:PORT of loopback, as 127.0.0.1:9464, not \"%s\"",
+			key, text->text);
+}
+
+void config_check_metrics(struct config *c, struct loader *l)
+{
+	if (!c->metrics)
+		return;
+	check_loopback(l, "listen", &c->metrics->listen);
+	check_loopback(l, "health", &c->metrics->health);
+	if (!c->metrics->listen.text && !c->metrics->health.text)
+		loader_error(
+			l, c->metrics->place, "\"metrics\": expected \"listen\" or \"health\"");
 }
 
 static void check_reviewer(struct loader *l, const struct config_reviewer *reviewer)

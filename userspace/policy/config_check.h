@@ -25,6 +25,7 @@ void config_check_agents(struct config *c, struct loader *l);
 void config_check_identity(struct config *c, struct loader *l);
 void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);
+void config_check_metrics(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);
 void config_check_rules(struct config *c, struct loader *l);
 /* Warns of rules through which columns may show that others mask. Nothing is wrong with the rules

@@ -37,6 +37,12 @@ static const struct schema retention_schema = {
 	SCHEMA("retention", config_retention, retention_keys),
 	.initial = &config_default_retention};
 
+static const struct schema_key metrics_keys[] = {
+	KEY(config_metrics, "listen", TEXT, listen),
+	KEY(config_metrics, "health", TEXT, health),
+};
+static const struct schema metrics_schema = {SCHEMA("metrics", config_metrics, metrics_keys)};
+
 static const struct schema_key issuer_keys[] = {
 	KEY(config_issuer, "url", TEXT, url, NEEDED),
 	KEY(config_issuer, "audience", TEXT, audience, NEEDED),
@@ -185,6 +191,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "workers", NUMBER, workers, .most = 512),
 	KEY(config, "canary", DURATION, canary),
 	KEY(config, "listen_port", NUMBER, listen_port, .most = 65535),
+	KEY(config, "metrics", MAPPING, metrics, OF(metrics_schema)),
 	KEY(config, "retention", MAPPING, retention, OF(retention_schema)),
 	KEY(config, "issuers", NAMED, issuers, MANY(config, issuer_schema, issuer_count)),
 	KEY(config, "agents", LIST, agents, MANY(config, agent_schema, agent_count)),
