@@ -16,6 +16,7 @@ INSTALLED = {
     "usr/sbin/wayleaved": 0o755,
     "usr/libexec/wayleave/wayleave-launch": 0o4755,
     "usr/libexec/wayleave/wayleave-broker": 0o755,
+    "usr/libexec/wayleave/wayleave-ssh": 0o755,
     "usr/lib/systemd/system/wayleaved.service": 0o644,
     "usr/lib/systemd/system/wayleave.slice": 0o644,
     "usr/lib/sysusers.d/wayleave.conf": 0o644,
