@@ -43,6 +43,20 @@ Test(http_engine, a_refused_body_is_thrown_away)
 	SERVER_GOT(GET("/v1/c"));
 }
 
+Test(http_engine, a_body_of_no_bytes_is_not_waited_for)
+{
+	static const char post[] = "POST /v1/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+
+	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+	AGENT_REFUSED("403");
+	agent_sends(post);
+	SERVER_GOT(post);
+	engine_run_end(&run, SIDE_AGENT);
+	server_sends(OK_5);
+	AGENT_GOT(OK_5);
+	cr_assert(run.closed);
+}
+
 Test(http_engine, a_large_refused_body_ends_the_connection)
 {
 	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n");

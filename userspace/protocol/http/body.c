@@ -76,7 +76,8 @@ bool http_body_of_request(
 
 	if (!read_framing(head, &kind, &length, ret))
 		return false;
-	begin(b, kind, length);
+	/* Nothing comes, so nobody may wait for it. */
+	begin(b, kind == HTTP_BODY_LENGTH && length == 0 ? HTTP_BODY_NONE : kind, length);
 	return true;
 }
 
