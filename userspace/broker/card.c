@@ -169,6 +169,7 @@ static void add_facts(const struct card *c)
 	} rows[] = {
 		{"Agent", "agent"},
 		{"Principal", "principal"},
+		{"Its groups", "principal_groups"},
 		{"Resource", "resource"},
 		{"Database", "database"},
 		{"As user", "user"},

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "broker/card.h"
+
+static char *blocks_of(const char *json)
+{
+	const struct card_options options = {.host = "runner-1", .interactive = true};
+	cJSON *review = cJSON_Parse(json);
+	cJSON *message = card_build(review, &options);
+	char *text = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(message, "blocks"));
+
+	cr_assert_not_null(review);
+	cJSON_Delete(review);
+	cJSON_Delete(message);
+	return text;
+}
+
+Test(broker_card, whom_it_is_for)
+{
+	char *text = blocks_of(
+		"{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"principal\":\"bot@acme.com\","
+		"\"principal_groups\":[\"ai-agents\",\"readers\"],\"text\":\"select 1\"}");
+	const char *principal = strstr(text, "bot@acme.com"), *label = strstr(text, "Its groups");
+
+	cr_assert(principal && label && principal < label, "%s", text);
+	cr_assert(strstr(label, "ai-agents") && strstr(label, "readers"), "%s", text);
+	free(text);
+}
+
+Test(broker_card, without_a_principal_nothing_is_said_of_groups)
+{
+	char *text = blocks_of("{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"principal\":\"\","
+			       "\"principal_groups\":[],\"text\":\"select 1\"}");
+
+	cr_assert_null(strstr(text, "groups"), "%s", text);
+	free(text);
+}
