@@ -168,7 +168,7 @@ void lane_say(struct lane *lane, struct slice text)
 		buffer_append_string(to, lane->terminal ? "\r\n" : "\n");
 }
 
-void lane_fail(struct lane *lane, struct slice text)
+static void fail(struct lane *lane, struct slice text)
 {
 	lane_say(lane, text);
 	/* What the worker has yet to give back never comes. */
@@ -291,7 +291,27 @@ static void change_window(struct lane *lane, ssh_message m)
 static void refuse_to_run(struct lane *lane, struct slice text)
 {
 	finish_request(lane, true);
-	lane_fail(lane, text);
+	fail(lane, text);
+}
+
+static bool is_to_run(const struct lane *lane)
+{
+	int type = ssh_message_subtype(lane->requests[0]);
+
+	return type == SSH_CHANNEL_REQUEST_EXEC || type == SSH_CHANNEL_REQUEST_SHELL ||
+		type == SSH_CHANNEL_REQUEST_SUBSYSTEM;
+}
+
+void lane_refuse(struct lane *lane, struct slice text)
+{
+	if (!lane->agent)
+		lane->ended = true;
+	else if (lane->started)
+		fail(lane, text);
+	else if (lane->step != LANE_IDLE && is_to_run(lane))
+		refuse_to_run(lane, text);
+	else if (lane->step != LANE_IDLE)
+		finish_request(lane, false);
 }
 
 static void begin_to_run(struct lane *lane, enum bridge_kind kind, const char *text)
@@ -372,8 +392,7 @@ static bool turn_requesting(struct lane *lane)
 
 	if (rc == SSH_AGAIN)
 		return false;
-	runs = lane->kind != BRIDGE_ENV &&
-		ssh_message_subtype(lane->requests[0]) != SSH_CHANNEL_REQUEST_PTY;
+	runs = is_to_run(lane);
 	lane->started |= runs && rc == SSH_OK;
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,

@@ -79,10 +79,7 @@ static void refuse_all(struct relay *r, struct slice text)
 	list_for_each (position, &r->lanes) {
 		struct lane *lane = list_entry(position, struct lane, link);
 
-		if (lane->agent)
-			lane_fail(lane, slice_from_string(r->refused));
-		else
-			lane->ended = true;
+		lane_refuse(lane, slice_from_string(r->refused));
 	}
 }
 

@@ -115,8 +115,9 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame);
 bool lane_turn(struct lane *lane);
 /* Text for the agent beside the data. */
 void lane_say(struct lane *lane, struct slice text);
-/* Ends it in the way of a command that could not be run. */
-void lane_fail(struct lane *lane, struct slice text);
+/* Nothing passes any more: what runs, or is about to, ends in the way of a command that could not
+ * be run. What is still to be asked for is answered so then. */
+void lane_refuse(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
 
 /* flow.c */
