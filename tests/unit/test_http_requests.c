@@ -80,7 +80,7 @@ Test(http_requests, bad_chunks)
 	static const char *const bodies[] = {"g\r\n", "\r\n", "-1\r\n", "0x1\r\na\r\n",
 		"1 \r\na\r\n", "1\na\n", "1\r\nab\r\n", "1\r\na\n0\r\n\r\n", "ffffffffffffffff\r\n",
 		"1;a=\x01\r\na\r\n", "1\r\na\r\n0\r\n bad: x\r\n\r\n", "0\r\nno colon\r\n\r\n",
-		"0\r\na: b\n\r\n", "10000000000000000\r\n"};
+		"0\r\na: b\n\r\n", "0\r\na\r\n\r\n", "10000000000000000\r\n"};
 
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
 		http_run_restart();

@@ -180,7 +180,8 @@ static bool trailers_are_complete(const struct http_body *b)
 {
 	struct slice held = buffer_slice(&b->line);
 
-	return held.length == 2 || memcmp(held.data + held.length - 4, "\r\n\r\n", 4) == 0;
+	return held.length == 2 ||
+		(held.length >= 4 && memcmp(held.data + held.length - 4, "\r\n\r\n", 4) == 0);
 }
 
 /* What a whole line in `line` means. HTTP_PIECE_NONE: go on. */
