@@ -74,7 +74,7 @@ static int what_can(pid_t outside)
 /* What a process can that confined itself for that version of Landlock; -1 where it couldn't. */
 static int confined(int abi)
 {
-	char folder[] = "/tmp/test_capture_confine.XXXXXX";
+	char folder[] = "/tmp/test_capture_confine.XXXXXX", remove[64];
 	pid_t outside = sleeper(), child;
 	int status;
 
@@ -92,7 +92,8 @@ static int confined(int abi)
 	waitpid(child, &status, 0);
 	kill(outside, SIGKILL);
 	waitpid(outside, NULL, 0);
-	cr_assert_eq(system("rm -r /tmp/test_capture_confine.*"), 0);
+	snprintf(remove, sizeof(remove), "rm -r %s", folder);
+	cr_assert_eq(system(remove), 0);
 	return WIFEXITED(status) && WEXITSTATUS(status) != 255 ? WEXITSTATUS(status) : -1;
 }
 
