@@ -3,6 +3,7 @@
  * What the launcher's Landlock domains keep in, and what they leave alone, in children: the forms
  * for older kernels too, which this kernel still knows.
  */
+#include <stdio.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

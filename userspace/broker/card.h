@@ -24,8 +24,8 @@ struct card_options {
 };
 
 /* The members "text" and "blocks" of a message, in a new object of the caller's. `review` is the
- * monitor's JSON of a review (docs/reviews.md); what it has not is left out, and what is long is cut,
- * so that the blocks stay within CARD_BLOCKS_MOST. */
+ * monitor's JSON of a review (docs/reviews.md); what it has not is left out, and what is long is
+ * cut, so that the blocks stay within CARD_BLOCKS_MOST. */
 cJSON *card_build(const cJSON *review, const struct card_options *o);
 /* The same in one sentence, for where only a second message can tell how a review ended. */
 cJSON *card_build_outcome(const cJSON *review, const struct card_options *o);

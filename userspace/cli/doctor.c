@@ -61,10 +61,15 @@ note(struct doctor *d, enum state state, const char *name, const char *format, .
 
 static void check_kernel(struct doctor *d)
 {
-	unsigned major = 0, minor = 0;
+	unsigned long major = 0, minor = 0;
 	struct utsname name;
+	char *rest = NULL;
 
-	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+	if (uname(&name) == 0)
+		major = strtoul(name.release, &rest, 10);
+	if (rest && *rest == '.')
+		minor = strtoul(rest + 1, NULL, 10);
+	if (major == 0)
 		note(d, FAILED, "kernel", "its release is not known");
 	else if (major < 6 || (major == 6 && minor < 1))
 		note(d, FAILED, "kernel", "%s; 6.1 or newer is needed", name.release);
@@ -108,19 +113,20 @@ static void check_cgroups(struct doctor *d)
 static void check_ring(struct doctor *d)
 {
 	FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-	int value = 0;
+	char text[16] = "";
+	long value = 0;
 
 	/* Before kernel 6.6 there is no such setting. */
 	if (file) {
-		if (fscanf(file, "%d", &value) != 1)
-			value = 0;
+		if (fgets(text, sizeof(text), file))
+			value = strtol(text, NULL, 10);
 		fclose(file);
 	}
 	if (value == 0)
 		note(d, OK, "io_uring", "workers may use it");
 	else
 		note(d, FAILED, "io_uring",
-			"kernel.io_uring_disabled is %d and workers can't run: "
+			"kernel.io_uring_disabled is %ld and workers can't run: "
 			"sysctl kernel.io_uring_disabled=0",
 			value);
 }

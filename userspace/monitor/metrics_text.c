@@ -67,7 +67,7 @@ static int put_canary(const struct canary *c, struct buffer *b)
 			(double)(c->runs - c->passed));
 	if (r == 0)
 		r = put(b, "canary_timestamp_seconds", "gauge", "When the last run ended.",
-			(double)(c->at / NANOSECONDS_PER_SECOND));
+			(double)c->at / (double)NANOSECONDS_PER_SECOND);
 	if (r == 0)
 		r = head(b, "canary_open", "gauge", "1: an agent has this way out.");
 	for (int way = 0; r == 0 && way < CANARY_WAY_COUNT; way++)
