@@ -9,31 +9,18 @@
 
 struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type)
 {
-	struct protocol_event *event;
-
-	assert(e->event_count < HTTP_EVENTS);
-	event = &e->events[(e->event_first + e->event_count++) % HTTP_EVENTS];
-	memset(event, 0, sizeof(*event));
-	event->type = type;
-	return event;
+	return event_queue_add(&e->events, type);
 }
 
 /* A handler adds at most three, and the end one. */
 bool http_event_has_room(const struct http_engine *e)
 {
-	return e->event_count + 4 <= HTTP_EVENTS;
+	return event_queue_has_room(&e->events, 4);
 }
 
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
 {
-	struct http_engine *e = http_engine_of(base);
-
-	if (e->event_count == 0)
-		return false;
-	*ret = e->events[e->event_first];
-	e->event_first = (e->event_first + 1) % HTTP_EVENTS;
-	e->event_count--;
-	return true;
+	return event_queue_take(&http_engine_of(base)->events, ret);
 }
 
 int http_write(struct http_engine *e, enum side to, struct slice bytes)
@@ -69,9 +56,7 @@ int http_close(struct http_engine *e, enum reason reason, const char *text)
 	copy = memory_copy_string(text);
 	free(e->abort_text);
 	e->abort_text = copy;
-	if (e->event_count == HTTP_EVENTS)
-		e->event_count--;
-	event = http_event(e, EVENT_CLOSE);
+	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	event->note.reason = reason;
 	event->note.text = slice_from_string(e->abort_text);
 	return 0;

@@ -15,12 +15,12 @@
 #define WAYLEAVE_PROTOCOL_HTTP_ENGINE_H
 
 #include "base/memory.h"
+#include "protocol/events.h"
 #include "protocol/http/body.h"
 #include "protocol/http/http.h"
 #include "protocol/http/mask.h"
 #include "protocol/http/pairs.h"
 
-#define HTTP_EVENTS 8
 #define HTTP_NAME_MOST 256
 
 enum http_agent_state {
@@ -71,8 +71,7 @@ struct http_request {
 
 struct http_engine {
 	struct protocol_engine base;
-	struct protocol_event events[HTTP_EVENTS];
-	size_t event_first, event_count;
+	struct event_queue events;
 
 	enum http_agent_state agent;
 	enum http_server_state server;

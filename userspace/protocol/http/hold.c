@@ -82,12 +82,9 @@ bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool ane
 
 	(void)lane;
 	(void)anew;
-	if (e->agent != HTTP_AGENT_VERDICT)
+	/* Or it comes already. */
+	if (e->agent != HTTP_AGENT_VERDICT || event_queue_has(&e->events, EVENT_ACTION))
 		return false;
-	for (size_t i = 0; i < e->event_count; i++) {
-		if (e->events[(e->event_first + i) % HTTP_EVENTS].type == EVENT_ACTION)
-			return false; /* it comes already */
-	}
 	http_ask(e);
 	return true;
 }

@@ -19,31 +19,18 @@
 
 struct protocol_event *pg_event(struct pg_engine *e, enum protocol_event_type type)
 {
-	struct protocol_event *event;
-
-	assert(e->event_count < PG_EVENTS);
-	event = &e->events[(e->event_first + e->event_count++) % PG_EVENTS];
-	memset(event, 0, sizeof(*event));
-	event->type = type;
-	return event;
+	return event_queue_add(&e->events, type);
 }
 
 /* A handler adds at most two events, and its caller one. */
 bool pg_event_has_room(const struct pg_engine *e)
 {
-	return e->event_count + 3 <= PG_EVENTS;
+	return event_queue_has_room(&e->events, 3);
 }
 
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
 {
-	struct pg_engine *e = pg_engine_of(base);
-
-	if (e->event_count == 0)
-		return false;
-	*ret = e->events[e->event_first];
-	e->event_first = (e->event_first + 1) % PG_EVENTS;
-	e->event_count--;
-	return true;
+	return event_queue_take(&pg_engine_of(base)->events, ret);
 }
 
 static int send_deferred(struct pg_engine *e, enum side to)
@@ -200,9 +187,7 @@ static void engine_tell_abort(struct pg_engine *e)
 	e->agent = PG_AGENT_DONE;
 	e->server = PG_SERVER_DONE;
 	/* Room is kept: nothing else is taken from either side after this. */
-	if (e->event_count == PG_EVENTS)
-		e->event_count--;
-	event = pg_event(e, EVENT_CLOSE);
+	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	event->note.reason = e->abort.reason;
 	event->note.text = e->abort.text;
 }
@@ -360,9 +345,7 @@ static void engine_end(struct protocol_engine *base, enum side side)
 	/* In the query phase a server that goes just closes, and so do we. */
 	e->agent = PG_AGENT_DONE;
 	e->server = PG_SERVER_DONE;
-	if (e->event_count == PG_EVENTS)
-		e->event_count--;
-	event = pg_event(e, EVENT_CLOSE);
+	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	event->note.reason =
 		side == SIDE_SERVER && !e->terminated ? REASON_UPSTREAM_CLOSED : REASON_NONE;
 }

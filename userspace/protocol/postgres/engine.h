@@ -20,6 +20,7 @@
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 
+#include "protocol/events.h"
 #include "protocol/postgres/bind.h"
 #include "protocol/postgres/copy_stream.h"
 #include "protocol/postgres/md5.h"
@@ -32,7 +33,6 @@
 #include "protocol/sql/encoding.h"
 
 #define PG_DEFERRED_MOST 32768 /* bytes of a Parse that waits for what follows it */
-#define PG_EVENTS 8 /* in the queue at once; input() stops before it could overflow */
 
 /* Where the agent's end of the login stands. */
 enum pg_agent_state {
@@ -134,8 +134,7 @@ struct pg_parse_job {
 
 struct pg_engine {
 	struct protocol_engine base;
-	struct protocol_event events[PG_EVENTS];
-	size_t event_first, event_count;
+	struct event_queue events;
 
 	enum pg_agent_state agent;
 	enum pg_server_state server;

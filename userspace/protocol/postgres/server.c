@@ -824,7 +824,7 @@ int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	int r = 1;
 
 	/* An event refers to what the next message may change or free, so it is told first. */
-	while (r > 0 && taken < in.length && e->event_count == 0 &&
+	while (r > 0 && taken < in.length && e->events.count == 0 &&
 		e->server == PG_SERVER_MESSAGES) {
 		if (e->from_server.left) {
 			r = stream_on(e, in, &taken);
