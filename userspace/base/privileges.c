@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 {
 	const struct rlimit no_core = {0, 0};
@@ -34,6 +36,41 @@ int privileges_allow_own_signals(void *filter)
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)getpid()));
 }
+
+#ifdef __SANITIZE_ADDRESS__
+int privileges_allow_sanitizers(void *filter)
+{
+	static const int calls[] = {
+		SCMP_SYS(sigaltstack),
+		SCMP_SYS(readlink),
+		SCMP_SYS(open),
+		SCMP_SYS(openat),
+		SCMP_SYS(sched_getaffinity),
+		SCMP_SYS(prctl),
+		SCMP_SYS(clone),
+		SCMP_SYS(clone3),
+		SCMP_SYS(ptrace),
+		SCMP_SYS(wait4),
+		SCMP_SYS(getppid),
+		SCMP_SYS(getdents64),
+		SCMP_SYS(dup2),
+		SCMP_SYS(prlimit64),
+		SCMP_SYS(pipe2),
+		SCMP_SYS(ioctl),
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(calls); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return r;
+}
+#else
+int privileges_allow_sanitizers(void *filter)
+{
+	(void)filter;
+	return 0;
+}
+#endif
 
 int privileges_filter(privileges_rules *add, struct error *e)
 {

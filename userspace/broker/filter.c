@@ -83,26 +83,14 @@ static const int allowed_calls[] = {
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
-#ifdef __SANITIZE_ADDRESS__
-	/* What the sanitizers' runtime does when it reports. */
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(prctl),
-	SCMP_SYS(clone),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(wait4),
-	SCMP_SYS(getppid),
-	SCMP_SYS(dup2),
-	SCMP_SYS(prlimit64),
-	SCMP_SYS(open),
-#endif
 };
 
 /* What libraries try in passing and can do without; clone3 gives its flags where no filter sees
  * them, and without it glibc takes clone. */
 static const int refused_calls[] = {
+#ifndef __SANITIZE_ADDRESS__
 	SCMP_SYS(clone3),
 	SCMP_SYS(ioctl),
-#ifndef __SANITIZE_ADDRESS__
 	SCMP_SYS(open),
 	SCMP_SYS(prctl),
 	SCMP_SYS(prlimit64),
@@ -148,6 +136,8 @@ static int add_rules(void *filter)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), refused_calls[i], 0);
 	if (r == 0)
 		r = privileges_allow_own_signals(filter);
+	if (r == 0)
+		r = privileges_allow_sanitizers(filter);
 	if (r == 0)
 		r = add_sockets(filter);
 	if (r == 0)

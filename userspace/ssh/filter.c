@@ -49,7 +49,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(geteuid),
 	SCMP_SYS(getgid),
 	SCMP_SYS(getegid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
@@ -60,24 +59,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(lseek),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
-#ifdef __SANITIZE_ADDRESS__
-	/* What the sanitizers' runtime does when it reports. */
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(readlink),
-	SCMP_SYS(open),
-	SCMP_SYS(openat),
-	SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(prctl),
-	SCMP_SYS(clone),
-	SCMP_SYS(clone3),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(wait4),
-	SCMP_SYS(getdents64),
-	SCMP_SYS(dup2),
-	SCMP_SYS(prlimit64),
-	SCMP_SYS(pipe2),
-	SCMP_SYS(ioctl),
-#endif
 };
 
 #ifndef __SANITIZE_ADDRESS__
@@ -107,6 +88,10 @@ static int add_rules(void *filter)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0);
 #endif
+	if (r == 0)
+		r = privileges_allow_own_signals(filter);
+	if (r == 0)
+		r = privileges_allow_sanitizers(filter);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));

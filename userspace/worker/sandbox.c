@@ -58,25 +58,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(lseek),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
-#ifdef __SANITIZE_ADDRESS__
-	/* What the sanitizers' runtime does when it reports. */
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(readlink),
-	SCMP_SYS(open),
-	SCMP_SYS(openat),
-	SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(prctl),
-	SCMP_SYS(clone),
-	SCMP_SYS(clone3),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(wait4),
-	SCMP_SYS(getppid),
-	SCMP_SYS(getdents64),
-	SCMP_SYS(dup2),
-	SCMP_SYS(prlimit64),
-	SCMP_SYS(pipe2),
-	SCMP_SYS(ioctl),
-#endif
 };
 
 #ifndef __SANITIZE_ADDRESS__
@@ -108,6 +89,8 @@ static int add_rules(void *filter)
 #endif
 	if (r == 0)
 		r = privileges_allow_own_signals(filter);
+	if (r == 0)
+		r = privileges_allow_sanitizers(filter);
 	/* Sockets towards servers are TCP; the ring connects them. */
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
