@@ -2,7 +2,6 @@
 """Pipelines: what of one needs the same people is decided at once, and runs as it was decided."""
 import json
 import subprocess
-
 import time
 
 import pytest
