@@ -44,7 +44,6 @@ int privileges_allow_sanitizers(void *filter)
 		SCMP_SYS(sigaltstack),
 		SCMP_SYS(readlink),
 		SCMP_SYS(open),
-		SCMP_SYS(openat),
 		SCMP_SYS(sched_getaffinity),
 		SCMP_SYS(prctl),
 		SCMP_SYS(clone),

@@ -17,7 +17,8 @@ int privileges_drop(uid_t uid, gid_t gid, struct error *e);
 typedef int privileges_rules(void *filter);
 /* Allows signals to this process (abort() sends one) and to no other: its user has more of them. */
 int privileges_allow_own_signals(void *filter);
-/* In sanitized builds alone: allows what the sanitizers' runtime does when it reports. */
+/* In sanitized builds alone: allows what the sanitizers' runtime does when it reports, but for
+ * openat(2). */
 int privileges_allow_sanitizers(void *filter);
 /* From now on, in all threads: a system call that `add` does not name kills the process. */
 int privileges_filter(privileges_rules *add, struct error *e);
