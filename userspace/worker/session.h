@@ -3,7 +3,9 @@
  * session: one connection of an agent and its upstream connection, from accept to the last freed
  * byte.
  *
- *   session.c   accepted socket → origin → agent and resource; closing; freeing
+ *   session.c   what is recorded of it; legs; closing; freeing
+ *   session_begin.c  accepted socket → origin → the connection, judged
+ *   session_scope.c  agent, resource and rules
  *   upstream.c  the connection to the server
  *   delegate.c  sessions that a process of their own carries
  *   detect.c    first bytes at places that no resource names

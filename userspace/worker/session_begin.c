@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a session begins: the connection is the first action that is judged. And what becomes of it
+ * when the rules, or whom the agent acts for, change.
+ */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "protocol/protocols.h"
+#include "worker/hold.h"
+#include "worker/session_internal.h"
+
+static struct action connection_action(const struct session *s)
+{
+	static const struct action_pair pair = {.operation = OPERATION_CONNECT};
+
+	return (struct action){
+		.protocol = policy_scope_subject(s->scope)->protocol,
+		.pairs = &pair,
+		.pair_count = 1,
+		.text = slice_from_string(s->address),
+	};
+}
+
+enum connection_verdict { CONNECTION_PASSES, CONNECTION_NEEDS_PEOPLE, CONNECTION_REFUSED };
+
+/* People can be asked about what is relayed unread; where `egress` says review, only when it is
+ * known that it is. */
+static bool can_wait(const struct session *s, const struct verdict *verdict)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	if (policy_scope_subject(s->scope)->protocol != PROTOCOL_TCP)
+		return false;
+	return verdict->kind == VERDICT_REVIEW ||
+		(s->resource == POLICY_EGRESS && p->egress == EGRESS_REVIEW &&
+			verdict->reason == REASON_NOT_COVERED);
+}
+
+/* The connection itself is the first action. Refused: `text` says why. */
+static enum connection_verdict judge_connection(
+	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+	const struct action action = connection_action(s);
+	struct verdict verdict;
+
+	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
+	if (s->resource == POLICY_EGRESS && p->egress == EGRESS_DENY) {
+		ret->verdict = RECORD_VERDICT_DENY;
+		ret->reason = REASON_EGRESS;
+		ret->observed = p->mode == POLICY_OBSERVE;
+		buffer_append_format(text, reason_get(REASON_EGRESS)->agent, s->address);
+	} else {
+		policy_judge(s->scope, &action, &verdict);
+		ret->observed = !verdict_is_enforced(&verdict);
+		if (!ret->observed && can_wait(s, &verdict))
+			return CONNECTION_NEEDS_PEOPLE;
+		if (verdict.kind == VERDICT_REVIEW) {
+			ret->verdict = RECORD_VERDICT_DENY;
+			ret->reason = REASON_REVIEW_IMPOSSIBLE;
+			refusal_text(ret->reason,
+				slice_from_string("nobody can be asked about a connection"), text);
+		} else if (verdict.kind == VERDICT_DENY) {
+			ret->verdict = RECORD_VERDICT_DENY;
+			ret->reason = verdict.reason;
+			verdict_text(&verdict, &action, text);
+		}
+		if (verdict.outcome->rule_count) {
+			*ret_rule = verdict.outcome->rules[0]->name;
+			ret->rules = ret_rule;
+			ret->rule_count = 1;
+		}
+	}
+	ret->message = buffer_slice(text);
+	return ret->verdict == RECORD_VERDICT_ALLOW || ret->observed ? CONNECTION_PASSES
+								     : CONNECTION_REFUSED;
+}
+
+static void record_connection(struct session *s, const struct record_action *judged)
+{
+	const struct action action = connection_action(s);
+	struct record_action record = *judged;
+
+	record.action = &action;
+	recorder_action(s->worker->recorder, &s->record, &record);
+}
+
+void session_record_connection(struct session *s)
+{
+	record_connection(s, &(struct record_action){.verdict = RECORD_VERDICT_ALLOW});
+}
+
+static const struct protocol *protocol_of(const struct session *s)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+
+	if (s->resource == POLICY_EGRESS)
+		return NULL;
+	return protocols_get(p->resources[s->resource].protocol);
+}
+
+static void refuse_connection(
+	struct session *s, const struct record_action *record, struct slice text)
+{
+	const struct protocol_refusal refusal = {.reason = record->reason, .text = text};
+
+	if (s->engine && s->engine->protocol != &protocol_opaque)
+		s->engine->protocol->abort(s->engine, &refusal);
+	else
+		session_reset(s, record->reason, s->address);
+}
+
+/* Nothing leaves before people have said so, not even the connection. What is spoken is found out
+ * first, where no resource says it. */
+static void wait_for_people(struct session *s)
+{
+	s->connection = CONNECTION_ASKS;
+	s->deadline = 0;
+	if (s->engine)
+		opaque_judge(s->engine, slice_from_string(s->address));
+	else
+		s->deadline = clock_monotonic() + LIMIT_SILENCE_TIME * NANOSECONDS_PER_MILLISECOND;
+}
+
+static bool is_observed(const struct session *s)
+{
+	return policy_scope_policy(s->scope)->mode == POLICY_OBSERVE;
+}
+
+/* For whom it is must be known before anything is judged. */
+static bool is_identified(struct session *s, struct record_action *ret, struct buffer *text)
+{
+	if (is_observed(s) || who_check(&s->worker->who, s->agent, &ret->reason, text) == WHO_GOOD)
+		return true;
+	ret->verdict = RECORD_VERDICT_DENY;
+	ret->message = buffer_slice(text);
+	return false;
+}
+
+void session_begin(struct session *s)
+{
+	const struct protocol *protocol = protocol_of(s);
+	enum connection_verdict verdict = CONNECTION_REFUSED;
+	struct record_action record = {.verdict = RECORD_VERDICT_ALLOW};
+	struct buffer text;
+	struct slice rule;
+
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	buffer_init(&text, 4096);
+	if (is_identified(s, &record, &text))
+		verdict = judge_connection(s, &record, &rule, &text);
+	/* Else no other candidate is any better. */
+	while (record.reason != REASON_IDENTITY && record.reason != REASON_SUSPENDED &&
+		verdict == CONNECTION_REFUSED && session_try_next_candidate(s)) {
+		buffer_clear(&text);
+		verdict = judge_connection(s, &record, &rule, &text);
+	}
+	if (verdict != CONNECTION_NEEDS_PEOPLE)
+		record_connection(s, &record);
+	if (protocol && protocol->delegated) {
+		delegate_begin(s, verdict == CONNECTION_PASSES ? REASON_NONE : record.reason,
+			buffer_slice(&text));
+		buffer_done(&text);
+		return;
+	}
+	if (protocol)
+		pipe_open(s, protocol);
+	else
+		s->state = SESSION_DETECTING;
+	if (verdict == CONNECTION_PASSES && (!protocol || !protocol->connects_late))
+		upstream_connect(s);
+	else if (verdict == CONNECTION_NEEDS_PEOPLE)
+		wait_for_people(s);
+	else if (verdict == CONNECTION_REFUSED)
+		refuse_connection(s, &record, buffer_slice(&text));
+	buffer_done(&text);
+	if (s->state != SESSION_DEAD)
+		pipe_go_on(s);
+}
+
+/* Begins, unless something that it is judged by is to come in a moment. */
+static void try_to_begin(struct session *s)
+{
+	enum who_answer answer = WHO_GOOD;
+	enum reason reason;
+	struct buffer text;
+
+	if (policy_scope_policy(s->scope)->asks_exe && !s->exe_answered)
+		return;
+	buffer_init(&text, 4096);
+	if (!is_observed(s))
+		answer = who_check(&s->worker->who, s->agent, &reason, &text);
+	buffer_done(&text);
+	if (answer != WHO_AWAITED)
+		session_begin(s);
+}
+
+static void on_process(void *context, int status, struct slice payload, int fd)
+{
+	struct session *s = context;
+
+	s->outstanding--;
+	s->exe_answered = true;
+	if (fd >= 0)
+		close(fd);
+	if (s->state >= SESSION_CLOSING)
+		return;
+	if (status >= 0 && payload.length < sizeof(s->exe)) {
+		memcpy(s->exe, payload.data, payload.length);
+		s->exe[payload.length] = '\0';
+		s->exe_certain = status == 0;
+	}
+	session_record_facts(s, false);
+	if (s->state == SESSION_BEGINNING) {
+		session_renew_scope(s);
+		try_to_begin(s);
+	}
+}
+
+/* The program's path: read by the monitor, and checked against what the kernel said at connect. */
+static void ask_for_process(struct session *s)
+{
+	struct message_process request = {
+		.pid = s->origin.pid,
+		.start_time = s->origin.start_time,
+		.exe_inode = s->origin.exe_inode,
+		.exe_device = s->origin.exe_device,
+	};
+
+	s->outstanding++;
+	channel_ask(&s->worker->channel, MESSAGE_PROCESS, &request, sizeof(request), SLICE_EMPTY,
+		-1, on_process, s);
+}
+
+/* Nothing that came without an origin is spoken to: the listener is no open relay. */
+static void refuse_stranger(struct worker *w, int fd, enum reason reason, const char *detail)
+{
+	w->statistics.reasons[reason]++;
+	recorder_note(w->recorder, NULL, reason, slice_from_string(detail));
+	setsockopt(
+		fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+	close(fd);
+}
+
+void session_accept(struct worker *w, int fd)
+{
+	struct origin origin;
+	struct session *s;
+
+	if (origin_get(fd, &origin) < 0) {
+		refuse_stranger(w, fd, REASON_NO_ORIGIN, "");
+		return;
+	}
+	if (origin.agent == w->start->selftest_agent) {
+		channel_tell(&w->channel, MESSAGE_SELFTEST, slice_of(&origin, sizeof(origin)));
+		close(fd);
+		return;
+	}
+	if (!w->policy || w->stopping || w->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER) {
+		refuse_stranger(w, fd, REASON_LIMIT, "no more sessions are taken");
+		return;
+	}
+	s = session_new(w, fd, &origin);
+	if (session_take_scope(s) < 0) {
+		session_record_facts(s, true);
+		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
+		return;
+	}
+	session_record_facts(s, true);
+	ask_for_process(s);
+	try_to_begin(s);
+}
+
+/* Under a new policy: what is relayed unread has no further action at which it could be judged. */
+static bool may_stay(struct session *s)
+{
+	enum connection_verdict verdict;
+	struct record_action record;
+	struct slice rule;
+	struct buffer text;
+
+	if (s->engine && s->engine->protocol != &protocol_opaque)
+		return true;
+	if (s->unread && !s->host.observes)
+		return false;
+	buffer_init(&text, 1024);
+	verdict = judge_connection(s, &record, &rule, &text);
+	buffer_done(&text);
+	/* What people have approved stays, and what waits for them is judged again. */
+	return verdict == CONNECTION_PASSES ||
+		(verdict == CONNECTION_NEEDS_PEOPLE && s->connection != CONNECTION_FREE);
+}
+
+void session_reload(struct session *s)
+{
+	struct policy_scope *old = s->scope;
+	uint32_t resource = s->resource;
+	struct slice name = SLICE_EMPTY;
+	int r;
+
+	if (s->state >= SESSION_CLOSING)
+		return;
+	if (resource != POLICY_EGRESS)
+		name = policy_scope_policy(old)->resources[resource].name;
+	r = session_take_scope(s);
+	/* A resource is the same when its name is. */
+	if (r < 0 || (s->resource == POLICY_EGRESS) != (resource == POLICY_EGRESS) ||
+		(resource != POLICY_EGRESS &&
+			!slice_equal(name, s->worker->policy->resources[s->resource].name))) {
+		if (r < 0)
+			s->scope = old;
+		else
+			policy_scope_put(old);
+		s->agent = policy_scope_subject(s->scope)->agent;
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+		return;
+	}
+	policy_scope_put(old);
+	if (s->state == SESSION_BEGINNING)
+		return;
+	if (s->engine)
+		pipe_set_scope(s);
+	if (!may_stay(s))
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+	else
+		hold_judge_again(s);
+}
+
+/* Whether it is judged by other rules from now on. A token that ended changes nothing by itself:
+ * what is asked of people, and what was, is the same principal's. */
+static bool take_principal(struct session *s)
+{
+	const struct policy_scope *old = s->scope;
+
+	if (!who_is_known(&s->worker->who, s->agent))
+		return false;
+	session_renew_scope(s);
+	return s->scope != old;
+}
+
+static bool is_relayed_unread(const struct session *s)
+{
+	return s->unread || (s->engine && s->engine->protocol == &protocol_opaque);
+}
+
+void session_on_principals(struct session *s)
+{
+	enum who_answer answer;
+	enum reason reason;
+	struct buffer text;
+	bool changed;
+
+	if (s->state >= SESSION_CLOSING)
+		return;
+	changed = take_principal(s);
+	if (changed)
+		session_record_facts(s, false);
+	if (s->state == SESSION_BEGINNING) {
+		try_to_begin(s);
+		return;
+	}
+	if (s->engine && changed)
+		pipe_set_scope(s);
+	buffer_init(&text, 4096);
+	answer = who_check(&s->worker->who, s->agent, &reason, &text);
+	buffer_done(&text);
+	if (is_observed(s))
+		return;
+	/* Nothing of it comes to be judged any more. */
+	if (answer == WHO_REFUSED && reason == REASON_SUSPENDED && is_relayed_unread(s))
+		session_abort(s, reason, "%s", "");
+	else if (changed && !may_stay(s))
+		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
+	else if (changed || answer == WHO_REFUSED || hold_waits_for_token(s))
+		hold_judge_again(s);
+}

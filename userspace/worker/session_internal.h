@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * session_internal: what session.c, session_scope.c and session_begin.c share.
+ */
+#ifndef WAYLEAVE_WORKER_SESSION_INTERNAL_H
+#define WAYLEAVE_WORKER_SESSION_INTERNAL_H
+
+#include "worker/session.h"
+
+/* In the worker's list, with nothing known of it but its origin; takes the descriptor. */
+struct session *session_new(struct worker *w, int fd, const struct origin *origin);
+/* Judges the connection, by what is known now, and goes on accordingly. */
+void session_begin(struct session *s);
+
+/* Agent, resource and scope by the worker's policy; a scope before is still the caller's to put.
+ * -ENOENT: there is no such agent, and nothing has changed but that. */
+int session_take_scope(struct session *s);
+/* The scope again, by what is known of its ends now. */
+void session_renew_scope(struct session *s);
+/* The next resource that the place may mean; false: there is none. */
+bool session_try_next_candidate(struct session *s);
+
+#endif

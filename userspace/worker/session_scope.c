@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which resource a session is of, and the rules between its ends: by where it goes, by the name
+ * that the agent says, and by whom it acts for.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/session_internal.h"
+
+/* Keeps the candidates that the name means; an address that was dialled means all of them. */
+static size_t narrow(const struct session *s, const struct policy *p, struct slice name,
+	struct policy_candidate *candidates, size_t count)
+{
+	struct address address;
+	char text[sizeof(s->place)];
+
+	if (name.length == 0)
+		return count;
+	if (name.length >= sizeof(text))
+		return 0;
+	memcpy(text, name.data, name.length);
+	text[name.length] = '\0';
+	if (address_parse(text, &address) == 0)
+		return memcmp(address.bytes, s->origin.address, sizeof(address.bytes)) == 0 ? count
+											    : 0;
+	return policy_narrow(p, name, s->origin.port, candidates, count);
+}
+
+static bool is_wildcard(const struct policy_candidate *candidate)
+{
+	return candidate->name.length && candidate->name.data[0] == '.';
+}
+
+/* The agent could send whatever name it likes to whatever address: without a certificate a
+ * wildcard means no server at all. */
+static size_t keep_proven(struct policy_candidate *candidates, size_t count, bool certified)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (certified || !is_wildcard(&candidates[i]))
+			candidates[kept++] = candidates[i];
+	}
+	return kept;
+}
+
+/* The resources that the destination may mean, and the name that settled it, if one did. */
+static size_t find_candidates(
+	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+{
+	struct address address;
+	size_t count;
+
+	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
+	count = policy_match_address(p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
+	if (!s->placed)
+		return count;
+	return keep_proven(
+		ret, narrow(s, p, slice_from_string(s->place), ret, count), s->certified);
+}
+
+/* The resource that the destination means; POLICY_EGRESS: none. */
+static uint32_t find_resource(struct session *s, const struct policy *p)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+
+	if (find_candidates(s, p, candidates) == 0)
+		return POLICY_EGRESS;
+	/* Several names of one address: where the protocol names its place, it will be settled
+	 * then (session_place). Nothing in PostgreSQL's first bytes tells them apart, so the first
+	 * of the configuration it is. */
+	s->matched_name = candidates[0].name;
+	return candidates[0].resource;
+}
+
+static struct policy_scope *scope_for(struct session *s, enum protocol_id protocol)
+{
+	struct policy_subject subject = {
+		.agent = s->agent,
+		.principal = who_principal(&s->worker->who, s->agent),
+		.exe = s->exe_certain ? slice_from_string(s->exe) : SLICE_EMPTY,
+		.resource = s->resource,
+		.protocol = protocol,
+	};
+
+	return policy_scope_get(s->worker->policy, &subject);
+}
+
+void session_renew_scope(struct session *s)
+{
+	struct policy_scope *old = s->scope;
+
+	s->scope = scope_for(s, policy_scope_subject(old)->protocol);
+	policy_scope_put(old);
+}
+
+static void take_candidate(struct session *s, const struct policy_candidate *candidate)
+{
+	s->matched_name = candidate->name;
+	if (candidate->resource == s->resource)
+		return;
+	s->resource = candidate->resource;
+	session_renew_scope(s);
+	if (s->engine)
+		pipe_set_scope(s);
+	session_record_facts(s, false);
+}
+
+/* Keeps those of the protocol that is spoken. */
+static size_t keep_protocol(const struct session *s, const struct policy *p,
+	struct policy_candidate *candidates, size_t count)
+{
+	enum protocol_id protocol = policy_scope_subject(s->scope)->protocol;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (p->resources[candidates[i].resource].protocol == protocol)
+			candidates[kept++] = candidates[i];
+	}
+	return kept;
+}
+
+static bool is_among(uint32_t resource, const struct policy_candidate *candidates, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].resource == resource)
+			return true;
+	}
+	return false;
+}
+
+/* The name that the agent went by says which resource it is, from here on. */
+static void settle(struct session *s, struct slice name, bool certified,
+	const struct policy_candidate *candidate)
+{
+	s->placed = true;
+	s->certified = certified;
+	snprintf(s->place, sizeof(s->place), "%.*s", SLICE_PRINT(name));
+	take_candidate(s, candidate);
+}
+
+/* Nothing but wildcards spoke for the place, and none of them means the name: no resource names
+ * it. */
+static int leave_for_egress(struct session *s, struct slice name, bool certified,
+	const struct policy_candidate *candidates, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!is_wildcard(&candidates[i]))
+			return -EPERM;
+	}
+	if (s->placed || policy_scope_policy(s->scope)->egress != EGRESS_ALLOW)
+		return -EPERM;
+	settle(s, name, certified, &(struct policy_candidate){.resource = POLICY_EGRESS});
+	return 0;
+}
+
+int session_place(struct session *s, struct slice name, uint16_t port, bool certified)
+{
+	struct policy_candidate all[SESSION_CANDIDATES_MOST];
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	const struct policy *p = policy_scope_policy(s->scope);
+	size_t all_count, count;
+
+	if (port && port != s->origin.port)
+		return -EPERM;
+	if (s->resource == POLICY_EGRESS)
+		return 0;
+	all_count = find_candidates(s, p, all);
+	memcpy(candidates, all, sizeof(candidates));
+	count = narrow(s, p, name, candidates, all_count);
+	count = keep_proven(candidates, keep_protocol(s, p, candidates, count), certified);
+	if (count == 0 && name.length)
+		return leave_for_egress(s, name, certified, all, all_count);
+	if (count == 0 || (s->placed && !is_among(s->resource, candidates, count)))
+		return -EPERM;
+	if (s->placed || (name.length == 0 && count > 1))
+		return 0;
+	/* An address that several names have means none of them. */
+	if (count > 1)
+		return -EPERM;
+	settle(s, name, certified, &candidates[0]);
+	return 0;
+}
+
+bool session_try_next_candidate(struct session *s)
+{
+	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	const struct policy *p = policy_scope_policy(s->scope);
+	size_t count;
+
+	if (s->resource == POLICY_EGRESS)
+		return false;
+	count = keep_protocol(s, p, candidates, find_candidates(s, p, candidates));
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].resource <= s->resource)
+			continue;
+		take_candidate(s, &candidates[i]);
+		return true;
+	}
+	return false;
+}
+
+void session_take_protocol(struct session *s, enum protocol_id protocol)
+{
+	struct policy_scope *old = s->scope;
+
+	s->scope = scope_for(s, protocol);
+	policy_scope_put(old);
+}
+
+int session_take_scope(struct session *s)
+{
+	struct policy *p = s->worker->policy;
+	enum protocol_id protocol;
+
+	s->agent = policy_find_agent(p, s->origin.agent);
+	if (!s->agent)
+		return -ENOENT;
+	s->resource = find_resource(s, p);
+	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
+		: s->engine                     ? s->engine->protocol->id
+						: PROTOCOL_TCP;
+	s->scope = scope_for(s, protocol);
+	return 0;
+}
