@@ -74,19 +74,6 @@ static int list(const struct cli *cli)
 	return CLI_DONE;
 }
 
-static int change(const struct cli *cli, uint32_t request, const char *name, const char *done)
-{
-	struct error e;
-
-	if (reviews_ask_once(cli, request, slice_from_string(name), NULL, &e) < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	if (cli->json)
-		cli_json_print_line(cJSON_CreateObject());
-	else
-		printf("%s: %s\n", name, done);
-	return CLI_DONE;
-}
-
 int cli_agents(const struct cli *cli, int argc, char **argv)
 {
 	bool help = false;
@@ -99,8 +86,8 @@ int cli_agents(const struct cli *cli, int argc, char **argv)
 	if (words == 0 || (words == 1 && strcmp(argv[1], "list") == 0))
 		return list(cli);
 	if (words == 2 && strcmp(argv[1], "suspend") == 0)
-		return change(cli, CONTROL_SUSPEND, argv[2], "suspended");
+		return reviews_tell(cli, VERB, CONTROL_SUSPEND, argv[2], "suspended");
 	if (words == 2 && strcmp(argv[1], "resume") == 0)
-		return change(cli, CONTROL_RESUME, argv[2], "resumed");
+		return reviews_tell(cli, VERB, CONTROL_RESUME, argv[2], "resumed");
 	return usage(stderr, CLI_USAGE);
 }

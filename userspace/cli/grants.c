@@ -81,19 +81,6 @@ static int list(const struct cli *cli)
 	return CLI_DONE;
 }
 
-static int revoke_grant(const struct cli *cli, const char *id)
-{
-	struct error e;
-
-	if (reviews_ask_once(cli, CONTROL_REVOKE, slice_from_string(id), NULL, &e) < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	if (cli->json)
-		cli_json_print_line(cJSON_CreateObject());
-	else
-		printf("%s: revoked\n", id);
-	return CLI_DONE;
-}
-
 int cli_grants(const struct cli *cli, int argc, char **argv)
 {
 	bool help = false;
@@ -106,6 +93,6 @@ int cli_grants(const struct cli *cli, int argc, char **argv)
 	if (words == 0 || (words == 1 && strcmp(argv[1], "list") == 0))
 		return list(cli);
 	if (words == 2 && strcmp(argv[1], "revoke") == 0)
-		return revoke_grant(cli, argv[2]);
+		return reviews_tell(cli, VERB, CONTROL_REVOKE, argv[2], "revoked");
 	return usage(stderr, CLI_USAGE);
 }

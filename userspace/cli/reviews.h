@@ -17,6 +17,10 @@ int reviews_ask(struct control_client *client, enum control_request type, struct
 /* The same over a connection of its own. */
 int reviews_ask_once(const struct cli *cli, enum control_request type, struct slice request,
 	cJSON **ret, struct error *e);
+/* Asks for something to be done with what has that name, and says so: "NAME: DONE". An exit status.
+ */
+int reviews_tell(const struct cli *cli, const char *verb, enum control_request type,
+	const char *name, const char *done);
 /* `grant` as in struct control_decide. 0: decided, 1: others must approve too. */
 int reviews_decide(struct control_client *client, const char *id, bool approve, uint64_t grant,
 	const char *reason, struct error *e);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/recordings.h"
 #include "cli/reviews.h"
 
 static cJSON *parse(int fd)
@@ -64,6 +65,20 @@ int reviews_ask_once(const struct cli *cli, enum control_request type, struct sl
 	else
 		cJSON_Delete(json);
 	return r;
+}
+
+int reviews_tell(const struct cli *cli, const char *verb, enum control_request type,
+	const char *name, const char *done)
+{
+	struct error e;
+
+	if (reviews_ask_once(cli, type, slice_from_string(name), NULL, &e) < 0)
+		return cli_fail(verb, CLI_REFUSED, "%s", e.text);
+	if (cli->json)
+		cli_json_print_line(cJSON_CreateObject());
+	else
+		printf("%s: %s\n", name, done);
+	return CLI_DONE;
 }
 
 int reviews_decide(struct control_client *client, const char *id, bool approve, uint64_t grant,
