@@ -159,7 +159,7 @@ fuzzers: $(FUZZERS)
 deps:
 	$(Q)scripts/install-deps
 demo:
-	$(Q)scripts/install-deps --packages-only
+	$(Q)scripts/install-deps --for-demo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
 test: deps
