@@ -23,9 +23,11 @@ static int on_head(struct http_engine *e)
 {
 	struct http_problem problem;
 
-	if (!http_head_read_request(buffer_slice(&e->head.held), &e->message, &problem) ||
-		!http_facts_read(e, &problem))
+	if (!http_head_read_request(buffer_slice(&e->head.held), &e->request.head, &problem) ||
+		!http_facts_read(&e->request, &problem) ||
+		!http_body_of_request(&e->framing, &e->request.head, &problem))
 		return http_refuse_request(e, &problem);
+	e->request.has_body = e->framing.kind != HTTP_BODY_NONE;
 	if (!e->abort_text)
 		return http_ask(e);
 	http_answer(e, http_status_of(e->abort.reason), &e->abort, true);
@@ -76,7 +78,7 @@ static int bad_chunk(struct http_engine *e)
 
 static int pass_data(struct http_engine *e, struct slice data)
 {
-	return http_pass_data(e, SIDE_SERVER, &e->request.framing, data);
+	return http_pass_data(e, SIDE_SERVER, &e->framing, data);
 }
 
 /* The end of the body that went to the server. */
@@ -85,8 +87,8 @@ static int finish_body(struct http_engine *e)
 	int r = 0;
 
 	buffer_clear(&e->out);
-	if (e->request.framing.kind == HTTP_BODY_CHUNKED)
-		r = http_rewrite_trailers(&e->out, &e->request.framing);
+	if (e->framing.kind == HTTP_BODY_CHUNKED)
+		r = http_rewrite_trailers(&e->out, &e->framing);
 	if (r == -EBADMSG)
 		return bad_chunk(e);
 	if (r == 0)
@@ -99,7 +101,7 @@ static int finish_body(struct http_engine *e)
 
 static int collect(struct http_engine *e, struct slice data)
 {
-	if (buffer_append_slice(&e->content, data) == 0)
+	if (buffer_append_slice(&e->request.content, data) == 0)
 		return 0;
 	e->request.too_large = e->request.collected = true;
 	return http_ask(e);
@@ -125,8 +127,8 @@ static int on_body_end(struct http_engine *e)
 		return finish_body(e);
 	case HTTP_AGENT_COLLECT:
 		e->request.collected = true;
-		e->request.body.data = buffer_slice(&e->content);
-		e->request.body.length = buffer_length(&e->content);
+		e->request.body.data = buffer_slice(&e->request.content);
+		e->request.body.length = buffer_length(&e->request.content);
 		return http_ask(e);
 	default:
 		return http_agent_next(e);
@@ -141,7 +143,7 @@ static int input_body(struct http_engine *e, struct slice in, size_t *ret_taken)
 	while (r == 0 && e->agent == state) {
 		struct slice data;
 		size_t taken;
-		enum http_piece piece = http_body_next(&e->request.framing, in, &taken, &data);
+		enum http_piece piece = http_body_next(&e->framing, in, &taken, &data);
 
 		in = slice_from(in, taken);
 		*ret_taken += taken;
@@ -174,8 +176,8 @@ static int send_collected(struct http_engine *e)
 {
 	int r = 0;
 
-	if (buffer_length(&e->content))
-		r = pass_data(e, buffer_slice(&e->content));
+	if (buffer_length(&e->request.content))
+		r = pass_data(e, buffer_slice(&e->request.content));
 	return r < 0 ? r : finish_body(e);
 }
 
@@ -190,7 +192,7 @@ int http_agent_send(struct http_engine *e)
 	http_server_expect(e);
 	if (e->request.collected)
 		return send_collected(e);
-	e->agent = e->request.framing.kind == HTTP_BODY_NONE ? HTTP_AGENT_SENT : HTTP_AGENT_BODY;
+	e->agent = e->framing.kind == HTTP_BODY_NONE ? HTTP_AGENT_SENT : HTTP_AGENT_BODY;
 	if (e->ended[SIDE_AGENT])
 		e->base.host->shut(e->base.host, SIDE_SERVER);
 	return 0;
@@ -198,7 +200,7 @@ int http_agent_send(struct http_engine *e)
 
 void http_agent_plan_drain(struct http_engine *e)
 {
-	const struct http_body *b = &e->request.framing;
+	const struct http_body *b = &e->framing;
 
 	/* Whether a body follows a refused expectation, nobody can tell. */
 	if (e->request.expects && !e->request.continued)
@@ -209,7 +211,7 @@ void http_agent_plan_drain(struct http_engine *e)
 
 int http_agent_answered(struct http_engine *e)
 {
-	const struct http_body *b = &e->request.framing;
+	const struct http_body *b = &e->framing;
 
 	if (e->request.closes)
 		return http_close(e, REASON_NONE, "");
@@ -223,7 +225,7 @@ int http_agent_answered(struct http_engine *e)
 int http_agent_next(struct http_engine *e)
 {
 	http_head_clear(&e->head);
-	buffer_clear(&e->content);
+	buffer_clear(&e->request.content);
 	e->agent = HTTP_AGENT_HEAD;
 	if (e->server == HTTP_SERVER_ANSWERED)
 		e->server = HTTP_SERVER_IDLE;

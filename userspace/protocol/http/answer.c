@@ -1,40 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * answer: responses of our own: {"error", "rule", "message", "review"} (contract: what an agent
- * sees).
+ * answer: responses of our own.
  */
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/text.h"
 #include "protocol/http/engine.h"
-
-static const struct {
-	enum reason reason;
-	unsigned status;
-} statuses[] = {
-	{REASON_UPSTREAM_UNREACHABLE, 502},
-	{REASON_UPSTREAM_TLS, 502},
-	{REASON_UPSTREAM_CLOSED, 502},
-	{REASON_UPSTREAM_PROTOCOL, 502},
-	{REASON_LIMIT, 502},
-	{REASON_TIMEOUT, 504},
-	{REASON_PROTOCOL_VIOLATION, 400},
-	{REASON_RECORDING_FAILED, 503},
-	{REASON_SHUTDOWN, 503},
-	{REASON_KILLED, 503},
-	{REASON_POLICY_CHANGED, 503},
-	{REASON_INTERNAL, 500},
-};
-
-unsigned http_status_of(enum reason reason)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
-		if (statuses[i].reason == reason)
-			return statuses[i].status;
-	}
-	return 403;
-}
 
 static const char *phrase_of(unsigned status)
 {
@@ -63,60 +34,6 @@ static const char *phrase_of(unsigned status)
 	return "Refused";
 }
 
-/* A JSON string; what is no UTF-8 and control bytes are shown as \xNN. */
-static int put_string(struct buffer *b, struct slice text)
-{
-	struct buffer visible;
-	struct slice shown;
-	int r;
-
-	buffer_init(&visible, LIMIT_HTTP_ANSWER);
-	r = text_append_visible(&visible, text);
-	shown = buffer_slice(&visible);
-	if (r == 0)
-		r = buffer_append_byte(b, '"');
-	for (size_t i = 0; r == 0 && i < shown.length; i++) {
-		uint8_t c = shown.data[i];
-
-		if (c < ' ') {
-			r = buffer_append_format(b, "\\u%04x", c);
-			continue;
-		}
-		if (c == '"' || c == '\\')
-			r = buffer_append_byte(b, '\\');
-		if (r == 0)
-			r = buffer_append_byte(b, c);
-	}
-	buffer_done(&visible);
-	return r < 0 ? r : buffer_append_byte(b, '"');
-}
-
-static int put_member(struct buffer *b, const char *name, struct slice value)
-{
-	int r = buffer_append_format(b, "%s\"%s\": ", buffer_length(b) ? ", " : "{", name);
-
-	if (r == 0)
-		r = value.length ? put_string(b, value) : buffer_append_string(b, "null");
-	return r;
-}
-
-static int put_body(struct buffer *b, const struct protocol_refusal *refusal)
-{
-	char message[2048];
-	int n = snprintf(message, sizeof(message), "wayleave: %.*s", SLICE_PRINT(refusal->text));
-	int r = put_member(b, "error", slice_from_string(reason_get(refusal->reason)->metric));
-
-	if (n >= (int)sizeof(message))
-		n = sizeof(message) - 1;
-	if (r == 0)
-		r = put_member(b, "rule", refusal->rule);
-	if (r == 0)
-		r = put_member(b, "message", slice_of(message, (size_t)n));
-	if (r == 0)
-		r = put_member(b, "review", refusal->review);
-	return r < 0 ? r : buffer_append_string(b, "}\n");
-}
-
 int http_answer(
 	struct http_engine *e, unsigned status, const struct protocol_refusal *refusal, bool closes)
 {
@@ -125,7 +42,7 @@ int http_answer(
 
 	buffer_init(&body, LIMIT_HTTP_ANSWER);
 	buffer_clear(&e->out);
-	r = put_body(&body, refusal);
+	r = http_refusal_write(&body, refusal);
 	if (r == 0)
 		r = buffer_append_format(&e->out,
 			"HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"

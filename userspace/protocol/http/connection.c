@@ -38,7 +38,7 @@ static void copy_name(char *to, struct slice from)
 /* At a place that no resource names, TLS may hold what is not HTTP, and is then relayed. */
 static bool may_be_something_else(const struct http_engine *e)
 {
-	return e->base.host->unnamed && e->agent_tls && !e->logged_in;
+	return e->base.host->unnamed && e->origin.tls && !e->logged_in;
 }
 
 /* Then the server may be who speaks first. */
@@ -82,15 +82,16 @@ int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 	default:
 		break;
 	}
-	copy_name(e->sni, slice_from_string(hello.name));
+	copy_name(e->origin.sni, slice_from_string(hello.name));
 	/* None left: the request is told so, as the handshake has no words for it. */
-	if (host->place && host->place(host, slice_from_string(e->sni), 0, e->sni[0]) == 0 &&
+	if (host->place &&
+		host->place(host, slice_from_string(e->origin.sni), 0, e->origin.sni[0]) == 0 &&
 		host->tls_passthrough) {
 		e->passthrough = true;
-		http_facts_of_hello(e);
+		http_facts_of_hello(&e->request);
 		return http_ask(e);
 	}
-	e->agent_tls = true;
+	e->origin.tls = true;
 	e->agent = HTTP_AGENT_TLS;
 	start_tls(e, SIDE_AGENT);
 	return 0;
@@ -107,7 +108,7 @@ static bool wants_server_tls(const struct http_engine *e)
 {
 	if (e->passthrough || e->base.host->upstream_tls == UPSTREAM_TLS_OFF)
 		return false;
-	return e->agent_tls || e->base.host->upstream_tls == UPSTREAM_TLS_ON;
+	return e->origin.tls || e->base.host->upstream_tls == UPSTREAM_TLS_ON;
 }
 
 static int server_is_ready(struct http_engine *e)

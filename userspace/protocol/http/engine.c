@@ -62,6 +62,13 @@ int http_close(struct http_engine *e, enum reason reason, const char *text)
 	return 0;
 }
 
+int http_ask(struct http_engine *e)
+{
+	e->agent = HTTP_AGENT_VERDICT;
+	http_request_ask(&e->request, http_event(e, EVENT_ACTION));
+	return 0;
+}
+
 static struct protocol_engine *engine_open(struct protocol_host *host)
 {
 	struct http_engine *e = memory_new(sizeof(*e));
@@ -70,16 +77,12 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	e->base.host = host;
 	buffer_init(&e->head.held, LIMIT_HTTP_HEAD);
 	buffer_init(&e->answer.held, LIMIT_HTTP_HEAD);
-	buffer_init(&e->text, 2 * LIMIT_HTTP_HEAD);
-	/* Each header may give a path; each path has two readings of three bytes for one. */
-	buffer_init(&e->paths, 8 * LIMIT_HTTP_HEAD);
-	buffer_init(&e->content, LIMIT_HTTP_BODY_HELD);
+	http_request_init(&e->request, host, &e->origin);
 	buffer_init(&e->out, 2 * LIMIT_HTTP_HEAD + LIMIT_HTTP_BODY_HELD);
-	buffer_init(&e->bound, 2 * LIMIT_HTTP_HEAD);
 	buffer_init(&e->held_head, 2 * LIMIT_HTTP_HEAD);
 	/* A mask may be longer than what it hides. */
 	buffer_init(&e->masked, 4 * LIMIT_HTTP_BODY_MASKED);
-	http_body_init(&e->request.framing);
+	http_body_init(&e->framing);
 	http_body_init(&e->response);
 	return &e->base;
 }
@@ -90,17 +93,11 @@ static void engine_close(struct protocol_engine *base)
 
 	buffer_wipe(&e->head.held);
 	buffer_wipe(&e->answer.held);
-	buffer_done(&e->text);
-	buffer_done(&e->paths);
-	buffer_wipe(&e->content);
+	http_request_done(&e->request);
 	buffer_wipe(&e->out);
-	buffer_wipe(&e->bound);
 	buffer_wipe(&e->masked);
 	buffer_done(&e->held_head);
-	if (e->mask)
-		http_mask_done(e->mask);
-	free(e->mask);
-	http_body_done(&e->request.framing);
+	http_body_done(&e->framing);
 	http_body_done(&e->response);
 	free(e->abort_text);
 	free(e);
@@ -153,49 +150,12 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	}
 }
 
-static struct http_mask *mask_new(void)
-{
-	struct http_mask *m = memory_new(sizeof(*m));
-
-	http_mask_init(m);
-	return m;
-}
-
-static void bind_masks(struct http_engine *e, const struct mask_rules *rules)
-{
-	struct protocol_host *host = e->base.host;
-	struct masker *m;
-
-	if (!e->mask)
-		e->mask = mask_new();
-	m = &e->mask->masker;
-	masker_init(m, host->detectors, host->hasher, rules);
-	/* A part of a text can't be NULL. */
-	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
-		if (m->strategies[i] == MASK_NULL)
-			m->strategies[i] = MASK_REDACT;
-	}
-}
-
 static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
-	struct http_engine *e = http_engine_of(base);
-
 	(void)lane;
 	(void)record_rows;
-	e->request.masked = rules && rules->detects;
-	if (!e->request.masked)
-		return 0;
-	if (e->request.websocket || e->passthrough) {
-		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
-			.text = slice_from_string(e->passthrough
-					? "denied: what is relayed unread can't be masked"
-					: "denied: masks of WebSocket are not built yet")};
-		return -EPERM;
-	}
-	bind_masks(e, rules);
-	return 0;
+	return http_request_mask(&http_engine_of(base)->request, rules, ret);
 }
 
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)

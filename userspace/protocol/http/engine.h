@@ -4,7 +4,7 @@
  *
  *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
  *   agent.c       requests: judged, sent on, drained where they are refused
- *   facts.c       what a request does: operation, path, place, text for people
+ *   request.h     what a request does, and what of it goes on; shared with HTTP/2
  *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
  *
  * One request is in flight at a time; what the agent sends behind it is not read before it is
@@ -18,10 +18,7 @@
 #include "protocol/events.h"
 #include "protocol/http/body.h"
 #include "protocol/http/http.h"
-#include "protocol/http/mask.h"
-#include "protocol/http/pairs.h"
-
-#define HTTP_NAME_MOST 256
+#include "protocol/http/request.h"
 
 enum http_agent_state {
 	HTTP_AGENT_FIRST, /* TLS or not */
@@ -50,53 +47,26 @@ enum http_server_state {
 	HTTP_SERVER_DONE,
 };
 
-/* What is known of the request in hand. Slices are of the engine's buffers. */
-struct http_request {
-	struct action action;
-	struct http_pairs pairs;
-	struct protocol_value body; /* once it was collected */
-	struct http_body framing;
-	uint64_t number; /* of the action */
-	unsigned minor;
-	bool to_head; /* the method is HEAD */
-	bool closes; /* the agent wants no further response on this connection */
-	bool expects; /* 100-continue */
-	bool continued; /* we answered its expectation */
-	bool collected; /* its body is in `content`, or is more than is held */
-	bool too_large;
-	bool tunnels; /* CONNECT, or TLS that is relayed unread */
-	bool websocket;
-	bool masked; /* its response is */
-};
-
 struct http_engine {
 	struct protocol_engine base;
 	struct event_queue events;
 
 	enum http_agent_state agent;
 	enum http_server_state server;
-	bool agent_tls;
 	bool passthrough; /* a ClientHello that is to be relayed unread */
 	bool logged_in; /* the first request came */
 	bool ended[2]; /* by side */
-	char sni[HTTP_NAME_MOST]; /* lower case; empty: none */
-	char host[HTTP_NAME_MOST]; /* of the request, lower case */
+	struct http_origin origin;
 
 	struct http_head_bytes head; /* of the request, as it came */
 	struct http_head_bytes answer; /* of the response, as far as it came */
-	struct http_head message; /* the request until it is sent; then its response */
 	struct http_request request;
+	struct http_body framing; /* of the request */
 	struct http_body response; /* its framing */
-	struct http_mask *mask; /* NULL: no response was masked yet */
 	struct buffer masked; /* content that passes */
 	struct buffer held_head; /* of a response, which waits for its content */
 	bool head_held;
-	unsigned status;
-	char tag[64]; /* the status line's, for the record */
 	bool response_closes; /* no further response comes on this connection */
-	struct buffer text, paths; /* of the request's action */
-	struct buffer content; /* its collected body */
-	struct buffer bound; /* of its head, what people's decision is bound to */
 	struct buffer out; /* for building what leaves */
 	uint64_t drained;
 
@@ -118,6 +88,8 @@ int http_write(struct http_engine *e, enum side to, struct slice bytes);
 /* Content, which is part of the input, as a chunk where the framing has chunks. */
 int http_pass_data(
 	struct http_engine *e, enum side to, const struct http_body *framing, struct slice data);
+/* Asks for the verdict on e->request. Always 0. */
+int http_ask(struct http_engine *e);
 /* Nothing more is taken from either side, and the session ends. Always 0. */
 int http_close(struct http_engine *e, enum reason reason, const char *text);
 
@@ -148,13 +120,6 @@ int http_agent_answered(struct http_engine *e);
 /* The response is complete. */
 int http_agent_next(struct http_engine *e);
 
-/* facts.c: what the request in e->message does. False: it is refused as it stands. */
-bool http_facts_read(struct http_engine *e, struct http_problem *ret);
-/* The same for what a ClientHello asks for. */
-void http_facts_of_hello(struct http_engine *e);
-/* Asks for the verdict on e->request. Always 0. */
-int http_ask(struct http_engine *e);
-
 /* server.c */
 int http_server_input(struct http_engine *e, struct slice in, size_t *ret_taken);
 int http_server_end(struct http_engine *e);
@@ -166,7 +131,7 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 
-/* rewrite.c: appends the head in e->message as it leaves, to e->out. */
+/* rewrite.c: appends the head in e->request.head as it leaves, to e->out. */
 int http_rewrite_request(struct http_engine *e);
 int http_rewrite_response(struct http_engine *e);
 /* Whether the agent gets it in chunks. */
@@ -185,6 +150,5 @@ int http_refuse_request(struct http_engine *e, const struct http_problem *proble
 int http_refuse_response(struct http_engine *e, const char *problem, struct slice came);
 /* The same for whatever else ends the session while a request may wait for its answer. */
 int http_fail(struct http_engine *e, enum reason reason, const char *text);
-unsigned http_status_of(enum reason reason);
 
 #endif

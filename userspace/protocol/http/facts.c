@@ -3,10 +3,9 @@
  * facts: what a request does, as policy judges it: operation, path and place; and its text as
  * people see it.
  */
-#include <errno.h>
-
+#include "base/memory.h"
 #include "base/text.h"
-#include "protocol/http/engine.h"
+#include "protocol/http/request.h"
 #include "protocol/http/target.h"
 
 static bool fail(struct http_problem *ret, unsigned status, const char *text)
@@ -18,18 +17,18 @@ static bool fail(struct http_problem *ret, unsigned status, const char *text)
 /* --- where it goes --- */
 
 /* The one Host, which must agree with the target's authority where it has one. */
-static bool read_authority(struct http_engine *e, const struct http_target *target,
+static bool read_authority(struct http_request *r, const struct http_target *target,
 	struct http_authority *ret, struct http_problem *ret_problem)
 {
 	struct http_authority named;
 	size_t count;
-	const struct http_field *host = http_fields_find(&e->message.fields, "host", &count);
+	const struct http_field *host = http_fields_find(&r->head.fields, "host", &count);
 
 	if (count > 1)
 		return fail(ret_problem, 400, "more than one Host");
-	if (!host && (e->message.minor == 1 || !e->sni[0]))
+	if (!host && (r->head.minor == 1 || !r->origin->sni[0]))
 		return fail(ret_problem, 400, "no Host");
-	*ret = (struct http_authority){.host = slice_from_string(e->sni)};
+	*ret = (struct http_authority){.host = slice_from_string(r->origin->sni)};
 	if (host && !http_authority_read(host->value, ret))
 		return fail(ret_problem, 400, "a Host that is no name or address");
 	if (target->authority.length == 0)
@@ -54,20 +53,20 @@ static void copy_lower(char *to, struct slice from)
 
 /* SNI, Host and the place that was dialled must mean the same. */
 static bool check_place(
-	struct http_engine *e, const struct http_target *target, struct http_problem *ret)
+	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
 	struct http_authority authority;
 
-	if (!read_authority(e, target, &authority, ret))
+	if (!read_authority(r, target, &authority, ret))
 		return false;
-	copy_lower(e->host, authority.host);
-	if (e->base.host->observes) /* nothing is refused; the rules are those of the place */
+	copy_lower(r->name, authority.host);
+	if (r->host->observes) /* nothing is refused; the rules are those of the place */
 		return true;
-	if (e->sni[0] && e->host[0] && strcmp(e->sni, e->host) != 0)
+	if (r->origin->sni[0] && r->name[0] && strcmp(r->origin->sni, r->name) != 0)
 		return fail(ret, 421, "the TLS connection was made for another name than Host");
-	if (e->base.host->place &&
-		e->base.host->place(e->base.host, slice_from_string(e->host), authority.port,
-			e->agent_tls && e->sni[0]) < 0)
+	if (r->host->place &&
+		r->host->place(r->host, slice_from_string(r->name), authority.port,
+			r->origin->tls && r->origin->sni[0]) < 0)
 		return fail(ret, 421, "Host names another place than the one that was dialled");
 	return true;
 }
@@ -80,9 +79,9 @@ static const char *const method_headers[] = {
 /* And these the path. */
 static const char *const path_headers[] = {"x-original-url", "x-rewrite-url"};
 
-static void add_overrides(struct http_engine *e, enum operation operation, struct slice path)
+static void add_overrides(struct http_request *r, enum operation operation, struct slice path)
 {
-	const struct http_fields *fields = &e->message.fields;
+	const struct http_fields *fields = &r->head.fields;
 	enum operation as = operation;
 
 	for (size_t i = 0; i < fields->count; i++) {
@@ -90,43 +89,39 @@ static void add_overrides(struct http_engine *e, enum operation operation, struc
 			if (!http_field_is(&fields->items[i], method_headers[j]))
 				continue;
 			as = http_operation_of(fields->items[i].value);
-			http_pairs_add_path(&e->request.pairs, as, path, &e->paths);
+			http_pairs_add_path(&r->pairs, as, path, &r->paths);
 		}
 	}
 	for (size_t i = 0; i < fields->count; i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(path_headers); j++) {
 			if (http_field_is(&fields->items[i], path_headers[j]))
-				http_pairs_add_path(&e->request.pairs, as,
-					http_target_path(fields->items[i].value), &e->paths);
+				http_pairs_add_path(&r->pairs, as,
+					http_target_path(fields->items[i].value), &r->paths);
 		}
 	}
 }
 
-static bool is_websocket(const struct http_engine *e)
+static bool is_websocket(const struct http_request *r)
 {
 	size_t upgrades;
-	const struct http_field *upgrade =
-		http_fields_find(&e->message.fields, "upgrade", &upgrades);
+	const struct http_field *upgrade = http_fields_find(&r->head.fields, "upgrade", &upgrades);
 
-	return upgrades == 1 && slice_equal_string(e->message.method, "GET") &&
-		e->message.minor == 1 &&
+	return upgrades == 1 && slice_equal_string(r->head.method, "GET") && r->head.minor == 1 &&
 		text_equal_ignore_case(upgrade->value, slice_from_string("websocket")) &&
-		http_fields_list_has(
-			&e->message.fields, "connection", slice_from_string("upgrade"));
+		http_fields_list_has(&r->head.fields, "connection", slice_from_string("upgrade"));
 }
 
-static void read_pairs(struct http_engine *e, const struct http_target *target)
+static void read_pairs(struct http_request *r, const struct http_target *target)
 {
-	struct http_request *r = &e->request;
-	enum operation operation = http_operation_of(e->message.method);
+	enum operation operation = http_operation_of(r->head.method);
 
-	buffer_clear(&e->paths);
+	buffer_clear(&r->paths);
 	r->pairs = (struct http_pairs){.count = 0};
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
 	if (target->form == HTTP_TARGET_PATH) {
-		http_pairs_add_path(&r->pairs, operation, target->path, &e->paths);
-		add_overrides(e, operation, target->path);
+		http_pairs_add_path(&r->pairs, operation, target->path, &r->paths);
+		add_overrides(r, operation, target->path);
 	} else {
 		http_pairs_add(&r->pairs, operation);
 	}
@@ -167,26 +162,27 @@ static bool is_shown(const struct http_field *field)
 	return false;
 }
 
-static int write_text(struct http_engine *e, const struct http_target *target)
+static int write_text(struct http_request *request, const struct http_target *target)
 {
-	const struct http_head *m = &e->message;
+	const struct http_head *m = &request->head;
 	size_t count;
 	const struct http_field *host = http_fields_find(&m->fields, "host", &count);
 	int r;
 
-	buffer_clear(&e->text);
-	r = buffer_append_format(&e->text, "%.*s ", SLICE_PRINT(m->method));
+	buffer_clear(&request->text);
+	r = buffer_append_format(&request->text, "%.*s ", SLICE_PRINT(m->method));
 	if (r == 0 && target->authority.length == 0)
-		r = buffer_append_format(&e->text, "%s://%.*s", e->agent_tls ? "https" : "http",
+		r = buffer_append_format(&request->text, "%s://%.*s",
+			request->origin->tls ? "https" : "http",
 			SLICE_PRINT(host ? host->value : SLICE_EMPTY));
 	if (r == 0)
-		r = buffer_append_slice(&e->text, m->target);
+		r = buffer_append_slice(&request->text, m->target);
 	for (size_t i = 0; r == 0 && i < m->fields.count; i++) {
 		const struct http_field *field = &m->fields.items[i];
 
 		if (is_shown(field))
-			r = buffer_append_format(&e->text, "\n%.*s: %.*s", SLICE_PRINT(field->name),
-				SLICE_PRINT(field->value));
+			r = buffer_append_format(&request->text, "\n%.*s: %.*s",
+				SLICE_PRINT(field->name), SLICE_PRINT(field->value));
 	}
 	return r;
 }
@@ -195,25 +191,24 @@ static int write_text(struct http_engine *e, const struct http_target *target)
 
 /* What a field that is named there would be taken away by the next server's side: not what decides
  * how the request is read. */
-static bool check_connection(const struct http_engine *e, struct http_problem *ret)
+static bool check_connection(const struct http_request *r, struct http_problem *ret)
 {
 	static const char *const kept[] = {"host", "content-length", "transfer-encoding",
 		"content-type", "content-encoding", "authorization", "cookie", "expect", "trailer"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-		if (http_fields_list_has(
-			    &e->message.fields, "connection", slice_from_string(kept[i])))
+		if (http_fields_list_has(&r->head.fields, "connection", slice_from_string(kept[i])))
 			return fail(ret, 400, "a Connection that names what must stay");
 	}
 	return true;
 }
 
-static bool check_expect(struct http_engine *e, struct http_problem *ret)
+static bool check_expect(struct http_request *r, struct http_problem *ret)
 {
 	size_t count;
-	const struct http_field *expect = http_fields_find(&e->message.fields, "expect", &count);
+	const struct http_field *expect = http_fields_find(&r->head.fields, "expect", &count);
 
-	e->request.expects = count > 0 && e->message.minor == 1;
+	r->expects = count > 0 && r->head.minor == 1;
 	if (count > 1 ||
 		(count &&
 			!text_equal_ignore_case(expect->value, slice_from_string("100-continue"))))
@@ -229,61 +224,43 @@ static bool wants_close(const struct http_head *m)
 	return http_fields_list_has(&m->fields, "connection", slice_from_string("close"));
 }
 
-bool http_facts_read(struct http_engine *e, struct http_problem *ret)
+bool http_facts_read(struct http_request *r, struct http_problem *ret)
 {
-	struct http_request *r = &e->request;
 	struct http_target target;
 
 	r->action = (struct action){.protocol = PROTOCOL_HTTP};
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
 	r->number = 0;
-	r->minor = e->message.minor;
-	r->to_head = slice_equal_string(e->message.method, "HEAD");
-	r->closes = wants_close(&e->message);
-	if (!http_target_read(e->message.method, e->message.target, &target))
+	r->minor = r->head.minor;
+	r->to_head = slice_equal_string(r->head.method, "HEAD");
+	r->closes = wants_close(&r->head);
+	if (!http_target_read(r->head.method, r->head.target, &target))
 		return fail(ret, 400, "a target that this method can't have");
-	if (!http_body_of_request(&r->framing, &e->message, ret) || !check_connection(e, ret) ||
-		!check_expect(e, ret))
+	if (!check_connection(r, ret) || !check_expect(r, ret))
 		return false;
 	/* What CONNECT names is behind the place that was dialled. */
 	r->tunnels = target.form == HTTP_TARGET_AUTHORITY;
-	if (!r->tunnels && !check_place(e, &target, ret))
+	if (!r->tunnels && !check_place(r, &target, ret))
 		return false;
-	r->websocket = is_websocket(e);
-	read_pairs(e, &target);
-	if (write_text(e, &target) < 0)
+	r->websocket = is_websocket(r);
+	read_pairs(r, &target);
+	if (write_text(r, &target) < 0)
 		return fail(ret, 431, "a request that is too large");
-	r->action.text = buffer_slice(&e->text);
+	r->action.text = buffer_slice(&r->text);
 	return true;
 }
 
-void http_facts_of_hello(struct http_engine *e)
+void http_facts_of_hello(struct http_request *r)
 {
-	struct http_request *r = &e->request;
-
 	r->pairs = (struct http_pairs){.count = 0};
 	http_pairs_add(&r->pairs, OPERATION_CONNECT);
 	r->action = (struct action){
 		.protocol = PROTOCOL_HTTP, .pairs = r->pairs.items, .pair_count = 1};
 	r->tunnels = true;
-	buffer_clear(&e->text);
+	buffer_clear(&r->text);
 	/* Far below the buffer's limit. */
-	buffer_append_format(&e->text, "TLS for %s, relayed unread",
-		e->sni[0] ? e->sni : "the address that was dialled");
-	r->action.text = buffer_slice(&e->text);
-}
-
-int http_ask(struct http_engine *e)
-{
-	struct protocol_event *event = http_event(e, EVENT_ACTION);
-
-	e->agent = HTTP_AGENT_VERDICT;
-	event->action.phase = ACTION_RUN;
-	event->action.action = &e->request.action;
-	if (e->request.body.data.length) {
-		event->action.values = &e->request.body;
-		event->action.value_count = 1;
-	}
-	return 0;
+	buffer_append_format(&r->text, "TLS for %s, relayed unread",
+		r->origin->sni[0] ? r->origin->sni : "the address that was dialled");
+	r->action.text = buffer_slice(&r->text);
 }

@@ -7,37 +7,9 @@
 
 #include "protocol/http/engine.h"
 
-/* These differ from one attempt of a client to its next, and decide nothing. */
-static const char *const volatile_headers[] = {"date", "user-agent", "traceparent", "tracestate",
-	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect"};
-
-static bool is_bound(const struct http_field *field)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(volatile_headers); i++) {
-		if (http_field_is(field, volatile_headers[i]))
-			return false;
-	}
-	return true;
-}
-
-static int put_head(struct http_engine *e)
-{
-	const struct http_fields *fields = &e->message.fields;
-	int r = 0;
-
-	buffer_clear(&e->bound);
-	for (size_t i = 0; r == 0 && i < fields->count; i++) {
-		if (is_bound(&fields->items[i]))
-			r = buffer_append_format(&e->bound, "%.*s: %.*s\n",
-				SLICE_PRINT(fields->items[i].name),
-				SLICE_PRINT(fields->items[i].value));
-	}
-	return r;
-}
-
 static int begin_collecting(struct http_engine *e)
 {
-	buffer_clear(&e->content);
+	buffer_clear(&e->request.content);
 	e->agent = HTTP_AGENT_COLLECT;
 	if (e->request.expects) {
 		e->request.continued = true;
@@ -58,13 +30,9 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 		return -ENOTSUP;
 	if (r->too_large)
 		return -E2BIG;
-	if (!r->collected && r->framing.kind != HTTP_BODY_NONE)
+	if (!r->collected && r->has_body)
 		return begin_collecting(e);
-	if (put_head(e) < 0)
-		return -E2BIG;
-	*ret = (struct protocol_binding){
-		.bound = {buffer_slice(&e->bound), buffer_slice(&e->content)}};
-	return 0;
+	return http_request_bind(r, ret);
 }
 
 /* There are no words for it: common clients take any interim response for the final one. */

@@ -22,8 +22,8 @@ static void report(struct http_engine *e)
 
 	event->result.action = e->request.number;
 	event->result.bytes = e->response.seen;
-	event->result.tag = slice_from_string(e->tag);
-	if (e->status >= 400)
+	event->result.tag = slice_from_string(e->request.tag);
+	if (e->request.status >= 400)
 		event->result.error_code = slice_head(event->result.tag, 3);
 }
 
@@ -64,7 +64,7 @@ static int send_masked(struct http_engine *e, bool last)
 
 static int mask_data(struct http_engine *e, struct slice data, bool last)
 {
-	int r = http_mask_pass(e->mask, data, last, &e->masked);
+	int r = http_mask_pass(e->request.mask, data, last, &e->masked);
 
 	if (r == -E2BIG)
 		return http_fail(e, REASON_LIMIT, "denied: the response is too large to be masked");
@@ -120,7 +120,7 @@ static int input_body(struct http_engine *e, struct slice in, size_t *ret_taken)
 
 static bool ends_connection(const struct http_engine *e)
 {
-	const struct http_head *m = &e->message;
+	const struct http_head *m = &e->request.head;
 
 	if (e->response.kind == HTTP_BODY_UNTIL_END)
 		return true;
@@ -142,7 +142,8 @@ static int send_head(struct http_engine *e)
 
 static int switch_protocols(struct http_engine *e)
 {
-	const struct http_field *upgrade = http_fields_find(&e->message.fields, "upgrade", NULL);
+	const struct http_field *upgrade =
+		http_fields_find(&e->request.head.fields, "upgrade", NULL);
 	int r;
 
 	if (!e->request.websocket || !upgrade || e->agent != HTTP_AGENT_SENT ||
@@ -159,11 +160,11 @@ static int switch_protocols(struct http_engine *e)
 static int interim(struct http_engine *e)
 {
 	bool unwanted = e->request.minor == 0 ||
-		(e->status == 100 && (!e->request.expects || e->request.continued));
+		(e->request.status == 100 && (!e->request.expects || e->request.continued));
 
-	if (e->status == 101)
+	if (e->request.status == 101)
 		return switch_protocols(e);
-	if (e->status == 100)
+	if (e->request.status == 100)
 		e->request.continued = true;
 	if (!unwanted)
 		return send_head(e);
@@ -171,39 +172,18 @@ static int interim(struct http_engine *e)
 	return 0;
 }
 
-/* Why this response can't be masked; NULL: it can. */
-static const char *unmaskable(const struct http_engine *e)
-{
-	const struct http_fields *fields = &e->message.fields;
-
-	for (size_t i = 0; i < fields->count; i++) {
-		if (http_field_is(&fields->items[i], "content-encoding") &&
-			!text_equal_ignore_case(
-				fields->items[i].value, slice_from_string("identity")))
-			return "denied: the response is compressed, and can't be masked";
-	}
-	if (e->status == 206)
-		return "denied: the response is a part, which can't be masked";
-	if (e->response.kind == HTTP_BODY_LENGTH && e->response.length > LIMIT_HTTP_BODY_MASKED &&
-		e->mask->mode == HTTP_MASK_JSON)
-		return "denied: the response is too large to be masked";
-	return NULL;
-}
-
 static int begin_masking(struct http_engine *e)
 {
-	const struct http_field *type = http_fields_find(&e->message.fields, "content-type", NULL);
-	const char *why;
+	uint64_t length = e->response.kind == HTTP_BODY_LENGTH ? e->response.length : 0;
+	const char *why = http_response_begin_masking(&e->request, length);
 	int r;
 
-	http_mask_begin(e->mask, type ? type->value : SLICE_EMPTY);
 	buffer_clear(&e->masked);
-	why = unmaskable(e);
 	if (why)
 		return http_fail(e, REASON_MASK_IMPOSSIBLE, why);
 	e->response_closes |= e->request.minor == 0;
 	r = http_rewrite_response(e);
-	e->head_held = e->mask->mode == HTTP_MASK_JSON;
+	e->head_held = e->request.mask->mode == HTTP_MASK_JSON;
 	buffer_clear(&e->held_head);
 	if (r == 0 && e->head_held)
 		r = buffer_append_slice(&e->held_head, buffer_slice(&e->out));
@@ -216,14 +196,15 @@ static int begin_masking(struct http_engine *e)
 
 static int on_head(struct http_engine *e)
 {
-	struct http_head *m = &e->message;
+	struct http_head *m = &e->request.head;
 	struct http_problem problem;
 	int r;
 
 	if (!http_head_read_response(buffer_slice(&e->answer.held), m, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
-	e->status = m->status;
-	snprintf(e->tag, sizeof(e->tag), "%u %.*s", m->status, SLICE_PRINT(m->reason));
+	e->request.status = m->status;
+	snprintf(e->request.tag, sizeof(e->request.tag), "%u %.*s", m->status,
+		SLICE_PRINT(m->reason));
 	if (m->status < 200)
 		return interim(e);
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fields: which headers and trailers go on.
+ */
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "protocol/http/request.h"
+
+/* Of either direction; what is still wanted of them is written anew. */
+static const char *const of_connection[] = {
+	"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"};
+static const char *const of_request[] = {"http2-settings"};
+/* Alt-Svc would move the agent to where nobody judges. */
+static const char *const of_response[] = {"alt-svc"};
+
+static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (http_field_is(field, names[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Whether it belongs to the connection that it came by, as nearly all heads say of nothing else. */
+static bool is_hop_by_hop(const struct http_fields *fields, const struct http_field *field)
+{
+	return is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
+		http_fields_list_has(fields, "connection", field->name);
+}
+
+/* What would have the server send a part of the content, or a coding of it. */
+static const char *const unmaskable[] = {"accept-encoding", "range", "if-range"};
+
+/* AWS's signatures say which headers they cover: one of those must stay as it is. */
+static bool is_signed(const struct http_request *r, const char *name)
+{
+	const struct http_field *authorization =
+		http_fields_find(&r->head.fields, "authorization", NULL);
+	struct slice value = authorization ? authorization->value : SLICE_EMPTY;
+	char covered[64];
+
+	if (!value.length || !memmem(value.data, value.length, "SignedHeaders=", 14))
+		return false;
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(covered, sizeof(covered), "%c%s%c", i & 1 ? ';' : '=', name,
+			i & 2 ? ';' : ',');
+		if (memmem(value.data, value.length, covered, strlen(covered)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_unmaskable(const struct http_request *r, const struct http_field *field)
+{
+	for (size_t i = 0; r->masked && i < ARRAY_SIZE(unmaskable); i++) {
+		if (http_field_is(field, unmaskable[i]))
+			return !is_signed(r, unmaskable[i]);
+	}
+	return false;
+}
+
+bool http_request_keeps(const struct http_request *r, const struct http_field *field)
+{
+	return !is_hop_by_hop(&r->head.fields, field) &&
+		!is_one_of(field, of_request, ARRAY_SIZE(of_request)) && !is_unmaskable(r, field) &&
+		!(r->continued && http_field_is(field, "expect"));
+}
+
+const char *http_request_coding(const struct http_request *r)
+{
+	return r->masked && !is_signed(r, "accept-encoding") ? "identity" : NULL;
+}
+
+/* What no longer holds of a content in which something is masked. */
+static const char *const of_content[] = {"content-length", "etag", "content-md5", "digest",
+	"content-digest", "repr-digest", "accept-ranges", "trailer"};
+
+bool http_response_keeps(const struct http_request *r, const struct http_field *field)
+{
+	/* RFC 9110, 8.6: neither has a length. */
+	bool no_length = r->status < 200 || r->status == 204;
+
+	return !is_hop_by_hop(&r->head.fields, field) &&
+		!is_one_of(field, of_response, ARRAY_SIZE(of_response)) &&
+		!(r->masked && is_one_of(field, of_content, ARRAY_SIZE(of_content))) &&
+		!(no_length && http_field_is(field, "content-length"));
+}
+
+/* RFC 9110, 6.5.1: what decides how a message is read can't come behind it. */
+static const char *const never_trailers[] = {"content-length", "host", "content-encoding",
+	"content-type", "content-range", "trailer", "authorization", "cookie", "set-cookie",
+	"expect", "range", "te", "alt-svc", "x-http-method-override", "x-http-method",
+	"x-method-override", "x-original-url", "x-rewrite-url"};
+
+bool http_trailer_is_kept(const struct http_field *field)
+{
+	return !is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
+		!is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers));
+}

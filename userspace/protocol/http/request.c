@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/request.h"
+
+#include <errno.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+void http_request_init(
+	struct http_request *r, struct protocol_host *host, const struct http_origin *origin)
+{
+	memset(r, 0, sizeof(*r));
+	r->host = host;
+	r->origin = origin;
+	buffer_init(&r->text, 2 * LIMIT_HTTP_HEAD);
+	/* Each header may give a path; each path has two readings of three bytes for one. */
+	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
+	buffer_init(&r->content, LIMIT_HTTP_BODY_HELD);
+	buffer_init(&r->bound, 2 * LIMIT_HTTP_HEAD);
+}
+
+void http_request_done(struct http_request *r)
+{
+	buffer_done(&r->text);
+	buffer_done(&r->paths);
+	buffer_wipe(&r->content);
+	buffer_wipe(&r->bound);
+	if (r->mask)
+		http_mask_done(r->mask);
+	free(r->mask);
+}
+
+void http_request_ask(const struct http_request *r, struct protocol_event *event)
+{
+	event->action.phase = ACTION_RUN;
+	event->action.action = &r->action;
+	if (r->body.data.length) {
+		event->action.values = &r->body;
+		event->action.value_count = 1;
+	}
+}
+
+/* --- masks --- */
+
+static void bind_masks(struct http_request *r, const struct mask_rules *rules)
+{
+	struct masker *m;
+
+	if (!r->mask) {
+		r->mask = memory_new(sizeof(*r->mask));
+		http_mask_init(r->mask);
+	}
+	m = &r->mask->masker;
+	masker_init(m, r->host->detectors, r->host->hasher, rules);
+	/* A part of a text can't be NULL. */
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
+		if (m->strategies[i] == MASK_NULL)
+			m->strategies[i] = MASK_REDACT;
+	}
+}
+
+int http_request_mask(
+	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	r->masked = rules && rules->detects;
+	if (!r->masked)
+		return 0;
+	if (r->websocket || r->tunnels) {
+		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
+			.text = slice_from_string(r->tunnels
+					? "denied: what is relayed unread can't be masked"
+					: "denied: masks of WebSocket are not built yet")};
+		return -EPERM;
+	}
+	bind_masks(r, rules);
+	return 0;
+}
+
+/* Why this response can't be masked; NULL: it can. */
+static const char *unmaskable(const struct http_request *r, uint64_t length)
+{
+	const struct http_fields *fields = &r->head.fields;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is(&fields->items[i], "content-encoding") &&
+			!text_equal_ignore_case(
+				fields->items[i].value, slice_from_string("identity")))
+			return "denied: the response is compressed, and can't be masked";
+	}
+	if (r->status == 206)
+		return "denied: the response is a part, which can't be masked";
+	if (length > LIMIT_HTTP_BODY_MASKED && r->mask->mode == HTTP_MASK_JSON)
+		return "denied: the response is too large to be masked";
+	return NULL;
+}
+
+const char *http_response_begin_masking(struct http_request *r, uint64_t length)
+{
+	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
+
+	http_mask_begin(r->mask, type ? type->value : SLICE_EMPTY);
+	return unmaskable(r, length);
+}
+
+/* --- what people decide about --- */
+
+/* These differ from one attempt of a client to its next, and decide nothing. */
+static const char *const volatile_headers[] = {"date", "user-agent", "traceparent", "tracestate",
+	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect"};
+
+static bool is_bound(const struct http_field *field)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(volatile_headers); i++) {
+		if (http_field_is(field, volatile_headers[i]))
+			return false;
+	}
+	return true;
+}
+
+static int put_head(struct http_request *r)
+{
+	const struct http_fields *fields = &r->head.fields;
+	int error = 0;
+
+	buffer_clear(&r->bound);
+	for (size_t i = 0; error == 0 && i < fields->count; i++) {
+		if (is_bound(&fields->items[i]))
+			error = buffer_append_format(&r->bound, "%.*s: %.*s\n",
+				SLICE_PRINT(fields->items[i].name),
+				SLICE_PRINT(fields->items[i].value));
+	}
+	return error;
+}
+
+int http_request_bind(struct http_request *r, struct protocol_binding *ret)
+{
+	if (put_head(r) < 0)
+		return -E2BIG;
+	*ret = (struct protocol_binding){
+		.bound = {buffer_slice(&r->bound), buffer_slice(&r->content)}};
+	return 0;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * request: one request, and what of its response matters to it, as HTTP/1.1 and HTTP/2 have them:
+ * what it does, what people's decision about it is bound to, what of its headers goes on, and how
+ * its response is masked. How it is framed, and on which connection, is its owner's.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP_REQUEST_H
+#define WAYLEAVE_PROTOCOL_HTTP_REQUEST_H
+
+#include "protocol/http/head.h"
+#include "protocol/http/mask.h"
+#include "protocol/http/pairs.h"
+#include "protocol/protocol.h"
+
+#define HTTP_NAME_MOST 256
+
+/* The connection that requests come by. */
+struct http_origin {
+	char sni[HTTP_NAME_MOST]; /* lower case; empty: none */
+	bool tls;
+};
+
+struct http_request {
+	struct protocol_host *host;
+	const struct http_origin *origin;
+	struct http_head head; /* the request's until it has left; then its response's */
+	struct action action;
+	struct http_pairs pairs;
+	struct protocol_value body; /* once it was collected */
+	uint64_t number; /* of the action */
+	unsigned minor;
+	bool to_head; /* the method is HEAD */
+	bool closes; /* the agent wants no further response on this connection */
+	bool has_body;
+	bool expects; /* 100-continue */
+	bool continued; /* we answered its expectation */
+	bool collected; /* its body is in `content`, or is more than is held */
+	bool too_large;
+	bool tunnels; /* CONNECT, or TLS that is relayed unread */
+	bool websocket;
+	bool masked; /* its response is */
+	struct http_mask *mask; /* NULL: no response was masked yet */
+	unsigned status;
+	char tag[64]; /* the status line's, for the record */
+	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
+	struct buffer text, paths; /* of the action */
+	struct buffer content; /* the collected body */
+	struct buffer bound; /* of the head, what people's decision is bound to */
+};
+
+/* Both outlive it. */
+void http_request_init(
+	struct http_request *r, struct protocol_host *host, const struct http_origin *origin);
+void http_request_done(struct http_request *r);
+
+/* facts.c: what the request in `head` does, as r->action. `minor`, `to_head` and `closes` are set
+ * in any case. False: it is refused as it stands. */
+bool http_facts_read(struct http_request *r, struct http_problem *ret);
+/* The same for what a ClientHello asks for. */
+void http_facts_of_hello(struct http_request *r);
+/* The event that asks for the verdict on it. */
+void http_request_ask(const struct http_request *r, struct protocol_event *event);
+
+/* As protocol.h's function of that name. */
+int http_request_mask(
+	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret);
+/* What people's decision is bound to; its body was collected. -E2BIG. */
+int http_request_bind(struct http_request *r, struct protocol_binding *ret);
+
+/* Whether a header goes on to the other side. What concerns only the connection it came by does not
+ * (RFC 9110, 7.6.1), nor what would lead the agent past us. */
+bool http_request_keeps(const struct http_request *r, const struct http_field *field);
+bool http_response_keeps(const struct http_request *r, const struct http_field *field);
+bool http_trailer_is_kept(const struct http_field *field);
+/* The coding that the server is to be asked for; NULL: as the agent did. */
+const char *http_request_coding(const struct http_request *r);
+
+/* A response whose head is in `head` begins, of so many bytes where that is known (else 0). NULL:
+ * its content can be masked; else why not. */
+const char *http_response_begin_masking(struct http_request *r, uint64_t length);
+
+/* The body of a refusal: {"error", "rule", "message", "review"}. */
+int http_refusal_write(struct buffer *out, const struct protocol_refusal *refusal);
+unsigned http_status_of(enum reason reason);
+
+#endif
