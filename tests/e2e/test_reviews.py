@@ -298,6 +298,29 @@ def test_a_grant_lets_like_actions_pass_until_it_is_revoked(daemon, server, sess
     assert s.answer()["state"] == "42501" and count(server, "item = 'g3'") == 1
 
 
+def test_a_grant_is_for_one_database_and_user(daemon, server, session):
+    for statement in ("create database prod template shop", "do $$ begin create role owner login in role app; exception when duplicate_object then end $$"):
+        server.sql(statement)
+    s = session()
+    s.send("delete from orders where item = 'nothing'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--for", "5m")
+    assert s.answer()["count"] == 0
+    (grant,) = daemon.json("grants", "list")
+    assert (grant["database"], grant["user"]) == ("shop", "app")
+    assert "in shop  as app" in daemon.wayleave("grants", "list").stdout
+    for elsewhere in ("dbname=prod", "user=owner"):
+        other = session(elsewhere)
+        other.send("delete from orders where item = 'nothing'")
+        (review,) = wait_for_pending(daemon)
+        assert {"dbname": review["database"], "user": review["user"]}.items() >= {tuple(elsewhere.split("="))}
+        decide(daemon, "deny", review, "--reason", "not that one")
+        assert other.answer()["state"] == "42501"
+        other.close()
+    assert s("delete from orders where item = 'nothing'")["count"] == 0
+    server.sql("drop database prod with (force)")
+
+
 def test_a_grant_releases_what_waits_already(daemon, server, session):
     first, second = session(), session()
     first.send("delete from orders where item = 'w1'")

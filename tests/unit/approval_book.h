@@ -214,7 +214,8 @@ static inline void book_test_free(struct book_test *t)
 struct asking {
 	unsigned worker;
 	uint64_t id, uid;
-	const char *agent, *principal, *rule, *second_rule, *text, *user, *settings, *value;
+	const char *agent, *principal, *rule, *second_rule, *text, *user, *settings, *value,
+		*database, *database_user;
 	unsigned unknown;
 	enum operation operation;
 	bool keep_digest; /* of the text "same" */
@@ -237,8 +238,8 @@ static inline struct question *book_test_question(const struct asking *a)
 		q->scope.rules[q->scope.rule_count++] = slice_from_string(a->second_rule);
 	cr_assert_eq(scope_of_action_set(&q->scope, &pair, 1), 0);
 	q->protocol = slice_from_string("postgres");
-	q->database = slice_from_string("shop");
-	q->user = slice_from_string("app");
+	q->scope.database = slice_from_string(a->database ? a->database : "shop");
+	q->scope.user = slice_from_string(a->database_user ? a->database_user : "app");
 	q->session = slice_from_string("s-7Q2KM4XT");
 	q->settings = slice_from_string(a->settings ? a->settings : "search_path=public");
 	q->text = slice_from_string(a->keep_digest ? "same" : a->text ? a->text : "update orders");

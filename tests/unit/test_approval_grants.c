@@ -60,6 +60,8 @@ Test(grants, cover_what_was_approved_until_they_end)
 	cr_assert_not(passes(t, &(struct asking){.agent = "other"}));
 	cr_assert_not(passes(t, &(struct asking){.principal = "ann@acme.com"}));
 	cr_assert_not(passes(t, &(struct asking){.rule = "once"}));
+	cr_assert_not(passes(t, &(struct asking){.database = "prod"}));
+	cr_assert_not(passes(t, &(struct asking){.database_user = "owner"}));
 	t->now += 10 * MINUTE - 1;
 	cr_assert(passes(t, &(struct asking){.id = 0}));
 	t->now += 1;
@@ -262,6 +264,8 @@ Test(grants, are_listed_for_their_groups)
 	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "id"), id.text);
 	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "by"), "bob");
 	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "agent"), "bot");
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "database"), "shop");
+	cr_assert_str_eq(book_test_text(cJSON_GetArrayItem(json, 0), "user"), "app");
 	cJSON_Delete(json);
 	buffer_done(&b);
 	book_test_free(t);

@@ -100,7 +100,8 @@ Test(ledger, files_of_others_are_left_alone)
 	book_free(t->book);
 	execute(t->path, "PRAGMA user_version = 99");
 	expect_no_start(t, "newer version");
-	execute(t->path, "PRAGMA user_version = 1; DROP TABLE votes");
+	execute(t->path, "PRAGMA user_version = 2");
+	execute(t->path, "DROP TABLE votes");
 	expect_no_start(t, "not as this program made it");
 	unlink(t->path);
 	cr_assert_eq(mkdir(t->path, 0700), 0);
@@ -122,6 +123,29 @@ Test(ledger, damaged_grants_are_an_error_at_start)
 	t->book = NULL;
 	cr_assert_lt(book_test_try_open(t), 0);
 	cr_assert_not_null(strstr(t->error.text, "its scope is damaged"), "%s", t->error.text);
+	book_test_free(t);
+}
+
+/* It is not known for which database they were given. */
+Test(ledger, grants_of_older_versions_are_over)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	book_free(t->book);
+	execute(t->path,
+		"UPDATE grants SET scope = x'00'; ALTER TABLE grants DROP COLUMN form;"
+		"PRAGMA user_version = 1");
+	t->book = NULL;
+	cr_assert_eq(book_test_try_open(t), 0, "%s", t->error.text);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	cr_assert_eq(t->notes[HOST_REVOKED], 1);
+	id = ASK(t, .id = 2);
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0);
+	book_test_restart(t, NULL);
+	cr_assert_eq(book_count_grants(t->book), 1);
+	cr_assert_eq(t->notes[HOST_REVOKED], 1);
 	book_test_free(t);
 }
 

@@ -23,8 +23,8 @@ static struct question *example(void)
 	q->scope.rules[q->scope.rule_count++] = S("writes need a person");
 	cr_assert_eq(scope_of_action_set(&q->scope, pairs, ARRAY_SIZE(pairs)), 0);
 	q->protocol = S("postgres");
-	q->database = S("shop");
-	q->user = S("app");
+	q->scope.database = S("shop");
+	q->scope.user = S("app");
 	q->session = S("s-7Q2KM4XT");
 	q->groups = S("ops\nai-agents");
 	q->pid = 17;
@@ -192,8 +192,8 @@ Test(question, names_that_are_none_are_refused)
 {
 	struct question *q = example(), *back = memory_new(sizeof(*back));
 	struct slice *const names[] = {&q->scope.agent, &q->scope.principal, &q->scope.resource,
-		&q->scope.rules[0], &q->protocol, &q->database, &q->user, &q->session, &q->address,
-		&q->program};
+		&q->scope.rules[0], &q->protocol, &q->scope.database, &q->scope.user, &q->session,
+		&q->address, &q->program};
 	uint8_t *longest = memory_new(LIMIT_RECORD_NAME + 1);
 	struct buffer bytes;
 
@@ -236,7 +236,7 @@ Test(question, the_seal_covers_what_would_run)
 {
 	struct question *q = example(), *other = example();
 	struct slice *const bound[] = {&other->scope.agent, &other->scope.principal,
-		&other->scope.resource, &other->database, &other->user, &other->text,
+		&other->scope.resource, &other->scope.database, &other->scope.user, &other->text,
 		&other->settings, &other->runs, &other->protocol, &other->scope.pairs[0].object};
 
 	question_seal(q, S("42"));
@@ -261,8 +261,8 @@ Test(question, the_seal_covers_what_would_run)
 	question_seal(other, S("42"));
 	cr_assert(same_seal(q, other));
 	/* The end of one part is not the beginning of the next. */
-	other->database = S("sho");
-	other->user = S("papp");
+	other->scope.database = S("sho");
+	other->scope.user = S("papp");
 	question_seal(other, S("42"));
 	cr_assert(!same_seal(q, other));
 	free(q);
@@ -317,12 +317,12 @@ Test(grant, covers_what_was_approved_and_less)
 	free(g);
 }
 
-Test(grant, is_for_one_agent_principal_resource_and_rule)
+Test(grant, is_for_one_agent_principal_resource_database_user_and_rule)
 {
 	struct question *q = example();
 	struct grant *g = grant_of(q);
-	struct slice *const parts[] = {
-		&q->scope.agent, &q->scope.principal, &q->scope.resource, &q->scope.rules[0]};
+	struct slice *const parts[] = {&q->scope.agent, &q->scope.principal, &q->scope.resource,
+		&q->scope.database, &q->scope.user, &q->scope.rules[0]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		struct slice before = *parts[i];

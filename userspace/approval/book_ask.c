@@ -23,7 +23,7 @@
 static int content_of(const struct question *q, uint8_t ret[QUESTION_DIGEST_SIZE])
 {
 	const struct slice parts[] = {
-		q->protocol, q->database, q->user, q->settings, q->text, q->runs};
+		q->protocol, q->scope.database, q->scope.user, q->settings, q->text, q->runs};
 	struct buffer b;
 	int r;
 

@@ -172,6 +172,26 @@ void book_grant_drop(struct book *b)
 
 /* --- those of before --- */
 
+#define OLDER "an older version made them, without database and user"
+
+static int end_old(struct book *b, uint64_t now, struct error *e)
+{
+	uint64_t count = 0;
+	char detail[128];
+	int r = book_begin(b, true, e);
+
+	if (r < 0)
+		return r;
+	r = ledger_end_old_grants(b->ledger, OLDER, now, &count);
+	if (r == 0 && count == 0) {
+		ledger_rollback(b->ledger);
+		return 0;
+	}
+	snprintf(detail, sizeof(detail), "%lu that were in force: " OLDER, (unsigned long)count);
+	book_note(b, HOST_REVOKED, &(struct identifier){"grants"}, detail);
+	return book_end(b, r, e);
+}
+
 struct grant_loader {
 	struct book *book;
 	int result;
@@ -203,11 +223,13 @@ static void load(void *context, const struct ledger_grant *row)
 		b->grants[b->grant_count - 1].serial, d->end);
 }
 
-int book_grants_load(struct book *b, struct error *e)
+int book_grants_load(struct book *b, uint64_t now, struct error *e)
 {
 	struct grant_loader l = {.book = b, .error = e};
-	int r;
+	int r = end_old(b, now, e);
 
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < GRANTS_MOST; i++)
 		grant_table_set(b->table, i, 0, 0);
 	r = ledger_each_grant(b->ledger, load, &l);

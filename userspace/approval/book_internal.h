@@ -152,7 +152,7 @@ size_t pending_count_votes(
 /* --- book_grants.c --- */
 
 /* Those that the ledger has, into force. */
-int book_grants_load(struct book *b, struct error *e);
+int book_grants_load(struct book *b, uint64_t now, struct error *e);
 /* A grant that shall follow from the review: in memory, as the last one, not in force yet. */
 int book_grant_prepare(struct book *b, const struct pending *p, uint64_t length, struct slice by,
 	uint64_t now, struct error *e);

@@ -38,7 +38,7 @@ static int put_pair(struct buffer *b, const struct action_pair *pair)
 		     : fields_put_text(b, pair->state == OBJECT_NONE ? SLICE_EMPTY : pair->object);
 }
 
-int fields_put_scope(struct buffer *b, const struct scope_of_action *scope)
+int fields_put_work(struct buffer *b, const struct scope_of_action *scope)
 {
 	int r = fields_put_text(b, scope->agent);
 
@@ -55,6 +55,15 @@ int fields_put_scope(struct buffer *b, const struct scope_of_action *scope)
 	for (size_t i = 0; r == 0 && i < scope->pair_count; i++)
 		r = put_pair(b, &scope->pairs[i]);
 	return r;
+}
+
+int fields_put_scope(struct buffer *b, const struct scope_of_action *scope)
+{
+	int r = fields_put_work(b, scope);
+
+	if (r == 0)
+		r = fields_put_text(b, scope->database);
+	return r < 0 ? r : fields_put_text(b, scope->user);
 }
 
 static void fail(struct field_reader *r)
@@ -125,7 +134,7 @@ static size_t get_count(struct field_reader *r, size_t most)
 	return (size_t)count;
 }
 
-void fields_get_scope(struct field_reader *r, struct scope_of_action *ret)
+void fields_get_work(struct field_reader *r, struct scope_of_action *ret)
 {
 	ret->agent = fields_get_text(r);
 	ret->principal = fields_get_text(r);
@@ -136,6 +145,13 @@ void fields_get_scope(struct field_reader *r, struct scope_of_action *ret)
 	ret->pair_count = get_count(r, QUESTION_PAIRS_MOST);
 	for (size_t i = 0; i < ret->pair_count; i++)
 		get_pair(r, &ret->pairs[i]);
+}
+
+void fields_get_scope(struct field_reader *r, struct scope_of_action *ret)
+{
+	fields_get_work(r, ret);
+	ret->database = fields_get_text(r);
+	ret->user = fields_get_text(r);
 }
 
 static int put_value(struct buffer *b, const struct question_value *value)

@@ -16,6 +16,8 @@ struct field_reader {
 
 int fields_put_number(struct buffer *b, uint64_t value);
 int fields_put_text(struct buffer *b, struct slice text);
+/* The scope without database and user. */
+int fields_put_work(struct buffer *b, const struct scope_of_action *scope);
 int fields_put_scope(struct buffer *b, const struct scope_of_action *scope);
 /* The question's parameters, as they may be shown. */
 int fields_put_values(struct buffer *b, const struct question *q);
@@ -23,6 +25,7 @@ int fields_put_parts(struct buffer *b, const struct question *q);
 
 uint64_t fields_get_number(struct field_reader *r);
 struct slice fields_get_text(struct field_reader *r);
+void fields_get_work(struct field_reader *r, struct scope_of_action *ret);
 void fields_get_scope(struct field_reader *r, struct scope_of_action *ret);
 void fields_get_values(struct field_reader *r, struct question *ret);
 void fields_get_parts(struct field_reader *r, struct question *ret);

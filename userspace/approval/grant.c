@@ -52,7 +52,9 @@ bool grant_covers(const struct grant *g, const struct scope_of_action *scope, un
 {
 	if (unknown || !slice_equal(g->scope.agent, scope->agent) ||
 		!slice_equal(g->scope.principal, scope->principal) ||
-		!slice_equal(g->scope.resource, scope->resource))
+		!slice_equal(g->scope.resource, scope->resource) ||
+		!slice_equal(g->scope.database, scope->database) ||
+		!slice_equal(g->scope.user, scope->user))
 		return false;
 	for (size_t i = 0; i < scope->rule_count; i++) {
 		if (!covers_rule(&g->scope, scope->rules[i]))

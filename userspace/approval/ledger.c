@@ -11,7 +11,6 @@
 #include "approval/ledger_internal.h"
 #include "base/memory.h"
 
-#define SCHEMA_VERSION 1
 #define BUSY_MILLISECONDS 1000 /* that another program may hold the file up */
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
@@ -21,7 +20,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 };
 
 /* Questions stand in a table of their own: they are large, and lists don't read them. */
-static const char schema[] =
+static const char first_schema[] =
 	"CREATE TABLE reviews (id TEXT PRIMARY KEY, state INTEGER NOT NULL, agent TEXT NOT NULL, "
 	"groups TEXT NOT NULL, kind BLOB NOT NULL, shown TEXT NOT NULL, created INTEGER NOT NULL, "
 	"deadline INTEGER NOT NULL, grant_limit INTEGER NOT NULL, bytes INTEGER NOT NULL, "
@@ -42,6 +41,15 @@ static const char schema[] =
 	"ends INTEGER NOT NULL, ended INTEGER, revoked_by TEXT);"
 	"CREATE INDEX grants_by_review ON grants (review);"
 	"PRAGMA user_version = 1;";
+
+/* What each version made of the one before. */
+static const char *const schemas[] = {
+	first_schema,
+	/* Of the grant's scope: 2 is what fields_put_scope() writes. */
+	"ALTER TABLE grants ADD COLUMN form INTEGER NOT NULL DEFAULT 1;"
+	"PRAGMA user_version = 2;",
+};
+#define SCHEMA_VERSION ARRAY_SIZE(schemas)
 
 int ledger_error(int result)
 {
@@ -242,12 +250,12 @@ static int make_schema(struct ledger *l, const char *path, struct error *e)
 
 	if (r == 0 && version > SCHEMA_VERSION)
 		return error_set(e, -EBADMSG,
-			"%s: made by a newer version of Wayleave (%lu; this one knows %d)", path,
+			"%s: made by a newer version of Wayleave (%lu; this one knows %zu)", path,
 			(unsigned long)version, SCHEMA_VERSION);
-	if (r == 0 && version == 0) {
+	if (r == 0 && version < SCHEMA_VERSION) {
 		r = ledger_begin(l, true);
-		if (r == 0)
-			r = execute(l, schema);
+		for (; r == 0 && version < SCHEMA_VERSION; version++)
+			r = execute(l, schemas[version]);
 		if (r == 0)
 			r = ledger_commit(l);
 		else

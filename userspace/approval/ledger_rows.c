@@ -65,6 +65,15 @@ int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice
 	return ledger_run(l, STATEMENT_END_GRANT, "itn", id, by, time);
 }
 
+int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64_t *ret_count)
+{
+	int r = ledger_run(l, STATEMENT_END_OLD_GRANTS, "tn", slice_from_string(by), now);
+
+	if (r == 0)
+		*ret_count = (uint64_t)sqlite3_changes64(l->database);
+	return r;
+}
+
 int ledger_cancel_pending(struct ledger *l, const char *reason, uint64_t now, uint64_t *ret_count)
 {
 	int r = ledger_run(l, STATEMENT_CANCEL_PENDING, "tn", slice_from_string(reason), now);

@@ -34,15 +34,11 @@ int question_seal(struct question *q, struct slice bound)
 	 * bytes.
 	 */
 	buffer_init(&b, QUESTION_BYTES_MOST * 2 + bound.length);
-	r = fields_put_text(&b, slice_from_string("wayleave review 2"));
+	r = fields_put_text(&b, slice_from_string("wayleave review 3"));
 	if (r == 0)
 		r = fields_put_scope(&b, &q->scope);
 	if (r == 0)
 		r = fields_put_text(&b, q->protocol);
-	if (r == 0)
-		r = fields_put_text(&b, q->database);
-	if (r == 0)
-		r = fields_put_text(&b, q->user);
 	if (r == 0)
 		r = fields_put_text(&b, q->settings);
 	if (r == 0)
@@ -62,14 +58,14 @@ int question_seal(struct question *q, struct slice bound)
 
 int question_encode(const struct question *q, struct buffer *ret)
 {
-	const struct slice texts[] = {q->protocol, q->database, q->user, q->session, q->address,
-		q->program, q->text, q->settings, q->preview, q->runs, q->groups};
+	const struct slice texts[] = {q->protocol, q->scope.database, q->scope.user, q->session,
+		q->address, q->program, q->text, q->settings, q->preview, q->runs, q->groups};
 	int r = fields_put_number(ret, VERSION);
 
 	if (r == 0)
 		r = fields_put_text(ret, slice_of(q->digest, sizeof(q->digest)));
 	if (r == 0)
-		r = fields_put_scope(ret, &q->scope);
+		r = fields_put_work(ret, &q->scope);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
 		r = fields_put_text(ret, texts[i]);
 	if (r == 0)
@@ -126,7 +122,8 @@ static bool is_name(struct slice name)
 static bool has_names(const struct question *q)
 {
 	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.resource,
-		q->groups, q->protocol, q->database, q->user, q->session, q->address, q->program};
+		q->scope.database, q->scope.user, q->groups, q->protocol, q->session, q->address,
+		q->program};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -138,9 +135,9 @@ static bool has_names(const struct question *q)
 
 int question_decode(struct slice bytes, struct question *ret)
 {
-	struct slice *const texts[] = {&ret->protocol, &ret->database, &ret->user, &ret->session,
-		&ret->address, &ret->program, &ret->text, &ret->settings, &ret->preview, &ret->runs,
-		&ret->groups};
+	struct slice *const texts[] = {&ret->protocol, &ret->scope.database, &ret->scope.user,
+		&ret->session, &ret->address, &ret->program, &ret->text, &ret->settings,
+		&ret->preview, &ret->runs, &ret->groups};
 	size_t text_count = ARRAY_SIZE(texts);
 	struct field_reader r = {.rest = bytes};
 	uint64_t version = fields_get_number(&r), unknown;
@@ -155,7 +152,7 @@ int question_decode(struct slice bytes, struct question *ret)
 	if (version == VERSION_WITHOUT_RUNS)
 		text_count--;
 	memcpy(ret->digest, digest.data, sizeof(ret->digest));
-	fields_get_scope(&r, &ret->scope);
+	fields_get_work(&r, &ret->scope);
 	for (size_t i = 0; i < text_count; i++)
 		*texts[i] = fields_get_text(&r);
 	ret->pid = fields_get_number(&r);

@@ -26,6 +26,7 @@ struct scope_of_action {
 	struct slice agent;
 	struct slice principal; /* empty: none */
 	struct slice resource; /* "egress" where no resource names the place */
+	struct slice database, user; /* as the server knows them; empty: there is none */
 	struct slice rules[QUESTION_RULES_MOST]; /* names, as the verdict has them */
 	size_t rule_count;
 	struct action_pair pairs[QUESTION_PAIRS_MOST];
@@ -49,7 +50,7 @@ struct question {
 	uint8_t digest[QUESTION_DIGEST_SIZE];
 	struct scope_of_action scope;
 	struct slice groups; /* of the principal, each on a line; for people */
-	struct slice protocol, database, user;
+	struct slice protocol;
 	struct slice session, address, program; /* of the first that asks */
 	uint64_t pid, uid;
 	unsigned unknown; /* enum action_unknown */
@@ -67,7 +68,7 @@ struct question {
 /* Behind `*at`, which it moves on, the text of the part. */
 struct slice question_part_text(const struct question *q, size_t part, size_t *at);
 
-/* Sets the digest: over scope, database, user, settings, text, what it runs and `bound`, the exact
+/* Sets the digest: over scope, settings, text, what it runs and `bound`, the exact
  * bytes of all bound parameters; not over who asks where. -EIO: no digest could be made. */
 int question_seal(struct question *q, struct slice bound);
 

@@ -65,6 +65,8 @@ void question_json_add_scope(cJSON *object, const struct scope_of_action *scope,
 	json_add_text(object, "agent", scope->agent);
 	json_add_text(object, "principal", scope->principal);
 	json_add_text(object, "resource", scope->resource);
+	json_add_text(object, "database", scope->database);
+	json_add_text(object, "user", scope->user);
 	add_rules(object, scope);
 	add_operations(object, scope);
 	add_objects(object, scope, most);
@@ -89,8 +91,6 @@ static void add_common(cJSON *object, const struct question *q, size_t most_text
 	question_json_add_scope(object, &q->scope, most);
 	cJSON_AddItemToObject(object, "principal_groups", json_lines(q->groups));
 	json_add_text(object, "protocol", q->protocol);
-	json_add_text(object, "database", q->database);
-	json_add_text(object, "user", q->user);
 	cJSON_AddItemToObject(object, "text", json_text(text));
 	cJSON_AddNumberToObject(object, "text_length", (double)q->text.length);
 	cJSON_AddBoolToObject(object, "text_cut", text.length < q->text.length);

@@ -42,6 +42,24 @@ static void print_text(const cJSON *grant, const char *name, int width)
 	printf("%*s  ", used < (size_t)width ? width - (int)used : 0, "");
 }
 
+/* Protocols have a database, a user, both or none. */
+static void print_place(const cJSON *grant)
+{
+	const char *database = review_text_of(grant, "database");
+	const char *user = review_text_of(grant, "user");
+
+	if (*database) {
+		fputs("in ", stdout);
+		cli_print_line(stdout, slice_from_string(database));
+		fputs("  ", stdout);
+	}
+	if (*user) {
+		fputs("as ", stdout);
+		cli_print_line(stdout, slice_from_string(user));
+		fputs("  ", stdout);
+	}
+}
+
 static void print_grant(const cJSON *grant, uint64_t now)
 {
 	uint64_t end = review_time_of(grant, "end");
@@ -53,6 +71,7 @@ static void print_grant(const cJSON *grant, uint64_t now)
 	printf("%7s  ", left);
 	print_text(grant, "agent", 14);
 	print_text(grant, "resource", 12);
+	print_place(grant);
 	print_text(grant, "by", 12);
 	print_names(grant, "operations");
 	fputs("  on  ", stdout);

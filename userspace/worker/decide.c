@@ -16,9 +16,11 @@ struct judgement {
 	struct protocol_judgement base;
 	struct policy_scope *scope; /* reference: it owns the outcome */
 	struct verdict verdict;
-	/* VERDICT_REVIEW: the grant that covers it, among the grants of that version. */
+	/* VERDICT_REVIEW: the grant that covers it for this database and user, among the grants of
+	 * that version. Sessions of others may have the text and the scope in common. */
 	const struct grant *grant;
 	uint64_t grants_version;
+	char database[SESSION_NAME_SIZE], user[SESSION_NAME_SIZE];
 };
 
 static void judgement_free(struct protocol_judgement *base)
@@ -70,6 +72,20 @@ static const struct grant *look_for_grant(
 	return grants_find(&s->worker->grants, &scope, action->unknown);
 }
 
+static bool knows_grant(const struct judgement *kept, const struct session *s)
+{
+	return kept->grants_version == s->worker->grants.version &&
+		strcmp(kept->user, s->user) == 0 && strcmp(kept->database, s->database) == 0;
+}
+
+static void keep_grant(struct judgement *kept, const struct session *s, const struct grant *grant)
+{
+	kept->grant = grant;
+	kept->grants_version = s->worker->grants.version;
+	memcpy(kept->user, s->user, sizeof(kept->user));
+	memcpy(kept->database, s->database, sizeof(kept->database));
+}
+
 /* The grant in force that covers what a review rule fits; NULL: there is none. */
 static const struct grant *find_grant(struct session *s, const struct protocol_action_event *event,
 	const struct verdict *verdict, struct judgement *kept)
@@ -79,14 +95,12 @@ static const struct grant *find_grant(struct session *s, const struct protocol_a
 
 	if (grants->count == 0)
 		return NULL;
-	if (kept && kept->grants_version == grants->version) {
+	if (kept && knows_grant(kept, s)) {
 		grant = kept->grant;
 	} else {
 		grant = look_for_grant(s, verdict, event->action);
-		if (kept) {
-			kept->grant = grant;
-			kept->grants_version = grants->version;
-		}
+		if (kept)
+			keep_grant(kept, s, grant);
 	}
 	return grant && grant_is_in_force(grant, grants->table, clock_wall()) ? grant : NULL;
 }

@@ -36,6 +36,8 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 	ret->principal = subject->principal->name;
 	ret->resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
 						     : p->resources[s->resource].name;
+	ret->database = slice_from_string(s->database);
+	ret->user = slice_from_string(s->user);
 	if (verdict->outcome->rule_count > QUESTION_RULES_MOST)
 		return -E2BIG;
 	for (size_t i = 0; i < verdict->outcome->rule_count; i++)
@@ -47,8 +49,6 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 static void fill_origin(struct session *s, struct question *ret)
 {
 	ret->protocol = slice_from_string(protocol_name(s->engine->protocol->id));
-	ret->database = slice_from_string(s->database);
-	ret->user = slice_from_string(s->user);
 	ret->session = slice_from_string(s->id.text);
 	ret->address = slice_from_string(s->address);
 	ret->program = slice_from_string(s->exe);

@@ -26,6 +26,7 @@
 
 #define SESSION_CANDIDATES_MOST 8
 #define SESSION_DETAIL_MOST 256
+#define SESSION_NAME_SIZE 64
 
 enum session_state {
 	SESSION_BEGINNING, /* nothing is read before it is known who it is */
@@ -98,7 +99,9 @@ struct session {
 	struct recorder_session record;
 	bool exe_answered; /* the monitor said what it knows of the program */
 	bool exe_certain; /* the program is that path's */
-	char exe[256], user[64], database[64], application[64];
+	char exe[256];
+	char user[SESSION_NAME_SIZE], database[SESSION_NAME_SIZE];
+	char application[SESSION_NAME_SIZE];
 	char identity[128]; /* as the server's logs are to have it */
 	struct buffer cancel_key; /* under which worker.keys knows it */
 	bool cancelling; /* it brought a cancel request, and waits for the workers' answers */
