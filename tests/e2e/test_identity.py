@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that act for somebody: who that is comes from tokens, and rules ask for it."""
+import concurrent.futures
 import http.server
 import json
 import os
@@ -139,6 +140,19 @@ def test_an_action_waits_for_a_fresh_token(make_place, issuer):
     assert 1 < time.monotonic() - before < 28
     assert shell.ask("select 1") == "1"
     shell.close()
+
+
+def test_who_waits_for_an_identity_goes_on_when_none_is_asked_for(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"], exp=int(time.time()) - 57))
+    wait_for(lambda: place.agent()["identity"] == "ended", what="the end of the token")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(place.psql.rows, COUNT)
+        wait_for(lambda: any(s["agent"] == "demo" for s in place.daemon.json("sessions", "list")), what="its session")
+        place.daemon.config["mode"] = "observe"
+        place.daemon.write_config()
+        place.daemon.reload()
+        # By itself it would go on half a minute after it began.
+        assert answer.result(timeout=20) == ["20"]
 
 
 def test_without_one_it_is_refused_and_the_session_lives(make_place, issuer):

@@ -313,8 +313,6 @@ void session_reap(struct worker *w)
 	}
 }
 
-void session_begin(struct session *s);
-void session_renew_scope(struct session *s);
 void session_tick(struct worker *w, uint64_t now)
 {
 	list_for_each_safe (position, &w->sessions) {

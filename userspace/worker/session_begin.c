@@ -319,8 +319,11 @@ void session_reload(struct session *s)
 		return;
 	}
 	policy_scope_put(old);
-	if (s->state == SESSION_BEGINNING)
+	/* What it waited for may not be asked for any more. */
+	if (s->state == SESSION_BEGINNING) {
+		try_to_begin(s);
 		return;
+	}
 	if (s->engine)
 		pipe_set_scope(s);
 	if (!may_stay(s))
