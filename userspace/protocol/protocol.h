@@ -55,7 +55,7 @@ enum protocol_event_type {
 	EVENT_DATA, /* what an action's terminal or command carried, where that is recorded */
 	EVENT_NOTE, /* something for the recording that is no action */
 	EVENT_LOGIN, /* who logged in where: user and database */
-	EVENT_DROPPED, /* what was judged again has been answered without a verdict */
+	EVENT_DROPPED, /* what waits for a verdict needs none any more */
 	EVENT_PREVIEW, /* what preview() asked for */
 	EVENT_CONNECT, /* the upstream connection is needed now (connects_late) */
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
@@ -200,6 +200,10 @@ struct protocol_event {
 		struct protocol_tls tls;
 		struct protocol_job *job;
 		struct protocol_proof proof;
+		struct {
+			uint32_t lane;
+			const char *why; /* for the record; static */
+		} dropped;
 		struct {
 			struct slice text; /* what the action would do; valid during the event */
 			const char *problem; /* why there is none; static. NULL: there is */
@@ -372,7 +376,7 @@ struct protocol {
 	 * empty: something that only its library notices. False: not at this moment. */
 	bool (*reassure)(struct protocol_engine *e, uint32_t lane, struct slice text);
 	/* Instead of release() or refuse(): the action is judged from the start, and comes again as
-	 * a new EVENT_ACTION, or as EVENT_DROPPED where the server has answered it meanwhile.
+	 * a new EVENT_ACTION, or as EVENT_DROPPED where it was answered, or given up, meanwhile.
 	 * `anew`: by what its names mean now, which the server is asked first. False: it is not
 	 * waiting for a verdict, as it is being judged again already. */
 	bool (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);

@@ -214,11 +214,11 @@ static enum hold_answer ask(struct session *s, const struct protocol_action_even
 {
 	if (hold_was_approved_before(s, event, d))
 		return HOLD_GOES_ON;
-	if (!hold_is_approved(s))
+	if (!hold_is_approved(s, event->lane))
 		d->grant = find_grant(s, event, &d->verdict, kept);
 	if (!d->grant)
 		return hold_action(s, event, d);
-	hold_leave(s, "a grant covers it");
+	hold_leave(s, event->lane, "a grant covers it");
 	return HOLD_GOES_ON;
 }
 
@@ -232,14 +232,14 @@ static bool is_identified(struct session *s, const struct protocol_action_event 
 	if (!s->host.observes)
 		answer = who_check(&s->worker->who, s->agent, &reason, &d->text);
 	if (answer == WHO_GOOD) {
-		hold_got_token(s);
+		hold_got_token(s, event->lane);
 		return true;
 	}
 	*ret = HOLD_GOES_ON;
 	if (answer == WHO_AWAITED)
 		*ret = hold_for_token(s, event);
 	else
-		hold_leave(s, "it is not known for whom it is");
+		hold_leave(s, event->lane, "it is not known for whom it is");
 	d->verdict = (struct verdict){
 		.kind = VERDICT_DENY,
 		.reason = reason,
@@ -255,7 +255,7 @@ static enum hold_answer decide(
 {
 	struct judgement *kept;
 	enum hold_answer answer;
-	bool refused = event->phase == ACTION_RUN && hold_came_again(s, d);
+	bool refused = event->phase == ACTION_RUN && hold_came_again(s, event->lane, d);
 
 	if (!refused && !is_identified(s, event, d, &answer))
 		return answer;
@@ -266,7 +266,7 @@ static enum hold_answer decide(
 	if (event->phase == ACTION_RUN) {
 		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict))
 			return ask(s, event, kept, d);
-		hold_leave(s, "it no longer needs approval");
+		hold_leave(s, event->lane, "it no longer needs approval");
 	}
 	if (!may_go_on(event, &d->verdict))
 		deny(d, event->action);

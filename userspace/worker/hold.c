@@ -23,6 +23,8 @@
 #define GATHER_TIME (NANOSECONDS_PER_SECOND / 4)
 #define GATHER_BYTES 32768
 
+#define STOPPED 1 /* a deadline that has passed */
+
 enum hold_state {
 	HOLD_FOR_TOKEN, /* it is not known for whom it is; not recorded yet */
 	HOLD_GATHERING, /* what belongs to it is still arriving */
@@ -37,6 +39,7 @@ enum hold_state {
 struct hold {
 	struct session *session; /* NULL: nobody waits any more, but the monitor's answer comes */
 	struct list link; /* in worker.holds */
+	struct list sibling; /* in session.holds */
 	enum hold_state state;
 	bool asking; /* the monitor's answer is still to come */
 	bool judging; /* the engine has the action again, and can't be answered before it comes */
@@ -54,9 +57,32 @@ struct hold {
 	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
 	uint64_t token_deadline; /* monotonic; 0: it waits for no token */
+	uint64_t ticked; /* when hold_tick() looked at it last */
 	enum reason reason; /* HOLD_OVER */
 	char text[600]; /* HOLD_OVER: for the agent */
 };
+
+static struct hold *find(const struct session *s, uint32_t lane)
+{
+	list_for_each (position, &s->holds) {
+		struct hold *h = list_entry(position, struct hold, sibling);
+
+		if (h->lane == lane)
+			return h;
+	}
+	return NULL;
+}
+
+static struct hold *find_in_state(const struct session *s, enum hold_state state)
+{
+	list_for_each (position, &s->holds) {
+		struct hold *h = list_entry(position, struct hold, sibling);
+
+		if (h->state == state)
+			return h;
+	}
+	return NULL;
+}
 
 /* --- the end of a hold --- */
 
@@ -78,9 +104,9 @@ static void record_end(
 /* The session no longer waits. Memory goes when the monitor's answer is not awaited either. */
 static void detach(struct hold *h)
 {
-	h->session->hold = NULL;
 	h->session = NULL;
 	list_remove(&h->link);
+	list_remove(&h->sibling);
 	free(h->preview);
 	h->preview = NULL;
 	if (!h->asking)
@@ -102,16 +128,26 @@ static void tell_monitor(const struct hold *h)
 			slice_of(&leave, sizeof(leave)));
 }
 
-void hold_leave(struct session *s, const char *why)
+static void leave(struct hold *h, const char *why)
 {
-	struct hold *h = s->hold;
-
-	if (!h)
-		return;
 	tell_monitor(h);
 	if (h->state != HOLD_OVER && h->state != HOLD_FOR_TOKEN)
 		record_end(h, OUTCOME_CANCELLED, "", why);
 	detach(h);
+}
+
+void hold_leave(struct session *s, uint32_t lane, const char *why)
+{
+	struct hold *h = find(s, lane);
+
+	if (h)
+		leave(h, why);
+}
+
+void hold_leave_all(struct session *s, const char *why)
+{
+	list_for_each_safe (position, &s->holds)
+		leave(list_entry(position, struct hold, sibling), why);
 }
 
 /* Where the protocol has no words the session ends of it, so the hold is over before. */
@@ -156,12 +192,21 @@ static void judge_again(struct hold *h, bool anew)
 		h->judging = true;
 }
 
+static void judge_anew(struct hold *h)
+{
+	struct session *s = h->session;
+
+	judge_again(h, true);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
 /* The action is judged once more: refused, if nothing has changed. */
 static void stop_waiting(struct hold *h)
 {
 	struct session *s = h->session;
 
-	h->token_deadline = 1;
+	h->token_deadline = STOPPED;
 	if (h->judging)
 		return;
 	judge_again(h, false);
@@ -172,22 +217,38 @@ static void stop_waiting(struct hold *h)
 	session_touch(s);
 }
 
-bool hold_cancel(struct session *s, const char *why)
+static void cancel(struct hold *h, const char *why)
 {
-	struct hold *h = s->hold;
-
-	if (!h)
-		return false;
-	if (h->state == HOLD_OVER)
-		return true;
 	if (h->state == HOLD_FOR_TOKEN) {
 		stop_waiting(h);
-		return true;
+		return;
 	}
 	tell_monitor(h);
 	record_end(h, OUTCOME_CANCELLED, "", why);
 	refuse(h, REASON_REVIEW_CANCELLED, why);
-	return true;
+}
+
+/* One that is not ending already. */
+static struct hold *find_waiting(const struct session *s)
+{
+	list_for_each (position, &s->holds) {
+		struct hold *h = list_entry(position, struct hold, sibling);
+
+		if (h->state != HOLD_OVER && h->token_deadline != STOPPED)
+			return h;
+	}
+	return NULL;
+}
+
+bool hold_cancel(struct session *s, const char *why)
+{
+	bool any = !list_is_empty(&s->holds);
+	struct hold *h;
+
+	/* The answer to one may end them all. */
+	while ((h = find_waiting(s)))
+		cancel(h, why);
+	return any;
 }
 
 /* --- asking --- */
@@ -247,7 +308,7 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	reassure(h, true);
 	/* One that came while the monitor was asked may cover it. */
 	if (h->grants_version != h->session->worker->grants.version)
-		hold_judge_again(h->session);
+		judge_anew(h);
 }
 
 /* The monitor is asked; false: it is too large. */
@@ -271,18 +332,26 @@ static bool ask(struct hold *h, struct draft *d)
 	return true;
 }
 
+static struct hold *hold_new(struct session *s, uint32_t lane)
+{
+	struct hold *h = memory_new(sizeof(*h));
+
+	h->session = s;
+	h->lane = lane;
+	list_append(&s->worker->holds, &h->link);
+	list_append(&s->holds, &h->sibling);
+	return h;
+}
+
 static struct hold *begin(struct session *s, const struct protocol_action_event *event,
 	const struct verdict *verdict, const struct draft *d)
 {
 	const struct protocol_refusal none = {.reason = REASON_NONE};
-	struct hold *h = s->hold = memory_new(sizeof(*h));
+	struct hold *h = hold_new(s, event->lane);
 
-	h->session = s;
-	h->lane = event->lane;
 	memcpy(h->digest, d->digests[0], sizeof(h->digest));
 	h->gather_deadline = clock_monotonic() + GATHER_TIME;
 	h->number = decide_record(s, event, verdict, &none);
-	list_append(&s->worker->holds, &h->link);
 	session_touch(s);
 	return h;
 }
@@ -328,21 +397,23 @@ static bool start(struct hold *h, struct draft *d)
 
 bool hold_gathers(const struct session *s)
 {
-	return s->hold && s->hold->state == HOLD_GATHERING &&
+	return find_in_state(s, HOLD_GATHERING) &&
 		buffer_length(&s->partial[SIDE_AGENT]) < GATHER_BYTES;
 }
 
 void hold_on_bytes(struct session *s)
 {
-	if (s->hold && s->hold->state == HOLD_GATHERING)
-		judge_again(s->hold, false);
+	struct hold *h = find_in_state(s, HOLD_GATHERING);
+
+	if (h)
+		judge_again(h, false);
 }
 
 void hold_on_preview(struct session *s, struct slice text, const char *problem)
 {
-	struct hold *h = s->hold;
+	struct hold *h = find_in_state(s, HOLD_PREVIEWING);
 
-	if (!h || h->state != HOLD_PREVIEWING)
+	if (!h)
 		return;
 	set_preview(h, text, problem);
 	h->state = HOLD_PREVIEWED;
@@ -389,7 +460,7 @@ static bool is_of_unit(
 	struct draft *draft;
 	bool taken = false;
 
-	if (!s->unit || s->hold || s->unit->number != event->unit)
+	if (!s->unit || find(s, event->lane) || s->unit->number != event->unit)
 		return false;
 	draft = draft_make(s, event, verdict, 1, &problem);
 	if (draft)
@@ -434,8 +505,10 @@ static const char *hold_anew(struct session *s, const struct protocol_action_eve
 {
 	const char *problem = NULL;
 
-	if (s->hold) {
-		hold_leave(s, "what it would do changed while it waited");
+	struct hold *h = find(s, event->lane);
+
+	if (h) {
+		leave(h, "what it would do changed while it waited");
 		draft_free(*draft);
 		*draft = draft_make(s, event, verdict, QUESTION_PARTS_MOST, &problem);
 	}
@@ -448,7 +521,7 @@ enum hold_answer hold_action(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
 	const char *problem = NULL;
-	struct hold *h = s->hold;
+	struct hold *h = find(s, event->lane);
 	struct draft *draft = draft_make(s, event, &d->verdict, most_of(h), &problem);
 	enum hold_answer answer = HOLD_WAITS;
 	char text[200];
@@ -463,7 +536,7 @@ enum hold_answer hold_action(
 	draft_free(draft);
 	if (!problem)
 		return answer;
-	hold_leave(s, problem);
+	hold_leave(s, event->lane, problem);
 	snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, problem);
 	decision_refuse(d, REASON_REVIEW_IMPOSSIBLE, text);
 	return HOLD_GOES_ON;
@@ -472,17 +545,14 @@ enum hold_answer hold_action(
 enum hold_answer hold_for_token(struct session *s, const struct protocol_action_event *event)
 {
 	uint64_t now = clock_monotonic();
-	struct hold *h = s->hold;
+	struct hold *h = find(s, event->lane);
 
 	/* Until the login is done an engine can't judge again. */
 	if (s->deadline)
 		return HOLD_GOES_ON;
 	if (!h) {
-		h = s->hold = memory_new(sizeof(*h));
-		h->session = s;
+		h = hold_new(s, event->lane);
 		h->state = HOLD_FOR_TOKEN;
-		h->lane = event->lane;
-		list_append(&s->worker->holds, &h->link);
 	}
 	h->judging = false;
 	/* People may go on reading: there is time until they have decided. */
@@ -492,26 +562,32 @@ enum hold_answer hold_for_token(struct session *s, const struct protocol_action_
 		h->token_deadline = now + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	if (now < h->token_deadline)
 		return HOLD_WAITS;
-	hold_leave(s, "it is not known for whom it is");
+	leave(h, "it is not known for whom it is");
 	return HOLD_GOES_ON;
 }
 
-void hold_got_token(struct session *s)
+void hold_got_token(struct session *s, uint32_t lane)
 {
-	if (s->hold && s->hold->state == HOLD_FOR_TOKEN)
-		detach(s->hold);
-	else if (s->hold)
-		s->hold->token_deadline = 0;
+	struct hold *h = find(s, lane);
+
+	if (h && h->state == HOLD_FOR_TOKEN)
+		detach(h);
+	else if (h)
+		h->token_deadline = 0;
 }
 
 bool hold_waits_for_token(const struct session *s)
 {
-	return s->hold && s->hold->token_deadline;
+	list_for_each (position, &s->holds) {
+		if (list_entry(position, struct hold, sibling)->token_deadline)
+			return true;
+	}
+	return false;
 }
 
-bool hold_came_again(struct session *s, struct decision *d)
+bool hold_came_again(struct session *s, uint32_t lane, struct decision *d)
 {
-	struct hold *h = s->hold;
+	struct hold *h = find(s, lane);
 
 	if (!h)
 		return false;
@@ -524,16 +600,19 @@ bool hold_came_again(struct session *s, struct decision *d)
 	return true;
 }
 
-bool hold_is_approved(const struct session *s)
+bool hold_is_approved(const struct session *s, uint32_t lane)
 {
-	return s->hold && s->hold->state == HOLD_DECIDED;
+	const struct hold *h = find(s, lane);
+
+	return h && h->state == HOLD_DECIDED;
 }
 
 void hold_judge_again(struct session *s)
 {
-	if (!s->hold || s->state != SESSION_OPEN)
+	if (list_is_empty(&s->holds) || s->state != SESSION_OPEN)
 		return;
-	judge_again(s->hold, true);
+	list_for_each (position, &s->holds)
+		judge_again(list_entry(position, struct hold, sibling), true);
 	pipe_go_on(s);
 	session_touch(s);
 }
@@ -557,7 +636,7 @@ static void approve(struct hold *h, const struct message_decision *decision, str
 	h->grant = decision->grant;
 	h->grant.text[sizeof(h->grant.text) - 1] = '\0';
 	snprintf(h->by, sizeof(h->by), "%.*s", SLICE_PRINT(by));
-	hold_judge_again(h->session);
+	judge_anew(h);
 }
 
 /* What the agent reads, behind "wayleave: ". */
@@ -610,40 +689,46 @@ void hold_on_decision(struct worker *w, struct slice payload)
 
 void hold_on_grants(struct worker *w)
 {
-	list_for_each_safe (position, &w->holds) {
-		struct hold *h = list_entry(position, struct hold, link);
+	list_for_each_safe (position, &w->sessions) {
+		struct session *s = list_entry(position, struct session, link);
 
-		if (h->state == HOLD_WAITING)
-			hold_judge_again(h->session);
+		if (find_in_state(s, HOLD_WAITING))
+			hold_judge_again(s);
 	}
 }
 
+static void tick(struct hold *h, uint64_t now)
+{
+	struct session *s = h->session;
+
+	h->ticked = now;
+	if (h->token_deadline && now >= h->token_deadline) {
+		stop_waiting(h);
+	} else if (h->state == HOLD_GATHERING && now >= h->gather_deadline) {
+		judge_again(h, false);
+		pipe_go_on(s);
+		session_touch(s);
+	} else if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
+		hold_on_preview(s, SLICE_EMPTY, "the server took too long");
+		pipe_go_on(s);
+	} else if (h->state == HOLD_WAITING && now >= h->next_notice) {
+		reassure(h, true);
+	} else if (h->state == HOLD_WAITING && now >= h->next_beat) {
+		reassure(h, false);
+	}
+}
+
+/* One that is looked at may end others of its session, so each goes behind those that are still to
+ * be. */
 void hold_tick(struct worker *w, uint64_t now)
 {
-	list_for_each_safe (position, &w->holds) {
-		struct hold *h = list_entry(position, struct hold, link);
-		struct session *s = h->session;
+	while (!list_is_empty(&w->holds)) {
+		struct hold *h = list_entry(w->holds.next, struct hold, link);
 
-		if (h->token_deadline && now >= h->token_deadline) {
-			stop_waiting(h);
-			continue;
-		}
-		if (h->state == HOLD_GATHERING && now >= h->gather_deadline) {
-			judge_again(h, false);
-			pipe_go_on(s);
-			session_touch(s);
-			continue;
-		}
-		if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
-			hold_on_preview(s, SLICE_EMPTY, "the server took too long");
-			pipe_go_on(s);
-			continue;
-		}
-		if (h->state != HOLD_WAITING)
-			continue;
-		if (now >= h->next_notice)
-			reassure(h, true);
-		else if (now >= h->next_beat)
-			reassure(h, false);
+		if (h->ticked == now)
+			return;
+		list_remove(&h->link);
+		list_append(&w->holds, &h->link);
+		tick(h, now);
 	}
 }

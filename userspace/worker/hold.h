@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hold: an action that waits for people. The lane stands still at its message; the monitor keeps
- * the review and says when it is decided. Then the message is judged from the start: what is
- * released is what was approved, digest for digest, under the policy and the names of that moment.
+ * hold: actions that wait for people, one in each lane at most. The lane stands still at its
+ * message; the monitor keeps the review and says when it is decided. Then the message is judged
+ * from the start: what is released is what was approved, digest for digest, under the policy and
+ * the names of that moment.
  */
 #ifndef WAYLEAVE_WORKER_HOLD_H
 #define WAYLEAVE_WORKER_HOLD_H
@@ -19,7 +20,7 @@ enum hold_answer {
 
 /* An action comes: if it is one that waited, and was refused or cancelled while it was judged
  * again, true, and the decision says so. */
-bool hold_came_again(struct session *s, struct decision *d);
+bool hold_came_again(struct session *s, uint32_t lane, struct decision *d);
 /* A review rule fits the action and no grant covers it. Goes on where it was approved, or can't be
  * held, and so is refused. */
 enum hold_answer hold_action(
@@ -28,8 +29,10 @@ enum hold_answer hold_action(
 bool hold_was_approved_before(
 	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
-void hold_leave(struct session *s, const char *why);
-/* The agent gave up waiting: the action ends with an error of its own. False: nothing waits. */
+void hold_leave(struct session *s, uint32_t lane, const char *why);
+/* The session ends: all of its reviews are. */
+void hold_leave_all(struct session *s, const char *why);
+/* The agent gave up waiting: what waits ends with errors of its own. False: nothing does. */
 bool hold_cancel(struct session *s, const char *why);
 /* The policy changed: what waits is judged by the new one. */
 void hold_judge_again(struct session *s);
@@ -53,9 +56,9 @@ void hold_on_grants(struct worker *w);
  * on where it has waited long enough, or can't. */
 enum hold_answer hold_for_token(struct session *s, const struct protocol_action_event *event);
 /* It is known. */
-void hold_got_token(struct session *s);
+void hold_got_token(struct session *s, uint32_t lane);
 bool hold_waits_for_token(const struct session *s);
 /* What waits was approved, and is being judged once more. */
-bool hold_is_approved(const struct session *s);
+bool hold_is_approved(const struct session *s, uint32_t lane);
 
 #endif

@@ -162,7 +162,7 @@ static uint64_t bytes_sent(const struct session *s, enum side to)
 
 static void remember_end(struct session *s, enum reason reason, const char *detail)
 {
-	hold_leave(s, "the session ended");
+	hold_leave_all(s, "the session ended");
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
 	if (reason != REASON_NONE)
@@ -355,6 +355,7 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	s->deadline = clock_monotonic() + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	place_text(origin->address, origin->port, s->address, sizeof(s->address));
 	list_init(&s->dirty);
+	list_init(&s->holds);
 	list_append(&w->sessions, &s->link);
 	table_insert(&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));
 	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {

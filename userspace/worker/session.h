@@ -94,7 +94,7 @@ struct session {
 	const char *agent_alpn;
 	unsigned outstanding; /* replies of the monitor and jobs that are still to come */
 
-	struct hold *hold; /* an action of it that waits for people; NULL: none */
+	struct list holds; /* its actions that wait for people */
 	struct unit *unit; /* actions that were approved and are still to come; NULL: none */
 	struct recorder_session record;
 	bool exe_answered; /* the monitor said what it knows of the program */

@@ -760,7 +760,7 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 		taken += m.whole.length;
 		if (e->judged_again) {
 			e->judged_again = false;
-			pg_event(e, EVENT_DROPPED);
+			pg_event(e, EVENT_DROPPED)->dropped.why = "the server answered it";
 		}
 	}
 	*ret_taken = taken;

@@ -161,8 +161,12 @@ static int on_gone(struct engine *e, const struct bridge_frame *frame)
 
 	if (!lane)
 		return -EBADMSG;
-	if (e->asked == lane)
-		set_event(e, EVENT_DROPPED);
+	if (e->asked == lane) {
+		struct protocol_event *event = set_event(e, EVENT_DROPPED);
+
+		event->dropped.lane = lane->id;
+		event->dropped.why = "the agent gave it up";
+	}
 	free_lane(e, lane);
 	return 0;
 }
