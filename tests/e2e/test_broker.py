@@ -181,7 +181,7 @@ def test_a_click_reaches_the_monitor_once(slack, broker, clicker):
     started = time.monotonic()
     assert clicker.click(ts, "approve", "U111") == 200
     decision = broker.wait(Decision)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     assert decision[1:] == ("r-7Q2K", "U111", True, 0, "")
     assert clicker.click(ts, "approve_time", "U222") == 200
     assert broker.wait(Decision)[1:] == ("r-7Q2K", "U222", True, 30 * MINUTE, "")
@@ -339,7 +339,7 @@ def test_many_connections_keep_nobody_out(slack, make, tmp_path, tls):
         many = [connect("127.0.0.2") for _ in range(400)]
         started = time.monotonic()
         assert clicker.click(ts, "approve", "U111") == 200
-        assert time.monotonic() - started < 1 and broker.wait(Decision).user == "U111"
+        assert time.monotonic() - started < 3 and broker.wait(Decision).user == "U111"
         assert many[0].recv(1) == b""
         many[-1].setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -428,12 +428,12 @@ def test_no_slack_at_all(slack, make):
 
 def test_a_slow_slack_does_not_hold_up_clicks(slack, broker, clicker):
     ts = post(broker, slack)
-    slack.delay = 2
+    slack.delay = 5
     broker.show(make_review("r-AAAA"), slacks.CHANNEL)
     started = time.monotonic()
     assert clicker.click(ts, "approve", "U111") == 200
     broker.wait(Decision)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
 
 
 @pytest.fixture
@@ -455,14 +455,14 @@ def test_a_slow_name_server_does_not_hold_up_clicks(make, silent_resolver):
     while not failed:
         started = time.monotonic()
         assert started < deadline and clicker.post(b"", method="GET") == 405
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3
         try:
             failed = broker.wait(State, lambda state: state.failing, timeout=0.3)
         except TimeoutError:
             pass
     assert "tim" in failed.why
     started = time.monotonic()
-    assert clicker.post(b"", method="GET") == 405 and time.monotonic() - started < 1
+    assert clicker.post(b"", method="GET") == 405 and time.monotonic() - started < 3
 
 
 def test_one_that_fails_is_named_and_others_are_shown(slack, broker):
