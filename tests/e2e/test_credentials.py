@@ -152,7 +152,7 @@ def test_a_new_password_holds_at_once(servers, one):
     (lambda file: file.chmod(0o644), "is open to every user (mode 0644); expected 0600"),
     (lambda file: file.unlink(), "No such file or directory"),
     (lambda file: file.write_text("\n"), "is empty"),
-    (lambda file: file.write_text("x" * 2000), "is longer than 1024 bytes"),
+    (lambda file: file.write_text("x" * 9000), "is longer than 8192 bytes"),
 ])
 def test_a_file_that_can_no_longer_be_used(servers, one, spoil, why):
     port = servers[False].port
@@ -160,7 +160,7 @@ def test_a_file_that_can_no_longer_be_used(servers, one, spoil, why):
     assert psql(daemon, port) == "u_scram"
     spoil(daemon.secret)
     said = psql(daemon, port)
-    assert "wayleave: the resource's password can't be used (the log of wayleaved says why)" in said
+    assert "wayleave: the resource's credentials can't be used (the log of wayleaved says why)" in said
     assert str(daemon.secret) not in said
     daemon.wait_for(why)
 

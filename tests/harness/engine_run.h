@@ -23,6 +23,8 @@ struct engine_bench {
 	/* The host logs in: as this user, with this password. NULL: the agent does. */
 	const char *user, *password;
 	bool allow_cleartext, unverified;
+	enum secret_place secret_place; /* that password is shown there, in a field of this name */
+	const char *secret_name;
 	const char *identity; /* what the server is to be told; NULL: nothing */
 };
 

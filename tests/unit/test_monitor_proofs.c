@@ -34,6 +34,10 @@ static const char text[] =
 	"    - { name: allowed, protocol: postgres, hosts: [\"10.0.0.1:5\"], tls: { upstream: off "
 	"},"
 	" credentials: { user: u, password_file: PASSWORD, allow_cleartext: true } }\n"
+	"    - { name: bearer, protocol: http, hosts: [\"10.0.0.1:7\"], credentials: {"
+	" bearer_file: PASSWORD } }\n"
+	"    - { name: query, protocol: http, hosts: [\"10.0.0.1:8\"], tls: { upstream: require },"
+	" credentials: { query: { name: key, value_file: PASSWORD } } }\n"
 	"    - { name: none, protocol: postgres, hosts: [\"10.0.0.1:6\"] }\n"
 	"rules: [{ name: read, operations: [read], allow: {} }]\n";
 
@@ -186,6 +190,8 @@ Test(proofs, the_password_itself_only_where_it_may_be_sent)
 		{"left", 0},
 		{"verified", 0},
 		{"allowed", 0},
+		{"bearer", 0},
+		{"query", -EPERM},
 	};
 	struct buffer answer;
 
@@ -209,6 +215,9 @@ Test(proofs, that_are_none)
 	expect(PROOF_SCRAM,
 		"a name that is longer than any resource may have, and then goes on and on",
 		slice_of(&x, sizeof(x)), -ENOENT);
+	expect(PROOF_SCRAM, "bearer", slice_of(&x, sizeof(x)), -ENOENT);
+	expect(PROOF_POSTGRES_MD5, "bearer", slice_of("salt", 4), -ENOENT);
+	expect(PROOF_SIGNATURE, "bearer", slice_of(&signature, sizeof(signature)), -ENOENT);
 	expect(PROOF_SIGNATURE, "off", slice_of(&signature, sizeof(signature)), -ENOENT);
 	expect(PROOF_KIND_COUNT, "off", SLICE_EMPTY, -EINVAL);
 	expect(UINT32_MAX, "off", SLICE_EMPTY, -EINVAL);

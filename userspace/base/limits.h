@@ -101,10 +101,11 @@
 #define LIMIT_RSA_BITS_MOST 8192
 
 /* Credentials (monitor/credentials.h) */
-#define LIMIT_SECRET_BYTES 1024u /* a password */
+#define LIMIT_SECRET_BYTES 8192u /* a password or a token */
 #define LIMIT_KEY_FILE_BYTES 32768u /* a private key in PEM */
 #define LIMIT_PROOFS_WAITING 1024u /* logins of one resource that wait for theirs */
 #define LIMIT_PROOFS_PER_SECOND 2000u /* that one worker may ask for */
+#define LIMIT_LOANS_PER_SECOND 50000u /* of secrets that are sent in clear; the same */
 #define LIMIT_PROOF_KEYS 256u /* salted passwords that are remembered */
 
 /* Time, in milliseconds */

@@ -113,6 +113,15 @@ static uint8_t ascii_lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
+bool text_is_one_line(struct slice s)
+{
+	for (size_t i = 0; i < s.length; i++) {
+		if (s.data[i] < ' ' || s.data[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 bool text_equal_ignore_case(struct slice a, struct slice b)
 {
 	if (a.length != b.length)

@@ -21,6 +21,8 @@ size_t text_utf8_sequence(struct slice s);
 bool text_is_control(struct slice s, size_t n);
 bool text_is_utf8(struct slice s);
 bool text_is_ascii(struct slice s);
+/* No control byte of ASCII in it, also no tab. */
+bool text_is_one_line(struct slice s);
 /* ASCII only, whatever the locale. */
 bool text_equal_ignore_case(struct slice a, struct slice b);
 /* Lower-case hexadecimal; `ret` has room for 2 * s.length + 1. */

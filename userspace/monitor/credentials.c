@@ -64,7 +64,7 @@ struct proof {
 /* How many a worker may ask for in a second. */
 struct pace {
 	uint64_t second;
-	unsigned count;
+	unsigned count, loans;
 };
 
 struct credentials {
@@ -170,7 +170,7 @@ static struct slice answer_of(const struct proof *p)
 static void answer(const struct proof *p)
 {
 	static const char unreadable[] =
-		"the resource's password can't be used (the log of wayleaved says why)";
+		"the resource's credentials can't be used (the log of wayleaved says why)";
 
 	if (p->result < 0)
 		log_error(
@@ -218,13 +218,16 @@ int credentials_new(struct monitor *m, struct credentials **ret)
 
 /* --- asking --- */
 
-static bool is_too_fast(struct credentials *c, const struct monitor_worker *w)
+static bool is_too_fast(struct credentials *c, const struct monitor_worker *w, uint32_t kind)
 {
 	struct pace *pace = &c->paces[w->index];
 	uint64_t second = clock_monotonic() / NANOSECONDS_PER_SECOND;
 
 	if (pace->second != second)
 		*pace = (struct pace){.second = second};
+	/* A loan costs a small file's reading. */
+	if (kind == PROOF_PASSWORD)
+		return ++pace->loans > LIMIT_LOANS_PER_SECOND;
 	return ++pace->count > LIMIT_PROOFS_PER_SECOND;
 }
 
@@ -263,13 +266,28 @@ static int take_challenge(struct proof *p, struct slice challenge)
 	}
 }
 
+/* What is shown in each request. */
+static const char *token_file(const struct config_credentials *c)
+{
+	if (c->header)
+		return c->header->value_file.text;
+	if (c->query)
+		return c->query->value_file.text;
+	return c->bearer_file.text ? c->bearer_file.text : c->basic_file.text;
+}
+
 /* The file with the secret of such proofs; NULL: the resource makes none. */
 static const char *secret_file(const struct config_resource *r, uint32_t kind)
 {
-	if (r->protocol.value != PROTOCOL_POSTGRES || !r->credentials)
+	bool http = r->protocol.value == PROTOCOL_HTTP;
+
+	if (!r->credentials || (!http && r->protocol.value != PROTOCOL_POSTGRES))
 		return NULL;
-	return kind == PROOF_SIGNATURE ? r->credentials->client_key_file.text
-				       : r->credentials->password_file.text;
+	if (kind == PROOF_SIGNATURE)
+		return r->credentials->client_key_file.text;
+	if (!http)
+		return r->credentials->password_file.text;
+	return kind == PROOF_PASSWORD ? token_file(r->credentials) : NULL;
 }
 
 /* NULL: no such resource. */
@@ -309,7 +327,8 @@ static int queue(struct credentials *c, struct monitor_worker *w,
 	p->incarnation = w->incarnation;
 	p->id = message->id;
 	snprintf(p->file, sizeof(p->file), "%s", secret_file(r, message->kind));
-	snprintf(p->user, sizeof(p->user), "%s", r->credentials->user.text);
+	if (r->credentials->user.text)
+		snprintf(p->user, sizeof(p->user), "%s", r->credentials->user.text);
 	list_append(&line->proofs, &p->link);
 	if (line->count++ == 0)
 		run_first(c, line);
@@ -328,7 +347,7 @@ static int ask(struct monitor_worker *w, const struct message_proof *message, st
 		return -ENOENT;
 	if (message->kind == PROOF_PASSWORD && !may_lend(r))
 		return -EPERM;
-	if (is_too_fast(c, w))
+	if (is_too_fast(c, w, message->kind))
 		return -EBUSY;
 	return queue(c, w, message, r, slice_from(rest, message->resource_length));
 }

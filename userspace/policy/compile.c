@@ -35,6 +35,30 @@ static void compile_agent(
 	ret->identified = from->identity;
 }
 
+static enum policy_login login_of(const struct config_credentials *from)
+{
+	if (from->bearer_file.text)
+		return LOGIN_BEARER;
+	if (from->basic_file.text)
+		return LOGIN_BASIC;
+	if (from->header)
+		return LOGIN_HEADER;
+	if (from->query)
+		return LOGIN_QUERY;
+	return from->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;
+}
+
+static void compile_login(const struct config_credentials *from, struct policy_resource *ret)
+{
+	const struct config_header *named = from->header ? from->header : from->query;
+
+	ret->login = login_of(from);
+	ret->login_user = slice_from_string(from->user.text);
+	ret->login_chain = from->client_text;
+	if (named)
+		ret->login_name = slice_from_string(named->name.text);
+}
+
 static void compile_resource(const struct config_resource *from, struct policy_resource *ret)
 {
 	ret->name = slice_from_string(from->name.text);
@@ -52,12 +76,8 @@ static void compile_resource(const struct config_resource *from, struct policy_r
 	ret->names_identity = from->application_name.value == APPLICATION_IDENTITY ||
 		(from->application_name.value == APPLICATION_BY_CREDENTIALS && from->credentials &&
 			ret->protocol == PROTOCOL_POSTGRES);
-	if (from->credentials && from->credentials->user.text) {
-		ret->login =
-			from->credentials->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;
-		ret->login_user = slice_from_string(from->credentials->user.text);
-		ret->login_chain = from->credentials->client_text;
-	}
+	if (from->credentials)
+		compile_login(from->credentials, ret);
 	ret->hosts = from->hosts;
 	ret->host_count = from->host_count;
 }

@@ -79,7 +79,7 @@ struct config_credentials {
 	struct place place;
 	struct config_text user, password_file, client_cert_file, client_key_file, bearer_file,
 		basic_file, key_file;
-	struct config_header *header;
+	struct config_header *header, *query;
 	bool ca, agent, allow_cleartext;
 	struct slice client_text; /* content of client_cert_file */
 };

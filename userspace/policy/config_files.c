@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/private_key.h"
 #include "base/secret_file.h"
+#include "base/text.h"
 
 #define CREDENTIAL "credential:"
 
@@ -25,6 +26,7 @@ enum file_kind {
 	FILE_PUBLIC, /* must be readable now */
 	FILE_SECRET, /* the same, and not by others */
 	FILE_PASSWORD, /* the same, and others are no mere warning; with something in it */
+	FILE_TOKEN, /* as a password; text of one line */
 	FILE_KEY, /* as a password; an RSA or EC key in PEM */
 	FILE_LATER, /* made by somebody else later, or a socket */
 };
@@ -42,12 +44,12 @@ static const struct file_key credentials_files[] = {
 	{"password_file", FILE_PASSWORD, offsetof(struct config_credentials, password_file)},
 	{"client_cert_file", FILE_PUBLIC, offsetof(struct config_credentials, client_cert_file)},
 	{"client_key_file", FILE_KEY, offsetof(struct config_credentials, client_key_file)},
-	{"bearer_file", FILE_SECRET, offsetof(struct config_credentials, bearer_file)},
-	{"basic_file", FILE_SECRET, offsetof(struct config_credentials, basic_file)},
+	{"bearer_file", FILE_TOKEN, offsetof(struct config_credentials, bearer_file)},
+	{"basic_file", FILE_TOKEN, offsetof(struct config_credentials, basic_file)},
 	{"key_file", FILE_SECRET, offsetof(struct config_credentials, key_file)},
 };
 static const struct file_key header_files[] = {
-	{"value_file", FILE_SECRET, offsetof(struct config_header, value_file)},
+	{"value_file", FILE_TOKEN, offsetof(struct config_header, value_file)},
 };
 static const struct file_key resource_files[] = {
 	{"host_keys", FILE_PUBLIC, offsetof(struct config_resource, host_keys)},
@@ -157,12 +159,16 @@ static void add_secret(struct config *c, const char *path)
 	c->secret_files[c->secret_file_count++] = path;
 }
 
-static int read_password(const char *path, struct error *e)
+static int read_password(enum file_kind kind, const char *path, struct error *e)
 {
 	uint8_t *secret = locked_new(LIMIT_SECRET_BYTES);
 	size_t length;
 	int r = secret_file_read(path, secret, LIMIT_SECRET_BYTES, &length, e);
 
+	if (r == 0 && kind == FILE_TOKEN && !text_is_one_line(slice_of(secret, length))) {
+		r = error_set(
+			e, -EINVAL, "%s: has a line break or another control byte in it", path);
+	}
 	locked_free(secret, LIMIT_SECRET_BYTES);
 	return r;
 }
@@ -180,7 +186,7 @@ static void check_content(const struct files *f, const char *name, enum file_kin
 	const struct config_text *path)
 {
 	struct error e;
-	int r = kind == FILE_KEY ? read_key(path->text, &e) : read_password(path->text, &e);
+	int r = kind == FILE_KEY ? read_key(path->text, &e) : read_password(kind, path->text, &e);
 
 	if (r < 0)
 		loader_error(f->loader, path->place, "\"%s\": %s; expected a readable file", name,
@@ -202,11 +208,11 @@ static void check_file(
 		make_absolute(f, path);
 	if (f->loader->diagnostics->errors > errors)
 		return;
-	if (kind == FILE_SECRET || kind == FILE_PASSWORD || kind == FILE_KEY)
+	if (kind != FILE_PUBLIC && kind != FILE_LATER)
 		add_secret(f->config, path->text);
 	if (!f->open || kind == FILE_LATER)
 		return;
-	if (kind == FILE_PASSWORD || kind == FILE_KEY) {
+	if (kind == FILE_PASSWORD || kind == FILE_TOKEN || kind == FILE_KEY) {
 		check_content(f, name, kind, path);
 		return;
 	}
@@ -336,8 +342,10 @@ static void check_resource_files(const struct files *f, struct config_resource *
 	CHECK_KEYS(f, resource, resource_files);
 	CHECK_KEYS(f, resource->upstream, upstream_files);
 	CHECK_KEYS(f, resource->credentials, credentials_files);
-	if (resource->credentials)
+	if (resource->credentials) {
 		CHECK_KEYS(f, resource->credentials->header, header_files);
+		CHECK_KEYS(f, resource->credentials->query, header_files);
+	}
 	if (f->loader->diagnostics->errors == errors)
 		read_resource_certificates(f, resource);
 }

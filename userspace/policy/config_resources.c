@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "protocol/http/head.h"
 
 #define ON(protocol) (1u << PROTOCOL_##protocol)
 #define ON_SQL (ON(POSTGRES) | ON(MYSQL))
@@ -64,6 +66,7 @@ enum credential_key {
 	CREDENTIAL_KEY = 1 << 7,
 	CREDENTIAL_CA = 1 << 8,
 	CREDENTIAL_AGENT = 1 << 9,
+	CREDENTIAL_QUERY = 1 << 10,
 };
 static const struct credential_way {
 	unsigned protocols;
@@ -74,6 +77,7 @@ static const struct credential_way {
 	{ON_WEB, CREDENTIAL_BEARER},
 	{ON_WEB, CREDENTIAL_BASIC},
 	{ON_WEB, CREDENTIAL_HEADER},
+	{ON_WEB, CREDENTIAL_QUERY},
 	{ON_WEB, CREDENTIAL_CLIENT_CERT | CREDENTIAL_CLIENT_KEY},
 	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_KEY},
 	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_PASSWORD},
@@ -86,10 +90,10 @@ static const char *const credential_expected[PROTOCOL_COUNT] = {
 		"user and password_file, or user, client_cert_file and client_key_file",
 	[PROTOCOL_MYSQL] = "user and password_file, or user, client_cert_file and client_key_file",
 	[PROTOCOL_SSH] = "user and one of key_file, password_file, ca: true, agent: true",
-	[PROTOCOL_HTTP] = "one of bearer_file, basic_file, header, or client_cert_file and "
+	[PROTOCOL_HTTP] = "one of bearer_file, basic_file, header, query, or client_cert_file and "
 			  "client_key_file",
-	[PROTOCOL_KUBERNETES] = "one of bearer_file, basic_file, header, or client_cert_file and "
-				"client_key_file",
+	[PROTOCOL_KUBERNETES] = "one of bearer_file, basic_file, header, query, or "
+				"client_cert_file and client_key_file",
 };
 
 static unsigned credential_keys(const struct config_credentials *given)
@@ -100,7 +104,7 @@ static unsigned credential_keys(const struct config_credentials *given)
 		(given->client_key_file.text ? CREDENTIAL_CLIENT_KEY : 0u) |
 		(given->bearer_file.text ? CREDENTIAL_BEARER : 0u) |
 		(given->basic_file.text ? CREDENTIAL_BASIC : 0u) |
-		(given->header ? CREDENTIAL_HEADER : 0u) |
+		(given->header ? CREDENTIAL_HEADER : 0u) | (given->query ? CREDENTIAL_QUERY : 0u) |
 		(given->key_file.text ? CREDENTIAL_KEY : 0u) | (given->ca ? CREDENTIAL_CA : 0u) |
 		(given->agent ? CREDENTIAL_AGENT : 0u);
 }
@@ -119,6 +123,38 @@ static void check_credentials(struct loader *l, const struct config_resource *re
 	loader_error(l, given->place, "\"credentials\" of protocol %s: expected %s",
 		protocol_name((enum protocol_id)resource->protocol.value),
 		credential_expected[resource->protocol.value]);
+}
+
+/* What decides how a request is read, or belongs to one connection, is no place for a secret. */
+static void check_header_name(struct loader *l, const struct config_text *name)
+{
+	static const char *const taken[] = {"host", "content-length", "content-type",
+		"content-encoding", "transfer-encoding", "connection", "keep-alive",
+		"proxy-connection", "te", "trailer", "upgrade", "expect", "range", "if-range",
+		"accept-encoding"};
+	struct slice text = slice_from_string(name->text);
+	bool good = http_is_token(text);
+
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		good &= !text_equal_ignore_case(text, slice_from_string(taken[i]));
+	if (!good)
+		loader_error(l, name->place,
+			"\"name\": expected the name of a header for secrets, as X-Api-Key, not "
+			"\"%s\"",
+			name->text);
+}
+
+static void check_query_name(struct loader *l, const struct config_text *name)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+
+	if (!name->text[0] || name->text[strspn(name->text, plain)])
+		loader_error(l, name->place,
+			"\"name\": expected letters, digits, \"-\", \".\" or \"_\", as api_key, "
+			"not "
+			"\"%s\"",
+			name->text);
 }
 
 /* The agent says which name it means; that the server has it only its certificate proves. */
@@ -152,6 +188,10 @@ static void check_tls(struct loader *l, const struct config_resource *resource)
 		loader_error(l, tls->place,
 			"\"mode: passthrough\" relays TLS unread; expected no "
 			"other key of \"tls\" with it");
+	if (tls->mode.value == TLS_PASSTHROUGH && resource->credentials)
+		loader_error(l, resource->credentials->place,
+			"\"mode: passthrough\" relays TLS unread; expected no \"credentials\" with "
+			"it");
 	off = tls->upstream.value == TLS_UPSTREAM_OFF ||
 		tls->upstream.value == TLS_UPSTREAM_REQUIRE;
 	if (off && tls->ca_file.text)
@@ -160,7 +200,7 @@ static void check_tls(struct loader *l, const struct config_resource *resource)
 			"verify-full");
 }
 
-/* A PostgreSQL server sees a certificate in TLS alone. */
+/* A server sees a certificate in TLS alone. */
 static void check_certificate(struct loader *l, const struct config_resource *resource)
 {
 	const struct config_credentials *given = resource->credentials;
@@ -186,6 +226,10 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	check_tls(l, resource);
 	check_credentials(l, resource);
 	check_certificate(l, resource);
+	if (resource->credentials && resource->credentials->header)
+		check_header_name(l, &resource->credentials->header->name);
+	if (resource->credentials && resource->credentials->query)
+		check_query_name(l, &resource->credentials->query->name);
 	if (resource->protocol.value == PROTOCOL_SSH && !resource->host_keys.text)
 		loader_warning(l, resource->place,
 			"without \"host_keys\" no host can prove who it is, and each is refused");

@@ -98,6 +98,7 @@ static const struct schema_key header_keys[] = {
 	KEY(config_header, "value_file", TEXT, value_file, NEEDED),
 };
 static const struct schema header_schema = {SCHEMA("a header", config_header, header_keys)};
+static const struct schema query_schema = {SCHEMA("a query parameter", config_header, header_keys)};
 
 static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "user", TEXT, user),
@@ -108,6 +109,7 @@ static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "basic_file", TEXT, basic_file),
 	KEY(config_credentials, "key_file", TEXT, key_file),
 	KEY(config_credentials, "header", MAPPING, header, OF(header_schema)),
+	KEY(config_credentials, "query", MAPPING, query, OF(query_schema)),
 	KEY(config_credentials, "ca", FLAG, ca),
 	KEY(config_credentials, "agent", FLAG, agent),
 	KEY(config_credentials, "allow_cleartext", FLAG, allow_cleartext),

@@ -179,6 +179,7 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	CODEC_CHOICE(c, r->names_identity, 2);
 	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
 	codec_text(c, &r->login_user);
+	codec_text(c, &r->login_name);
 	codec_bytes(c, &r->login_chain);
 	CODEC_LIST(c, r->hosts, r->host_count, LIMIT_CONFIG_HOSTS, codec_host);
 }
@@ -263,13 +264,24 @@ static bool host_is_sound(const struct host *h)
 	}
 }
 
+static bool login_is_sound(const struct policy_resource *r)
+{
+	bool named = r->login == LOGIN_HEADER || r->login == LOGIN_QUERY;
+
+	if (r->login == LOGIN_PASSWORD && r->login_user.length == 0)
+		return false;
+	if (r->login != LOGIN_PASSWORD && r->login != LOGIN_CERTIFICATE && r->login_user.length)
+		return false;
+	return named == (r->login_name.length != 0) &&
+		(r->login == LOGIN_CERTIFICATE || r->login_chain.length == 0);
+}
+
 static bool resources_are_sound(const struct policy *p)
 {
 	for (size_t i = 0; i < p->resource_count; i++) {
 		const struct policy_resource *r = &p->resources[i];
 
-		if ((r->login == LOGIN_AS_AGENT) != (r->login_user.length == 0) ||
-			(r->login != LOGIN_CERTIFICATE && r->login_chain.length))
+		if (!login_is_sound(r))
 			return false;
 		for (size_t j = 0; j < r->host_count; j++) {
 			if (!host_is_sound(&r->hosts[j]))

@@ -38,7 +38,17 @@ struct policy_agent {
 };
 
 /* How the monitor logs in instead of the agent; the secret is not here. */
-enum policy_login { LOGIN_AS_AGENT, LOGIN_PASSWORD, LOGIN_CERTIFICATE, LOGIN_COUNT };
+enum policy_login {
+	LOGIN_AS_AGENT,
+	LOGIN_PASSWORD,
+	LOGIN_CERTIFICATE,
+	/* In each request of HTTP: */
+	LOGIN_BEARER,
+	LOGIN_BASIC,
+	LOGIN_HEADER,
+	LOGIN_QUERY,
+	LOGIN_COUNT
+};
 
 struct policy_resource {
 	struct slice name;
@@ -52,7 +62,8 @@ struct policy_resource {
 	bool allow_cleartext;
 	bool names_identity; /* the server's logs are told who the agent is */
 	enum policy_login login;
-	struct slice login_user; /* empty with LOGIN_AS_AGENT */
+	struct slice login_user; /* empty where there is none; never with LOGIN_PASSWORD */
+	struct slice login_name; /* of the header or query parameter; else empty */
 	struct slice login_chain; /* PEM, the certificate first; empty but with LOGIN_CERTIFICATE */
 	struct host *hosts;
 	size_t host_count;

@@ -61,7 +61,8 @@ static void visit_credentials(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_resource *r = &c->resources[i];
 
-		if (r->credentials && !is_ssh(r) && r->protocol.value != PROTOCOL_POSTGRES)
+		if (r->credentials && !is_ssh(r) && r->protocol.value != PROTOCOL_POSTGRES &&
+			r->protocol.value != PROTOCOL_HTTP)
 			report(v, r->credentials->place);
 	}
 }
@@ -115,7 +116,7 @@ static void visit_json_masks(const struct config *c, struct visit *v)
 
 static const struct unbuilt rows[] = {
 	{"this protocol", "expected postgres, http, ssh or tcp", false, visit_protocols},
-	{"credentials of this protocol", "expected protocol postgres or ssh", false,
+	{"credentials of this protocol", "expected protocol postgres, http or ssh", false,
 		visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},

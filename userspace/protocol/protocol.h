@@ -160,7 +160,7 @@ struct protocol_tls_result {
 
 /* What a server demands of credentials that the engine never sees; the answer comes by proven(). */
 enum proof_kind {
-	PROOF_PASSWORD, /* nothing → the password, to be sent and wiped at once */
+	PROOF_PASSWORD, /* nothing → the password or token, to be sent and wiped at once */
 	PROOF_POSTGRES_MD5, /* the salt of 4 bytes → 35 characters */
 	PROOF_SCRAM, /* struct scram_exchange → struct scram_proof (postgres/scram.h) */
 	PROOF_SIGNATURE, /* struct proof_signature → the client certificate's signature */
@@ -181,6 +181,15 @@ struct protocol_proof {
 	struct slice challenge;
 };
 
+/* Where a server of HTTP is shown the secret, in each request. */
+enum secret_place {
+	SECRET_NOWHERE,
+	SECRET_IN_BEARER, /* Authorization: Bearer SECRET */
+	SECRET_IN_BASIC, /* Authorization: Basic BASE64, of user and password with a colon between */
+	SECRET_IN_HEADER,
+	SECRET_IN_QUERY,
+};
+
 /* With which the host logs in at the server instead of the agent. Slices live as long as the
  * rules that apply now. */
 struct protocol_credentials {
@@ -188,6 +197,8 @@ struct protocol_credentials {
 	bool password; /* there is one; else there is a client certificate, which TLS presents */
 	bool allow_cleartext; /* the password may be sent as such without verified TLS */
 	struct slice user;
+	enum secret_place place;
+	struct slice name; /* of the header or query parameter that it is in */
 };
 
 struct protocol_event {

@@ -247,10 +247,14 @@ int leg_write(struct leg *leg, struct slice bytes)
 int leg_write_secret(struct leg *leg, struct slice bytes)
 {
 	struct segments *queue = leg_queue(leg);
+	size_t before = queue->count;
 	int r = leg_write(leg, bytes);
 
-	if (r == 0 && queue->count)
-		segments_at(queue, queue->count - 1)->chunk->secret = true;
+	/* It may begin in the last chunk that there was, and go on in others. */
+	for (size_t i = before ? before - 1 : 0; i < queue->count; i++) {
+		if (segments_at(queue, i)->chunk)
+			segments_at(queue, i)->chunk->secret = true;
+	}
 	return r;
 }
 

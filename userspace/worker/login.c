@@ -6,11 +6,19 @@
 
 static struct protocol_credentials credentials_of(const struct session *s)
 {
+	static const enum secret_place places[LOGIN_COUNT] = {
+		[LOGIN_BEARER] = SECRET_IN_BEARER,
+		[LOGIN_BASIC] = SECRET_IN_BASIC,
+		[LOGIN_HEADER] = SECRET_IN_HEADER,
+		[LOGIN_QUERY] = SECRET_IN_QUERY,
+	};
 	const struct policy_resource *resource = upstream_resource(s);
 
 	if (!resource || resource->login == LOGIN_AS_AGENT)
 		return (struct protocol_credentials){0};
 	return (struct protocol_credentials){
+		.place = places[resource->login],
+		.name = resource->login_name,
 		.given = true,
 		.password = resource->login == LOGIN_PASSWORD,
 		.allow_cleartext = resource->allow_cleartext,

@@ -88,7 +88,7 @@ static int finish_body(struct http_engine *e)
 
 	buffer_clear(&e->out);
 	if (e->framing.kind == HTTP_BODY_CHUNKED)
-		r = http_rewrite_trailers(&e->out, &e->framing);
+		r = http_rewrite_trailers(e, &e->framing);
 	if (r == -EBADMSG)
 		return bad_chunk(e);
 	if (r == 0)
@@ -181,12 +181,24 @@ static int send_collected(struct http_engine *e)
 	return r < 0 ? r : finish_body(e);
 }
 
-int http_agent_send(struct http_engine *e)
+/* Nothing of a secret in it stays. */
+static int send_head(struct http_engine *e)
 {
+	struct protocol_host *host = e->base.host;
 	int r = http_rewrite_request(e);
 
+	if (e->secret.length == 0)
+		return r < 0 ? r : http_write(e, SIDE_SERVER, buffer_slice(&e->out));
 	if (r == 0)
-		r = http_write(e, SIDE_SERVER, buffer_slice(&e->out));
+		r = host->write_secret(host, SIDE_SERVER, buffer_slice(&e->out));
+	buffer_wipe(&e->out);
+	return r;
+}
+
+int http_agent_send(struct http_engine *e)
+{
+	int r = send_head(e);
+
 	if (r < 0)
 		return r;
 	http_server_expect(e);

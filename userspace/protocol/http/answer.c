@@ -66,6 +66,7 @@ static bool may_answer(const struct http_engine *e)
 	case HTTP_AGENT_VERDICT:
 	case HTTP_AGENT_COLLECT:
 	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SECRET:
 		return !e->passthrough;
 	case HTTP_AGENT_BODY:
 	case HTTP_AGENT_SENT:

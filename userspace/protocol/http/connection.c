@@ -139,7 +139,7 @@ int http_go_on(struct http_engine *e)
 			http_begin_tunnel(e, NULL);
 			return 0;
 		}
-		return http_agent_send(e);
+		return http_inject(e);
 	default:
 		return 0;
 	}
@@ -150,6 +150,7 @@ void http_connected(struct http_engine *e)
 	if (e->server > HTTP_SERVER_CONNECTING)
 		return;
 	e->server = HTTP_SERVER_PLAIN;
+	e->verified = false;
 	reach_server(e);
 	http_go_on(e);
 }
@@ -168,6 +169,7 @@ void http_tls_done(struct http_engine *e, enum side side, const struct protocol_
 	}
 	if (e->server != HTTP_SERVER_TLS)
 		return;
+	e->verified = result->verified;
 	if (result->error < 0)
 		http_fail(e, REASON_UPSTREAM_TLS, result->text);
 	else
@@ -219,6 +221,7 @@ static void agent_end(struct http_engine *e)
 	switch (e->agent) {
 	case HTTP_AGENT_VERDICT:
 	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SECRET:
 		return;
 	case HTTP_AGENT_SENT:
 		/* The server learns what it would have learned without us. */
@@ -237,6 +240,7 @@ static void server_end(struct http_engine *e)
 	case HTTP_AGENT_VERDICT:
 	case HTTP_AGENT_COLLECT:
 	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SECRET:
 		/* Tired of waiting: there will be another connection when it is wanted. */
 		if (e->server == HTTP_SERVER_IDLE)
 			e->server = HTTP_SERVER_NONE;

@@ -78,7 +78,7 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	buffer_init(&e->head.held, LIMIT_HTTP_HEAD);
 	buffer_init(&e->answer.held, LIMIT_HTTP_HEAD);
 	http_request_init(&e->request, host, &e->origin);
-	buffer_init(&e->out, 2 * LIMIT_HTTP_HEAD + LIMIT_HTTP_BODY_HELD);
+	buffer_init(&e->out, 2 * LIMIT_HTTP_HEAD + 3 * LIMIT_SECRET_BYTES + LIMIT_HTTP_BODY_HELD);
 	buffer_init(&e->held_head, 2 * LIMIT_HTTP_HEAD);
 	/* A mask may be longer than what it hides. */
 	buffer_init(&e->masked, 4 * LIMIT_HTTP_BODY_MASKED);
@@ -143,6 +143,7 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	case HTTP_AGENT_TLS:
 	case HTTP_AGENT_VERDICT:
 	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SECRET:
 	case HTTP_AGENT_SENT:
 		return false;
 	default:
@@ -308,4 +309,5 @@ const struct protocol protocol_http = {
 	.abort = engine_abort,
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,
+	.proven = http_inject_proven,
 };

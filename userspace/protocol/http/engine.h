@@ -5,6 +5,7 @@
  *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
  *   agent.c       requests: judged, sent on, drained where they are refused
  *   request.h     what a request does, and what of it goes on; shared with HTTP/2
+ *   inject.c      the resource's secret, lent for each request; credentials.h: where it stands
  *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
  *
  * One request is in flight at a time; what the agent sends behind it is not read before it is
@@ -27,6 +28,7 @@ enum http_agent_state {
 	HTTP_AGENT_VERDICT, /* it is being judged */
 	HTTP_AGENT_COLLECT, /* people are to see its body first */
 	HTTP_AGENT_READY, /* released; the server is not ready for it */
+	HTTP_AGENT_SECRET, /* and that is; what it is to be shown is on its way */
 	HTTP_AGENT_BODY, /* the rest of a released request passes */
 	HTTP_AGENT_DRAIN, /* the rest of a refused request is thrown away */
 	HTTP_AGENT_SENT, /* it has left; the response has not */
@@ -56,6 +58,8 @@ struct http_engine {
 	bool passthrough; /* a ClientHello that is to be relayed unread */
 	bool logged_in; /* the first request came */
 	bool ended[2]; /* by side */
+	bool verified; /* the server proved in TLS who it is */
+	struct slice secret; /* only while a head is written */
 	struct http_origin origin;
 
 	struct http_head_bytes head; /* of the request, as it came */
@@ -131,14 +135,18 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 
+/* inject.c: the request goes to the server, which is ready, with what it is to be shown. */
+int http_inject(struct http_engine *e);
+void http_inject_proven(struct protocol_engine *base, int error, struct slice answer);
+
 /* rewrite.c: appends the head in e->request.head as it leaves, to e->out. */
 int http_rewrite_request(struct http_engine *e);
 int http_rewrite_response(struct http_engine *e);
 /* Whether the agent gets it in chunks. */
 bool http_response_is_chunked(const struct http_engine *e);
-/* The trailers that `framing` holds, with the end of the chunks before and the empty line behind
- * them. -EBADMSG. */
-int http_rewrite_trailers(struct buffer *out, const struct http_body *framing);
+/* Appends the trailers that `framing` holds to e->out, with the end of the chunks before and the
+ * empty line behind them. -EBADMSG. */
+int http_rewrite_trailers(struct http_engine *e, const struct http_body *framing);
 
 /* answer.c: a response of our own to the request in hand; `closes`: the connection ends with it. */
 int http_answer(struct http_engine *e, unsigned status, const struct protocol_refusal *refusal,

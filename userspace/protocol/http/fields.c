@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "protocol/http/credentials.h"
 #include "protocol/http/request.h"
 
 /* Of either direction; what is still wanted of them is written anew. */
@@ -41,6 +42,9 @@ static bool is_signed(const struct http_request *r, const char *name)
 	struct slice value = authorization ? authorization->value : SLICE_EMPTY;
 	char covered[64];
 
+	/* What is replaced signs nothing. */
+	if (authorization && http_credentials_replace(&r->host->credentials, authorization->name))
+		return false;
 	if (!value.length || !memmem(value.data, value.length, "SignedHeaders=", 14))
 		return false;
 	for (unsigned i = 0; i < 4; i++) {
@@ -65,6 +69,7 @@ bool http_request_keeps(const struct http_request *r, const struct http_field *f
 {
 	return !is_hop_by_hop(&r->head.fields, field) &&
 		!is_one_of(field, of_request, ARRAY_SIZE(of_request)) && !is_unmaskable(r, field) &&
+		!http_credentials_replace(&r->host->credentials, field->name) &&
 		!(r->continued && http_field_is(field, "expect"));
 }
 
@@ -94,8 +99,9 @@ static const char *const never_trailers[] = {"content-length", "host", "content-
 	"expect", "range", "te", "alt-svc", "x-http-method-override", "x-http-method",
 	"x-method-override", "x-original-url", "x-rewrite-url"};
 
-bool http_trailer_is_kept(const struct http_field *field)
+bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field)
 {
 	return !is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
-		!is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers));
+		!is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
+		!http_credentials_replace(&r->host->credentials, field->name);
 }

@@ -67,11 +67,12 @@ int http_request_mask(
 /* What people's decision is bound to; its body was collected. -E2BIG. */
 int http_request_bind(struct http_request *r, struct protocol_binding *ret);
 
-/* Whether a header goes on to the other side. What concerns only the connection it came by does not
+/* Whether a header goes on to the other side. What the resource's secret stands in (credentials.h)
+ * does not, as it is written anew; what concerns only the connection it came by does not
  * (RFC 9110, 7.6.1), nor what would lead the agent past us. */
 bool http_request_keeps(const struct http_request *r, const struct http_field *field);
 bool http_response_keeps(const struct http_request *r, const struct http_field *field);
-bool http_trailer_is_kept(const struct http_field *field);
+bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field);
 /* The coding that the server is to be asked for; NULL: as the agent did. */
 const char *http_request_coding(const struct http_request *r);
 

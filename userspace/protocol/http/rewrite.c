@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "protocol/http/credentials.h"
 #include "protocol/http/engine.h"
 
 static int put_field(struct buffer *out, const struct http_field *field)
@@ -42,6 +43,29 @@ static const char *connection_of_request(const struct http_engine *e)
 	return e->request.minor == 0 ? "Connection: keep-alive\r\n" : "";
 }
 
+static int put_target(const struct http_engine *e, struct buffer *out)
+{
+	const struct protocol_credentials *c = &e->base.host->credentials;
+
+	if (c->place != SECRET_IN_QUERY)
+		return buffer_append_slice(out, e->request.head.target);
+	return http_credentials_put_target(c, e->request.head.target, e->secret, out);
+}
+
+static int put_credentials(const struct http_engine *e, struct buffer *out)
+{
+	const struct protocol_credentials *c = &e->base.host->credentials;
+	struct slice field = http_credentials_field(c);
+	int r;
+
+	if (field.length == 0)
+		return 0;
+	r = buffer_append_format(out, "%.*s: ", SLICE_PRINT(field));
+	if (r == 0)
+		r = http_credentials_put_value(c, e->secret, out);
+	return r < 0 ? r : buffer_append(out, "\r\n", 2);
+}
+
 int http_rewrite_request(struct http_engine *e)
 {
 	const struct http_head *m = &e->request.head;
@@ -54,11 +78,13 @@ int http_rewrite_request(struct http_engine *e)
 	if (r == 0)
 		r = buffer_append_byte(out, ' ');
 	if (r == 0)
-		r = buffer_append_slice(out, m->target);
+		r = put_target(e, out);
 	if (r == 0)
 		r = buffer_append_string(out, m->minor ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
 	if (r == 0)
 		r = put_fields(out, &e->request, http_request_keeps);
+	if (r == 0)
+		r = put_credentials(e, out);
 	if (r == 0 && e->framing.kind == HTTP_BODY_CHUNKED)
 		r = buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
 	if (r == 0 && coding)
@@ -109,8 +135,9 @@ int http_rewrite_response(struct http_engine *e)
 	return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 
-int http_rewrite_trailers(struct buffer *out, const struct http_body *framing)
+int http_rewrite_trailers(struct http_engine *e, const struct http_body *framing)
 {
+	struct buffer *out = &e->out;
 	struct http_problem problem;
 	struct http_fields *fields = memory_new(sizeof(*fields));
 	int r = -EBADMSG;
@@ -118,7 +145,7 @@ int http_rewrite_trailers(struct buffer *out, const struct http_body *framing)
 	if (http_fields_read(buffer_slice(&framing->line), fields, &problem))
 		r = buffer_append_string(out, "0\r\n");
 	for (size_t i = 0; r == 0 && i < fields->count; i++) {
-		if (http_trailer_is_kept(&fields->items[i]))
+		if (http_trailer_is_kept(&e->request, &fields->items[i]))
 			r = put_field(out, &fields->items[i]);
 	}
 	free(fields);

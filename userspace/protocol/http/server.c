@@ -88,7 +88,7 @@ static int finish_body(struct http_engine *e)
 	}
 	buffer_clear(&e->out);
 	if (e->response.kind == HTTP_BODY_CHUNKED)
-		r = http_rewrite_trailers(&e->out, &e->response);
+		r = http_rewrite_trailers(e, &e->response);
 	if (r == -EBADMSG)
 		return http_refuse_response(e, "its trailers", SLICE_EMPTY);
 	if (r == 0)

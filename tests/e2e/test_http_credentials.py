@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials of HTTP resources: the agent never holds them, whatever it says itself, and nginx lets it in."""
+import json
+import subprocess
+from base64 import b64encode
+
+import pytest
+from conftest import make_config
+from harness import certificates, memory, nginx
+from harness import daemon as daemons
+from harness.ports import free_port
+from harness.waiting import wait_for
+
+RULES = [{"name": "read", "operations": ["read"], "allow": {}},
+         {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}}]
+SECRET = "tok-5f2c91d07b3a44e8"
+SEEN = "$http_authorization|$http_x_api_key|$args|$ssl_client_verify"
+LOCATIONS = """
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_client_certificate {folder}/ca.pem; ssl_verify_client optional;
+    location /v1/seen {{ return 200 "{seen}"; }}
+    location /v1/away {{ return 302 http://127.0.0.1:{elsewhere}/v1/seen; }}
+    location /v1/basic {{ auth_basic "staff"; auth_basic_user_file {folder}/users; try_files /v1/hello =404; }}
+    location /v1/certified {{ if ($ssl_client_verify != SUCCESS) {{ return 403; }} return 200 "$ssl_client_s_dn"; }}
+    listen 127.0.0.1:{elsewhere}; {listen}
+"""
+WITHOUT = {"upstream": "off"}
+UNVERIFIED = {"upstream": "require"}
+# name → credentials, the secret's text, what stands behind 127.0.0. in the server's address, TLS there
+RESOURCES = {
+    "bearer": ({"bearer_file"}, SECRET, 2, None),
+    "basic": ({"basic_file"}, f"ann:{SECRET}", 3, None),
+    "wrong": ({"basic_file"}, "ann:wrong", 4, None),
+    "header": ({"header": "X-Api-Key"}, SECRET, 5, None),
+    "query": ({"query": "api_key"}, SECRET, 6, None),
+    "rotated": ({"bearer_file"}, SECRET, 7, None),
+    "unverified": ({"bearer_file"}, SECRET, 8, UNVERIFIED),
+    "clear": ({"bearer_file"}, SECRET, 9, WITHOUT),
+    "allowed": ({"bearer_file"}, SECRET, 10, WITHOUT),
+    "certified": ({}, None, 11, None),
+}
+
+
+def address(name):
+    return f"127.0.0.{RESOURCES[name][2]}"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nginx") / "server"
+    folder.mkdir()
+    (folder / "users").write_text(f"ann:{{PLAIN}}{SECRET}\n")
+    ports = free_port(), free_port()
+    listen = "".join(f"listen {address(name)}:{ports[0]}{'' if tls is WITHOUT else ' ssl'};"
+                     for name, (_, _, _, tls) in RESOURCES.items())
+    s = nginx.Nginx(folder, more=LOCATIONS.format(folder=folder, seen=SEEN, elsewhere=ports[1], listen=listen))
+    s.place, s.elsewhere = ports
+    certificates.make_leaf(folder, "robot")
+    yield s
+    s.stop()
+
+
+def write_secret(path, text):
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return str(path)
+
+
+def resource(web, folder, name):
+    ways, text, _, tls = RESOURCES[name]
+    if text:
+        file = write_secret(folder / name, text + "\n")
+        credentials = {way: {"name": ways[way], "value_file": file} if isinstance(ways, dict) else file for way in ways}
+    else:
+        credentials = {"client_cert_file": str(web.folder / "robot.pem"), "client_key_file": str(web.folder / "robot.key")}
+    if name == "allowed":
+        credentials["allow_cleartext"] = True
+    return {"name": name, "protocol": "http", "hosts": [f"{address(name)}:{web.place}"], "credentials": credentials,
+            "tls": {**tls} if tls else {"upstream": "verify-full", "ca_file": str(web.ca), "server_name": "localhost"}}
+
+
+@pytest.fixture(scope="module")
+def daemon(web, tmp_path_factory):
+    """A resource for each kind of credentials, all of them one nginx."""
+    folder = tmp_path_factory.mktemp("secrets")
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
+        **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
+        "resources": [*(resource(web, folder, name) for name in RESOURCES),
+                      {"name": "elsewhere", "protocol": "http", "hosts": [f"127.0.0.1:{web.elsewhere}"]}]}, RULES)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    d.secrets = folder
+    d.url = lambda name: f"http{'' if RESOURCES[name][3] is WITHOUT else 's'}://{address(name)}:{web.place}"
+    yield d
+    d.close()
+
+
+def curl(daemon, *words):
+    done = daemon.run("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name,agents,seen", [
+    ("bearer", ["-H", "authorization: Bearer mine", "-H", "X-Api-Key: mine"], f"Bearer {SECRET}|mine|a=b&api_key=mine|NONE"),
+    ("header", ["-H", "x-api-key: mine", "-H", "Authorization: Bearer mine"], f"Bearer mine|{SECRET}|a=b&api_key=mine|NONE"),
+    ("query", ["-H", "X-Api-Key: mine"], f"|mine|api_key={SECRET}&a=b|NONE")])
+def test_in_place_of_the_agents(daemon, name, agents, seen):
+    assert curl(daemon, *agents, f"{daemon.url(name)}/v1/seen?a=b&api_key=mine") == seen
+    session = next(s for s in daemon.json("sessions", "list") if s["resource"] == name)
+    shown = daemon.wayleave("sessions", "show", session["id"]).stdout
+    assert "/v1/seen" in shown and SECRET not in shown
+
+
+def status(daemon, *words):
+    return curl(daemon, "-o", "/dev/null", "-w", "%{http_code}", *words)
+
+
+def test_basic(daemon):
+    assert curl(daemon, f"{daemon.url('basic')}/v1/basic") == "hello\n"
+    assert curl(daemon, "-u", "somebody:else", f"{daemon.url('basic')}/v1/basic") == "hello\n"
+
+
+def test_the_server_may_still_refuse_it(daemon):
+    assert status(daemon, f"{daemon.url('wrong')}/v1/basic") == "401"
+
+
+def test_a_client_certificate(daemon):
+    for _ in range(2):  # the second resumes the server's TLS session
+        assert curl(daemon, f"{daemon.url('certified')}/v1/certified") == "CN=robot"
+    assert status(daemon, f"{daemon.url('bearer')}/v1/certified") == "403"
+
+
+def test_a_new_secret_holds_for_the_next_request(daemon):
+    place, file = f"{daemon.url('rotated')}/v1/seen", daemon.secrets / "rotated"
+    assert curl(daemon, place).startswith(f"Bearer {SECRET}|")
+    write_secret(file.with_suffix(".new"), "the-next-one\n")
+    file.with_suffix(".new").rename(file)
+    assert curl(daemon, place).startswith("Bearer the-next-one|")
+    file.chmod(0o644)
+    answer = json.loads(curl(daemon, place))
+    assert (answer["error"], answer["message"]) == (
+        "authentication", "wayleave: the resource's credentials can't be used (the log of wayleaved says why)")
+    daemon.wait_for("is open to every user (mode 0644)")
+
+
+@pytest.mark.parametrize("name", ["unverified", "clear"])
+def test_a_server_that_is_not_verified_never_gets_it(daemon, name):
+    answer = json.loads(curl(daemon, f"{daemon.url(name)}/v1/seen"))
+    assert answer["error"] == "authentication" and "not verified by TLS" in answer["message"]
+
+
+def test_in_clear_where_that_is_allowed(daemon):
+    assert curl(daemon, f"{daemon.url('allowed')}/v1/seen").startswith(f"Bearer {SECRET}|")
+
+
+def test_reviews_do_not_show_it(daemon):
+    with daemon.popen("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-X", "PUT",
+                      f"{daemon.url('query')}/v1/seen", stdout=subprocess.PIPE, text=True) as p:
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        assert SECRET not in json.dumps(daemon.json("reviews", "show", review["id"]))
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert f"api_key={SECRET}" in p.stdout.read()
+
+
+def test_another_place_never_gets_it(daemon):
+    """The server sends the client elsewhere: the secret is the resource's, and stays there."""
+    assert curl(daemon, "-L", f"{daemon.url('bearer')}/v1/away") == "|||"
+
+
+def test_no_memory_and_no_file_has_it(daemon):
+    wanted, encoded = f"ann:{SECRET}".encode(), b64encode(f"ann:{SECRET}".encode())
+    for _ in range(3):
+        assert curl(daemon, f"{daemon.url('basic')}/v1/basic") == "hello\n"
+    for pid in [*daemon.workers(), daemon.process.pid]:
+        assert memory.holds(pid, wanted, encoded, b"Authorization") == {b"Authorization"}, "the search itself works"
+    found = subprocess.run(["grep", "-rlaF", SECRET, daemon.state, daemon.log], capture_output=True, text=True)
+    assert found.stdout == ""

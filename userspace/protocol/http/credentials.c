@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/credentials.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+#define BASE64_MOST (4u * ((LIMIT_SECRET_BYTES + 2u) / 3u) + 1u)
+
+/* CGI and its heirs (PHP, WSGI, Rack) see no case, and a dash as an underscore. */
+static uint8_t as_a_server_reads_it(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (uint8_t)(c + 32);
+	return c == '_' ? '-' : c;
+}
+
+static bool is_same_field(struct slice a, struct slice b)
+{
+	for (size_t i = 0; i < a.length && a.length == b.length; i++) {
+		if (as_a_server_reads_it(a.data[i]) != as_a_server_reads_it(b.data[i]))
+			return false;
+	}
+	return a.length == b.length;
+}
+
+struct slice http_credentials_field(const struct protocol_credentials *c)
+{
+	switch (c->place) {
+	case SECRET_IN_BEARER:
+	case SECRET_IN_BASIC:
+		return slice_from_string("Authorization");
+	case SECRET_IN_HEADER:
+		return c->name;
+	default:
+		return SLICE_EMPTY;
+	}
+}
+
+bool http_credentials_replace(const struct protocol_credentials *c, struct slice name)
+{
+	struct slice field = http_credentials_field(c);
+
+	return field.length && is_same_field(field, name);
+}
+
+static int put_base64(struct slice secret, struct buffer *out)
+{
+	uint8_t text[BASE64_MOST];
+	int n, r;
+
+	if (secret.length > LIMIT_SECRET_BYTES || !memchr(secret.data, ':', secret.length))
+		return -EINVAL;
+	n = EVP_EncodeBlock(text, secret.data, (int)secret.length);
+	r = buffer_append(out, text, (size_t)n);
+	memory_wipe(text, sizeof(text));
+	return r;
+}
+
+int http_credentials_put_value(
+	const struct protocol_credentials *c, struct slice secret, struct buffer *out)
+{
+	int r = 0;
+
+	if (secret.length == 0 || !text_is_one_line(secret))
+		return -EINVAL;
+	if (c->place == SECRET_IN_BEARER)
+		r = buffer_append_string(out, "Bearer ");
+	else if (c->place == SECRET_IN_BASIC)
+		r = buffer_append_string(out, "Basic ");
+	if (r < 0)
+		return r;
+	return c->place == SECRET_IN_BASIC ? put_base64(secret, out)
+					   : buffer_append_slice(out, secret);
+}
+
+/* --- the query --- */
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Takes one character of a name as servers decode it. */
+static uint8_t next_character(struct slice *text)
+{
+	uint8_t c = text->data[0];
+	size_t n = 1;
+
+	if (c == '%' && text->length >= 3 && hex_digit(text->data[1]) >= 0 &&
+		hex_digit(text->data[2]) >= 0) {
+		c = (uint8_t)(hex_digit(text->data[1]) << 4 | hex_digit(text->data[2]));
+		n = 3;
+	}
+	*text = slice_from(*text, n);
+	return c;
+}
+
+/* Whether this is the parameter of that name, however it is encoded: what stands up to "=". */
+static bool is_parameter(struct slice part, struct slice name)
+{
+	const uint8_t *equals = part.length ? memchr(part.data, '=', part.length) : NULL;
+	size_t i = 0;
+
+	if (equals)
+		part = slice_head(part, (size_t)(equals - part.data));
+	while (part.length && i < name.length) {
+		uint8_t c = next_character(&part);
+
+		if (as_a_server_reads_it(c) != as_a_server_reads_it(name.data[i++]))
+			return false;
+	}
+	return part.length == 0 && i == name.length;
+}
+
+static size_t part_length(struct slice query)
+{
+	size_t n = 0;
+
+	while (n < query.length && query.data[n] != '&' && query.data[n] != ';')
+		n++;
+	return n;
+}
+
+/* The agent's parameters but those of that name, each behind the separator that it had. */
+static int put_others(struct slice query, struct slice name, struct buffer *out)
+{
+	uint8_t separator = '&';
+	int r = 0;
+
+	while (r == 0 && query.length) {
+		size_t n = part_length(query);
+		struct slice part = slice_head(query, n);
+
+		if (!is_parameter(part, name)) {
+			r = buffer_append_byte(out, separator);
+			if (r == 0)
+				r = buffer_append_slice(out, part);
+		}
+		if (n < query.length)
+			separator = query.data[n];
+		query = slice_from(query, n + 1);
+	}
+	return r;
+}
+
+static int put_encoded(struct slice secret, struct buffer *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < secret.length; i++) {
+		uint8_t c = secret.data[i];
+		bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+			(c >= 'A' && c <= 'Z') || memchr("-._~", c, 4);
+
+		r = plain ? buffer_append_byte(out, c) : buffer_append_format(out, "%%%02X", c);
+	}
+	return r;
+}
+
+int http_credentials_put_target(const struct protocol_credentials *c, struct slice target,
+	struct slice secret, struct buffer *out)
+{
+	const uint8_t *mark = memchr(target.data, '?', target.length);
+	struct slice path = mark ? slice_head(target, (size_t)(mark - target.data)) : target;
+	int r;
+
+	if (secret.length == 0)
+		return -EINVAL;
+	if (slice_equal_string(target, "*"))
+		return buffer_append_slice(out, target);
+	r = buffer_append_format(out, "%.*s?%.*s=", SLICE_PRINT(path), SLICE_PRINT(c->name));
+	if (r == 0)
+		r = put_encoded(secret, out);
+	return r < 0 ? r : put_others(slice_from(target, path.length + 1), c->name, out);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * credentials: the resource's secret in a request, in place of what the agent says there. Pure
+ * functions on texts: whoever holds the secret wipes it, and what it was written to.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP_CREDENTIALS_H
+#define WAYLEAVE_PROTOCOL_HTTP_CREDENTIALS_H
+
+#include "protocol/protocol.h"
+
+/* Whether the secret takes the place of the agent's field of that name, in any spelling that a
+ * server could take for it. */
+bool http_credentials_replace(const struct protocol_credentials *c, struct slice name);
+/* The field that shows the secret; empty: none does. */
+struct slice http_credentials_field(const struct protocol_credentials *c);
+/* Appends that field's value. -EINVAL: the secret can't stand there. */
+int http_credentials_put_value(
+	const struct protocol_credentials *c, struct slice secret, struct buffer *out);
+/* Appends a request's target, where the secret is in the query: with it, and without the agent's
+ * parameters of that name. */
+int http_credentials_put_target(const struct protocol_credentials *c, struct slice target,
+	struct slice secret, struct buffer *out);
+
+#endif
