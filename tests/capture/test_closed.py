@@ -492,27 +492,6 @@ def test_one_daemon_per_state_folder(host):
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
 
 
-def test_teardown_leaves_nothing(host, network):
-    daemon, agent = host.govern()
-    attempts(agent)
-    daemon.kill()
-    daemon.teardown()
-    assert not daemon.pins.exists()
-    assert daemon.instance not in network.in_host("nft", "list", "tables")
-    assert not agent.path.exists()
-    assert not daemon.cgroup.exists()
-    assert daemon.instance not in sh("/usr/sbin/bpftool", "link", "show")
-
-
-def test_teardown_keeps_foreign_cgroups(host):
-    agent = host.agent()
-    agent.path.mkdir(parents=True)
-    daemon = host.start(agent)
-    daemon.kill()
-    daemon.teardown()
-    assert agent.path.exists()
-
-
 def test_flushed_rules_come_back(host, network):
     daemon, agent = host.govern()
     network.in_host("nft", "delete", "table", "inet", f"wayleave_{daemon.instance}")

@@ -517,3 +517,13 @@ Test(config_load, agent_number)
 	/* printf claude-ci | sha256sum | cut -c1-8 */
 	cr_expect_eq(config_agent_id("claude-ci"), 0x91fcc3f8u);
 }
+
+/* Also libyaml must not end the process over them. */
+Test(config_load, empty_files)
+{
+	put_file("w.yaml", 0644, "");
+	expect_error("w.yaml", 0, "the file is empty");
+	put_file("w.yaml", 0644, "policies: [@/p.yaml]\nagents: []\n");
+	put_file("p.yaml", 0644, "");
+	expect_error("w.yaml", 0, "the file is empty");
+}

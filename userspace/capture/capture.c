@@ -72,7 +72,7 @@ static int read_settings(struct capture *c, struct error *e)
 	return 0;
 }
 
-static int open_worker_cgroup(struct capture *c, struct error *e)
+static int open_worker_cgroup(struct capture *c, const char *configuration, struct error *e)
 {
 	char path[CGROUP_PATH_SIZE];
 	int r;
@@ -81,6 +81,9 @@ static int open_worker_cgroup(struct capture *c, struct error *e)
 	r = cgroup_open(&c->root, path, true, &c->worker_fd, e);
 	if (r < 0)
 		return r;
+	/* Without it, teardown needs a configuration that can be read. */
+	if (configuration)
+		(void)cgroup_write_note(&c->root, c->folder, configuration);
 	return programs_attach(&c->programs, PROGRAMS_WORKER, "worker", c->worker_fd, e);
 }
 
@@ -145,7 +148,7 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 	if (r == 0)
 		r = open_host_counters(c, e);
 	if (r == 0)
-		r = open_worker_cgroup(c, e);
+		r = open_worker_cgroup(c, options->configuration, e);
 	if (r == 0)
 		r = routes_open(
 			&c->routes, maps[PROGRAMS_ROUTES], maps[PROGRAMS_LOCAL_ADDRESSES], e);

@@ -28,6 +28,9 @@ struct capture_options {
 	/* Names the pins, the nftables table and our own cgroups: pins_instance_is_valid(). Daemons
 	 * of different instances don't disturb each other. */
 	const char *instance;
+	/* The file that says so, absolute: kept beside the hooks, so that they can be taken away
+	 * when it can't be read any more. NULL: none. */
+	const char *configuration;
 	/* Most connections of one agent that are prepared and not accepted yet; 0 = the default. */
 	uint32_t quota;
 };
@@ -71,9 +74,17 @@ int capture_open(const struct capture_options *options, struct capture **ret, st
  * child that was forked calls it too, or its copies keep the instance locked when the parent dies.
  * NULL is allowed. */
 void capture_close(struct capture *c);
+
+/* A sentence, or a name, that is valid during the call. */
+typedef void capture_tell(void *context, const char *text);
+
 /* Removes an instance, running or not: hooks, pins, rules, and the cgroups that we made and that
- * are empty. -EBUSY while a daemon has it. What is gone already is no error. */
-int capture_teardown(const char *instance, struct error *e);
+ * are empty; tells each thing that it did. -EBUSY while a daemon has it. What is gone already is no
+ * error. After another error the rest is removed all the same. */
+int capture_teardown(const char *instance, capture_tell *tell, void *context, struct error *e);
+/* Tells the names of the instances that were set up by this configuration. */
+int capture_find_instances(
+	const char *configuration, capture_tell *tell, void *context, struct error *e);
 
 /* Makes the listening sockets and has connections turned to them: listener.h. The set is the
  * caller's. Once per capture. */

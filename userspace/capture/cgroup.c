@@ -19,6 +19,7 @@
 
 /* On folders that we made: an admin's, or systemd's, are not ours to remove. */
 #define CGROUP_MARK "user.wayleave"
+#define CGROUP_NOTE "user.wayleave.note"
 
 /* A bind mount of a part of the hierarchy is not the root. */
 static bool line_is_root(char *line, char *ret_path, size_t size)
@@ -246,18 +247,49 @@ static int remove_one(const struct cgroup_root *root, const char *path)
 	return r;
 }
 
-void cgroup_remove(const struct cgroup_root *root, const char *path)
+int cgroup_remove(const struct cgroup_root *root, const char *path)
 {
 	char copy[CGROUP_PATH_SIZE];
+	int r;
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	while (remove_one(root, copy) == 0) {
+	r = remove_one(root, copy);
+	for (int outer = r; outer == 0; outer = remove_one(root, copy)) {
 		char *end = strrchr(copy, '/');
 
 		if (!end)
-			return;
+			break;
 		*end = '\0';
 	}
+	return r;
+}
+
+int cgroup_write_note(const struct cgroup_root *root, const char *path, const char *note)
+{
+	int fd, r = cgroup_open(root, path, false, &fd, NULL);
+
+	if (r < 0)
+		return r;
+	if (fsetxattr(fd, CGROUP_NOTE, note, strlen(note), 0) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int cgroup_read_note(const struct cgroup_root *root, const char *path, char *ret, size_t size)
+{
+	int fd, r = cgroup_open(root, path, false, &fd, NULL);
+	ssize_t length;
+
+	if (r < 0)
+		return r;
+	length = fgetxattr(fd, CGROUP_NOTE, ret, size - 1);
+	if (length < 0)
+		r = -errno;
+	else
+		ret[length] = '\0';
+	close(fd);
+	return r;
 }
 
 /* The line "0::/PATH" of /proc/PID/cgroup. */

@@ -46,8 +46,14 @@ int cgroup_get_id(int fd, uint64_t *ret_id);
 int cgroup_is_populated(int fd, bool *ret);
 /* Moves the calling process (all its threads) there. */
 int cgroup_enter(int fd);
-/* Removes the folder and its parents, as far as cgroup_open() made them and nothing is in them. */
-void cgroup_remove(const struct cgroup_root *root, const char *path);
+/* Removes the folder and its parents, as far as cgroup_open() made them and nothing is in them.
+ * What became of the folder itself: 0, -ENOENT, -EPERM where somebody else made it, -EBUSY where
+ * something is in it. */
+int cgroup_remove(const struct cgroup_root *root, const char *path);
+/* A text that stays with a folder as long as it exists. */
+int cgroup_write_note(const struct cgroup_root *root, const char *path, const char *note);
+/* -ENODATA where it has none; at most size - 1 bytes, then a NUL. */
+int cgroup_read_note(const struct cgroup_root *root, const char *path, char *ret, size_t size);
 /* The path of a process's cgroup. -ENODATA where it is outside what is mounted. */
 int cgroup_of_process(pid_t pid, char *ret_path, size_t size);
 

@@ -4,6 +4,8 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,9 @@
 #include "capture/guard.h"
 #include "capture/pins.h"
 #include "capture/programs.h"
+
+/* Our own cgroups: and the instance's name. */
+#define OWN_PREFIX "wayleave_"
 
 struct paths {
 	char **items;
@@ -55,49 +60,130 @@ static void add_own(const char *instance, struct paths *ret)
 	char path[CGROUP_PATH_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(path, sizeof(path), "wayleave_%s/%s", instance, names[i]);
+		snprintf(path, sizeof(path), OWN_PREFIX "%s/%s", instance, names[i]);
 		paths_add(ret, path);
 	}
 }
 
-/* Hooks and pins; `ret` gets the cgroups that had them. */
-static int remove_pins(
-	const char *instance, const struct cgroup_root *root, struct paths *ret, struct error *e)
+struct teardown {
+	const char *instance;
+	struct cgroup_root root;
+	struct paths cgroups; /* that had hooks, and our own */
+	capture_tell *tell;
+	void *context;
+};
+
+static void tell(const struct teardown *t, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void tell(const struct teardown *t, const char *format, ...)
+{
+	char text[PATH_MAX + 128];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	t->tell(t->context, text);
+}
+
+/* Hooks and pins. */
+static int remove_pins(struct teardown *t, struct error *e)
 {
 	struct pins pins;
 	int r;
 
-	if (!pins_exist(instance))
+	if (!pins_exist(t->instance)) {
+		tell(t, "no hooks");
 		return 0;
-	r = pins_open(&pins, instance, e);
+	}
+	r = pins_open(&pins, t->instance, e);
 	if (r < 0)
 		return r;
-	find_cgroups(&pins, root, ret);
+	find_cgroups(&pins, &t->root, &t->cgroups);
+	tell(t, "removing hooks and pins below %s", pins.folder);
 	pins_remove(&pins);
+	for (size_t i = 0; i < t->cgroups.count; i++)
+		tell(t, "cgroup %s is governed no more", t->cgroups.items[i]);
 	return 0;
 }
 
-int capture_teardown(const char *instance, struct error *e)
+static int remove_rules(struct teardown *t, struct error *e)
 {
-	struct paths cgroups = {0};
-	struct cgroup_root root;
-	int r;
+	uint64_t shape;
+	bool there = guard_shape(t->instance, &shape, NULL) == 0;
+	int r = guard_remove(t->instance, e);
+
+	if (r == 0)
+		tell(t,
+			there ? "removed the rules, table inet wayleave_%s"
+			      : "no rules, table inet wayleave_%s",
+			t->instance);
+	return r;
+}
+
+static void remove_cgroups(struct teardown *t)
+{
+	add_own(t->instance, &t->cgroups);
+	for (size_t i = 0; i < t->cgroups.count; i++) {
+		const char *path = t->cgroups.items[i];
+		int r = cgroup_remove(&t->root, path);
+
+		if (r == 0)
+			tell(t, "removed cgroup %s", path);
+		else if (r == -EPERM)
+			tell(t, "cgroup %s stays: it was not made here", path);
+		else if (r != -ENOENT)
+			tell(t, "cgroup %s stays: %s", path, strerror(-r));
+	}
+}
+
+int capture_teardown(const char *instance, capture_tell *to, void *context, struct error *e)
+{
+	struct teardown t = {.instance = instance, .tell = to, .context = context};
+	struct error second;
+	int r, rules;
 
 	if (!pins_instance_is_valid(instance))
 		return error_set(e, -EINVAL, "\"%s\": not a name for an instance", instance);
-	r = cgroup_root_open(&root, e);
+	r = cgroup_root_open(&t.root, e);
 	if (r < 0)
 		return r;
-	r = remove_pins(instance, &root, &cgroups, e);
-	if (r == 0)
-		r = guard_remove(instance, e);
-	if (r == 0)
-		add_own(instance, &cgroups);
-	for (size_t i = 0; i < cgroups.count; i++) {
-		cgroup_remove(&root, cgroups.items[i]);
-		free(cgroups.items[i]);
+	r = remove_pins(&t, e);
+	if (r != -EBUSY) {
+		rules = remove_rules(&t, r < 0 ? &second : e);
+		remove_cgroups(&t);
+		r = r < 0 ? r : rules;
 	}
-	free(cgroups.items);
+	for (size_t i = 0; i < t.cgroups.count; i++)
+		free(t.cgroups.items[i]);
+	free(t.cgroups.items);
+	cgroup_root_close(&t.root);
+	return r;
+}
+
+int capture_find_instances(
+	const char *configuration, capture_tell *to, void *context, struct error *e)
+{
+	struct cgroup_root root;
+	struct dirent *entry;
+	char note[PATH_MAX];
+	DIR *folder;
+	int r = cgroup_root_open(&root, e);
+
+	if (r < 0)
+		return r;
+	folder = opendir(root.path);
+	while (folder && (entry = readdir(folder))) {
+		if (strncmp(entry->d_name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0 &&
+			cgroup_read_note(&root, entry->d_name, note, sizeof(note)) == 0 &&
+			strcmp(note, configuration) == 0)
+			to(context, entry->d_name + strlen(OWN_PREFIX));
+	}
+	if (folder)
+		closedir(folder);
+	else
+		r = error_set_errno(e, -errno, "%s", root.path);
 	cgroup_root_close(&root);
 	return r;
 }

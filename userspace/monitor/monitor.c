@@ -227,7 +227,8 @@ static int make_epochs(struct monitor *m, struct error *e)
 
 static int open_capture(struct monitor *m, struct error *e)
 {
-	struct capture_options options = {.instance = m->instance};
+	struct capture_options options = {
+		.instance = m->instance, .configuration = m->config_file};
 	unsigned workers = (unsigned)m->config->workers.value;
 	int r = capture_open(&options, &m->capture, e);
 
@@ -458,28 +459,4 @@ int monitor_run(const char *config_file)
 	if (r == 0)
 		log_info("stopped");
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-int monitor_teardown(const char *config_file)
-{
-	struct diagnostics d;
-	struct config *config;
-	char instance[PINS_INSTANCE_MOST + 1];
-	struct error e;
-	int r;
-
-	diagnostics_init(&d);
-	r = config_load(config_file, CONFIG_WITHOUT_FILES | CONFIG_WITH_UNBUILT, &d, &config);
-	if (r < 0)
-		diagnostics_print(&d, stderr);
-	diagnostics_done(&d);
-	if (r < 0)
-		return EXIT_FAILURE;
-	settings_instance(config, instance, sizeof(instance));
-	config_free(config);
-	if (capture_teardown(instance, &e) < 0) {
-		log_error("%s", e.text);
-		return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
 }

@@ -124,7 +124,8 @@ struct monitor {
 
 /* Runs until it is told to stop; the exit status. */
 int monitor_run(const char *config_file);
-/* Removes what an instance of that configuration left: hooks, rules, cgroups. */
+/* teardown.c: removes what daemons of that configuration left, hooks, rules and cgroups, and says
+ * so on stderr; also where the file can't be used, or is gone. The exit status. */
 int monitor_teardown(const char *config_file);
 /* The one event loop turn that everything hangs on, for waiting at the start. */
 int monitor_turn(struct monitor *m);
@@ -140,7 +141,7 @@ void settings_reload(struct monitor *m);
 void settings_on_names(struct monitor *m);
 int settings_watch(struct monitor *m, struct error *e);
 /* A short name for this daemon among others of the host. */
-void settings_instance(const struct config *c, char *ret, size_t size);
+void settings_instance(const char *state_dir, char *ret, size_t size);
 
 /* workers.c */
 int workers_start(struct monitor *m, struct error *e);

@@ -81,16 +81,16 @@ static int find_worker_user(struct monitor *m, struct error *e)
 	return 0;
 }
 
-void settings_instance(const struct config *c, char *ret, size_t size)
+void settings_instance(const char *state_dir, char *ret, size_t size)
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	char hex[9];
 
-	if (strcmp(c->state_dir.text, SETTINGS_STATE_DIR) == 0) {
+	if (strcmp(state_dir, SETTINGS_STATE_DIR) == 0) {
 		snprintf(ret, size, "host");
 		return;
 	}
-	SHA256((const uint8_t *)c->state_dir.text, strlen(c->state_dir.text), digest);
+	SHA256((const uint8_t *)state_dir, strlen(state_dir), digest);
 	text_to_hex(slice_of(digest, 4), hex);
 	snprintf(ret, size, "i%s", hex);
 }
@@ -111,7 +111,7 @@ int settings_load(struct monitor *m, struct error *e)
 
 	if (r < 0)
 		return r;
-	settings_instance(m->config, m->instance, sizeof(m->instance));
+	settings_instance(m->config->state_dir.text, m->instance, sizeof(m->instance));
 	r = find_worker_user(m, e);
 	if (r < 0)
 		return r;

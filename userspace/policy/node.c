@@ -253,7 +253,9 @@ struct node *node_read(
 	if (!yaml_parser_initialize(&r.parser))
 		abort();
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r.parser, content.data, content.length);
+	/* A file without a byte has no data; libyaml ends the process where it gets NULL. */
+	yaml_parser_set_input_string(
+		&r.parser, content.length ? content.data : (const uint8_t *)"", content.length);
 	root = reader_read_document(&r);
 	yaml_parser_delete(&r.parser);
 	if (root && root->kind != NODE_MAPPING) {
