@@ -203,3 +203,23 @@ def test_a_failed_transaction_answers_alike_at_any_moment(sessions):
         answers.add(str([session.query(text) for text in ("fetch from nothing", "select * from people", "delete from secrets")]))
         time.sleep(0.05)
     assert len(answers) == 1, answers
+
+
+def test_lookups_are_cheap_without_sequential_scans(server, psql):
+    """A plan that has to scan a table all the same counts as very expensive, and the server compiles it for seconds."""
+    server.sql("create database scanned")
+    server.sql("create role scanner login; grant all on database scanned to scanner;"
+               "alter role scanner set enable_seqscan = off; alter role scanner set session_preload_libraries = auto_explain;"
+               "alter role scanner set auto_explain.log_min_duration = 0; alter role scanner set auto_explain.log_analyze = on")
+    psql("select 1", user="scanner", database="scanned")
+
+    def plans(text):
+        return [plan for plan in server.executed().split("duration: ") if text in plan.partition("\n")[2][:20000] and " plan:" in plan]
+
+    lookups = [plan for part in ("pg_catalog.pg_auth_members", "pg_catalog.pg_type", "pg_catalog.pg_attribute") for plan in plans(part)]
+    assert len(lookups) >= 3
+    assert not [plan[:300] for plan in lookups if "JIT:" in plan]
+    # That they would be: the server can.
+    server.sql("set enable_seqscan = off; load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_analyze = on;"
+               "select sum(amount) from orders where item <> 'scanned'", database="shop")
+    assert [plan for plan in plans("item <> 'scanned'") if "JIT:" in plan]

@@ -27,7 +27,7 @@ static const struct sql_catalog_query session_queries[] = {
 
 /* One number for all that names depend on: row versions (xmin, ctid) of user objects, and of
  * memberships, which open schemas to the search path. Objects made by initdb have OIDs below 16384.
- */
+ * Each condition fits an index (catalog_query.c). */
 #define ROW_VERSION "pg_catalog.hashtextextended(xmin::pg_catalog.text || ctid::pg_catalog.text, 0)"
 #define SUM_OF(table, condition)                                                                   \
 	"SELECT pg_catalog.count(*) AS c, pg_catalog.sum(" ROW_VERSION ") AS s FROM "              \
@@ -49,7 +49,7 @@ static const struct sql_catalog_query version_queries[] = {
 	 SUM_OF("pg_proc", "oid" OWN) AND
 	 SUM_OF("pg_operator", "oid" OWN) AND
 	 SUM_OF("pg_cast", "oid" OWN) AND
-	 SUM_OF("pg_auth_members", "true") ") AS q",
+	 SUM_OF("pg_auth_members", "roleid OPERATOR(pg_catalog.>=) 0") ") AS q",
 		1},
 };
 /* clang-format on */

@@ -2,7 +2,9 @@
  *
  * The queries, for PostgreSQL 11 and later. No name in them is looked up on the search_path, no
  * function called that an agent could have made, and no lock taken but those of reading catalogs:
- * views are read as stored trees, since pg_get_viewdef() would lock what they show.
+ * views are read as stored trees, since pg_get_viewdef() would lock what they show. An agent that
+ * turned sequential scans off (enable_seqscan) gets indexes for each table: a plan that had to scan
+ * one would count as so expensive that the server compiled it, for seconds (jit_above_cost).
  */
 #include "protocol/sql/catalog_internal.h"
 
@@ -137,9 +139,10 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 		4},
 	[CATALOG_TYPES] = {"SELECT t.oid, t.typbasetype, t.typtypmod, " FLAG(
 				   "t.typcategory" EQ "'S'::" P
-				   "\"char\"") " FROM " P "pg_type AS t WHERE t.typtype" EQ
-					       "'d'::" P "\"char\" OR (t.oid" GE OWN
-					       " AND t.typcategory" EQ "'S'::" P "\"char\")",
+				   "\"char\"") " FROM " P "pg_type AS t WHERE t.oid" GE "0::" P
+					       "oid AND (t.typtype" EQ "'d'::" P
+					       "\"char\" OR (t.oid" GE OWN " AND t.typcategory" EQ
+					       "'S'::" P "\"char\"))",
 		4},
 };
 const size_t sql_catalog_query_count = ARRAY_SIZE(sql_catalog_queries);
