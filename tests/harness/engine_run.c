@@ -17,6 +17,7 @@
 #define CACHE_BYTES (8u << 20)
 #define OUTPUT_MOST (1u << 30)
 #define ITERATIONS_MOST 4096u
+#define TLS_RECORD_HANDSHAKE 0x16
 #define PARTIAL_MOST (LIMIT_ROW_MASKED + (1u << 20)) /* as a worker's session keeps */
 
 void engine_bench_init(struct engine_bench *b, const char *policy)
@@ -295,8 +296,16 @@ static void on_tls(struct engine_run *run, enum side side)
 		result = (struct protocol_tls_result){
 			.error = -EPROTO, .text = "a test made it fail"};
 	else
-		result.server_end_point = slice_from_string("end point");
+		result.server_end_point = run->bench->end_point.data
+			? run->bench->end_point
+			: slice_from_string("end point");
+	if (run->watch && run->watch->handshake)
+		run->watch->handshake(run->watch, run, side, &result);
 	result.verified = result.error == 0 && !run->bench->unverified;
+	/* Direct TLS begins with a ClientHello, which is for the handshake alone. */
+	if (side == SIDE_AGENT && buffer_length(&run->partial[side]) &&
+		buffer_slice(&run->partial[side]).data[0] == TLS_RECORD_HANDSHAKE)
+		buffer_consume(&run->partial[side], 1);
 	run->engine->protocol->tls_done(run->engine, side, &result);
 }
 

@@ -3,7 +3,7 @@
  * engine_run: a protocol engine without worker, sockets and recording, as golden tests and fuzzers
  * drive it: bytes of either side in; bytes for either side and a line per event out. Judges with
  * real rules, as worker/pipe.c does. TLS handshakes succeed at once and change nothing of the
- * bytes.
+ * bytes; a ClientHello is the byte that it begins with.
  */
 #ifndef WAYLEAVE_TESTS_ENGINE_RUN_H
 #define WAYLEAVE_TESTS_ENGINE_RUN_H
@@ -20,6 +20,7 @@ struct engine_bench {
 	struct mask_hasher *hasher;
 	struct sql_catalog *names; /* known from the start of each run; NULL: it reads them */
 	int upstream_tls; /* as in protocol_host */
+	struct slice end_point; /* what the server's certificate is bound by; NULL: some bytes */
 	/* The host logs in: as this user, with this password. NULL: the agent does. */
 	const char *user, *password;
 	bool allow_cleartext, unverified;
@@ -35,6 +36,9 @@ struct engine_watch {
 	/* Bytes that leave for a side. */
 	void (*wrote)(
 		struct engine_watch *w, struct engine_run *run, enum side to, struct slice bytes);
+	/* A handshake is due, and done when this returns. */
+	void (*handshake)(struct engine_watch *w, struct engine_run *run, enum side side,
+		struct protocol_tls_result *result);
 	/* An action was decided; called before the engine hears of it. */
 	void (*decided)(
 		struct engine_watch *w, const struct protocol_action_event *event, bool released);

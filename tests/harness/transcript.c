@@ -12,10 +12,18 @@
 #include "protocol/postgres/wire.h"
 
 #define STEP_MOST (64u << 20)
+#define END_POINT_MOST 256
+
+static const char *const upstream_names[] = {
+	[UPSTREAM_TLS_AS_AGENT] = "as-agent",
+	[UPSTREAM_TLS_OFF] = "off",
+	[UPSTREAM_TLS_ON] = "on",
+};
 
 void transcript_init(struct transcript *t)
 {
 	memset(t, 0, sizeof(*t));
+	buffer_init(&t->end_point, END_POINT_MOST);
 }
 
 void transcript_done(struct transcript *t)
@@ -24,6 +32,7 @@ void transcript_done(struct transcript *t)
 		buffer_done(&t->steps[i].bytes);
 		buffer_done(&t->steps[i].expected);
 	}
+	buffer_done(&t->end_point);
 	free(t->steps);
 }
 
@@ -163,6 +172,26 @@ static int read_included(struct transcript *t, const char *file, const char *nam
 	return r;
 }
 
+int transcript_set_upstream(struct transcript *t, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(upstream_names); i++) {
+		if (strcmp(name, upstream_names[i]) == 0) {
+			t->upstream_tls = (int)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int take_directive(struct transcript *t, const char *file, const char *line)
+{
+	if (strncmp(line, "@upstream ", 10) == 0)
+		return transcript_set_upstream(t, line + 10);
+	if (strncmp(line, "@end-point ", 11) == 0)
+		return unquote(line + 11, &t->end_point);
+	return read_included(t, file, line + 1);
+}
+
 static int take_line(struct transcript *t, const char *file, const char *line)
 {
 	switch (line[0]) {
@@ -170,7 +199,7 @@ static int take_line(struct transcript *t, const char *file, const char *line)
 	case '\0':
 		return 0;
 	case '@':
-		return read_included(t, file, line + 1);
+		return take_directive(t, file, line);
 	case '<':
 		return take_input(t, line);
 	case '>':
@@ -212,6 +241,12 @@ void transcript_write(const struct transcript *t, FILE *file)
 	struct buffer b;
 
 	buffer_init(&b, STEP_MOST);
+	if (t->upstream_tls != UPSTREAM_TLS_AS_AGENT)
+		buffer_append_format(&b, "@upstream %s\n", upstream_names[t->upstream_tls]);
+	if (buffer_length(&t->end_point)) {
+		buffer_append_string(&b, "@end-point ");
+		put_quoted(&b, buffer_slice(&t->end_point));
+	}
 	for (size_t i = 0; i < t->count; i++) {
 		const struct transcript_step *step = &t->steps[i];
 
@@ -251,14 +286,26 @@ static void run_step(struct engine_run *run, const struct transcript_step *step,
 		engine_run_end(run, step->side);
 }
 
+struct engine_bench transcript_bench(const struct transcript *t, const struct engine_bench *bench)
+{
+	struct engine_bench own = *bench;
+
+	if (t->upstream_tls != UPSTREAM_TLS_AS_AGENT)
+		own.upstream_tls = t->upstream_tls;
+	if (buffer_length(&t->end_point))
+		own.end_point = buffer_slice(&t->end_point);
+	return own;
+}
+
 int transcript_run(struct transcript *t, const struct engine_bench *bench,
 	struct engine_watch *watch, transcript_cut *cut, void *context, bool bless,
 	struct buffer *ret_found)
 {
+	struct engine_bench own = transcript_bench(t, bench);
 	struct engine_run run;
 	int wrong = -1;
 
-	engine_run_init(&run, bench, watch);
+	engine_run_init(&run, &own, watch);
 	engine_run_connected(&run);
 	for (size_t i = 0; i < t->count && wrong < 0; i++) {
 		struct transcript_step *step = &t->steps[i];

@@ -8,6 +8,8 @@
  *   ! action 1 run …         an event (engine_run.c)
  *   <S end                   the server closed its end
  *   @names                   the lines of the file "names", in the same folder
+ *   @upstream on             TLS with the server: on, off; else as the agent does
+ *   @end-point "\x01…"       what the server's certificate is bound by
  *
  * A step is what one side sent until the other one did, or until it was answered; what came of it
  * stands behind it, events first, then what left for the agent, then what left for the server.
@@ -30,6 +32,8 @@ struct transcript_step {
 struct transcript {
 	struct transcript_step *steps;
 	size_t count;
+	int upstream_tls; /* as in protocol_host */
+	struct buffer end_point;
 };
 
 /* How a step's bytes are cut: how many of the `left` ones come next; 1 to left. */
@@ -41,10 +45,14 @@ void transcript_done(struct transcript *t);
 void transcript_add(struct transcript *t, enum side side, struct slice bytes, bool end);
 /* The last step was answered: what comes next is another one. */
 void transcript_complete(struct transcript *t);
+/* By its name in transcripts; -EINVAL. */
+int transcript_set_upstream(struct transcript *t, const char *name);
 /* 0, or -errno with a sentence on stderr. */
 int transcript_read(struct transcript *t, const char *file);
 /* The recorded sides, with each step's `expected`. */
 void transcript_write(const struct transcript *t, FILE *file);
+/* What it runs with: `bench`, but for what the transcript says. Valid as long as both. */
+struct engine_bench transcript_bench(const struct transcript *t, const struct engine_bench *bench);
 /* Runs it. `cut` NULL: whole steps. With `bless`, what comes out becomes what is expected; else
  * returns the first step that differs, with what came out in *ret_found, or -1. */
 int transcript_run(struct transcript *t, const struct engine_bench *bench,

@@ -98,11 +98,32 @@ ParameterizedTest(struct golden_file *file, golden, replay)
 	engine_bench_done(&bench);
 }
 
+/* How many transcripts have this line. */
+static size_t count_with(const glob_t *files, const char *line)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < files->gl_pathc; i++) {
+		char *text = engine_bench_read(files->gl_pathv[i]);
+
+		count += strstr(text, line) != NULL;
+		free(text);
+	}
+	return count;
+}
+
 Test(golden, transcripts_are_there)
 {
 	glob_t found;
 
 	cr_assert_eq(glob(FOLDER "*.txt", 0, NULL, &found), 0);
-	cr_assert_geq(found.gl_pathc, 10);
+	cr_expect_geq(found.gl_pathc, 30);
+	/* In clear, in TLS, and with TLS on one side alone. */
+	cr_expect_geq(found.gl_pathc - count_with(&found, "! tls "), 10);
+	cr_expect_geq(count_with(&found, "! tls agent\n"), 10);
+	cr_expect_geq(count_with(&found, "! tls server\n"), 10);
+	cr_expect_geq(count_with(&found, "@upstream on\n"), 1);
+	cr_expect_geq(count_with(&found, "@upstream off\n"), 1);
+	cr_expect_geq(count_with(&found, "SCRAM-SHA-256-PLUS"), 1);
 	globfree(&found);
 }
