@@ -60,6 +60,8 @@ def daemon(servers, tmp_path_factory):
         # The same server by its other address, with TLS whatever the agent does.
         {"name": "upgraded", "protocol": "postgres", "hosts": [f"[::1]:{servers[True].port}"],
          "tls": {"upstream": "verify-full", "ca_file": str(servers[True].ca)}},
+        # And one without, whatever the agent does.
+        {"name": "bare", "protocol": "postgres", "hosts": [f"[::1]:{servers[False].port}"], "tls": {"upstream": "off"}},
     ]
     d = daemons.Daemon(tmp_path_factory.mktemp("authd"), config, RULES)
     (d.folder / "ca.pem").write_text(d.wayleave("ca", "show").stdout)
@@ -75,6 +77,7 @@ LEGS = {
     "clear-by-both": (True, "127.0.0.1", "disable"),
     "clear-tls": (True, "::1", "disable"),
     "tls-on-the-other-address": (True, "::1", "require"),
+    "tls-clear": (False, "::1", "require"),
     "prefer-without-tls": (False, "127.0.0.1", "prefer"),
     "prefer-with-tls": (True, "127.0.0.1", "prefer"),
 }
@@ -129,16 +132,21 @@ def test_a_wrong_password_is_the_servers_error(servers, daemon, method, legs):
 
 def test_the_upstream_leg_is_encrypted_where_it_should_be(servers, daemon):
     statement = "select ssl::text from pg_stat_ssl where pid = pg_backend_pid()"
-    for legs, expected in [("clear-tls", "true"), ("tls-tls", "true"), ("clear-by-both", "false")]:
+    for legs, expected in [("clear-tls", "true"), ("tls-tls", "true"), ("clear-by-both", "false"), ("tls-clear", "false")]:
         tls, host, mode = LEGS[legs]
         out, errors = run_psql(daemon, servers[tls].port, host, mode, role("trust"), "", statement)
         assert out == expected, (legs, errors)
 
 
-def test_a_client_that_demands_channel_binding_is_told(servers, daemon):
-    url = f"host=127.0.0.1 port={servers[True].port} user={role('scram-sha-256')} dbname=postgres sslmode=require channel_binding=require"
-    done = daemon.run("psql", "-X", url, "-c", "select 1", env={"PGPASSWORD": METHODS["scram-sha-256"]})
-    assert done.returncode != 0 and "channel binding required" in done.stderr
+@pytest.mark.parametrize("method", ["trust", "scram-sha-256"])
+@pytest.mark.parametrize("legs", LEGS)
+def test_a_client_that_demands_channel_binding_is_told(servers, daemon, legs, method):
+    """Nobody can bind to us and to the server. The client says so itself, before it tells its password, and is never let hang."""
+    tls, host, mode = LEGS[legs]
+    url = f"host={host} port={servers[tls].port} user={role(method)} dbname=postgres sslmode={mode} channel_binding=require"
+    done = daemon.run("psql", "-X", url + (f" sslrootcert={ca(daemon, mode)}" if ca(daemon, mode) else ""), "-c", "select 1",
+                      env={"PGPASSWORD": METHODS[method] or "x"})
+    assert done.returncode != 0 and "channel binding" in done.stderr and " requir" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("legs", LEGS)
