@@ -473,7 +473,8 @@ static void statement_other(
 		if (m->kind != MENTION_RELATION || !relation_is_masked(t, m) ||
 			!(moves || code || m->operation == OPERATION_SELECT))
 			continue;
-		v.what = trace_format(t, "relation %.*s has masked columns", SLICE_PRINT(m->name));
+		v.what = trace_format(t, "relation %.*s has masked columns or is not known",
+			SLICE_PRINT(m->name));
 		trace_refuse(t, &v, moves ? "a renaming" : "this command", SLICE_EMPTY);
 	}
 }
