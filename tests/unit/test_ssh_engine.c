@@ -123,6 +123,76 @@ Test(ssh_engine, a_refusal_is_told)
 	next(EVENT_ACTION);
 }
 
+static int offer_deeds(uint32_t lane, struct slice body)
+{
+	bridge_append_request(
+		&said, lane, &(struct bridge_request){.kind = BRIDGE_DEEDS, .text = body});
+	return offer();
+}
+
+Test(ssh_engine, deeds_are_pairs)
+{
+	const struct bridge_deed deeds[] = {
+		{BRIDGE_DEED_READ, true, slice_from_string("/a")},
+		{BRIDGE_DEED_SETATTR, false, slice_from_string("../b")},
+	};
+	const uint8_t nothing = 0;
+	const struct action *action;
+	struct protocol_event event;
+	struct buffer body;
+
+	buffer_init(&body, 1000);
+	bridge_append_deeds(&body, deeds, 2, slice_from_string("open /a"));
+	cr_assert_eq(offer_deeds(5, buffer_slice(&body)), 0);
+	action = next(EVENT_ACTION).action.action;
+	cr_expect(slice_equal_string(action->text, "open /a"));
+	cr_assert_eq(action->pair_count, 2);
+	cr_expect_eq(action->pairs[0].operation, OPERATION_SFTP_READ);
+	cr_expect_eq(action->pairs[0].state, OBJECT_KNOWN);
+	cr_expect_eq(action->pairs[1].operation, OPERATION_SFTP_SETATTR);
+	cr_expect_eq(action->pairs[1].state, OBJECT_UNKNOWN);
+	protocol_ssh.release(e, 5, 7);
+	expect_told(BRIDGE_ALLOW, 5, slice_of(&nothing, 1));
+	bridge_append_result(&said, 5,
+		&(struct bridge_result){.to_agent = 5, .signal = slice_from_string("read 5")});
+	cr_assert_eq(offer(), 0);
+	event = next(EVENT_RESULT);
+	cr_expect(slice_equal_string(event.result.tag, "read 5"));
+	cr_expect_eq(host.carried[SIDE_AGENT], 0);
+	buffer_done(&body);
+}
+
+Test(ssh_engine, a_deed_without_object_is_none)
+{
+	static const uint8_t none[] = {0, 1, BRIDGE_DEED_READ, 1, 0, 0, 0, 0};
+
+	cr_assert_eq(offer_deeds(5, slice_of(none, sizeof(none))), -EBADMSG);
+}
+
+Test(ssh_engine, deeds_are_counted)
+{
+	static const uint8_t no[] = {0, 0, 'x'},
+			     short_one[] = {0, 2, BRIDGE_DEED_READ, 1, 0, 0, 0, 1, '/'};
+
+	cr_assert_eq(offer_deeds(5, slice_of(no, sizeof(no))), -EBADMSG);
+	buffer_clear(&said);
+	cr_assert_eq(offer_deeds(6, slice_of(short_one, sizeof(short_one))), -EBADMSG);
+}
+
+Test(ssh_engine, sftp_is_asked_for_one_by_one)
+{
+	const uint8_t files = BRIDGE_INSPECT_SFTP, nothing = 0;
+
+	request(1, BRIDGE_SUBSYSTEM, false, "sftp");
+	next(EVENT_ACTION);
+	protocol_ssh.release(e, 1, 7);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&files, 1));
+	request(2, BRIDGE_SUBSYSTEM, false, "netconf");
+	next(EVENT_ACTION);
+	protocol_ssh.release(e, 2, 8);
+	expect_told(BRIDGE_ALLOW, 2, slice_of(&nothing, 1));
+}
+
 Test(ssh_engine, what_is_recorded_goes_back)
 {
 	const uint8_t both = BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT, data[] = {1, 'h', 'i'};
@@ -215,9 +285,9 @@ Test(ssh_engine, two_requests_of_a_lane_at_once_are_a_violation)
 
 Test(ssh_engine, lanes_are_bounded)
 {
-	for (uint32_t i = 1; i <= LIMIT_SSH_CHANNELS; i++)
+	for (uint32_t i = 1; i <= LIMIT_SSH_LANES; i++)
 		request(i, BRIDGE_EXEC, false, "x");
-	bridge_append_request(&said, LIMIT_SSH_CHANNELS + 1,
+	bridge_append_request(&said, LIMIT_SSH_LANES + 1,
 		&(struct bridge_request){.kind = BRIDGE_EXEC, .text = slice_from_string("x")});
 	cr_expect_eq(offer(), -EBADMSG);
 }

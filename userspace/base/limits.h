@@ -51,6 +51,9 @@
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
 #define LIMIT_SSH_CHANNELS 64u /* of one session at a time */
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
+#define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
+#define LIMIT_SFTP_FILES 256u /* open in one channel */
+#define LIMIT_SFTP_PENDING 512u /* requests of one channel that the host has yet to answer */
 
 /* Configuration and policy: written by admins, so these catch mistakes rather than attacks */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20) /* one YAML file */

@@ -7,6 +7,8 @@
 
 #define REQUEST_HEAD 6
 #define RESULT_HEAD 20
+#define DEEDS_HEAD 2
+#define DEED_HEAD 6
 
 int bridge_take(struct slice in, struct bridge_frame *ret, size_t *ret_length)
 {
@@ -50,6 +52,58 @@ int bridge_append(struct buffer *to, enum bridge_type type, uint32_t lane, struc
 	if (body.length)
 		memcpy(space + BRIDGE_HEAD + head.length, body.data, body.length);
 	buffer_commit(to, BRIDGE_HEAD + length);
+	return 0;
+}
+
+int bridge_append_deeds(
+	struct buffer *to, const struct bridge_deed *deeds, size_t count, struct slice text)
+{
+	int r = buffer_append_u16(to, (uint16_t)count);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		uint8_t head[DEED_HEAD] = {(uint8_t)deeds[i].kind, deeds[i].known};
+
+		bytes_put_u32(head + 2, (uint32_t)deeds[i].object.length);
+		r = buffer_append(to, head, sizeof(head));
+		if (r == 0)
+			r = buffer_append_slice(to, deeds[i].object);
+	}
+	return r < 0 ? r : buffer_append_slice(to, text);
+}
+
+static int decode_deed(struct slice in, struct bridge_deed *ret)
+{
+	size_t length;
+
+	if (in.length < DEED_HEAD || in.data[0] >= BRIDGE_DEED_COUNT || in.data[1] > 1)
+		return -EBADMSG;
+	length = bytes_get_u32(in.data + 2);
+	/* Every deed has an object: one without would fit every allow. */
+	if (length == 0 || length > in.length - DEED_HEAD)
+		return -EBADMSG;
+	*ret = (struct bridge_deed){
+		.kind = (enum bridge_deed_kind)in.data[0],
+		.known = in.data[1],
+		.object = slice_head(slice_from(in, DEED_HEAD), length),
+	};
+	return 0;
+}
+
+int bridge_decode_deeds(
+	struct slice in, struct bridge_deed *ret, size_t *ret_count, struct slice *ret_text)
+{
+	size_t count = in.length >= DEEDS_HEAD ? bytes_get_u16(in.data) : 0;
+
+	if (count == 0 || count > BRIDGE_DEEDS_MOST)
+		return -EBADMSG;
+	in = slice_from(in, DEEDS_HEAD);
+	for (size_t i = 0; i < count; i++) {
+		if (decode_deed(in, &ret[i]) < 0)
+			return -EBADMSG;
+		in = slice_from(in, DEED_HEAD + ret[i].object.length);
+	}
+	*ret_count = count;
+	*ret_text = in;
 	return 0;
 }
 

@@ -5,8 +5,8 @@
  * Neither trusts the other's lengths.
  *
  * A frame: u32 length of the body, u8 type, u32 lane, the body. Integers are big-endian. A lane is
- * a channel that the agent opened, numbered from 1; it asks for one thing at a time. Lane 0 is the
- * connection.
+ * a channel that the agent opened, or one deed in a channel, numbered from 1; it asks for one thing
+ * at a time. Lane 0 is the connection.
  */
 #ifndef WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
 #define WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
@@ -46,7 +46,30 @@ enum bridge_kind {
 	BRIDGE_REMOTE_FORWARD, /* HOST:PORT that the server is to listen on */
 	BRIDGE_AGENT_FORWARD,
 	BRIDGE_X11,
+	BRIDGE_DEEDS, /* u16 count, that many struct bridge_deed, text for people */
 	BRIDGE_KIND_COUNT
+};
+
+/* What is done by a subsystem or program that is understood, in the words of policy. */
+enum bridge_deed_kind {
+	BRIDGE_DEED_READ, /* files by sftp */
+	BRIDGE_DEED_LIST,
+	BRIDGE_DEED_WRITE,
+	BRIDGE_DEED_REMOVE,
+	BRIDGE_DEED_RENAME,
+	BRIDGE_DEED_MKDIR,
+	BRIDGE_DEED_SETATTR,
+	BRIDGE_DEED_GIT_PUSH,
+	BRIDGE_DEED_COUNT
+};
+
+#define BRIDGE_DEEDS_MOST 256u
+
+/* u8 kind, u8 known, u32 length of the object, the object. */
+struct bridge_deed {
+	enum bridge_deed_kind kind;
+	bool known; /* else `object` is as it was written, and may mean another one */
+	struct slice object;
 };
 
 enum bridge_stream { BRIDGE_STDIN, BRIDGE_STDOUT, BRIDGE_STDERR, BRIDGE_STREAM_COUNT };
@@ -54,6 +77,7 @@ enum bridge_stream { BRIDGE_STDIN, BRIDGE_STDOUT, BRIDGE_STDERR, BRIDGE_STREAM_C
 enum bridge_inspect {
 	BRIDGE_INSPECT_INPUT = 1 << 0, /* BRIDGE_DATA of stdin */
 	BRIDGE_INSPECT_OUTPUT = 1 << 1, /* … of stdout and stderr */
+	BRIDGE_INSPECT_SFTP = 1 << 2, /* what is done with files is asked for one by one */
 };
 
 /* u8 kind, u8 terminal, u16 columns, u16 rows, text. */
@@ -67,8 +91,8 @@ struct bridge_request {
 /* u64 to_agent, u64 to_server, u32 status, text. */
 struct bridge_result {
 	uint64_t to_agent, to_server; /* bytes of the channel's data */
-	uint32_t status; /* exit status; BRIDGE_NO_STATUS: there was none */
-	struct slice signal; /* that ended it; empty: none */
+	uint32_t status; /* exit status; BRIDGE_NO_STATUS: there was none. Of deeds: 0 or not */
+	struct slice signal; /* that ended it; empty: none. Of deeds: what came of them */
 };
 #define BRIDGE_NO_STATUS UINT32_MAX
 
@@ -84,6 +108,14 @@ int bridge_take(struct slice in, struct bridge_frame *ret, size_t *ret_length);
 /* One frame whose body is both parts. */
 int bridge_append(struct buffer *to, enum bridge_type type, uint32_t lane, struct slice head,
 	struct slice body);
+
+/* The text of a BRIDGE_DEEDS request. */
+int bridge_append_deeds(
+	struct buffer *to, const struct bridge_deed *deeds, size_t count, struct slice text);
+/* Reads up to BRIDGE_DEEDS_MOST deeds; at least one. -EBADMSG: malformed. Slices are the input's.
+ */
+int bridge_decode_deeds(
+	struct slice in, struct bridge_deed *ret, size_t *ret_count, struct slice *ret_text);
 
 /* -EBADMSG: malformed. Slices are the frame's. */
 int bridge_decode_request(struct slice body, struct bridge_request *ret);

@@ -22,6 +22,7 @@ struct lane {
 	enum lane_state state;
 	enum bridge_kind kind; /* of what is asked, or was allowed last */
 	bool terminal, record;
+	bool files; /* the subsystem whose packets are understood */
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
 	struct ssh_facts facts; /* of what is asked */
@@ -35,7 +36,7 @@ struct engine {
 	char user[64];
 	bool has_event;
 	struct protocol_event event;
-	char tag[80]; /* of the event */
+	char tag[256]; /* of the event */
 	bool closed;
 };
 
@@ -61,7 +62,7 @@ static struct lane *find_or_make(struct engine *e, uint32_t id)
 {
 	struct lane *lane = find(e, id);
 
-	if (lane || id == 0 || e->count >= LIMIT_SSH_CHANNELS)
+	if (lane || id == 0 || e->count >= LIMIT_SSH_LANES)
 		return lane;
 	lane = memory_new(sizeof(*lane));
 	lane->id = id;
@@ -149,6 +150,7 @@ static int on_request(struct engine *e, const struct bridge_frame *frame)
 	lane->kind = request.kind;
 	lane->record = false;
 	lane->terminal = request.terminal;
+	lane->files = request.kind == BRIDGE_SUBSYSTEM && slice_equal_string(request.text, "sftp");
 	lane->columns = request.columns;
 	lane->rows = request.rows;
 	lane->state = LANE_WAITING;
@@ -179,7 +181,9 @@ static int on_result(struct engine *e, const struct bridge_frame *frame)
 
 	if (bridge_decode_result(frame->body, &result) < 0 || !lane || !lane->number)
 		return -EBADMSG;
-	if (result.signal.length)
+	if (lane->kind == BRIDGE_DEEDS)
+		snprintf(e->tag, sizeof(e->tag), "%.*s", SLICE_PRINT(result.signal));
+	else if (result.signal.length)
 		snprintf(e->tag, sizeof(e->tag), "signal %.*s", SLICE_PRINT(result.signal));
 	else if (result.status == BRIDGE_NO_STATUS)
 		snprintf(e->tag, sizeof(e->tag), "closed");
@@ -191,8 +195,11 @@ static int on_result(struct engine *e, const struct bridge_frame *frame)
 		.bytes = result.to_agent,
 		.tag = slice_from_string(e->tag),
 	};
-	e->base.host->carried[SIDE_AGENT] += result.to_agent;
-	e->base.host->carried[SIDE_SERVER] += result.to_server;
+	/* What deeds carried is counted with their channel. */
+	if (lane->kind != BRIDGE_DEEDS) {
+		e->base.host->carried[SIDE_AGENT] += result.to_agent;
+		e->base.host->carried[SIDE_SERVER] += result.to_server;
+	}
 	lane->number = 0;
 	return 0;
 }
@@ -380,7 +387,7 @@ static struct lane *asked_lane(struct protocol_engine *base, uint32_t id)
 
 static bool is_tunnel(const struct lane *lane)
 {
-	return lane->kind >= BRIDGE_FORWARD;
+	return lane->kind >= BRIDGE_FORWARD && lane->kind <= BRIDGE_X11;
 }
 
 /* What runs on the server sees more than it shows, and what it shows may be cut anywhere; what a
@@ -396,7 +403,7 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 	if (is_tunnel(lane))
 		*ret = (struct protocol_refusal){
 			REASON_NOT_BUILT, slice_from_string("denied: tunnels can't be judged yet")};
-	else if (rules && lane->kind != BRIDGE_ENV)
+	else if (rules && lane->kind != BRIDGE_ENV && !lane->files)
 		*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
 			slice_from_string("denied: what SSH carries can't be masked")};
 	else
@@ -414,7 +421,7 @@ static void leave_lane(struct protocol_engine *base, struct lane *lane)
 static bool runs(const struct lane *lane)
 {
 	return lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL ||
-		lane->kind == BRIDGE_SUBSYSTEM;
+		lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS;
 }
 
 /* A terminal is always recorded, what a command writes where the rule says so. Subsystems carry
@@ -422,6 +429,8 @@ static bool runs(const struct lane *lane)
 static uint8_t inspected(const struct lane *lane)
 {
 	if (lane->kind == BRIDGE_SUBSYSTEM)
+		return lane->files ? BRIDGE_INSPECT_SFTP : 0;
+	if (lane->kind == BRIDGE_DEEDS)
 		return 0;
 	if (lane->terminal || lane->kind == BRIDGE_SHELL)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
@@ -440,9 +449,9 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 	if (runs(lane)) {
 		inspect = inspected(lane);
 		lane->number = number;
-		lane->record = inspect != 0;
+		lane->record = inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
 	}
-	if (inspect && lane->terminal)
+	if (lane->record && lane->terminal)
 		set_event(e, EVENT_DATA)->data = (struct protocol_data){
 			.action = number,
 			.kind = DATA_WINDOW,

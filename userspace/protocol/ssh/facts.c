@@ -7,6 +7,10 @@
 #include "base/memory.h"
 #include "protocol/ssh/shell.h"
 
+/* The line and each command of it, or deeds. */
+#define PAIRS_MOST (SHELL_COMMANDS_MOST + 1)
+_Static_assert(BRIDGE_DEEDS_MOST <= PAIRS_MOST, "deeds are pairs");
+
 static const enum operation operations[BRIDGE_KIND_COUNT] = {
 	[BRIDGE_EXEC] = OPERATION_SSH_EXEC,
 	[BRIDGE_SHELL] = OPERATION_SSH_SHELL,
@@ -89,13 +93,37 @@ static int read_exec(struct ssh_facts *f, struct slice text)
 	return r;
 }
 
+static const enum operation deed_operations[BRIDGE_DEED_COUNT] = {
+	[BRIDGE_DEED_READ] = OPERATION_SFTP_READ,
+	[BRIDGE_DEED_LIST] = OPERATION_SFTP_LIST,
+	[BRIDGE_DEED_WRITE] = OPERATION_SFTP_WRITE,
+	[BRIDGE_DEED_REMOVE] = OPERATION_SFTP_REMOVE,
+	[BRIDGE_DEED_RENAME] = OPERATION_SFTP_RENAME,
+	[BRIDGE_DEED_MKDIR] = OPERATION_SFTP_MKDIR,
+	[BRIDGE_DEED_SETATTR] = OPERATION_SFTP_SETATTR,
+	[BRIDGE_DEED_GIT_PUSH] = OPERATION_GIT_PUSH,
+};
+
+static int read_deeds(struct ssh_facts *f, struct slice text)
+{
+	struct bridge_deed *deeds = memory_new_array(BRIDGE_DEEDS_MOST, sizeof(*deeds));
+	size_t count = 0;
+	int r = bridge_decode_deeds(text, deeds, &count, &f->action.text);
+
+	for (size_t i = 0; i < count; i++)
+		add(f, deed_operations[deeds[i].kind],
+			deeds[i].known ? OBJECT_KNOWN : OBJECT_UNKNOWN, deeds[i].object);
+	free(deeds);
+	return r;
+}
+
 int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 {
 	struct slice text;
 	int r;
 
 	*f = (struct ssh_facts){.action = {.protocol = PROTOCOL_SSH}};
-	f->pairs = memory_new_array(SHELL_COMMANDS_MOST + 1, sizeof(*f->pairs));
+	f->pairs = memory_new_array(PAIRS_MOST, sizeof(*f->pairs));
 	buffer_init(&f->text, BRIDGE_BODY_MOST);
 	r = buffer_append_slice(&f->text, request->text);
 	text = buffer_slice(&f->text);
@@ -103,6 +131,8 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 	f->action.pairs = f->pairs;
 	if (r == 0 && request->kind == BRIDGE_EXEC)
 		r = read_exec(f, text);
+	else if (r == 0 && request->kind == BRIDGE_DEEDS)
+		r = read_deeds(f, text);
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
 	return r;

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A path means what the host makes of it, links and all, so the host is asked first (REALPATH), and
+ * the request is sent on with the path that was judged. The name that the agent wrote must be
+ * allowed as well: a rule that forbids a folder is meant for the links in it too.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "protocol/ssh/path.h"
+#include "protocol/ssh/sftp_internal.h"
+
+#define TEXT_MOST (4 * SFTP_PATH_MOST)
+#define FOUND_MOST (2 * SFTP_PATH_MOST)
+
+static const char letters[SFTP_PLACES_MOST] = {'p', 'q'};
+
+void sftp_job_done(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+
+	for (size_t i = 0; i < SFTP_PLACES_MOST; i++) {
+		buffer_done(&job->places[i].written);
+		buffer_done(&job->places[i].found);
+	}
+	buffer_done(&job->packet);
+	buffer_done(&job->answer);
+	*job = (struct sftp_job){.step = SFTP_STEP_NONE};
+}
+
+static struct sftp_job *reset(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+
+	sftp_job_done(s);
+	buffer_init(&job->packet, SFTP_LENGTH_SIZE + SFTP_HIGH);
+	buffer_init(&job->answer, SFTP_HIGH);
+	for (size_t i = 0; i < SFTP_PLACES_MOST; i++) {
+		buffer_init(&job->places[i].written, FOUND_MOST);
+		buffer_init(&job->places[i].found, FOUND_MOST);
+	}
+	return job;
+}
+
+/* --- sending it on, or not --- */
+
+static int refuse(struct sftp *s, enum sftp_status status, const char *text)
+{
+	uint32_t id = s->job.request.id;
+
+	sftp_job_done(s);
+	return sftp_reply(s, id, status, text);
+}
+
+/* The host's answer to our question is that to the agent's. */
+static int answer_with_found(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+	uint8_t head[SFTP_HEAD];
+	int r;
+
+	bytes_put_u32(head, (uint32_t)(SFTP_HEAD - SFTP_LENGTH_SIZE + buffer_length(&job->answer)));
+	head[SFTP_LENGTH_SIZE] = SFTP_NAME;
+	bytes_put_u32(head + SFTP_LENGTH_SIZE + 1, job->request.id);
+	r = buffer_append(&s->replies, head, sizeof(head));
+	if (r == 0)
+		r = buffer_append_slice(&s->replies, buffer_slice(&job->answer));
+	sftp_job_done(s);
+	return r < 0 ? r : sftp_flush_replies(s);
+}
+
+static void finish_question(struct sftp *s, uint32_t status)
+{
+	const struct bridge_result result = {
+		.status = status, .signal = slice_from_string(sftp_status_name(status))};
+
+	if (s->job.question)
+		s->host->done(s->host, s->job.question, &result);
+	s->job.question = 0;
+}
+
+static unsigned open_flags(struct sftp_request *request)
+{
+	return bytes_get_u32(sftp_field(request, 'f')->data);
+}
+
+/* As OpenSSH and POSIX read them: what is not open for writing alone is open for reading. */
+static bool opens_to_read(unsigned flags)
+{
+	return flags & SFTP_OPEN_READ || !(flags & SFTP_OPEN_WRITE);
+}
+
+static bool opens_to_write(unsigned flags)
+{
+	return flags & ~(unsigned)SFTP_OPEN_READ;
+}
+
+static void expect_file(struct sftp *s, struct sftp_pending *p)
+{
+	struct sftp_request *request = &s->job.request;
+
+	p->folder = request->kind->type == SFTP_OPENDIR;
+	if (!p->folder) {
+		p->readable = opens_to_read(open_flags(request));
+		p->writable = opens_to_write(open_flags(request));
+	}
+	p->name = s->job.places[0].found;
+	buffer_init(&s->job.places[0].found, FOUND_MOST);
+	s->opening++;
+}
+
+static bool opens(const struct sftp_request *request)
+{
+	return request->kind->type == SFTP_OPEN || request->kind->type == SFTP_OPENDIR;
+}
+
+static int send_on(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+	struct sftp_pending *p;
+	uint32_t id;
+	int r;
+
+	for (size_t i = 0; i < job->place_count; i++) {
+		if (job->request.kind->ways[i] != SFTP_WAY_TARGET)
+			*sftp_field(&job->request, letters[i]) =
+				buffer_slice(&job->places[i].found);
+	}
+	p = sftp_expect(s, opens(&job->request) ? SFTP_AWAITED_OPEN : SFTP_AWAITED_ANSWER, &id);
+	p->id = job->request.id;
+	p->question = job->question;
+	r = sftp_append_request(s->host->to[SIDE_SERVER], &job->request, id);
+	if (opens(&job->request))
+		expect_file(s, p);
+	sftp_job_done(s);
+	return r;
+}
+
+static bool is_question_alone(const struct sftp_kind *kind)
+{
+	return kind->type == SFTP_REALPATH || kind->ways[0] == SFTP_WAY_HOME;
+}
+
+/* What the host can't find is not looked for again: something may be there by now. */
+static int go_on(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+
+	for (size_t i = 0; i < job->place_count; i++) {
+		enum sftp_status status = (enum sftp_status)job->places[i].status;
+
+		if (buffer_length(&job->places[i].found))
+			continue;
+		finish_question(s, status);
+		return refuse(s, status, sftp_status_name(status));
+	}
+	if (!is_question_alone(job->request.kind))
+		return send_on(s);
+	finish_question(s, SFTP_OK);
+	return answer_with_found(s);
+}
+
+int sftp_answer(struct sftp *s, bool allowed, struct slice text)
+{
+	char line[1024];
+	int r;
+
+	snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
+	if (allowed) {
+		r = go_on(s);
+	} else {
+		s->host->done(s->host, s->job.question, NULL);
+		s->host->say(s->host, slice_from_string(line));
+		r = refuse(s, SFTP_PERMISSION_DENIED, line);
+	}
+	return r < 0 ? r : sftp_take(s, SIDE_AGENT, SLICE_EMPTY);
+}
+
+/* --- asking --- */
+
+/* What is done depends on more than the kind. */
+static unsigned deeds_of(struct sftp_request *request, size_t place)
+{
+	unsigned deeds = request->kind->deeds[place], attributes, flags;
+
+	if (request->kind->type == SFTP_OPEN) {
+		flags = open_flags(request);
+		deeds = (opens_to_read(flags) ? 1u << BRIDGE_DEED_READ : 0) |
+			(opens_to_write(flags) ? 1u << BRIDGE_DEED_WRITE : 0);
+	} else if (deeds == 1u << BRIDGE_DEED_SETATTR) {
+		attributes = sftp_attributes(*sftp_field(request, 'a'));
+		if (attributes & SFTP_ATTRIBUTE_SIZE)
+			deeds |= 1u << BRIDGE_DEED_WRITE;
+		if (attributes == SFTP_ATTRIBUTE_SIZE)
+			deeds = 1u << BRIDGE_DEED_WRITE;
+	}
+	return deeds;
+}
+
+static size_t add_deeds(
+	struct bridge_deed *ret, size_t count, unsigned deeds, bool known, struct slice object)
+{
+	for (unsigned i = 0; i < BRIDGE_DEED_COUNT; i++) {
+		if (deeds & 1u << i)
+			ret[count++] =
+				(struct bridge_deed){(enum bridge_deed_kind)i, known, object};
+	}
+	return count;
+}
+
+/* Under both its names; where the host does not find it, under the written one, which is only known
+ * where nothing is there at all. */
+static size_t add_place(struct sftp_job *job, size_t i, struct bridge_deed *ret, size_t count)
+{
+	struct slice written = buffer_slice(&job->places[i].written);
+	struct slice found = buffer_slice(&job->places[i].found);
+	unsigned deeds = deeds_of(&job->request, i);
+	bool known = written.length && (found.length || job->places[i].status == SFTP_NO_SUCH_FILE);
+
+	if (found.length)
+		count = add_deeds(ret, count, deeds, true, found);
+	if (found.length && slice_equal(written, found))
+		return count;
+	if (written.length)
+		return add_deeds(ret, count, deeds, known, written);
+	if (found.length)
+		return count;
+	written = job->places[i].given;
+	return add_deeds(
+		ret, count, deeds, false, written.length ? written : slice_from_string("."));
+}
+
+static void describe_flags(struct sftp_job *job, struct buffer *ret)
+{
+	static const char *const names[] = {
+		"read", "write", "append", "create", "truncate", "exclusive"};
+	unsigned flags = open_flags(&job->request);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (flags & 1u << i)
+			buffer_append_format(ret, " %s", names[i]);
+	}
+}
+
+static void describe_attributes(struct slice field, struct buffer *ret)
+{
+	struct sftp_reader r = {.rest = field};
+	uint32_t flags = sftp_read_u32(&r);
+
+	if (flags & SFTP_ATTRIBUTE_SIZE)
+		buffer_append_format(ret, " size %llu",
+			(unsigned long long)bytes_get_u64(sftp_read_bytes(&r, 8).data));
+	if (flags & SFTP_ATTRIBUTE_OWNER) {
+		uint32_t user = sftp_read_u32(&r);
+
+		buffer_append_format(ret, " owner %u:%u", user, sftp_read_u32(&r));
+	}
+	if (flags & SFTP_ATTRIBUTE_MODE)
+		buffer_append_format(ret, " mode %04o", sftp_read_u32(&r) & 07777);
+	if (flags & SFTP_ATTRIBUTE_TIMES) {
+		uint32_t accessed = sftp_read_u32(&r);
+
+		buffer_append_format(ret, " times %u %u", accessed, sftp_read_u32(&r));
+	}
+}
+
+static struct slice name_for_people(const struct sftp_place *place)
+{
+	if (buffer_length(&place->found))
+		return buffer_slice(&place->found);
+	if (buffer_length(&place->written))
+		return buffer_slice(&place->written);
+	return place->given;
+}
+
+/* What people and recordings are shown. */
+static int describe(struct sftp_job *job, struct buffer *ret)
+{
+	int r = buffer_append_string(ret, job->request.kind->verb);
+
+	if (r == 0 && sftp_has_field(&job->request, 'f'))
+		describe_flags(job, ret);
+	if (r == 0 && sftp_has_field(&job->request, 'a'))
+		describe_attributes(*sftp_field(&job->request, 'a'), ret);
+	for (size_t i = 0; r == 0 && i < job->place_count; i++) {
+		r = buffer_append_byte(ret, ' ');
+		if (r == 0)
+			r = buffer_append_slice(ret, name_for_people(&job->places[i]));
+	}
+	return r;
+}
+
+/* What every client begins with, and no file's name is learnt by. */
+static bool asks_for_home(struct sftp_job *job)
+{
+	struct slice path = *sftp_field(&job->request, 'p');
+
+	return is_question_alone(job->request.kind) &&
+		(path.length == 0 || slice_equal_string(path, ".") ||
+			slice_equal_string(path, "~") || slice_equal_string(path, "~/"));
+}
+
+static int ask(struct sftp *s)
+{
+	struct bridge_deed deeds[2 * SFTP_PLACES_MOST * BRIDGE_DEED_COUNT];
+	struct sftp_job *job = &s->job;
+	struct buffer text;
+	size_t count = 0;
+	int r;
+
+	if (asks_for_home(job))
+		return go_on(s);
+	for (size_t i = 0; i < job->place_count; i++)
+		count = add_place(job, i, deeds, count);
+	buffer_init(&text, TEXT_MOST);
+	r = describe(job, &text);
+	job->question = r < 0 ? 0 : s->host->ask(s->host, deeds, count, buffer_slice(&text));
+	buffer_done(&text);
+	job->step = SFTP_STEP_ASKING;
+	if (r < 0 || job->question)
+		return r;
+	return refuse(s, SFTP_FAILURE, "wayleave: too many files are open");
+}
+
+/* --- finding --- */
+
+static int find(struct sftp *s);
+
+static int find_next(struct sftp *s)
+{
+	return ++s->job.at < s->job.place_count ? find(s) : ask(s);
+}
+
+/* What a relative target stands behind is the link's own folder. */
+static int append_target(const struct sftp_job *job, struct slice target, struct buffer *ret)
+{
+	struct slice link = buffer_slice(&job->places[0].found), folder, name;
+
+	if (target.length && target.data[0] == '/')
+		return buffer_append_slice(ret, target);
+	if (!path_split(link, &folder, &name))
+		return -ENOENT;
+	if (buffer_append_slice(ret, folder) < 0)
+		return -E2BIG;
+	return buffer_append_slice(ret, target);
+}
+
+/* The path that the host is asked for. */
+static int append_wanted(struct sftp_job *job, struct sftp_place *place, struct buffer *ret)
+{
+	enum sftp_way way = job->request.kind->ways[job->at];
+	struct slice folder;
+
+	if (way == SFTP_WAY_TARGET)
+		return append_target(job, place->given, ret);
+	if (way != SFTP_WAY_HERE || !path_split(place->given, &folder, &place->name))
+		return buffer_append_slice(ret, place->given);
+	return folder.length ? buffer_append_slice(ret, folder) : buffer_append_string(ret, ".");
+}
+
+/* The place at job->at: the host is asked where it is. */
+static int find(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+	enum sftp_way way = job->request.kind->ways[job->at];
+	struct sftp_place *place = &job->places[job->at];
+	struct sftp_pending *p;
+	struct buffer wanted;
+	uint32_t id;
+	int r;
+
+	buffer_init(&wanted, 3 * SFTP_PATH_MOST);
+	place->given = *sftp_field(&job->request, letters[job->at]);
+	r = append_wanted(job, place, &wanted);
+	if (r == -ENOENT) {
+		place->status = SFTP_NO_SUCH_FILE;
+		buffer_done(&wanted);
+		return find_next(s);
+	}
+	if (way == SFTP_WAY_TARGET)
+		path_append_absolute(SLICE_EMPTY, buffer_slice(&wanted), &place->written);
+	else if (way != SFTP_WAY_HOME)
+		path_append_absolute(buffer_slice(&s->home), place->given, &place->written);
+	p = sftp_expect(s, SFTP_AWAITED_PLACE, &id);
+	p->id = job->request.id;
+	if (r == 0 && way == SFTP_WAY_HOME)
+		r = sftp_append_request(s->host->to[SIDE_SERVER], &job->request, id);
+	else if (r == 0)
+		r = sftp_append_path_request(
+			s->host->to[SIDE_SERVER], SFTP_REALPATH, id, buffer_slice(&wanted));
+	buffer_done(&wanted);
+	return r;
+}
+
+/* The one name of the answer, where it is one that policy can go by. */
+static struct slice read_name(struct slice packet)
+{
+	struct sftp_reader r = {.rest = slice_from(packet, SFTP_HEAD)};
+	uint32_t count = sftp_read_u32(&r);
+	struct slice name = sftp_read_string(&r);
+
+	if (r.bad || count != 1 || name.length > SFTP_PATH_MOST || !path_is_plain(name) ||
+		memchr(name.data, '\0', name.length))
+		return SLICE_EMPTY;
+	return name;
+}
+
+static int take_name(struct sftp *s, struct slice packet)
+{
+	struct sftp_place *place = &s->job.places[s->job.at];
+	struct slice name = read_name(packet);
+	int r;
+
+	if (!name.length) {
+		place->status = SFTP_FAILURE;
+		return 0;
+	}
+	r = buffer_append_slice(&s->job.answer, slice_from(packet, SFTP_HEAD));
+	if (place->name.length && slice_equal_string(name, "/"))
+		name = SLICE_EMPTY;
+	if (r == 0)
+		r = buffer_append_slice(&place->found, name);
+	if (r == 0 && place->name.length)
+		r = buffer_append_byte(&place->found, '/');
+	return r < 0 ? r : buffer_append_slice(&place->found, place->name);
+}
+
+int sftp_job_found(struct sftp *s, struct slice packet)
+{
+	struct sftp_reader r = {.rest = slice_from(packet, SFTP_HEAD)};
+	uint32_t status;
+	int error = 0;
+
+	if (packet.data[SFTP_LENGTH_SIZE] == SFTP_NAME) {
+		error = take_name(s, packet);
+	} else {
+		status = sftp_read_u32(&r);
+		if (status == SFTP_OK || status >= SFTP_STATUS_COUNT)
+			status = SFTP_FAILURE;
+		s->job.places[s->job.at].status = status;
+	}
+	if (error == 0)
+		error = find_next(s);
+	return error < 0 ? error : sftp_take(s, SIDE_AGENT, SLICE_EMPTY);
+}
+
+/* --- the beginning --- */
+
+static int keep_packet(struct sftp *s, struct slice packet)
+{
+	struct sftp_job *job = reset(s);
+	int r = buffer_append_slice(&job->packet, packet);
+
+	/* Its slices are to be the copy's. */
+	return r < 0 ? r : sftp_decode(buffer_slice(&job->packet), &job->request);
+}
+
+int sftp_job_begin(struct sftp *s, const struct sftp_request *request, struct slice packet)
+{
+	struct sftp_job *job = &s->job;
+	int r;
+
+	if (request->kind->type == SFTP_SYMLINK && !s->links_as_openssh)
+		return sftp_reply(s, request->id, SFTP_OP_UNSUPPORTED,
+			"wayleave: this host may read the paths in another order");
+	r = keep_packet(s, packet);
+	if (r < 0)
+		return r;
+	if (opens(request) && s->files.count + s->opening >= LIMIT_SFTP_FILES)
+		return refuse(s, SFTP_FAILURE, "wayleave: too many files are open");
+	job->step = SFTP_STEP_FINDING;
+	job->place_count = sftp_has_field(request, 'q') ? 2 : 1;
+	return find(s);
+}
+
+int sftp_job_begin_on_file(struct sftp *s, struct slice packet, const struct sftp_file *file)
+{
+	struct bridge_deed deed = {BRIDGE_DEED_SETATTR, true, buffer_slice(&file->name)};
+	struct sftp_job *job = &s->job;
+	struct buffer text;
+	int r = keep_packet(s, packet);
+
+	if (r < 0)
+		return r;
+	*sftp_field(&job->request, 'h') = slice_of(file->handle, file->handle_length);
+	buffer_init(&text, TEXT_MOST);
+	buffer_append_string(&text, "setstat");
+	describe_attributes(*sftp_field(&job->request, 'a'), &text);
+	buffer_append_byte(&text, ' ');
+	r = buffer_append_slice(&text, buffer_slice(&file->name));
+	if (r == 0)
+		job->question = s->host->ask(s->host, &deed, 1, buffer_slice(&text));
+	buffer_done(&text);
+	job->step = SFTP_STEP_ASKING;
+	return r < 0 || job->question
+		? r
+		: refuse(s, SFTP_FAILURE, "wayleave: too many files are open");
+}
