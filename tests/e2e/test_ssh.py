@@ -22,6 +22,7 @@ RULES = [
      "objects": ["echo *", "cat", "cat *", "sleep *", "true", "sh *", "scp *", "rsync *", "dd *", "stty *", "kill *", "env"], "allow": {}},
     {"name": "recorded", "resources": ["box"], "operations": ["exec"], "objects": ["echo keep *", "printf *"], "allow": {"record": "rows"}},
     {"name": "shells", "resources": ["box"], "operations": ["shell", "subsystem", "git_fetch"], "allow": {}},
+    {"name": "files", "resources": ["box"], "operations": ["read", "write"], "allow": {}},
     {"name": "names", "resources": ["box"], "operations": ["env"], "objects": ["WAYLEAVE_A=*"], "allow": {}},
     {"name": "no removing", "resources": ["box"], "operations": ["exec"], "objects": ["rm *"], "deny": {"message": "ask first"}},
     {"name": "masked", "resources": ["box"], "operations": ["exec"], "objects": ["tail *"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/relay.h"
 
-#define PENDING_HIGH (256u << 10)
-
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream)
 {
 	f->from = from;
 	f->to = to;
 	f->stream = stream;
-	buffer_init(&f->pending, 4 * PENDING_HIGH);
+	buffer_init(&f->pending, 4 * FLOW_PENDING_HIGH);
 }
 
 void flow_done(struct flow *f)
@@ -23,7 +21,9 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	struct link *l = &lane->relay->link;
 	int n;
 
-	if (!f->from || buffer_length(&f->pending) + f->at_worker >= PENDING_HIGH ||
+	if (lane->sftp && f->stream != BRIDGE_STDERR)
+		return files_read(f, lane);
+	if (!f->from || buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
 		buffer_length(&l->out) >= LINK_QUEUE_HIGH)
 		return false;
 	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);

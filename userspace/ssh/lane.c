@@ -68,7 +68,7 @@ struct lane *lane_find(struct relay *r, uint32_t id)
 	list_for_each (position, &r->lanes) {
 		struct lane *lane = list_entry(position, struct lane, link);
 
-		if (lane->id == id)
+		if (lane->id == id || (lane->question && lane->question == id))
 			return lane;
 	}
 	return NULL;
@@ -139,6 +139,7 @@ void lane_free(struct lane *lane)
 {
 	struct relay *r = lane->relay;
 
+	files_end(lane);
 	if (lane->open) {
 		ssh_message_reply_default(lane->open);
 		ssh_message_free(lane->open);
@@ -171,9 +172,11 @@ void lane_say(struct lane *lane, struct slice text)
 static void fail(struct lane *lane, struct slice text)
 {
 	lane_say(lane, text);
-	/* What the worker has yet to give back never comes. */
-	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
+	/* What the worker has yet to give back never comes, and nothing more is read. */
+	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
 		lane->flows[i].at_worker = 0;
+		lane->flows[i].from = NULL;
+	}
 	lane->status = EXIT_DENIED;
 	lane->exit_signal[0] = '\0';
 	lane->ended = true;
@@ -394,6 +397,8 @@ static bool turn_requesting(struct lane *lane)
 		return false;
 	runs = is_to_run(lane);
 	lane->started |= runs && rc == SSH_OK;
+	if (lane->started && lane->inspect & BRIDGE_INSPECT_SFTP)
+		files_begin(lane);
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
 			&(struct bridge_result){.status = BRIDGE_NO_STATUS});
@@ -443,7 +448,9 @@ static void on_data(struct lane *lane, struct slice body)
 
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 {
-	if (frame->type == BRIDGE_DATA)
+	if (lane->question && frame->lane == lane->question)
+		files_on_frame(lane, frame);
+	else if (frame->type == BRIDGE_DATA)
 		on_data(lane, frame->body);
 	else if (frame->type == BRIDGE_NOTICE && lane->agent)
 		lane_say(lane, frame->body);
@@ -466,7 +473,8 @@ static bool turn_input(struct lane *lane)
 	for (size_t i = 0; i < lane->signal_count; i++)
 		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
 	lane->signal_count = 0;
-	if (!lane->input_ended && ssh_channel_is_eof(lane->agent) && flow_is_dry(f)) {
+	if (!lane->input_ended && ssh_channel_is_eof(lane->agent) && flow_is_dry(f) &&
+		files_are_dry(lane, BRIDGE_STDIN)) {
 		lane->input_ended = true;
 		ssh_channel_send_eof(lane->server);
 	}
@@ -482,7 +490,7 @@ static bool turn_output(struct lane *lane)
 	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
 		lane->ended = moved = true;
 	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
-		flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
+		files_are_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
 		lane->output_ended = true;
 		ssh_channel_send_eof(lane->agent);
@@ -511,6 +519,8 @@ static void report(struct lane *lane)
 		.signal = slice_from_string(lane->exit_signal),
 	};
 
+	/* What was done in it is over before it. */
+	files_end(lane);
 	if (lane->started && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id, &result);
 	lane->started = false;
