@@ -157,3 +157,32 @@ def test_the_monitor_on_a_full_disk(server, tmp_path, end):
         assert 0 not in started
         assert "select 'after'" in texts and all(f"select 'before-{pages}'" in texts for pages in range(4))
         assert [r for r in audit(d) if "was alive when the last monitor ended" in str(r.get("detail"))]
+
+
+def kill_session(daemon):
+    [session] = [s for s in daemon.json("sessions", "list") if not s["end"]]
+    assert daemon.wayleave("sessions", "kill", session["id"]).returncode == 0
+
+
+def stop_daemon(daemon):
+    daemon.stop()
+
+
+def remove_resource(daemon):
+    daemon.config["resources"][0]["hosts"] = ["127.0.0.1:9"]
+    daemon.write_config()
+    daemon.reload()
+
+
+@pytest.mark.parametrize("end", [kill_session, stop_daemon, remove_resource])
+def test_what_a_session_that_is_ended_asked_for_ends_too(daemon, server, end):
+    """It would go on for a minute, and be committed: the server notices nobody's leaving while it works."""
+    text = "update orders set amount = amount from pg_sleep(120) where id = 1"
+    told = "canceling statement due to user request"
+    shell, before = Shell(daemon, url(server)), server.executed().count(told)
+    shell.send(text + ";")
+    wait_for(lambda: server.sql(f"select state from pg_stat_activity where query like '{text}%'") == "active", what="the statement")
+    end(daemon)
+    wait_for(lambda: backends(server) == "0", 60, what="the backend's end")
+    assert server.executed().count(told) == before + 1
+    shell.close()

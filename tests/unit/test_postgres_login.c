@@ -75,3 +75,63 @@ Test(login, negotiation_is_not_endless)
 	cr_assert(run.closed);
 	cr_assert_leq(buffer_length(&run.sent[SIDE_AGENT]), 4);
 }
+
+/* --- telling the server that nobody wants its answer any more --- */
+
+static void set_up_unread(void)
+{
+	engine_bench_init(&bench,
+		"config:\n"
+		"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+		"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
+		"rules: [{ name: all, operations: [\"*\"], allow: {} }]\n");
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(give_up, .init = set_up_unread, .fini = tear_down);
+
+#define KEY "\0\0\0\x01\0\0\0\x02"
+
+static struct slice give_up(void)
+{
+	return run.engine->protocol->give_up(run.engine);
+}
+
+static void log_in(struct slice key)
+{
+	engine_run_connected(&run);
+	engine_run_feed(&run, SIDE_AGENT, BYTES(STARTUP));
+	engine_run_feed(&run, SIDE_SERVER, BYTES("R\0\0\0\x08\0\0\0\0"));
+	cr_assert_eq(give_up().length, 0);
+	engine_run_feed(&run, SIDE_SERVER, key);
+	engine_run_feed(&run, SIDE_SERVER, BYTES("Z\0\0\0\x05I"));
+}
+
+Test(give_up, a_server_is_told_to_give_up_only_what_it_does)
+{
+	log_in(BYTES("K\0\0\0\x0c" KEY));
+	cr_assert_eq(give_up().length, 0, "there is nothing");
+	engine_run_feed(&run, SIDE_AGENT,
+		BYTES("Q\0\0\0\x0a"
+		      "begin\0"));
+	cr_assert(slice_equal(give_up(), BYTES("\0\0\0\x10\x04\xd2\x16\x2e" KEY)));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("C\0\0\0\x0a"
+		      "BEGIN\0Z\0\0\0\x05T"));
+	cr_assert_eq(give_up().length, 0, "it waits for the next statement");
+	engine_run_feed(&run, SIDE_AGENT,
+		BYTES("Q\0\0\0\x0b"
+		      "commit\0"));
+	engine_run_abort(&run, REASON_KILLED);
+	cr_assert(run.closed);
+	cr_assert(slice_equal(give_up(), BYTES("\0\0\0\x10\x04\xd2\x16\x2e" KEY)));
+}
+
+Test(give_up, a_server_without_keys_is_told_nothing)
+{
+	log_in(BYTES(""));
+	engine_run_feed(&run, SIDE_AGENT,
+		BYTES("Q\0\0\0\x0a"
+		      "begin\0"));
+	cr_assert_eq(give_up().length, 0);
+}

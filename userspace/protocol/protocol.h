@@ -391,6 +391,10 @@ struct protocol {
 	 * `anew`: by what its names mean now, which the server is asked first. False: it is not
 	 * waiting for a verdict, as it is being judged again already. */
 	bool (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);
+	/* What the server is to be sent, on a connection of its own, so that it gives up what it is
+	 * doing for this session; empty: it does nothing, or can't be told. Valid until the next
+	 * call of any function here. NULL: the protocol has no such thing. */
+	struct slice (*give_up)(struct protocol_engine *e);
 	/* Ends the whole session with an error of the protocol, as far as its state allows. After
 	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);

@@ -13,6 +13,7 @@
 /* A request on its way to the server. */
 struct cancel {
 	struct worker *worker;
+	struct session *gives_up; /* whose statement it is, where nobody asked; or NULL */
 	struct list link; /* worker.cancels */
 	uint64_t deadline; /* monotonic */
 	struct message_cancelled answer;
@@ -80,7 +81,13 @@ static void tell_answer(struct worker *w, const struct message_cancelled *answer
 
 static void cancel_done(struct cancel *c)
 {
-	tell_answer(c->worker, &c->answer);
+	if (c->gives_up) {
+		c->gives_up->gives_up = false;
+		c->gives_up->outstanding--;
+		session_touch(c->gives_up);
+	} else {
+		tell_answer(c->worker, &c->answer);
+	}
 	list_remove(&c->link);
 	if (c->fd >= 0)
 		close(c->fd);
@@ -151,6 +158,35 @@ static void send_to_server(struct session *s, struct cancel *c)
 	ring_connect(&c->worker->ring, &c->connect, c->fd, (struct sockaddr *)&c->address, length);
 }
 
+static struct cancel *cancel_new(struct worker *w, struct slice message)
+{
+	struct cancel *c = memory_new(sizeof(*c));
+
+	c->worker = w;
+	c->deadline = deadline_from_now();
+	c->fd = -1;
+	c->length = message.length;
+	memcpy(c->bytes, message.data, message.length);
+	list_append(&w->cancels, &c->link);
+	return c;
+}
+
+void cancel_statement(struct session *s)
+{
+	struct slice message = SLICE_EMPTY;
+	struct cancel *c;
+
+	if (s->engine && s->engine->protocol->give_up && s->legs[SIDE_SERVER].state == LEG_OPEN)
+		message = s->engine->protocol->give_up(s->engine);
+	if (message.length == 0 || message.length > sizeof(c->bytes))
+		return;
+	c = cancel_new(s->worker, message);
+	c->gives_up = s;
+	s->gives_up = true;
+	s->outstanding++;
+	send_to_server(s, c);
+}
+
 static struct session *find_by_key(struct worker *w, struct slice key, uint32_t agent)
 {
 	struct table_node *node = table_find(&w->keys, table_hash_slice(key));
@@ -188,14 +224,8 @@ void cancel_on_request(struct worker *w, struct slice payload)
 		tell_answer(w, &answer);
 		return;
 	}
-	c = memory_new(sizeof(*c));
-	c->worker = w;
-	c->deadline = deadline_from_now();
+	c = cancel_new(w, message);
 	c->answer = answer;
-	c->fd = -1;
-	c->length = message.length;
-	memcpy(c->bytes, message.data, message.length);
-	list_append(&w->cancels, &c->link);
 	send_to_server(s, c);
 }
 

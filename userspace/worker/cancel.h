@@ -17,6 +17,10 @@ struct worker;
 /* Session `s` brought a request for the session of this agent that `key` names; `message` is what
  * the server is to be sent. Ends `s` when all have answered. */
 void cancel_ask(struct session *s, struct slice key, struct slice message);
+/* For a session that ends before what it asked of the server is done: tells the server that nobody
+ * wants it any more, which would notice that at its end alone. The session's connection must stay
+ * until then: `s->gives_up` says that it is under way, and the session is touched at its end. */
+void cancel_statement(struct session *s);
 /* MESSAGE_CANCEL and MESSAGE_CANCELLED came. */
 void cancel_on_request(struct worker *w, struct slice payload);
 void cancel_on_answer(struct worker *w, struct slice payload);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "worker/cancel.h"
 #include "worker/hold.h"
 
 #define SESSION_ID_DIGITS 8
@@ -165,8 +166,11 @@ static void remember_end(struct session *s, enum reason reason, const char *deta
 	hold_leave_all(s, "the session ended");
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
-	if (reason != REASON_NONE)
+	if (reason != REASON_NONE) {
 		s->worker->statistics.reasons[reason]++;
+		/* An agent that leaves does so as without us. */
+		cancel_statement(s);
+	}
 	recorder_session_end(s->worker->recorder, &s->record, reason, slice_from_string(s->detail),
 		bytes_sent(s, SIDE_AGENT), bytes_sent(s, SIDE_SERVER));
 }
@@ -179,7 +183,6 @@ void session_close(struct session *s, enum reason reason, const char *detail)
 	remember_end(s, reason, detail);
 	s->deadline = clock_monotonic() + SESSION_LINGER;
 	leg_shut(&s->legs[SIDE_AGENT]);
-	leg_shut(&s->legs[SIDE_SERVER]);
 	session_touch(s);
 }
 
@@ -241,8 +244,12 @@ static void go_on_closing(struct session *s)
 {
 	struct leg *agent = &s->legs[SIDE_AGENT], *server = &s->legs[SIDE_SERVER];
 
-	if (leg_queued(server) == 0 || server->broken)
-		leg_close(server, false);
+	/* Poolers know whose statement it is as long as the connection stands. */
+	if (!s->gives_up) {
+		leg_shut(server);
+		if (leg_queued(server) == 0 || server->broken)
+			leg_close(server, false);
+	}
 	if (agent->state == LEG_ENDED && (leg_queued(agent) == 0 || agent->broken))
 		leg_close(agent, false);
 	else

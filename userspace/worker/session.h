@@ -104,6 +104,7 @@ struct session {
 	char application[SESSION_NAME_SIZE];
 	char identity[128]; /* as the server's logs are to have it */
 	struct buffer cancel_key; /* under which worker.keys knows it */
+	bool gives_up; /* the server is being told that nobody wants what it does */
 	bool cancelling; /* it brought a cancel request, and waits for the workers' answers */
 	int cancel_answers; /* that are still to come */
 };

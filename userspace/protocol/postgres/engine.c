@@ -528,6 +528,7 @@ const struct protocol protocol_postgres = {
 	.preview = pg_preview_start,
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,
+	.give_up = pg_login_give_up,
 	.abort = engine_abort,
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,

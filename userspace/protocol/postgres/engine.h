@@ -241,6 +241,7 @@ void pg_parse_job_free(struct protocol_job *job);
 int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken);
 int pg_login_server_byte(struct pg_engine *e, struct slice in, size_t *ret_taken);
 int pg_login_advance(struct pg_engine *e);
+struct slice pg_login_give_up(struct protocol_engine *base);
 void pg_login_tls_done(
 	struct pg_engine *e, enum side side, const struct protocol_tls_result *result);
 

@@ -139,6 +139,20 @@ static int on_cancel(struct pg_engine *e, struct slice packet)
 	return 0;
 }
 
+struct slice pg_login_give_up(struct protocol_engine *base)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct buffer *b = &e->scratch;
+
+	buffer_clear(b);
+	if (e->requests.count == 0 || buffer_length(&e->cancel_key) == 0 ||
+		buffer_append_u32(b, (uint32_t)(8 + buffer_length(&e->cancel_key))) < 0 ||
+		buffer_append_u32(b, PG_CODE_CANCEL) < 0 ||
+		buffer_append_slice(b, buffer_slice(&e->cancel_key)) < 0)
+		return SLICE_EMPTY;
+	return buffer_slice(b);
+}
+
 /* What the StartupMessage asks for beyond a session: settings off the harmless list, replication.
  */
 static int judge_startup(struct pg_engine *e)
