@@ -174,6 +174,18 @@ def test_the_agent_sees_nothing_of_it(daemon, server, session, asked):  # noqa: 
     assert not any("wayleave_preview" in notice or "pg_" in notice for notice in got["notices"]), got["notices"]
 
 
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+def test_the_agent_sees_nothing_of_what_is_prepared_for_its_release(daemon, server, session, asked, verb):  # noqa: F811
+    s = session()
+    for end in ("deallocate all", "discard all"):
+        _, review = asked(s, "delete from orders where id = 999")
+        assert "current_schemas" in activity(server, s, "query"), "nothing was prepared"
+        decide(daemon, verb, review, "--reason", "because")
+        assert s.answer().get("count", -1) == (0 if verb == "approve" else -1)
+        assert s("select count(*) from pg_prepared_statements")["rows"] == [["0"]]
+        s(end)
+
+
 def test_definitions_are_shown_with_sizes(daemon, server, session, preview):  # noqa: F811
     server.sql("create table public.big as select i, repeat('x', 100) as t from generate_series(1, 12000) i; create index big_i on big (i);"
                "create view public.over_big as select * from big; create schema app; create table app.one (); create table app.two ();"

@@ -121,18 +121,6 @@ static void fail(char status)
 	buffer_done(&b);
 }
 
-static void answer_isolation(const char *level)
-{
-	answer(1, &level, 1, 'T');
-}
-
-static void answer_objects(char status)
-{
-	static const char *const row[] = {"public.orders", "r", "t", "1,000", "8192 bytes"};
-
-	answer(2, row, ARRAY_SIZE(row), status);
-}
-
 static bool sent(const char *text)
 {
 	struct slice s = buffer_slice(&run.sent[SIDE_SERVER]);
@@ -145,6 +133,36 @@ static bool happened(const char *text)
 	struct slice s = buffer_slice(&run.events);
 
 	return s.length && memmem(s.data, s.length, text, strlen(text));
+}
+
+/* That two queries are prepared, and were planned. */
+static void answer_keep(void)
+{
+	struct buffer b;
+
+	cr_assert(sent("wayleave_kept_0_") && sent("wayleave_kept_2_"));
+	buffer_init(&b, 65536);
+	for (size_t i = 0; i < 2; i++) {
+		add(&b, '1', SLICE_EMPTY);
+		add(&b, '2', SLICE_EMPTY);
+		add(&b, '3', SLICE_EMPTY);
+	}
+	add(&b, 'Z', BYTES("I"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
+static void answer_isolation(const char *level)
+{
+	answer(1, &level, 1, 'T');
+}
+
+static void answer_objects(char status)
+{
+	static const char *const row[] = {"public.orders", "r", "t", "1,000", "8192 bytes"};
+
+	answer(2, row, ARRAY_SIZE(row), status);
 }
 
 static void begin(void)
@@ -206,6 +224,7 @@ Test(preview, without_a_transaction_objects_then_plan)
 	answer_objects('I');
 	cr_assert(sent("EXPLAIN (COSTS) " DELETE) && sent("set_config('lock_timeout'"));
 	answer(2, plan, 1, 'I');
+	answer_keep();
 	cr_assert(happened("! preview \"Delete on orders\\x0apublic.orders: table, 8192 bytes, "
 			   "about 1,000 rows\\x0a\""));
 }
@@ -217,6 +236,7 @@ Test(preview, what_is_no_plain_table_is_not_planned)
 	query(DELETE);
 	answer(2, view, ARRAY_SIZE(view), 'I');
 	cr_assert_not(sent("EXPLAIN"));
+	answer_keep();
 	cr_assert(happened("no plan: it reads more than plain tables"));
 }
 
@@ -312,6 +332,7 @@ Test(preview, a_failed_plan_leaves_no_statement_behind)
 	cr_assert(sent("Swayleave_preview_"), "it is closed");
 	cr_assert_not(happened("! preview"));
 	answer(0, NULL, 0, 'I');
+	answer_keep();
 	cr_assert(happened("no plan: the server does not plan it"));
 }
 
@@ -325,6 +346,7 @@ Test(preview, the_parse_of_a_batch_comes_behind_it)
 	cr_assert(sent("EXPLAIN (COSTS) " DELETE));
 	fail('I');
 	answer(0, NULL, 0, 'I');
+	answer_keep();
 	cr_assert(sent("delete from orders") && !sent("EXPLAIN"));
 }
 
@@ -336,4 +358,71 @@ Test(preview, a_parse_alone_goes_with_whatever_follows)
 	cr_assert(sent("delete from orders where id = 1"));
 	agent(BYTES(BIND));
 	cr_assert_not(sent("EXPLAIN") || sent("pg_total_relation_size"), "it is part of a batch");
+}
+
+/* --- what is kept for when it goes on --- */
+
+static void preview_delete(void)
+{
+	static const char *const plan[] = {"Delete on orders"};
+
+	query(DELETE);
+	answer_objects('I');
+	answer(2, plan, 1, 'I');
+}
+
+static bool drops_kept(void)
+{
+	return sent("Swayleave_kept_0_") && sent("Swayleave_kept_2_");
+}
+
+Test(preview, what_will_be_looked_up_is_planned_before)
+{
+	preview_delete();
+	cr_assert(sent("pg_rewrite") && sent("current_schemas"));
+	cr_assert_not(drops_kept());
+	answer_keep();
+	/* It goes on: run, without its text, and dropped. */
+	cr_assert(sent("Pwayleave_kept_0_") && drops_kept());
+	cr_assert_not(sent("pg_rewrite") || sent("current_schemas") || sent(DELETE));
+}
+
+Test(preview, what_can_not_be_kept_is_looked_up_as_ever)
+{
+	preview_delete();
+	fail('I');
+	cr_assert(sent("current_schemas") && drops_kept());
+	cr_assert(happened("! preview \"Delete on orders"), "nobody is told");
+}
+
+Test(preview, what_was_kept_for_nothing_is_dropped_before_the_next_text)
+{
+	preview_delete();
+	run.engine->protocol->refuse(run.engine, 0, 1,
+		&(struct protocol_refusal){
+			.reason = REASON_REVIEW_CANCELLED, .text = slice_from_string("cancelled")});
+	answer_keep();
+	cr_assert(sent("wayleave_denied_"));
+	fail('I');
+	query("select id from orders");
+	cr_assert(drops_kept());
+	cr_assert_not(sent("select id") || sent("pg_rewrite"));
+}
+
+/* Else every later one would find its names taken. */
+Test(preview, a_lookup_that_failed_drops_what_it_left_behind)
+{
+	static const uint8_t dropped_first[] = "Swayleave_2_0\0P";
+	struct slice s;
+
+	preview_delete();
+	answer_keep();
+	fail('I');
+	cr_assert(sent("delete from orders") && sent("H"),
+		"the server is asked what it thinks of it");
+	fail('I');
+	query("select id from orders");
+	s = buffer_slice(&run.sent[SIDE_SERVER]);
+	cr_assert(drops_kept());
+	cr_assert_not_null(memmem(s.data, s.length, dropped_first, sizeof(dropped_first) - 1));
 }

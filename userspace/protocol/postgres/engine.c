@@ -397,12 +397,20 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	return -EPERM;
 }
 
+/* It was not used: the next lookup drops it. */
+static void let_kept_go(struct pg_engine *e)
+{
+	if (e->kept == PG_KEPT_READY)
+		e->kept = PG_KEPT_LEFT;
+}
+
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
 	struct pg_engine *e = pg_engine_of(base);
 
 	(void)lane;
 	assert(e->wait == PG_WAIT_VERDICT);
+	let_kept_go(e);
 	e->pending.decision = PG_RELEASED;
 	e->pending.action = number;
 	e->wait = PG_WAIT_NONE;
@@ -422,6 +430,7 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 		engine_abort(base, refusal);
 		return 0;
 	}
+	let_kept_go(e);
 	p->decision = PG_REFUSED;
 	p->action = number;
 	free(p->refusal_text);

@@ -201,6 +201,9 @@ struct pg_engine {
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_lookup *lookup;
+	/* Queries that are kept prepared for a lookup; LEFT: to be dropped, if they are there. */
+	enum { PG_KEPT_NONE, PG_KEPT_READY, PG_KEPT_LEFT } kept;
+	bool leftovers; /* an error may have kept the last lookup's queries from being dropped */
 	/* Our own queries are in flight, before anything else; nothing of the agent's is taken. */
 	struct pg_preview *preview;
 

@@ -106,18 +106,89 @@ static int put(struct buffer *b, uint8_t type, const char *first, const char *na
 	return r;
 }
 
+static int put_drop(struct buffer *b, const char *name)
+{
+	return put(b, 'C', "S", name, NULL, 0);
+}
+
+static int put_run(struct buffer *b, const char *name)
+{
+	int r = put(b, 'B', name, name, NULL, 6);
+
+	if (r == 0)
+		r = put(b, 'E', NULL, name, NULL, 4);
+	if (r == 0)
+		r = put(b, 'C', "P", name, NULL, 0);
+	return r;
+}
+
 static int put_query(struct buffer *b, const char *name, const char *text)
 {
 	int r = put(b, 'P', NULL, name, text, 2);
 
 	if (r == 0)
-		r = put(b, 'B', name, name, NULL, 6);
+		r = put_run(b, name);
+	return r < 0 ? r : put_drop(b, name);
+}
+
+/* --- queries that are kept --- */
+
+#define NAME_SIZE 64
+
+static bool is_of_kept(enum pg_lookup_step step)
+{
+	return step == PG_LOOKUP_VERSION || step == PG_LOOKUP_SESSION;
+}
+
+/* Each of these steps is one query. Nobody else can name it. */
+static void name_kept(const struct pg_engine *e, enum pg_lookup_step step, char *ret)
+{
+	const uint8_t *n = e->base.host->nonce + 24;
+
+	snprintf(ret, NAME_SIZE, "wayleave_kept_%u_%02x%02x%02x%02x%02x%02x", (unsigned)step, n[0],
+		n[1], n[2], n[3], n[4], n[5]);
+}
+
+bool pg_lookup_can_keep(const struct pg_engine *e)
+{
+	return e->base.host->needs_facts && e->transaction == 'I' && e->kept == PG_KEPT_NONE;
+}
+
+/* Bound once: a statement without parameters is planned then, and its plan is kept. */
+int pg_lookup_keep(struct pg_engine *e)
+{
+	struct buffer *b = &e->scratch;
+	char name[NAME_SIZE];
+	int r = 0;
+
+	buffer_clear(b);
+	for (unsigned i = 0; r == 0 && i <= PG_LOOKUP_TEMPORARY; i++) {
+		if (!is_of_kept((enum pg_lookup_step)i))
+			continue;
+		name_kept(e, (enum pg_lookup_step)i, name);
+		r = put(b, 'P', NULL, name, step_queries((enum pg_lookup_step)i).items[0].text, 2);
+		if (r == 0)
+			r = put(b, 'B', name, name, NULL, 6);
+		if (r == 0)
+			r = put(b, 'C', "P", name, NULL, 0);
+	}
 	if (r == 0)
-		r = put(b, 'E', NULL, name, NULL, 4);
-	if (r == 0)
-		r = put(b, 'C', "P", name, NULL, 0);
-	if (r == 0)
-		r = put(b, 'C', "S", name, NULL, 0);
+		r = pg_put_message(b, 'S', SLICE_EMPTY);
+	return r < 0 ? r : e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(b));
+}
+
+static int put_drop_kept(struct pg_engine *e, struct pg_lookup *l)
+{
+	char name[NAME_SIZE];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i <= PG_LOOKUP_TEMPORARY; i++) {
+		if (!is_of_kept((enum pg_lookup_step)i))
+			continue;
+		name_kept(e, (enum pg_lookup_step)i, name);
+		r = put_drop(&e->scratch, name);
+		l->closes++;
+	}
 	return r;
 }
 
@@ -134,11 +205,32 @@ static bool next_step(struct pg_lookup *l, unsigned from)
 	return false;
 }
 
+static int put_step(struct pg_engine *e, struct pg_lookup *l)
+{
+	struct step_queries queries = step_queries(l->step);
+	char name[NAME_SIZE];
+	int r = 0;
+
+	if (e->kept == PG_KEPT_READY && is_of_kept(l->step)) {
+		name_kept(e, l->step, name);
+		l->closes++;
+		return put_run(&e->scratch, name);
+	}
+	for (size_t i = 0; r == 0 && i < queries.count; i++) {
+		snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
+		if (e->leftovers)
+			r = put_drop(&e->scratch, name);
+		if (r == 0)
+			r = put_query(&e->scratch, name, queries.items[i].text);
+		l->closes += e->leftovers ? 3 : 2;
+	}
+	return r;
+}
+
 int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 {
 	static const uint8_t sync[] = {'S', 0, 0, 0, 4}, flush[] = {'H', 0, 0, 0, 4};
 	struct pg_lookup *l = e->lookup;
-	char name[48];
 	int r = 0;
 
 	if (!l) {
@@ -146,7 +238,6 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 		arena_init(&l->arena, LIMIT_SESSION_ARENA);
 	}
 	l->wanted = wanted;
-	l->queries = 0;
 	l->closes = 0;
 	l->synced = !e->unsynced;
 	if (wanted & 1u << PG_LOOKUP_NAMES) {
@@ -156,16 +247,11 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	if (wanted & 1u << PG_LOOKUP_TEMPORARY)
 		l->temporary = sql_catalog_new(LIMIT_CATALOG_BYTES);
 	buffer_clear(&e->scratch);
-	for (bool more = next_step(l, 0); more; more = next_step(l, l->step + 1)) {
-		struct step_queries queries = step_queries(l->step);
-
-		for (size_t i = 0; r == 0 && i < queries.count; i++) {
-			snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
-			r = put_query(&e->scratch, name, queries.items[i].text);
-			l->queries++;
-		}
-	}
+	for (bool more = next_step(l, 0); r == 0 && more; more = next_step(l, l->step + 1))
+		r = put_step(e, l);
 	next_step(l, 0);
+	if (r == 0 && e->kept != PG_KEPT_NONE)
+		r = put_drop_kept(e, l);
 	if (r == 0)
 		r = buffer_append(&e->scratch, l->synced ? sync : flush, 5);
 	if (r == 0)
@@ -240,6 +326,8 @@ static int finish(struct pg_engine *e)
 {
 	struct pg_lookup *l = e->lookup;
 
+	e->leftovers = l->failed;
+	e->kept = e->kept != PG_KEPT_NONE && l->failed ? PG_KEPT_LEFT : PG_KEPT_NONE;
 	if (!l->failed && l->names && (l->wanted & 1u << PG_LOOKUP_NAMES))
 		l->failed = sql_catalog_finish(l->names) < 0;
 	if (!l->failed && l->temporary && (l->wanted & 1u << PG_LOOKUP_TEMPORARY))
@@ -270,9 +358,8 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 		on_command_complete(l);
 		return 0;
 	case '3':
-		/* Two per query: the portal and the statement. */
-		l->closes++;
-		if (!l->synced && l->closes == 2 * l->queries)
+		l->closes -= l->closes > 0;
+		if (!l->synced && l->closes == 0)
 			return finish(e);
 		return 0;
 	case 'E':

@@ -7,6 +7,11 @@
  *
  * A lookup is a list of queries that are sent together, and ends with a Sync of its own, or, inside
  * a batch of the agent (a Sync would commit its implicit transaction), with a Flush.
+ *
+ * While an action is held the server may prepare what it is asked when the action is to go on, so
+ * that it goes on sooner: planning our queries takes it longer than running them. They are dropped
+ * by the lookup that uses them, or by the next one. Nothing of the agent's runs while they are
+ * there.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_LOOKUP_H
@@ -25,8 +30,7 @@ struct pg_lookup {
 	unsigned wanted; /* 1 << enum pg_lookup_step, or-ed: this round */
 	enum pg_lookup_step step; /* whose rows come now */
 	size_t query; /* which query of the step */
-	size_t queries; /* of this round */
-	size_t closes; /* CloseCompletes that came: two per query */
+	size_t closes; /* CloseCompletes that are still to come */
 	bool synced; /* ends with a ReadyForQuery */
 	bool failed;
 	/* What was read. */
@@ -44,6 +48,11 @@ struct pg_lookup {
 /* Sends the queries of the steps in `wanted`. The caller has made sure that nothing is in flight.
  */
 int pg_lookup_start(struct pg_engine *e, unsigned wanted);
+/* Whether the server may prepare them now: outside of transactions, as planning takes a snapshot.
+ */
+bool pg_lookup_can_keep(const struct pg_engine *e);
+/* Has them prepared, up to a Sync; the caller takes the answer, and sets e->kept. */
+int pg_lookup_keep(struct pg_engine *e);
 void pg_lookup_free(struct pg_lookup *l); /* takes NULL */
 /* naming.c: a round is over; takes what was read. */
 int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l);

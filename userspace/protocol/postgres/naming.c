@@ -89,6 +89,9 @@ static unsigned steps_needed(struct pg_engine *e)
 	}
 	if (steps & STEP(NAMES))
 		steps |= STEP(SESSION);
+	/* What was kept for an action that did not go on would be the agent's to see. */
+	if (e->kept == PG_KEPT_LEFT && e->transaction != 'E' && !e->skipping)
+		steps |= STEP(SESSION);
 	return steps;
 }
 

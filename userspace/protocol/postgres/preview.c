@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/lookup.h"
 #include "protocol/postgres/preview_query.h"
 
 #define SHOWN_MOST 8192
@@ -19,6 +20,7 @@ enum preview_stage {
 	PREVIEW_OBJECTS,
 	PREVIEW_PLAN,
 	PREVIEW_UNDO, /* back to the savepoint, and nothing left of an error */
+	PREVIEW_KEEP, /* no question: what will be looked up when it goes on */
 };
 
 struct pg_preview {
@@ -177,8 +179,10 @@ static int begin_stage(struct pg_engine *e, enum preview_stage stage)
 		return send_batch(e, &p->objects_batch);
 	case PREVIEW_PLAN:
 		return send_batch(e, &p->plan_batch);
-	default:
+	case PREVIEW_UNDO:
 		return send_undo(e);
+	default:
+		return pg_lookup_keep(e);
 	}
 }
 
@@ -331,11 +335,16 @@ static int tell(struct pg_engine *e)
 	return 0;
 }
 
+static int end_clean(struct pg_engine *e)
+{
+	return pg_lookup_can_keep(e) ? begin_stage(e, PREVIEW_KEEP) : tell(e);
+}
+
 static int end(struct pg_engine *e)
 {
 	struct pg_preview *p = e->preview;
 
-	return p->savepoint || p->left ? begin_stage(e, PREVIEW_UNDO) : tell(e);
+	return p->savepoint || p->left ? begin_stage(e, PREVIEW_UNDO) : end_clean(e);
 }
 
 static int end_without(struct pg_engine *e, const char *problem)
@@ -392,10 +401,15 @@ static int end_of_stage(struct pg_engine *e)
 		return on_objects(e);
 	case PREVIEW_PLAN:
 		return on_plan(e);
-	default:
+	case PREVIEW_UNDO:
 		/* The agent's statement must not run inside our savepoint. */
 		if (p->savepoint && (p->failed || e->transaction != 'T'))
 			return -EBADMSG;
+		return end_clean(e);
+	default:
+		/* It may have been refused meanwhile. */
+		e->kept = p->failed || e->pending.decision != PG_UNDECIDED ? PG_KEPT_LEFT
+									   : PG_KEPT_READY;
 		return tell(e);
 	}
 }
