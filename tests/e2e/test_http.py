@@ -415,7 +415,7 @@ def test_an_unnamed_place(make_daemon, web):
 # --- masks
 
 MASKED = [{"name": "read", "resources": ["api", "secure"], "operations": ["read"], "allow": {
-    "mask": [{"detect": ["email", "credit_card"], "with": "redact"}]}},
+    "mask": [{"detect": ["email", "credit_card"], "with": "redact"}, {"json": ["$.people[*].ssn"], "with": "redact"}]}},
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}}]
 
 
@@ -436,6 +436,16 @@ def test_json_is_masked(masking, place):
         assert json.loads(out) == {"customers": [{"name": "ann", "mail": "[masked]"}]}
 
 
+def test_json_is_masked_by_path(masking, web, place):
+    """What a path names is gone, whatever it was, and the rest is there; 3 MB pass in many reads."""
+    people = [{"ssn": n, "name": f"n{n}", "mail": f"a{n}@acme.com"} for n in range(50_000)]
+    (web.root / "people.json").write_text(json.dumps({"people": people, "ssn": "kept"}))
+    out = json.loads(curl(masking, "--compressed", f"{place}/v1/people.json"))
+    assert out == {"people": [{"ssn": "[masked]", "name": f"n{n}", "mail": "[masked]"} for n in range(50_000)], "ssn": "kept"}
+    (web.root / "broken.json").write_text('{"people": [{"ssn": 123456789}],}')
+    assert refusal(masking, f"{place}/v1/broken.json")[0] == 403
+
+
 def test_text_is_masked(masking, place):
     out = curl(masking, f"{place}/v1/large.txt")
     assert out == "".join(f"line {i} of [masked]\n" for i in range(50_000))
@@ -454,6 +464,12 @@ def test_a_request_is_explained(daemon):
     assert (x["verdict"], x["rules"], x["operations"]) == ("deny", ["no deletes"], ["DELETE"])
     assert explain("GET /v1/x%2F..%2F..%2Fsecret")["verdict"] == "deny"
     assert explain("select 1")["verdict"] == "deny"
+
+
+def test_masks_by_path_are_explained(masking):
+    words = ["policy", "explain", "--agent", "demo", "--resource", "api", "GET /v1/a"]
+    assert {"json": "$.people[*].ssn", "with": "redact"} in masking.json(*words)["masks"]
+    assert "$.people[*].ssn: redact" in masking.wayleave(*words).stdout
 
 
 def test_mode_observe_refuses_nothing(make_daemon, web):

@@ -233,3 +233,109 @@ Test(http_mask, old_clients_get_it_until_the_end)
 	AGENT_GOT("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[masked]");
 	cr_assert(run.closed);
 }
+
+/* --- paths --- */
+
+static void set_up_paths(void)
+{
+	engine_bench_init(&bench,
+		"config:\n"
+		"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+		"  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"
+		"rules:\n"
+		"  - name: read\n"
+		"    operations: [read]\n"
+		"    allow:\n"
+		"      mask:\n"
+		"        - { json: [\"$.customers[*].ssn\"], with: redact }\n"
+		"        - { json: [\"$.pin\"], with: \"null\" }\n"
+		"        - { detect: [email], with: redact }\n");
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(http_paths, .init = set_up_paths, .fini = http_run_end);
+
+#define CUSTOMERS(ssn, mail) "{\"customers\":[{\"ssn\":" ssn ",\"mail\":\"" mail "\"}],\"n\":1}"
+#define MASKED_CUSTOMERS CUSTOMERS("\"[masked]\"", "[masked]")
+
+Test(http_paths, beside_detectors)
+{
+	static const char *const types[] = {"application/json", "application/problem+json",
+		"text/plain", "application/octet-stream"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		agent_sends(GET);
+		respond(types[i], CUSTOMERS("123456789", "ann@acme.com"));
+		cr_expect_str_eq(content(), MASKED_CUSTOMERS, "%s", types[i]);
+		buffer_clear(&run.sent[SIDE_AGENT]);
+	}
+	cr_assert_not(run.closed);
+}
+
+Test(http_paths, byte_by_byte)
+{
+	static const char body[] = CUSTOMERS("123456789", "ann@acme.com");
+	char head[128];
+
+	snprintf(head, sizeof(head),
+		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+		sizeof(body) - 1);
+	agent_sends(GET);
+	server_sends(head);
+	for (size_t i = 0; i < sizeof(body) - 1; i++)
+		engine_run_feed(&run, SIDE_SERVER, slice_of(body + i, 1));
+	cr_expect_str_eq(content(), MASKED_CUSTOMERS);
+}
+
+Test(http_paths, lines_and_events)
+{
+	agent_sends(GET);
+	respond("application/x-ndjson", "{\"pin\":1}\n{\"pin\":null}\r\n\n{\"pin\":[2]}");
+	cr_expect_str_eq(content(), "{\"pin\":null}\n{\"pin\":null}\r\n\n{\"pin\":null}");
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	respond("application/json-seq", "\x1e{\"pin\":1}\n\x1e{\"pin\":2}\n");
+	cr_expect_str_eq(content(), "\x1e{\"pin\":null}\n\x1e{\"pin\":null}\n");
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	respond("text/event-stream", "event: x\ndata: {\"pin\":1}\n\ndata:{\"pin\":2}\n\n");
+	cr_expect_str_eq(content(), "event: x\ndata: {\"pin\":null}\n\ndata:{\"pin\":null}\n\n");
+}
+
+Test(http_paths, an_event_passes_when_it_came)
+{
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" CHUNKED
+		     "10\r\ndata: {\"pin\":1}\n\r\n");
+	cr_expect_not(holds(&run.sent[SIDE_AGENT], "data"));
+	server_sends("1\r\n\n\r\n");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "data: {\"pin\":null}\n\n"));
+}
+
+Test(http_paths, what_begins_as_json_and_is_none)
+{
+	static const char *const bodies[] = {
+		"{\"pin\":1", "{\"pin\":1,}", "{pin:1}", "{'pin':1}", "[{\"pin\":1}]x"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		agent_sends(GET);
+		respond(i & 1 ? "application/json" : "text/plain", bodies[i]);
+		cr_expect(holds(&run.sent[SIDE_AGENT], "looks like JSON"), "%s", bodies[i]);
+		AGENT_REFUSED("403");
+		http_run_restart();
+	}
+	agent_sends(GET);
+	respond("text/event-stream", "event: x\rdata: {\"pin\":1}\n\n");
+	AGENT_REFUSED("403");
+}
+
+Test(http_paths, what_is_something_else)
+{
+	agent_sends(GET);
+	respond("text/html", " \n<p>{\"pin\":1} ann@acme.com");
+	cr_expect_str_eq(content(), " \n<p>{\"pin\":1} [masked]");
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	respond("application/json", "sorry");
+	cr_expect_str_eq(content(), "sorry");
+}

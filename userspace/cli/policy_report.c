@@ -97,6 +97,13 @@ static void add_masks(cJSON *object, const struct mask_rules *masks)
 		cJSON_AddStringToObject(mask, "filter", column->filter_allowed ? "allow" : "deny");
 		cJSON_AddItemToArray(list, mask);
 	}
+	for (size_t i = 0; i < masks->json_count; i++) {
+		cJSON *mask = cJSON_CreateObject();
+
+		cJSON_AddItemToObject(mask, "json", json_text(masks->json[i].path));
+		cJSON_AddStringToObject(mask, "with", mask_strategy_name(masks->json[i].strategy));
+		cJSON_AddItemToArray(list, mask);
+	}
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
 		cJSON *mask;
 
@@ -212,6 +219,11 @@ static void print_masks(const struct mask_rules *masks)
 		printf(": %s, %s\n", mask_strategy_name(masks->columns[i].strategy),
 			masks->columns[i].filter_allowed ? "usable in filters"
 							 : "not usable in filters");
+	}
+	for (size_t i = 0; i < masks->json_count; i++, label = "") {
+		printf(LABEL_WIDTH, label);
+		cli_print_line(stdout, masks->json[i].path);
+		printf(": %s\n", mask_strategy_name(masks->json[i].strategy));
 	}
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
 		if (masks->detectors[i] == MASK_NONE)

@@ -44,6 +44,12 @@ struct mask_column {
 	bool filter_allowed; /* may be used in WHERE, JOIN, ORDER BY, GROUP BY */
 };
 
+/* A mask of values in JSON. */
+struct mask_json {
+	struct slice path; /* "$.customers[*].ssn": masking/json_path.h */
+	enum mask_strategy strategy;
+};
+
 /* All masks that a verdict carries. Owned by whoever made it; immutable. */
 struct mask_rules {
 	/* Unique in the process (mask_rules_serial()): what was derived from the rules is kept
@@ -51,6 +57,8 @@ struct mask_rules {
 	uint64_t serial;
 	const struct mask_column *columns;
 	size_t column_count;
+	const struct mask_json *json;
+	size_t json_count;
 	enum mask_strategy detectors[DETECTOR_COUNT];
 	bool detects; /* at least one detector is on */
 };

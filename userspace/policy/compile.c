@@ -146,16 +146,29 @@ static void add_detectors(const struct config_mask *mask, struct policy_rule *re
 	}
 }
 
+static void add_json(const struct config_mask *mask, struct policy_rule *ret)
+{
+	for (size_t i = 0; i < mask->json.count; i++)
+		ret->json[ret->json_count++] = (struct mask_json){
+			.path = slice_from_string(mask->json.items[i].text),
+			.strategy = (enum mask_strategy)(mask->with.value + 1),
+		};
+}
+
 static void compile_masks(
 	struct compile *k, const struct config_mask *masks, size_t count, struct policy_rule *ret)
 {
-	size_t columns = 0;
+	size_t columns = 0, paths = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		columns += masks[i].columns.count;
+		paths += masks[i].json.count;
+	}
+	ret->json = node_allocate(k->arena, (paths + 1) * sizeof(*ret->json));
 	ret->columns = node_allocate(k->arena, (columns + 1) * sizeof(*ret->columns));
 	for (size_t i = 0; i < count; i++) {
 		add_detectors(&masks[i], ret);
+		add_json(&masks[i], ret);
 		for (size_t j = 0; j < masks[i].columns.count; j++)
 			ret->columns[ret->column_count++] = (struct mask_column){
 				.pattern = slice_from_string(masks[i].columns.items[j].text),

@@ -4,7 +4,7 @@
  */
 #include "policy/config_check.h"
 
-#include "masking/mask.h"
+#include "masking/json_path.h"
 #include "policy/suggest.h"
 
 #define SQL_PROTOCOLS (1u << PROTOCOL_POSTGRES | 1u << PROTOCOL_MYSQL)
@@ -28,25 +28,9 @@ static bool is_column_pattern(const char *text)
 	return parts == 3 && length;
 }
 
-/* "$.customers[*].ssn": "$", then ".name", ".*", "[number]" and "[*]". */
 static bool is_json_pattern(const char *text)
 {
-	const char *p = text + 1;
-
-	if (text[0] != '$' || *p == '\0')
-		return false;
-	while (*p) {
-		size_t length = *p == '.' ? strcspn(p + 1, ".[]") : strspn(p + 1, "0123456789*");
-
-		if ((*p != '.' && *p != '[') || length == 0)
-			return false;
-		if (*p == '[' && p[1 + length] != ']')
-			return false;
-		if (*p == '[' && p[1] == '*' && length != 1)
-			return false;
-		p += 1 + length + (*p == '[');
-	}
-	return true;
+	return json_path_is_valid(slice_from_string(text));
 }
 
 static void check_detectors(struct loader *l, const struct config_texts *list)

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "masking/json_path.h"
 #include "policy/private.h"
 
 #define IMAGE_MAGIC 0x57594c56504f4c34ULL /* "WYLVPOL4": the digit is the format's version */
@@ -191,6 +192,12 @@ static void codec_column(struct codec *c, struct mask_column *m)
 	CODEC_CHOICE(c, m->filter_allowed, 2);
 }
 
+static void codec_json(struct codec *c, struct mask_json *m)
+{
+	codec_text(c, &m->path);
+	CODEC_CHOICE(c, m->strategy, MASK_STRATEGY_COUNT);
+}
+
 static void codec_rule(struct codec *c, struct policy_rule *r)
 {
 	CODEC_CHOICE(c, r->kind, RULE_KIND_COUNT);
@@ -207,6 +214,7 @@ static void codec_rule(struct codec *c, struct policy_rule *r)
 	for (size_t i = 0; i < sizeof(r->operations.bits) / sizeof(uint64_t); i++)
 		codec_u64(c, &r->operations.bits[i]);
 	CODEC_LIST(c, r->columns, r->column_count, SIZE_MAX, codec_column);
+	CODEC_LIST(c, r->json, r->json_count, SIZE_MAX, codec_json);
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
 		CODEC_CHOICE(c, r->detectors[i], MASK_STRATEGY_COUNT);
 	CODEC_CHOICE(c, r->record, RECORD_MODE_COUNT);
@@ -339,6 +347,15 @@ static bool columns_are_sound(const struct policy_rule *r)
 	return true;
 }
 
+static bool json_is_sound(const struct policy_rule *r)
+{
+	for (size_t i = 0; i < r->json_count; i++) {
+		if (!json_path_is_valid(r->json[i].path) || r->json[i].strategy == MASK_NONE)
+			return false;
+	}
+	return true;
+}
+
 static bool rules_are_sound(const struct policy *p)
 {
 	for (size_t i = 0; i < p->rule_count; i++) {
@@ -347,7 +364,7 @@ static bool rules_are_sound(const struct policy *p)
 		if (!numbers_are_below(r->agents, r->agent_count, p->agent_count, false) ||
 			!numbers_are_below(
 				r->resources, r->resource_count, p->resource_count, true) ||
-			!operations_are_sound(r) || !columns_are_sound(r))
+			!operations_are_sound(r) || !columns_are_sound(r) || !json_is_sound(r))
 			return false;
 	}
 	return true;

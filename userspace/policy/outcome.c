@@ -91,6 +91,28 @@ static size_t merge_columns(struct mask_column *columns, size_t count)
 	return kept;
 }
 
+/* All of them: where several end at one value, the strictest holds. */
+static bool add_up_json(struct policy_scope *s, const uint64_t *set, struct mask_rules *ret)
+{
+	struct mask_json *all;
+	size_t count = 0, filled = 0;
+
+	for (size_t i = 0; i < s->rule_count; i++)
+		count += SCOPE_SET_HAS(set, i) ? s->rules[i]->json_count : 0;
+	all = arena_new_array(&s->interned, count, sizeof(*all));
+	for (size_t i = 0; all && i < s->rule_count; i++) {
+		const struct policy_rule *r = s->rules[i];
+
+		if (!SCOPE_SET_HAS(set, i) || r->json_count == 0)
+			continue;
+		memcpy(all + filled, r->json, r->json_count * sizeof(*all));
+		filled += r->json_count;
+	}
+	ret->json = all;
+	ret->json_count = filled;
+	return all;
+}
+
 static bool add_up_masks(struct policy_scope *s, const uint64_t *set, struct mask_rules *ret)
 {
 	size_t count = count_columns(s, set), filled = 0;
@@ -131,7 +153,7 @@ const struct mask_rules *scope_find_masks(struct policy_scope *s, const uint64_t
 	if (found)
 		return &container_of(found, struct interned_masks, interned)->masks;
 	made = intern(s, set, s->words, sizeof(*made));
-	if (!made || !add_up_masks(s, set, &made->masks))
+	if (!made || !add_up_masks(s, set, &made->masks) || !add_up_json(s, set, &made->masks))
 		return NULL;
 	table_insert(&s->masks, &made->interned.node, hash);
 	return &made->masks;

@@ -88,6 +88,8 @@ struct policy_rule {
 	/* RULE_ALLOW, RULE_REVIEW */
 	struct mask_column *columns;
 	size_t column_count;
+	struct mask_json *json;
+	size_t json_count;
 	uint32_t detectors[DETECTOR_COUNT]; /* enum mask_strategy */
 	enum record_mode record;
 	/* RULE_REVIEW; nanoseconds */

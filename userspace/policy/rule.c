@@ -141,7 +141,7 @@ bool rule_masks(const struct policy_rule *r)
 
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
 		detects |= r->detectors[i] != MASK_NONE;
-	return detects || r->column_count;
+	return detects || r->column_count || r->json_count;
 }
 
 unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol)

@@ -128,11 +128,12 @@ static void place_sets(struct policy_scope *s)
 /* The masks of all rules are the policy's doing, so they don't count against the agent's limit. */
 static size_t size_of_all_masks(const struct policy_scope *s)
 {
-	size_t columns = 0;
+	size_t size = 0;
 
 	for (size_t i = 0; i < s->rule_count; i++)
-		columns += s->rules[i]->column_count;
-	return columns * sizeof(struct mask_column);
+		size += s->rules[i]->column_count * sizeof(struct mask_column) +
+			s->rules[i]->json_count * sizeof(struct mask_json);
+	return size;
 }
 
 static void build_scope(struct policy_scope *s)

@@ -102,18 +102,6 @@ static void visit_trust_files(const struct config *c, struct visit *v)
 	}
 }
 
-static void visit_json_masks(const struct config *c, struct visit *v)
-{
-	for (size_t i = 0; i < c->rule_count; i++) {
-		const struct config_allow *allow = c->rules[i].allow;
-
-		for (size_t j = 0; allow && j < allow->mask_count; j++) {
-			if (allow->masks[j].json.place.file)
-				report(v, allow->masks[j].json.place);
-		}
-	}
-}
-
 static const struct unbuilt rows[] = {
 	{"this protocol", "expected postgres, http, ssh or tcp", false, visit_protocols},
 	{"credentials of this protocol", "expected protocol postgres, http or ssh", false,
@@ -127,7 +115,6 @@ static const struct unbuilt rows[] = {
 		visit_wildcards},
 	{"trust_files", "programs that pin these CAs will refuse the host's", true,
 		visit_trust_files},
-	{"json masks", "expected \"columns\" or \"detect\"", false, visit_json_masks},
 };
 
 void unbuilt_check(const struct config *c, struct loader *l)

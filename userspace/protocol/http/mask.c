@@ -20,6 +20,23 @@ void http_mask_init(struct http_mask *m)
 void http_mask_done(struct http_mask *m)
 {
 	buffer_wipe(&m->held);
+	json_paths_free(m->paths);
+}
+
+int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct mask_hasher *hasher,
+	const struct mask_rules *rules)
+{
+	bool too_many = false;
+
+	masker_init(&m->masker, engine, hasher, rules);
+	/* A part of a text can't be NULL. */
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
+		if (m->masker.strategies[i] == MASK_NULL)
+			m->masker.strategies[i] = MASK_REDACT;
+	}
+	json_paths_free(m->paths);
+	m->paths = json_paths_new(rules, &too_many);
+	return too_many ? -E2BIG : 0;
 }
 
 /* "application/json; charset=utf-8" → "application/json" */
@@ -58,6 +75,7 @@ static enum http_mask_mode mode_of(struct slice type)
 void http_mask_begin(struct http_mask *m, struct slice type)
 {
 	m->mode = mode_of(media_type(type));
+	m->undecided = m->paths && m->mode == HTTP_MASK_TEXT;
 	m->passed = 0;
 	buffer_clear(&m->held);
 }
@@ -130,21 +148,60 @@ static size_t units_end(const struct http_mask *m)
 	return 0;
 }
 
-static int pass_json(struct http_mask *m, struct buffer *out)
+/* Whether paths could lead into it: it begins as an object or array. */
+static bool begins_as_json(struct slice text)
 {
-	struct mask_source source = mask_source_of(buffer_slice(&m->held));
+	size_t at = text.length >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+
+	while (at < text.length && memchr(" \t\r\n", text.data[at], 4))
+		at++;
+	return at < text.length && (text.data[at] == '{' || text.data[at] == '[');
+}
+
+/* Masks by paths what is one JSON text, in place of it in `text`, which `room` then holds. */
+static int mask_paths(const struct http_mask *m, struct slice *text, struct buffer *room)
+{
+	int r;
+
+	if (!m->paths || !begins_as_json(*text))
+		return 0;
+	r = json_paths_mask(m->paths, &m->masker, *text, room);
+	if (r == MASK_REPLACED)
+		*text = buffer_slice(room);
+	return r < 0 ? r : 0;
+}
+
+static int mask_findings(const struct http_mask *m, struct slice text, struct buffer *out)
+{
+	struct mask_source source = mask_source_of(text);
 	bool replaced = false;
 	int r = json_mask_findings(&m->masker, &source, out);
 
 	/* It is none, and so text. */
 	if (r == MASK_TO_NULL) {
-		r = masker_append_text(&m->masker, source.text, out, &replaced);
+		r = masker_append_text(&m->masker, text, out, &replaced);
 		r = r == 0 && replaced ? MASK_REPLACED : r;
 	}
 	if (r == MASK_UNCHANGED)
-		r = buffer_append_slice(out, source.text);
-	buffer_clear(&m->held);
+		r = buffer_append_slice(out, text);
 	return r < 0 ? r : 0;
+}
+
+static int pass_json(struct http_mask *m, struct buffer *out)
+{
+	struct slice text = buffer_slice(&m->held);
+	struct buffer room;
+	int r;
+
+	buffer_init(&room, out->limit);
+	r = mask_paths(m, &text, &room);
+	if (r == 0 && m->masker.detectors)
+		r = mask_findings(m, text, out);
+	else if (r == 0)
+		r = buffer_append_slice(out, text);
+	buffer_wipe(&room);
+	buffer_clear(&m->held);
+	return r;
 }
 
 static int pass_text(struct http_mask *m, struct buffer *out)
@@ -157,12 +214,94 @@ static int pass_text(struct http_mask *m, struct buffer *out)
 	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
 }
 
-static int pass_units(struct http_mask *m, struct buffer *out)
+/* Behind "data:" of an event's line, or the separator of RFC 7464; else the whole line. */
+static size_t payload_of(const struct http_mask *m, struct slice line)
 {
-	size_t end = units_end(m);
-	int r = end ? pass_until(m, end, true, out) : 0;
+	if (m->mode == HTTP_MASK_LINES)
+		return line.data[0] == 0x1e;
+	return slice_starts_with(line, slice_from_string("data:")) ? 5 : 0;
+}
 
+/* Events may have lines that end in CR alone, which are lines to nobody else. */
+static bool hides_a_line(const struct http_mask *m, struct slice line)
+{
+	const uint8_t *found = memchr(line.data, '\r', line.length);
+
+	return m->mode == HTTP_MASK_EVENTS && found && found + 2 != line.data + line.length;
+}
+
+/* Masks by paths each line of [m->passed, end) that is JSON. */
+static int mask_lines(struct http_mask *m, size_t end, struct buffer *ret)
+{
+	struct slice rest = slice_head(buffer_slice(&m->held), end);
+	int r = buffer_append_slice(ret, slice_head(rest, m->passed));
+
+	rest = slice_from(rest, m->passed);
+	while (r == 0 && rest.length) {
+		const uint8_t *found = memchr(rest.data, '\n', rest.length);
+		struct slice line =
+			found ? slice_head(rest, (size_t)(found - rest.data) + 1) : rest;
+		size_t before = payload_of(m, line);
+		struct slice text = slice_from(line, before);
+		struct buffer room;
+
+		rest = slice_from(rest, line.length);
+		buffer_init(&room, ret->limit);
+		r = hides_a_line(m, line) ? -EBADMSG : mask_paths(m, &text, &room);
+		if (r == 0)
+			r = buffer_append_slice(ret, slice_head(line, before));
+		if (r == 0)
+			r = buffer_append_slice(ret, text);
+		buffer_wipe(&room);
+	}
+	return r;
+}
+
+/* The same, in the place of what is held; `end` moves with it. */
+static int mask_held(struct http_mask *m, size_t *end)
+{
+	struct buffer masked;
+	size_t length;
+	int r;
+
+	if (!m->paths || m->mode == HTTP_MASK_TEXT)
+		return 0;
+	buffer_init(&masked, m->held.limit);
+	r = mask_lines(m, *end, &masked);
+	length = buffer_length(&masked);
+	if (r == 0)
+		r = buffer_append_slice(&masked, slice_from(buffer_slice(&m->held), *end));
+	if (r == 0) {
+		buffer_clear(&m->held);
+		r = buffer_append_slice(&m->held, buffer_slice(&masked));
+		*end = length;
+	}
+	buffer_wipe(&masked);
+	return r;
+}
+
+static int pass_units(struct http_mask *m, size_t end, struct buffer *out)
+{
+	int r = end ? mask_held(m, &end) : 0;
+
+	if (r == 0 && end)
+		r = pass_until(m, end, true, out);
 	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
+}
+
+/* What is not said to be JSON may be, and readers that are asked to will read it. */
+static void decide(struct http_mask *m)
+{
+	struct slice held = buffer_slice(&m->held);
+	size_t at = 0;
+
+	if (!m->undecided)
+		return;
+	while (at < held.length && memchr(" \t\r\n\xef\xbb\xbf", held.data[at], 7))
+		at++;
+	m->undecided = at == held.length;
+	if (begins_as_json(held))
+		m->mode = HTTP_MASK_JSON;
 }
 
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out)
@@ -171,9 +310,10 @@ int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct 
 
 	if (r < 0)
 		return r;
+	decide(m);
 	if (m->mode == HTTP_MASK_JSON)
 		return last ? pass_json(m, out) : 0;
-	if (last)
-		return pass_until(m, buffer_length(&m->held), true, out);
-	return m->mode == HTTP_MASK_TEXT ? pass_text(m, out) : pass_units(m, out);
+	if (m->mode == HTTP_MASK_TEXT)
+		return last ? pass_until(m, buffer_length(&m->held), true, out) : pass_text(m, out);
+	return pass_units(m, last ? buffer_length(&m->held) : units_end(m), out);
 }

@@ -1,30 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * mask: the content of a response with what must not be seen taken out, by detectors. JSON is held
+ * mask: the content of a response with what must not be seen taken out, by detectors and by paths
+ * in JSON, which are looked for wherever the content begins as JSON does. JSON is held
  * whole, so that it stays JSON; events and lines pass one by one; other text passes in windows that
  * overlap, so that what straddles two reads is found.
  */
 #ifndef WAYLEAVE_PROTOCOL_HTTP_MASK_H
 #define WAYLEAVE_PROTOCOL_HTTP_MASK_H
 
-#include "masking/strategy.h"
+#include "masking/json_path.h"
 #include "protocol/http/head.h"
 
 enum http_mask_mode { HTTP_MASK_JSON, HTTP_MASK_EVENTS, HTTP_MASK_LINES, HTTP_MASK_TEXT };
 
 struct http_mask {
 	struct masker masker;
+	struct json_paths *paths; /* NULL: none; owned */
 	enum http_mask_mode mode;
+	bool undecided; /* whether it is text is seen when it begins */
 	struct buffer held; /* content that has not passed, behind some that has */
 	size_t passed; /* of `held` */
 };
 
 void http_mask_init(struct http_mask *m);
 void http_mask_done(struct http_mask *m);
+/* For the responses from here on. -E2BIG: too many paths. */
+int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct mask_hasher *hasher,
+	const struct mask_rules *rules);
 /* For one response; `type`: its Content-Type, which may be empty. */
 void http_mask_begin(struct http_mask *m, struct slice type);
 /* Takes content, and appends to `out` what of all that came may pass; `last`: no more comes.
- * -E2BIG: more would have to be held than is. */
+ * -E2BIG: more would have to be held than is; -EBADMSG: it begins as JSON, of which paths mask
+ * something, and is none. */
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out);
 
 #endif

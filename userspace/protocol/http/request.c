@@ -42,27 +42,19 @@ void http_request_ask(const struct http_request *r, struct protocol_event *event
 
 /* --- masks --- */
 
-static void bind_masks(struct http_request *r, const struct mask_rules *rules)
+static int bind_masks(struct http_request *r, const struct mask_rules *rules)
 {
-	struct masker *m;
-
 	if (!r->mask) {
 		r->mask = memory_new(sizeof(*r->mask));
 		http_mask_init(r->mask);
 	}
-	m = &r->mask->masker;
-	masker_init(m, r->host->detectors, r->host->hasher, rules);
-	/* A part of a text can't be NULL. */
-	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
-		if (m->strategies[i] == MASK_NULL)
-			m->strategies[i] = MASK_REDACT;
-	}
+	return http_mask_bind(r->mask, r->host->detectors, r->host->hasher, rules);
 }
 
 int http_request_mask(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
-	r->masked = rules && rules->detects;
+	r->masked = rules && (rules->detects || rules->json_count);
 	if (!r->masked)
 		return 0;
 	if (r->websocket || r->tunnels) {
@@ -72,8 +64,11 @@ int http_request_mask(
 					: "denied: masks of WebSocket are not built yet")};
 		return -EPERM;
 	}
-	bind_masks(r, rules);
-	return 0;
+	if (bind_masks(r, rules) == 0)
+		return 0;
+	*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
+		.text = slice_from_string("denied: too many paths mask the response")};
+	return -EPERM;
 }
 
 /* Why this response can't be masked; NULL: it can. */

@@ -66,6 +66,9 @@ static int mask_data(struct http_engine *e, struct slice data, bool last)
 {
 	int r = http_mask_pass(e->request.mask, data, last, &e->masked);
 
+	if (r == -EBADMSG)
+		return http_fail(e, REASON_MASK_IMPOSSIBLE,
+			"denied: the response looks like JSON, is none, and can't be masked");
 	if (r == -E2BIG)
 		return http_fail(e, REASON_LIMIT, "denied: the response is too large to be masked");
 	return r < 0 ? r : send_masked(e, last);
@@ -183,7 +186,7 @@ static int begin_masking(struct http_engine *e)
 		return http_fail(e, REASON_MASK_IMPOSSIBLE, why);
 	e->response_closes |= e->request.minor == 0;
 	r = http_rewrite_response(e);
-	e->head_held = e->request.mask->mode == HTTP_MASK_JSON;
+	e->head_held = e->request.mask->mode == HTTP_MASK_JSON || e->request.mask->paths;
 	buffer_clear(&e->held_head);
 	if (r == 0 && e->head_held)
 		r = buffer_append_slice(&e->held_head, buffer_slice(&e->out));
