@@ -160,6 +160,48 @@ def test_people_refuse(daemon, place):
     assert "not today" in body["message"]
 
 
+def pending(daemon):
+    return [r for r in daemon.json("reviews", "list") if r["state"] == "pending"]
+
+
+def give_up(daemon, url):
+    """A client that waits for as long as its review takes to appear, and no longer; returns the review."""
+    with daemon.popen("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-X", "PUT", "-d", "x", url,
+                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+        review = wait_for(lambda: pending(daemon))[0]
+        p.kill()
+    wait_for(lambda: [r for r in pending(daemon) if r["waiters"] == 0])
+    return review["id"]
+
+
+def test_a_client_that_gives_up_and_asks_again_finds_its_answer(daemon, web, place):
+    url = f"{place}/v1/echo?gave-up"
+    before = web.accesses().count("gave-up")
+    review = give_up(daemon, url)
+    assert daemon.wayleave("reviews", "approve", review).returncode == 0
+    assert web.accesses().count("gave-up") == before, "nobody waited for it"
+    assert curl(daemon, "-X", "PUT", "-d", "x", url) == "PUT /v1/echo?gave-up"
+    again = give_up(daemon, url)
+    assert again != review, "an approval is for one request"
+    daemon.wayleave("reviews", "deny", again, "--reason", "once is enough")
+    code, body = refusal(daemon, "-X", "PUT", "-d", "x", url)
+    assert (code, body["error"], body["review"]) == (403, "review_denied", again)
+    assert "once is enough" in body["message"]
+
+
+def test_a_client_that_asks_again_joins_its_review(daemon, web, place):
+    url = f"{place}/v1/echo?joined"
+    before = web.accesses().count("joined")
+    review = give_up(daemon, url)
+    with daemon.popen("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-X", "PUT", "-d", "x", url,
+                      stdout=subprocess.PIPE, text=True) as p:
+        wait_for(lambda: [r for r in pending(daemon) if r["waiters"] == 1])
+        assert [r["id"] for r in pending(daemon)] == [review]
+        assert daemon.wayleave("reviews", "approve", review).returncode == 0
+        assert p.stdout.read() == "PUT /v1/echo?joined"
+    assert web.accesses().count("joined") == before + 1, "executed once"
+
+
 def test_it_is_recorded(daemon, web):
     curl(daemon, "-H", "Authorization: Bearer topsecret", f"http://127.0.0.1:{web.port}/v1/hello?recorded&password=hunter2x")
     session = daemon.json("sessions", "list")[0]

@@ -88,9 +88,9 @@ Test(book, identical_actions_share_a_review)
 	cr_assert_eq(book_test_number(json, "waiters"), 10);
 	cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItem(json, "sessions")), 10);
 	cJSON_Delete(json);
-	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
-	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
-	book_leave(t->book, &(struct book_wait){5, 5}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
+	book_leave(t->book, &(struct book_wait){5, 5}, false, t->now);
 	json = book_test_show(t, first.text);
 	cr_assert_eq(book_test_number(json, "waiters"), 9);
 	cJSON_Delete(json);
@@ -165,7 +165,7 @@ Test(book, nobody_joins_without_end, .timeout = 60)
 
 	for (uint64_t i = 1; i < LIMIT_REVIEW_JOINED; i++) {
 		ASK(t, .id = i);
-		book_leave(t->book, &(struct book_wait){0, i}, t->now);
+		book_leave(t->book, &(struct book_wait){0, i}, false, t->now);
 	}
 	cr_assert_eq(book_test_ask(t, &(struct asking){.id = 9999}, NULL), -EDQUOT);
 	cr_assert_not_null(
@@ -370,7 +370,7 @@ Test(book, who_joins_later_has_asked_too)
 	ASK(t, .id = 2, .rule = "pair", .uid = 1097, .user = "ann");
 	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 1,
 		"ann's vote does not count any more");
-	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
 	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 1, "nor after leaving");
 	cr_assert_eq(book_test_decide(t, id.text, "cid", true, 0), 0);
 	book_test_free(t);
@@ -417,7 +417,7 @@ Test(book, nobody_waits_nothing_is_asked)
 	book_worker_gone(t->book, 2, t->now);
 	ASSERT_STATE(t, gone.text, "cancelled");
 	ASSERT_STATE(t, id.text, "pending");
-	book_leave(t->book, &(struct book_wait){1, 1}, t->now);
+	book_leave(t->book, &(struct book_wait){1, 1}, false, t->now);
 	ASSERT_STATE(t, id.text, "cancelled");
 	cr_assert_eq(t->told_count, 0, "who left is not told");
 	cr_assert_eq(t->notes[HOST_CANCELLED], 2);
@@ -675,7 +675,7 @@ Test(book, who_follows_the_list_gets_what_changed)
 	seen = book_generation(t->book);
 	cr_assert_eq(book_test_decide(t, a.text, "bob", true, 0), 0);
 	cr_assert_eq(book_test_decide(t, b.text, "bob", true, 0), 1, "a vote shows");
-	book_leave(t->book, &(struct book_wait){0, 3}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 3}, false, t->now);
 	ASSERT_CHANGES(t, seen, " %s cancelled %s pending %s approved", c.text, b.text, a.text);
 	cr_assert_eq(book_test_decide(t, b.text, "cid", true, 0), 0);
 	ASSERT_CHANGES(t, seen, " %s approved %s cancelled %s approved", b.text, c.text, a.text);
@@ -740,7 +740,7 @@ Test(book, what_is_due_next)
 	ASK(t, .id = 1);
 	ASK(t, .id = 2, .rule = "once");
 	cr_assert_eq(book_next(t->book), NOW + 5 * MINUTE);
-	book_leave(t->book, &(struct book_wait){0, 2}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
 	book_tick(t->book, NOW + 5 * MINUTE);
 	cr_assert_eq(book_next(t->book), NOW + 10 * MINUTE);
 	id = ASK(t, .id = 3, .text = "x");

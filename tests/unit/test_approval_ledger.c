@@ -430,7 +430,7 @@ Test(ledger, only_what_was_decided_counts_as_kept)
 		ASK(t, .id = i, .text = (const char *const[]){"a", "b", "c", "d"}[i]);
 	book_tick(t->book, t->now);
 	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
-	book_leave(t->book, &(struct book_wait){0, 0}, t->now);
+	book_leave(t->book, &(struct book_wait){0, 0}, false, t->now);
 	book_tick(t->book, t->now + 20 * MINUTE); /* the others expire: all four are decided now */
 	book_tick(t->book, t->now + 40 * MINUTE);
 	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
@@ -481,7 +481,7 @@ Test(ledger, what_is_too_large_is_forgotten, .timeout = 120)
 		id = ASK(t, .id = i, .text = text);
 		if (i == 0)
 			first = id;
-		book_leave(t->book, &(struct book_wait){0, i}, t->now);
+		book_leave(t->book, &(struct book_wait){0, i}, false, t->now);
 		/* Who asks and leaves in a loop does not wait for the next look. */
 		t->now += SECOND;
 		if (t->now >= book_next(t->book))

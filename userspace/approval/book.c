@@ -270,6 +270,7 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	b->next_serial = 1;
 	b->generation = b->known_since = 1;
 	list_init(&b->pending);
+	list_init(&b->answers);
 	table_init(&b->by_digest);
 	table_init(&b->by_wait);
 	table_init(&b->by_id);
@@ -296,6 +297,7 @@ void book_free(struct book *b)
 		return;
 	list_for_each_safe (position, &b->pending)
 		pending_free(b, list_entry(position, struct pending, link));
+	book_forget_answers(b, UINT64_MAX);
 	table_done(&b->by_digest);
 	table_done(&b->by_wait);
 	table_done(&b->by_id);
@@ -344,6 +346,8 @@ static void abandon(struct pending *p, const char *reason, uint64_t now)
 void book_configure(struct book *b, const struct config *config, uint64_t now)
 {
 	b->config = config;
+	/* Other people may have to answer now. */
+	book_forget_answers(b, UINT64_MAX);
 	list_for_each_safe (position, &b->pending) {
 		struct pending *p = list_entry(position, struct pending, link);
 		struct requirement requirement;

@@ -88,8 +88,12 @@ struct book_held {
 int book_ask(struct book *b, const struct book_wait *wait, const struct question *q,
 	struct slice encoded, const char *user, uint64_t now, struct book_held *ret,
 	struct error *e);
-/* Nobody waits for that answer any more; no callback says so. Unknown waits are ignored. */
-void book_leave(struct book *b, const struct book_wait *wait, uint64_t now);
+/* To be called once the asker knows what book_ask() said: where people have answered the question
+ * already, tells it (decided). */
+void book_answer(struct book *b, const struct book_wait *wait);
+/* Nobody waits for that answer any more; no callback says so. Unknown waits are ignored. `stays`:
+ * who asked may ask again, so the review goes on without it, and its answer is kept. */
+void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now);
 /* All of a worker's. */
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now);
 

@@ -302,11 +302,17 @@ int book_ask(struct book *b, const struct book_wait *wait, const struct question
 	struct error *e)
 {
 	struct pending *p = find_same(b, q);
+	uint8_t content[QUESTION_DIGEST_SIZE];
 	char *groups;
 	int r;
 
 	if (book_find_waiter(b, wait))
 		return error_set(e, -EINVAL, "this wait has a review already");
+	if (!p && content_of(q, content) == 0) {
+		r = book_take_answer(b, wait, q, content, user, now, ret, e);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
 	/* What is over is not joined, should its end not have been noticed yet. */
 	if (p && now >= p->deadline) {
 		pending_give_up(b, p, REVIEW_EXPIRED, "nobody decided in time", now);
@@ -325,7 +331,7 @@ int book_ask(struct book *b, const struct book_wait *wait, const struct question
 
 /* --- leaving --- */
 
-static void leave(struct book *b, struct waiter *w, uint64_t now)
+static void leave(struct book *b, struct waiter *w, bool stays, uint64_t now)
 {
 	struct pending *p = w->review;
 	uint64_t number = w->number;
@@ -334,18 +340,19 @@ static void leave(struct book *b, struct waiter *w, uint64_t now)
 	waiter_free(b, w);
 	if (book_begin(b, false, &e) == 0)
 		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
-	if (p->waiter_count == 0)
+	p->stays = stays;
+	if (p->waiter_count == 0 && !stays)
 		pending_give_up(b, p, REVIEW_CANCELLED, LEFT, now);
 	else
 		book_changed(b, &p->id, BOOK_WAITERS);
 }
 
-void book_leave(struct book *b, const struct book_wait *wait, uint64_t now)
+void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now)
 {
 	struct waiter *w = book_find_waiter(b, wait);
 
 	if (w)
-		leave(b, w, now);
+		leave(b, w, stays, now);
 }
 
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
@@ -359,7 +366,7 @@ void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
 
 			if (w->wait.worker != worker)
 				continue;
-			leave(b, w, now);
+			leave(b, w, false, now);
 			if (last)
 				break; /* the review went with it */
 		}

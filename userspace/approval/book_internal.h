@@ -53,6 +53,7 @@ struct pending {
 	struct list waiters;
 	size_t waiter_count;
 	size_t joined; /* all that ever waited */
+	bool stays; /* the last that left may ask again */
 	struct requester *requesters;
 	size_t requester_count;
 	struct vote *votes; /* all of them approve; each of another person */
@@ -101,6 +102,10 @@ struct book {
 	uint64_t known_since; /* of what changed from this generation on, all is known here */
 	size_t kept_since; /* bytes of questions since the last look at what may be forgotten */
 	char *problem;
+	struct list answers; /* book_answers.c */
+	size_t answer_count;
+	struct answer *taken; /* by an asker that is not told yet; in `answers` */
+	struct book_wait taken_by;
 	struct note notes[NOTES_MOST];
 	size_t note_count;
 };
@@ -148,6 +153,17 @@ void pending_give_up(struct book *b, struct pending *p, enum review_state state,
 void votes_free(struct vote *votes, size_t count);
 size_t pending_count_votes(
 	const struct book *b, const struct pending *p, const struct config_reviewer *group);
+
+/* --- book_answers.c --- */
+
+/* The review ends so. */
+void book_keep_answer(struct book *b, struct pending *p, const struct ending *ending, uint64_t now);
+/* 1: there is one, which book_answer() tells; 0: there is none. */
+int book_take_answer(struct book *b, const struct book_wait *wait, const struct question *q,
+	const uint8_t content[QUESTION_DIGEST_SIZE], const char *name, uint64_t now,
+	struct book_held *ret, struct error *e);
+/* Those whose time is over; UINT64_MAX: all. */
+void book_forget_answers(struct book *b, uint64_t now);
 
 /* --- book_grants.c --- */
 

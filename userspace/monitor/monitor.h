@@ -201,6 +201,8 @@ void reviews_tick(struct monitor *m);
  * message_review_held and the reviewers' names, or, with an error, a sentence. */
 int reviews_ask(
 	struct monitor_worker *w, const struct message_review *request, int fd, struct buffer *ret);
+/* The worker has been told what reviews_ask() said. */
+void reviews_asked(struct monitor_worker *w, const struct message_review *request);
 void reviews_leave(struct monitor_worker *w, const struct message_leave *request);
 void reviews_worker_gone(struct monitor_worker *w);
 /* The list of grants, to a worker that begins. */

@@ -260,6 +260,7 @@ static void on_review(struct monitor_worker *w, struct slice request, int fd)
 	r = reviews_ask(w, &message, fd, &answer);
 	reply(w, MESSAGE_REVIEW, request, r, buffer_slice(&answer), -1);
 	buffer_done(&answer);
+	reviews_asked(w, &message);
 }
 
 static void on_leave(struct monitor_worker *w, struct slice request, int fd)

@@ -209,11 +209,18 @@ int reviews_ask(
 	return r < 0 ? r : buffer_append_string(ret, book_held.reviewers);
 }
 
+void reviews_asked(struct monitor_worker *w, const struct message_review *request)
+{
+	const struct book_wait wait = {w->index, request->id};
+
+	book_answer(w->monitor->book, &wait);
+}
+
 void reviews_leave(struct monitor_worker *w, const struct message_leave *request)
 {
 	const struct book_wait wait = {w->index, request->id};
 
-	book_leave(w->monitor->book, &wait, clock_wall());
+	book_leave(w->monitor->book, &wait, request->stays != 0, clock_wall());
 }
 
 void reviews_worker_gone(struct monitor_worker *w)

@@ -332,6 +332,8 @@ struct protocol {
 	/* end() of the agent comes when all that it sent has been taken, as that may be requests
 	 * whose answers it still wants. Else at once. */
 	bool ends_behind;
+	/* Who gives up waiting for people may ask the same again, and finds their answer. */
+	bool asks_again;
 	/* Both connections are a process of their own's (worker/delegate.c), which speaks the
 	 * protocol. The engine's bytes are what it says and is told, as those of SIDE_SERVER; it
 	 * can't read on where it understood nothing, so observing changes nothing there. */

@@ -119,18 +119,24 @@ static bool is_counted(const struct hold *h)
 	return h->state == HOLD_ASKING || h->state == HOLD_WAITING;
 }
 
-static void tell_monitor(const struct hold *h)
+static void tell_monitor(const struct hold *h, bool stays)
 {
-	struct message_leave leave = {.id = h->wait};
+	struct message_leave leave = {.id = h->wait, .stays = stays};
 
 	if (is_counted(h))
 		channel_tell(&h->session->worker->channel, MESSAGE_LEAVE,
 			slice_of(&leave, sizeof(leave)));
 }
 
-static void leave(struct hold *h, const char *why)
+/* HTTP's clients wait for so long, and then send the same once more. */
+static bool asks_again(const struct session *s)
 {
-	tell_monitor(h);
+	return s->engine && s->engine->protocol->asks_again;
+}
+
+static void leave(struct hold *h, const char *why, bool stays)
+{
+	tell_monitor(h, stays);
 	if (h->state != HOLD_OVER && h->state != HOLD_FOR_TOKEN)
 		record_end(h, OUTCOME_CANCELLED, "", why);
 	detach(h);
@@ -141,13 +147,13 @@ void hold_leave(struct session *s, uint32_t lane, const char *why)
 	struct hold *h = find(s, lane);
 
 	if (h)
-		leave(h, why);
+		leave(h, why, false);
 }
 
-void hold_leave_all(struct session *s, const char *why)
+void hold_leave_all(struct session *s, const char *why, bool gave_up)
 {
 	list_for_each_safe (position, &s->holds)
-		leave(list_entry(position, struct hold, sibling), why);
+		leave(list_entry(position, struct hold, sibling), why, gave_up && asks_again(s));
 }
 
 /* Where the protocol has no words the session ends of it, so the hold is over before. */
@@ -217,13 +223,13 @@ static void stop_waiting(struct hold *h)
 	session_touch(s);
 }
 
-static void cancel(struct hold *h, const char *why)
+static void cancel(struct hold *h, const char *why, bool stays)
 {
 	if (h->state == HOLD_FOR_TOKEN) {
 		stop_waiting(h);
 		return;
 	}
-	tell_monitor(h);
+	tell_monitor(h, stays);
 	record_end(h, OUTCOME_CANCELLED, "", why);
 	refuse(h, REASON_REVIEW_CANCELLED, why);
 }
@@ -240,15 +246,25 @@ static struct hold *find_waiting(const struct session *s)
 	return NULL;
 }
 
-bool hold_cancel(struct session *s, const char *why)
+static bool cancel_all(struct session *s, const char *why, bool stays)
 {
 	bool any = !list_is_empty(&s->holds);
 	struct hold *h;
 
 	/* The answer to one may end them all. */
 	while ((h = find_waiting(s)))
-		cancel(h, why);
+		cancel(h, why, stays);
 	return any;
+}
+
+bool hold_cancel(struct session *s, const char *why)
+{
+	return cancel_all(s, why, false);
+}
+
+void hold_give_up(struct session *s)
+{
+	cancel_all(s, "the agent closed its connection", asks_again(s));
 }
 
 /* --- asking --- */
@@ -508,7 +524,7 @@ static const char *hold_anew(struct session *s, const struct protocol_action_eve
 	struct hold *h = find(s, event->lane);
 
 	if (h) {
-		leave(h, "what it would do changed while it waited");
+		leave(h, "what it would do changed while it waited", false);
 		draft_free(*draft);
 		*draft = draft_make(s, event, verdict, QUESTION_PARTS_MOST, &problem);
 	}
@@ -562,7 +578,7 @@ enum hold_answer hold_for_token(struct session *s, const struct protocol_action_
 		h->token_deadline = now + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	if (now < h->token_deadline)
 		return HOLD_WAITS;
-	leave(h, "it is not known for whom it is");
+	leave(h, "it is not known for whom it is", false);
 	return HOLD_GOES_ON;
 }
 

@@ -30,10 +30,12 @@ bool hold_was_approved_before(
 	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
 void hold_leave(struct session *s, uint32_t lane, const char *why);
-/* The session ends: all of its reviews are. */
-void hold_leave_all(struct session *s, const char *why);
+/* The session ends: all of its reviews are left. `gave_up`: by the agent, for no other reason. */
+void hold_leave_all(struct session *s, const char *why, bool gave_up);
 /* The agent gave up waiting: what waits ends with errors of its own. False: nothing does. */
 bool hold_cancel(struct session *s, const char *why);
+/* The agent closed its connection: the same, but it may ask again, and then finds the answer. */
+void hold_give_up(struct session *s);
 /* The policy changed: what waits is judged by the new one. */
 void hold_judge_again(struct session *s);
 

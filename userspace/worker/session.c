@@ -110,10 +110,12 @@ static void on_leg_ended(struct leg *leg, int error)
 		detect_on_end(s);
 	if (s->state != SESSION_OPEN)
 		return;
-	if (side == SIDE_AGENT && s->engine->protocol->ends_behind)
+	if (side == SIDE_AGENT && s->engine->protocol->ends_behind) {
 		s->end_waits = true;
-	else
+		hold_give_up(s);
+	} else {
 		s->engine->protocol->end(s->engine, side);
+	}
 	pipe_go_on(s);
 }
 
@@ -124,7 +126,7 @@ static void on_leg_leaves(struct leg *leg)
 	struct session *s = session_of_leg(leg, &side);
 
 	if (side == SIDE_AGENT && s->state == SESSION_OPEN)
-		hold_cancel(s, "the agent closed its connection");
+		hold_give_up(s);
 }
 
 static void on_leg_sent(struct leg *leg)
@@ -163,7 +165,7 @@ static uint64_t bytes_sent(const struct session *s, enum side to)
 
 static void remember_end(struct session *s, enum reason reason, const char *detail)
 {
-	hold_leave_all(s, "the session ended");
+	hold_leave_all(s, "the session ended", reason == REASON_NONE);
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
 	if (reason != REASON_NONE) {

@@ -292,6 +292,7 @@ const struct protocol protocol_http = {
 	.id = PROTOCOL_HTTP,
 	.connects_late = true,
 	.ends_behind = true,
+	.asks_again = true,
 	.detect = engine_detect,
 	.open = engine_open,
 	.close = engine_close,

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Answers that nobody waited for: a client of HTTP gives up, people decide, and it asks again. The
+ * first identical request of the same agent gets the answer, once, until the review's deadline.
+ * They are in memory alone: after a restart, or under another configuration, people are asked anew.
+ */
+#include <errno.h>
+
+#include "approval/book_internal.h"
+#include "base/memory.h"
+
+#define ANSWERS_MOST 1024u
+
+struct answer {
+	struct list link; /* in the book, oldest first */
+	uint8_t digest[QUESTION_DIGEST_SIZE];
+	uint8_t content[QUESTION_DIGEST_SIZE];
+	char *agent, *principal, *by, *reason;
+	struct identifier review;
+	enum record_outcome outcome;
+	uint64_t deadline;
+	struct vote *votes; /* of those who approved */
+	size_t vote_count;
+};
+
+static void answer_free(struct book *b, struct answer *a)
+{
+	list_remove(&a->link);
+	b->answer_count--;
+	votes_free(a->votes, a->vote_count);
+	free(a->agent);
+	free(a->principal);
+	free(a->by);
+	free(a->reason);
+	free(a);
+}
+
+void book_forget_answers(struct book *b, uint64_t now)
+{
+	list_for_each_safe (position, &b->answers) {
+		struct answer *a = list_entry(position, struct answer, link);
+
+		if (now >= a->deadline)
+			answer_free(b, a);
+	}
+}
+
+void book_keep_answer(struct book *b, struct pending *p, const struct ending *ending, uint64_t now)
+{
+	struct answer *a;
+
+	/* What a grant covers needs no answer; only people answer. */
+	if (!p->stays || p->waiter_count || ending->grant || !ending->vote)
+		return;
+	book_forget_answers(b, now);
+	if (b->answer_count == ANSWERS_MOST)
+		answer_free(b, list_entry(b->answers.next, struct answer, link));
+	a = memory_new(sizeof(*a));
+	memcpy(a->digest, p->digest, sizeof(a->digest));
+	memcpy(a->content, p->content, sizeof(a->content));
+	a->agent = memory_copy_string(p->agent);
+	a->principal = memory_copy_string(p->principal);
+	a->by = memory_copy_text(ending->by.data, ending->by.length);
+	a->reason = memory_copy_text(ending->reason.data, ending->reason.length);
+	a->review = p->id;
+	a->outcome = ending->state == REVIEW_APPROVED ? OUTCOME_APPROVED : OUTCOME_DENIED;
+	a->deadline = p->deadline;
+	a->votes = p->votes;
+	a->vote_count = p->vote_count;
+	p->votes = NULL;
+	p->vote_count = 0;
+	list_append(&b->answers, &a->link);
+	b->answer_count++;
+}
+
+/* Nobody approves their own request: also not by approving what another user asked before. */
+static bool is_own(const struct book *b, const struct answer *a, const struct reviewer *user)
+{
+	struct slice principal = slice_from_string(a->principal);
+
+	for (size_t i = 0; a->outcome == OUTCOME_APPROVED && i < a->vote_count; i++) {
+		if (reviewer_is_requester(b->config, &a->votes[i].who, user, principal))
+			return true;
+	}
+	return false;
+}
+
+static struct answer *find_answer(const struct book *b, const struct question *q,
+	const uint8_t content[QUESTION_DIGEST_SIZE], const char *name)
+{
+	const struct reviewer user = {REVIEWER_LOCAL, (uid_t)q->uid, name};
+
+	list_for_each (position, &b->answers) {
+		struct answer *a = list_entry(position, struct answer, link);
+
+		if (memcmp(a->digest, q->digest, sizeof(a->digest)) == 0 &&
+			memcmp(a->content, content, sizeof(a->content)) == 0 &&
+			slice_equal_string(q->scope.agent, a->agent) && !is_own(b, a, &user))
+			return a;
+	}
+	return NULL;
+}
+
+static int note_use(
+	struct book *b, const struct answer *a, const struct question *q, struct error *e)
+{
+	const struct ledger_waiter row = {.session = q->session, .pid = q->pid, .uid = q->uid};
+	uint64_t number;
+	int r = book_begin(b, true, e);
+
+	if (r < 0)
+		return r;
+	book_note(b, HOST_REVIEW, &a->review, "its answer is given to who asked again");
+	return book_end(b, ledger_add_waiter(b->ledger, &a->review, &row, &number), e);
+}
+
+int book_take_answer(struct book *b, const struct book_wait *wait, const struct question *q,
+	const uint8_t content[QUESTION_DIGEST_SIZE], const char *name, uint64_t now,
+	struct book_held *ret, struct error *e)
+{
+	struct answer *a;
+	int r;
+
+	book_forget_answers(b, now);
+	a = find_answer(b, q, content, name);
+	if (!a)
+		return 0;
+	r = note_use(b, a, q, e);
+	if (r < 0)
+		return r;
+	b->taken = a;
+	b->taken_by = *wait;
+	*ret = (struct book_held){.review = a->review, .deadline = a->deadline};
+	return 1;
+}
+
+void book_answer(struct book *b, const struct book_wait *wait)
+{
+	struct answer *a = b->taken;
+
+	if (!a || b->taken_by.worker != wait->worker || b->taken_by.id != wait->id)
+		return;
+	b->taken = NULL;
+	b->events->decided(b->context, wait,
+		&(struct book_outcome){.outcome = a->outcome,
+			.by = slice_from_string(a->by),
+			.detail = slice_from_string(a->reason)});
+	answer_free(b, a);
+}
