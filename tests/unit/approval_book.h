@@ -214,8 +214,8 @@ static inline void book_test_free(struct book_test *t)
 struct asking {
 	unsigned worker;
 	uint64_t id, uid;
-	const char *agent, *principal, *rule, *second_rule, *text, *user, *settings, *value,
-		*database, *database_user;
+	const char *agent, *principal, *on_behalf_of, *rule, *second_rule, *text, *user, *settings,
+		*value, *database, *database_user;
 	unsigned unknown;
 	enum operation operation;
 	bool keep_digest; /* of the text "same" */
@@ -232,6 +232,7 @@ static inline struct question *book_test_question(const struct asking *a)
 
 	q->scope.agent = slice_from_string(a->agent ? a->agent : "bot");
 	q->scope.principal = slice_from_string(a->principal);
+	q->scope.on_behalf_of = slice_from_string(a->on_behalf_of);
 	q->scope.resource = slice_from_string("orders");
 	q->scope.rules[q->scope.rule_count++] = slice_from_string(a->rule ? a->rule : "writes");
 	if (a->second_rule)

@@ -321,6 +321,8 @@ Test(book, nobody_approves_their_own_request)
 	struct identifier by_principal =
 		ASK(t, .id = 2, .principal = "ann@acme.com", .uid = 5, .user = "runner");
 	struct identifier by_uid = ASK(t, .id = 3, .uid = 1098, .text = "x", .user = NULL);
+	struct identifier on_behalf = ASK(t, .id = 5, .principal = "bot@acme.com",
+		.on_behalf_of = "ann@acme.com", .uid = 5, .user = "runner");
 	struct identifier by_root = ASK(t, .id = 4, .text = "y", .uid = 0, .user = "root");
 
 	cr_assert_eq(book_test_decide(t, by_user.text, "ann", true, 0), -EPERM);
@@ -328,6 +330,9 @@ Test(book, nobody_approves_their_own_request)
 	cr_assert_eq(book_test_slack(t, by_user.text, "U1", true, 0), -EPERM);
 	cr_assert_eq(book_test_decide(t, by_principal.text, "ann", true, 0), -EPERM);
 	cr_assert_eq(book_test_slack(t, by_principal.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, on_behalf.text, "ann", true, 0), -EPERM);
+	cr_assert_eq(book_test_slack(t, on_behalf.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, on_behalf.text, "bob", true, 0), 0);
 	cr_assert_eq(book_test_decide(t, by_uid.text, "bob", true, 0), -EPERM);
 	cr_assert_eq(book_test_decide(t, by_root.text, "root", true, 0), -EPERM,
 		"`people` says who root is");

@@ -59,6 +59,7 @@ Test(grants, cover_what_was_approved_until_they_end)
 	cr_assert_not(passes(t, &(struct asking){.operation = OPERATION_DELETE}));
 	cr_assert_not(passes(t, &(struct asking){.agent = "other"}));
 	cr_assert_not(passes(t, &(struct asking){.principal = "ann@acme.com"}));
+	cr_assert_not(passes(t, &(struct asking){.on_behalf_of = "ann@acme.com"}));
 	cr_assert_not(passes(t, &(struct asking){.rule = "once"}));
 	cr_assert_not(passes(t, &(struct asking){.database = "prod"}));
 	cr_assert_not(passes(t, &(struct asking){.database_user = "owner"}));

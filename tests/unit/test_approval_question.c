@@ -191,9 +191,9 @@ Test(question, hostile_bytes_are_refused)
 Test(question, names_that_are_none_are_refused)
 {
 	struct question *q = example(), *back = memory_new(sizeof(*back));
-	struct slice *const names[] = {&q->scope.agent, &q->scope.principal, &q->scope.resource,
-		&q->scope.rules[0], &q->protocol, &q->scope.database, &q->scope.user, &q->session,
-		&q->address, &q->program};
+	struct slice *const names[] = {&q->scope.agent, &q->scope.principal, &q->scope.on_behalf_of,
+		&q->scope.resource, &q->scope.rules[0], &q->protocol, &q->scope.database,
+		&q->scope.user, &q->session, &q->address, &q->program};
 	uint8_t *longest = memory_new(LIMIT_RECORD_NAME + 1);
 	struct buffer bytes;
 
@@ -236,8 +236,9 @@ Test(question, the_seal_covers_what_would_run)
 {
 	struct question *q = example(), *other = example();
 	struct slice *const bound[] = {&other->scope.agent, &other->scope.principal,
-		&other->scope.resource, &other->scope.database, &other->scope.user, &other->text,
-		&other->settings, &other->runs, &other->protocol, &other->scope.pairs[0].object};
+		&other->scope.on_behalf_of, &other->scope.resource, &other->scope.database,
+		&other->scope.user, &other->text, &other->settings, &other->runs, &other->protocol,
+		&other->scope.pairs[0].object};
 
 	question_seal(q, S("42"));
 	question_seal(other, S("42"));
@@ -321,8 +322,8 @@ Test(grant, is_for_one_agent_principal_resource_database_user_and_rule)
 {
 	struct question *q = example();
 	struct grant *g = grant_of(q);
-	struct slice *const parts[] = {&q->scope.agent, &q->scope.principal, &q->scope.resource,
-		&q->scope.database, &q->scope.user, &q->scope.rules[0]};
+	struct slice *const parts[] = {&q->scope.agent, &q->scope.principal, &q->scope.on_behalf_of,
+		&q->scope.resource, &q->scope.database, &q->scope.user, &q->scope.rules[0]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		struct slice before = *parts[i];

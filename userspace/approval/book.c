@@ -210,6 +210,7 @@ void pending_free(struct book *b, struct pending *p)
 	free(p->requesters);
 	free(p->agent);
 	free(p->principal);
+	free(p->on_behalf_of);
 	free(p->groups);
 	free(p->cancel_reason);
 	free(p->rules);

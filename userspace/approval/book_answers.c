@@ -15,7 +15,7 @@ struct answer {
 	struct list link; /* in the book, oldest first */
 	uint8_t digest[QUESTION_DIGEST_SIZE];
 	uint8_t content[QUESTION_DIGEST_SIZE];
-	char *agent, *principal, *by, *reason;
+	char *agent, *principal, *on_behalf_of, *by, *reason;
 	struct identifier review;
 	enum record_outcome outcome;
 	uint64_t deadline;
@@ -30,6 +30,7 @@ static void answer_free(struct book *b, struct answer *a)
 	votes_free(a->votes, a->vote_count);
 	free(a->agent);
 	free(a->principal);
+	free(a->on_behalf_of);
 	free(a->by);
 	free(a->reason);
 	free(a);
@@ -60,6 +61,7 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 	memcpy(a->content, p->content, sizeof(a->content));
 	a->agent = memory_copy_string(p->agent);
 	a->principal = memory_copy_string(p->principal);
+	a->on_behalf_of = memory_copy_string(p->on_behalf_of);
 	a->by = memory_copy_text(ending->by.data, ending->by.length);
 	a->reason = memory_copy_text(ending->reason.data, ending->reason.length);
 	a->review = p->id;
@@ -76,10 +78,11 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 /* Nobody approves their own request: also not by approving what another user asked before. */
 static bool is_own(const struct book *b, const struct answer *a, const struct reviewer *user)
 {
-	struct slice principal = slice_from_string(a->principal);
+	const struct requester_names names = {
+		slice_from_string(a->principal), slice_from_string(a->on_behalf_of)};
 
 	for (size_t i = 0; a->outcome == OUTCOME_APPROVED && i < a->vote_count; i++) {
-		if (reviewer_is_requester(b->config, &a->votes[i].who, user, principal))
+		if (reviewer_is_requester(b->config, &a->votes[i].who, user, &names))
 			return true;
 	}
 	return false;

@@ -116,6 +116,8 @@ static struct pending *new_pending(struct book *b, const struct question *q,
 	memcpy(p->digest, q->digest, sizeof(p->digest));
 	p->agent = memory_copy_text(q->scope.agent.data, q->scope.agent.length);
 	p->principal = memory_copy_text(q->scope.principal.data, q->scope.principal.length);
+	p->on_behalf_of =
+		memory_copy_text(q->scope.on_behalf_of.data, q->scope.on_behalf_of.length);
 	p->groups = requirement_groups(requirement, "\n");
 	p->requirement = *requirement;
 	/* What is not known can't be recognised again: no grant would ever cover it. */

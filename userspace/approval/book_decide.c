@@ -145,10 +145,11 @@ static bool is_member(const struct pending *p, const struct reviewer *who)
 
 static bool is_requester(const struct book *b, const struct pending *p, const struct reviewer *who)
 {
-	struct slice principal = slice_from_string(p->principal);
+	const struct requester_names names = {
+		slice_from_string(p->principal), slice_from_string(p->on_behalf_of)};
 
 	for (size_t i = 0; i < p->requester_count; i++) {
-		if (reviewer_is_requester(b->config, who, &p->requesters[i].user, principal))
+		if (reviewer_is_requester(b->config, who, &p->requesters[i].user, &names))
 			return true;
 	}
 	return false;

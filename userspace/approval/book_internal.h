@@ -41,7 +41,8 @@ struct pending {
 	uint64_t changed; /* the generation of its last change that lists would show */
 	uint8_t digest[QUESTION_DIGEST_SIZE];
 	uint8_t content[QUESTION_DIGEST_SIZE]; /* of what reviewers read */
-	char *agent, *principal, *groups; /* groups: their names, separated by newlines */
+	char *agent, *principal, *on_behalf_of,
+		*groups; /* groups: their names, separated by newlines */
 	struct slice *rules; /* into rule_text */
 	size_t rule_count;
 	char *rule_text;

@@ -10,6 +10,10 @@ enum pair_flag {
 	PAIR_FLAGS_ALL = (1 << 3) - 1,
 };
 
+/* Or-ed to the number of rules where the person stands behind it: what was written before there was
+ * one reads as it did. */
+#define SCOPE_ON_BEHALF (1ULL << 32)
+
 enum value_flag { FLAG_NULL = 1 << 0, FLAG_BINARY = 1 << 1, FLAGS_ALL = (1 << 2) - 1 };
 
 int fields_put_number(struct buffer *b, uint64_t value)
@@ -47,7 +51,10 @@ int fields_put_work(struct buffer *b, const struct scope_of_action *scope)
 	if (r == 0)
 		r = fields_put_text(b, scope->resource);
 	if (r == 0)
-		r = fields_put_number(b, scope->rule_count);
+		r = fields_put_number(
+			b, scope->rule_count | (scope->on_behalf_of.length ? SCOPE_ON_BEHALF : 0));
+	if (r == 0 && scope->on_behalf_of.length)
+		r = fields_put_text(b, scope->on_behalf_of);
 	for (size_t i = 0; r == 0 && i < scope->rule_count; i++)
 		r = fields_put_text(b, scope->rules[i]);
 	if (r == 0)
@@ -123,10 +130,8 @@ static void get_pair(struct field_reader *r, struct action_pair *ret)
 		fail(r);
 }
 
-static size_t get_count(struct field_reader *r, size_t most)
+static size_t check_count(struct field_reader *r, uint64_t count, size_t most)
 {
-	uint64_t count = fields_get_number(r);
-
 	if (count > most) {
 		fail(r);
 		return 0;
@@ -134,12 +139,26 @@ static size_t get_count(struct field_reader *r, size_t most)
 	return (size_t)count;
 }
 
+static size_t get_count(struct field_reader *r, size_t most)
+{
+	return check_count(r, fields_get_number(r), most);
+}
+
 void fields_get_work(struct field_reader *r, struct scope_of_action *ret)
 {
+	uint64_t rules;
+
 	ret->agent = fields_get_text(r);
 	ret->principal = fields_get_text(r);
 	ret->resource = fields_get_text(r);
-	ret->rule_count = get_count(r, QUESTION_RULES_MOST);
+	rules = fields_get_number(r);
+	ret->on_behalf_of = SLICE_EMPTY;
+	if (rules & SCOPE_ON_BEHALF) {
+		ret->on_behalf_of = fields_get_text(r);
+		/* One way to write each. */
+		r->bad |= ret->on_behalf_of.length == 0;
+	}
+	ret->rule_count = check_count(r, rules & ~SCOPE_ON_BEHALF, QUESTION_RULES_MOST);
 	for (size_t i = 0; i < ret->rule_count; i++)
 		ret->rules[i] = fields_get_text(r);
 	ret->pair_count = get_count(r, QUESTION_PAIRS_MOST);

@@ -52,6 +52,7 @@ bool grant_covers(const struct grant *g, const struct scope_of_action *scope, un
 {
 	if (unknown || !slice_equal(g->scope.agent, scope->agent) ||
 		!slice_equal(g->scope.principal, scope->principal) ||
+		!slice_equal(g->scope.on_behalf_of, scope->on_behalf_of) ||
 		!slice_equal(g->scope.resource, scope->resource) ||
 		!slice_equal(g->scope.database, scope->database) ||
 		!slice_equal(g->scope.user, scope->user))

@@ -36,7 +36,8 @@ void grant_table_set(struct grant_table *t, uint32_t slot, uint64_t serial, uint
 /* Whether the grant is in force at `now` (wall clock). */
 bool grant_is_in_force(const struct grant *g, const struct grant_table *t, uint64_t now);
 
-/* Whether the grant covers the action: same agent, principal, resource, database and user,
+/* Whether the grant covers the action: same agent, principal, person on whose behalf, resource,
+ * database and user,
  * no rule and no (operation, object) beyond the approved ones, nothing unknown (`unknown`: enum
  * action_unknown), and no missing WHERE where the approved action had one. */
 bool grant_covers(const struct grant *g, const struct scope_of_action *scope, unsigned unknown);

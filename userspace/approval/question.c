@@ -121,9 +121,9 @@ static bool is_name(struct slice name)
 
 static bool has_names(const struct question *q)
 {
-	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.resource,
-		q->scope.database, q->scope.user, q->groups, q->protocol, q->session, q->address,
-		q->program};
+	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.on_behalf_of,
+		q->scope.resource, q->scope.database, q->scope.user, q->groups, q->protocol,
+		q->session, q->address, q->program};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

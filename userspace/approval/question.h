@@ -25,6 +25,7 @@
 struct scope_of_action {
 	struct slice agent;
 	struct slice principal; /* empty: none */
+	struct slice on_behalf_of; /* who started it; empty: that is not known */
 	struct slice resource; /* "egress" where no resource names the place */
 	struct slice database, user; /* as the server knows them; empty: there is none */
 	struct slice rules[QUESTION_RULES_MOST]; /* names, as the verdict has them */

@@ -64,6 +64,7 @@ void question_json_add_scope(cJSON *object, const struct scope_of_action *scope,
 {
 	json_add_text(object, "agent", scope->agent);
 	json_add_text(object, "principal", scope->principal);
+	json_add_text(object, "on_behalf_of", scope->on_behalf_of);
 	json_add_text(object, "resource", scope->resource);
 	json_add_text(object, "database", scope->database);
 	json_add_text(object, "user", scope->user);

@@ -192,14 +192,15 @@ static bool is_principal(const struct config_person *person, struct slice princi
 }
 
 bool reviewer_is_requester(const struct config *c, const struct reviewer *who,
-	const struct reviewer *user, struct slice principal)
+	const struct reviewer *user, const struct requester_names *names)
 {
 	/* Each entry that knows this identity counts, should there be several. */
 	for (size_t i = 0; i < c->person_count; i++) {
 		const struct config_person *person = &c->people[i];
 
 		if (is_person(person, who) &&
-			(is_person(person, user) || is_principal(person, principal)))
+			(is_person(person, user) || is_principal(person, names->principal) ||
+				is_principal(person, names->on_behalf_of)))
 			return true;
 	}
 	return who->via == REVIEWER_LOCAL && who->uid == user->uid && who->uid != 0;

@@ -63,12 +63,16 @@ bool reviewer_is_member_of_any(
 	const struct config *c, struct slice groups, const struct reviewer *who);
 /* The same identity, or two of one person. */
 bool reviewer_is_same(const struct config *c, const struct reviewer *a, const struct reviewer *b);
-/* Whether a process of `user` (its local user), acting for `principal`, asks in this person's name:
- * the person is, by `people`, behind the principal or the user; or is the same local user. Root is
+/* Whom a session acts for, by what tokens said; either may be empty. */
+struct requester_names {
+	struct slice principal, on_behalf_of;
+};
+/* Whether a process of `user` (its local user), acting for these, asks in this person's name: the
+ * person is, by `people`, behind one of the names or the user; or is the same local user. Root is
  * a person only where `people` says so: much runs as root, agents' commands too, and it is no
  * secret that root can approve whatever it likes. */
 bool reviewer_is_requester(const struct config *c, const struct reviewer *who,
-	const struct reviewer *user, struct slice principal);
+	const struct reviewer *user, const struct requester_names *names);
 /* "ann", "ann (Slack U111)", "Slack U111": as people read it. */
 void reviewer_describe(const struct config *c, const struct reviewer *who, char *ret, size_t size);
 

@@ -169,6 +169,7 @@ static void add_facts(const struct card *c)
 	} rows[] = {
 		{"Agent", "agent"},
 		{"Principal", "principal"},
+		{"On behalf of", "on_behalf_of"},
 		{"Its groups", "principal_groups"},
 		{"Resource", "resource"},
 		{"Database", "database"},

@@ -47,7 +47,8 @@ static void drop_session(struct exporter *x, struct known_session *s)
 
 static void learn_session(struct exporter *x, const struct entry *entry)
 {
-	static const enum field fields[] = {FIELD_ID, FIELD_AGENT, FIELD_PRINCIPAL, FIELD_RESOURCE};
+	static const enum field fields[] = {
+		FIELD_ID, FIELD_AGENT, FIELD_PRINCIPAL, FIELD_ON_BEHALF_OF, FIELD_RESOURCE};
 	uint64_t handle = entry_number(entry, FIELD_SESSION);
 	struct known_session *s = find_session(x, handle);
 

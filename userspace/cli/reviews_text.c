@@ -489,6 +489,7 @@ void review_text_whole(const cJSON *review, const struct review_layout *l, struc
 	add_state(review, l, b);
 	add_line(b, "agent", text_slice(review, "agent"));
 	add_line(b, "principal", text_slice(review, "principal"));
+	add_line(b, "on behalf of", text_slice(review, "on_behalf_of"));
 	add_principal_groups(review, b);
 	add_place(review, b);
 	add_process(review, b);

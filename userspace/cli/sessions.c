@@ -70,6 +70,8 @@ cJSON *cli_json_session(const struct session_summary *s)
 	json_add_text(json, "id", s->id);
 	json_add_text(json, "agent", s->agent);
 	json_add_text(json, "principal", s->principal);
+	if (s->on_behalf_of.length)
+		json_add_text(json, "on_behalf_of", s->on_behalf_of);
 	if (s->groups.length)
 		cJSON_AddItemToObject(json, "groups", json_lines(s->groups));
 	json_add_text(json, "resource", s->resource);

@@ -59,6 +59,7 @@ static void print_head(const struct session_summary *s)
 	print_fact("session", s->id);
 	print_fact("agent", s->agent);
 	print_fact("principal", s->principal);
+	print_fact("on behalf of", s->on_behalf_of);
 	print_groups(s->groups);
 	print_fact("resource", s->resource);
 	print_fact("protocol", s->protocol);

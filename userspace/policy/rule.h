@@ -16,6 +16,7 @@ struct principal {
 	struct slice name; /* empty: none */
 	const struct slice *groups;
 	size_t group_count;
+	struct slice on_behalf_of; /* the person who started it; empty: that is not known */
 };
 extern const struct principal principal_none;
 

@@ -165,8 +165,9 @@ static void copy_subject(struct policy_scope *s, const struct policy_subject *fr
 	arena_init(&s->texts, SIZE_MAX);
 	own->known = given->known;
 	own->name = arena_copy(&s->texts, given->name);
+	own->on_behalf_of = arena_copy(&s->texts, given->on_behalf_of);
 	own->groups = groups = arena_new_array(&s->texts, given->group_count + 1, sizeof(*groups));
-	if (!own->name.data || !groups)
+	if (!own->name.data || !own->on_behalf_of.data || !groups)
 		abort();
 	for (; own->group_count < given->group_count; own->group_count++) {
 		struct slice copy = arena_copy(&s->texts, given->groups[own->group_count]);
@@ -189,19 +190,20 @@ static uint64_t hash_subject(const struct policy_subject *s)
 	uint64_t hash = table_hash(state, sizeof(state));
 
 	state[0] = table_hash_slice(s->principal->name);
+	state[3] = table_hash_slice(s->principal->on_behalf_of);
 	for (size_t i = 0; i < s->principal->group_count; i++) {
 		state[1] = hash;
 		state[2] = table_hash_slice(s->principal->groups[i]);
 		hash = table_hash(state, sizeof(state));
 	}
 	state[1] = hash;
-	return table_hash(state, 2 * sizeof(state[0]));
+	return table_hash(state, sizeof(state));
 }
 
 static bool is_same_principal(const struct principal *a, const struct principal *b)
 {
 	if (a->known != b->known || !slice_equal(a->name, b->name) ||
-		a->group_count != b->group_count)
+		!slice_equal(a->on_behalf_of, b->on_behalf_of) || a->group_count != b->group_count)
 		return false;
 	for (size_t i = 0; i < a->group_count; i++) {
 		if (!slice_equal(a->groups[i], b->groups[i]))

@@ -33,7 +33,7 @@ struct recorder_options {
 /* Who, where. Empty slices and zeros are left out. Names longer than LIMIT_RECORD_NAME are cut. */
 struct session_facts {
 	struct slice id; /* "s-7Q2KM4XT"; at most IDENTIFIER_SIZE - 1 bytes */
-	struct slice agent, principal, groups, resource; /* groups: each on a line */
+	struct slice agent, principal, on_behalf_of, groups, resource; /* groups: each on a line */
 	enum protocol_id protocol;
 	struct slice address; /* what the agent dialled, "10.0.3.4:5432" */
 	struct slice upstream; /* what was connected to */

@@ -60,6 +60,7 @@ static struct slice facts_encode(const struct session_facts *f, uint64_t started
 		{FIELD_ID, f->id},
 		{FIELD_AGENT, f->agent},
 		{FIELD_PRINCIPAL, f->principal},
+		{FIELD_ON_BEHALF_OF, f->on_behalf_of},
 		{FIELD_GROUPS, f->groups},
 		{FIELD_RESOURCE, f->resource},
 		{FIELD_PROTOCOL, slice_from_string(protocol_name(f->protocol))},

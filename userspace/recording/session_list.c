@@ -32,6 +32,7 @@ static const struct text_fact {
 	{FIELD_ID, offsetof(struct session_summary, id)},
 	{FIELD_AGENT, offsetof(struct session_summary, agent)},
 	{FIELD_PRINCIPAL, offsetof(struct session_summary, principal)},
+	{FIELD_ON_BEHALF_OF, offsetof(struct session_summary, on_behalf_of)},
 	{FIELD_GROUPS, offsetof(struct session_summary, groups)},
 	{FIELD_RESOURCE, offsetof(struct session_summary, resource)},
 	{FIELD_PROTOCOL, offsetof(struct session_summary, protocol)},

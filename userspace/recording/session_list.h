@@ -18,7 +18,7 @@ enum session_state {
 /* Strings belong to the list; empty where unknown. Numbers that are unknown are UINT64_MAX (pid,
  * uid) or 0. */
 struct session_summary {
-	struct slice id, agent, principal, resource, protocol;
+	struct slice id, agent, principal, on_behalf_of, resource, protocol;
 	struct slice groups; /* each on a line */
 	struct slice address, upstream, exe, database, user;
 	uint64_t pid, uid, cgroup, process_start;

@@ -34,6 +34,7 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 
 	ret->agent = s->agent->name;
 	ret->principal = subject->principal->name;
+	ret->on_behalf_of = subject->principal->on_behalf_of;
 	ret->resource = s->resource == POLICY_EGRESS ? slice_from_string("egress")
 						     : p->resources[s->resource].name;
 	ret->database = slice_from_string(s->database);

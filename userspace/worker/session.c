@@ -57,6 +57,7 @@ void session_record_facts(struct session *s, bool start)
 	buffer_init(&groups, LIMIT_TOKEN_BYTES);
 	if (p) {
 		facts.principal = policy_scope_subject(s->scope)->principal->name;
+		facts.on_behalf_of = policy_scope_subject(s->scope)->principal->on_behalf_of;
 		session_join_groups(s, &groups);
 		facts.groups = buffer_slice(&groups);
 	}
