@@ -111,23 +111,25 @@ class Daemon:
         options.setdefault("timeout", 30)
         return subprocess.run([str(BUILD / "wayleave"), *map(str, arguments)], env=self.environment, **options)
 
-    def agent_command(self, *command, agent="demo", user=None):
+    def agent_command(self, *command, agent="demo", user=None, token_file=None):
         words = [str(BUILD / "wayleave"), "run", "--agent", agent]
         if user:
             words += ["--user", user]
+        if token_file:
+            words += ["--token-file", str(token_file)]
         return [*words, "--", *map(str, command)]
 
-    def run(self, *command, agent="demo", user=None, env=None, **options):
+    def run(self, *command, agent="demo", user=None, token_file=None, env=None, **options):
         """Runs a command inside the agent."""
         options.setdefault("capture_output", True)
         options.setdefault("text", True)
         options.setdefault("timeout", 30)
         environment = {**self.environment, **(env or {})}
-        return subprocess.run(self.agent_command(*command, agent=agent, user=user), env=environment, **options)
+        return subprocess.run(self.agent_command(*command, agent=agent, user=user, token_file=token_file), env=environment, **options)
 
-    def popen(self, *command, agent="demo", env=None, **options):
+    def popen(self, *command, agent="demo", token_file=None, env=None, **options):
         environment = {**self.environment, **(env or {})}
-        return subprocess.Popen(self.agent_command(*command, agent=agent), env=environment, **options)
+        return subprocess.Popen(self.agent_command(*command, agent=agent, token_file=token_file), env=environment, **options)
 
     def json(self, *arguments):
         done = self.wayleave("--json", *arguments)

@@ -8,8 +8,8 @@ import time
 
 
 class Shell:
-    def __init__(self, daemon, url, agent="demo", options=(), env=None):
-        self.process = daemon.popen("psql", "-X", "-A", "-t", "-q", *options, url, agent=agent, env=env, stdin=subprocess.PIPE,
+    def __init__(self, daemon, url, agent="demo", options=(), env=None, token_file=None):
+        self.process = daemon.popen("psql", "-X", "-A", "-t", "-q", *options, url, agent=agent, env=env, token_file=token_file, stdin=subprocess.PIPE,
                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.count = 0

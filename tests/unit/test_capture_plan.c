@@ -161,7 +161,7 @@ Test(plan, that_would_not_decode_is_not_encoded)
 
 Test(request, survives_the_wire)
 {
-	struct run_request asked = {"claude-ci", ""}, got;
+	struct run_request asked = {"claude-ci", "", NULL}, got;
 	struct buffer b;
 
 	buffer_init(&b, 100);
@@ -169,16 +169,23 @@ Test(request, survives_the_wire)
 	cr_assert_eq(run_request_decode(buffer_slice(&b), &got), 0);
 	cr_assert_str_eq(got.agent, "claude-ci");
 	cr_assert_str_eq(got.user, "");
+	cr_assert_null(got.token);
+	/* An empty token is one: it is refused, where none at all is the agent's own. */
+	buffer_clear(&b);
+	asked.token = "";
+	cr_assert_eq(run_request_encode(&asked, &b), 0);
+	cr_assert_eq(run_request_decode(buffer_slice(&b), &got), 0);
+	cr_assert_str_eq(got.token, "");
 	buffer_done(&b);
 }
 
-Test(request, is_refused_unless_two_terminated_texts)
+Test(request, is_refused_unless_two_or_three_terminated_texts)
 {
 	static const struct {
 		const char *bytes;
 		size_t length;
-	} wrong[] = {{"", 0}, {"a", 1}, {"a\0", 2}, {"a\0b", 3}, {"a\0b\0c", 5}, {"a\0b\0c\0", 6},
-		{"\0", 1}};
+	} wrong[] = {{"", 0}, {"a", 1}, {"a\0", 2}, {"a\0b", 3}, {"a\0b\0c", 5},
+		{"a\0b\0c\0d\0", 8}, {"\0", 1}};
 	struct run_request got;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

@@ -19,9 +19,11 @@ static void put_examples(struct buffer *b)
 			.serial = 3,
 			.state = PRINCIPAL_KNOWN,
 			.until = 99,
-			.principal = {true, S("bot@acme.com"), groups, ARRAY_SIZE(groups)},
+			.principal = {true, S("bot@acme.com"), groups, ARRAY_SIZE(groups),
+				S("ann@acme.com")},
 			.issuer = S("okta")},
 		{.agent = UINT32_MAX,
+			.run = UINT64_MAX,
 			.state = PRINCIPAL_REFUSED,
 			.suspended = true,
 			.problem = S("there is none")},
@@ -46,6 +48,9 @@ Test(principals, come_back_as_they_were_written)
 	cr_expect_eq(back[0].until, 99);
 	cr_expect(back[0].principal.known);
 	cr_expect(slice_equal_string(back[0].principal.name, "bot@acme.com"));
+	cr_expect(slice_equal_string(back[0].principal.on_behalf_of, "ann@acme.com"));
+	cr_expect_eq(back[0].run, 0);
+	cr_expect_eq(back[1].run, UINT64_MAX);
 	cr_assert_eq(back[0].principal.group_count, 2);
 	cr_expect(slice_equal(back[0].principal.groups[1], groups[1]));
 	cr_expect(slice_equal_string(back[0].issuer, "okta"));
@@ -91,10 +96,10 @@ Test(principals, there_are_only_so_many)
 	size_t count;
 
 	buffer_init(&bytes, 1 << 20);
-	for (unsigned i = 0; i < LIMIT_CONFIG_AGENTS; i++)
+	for (unsigned i = 0; i < LIMIT_CONFIG_AGENTS + LIMIT_RUNS; i++)
 		cr_assert_eq(principals_encode(&entry, &bytes), 0);
 	cr_assert_eq(principals_decode(buffer_slice(&bytes), &back, &count), 0);
-	cr_expect_eq(count, LIMIT_CONFIG_AGENTS);
+	cr_expect_eq(count, LIMIT_CONFIG_AGENTS + LIMIT_RUNS);
 	free(back);
 	cr_assert_eq(principals_encode(&entry, &bytes), 0);
 	cr_expect_eq(principals_decode(buffer_slice(&bytes), &back, &count), -EBADMSG);

@@ -31,6 +31,12 @@ static void finish(struct issuer *i)
 		if (o->subjects[j].issuer == i)
 			subject_check(&o->subjects[j]);
 	}
+	list_for_each (position, &o->runs) {
+		struct subject *s = list_entry(position, struct subject, link);
+
+		if (s->issuer == i)
+			subject_check(s);
+	}
 }
 
 static void fail(struct issuer *i, const char *what, const char *why)

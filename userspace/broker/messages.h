@@ -40,7 +40,8 @@ enum broker_message {
 	BROKER_DECIDE, /* struct broker_decide, then the reason that was given */
 	BROKER_STATE, /* struct broker_state, then what is wrong, for people */
 	/* OpenID: monitor → broker */
-	BROKER_TOKEN, /* struct broker_token, then what the agent's token is now */
+	BROKER_TOKEN, /* struct broker_token, then what the token is now */
+	BROKER_END, /* struct broker_token: of a run that is over */
 	/* OpenID: both ways: keys as they were kept, and as they are to be kept */
 	BROKER_KEYS, /* struct broker_keys, then the document */
 	/* OpenID: broker → monitor */
@@ -108,6 +109,7 @@ struct broker_state {
 struct broker_token {
 	uint32_t agent; /* config_agent_id() */
 	uint32_t serial; /* what is said of this one carries it back */
+	uint64_t run; /* as in struct principal_entry */
 };
 
 struct broker_keys {

@@ -42,18 +42,54 @@ void openid_tell(struct openid *o, enum broker_message type, const void *head, s
 	buffer_done(&payload);
 }
 
+static struct subject *find_agent(struct openid *o, uint32_t agent)
+{
+	for (size_t i = 0; i < o->subject_count; i++) {
+		if (o->subjects[i].agent == agent)
+			return &o->subjects[i];
+	}
+	return NULL;
+}
+
+static struct subject *find_run(struct openid *o, const struct broker_token *head)
+{
+	list_for_each (position, &o->runs) {
+		struct subject *s = list_entry(position, struct subject, link);
+
+		if (s->agent == head->agent && s->run == head->run)
+			return s;
+	}
+	return NULL;
+}
+
 static void on_token(struct openid *o, struct slice payload)
 {
 	struct broker_token head;
+	struct subject *agent, *s;
 
 	if (payload.length < sizeof(head))
 		return;
 	memcpy(&head, payload.data, sizeof(head));
-	for (size_t i = 0; i < o->subject_count; i++) {
-		if (o->subjects[i].agent == head.agent)
-			subject_take_token(
-				&o->subjects[i], head.serial, slice_from(payload, sizeof(head)));
-	}
+	agent = s = find_agent(o, head.agent);
+	if (agent && head.run)
+		s = find_run(o, &head);
+	if (agent && !s)
+		s = subject_new_run(agent, head.run);
+	if (s)
+		subject_take_token(s, head.serial, slice_from(payload, sizeof(head)));
+}
+
+static void on_end(struct openid *o, struct slice payload)
+{
+	struct broker_token head;
+	struct subject *s;
+
+	if (payload.length < sizeof(head))
+		return;
+	memcpy(&head, payload.data, sizeof(head));
+	s = find_run(o, &head);
+	if (s)
+		subject_free_run(s);
 }
 
 static void on_kept_keys(struct openid *o, struct slice payload)
@@ -79,6 +115,8 @@ static int receive(struct openid *o)
 	r = control_receive(o->channel, &header, &payload, NULL, NULL);
 	if (r == 0 && header.type == BROKER_TOKEN)
 		on_token(o, buffer_slice(&payload));
+	else if (r == 0 && header.type == BROKER_END)
+		on_end(o, buffer_slice(&payload));
 	else if (r == 0 && header.type == BROKER_KEYS)
 		on_kept_keys(o, buffer_slice(&payload));
 	buffer_wipe(&payload);
@@ -99,6 +137,8 @@ int openid_turn(struct openid *o)
 		issuer_tick(&o->issuers[i], now);
 	for (size_t i = 0; i < o->subject_count; i++)
 		subject_tick(&o->subjects[i], now);
+	list_for_each (position, &o->runs)
+		subject_tick(list_entry(position, struct subject, link), now);
 	return r == -EAGAIN ? 0 : r;
 }
 
@@ -182,6 +222,7 @@ int openid_init(struct openid *o, int channel, const char *configuration, struct
 	int r = 0;
 
 	*o = (struct openid){.channel = channel};
+	list_init(&o->runs);
 	o->configuration = cJSON_Parse(configuration);
 	issuers = document_get(o->configuration, "issuers");
 	agents = document_get(o->configuration, "agents");

@@ -8,6 +8,7 @@
 #define WAYLEAVE_BROKER_OPENID_H
 
 #include "base/error.h"
+#include "base/list.h"
 #include "broker/client.h"
 #include "broker/messages.h"
 #include "identity/principals.h"
@@ -42,7 +43,9 @@ struct issuer {
 /* An agent, and who it is. */
 struct subject {
 	struct openid *owner;
+	struct list link; /* of a run */
 	uint32_t agent; /* config_agent_id() */
+	uint64_t run; /* as in struct principal_entry */
 	struct issuer *issuer;
 	struct token_rules rules; /* the issuer's, and what this agent's token must be */
 
@@ -69,6 +72,7 @@ struct openid {
 	size_t issuer_count;
 	struct subject *subjects;
 	size_t subject_count;
+	struct list runs; /* subjects that the monitor tells of, which come and go */
 };
 
 /* `configuration`: JSON as monitor/openid.c writes it. */
@@ -96,6 +100,9 @@ void subject_take_token(struct subject *s, uint32_t serial, struct slice token);
 /* Finds out who it is now, and tells where that changed. */
 void subject_check(struct subject *s);
 void subject_tick(struct subject *s, uint64_t now);
+/* One for a run of that agent, in the list of them. */
+struct subject *subject_new_run(const struct subject *agent, uint64_t run);
+void subject_free_run(struct subject *s);
 
 /* ask.c: client credentials */
 void ask_tick(struct subject *s, uint64_t now);

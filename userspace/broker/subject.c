@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "monitor/control.h"
 
 #define ENTRY_MOST (64u << 10) /* bytes: a token's limits are far below */
 #define RECHECK_TIME 2 /* seconds until a token that is not valid yet is looked at again */
@@ -32,6 +33,7 @@ static void report_none(struct subject *s, enum principal_state state, const cha
 {
 	const struct principal_entry entry = {
 		.agent = s->agent,
+		.run = s->run,
 		.serial = s->serial,
 		.state = state,
 		.issuer = slice_from_string(s->issuer->name),
@@ -47,9 +49,13 @@ static void report_known(struct subject *s, const struct token *token)
 	uint64_t until = token->expires + TOKEN_LEEWAY, keys = i->fetched + i->keys_max_age;
 	struct principal_entry entry = {
 		.agent = s->agent,
+		.run = s->run,
 		.serial = s->serial,
 		.state = PRINCIPAL_KNOWN,
-		.principal = {true, token->subject, token->groups, token->group_count},
+		.principal = {.known = true,
+			.name = token->subject,
+			.groups = token->groups,
+			.group_count = token->group_count},
 		.issuer = slice_from_string(i->name),
 	};
 
@@ -122,11 +128,17 @@ void subject_check(struct subject *s)
 	report_none(s, i->failures ? PRINCIPAL_REFUSED : PRINCIPAL_AWAITED, text);
 }
 
-void subject_take_token(struct subject *s, uint32_t serial, struct slice token)
+static void drop_token(struct subject *s)
 {
 	if (s->token)
 		memory_wipe(s->token, strlen(s->token));
 	free(s->token);
+	s->token = NULL;
+}
+
+void subject_take_token(struct subject *s, uint32_t serial, struct slice token)
+{
+	drop_token(s);
 	token = token_trim(token);
 	/* What holds a NUL is no token, and would be taken for the part before it. */
 	s->token = token.length && memchr(token.data, 0, token.length)
@@ -142,4 +154,27 @@ void subject_tick(struct subject *s, uint64_t now)
 	ask_tick(s, now);
 	if (s->check_at && openid_now() >= s->check_at)
 		subject_check(s);
+}
+
+/* The same rules, and no way to ask for a token: a run's comes from whoever started it. */
+struct subject *subject_new_run(const struct subject *agent, uint64_t run)
+{
+	struct subject *s = memory_new(sizeof(*s));
+
+	s->owner = agent->owner;
+	s->agent = agent->agent;
+	s->run = run;
+	s->issuer = agent->issuer;
+	s->rules = agent->rules;
+	buffer_init(&s->reported, CONTROL_PAYLOAD_MOST);
+	list_append(&s->owner->runs, &s->link);
+	return s;
+}
+
+void subject_free_run(struct subject *s)
+{
+	list_remove(&s->link);
+	drop_token(s);
+	buffer_done(&s->reported);
+	free(s);
 }

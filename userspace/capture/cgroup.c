@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -231,6 +232,23 @@ int cgroup_enter(int fd)
 	return r;
 }
 
+/* Those of commands that have ended. */
+static void remove_runs(int folder)
+{
+	int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *listing = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+
+	while (listing && (entry = readdir(listing))) {
+		if (strncmp(entry->d_name, CGROUP_RUN_PREFIX, strlen(CGROUP_RUN_PREFIX)) == 0)
+			(void)unlinkat(folder, entry->d_name, AT_REMOVEDIR);
+	}
+	if (listing)
+		closedir(listing);
+	else if (copy >= 0)
+		close(copy);
+}
+
 /* -ENOENT, -EPERM where it is not ours, -EBUSY where somebody is in it. */
 static int remove_one(const struct cgroup_root *root, const char *path)
 {
@@ -241,6 +259,7 @@ static int remove_one(const struct cgroup_root *root, const char *path)
 		return r;
 	if (fgetxattr(fd, CGROUP_MARK, &mark, 1) != 1)
 		r = -EPERM;
+	remove_runs(fd);
 	close(fd);
 	if (r == 0 && unlinkat(root->fd, path, AT_REMOVEDIR) < 0)
 		r = -errno;

@@ -46,9 +46,12 @@ int cgroup_get_id(int fd, uint64_t *ret_id);
 int cgroup_is_populated(int fd, bool *ret);
 /* Moves the calling process (all its threads) there. */
 int cgroup_enter(int fd);
-/* Removes the folder and its parents, as far as cgroup_open() made them and nothing is in them.
- * What became of the folder itself: 0, -ENOENT, -EPERM where somebody else made it, -EBUSY where
- * something is in it. */
+/* What is made for one command in an agent's cgroup begins so (runs.h). */
+#define CGROUP_RUN_PREFIX "wayleave-run-"
+
+/* Removes the folder, the empty ones of commands in it, and its parents, as far as cgroup_open()
+ * made them and nothing is in them. What became of the folder itself: 0, -ENOENT, -EPERM where
+ * somebody else made it, -EBUSY where something is in it. */
 int cgroup_remove(const struct cgroup_root *root, const char *path);
 /* A text that stays with a folder as long as it exists. */
 int cgroup_write_note(const struct cgroup_root *root, const char *path, const char *note);

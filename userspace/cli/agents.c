@@ -31,16 +31,11 @@ static void print_text(const char *text, int width)
 	printf("%*s  ", used < (size_t)width ? width - (int)used : 0, "");
 }
 
-static void print_agent(const cJSON *agent)
+static void print_groups(const cJSON *agent)
 {
-	const char *problem = review_text_of(agent, "problem"), *separator = "";
+	const char *separator = "";
 	const cJSON *group;
 
-	print_text(review_text_of(agent, "name"), 16);
-	print_text(review_text_of(agent, "state"), 9);
-	print_text(review_text_of(agent, "identity"), 8);
-	print_text(review_text_of(agent, "principal"), 24);
-	print_text(review_text_of(agent, "expires"), 24);
 	cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(agent, "groups"))
 	{
 		fputs(separator, stdout);
@@ -48,11 +43,38 @@ static void print_agent(const cJSON *agent)
 		separator = ", ";
 	}
 	putchar('\n');
-	if (!problem || !*problem)
+}
+
+/* One line below it. */
+static void print_more(const char *label, const char *text)
+{
+	if (!text || !*text)
 		return;
-	fputs("    ", stdout);
-	cli_print_line(stdout, slice_from_string(problem));
+	printf("    %s", label);
+	cli_print_line(stdout, slice_from_string(text));
 	putchar('\n');
+}
+
+/* An agent, or a command of one that is somebody of its own. */
+static void print_agent(const cJSON *agent, const char *name)
+{
+	print_text(name, 16);
+	print_text(review_text_of(agent, "state"), 9);
+	print_text(review_text_of(agent, "identity"), 8);
+	print_text(review_text_of(agent, "principal"), 24);
+	print_text(review_text_of(agent, "expires"), 24);
+	print_groups(agent);
+	print_more("on behalf of ", review_text_of(agent, "on_behalf_of"));
+	print_more("", review_text_of(agent, "problem"));
+}
+
+static void print_with_runs(const cJSON *agent)
+{
+	const cJSON *run;
+
+	print_agent(agent, review_text_of(agent, "name"));
+	cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(agent, "runs"))
+		print_agent(run, "  a command");
 }
 
 static int list(const struct cli *cli)
@@ -69,7 +91,7 @@ static int list(const struct cli *cli)
 	}
 	printf("%-16s  %-9s  %-8s  %-24s  %-24s  GROUPS\n", "AGENT", "STATE", "IDENTITY",
 		"PRINCIPAL", "UNTIL");
-	cJSON_ArrayForEach(agent, agents) print_agent(agent);
+	cJSON_ArrayForEach(agent, agents) print_with_runs(agent);
 	cJSON_Delete(agents);
 	return CLI_DONE;
 }

@@ -4,15 +4,18 @@
  * does the work, and becomes it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "cli/cli.h"
 
@@ -22,18 +25,23 @@
 struct run_options {
 	const char *agent;
 	const char *user;
+	const char *token_file; /* NULL: none */
 	char **command;
 };
 
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: wayleave run [--agent NAME] [--user USER] -- COMMAND [ARGUMENT]…\n\n"
+		"usage: wayleave run [--agent NAME] [--user USER] [--token-file FILE] -- COMMAND "
+		"[ARGUMENT]…\n\n"
 		"Starts the command inside the agent, which it can't leave, with this "
 		"environment,\n"
 		"working folder and terminal, and exits with its status.\n\n"
 		"  --agent NAME  the agent; absent: the only one that you may start\n"
-		"  --user USER   the user that it runs as; root alone may name another\n\n"
+		"  --user USER   the user that it runs as; root alone may name another\n"
+		"  --token-file FILE  a token that says whom this command acts for; it is read "
+		"again when\n"
+		"                it changes. From a pipe, or /dev/fd/N, once\n\n"
 		"Exit status: the command's; 125 Wayleave failed, 126 the command could not be\n"
 		"started, 127 it was not found.\n");
 }
@@ -44,6 +52,7 @@ static int take_options(struct run_options *o, int argc, char **argv)
 	static const struct option table[] = {
 		{"agent", required_argument, NULL, 'a'},
 		{"user", required_argument, NULL, 'u'},
+		{"token-file", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -58,6 +67,9 @@ static int take_options(struct run_options *o, int argc, char **argv)
 		case 'u':
 			o->user = optarg;
 			break;
+		case 't':
+			o->token_file = optarg;
+			break;
 		case 'h':
 			return 1;
 		default:
@@ -66,6 +78,51 @@ static int take_options(struct run_options *o, int argc, char **argv)
 	}
 	o->command = argv + optind;
 	return optind < argc ? 0 : -EINVAL;
+}
+
+/* Of what can't change, or is another file for another process, there is nothing to follow. */
+static bool can_be_followed(int fd, const char *path)
+{
+	struct stat s;
+
+	return fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && strncmp(path, "/dev/", 5) != 0 &&
+		strncmp(path, "/proc/", 6) != 0;
+}
+
+static char *make_absolute(const char *path)
+{
+	char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
+	char *absolute = folder ? memory_format("%s/%s", folder, path) : memory_copy_string(path);
+
+	free(folder);
+	return absolute;
+}
+
+/* Read here, with the caller's own rights: the launcher gets it in a file without a name. Also
+ * `ret_followed`, for free(): the path, if the file is to be read again. */
+static int save_token(const char *path, char **ret_followed)
+{
+	int from = open(path, O_RDONLY | O_CLOEXEC), fd = -1, r;
+	struct buffer token;
+
+	if (from < 0)
+		return -errno;
+	buffer_init(&token, LIMIT_TOKEN_BYTES);
+	r = file_read_descriptor(from, &token);
+	if (r == 0) {
+		fd = memfd_create("token", 0);
+		r = fd < 0 ? -errno : file_write_all(fd, buffer_slice(&token));
+	}
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r == 0)
+		*ret_followed =
+			can_be_followed(from, path) ? make_absolute(path) : memory_copy_string("");
+	buffer_wipe(&token);
+	close(from);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
 }
 
 /* A descriptor, which is inherited by the launcher, of a file with the environment's strings. */
@@ -91,12 +148,19 @@ static const char *find_socket(const struct cli *cli)
 	return path ? path : "";
 }
 
+/* What the launcher gets beside the words: descriptors as text. */
+struct inputs {
+	char environment[16], token[16];
+	char *token_file; /* absolute; empty: nothing is to be followed */
+};
+
 /* Returns only where it fails, with what failed. */
-static int exec_launcher(const struct cli *cli, const struct run_options *o, const char *launcher,
-	const char *descriptor, int argc)
+static int exec_launcher(const struct cli *cli, const struct run_options *o,
+	const struct inputs *inputs, const char *launcher, int argc)
 {
 	const char *head[] = {launcher, "--socket", find_socket(cli), "--agent", o->agent, "--user",
-		o->user, "--environment", descriptor, "--"};
+		o->user, "--token", inputs->token, "--token-file", inputs->token_file,
+		"--environment", inputs->environment, "--"};
 	char **words = memory_new_array(ARRAY_SIZE(head) + (size_t)argc + 1, sizeof(*words));
 	char *nothing[] = {NULL};
 	size_t n = 0;
@@ -112,20 +176,40 @@ static int exec_launcher(const struct cli *cli, const struct run_options *o, con
 	return r;
 }
 
+/* An exit status, with the sentence printed, or 0. */
+static int make_inputs(const struct run_options *o, struct inputs *ret)
+{
+	int fd = save_environment();
+
+	if (fd < 0)
+		return cli_fail("run", RUN_FAILED, "the environment: %s", strerror(-fd));
+	snprintf(ret->environment, sizeof(ret->environment), "%d", fd);
+	if (!o->token_file) {
+		ret->token_file = memory_copy_string("");
+		return 0;
+	}
+	fd = save_token(o->token_file, &ret->token_file);
+	if (fd < 0)
+		return cli_fail("run", RUN_FAILED, "--token-file: %s: %s", o->token_file,
+			fd == -E2BIG ? "it is too long for a token" : strerror(-fd));
+	snprintf(ret->token, sizeof(ret->token), "%d", fd);
+	return 0;
+}
+
 static int become_launcher(const struct cli *cli, const struct run_options *o, int argc)
 {
-	char *launcher = file_find_program(LAUNCHER), descriptor[16];
-	int fd, r;
+	char *launcher = file_find_program(LAUNCHER);
+	struct inputs inputs = {.token = ""};
+	int r;
 
 	if (!launcher)
 		return cli_fail("run", RUN_FAILED, "%s is not installed", LAUNCHER);
-	fd = r = save_environment();
-	if (r >= 0) {
-		snprintf(descriptor, sizeof(descriptor), "%d", fd);
-		r = exec_launcher(cli, o, launcher, descriptor, argc);
-		close(fd);
+	r = make_inputs(o, &inputs);
+	if (r == 0) {
+		r = exec_launcher(cli, o, &inputs, launcher, argc);
+		cli_fail("run", RUN_FAILED, "%s: %s", launcher, strerror(-r));
 	}
-	cli_fail("run", RUN_FAILED, "%s: %s", launcher, strerror(-r));
+	free(inputs.token_file);
 	free(launcher);
 	return RUN_FAILED;
 }

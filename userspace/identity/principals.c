@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#define ENTRIES_MOST LIMIT_CONFIG_AGENTS
+#define ENTRIES_MOST (LIMIT_CONFIG_AGENTS + LIMIT_RUNS)
 
 const char *principal_state_name(enum principal_state state)
 {
@@ -38,6 +38,8 @@ int principals_encode(const struct principal_entry *entry, struct buffer *ret)
 	int r = buffer_append_u32(ret, entry->agent);
 
 	if (r == 0)
+		r = buffer_append_u64(ret, entry->run);
+	if (r == 0)
 		r = buffer_append_u32(ret, entry->serial);
 	if (r == 0)
 		r = buffer_append_byte(ret, (uint8_t)entry->state);
@@ -51,6 +53,8 @@ int principals_encode(const struct principal_entry *entry, struct buffer *ret)
 		r = put_text(ret, entry->problem);
 	if (r == 0)
 		r = put_text(ret, p->name);
+	if (r == 0)
+		r = put_text(ret, p->on_behalf_of);
 	if (r == 0)
 		r = buffer_append_u32(ret, (uint32_t)p->group_count);
 	for (size_t i = 0; r == 0 && i < p->group_count; i++)
@@ -88,6 +92,13 @@ static uint32_t take_number(struct reader *r, uint32_t most)
 	return r->bad ? 0 : value;
 }
 
+static uint64_t take_long(struct reader *r)
+{
+	const uint8_t *data = take(r, sizeof(uint64_t));
+
+	return data ? bytes_get_u64(data) : 0;
+}
+
 static unsigned take_byte(struct reader *r, unsigned most)
 {
 	const uint8_t *data = take(r, 1);
@@ -108,17 +119,16 @@ static struct slice take_text(struct reader *r, uint32_t most)
 /* `groups`: room for LIMIT_TOKEN_GROUPS. */
 static void take_entry(struct reader *r, struct principal_entry *ret, struct slice *groups)
 {
-	const uint8_t *until;
-
 	ret->agent = take_number(r, UINT32_MAX);
+	ret->run = take_long(r);
 	ret->serial = take_number(r, UINT32_MAX);
 	ret->state = (enum principal_state)take_byte(r, PRINCIPAL_STATE_COUNT - 1);
 	ret->suspended = take_byte(r, 1);
-	until = take(r, sizeof(uint64_t));
-	ret->until = until ? bytes_get_u64(until) : 0;
+	ret->until = take_long(r);
 	ret->issuer = take_text(r, LIMIT_TOKEN_NAME);
 	ret->problem = take_text(r, PRINCIPALS_PROBLEM_MOST);
 	ret->principal.name = take_text(r, LIMIT_TOKEN_NAME);
+	ret->principal.on_behalf_of = take_text(r, LIMIT_TOKEN_NAME);
 	ret->principal.known = ret->state == PRINCIPAL_KNOWN || ret->state == PRINCIPAL_NONE;
 	ret->principal.group_count = take_number(r, LIMIT_TOKEN_GROUPS);
 	ret->principal.groups = groups;

@@ -23,6 +23,7 @@ enum principal_state {
 
 struct principal_entry {
 	uint32_t agent; /* config_agent_id() */
+	uint64_t run; /* id of the cgroup of one `wayleave run`; 0: the rest of the agent */
 	uint32_t serial; /* of the token that it is about, between monitor and broker */
 	enum principal_state state;
 	bool suspended; /* by an administrator: everything is refused */

@@ -38,6 +38,19 @@ int caller_leave(struct error *e);
 int ask(const struct caller *c, const char *socket, const struct run_request *request,
 	struct arena *memory, struct run_plan *ret, struct error *e);
 
+/* token.c: the token that a descriptor holds; closes it. `ret` is for free(), to be wiped first. */
+int token_take(int fd, char **ret, struct error *e);
+/* follow.c: starts a process of the caller's, outside of the agent, that tells the daemon at
+ * `socket` what the token in the file is, whenever that changes, as long as the plan's cgroup is
+ * there. `last`: as the daemon knows it. */
+struct follow {
+	const struct caller *caller;
+	const char *socket; /* NULL: as control_open() has it */
+	const char *file; /* absolute */
+	const char *last;
+};
+int follow_start(const struct follow *f, const struct run_plan *plan, struct error *e);
+
 /* environment.c: the strings "NAME=VALUE" with a NUL each that a descriptor holds, as an environ
  * from malloc(); closes the descriptor. HOME, USER and LOGNAME become the plan's unless it keeps
  * the caller's user. */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wayleave-launch --socket PATH --agent NAME --user USER --environment FD -- COMMAND…
+ * wayleave-launch --socket PATH --agent NAME --user USER --token FD --token-file FILE
+ *	--environment FD -- COMMAND…
  *
- * Only `wayleave run` starts it; all four options are always there, PATH, NAME and USER possibly
+ * Only `wayleave run` starts it; all options are always there, all but --environment possibly
  * empty.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -21,6 +23,8 @@ struct options {
 	const char *socket;
 	const char *agent;
 	const char *user;
+	const char *token;
+	const char *token_file;
 	const char *environment;
 	char **command;
 };
@@ -34,6 +38,8 @@ static int take_options(struct options *o, int argc, char **argv)
 		{"--socket", &o->socket},
 		{"--agent", &o->agent},
 		{"--user", &o->user},
+		{"--token", &o->token},
+		{"--token-file", &o->token_file},
 		{"--environment", &o->environment},
 	};
 	int i = 1;
@@ -49,13 +55,56 @@ static int take_options(struct options *o, int argc, char **argv)
 	return 0;
 }
 
-static int take_environment(const char *number, char ***ret, struct error *e)
+static int take_descriptor(const char *number, int *ret, struct error *e)
 {
 	uint64_t fd;
 
 	if (text_to_number(slice_from_string(number), 1 << 20, &fd) < 0)
-		return error_set(e, -EINVAL, "no descriptor of the environment");
-	return environment_take((int)fd, ret, e);
+		return error_set(e, -EINVAL, "\"%s\" is no descriptor", number);
+	*ret = (int)fd;
+	return 0;
+}
+
+/* What `wayleave run` hands over in files without names. */
+static int take_inputs(
+	const struct options *o, char ***ret_environment, char **ret_token, struct error *e)
+{
+	int fd, r = take_descriptor(o->environment, &fd, e);
+
+	if (r == 0)
+		r = environment_take(fd, ret_environment, e);
+	if (r == 0 && *o->token) {
+		r = take_descriptor(o->token, &fd, e);
+		if (r == 0)
+			r = token_take(fd, ret_token, e);
+	}
+	return r;
+}
+
+/* The command has no need of the file, and others could be after it. */
+static int hide_token_file(
+	const struct options *o, struct arena *memory, struct run_plan *plan, struct error *e)
+{
+	size_t count = plan->hidden_count;
+	const char **hidden = arena_new_array(memory, count + 1, sizeof(*hidden));
+
+	if (!hidden)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		hidden[i] = plan->hidden[i];
+	hidden[count] = o->token_file;
+	plan->hidden = hidden;
+	plan->hidden_count = count + 1;
+	return 0;
+}
+
+static int follow_token(const struct options *o, const struct caller *c, const char *token,
+	struct arena *memory, struct run_plan *plan, struct error *e)
+{
+	const struct follow follow = {c, *o->socket ? o->socket : NULL, o->token_file, token};
+	int r = hide_token_file(o, memory, plan, e);
+
+	return r < 0 ? r : follow_start(&follow, plan, e);
 }
 
 /* In this order: the answer first, because a refusal must leave no trace; descriptors before the
@@ -63,15 +112,22 @@ static int take_environment(const char *number, char ***ret, struct error *e)
 static int prepare(
 	const struct options *o, const struct caller *c, char ***ret_environment, struct error *e)
 {
-	struct run_request request = {o->agent, o->user};
+	struct run_request request = {o->agent, o->user, NULL};
 	struct arena memory;
 	struct run_plan plan;
+	char *token = NULL;
 	int r;
 
 	arena_init(&memory, RUN_PLAN_MEMORY);
-	r = take_environment(o->environment, ret_environment, e);
+	r = take_inputs(o, ret_environment, &token, e);
+	request.token = token;
 	if (r == 0)
 		r = ask(c, *o->socket ? o->socket : NULL, &request, &memory, &plan, e);
+	if (r == 0 && *o->token_file)
+		r = follow_token(o, c, token, &memory, &plan, e);
+	if (token)
+		memory_wipe(token, strlen(token));
+	free(token);
 	if (r == 0)
 		r = descriptors_close(e);
 	if (r == 0)

@@ -56,7 +56,14 @@ enum control_request {
 	/* → JSON object: what the canary found last. Starts another run unless one is under way.
 	 * Root alone. */
 	CONTROL_CANARY,
+	/* struct control_token, then the token: what that of a run is from now on. Root, and who
+	 * started the run; -ENOENT: it is over. */
+	CONTROL_TOKEN,
 	CONTROL_REQUEST_COUNT
+};
+
+struct control_token {
+	uint64_t run; /* id of its cgroup */
 };
 
 struct control_reviews {

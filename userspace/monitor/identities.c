@@ -21,13 +21,37 @@
 /* Links lead to folders that are not watched, and folders are made later. */
 #define POLL_TIME (5 * NANOSECONDS_PER_SECOND)
 #define ENTRY_MOST (64u << 10)
-#define LIST_MOST (32u << 20) /* bytes of JSON */
+#define NO_SOURCE                                                                                  \
+	"the token of this agent is missing: only commands that `wayleave run --token-file` "      \
+	"starts have one"
 
 /* --- entries --- */
 
-/* What is known of the agent; its texts belong to `item`, and the array is for free(). */
-static struct principal_entry read_entry(const struct identity *item, void **ret_memory)
+struct identity *identities_find_agent(struct identities *all, uint32_t agent)
 {
+	for (size_t i = 0; i < all->count; i++) {
+		if (all->items[i].agent == agent)
+			return &all->items[i];
+	}
+	return NULL;
+}
+
+/* Where what is known of it stands: a run without a token is whom its agent is. */
+static const struct identity *find_source(const struct identities *all, const struct identity *item)
+{
+	const struct identity *agent;
+
+	if (item->run == 0 || item->own_token)
+		return item;
+	agent = identities_find_agent((struct identities *)all, item->agent);
+	return agent ? agent : item;
+}
+
+/* What is known of it; its texts belong to `item` or its agent, and the array is for free(). */
+static struct principal_entry read_entry(
+	const struct identities *all, const struct identity *of, void **ret_memory)
+{
+	const struct identity *item = find_source(all, of);
 	struct principal_entry entry = {
 		.agent = item->agent,
 		.state = item->issuer ? PRINCIPAL_AWAITED : PRINCIPAL_NONE,
@@ -40,12 +64,18 @@ static struct principal_entry read_entry(const struct identity *item, void **ret
 	size_t count;
 
 	*ret_memory = NULL;
-	if (buffer_length(&item->entry) &&
+	if (item->issuer && buffer_length(&item->entry) &&
 		principals_decode(buffer_slice(&item->entry), &decoded, &count) == 0) {
 		*ret_memory = decoded;
 		entry = decoded[0];
 	}
+	if (item->issuer && item->without_source) {
+		entry.state = PRINCIPAL_REFUSED;
+		entry.problem = slice_from_string(NO_SOURCE);
+	}
 	entry.suspended = item->suspended;
+	entry.run = of->run;
+	entry.principal.on_behalf_of = slice_from_string(of->on_behalf_of);
 	return entry;
 }
 
@@ -53,10 +83,13 @@ static void note(struct monitor *m, struct identity *item)
 {
 	struct buffer text;
 	void *memory;
-	struct principal_entry entry = read_entry(item, &memory);
+	struct principal_entry entry = read_entry(&m->identities, item, &memory);
 	int r;
 
 	buffer_init(&text, LIMIT_RECORD_NAME);
+	if (item->run)
+		buffer_append_format(&text, "run %lx of user %u: ", (unsigned long)item->run,
+			(unsigned)item->starter);
 	if (entry.state == PRINCIPAL_KNOWN) {
 		r = buffer_append_format(&text,
 			"principal %.*s of issuer %.*s; groups:", SLICE_PRINT(entry.principal.name),
@@ -70,6 +103,7 @@ static void note(struct monitor *m, struct identity *item)
 	free(memory);
 	if (!item->noted || !slice_equal_string(buffer_slice(&text), item->noted)) {
 		free(item->noted);
+		free(item->on_behalf_of);
 		item->noted = memory_copy_text(text.data, buffer_length(&text));
 		store_note(
 			m->store, HOST_AGENT, slice_from_string(item->name), buffer_slice(&text));
@@ -88,6 +122,15 @@ static void set_entry(struct monitor *m, struct identity *item, struct slice enc
 	note(m, item);
 }
 
+/* What is about a token of before is too late. */
+static void take_entry(struct monitor *m, struct identity *item,
+	const struct principal_entry *entry, struct slice encoded)
+{
+	if (item->issuer && item->agent == entry->agent && item->run == entry->run &&
+		item->serial == entry->serial)
+		set_entry(m, item, encoded);
+}
+
 int identities_take(struct monitor *m, struct slice encoded)
 {
 	struct identities *all = &m->identities;
@@ -98,13 +141,10 @@ int identities_take(struct monitor *m, struct slice encoded)
 	if (r < 0)
 		return r;
 	r = count == 1 && entry->state != PRINCIPAL_NONE ? 0 : -EBADMSG;
-	for (size_t i = 0; r == 0 && i < all->count; i++) {
-		struct identity *item = &all->items[i];
-
-		/* What is about a token of before is too late. */
-		if (item->issuer && item->agent == entry->agent && item->serial == entry->serial)
-			set_entry(m, item, encoded);
-	}
+	for (size_t i = 0; r == 0 && i < all->count; i++)
+		take_entry(m, &all->items[i], entry, encoded);
+	for (size_t i = 0; r == 0 && i < all->run_count; i++)
+		take_entry(m, &all->runs[i], entry, encoded);
 	free(entry);
 	return r;
 }
@@ -113,10 +153,25 @@ void identities_forget(struct monitor *m)
 {
 	for (size_t i = 0; i < m->identities.count; i++)
 		buffer_clear(&m->identities.items[i].entry);
+	for (size_t i = 0; i < m->identities.run_count; i++)
+		buffer_clear(&m->identities.runs[i].entry);
 	m->identities.changed = true;
 }
 
 /* --- workers --- */
+
+static int encode_one(
+	const struct identities *all, const struct identity *item, struct buffer *list)
+{
+	void *memory;
+	struct principal_entry entry = read_entry(all, item, &memory);
+	int r = 0;
+
+	if (entry.state != PRINCIPAL_NONE || entry.suspended || entry.run)
+		r = principals_encode(&entry, list);
+	free(memory);
+	return r;
+}
 
 static int encode_all(struct monitor *m)
 {
@@ -125,14 +180,10 @@ static int encode_all(struct monitor *m)
 	int fd = 0;
 
 	buffer_init(&list, PRINCIPALS_BYTES_MOST);
-	for (size_t i = 0; fd == 0 && i < all->count; i++) {
-		void *memory;
-		struct principal_entry entry = read_entry(&all->items[i], &memory);
-
-		if (entry.state != PRINCIPAL_NONE || entry.suspended)
-			fd = principals_encode(&entry, &list);
-		free(memory);
-	}
+	for (size_t i = 0; fd == 0 && i < all->count; i++)
+		fd = encode_one(all, &all->items[i], &list);
+	for (size_t i = 0; fd == 0 && i < all->run_count; i++)
+		fd = encode_one(all, &all->runs[i], &list);
 	if (fd == 0)
 		fd = file_make_sealed("wayleave-principals", buffer_slice(&list));
 	buffer_done(&list);
@@ -151,7 +202,7 @@ void identities_send(struct monitor *m, struct monitor_worker *w)
 	close(fd);
 }
 
-static void send_all(struct monitor *m)
+void identities_tell(struct monitor *m)
 {
 	int fd = encode_all(m);
 
@@ -165,10 +216,11 @@ static void send_all(struct monitor *m)
 
 /* --- files of tokens --- */
 
-static void set_problem(struct monitor *m, struct identity *item, const char *problem)
+void identity_set_problem(struct monitor *m, struct identity *item, const char *problem)
 {
 	const struct principal_entry entry = {
 		.agent = item->agent,
+		.run = item->run,
 		.serial = item->serial,
 		.state = PRINCIPAL_REFUSED,
 		.issuer = slice_from_string(item->issuer),
@@ -207,7 +259,7 @@ static int read_token(struct identity *item, struct buffer *ret)
 	return 0;
 }
 
-static void take_token(struct monitor *m, struct identity *item, struct slice token)
+void identity_take_token(struct monitor *m, struct identity *item, struct slice token)
 {
 	if (item->readable && slice_equal(token, buffer_slice(&item->token)))
 		return;
@@ -231,7 +283,7 @@ static void refuse_token(struct monitor *m, struct identity *item, int error)
 		item->serial = ++m->identities.last_serial;
 	item->readable = false;
 	buffer_wipe(&item->token);
-	set_problem(m, item, problem);
+	identity_set_problem(m, item, problem);
 	free(problem);
 }
 
@@ -261,7 +313,7 @@ static void read_all(struct monitor *m)
 		if (r < 0)
 			refuse_token(m, item, r);
 		else
-			take_token(m, item, buffer_slice(&token));
+			identity_take_token(m, item, buffer_slice(&token));
 	}
 	buffer_wipe(&token);
 }
@@ -286,8 +338,9 @@ void identities_turn(struct monitor *m, uint64_t now)
 		all->next_poll = now + POLL_TIME;
 		read_all(m);
 	}
+	runs_turn(m, now);
 	if (all->changed)
-		send_all(m);
+		identities_tell(m);
 }
 
 /* --- who is suspended --- */
@@ -402,7 +455,11 @@ static int change_suspended(struct monitor *m, const struct asker *who, struct s
 		return r;
 	}
 	item->suspended = suspended;
-	send_all(m);
+	for (size_t i = 0; i < all->run_count; i++) {
+		if (all->runs[i].agent == item->agent)
+			all->runs[i].suspended = suspended;
+	}
+	identities_tell(m);
 	return 0;
 }
 
@@ -420,11 +477,11 @@ int identities_on_resume(
 
 /* --- the list, for people --- */
 
-static cJSON *describe(const struct identity *item)
+cJSON *identity_describe(const struct identities *all, const struct identity *item)
 {
 	cJSON *json = cJSON_CreateObject(), *groups;
 	void *memory;
-	struct principal_entry entry = read_entry(item, &memory);
+	struct principal_entry entry = read_entry(all, item, &memory);
 	bool known = entry.state == PRINCIPAL_KNOWN;
 
 	/* Workers see by the clock that a token has ended, before anybody tells them. */
@@ -435,6 +492,7 @@ static cJSON *describe(const struct identity *item)
 	cJSON_AddStringToObject(json, "identity", principal_state_name(entry.state));
 	json_add_text(json, "issuer", slice_from_string(item->issuer));
 	json_add_text(json, "principal", entry.principal.name);
+	json_add_text(json, "on_behalf_of", entry.principal.on_behalf_of);
 	groups = cJSON_AddArrayToObject(json, "groups");
 	for (size_t i = 0; i < entry.principal.group_count; i++)
 		cJSON_AddItemToArray(groups, json_text(entry.principal.groups[i]));
@@ -452,8 +510,13 @@ int identities_on_list(
 
 	(void)who;
 	(void)request;
-	for (size_t i = 0; i < m->identities.count; i++)
-		cJSON_AddItemToArray(list, describe(&m->identities.items[i]));
+	for (size_t i = 0; i < m->identities.count; i++) {
+		const struct identity *item = &m->identities.items[i];
+		cJSON *json = identity_describe(&m->identities, item);
+
+		cJSON_AddItemToArray(list, json);
+		runs_describe(&m->identities, item->agent, cJSON_AddArrayToObject(json, "runs"));
+	}
 	text = cJSON_PrintUnformatted(list);
 	cJSON_Delete(list);
 	if (!text)
@@ -470,7 +533,7 @@ static bool same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static void item_done(struct identity *item)
+void identity_done(struct identity *item)
 {
 	free(item->name);
 	free(item->issuer);
@@ -490,6 +553,7 @@ static struct identity make_item(const struct identities *all, const struct conf
 		.token_file = from && from->token_file.text
 			? memory_copy_string(from->token_file.text)
 			: NULL,
+		.without_source = from && !from->token_file.text && !from->client_id.text,
 		.suspended = find_suspended(all, agent->name.text) < all->suspended_count,
 	};
 
@@ -504,7 +568,8 @@ static void keep(struct identity *item, struct identity *old)
 	struct identity before = *item;
 
 	if (item->agent != old->agent || !same(item->issuer, old->issuer) ||
-		!same(item->token_file, old->token_file))
+		!same(item->token_file, old->token_file) ||
+		item->without_source != old->without_source)
 		return;
 	*item = *old;
 	*old = before;
@@ -522,10 +587,11 @@ void identities_configure(struct monitor *m)
 			keep(&items[i], &all->items[j]);
 	}
 	for (size_t i = 0; i < all->count; i++)
-		item_done(&all->items[i]);
+		identity_done(&all->items[i]);
 	free(all->items);
 	all->items = items;
 	all->count = c->agent_count;
+	runs_configure(m);
 	all->changed = true;
 	all->next_poll = 0;
 }
@@ -549,8 +615,11 @@ void identities_close(struct monitor *m)
 	struct identities *all = &m->identities;
 
 	for (size_t i = 0; i < all->count; i++)
-		item_done(&all->items[i]);
+		identity_done(&all->items[i]);
 	free(all->items);
+	for (size_t i = 0; i < all->run_count; i++)
+		identity_done(&all->runs[i]);
+	free(all->runs);
 	for (size_t i = 0; i < all->suspended_count; i++)
 		free(all->suspended[i]);
 	free(all->suspended);

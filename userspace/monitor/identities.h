@@ -7,6 +7,9 @@
 #ifndef WAYLEAVE_MONITOR_IDENTITIES_H
 #define WAYLEAVE_MONITOR_IDENTITIES_H
 
+#include <cjson/cJSON.h>
+#include <sys/types.h>
+
 #include "base/buffer.h"
 #include "base/error.h"
 #include "identity/principals.h"
@@ -14,11 +17,14 @@
 
 struct monitor;
 
+/* An agent's, or that of one of its runs. */
 struct identity {
 	uint32_t agent; /* config_agent_id() */
+	uint64_t run; /* id of its cgroup; 0: all of the agent that is in no run */
 	char *name;
 	char *issuer; /* NULL: the agent has no identity */
 	char *token_file; /* NULL: its tokens come otherwise */
+	bool without_source; /* there is no way in which one could come */
 	bool suspended;
 	uint32_t serial; /* of the token that the broker has */
 	struct buffer token; /* that one */
@@ -26,15 +32,24 @@ struct identity {
 	bool open_to_all; /* its mode lets everybody read it */
 	struct buffer entry; /* as principals_encode() has it; empty: nothing is known yet */
 	char *noted; /* what the audit log says of it */
+	/* Of a run */
+	uid_t starter;
+	bool own_token; /* else it is whom the agent is */
+	bool was_populated; /* a process was in it */
+	char *on_behalf_of; /* NULL: of nobody that is known */
+	uint64_t known_since; /* monotonic */
 };
 
 struct identities {
 	struct identity *items;
 	size_t count;
+	struct identity *runs;
+	size_t run_count;
 	char **suspended; /* names, also of agents that are not configured now */
 	size_t suspended_count;
 	uint32_t last_serial; /* that any token had: what the broker says is about that one */
 	struct loop_source watch;
+	uint64_t next_run_check; /* monotonic */
 	uint64_t read_at, next_poll; /* monotonic; read_at 0: nothing has changed */
 	bool changed; /* the workers don't know it yet */
 };
@@ -52,5 +67,33 @@ int identities_take(struct monitor *m, struct slice encoded);
 /* Tells a worker that begins. */
 struct monitor_worker;
 void identities_send(struct monitor *m, struct monitor_worker *w);
+
+/* --- for runs.c --- */
+
+/* Tells all workers. */
+void identities_tell(struct monitor *m);
+/* The agent's own; NULL: there is no such agent. */
+struct identity *identities_find_agent(struct identities *all, uint32_t agent);
+void identity_take_token(struct monitor *m, struct identity *item, struct slice token);
+/* There is no token that is taken, and why. */
+void identity_set_problem(struct monitor *m, struct identity *item, const char *problem);
+cJSON *identity_describe(const struct identities *all, const struct identity *item);
+void identity_done(struct identity *item);
+
+/* --- runs.c --- */
+
+/* Those that an earlier daemon made. */
+void runs_load(struct monitor *m);
+/* A cgroup for one command of the agent. `token`: as the starter gave it; NULL: none. */
+struct config_agent;
+struct capture_place;
+int runs_begin(struct monitor *m, const struct config_agent *agent, uid_t starter,
+	const char *token, struct capture_place *ret, struct error *e);
+/* The configuration may be another one. */
+void runs_configure(struct monitor *m);
+/* What is due. */
+void runs_turn(struct monitor *m, uint64_t now);
+/* Appends to the entries of the agents' list. */
+void runs_describe(const struct identities *all, uint32_t agent, cJSON *ret_list);
 
 #endif

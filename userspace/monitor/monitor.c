@@ -355,6 +355,8 @@ static int start(struct monitor *m, struct error *e)
 		wait_until(m, names_known, NAMES_TIME);
 	r = settings_apply(m, e);
 	if (r == 0)
+		runs_load(m);
+	if (r == 0)
 		r = workers_start(m, e);
 	if (r == 0 && wait_until(m, workers_are_ready, START_TIME) < 0)
 		r = error_set(e, -ETIMEDOUT, "the workers did not start");

@@ -11,7 +11,8 @@
  *   server.c     the control socket and what clients may ask
  *   credentials.c  proofs of secrets, for workers that log in
  *   reviews.c    reviews and grants, for both
- *   openid.c     the broker for issuers of tokens; identities.c: who agents are
+ *   openid.c     the broker for issuers of tokens; identities.c: who agents are; runs.c: and who
+ *                single commands of theirs are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
  *   ssh.c        SSH sessions, by way of ssh_process.c and ssh_signer.c; ssh_names.c
  *   authority.c, process.c, names.c, status.c
@@ -239,6 +240,11 @@ void openid_close(struct monitor *m);
 int openid_configure(struct monitor *m, struct error *e);
 /* What the agent's token is now. */
 void openid_tell_token(struct monitor *m, const struct identity *item);
+/* The run is over: nothing is to be said of its token any more. */
+void openid_tell_end(struct monitor *m, const struct identity *run);
+/* Handler of CONTROL_TOKEN (runs.c). */
+int runs_on_token(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 /* Handlers of CONTROL_AGENTS, CONTROL_SUSPEND, CONTROL_RESUME (identities.c). */
 int identities_on_list(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);

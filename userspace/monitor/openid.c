@@ -24,7 +24,7 @@
 
 void openid_tell_token(struct monitor *m, const struct identity *item)
 {
-	struct broker_token head = {.agent = item->agent, .serial = item->serial};
+	struct broker_token head = {.agent = item->agent, .serial = item->serial, .run = item->run};
 	struct buffer payload;
 
 	if (!item->readable)
@@ -34,6 +34,14 @@ void openid_tell_token(struct monitor *m, const struct identity *item)
 		buffer_append_slice(&payload, buffer_slice(&item->token)) == 0)
 		broker_process_tell_bytes(&m->openid, BROKER_TOKEN, buffer_slice(&payload));
 	buffer_wipe(&payload);
+}
+
+void openid_tell_end(struct monitor *m, const struct identity *run)
+{
+	const struct broker_token head = {
+		.agent = run->agent, .serial = run->serial, .run = run->run};
+
+	broker_process_tell_bytes(&m->openid, BROKER_END, slice_of(&head, sizeof(head)));
 }
 
 static char *kept_path(const struct monitor *m, size_t issuer)
@@ -73,6 +81,8 @@ static void on_start(void *context)
 		tell_kept_keys(m, (uint32_t)i);
 	for (size_t i = 0; i < m->identities.count; i++)
 		openid_tell_token(m, &m->identities.items[i]);
+	for (size_t i = 0; i < m->identities.run_count; i++)
+		openid_tell_token(m, &m->identities.runs[i]);
 }
 
 /* --- from the broker --- */

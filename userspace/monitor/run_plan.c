@@ -5,25 +5,34 @@
 #include <limits.h>
 
 #include "base/bytes.h"
+#include "base/memory.h"
 
 int run_request_encode(const struct run_request *request, struct buffer *ret)
 {
-	int r = buffer_append(ret, request->agent, strlen(request->agent) + 1);
+	const char *const texts[] = {request->agent, request->user, request->token};
+	int r = 0;
 
-	return r == 0 ? buffer_append(ret, request->user, strlen(request->user) + 1) : r;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts) && texts[i]; i++)
+		r = buffer_append(ret, texts[i], strlen(texts[i]) + 1);
+	return r;
 }
 
 int run_request_decode(struct slice payload, struct run_request *ret)
 {
-	const uint8_t *end = payload.length ? memchr(payload.data, 0, payload.length) : NULL;
-	size_t first = end ? (size_t)(end - payload.data) + 1 : 0;
-	struct slice rest = slice_from(payload, first);
+	const char *texts[3] = {NULL};
+	size_t count = 0;
 
-	if (!end || rest.length == 0 ||
-		memchr(rest.data, 0, rest.length) != rest.data + rest.length - 1)
+	while (payload.length) {
+		const uint8_t *end = memchr(payload.data, 0, payload.length);
+
+		if (!end || count == ARRAY_SIZE(texts))
+			return -EBADMSG;
+		texts[count++] = (const char *)payload.data;
+		payload = slice_from(payload, (size_t)(end - payload.data) + 1);
+	}
+	if (count < 2)
 		return -EBADMSG;
-	ret->agent = (const char *)payload.data;
-	ret->user = (const char *)rest.data;
+	*ret = (struct run_request){texts[0], texts[1], texts[2]};
 	return 0;
 }
 

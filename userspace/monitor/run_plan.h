@@ -4,7 +4,8 @@
  * as; the monitor, who knows the asker by SO_PEERCRED, answers with all that the launcher has to
  *do.
  *
- * Request: AGENT NUL USER NUL, either of them empty where the command line didn't name one.
+ * Request: AGENT NUL USER NUL, either of them empty where the command line didn't name one; then,
+ * where the command is to have a token of its own, TOKEN NUL.
  *
  * Reply, integers big-endian, a text as a 32-bit length and its bytes:
  *
@@ -30,6 +31,7 @@
 struct run_request {
 	const char *agent; /* "" = the only one that the caller may start */
 	const char *user; /* "" = the caller */
+	const char *token; /* NULL = none of its own */
 };
 
 enum run_plan_flags {
@@ -77,7 +79,7 @@ struct run_plan {
 };
 
 int run_request_encode(const struct run_request *request, struct buffer *ret);
-/* The texts point into the payload. -EBADMSG for anything but two terminated texts. */
+/* The texts point into the payload. -EBADMSG for anything but two or three terminated texts. */
 int run_request_decode(struct slice payload, struct run_request *ret);
 /* -EINVAL for a plan that would not decode. */
 int run_plan_encode(const struct run_plan *plan, struct buffer *ret);

@@ -122,6 +122,7 @@ static const struct row {
 	[CONTROL_AGENTS] = {identities_on_list, ROOT},
 	[CONTROL_SUSPEND] = {identities_on_suspend, ROOT},
 	[CONTROL_RESUME] = {identities_on_resume, ROOT},
+	[CONTROL_TOKEN] = {runs_on_token, OUTSIDE_OF_AGENTS},
 };
 
 static int check_asker(const struct row *row, const struct asker *who, struct error *e)

@@ -84,9 +84,9 @@ static void check_identity(
 	check_client(l, identity);
 	if (!identity->token_file.text && !identity->client_id.text)
 		loader_warning(l, identity->place,
-			"without \"token_file\" or \"client_id\" there is no token, and the agent "
-			"is "
-			"refused everything");
+			"without \"token_file\" or \"client_id\" the agent is refused everything, "
+			"but "
+			"for commands that `wayleave run --token-file` starts");
 }
 
 void config_check_identity(struct config *c, struct loader *l)

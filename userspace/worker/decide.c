@@ -230,7 +230,7 @@ static bool is_identified(struct session *s, const struct protocol_action_event 
 	enum reason reason = REASON_NONE;
 
 	if (!s->host.observes)
-		answer = who_check(&s->worker->who, s->agent, &reason, &d->text);
+		answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &d->text);
 	if (answer == WHO_GOOD) {
 		hold_got_token(s, event->lane);
 		return true;

@@ -133,7 +133,9 @@ static bool is_observed(const struct session *s)
 /* For whom it is must be known before anything is judged. */
 static bool is_identified(struct session *s, struct record_action *ret, struct buffer *text)
 {
-	if (is_observed(s) || who_check(&s->worker->who, s->agent, &ret->reason, text) == WHO_GOOD)
+	if (is_observed(s) ||
+		who_check(&s->worker->who, s->agent, s->origin.cgroup, &ret->reason, text) ==
+			WHO_GOOD)
 		return true;
 	ret->verdict = RECORD_VERDICT_DENY;
 	ret->message = buffer_slice(text);
@@ -192,7 +194,7 @@ static void try_to_begin(struct session *s)
 		return;
 	buffer_init(&text, 4096);
 	if (!is_observed(s))
-		answer = who_check(&s->worker->who, s->agent, &reason, &text);
+		answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &text);
 	buffer_done(&text);
 	if (answer != WHO_AWAITED)
 		session_begin(s);
@@ -338,7 +340,7 @@ static bool take_principal(struct session *s)
 {
 	const struct policy_scope *old = s->scope;
 
-	if (!who_is_known(&s->worker->who, s->agent))
+	if (!who_is_known(&s->worker->who, s->agent, s->origin.cgroup))
 		return false;
 	session_renew_scope(s);
 	return s->scope != old;
@@ -368,7 +370,7 @@ void session_on_principals(struct session *s)
 	if (s->engine && changed)
 		pipe_set_scope(s);
 	buffer_init(&text, 4096);
-	answer = who_check(&s->worker->who, s->agent, &reason, &text);
+	answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &text);
 	buffer_done(&text);
 	if (is_observed(s))
 		return;

@@ -79,7 +79,7 @@ static struct policy_scope *scope_for(struct session *s, enum protocol_id protoc
 {
 	struct policy_subject subject = {
 		.agent = s->agent,
-		.principal = who_principal(&s->worker->who, s->agent),
+		.principal = who_principal(&s->worker->who, s->agent, s->origin.cgroup),
 		.exe = s->exe_certain ? slice_from_string(s->exe) : SLICE_EMPTY,
 		.resource = s->resource,
 		.protocol = protocol,

@@ -11,16 +11,13 @@
 
 static const struct principal nobody_known;
 
-static int compare_key(const void *key, const void *entry)
-{
-	uint32_t a = *(const uint32_t *)key, b = ((const struct principal_entry *)entry)->agent;
-
-	return a < b ? -1 : a > b;
-}
-
 static int compare_entries(const void *a, const void *b)
 {
-	return compare_key(&((const struct principal_entry *)a)->agent, b);
+	const struct principal_entry *x = a, *y = b;
+
+	if (x->agent != y->agent)
+		return x->agent < y->agent ? -1 : 1;
+	return x->run < y->run ? -1 : x->run > y->run;
 }
 
 void who_init(struct who *w)
@@ -43,32 +40,45 @@ void who_take(struct who *w, int fd)
 		qsort(w->items, w->count, sizeof(*w->items), compare_entries);
 }
 
-static const struct principal_entry *find(const struct who *w, const struct policy_agent *agent)
+static const struct principal_entry *find_entry(const struct who *w, uint32_t agent, uint64_t run)
 {
-	return w->count ? bsearch(&agent->id, w->items, w->count, sizeof(*w->items), compare_key)
+	const struct principal_entry key = {.agent = agent, .run = run};
+
+	return w->count ? bsearch(&key, w->items, w->count, sizeof(*w->items), compare_entries)
 			: NULL;
 }
 
-bool who_is_known(const struct who *w, const struct policy_agent *agent)
+/* A run's; else what holds for all of the agent. */
+static const struct principal_entry *find(
+	const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
 {
-	const struct principal_entry *entry = find(w, agent);
+	const struct principal_entry *entry = find_entry(w, agent->id, cgroup);
+
+	return entry ? entry : find_entry(w, agent->id, 0);
+}
+
+bool who_is_known(const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
+{
+	const struct principal_entry *entry = find(w, agent, cgroup);
 
 	return !agent->identified || (entry && entry->state == PRINCIPAL_KNOWN);
 }
 
-const struct principal *who_principal(const struct who *w, const struct policy_agent *agent)
+const struct principal *who_principal(
+	const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
 {
-	const struct principal_entry *entry = find(w, agent);
+	const struct principal_entry *entry = find(w, agent, cgroup);
 
 	if (!agent->identified)
-		return &principal_none;
+		return entry && entry->state == PRINCIPAL_NONE ? &entry->principal
+							       : &principal_none;
 	return entry && entry->state == PRINCIPAL_KNOWN ? &entry->principal : &nobody_known;
 }
 
-enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
+enum who_answer who_check(const struct who *w, const struct policy_agent *agent, uint64_t cgroup,
 	enum reason *ret_reason, struct buffer *ret_text)
 {
-	const struct principal_entry *entry = find(w, agent);
+	const struct principal_entry *entry = find(w, agent, cgroup);
 	struct slice problem = slice_from_string("it is not known yet who this agent acts for");
 	bool good = !agent->identified;
 

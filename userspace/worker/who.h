@@ -26,12 +26,15 @@ enum who_answer {
 	WHO_REFUSED,
 };
 
+/* `cgroup` is that of a connection's socket (struct origin). */
+
 /* Whether the agent may act now. Else `ret_reason` and the sentence behind "wayleave: ". */
-enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
+enum who_answer who_check(const struct who *w, const struct policy_agent *agent, uint64_t cgroup,
 	enum reason *ret_reason, struct buffer *ret_text);
 /* By whom its actions are judged; valid until the next list. */
-const struct principal *who_principal(const struct who *w, const struct policy_agent *agent);
+const struct principal *who_principal(
+	const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
 /* What the monitor said of it is a principal, or that there needs to be none. */
-bool who_is_known(const struct who *w, const struct policy_agent *agent);
+bool who_is_known(const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
 
 #endif
