@@ -97,6 +97,7 @@
 #define LIMIT_TOKEN_GROUPS 256u /* a token with more is refused, as none may be left out */
 #define LIMIT_RUNS 1024u /* of `wayleave run` at a time, with a token or a person of their own */
 #define LIMIT_RUNS_OF_USER 256u
+#define LIMIT_LOGINS 256u /* people at a time */
 #define LIMIT_DOCUMENT_BYTES (64u << 10) /* a JSON document of an issuer's */
 #define LIMIT_DOCUMENT_DEPTH 16u
 #define LIMIT_DOCUMENT_MEMBERS 1024u /* of one object or list */

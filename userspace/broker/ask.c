@@ -11,62 +11,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "broker/form.h"
 #include "broker/openid.h"
 #include "identity/algorithm.h"
 #include "identity/base64url.h"
 
-#define FORM_MOST (64u << 10) /* bytes */
 #define ASSERTION_TIME 60 /* seconds for which an assertion is good */
-
-/* As application/x-www-form-urlencoded has it. */
-static void put_escaped(struct buffer *b, const char *text)
-{
-	for (; *text; text++) {
-		uint8_t c = (uint8_t)*text;
-
-		if ((c | 32) >= 'a' && (c | 32) <= 'z')
-			buffer_append_byte(b, c);
-		else if ((c >= '0' && c <= '9') || strchr("-._~", c))
-			buffer_append_byte(b, c);
-		else
-			buffer_append_format(b, "%%%02X", c);
-	}
-}
-
-static void put_field(struct buffer *b, const char *name, const char *value)
-{
-	buffer_append_format(b, "%s%s=", buffer_length(b) ? "&" : "", name);
-	put_escaped(b, value);
-}
-
-/* For free(). */
-static char *take_text(struct buffer *b)
-{
-	char *text = memory_copy_text(buffer_slice(b).data, buffer_length(b));
-
-	buffer_wipe(b);
-	return text;
-}
-
-/* RFC 6749 section 2.3.1. For free(). */
-static char *basic_authorization(const struct subject *s)
-{
-	struct buffer pair;
-	uint8_t *encoded;
-	char *text;
-
-	buffer_init(&pair, FORM_MOST);
-	put_escaped(&pair, s->client_id);
-	buffer_append_byte(&pair, ':');
-	put_escaped(&pair, s->secret);
-	encoded = memory_new(buffer_length(&pair) * 2 + 8);
-	EVP_EncodeBlock(encoded, buffer_slice(&pair).data, (int)buffer_length(&pair));
-	text = memory_format("Basic %s", (char *)encoded);
-	memory_wipe(encoded, strlen((char *)encoded));
-	free(encoded);
-	buffer_wipe(&pair);
-	return text;
-}
 
 static int put_part(struct buffer *b, cJSON *object)
 {
@@ -124,7 +74,7 @@ static char *make_assertion(const struct subject *s)
 		buffer_wipe(&text);
 		return NULL;
 	}
-	return take_text(&text);
+	return form_take(&text);
 }
 
 /* For free(). */
@@ -134,17 +84,16 @@ static char *make_form(const struct subject *s)
 	struct buffer form;
 
 	buffer_init(&form, FORM_MOST);
-	put_field(&form, "grant_type", "client_credentials");
+	form_put(&form, "grant_type", "client_credentials");
 	if (s->scope)
-		put_field(&form, "scope", s->scope);
+		form_put(&form, "scope", s->scope);
 	if (assertion) {
-		put_field(&form, "client_assertion_type",
+		form_put(&form, "client_assertion_type",
 			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-		put_field(&form, "client_assertion", assertion);
-		memory_wipe(assertion, strlen(assertion));
-		free(assertion);
+		form_put(&form, "client_assertion", assertion);
+		form_forget(assertion);
 	}
-	return take_text(&form);
+	return form_take(&form);
 }
 
 /* --- asking --- */
@@ -160,51 +109,33 @@ static void fail(struct subject *s, const char *why)
 	subject_check(s);
 }
 
-/* The code of an error (RFC 6749 section 5.2), made of a few characters. */
-static void describe(const struct client_answer *answer, const cJSON *json, char *ret, size_t size)
-{
-	const char *code = json ? document_get_text(json, "error") : NULL;
-	size_t length = code ? strspn(code, "abcdefghijklmnopqrstuvwxyz_") : 0;
-
-	snprintf(ret, size, "HTTP status %u%s%.*s", answer->status, length ? ", " : "",
-		length < 60 ? (int)length : 60, code ? code : "");
-}
-
 static void on_answer(void *context, const struct client_answer *answer)
 {
-	const char *token = NULL, *why = answer->problem;
 	struct subject *s = context;
-	cJSON *json = NULL;
-	struct error e;
-	char room[120];
+	char code[64], why[160];
+	cJSON *json = form_read_answer(answer, code, why, sizeof(why));
+	const char *token = json ? document_get_text(json, "access_token") : NULL;
 
 	s->asking = false;
-	if (!why && document_parse(answer->body, &json, &e) < 0 && answer->status == 200)
-		why = e.text;
-	if (!why && answer->status == 200)
-		token = document_get_text(json, "access_token");
-	if (!why && !token) {
-		describe(answer, json, room, sizeof(room));
-		why = room;
-	}
 	if (token) {
 		s->ask_failures = 0;
 		/* Until the token says when it ends: it may be one that is refused. */
 		s->ask_at = clock_monotonic() + OPENID_RETRY_MOST * NANOSECONDS_PER_SECOND;
 		subject_take_token(s, s->serial, slice_from_string(token));
 	} else {
-		fail(s, why);
+		fail(s, json ? "its answer has none" : why);
 	}
 	cJSON_Delete(json);
 }
 
 static void ask(struct subject *s)
 {
-	char *form = make_form(s), *authorization = s->secret ? basic_authorization(s) : NULL;
+	char *form = make_form(s),
+	     *authorization = s->secret ? form_authorization(s->client_id, s->secret) : NULL;
 	const struct client_request request = {
 		.url = s->issuer->token_endpoint,
 		.body = form,
-		.content_type = "application/x-www-form-urlencoded",
+		.content_type = FORM_TYPE,
 		.authorization = authorization,
 		.ca = s->issuer->ca,
 		.https_alone = true,
@@ -213,11 +144,8 @@ static void ask(struct subject *s)
 
 	s->asking = true;
 	client_send(s->owner->client, &request, on_answer, s);
-	memory_wipe(form, strlen(form));
-	free(form);
-	if (authorization)
-		memory_wipe(authorization, strlen(authorization));
-	free(authorization);
+	form_forget(form);
+	form_forget(authorization);
 }
 
 void ask_tick(struct subject *s, uint64_t now)

@@ -144,13 +144,21 @@ static const char *find_document_fault(const struct issuer *i, const cJSON *docu
 	return NULL;
 }
 
+static void take_endpoint(const cJSON *document, const char *name, char **ret)
+{
+	const char *endpoint = document_get_text(document, name);
+
+	free(*ret);
+	*ret = is_https(endpoint) ? memory_copy_string(endpoint) : NULL;
+}
+
 static void on_discovery(void *context, const struct client_answer *answer)
 {
 	struct issuer *i = context;
 	cJSON *document = NULL;
 	struct error e;
 	char room[80];
-	const char *fault = find_fault(answer, room, sizeof(room)), *endpoint;
+	const char *fault = find_fault(answer, room, sizeof(room));
 
 	if (!fault && document_parse(answer->body, &document, &e) < 0)
 		fault = e.text;
@@ -159,10 +167,9 @@ static void on_discovery(void *context, const struct client_answer *answer)
 	if (fault) {
 		fail(i, "its discovery document", fault);
 	} else {
-		endpoint = document_get_text(document, "token_endpoint");
 		i->discovered = true;
-		free(i->token_endpoint);
-		i->token_endpoint = is_https(endpoint) ? memory_copy_string(endpoint) : NULL;
+		take_endpoint(document, "token_endpoint", &i->token_endpoint);
+		take_endpoint(document, "device_authorization_endpoint", &i->device_endpoint);
 		get(i, document_get_text(document, "jwks_uri"), on_keys);
 	}
 	cJSON_Delete(document);

@@ -42,11 +42,14 @@ enum broker_message {
 	/* OpenID: monitor → broker */
 	BROKER_TOKEN, /* struct broker_token, then what the token is now */
 	BROKER_END, /* struct broker_token: of a run that is over */
+	BROKER_LOGIN, /* struct broker_login: a person wants to log in */
+	BROKER_LOGOUT, /* struct broker_login: nobody needs to know more of it */
 	/* OpenID: both ways: keys as they were kept, and as they are to be kept */
 	BROKER_KEYS, /* struct broker_keys, then the document */
 	/* OpenID: broker → monitor */
 	BROKER_PRINCIPAL, /* one entry (identity/principals.h) */
 	BROKER_ISSUER, /* struct broker_issuer, then what is wrong, for people */
+	BROKER_LOGIN_STATE, /* struct broker_login_state, then its texts */
 };
 
 /* Where one review is shown: one message per channel. */
@@ -110,6 +113,26 @@ struct broker_token {
 	uint32_t agent; /* config_agent_id() */
 	uint32_t serial; /* what is said of this one carries it back */
 	uint64_t run; /* as in struct principal_entry */
+};
+
+struct broker_login {
+	uint64_t id; /* the monitor's; what is said of it carries it back */
+	uint32_t issuer; /* as in struct broker_keys */
+	uint32_t unused;
+};
+
+enum broker_login_stage {
+	BROKER_LOGIN_ASKED, /* the monitor's: the broker has said nothing yet */
+	BROKER_LOGIN_WAITING, /* texts: the code, where to use it, the same with the code in it */
+	BROKER_LOGIN_KNOWN, /* text: who it is */
+	BROKER_LOGIN_FAILED, /* text: why */
+};
+
+struct broker_login_state {
+	uint64_t id;
+	uint64_t until; /* BROKER_LOGIN_KNOWN: wall clock, nanoseconds; leeway counted in */
+	uint32_t stage; /* enum broker_login_stage */
+	uint32_t lengths[3]; /* of the texts; each at most LIMIT_TOKEN_NAME */
 };
 
 struct broker_keys {

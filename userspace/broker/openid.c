@@ -104,6 +104,19 @@ static void on_kept_keys(struct openid *o, struct slice payload)
 			&o->issuers[head.issuer], slice_from(payload, sizeof(head)), head.fetched);
 }
 
+static void on_login(struct openid *o, uint32_t type, struct slice payload)
+{
+	struct broker_login head;
+
+	if (payload.length < sizeof(head))
+		return;
+	memcpy(&head, payload.data, sizeof(head));
+	if (type == BROKER_LOGIN)
+		logins_begin(o, &head);
+	else
+		logins_end(o, head.id);
+}
+
 /* -EAGAIN: there is none. */
 static int receive(struct openid *o)
 {
@@ -115,6 +128,8 @@ static int receive(struct openid *o)
 	r = control_receive(o->channel, &header, &payload, NULL, NULL);
 	if (r == 0 && header.type == BROKER_TOKEN)
 		on_token(o, buffer_slice(&payload));
+	else if (r == 0 && (header.type == BROKER_LOGIN || header.type == BROKER_LOGOUT))
+		on_login(o, header.type, buffer_slice(&payload));
 	else if (r == 0 && header.type == BROKER_END)
 		on_end(o, buffer_slice(&payload));
 	else if (r == 0 && header.type == BROKER_KEYS)
@@ -139,6 +154,7 @@ int openid_turn(struct openid *o)
 		subject_tick(&o->subjects[i], now);
 	list_for_each (position, &o->runs)
 		subject_tick(list_entry(position, struct subject, link), now);
+	logins_tick(o, now);
 	return r == -EAGAIN ? 0 : r;
 }
 
@@ -166,6 +182,9 @@ static void read_issuer(struct openid *o, const cJSON *json, struct issuer *ret)
 	ret->index = (uint32_t)(ret - o->issuers);
 	ret->name = document_get_text(json, "name");
 	ret->ca = document_get_text(json, "ca");
+	ret->login_client = document_get_text(json, "login_client");
+	ret->login_secret = document_get_text(json, "login_secret");
+	ret->login_scope = document_get_text(json, "login_scope");
 	ret->keys_max_age = (uint64_t)document_get(json, "keys_max_age")->valuedouble;
 	ret->rules = (struct token_rules){
 		.issuer = document_get_text(json, "url"),
@@ -223,6 +242,7 @@ int openid_init(struct openid *o, int channel, const char *configuration, struct
 
 	*o = (struct openid){.channel = channel};
 	list_init(&o->runs);
+	list_init(&o->logins);
 	o->configuration = cJSON_Parse(configuration);
 	issuers = document_get(o->configuration, "issuers");
 	agents = document_get(o->configuration, "agents");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * openid: the broker's work with issuers of tokens. Their keys are fetched and kept fresh
- * (issuer.c), agents' tokens are checked with them (subject.c), or fetched first (ask.c), and what
- * comes of it goes to the monitor.
+ * (issuer.c), agents' tokens are checked with them (subject.c), or fetched first (ask.c), people
+ * log in (login.c), and what comes of it goes to the monitor.
  */
 #ifndef WAYLEAVE_BROKER_OPENID_H
 #define WAYLEAVE_BROKER_OPENID_H
@@ -32,7 +32,9 @@ struct issuer {
 	struct jwks *keys; /* NULL: none yet */
 	uint64_t fetched; /* wall clock, seconds; they stop being good keys_max_age later */
 	bool discovered; /* its document came once; it may name no … */
-	char *token_endpoint; /* NULL: none is known */
+	char *token_endpoint, *device_endpoint; /* NULL: none is known */
+	/* Of people who log in; login_client NULL: nobody may, login_secret NULL: it has none */
+	const char *login_client, *login_secret, *login_scope;
 	bool fetching;
 	uint64_t fetch_at, last_fetch; /* monotonic, nanoseconds */
 	unsigned failures; /* in a row */
@@ -72,6 +74,7 @@ struct openid {
 	size_t issuer_count;
 	struct subject *subjects;
 	size_t subject_count;
+	struct list logins; /* of people (login.c) */
 	struct list runs; /* subjects that the monitor tells of, which come and go */
 };
 
@@ -103,6 +106,11 @@ void subject_tick(struct subject *s, uint64_t now);
 /* One for a run of that agent, in the list of them. */
 struct subject *subject_new_run(const struct subject *agent, uint64_t run);
 void subject_free_run(struct subject *s);
+
+/* login.c: people. `now` is monotonic */
+void logins_begin(struct openid *o, const struct broker_login *request);
+void logins_end(struct openid *o, uint64_t id);
+void logins_tick(struct openid *o, uint64_t now);
 
 /* ask.c: client credentials */
 void ask_tick(struct subject *s, uint64_t now);

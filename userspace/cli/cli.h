@@ -27,6 +27,8 @@ int cli_audit(const struct cli *cli, int argc, char **argv);
 int cli_reviews(const struct cli *cli, int argc, char **argv);
 int cli_grants(const struct cli *cli, int argc, char **argv);
 int cli_agents(const struct cli *cli, int argc, char **argv);
+int cli_login(const struct cli *cli, int argc, char **argv);
+int cli_logout(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 int cli_doctor(const struct cli *cli, int argc, char **argv);

@@ -19,6 +19,8 @@ static const struct verb {
 	{"reviews", cli_reviews, "what waits for a person: list, show, approve, deny"},
 	{"grants", cli_grants, "approvals for a time: list, revoke"},
 	{"agents", cli_agents, "whom they act for: list, suspend, resume"},
+	{"login", cli_login, "say who you are, for the agents that you start"},
+	{"logout", cli_logout, "end that"},
 	{"sessions", cli_sessions, "list, show, replay, tail or end sessions"},
 	{"audit", cli_audit, "verify or export the audit log"},
 	{"policy", cli_policy, "check policy files, explain a verdict"},

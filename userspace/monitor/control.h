@@ -59,6 +59,12 @@ enum control_request {
 	/* struct control_token, then the token: what that of a run is from now on. Root, and who
 	 * started the run; -ENOENT: it is over. */
 	CONTROL_TOKEN,
+	/* ISSUER-NAME, or nothing → nothing: the asker's user begins to log in. */
+	CONTROL_LOGIN,
+	/* → JSON object: how far that is. */
+	CONTROL_LOGIN_STATE,
+	/* → nothing: the asker's user is nobody any more. */
+	CONTROL_LOGOUT,
 	CONTROL_REQUEST_COUNT
 };
 

@@ -84,11 +84,16 @@ void identity_done(struct identity *item);
 
 /* Those that an earlier daemon made. */
 void runs_load(struct monitor *m);
-/* A cgroup for one command of the agent. `token`: as the starter gave it; NULL: none. */
+/* Whom a command acts for, where that is not the agent's. */
+struct run_who {
+	const char *token; /* as the starter gave it; NULL: none */
+	const char *on_behalf_of; /* NULL: of nobody that is known */
+};
+/* A cgroup for one command of the agent. */
 struct config_agent;
 struct capture_place;
 int runs_begin(struct monitor *m, const struct config_agent *agent, uid_t starter,
-	const char *token, struct capture_place *ret, struct error *e);
+	const struct run_who *who, struct capture_place *ret, struct error *e);
 /* The configuration may be another one. */
 void runs_configure(struct monitor *m);
 /* What is due. */

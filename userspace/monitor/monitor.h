@@ -30,6 +30,7 @@
 #include "monitor/control.h"
 #include "monitor/credentials.h"
 #include "monitor/identities.h"
+#include "monitor/logins.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
 #include "monitor/metrics.h"
@@ -107,6 +108,7 @@ struct monitor {
 	uint64_t slack_log_again; /* monotonic */
 	struct broker_process openid;
 	struct identities identities;
+	struct logins logins;
 	struct issuer_state *issuers; /* in the order of the configuration */
 	size_t issuer_count;
 	char *control_path;
@@ -244,6 +246,13 @@ void openid_tell_token(struct monitor *m, const struct identity *item);
 void openid_tell_end(struct monitor *m, const struct identity *run);
 /* Handler of CONTROL_TOKEN (runs.c). */
 int runs_on_token(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+/* Handlers of CONTROL_LOGIN, CONTROL_LOGIN_STATE, CONTROL_LOGOUT (logins.c). */
+int logins_on_begin(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int logins_on_state(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
+int logins_on_end(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 /* Handlers of CONTROL_AGENTS, CONTROL_SUSPEND, CONTROL_RESUME (identities.c). */
 int identities_on_list(

@@ -72,11 +72,12 @@ static void tell_kept_keys(struct monitor *m, uint32_t issuer)
 	free(path);
 }
 
-/* One that knows nothing yet is told everything. */
+/* One that knows nothing yet is told everything; of people who log in it can't be told. */
 static void on_start(void *context)
 {
 	struct monitor *m = context;
 
+	logins_forget(m, false);
 	for (size_t i = 0; i < m->config->issuer_count; i++)
 		tell_kept_keys(m, (uint32_t)i);
 	for (size_t i = 0; i < m->identities.count; i++)
@@ -146,6 +147,7 @@ static const struct row {
 	[BROKER_KEYS] = {on_keys, sizeof(struct broker_keys) + 1},
 	[BROKER_PRINCIPAL] = {on_principal, 1},
 	[BROKER_ISSUER] = {on_issuer, sizeof(struct broker_issuer)},
+	[BROKER_LOGIN_STATE] = {logins_take, sizeof(struct broker_login_state)},
 };
 
 static void on_message(void *context, uint32_t type, struct slice payload)
@@ -209,6 +211,19 @@ static int add_secret(
 	return r;
 }
 
+static int add_issuer(const struct config_issuer *issuer, cJSON *list, struct error *e)
+{
+	const struct config_login *login = issuer->login;
+	cJSON *json = describe_issuer(issuer);
+
+	cJSON_AddItemToArray(list, json);
+	if (!login)
+		return 0;
+	add_text(json, "login_client", &login->client_id);
+	add_text(json, "login_scope", &login->scope);
+	return add_secret(json, "login_secret", &login->client_secret_file, e);
+}
+
 static size_t find_issuer(const struct config *c, const char *name)
 {
 	size_t i = 0;
@@ -239,15 +254,15 @@ static int add_agent(
 	return r < 0 ? r : add_secret(json, "key", &identity->private_key_file, e);
 }
 
-static void wipe_secrets(const cJSON *agents)
+static void wipe_secrets(const cJSON *list)
 {
-	static const char *const names[] = {"secret", "key"};
-	const cJSON *agent;
+	static const char *const names[] = {"secret", "key", "login_secret"};
+	const cJSON *item;
 
-	cJSON_ArrayForEach(agent, agents)
+	cJSON_ArrayForEach(item, list)
 	{
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-			const cJSON *secret = cJSON_GetObjectItemCaseSensitive(agent, names[i]);
+			const cJSON *secret = cJSON_GetObjectItemCaseSensitive(item, names[i]);
 
 			if (secret)
 				memory_wipe(secret->valuestring, strlen(secret->valuestring));
@@ -264,8 +279,8 @@ static int make_setup(struct monitor *m, struct broker_setup **ret, struct error
 	char *text = NULL;
 	int r = 0;
 
-	for (size_t i = 0; i < m->config->issuer_count; i++)
-		cJSON_AddItemToArray(issuers, describe_issuer(&m->config->issuers[i]));
+	for (size_t i = 0; r == 0 && i < m->config->issuer_count; i++)
+		r = add_issuer(&m->config->issuers[i], issuers, e);
 	for (size_t i = 0; r == 0 && i < m->config->agent_count; i++)
 		r = add_agent(m->config, &m->config->agents[i], agents, e);
 	if (r == 0) {
@@ -277,6 +292,7 @@ static int make_setup(struct monitor *m, struct broker_setup **ret, struct error
 		memory_wipe(text, strlen(text));
 		free(text);
 	}
+	wipe_secrets(issuers);
 	wipe_secrets(agents);
 	cJSON_Delete(json);
 	if (r < 0)
@@ -292,6 +308,8 @@ static bool is_wanted(const struct config *c)
 
 	for (size_t i = 0; i < c->agent_count; i++)
 		wanted |= c->agents[i].identity != NULL;
+	for (size_t i = 0; i < c->issuer_count; i++)
+		wanted |= c->issuers[i].login != NULL;
 	return wanted;
 }
 
@@ -317,6 +335,7 @@ int openid_configure(struct monitor *m, struct error *e)
 	if (r == 0 && m->openid.pid != before) {
 		/* Who somebody is by other rules is found out anew. */
 		reset_issuers(m, m->config->issuer_count);
+		logins_forget(m, true);
 		identities_forget(m);
 	}
 	return r;
@@ -340,5 +359,6 @@ void openid_close(struct monitor *m)
 	if (m->openid.loop)
 		broker_process_stop(&m->openid);
 	identities_close(m);
+	logins_close(m);
 	reset_issuers(m, 0);
 }

@@ -100,12 +100,16 @@ static int check_room(const struct identities *all, uid_t starter, struct error 
 }
 
 int runs_begin(struct monitor *m, const struct config_agent *agent, uid_t starter,
-	const char *token, struct capture_place *ret, struct error *e)
+	const struct run_who *who, struct capture_place *ret, struct error *e)
 {
+	const char *token = who->token;
 	struct capture_run what = {
 		.agent = agent->id, .starter = starter, .own_token = token != NULL};
 	struct identity *run;
 	int r = check_room(&m->identities, starter, e);
+
+	if (who->on_behalf_of)
+		snprintf(what.on_behalf_of, sizeof(what.on_behalf_of), "%s", who->on_behalf_of);
 
 	if (r == 0 && token && !agent->identity)
 		r = error_set(e, -EINVAL,

@@ -122,6 +122,9 @@ static const struct row {
 	[CONTROL_AGENTS] = {identities_on_list, ROOT},
 	[CONTROL_SUSPEND] = {identities_on_suspend, ROOT},
 	[CONTROL_RESUME] = {identities_on_resume, ROOT},
+	[CONTROL_LOGIN] = {logins_on_begin, OUTSIDE_OF_AGENTS},
+	[CONTROL_LOGIN_STATE] = {logins_on_state, OUTSIDE_OF_AGENTS},
+	[CONTROL_LOGOUT] = {logins_on_end, OUTSIDE_OF_AGENTS},
 	[CONTROL_TOKEN] = {runs_on_token, OUTSIDE_OF_AGENTS},
 };
 

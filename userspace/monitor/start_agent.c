@@ -154,14 +154,15 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 	const struct config_agent *agent = NULL;
 	struct capture_place *place = arena_new(memory, sizeof(*place));
 	int r = find_agent(m->config, request->agent, caller, &agent, e);
-	bool apart = request->token != NULL;
+	const struct run_who who = {request->token, logins_person(m, caller)};
+	bool apart = who.token || who.on_behalf_of;
 
 	if (r == 0 && !place)
 		r = error_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = choose_user(request->user, caller, memory, plan, e);
 	if (r == 0)
-		r = apart ? runs_begin(m, agent, caller, request->token, place, e)
+		r = apart ? runs_begin(m, agent, caller, &who, place, e)
 			  : capture_prepare(m->capture, agent->id, place, e);
 	if (r < 0)
 		return r;

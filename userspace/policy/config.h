@@ -32,6 +32,12 @@ struct config_retention {
 	struct config_number warn_at; /* percent of max_bytes */
 };
 
+/* As which client people log in. */
+struct config_login {
+	struct place place;
+	struct config_text client_id, client_secret_file, scope;
+};
+
 struct config_issuer {
 	struct place place;
 	struct config_text name;
@@ -39,6 +45,7 @@ struct config_issuer {
 	struct config_texts algorithms; /* none: all that there are */
 	struct config_number keys_max_age;
 	struct slice ca_text; /* the content of ca_file */
+	struct config_login *login; /* NULL: nobody can */
 };
 
 struct config_identity {

@@ -60,6 +60,9 @@ static const struct file_key upstream_files[] = {
 static const struct file_key issuer_files[] = {
 	{"ca_file", FILE_PUBLIC, offsetof(struct config_issuer, ca_file)},
 };
+static const struct file_key login_files[] = {
+	{"client_secret_file", FILE_SECRET, offsetof(struct config_login, client_secret_file)},
+};
 static const struct file_key identity_files[] = {
 	{"token_file", FILE_LATER, offsetof(struct config_identity, token_file)},
 	{"client_secret_file", FILE_SECRET, offsetof(struct config_identity, client_secret_file)},
@@ -283,6 +286,7 @@ static void check_issuer_files(const struct files *f, struct config_issuer *issu
 	size_t errors = f->loader->diagnostics->errors;
 
 	CHECK_KEYS(f, issuer, issuer_files);
+	CHECK_KEYS(f, issuer->login, login_files);
 	if (f->loader->diagnostics->errors == errors)
 		read_certificates(f, "ca_file", &issuer->ca_file, &issuer->ca_text);
 }

@@ -43,6 +43,13 @@ static const struct schema_key metrics_keys[] = {
 };
 static const struct schema metrics_schema = {SCHEMA("metrics", config_metrics, metrics_keys)};
 
+static const struct schema_key login_keys[] = {
+	KEY(config_login, "client_id", TEXT, client_id, NEEDED),
+	KEY(config_login, "client_secret_file", TEXT, client_secret_file),
+	KEY(config_login, "scope", TEXT, scope),
+};
+static const struct schema login_schema = {SCHEMA("a login", config_login, login_keys)};
+
 static const struct schema_key issuer_keys[] = {
 	KEY(config_issuer, "url", TEXT, url, NEEDED),
 	KEY(config_issuer, "audience", TEXT, audience, NEEDED),
@@ -51,6 +58,7 @@ static const struct schema_key issuer_keys[] = {
 	KEY(config_issuer, "token_type", TEXT, token_type),
 	KEY(config_issuer, "ca_file", TEXT, ca_file),
 	KEY(config_issuer, "keys_max_age", DURATION, keys_max_age),
+	KEY(config_issuer, "login", MAPPING, login, OF(login_schema)),
 };
 static const struct schema issuer_schema = {SCHEMA("an issuer", config_issuer, issuer_keys),
 	.initial = &(const struct config_issuer){
