@@ -138,6 +138,7 @@ DRIVERS = {
     "psycopg2": libpq("work_psycopg2.py"),
     "psycopg3": libpq("work_psycopg3.py"),
     "asyncpg": by_parts("/usr/bin/python3", HERE / "work_asyncpg.py"),
+    "dbd": by_parts("perl", HERE / "work_dbd.pl"),
     "jdbc": java,
     "node": by_parts("node", HERE / "work.js"),
     "pq": go("work_pq"),
