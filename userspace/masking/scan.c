@@ -117,7 +117,7 @@ static void look_into_run(struct scan *s, struct slice run)
 	scan_begin(&inner);
 	scan_search(&inner);
 	s->error = scan_finish(&inner, &found);
-	for (size_t i = 0; i < found.count && !s->error; i++) {
+	for (size_t i = 0; !s->error && i < found.count; i++) {
 		const struct detector_finding *f = &found.items[i];
 
 		if (f->end - f->start >= DECODED_FINDING_LEAST)
