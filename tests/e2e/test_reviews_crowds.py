@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Held actions among others: their locks, and agents that ask for more than people can read."""
+import contextlib
+import json
+import subprocess
+
+import psycopg2
+import pytest
+from conftest import make_config
+from harness.waiting import wait_for
+from test_reviews import REVIEWERS, RULES, add, count, daemon, decide, pending, session, wait_for_pending  # noqa: F401
+
+FLOOD = """
+import concurrent.futures, json, psycopg2, sys
+def ask(number):
+    try:
+        connection = psycopg2.connect(sys.argv[1])
+        connection.cursor().execute("delete from orders where id = %d" % number)
+        return None
+    except psycopg2.Error as e:
+        return [e.pgcode, str(e)]
+with concurrent.futures.ThreadPoolExecutor(12) as pool:
+    for answer in concurrent.futures.as_completed([pool.submit(ask, -i) for i in range(1, 13)]):
+        print(json.dumps(answer.result()), flush=True)
+"""
+
+
+@pytest.fixture
+def outsider(server):
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as connection:
+        yield connection
+
+
+def is_locked(outsider, item):
+    try:
+        outsider.cursor().execute("select 1 from orders where item = %s for update nowait", (item,))
+        return False
+    except psycopg2.errors.LockNotAvailable:
+        return True
+    finally:
+        outsider.rollback()
+
+
+def test_a_transaction_keeps_its_locks_while_it_waits(daemon, server, session, outsider):  # noqa: F811
+    add(server, "kept locked")
+    s = session()
+    s("begin")
+    s.send("update orders set amount = 7 where item = 'kept locked'")
+    (review,) = wait_for_pending(daemon)
+    assert not is_locked(outsider, "kept locked"), "it did not run, and its preview left no lock"
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
+    s.send("delete from orders where item = 'kept locked'")
+    (review,) = wait_for_pending(daemon)
+    assert is_locked(outsider, "kept locked")
+    decide(daemon, "deny", review, "--reason", "no")
+    assert s.answer()["state"] == "42501"
+    assert s("rollback")["status"] == 0
+    assert not is_locked(outsider, "kept locked") and count(server, "item = 'kept locked' and amount = 1") == 1
+
+
+def test_what_is_approved_waits_for_locks_of_others(daemon, server, session, outsider):  # noqa: F811
+    add(server, "locked by others")
+    outsider.cursor().execute("select 1 from orders where item = 'locked by others' for update")
+    s = session()
+    s.send("delete from orders where item = 'locked by others'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    wait_for(lambda: server.sql(f"select wait_event_type from pg_stat_activity where pid = {s.pid}") == "Lock", what="the lock")
+    assert s.waits() and not pending(daemon)
+    outsider.rollback()
+    assert s.answer()["count"] == 1
+
+
+def test_a_flood_of_requests_ends_at_the_agents_limit(server, make_daemon):
+    config = make_config(server.port, reviewers=REVIEWERS)
+    config["agents"][0]["pending_reviews"] = 3
+    d = make_daemon(config, RULES)
+    agent = d.popen("/usr/bin/python3", "-c", FLOOD, f"host=127.0.0.1 port={server.port} dbname=shop user=app", stdout=subprocess.PIPE, text=True)
+    for _ in range(9):
+        state, text = json.loads(agent.stdout.readline())
+        assert state == "42501" and "too many reviews of this agent are pending (at most 3)" in text, text
+    for review in wait_for_pending(d, 3):
+        decide(d, "approve", review)
+    assert agent.communicate(timeout=30)[0] == "null\n" * 3
+    assert len(d.json("reviews", "list")) == 3
