@@ -209,7 +209,7 @@ def test_direct_tls_for_postgres_is_recognised(make_daemon, split):
         assert b"".join(got)[:len(hello)] != hello
 
 
-@pytest.mark.parametrize("alpn", ["http/1.1", None])
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2", None])
 def test_tls_that_may_hold_http_is_not_relayed_unread(make_daemon, alpn):
     with listening(echo) as (port, got):
         d = egress(make_daemon)
@@ -221,7 +221,7 @@ def test_tls_that_may_hold_http_is_not_relayed_unread(make_daemon, alpn):
 def test_other_tls_is_relayed(make_daemon):
     with listening(echo) as (port, got):
         d = egress(make_daemon)
-        for hello in (direct_hello("imap"), direct_hello("h2", 30)):
+        for hello in (direct_hello("imap"), direct_hello("xmpp-client", 30)):
             assert dial(d, "127.0.0.1", port, hello, len(hello)) == hello
 
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "protocol/http2/http2.h"
 #include "protocol/tls_hello.h"
 #include "tests/harness/http_guard.h"
 
@@ -66,7 +67,8 @@ static void play(const struct engine_bench *bench, struct slice in, size_t step,
 		else
 			engine_run_end(&run, side);
 	}
-	check(!guard.broken, guard.broken);
+	/* fuzz_http2 is about what becomes of that. */
+	check(!guard.broken || run.engine->protocol == &protocol_http2, guard.broken);
 	buffer_append_slice(ret, buffer_slice(&run.events));
 	engine_run_done(&run);
 	http_guard_done(&guard);

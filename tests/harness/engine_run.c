@@ -453,13 +453,14 @@ static bool handle_events(struct engine_run *run)
 /* True: something was taken, or happened. */
 static bool offer(struct engine_run *run, enum side side)
 {
-	const struct protocol *protocol = run->engine->protocol;
 	struct buffer *partial = &run->partial[side];
 	bool any = false;
 
-	while (!run->closed && buffer_length(partial) && protocol->wants(run->engine, side)) {
+	while (!run->closed && buffer_length(partial) &&
+		run->engine->protocol->wants(run->engine, side)) {
 		size_t taken = 0;
-		int r = protocol->input(run->engine, side, buffer_slice(partial), &taken);
+		int r = run->engine->protocol->input(
+			run->engine, side, buffer_slice(partial), &taken);
 
 		if (taken > buffer_length(partial))
 			abort();
@@ -479,7 +480,8 @@ static bool offer(struct engine_run *run, enum side side)
 		if (!handle_events(run) && taken == 0) {
 			/* What it waits for, it must be able to say. */
 			if (!run->closed &&
-				protocol->needs(run->engine, side, buffer_slice(partial)) == 0)
+				run->engine->protocol->needs(
+					run->engine, side, buffer_slice(partial)) == 0)
 				abort();
 			return any;
 		}

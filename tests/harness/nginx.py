@@ -17,12 +17,14 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port}; listen [::1]:{port}; listen 127.0.0.1:{tls_port} ssl; server_name localhost api.test;
+    listen 127.0.0.1:{h2_port} ssl http2; listen 127.0.0.1:{h2c_port} http2;
     ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
     root {folder}/root;
     location /v1/echo {{ return 200 "$request_method $request_uri"; }}
     location /v1/ssl {{ return 200 "$ssl_session_reused"; }}
     location /v1/none {{ return 204; }}
     location /v1/upload {{ proxy_pass http://127.0.0.1:{port}/v1/drop; proxy_request_buffering off; }}
+    location /v1/take {{ proxy_pass http://127.0.0.1:{port}/v1/drop; }}
     location /v1/drop {{ return 200 "got it"; }}
     {more}
   }}
@@ -40,10 +42,11 @@ class Nginx:
         self.ca = certificates.make_authority(self.folder)
         certificates.make_leaf(self.folder, "server", names)
         self.port, self.tls_port = free_port(), free_port()
+        self.h2_port, self.h2c_port = free_port(), free_port()  # HTTP/2 in TLS, and in clear
         (self.root / "hello").write_text("hello\n")
         config = self.folder / "nginx.conf"
         config.write_text(CONFIG.format(folder=self.folder, port=self.port, tls_port=self.tls_port, more=more,
-                                        keepalive=keepalive))
+                                        h2_port=self.h2_port, h2c_port=self.h2c_port, keepalive=keepalive))
         self.config = config
         self.start()
 

@@ -46,6 +46,14 @@
 #define LIMIT_HTTP_BODY_MASKED                                                                     \
 	(16u << 20) /* JSON in which something is masked; longer is refused */
 #define LIMIT_HTTP_ANSWER 8192u /* a response of our own */
+#define LIMIT_HTTP2_STREAMS 100u /* requests of one connection at a time */
+#define LIMIT_HTTP2_STREAM_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
+#define LIMIT_HTTP2_WINDOW (1u << 20) /* of all streams of a connection, beyond what follows */
+#define LIMIT_HTTP2_PASSING (2u << 20) /* beyond which a connection's windows stay closed */
+#define LIMIT_HTTP2_HELD (32u << 20) /* bodies that people are shown or masks hold back, in all */
+#define LIMIT_HTTP2_CONTINUATIONS 8u /* frames of one list of headers, behind the first */
+#define LIMIT_HTTP2_IDLE_FRAMES 10000u /* in a row that carry neither a request nor content */
+#define LIMIT_HTTP2_RESETS 500u /* more streams given up by the agent than were answered */
 
 /* SSH */
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */

@@ -144,7 +144,9 @@ static inline bool protocol_job_abandon(struct protocol_job *job)
 /* What TLS with one side is to be, and what came of it (tls_done). */
 struct protocol_tls {
 	enum side side;
-	const char *alpn; /* required of the agent, offered to the server; NULL: none */
+	/* Static. Required of the agent; offered to the server, where several have commas between
+	 * them. NULL: none. */
+	const char *alpn;
 	bool resumes; /* the server's certificate need not be seen anew, if it was before */
 };
 
@@ -153,6 +155,7 @@ struct protocol_tls_result {
 	const char *text; /* with an error: why, for people; valid during the call */
 	struct slice
 		server_end_point; /* RFC 5929 tls-server-end-point of the server's certificate */
+	struct slice alpn; /* that was chosen; empty: none */
 	/* The server's certificate was, at least up to who issued it, and not by a name that the
 	 * agent alone gave. */
 	bool verified;

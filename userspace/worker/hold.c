@@ -150,6 +150,14 @@ void hold_leave(struct session *s, uint32_t lane, const char *why)
 		leave(h, why, false);
 }
 
+void hold_drop(struct session *s, uint32_t lane, const char *why)
+{
+	struct hold *h = find(s, lane);
+
+	if (h)
+		leave(h, why, asks_again(s));
+}
+
 void hold_leave_all(struct session *s, const char *why, bool gave_up)
 {
 	list_for_each_safe (position, &s->holds)

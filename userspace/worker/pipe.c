@@ -370,7 +370,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		on_close(s, event);
 		break;
 	case EVENT_DROPPED:
-		hold_leave(s, event->dropped.lane, event->dropped.why);
+		hold_drop(s, event->dropped.lane, event->dropped.why);
 		break;
 	case EVENT_PREVIEW:
 		hold_on_preview(s, event->preview.text, event->preview.problem);

@@ -11,7 +11,6 @@
 #include "worker/resume.h"
 
 #define ALPN_MOST 32
-#define ACCEPTING_MOST 8 /* protocols that engines ask for; each is a static text */
 
 /* The leg of an SSL, for OpenSSL's callbacks. */
 static int leg_index = -1;
@@ -93,17 +92,23 @@ static int on_client_hello(SSL *ssl, int *alert, void *context)
 }
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
-	const unsigned char *in, unsigned in_length, void *required)
+	const unsigned char *in, unsigned in_length, void *context)
 {
+	const struct leg *leg = SSL_get_ex_data(ssl, get_leg_index());
 	unsigned char wanted[ALPN_MOST + 1];
-	size_t length = strlen(required);
+	size_t length;
 
-	(void)ssl;
+	(void)context;
+	if (!leg->tls->alpn)
+		return SSL_TLSEXT_ERR_NOACK;
+	length = strlen(leg->tls->alpn);
 	wanted[0] = (unsigned char)length;
-	memcpy(wanted + 1, required, length);
+	memcpy(wanted + 1, leg->tls->alpn, length);
 	if (SSL_select_next_proto((unsigned char **)out, out_length, wanted, (unsigned)length + 1,
 		    in, in_length) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	/* What was found lies in `wanted`. */
+	*out = (const unsigned char *)leg->tls->alpn;
 	return SSL_TLSEXT_ERR_OK;
 }
 
@@ -129,40 +134,21 @@ static int tls_new(
 	return 0;
 }
 
-static SSL_CTX *new_accepting_context(const char *alpn)
+/* The context that every agent's handshake begins with; the certificate comes in the callback, with
+ * a context of its own. */
+static SSL_CTX *accepting_context(void)
 {
-	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+	static __thread SSL_CTX *context;
 
+	if (context)
+		return context;
+	context = SSL_CTX_new(TLS_server_method());
 	if (!context)
 		return NULL;
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_client_hello_cb(context, on_client_hello, NULL);
-	if (alpn)
-		SSL_CTX_set_alpn_select_cb(context, on_alpn, (void *)alpn);
 	return context;
-}
-
-/* The context that every agent's handshake begins with; the certificate comes in the callback. */
-static SSL_CTX *accepting_context(const char *alpn)
-{
-	static __thread struct {
-		const char *alpn;
-		SSL_CTX *context;
-	} kept[ACCEPTING_MOST];
-
-	for (unsigned i = 0; i < ACCEPTING_MOST; i++) {
-		bool same = kept[i].alpn == alpn ||
-			(kept[i].alpn && alpn && strcmp(kept[i].alpn, alpn) == 0);
-
-		if (kept[i].context && !same)
-			continue;
-		if (!kept[i].context)
-			kept[i].context = new_accepting_context(alpn);
-		kept[i].alpn = alpn;
-		return kept[i].context;
-	}
-	return NULL;
 }
 
 static void start(struct leg *leg, struct tls *t)
@@ -173,12 +159,13 @@ static void start(struct leg *leg, struct tls *t)
 
 int tls_accept(struct leg *leg, const struct tls_events *events, const char *alpn)
 {
-	SSL_CTX *context = accepting_context(alpn);
+	SSL_CTX *context = accepting_context();
 	struct tls *t;
 	int r = context ? tls_new(leg, events, context, &t) : -ENOMEM;
 
 	if (r < 0)
 		return r;
+	t->alpn = alpn;
 	SSL_set_accept_state(t->ssl);
 	start(leg, t);
 	return 0;
@@ -192,10 +179,26 @@ static bool is_address(const char *name)
 	return address != NULL;
 }
 
+/* "h2,http/1.1" as RFC 7301, 3.1 has it: each with its length before it. */
+static int offer_protocols(SSL *ssl, const char *alpn)
+{
+	unsigned char list[ALPN_MOST + 1];
+	unsigned length = 0;
+
+	while (*alpn) {
+		size_t n = strcspn(alpn, ",");
+
+		list[length] = (unsigned char)n;
+		memcpy(list + length + 1, alpn, n);
+		length += 1 + (unsigned)n;
+		alpn += n + (alpn[n] == ',');
+	}
+	return SSL_set_alpn_protos(ssl, list, length) ? -ENOMEM : 0;
+}
+
 static int set_expectations(SSL *ssl, enum tls_check check, const char *name, const char *alpn)
 {
 	X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
-	unsigned char protocol[ALPN_MOST + 1];
 	bool address = is_address(name);
 
 	SSL_set_verify(ssl, check == TLS_CHECK_NOTHING ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
@@ -207,11 +210,7 @@ static int set_expectations(SSL *ssl, enum tls_check check, const char *name, co
 	}
 	if (!address && !SSL_set_tlsext_host_name(ssl, name))
 		return -EINVAL;
-	if (!alpn)
-		return 0;
-	protocol[0] = (unsigned char)strlen(alpn);
-	memcpy(protocol + 1, alpn, protocol[0]);
-	return SSL_set_alpn_protos(ssl, protocol, (unsigned)protocol[0] + 1) ? -ENOMEM : 0;
+	return alpn ? offer_protocols(ssl, alpn) : 0;
 }
 
 static int ask_for_signature(struct tls_key_wait *wait, const struct proof_signature *wanted)
@@ -415,6 +414,15 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
+struct slice tls_alpn(const struct tls *t)
+{
+	const unsigned char *name;
+	unsigned length;
+
+	SSL_get0_alpn_selected(t->ssl, &name, &length);
+	return slice_of(name, length);
+}
+
 size_t tls_end_point(const struct tls *t, uint8_t *ret)
 {
 	X509 *certificate = SSL_get0_peer_certificate(t->ssl);
@@ -550,6 +558,8 @@ SSL_CTX *tls_server_context(struct slice pem, struct error *e)
 		error_set(e, -EINVAL, "unusable certificate: %s", openssl_text());
 		SSL_CTX_free(context);
 		context = NULL;
+	} else {
+		SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
 	}
 	BIO_free(text);
 	return context;

@@ -32,17 +32,19 @@ struct tls {
 	SSL *ssl;
 	BIO *in, *out; /* owned by ssl */
 	const struct tls_events *events;
+	const char *alpn; /* required of a client; NULL: none */
 	struct tls_key_wait *key; /* during the handshake, with a certificate; else NULL */
 	bool established;
 	bool failed;
 };
 
-/* The leg becomes a TLS server. `alpn` not NULL: the client must offer it. Bytes that came already
+/* The leg becomes a TLS server. `alpn` not NULL: the client must offer it, if it offers
+ * any; static. Bytes that came already
  * are given by tls_on_bytes(). */
 int tls_accept(struct leg *leg, const struct tls_events *events, const char *alpn);
 /* The leg becomes a TLS client with `context`; `name` is sent as SNI and verified with `check` =
- * TLS_CHECK_NAME (an address in text is verified as one and not sent). `resumes`: a session with
- * that name may be taken up. */
+ * TLS_CHECK_NAME (an address in text is verified as one and not sent). `alpn`: what is offered,
+ * with commas between, at most 31 bytes. `resumes`: a session with that name may be taken up. */
 int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *context,
 	enum tls_check check, const char *name, const char *alpn, bool resumes);
 /* Goes on with a handshake that waited for a certificate. */
@@ -55,6 +57,8 @@ void tls_on_bytes(struct leg *leg, struct slice bytes);
 bool tls_flush(struct leg *leg);
 void tls_free(struct tls *t); /* takes NULL */
 
+/* The protocol that was agreed on; empty: none. Lives as long as the leg's TLS. */
+struct slice tls_alpn(const struct tls *t);
 /* tls-server-end-point of the peer's certificate (RFC 5929, 4.1); the number of bytes, 0: none.
  * `ret` has room for EVP_MAX_MD_SIZE. */
 size_t tls_end_point(const struct tls *t, uint8_t *ret);

@@ -204,6 +204,7 @@ static void server_tls_done(struct leg *leg, int error, const char *text)
 	struct session *s = leg->owner;
 
 	if (error == 0) {
+		result.alpn = tls_alpn(leg->tls);
 		result.server_end_point = slice_of(end_point, tls_end_point(leg->tls, end_point));
 		result.verified = (SSL_get_verify_mode(leg->tls->ssl) & SSL_VERIFY_PEER) &&
 			name_is_the_resources(s);

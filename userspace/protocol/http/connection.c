@@ -4,18 +4,18 @@
  */
 #include <errno.h>
 
-#include "protocol/http/engine.h"
+#include "protocol/http2/http2.h"
 #include "protocol/tls_hello.h"
 
-/* Until HTTP/2 is built, this is all that is offered to either side. */
-#define ALPN "http/1.1"
+#define HTTP_1 "http/1.1"
+#define HTTP_2 "h2"
 
-static void start_tls(struct http_engine *e, enum side side)
+void http_start_tls(struct http_engine *e, enum side side, const char *alpn)
 {
 	struct protocol_event *event = http_event(e, EVENT_TLS);
 
 	event->tls.side = side;
-	event->tls.alpn = ALPN;
+	event->tls.alpn = alpn;
 	event->tls.resumes = true;
 }
 
@@ -51,7 +51,7 @@ static void reach_server(struct http_engine *e)
 		http_event(e, EVENT_CONNECT);
 	} else if (e->server == HTTP_SERVER_PLAIN) {
 		e->server = HTTP_SERVER_TLS;
-		start_tls(e, SIDE_SERVER);
+		http_start_tls(e, SIDE_SERVER, HTTP_1);
 	}
 }
 
@@ -64,12 +64,68 @@ bool http_is_something_else(struct http_engine *e, enum side side, struct slice 
 	return e->server == HTTP_SERVER_IDLE;
 }
 
+/* --- which protocol --- */
+
+/* Who offers only HTTP/2, where it is not to be had, fails in the handshake. Who offers neither, as
+ * clients of HTTP/1.0 do, is not told of one. */
+static void accept_tls(struct http_engine *e)
+{
+	const char *alpn = e->offers_1 || e->offers_2 ? HTTP_1 : NULL;
+
+	e->agent = HTTP_AGENT_TLS;
+	http_start_tls(e, SIDE_AGENT, e->speaks_2 ? HTTP_2 : alpn);
+}
+
+/* The agent is to be offered what the server really has, so the server is asked first. */
+static void ask_server(struct http_engine *e)
+{
+	e->agent = HTTP_AGENT_OFFERED;
+	e->server = HTTP_SERVER_CONNECTING;
+	http_event(e, EVENT_CONNECT);
+}
+
+static void server_has_chosen(struct http_engine *e, struct slice alpn)
+{
+	e->server = HTTP_SERVER_IDLE;
+	e->speaks_2 = slice_equal_string(alpn, HTTP_2);
+	accept_tls(e);
+}
+
+void http_offer_failed(struct http_engine *e)
+{
+	e->server = HTTP_SERVER_NONE;
+	e->speaks_2 = !e->offers_1;
+	accept_tls(e);
+}
+
+/* The same for what went wrong when it was asked. */
+static void offer_failed(struct http_engine *e, enum reason reason, const char *text)
+{
+	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
+
+	http_abort_later(e, &refusal);
+	http_offer_failed(e);
+}
+
+/* RFC 9113, 3.4: what a client of HTTP/2 sends first, in clear where it knows of it. */
+static bool is_preface(struct slice in, bool *ret_more)
+{
+	struct slice preface = slice_of(NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+
+	*ret_more = in.length < preface.length && slice_starts_with(preface, in);
+	return slice_starts_with(in, preface);
+}
+
 int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 {
 	struct protocol_host *host = e->base.host;
 	struct tls_hello hello;
+	bool more, meant;
 
-	(void)ret_taken;
+	if (is_preface(in, &more))
+		return http2_open(e, false);
+	if (more)
+		return 0;
 	if (in.data[0] != TLS_RECORD_HANDSHAKE) {
 		e->agent = HTTP_AGENT_HEAD;
 		return http_agent_input(e, in, ret_taken);
@@ -83,17 +139,23 @@ int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 		break;
 	}
 	copy_name(e->origin.sni, slice_from_string(hello.name));
-	/* None left: the request is told so, as the handshake has no words for it. */
-	if (host->place &&
-		host->place(host, slice_from_string(e->origin.sni), 0, e->origin.sni[0]) == 0 &&
-		host->tls_passthrough) {
+	meant = !host->place ||
+		host->place(host, slice_from_string(e->origin.sni), 0, e->origin.sni[0]) == 0;
+	if (meant && host->tls_passthrough) {
 		e->passthrough = true;
 		http_facts_of_hello(&e->request);
 		return http_ask(e);
 	}
 	e->origin.tls = true;
-	e->agent = HTTP_AGENT_TLS;
-	start_tls(e, SIDE_AGENT);
+	e->offers_1 = !hello.has_alpn || tls_hello_offers(&hello, HTTP_1);
+	e->offers_2 = tls_hello_offers(&hello, HTTP_2);
+	/* None left: the request is told so, as the handshake has no words for it. */
+	if (e->offers_2 && !meant)
+		http_offer_failed(e);
+	else if (e->offers_2 && http_wants_server_tls(e) && !http_has_secret(e))
+		ask_server(e);
+	else
+		accept_tls(e);
 	return 0;
 }
 
@@ -104,7 +166,7 @@ size_t http_first_needs(struct slice in)
 
 /* --- the server's connection --- */
 
-static bool wants_server_tls(const struct http_engine *e)
+bool http_wants_server_tls(const struct http_engine *e)
 {
 	if (e->passthrough || e->base.host->upstream_tls == UPSTREAM_TLS_OFF)
 		return false;
@@ -129,10 +191,10 @@ int http_go_on(struct http_engine *e)
 		http_event(e, EVENT_CONNECT);
 		return 0;
 	case HTTP_SERVER_PLAIN:
-		if (!wants_server_tls(e))
+		if (!http_wants_server_tls(e))
 			return server_is_ready(e);
 		e->server = HTTP_SERVER_TLS;
-		start_tls(e, SIDE_SERVER);
+		http_start_tls(e, SIDE_SERVER, HTTP_1);
 		return 0;
 	case HTTP_SERVER_IDLE:
 		if (e->passthrough) {
@@ -151,29 +213,49 @@ void http_connected(struct http_engine *e)
 		return;
 	e->server = HTTP_SERVER_PLAIN;
 	e->verified = false;
+	if (e->agent == HTTP_AGENT_OFFERED) {
+		e->server = HTTP_SERVER_TLS;
+		http_start_tls(e, SIDE_SERVER, e->offers_1 ? HTTP_2 "," HTTP_1 : HTTP_2);
+		return;
+	}
 	reach_server(e);
 	http_go_on(e);
 }
 
-void http_tls_done(struct http_engine *e, enum side side, const struct protocol_tls_result *result)
+static void agent_tls_done(struct http_engine *e, const struct protocol_tls_result *result)
 {
-	if (side == SIDE_AGENT) {
-		if (e->agent != HTTP_AGENT_TLS)
-			return;
-		e->agent = HTTP_AGENT_HEAD;
-		if (result->error < 0)
-			http_close(e, REASON_AGENT_TLS, result->text);
-		else
-			reach_server(e);
+	if (e->agent != HTTP_AGENT_TLS)
 		return;
-	}
+	e->agent = HTTP_AGENT_HEAD;
+	if (result->error < 0)
+		http_close(e, REASON_AGENT_TLS, result->text);
+	else if (e->speaks_2 && http2_open(e, e->server == HTTP_SERVER_IDLE) < 0)
+		http_close(e, REASON_INTERNAL, "out of memory");
+	else if (!e->speaks_2)
+		reach_server(e);
+}
+
+static void server_tls_done(struct http_engine *e, const struct protocol_tls_result *result)
+{
 	if (e->server != HTTP_SERVER_TLS)
 		return;
 	e->verified = result->verified;
-	if (result->error < 0)
+	if (result->error < 0 && e->agent == HTTP_AGENT_OFFERED)
+		offer_failed(e, REASON_UPSTREAM_TLS, result->text);
+	else if (result->error < 0)
 		http_fail(e, REASON_UPSTREAM_TLS, result->text);
+	else if (e->agent == HTTP_AGENT_OFFERED)
+		server_has_chosen(e, result->alpn);
 	else
 		server_is_ready(e);
+}
+
+void http_tls_done(struct http_engine *e, enum side side, const struct protocol_tls_result *result)
+{
+	if (side == SIDE_AGENT)
+		agent_tls_done(e, result);
+	else
+		server_tls_done(e, result);
 }
 
 /* --- tunnels --- */
@@ -234,7 +316,13 @@ static void agent_end(struct http_engine *e)
 
 static void server_end(struct http_engine *e)
 {
+	/* Whoever noticed first has said so. */
+	if (e->server == HTTP_SERVER_NONE)
+		return;
 	switch (e->agent) {
+	case HTTP_AGENT_OFFERED:
+		offer_failed(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
+		return;
 	case HTTP_AGENT_FIRST:
 	case HTTP_AGENT_TLS:
 	case HTTP_AGENT_VERDICT:

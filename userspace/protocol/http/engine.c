@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "protocol/http2/http2.h"
 #include "protocol/tls_hello.h"
 
 struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type)
@@ -87,12 +88,13 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	return &e->base;
 }
 
-static void engine_close(struct protocol_engine *base)
+void http_engine_close(struct protocol_engine *base)
 {
 	struct http_engine *e = http_engine_of(base);
 
 	buffer_wipe(&e->head.held);
 	buffer_wipe(&e->answer.held);
+	http2_close(e->h2);
 	http_request_done(&e->request);
 	buffer_wipe(&e->out);
 	buffer_wipe(&e->masked);
@@ -138,8 +140,10 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	if (!http_event_has_room(e))
 		return false;
 	if (side == SIDE_SERVER)
-		return e->server != HTTP_SERVER_TLS && e->server != HTTP_SERVER_PLAIN;
+		return e->server != HTTP_SERVER_TLS && e->server != HTTP_SERVER_PLAIN &&
+			!e->speaks_2; /* it waits for who is to read it */
 	switch (e->agent) {
+	case HTTP_AGENT_OFFERED:
 	case HTTP_AGENT_TLS:
 	case HTTP_AGENT_VERDICT:
 	case HTTP_AGENT_READY:
@@ -196,31 +200,36 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 	return r < 0 ? r : http_agent_answered(e);
 }
 
-/* A refusal that the next request is to be told, where none waits for an answer now. */
-static bool can_wait(const struct http_engine *e, enum reason reason)
+/* Who ends a session wants it ended now; what a server did can be told where somebody asks. */
+bool http_reason_can_wait(enum reason reason)
 {
-	bool idle = e->agent == HTTP_AGENT_FIRST || e->agent == HTTP_AGENT_TLS ||
-		e->agent == HTTP_AGENT_HEAD;
-
-	return idle && reason != REASON_KILLED && reason != REASON_SHUTDOWN &&
+	return reason != REASON_KILLED && reason != REASON_SHUTDOWN &&
 		reason != REASON_RECORDING_FAILED && reason != REASON_POLICY_CHANGED &&
 		reason != REASON_PROTOCOL_VIOLATION && reason != REASON_INTERNAL;
+}
+
+void http_abort_later(struct http_engine *e, const struct protocol_refusal *refusal)
+{
+	e->abort_text = memory_copy_text(refusal->text.data, refusal->text.length);
+	e->abort.reason = refusal->reason;
+	e->abort.text = slice_from_string(e->abort_text);
 }
 
 static void engine_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
 {
 	struct http_engine *e = http_engine_of(base);
+	bool idle = e->agent <= HTTP_AGENT_HEAD;
 	char *text;
 
 	if (e->agent == HTTP_AGENT_DONE || e->abort_text)
 		return;
-	text = memory_copy_text(refusal->text.data, refusal->text.length);
-	if (can_wait(e, refusal->reason)) {
-		e->abort_text = text;
-		e->abort.reason = refusal->reason;
-		e->abort.text = slice_from_string(text);
+	if (idle && http_reason_can_wait(refusal->reason)) {
+		http_abort_later(e, refusal);
+		if (e->agent == HTTP_AGENT_OFFERED)
+			http_offer_failed(e);
 		return;
 	}
+	text = memory_copy_text(refusal->text.data, refusal->text.length);
 	http_fail(e, refusal->reason, text);
 	free(text);
 }
@@ -270,8 +279,10 @@ static enum detection detect_tls(struct slice in)
 	case TLS_HELLO_MORE:
 		return DETECTION_MORE;
 	case TLS_HELLO_READ:
-		return !hello.has_alpn || tls_hello_offers(&hello, "http/1.1") ? DETECTION_YES
-									       : DETECTION_NO;
+		return !hello.has_alpn || tls_hello_offers(&hello, "http/1.1") ||
+				tls_hello_offers(&hello, "h2")
+			? DETECTION_YES
+			: DETECTION_NO;
 	default:
 		return DETECTION_NO;
 	}
@@ -295,7 +306,7 @@ const struct protocol protocol_http = {
 	.asks_again = true,
 	.detect = engine_detect,
 	.open = engine_open,
-	.close = engine_close,
+	.close = http_engine_close,
 	.input = engine_input,
 	.needs = engine_needs,
 	.wants = engine_wants,

@@ -23,6 +23,7 @@
 
 enum http_agent_state {
 	HTTP_AGENT_FIRST, /* TLS or not */
+	HTTP_AGENT_OFFERED, /* it offers HTTP/2; which protocols the server has is being asked */
 	HTTP_AGENT_TLS, /* handshake */
 	HTTP_AGENT_HEAD, /* a request's head, or nothing yet */
 	HTTP_AGENT_VERDICT, /* it is being judged */
@@ -49,14 +50,19 @@ enum http_server_state {
 	HTTP_SERVER_DONE,
 };
 
+struct http2;
+
 struct http_engine {
 	struct protocol_engine base;
+	struct http2 *h2; /* the agent speaks HTTP/2 (http2/http2.h); else NULL */
 	struct event_queue events;
 
 	enum http_agent_state agent;
 	enum http_server_state server;
 	bool passthrough; /* a ClientHello that is to be relayed unread */
 	bool logged_in; /* the first request came */
+	bool offers_1, offers_2; /* the agent in TLS: HTTP/1.1 (or nothing), HTTP/2 */
+	bool speaks_2; /* HTTP/2 was chosen */
 	bool ended[2]; /* by side */
 	bool verified; /* the server proved in TLS who it is */
 	struct slice secret; /* only while a head is written */
@@ -78,6 +84,12 @@ struct http_engine {
 	char *abort_text;
 };
 
+/* Requests show a secret of the resource's, which HTTP/2's tables would keep. */
+static inline bool http_has_secret(const struct http_engine *e)
+{
+	return e->base.host->credentials.place != SECRET_NOWHERE;
+}
+
 static inline struct http_engine *http_engine_of(struct protocol_engine *e)
 {
 	return container_of(e, struct http_engine, base);
@@ -97,7 +109,17 @@ int http_ask(struct http_engine *e);
 /* Nothing more is taken from either side, and the session ends. Always 0. */
 int http_close(struct http_engine *e, enum reason reason, const char *text);
 
+void http_engine_close(struct protocol_engine *base);
+/* Whether an idle connection is told of it only with its next request, which this answers. */
+bool http_reason_can_wait(enum reason reason);
+void http_abort_later(struct http_engine *e, const struct protocol_refusal *refusal);
+
 /* connection.c */
+/* `alpn`: static, as in struct protocol_tls. */
+void http_start_tls(struct http_engine *e, enum side side, const char *alpn);
+bool http_wants_server_tls(const struct http_engine *e);
+/* The server can't be asked what it offers: the agent is told with its first request. */
+void http_offer_failed(struct http_engine *e);
 int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken);
 size_t http_first_needs(struct slice in);
 void http_connected(struct http_engine *e);

@@ -160,7 +160,7 @@ static bool read_version(struct slice s, unsigned *ret_minor)
 	return true;
 }
 
-static bool is_target(struct slice s)
+bool http_is_target(struct slice s)
 {
 	for (size_t i = 0; i < s.length; i++) {
 		if (s.data[i] <= ' ' || s.data[i] >= 0x7f || s.data[i] == '#')
@@ -183,13 +183,13 @@ static bool read_request_line(
 	if (!http_is_token(ret->method) || ret->method.length > LIMIT_HTTP_METHOD || !space)
 		return fail(ret_problem, 400, "not a request line");
 	ret->target = slice_head(rest, (size_t)(space - rest.data));
-	if (!is_target(ret->target))
+	if (!http_is_target(ret->target))
 		return fail(ret_problem, 400, "a byte that can't stand in a request's target");
 	version = slice_from(rest, ret->target.length + 1);
 	if (read_version(version, &ret->minor))
 		return true;
 	if (slice_equal_string(version, "HTTP/2.0"))
-		return fail(ret_problem, 505, "HTTP/2 is not built yet; HTTP/1.1 is spoken here");
+		return fail(ret_problem, 505, "HTTP/2, where HTTP/1.1 was agreed on");
 	return fail(ret_problem, 400, "not a request line");
 }
 

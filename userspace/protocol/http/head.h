@@ -63,6 +63,8 @@ const struct http_field *http_fields_find(
 /* Whether the comma-separated lists of all fields of that name have the token (any case). */
 bool http_fields_list_has(const struct http_fields *fields, const char *name, struct slice token);
 bool http_is_token(struct slice s);
+/* Whether it can be a target by its bytes; not empty. */
+bool http_is_target(struct slice s);
 bool http_field_is(const struct http_field *field, const char *name);
 /* Takes the next element of a comma-separated list, without the space around it; false: no more. */
 bool http_list_next(struct slice *rest, struct slice *ret);

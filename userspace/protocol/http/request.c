@@ -75,6 +75,7 @@ int http_request_mask(
 static const char *unmaskable(const struct http_request *r, uint64_t length)
 {
 	const struct http_fields *fields = &r->head.fields;
+	const struct http_field *type;
 
 	for (size_t i = 0; i < fields->count; i++) {
 		if (http_field_is(&fields->items[i], "content-encoding") &&
@@ -82,6 +83,9 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 				fields->items[i].value, slice_from_string("identity")))
 			return "denied: the response is compressed, and can't be masked";
 	}
+	type = http_fields_find(fields, "content-type", NULL);
+	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
+		return "denied: gRPC can't be masked";
 	if (r->status == 206)
 		return "denied: the response is a part, which can't be masked";
 	if (length > LIMIT_HTTP_BODY_MASKED && r->mask->mode == HTTP_MASK_JSON)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 through an agent, with real clients and real servers."""
+import json
+import os
+import subprocess
+
+import pytest
+from conftest import make_config
+from harness import daemon as daemons
+from harness import nginx
+from harness.waiting import wait_for
+
+RULES = [
+    {"name": "read", "resources": ["clear", "secure", "old"], "operations": ["read"], "objects": ["/v1/**"], "allow": {}},
+    {"name": "upload", "resources": ["clear", "secure"], "operations": ["POST"], "objects": ["/v1/**"], "allow": {}},
+    {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
+    {"name": "no deletes", "operations": ["DELETE"], "deny": {"message": "never"}},
+]
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
+    yield s
+    s.stop()
+
+
+def config(web, **more):
+    return {**make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
+            "resources": [
+                {"name": "clear", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2c_port}"]},
+                {"name": "secure", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}", f"localhost:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}},
+                {"name": "old", "protocol": "http", "hosts": [f"127.0.0.1:{web.tls_port}"], "tls": {"ca_file": str(web.ca)}}], **more}
+
+
+def start(tmp_path_factory, web, rules):
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), config(web), rules)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    return d
+
+
+@pytest.fixture(scope="module")
+def daemon(web, tmp_path_factory):
+    d = start(tmp_path_factory, web, RULES)
+    yield d
+    assert d.process.poll() is None, d.text()[-2000:]
+    d.close()
+
+
+@pytest.fixture(scope="module", params=["clear", "TLS"])
+def place(request, web):
+    if request.param == "TLS":
+        return f"https://127.0.0.1:{web.h2_port}"
+    return f"http://127.0.0.1:{web.h2c_port}"
+
+
+def words(daemon, url):
+    how = ["--http2"] if url.startswith("https") else ["--http2-prior-knowledge"]
+    return ["curl", "-sS", *how, "--cacert", daemon.folder / "host-ca.pem"]
+
+
+def curl(daemon, url, *more, **keywords):
+    done = daemon.run(*words(daemon, url), *more, url, **keywords)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refusal(daemon, url, *more):
+    body, _, line = curl(daemon, url, *more, "-w", "\\n%{http_code} %{http_version} %{content_type}").rpartition("\n")
+    code, version, kind = line.split()
+    assert (version, kind) == ("2", "application/json")
+    return int(code), json.loads(body)
+
+
+def test_what_is_allowed_passes(daemon, place):
+    assert curl(daemon, f"{place}/v1/hello", "-w", "%{http_version}") == "hello\n2"
+    assert curl(daemon, f"{place}/v1/echo?a=b", "-d", "x=1") == "POST /v1/echo?a=b"
+
+
+def test_the_server_decides_which_protocol_it_is(daemon, web):
+    """The agent offers both, and gets what the server has."""
+    for port, version in ((web.h2_port, "2"), (web.tls_port, "1.1")):
+        assert curl(daemon, f"https://127.0.0.1:{port}/v1/hello", "-w", "%{http_version}") == "hello\n" + version
+    assert daemon.run("curl", "-sS", "--http1.1", "--cacert", daemon.folder / "host-ca.pem", "-w", "%{http_version}",
+                      f"https://127.0.0.1:{web.h2_port}/v1/hello").stdout == "hello\n1.1"
+
+
+def test_a_denial_says_why(daemon, web, place):
+    before = web.accesses()
+    assert refusal(daemon, f"{place}/v1/hello", "-X", "DELETE") == (403, {
+        "error": "denied_by_rule", "rule": "no deletes", "message": 'wayleave: denied by rule "no deletes": never',
+        "review": None})
+    code, body = refusal(daemon, f"{place}/v2/x", "-d", "x" * 100_000)
+    assert (code, body["message"]) == (403, "wayleave: denied: no rule allows POST on /v2/x")
+    assert web.accesses() == before
+
+
+def test_a_denial_leaves_the_connection(daemon, web):
+    place = f"https://127.0.0.1:{web.h2_port}"
+    line = ["-o", "/dev/null", "-w", "%{http_code} %{num_connects}\\n"]
+    again = ["--next", *words(daemon, place)[1:], *line]
+    out = curl(daemon, f"{place}/v1/hello", *again, "-X", "DELETE", f"{place}/v1/hello", *again)
+    assert out == "403 1\n200 0\n"
+
+
+def test_a_name_that_means_another_place(daemon, web):
+    code, body = refusal(daemon, f"https://localhost:{web.h2_port}/v1/hello", "-H", "Host: other.test")
+    assert (code, body["error"]) == (421, "misdirected")
+
+
+def test_bodies_stream_both_ways(daemon, web, place):
+    (web.root / "large").write_bytes(os.urandom(1 << 20) * 16)
+    out = daemon.run(*words(daemon, place), "-o", daemon.folder / "large", f"{place}/v1/large")
+    assert out.returncode == 0, out.stderr
+    assert (daemon.folder / "large").read_bytes() == (web.root / "large").read_bytes()
+    data = os.urandom(1_500_000).hex()
+    assert curl(daemon, f"{place}/v1/take", "--data-binary", "@-", input=data) == "got it"
+
+
+def test_people_decide_and_others_go_on(daemon, web, place):
+    """One stream waits for people; its connection goes on with others, and lives on after the answer."""
+    before = web.accesses().count("review")
+    with daemon.popen(*words(daemon, place), "--parallel", "--parallel-immediate", "-X", "PUT", "-d", "the body",
+                      f"{place}/v1/echo?review", "--next", *words(daemon, place)[1:], f"{place}/v1/hello",
+                      stdout=subprocess.PIPE, text=True) as p:
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        assert (review["operations"], review["objects"]) == (["PUT"], ["/v1/echo"])
+        assert p.stdout.readline() == "hello\n"
+        assert "the body" in json.dumps(daemon.json("reviews", "show", review["id"]))
+        assert web.accesses().count("review") == before
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert p.stdout.read() == "PUT /v1/echo?review"
+
+
+def test_it_is_recorded(daemon, place):
+    curl(daemon, f"{place}/v1/hello?recorded", "-H", "Authorization: Bearer topsecret")
+    session = daemon.json("sessions", "list")[0]
+    assert session["protocol"] == "http"
+    shown = daemon.wayleave("sessions", "show", session["id"]).stdout
+    assert "/v1/hello?recorded" in shown and "200" in shown
+    assert "topsecret" not in shown
+
+
+def test_a_server_whose_certificate_is_bad(make_daemon, web):
+    c = config(web)
+    for resource in c["resources"]:
+        resource.pop("tls", None)
+    d = make_daemon(c, RULES)
+    done = d.run("curl", "-sSk", "--http2", f"https://127.0.0.1:{web.h2_port}/v1/hello")
+    body = json.loads(done.stdout)
+    assert body["error"] == "upstream_tls" and "certificate is not trusted" in body["message"]
+
+
+HTTPX = """
+import httpx, sys
+with httpx.Client(http1=False, http2=True, verify=sys.argv[2]) as c:
+    assert c.delete(sys.argv[1]).json()["rule"] == "no deletes"
+    r = c.get(sys.argv[1])
+    print(r.http_version, r.text, end="")
+"""
+NODE = """
+const c = require("http2").connect(process.argv[1], {ca: require("fs").readFileSync(process.argv[2])});
+const r = c.request({":path": "/v1/hello"});
+let text = "";
+r.setEncoding("utf8").on("data", d => text += d).on("end", () => { process.stdout.write("HTTP/2 " + text); c.close(); });
+"""
+
+
+def test_other_clients(daemon, web):
+    """httpx and node, which offer nothing but HTTP/2."""
+    place, ca = f"https://127.0.0.1:{web.h2_port}", str(daemon.folder / "host-ca.pem")
+    done = daemon.run(PYTHON, "-c", HTTPX, f"{place}/v1/hello", ca)
+    assert (done.stdout, done.returncode) == ("HTTP/2 hello\n", 0), done.stderr
+    done = daemon.run("node", "-e", NODE, place, ca)
+    assert (done.stdout, done.returncode) == ("HTTP/2 hello\n", 0), done.stderr
+
+
+def test_many_at_a_time(daemon, web, place):
+    out = daemon.run("h2load", "-n", "2000", "-c", "4", "-m", "50", f"{place}/v1/hello").stdout
+    assert "2000 succeeded, 0 failed" in out and "status codes: 2000 2xx" in out, out
+
+
+MASKED = [{"name": "read", "operations": ["read"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}}]
+
+
+def test_content_is_masked(web, tmp_path_factory):
+    (web.root / "customers.json").write_text('{"name": "ann", "mail": "ann@acme.com"}')
+    (web.root / "large.txt").write_text("".join(f"line {i} of user{i}@example.com\n" for i in range(20_000)))
+    d = start(tmp_path_factory, web, MASKED)
+    place = f"https://127.0.0.1:{web.h2_port}"
+    try:
+        out = curl(d, f"{place}/v1/customers.json", "-D", "-", "--compressed", "-r", "0-10").lower()
+        assert '{"name": "ann", "mail": "[masked]"}' in out and "content-length" not in out and "etag" not in out
+        assert curl(d, f"{place}/v1/large.txt") == "".join(f"line {i} of [masked]\n" for i in range(20_000))
+    finally:
+        d.close()

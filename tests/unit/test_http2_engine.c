@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HTTP/2 between an agent and a server, both of which are nghttp2's.
+ */
+#include "base/limits.h"
+#include "tests/harness/http2_peer.h"
+#include "tests/unit/http_run.h"
+
+static struct http2_peer agent, server;
+
+static void begin(void)
+{
+	http_run_begin();
+	http2_peer_init(&agent, &run, SIDE_AGENT);
+	http2_peer_init(&server, &run, SIDE_SERVER);
+}
+
+static void end(void)
+{
+	http2_peer_done(&agent);
+	http2_peer_done(&server);
+	http_run_end();
+}
+
+TestSuite(http2_engine, .init = begin, .fini = end);
+
+#define AGENT_HEARD(text)                                                                          \
+	cr_assert(http2_peer_heard(&agent, text), "agent: %.*s",                                   \
+		SLICE_PRINT(buffer_slice(&agent.log)))
+#define SERVER_HEARD(text)                                                                         \
+	cr_assert(http2_peer_heard(&server, text), "server: %.*s",                                 \
+		SLICE_PRINT(buffer_slice(&server.log)))
+
+static void talk(void)
+{
+	http2_peers_talk(&agent, &server);
+	cr_assert_eq(agent.failed + server.failed, 0);
+}
+
+static void get(const char *path)
+{
+	http2_peer_ask(&agent, "GET", path, NULL, NULL, false);
+	talk();
+}
+
+static void exchange(size_t step)
+{
+	agent.step = server.step = step;
+	http2_peer_ask(&agent, "POST", "/v1/a?q=1", "x-one: 1\nte: trailers\n", "hello", false);
+	talk();
+	SERVER_HEARD("1 :method: POST\n1 :scheme: http\n1 :authority: h\n1 :path: /v1/a?q=1\n1 "
+		     "x-one: 1\n"
+		     "1 te: trailers\n");
+	SERVER_HEARD(step ? "1 data 1 o\n1 end\n" : "1 data 5 hello\n1 end\n");
+	http2_peer_answer(
+		&server, 1, "200", "x-two: 2\nalt-svc: h3\n", "world", "grpc-status: 0\n");
+	talk();
+	AGENT_HEARD("1 :status: 200\n1 x-two: 2\n1 data ");
+	AGENT_HEARD("1 grpc-status: 0\n1 end\n");
+	cr_assert(holds(&run.events, "! result 1 rows 0 bytes 5 \"200\"\n"));
+	cr_assert(holds(&run.events, "POST http://h/v1/a?q=1"));
+}
+
+Test(http2_engine, a_request_and_its_response)
+{
+	exchange(0);
+}
+
+Test(http2_engine, byte_by_byte)
+{
+	exchange(1);
+}
+
+Test(http2_engine, a_denial_is_one_streams)
+{
+	get("/v1/a");
+	http2_peer_ask(&agent, "DELETE", "/v1/a", NULL, "body", false);
+	get("/v1/b");
+	AGENT_HEARD("3 :status: 403\n3 content-type: application/json\n");
+	AGENT_HEARD("wayleave: denied by rule \\\"no deletes\\\": never");
+	cr_assert_not(http2_peer_heard(&server, "DELETE"));
+	SERVER_HEARD("1 :path: /v1/a\n");
+	SERVER_HEARD("3 :path: /v1/b\n");
+	cr_assert_not(run.closed);
+}
+
+Test(http2_engine, people_decide_about_the_whole_request)
+{
+	http2_peer_ask(&agent, "PUT", "/v1/a", "content-length: 4\n", "body", false);
+	talk();
+	cr_assert(holds(&run.events, "! held : \"host: h\\x0acontent-length: 4\\x0a\"\"body\""));
+	SERVER_HEARD("1 data 4 body\n1 end\n");
+	AGENT_HEARD("ping\n");
+}
+
+Test(http2_engine, what_is_given_up_reaches_nobody)
+{
+	http2_peer_ask(&agent, "PUT", "/v1/a", NULL, "the beginning", true);
+	talk();
+	nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_CANCEL);
+	talk();
+	cr_assert(holds(&run.events, "! dropped\n"));
+	cr_assert_eq(buffer_length(&server.log), 0);
+}
+
+Test(http2_engine, a_reset_reaches_the_server)
+{
+	get("/v1/a");
+	nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_CANCEL);
+	talk();
+	SERVER_HEARD("1 reset 8\n");
+}
+
+Test(http2_engine, a_reset_reaches_the_agent)
+{
+	get("/v1/a");
+	nghttp2_submit_rst_stream(server.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_REFUSED_STREAM);
+	talk();
+	AGENT_HEARD("1 reset 7\n");
+	get("/v1/b");
+	SERVER_HEARD("3 :path: /v1/b\n");
+}
+
+Test(http2_engine, a_server_that_leaves)
+{
+	get("/v1/a");
+	nghttp2_submit_goaway(server.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_NO_ERROR, NULL, 0);
+	talk();
+	AGENT_HEARD("goaway 0\n");
+	cr_assert_not(run.closed);
+	http2_peer_answer(&server, 1, "200", NULL, "done", NULL);
+	talk();
+	AGENT_HEARD("1 data 4 done\n1 end\n");
+	cr_assert(run.closed);
+}
+
+Test(http2_engine, a_server_that_breaks_off)
+{
+	get("/v1/a");
+	engine_run_end(&run, SIDE_SERVER);
+	http2_peer_listen(&agent);
+	AGENT_HEARD("1 :status: 502\n");
+}
+
+Test(http2_engine, what_can_be_read_in_two_ways)
+{
+	static const char *const fields[] = {"host: other\n",
+		"x-y: a\x01"
+		"b\n",
+		"connection: close\n", "transfer-encoding: chunked\n", "X-Upper: 1\n", "te: gzip\n",
+		"expect: 200-ok\n", "content-length: 5\ncontent-length: 6\n"};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		http2_peer_ask(&agent, "GET", "/v1/a", fields[i], NULL, false);
+		talk();
+	}
+	cr_assert_not(http2_peer_heard(&server, "connection"));
+	cr_assert_not(http2_peer_heard(&server, "other"));
+	cr_assert_not(http2_peer_heard(&server, "chunked"));
+	cr_assert_not(http2_peer_heard(&server, "gzip"));
+	AGENT_HEARD("1 :status: 400\n");
+	AGENT_HEARD(":status: 417\n");
+}
+
+Test(http2_engine, connect_is_not_built)
+{
+	get("/v1/a");
+	http2_peer_ask(&agent, "CONNECT", "/v1/a", NULL, NULL, false);
+	talk();
+	cr_assert_not(http2_peer_heard(&server, "CONNECT"));
+}
+
+Test(http2_engine, a_list_of_headers_that_is_too_long)
+{
+	char value[60000];
+
+	memset(value, 'a', sizeof(value));
+	memcpy(value, "x: ", 3);
+	value[sizeof(value) - 2] = '\n';
+	value[sizeof(value) - 1] = '\0';
+	http2_peer_ask(&agent, "GET", "/v1/a", value, NULL, false);
+	talk();
+	SERVER_HEARD("1 :path: /v1/a\n");
+	http2_peer_ask(&agent, "GET", "/v1/b", value, NULL, false);
+	talk();
+	cr_assert_not(run.closed);
+}
+
+/* What the peer sends stays within its windows, however slow the other side is. */
+Test(http2_engine, a_slow_reader_costs_bounded_memory)
+{
+	char *body = memory_new(8 << 20);
+
+	memset(body, 'x', (8 << 20) - 1);
+	get("/v1/a");
+	/* The agent opens no windows: 64 KiB are all that it takes. */
+	http2_peer_answer(&server, 1, "200", NULL, body, NULL);
+	for (int i = 0; i < 100; i++) {
+		http2_peer_speak(&server);
+		http2_peer_listen(&server);
+	}
+	cr_assert_leq(buffer_length(&run.sent[SIDE_AGENT]), 70000);
+	cr_assert_leq(nghttp2_session_get_remote_window_size(server.session), 1 << 20);
+	cr_assert_gt(nghttp2_session_get_stream_remote_window_size(server.session, 1), -1);
+	talk();
+	cr_assert(http2_peer_heard(&agent, "1 end\n"));
+	free(body);
+}
+
+static void ends_of(const char *why)
+{
+	talk();
+	cr_assert(run.closed);
+	cr_assert(holds(&run.events, why), "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
+}
+
+Test(http2_engine, a_flood_of_resets)
+{
+	for (unsigned i = 0; i <= LIMIT_HTTP2_RESETS + 1 && !run.closed; i++) {
+		int32_t id = http2_peer_ask(&agent, "GET", "/v1/a", NULL, NULL, false);
+
+		talk();
+		nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+		talk();
+	}
+	ends_of("given up");
+	AGENT_HEARD("goaway 11\n");
+}
+
+Test(http2_engine, a_flood_of_pings)
+{
+	for (unsigned i = 0; i <= LIMIT_HTTP2_IDLE_FRAMES && !run.closed; i++) {
+		nghttp2_submit_ping(agent.session, NGHTTP2_FLAG_NONE, NULL);
+		talk();
+	}
+	ends_of("frames that do nothing");
+}
+
+Test(http2_engine, a_flood_of_continuations)
+{
+	/* A block of headers that never ends. */
+	static const uint8_t headers[] = {0, 0, 1, NGHTTP2_HEADERS, 0, 0, 0, 0, 1, 0x82};
+	static const uint8_t more[] = {0, 0, 1, NGHTTP2_CONTINUATION, 0, 0, 0, 0, 1, 0x84};
+
+	talk();
+	http2_peer_speak(&agent);
+	engine_run_feed(&run, SIDE_AGENT, slice_of(headers, sizeof(headers)));
+	for (unsigned i = 0; i <= LIMIT_HTTP2_CONTINUATIONS && !run.closed; i++)
+		engine_run_feed(&run, SIDE_AGENT, slice_of(more, sizeof(more)));
+	cr_assert(run.closed);
+	cr_assert_eq(buffer_length(&server.log), 0);
+}
+
+Test(http2_engine, no_frames_at_all)
+{
+	talk();
+	engine_run_feed(
+		&run, SIDE_AGENT, slice_from_string("GET /v1/a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	cr_assert(run.closed);
+}
+
+/* --- bytes that nobody should send --- */
+
+static void keep_bytes(struct http2_peer *p, struct buffer *to)
+{
+	const uint8_t *data;
+	ssize_t n;
+
+	while ((n = nghttp2_session_mem_send(p->session, &data)) > 0)
+		buffer_append(to, data, (size_t)n);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525u + 1013904223u;
+	return *state >> 8;
+}
+
+/* Feeds a copy in which some bytes are others, in pieces. */
+static void feed_changed(enum side side, const struct buffer *bytes, size_t kept, uint32_t *state)
+{
+	struct slice all = buffer_slice(bytes);
+	uint8_t *copy = memory_new(all.length);
+	size_t at = 0;
+
+	memcpy(copy, all.data, all.length);
+	for (uint32_t i = next_random(state) % 8; i > 0; i--)
+		copy[kept + next_random(state) % (all.length - kept)] = (uint8_t)next_random(state);
+	while (at < all.length) {
+		struct slice part = slice_head(
+			slice_of(copy + at, all.length - at), 1 + next_random(state) % 64);
+
+		engine_run_feed(&run, side, part);
+		at += part.length;
+	}
+	free(copy);
+}
+
+Test(http2_engine, bytes_that_were_changed)
+{
+	struct buffer requests, responses;
+	uint32_t state = 1;
+
+	buffer_init(&requests, 1 << 20);
+	buffer_init(&responses, 1 << 20);
+	http2_peer_ask(&agent, "GET", "/v1/a", "x-one: 1\n", NULL, false);
+	http2_peer_ask(&agent, "POST", "/v1/b", "te: trailers\n", "some body", false);
+	http2_peer_ask(&agent, "PUT", "/v1/c", NULL, "for people", false);
+	http2_peer_ask(&agent, "DELETE", "/v1/d", NULL, NULL, false);
+	keep_bytes(&agent, &requests);
+	nghttp2_session_mem_recv(
+		server.session, buffer_slice(&requests).data, buffer_length(&requests));
+	for (int32_t id = 1; id < 6; id += 2)
+		http2_peer_answer(
+			&server, id, "200", "x-two: 2\n", "an answer", "grpc-status: 0\n");
+	keep_bytes(&server, &responses);
+	for (int i = 0; i < 3000; i++) {
+		http_run_restart();
+		feed_changed(SIDE_AGENT, &requests, NGHTTP2_CLIENT_MAGIC_LEN, &state);
+		feed_changed(SIDE_SERVER, &responses, 0, &state);
+		if (i & 1)
+			engine_run_end(&run, i & 2 ? SIDE_AGENT : SIDE_SERVER);
+		cr_assert_not(holds(&run.events, "released DELETE"));
+	}
+	buffer_done(&requests);
+	buffer_done(&responses);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent: what the agent sends: requests, which are judged; their content, which passes behind them
+ * or is shown to people first; streams that it gives up.
+ */
+#include <errno.h>
+
+#include "protocol/http2/http2.h"
+
+static struct http2_stream *stream_of(struct http2 *h, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(h->sessions[SIDE_AGENT], id);
+}
+
+/* --- requests --- */
+
+static void refuse_as_it_stands(struct http2_stream *s, const struct http_problem *problem)
+{
+	const struct protocol_refusal refusal = {
+		.reason = problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION,
+		.text = slice_from_string(problem->text),
+	};
+	struct protocol_event *event = http_event(s->h->e, EVENT_NOTE);
+
+	event->note.reason = refusal.reason;
+	event->note.text = refusal.text;
+	http2_answer(s, problem->status, &refusal);
+}
+
+static void on_request(struct http2_stream *s)
+{
+	struct http_engine *e = s->h->e;
+	struct http_problem problem;
+
+	s->state = HTTP2_VERDICT;
+	if (!e->logged_in) {
+		/* Nothing more is to come before requests are judged. */
+		e->logged_in = true;
+		http_event(e, EVENT_LOGIN);
+	}
+	if (e->abort_text) {
+		http2_fail(s->h, e->abort.reason, e->abort_text);
+		return;
+	}
+	if (http_has_secret(e)) {
+		http2_fail(s->h, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
+		return;
+	}
+	if (!http2_block_read_request(&s->block, &s->request, &problem) ||
+		!http_facts_read(&s->request, &problem)) {
+		refuse_as_it_stands(s, &problem);
+		return;
+	}
+	s->request.has_body = !s->agent_ended;
+	http2_ask(s);
+}
+
+/* All of the request has come. */
+static void on_end(struct http2_stream *s)
+{
+	s->agent_ended = true;
+	s->flows[SIDE_SERVER].ended = true;
+	if (s->state == HTTP2_COLLECT)
+		http2_collected(s);
+	else
+		http2_stream_wake(s, SIDE_SERVER);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s;
+
+	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		s = http2_stream_new(h, frame->hd.stream_id);
+		nghttp2_session_set_stream_user_data(session, s->id, s);
+		return 0;
+	}
+	s = stream_of(h, frame->hd.stream_id);
+	if (s && !s->flows[SIDE_SERVER].trailers)
+		s->flows[SIDE_SERVER].trailers = memory_new(sizeof(struct http2_block));
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+	nghttp2_rcbuf *value, uint8_t flags, void *context)
+{
+	struct http2_stream *s = stream_of(context, frame->hd.stream_id);
+
+	(void)session;
+	(void)flags;
+	if (s)
+		http2_block_add(s->state == HTTP2_HEAD ? &s->block : s->flows[SIDE_SERVER].trailers,
+			name, value);
+	return 0;
+}
+
+/* By default it would be left out, and the rest judged without it. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+	nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *context)
+{
+	(void)session;
+	(void)frame;
+	(void)name;
+	(void)value;
+	(void)flags;
+	(void)context;
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static void on_headers(struct http2_stream *s, const nghttp2_frame *frame)
+{
+	bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	if (s->state == HTTP2_HEAD) {
+		s->agent_ended = s->flows[SIDE_SERVER].ended = ends;
+		on_request(s);
+	} else if (ends) {
+		on_end(s);
+	}
+}
+
+/* A stream that comes and goes costs a verdict, a record and two frames with the server, and the
+ * agent nearly nothing. */
+static void on_reset(struct http2 *h)
+{
+	if (++h->frames[SIDE_AGENT].resets > LIMIT_HTTP2_RESETS)
+		h->flood = "too many streams that are given up";
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = frame->hd.stream_id ? stream_of(h, frame->hd.stream_id) : NULL;
+
+	(void)session;
+	if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+		h->pinged = false;
+	else if (frame->hd.type == NGHTTP2_RST_STREAM)
+		on_reset(h);
+	else if (s && frame->hd.type == NGHTTP2_HEADERS)
+		on_headers(s, frame);
+	else if (s && frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		on_end(s);
+	return 0;
+}
+
+/* --- content --- */
+
+static int collect(struct http2_stream *s, struct slice data)
+{
+	struct buffer *content = &s->request.content;
+
+	s->flows[SIDE_SERVER].owed += data.length;
+	http2_stream_settle(s, SIDE_SERVER);
+	if (buffer_append_slice(content, data) == 0 && http2_stream_hold(s, buffer_length(content)))
+		return 0;
+	s->request.too_large = true;
+	http2_collected(s);
+	return 0;
+}
+
+/* Nobody wants the rest of the request, but common clients read no response before they have sent
+ * it: some of it is taken. */
+static bool drains(struct http2_stream *s, size_t length)
+{
+	s->drained += length;
+	if (s->drained <= LIMIT_HTTP_DRAIN)
+		return true;
+	http2_stream_cut(s);
+	return false;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+	size_t length, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = stream_of(h, id);
+	int r = 0;
+
+	(void)flags;
+	http2_came(h, SIDE_AGENT, length);
+	if (!s || s->state == HTTP2_ANSWERED || s->request.too_large) {
+		if (!s || drains(s, length))
+			nghttp2_session_consume_stream(session, id, length);
+		return 0;
+	}
+	if (s->state == HTTP2_COLLECT)
+		return collect(s, slice_of(data, length));
+	s->flows[SIDE_SERVER].owed += length;
+	r = http2_stream_append(s, SIDE_SERVER, slice_of(data, length));
+	http2_stream_wake(s, SIDE_SERVER);
+	return r < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* --- the end of a stream --- */
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = stream_of(h, id);
+	struct protocol_event *event;
+
+	if (!s)
+		return 0;
+	nghttp2_session_set_stream_user_data(session, id, NULL);
+	if (s->state == HTTP2_VERDICT || s->state == HTTP2_COLLECT) {
+		event = http_event(h->e, EVENT_DROPPED);
+		event->dropped.lane = (uint32_t)id;
+		event->dropped.why = "the agent gave it up";
+	}
+	http2_server_forget(s, code ? code : NGHTTP2_CANCEL);
+	http2_stream_free(s);
+	return 0;
+}
+
+int http2_agent_begin(struct http2 *h)
+{
+	nghttp2_session_callbacks *c;
+	int r = nghttp2_session_callbacks_new(&c);
+
+	if (r < 0)
+		return -ENOMEM;
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback2(c, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	r = http2_session_begin(h, SIDE_AGENT, c);
+	nghttp2_session_callbacks_del(c);
+	return r;
+}

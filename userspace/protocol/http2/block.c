@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * block: a list of headers as it comes, bounded, and as it leaves.
+ */
+#include "base/text.h"
+#include "protocol/http2/http2.h"
+
+#define FIELD_OVERHEAD 32u /* RFC 9113, 6.5.2 */
+
+void http2_block_clear(struct http2_block *b)
+{
+	for (size_t i = 0; i < b->held_count; i++)
+		nghttp2_rcbuf_decref(b->held[i]);
+	memset(b, 0, sizeof(*b));
+}
+
+static struct slice slice_of_rcbuf(nghttp2_rcbuf *b)
+{
+	nghttp2_vec v = nghttp2_rcbuf_get_buf(b);
+
+	return slice_of(v.base, v.len);
+}
+
+static void find_problem(struct http2_block *b, unsigned status, const char *text)
+{
+	if (!b->problem.status)
+		b->problem = (struct http_problem){status, text};
+}
+
+static void take_pseudo(struct http2_block *b, struct slice name, struct slice value)
+{
+	const struct {
+		const char *name;
+		struct slice *place;
+	} all[] = {
+		{":method", &b->method},
+		{":scheme", &b->scheme},
+		{":authority", &b->authority},
+		{":path", &b->path},
+		{":status", &b->status},
+	};
+
+	/* nghttp2 refuses one that comes twice, late, or on the wrong side. */
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (slice_equal_string(name, all[i].name)) {
+			*all[i].place = value;
+			return;
+		}
+	}
+	find_problem(b, 400, "a pseudo-header that is not known");
+}
+
+void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
+{
+	struct slice n = slice_of_rcbuf(name), v = slice_of_rcbuf(value);
+
+	b->bytes += n.length + v.length + FIELD_OVERHEAD;
+	if (b->bytes > LIMIT_HTTP_HEAD)
+		find_problem(b, 431, "the head is too large");
+	if (b->held_count == ARRAY_SIZE(b->held) || b->fields.count == LIMIT_HTTP_FIELDS - 1)
+		find_problem(b, 431, "too many headers");
+	if (b->problem.status)
+		return;
+	nghttp2_rcbuf_incref(name);
+	nghttp2_rcbuf_incref(value);
+	b->held[b->held_count++] = name;
+	b->held[b->held_count++] = value;
+	if (n.length && n.data[0] == ':')
+		take_pseudo(b, n, v);
+	else
+		b->fields.items[b->fields.count++] = (struct http_field){n, v};
+}
+
+/* --- a request --- */
+
+static bool fail(struct http_problem *ret, unsigned status, const char *text)
+{
+	*ret = (struct http_problem){status, text};
+	return false;
+}
+
+/* :authority stands for Host (RFC 9113, 8.3.1), and comes first. */
+static bool copy_fields(
+	const struct http2_block *b, struct http_fields *to, struct http_problem *ret)
+{
+	struct slice authority = b->authority;
+
+	to->count = 0;
+	if (authority.length)
+		to->items[to->count++] = (struct http_field){slice_from_string("host"), authority};
+	for (size_t i = 0; i < b->fields.count; i++) {
+		const struct http_field *field = &b->fields.items[i];
+
+		if (!authority.length || !http_field_is(field, "host"))
+			to->items[to->count++] = *field;
+		else if (!text_equal_ignore_case(field->value, authority))
+			return fail(ret, 400, "an :authority and a Host that differ");
+	}
+	return true;
+}
+
+bool http2_block_read_request(
+	const struct http2_block *b, struct http_request *r, struct http_problem *ret)
+{
+	bool connects = slice_equal_string(b->method, "CONNECT");
+
+	r->minor = r->head.minor = 1;
+	r->to_head = slice_equal_string(b->method, "HEAD");
+	r->head.method = b->method;
+	r->head.target = connects ? b->authority : b->path;
+	if (b->problem.status) {
+		*ret = b->problem;
+		return false;
+	}
+	if (!http_is_token(b->method) || b->method.length > LIMIT_HTTP_METHOD)
+		return fail(ret, 400, "a :method that is none");
+	if (!http_is_target(r->head.target))
+		return fail(ret, 400, "a byte that can't stand in a request's target");
+	/* Servers believe it where they make links and decide about redirects. */
+	if (!connects && !slice_equal_string(b->scheme, r->origin->tls ? "https" : "http"))
+		return fail(ret, 400, "a :scheme that is not the connection's");
+	if (!connects && b->path.data[0] != '/' && !slice_equal_string(b->path, "*"))
+		return fail(ret, 400, "a :path that is none");
+	return copy_fields(b, &r->head.fields, ret);
+}
+
+/* --- lists that leave --- */
+
+void http2_list_add(struct http2_list *l, struct slice name, struct slice value)
+{
+	if (l->count < ARRAY_SIZE(l->items))
+		l->items[l->count++] = (nghttp2_nv){
+			.name = (uint8_t *)name.data,
+			.value = (uint8_t *)value.data,
+			.namelen = name.length,
+			.valuelen = value.length,
+		};
+}
+
+static void add_text(struct http2_list *l, const char *name, struct slice value)
+{
+	http2_list_add(l, slice_from_string(name), value);
+}
+
+void http2_list_of_request(struct http2_list *l, const struct http2_stream *s)
+{
+	const struct http_fields *fields = &s->request.head.fields;
+	const char *coding = http_request_coding(&s->request);
+	const struct http_field *host = http_fields_find(fields, "host", NULL);
+
+	l->count = 0;
+	add_text(l, ":method", s->request.head.method);
+	add_text(l, ":scheme", s->block.scheme);
+	if (host)
+		add_text(l, ":authority", host->value);
+	add_text(l, ":path", s->request.head.target);
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct http_field *field = &fields->items[i];
+
+		if (!http_field_is(field, "host") && http_request_keeps(&s->request, field))
+			http2_list_add(l, field->name, field->value);
+	}
+	if (coding)
+		add_text(l, "accept-encoding", slice_from_string(coding));
+	if (http_fields_list_has(fields, "te", slice_from_string("trailers")))
+		add_text(l, "te", slice_from_string("trailers"));
+}
+
+void http2_list_of_response(struct http2_list *l, const struct http2_stream *s, struct slice status)
+{
+	const struct http_fields *fields = &s->request.head.fields;
+
+	l->count = 0;
+	add_text(l, ":status", status);
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_response_keeps(&s->request, &fields->items[i]))
+			http2_list_add(l, fields->items[i].name, fields->items[i].value);
+	}
+}
+
+void http2_list_of_trailers(
+	struct http2_list *l, const struct http_request *r, const struct http2_block *b)
+{
+	l->count = 0;
+	for (size_t i = 0; i < b->fields.count; i++) {
+		if (http_trailer_is_kept(r, &b->fields.items[i]))
+			http2_list_add(l, b->fields.items[i].name, b->fields.items[i].value);
+	}
+}

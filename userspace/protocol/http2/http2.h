@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * http2: one HTTP/2 connection (RFC 9113) as its two ends see it: a session of nghttp2 with each,
+ * which frames, keeps HPACK's tables and the windows, and does no I/O. Each stream of the agent is
+ * a lane with one request, judged as HTTP/1.1's is (http/request.h), and written anew as a stream
+ * with the server.
+ *
+ *   engine.c    protocol.h's functions: verdicts, what waits for people
+ *   upstream.c  the server's connection, and the end
+ *   frames.c    bytes to and from nghttp2, a frame at a time; floods
+ *   agent.c     what the agent sends: requests
+ *   server.c    what the server sends: responses
+ *   session.c   what nghttp2 is told of either side
+ *   stream.c    a stream: its content on the way, and responses of our own
+ *   block.c     a list of headers as it comes, and as it leaves
+ *
+ * The connection before HTTP/2 is known to be spoken (first bytes, TLS) is struct http_engine's,
+ * which this one goes on from (http/connection.c). Flow control is end to end: a side's window for
+ * a stream is opened again as the other side takes what came.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP2_HTTP2_H
+#define WAYLEAVE_PROTOCOL_HTTP2_HTTP2_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/list.h"
+#include "protocol/http/engine.h"
+
+#define HTTP2_FRAME_HEADER 9
+#define HTTP2_NO_SECRETS "denied: the resource's own credentials are not built yet for HTTP/2"
+
+/* A list of headers. Names and values are references to nghttp2's. */
+struct http2_block {
+	nghttp2_rcbuf *held[2 * LIMIT_HTTP_FIELDS];
+	size_t held_count;
+	size_t bytes; /* as RFC 9113, 6.5.2 counts them */
+	struct slice method, scheme, authority, path, status; /* empty: missing */
+	struct http_fields fields;
+	struct http_problem problem; /* that was found in it already */
+};
+
+/* Content on its way to one side. */
+struct http2_flow {
+	struct buffer data;
+	size_t owed; /* bytes for which the sender's window was not opened again yet */
+	bool ended; /* no more comes behind `data` but trailers */
+	bool waits; /* nghttp2 is to be told when there is more */
+	struct http2_block *trailers; /* NULL: none; owned */
+};
+
+enum http2_state {
+	HTTP2_HEAD, /* its headers are still coming */
+	HTTP2_VERDICT, /* it is being judged */
+	HTTP2_COLLECT, /* people are to see its body first */
+	HTTP2_READY, /* released; there is no server yet */
+	HTTP2_OPEN, /* it is with the server */
+	HTTP2_ANSWERED, /* nothing more is wanted of the server */
+};
+
+struct http2_stream {
+	struct list link; /* http2.streams */
+	struct list asking; /* http2.asking, while its EVENT_ACTION is still to be told */
+	struct http2 *h;
+	enum http2_state state;
+	int32_t id; /* with the agent; the lane */
+	int32_t server_id; /* 0: none */
+	struct http_request request;
+	struct http2_block block; /* the last that came from either side */
+	struct http2_flow flows[2]; /* by the side that receives it */
+	uint64_t content; /* bytes of the response that came */
+	size_t held; /* bytes that people are shown, or masks hold back */
+	bool agent_ended; /* all of the request came */
+	bool server_ended; /* all of the response came */
+	bool answering; /* the agent was sent a final response's head */
+	bool answered; /* all of the response was sent */
+	uint64_t drained; /* bytes of the request that nobody wants */
+	bool head_held; /* a response's head waits for its masked content */
+};
+
+/* Frames of one side as they come. */
+struct http2_frames {
+	uint8_t header[HTTP2_FRAME_HEADER];
+	size_t header_length;
+	size_t left; /* bytes of the frame's content, or of the preface, still to come */
+	unsigned continuations; /* of this list of headers */
+	unsigned idle; /* frames in a row that moved nothing on */
+	unsigned resets; /* of streams, more than complete responses */
+};
+
+struct http2 {
+	struct http_engine *e;
+	nghttp2_session *sessions[2]; /* by side; the server's NULL while there is none */
+	struct http2_frames frames[2];
+	struct list streams, asking;
+	size_t stream_count;
+	size_t held; /* bytes of content that people are shown, or masks hold back */
+	size_t passing; /* bytes of content on the way */
+	uint64_t sent; /* bytes to either side */
+	size_t owed[2]; /* bytes for which a side's connection window was not opened again yet */
+	bool draining; /* the server takes no new streams */
+	bool ends; /* no new stream is taken, and with the last one the session ends */
+	const char *flood; /* what came too often; NULL: nothing did */
+	bool pinged; /* the agent was, and has not answered */
+	uint32_t broken[2]; /* the error with which nghttp2 ended a side's session; 0: none */
+	char tags[EVENTS_MOST][8]; /* of results that wait */
+	size_t next_tag;
+};
+
+extern const struct protocol protocol_http2;
+
+/* engine.c */
+/* The agent speaks HTTP/2 from its next byte on; `ready`: so does the server, which stands. */
+int http2_open(struct http_engine *e, bool ready);
+void http2_close(struct http2 *h); /* takes NULL */
+void http2_ask(struct http2_stream *s);
+/* Its body, or more of it than is held, has come: it is judged again. */
+void http2_collected(struct http2_stream *s);
+
+/* upstream.c */
+/* A released stream goes to the server, as soon as there is one. */
+int http2_go_on(struct http2_stream *s);
+void http2_connected(struct protocol_engine *base);
+void http2_tls_done(
+	struct protocol_engine *base, enum side side, const struct protocol_tls_result *result);
+/* The server takes no new streams: nor do we, on this connection. */
+void http2_on_goaway(struct http2 *h);
+void http2_check_drained(struct http2 *h);
+/* It closed its connection: what it did not answer fails. */
+void http2_server_gone(struct http2 *h);
+/* Answers what it can, and the session ends; http2_flush() says so. */
+void http2_fail(struct http2 *h, enum reason reason, const char *text);
+
+/* frames.c */
+int http2_input(struct http2 *h, enum side side, struct slice in, size_t *ret_taken);
+/* Sends what there is to send to either side. */
+int http2_flush(struct http2 *h);
+void http2_frames_begin(struct http2_frames *f, bool preface);
+int http2_write(struct http2 *h, enum side to, struct slice bytes);
+/* Bytes of content came from a side, whose window for all streams is opened again for them as soon
+ * as not too many are on the way. */
+void http2_came(struct http2 *h, enum side from, size_t bytes);
+/* Fewer are on the way. */
+void http2_settle(struct http2 *h);
+
+/* What both sessions have in common; negative errno. */
+int http2_session_begin(struct http2 *h, enum side side, nghttp2_session_callbacks *callbacks);
+
+/* agent.c, server.c */
+int http2_agent_begin(struct http2 *h);
+int http2_server_begin(struct http2 *h);
+void http2_say_continue(struct http2_stream *s);
+/* Sends the request's head, and its body behind it. */
+int http2_server_send(struct http2_stream *s);
+/* Nothing more is wanted of the server for it. */
+void http2_server_forget(struct http2_stream *s, uint32_t code);
+
+/* stream.c */
+struct http2_stream *http2_stream_new(struct http2 *h, int32_t id);
+void http2_stream_free(struct http2_stream *s);
+/* More content for a side. */
+int http2_stream_append(struct http2_stream *s, enum side to, struct slice data);
+/* The flow changed: nghttp2 may go on with it. */
+void http2_stream_wake(struct http2_stream *s, enum side to);
+/* Opens the window for what was taken of the flow to `to`. */
+void http2_stream_settle(struct http2_stream *s, enum side to);
+/* Nothing more is wanted of the server: what was on its way there is dropped. */
+void http2_stream_stop(struct http2_stream *s);
+/* So much of it is held back for people, or by masks; false: that is more than a connection may. */
+bool http2_stream_hold(struct http2_stream *s, size_t bytes);
+/* Where nghttp2 has the content of a stream of ours from. */
+extern const nghttp2_data_provider http2_content;
+/* As nghttp2 calls it for each frame of content. */
+int http2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
+	size_t length, nghttp2_data_source *source, void *context);
+/* Once the agent has its response, it may be told to send no more of the request. */
+void http2_stream_cut(struct http2_stream *s);
+/* A response of our own, or a reset where the server's was begun. */
+void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal);
+/* The same, where there is no number of an action. */
+void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *text);
+
+/* block.c */
+void http2_block_clear(struct http2_block *b);
+void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/* The request that it is, in r->head; false: it is none. */
+bool http2_block_read_request(
+	const struct http2_block *b, struct http_request *r, struct http_problem *ret);
+
+/* A list of headers that leaves; refers to what its parts are of. */
+struct http2_list {
+	nghttp2_nv items[LIMIT_HTTP_FIELDS + 8];
+	size_t count;
+};
+void http2_list_add(struct http2_list *l, struct slice name, struct slice value);
+void http2_list_of_request(struct http2_list *l, const struct http2_stream *s);
+/* `status` as text, which lives as long as the list. */
+void http2_list_of_response(
+	struct http2_list *l, const struct http2_stream *s, struct slice status);
+void http2_list_of_trailers(
+	struct http2_list *l, const struct http_request *r, const struct http2_block *b);
+
+#endif

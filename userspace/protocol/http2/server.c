@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server: requests as the server gets them, and what it answers.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "protocol/http2/http2.h"
+
+static struct http2_stream *stream_of(struct http2 *h, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(h->sessions[SIDE_SERVER], id);
+}
+
+/* --- requests --- */
+
+int http2_server_send(struct http2_stream *s)
+{
+	nghttp2_session *session = s->h->sessions[SIDE_SERVER];
+	struct http2_flow *f = &s->flows[SIDE_SERVER];
+	struct http2_list list;
+	int32_t id;
+
+	http2_list_of_request(&list, s);
+	if (s->request.collected)
+		http2_stream_append(s, SIDE_SERVER, buffer_slice(&s->request.content));
+	buffer_wipe(&s->request.content);
+	http2_stream_hold(s, 0);
+	id = nghttp2_submit_request(session, NULL, list.items, list.count,
+		s->request.has_body ? &http2_content : NULL, s);
+	if (id < 0)
+		return -ENOMEM;
+	s->server_id = id;
+	s->state = HTTP2_OPEN;
+	f->waits = false;
+	return 0;
+}
+
+void http2_server_forget(struct http2_stream *s, uint32_t code)
+{
+	nghttp2_session *session = s->h->sessions[SIDE_SERVER];
+	int32_t id = s->server_id;
+
+	s->server_id = 0;
+	if (!id || !session)
+		return;
+	nghttp2_session_set_stream_user_data(session, id, NULL);
+	nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, code);
+}
+
+/* --- responses --- */
+
+static void refuse_response(struct http2_stream *s, const char *problem)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), reason_get(REASON_UPSTREAM_PROTOCOL)->agent, problem);
+	http2_stream_fail(s, REASON_UPSTREAM_PROTOCOL, text);
+}
+
+static int submit_head(struct http2_stream *s, bool final, bool content)
+{
+	nghttp2_session *session = s->h->sessions[SIDE_AGENT];
+	struct http2_list list;
+	char status[16];
+
+	snprintf(status, sizeof(status), "%u", s->request.status);
+	http2_list_of_response(&list, s, slice_from_string(status));
+	if (!final)
+		return nghttp2_submit_headers(
+			session, NGHTTP2_FLAG_NONE, s->id, NULL, list.items, list.count, NULL);
+	s->answering = true;
+	s->head_held = false;
+	return nghttp2_submit_response(
+		session, s->id, list.items, list.count, content ? &http2_content : NULL);
+}
+
+void http2_say_continue(struct http2_stream *s)
+{
+	struct http2_list list = {.count = 0};
+
+	http2_list_add(&list, slice_from_string(":status"), slice_from_string("100"));
+	nghttp2_submit_headers(s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NULL,
+		list.items, list.count, NULL);
+}
+
+/* RFC 9110, 15.2: the final response is still to come. */
+static void interim(struct http2_stream *s)
+{
+	struct http_request *r = &s->request;
+
+	if (r->status == 100 && (!r->expects || r->continued))
+		return;
+	r->continued |= r->status == 100;
+	submit_head(s, false, false);
+}
+
+/* What is kept of its head goes with the masked content, or with the reason why there is none. */
+static void begin_masking(struct http2_stream *s)
+{
+	const struct http_field *length =
+		http_fields_find(&s->request.head.fields, "content-length", NULL);
+	uint64_t bytes = 0;
+	const char *why;
+
+	/* nghttp2 has read it. */
+	if (length && text_to_number(length->value, UINT64_MAX >> 1, &bytes) < 0)
+		bytes = UINT64_MAX;
+	why = http_response_begin_masking(&s->request, bytes);
+	if (why)
+		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE, why);
+	else if (s->request.mask->mode == HTTP_MASK_JSON || s->request.mask->paths)
+		s->head_held = true;
+	else
+		submit_head(s, true, true);
+}
+
+static void on_final(struct http2_stream *s, bool ends)
+{
+	struct http_request *r = &s->request;
+
+	snprintf(r->tag, sizeof(r->tag), "%u", r->status);
+	if (ends)
+		r->masked = false; /* there is nothing in it */
+	if (r->masked)
+		begin_masking(s);
+	else
+		submit_head(s, true, !ends);
+}
+
+static void on_head(struct http2_stream *s, bool ends)
+{
+	uint64_t status = 0;
+
+	/* nghttp2 has looked at it: three digits, not 101. */
+	if (s->block.problem.status || text_to_number(s->block.status, 999, &status) < 0) {
+		refuse_response(s, s->block.problem.status ? s->block.problem.text : "its status");
+		return;
+	}
+	s->request.status = (unsigned)status;
+	s->request.head.fields = s->block.fields;
+	if (status < 200)
+		interim(s);
+	else
+		on_final(s, ends);
+}
+
+/* --- the end of a response --- */
+
+static void report(struct http2_stream *s)
+{
+	struct http2 *h = s->h;
+	struct protocol_event *event = http_event(h->e, EVENT_RESULT);
+	char *tag = h->tags[h->next_tag++ % ARRAY_SIZE(h->tags)];
+
+	snprintf(tag, sizeof(h->tags[0]), "%.7s", s->request.tag);
+	event->result.action = s->request.number;
+	event->result.bytes = s->content;
+	event->result.tag = slice_from_string(tag);
+	if (s->request.status >= 400)
+		event->result.error_code = event->result.tag;
+	if (h->frames[SIDE_AGENT].resets)
+		h->frames[SIDE_AGENT].resets--;
+}
+
+static void mask_data(struct http2_stream *s, struct slice data, bool last)
+{
+	struct http2_flow *f = &s->flows[SIDE_AGENT];
+	struct http_mask *mask = s->request.mask;
+	size_t before = buffer_length(&f->data);
+	int r = http_mask_pass(mask, data, last, &f->data);
+
+	s->h->passing += buffer_length(&f->data) - before;
+	if (r == -EBADMSG) {
+		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE,
+			"denied: the response looks like JSON, is none, and can't be masked");
+		return;
+	}
+	if (r < 0 || !http2_stream_hold(s, buffer_length(&mask->held))) {
+		http2_stream_fail(
+			s, REASON_LIMIT, "denied: the response is too large to be masked");
+		return;
+	}
+	if (s->head_held && (last || buffer_length(&f->data)))
+		submit_head(s, true, true);
+}
+
+static void on_end(struct http2_stream *s)
+{
+	if (s->request.masked) {
+		/* They would pass unmasked. */
+		if (s->flows[SIDE_AGENT].trailers)
+			http2_block_clear(s->flows[SIDE_AGENT].trailers);
+		free(s->flows[SIDE_AGENT].trailers);
+		s->flows[SIDE_AGENT].trailers = NULL;
+		mask_data(s, SLICE_EMPTY, true);
+	}
+	if (s->state != HTTP2_OPEN)
+		return;
+	s->server_ended = s->flows[SIDE_AGENT].ended = true;
+	report(s);
+	http2_stream_wake(s, SIDE_AGENT);
+}
+
+/* --- what comes --- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct http2_stream *s = stream_of(context, frame->hd.stream_id);
+
+	(void)session;
+	if (!s)
+		return 0;
+	if (!s->request.tag[0])
+		http2_block_clear(&s->block);
+	else if (!s->flows[SIDE_AGENT].trailers)
+		s->flows[SIDE_AGENT].trailers = memory_new(sizeof(struct http2_block));
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+	nghttp2_rcbuf *value, uint8_t flags, void *context)
+{
+	struct http2_stream *s = stream_of(context, frame->hd.stream_id);
+
+	(void)session;
+	(void)flags;
+	if (s)
+		http2_block_add(
+			s->request.tag[0] ? s->flows[SIDE_AGENT].trailers : &s->block, name, value);
+	return 0;
+}
+
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+	nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *context)
+{
+	struct http2_stream *s = stream_of(context, frame->hd.stream_id);
+
+	(void)session;
+	(void)name;
+	(void)value;
+	(void)flags;
+	if (s)
+		refuse_response(s, "a header");
+	return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = frame->hd.stream_id ? stream_of(h, frame->hd.stream_id) : NULL;
+	bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	(void)session;
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		http2_on_goaway(h);
+	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+		return 0;
+	if (frame->hd.type == NGHTTP2_HEADERS && !s->request.tag[0])
+		on_head(s, ends);
+	if (ends && s->state == HTTP2_OPEN)
+		on_end(s);
+	return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+	size_t length, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = stream_of(h, id);
+	int r = 0;
+
+	(void)flags;
+	http2_came(h, SIDE_SERVER, length);
+	if (!s || s->state != HTTP2_OPEN) {
+		nghttp2_session_consume_stream(session, id, length);
+		return 0;
+	}
+	s->content += length;
+	s->flows[SIDE_AGENT].owed += length;
+	if (s->request.masked)
+		mask_data(s, slice_of(data, length), false);
+	else
+		r = http2_stream_append(s, SIDE_AGENT, slice_of(data, length));
+	http2_stream_settle(s, SIDE_AGENT);
+	http2_stream_wake(s, SIDE_AGENT);
+	return r < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* Of a stream that nobody let go of: both ends came, or the server gave it up. */
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
+{
+	struct http2 *h = context;
+	struct http2_stream *s = stream_of(h, id);
+
+	if (!s)
+		return 0;
+	nghttp2_session_set_stream_user_data(session, id, NULL);
+	s->server_id = 0;
+	http2_stream_stop(s);
+	if (!s->server_ended)
+		nghttp2_submit_rst_stream(h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id,
+			code ? code : NGHTTP2_INTERNAL_ERROR);
+	return 0;
+}
+
+int http2_server_begin(struct http2 *h)
+{
+	nghttp2_session_callbacks *c;
+	int r = nghttp2_session_callbacks_new(&c);
+
+	if (r < 0)
+		return -ENOMEM;
+	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback2(c, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	r = http2_session_begin(h, SIDE_SERVER, c);
+	nghttp2_session_callbacks_del(c);
+	return r;
+}

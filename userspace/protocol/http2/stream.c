@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream: a stream's content on the way from one side to the other, and responses of our own.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "protocol/http2/http2.h"
+
+struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
+{
+	struct http2_stream *s = memory_new(sizeof(*s));
+
+	s->h = h;
+	s->id = id;
+	list_init(&s->asking);
+	list_append(&h->streams, &s->link);
+	h->stream_count++;
+	http_request_init(&s->request, h->e->base.host, &h->e->origin);
+	/* What was collected goes on at once, and a mask may be longer than what it hides. */
+	buffer_init(
+		&s->flows[SIDE_SERVER].data, LIMIT_HTTP_BODY_HELD + 2 * LIMIT_HTTP2_STREAM_WINDOW);
+	buffer_init(&s->flows[SIDE_AGENT].data, 4 * LIMIT_HTTP_BODY_MASKED);
+	return s;
+}
+
+static void set_held(struct http2_stream *s, size_t bytes)
+{
+	s->h->held += bytes - s->held;
+	s->held = bytes;
+}
+
+void http2_stream_free(struct http2_stream *s)
+{
+	struct http2 *h = s->h;
+
+	set_held(s, 0);
+	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
+		struct http2_flow *f = &s->flows[to];
+
+		h->passing -= buffer_length(&f->data);
+		buffer_wipe(&f->data);
+		if (f->trailers)
+			http2_block_clear(f->trailers);
+		free(f->trailers);
+	}
+	http2_block_clear(&s->block);
+	http_request_done(&s->request);
+	list_remove(&s->asking);
+	list_remove(&s->link);
+	h->stream_count--;
+	free(s);
+	http2_settle(h);
+}
+
+static int32_t id_with(const struct http2_stream *s, enum side side)
+{
+	return side == SIDE_AGENT ? s->id : s->server_id;
+}
+
+/* --- windows --- */
+
+void http2_stream_settle(struct http2_stream *s, enum side to)
+{
+	struct http2_flow *f = &s->flows[to];
+	enum side from = side_other(to);
+
+	if (!f->owed || buffer_length(&f->data) > LIMIT_HTTP2_STREAM_WINDOW / 4)
+		return;
+	if (s->h->sessions[from] && id_with(s, from))
+		nghttp2_session_consume_stream(s->h->sessions[from], id_with(s, from), f->owed);
+	f->owed = 0;
+}
+
+void http2_stream_wake(struct http2_stream *s, enum side to)
+{
+	struct http2_flow *f = &s->flows[to];
+
+	if (!f->waits || !s->h->sessions[to] || !id_with(s, to))
+		return;
+	f->waits = false;
+	nghttp2_session_resume_data(s->h->sessions[to], id_with(s, to));
+}
+
+int http2_stream_append(struct http2_stream *s, enum side to, struct slice data)
+{
+	int r = buffer_append_slice(&s->flows[to].data, data);
+
+	if (r == 0)
+		s->h->passing += data.length;
+	return r;
+}
+
+bool http2_stream_hold(struct http2_stream *s, size_t bytes)
+{
+	set_held(s, bytes);
+	return s->h->held <= LIMIT_HTTP2_HELD;
+}
+
+void http2_stream_stop(struct http2_stream *s)
+{
+	struct http2_flow *f = &s->flows[SIDE_SERVER];
+
+	s->state = HTTP2_ANSWERED;
+	s->h->passing -= buffer_length(&f->data);
+	buffer_clear(&f->data);
+	http2_stream_settle(s, SIDE_SERVER);
+	http2_settle(s->h);
+}
+
+/* --- content as it leaves --- */
+
+static enum side side_of(const struct http2 *h, const nghttp2_session *session)
+{
+	return session == h->sessions[SIDE_AGENT] ? SIDE_AGENT : SIDE_SERVER;
+}
+
+static int submit_trailers(nghttp2_session *session, int32_t id, const struct http2_stream *s,
+	const struct http2_block *b)
+{
+	struct http2_list list;
+
+	http2_list_of_trailers(&list, &s->request, b);
+	return nghttp2_submit_trailer(session, id, list.items, list.count);
+}
+
+static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *room, size_t length,
+	uint32_t *flags, nghttp2_data_source *source, void *context)
+{
+	struct http2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+	struct http2_flow *f;
+	size_t n;
+
+	(void)room;
+	(void)source;
+	/* Whoever let go of the stream has reset it. */
+	if (!s)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	f = &s->flows[side_of(context, session)];
+	n = buffer_length(&f->data);
+	if (n == 0 && !f->ended) {
+		f->waits = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n > length)
+		return (ssize_t)length;
+	if (!f->ended)
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	if (f->trailers && submit_trailers(session, id, s, f->trailers) == 0)
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	return (ssize_t)n;
+}
+
+const nghttp2_data_provider http2_content = {.read_callback = read_data};
+
+int http2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
+	size_t length, nghttp2_data_source *source, void *context)
+{
+	struct http2 *h = context;
+	enum side to = side_of(h, session);
+	struct http2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	struct http2_flow *f;
+
+	(void)source;
+	if (!s)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	f = &s->flows[to];
+	if (http2_write(h, to, slice_of(header, HTTP2_FRAME_HEADER)) < 0 ||
+		http2_write(h, to, slice_head(buffer_slice(&f->data), length)) < 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	buffer_consume(&f->data, length);
+	h->passing -= length;
+	http2_stream_settle(s, to);
+	http2_settle(h);
+	return 0;
+}
+
+/* --- responses of our own --- */
+
+/* RFC 9113, 8.1: the agent is told that the rest of its request is of no use. */
+void http2_stream_cut(struct http2_stream *s)
+{
+	if (s->answered && !s->agent_ended && s->drained > LIMIT_HTTP_DRAIN)
+		nghttp2_submit_rst_stream(
+			s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+}
+
+/* The agent got some of the server's response: all that is left to say is that it ends. */
+static void reset(struct http2_stream *s)
+{
+	http2_stream_stop(s);
+	nghttp2_submit_rst_stream(
+		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+}
+
+void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+{
+	struct http2_flow *f = &s->flows[SIDE_AGENT];
+	struct http2_list list = {.count = 0};
+	char text[16], size[24];
+	struct buffer body;
+
+	if (s->answering) {
+		reset(s);
+		return;
+	}
+	buffer_init(&body, LIMIT_HTTP_ANSWER);
+	/* What it could not say is left out. */
+	if (http_refusal_write(&body, refusal) < 0)
+		buffer_clear(&body);
+	snprintf(text, sizeof(text), "%u", status);
+	snprintf(size, sizeof(size), "%zu", buffer_length(&body));
+	http2_list_add(&list, slice_from_string(":status"), slice_from_string(text));
+	http2_list_add(
+		&list, slice_from_string("content-type"), slice_from_string("application/json"));
+	http2_list_add(&list, slice_from_string("content-length"), slice_from_string(size));
+	http2_list_add(&list, slice_from_string("cache-control"), slice_from_string("no-store"));
+	/* A response of the server's that was held back goes. */
+	s->h->passing -= buffer_length(&f->data);
+	buffer_clear(&f->data);
+	if (!s->request.to_head)
+		http2_stream_append(s, SIDE_AGENT, buffer_slice(&body));
+	buffer_done(&body);
+	f->ended = s->answering = true;
+	http2_stream_stop(s);
+	http2_stream_hold(s, 0);
+	nghttp2_submit_response(s->h->sessions[SIDE_AGENT], s->id, list.items, list.count,
+		s->request.to_head ? NULL : &http2_content);
+}
+
+void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *text)
+{
+	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
+
+	http2_server_forget(s, NGHTTP2_CANCEL);
+	http2_answer(s, http_status_of(reason), &refusal);
+}
