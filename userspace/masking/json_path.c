@@ -194,7 +194,9 @@ static int replace(const struct masker *m, enum mask_strategy strategy, enum jso
 	/* The end of its text would be that of a value within it. */
 	if (strategy == MASK_PARTIAL && (token == JSON_OBJECT || token == JSON_ARRAY))
 		strategy = MASK_REDACT;
-	return json_mask_whole(m, strategy, value, out);
+	/* What it means makes no difference: it need not be found out. */
+	return json_mask_whole(
+		m, strategy, strategy == MASK_REDACT ? slice_from_string("0") : value, out);
 }
 
 struct path_walk {
