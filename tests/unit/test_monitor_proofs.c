@@ -116,7 +116,7 @@ static int receive_reply(uint64_t *ret_id, struct buffer *ret)
 	size_t count = 0;
 	int fds[CONTROL_DESCRIPTORS_MOST];
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 6000; i++) {
 		buffer_clear(ret);
 		if (control_receive(channel, &header, ret, fds, &count) == 0) {
 			cr_assert_eq(header.type, MESSAGE_PROOF | MESSAGE_REPLY_BIT);
