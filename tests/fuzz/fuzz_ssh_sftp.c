@@ -20,7 +20,7 @@ static void check(bool good)
 }
 
 static uint32_t ask(
-	struct sftp_host *h, const struct bridge_deed *deeds, size_t count, struct slice text)
+	struct deeds_host *h, const struct bridge_deed *deeds, size_t count, struct slice text)
 {
 	(void)h;
 	check(!open_question && count > 0 && text.length);
@@ -30,7 +30,7 @@ static uint32_t ask(
 	return ++asked;
 }
 
-static void done(struct sftp_host *h, uint32_t question, const struct bridge_result *result)
+static void done(struct deeds_host *h, uint32_t question, const struct bridge_result *result)
 {
 	(void)h;
 	(void)result;
@@ -38,7 +38,7 @@ static void done(struct sftp_host *h, uint32_t question, const struct bridge_res
 	over++;
 }
 
-static void say(struct sftp_host *h, struct slice text)
+static void say(struct deeds_host *h, struct slice text)
 {
 	(void)h;
 	(void)text;
@@ -69,7 +69,7 @@ static void look(struct buffer *b, bool of_host)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buffer to_agent, to_host;
-	struct sftp_host host = {ask, done, say, {&to_agent, &to_host}};
+	struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
 	struct sftp *s = sftp_new(&host);
 	int r = 0;
 

@@ -18,7 +18,7 @@ static uint32_t questions, ended;
 static struct sftp *s;
 
 static uint32_t ask(
-	struct sftp_host *h, const struct bridge_deed *deeds, size_t count, struct slice words)
+	struct deeds_host *h, const struct bridge_deed *deeds, size_t count, struct slice words)
 {
 	size_t n = 0;
 
@@ -31,7 +31,7 @@ static uint32_t ask(
 	return ++questions;
 }
 
-static void done(struct sftp_host *h, uint32_t question, const struct bridge_result *result)
+static void done(struct deeds_host *h, uint32_t question, const struct bridge_result *result)
 {
 	size_t n = strlen(results);
 
@@ -44,13 +44,13 @@ static void done(struct sftp_host *h, uint32_t question, const struct bridge_res
 		snprintf(results + n, sizeof(results) - n, "nothing|");
 }
 
-static void say(struct sftp_host *h, struct slice words)
+static void say(struct deeds_host *h, struct slice words)
 {
 	(void)h;
 	buffer_append_slice(&said, words);
 }
 
-static struct sftp_host host = {ask, done, say, {&to_agent, &to_host}};
+static struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
 
 /* One packet: numbers, and strings for "s". */
 static struct slice make(uint8_t type, uint32_t id, const char *fields, ...)

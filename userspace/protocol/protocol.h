@@ -242,6 +242,7 @@ struct protocol_refusal {
 	enum reason reason;
 	struct slice text; /* for the agent, without "wayleave: " */
 	struct slice rule; /* that denies it; empty: none */
+	struct slice object; /* of the pair that it is about; empty: of none */
 	struct slice review; /* that ended so; empty: none */
 };
 

@@ -21,8 +21,8 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	struct link *l = &lane->relay->link;
 	int n;
 
-	if (lane->sftp && f->stream != BRIDGE_STDERR)
-		return files_read(f, lane);
+	if (lane->deeds && f->stream != BRIDGE_STDERR)
+		return inside_read(f, lane);
 	if (!f->from || buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
 		buffer_length(&l->out) >= LINK_QUEUE_HIGH)
 		return false;

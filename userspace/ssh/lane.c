@@ -139,7 +139,7 @@ void lane_free(struct lane *lane)
 {
 	struct relay *r = lane->relay;
 
-	files_end(lane);
+	inside_end(lane);
 	if (lane->open) {
 		ssh_message_reply_default(lane->open);
 		ssh_message_free(lane->open);
@@ -397,8 +397,8 @@ static bool turn_requesting(struct lane *lane)
 		return false;
 	runs = is_to_run(lane);
 	lane->started |= runs && rc == SSH_OK;
-	if (lane->started && lane->inspect & BRIDGE_INSPECT_SFTP)
-		files_begin(lane);
+	if (lane->started)
+		inside_begin(lane);
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
 			&(struct bridge_result){.status = BRIDGE_NO_STATUS});
@@ -449,7 +449,7 @@ static void on_data(struct lane *lane, struct slice body)
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 {
 	if (lane->question && frame->lane == lane->question)
-		files_on_frame(lane, frame);
+		inside_on_frame(lane, frame);
 	else if (frame->type == BRIDGE_DATA)
 		on_data(lane, frame->body);
 	else if (frame->type == BRIDGE_NOTICE && lane->agent)
@@ -467,14 +467,17 @@ static bool turn_input(struct lane *lane)
 	struct flow *f = &lane->flows[BRIDGE_STDIN];
 	bool moved;
 
-	if (!lane->server || !ssh_channel_is_open(lane->server))
+	/* What was refused inside is read to its end all the same. */
+	if (!lane->server || (!ssh_channel_is_open(lane->server) && !lane->deeds))
 		return false;
 	moved = flow_turn(f, lane, lane->inspect & BRIDGE_INSPECT_INPUT);
+	if (ssh_channel_is_eof(lane->agent))
+		inside_on_input_end(lane);
 	for (size_t i = 0; i < lane->signal_count; i++)
 		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
 	lane->signal_count = 0;
 	if (!lane->input_ended && ssh_channel_is_eof(lane->agent) && flow_is_dry(f) &&
-		files_are_dry(lane, BRIDGE_STDIN)) {
+		inside_is_dry(lane, BRIDGE_STDIN)) {
 		lane->input_ended = true;
 		ssh_channel_send_eof(lane->server);
 	}
@@ -490,7 +493,7 @@ static bool turn_output(struct lane *lane)
 	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
 		lane->ended = moved = true;
 	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
-		files_are_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
+		inside_is_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
 		lane->output_ended = true;
 		ssh_channel_send_eof(lane->agent);
@@ -520,7 +523,7 @@ static void report(struct lane *lane)
 	};
 
 	/* What was done in it is over before it. */
-	files_end(lane);
+	inside_end(lane);
 	if (lane->started && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id, &result);
 	lane->started = false;

@@ -6,7 +6,7 @@
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel: its requests in their order, then its data
  *   flow.c      bytes of one direction
- *   files.c     those of sftp, whose requests are asked for one by one
+ *   inside.c    those of sftp and of a git push, in which each deed is asked for
  *
  * libssh calls back in the middle of its own work, and reads while it writes, so callbacks only
  * remember. Everything else is done between two rounds of its event loop, from what is readable
@@ -24,7 +24,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/memory.h"
-#include "protocol/ssh/sftp.h"
+#include "protocol/ssh/deeds.h"
 #include "ssh/link.h"
 #include "ssh/messages.h"
 
@@ -78,8 +78,8 @@ struct lane {
 	bool status_sent;
 	char signals[RELAY_SIGNALS_MOST][RELAY_SIGNAL_SIZE]; /* of the agent, to be passed on */
 	size_t signal_count;
-	struct sftp *sftp; /* NULL: what passes is not understood, or not asked for */
-	struct sftp_host sftp_host;
+	struct deeds *deeds; /* NULL: what passes is not understood, or not asked for */
+	struct deeds_host deeds_host;
 	uint32_t question; /* that is open; 0: none */
 	size_t said; /* bytes, beside what the agent asked for */
 };
@@ -127,15 +127,17 @@ void lane_say(struct lane *lane, struct slice text);
 void lane_refuse(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
 
-/* files.c */
-/* What passes from now on is sftp. */
-void files_begin(struct lane *lane);
-void files_end(struct lane *lane);
+/* inside.c */
+/* Something runs, of which lane->inspect may say that its bytes are understood from now on. */
+void inside_begin(struct lane *lane);
+void inside_end(struct lane *lane);
 /* Reads what can be understood now; true: something was. */
-bool files_read(struct flow *f, struct lane *lane);
+bool inside_read(struct flow *f, struct lane *lane);
+/* The agent sends no more. */
+void inside_on_input_end(struct lane *lane);
 /* What the worker says of the open question. */
-void files_on_frame(struct lane *lane, const struct bridge_frame *frame);
-bool files_are_dry(const struct lane *lane, enum bridge_stream stream);
+void inside_on_frame(struct lane *lane, const struct bridge_frame *frame);
+bool inside_is_dry(const struct lane *lane, enum bridge_stream stream);
 
 /* flow.c */
 #define FLOW_PENDING_HIGH (256u << 10)

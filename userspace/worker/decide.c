@@ -205,7 +205,8 @@ static void deny(struct decision *d, const struct action *action)
 	verdict_text(&d->verdict, action, &d->text);
 	d->refusal = (struct protocol_refusal){.reason = d->verdict.reason,
 		.text = buffer_slice(&d->text),
-		.rule = rule ? rule->name : SLICE_EMPTY};
+		.rule = rule ? rule->name : SLICE_EMPTY,
+		.object = d->verdict.pair ? d->verdict.pair->object : SLICE_EMPTY};
 }
 
 /* The verdict is review: a grant covers it, or people decide. */

@@ -32,7 +32,7 @@ enum bridge_type {
 	BRIDGE_CONNECTED, /* with a descriptor, the connection to the server; its name */
 	BRIDGE_REFUSED, /* the session: every channel is answered so */
 	BRIDGE_ALLOW, /* u8 enum bridge_inspect, or-ed */
-	BRIDGE_DENY, /* text for the agent */
+	BRIDGE_DENY, /* text for the agent; of deeds, behind a NUL, the object that is refused */
 	BRIDGE_NOTICE, /* text for the agent, while its request waits */
 	BRIDGE_TYPE_COUNT
 };
@@ -78,6 +78,7 @@ enum bridge_inspect {
 	BRIDGE_INSPECT_INPUT = 1 << 0, /* BRIDGE_DATA of stdin */
 	BRIDGE_INSPECT_OUTPUT = 1 << 1, /* … of stdout and stderr */
 	BRIDGE_INSPECT_SFTP = 1 << 2, /* what is done with files is asked for one by one */
+	BRIDGE_INSPECT_PUSH = 1 << 3, /* the refs of a git push are asked for */
 };
 
 /* u8 kind, u8 terminal, u16 columns, u16 rows, text. */

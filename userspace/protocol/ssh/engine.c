@@ -22,7 +22,7 @@ struct lane {
 	enum lane_state state;
 	enum bridge_kind kind; /* of what is asked, or was allowed last */
 	bool terminal, record;
-	bool files; /* the subsystem whose packets are understood */
+	uint8_t inside; /* BRIDGE_INSPECT_SFTP or _PUSH: its bytes are understood */
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
 	struct ssh_facts facts; /* of what is asked */
@@ -137,10 +137,20 @@ static int on_failed(struct engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+static uint8_t understood(const struct bridge_request *request, const struct action *action)
+{
+	if (request->kind == BRIDGE_SUBSYSTEM && slice_equal_string(request->text, "sftp"))
+		return BRIDGE_INSPECT_SFTP;
+	if (request->kind == BRIDGE_EXEC && action->pairs[0].operation == OPERATION_GIT_PUSH)
+		return BRIDGE_INSPECT_PUSH;
+	return 0;
+}
+
 static int on_request(struct engine *e, const struct bridge_frame *frame)
 {
 	struct bridge_request request;
 	struct lane *lane;
+	int r;
 
 	if (bridge_decode_request(frame->body, &request) < 0)
 		return -EBADMSG;
@@ -150,11 +160,13 @@ static int on_request(struct engine *e, const struct bridge_frame *frame)
 	lane->kind = request.kind;
 	lane->record = false;
 	lane->terminal = request.terminal;
-	lane->files = request.kind == BRIDGE_SUBSYSTEM && slice_equal_string(request.text, "sftp");
 	lane->columns = request.columns;
 	lane->rows = request.rows;
 	lane->state = LANE_WAITING;
-	return ssh_facts_init(&lane->facts, &request);
+	r = ssh_facts_init(&lane->facts, &request);
+	if (r == 0)
+		lane->inside = understood(&request, &lane->facts.action);
+	return r;
 }
 
 static int on_gone(struct engine *e, const struct bridge_frame *frame)
@@ -403,7 +415,7 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 	if (is_tunnel(lane))
 		*ret = (struct protocol_refusal){
 			REASON_NOT_BUILT, slice_from_string("denied: tunnels can't be judged yet")};
-	else if (rules && lane->kind != BRIDGE_ENV && !lane->files)
+	else if (rules && lane->kind != BRIDGE_ENV && lane->inside != BRIDGE_INSPECT_SFTP)
 		*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
 			slice_from_string("denied: what SSH carries can't be masked")};
 	else
@@ -424,14 +436,12 @@ static bool runs(const struct lane *lane)
 		lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS;
 }
 
-/* A terminal is always recorded, what a command writes where the rule says so. Subsystems carry
- * files. */
+/* A terminal is always recorded, what a command writes where the rule says so. Subsystems and git
+ * carry files. */
 static uint8_t inspected(const struct lane *lane)
 {
-	if (lane->kind == BRIDGE_SUBSYSTEM)
-		return lane->files ? BRIDGE_INSPECT_SFTP : 0;
-	if (lane->kind == BRIDGE_DEEDS)
-		return 0;
+	if (lane->inside || lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS)
+		return lane->inside;
 	if (lane->terminal || lane->kind == BRIDGE_SHELL)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
@@ -461,16 +471,38 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 	return tell(base, BRIDGE_ALLOW, id, slice_of(&inspect, 1), SLICE_EMPTY);
 }
 
+static int refuse_deeds(
+	struct protocol_engine *base, uint32_t id, const struct protocol_refusal *refusal)
+{
+	struct buffer body;
+	int r;
+
+	buffer_init(&body, BRIDGE_BODY_MOST);
+	r = buffer_append_slice(&body, refusal->text);
+	if (r == 0 && refusal->object.length)
+		r = buffer_append_byte(&body, 0);
+	if (r == 0)
+		r = buffer_append_slice(&body, refusal->object);
+	if (r == 0)
+		r = tell(base, BRIDGE_DENY, id, SLICE_EMPTY, buffer_slice(&body));
+	buffer_done(&body);
+	return r;
+}
+
 static int ssh_refuse(struct protocol_engine *base, uint32_t id, uint64_t number,
 	const struct protocol_refusal *refusal)
 {
 	struct lane *lane = asked_lane(base, id);
+	int r;
 
 	(void)number;
 	if (!lane)
 		return 0;
+	/* The object may be the lane's. */
+	r = lane->kind == BRIDGE_DEEDS ? refuse_deeds(base, id, refusal)
+				       : tell_text(base, BRIDGE_DENY, id, refusal->text);
 	leave_lane(base, lane);
-	return tell_text(base, BRIDGE_DENY, id, refusal->text);
+	return r;
 }
 
 static int ssh_bind(struct protocol_engine *base, uint32_t id, struct protocol_binding *ret)

@@ -73,7 +73,9 @@ static void add_commands(struct ssh_facts *f, struct slice text, const struct sh
 	}
 }
 
-static int read_exec(struct ssh_facts *f, struct slice text)
+/* A terminal would change what git's programs say to each other, so with one they are commands like
+ * others. */
+static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 {
 	struct shell_line *line = memory_new(sizeof(*line));
 	int r;
@@ -86,7 +88,7 @@ static int read_exec(struct ssh_facts *f, struct slice text)
 		f->action.problem = "a command line with too many commands";
 		add(f, OPERATION_SSH_EXEC, OBJECT_UNKNOWN, text);
 		r = 0;
-	} else if (r == 0 && !add_git(f, line)) {
+	} else if (r == 0 && (terminal || !add_git(f, line))) {
 		add_commands(f, text, line);
 	}
 	free(line);
@@ -130,7 +132,7 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 	f->action.text = text;
 	f->action.pairs = f->pairs;
 	if (r == 0 && request->kind == BRIDGE_EXEC)
-		r = read_exec(f, text);
+		r = read_exec(f, text, request->terminal);
 	else if (r == 0 && request->kind == BRIDGE_DEEDS)
 		r = read_deeds(f, text);
 	else if (r == 0)

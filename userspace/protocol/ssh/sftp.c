@@ -22,10 +22,11 @@
 
 /* --- life --- */
 
-struct sftp *sftp_new(struct sftp_host *host)
+struct sftp *sftp_new(struct deeds_host *host)
 {
 	struct sftp *s = memory_new(sizeof(*s));
 
+	s->base = (struct deeds){&deeds_sftp, host};
 	s->host = host;
 	for (size_t i = 0; i < ARRAY_SIZE(s->streams); i++)
 		buffer_init(&s->streams[i].in, SFTP_LENGTH_SIZE + PACKET_MOST + SFTP_HIGH);
@@ -664,3 +665,50 @@ bool sftp_is_dry(const struct sftp *s, enum side from)
 {
 	return !s->streams[from].stuck && (from != SIDE_AGENT || s->job.step == SFTP_STEP_NONE);
 }
+
+/* --- as deeds --- */
+
+static struct sftp *sftp_of(const struct deeds *d)
+{
+	return container_of(d, struct sftp, base);
+}
+
+static struct deeds *deeds_open(struct deeds_host *host)
+{
+	return &sftp_new(host)->base;
+}
+
+static void deeds_close(struct deeds *d)
+{
+	sftp_free(sftp_of(d));
+}
+
+static int deeds_take(struct deeds *d, enum side from, struct slice in)
+{
+	return sftp_take(sftp_of(d), from, in);
+}
+
+static bool deeds_wants(const struct deeds *d, enum side from)
+{
+	return sftp_wants(sftp_of(d), from);
+}
+
+static bool deeds_is_dry(const struct deeds *d, enum side from)
+{
+	return sftp_is_dry(sftp_of(d), from);
+}
+
+static int deeds_answer(struct deeds *d, bool allowed, struct slice text, struct slice object)
+{
+	(void)object;
+	return sftp_answer(sftp_of(d), allowed, text);
+}
+
+const struct deeds_protocol deeds_sftp = {
+	.open = deeds_open,
+	.close = deeds_close,
+	.take = deeds_take,
+	.wants = deeds_wants,
+	.is_dry = deeds_is_dry,
+	.answer = deeds_answer,
+};

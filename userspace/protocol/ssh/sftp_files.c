@@ -102,7 +102,8 @@ static void forget(struct sftp_files *f, uint32_t index)
 	f->count--;
 }
 
-void sftp_files_close(struct sftp_files *f, struct sftp_host *host, struct sftp_reference reference)
+void sftp_files_close(
+	struct sftp_files *f, struct deeds_host *host, struct sftp_reference reference)
 {
 	struct sftp_file *file = sftp_files_get(f, reference);
 	struct bridge_result result = {0};
@@ -123,7 +124,7 @@ void sftp_files_close(struct sftp_files *f, struct sftp_host *host, struct sftp_
 	forget(f, reference.index);
 }
 
-void sftp_files_done(struct sftp_files *f, struct sftp_host *host)
+void sftp_files_done(struct sftp_files *f, struct deeds_host *host)
 {
 	for (uint32_t i = 0; i < LIMIT_SFTP_FILES; i++) {
 		if (f->items[i])

@@ -48,7 +48,7 @@ struct sftp_files {
 	size_t count;
 };
 
-void sftp_files_done(struct sftp_files *f, struct sftp_host *host);
+void sftp_files_done(struct sftp_files *f, struct deeds_host *host);
 /* NULL: as many are open as may be. */
 struct sftp_file *sftp_files_add(struct sftp_files *f, struct sftp_reference *ret);
 struct sftp_file *sftp_files_get(const struct sftp_files *f, struct sftp_reference reference);
@@ -57,7 +57,7 @@ struct sftp_file *sftp_files_find(
 	const struct sftp_files *f, struct slice handle, struct sftp_reference *ret);
 /* Says what came of it, and forgets it. */
 void sftp_files_close(
-	struct sftp_files *f, struct sftp_host *host, struct sftp_reference reference);
+	struct sftp_files *f, struct deeds_host *host, struct sftp_reference reference);
 /* A run of `length` bytes from `offset` begins; false: its bytes say nothing. */
 bool sftp_transfer_begin(struct sftp_transfer *t, uint64_t offset, uint64_t length);
 void sftp_transfer_add(struct sftp_transfer *t, struct slice bytes);
@@ -124,7 +124,8 @@ struct sftp_stream {
 };
 
 struct sftp {
-	struct sftp_host *host;
+	struct deeds base;
+	struct deeds_host *host;
 	enum sftp_phase phase;
 	struct sftp_stream streams[2];
 	struct buffer replies; /* ours to the agent, between two packets of the host */

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/ssh/push.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "protocol/ssh/packet_line.h"
+
+#define LIST_MOST (512u << 10)
+#define KEPT_MOST (256u << 10) /* of the agent's bytes behind its list */
+#define TO_MOST (256u << 10)
+
+enum push_state {
+	PUSH_LISTING,
+	PUSH_ASKING,
+	PUSH_PASSING, /* what the agent sends goes to the host */
+	PUSH_REFUSED, /* it goes nowhere: git sends its pack before it reads the report */
+};
+
+struct push {
+	struct deeds base;
+	enum push_state state;
+	struct push_list list;
+	size_t line; /* where the line begins that is being read */
+	struct buffer kept; /* behind the list */
+	uint32_t question; /* 0: none */
+	bool ended; /* the agent sends no more */
+};
+
+static struct push *push_of(const struct deeds *d)
+{
+	return container_of(d, struct push, base);
+}
+
+/* --- the list --- */
+
+static bool is_oid(struct slice s)
+{
+	if (s.length != 40 && s.length != 64)
+		return false;
+	for (size_t i = 0; i < s.length; i++) {
+		if (!strchr("0123456789abcdefABCDEF", s.data[i]) || !s.data[i])
+			return false;
+	}
+	return true;
+}
+
+static bool is_zero(struct slice oid)
+{
+	for (size_t i = 0; i < oid.length; i++) {
+		if (oid.data[i] != '0')
+			return false;
+	}
+	return true;
+}
+
+static struct slice part(const struct push_list *list, size_t start, size_t length)
+{
+	return slice_head(slice_from(buffer_slice(&list->text), start), length);
+}
+
+struct slice push_list_ref(const struct push_list *list, size_t i)
+{
+	return part(list, list->updates[i].ref, list->updates[i].ref_length);
+}
+
+/* The first word of `*rest`, which begins behind it then. */
+static struct slice next_word(struct slice *rest)
+{
+	size_t n = 0;
+	struct slice word;
+
+	while (n < rest->length && rest->data[n] != ' ')
+		n++;
+	word = slice_head(*rest, n);
+	*rest = slice_from(*rest, n < rest->length ? n + 1 : n);
+	return word;
+}
+
+static void read_capabilities(struct push_list *list, struct slice text)
+{
+	while (text.length) {
+		struct slice word = next_word(&text);
+
+		if (slice_equal_string(word, "report-status") ||
+			slice_equal_string(word, "report-status-v2"))
+			list->capabilities |= PUSH_REPORT;
+		else if (slice_equal_string(word, "side-band-64k"))
+			list->capabilities |= PUSH_SIDE_BAND;
+	}
+}
+
+/* As git allows at most: a policy's pattern and a person see all of it. */
+static bool is_ref(struct slice name)
+{
+	for (size_t i = 0; i < name.length; i++) {
+		if (name.data[i] <= ' ' || name.data[i] == 0x7f)
+			return false;
+	}
+	return name.length && name.length <= PUSH_REF_MOST;
+}
+
+static int add_update(struct push_list *list, struct slice line)
+{
+	const uint8_t *base = buffer_slice(&list->text).data;
+	struct slice rest = line, old = next_word(&rest), new = next_word(&rest);
+
+	if (!is_oid(old) || !is_oid(new) || old.length != new.length || !is_ref(rest))
+		return -EBADMSG;
+	if (list->count == PUSH_UPDATES_MOST)
+		return -E2BIG;
+	list->updates[list->count++] = (struct push_update){
+		.old = (size_t)(old.data - base),
+		.new = (size_t)(new.data - base),
+		.oid_length = old.length,
+		.ref = (size_t)(rest.data - base),
+		.ref_length = rest.length,
+	};
+	return 0;
+}
+
+/* Signed pushes ("push-cert") are none that is understood. */
+int push_list_add(struct push_list *list, size_t start, size_t length)
+{
+	struct slice line = part(list, start + PACKET_LINE_HEAD, length - PACKET_LINE_HEAD), rest;
+	const uint8_t *nul = memchr(line.data, '\0', line.length);
+
+	if (nul && list->count)
+		return -EBADMSG;
+	if (!nul && line.data[line.length - 1] == '\n')
+		line.length--;
+	if (nul) {
+		rest = slice_from(line, (size_t)(nul - line.data) + 1);
+		if (rest.length && rest.data[rest.length - 1] == '\n')
+			rest.length--;
+		read_capabilities(list, rest);
+		line = slice_head(line, (size_t)(nul - line.data));
+	}
+	rest = line;
+	if (slice_equal_string(next_word(&rest), "shallow") && list->count == 0 && !nul)
+		return is_oid(rest) ? 0 : -EBADMSG;
+	return add_update(list, line);
+}
+
+int push_list_describe(const struct push_list *list, struct buffer *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->count; i++) {
+		const struct push_update *u = &list->updates[i];
+		struct slice old = part(list, u->old, u->oid_length);
+		struct slice new = part(list, u->new, u->oid_length), ref = push_list_ref(list, i);
+		const char *end = i ? "\n" : "";
+
+		if (is_zero(new))
+			r = buffer_append_format(
+				ret, "%sdelete %.*s %.*s", end, SLICE_PRINT(ref), SLICE_PRINT(old));
+		else if (is_zero(old))
+			r = buffer_append_format(
+				ret, "%screate %.*s %.*s", end, SLICE_PRINT(ref), SLICE_PRINT(new));
+		else
+			r = buffer_append_format(ret, "%supdate %.*s %.*s %.*s", end,
+				SLICE_PRINT(ref), SLICE_PRINT(old), SLICE_PRINT(new));
+	}
+	return r;
+}
+
+/* --- deciding --- */
+
+static int pass_on(struct push *p)
+{
+	struct buffer *to = p->base.host->to[SIDE_SERVER];
+	int r = buffer_append_slice(to, buffer_slice(&p->list.text));
+
+	if (r == 0)
+		r = buffer_append_slice(to, buffer_slice(&p->kept));
+	p->state = PUSH_PASSING;
+	buffer_done(&p->list.text);
+	buffer_done(&p->kept);
+	return r;
+}
+
+/* The host is told that nothing is pushed, and the agent why. */
+static int refuse(struct push *p, struct slice text, struct slice object)
+{
+	struct deeds_host *host = p->base.host;
+	char line[1024];
+	int r;
+
+	p->state = PUSH_REFUSED;
+	r = push_append_report(&p->list, text, object, host->to[SIDE_AGENT]);
+	if (r == 0 && !(p->list.capabilities & PUSH_SIDE_BAND)) {
+		snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
+		host->say(host, slice_from_string(line));
+	}
+	buffer_done(&p->list.text);
+	buffer_done(&p->kept);
+	return r < 0 ? r : packet_line_append_end(host->to[SIDE_SERVER]);
+}
+
+static int ask(struct push *p)
+{
+	struct bridge_deed *deeds = memory_new_array(PUSH_UPDATES_MOST, sizeof(*deeds));
+	struct deeds_host *host = p->base.host;
+	struct buffer text;
+	int r;
+
+	for (size_t i = 0; i < p->list.count; i++)
+		deeds[i] = (struct bridge_deed){
+			BRIDGE_DEED_GIT_PUSH, true, push_list_ref(&p->list, i)};
+	buffer_init(&text, LIST_MOST);
+	r = push_list_describe(&p->list, &text);
+	p->state = PUSH_ASKING;
+	if (r == 0)
+		p->question = host->ask(host, deeds, p->list.count, buffer_slice(&text));
+	buffer_done(&text);
+	free(deeds);
+	if (r < 0 || p->question)
+		return r;
+	return refuse(p, slice_from_string("denied: too much in one push"), SLICE_EMPTY);
+}
+
+static int push_answer(struct deeds *d, bool allowed, struct slice text, struct slice object)
+{
+	const struct bridge_result passed = {.signal = slice_from_string("passed to the host")};
+	struct push *p = push_of(d);
+	uint32_t question = p->question;
+
+	p->question = 0;
+	d->host->done(d->host, question, allowed ? &passed : NULL);
+	return allowed ? pass_on(p) : refuse(p, text, object);
+}
+
+/* --- streams --- */
+
+/* Up to the end of a line, or of its head; how much that is. */
+static size_t wanted(const struct push *p)
+{
+	struct slice line = slice_from(buffer_slice(&p->list.text), p->line);
+	int length;
+
+	if (line.length < PACKET_LINE_HEAD)
+		return PACKET_LINE_HEAD - line.length;
+	length = packet_line_length(line.data);
+	return length > (int)line.length ? (size_t)length - line.length : 0;
+}
+
+static int take_line(struct push *p)
+{
+	struct slice line = slice_from(buffer_slice(&p->list.text), p->line);
+	int length = packet_line_length(line.data), r;
+
+	if (length < 0)
+		return length;
+	if (length == 0)
+		return p->list.count ? ask(p) : pass_on(p);
+	r = push_list_add(&p->list, p->line, (size_t)length);
+	p->line += (size_t)length;
+	return r;
+}
+
+static int take_list(struct push *p, struct slice *in)
+{
+	struct slice some;
+	int r;
+
+	some = slice_head(*in, wanted(p));
+	*in = slice_from(*in, some.length);
+	r = buffer_append_slice(&p->list.text, some);
+	if (r < 0 || wanted(p))
+		return r;
+	return take_line(p);
+}
+
+static int take_from_agent(struct push *p, struct slice in)
+{
+	int r = 0;
+
+	while (r == 0 && in.length && p->state == PUSH_LISTING)
+		r = take_list(p, &in);
+	if (r < 0 || !in.length)
+		return r;
+	if (p->state == PUSH_ASKING)
+		return buffer_append_slice(&p->kept, in);
+	return p->state == PUSH_PASSING ? buffer_append_slice(p->base.host->to[SIDE_SERVER], in)
+					: 0;
+}
+
+static int push_take(struct deeds *d, enum side from, struct slice in)
+{
+	struct push *p = push_of(d);
+
+	if (from == SIDE_AGENT)
+		return take_from_agent(p, in);
+	/* Its own report would follow ours. */
+	return p->state == PUSH_REFUSED ? 0 : buffer_append_slice(d->host->to[SIDE_AGENT], in);
+}
+
+static bool push_wants(const struct deeds *d, enum side from)
+{
+	const struct push *p = push_of(d);
+
+	if (from == SIDE_AGENT && p->state == PUSH_ASKING)
+		return false;
+	return buffer_length(d->host->to[side_other(from)]) < TO_MOST;
+}
+
+static bool push_is_dry(const struct deeds *d, enum side from)
+{
+	const struct push *p = push_of(d);
+
+	if (from == SIDE_AGENT)
+		return p->state != PUSH_ASKING;
+	/* The agent still sends its pack; who ends the channel before would cut off the report. */
+	return p->state != PUSH_REFUSED || p->ended;
+}
+
+static void push_end(struct deeds *d)
+{
+	push_of(d)->ended = true;
+}
+
+/* --- life --- */
+
+static struct deeds *push_open(struct deeds_host *host)
+{
+	struct push *p = memory_new(sizeof(*p));
+
+	p->base = (struct deeds){&deeds_push, host};
+	buffer_init(&p->list.text, LIST_MOST);
+	buffer_init(&p->kept, KEPT_MOST);
+	return &p->base;
+}
+
+static void push_close(struct deeds *d)
+{
+	struct push *p = push_of(d);
+
+	if (p->question)
+		d->host->done(d->host, p->question, NULL);
+	buffer_done(&p->list.text);
+	buffer_done(&p->kept);
+	free(p);
+}
+
+const struct deeds_protocol deeds_push = {
+	.open = push_open,
+	.close = push_close,
+	.take = push_take,
+	.end = push_end,
+	.wants = push_wants,
+	.is_dry = push_is_dry,
+	.answer = push_answer,
+};

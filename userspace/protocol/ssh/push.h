@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * push: what git-receive-pack is told on one channel (gitprotocol-pack(5), "Pushing data to a
+ * server"): the agent's list of refs to create, update and delete is one question, and nothing of
+ * it, nor the pack behind it, reaches the host before it is answered. A refused push is reported as
+ * git does, ref by ref. Objects are the refs' names; whether an update is a forced one the list
+ * does not say.
+ *
+ *   push.c          the list and the streams
+ *   push_report.c   the report of a refused push
+ *   packet_line.c   lines with their length in front
+ */
+#ifndef WAYLEAVE_PROTOCOL_SSH_PUSH_H
+#define WAYLEAVE_PROTOCOL_SSH_PUSH_H
+
+#include "protocol/ssh/deeds.h"
+
+#define PUSH_UPDATES_MOST BRIDGE_DEEDS_MOST
+#define PUSH_REF_MOST 1024u
+
+/* One line of the list; offsets into it. */
+struct push_update {
+	size_t old, new, oid_length; /* where the object names are */
+	size_t ref, ref_length;
+};
+
+enum push_capability {
+	PUSH_REPORT = 1 << 0, /* report-status or its version 2 */
+	PUSH_SIDE_BAND = 1 << 1, /* side-band-64k */
+};
+
+struct push_list {
+	struct buffer text; /* as it came */
+	struct push_update updates[PUSH_UPDATES_MOST];
+	size_t count;
+	unsigned capabilities; /* enum push_capability, that the agent asks for */
+};
+
+/* A line of the list, at `start` of list->text, with its head. -EBADMSG: it is none; -E2BIG: there
+ * are too many. */
+int push_list_add(struct push_list *list, size_t start, size_t length);
+struct slice push_list_ref(const struct push_list *list, size_t i);
+/* For people: "update refs/heads/main 1234… → 5678…", a line each. */
+int push_list_describe(const struct push_list *list, struct buffer *ret);
+
+/* Appends what git-receive-pack would say of a push whose refs are all refused: `text` of the ref
+ * `object`, or of all where that is empty or none of them. */
+int push_append_report(
+	const struct push_list *list, struct slice text, struct slice object, struct buffer *ret);
+
+#endif
