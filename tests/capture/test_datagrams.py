@@ -27,7 +27,7 @@ def resolvers():
 
 
 def test_only_to_the_hosts_resolvers(host):
-    _, agent = host.govern()
+    _, agent = host.govern(egress="deny")
     assert agent.python(SENT % [QUIC4, QUIC6, OWN_DNS, (SERVER4, 123)]) == ["EPERM"] * 4
     assert "EPERM" not in agent.python(SENT % [(r, 53) for r in resolvers()])
     assert agent.python(SENT % [(r, 54) for r in resolvers() if not r.startswith("127.")]) == [
@@ -48,7 +48,7 @@ def test_as_configured(host, udp, to_the_world, on_loopback):
 
 
 def test_unconnected_and_in_a_child_cgroup(host):
-    _, agent = host.govern()
+    _, agent = host.govern(egress="deny")
     (agent.path / "inner").mkdir()
     assert agent.python("""
         inner = %r
@@ -66,7 +66,7 @@ def test_unconnected_and_in_a_child_cgroup(host):
 
 def test_large_datagrams_are_refused_whole(host, network):
     """A fragment behind the first has no port that a rule could look at."""
-    _, agent = host.govern()
+    _, agent = host.govern(egress="deny")
     assert agent.python("""
         s = socket.socket(type=socket.SOCK_DGRAM)
         s.settimeout(2)

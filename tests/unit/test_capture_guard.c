@@ -94,6 +94,39 @@ Test(guard, lets_udp_go_to_the_resolvers_alone)
 	buffer_done(&b);
 }
 
+Test(guard, asks_for_each_flow_where_policy_says)
+{
+	static const struct guard_agent agents[] = {{"a", .udp = UDP_POLICY, .id = 0x11},
+		{"b", .udp = UDP_DENY}, {"c", true, .udp = UDP_POLICY, .id = 0x22}};
+	struct guard g = {.instance = "x",
+		.cgroup_root = "/sys/fs/cgroup",
+		.agents = agents,
+		.count = 3,
+		.queue = 7,
+		.generation = 5};
+	struct buffer b;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(guard_text(&g, &b), 0);
+	cr_assert_eq(times(&b, "\"a\" : goto judge_0"), 1);
+	cr_assert_eq(times(&b, "\"b\" : goto judge"), 0);
+	cr_assert_eq(times(&b, "\"b\" : goto refuse_udp"), 1);
+	cr_assert_eq(times(&b, "\"c\" : goto judge_2"), 1);
+	cr_assert_eq(times(&b, "meta mark set 0x11"), 1);
+	/* What a flow needs to go on is the policy's generation. */
+	cr_assert_eq(times(&b, "ct mark 0x577a0005 accept"), 2);
+	cr_assert_eq(times(&b, "ct direction reply accept"), 1);
+	cr_assert_eq(times(&b, "delete table inet wayleave_x_queue"), 0);
+	buffer_clear(&b);
+	/* Without a queue, to the resolvers alone; and nobody pays for connection tracking. */
+	g.queue = 0;
+	cr_assert_eq(guard_text(&g, &b), 0);
+	cr_assert_eq(times(&b, "\"a\" : goto udp_dns"), 1);
+	cr_assert_eq(times(&b, "\tct "), 0);
+	cr_assert_eq(times(&b, "delete table inet wayleave_x_queue"), 1);
+	buffer_done(&b);
+}
+
 Test(guard, resolvers_of_a_text)
 {
 	struct resolvers r;

@@ -137,6 +137,7 @@ static const char places[] =
 	"    - {name: other, protocol: postgres, hosts: [\"other.internal:5432\"]}\n"
 	"    - {name: wild, protocol: postgres, hosts: [\"*.internal:5432\"]}\n"
 	"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:5432\"]}\n"
+	"    - {name: clock, protocol: udp, hosts: [\"10.1.1.1:5432\", \"db.internal:123\"]}\n"
 	"rules: []\n";
 
 static struct policy *open_places(void)
@@ -198,6 +199,22 @@ Test(policy_host, candidates)
 	check_candidates(p, "192.0.2.1", 5432, 0, "");
 	check_candidates(p, "2001:db8::1", 9, 8, "wide");
 	check_candidates(p, "2001:db8::1", 10, 8, "");
+	policy_put(p);
+}
+
+Test(policy_host, datagrams_go_to_other_places)
+{
+	struct policy *p = open_places();
+	struct policy_candidate found[8];
+	struct address a = address("10.1.1.1");
+
+	cr_assert_eq(policy_match_datagrams(p, &a, 5432, found, 8), 1);
+	cr_assert(slice_equal_string(p->resources[found[0].resource].name, "clock"));
+	a = address("10.1.1.2");
+	cr_assert_eq(policy_match_datagrams(p, &a, 123, found, 8), 1);
+	cr_assert(slice_equal_string(found[0].name, "db.internal"));
+	cr_assert_eq(policy_match_datagrams(p, &a, 5432, found, 8), 0);
+	check_candidates(p, "10.1.1.2", 123, 8, "wide");
 	policy_put(p);
 }
 

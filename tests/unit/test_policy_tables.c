@@ -66,7 +66,7 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "agent", TEXT, agent),
 	KEY(test_case, "resource", TEXT, resource),
 	KEY(test_case, "protocol", CHOICE, protocol,
-		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes")),
+		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes", "udp")),
 	KEY(test_case, "principal", MAPPING, principal, .schema = &principal_schema),
 	KEY(test_case, "exe", TEXT, exe),
 	KEY(test_case, "action", TEXTS, action, .required = true),

@@ -36,6 +36,11 @@
 #define LIMIT_ROW_DESCRIPTION_BYTES (4u << 20)
 #define LIMIT_CATALOG_BYTES (128u << 20) /* one database's names */
 
+/* Flows of datagrams */
+#define LIMIT_FLOWS 8192u /* places of all agents whose answers are remembered, or asked for */
+#define LIMIT_FLOW_KEPT 60000u /* milliseconds for which "it passes" is remembered */
+#define LIMIT_FLOW_REFUSED 10000u /* milliseconds for which a refusal is */
+
 /* HTTP */
 #define LIMIT_HTTP_HEAD 65536u /* a request's or response's start line and headers */
 #define LIMIT_HTTP_FIELDS 128u /* headers of one message */

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "capture/enrolment.h"
 #include "capture/guard.h"
@@ -134,6 +135,23 @@ static int open_host_counters(struct capture *c, struct error *e)
 	return 0;
 }
 
+/* Without it, what it is for is refused. */
+static void open_queue(struct capture *c, const char *instance)
+{
+	struct error e;
+
+	if (queue_open(&c->queue, instance, &e) < 0)
+		log_warning("%s; UDP can't be judged, and goes to resolvers alone", e.text);
+	else
+		c->queue_is_native = queue_is_native();
+}
+
+void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
+{
+	*ret_packets = queue_descriptor(&c->queue);
+	*ret_verdicts = c->queue.socket ? c->queue.verdicts : -1;
+}
+
 static int open_all(struct capture *c, const struct capture_options *options, struct error *e)
 {
 	const int *maps = c->programs.maps;
@@ -160,8 +178,10 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 		r = guard_watch_open(&c->watch, options->instance, e);
 	if (r == 0)
 		r = open_epoll(c, e);
-	if (r == 0)
+	if (r == 0) {
+		open_queue(c, options->instance);
 		r = governed_adopt(c, e);
+	}
 	if (r == 0)
 		r = enrolment_open(c, e);
 	return r;
@@ -190,6 +210,7 @@ void capture_close(struct capture *c)
 		return;
 	governed_done(c);
 	enrolment_close(c);
+	queue_close(&c->queue);
 	ring_buffer__free(c->ring);
 	if (c->epoll >= 0)
 		close(c->epoll);
@@ -255,6 +276,7 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 		r = enrolment_set(c, setup->agents, setup->agent_count, e);
 	if (r < 0)
 		return r;
+	c->generation = (uint16_t)setup->generation;
 	for (size_t i = 0; i < c->count; i++) {
 		c->governed[i].configured = false;
 		c->governed[i].listen = false;
@@ -369,6 +391,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	if (guard_watch_is_gone(&c->watch) || c->resolvers_version != resolvers_version())
 		c->guard_gone = true;
 	if (c->guard_gone && r == 0) {
+		c->queue_is_ruled = false;
 		r = governed_guard(c, e);
 		c->guard_gone = r < 0;
 	}

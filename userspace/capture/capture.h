@@ -65,6 +65,7 @@ struct capture_setup {
 	size_t agent_count;
 	const struct capture_destination *destinations;
 	size_t destination_count;
+	uint64_t generation; /* of the policy: flows that an older one let pass are judged anew */
 };
 
 /* Loads the programs or takes over what an earlier daemon left, and mirrors the host's routes.
@@ -90,6 +91,10 @@ int capture_find_instances(
  * caller's. Once per capture. */
 int capture_listen(struct capture *c, unsigned count, uint16_t port, struct listener_set *ret,
 	struct error *e);
+
+/* For the worker that judges flows: where packets come from, and where verdicts go (queue.h); the
+ * capture's. Both -1 where the kernel has no queue: then UDP_POLICY is UDP_DNS. */
+void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts);
 
 /* Makes the setup what is governed; everything in it is copied. -EINVAL and a sentence, and nothing
  * changed, for cgroups that are nested, ours, or hold this process. An agent that is left out stays

@@ -331,12 +331,17 @@ static void fill_guard(struct capture *c, struct guard *ret)
 	*ret = (struct guard){.instance = c->pins.instance,
 		.cgroup_root = c->root.path,
 		.port = (uint16_t)c->settings.port,
+		.queue = c->queue.number,
+		.queue_is_native = c->queue_is_native,
+		.queue_is_new = !c->queue_is_ruled,
+		.generation = c->generation,
 		.agents = agents};
 	for (size_t i = 0; i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
 
 		if (is_there(c, g))
-			agents[ret->count++] = (struct guard_agent){g->cgroup, g->listen, g->udp};
+			agents[ret->count++] =
+				(struct guard_agent){g->cgroup, g->listen, g->udp, g->id};
 	}
 }
 
@@ -349,6 +354,7 @@ int governed_guard(struct capture *c, struct error *e)
 	c->resolvers_version = resolvers_version();
 	resolvers_read(&guard.resolvers);
 	r = guard_apply(&guard, e);
+	c->queue_is_ruled = r == 0 && guard_judges(&guard);
 	if (r == 0)
 		r = guard_shape(guard.instance, &c->guard_shape, e);
 	free((void *)guard.agents);
@@ -387,6 +393,7 @@ int governed_renew(struct capture *c, struct error *e)
 		if (g.configured && a && is_there(c, &g))
 			r = governed_put(c, a, g.cgroup, e);
 	}
+	c->queue_is_ruled = false;
 	return r == 0 ? governed_guard(c, e) : r;
 }
 

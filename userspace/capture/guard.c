@@ -10,10 +10,12 @@
 
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
+#include "capture/guard_internal.h"
 
 /* Where libnftables 1.0.6 looks a cgroup's path up, whatever is mounted there. */
 #define NFT_CGROUP_ROOT "/sys/fs/cgroup"
 #define TEXT_MOST (4u << 20)
+#define CHAIN_SIZE 32
 
 /* Priority raw: before address translation and connection tracking, so that the rules see the
  * addresses that the socket has. The agent's cgroup is compared once per level, not once per agent,
@@ -79,21 +81,36 @@ static int append_path(struct buffer *b, const struct guard *g, const char *cgro
 	return buffer_append_format(b, "\"%s%s%s\"", root, *root ? "/" : "", cgroup);
 }
 
-enum kind { OUTBOUND, INBOUND, OTHER, KIND_COUNT };
+enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, KIND_COUNT };
 
-static const char *const kind_names[KIND_COUNT] = {"outbound", "inbound", "other"};
+static const char *const kind_names[KIND_COUNT] = {"outbound", "inbound", "other", "judged"};
 
-/* The chain for an agent's packets; NULL: they pass. */
-static const char *chain_of(const struct guard_agent *a, enum kind kind)
+/* The chain for an agent's packets; empty: they pass. */
+static void chain_of(
+	const struct guard *g, const struct guard_agent *a, enum kind kind, char ret[CHAIN_SIZE])
 {
+	const char *name = "";
+
 	switch (kind) {
 	case OUTBOUND:
-		return a->listen ? "agent_listening" : "agent";
+		name = a->listen ? "agent_listening" : "agent";
+		break;
 	case INBOUND:
-		return a->listen ? NULL : "refuse";
+		name = a->listen ? "" : "refuse";
+		break;
+	case OTHER:
+		if (a->udp == UDP_DENY)
+			name = "refuse_udp";
+		else if (a->udp != UDP_ALLOW && !guard_is_judged(g, a))
+			name = "udp_dns";
+		break;
 	default:
-		return a->udp == UDP_ALLOW ? NULL : a->udp == UDP_DNS ? "udp_dns" : "refuse_udp";
+		if (guard_is_judged(g, a)) {
+			snprintf(ret, CHAIN_SIZE, "judge_%zu", (size_t)(a - g->agents));
+			return;
+		}
 	}
+	snprintf(ret, CHAIN_SIZE, "%s", name);
 }
 
 /* The agents of one level, as a map from cgroup to chain. */
@@ -105,9 +122,10 @@ static int append_map(struct buffer *b, const struct guard *g, enum kind kind, u
 
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct guard_agent *a = &g->agents[i];
-		const char *chain = chain_of(a, kind);
+		char chain[CHAIN_SIZE];
 
-		if (cgroup_path_depth(a->cgroup) != level || !chain)
+		chain_of(g, a, kind, chain);
+		if (cgroup_path_depth(a->cgroup) != level || !*chain)
 			continue;
 		r = buffer_append_string(b, first ? "\t\telements = { " : ",\n\t\t\t");
 		if (r == 0)
@@ -157,9 +175,9 @@ static int append_chain(struct buffer *b, const struct guard *g, const char *hea
 	return r == 0 ? buffer_append_string(b, "\t}\n") : r;
 }
 
-static int append_udp(struct buffer *b, const struct guard *g)
+int guard_append_resolvers(struct buffer *b, const struct guard *g)
 {
-	int r = buffer_append_string(b, udp_head);
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < g->resolvers.count; i++) {
 		const struct resolver *resolver = &g->resolvers.items[i];
@@ -167,6 +185,15 @@ static int append_udp(struct buffer *b, const struct guard *g)
 		r = buffer_append_format(b, "\t\t%s daddr %s udp dport 53 accept\n",
 			resolver->family == AF_INET ? "ip" : "ip6", resolver->text);
 	}
+	return r;
+}
+
+static int append_udp(struct buffer *b, const struct guard *g)
+{
+	int r = buffer_append_string(b, udp_head);
+
+	if (r == 0)
+		r = guard_append_resolvers(b, g);
 	return r == 0 ? buffer_append_string(b, udp_tail) : r;
 }
 
@@ -179,24 +206,30 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	if (r == 0)
 		r = buffer_append_format(ret, agent_chains, STEER_MARK_DIRECT);
 	if (r == 0)
-		r = append_maps(ret, g);
-	if (r == 0)
 		r = append_udp(ret, g);
+	if (r == 0)
+		r = guard_append_judges(ret, g);
+	if (r == 0)
+		r = append_maps(ret, g);
 	if (r == 0)
 		r = append_chain(ret, g, other_head, OTHER);
 	if (r == 0)
 		r = append_chain(ret, g, output_head, OUTBOUND);
 	if (r == 0)
 		r = append_chain(ret, g, input_head, INBOUND);
+	if (r == 0 && guard_judges(g))
+		r = append_chain(ret, g, guard_judged_head, JUDGED);
 	if (r == 0)
 		r = buffer_append_string(ret, "}\n");
+	if (r == 0)
+		r = guard_append_queue(ret, g);
 	if (r == 0)
 		r = buffer_append_byte(ret, 0);
 	return r;
 }
 
-/* nft says why, but not which errno. What it prints is appended to `ret`, unless that is NULL. */
-static int run(const char *text, struct buffer *ret, struct error *e)
+/* nft says why, but not which errno. */
+int guard_run(const char *text, struct buffer *ret, struct error *e)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	int r = 0;
@@ -220,14 +253,18 @@ static int run(const char *text, struct buffer *ret, struct error *e)
 int guard_apply(const struct guard *g, struct error *e)
 {
 	struct buffer text;
-	int r;
+	int r = 0;
 
+	if (g->queue_is_new && guard_judges(g))
+		r = guard_make_queue(g, e);
+	if (r < 0)
+		return r;
 	buffer_init(&text, TEXT_MOST);
 	r = guard_text(g, &text);
 	if (r < 0)
 		error_set_errno(e, r, "the rules for nftables");
 	else
-		r = run((const char *)buffer_slice(&text).data, NULL, e);
+		r = guard_run((const char *)buffer_slice(&text).data, NULL, e);
 	buffer_done(&text);
 	return r;
 }
@@ -240,11 +277,13 @@ int guard_remove(const char *instance, struct error *e)
 	buffer_init(&text, TEXT_MOST);
 	/* Adding it first makes deleting what is not there no error. */
 	r = buffer_append_format(&text,
-		"add table inet wayleave_%s\ndelete table inet wayleave_%s\n", instance, instance);
+		"add table inet wayleave_%s\ndelete table inet wayleave_%s\n"
+		"add table inet wayleave_%s_queue\ndelete table inet wayleave_%s_queue\n",
+		instance, instance, instance, instance);
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r == 0)
-		r = run((const char *)buffer_slice(&text).data, NULL, e);
+		r = guard_run((const char *)buffer_slice(&text).data, NULL, e);
 	buffer_done(&text);
 	return r;
 }
@@ -277,7 +316,7 @@ int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 
 	snprintf(command, sizeof(command), "list table inet wayleave_%s\n", instance);
 	buffer_init(&text, TEXT_MOST);
-	r = run(command, &text, e);
+	r = guard_run(command, &text, e);
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r == 0)
@@ -289,9 +328,11 @@ int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 static int append_lookup(
 	struct buffer *b, const struct guard *g, const struct guard_agent *a, enum kind kind)
 {
+	char chain[CHAIN_SIZE];
 	int r;
 
-	if (!chain_of(a, kind))
+	chain_of(g, a, kind, chain);
+	if (!*chain)
 		return 0;
 	r = buffer_append_format(b, "get element inet wayleave_%s %s_%u { ", g->instance,
 		kind_names[kind], cgroup_path_depth(a->cgroup));
@@ -308,7 +349,7 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 
 	if (r < 0)
 		return r;
-	if (now != shape)
+	if (now != shape || !guard_has_queue(g))
 		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
 	buffer_init(&text, TEXT_MOST);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
@@ -318,7 +359,7 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r == 0 && g->count > 0)
-		r = run((const char *)buffer_slice(&text).data, NULL, e);
+		r = guard_run((const char *)buffer_slice(&text).data, NULL, e);
 	buffer_done(&text);
 	return r;
 }

@@ -2,7 +2,8 @@
  *
  * guard: the nftables rules that reject whatever of an agent's TCP was not redirected: what left
  * before the hooks were there, what a detached hook lets through, and replies of its own listening
- * sockets to other hosts; and its UDP, as far as the configuration says. One table, "inet
+ * sockets to other hosts; and its UDP, as far as the configuration says: where policy is to say it,
+ * the first packet of each flow is queued for a worker (queue.h). One table, "inet
  * wayleave_INSTANCE", replaced in one transaction.
  *
  * Rules name a cgroup by its id, which nft takes from the path when they are loaded: after a cgroup
@@ -24,12 +25,17 @@ struct guard_agent {
 	const char *cgroup; /* relative to the cgroup2 root */
 	bool listen; /* may answer other hosts from its listening sockets */
 	enum udp_mode udp;
+	uint32_t id;
 };
 
 struct guard {
 	const char *instance;
 	const char *cgroup_root; /* where cgroup2 is mounted */
 	uint16_t port; /* of the worker's listener; 0 = none */
+	uint16_t queue; /* where flows of UDP_POLICY wait; 0 = none, they are UDP_DNS */
+	bool queue_is_native; /* queue_is_native() */
+	bool queue_is_new; /* its rule is not there yet, or may be gone */
+	uint16_t generation; /* of the policy that flows have to be judged by */
 	struct resolvers resolvers;
 	const struct guard_agent *agents;
 	size_t count;
@@ -37,6 +43,8 @@ struct guard {
 
 /* The transaction as nft's text (nft(8)), a NUL behind it. */
 int guard_text(const struct guard *g, struct buffer *ret);
+/* Whether some agent's flows are queued. */
+bool guard_judges(const struct guard *g);
 /* Loads it. */
 int guard_apply(const struct guard *g, struct error *e);
 /* Whether the rules are those that guard_apply() loaded, and name every agent. `shape`: what

@@ -9,6 +9,7 @@ int scratch_open(struct capture *c, int *ret_fd, uint64_t *ret_cgroup, struct er
 {
 	char path[CGROUP_PATH_SIZE];
 	struct capture_agent agent = {.id = CAPTURE_SELFTEST_AGENT,
+		.udp = UDP_DNS,
 		.name = "self-test",
 		.cgroup = path,
 		.loopback = STEER_LOOPBACK_EGRESS};

@@ -9,6 +9,7 @@
 #include "capture/guard_watch.h"
 #include "capture/pins.h"
 #include "capture/programs.h"
+#include "capture/queue.h"
 #include "capture/routes.h"
 #include "capture/trie.h"
 
@@ -37,6 +38,10 @@ struct capture {
 	bool guard_gone; /* the rules must be loaded again */
 	uint64_t guard_shape; /* of the rules as they were loaded */
 	uint64_t resolvers_version; /* of those that the rules name */
+	struct queue queue; /* of flows to judge; not open where the kernel has none */
+	bool queue_is_native;
+	bool queue_is_ruled; /* the rule that fills it is there */
+	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;

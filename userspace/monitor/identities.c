@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -173,7 +174,8 @@ static int encode_one(
 	return r;
 }
 
-static int encode_all(struct monitor *m)
+/* `ret_sum`: a number for what it says. */
+static int encode_all(struct monitor *m, uint64_t *ret_sum)
 {
 	struct identities *all = &m->identities;
 	struct buffer list;
@@ -184,6 +186,7 @@ static int encode_all(struct monitor *m)
 		fd = encode_one(all, &all->items[i], &list);
 	for (size_t i = 0; fd == 0 && i < all->run_count; i++)
 		fd = encode_one(all, &all->runs[i], &list);
+	*ret_sum = XXH3_64bits(buffer_slice(&list).data, buffer_length(&list));
 	if (fd == 0)
 		fd = file_make_sealed("wayleave-principals", buffer_slice(&list));
 	buffer_done(&list);
@@ -194,7 +197,8 @@ static int encode_all(struct monitor *m)
 
 void identities_send(struct monitor *m, struct monitor_worker *w)
 {
-	int fd = encode_all(m);
+	uint64_t sum;
+	int fd = encode_all(m, &sum);
 
 	if (fd < 0)
 		return;
@@ -204,7 +208,8 @@ void identities_send(struct monitor *m, struct monitor_worker *w)
 
 void identities_tell(struct monitor *m)
 {
-	int fd = encode_all(m);
+	uint64_t sum;
+	int fd = encode_all(m, &sum);
 
 	if (fd < 0)
 		return;
@@ -212,6 +217,9 @@ void identities_tell(struct monitor *m)
 	for (unsigned i = 0; i < m->worker_count; i++)
 		workers_tell(&m->workers[i], MESSAGE_PRINCIPALS, SLICE_EMPTY, fd);
 	close(fd);
+	if (m->serving && m->identities.told && sum != m->identities.told)
+		settings_on_principals(m);
+	m->identities.told = sum;
 }
 
 /* --- files of tokens --- */

@@ -142,6 +142,8 @@ int settings_apply(struct monitor *m, struct error *e);
 void settings_reload(struct monitor *m);
 /* Names resolve to other addresses than before. */
 void settings_on_names(struct monitor *m);
+/* Agents act for others than before, or for nobody. */
+void settings_on_principals(struct monitor *m);
 int settings_watch(struct monitor *m, struct error *e);
 /* A short name for this daemon among others of the host. */
 void settings_instance(const char *state_dir, char *ret, size_t size);

@@ -178,6 +178,19 @@ static enum steer_loopback loopback_of(const struct config *c)
 	return modes[c->loopback.value];
 }
 
+/* Where no rule could let any pass, the kernel needn't ask. */
+static enum udp_mode udp_of(const struct config *c, const struct config_agent *agent)
+{
+	if (agent->udp.value != UDP_POLICY || c->egress.value != EGRESS_DENY ||
+		c->mode.value == POLICY_OBSERVE)
+		return (enum udp_mode)agent->udp.value;
+	for (size_t i = 0; i < c->resource_count; i++) {
+		if (c->resources[i].protocol.value == PROTOCOL_UDP)
+			return UDP_POLICY;
+	}
+	return UDP_DNS;
+}
+
 static struct capture_agent *list_agents(const struct config *c)
 {
 	struct capture_agent *agents = memory_new_array(c->agent_count, sizeof(*agents));
@@ -189,7 +202,7 @@ static struct capture_agent *list_agents(const struct config *c)
 			.cgroup = c->agents[i].cgroup.text,
 			.loopback = loopback_of(c),
 			.listen = c->agents[i].listen.value == LISTEN_ALLOW,
-			.udp = (enum udp_mode)c->agents[i].udp.value,
+			.udp = udp_of(c, &c->agents[i]),
 		};
 	return agents;
 }
@@ -214,6 +227,8 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 	size_t known = names_take(m->names, &addresses), count = 0;
 
 	for (size_t i = 0; i < c->resource_count; i++) {
+		if (c->resources[i].protocol.value == PROTOCOL_UDP)
+			continue;
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
 			const struct host *h = &c->resources[i].hosts[j];
 
@@ -236,7 +251,8 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 
 static int apply_capture(struct monitor *m, struct error *e)
 {
-	struct capture_setup setup = {.agent_count = m->config->agent_count};
+	struct capture_setup setup = {
+		.agent_count = m->config->agent_count, .generation = m->generation};
 	struct capture_agent *agents = list_agents(m->config);
 	struct capture_destination *destinations = list_destinations(m, &setup.destination_count);
 	int r;
@@ -334,6 +350,21 @@ void settings_on_names(struct monitor *m)
 
 	if (settings_apply(m, &e) < 0)
 		log_error("names: %s", e.text);
+}
+
+/* The kernel lets flows pass that were judged under this generation of the policy, and asks again
+ * under the next. */
+void settings_on_principals(struct monitor *m)
+{
+	for (size_t i = 0; i < m->config->agent_count; i++) {
+		struct error e;
+
+		if (udp_of(m->config, &m->config->agents[i]) != UDP_POLICY)
+			continue;
+		if (settings_apply(m, &e) < 0)
+			log_error("agents: %s", e.text);
+		return;
+	}
 }
 
 /* --- watching --- */

@@ -122,6 +122,8 @@ static void become_worker(struct monitor *m, struct worker_start *start)
 	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0 ||
 		keep_open(m->grants_fd) < 0)
 		_exit(EXIT_FAILURE);
+	if (keep_open(start->packets) < 0 || keep_open(start->verdicts) < 0)
+		_exit(EXIT_FAILURE);
 	for (unsigned i = 0; i < start->listener_count; i++) {
 		if (keep_open(start->listeners[i]) < 0)
 			_exit(EXIT_FAILURE);
@@ -159,11 +161,16 @@ static void fill_start(struct monitor_worker *w, int channel, struct worker_star
 		.channel = channel,
 		.epochs_fd = m->epochs_fd,
 		.grants_fd = m->grants_fd,
+		.packets = -1,
+		.verdicts = -1,
 		.selftest_agent = CAPTURE_SELFTEST_AGENT,
 		.uid = m->worker_uid,
 		.gid = m->worker_gid,
 	};
 	memcpy(ret->hash_key, m->hash_key, sizeof(ret->hash_key));
+	/* One has all flows, so that it knows what it has let pass. */
+	if (w->index == 0)
+		capture_queue(m->capture, &ret->packets, &ret->verdicts);
 	authority_fingerprint(m->authority, ret->host_ca);
 	ret->listeners[ret->listener_count++] = pair->v4;
 	if (pair->v6 != LISTENER_NO_SOCKET)

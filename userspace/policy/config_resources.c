@@ -12,6 +12,7 @@
 #define ON(protocol) (1u << PROTOCOL_##protocol)
 #define ON_SQL (ON(POSTGRES) | ON(MYSQL))
 #define ON_WEB (ON(HTTP) | ON(KUBERNETES))
+#define ON_NOTHING_WITH_TLS (ON(TCP) | ON(SSH) | ON(UDP))
 
 static void read_hosts(struct loader *l, struct config_resource *resource)
 {
@@ -34,6 +35,12 @@ static void read_hosts(struct loader *l, struct config_resource *resource)
 	}
 }
 
+/* TCP and UDP to one address and port are different places. */
+static bool is_datagrams(const struct config_resource *resource)
+{
+	return resource->protocol.value == PROTOCOL_UDP;
+}
+
 /* Two resources that claim one place: nothing would tell which one a connection means. */
 static void check_ties(struct config *c, struct loader *l, size_t index)
 {
@@ -43,7 +50,8 @@ static void check_ties(struct config *c, struct loader *l, size_t index)
 		for (const struct config_resource *other = c->resources; other < resource;
 			other++) {
 			for (size_t j = 0; j < other->host_count; j++) {
-				if (host_ties(&resource->hosts[i], &other->hosts[j]))
+				if (is_datagrams(resource) == is_datagrams(other) &&
+					host_ties(&resource->hosts[i], &other->hosts[j]))
 					loader_error(l, resource->host_places[i],
 						"\"hosts\": resource \"%s\" (line %u) names this "
 						"place too; expected one resource for it",
@@ -86,6 +94,7 @@ static const struct credential_way {
 };
 static const char *const credential_expected[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = "none: tcp is relayed unread",
+	[PROTOCOL_UDP] = "none: nobody logs in by udp",
 	[PROTOCOL_POSTGRES] =
 		"user and password_file, or user, client_cert_file and client_key_file",
 	[PROTOCOL_MYSQL] = "user and password_file, or user, client_cert_file and client_key_file",
@@ -161,14 +170,18 @@ static void check_query_name(struct loader *l, const struct config_text *name)
 static void check_wildcards(struct loader *l, const struct config_resource *resource)
 {
 	unsigned upstream = resource->tls ? resource->tls->upstream.value : TLS_UPSTREAM_AS_CLIENT;
+	bool proves = resource->protocol.value != PROTOCOL_UDP;
 
-	if (upstream == TLS_UPSTREAM_AS_CLIENT || upstream == TLS_UPSTREAM_VERIFY_FULL)
+	if (proves && (upstream == TLS_UPSTREAM_AS_CLIENT || upstream == TLS_UPSTREAM_VERIFY_FULL))
 		return;
 	for (size_t i = 0; i < resource->host_count; i++) {
 		if (resource->hosts[i].kind == HOST_WILDCARD)
 			loader_error(l, resource->host_places[i],
-				"a name with \"*\" means servers that prove it; expected "
-				"\"upstream: verify-full\" or no \"upstream\"");
+				proves ? "a name with \"*\" means servers that prove it; "
+					 "expected "
+					 "\"upstream: verify-full\" or no \"upstream\""
+				       : "a name with \"*\" means servers that prove it, and "
+					 "nothing does by udp; expected a name or an address");
 	}
 }
 
@@ -179,7 +192,7 @@ static void check_tls(struct loader *l, const struct config_resource *resource)
 
 	if (!tls)
 		return;
-	if (resource->protocol.value == PROTOCOL_TCP || resource->protocol.value == PROTOCOL_SSH)
+	if (ON_NOTHING_WITH_TLS >> resource->protocol.value & 1)
 		loader_error(l, tls->place, "\"tls\" means nothing for protocol %s",
 			protocol_name((enum protocol_id)resource->protocol.value));
 	if (tls->mode.value == TLS_PASSTHROUGH &&

@@ -84,7 +84,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "identity", MAPPING, identity, OF(identity_schema)),
 	KEY(config_agent, "listen", CHOICE, listen, CHOICES("deny", "allow")),
 	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
-	KEY(config_agent, "udp", CHOICE, udp, CHOICES("dns", "deny", "allow")),
+	KEY(config_agent, "udp", CHOICE, udp, CHOICES("policy", "dns", "deny", "allow")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
 };
@@ -134,7 +134,7 @@ static const struct schema upstream_schema = {SCHEMA("upstream", config_upstream
 static const struct schema_key resource_keys[] = {
 	KEY(config_resource, "name", TEXT, name, NEEDED),
 	KEY(config_resource, "protocol", CHOICE, protocol, NEEDED,
-		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes")),
+		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes", "udp")),
 	KEY(config_resource, "hosts", TEXTS, host_texts, NEEDED),
 	KEY(config_resource, "tls", MAPPING, tls, OF(tls_schema)),
 	KEY(config_resource, "credentials", MAPPING, credentials, OF(credentials_schema)),

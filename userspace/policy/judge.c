@@ -63,7 +63,7 @@ static bool cover_connect(struct judging *j)
 	const struct policy_scope *s = j->scope;
 	uint64_t open = 0;
 
-	if (s->subject.resource == POLICY_EGRESS && s->subject.protocol == PROTOCOL_TCP)
+	if (s->subject.resource == POLICY_EGRESS && protocol_is_unread(s->subject.protocol))
 		return cover_egress(j);
 	for (size_t i = 0; i < s->words; i++)
 		open |= s->openers[i];

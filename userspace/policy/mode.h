@@ -16,7 +16,12 @@ enum listen_mode { LISTEN_DENY, LISTEN_ALLOW, LISTEN_MODE_COUNT };
 enum io_uring_mode { IO_URING_ALLOW, IO_URING_DENY };
 
 /* What of an agent's UDP leaves. */
-enum udp_mode { UDP_DNS, UDP_DENY, UDP_ALLOW };
+enum udp_mode {
+	UDP_POLICY, /* each flow is judged by its first datagram */
+	UDP_DNS, /* to the host's resolvers alone */
+	UDP_DENY,
+	UDP_ALLOW
+};
 
 enum tls_upstream {
 	TLS_UPSTREAM_OFF,

@@ -245,6 +245,7 @@ static const struct object_syntax {
 	const char *expected;
 } syntaxes[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = {never_match, never_fit, "no objects: tcp is relayed unread"},
+	[PROTOCOL_UDP] = {never_match, never_fit, "no objects: udp is relayed unread"},
 	[PROTOCOL_POSTGRES] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_MYSQL] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_SSH] = {ssh_match, any_fit, "a command line or path"},

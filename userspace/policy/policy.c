@@ -140,10 +140,18 @@ static size_t name_rank(const struct host *h, struct slice name, uint16_t port)
 	return h->name.length;
 }
 
+/* TCP and UDP to one address and port are different places. */
+enum transport { BY_TCP, BY_UDP };
+
+static bool is_by(const struct policy *p, size_t resource, enum transport transport)
+{
+	return (p->resources[resource].protocol == PROTOCOL_UDP) == (transport == BY_UDP);
+}
+
 /* The resource whose address (or, with `kind` HOST_PREFIX, longest prefix) it is; else
  * POLICY_EGRESS. */
-static uint32_t find_by_address(
-	const struct policy *p, enum host_kind kind, const struct address *a, uint16_t port)
+static uint32_t find_by_address(const struct policy *p, enum transport transport,
+	enum host_kind kind, const struct address *a, uint16_t port)
 {
 	uint32_t found = POLICY_EGRESS;
 	size_t best = 0;
@@ -153,7 +161,7 @@ static uint32_t find_by_address(
 			const struct host *h = &p->resources[i].hosts[j];
 			size_t rank = h->kind == kind ? address_rank(h, a, port) : 0;
 
-			if (rank > best) {
+			if (rank > best && is_by(p, i, transport)) {
 				best = rank;
 				found = (uint32_t)i;
 			}
@@ -162,7 +170,8 @@ static uint32_t find_by_address(
 	return found;
 }
 
-static uint32_t find_by_name(const struct policy *p, struct slice name, uint16_t port)
+static uint32_t find_by_name(
+	const struct policy *p, enum transport transport, struct slice name, uint16_t port)
 {
 	uint32_t found = POLICY_EGRESS;
 	size_t best = 0;
@@ -171,7 +180,7 @@ static uint32_t find_by_name(const struct policy *p, struct slice name, uint16_t
 		for (size_t j = 0; j < p->resources[i].host_count; j++) {
 			size_t rank = name_rank(&p->resources[i].hosts[j], name, port);
 
-			if (rank > best) {
+			if (rank > best && is_by(p, i, transport)) {
 				best = rank;
 				found = (uint32_t)i;
 			}
@@ -197,8 +206,8 @@ static size_t add_candidate(
 	return count + 1;
 }
 
-static size_t match_names(const struct policy *p, const struct address *a, uint16_t port,
-	struct policy_candidate *ret, size_t most)
+static size_t match_names(const struct policy *p, enum transport transport, const struct address *a,
+	uint16_t port, struct policy_candidate *ret, size_t most)
 {
 	size_t count = 0;
 
@@ -207,7 +216,7 @@ static size_t match_names(const struct policy *p, const struct address *a, uint1
 
 		if (memcmp(p->addresses[i].address.bytes, a->bytes, sizeof(a->bytes)) != 0)
 			continue;
-		one.resource = find_by_name(p, one.name, port);
+		one.resource = find_by_name(p, transport, one.name, port);
 		if (one.resource != POLICY_EGRESS)
 			count = add_candidate(ret, count, most, one);
 	}
@@ -222,7 +231,8 @@ static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy
 		for (size_t j = 0; j < p->resources[i].host_count; j++) {
 			const struct host *h = &p->resources[i].hosts[j];
 
-			if (h->kind == HOST_WILDCARD && host_matches_port(h, port))
+			if (h->kind == HOST_WILDCARD && host_matches_port(h, port) &&
+				is_by(p, i, BY_TCP))
 				count = add_candidate(ret, count, most,
 					(struct policy_candidate){(uint32_t)i, h->name});
 		}
@@ -230,8 +240,9 @@ static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy
 	return count;
 }
 
-size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
-	struct policy_candidate *ret, size_t most)
+/* What addresses alone say. */
+static size_t match(const struct policy *p, enum transport transport, const struct address *a,
+	uint16_t port, struct policy_candidate *ret, size_t most)
 {
 	static const enum host_kind kinds[] = {HOST_ADDRESS, HOST_NAME, HOST_PREFIX};
 	size_t count = 0;
@@ -240,22 +251,38 @@ size_t policy_match_address(const struct policy *p, const struct address *a, uin
 		uint32_t found;
 
 		if (kinds[i] == HOST_NAME) {
-			count = match_names(p, a, port, ret, most);
+			count = match_names(p, transport, a, port, ret, most);
 			continue;
 		}
-		found = find_by_address(p, kinds[i], a, port);
+		found = find_by_address(p, transport, kinds[i], a, port);
 		if (found == POLICY_EGRESS)
 			continue;
 		*ret = (struct policy_candidate){.resource = found};
-		return 1;
+		count = 1;
 	}
+	return count;
+}
+
+size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most)
+{
+	size_t count = match(p, BY_TCP, a, port, ret, most);
+
+	if (count && ret->name.length == 0)
+		return count;
 	return add_wildcards(p, port, ret, count, most);
+}
+
+size_t policy_match_datagrams(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most)
+{
+	return match(p, BY_UDP, a, port, ret, most);
 }
 
 size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,
 	struct policy_candidate *candidates, size_t count)
 {
-	uint32_t owner = find_by_name(p, name, port);
+	uint32_t owner = find_by_name(p, BY_TCP, name, port);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {

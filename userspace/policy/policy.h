@@ -155,6 +155,9 @@ struct policy_candidate {
  * number; 0: no resource names the place. */
 size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most);
+/* The same for datagrams, among the resources of protocol udp, which have no wildcards. */
+size_t policy_match_datagrams(const struct policy *p, const struct address *a, uint16_t port,
+	struct policy_candidate *ret, size_t most);
 /* Keeps the candidates that a name (SNI, Host) may mean: those that an address or prefix matched,
  * and those that have the name themselves. Exact names beat wildcards, longer wildcards beat
  * shorter ones. Returns how many are left, in the same array. */

@@ -34,7 +34,7 @@ static void visit_protocols(const struct config *c, struct visit *v)
 
 		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
 			protocol != PROTOCOL_HTTP && protocol != PROTOCOL_SSH &&
-			protocol != PROTOCOL_COUNT)
+			protocol != PROTOCOL_UDP && protocol != PROTOCOL_COUNT)
 			report(v, c->resources[i].protocol.place);
 	}
 }

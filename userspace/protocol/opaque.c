@@ -29,12 +29,22 @@ static struct opaque *opaque_of(struct protocol_engine *e)
 	return container_of(e, struct opaque, base);
 }
 
-static struct protocol_engine *opaque_open(struct protocol_host *host)
+static struct protocol_engine *open_as(const struct protocol *protocol, struct protocol_host *host)
 {
 	struct opaque *o = memory_new(sizeof(*o));
 
-	o->base = (struct protocol_engine){.protocol = &protocol_opaque, .host = host};
+	o->base = (struct protocol_engine){.protocol = protocol, .host = host};
 	return &o->base;
+}
+
+static struct protocol_engine *opaque_open(struct protocol_host *host)
+{
+	return open_as(&protocol_opaque, host);
+}
+
+static struct protocol_engine *datagrams_open(struct protocol_host *host)
+{
+	return open_as(&protocol_datagrams, host);
 }
 
 static void opaque_close(struct protocol_engine *e)
@@ -118,7 +128,7 @@ void opaque_judge(struct protocol_engine *e, struct slice address)
 	o->pair = (struct action_pair){
 		.operation = OPERATION_CONNECT, .state = OBJECT_KNOWN, .object = address};
 	o->action = (struct action){
-		.protocol = PROTOCOL_TCP, .pairs = &o->pair, .pair_count = 1, .text = address};
+		.protocol = e->protocol->id, .pairs = &o->pair, .pair_count = 1, .text = address};
 	o->state = OPAQUE_ASKS;
 }
 
@@ -194,21 +204,12 @@ static void opaque_connected(struct protocol_engine *e)
 	opaque_of(e)->connected = true;
 }
 
-const struct protocol protocol_opaque = {
-	.id = PROTOCOL_TCP,
-	.open = opaque_open,
-	.close = opaque_close,
-	.input = opaque_input,
-	.needs = opaque_needs,
-	.wants = opaque_wants,
-	.end = opaque_end,
-	.next_event = opaque_next_event,
-	.mask = opaque_mask,
-	.release = opaque_release,
-	.refuse = opaque_refuse,
-	.bind = opaque_bind,
-	.reassure = opaque_reassure,
-	.judge_again = opaque_judge_again,
-	.abort = opaque_abort,
-	.connected = opaque_connected,
-};
+#define OPAQUE(symbol, opener)                                                                     \
+	.id = PROTOCOL_##symbol, .open = opener, .close = opaque_close, .input = opaque_input,     \
+	.needs = opaque_needs, .wants = opaque_wants, .end = opaque_end,                           \
+	.next_event = opaque_next_event, .mask = opaque_mask, .release = opaque_release,           \
+	.refuse = opaque_refuse, .bind = opaque_bind, .reassure = opaque_reassure,                 \
+	.judge_again = opaque_judge_again, .abort = opaque_abort, .connected = opaque_connected
+
+const struct protocol protocol_opaque = {OPAQUE(TCP, opaque_open)};
+const struct protocol protocol_datagrams = {OPAQUE(UDP, datagrams_open)};

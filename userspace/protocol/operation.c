@@ -35,6 +35,7 @@ static const char *const protocol_names[PROTOCOL_COUNT] = {
 	[PROTOCOL_SSH] = "ssh",
 	[PROTOCOL_HTTP] = "http",
 	[PROTOCOL_KUBERNETES] = "kubernetes",
+	[PROTOCOL_UDP] = "udp",
 };
 
 const char *operation_name(enum operation operation)

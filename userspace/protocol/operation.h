@@ -14,6 +14,7 @@ enum protocol_id {
 	PROTOCOL_SSH,
 	PROTOCOL_HTTP,
 	PROTOCOL_KUBERNETES,
+	PROTOCOL_UDP, /* flows of datagrams: allowed or refused as a whole, by their first */
 	PROTOCOL_COUNT
 };
 
@@ -55,6 +56,12 @@ enum operation_group operation_get_group(enum operation operation);
 bool operation_is_of(enum operation operation, enum protocol_id protocol);
 /* OPERATION_COUNT where there is no operation of that name; groups are none. */
 enum operation operation_from_name(struct slice name);
+
+/* Relayed, or refused, as a whole: the connection is its only action. */
+static inline bool protocol_is_unread(enum protocol_id protocol)
+{
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP;
+}
 
 const char *protocol_name(enum protocol_id protocol);
 

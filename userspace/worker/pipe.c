@@ -376,7 +376,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		hold_on_preview(s, event->preview.text, event->preview.problem);
 		break;
 	case EVENT_CONNECT:
-		if (s->engine->protocol->connects_late)
+		if (s->flow)
+			flow_on_approved(s);
+		else if (s->engine->protocol->connects_late)
 			upstream_connect(s);
 		else
 			detect_on_approved(s);

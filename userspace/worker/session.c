@@ -167,6 +167,7 @@ static uint64_t bytes_sent(const struct session *s, enum side to)
 static void remember_end(struct session *s, enum reason reason, const char *detail)
 {
 	hold_leave_all(s, "the session ended", reason == REASON_NONE);
+	flow_on_end(s);
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
 	if (reason != REASON_NONE) {
@@ -357,8 +358,10 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	struct session *s = memory_new(sizeof(*s));
 	const int on = 1;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (fd >= 0) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	}
 	s->worker = w;
 	s->origin = *origin;
 	s->id = identifier_new('s', SESSION_ID_DIGITS);
@@ -373,7 +376,8 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 		buffer_init(&s->partial[side], SESSION_PARTIAL_MOST);
 	}
 	buffer_init(&s->cancel_key, 4 + 256);
-	leg_open(&s->legs[SIDE_AGENT], fd);
+	if (fd >= 0)
+		leg_open(&s->legs[SIDE_AGENT], fd);
 	w->statistics.sessions++;
 	w->statistics.sessions_total++;
 	return s;

@@ -63,6 +63,8 @@ struct session {
 	char detail[SESSION_DETAIL_MOST];
 
 	struct origin origin;
+	struct flow
+		*flow; /* of datagrams, until it is answered: no connection (flow.h); else NULL */
 	char address[64]; /* what was dialled, as text */
 	const struct policy_agent *agent; /* of the scope's policy */
 	uint32_t resource; /* index, or POLICY_EGRESS */

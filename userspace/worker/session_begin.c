@@ -32,7 +32,7 @@ static bool can_wait(const struct session *s, const struct verdict *verdict)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
 
-	if (policy_scope_subject(s->scope)->protocol != PROTOCOL_TCP)
+	if (!protocol_is_unread(policy_scope_subject(s->scope)->protocol))
 		return false;
 	return verdict->kind == VERDICT_REVIEW ||
 		(s->resource == POLICY_EGRESS && p->egress == EGRESS_REVIEW &&
@@ -97,6 +97,8 @@ static const struct protocol *protocol_of(const struct session *s)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
 
+	if (s->flow)
+		return &protocol_datagrams;
 	if (s->resource == POLICY_EGRESS)
 		return NULL;
 	return protocols_get(p->resources[s->resource].protocol);
@@ -107,7 +109,7 @@ static void refuse_connection(
 {
 	const struct protocol_refusal refusal = {.reason = record->reason, .text = text};
 
-	if (s->engine && s->engine->protocol != &protocol_opaque)
+	if (s->engine && !protocol_is_unread(s->engine->protocol->id))
 		s->engine->protocol->abort(s->engine, &refusal);
 	else
 		session_reset(s, record->reason, s->address);
@@ -172,7 +174,9 @@ void session_begin(struct session *s)
 		pipe_open(s, protocol);
 	else
 		s->state = SESSION_DETECTING;
-	if (verdict == CONNECTION_PASSES && (!protocol || !protocol->connects_late))
+	if (verdict == CONNECTION_PASSES && s->flow)
+		flow_on_passes(s);
+	else if (verdict == CONNECTION_PASSES && (!protocol || !protocol->connects_late))
 		upstream_connect(s);
 	else if (verdict == CONNECTION_NEEDS_PEOPLE)
 		wait_for_people(s);
@@ -183,8 +187,7 @@ void session_begin(struct session *s)
 		pipe_go_on(s);
 }
 
-/* Begins, unless something that it is judged by is to come in a moment. */
-static void try_to_begin(struct session *s)
+void session_begin_when_known(struct session *s)
 {
 	enum who_answer answer = WHO_GOOD;
 	enum reason reason;
@@ -218,7 +221,7 @@ static void on_process(void *context, int status, struct slice payload, int fd)
 	session_record_facts(s, false);
 	if (s->state == SESSION_BEGINNING) {
 		session_renew_scope(s);
-		try_to_begin(s);
+		session_begin_when_known(s);
 	}
 }
 
@@ -273,7 +276,7 @@ void session_accept(struct worker *w, int fd)
 	}
 	session_record_facts(s, true);
 	ask_for_process(s);
-	try_to_begin(s);
+	session_begin_when_known(s);
 }
 
 /* Under a new policy: what is relayed unread has no further action at which it could be judged. */
@@ -284,7 +287,7 @@ static bool may_stay(struct session *s)
 	struct slice rule;
 	struct buffer text;
 
-	if (s->engine && s->engine->protocol != &protocol_opaque)
+	if (s->engine && !protocol_is_unread(s->engine->protocol->id))
 		return true;
 	if (s->unread && !s->host.observes)
 		return false;
@@ -323,7 +326,7 @@ void session_reload(struct session *s)
 	policy_scope_put(old);
 	/* What it waited for may not be asked for any more. */
 	if (s->state == SESSION_BEGINNING) {
-		try_to_begin(s);
+		session_begin_when_known(s);
 		return;
 	}
 	if (s->engine)
@@ -348,7 +351,7 @@ static bool take_principal(struct session *s)
 
 static bool is_relayed_unread(const struct session *s)
 {
-	return s->unread || (s->engine && s->engine->protocol == &protocol_opaque);
+	return s->unread || (s->engine && protocol_is_unread(s->engine->protocol->id));
 }
 
 void session_on_principals(struct session *s)
@@ -364,7 +367,7 @@ void session_on_principals(struct session *s)
 	if (changed)
 		session_record_facts(s, false);
 	if (s->state == SESSION_BEGINNING) {
-		try_to_begin(s);
+		session_begin_when_known(s);
 		return;
 	}
 	if (s->engine && changed)

@@ -7,10 +7,14 @@
 
 #include "worker/session.h"
 
-/* In the worker's list, with nothing known of it but its origin; takes the descriptor. */
+/* In the worker's list, with nothing known of it but its origin; takes the descriptor. -1: it is a
+ * flow's. */
 struct session *session_new(struct worker *w, int fd, const struct origin *origin);
 /* Judges the connection, by what is known now, and goes on accordingly. */
 void session_begin(struct session *s);
+
+/* The same, unless something that it is judged by is to come in a moment. */
+void session_begin_when_known(struct session *s);
 
 /* Agent, resource and scope by the worker's policy; a scope before is still the caller's to put.
  * -ENOENT: there is no such agent, and nothing has changed but that. */

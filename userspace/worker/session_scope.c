@@ -54,6 +54,9 @@ static size_t find_candidates(
 	size_t count;
 
 	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
+	if (s->flow)
+		return policy_match_datagrams(
+			p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
 	count = policy_match_address(p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
 	if (!s->placed)
 		return count;
@@ -220,6 +223,7 @@ int session_take_scope(struct session *s)
 		return -ENOENT;
 	s->resource = find_resource(s, p);
 	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
+		: s->flow                       ? PROTOCOL_UDP
 		: s->engine                     ? s->engine->protocol->id
 						: PROTOCOL_TCP;
 	s->scope = scope_for(s, protocol);

@@ -14,6 +14,7 @@
 #include "worker/catalogs.h"
 #include "worker/certificates.h"
 #include "worker/channel.h"
+#include "worker/flow.h"
 #include "worker/grants.h"
 #include "worker/who.h"
 #include "worker/worker.h"
@@ -43,6 +44,7 @@ struct worker {
 
 	struct grants grants;
 	struct who who;
+	struct flows flows;
 	struct list holds; /* actions that wait for people */
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */

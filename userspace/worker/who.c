@@ -57,6 +57,15 @@ static const struct principal_entry *find(
 	return entry ? entry : find_entry(w, agent->id, 0);
 }
 
+bool who_has_runs(const struct who *w, const struct policy_agent *agent)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->items[i].agent == agent->id && w->items[i].run)
+			return true;
+	}
+	return false;
+}
+
 bool who_is_known(const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
 {
 	const struct principal_entry *entry = find(w, agent, cgroup);

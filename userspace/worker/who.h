@@ -34,6 +34,8 @@ enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
 /* By whom its actions are judged; valid until the next list. */
 const struct principal *who_principal(
 	const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
+/* Whether some of its runs act for others than it does. */
+bool who_has_runs(const struct who *w, const struct policy_agent *agent);
 /* What the monitor said of it is a principal, or that there needs to be none. */
 bool who_is_known(const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
 

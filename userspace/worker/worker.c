@@ -62,6 +62,7 @@ static void start_accepting(struct worker *w)
 		w->accepts[i].owner = w;
 	}
 	accept_again(w);
+	flows_start(w);
 	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
 }
 
@@ -79,6 +80,7 @@ static void take_policy(struct worker *w, int fd)
 	w->policy = policy;
 	list_for_each_safe (position, &w->sessions)
 		session_reload(list_entry(position, struct session, link));
+	flows_forget(w);
 	policy_put(old);
 	start_accepting(w);
 }
@@ -135,6 +137,7 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		who_take(&w->who, fd);
 		list_for_each_safe (position, &w->sessions)
 			session_on_principals(list_entry(position, struct session, link));
+		flows_forget(w);
 		break;
 	case MESSAGE_DECISION:
 		hold_on_decision(w, payload);
@@ -200,6 +203,7 @@ static void on_tick(struct ring_operation *operation, int result)
 	(void)result;
 	session_tick(w, now);
 	hold_tick(w, now);
+	flows_tick(w, now);
 	cancel_tick(w, now);
 	accept_again(w);
 	note_recording(w, -recorder_flush(w->recorder));
@@ -253,6 +257,7 @@ static void end_turn(struct worker *w)
 			session_finish_turn(s, recorded);
 		}
 	}
+	flows_finish_turn(w);
 	session_reap(w);
 }
 
@@ -334,6 +339,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	if (ring_init(&w->ring, RING_ENTRIES, &e) < 0)
 		fail("ring", &e);
 	channel_init(&w->channel, &w->ring, start->channel, on_message, on_monitor_gone, w);
+	flows_init(w, start->packets, start->verdicts);
 	certificates_init(&w->certificates, &w->channel);
 	if (grants_init(&w->grants, start->grants_fd) < 0)
 		log_error("no table of grants, so none is in force here");

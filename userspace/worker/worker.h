@@ -22,6 +22,8 @@ struct worker_start {
 	int channel; /* SOCK_SEQPACKET, non-blocking */
 	int listeners[WORKER_LISTENERS_MOST];
 	unsigned listener_count;
+	int packets,
+		verdicts; /* of flows of datagrams (capture/queue.h); -1: another one has them */
 	int epochs_fd; /* WORKER_EPOCHS counters of 64 bits in shared memory */
 	int grants_fd; /* struct grant_table (approval/grant.h) in shared memory, sealed */
 	uint8_t hash_key[32]; /* of MASK_HASH; wiped by nobody: it is the worker's */

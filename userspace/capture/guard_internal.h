@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * guard_internal: what guard.c and guard_judge.c share.
+ */
+#ifndef WAYLEAVE_CAPTURE_GUARD_INTERNAL_H
+#define WAYLEAVE_CAPTURE_GUARD_INTERNAL_H
+
+#include "capture/guard.h"
+
+/* Runs nft's text. What it prints is appended to `ret`, unless that is NULL. */
+int guard_run(const char *text, struct buffer *ret, struct error *e);
+/* Rules that accept what goes to the host's resolvers. */
+int guard_append_resolvers(struct buffer *b, const struct guard *g);
+
+/* guard_judge.c */
+
+/* Whether policy is to say where the agent's datagrams go. */
+bool guard_is_judged(const struct guard *g, const struct guard_agent *a);
+/* What the chain begins with that looks agents up, before anything is queued. */
+extern const char guard_judged_head[];
+/* The chains that it leads to, judge_N for the agent with that index; and those for the answers. */
+int guard_append_judges(struct buffer *b, const struct guard *g);
+/* Behind the table: that of the queue goes where nobody needs it. */
+int guard_append_queue(struct buffer *b, const struct guard *g);
+/* Whether that table is there, or needn't be. One without its rule drops what it should queue. */
+bool guard_has_queue(const struct guard *g);
+/* Makes it anew. */
+int guard_make_queue(const struct guard *g, struct error *e);
+
+#endif

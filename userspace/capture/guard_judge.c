@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules for flows that policy judges. Behind connection tracking, three hooks in a row:
+ *
+ *   judged    an agent's packet of a flow that was not let pass under the policy in force is marked
+ *             with whose it is, and its flow as asked for
+ *   queue     what is asked for goes to the queue: a table of its own, that stays when the others
+ *             are replaced, since one kind of rule can't be in the same transaction (queue_rule.c)
+ *   answered  what comes back with an answer; what was not queued is dropped
+ *
+ * Connection tracking is paid for by the whole host: only where some agent's flows are judged.
+ */
+#include <stdio.h>
+
+#include "capture/guard_internal.h"
+#include "capture/queue.h"
+
+#define TEXT_MOST 4096u
+#define TABLE_SIZE 64
+
+const char guard_judged_head[] = "\tchain judged {\n"
+				 "\t\ttype filter hook output priority mangle; policy accept;\n"
+				 "\t\tmeta l4proto tcp accept\n";
+
+/* What answers somebody else's flow is the agent's listening. A flood of first packets is dropped
+ * before anybody reads them. */
+static const char judge_agent[] =
+	"\tchain judge_%zu {\n"
+	"\t\tct mark %#x accept\n"
+	"\t\toif \"lo\" accept\n"
+	"%s"
+	"\t\tlimit rate over 2000/second burst 1000 packets counter drop\n"
+	"\t\tmeta mark set %#x\n"
+	"\t\tgoto judge\n"
+	"\t}\n";
+static const char judge_listening[] = "\t\tct direction reply accept\n";
+/* A packet without a flow could not be told from one that is not asked for. Errors that answer what
+ * is asked for belong to the same flow, and are no agent's. */
+static const char judge_tail[] = "\t\tmeta l4proto != udp goto refuse_udp\n"
+				 "\t\tct state invalid,untracked goto refuse_udp\n"
+				 "\t\tct mark set %#x\n"
+				 "\t}\n";
+/* What an older policy let pass is let pass once. */
+static const char answered_chain[] =
+	"\tchain answered {\n"
+	"\t\ttype filter hook output priority mangle + 2; policy accept;\n"
+	"\t\tmeta mark %#x goto refuse_udp\n"
+	"\t\tmeta mark %#x ct mark set meta mark\n"
+	"\t\tmeta mark & %#x == %#x meta mark set 0 accept\n"
+	"\t\tmeta l4proto udp ct mark %#x counter drop\n"
+	"\t}\n";
+static const char queue_forget[] = "add table inet %s\n"
+				   "delete table inet %s\n";
+static const char queue_table[] =
+	"table inet %s {\n"
+	"\tchain ask {\n"
+	"%s"
+	"\t}\n"
+	"\tchain take {\n"
+	"\t\ttype filter hook output priority mangle + 1; policy accept;\n"
+	"\t\tmeta l4proto udp ct mark %#x goto ask\n"
+	"\t}\n"
+	"}\n";
+
+bool guard_is_judged(const struct guard *g, const struct guard_agent *a)
+{
+	return a->udp == UDP_POLICY && g->queue;
+}
+
+bool guard_judges(const struct guard *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		if (guard_is_judged(g, &g->agents[i]))
+			return true;
+	}
+	return false;
+}
+
+static int append_judge(struct buffer *b, const struct guard *g)
+{
+	int r = buffer_append_string(b, "\tchain judge {\n");
+
+	if (r == 0)
+		r = guard_append_resolvers(b, g);
+	return r == 0 ? buffer_append_format(b, judge_tail, QUEUE_MARK_ASKED) : r;
+}
+
+int guard_append_judges(struct buffer *b, const struct guard *g)
+{
+	uint32_t pass = QUEUE_MARK_PASS | g->generation;
+	int r;
+
+	if (!guard_judges(g))
+		return 0;
+	r = append_judge(b, g);
+	for (size_t i = 0; r == 0 && i < g->count; i++) {
+		if (guard_is_judged(g, &g->agents[i]))
+			r = buffer_append_format(b, judge_agent, i, pass,
+				g->agents[i].listen ? judge_listening : "", g->agents[i].id);
+	}
+	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE, pass,
+				QUEUE_MARK_MASK, QUEUE_MARK_PASS, QUEUE_MARK_ASKED)
+		      : r;
+}
+
+static void name_table(const struct guard *g, char ret[TABLE_SIZE])
+{
+	snprintf(ret, TABLE_SIZE, "wayleave_%s_queue", g->instance);
+}
+
+int guard_append_queue(struct buffer *b, const struct guard *g)
+{
+	char table[TABLE_SIZE];
+
+	name_table(g, table);
+	return guard_judges(g) ? 0 : buffer_append_format(b, queue_forget, table, table);
+}
+
+bool guard_has_queue(const struct guard *g)
+{
+	char table[TABLE_SIZE], text[TABLE_SIZE + 32];
+	struct error e;
+
+	name_table(g, table);
+	snprintf(text, sizeof(text), "list table inet %s\n", table);
+	return !guard_judges(g) || guard_run(text, NULL, &e) == 0;
+}
+
+int guard_make_queue(const struct guard *g, struct error *e)
+{
+	char table[TABLE_SIZE], rule[64] = "";
+	struct buffer text;
+	int r;
+
+	if (g->queue_is_native)
+		snprintf(rule, sizeof(rule), "\t\tqueue num %u\n", g->queue);
+	name_table(g, table);
+	buffer_init(&text, TEXT_MOST);
+	r = buffer_append_format(&text, queue_forget, table, table);
+	if (r == 0)
+		r = buffer_append_format(&text, queue_table, table, rule, QUEUE_MARK_ASKED);
+	if (r == 0)
+		r = buffer_append_byte(&text, 0);
+	if (r < 0)
+		error_set_errno(e, r, "the rules for nftables");
+	else
+		r = guard_run((const char *)buffer_slice(&text).data, NULL, e);
+	buffer_done(&text);
+	if (r == 0 && !g->queue_is_native)
+		r = queue_add_rule(g->queue, table, "ask", e);
+	return r;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * queue: the kernel's queue of packets (NFQUEUE) whose flows a worker judges. The monitor opens it;
+ * the worker that has its socket receives packets, and reads them without any privilege. Verdicts
+ * need CAP_NET_ADMIN in whoever sends them, so the worker writes them, as fixed structs, to a
+ * socket that a thread of the monitor passes on to the kernel.
+ *
+ * Nobody who reads, a full queue, or no verdict: the packet is dropped.
+ */
+#ifndef WAYLEAVE_CAPTURE_QUEUE_H
+#define WAYLEAVE_CAPTURE_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct mnl_socket;
+
+/* So much of a packet is shown: headers, and what a flow begins with. */
+#define QUEUE_PACKET_BYTES 4096u
+#define QUEUE_PACKETS_MOST 1024u /* that wait in the kernel */
+#define QUEUE_VERDICTS_MOST 64u /* of one write */
+
+enum queue_answer {
+	QUEUE_DROP,
+	QUEUE_REFUSE, /* the agent gets a port-unreachable */
+	QUEUE_PASS, /* and what follows of the flow, by that policy */
+};
+
+/* What the worker writes, up to QUEUE_VERDICTS_MOST at once. */
+struct queue_verdict {
+	uint32_t packet; /* the kernel's id */
+	uint16_t answer; /* enum queue_answer */
+	uint16_t generation; /* of the policy that judged, the lower bits */
+};
+
+/* Marks of packets on their way back from the worker, and of their flows in connection tracking. */
+#define QUEUE_MARK_REFUSE 0x57790003u
+#define QUEUE_MARK_ASKED 0x57790004u
+#define QUEUE_MARK_PASS 0x577a0000u /* | generation */
+#define QUEUE_MARK_MASK 0xffff0000u
+
+struct queue {
+	struct mnl_socket *socket;
+	uint16_t number;
+	int verdicts; /* the worker's end */
+	int source; /* the thread's */
+	pthread_t thread;
+	bool running;
+};
+
+/* On a queue that nobody has, one of those that begin with what `name` says. A sentence where the
+ * kernel has none. */
+int queue_open(struct queue *ret, const char *name, struct error *e);
+/* Packets are dropped from then on. Also of one that was never opened, if it is zeroed. */
+void queue_close(struct queue *q);
+/* To receive packets from: struct nlmsghdr, linux/netfilter/nfnetlink_queue.h. -1: not open. */
+int queue_descriptor(const struct queue *q);
+
+/* Whether nftables has its own `queue` statement; else the rule is one of xtables' targets. */
+bool queue_is_native(void);
+/* Puts a rule that queues everything to the head of a chain of `table` (family inet), where
+ * nftables has no words for it. */
+int queue_add_rule(uint16_t number, const char *table, const char *chain, struct error *e);
+
+#endif

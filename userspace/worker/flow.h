@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow: what an agent sends to one place by datagrams. The kernel queues the first packet of each
+ * (capture/queue.h); whether it may leave is judged as a connection is, in a session that carries
+ * nothing and ends with the answer. While people are asked, packets are dropped: what is sent again
+ * after the approval passes. What follows the first packet goes on in the kernel.
+ *
+ * One worker has all flows. Answers are remembered for a while, by agent and place, so that many
+ * flows to one place are one action in the recording.
+ */
+#ifndef WAYLEAVE_WORKER_FLOW_H
+#define WAYLEAVE_WORKER_FLOW_H
+
+#include "base/table.h"
+#include "capture/queue.h"
+#include "protocol/packet.h"
+#include "ring/ring.h"
+
+struct session;
+struct worker;
+
+struct flows {
+	int packets, verdicts; /* -1: this worker has none */
+	struct ring_operation readable;
+	struct table table;
+	struct list all;
+	struct queue_verdict answers[QUEUE_VERDICTS_MOST]; /* of this turn */
+	size_t answer_count;
+};
+
+void flows_init(struct worker *w, int packets, int verdicts);
+/* Once there is a policy to judge by. */
+void flows_start(struct worker *w);
+/* End of turn: what passes was recorded before, or does not pass. */
+void flows_finish_turn(struct worker *w);
+void flows_tick(struct worker *w, uint64_t now);
+/* Policy, or whom agents act for, changed: what was answered is judged anew. */
+void flows_forget(struct worker *w);
+
+/* The session of a flow was judged. */
+void flow_on_passes(struct session *s);
+/* People have approved it: one flow. */
+void flow_on_approved(struct session *s);
+/* It has ended; without either of the above it was refused. */
+void flow_on_end(struct session *s);
+
+#endif
