@@ -257,12 +257,30 @@ static __always_inline int steer(struct attempt *a)
 	return redirect(a);
 }
 
-/* UDP is not judged here. Anything else that is no TCP was refused at socket(2) already, unless it
- * is older than the attachment. */
-static __always_inline int other_protocol(const struct bpf_sock_addr *ctx)
+/* Where datagrams may go the rules of nftables say, in the network namespace of the daemon. There
+ * are none in any other: nothing leaves it. */
+static __always_inline int datagram(struct bpf_sock_addr *ctx, const struct address *to)
+{
+	__u32 zero = 0;
+	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	struct steer_agent *agent = agent_get(attachment->agent);
+
+	if (known && bpf_get_netns_cookie(ctx) == known->network)
+		return PROCEED;
+	if (address_is_loopback(to))
+		return PROCEED;
+	count(agent, STEER_OTHER_NETWORK);
+	bpf_set_retval(-ENETUNREACH);
+	return REFUSE;
+}
+
+/* Anything that is neither TCP nor UDP was refused at socket(2) already, unless it is older than
+ * the attachment. */
+static __always_inline int other_protocol(struct bpf_sock_addr *ctx, const struct address *to)
 {
 	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
-		return PROCEED;
+		return datagram(ctx, to);
 	bpf_set_retval(-EPROTONOSUPPORT);
 	return REFUSE;
 }
@@ -272,15 +290,43 @@ static __always_inline bool is_tcp(const struct bpf_sock_addr *ctx)
 	return ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP;
 }
 
+static __always_inline void set_v6(struct address *to, const struct bpf_sock_addr *ctx)
+{
+	to->word[0] = ctx->user_ip6[0];
+	to->word[1] = ctx->user_ip6[1];
+	to->word[2] = ctx->user_ip6[2];
+	to->word[3] = ctx->user_ip6[3];
+}
+
+SEC("cgroup/sendmsg4")
+int steer_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct address to;
+
+	address_set_v4(&to, ctx->user_ip4);
+	return datagram(ctx, &to);
+}
+
+SEC("cgroup/sendmsg6")
+int steer_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct address to;
+
+	set_v6(&to, ctx);
+	return datagram(ctx, &to);
+}
+
 SEC("cgroup/connect4")
 int steer_connect4(struct bpf_sock_addr *ctx)
 {
 	struct attempt a = {.context = ctx, .socket = ctx->sk};
 	__u32 to;
 
-	if (!is_tcp(ctx) || !a.socket)
-		return other_protocol(ctx);
 	to = ctx->user_ip4;
+	if (!is_tcp(ctx) || !a.socket) {
+		address_set_v4(&a.destination, to);
+		return other_protocol(ctx, &a.destination);
+	}
 	/* The kernel takes 0.0.0.0 for the socket's own address, else for loopback. */
 	if (to == 0)
 		to = a.socket->src_ip4 ? a.socket->src_ip4 : ADDRESS_LOOPBACK4;
@@ -298,12 +344,9 @@ int steer_connect6(struct bpf_sock_addr *ctx)
 {
 	struct attempt a = {.context = ctx, .socket = ctx->sk};
 
+	set_v6(&a.destination, ctx);
 	if (!is_tcp(ctx) || !a.socket)
-		return other_protocol(ctx);
-	a.destination.word[0] = ctx->user_ip6[0];
-	a.destination.word[1] = ctx->user_ip6[1];
-	a.destination.word[2] = ctx->user_ip6[2];
-	a.destination.word[3] = ctx->user_ip6[3];
+		return other_protocol(ctx, &a.destination);
 	/* tcp_v6_connect() takes :: for ::1, or for 127.0.0.1 on a socket bound to IPv4; a mapped
 	 * 0.0.0.0 is handled as in IPv4. */
 	if (address_is_zero6(&a.destination)) {

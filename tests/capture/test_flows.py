@@ -230,6 +230,50 @@ def test_a_flood_reaches_nobody(host, network, echo):
     wait_until(lambda: agent.python(talking(f"result = talk({SERVER4!r}, {PORT}, timeout=1)")) == "echo x")
 
 
+def test_other_network_namespace(host, network, echo):
+    """An agent in a network namespace of its own, with a way out of it that an admin made: the rules are not there, so
+    nothing leaves; a socket from home that it took along is judged at home."""
+    daemon, agent = host.govern(egress="deny", resources=[PLACE], loopback="direct")
+    inner = f"wli{os.getpid()}"
+    sh("ip", "netns", "add", inner)
+    try:
+        sh("ip", "link", "add", "wl1", "netns", inner, "type", "veth", "peer", "name", "wl1", "netns", network.world)
+        for name, own, other in ((inner, "10.98.0.2", "10.98.0.1"), (network.world, "10.98.0.1", "10.98.0.2")):
+            network.in_namespace(name, "ip", "addr", "add", f"{own}/24", "dev", "wl1")
+            network.in_namespace(name, "ip", "addr", "add", f"fd98::{own[-1]}/64", "dev", "wl1", "nodad")
+            network.in_namespace(name, "ip", "link", "set", "wl1", "up")
+            network.in_namespace(name, "ip", "link", "set", "lo", "up")
+        network.in_namespace(inner, "ip", "route", "add", "default", "via", "10.98.0.1")
+        network.in_namespace(inner, "ip", "-6", "route", "add", "default", "via", "fd98::1")
+        reach = talking(f"""
+            result = [talk({SERVER4!r}, {PORT}), talk({SERVER6!r}, {PORT}), talk("::ffff:{SERVER4}", {PORT})]
+            for family, to in ((socket.AF_INET, {SERVER4!r}), (socket.AF_INET6, {SERVER6!r}), (socket.AF_INET6, "::ffff:{SERVER4}")):
+                s = socket.socket(family, socket.SOCK_DGRAM)
+                s.settimeout(10)
+                try:
+                    s.sendto(b"x", (to, {PORT}))
+                    result.append(s.recv(100).decode())
+                except OSError as e:
+                    result.append(errno.errorcode[e.errno])
+            print(json.dumps(result))
+        """)
+        assert network.in_namespace(inner, PYTHON, "-c", "import errno, json, socket, time\n" + reach).strip() == \
+            str(["echo x"] * 6).replace("'", '"')
+        assert agent.python(reach, namespace=inner) == ["ENETUNREACH"] * 6
+        assert daemon.counts(agent)["other_network"] == 6
+        assert agent.python(talking(f"""
+            home = socket.socket(type=socket.SOCK_DGRAM)
+            assert ctypes.CDLL(None).setns(os.open("/run/netns/{inner}", os.O_RDONLY), 0x40000000) == 0  # CLONE_NEWNET
+            there = socket.socket(type=socket.SOCK_DGRAM)
+            there.bind(("127.0.0.1", 0))
+            here = socket.socket(type=socket.SOCK_DGRAM)
+            here.sendto(b"own", there.getsockname())
+            result = [talk({SERVER4!r}, {PORT}, s=home), talk({SERVER4!r}, {PORT + 1}, s=home), there.recv(10).decode()]
+        """)) == ["echo x", "ECONNREFUSED", "own"]
+    finally:
+        sh("ip", "netns", "del", inner)
+
+
 def test_first_packets_are_quick(host, network, echo):
     """What judging adds to the first packet of a flow that is allowed, against one that nobody judges."""
     daemon, agent = host.govern(egress="deny", resources=[PLACE])

@@ -42,6 +42,8 @@ static const struct program {
 	{PROGRAMS_AGENT, "disguise_getsockname6"},
 	{PROGRAMS_AGENT, "steer_connect4"},
 	{PROGRAMS_AGENT, "steer_connect6"},
+	{PROGRAMS_AGENT, "steer_sendmsg4"},
+	{PROGRAMS_AGENT, "steer_sendmsg6"},
 	{PROGRAMS_WORKER, "origin_sockops"},
 	{PROGRAMS_WORKER, "origin_getsockopt"},
 	{PROGRAMS_HOST, "enrol_gate"},
