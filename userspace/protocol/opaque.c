@@ -75,6 +75,14 @@ static bool opaque_wants(const struct protocol_engine *e, enum side side)
 	return o->connected && o->state == OPAQUE_RELAYS;
 }
 
+/* There is nothing else in it. */
+static bool opaque_is_busy(const struct protocol_engine *e)
+{
+	const struct opaque *o = container_of(e, const struct opaque, base);
+
+	return o->state == OPAQUE_RELAYS || o->state == OPAQUE_RELEASED;
+}
+
 /* Half-closed connections go on in the other direction. */
 static void opaque_end(struct protocol_engine *e, enum side side)
 {
@@ -206,10 +214,11 @@ static void opaque_connected(struct protocol_engine *e)
 
 #define OPAQUE(symbol, opener)                                                                     \
 	.id = PROTOCOL_##symbol, .open = opener, .close = opaque_close, .input = opaque_input,     \
-	.needs = opaque_needs, .wants = opaque_wants, .end = opaque_end,                           \
-	.next_event = opaque_next_event, .mask = opaque_mask, .release = opaque_release,           \
-	.refuse = opaque_refuse, .bind = opaque_bind, .reassure = opaque_reassure,                 \
-	.judge_again = opaque_judge_again, .abort = opaque_abort, .connected = opaque_connected
+	.needs = opaque_needs, .wants = opaque_wants, .is_busy = opaque_is_busy,                   \
+	.end = opaque_end, .next_event = opaque_next_event, .mask = opaque_mask,                   \
+	.release = opaque_release, .refuse = opaque_refuse, .bind = opaque_bind,                   \
+	.reassure = opaque_reassure, .judge_again = opaque_judge_again, .abort = opaque_abort,     \
+	.connected = opaque_connected
 
 const struct protocol protocol_opaque = {OPAQUE(TCP, opaque_open)};
 const struct protocol protocol_datagrams = {OPAQUE(UDP, datagrams_open)};

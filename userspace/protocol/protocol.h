@@ -312,6 +312,7 @@ struct protocol_host {
 	bool needs_facts; /* some rule that could match asks for more than that something was done
 			   */
 	bool observes; /* mode: observe */
+	bool suspended; /* the agent is: nothing that comes unasked is passed on to it */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;
 };
@@ -359,6 +360,9 @@ struct protocol {
 	size_t (*needs)(struct protocol_engine *e, enum side side, struct slice in);
 	/* Whether input() of that side can take anything now. */
 	bool (*wants)(const struct protocol_engine *e, enum side side);
+	/* Whether something that was released is still under way, so that bytes pass which nobody
+	 * judges any more. */
+	bool (*is_busy)(const struct protocol_engine *e);
 	/* The side closed its connection after all that was offered. */
 	void (*end)(struct protocol_engine *e, enum side side);
 	/* The next event, valid until the next call of any function here; false: none. */

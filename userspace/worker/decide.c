@@ -227,11 +227,10 @@ static enum hold_answer ask(struct session *s, const struct protocol_action_even
 static bool is_identified(struct session *s, const struct protocol_action_event *event,
 	struct decision *d, enum hold_answer *ret)
 {
-	enum who_answer answer = WHO_GOOD;
 	enum reason reason = REASON_NONE;
+	enum who_answer answer = who_check(
+		&s->worker->who, s->agent, s->origin.cgroup, s->host.observes, &reason, &d->text);
 
-	if (!s->host.observes)
-		answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &d->text);
 	if (answer == WHO_GOOD) {
 		hold_got_token(s, event->lane);
 		return true;

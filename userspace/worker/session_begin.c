@@ -135,10 +135,11 @@ static bool is_observed(const struct session *s)
 /* For whom it is must be known before anything is judged. */
 static bool is_identified(struct session *s, struct record_action *ret, struct buffer *text)
 {
-	if (is_observed(s) ||
-		who_check(&s->worker->who, s->agent, s->origin.cgroup, &ret->reason, text) ==
-			WHO_GOOD)
+	if (who_check(&s->worker->who, s->agent, s->origin.cgroup, is_observed(s), &ret->reason,
+		    text) == WHO_GOOD) {
+		ret->reason = REASON_NONE;
 		return true;
+	}
 	ret->verdict = RECORD_VERDICT_DENY;
 	ret->message = buffer_slice(text);
 	return false;
@@ -189,15 +190,15 @@ void session_begin(struct session *s)
 
 void session_begin_when_known(struct session *s)
 {
-	enum who_answer answer = WHO_GOOD;
+	enum who_answer answer;
 	enum reason reason;
 	struct buffer text;
 
 	if (policy_scope_policy(s->scope)->asks_exe && !s->exe_answered)
 		return;
 	buffer_init(&text, 4096);
-	if (!is_observed(s))
-		answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &text);
+	answer = who_check(
+		&s->worker->who, s->agent, s->origin.cgroup, is_observed(s), &reason, &text);
 	buffer_done(&text);
 	if (answer != WHO_AWAITED)
 		session_begin(s);
@@ -349,9 +350,24 @@ static bool take_principal(struct session *s)
 	return s->scope != old;
 }
 
-static bool is_relayed_unread(const struct session *s)
+/* Whether something of it goes on without being judged any more: what was released, or what is not
+ * judged by actions at all. */
+static bool is_carried_on(const struct session *s)
 {
-	return s->unread || (s->engine && protocol_is_unread(s->engine->protocol->id));
+	return s->state != SESSION_OPEN || s->deadline || s->unread ||
+		s->engine->protocol->is_busy(s->engine);
+}
+
+/* The agent is suspended: what is under way ends, and what waits is refused. A session that is idle
+ * lives on, and is refused whatever it asks for. */
+static void suspend(struct session *s)
+{
+	if (s->state == SESSION_BEGINNING)
+		session_begin_when_known(s); /* and is refused in its protocol's words */
+	else if (is_carried_on(s))
+		session_abort(s, REASON_SUSPENDED, "%s", "");
+	else
+		hold_judge_again(s);
 }
 
 void session_on_principals(struct session *s)
@@ -366,21 +382,24 @@ void session_on_principals(struct session *s)
 	changed = take_principal(s);
 	if (changed)
 		session_record_facts(s, false);
+	if (s->engine && changed)
+		pipe_set_scope(s);
+	s->host.suspended = who_is_suspended(&s->worker->who, s->agent, s->origin.cgroup);
+	if (s->host.suspended) {
+		suspend(s);
+		return;
+	}
 	if (s->state == SESSION_BEGINNING) {
 		session_begin_when_known(s);
 		return;
 	}
-	if (s->engine && changed)
-		pipe_set_scope(s);
 	buffer_init(&text, 4096);
-	answer = who_check(&s->worker->who, s->agent, s->origin.cgroup, &reason, &text);
+	answer = who_check(
+		&s->worker->who, s->agent, s->origin.cgroup, is_observed(s), &reason, &text);
 	buffer_done(&text);
 	if (is_observed(s))
 		return;
-	/* Nothing of it comes to be judged any more. */
-	if (answer == WHO_REFUSED && reason == REASON_SUSPENDED && is_relayed_unread(s))
-		session_abort(s, reason, "%s", "");
-	else if (changed && !may_stay(s))
+	if (changed && !may_stay(s))
 		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
 	else if (changed || answer == WHO_REFUSED || hold_waits_for_token(s))
 		hold_judge_again(s);

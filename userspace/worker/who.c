@@ -84,12 +84,19 @@ const struct principal *who_principal(
 	return entry && entry->state == PRINCIPAL_KNOWN ? &entry->principal : &nobody_known;
 }
 
+bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
+{
+	const struct principal_entry *entry = find(w, agent, cgroup);
+
+	return entry && entry->suspended;
+}
+
 enum who_answer who_check(const struct who *w, const struct policy_agent *agent, uint64_t cgroup,
-	enum reason *ret_reason, struct buffer *ret_text)
+	bool observes, enum reason *ret_reason, struct buffer *ret_text)
 {
 	const struct principal_entry *entry = find(w, agent, cgroup);
 	struct slice problem = slice_from_string("it is not known yet who this agent acts for");
-	bool good = !agent->identified;
+	bool good = !agent->identified || observes;
 
 	*ret_reason = REASON_IDENTITY;
 	if (entry && entry->suspended) {
@@ -97,10 +104,12 @@ enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
 		refusal_text(*ret_reason, SLICE_EMPTY, ret_text);
 		return WHO_REFUSED;
 	}
-	if (agent->identified && entry && entry->state == PRINCIPAL_KNOWN) {
+	if (good)
+		return WHO_GOOD;
+	if (entry && entry->state == PRINCIPAL_KNOWN) {
 		good = clock_wall() < entry->until;
 		problem = slice_from_string("the token of this agent has expired");
-	} else if (agent->identified && entry && entry->state != PRINCIPAL_NONE) {
+	} else if (entry && entry->state != PRINCIPAL_NONE) {
 		problem = entry->problem;
 	}
 	if (good)

@@ -28,9 +28,11 @@ enum who_answer {
 
 /* `cgroup` is that of a connection's socket (struct origin). */
 
-/* Whether the agent may act now. Else `ret_reason` and the sentence behind "wayleave: ". */
+/* Whether the agent may act now. Else `ret_reason` and the sentence behind "wayleave: ". Where we
+ * only observe, nothing is refused for want of an identity; but who suspends an agent stops it. */
 enum who_answer who_check(const struct who *w, const struct policy_agent *agent, uint64_t cgroup,
-	enum reason *ret_reason, struct buffer *ret_text);
+	bool observes, enum reason *ret_reason, struct buffer *ret_text);
+bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
 /* By whom its actions are judged; valid until the next list. */
 const struct principal *who_principal(
 	const struct who *w, const struct policy_agent *agent, uint64_t cgroup);

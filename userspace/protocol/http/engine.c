@@ -155,6 +155,19 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	}
 }
 
+static bool engine_is_busy(const struct protocol_engine *base)
+{
+	switch (container_of(base, const struct http_engine, base)->agent) {
+	case HTTP_AGENT_READY:
+	case HTTP_AGENT_BODY:
+	case HTTP_AGENT_SENT:
+	case HTTP_AGENT_TUNNEL:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
@@ -310,6 +323,7 @@ const struct protocol protocol_http = {
 	.input = engine_input,
 	.needs = engine_needs,
 	.wants = engine_wants,
+	.is_busy = engine_is_busy,
 	.end = engine_end,
 	.next_event = engine_next_event,
 	.mask = engine_mask,

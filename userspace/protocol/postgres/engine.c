@@ -331,6 +331,25 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	}
 }
 
+/* Whether the request runs something for the agent. */
+static bool is_at_work(const struct pg_request *q)
+{
+	return (q->kind == PG_REQUEST_QUERY || q->kind == PG_REQUEST_EXECUTE ||
+		       q->kind == PG_REQUEST_FUNCTION) &&
+		!(q->flags & (PG_REQUEST_PRIVATE | PG_REQUEST_POISONED));
+}
+
+static bool engine_is_busy(const struct protocol_engine *base)
+{
+	const struct pg_engine *e = container_of(base, const struct pg_engine, base);
+
+	for (size_t i = 0; i < pg_requests_sent(e); i++) {
+		if (is_at_work(pg_requests_at((struct pg_requests *)&e->requests, i)))
+			return true;
+	}
+	return e->copying_both || e->from_server.left || e->from_agent.left;
+}
+
 static void engine_end(struct protocol_engine *base, enum side side)
 {
 	struct pg_engine *e = pg_engine_of(base);
@@ -527,6 +546,7 @@ const struct protocol protocol_postgres = {
 	.input = engine_input,
 	.needs = engine_needs,
 	.wants = engine_wants,
+	.is_busy = engine_is_busy,
 	.end = engine_end,
 	.next_event = engine_next_event,
 	.mask = engine_mask,

@@ -240,8 +240,21 @@ static int on_error(struct pg_engine *e, const struct pg_frame *m)
 	return r;
 }
 
+static int drop(struct pg_engine *e, const struct pg_frame *m)
+{
+	if (!m->complete) {
+		e->from_server.mode = PG_STREAM_SKIP;
+		e->from_server.left = m->length - (uint32_t)m->body.length;
+	}
+	return 0;
+}
+
+/* A notice or a notification. */
 static int on_notice(struct pg_engine *e, const struct pg_frame *m)
 {
+	/* A channel that was listened to before. */
+	if (m->type == 'A' && e->base.host->suspended)
+		return drop(e, m);
 	return pass_text(e, m, pg_requests_head(&e->requests));
 }
 
@@ -776,15 +789,6 @@ static bool is_notice_for_us(const struct pg_engine *e, const struct pg_frame *m
 {
 	return (e->lookup || e->preview) && m->type == 'N' &&
 		!slice_equal_string(pg_error_field(m->body, 'V'), "WARNING");
-}
-
-static int drop(struct pg_engine *e, const struct pg_frame *m)
-{
-	if (!m->complete) {
-		e->from_server.mode = PG_STREAM_SKIP;
-		e->from_server.left = m->length - (uint32_t)m->body.length;
-	}
-	return 0;
 }
 
 static int reply_to_us(struct pg_engine *e, const struct pg_frame *m)

@@ -347,6 +347,17 @@ static bool ssh_wants(const struct protocol_engine *base, enum side side)
 	return side == SIDE_SERVER && !e->closed;
 }
 
+static bool ssh_is_busy(const struct protocol_engine *base)
+{
+	const struct engine *e = container_of(base, const struct engine, base);
+
+	list_for_each (position, &e->lanes) {
+		if (list_entry(position, const struct lane, link)->number)
+			return true;
+	}
+	return false;
+}
+
 /* The process is gone, and the agent's connection with it. */
 static void ssh_end(struct protocol_engine *base, enum side side)
 {
@@ -561,6 +572,7 @@ const struct protocol protocol_ssh = {
 	.input = ssh_input,
 	.needs = ssh_needs,
 	.wants = ssh_wants,
+	.is_busy = ssh_is_busy,
 	.end = ssh_end,
 	.next_event = ssh_next_event,
 	.mask = ssh_mask,
