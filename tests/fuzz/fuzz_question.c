@@ -19,7 +19,7 @@ static void check(bool good)
 
 static bool is_older(struct slice bytes)
 {
-	return bytes_get_u64(bytes.data) == 1;
+	return bytes_get_u64(bytes.data) < QUESTION_VERSION;
 }
 
 static void try_question(struct slice bytes)

@@ -9,9 +9,9 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#define VERSION 3 /* of the encoding; the store may hold older ones */
 #define VERSION_WITHOUT_RUNS 1
 #define VERSION_WITHOUT_GROUPS 2 /* nor parts */
+#define VERSION_WITHOUT_PROCESS 3
 
 int scope_of_action_set(
 	struct scope_of_action *ret, const struct action_pair *pairs, size_t pair_count)
@@ -34,9 +34,11 @@ int question_seal(struct question *q, struct slice bound)
 	 * bytes.
 	 */
 	buffer_init(&b, QUESTION_BYTES_MOST * 2 + bound.length);
-	r = fields_put_text(&b, slice_from_string("wayleave review 3"));
+	r = fields_put_text(&b, slice_from_string("wayleave review 4"));
 	if (r == 0)
 		r = fields_put_scope(&b, &q->scope);
+	if (r == 0)
+		r = fields_put_text(&b, q->groups);
 	if (r == 0)
 		r = fields_put_text(&b, q->protocol);
 	if (r == 0)
@@ -59,8 +61,9 @@ int question_seal(struct question *q, struct slice bound)
 int question_encode(const struct question *q, struct buffer *ret)
 {
 	const struct slice texts[] = {q->protocol, q->scope.database, q->scope.user, q->session,
-		q->address, q->program, q->text, q->settings, q->preview, q->runs, q->groups};
-	int r = fields_put_number(ret, VERSION);
+		q->address, q->program, q->text, q->settings, q->preview, q->runs, q->groups,
+		q->program_hash, q->arguments, q->parents};
+	int r = fields_put_number(ret, QUESTION_VERSION);
 
 	if (r == 0)
 		r = fields_put_text(ret, slice_of(q->digest, sizeof(q->digest)));
@@ -123,7 +126,7 @@ static bool has_names(const struct question *q)
 {
 	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.on_behalf_of,
 		q->scope.resource, q->scope.database, q->scope.user, q->groups, q->protocol,
-		q->session, q->address, q->program};
+		q->session, q->address, q->program, q->program_hash, q->arguments, q->parents};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -137,16 +140,19 @@ int question_decode(struct slice bytes, struct question *ret)
 {
 	struct slice *const texts[] = {&ret->protocol, &ret->scope.database, &ret->scope.user,
 		&ret->session, &ret->address, &ret->program, &ret->text, &ret->settings,
-		&ret->preview, &ret->runs, &ret->groups};
+		&ret->preview, &ret->runs, &ret->groups, &ret->program_hash, &ret->arguments,
+		&ret->parents};
 	size_t text_count = ARRAY_SIZE(texts);
 	struct field_reader r = {.rest = bytes};
 	uint64_t version = fields_get_number(&r), unknown;
 	struct slice digest = fields_get_text(&r);
 
 	memset(ret, 0, sizeof(*ret));
-	if (r.bad || version < VERSION_WITHOUT_RUNS || version > VERSION ||
+	if (r.bad || version < VERSION_WITHOUT_RUNS || version > QUESTION_VERSION ||
 		digest.length != sizeof(ret->digest))
 		return -EBADMSG;
+	if (version <= VERSION_WITHOUT_PROCESS)
+		text_count -= 3;
 	if (version <= VERSION_WITHOUT_GROUPS)
 		text_count--;
 	if (version == VERSION_WITHOUT_RUNS)

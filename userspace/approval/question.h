@@ -19,6 +19,7 @@
 #define QUESTION_SEPARATOR "\n;\n" /* between the texts of parts */
 #define QUESTION_DIGEST_SIZE 32 /* SHA-256 */
 #define QUESTION_BYTES_MOST (6u << 20) /* encoded */
+#define QUESTION_VERSION 4 /* of the encoding; the store may hold older ones */
 
 /* Whom an action is between, which rules want it decided, and what it does: what a grant is about.
  */
@@ -53,6 +54,9 @@ struct question {
 	struct slice groups; /* of the principal, each on a line; for people */
 	struct slice protocol;
 	struct slice session, address, program; /* of the first that asks */
+	/* What else is known of that process: SHA-256 of its program in hexadecimal, command line,
+	 * parents. */
+	struct slice program_hash, arguments, parents;
 	uint64_t pid, uid;
 	unsigned unknown; /* enum action_unknown */
 	struct slice text; /* the exact bytes; of several actions all, in their order */
@@ -69,7 +73,7 @@ struct question {
 /* Behind `*at`, which it moves on, the text of the part. */
 struct slice question_part_text(const struct question *q, size_t part, size_t *at);
 
-/* Sets the digest: over scope, settings, text, what it runs and `bound`, the exact
+/* Sets the digest: over scope, groups, settings, text, what it runs and `bound`, the exact
  * bytes of all bound parameters; not over who asks where. -EIO: no digest could be made. */
 int question_seal(struct question *q, struct slice bound);
 

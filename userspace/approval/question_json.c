@@ -208,6 +208,9 @@ cJSON *question_json_whole(const struct question *q)
 	json_add_text(object, "session", q->session);
 	json_add_text(object, "address", q->address);
 	json_add_text(object, "program", q->program);
+	json_add_text(object, "program_sha256", q->program_hash);
+	json_add_text(object, "arguments", q->arguments);
+	json_add_text(object, "parents", q->parents);
 	cJSON_AddItemToObject(object, "pid", json_number(q->pid));
 	cJSON_AddItemToObject(object, "uid", json_number(q->uid));
 	if (q->runs.length)

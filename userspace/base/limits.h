@@ -119,6 +119,15 @@
 #define LIMIT_RSA_BITS_LEAST 2048
 #define LIMIT_RSA_BITS_MOST 8192
 
+/* Processes behind connections (monitor/inspector.h) */
+#define LIMIT_PROCESS_ARGUMENTS 4096u /* bytes of a process's arguments that are read */
+#define LIMIT_PROCESS_PARENTS 16u /* processes above it */
+#define LIMIT_PROGRAM_BYTES (512u << 20) /* of a program whose SHA-256 is computed */
+#define LIMIT_PROGRAMS_KNOWN 256u /* programs whose SHA-256 is remembered */
+#define LIMIT_INSPECTIONS 1024u /* processes that wait to be read */
+#define LIMIT_INSPECTIONS_AT_ONCE 16u
+#define LIMIT_INSPECTIONS_PER_AGENT 2u /* at once: who makes reading slow, does it for itself */
+
 /* Credentials (monitor/credentials.h) */
 #define LIMIT_SECRET_BYTES 8192u /* a password or a token */
 #define LIMIT_KEY_FILE_BYTES 32768u /* a private key in PEM */

@@ -119,6 +119,9 @@ static void add_program(const struct card *c, cJSON *facts)
 	card_add_value(c, paragraph, program, "code");
 	if (pid)
 		card_add_number(paragraph, " (pid %lu)", pid);
+	add_fact(c, facts, "SHA-256", card_get(c->review, "program_sha256"));
+	add_fact(c, facts, "Arguments", card_get(c->review, "arguments"));
+	add_fact(c, facts, "Parents", card_get(c->review, "parents"));
 }
 
 /* How many like it were approved lately, and how many sessions wait: what tells a reviewer that

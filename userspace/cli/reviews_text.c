@@ -318,6 +318,9 @@ static void add_process(const cJSON *review, struct buffer *b)
 		review_number_of(review, "uid"));
 	cli_append_line(b, text_slice(review, "session"));
 	buffer_append_byte(b, '\n');
+	add_line(b, "sha256", text_slice(review, "program_sha256"));
+	add_line(b, "arguments", text_slice(review, "arguments"));
+	add_line(b, "parents", text_slice(review, "parents"));
 	add_line(b, "address", text_slice(review, "address"));
 }
 

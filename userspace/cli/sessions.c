@@ -78,6 +78,9 @@ cJSON *cli_json_session(const struct session_summary *s)
 	json_add_text(json, "protocol", s->protocol);
 	add_number(json, "pid", s->pid);
 	json_add_text(json, "exe", s->exe);
+	json_add_text(json, "exe_sha256", s->exe_hash);
+	json_add_text(json, "arguments", s->arguments);
+	json_add_text(json, "parents", s->parents);
 	json_add_time(json, "start", s->started);
 	json_add_time(json, "end", s->ended);
 	add_number(json, "actions", s->actions);

@@ -71,6 +71,9 @@ static void print_head(const struct session_summary *s)
 	print_number_fact("uid", s->uid);
 	print_number_fact("cgroup", s->cgroup);
 	print_fact("exe", s->exe);
+	print_fact("sha256", s->exe_hash);
+	print_fact("arguments", s->arguments);
+	print_fact("parents", s->parents);
 	print_time_fact("started", s->started);
 	print_time_fact(s->state == SESSION_LOST ? "last seen" : "ended", s->ended);
 	print_fact("state", slice_from_string(cli_session_state(s)));

@@ -49,6 +49,16 @@ static int worker(const char *argument)
 	worker_main((int)fd);
 }
 
+/* The same for the process that reads what is known of others (inspector_process.c). */
+static int inspector(const char *argument)
+{
+	uint64_t fd;
+
+	if (text_to_number(slice_from_string(argument), 1 << 20, &fd) < 0)
+		return EXIT_FAILURE;
+	return inspector_main((int)fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *file = CONFIG_DEFAULT_FILE;
@@ -56,6 +66,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--worker") == 0)
 		return worker(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--inspector") == 0)
+		return inspector(argv[2]);
 	private_key_prepare();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {

@@ -18,6 +18,8 @@ enum message_type {
 	/* worker → monitor */
 	MESSAGE_READY = 1, /* the worker accepts */
 	MESSAGE_PROCESS, /* struct message_process → the executable's path (monitor/process.h) */
+	/* struct message_inspect; what was found comes as MESSAGE_FACTS, or never */
+	MESSAGE_INSPECT,
 	MESSAGE_CERTIFICATE, /* struct message_certificate, name → PEM: certificates, then the key
 			      */
 	MESSAGE_CONNECT_UNIX, /* struct message_connect_unix, the agent's connection → a connected
@@ -45,6 +47,7 @@ enum message_type {
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
 	MESSAGE_GRANTS, /* a descriptor: the grants there are (approval/grant.h) */
 	MESSAGE_PRINCIPALS, /* a descriptor: who agents are now (identity/principals.h) */
+	MESSAGE_FACTS, /* struct message_facts, arguments, parents */
 	MESSAGE_DECISION, /* struct message_decision, by, detail */
 	MESSAGE_KILL, /* a session's id as text */
 	MESSAGE_STOP, /* end all sessions and exit */
@@ -58,6 +61,27 @@ struct message_process {
 	uint64_t start_time; /* as struct origin has them */
 	uint64_t exe_inode;
 	uint64_t exe_device;
+};
+
+struct message_inspect {
+	struct message_process process;
+	struct identifier session; /* whose it is */
+	uint32_t agent;
+	uint32_t unused;
+};
+
+/* What /proc says of the process behind a session, all of it read of the process that connected;
+ * else nothing of it is known. */
+#define MESSAGE_HASH_SIZE 32
+struct message_facts {
+	struct identifier session;
+	uint32_t known; /* whether the process was that one */
+	uint32_t hashed; /* whether the hash is known */
+	uint8_t hash[MESSAGE_HASH_SIZE]; /* SHA-256 of its program */
+	uint32_t arguments_length; /* as the process has them: a NUL behind each */
+	uint32_t arguments_cut; /* there were more */
+	uint32_t parents_length; /* "PID PATH" of each, a NUL behind it; the nearest first */
+	uint32_t parents_cut; /* there are more, or the rest is not known */
 };
 
 struct message_certificate {

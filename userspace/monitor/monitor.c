@@ -81,7 +81,8 @@ static void reap(struct monitor *m)
 			continue;
 		else if (!broker_process_on_exit(&m->broker, pid, status) &&
 			!broker_process_on_exit(&m->openid, pid, status) &&
-			!ssh_process_on_exit(&m->ssh, pid, status))
+			!ssh_process_on_exit(&m->ssh, pid, status) &&
+			!inspector_process_on_exit(&m->inspector, pid, status))
 			workers_on_exit(m, pid, status);
 	}
 }
@@ -138,6 +139,7 @@ static void tick(struct monitor *m, uint64_t now)
 	workers_tick(m, now);
 	ssh_process_tick(&m->ssh, now, m->worker_uid, m->worker_gid);
 	ssh_signers_tick(&m->ssh_signers, now);
+	inspector_process_tick(&m->inspector, now);
 	if (m->serving)
 		broker_process_tick(&m->openid, now);
 	if (m->serving)
@@ -357,6 +359,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		runs_load(m);
 	if (r == 0)
+		r = inspector_process_open(&m->inspector, &m->loop, m->workers, m->worker_count, e);
+	if (r == 0)
 		r = workers_start(m, e);
 	if (r == 0 && wait_until(m, workers_are_ready, START_TIME) < 0)
 		r = error_set(e, -ETIMEDOUT, "the workers did not start");
@@ -403,6 +407,7 @@ static void stop(struct monitor *m)
 		}
 	}
 	ssh_process_close(&m->ssh);
+	inspector_process_close(&m->inspector);
 	slack_close(m);
 	openid_close(m);
 	reviews_close(m);

@@ -15,6 +15,7 @@
  *                single commands of theirs are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
  *   ssh.c        SSH sessions, by way of ssh_process.c and ssh_signer.c; ssh_names.c
+ *   inspector_process.c  the process that reads what is known of agents' processes: inspector.c
  *   authority.c, process.c, names.c, status.c
  */
 #ifndef WAYLEAVE_MONITOR_MONITOR_H
@@ -30,6 +31,7 @@
 #include "monitor/control.h"
 #include "monitor/credentials.h"
 #include "monitor/identities.h"
+#include "monitor/inspector_process.h"
 #include "monitor/logins.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
@@ -99,6 +101,7 @@ struct monitor {
 	struct list clients; /* of the control socket */
 	struct broker_process broker;
 	struct ssh_process ssh;
+	struct inspector_process inspector;
 	struct list ssh_signers; /* of sessions that log in */
 	char *known_hosts; /* file; NULL: none was needed yet */
 	struct announcements *announcements;

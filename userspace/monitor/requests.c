@@ -65,6 +65,21 @@ static void on_process(struct monitor_worker *w, struct slice request, int fd)
 	reply(w, MESSAGE_PROCESS, request, r, r < 0 ? SLICE_EMPTY : slice_from_string(path), -1);
 }
 
+/* The agent says how far up its parents are its own. */
+static void on_inspect(struct monitor_worker *w, struct slice request, int fd)
+{
+	const struct config *c = w->monitor->config;
+	struct inspector_request r = {.worker = w->index, .incarnation = w->incarnation};
+
+	(void)fd;
+	memcpy(&r.asked, request.data, sizeof(r.asked));
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (c->agents[i].id == r.asked.agent)
+			snprintf(r.cgroup, sizeof(r.cgroup), "%s", c->agents[i].cgroup.text);
+	}
+	inspector_process_ask(&w->monitor->inspector, &r);
+}
+
 static void on_certificate(struct monitor_worker *w, struct slice request, int fd)
 {
 	struct slice name = slice_from(request, sizeof(struct message_certificate));
@@ -285,6 +300,8 @@ static const struct row {
 	[MESSAGE_READY] = {on_ready, 0, 0},
 	[MESSAGE_PROCESS] = {on_process, sizeof(struct message_process),
 		sizeof(struct message_process)},
+	[MESSAGE_INSPECT] = {on_inspect, sizeof(struct message_inspect),
+		sizeof(struct message_inspect)},
 	[MESSAGE_CERTIFICATE] = {on_certificate, sizeof(struct message_certificate) + 1,
 		sizeof(struct message_certificate) + 253},
 	[MESSAGE_CONNECT_UNIX] = {on_connect_unix, sizeof(struct message_connect_unix),

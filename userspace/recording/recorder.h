@@ -38,6 +38,8 @@ struct session_facts {
 	struct slice address; /* what the agent dialled, "10.0.3.4:5432" */
 	struct slice upstream; /* what was connected to */
 	struct slice exe, database, user;
+	/* Of the process: SHA-256 of exe in hexadecimal, command line, parents. */
+	struct slice exe_hash, arguments, parents;
 	/* process_start: nanoseconds since the host started; tells two processes with one pid
 	 * apart. */
 	uint64_t pid, uid, cgroup, process_start; /* UINT64_MAX = unknown */

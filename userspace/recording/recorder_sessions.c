@@ -67,6 +67,9 @@ static struct slice facts_encode(const struct session_facts *f, uint64_t started
 		{FIELD_ADDRESS, f->address},
 		{FIELD_UPSTREAM, f->upstream},
 		{FIELD_EXE, f->exe},
+		{FIELD_EXE_HASH, f->exe_hash},
+		{FIELD_ARGUMENTS, f->arguments},
+		{FIELD_PARENTS, f->parents},
 		{FIELD_DATABASE, f->database},
 		{FIELD_USER, f->user},
 	};

@@ -21,6 +21,7 @@ struct session_summary {
 	struct slice id, agent, principal, on_behalf_of, resource, protocol;
 	struct slice groups; /* each on a line */
 	struct slice address, upstream, exe, database, user;
+	struct slice exe_hash, arguments, parents;
 	uint64_t pid, uid, cgroup, process_start;
 	bool observed;
 	enum session_state state;

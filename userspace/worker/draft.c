@@ -2,6 +2,7 @@
 #include "worker/draft.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ void draft_free(struct draft *d)
 	if (d->session->engine->protocol->ahead)
 		d->session->engine->protocol->ahead(d->session->engine, 0, false, NULL, NULL);
 	buffer_done(&d->text);
+	buffer_done(&d->groups);
 	free(d);
 }
 
@@ -53,6 +55,9 @@ static void fill_origin(struct session *s, struct question *ret)
 	ret->session = slice_from_string(s->id.text);
 	ret->address = slice_from_string(s->address);
 	ret->program = slice_from_string(s->exe);
+	ret->program_hash = slice_from_string(s->process.hash);
+	ret->arguments = slice_from_string(s->process.arguments);
+	ret->parents = slice_from_string(s->process.parents);
 	ret->pid = s->origin.pid;
 	ret->uid = s->origin.uid;
 }
@@ -75,15 +80,48 @@ static int seal(struct question *q, const struct slice *parts, size_t count)
 	return r;
 }
 
+static int compare_groups(const void *a, const void *b)
+{
+	const struct slice *x = a, *y = b;
+	int order = memcmp(x->data, y->data, x->length < y->length ? x->length : y->length);
+
+	if (order)
+		return order;
+	return x->length < y->length ? -1 : x->length > y->length;
+}
+
+/* The groups of whom it acts for, each on a line: what people decide about is asked anew when they
+ * are others. Sorted, as a token may have them in any order. */
+static int join_groups(const struct session *s, struct buffer *ret)
+{
+	const struct principal *p = policy_scope_subject(s->scope)->principal;
+	struct slice groups[LIMIT_TOKEN_GROUPS];
+	size_t count = p->group_count < LIMIT_TOKEN_GROUPS ? p->group_count : LIMIT_TOKEN_GROUPS;
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++)
+		groups[i] = p->groups[i];
+	qsort(groups, count, sizeof(*groups), compare_groups);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (i)
+			r = buffer_append_byte(ret, '\n');
+		if (r == 0)
+			r = buffer_append_slice(ret, groups[i]);
+	}
+	return r;
+}
+
 /* The question about this action alone. */
 static int make_single(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, const struct protocol_binding *binding, struct question *ret)
+	const struct verdict *verdict, const struct protocol_binding *binding, struct draft *d,
+	struct question *ret)
 {
 	int r = draft_scope(s, verdict, event->action, &ret->scope);
 
 	if (r < 0)
 		return r;
 	fill_origin(s, ret);
+	ret->groups = buffer_slice(&d->groups);
 	ret->unknown = event->action->unknown;
 	ret->text = event->action->text;
 	ret->settings = binding->context;
@@ -222,7 +260,7 @@ static void add_behind(
 			continue;
 		if (other.kind != VERDICT_REVIEW || !verdict_is_enforced(&other) ||
 			!asks_the_same(verdict, &other) ||
-			make_single(s, &event, &other, &binding, &d->single) < 0 ||
+			make_single(s, &event, &other, &binding, d, &d->single) < 0 ||
 			add(d, &event) < 0)
 			return;
 	}
@@ -253,10 +291,13 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 
 	d->session = s;
 	buffer_init(&d->text, LIMIT_STATEMENT_BYTES);
+	buffer_init(&d->groups, LIMIT_TOKEN_BYTES);
 	if (protocol->bind)
 		r = protocol->bind(s->engine, event->lane, &binding);
 	if (r == 0)
-		r = make_single(s, event, verdict, &binding, &d->question);
+		r = join_groups(s, &d->groups);
+	if (r == 0)
+		r = make_single(s, event, verdict, &binding, d, &d->question);
 	if (r == 0) {
 		memcpy(d->digests[d->count++], d->question.digest, QUESTION_DIGEST_SIZE);
 		add_values(d, event);
@@ -357,16 +398,14 @@ static int hide_in_parts(struct question *q, struct buffer *room)
 int draft_write(struct session *s, struct draft *d)
 {
 	struct question *q = &d->question;
-	struct buffer values, text, runs, groups, bytes;
+	struct buffer values, text, runs, bytes;
 	int r, fd = -1;
 
 	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
 	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
-	buffer_init(&groups, LIMIT_TOKEN_BYTES);
 	buffer_init(&bytes, QUESTION_BYTES_MOST);
-	session_join_groups(s, &groups);
-	q->groups = slice_head(buffer_slice(&groups), LIMIT_RECORD_NAME);
+	q->groups = slice_head(q->groups, LIMIT_RECORD_NAME);
 	r = reserve_values(d, &values);
 	if (r == 0)
 		fill_values(s, d, &values);
@@ -385,7 +424,6 @@ int draft_write(struct session *s, struct draft *d)
 	buffer_done(&values);
 	buffer_done(&text);
 	buffer_done(&runs);
-	buffer_done(&groups);
 	buffer_done(&bytes);
 	if (r < 0 && fd >= 0)
 		close(fd);

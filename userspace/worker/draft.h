@@ -18,6 +18,7 @@ struct draft {
 	struct protocol_value values[QUESTION_VALUES_MOST];
 	size_t value_count;
 	struct buffer text; /* of several actions */
+	struct buffer groups; /* of the principal, sorted, each on a line */
 	struct question single; /* room to look at one */
 };
 

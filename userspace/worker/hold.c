@@ -22,6 +22,8 @@
  * what is there. */
 #define GATHER_TIME (NANOSECONDS_PER_SECOND / 4)
 #define GATHER_BYTES 32768
+/* So long people are not asked because it is not known yet what the process is. */
+#define PROCESS_TIME (2 * NANOSECONDS_PER_SECOND)
 
 #define STOPPED 1 /* a deadline that has passed */
 
@@ -48,7 +50,7 @@ struct hold {
 	uint64_t number; /* of the recorded action */
 	uint8_t digest[QUESTION_DIGEST_SIZE]; /* while gathering, of the action alone */
 	size_t count; /* of actions that are asked about together */
-	uint64_t gather_deadline; /* monotonic */
+	uint64_t gather_deadline, process_deadline; /* monotonic */
 	struct identifier review; /* empty while asking */
 	struct identifier grant; /* that came of the approval */
 	char reviewers[128], by[128];
@@ -375,6 +377,7 @@ static struct hold *begin(struct session *s, const struct protocol_action_event 
 
 	memcpy(h->digest, d->digests[0], sizeof(h->digest));
 	h->gather_deadline = clock_monotonic() + GATHER_TIME;
+	h->process_deadline = clock_monotonic() + PROCESS_TIME;
 	h->number = decide_record(s, event, verdict, &none);
 	session_touch(s);
 	return h;
@@ -392,7 +395,11 @@ static void set_preview(struct hold *h, struct slice text, const char *problem)
 
 static bool is_gathered(const struct hold *h, const struct draft *d)
 {
-	return !d->grows || clock_monotonic() >= h->gather_deadline ||
+	uint64_t now = clock_monotonic();
+
+	if (!h->session->process.answered && now < h->process_deadline)
+		return false;
+	return !d->grows || now >= h->gather_deadline ||
 		buffer_length(&h->session->partial[SIDE_AGENT]) >= GATHER_BYTES;
 }
 
@@ -431,6 +438,18 @@ void hold_on_bytes(struct session *s)
 
 	if (h)
 		judge_again(h, false);
+}
+
+void hold_on_process(struct session *s)
+{
+	list_for_each (position, &s->holds) {
+		struct hold *h = list_entry(position, struct hold, sibling);
+
+		if (h->state == HOLD_GATHERING)
+			judge_again(h, false);
+	}
+	pipe_go_on(s);
+	session_touch(s);
 }
 
 void hold_on_preview(struct session *s, struct slice text, const char *problem)

@@ -46,6 +46,8 @@ void hold_judge_again(struct session *s);
 bool hold_gathers(const struct session *s);
 /* More of it has arrived. */
 void hold_on_bytes(struct session *s);
+/* What is known of its process came, or that nothing is. */
+void hold_on_process(struct session *s);
 /* EVENT_PREVIEW: what it would do, or why that is not known. */
 void hold_on_preview(struct session *s, struct slice text, const char *problem);
 /* What the monitor says (monitor/messages.h). */

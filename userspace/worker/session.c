@@ -19,7 +19,8 @@
 
 /* --- recording --- */
 
-void session_join_groups(const struct session *s, struct buffer *ret)
+/* The groups of its principal, each on a line; the buffer holds LIMIT_TOKEN_BYTES. */
+static void join_groups(const struct session *s, struct buffer *ret)
 {
 	const struct principal *p = policy_scope_subject(s->scope)->principal;
 	int r = 0;
@@ -45,6 +46,9 @@ void session_record_facts(struct session *s, bool start)
 		.address = slice_from_string(s->address),
 		.upstream = slice_from_string(s->upstream_name),
 		.exe = slice_from_string(s->exe),
+		.exe_hash = slice_from_string(s->process.hash),
+		.arguments = slice_from_string(s->process.arguments),
+		.parents = slice_from_string(s->process.parents),
 		.database = slice_from_string(s->database),
 		.user = slice_from_string(s->user),
 		.pid = s->origin.pid,
@@ -58,7 +62,7 @@ void session_record_facts(struct session *s, bool start)
 	if (p) {
 		facts.principal = policy_scope_subject(s->scope)->principal->name;
 		facts.on_behalf_of = policy_scope_subject(s->scope)->principal->on_behalf_of;
-		session_join_groups(s, &groups);
+		join_groups(s, &groups);
 		facts.groups = buffer_slice(&groups);
 	}
 	if (p)
@@ -310,6 +314,7 @@ static void session_free(struct session *s)
 	buffer_done(&s->partial[SIDE_SERVER]);
 	buffer_wipe(&s->cancel_key);
 	policy_scope_put(s->scope);
+	process_done(&s->process);
 	free(s->unit);
 	free(s);
 }

@@ -21,6 +21,7 @@
 #include "protocol/opaque.h"
 #include "worker/leg.h"
 #include "worker/place.h"
+#include "worker/process.h"
 #include "worker/state.h"
 #include "worker/tls.h"
 
@@ -101,6 +102,7 @@ struct session {
 	struct recorder_session record;
 	bool exe_answered; /* the monitor said what it knows of the program */
 	bool exe_certain; /* the program is that path's */
+	struct process process;
 	char exe[256];
 	char user[SESSION_NAME_SIZE], database[SESSION_NAME_SIZE];
 	char application[SESSION_NAME_SIZE];
@@ -147,8 +149,6 @@ void session_reload(struct session *s);
 /* Whom agents act for changed: perhaps this one. */
 void session_on_principals(struct session *s);
 struct session *session_find(struct worker *w, struct slice id);
-/* The groups of its principal, each on a line; the buffer holds LIMIT_TOKEN_BYTES. */
-void session_join_groups(const struct session *s, struct buffer *ret);
 /* Facts for the recording changed. */
 void session_record_facts(struct session *s, bool start);
 /* Something for the recording that is no action. */

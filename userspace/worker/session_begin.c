@@ -277,6 +277,7 @@ void session_accept(struct worker *w, int fd)
 	}
 	session_record_facts(s, true);
 	ask_for_process(s);
+	process_ask(s);
 	session_begin_when_known(s);
 }
 

@@ -139,6 +139,9 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 			session_on_principals(list_entry(position, struct session, link));
 		flows_forget(w);
 		break;
+	case MESSAGE_FACTS:
+		process_on_facts(w, payload);
+		break;
 	case MESSAGE_DECISION:
 		hold_on_decision(w, payload);
 		break;

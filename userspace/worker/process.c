@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/process.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "masking/strategy.h"
+#include "recording/secret.h"
+#include "worker/hold.h"
+#include "worker/session.h"
+
+#define TEXT_MOST 65536u /* of what is built, before it is cut */
+#define CUT " …"
+
+/* --- arguments, which are the agent's own words --- */
+
+/* Options and variables whose values nobody should see. */
+static const char *const secret_words[] = {
+	"pass", "secret", "token", "apikey", "api-key", "api_key", "credential"};
+
+static bool names_secret(struct slice name)
+{
+	for (size_t i = 0; i < sizeof(secret_words) / sizeof(secret_words[0]); i++) {
+		size_t length = strlen(secret_words[i]);
+
+		for (size_t at = 0; at + length <= name.length; at++) {
+			if (strncasecmp((const char *)name.data + at, secret_words[i], length) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct slice take_part(struct slice *rest)
+{
+	const uint8_t *end = memchr(rest->data, '\0', rest->length);
+	struct slice part = slice_head(*rest, end ? (size_t)(end - rest->data) : rest->length);
+
+	*rest = slice_from(*rest, part.length + 1);
+	return part;
+}
+
+static bool is_plain(struct slice s)
+{
+	for (size_t i = 0; i < s.length; i++) {
+		if (s.data[i] < 0x80 && !isalnum(s.data[i]) &&
+			!memchr("_@%+=:,./-[]", s.data[i], 12))
+			return false;
+	}
+	return s.length > 0;
+}
+
+/* Visible, and on one line. */
+static int append_line(struct buffer *b, struct slice s)
+{
+	struct buffer visible;
+	struct slice shown;
+	int r;
+
+	buffer_init(&visible, TEXT_MOST);
+	r = text_append_visible(&visible, s);
+	shown = buffer_slice(&visible);
+	for (size_t i = 0; r == 0 && i < shown.length; i++)
+		r = shown.data[i] < ' ' ? buffer_append_format(b, "\\x%02x", shown.data[i])
+					: buffer_append_byte(b, shown.data[i]);
+	buffer_done(&visible);
+	return r;
+}
+
+static int append_quoted(struct buffer *b, struct slice s)
+{
+	int r = buffer_append_byte(b, '\'');
+
+	for (size_t i = 0; r == 0 && i < s.length; i++)
+		r = s.data[i] == '\'' ? buffer_append_string(b, "'\\''")
+				      : buffer_append_byte(b, s.data[i]);
+	return r < 0 ? r : buffer_append_byte(b, '\'');
+}
+
+static int append_argument(struct buffer *b, struct slice argument)
+{
+	struct buffer line;
+	int r;
+
+	buffer_init(&line, TEXT_MOST);
+	r = append_line(&line, argument);
+	if (r == 0)
+		r = is_plain(buffer_slice(&line)) ? buffer_append_slice(b, buffer_slice(&line))
+						  : append_quoted(b, buffer_slice(&line));
+	buffer_done(&line);
+	return r;
+}
+
+/* "--password=x" and "PGPASSWORD=x" without the x; *hides_next: "--password", and x comes next. */
+static int append_careful(struct buffer *b, struct slice argument, bool *hides_next)
+{
+	const uint8_t *sign = memchr(argument.data, '=', argument.length);
+	struct slice name =
+		slice_head(argument, sign ? (size_t)(sign - argument.data) : argument.length);
+	bool hidden = *hides_next;
+	int r;
+
+	*hides_next = false;
+	if (hidden)
+		return buffer_append_string(b, SECRET_MARK);
+	if (!names_secret(name) || (!sign && (name.length < 2 || name.data[0] != '-')))
+		return append_argument(b, argument);
+	r = append_argument(b, name);
+	if (!sign) {
+		*hides_next = true;
+		return r;
+	}
+	return r < 0 ? r : buffer_append_string(b, "=" SECRET_MARK);
+}
+
+/* Of what detectors find, names of hosts and people are what a command line is about. */
+static void set_detectors(struct mask_rules *rules)
+{
+	static const enum detector hidden[] = {DETECTOR_CREDIT_CARD, DETECTOR_US_SSN, DETECTOR_IBAN,
+		DETECTOR_JWT, DETECTOR_PRIVATE_KEY, DETECTOR_CLOUD_KEY, DETECTOR_SECRET};
+
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+		rules->detectors[hidden[i]] = MASK_REDACT;
+	rules->detects = true;
+}
+
+/* `text`, or what is left of it in `room`. What can't be searched is not shown. */
+static int hide(struct slice *text, struct buffer *room, struct detector_engine *detectors,
+	struct mask_hasher *hasher)
+{
+	struct mask_rules rules = {.detects = false};
+	struct secret_found found = {0};
+	struct masker masker;
+	bool replaced = false;
+	size_t before;
+	int r = secret_hide(*text, room, &found);
+
+	if (r == 0 && found.hidden)
+		*text = buffer_slice(room);
+	set_detectors(&rules);
+	masker_init(&masker, detectors, hasher, &rules);
+	before = buffer_length(room);
+	/* What it appends to may move what it reads. */
+	if (r == 0)
+		r = buffer_reserve(room, 2 * text->length + 4096, &(uint8_t *){NULL});
+	if (r == 0 && found.hidden)
+		*text = slice_head(buffer_slice(room), before);
+	if (r == 0)
+		r = masker_append_text(&masker, *text, room, &replaced);
+	if (r == 0 && replaced)
+		*text = slice_from(buffer_slice(room), before);
+	return r;
+}
+
+/* As much as a record keeps of it. */
+static char *finish(struct slice text, bool cut)
+{
+	size_t most = LIMIT_RECORD_NAME - strlen(CUT);
+
+	if (text.length > most) {
+		cut = true;
+		while ((text.data[most] & 0xc0) == 0x80)
+			most--;
+		text = slice_head(text, most);
+	}
+	return memory_format("%.*s%s", SLICE_PRINT(text), cut ? CUT : "");
+}
+
+char *process_command_line(struct slice arguments, bool cut, struct detector_engine *detectors,
+	struct mask_hasher *hasher)
+{
+	struct buffer line, room;
+	struct slice text;
+	bool hides_next = false;
+	char *shown = NULL;
+	int r = 0;
+
+	buffer_init(&line, TEXT_MOST);
+	buffer_init(&room, 8 * TEXT_MOST);
+	while (r == 0 && arguments.length) {
+		struct slice argument = take_part(&arguments);
+
+		/* Of the last one nobody knows what it would have been. */
+		if (cut && arguments.length == 0)
+			break;
+		if (buffer_length(&line))
+			r = buffer_append_byte(&line, ' ');
+		if (r == 0)
+			r = append_careful(&line, argument, &hides_next);
+	}
+	text = buffer_slice(&line);
+	if (r == 0)
+		r = hide(&text, &room, detectors, hasher);
+	if (r == 0)
+		shown = finish(text, cut);
+	buffer_done(&line);
+	buffer_done(&room);
+	return shown;
+}
+
+/* --- parents --- */
+
+static int append_parent(struct buffer *b, struct slice parent)
+{
+	const uint8_t *space = memchr(parent.data, ' ', parent.length);
+	struct slice pid = slice_head(parent, space ? (size_t)(space - parent.data) : 0);
+	int r = buffer_length(b) ? buffer_append_string(b, " < ") : 0;
+
+	if (r == 0)
+		r = append_line(b, slice_from(parent, pid.length + 1));
+	return r < 0 ? r : buffer_append_format(b, " (%.*s)", SLICE_PRINT(pid));
+}
+
+char *process_parents(struct slice parents, bool cut)
+{
+	struct buffer line;
+	char *shown = NULL;
+	int r = 0;
+
+	buffer_init(&line, TEXT_MOST);
+	while (r == 0 && parents.length)
+		r = append_parent(&line, take_part(&parents));
+	if (r == 0 && cut && buffer_length(&line))
+		r = buffer_append_string(&line, " <");
+	if (r == 0)
+		shown = finish(buffer_slice(&line), cut);
+	buffer_done(&line);
+	return shown;
+}
+
+/* --- asking --- */
+
+void process_done(struct process *p)
+{
+	free(p->arguments);
+	free(p->parents);
+}
+
+void process_ask(struct session *s)
+{
+	const struct message_inspect request = {
+		.process = {.pid = s->origin.pid,
+			.start_time = s->origin.start_time,
+			.exe_inode = s->origin.exe_inode,
+			.exe_device = s->origin.exe_device},
+		.session = s->id,
+		.agent = s->origin.agent,
+	};
+
+	channel_tell(&s->worker->channel, MESSAGE_INSPECT, slice_of(&request, sizeof(request)));
+}
+
+static void take(struct session *s, const struct message_facts *facts, struct slice texts)
+{
+	struct process *p = &s->process;
+
+	if (facts->hashed)
+		text_to_hex(slice_of(facts->hash, sizeof(facts->hash)), p->hash);
+	p->arguments = process_command_line(slice_head(texts, facts->arguments_length),
+		facts->arguments_cut, s->worker->detectors, s->worker->hasher);
+	p->parents =
+		process_parents(slice_from(texts, facts->arguments_length), facts->parents_cut);
+	session_record_facts(s, false);
+}
+
+void process_on_facts(struct worker *w, struct slice payload)
+{
+	struct message_facts facts;
+	struct session *s;
+	struct slice texts;
+
+	if (payload.length < sizeof(facts))
+		return;
+	memcpy(&facts, payload.data, sizeof(facts));
+	facts.session.text[IDENTIFIER_SIZE - 1] = '\0';
+	texts = slice_from(payload, sizeof(facts));
+	s = session_find(w, slice_from_string(facts.session.text));
+	if (!s || s->state >= SESSION_CLOSING || s->process.answered ||
+		(uint64_t)facts.arguments_length + facts.parents_length != texts.length)
+		return;
+	s->process.answered = true;
+	if (facts.known)
+		take(s, &facts, texts);
+	/* People may be asked now. */
+	hold_on_process(s);
+}
