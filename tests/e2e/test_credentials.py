@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials that the agent never holds: every method of the server's, with clients that present whatever they like."""
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ from harness import certificates as make
 from harness import daemon as daemons
 from harness import memory, postgres
 from harness.login_server import PLAIN, PLUS, LoginServer
+from harness.waiting import wait_for
 from test_authentication import CLIENTS, create_roles, hba, role
 from test_authentication import METHODS as PASSWORDS
 
@@ -169,6 +171,8 @@ def test_a_client_that_wants_to_prove_its_password_says_so_itself(servers, one):
     daemon = one(servers[True].port, METHODS["scram-sha-256"], tls={"ca_file": str(servers[True].ca)})
     done = daemon.run("psql", "-X", url(servers[True].port, "require") + " channel_binding=require", "-c", "select 1")
     assert "channel binding required, but server authenticated client without channel binding" in done.stderr
+    session = wait_for(lambda: next((s for s in daemon.json("sessions", "list") if s["end"]), None), what="the end of the session")
+    assert "its client may insist (libpq: channel_binding, require_auth)" in session["detail"]
 
 
 # --- who the server's logs say it was
@@ -198,6 +202,63 @@ def test_the_server_is_told_who_the_agent_is(servers, make_daemon, tmp_path, mor
     assert session.stdout.readline() == "['tool', 'later', 'tool', 'tool']\n", "the agent sees what it said"
     assert servers[False].sql("select application_name from pg_stat_activity where usename = 'u_scram'") == told
     session.communicate("\n")
+
+
+RENAMES = """
+import json, psycopg2, sys
+connection = psycopg2.connect(sys.argv[1])
+connection.autocommit = True
+cursor = connection.cursor()
+cursor.execute("prepare shown as select current_setting('application_name')")
+for statement, asks in json.loads(sys.argv[2]):
+    try:
+        cursor.execute(statement)
+    except psycopg2.Error as e:
+        assert "division by zero" in str(e), e
+    shown = None
+    if asks:
+        cursor.execute("execute shown")
+        shown = cursor.fetchone()[0]
+    print(json.dumps([statement, connection.info.parameter_status("application_name"), shown]))
+"""
+STEPS = [  # what is run; what the agent is told it is called; what the server calls it (None: it is not asked)
+    ("set application_name = 'it''s \\ later'", "it's \\ later", "wayleave:demo it's \\ later"),
+    ("select set_config('application_name', 'by a function', false)", "by a function", "wayleave:demo by a function"),
+    ("begin", "by a function", "wayleave:demo by a function"),
+    ("set application_name = 'kept'", "kept", "wayleave:demo kept"),
+    ("commit", "kept", "wayleave:demo kept"),
+    ("begin", "kept", "wayleave:demo kept"),
+    ("set application_name = 'taken back'", "taken back", "wayleave:demo taken back"),
+    ("rollback", "kept", "wayleave:demo kept"),
+    ("begin", "kept", "wayleave:demo kept"),
+    ("set local application_name = 'for a while'", "for a while", "wayleave:demo for a while"),
+    ("rollback", "kept", "wayleave:demo kept"),
+    ("set application_name = 'wayleave:other'", "wayleave:other", "wayleave:demo wayleave:other"),
+    ("set application_name = ''", "", "wayleave:demo"),
+    ("set application_name = '" + 60 * "x" + "'", 60 * "x", ("wayleave:demo " + 60 * "x")[:63]),
+    ("set standard_conforming_strings = off", 60 * "x", ("wayleave:demo " + 60 * "x")[:63]),
+    ("set application_name = 'a''b'", "a'b", "wayleave:demo a'b"),
+    ("reset application_name", "tool", "wayleave:demo tool"),
+    # In a transaction that failed nothing can be set, and nothing runs.
+    ("begin", "tool", "wayleave:demo tool"),
+    ("set application_name = 'x'; select 1 / 0", "tool", None),
+    ("rollback", "tool", "wayleave:demo tool"),
+    # A transaction's snapshot is not taken by it.
+    ("begin; set application_name = 'first'", "first", None),
+    ("set transaction isolation level serializable", "first", "wayleave:demo first"),
+    ("commit", "first", "wayleave:demo first"),
+]
+
+
+def test_what_the_agent_calls_itself_later_says_who_it_is_too(servers, make_daemon):
+    port = servers[False].port
+    config = make_config(port, resource={"application_name": "identity"})
+    daemon = make_daemon(config, [{"name": "all", "operations": ["*"], "allow": {}}])
+    where = url(port).replace("nobody", role("trust")) + " application_name=tool"
+    asked = json.dumps([(statement, shown is not None) for statement, told, shown in STEPS])
+    done = daemon.run("/usr/bin/python3", "-c", RENAMES, where, asked)
+    assert done.returncode == 0, done.stderr
+    assert [tuple(json.loads(line)) for line in done.stdout.splitlines()] == STEPS
 
 
 def test_the_agents_own_login_can_be_named_too(servers, make_daemon):

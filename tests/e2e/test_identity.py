@@ -116,6 +116,21 @@ def test_a_new_token_holds_at_once_in_sessions_that_are_open(make_place, issuer)
     assert session["principal"] == "ann@acme.com"
 
 
+def test_the_servers_logs_follow_the_token(make_place, issuer):
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    place.daemon.config["resources"][0]["application_name"] = "identity"
+    place.daemon.write_config()
+    place.daemon.write_rules(RULES + [{"name": "names", "operations": ["select"], "allow": {}}])
+    place.daemon.reload()
+    shell = place.shell()
+    assert shell.ask("show application_name") == "wayleave:demo:bot@acme.com psql"
+    place.swap(issuer.token("ann@acme.com"))
+    place.becomes("known", principal="ann@acme.com")
+    shell.ask("select 1")
+    assert shell.ask("show application_name") == "wayleave:demo:ann@acme.com psql"
+    shell.close()
+
+
 def test_a_folder_that_is_swapped_behind_a_link(make_place, issuer):
     """As Kubernetes projects tokens: token → ..data/token, ..data → a folder with a time in its name."""
     place = make_place(issuer.token(groups=["fired"]))

@@ -125,6 +125,7 @@ static void engine_close(struct protocol_engine *base)
 	pg_names_done(&e->portals);
 	pg_naming_done(e);
 	pg_preview_free(e->preview);
+	free(e->named);
 	pg_columns_free(e->columns);
 	copy_stream_free(e->copy);
 	buffer_done(&e->startup_packet);
@@ -259,6 +260,7 @@ static int engine_input(
 			engine_tell_abort(e);
 		return r;
 	}
+	e->spoke |= e->agent == PG_AGENT_QUERY;
 	return pg_agent_input(e, in, ret_taken);
 }
 
@@ -350,6 +352,25 @@ static bool engine_is_busy(const struct protocol_engine *base)
 	return e->copying_both || e->from_server.left || e->from_agent.left;
 }
 
+/* A client that insists on a way to prove itself goes without a word to us; its own error is the
+ * agent's. This is for whoever looks at the session. */
+static struct slice why_gone(const struct pg_engine *e)
+{
+	static const char insists[] =
+		"the agent went when it was let in without being asked to prove "
+		"itself, on which its client may insist (libpq: "
+		"channel_binding, require_auth)";
+	static const char hides[] = "the agent went when it was asked for its password inside TLS, "
+				    "which its client may not send (libpq: channel_binding, "
+				    "require_auth)";
+
+	if (e->agent == PG_AGENT_STARTED && e->auth == PG_AUTH_ASKING)
+		return slice_from_string(hides);
+	if (e->injects && e->agent == PG_AGENT_QUERY && !e->spoke)
+		return slice_from_string(insists);
+	return SLICE_EMPTY;
+}
+
 static void engine_end(struct protocol_engine *base, enum side side)
 {
 	struct pg_engine *e = pg_engine_of(base);
@@ -362,9 +383,11 @@ static void engine_end(struct protocol_engine *base, enum side side)
 		return;
 	}
 	/* In the query phase a server that goes just closes, and so do we. */
+	event = event_queue_add_last(&e->events, EVENT_CLOSE);
+	if (side == SIDE_AGENT)
+		event->note.text = why_gone(e);
 	e->agent = PG_AGENT_DONE;
 	e->server = PG_SERVER_DONE;
-	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	event->note.reason =
 		side == SIDE_SERVER && !e->terminated ? REASON_UPSTREAM_CLOSED : REASON_NONE;
 }

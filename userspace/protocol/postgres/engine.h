@@ -114,6 +114,22 @@ struct pg_pending {
 	struct slice behind; /* what has arrived behind the message; part of the input */
 };
 
+/* A session whose name in the server's logs says who the agent is. As the server keeps names. */
+#define PG_NAME_SIZE 64 /* NAMEDATALEN: the server cuts what is longer */
+#define PG_NAMES_KEPT 8
+struct pg_name {
+	char own[PG_NAME_SIZE]; /* what the agent calls itself */
+	char told[PG_NAME_SIZE]; /* what the server is to call it */
+};
+struct pg_identity {
+	struct pg_name now;
+	/* Those that RESET and ROLLBACK come back to: that of the login, and the last ones. */
+	struct pg_name kept[PG_NAMES_KEPT];
+	unsigned count;
+	bool due; /* it calls it something else */
+	char text[3 * PG_NAME_SIZE + 64]; /* of the command that is being sent */
+};
+
 /* A login at the server that we hold ourselves; freed when it is over. */
 struct pg_own_login {
 	struct protocol_job job; /* of the agent's password; touches what follows */
@@ -151,11 +167,10 @@ struct pg_engine {
 
 	enum pg_auth_mode auth;
 	bool terminated; /* the agent said that it sends no more */
+	bool spoke; /* the agent sent something since it was let in */
 	bool auth_asked; /* relayed: the server waits for a message of the agent's */
 	bool injects; /* the host's credentials are used */
-	/* What the server was told that the session is called, where that is not what the agent
-	 * said; and that, as the server would say it. Of login_arena. */
-	const char *told_name, *own_name;
+	struct pg_identity *named; /* how the server's logs call the session; NULL: as it says */
 	bool server_verified; /* its certificate was */
 	struct buffer end_point; /* of the server's certificate */
 	struct pg_own_login *own;
@@ -273,6 +288,10 @@ bool pg_inject_on_error(struct pg_engine *e, struct slice body);
 /* The server says what the session is called: 1 where the agent was told what it expects instead;
  * 0: it is to be told; negative errno. */
 int pg_inject_on_name(struct pg_engine *e, struct slice name);
+/* Before a ReadyForQuery with nothing behind it in flight: where the server calls the session
+ * something else than it should, it is told, and PG_WAITING says so; the message is then sent when
+ * it has been. Else PG_TAKEN, or negative errno. */
+int pg_inject_rename(struct pg_engine *e);
 
 /* agent.c */
 int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

@@ -5,44 +5,56 @@
  * answers the server's demands by proofs.
  *
  * The server's own logs are told who the agent is, in application_name; to the agent it looks as if
- * they knew what it said alone. What it sets later is left as it is.
+ * they knew what it said alone. What it sets later is told with who it is, too, before the agent
+ * hears that its command is complete.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/limits.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
-
-#define NAME_MOST 63 /* NAMEDATALEN - 1: the server cuts what is longer */
+#include "protocol/postgres/lookup.h"
 
 /* As the server keeps it (check_application_name): cut, and printable ASCII alone. */
-static char *clean_name(struct pg_engine *e, struct slice first, struct slice second)
+static void clean_name(struct slice first, struct slice second, char ret[PG_NAME_SIZE])
 {
-	char *name = arena_new(&e->login_arena, NAME_MOST + 1);
 	size_t n = 0;
 
-	for (int part = 0; name && part < 2; part++) {
+	for (int part = 0; part < 2; part++) {
 		struct slice text = part ? second : first;
 
-		for (size_t i = 0; i < text.length && n < NAME_MOST; i++)
-			name[n++] =
+		for (size_t i = 0; i < text.length && n < PG_NAME_SIZE - 1; i++)
+			ret[n++] =
 				text.data[i] < ' ' || text.data[i] > '~' ? '?' : (char)text.data[i];
-		if (part == 0 && n && n < NAME_MOST && second.length)
-			name[n++] = ' ';
+		if (part == 0 && n && n < PG_NAME_SIZE - 1 && second.length)
+			ret[n++] = ' ';
 	}
-	return name;
+	ret[n] = '\0';
+}
+
+static void keep_name(struct pg_identity *named)
+{
+	unsigned place = named->count++;
+
+	/* The first one stays. */
+	if (place >= PG_NAMES_KEPT)
+		place = 1 + (place - 1) % (PG_NAMES_KEPT - 1);
+	named->kept[place] = named->now;
 }
 
 /* The agent is to see what it said, its server's administrator who it is. */
-static int make_names(struct pg_engine *e)
+static void make_names(struct pg_engine *e)
 {
 	struct slice own = e->startup.application;
+	struct pg_identity *named;
 
 	if (e->base.host->identity.length == 0)
-		return 0;
-	e->told_name = clean_name(e, e->base.host->identity, own);
-	e->own_name = clean_name(e, own, SLICE_EMPTY);
-	return e->told_name && e->own_name ? 0 : -E2BIG;
+		return;
+	named = e->named = memory_new(sizeof(*named));
+	clean_name(own, SLICE_EMPTY, named->now.own);
+	clean_name(e->base.host->identity, own, named->now.told);
+	keep_name(named);
 }
 
 int pg_inject_startup(struct pg_engine *e, struct slice startup)
@@ -50,8 +62,7 @@ int pg_inject_startup(struct pg_engine *e, struct slice startup)
 	const struct protocol_credentials *credentials = &e->base.host->credentials;
 	struct slice application = e->startup.application;
 
-	if (make_names(e) < 0)
-		return -E2BIG;
+	make_names(e);
 	if (credentials->given) {
 		e->startup.user = arena_copy(&e->login_arena, credentials->user);
 		if (!e->startup.user.data)
@@ -59,23 +70,104 @@ int pg_inject_startup(struct pg_engine *e, struct slice startup)
 		e->injects = true;
 		e->auth = PG_AUTH_OURS;
 	}
-	if (e->told_name)
-		application = slice_from_string(e->told_name);
+	if (e->named)
+		application = slice_from_string(e->named->now.told);
 	return pg_startup_put(
 		startup, e->startup.user, e->startup.database, application, &e->startup_packet);
 }
 
-int pg_inject_on_name(struct pg_engine *e, struct slice name)
+static int tell_name(struct pg_engine *e)
 {
 	int r;
 
-	if (!e->told_name || !slice_equal_string(name, e->told_name))
-		return 0;
 	buffer_clear(&e->scratch);
-	r = pg_status_put(&e->scratch, "application_name", e->own_name);
+	r = pg_status_put(&e->scratch, "application_name", e->named->now.own);
 	if (r == 0)
 		r = pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 	return r < 0 ? r : 1;
+}
+
+/* Whether the server calls it as it was told to once. */
+static bool find_name(struct pg_identity *named, struct slice told)
+{
+	for (unsigned i = 0; i < named->count && i < PG_NAMES_KEPT; i++) {
+		if (!slice_equal_string(told, named->kept[i].told))
+			continue;
+		named->now = named->kept[i];
+		return true;
+	}
+	return false;
+}
+
+int pg_inject_on_name(struct pg_engine *e, struct slice name)
+{
+	struct slice identity = e->base.host->identity;
+	struct pg_identity *named = e->named;
+
+	if (!named)
+		return 0;
+	/* Set by us: the agent knows what it called itself. */
+	if (e->lookup && slice_equal_string(name, named->now.told))
+		return 1;
+	named->due = false;
+	if (find_name(named, name)) {
+		clean_name(identity, slice_from_string(named->now.own), named->now.told);
+		/* Whom it acts for may have changed since. */
+		named->due = !slice_equal_string(name, named->now.told);
+		return tell_name(e);
+	}
+	clean_name(name, SLICE_EMPTY, named->now.own);
+	clean_name(identity, name, named->now.told);
+	named->due = true;
+	return 0;
+}
+
+/* By a command that takes no snapshot, so that the agent's transaction is as it was. Within one,
+ * for that alone: what the agent set in it, it may take back. */
+static void put_command(const struct pg_engine *e, struct pg_identity *named)
+{
+	const char *scope = e->transaction == 'T' ? "LOCAL" : "SESSION";
+	size_t n = (size_t)snprintf(
+		named->text, sizeof(named->text), "SET %s application_name TO E'", scope);
+
+	/* Read the same whatever the agent set about strings. */
+	for (const char *c = named->now.told; *c; c++) {
+		if (*c == '\'' || *c == '\\')
+			named->text[n++] = *c;
+		named->text[n++] = *c;
+	}
+	named->text[n++] = '\'';
+	named->text[n] = '\0';
+}
+
+/* With another token it acts for somebody else. */
+static void follow_identity(struct pg_engine *e, struct pg_identity *named)
+{
+	char told[PG_NAME_SIZE];
+
+	clean_name(e->base.host->identity, slice_from_string(named->now.own), told);
+	if (strcmp(told, named->now.told) == 0)
+		return;
+	memcpy(named->now.told, told, sizeof(told));
+	named->due = true;
+}
+
+int pg_inject_rename(struct pg_engine *e)
+{
+	struct pg_identity *named = e->named;
+	int r;
+
+	if (!named)
+		return PG_TAKEN;
+	follow_identity(e, named);
+	if (!named->due || e->transaction == 'E' || e->requests.count || e->unsynced ||
+		e->skipping || e->lookup || e->preview || e->startup.replication)
+		return PG_TAKEN;
+	named->due = false;
+	keep_name(named);
+	put_command(e, named);
+	r = pg_lookup_start(e, 1u << PG_LOOKUP_NAME);
+	return r < 0 ? r : PG_WAITING;
 }
 
 static const char *method_name(uint32_t code)

@@ -54,6 +54,9 @@ static const struct sql_catalog_query version_queries[] = {
 };
 /* clang-format on */
 
+/* Its text is the session's. */
+static const struct sql_catalog_query name_query = {NULL, 0};
+
 struct step_queries {
 	const struct sql_catalog_query *items;
 	size_t count;
@@ -68,6 +71,8 @@ static struct step_queries step_queries(enum pg_lookup_step step)
 		return (struct step_queries){version_queries, ARRAY_SIZE(version_queries)};
 	case PG_LOOKUP_NAMES:
 		return (struct step_queries){sql_catalog_queries, sql_catalog_query_count};
+	case PG_LOOKUP_NAME:
+		return (struct step_queries){&name_query, 1};
 	default:
 		return (struct step_queries){sql_temporary_queries, sql_temporary_query_count};
 	}
@@ -195,7 +200,7 @@ static int put_drop_kept(struct pg_engine *e, struct pg_lookup *l)
 /* The first step of the round from `from` on; false: there is none. */
 static bool next_step(struct pg_lookup *l, unsigned from)
 {
-	for (unsigned i = from; i <= PG_LOOKUP_TEMPORARY; i++) {
+	for (unsigned i = from; i <= PG_LOOKUP_NAME; i++) {
 		if (!(l->wanted & 1u << i))
 			continue;
 		l->step = (enum pg_lookup_step)i;
@@ -217,11 +222,13 @@ static int put_step(struct pg_engine *e, struct pg_lookup *l)
 		return put_run(&e->scratch, name);
 	}
 	for (size_t i = 0; r == 0 && i < queries.count; i++) {
+		const char *text = queries.items[i].text;
+
 		snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
 		if (e->leftovers)
 			r = put_drop(&e->scratch, name);
 		if (r == 0)
-			r = put_query(&e->scratch, name, queries.items[i].text);
+			r = put_query(&e->scratch, name, text ? text : e->named->text);
 		l->closes += e->leftovers ? 3 : 2;
 	}
 	return r;

@@ -24,6 +24,7 @@ enum pg_lookup_step {
 	PG_LOOKUP_NAMES, /* the catalog */
 	PG_LOOKUP_SESSION, /* role, search path and the settings that say how text is read */
 	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
+	PG_LOOKUP_NAME, /* reads nothing: the session's name is set (inject.c) */
 };
 
 struct pg_lookup {

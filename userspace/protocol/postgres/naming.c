@@ -182,7 +182,7 @@ static void take_temporary(struct pg_engine *e, struct pg_lookup *l)
 /* Lets the agent go on: its ReadyForQuery after the login, or the message that waited. */
 static int let_go(struct pg_engine *e)
 {
-	uint8_t ready[] = {'Z', 0, 0, 0, 5, (uint8_t)e->held_ready};
+	uint8_t ready[] = {'Z', 0, 0, 0, 5, (uint8_t)e->transaction};
 
 	pg_lookup_free(e->lookup);
 	e->lookup = NULL;

@@ -574,6 +574,7 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 	bool private = false;
+	int r;
 
 	if (m->body.length != 1)
 		return -EBADMSG;
@@ -591,7 +592,14 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 	}
 	/* Behind the request's own effects: now they are committed, or undone. */
 	set_transaction(e, (char)m->body.data[0]);
-	return private ? 0 : forward(e, m);
+	if (private)
+		return 0;
+	r = pg_inject_rename(e);
+	if (r == PG_WAITING) {
+		e->held_ready = e->transaction;
+		return 0;
+	}
+	return r < 0 ? r : forward(e, m);
 }
 
 static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
