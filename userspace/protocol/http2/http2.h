@@ -142,8 +142,18 @@ void http2_came(struct http2 *h, enum side from, size_t bytes);
 /* Fewer are on the way. */
 void http2_settle(struct http2 *h);
 
+/* What a session calls; each gets the struct http2. */
+struct http2_callbacks {
+	nghttp2_on_begin_headers_callback begin_headers;
+	nghttp2_on_header_callback2 header;
+	nghttp2_on_invalid_header_callback2 invalid_header;
+	nghttp2_on_frame_recv_callback frame;
+	nghttp2_on_data_chunk_recv_callback data;
+	nghttp2_on_stream_close_callback stream_close;
+};
+
 /* What both sessions have in common; negative errno. */
-int http2_session_begin(struct http2 *h, enum side side, nghttp2_session_callbacks *callbacks);
+int http2_session_begin(struct http2 *h, enum side side, const struct http2_callbacks *callbacks);
 
 /* agent.c, server.c */
 int http2_agent_begin(struct http2 *h);

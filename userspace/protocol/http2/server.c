@@ -307,18 +307,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 int http2_server_begin(struct http2 *h)
 {
-	nghttp2_session_callbacks *c;
-	int r = nghttp2_session_callbacks_new(&c);
+	static const struct http2_callbacks callbacks = {
+		.begin_headers = on_begin_headers,
+		.header = on_header,
+		.invalid_header = on_invalid_header,
+		.frame = on_frame,
+		.data = on_data,
+		.stream_close = on_stream_close,
+	};
 
-	if (r < 0)
-		return -ENOMEM;
-	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback2(c, on_header);
-	nghttp2_session_callbacks_set_on_invalid_header_callback2(c, on_invalid_header);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
-	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
-	r = http2_session_begin(h, SIDE_SERVER, c);
-	nghttp2_session_callbacks_del(c);
-	return r;
+	return http2_session_begin(h, SIDE_SERVER, &callbacks);
 }

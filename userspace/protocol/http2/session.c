@@ -42,26 +42,43 @@ static int submit_settings(nghttp2_session *session, enum side side)
 		session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings) - (side == SIDE_AGENT));
 }
 
-static int session_new(struct http2 *h, enum side side, nghttp2_session_callbacks *callbacks,
-	nghttp2_option *option, nghttp2_session **ret)
+static void set_callbacks(nghttp2_session_callbacks *to, const struct http2_callbacks *from)
 {
-	nghttp2_option_set_no_auto_window_update(option, 1);
-	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
-	nghttp2_session_callbacks_set_send_data_callback(callbacks, http2_send_data);
-	return side == SIDE_AGENT ? nghttp2_session_server_new2(ret, callbacks, h, option)
-				  : nghttp2_session_client_new2(ret, callbacks, h, option);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(to, from->begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback2(to, from->header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback2(to, from->invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(to, from->frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(to, from->data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(to, from->stream_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(to, on_frame_sent);
+	nghttp2_session_callbacks_set_send_data_callback(to, http2_send_data);
 }
 
-int http2_session_begin(struct http2 *h, enum side side, nghttp2_session_callbacks *callbacks)
+static int session_new(struct http2 *h, enum side side, const struct http2_callbacks *callbacks,
+	nghttp2_session **ret)
 {
-	nghttp2_option *option;
-	nghttp2_session *session = NULL;
-	int r = nghttp2_option_new(&option);
+	nghttp2_session_callbacks *c = NULL;
+	nghttp2_option *option = NULL;
+	int r = nghttp2_session_callbacks_new(&c);
 
-	if (r < 0)
-		return -ENOMEM;
-	r = session_new(h, side, callbacks, option, &session);
+	if (r == 0)
+		r = nghttp2_option_new(&option);
+	if (r == 0) {
+		set_callbacks(c, callbacks);
+		nghttp2_option_set_no_auto_window_update(option, 1);
+		r = side == SIDE_AGENT ? nghttp2_session_server_new2(ret, c, h, option)
+				       : nghttp2_session_client_new2(ret, c, h, option);
+	}
 	nghttp2_option_del(option);
+	nghttp2_session_callbacks_del(c);
+	return r;
+}
+
+int http2_session_begin(struct http2 *h, enum side side, const struct http2_callbacks *callbacks)
+{
+	nghttp2_session *session = NULL;
+	int r = session_new(h, side, callbacks, &session);
+
 	if (r == 0)
 		r = submit_settings(session, side);
 	if (r == 0)
