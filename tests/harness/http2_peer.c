@@ -18,6 +18,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	(void)flags;
 	buffer_append_format(&p->log, "%d %.*s: %.*s\n", frame->hd.stream_id, (int)name_length,
 		(const char *)name, (int)value_length, (const char *)value);
+	if (p->field)
+		p->field(p, slice_of(name, name_length), slice_of(value, value_length));
 	return 0;
 }
 

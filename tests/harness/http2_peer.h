@@ -20,6 +20,8 @@ struct http2_peer {
 	 * 8", "goaway 11", "ping". */
 	struct buffer log;
 	struct list bodies; /* that it sends */
+	/* Sees each header field that came. May be NULL. */
+	void (*field)(struct http2_peer *p, struct slice name, struct slice value);
 	size_t failed; /* what the other side sent is no HTTP/2 */
 };
 
