@@ -229,8 +229,7 @@ static int make_epochs(struct monitor *m, struct error *e)
 
 static int open_capture(struct monitor *m, struct error *e)
 {
-	struct capture_options options = {
-		.instance = m->instance, .configuration = m->config_file};
+	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
 	unsigned workers = (unsigned)m->config->workers.value;
 	int r = capture_open(&options, &m->capture, e);
 

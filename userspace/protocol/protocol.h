@@ -188,7 +188,7 @@ struct protocol_proof {
 enum secret_place {
 	SECRET_NOWHERE,
 	SECRET_IN_BEARER, /* Authorization: Bearer SECRET */
-	SECRET_IN_BASIC, /* Authorization: Basic BASE64, of user and password with a colon between */
+	SECRET_IN_BASIC, /* Authorization: Basic BASE64 of "USER:PASSWORD" */
 	SECRET_IN_HEADER,
 	SECRET_IN_QUERY,
 };

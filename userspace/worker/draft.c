@@ -83,7 +83,8 @@ static int seal(struct question *q, const struct slice *parts, size_t count)
 static int compare_groups(const void *a, const void *b)
 {
 	const struct slice *x = a, *y = b;
-	int order = memcmp(x->data, y->data, x->length < y->length ? x->length : y->length);
+	size_t both = x->length < y->length ? x->length : y->length;
+	int order = both ? memcmp(x->data, y->data, both) : 0;
 
 	if (order)
 		return order;
@@ -99,8 +100,9 @@ static int join_groups(const struct session *s, struct buffer *ret)
 	size_t count = p->group_count < LIMIT_TOKEN_GROUPS ? p->group_count : LIMIT_TOKEN_GROUPS;
 	int r = 0;
 
-	for (size_t i = 0; i < count; i++)
-		groups[i] = p->groups[i];
+	if (count == 0)
+		return 0;
+	memcpy(groups, p->groups, count * sizeof(*groups));
 	qsort(groups, count, sizeof(*groups), compare_groups);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (i)
