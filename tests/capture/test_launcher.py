@@ -421,7 +421,7 @@ def test_launcher_without_the_setuid_bit(launcher):
     copy.chmod(0o755)
     try:
         done = subprocess.run([str(copy), "--socket", "", "--agent", "", "--user", "",
-                               "--environment", "0", "--", "true"], capture_output=True, text=True,
+                               "--token", "", "--token-file", "", "--environment", "0", "--", "true"], capture_output=True, text=True,
                               user=USER, group=GROUP)
         assert (done.returncode, "not installed setuid root" in done.stderr) == (125, True)
         done = subprocess.run([str(copy), "true"], capture_output=True, text=True)
