@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a hold ends: left, refused, cancelled, or judged again.
+ */
+#include <stdio.h>
+
+#include "worker/hold_internal.h"
+
+void hold_record_end(
+	struct hold *h, enum record_outcome outcome, const char *by, const char *detail)
+{
+	struct session *s = h->session;
+	const struct record_decision decision = {
+		.outcome = outcome,
+		.review = slice_from_string(h->review.text),
+		.grant = slice_from_string(h->grant.text),
+		.by = slice_from_string(by),
+		.detail = slice_from_string(detail),
+	};
+
+	recorder_decision(s->worker->recorder, &s->record, h->number, &decision);
+}
+
+void hold_detach(struct hold *h)
+{
+	h->session = NULL;
+	list_remove(&h->link);
+	list_remove(&h->sibling);
+	free(h->preview);
+	h->preview = NULL;
+	if (!h->asking)
+		free(h);
+}
+
+bool hold_is_counted(const struct hold *h)
+{
+	return h->state == HOLD_ASKING || h->state == HOLD_WAITING;
+}
+
+static void tell_monitor(const struct hold *h, bool stays)
+{
+	struct message_leave leave = {.id = h->wait, .stays = stays};
+
+	if (hold_is_counted(h))
+		channel_tell(&h->session->worker->channel, MESSAGE_LEAVE,
+			slice_of(&leave, sizeof(leave)));
+}
+
+/* HTTP's clients wait for so long, and then send the same once more. */
+static bool asks_again(const struct session *s)
+{
+	return s->engine && s->engine->protocol->asks_again;
+}
+
+void hold_leave_one(struct hold *h, const char *why, bool stays)
+{
+	tell_monitor(h, stays);
+	if (h->state != HOLD_OVER && h->state != HOLD_FOR_TOKEN)
+		hold_record_end(h, OUTCOME_CANCELLED, "", why);
+	hold_detach(h);
+}
+
+void hold_leave(struct session *s, uint32_t lane, const char *why)
+{
+	struct hold *h = hold_find(s, lane);
+
+	if (h)
+		hold_leave_one(h, why, false);
+}
+
+void hold_drop(struct session *s, uint32_t lane, const char *why)
+{
+	struct hold *h = hold_find(s, lane);
+
+	if (h)
+		hold_leave_one(h, why, asks_again(s));
+}
+
+void hold_leave_all(struct session *s, const char *why, bool gave_up)
+{
+	list_for_each_safe (position, &s->holds)
+		hold_leave_one(
+			list_entry(position, struct hold, sibling), why, gave_up && asks_again(s));
+}
+
+/* Where the protocol has no words the session ends of it, so the hold is over before. */
+static void answer(struct hold *h)
+{
+	char text[sizeof(h->text)];
+	struct identifier review = h->review;
+	struct protocol_refusal refusal = {
+		.reason = h->reason, .review = slice_from_string(review.text)};
+	struct session *s = h->session;
+	uint64_t number = h->number;
+	uint32_t lane = h->lane;
+
+	memcpy(text, h->text, sizeof(text));
+	refusal.text = slice_from_string(text);
+	hold_detach(h);
+	s->engine->protocol->refuse(s->engine, lane, number, &refusal);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+void hold_refuse(struct hold *h, enum reason reason, const char *text)
+{
+	struct session *s = h->session;
+
+	s->worker->statistics.denied++;
+	s->worker->statistics.reasons[reason]++;
+	h->state = HOLD_OVER;
+	h->reason = reason;
+	snprintf(h->text, sizeof(h->text), "%s", text);
+	if (!h->judging)
+		answer(h);
+}
+
+void hold_judge(struct hold *h, bool anew)
+{
+	struct session *s = h->session;
+
+	if (s->engine->protocol->judge_again(s->engine, h->lane, anew))
+		h->judging = true;
+}
+
+void hold_judge_anew(struct hold *h)
+{
+	struct session *s = h->session;
+
+	hold_judge(h, true);
+	pipe_go_on(s);
+	session_touch(s);
+}
+
+void hold_stop_waiting(struct hold *h)
+{
+	struct session *s = h->session;
+
+	h->token_deadline = HOLD_STOPPED;
+	if (h->judging)
+		return;
+	hold_judge(h, false);
+	if (h->judging)
+		pipe_go_on(s);
+	else
+		session_abort(s, REASON_IDENTITY, "%s", "it can't be judged again at this point");
+	session_touch(s);
+}
+
+static void cancel(struct hold *h, const char *why, bool stays)
+{
+	if (h->state == HOLD_FOR_TOKEN) {
+		hold_stop_waiting(h);
+		return;
+	}
+	tell_monitor(h, stays);
+	hold_record_end(h, OUTCOME_CANCELLED, "", why);
+	hold_refuse(h, REASON_REVIEW_CANCELLED, why);
+}
+
+/* One that is not ending already. */
+static struct hold *find_waiting(const struct session *s)
+{
+	list_for_each (position, &s->holds) {
+		struct hold *h = list_entry(position, struct hold, sibling);
+
+		if (h->state != HOLD_OVER && h->token_deadline != HOLD_STOPPED)
+			return h;
+	}
+	return NULL;
+}
+
+static bool cancel_all(struct session *s, const char *why, bool stays)
+{
+	bool any = !list_is_empty(&s->holds);
+	struct hold *h;
+
+	/* The answer to one may end them all. */
+	while ((h = find_waiting(s)))
+		cancel(h, why, stays);
+	return any;
+}
+
+bool hold_cancel(struct session *s, const char *why)
+{
+	return cancel_all(s, why, false);
+}
+
+void hold_give_up(struct session *s)
+{
+	cancel_all(s, "the agent closed its connection", asks_again(s));
+}
