@@ -180,3 +180,17 @@ def test_who_refuses_is_nobody(daemon, provider):
     assert not agent_of(daemon)["runs"]
     done = daemon.run(BUILD / "wayleave", "login")
     assert done.returncode == 1 and "from inside an agent" in done.stderr
+
+
+def test_a_person_starts_a_command_with_a_token_of_its_own(daemon, provider, server, tmp_path):
+    log_in(daemon, provider)
+    token = tmp_path / "token"
+    token.write_text("first")
+    shell = Shell(daemon, f"host=127.0.0.1 port={server.port} dbname=shop user=app", agent="demo", token_file=token)
+    for text, why in (("", "there is none"), ("a.b.c", "refused"), ("", "there is none"), ("second", "no signed JSON Web Token")):
+        token.write_text(text)
+        [run] = wait_for(lambda: [r for r in agent_of(daemon)["runs"] if why in r["problem"]], 20, f"a token of which is said: {why}")  # noqa: B023
+        assert run["own_token"] and run["on_behalf_of"] == "ann@acme.com"
+    shell.close()
+    wait_for(lambda: not agent_of(daemon)["runs"], 40, "the end of the run")
+    assert daemon.json("login", "show")["person"] == "ann@acme.com"

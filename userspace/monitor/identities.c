@@ -104,7 +104,6 @@ static void note(struct monitor *m, struct identity *item)
 	free(memory);
 	if (!item->noted || !slice_equal_string(buffer_slice(&text), item->noted)) {
 		free(item->noted);
-		free(item->on_behalf_of);
 		item->noted = memory_copy_text(text.data, buffer_length(&text));
 		store_note(
 			m->store, HOST_AGENT, slice_from_string(item->name), buffer_slice(&text));
@@ -547,6 +546,7 @@ void identity_done(struct identity *item)
 	free(item->issuer);
 	free(item->token_file);
 	free(item->noted);
+	free(item->on_behalf_of);
 	buffer_wipe(&item->token);
 	buffer_done(&item->entry);
 }
