@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "policy/judge.h"
 
+#define BROKEN "the monitor's list of principals can't be read, so nobody is known here"
+
 static const struct principal nobody_known;
 
 static int compare_entries(const void *a, const void *b)
@@ -32,10 +34,11 @@ void who_take(struct who *w, int fd)
 	w->items = NULL;
 	w->count = 0;
 	buffer_clear(&w->bytes);
-	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_descriptor(fd, &w->bytes) < 0 ||
-		principals_decode(buffer_slice(&w->bytes), &w->items, &w->count) < 0)
-		log_error(
-			"the monitor's list of principals can't be read, so nobody is known here");
+	w->broken = fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+		file_read_descriptor(fd, &w->bytes) < 0 ||
+		principals_decode(buffer_slice(&w->bytes), &w->items, &w->count) < 0;
+	if (w->broken)
+		log_error("%s", BROKEN);
 	if (w->count)
 		qsort(w->items, w->count, sizeof(*w->items), compare_entries);
 }
@@ -88,7 +91,7 @@ bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uin
 {
 	const struct principal_entry *entry = find(w, agent, cgroup);
 
-	return entry && entry->suspended;
+	return w->broken || (entry && entry->suspended);
 }
 
 enum who_answer who_check(const struct who *w, const struct policy_agent *agent, uint64_t cgroup,
@@ -99,6 +102,10 @@ enum who_answer who_check(const struct who *w, const struct policy_agent *agent,
 	bool good = !agent->identified || observes;
 
 	*ret_reason = REASON_IDENTITY;
+	if (w->broken) {
+		refusal_text(*ret_reason, slice_from_string(BROKEN), ret_text);
+		return WHO_REFUSED;
+	}
 	if (entry && entry->suspended) {
 		*ret_reason = REASON_SUSPENDED;
 		refusal_text(*ret_reason, SLICE_EMPTY, ret_text);

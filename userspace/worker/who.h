@@ -12,12 +12,13 @@
 struct who {
 	struct principal_entry *items;
 	size_t count;
+	bool broken; /* it can't be read: nobody is let through */
 	struct buffer bytes; /* that the items point into */
 };
 
 void who_init(struct who *w);
 /* Takes the list that the descriptor holds, in place of the one before. With a broken one nobody is
- * known. */
+ * known, and nobody may act: who is suspended is not known either. */
 void who_take(struct who *w, int fd);
 
 enum who_answer {
