@@ -30,16 +30,21 @@ uint64_t openid_backoff(unsigned failures)
 
 /* --- the monitor --- */
 
-void openid_tell(struct openid *o, enum broker_message type, const void *head, size_t length,
+int openid_tell(struct openid *o, enum broker_message type, const void *head, size_t length,
 	struct slice text)
 {
 	struct control_header header = {.type = type};
 	struct buffer payload;
+	int r;
 
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
-	if (buffer_append(&payload, head, length) == 0 && buffer_append_slice(&payload, text) == 0)
-		control_send(o->channel, &header, buffer_slice(&payload), NULL, 0);
+	r = buffer_append(&payload, head, length);
+	if (r == 0)
+		r = buffer_append_slice(&payload, text);
+	if (r == 0)
+		r = control_send(o->channel, &header, buffer_slice(&payload), NULL, 0);
 	buffer_done(&payload);
+	return r;
 }
 
 static struct subject *find_agent(struct openid *o, uint32_t agent)

@@ -82,7 +82,8 @@ struct openid {
 int openid_init(struct openid *o, int channel, const char *configuration, struct error *e);
 /* Waits for what comes next, at most half a second, and handles it. -EPIPE: the monitor is gone. */
 int openid_turn(struct openid *o);
-void openid_tell(struct openid *o, enum broker_message type, const void *head, size_t length,
+/* -EAGAIN: the monitor has not read enough of what it was told before. */
+int openid_tell(struct openid *o, enum broker_message type, const void *head, size_t length,
 	struct slice text);
 uint64_t openid_now(void); /* wall clock, seconds */
 /* The wait after so many failures in a row, in nanoseconds. */

@@ -13,6 +13,7 @@
 #include "monitor/control.h"
 
 #define ENTRY_MOST (64u << 10) /* bytes: a token's limits are far below */
+#define TELL_TIME 1 /* seconds until the monitor is told again, which could not be told */
 #define RECHECK_TIME 2 /* seconds until a token that is not valid yet is looked at again */
 
 static void report(struct subject *s, const struct principal_entry *entry)
@@ -22,9 +23,11 @@ static void report(struct subject *s, const struct principal_entry *entry)
 	buffer_init(&encoded, ENTRY_MOST);
 	if (principals_encode(entry, &encoded) == 0 &&
 		!slice_equal(buffer_slice(&encoded), buffer_slice(&s->reported))) {
-		openid_tell(s->owner, BROKER_PRINCIPAL, NULL, 0, buffer_slice(&encoded));
 		buffer_clear(&s->reported);
-		buffer_append_slice(&s->reported, buffer_slice(&encoded));
+		if (openid_tell(s->owner, BROKER_PRINCIPAL, NULL, 0, buffer_slice(&encoded)) == 0)
+			buffer_append_slice(&s->reported, buffer_slice(&encoded));
+		else
+			s->check_at = openid_now() + TELL_TIME;
 	}
 	buffer_done(&encoded);
 }

@@ -37,7 +37,7 @@ struct identity {
 	bool own_token; /* else it is whom the agent is */
 	bool was_populated; /* a process was in it */
 	char *on_behalf_of; /* NULL: of nobody that is known */
-	uint64_t known_since; /* monotonic */
+	uint64_t known_since, told_at; /* monotonic; told_at 0: no newer token came */
 };
 
 struct identities {

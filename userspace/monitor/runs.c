@@ -19,6 +19,8 @@
 #define ENTER_TIME (10 * NANOSECONDS_PER_SECOND)
 /* In which the launcher's follower tells a daemon that has started anew what the token is. */
 #define TOKEN_TIME (10 * NANOSECONDS_PER_SECOND)
+/* Between two tokens of a run: each is the broker's work, and that of all workers. */
+#define TOKEN_GAP (NANOSECONDS_PER_SECOND / 2)
 #define ENTRY_MOST (64u << 10)
 
 static char *copy_issuer(const struct monitor *m, uint32_t agent)
@@ -147,6 +149,7 @@ int runs_on_token(
 	struct control_token head;
 	struct identity *run;
 	struct slice token;
+	uint64_t now;
 
 	if (request.length < sizeof(head))
 		return error_set(&ret->error, -EINVAL, "malformed request");
@@ -158,6 +161,10 @@ int runs_on_token(
 		return error_set(&ret->error, -ENOENT, "there is no such run");
 	if (token.length > LIMIT_TOKEN_BYTES)
 		return error_set(&ret->error, -E2BIG, "it is too long for a token");
+	now = clock_monotonic();
+	if (run->told_at && now - run->told_at < TOKEN_GAP)
+		return error_set(&ret->error, -EAGAIN, "a token of this run came just now");
+	run->told_at = now;
 	identity_take_token(m, run, token);
 	return 0;
 }
