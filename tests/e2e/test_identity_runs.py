@@ -122,6 +122,18 @@ def test_a_descriptor(make_place):
         assert place.psql.rows(SECRETS, token_file=f"/dev/fd/{file.fileno()}", pass_fds=[file.fileno()]) == ["top secret"]
 
 
+def test_a_descriptor_of_a_file_is_not_the_commands_to_read(make_place):
+    place = make_place()
+    code = "import os, sys\nprint([os.read(int(n), 100) for n in sys.argv[1:]])"
+    with open(place.ann) as file, open(place.ann) as too, open(place.file("another", "data")) as another:
+        for token_file, fds, what in ((f"/dev/fd/{file.fileno()}", [file, too, another], [b"", b"", b"data"]),
+                                      ("/dev/stdin", [too], [b"", b""])):
+            numbers = [f.fileno() for f in fds]
+            process = place.daemon.popen("/usr/bin/python3", "-c", code, *map(str, numbers), *(["0"] if len(fds) == 1 else []),
+                                         stdin=file, stdout=subprocess.PIPE, text=True, token_file=token_file, pass_fds=numbers)
+            assert process.communicate(timeout=30)[0] == f"{what}\n"
+
+
 def test_tokens_are_found_again_by_a_daemon_that_starts_anew(make_place):
     place = make_place()
     code = "import subprocess, sys\nfor line in sys.stdin:\n    print(subprocess.run(line, shell=True, stdout=-1, stderr=-2).stdout, flush=True)"

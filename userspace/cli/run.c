@@ -3,6 +3,7 @@
  * wayleave run: hands the command line and the environment to the launcher, the setuid program that
  * does the work, and becomes it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -98,6 +99,43 @@ static char *make_absolute(const char *path)
 	return absolute;
 }
 
+static int replace_if_same(int fd, const struct stat *file)
+{
+	int null, flags = fcntl(fd, F_GETFD), r = 0;
+	struct stat s;
+
+	if (flags < 0 || flags & FD_CLOEXEC || fstat(fd, &s) < 0 || s.st_dev != file->st_dev ||
+		s.st_ino != file->st_ino)
+		return 0;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, fd) < 0)
+		r = -errno;
+	if (null >= 0)
+		close(null);
+	return r;
+}
+
+/* What the command would inherit of the file, as by /dev/fd/N, would be the token for it to read.
+ */
+static int hide_file(int from)
+{
+	DIR *listing = opendir("/proc/self/fd");
+	struct dirent *entry;
+	struct stat file;
+	int r = 0;
+
+	if (!listing)
+		return -errno;
+	if (fstat(from, &file) < 0)
+		r = -errno;
+	while (r == 0 && S_ISREG(file.st_mode) && (entry = readdir(listing))) {
+		if (entry->d_name[0] != '.')
+			r = replace_if_same((int)strtol(entry->d_name, NULL, 10), &file);
+	}
+	closedir(listing);
+	return r;
+}
+
 /* Read here, with the caller's own rights: the launcher gets it in a file without a name. Also
  * `ret_followed`, for free(): the path, if the file is to be read again. */
 static int save_token(const char *path, char **ret_followed)
@@ -118,6 +156,8 @@ static int save_token(const char *path, char **ret_followed)
 	if (r == 0)
 		*ret_followed =
 			can_be_followed(from, path) ? make_absolute(path) : memory_copy_string("");
+	if (r == 0)
+		r = hide_file(from);
 	buffer_wipe(&token);
 	close(from);
 	if (r < 0 && fd >= 0)
