@@ -159,7 +159,7 @@ int capture_run_is_populated(struct capture *c, uint64_t cgroup, bool *ret)
 	int fd, r = cgroup_open_id(&c->root, cgroup, &fd, path);
 
 	if (r < 0)
-		return -ENOENT;
+		return r == -ESTALE ? -ENOENT : r;
 	r = cgroup_is_populated(fd, ret);
 	close(fd);
 	return r;
