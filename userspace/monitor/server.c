@@ -18,7 +18,8 @@
 #include "monitor/monitor.h"
 #include "monitor/start_agent.h"
 
-#define CLIENTS_MOST 256
+/* Runs' followers stay connected. */
+#define CLIENTS_MOST (256 + LIMIT_RUNS)
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* kernel 6.5 */
