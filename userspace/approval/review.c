@@ -191,6 +191,21 @@ static bool is_principal(const struct config_person *person, struct slice princi
 	return false;
 }
 
+/* With several issuers to log in with, a person is ISSUER:SUB (monitor/logins.c): the name alone
+ * counts, too. */
+static struct slice without_issuer(const struct config *c, struct slice name)
+{
+	for (size_t i = 0; i < c->issuer_count; i++) {
+		const char *issuer = c->issuers[i].name.text;
+		size_t length = strlen(issuer);
+
+		if (c->issuers[i].login && name.length > length &&
+			memcmp(name.data, issuer, length) == 0 && name.data[length] == ':')
+			return slice_from(name, length + 1);
+	}
+	return name;
+}
+
 bool reviewer_is_requester(const struct config *c, const struct reviewer *who,
 	const struct reviewer *user, const struct requester_names *names)
 {
@@ -200,7 +215,8 @@ bool reviewer_is_requester(const struct config *c, const struct reviewer *who,
 
 		if (is_person(person, who) &&
 			(is_person(person, user) || is_principal(person, names->principal) ||
-				is_principal(person, names->on_behalf_of)))
+				is_principal(person, names->on_behalf_of) ||
+				is_principal(person, without_issuer(c, names->on_behalf_of))))
 			return true;
 	}
 	return who->via == REVIEWER_LOCAL && who->uid == user->uid && who->uid != 0;

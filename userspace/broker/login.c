@@ -18,6 +18,8 @@
 #define INTERVAL 5 /* seconds between questions where the issuer says nothing (section 3.2) */
 #define INTERVAL_MOST 60
 #define SLOWER 5 /* more seconds at each slow_down (section 3.5) */
+/* Also those that nobody needs any more, and whose answers are to come. */
+#define LOGINS_MOST (2 * LIMIT_LOGINS)
 #define KEYS_TIME 30 /* seconds for the issuer's keys to come */
 
 enum stage {
@@ -70,10 +72,11 @@ static void drop(struct login *l)
 		login_free(l);
 }
 
-static void report(struct login *l, enum broker_login_stage stage, const char *const texts[3])
+static int report(struct login *l, enum broker_login_stage stage, const char *const texts[3])
 {
 	struct broker_login_state head = {.id = l->id, .stage = stage};
 	struct buffer all;
+	int r;
 
 	head.until = l->until * NANOSECONDS_PER_SECOND;
 	buffer_init(&all, 4 * LIMIT_TOKEN_NAME);
@@ -81,8 +84,9 @@ static void report(struct login *l, enum broker_login_stage stage, const char *c
 		head.lengths[i] = texts[i] ? (uint32_t)strlen(texts[i]) : 0;
 		buffer_append_slice(&all, slice_from_string(texts[i]));
 	}
-	openid_tell(l->owner, BROKER_LOGIN_STATE, &head, sizeof(head), buffer_slice(&all));
+	r = openid_tell(l->owner, BROKER_LOGIN_STATE, &head, sizeof(head), buffer_slice(&all));
 	buffer_done(&all);
+	return r;
 }
 
 static void fail(struct login *l, const char *why)
@@ -326,7 +330,11 @@ static void stand(struct login *l, const struct token *token)
 	l->stage = STAGE_STANDS;
 	l->failures = 0;
 	l->at = in_seconds(left * 2 / 3 + 1);
-	report(l, BROKER_LOGIN_KNOWN, (const char *const[3]){l->subject});
+	/* It is said again where the monitor could not be told. */
+	if (report(l, BROKER_LOGIN_KNOWN, (const char *const[3]){l->subject}) < 0) {
+		l->stage = STAGE_CHECKS;
+		l->at = in_seconds(1);
+	}
 }
 
 static void check(struct login *l)
@@ -416,8 +424,18 @@ void logins_tick(struct openid *o, uint64_t now)
 	}
 }
 
+static size_t count_logins(const struct openid *o)
+{
+	size_t count = 0;
+
+	list_for_each (position, &o->logins)
+		count++;
+	return count;
+}
+
 void logins_begin(struct openid *o, const struct broker_login *request)
 {
+	bool full = count_logins(o) >= LOGINS_MOST;
 	struct login *l;
 
 	if (request->issuer >= o->issuer_count || !o->issuers[request->issuer].login_client)
@@ -428,6 +446,8 @@ void logins_begin(struct openid *o, const struct broker_login *request)
 	l->issuer = &o->issuers[request->issuer];
 	l->give_up = in_seconds(KEYS_TIME);
 	list_append(&o->logins, &l->link);
+	if (full)
+		fail(l, "too many people log in");
 }
 
 void logins_end(struct openid *o, uint64_t id)

@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "monitor/monitor.h"
 
+/* In which the broker says something of a login, or it never does. */
+#define ASKED_TIME (120 * NANOSECONDS_PER_SECOND)
+
 static void clear_texts(struct person_login *l)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(l->texts); i++) {
@@ -19,11 +22,11 @@ static void clear_texts(struct person_login *l)
 	}
 }
 
-static void tell_broker(struct monitor *m, const struct person_login *l, enum broker_message type)
+static int tell_broker(struct monitor *m, const struct person_login *l, enum broker_message type)
 {
 	const struct broker_login head = {.id = l->id, .issuer = (uint32_t)l->issuer};
 
-	broker_process_tell_bytes(&m->openid, type, slice_of(&head, sizeof(head)));
+	return broker_process_tell_bytes(&m->openid, type, slice_of(&head, sizeof(head)));
 }
 
 static void note(struct monitor *m, const struct person_login *l, const char *what)
@@ -89,6 +92,26 @@ static int take_texts(
 	return 0;
 }
 
+/* The same name may be somebody else's with another issuer. */
+static void name_person(const struct config *c, struct person_login *l)
+{
+	size_t count = 0;
+	char *name;
+
+	for (size_t i = 0; i < c->issuer_count; i++)
+		count += c->issuers[i].login != NULL;
+	if (count < 2)
+		return;
+	name = memory_format("%s:%s", c->issuers[l->issuer].name.text, l->texts[0]);
+	if (strlen(name) > LIMIT_TOKEN_NAME) {
+		free(name);
+		name = memory_copy_string("the name of this person is too long");
+		l->stage = BROKER_LOGIN_FAILED;
+	}
+	free(l->texts[0]);
+	l->texts[0] = name;
+}
+
 int logins_take(struct monitor *m, struct slice payload)
 {
 	struct broker_login_state head;
@@ -114,6 +137,8 @@ int logins_take(struct monitor *m, struct slice payload)
 	}
 	l->stage = head.stage;
 	l->until = head.until;
+	if (l->stage == BROKER_LOGIN_KNOWN)
+		name_person(m->config, l);
 	if (l->stage == BROKER_LOGIN_KNOWN && fresh)
 		note(m, l, "logged in as");
 	return 0;
@@ -158,6 +183,8 @@ static int find_issuer(const struct config *c, struct slice name, size_t *ret, s
 	return 0;
 }
 
+#define BROKER_BUSY "the broker for issuers can't be told just now"
+
 static int make_room(struct logins *all, struct error *e)
 {
 	for (size_t i = all->count; i-- > 0;) {
@@ -165,6 +192,22 @@ static int make_room(struct logins *all, struct error *e)
 			remove_login(all, &all->items[i]);
 	}
 	return all->count < LIMIT_LOGINS ? 0 : error_set(e, -EAGAIN, "too many people log in");
+}
+
+/* Each would be a transfer of the broker's: a user has one that begins, and no more. */
+static int check_begun(const struct person_login *l, struct error *e)
+{
+	return l && l->stage == BROKER_LOGIN_ASKED && clock_monotonic() - l->asked_at < ASKED_TIME
+		? error_set(e, -EAGAIN, "a login of this user begins just now")
+		: 0;
+}
+
+/* The broker's part of it ends; one that does not run knows of none. */
+static int end_login(struct monitor *m, struct person_login *l, struct error *e)
+{
+	int r = tell_broker(m, l, BROKER_LOGOUT);
+
+	return r == 0 || r == -EPIPE ? 0 : error_set_errno(e, r, BROKER_BUSY);
 }
 
 int logins_on_begin(
@@ -177,19 +220,28 @@ int logins_on_begin(
 
 	if (r == 0 && m->openid.pid == 0)
 		r = error_set(&ret->error, -EAGAIN, "the broker for issuers does not run just now");
+	if (r == 0)
+		r = check_begun(l, &ret->error);
+	if (r == 0 && l)
+		r = end_login(m, l, &ret->error);
 	if (r < 0)
 		return r;
-	if (l) {
-		tell_broker(m, l, BROKER_LOGOUT);
+	if (l)
 		remove_login(all, l);
-	}
 	r = make_room(all, &ret->error);
 	if (r < 0)
 		return r;
 	all->items = memory_resize_array(all->items, all->count + 1, sizeof(*all->items));
 	l = &all->items[all->count++];
-	*l = (struct person_login){.uid = who->uid, .id = ++all->last_id, .issuer = issuer};
-	tell_broker(m, l, BROKER_LOGIN);
+	*l = (struct person_login){.uid = who->uid,
+		.id = ++all->last_id,
+		.issuer = issuer,
+		.asked_at = clock_monotonic()};
+	r = tell_broker(m, l, BROKER_LOGIN);
+	if (r < 0) {
+		remove_login(all, l);
+		return error_set_errno(&ret->error, r, BROKER_BUSY);
+	}
 	return 0;
 }
 
@@ -226,11 +278,16 @@ int logins_on_end(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	struct person_login *l = find(&m->logins, who->uid);
+	int r;
 
 	(void)request;
 	if (!l || is_over(l))
 		return error_set(&ret->error, -ENOENT, "nobody is logged in for this user");
-	tell_broker(m, l, BROKER_LOGOUT);
+	r = check_begun(l, &ret->error);
+	if (r == 0)
+		r = end_login(m, l, &ret->error);
+	if (r < 0)
+		return r;
 	if (l->stage == BROKER_LOGIN_KNOWN)
 		note(m, l, "logged out, was");
 	remove_login(&m->logins, l);

@@ -19,6 +19,7 @@ struct person_login {
 	uint64_t id; /* between monitor and broker */
 	size_t issuer; /* in the configuration */
 	uint32_t stage; /* enum broker_login_stage */
+	uint64_t asked_at; /* monotonic */
 	uint64_t until; /* wall clock, nanoseconds */
 	char *texts[3]; /* as the stage has them */
 };

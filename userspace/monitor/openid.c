@@ -325,14 +325,14 @@ static void reset_issuers(struct monitor *m, size_t count)
 int openid_configure(struct monitor *m, struct error *e)
 {
 	struct broker_setup *setup = NULL;
-	pid_t before = m->openid.pid;
+	const struct broker_setup *before = m->openid.setup;
 	int r = is_wanted(m->config) ? make_setup(m, &setup, e) : 0;
 
 	if (r < 0)
 		return r;
 	identities_configure(m);
 	r = broker_process_set(&m->openid, setup, e);
-	if (r == 0 && m->openid.pid != before) {
+	if (r == 0 && m->openid.setup != before) {
 		/* Who somebody is by other rules is found out anew. */
 		reset_issuers(m, m->config->issuer_count);
 		logins_forget(m, true);
