@@ -103,6 +103,27 @@ Test(http2_engine, what_is_given_up_reaches_nobody)
 	cr_assert_eq(buffer_length(&server.log), 0);
 }
 
+/* Each window overflows, and nghttp2 ends each stream: more than there is room for events. */
+Test(http2_engine, one_frame_gives_up_all_that_wait)
+{
+	const nghttp2_settings_entry wide = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 65536};
+	size_t dropped = 0;
+
+	for (int32_t id = 1; id < 60; id += 2)
+		http2_peer_ask(&agent, "PUT", "/v1/a", NULL, "the beginning", true);
+	talk();
+	for (int32_t id = 1; id < 60; id += 2)
+		nghttp2_submit_window_update(
+			agent.session, NGHTTP2_FLAG_NONE, id, INT32_MAX - 65535);
+	talk();
+	nghttp2_submit_settings(agent.session, NGHTTP2_FLAG_NONE, &wide, 1);
+	talk();
+	for (struct slice rest = buffer_slice(&run.events); rest.length; rest = slice_from(rest, 1))
+		dropped += slice_starts_with(rest, slice_from_string("! dropped\n"));
+	cr_assert_eq(dropped, 30);
+	cr_assert_eq(buffer_length(&server.log), 0);
+}
+
 Test(http2_engine, a_reset_reaches_the_server)
 {
 	get("/v1/a");

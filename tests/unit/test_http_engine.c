@@ -161,6 +161,14 @@ Test(http_engine, an_early_response)
 	SERVER_GOT("POST /v1/a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd" GET("/v1/b"));
 }
 
+Test(http_engine, what_people_are_shown_cannot_be_the_connections)
+{
+	agent_sends("PUT /v1/a HTTP/1.1\r\nHost: h\r\nIf-Match: \"v7\"\r\n"
+		    "Connection: if-match\r\nContent-Length: 0\r\n\r\n");
+	AGENT_REFUSED("400");
+	cr_assert_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
+}
+
 Test(http_engine, what_a_connection_means_stays_there)
 {
 	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nConnection: X-Hop, Keep-Alive\r\nX-Hop: 1\r\n"

@@ -63,6 +63,12 @@ struct mask_rules {
 	bool detects; /* at least one detector is on */
 };
 
+/* Whether they mask anything at all. */
+static inline bool mask_rules_any(const struct mask_rules *rules)
+{
+	return rules->column_count || rules->json_count || rules->detects;
+}
+
 /* A serial that no other set of rules of this process had; from 1. One thread at a time. */
 uint64_t mask_rules_serial(void);
 

@@ -305,6 +305,7 @@ struct protocol_host {
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
 	bool tls_passthrough; /* TLS is relayed unread */
 	bool unnamed; /* no resource names the place */
+	bool asks_first; /* nothing reaches the server before an action was released */
 	/* Which rules apply in this session, as a number that no other set of rules of this process
 	 * had: verdicts and masks found for an analysed text are kept under it. Changes with a
 	 * reload. */

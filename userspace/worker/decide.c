@@ -112,9 +112,11 @@ static struct slice masks_summary(const struct policy_outcome *outcome, char *ro
 	const struct mask_rules *masks = outcome->masks;
 	size_t n = 0;
 
-	if (!masks->column_count && !masks->detects)
+	if (!mask_rules_any(masks))
 		return SLICE_EMPTY;
 	n = (size_t)snprintf(room, size, "%zu column patterns", masks->column_count);
+	if (masks->json_count && n < size)
+		n += (size_t)snprintf(room + n, size - n, ", %zu paths", masks->json_count);
 	for (unsigned i = 0; i < DETECTOR_COUNT && n < size; i++) {
 		if (masks->detectors[i] != MASK_NONE)
 			n += (size_t)snprintf(
@@ -282,7 +284,7 @@ static void bind_masks(
 
 	if (event->phase != ACTION_RUN || !verdict_is_enforced(&d->verdict))
 		return;
-	if (outcome->masks->column_count || outcome->masks->detects)
+	if (mask_rules_any(outcome->masks))
 		masks = outcome->masks;
 	/* What was held is recorded as approved by now; this is something new. */
 	if (s->engine->protocol->mask(

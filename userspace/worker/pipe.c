@@ -67,7 +67,13 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 
 static int host_place(struct protocol_host *host, struct slice name, uint16_t port, bool certified)
 {
-	return session_place(session_of_host(host), name, port, certified);
+	struct session *s = session_of_host(host);
+	int r = session_place(s, name, port, certified);
+
+	/* The server may be asked before the agent's own handshake says it. */
+	if (r == 0 && certified && !s->sni[0] && name.length < sizeof(s->sni))
+		snprintf(s->sni, sizeof(s->sni), "%.*s", SLICE_PRINT(name));
+	return r;
 }
 
 static struct protocol_catalog *host_catalog(
@@ -110,6 +116,7 @@ void pipe_set_scope(struct session *s)
 	h->upstream_tls = upstream_tls_of(s);
 	login_prepare(s);
 	h->unnamed = s->resource == POLICY_EGRESS;
+	h->asks_first = h->unnamed && p->egress == EGRESS_REVIEW;
 	h->tls_passthrough = !h->unnamed && p->resources[s->resource].tls_mode == TLS_PASSTHROUGH;
 }
 

@@ -38,7 +38,7 @@ static void copy_name(char *to, struct slice from)
 /* At a place that no resource names, TLS may hold what is not HTTP, and is then relayed. */
 static bool may_be_something_else(const struct http_engine *e)
 {
-	return e->base.host->unnamed && e->origin.tls && !e->logged_in;
+	return e->base.host->unnamed && !e->base.host->asks_first && e->origin.tls && !e->logged_in;
 }
 
 /* Then the server may be who speaks first. */
@@ -152,7 +152,8 @@ int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 	/* None left: the request is told so, as the handshake has no words for it. */
 	if (e->offers_2 && !meant)
 		http_offer_failed(e);
-	else if (e->offers_2 && http_wants_server_tls(e) && !http_has_secret(e))
+	else if (e->offers_2 && http_wants_server_tls(e) && !http_has_secret(e) &&
+		!e->base.host->asks_first)
 		ask_server(e);
 	else
 		accept_tls(e);

@@ -200,6 +200,14 @@ static bool check_connection(const struct http_request *r, struct http_problem *
 		if (http_fields_list_has(&r->head.fields, "connection", slice_from_string(kept[i])))
 			return fail(ret, 400, "a Connection that names what must stay");
 	}
+	/* Nor anything else that people are shown and decide about. */
+	for (size_t i = 0; i < r->head.fields.count; i++) {
+		const struct http_field *field = &r->head.fields.items[i];
+
+		if (is_shown(field) && !http_field_is_of_connection(field) &&
+			http_fields_list_has(&r->head.fields, "connection", field->name))
+			return fail(ret, 400, "a Connection that names what must stay");
+	}
 	return true;
 }
 

@@ -24,6 +24,12 @@ static bool is_one_of(const struct http_field *field, const char *const *names, 
 	return false;
 }
 
+bool http_field_is_of_connection(const struct http_field *field)
+{
+	return is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
+		is_one_of(field, of_request, ARRAY_SIZE(of_request));
+}
+
 /* Whether it belongs to the connection that it came by, as nearly all heads say of nothing else. */
 static bool is_hop_by_hop(const struct http_fields *fields, const struct http_field *field)
 {

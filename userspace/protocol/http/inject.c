@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "base/text.h"
 #include "protocol/http/engine.h"
 
 int http_inject(struct http_engine *e)
@@ -14,6 +15,9 @@ int http_inject(struct http_engine *e)
 
 	if (c->place == SECRET_NOWHERE)
 		return http_agent_send(e);
+	if (text_equal_ignore_case(e->request.head.method, slice_from_string("TRACE")))
+		return http_fail(
+			e, REASON_AUTHENTICATION, "TRACE would show the resource's credentials");
 	if (!e->verified && !c->allow_cleartext)
 		return http_fail(e, REASON_AUTHENTICATION,
 			"the resource's credentials are sent in clear, but the server is not "

@@ -20,6 +20,8 @@ struct http_origin {
 	bool tls;
 };
 
+#define HTTP_TOO_LARGE "denied: its body was too large to be held for a review"
+
 struct http_request {
 	struct protocol_host *host;
 	const struct http_origin *origin;
@@ -67,6 +69,8 @@ int http_request_mask(
 /* What people's decision is bound to; its body was collected. -E2BIG. */
 int http_request_bind(struct http_request *r, struct protocol_binding *ret);
 
+/* Whether a request's field is one of the connection that it comes by, by its name alone. */
+bool http_field_is_of_connection(const struct http_field *field);
 /* Whether a header goes on to the other side. What the resource's secret stands in (credentials.h)
  * does not, as it is written anew; what concerns only the connection it came by does not
  * (RFC 9110, 7.6.1), nor what would lead the agent past us. */

@@ -3,6 +3,7 @@
  * agent: what the agent sends: requests, which are judged; their content, which passes behind them
  * or is shown to people first; streams that it gives up.
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "protocol/http2/http2.h"
@@ -199,15 +200,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 {
 	struct http2 *h = context;
 	struct http2_stream *s = stream_of(h, id);
-	struct protocol_event *event;
 
 	if (!s)
 		return 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
 	if (s->state == HTTP2_VERDICT || s->state == HTTP2_COLLECT) {
-		event = http_event(h->e, EVENT_DROPPED);
-		event->dropped.lane = (uint32_t)id;
-		event->dropped.why = "the agent gave it up";
+		/* No more streams than these are open, and none is taken until all are told. */
+		assert(h->dropped_count < ARRAY_SIZE(h->dropped));
+		h->dropped[h->dropped_count++] = (uint32_t)id;
 	}
 	http2_server_forget(s, code ? code : NGHTTP2_CANCEL);
 	http2_stream_free(s);

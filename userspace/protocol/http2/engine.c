@@ -63,6 +63,12 @@ static bool engine_next_event(struct protocol_engine *base, struct protocol_even
 
 	if (event_queue_take(&h->e->events, ret))
 		return true;
+	if (h->dropped_count) {
+		*ret = (struct protocol_event){.type = EVENT_DROPPED};
+		ret->dropped.lane = h->dropped[--h->dropped_count];
+		ret->dropped.why = "the agent gave it up";
+		return true;
+	}
 	if (list_is_empty(&h->asking) || h->e->agent == HTTP_AGENT_DONE)
 		return false;
 	s = list_entry(h->asking.next, struct http2_stream, asking);
@@ -94,6 +100,9 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	s->request.number = number;
 	if (s->request.tunnels) {
 		http2_answer(s, 501, &no_connect);
+	} else if (s->request.too_large) {
+		/* A grant, or new rules, let it pass now; but some of its body is gone. */
+		http2_stream_fail(s, REASON_REVIEW_IMPOSSIBLE, HTTP_TOO_LARGE);
 	} else if (http_has_secret(s->h->e)) {
 		/* Since a reload, while it waited. */
 		http2_stream_fail(s, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
@@ -213,7 +222,8 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 
 	if (e->agent == HTTP_AGENT_DONE)
 		return true;
-	return e->h2->sessions[side] && http_event_has_room(e) && list_is_empty(&e->h2->asking);
+	return e->h2->sessions[side] && http_event_has_room(e) && e->h2->dropped_count == 0 &&
+		list_is_empty(&e->h2->asking);
 }
 
 static void engine_end(struct protocol_engine *base, enum side side)

@@ -61,7 +61,7 @@ static size_t next_part(struct http2 *h, struct http2_frames *f, struct slice in
 
 static bool has_events(const struct http2 *h)
 {
-	return h->e->events.count || !list_is_empty(&h->asking);
+	return h->e->events.count || h->dropped_count || !list_is_empty(&h->asking);
 }
 
 static void broke(struct http2 *h, enum side side, const char *text)

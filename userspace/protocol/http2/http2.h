@@ -104,6 +104,9 @@ struct http2 {
 	uint32_t broken[2]; /* the error with which nghttp2 ended a side's session; 0: none */
 	char tags[EVENTS_MOST][8]; /* of results that wait */
 	size_t next_tag;
+	/* Lanes that the agent gave up while they waited; one frame may end all of them. */
+	uint32_t dropped[LIMIT_HTTP2_STREAMS];
+	size_t dropped_count;
 };
 
 extern const struct protocol protocol_http2;

@@ -220,6 +220,10 @@ void http2_answer(struct http2_stream *s, unsigned status, const struct protocol
 	/* A response of the server's that was held back goes. */
 	s->h->passing -= buffer_length(&f->data);
 	buffer_clear(&f->data);
+	if (f->trailers)
+		http2_block_clear(f->trailers);
+	free(f->trailers);
+	f->trailers = NULL;
 	if (!s->request.to_head)
 		http2_stream_append(s, SIDE_AGENT, buffer_slice(&body));
 	buffer_done(&body);
