@@ -335,6 +335,10 @@ static void begin_request(struct lane *lane)
 
 	switch (ssh_message_subtype(m)) {
 	case SSH_CHANNEL_REQUEST_PTY:
+		if (lane->started) {
+			finish_request(lane, false);
+			break;
+		}
 		take_window(lane, m);
 		lane->terminal = true;
 		lane->step = LANE_REQUESTING;
@@ -396,9 +400,10 @@ static bool turn_requesting(struct lane *lane)
 	if (rc == SSH_AGAIN)
 		return false;
 	runs = is_to_run(lane);
-	lane->started |= runs && rc == SSH_OK;
-	if (lane->started)
+	if (runs && rc == SSH_OK) {
+		lane->started = true;
 		inside_begin(lane);
+	}
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
 			&(struct bridge_result){.status = BRIDGE_NO_STATUS});

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/path.h"
 #include "protocol/ssh/shell.h"
 
 /* The line and each command of it, or deeds. */
@@ -45,6 +46,20 @@ static void add(
 		f->action.unknown |= ACTION_UNKNOWN_OBJECT;
 }
 
+/* "..", "." and "//" are other names of something. Relative ones begin at a folder that is the
+ * host's to choose. */
+static enum object_state state_of_path(struct slice path)
+{
+	struct buffer absolute;
+	bool plain;
+
+	buffer_init(&absolute, path.length + 1);
+	plain = (path.data[0] == '/' || buffer_append_byte(&absolute, '/') == 0) &&
+		buffer_append_slice(&absolute, path) == 0 && path_is_plain(buffer_slice(&absolute));
+	buffer_done(&absolute);
+	return plain ? OBJECT_KNOWN : OBJECT_UNKNOWN;
+}
+
 static bool add_git(struct ssh_facts *f, const struct shell_line *line)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(git_calls); i++) {
@@ -52,7 +67,7 @@ static bool add_git(struct ssh_facts *f, const struct shell_line *line)
 
 		if (path.length == 0)
 			continue;
-		add(f, git_calls[i].operation, OBJECT_KNOWN, path);
+		add(f, git_calls[i].operation, state_of_path(path), path);
 		return true;
 	}
 	return false;

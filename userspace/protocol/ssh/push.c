@@ -228,6 +228,8 @@ static int push_answer(struct deeds *d, bool allowed, struct slice text, struct 
 	struct push *p = push_of(d);
 	uint32_t question = p->question;
 
+	if (p->state != PUSH_ASKING)
+		return -EBADMSG;
 	p->question = 0;
 	d->host->done(d->host, question, allowed ? &passed : NULL);
 	return allowed ? pass_on(p) : refuse(p, text, object);

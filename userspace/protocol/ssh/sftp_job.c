@@ -167,6 +167,8 @@ int sftp_answer(struct sftp *s, bool allowed, struct slice text)
 	char line[1024];
 	int r;
 
+	if (s->job.step != SFTP_STEP_ASKING)
+		return -EBADMSG;
 	snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
 	if (allowed) {
 		r = go_on(s);
