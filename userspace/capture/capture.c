@@ -288,6 +288,9 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 		return r;
 	governed_release_empty(c);
 	r = governed_guard(c, e);
+	/* Until they are loaded flows pass by the policy of before: capture_process() tries again.
+	 */
+	c->guard_gone |= r < 0;
 	if (r == 0)
 		r = governed_abort_older(c, e);
 	if (r == 0)

@@ -433,6 +433,8 @@ int monitor_run(const char *config_file)
 	if (!m->config_file)
 		m->config_file = config_file;
 	m->policy_fd = -1;
+	/* Marks of flows outlive a daemon: its successor's generations are others. */
+	m->generation = clock_wall() / NANOSECONDS_PER_SECOND;
 	m->epochs_fd = -1;
 	m->grants_fd = -1;
 	m->watch.fd = -1;
