@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "masking/strategy.h"
 #include "recording/secret.h"
+#include "worker/argument.h"
 #include "worker/hold.h"
 #include "worker/session.h"
 
@@ -16,23 +17,6 @@
 #define CUT " …"
 
 /* --- arguments, which are the agent's own words --- */
-
-/* Options and variables whose values nobody should see. */
-static const char *const secret_words[] = {
-	"pass", "secret", "token", "apikey", "api-key", "api_key", "credential"};
-
-static bool names_secret(struct slice name)
-{
-	for (size_t i = 0; i < sizeof(secret_words) / sizeof(secret_words[0]); i++) {
-		size_t length = strlen(secret_words[i]);
-
-		for (size_t at = 0; at + length <= name.length; at++) {
-			if (strncasecmp((const char *)name.data + at, secret_words[i], length) == 0)
-				return true;
-		}
-	}
-	return false;
-}
 
 static struct slice take_part(struct slice *rest)
 {
@@ -94,28 +78,6 @@ static int append_argument(struct buffer *b, struct slice argument)
 	return r;
 }
 
-/* "--password=x" and "PGPASSWORD=x" without the x; *hides_next: "--password", and x comes next. */
-static int append_careful(struct buffer *b, struct slice argument, bool *hides_next)
-{
-	const uint8_t *sign = memchr(argument.data, '=', argument.length);
-	struct slice name =
-		slice_head(argument, sign ? (size_t)(sign - argument.data) : argument.length);
-	bool hidden = *hides_next;
-	int r;
-
-	*hides_next = false;
-	if (hidden)
-		return buffer_append_string(b, SECRET_MARK);
-	if (!names_secret(name) || (!sign && (name.length < 2 || name.data[0] != '-')))
-		return append_argument(b, argument);
-	r = append_argument(b, name);
-	if (!sign) {
-		*hides_next = true;
-		return r;
-	}
-	return r < 0 ? r : buffer_append_string(b, "=" SECRET_MARK);
-}
-
 /* Of what detectors find, names of hosts and people are what a command line is about. */
 static void set_detectors(struct mask_rules *rules)
 {
@@ -169,35 +131,86 @@ static char *finish(struct slice text, bool cut)
 	return memory_format("%.*s%s", SLICE_PRINT(text), cut ? CUT : "");
 }
 
-char *process_command_line(struct slice arguments, bool cut, struct detector_engine *detectors,
+/* One that is shown, but for its secrets. They are looked for before a shell's quotes tear words
+ * apart that belong together. */
+static int append_hidden(struct buffer *b, struct slice argument, struct detector_engine *detectors,
 	struct mask_hasher *hasher)
 {
-	struct buffer line, room;
-	struct slice text;
-	bool hides_next = false;
-	char *shown = NULL;
+	struct buffer room, safe;
+	int r;
+
+	buffer_init(&room, 8 * TEXT_MOST);
+	buffer_init(&safe, 2 * TEXT_MOST);
+	r = hide(&argument, &room, detectors, hasher);
+	if (r == 0)
+		r = argument_append_safe(&safe, argument);
+	if (r == 0)
+		r = append_argument(b, buffer_slice(&safe));
+	buffer_done(&room);
+	buffer_done(&safe);
+	return r;
+}
+
+static int append_judged(struct buffer *b, enum argument_kind kind, size_t shown,
+	struct slice argument, struct detector_engine *detectors, struct mask_hasher *hasher)
+{
+	int r;
+
+	switch (kind) {
+	case ARGUMENT_SHOWN:
+		return append_hidden(b, argument, detectors, hasher);
+	case ARGUMENT_START_SHOWN:
+		r = append_argument(b, slice_head(argument, shown));
+		return r < 0 ? r : buffer_append_string(b, SECRET_MARK);
+	case ARGUMENT_CODE:
+		return buffer_append_format(b, "[code, %zu bytes]", argument.length);
+	case ARGUMENT_HIDDEN:
+	case ARGUMENT_COUNTED:
+		break;
+	}
+	return buffer_append_string(b, SECRET_MARK);
+}
+
+static int append_arguments(struct buffer *line, struct slice arguments, bool cut,
+	struct detector_engine *detectors, struct mask_hasher *hasher)
+{
+	struct argument_reader reader = {.begun = false};
+	size_t counted = 0;
 	int r = 0;
 
-	buffer_init(&line, TEXT_MOST);
-	buffer_init(&room, 8 * TEXT_MOST);
 	while (r == 0 && arguments.length) {
 		struct slice argument = take_part(&arguments);
+		enum argument_kind kind;
+		size_t shown = 0;
 
 		/* Of the last one nobody knows what it would have been. */
 		if (cut && arguments.length == 0)
 			break;
-		if (buffer_length(&line))
-			r = buffer_append_byte(&line, ' ');
+		kind = argument_judge(&reader, argument, &shown);
+		counted += kind == ARGUMENT_COUNTED;
+		if (kind == ARGUMENT_COUNTED)
+			continue;
+		if (buffer_length(line))
+			r = buffer_append_byte(line, ' ');
 		if (r == 0)
-			r = append_careful(&line, argument, &hides_next);
+			r = append_judged(line, kind, shown, argument, detectors, hasher);
 	}
-	text = buffer_slice(&line);
-	if (r == 0)
-		r = hide(&text, &room, detectors, hasher);
-	if (r == 0)
-		shown = finish(text, cut);
+	if (r == 0 && counted)
+		r = buffer_append_format(
+			line, " [%zu argument%s]", counted, counted == 1 ? "" : "s");
+	return r;
+}
+
+char *process_command_line(struct slice arguments, bool cut, struct detector_engine *detectors,
+	struct mask_hasher *hasher)
+{
+	struct buffer line;
+	char *shown = NULL;
+
+	buffer_init(&line, TEXT_MOST);
+	if (append_arguments(&line, arguments, cut, detectors, hasher) == 0)
+		shown = finish(buffer_slice(&line), cut);
 	buffer_done(&line);
-	buffer_done(&room);
 	return shown;
 }
 
