@@ -163,7 +163,10 @@ def test_install_upgrade_remove_purge(root, package, newer):
     root("sh", "-c", f"cat > /etc/wayleave/wayleave.yaml <<'EOF'\n{CONFIG.format(cgroup=own)}\nEOF")
     root("sh", "-c", f"cat > /etc/wayleave/policies/all.yaml <<'EOF'\n{POLICY}\nEOF")
     root.start()
-    assert root("ps", "-o", "user=", "--ppid", root.daemon.pid).stdout.split() == ["wayleave"]
+    # Who speaks with agents and servers is nobody; who looks at processes is root, and speaks with no one.
+    children = [line.split(None, 1) for line in root("ps", "-ww", "-o", "user=,args=", "--ppid", root.daemon.pid).stdout.splitlines()]
+    assert [user for user, args in children if not args.startswith("wayleaved: inspector ")] == ["wayleave"], children
+    assert [user for user, args in children if args.startswith("wayleaved: inspector ")] == ["root"], children
     agent = f"cat /proc/self/cgroup; exec 3<>/dev/tcp/192.0.2.1/9"
     done = root("wayleave", "run", "--agent", "coder", "--", "bash", "-c", agent, check=False)
     assert f"{own}/coder" in done.stdout and "Network is unreachable" in done.stderr
