@@ -124,6 +124,24 @@ Test(http2_engine, one_frame_gives_up_all_that_wait)
 	cr_assert_eq(buffer_length(&server.log), 0);
 }
 
+static bool is_busy(void)
+{
+	return run.engine->protocol->is_busy(run.engine);
+}
+
+Test(http2_engine, busy_from_the_release_to_the_end)
+{
+	get("/v1/a");
+	cr_assert(is_busy());
+	http2_peer_answer(&server, 1, "200", "x-two: 2\n", "world", NULL);
+	talk();
+	AGENT_HEARD("1 end\n");
+	cr_assert_not(is_busy());
+	http2_peer_ask(&agent, "PUT", "/v1/a", NULL, "the beginning", true);
+	talk();
+	cr_assert_not(is_busy(), "what people are to see first has not been released");
+}
+
 Test(http2_engine, a_reset_reaches_the_server)
 {
 	get("/v1/a");

@@ -226,6 +226,18 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 		list_is_empty(&e->h2->asking);
 }
 
+/* Whether a stream was released and is not over. */
+static bool engine_is_busy(const struct protocol_engine *base)
+{
+	const struct http2 *h = container_of(base, const struct http_engine, base)->h2;
+
+	list_for_each (position, &h->streams) {
+		if (list_entry(position, struct http2_stream, link)->state >= HTTP2_READY)
+			return true;
+	}
+	return false;
+}
+
 static void engine_end(struct protocol_engine *base, enum side side)
 {
 	struct http2 *h = http2_of(base);
@@ -270,6 +282,7 @@ const struct protocol protocol_http2 = {
 	.input = engine_input,
 	.needs = engine_needs,
 	.wants = engine_wants,
+	.is_busy = engine_is_busy,
 	.end = engine_end,
 	.next_event = engine_next_event,
 	.mask = engine_mask,
