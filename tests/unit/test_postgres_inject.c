@@ -123,6 +123,48 @@ Test(inject, the_server_is_told_who_the_agent_is)
 		sent(SIDE_AGENT, BYTES("application_name\0hi\0")), "what it set later is its own");
 }
 
+#define READY "Z\0\0\0\x05I"
+#define QUERY                                                                                      \
+	"Q\0\0\0\x0d"                                                                              \
+	"select 1\0"
+#define COMPLETE                                                                                   \
+	"C\0\0\0\x0d"                                                                              \
+	"SELECT 1\0"
+#define STATUS_SET                                                                                 \
+	"S\0\0\0\x18"                                                                              \
+	"application_name\0hi\0"
+/* What the server says to the command that gives it our name. */
+#define RENAMED                                                                                    \
+	"1\0\0\0\x04"                                                                              \
+	"2\0\0\0\x04"
+#define CLOSED                                                                                     \
+	"3\0\0\0\x04"                                                                              \
+	"3\0\0\0\x04"
+
+/* The agent has set another name, and we told the server who it is all the same. */
+static void rename_it(void)
+{
+	bench.identity = "wayleave:demo";
+	begin(false);
+	/* The second one ends our own queries behind the login, which find nothing. */
+	engine_run_feed(&run, SIDE_SERVER, BYTES(OK STATUS_TOLD READY READY));
+	engine_run_feed(&run, SIDE_AGENT, BYTES(QUERY));
+	engine_run_feed(&run, SIDE_SERVER, BYTES(STATUS_SET COMPLETE READY));
+	cr_assert(sent(SIDE_SERVER, BYTES("application_name TO E'wayleave:demo hi'")), "%.*s",
+		SLICE_PRINT(buffer_slice(&run.events)));
+}
+
+Test(inject, a_row_where_there_is_none)
+{
+	rename_it();
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES(RENAMED "D\0\0\0\x06\0\0"
+			      "C\0\0\0\x08SET\0" CLOSED READY));
+	cr_expect_not(run.closed);
+	cr_expect(sent(SIDE_AGENT, BYTES(READY)));
+}
+
 static void expect_name(const char *options, const char *expected)
 {
 	struct buffer packet;

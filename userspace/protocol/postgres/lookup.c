@@ -304,6 +304,8 @@ static int take_row(struct pg_lookup *l, const struct slice *values, size_t coun
 		return 0;
 	case PG_LOOKUP_NAMES:
 		return sql_catalog_add_row(l->names, l->query, values, count);
+	case PG_LOOKUP_NAME:
+		return -EBADMSG; /* it returns none */
 	default:
 		return sql_catalog_add_row(l->temporary, l->query, values, count);
 	}
