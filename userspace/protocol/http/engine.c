@@ -159,6 +159,7 @@ static bool engine_is_busy(const struct protocol_engine *base)
 {
 	switch (container_of(base, const struct http_engine, base)->agent) {
 	case HTTP_AGENT_READY:
+	case HTTP_AGENT_SECRET:
 	case HTTP_AGENT_BODY:
 	case HTTP_AGENT_SENT:
 	case HTTP_AGENT_TUNNEL:
