@@ -221,7 +221,8 @@ int process_read(const struct message_process *process, const char *cgroup,
 
 	if (folder < 0)
 		return folder;
-	r = check(folder, process);
+	/* Whoever asks may have been taken over: what is nobody's of the agent's is not told. */
+	r = is_of_agent((pid_t)process->pid, cgroup) ? check(folder, process) : -ESRCH;
 	if (r == 0)
 		r = read_arguments(folder, texts, ret);
 	if (r == 0) {
