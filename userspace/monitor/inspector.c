@@ -149,7 +149,7 @@ static void add(struct inspector *i, const struct inspector_request *r)
 		waiting->request = *r;
 		list_append(&i->waiting, &waiting->link);
 		i->waiting_count++;
-		if (i->idle == 0 && i->thread_count < LIMIT_INSPECTIONS_AT_ONCE)
+		if (i->idle < i->waiting_count && i->thread_count < LIMIT_INSPECTIONS_AT_ONCE)
 			start_thread(i);
 		pthread_cond_signal(&i->more);
 	}
