@@ -149,6 +149,7 @@ static void begin(struct session *s, const struct packet *packet)
 		return;
 	}
 	s->exe_answered = true;
+	s->process.answered = true;
 	session_begin_when_known(s);
 }
 
