@@ -60,6 +60,7 @@ struct engine_run {
 	bool closed;
 	int fail_tls; /* enum side + 1: the handshake with that side fails */
 	bool fail_proof; /* the host has no answer */
+	bool keep_proof; /* nor gives one */
 };
 
 /* `config` and `rules` in one YAML text; the first agent and resource are the session's. Ends the

@@ -122,6 +122,16 @@ Test(http_credentials, asked_for_anew_for_each_request)
 	SERVER_GOT("");
 }
 
+Test(http_credentials, under_way_while_asked_for)
+{
+	logs_in(SECRET_IN_BEARER, NULL, "s3cret");
+	run.keep_proof = true;
+	cr_assert_not(run.engine->protocol->is_busy(run.engine));
+	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	cr_assert(run.engine->protocol->is_busy(run.engine));
+	SERVER_GOT("");
+}
+
 Test(http_credentials, what_is_refused_needs_none)
 {
 	logs_in(SECRET_IN_BEARER, NULL, "s3cret");
