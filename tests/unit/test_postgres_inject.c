@@ -159,10 +159,35 @@ Test(inject, a_row_where_there_is_none)
 	rename_it();
 	buffer_clear(&run.sent[SIDE_AGENT]);
 	engine_run_feed(&run, SIDE_SERVER,
-		BYTES(RENAMED "D\0\0\0\x06\0\0"
-			      "C\0\0\0\x08SET\0" CLOSED READY));
+		BYTES(CLOSED RENAMED "D\0\0\0\x06\0\0"
+				     "C\0\0\0\x08SET\0" CLOSED READY));
 	cr_expect_not(run.closed);
 	cr_expect(sent(SIDE_AGENT, BYTES(READY)));
+}
+
+Test(inject, a_name_that_was_not_taken_is_told_again)
+{
+	rename_it();
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES(CLOSED "E\0\0\0\x10"
+			     "C42P05\0Mno\0\0" READY));
+	cr_expect(sent(SIDE_AGENT, BYTES(READY)), "nobody waits for it");
+	cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0, "nor is it tried for ever");
+	engine_run_feed(&run, SIDE_AGENT, BYTES(QUERY));
+	engine_run_feed(&run, SIDE_SERVER, BYTES(COMPLETE READY));
+	cr_expect(sent(SIDE_SERVER, BYTES("application_name TO E'wayleave:demo hi'")));
+}
+
+Test(inject, nothing_of_the_agents_has_the_name_of_the_command)
+{
+	rename_it();
+	cr_expect(sent(SIDE_SERVER,
+		BYTES("Pwayleave_name_4_206974206361\0"
+		      "C\0\0\0\x22"
+		      "Swayleave_name_4_206974206361\0"
+		      "P\0")));
 }
 
 static void expect_name(const char *options, const char *expected)

@@ -292,6 +292,8 @@ int pg_inject_on_name(struct pg_engine *e, struct slice name);
  * something else than it should, it is told, and PG_WAITING says so; the message is then sent when
  * it has been. Else PG_TAKEN, or negative errno. */
 int pg_inject_rename(struct pg_engine *e);
+/* It could not be told: it is again, before the next ReadyForQuery. */
+void pg_inject_not_renamed(struct pg_engine *e);
 
 /* agent.c */
 int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

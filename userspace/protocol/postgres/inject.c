@@ -170,6 +170,12 @@ int pg_inject_rename(struct pg_engine *e)
 	return r < 0 ? r : PG_WAITING;
 }
 
+void pg_inject_not_renamed(struct pg_engine *e)
+{
+	e->named->due = true;
+	e->named->count--; /* it is kept when it is told */
+}
+
 static const char *method_name(uint32_t code)
 {
 	switch (code) {

@@ -136,7 +136,7 @@ static int put_query(struct buffer *b, const char *name, const char *text)
 	return r < 0 ? r : put_drop(b, name);
 }
 
-/* --- queries that are kept --- */
+/* --- names --- */
 
 #define NAME_SIZE 64
 
@@ -146,13 +146,21 @@ static bool is_of_kept(enum pg_lookup_step step)
 }
 
 /* Each of these steps is one query. Nobody else can name it. */
-static void name_kept(const struct pg_engine *e, enum pg_lookup_step step, char *ret)
+static void name_secretly(
+	const struct pg_engine *e, const char *what, enum pg_lookup_step step, char *ret)
 {
 	const uint8_t *n = e->base.host->nonce + 24;
 
-	snprintf(ret, NAME_SIZE, "wayleave_kept_%u_%02x%02x%02x%02x%02x%02x", (unsigned)step, n[0],
-		n[1], n[2], n[3], n[4], n[5]);
+	snprintf(ret, NAME_SIZE, "wayleave_%s_%u_%02x%02x%02x%02x%02x%02x", what, (unsigned)step,
+		n[0], n[1], n[2], n[3], n[4], n[5]);
 }
+
+static void name_kept(const struct pg_engine *e, enum pg_lookup_step step, char *ret)
+{
+	name_secretly(e, "kept", step, ret);
+}
+
+/* --- queries that are kept --- */
 
 bool pg_lookup_can_keep(const struct pg_engine *e)
 {
@@ -210,6 +218,23 @@ static bool next_step(struct pg_lookup *l, unsigned from)
 	return false;
 }
 
+/* The agent would keep who it is out of the server's logs, if anything of its had this name. */
+static int put_rename(struct pg_engine *e, struct pg_lookup *l)
+{
+	struct buffer *b = &e->scratch;
+	char name[NAME_SIZE];
+	int r;
+
+	name_secretly(e, "name", PG_LOOKUP_NAME, name);
+	r = put(b, 'C', "P", name, NULL, 0);
+	if (r == 0)
+		r = put_drop(b, name);
+	if (r == 0)
+		r = put_query(b, name, e->named->text);
+	l->closes += 4;
+	return r;
+}
+
 static int put_step(struct pg_engine *e, struct pg_lookup *l)
 {
 	struct step_queries queries = step_queries(l->step);
@@ -221,14 +246,14 @@ static int put_step(struct pg_engine *e, struct pg_lookup *l)
 		l->closes++;
 		return put_run(&e->scratch, name);
 	}
+	if (l->step == PG_LOOKUP_NAME)
+		return put_rename(e, l);
 	for (size_t i = 0; r == 0 && i < queries.count; i++) {
-		const char *text = queries.items[i].text;
-
 		snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
 		if (e->leftovers)
 			r = put_drop(&e->scratch, name);
 		if (r == 0)
-			r = put_query(&e->scratch, name, text ? text : e->named->text);
+			r = put_query(&e->scratch, name, queries.items[i].text);
 		l->closes += e->leftovers ? 3 : 2;
 	}
 	return r;

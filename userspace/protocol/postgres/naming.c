@@ -219,6 +219,8 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 		e->lookup_failed = !e->held_ready;
 		if (wanted & STEP(VERSION))
 			e->catalog->check = true;
+		if (wanted & STEP(NAME))
+			pg_inject_not_renamed(e);
 		return let_go(e);
 	}
 	/* Before a Sync the server does not say that it changed. */
