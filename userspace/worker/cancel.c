@@ -139,11 +139,24 @@ static void on_unix_socket(void *context, int status, struct slice payload, int 
 	on_connected(&c->connect, status < 0 ? status : fd);
 }
 
+/* A reload may have given the session another resource: its key is nobody's but its server's. */
+static bool is_still_there(const struct session *s)
+{
+	char now[sizeof(s->upstream_name)];
+
+	upstream_put_name(s, now, sizeof(now));
+	return strcmp(now, s->upstream_name) == 0;
+}
+
 static void send_to_server(struct session *s, struct cancel *c)
 {
 	const struct policy_resource *resource = upstream_resource(s);
 	socklen_t length;
 
+	if (!is_still_there(s)) {
+		cancel_done(c);
+		return;
+	}
 	if (resource && resource->unix_path.length) {
 		upstream_ask_for_unix_socket(s, on_unix_socket, c);
 		return;

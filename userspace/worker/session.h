@@ -173,6 +173,8 @@ void upstream_tell_engine(struct session *s);
 void upstream_start_tls(struct session *s, const struct protocol_tls *tls);
 /* NULL: what no resource names. Of the scope's policy. */
 const struct policy_resource *upstream_resource(const struct session *s);
+/* Where it is connected to, by that policy. */
+void upstream_put_name(const struct session *s, char *ret, size_t size);
 /* A socket for another connection to where upstream_address, which it fills, is; or negative errno.
  */
 int upstream_new_socket(struct session *s, socklen_t *ret_length);

@@ -23,6 +23,16 @@ const struct policy_resource *upstream_resource(const struct session *s)
 	return &policy_scope_policy(s->scope)->resources[s->resource];
 }
 
+void upstream_put_name(const struct session *s, char *ret, size_t size)
+{
+	const struct policy_resource *resource = upstream_resource(s);
+
+	if (resource && resource->unix_path.length)
+		snprintf(ret, size, "unix:%.*s", SLICE_PRINT(resource->unix_path));
+	else
+		snprintf(ret, size, "%s", s->address);
+}
+
 void upstream_tell_engine(struct session *s)
 {
 	/* What is not read has no login to wait for. */
@@ -112,8 +122,7 @@ void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void 
 
 static void connect_unix(struct session *s)
 {
-	snprintf(s->upstream_name, sizeof(s->upstream_name), "unix:%.*s",
-		SLICE_PRINT(upstream_resource(s)->unix_path));
+	upstream_put_name(s, s->upstream_name, sizeof(s->upstream_name));
 	s->asked_generation = policy_scope_policy(s->scope)->generation;
 	s->outstanding++;
 	upstream_ask_for_unix_socket(s, on_unix_socket, s);
@@ -169,7 +178,7 @@ void upstream_connect(struct session *s)
 		connect_unix(s);
 		return;
 	}
-	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
+	upstream_put_name(s, s->upstream_name, sizeof(s->upstream_name));
 	fd = upstream_new_socket(s, &length);
 	if (fd < 0) {
 		on_failed(s, fd);
