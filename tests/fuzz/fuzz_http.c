@@ -47,8 +47,10 @@ static void feed(struct engine_run *run, enum side side, struct slice piece, siz
 		engine_run_feed(run, side, slice_head(slice_from(piece, i), step));
 }
 
-static void play(const struct engine_bench *bench, struct slice in, size_t step, struct buffer *ret)
+/* False: it became HTTP/2, which fuzz_http2 is about. */
+static bool play(const struct engine_bench *bench, struct slice in, size_t step, struct buffer *ret)
 {
+	bool is_http_1;
 	struct http_guard guard;
 	struct engine_run run;
 
@@ -67,11 +69,12 @@ static void play(const struct engine_bench *bench, struct slice in, size_t step,
 		else
 			engine_run_end(&run, side);
 	}
-	/* fuzz_http2 is about what becomes of that. */
-	check(!guard.broken || run.engine->protocol == &protocol_http2, guard.broken);
+	is_http_1 = run.engine->protocol != &protocol_http2;
+	check(!guard.broken || !is_http_1, guard.broken);
 	buffer_append_slice(ret, buffer_slice(&run.events));
 	engine_run_done(&run);
 	http_guard_done(&guard);
+	return is_http_1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -94,10 +97,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(tls_hello_needs(in) > 0, "a ClientHello that waits for nothing");
 	buffer_init(&whole, 1u << 30);
 	buffer_init(&cut, 1u << 30);
-	play(bench, in, size, &whole);
-	play(bench, in, 1, &cut);
-	check(slice_equal(buffer_slice(&whole), buffer_slice(&cut)),
-		"what is judged depends on how the bytes are cut");
+	if (play(bench, in, size, &whole) && play(bench, in, 1, &cut))
+		check(slice_equal(buffer_slice(&whole), buffer_slice(&cut)),
+			"what is judged depends on how the bytes are cut");
 	buffer_done(&whole);
 	buffer_done(&cut);
 	return 0;

@@ -22,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > CONTROL_PAYLOAD_MOST)
 		return 0;
 	if (run_request_decode(payload, &request) == 0)
-		assert(strlen(request.agent) + strlen(request.user) + 2 == size);
+		assert(strlen(request.agent) + 1 + strlen(request.user) + 1 +
+				(request.token ? strlen(request.token) + 1 : 0) ==
+			size);
 	arena_init(&memory, RUN_PLAN_MEMORY);
 	buffer_init(&again, CONTROL_PAYLOAD_MOST);
 	if (run_plan_decode(payload, &memory, &plan) == 0) {

@@ -224,7 +224,11 @@ static int append_parent(struct buffer *b, struct slice parent)
 
 	if (r == 0)
 		r = append_line(b, slice_from(parent, pid.length + 1));
-	return r < 0 ? r : buffer_append_format(b, " (%.*s)", SLICE_PRINT(pid));
+	if (r == 0)
+		r = buffer_append_string(b, " (");
+	if (r == 0)
+		r = append_line(b, pid);
+	return r < 0 ? r : buffer_append_byte(b, ')');
 }
 
 char *process_parents(struct slice parents, bool cut)
