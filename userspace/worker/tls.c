@@ -410,7 +410,8 @@ void tls_free(struct tls *t)
 	if (!t)
 		return;
 	forget_key(t);
-	/* OpenSSL would not resume what was not shut down in order; ends are not what that is about. */
+	/* OpenSSL would not resume what was not shut down in order; ends are not what that is
+	 * about. */
 	if (t->established && !t->failed)
 		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
