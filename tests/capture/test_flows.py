@@ -73,7 +73,24 @@ def allow(*resources):
 def tracked(network, *names):
     """Entries of connection tracking with the mark of flows that were let pass."""
     return [line for line in network.in_host("cat", "/proc/net/nf_conntrack", check=False).splitlines()
-            if all(n in line for n in names) and re.search(r"mark=14673\d+", line)]
+            if all(n in line for n in names) and re.search(r"mark=15[0-2]\d{7}\b", line)]
+
+
+def test_a_flow_is_its_agents_alone(host, network, echo):
+    """Connection tracking keeps a flow when its socket is closed: whoever takes the port next is judged anew."""
+    a, b = host.agent("a"), host.agent("b")
+    daemon = host.start(a, b, egress="deny", resources=[PLACE])
+    daemon.write_rules([{**allow("place")[0], "agents": [a.name]}])
+    daemon.reload()
+    code = talking(f"""
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("0.0.0.0", 45454))
+        result = talk({SERVER4!r}, {PORT}, s=s)
+    """)
+    assert a.python(code) == "echo x"
+    assert tracked(network, "sport=45454")
+    assert b.python(code) == "ECONNREFUSED"
+    assert a.python(code) == "echo x"
 
 
 def test_a_resource_and_nothing_else(host, network, echo):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -12,6 +13,7 @@
 #include "capture/guard.h"
 #include "capture/origin.h"
 #include "capture/pins.h"
+#include "capture/queue.h"
 
 static struct buffer text_of(
 	const char *root, uint16_t port, const struct guard_agent *agents, size_t count)
@@ -94,6 +96,14 @@ Test(guard, lets_udp_go_to_the_resolvers_alone)
 	buffer_done(&b);
 }
 
+static size_t goes_on_by(const struct buffer *b, uint32_t mark)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "ct mark %#x accept", mark);
+	return times(b, text);
+}
+
 Test(guard, asks_for_each_flow_where_policy_says)
 {
 	static const struct guard_agent agents[] = {{"a", .udp = UDP_POLICY, .id = 0x11},
@@ -113,8 +123,10 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	cr_assert_eq(times(&b, "\"b\" : goto refuse_udp"), 1);
 	cr_assert_eq(times(&b, "\"c\" : goto judge_2"), 1);
 	cr_assert_eq(times(&b, "meta mark set 0x11"), 1);
-	/* What a flow needs to go on is the policy's generation. */
-	cr_assert_eq(times(&b, "ct mark 0x577a0005 accept"), 2);
+	/* What a flow needs to go on is its agent's mark, of the policy's generation. */
+	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 5)), 1);
+	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x22, 5)), 1);
+	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 4)), 0);
 	cr_assert_eq(times(&b, "ct direction reply accept"), 1);
 	cr_assert_eq(times(&b, "delete table inet wayleave_x_queue"), 0);
 	buffer_clear(&b);

@@ -45,8 +45,7 @@ static const char answered_chain[] =
 	"\tchain answered {\n"
 	"\t\ttype filter hook output priority mangle + 2; policy accept;\n"
 	"\t\tmeta mark %#x goto refuse_udp\n"
-	"\t\tmeta mark %#x ct mark set meta mark\n"
-	"\t\tmeta mark & %#x == %#x meta mark set 0 accept\n"
+	"\t\tmeta mark & %#x == %#x ct mark set meta mark meta mark set 0 accept\n"
 	"\t\tmeta l4proto udp ct mark %#x counter drop\n"
 	"\t}\n";
 static const char queue_forget[] = "add table inet %s\n"
@@ -87,7 +86,6 @@ static int append_judge(struct buffer *b, const struct guard *g)
 
 int guard_append_judges(struct buffer *b, const struct guard *g)
 {
-	uint32_t pass = QUEUE_MARK_PASS | g->generation;
 	int r;
 
 	if (!guard_judges(g))
@@ -95,11 +93,12 @@ int guard_append_judges(struct buffer *b, const struct guard *g)
 	r = append_judge(b, g);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		if (guard_is_judged(g, &g->agents[i]))
-			r = buffer_append_format(b, judge_agent, i, pass,
+			r = buffer_append_format(b, judge_agent, i,
+				queue_pass_mark(g->agents[i].id, g->generation),
 				g->agents[i].listen ? judge_listening : "", g->agents[i].id);
 	}
-	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE, pass,
-				QUEUE_MARK_MASK, QUEUE_MARK_PASS, QUEUE_MARK_ASKED)
+	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE, QUEUE_MARK_MASK,
+				QUEUE_MARK_PASS, QUEUE_MARK_ASKED)
 		      : r;
 }
 

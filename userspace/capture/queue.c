@@ -107,8 +107,9 @@ static void put_verdict(
 				: NF_DROP),
 		.id = htonl(verdict->packet),
 	};
-	uint32_t mark = verdict->answer == QUEUE_PASS ? QUEUE_MARK_PASS | verdict->generation
-						      : QUEUE_MARK_REFUSE;
+	uint32_t mark = verdict->answer == QUEUE_PASS
+		? queue_pass_mark(verdict->agent, verdict->generation)
+		: QUEUE_MARK_REFUSE;
 
 	mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof(head), &head);
 	mnl_attr_put_u32(message, NFQA_MARK, htonl(mark));

@@ -32,6 +32,7 @@ enum queue_answer {
 /* What the worker writes, up to QUEUE_VERDICTS_MOST at once. */
 struct queue_verdict {
 	uint32_t packet; /* the kernel's id */
+	uint32_t agent; /* whose it is: what it lets pass is that agent's alone */
 	uint16_t answer; /* enum queue_answer */
 	uint16_t generation; /* of the policy that judged, the lower bits */
 };
@@ -39,8 +40,17 @@ struct queue_verdict {
 /* Marks of packets on their way back from the worker, and of their flows in connection tracking. */
 #define QUEUE_MARK_REFUSE 0x57790003u
 #define QUEUE_MARK_ASKED 0x57790004u
-#define QUEUE_MARK_PASS 0x577a0000u /* | generation */
-#define QUEUE_MARK_MASK 0xffff0000u
+#define QUEUE_MARK_PASS 0x5a000000u /* | what stands for agent and generation */
+#define QUEUE_MARK_MASK 0xff000000u
+
+/* The mark of what a policy let an agent send. A flow outlives its socket in connection tracking:
+ * whoever has the same port next is another agent, whose mark is another. */
+static inline uint32_t queue_pass_mark(uint32_t agent, uint16_t generation)
+{
+	uint64_t both = (uint64_t)agent << 16 | generation;
+
+	return QUEUE_MARK_PASS | (uint32_t)(both * 0x9e3779b97f4a7c15u >> 40);
+}
 
 struct queue {
 	struct mnl_socket *socket;

@@ -269,6 +269,7 @@ static void on_packet(struct worker *w, const struct nlmsghdr *message)
 	mnl_attr_parse(message, sizeof(struct nfgenmsg), read_attribute, &queued);
 	f->answers[f->answer_count++] = (struct queue_verdict){
 		.packet = queued.id,
+		.agent = queued.agent,
 		.answer = (uint16_t)judge(w, queued.agent, queued.bytes),
 		.generation = (uint16_t)w->policy->generation,
 	};
