@@ -4,8 +4,10 @@
  *
  *   login.c   first packets, TLS on either side
  *   authentication.c   who proves what to the server; inject.c: with the host's credentials
- *   agent.c   what the agent sends in the query phase: becomes actions, is sent on or poisoned
- *   server.c  what the server sends: belongs to requests.h' head, is masked and passed on
+ *   agent.c   what the agent sends in the query phase: query.c, extended.c: becomes actions;
+ *             send.c: is sent on or poisoned
+ *   server.c  what the server sends: belongs to requests.h' head; result.c: is masked and passed
+ *             on; failure.c: errors and notices; settle.c: what a request leaves behind
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
  *   ahead.c   what stands behind an action in its batch
@@ -222,7 +224,7 @@ struct pg_engine {
 	/* Our own queries are in flight, before anything else; nothing of the agent's is taken. */
 	struct pg_preview *preview;
 
-	/* server.c */
+	/* result.c */
 	struct pg_columns *columns; /* of the QUERY at the head */
 	struct copy_stream *copy;
 	const char *trouble; /* with -EPERM: what can't be masked */
@@ -297,8 +299,8 @@ void pg_inject_not_renamed(struct pg_engine *e);
 
 /* agent.c */
 int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken);
-/* The server said what it thinks of a text that we did not understand (server.c). */
-void pg_agent_probed(struct pg_engine *e, bool accepted);
+/* query.c: the server said what it thinks of a text that we did not understand. */
+void pg_query_probed(struct pg_engine *e, bool accepted);
 
 /* judge.c: handlers of agent.c end in one of these */
 enum pg_step {

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent: the handlers of what the agent sends, and what they share. Internal to agent.c, query.c,
+ * extended.c and send.c.
+ *
+ * A handler gets a message that is legal in this phase. It returns PG_TAKEN, having written to the
+ * server what stands for the message; PG_WAITING: it is offered again; or negative errno.
+ */
+#ifndef WAYLEAVE_PROTOCOL_POSTGRES_AGENT_H
+#define WAYLEAVE_PROTOCOL_POSTGRES_AGENT_H
+
+#include "protocol/postgres/engine.h"
+
+/* query.c */
+int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m);
+
+/* extended.c */
+int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m);
+int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m);
+int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m);
+int pg_extended_on_describe(struct pg_engine *e, const struct pg_frame *m);
+int pg_extended_on_close(struct pg_engine *e, const struct pg_frame *m);
+
+/* send.c */
+/* A request whose reply the server will give behind those in flight; it is the engine's. NULL:
+ * there are too many, and the session ends. */
+struct pg_request *pg_send_request(struct pg_engine *e, enum pg_request_kind kind);
+/* The request's text may change what later text means. */
+void pg_send_effects(struct pg_engine *e, struct pg_request *q, unsigned effects);
+/* Passes the message on, or takes it away, with what of it has not arrived yet. */
+int pg_send_on(struct pg_engine *e, const struct pg_frame *m);
+int pg_send_nothing(struct pg_engine *e, const struct pg_frame *m);
+/* Answers the message with `state` and `text` through an error of the server. `type` is that of the
+ * message that is sent in order to fail; `name` the one that a Parse was to define. */
+int pg_send_poison(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
+	uint8_t type, struct slice name, const char *state, struct slice text);
+/* The same with the pending message's refusal. */
+int pg_send_refused(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
+	uint8_t type, struct slice name);
+/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
+ * judged as the unknown that it is and sent on as it comes. */
+int pg_send_too_long(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
+	struct slice name);
+
+#endif

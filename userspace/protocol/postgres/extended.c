@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * extended: the extended protocol's Parse, Bind, Execute, Describe and Close.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "protocol/postgres/agent.h"
+#include "protocol/postgres/bind.h"
+#include "protocol/postgres/engine.h"
+#include "protocol/postgres/error.h"
+
+/* --- Parse --- */
+
+/* What the statement runs may need people, and the batch begins with it: once the server has it,
+ * an error of a question of ours would end the batch, and a Sync of ours would commit it. */
+static bool may_be_deferred(const struct pg_engine *e, const struct pg_frame *m)
+{
+	const struct pg_plan *plan = e->pending.plan;
+
+	return plan && plan->judgement && plan->judgement->review && e->requests.count == 0 &&
+		!e->unsynced && m->complete && m->whole.length <= PG_DEFERRED_MOST;
+}
+
+static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slice name,
+	struct slice text, struct slice types)
+{
+	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
+	bool deferred = may_be_deferred(e, m);
+	struct pg_request *q = pg_send_request(e, PG_REQUEST_PARSE);
+	int r = -EPERM;
+
+	statement->action = e->pending.action;
+	statement->types = slice_of(memory_copy_text(types.data, types.length), types.length);
+	if (q) {
+		q->action = e->pending.action;
+		q->statement = pg_statement_get(statement);
+		q->name = memory_copy_text(name.data, name.length);
+		q->name_length = name.length;
+		e->unsynced = true;
+		r = pg_names_begin(&e->statements, name, statement, e->batch);
+	}
+	pg_statement_put(statement);
+	pg_pending_clear(e);
+	if (r == -E2BIG)
+		return pg_fail(e, REASON_LIMIT, "more than %u prepared statements",
+			LIMIT_PREPARED_STATEMENTS);
+	if (r == 0 && deferred) {
+		r = buffer_append_slice(&e->deferred, m->whole);
+		return r < 0 ? r : PG_TAKEN;
+	}
+	return r < 0 ? PG_TAKEN : pg_send_on(e, m);
+}
+
+int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
+{
+	struct slice rest = m->body, name, text, types = SLICE_EMPTY;
+	uint16_t parameters;
+	int r;
+
+	if (pg_get_string(&rest, &name) < 0)
+		return -EBADMSG;
+	if (!m->complete && e->base.host->needs_facts)
+		return pg_send_too_long(e, m, PG_REQUEST_PARSE, name);
+	text = rest;
+	if (m->complete &&
+		(pg_get_string(&rest, &text) < 0 || pg_get_u16(&rest, &parameters) < 0 ||
+			rest.length != 4 * (size_t)parameters))
+		return -EBADMSG;
+	if (m->complete)
+		types = rest;
+	if (e->pending.decision == PG_REFUSED)
+		return pg_send_refused(e, m, PG_REQUEST_PARSE, 'P', name);
+	if (e->pending.decision == PG_RELEASED)
+		return parse_send(e, m, name, text, types);
+	r = pg_judge_text(e, text);
+	if (r == PG_TAKEN)
+		r = pg_judge_plan(e, e->pending.text);
+	if (r != PG_TAKEN)
+		return r;
+	return pg_judge_ask(e, text, ACTION_PREPARED, 0, 0);
+}
+
+/* --- Bind --- */
+
+/* A statement that SQL's PREPARE made is judged as the EXECUTE that would run it. */
+static struct sql_text *bind_text(const struct pg_statement *statement, struct slice name)
+{
+	struct sql_text *text;
+	struct buffer execute;
+
+	if (!statement->by_sql)
+		return sql_text_get(statement->text);
+	buffer_init(&execute, 64 + 2 * name.length);
+	buffer_append_string(&execute, "execute \"");
+	for (size_t i = 0; i < name.length; i++) {
+		if (name.data[i] == '"')
+			buffer_append_byte(&execute, '"');
+		buffer_append_byte(&execute, name.data[i]);
+	}
+	buffer_append_byte(&execute, '"');
+	text = sql_text_parse(buffer_slice(&execute));
+	buffer_done(&execute);
+	return text;
+}
+
+static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct pg_bind *parts,
+	struct pg_statement *statement)
+{
+	struct pg_pending *p = &e->pending;
+	struct pg_portal *portal =
+		pg_portal_new(p->plan, statement->by_sql ? 0 : statement->command);
+	struct pg_request *q = pg_send_request(e, PG_REQUEST_BIND);
+	int r = -EPERM;
+
+	portal->statement = pg_statement_get(statement);
+	portal->masks = pg_masks_get(p->masks);
+	portal->action = p->action;
+	portal->audience = e->base.host->audience;
+	portal->record_rows = p->record_rows;
+	if (q) {
+		q->action = p->action;
+		q->portal = pg_portal_get(portal);
+		q->name = memory_copy_text(parts->portal.data, parts->portal.length);
+		q->name_length = parts->portal.length;
+		e->unsynced = true;
+		r = pg_names_begin(&e->portals, parts->portal, portal, e->batch);
+	}
+	pg_portal_put(portal);
+	pg_pending_clear(e);
+	if (r == -E2BIG)
+		return pg_fail(e, REASON_LIMIT, "more than %u portals", LIMIT_PREPARED_STATEMENTS);
+	return r < 0 ? PG_TAKEN : pg_send_on(e, m);
+}
+
+/* A name that the session does not have: the server's own error, but certainly an error. */
+static int missing(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
+	uint8_t type, const char *what, const char *state, struct slice name)
+{
+	char text[256];
+
+	if (kind == PG_REQUEST_BIND && name.length == 0)
+		snprintf(text, sizeof(text), "unnamed prepared statement does not exist");
+	else
+		snprintf(text, sizeof(text), "%s \"%.*s\" does not exist", what,
+			(int)(name.length > 128 ? 128 : name.length), name.data);
+	return pg_send_poison(e, m, kind, type, SLICE_EMPTY, state, slice_from_string(text));
+}
+
+/* The names of a statement that the server accepted were not found: look once more, when its
+ * ParseComplete is here. */
+static int bind_look_again(struct pg_engine *e, struct pg_statement *statement)
+{
+	int r = pg_judge_drain(e);
+
+	if (r == PG_TAKEN)
+		statement->looked_up = true;
+	return r;
+}
+
+int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
+{
+	struct pg_bind parts;
+	void *found = NULL;
+	struct pg_statement *statement;
+	int r = pg_bind_parse(m->body, m->complete, e->pending.values, &parts);
+
+	if (r < 0)
+		return r;
+	switch (pg_names_find(&e->statements, parts.statement, e->batch, &found)) {
+	case PG_NAME_UNCERTAIN:
+		return pg_judge_drain(e);
+	case PG_NAME_MISSING:
+		return missing(e, m, PG_REQUEST_BIND, 'B', "prepared statement",
+			PG_STATE_NO_STATEMENT, parts.statement);
+	default:
+		statement = found;
+	}
+	if (e->pending.decision == PG_REFUSED)
+		return pg_send_refused(e, m, PG_REQUEST_BIND, 'B', SLICE_EMPTY);
+	if (e->pending.decision == PG_RELEASED)
+		return bind_send(e, m, &parts, statement);
+	if (!e->pending.text)
+		e->pending.text = bind_text(statement, parts.statement);
+	r = pg_judge_plan(e, e->pending.text);
+	if (r != PG_TAKEN)
+		return r;
+	if (e->pending.plan->resolution.unresolved && !statement->looked_up &&
+		e->base.host->needs_facts) {
+		r = bind_look_again(e, statement);
+		if (r != PG_TAKEN)
+			return r;
+	}
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
+	e->pending.bound[0] = parts.bound;
+	e->pending.values_length = parts.values_length;
+	e->pending.bound[1] = statement->types;
+	e->pending.unit = e->batch + 1;
+	e->pending.behind = e->behind;
+	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
+}
+
+/* --- Execute --- */
+
+/* Describes the portal for ourselves, where the agent did not: masks need origins and types. */
+static int describe_privately(struct pg_engine *e, struct pg_portal *portal, struct slice name)
+{
+	struct pg_request *q = pg_send_request(e, PG_REQUEST_DESCRIBE_PORTAL);
+	size_t mark;
+	int r;
+
+	if (!q)
+		return -EPERM;
+	q->flags = PG_REQUEST_PRIVATE;
+	q->portal = pg_portal_get(portal);
+	portal->describing = true;
+	buffer_clear(&e->scratch);
+	r = pg_begin(&e->scratch, 'D', &mark);
+	if (r == 0)
+		r = buffer_append_byte(&e->scratch, 'P');
+	if (r == 0)
+		r = pg_put_string(&e->scratch, name);
+	if (r < 0)
+		return r;
+	pg_end(&e->scratch, mark);
+	return pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
+}
+
+static int execute_send(
+	struct pg_engine *e, const struct pg_frame *m, struct pg_portal *portal, struct slice name)
+{
+	struct pg_request *q;
+	int r;
+
+	if ((portal->masks || portal->record_rows) && !portal->columns && !portal->describing) {
+		r = describe_privately(e, portal, name);
+		if (r < 0)
+			return r == -EPERM ? PG_TAKEN : r;
+	}
+	q = pg_send_request(e, PG_REQUEST_EXECUTE);
+	if (!q)
+		return PG_TAKEN;
+	q->action = portal->action;
+	q->portal = pg_portal_get(portal);
+	e->unsynced = true;
+	if (portal->plan && e->base.host->needs_facts)
+		pg_send_effects(e, q, portal->plan->resolution.effects);
+	pg_pending_clear(e);
+	return pg_send_on(e, m);
+}
+
+/* The rules changed since the Bind: what was judged then is judged again. */
+static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
+{
+	struct slice text = portal->statement ? portal->statement->exact : SLICE_EMPTY;
+	int r = pg_judge_plan(e, portal->plan->text);
+
+	if (r != PG_TAKEN)
+		return r;
+	return pg_judge_ask(e, text, ACTION_RUN, portal->action, 0);
+}
+
+int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
+{
+	struct slice rest = m->body, name;
+	void *found = NULL;
+	struct pg_portal *portal;
+	uint32_t most;
+
+	if (pg_get_string(&rest, &name) < 0 || pg_get_u32(&rest, &most) < 0 || rest.length)
+		return -EBADMSG;
+	switch (pg_names_find(&e->portals, name, e->batch, &found)) {
+	case PG_NAME_UNCERTAIN:
+		return pg_judge_drain(e);
+	case PG_NAME_MISSING:
+		return missing(e, m, PG_REQUEST_EXECUTE, 'E', "portal", PG_STATE_NO_PORTAL, name);
+	default:
+		portal = found;
+	}
+	if (e->pending.decision == PG_REFUSED)
+		return pg_send_refused(e, m, PG_REQUEST_EXECUTE, 'E', SLICE_EMPTY);
+	if (e->pending.decision == PG_UNDECIDED && portal->audience != e->base.host->audience &&
+		portal->plan)
+		return execute_judge_again(e, portal);
+	if (e->pending.decision == PG_RELEASED) {
+		pg_masks_put(portal->masks);
+		portal->masks = pg_masks_get(e->pending.masks);
+		portal->audience = e->base.host->audience;
+		portal->action = e->pending.action;
+		pg_columns_free(portal->columns);
+		portal->columns = NULL;
+	}
+	return execute_send(e, m, portal, name);
+}
+
+/* --- Describe, Close --- */
+
+int pg_extended_on_describe(struct pg_engine *e, const struct pg_frame *m)
+{
+	struct slice rest = m->body, name;
+	struct pg_request *q;
+	void *found = NULL;
+	uint8_t kind;
+
+	if (pg_get_u8(&rest, &kind) < 0 || (kind != 'S' && kind != 'P') ||
+		pg_get_string(&rest, &name) < 0 || rest.length)
+		return -EBADMSG;
+	q = pg_send_request(
+		e, kind == 'S' ? PG_REQUEST_DESCRIBE_STATEMENT : PG_REQUEST_DESCRIBE_PORTAL);
+	if (!q)
+		return PG_TAKEN;
+	e->unsynced = true;
+	if (kind == 'P' && pg_names_find(&e->portals, name, e->batch, &found) == PG_NAME_FOUND) {
+		q->portal = pg_portal_get(found);
+		q->portal->describing = true;
+	}
+	return pg_send_on(e, m);
+}
+
+int pg_extended_on_close(struct pg_engine *e, const struct pg_frame *m)
+{
+	struct slice rest = m->body, name;
+	struct pg_request *q;
+	uint8_t kind;
+
+	if (pg_get_u8(&rest, &kind) < 0 || (kind != 'S' && kind != 'P') ||
+		pg_get_string(&rest, &name) < 0 || rest.length)
+		return -EBADMSG;
+	q = pg_send_request(e, kind == 'S' ? PG_REQUEST_CLOSE_STATEMENT : PG_REQUEST_CLOSE_PORTAL);
+	if (!q)
+		return PG_TAKEN;
+	q->name = memory_copy_text(name.data, name.length);
+	q->name_length = name.length;
+	e->unsynced = true;
+	if (pg_names_begin(kind == 'S' ? &e->statements : &e->portals, name, NULL, e->batch) < 0)
+		return pg_fail(e, REASON_LIMIT, "too many names");
+	return pg_send_on(e, m);
+}
