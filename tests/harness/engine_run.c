@@ -305,7 +305,8 @@ static void on_tls(struct engine_run *run, enum side side)
 	/* Direct TLS begins with a ClientHello, which is for the handshake alone. */
 	if (side == SIDE_AGENT && buffer_length(&run->partial[side]) &&
 		buffer_slice(&run->partial[side]).data[0] == TLS_RECORD_HANDSHAKE)
-		buffer_consume(&run->partial[side], 1);
+		buffer_consume(&run->partial[side],
+			run->bench->hello_length ? run->bench->hello_length : 1);
 	run->engine->protocol->tls_done(run->engine, side, &result);
 }
 

@@ -309,6 +309,53 @@ Test(http_engine, a_server_that_is_gone_is_said)
 	cr_assert(run.closed);
 }
 
+/* Who is not allowed to ask learns nothing of the server. */
+Test(http_engine, a_server_that_is_gone_denies_nothing_less)
+{
+	engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
+	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	AGENT_REFUSED("403");
+	agent_sends(GET("/v1/a"));
+	AGENT_REFUSED("502");
+	cr_assert(run.closed);
+}
+
+/* What was refused as a connection is not for people to decide. */
+Test(http_engine, a_denied_connection_is_said_first)
+{
+	engine_run_abort(&run, REASON_NOT_COVERED);
+	agent_sends("PUT /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	AGENT_REFUSED("403");
+	cr_assert(run.closed);
+}
+
+Test(http_engine, an_administrator_does_not_wait_for_a_server)
+{
+	engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
+	engine_run_abort(&run, REASON_KILLED);
+	cr_assert(run.closed);
+}
+
+/* At a place without a name, what is in TLS may not be HTTP, and the server is reached first. */
+Test(http_engine, a_server_whose_tls_fails_before_the_request)
+{
+	/* A record with a ClientHello that has one suite, and no extensions. */
+	uint8_t hello[5 + 4 + 41] = {
+		0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3, [45] = 2, 0x13, 0x01, 1, 0};
+
+	bench.hello_length = sizeof(hello);
+	http_run_restart();
+	run.host.unnamed = true;
+	run.fail_tls = SIDE_SERVER + 1;
+	engine_run_feed(&run, SIDE_AGENT, slice_of(hello, sizeof(hello)));
+	cr_assert(holds(&run.events, "! tls server"));
+	cr_assert_not(run.closed);
+	agent_sends(GET("/v1/a"));
+	cr_assert(holds(&run.sent[SIDE_AGENT], "a test made it fail"));
+	AGENT_REFUSED("502");
+	cr_assert(run.closed);
+}
+
 Test(http_engine, a_server_that_closes_is_asked_again)
 {
 	agent_sends(GET("/v1/a"));

@@ -229,10 +229,11 @@ void session_abort(struct session *s, enum reason reason, const char *format, ..
 	char detail[SESSION_DETAIL_MOST], text[SESSION_DETAIL_MOST + 128];
 	va_list arguments;
 
-	/* Once: while the disk is full, every turn would say it again. */
-	if (s->state >= SESSION_CLOSING || s->aborted)
+	/* Once: while the disk is full, every turn would say it again. What comes on top of a
+	 * server that is gone is told all the same. */
+	if (s->state >= SESSION_CLOSING || s->aborted == reason)
 		return;
-	s->aborted = true;
+	s->aborted = reason;
 	va_start(arguments, format);
 	vsnprintf(detail, sizeof(detail), format, arguments);
 	va_end(arguments);

@@ -60,7 +60,8 @@ struct session {
 	uint64_t deadline; /* monotonic; 0: none. For the login, and for closing */
 	enum session_state state;
 	enum reason reason; /* why it ended */
-	bool aborted; /* the engine was told to end it, and does as soon as the agent can be told */
+	/* Why the engine was told to end it, which it does as soon as the agent can be told. */
+	enum reason aborted;
 	char detail[SESSION_DETAIL_MOST];
 
 	struct origin origin;

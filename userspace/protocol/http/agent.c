@@ -28,10 +28,7 @@ static int on_head(struct http_engine *e)
 		!http_body_of_request(&e->framing, &e->request.head, &problem))
 		return http_refuse_request(e, &problem);
 	e->request.has_body = e->framing.kind != HTTP_BODY_NONE;
-	if (!e->abort_text)
-		return http_ask(e);
-	http_answer(e, http_status_of(e->abort.reason), &e->abort, true);
-	return http_close(e, e->abort.reason, e->abort_text);
+	return e->abort_text && !http_abort_is_of_server(e) ? http_abort_now(e) : http_ask(e);
 }
 
 /* RFC 9112, 2.2: an empty line may stand in front of a request. */

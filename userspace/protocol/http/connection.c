@@ -44,7 +44,7 @@ static bool may_be_something_else(const struct http_engine *e)
 /* Then the server may be who speaks first. */
 static void reach_server(struct http_engine *e)
 {
-	if (!may_be_something_else(e) || e->agent != HTTP_AGENT_HEAD)
+	if (!may_be_something_else(e) || e->agent != HTTP_AGENT_HEAD || e->abort_text)
 		return;
 	if (e->server == HTTP_SERVER_NONE) {
 		e->server = HTTP_SERVER_CONNECTING;
@@ -98,13 +98,23 @@ void http_offer_failed(struct http_engine *e)
 	accept_tls(e);
 }
 
-/* The same for what went wrong when it was asked. */
-static void offer_failed(struct http_engine *e, enum reason reason, const char *text)
+/* The server was reached before it was known what for, in vain: who is still to ask is told then.
+ */
+static void failed_early(struct http_engine *e, enum reason reason, const char *text)
 {
 	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
 
 	http_abort_later(e, &refusal);
-	http_offer_failed(e);
+	if (e->agent == HTTP_AGENT_OFFERED)
+		http_offer_failed(e);
+	else
+		e->server = HTTP_SERVER_NONE;
+}
+
+static bool is_early(const struct http_engine *e)
+{
+	return e->agent == HTTP_AGENT_OFFERED ||
+		(may_be_something_else(e) && e->agent == HTTP_AGENT_HEAD);
 }
 
 /* RFC 9113, 3.4: what a client of HTTP/2 sends first, in clear where it knows of it. */
@@ -241,8 +251,8 @@ static void server_tls_done(struct http_engine *e, const struct protocol_tls_res
 	if (e->server != HTTP_SERVER_TLS)
 		return;
 	e->verified = result->verified;
-	if (result->error < 0 && e->agent == HTTP_AGENT_OFFERED)
-		offer_failed(e, REASON_UPSTREAM_TLS, result->text);
+	if (result->error < 0 && is_early(e))
+		failed_early(e, REASON_UPSTREAM_TLS, result->text);
 	else if (result->error < 0)
 		http_fail(e, REASON_UPSTREAM_TLS, result->text);
 	else if (e->agent == HTTP_AGENT_OFFERED)
@@ -276,6 +286,8 @@ void http_begin_tunnel(struct http_engine *e, const char *note)
 
 int http_relay_something_else(struct http_engine *e)
 {
+	if (e->abort_text)
+		return http_close(e, e->abort.reason, e->abort_text);
 	if (e->server == HTTP_SERVER_IDLE)
 		http_begin_tunnel(e, "TLS that holds no HTTP: relayed unread");
 	return 0;
@@ -320,10 +332,12 @@ static void server_end(struct http_engine *e)
 	/* Whoever noticed first has said so. */
 	if (e->server == HTTP_SERVER_NONE)
 		return;
+	if (is_early(e) && e->server < HTTP_SERVER_IDLE) {
+		failed_early(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
+		return;
+	}
 	switch (e->agent) {
 	case HTTP_AGENT_OFFERED:
-		offer_failed(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
-		return;
 	case HTTP_AGENT_FIRST:
 	case HTTP_AGENT_TLS:
 	case HTTP_AGENT_VERDICT:

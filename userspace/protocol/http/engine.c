@@ -197,6 +197,8 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		http_answer(e, 501, &no_connect, true);
 		return http_close(e, REASON_NOT_UNDERSTOOD, "CONNECT is not built yet");
 	}
+	if (e->abort_text)
+		return http_abort_now(e);
 	e->agent = HTTP_AGENT_READY;
 	return http_go_on(e);
 }
@@ -231,9 +233,27 @@ bool http_reason_can_wait(enum reason reason)
 
 void http_abort_later(struct http_engine *e, const struct protocol_refusal *refusal)
 {
+	if (e->abort_text)
+		return;
 	e->abort_text = memory_copy_text(refusal->text.data, refusal->text.length);
 	e->abort.reason = refusal->reason;
 	e->abort.text = slice_from_string(e->abort_text);
+}
+
+bool http_abort_is_of_server(const struct http_engine *e)
+{
+	unsigned status = http_status_of(e->abort.reason);
+
+	return status == 502 || status == 504;
+}
+
+int http_abort_now(struct http_engine *e)
+{
+	if (e->passthrough)
+		e->base.host->reset(e->base.host, &e->abort);
+	else
+		http_answer(e, http_status_of(e->abort.reason), &e->abort, true);
+	return http_close(e, e->abort.reason, e->abort_text);
 }
 
 static void engine_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
@@ -242,7 +262,7 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	bool idle = e->agent <= HTTP_AGENT_HEAD;
 	char *text;
 
-	if (e->agent == HTTP_AGENT_DONE || e->abort_text)
+	if (e->agent == HTTP_AGENT_DONE)
 		return;
 	if (idle && http_reason_can_wait(refusal->reason)) {
 		http_abort_later(e, refusal);

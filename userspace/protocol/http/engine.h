@@ -110,15 +110,20 @@ int http_ask(struct http_engine *e);
 int http_close(struct http_engine *e, enum reason reason, const char *text);
 
 void http_engine_close(struct protocol_engine *base);
-/* Whether an idle connection is told of it only with its next request, which this answers. */
+/* Whether an idle connection is told of it only with its next request that is released. */
 bool http_reason_can_wait(enum reason reason);
 void http_abort_later(struct http_engine *e, const struct protocol_refusal *refusal);
+/* With e->abort_text: whether it is what the server did. Then requests are judged first: what is
+ * not allowed has no business knowing how the server is. */
+bool http_abort_is_of_server(const struct http_engine *e);
+/* Answers the request in hand with it, and the session ends. Always 0. */
+int http_abort_now(struct http_engine *e);
 
 /* connection.c */
 /* `alpn`: static, as in struct protocol_tls. */
 void http_start_tls(struct http_engine *e, enum side side, const char *alpn);
 bool http_wants_server_tls(const struct http_engine *e);
-/* The server can't be asked what it offers: the agent is told with its first request. */
+/* The server can't be asked what it offers: the agent is told when a request is released. */
 void http_offer_failed(struct http_engine *e);
 int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken);
 size_t http_first_needs(struct slice in);

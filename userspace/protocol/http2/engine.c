@@ -103,6 +103,9 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	} else if (s->request.too_large) {
 		/* A grant, or new rules, let it pass now; but some of its body is gone. */
 		http2_stream_fail(s, REASON_REVIEW_IMPOSSIBLE, HTTP_TOO_LARGE);
+	} else if (s->h->e->abort_text) {
+		http2_stream_fail(s, s->h->e->abort.reason, s->h->e->abort_text);
+		http2_say_goodbye(s->h);
 	} else if (http_has_secret(s->h->e)) {
 		/* Since a reload, while it waited. */
 		http2_stream_fail(s, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
@@ -260,7 +263,7 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 {
 	struct http2 *h = http2_of(base);
 
-	if (h->e->agent == HTTP_AGENT_DONE || h->e->abort_text)
+	if (h->e->agent == HTTP_AGENT_DONE)
 		return;
 	if (can_wait(h, refusal->reason)) {
 		http_abort_later(h->e, refusal);

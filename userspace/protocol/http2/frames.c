@@ -158,7 +158,7 @@ static void check_end(struct http2 *h)
 		return;
 	http2_check_drained(h);
 	if (h->ends && h->stream_count == 0)
-		http_close(h->e, REASON_NONE, "");
+		http_close(h->e, h->e->abort.reason, h->e->abort_text ? h->e->abort_text : "");
 }
 
 static int send_both(struct http2 *h)

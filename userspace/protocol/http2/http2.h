@@ -125,6 +125,8 @@ int http2_go_on(struct http2_stream *s);
 void http2_connected(struct protocol_engine *base);
 void http2_tls_done(
 	struct protocol_engine *base, enum side side, const struct protocol_tls_result *result);
+/* The agent is to open no new streams, and with its last one the session ends. */
+void http2_say_goodbye(struct http2 *h);
 /* The server takes no new streams: nor do we, on this connection. */
 void http2_on_goaway(struct http2 *h);
 void http2_check_drained(struct http2 *h);

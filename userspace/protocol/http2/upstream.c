@@ -84,10 +84,12 @@ void http2_tls_done(
 
 /* --- the end --- */
 
-static void say_goodbye(struct http2 *h)
+void http2_say_goodbye(struct http2 *h)
 {
 	nghttp2_session *agent = h->sessions[SIDE_AGENT];
 
+	if (h->ends)
+		return;
 	h->ends = true;
 	nghttp2_submit_goaway(agent, NGHTTP2_FLAG_NONE,
 		nghttp2_session_get_last_proc_stream_id(agent), NGHTTP2_NO_ERROR, NULL, 0);
@@ -98,7 +100,7 @@ void http2_on_goaway(struct http2 *h)
 	if (h->draining)
 		return;
 	h->draining = true;
-	say_goodbye(h);
+	http2_say_goodbye(h);
 }
 
 static void forget_server(struct http2 *h)
@@ -139,7 +141,7 @@ void http2_server_gone(struct http2 *h)
 		else if (s->state == HTTP2_OPEN)
 			http2_stream_stop(s);
 	}
-	say_goodbye(h);
+	http2_say_goodbye(h);
 	if (has_state(h, HTTP2_READY))
 		connect_to_server(h->e);
 	http2_flush(h);
