@@ -128,10 +128,10 @@ static size_t part_length(struct slice query)
 	return n;
 }
 
-/* The agent's parameters but those of that name, each behind the separator that it had. */
-static int put_others(struct slice query, struct slice name, struct buffer *out)
+/* The parameters but those of that name, each behind the separator that it had, the first behind
+ * `separator`. */
+static int put_others(struct slice query, struct slice name, uint8_t separator, struct buffer *out)
 {
-	uint8_t separator = '&';
 	int r = 0;
 
 	while (r == 0 && query.length) {
@@ -142,8 +142,9 @@ static int put_others(struct slice query, struct slice name, struct buffer *out)
 			r = buffer_append_byte(out, separator);
 			if (r == 0)
 				r = buffer_append_slice(out, part);
+			separator = '&';
 		}
-		if (n < query.length)
+		if (n < query.length && separator != '?')
 			separator = query.data[n];
 		query = slice_from(query, n + 1);
 	}
@@ -178,5 +179,26 @@ int http_credentials_put_target(const struct protocol_credentials *c, struct sli
 	r = buffer_append_format(out, "%.*s?%.*s=", SLICE_PRINT(path), SLICE_PRINT(c->name));
 	if (r == 0)
 		r = put_encoded(secret, out);
-	return r < 0 ? r : put_others(slice_from(target, path.length + 1), c->name, out);
+	return r < 0 ? r : put_others(slice_from(target, path.length + 1), c->name, '&', out);
+}
+
+bool http_credentials_may_be_in(const struct protocol_credentials *c, struct slice name)
+{
+	return c->place == SECRET_IN_QUERY &&
+		(text_equal_ignore_case(name, slice_from_string("location")) ||
+			text_equal_ignore_case(name, slice_from_string("content-location")));
+}
+
+int http_credentials_put_link(
+	const struct protocol_credentials *c, struct slice link, struct buffer *out)
+{
+	const uint8_t *hash = memchr(link.data, '#', link.length);
+	struct slice url = hash ? slice_head(link, (size_t)(hash - link.data)) : link;
+	const uint8_t *mark = url.length ? memchr(url.data, '?', url.length) : NULL;
+	struct slice path = mark ? slice_head(url, (size_t)(mark - url.data)) : url;
+	int r = buffer_append_slice(out, path);
+
+	if (r == 0 && mark)
+		r = put_others(slice_from(url, path.length + 1), c->name, '?', out);
+	return r < 0 ? r : buffer_append_slice(out, slice_from(link, url.length));
 }

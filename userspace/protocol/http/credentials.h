@@ -20,5 +20,10 @@ int http_credentials_put_value(
  * parameters of that name. */
 int http_credentials_put_target(const struct protocol_credentials *c, struct slice target,
 	struct slice secret, struct buffer *out);
+/* Whether a response's field of that name may repeat the query's secret, as servers that redirect
+ * do; and its value, appended without the parameter. */
+bool http_credentials_may_be_in(const struct protocol_credentials *c, struct slice name);
+int http_credentials_put_link(
+	const struct protocol_credentials *c, struct slice link, struct buffer *out);
 
 #endif

@@ -10,14 +10,30 @@
 #include "protocol/http/credentials.h"
 #include "protocol/http/engine.h"
 
-static int put_field(struct buffer *out, const struct http_field *field)
+static int put_name(struct buffer *out, const struct http_field *field)
 {
 	int r = buffer_append_slice(out, field->name);
 
-	if (r == 0)
-		r = buffer_append(out, ": ", 2);
+	return r < 0 ? r : buffer_append(out, ": ", 2);
+}
+
+static int put_field(struct buffer *out, const struct http_field *field)
+{
+	int r = put_name(out, field);
+
 	if (r == 0)
 		r = buffer_append_slice(out, field->value);
+	return r < 0 ? r : buffer_append(out, "\r\n", 2);
+}
+
+/* A server that leads elsewhere may repeat the request's query, with the secret that it had. */
+static int put_link(
+	const struct http_request *request, struct buffer *out, const struct http_field *field)
+{
+	int r = put_name(out, field);
+
+	if (r == 0)
+		r = http_credentials_put_link(&request->host->credentials, field->value, out);
 	return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 
@@ -28,8 +44,14 @@ static int put_fields(struct buffer *out, const struct http_request *request,
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < fields->count; i++) {
-		if (keeps(request, &fields->items[i]))
-			r = put_field(out, &fields->items[i]);
+		const struct http_field *field = &fields->items[i];
+
+		if (!keeps(request, field))
+			continue;
+		if (http_credentials_may_be_in(&request->host->credentials, field->name))
+			r = put_link(request, out, field);
+		else
+			r = put_field(out, field);
 	}
 	return r;
 }
