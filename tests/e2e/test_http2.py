@@ -181,17 +181,26 @@ def test_many_at_a_time(daemon, web, place):
     assert "2000 succeeded, 0 failed" in out and "status codes: 2000 2xx" in out, out
 
 
-MASKED = [{"name": "read", "operations": ["read"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}}]
+MASKED = [{"name": "read", "operations": ["read"], "objects": ["/v1/**"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
+          {"name": "by path alone", "operations": ["read"], "objects": ["/paths/**"], "allow": {"mask": [{"json": ["$.people[*].ssn"], "with": "redact"}]}}]
 
 
 def test_content_is_masked(web, tmp_path_factory):
     (web.root / "customers.json").write_text('{"name": "ann", "mail": "ann@acme.com"}')
     (web.root / "large.txt").write_text("".join(f"line {i} of user{i}@example.com\n" for i in range(20_000)))
+    paths = web.root.parent / "paths"
+    paths.mkdir()
+    (paths / "people.json").write_text('{"people": [{"ssn": "123-45-6789", "mail": "a@b.com"}]}')
+    (paths / "broken.json").write_text('{"people": [{"ssn": "123-45-6789"}')
     d = start(tmp_path_factory, web, MASKED)
     place = f"https://127.0.0.1:{web.h2_port}"
     try:
         out = curl(d, f"{place}/v1/customers.json", "-D", "-", "--compressed", "-r", "0-10").lower()
         assert '{"name": "ann", "mail": "[masked]"}' in out and "content-length" not in out and "etag" not in out
         assert curl(d, f"{place}/v1/large.txt") == "".join(f"line {i} of [masked]\n" for i in range(20_000))
+        # A rule that has nothing but paths masks what they name, and finds nothing else.
+        for version in ("--http2", "--http1.1"):
+            assert json.loads(curl(d, f"{place}/paths/people.json", version)) == {"people": [{"ssn": "[masked]", "mail": "a@b.com"}]}
+            assert curl(d, f"{place}/paths/broken.json", version, "-o", "/dev/null", "-w", "%{http_code}") == "403"
     finally:
         d.close()

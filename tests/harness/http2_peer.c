@@ -153,8 +153,8 @@ static nghttp2_data_provider provide(
 	return (nghttp2_data_provider){.source = {.ptr = o}, .read_callback = read_body};
 }
 
-int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *path,
-	const char *fields, const char *body, bool open)
+static int32_t ask(struct http2_peer *p, const char *method, const char *path, const char *fields,
+	const nghttp2_data_provider *content)
 {
 	nghttp2_nv items[FIELDS_MOST] = {
 		pair(":method", 7, method, strlen(method)),
@@ -163,11 +163,26 @@ int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *pat
 		pair(":path", 5, path, strlen(path)),
 	};
 	size_t count = add_fields(items, 4, fields);
+
+	return nghttp2_submit_request(p->session, NULL, items, count, content, NULL);
+}
+
+int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *path,
+	const char *fields, const char *body, bool open)
+{
 	nghttp2_data_provider content;
 
 	if (body)
 		content = provide(p, body, NULL, open);
-	return nghttp2_submit_request(p->session, NULL, items, count, body ? &content : NULL, NULL);
+	return ask(p, method, path, fields, body ? &content : NULL);
+}
+
+int32_t http2_peer_ask_trailed(struct http2_peer *p, const char *method, const char *path,
+	const char *body, const char *trailers)
+{
+	nghttp2_data_provider content = provide(p, body, trailers, false);
+
+	return ask(p, method, path, NULL, &content);
 }
 
 void http2_peer_answer(struct http2_peer *p, int32_t id, const char *status, const char *fields,

@@ -31,6 +31,9 @@ void http2_peer_done(struct http2_peer *p);
  * kept open where `open`. Returns the stream. */
 int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *path,
 	const char *fields, const char *body, bool open);
+/* A request whose body has something behind it. */
+int32_t http2_peer_ask_trailed(struct http2_peer *p, const char *method, const char *path,
+	const char *body, const char *trailers);
 /* A server's response to a stream. */
 void http2_peer_answer(struct http2_peer *p, int32_t id, const char *status, const char *fields,
 	const char *body, const char *trailers);

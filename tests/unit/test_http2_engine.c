@@ -225,6 +225,44 @@ Test(http2_engine, a_list_of_headers_that_is_too_long)
 	cr_assert_not(run.closed);
 }
 
+/* What is more than is kept of them is not left out in silence. */
+Test(http2_engine, trailers_that_are_too_long)
+{
+	struct buffer many;
+
+	buffer_init(&many, 1 << 20);
+	for (size_t i = 0; i < LIMIT_HTTP_FIELDS; i++)
+		buffer_append_format(&many, "t-%zu: x\n", i);
+	buffer_append_byte(&many, 0);
+	http2_peer_ask_trailed(
+		&agent, "POST", "/v1/a", "hello", (const char *)buffer_slice(&many).data);
+	talk();
+	AGENT_HEARD("1 reset 11\n");
+	SERVER_HEARD("1 reset 11\n");
+	cr_assert(holds(&run.events, "trailers are too large"));
+	get("/v1/a");
+	http2_peer_answer(&server, 3, "200", NULL, "world", (const char *)buffer_slice(&many).data);
+	talk();
+	AGENT_HEARD("3 data 5 world\n");
+	AGENT_HEARD("3 reset 2\n");
+	cr_assert_not(http2_peer_heard(&agent, "3 t-1: x"));
+	cr_assert_not(run.closed);
+	buffer_done(&many);
+}
+
+Test(http2_engine, a_server_that_is_gone_denies_nothing_less)
+{
+	engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
+	http2_peer_ask(&agent, "DELETE", "/v1/a", NULL, NULL, false);
+	talk();
+	AGENT_HEARD("1 :status: 403\n");
+	get("/v1/a");
+	AGENT_HEARD("3 :status: 502\n");
+	AGENT_HEARD("goaway 0\n");
+	cr_assert(run.closed);
+	cr_assert(holds(&run.events, "\"ended by the test\""));
+}
+
 /* What the peer sends stays within its windows, however slow the other side is. */
 Test(http2_engine, a_slow_reader_costs_bounded_memory)
 {

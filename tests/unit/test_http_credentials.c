@@ -87,6 +87,37 @@ Test(http_credentials, in_the_query)
 	cr_assert_not(holds(&run.events, "%2Fb"), "never recorded");
 }
 
+/* Servers that lead elsewhere repeat the query. */
+Test(http_credentials, not_in_what_leads_elsewhere)
+{
+	static const struct {
+		const char *link, *left;
+	} links[] = {
+		{"/b?api_key=a%2Fb%20c", "/b"},
+		{"/b?x=1&Api%5Fkey=a&y=2;z#api_key=f", "/b?x=1&y=2;z#api_key=f"},
+		{"https://h/b?api_key=a&x=?", "https://h/b?x=?"},
+		{"/b?", "/b"},
+		{"/b#?api_key=a", "/b#?api_key=a"},
+	};
+	char response[256], left[256];
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		logs_in(SECRET_IN_QUERY, "api_key", "a/b c");
+		http_run_restart();
+		agent_sends(QUERY("/v1/a"));
+		snprintf(response, sizeof(response),
+			"HTTP/1.1 307 T\r\nlocation: %s\r\nContent-Location: %s\r\nX: %s\r\n"
+			"Content-Length: 0\r\n\r\n",
+			links[i].link, links[i].link, links[i].link);
+		snprintf(left, sizeof(left),
+			"HTTP/1.1 307 T\r\nlocation: %s\r\nContent-Location: %s\r\nX: %s\r\n"
+			"Content-Length: 0\r\n\r\n",
+			links[i].left, links[i].left, links[i].link);
+		server_sends(response);
+		AGENT_GOT(left);
+	}
+}
+
 Test(http_credentials, only_where_the_server_is_verified)
 {
 	logs_in(SECRET_IN_BEARER, NULL, "s3cret");

@@ -15,16 +15,23 @@ static struct http2_stream *stream_of(struct http2 *h, int32_t id)
 
 /* --- requests --- */
 
+/* `text`: static. */
+static void note(struct http2_stream *s, enum reason reason, const char *text)
+{
+	struct protocol_event *event = http_event(s->h->e, EVENT_NOTE);
+
+	event->note.reason = reason;
+	event->note.text = slice_from_string(text);
+}
+
 static void refuse_as_it_stands(struct http2_stream *s, const struct http_problem *problem)
 {
 	const struct protocol_refusal refusal = {
 		.reason = problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION,
 		.text = slice_from_string(problem->text),
 	};
-	struct protocol_event *event = http_event(s->h->e, EVENT_NOTE);
 
-	event->note.reason = refusal.reason;
-	event->note.text = refusal.text;
+	note(s, refusal.reason, problem->text);
 	http2_answer(s, problem->status, &refusal);
 }
 
@@ -39,7 +46,7 @@ static void on_request(struct http2_stream *s)
 		e->logged_in = true;
 		http_event(e, EVENT_LOGIN);
 	}
-	if (e->abort_text) {
+	if (e->abort_text && !http_abort_is_of_server(e)) {
 		http2_fail(s->h, e->abort.reason, e->abort_text);
 		return;
 	}
@@ -109,6 +116,20 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
+/* What is more than is kept of them would be left out in silence. */
+static void on_trailers(struct http2_stream *s)
+{
+	const struct http2_block *b = s->flows[SIDE_SERVER].trailers;
+
+	if (!b->problem.status) {
+		on_end(s);
+		return;
+	}
+	note(s, REASON_PROTOCOL_VIOLATION, "the request's trailers are too large");
+	nghttp2_submit_rst_stream(
+		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static void on_headers(struct http2_stream *s, const nghttp2_frame *frame)
 {
 	bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -116,6 +137,8 @@ static void on_headers(struct http2_stream *s, const nghttp2_frame *frame)
 	if (s->state == HTTP2_HEAD) {
 		s->agent_ended = s->flows[SIDE_SERVER].ended = ends;
 		on_request(s);
+	} else if (ends && s->flows[SIDE_SERVER].trailers) {
+		on_trailers(s);
 	} else if (ends) {
 		on_end(s);
 	}

@@ -188,6 +188,12 @@ static void mask_data(struct http2_stream *s, struct slice data, bool last)
 
 static void on_end(struct http2_stream *s)
 {
+	const struct http2_block *trailers = s->flows[SIDE_AGENT].trailers;
+
+	if (!s->request.masked && trailers && trailers->problem.status) {
+		refuse_response(s, "its trailers");
+		return;
+	}
 	if (s->request.masked) {
 		/* They would pass unmasked. */
 		if (s->flows[SIDE_AGENT].trailers)
