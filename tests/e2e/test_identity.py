@@ -116,6 +116,22 @@ def test_a_new_token_holds_at_once_in_sessions_that_are_open(make_place, issuer)
     assert session["principal"] == "ann@acme.com"
 
 
+def test_flows_are_judged_anew_only_for_somebody_else(make_place, issuer):
+    """The kernel lets a flow pass that was judged under the generation of the policy in force."""
+    place = make_place(issuer.token(groups=["ai-agents"]))
+    place.daemon.config["egress"] = "allow"
+    place.daemon.write_config()
+    place.daemon.reload()
+    place.becomes("known")
+    before, expires = place.daemon.status()["generation"], place.agent()["expires"]
+    place.swap(issuer.token(groups=["ai-agents"], exp=int(time.time()) + 5000))
+    wait_for(lambda: place.agent()["expires"] != expires, what="the next token")
+    assert place.daemon.status()["generation"] == before
+    place.swap(issuer.token(groups=["fired"]))
+    place.becomes("known", groups=["fired"])
+    wait_for(lambda: place.daemon.status()["generation"] > before, what="another generation")
+
+
 def test_the_servers_logs_follow_the_token(make_place, issuer):
     place = make_place(issuer.token(groups=["ai-agents"]))
     place.daemon.config["resources"][0]["application_name"] = "identity"

@@ -173,8 +173,41 @@ static int encode_one(
 	return r;
 }
 
-/* `ret_sum`: a number for what it says. */
-static int encode_all(struct monitor *m, uint64_t *ret_sum)
+static bool has_runs(const struct identities *all, const struct identity *item)
+{
+	for (size_t i = 0; i < all->run_count; i++) {
+		if (all->runs[i].agent == item->agent)
+			return true;
+	}
+	return false;
+}
+
+/* A number for what flows are judged by: whom agents act for, not until when nor by which token;
+ * and whether they have runs, as then nothing passes. */
+static uint64_t sum_of_flows(const struct identities *all)
+{
+	struct buffer list;
+	uint64_t sum;
+	int r = 0;
+
+	buffer_init(&list, PRINCIPALS_BYTES_MOST);
+	for (size_t i = 0; r == 0 && i < all->count; i++) {
+		void *memory;
+		struct principal_entry entry = read_entry(all, &all->items[i], &memory);
+
+		entry.run = has_runs(all, &all->items[i]);
+		entry.until = 0;
+		entry.serial = 0;
+		entry.problem = SLICE_EMPTY;
+		r = principals_encode(&entry, &list);
+		free(memory);
+	}
+	sum = XXH3_64bits(buffer_slice(&list).data, buffer_length(&list));
+	buffer_done(&list);
+	return sum;
+}
+
+static int encode_all(struct monitor *m)
 {
 	struct identities *all = &m->identities;
 	struct buffer list;
@@ -185,7 +218,6 @@ static int encode_all(struct monitor *m, uint64_t *ret_sum)
 		fd = encode_one(all, &all->items[i], &list);
 	for (size_t i = 0; fd == 0 && i < all->run_count; i++)
 		fd = encode_one(all, &all->runs[i], &list);
-	*ret_sum = XXH3_64bits(buffer_slice(&list).data, buffer_length(&list));
 	if (fd == 0)
 		fd = file_make_sealed("wayleave-principals", buffer_slice(&list));
 	buffer_done(&list);
@@ -196,8 +228,7 @@ static int encode_all(struct monitor *m, uint64_t *ret_sum)
 
 void identities_send(struct monitor *m, struct monitor_worker *w)
 {
-	uint64_t sum;
-	int fd = encode_all(m, &sum);
+	int fd = encode_all(m);
 
 	if (fd < 0)
 		return;
@@ -207,8 +238,8 @@ void identities_send(struct monitor *m, struct monitor_worker *w)
 
 void identities_tell(struct monitor *m)
 {
-	uint64_t sum;
-	int fd = encode_all(m, &sum);
+	uint64_t sum = sum_of_flows(&m->identities);
+	int fd = encode_all(m);
 
 	if (fd < 0)
 		return;

@@ -51,7 +51,7 @@ struct identities {
 	struct loop_source watch;
 	uint64_t next_run_check; /* monotonic */
 	uint64_t read_at, next_poll; /* monotonic; read_at 0: nothing has changed */
-	uint64_t told; /* a number for what the workers were told */
+	uint64_t told; /* a number for what flows of datagrams are judged by */
 	bool changed; /* the workers don't know it yet */
 };
 
