@@ -38,6 +38,7 @@
 
 /* Flows of datagrams */
 #define LIMIT_FLOWS 8192u /* places of all agents whose answers are remembered, or asked for */
+#define LIMIT_FLOWS_AGENT 1024u /* of one agent */
 #define LIMIT_FLOW_KEPT 60000u /* milliseconds for which "it passes" is remembered */
 #define LIMIT_FLOW_REFUSED 10000u /* milliseconds for which a refusal is */
 

@@ -35,6 +35,7 @@ struct flow {
 	struct list link; /* in flows.all */
 	struct flow_key key;
 	enum flow_state state;
+	bool unnamed; /* no resource names the place: known protocols don't pass */
 	struct session *session; /* while it is asked */
 	uint64_t until; /* monotonic, once it is answered */
 };
@@ -54,8 +55,44 @@ static struct flow *find(struct flows *f, const struct flow_key *key)
 	return NULL;
 }
 
+/* How many flows an agent has: none may have them all. */
+struct flow_share {
+	uint32_t agent;
+	uint32_t count;
+};
+
+static struct flow_share *find_share(struct flows *f, uint32_t agent)
+{
+	for (size_t i = 0; i < f->share_count; i++) {
+		if (f->shares[i].agent == agent)
+			return &f->shares[i];
+	}
+	return NULL;
+}
+
+static void count_in(struct flows *f, uint32_t agent)
+{
+	struct flow_share *share = find_share(f, agent);
+
+	if (!share) {
+		f->shares = memory_resize_array(f->shares, f->share_count + 1, sizeof(*f->shares));
+		share = &f->shares[f->share_count++];
+		*share = (struct flow_share){.agent = agent};
+	}
+	share->count++;
+}
+
+static void count_out(struct flows *f, uint32_t agent)
+{
+	struct flow_share *share = find_share(f, agent);
+
+	if (--share->count == 0)
+		*share = f->shares[--f->share_count];
+}
+
 static void forget(struct flows *f, struct flow *flow)
 {
+	count_out(f, flow->key.agent);
 	table_remove(&f->table, &flow->node);
 	list_remove(&flow->link);
 	free(flow);
@@ -137,8 +174,9 @@ static void begin(struct session *s, const struct packet *packet)
 		return;
 	}
 	session_record_facts(s, true);
-	if (s->resource == POLICY_EGRESS && known &&
-		policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
+	s->flow->unnamed = s->resource == POLICY_EGRESS &&
+		policy_scope_policy(s->scope)->mode != POLICY_OBSERVE;
+	if (s->flow->unnamed && known) {
 		session_reset(s, REASON_WRONG_PROTOCOL, known);
 		return;
 	}
@@ -158,6 +196,7 @@ static struct flow *flow_new(struct worker *w, const struct flow_key *key)
 	struct flow *flow = memory_new(sizeof(*flow));
 
 	flow->key = *key;
+	count_in(&w->flows, key->agent);
 	list_append(&w->flows.all, &flow->link);
 	table_insert(&w->flows.table, &flow->node, table_hash(key, sizeof(*key)));
 	return flow;
@@ -183,9 +222,12 @@ static struct flow *ask(struct worker *w, const struct flow_key *key, const stru
 	return find(&w->flows, key);
 }
 
-static bool is_full(const struct worker *w)
+static bool is_full(struct worker *w, uint32_t agent)
 {
-	return w->flows.table.count >= LIMIT_FLOWS || w->stopping ||
+	const struct flow_share *share = find_share(&w->flows, agent);
+
+	return (share && share->count >= LIMIT_FLOWS_AGENT) ||
+		w->flows.table.count >= LIMIT_FLOWS || w->stopping ||
 		w->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER;
 }
 
@@ -216,7 +258,13 @@ static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice by
 	memcpy(key.address, packet.destination, sizeof(key.address));
 	key.port = packet.destination_port;
 	flow = find(&w->flows, &key);
-	if (!flow && is_full(w)) {
+	/* What a place may have depends on what is sent there: it is asked for again. */
+	if (flow && flow->state != FLOW_ASKED && flow->state != FLOW_REFUSED && flow->unnamed &&
+		known_protocol(&packet)) {
+		forget(&w->flows, flow);
+		flow = NULL;
+	}
+	if (!flow && is_full(w, agent)) {
 		w->statistics.reasons[REASON_LIMIT]++;
 		return QUEUE_REFUSE;
 	}

@@ -24,6 +24,8 @@ struct flows {
 	struct ring_operation readable;
 	struct table table;
 	struct list all;
+	struct flow_share *shares; /* of each agent that has flows */
+	size_t share_count;
 	struct queue_verdict answers[QUEUE_VERDICTS_MOST]; /* of this turn */
 	size_t answer_count;
 };
