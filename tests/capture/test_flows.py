@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 from conftest import PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait_until
+from test_datagrams import resolvers
 
 PORT = 7001
 # Answers from the address that was asked, on every address and a few ports of the world.
@@ -245,6 +246,115 @@ def test_a_flood_reaches_nobody(host, network, echo):
     assert agent.python(f"result = attempt({SERVER4!r}, timeout=30)")["data"] == "ping"
     flood.communicate(timeout=60)
     wait_until(lambda: agent.python(talking(f"result = talk({SERVER4!r}, {PORT}, timeout=1)")) == "echo x")
+
+
+def test_one_agent_leaves_room_for_others(host, network, echo):
+    a, b = host.agent("a"), host.agent("b")
+    daemon = host.start(a, b, egress="deny", resources=[PLACE])
+    flood = a.start(f"""
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        print("begun", flush=True)
+        while True:
+            for port in range(10000, 60000):
+                try:
+                    s.sendto(b"x", ({SERVER4!r}, port))
+                except OSError:
+                    pass
+                if port % 100 == 0:
+                    time.sleep(0.05)
+    """)
+    try:
+        assert flood.stdout.readline() == "begun\n"
+        wait_until(lambda: daemon.reason("limit") > 0)
+        assert b.python(talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x"
+    finally:
+        flood.kill()
+        flood.wait()
+
+
+def test_quic_at_a_place_that_is_known(host, network, echo):
+    """Each flow shows what it is, also where others of another kind passed before."""
+    daemon, agent = host.govern()
+    initial = b"\xc3\x00\x00\x00\x01" + b"x" * 1195
+    assert agent.python(talking(f"""
+        result = [talk({SERVER4!r}, {PORT}), talk({SERVER4!r}, {PORT}), talk({SERVER4!r}, {PORT}, {initial!r})]
+    """)) == ["echo x", "echo x", "ECONNREFUSED"]
+    wait_until(lambda: daemon.reason("wrong_protocol") == 1)
+
+
+def queues(network):
+    return {line.split()[0] for line in network.in_host("cat", "/proc/net/netfilter/nfnetlink_queue").splitlines()}
+
+
+def test_what_a_dead_worker_had_is_worth_nothing(host, network, echo):
+    """Its sockets may live on in another process that it gave them to: the queue is another one."""
+    before = queues(network)
+    daemon, agent = host.govern(egress="deny", resources=[PLACE])
+    ask = talking(f"result = talk({SERVER4!r}, {PORT}, timeout=0.5)")
+    wait_until(lambda: agent.python(ask) == "echo x")
+    first, = queues(network) - before
+    for pid in daemon.workers():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: agent.python(ask) == "echo x")
+    second, = queues(network) - before
+    assert second != first
+
+
+def test_two_daemons_judge_their_own_flows(host, network, echo):
+    a, b = host.agent("a"), host.agent("b")
+    one = host.start(a, egress="deny", resources=[PLACE])
+    other = host.start(b, egress="deny", resources=[{**PLACE, "hosts": [f"{SERVER4}:{PORT + 1}"]}])
+    assert a.python(talking(f"result = [talk({SERVER4!r}, {PORT}), talk({SERVER4!r}, {PORT + 1})]")) == ["echo x", "ECONNREFUSED"]
+    assert b.python(talking(f"result = [talk({SERVER4!r}, {PORT}), talk({SERVER4!r}, {PORT + 1})]")) == ["ECONNREFUSED", "echo x"]
+    with other.paused():
+        assert a.python(talking(f"result = talk({SERVER6!r}, {PORT})")) == "echo x"
+    assert one.reason("unknown_agent") == other.reason("unknown_agent") == 0
+
+
+def test_queries_carry_no_mark(host, network, echo):
+    """What leaves looks as if nobody had looked at it: marks decide about routes elsewhere."""
+    _, agent = host.govern(egress="deny", resources=[PLACE])
+    network.add_rules(network.host, """
+        table inet marks {
+            counter plain { }
+            counter marked { }
+            chain out {
+                type filter hook output priority mangle + 5;
+                udp dport 53 meta mark 0 counter name plain
+                udp dport 53 meta mark != 0 counter name marked
+            }
+        }
+    """)
+
+    def packets(name):
+        return int(re.search(r"packets (\d+)", network.in_host("nft", "list", "counter", "inet", "marks", name))[1])
+    try:
+        for resolver in resolvers():
+            agent.python(talking(f"result = talk({resolver!r}, 53, timeout=0)"))
+        assert packets("plain") > 0 and packets("marked") == 0
+    finally:
+        network.in_host("nft", "delete", "table", "inet", "marks")
+
+
+def test_where_the_queue_can_not_be_filled(host, network, echo):
+    """Somebody has the table for its rule: the configuration is in force all the same, and UDP goes to the resolvers."""
+    daemon, agent = host.govern(egress="deny")
+    table = f"wayleave_{daemon.instance}_queue"
+    owner = subprocess.Popen(network.enter(network.host, "nft", "-i"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             text=True)
+    try:
+        owner.stdin.write(f"add table inet {table} {{ flags owner; }}\n")
+        owner.stdin.flush()
+        wait_until(lambda: table in network.in_host("nft", "list", "tables"))
+        assert daemon.set_config(resources=[*daemon.config["resources"], PLACE]) is None
+        ask = talking(f"result = talk({SERVER4!r}, {PORT}, timeout=0.5)")
+        assert agent.python(ask) == "EPERM"
+        assert "UDP can't be judged" in daemon.text()
+    finally:
+        owner.stdin.close()
+        owner.wait()
+    daemon.reload()
+    wait_until(lambda: agent.python(ask) == "echo x")
 
 
 def test_other_network_namespace(host, network, echo):

@@ -136,14 +136,24 @@ static int open_host_counters(struct capture *c, struct error *e)
 }
 
 /* Without it, what it is for is refused. */
-static void open_queue(struct capture *c, const char *instance)
+static void open_queue(struct capture *c)
 {
 	struct error e;
 
-	if (queue_open(&c->queue, instance, &e) < 0)
+	if (queue_renew(&c->queue, c->pins.instance, &e) < 0)
 		log_warning("%s; UDP can't be judged, and goes to resolvers alone", e.text);
 	else
 		c->queue_is_native = queue_is_native();
+}
+
+void capture_renew_queue(struct capture *c)
+{
+	struct error e;
+
+	open_queue(c);
+	c->queue_is_ruled = false;
+	/* Until they are loaded the old number is nobody's, and drops. */
+	c->guard_gone |= governed_guard(c, &e) < 0;
 }
 
 void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
@@ -179,7 +189,7 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 	if (r == 0)
 		r = open_epoll(c, e);
 	if (r == 0) {
-		open_queue(c, options->instance);
+		open_queue(c);
 		r = governed_adopt(c, e);
 	}
 	if (r == 0)

@@ -95,6 +95,8 @@ int capture_listen(struct capture *c, unsigned count, uint16_t port, struct list
 /* For the worker that judges flows: where packets come from, and where verdicts go (queue.h); the
  * capture's. Both -1 where the kernel has no queue: then UDP_POLICY is UDP_DNS. */
 void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts);
+/* The worker that had them is gone: what it may have given away is worth nothing from here on. */
+void capture_renew_queue(struct capture *c);
 
 /* Makes the setup what is governed; everything in it is copied. -EINVAL and a sentence, and nothing
  * changed, for cgroups that are nested, ours, or hold this process. An agent that is left out stays

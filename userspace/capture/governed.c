@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cgroup_pattern.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "capture/enrolment.h"
 #include "capture/guard.h"
@@ -331,9 +332,9 @@ static void fill_guard(struct capture *c, struct guard *ret)
 	*ret = (struct guard){.instance = c->pins.instance,
 		.cgroup_root = c->root.path,
 		.port = (uint16_t)c->settings.port,
-		.queue = c->queue.number,
+		.queue = c->queue_is_taken ? 0 : c->queue.number,
 		.queue_is_native = c->queue_is_native,
-		.queue_is_new = !c->queue_is_ruled,
+		.queue_is_taken = c->queue_is_taken,
 		.generation = c->generation,
 		.agents = agents};
 	for (size_t i = 0; i < c->count; i++) {
@@ -345,12 +346,31 @@ static void fill_guard(struct capture *c, struct guard *ret)
 	}
 }
 
+/* Without the rule that fills the queue, datagrams go where they go without a queue. */
+static void rule_queue(struct capture *c, struct guard *guard)
+{
+	bool was_taken = c->queue_is_taken;
+	struct error e;
+
+	guard->queue = c->queue.number;
+	c->queue_is_taken =
+		guard_judges(guard) && !c->queue_is_ruled && guard_make_queue(guard, &e) < 0;
+	if (c->queue_is_taken && !was_taken)
+		log_warning("%s; UDP can't be judged, and goes to resolvers alone", e.text);
+	if (!c->queue_is_taken && was_taken)
+		log_info("UDP is judged again");
+	guard->queue_is_taken = c->queue_is_taken;
+	if (c->queue_is_taken)
+		guard->queue = 0;
+}
+
 int governed_guard(struct capture *c, struct error *e)
 {
 	struct guard guard;
 	int r;
 
 	fill_guard(c, &guard);
+	rule_queue(c, &guard);
 	c->resolvers_version = resolvers_version();
 	resolvers_read(&guard.resolvers);
 	r = guard_apply(&guard, e);

@@ -253,12 +253,8 @@ int guard_run(const char *text, struct buffer *ret, struct error *e)
 int guard_apply(const struct guard *g, struct error *e)
 {
 	struct buffer text;
-	int r = 0;
+	int r;
 
-	if (g->queue_is_new && guard_judges(g))
-		r = guard_make_queue(g, e);
-	if (r < 0)
-		return r;
 	buffer_init(&text, TEXT_MOST);
 	r = guard_text(g, &text);
 	if (r < 0)

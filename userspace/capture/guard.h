@@ -34,7 +34,7 @@ struct guard {
 	uint16_t port; /* of the worker's listener; 0 = none */
 	uint16_t queue; /* where flows of UDP_POLICY wait; 0 = none, they are UDP_DNS */
 	bool queue_is_native; /* queue_is_native() */
-	bool queue_is_new; /* its rule is not there yet, or may be gone */
+	bool queue_is_taken; /* its table can't be had, so it is left as it is */
 	uint16_t generation; /* of the policy that flows have to be judged by */
 	struct resolvers resolvers;
 	const struct guard_agent *agents;
@@ -45,7 +45,9 @@ struct guard {
 int guard_text(const struct guard *g, struct buffer *ret);
 /* Whether some agent's flows are queued. */
 bool guard_judges(const struct guard *g);
-/* Loads it. */
+/* Loads the rule that fills the queue; before the table. */
+int guard_make_queue(const struct guard *g, struct error *e);
+/* Loads the table. */
 int guard_apply(const struct guard *g, struct error *e);
 /* Whether the rules are those that guard_apply() loaded, and name every agent. `shape`: what
  * guard_shape() said then. */

@@ -24,7 +24,5 @@ int guard_append_judges(struct buffer *b, const struct guard *g);
 int guard_append_queue(struct buffer *b, const struct guard *g);
 /* Whether that table is there, or needn't be. One without its rule drops what it should queue. */
 bool guard_has_queue(const struct guard *g);
-/* Makes it anew. */
-int guard_make_queue(const struct guard *g, struct error *e);
 
 #endif

@@ -28,6 +28,7 @@ static const char judge_agent[] =
 	"\tchain judge_%zu {\n"
 	"\t\tct mark %#x accept\n"
 	"\t\toif \"lo\" accept\n"
+	"\t\tjump resolvers\n"
 	"%s"
 	"\t\tlimit rate over 2000/second burst 1000 packets counter drop\n"
 	"\t\tmeta mark set %#x\n"
@@ -36,7 +37,9 @@ static const char judge_agent[] =
 static const char judge_listening[] = "\t\tct direction reply accept\n";
 /* A packet without a flow could not be told from one that is not asked for. Errors that answer what
  * is asked for belong to the same flow, and are no agent's. */
-static const char judge_tail[] = "\t\tmeta l4proto != udp goto refuse_udp\n"
+static const char judge_tail[] = "\t}\n"
+				 "\tchain judge {\n"
+				 "\t\tmeta l4proto != udp goto refuse_udp\n"
 				 "\t\tct state invalid,untracked goto refuse_udp\n"
 				 "\t\tct mark set %#x\n"
 				 "\t}\n";
@@ -77,11 +80,11 @@ bool guard_judges(const struct guard *g)
 
 static int append_judge(struct buffer *b, const struct guard *g)
 {
-	int r = buffer_append_string(b, "\tchain judge {\n");
+	int r = buffer_append_string(b, "\tchain resolvers {\n");
 
 	if (r == 0)
 		r = guard_append_resolvers(b, g);
-	return r == 0 ? buffer_append_format(b, judge_tail, QUEUE_MARK_ASKED) : r;
+	return r == 0 ? buffer_append_format(b, judge_tail, QUEUE_MARK_ASKED | g->queue) : r;
 }
 
 int guard_append_judges(struct buffer *b, const struct guard *g)
@@ -97,8 +100,8 @@ int guard_append_judges(struct buffer *b, const struct guard *g)
 				queue_pass_mark(g->agents[i].id, g->generation),
 				g->agents[i].listen ? judge_listening : "", g->agents[i].id);
 	}
-	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE, QUEUE_MARK_MASK,
-				QUEUE_MARK_PASS, QUEUE_MARK_ASKED)
+	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE | g->queue,
+				QUEUE_MARK_MASK, QUEUE_MARK_PASS, QUEUE_MARK_ASKED | g->queue)
 		      : r;
 }
 
@@ -112,7 +115,9 @@ int guard_append_queue(struct buffer *b, const struct guard *g)
 	char table[TABLE_SIZE];
 
 	name_table(g, table);
-	return guard_judges(g) ? 0 : buffer_append_format(b, queue_forget, table, table);
+	return guard_judges(g) || g->queue_is_taken
+		? 0
+		: buffer_append_format(b, queue_forget, table, table);
 }
 
 bool guard_has_queue(const struct guard *g)
@@ -137,7 +142,8 @@ int guard_make_queue(const struct guard *g, struct error *e)
 	buffer_init(&text, TEXT_MOST);
 	r = buffer_append_format(&text, queue_forget, table, table);
 	if (r == 0)
-		r = buffer_append_format(&text, queue_table, table, rule, QUEUE_MARK_ASKED);
+		r = buffer_append_format(
+			&text, queue_table, table, rule, QUEUE_MARK_ASKED | g->queue);
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r < 0)

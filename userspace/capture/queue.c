@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define NUMBER_FIRST 1024 /* those below are people's */
 #define RECEIVE_BYTES (4 << 20)
 #define MESSAGE_ROOM 512 /* for a request about the queue */
+#define ANSWER_ROOM (QUEUE_PACKET_BYTES + 1024u) /* packets may come before it */
 #define VERDICT_ROOM 64 /* for one verdict's message */
 
 static struct nlmsghdr *begin(void *room, uint16_t type, uint16_t number, uint16_t flags)
@@ -37,7 +39,7 @@ static struct nlmsghdr *begin(void *room, uint16_t type, uint16_t number, uint16
 /* Sends a request and waits for its acknowledgement. */
 static int request(struct mnl_socket *socket, struct nlmsghdr *message)
 {
-	uint8_t answer[MESSAGE_ROOM];
+	uint8_t answer[ANSWER_ROOM];
 	int r = MNL_CB_OK;
 
 	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
@@ -86,7 +88,8 @@ static int take_number(struct queue *q, const char *name)
 	int r = -EADDRINUSE;
 
 	for (unsigned i = 0; i < NUMBERS_TRIED; i++) {
-		q->number = (uint16_t)(NUMBER_FIRST + (first + i) % (UINT16_MAX - NUMBER_FIRST));
+		q->number = (uint16_t)(NUMBER_FIRST +
+			(first + q->tried++) % (UINT16_MAX - NUMBER_FIRST));
 		r = bind_number(q->socket, q->number);
 		if (r != -EPERM && r != -EBUSY)
 			break;
@@ -109,7 +112,7 @@ static void put_verdict(
 	};
 	uint32_t mark = verdict->answer == QUEUE_PASS
 		? queue_pass_mark(verdict->agent, verdict->generation)
-		: QUEUE_MARK_REFUSE;
+		: QUEUE_MARK_REFUSE | number;
 
 	mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof(head), &head);
 	mnl_attr_put_u32(message, NFQA_MARK, htonl(mark));
@@ -131,20 +134,28 @@ static void send_verdicts(struct queue *q, const struct queue_verdict *verdicts,
 	mnl_nlmsg_batch_stop(batch);
 }
 
+/* Nothing was received: that is also what an empty message looks like. */
+static bool is_shut_down(const struct queue *q)
+{
+	struct pollfd end = {.fd = q->source, .events = POLLRDHUP};
+
+	return poll(&end, 1, 0) > 0;
+}
+
 /* Until the socket is shut down. */
 static void *pass_on(void *context)
 {
 	struct queue *q = context;
 	struct queue_verdict verdicts[QUEUE_VERDICTS_MOST];
-	ssize_t n;
 
-	while ((n = recv(q->source, verdicts, sizeof(verdicts), 0)) != 0) {
+	for (;;) {
+		ssize_t n = recv(q->source, verdicts, sizeof(verdicts), 0);
+
 		if (n > 0)
 			send_verdicts(q, verdicts, (size_t)n / sizeof(*verdicts));
-		else if (errno != EINTR)
-			break;
+		else if (n == 0 ? is_shut_down(q) : errno != EINTR)
+			return NULL;
 	}
-	return NULL;
 }
 
 /* The signals are the main thread's. */
@@ -167,11 +178,11 @@ static int start_thread(struct queue *q)
 
 /* --- its life --- */
 
-int queue_open(struct queue *q, const char *name, struct error *e)
+static int open_next(struct queue *q, const char *name, unsigned tried, struct error *e)
 {
 	int r, size = RECEIVE_BYTES, on = 1;
 
-	*q = (struct queue){.verdicts = -1, .source = -1};
+	*q = (struct queue){.verdicts = -1, .source = -1, .tried = tried};
 	q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!q->socket || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
 		r = -errno;
@@ -190,6 +201,19 @@ int queue_open(struct queue *q, const char *name, struct error *e)
 	return error_set_errno(e, r, "a queue for packets");
 }
 
+int queue_open(struct queue *q, const char *name, struct error *e)
+{
+	return open_next(q, name, 0, e);
+}
+
+int queue_renew(struct queue *q, const char *name, struct error *e)
+{
+	unsigned tried = q->tried;
+
+	queue_close(q);
+	return open_next(q, name, tried, e);
+}
+
 void queue_close(struct queue *q)
 {
 	if (!q->socket)
@@ -203,7 +227,7 @@ void queue_close(struct queue *q)
 	if (q->source >= 0)
 		close(q->source);
 	mnl_socket_close(q->socket);
-	*q = (struct queue){.verdicts = -1, .source = -1};
+	*q = (struct queue){.verdicts = -1, .source = -1, .tried = q->tried};
 }
 
 int queue_descriptor(const struct queue *q)

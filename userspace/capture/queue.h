@@ -37,10 +37,11 @@ struct queue_verdict {
 	uint16_t generation; /* of the policy that judged, the lower bits */
 };
 
-/* Marks of packets on their way back from the worker, and of their flows in connection tracking. */
-#define QUEUE_MARK_REFUSE 0x57790003u
-#define QUEUE_MARK_ASKED 0x57790004u
+/* Marks of packets on their way back from the worker, and of their flows in connection tracking.
+ * Those with a queue's number are that daemon's alone: several may run on a host. */
 #define QUEUE_MARK_PASS 0x5a000000u /* | what stands for agent and generation */
+#define QUEUE_MARK_ASKED 0x5d000000u /* | the queue's number */
+#define QUEUE_MARK_REFUSE 0x5c000000u /* the same */
 #define QUEUE_MARK_MASK 0xff000000u
 
 /* The mark of what a policy let an agent send. A flow outlives its socket in connection tracking:
@@ -57,6 +58,7 @@ struct queue {
 	uint16_t number;
 	int verdicts; /* the worker's end */
 	int source; /* the thread's */
+	unsigned tried; /* numbers; a new queue of the same name begins with the next one */
 	pthread_t thread;
 	bool running;
 };
@@ -66,6 +68,9 @@ struct queue {
 int queue_open(struct queue *ret, const char *name, struct error *e);
 /* Packets are dropped from then on. Also of one that was never opened, if it is zeroed. */
 void queue_close(struct queue *q);
+/* Closes it and opens another one, with another number: whoever still has the old one's sockets
+ * gets nothing more, and nobody listens to it. */
+int queue_renew(struct queue *q, const char *name, struct error *e);
 /* To receive packets from: struct nlmsghdr, linux/netfilter/nfnetlink_queue.h. -1: not open. */
 int queue_descriptor(const struct queue *q);
 

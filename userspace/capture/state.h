@@ -41,6 +41,7 @@ struct capture {
 	struct queue queue; /* of flows to judge; not open where the kernel has none */
 	bool queue_is_native;
 	bool queue_is_ruled; /* the rule that fills it is there */
+	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */

@@ -273,6 +273,8 @@ void workers_on_exit(struct monitor *m, pid_t pid, int status)
 	if (m->stopping)
 		return;
 	log_error("%s %s", name, why);
+	if (w->index == 0)
+		capture_renew_queue(m->capture);
 	wait_before_next(w);
 }
 
