@@ -12,6 +12,7 @@
 #include "protocol/ssh/sftp_packet.h"
 
 #define SFTP_PLACES_MOST 2u
+#define SFTP_PACKET_MOST (256u << 10) /* OpenSSH's SFTP_MAX_MSG_LENGTH */
 #define SFTP_HIGH (256u << 10) /* beyond this no more is made for a side */
 
 /* --- sftp_files.c --- */
@@ -62,7 +63,7 @@ void sftp_files_close(
 bool sftp_transfer_begin(struct sftp_transfer *t, uint64_t offset, uint64_t length);
 void sftp_transfer_add(struct sftp_transfer *t, struct slice bytes);
 
-/* --- sftp_job.c --- */
+/* --- jobs --- */
 
 enum sftp_step { SFTP_STEP_NONE, SFTP_STEP_FINDING, SFTP_STEP_ASKING };
 
@@ -142,9 +143,36 @@ struct sftp {
 /* The place of a request that is sent now, and its id; there must be room. */
 struct sftp_pending *sftp_expect(struct sftp *s, enum sftp_awaited awaited, uint32_t *ret_id);
 void sftp_forget(struct sftp *s, struct sftp_pending *p);
+/* NULL: the host was asked no such thing. */
+struct sftp_pending *sftp_find_pending(struct sftp *s, uint32_t id);
 int sftp_reply(struct sftp *s, uint32_t id, enum sftp_status status, const char *text);
 /* Replies that were made while a packet of the host was passed on. */
 int sftp_flush_replies(struct sftp *s);
+
+static inline uint8_t sftp_packet_type(struct slice packet)
+{
+	return packet.data[SFTP_LENGTH_SIZE];
+}
+
+/* `length` bytes follow, of which the first may be there. */
+static inline void sftp_stream_pass(struct sftp_stream *stream, size_t length)
+{
+	stream->passing = length;
+	stream->dropping = stream->digesting = false;
+}
+
+/* --- sftp_agent.c, sftp_host.c --- */
+
+#define SFTP_WHOLE SIZE_MAX
+
+/* Of a packet at least SFTP_HEAD bytes are there. How many there must be; SFTP_WHOLE: all. */
+size_t sftp_agent_needs(const struct sftp *s, struct slice packet);
+size_t sftp_host_needs(struct sftp *s, struct slice packet);
+/* So much of it. */
+int sftp_agent_packet(struct sftp *s, struct slice packet);
+int sftp_host_packet(struct sftp *s, struct slice packet);
+
+/* --- sftp_job.c --- */
 
 /* A request that names files; its packet is copied. */
 int sftp_job_begin(struct sftp *s, const struct sftp_request *request, struct slice packet);
