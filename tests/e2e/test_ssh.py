@@ -15,6 +15,7 @@ from harness import daemon as daemons
 from harness import ssh
 from harness.ports import free_port
 from harness.records import assert_verified, records_of
+from harness.ssh_gate import OPTIONS, config_for, gate, ended, last, pending, run, server  # noqa: F401
 from harness.waiting import wait_for
 
 RULES = [
@@ -28,40 +29,12 @@ RULES = [
     {"name": "masked", "resources": ["box"], "operations": ["exec"], "objects": ["tail *"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "1m"}},
 ]
-OPTIONS = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"))
-    yield s
-    s.stop()
-
-
-def config_for(server, known, **credentials):
-    config = make_config(1)
-    config["reviewers"] = {"ops": {"local_users": ["root"]}}
-    config["resources"] = [{"name": "box", "protocol": "ssh", "hosts": [f"127.0.0.1:{server.port}"], "host_keys": str(known),
-                            "credentials": {"user": "root", **(credentials or {"key_file": str(server.user_key)})}}]
-    return config
 
 
 @pytest.fixture(scope="module")
 def daemon(server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ssh")
-    (folder / "known").write_text(server.known(server.host_keys[0]))
-    d = daemons.Daemon(folder / "d", config_for(server, folder / "known"), RULES)
-    yield d
-    d.close()
-
-
-def run(daemon, server, *words, options=(), **more):
-    more.setdefault("stdin", subprocess.DEVNULL)
-    return daemon.run("ssh", *OPTIONS, *options, "-p", server.port, "root@127.0.0.1", *words, **more)
-
-
-def last(daemon):
-    return next(iter(daemon.json("sessions", "list")), {"actions": 0, "end": None})
+    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
+        yield d
 
 
 # --- commands
@@ -69,7 +42,7 @@ def last(daemon):
 def test_a_command_runs_as_without_us(daemon, server):
     done = run(daemon, server, "sh -c 'echo out; echo err >&2; exit 7'")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
-    session = wait_for(lambda: last(daemon)["end"] and last(daemon))
+    session = ended(daemon)
     assert session["protocol"] == "ssh" and session["user"] == "root"
     action = records_of(daemon, session)[-1]
     assert action["text"] == "sh -c 'echo out; echo err >&2; exit 7'"
@@ -149,6 +122,31 @@ def test_tunnels_are_refused_and_recorded(daemon, server, words):
     assert last(daemon)["denied"] == 1
 
 
+def test_a_listener_is_recorded_while_something_else_waits(daemon, server, tmp_path):
+    process = daemon.popen("ssh", *OPTIONS, "-R", "1:127.0.0.1:2", "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/z",
+                           stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    review = pending(daemon)
+    session = last(daemon)
+    assert wait_for(lambda: [a["verdict"] for a in records_of(daemon, session) if a["text"].endswith(":1")]) == ["deny"]
+    assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+    assert process.wait(15) == 0 and (tmp_path / "z").exists()
+
+
+def test_what_waits_in_one_channel_keeps_no_other(daemon, server, tmp_path):
+    control = ["-o", f"ControlPath={tmp_path}/c"]
+    master = daemon.popen("ssh", *OPTIONS, *control, "-M", "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/w",
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        review = pending(daemon)
+        assert run(daemon, server, "echo meanwhile", options=control).stdout == "meanwhile\n"
+        assert not (tmp_path / "w").exists()
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert master.wait(15) == 0 and (tmp_path / "w").exists()
+    finally:
+        master.kill()
+        master.wait(10)
+
+
 def test_what_can_not_be_masked_does_not_run(daemon, server):
     done = run(daemon, server, "tail /etc/passwd")
     assert done.returncode == 126 and "can't be masked" in done.stderr and done.stdout == ""
@@ -208,7 +206,7 @@ def test_a_shell_has_its_terminal_and_is_recorded(daemon, server):
                 break
     assert process.wait(10) == 5 and b"mark2" in seen, seen
     os.close(main)
-    session = wait_for(lambda: last(daemon)["end"] and last(daemon))
+    session = ended(daemon)
     kinds = {r["kind"] for r in records_of(daemon, session, "data")}
     assert kinds == {"window", "input", "output"}
     assert "mark2" in daemon.wayleave("sessions", "replay", session["id"], "--speed", "0").stdout
@@ -221,12 +219,12 @@ def test_a_shell_has_its_terminal_and_is_recorded(daemon, server):
 
 def test_what_a_command_writes_is_recorded_where_a_rule_says_so(daemon, server):
     assert run(daemon, server, "printf 'a\\033]0;title\\007b\\n'").stdout == "a\033]0;title\007b\n"
-    session = wait_for(lambda: last(daemon)["end"] and last(daemon))
+    session = ended(daemon)
     assert [r["kind"] for r in records_of(daemon, session, "data")] == ["output"]
     replayed = daemon.wayleave("sessions", "replay", session["id"], "--speed", "0").stdout
     assert "\nab\n" in replayed and "\033" not in replayed
     assert run(daemon, server, "echo not kept").stdout == "not kept\n"
-    session = wait_for(lambda: last(daemon)["end"] and last(daemon))
+    session = ended(daemon)
     assert records_of(daemon, session, "data") == []
 
 
@@ -236,7 +234,7 @@ def test_a_command_waits_for_people(daemon, server, tmp_path):
     made = tmp_path / "made"
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", f"touch {made}", stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
-    review = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
+    review = pending(daemon)
     assert review["text"] == f"touch {made}" and not made.exists()
     assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
     assert process.wait(15) == 0 and made.exists()
@@ -246,14 +244,14 @@ def test_a_command_waits_for_people(daemon, server, tmp_path):
 def test_a_refused_command_never_runs(daemon, server, tmp_path):
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/x", stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
-    review = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
+    review = pending(daemon)
     assert daemon.wayleave("reviews", "deny", review["id"], "--reason", "not today").returncode == 0
     assert process.wait(15) == 126 and "not today" in process.stderr.read() and not (tmp_path / "x").exists()
 
 
 def test_who_gives_up_waits_no_more(daemon, server, tmp_path):
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/y", stdin=subprocess.DEVNULL)
-    review = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
+    review = pending(daemon)
     process.terminate()
     process.wait(10)
     wait_for(lambda: [r["state"] for r in daemon.json("reviews") if r["id"] == review["id"]] != ["pending"])

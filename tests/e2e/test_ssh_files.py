@@ -5,11 +5,9 @@ import os
 import subprocess
 
 import pytest
-from harness import daemon as daemons
-from harness import ssh
 from harness.records import assert_verified, records_of
+from harness.ssh_gate import OPTIONS, ended, gate, last, pending, server  # noqa: F401
 from harness.waiting import wait_for
-from test_ssh import OPTIONS, config_for, last
 
 
 def rules(folder):
@@ -22,13 +20,6 @@ def rules(folder):
         {"name": "no keys", "resources": ["box"], "operations": ["read", "write"], "objects": ["*.key"], "deny": {"message": "not keys"}},
         {"name": "asked", "resources": ["box"], "operations": ["sftp_remove"], "objects": [f"{folder}/asked/*"], "review": {"by": "ops", "within": "1m"}},
     ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"))
-    yield s
-    s.stop()
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +37,12 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(server, files, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ssh")
-    (folder / "known").write_text(server.known(server.host_keys[0]))
-    d = daemons.Daemon(folder / "d", config_for(server, folder / "known"), rules(files))
-    yield d
-    d.close()
+    with gate(tmp_path_factory.mktemp("ssh"), server, rules(files)) as d:
+        yield d
 
 
 def sftp(daemon, server, *lines, **more):
     return daemon.run("sftp", "-q", "-b", "-", *OPTIONS, "-P", server.port, "root@127.0.0.1", input="".join(f"{line}\n" for line in lines), **more)
-
-
-def ended(daemon):
-    return wait_for(lambda: last(daemon)["end"] and last(daemon))
 
 
 def verdicts(daemon):
@@ -113,7 +97,7 @@ def test_each_operation_has_its_own_name(daemon, server, files):
                 f"rename {files}/open/e {files}/open/f", f"rmdir {files}/open/f", f"rm {files}/open/h", f"ls -l {files}/open", f"df {files}/open")
     assert done.returncode == 0, done.stderr
     asked = verdicts(daemon)
-    wanted = ["mkdir mode 0777 {}/e", "setstat mode 0700 {}/e", "symlink {}/s {}/b2", "rename {}/e {}/f", "rmdir {}/f", "hardlink {}/s {}/h",
+    wanted = ["mkdir mode 0777 {}/e", "setstat mode 0700 {}/e", "symlink {}/s {}/b2", "rename replace {}/e {}/f", "rmdir {}/f", "hardlink {}/s {}/h",
               "remove {}/h", "list {}", "statvfs {}"]
     for text in wanted:
         assert asked.get(text.replace("{}", f"{files}/open")) == "allow", (text, asked)
@@ -130,7 +114,7 @@ def test_a_removal_waits_for_people(daemon, server, files):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stdin.write(f"rm {victim}\n-ls {files}/open\n")
         process.stdin.close()
-        review = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
+        review = pending(daemon)
         assert review["text"] == f"remove {victim}" and victim.exists()
         assert daemon.wayleave("reviews", answer, review["id"], "--reason", "so be it").returncode == 0
         code = process.wait(20)
@@ -139,6 +123,39 @@ def test_a_removal_waits_for_people(daemon, server, files):
         assert (code == 0) == (word == "gone") == (not victim.exists()), errors
         if word == "kept":
             assert "so be it" in errors
+
+
+def test_a_name_that_leads_elsewhere_by_then_is_decided_anew(daemon, server, files):
+    (files / "asked/one").mkdir()
+    (files / "asked/two").mkdir()
+    (files / "asked/way").symlink_to("one")
+    for name in ("one", "two"):
+        (files / "asked" / name / "x").write_bytes(b"x")
+    process = daemon.popen("sftp", "-q", "-b", "-", *OPTIONS, "-P", str(server.port), "root@127.0.0.1", stdin=subprocess.PIPE,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process.stdin.write(f"rm {files}/asked/way/x\n")
+    process.stdin.close()
+    review = pending(daemon)
+    assert review["text"] == f"remove {files}/asked/one/x"
+    (files / "asked/way").unlink()
+    (files / "asked/way").symlink_to("two")
+    assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+    again = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending" and r["id"] != review["id"]])[0]
+    assert again["text"] == f"remove {files}/asked/two/x"
+    assert (files / "asked/one/x").exists() and (files / "asked/two/x").exists()
+    assert daemon.wayleave("reviews", "approve", again["id"]).returncode == 0
+    assert process.wait(20) == 0, process.stderr.read()
+    process.stderr.close()
+    assert (files / "asked/one/x").exists() and not (files / "asked/two/x").exists()
+
+
+def test_links_hold_what_was_judged(daemon, server, files):
+    (files / "open/sub").mkdir()
+    (files / "open/to").symlink_to("sub")
+    done = sftp(daemon, server, f"ln -s ../b3 {files}/open/sub/up", f"ln -s to/x {files}/open/through")
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(files / "open/sub/up") == "../b3"
+    assert os.readlink(files / "open/through") == f"{files}/open/sub/x"
 
 
 PARAMIKO = """

@@ -4,20 +4,10 @@ import os
 import subprocess
 
 import pytest
-from harness import daemon as daemons
-from harness import ssh
 from harness.records import records_of
-from harness.waiting import wait_for
-from test_ssh import OPTIONS, config_for, last
+from harness.ssh_gate import ended, environment, gate, last, pending, server  # noqa: F401
 
 NAMES = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"))
-    yield s
-    s.stop()
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +20,14 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(server, place, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ssh")
-    (folder / "known").write_text(server.known(server.host_keys[0]))
     rules = [
         {"name": "repository", "resources": ["box"], "operations": ["git_fetch", "git_push"], "objects": [f"{place}/r"], "allow": {}},
         {"name": "features", "resources": ["box"], "operations": ["git_push"], "objects": ["refs/heads/feature/*", "refs/tags/*"], "allow": {}},
         {"name": "no main", "resources": ["box"], "operations": ["git_push"], "objects": ["refs/heads/main"], "deny": {"message": "by request"}},
         {"name": "asked", "resources": ["box"], "operations": ["git_push"], "objects": ["refs/heads/asked"], "review": {"by": "ops", "within": "1m"}},
     ]
-    d = daemons.Daemon(folder / "d", config_for(server, folder / "known"), rules)
-    yield d
-    d.close()
+    with gate(tmp_path_factory.mktemp("ssh"), server, rules) as d:
+        yield d
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +40,6 @@ def work(daemon, server, place):
         subprocess.run(["git", "-C", folder, "add", "."], check=True)
         subprocess.run(["git", "-C", folder, "commit", "-q", "-m", str(number)], check=True, env={**os.environ, **NAMES})
     return folder
-
-
-def environment(server):
-    return {"GIT_SSH_COMMAND": f"ssh {' '.join(OPTIONS)} -p {server.port}"}
 
 
 def git(daemon, server, *words, **more):
@@ -76,9 +59,9 @@ def test_refs_are_objects(daemon, server, place, work):
     done = push(daemon, server, work, "-o", "an option", "origin", "HEAD:refs/heads/feature/a", "HEAD:refs/tags/v1")
     assert done.returncode == 0, done.stderr
     assert {"refs/heads/feature/a", "refs/tags/v1"} <= refs(place)
-    wait_for(lambda: last(daemon)["end"])
+    ended(daemon)
     texts = [a["text"] for a in records_of(daemon, last(daemon))]
-    assert any("create refs/heads/feature/a " in t and "create refs/tags/v1 " in t for t in texts), texts
+    assert any("create refs/heads/feature/a " in t and "create refs/tags/v1 " in t and "\noption: an option" in t for t in texts), texts
     done = push(daemon, server, work, "origin", "--delete", "refs/tags/v1")
     assert done.returncode == 0 and "refs/tags/v1" not in refs(place), done.stderr
     done = push(daemon, server, work, "--force", "origin", "HEAD~1:refs/heads/feature/a")
@@ -107,8 +90,9 @@ def test_an_uncovered_ref_is_refused(daemon, server, place, work):
 def test_a_push_waits_for_people(daemon, server, place, work, answer):
     process = daemon.popen("git", "-C", str(work), "push", "origin", "HEAD:refs/heads/asked", env=environment(server), stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
-    review = wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
-    assert review["text"].startswith("create refs/heads/asked ") and review["objects"] == ["refs/heads/asked"]
+    review = pending(daemon)
+    assert review["text"].startswith(f"git-receive-pack '{place}/r'\ncreate refs/heads/asked "), review
+    assert review["objects"] == [f"{place}/r", "refs/heads/asked"]
     assert "refs/heads/asked" not in refs(place)
     assert daemon.wayleave("reviews", answer, review["id"], "--reason", "so be it").returncode == 0
     errors = process.communicate(timeout=30)[1]
@@ -116,3 +100,24 @@ def test_a_push_waits_for_people(daemon, server, place, work, answer):
     assert (process.returncode == 0) == ("refs/heads/asked" in refs(place)) == (answer == "approve"), errors
     if answer == "deny":
         assert "so be it" in errors
+
+
+def test_a_grant_for_one_repository_is_none_for_another(server, place, work, tmp_path):
+    """One sees its main, as the other's is called as well."""
+    for name in "ab":
+        subprocess.run(["git", "init", "-q", "--bare", tmp_path / name], check=True)
+    rules = [{"name": "repositories", "resources": ["box"], "operations": ["git_push"], "objects": [f"{tmp_path}/*"], "allow": {}},
+             {"name": "main", "resources": ["box"], "operations": ["git_push"], "objects": ["refs/heads/main"],
+              "review": {"by": "ops", "within": "1m", "grant": "10m"}}]
+    with gate(tmp_path, server, rules) as d:
+        def begin(name, commit):
+            return d.popen("git", "-C", str(place / "w"), "push", f"root@127.0.0.1:{tmp_path}/{name}", f"{commit}:refs/heads/main",
+                           env=environment(server), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+        first = begin("a", "HEAD~1")
+        assert d.wayleave("reviews", "approve", pending(d)["id"], "--for", "5m").returncode == 0
+        assert first.wait(30) == 0
+        assert begin("a", "HEAD").wait(30) == 0
+        other = begin("b", "HEAD")
+        assert d.wayleave("reviews", "deny", pending(d)["id"], "--reason", "that one not").returncode == 0
+        assert other.wait(30) != 0

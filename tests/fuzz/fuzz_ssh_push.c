@@ -43,7 +43,14 @@ static void say(struct deeds_host *h, struct slice text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buffer to_agent, to_host;
-	struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
+	const bool observes = size && data[0] & 0x80;
+	struct deeds_host host = {.ask = ask,
+		.done = done,
+		.say = say,
+		.to = {&to_agent, &to_host},
+		.about = slice_from_string("git-receive-pack r"),
+		.repository = slice_from_string("r"),
+		.observes = observes};
 	struct deeds *push = deeds_push.open(&host);
 	struct slice in = slice_of(data, size), rest = slice_from(in, 1);
 	bool allow = size && data[0] & 1, answered = false;
@@ -63,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			r = deeds_push.answer(push, allow, slice_from_string("no"), SLICE_EMPTY);
 		}
 	}
-	check(asked <= 1);
+	check(asked <= 1 && (r == 0 || !observes));
 	if (asked && !allow)
 		check(buffer_length(&to_host) <= 4);
 	if (r == 0 && asked && allow)

@@ -30,6 +30,14 @@ static uint32_t ask(
 	return ++asked;
 }
 
+static void repeat(struct deeds_host *h, uint32_t question, const struct bridge_deed *deeds,
+	size_t count, struct slice text)
+{
+	check(question == asked);
+	ask(h, deeds, count, text);
+	asked--;
+}
+
 static void done(struct deeds_host *h, uint32_t question, const struct bridge_result *result)
 {
 	(void)h;
@@ -69,7 +77,11 @@ static void look(struct buffer *b, bool of_host)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buffer to_agent, to_host;
-	struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
+	struct deeds_host host = {.ask = ask,
+		.done = done,
+		.say = say,
+		.to = {&to_agent, &to_host},
+		.repeat = repeat};
 	struct sftp *s = sftp_new(&host);
 	int r = 0;
 
@@ -81,7 +93,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint8_t what = data[0];
 		size_t length = data[1] < size - 2 ? data[1] : size - 2;
 
-		if (open_question && what & 2) {
+		if (open_question && what & 8) {
+			open_question = false;
+			r = sftp_again(s);
+		}
+		if (r == 0 && open_question && what & 2) {
 			open_question = false;
 			allowed += what & 1;
 			r = sftp_answer(s, what & 1, slice_from_string("no"));

@@ -245,7 +245,7 @@ Test(ssh_engine, forwards_are_refused_whatever_a_rule_says)
 	cr_expect_eq(refusal.reason, REASON_NOT_BUILT);
 }
 
-Test(ssh_engine, lanes_are_judged_one_after_the_other)
+Test(ssh_engine, a_lane_that_waits_keeps_no_other)
 {
 	struct protocol_event event;
 
@@ -253,13 +253,76 @@ Test(ssh_engine, lanes_are_judged_one_after_the_other)
 	request(2, BRIDGE_EXEC, false, "second");
 	event = next(EVENT_ACTION);
 	cr_expect_eq(event.action.lane, 1);
-	nothing_happens();
-	cr_expect(protocol_ssh.judge_again(e, 1, false));
-	event = next(EVENT_ACTION);
-	cr_expect_eq(event.action.lane, 1);
-	protocol_ssh.refuse(e, 1, 1, &denied);
 	event = next(EVENT_ACTION);
 	cr_expect_eq(event.action.lane, 2);
+	nothing_happens();
+	cr_expect(protocol_ssh.judge_again(e, 1, true));
+	cr_expect_not(protocol_ssh.judge_again(e, 1, true));
+	event = next(EVENT_ACTION);
+	cr_expect_eq(event.action.lane, 1);
+	protocol_ssh.refuse(e, 2, 1, &denied);
+	protocol_ssh.refuse(e, 1, 2, &denied);
+	nothing_happens();
+}
+
+static void offer_deed(uint32_t lane, enum bridge_deed_kind kind, const char *object)
+{
+	const struct bridge_deed deed = {kind, true, slice_from_string(object)};
+	struct buffer body;
+
+	buffer_init(&body, 1000);
+	bridge_append_deeds(&body, &deed, 1, slice_from_string("text"));
+	cr_assert_eq(offer_deeds(lane, buffer_slice(&body)), 0);
+	buffer_done(&body);
+}
+
+Test(ssh_engine, what_a_path_means_is_found_again)
+{
+	struct protocol_event event;
+
+	offer_deed(4, BRIDGE_DEED_REMOVE, "/a");
+	next(EVENT_ACTION);
+	cr_expect(protocol_ssh.judge_again(e, 4, true));
+	expect_told(BRIDGE_AGAIN, 4, SLICE_EMPTY);
+	nothing_happens();
+	cr_expect_not(protocol_ssh.judge_again(e, 4, true), "it is on its way");
+	offer_deed(4, BRIDGE_DEED_REMOVE, "/b");
+	event = next(EVENT_ACTION);
+	cr_expect(slice_equal_string(event.action.action->pairs[0].object, "/b"));
+	cr_expect(protocol_ssh.judge_again(e, 4, false));
+	cr_expect_eq(buffer_length(&told), 0, "only for who decided");
+	next(EVENT_ACTION);
+	protocol_ssh.release(e, 4, 1);
+}
+
+Test(ssh_engine, a_ref_means_what_it_says)
+{
+	offer_deed(4, BRIDGE_DEED_GIT_PUSH, "refs/heads/main");
+	next(EVENT_ACTION);
+	cr_expect(protocol_ssh.judge_again(e, 4, true));
+	next(EVENT_ACTION);
+	cr_expect_eq(buffer_length(&told), 0);
+	protocol_ssh.refuse(e, 4, 1, &denied);
+}
+
+Test(ssh_engine, nobody_waits_for_what_is_found_when_its_channel_is_gone)
+{
+	offer_deed(4, BRIDGE_DEED_REMOVE, "/a");
+	next(EVENT_ACTION);
+	cr_expect(protocol_ssh.judge_again(e, 4, true));
+	bridge_append(&said, BRIDGE_GONE, 4, SLICE_EMPTY, SLICE_EMPTY);
+	cr_assert_eq(offer(), 0);
+	next(EVENT_DROPPED);
+}
+
+Test(ssh_engine, only_deeds_are_asked_for_again)
+{
+	offer_deed(4, BRIDGE_DEED_REMOVE, "/a");
+	next(EVENT_ACTION);
+	cr_expect(protocol_ssh.judge_again(e, 4, true));
+	bridge_append_request(&said, 4,
+		&(struct bridge_request){.kind = BRIDGE_EXEC, .text = slice_from_string("rm")});
+	cr_expect_eq(offer(), -EBADMSG);
 }
 
 Test(ssh_engine, who_is_gone_is_not_waited_for)

@@ -26,9 +26,9 @@ static uint32_t ask(
 
 	(void)h;
 	for (size_t i = 0; i < count; i++) {
-		cr_assert(deeds[i].kind == BRIDGE_DEED_GIT_PUSH && deeds[i].known);
-		n += (size_t)snprintf(
-			asked + n, sizeof(asked) - n, "%.*s|", SLICE_PRINT(deeds[i].object));
+		cr_assert(deeds[i].kind == BRIDGE_DEED_GIT_PUSH);
+		n += (size_t)snprintf(asked + n, sizeof(asked) - n, "%.*s%s|",
+			SLICE_PRINT(deeds[i].object), deeds[i].known ? "" : "?");
 	}
 	snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(words));
 	return ++questions;
@@ -48,7 +48,7 @@ static void say(struct deeds_host *h, struct slice words)
 	buffer_append_slice(&said, words);
 }
 
-static struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
+static struct deeds_host host = {.ask = ask, .done = done, .say = say, .to = {&to_agent, &to_host}};
 
 static void setup(void)
 {
@@ -56,6 +56,8 @@ static void setup(void)
 	buffer_init(&to_host, 1u << 20);
 	buffer_init(&list, 1u << 20);
 	buffer_init(&said, 1u << 20);
+	host.about = host.repository = SLICE_EMPTY;
+	host.observes = false;
 	push = deeds_push.open(&host);
 }
 
@@ -189,6 +191,71 @@ Test(ssh_push, shallow_lines_pass)
 	packet_line_append_end(&list);
 	cr_assert_eq(give(buffer_slice(&list)), 0);
 	cr_assert_str_eq(asked, "refs/heads/main|");
+}
+
+Test(ssh_push, the_repository_is_a_part_of_the_question)
+{
+	host.about = slice_from_string("git-receive-pack '/srv/a b'");
+	host.repository = slice_from_string("/srv/a b");
+	host.repository_known = true;
+	line(A " " B " refs/heads/main", "report-status");
+	packet_line_append_end(&list);
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_str_eq(asked, "/srv/a b|refs/heads/main|");
+	cr_assert_str_eq(text, "git-receive-pack '/srv/a b'\nupdate refs/heads/main " A " " B);
+}
+
+static void push_with_options(void)
+{
+	line(A " " B " refs/heads/main", "report-status push-options");
+	packet_line_append_end(&list);
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_eq(questions, 0, "the options are yet to come");
+	buffer_clear(&list);
+	line("ci.skip", NULL);
+	line("deploy=prod", NULL);
+	packet_line_append_end(&list);
+	buffer_append_string(&list, "PACK");
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_str_eq(
+		text, "update refs/heads/main " A " " B "\noption: ci.skip\noption: deploy=prod");
+	cr_assert_eq(buffer_length(&to_host), 0);
+	cr_assert_eq(deeds_push.answer(push, true, SLICE_EMPTY, SLICE_EMPTY), 0);
+	cr_assert(slice_equal(
+		slice_from(buffer_slice(&to_host), buffer_length(&to_host) - buffer_length(&list)),
+		buffer_slice(&list)));
+}
+
+Test(ssh_push, options_are_shown_and_bound)
+{
+	push_with_options();
+}
+
+Test(ssh_push, options_byte_by_byte)
+{
+	piece = 1;
+	push_with_options();
+}
+
+Test(ssh_push, options_are_a_line_each)
+{
+	line(A " " B " refs/heads/main", "push-options");
+	packet_line_append_end(&list);
+	line("a\noption: b", NULL);
+	cr_assert_eq(give(buffer_slice(&list)), -EBADMSG);
+}
+
+Test(ssh_push, observed_ones_pass_though_they_are_not_understood)
+{
+	host.observes = true;
+	host.about = slice_from_string("git-receive-pack /r");
+	line("push-cert", "push-cert=1");
+	buffer_append_string(&list, "what follows");
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_str_eq(asked, "refs?|");
+	cr_assert_str_eq(text, "git-receive-pack /r\na push that is not understood");
+	cr_assert_eq(deeds_push.answer(push, true, SLICE_EMPTY, SLICE_EMPTY), 0);
+	cr_assert(slice_equal(buffer_slice(&to_host), buffer_slice(&list)));
 }
 
 static const char *const wrong[] = {

@@ -50,7 +50,16 @@ static void say(struct deeds_host *h, struct slice words)
 	buffer_append_slice(&said, words);
 }
 
-static struct deeds_host host = {ask, done, say, {&to_agent, &to_host}};
+static void repeat(struct deeds_host *h, uint32_t question, const struct bridge_deed *deeds,
+	size_t count, struct slice words)
+{
+	cr_assert_eq(question, questions);
+	ask(h, deeds, count, words);
+	questions--;
+}
+
+static struct deeds_host host = {
+	.ask = ask, .done = done, .say = say, .to = {&to_agent, &to_host}, .repeat = repeat};
 
 /* One packet: numbers, and strings for "s". */
 static struct slice make(uint8_t type, uint32_t id, const char *fields, ...)
@@ -319,6 +328,66 @@ Test(ssh_sftp, links_are_what_they_lead_to)
 	assert_is(string_at(sent, 4 + 4), "/home/a/d/l");
 }
 
+/* A link on the way to the target may lead elsewhere when the new one is followed. */
+Test(ssh_sftp, what_a_link_holds_was_judged)
+{
+	struct slice sent;
+
+	cr_assert_eq(give(SIDE_AGENT, make(SFTP_SYMLINK, 1, "ss", "way/t", "d/l")), 0);
+	find("d/", "/home/a/d", 0);
+	find("/home/a/d/way/t", "/srv/t", 0);
+	assert_is(slice_from_string(asked),
+		"2 /home/a/d/l, 0 /srv/t, 2 /srv/t, 0 /home/a/d/way/t, 2 /home/a/d/way/t");
+	cr_assert_eq(sftp_answer(s, true, SLICE_EMPTY), 0);
+	sent = next(&to_host, SFTP_SYMLINK, NULL);
+	assert_is(string_at(sent, 0), "/srv/t");
+}
+
+Test(ssh_sftp, a_name_is_found_again_when_people_have_decided)
+{
+	cr_assert_eq(give(SIDE_AGENT, make(SFTP_REMOVE, 1, "s", "/x/f")), 0);
+	find("/x/", "/x", 0);
+	assert_is(slice_from_string(asked), "3 /x/f");
+	cr_assert_eq(sftp_again(s), 0);
+	cr_assert_eq(sftp_again(s), -EBADMSG, "it is being found");
+	asked[0] = '\0';
+	find("/x/", "/y", 0);
+	assert_is(slice_from_string(asked), "3 /y/f, 3 /x/f");
+	cr_assert_eq(sftp_answer(s, true, SLICE_EMPTY), 0);
+	assert_is(string_at(next(&to_host, SFTP_REMOVE, NULL), 0), "/y/f");
+	cr_assert_eq(questions, 1);
+}
+
+Test(ssh_sftp, a_size_is_written_whatever_the_file_was_opened_for)
+{
+	struct slice handle = open_file(SFTP_OPEN_READ);
+
+	cr_assert_eq(give(SIDE_AGENT, make(SFTP_FSETSTAT, 2, "buo", handle, 1u, (uint64_t)0)), 0);
+	assert_is(slice_from_string(asked), "2 /home/a/f");
+	assert_is(slice_from_string(text), "setstat size 0 /home/a/f");
+	cr_assert_eq(sftp_again(s), 0);
+	assert_is(slice_from_string(text), "setstat size 0 /home/a/f");
+	cr_assert_eq(sftp_answer(s, false, slice_from_string("no")), 0);
+	cr_assert_eq(status_of(2), SFTP_PERMISSION_DENIED);
+}
+
+Test(ssh_sftp, a_rename_that_replaces_says_so)
+{
+	cr_assert_eq(
+		give(SIDE_AGENT,
+			make(SFTP_EXTENDED, 1, "sss", "posix-rename@openssh.com", "/x/a", "/x/b")),
+		0);
+	find("/x/", "/x", 0);
+	find("/x/", "/x", 0);
+	assert_is(slice_from_string(text), "rename replace /x/a /x/b");
+	sftp_answer(s, false, slice_from_string("no"));
+	cr_assert_eq(give(SIDE_AGENT, make(SFTP_RENAME, 2, "ss", "/x/a", "/x/b")), 0);
+	find("/x/", "/x", 0);
+	find("/x/", "/x", 0);
+	assert_is(slice_from_string(text), "rename /x/a /x/b");
+	sftp_answer(s, false, slice_from_string("no"));
+}
+
 Test(ssh_sftp, what_is_not_understood_is_refused)
 {
 	cr_assert_eq(
@@ -398,6 +467,30 @@ static const char *absolute(const char *folder, const char *path)
 		return "unknown";
 	buffer_append_byte(&b, 0);
 	return (const char *)buffer_slice(&b).data;
+}
+
+static const char *behind(const char *folder, const char *path)
+{
+	static struct buffer b;
+
+	buffer_done(&b);
+	buffer_init(&b, 100);
+	if (path_append_behind(slice_from_string(folder), slice_from_string(path), &b) < 0)
+		return "unknown";
+	buffer_append_byte(&b, 0);
+	return (const char *)buffer_slice(&b).data;
+}
+
+Test(ssh_path, behind_a_folder_without_links)
+{
+	cr_assert_str_eq(behind("/a/b/", "c"), "/a/b/c");
+	cr_assert_str_eq(behind("/a/b", "../c"), "/a/c");
+	cr_assert_str_eq(behind("/a/b", ".././..//../c/d"), "/c/d");
+	cr_assert_str_eq(behind("/a/b", ".."), "/a");
+	cr_assert_str_eq(behind("/", "../.."), "/");
+	cr_assert_str_eq(behind("/a", "/c"), "/c");
+	cr_assert_str_eq(behind("/a", "c/../d"), "unknown");
+	cr_assert_str_eq(behind("", "../c"), "unknown");
 }
 
 Test(ssh_path, names)

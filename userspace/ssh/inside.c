@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "protocol/ssh/facts.h"
+
 #define SAID_MOST 16384u /* a client may read nothing of what stands beside the protocol */
 
 static struct lane *lane_of_host(struct deeds_host *h)
@@ -36,6 +38,20 @@ static uint32_t ask(
 	return lane->question;
 }
 
+static void repeat(struct deeds_host *h, uint32_t question, const struct bridge_deed *deeds,
+	size_t count, struct slice text)
+{
+	struct bridge_request request = {.kind = BRIDGE_DEEDS};
+	struct link *l = &lane_of_host(h)->relay->link;
+	struct buffer body;
+
+	buffer_init(&body, BRIDGE_BODY_MOST / 2);
+	l->closed |= bridge_append_deeds(&body, deeds, count, text) < 0;
+	request.text = buffer_slice(&body);
+	link_request(l, question, &request);
+	buffer_done(&body);
+}
+
 static void done(struct deeds_host *h, uint32_t question, const struct bridge_result *result)
 {
 	struct lane *lane = lane_of_host(h);
@@ -61,7 +77,21 @@ static void say(struct deeds_host *h, struct slice text)
 	lane_say(lane, text);
 }
 
-void inside_begin(struct lane *lane)
+/* What is pushed to which repository is one question. */
+static void set_command(struct lane *lane, struct slice command)
+{
+	struct deeds_host *h = &lane->deeds_host;
+
+	buffer_init(&lane->command, BRIDGE_BODY_MOST);
+	buffer_init(&lane->repository, BRIDGE_BODY_MOST);
+	if (buffer_append_slice(&lane->command, command) < 0)
+		return;
+	h->about = buffer_slice(&lane->command);
+	if (ssh_facts_repository(h->about, &lane->repository, &h->repository_known) == 0)
+		h->repository = buffer_slice(&lane->repository);
+}
+
+void inside_begin(struct lane *lane, struct slice command)
 {
 	const struct deeds_protocol *protocol = NULL;
 
@@ -76,7 +106,11 @@ void inside_begin(struct lane *lane)
 		.done = done,
 		.say = say,
 		.to = {&lane->flows[BRIDGE_STDOUT].pending, &lane->flows[BRIDGE_STDIN].pending},
+		.repeat = repeat,
+		.observes = lane->inspect & BRIDGE_INSPECT_OBSERVE,
 	};
+	if (command.length)
+		set_command(lane, command);
 	lane->deeds = protocol->open(&lane->deeds_host);
 }
 
@@ -85,6 +119,8 @@ void inside_end(struct lane *lane)
 	if (lane->deeds)
 		lane->deeds->protocol->close(lane->deeds);
 	lane->deeds = NULL;
+	buffer_done(&lane->command);
+	buffer_done(&lane->repository);
 }
 
 static void on_taken(struct lane *lane, int r, const char *who)
@@ -155,6 +191,8 @@ void inside_on_frame(struct lane *lane, const struct bridge_frame *frame)
 		say(&lane->deeds_host, frame->body);
 		return;
 	}
+	if (frame->type == BRIDGE_AGAIN && lane->deeds->protocol->again)
+		on_taken(lane, lane->deeds->protocol->again(lane->deeds), "the agent");
 	if (frame->type != BRIDGE_ALLOW && frame->type != BRIDGE_DENY)
 		return;
 	lane->question = 0;

@@ -85,32 +85,29 @@ struct lane *lane_of(struct relay *r, ssh_channel agent)
 	return NULL;
 }
 
-/* The host could connect to anything through these, so they are asked for like commands. */
-static bool ask_for_forward(struct lane *lane)
+/* The host could connect to anything through these, or anything to the agent, so they are asked for
+ * like commands. */
+static void ask_for_place(struct lane *lane, enum bridge_kind kind, const char *host, int port)
 {
 	char place[300];
 
-	if (ssh_message_subtype(lane->open) != SSH_CHANNEL_DIRECT_TCPIP)
-		return false;
-	snprintf(place, sizeof(place), "%.250s:%d",
-		ssh_message_channel_request_open_destination(lane->open),
-		ssh_message_channel_request_open_destination_port(lane->open));
-	lane->kind = BRIDGE_FORWARD;
+	snprintf(place, sizeof(place), "%.250s:%d", host, port);
+	lane->kind = kind;
 	lane->step = LANE_ASKING;
 	lane->told = true;
 	link_request(&lane->relay->link, lane->id,
-		&(struct bridge_request){.kind = lane->kind, .text = slice_from_string(place)});
-	return true;
+		&(struct bridge_request){.kind = kind, .text = slice_from_string(place)});
 }
 
-void lane_open(struct relay *r, ssh_message message)
+/* NULL: there are too many; the message is answered. */
+static struct lane *new_lane(struct relay *r, ssh_message message)
 {
 	struct lane *lane;
 
 	if (r->lane_count >= LIMIT_SSH_CHANNELS) {
 		ssh_message_reply_default(message);
 		ssh_message_free(message);
-		return;
+		return NULL;
 	}
 	lane = memory_new(sizeof(*lane));
 	lane->relay = r;
@@ -119,13 +116,36 @@ void lane_open(struct relay *r, ssh_message message)
 	lane->status = BRIDGE_NO_STATUS;
 	list_append(&r->lanes, &lane->link);
 	r->lane_count++;
-	if (ssh_message_subtype(message) != SSH_CHANNEL_SESSION) {
-		if (r->refused || !ask_for_forward(lane))
-			lane->ended = true;
+	return lane;
+}
+
+/* Nothing here could carry it, so that it is refused whatever the answer is; but what was wanted is
+ * recorded, and that takes an answer. */
+void lane_open_listener(struct relay *r, ssh_message message)
+{
+	struct lane *lane = new_lane(r, message);
+
+	if (lane)
+		ask_for_place(lane, BRIDGE_REMOTE_FORWARD,
+			ssh_message_global_request_address(message),
+			ssh_message_global_request_port(message));
+}
+
+void lane_open(struct relay *r, ssh_message message)
+{
+	int type = ssh_message_subtype(message);
+	struct lane *lane = new_lane(r, message);
+
+	if (!lane)
 		return;
-	}
-	if (!r->refused)
+	if (type == SSH_CHANNEL_SESSION && !r->refused)
 		lane->server = ssh_channel_new(r->server);
+	else if (type == SSH_CHANNEL_DIRECT_TCPIP && !r->refused)
+		ask_for_place(lane, BRIDGE_FORWARD,
+			ssh_message_channel_request_open_destination(message),
+			ssh_message_channel_request_open_destination_port(message));
+	else if (type != SSH_CHANNEL_SESSION)
+		lane->ended = true;
 }
 
 static void drop_requests(struct lane *lane)
@@ -402,7 +422,11 @@ static bool turn_requesting(struct lane *lane)
 	runs = is_to_run(lane);
 	if (runs && rc == SSH_OK) {
 		lane->started = true;
-		inside_begin(lane);
+		inside_begin(lane,
+			lane->kind == BRIDGE_EXEC
+				? slice_from_string(
+					  ssh_message_channel_request_command(lane->requests[0]))
+				: SLICE_EMPTY);
 	}
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
@@ -415,7 +439,7 @@ static bool turn_requesting(struct lane *lane)
 
 static void on_allow(struct lane *lane, struct slice body)
 {
-	if (lane->kind == BRIDGE_FORWARD) {
+	if (!lane->agent) {
 		lane->ended = true; /* nothing here could carry it */
 		return;
 	}
@@ -428,7 +452,7 @@ static void on_deny(struct lane *lane, struct slice text)
 {
 	char line[4096];
 
-	if (lane->kind == BRIDGE_FORWARD) {
+	if (!lane->agent) {
 		lane->ended = true;
 	} else if (lane->kind == BRIDGE_ENV) {
 		finish_request(lane, false);

@@ -15,22 +15,6 @@ void relay_refuse(struct relay *r, struct slice text)
 
 /* --- what the agent sends --- */
 
-static void take_forward(struct relay *r, ssh_message m)
-{
-	char place[300];
-
-	if (ssh_message_subtype(m) != SSH_GLOBAL_REQUEST_TCPIP_FORWARD || r->refused)
-		return;
-	snprintf(place, sizeof(place), "%.250s:%d", ssh_message_global_request_address(m),
-		ssh_message_global_request_port(m));
-	/* It is refused whatever the answer is: nothing here could carry it. The worker records
-	 * that it was wanted. */
-	link_request(&r->link, ++r->last_lane,
-		&(struct bridge_request){
-			.kind = BRIDGE_REMOTE_FORWARD, .text = slice_from_string(place)});
-	link_tell(&r->link, BRIDGE_GONE, r->last_lane, SLICE_EMPTY, SLICE_EMPTY);
-}
-
 /* One message; it is answered here or belongs to a lane from now on. */
 static void take_message(struct relay *r, ssh_message m)
 {
@@ -48,8 +32,11 @@ static void take_message(struct relay *r, ssh_message m)
 			return;
 		}
 	}
-	if (type == SSH_REQUEST_GLOBAL)
-		take_forward(r, m);
+	if (type == SSH_REQUEST_GLOBAL &&
+		ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD && !r->refused) {
+		lane_open_listener(r, m);
+		return;
+	}
 	ssh_message_reply_default(m);
 	ssh_message_free(m);
 }

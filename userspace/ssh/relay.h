@@ -78,6 +78,7 @@ struct lane {
 	bool status_sent;
 	char signals[RELAY_SIGNALS_MOST][RELAY_SIGNAL_SIZE]; /* of the agent, to be passed on */
 	size_t signal_count;
+	struct buffer command, repository; /* that runs, and what it pushes to; for deeds */
 	struct deeds *deeds; /* NULL: what passes is not understood, or not asked for */
 	struct deeds_host deeds_host;
 	uint32_t question; /* that is open; 0: none */
@@ -112,6 +113,8 @@ void relay_refuse(struct relay *r, struct slice text);
 /* lane.c */
 /* A channel that the agent wants to open; takes the message. */
 void lane_open(struct relay *r, ssh_message message);
+/* The agent wants the host to listen for it; takes the message. */
+void lane_open_listener(struct relay *r, ssh_message message);
 /* Another request of its channel; takes the message. */
 void lane_request(struct lane *lane, ssh_message message);
 struct lane *lane_find(struct relay *r, uint32_t id);
@@ -128,8 +131,9 @@ void lane_refuse(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
 
 /* inside.c */
-/* Something runs, of which lane->inspect may say that its bytes are understood from now on. */
-void inside_begin(struct lane *lane);
+/* Something runs, of which lane->inspect may say that its bytes are understood from now on;
+ * `command`: its line, empty for a subsystem. */
+void inside_begin(struct lane *lane, struct slice command);
 void inside_end(struct lane *lane);
 /* Reads what can be understood now; true: something was. */
 bool inside_read(struct flow *f, struct lane *lane);

@@ -34,6 +34,8 @@ enum bridge_type {
 	BRIDGE_ALLOW, /* u8 enum bridge_inspect, or-ed */
 	BRIDGE_DENY, /* text for the agent; of deeds, behind a NUL, the object that is refused */
 	BRIDGE_NOTICE, /* text for the agent, while its request waits */
+	BRIDGE_AGAIN, /* of BRIDGE_DEEDS alone: what its names mean is to be found once more, and
+			 the request sent again */
 	BRIDGE_TYPE_COUNT
 };
 
@@ -79,6 +81,7 @@ enum bridge_inspect {
 	BRIDGE_INSPECT_OUTPUT = 1 << 1, /* … of stdout and stderr */
 	BRIDGE_INSPECT_SFTP = 1 << 2, /* what is done with files is asked for one by one */
 	BRIDGE_INSPECT_PUSH = 1 << 3, /* the refs of a git push are asked for */
+	BRIDGE_INSPECT_OBSERVE = 1 << 4, /* what is not understood inside passes all the same */
 };
 
 /* u8 kind, u8 terminal, u16 columns, u16 rows, text. */

@@ -19,6 +19,13 @@ struct deeds_host {
 	void (*done)(struct deeds_host *h, uint32_t question, const struct bridge_result *result);
 	void (*say)(struct deeds_host *h, struct slice text); /* to people, beside the protocol */
 	struct buffer *to[2]; /* what either side is to get; appended to */
+	/* Asks the open question once more, by what its names mean now; after again(). */
+	void (*repeat)(struct deeds_host *h, uint32_t question, const struct bridge_deed *deeds,
+		size_t count, struct slice text);
+	struct slice about; /* the command that runs; empty: it is a subsystem */
+	struct slice repository; /* of a push, as the command names it */
+	bool repository_known; /* else it may mean another one */
+	bool observes; /* nothing is refused */
 };
 
 struct deeds_protocol;
@@ -47,6 +54,10 @@ struct deeds_protocol {
 	/* The answer to the open question; there must be one. `text`: why not, for the agent;
 	 * `object`: of the deed that is refused; empty: not known. */
 	int (*answer)(struct deeds *d, bool allowed, struct slice text, struct slice object);
+	/* Instead of an answer: people have decided, and what the question's names mean is to be
+	 * found again before it counts; host->repeat() follows. NULL: they can mean nothing else.
+	 */
+	int (*again)(struct deeds *d);
 };
 
 extern const struct deeds_protocol deeds_sftp, deeds_push;

@@ -14,12 +14,14 @@ enum lane_state {
 	LANE_IDLE, /* nothing is asked */
 	LANE_WAITING, /* for its turn to be judged */
 	LANE_ASKED, /* the pipe has its action */
+	LANE_FINDING, /* the process finds once more what it is about, and asks again */
 };
 
 struct lane {
 	struct list link; /* engine.lanes */
 	uint32_t id;
 	enum lane_state state;
+	bool asked; /* the pipe has its action, or had it before judging it again */
 	enum bridge_kind kind; /* of what is asked, or was allowed last */
 	bool terminal, record;
 	uint8_t inside; /* BRIDGE_INSPECT_SFTP or _PUSH: its bytes are understood */
@@ -32,7 +34,6 @@ struct engine {
 	struct protocol_engine base;
 	struct list lanes;
 	size_t count;
-	struct lane *asked; /* whose action the pipe has, or had last before judging it again */
 	char user[64];
 	bool has_event;
 	struct protocol_event event;
@@ -73,8 +74,6 @@ static struct lane *find_or_make(struct engine *e, uint32_t id)
 
 static void free_lane(struct engine *e, struct lane *lane)
 {
-	if (e->asked == lane)
-		e->asked = NULL;
 	list_remove(&lane->link);
 	ssh_facts_done(&lane->facts);
 	free(lane);
@@ -146,27 +145,38 @@ static uint8_t understood(const struct bridge_request *request, const struct act
 	return 0;
 }
 
+static int read_request(struct lane *lane, const struct bridge_request *request)
+{
+	int r;
+
+	ssh_facts_done(&lane->facts);
+	lane->state = LANE_WAITING;
+	r = ssh_facts_init(&lane->facts, request);
+	if (r == 0)
+		lane->inside = understood(request, &lane->facts.action);
+	return r;
+}
+
 static int on_request(struct engine *e, const struct bridge_frame *frame)
 {
 	struct bridge_request request;
 	struct lane *lane;
-	int r;
 
 	if (bridge_decode_request(frame->body, &request) < 0)
 		return -EBADMSG;
 	lane = find_or_make(e, frame->lane);
-	if (!lane || lane->state != LANE_IDLE || lane->number)
+	if (!lane || lane->number)
+		return -EBADMSG;
+	if (lane->state == LANE_FINDING && request.kind == BRIDGE_DEEDS)
+		return read_request(lane, &request);
+	if (lane->state != LANE_IDLE)
 		return -EBADMSG;
 	lane->kind = request.kind;
 	lane->record = false;
 	lane->terminal = request.terminal;
 	lane->columns = request.columns;
 	lane->rows = request.rows;
-	lane->state = LANE_WAITING;
-	r = ssh_facts_init(&lane->facts, &request);
-	if (r == 0)
-		lane->inside = understood(&request, &lane->facts.action);
-	return r;
+	return read_request(lane, &request);
 }
 
 static int on_gone(struct engine *e, const struct bridge_frame *frame)
@@ -175,7 +185,7 @@ static int on_gone(struct engine *e, const struct bridge_frame *frame)
 
 	if (!lane)
 		return -EBADMSG;
-	if (e->asked == lane) {
+	if (lane->asked) {
 		struct protocol_event *event = set_event(e, EVENT_DROPPED);
 
 		event->dropped.lane = lane->id;
@@ -366,16 +376,16 @@ static void ssh_end(struct protocol_engine *base, enum side side)
 		close_for(engine_of(base), REASON_NONE, SLICE_EMPTY);
 }
 
-/* One at a time, in their order. */
+/* In their order; one that waits for people keeps no other from being judged. */
 static bool ask_next(struct engine *e, struct protocol_event *ret)
 {
 	list_for_each (position, &e->lanes) {
 		struct lane *lane = list_entry(position, struct lane, link);
 
-		if (lane->state != LANE_WAITING || (e->asked && e->asked != lane))
+		if (lane->state != LANE_WAITING)
 			continue;
 		lane->state = LANE_ASKED;
-		e->asked = lane;
+		lane->asked = true;
 		*ret = (struct protocol_event){.type = EVENT_ACTION};
 		ret->action = (struct protocol_action_event){
 			.lane = lane->id,
@@ -403,9 +413,9 @@ static bool ssh_next_event(struct protocol_engine *base, struct protocol_event *
 
 static struct lane *asked_lane(struct protocol_engine *base, uint32_t id)
 {
-	struct lane *lane = engine_of(base)->asked;
+	struct lane *lane = find(engine_of(base), id);
 
-	return lane && lane->id == id ? lane : NULL;
+	return lane && lane->asked ? lane : NULL;
 }
 
 static bool is_tunnel(const struct lane *lane)
@@ -434,9 +444,9 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 	return -EPERM;
 }
 
-static void leave_lane(struct protocol_engine *base, struct lane *lane)
+static void leave_lane(struct lane *lane)
 {
-	engine_of(base)->asked = NULL;
+	lane->asked = false;
 	lane->state = LANE_IDLE;
 	ssh_facts_done(&lane->facts);
 }
@@ -449,10 +459,12 @@ static bool runs(const struct lane *lane)
 
 /* A terminal is always recorded, what a command writes where the rule says so. Subsystems and git
  * carry files. */
-static uint8_t inspected(const struct lane *lane)
+static uint8_t inspected(const struct lane *lane, bool observes)
 {
-	if (lane->inside || lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS)
-		return lane->inside;
+	if (lane->inside)
+		return lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
+	if (lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS)
+		return 0;
 	if (lane->terminal || lane->kind == BRIDGE_SHELL)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
@@ -466,9 +478,9 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 
 	if (!lane)
 		return 0;
-	leave_lane(base, lane);
+	leave_lane(lane);
 	if (runs(lane)) {
-		inspect = inspected(lane);
+		inspect = inspected(lane, base->host->observes);
 		lane->number = number;
 		lane->record = inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
 	}
@@ -512,7 +524,7 @@ static int ssh_refuse(struct protocol_engine *base, uint32_t id, uint64_t number
 	/* The object may be the lane's. */
 	r = lane->kind == BRIDGE_DEEDS ? refuse_deeds(base, id, refusal)
 				       : tell_text(base, BRIDGE_DENY, id, refusal->text);
-	leave_lane(base, lane);
+	leave_lane(lane);
 	return r;
 }
 
@@ -536,14 +548,22 @@ static bool ssh_reassure(struct protocol_engine *base, uint32_t id, struct slice
 		(!text.length || tell_text(base, BRIDGE_NOTICE, id, text) == 0);
 }
 
+/* Names of files, which only the host can say what they mean. */
+static bool has_paths(const struct lane *lane)
+{
+	return lane->kind == BRIDGE_DEEDS &&
+		lane->facts.action.pairs[0].operation != OPERATION_GIT_PUSH;
+}
+
 static bool ssh_judge_again(struct protocol_engine *base, uint32_t id, bool anew)
 {
 	struct lane *lane = asked_lane(base, id);
 
-	(void)anew;
 	if (!lane || lane->state != LANE_ASKED)
 		return false;
 	lane->state = LANE_WAITING;
+	if (anew && has_paths(lane) && tell(base, BRIDGE_AGAIN, id, SLICE_EMPTY, SLICE_EMPTY) == 0)
+		lane->state = LANE_FINDING;
 	return true;
 }
 

@@ -73,6 +73,24 @@ static bool add_git(struct ssh_facts *f, const struct shell_line *line)
 	return false;
 }
 
+int ssh_facts_repository(struct slice command, struct buffer *ret, bool *ret_known)
+{
+	struct shell_line *line = memory_new(sizeof(*line));
+	struct slice path = SLICE_EMPTY;
+	int r;
+
+	buffer_init(&line->text, 2 * command.length + 2);
+	r = shell_split(command, line);
+	if (r == 0)
+		path = shell_argument(line, "git-receive-pack");
+	if (r == 0 && path.length)
+		*ret_known = state_of_path(path) == OBJECT_KNOWN;
+	r = path.length ? buffer_append_slice(ret, path) : -ENOENT;
+	buffer_done(&line->text);
+	free(line);
+	return r;
+}
+
 /* The whole line, and each command of it, as both an allow and a deny may name: a rule that allows
  * "ls *" must not cover "ls; rm x", and one that denies "rm *" must see it. */
 static void add_commands(struct ssh_facts *f, struct slice text, const struct shell_line *line)

@@ -20,4 +20,8 @@ struct ssh_facts {
 int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request);
 void ssh_facts_done(struct ssh_facts *f);
 
+/* Appends the repository that a command of git's pushes to, and says whether the name can mean no
+ * other. -ENOENT: the command is none. */
+int ssh_facts_repository(struct slice command, struct buffer *ret, bool *ret_known);
+
 #endif

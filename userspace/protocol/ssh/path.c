@@ -57,6 +57,41 @@ int path_append_absolute(struct slice folder, struct slice path, struct buffer *
 	return r;
 }
 
+/* Without its last part. */
+static struct slice folder_above(struct slice folder)
+{
+	size_t end = folder.length;
+
+	while (end && folder.data[end - 1] == '/')
+		end--;
+	while (end && folder.data[end - 1] != '/')
+		end--;
+	return slice_head(folder, end ? end : 1);
+}
+
+static struct slice without_slashes(struct slice path)
+{
+	while (path.length && path.data[0] == '/')
+		path = slice_from(path, 1);
+	return path;
+}
+
+int path_append_behind(struct slice folder, struct slice path, struct buffer *ret)
+{
+	struct slice part;
+	size_t at = 0;
+
+	while (!is_absolute(path) && next_part(path, &at, &part)) {
+		if (slice_equal_string(part, ".."))
+			folder = folder_above(folder);
+		else if (!slice_equal_string(part, "."))
+			break;
+		path = without_slashes(slice_from(path, at));
+		at = 0;
+	}
+	return path_append_absolute(folder, path, ret);
+}
+
 bool path_is_plain(struct slice path)
 {
 	struct buffer again;

@@ -14,6 +14,7 @@
 
 enum push_state {
 	PUSH_LISTING,
+	PUSH_OPTING, /* the list is there, its options follow */
 	PUSH_ASKING,
 	PUSH_PASSING, /* what the agent sends goes to the host */
 	PUSH_REFUSED, /* it goes nowhere: git sends its pack before it reads the report */
@@ -89,6 +90,8 @@ static void read_capabilities(struct push_list *list, struct slice text)
 			list->capabilities |= PUSH_REPORT;
 		else if (slice_equal_string(word, "side-band-64k"))
 			list->capabilities |= PUSH_SIDE_BAND;
+		else if (slice_equal_string(word, "push-options"))
+			list->capabilities |= PUSH_OPTIONS;
 	}
 }
 
@@ -144,6 +147,22 @@ int push_list_add(struct push_list *list, size_t start, size_t length)
 	return add_update(list, line);
 }
 
+/* git's own are one line of text; what people can't be shown is none. */
+int push_list_add_option(struct push_list *list, size_t start, size_t length)
+{
+	struct slice line = part(list, start + PACKET_LINE_HEAD, length - PACKET_LINE_HEAD);
+	int r;
+
+	if (line.length && line.data[line.length - 1] == '\n')
+		line.length--;
+	for (size_t i = 0; i < line.length; i++) {
+		if (line.data[i] < ' ' || line.data[i] == 0x7f)
+			return -EBADMSG;
+	}
+	r = buffer_append_string(&list->options, "\noption: ");
+	return r < 0 ? r : buffer_append_slice(&list->options, line);
+}
+
 int push_list_describe(const struct push_list *list, struct buffer *ret)
 {
 	int r = 0;
@@ -164,7 +183,7 @@ int push_list_describe(const struct push_list *list, struct buffer *ret)
 			r = buffer_append_format(ret, "%supdate %.*s %.*s %.*s", end,
 				SLICE_PRINT(ref), SLICE_PRINT(old), SLICE_PRINT(new));
 	}
-	return r;
+	return r < 0 ? r : buffer_append_slice(ret, buffer_slice(&list->options));
 }
 
 /* --- deciding --- */
@@ -200,25 +219,50 @@ static int refuse(struct push *p, struct slice text, struct slice object)
 	return r < 0 ? r : packet_line_append_end(host->to[SIDE_SERVER]);
 }
 
+/* For the refs alone no grant could tell one repository's main from another's. */
+static size_t list_deeds(const struct push *p, struct bridge_deed *ret)
+{
+	const struct deeds_host *host = p->base.host;
+	size_t count = 0;
+
+	if (host->repository.length)
+		ret[count++] = (struct bridge_deed){
+			BRIDGE_DEED_GIT_PUSH, host->repository_known, host->repository};
+	for (size_t i = 0; i < p->list.count; i++)
+		ret[count++] = (struct bridge_deed){
+			BRIDGE_DEED_GIT_PUSH, true, push_list_ref(&p->list, i)};
+	return count;
+}
+
+static int describe(const struct push *p, struct buffer *ret)
+{
+	struct slice about = p->base.host->about;
+	int r = buffer_append_slice(ret, about);
+
+	if (r == 0 && about.length)
+		r = buffer_append_byte(ret, '\n');
+	return r < 0 ? r : push_list_describe(&p->list, ret);
+}
+
 static int ask(struct push *p)
 {
-	struct bridge_deed *deeds = memory_new_array(PUSH_UPDATES_MOST, sizeof(*deeds));
+	struct bridge_deed *deeds = memory_new_array(BRIDGE_DEEDS_MOST, sizeof(*deeds));
 	struct deeds_host *host = p->base.host;
+	size_t count = list_deeds(p, deeds);
 	struct buffer text;
 	int r;
 
-	for (size_t i = 0; i < p->list.count; i++)
-		deeds[i] = (struct bridge_deed){
-			BRIDGE_DEED_GIT_PUSH, true, push_list_ref(&p->list, i)};
 	buffer_init(&text, LIST_MOST);
-	r = push_list_describe(&p->list, &text);
+	r = describe(p, &text);
 	p->state = PUSH_ASKING;
 	if (r == 0)
-		p->question = host->ask(host, deeds, p->list.count, buffer_slice(&text));
+		p->question = host->ask(host, deeds, count, buffer_slice(&text));
 	buffer_done(&text);
 	free(deeds);
 	if (r < 0 || p->question)
 		return r;
+	if (host->observes)
+		return pass_on(p);
 	return refuse(p, slice_from_string("denied: too much in one push"), SLICE_EMPTY);
 }
 
@@ -249,6 +293,17 @@ static size_t wanted(const struct push *p)
 	return length > (int)line.length ? (size_t)length - line.length : 0;
 }
 
+static int end_lines(struct push *p)
+{
+	if (p->list.count == 0)
+		return pass_on(p);
+	if (p->state == PUSH_OPTING || !(p->list.capabilities & PUSH_OPTIONS))
+		return ask(p);
+	p->state = PUSH_OPTING;
+	p->line += PACKET_LINE_HEAD;
+	return 0;
+}
+
 static int take_line(struct push *p)
 {
 	struct slice line = slice_from(buffer_slice(&p->list.text), p->line);
@@ -257,8 +312,9 @@ static int take_line(struct push *p)
 	if (length < 0)
 		return length;
 	if (length == 0)
-		return p->list.count ? ask(p) : pass_on(p);
-	r = push_list_add(&p->list, p->line, (size_t)length);
+		return end_lines(p);
+	r = p->state == PUSH_OPTING ? push_list_add_option(&p->list, p->line, (size_t)length)
+				    : push_list_add(&p->list, p->line, (size_t)length);
 	p->line += (size_t)length;
 	return r;
 }
@@ -269,19 +325,45 @@ static int take_list(struct push *p, struct slice *in)
 	int r;
 
 	some = slice_head(*in, wanted(p));
-	*in = slice_from(*in, some.length);
 	r = buffer_append_slice(&p->list.text, some);
-	if (r < 0 || wanted(p))
+	if (r < 0)
 		return r;
+	*in = slice_from(*in, some.length);
+	if (wanted(p))
+		return 0;
 	return take_line(p);
+}
+
+static bool is_listing(const struct push *p)
+{
+	return p->state == PUSH_LISTING || p->state == PUSH_OPTING;
+}
+
+/* It is recorded as what it is: a push of something unknown. The answer is awaited, as any. */
+static int ask_blindly(struct push *p)
+{
+	static const struct slice unknown = {(const uint8_t *)"refs", 4};
+	const struct bridge_deed deed = {BRIDGE_DEED_GIT_PUSH, false, unknown};
+	struct deeds_host *host = p->base.host;
+	struct buffer text;
+
+	buffer_init(&text, LIST_MOST);
+	buffer_append_slice(&text, host->about);
+	buffer_append_string(&text, "\na push that is not understood");
+	p->state = PUSH_ASKING;
+	p->question = host->ask(host, &deed, 1, buffer_slice(&text));
+	buffer_done(&text);
+	return p->question ? 0 : pass_on(p);
 }
 
 static int take_from_agent(struct push *p, struct slice in)
 {
 	int r = 0;
 
-	while (r == 0 && in.length && p->state == PUSH_LISTING)
+	while (r == 0 && in.length && is_listing(p))
 		r = take_list(p, &in);
+	if (r < 0 && p->base.host->observes)
+		r = ask_blindly(p);
 	if (r < 0 || !in.length)
 		return r;
 	if (p->state == PUSH_ASKING)
@@ -332,6 +414,7 @@ static struct deeds *push_open(struct deeds_host *host)
 
 	p->base = (struct deeds){&deeds_push, host};
 	buffer_init(&p->list.text, LIST_MOST);
+	buffer_init(&p->list.options, LIST_MOST);
 	buffer_init(&p->kept, KEPT_MOST);
 	return &p->base;
 }
@@ -343,6 +426,7 @@ static void push_close(struct deeds *d)
 	if (p->question)
 		d->host->done(d->host, p->question, NULL);
 	buffer_done(&p->list.text);
+	buffer_done(&p->list.options);
 	buffer_done(&p->kept);
 	free(p);
 }

@@ -308,6 +308,11 @@ static int deeds_answer(struct deeds *d, bool allowed, struct slice text, struct
 	return sftp_answer(sftp_of(d), allowed, text);
 }
 
+static int deeds_again(struct deeds *d)
+{
+	return sftp_again(sftp_of(d));
+}
+
 const struct deeds_protocol deeds_sftp = {
 	.open = deeds_open,
 	.close = deeds_close,
@@ -315,4 +320,5 @@ const struct deeds_protocol deeds_sftp = {
 	.wants = deeds_wants,
 	.is_dry = deeds_is_dry,
 	.answer = deeds_answer,
+	.again = deeds_again,
 };

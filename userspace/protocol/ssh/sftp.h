@@ -22,5 +22,6 @@ int sftp_take(struct sftp *s, enum side from, struct slice in);
 bool sftp_wants(const struct sftp *s, enum side from);
 bool sftp_is_dry(const struct sftp *s, enum side from);
 int sftp_answer(struct sftp *s, bool allowed, struct slice text);
+int sftp_again(struct sftp *s);
 
 #endif

@@ -81,7 +81,8 @@ struct sftp_job {
 	struct buffer packet;
 	struct sftp_request request;
 	struct sftp_place places[SFTP_PLACES_MOST];
-	size_t place_count, at;
+	size_t place_count, at; /* no place: it is about an open file */
+	struct buffer file_name; /* of that file */
 	struct buffer answer; /* the host's to a realpath, behind its id */
 	uint32_t question;
 };
@@ -181,5 +182,17 @@ int sftp_job_found(struct sftp *s, struct slice packet);
 /* A change of an open file's attributes, by its name. */
 int sftp_job_begin_on_file(struct sftp *s, struct slice packet, const struct sftp_file *file);
 void sftp_job_done(struct sftp *s);
+
+/* --- sftp_ask.c --- */
+
+#define SFTP_DEEDS_MOST (2 * SFTP_PLACES_MOST * BRIDGE_DEED_COUNT)
+
+/* How many; slices are the job's. */
+size_t sftp_ask_deeds(struct sftp_job *job, struct bridge_deed *ret);
+/* What people and recordings are shown. */
+int sftp_ask_text(struct sftp_job *job, struct buffer *ret);
+/* Of SFTP_OPEN. */
+bool sftp_opens_to_read(struct sftp_request *request);
+bool sftp_opens_to_write(struct sftp_request *request);
 
 #endif

@@ -26,6 +26,7 @@ void sftp_job_done(struct sftp *s)
 		buffer_done(&job->places[i].found);
 	}
 	buffer_done(&job->packet);
+	buffer_done(&job->file_name);
 	buffer_done(&job->answer);
 	*job = (struct sftp_job){.step = SFTP_STEP_NONE};
 }
@@ -36,6 +37,7 @@ static struct sftp_job *reset(struct sftp *s)
 
 	sftp_job_done(s);
 	buffer_init(&job->packet, SFTP_LENGTH_SIZE + SFTP_HIGH);
+	buffer_init(&job->file_name, FOUND_MOST);
 	buffer_init(&job->answer, SFTP_HIGH);
 	for (size_t i = 0; i < SFTP_PLACES_MOST; i++) {
 		buffer_init(&job->places[i].written, FOUND_MOST);
@@ -81,30 +83,14 @@ static void finish_question(struct sftp *s, uint32_t status)
 	s->job.question = 0;
 }
 
-static unsigned open_flags(struct sftp_request *request)
-{
-	return bytes_get_u32(sftp_field(request, 'f')->data);
-}
-
-/* As OpenSSH and POSIX read them: what is not open for writing alone is open for reading. */
-static bool opens_to_read(unsigned flags)
-{
-	return flags & SFTP_OPEN_READ || !(flags & SFTP_OPEN_WRITE);
-}
-
-static bool opens_to_write(unsigned flags)
-{
-	return flags & ~(unsigned)SFTP_OPEN_READ;
-}
-
 static void expect_file(struct sftp *s, struct sftp_pending *p)
 {
 	struct sftp_request *request = &s->job.request;
 
 	p->folder = request->kind->type == SFTP_OPENDIR;
 	if (!p->folder) {
-		p->readable = opens_to_read(open_flags(request));
-		p->writable = opens_to_write(open_flags(request));
+		p->readable = sftp_opens_to_read(request);
+		p->writable = sftp_opens_to_write(request);
 	}
 	p->name = s->job.places[0].found;
 	buffer_init(&s->job.places[0].found, FOUND_MOST);
@@ -116,6 +102,16 @@ static bool opens(const struct sftp_request *request)
 	return request->kind->type == SFTP_OPEN || request->kind->type == SFTP_OPENDIR;
 }
 
+/* What a link holds is read each time that it is followed, so that a link on its way, which may
+ * change, is none that was judged. */
+static bool is_target_as_written(const struct sftp_job *job, size_t i)
+{
+	const struct sftp_place *place = &job->places[i];
+
+	return job->request.kind->ways[i] == SFTP_WAY_TARGET &&
+		slice_equal(buffer_slice(&place->written), buffer_slice(&place->found));
+}
+
 static int send_on(struct sftp *s)
 {
 	struct sftp_job *job = &s->job;
@@ -124,7 +120,7 @@ static int send_on(struct sftp *s)
 	int r;
 
 	for (size_t i = 0; i < job->place_count; i++) {
-		if (job->request.kind->ways[i] != SFTP_WAY_TARGET)
+		if (!is_target_as_written(job, i))
 			*sftp_field(&job->request, letters[i]) =
 				buffer_slice(&job->places[i].found);
 	}
@@ -182,118 +178,6 @@ int sftp_answer(struct sftp *s, bool allowed, struct slice text)
 
 /* --- asking --- */
 
-/* What is done depends on more than the kind. */
-static unsigned deeds_of(struct sftp_request *request, size_t place)
-{
-	unsigned deeds = request->kind->deeds[place], attributes, flags;
-
-	if (request->kind->type == SFTP_OPEN) {
-		flags = open_flags(request);
-		deeds = (opens_to_read(flags) ? 1u << BRIDGE_DEED_READ : 0) |
-			(opens_to_write(flags) ? 1u << BRIDGE_DEED_WRITE : 0);
-	} else if (deeds == 1u << BRIDGE_DEED_SETATTR) {
-		attributes = sftp_attributes(*sftp_field(request, 'a'));
-		if (attributes & SFTP_ATTRIBUTE_SIZE)
-			deeds |= 1u << BRIDGE_DEED_WRITE;
-		if (attributes == SFTP_ATTRIBUTE_SIZE)
-			deeds = 1u << BRIDGE_DEED_WRITE;
-	}
-	return deeds;
-}
-
-static size_t add_deeds(
-	struct bridge_deed *ret, size_t count, unsigned deeds, bool known, struct slice object)
-{
-	for (unsigned i = 0; i < BRIDGE_DEED_COUNT; i++) {
-		if (deeds & 1u << i)
-			ret[count++] =
-				(struct bridge_deed){(enum bridge_deed_kind)i, known, object};
-	}
-	return count;
-}
-
-/* Under both its names; where the host does not find it, under the written one, which is only known
- * where nothing is there at all. */
-static size_t add_place(struct sftp_job *job, size_t i, struct bridge_deed *ret, size_t count)
-{
-	struct slice written = buffer_slice(&job->places[i].written);
-	struct slice found = buffer_slice(&job->places[i].found);
-	unsigned deeds = deeds_of(&job->request, i);
-	bool known = written.length && (found.length || job->places[i].status == SFTP_NO_SUCH_FILE);
-
-	if (found.length)
-		count = add_deeds(ret, count, deeds, true, found);
-	if (found.length && slice_equal(written, found))
-		return count;
-	if (written.length)
-		return add_deeds(ret, count, deeds, known, written);
-	if (found.length)
-		return count;
-	written = job->places[i].given;
-	return add_deeds(
-		ret, count, deeds, false, written.length ? written : slice_from_string("."));
-}
-
-static void describe_flags(struct sftp_job *job, struct buffer *ret)
-{
-	static const char *const names[] = {
-		"read", "write", "append", "create", "truncate", "exclusive"};
-	unsigned flags = open_flags(&job->request);
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (flags & 1u << i)
-			buffer_append_format(ret, " %s", names[i]);
-	}
-}
-
-static void describe_attributes(struct slice field, struct buffer *ret)
-{
-	struct sftp_reader r = {.rest = field};
-	uint32_t flags = sftp_read_u32(&r);
-
-	if (flags & SFTP_ATTRIBUTE_SIZE)
-		buffer_append_format(ret, " size %llu",
-			(unsigned long long)bytes_get_u64(sftp_read_bytes(&r, 8).data));
-	if (flags & SFTP_ATTRIBUTE_OWNER) {
-		uint32_t user = sftp_read_u32(&r);
-
-		buffer_append_format(ret, " owner %u:%u", user, sftp_read_u32(&r));
-	}
-	if (flags & SFTP_ATTRIBUTE_MODE)
-		buffer_append_format(ret, " mode %04o", sftp_read_u32(&r) & 07777);
-	if (flags & SFTP_ATTRIBUTE_TIMES) {
-		uint32_t accessed = sftp_read_u32(&r);
-
-		buffer_append_format(ret, " times %u %u", accessed, sftp_read_u32(&r));
-	}
-}
-
-static struct slice name_for_people(const struct sftp_place *place)
-{
-	if (buffer_length(&place->found))
-		return buffer_slice(&place->found);
-	if (buffer_length(&place->written))
-		return buffer_slice(&place->written);
-	return place->given;
-}
-
-/* What people and recordings are shown. */
-static int describe(struct sftp_job *job, struct buffer *ret)
-{
-	int r = buffer_append_string(ret, job->request.kind->verb);
-
-	if (r == 0 && sftp_has_field(&job->request, 'f'))
-		describe_flags(job, ret);
-	if (r == 0 && sftp_has_field(&job->request, 'a'))
-		describe_attributes(*sftp_field(&job->request, 'a'), ret);
-	for (size_t i = 0; r == 0 && i < job->place_count; i++) {
-		r = buffer_append_byte(ret, ' ');
-		if (r == 0)
-			r = buffer_append_slice(ret, name_for_people(&job->places[i]));
-	}
-	return r;
-}
-
 /* What every client begins with, and no file's name is learnt by. */
 static bool asks_for_home(struct sftp_job *job)
 {
@@ -306,21 +190,23 @@ static bool asks_for_home(struct sftp_job *job)
 
 static int ask(struct sftp *s)
 {
-	struct bridge_deed deeds[2 * SFTP_PLACES_MOST * BRIDGE_DEED_COUNT];
+	struct bridge_deed deeds[SFTP_DEEDS_MOST];
 	struct sftp_job *job = &s->job;
 	struct buffer text;
-	size_t count = 0;
+	size_t count;
 	int r;
 
-	if (asks_for_home(job))
+	if (job->place_count && asks_for_home(job))
 		return go_on(s);
-	for (size_t i = 0; i < job->place_count; i++)
-		count = add_place(job, i, deeds, count);
+	count = sftp_ask_deeds(job, deeds);
 	buffer_init(&text, TEXT_MOST);
-	r = describe(job, &text);
-	job->question = r < 0 ? 0 : s->host->ask(s->host, deeds, count, buffer_slice(&text));
-	buffer_done(&text);
+	r = sftp_ask_text(job, &text);
 	job->step = SFTP_STEP_ASKING;
+	if (r == 0 && job->question)
+		s->host->repeat(s->host, job->question, deeds, count, buffer_slice(&text));
+	else if (r == 0)
+		job->question = s->host->ask(s->host, deeds, count, buffer_slice(&text));
+	buffer_done(&text);
 	if (r < 0 || job->question)
 		return r;
 	return refuse(s, SFTP_FAILURE, "wayleave: too many files are open");
@@ -335,14 +221,23 @@ static int find_next(struct sftp *s)
 	return ++s->job.at < s->job.place_count ? find(s) : ask(s);
 }
 
-/* What a relative target stands behind is the link's own folder. */
+/* Where a link will stand; its folder's path has no links. */
+static struct slice folder_of_link(const struct sftp_job *job)
+{
+	struct slice folder = SLICE_EMPTY, name;
+
+	path_split(buffer_slice(&job->places[0].found), &folder, &name);
+	return folder;
+}
+
+/* A relative target stands behind that folder. */
 static int append_target(const struct sftp_job *job, struct slice target, struct buffer *ret)
 {
-	struct slice link = buffer_slice(&job->places[0].found), folder, name;
+	struct slice folder = folder_of_link(job);
 
 	if (target.length && target.data[0] == '/')
 		return buffer_append_slice(ret, target);
-	if (!path_split(link, &folder, &name))
+	if (!folder.length)
 		return -ENOENT;
 	if (buffer_append_slice(ret, folder) < 0)
 		return -E2BIG;
@@ -382,7 +277,7 @@ static int find(struct sftp *s)
 		return find_next(s);
 	}
 	if (way == SFTP_WAY_TARGET)
-		path_append_absolute(SLICE_EMPTY, buffer_slice(&wanted), &place->written);
+		path_append_behind(folder_of_link(job), place->given, &place->written);
 	else if (way != SFTP_WAY_HOME)
 		path_append_absolute(buffer_slice(&s->home), place->given, &place->written);
 	p = sftp_expect(s, SFTP_AWAITED_PLACE, &id);
@@ -479,24 +374,33 @@ int sftp_job_begin(struct sftp *s, const struct sftp_request *request, struct sl
 
 int sftp_job_begin_on_file(struct sftp *s, struct slice packet, const struct sftp_file *file)
 {
-	struct bridge_deed deed = {BRIDGE_DEED_SETATTR, true, buffer_slice(&file->name)};
 	struct sftp_job *job = &s->job;
-	struct buffer text;
 	int r = keep_packet(s, packet);
 
+	if (r == 0)
+		r = buffer_append_slice(&job->file_name, buffer_slice(&file->name));
 	if (r < 0)
 		return r;
 	*sftp_field(&job->request, 'h') = slice_of(file->handle, file->handle_length);
-	buffer_init(&text, TEXT_MOST);
-	buffer_append_string(&text, "setstat");
-	describe_attributes(*sftp_field(&job->request, 'a'), &text);
-	buffer_append_byte(&text, ' ');
-	r = buffer_append_slice(&text, buffer_slice(&file->name));
-	if (r == 0)
-		job->question = s->host->ask(s->host, &deed, 1, buffer_slice(&text));
-	buffer_done(&text);
-	job->step = SFTP_STEP_ASKING;
-	return r < 0 || job->question
-		? r
-		: refuse(s, SFTP_FAILURE, "wayleave: too many files are open");
+	return ask(s);
+}
+
+/* An open file stays the same, whatever its name leads to by now. */
+int sftp_again(struct sftp *s)
+{
+	struct sftp_job *job = &s->job;
+
+	if (job->step != SFTP_STEP_ASKING)
+		return -EBADMSG;
+	if (!job->place_count)
+		return ask(s);
+	for (size_t i = 0; i < job->place_count; i++) {
+		buffer_clear(&job->places[i].written);
+		buffer_clear(&job->places[i].found);
+		job->places[i].status = SFTP_OK;
+	}
+	buffer_clear(&job->answer);
+	job->at = 0;
+	job->step = SFTP_STEP_FINDING;
+	return find(s);
 }

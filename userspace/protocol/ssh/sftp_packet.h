@@ -81,7 +81,8 @@ enum sftp_attribute {
 enum sftp_way {
 	SFTP_WAY_FOLLOW, /* a link at the end leads on */
 	SFTP_WAY_HERE, /* it is the link itself */
-	SFTP_WAY_TARGET, /* what a link will hold: relative to the link's folder */
+	SFTP_WAY_TARGET, /* what a link will hold: relative to the link's folder. That is sent on
+			    as it was written only where no other link is on its way */
 	SFTP_WAY_HOME, /* the extension says what its word stands for */
 };
 
