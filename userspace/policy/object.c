@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "policy/object_kubernetes.h"
 
 static size_t count_byte(struct slice s, uint8_t byte)
 {
@@ -191,24 +192,18 @@ static enum object_fit http_fit(struct slice pattern, const struct operation_set
 
 /* Kubernetes */
 
-static enum object_match kubernetes_match(struct slice pattern, struct slice object)
+/* What is no resource is a path. */
+static enum object_match cluster_match(struct slice pattern, struct slice object)
 {
-	return text_glob_parts(pattern, object, '/') ? OBJECT_MATCHES : OBJECT_MATCHES_NOT;
+	if (pattern.data[0] == '/' || object.data[0] == '/')
+		return http_match(pattern, object);
+	return kubernetes_match(pattern, object);
 }
 
-static enum object_fit kubernetes_fit(struct slice pattern, const struct operation_set *operations)
+static enum object_fit cluster_fit(struct slice pattern, const struct operation_set *operations)
 {
-	size_t parts = count_byte(pattern, '/') + 1;
-
 	(void)operations;
-	for (size_t i = 0; i < pattern.length; i++) {
-		bool first = i == 0 || pattern.data[i - 1] == '/';
-		bool last = i + 1 == pattern.length;
-
-		if (pattern.data[i] == '/' && (first || last))
-			return OBJECT_NEVER_FITS;
-	}
-	return parts == 2 || parts == 3 ? OBJECT_FITS : OBJECT_NEVER_FITS;
+	return kubernetes_is_pattern(pattern) ? OBJECT_FITS : OBJECT_NEVER_FITS;
 }
 
 /* SSH */
@@ -243,6 +238,7 @@ static const struct object_syntax {
 	enum object_match (*match)(struct slice pattern, struct slice object); /* neither empty */
 	enum object_fit (*fit)(struct slice pattern, const struct operation_set *operations);
 	const char *expected;
+	bool overlaps; /* an object may mean several, and so more than a glob of it does */
 } syntaxes[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = {never_match, never_fit, "no objects: tcp is relayed unread"},
 	[PROTOCOL_UDP] = {never_match, never_fit, "no objects: udp is relayed unread"},
@@ -250,12 +246,12 @@ static const struct object_syntax {
 	[PROTOCOL_MYSQL] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_SSH] = {ssh_match, any_fit, "a command line or path"},
 	[PROTOCOL_HTTP] = {http_match, http_fit, "a path that begins with \"/\""},
-	[PROTOCOL_KUBERNETES] = {kubernetes_match, kubernetes_fit,
-		"NAMESPACE/RESOURCE.GROUP/NAME or RESOURCE.GROUP/NAME"},
+	[PROTOCOL_KUBERNETES] = {cluster_match, cluster_fit,
+		"NAMESPACE/RESOURCE.GROUP/NAME or RESOURCE.GROUP/NAME", .overlaps = true},
 };
 
-/* In every syntax the ends of a pattern mean themselves unless they are stars: most patterns that
- * don't match can be told by that. */
+/* In every other syntax the ends of a pattern mean themselves unless they are stars: most patterns
+ * that don't match can be told by that. */
 static bool ends_differ(struct slice pattern, struct slice object)
 {
 	uint8_t first = pattern.data[0], last = pattern.data[pattern.length - 1];
@@ -266,7 +262,8 @@ static bool ends_differ(struct slice pattern, struct slice object)
 
 enum object_match object_match(enum protocol_id protocol, struct slice pattern, struct slice object)
 {
-	if (pattern.length == 0 || object.length == 0 || ends_differ(pattern, object))
+	if (pattern.length == 0 || object.length == 0 ||
+		(!syntaxes[protocol].overlaps && ends_differ(pattern, object)))
 		return OBJECT_MATCHES_NOT;
 	return syntaxes[protocol].match(pattern, object);
 }

@@ -6,7 +6,8 @@
  *   SQL         schema.table, schema.function(); parts are separated by "."; what has no schema
  *               (a setting, a database) has one part
  *   HTTP        /path/of/segments; "**" as a segment stands for any number of them, also none
- *   Kubernetes  NAMESPACE/RESOURCE.GROUP/NAME or, cluster-wide, RESOURCE.GROUP/NAME
+ *   Kubernetes  NAMESPACE/RESOURCE.GROUP/NAME or, cluster-wide, RESOURCE.GROUP/NAME; a path, as
+ *               HTTP's, for what is no resource
  *   SSH         the whole command line or path
  */
 #ifndef WAYLEAVE_POLICY_OBJECT_H
@@ -18,7 +19,8 @@ enum object_match {
 	OBJECT_MATCHES_NOT,
 	OBJECT_MATCHES,
 	/* A quoted SQL name may hold dots: "a.b.c" is b.c in a, or c in a.b, and only one of these
-	 * matches. Enough for a deny, not for an allow. */
+	 * matches; all pods are also the one that the pattern means. Enough for a deny, not for an
+	 * allow. */
 	OBJECT_MATCHES_PERHAPS,
 };
 
