@@ -12,6 +12,7 @@
 #include "cli/recordings.h"
 #include "monitor/control.h"
 #include "policy/config.h"
+#include "protocol/kubernetes/kubernetes.h"
 
 #define VERB "policy explain"
 #define SCHEMAS_MOST 32
@@ -72,9 +73,12 @@ static void resolve_sql(struct explanation *x, struct slice text)
 	}
 }
 
-static void resolve_http(struct explanation *x, struct slice text)
+static void resolve_web(struct explanation *x, struct slice text)
 {
-	http_pairs_of_line(text, &x->paths, &x->http);
+	if (x->action.protocol == PROTOCOL_KUBERNETES)
+		kubernetes_pairs_of_line(text, &x->paths, &x->http);
+	else
+		http_pairs_of_line(text, &x->paths, &x->http);
 	x->action.pairs = x->http.items;
 	x->action.pair_count = x->http.count;
 	x->action.unknown = x->http.unknown;
@@ -91,10 +95,10 @@ void explanation_init(struct explanation *x, struct policy_scope *scope,
 		.protocol = policy_scope_subject(scope)->protocol,
 		.text = text,
 	};
-	if (x->action.protocol == PROTOCOL_HTTP)
-		resolve_http(x, text);
-	else
+	if (x->action.protocol == PROTOCOL_POSTGRES)
 		resolve_sql(x, text);
+	else
+		resolve_web(x, text);
 	policy_judge(scope, &x->action, &x->verdict);
 	if (x->text)
 		explanation_refine(x);
@@ -232,7 +236,8 @@ static int find_subject(struct explain *e, struct policy_subject *ret)
 		return cli_fail(VERB, CLI_REFUSED, "there is no agent \"%s\"", e->agent);
 	if (!resource && strcmp(e->resource, CONFIG_EGRESS) != 0)
 		return cli_fail(VERB, CLI_REFUSED, "there is no resource \"%s\"", e->resource);
-	if (ret->protocol != PROTOCOL_POSTGRES && ret->protocol != PROTOCOL_HTTP)
+	if (ret->protocol != PROTOCOL_POSTGRES && ret->protocol != PROTOCOL_HTTP &&
+		ret->protocol != PROTOCOL_KUBERNETES)
 		return cli_fail(VERB, CLI_REFUSED, "resource \"%s\" is %s, which has no statements",
 			e->resource, protocol_name(ret->protocol));
 	return CLI_DONE;

@@ -279,7 +279,7 @@ static const char *token_file(const struct config_credentials *c)
 /* The file with the secret of such proofs; NULL: the resource makes none. */
 static const char *secret_file(const struct config_resource *r, uint32_t kind)
 {
-	bool http = r->protocol.value == PROTOCOL_HTTP;
+	bool http = r->protocol.value == PROTOCOL_HTTP || r->protocol.value == PROTOCOL_KUBERNETES;
 
 	if (!r->credentials || (!http && r->protocol.value != PROTOCOL_POSTGRES))
 		return NULL;

@@ -27,13 +27,18 @@ static void report(struct visit *v, struct place place)
 		"not built yet: %s; %s", v->row->feature, v->row->instead);
 }
 
+static bool is_web(const struct config_resource *r)
+{
+	return r->protocol.value == PROTOCOL_HTTP || r->protocol.value == PROTOCOL_KUBERNETES;
+}
+
 static void visit_protocols(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->resource_count; i++) {
 		unsigned protocol = c->resources[i].protocol.value;
 
 		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
-			protocol != PROTOCOL_HTTP && protocol != PROTOCOL_SSH &&
+			!is_web(&c->resources[i]) && protocol != PROTOCOL_SSH &&
 			protocol != PROTOCOL_UDP && protocol != PROTOCOL_COUNT)
 			report(v, c->resources[i].protocol.place);
 	}
@@ -62,7 +67,7 @@ static void visit_credentials(const struct config *c, struct visit *v)
 		const struct config_resource *r = &c->resources[i];
 
 		if (r->credentials && !is_ssh(r) && r->protocol.value != PROTOCOL_POSTGRES &&
-			r->protocol.value != PROTOCOL_HTTP)
+			!is_web(r))
 			report(v, r->credentials->place);
 	}
 }
@@ -72,8 +77,7 @@ static void visit_passthrough(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_tls *tls = c->resources[i].tls;
 
-		if (tls && tls->mode.value == TLS_PASSTHROUGH &&
-			c->resources[i].protocol.value != PROTOCOL_HTTP)
+		if (tls && tls->mode.value == TLS_PASSTHROUGH && !is_web(&c->resources[i]))
 			report(v, tls->mode.place);
 	}
 }
@@ -84,8 +88,7 @@ static void visit_wildcards(const struct config *c, struct visit *v)
 		const struct config_tls *tls = c->resources[i].tls;
 
 		/* Only a verified certificate proves the name. */
-		if (c->resources[i].protocol.value == PROTOCOL_HTTP &&
-			!(tls && tls->mode.value == TLS_PASSTHROUGH))
+		if (is_web(&c->resources[i]) && !(tls && tls->mode.value == TLS_PASSTHROUGH))
 			continue;
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
 			if (c->resources[i].hosts[j].kind == HOST_WILDCARD)
@@ -103,9 +106,10 @@ static void visit_trust_files(const struct config *c, struct visit *v)
 }
 
 static const struct unbuilt rows[] = {
-	{"this protocol", "expected postgres, http, ssh or tcp", false, visit_protocols},
-	{"credentials of this protocol", "expected protocol postgres, http or ssh", false,
-		visit_credentials},
+	{"this protocol", "expected postgres, http, kubernetes, ssh or tcp", false,
+		visit_protocols},
+	{"credentials of this protocol", "expected protocol postgres, http, kubernetes or ssh",
+		false, visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
 		visit_passthrough},
 	{"ssh logins by the agent's own keys, and certificates",

@@ -3,12 +3,13 @@
 
 #include "base/memory.h"
 #include "protocol/http/http.h"
+#include "protocol/kubernetes/kubernetes.h"
 #include "protocol/opaque.h"
 #include "protocol/postgres/postgres.h"
 #include "protocol/ssh/ssh.h"
 
 static const struct protocol *const protocols[] = {
-	&protocol_postgres, &protocol_http, &protocol_ssh, &protocol_opaque};
+	&protocol_postgres, &protocol_http, &protocol_kubernetes, &protocol_ssh, &protocol_opaque};
 
 const struct protocol *protocols_get(enum protocol_id id)
 {

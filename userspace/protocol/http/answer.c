@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "protocol/http/dialect.h"
 #include "protocol/http/engine.h"
 
 static const char *phrase_of(unsigned status)
@@ -42,7 +43,7 @@ int http_answer(
 
 	buffer_init(&body, LIMIT_HTTP_ANSWER);
 	buffer_clear(&e->out);
-	r = http_refusal_write(&body, refusal);
+	r = e->origin.dialect->refuse(&body, status, refusal);
 	if (r == 0)
 		r = buffer_append_format(&e->out,
 			"HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "protocol/http/dialect.h"
 #include "protocol/http2/http2.h"
+#include "protocol/kubernetes/kubernetes.h"
 #include "protocol/tls_hello.h"
 
 struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type)
@@ -70,12 +72,14 @@ int http_ask(struct http_engine *e)
 	return 0;
 }
 
-static struct protocol_engine *engine_open(struct protocol_host *host)
+static struct protocol_engine *open_as(const struct protocol *protocol,
+	const struct http_dialect *dialect, struct protocol_host *host)
 {
 	struct http_engine *e = memory_new(sizeof(*e));
 
-	e->base.protocol = &protocol_http;
+	e->base.protocol = protocol;
 	e->base.host = host;
+	e->origin.dialect = dialect;
 	buffer_init(&e->head.held, LIMIT_HTTP_HEAD);
 	buffer_init(&e->answer.held, LIMIT_HTTP_HEAD);
 	http_request_init(&e->request, host, &e->origin);
@@ -86,6 +90,16 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	http_body_init(&e->framing);
 	http_body_init(&e->response);
 	return &e->base;
+}
+
+static struct protocol_engine *open_http(struct protocol_host *host)
+{
+	return open_as(&protocol_http, &http_plain, host);
+}
+
+static struct protocol_engine *open_kubernetes(struct protocol_host *host)
+{
+	return open_as(&protocol_kubernetes, &http_kubernetes, host);
 }
 
 void http_engine_close(struct protocol_engine *base)
@@ -340,28 +354,18 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 	return http_detect_method(from_agent);
 }
 
+/* What is the same whoever opened it. */
+#define HTTP_ENGINE                                                                                \
+	.connects_late = true, .ends_behind = true, .asks_again = true,                            \
+	.close = http_engine_close, .input = engine_input, .needs = engine_needs,                  \
+	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
+	.next_event = engine_next_event, .mask = engine_mask, .release = engine_release,           \
+	.refuse = engine_refuse, .bind = http_hold_bind, .reassure = http_hold_reassure,           \
+	.judge_again = http_hold_judge_again, .abort = engine_abort,                               \
+	.connected = engine_connected, .tls_done = engine_tls_done, .proven = http_inject_proven
+
 const struct protocol protocol_http = {
-	.id = PROTOCOL_HTTP,
-	.connects_late = true,
-	.ends_behind = true,
-	.asks_again = true,
-	.detect = engine_detect,
-	.open = engine_open,
-	.close = http_engine_close,
-	.input = engine_input,
-	.needs = engine_needs,
-	.wants = engine_wants,
-	.is_busy = engine_is_busy,
-	.end = engine_end,
-	.next_event = engine_next_event,
-	.mask = engine_mask,
-	.release = engine_release,
-	.refuse = engine_refuse,
-	.bind = http_hold_bind,
-	.reassure = http_hold_reassure,
-	.judge_again = http_hold_judge_again,
-	.abort = engine_abort,
-	.connected = engine_connected,
-	.tls_done = engine_tls_done,
-	.proven = http_inject_proven,
-};
+	.id = PROTOCOL_HTTP, .detect = engine_detect, .open = open_http, HTTP_ENGINE};
+/* At places that no resource names, it is plain HTTP. */
+const struct protocol protocol_kubernetes = {
+	.id = PROTOCOL_KUBERNETES, .open = open_kubernetes, HTTP_ENGINE};

@@ -5,8 +5,7 @@
  */
 #include "base/memory.h"
 #include "base/text.h"
-#include "protocol/http/request.h"
-#include "protocol/http/target.h"
+#include "protocol/http/dialect.h"
 
 static bool fail(struct http_problem *ret, unsigned status, const char *text)
 {
@@ -101,7 +100,7 @@ static void add_overrides(struct http_request *r, enum operation operation, stru
 	}
 }
 
-static bool is_websocket(const struct http_request *r)
+bool http_asks_for_websocket(const struct http_request *r)
 {
 	size_t upgrades;
 	const struct http_field *upgrade = http_fields_find(&r->head.fields, "upgrade", &upgrades);
@@ -111,12 +110,13 @@ static bool is_websocket(const struct http_request *r)
 		http_fields_list_has(&r->head.fields, "connection", slice_from_string("upgrade"));
 }
 
-static void read_pairs(struct http_request *r, const struct http_target *target)
+static bool read_plain(
+	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
 	enum operation operation = http_operation_of(r->head.method);
 
-	buffer_clear(&r->paths);
-	r->pairs = (struct http_pairs){.count = 0};
+	(void)ret;
+	r->websocket = http_asks_for_websocket(r);
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
 	if (target->form == HTTP_TARGET_PATH) {
@@ -125,10 +125,24 @@ static void read_pairs(struct http_request *r, const struct http_target *target)
 	} else {
 		http_pairs_add(&r->pairs, operation);
 	}
+	return true;
+}
+
+const struct http_dialect http_plain = {
+	.protocol = PROTOCOL_HTTP, .read = read_plain, .refuse = http_refusal_write};
+
+static bool read_pairs(
+	struct http_request *r, const struct http_target *target, struct http_problem *ret)
+{
+	buffer_clear(&r->paths);
+	r->pairs = (struct http_pairs){.count = 0};
+	if (!r->origin->dialect->read(r, target, ret))
+		return false;
 	r->action.pairs = r->pairs.items;
 	r->action.pair_count = r->pairs.count;
 	r->action.unknown = r->pairs.unknown;
 	r->action.problem = r->pairs.problem;
+	return true;
 }
 
 /* --- its text --- */
@@ -170,17 +184,23 @@ static int write_text(struct http_request *request, const struct http_target *ta
 	int r;
 
 	buffer_clear(&request->text);
-	r = buffer_append_format(&request->text, "%.*s ", SLICE_PRINT(m->method));
+	/* A stream is the same whichever transport it is asked for over, with whatever method. */
+	r = buffer_append_format(&request->text, "%.*s ",
+		SLICE_PRINT(request->streams ? slice_from_string(operation_name(
+						       request->pairs.items[0].operation))
+					     : m->method));
 	if (r == 0 && target->authority.length == 0)
 		r = buffer_append_format(&request->text, "%s://%.*s",
 			request->origin->tls ? "https" : "http",
 			SLICE_PRINT(host ? host->value : SLICE_EMPTY));
 	if (r == 0)
 		r = buffer_append_slice(&request->text, m->target);
+	if (r == 0 && request->origin->dialect->describe)
+		r = request->origin->dialect->describe(request);
 	for (size_t i = 0; r == 0 && i < m->fields.count; i++) {
 		const struct http_field *field = &m->fields.items[i];
 
-		if (is_shown(field))
+		if (is_shown(field) && !request->streams)
 			r = buffer_append_format(&request->text, "\n%.*s: %.*s",
 				SLICE_PRINT(field->name), SLICE_PRINT(field->value));
 	}
@@ -236,7 +256,8 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 {
 	struct http_target target;
 
-	r->action = (struct action){.protocol = PROTOCOL_HTTP};
+	r->action = (struct action){.protocol = r->origin->dialect->protocol};
+	r->websocket = r->spdy = r->streams = false;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
 	r->number = 0;
@@ -251,8 +272,8 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->tunnels = target.form == HTTP_TARGET_AUTHORITY;
 	if (!r->tunnels && !check_place(r, &target, ret))
 		return false;
-	r->websocket = is_websocket(r);
-	read_pairs(r, &target);
+	if (!read_pairs(r, &target, ret))
+		return false;
 	if (write_text(r, &target) < 0)
 		return fail(ret, 431, "a request that is too large");
 	r->action.text = buffer_slice(&r->text);
@@ -264,7 +285,7 @@ void http_facts_of_hello(struct http_request *r)
 	r->pairs = (struct http_pairs){.count = 0};
 	http_pairs_add(&r->pairs, OPERATION_CONNECT);
 	r->action = (struct action){
-		.protocol = PROTOCOL_HTTP, .pairs = r->pairs.items, .pair_count = 1};
+		.protocol = r->origin->dialect->protocol, .pairs = r->pairs.items, .pair_count = 1};
 	r->tunnels = true;
 	buffer_clear(&r->text);
 	/* Far below the buffer's limit. */

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "protocol/http/request.h"
+#include "protocol/http/dialect.h"
 
 static const struct {
 	enum reason reason;
@@ -36,8 +36,8 @@ unsigned http_status_of(enum reason reason)
 	return 403;
 }
 
-/* A JSON string; what is no UTF-8 and control bytes are shown as \xNN. */
-static int put_string(struct buffer *b, struct slice text)
+/* What is no UTF-8 and control bytes are shown as \xNN. */
+int http_refusal_put_string(struct buffer *b, struct slice text)
 {
 	struct buffer visible;
 	struct slice shown;
@@ -69,22 +69,32 @@ static int put_member(struct buffer *b, const char *name, struct slice value)
 	int r = buffer_append_format(b, "%s\"%s\": ", buffer_length(b) ? ", " : "{", name);
 
 	if (r == 0)
-		r = value.length ? put_string(b, value) : buffer_append_string(b, "null");
+		r = value.length ? http_refusal_put_string(b, value)
+				 : buffer_append_string(b, "null");
 	return r;
 }
 
-int http_refusal_write(struct buffer *out, const struct protocol_refusal *refusal)
+int http_refusal_put_message(struct buffer *out, const struct protocol_refusal *refusal)
 {
 	char message[2048];
 	int n = snprintf(message, sizeof(message), "wayleave: %.*s", SLICE_PRINT(refusal->text));
-	int r = put_member(out, "error", slice_from_string(reason_get(refusal->reason)->metric));
 
 	if (n >= (int)sizeof(message))
 		n = sizeof(message) - 1;
+	return http_refusal_put_string(out, slice_of(message, (size_t)n));
+}
+
+int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal)
+{
+	int r = put_member(out, "error", slice_from_string(reason_get(refusal->reason)->metric));
+
+	(void)status;
 	if (r == 0)
 		r = put_member(out, "rule", refusal->rule);
 	if (r == 0)
-		r = put_member(out, "message", slice_of(message, (size_t)n));
+		r = buffer_append_string(out, ", \"message\": ");
+	if (r == 0)
+		r = http_refusal_put_message(out, refusal);
 	if (r == 0)
 		r = put_member(out, "review", refusal->review);
 	return r < 0 ? r : buffer_append_string(out, "}\n");

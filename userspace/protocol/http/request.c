@@ -57,11 +57,12 @@ int http_request_mask(
 	r->masked = rules && (rules->detects || rules->json_count);
 	if (!r->masked)
 		return 0;
-	if (r->websocket || r->tunnels) {
+	if (http_request_upgrade(r) || r->tunnels) {
 		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
 			.text = slice_from_string(r->tunnels
 					? "denied: what is relayed unread can't be masked"
-					: "denied: masks of WebSocket are not built yet")};
+					: "denied: masks of what passes in a "
+					  "WebSocket or SPDY stream are not built yet")};
 		return -EPERM;
 	}
 	if (bind_masks(r, rules) == 0)
@@ -101,19 +102,35 @@ const char *http_response_begin_masking(struct http_request *r, uint64_t length)
 	return unmaskable(r, length);
 }
 
+const char *http_request_upgrade(const struct http_request *r)
+{
+	return r->websocket ? "websocket" : r->spdy ? "SPDY/3.1" : NULL;
+}
+
 /* --- what people decide about --- */
 
 /* These differ from one attempt of a client to its next, and decide nothing. */
 static const char *const volatile_headers[] = {"date", "user-agent", "traceparent", "tracestate",
 	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect"};
 
-static bool is_bound(const struct http_field *field)
+/* And these between a client's attempt over one transport of a stream and that over the other. */
+static const char *const transport_headers[] = {"upgrade", "sec-websocket-key",
+	"sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
+	"x-stream-protocol-version", "content-length", "accept-encoding", "origin"};
+
+static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(volatile_headers); i++) {
-		if (http_field_is(field, volatile_headers[i]))
-			return false;
+	for (size_t i = 0; i < count; i++) {
+		if (http_field_is(field, names[i]))
+			return true;
 	}
-	return true;
+	return false;
+}
+
+static bool is_bound(const struct http_request *r, const struct http_field *field)
+{
+	return !is_one_of(field, volatile_headers, ARRAY_SIZE(volatile_headers)) &&
+		!(r->streams && is_one_of(field, transport_headers, ARRAY_SIZE(transport_headers)));
 }
 
 static int put_head(struct http_request *r)
@@ -123,7 +140,7 @@ static int put_head(struct http_request *r)
 
 	buffer_clear(&r->bound);
 	for (size_t i = 0; error == 0 && i < fields->count; i++) {
-		if (is_bound(&fields->items[i]))
+		if (is_bound(r, &fields->items[i]))
 			error = buffer_append_format(&r->bound, "%.*s: %.*s\n",
 				SLICE_PRINT(fields->items[i].name),
 				SLICE_PRINT(fields->items[i].value));

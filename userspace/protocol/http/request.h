@@ -14,8 +14,11 @@
 
 #define HTTP_NAME_MOST 256
 
+struct http_dialect;
+
 /* The connection that requests come by. */
 struct http_origin {
+	const struct http_dialect *dialect; /* static */
 	char sni[HTTP_NAME_MOST]; /* lower case; empty: none */
 	bool tls;
 };
@@ -39,7 +42,9 @@ struct http_request {
 	bool collected; /* its body is in `content`, or is more than is held */
 	bool too_large;
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
-	bool websocket;
+	bool websocket; /* it asks for one */
+	bool spdy; /* it asks for SPDY/3.1 */
+	bool streams; /* what is asked for is a stream, and the same over either */
 	bool masked; /* its response is */
 	struct http_mask *mask; /* NULL: no response was masked yet */
 	unsigned status;
@@ -84,8 +89,11 @@ const char *http_request_coding(const struct http_request *r);
  * its content can be masked; else why not. */
 const char *http_response_begin_masking(struct http_request *r, uint64_t length);
 
-/* The body of a refusal: {"error", "rule", "message", "review"}. */
-int http_refusal_write(struct buffer *out, const struct protocol_refusal *refusal);
+/* The protocol that the connection is to become; NULL: none. */
+const char *http_request_upgrade(const struct http_request *r);
+
+/* The body of a refusal in plain HTTP: {"error", "rule", "message", "review"}. */
+int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
 unsigned http_status_of(enum reason reason);
 
 #endif

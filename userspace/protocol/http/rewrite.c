@@ -56,10 +56,16 @@ static int put_fields(struct buffer *out, const struct http_request *request,
 	return r;
 }
 
+static const char *upgrade_of(const struct http_engine *e)
+{
+	return e->request.spdy ? "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+			       : "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+}
+
 static const char *connection_of_request(const struct http_engine *e)
 {
-	if (e->request.websocket)
-		return "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+	if (http_request_upgrade(&e->request))
+		return upgrade_of(e);
 	if (e->request.closes)
 		return e->request.minor == 1 ? "Connection: close\r\n" : "";
 	return e->request.minor == 0 ? "Connection: keep-alive\r\n" : "";
@@ -121,7 +127,7 @@ int http_rewrite_request(struct http_engine *e)
 static const char *connection_of_response(const struct http_engine *e)
 {
 	if (e->request.status == 101)
-		return "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+		return upgrade_of(e);
 	if (e->request.status < 200)
 		return "";
 	if (e->response_closes || e->request.closes)

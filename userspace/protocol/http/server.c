@@ -147,15 +147,18 @@ static int switch_protocols(struct http_engine *e)
 {
 	const struct http_field *upgrade =
 		http_fields_find(&e->request.head.fields, "upgrade", NULL);
+	const char *asked = http_request_upgrade(&e->request);
 	int r;
 
-	if (!e->request.websocket || !upgrade || e->agent != HTTP_AGENT_SENT ||
-		!text_equal_ignore_case(upgrade->value, slice_from_string("websocket")))
+	if (!asked || !upgrade || e->agent != HTTP_AGENT_SENT ||
+		!text_equal_ignore_case(upgrade->value, slice_from_string(asked)))
 		return http_refuse_response(
 			e, "101 that nobody asked for", buffer_slice(&e->answer.held));
 	r = send_head(e);
 	report(e);
-	http_begin_tunnel(e, "WebSocket: relayed unread from here on");
+	http_begin_tunnel(e,
+		e->request.spdy ? "SPDY: relayed unread from here on"
+				: "WebSocket: relayed unread from here on");
 	return r;
 }
 

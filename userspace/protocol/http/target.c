@@ -12,6 +12,11 @@ struct slice http_target_path(struct slice target)
 	return query ? slice_head(target, (size_t)(query - target.data)) : target;
 }
 
+struct slice http_target_query(struct slice target)
+{
+	return slice_from(target, http_target_path(target).length + 1);
+}
+
 /* "http://host/path" */
 static bool read_absolute(struct slice target, struct http_target *ret)
 {

@@ -29,6 +29,8 @@ struct http_authority {
 bool http_target_read(struct slice method, struct slice target, struct http_target *ret);
 /* What stands before the query. */
 struct slice http_target_path(struct slice target);
+/* What stands behind its "?"; empty where there is none. */
+struct slice http_target_query(struct slice target);
 /* "name", "name:port", "10.0.0.1", "[fd00::1]:443"; false: none of these. */
 bool http_authority_read(struct slice text, struct http_authority *ret);
 

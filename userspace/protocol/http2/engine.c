@@ -28,7 +28,8 @@ int http2_open(struct http_engine *e, bool ready)
 	h->e = e;
 	list_init(&h->streams);
 	list_init(&h->asking);
-	e->base.protocol = &protocol_http2;
+	e->base.protocol = e->base.protocol->id == PROTOCOL_KUBERNETES ? &protocol_kubernetes2
+								       : &protocol_http2;
 	e->agent = HTTP_AGENT_HEAD;
 	r = http2_agent_begin(h);
 	if (r == 0 && ready)
@@ -276,25 +277,14 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	}
 }
 
-const struct protocol protocol_http2 = {
-	.id = PROTOCOL_HTTP,
-	.connects_late = true,
-	.ends_behind = true,
-	.asks_again = true,
-	.close = http_engine_close,
-	.input = engine_input,
-	.needs = engine_needs,
-	.wants = engine_wants,
-	.is_busy = engine_is_busy,
-	.end = engine_end,
-	.next_event = engine_next_event,
-	.mask = engine_mask,
-	.release = engine_release,
-	.refuse = engine_refuse,
-	.bind = engine_bind,
-	.reassure = engine_reassure,
-	.judge_again = engine_judge_again,
-	.abort = engine_abort,
-	.connected = http2_connected,
-	.tls_done = http2_tls_done,
-};
+#define HTTP2_ENGINE                                                                               \
+	.connects_late = true, .ends_behind = true, .asks_again = true,                            \
+	.close = http_engine_close, .input = engine_input, .needs = engine_needs,                  \
+	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
+	.next_event = engine_next_event, .mask = engine_mask, .release = engine_release,           \
+	.refuse = engine_refuse, .bind = engine_bind, .reassure = engine_reassure,                 \
+	.judge_again = engine_judge_again, .abort = engine_abort, .connected = http2_connected,    \
+	.tls_done = http2_tls_done
+
+const struct protocol protocol_http2 = {.id = PROTOCOL_HTTP, HTTP2_ENGINE};
+const struct protocol protocol_kubernetes2 = {.id = PROTOCOL_KUBERNETES, HTTP2_ENGINE};

@@ -109,7 +109,7 @@ struct http2 {
 	size_t dropped_count;
 };
 
-extern const struct protocol protocol_http2;
+extern const struct protocol protocol_http2, protocol_kubernetes2;
 
 /* engine.c */
 /* The agent speaks HTTP/2 from its next byte on; `ready`: so does the server, which stands. */

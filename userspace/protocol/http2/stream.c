@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "protocol/http/dialect.h"
 #include "protocol/http2/http2.h"
 
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
@@ -208,7 +209,7 @@ void http2_answer(struct http2_stream *s, unsigned status, const struct protocol
 	}
 	buffer_init(&body, LIMIT_HTTP_ANSWER);
 	/* What it could not say is left out. */
-	if (http_refusal_write(&body, refusal) < 0)
+	if (s->request.origin->dialect->refuse(&body, status, refusal) < 0)
 		buffer_clear(&body);
 	snprintf(text, sizeof(text), "%u", status);
 	snprintf(size, sizeof(size), "%zu", buffer_length(&body));

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kubectl through an agent, against a stand-in for the API server."""
+import json
+
+import pytest
+import yaml
+from conftest import make_config
+from harness import cluster as clusters
+from harness import daemon as daemons
+from harness.records import recorded_actions
+from harness.waiting import wait_for
+
+RULES = [
+    {"name": "read", "operations": ["read", "logs"], "objects": ["prod/*/*", "nodes/*", "namespaces/*"], "allow": {}},
+    {"name": "apply", "operations": ["create", "patch"], "objects": ["prod/*/*"], "allow": {}},
+    {"name": "exec", "operations": ["exec"], "objects": ["prod/pods/web"], "allow": {}},
+    {"name": "deletes need a person", "operations": ["delete"], "objects": ["prod/pods/*"], "review": {"by": "dba"}},
+    {"name": "no tokens", "operations": ["create"], "objects": ["*/serviceaccounts:token/*"], "deny": {"message": "no tokens"}},
+]
+WEB = {"spec": {"containers": [{"name": "app", "image": "web:1"}]}, "status": {"phase": "Running"}}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    c = clusters.Cluster(tmp_path_factory.mktemp("cluster"))
+    for namespace in ("prod", "dev"):
+        for name in ("web", "worker"):
+            c.put("pods", namespace, name, WEB)
+    c.put("nodes", "", "n1", {})
+    c.put("configmaps", "prod", "settings", {"data": {"colour": "blue"}})
+    yield c
+    c.stop()
+    assert c.problems == []
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wayleave")
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(cluster.token)
+    d = daemons.Daemon(folder, {
+        **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
+        "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"{cluster.address}:{cluster.port}"],
+                       "tls": {"ca_file": str(cluster.ca)}, "credentials": {"bearer_file": str(token)}}]}, RULES)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    d.kubeconfig = folder / "kubeconfig"
+    d.kubeconfig.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "prod"}}],
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url, "certificate-authority": str(d.folder / "host-ca.pem")}}],
+        "users": [{"name": "u", "user": {"token": "the-agents-own"}}]}))
+    yield d
+    assert d.process.poll() is None, d.text()[-2000:]
+    d.close()
+
+
+def environment(daemon):
+    return {"KUBECONFIG": str(daemon.kubeconfig), "HOME": str(daemon.folder)}
+
+
+def kubectl(daemon, *words, **options):
+    return daemon.run("kubectl", *words, env=environment(daemon), **options)
+
+
+def works(daemon, *words, **options):
+    done = kubectl(daemon, *words, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_reading(daemon, cluster):
+    assert [line.split()[0] for line in works(daemon, "get", "pods").splitlines()] == ["NAME", "web", "worker"]
+    assert yaml.safe_load(works(daemon, "get", "pod", "web", "-o", "yaml"))["spec"] == WEB["spec"]
+    assert "Image:" in works(daemon, "describe", "pod", "web")
+    assert "n1" in works(daemon, "get", "nodes")
+    assert "log of web" in works(daemon, "logs", "web")
+    # The agent's own token never arrived, the resource's did: else each answer had been a 401.
+    assert all("the-agents-own" not in str(headers) for _, _, headers, _ in cluster.requests)
+
+
+@pytest.mark.parametrize("words,sentence", [
+    (["get", "pods", "-n", "dev"], "no rule allows list on dev/pods/*"),
+    (["get", "pods", "-A"], "no rule allows list on pods/*"),
+    (["get", "pods", "--field-selector", "metadata.name=web", "-n", "dev"], "no rule allows list on dev/pods/web"),
+    (["delete", "namespace", "dev"], "no rule allows delete on namespaces/dev"),
+    (["delete", "--raw", "/api/v1/namespaces/prod/pods"], "no rule allows deletecollection on prod/pods/*"),
+    (["delete", "deployment", "web"], "no rule allows delete on prod/deployments.apps/web"),
+    (["logs", "web", "-n", "dev"], "no rule allows get on dev/pods/web"),
+    (["create", "--raw", "/api/v1/namespaces/prod/serviceaccounts/ci/token", "-f", "/dev/null"],
+     'denied by rule "no tokens": no tokens')])
+def test_refusals_read_as_the_servers_own(daemon, words, sentence):
+    done = kubectl(daemon, *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error from server (Forbidden):"), done.stderr
+    assert "wayleave: denied" in done.stderr and sentence in done.stderr, done.stderr
+
+
+def test_who_it_is_kubectl_does_not_say(daemon, cluster):
+    before = len(cluster.requests)
+    done = kubectl(daemon, "get", "pod", "web", "--as", "admin")
+    assert done.returncode == 1 and "Impersonate-User" in done.stderr
+    assert not [r for r in cluster.requests[before:] if "admin" in str(r)]
+
+
+def manifest(folder, kind, name, **more):
+    file = folder / f"{name}.yaml"
+    api = "apps/v1" if kind == "Deployment" else "v1"
+    file.write_text(yaml.safe_dump({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": "prod"}, **more}))
+    return str(file)
+
+
+@pytest.mark.parametrize("way", [[], ["--server-side"]])
+def test_apply(daemon, cluster, tmp_path, way):
+    name = "applied" + "-server" * len(way)
+    for colour in ("red", "green"):
+        works(daemon, "apply", *way, "--validate=false", "-f", manifest(tmp_path, "ConfigMap", name, data={"colour": colour}))
+        assert cluster.find("configmaps", "prod", name)[0]["data"] == {"colour": colour}
+    actions = [a for a in recorded_actions(daemon) if f"/configmaps/{name}" in a["text"] and a["text"].startswith("PATCH")]
+    pairs = [(p["operation"], p["object"]) for p in actions[-1]["pairs"]]
+    assert pairs == [(operation, f"prod/configmaps/{name}") for operation in (["patch", "create"] if way else ["patch"])]
+
+
+def pending(daemon):
+    return [r for r in daemon.json("reviews", "list") if r["state"] == "pending"]
+
+
+@pytest.mark.parametrize("decision", ["approve", "deny"])
+def test_a_delete_that_people_decide(daemon, cluster, decision):
+    cluster.put("pods", "prod", "old", WEB)
+    process = daemon.popen("kubectl", "delete", "pod", "old", "--wait=false", env=environment(daemon), stdout=-1, stderr=-1, text=True)
+    review = wait_for(lambda: pending(daemon))[0]
+    assert (review["operations"], review["objects"]) == (["delete"], ["prod/pods/old"])
+    # What is asked for stands in the body.
+    assert "propagationPolicy" in json.dumps(daemon.json("reviews", "show", review["id"]))
+    assert cluster.find("pods", "prod", "old")
+    daemon.wayleave("reviews", decision, review["id"], "--reason", "because")
+    out, errors = process.communicate(timeout=60)
+    if decision == "approve":
+        assert (process.returncode, cluster.find("pods", "prod", "old")) == (0, []), errors
+    else:
+        assert process.returncode == 1 and "Error from server (Forbidden): wayleave:" in errors and "because" in errors
+        assert cluster.find("pods", "prod", "old")
+
+
+def test_exec(daemon, cluster):
+    assert works(daemon, "exec", "web", "-c", "app", "--", "sh", "-c", "echo $HOME; ls") == "sh -c echo $HOME; ls\n"
+    action = [a for a in recorded_actions(daemon) if "/exec" in a["text"]][-1]
+    assert [(p["operation"], p["object"]) for p in action["pairs"]] == [("exec", "prod/pods/web")]
+    lines = action["text"].splitlines()
+    assert lines[0].startswith(f"exec https://{cluster.address}:{cluster.port}/api/v1/namespaces/prod/pods/web/exec?")
+    assert lines[1:] == ["command: sh -c echo $HOME; ls", "container: app"]
+
+
+def test_explain(daemon):
+    def explain(text):
+        return daemon.json("policy", "explain", "--agent", "demo", "--resource", "kube", "--config", daemon.config_file, text)
+
+    assert explain("get prod/pods/web")["verdict"] == "allow"
+    assert explain("GET /api/v1/namespaces/prod/pods?watch=1")["operations"] == ["watch"]
+    assert explain("GET /api/v1/namespaces/dev/secrets/db")["verdict"] == "deny"
+    assert explain("delete prod/pods/web")["verdict"] == "review"
+    assert explain("GET /api/v1/namespaces/prod/pods/%2e%2e/x")["unknown"]

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Requests of the API through the engine: refusals as the API server's, streams, impersonation.
+ */
+#include "protocol/kubernetes/kubernetes.h"
+#include "tests/unit/http_run.h"
+
+static const char rules[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+	"  resources: [{ name: kube, protocol: kubernetes, hosts: [\"h:80\"] }]\n"
+	"  reviewers: { dba: { local_users: [root] } }\n"
+	"rules:\n"
+	"  - { name: read, operations: [read, logs], objects: [\"prod/*/*\"], allow: {} }\n"
+	"  - { name: exec, operations: [exec, attach], objects: [\"prod/pods/*\"], allow: {} }\n"
+	"  - { name: forward, operations: [portforward], review: { by: dba } }\n"
+	"  - { name: no deletes, operations: [delete], deny: { message: never } }\n";
+
+static void begin(void)
+{
+	engine_bench_init(&bench, rules);
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(kubernetes_engine, .init = begin, .fini = http_run_end);
+
+#define HOST " HTTP/1.1\r\nHost: h\r\n"
+#define PODS "/api/v1/namespaces/prod/pods"
+
+Test(kubernetes_engine, what_is_allowed_passes)
+{
+	agent_sends("GET " PODS HOST "\r\n");
+	SERVER_GOT("GET " PODS HOST "\r\n");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+	AGENT_GOT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+	agent_sends("GET /api" HOST "\r\n");
+	SERVER_GOT("GET /api" HOST "\r\n");
+}
+
+Test(kubernetes_engine, refusals_are_status_objects)
+{
+	struct buffer *got = &run.sent[SIDE_AGENT];
+
+	agent_sends("DELETE " PODS "/web" HOST "\r\n");
+	cr_expect(holds(got, "{\"kind\": \"Status\", \"apiVersion\": \"v1\", "));
+	cr_expect(
+		holds(got, "\"message\": \"wayleave: denied by rule \\\"no deletes\\\": never\""));
+	cr_expect(holds(got, "\"reason\": \"Forbidden\", "));
+	cr_expect(holds(got, "\"code\": 403}"));
+	AGENT_REFUSED("403");
+	agent_sends("GET /api/v1/namespaces/dev/pods" HOST "\r\n");
+	cr_expect(holds(got, "no rule allows list on dev/pods/*"));
+	AGENT_REFUSED("403");
+	/* The connection lives on. */
+	agent_sends("GET " PODS HOST "\r\n");
+	SERVER_GOT("GET " PODS HOST "\r\n");
+}
+
+Test(kubernetes_engine, a_status_names_rule_and_review)
+{
+	const struct protocol_refusal refusal = {.reason = REASON_REVIEW_DENIED,
+		.rule = slice_from_string("ask"),
+		.review = slice_from_string("r-1"),
+		.text = slice_from_string("denied by \"ann\"")};
+	struct buffer body;
+
+	buffer_init(&body, 4096);
+	cr_assert_eq(kubernetes_status_write(&body, 403, &refusal), 0);
+	cr_expect(slice_equal_string(buffer_slice(&body),
+			  "{\"kind\": \"Status\", \"apiVersion\": \"v1\", \"metadata\": {}, "
+			  "\"status\": \"Failure\", \"message\": \"wayleave: denied by "
+			  "\\\"ann\\\"\", \"reason\": \"Forbidden\", \"details\": {\"causes\": "
+			  "[{\"reason\": \"review_denied\"}, {\"reason\": \"review_denied\", "
+			  "\"field\": \"rule\", \"message\": \"ask\"}, {\"reason\": "
+			  "\"review_denied\", \"field\": \"review\", \"message\": \"r-1\"}]}, "
+			  "\"code\": 403}\n"),
+		"%.*s", SLICE_PRINT(buffer_slice(&body)));
+	buffer_done(&body);
+}
+
+Test(kubernetes_engine, who_it_is_the_agent_does_not_say)
+{
+	static const char *const names[] = {"Impersonate-User: a",
+		"impersonate-group: system:masters", "IMPERSONATE-EXTRA-x: y",
+		"Impersonate-Uid: 1"};
+	char request[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		http_run_restart();
+		snprintf(request, sizeof(request), "GET " PODS HOST "%s\r\n\r\n", names[i]);
+		agent_sends(request);
+		cr_expect(holds(&run.sent[SIDE_AGENT], "\"reason\": \"Forbidden\""));
+		AGENT_REFUSED("403");
+		cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
+	}
+}
+
+#define EXEC PODS "/web/exec?command=ls&command=-l"
+#define SPDY "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+
+Test(kubernetes_engine, streams)
+{
+	agent_sends(
+		"POST " EXEC HOST "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n" SPDY "\r\n");
+	SERVER_GOT(
+		"POST " EXEC HOST "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n" SPDY "\r\n");
+	server_sends("HTTP/1.1 101 Switching Protocols\r\n" SPDY "\r\n");
+	AGENT_GOT("HTTP/1.1 101 Switching Protocols\r\n" SPDY "\r\n");
+	agent_sends("any");
+	SERVER_GOT("any");
+	server_sends("thing");
+	AGENT_GOT("thing");
+	cr_expect(holds(&run.events, "SPDY"));
+}
+
+Test(kubernetes_engine, only_streams_are_upgraded)
+{
+	agent_sends("GET " PODS "/web/log" HOST SPDY "\r\n");
+	SERVER_GOT("GET " PODS "/web/log" HOST "\r\n");
+	http_run_restart();
+	agent_sends("GET " PODS "?watch=1" HOST
+		    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n");
+	SERVER_GOT("GET " PODS "?watch=1" HOST "Sec-WebSocket-Key: x\r\n\r\n");
+}
+
+Test(kubernetes_engine, another_upgrade_than_was_asked_for)
+{
+	agent_sends("POST " EXEC HOST SPDY "\r\n");
+	server_sends("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+	AGENT_REFUSED("502");
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * dialect: what a resource's protocol makes of HTTP: what a request does, and what a refusal looks
+ * like. Framing, TLS, reviews and connections are the same for all, in HTTP/1.1 and HTTP/2.
+ */
+#ifndef WAYLEAVE_PROTOCOL_HTTP_DIALECT_H
+#define WAYLEAVE_PROTOCOL_HTTP_DIALECT_H
+
+#include "protocol/http/pairs.h"
+#include "protocol/http/request.h"
+#include "protocol/http/target.h"
+
+struct http_dialect {
+	enum protocol_id protocol;
+	/* What the request in r->head does, as r->pairs, r->paths being empty; whether it asks for
+	 * a stream. False: it is refused as it stands. */
+	bool (*read)(
+		struct http_request *r, const struct http_target *target, struct http_problem *ret);
+	/* Appends to r->text what people should read of it besides, a line each; NULL: nothing. */
+	int (*describe)(struct http_request *r);
+	/* Appends the body of a refusal, which is JSON. */
+	int (*refuse)(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
+};
+
+extern const struct http_dialect http_plain;
+extern const struct http_dialect http_kubernetes;
+
+/* For a dialect's refuse(): appends what stands for the text in JSON, a string. */
+int http_refusal_put_string(struct buffer *out, struct slice text);
+/* "wayleave: " and the sentence. */
+int http_refusal_put_message(struct buffer *out, const struct protocol_refusal *refusal);
+/* Whether the request asks for a WebSocket. */
+bool http_asks_for_websocket(const struct http_request *r);
+
+#endif
