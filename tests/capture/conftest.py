@@ -46,15 +46,7 @@ def wait_until(done, patience=PATIENCE):
         time.sleep(0.02)
 
 
-def cgroup_root():
-    for line in open("/proc/self/mountinfo"):
-        left, right = line.split(" - ", 1)
-        if right.startswith("cgroup2 "):
-            return pathlib.Path(left.split()[4])
-    raise RuntimeError("no cgroup2")
-
-
-CGROUPS = cgroup_root()
+CGROUPS = daemons.cgroup_root()
 # As nft wants it: relative to where cgroup2 usually is.
 CGROUPS_OF_NFT = str(CGROUPS.relative_to("/sys/fs/cgroup")) if CGROUPS != pathlib.Path("/sys/fs/cgroup") else ""
 

@@ -55,6 +55,14 @@ RULES = [
 numbers = itertools.count()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left():
+    """What a daemon's close() doesn't see: daemons that were started and never closed."""
+    yield
+    left = [str(folder) for folder in daemons.cgroup_root().glob(f"wayleave-test-{os.getpid()}-*")]
+    assert not left, left
+
+
 def make_config(port, **more):
     slice_name = f"wayleave-test-{os.getpid()}-{next(numbers)}.slice"
     return {

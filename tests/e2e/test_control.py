@@ -7,7 +7,7 @@ import struct
 import subprocess
 
 import pytest
-from harness.daemon import BUILD
+from harness.daemon import BUILD, cgroup_root
 
 STATUS, RUN, POLICY, RECORDINGS, KILL, CA, REVIEWS, REVIEW, DECIDE, GRANTS, REVOKE, AGENTS, SUSPEND, RESUME, CANARY = range(1, 16)
 VERBS = ["run", "status", "doctor", "reviews", "grants", "agents", "sessions", "audit", "policy", "ca"]
@@ -40,7 +40,7 @@ def answer(s):
 def test_an_agent_is_told_of_itself_and_nothing_else(wayleave):
     """The launcher hides the socket; this is what holds where somebody hands it in."""
     slice_name = [a["cgroup"] for a in wayleave.config["agents"] if a["name"] == "demo"][0]
-    procs = next(p for p in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{p}/cgroup.procs")) + f"/{slice_name}/cgroup.procs"
+    procs = str(cgroup_root() / slice_name / "cgroup.procs")
     done = subprocess.run(["/usr/bin/python3", "-c", f"open({procs!r}, 'w').write('0')\n" + ASK, str(wayleave.socket)], capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 15, done.stderr

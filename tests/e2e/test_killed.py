@@ -122,6 +122,10 @@ def test_the_monitor_while_many_sessions_run(server, make_daemon):
     assert status == 0, text
 
 
+def broken(text):
+    return [line for line in text.splitlines() if line.startswith("BROKEN")]
+
+
 def stop_monitor(daemon):
     daemon.stop()
 

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from harness import waiting
-from harness.daemon import BUILD, ROOT
+from harness.daemon import BUILD, ROOT, cgroup_root
 
 CONFIG = """
 policies: [/etc/wayleave/policies/*.yaml]
@@ -106,20 +106,12 @@ class Root:
         self.holder.stderr.close()
 
 
-def cgroups():
-    for line in open("/proc/self/mountinfo"):
-        left, right = line.split(" - ", 1)
-        if right.startswith("cgroup2 "):
-            return pathlib.Path(left.split()[4])
-    raise RuntimeError("no cgroup2")
-
-
 @pytest.fixture
 def root(tmp_path):
     # The package's daemon has the name of the host's own, also in the cgroups of all.
     with open("/run/lock/wayleave-test-package", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert not (cgroups() / "wayleave_host").exists(), "a Wayleave is installed here"
+        assert not (cgroup_root() / "wayleave_host").exists(), "a Wayleave is installed here"
         (tmp_path / "top").mkdir()
         r = Root(tmp_path / "top")
         yield r
@@ -145,7 +137,7 @@ def in_the_kernel(root):
     """What a daemon leaves: rules, pins, cgroups."""
     rules = [t for t in root("nft", "list", "tables").stdout.splitlines() if "wayleave" in t]
     pins = root("find", "/sys/fs/bpf", "-mindepth", "1", "-maxdepth", "1", "-name", "wayleave").stdout.split()
-    groups = [g.name for g in cgroups().iterdir() if g.name == "wayleave_host"]
+    groups = [g.name for g in cgroup_root().iterdir() if g.name == "wayleave_host"]
     return rules, pins, groups
 
 
@@ -192,7 +184,7 @@ def test_install_upgrade_remove_purge(root, package, newer):
     root("sh", "-c", "echo '}' >> /etc/wayleave/wayleave.yaml")
     root(*DPKG, "-r", "wayleave")
     assert in_the_kernel(root) == ([], [], [])
-    waiting.wait_for(lambda: not (cgroups() / own).exists())
+    waiting.wait_for(lambda: not (cgroup_root() / own).exists())
     assert all(root("test", "-e", path, check=False).returncode == 1 for path in store)
     left = {p for p in root.changed() - before if "wayleave" in p}
     assert not [p for p in left if p.startswith(("usr/", "lib/", "run/"))]

@@ -162,8 +162,9 @@ def history(server, tmp_path_factory):
         d.stop()
         d.start()
         Psql(d, server)("select 1")
+    d.stop()
+    yield d
     d.close()
-    return d
 
 
 @pytest.fixture

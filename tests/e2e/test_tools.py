@@ -92,7 +92,7 @@ def alike(place, *words, scrub=r"(?!)", **options):
 SCRIPTS = {
     "watch": "\\timing off\nselect 1 \\watch 0.1",
     "copy": "\\copy people to stdout csv header\n\\copy (select id, ssn from people where id < 3) to stdout\ncreate temp table t (a int, b text);\n"
-            "\\copy t from stdin\n1\tx\n2\ty\n\\.\nselect * from t;\n\\copy t from stdin csv\nz,x\n\\.\n\\copy t to program 'cat'\ncopy t to stdout;",
+            "\\copy t from stdin\n1\tx\n2\ty\n\\.\nselect * from t;\n\\copy t from stdin csv\nz,x\n\\.\n\\copy t to program 'cat >&2'\ncopy t to stdout;",
     "descriptions": "select id, ssn, count(*) over () from people \\gdesc\nselect 1 as a, 'x' as b \\gset\n\\echo :a :b\nselect 'select ' || i from generate_series(1, 3) i \\gexec\n"
                     "select id, name from people limit 1 \\gx\nselect place, at, count(*) from visits where id < 9 group by 1, 2 order by 1, 2 \\crosstabview\n"
                     "insert into people (id, name) values (900, 'x') returning * \\gdesc\n",

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """wayleaved on a scratch state folder, and commands run inside its agents."""
+import contextlib
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import subprocess
@@ -101,7 +103,9 @@ class Daemon:
         self.teardown()
 
     def teardown(self):
-        subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, timeout=30)
+        done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30)
+        left = leftovers(self.config["agents"], done.stdout + done.stderr)
+        assert not left, "\n".join([*left, done.stdout + done.stderr, self.text()[-2000:] if self.log.exists() else ""])
 
     # --- commands
 
@@ -142,6 +146,32 @@ class Daemon:
 
     def workers(self):
         return [w["pid"] for w in self.status()["workers"]]
+
+
+def leftovers(agents, told):
+    """What a teardown that told this left behind."""
+    root = cgroup_root()
+    instance = re.search(r"table inet wayleave_(\w+)", told)[1]
+    folders = [root / agent["cgroup"] for agent in agents if not set("*?[") & set(agent.get("cgroup", "*"))]
+    folders += [root / f"wayleave_{instance}", pathlib.Path("/sys/fs/bpf/wayleave") / instance]
+    return [f"{folder} is left, with {processes_below(folder)}" for folder in folders if folder.exists()]
+
+
+def cgroup_root():
+    for line in open("/proc/self/mountinfo"):
+        left, right = line.split(" - ", 1)
+        if right.startswith("cgroup2 "):
+            return pathlib.Path(left.split()[4])
+    raise RuntimeError("no cgroup2")
+
+
+def processes_below(folder):
+    found = []
+    for procs in folder.glob("**/cgroup.procs"):
+        for pid in procs.read_text().split():
+            with contextlib.suppress(OSError):
+                found.append(f"{pid} " + pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 def readable(file, timeout):
