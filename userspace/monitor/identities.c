@@ -2,11 +2,6 @@
 #include "monitor/identities.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -17,10 +12,6 @@
 #include "base/log.h"
 #include "monitor/monitor.h"
 
-#define SUSPENDED_FILE "suspended"
-#define READ_DELAY (100 * NANOSECONDS_PER_MILLISECOND) /* who writes a file may not be done yet */
-/* Links lead to folders that are not watched, and folders are made later. */
-#define POLL_TIME (5 * NANOSECONDS_PER_SECOND)
 #define ENTRY_MOST (64u << 10)
 #define NO_SOURCE                                                                                  \
 	"the token of this agent is missing: only commands that `wayleave run --token-file` "      \
@@ -252,7 +243,7 @@ void identities_tell(struct monitor *m)
 	m->identities.told = sum;
 }
 
-/* --- files of tokens --- */
+/* --- tokens --- */
 
 void identity_set_problem(struct monitor *m, struct identity *item, const char *problem)
 {
@@ -272,31 +263,6 @@ void identity_set_problem(struct monitor *m, struct identity *item, const char *
 	buffer_done(&encoded);
 }
 
-/* Without waiting for the other end of a pipe or running a device: an agent may own the place. */
-static int read_token(struct identity *item, struct buffer *ret)
-{
-	int fd = open(item->token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat s;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &s) < 0)
-		r = -errno;
-	else if (!S_ISREG(s.st_mode))
-		r = S_ISDIR(s.st_mode) ? -EISDIR : -EINVAL;
-	else
-		r = file_read_descriptor(fd, ret);
-	close(fd);
-	if (r < 0)
-		return r;
-	if (s.st_mode & (S_IROTH | S_IWOTH) && !item->open_to_all)
-		log_warning("agent %s: token_file: %s is open to every user (mode %04o)",
-			item->name, item->token_file, s.st_mode & 07777u);
-	item->open_to_all = s.st_mode & (S_IROTH | S_IWOTH);
-	return 0;
-}
-
 void identity_take_token(struct monitor *m, struct identity *item, struct slice token)
 {
 	if (item->readable && slice_equal(token, buffer_slice(&item->token)))
@@ -309,208 +275,14 @@ void identity_take_token(struct monitor *m, struct identity *item, struct slice 
 	openid_tell_token(m, item);
 }
 
-static void refuse_token(struct monitor *m, struct identity *item, int error)
-{
-	char *problem =
-		memory_format("the token of this agent can't be read: %s: %s", item->token_file,
-			error == -E2BIG            ? "it is too long for a token"
-				: error == -EINVAL ? "it is no file"
-						   : strerror(-error));
-
-	if (item->readable || buffer_length(&item->entry) == 0)
-		item->serial = ++m->identities.last_serial;
-	item->readable = false;
-	buffer_wipe(&item->token);
-	identity_set_problem(m, item, problem);
-	free(problem);
-}
-
-static void watch_folder(struct monitor *m, const struct identity *item)
-{
-	char *copy = memory_copy_string(item->token_file);
-
-	inotify_add_watch(m->identities.watch.fd, dirname(copy),
-		IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB);
-	free(copy);
-}
-
-static void read_all(struct monitor *m)
-{
-	struct buffer token;
-
-	buffer_init(&token, LIMIT_TOKEN_BYTES);
-	for (size_t i = 0; i < m->identities.count; i++) {
-		struct identity *item = &m->identities.items[i];
-		int r;
-
-		if (!item->token_file)
-			continue;
-		watch_folder(m, item);
-		buffer_clear(&token);
-		r = read_token(item, &token);
-		if (r < 0)
-			refuse_token(m, item, r);
-		else
-			identity_take_token(m, item, buffer_slice(&token));
-	}
-	buffer_wipe(&token);
-}
-
-static void on_watch(struct loop_source *source)
-{
-	struct monitor *m = source->context;
-	uint8_t events[4096];
-
-	while (read(source->fd, events, sizeof(events)) > 0)
-		;
-	if (!m->identities.read_at)
-		m->identities.read_at = clock_monotonic() + READ_DELAY;
-}
-
 void identities_turn(struct monitor *m, uint64_t now)
 {
 	struct identities *all = &m->identities;
 
-	if ((all->read_at && now >= all->read_at) || now >= all->next_poll) {
-		all->read_at = 0;
-		all->next_poll = now + POLL_TIME;
-		read_all(m);
-	}
+	token_files_turn(m, now);
 	runs_turn(m, now);
 	if (all->changed)
 		identities_tell(m);
-}
-
-/* --- who is suspended --- */
-
-static char *suspended_path(const struct monitor *m)
-{
-	return memory_format("%s/" SUSPENDED_FILE, m->config->state_dir.text);
-}
-
-static size_t find_suspended(const struct identities *all, const char *name)
-{
-	size_t i = 0;
-
-	while (i < all->suspended_count && strcmp(all->suspended[i], name) != 0)
-		i++;
-	return i;
-}
-
-static void add_suspended(struct identities *all, const char *name, size_t length)
-{
-	all->suspended = memory_resize_array(
-		all->suspended, all->suspended_count + 1, sizeof(*all->suspended));
-	all->suspended[all->suspended_count++] = memory_copy_text(name, length);
-}
-
-/* One name in a line. */
-static int load_suspended(struct monitor *m, struct error *e)
-{
-	char *path = suspended_path(m);
-	struct buffer text;
-	struct slice rest;
-	int r = 0;
-
-	buffer_init(&text, LIMIT_CONFIG_FILE_BYTES);
-	if (access(path, F_OK) == 0)
-		r = file_read(path, &text, e);
-	rest = buffer_slice(&text);
-	while (r == 0 && rest.length) {
-		const uint8_t *end = memchr(rest.data, '\n', rest.length);
-		size_t length = end ? (size_t)(end - rest.data) : rest.length;
-
-		if (length)
-			add_suspended(&m->identities, (const char *)rest.data, length);
-		rest = slice_from(rest, length + 1);
-	}
-	buffer_done(&text);
-	free(path);
-	return r;
-}
-
-static int save_suspended(struct monitor *m, struct error *e)
-{
-	const struct identities *all = &m->identities;
-	char *path = suspended_path(m);
-	struct buffer text;
-	int r = 0;
-
-	buffer_init(&text, LIMIT_CONFIG_FILE_BYTES);
-	for (size_t i = 0; r == 0 && i < all->suspended_count; i++)
-		r = buffer_append_format(&text, "%s\n", all->suspended[i]);
-	r = r < 0 ? error_set_errno(e, r, "%s", path)
-		  : file_write(path, buffer_slice(&text), 0600, e);
-	buffer_done(&text);
-	free(path);
-	return r;
-}
-
-static void set_suspended(struct identities *all, const char *name, bool suspended)
-{
-	size_t i = find_suspended(all, name);
-
-	if (suspended) {
-		add_suspended(all, name, strlen(name));
-		return;
-	}
-	free(all->suspended[i]);
-	all->suspended[i] = all->suspended[--all->suspended_count];
-}
-
-static struct identity *find(struct identities *all, struct slice name)
-{
-	for (size_t i = 0; i < all->count; i++) {
-		if (slice_equal_string(name, all->items[i].name))
-			return &all->items[i];
-	}
-	return NULL;
-}
-
-/* On disk and in the audit log before it holds: after a restart it is as it was said to be. */
-static int change_suspended(struct monitor *m, const struct asker *who, struct slice name,
-	bool suspended, struct error *e)
-{
-	struct identities *all = &m->identities;
-	struct identity *item = find(all, name);
-	char detail[64];
-	int r;
-
-	if (!item)
-		return error_set(e, -ENOENT, "there is no agent \"%.*s\"",
-			name.length < 64 ? (int)name.length : 64, (const char *)name.data);
-	if (item->suspended == suspended)
-		return 0;
-	snprintf(detail, sizeof(detail), "%s by user %u", suspended ? "suspended" : "resumed",
-		(unsigned)who->uid);
-	r = store_note(m->store, HOST_AGENT, name, slice_from_string(detail));
-	if (r < 0)
-		return error_set_errno(e, r, "it could not be recorded");
-	set_suspended(all, item->name, suspended);
-	r = save_suspended(m, e);
-	if (r < 0) {
-		set_suspended(all, item->name, !suspended);
-		return r;
-	}
-	item->suspended = suspended;
-	for (size_t i = 0; i < all->run_count; i++) {
-		if (all->runs[i].agent == item->agent)
-			all->runs[i].suspended = suspended;
-	}
-	identities_tell(m);
-	return 0;
-}
-
-int identities_on_suspend(
-	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
-{
-	return change_suspended(m, who, request, true, &ret->error);
-}
-
-int identities_on_resume(
-	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
-{
-	return change_suspended(m, who, request, false, &ret->error);
 }
 
 /* --- the list, for people --- */
@@ -593,7 +365,7 @@ static struct identity make_item(const struct identities *all, const struct conf
 			? memory_copy_string(from->token_file.text)
 			: NULL,
 		.without_source = from && !from->token_file.text && !from->client_id.text,
-		.suspended = find_suspended(all, agent->name.text) < all->suspended_count,
+		.suspended = suspensions_has(&all->suspensions, agent->name.text),
 	};
 
 	buffer_init(&item.token, LIMIT_TOKEN_BYTES);
@@ -632,18 +404,15 @@ void identities_configure(struct monitor *m)
 	all->count = c->agent_count;
 	runs_configure(m);
 	all->changed = true;
-	all->next_poll = 0;
+	token_files_configure(m);
 }
 
 int identities_open(struct monitor *m, struct error *e)
 {
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), r;
+	int r = token_files_open(m, e);
 
-	if (fd < 0)
-		return error_set_errno(e, -errno, "inotify_init1");
-	r = loop_add(&m->loop, &m->identities.watch, fd, on_watch, m);
 	if (r == 0)
-		r = load_suspended(m, e);
+		r = suspensions_load(m, e);
 	if (r == 0)
 		identities_configure(m);
 	return r;
@@ -659,8 +428,6 @@ void identities_close(struct monitor *m)
 	for (size_t i = 0; i < all->run_count; i++)
 		identity_done(&all->runs[i]);
 	free(all->runs);
-	for (size_t i = 0; i < all->suspended_count; i++)
-		free(all->suspended[i]);
-	free(all->suspended);
+	suspensions_done(&all->suspensions);
 	*all = (struct identities){.count = 0};
 }

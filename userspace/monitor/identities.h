@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * identities: who each agent acts for, as the monitor keeps it: it reads the files that tokens come
- * in, hands their bytes unread to the broker (openid.c), keeps what the broker found out, and gives
- * that to the workers. Who is suspended is kept across restarts.
+ * identities: who each agent acts for, as the monitor keeps it: it hands tokens unread to the
+ * broker (openid.c), whether they come in files (token_files.c) or with commands (runs.c), keeps
+ * what the broker found out, and gives that to the workers.
  */
 #ifndef WAYLEAVE_MONITOR_IDENTITIES_H
 #define WAYLEAVE_MONITOR_IDENTITIES_H
@@ -13,7 +13,8 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "identity/principals.h"
-#include "monitor/loop.h"
+#include "monitor/suspensions.h"
+#include "monitor/token_files.h"
 
 struct monitor;
 
@@ -45,12 +46,10 @@ struct identities {
 	size_t count;
 	struct identity *runs;
 	size_t run_count;
-	char **suspended; /* names, also of agents that are not configured now */
-	size_t suspended_count;
+	struct suspensions suspensions;
 	uint32_t last_serial; /* that any token had: what the broker says is about that one */
-	struct loop_source watch;
+	struct token_files files;
 	uint64_t next_run_check; /* monotonic */
-	uint64_t read_at, next_poll; /* monotonic; read_at 0: nothing has changed */
 	uint64_t told; /* a number for what flows of datagrams are judged by */
 	bool changed; /* the workers don't know it yet */
 };
@@ -69,7 +68,7 @@ int identities_take(struct monitor *m, struct slice encoded);
 struct monitor_worker;
 void identities_send(struct monitor *m, struct monitor_worker *w);
 
-/* --- for runs.c --- */
+/* --- for runs.c, token_files.c and suspensions.c --- */
 
 /* Tells all workers. */
 void identities_tell(struct monitor *m);

@@ -262,9 +262,9 @@ int logins_on_end(
 /* Handlers of CONTROL_AGENTS, CONTROL_SUSPEND, CONTROL_RESUME (identities.c). */
 int identities_on_list(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
-int identities_on_suspend(
+int suspensions_on_suspend(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
-int identities_on_resume(
+int suspensions_on_resume(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 
 /* ssh.c */
