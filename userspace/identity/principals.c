@@ -31,6 +31,20 @@ static int put_text(struct buffer *b, struct slice text)
 	return r < 0 ? r : buffer_append_slice(b, text);
 }
 
+bool principals_are_same(const struct principal_entry *a, const struct principal_entry *b)
+{
+	const struct principal *p = &a->principal, *q = &b->principal;
+
+	if (a->state != b->state || !slice_equal(p->name, q->name) ||
+		p->group_count != q->group_count)
+		return false;
+	for (size_t i = 0; i < p->group_count; i++) {
+		if (!slice_equal(p->groups[i], q->groups[i]))
+			return false;
+	}
+	return true;
+}
+
 int principals_encode(const struct principal_entry *entry, struct buffer *ret)
 {
 	const struct principal *p = &entry->principal;

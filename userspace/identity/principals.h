@@ -36,6 +36,9 @@ struct principal_entry {
 /* "known", "ended", … */
 const char *principal_state_name(enum principal_state state);
 
+/* Whether both act for the same, on whose behalf apart. */
+bool principals_are_same(const struct principal_entry *a, const struct principal_entry *b);
+
 /* Appends the entry; errors are the buffer's. */
 int principals_encode(const struct principal_entry *entry, struct buffer *ret);
 /* Reads all entries. Their texts point into `bytes`; the array, for free(), holds their groups too.

@@ -164,17 +164,28 @@ static int encode_one(
 	return r;
 }
 
-static bool has_runs(const struct identities *all, const struct identity *item)
+/* What of an agent's runs matters to its flows: that some have another principal, as then nothing
+ * passes, and that some are on somebody's behalf, as then nobody can be asked (worker/flow.c). */
+static uint64_t look_at_runs(const struct identities *all, const struct principal_entry *own)
 {
+	uint64_t seen = 0;
+
 	for (size_t i = 0; i < all->run_count; i++) {
-		if (all->runs[i].agent == item->agent)
-			return true;
+		struct principal_entry entry;
+		void *memory;
+
+		if (all->runs[i].agent != own->agent)
+			continue;
+		entry = read_entry(all, &all->runs[i], &memory);
+		seen |= !principals_are_same(&entry, own);
+		seen |= (uint64_t)(entry.principal.on_behalf_of.length != 0) << 1;
+		free(memory);
 	}
-	return false;
+	return seen;
 }
 
 /* A number for what flows are judged by: whom agents act for, not until when nor by which token;
- * and whether they have runs, as then nothing passes. */
+ * and for whom runs of theirs do. */
 static uint64_t sum_of_flows(const struct identities *all)
 {
 	struct buffer list;
@@ -186,7 +197,7 @@ static uint64_t sum_of_flows(const struct identities *all)
 		void *memory;
 		struct principal_entry entry = read_entry(all, &all->items[i], &memory);
 
-		entry.run = has_runs(all, &all->items[i]);
+		entry.run = look_at_runs(all, &entry);
 		entry.until = 0;
 		entry.serial = 0;
 		entry.problem = SLICE_EMPTY;

@@ -181,7 +181,7 @@ static void begin(struct session *s, const struct packet *packet)
 		return;
 	}
 	/* Which program sends it the kernel does not say, nor which of several runs. */
-	if (who_has_runs(&s->worker->who, s->agent)) {
+	if (who_has_other_principals(&s->worker->who, s->agent)) {
 		session_reset(
 			s, REASON_IDENTITY, "runs with tokens of their own send no datagrams");
 		return;

@@ -26,13 +26,21 @@ static struct action connection_action(const struct session *s)
 
 enum connection_verdict { CONNECTION_PASSES, CONNECTION_NEEDS_PEOPLE, CONNECTION_REFUSED };
 
+/* Which command sends a datagram the kernel does not say, so nobody could be told that it is their
+ * own that they approve. */
+static bool is_of_unknown_person(const struct session *s)
+{
+	return s->flow && who_acts_for_people(&s->worker->who, s->agent);
+}
+
 /* People can be asked about what is relayed unread; where `egress` says review, only when it is
  * known that it is. */
 static bool can_wait(const struct session *s, const struct verdict *verdict)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
 
-	if (!protocol_is_unread(policy_scope_subject(s->scope)->protocol))
+	if (!protocol_is_unread(policy_scope_subject(s->scope)->protocol) ||
+		is_of_unknown_person(s))
 		return false;
 	return verdict->kind == VERDICT_REVIEW ||
 		(s->resource == POLICY_EGRESS && p->egress == EGRESS_REVIEW &&
@@ -62,7 +70,10 @@ static enum connection_verdict judge_connection(
 			ret->verdict = RECORD_VERDICT_DENY;
 			ret->reason = REASON_REVIEW_IMPOSSIBLE;
 			refusal_text(ret->reason,
-				slice_from_string("nobody can be asked about a connection"), text);
+				slice_from_string(is_of_unknown_person(s)
+						? "it is not known on whose behalf it is"
+						: "nobody can be asked about a connection"),
+				text);
 		} else if (verdict.kind == VERDICT_DENY) {
 			ret->verdict = RECORD_VERDICT_DENY;
 			ret->reason = verdict.reason;

@@ -60,10 +60,23 @@ static const struct principal_entry *find(
 	return entry ? entry : find_entry(w, agent->id, 0);
 }
 
-bool who_has_runs(const struct who *w, const struct policy_agent *agent)
+bool who_has_other_principals(const struct who *w, const struct policy_agent *agent)
+{
+	static const struct principal_entry none = {.state = PRINCIPAL_NONE};
+	const struct principal_entry *own = find_entry(w, agent->id, 0);
+
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->items[i].agent == agent->id && w->items[i].run &&
+			!principals_are_same(&w->items[i], own ? own : &none))
+			return true;
+	}
+	return false;
+}
+
+bool who_acts_for_people(const struct who *w, const struct policy_agent *agent)
 {
 	for (size_t i = 0; i < w->count; i++) {
-		if (w->items[i].agent == agent->id && w->items[i].run)
+		if (w->items[i].agent == agent->id && w->items[i].principal.on_behalf_of.length)
 			return true;
 	}
 	return false;

@@ -37,8 +37,10 @@ bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uin
 /* By whom its actions are judged; valid until the next list. */
 const struct principal *who_principal(
 	const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
-/* Whether some of its runs act for others than it does. */
-bool who_has_runs(const struct who *w, const struct policy_agent *agent);
+/* Whether some of its runs have another principal or other groups than it has; whether people
+ * started some of them. */
+bool who_has_other_principals(const struct who *w, const struct policy_agent *agent);
+bool who_acts_for_people(const struct who *w, const struct policy_agent *agent);
 /* What the monitor said of it is a principal, or that there needs to be none. */
 bool who_is_known(const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
 
