@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 import subprocess
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,7 +18,7 @@ from harness import issuer as issuers
 from harness.daemon import BUILD
 from harness.shell import Shell
 from harness.waiting import wait_for
-from test_identity import COUNT
+from test_identity import COUNT, huge, redirect
 from test_identity_provider import Provider, private_jwk
 
 RULES = [{"name": "all may read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
@@ -194,3 +195,44 @@ def test_a_person_starts_a_command_with_a_token_of_its_own(daemon, provider, ser
     shell.close()
     wait_for(lambda: not agent_of(daemon)["runs"], 40, "the end of the run")
     assert daemon.json("login", "show")["person"] == "ann@acme.com"
+
+
+def code_for(issuer, **members):
+    return {"device_code": "d", "user_code": "WDJB-MJHT", "verification_uri": f"{issuer.url}/enter", "interval": 1, **members}
+
+
+def test_an_issuer_that_misbehaves(make_daemon, server, tmp_path):
+    """Who logs in is told what is wrong, and nothing of it as it came. (tests/unit/test_broker_login.c has more.)"""
+    issuer, release = issuers.Issuer(tmp_path / "issuer"), threading.Event()
+    config = make_config(server.port, workers=1)
+    config["issuers"] = {"idp": {"url": issuer.url, "audience": issuers.AUDIENCE, "ca_file": str(issuer.ca), "login": {"client_id": "login"}}}
+    config["agents"][0]["identity"] = {"issuer": "idp", "client_id": "x", "client_secret_file": str(tmp_path / "secret")}
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "secret").chmod(0o600)
+    daemon = make_daemon(config, RULES[:1])
+
+    def expect(why, **behave):
+        issuer.behave = {f"/{path}": act for path, act in behave.items()}
+        done = daemon.wayleave("login", timeout=60)
+        assert done.returncode == 1 and why in done.stderr, done
+        assert "\x1b" not in done.stderr and done.stderr.isascii()
+
+    expect("HTTP status 302", device=redirect)
+    expect("writ", device=huge)
+    expect("no JSON object", device=lambda h: issuers.send(h, b"\x1b[2J"))
+    expect("user_code", device=lambda h: issuers.send(h, code_for(issuer, user_code="A\x1b[2JB")))
+    expect("verification_uri", device=lambda h: issuers.send(h, code_for(issuer, verification_uri="http://localhost/enter")))
+    expect("timed out", device=lambda h: release.wait(60))
+    assert "/other" not in issuer.requests
+    good = {"device": lambda h: issuers.send(h, code_for(issuer))}
+    other = issuer.token("ann@acme.com", azp="another")
+    expect("another client", **good, token=lambda h: issuers.send(h, {"access_token": other}))
+    expect("nonce", **good, token=lambda h: issuers.send(h, {"access_token": "opaque", "id_token": issuer.token(aud="login", nonce="n")}))
+    assert daemon.run("true").returncode == 0 and not agent_of(daemon)["runs"]
+    release.set()
+    issuer.behave = {f"/{path}": act for path, act in good.items()}
+    mine = issuer.token("ann@acme.com", azp="login")
+    issuer.behave["/token"] = lambda h: issuers.send(h, {"access_token": mine})
+    done = daemon.wayleave("--json", "login", timeout=60)
+    assert done.returncode == 0 and json.loads(done.stdout)["person"] == "ann@acme.com", done
+    issuer.stop()

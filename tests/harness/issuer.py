@@ -94,7 +94,8 @@ class Issuer:
         if other:
             other(handler)
         elif path == "/.well-known/openid-configuration":
-            send(handler, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", "token_endpoint": f"{self.url}/token"})
+            send(handler, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", "token_endpoint": f"{self.url}/token",
+                           "device_authorization_endpoint": f"{self.url}/device"})
         elif path == "/keys":
             send(handler, {"keys": self.keys})
         elif path == "/token":

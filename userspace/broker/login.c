@@ -2,7 +2,7 @@
  *
  * People who log in: the device authorization grant (RFC 8628), and the refreshing of what came of
  * it (RFC 6749 section 6). The person's token is checked as an agent's is; what the monitor is told
- * of it is the name. What the issuer answers is hostile bytes.
+ * of it is the name. What the issuer answers is hostile bytes (device.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,16 +11,16 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "broker/device.h"
 #include "broker/form.h"
 #include "broker/openid.h"
 
-#define CODE_TIME_MOST 1800 /* seconds that a code is good for */
-#define INTERVAL 5 /* seconds between questions where the issuer says nothing (section 3.2) */
-#define INTERVAL_MOST 60
 #define SLOWER 5 /* more seconds at each slow_down (section 3.5) */
 /* Also those that nobody needs any more, and whose answers are to come. */
 #define LOGINS_MOST (2 * LIMIT_LOGINS)
 #define KEYS_TIME 30 /* seconds for the issuer's keys to come */
+/* Seconds for which a token is believed, whatever it says: who it is about is asked again then. */
+#define TIME_MOST (30ull * 24 * 3600)
 
 enum stage {
 	STAGE_BEGINS, /* no code yet */
@@ -127,80 +127,59 @@ static void send_form(struct login *l, struct buffer *form, const char *url, cli
 	form_forget(authorization);
 }
 
-/* Whether the login is still wanted; else it is gone. */
-static bool take_answer(struct login *l)
+/* What the issuer answered. */
+struct said {
+	cJSON *json; /* NULL: an error */
+	char code[64]; /* of it; may be empty */
+	char why[160];
+};
+
+/* False: nobody waits for it, and the login is gone. Else the caller frees the JSON. */
+static bool hear(struct login *l, const struct client_answer *answer, struct said *ret)
 {
 	l->asking = false;
-	if (!l->dropped)
-		return true;
-	login_free(l);
-	return false;
+	if (l->dropped) {
+		login_free(l);
+		return false;
+	}
+	ret->json = form_read_answer(answer, ret->code, ret->why, sizeof(ret->why));
+	return true;
 }
 
 /* --- the code --- */
 
-static bool is_shown(const char *text, size_t most)
-{
-	size_t length = text ? strlen(text) : 0;
-
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] <= ' ' || text[i] == 0x7f)
-			return false;
-	}
-	return length > 0 && length <= most;
-}
-
-static bool is_address(const char *text)
-{
-	return is_shown(text, LIMIT_TOKEN_NAME) &&
-		(strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0);
-}
-
-static uint64_t read_seconds(const cJSON *json, const char *name, uint64_t otherwise, uint64_t most)
-{
-	const cJSON *item = document_get(json, name);
-	double value = cJSON_IsNumber(item) ? item->valuedouble : (double)otherwise;
-
-	return value >= 1 && value <= (double)most ? (uint64_t)value : most;
-}
-
 static const char *take_code(struct login *l, const cJSON *json)
 {
-	const char *code = document_get_text(json, "device_code"),
-		   *user_code = document_get_text(json, "user_code"),
-		   *address = document_get_text(json, "verification_uri"),
-		   *whole = document_get_text(json, "verification_uri_complete");
+	struct device_code code;
+	const char *problem = device_read_code(json, &code);
 
-	if (!code || !is_shown(user_code, 64) || !is_address(address))
-		return "its answer has no code, or no address to use it at";
-	l->device_code = memory_copy_string(code);
-	l->interval = read_seconds(json, "interval", INTERVAL, INTERVAL_MOST);
-	l->give_up = in_seconds(read_seconds(json, "expires_in", CODE_TIME_MOST, CODE_TIME_MOST));
+	if (problem)
+		return problem;
+	l->device_code = memory_copy_string(code.code);
+	l->interval = code.interval;
+	l->give_up = in_seconds(code.good_for);
 	l->at = in_seconds(l->interval);
 	l->stage = STAGE_ASKS;
 	report(l, BROKER_LOGIN_WAITING,
-		(const char *const[3]){user_code, address, is_address(whole) ? whole : NULL});
+		(const char *const[3]){code.user_code, code.address, code.whole});
 	return NULL;
 }
 
 static void on_code(void *context, const struct client_answer *answer)
 {
 	struct login *l = context;
-	char code[64], why[160];
-	const char *problem = why;
-	cJSON *json;
+	const char *problem;
+	struct said said;
 
-	if (!take_answer(l))
+	if (!hear(l, answer, &said))
 		return;
-	json = form_read_answer(answer, code, why, sizeof(why));
-	if (json)
-		problem = take_code(l, json);
+	problem = said.json ? take_code(l, said.json) : said.why;
 	if (problem)
 		fail(l, problem);
-	cJSON_Delete(json);
+	cJSON_Delete(said.json);
 }
 
-static void ask_for_code(struct login *l)
+static void ask_for_code(struct login *l, uint64_t now)
 {
 	const struct issuer *i = l->issuer;
 	struct buffer form;
@@ -212,7 +191,7 @@ static void ask_for_code(struct login *l)
 				"(\"device_authorization_endpoint\")");
 		else if (i->failures)
 			fail(l, i->why);
-		else if (clock_monotonic() > l->give_up)
+		else if (now > l->give_up)
 			fail(l, "it does not answer");
 		return;
 	}
@@ -223,23 +202,20 @@ static void ask_for_code(struct login *l)
 
 /* --- the token --- */
 
-/* An access token that is signed; else the one that is for us to read in any case. */
 static const char *take_token(struct login *l, const cJSON *json)
 {
-	const char *access = document_get_text(json, "access_token"),
-		   *id = document_get_text(json, "id_token"),
-		   *refresh = document_get_text(json, "refresh_token");
-	bool is_signed = access && strchr(access, '.');
+	struct device_token token;
+	const char *problem = device_read_token(json, &token);
 
-	if (!is_signed && !id)
-		return "its answer has no signed token";
+	if (problem)
+		return problem;
 	form_forget(l->token);
-	l->token = memory_copy_string(is_signed ? access : id);
-	l->is_id_token = !is_signed;
+	l->token = memory_copy_string(token.token);
+	l->is_id_token = token.is_id_token;
 	/* Where none comes, the old one stays good (RFC 6749 section 6). */
-	if (refresh) {
+	if (token.refresh_token) {
 		form_forget(l->refresh_token);
-		l->refresh_token = memory_copy_string(refresh);
+		l->refresh_token = memory_copy_string(token.refresh_token);
 	}
 	l->stage = STAGE_CHECKS;
 	l->asked_for_keys = false;
@@ -248,48 +224,50 @@ static const char *take_token(struct login *l, const cJSON *json)
 	return NULL;
 }
 
-/* RFC 8628 section 3.5. */
-static bool is_to_wait(struct login *l, const char *code, const struct client_answer *answer)
+static void ask_again_after(struct login *l, uint64_t interval)
 {
-	if (strcmp(code, "slow_down") == 0 && l->interval < INTERVAL_MOST)
-		l->interval += SLOWER;
-	/* It could not be reached just now. */
-	if (!*code && answer->problem && l->interval < INTERVAL_MOST)
-		l->interval *= 2;
-	return strcmp(code, "slow_down") == 0 || strcmp(code, "authorization_pending") == 0 ||
-		(!*code && answer->problem);
+	l->interval = interval < DEVICE_INTERVAL_MOST ? interval : DEVICE_INTERVAL_MOST;
+	l->at = in_seconds(l->interval);
+}
+
+/* RFC 8628 section 3.5. Why the login failed; NULL: it goes on. */
+static const char *take_error(
+	struct login *l, const struct said *said, const struct client_answer *answer)
+{
+	if (strcmp(said->code, "access_denied") == 0)
+		return "the login was denied there";
+	if (strcmp(said->code, "expired_token") == 0)
+		return "the code was not used in time";
+	if (strcmp(said->code, "slow_down") == 0)
+		ask_again_after(l, l->interval + SLOWER);
+	else if (strcmp(said->code, "authorization_pending") == 0)
+		ask_again_after(l, l->interval);
+	else if (answer->problem) /* it could not be reached just now */
+		ask_again_after(l, l->interval * 2);
+	else
+		return said->why;
+	return NULL;
 }
 
 static void on_token(void *context, const struct client_answer *answer)
 {
 	struct login *l = context;
-	char code[64], why[160];
-	const char *problem = why;
-	cJSON *json;
+	const char *problem;
+	struct said said;
 
-	if (!take_answer(l))
+	if (!hear(l, answer, &said))
 		return;
-	json = form_read_answer(answer, code, why, sizeof(why));
-	if (json)
-		problem = take_token(l, json);
-	else if (is_to_wait(l, code, answer))
-		problem = NULL;
-	else if (strcmp(code, "access_denied") == 0)
-		problem = "the login was denied there";
-	else if (strcmp(code, "expired_token") == 0)
-		problem = "the code was not used in time";
+	problem = said.json ? take_token(l, said.json) : take_error(l, &said, answer);
 	if (problem)
 		fail(l, problem);
-	else if (l->stage == STAGE_ASKS)
-		l->at = in_seconds(l->interval);
-	cJSON_Delete(json);
+	cJSON_Delete(said.json);
 }
 
-static void ask_for_token(struct login *l)
+static void ask_for_token(struct login *l, uint64_t now)
 {
 	struct buffer form;
 
-	if (clock_monotonic() > l->give_up) {
+	if (now > l->give_up) {
 		fail(l, "the code was not used in time");
 		return;
 	}
@@ -301,12 +279,13 @@ static void ask_for_token(struct login *l)
 
 /* --- checking --- */
 
-/* An ID token is for the client that asked (OpenID Connect Core section 3.1.3.7). */
+/* An ID token is for the client that asked. */
 static struct token_rules rules_of(const struct login *l)
 {
 	struct token_rules rules = l->issuer->rules;
 
 	rules.client = l->is_id_token ? NULL : l->issuer->login_client;
+	rules.is_id_token = l->is_id_token;
 	if (l->is_id_token) {
 		rules.audience = l->issuer->login_client;
 		rules.type = NULL;
@@ -317,7 +296,8 @@ static struct token_rules rules_of(const struct login *l)
 static void stand(struct login *l, const struct token *token)
 {
 	char *subject = memory_copy_text(token->subject.data, token->subject.length);
-	uint64_t now = openid_now(), left = token->expires > now ? token->expires - now : 0;
+	uint64_t now = openid_now(), last = now + TIME_MOST,
+		 ends = token->expires < last ? token->expires : last;
 
 	if (l->subject && strcmp(l->subject, subject) != 0) {
 		free(subject);
@@ -326,10 +306,10 @@ static void stand(struct login *l, const struct token *token)
 	}
 	free(l->subject);
 	l->subject = subject;
-	l->until = token->expires + TOKEN_LEEWAY;
+	l->until = ends + TOKEN_LEEWAY;
 	l->stage = STAGE_STANDS;
 	l->failures = 0;
-	l->at = in_seconds(left * 2 / 3 + 1);
+	l->at = in_seconds((ends > now ? ends - now : 0) * 2 / 3 + 1);
 	/* It is said again where the monitor could not be told. */
 	if (report(l, BROKER_LOGIN_KNOWN, (const char *const[3]){l->subject}) < 0) {
 		l->stage = STAGE_CHECKS;
@@ -337,21 +317,21 @@ static void stand(struct login *l, const struct token *token)
 	}
 }
 
-static void check(struct login *l)
+static void check(struct login *l, uint64_t now)
 {
 	const struct issuer *i = l->issuer;
 	struct token_rules rules = rules_of(l);
-	uint64_t now = openid_now();
+	uint64_t wall = openid_now();
 	struct token token;
 	struct error e = {"its keys have not come"};
 	int r = -ENOKEY;
 
-	if (issuer_has_keys(i, now))
-		r = token_check(slice_from_string(l->token), i->keys, &rules, now, &token, &e);
+	if (issuer_has_keys(i, wall))
+		r = token_check(slice_from_string(l->token), i->keys, &rules, wall, &token, &e);
 	if (r == 0) {
 		stand(l, &token);
 		token_done(&token);
-	} else if ((r == -ENOKEY || r == -EAGAIN) && clock_monotonic() < l->give_up) {
+	} else if ((r == -ENOKEY || r == -EAGAIN) && now < l->give_up) {
 		if (!l->asked_for_keys)
 			issuer_want_keys(l->issuer);
 		l->asked_for_keys = true;
@@ -366,16 +346,14 @@ static void check(struct login *l)
 static void on_refreshed(void *context, const struct client_answer *answer)
 {
 	struct login *l = context;
-	char code[64], why[160];
-	cJSON *json;
+	struct said said;
 
-	if (!take_answer(l))
+	if (!hear(l, answer, &said))
 		return;
-	json = form_read_answer(answer, code, why, sizeof(why));
 	/* What there is stays good until its end. */
-	if (!json || take_token(l, json))
+	if (!said.json || take_token(l, said.json))
 		l->at = clock_monotonic() + openid_backoff(++l->failures);
-	cJSON_Delete(json);
+	cJSON_Delete(said.json);
 }
 
 static void refresh(struct login *l)
@@ -396,17 +374,17 @@ static void refresh(struct login *l)
 	send_form(l, &form, l->issuer->token_endpoint, on_refreshed);
 }
 
-static void go_on(struct login *l)
+static void go_on(struct login *l, uint64_t now)
 {
 	switch (l->stage) {
 	case STAGE_BEGINS:
-		ask_for_code(l);
+		ask_for_code(l, now);
 		break;
 	case STAGE_ASKS:
-		ask_for_token(l);
+		ask_for_token(l, now);
 		break;
 	case STAGE_CHECKS:
-		check(l);
+		check(l, now);
 		break;
 	case STAGE_STANDS:
 		refresh(l);
@@ -420,7 +398,7 @@ void logins_tick(struct openid *o, uint64_t now)
 		struct login *l = list_entry(position, struct login, link);
 
 		if (!l->asking && now >= l->at)
-			go_on(l);
+			go_on(l, now);
 	}
 }
 

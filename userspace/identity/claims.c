@@ -99,11 +99,27 @@ static bool is_of_client(const cJSON *claims, const char *client)
 	return named;
 }
 
+/* Whatever says that it was made for another client, or for an answer to another question than
+ * ours, which has no nonce: somebody got it elsewhere. */
+static int check_id_token(const cJSON *claims, const char *client, struct error *e)
+{
+	const cJSON *party = document_get(claims, "azp");
+
+	if (party && (!cJSON_IsString(party) || strcmp(party->valuestring, client) != 0))
+		return refuse(e, "it was issued to another client (\"azp\")");
+	if (!party && cJSON_GetArraySize(document_get(claims, "aud")) > 1)
+		return refuse(e, "it is for several and does not say for whom first (\"azp\")");
+	if (document_get(claims, "nonce"))
+		return refuse(e, "it answers something that was not asked (\"nonce\")");
+	return 0;
+}
+
 int claims_check(
 	const cJSON *claims, const struct token_rules *rules, uint64_t now, struct error *e)
 {
 	const char *issuer = document_get_text(claims, "iss");
 	const char *subject = document_get_text(claims, "sub");
+	int r;
 
 	if (!issuer || strcmp(issuer, rules->issuer) != 0)
 		return refuse(e, "it is another issuer's (\"iss\")");
@@ -116,7 +132,8 @@ int claims_check(
 	if (rules->client && !is_of_client(claims, rules->client))
 		return refuse(
 			e, "it was issued to another client (\"azp\", \"client_id\", \"cid\")");
-	return check_times(claims, now, e);
+	r = rules->is_id_token ? check_id_token(claims, rules->audience, e) : 0;
+	return r < 0 ? r : check_times(claims, now, e);
 }
 
 /* --- groups --- */

@@ -29,6 +29,8 @@ struct token_rules {
 	unsigned algorithms; /* a set */
 	const char *client; /* that the token was issued to; NULL: any */
 	const char *subject; /* NULL: any */
+	/* An ID token, for the client that `audience` is (OpenID Connect Core section 3.1.3.7). */
+	bool is_id_token;
 };
 
 struct token {
