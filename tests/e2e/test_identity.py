@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that act for somebody: who that is comes from tokens, and rules ask for it."""
 import concurrent.futures
+import hashlib
 import http.server
 import json
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -22,6 +24,7 @@ RULES = [
     {"name": "ann may read secrets", "principals": ["ann@acme.com"], "operations": ["read"], "objects": ["public.secrets"], "allow": {}},
 ]
 COUNT = "select count(*) from orders"
+SECRETS = "select count(*) from secrets"
 
 
 @pytest.fixture
@@ -501,6 +504,58 @@ def test_rules_ask_for_programs(make_place, issuer, tmp_path):
     explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", "--exe", str(real), COUNT)
     assert explained["verdict"] == "allow"
     explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", COUNT)
+    assert explained["verdict"] == "deny" and "exe" in explained["unknown"]
+
+
+def test_rules_ask_for_programs_by_their_hash(make_place, issuer, tmp_path):
+    place = make_place(issuer.token())
+    real, python = postgres.BINARIES / "psql", pathlib.Path("/usr/bin/python3").resolve()
+    hashes = [f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in (real, python)]
+    place.daemon.write_rules([{"name": "this psql", "exe": hashes[:1], "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+                              {"name": "this python", "exe": hashes[1:], "operations": ["read"], "objects": ["public.secrets"], "allow": {}}])
+    place.daemon.reload()
+    where = f"host=127.0.0.1 port={place.server.port} dbname=shop user=app"
+    ask = ["-X", "-A", "-t", "-c", COUNT, where]
+
+    def allowed(*command):
+        done = place.daemon.run(*command)
+        assert done.stdout.strip() == "20" or "denied" in done.stderr, done
+        return done.stdout.strip() == "20"
+
+    # Wherever it stands and whatever it is called; but not with another byte.
+    same, changed = tmp_path / "anything", tmp_path / "psql"
+    shutil.copy(real, same)
+    changed.write_bytes(real.read_bytes() + b" ")
+    changed.chmod(0o755)
+    assert allowed(real, *ask) and allowed(same, *ask) and not allowed(changed, *ask)
+    # A file without a name, and one that is in memory alone.
+    gone = f"cp {real} {tmp_path}/gone && exec 9<{tmp_path}/gone && rm {tmp_path}/gone && exec /proc/self/fd/9 \"$@\""
+    assert allowed("bash", "-c", gone, "bash", *ask)
+    memory = (f"import os; fd = os.memfd_create('x'); os.write(fd, open({str(real)!r}, 'rb').read()); "
+              f"os.execve('/proc/self/fd/%d' % fd, {[str(real), *ask]!r}, os.environ)")
+    assert allowed("/usr/bin/python3", "-c", memory)
+    # What runs counts, not what the name leads to by now.
+    code = ("import os, shutil, sys, psycopg2; shutil.copy(sys.argv[2], sys.argv[1] + '.new'); os.rename(sys.argv[1] + '.new', sys.argv[1]); "
+            f"c = psycopg2.connect({where!r}).cursor(); c.execute({SECRETS!r}); print(c.fetchone()[0])")
+    other = tmp_path / "other"
+    other.write_bytes(python.read_bytes() + b" ")
+    for content, swapped, good in ((python, other, True), (other, python, False)):
+        started = tmp_path / "started"
+        shutil.copy(content, started)
+        started.chmod(0o755)
+        done = place.daemon.run("env", "PYTHONHOME=/usr", started, "-c", code, started, swapped)
+        assert started.read_bytes() == swapped.read_bytes()
+        assert done.stdout.strip().isdigit() == good and (good or "denied" in done.stderr), done
+    # A script is its interpreter.
+    script = tmp_path / "script"
+    script.write_text("#!/usr/bin/python3\nimport psycopg2\n"
+                      f"c = psycopg2.connect({where!r}).cursor()\nc.execute({SECRETS!r})\nprint(c.fetchone()[0])\n")
+    script.chmod(0o755)
+    done = place.daemon.run(script)
+    assert done.returncode == 0 and done.stdout.strip().isdigit(), done
+    explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", "--exe", hashes[0], COUNT)
+    assert explained["verdict"] == "allow"
+    explained = place.daemon.json("policy", "explain", "--agent", "demo", "--resource", "shop", "--exe", str(real), COUNT)
     assert explained["verdict"] == "deny" and "exe" in explained["unknown"]
 
 

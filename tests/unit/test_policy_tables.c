@@ -24,7 +24,7 @@ struct test_case {
 	struct config_text agent, resource;
 	struct config_choice protocol; /* of resource egress */
 	struct test_principal *principal;
-	struct config_text exe;
+	struct config_text exe, exe_sha256;
 	struct config_texts action, unknown;
 	struct config_text problem;
 	struct config_choice verdict;
@@ -69,6 +69,7 @@ static const struct schema_key case_keys[] = {
 		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes", "udp")),
 	KEY(test_case, "principal", MAPPING, principal, .schema = &principal_schema),
 	KEY(test_case, "exe", TEXT, exe),
+	KEY(test_case, "exe_sha256", TEXT, exe_sha256),
 	KEY(test_case, "action", TEXTS, action, .required = true),
 	KEY(test_case, "unknown", TEXTS, unknown),
 	KEY(test_case, "problem", TEXT, problem),
@@ -222,7 +223,8 @@ static struct policy_scope *find_scope(struct policy *p, const struct test_case 
 	const struct policy_resource *r = p->resource_count ? &p->resources[0] : NULL;
 	struct policy_subject subject = {.agent = &p->agents[0],
 		.principal = &principal,
-		.exe = slice_from_string(k->exe.text)};
+		.exe = slice_from_string(k->exe.text),
+		.exe_hash = slice_from_string(k->exe_sha256.text)};
 
 	if (k->agent.text)
 		subject.agent = policy_find_agent_name(p, slice_from_string(k->agent.text));

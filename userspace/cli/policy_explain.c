@@ -251,7 +251,10 @@ static int explain(struct explain *e)
 		.groups = groups,
 		.group_count = split(e->groups, groups, GROUPS_MOST)};
 	struct sql_view view = {.assume = true, .path = schemas};
-	struct policy_subject subject = {.principal = &principal, .exe = slice_from_string(e->exe)};
+	struct slice hash = rule_exe_hash(slice_from_string(e->exe));
+	struct policy_subject subject = {.principal = &principal,
+		.exe = hash.length ? SLICE_EMPTY : slice_from_string(e->exe),
+		.exe_hash = hash};
 	struct policy_scope *scope;
 	int status = find_subject(e, &subject);
 

@@ -23,6 +23,7 @@ static const char *const rule_kinds[RULE_KIND_COUNT] = {
 static size_t list_unknown(const struct explanation *x, const char *ret[5])
 {
 	const struct policy_subject *subject = policy_scope_subject(x->scope);
+	const struct policy *p = policy_scope_policy(x->scope);
 	bool object = x->action.unknown & ACTION_UNKNOWN_OBJECT;
 	size_t count = 0;
 
@@ -36,7 +37,8 @@ static size_t list_unknown(const struct explanation *x, const char *ret[5])
 		ret[count++] = "effect";
 	if (!subject->principal->known)
 		ret[count++] = "principal";
-	if (subject->exe.length == 0 && policy_scope_policy(x->scope)->asks_exe)
+	if ((subject->exe.length == 0 && p->asks_exe) ||
+		(subject->exe_hash.length == 0 && p->asks_exe_hash))
 		ret[count++] = "exe";
 	return count;
 }

@@ -101,6 +101,7 @@ static void enter_session(struct test *t, const struct entry *facts)
 	principal.name = entry_bytes(facts, FIELD_PRINCIPAL);
 	principal.group_count = read_groups(entry_bytes(facts, FIELD_GROUPS), groups);
 	subject.exe = entry_bytes(facts, FIELD_EXE);
+	subject.exe_hash = entry_bytes(facts, FIELD_EXE_HASH);
 	subject.agent = policy_find_agent_name(t->policy, slice_from_string(t->agent));
 	resource = policy_find_resource(t->policy, slice_from_string(t->resource));
 	subject.resource = resource ? policy_resource_index(t->policy, resource) : POLICY_EGRESS;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "policy/object.h"
+#include "policy/rule.h"
 #include "policy/suggest.h"
 
 #define ALL_PROTOCOLS ((1u << PROTOCOL_COUNT) - 1)
@@ -91,6 +92,14 @@ static void check_identity(struct rule_check *k, const char *key, const struct c
 		"\"%s\": this rule can never match; expected an agent with \"identity\"", key);
 }
 
+static bool is_hash(const char *text)
+{
+	const size_t prefix = strlen(RULE_HASH_PREFIX);
+
+	return strncmp(text, RULE_HASH_PREFIX, prefix) == 0 &&
+		strspn(text + prefix, "0123456789abcdef") == 64 && strlen(text) == prefix + 64;
+}
+
 /* The kernel has absolute paths alone, in which links are followed. */
 static void check_programs(struct rule_check *k)
 {
@@ -99,10 +108,12 @@ static void check_programs(struct rule_check *k)
 	for (size_t i = 0; i < list->count; i++) {
 		const char *path = list->items[i].text;
 
+		if (is_hash(path))
+			continue;
 		if (path[0] != '/' && path[0] != '*')
 			loader_error(k->loader, list->items[i].place,
 				"\"exe\": expected the absolute path of a program, perhaps with "
-				"\"*\", not \"%s\"",
+				"\"*\", or \"sha256:\" and 64 digits (0-9, a-f), not \"%s\"",
 				path);
 	}
 }

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "policy/private.h"
+#include "policy/rule.h"
 
 /* Unpacked, an image takes a few times its size. */
 #define POLICY_ARENA_MOST (4ULL * LIMIT_POLICY_IMAGE)
@@ -18,6 +19,35 @@ static void policy_free(struct policy *p)
 	free(p->private->image);
 	free(p->private);
 	free(p);
+}
+
+static bool asks_hash(const struct policy_rule *r)
+{
+	for (size_t i = 0; i < r->exe.count; i++) {
+		if (rule_exe_hash(r->exe.items[i]).length)
+			return true;
+	}
+	return false;
+}
+
+static void note_programs(struct policy *p, const struct policy_rule *r)
+{
+	for (size_t i = 0; i < r->exe.count; i++)
+		p->asks_exe |= rule_exe_hash(r->exe.items[i]).length == 0;
+	p->asks_exe_hash |= asks_hash(r);
+}
+
+bool policy_asks_hash(const struct policy *p, const struct policy_agent *agent)
+{
+	const uint32_t index = (uint32_t)(agent - p->agents);
+
+	for (size_t i = 0; p->asks_exe_hash && i < p->rule_count; i++) {
+		const struct policy_rule *r = &p->rules[i];
+
+		if (asks_hash(r) && rule_is_of_agent(r, index))
+			return true;
+	}
+	return false;
 }
 
 int policy_open(const void *image, size_t length, struct policy **ret, struct error *e)
@@ -40,7 +70,7 @@ int policy_open(const void *image, size_t length, struct policy **ret, struct er
 	r = policy_decode(slice_of(private->image, length), &private->arena, p, e);
 	p->private = private;
 	for (size_t i = 0; r == 0 && i < p->rule_count; i++)
-		p->asks_exe |= p->rules[i].exe.count > 0;
+		note_programs(p, &p->rules[i]);
 	if (r < 0) {
 		policy_free(p);
 		return r;

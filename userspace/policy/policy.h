@@ -82,7 +82,7 @@ struct policy_rule {
 	uint32_t *resources; /* indexes, ascending; POLICY_EGRESS */
 	size_t resource_count;
 	struct policy_texts groups, principals, objects;
-	struct policy_texts exe; /* globs */
+	struct policy_texts exe; /* globs of paths, hashes (rule_exe_hash()) */
 	bool names_operations;
 	struct operation_set operations;
 	/* RULE_ALLOW, RULE_REVIEW */
@@ -117,11 +117,15 @@ struct policy {
 	size_t resource_count;
 	struct policy_rule *rules; /* by name: the order of rules and files means nothing */
 	size_t rule_count;
-	bool asks_exe; /* some rule has `exe` */
+	/* Some rule has `exe` with a path, or with a hash */
+	bool asks_exe, asks_exe_hash;
 	struct policy_address *addresses;
 	size_t address_count;
 	struct policy_private *private;
 };
+
+/* Whether some rule that may be about the agent asks for the hash of its programs. */
+bool policy_asks_hash(const struct policy *p, const struct policy_agent *agent);
 
 /* Compiles a checked configuration. `addresses` are what its names (config_list_names()) and, for
  * wildcards, other known names resolve to; names in lower case. Appends the image to `ret`, whose

@@ -33,31 +33,53 @@ static bool selects_principal(const struct policy_rule *r, const struct principa
 	return group && (r->principals.count == 0 || has_text(&r->principals, p->name));
 }
 
-static bool selects_program(const struct policy_rule *r, struct slice exe)
+bool rule_is_of_agent(const struct policy_rule *r, uint32_t agent)
 {
-	for (size_t i = 0; i < r->exe.count; i++) {
-		if (text_glob(r->exe.items[i], exe))
-			return true;
+	return r->agent_count == 0 || has_number(r->agents, r->agent_count, agent);
+}
+
+struct slice rule_exe_hash(struct slice item)
+{
+	const struct slice prefix = slice_from_string(RULE_HASH_PREFIX);
+
+	return slice_starts_with(item, prefix) ? slice_from(item, prefix.length) : SLICE_EMPTY;
+}
+
+/* One item that is known to be met is enough, whatever is not known beside it. */
+static enum rule_selection select_program(
+	const struct policy_rule *r, const struct policy_subject *s)
+{
+	enum rule_selection found = r->exe.count ? RULE_OTHER_PROGRAM : RULE_SELECTED;
+
+	for (size_t i = 0; i < r->exe.count && found != RULE_SELECTED; i++) {
+		struct slice item = r->exe.items[i], hash = rule_exe_hash(item),
+			     fact = hash.length ? s->exe_hash : s->exe;
+
+		if (fact.length == 0)
+			found = RULE_SELECTED_UNKNOWN;
+		else if (hash.length ? slice_equal(hash, fact) : text_glob(item, fact))
+			found = RULE_SELECTED;
 	}
-	return r->exe.count == 0;
+	return found;
 }
 
 enum rule_selection rule_select(
 	const struct policy *p, const struct policy_rule *r, const struct policy_subject *s)
 {
 	uint32_t agent = (uint32_t)(s->agent - p->agents);
+	enum rule_selection program;
 
-	if (r->agent_count && !has_number(r->agents, r->agent_count, agent))
+	if (!rule_is_of_agent(r, agent))
 		return RULE_OTHER_AGENT;
 	if (r->resource_count && !has_number(r->resources, r->resource_count, s->resource))
 		return RULE_OTHER_RESOURCE;
 	if (s->principal->known && !selects_principal(r, s->principal))
 		return RULE_OTHER_PRINCIPAL;
-	if (s->exe.length && !selects_program(r, s->exe))
-		return RULE_OTHER_PROGRAM;
-	if (!s->principal->known && (r->groups.count || r->principals.count))
+	program = select_program(r, s);
+	if (program == RULE_SELECTED && !s->principal->known &&
+		(r->groups.count || r->principals.count))
 		return RULE_SELECTED_UNKNOWN;
-	return r->exe.count && s->exe.length == 0 ? RULE_SELECTED_UNKNOWN : RULE_SELECTED;
+	return program;
 }
 
 /* What a rule without `operations` means: everything, but

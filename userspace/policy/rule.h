@@ -27,6 +27,7 @@ struct policy_subject {
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	enum protocol_id protocol;
 	struct slice exe; /* the program's path; empty: not known */
+	struct slice exe_hash; /* SHA-256 of its file, in hexadecimal; the same */
 };
 
 /* Whether a rule's selectors mean the subject. */
@@ -38,6 +39,10 @@ enum rule_selection {
 	RULE_OTHER_PROGRAM,
 	RULE_OTHER_RESOURCE,
 };
+/* The hash that an item of a rule's `exe` asks for, in hexadecimal; empty: it is a path. */
+#define RULE_HASH_PREFIX "sha256:"
+struct slice rule_exe_hash(struct slice item);
+bool rule_is_of_agent(const struct policy_rule *r, uint32_t agent);
 enum rule_selection rule_select(
 	const struct policy *p, const struct policy_rule *r, const struct policy_subject *s);
 

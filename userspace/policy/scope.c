@@ -179,14 +179,15 @@ static void copy_subject(struct policy_scope *s, const struct policy_subject *fr
 	s->subject = *from;
 	s->subject.principal = own;
 	s->subject.exe = arena_copy(&s->texts, from->exe);
-	if (!s->subject.exe.data)
+	s->subject.exe_hash = arena_copy(&s->texts, from->exe_hash);
+	if (!s->subject.exe.data || !s->subject.exe_hash.data)
 		abort();
 }
 
 static uint64_t hash_subject(const struct policy_subject *s)
 {
-	uint64_t state[4] = {s->agent->id, (uint64_t)s->resource << 32 | (uint64_t)s->protocol,
-		s->principal->known, table_hash_slice(s->exe)};
+	uint64_t state[5] = {s->agent->id, (uint64_t)s->resource << 32 | (uint64_t)s->protocol,
+		s->principal->known, table_hash_slice(s->exe), table_hash_slice(s->exe_hash)};
 	uint64_t hash = table_hash(state, sizeof(state));
 
 	state[0] = table_hash_slice(s->principal->name);
@@ -224,6 +225,7 @@ static struct policy_scope *find_scope(
 			s->subject.resource == subject->resource &&
 			s->subject.protocol == subject->protocol &&
 			slice_equal(s->subject.exe, subject->exe) &&
+			slice_equal(s->subject.exe_hash, subject->exe_hash) &&
 			is_same_principal(&s->principal, subject->principal))
 			return s;
 	}
@@ -269,6 +271,8 @@ struct policy_scope *policy_scope_get(struct policy *p, const struct policy_subj
 	/* Programs share a scope where no rule tells them apart. */
 	if (!p->asks_exe)
 		whole.exe = SLICE_EMPTY;
+	if (!p->asks_exe_hash)
+		whole.exe_hash = SLICE_EMPTY;
 	hash = hash_subject(subject);
 	s = find_scope(p, subject, hash);
 

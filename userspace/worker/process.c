@@ -11,7 +11,7 @@
 #include "recording/secret.h"
 #include "worker/argument.h"
 #include "worker/hold.h"
-#include "worker/session.h"
+#include "worker/session_internal.h"
 
 #define TEXT_MOST 65536u /* of what is built, before it is cut */
 #define CUT " …"
@@ -301,6 +301,8 @@ void process_on_facts(struct worker *w, struct slice payload)
 	s->process.answered = true;
 	if (facts.known)
 		take(s, &facts, texts);
+	session_on_hash(s);
 	/* People may be asked now. */
-	hold_on_process(s);
+	if (s->state < SESSION_CLOSING)
+		hold_on_process(s);
 }

@@ -207,6 +207,8 @@ void session_begin_when_known(struct session *s)
 
 	if (policy_scope_policy(s->scope)->asks_exe && !s->exe_answered)
 		return;
+	if (policy_asks_hash(policy_scope_policy(s->scope), s->agent) && !s->process.answered)
+		return;
 	buffer_init(&text, 4096);
 	answer = who_check(
 		&s->worker->who, s->agent, s->origin.cgroup, is_observed(s), &reason, &text);
@@ -235,6 +237,19 @@ static void on_process(void *context, int status, struct slice payload, int fd)
 		session_renew_scope(s);
 		session_begin_when_known(s);
 	}
+}
+
+void session_on_hash(struct session *s)
+{
+	if (!policy_asks_hash(policy_scope_policy(s->scope), s->agent))
+		return;
+	session_renew_scope(s);
+	if (s->engine)
+		pipe_set_scope(s);
+	if (s->state == SESSION_BEGINNING)
+		session_begin_when_known(s);
+	else
+		hold_judge_again(s);
 }
 
 /* The program's path: read by the monitor, and checked against what the kernel said at connect. */

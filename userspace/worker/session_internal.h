@@ -15,6 +15,8 @@ void session_begin(struct session *s);
 
 /* The same, unless something that it is judged by is to come in a moment. */
 void session_begin_when_known(struct session *s);
+/* The hash of its program is known, or will not be. */
+void session_on_hash(struct session *s);
 
 /* Agent, resource and scope by the worker's policy; a scope before is still the caller's to put.
  * -ENOENT: there is no such agent, and nothing has changed but that. */

@@ -84,6 +84,7 @@ static struct policy_scope *scope_for(struct session *s, enum protocol_id protoc
 		.agent = s->agent,
 		.principal = who_principal(&s->worker->who, s->agent, s->origin.cgroup),
 		.exe = s->exe_certain ? slice_from_string(s->exe) : SLICE_EMPTY,
+		.exe_hash = slice_from_string(s->process.hash),
 		.resource = s->resource,
 		.protocol = protocol,
 	};
