@@ -4,8 +4,10 @@ import json
 import subprocess
 import time
 
+import psycopg2
 import pytest
 from conftest import make_config
+from harness import waiting
 from harness.daemon import ROOT
 from test_reviews import add, count, decide, pending, session, state_of, wait_for_pending  # noqa: F401
 
@@ -16,6 +18,7 @@ RULES = [
     {"name": "updates too", "operations": ["update"], "objects": ["public.orders"], "review": {"by": "dba", "within": "5m", "grant": "10m"}},
     {"name": "secrets are others' business", "operations": ["delete", "select"], "objects": ["public.secrets"], "review": {"by": "security"}},
     {"name": "other deletes", "operations": ["delete", "select"], "objects": ["public.other"], "review": {"by": "dba"}},
+    {"name": "schema changes", "operations": ["create", "alter", "drop", "write", "select"], "objects": ["public.made", "public.made_*"], "review": {"by": "dba"}},
     {"name": "temporary tables", "operations": ["create"], "objects": ["pg_temp.*"], "allow": {}},
 ]
 
@@ -181,6 +184,70 @@ def test_what_means_something_else_by_then_is_asked_by_itself(daemon, server):
     decide(daemon, "approve", review)
     # The second one is of pg_temp.orders, which no rule covers.
     assert finish(p) == ["DELETE 0", "CREATE TABLE", "42501", "SELECT 1"]
+
+
+def test_what_an_earlier_statement_makes_is_decided_with_it(daemon, server):
+    """Behind a change of names each passes only if it is what was shown: that is known when its turn comes."""
+    for _ in range(2):
+        p = pipeline(daemon, server, query("create table made (item text)"), query("insert into made values ($1)", "one"),
+                     query("alter table made add column more int"), query("create index made_items on made (item)"),
+                     query("update made set more = $1 where item = 'one'", "7"), query("delete from orders where item = $1", "m3"))
+        (review,) = wait_for_pending(daemon)
+        shown = show(daemon, review)
+        assert len(shown["statements"]) == 6 and not shown.get("unknown"), shown
+        assert {"public.made", "public.made_items", "public.orders"} >= set(shown["objects"]) >= {"public.made", "public.orders"}
+        decide(daemon, "approve", review)
+        assert finish(p) == ["CREATE TABLE", "INSERT 0 1", "ALTER TABLE", "CREATE INDEX", "UPDATE 1", "DELETE 0", "SELECT 1"]
+        assert server.sql("select item, more from made", database="shop").strip() == "one|7" and not pending(daemon)
+        p = pipeline(daemon, server, query("drop table made"), query("delete from orders where item = $1", "m4"))
+        (review,) = wait_for_pending(daemon)
+        decide(daemon, "approve", review)
+        assert finish(p) == ["DROP TABLE", "DELETE 0", "SELECT 1"] and not pending(daemon)
+
+
+def test_what_an_earlier_statement_moves_is_decided_with_it(daemon, server):
+    """No rule asks about a search_path. It is shown where the meaning of what stands behind hangs on it."""
+    add(server, "v1")
+    delete = query("delete from public.orders where item = $1", "v1")
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "v0"), query("set search_path = pg_catalog"), delete)
+    (review,) = wait_for_pending(daemon)
+    shown = show(daemon, review)
+    assert [s["text"] for s in shown["statements"]][1:] == ["set search_path = pg_catalog", delete[0][2]] and shown["objects"] == ["public.orders"]
+    decide(daemon, "approve", review)
+    assert finish(p) == ["DELETE 0", "SET", "DELETE 1", "SELECT 1"] and not pending(daemon)
+    # Without its schema it is not known which table that will be: it is asked about when it is.
+    delete = query("delete from orders where item = $1", "v1")
+    p = pipeline(daemon, server, delete, query("set search_path = pg_catalog, public"), delete)
+    for _ in range(2):
+        (review,) = wait_for_pending(daemon)
+        assert delete[0][2] in review["text"] and review["objects"] == ["public.orders"]
+        decide(daemon, "approve", review)
+        while state_of(daemon, review) == "pending":
+            pass
+    assert finish(p) == ["DELETE 0", "SET", "DELETE 0", "SELECT 1"]
+
+
+def test_what_turns_out_otherwise_is_asked_by_itself(daemon, server):
+    """Between an approval and its turn another session may change what a name means."""
+    server.sql("create table public.made (item text); grant all on made to app; alter table made owner to app",
+               database="shop")
+    blocker = psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")
+    try:
+        p = pipeline(daemon, server, query("create table made_too (item text)"), query("alter table made add column more int"), query("delete from other where item = $1", "o"))
+        (review,) = wait_for_pending(daemon)
+        statements = len(show(daemon, review)["statements"])
+        blocker.cursor().execute("lock table made in access exclusive mode")
+        decide(daemon, "approve", review)
+        waiting.wait_for(lambda: server.sql("select count(*) from pg_locks where not granted", database="shop").strip() == "1")
+        server.sql("drop table other; create table public.other (item text, more int); grant all on other to app", database="shop")
+        blocker.rollback()
+        (again,) = wait_for_pending(daemon)
+        assert statements == 3 and again["text"] == "delete from other where item = $1" and again["id"] != review["id"]
+        decide(daemon, "deny", again, "--reason", "no")
+        assert finish(p) == ["CREATE TABLE", "ALTER TABLE", "42501", "SELECT 1"]
+    finally:
+        blocker.close()
+        server.sql("drop table made", database="shop")
 
 
 def test_what_is_gone_by_then(daemon, server):

@@ -100,6 +100,12 @@ struct protocol_binding {
 	struct slice context;
 	/* The text of what it runs by name; empty: nothing. For people too. */
 	struct slice runs;
+	/* Where it stands behind others of its unit that people decide with it: instead of bound[2]
+	 * and `context`, what those leave as it is, and what they themselves change. NULL: it can't
+	 * be compared with what was expected, and is asked about by itself. */
+	struct slice in_unit;
+	/* What stands behind it in its unit may mean something else by it. */
+	bool changes;
 };
 
 struct protocol_result {
@@ -388,7 +394,9 @@ struct protocol {
 	 * bind() was called before; both results are valid until the next call of any function
 	 * here, but texts, objects and values of several until the last, with NULL results, which
 	 * says that no more are wanted. -ENOENT: there is none, or what it means can't be known
-	 * yet. -EAGAIN: that is not known before more has arrived. NULL: there are no units. */
+	 * yet. -EAGAIN: that is not known before more has arrived. NULL: there are no units. Behind
+	 * actions that change what names mean, it is what they are expected to mean then. Of the
+	 * binding, what `in_unit` stands for is not filled. */
 	int (*ahead)(struct protocol_engine *e, uint32_t lane, bool first,
 		struct protocol_action_event *ret, struct protocol_binding *ret_binding);
 	/* For such an action: asks the server what it would do, by means that change nothing. NULL:

@@ -113,11 +113,12 @@ static int join_groups(const struct session *s, struct buffer *ret)
 	return r;
 }
 
-/* The question about this action alone. */
+/* The question about this action alone; `in_unit`: as one that stands behind others of its unit. */
 static int make_single(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, const struct protocol_binding *binding, struct draft *d,
-	struct question *ret)
+	const struct verdict *verdict, const struct protocol_binding *binding, bool in_unit,
+	struct draft *d, struct question *ret)
 {
+	const struct slice behind[] = {binding->bound[0], binding->bound[1], binding->in_unit};
 	int r = draft_scope(s, verdict, event->action, &ret->scope);
 
 	if (r < 0)
@@ -126,8 +127,10 @@ static int make_single(struct session *s, const struct protocol_action_event *ev
 	ret->groups = buffer_slice(&d->groups);
 	ret->unknown = event->action->unknown;
 	ret->text = event->action->text;
-	ret->settings = binding->context;
+	ret->settings = in_unit ? SLICE_EMPTY : binding->context;
 	ret->runs = binding->runs;
+	if (in_unit)
+		return seal(ret, behind, ARRAY_SIZE(behind));
 	return seal(ret, binding->bound, ARRAY_SIZE(binding->bound));
 }
 
@@ -213,8 +216,9 @@ static int add_text(struct draft *d, struct slice text)
 	return r < 0 ? r : buffer_append_slice(&d->text, text);
 }
 
-/* One more, whose question is d->single. -E2BIG: there is no room, and nothing has changed. */
-static int add(struct draft *d, const struct protocol_action_event *event)
+/* One more, whose question is d->single; `asks`: people decide about it too, and don't only see it.
+ * -E2BIG: there is no room, and nothing has changed. */
+static int add(struct draft *d, const struct protocol_action_event *event, bool asks)
 {
 	struct question *q = &d->question;
 	const struct scope_of_action before = q->scope;
@@ -222,8 +226,8 @@ static int add(struct draft *d, const struct protocol_action_event *event)
 	int r = -E2BIG;
 
 	if (d->value_count + event->value_count <= QUESTION_VALUES_MOST)
-		r = merge_rules(&q->scope, &d->single.scope);
-	if (r == 0)
+		r = asks ? merge_rules(&q->scope, &d->single.scope) : 0;
+	if (r == 0 && asks)
 		r = merge_pairs(&q->scope, &d->single.scope);
 	if (r == 0)
 		r = add_text(d, d->single.text);
@@ -237,11 +241,33 @@ static int add(struct draft *d, const struct protocol_action_event *event)
 	q->parts[d->count] = (struct question_part){d->single.text.length, event->value_count};
 	memcpy(d->digests[d->count++], d->single.digest, QUESTION_DIGEST_SIZE);
 	add_values(d, event);
+	if (asks)
+		d->asked = (struct draft_end){
+			d->count, d->value_count, q->values_total, buffer_length(&d->text)};
 	return 0;
 }
 
-/* What stands behind it, up to what needs others, is denied, or has no room. What is allowed is not
- * asked about. */
+/* Behind the last that people decide about nothing need be shown. */
+static void end_with_asked(struct draft *d)
+{
+	if (d->asked.count == d->count)
+		return;
+	d->count = d->asked.count;
+	d->value_count = d->asked.values;
+	d->question.values_total = d->asked.values_total;
+	buffer_truncate(&d->text, d->asked.text_length);
+}
+
+/* What is allowed is not asked about. It is shown where what the next ones mean hangs on it. */
+static bool belongs(const struct verdict *first, const struct verdict *other,
+	const struct protocol_binding *binding, bool *ret_asks)
+{
+	*ret_asks = other->kind == VERDICT_REVIEW && verdict_is_enforced(other) &&
+		asks_the_same(first, other);
+	return *ret_asks || (other->kind == VERDICT_ALLOW && binding->changes);
+}
+
+/* What stands behind it, up to what needs others, is denied, or has no room. */
 static void add_behind(
 	struct session *s, const struct verdict *verdict, size_t most, struct draft *d)
 {
@@ -251,19 +277,18 @@ static void add_behind(
 
 	for (bool first = true; d->count < most; first = false) {
 		struct verdict other;
-
+		bool asks;
 		int r = protocol->ahead(s->engine, 0, first, &event, &binding);
 
 		d->grows = r == -EAGAIN;
 		if (r < 0)
 			return;
 		decide_judge(s, &event, &other);
-		if (other.kind == VERDICT_ALLOW)
+		if (other.kind == VERDICT_ALLOW && !binding.changes)
 			continue;
-		if (other.kind != VERDICT_REVIEW || !verdict_is_enforced(&other) ||
-			!asks_the_same(verdict, &other) ||
-			make_single(s, &event, &other, &binding, d, &d->single) < 0 ||
-			add(d, &event) < 0)
+		if (!belongs(verdict, &other, &binding, &asks) ||
+			make_single(s, &event, &other, &binding, true, d, &d->single) < 0 ||
+			add(d, &event, asks) < 0)
 			return;
 	}
 }
@@ -274,6 +299,7 @@ static int finish(struct draft *d)
 	struct question *q = &d->question;
 	struct slice digests[QUESTION_PARTS_MOST];
 
+	end_with_asked(d);
 	if (d->count == 1)
 		return 0;
 	q->text = buffer_slice(&d->text);
@@ -283,26 +309,53 @@ static int finish(struct draft *d)
 	return seal(q, digests, d->count);
 }
 
-struct draft *draft_make(struct session *s, const struct protocol_action_event *event,
-	const struct verdict *verdict, size_t most, const char **ret_problem)
+static struct draft *draft_new(struct session *s)
 {
-	const struct protocol *protocol = s->engine->protocol;
 	struct draft *d = memory_new(sizeof(*d));
-	struct protocol_binding binding;
-	int r = -ENOTSUP;
 
 	d->session = s;
 	buffer_init(&d->text, LIMIT_STATEMENT_BYTES);
 	buffer_init(&d->groups, LIMIT_TOKEN_BYTES);
+	return d;
+}
+
+bool draft_digest_in_unit(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, uint8_t ret[QUESTION_DIGEST_SIZE])
+{
+	struct draft *d = draft_new(s);
+	struct protocol_binding binding;
+	int r = s->engine->protocol->bind(s->engine, event->lane, &binding);
+
+	if (r == 0 && !binding.in_unit.data)
+		r = -ENOENT;
+	if (r == 0)
+		r = join_groups(s, &d->groups);
+	if (r == 0)
+		r = make_single(s, event, verdict, &binding, true, d, &d->single);
+	if (r == 0)
+		memcpy(ret, d->single.digest, QUESTION_DIGEST_SIZE);
+	draft_free(d);
+	return r == 0;
+}
+
+struct draft *draft_make(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, size_t most, const char **ret_problem)
+{
+	const struct protocol *protocol = s->engine->protocol;
+	struct draft *d = draft_new(s);
+	struct protocol_binding binding;
+	int r = -ENOTSUP;
+
 	if (protocol->bind)
 		r = protocol->bind(s->engine, event->lane, &binding);
 	if (r == 0)
 		r = join_groups(s, &d->groups);
 	if (r == 0)
-		r = make_single(s, event, verdict, &binding, d, &d->question);
+		r = make_single(s, event, verdict, &binding, false, d, &d->question);
 	if (r == 0) {
 		memcpy(d->digests[d->count++], d->question.digest, QUESTION_DIGEST_SIZE);
 		add_values(d, event);
+		d->asked = (struct draft_end){1, d->value_count, d->question.values_total, 0};
 		if (event->unit && protocol->ahead && most > 1)
 			add_behind(s, verdict, most, d);
 		r = finish(d);

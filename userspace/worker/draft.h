@@ -9,11 +9,18 @@
 #include "approval/question.h"
 #include "worker/session.h"
 
+struct draft_end {
+	size_t count, values, values_total, text_length;
+};
+
 struct draft {
 	struct session *session;
 	struct question question;
-	uint8_t digests[QUESTION_PARTS_MOST][QUESTION_DIGEST_SIZE]; /* of each action alone */
+	/* Of each action alone: the first by itself, the others as they are behind it in its unit.
+	 */
+	uint8_t digests[QUESTION_PARTS_MOST][QUESTION_DIGEST_SIZE];
 	size_t count; /* of actions: at least one */
+	struct draft_end asked; /* behind the last that people decide about */
 	bool grows; /* what is still to arrive may belong to it */
 	struct protocol_value values[QUESTION_VALUES_MOST];
 	size_t value_count;
@@ -28,6 +35,10 @@ struct draft {
 struct draft *draft_make(struct session *s, const struct protocol_action_event *event,
 	const struct verdict *verdict, size_t most, const char **ret_problem);
 void draft_free(struct draft *d); /* takes NULL */
+/* The digest of the action that waits for its verdict, behind others of its unit. False: it can't
+ * be one of theirs. */
+bool draft_digest_in_unit(struct session *s, const struct protocol_action_event *event,
+	const struct verdict *verdict, uint8_t ret[QUESTION_DIGEST_SIZE]);
 /* A file in memory that holds the question as people are to see it, or negative errno. */
 int draft_write(struct session *s, struct draft *d);
 

@@ -67,17 +67,12 @@ static enum hold_answer go_on(struct hold *h, const struct protocol_action_event
 static bool is_of_unit(
 	struct session *s, const struct protocol_action_event *event, const struct verdict *verdict)
 {
-	const char *problem = NULL;
-	struct draft *draft;
-	bool taken = false;
+	uint8_t digest[QUESTION_DIGEST_SIZE];
 
 	if (!s->unit || hold_find(s, event->lane) || s->unit->number != event->unit)
 		return false;
-	draft = draft_make(s, event, verdict, 1, &problem);
-	if (draft)
-		taken = unit_take(s->unit, event->unit, draft->digests[0]);
-	draft_free(draft);
-	return taken;
+	return draft_digest_in_unit(s, event, verdict, digest) &&
+		unit_take(s->unit, event->unit, digest);
 }
 
 bool hold_was_approved_before(

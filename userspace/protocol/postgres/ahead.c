@@ -4,8 +4,10 @@
  * have arrived, so that people can decide them together. Nothing is taken or remembered of them:
  * each comes again, and is judged, when its turn has come.
  *
- * Looked at is only what means the same whatever runs before it: nothing that changes names
- * or that is named in the session, no text that the server's catalogs must be asked about.
+ * Where one of them changes what names mean, those behind it are looked at as if they were one text
+ * with it (resolve.h: struct sql_before). What is found so is expected, not known: each passes only
+ * if it turns out to be just that (in_unit). Not looked at is what is named in the session, or runs
+ * code that may change anything, and no text that the server's catalogs must be asked about.
  */
 #include <errno.h>
 
@@ -28,6 +30,8 @@ struct pg_ahead {
 	size_t statement_count;
 	struct pg_plan *plans[AHEAD_MOST]; /* references: they have what was shown */
 	size_t plan_count;
+	struct pg_changes changes; /* by what stands before the present one */
+	struct sql_before before;
 	/* Of the present one. */
 	struct action facts;
 	struct protocol_value values[PG_VALUES_MOST];
@@ -41,18 +45,20 @@ void pg_ahead_free(struct pg_ahead *a)
 		pg_statement_put(a->statements[i].statement);
 	for (size_t i = 0; i < a->plan_count; i++)
 		pg_plan_put(a->plans[i]);
+	pg_changes_done(&a->changes);
 	free(a);
 }
 
-/* Whether what the pending action means, and so what follows, can't change before that comes. */
+/* Whether what the pending action means, and so what follows, can't change before that comes, but
+ * by what is known. */
 static bool may_look(const struct pg_engine *e)
 {
 	const struct pg_pending *p = &e->pending;
 
 	return p->unit && p->phase == ACTION_RUN && p->plan && e->base.host->needs_facts &&
-		!p->plan->resolution.effects && !p->plan->action.unknown && !e->effects_in_flight &&
-		e->names && !e->naming_stale && !e->temporary_stale && !e->unsafe_encoding &&
-		!e->unsafe_strings;
+		!(p->plan->resolution.effects & SQL_EFFECT_UNKNOWN) && !p->plan->action.unknown &&
+		!e->effects_in_flight && e->names && !e->naming_stale && !e->temporary_stale &&
+		!e->unsafe_encoding && !e->unsafe_strings;
 }
 
 static struct sql_text *find_text(struct pg_engine *e, struct slice text)
@@ -102,6 +108,28 @@ static struct pg_statement *find_statement(
 	return ((struct pg_statement *)found)->by_sql ? NULL : found;
 }
 
+/* What it changes counts for those behind it. */
+static void go_behind(struct pg_ahead *a, const struct pg_plan *plan, struct slice exact,
+	const struct slice *bound)
+{
+	a->over = plan->resolution.effects & SQL_EFFECT_UNKNOWN;
+	a->before = plan->resolution.after;
+	pg_changes_add(&a->changes, plan, exact, bound);
+}
+
+static struct pg_ahead *ahead_new(const struct pg_engine *e)
+{
+	const struct pg_pending *p = &e->pending;
+	struct pg_ahead *a = memory_new(sizeof(*a));
+
+	a->rest = p->behind;
+	pg_changes_init(&a->changes);
+	if (e->changes.batch == p->unit)
+		pg_changes_copy(&a->changes, &e->changes);
+	go_behind(a, p->plan, p->facts.text, p->bound);
+	return a;
+}
+
 static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 	struct protocol_action_event *ret, struct protocol_binding *ret_binding)
 {
@@ -113,15 +141,13 @@ static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 	if (a->plan_count == AHEAD_MOST || pg_bind_parse(body, true, a->values, &parts) < 0)
 		return -ENOENT;
 	statement = find_statement(e, a, parts.statement);
-	plan = statement && statement->text ? pg_judge_ahead(e, statement->text) : NULL;
+	plan = statement && statement->text ? pg_judge_ahead(e, statement->text, &a->before) : NULL;
 	if (!plan)
 		return -ENOENT;
 	a->plans[a->plan_count++] = plan;
-	a->over = plan->resolution.effects;
 	a->facts = plan->action;
 	a->facts.text = statement->exact;
-	buffer_clear(&e->identity);
-	r = pg_hold_identify(e, &a->facts, &e->identity);
+	r = pg_hold_in_unit(e, &a->changes, &a->facts, plan->text);
 	if (r < 0)
 		return r;
 	*ret = (struct protocol_action_event){
@@ -133,9 +159,11 @@ static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 		.unit = e->pending.unit,
 	};
 	*ret_binding = (struct protocol_binding){
-		.bound = {parts.bound, statement->types, buffer_slice(&e->identity)},
-		.context = buffer_slice(&e->context),
+		.bound = {parts.bound, statement->types},
+		.in_unit = buffer_slice(&e->in_unit),
+		.changes = plan->resolution.effects,
 	};
+	go_behind(a, plan, statement->exact, ret_binding->bound);
 	return 0;
 }
 
@@ -177,8 +205,7 @@ int pg_ahead_next(struct protocol_engine *base, uint32_t lane, bool first,
 	(void)lane;
 	if (first && ret && may_look(e)) {
 		pg_ahead_free(e->ahead);
-		e->ahead = memory_new(sizeof(*e->ahead));
-		e->ahead->rest = e->pending.behind;
+		e->ahead = ahead_new(e);
 	}
 	if (e->ahead && ret)
 		r = look(e, e->ahead, ret, ret_binding);

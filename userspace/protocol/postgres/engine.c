@@ -81,6 +81,8 @@ static struct protocol_engine *engine_open(struct protocol_host *host)
 	buffer_init(&e->context, LIMIT_STATEMENT_BYTES);
 	buffer_init(&e->identity, LIMIT_STATEMENT_BYTES);
 	buffer_init(&e->runs, LIMIT_STATEMENT_BYTES);
+	buffer_init(&e->in_unit, LIMIT_STATEMENT_BYTES);
+	pg_changes_init(&e->changes);
 	buffer_init(&e->deferred, PG_DEFERRED_MOST);
 	pg_requests_init(&e->requests);
 	pg_names_init_statements(&e->statements);
@@ -136,6 +138,8 @@ static void engine_close(struct protocol_engine *base)
 	buffer_done(&e->context);
 	buffer_done(&e->identity);
 	buffer_done(&e->runs);
+	buffer_done(&e->in_unit);
+	pg_changes_done(&e->changes);
 	buffer_done(&e->deferred);
 	arena_done(&e->login_arena);
 	free(e->abort_text);

@@ -10,7 +10,7 @@
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
- *   ahead.c   what stands behind an action in its batch
+ *   ahead.c   what stands behind an action in its batch; changes.c: and what that changes for it
  *   hold.c    actions that wait for people; preview.c, preview_query.c: what they would do
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
  *
@@ -24,6 +24,7 @@
 
 #include "protocol/events.h"
 #include "protocol/postgres/bind.h"
+#include "protocol/postgres/changes.h"
 #include "protocol/postgres/copy_stream.h"
 #include "protocol/postgres/md5.h"
 #include "protocol/postgres/postgres.h"
@@ -196,6 +197,7 @@ struct pg_engine {
 	struct pg_pending pending;
 	struct slice behind; /* the message that is being handled; part of the input */
 	struct pg_ahead *ahead;
+	struct pg_changes changes; /* by what was released in the batch */
 	bool judged_again; /* the pending message was held, and has not come to a verdict again yet
 			    */
 	struct pg_parse_job *parse_job;
@@ -230,7 +232,7 @@ struct pg_engine {
 	const char *trouble; /* with -EPERM: what can't be masked */
 	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
 	struct buffer scratch, row;
-	struct buffer context, identity, runs; /* of struct protocol_binding */
+	struct buffer context, identity, runs, in_unit; /* of struct protocol_binding */
 };
 
 static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
@@ -317,9 +319,10 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 /* PG_TAKEN where nothing is in flight; else waits until then. */
 int pg_judge_drain(struct pg_engine *e);
 
-/* What a text means that stands behind the pending one in its batch, as a reference to a plan;
- * NULL: that depends on what runs before it, or can't be known without the server. */
-struct pg_plan *pg_judge_ahead(struct pg_engine *e, struct sql_text *text);
+/* What a text is expected to mean that stands behind others which did not run yet, as a reference
+ * to a plan; NULL: that can't be known without the server. */
+struct pg_plan *pg_judge_ahead(
+	struct pg_engine *e, struct sql_text *text, const struct sql_before *before);
 
 /* ahead.c: the actions behind the one that waits, for struct protocol */
 int pg_ahead_next(struct protocol_engine *base, uint32_t lane, bool first,
@@ -328,9 +331,10 @@ void pg_ahead_free(struct pg_ahead *a); /* takes NULL */
 
 /* hold.c: protocol.h's functions for an action that people decide */
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
-/* What the names of an action stand for: tables by what they are; where there is something else, by
- * all that the database has. Appends. */
-int pg_hold_identify(const struct pg_engine *e, const struct action *action, struct buffer *b);
+/* struct protocol_binding's in_unit, where `changes` stand before the text; into e->in_unit.
+ * -ENOENT: it names what is neither a plain table nor changed by them. */
+int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,
+	const struct action *action, const struct sql_text *text);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 

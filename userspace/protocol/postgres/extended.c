@@ -109,6 +109,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 	struct pg_statement *statement)
 {
 	struct pg_pending *p = &e->pending;
+	const struct slice bound[] = {parts->bound, statement->types};
 	struct pg_portal *portal =
 		pg_portal_new(p->plan, statement->by_sql ? 0 : statement->command);
 	struct pg_request *q = pg_send_request(e, PG_REQUEST_BIND);
@@ -125,6 +126,8 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 		q->name = memory_copy_text(parts->portal.data, parts->portal.length);
 		q->name_length = parts->portal.length;
 		e->unsynced = true;
+		pg_changes_begin(&e->changes, e->batch + 1);
+		pg_changes_add(&e->changes, p->plan, statement->exact, bound);
 		r = pg_names_begin(&e->portals, parts->portal, portal, e->batch);
 	}
 	pg_portal_put(portal);

@@ -181,9 +181,11 @@ static const struct sql_relation *find_relation(const struct pg_engine *e, struc
 	return c && dot ? sql_catalog_find(c, schema, slice_from(object, length + 1)) : NULL;
 }
 
-int pg_hold_identify(const struct pg_engine *e, const struct action *action, struct buffer *b)
+/* What the names of an action stand for: what they are, and one number for all that the database's
+ * catalogs say of names, as that has what runs behind them, too: views, rules, functions. */
+static int identify(const struct pg_engine *e, const struct action *action, struct buffer *b)
 {
-	bool all_tables = true;
+	bool any = false;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < action->pair_count; i++) {
@@ -192,13 +194,86 @@ int pg_hold_identify(const struct pg_engine *e, const struct action *action, str
 		if (action->pairs[i].state == OBJECT_NONE)
 			continue;
 		relation = find_relation(e, action->pairs[i].object);
-		if (!relation || !sql_relation_identify(relation, b))
-			all_tables = false;
+		if (relation)
+			sql_relation_identify(relation, b);
 		r = buffer_append_byte(b, ';');
+		any = true;
 	}
-	if (r == 0 && !all_tables && e->catalog)
+	if (r == 0 && any && e->catalog)
 		r = buffer_append_string(b, e->catalog->version);
 	return r;
+}
+
+/* Settings that give the text its meaning, but those that `effects` change. */
+static int put_settings(
+	struct buffer *b, const struct pg_engine *e, const struct sql_text *text, unsigned effects)
+{
+	/* The first temporary relation puts a schema in front of the path. */
+	bool path = !(effects & (SQL_EFFECT_NAMING | SQL_EFFECT_TEMPORARY));
+	int r = 0;
+
+	if (e->role && !(effects & SQL_EFFECT_NAMING))
+		r = put_setting(b, "role", slice_from_string(e->role));
+	if (r == 0 && e->path && path)
+		r = put_path(b, e);
+	if (r == 0)
+		r = put_setting(b, "client_encoding", slice_from_string(e->encoding));
+	if (r == 0)
+		r = put_setting(b, "standard_conforming_strings",
+			slice_from_string(e->unsafe_strings ? "off" : "on"));
+	return r == 0 && text ? put_session(b, e, text) : r;
+}
+
+/* --- behind others of its batch --- */
+
+/* A name that stands for nothing in the catalog, or that the text alone gives its meaning. */
+static bool says_all(const struct action_pair *pair)
+{
+	return pair->state == OBJECT_NONE || pair->operation == OPERATION_SET ||
+		pair->operation == OPERATION_SET_ROLE;
+}
+
+static int identify_unchanged(
+	struct pg_engine *e, const struct pg_changes *changes, const struct action_pair *pair)
+{
+	const struct sql_relation *relation = find_relation(e, pair->object);
+
+	if (says_all(pair) || pg_changes_has_object(changes, pair->object))
+		return 0;
+	if (!relation && pair->operation == OPERATION_CREATE)
+		return buffer_append_string(&e->in_unit, "new;");
+	if (!relation || !sql_relation_identify(relation, &e->in_unit))
+		return -ENOENT;
+	return buffer_append_byte(&e->in_unit, ';');
+}
+
+int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,
+	const struct action *action, const struct sql_text *text)
+{
+	struct buffer *b = &e->in_unit;
+	int r;
+
+	if (changes->too_many)
+		return -ENOENT;
+	buffer_clear(b);
+	r = buffer_append_u64(b, buffer_length(&changes->texts));
+	if (r == 0)
+		r = buffer_append_slice(b, buffer_slice(&changes->texts));
+	if (r == 0)
+		r = put_settings(b, e, text, changes->effects);
+	if (r == 0 && !changes->effects)
+		return identify(e, action, b);
+	for (size_t i = 0; r == 0 && i < action->pair_count; i++)
+		r = identify_unchanged(e, changes, &action->pairs[i]);
+	return r;
+}
+
+static int in_unit(struct pg_engine *e, const struct sql_text *text)
+{
+	if (!e->pending.unit || !text)
+		return -ENOENT;
+	pg_changes_begin(&e->changes, e->pending.unit);
+	return pg_hold_in_unit(e, &e->changes, &e->pending.facts, text);
 }
 
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
@@ -209,35 +284,29 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	struct runs runs = {.engine = e, .text = text};
 	int r = 0;
 
+	int unit;
+
 	(void)lane;
 	if (!e->pending.may_wait)
 		return -ENOTSUP;
 	if (!e->pending.bound_whole)
 		return -E2BIG;
 	buffer_clear(b);
-	if (e->role)
-		r = put_setting(b, "role", slice_from_string(e->role));
-	if (r == 0 && e->path)
-		r = put_path(b, e);
-	if (r == 0)
-		r = put_setting(b, "client_encoding", slice_from_string(e->encoding));
-	if (r == 0)
-		r = put_setting(b, "standard_conforming_strings",
-			slice_from_string(e->unsafe_strings ? "off" : "on"));
-	if (r == 0 && text)
-		r = put_session(b, e, text);
+	r = put_settings(b, e, text, 0);
 	buffer_clear(&e->identity);
 	buffer_clear(&e->runs);
 	if (r == 0 && text)
 		r = put_runs(&runs);
 	if (r == 0)
-		r = pg_hold_identify(e, &e->pending.facts, &e->identity);
+		r = identify(e, &e->pending.facts, &e->identity);
 	if (r < 0)
 		return r;
+	unit = in_unit(e, text);
 	*ret = (struct protocol_binding){
 		.bound = {e->pending.bound[0], e->pending.bound[1], buffer_slice(&e->identity)},
 		.context = buffer_slice(b),
-		.runs = buffer_slice(&e->runs)};
+		.runs = buffer_slice(&e->runs),
+		.in_unit = unit == 0 ? buffer_slice(&e->in_unit) : SLICE_EMPTY};
 	return 0;
 }
 

@@ -201,8 +201,10 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 	return pg_judge_plan(e, text);
 }
 
-struct pg_plan *pg_judge_ahead(struct pg_engine *e, struct sql_text *text)
+struct pg_plan *pg_judge_ahead(
+	struct pg_engine *e, struct sql_text *text, const struct sql_before *before)
 {
+	bool alone = !before->made && !before->names_moved && !before->relations_gone;
 	struct sql_view view;
 	struct pg_plan *plan;
 
@@ -210,7 +212,8 @@ struct pg_plan *pg_judge_ahead(struct pg_engine *e, struct sql_text *text)
 		names_may_be_others(e, text))
 		return NULL;
 	pg_naming_view(e, &view);
-	plan = pg_plan_make(text, &view, e->base.host->audience, e->temporary);
+	view.before = before;
+	plan = pg_plan_make(text, &view, e->base.host->audience, e->temporary || !alone);
 	if (plan && !plan->resolution.unresolved && !plan->action.unknown)
 		return plan;
 	pg_plan_put(plan);

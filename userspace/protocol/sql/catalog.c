@@ -425,7 +425,7 @@ bool sql_relation_identify(const struct sql_relation *r, struct buffer *ret)
 		if (error == 0)
 			error = buffer_append_slice(ret, c->name);
 	}
-	return error == 0 && r->open && (r->kind == 'r' || r->kind == 'p');
+	return error == 0 && !r->open && (r->kind == 'r' || r->kind == 'p');
 }
 
 bool sql_relation_is_open(const struct sql_relation *r)

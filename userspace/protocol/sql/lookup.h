@@ -21,14 +21,14 @@ struct lookup_relation {
 
 /* An object that the same text made earlier. */
 struct lookup_made {
-	struct lookup_made *next;
+	const struct lookup_made *next;
 	struct slice schema, name;
 	bool function;
 };
 
 struct lookup {
 	const struct sql_view *view;
-	struct lookup_made *made;
+	const struct lookup_made *made;
 	/* Names on the path may have moved since the view was taken: unqualified ones are unknown.
 	 */
 	bool names_moved;

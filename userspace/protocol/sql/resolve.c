@@ -224,6 +224,16 @@ static int resolve_unparsed(const struct sql_text *t, struct sql_resolution *ret
 	return 0;
 }
 
+static void take_before(struct resolver *r, const struct sql_before *before)
+{
+	if (!before)
+		return;
+	r->lookup.made = before->made;
+	r->lookup.names_moved = before->names_moved;
+	r->lookup.relations_gone = before->relations_gone;
+	r->made_count = before->made_count;
+}
+
 int resolve_text(const struct sql_text *t, const struct sql_view *view, struct arena *arena,
 	struct sql_resolution *ret, struct lookup *ret_lookups)
 {
@@ -232,6 +242,7 @@ int resolve_text(const struct sql_text *t, const struct sql_view *view, struct a
 
 	if (!f)
 		return resolve_unparsed(t, ret);
+	take_before(&r, view->before);
 	for (size_t i = 0; i < f->command_count && r.error == 0; i++) {
 		if (ret_lookups)
 			ret_lookups[i] = r.lookup;
@@ -250,6 +261,8 @@ int resolve_text(const struct sql_text *t, const struct sql_view *view, struct a
 	r.result.pair_count = r.pairs.count;
 	r.result.later_pairs = r.later.items;
 	r.result.later_count = r.later.count;
+	r.result.after = (struct sql_before){
+		r.lookup.made, r.made_count, r.lookup.names_moved, r.lookup.relations_gone};
 	*ret = r.result;
 	return 0;
 }

@@ -14,6 +14,14 @@
 #include "protocol/sql/statement.h"
 
 struct sql_lineage_command;
+struct lookup_made;
+
+/* What the texts before one do to the meaning of its names, as if they were one text with it. */
+struct sql_before {
+	const struct lookup_made *made; /* in their arenas; NULL: nothing */
+	size_t made_count;
+	bool names_moved, relations_gone;
+};
 
 /* What a name that runs later stands for; `text` NULL: not known. */
 struct sql_named {
@@ -46,6 +54,7 @@ struct sql_view {
 	struct sql_named (*find_prepared)(void *context, struct slice name);
 	struct sql_named (*find_cursor)(void *context, struct slice name);
 	void *context;
+	const struct sql_before *before; /* NULL: nothing stands before that has not run */
 };
 
 struct sql_resolution {
@@ -59,6 +68,7 @@ struct sql_resolution {
 	unsigned effects; /* enum sql_effect of all commands, functions now resolved */
 	bool unresolved; /* a relation or function name was found nowhere: ask the server */
 	const char *problem; /* with ACTION_UNKNOWN_TEXT */
+	struct sql_before after; /* for texts behind it; as the view's, with what this one does */
 };
 
 /* The pairs of all commands of the text. Memory comes from `arena`; -E2BIG where that is full. A

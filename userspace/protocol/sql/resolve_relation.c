@@ -84,7 +84,9 @@ static void make(struct resolver *r, struct slice schema, struct slice name, boo
 {
 	struct lookup_made *made = arena_new(r->arena, sizeof(*made));
 
-	if (!made) {
+	/* It may be the view's, which the plan outlives. */
+	schema = arena_copy(r->arena, schema);
+	if (!made || !schema.data) {
 		r->error = -E2BIG;
 		return;
 	}
