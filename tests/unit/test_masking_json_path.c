@@ -152,3 +152,23 @@ Test(json_path, that_are_none)
 		cr_expect_not(json_path_is_valid(slice_from_string(paths[i])), "%s", paths[i]);
 	cr_expect(json_path_is_valid(slice_from_string("$.a[0].*[*].b c")));
 }
+
+Test(json_path, names_with_dots)
+{
+	add("$.a['x.y/z'].b", MASK_REDACT);
+	expect("{\"a\":{\"x.y/z\":{\"b\":1,\"c\":2}}}",
+		"{\"a\":{\"x.y/z\":{\"b\":\"[masked]\",\"c\":2}}}");
+	expect("{\"a\":{\"x\":{\"y/z\":{\"b\":1}}}}", "{\"a\":{\"x\":{\"y/z\":{\"b\":1}}}}");
+	cr_expect_not(json_path_is_valid(slice_from_string("$['']")));
+	cr_expect_not(json_path_is_valid(slice_from_string("$['a")));
+	cr_expect_not(json_path_is_valid(slice_from_string("$['a'")));
+	cr_expect_not(json_path_is_valid(slice_from_string("$['a'b']")));
+	cr_expect(json_path_is_valid(slice_from_string("$['a']")));
+}
+
+Test(json_path, base64)
+{
+	add("$.data.*", MASK_BASE64);
+	expect("{\"data\":{\"a\":\"eA==\",\"b\":null,\"c\":{\"d\":1}}}",
+		"{\"data\":{\"a\":\"W21hc2tlZF0=\",\"b\":null,\"c\":\"W21hc2tlZF0=\"}}");
+}

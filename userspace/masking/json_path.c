@@ -37,6 +37,19 @@ struct json_paths {
 
 /* --- paths --- */
 
+/* Takes "['a.name']". */
+static bool read_quoted(struct slice *rest, struct step *ret)
+{
+	const uint8_t *end = memmem(rest->data, rest->length, "']", 2);
+	size_t length = end ? (size_t)(end - rest->data) : 0;
+
+	if (length <= 2)
+		return false;
+	*ret = (struct step){.name = slice_of(rest->data + 2, length - 2)};
+	*rest = slice_from(*rest, length + 2);
+	return !memchr(ret->name.data, '\'', ret->name.length);
+}
+
 /* Takes one step. False: there is none. */
 static bool read_step(struct slice *rest, struct step *ret)
 {
@@ -44,6 +57,8 @@ static bool read_step(struct slice *rest, struct step *ret)
 	size_t n = 1;
 	struct slice what;
 
+	if (slice_starts_with(*rest, slice_from_string("['")))
+		return read_quoted(rest, ret);
 	*ret = (struct step){.in_array = first == '['};
 	if (first != '.' && first != '[')
 		return false;
@@ -195,8 +210,9 @@ static int replace(const struct masker *m, enum mask_strategy strategy, enum jso
 	if (strategy == MASK_PARTIAL && (token == JSON_OBJECT || token == JSON_ARRAY))
 		strategy = MASK_REDACT;
 	/* What it means makes no difference: it need not be found out. */
-	return json_mask_whole(
-		m, strategy, strategy == MASK_REDACT ? slice_from_string("0") : value, out);
+	return json_mask_whole(m, strategy,
+		strategy == MASK_REDACT || strategy == MASK_BASE64 ? slice_from_string("0") : value,
+		out);
 }
 
 struct path_walk {

@@ -9,6 +9,7 @@ static const char *const strategy_names[MASK_STRATEGY_COUNT] = {
 	[MASK_HASH] = "hash",
 	[MASK_REDACT] = "redact",
 	[MASK_NULL] = "null",
+	[MASK_BASE64] = "base64",
 };
 
 static const char *const detector_names[DETECTOR_COUNT] = {

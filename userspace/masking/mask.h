@@ -14,6 +14,7 @@ enum mask_strategy {
 	MASK_HASH, /* "[hash:" + 16 hex digits of HMAC-SHA-256 under the host's key + "]" */
 	MASK_REDACT, /* "[masked]" */
 	MASK_NULL,
+	MASK_BASE64, /* "[masked]" in base64, for what is read as that; not for policy files */
 	MASK_STRATEGY_COUNT
 };
 

@@ -12,6 +12,7 @@
 #define HASH_SHOWN 8 /* bytes of the HMAC */
 
 static const char masked_text[] = "[masked]";
+static const char masked_base64[] = "W21hc2tlZF0=";
 
 /* The states of both hashes after their padded keys, copied for each value: half the time of
  * starting from the key. */
@@ -151,6 +152,8 @@ int masker_append(
 		return append_hash(m->hasher, text, out);
 	case MASK_REDACT:
 		return buffer_append(out, masked_text, sizeof(masked_text) - 1);
+	case MASK_BASE64:
+		return buffer_append(out, masked_base64, sizeof(masked_base64) - 1);
 	default:
 		return 0;
 	}
