@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """kubectl through an agent, against a stand-in for the API server."""
+import base64
 import json
+import select
 
 import pytest
 import yaml
@@ -13,10 +15,13 @@ from harness.waiting import wait_for
 RULES = [
     {"name": "read", "operations": ["read", "logs"], "objects": ["prod/*/*", "nodes/*", "namespaces/*"], "allow": {}},
     {"name": "apply", "operations": ["create", "patch"], "objects": ["prod/*/*"], "allow": {}},
+    {"name": "update", "operations": ["update"], "objects": ["prod/secrets/*"], "allow": {}},
+    {"name": "ci may see its own", "operations": ["get"], "objects": ["prod/secrets/shown"], "allow": {"secrets": "shown"}},
     {"name": "exec", "operations": ["exec"], "objects": ["prod/pods/web"], "allow": {}},
     {"name": "deletes need a person", "operations": ["delete"], "objects": ["prod/pods/*"], "review": {"by": "dba"}},
     {"name": "no tokens", "operations": ["create"], "objects": ["*/serviceaccounts:token/*"], "deny": {"message": "no tokens"}},
 ]
+SECRET, HIDDEN = base64.b64encode(b"s3cr3t-of-prod").decode(), base64.b64encode(b"[masked]").decode()
 WEB = {"spec": {"containers": [{"name": "app", "image": "web:1"}]}, "status": {"phase": "Running"}}
 
 
@@ -27,6 +32,10 @@ def cluster(tmp_path_factory):
         for name in ("web", "worker"):
             c.put("pods", namespace, name, WEB)
     c.put("nodes", "", "n1", {})
+    for name in ("db", "shown"):
+        kept = json.dumps({"apiVersion": "v1", "kind": "Secret", "data": {"password": SECRET}})
+        c.put("secrets", "prod", name, {"type": "Opaque", "data": {"password": SECRET, "user": "YXBw"}, "metadata": {
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": kept}}})
     c.put("configmaps", "prod", "settings", {"data": {"colour": "blue"}})
     yield c
     c.stop()
@@ -141,6 +150,58 @@ def test_a_delete_that_people_decide(daemon, cluster, decision):
     else:
         assert process.returncode == 1 and "Error from server (Forbidden): wayleave:" in errors and "because" in errors
         assert cluster.find("pods", "prod", "old")
+
+
+@pytest.mark.parametrize("words", [["get", "secret", "db", "-o", "yaml"], ["get", "secrets", "-o", "json"],
+                                   ["get", "secret", "db", "-o", "jsonpath={.data}"], ["get", "--raw", "/api/v1/namespaces/prod/secrets/db"],
+                                   ["get", "secrets", "--chunk-size=0", "-o", "custom-columns=P:.data.password"]])
+def test_secrets_come_back_masked(daemon, words):
+    shown = works(daemon, *words)
+    assert HIDDEN in shown and SECRET not in shown and "s3cr3t" not in shown
+
+
+def test_secrets_in_tables_and_descriptions(daemon, cluster):
+    assert "db" in works(daemon, "get", "secrets")
+    assert "password:  8 bytes" in works(daemon, "describe", "secret", "db")  # it is typed: what is masked is base64 still
+    accepts = [h["Accept"] for _, path, h, _ in cluster.requests if "/secrets/db" in path]
+    assert accepts and not [a for a in accepts if "protobuf" in a]
+
+
+def test_a_rule_may_show_secrets(daemon):
+    shown = yaml.safe_load(works(daemon, "get", "secret", "shown", "-o", "yaml"))
+    assert shown["data"]["password"] == SECRET
+    assert SECRET not in works(daemon, "get", "secrets", "-o", "json")  # nor does a list of all show it
+
+
+def test_a_watch_of_secrets(daemon, cluster):
+    process = daemon.popen("kubectl", "get", "secrets", "-w", "-o", "jsonpath={.metadata.name}={.data.password},", env=environment(daemon),
+                           stdout=-1, stderr=-1, bufsize=0)
+    try:
+        seen = b""
+        for name in ("one", "two"):
+            cluster.put("secrets", "prod", name, {"data": {"password": SECRET}})
+            while f"{name}={HIDDEN},".encode() not in seen:
+                assert select.select([process.stdout], [], [], 60)[0], seen
+                piece = process.stdout.read(4096)
+                assert piece, (seen, process.stderr.read())
+                seen += piece
+        assert SECRET.encode() not in seen
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_what_is_masked_is_not_written_back(daemon, cluster, tmp_path):
+    file = tmp_path / "secret.json"
+    file.write_text(works(daemon, "get", "secret", "db", "-o", "json"))
+    done = kubectl(daemon, "replace", "--validate=false", "-f", file)
+    assert done.returncode == 1 and "would write it back" in done.stderr, done.stderr
+    assert cluster.find("secrets", "prod", "db")[0]["data"]["password"] == SECRET
+    assert not [r for r in cluster.requests if r[0] == "PUT"]
+    # What does not say so is written, though the object was read masked.
+    works(daemon, "apply", "--validate=false", "-f",
+          manifest(tmp_path, "Secret", "db", data={"password": base64.b64encode(b"new").decode()}))
+    assert cluster.find("secrets", "prod", "db")[0]["data"]["password"] == base64.b64encode(b"new").decode()
 
 
 def test_exec(daemon, cluster):

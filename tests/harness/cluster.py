@@ -60,6 +60,7 @@ class Cluster:
         self.address, self.port, self.token = address, free_port(), token
         self.objects = {}  # (resource, namespace, name) → object
         self.requests, self.problems, self.watchers = [], [], []
+        self.history = []  # (version, resource, namespace, event)
         self.lock, self.version = threading.RLock(), 100
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem, key)
@@ -107,9 +108,11 @@ class Cluster:
             return o
 
     def tell(self, event, resource, namespace, o):
+        event = {"type": event, "object": o}
+        self.history.append((self.version, resource, namespace, event))
         for wanted, where, events in self.watchers:
             if wanted == resource and where in ("", namespace):
-                events.put({"type": event, "object": o})
+                events.put(event)
 
     def find(self, resource, namespace, name=None):
         with self.lock:
@@ -152,6 +155,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.query = urllib.parse.parse_qs(url.query, keep_blank_values=True)
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length) if "chunked" not in self.headers.get("Transfer-Encoding", "") else self.chunks()
+        if len(self.body) < length:
+            self.close_connection = True  # whoever sends it has thought better of it
+            return None
         self.cluster.requests.append((self.command, self.path, dict(self.headers), self.body))
         if self.cluster.token and self.headers.get("Authorization") != f"Bearer {self.cluster.token}":
             return self.fail(401, "Unauthorized", "Unauthorized")
@@ -258,9 +264,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         events = queue.Queue()
         with self.cluster.lock:
             self.cluster.watchers.append((resource, namespace, events))
-            if not self.query.get("resourceVersion", ["0"])[0].strip("0"):
-                for o in self.cluster.find(resource, namespace):
-                    events.put({"type": "ADDED", "object": o})
+            since = int(self.query.get("resourceVersion", ["0"])[0] or 0)
+            for version, wanted, where, event in self.cluster.history:
+                if version > since and wanted == resource and namespace in ("", where):
+                    events.put(event)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -323,6 +330,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name and not found:
             return self.fail(404, "NotFound", f'{resource} "{name}" not found')
         with self.cluster.lock:
+            self.cluster.version += 1
             for o in found if self.query.get("dryRun") != ["All"] else []:
                 del self.cluster.objects[resource, o["metadata"].get("namespace", ""), o["metadata"]["name"]]
                 self.cluster.tell("DELETED", resource, namespace, o)

@@ -259,8 +259,8 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 	} else if (event->phase == ACTION_RUN && verdict_is_enforced(&verdict)) {
 		const struct mask_rules *masks = verdict.outcome->masks;
 
-		protocol->mask(run->engine, event->lane,
-			masks->column_count || masks->detects ? masks : NULL,
+		run->engine->host->shows_secrets = verdict.outcome->shows_secrets;
+		protocol->mask(run->engine, event->lane, mask_rules_any(masks) ? masks : NULL,
 			verdict.outcome->record_rows, &refusal);
 	}
 	put_action(&run->events, event, ++run->actions, &refusal);

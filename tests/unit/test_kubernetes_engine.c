@@ -12,6 +12,7 @@ static const char rules[] =
 	"  reviewers: { dba: { local_users: [root] } }\n"
 	"rules:\n"
 	"  - { name: read, operations: [read, logs], objects: [\"prod/*/*\"], allow: {} }\n"
+	"  - { name: update, operations: [update], objects: [\"prod/*/*\"], allow: {} }\n"
 	"  - { name: exec, operations: [exec, attach], objects: [\"prod/pods/*\"], allow: {} }\n"
 	"  - { name: forward, operations: [portforward], review: { by: dba } }\n"
 	"  - { name: no deletes, operations: [delete], deny: { message: never } }\n";
@@ -128,4 +129,113 @@ Test(kubernetes_engine, another_upgrade_than_was_asked_for)
 	agent_sends("POST " EXEC HOST SPDY "\r\n");
 	server_sends("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 	AGENT_REFUSED("502");
+}
+
+/* --- Secrets --- */
+
+#define SECRETS "/api/v1/namespaces/prod/secrets"
+#define JSON_ANSWER "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+#define HIDDEN "W21hc2tlZF0="
+
+static void answer_json(const char *body)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text), JSON_ANSWER "Content-Length: %zu\r\n\r\n%s", strlen(body),
+		body);
+	server_sends(text);
+}
+
+Test(kubernetes_engine, secrets_are_masked_wherever_they_stand)
+{
+	static const struct {
+		const char *target, *answer, *masked;
+	} cases[] = {
+		{SECRETS "/db",
+			"{\"kind\":\"Secret\",\"data\":{\"a\":\"czNjcmV0\"},\"type\":\"Opaque\"}",
+			"{\"kind\":\"Secret\",\"data\":{\"a\":\"" HIDDEN
+			"\"},\"type\":\"Opaque\"}"},
+		{SECRETS "/db", "{\"stringData\":{\"a\":\"s3cret\"}}",
+			"{\"stringData\":{\"a\":\"[masked]\"}}"},
+		{SECRETS, "{\"items\":[{\"data\":{\"a\":\"czNjcmV0\",\"b\":null}}]}",
+			"{\"items\":[{\"data\":{\"a\":\"" HIDDEN "\",\"b\":null}}]}"},
+		{"/api/v1/namespaces/prod/secrets/db?fieldManager=x",
+			"{\"rows\":[{\"cells\":[\"db\"],\"object\":{\"data\":{\"a\":\"czNjcmV0\"}}}"
+			"]}",
+			"{\"rows\":[{\"cells\":[\"db\"],\"object\":{\"data\":{\"a\":\"" HIDDEN
+			"\"}}}]}"},
+		{SECRETS "/db",
+			"{\"metadata\":{\"annotations\":{\"x\":\"y\",\"kubectl.kubernetes.io/"
+			"last-applied-configuration\":\"{\\\"data\\\":1}\"}}}",
+			"{\"metadata\":{\"annotations\":{\"x\":\"y\",\"kubectl.kubernetes.io/"
+			"last-applied-configuration\":null}}}"},
+		{PODS, "{\"items\":[{\"data\":{\"a\":\"czNjcmV0\"}}]}",
+			"{\"items\":[{\"data\":{\"a\":\"czNjcmV0\"}}]}"},
+		{"/api/v1/namespaces/prod/configmaps/c", "{\"data\":{\"a\":\"b\"}}",
+			"{\"data\":{\"a\":\"b\"}}"},
+	};
+	char request[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		http_run_restart();
+		snprintf(request, sizeof(request), "GET %s" HOST "\r\n", cases[i].target);
+		agent_sends(request);
+		answer_json(cases[i].answer);
+		cr_expect(holds(&run.sent[SIDE_AGENT], cases[i].masked), "%zu: %.*s", i,
+			SLICE_PRINT(buffer_slice(&run.sent[SIDE_AGENT])));
+	}
+}
+
+Test(kubernetes_engine, a_watch_of_secrets_is_masked_line_by_line)
+{
+	agent_sends("GET " SECRETS "?watch=1" HOST "\r\n");
+	server_sends(JSON_ANSWER "Transfer-Encoding: chunked\r\n\r\n");
+	/* Before anything happened. */
+	AGENT_GOT(JSON_ANSWER "Transfer-Encoding: chunked\r\n\r\n");
+	server_sends("34\r\n{\"type\":\"ADDED\",\"object\":{\"data\":{\"a\":\"czNjcmV0\"}}}\n\r\n");
+	AGENT_GOT("38\r\n{\"type\":\"ADDED\",\"object\":{\"data\":{\"a\":\"" HIDDEN "\"}}}\n\r\n");
+}
+
+Test(kubernetes_engine, what_can_be_masked_is_asked_for)
+{
+	agent_sends("GET " SECRETS HOST
+		    "Accept: application/vnd.kubernetes.protobuf,application/json;as=Table;v=v1,"
+		    "application/yaml\r\nAccept-Encoding: gzip\r\n\r\n");
+	SERVER_GOT("GET " SECRETS HOST "Accept-Encoding: identity\r\n"
+		   "Accept: application/json;as=Table;v=v1\r\n\r\n");
+	http_run_restart();
+	agent_sends("GET " SECRETS HOST "Accept: application/vnd.kubernetes.protobuf\r\n\r\n");
+	SERVER_GOT("GET " SECRETS HOST "Accept-Encoding: identity\r\n"
+		   "Accept: application/json\r\n\r\n");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.kubernetes.protobuf\r\n"
+		     "Content-Length: 1\r\n\r\nx");
+	AGENT_REFUSED("403");
+}
+
+#define WRITE "PUT " SECRETS "/db" HOST
+
+Test(kubernetes_engine, masked_values_are_not_written_back)
+{
+	static const char *const bodies[] = {"{\"data\":{\"a\":\"" HIDDEN "\"}}",
+		"{\"stringData\":{\"a\":\"[masked]\"}}", "a: '[hash:0123456789abcdef]'"};
+	char text[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		for (size_t step = 1; step < 64; step += 9) {
+			http_run_restart();
+			snprintf(text, sizeof(text), WRITE "Content-Length: %zu\r\n\r\n",
+				strlen(bodies[i]) + 2);
+			agent_sends(text);
+			for (size_t at = 0; at < strlen(bodies[i]); at += step)
+				engine_run_feed(&run, SIDE_AGENT,
+					slice_head(slice_from_string(bodies[i] + at), step));
+			cr_expect(
+				holds(&run.sent[SIDE_AGENT], "write it back"), "%zu, %zu", i, step);
+			AGENT_REFUSED("403");
+			cr_expect_not(holds(&run.sent[SIDE_SERVER], bodies[i]));
+		}
+	}
+	http_run_restart();
+	agent_sends(WRITE "Content-Length: 8\r\n\r\n[hash:x]");
+	cr_expect(holds(&run.sent[SIDE_SERVER], "\r\n\r\n[hash:x]"));
 }

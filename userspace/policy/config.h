@@ -155,13 +155,14 @@ struct config_allow {
 	struct config_mask *masks;
 	size_t mask_count;
 	struct config_choice record; /* enum record_mode */
+	struct config_choice secrets; /* enum secrets_mode */
 };
 
 struct config_review {
 	struct place place;
 	struct config_mask *masks;
 	size_t mask_count;
-	struct config_choice record;
+	struct config_choice record, secrets;
 	struct config_text by;
 	struct config_number within, grant; /* grant absent: this action alone */
 };

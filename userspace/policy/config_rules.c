@@ -312,6 +312,14 @@ static void check_objects(struct rule_check *k)
 		check_object(k, &k->rule->objects.items[i], protocols);
 }
 
+static void check_secrets(struct rule_check *k, const struct config_choice *secrets)
+{
+	if (secrets->place.file && !(k->present & 1u << PROTOCOL_KUBERNETES))
+		loader_error(k->loader, secrets->place,
+			"\"secrets\" means those of Kubernetes, of which this rule has no "
+			"resources");
+}
+
 static void check_verdict(struct rule_check *k)
 {
 	const struct config *c = k->config;
@@ -319,6 +327,10 @@ static void check_verdict(struct rule_check *k)
 	struct config_array reviewers =
 		CONFIG_ARRAY(c->reviewers, c->reviewer_count, "group of reviewers");
 
+	if (r->allow)
+		check_secrets(k, &r->allow->secrets);
+	if (r->review)
+		check_secrets(k, &r->review->secrets);
 	if (r->allow)
 		config_check_masks(k->loader, r->allow->masks, r->allow->mask_count, k->present);
 	if (r->review)

@@ -15,7 +15,7 @@
 #include "masking/json_path.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c34ULL /* "WYLVPOL4": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c35ULL /* "WYLVPOL5": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -218,6 +218,7 @@ static void codec_rule(struct codec *c, struct policy_rule *r)
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
 		CODEC_CHOICE(c, r->detectors[i], MASK_STRATEGY_COUNT);
 	CODEC_CHOICE(c, r->record, RECORD_MODE_COUNT);
+	CODEC_CHOICE(c, r->secrets, SECRETS_MODE_COUNT);
 	codec_text(c, &r->reviewers);
 	codec_u64(c, &r->within);
 	codec_u64(c, &r->grant);

@@ -24,6 +24,7 @@ struct policy_outcome {
 	 * where verdict_is_enforced() is false. */
 	const struct mask_rules *masks;
 	bool record_rows;
+	bool shows_secrets; /* Kubernetes' Secrets, which are masked else */
 	/* VERDICT_REVIEW; nanoseconds: the shortest of the rules'. grant 0: this action alone. */
 	uint64_t within;
 	uint64_t grant;

@@ -92,6 +92,7 @@ struct policy_rule {
 	size_t json_count;
 	uint32_t detectors[DETECTOR_COUNT]; /* enum mask_strategy */
 	enum record_mode record;
+	enum secrets_mode secrets;
 	/* RULE_REVIEW; nanoseconds */
 	struct slice reviewers;
 	uint64_t within;

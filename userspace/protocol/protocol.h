@@ -319,6 +319,7 @@ struct protocol_host {
 	bool needs_facts; /* some rule that could match asks for more than that something was done
 			   */
 	bool observes; /* mode: observe */
+	bool shows_secrets; /* the verdict that mask() is called for lets Secrets be seen */
 	bool suspended; /* the agent is: nothing that comes unasked is passed on to it */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;

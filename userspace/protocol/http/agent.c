@@ -75,6 +75,8 @@ static int bad_chunk(struct http_engine *e)
 
 static int pass_data(struct http_engine *e, struct slice data)
 {
+	if (!http_request_content_passes(&e->request, data))
+		return http_fail(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
 	return http_pass_data(e, SIDE_SERVER, &e->framing, data);
 }
 
@@ -175,7 +177,7 @@ static int send_collected(struct http_engine *e)
 
 	if (buffer_length(&e->request.content))
 		r = pass_data(e, buffer_slice(&e->request.content));
-	return r < 0 ? r : finish_body(e);
+	return r < 0 || e->agent == HTTP_AGENT_DONE ? r : finish_body(e);
 }
 
 /* Nothing of a secret in it stays. */

@@ -18,6 +18,9 @@ struct http_dialect {
 		struct http_request *r, const struct http_target *target, struct http_problem *ret);
 	/* Appends to r->text what people should read of it besides, a line each; NULL: nothing. */
 	int (*describe)(struct http_request *r);
+	/* What is masked in its response whatever the rules say, unless they show it; NULL: nothing
+	 * is. Static. */
+	const struct mask_json *(*masks)(const struct http_request *r, size_t *ret_count);
 	/* Appends the body of a refusal, which is JSON. */
 	int (*refuse)(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
 };

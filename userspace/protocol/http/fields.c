@@ -76,7 +76,8 @@ bool http_request_keeps(const struct http_request *r, const struct http_field *f
 	return !is_hop_by_hop(&r->head.fields, field) &&
 		!is_one_of(field, of_request, ARRAY_SIZE(of_request)) && !is_unmaskable(r, field) &&
 		!http_credentials_replace(&r->host->credentials, field->name) &&
-		!(r->continued && http_field_is(field, "expect"));
+		!(r->continued && http_field_is(field, "expect")) &&
+		!(http_request_accept(r).length && http_field_is(field, "accept"));
 }
 
 const char *http_request_coding(const struct http_request *r)

@@ -80,6 +80,12 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 	buffer_clear(&m->held);
 }
 
+void http_mask_in_lines(struct http_mask *m)
+{
+	m->mode = HTTP_MASK_LINES;
+	m->undecided = false;
+}
+
 /* Appends [m->passed, end) of `held` with the findings replaced. */
 static int append_part(struct http_mask *m, const struct detector_findings *findings, size_t end,
 	struct buffer *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "protocol/http/request.h"
+#include "protocol/http/dialect.h"
 
 #include <errno.h>
 
@@ -17,6 +17,7 @@ void http_request_init(
 	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->content, LIMIT_HTTP_BODY_HELD);
 	buffer_init(&r->bound, 2 * LIMIT_HTTP_HEAD);
+	buffer_init(&r->accept, LIMIT_HTTP_HEAD);
 }
 
 void http_request_done(struct http_request *r)
@@ -25,6 +26,7 @@ void http_request_done(struct http_request *r)
 	buffer_done(&r->paths);
 	buffer_wipe(&r->content);
 	buffer_wipe(&r->bound);
+	buffer_done(&r->accept);
 	if (r->mask)
 		http_mask_done(r->mask);
 	free(r->mask);
@@ -42,19 +44,89 @@ void http_request_ask(const struct http_request *r, struct protocol_event *event
 
 /* --- masks --- */
 
-static int bind_masks(struct http_request *r, const struct mask_rules *rules)
+static int bind_masks(struct http_request *r, const struct mask_rules *rules,
+	const struct mask_json *own, size_t own_count)
 {
+	struct mask_rules all = rules ? *rules : (struct mask_rules){.serial = 0};
+	struct mask_json *json = memory_new_array(all.json_count + own_count + 1, sizeof(*json));
+	int error;
+
 	if (!r->mask) {
 		r->mask = memory_new(sizeof(*r->mask));
 		http_mask_init(r->mask);
 	}
-	return http_mask_bind(r->mask, r->host->detectors, r->host->hasher, rules);
+	if (all.json_count)
+		memcpy(json, all.json, all.json_count * sizeof(*json));
+	if (own_count)
+		memcpy(json + all.json_count, own, own_count * sizeof(*json));
+	all.json = json;
+	all.json_count += own_count;
+	error = http_mask_bind(r->mask, r->host->detectors, r->host->hasher, &all);
+	free(json);
+	return error;
+}
+
+/* One of the types of an Accept: whether it is JSON, whatever its parameters. */
+static bool is_json(struct slice type)
+{
+	struct slice json = slice_from_string("application/json");
+
+	return text_equal_ignore_case(slice_head(type, json.length), json) &&
+		(type.length == json.length || memchr("; \t", type.data[json.length], 3));
+}
+
+static struct slice take_type(struct slice *rest)
+{
+	const uint8_t *comma = memchr(rest->data, ',', rest->length);
+	struct slice type = comma ? slice_head(*rest, (size_t)(comma - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, type.length + 1);
+	while (type.length && (type.data[0] == ' ' || type.data[0] == '\t'))
+		type = slice_from(type, 1);
+	return type;
+}
+
+/* What can be masked is JSON: of what the agent takes, that is what the server is asked for. */
+static int accept_json(struct http_request *r)
+{
+	const struct http_fields *fields = &r->head.fields;
+	int error = 0;
+
+	buffer_clear(&r->accept);
+	for (size_t i = 0; i < fields->count; i++) {
+		struct slice rest = fields->items[i].value;
+
+		while (http_field_is(&fields->items[i], "accept") && rest.length && error == 0) {
+			struct slice type = take_type(&rest);
+
+			if (!is_json(type))
+				continue;
+			if (buffer_length(&r->accept))
+				error = buffer_append_string(&r->accept, ", ");
+			if (error == 0)
+				error = buffer_append_slice(&r->accept, type);
+		}
+	}
+	if (error == 0 && buffer_length(&r->accept) == 0)
+		error = buffer_append_string(&r->accept, "application/json");
+	return error;
+}
+
+struct slice http_request_accept(const struct http_request *r)
+{
+	return r->masked && r->as_json ? buffer_slice(&r->accept) : SLICE_EMPTY;
 }
 
 int http_request_mask(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
-	r->masked = rules && (rules->detects || rules->json_count);
+	const struct http_dialect *dialect = r->origin->dialect;
+	const struct mask_json *own = NULL;
+	size_t own_count = 0;
+
+	if (dialect->masks && !r->host->shows_secrets)
+		own = dialect->masks(r, &own_count);
+	r->masked = own_count || (rules && (rules->detects || rules->json_count));
 	if (!r->masked)
 		return 0;
 	if (http_request_upgrade(r) || r->tunnels) {
@@ -65,7 +137,7 @@ int http_request_mask(
 					  "WebSocket or SPDY stream are not built yet")};
 		return -EPERM;
 	}
-	if (bind_masks(r, rules) == 0)
+	if (bind_masks(r, rules, own, own_count) == 0 && (!r->as_json || accept_json(r) == 0))
 		return 0;
 	*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
 		.text = slice_from_string("denied: too many paths mask the response")};
@@ -87,6 +159,8 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 	type = http_fields_find(fields, "content-type", NULL);
 	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
 		return "denied: gRPC can't be masked";
+	if (r->as_json && !(type && is_json(type->value)))
+		return "denied: the response is not JSON, and can't be masked";
 	if (r->status == 206)
 		return "denied: the response is a part, which can't be masked";
 	if (length > LIMIT_HTTP_BODY_MASKED && r->mask->mode == HTTP_MASK_JSON)
@@ -99,7 +173,21 @@ const char *http_response_begin_masking(struct http_request *r, uint64_t length)
 	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
 
 	http_mask_begin(r->mask, type ? type->value : SLICE_EMPTY);
+	if (r->in_lines && r->status < 300)
+		http_mask_in_lines(r->mask);
 	return unmaskable(r, length);
+}
+
+bool http_response_waits(const struct http_request *r)
+{
+	if (r->mask->mode == HTTP_MASK_LINES && r->in_lines)
+		return false; /* nobody knows when a line comes */
+	return r->mask->mode == HTTP_MASK_JSON || r->mask->paths;
+}
+
+bool http_request_content_passes(struct http_request *r, struct slice content)
+{
+	return !r->is_written || r->host->observes || !http_written_find(&r->written, content);
 }
 
 const char *http_request_upgrade(const struct http_request *r)

@@ -10,6 +10,7 @@
 #include "protocol/http/head.h"
 #include "protocol/http/mask.h"
 #include "protocol/http/pairs.h"
+#include "protocol/http/written.h"
 #include "protocol/protocol.h"
 
 #define HTTP_NAME_MOST 256
@@ -46,12 +47,17 @@ struct http_request {
 	bool spdy; /* it asks for SPDY/3.1 */
 	bool streams; /* what is asked for is a stream, and the same over either */
 	bool masked; /* its response is */
+	bool in_lines; /* a response that is masked passes line by line, whatever its type says */
+	bool as_json; /* a response that is masked is asked for as JSON, and is that */
+	bool is_written; /* its content is not to hold what stands in a masked value's place */
+	struct http_written written;
 	struct http_mask *mask; /* NULL: no response was masked yet */
 	unsigned status;
 	char tag[64]; /* the status line's, for the record */
 	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
 	struct buffer text, paths; /* of the action */
 	struct buffer content; /* the collected body */
+	struct buffer accept; /* with as_json: of what the agent takes, what is JSON */
 	struct buffer bound; /* of the head, what people's decision is bound to */
 };
 
@@ -84,6 +90,15 @@ bool http_response_keeps(const struct http_request *r, const struct http_field *
 bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field);
 /* The coding that the server is to be asked for; NULL: as the agent did. */
 const char *http_request_coding(const struct http_request *r);
+
+/* What the server is to be asked for, in place of the agent's Accept; empty: as the agent did. */
+struct slice http_request_accept(const struct http_request *r);
+/* Whether content of the request may pass, of which this comes next. */
+bool http_request_content_passes(struct http_request *r, struct slice content);
+#define HTTP_WRITTEN_BACK                                                                          \
+	"denied: it holds what stood in the place of a masked value, and would write it back"
+/* Whether the head of a masked response waits for its content, which may have to be refused. */
+bool http_response_waits(const struct http_request *r);
 
 /* A response whose head is in `head` begins, of so many bytes where that is known (else 0). NULL:
  * its content can be masked; else why not. */

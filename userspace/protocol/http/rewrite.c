@@ -117,6 +117,9 @@ int http_rewrite_request(struct http_engine *e)
 		r = buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
 	if (r == 0 && coding)
 		r = buffer_append_format(out, "Accept-Encoding: %s\r\n", coding);
+	if (r == 0 && http_request_accept(&e->request).length)
+		r = buffer_append_format(
+			out, "Accept: %.*s\r\n", SLICE_PRINT(http_request_accept(&e->request)));
 	if (r == 0 && http_fields_list_has(&m->fields, "te", slice_from_string("trailers")))
 		r = buffer_append_string(out, "TE: trailers\r\n");
 	if (r == 0)

@@ -189,7 +189,7 @@ static int begin_masking(struct http_engine *e)
 		return http_fail(e, REASON_MASK_IMPOSSIBLE, why);
 	e->response_closes |= e->request.minor == 0;
 	r = http_rewrite_response(e);
-	e->head_held = e->request.mask->mode == HTTP_MASK_JSON || e->request.mask->paths;
+	e->head_held = http_response_waits(&e->request);
 	buffer_clear(&e->held_head);
 	if (r == 0 && e->head_held)
 		r = buffer_append_slice(&e->held_head, buffer_slice(&e->out));

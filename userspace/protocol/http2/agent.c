@@ -211,6 +211,11 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	}
 	if (s->state == HTTP2_COLLECT)
 		return collect(s, slice_of(data, length));
+	if (!http_request_content_passes(&s->request, slice_of(data, length))) {
+		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+		nghttp2_session_consume_stream(session, id, length);
+		return 0;
+	}
 	s->flows[SIDE_SERVER].owed += length;
 	r = http2_stream_append(s, SIDE_SERVER, slice_of(data, length));
 	http2_stream_wake(s, SIDE_SERVER);

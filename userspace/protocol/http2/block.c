@@ -162,6 +162,8 @@ void http2_list_of_request(struct http2_list *l, const struct http2_stream *s)
 	}
 	if (coding)
 		add_text(l, "accept-encoding", slice_from_string(coding));
+	if (http_request_accept(&s->request).length)
+		add_text(l, "accept", http_request_accept(&s->request));
 	if (http_fields_list_has(fields, "te", slice_from_string("trailers")))
 		add_text(l, "te", slice_from_string("trailers"));
 }

@@ -22,6 +22,11 @@ int http2_server_send(struct http2_stream *s)
 	struct http2_list list;
 	int32_t id;
 
+	if (s->request.collected &&
+		!http_request_content_passes(&s->request, buffer_slice(&s->request.content))) {
+		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+		return 0;
+	}
 	http2_list_of_request(&list, s);
 	if (s->request.collected)
 		http2_stream_append(s, SIDE_SERVER, buffer_slice(&s->request.content));
@@ -110,7 +115,7 @@ static void begin_masking(struct http2_stream *s)
 	why = http_response_begin_masking(&s->request, bytes);
 	if (why)
 		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE, why);
-	else if (s->request.mask->mode == HTTP_MASK_JSON || s->request.mask->paths)
+	else if (http_response_waits(&s->request))
 		s->head_held = true;
 	else
 		submit_head(s, true, true);

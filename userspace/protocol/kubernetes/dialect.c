@@ -35,18 +35,6 @@ static bool applies(const struct http_fields *fields)
 	return false;
 }
 
-static bool is_stream(const struct http_pairs *p)
-{
-	static const enum operation streams[] = {OPERATION_KUBE_EXEC, OPERATION_KUBE_ATTACH,
-		OPERATION_KUBE_PORTFORWARD, OPERATION_KUBE_PROXY};
-
-	for (size_t i = 0; p->count && i < ARRAY_SIZE(streams); i++) {
-		if (p->items[0].operation == streams[i])
-			return true;
-	}
-	return false;
-}
-
 static bool asks_for_spdy(const struct http_request *r)
 {
 	size_t upgrades;
@@ -57,9 +45,35 @@ static bool asks_for_spdy(const struct http_request *r)
 		http_fields_list_has(&r->head.fields, "connection", slice_from_string("upgrade"));
 }
 
+static bool does(const struct http_request *r, const enum operation *operations, size_t count)
+{
+	for (size_t i = 0; i < r->pairs.count; i++) {
+		for (size_t j = 0; j < count; j++) {
+			if (r->pairs.items[i].operation == operations[j])
+				return true;
+		}
+	}
+	return false;
+}
+
+/* How its content and that of its response are to be read. */
+static void read_content(struct http_request *r)
+{
+	static const enum operation in_lines[] = {OPERATION_KUBE_WATCH, OPERATION_KUBE_LOGS};
+	static const enum operation unstructured[] = {OPERATION_KUBE_LOGS, OPERATION_KUBE_PROXY};
+	static const enum operation writing[] = {
+		OPERATION_KUBE_CREATE, OPERATION_KUBE_UPDATE, OPERATION_KUBE_PATCH};
+
+	r->in_lines = does(r, in_lines, ARRAY_SIZE(in_lines));
+	r->as_json = !does(r, unstructured, ARRAY_SIZE(unstructured));
+	r->is_written = does(r, writing, ARRAY_SIZE(writing));
+}
+
 static bool read_request(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
+	static const enum operation streams[] = {OPERATION_KUBE_EXEC, OPERATION_KUBE_ATTACH,
+		OPERATION_KUBE_PORTFORWARD, OPERATION_KUBE_PROXY};
 	const struct kubernetes_request request = {.method = r->head.method,
 		.path = target->path,
 		.query = http_target_query(r->head.target),
@@ -77,7 +91,8 @@ static bool read_request(
 		return true;
 	}
 	kubernetes_pairs_read(&request, &r->paths, &r->pairs);
-	if (!is_stream(&r->pairs))
+	read_content(r);
+	if (!does(r, streams, ARRAY_SIZE(streams)))
 		return true;
 	r->websocket = http_asks_for_websocket(r);
 	r->spdy = !r->websocket && asks_for_spdy(r);
@@ -112,7 +127,13 @@ static int describe(struct http_request *r)
 	return error;
 }
 
+static const struct mask_json *own_masks(const struct http_request *r, size_t *ret_count)
+{
+	return kubernetes_secrets_masks(&r->pairs, ret_count);
+}
+
 const struct http_dialect http_kubernetes = {.protocol = PROTOCOL_KUBERNETES,
 	.read = read_request,
 	.describe = describe,
+	.masks = own_masks,
 	.refuse = kubernetes_status_write};

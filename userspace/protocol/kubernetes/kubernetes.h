@@ -6,11 +6,13 @@
  *   path.c     which resource a path names
  *   query.c    what the query says of it
  *   action.c   what a request does, as policy judges it
+ *   secrets.c  what of an answer is hidden, whatever the rules mask
  *   status.c   refusals, as the API server words its own
  */
 #ifndef WAYLEAVE_PROTOCOL_KUBERNETES_KUBERNETES_H
 #define WAYLEAVE_PROTOCOL_KUBERNETES_KUBERNETES_H
 
+#include "masking/mask.h"
 #include "protocol/http/pairs.h"
 #include "protocol/protocol.h"
 
@@ -53,6 +55,9 @@ void kubernetes_pairs_read(
 	const struct kubernetes_request *r, struct buffer *room, struct http_pairs *ret);
 /* As http_pairs_of_line(): "GET /api/v1/pods", and kubectl's words "get prod/pods/web". */
 void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret);
+
+/* The masks of what is answered, so that no Secret is seen; none where it is about none. Static. */
+const struct mask_json *kubernetes_secrets_masks(const struct http_pairs *pairs, size_t *ret_count);
 
 /* status.c: as a dialect's. */
 struct protocol_refusal;

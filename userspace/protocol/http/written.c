@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/written.h"
+
+#include "base/memory.h"
+
+#define DIGITS 16u
+
+static bool holds(struct slice text, const char *what)
+{
+	return text.length && memmem(text.data, text.length, what, strlen(what));
+}
+
+static bool is_hash(struct slice text)
+{
+	struct slice digits = slice_head(slice_from(text, 6), DIGITS);
+
+	for (size_t i = 0; i < digits.length; i++) {
+		uint8_t c = digits.data[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+			return false;
+	}
+	return text.length >= HTTP_WRITTEN_LONGEST && text.data[6 + DIGITS] == ']';
+}
+
+static bool holds_hash(struct slice text)
+{
+	while (text.length) {
+		const uint8_t *found = memmem(text.data, text.length, "[hash:", 6);
+
+		if (!found)
+			return false;
+		text = slice_from(text, (size_t)(found - text.data));
+		if (is_hash(text))
+			return true;
+		text = slice_from(text, 1);
+	}
+	return false;
+}
+
+static bool holds_any(struct slice text)
+{
+	return holds(text, "[masked]") || holds(text, "W21hc2tlZF0=") || holds_hash(text);
+}
+
+bool http_written_find(struct http_written *w, struct slice content)
+{
+	struct slice begin = slice_head(content, HTTP_WRITTEN_LONGEST - 1), end;
+	size_t kept;
+
+	/* What straddles the end of what came before. */
+	memcpy(w->tail + w->length, begin.data ? begin.data : w->tail, begin.length);
+	if (holds_any(slice_of(w->tail, w->length + begin.length)) || holds_any(content))
+		return true;
+	if (content.length >= HTTP_WRITTEN_LONGEST - 1) {
+		end = slice_from(content, content.length - (HTTP_WRITTEN_LONGEST - 1));
+		memcpy(w->tail, end.data, end.length);
+		w->length = end.length;
+		return false;
+	}
+	w->length += begin.length;
+	kept = w->length < HTTP_WRITTEN_LONGEST - 1 ? w->length : HTTP_WRITTEN_LONGEST - 1;
+	memmove(w->tail, w->tail + w->length - kept, kept);
+	w->length = kept;
+	return false;
+}
