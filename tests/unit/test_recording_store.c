@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -353,6 +354,102 @@ Test(store, crash_between_rename_and_unlink, .init = make_dir, .fini = remove_di
 	cr_assert_eq(system(command), 0);
 	store_close(store);
 	cr_assert_eq(broken(), 0);
+}
+
+/* ---- what a reader sees while files are compressed ---- */
+
+#define RACED_SEGMENTS 12
+
+static void write_session(struct state_worker *w, unsigned number)
+{
+	struct recorder_session session = {0};
+	struct session_facts facts;
+	char id[16];
+
+	snprintf(id, sizeof(id), "s-%08u", number);
+	facts = state_facts(id);
+	recorder_session_start(w->recorder, &session, &facts);
+	state_query(w->recorder, &session, S("select 1"), 1);
+	recorder_session_end(w->recorder, &session, REASON_KILLED, SLICE_EMPTY, 10, 20);
+}
+
+static void move_over(const char *from, const char *name)
+{
+	char source[400], temporary[400], target[400];
+
+	snprintf(source, sizeof(source), "%s/%s/%s", dir, from, name);
+	snprintf(temporary, sizeof(temporary), "%s/temporary", dir);
+	snprintf(target, sizeof(target), "%s/recordings/%s", dir, name);
+	cr_assert_eq(link(source, temporary), 0);
+	cr_assert_eq(rename(temporary, target), 0);
+}
+
+static void each_recording(const char *from, void (*do_to)(const char *from, const char *name))
+{
+	char path[128];
+	struct dirent *item;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, from);
+	d = opendir(path);
+	while ((item = readdir(d))) {
+		if (strstr(item->d_name, ".recording."))
+			do_to(from, item->d_name);
+	}
+	closedir(d);
+}
+
+static void remove_plain_of(const char *name)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "%s/recordings/%s", dir, name);
+	path[strlen(path) - strlen(".zst")] = '\0';
+	unlink(path);
+}
+
+static void compress_again(const char *from, const char *name)
+{
+	move_over(from, name);
+	remove_plain_of(name);
+}
+
+static void *compress_all_again(void *argument)
+{
+	each_recording("packed", compress_again);
+	return argument;
+}
+
+Test(store, verified_while_it_is_compressed, .init = make_dir, .fini = remove_dir)
+{
+	struct store *store = state_open(dir);
+	struct state_worker w = state_worker_start(store);
+	char command[300];
+
+	for (unsigned i = 0; i < RACED_SEGMENTS; i++) {
+		state_sync(&w);
+		state_rotate(&w, STREAM_RECORDING);
+		write_session(&w, i);
+	}
+	state_sync(&w);
+	state_worker_end(&w, false);
+	snprintf(command, sizeof(command), "cd %s && cp -a recordings plain", dir);
+	cr_assert_eq(system(command), 0);
+	state_compress_all(store);
+	store_close(store);
+	snprintf(command, sizeof(command), "cd %s && mkdir packed && ln recordings/*.zst packed",
+		dir);
+	cr_assert_eq(system(command), 0);
+	for (unsigned round = 0; round < 100; round++) {
+		pthread_t thread;
+
+		snprintf(command, sizeof(command), "cd %s && rm -f recordings/*.zst", dir);
+		each_recording("plain", move_over);
+		cr_assert_eq(system(command), 0);
+		cr_assert_eq(pthread_create(&thread, NULL, compress_all_again, NULL), 0);
+		cr_assert_eq(broken(), 0, "round %u", round);
+		pthread_join(thread, NULL);
+	}
 }
 
 Test(store, retention, .init = make_dir, .fini = remove_dir)

@@ -35,13 +35,28 @@ bool segment_is_same_stream(const struct segment_name *a, const struct segment_n
 	return compare_streams(a, b) == 0;
 }
 
+static int stat_segment(int folder, const struct segment_name *name, struct stat *ret)
+{
+	char text[SEGMENT_NAME_SIZE];
+
+	segment_name_format(name, text);
+	return fstatat(folder, text, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
 static void segment_list_add(struct segment_list *l, int folder, const char *name)
 {
 	struct segment_file file = {0};
 	struct stat s;
+	int r = segment_name_parse(name, &file.name);
 
-	if (segment_name_parse(name, &file.name) < 0 ||
-		fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(s.st_mode))
+	if (r == 0)
+		r = stat_segment(folder, &file.name, &s);
+	/* Compressed since its name was read; the other name may have stood before it. */
+	if (r == -ENOENT && !file.name.compressed) {
+		file.name.compressed = true;
+		r = stat_segment(folder, &file.name, &s);
+	}
+	if (r < 0 || !S_ISREG(s.st_mode))
 		return;
 	file.size = (uint64_t)s.st_size;
 	file.modified =
@@ -50,6 +65,30 @@ static void segment_list_add(struct segment_list *l, int folder, const char *nam
 		l->files = memory_resize_array(
 			l->files, l->count ? l->count * 2 : 1, sizeof(*l->files));
 	l->files[l->count++] = file;
+}
+
+static bool is_same_segment(const struct segment_name *a, const struct segment_name *b)
+{
+	return segment_is_same_stream(a, b) && a->segment == b->segment;
+}
+
+/* Sorted: what was read twice stands once, as it was last. */
+static void segment_list_merge(struct segment_list *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->count; i++) {
+		struct segment_file *last = kept ? &l->files[kept - 1] : NULL;
+		bool again = last && is_same_segment(&last->name, &l->files[i].name);
+
+		if (!again || last->name.compressed != l->files[i].name.compressed)
+			l->files[kept++] = l->files[i];
+		else if (last->size < l->files[i].size)
+			*last = l->files[i];
+		l->files[kept - 1].duplicate = kept > 1 &&
+			is_same_segment(&l->files[kept - 2].name, &l->files[kept - 1].name);
+	}
+	l->count = kept;
 }
 
 int segment_list_load(struct segment_list *ret, int folder, struct error *e)
@@ -67,15 +106,17 @@ int segment_list_load(struct segment_list *ret, int folder, struct error *e)
 			close(fd);
 		return error_set_errno(e, r, "the folder can't be read");
 	}
-	while ((item = readdir(d)))
-		segment_list_add(&l, folder, item->d_name);
+	/* Twice: a file that is compressed meanwhile may stand under neither name the first time.
+	 */
+	for (unsigned pass = 0; pass < 2; pass++) {
+		rewinddir(d);
+		while ((item = readdir(d)))
+			segment_list_add(&l, folder, item->d_name);
+	}
 	closedir(d);
 	if (l.count)
 		qsort(l.files, l.count, sizeof(*l.files), compare_files);
-	for (size_t i = 1; i < l.count; i++)
-		l.files[i].duplicate =
-			segment_is_same_stream(&l.files[i].name, &l.files[i - 1].name) &&
-			l.files[i].name.segment == l.files[i - 1].name.segment;
+	segment_list_merge(&l);
 	*ret = l;
 	return 0;
 }

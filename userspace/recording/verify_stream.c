@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -15,6 +16,8 @@ struct walk {
 	struct verify *v;
 	const struct segment_list *files;
 	const struct segment_file *file; /* the segment in hand */
+	uint64_t size; /* of it, in bytes, when it was opened: the list is older than the log */
+	bool compressed; /* … by then */
 	verify_visit *visit;
 	struct verify_finding finding;
 	struct reader reader;
@@ -46,17 +49,18 @@ static bool walk_broken(struct walk *w, uint64_t record, uint64_t offset, const 
 	return false;
 }
 
-static int walk_open(const struct walk *w, const struct segment_name *name)
+static int walk_open(const struct walk *w, const struct segment_name *name, bool *ret_compressed)
 {
 	int folder = stream_is_chained(name->kind) ? w->v->options->audit_folder
 						   : w->v->options->recordings_folder;
 	int fd = segment_open(folder, name);
 
+	*ret_compressed = name->compressed;
 	/* It may have been compressed since the folder was read. */
 	if (fd == -ENOENT && !name->compressed) {
 		struct segment_name compressed = *name;
 
-		compressed.compressed = true;
+		*ret_compressed = compressed.compressed = true;
 		fd = segment_open(folder, &compressed);
 	}
 	return fd;
@@ -90,17 +94,17 @@ static void walk_look_ahead(struct walk *w)
 {
 	const struct segment_file *file = segment_list_next(w->files, w->file);
 	struct reader reader;
-	bool found = false;
+	bool found = false, compressed;
 	int fd;
 
 	w->next = (struct segment_header){0};
 	for (; file && !found; file = segment_list_next(w->files, file)) {
 		if (walk_has_deleted(w, &w->file->name, file->name.segment))
 			return;
-		fd = walk_open(w, &file->name);
+		fd = walk_open(w, &file->name, &compressed);
 		if (fd < 0)
 			continue;
-		found = reader_open(&reader, fd, file->name.compressed, false) == READER_RECORD;
+		found = reader_open(&reader, fd, compressed, false) == READER_RECORD;
 		if (found && header_is_of(&reader.header, &file->name))
 			w->next = reader.header;
 		reader_close(&reader);
@@ -148,10 +152,10 @@ static bool walk_narrow(struct walk *w, uint64_t bad)
 	uint64_t good = w->reader.header.first_sequence - 1;
 	struct reader reader;
 	struct entry entry;
-	int fd = walk_open(w, &w->file->name);
-	bool differs = false;
+	bool differs = false, compressed;
+	int fd = walk_open(w, &w->file->name, &compressed);
 
-	if (fd >= 0 && reader_open(&reader, fd, w->file->name.compressed, true) == READER_RECORD) {
+	if (fd >= 0 && reader_open(&reader, fd, compressed, true) == READER_RECORD) {
 		while (!differs && i < count && reader_next(&reader, &entry) == READER_RECORD) {
 			if (entry.sequence != heads[i].sequence)
 				continue;
@@ -247,10 +251,10 @@ static bool walk_check_end(struct walk *w, enum reader_status status)
 		return walk_broken(w, r->sequence + 1, r->offset,
 			"it is cut off: a checkpoint vouches for records up to %llu",
 			(unsigned long long)fact->head.sequence);
-	if (fact && !w->file->name.compressed && w->file->size < fact->sealed_bytes)
+	if (fact && !w->compressed && w->size < fact->sealed_bytes)
 		return walk_broken(w, r->sequence + 1, r->offset,
 			"it is cut off: it had %llu bytes when its writer was gone, now %llu",
-			(unsigned long long)fact->sealed_bytes, (unsigned long long)w->file->size);
+			(unsigned long long)fact->sealed_bytes, (unsigned long long)w->size);
 	if (w->next.segment && !w->link_met)
 		return walk_broken(w, r->sequence + 1, r->offset,
 			"it is cut off, or the next segment is not its own: that counts %llu "
@@ -288,7 +292,8 @@ static bool walk_read(struct walk *w)
 static bool walk_segment(struct walk *w)
 {
 	enum reader_status status;
-	int fd = walk_open(w, &w->file->name);
+	int fd = walk_open(w, &w->file->name, &w->compressed);
+	struct stat file;
 	bool ok = true;
 
 	/* Retention took it since the folder was read. */
@@ -296,10 +301,11 @@ static bool walk_segment(struct walk *w)
 		return true;
 	if (fd < 0)
 		return walk_broken(w, 0, 0, "it can't be opened: %s", strerrordesc_np(-fd));
+	w->size = fstat(fd, &file) < 0 ? 0 : (uint64_t)file.st_size;
 	w->fact = verify_fact_find(w->v, &w->file->name);
 	w->head_met = w->link_met = w->ended = w->stopped = false;
 	walk_look_ahead(w);
-	status = reader_open(&w->reader, fd, w->file->name.compressed, true);
+	status = reader_open(&w->reader, fd, w->compressed, true);
 	if (status == READER_RECORD) {
 		w->finding.segments++;
 		ok = walk_read(w);
@@ -313,7 +319,7 @@ static bool walk_segment(struct walk *w)
 			w->finding.signed_records = w->fact->head.sequence;
 	} else if (status == READER_BROKEN) {
 		ok = walk_broken(w, 0, 0, "%s", w->reader.problem.text);
-	} else if (w->fact && (w->fact->head.bytes || w->fact->sealed_bytes > w->file->size)) {
+	} else if (w->fact && (w->fact->head.bytes || w->fact->sealed_bytes > w->size)) {
 		ok = walk_broken(w, 0, 0, "its content is gone");
 	} else if (status == READER_TORN) {
 		snprintf(w->finding.text, sizeof(w->finding.text), "its header is torn");
