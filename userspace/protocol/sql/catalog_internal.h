@@ -72,6 +72,11 @@ struct sql_relation {
 	struct column_mask *masks;
 };
 
+static inline bool catalog_is_view(const struct sql_relation *r)
+{
+	return r->kind == 'v' || r->kind == 'm';
+}
+
 struct catalog_function {
 	struct table_node node;
 	struct slice schema, name;

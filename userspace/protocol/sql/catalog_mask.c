@@ -89,11 +89,23 @@ static const struct column_mask hidden = {MASK_REDACT, false};
 static const struct column_mask *column_mask(
 	struct sql_relation *r, int number, const struct mask_rules *rules, unsigned depth);
 
-static void join_source(struct column_mask *m, const struct column_source *source,
-	const struct mask_rules *rules, unsigned depth)
+/* A generated column is made of others of its own row, whose masks are there already. They can't be
+ * generated themselves. */
+static const struct column_mask *neighbours_mask(const struct sql_relation *r, int number)
 {
-	const struct column_mask *found =
-		column_mask(source->relation, source->number, rules, depth + 1);
+	for (size_t i = 0; i < r->column_count; i++) {
+		if (r->columns[i].number == number && !r->columns[i].sources)
+			return &r->masks[i + 1];
+	}
+	return &hidden;
+}
+
+static void join_source(struct sql_relation *r, struct column_mask *m,
+	const struct column_source *source, const struct mask_rules *rules, unsigned depth)
+{
+	const struct column_mask *found = source->relation == r && !catalog_is_view(r)
+		? neighbours_mask(r, source->number)
+		: column_mask(source->relation, source->number, rules, depth + 1);
 
 	if (source->derived)
 		mask_join_derived(m, found);
@@ -106,12 +118,11 @@ static void join_sources(
 {
 	const struct sql_column *column = &r->columns[index];
 	struct column_mask *m = &r->masks[index + 1];
-	bool view = r->kind == 'v' || r->kind == 'm';
 
-	if (column->opaque || (view && !column->traced))
+	if (column->opaque || (catalog_is_view(r) && !column->traced))
 		mask_join(m, hidden.strategy, hidden.filter_allowed);
 	for (const struct column_source *s = column->sources; s; s = s->next)
-		join_source(m, s, rules, depth);
+		join_source(r, m, s, rules, depth);
 }
 
 /* Where columns are not known, all of them could be those that a rule names. */

@@ -27,6 +27,7 @@ struct value {
 struct trace_column {
 	struct slice name;
 	struct value value;
+	bool generated; /* of a table: COPY of the whole table leaves it out */
 };
 
 struct trace_columns {

@@ -211,8 +211,16 @@ static void copy_columns(struct trace *t, tree_index n, struct trace_columns *co
 	if (!item)
 		return;
 	trace_set_relation(t, item, tree_get(t->tree, n, FIELD_relation));
-	if (!names)
-		trace_expand_item(t, item, columns);
+	for (size_t i = 0; !names && i < item->columns.count; i++) {
+		const struct trace_column *column = &item->columns.items[i];
+
+		if (!column->generated)
+			trace_add_column(t, columns, column->name, column->value);
+	}
+	if (!names && item->columns.open) {
+		columns->open = true;
+		columns->rest = item->columns.rest;
+	}
 	tree_for_each(name, t->tree, names)
 	{
 		if (!trace_item_column(t, item, tree_string(t->tree, name), &v))

@@ -124,7 +124,7 @@ void trace_add_column(
 		c->items = grown;
 		c->room = room;
 	}
-	c->items[c->count++] = (struct trace_column){name, value};
+	c->items[c->count++] = (struct trace_column){.name = name, .value = value};
 }
 
 struct value trace_columns_join(const struct trace_columns *c)
@@ -348,6 +348,9 @@ static void set_known(struct trace *t, struct trace_item *item, const struct sql
 
 		v.type = sql_relation_column_type(catalog, relation, i);
 		trace_add_column(t, &item->columns, column->name, v);
+		if (trace_goes_on(t))
+			item->columns.items[i].generated =
+				column->sources && !catalog_is_view(relation);
 	}
 }
 
