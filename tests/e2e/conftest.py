@@ -72,15 +72,20 @@ def make_config(port, **more):
         **more}
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pg")
-    s = postgres.Server(folder / "server")
+def make_shop(folder, **options):
+    """A server with the tables above."""
+    s = postgres.Server(folder / "server", **options)
     script = folder / "schema.sql"
     script.write_text(SCHEMA)
     os.chmod(script, 0o644)
     postgres._as_postgres("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", s.data, "-p", s.port, "-U", "postgres", "-f", script,
                           check=True)
+    return s
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    s = make_shop(tmp_path_factory.mktemp("pg"))
     yield s
     s.stop()
 

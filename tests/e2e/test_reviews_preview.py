@@ -7,6 +7,7 @@ import subprocess
 import psycopg2
 import pytest
 from conftest import make_config
+from harness.waiting import wait_for
 from test_reviews import REVIEWERS, RULES, count, decide, session, wait_for_pending  # noqa: F401
 
 DDL = [
@@ -179,7 +180,7 @@ def test_the_agent_sees_nothing_of_what_is_prepared_for_its_release(daemon, serv
     s = session()
     for end in ("deallocate all", "discard all"):
         _, review = asked(s, "delete from orders where id = 999")
-        assert "current_schemas" in activity(server, s, "query"), "nothing was prepared"
+        wait_for(lambda: "current_schemas" in activity(server, s, "query"), what="the preparation")
         decide(daemon, verb, review, "--reason", "because")
         assert s.answer().get("count", -1) == (0 if verb == "approve" else -1)
         assert s("select count(*) from pg_prepared_statements")["rows"] == [["0"]]

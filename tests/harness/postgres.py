@@ -13,10 +13,10 @@ BINARIES = pathlib.Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
 USER = "postgres"
 
 
-def _as_postgres(*command, **options):
+def _as_postgres(*command, environment=(), **options):
     # setpriv, not su: no login shell, no PAM.
     uid = pwd.getpwnam(USER)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": uid.pw_dir, "LANG": "C.UTF-8"}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": uid.pw_dir, "LANG": "C.UTF-8", **dict(environment)}
     return subprocess.run(["setpriv", f"--reuid={uid.pw_uid}", f"--regid={uid.pw_gid}", "--clear-groups",
                            *map(str, command)], env=environment, **options)
 
@@ -28,9 +28,11 @@ def open_way(folder):
 
 
 class Server:
-    """`hba`: lines of pg_hba.conf; `settings`: lines of postgresql.conf; `tls`: ssl = on."""
+    """`hba`: lines of pg_hba.conf; `settings`: lines of postgresql.conf; `tls`: ssl = on; `installation`: another than Debian's."""
 
-    def __init__(self, folder, hba=None, settings=(), tls=False, port=None, preload=()):
+    def __init__(self, folder, hba=None, settings=(), tls=False, port=None, preload=(), installation=None):
+        self.binaries = installation.binaries if installation else BINARIES
+        self.environment = installation.environment if installation else {}
         self.folder = pathlib.Path(folder)
         self.data = self.folder / "data"
         self.port = port or ports.free_port()
@@ -39,8 +41,8 @@ class Server:
         owner = pwd.getpwnam(USER)
         self.data.mkdir()
         os.chown(self.data, owner.pw_uid, owner.pw_gid)
-        _as_postgres(BINARIES / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
-                     "--locale=C.UTF-8", "--no-sync", check=True, capture_output=True)
+        self._control("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                      "--locale=C.UTF-8", "--no-sync", check=True)
         lines = [f"port = {self.port}", "listen_addresses = '127.0.0.1,::1'", f"unix_socket_directories = '{self.data}'",
                  "fsync = off", "logging_collector = off", "max_connections = 300", "log_statement = all", *settings]
         if tls:
@@ -60,12 +62,14 @@ class Server:
         self.log = self.data / "server.log"
         self.start()
 
+    def _control(self, program, *arguments, **options):
+        _as_postgres(self.binaries / program, *arguments, environment=self.environment, capture_output=True, **options)
+
     def start(self):
-        _as_postgres(BINARIES / "pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start", check=True,
-                     capture_output=True)
+        self._control("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start", check=True)
 
     def stop(self, mode="immediate"):
-        _as_postgres(BINARIES / "pg_ctl", "-D", self.data, "-m", mode, "-w", "stop", capture_output=True)
+        self._control("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def sql(self, text, database="postgres"):
         """Runs as superuser over the Unix socket, outside of any agent; rows as lines."""
