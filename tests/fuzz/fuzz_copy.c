@@ -9,27 +9,7 @@
 #include "base/memory.h"
 #include "protocol/postgres/copy_stream.h"
 #include "protocol/postgres/value_rows.h"
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
-static struct detector_engine *engine;
-static struct mask_hasher *hasher;
-
-static void set_up(void)
-{
-	static const uint8_t key[MASK_KEY_BYTES] = {1};
-	struct error e;
-
-	if (engine)
-		return;
-	engine = detector_engine_new(&e);
-	hasher = mask_hasher_new(key);
-	CHECK(engine && hasher);
-}
+#include "tests/fuzz/masking_tools.h"
 
 struct collector {
 	struct copy_sink sink;
@@ -125,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 8 || size > 1 << 16)
 		return 0;
-	set_up();
+	masking_tools_set_up();
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
 		rules.detectors[i] = data[0] & 1
 			? (enum mask_strategy)(MASK_PARTIAL + (data[0] >> 1) % 4)

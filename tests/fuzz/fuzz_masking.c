@@ -10,28 +10,9 @@
 
 #include "base/text.h"
 #include "protocol/postgres/value.h"
+#include "tests/fuzz/masking_tools.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 #define ALL ((1u << DETECTOR_COUNT) - 1)
-
-static struct detector_engine *engine;
-static struct mask_hasher *hasher;
-
-static void set_up(void)
-{
-	static const uint8_t key[MASK_KEY_BYTES] = {1};
-	struct error e;
-
-	if (engine)
-		return;
-	engine = detector_engine_new(&e);
-	hasher = mask_hasher_new(key);
-	CHECK(engine && hasher);
-}
 
 static struct masker masker_with(enum mask_strategy strategy)
 {
@@ -138,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 4 || size > 1 << 16)
 		return 0;
-	set_up();
+	masking_tools_set_up();
 	/* The first bytes choose; the rest is the value. */
 	m = masker_with((enum mask_strategy)(MASK_PARTIAL + data[0] % 4));
 	column.type.oid = types[data[1] % (sizeof(types) / sizeof(*types))];

@@ -8,25 +8,8 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "masking/detector.h"
-#include "masking/strategy.h"
+#include "tests/fuzz/masking_tools.h"
 #include "worker/process.h"
-
-static struct detector_engine *engine;
-static struct mask_hasher *hasher;
-
-static void set_up(void)
-{
-	static const uint8_t key[MASK_KEY_BYTES] = {1};
-	struct error e;
-
-	if (engine)
-		return;
-	engine = detector_engine_new(&e);
-	hasher = mask_hasher_new(key);
-	if (!engine || !hasher)
-		abort();
-}
 
 static void check(char *shown)
 {
@@ -49,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice bytes = slice_of(data, size > LIMIT_PROCESS_ARGUMENTS ? 0 : size);
 
-	set_up();
+	masking_tools_set_up();
 	check(process_command_line(bytes, false, engine, hasher));
 	check(process_command_line(bytes, true, engine, hasher));
 	check(process_parents(bytes, false));
