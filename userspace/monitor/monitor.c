@@ -165,7 +165,7 @@ int monitor_turn(struct monitor *m)
 		slack_turn(m);
 		identities_turn(m, now);
 	}
-	if (m->serving && m->reload_at && now >= m->reload_at)
+	if (m->serving && m->reload_at && now >= m->reload_at && now >= m->reload_rests)
 		settings_reload(m);
 	return r;
 }

@@ -119,6 +119,7 @@ struct monitor {
 	struct loop_source signals, watch, capture_source, store_source, names_source, control,
 		selftest_source;
 	uint64_t reload_at; /* monotonic; 0: nothing to reload */
+	uint64_t reload_rests; /* monotonic: until then what is to be reloaded waits */
 	uint64_t next_tick, next_housekeeping, next_retention_warning;
 	char *retention_warning; /* NULL: none */
 	pid_t compressor; /* 0: none */

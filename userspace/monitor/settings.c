@@ -309,12 +309,11 @@ static void warn_of_fixed(const struct config *old, const struct config *new)
 			    "next start");
 }
 
-void settings_reload(struct monitor *m)
+static void reload(struct monitor *m)
 {
 	struct config *config, *old = m->config;
 	struct error e;
 
-	m->reload_at = 0;
 	if (load(m, &config, &e) < 0) {
 		log_error("the configuration in force stays: %s", e.text);
 		remember_problem(m, e.text);
@@ -343,6 +342,19 @@ void settings_reload(struct monitor *m)
 	log_info(
 		"the new configuration is in force (generation %lu)", (unsigned long)m->generation);
 	settings_watch(m, &e);
+}
+
+/* Between two there is time for what workers ask under the policy in force, however often somebody
+ * asks for a reload and however long one takes: an answer to a question of the last policy is none.
+ */
+void settings_reload(struct monitor *m)
+{
+	uint64_t begun = clock_monotonic(), done;
+
+	m->reload_at = 0;
+	reload(m);
+	done = clock_monotonic();
+	m->reload_rests = done + (done - begun > RELOAD_DELAY ? done - begun : RELOAD_DELAY);
 }
 
 void settings_on_names(struct monitor *m)
