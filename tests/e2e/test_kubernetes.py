@@ -2,7 +2,10 @@
 """kubectl through an agent, against a stand-in for the API server."""
 import base64
 import json
+import pathlib
 import select
+import shutil
+import tempfile
 
 import pytest
 import yaml
@@ -222,3 +225,56 @@ def test_explain(daemon):
     assert explain("GET /api/v1/namespaces/dev/secrets/db")["verdict"] == "deny"
     assert explain("delete prod/pods/web")["verdict"] == "review"
     assert explain("GET /api/v1/namespaces/prod/pods/%2e%2e/x")["unknown"]
+
+
+def user_config(daemon, cluster, folder, **authority):
+    config = yaml.safe_load(daemon.kubeconfig.read_text())
+    config["clusters"][0]["cluster"] = {"server": cluster.url, **authority}
+    folder.mkdir(parents=True)
+    (folder / "config").write_text(yaml.safe_dump(config))
+    return folder / "config"
+
+
+def test_a_kubeconfig_that_carries_its_clusters_ca(daemon, cluster, tmp_path):
+    data = base64.b64encode(cluster.ca.read_bytes()).decode()
+    config = user_config(daemon, cluster, tmp_path / ".kube", **{"certificate-authority-data": data})
+    (tmp_path / ".kube" / "cache").mkdir()
+    before, env = config.read_bytes(), {"HOME": str(tmp_path), "KUBECONFIG": ""}
+    done = daemon.run("kubectl", "get", "pods", env=env)
+    assert done.returncode == 0 and "web" in done.stdout, done.stderr
+    # It can be written anew, also by rename, and is what the next program reads.
+    done = daemon.run("sh", "-ec", "kubectl config set-context --current --namespace=dev; sed s/namespace:.dev/namespace:\\ other/ "
+                      "$HOME/.kube/config > $HOME/.kube/new; mv $HOME/.kube/new $HOME/.kube/config; kubectl config view --minify "
+                      "-o jsonpath={..namespace}; stat -c %a $HOME/.kube/config", env=env)
+    assert done.returncode == 0 and "other" in done.stdout, (done.stdout, done.stderr)
+    assert config.read_bytes() == before  # on disk nothing changes
+    assert list((tmp_path / ".kube" / "cache").iterdir())  # but what is kept in the folders that are there is
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_kubeconfig_elsewhere_that_names_its_clusters_ca(daemon, cluster, tmp_path, relative):
+    folder = tmp_path / "clusters"
+    config = user_config(daemon, cluster, folder, **{"certificate-authority": "ca.pem" if relative else str(folder / "ca.pem")})
+    (folder / "ca.pem").write_bytes(cluster.ca.read_bytes())
+    done = daemon.run("sh", "-ec", f"kubectl get pods && echo written > {folder}/new && kubectl config set-context --current --namespace=dev",
+                      env={"HOME": str(tmp_path), "KUBECONFIG": str(config)})
+    assert done.returncode == 0 and "web" in done.stdout, done.stderr
+    assert (folder / "ca.pem").read_bytes() == cluster.ca.read_bytes()
+    assert (folder / "new").read_text() == "written\n"
+
+
+def test_others_files_are_not_read_for_a_user(daemon, cluster, tmp_path):
+    """A link to what only root reads shows its content to nobody."""
+    secret = tmp_path / "secret"
+    data = base64.b64encode(cluster.ca.read_bytes()).decode()
+    hidden = user_config(daemon, cluster, secret, **{"certificate-authority-data": data})
+    secret.chmod(0o700)
+    place = pathlib.Path(tempfile.mkdtemp())
+    try:
+        place.chmod(0o755)
+        (place / ".kube").mkdir()
+        (place / ".kube" / "config").symlink_to(hidden)
+        done = daemon.run("cat", place / ".kube" / "config", user="nobody", env={"KUBECONFIG": str(place / ".kube" / "config")})
+        assert done.returncode == 1 and data not in done.stdout and "denied" in done.stderr
+    finally:
+        shutil.rmtree(place)

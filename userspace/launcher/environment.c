@@ -97,7 +97,7 @@ static const char *const trust_variables[] = {
 	"DENO_CERT",
 };
 
-static const char *get_variable(char *const *environment, const char *name)
+const char *environment_get(char *const *environment, const char *name)
 {
 	size_t length = strlen(name);
 
@@ -115,7 +115,7 @@ void environment_set_trust(char ***environment, const struct run_plan *plan)
 	if (!*plan->trust_file)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(trust_variables); i++) {
-		const char *value = get_variable(*environment, trust_variables[i]);
+		const char *value = environment_get(*environment, trust_variables[i]);
 
 		if (!value || trust_store_is(value))
 			set_variable(environment, trust_variables[i], plan->trust_file);

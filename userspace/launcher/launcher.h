@@ -58,6 +58,8 @@ int environment_take(int fd, char ***ret, struct error *e);
 void environment_set_user(char ***environment, const struct run_plan *plan);
 /* The variables that name CA files, where they don't name one of the caller's own. */
 void environment_set_trust(char ***environment, const struct run_plan *plan);
+/* NULL: there is none. */
+const char *environment_get(char *const *environment, const char *name);
 void environment_free(char **environment); /* takes NULL */
 
 /* descriptors.c: closes what would reach round the hooks or the mount namespace: sockets other than
@@ -70,6 +72,11 @@ int enter_cgroup(const struct run_plan *plan, struct error *e);
 /* mounts.c: a mount namespace of its own, and the same working folder in it. For user 0, who owns
  * files that others can't write anyway, more of it is read-only. */
 int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e);
+
+/* kubeconfig.c: the command sees its kubeconfig, and the CA files that this and its pod name, with
+ * the host's CA. `environment`: as the command gets it, but for its user. */
+int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
+	struct error *e);
 
 /* confine.c, system_calls.c: users, groups, capabilities, new privileges, Landlock, seccomp. No way
  * back. */

@@ -135,6 +135,8 @@ static int prepare(
 	if (r == 0)
 		r = mounts_make(&plan, c, e);
 	if (r == 0)
+		r = kubeconfig_show(*ret_environment, &plan, c, e);
+	if (r == 0)
 		r = confine(&plan, c, e);
 	if (r == 0) {
 		environment_set_user(ret_environment, &plan);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -94,9 +95,8 @@ static int copy_entries(int folder, int copy, const char *const *without, size_t
 	return 0;
 }
 
-/* Mounts can only be put into what has its place already, so the new filesystem goes over the
- * folder first, and is filled from the descriptor that still leads to what it covers. */
-static int put(int folder, const char *const *without, size_t count)
+/* A new filesystem over the folder; a descriptor of it, or negative errno. */
+static int put_empty(int folder)
 {
 	struct stat like;
 	int copy, r;
@@ -108,8 +108,81 @@ static int put(int folder, const char *const *without, size_t count)
 		return copy;
 	r = cover_put(copy, folder);
 	if (r == 0)
-		r = copy_entries(folder, copy, without, count);
+		return copy;
 	close(copy);
+	return r;
+}
+
+/* Mounts can only be put into what has its place already, so the new filesystem goes over the
+ * folder first, and is filled from the descriptor that still leads to what it covers. */
+static int put(int folder, const char *const *without, size_t count)
+{
+	int copy = put_empty(folder), r;
+
+	if (copy < 0)
+		return copy;
+	r = copy_entries(folder, copy, without, count);
+	close(copy);
+	return r;
+}
+
+static int write_file(int folder, const char *name, const struct stat *like, struct slice content)
+{
+	int fd = openat(folder, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (r == 0 && content.length) {
+		ssize_t n = write(fd, content.data, content.length);
+
+		if (n < 0)
+			r = -errno;
+		else
+			content = slice_from(content, (size_t)n);
+	}
+	if (r == 0 &&
+		(fchown(fd, like->st_uid, like->st_gid) < 0 ||
+			fchmod(fd, like->st_mode & 07777u) < 0))
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content)
+{
+	int copy = put_empty(folder), r;
+
+	if (copy < 0)
+		return copy;
+	r = copy_entries(folder, copy, &name, 1);
+	if (r == 0)
+		r = write_file(copy, name, like, content);
+	close(copy);
+	return r;
+}
+
+/* Only what is mounted somewhere can be mounted elsewhere: for a moment it covers the folder. */
+int snapshot_put_on(int folder, int file, const struct stat *like, struct slice content)
+{
+	static const char name[] = "file";
+	int copy = put_empty(folder), tree = -1, r;
+	char path[64];
+
+	if (copy < 0)
+		return copy;
+	r = write_file(copy, name, like, content);
+	if (r == 0) {
+		tree = open_tree(copy, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		r = tree < 0 ? -errno : 0;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
+	if (umount2(path, MNT_DETACH) < 0 && r == 0)
+		r = -errno;
+	close(copy);
+	if (r == 0)
+		r = cover_put(tree, file);
+	if (tree >= 0)
+		close(tree);
 	return r;
 }
 

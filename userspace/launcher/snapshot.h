@@ -8,11 +8,20 @@
 #define WAYLEAVE_LAUNCHER_SNAPSHOT_H
 
 #include <stddef.h>
+#include <sys/stat.h>
+
+#include "base/slice.h"
 
 /* Puts a new filesystem over the folder, with its owner and mode, in which its entries are mounted,
  * all but those named. Folders among them stay what they are outside; what comes into this one
  * later, on either side, is not seen on the other. A path that is no folder is no error. */
 int snapshot_put(const char *path, const char *const *without, size_t count);
+
+/* The same for what a path descriptor leads to, but for one entry, which is an ordinary file there:
+ * with this content, and that owner and mode. */
+int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content);
+/* Such a file on the one that a descriptor leads to, which is in `folder`. */
+int snapshot_put_on(int folder, int file, const struct stat *like, struct slice content);
 
 /* An empty file at that path, for a mount to be put on, where nothing is there: its folder becomes
  * a snapshot that has it, and what is on disk stays as it is. Nothing is done where the folder is

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kubeconfig: clients of Kubernetes trust the CAs that their kubeconfig carries, and no others
+ * (trap D2): the command sees its own files with the host's CA beside them. What is on disk stays
+ * as it is. A folder ".kube" becomes a snapshot in which the file is an ordinary one, so that it
+ * can be written anew by rename; elsewhere, other things are in the folder, and a mount is put on
+ * the file.
+ *
+ * The files are the user's, and are opened as the user.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/kubeconfig_text.h"
+#include "base/memory.h"
+#include "launcher/launcher.h"
+#include "launcher/snapshot.h"
+
+#define FILE_MOST (1u << 20)
+#define FILES_MOST 16
+#define IN_POD "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+struct shower {
+	const struct caller *user;
+	struct slice ca; /* the host's, PEM */
+	unsigned files; /* that were looked at */
+};
+
+/* A file of the user's, as it was opened by them. */
+struct found {
+	int folder, fd;
+	struct stat s;
+	struct buffer content;
+};
+
+static void found_done(struct found *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->folder >= 0)
+		close(f->folder);
+	buffer_wipe(&f->content);
+}
+
+static bool read_all(int fd, struct buffer *ret)
+{
+	uint8_t *space;
+	ssize_t n;
+
+	do {
+		if (buffer_reserve(ret, 4096, &space) < 0)
+			return false;
+		n = read(fd, space, 4096);
+		if (n > 0)
+			buffer_commit(ret, (size_t)n);
+	} while (n > 0);
+	return n == 0;
+}
+
+/* As the user. False: there is no such file, or not for them. */
+static bool look(const char *folder, const char *name, struct found *f)
+{
+	f->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	f->fd = f->folder < 0 ? -1 : openat(f->folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return f->fd >= 0 && fstat(f->fd, &f->s) == 0 && S_ISREG(f->s.st_mode) &&
+		f->s.st_size <= FILE_MOST && read_all(f->fd, &f->content);
+}
+
+static int find(
+	struct shower *s, const char *path, struct found *f, bool *ret_there, struct error *e)
+{
+	char *folder = memory_copy_string(path), *slash = strrchr(folder, '/');
+	int r = caller_become(s->user, e);
+
+	*f = (struct found){.folder = -1, .fd = -1};
+	buffer_init(&f->content, FILE_MOST + 4096);
+	*ret_there = false;
+	if (r == 0 && slash && slash[1] && s->files < FILES_MOST) {
+		s->files++;
+		*slash = '\0';
+		*ret_there = look(*folder ? folder : "/", slash + 1, f);
+	}
+	free(folder);
+	return r < 0 ? r : caller_leave(e);
+}
+
+static const char *name_of(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+/* "/home/x/.kube/config" */
+static bool is_in_its_own_folder(const char *path, const struct found *f)
+{
+	static const char own[] = "/.kube/";
+	size_t length = (size_t)(name_of(path) - path);
+	struct stat s;
+
+	return length >= sizeof(own) - 1 &&
+		strncmp(path + length - (sizeof(own) - 1), own, sizeof(own) - 1) == 0 &&
+		fstatat(f->folder, name_of(path), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(s.st_mode);
+}
+
+static int failed(int r, const char *path, struct error *e)
+{
+	return r < 0 ? error_set_errno(e, r, "showing %s with the host's CA", path) : 0;
+}
+
+/* A file of CAs. */
+static int show_bundle(struct shower *s, const char *path, struct error *e)
+{
+	struct found f;
+	bool there;
+	int r = find(s, path, &f, &there, e);
+
+	if (r == 0 && there &&
+		memmem(f.content.data, buffer_length(&f.content), "-----BEGIN ", 11)) {
+		r = buffer_append_byte(&f.content, '\n');
+		if (r == 0)
+			r = buffer_append_slice(&f.content, s->ca);
+		if (r == 0)
+			r = snapshot_put_on(f.folder, f.fd, &f.s, buffer_slice(&f.content));
+		r = failed(r, path, e);
+	}
+	found_done(&f);
+	return r;
+}
+
+/* Those that a kubeconfig names, relative to its folder. */
+static int show_named(struct shower *s, const char *path, struct slice text, struct error *e)
+{
+	struct slice named;
+	int r = 0;
+
+	while (r == 0 && kubeconfig_next_ca_file(&text, &named)) {
+		int folder = (int)(name_of(path) - path);
+		char *file;
+
+		if (named.length == 0 || named.length >= PATH_MAX ||
+			memchr(named.data, 0, named.length))
+			continue;
+		file = named.data[0] == '/'
+			? memory_copy_text(named.data, named.length)
+			: memory_format("%.*s%.*s", folder, path, SLICE_PRINT(named));
+		r = show_bundle(s, file, e);
+		free(file);
+	}
+	return r;
+}
+
+static int put_config(const char *path, const struct found *f, struct slice content)
+{
+	if (is_in_its_own_folder(path, f))
+		return snapshot_put_with(f->folder, name_of(path), &f->s, content);
+	return snapshot_put_on(f->folder, f->fd, &f->s, content);
+}
+
+static int show_config(struct shower *s, const char *path, struct error *e)
+{
+	struct buffer changed;
+	struct found f;
+	bool there;
+	int r = find(s, path, &f, &there, e);
+
+	buffer_init(&changed, 4 * FILE_MOST);
+	if (r == 0 && there) {
+		/* Before the folder is covered, in which they may be. */
+		r = show_named(s, path, buffer_slice(&f.content), e);
+		if (r == 0 && kubeconfig_add_ca(buffer_slice(&f.content), s->ca, &changed) > 0)
+			r = failed(put_config(path, &f, buffer_slice(&changed)), path, e);
+	}
+	buffer_wipe(&changed);
+	found_done(&f);
+	return r;
+}
+
+/* The host's own, which stands last in what is trusted. */
+static struct slice last_certificate(struct slice bundle)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----";
+	struct slice last = SLICE_EMPTY, rest = bundle;
+
+	while (rest.length) {
+		const uint8_t *found = memmem(rest.data, rest.length, begin, sizeof(begin) - 1);
+
+		if (!found)
+			break;
+		last = slice_from(rest, (size_t)(found - rest.data));
+		rest = slice_from(last, 1);
+	}
+	return last;
+}
+
+static int show_all(
+	struct shower *s, char *const *environment, const struct run_plan *plan, struct error *e)
+{
+	const char *list = environment_get(environment, "KUBECONFIG");
+	const char *home = plan->flags & RUN_PLAN_KEEP_USER ? environment_get(environment, "HOME")
+							    : plan->home;
+	char *own = memory_format("%s/.kube/config", home ? home : "");
+	char *paths = memory_copy_string(list && *list ? list : own), *rest = paths, *path;
+	int r = show_bundle(s, IN_POD, e);
+
+	while (r == 0 && (path = strsep(&rest, ":"))) {
+		if (path[0] == '/')
+			r = show_config(s, path, e);
+	}
+	if (r == 0 && strcmp(paths, own) != 0 && own[0] == '/')
+		r = show_config(s, own, e);
+	free(paths);
+	free(own);
+	return r;
+}
+
+int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
+	struct error *e)
+{
+	const struct caller other = {plan->uid, plan->gid};
+	bool keeps = plan->flags & RUN_PLAN_KEEP_USER;
+	struct shower s = {.user = keeps ? c : &other};
+	struct buffer bundle;
+	int r = 0;
+
+	if (!*plan->trust_file)
+		return 0;
+	buffer_init(&bundle, 17u << 20);
+	r = file_read(plan->trust_file, &bundle, e);
+	s.ca = last_certificate(buffer_slice(&bundle));
+	/* Those that the command gets. */
+	if (r == 0 && !keeps && setgroups(plan->group_count, plan->groups) < 0)
+		r = error_set_errno(e, -errno, "the groups of %s", plan->user);
+	if (r == 0 && s.ca.length)
+		r = show_all(&s, environment, plan, e);
+	buffer_done(&bundle);
+	return r;
+}
