@@ -51,8 +51,10 @@ def daemon(cluster, tmp_path_factory):
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(cluster.token)
+    config = make_config(1)
+    config["agents"][0]["trust_files"] = [str(cluster.ca)]
     d = daemons.Daemon(folder, {
-        **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
+        **config, "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"{cluster.address}:{cluster.port}"],
                        "tls": {"ca_file": str(cluster.ca)}, "credentials": {"bearer_file": str(token)}}]}, RULES)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
@@ -278,3 +280,13 @@ def test_others_files_are_not_read_for_a_user(daemon, cluster, tmp_path):
         assert done.returncode == 1 and data not in done.stdout and "denied" in done.stderr
     finally:
         shutil.rmtree(place)
+
+
+def test_trust_files(daemon, cluster):
+    """A program that trusts the cluster's CA alone; the other agent has no trust_files."""
+    before = cluster.ca.read_bytes()
+    words = ["curl", "-sS", "--cacert", cluster.ca, f"{cluster.url}/version"]
+    done = daemon.run(*words)
+    assert done.returncode == 0 and "gitVersion" in done.stdout, done.stderr
+    assert daemon.run(*words, agent="other").returncode == 60  # the peer's certificate can't be verified
+    assert cluster.ca.read_bytes() == before

@@ -120,16 +120,47 @@ static int show_trust(
 	return 0;
 }
 
+/* The files of CAs that its programs pin, with the host's. One that can't be shown so stays what it
+ * is: they refuse the host's certificates. */
+static int show_pinned(struct monitor *m, const struct config_agent *agent, struct arena *memory,
+	struct run_path *shown, struct run_plan *plan)
+{
+	const char *runtime_dir = m->config->runtime_dir.text;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < agent->trust_files.count; i++) {
+		const char *pinned = agent->trust_files.items[i].text;
+		char *name = memory_format("%s-%zu.pem", agent->name.text, i);
+		char *file = memory_format("%s/" TRUST_FOLDER "/%s", runtime_dir, name);
+		const char *source = (const char *)arena_copy(memory, slice_from_string(file)).data;
+		struct error e;
+
+		if (!source)
+			r = -ENOMEM;
+		else if (trust_pin(runtime_dir, name, pinned, authority_certificate(m->authority),
+				 &e) < 0)
+			log_error("%s", e.text);
+		else
+			shown[plan->shown_count++] = (struct run_path){source, pinned};
+		free(name);
+		free(file);
+	}
+	return r;
+}
+
 /* What the configuration says and where it keeps secrets. Whatever else could undo the capture is
  * the same for every agent and known to the launcher. */
-static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *plan)
+static int fill_paths(struct monitor *m, const struct config_agent *agent, struct arena *memory,
+	struct run_plan *plan)
 {
 	const struct config *c = m->config;
 	const char *const fixed[] = {
 		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
 	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
 	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
-	struct run_path *shown = arena_new_array(memory, 3, sizeof(*shown));
+	struct run_path *shown =
+		arena_new_array(memory, 3 + agent->trust_files.count, sizeof(*shown));
+	int r;
 
 	if (!hidden || !shown)
 		return -ENOMEM;
@@ -145,7 +176,8 @@ static int fill_paths(struct monitor *m, struct arena *memory, struct run_plan *
 	if (m->known_hosts)
 		shown[plan->shown_count++] = (struct run_path){m->known_hosts, SSH_KNOWN_HOSTS};
 	plan->shown = shown;
-	return show_trust(m, memory, shown, plan);
+	r = show_trust(m, memory, shown, plan);
+	return r < 0 ? r : show_pinned(m, agent, memory, shown, plan);
 }
 
 static int make_plan(struct monitor *m, uid_t caller, const struct run_request *request,
@@ -172,7 +204,7 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 	plan->agent = agent->id;
 	plan->cgroup = place->cgroup;
 	plan->cgroup_path = place->path;
-	r = fill_paths(m, memory, plan);
+	r = fill_paths(m, agent, memory, plan);
 	if (r < 0)
 		return error_set_errno(e, r, "the paths to hide");
 	r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),

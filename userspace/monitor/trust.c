@@ -56,19 +56,31 @@ static int write_bundle(const char *file, const char *system, struct slice host_
 	return r;
 }
 
-int trust_update(const char *runtime_dir, struct slice host_ca, struct error *e)
+/* `source`: NULL: there is none. */
+static int update(const char *runtime_dir, const char *name, const char *source,
+	struct slice host_ca, struct error *e)
 {
 	char *folder = memory_format("%s/" TRUST_FOLDER, runtime_dir);
-	char *file = memory_format("%s/" TRUST_FILE, folder);
-	const char *system = trust_store_find();
+	char *file = memory_format("%s/%s", folder, name);
 	int r = 0;
 
-	if (!is_current(file, system, host_ca)) {
+	if (!is_current(file, source, host_ca)) {
 		r = file_make_folders(folder, 0755, e);
 		if (r == 0)
-			r = write_bundle(file, system, host_ca, e);
+			r = write_bundle(file, source, host_ca, e);
 	}
 	free(folder);
 	free(file);
 	return r;
+}
+
+int trust_update(const char *runtime_dir, struct slice host_ca, struct error *e)
+{
+	return update(runtime_dir, TRUST_FILE, trust_store_find(), host_ca, e);
+}
+
+int trust_pin(const char *runtime_dir, const char *name, const char *pinned, struct slice host_ca,
+	struct error *e)
+{
+	return update(runtime_dir, name, pinned, host_ca, e);
 }

@@ -16,14 +16,12 @@ struct visit {
 struct unbuilt {
 	const char *feature; /* completes "not built yet: " */
 	const char *instead; /* what to do today */
-	bool harmless; /* a warning is enough: without it things fail closed */
 	void (*visit)(const struct config *c, struct visit *v);
 };
 
 static void report(struct visit *v, struct place place)
 {
-	diagnostics_add(v->loader->diagnostics,
-		v->row->harmless ? DIAGNOSTIC_WARNING : DIAGNOSTIC_ERROR, place.file, place.line,
+	diagnostics_add(v->loader->diagnostics, DIAGNOSTIC_ERROR, place.file, place.line,
 		"not built yet: %s; %s", v->row->feature, v->row->instead);
 }
 
@@ -97,28 +95,16 @@ static void visit_wildcards(const struct config *c, struct visit *v)
 	}
 }
 
-static void visit_trust_files(const struct config *c, struct visit *v)
-{
-	for (size_t i = 0; i < c->agent_count; i++) {
-		if (c->agents[i].trust_files.place.file)
-			report(v, c->agents[i].trust_files.place);
-	}
-}
-
 static const struct unbuilt rows[] = {
-	{"this protocol", "expected postgres, http, kubernetes, ssh or tcp", false,
-		visit_protocols},
+	{"this protocol", "expected postgres, http, kubernetes, ssh or tcp", visit_protocols},
 	{"credentials of this protocol", "expected protocol postgres, http, kubernetes or ssh",
-		false, visit_credentials},
-	{"tls mode passthrough for this protocol", "expected no \"mode\"", false,
-		visit_passthrough},
+		visit_credentials},
+	{"tls mode passthrough for this protocol", "expected no \"mode\"", visit_passthrough},
 	{"ssh logins by the agent's own keys, and certificates",
-		"expected \"credentials\" with user and key_file or password_file", false,
+		"expected \"credentials\" with user and key_file or password_file",
 		visit_ssh_logins},
-	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses", false,
+	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses",
 		visit_wildcards},
-	{"trust_files", "programs that pin these CAs will refuse the host's", true,
-		visit_trust_files},
 };
 
 void unbuilt_check(const struct config *c, struct loader *l)
