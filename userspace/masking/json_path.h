@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * json_path: masks the values that paths name: "$", then ".name", ".*", "['a.name']", "[number]" and "[*]",
- * as in "$.customers[*].ssn". What results is JSON again: a string, or null.
+ * json_path: masks the values that paths name: "$", then ".name", ".*", "['a.name']", "[number]"
+ * and "[*]", as in "$.customers[*].ssn". What results is JSON again: a string, or null.
  */
 #ifndef WAYLEAVE_MASKING_JSON_PATH_H
 #define WAYLEAVE_MASKING_JSON_PATH_H
