@@ -8,61 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "broker/openid.h"
 #include "monitor/control.h"
 #include "tests/harness/issuer_client.h"
-#include "tests/harness/tokens.h"
 
-#define URL "https://i"
 #define WEEK (7ull * 24 * 3600)
-
-static struct openid o;
-static struct issuer issuer;
-static int monitor;
-static EVP_PKEY *key;
 
 static void check(bool good)
 {
 	if (!good)
 		abort();
-}
-
-static void prepare(void)
-{
-	char *jwk, *document;
-	int pair[2];
-
-	if (key)
-		return;
-	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
-	monitor = pair[1];
-	key = tokens_make_ec("P-256");
-	jwk = tokens_jwk(key, "k", "");
-	document = memory_format("{\"keys\":[%s]}", jwk);
-	o = (struct openid){.channel = pair[0], .issuers = &issuer, .issuer_count = 1};
-	issuer = (struct issuer){
-		.owner = &o,
-		.name = "idp",
-		.rules = {.issuer = URL,
-			.audience = "a",
-			.groups_claim = "g",
-			.algorithms = ALGORITHMS_ALL},
-		.keys_max_age = WEEK,
-		.fetched = openid_now(),
-		.discovered = true,
-		.token_endpoint = memory_copy_string(URL "/token"),
-		.device_endpoint = memory_copy_string(URL "/device"),
-		.login_client = "c",
-	};
-	check(jwks_parse(slice_from_string(document), &issuer.keys, NULL) == 0);
-	list_init(&o.logins);
-	list_init(&o.runs);
-	free(document);
-	free(jwk);
 }
 
 /* --- what the monitor may be told --- */
@@ -128,13 +85,13 @@ static void hear(void)
 
 static void answer_signed(struct slice claims, const char *name)
 {
-	char *token = tokens_sign(ALGORITHM_ES256, key,
-		     slice_from_string("{\"alg\":\"ES256\",\"kid\":\"k\"}"), claims),
+	char *text = memory_copy_text(claims.data, claims.length), *token = issuer_sign(text),
 	     *body = memory_format("{\"%s\":\"%s\",\"refresh_token\":\"r\"}", name, token);
 
 	issuer_answer(&(struct client_answer){.status = 200, .body = slice_from_string(body)});
 	free(body);
 	free(token);
+	free(text);
 }
 
 static void answer(struct slice input)
@@ -169,7 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice rest = slice_of(data, size);
 
-	prepare();
+	if (!issuer_key)
+		issuer_setup();
 	logins_begin(&o, &(struct broker_login){.id = 1});
 	while (rest.length && is_asked()) {
 		const uint8_t *end = memchr(rest.data, 0, rest.length);

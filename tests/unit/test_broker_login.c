@@ -4,80 +4,33 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "broker/openid.h"
 #include "monitor/control.h"
 #include "tests/harness/issuer_client.h"
-#include "tests/harness/tokens.h"
 
 #define S(text) slice_from_string(text)
-#define URL "https://idp.example"
+#define URL ISSUER_URL
 #define CODE                                                                                       \
 	"{\"device_code\":\"d\",\"user_code\":\"WDJB-MJHT\",\"verification_uri\":\"" URL           \
 	"/device\",\"verification_uri_complete\":\"" URL                                           \
 	"/device?user_code=WDJB-MJHT\",\"expires_in\":600,\"interval\":5}"
 #define DAY (24 * 3600)
 
-static struct openid o;
-static struct issuer issuer;
-static int monitor;
-static EVP_PKEY *key;
 /* What the monitor heard last. */
 static struct broker_login_state heard;
 static char texts[3][LIMIT_TOKEN_NAME + 1];
-
-static void setup(void)
-{
-	int pair[2];
-	char *jwk, *document;
-
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-	monitor = pair[1];
-	key = tokens_make_ec("P-256");
-	jwk = tokens_jwk(key, "k", "");
-	document = memory_format("{\"keys\":[%s]}", jwk);
-	o = (struct openid){.channel = pair[0], .issuers = &issuer, .issuer_count = 1};
-	issuer = (struct issuer){
-		.owner = &o,
-		.name = "idp",
-		.rules = {.issuer = URL,
-			.audience = "api://wayleave",
-			.groups_claim = "groups",
-			.algorithms = ALGORITHMS_ALL},
-		.keys_max_age = DAY,
-		.fetched = openid_now(),
-		.discovered = true,
-		.token_endpoint = memory_copy_string(URL "/token"),
-		.device_endpoint = memory_copy_string(URL "/device"),
-		.login_client = "wayleave",
-		.fetch_at = UINT64_MAX,
-	};
-	cr_assert_eq(jwks_parse(S(document), &issuer.keys, NULL), 0);
-	free(document);
-	free(jwk);
-	list_init(&o.logins);
-	list_init(&o.runs);
-}
 
 static void teardown(void)
 {
 	logins_end(&o, 1);
 	cr_expect(
 		list_is_empty(&o.logins) || issuer_asked.url, "a login that nobody wants is there");
-	issuer_asked_forget();
-	jwks_free(issuer.keys);
-	free(issuer.token_endpoint);
-	free(issuer.device_endpoint);
-	EVP_PKEY_free(key);
-	close(o.channel);
-	close(monitor);
+	issuer_teardown();
 }
 
-TestSuite(login, .init = setup, .fini = teardown);
+TestSuite(login, .init = issuer_setup, .fini = teardown);
 
 /* False: nothing was said. */
 static bool hear(void)
@@ -355,8 +308,7 @@ static char *sign(const char *more)
 {
 	char *claims = memory_format("{\"iss\":\"" URL "\",\"sub\":\"ann\",\"exp\":%lu%s}",
 		     (unsigned long)openid_now() + 600, more),
-	     *token = tokens_sign(
-		     ALGORITHM_ES256, key, S("{\"alg\":\"ES256\",\"kid\":\"k\"}"), S(claims));
+	     *token = issuer_sign(claims);
 
 	free(claims);
 	return token;
@@ -461,9 +413,9 @@ Test(login, tokens_of_others)
 
 Test(login, a_token_without_end_is_looked_at_again)
 {
-	char *token = tokens_sign(ALGORITHM_ES256, key, S("{\"alg\":\"ES256\"}"),
-		S("{\"iss\":\"" URL "\",\"sub\":\"ann\",\"exp\":253402300799,\"aud\":\"api://"
-		  "wayleave\",\"azp\":\"wayleave\"}"));
+	char *token = issuer_sign(
+		"{\"iss\":\"" URL "\",\"sub\":\"ann\",\"exp\":253402300799,\"aud\":\"api://"
+		"wayleave\",\"azp\":\"wayleave\"}");
 
 	begin_with_code(CODE);
 	tick(6);
@@ -481,9 +433,9 @@ Test(login, a_token_without_end_is_looked_at_again)
 
 Test(login, the_newer_token_is_the_same_persons)
 {
-	char *token = tokens_sign(ALGORITHM_ES256, key, S("{\"alg\":\"ES256\"}"),
-		S("{\"iss\":\"" URL "\",\"sub\":\"bob\",\"exp\":253402300799,\"aud\":\"api://"
-		  "wayleave\",\"azp\":\"wayleave\"}"));
+	char *token = issuer_sign(
+		"{\"iss\":\"" URL "\",\"sub\":\"bob\",\"exp\":253402300799,\"aud\":\"api://"
+		"wayleave\",\"azp\":\"wayleave\"}");
 
 	log_in();
 	tick(500);

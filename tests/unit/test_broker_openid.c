@@ -63,6 +63,7 @@ Test(openid, what_the_monitor_could_not_be_told_is_said_again)
 	cr_expect_eq(s.check_at, 0);
 	subject_check(&s);
 	cr_expect_eq(hear(BROKER_PRINCIPAL), 0, "it is said once");
+	buffer_done(&s.reported);
 }
 
 Test(openid, logins_are_bounded)

@@ -37,8 +37,15 @@ static int connect_broker(void)
 	return pair[1];
 }
 
+static void teardown(void)
+{
+	logins_close(m);
+	free(m);
+}
+
 static void add_login(size_t issuer, uint32_t stage)
 {
+	logins_close(m);
 	m->logins.items = memory_resize_array(NULL, 1, sizeof(*m->logins.items));
 	m->logins.count = 1;
 	m->logins.items[0] = (struct person_login){.uid = 1000,
@@ -63,7 +70,7 @@ static int end(void)
 	return logins_on_end(m, &asker, SLICE_EMPTY, &answer);
 }
 
-TestSuite(identity, .init = setup);
+TestSuite(identity, .init = setup, .fini = teardown);
 
 Test(identity, a_user_has_one_login_that_begins)
 {
@@ -163,4 +170,5 @@ Test(identity, tokens_of_a_run_come_slowly)
 	usleep(600000);
 	cr_expect_eq(tell_token("b"), 0);
 	cr_expect(slice_equal_string(buffer_slice(&run.token), "b"));
+	buffer_done(&run.token);
 }

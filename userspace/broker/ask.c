@@ -164,6 +164,8 @@ void ask_before(struct subject *s, uint64_t expires)
 {
 	uint64_t now = openid_now(), left = expires > now ? expires - now : 0;
 
+	if (left > OPENID_TOKEN_TIME_MOST)
+		left = OPENID_TOKEN_TIME_MOST;
 	/* A third of its time before its end, for an issuer that does not answer at once. */
 	if (s->client_id)
 		s->ask_at = clock_monotonic() + left * 2 / 3 * NANOSECONDS_PER_SECOND +

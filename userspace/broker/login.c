@@ -19,8 +19,6 @@
 /* Also those that nobody needs any more, and whose answers are to come. */
 #define LOGINS_MOST (2 * LIMIT_LOGINS)
 #define KEYS_TIME 30 /* seconds for the issuer's keys to come */
-/* Seconds for which a token is believed, whatever it says: who it is about is asked again then. */
-#define TIME_MOST (30ull * 24 * 3600)
 
 enum stage {
 	STAGE_BEGINS, /* no code yet */
@@ -296,7 +294,7 @@ static struct token_rules rules_of(const struct login *l)
 static void stand(struct login *l, const struct token *token)
 {
 	char *subject = memory_copy_text(token->subject.data, token->subject.length);
-	uint64_t now = openid_now(), last = now + TIME_MOST,
+	uint64_t now = openid_now(), last = now + OPENID_TOKEN_TIME_MOST,
 		 ends = token->expires < last ? token->expires : last;
 
 	if (l->subject && strcmp(l->subject, subject) != 0) {

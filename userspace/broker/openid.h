@@ -18,6 +18,8 @@
 #define OPENID_KEYS_TIME 3600 /* seconds after which keys are fetched again */
 #define OPENID_RETRY_FIRST 1 /* seconds before what failed is tried again, doubled up to … */
 #define OPENID_RETRY_MOST 300
+/* Seconds for which a token is believed, whatever it says: another one is asked for before. */
+#define OPENID_TOKEN_TIME_MOST (30ull * 24 * 3600)
 
 struct openid;
 
