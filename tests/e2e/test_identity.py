@@ -297,6 +297,32 @@ def test_a_token_of_another_client_is_refused(make_place, issuer):
     place.swap(issuer.token(azp="demo-agent", groups=["ai-agents"]))
     place.becomes("known")
     assert place.psql.rows(COUNT) == ["20"]
+    # A link to another agent's file.
+    others = place.tokens / "others"
+    others.write_text(issuer.token(azp="other-agent", groups=["ai-agents"]))
+    (place.tokens / "link").symlink_to(others)
+    (place.tokens / "link").rename(place.file)
+    assert "another client" in place.becomes("refused")["problem"]
+
+
+def test_a_file_that_is_written_in_place(make_place, issuer):
+    """What is written of it so far is no token; when all of it is there, it is one."""
+    place = make_place()
+    place.becomes("refused")
+    token = issuer.token(groups=["ai-agents"])
+    with place.file.open("w") as file:
+        file.write(token[:len(token) // 2])
+        file.flush()
+        wait_for(lambda: "no signed JSON Web Token" in place.agent()["problem"] or "signature" in place.agent()["problem"], 40, "a half of it")
+        assert "denied" in place.psql.error(COUNT)
+        file.write(token[len(token) // 2:])
+    place.becomes("known")
+    assert place.psql.rows(COUNT) == ["20"]
+    place.file.chmod(0o644)
+    place.daemon.wait_for("is open to every user (mode 0644)")
+    assert token not in place.daemon.text()
+    for file in place.daemon.state.rglob("*"):
+        assert not file.is_file() or token.encode() not in file.read_bytes(), file
 
 
 def test_keys_that_are_rotated_are_fetched(make_place, issuer):

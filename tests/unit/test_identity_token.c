@@ -341,12 +341,23 @@ Test(token, somebody_elses_are_refused)
 		{"{\"iss\":\"https://idp.example\",\"aud\":{\"api://"
 		 "wayleave\":1},\"sub\":\"b\"," TIMES "}",
 			"aud"},
+		{"{\"iss\":\"https://idp.example\",\"aud\":{\"x\":\"api://wayleave\"},"
+		 "\"sub\":\"b\"," TIMES "}",
+			"aud"},
+		{"{\"iss\":\"https://idp.example\",\"aud\":[7,null,{}],\"sub\":\"b\"," TIMES "}",
+			"aud"},
 		{"{\"iss\":\"https://idp.example\",\"sub\":\"b\"," TIMES "}", "aud"},
 		{"{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\"," TIMES "}", "sub"},
 		{"{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\",\"sub\":\"\"," TIMES
 		 "}",
 			"sub"},
 		{"{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\",\"sub\":7," TIMES "}",
+			"sub"},
+		{"{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\","
+		 "\"sub\":\"b\\u007f\"," TIMES "}",
+			"sub"},
+		{"{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\","
+		 "\"sub\":\"a\\nb\"," TIMES "}",
 			"sub"},
 	};
 
