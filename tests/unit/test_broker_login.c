@@ -118,6 +118,7 @@ Test(login, codes_that_are_none)
 		{200, WITH("\"A B\"", "\"" URL "\""), "user_code"},
 		{200, WITH("\"A\\u202eB\"", "\"" URL "\""), "user_code"},
 		{200, WITH("\"A\\u0085\"", "\"" URL "\""), "user_code"},
+		{200, WITH("\"A\\u007f\"", "\"" URL "\""), "user_code"},
 		{200,
 			WITH("\"12345678901234567890123456789012345678901234567890123456789012345"
 			     "\"",
@@ -175,6 +176,27 @@ Test(login, an_answer_that_fits_into_no_form)
 	free(code);
 }
 
+Test(login, what_is_too_long)
+{
+	char *letters = memory_new(LIMIT_TOKEN_BYTES + 1), *body;
+
+	memset(letters, 'a', LIMIT_TOKEN_BYTES);
+	body = memory_format("{\"device_code\":\"d\",\"user_code\":\"A\",\"verification_uri\":"
+			     "\"" URL "/%.*s\"}",
+		(int)LIMIT_TOKEN_NAME, letters);
+	begin();
+	answer(200, body);
+	expect_failed("verification_uri", "a long address");
+	free(body);
+	begin_with_code(CODE);
+	tick(6);
+	body = memory_format("{\"access_token\":\"%s.b.c\"}", letters);
+	answer(200, body);
+	expect_failed("its token is too long", "a long token");
+	free(body);
+	free(letters);
+}
+
 Test(login, addresses_with_the_code_are_the_same_place)
 {
 	static const struct {
@@ -187,6 +209,8 @@ Test(login, addresses_with_the_code_are_the_same_place)
 		{"\"https://idp.example.evil.example/?user_code=A\"", false},
 		{"\"https://idp.example@evil.example/?user_code=A\"", false},
 		{"\"https://idp.example:444/?user_code=A\"", false},
+		{"\"https://idp.exam/?user_code=A\"", false},
+		{"\"https://evi.example/?user_code=A\"", false},
 		{"\"http://idp.example/device?user_code=A\"", false},
 		{"\"https://idp.example/?a=\\u001b\"", false},
 		{"7", false},

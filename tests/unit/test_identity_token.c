@@ -367,6 +367,49 @@ Test(token, somebody_elses_are_refused)
 	refused(claim(GOOD), -EACCES, "sub");
 }
 
+/* A good one, which is freed. */
+static void taken(char *text, const char *what)
+{
+	struct token token;
+	struct error e;
+	int r = check(text, &token, &e);
+
+	cr_expect_eq(r, 0, "%s: %s", what, e.text);
+	if (r == 0)
+		token_done(&token);
+	free(text);
+}
+
+Test(token, the_one_that_it_is_to_be_about_is_taken)
+{
+	rules.subject = "bot@acme.com";
+	taken(claim(GOOD), "its subject");
+}
+
+Test(token, names_are_not_endless)
+{
+	char name[LIMIT_TOKEN_NAME + 2], *claims;
+
+	memset(name, 'a', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	claims = memory_format("{\"iss\":\"https://idp.example\",\"aud\":\"api://wayleave\","
+			       "\"sub\":\"%s\"," TIMES "}",
+		name);
+	refused(claim(claims), -EACCES, "sub");
+	free(claims);
+	claims = memory_format("{" WHO "," TIMES ",\"groups\":\"%s ops\"}", name);
+	refused(claim(claims), -EACCES, "the name of a group");
+	free(claims);
+	taken(claim("{" WHO "," TIMES ",\"groups\":[\"a\"],\"_claim_names\":{\"groups\":\"s\"}}"),
+		"groups that are there and elsewhere");
+}
+
+Test(token, one_without_a_name_of_its_key_may_be_of_a_newer_one)
+{
+	refused(tokens_sign(ALGORITHM_RS256, other_rsa, S("{\"alg\":\"RS256\"}"), S(GOOD)), -ENOKEY,
+		"does not publish");
+}
+
 Test(token, one_audience_of_several_is_enough)
 {
 	char *text = claim("{\"iss\":\"https://idp.example\",\"aud\":[\"x\",\"api://wayleave\"],"

@@ -40,7 +40,6 @@ static int connect_broker(void)
 static void teardown(void)
 {
 	logins_close(m);
-	free(m);
 }
 
 static void add_login(size_t issuer, uint32_t stage)

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "policy/policy.h"
@@ -138,4 +139,82 @@ Test(who, a_run_of_an_agent_without_identity_is_as_its_agent)
 	cr_expect(who_acts_for_people(&w, &agent));
 	done(&w);
 	close(fd);
+}
+
+/* The agent's own entry, and one of its run 5, as this worker may have heard of them. */
+Test(who, whoever_acts_now)
+{
+	const uint64_t soon = clock_wall() + 60 * NANOSECONDS_PER_SECOND;
+	const struct {
+		const char *what;
+		struct principal_entry entry;
+		bool identified, observes;
+		enum who_answer answer;
+		enum reason reason;
+		const char *text;
+	} rows[] = {
+		{"no identity", {.state = PRINCIPAL_NONE}, false, false, WHO_GOOD, REASON_IDENTITY,
+			""},
+		{"good", {.state = PRINCIPAL_KNOWN, .until = soon}, true, false, WHO_GOOD,
+			REASON_IDENTITY, ""},
+		{"ended by the clock", {.state = PRINCIPAL_KNOWN, .until = 1}, true, false,
+			WHO_AWAITED, REASON_IDENTITY, "has expired"},
+		{"ended", {.state = PRINCIPAL_ENDED, .problem = slice_from_string("it is over")},
+			true, false, WHO_AWAITED, REASON_IDENTITY, "it is over"},
+		{"looked at",
+			{.state = PRINCIPAL_AWAITED, .problem = slice_from_string("a moment")},
+			true, false, WHO_AWAITED, REASON_IDENTITY, "a moment"},
+		{"refused", {.state = PRINCIPAL_REFUSED, .problem = slice_from_string("it is bad")},
+			true, false, WHO_REFUSED, REASON_IDENTITY, "it is bad"},
+		{"nothing is known", {.state = PRINCIPAL_NONE}, true, false, WHO_AWAITED,
+			REASON_IDENTITY, "not known yet"},
+		{"watched", {.state = PRINCIPAL_REFUSED}, true, true, WHO_GOOD, REASON_IDENTITY,
+			""},
+		{"suspended", {.state = PRINCIPAL_KNOWN, .until = soon, .suspended = true}, true,
+			false, WHO_REFUSED, REASON_SUSPENDED, "suspended"},
+		{"suspended and watched", {.state = PRINCIPAL_NONE, .suspended = true}, false, true,
+			WHO_REFUSED, REASON_SUSPENDED, "suspended"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) * 2; i++) {
+		const struct policy_agent agent = {.id = 7, .identified = rows[i / 2].identified};
+		/* Of another agent; of this one; and, the second time, of the run alone. */
+		struct principal_entry entries[] = {
+			{.agent = 6, .state = PRINCIPAL_REFUSED, .suspended = true},
+			rows[i / 2].entry, rows[i / 2].entry,
+			{.agent = 8, .state = PRINCIPAL_REFUSED, .suspended = true}};
+		enum who_answer answer;
+		enum reason reason;
+		struct buffer text;
+		struct who w;
+		int fd;
+
+		entries[1].agent = entries[2].agent = 7;
+		if (i % 2) {
+			entries[1] =
+				(struct principal_entry){.agent = 7, .state = PRINCIPAL_AWAITED};
+			entries[2].run = 5;
+		} else {
+			entries[2].agent = 9;
+		}
+		fd = make_list_of(entries, ARRAY_SIZE(entries), "");
+		who_init(&w);
+		who_take(&w, fd);
+		buffer_init(&text, 4096);
+		answer = who_check(&w, &agent, 5, rows[i / 2].observes, &reason, &text);
+		buffer_append_byte(&text, 0);
+		cr_expect_eq(answer, rows[i / 2].answer, "%s", rows[i / 2].what);
+		cr_expect(strstr((const char *)text.data, rows[i / 2].text), "%s: %s",
+			rows[i / 2].what, (const char *)text.data);
+		if (answer != WHO_GOOD)
+			cr_expect_eq(reason, rows[i / 2].reason, "%s", rows[i / 2].what);
+		cr_expect_eq(who_is_suspended(&w, &agent, 5), rows[i / 2].entry.suspended, "%s",
+			rows[i / 2].what);
+		cr_expect_eq(who_is_known(&w, &agent, 5),
+			!agent.identified || rows[i / 2].entry.state == PRINCIPAL_KNOWN, "%s",
+			rows[i / 2].what);
+		buffer_done(&text);
+		done(&w);
+		close(fd);
+	}
 }
