@@ -491,11 +491,13 @@ Test(recorder, only_results_may_wait)
 	recorder_result(f.recorder, &s, 1, &result);
 	cr_assert(!recorder_must_flush(f.recorder));
 	cr_assert(!find_record(&reader, f.fds[STREAM_RECORDING], RECORD_RESULT, 0, &entry));
+	reader_close(&reader);
 	/* An action behind it takes it along. */
 	recorder_action(f.recorder, &s, &record);
 	cr_assert(recorder_must_flush(f.recorder));
 	cr_assert_eq(recorder_flush(f.recorder), 0);
 	cr_assert(find_record(&reader, f.fds[STREAM_RECORDING], RECORD_RESULT, 0, &entry));
+	reader_close(&reader);
 
 	/* Nor do they pile up. */
 	while (!recorder_must_flush(f.recorder)) {
@@ -504,6 +506,7 @@ Test(recorder, only_results_may_wait)
 	}
 	cr_assert_gt(count, 100u);
 	cr_assert_eq(recorder_flush(f.recorder), 0);
+	recorder_session_end(f.recorder, &s, REASON_NONE, SLICE_EMPTY, 0, 0);
 	stop(&f);
 }
 
@@ -526,5 +529,6 @@ Test(recorder, what_is_given_up_with_a_segment_is_told)
 	give(&f, STREAM_RECORDING, 2, memory_file());
 	cr_assert(recorder_must_flush(f.recorder));
 	cr_assert_lt(recorder_flush(f.recorder), 0);
+	recorder_session_end(f.recorder, &s, REASON_NONE, SLICE_EMPTY, 0, 0);
 	stop(&f);
 }
