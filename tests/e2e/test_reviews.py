@@ -308,7 +308,7 @@ def test_a_grant_is_for_one_database_and_user(daemon, server, session):
     assert s.answer()["count"] == 0
     (grant,) = daemon.json("grants", "list")
     assert (grant["database"], grant["user"]) == ("shop", "app")
-    assert "in shop  as app" in daemon.wayleave("grants", "list").stdout
+    assert " in shop as app by rule " in daemon.wayleave("grants", "list").stdout
     for elsewhere in ("dbname=prod", "user=owner"):
         other = session(elsewhere)
         other.send("delete from orders where item = 'nothing'")

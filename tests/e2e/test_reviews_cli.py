@@ -201,7 +201,10 @@ def test_status_counts_them(daemon, held):  # noqa: F811
     (grant,) = daemon.json("grants")
     assert grant["review"] == review["id"] and grant["agent"] == "demo" and grant["by"] == "root"
     text = daemon.wayleave("grants", "list").stdout
-    assert re.search(rf"{grant['id']}  {review['id']} +\d+m\d\ds  demo +shop +in shop  as app +root +delete.* on  public.orders", text), text
+    assert re.search(rf"{grant['id']}  {review['id']} +\d+m\d\ds  demo +shop +root +delete.* on public.orders in shop as app by rule ", text), text
+    heads, row = text.splitlines()
+    assert [row.index(word) for word in (grant["id"], review["id"], "demo", "shop", "root", "delete")] == [
+        heads.index(head) for head in ("GRANT", "REVIEW", "AGENT", "RESOURCE", "BY", "COVERS")], text
     assert daemon.wayleave("grants", "revoke", grant["id"].lower()).stdout.endswith("revoked\n")
     assert daemon.json("grants") == []
 

@@ -49,14 +49,12 @@ static void print_place(const cJSON *grant)
 	const char *user = review_text_of(grant, "user");
 
 	if (*database) {
-		fputs("in ", stdout);
+		fputs(" in ", stdout);
 		cli_print_line(stdout, slice_from_string(database));
-		fputs("  ", stdout);
 	}
 	if (*user) {
-		fputs("as ", stdout);
+		fputs(" as ", stdout);
 		cli_print_line(stdout, slice_from_string(user));
-		fputs("  ", stdout);
 	}
 }
 
@@ -71,12 +69,12 @@ static void print_grant(const cJSON *grant, uint64_t now)
 	printf("%7s  ", left);
 	print_text(grant, "agent", 14);
 	print_text(grant, "resource", 12);
-	print_place(grant);
 	print_text(grant, "by", 12);
 	print_names(grant, "operations");
-	fputs("  on  ", stdout);
+	fputs(" on ", stdout);
 	print_names(grant, "objects");
-	fputs("  by rule ", stdout);
+	print_place(grant);
+	fputs(" by rule ", stdout);
 	print_names(grant, "rules");
 	putchar('\n');
 }
