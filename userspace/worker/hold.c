@@ -8,6 +8,10 @@
 #include "worker/hold_internal.h"
 #include "worker/unit.h"
 
+/* Each looks at those that are due alone: a thousand in one go would keep other sessions waiting.
+ */
+#define TICK (50 * NANOSECONDS_PER_MILLISECOND)
+
 static const char too_large[] = "it is too large to be reviewed";
 
 struct hold *hold_find(const struct session *s, uint32_t lane)
@@ -326,7 +330,7 @@ static void tick(struct hold *h, uint64_t now)
 
 /* One that is looked at may end others of its session, so each goes behind those that are still to
  * be. */
-void hold_tick(struct worker *w, uint64_t now)
+static void tick_all(struct worker *w, uint64_t now)
 {
 	while (!list_is_empty(&w->holds)) {
 		struct hold *h = list_entry(w->holds.next, struct hold, link);
@@ -337,4 +341,22 @@ void hold_tick(struct worker *w, uint64_t now)
 		list_append(&w->holds, &h->link);
 		tick(h, now);
 	}
+}
+
+static void on_tick(struct ring_operation *operation, int result)
+{
+	struct worker *w = container_of(operation, struct worker, holds_tick);
+
+	(void)result;
+	tick_all(w, clock_monotonic());
+	if (!list_is_empty(&w->holds))
+		hold_begin_ticks(w);
+}
+
+void hold_begin_ticks(struct worker *w)
+{
+	if (w->holds_tick.in_flight)
+		return;
+	w->holds_tick.complete = on_tick;
+	ring_timeout(&w->ring, &w->holds_tick, TICK);
 }

@@ -52,8 +52,8 @@ void hold_on_process(struct session *s);
 void hold_on_preview(struct session *s, struct slice text, const char *problem);
 /* What the monitor says (monitor/messages.h). */
 void hold_on_decision(struct worker *w, struct slice payload);
-/* Signs of life, twice a second. */
-void hold_tick(struct worker *w, uint64_t now);
+/* While anything waits: signs of life, and deadlines. Begins where it has not yet. */
+void hold_begin_ticks(struct worker *w);
 
 /* The grants changed: one may cover what waits. */
 void hold_on_grants(struct worker *w);

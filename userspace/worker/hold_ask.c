@@ -39,6 +39,18 @@ void hold_reassure(struct hold *h, bool aloud)
 	session_touch(s);
 }
 
+/* Those that came together don't speak together from then on: their numbers spread them. */
+static void first_sign(struct hold *h)
+{
+	uint64_t early = (h->wait * 0x9e3779b97f4a7c15 >> 32) % BEAT_TIME;
+
+	hold_reassure(h, true);
+	if (h->next_notice == 0)
+		return; /* it could not be said; the next tick tries again */
+	h->next_beat -= early;
+	h->next_notice -= early;
+}
+
 static void on_not_asked(struct hold *h, struct slice why)
 {
 	char detail[300], text[400];
@@ -73,7 +85,7 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	h->review.text[sizeof(h->review.text) - 1] = '\0';
 	snprintf(h->reviewers, sizeof(h->reviewers), "%.*s", SLICE_PRINT(payload));
 	h->state = HOLD_WAITING;
-	hold_reassure(h, true);
+	first_sign(h);
 	/* One that came while the monitor was asked may cover it. */
 	if (h->grants_version != h->session->worker->grants.version)
 		hold_judge_anew(h);
@@ -107,6 +119,7 @@ struct hold *hold_new(struct session *s, uint32_t lane)
 	h->lane = lane;
 	list_append(&s->worker->holds, &h->link);
 	list_append(&s->holds, &h->sibling);
+	hold_begin_ticks(s->worker);
 	return h;
 }
 
@@ -124,14 +137,19 @@ struct hold *hold_begin(struct session *s, const struct protocol_action_event *e
 	return h;
 }
 
+static const char behind[] =
+	"no preview of the statements behind it: what they would do depends on "
+	"what those before them did\n";
+
 static void set_preview(struct hold *h, struct slice text, const char *problem)
 {
 	free(h->preview);
 	if (problem)
 		h->preview = memory_format("no preview: %s", problem);
 	else
-		h->preview = memory_format("%s%.*s",
-			h->count > 1 ? "of the first statement:\n" : "", SLICE_PRINT(text));
+		h->preview =
+			memory_format("%s%.*s%s", h->count > 1 ? "of the first statement:\n" : "",
+				SLICE_PRINT(text), h->count > 1 ? behind : "");
 }
 
 static bool is_gathered(const struct hold *h, const struct draft *d)

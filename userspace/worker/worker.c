@@ -205,7 +205,6 @@ static void on_tick(struct ring_operation *operation, int result)
 
 	(void)result;
 	session_tick(w, now);
-	hold_tick(w, now);
 	flows_tick(w, now);
 	cancel_tick(w, now);
 	accept_again(w);
