@@ -12,7 +12,8 @@ import time
 import psycopg2
 import pytest
 from conftest import make_config
-from harness.daemon import readable
+from harness.daemon import BUILD, readable
+from harness.waiting import wait_for
 
 SESSION = pathlib.Path(__file__).resolve().parent / "clients" / "session.py"
 REVIEWERS = {"dba": {"local_users": ["root"]}}
@@ -321,6 +322,20 @@ def test_a_grant_is_for_one_database_and_user(daemon, server, session):
     server.sql("drop database prod with (force)")
 
 
+def test_a_grant_ends_by_itself(daemon, server, session):
+    s = session()
+    s.send("delete from orders where item = 'brief'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--for", "3s")
+    assert s.answer()["count"] == 0
+    wait_for(lambda: not daemon.json("grants", "list"))
+    s.send("delete from orders where item = 'brief'")
+    (again,) = wait_for_pending(daemon)
+    assert again["id"] != review["id"]
+    decide(daemon, "deny", again, "--reason", "its time is over")
+    assert s.answer()["state"] == "42501"
+
+
 def test_a_grant_releases_what_waits_already(daemon, server, session):
     first, second = session(), session()
     first.send("delete from orders where item = 'w1'")
@@ -583,6 +598,28 @@ def test_after_a_crash_nothing_approved_is_lost(daemon, server, session):
     again = session()
     assert again("delete from orders where item = 'crash'")["count"] == 0
     assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 0.03, 0.1])
+def test_killed_around_a_decision(daemon, server, session, delay):
+    """Whenever that is: what a reviewer was told is so afterwards, and nothing runs that nobody approved."""
+    item = f"killed {delay}"
+    add(server, item)
+    s = session()
+    s.send(f"delete from orders where item = '{item}'")
+    (review,) = wait_for_pending(daemon)
+    deciding = subprocess.Popen([BUILD / "wayleave", "reviews", "approve", review["id"]], env=daemon.environment,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(delay)
+    daemon.kill()
+    acknowledged = deciding.wait() == 0
+    daemon.start()
+    state = state_of(daemon, review)
+    assert state == "approved" if acknowledged else state in ("approved", "cancelled")
+    # Its session ended with the daemon; the server may be told later.
+    wait_for(lambda: server.sql(f"select count(*) from pg_stat_activity where pid = {s.pid}", database="shop").strip() == "0")
+    assert state == "approved" or count(server, f"item = '{item}'") == 1
+    assert not pending(daemon)
 
 
 @pytest.mark.parametrize("grant", [None, "5m"])

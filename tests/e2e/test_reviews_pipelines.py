@@ -313,6 +313,15 @@ def test_what_arrives_in_pieces(daemon, server):
         assert finish(p) == ["DELETE 0"] * 2
 
 
+def test_the_server_closes_while_it_waits(daemon, server):
+    """The agent gets the server's own words, and nobody is asked any more."""
+    p = start(daemon, server, ("Q", "delete from orders where item = 'closed'"), ("wait", "E"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    server.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'", database="shop")
+    wait_for_pending(daemon, 0)
+    assert finish(p) == ["57P01"] and state_of(daemon, review) == "cancelled"
+
+
 def test_who_leaves_while_it_arrives(daemon, server):
     p = start(daemon, server, ("batch", query("delete from orders where item = $1", "gone")), ("close",))
     assert finish(p) == [] and not pending(daemon)

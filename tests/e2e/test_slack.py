@@ -256,6 +256,46 @@ def test_two_people_at_once(setting):
     setting.outcome(ts, "approved by bob")
 
 
+def at_once(*steps):
+    """Calls all of them at the same moment."""
+    barrier = threading.Barrier(len(steps))
+
+    def run(step):
+        barrier.wait()
+        step()
+    threads = [threading.Thread(target=run, args=(step,)) for step in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_two_of_two_at_once(setting):
+    """Each of two different people counts, whoever comes first."""
+    session, ts, review = setting.hold("update orders set amount = amount where id = 6")
+    at_once(*(lambda user=user: setting.clicker.click(ts, "approve", user) for user in ("U222", "U333")))
+    assert not session.answer().get("state")
+    votes = setting.daemon.json("reviews", "show", review["id"])["votes"]
+    assert {vote["verdict"] for vote in votes} == {"approve"} and len({vote["by"] for vote in votes}) == 2, votes
+    setting.outcome(ts, "approved by")
+
+
+def test_a_click_and_the_command_line_at_once(setting, server):
+    """One of them counts, and what happens is what that one said."""
+    for i in range(4):
+        item = f"at once {i}"
+        server.sql(f"insert into orders (item) values ('{item}')", database="shop")
+        session, ts, review = setting.hold(f"delete from orders where item = '{item}'")
+        said = []
+        at_once(lambda: setting.clicker.click(ts, "approve", "U222"),
+                lambda: said.append(setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode))
+        answer, state = session.answer(), state_of(setting.daemon, review)
+        assert state == ("denied" if said == [0] else "approved"), (said, state)
+        assert (answer.get("state") == "42501") == (state == "denied"), (answer, state)
+        assert count(server, f"item = '{item}'") == (1 if state == "denied" else 0)
+        setting.outcome(ts, state)
+
+
 def test_replays_forgeries_and_late_clicks(setting):
     session, ts, review = setting.hold("delete from orders where id = 7")
     body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
@@ -352,8 +392,9 @@ def test_no_length_hides_how_it_is_read(setting, server):
         server.sql("".join(f"drop schema {name};" for name in schemas), database="shop")
 
 
-def test_slack_down_is_said_and_reviews_go_on(setting):
-    setting.slack.faults += [(503, {}, b"")] * 3
+@pytest.mark.parametrize("fault", [(503, {}, b""), (429, {"Retry-After": "1"}, b"")], ids=["down", "limited"])
+def test_slack_down_is_said_and_reviews_go_on(setting, fault):
+    setting.slack.faults += [fault] * 3
     session = setting.session()
     session.send("delete from orders where id = 11")
     (review,) = wait_for_pending(setting.daemon)
@@ -361,7 +402,7 @@ def test_slack_down_is_said_and_reviews_go_on(setting):
     while setting.daemon.status()["slack"]["state"] == "ok":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert "503" in setting.daemon.wayleave("status").stdout
+    assert str(fault[0]) in setting.daemon.wayleave("status").stdout
     assert setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode == 0
     session.answer()
     setting.slack.faults.clear()
