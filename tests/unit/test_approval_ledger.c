@@ -372,6 +372,45 @@ Test(ledger, somebody_reads_it_meanwhile)
 	book_test_free(t);
 }
 
+static off_t file_size(const char *path)
+{
+	struct stat s;
+
+	cr_assert_eq(stat(path, &s), 0);
+	return s.st_size;
+}
+
+/* More than the log holds before it is carried over. */
+static void add_large(struct ledger *l, const char *id, bool durable)
+{
+	struct ledger_review row = {.state = REVIEW_PENDING, .agent = slice_from_string("a")};
+	struct slice question = slice_of(memory_new(8u << 20), 8u << 20);
+
+	snprintf(row.id.text, sizeof(row.id.text), "%s", id);
+	cr_assert_eq(ledger_begin(l, durable), 0);
+	cr_assert_eq(ledger_add_review(l, &row, question), 0);
+	cr_assert_eq(ledger_commit(l), 0);
+	free((void *)question.data);
+}
+
+Test(ledger, a_decision_waits_for_no_checkpoint)
+{
+	struct book_test *t = book_test_new();
+	struct ledger *l = NULL;
+	off_t before;
+
+	book_free(t->book);
+	t->book = NULL;
+	cr_assert_eq(ledger_open(t->path, &l, &t->error), 0);
+	before = file_size(t->path);
+	add_large(l, "r-AAAA", true);
+	cr_assert_eq(file_size(t->path), before);
+	add_large(l, "r-BBBB", false);
+	cr_assert_gt(file_size(t->path), before + (8 << 20));
+	ledger_close(l);
+	book_test_free(t);
+}
+
 Test(ledger, what_is_old_is_forgotten)
 {
 	struct book_test *t = book_test_new();

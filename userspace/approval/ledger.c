@@ -51,6 +51,8 @@ static const char *const schemas[] = {
 };
 #define SCHEMA_VERSION ARRAY_SIZE(schemas)
 
+#define CHECKPOINT_PAGES 1000 /* in the log, before they are carried over */
+
 int ledger_error(int result)
 {
 	switch (result & 0xff) {
@@ -186,6 +188,14 @@ static int execute(struct ledger *l, const char *text)
 	return ledger_error(sqlite3_exec(l->database, text, NULL, NULL, NULL));
 }
 
+/* Behind a decision somebody waits: the log is carried over to the file, which syncs both, behind
+ * what needs no sync of its own (asking for a review, which comes before each decision). */
+static void set_durable(struct ledger *l, bool durable)
+{
+	l->durable = durable;
+	sqlite3_wal_autocheckpoint(l->database, durable ? 0 : CHECKPOINT_PAGES);
+}
+
 int ledger_begin(struct ledger *l, bool durable)
 {
 	if (l->durable != durable) {
@@ -194,7 +204,7 @@ int ledger_begin(struct ledger *l, bool durable)
 
 		if (r < 0)
 			return r;
-		l->durable = durable;
+		set_durable(l, durable);
 	}
 	return execute(l, "BEGIN IMMEDIATE");
 }
@@ -304,7 +314,7 @@ static int configure(struct ledger *l, const char *path, struct error *e)
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	r = execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-	l->durable = true;
+	set_durable(l, true);
 	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l, r)) : 0;
 }
 
