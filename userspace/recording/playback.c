@@ -49,20 +49,14 @@ static enum playback_status playback_leave(struct playback *p, const char *what,
 /* Opens a segment. END: nothing is in it yet. */
 static enum playback_status playback_open_file(struct playback *p, const struct segment_file *file)
 {
-	int fd = segment_open(p->folder, &file->name);
+	bool compressed;
+	int fd = segment_open_now(p->folder, &file->name, &compressed);
 	enum reader_status status;
 
-	if (fd == -ENOENT && !file->name.compressed) {
-		/* Compressed this moment. */
-		struct segment_file compressed = *file;
-
-		compressed.name.compressed = true;
-		return playback_open_file(p, &compressed);
-	}
 	if (fd < 0)
 		return playback_leave(p, "can't be opened: ", strerrordesc_np(-fd));
 	p->fd = fd;
-	status = reader_open(&p->reader, fd, file->name.compressed, false);
+	status = reader_open(&p->reader, fd, compressed, false);
 	if (status == READER_RECORD)
 		return PLAYBACK_RECORD;
 	if (status == READER_BROKEN)

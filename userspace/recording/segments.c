@@ -166,3 +166,16 @@ int segment_open(int folder, const struct segment_name *name)
 	fd = openat(folder, text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
 }
+
+int segment_open_now(int folder, const struct segment_name *name, bool *ret_compressed)
+{
+	struct segment_name now = *name;
+	int fd = segment_open(folder, &now);
+
+	if (fd == -ENOENT && !now.compressed) {
+		now.compressed = true;
+		fd = segment_open(folder, &now);
+	}
+	*ret_compressed = now.compressed;
+	return fd;
+}

@@ -32,5 +32,7 @@ const struct segment_file *segment_list_next(
 bool segment_is_same_stream(const struct segment_name *a, const struct segment_name *b);
 /* Opens it for reading; a descriptor, the caller's, or negative errno. */
 int segment_open(int folder, const struct segment_name *name);
+/* The same, also where it has been compressed since its name was read: what it is now. */
+int segment_open_now(int folder, const struct segment_name *name, bool *ret_compressed);
 
 #endif

@@ -155,7 +155,8 @@ static void adopt_entry(
 
 static void load_segment(struct loader *l, const struct segment_name *name)
 {
-	int fd = segment_open(l->folder, name);
+	bool compressed;
+	int fd = segment_open_now(l->folder, name, &compressed);
 	enum reader_status status;
 	struct reader reader;
 	struct entry entry;
@@ -164,7 +165,7 @@ static void load_segment(struct loader *l, const struct segment_name *name)
 		l->list->damaged += fd != -ENOENT;
 		return;
 	}
-	status = reader_open(&reader, fd, name->compressed, false);
+	status = reader_open(&reader, fd, compressed, false);
 	while (status == READER_RECORD && !l->out_of_memory) {
 		status = reader_next(&reader, &entry);
 		if (status == READER_RECORD)

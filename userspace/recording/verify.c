@@ -291,15 +291,11 @@ static void report_unannounced(struct verify *v, const struct segment_list *file
 
 static bool is_there_now(const struct verify *v, const struct segment_name *name)
 {
-	struct segment_name other = *name;
 	int folder = stream_is_chained(name->kind) ? v->options->audit_folder
 						   : v->options->recordings_folder;
-	int fd = segment_open(folder, name);
+	bool compressed;
+	int fd = segment_open_now(folder, name, &compressed);
 
-	if (fd < 0) {
-		other.compressed = true;
-		fd = segment_open(folder, &other);
-	}
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;

@@ -53,17 +53,8 @@ static int walk_open(const struct walk *w, const struct segment_name *name, bool
 {
 	int folder = stream_is_chained(name->kind) ? w->v->options->audit_folder
 						   : w->v->options->recordings_folder;
-	int fd = segment_open(folder, name);
 
-	*ret_compressed = name->compressed;
-	/* It may have been compressed since the folder was read. */
-	if (fd == -ENOENT && !name->compressed) {
-		struct segment_name compressed = *name;
-
-		*ret_compressed = compressed.compressed = true;
-		fd = segment_open(folder, &compressed);
-	}
-	return fd;
+	return segment_open_now(folder, name, ret_compressed);
 }
 
 /* Whether retention deleted a segment between these two. */
