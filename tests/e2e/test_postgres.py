@@ -182,9 +182,24 @@ def test_ipv6_and_names(psql):
     assert psql.rows("select 1", host="localhost") == ["1"]
 
 
-def test_a_statement_beyond_the_limit_is_refused_with_the_reason(wire):
-    seen = wire(("Q", "select '" + "x" * 10 + "'"), ("wait", "Z"))
-    assert ["D", ["x" * 10]] in seen
+EXTENDED = """
+import psycopg, sys
+with psycopg.connect(f"host=127.0.0.1 port={sys.argv[1]} dbname=shop user=app", autocommit=True) as c:
+    try:
+        c.execute("select length('" + "x" * (5 << 20) + "'), %s", [1])
+    except psycopg.Error as e:
+        print(e.sqlstate, e)
+    print(c.execute("select 41 + %s", [1]).fetchone())
+"""
+
+
+def test_a_statement_beyond_the_limit_is_refused_with_the_reason(psql, wayleave, server):
+    """By either protocol, and the session goes on; one below it is a statement like others."""
+    done = psql(input="".join(f"select length('{'x' * size}');\n" for size in (4000000, 5000000)) + "select 42;\n")
+    assert done.stdout.split() == ["4000000", "42"]
+    assert "wayleave: denied: a statement of 5000" in done.stderr and "is longer than 4194304" in done.stderr
+    done = wayleave.run("/usr/bin/python3", "-c", EXTENDED, server.port)
+    assert done.stdout.startswith("54000 wayleave: denied: a statement of 52") and done.stdout.endswith("(42,)\n"), done.stdout + done.stderr
 
 
 def test_server_errors_that_quote_masked_values(psql):
