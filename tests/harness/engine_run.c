@@ -92,6 +92,11 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	run->closed = true;
 }
 
+static bool host_wants_body(struct protocol_host *host, const struct action *action)
+{
+	return policy_wants_body(run_of(host)->bench->scope, action);
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -559,6 +564,7 @@ void engine_run_init(
 		.shut = host_shut,
 		.reset = host_reset,
 		.catalog = host_catalog,
+		.wants_body = host_wants_body,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,
 		.hasher = bench->hasher,

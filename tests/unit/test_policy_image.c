@@ -43,7 +43,9 @@ static const char everything[] =
 	"        - {detect: [email], with: redact}\n"
 	"        - {detect: [email], with: hash}\n"
 	"  - {name: m review, review: {by: dba, within: 90s, grant: 2h}}\n"
-	"  - {name: a deny, deny: {message: no way}}\n";
+	"  - {name: a deny, deny: {message: no way}}\n"
+	"  - {name: zz body, operations: [POST], body: {\"$.a.b\": [x, \"y*\"], $.c: [z]}, deny: "
+	"}\n";
 
 static struct config *load(const char *text)
 {
@@ -130,7 +132,7 @@ Test(policy_image, all_of_it_arrives)
 	cr_expect_eq(r->hosts[0].port, HOST_ANY_PORT);
 	cr_expect_eq(r->hosts[1].prefix, 8);
 
-	cr_assert_eq(p->rule_count, 3);
+	cr_assert_eq(p->rule_count, 4);
 	expect_text(p->rules[0].name, "a deny");
 	expect_text(p->rules[0].message, "no way");
 	cr_expect_eq(p->rules[0].kind, RULE_DENY);
@@ -163,6 +165,13 @@ Test(policy_image, all_of_it_arrives)
 	cr_expect_eq(rule->detectors[DETECTOR_EMAIL], MASK_REDACT);
 	cr_expect_eq(rule->detectors[DETECTOR_SECRET], MASK_PARTIAL);
 	cr_expect_eq(rule->detectors[DETECTOR_IBAN], MASK_NONE);
+
+	rule = &p->rules[3];
+	cr_assert_eq(rule->body_count, 2);
+	expect_text(rule->bodies[0].path, "$.a.b");
+	cr_assert_eq(rule->bodies[0].values.count, 2);
+	expect_text(rule->bodies[0].values.items[1], "y*");
+	expect_text(rule->bodies[1].path, "$.c");
 
 	cr_assert_eq(p->address_count, 2);
 	expect_text(p->addresses[1].name, "db.internal");
@@ -385,7 +394,7 @@ Test(policy_image, from_a_descriptor)
 		(ssize_t)buffer_length(&image));
 	/* wherever the sender left the offset */
 	cr_assert_eq(policy_open_descriptor(fd, &p, &e), 0, "%s", e.text);
-	cr_expect_eq(p->rule_count, 3);
+	cr_expect_eq(p->rule_count, 4);
 	policy_put(p);
 	p = NULL;
 	cr_assert_eq(ftruncate(fd, 10), 0);

@@ -26,7 +26,7 @@ struct test_case {
 	struct test_principal *principal;
 	struct config_text exe, exe_sha256;
 	struct config_texts action, unknown;
-	struct config_text problem;
+	struct config_text problem, json, form;
 	struct config_choice verdict;
 	struct config_texts rules;
 	struct config_text text;
@@ -73,6 +73,8 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "action", TEXTS, action, .required = true),
 	KEY(test_case, "unknown", TEXTS, unknown),
 	KEY(test_case, "problem", TEXT, problem),
+	KEY(test_case, "json", TEXT, json),
+	KEY(test_case, "form", TEXT, form),
 	KEY(test_case, "verdict", CHOICE, verdict, .required = true,
 		CHOICES("allow", "review", "deny")),
 	KEY(test_case, "rules", TEXTS, rules),
@@ -171,7 +173,7 @@ static void check_sentence(
 
 static void check_needs(const struct test_case *k, const struct policy_scope *s)
 {
-	static const char *const names[] = {"operations", "objects", "columns"};
+	static const char *const names[] = {"operations", "objects", "columns", "body"};
 	unsigned expected = 0;
 
 	if (!k->needs.place.file)
@@ -195,11 +197,26 @@ static unsigned read_unknown(const struct test_case *k)
 			unknown |= ACTION_UNKNOWN_TEXT;
 		else if (strcmp(name, "effect") == 0)
 			unknown |= ACTION_UNKNOWN_EFFECT;
-		else
+		else if (strcmp(name, "body") != 0)
 			cr_assert(
 				false, "%s:%u: unknown \"%s\"", k->place.file, k->place.line, name);
 	}
 	return unknown;
+}
+
+static struct action_body read_body(const struct test_case *k)
+{
+	struct action_body body = {.form = BODY_NONE};
+
+	for (size_t i = 0; i < k->unknown.count; i++) {
+		if (strcmp(k->unknown.items[i].text, "body") == 0)
+			body.form = BODY_UNKNOWN;
+	}
+	if (k->json.text)
+		return (struct action_body){BODY_JSON, slice_from_string(k->json.text)};
+	if (k->form.text)
+		return (struct action_body){BODY_FORM, slice_from_string(k->form.text)};
+	return body;
 }
 
 static struct principal read_principal(const struct test_case *k, struct slice *groups)
@@ -255,6 +272,7 @@ static void run_case(struct policy *p, const struct test_case *k)
 		.unknown = read_unknown(k),
 		.pairs = pairs,
 		.pair_count = k->action.count,
+		.body = read_body(k),
 		.problem = k->problem.text};
 	struct verdict v;
 

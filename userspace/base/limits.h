@@ -48,7 +48,10 @@
 #define LIMIT_HTTP_METHOD 32u /* bytes of a method's name */
 #define LIMIT_HTTP_TRAILERS 16384u
 #define LIMIT_HTTP_DRAIN (1u << 20) /* of a refused request's body, before its connection ends */
-#define LIMIT_HTTP_BODY_HELD (1u << 20) /* a body that people are shown; longer is refused */
+#define LIMIT_HTTP_BODY_HELD (1u << 20) /* a body that people are shown, or rules look into */
+#define LIMIT_BODY_VALUES 65536u /* of a body that rules look into; with more it is unknown */
+#define LIMIT_BODY_MESSAGES 256u /* the same, of a batch */
+#define LIMIT_BODY_VALUE (64u << 10) /* bytes of one that patterns are compared with */
 #define LIMIT_HTTP_BODY_MASKED                                                                     \
 	(16u << 20) /* JSON in which something is masked; longer is refused */
 #define LIMIT_HTTP_ANSWER 8192u /* a response of our own */

@@ -12,6 +12,7 @@
 #include "cli/recordings.h"
 #include "monitor/control.h"
 #include "policy/config.h"
+#include "protocol/http/request.h"
 #include "protocol/kubernetes/kubernetes.h"
 
 #define VERB "policy explain"
@@ -83,6 +84,7 @@ static void resolve_web(struct explanation *x, struct slice text)
 	x->action.pair_count = x->http.count;
 	x->action.unknown = x->http.unknown;
 	x->action.problem = x->http.problem;
+	http_body_of_text(text, &x->action.body);
 }
 
 void explanation_init(struct explanation *x, struct policy_scope *scope,

@@ -8,10 +8,13 @@
 #include "base/memory.h"
 #include "cli/policy_explain.h"
 #include "cli/recordings.h"
+#include "policy/body.h"
 #include "policy/explain.h"
 
 #define LABEL_WIDTH "%-10s"
 #define SENTENCE_MOST 65536
+
+#define FACTS_MOST 6 /* that may be unknown */
 
 static const char *const rule_kinds[RULE_KIND_COUNT] = {
 	[RULE_ALLOW] = "allow",
@@ -19,8 +22,17 @@ static const char *const rule_kinds[RULE_KIND_COUNT] = {
 	[RULE_DENY] = "deny",
 };
 
+static bool asks_for_unknown_body(const struct explanation *x)
+{
+	struct body *body = body_read(&x->action.body);
+	bool known = body_is_known(body);
+
+	body_free(body);
+	return !known && policy_wants_body(x->scope, &x->action);
+}
+
 /* What a rule says, and the facts that are not known. Strings are static. */
-static size_t list_unknown(const struct explanation *x, const char *ret[5])
+static size_t list_unknown(const struct explanation *x, const char *ret[FACTS_MOST])
 {
 	const struct policy_subject *subject = policy_scope_subject(x->scope);
 	const struct policy *p = policy_scope_policy(x->scope);
@@ -35,6 +47,8 @@ static size_t list_unknown(const struct explanation *x, const char *ret[5])
 		ret[count++] = "object";
 	if (x->action.unknown & ACTION_UNKNOWN_EFFECT)
 		ret[count++] = "effect";
+	if (asks_for_unknown_body(x))
+		ret[count++] = "body";
 	if (!subject->principal->known)
 		ret[count++] = "principal";
 	if ((subject->exe.length == 0 && p->asks_exe) ||
@@ -72,7 +86,7 @@ static void add_facts(cJSON *object, const struct explanation *x)
 	cJSON *operations = cJSON_AddArrayToObject(object, "operations");
 	cJSON *objects = cJSON_AddArrayToObject(object, "objects");
 	cJSON *unknown = cJSON_AddArrayToObject(object, "unknown");
-	const char *facts[5];
+	const char *facts[FACTS_MOST];
 	size_t count = list_unknown(x, facts);
 
 	for (size_t i = 0; i < x->action.pair_count; i++) {
@@ -199,7 +213,7 @@ static void print_pair(const struct action_pair *pair)
 
 static void print_action(const struct explanation *x)
 {
-	const char *facts[5];
+	const char *facts[FACTS_MOST];
 	size_t count = list_unknown(x, facts);
 
 	for (size_t i = 0; i < x->action.pair_count; i++) {

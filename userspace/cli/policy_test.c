@@ -18,8 +18,10 @@
 #include "cli/policy_explain.h"
 #include "cli/recordings.h"
 #include "policy/config.h"
+#include "protocol/http/request.h"
 #include "recording/pair.h"
 #include "recording/store.h"
+#include "recording/value.h"
 
 #define VERB "policy test"
 #define PAIRS_MOST 4096
@@ -221,6 +223,22 @@ static void note_change(struct test *t, const struct entry *entry, const struct 
 		.count = 1};
 }
 
+/* The request's text with its body as it was recorded; without it the body is not known, where the
+ * request may have had one. */
+static void read_body(const struct entry *entry, struct buffer *room, struct action_body *ret)
+{
+	struct slice kept = entry_bytes(entry, FIELD_PARAMETER);
+	struct recorded_value value;
+
+	buffer_append_slice(room, entry_bytes(entry, FIELD_TEXT));
+	if (kept.length && value_decode(kept, &value) == 0 && value.digest.length == 0 &&
+		(value.form == VALUE_TEXT || value.form == VALUE_BINARY)) {
+		buffer_append_string(room, "\n\n");
+		buffer_append_slice(room, value.bytes);
+	}
+	http_body_of_text(buffer_slice(room), ret);
+}
+
 static void judge_again(struct test *t, const struct entry *entry)
 {
 	struct action_pair *pairs = memory_new_array(PAIRS_MOST, sizeof(*pairs));
@@ -231,10 +249,15 @@ static void judge_again(struct test *t, const struct entry *entry)
 		.text = entry_bytes(entry, FIELD_TEXT),
 		.problem = problem};
 	struct verdict verdict;
+	struct buffer room;
 
+	buffer_init(&room, LIMIT_SESSION_ARENA);
+	if (action.protocol == PROTOCOL_HTTP)
+		read_body(entry, &room, &action.body);
 	if (!rules_decided(entry)) {
 		t->elsewhere++;
-	} else if (!read_pairs(entry, pairs, &action.pair_count)) {
+	} else if (!read_pairs(entry, pairs, &action.pair_count) ||
+		(action.body.form == BODY_UNKNOWN && policy_wants_body(t->scope, &action))) {
 		t->unknown++;
 	} else {
 		policy_judge(t->scope, &action, &verdict);
@@ -243,6 +266,7 @@ static void judge_again(struct test *t, const struct entry *entry)
 		else
 			note_change(t, entry, &verdict, &action);
 	}
+	buffer_done(&room);
 	free(problem);
 	free(pairs);
 }
@@ -325,7 +349,8 @@ static void print_for_people(const struct test *t)
 			t->elsewhere);
 	if (t->unknown)
 		printf("%" PRIu64 " could not be judged: their agent or resource is not "
-		       "configured, or the record does not hold all of their objects\n",
+		       "configured, or the record does not hold all of their objects, "
+		       "or their body\n",
 			t->unknown);
 }
 

@@ -13,14 +13,8 @@
 #define INDEX_MOST 999999999u
 #define WORD_BITS 64u
 
-struct step {
-	bool in_array, any;
-	struct slice name;
-	uint64_t index;
-};
-
 struct path {
-	const struct step *steps;
+	const struct json_step *steps;
 	size_t count;
 	enum mask_strategy strategy;
 };
@@ -28,7 +22,7 @@ struct path {
 struct json_paths {
 	struct path *paths;
 	size_t count, words;
-	struct step *steps;
+	struct json_step *steps;
 	char **texts; /* what the steps' names are parts of */
 	uint64_t *alive; /* for each depth, `words` words: which paths lead here */
 	uint64_t places[JSON_DEPTH_MOST + 1]; /* the next element's, of the arrays that are open */
@@ -38,20 +32,19 @@ struct json_paths {
 /* --- paths --- */
 
 /* Takes "['a.name']". */
-static bool read_quoted(struct slice *rest, struct step *ret)
+static bool read_quoted(struct slice *rest, struct json_step *ret)
 {
 	const uint8_t *end = memmem(rest->data, rest->length, "']", 2);
 	size_t length = end ? (size_t)(end - rest->data) : 0;
 
 	if (length <= 2)
 		return false;
-	*ret = (struct step){.name = slice_of(rest->data + 2, length - 2)};
+	*ret = (struct json_step){.name = slice_of(rest->data + 2, length - 2)};
 	*rest = slice_from(*rest, length + 2);
 	return !memchr(ret->name.data, '\'', ret->name.length);
 }
 
-/* Takes one step. False: there is none. */
-static bool read_step(struct slice *rest, struct step *ret)
+bool json_path_step(struct slice *rest, struct json_step *ret)
 {
 	uint8_t first = rest->data[0];
 	size_t n = 1;
@@ -59,7 +52,7 @@ static bool read_step(struct slice *rest, struct step *ret)
 
 	if (slice_starts_with(*rest, slice_from_string("['")))
 		return read_quoted(rest, ret);
-	*ret = (struct step){.in_array = first == '['};
+	*ret = (struct json_step){.in_array = first == '['};
 	if (first != '.' && first != '[')
 		return false;
 	while (n < rest->length && !memchr(".[]", rest->data[n], 3))
@@ -76,7 +69,7 @@ static bool read_step(struct slice *rest, struct step *ret)
 }
 
 /* `ret` may be NULL: they are counted only. 0: no path. */
-static size_t read_steps(struct slice path, struct step *ret)
+static size_t read_steps(struct slice path, struct json_step *ret)
 {
 	size_t count = 0;
 
@@ -84,9 +77,9 @@ static size_t read_steps(struct slice path, struct step *ret)
 		return 0;
 	path = slice_from(path, 1);
 	while (path.length) {
-		struct step step;
+		struct json_step step;
 
-		if (!read_step(&path, &step))
+		if (!json_path_step(&path, &step))
 			return 0;
 		if (ret)
 			ret[count] = step;
@@ -149,7 +142,7 @@ void json_paths_free(struct json_paths *p)
 
 /* --- the walk --- */
 
-static bool step_means(const struct step *s, bool in_array, struct slice name, uint64_t index)
+static bool step_means(const struct json_step *s, bool in_array, struct slice name, uint64_t index)
 {
 	if (s->in_array != in_array)
 		return false;

@@ -12,6 +12,15 @@
 
 struct json_paths;
 
+struct json_step {
+	bool in_array, any; /* "[…]", else ".…"; "*" */
+	struct slice name;
+	uint64_t index;
+};
+
+/* Takes one step of what stands behind the "$"; `rest` is not empty. False: there is none. */
+bool json_path_step(struct slice *rest, struct json_step *ret);
+
 /* Whether it is such a path. */
 bool json_path_is_valid(struct slice path);
 /* NULL: there are none in the rules, or too many (`ret_too_many`). */

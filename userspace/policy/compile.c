@@ -125,6 +125,18 @@ static void compile_resources(
 	ret->resource_count = sort_numbers(ret->resources, names->count);
 }
 
+static void compile_bodies(
+	struct compile *k, const struct config_rule *from, struct policy_rule *ret)
+{
+	ret->bodies = node_allocate(k->arena, (from->body_count + 1) * sizeof(*ret->bodies));
+	for (; ret->body_count < from->body_count; ret->body_count++) {
+		const struct config_named_texts *body = &from->bodies[ret->body_count];
+
+		ret->bodies[ret->body_count] = (struct policy_body){
+			slice_from_string(body->name.text), copy_texts(k, &body->texts)};
+	}
+}
+
 static void compile_operations(const struct config_texts *names, struct policy_rule *ret)
 {
 	ret->names_operations = names->count != 0;
@@ -212,6 +224,7 @@ static void compile_rule(struct compile *k, const struct config_rule *from, stru
 	ret->exe = copy_texts(k, &from->exe);
 	ret->objects = copy_texts(k, &from->objects);
 	compile_operations(&from->operations, ret);
+	compile_bodies(k, from, ret);
 	compile_verdict(k, from, ret);
 }
 

@@ -177,6 +177,8 @@ struct config_rule {
 	struct place place;
 	struct config_text name;
 	struct config_texts agents, groups, principals, exe, resources, operations, objects;
+	struct config_named_texts *bodies; /* by path; NULL: the key is absent */
+	size_t body_count;
 	struct config_allow *allow;
 	struct config_review *review;
 	struct config_deny *deny;

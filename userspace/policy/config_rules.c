@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "policy/body.h"
 #include "policy/object.h"
 #include "policy/rule.h"
 #include "policy/suggest.h"
@@ -320,6 +321,34 @@ static void check_secrets(struct rule_check *k, const struct config_choice *secr
 			"resources");
 }
 
+/* Of what is looked for in bodies. */
+static void check_body(struct rule_check *k)
+{
+	const unsigned bodies = 1u << PROTOCOL_HTTP | 1u << PROTOCOL_KUBERNETES;
+	const struct config_rule *r = k->rule;
+
+	if (!r->bodies)
+		return;
+	if (r->body_count == 0)
+		loader_error(k->loader, r->place,
+			"\"body\": an empty mapping asks for nothing; leave the key out to match "
+			"anything");
+	else if (!(meant_protocols(k) & bodies))
+		loader_error(k->loader, r->bodies[0].place,
+			"\"body\": the resources and operations of this rule have none");
+	for (size_t i = 0; i < r->body_count; i++) {
+		const struct config_named_texts *body = &r->bodies[i];
+
+		if (!body_path_is_valid(slice_from_string(body->name.text)))
+			loader_error(k->loader, body->name.place,
+				"\"body\": expected a path as $.params.name, not \"%s\"",
+				body->name.text);
+		if (body->texts.count == 0)
+			loader_error(k->loader, body->place,
+				"\"body\": an empty list of values matches nothing");
+	}
+}
+
 static void check_verdict(struct rule_check *k)
 {
 	const struct config *c = k->config;
@@ -389,6 +418,7 @@ void config_check_rules(struct config *c, struct loader *l)
 		check_resources(&k);
 		check_operations(&k);
 		check_objects(&k);
+		check_body(&k);
 		check_verdict(&k);
 	}
 	check_egress(c, l);

@@ -266,6 +266,8 @@ static const struct schema_key rule_keys[] = {
 	KEY(config_rule, "resources", TEXTS, resources),
 	KEY(config_rule, "operations", TEXTS, operations),
 	KEY(config_rule, "objects", TEXTS, objects),
+	KEY(config_rule, "body", NAMED_TEXTS, bodies,
+		.count_offset = offsetof(struct config_rule, body_count)),
 	KEY(config_rule, "allow", MAPPING, allow, OF(allow_schema)),
 	KEY(config_rule, "review", MAPPING, review, OF(review_schema)),
 	KEY(config_rule, "deny", MAPPING, deny, OF(deny_schema)),

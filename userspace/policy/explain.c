@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/explain.h"
 
+#include "policy/body.h"
 #include "policy/scope.h"
 
 const char *rule_match_text(enum rule_match match)
@@ -12,6 +13,7 @@ const char *rule_match_text(enum rule_match match)
 		[RULE_MATCH_OTHER_PROGRAM] = "is for other programs",
 		[RULE_MATCH_OTHER_OPERATION] = "is about other operations",
 		[RULE_MATCH_OTHER_OBJECT] = "is about other objects",
+		[RULE_MATCH_OTHER_BODY] = "is about other bodies",
 		[RULE_MATCH_NOT_UNKNOWN] = "would have to know more to match",
 		[RULE_MATCH_UNKNOWN] = "matches, because something is not known",
 		[RULE_MATCH_YES] = "matches",
@@ -51,8 +53,25 @@ static struct rule_report report_unknown(
 	return (struct rule_report){match, fact, pair};
 }
 
-static struct rule_report explain_pair(
-	const struct policy_rule *r, enum protocol_id protocol, const struct action_pair *pair)
+/* The nearest that any message comes. */
+static struct rule_report explain_body(
+	const struct policy_rule *r, struct body *body, const struct action_pair *pair)
+{
+	struct rule_report report = {RULE_MATCH_OTHER_BODY, NULL, pair};
+
+	for (size_t i = 0; i < body_message_count(body); i++) {
+		enum rule_fit fit = body_fit(body, i, r);
+
+		if (fit == RULE_FITS)
+			keep_nearest(&report, (struct rule_report){RULE_MATCH_YES, NULL, pair});
+		else if (fit == RULE_FITS_PERHAPS)
+			keep_nearest(&report, report_unknown(r, "body", pair));
+	}
+	return report;
+}
+
+static struct rule_report explain_pair(const struct policy_rule *r, enum protocol_id protocol,
+	const struct action_pair *pair, struct body *body)
 {
 	struct rule_report report = {RULE_MATCH_OTHER_OPERATION, NULL, pair};
 
@@ -60,8 +79,7 @@ static struct rule_report explain_pair(
 		return report;
 	switch (rule_fit_object(r, protocol, pair)) {
 	case RULE_FITS:
-		report.match = RULE_MATCH_YES;
-		return report;
+		return explain_body(r, body, pair);
 	case RULE_FITS_PERHAPS:
 		return report_unknown(r, "object", pair);
 	default:
@@ -75,7 +93,8 @@ void policy_explain_rule(const struct policy_scope *s, const struct policy_rule 
 {
 	enum rule_selection selection = rule_select(s->policy, r, &s->subject);
 	enum protocol_id protocol = s->subject.protocol;
-	bool asks = rule_needs(r, protocol) & (POLICY_NEEDS_OPERATIONS | POLICY_NEEDS_OBJECTS);
+	bool asks = rule_needs(r, protocol) & POLICY_NEEDS_TO_MATCH;
+	struct body *body;
 	struct rule_report report = {match_of_selection(selection), NULL, NULL};
 
 	if (report.match != RULE_MATCH_YES) {
@@ -83,8 +102,10 @@ void policy_explain_rule(const struct policy_scope *s, const struct policy_rule 
 		return;
 	}
 	report.match = RULE_MATCH_OTHER_OPERATION;
+	body = body_read(&action->body);
 	for (size_t i = 0; i < action->pair_count; i++)
-		keep_nearest(&report, explain_pair(r, protocol, &action->pairs[i]));
+		keep_nearest(&report, explain_pair(r, protocol, &action->pairs[i], body));
+	body_free(body);
 	if (action->unknown & ACTION_UNKNOWN_EFFECT && asks && r->kind != RULE_ALLOW)
 		keep_nearest(&report, report_unknown(r, "effect", NULL));
 	if (action->unknown & ACTION_UNKNOWN_TEXT && rule_means_text(r, protocol)) {

@@ -15,6 +15,7 @@ enum rule_match {
 	RULE_MATCH_OTHER_PROGRAM,
 	RULE_MATCH_OTHER_OPERATION,
 	RULE_MATCH_OTHER_OBJECT,
+	RULE_MATCH_OTHER_BODY,
 	RULE_MATCH_NOT_UNKNOWN, /* an allow that a fact that is not known keeps from matching */
 	RULE_MATCH_UNKNOWN, /* a deny or review that matches because a fact is not known */
 	RULE_MATCH_YES,

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "masking/json_path.h"
+#include "policy/body.h"
 #include "policy/private.h"
 
 #define IMAGE_MAGIC 0x57594c56504f4c35ULL /* "WYLVPOL5": the digit is the format's version */
@@ -198,6 +199,12 @@ static void codec_json(struct codec *c, struct mask_json *m)
 	CODEC_CHOICE(c, m->strategy, MASK_STRATEGY_COUNT);
 }
 
+static void codec_body(struct codec *c, struct policy_body *b)
+{
+	codec_text(c, &b->path);
+	codec_texts(c, &b->values);
+}
+
 static void codec_rule(struct codec *c, struct policy_rule *r)
 {
 	CODEC_CHOICE(c, r->kind, RULE_KIND_COUNT);
@@ -213,6 +220,7 @@ static void codec_rule(struct codec *c, struct policy_rule *r)
 	CODEC_CHOICE(c, r->names_operations, 2);
 	for (size_t i = 0; i < sizeof(r->operations.bits) / sizeof(uint64_t); i++)
 		codec_u64(c, &r->operations.bits[i]);
+	CODEC_LIST(c, r->bodies, r->body_count, SIZE_MAX, codec_body);
 	CODEC_LIST(c, r->columns, r->column_count, SIZE_MAX, codec_column);
 	CODEC_LIST(c, r->json, r->json_count, SIZE_MAX, codec_json);
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
@@ -357,6 +365,15 @@ static bool json_is_sound(const struct policy_rule *r)
 	return true;
 }
 
+static bool bodies_are_sound(const struct policy_rule *r)
+{
+	for (size_t i = 0; i < r->body_count; i++) {
+		if (!body_path_is_valid(r->bodies[i].path) || r->bodies[i].values.count == 0)
+			return false;
+	}
+	return true;
+}
+
 static bool rules_are_sound(const struct policy *p)
 {
 	for (size_t i = 0; i < p->rule_count; i++) {
@@ -365,7 +382,8 @@ static bool rules_are_sound(const struct policy *p)
 		if (!numbers_are_below(r->agents, r->agent_count, p->agent_count, false) ||
 			!numbers_are_below(
 				r->resources, r->resource_count, p->resource_count, true) ||
-			!operations_are_sound(r) || !columns_are_sound(r) || !json_is_sound(r))
+			!operations_are_sound(r) || !columns_are_sound(r) || !json_is_sound(r) ||
+			!bodies_are_sound(r))
 			return false;
 	}
 	return true;

@@ -2,6 +2,7 @@
 #include "policy/judge.h"
 
 #include "base/text.h"
+#include "policy/body.h"
 #include "policy/scope.h"
 
 #define TEXT_OBJECT_MOST 200 /* bytes of an agent's object that an error repeats */
@@ -9,6 +10,8 @@
 /* One action while it is judged. Only the first `words` of the sets are used. */
 struct judging {
 	struct policy_scope *scope;
+	struct body *body; /* NULL: no rule asks for it */
+	size_t message; /* of the body, that is judged now */
 	uint64_t matched[SCOPE_WORDS_MOST];
 	uint64_t doubtless[SCOPE_WORDS_MOST]; /* of `matched`: by known facts */
 	uint64_t perhaps[SCOPE_WORDS_MOST]; /* they allow nothing, but their masks hold */
@@ -16,18 +19,30 @@ struct judging {
 	const struct action_pair *uncovered; /* the first pair that nothing covers */
 };
 
+static enum rule_fit fit_rule(
+	const struct judging *j, const struct policy_rule *r, const struct action_pair *pair)
+{
+	enum rule_fit object = rule_fit_object(r, j->scope->subject.protocol, pair);
+	enum rule_fit body;
+
+	if (object == RULE_FITS_NOT || r->body_count == 0)
+		return object;
+	body = body_fit(j->body, j->message, r);
+	return body == RULE_FITS ? object : body;
+}
+
 /* The rules of one word that match the pair. */
 static uint64_t match_word(struct judging *j, size_t word, const struct action_pair *pair)
 {
 	const struct policy_scope *s = j->scope;
 	uint64_t means = s->by_operation[pair->operation * s->words + word];
 	uint64_t selected = s->allows[word] | s->reviews[word] | s->denies[word];
-	uint64_t fits = means & ~s->with_objects[word], may_fit = 0;
+	uint64_t fits = means & ~s->narrowed[word], may_fit = 0;
 
-	for (uint64_t rest = means & s->with_objects[word]; rest; rest &= rest - 1) {
+	for (uint64_t rest = means & s->narrowed[word]; rest; rest &= rest - 1) {
 		unsigned bit = (unsigned)__builtin_ctzll(rest);
 		const struct policy_rule *r = s->rules[word * 64 + bit];
-		enum rule_fit fit = rule_fit_object(r, s->subject.protocol, pair);
+		enum rule_fit fit = fit_rule(j, r, pair);
 
 		fits |= (uint64_t)(fit == RULE_FITS) << bit;
 		may_fit |= (uint64_t)(fit == RULE_FITS_PERHAPS) << bit;
@@ -175,6 +190,22 @@ static void decide(struct judging *j, bool understood, struct verdict *ret)
 	}
 }
 
+/* Every message of a batch is an action of its own: all of them must be covered. */
+static void judge_pairs(struct judging *j, const struct action *action)
+{
+	size_t messages = 1;
+
+	if (j->scope->asks_body) {
+		j->body = body_read(&action->body);
+		messages = body_message_count(j->body);
+	}
+	for (; j->message < messages; j->message++) {
+		for (size_t i = 0; i < action->pair_count; i++)
+			judge_pair(j, &action->pairs[i]);
+	}
+	body_free(j->body);
+}
+
 void policy_judge(struct policy_scope *s, const struct action *action, struct verdict *ret)
 {
 	struct judging j;
@@ -185,8 +216,9 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	memset(j.matched, 0, s->words * sizeof(*j.matched));
 	memset(j.perhaps, 0, s->words * sizeof(*j.perhaps));
 	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
-	for (size_t i = 0; i < action->pair_count; i++)
-		judge_pair(&j, &action->pairs[i]);
+	j.body = NULL;
+	j.message = 0;
+	judge_pairs(&j, action);
 	if (action->unknown & ACTION_UNKNOWN_EFFECT)
 		judge_unknown_effect(&j);
 	if (action->unknown & ACTION_UNKNOWN_TEXT)
@@ -194,6 +226,50 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	*ret = (struct verdict){.kind = VERDICT_ALLOW, .reason = REASON_NONE};
 	ret->enforced = s->policy->mode == POLICY_ENFORCE;
 	decide(&j, understood, ret);
+}
+
+/* --- bodies --- */
+
+/* Whether an allow or review covers the pair whatever its body says. */
+static bool is_covered_without_body(const struct policy_scope *s, const struct action_pair *pair)
+{
+	const uint64_t *meant = s->by_operation + pair->operation * s->words;
+
+	for (size_t i = 0; i < s->rule_count; i++) {
+		if (SCOPE_SET_HAS(meant, i) && SCOPE_SET_HAS(s->allows, i) &&
+			s->rules[i]->body_count == 0 &&
+			rule_fit_object(s->rules[i], s->subject.protocol, pair) == RULE_FITS)
+			return true;
+	}
+	return false;
+}
+
+static bool wants_body(const struct policy_scope *s, const struct action_pair *pair)
+{
+	const uint64_t *meant = s->by_operation + pair->operation * s->words;
+	bool covered = is_covered_without_body(s, pair);
+
+	for (size_t i = 0; i < s->rule_count; i++) {
+		const struct policy_rule *r = s->rules[i];
+
+		if (!r->body_count || !SCOPE_SET_HAS(meant, i) ||
+			rule_fit_object(r, s->subject.protocol, pair) == RULE_FITS_NOT)
+			continue;
+		/* What is allowed anyway, an allow that only allows can't allow more. */
+		if (!covered || r->kind != RULE_ALLOW || rule_masks(r) ||
+			r->record == RECORD_MODE_ROWS)
+			return true;
+	}
+	return false;
+}
+
+bool policy_wants_body(const struct policy_scope *s, const struct action *action)
+{
+	for (size_t i = 0; s->asks_body && i < action->pair_count; i++) {
+		if (wants_body(s, &action->pairs[i]))
+			return true;
+	}
+	return false;
 }
 
 const char *verdict_kind_name(enum verdict_kind kind)

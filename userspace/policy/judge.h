@@ -64,8 +64,12 @@ unsigned policy_scope_needs(const struct policy_scope *s);
  * (notifications, errors between actions). Never NULL. */
 const struct mask_rules *policy_scope_masks(const struct policy_scope *s);
 
+/* Whether what the action's body says can make a difference to its verdict. */
+bool policy_wants_body(const struct policy_scope *s, const struct action *action);
+
 /* Judges. The same scope and an equal action always have the same verdict. Allocates only where a
- * combination of rules matches for the first time in the scope. */
+ * combination of rules matches for the first time in the scope, and where rules look into bodies.
+ */
 void policy_judge(struct policy_scope *s, const struct action *action, struct verdict *ret);
 
 /* False in mode observe: the action goes on whatever the verdict says, which is recorded. */

@@ -69,6 +69,12 @@ struct policy_resource {
 	size_t host_count;
 };
 
+/* What a path in a body is to say: one of the values, patterns with "*". */
+struct policy_body {
+	struct slice path; /* begins with "$." */
+	struct policy_texts values;
+};
+
 enum rule_kind { RULE_ALLOW, RULE_REVIEW, RULE_DENY, RULE_KIND_COUNT };
 
 /* An empty list, or no operations, match anything. */
@@ -85,6 +91,8 @@ struct policy_rule {
 	struct policy_texts exe; /* globs of paths, hashes (rule_exe_hash()) */
 	bool names_operations;
 	struct operation_set operations;
+	struct policy_body *bodies; /* all of them */
+	size_t body_count;
 	/* RULE_ALLOW, RULE_REVIEW */
 	struct mask_column *columns;
 	size_t column_count;

@@ -178,6 +178,8 @@ unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol)
 		needs |= POLICY_NEEDS_OPERATIONS;
 	if (r->objects.count)
 		needs |= POLICY_NEEDS_OBJECTS;
+	if (r->body_count)
+		needs |= POLICY_NEEDS_BODY;
 	if (r->column_count)
 		needs |= POLICY_NEEDS_COLUMNS;
 	return needs;

@@ -52,7 +52,7 @@ bool rule_means(const struct policy_rule *r, enum operation operation);
 enum rule_fit {
 	RULE_FITS,
 	RULE_FITS_NOT,
-	RULE_FITS_PERHAPS, /* the object is not known, or its name can be read in two ways */
+	RULE_FITS_PERHAPS, /* it is not known, or can be read in two ways */
 };
 /* Whether the rule's objects mean that of the pair. */
 enum rule_fit rule_fit_object(
@@ -63,7 +63,10 @@ enum policy_needs {
 	POLICY_NEEDS_OPERATIONS = 1 << 0,
 	POLICY_NEEDS_OBJECTS = 1 << 1,
 	POLICY_NEEDS_COLUMNS = 1 << 2, /* where the values of columns go */
+	POLICY_NEEDS_BODY = 1 << 3,
 };
+/* Of them, those that decide whether it matches. */
+#define POLICY_NEEDS_TO_MATCH (POLICY_NEEDS_OPERATIONS | POLICY_NEEDS_OBJECTS | POLICY_NEEDS_BODY)
 unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol);
 /* Whether any text of the protocol could do something that the rule's operations mean. */
 bool rule_means_text(const struct policy_rule *r, enum protocol_id protocol);

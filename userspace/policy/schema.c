@@ -50,21 +50,50 @@ static void read_text(struct walk *w)
 		take_text(w->loader, w->key->name, w->node, w->target);
 }
 
+static void take_texts(
+	struct loader *l, const char *key, const struct node *node, struct config_texts *list)
+{
+	*list = (struct config_texts){.place = node_place(l, node)};
+	list->items = node_allocate(l->arena, (node->count + 1) * sizeof(*list->items));
+	for (const struct node *item = node->first; item; item = item->next) {
+		if (item->kind != NODE_TEXT)
+			loader_error(l, node_place(l, item),
+				"\"%s\": expected a list of texts, and in it not %s", key,
+				node_kind_name(item->kind));
+		else if (take_text(l, key, item, &list->items[list->count]))
+			list->count++;
+	}
+}
+
 static void read_texts(struct walk *w)
 {
-	struct config_texts *list = w->target;
+	if (expect(w, NODE_LIST, "a list of texts, as in [a, b]"))
+		take_texts(w->loader, w->key->name, w->node, w->target);
+}
 
-	if (!expect(w, NODE_LIST, "a list of texts, as in [a, b]"))
+static void read_named_texts(struct walk *w)
+{
+	struct config_named_texts *items;
+
+	if (!expect(w, NODE_MAPPING, "a mapping of names to lists of texts, as in {a: [b, c]}"))
 		return;
-	*list = (struct config_texts){.place = node_place(w->loader, w->node)};
-	list->items = node_allocate(w->loader->arena, (w->node->count + 1) * sizeof(*list->items));
+	items = node_allocate(w->loader->arena, (w->node->count + 1) * sizeof(*items));
+	*(void **)w->target = items;
+	*w->count = 0;
 	for (const struct node *item = w->node->first; item; item = item->next) {
-		if (item->kind != NODE_TEXT)
+		struct config_named_texts *named = &items[*w->count];
+
+		if (item->kind != NODE_LIST) {
 			loader_error(w->loader, node_place(w->loader, item),
-				"\"%s\": expected a list of texts, and in it not %s", w->key->name,
-				node_kind_name(item->kind));
-		else if (take_text(w->loader, w->key->name, item, &list->items[list->count]))
-			list->count++;
+				"\"%s\": expected a list of texts for \"%s\", not %s", w->key->name,
+				item->key, node_kind_name(item->kind));
+			continue;
+		}
+		take_texts(w->loader, w->key->name, item, &named->texts);
+		named->place = named->texts.place;
+		named->name.place = (struct place){w->loader->file, item->key_line};
+		named->name.text = item->key;
+		++*w->count;
 	}
 }
 
@@ -261,6 +290,7 @@ static void (*const readers[])(struct walk *w) = {
 	[SCHEMA_MAPPING] = read_mapping,
 	[SCHEMA_LIST] = read_list,
 	[SCHEMA_NAMED] = read_named,
+	[SCHEMA_NAMED_TEXTS] = read_named_texts,
 };
 
 static const struct schema_key *schema_find(const struct schema *schema, const char *name)

@@ -56,6 +56,7 @@ enum schema_type {
 	SCHEMA_MAPPING, /* struct X *: NULL where absent */
 	SCHEMA_LIST, /* struct X *, and a size_t at `count_offset` */
 	SCHEMA_NAMED, /* the same, of a mapping whose keys are names (struct config_named) */
+	SCHEMA_NAMED_TEXTS, /* the same, and what they name are lists (struct config_named_texts) */
 };
 
 struct schema;
@@ -83,6 +84,13 @@ struct schema {
 struct config_named {
 	struct place place;
 	struct config_text name;
+};
+
+/* The structs of a SCHEMA_NAMED_TEXTS. */
+struct config_named_texts {
+	struct place place;
+	struct config_text name;
+	struct config_texts texts;
 };
 
 struct loader {

@@ -31,7 +31,7 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 {
 	const struct policy_rule *r = s->rules[index];
 	enum protocol_id protocol = s->subject.protocol;
-	bool asks = rule_needs(r, protocol) & (POLICY_NEEDS_OPERATIONS | POLICY_NEEDS_OBJECTS);
+	bool asks = rule_needs(r, protocol) & POLICY_NEEDS_TO_MATCH;
 
 	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
 		if (operation_is_of((enum operation)i, protocol) &&
@@ -40,8 +40,9 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 	}
 	if (selection == RULE_SELECTED)
 		set_add(s->certain, index);
-	if (r->objects.count)
-		set_add(s->with_objects, index);
+	if (r->objects.count || r->body_count)
+		set_add(s->narrowed, index);
+	s->asks_body |= r->body_count != 0;
 	if (r->kind != RULE_DENY && rule_masks(r))
 		set_add(s->masking, index);
 	if (r->kind == RULE_DENY)
@@ -81,7 +82,7 @@ static bool is_denied_whole(const struct policy_scope *s, enum operation operati
 	const uint64_t *meant = s->by_operation + operation * s->words;
 
 	for (size_t i = 0; i < s->words; i++) {
-		if (meant[i] & s->denies[i] & ~s->with_objects[i])
+		if (meant[i] & s->denies[i] & ~s->narrowed[i])
 			return true;
 	}
 	return false;
@@ -104,7 +105,7 @@ static void find_openers(struct policy_scope *s)
 
 			if (!rule_means(r, operation))
 				continue;
-			if (r->kind == RULE_DENY && r->objects.count == 0)
+			if (r->kind == RULE_DENY && !SCOPE_SET_HAS(s->narrowed, j))
 				set_add(s->closers, j);
 			else if (!denied && (SCOPE_SET_HAS(s->allows, j) || r->kind == RULE_REVIEW))
 				set_add(s->openers, j);
@@ -114,8 +115,8 @@ static void find_openers(struct policy_scope *s)
 
 static void place_sets(struct policy_scope *s)
 {
-	uint64_t **const sets[] = {&s->allows, &s->reviews, &s->denies, &s->certain,
-		&s->with_objects, &s->masking, &s->asking, &s->blanket, &s->openers, &s->closers};
+	uint64_t **const sets[] = {&s->allows, &s->reviews, &s->denies, &s->certain, &s->narrowed,
+		&s->masking, &s->asking, &s->blanket, &s->openers, &s->closers};
 
 	s->words = (s->rule_count + 63) / 64;
 	s->bits =

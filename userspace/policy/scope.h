@@ -29,13 +29,14 @@ struct policy_scope {
 	size_t rule_count;
 	size_t words;
 	unsigned needs;
+	bool asks_body; /* some rule looks into bodies */
 	uint64_t *bits; /* what the bitmaps below are parts of */
 	uint64_t *by_operation; /* OPERATION_COUNT bitmaps: the rules that mean the operation */
 	uint64_t *allows; /* that surely select the subject; the others only add their masks */
 	uint64_t *reviews;
 	uint64_t *denies;
 	uint64_t *certain; /* rules that surely select the subject */
-	uint64_t *with_objects;
+	uint64_t *narrowed; /* rules that don't mean all objects, or all bodies */
 	uint64_t *masking; /* allows and reviews with masks */
 	uint64_t *asking; /* denies and reviews of some texts only: an unknown effect satisfies them
 			   */

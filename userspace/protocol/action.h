@@ -30,12 +30,26 @@ enum action_unknown {
 	ACTION_UNKNOWN_EFFECT = 1 << 2, /* what it runs is not known (EXECUTE of an unseen name) */
 };
 
+/* What a rule may look into. */
+enum action_body_form {
+	BODY_NONE, /* there is none */
+	BODY_UNKNOWN, /* it did not come yet, is too large, or could be read in more than one way */
+	BODY_JSON, /* it says that it is JSON, */
+	BODY_FORM, /* or application/x-www-form-urlencoded */
+};
+
+struct action_body {
+	enum action_body_form form;
+	struct slice bytes; /* BODY_JSON, BODY_FORM: all of it */
+};
+
 struct action {
 	enum protocol_id protocol;
 	unsigned unknown; /* enum action_unknown, or-ed */
 	const struct action_pair *pairs;
 	size_t pair_count;
 	struct slice text; /* the exact bytes */
+	struct action_body body;
 	const char *problem; /* with ACTION_UNKNOWN_TEXT: what was not understood, for people */
 };
 

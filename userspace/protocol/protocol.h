@@ -295,6 +295,10 @@ struct protocol_host {
 	 * one now. May be NULL: everything is meant. */
 	int (*place)(struct protocol_host *host, struct slice name, uint16_t port, bool certified);
 
+	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
+	 * can't. */
+	bool (*wants_body)(struct protocol_host *host, const struct action *action);
+
 	struct sql_cache *texts;
 	struct detector_engine *detectors;
 	struct mask_hasher *hasher;

@@ -76,6 +76,11 @@ static int host_place(struct protocol_host *host, struct slice name, uint16_t po
 	return r;
 }
 
+static bool host_wants_body(struct protocol_host *host, const struct action *action)
+{
+	return policy_wants_body(session_of_host(host)->scope, action);
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -132,6 +137,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.place = host_place,
+		.wants_body = host_wants_body,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
 		.hasher = s->worker->hasher,

@@ -98,10 +98,17 @@ static int finish_body(struct http_engine *e)
 	return r;
 }
 
+static size_t room_to_collect(const struct http_engine *e)
+{
+	return HTTP_CONTENT_MOST - buffer_length(&e->request.content);
+}
+
 static int collect(struct http_engine *e, struct slice data)
 {
-	if (buffer_append_slice(&e->request.content, data) == 0)
-		return 0;
+	int r = buffer_append_slice(&e->request.content, data);
+
+	if (r < 0 || room_to_collect(e))
+		return r;
 	e->request.too_large = e->request.collected = true;
 	return http_ask(e);
 }
@@ -126,8 +133,6 @@ static int on_body_end(struct http_engine *e)
 		return finish_body(e);
 	case HTTP_AGENT_COLLECT:
 		e->request.collected = true;
-		e->request.body.data = buffer_slice(&e->request.content);
-		e->request.body.length = buffer_length(&e->request.content);
 		return http_ask(e);
 	default:
 		return http_agent_next(e);
@@ -140,10 +145,13 @@ static int input_body(struct http_engine *e, struct slice in, size_t *ret_taken)
 	int r = 0;
 
 	while (r == 0 && e->agent == state) {
-		struct slice data;
+		struct slice data, part = in;
 		size_t taken;
-		enum http_piece piece = http_body_next(&e->framing, in, &taken, &data);
+		enum http_piece piece;
 
+		if (state == HTTP_AGENT_COLLECT)
+			part = slice_head(in, room_to_collect(e));
+		piece = http_body_next(&e->framing, part, &taken, &data);
 		in = slice_from(in, taken);
 		*ret_taken += taken;
 		if (piece == HTTP_PIECE_NONE)
@@ -173,11 +181,22 @@ int http_agent_input(struct http_engine *e, struct slice in, size_t *ret_taken)
 
 static int send_collected(struct http_engine *e)
 {
+	size_t taken = 0;
 	int r = 0;
 
 	if (buffer_length(&e->request.content))
 		r = pass_data(e, buffer_slice(&e->request.content));
-	return r < 0 || e->agent == HTTP_AGENT_DONE ? r : finish_body(e);
+	if (r < 0 || e->agent == HTTP_AGENT_DONE)
+		return r;
+	if (!e->request.too_large)
+		return finish_body(e);
+	/* The rest is still to come, or nothing but its end. */
+	buffer_wipe(&e->request.content);
+	e->agent = HTTP_AGENT_BODY;
+	r = input_body(e, SLICE_EMPTY, &taken);
+	if (r == 0 && e->agent == HTTP_AGENT_BODY && e->ended[SIDE_AGENT])
+		e->base.host->shut(e->base.host, SIDE_SERVER);
+	return r;
 }
 
 /* Nothing of a secret in it stays. */
@@ -223,6 +242,7 @@ void http_agent_plan_drain(struct http_engine *e)
 int http_agent_answered(struct http_engine *e)
 {
 	const struct http_body *b = &e->framing;
+	size_t taken = 0;
 
 	if (e->request.closes)
 		return http_close(e, REASON_NONE, "");
@@ -230,7 +250,7 @@ int http_agent_answered(struct http_engine *e)
 		return http_agent_next(e);
 	e->drained = 0;
 	e->agent = HTTP_AGENT_DRAIN;
-	return 0;
+	return input_body(e, SLICE_EMPTY, &taken);
 }
 
 int http_agent_next(struct http_engine *e)

@@ -67,6 +67,8 @@ int http_close(struct http_engine *e, enum reason reason, const char *text)
 
 int http_ask(struct http_engine *e)
 {
+	if (http_request_wants_body(&e->request))
+		return http_collect(e);
 	e->agent = HTTP_AGENT_VERDICT;
 	http_request_ask(&e->request, http_event(e, EVENT_ACTION));
 	return 0;
@@ -191,21 +193,14 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	return http_request_mask(&http_engine_of(base)->request, rules, ret);
 }
 
-static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t number,
-	const struct protocol_refusal *refusal);
-
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
-	const struct protocol_refusal too_large = {
-		.reason = REASON_REVIEW_IMPOSSIBLE, .text = slice_from_string(HTTP_TOO_LARGE)};
 	static const struct protocol_refusal no_connect = {.reason = REASON_NOT_UNDERSTOOD,
 		.text = {(const uint8_t *)"CONNECT is not built yet", 24}};
 	struct http_engine *e = http_engine_of(base);
 
+	(void)lane;
 	assert(e->agent == HTTP_AGENT_VERDICT);
-	/* A grant, or new rules, let it pass now; but some of its body is gone. */
-	if (e->request.too_large)
-		return engine_refuse(base, lane, number, &too_large);
 	e->request.number = number;
 	if (e->request.tunnels && !e->passthrough) {
 		http_answer(e, 501, &no_connect, true);

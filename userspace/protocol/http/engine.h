@@ -104,7 +104,7 @@ int http_write(struct http_engine *e, enum side to, struct slice bytes);
 /* Content, which is part of the input, as a chunk where the framing has chunks. */
 int http_pass_data(
 	struct http_engine *e, enum side to, const struct http_body *framing, struct slice data);
-/* Asks for the verdict on e->request. Always 0. */
+/* Asks for the verdict on e->request, once what rules look into is here. -ENOMEM. */
 int http_ask(struct http_engine *e);
 /* Nothing more is taken from either side, and the session ends. Always 0. */
 int http_close(struct http_engine *e, enum reason reason, const char *text);
@@ -157,7 +157,9 @@ int http_server_end(struct http_engine *e);
 /* Forgets the response. */
 void http_server_expect(struct http_engine *e);
 
-/* hold.c: protocol.h's functions for an action that people decide */
+/* hold.c: its body is read before it is judged; then http_ask(). -ENOMEM. */
+int http_collect(struct http_engine *e);
+/* protocol.h's functions for an action that people decide */
 int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
 bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hold: requests that wait for people. They are asked about the whole request, so its body is read
- * first, up to a limit; nothing of it goes on before they decide.
+ * hold: requests whose body is read first, up to a limit, as rules look into it, or people are to
+ * see it; nothing of it goes on before it is decided about.
  */
 #include <errno.h>
 
 #include "protocol/http/engine.h"
 
-static int begin_collecting(struct http_engine *e)
+int http_collect(struct http_engine *e)
 {
 	buffer_clear(&e->request.content);
 	e->agent = HTTP_AGENT_COLLECT;
@@ -17,7 +17,7 @@ static int begin_collecting(struct http_engine *e)
 			0)
 			return -ENOMEM;
 	}
-	return -EAGAIN;
+	return 0;
 }
 
 int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
@@ -30,8 +30,11 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 		return -ENOTSUP;
 	if (r->too_large)
 		return -E2BIG;
-	if (!r->collected && r->has_body)
-		return begin_collecting(e);
+	if (!r->collected && r->has_body) {
+		int error = http_collect(e);
+
+		return error < 0 ? error : -EAGAIN;
+	}
 	return http_request_bind(r, ret);
 }
 
@@ -53,6 +56,5 @@ bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool ane
 	/* Or it comes already. */
 	if (e->agent != HTTP_AGENT_VERDICT || event_queue_has(&e->events, EVENT_ACTION))
 		return false;
-	http_ask(e);
-	return true;
+	return http_ask(e) == 0;
 }

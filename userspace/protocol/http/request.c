@@ -15,7 +15,7 @@ void http_request_init(
 	buffer_init(&r->text, 2 * LIMIT_HTTP_HEAD);
 	/* Each header may give a path; each path has two readings of three bytes for one. */
 	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
-	buffer_init(&r->content, LIMIT_HTTP_BODY_HELD);
+	buffer_init(&r->content, HTTP_CONTENT_MOST);
 	buffer_init(&r->bound, 2 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->accept, LIMIT_HTTP_HEAD);
 }
@@ -32,8 +32,9 @@ void http_request_done(struct http_request *r)
 	free(r->mask);
 }
 
-void http_request_ask(const struct http_request *r, struct protocol_event *event)
+void http_request_ask(struct http_request *r, struct protocol_event *event)
 {
+	http_request_show_body(r);
 	event->action.phase = ACTION_RUN;
 	event->action.action = &r->action;
 	if (r->body.data.length) {

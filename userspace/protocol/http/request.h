@@ -14,6 +14,8 @@
 #include "protocol/protocol.h"
 
 #define HTTP_NAME_MOST 256
+/* One byte more tells that it is too large. */
+#define HTTP_CONTENT_MOST (LIMIT_HTTP_BODY_HELD + 1u)
 
 struct http_dialect;
 
@@ -23,8 +25,6 @@ struct http_origin {
 	char sni[HTTP_NAME_MOST]; /* lower case; empty: none */
 	bool tls;
 };
-
-#define HTTP_TOO_LARGE "denied: its body was too large to be held for a review"
 
 struct http_request {
 	struct protocol_host *host;
@@ -40,8 +40,8 @@ struct http_request {
 	bool has_body;
 	bool expects; /* 100-continue */
 	bool continued; /* we answered its expectation */
-	bool collected; /* its body is in `content`, or is more than is held */
-	bool too_large;
+	bool collected; /* its body is in `content`, or the begin of what is more than is held */
+	bool too_large; /* more than is held: nobody looks into it, but it goes on whole */
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
 	bool websocket; /* it asks for one */
 	bool spdy; /* it asks for SPDY/3.1 */
@@ -72,7 +72,17 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret);
 /* The same for what a ClientHello asks for. */
 void http_facts_of_hello(struct http_request *r);
 /* The event that asks for the verdict on it. */
-void http_request_ask(const struct http_request *r, struct protocol_event *event);
+void http_request_ask(struct http_request *r, struct protocol_event *event);
+
+/* content.c: whether rules look into its body, which is to be collected first. */
+bool http_request_wants_body(const struct http_request *r);
+/* Puts what came of it into the action. */
+void http_request_show_body(struct http_request *r);
+/* As what the headers say that a body is to be read. */
+enum action_body_form http_body_form(const struct http_fields *fields);
+/* The body in a text as http_pairs_of_line() takes it: what stands behind an empty line. Without
+ * one, a request that writes has a body which is not known. */
+void http_body_of_text(struct slice text, struct action_body *ret);
 
 /* As protocol.h's function of that name. */
 int http_request_mask(

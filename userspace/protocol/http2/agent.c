@@ -171,17 +171,35 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 /* --- content --- */
 
+/* What is too large to be held goes on whole, if it may. */
+static int give_back(struct http2_stream *s, struct slice data)
+{
+	struct buffer *content = &s->request.content;
+	int r;
+
+	if (!http_request_content_passes(&s->request, buffer_slice(content)) ||
+		!http_request_content_passes(&s->request, data)) {
+		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+		return 0;
+	}
+	r = http2_stream_append(s, SIDE_SERVER, buffer_slice(content));
+	if (r == 0)
+		r = http2_stream_append(s, SIDE_SERVER, data);
+	buffer_wipe(content);
+	http2_too_large(s);
+	return r < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 static int collect(struct http2_stream *s, struct slice data)
 {
 	struct buffer *content = &s->request.content;
+	size_t length = buffer_length(content) + data.length;
 
 	s->flows[SIDE_SERVER].owed += data.length;
+	if (length > LIMIT_HTTP_BODY_HELD || !http2_stream_hold(s, length))
+		return give_back(s, data);
 	http2_stream_settle(s, SIDE_SERVER);
-	if (buffer_append_slice(content, data) == 0 && http2_stream_hold(s, buffer_length(content)))
-		return 0;
-	s->request.too_large = true;
-	http2_collected(s);
-	return 0;
+	return buffer_append_slice(content, data) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* Nobody wants the rest of the request, but common clients read no response before they have sent
@@ -204,7 +222,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 	(void)flags;
 	http2_came(h, SIDE_AGENT, length);
-	if (!s || s->state == HTTP2_ANSWERED || s->request.too_large) {
+	if (!s || s->state == HTTP2_ANSWERED) {
 		if (!s || drains(s, length))
 			nghttp2_session_consume_stream(session, id, length);
 		return 0;

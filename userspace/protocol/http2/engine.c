@@ -51,10 +51,51 @@ void http2_close(struct http2 *h)
 
 /* --- verdicts --- */
 
+/* What of the body came already was on its way to the server. */
+static void begin_collecting(struct http2_stream *s)
+{
+	struct http2_flow *f = &s->flows[SIDE_SERVER];
+	struct http_request *r = &s->request;
+	struct slice came = buffer_slice(&f->data);
+
+	if (buffer_append_slice(&r->content, came) < 0 || !http2_stream_hold(s, came.length)) {
+		buffer_wipe(&r->content);
+		http2_too_large(s);
+		return;
+	}
+	s->h->passing -= came.length;
+	buffer_clear(&f->data);
+	http2_stream_settle(s, SIDE_SERVER);
+	s->state = HTTP2_COLLECT;
+	if (s->agent_ended) {
+		http2_collected(s);
+	} else if (r->expects && !r->continued) {
+		r->continued = true;
+		http2_say_continue(s);
+	}
+}
+
 void http2_ask(struct http2_stream *s)
 {
+	if (http_request_wants_body(&s->request)) {
+		begin_collecting(s);
+		return;
+	}
 	s->state = HTTP2_VERDICT;
 	list_append(&s->h->asking, &s->asking);
+}
+
+void http2_collected(struct http2_stream *s)
+{
+	s->request.collected = true;
+	http2_ask(s);
+}
+
+void http2_too_large(struct http2_stream *s)
+{
+	http2_stream_hold(s, 0);
+	s->request.too_large = true;
+	http2_collected(s);
 }
 
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
@@ -101,9 +142,6 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	s->request.number = number;
 	if (s->request.tunnels) {
 		http2_answer(s, 501, &no_connect);
-	} else if (s->request.too_large) {
-		/* A grant, or new rules, let it pass now; but some of its body is gone. */
-		http2_stream_fail(s, REASON_REVIEW_IMPOSSIBLE, HTTP_TOO_LARGE);
 	} else if (s->h->e->abort_text) {
 		http2_stream_fail(s, s->h->e->abort.reason, s->h->e->abort_text);
 		http2_say_goodbye(s->h);
@@ -131,38 +169,6 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 
 /* --- what waits for people --- */
 
-void http2_collected(struct http2_stream *s)
-{
-	struct http_request *r = &s->request;
-
-	r->collected = true;
-	r->body.data = buffer_slice(&r->content);
-	r->body.length = buffer_length(&r->content);
-	http2_ask(s);
-}
-
-/* What of the body came already was on its way to the server. */
-static int begin_collecting(struct http2_stream *s)
-{
-	struct http2_flow *f = &s->flows[SIDE_SERVER];
-	struct http_request *r = &s->request;
-
-	if (buffer_append_slice(&r->content, buffer_slice(&f->data)) < 0 ||
-		!http2_stream_hold(s, buffer_length(&r->content)))
-		return -E2BIG;
-	s->h->passing -= buffer_length(&f->data);
-	buffer_clear(&f->data);
-	http2_stream_settle(s, SIDE_SERVER);
-	s->state = HTTP2_COLLECT;
-	if (s->agent_ended) {
-		http2_collected(s);
-	} else if (r->expects && !r->continued) {
-		r->continued = true;
-		http2_say_continue(s);
-	}
-	return http2_flush(s->h) < 0 ? -ENOMEM : -EAGAIN;
-}
-
 static int engine_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
 {
 	struct http2_stream *s = find(base, lane);
@@ -171,8 +177,10 @@ static int engine_bind(struct protocol_engine *base, uint32_t lane, struct proto
 		return -ENOTSUP;
 	if (s->request.too_large)
 		return -E2BIG;
-	if (!s->request.collected && s->request.has_body)
-		return begin_collecting(s);
+	if (!s->request.collected && s->request.has_body) {
+		begin_collecting(s);
+		return http2_flush(s->h) < 0 ? -ENOMEM : -EAGAIN;
+	}
 	return http_request_bind(&s->request, ret);
 }
 
@@ -197,7 +205,7 @@ static bool engine_judge_again(struct protocol_engine *base, uint32_t lane, bool
 	if (!s)
 		return false;
 	http2_ask(s);
-	return true;
+	return http2_flush(s->h) == 0;
 }
 
 /* --- bytes --- */

@@ -115,9 +115,12 @@ extern const struct protocol protocol_http2, protocol_kubernetes2;
 /* The agent speaks HTTP/2 from its next byte on; `ready`: so does the server, which stands. */
 int http2_open(struct http_engine *e, bool ready);
 void http2_close(struct http2 *h); /* takes NULL */
+/* Asks for the verdict on a stream's request, once what rules look into is here. */
 void http2_ask(struct http2_stream *s);
-/* Its body, or more of it than is held, has come: it is judged again. */
+/* All of its body has come, or more of it than is held, which is on its way to the server then: it
+ * is judged. */
 void http2_collected(struct http2_stream *s);
+void http2_too_large(struct http2_stream *s);
 
 /* upstream.c */
 /* A released stream goes to the server, as soon as there is one. */

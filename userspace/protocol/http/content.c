@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * content: what a request's content claims to be, for rules that look into it. A server may believe
+ * something else than a type that is missing, stands twice, or is none of those that we read.
+ */
+#include "base/memory.h"
+#include "base/text.h"
+#include "protocol/http/request.h"
+
+static bool is_text(struct slice value, const char *text)
+{
+	return text_equal_ignore_case(value, slice_from_string(text));
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.length && (s.data[0] == ' ' || s.data[0] == '\t'))
+		s = slice_from(s, 1);
+	while (s.length && (s.data[s.length - 1] == ' ' || s.data[s.length - 1] == '\t'))
+		s.length--;
+	return s;
+}
+
+static struct slice take_until(struct slice *rest, uint8_t byte)
+{
+	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
+	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, part.length + 1);
+	return trim(part);
+}
+
+/* In another one the same bytes may be other characters. */
+static bool is_utf8(struct slice charset)
+{
+	if (charset.length >= 2 && charset.data[0] == '"' &&
+		charset.data[charset.length - 1] == '"')
+		charset = slice_head(slice_from(charset, 1), charset.length - 2);
+	return is_text(charset, "utf-8") || is_text(charset, "utf8") ||
+		is_text(charset, "us-ascii");
+}
+
+static enum action_body_form form_of_type(struct slice type)
+{
+	struct slice media = take_until(&type, ';');
+	enum action_body_form form = BODY_UNKNOWN;
+
+	if (is_text(media, "application/json") || is_text(media, "text/json") ||
+		(media.length > 5 && is_text(slice_from(media, media.length - 5), "+json")))
+		form = BODY_JSON;
+	else if (is_text(media, "application/x-www-form-urlencoded"))
+		form = BODY_FORM;
+	while (type.length) {
+		struct slice value = take_until(&type, ';'), name = take_until(&value, '=');
+
+		if (is_text(name, "charset") && !is_utf8(value))
+			return BODY_UNKNOWN;
+	}
+	return form;
+}
+
+enum action_body_form http_body_form(const struct http_fields *fields)
+{
+	size_t types;
+	const struct http_field *type = http_fields_find(fields, "content-type", &types);
+
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is(&fields->items[i], "content-encoding") &&
+			!is_text(fields->items[i].value, "identity"))
+			return BODY_UNKNOWN;
+	}
+	return types == 1 ? form_of_type(type->value) : BODY_UNKNOWN;
+}
+
+/* The headers of a text as people see it. */
+static void read_lines(struct slice head, struct http_fields *ret)
+{
+	ret->count = 0;
+	while (head.length && ret->count < ARRAY_SIZE(ret->items)) {
+		struct slice value = take_until(&head, '\n'), name = take_until(&value, ':');
+
+		ret->items[ret->count++] = (struct http_field){name, trim(value)};
+	}
+}
+
+/* JSON is what begins as it does, as nobody writes headers by hand. */
+static enum action_body_form form_of_text(const struct http_fields *fields, struct slice body)
+{
+	if (http_fields_find(fields, "content-type", NULL))
+		return http_body_form(fields);
+	return body.data[0] == '{' || body.data[0] == '[' ? BODY_JSON : BODY_FORM;
+}
+
+void http_body_of_text(struct slice text, struct action_body *ret)
+{
+	const uint8_t *end = text.length ? memmem(text.data, text.length, "\n\n", 2) : NULL;
+	size_t length = end ? (size_t)(end - text.data) : text.length;
+	struct http_fields *fields = memory_new(sizeof(*fields));
+	struct slice head = slice_head(text, length), line = take_until(&head, '\n');
+	enum operation operation = http_operation_of(take_until(&line, ' '));
+
+	*ret = (struct action_body){.form = BODY_NONE, .bytes = slice_from(text, length + 2)};
+	read_lines(head, fields);
+	if (ret->bytes.length)
+		ret->form = form_of_text(fields, ret->bytes);
+	else if (!end && operation_get_group(operation) == OPERATION_GROUP_WRITE)
+		ret->form = BODY_UNKNOWN;
+	free(fields);
+}
+
+bool http_request_wants_body(const struct http_request *r)
+{
+	return r->has_body && !r->collected && r->host->wants_body &&
+		r->host->wants_body(r->host, &r->action);
+}
+
+void http_request_show_body(struct http_request *r)
+{
+	struct slice content = buffer_slice(&r->content);
+
+	r->body = (struct protocol_value){.data = SLICE_EMPTY};
+	r->action.body = (struct action_body){.form = BODY_NONE};
+	if (!r->has_body || (r->collected && !r->too_large && content.length == 0))
+		return;
+	r->action.body.form = BODY_UNKNOWN;
+	if (!r->collected || r->too_large)
+		return;
+	r->body.data = content;
+	r->body.length = content.length;
+	r->action.body = (struct action_body){http_body_form(&r->head.fields), content};
+}
