@@ -38,7 +38,7 @@ struct worker {
 	uint64_t contexts_generation;
 
 	struct ring_operation accepts[WORKER_LISTENERS_MOST];
-	struct ring_operation tick, holds_tick, recorder_event, jobs_event;
+	struct ring_operation tick, holds_tick, recorder_event, jobs_event, results;
 	unsigned
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
 
@@ -54,6 +54,7 @@ struct worker {
 	struct table ids; /* sessions by their ids */
 	struct message_statistics statistics;
 	bool accepting; /* connections are taken */
+	bool results_due; /* have waited for a next action for long enough */
 	bool stopping;
 };
 

@@ -231,6 +231,14 @@ static void on_recorder_event(struct ring_operation *operation, int result)
 	ring_poll(&w->ring, &w->recorder_event, recorder_event(w->recorder), POLLIN);
 }
 
+static void on_results_due(struct ring_operation *operation, int result)
+{
+	struct worker *w = container_of(operation, struct worker, results);
+
+	(void)result;
+	w->results_due = true;
+}
+
 static void on_jobs_event(struct ring_operation *operation, int result)
 {
 	struct worker *w = container_of(operation, struct worker, jobs_event);
@@ -241,6 +249,19 @@ static void on_jobs_event(struct ring_operation *operation, int result)
 }
 
 /* --- the loop --- */
+
+/* Results are written with the next action, or when there is none for a while. One timer goes on
+ * through many actions: arming one for each wait programs the processor's timer, and in a virtual
+ * machine that leaves it. */
+static void flush_results(struct worker *w)
+{
+	if (w->results_due) {
+		w->results_due = false;
+		note_recording(w, -recorder_flush(w->recorder));
+	}
+	if (recorder_is_pending(w->recorder) && !w->results.in_flight)
+		ring_timeout(&w->ring, &w->results, RESULTS_WAIT);
+}
 
 /* What was recorded goes to the kernel, and only then what was written to the peers. */
 static void end_turn(struct worker *w)
@@ -275,17 +296,14 @@ static void finish(struct worker *w)
 static void run(struct worker *w)
 {
 	for (;;) {
-		/* Results are written with the next action, or when there is none for a while. */
-		int r = ring_turn(
-			&w->ring, recorder_is_pending(w->recorder) ? RESULTS_WAIT : RING_FOREVER);
+		int r = ring_turn(&w->ring, RING_FOREVER);
 
 		if (r < 0) {
 			log_error("io_uring: %s", strerror(-r));
 			_exit(EXIT_FAILURE);
 		}
-		if (r == 0)
-			note_recording(w, -recorder_flush(w->recorder));
 		end_turn(w);
+		flush_results(w);
 		if (w->stopping && list_is_empty(&w->sessions) && list_is_empty(&w->dead))
 			finish(w);
 	}
@@ -358,6 +376,7 @@ static void *worker_thread(void *context)
 	w->tick.complete = on_tick;
 	w->recorder_event.complete = on_recorder_event;
 	w->jobs_event.complete = on_jobs_event;
+	w->results.complete = on_results_due;
 	ring_timeout(&w->ring, &w->tick, TICK);
 	ring_poll(&w->ring, &w->recorder_event, recorder_event(w->recorder), POLLIN);
 	ring_poll(&w->ring, &w->jobs_event, jobs_event(w->jobs), POLLIN);
