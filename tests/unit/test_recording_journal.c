@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <stdio.h>
+
 #include "tests/unit/recording_journal.h"
 
 /* ---- round trips ---- */

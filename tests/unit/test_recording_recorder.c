@@ -3,6 +3,7 @@
  * What a worker records, and what happens when it can't be.
  */
 #include <criterion/criterion.h>
+#include <openssl/evp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

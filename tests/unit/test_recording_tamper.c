@@ -4,6 +4,8 @@
  * dropped, doubled, reordered, and written anew with a right chain. verify sees each of it and
  * names the place.
  */
+#include <openssl/evp.h>
+
 #include "tests/unit/recording_verify.h"
 
 Test(tamper, every_byte_changed, .timeout = 600)

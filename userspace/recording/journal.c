@@ -12,44 +12,30 @@
 /* More than this is written before the turn ends, so that memory stays bounded. */
 #define JOURNAL_WRITE_AT (1u << 20)
 
-/* OpenSSL's digests can't fail once the algorithm was fetched, save for lack of memory. */
-static void must(int ok)
-{
-	if (ok != 1)
-		abort();
-}
-
 void journal_init(struct journal *j, enum stream_kind kind, const struct identifier *incarnation,
 	uint64_t (*clock)(void))
 {
 	*j = (struct journal){.kind = kind, .incarnation = *incarnation, .clock = clock, .fd = -1};
 	buffer_init(&j->pending, LIMIT_RECORD_PENDING);
 	dictionary_init(&j->dictionary);
-	j->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	j->digest = EVP_MD_CTX_new();
-	j->running = EVP_MD_CTX_new();
-	must(j->sha256 && j->digest && j->running);
-	must(EVP_DigestInit_ex2(j->digest, j->sha256, NULL));
-	must(EVP_DigestInit_ex2(j->running, j->sha256, NULL));
+	sha256_begin(&j->running);
 }
 
 void journal_done(struct journal *j)
 {
 	buffer_done(&j->pending);
 	dictionary_done(&j->dictionary);
-	EVP_MD_CTX_free(j->digest);
-	EVP_MD_CTX_free(j->running);
-	EVP_MD_free(j->sha256);
 }
 
-/* SHA-256 over two parts. Initialising with NULL keeps the fetched algorithm: a tenth of the cost
- * of EVP_Digest(). */
-static void journal_hash(struct journal *j, struct slice a, struct slice b, uint8_t ret[HASH_SIZE])
+/* Over two parts. */
+static void journal_hash(struct slice a, struct slice b, uint8_t ret[HASH_SIZE])
 {
-	must(EVP_DigestInit_ex2(j->digest, NULL, NULL));
-	must(EVP_DigestUpdate(j->digest, a.data, a.length));
-	must(EVP_DigestUpdate(j->digest, b.data, b.length));
-	must(EVP_DigestFinal_ex(j->digest, ret, NULL));
+	struct sha256 h;
+
+	sha256_begin(&h);
+	sha256_add(&h, a);
+	sha256_add(&h, b);
+	sha256_get(&h, ret);
 }
 
 /* ---- records ---- */
@@ -153,7 +139,7 @@ int journal_end(struct journal *j)
 	payload = journal_record(j).length - RECORD_HEADER_SIZE;
 	bytes_put_u32(j->pending.data + j->pending.start + j->record, (uint32_t)payload);
 	if (stream_is_chained(j->kind)) {
-		journal_hash(j, slice_of(j->chain, HASH_SIZE), journal_record(j), trailer);
+		journal_hash(slice_of(j->chain, HASH_SIZE), journal_record(j), trailer);
 		memcpy(j->chain, trailer, HASH_SIZE);
 	} else {
 		bytes_put_u64(trailer, record_checksum(journal_record(j)));
@@ -172,7 +158,7 @@ static void journal_settle(struct journal *j)
 	struct slice all = buffer_slice(&j->pending);
 
 	if (!stream_is_chained(j->kind))
-		must(EVP_DigestUpdate(j->running, all.data, all.length));
+		sha256_add(&j->running, all);
 	memcpy(j->chain_written, j->chain, HASH_SIZE);
 	j->bytes += all.length;
 	j->sequence_written = j->sequence;
@@ -248,8 +234,7 @@ void journal_head(struct journal *j, struct stream_head *ret)
 	if (stream_is_chained(j->kind)) {
 		memcpy(head.hash, j->chain_written, HASH_SIZE);
 	} else {
-		must(EVP_MD_CTX_copy_ex(j->digest, j->running));
-		must(EVP_DigestFinal_ex(j->digest, head.hash, NULL));
+		sha256_get(&j->running, head.hash);
 	}
 	*ret = head;
 }
@@ -295,9 +280,10 @@ static void journal_put_header(struct journal *j)
 	uint8_t bytes[SEGMENT_HEADER_SIZE];
 
 	segment_header_encode(&header, bytes);
-	journal_hash(j, slice_of(bytes, sizeof(bytes)), SLICE_EMPTY, j->chain);
-	must(EVP_DigestInit_ex2(j->running, NULL, NULL));
-	must(buffer_append(&j->pending, bytes, sizeof(bytes)) == 0);
+	journal_hash(slice_of(bytes, sizeof(bytes)), SLICE_EMPTY, j->chain);
+	sha256_begin(&j->running);
+	if (buffer_append(&j->pending, bytes, sizeof(bytes)) < 0)
+		abort();
 }
 
 void journal_continue(struct journal *j, int fd, uint32_t number,

@@ -13,8 +13,7 @@
 #ifndef WAYLEAVE_RECORDING_JOURNAL_H
 #define WAYLEAVE_RECORDING_JOURNAL_H
 
-#include <openssl/evp.h>
-
+#include "base/sha256.h"
 #include "recording/dictionary.h"
 #include "recording/field.h"
 
@@ -36,9 +35,7 @@ struct journal {
 			tells */
 	uint8_t chain[HASH_SIZE]; /* of the last record made (chained streams) */
 	uint8_t chain_written[HASH_SIZE]; /* of the last record before `pending` */
-	EVP_MD *sha256;
-	EVP_MD_CTX *digest; /* for one record */
-	EVP_MD_CTX *running; /* over the segment's bytes without `pending` (other streams) */
+	struct sha256 running; /* over the segment's bytes without `pending` (other streams) */
 	struct dictionary dictionary;
 	size_t record; /* where the record being made starts in `pending` */
 	int record_error; /* why it can't be made; 0 = so far so good */

@@ -14,12 +14,6 @@ static enum reader_status broken(struct reader *r, const char *why)
 	return READER_BROKEN;
 }
 
-static void must(int ok)
-{
-	if (ok != 1)
-		abort();
-}
-
 /* Reads until `length` bytes are in the window. READER_RECORD when they are. */
 static enum reader_status reader_fill(struct reader *r, size_t length)
 {
@@ -49,8 +43,8 @@ static void reader_accept(struct reader *r, size_t length)
 {
 	struct slice bytes = slice_head(buffer_slice(&r->window), length);
 
-	if (r->running)
-		must(EVP_DigestUpdate(r->running, bytes.data, bytes.length));
+	if (r->hashed)
+		sha256_add(&r->running, bytes);
 	r->offset += length;
 }
 
@@ -63,20 +57,16 @@ enum reader_status reader_open(struct reader *r, int fd, bool compressed, bool h
 	buffer_init(
 		&r->window, RECORD_HEADER_SIZE + LIMIT_RECORD_PAYLOAD + HASH_SIZE + READER_CHUNK);
 	entry_parser_init(&r->parser);
-	r->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	r->digest = EVP_MD_CTX_new();
-	must(r->sha256 && r->digest && EVP_DigestInit_ex2(r->digest, r->sha256, NULL));
 	status = reader_fill(r, SEGMENT_HEADER_SIZE);
 	if (status != READER_RECORD)
 		return status;
 	if (segment_header_decode(buffer_slice(&r->window).data, &r->header, &r->problem) < 0)
 		return READER_BROKEN;
-	if (hashed && !stream_is_chained(r->header.kind)) {
-		r->running = EVP_MD_CTX_new();
-		must(r->running && EVP_DigestInit_ex2(r->running, r->sha256, NULL));
-	}
-	must(EVP_DigestUpdate(r->digest, buffer_slice(&r->window).data, SEGMENT_HEADER_SIZE));
-	must(EVP_DigestFinal_ex(r->digest, r->chain, NULL));
+	r->hashed = hashed && !stream_is_chained(r->header.kind);
+	sha256_begin(&r->running);
+	sha256_add(&r->running, slice_head(buffer_slice(&r->window), SEGMENT_HEADER_SIZE));
+	sha256_get(&r->running, r->chain);
+	sha256_begin(&r->running);
 	r->sequence = r->header.first_sequence - 1;
 	reader_accept(r, SEGMENT_HEADER_SIZE);
 	buffer_consume(&r->window, SEGMENT_HEADER_SIZE);
@@ -88,9 +78,6 @@ void reader_close(struct reader *r)
 	source_done(&r->source);
 	buffer_done(&r->window);
 	entry_parser_done(&r->parser);
-	EVP_MD_CTX_free(r->digest);
-	EVP_MD_CTX_free(r->running);
-	EVP_MD_free(r->sha256);
 }
 
 static bool is_zero(struct slice s)
@@ -119,13 +106,14 @@ static enum reader_status reader_on_zeros(struct reader *r)
 static bool reader_check(struct reader *r, struct slice record, const uint8_t *trailer)
 {
 	uint8_t chain[HASH_SIZE];
+	struct sha256 h;
 
 	if (!stream_is_chained(r->header.kind))
 		return record_checksum(record) == bytes_get_u64(trailer);
-	must(EVP_DigestInit_ex2(r->digest, NULL, NULL));
-	must(EVP_DigestUpdate(r->digest, r->chain, HASH_SIZE));
-	must(EVP_DigestUpdate(r->digest, record.data, record.length));
-	must(EVP_DigestFinal_ex(r->digest, chain, NULL));
+	sha256_begin(&h);
+	sha256_add(&h, slice_of(r->chain, HASH_SIZE));
+	sha256_add(&h, record);
+	sha256_get(&h, chain);
 	if (memcmp(chain, trailer, HASH_SIZE) != 0)
 		return false;
 	memcpy(r->chain, chain, HASH_SIZE);
@@ -185,11 +173,9 @@ void reader_head(struct reader *r, struct stream_head *ret)
 		.sequence = r->sequence,
 		.bytes = r->offset};
 
-	if (r->running) {
-		must(EVP_MD_CTX_copy_ex(r->digest, r->running));
-		must(EVP_DigestFinal_ex(r->digest, head.hash, NULL));
-	} else if (stream_is_chained(r->header.kind)) {
+	if (r->hashed)
+		sha256_get(&r->running, head.hash);
+	else if (stream_is_chained(r->header.kind))
 		memcpy(head.hash, r->chain, HASH_SIZE);
-	}
 	*ret = head;
 }

@@ -6,9 +6,8 @@
 #ifndef WAYLEAVE_RECORDING_READER_H
 #define WAYLEAVE_RECORDING_READER_H
 
-#include <openssl/evp.h>
-
 #include "base/buffer.h"
+#include "base/sha256.h"
 #include "recording/entry.h"
 #include "recording/source.h"
 
@@ -29,9 +28,8 @@ struct reader {
 	uint64_t count; /* records */
 	size_t consumed; /* bytes of the window that belong to the last entry */
 	uint8_t chain[HASH_SIZE]; /* of the last record, or of the header (chained streams) */
-	EVP_MD *sha256;
-	EVP_MD_CTX *digest;
-	EVP_MD_CTX *running; /* NULL, or over all bytes up to `offset` */
+	bool hashed;
+	struct sha256 running; /* hashed: over all bytes up to `offset` */
 	struct entry_parser parser;
 	struct error problem;
 };

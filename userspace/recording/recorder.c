@@ -35,10 +35,6 @@ int recorder_new(struct recorder **ret, const struct recorder_options *options)
 			r->clock);
 	memcpy(r->segment_bytes, segment_bytes_most, sizeof(segment_bytes_most));
 	list_init(&r->changed);
-	r->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	r->digest = EVP_MD_CTX_new();
-	if (!r->sha256 || !r->digest || EVP_DigestInit_ex2(r->digest, r->sha256, NULL) != 1)
-		abort();
 	/* A password makes a text at most one mark longer per byte; the mark is the longer one. */
 	buffer_init(&r->text, (size_t)LIMIT_STATEMENT_BYTES * 8);
 	buffer_init(&r->judgement, LIMIT_RECORD_JUDGEMENT + 2 * LIMIT_RECORD_NAME);
@@ -59,8 +55,6 @@ void recorder_free(struct recorder *r)
 			close(r->journals[kind].fd);
 		journal_done(&r->journals[kind]);
 	}
-	EVP_MD_CTX_free(r->digest);
-	EVP_MD_free(r->sha256);
 	buffer_done(&r->text);
 	buffer_done(&r->judgement);
 	buffer_done(&r->value);

@@ -29,8 +29,6 @@ struct recorder {
 
 	struct list changed; /* struct recorder_session.changed */
 	uint64_t last_handle;
-	EVP_MD *sha256;
-	EVP_MD_CTX *digest;
 	/* Scratch memory, empty between calls. */
 	struct buffer text, judgement, value;
 	/* Of the rows being recorded. */
