@@ -135,25 +135,32 @@ static void append_login(EVP_PKEY *key, const char *user, const char *service,
 	buffer_done(&blob);
 }
 
+static int answer(EVP_PKEY *key, struct slice request, struct buffer *ret)
+{
+	const struct ssh_identity identity = {.key = key, .user = "root"};
+
+	return ssh_signer_answer(&identity, request, ret);
+}
+
 /* The first byte of the answer: 14 where it signed, 5 where it refused. */
 static int ask(EVP_PKEY *key, struct slice data, uint32_t flags)
 {
-	struct buffer request, blob, answer;
+	struct buffer request, blob, answered;
 	int first;
 
 	buffer_init(&request, 16384);
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
-	buffer_init(&answer, 16384);
+	buffer_init(&answered, 16384);
 	sshkey_append_public(key, &blob);
 	buffer_append_byte(&request, 13);
 	sshkey_append_string(&request, buffer_slice(&blob));
 	sshkey_append_string(&request, data);
 	buffer_append_u32(&request, flags);
-	cr_assert_eq(ssh_signer_answer(key, "root", buffer_slice(&request), &answer), 0);
-	first = buffer_slice(&answer).data[0];
+	cr_assert_eq(answer(key, buffer_slice(&request), &answered), 0);
+	first = buffer_slice(&answered).data[0];
 	buffer_done(&request);
 	buffer_done(&blob);
-	buffer_done(&answer);
+	buffer_done(&answered);
 	return first;
 }
 
@@ -207,17 +214,17 @@ Test(sshkey, rsa_signs_by_sha2_alone)
 Test(sshkey, other_requests_are_refused)
 {
 	static const uint8_t requests[][2] = {{17, 0}, {18, 0}, {19, 0}, {22, 0}, {27, 0}, {13, 0}};
-	struct buffer line, answer;
+	struct buffer line, answered;
 	EVP_PKEY *key;
 
 	cr_assert_eq(read_made(kinds[0], &key, &line), 0);
-	buffer_init(&answer, 16384);
+	buffer_init(&answered, 16384);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
-		buffer_clear(&answer);
-		cr_assert_eq(ssh_signer_answer(key, "root", slice_of(requests[i], 2), &answer), 0);
-		cr_expect(buffer_length(&answer) == 1 && buffer_slice(&answer).data[0] == 5);
+		buffer_clear(&answered);
+		cr_assert_eq(answer(key, slice_of(requests[i], 2), &answered), 0);
+		cr_expect(buffer_length(&answered) == 1 && buffer_slice(&answered).data[0] == 5);
 	}
-	buffer_done(&answer);
+	buffer_done(&answered);
 	buffer_done(&line);
 	EVP_PKEY_free(key);
 }

@@ -82,14 +82,28 @@ static int remove_certificate(void)
 	return access(UPDATE, X_OK) < 0 ? CLI_DONE : update_store("--fresh");
 }
 
-static int with_certificate(
-	const struct cli *cli, int (*act)(const struct cli *cli, struct slice pem))
+static int show_line(const struct cli *cli, struct slice line)
+{
+	cJSON *json;
+
+	if (!cli->json) {
+		printf("%.*s", SLICE_PRINT(line));
+		return CLI_DONE;
+	}
+	json = cJSON_CreateObject();
+	json_add_text(json, "ssh_ca", slice_head(line, line.length ? line.length - 1 : 0));
+	cli_json_print_line(json);
+	return CLI_DONE;
+}
+
+static int with_certificate(const struct cli *cli, const char *which,
+	int (*act)(const struct cli *cli, struct slice text))
 {
 	struct buffer payload;
 	int result;
 
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST + 1);
-	result = cli_fetch(cli, "ca", CONTROL_CA, &payload);
+	result = cli_fetch_of(cli, "ca", CONTROL_CA, slice_from_string(which), &payload);
 	if (result == CLI_DONE)
 		result = act(cli, buffer_slice(&payload));
 	buffer_done(&payload);
@@ -101,15 +115,18 @@ int cli_ca(const struct cli *cli, int argc, char **argv)
 	const char *verb = argc == 2 ? argv[1] : "";
 
 	if (strcmp(verb, "show") == 0)
-		return with_certificate(cli, show);
+		return with_certificate(cli, "", show);
+	if (argc == 3 && strcmp(argv[1], "show") == 0 && strcmp(argv[2], "--ssh") == 0)
+		return with_certificate(cli, "ssh", show_line);
 	if (strcmp(verb, "install") == 0)
-		return with_certificate(cli, install);
+		return with_certificate(cli, "", install);
 	if (strcmp(verb, "remove") == 0)
 		return remove_certificate();
 	return cli_usage(argc, argv,
-		"usage: wayleave ca show [--json] | install | remove\n\n"
+		"usage: wayleave ca show [--ssh] [--json] | install | remove\n\n"
 		"The authority whose certificates agents see.\n\n"
-		"  show     print its certificate (PEM)\n"
+		"  show     print its certificate (PEM); with --ssh the key that signs logins\n"
+		"           of resources with \"ca: true\", for sshd's TrustedUserCAKeys\n"
 		"  install  put it into the system's store, for programs that read that\n"
 		"  remove   take it out again\n");
 }

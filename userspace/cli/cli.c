@@ -28,12 +28,18 @@ int cli_usage(int argc, char **argv, const char *help)
 int cli_fetch(
 	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret)
 {
+	return cli_fetch_of(cli, verb, type, SLICE_EMPTY, ret);
+}
+
+int cli_fetch_of(const struct cli *cli, const char *verb, enum control_request type,
+	struct slice request, struct buffer *ret)
+{
 	struct control_client client;
 	struct error e;
 	int r = control_open(&client, cli->socket, &e);
 
 	if (r == 0) {
-		r = control_call(&client, type, SLICE_EMPTY, ret, NULL, NULL, &e);
+		r = control_call(&client, type, request, ret, NULL, NULL, &e);
 		control_close(&client);
 	}
 	return r < 0 ? cli_fail(verb, CLI_REFUSED, "%s", e.text) : CLI_DONE;

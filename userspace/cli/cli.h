@@ -38,6 +38,9 @@ int cli_usage(int argc, char **argv, const char *help);
 /* Fetches one payload without descriptors; an exit status, with what is wrong printed. */
 int cli_fetch(
 	const struct cli *cli, const char *verb, enum control_request type, struct buffer *ret);
+/* The same of a request with a payload. */
+int cli_fetch_of(const struct cli *cli, const char *verb, enum control_request type,
+	struct slice request, struct buffer *ret);
 /* Prints "wayleave VERB: TEXT" to stderr and returns `status`. */
 int cli_fail(const char *verb, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

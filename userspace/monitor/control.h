@@ -31,7 +31,8 @@ enum control_request {
 	CONTROL_RECORDINGS,
 	/* SESSION-ID → nothing. Ends the session. Root alone. */
 	CONTROL_KILL,
-	/* → PEM text of the host CA's certificate. Every local user. */
+	/* → PEM text of the host CA's certificate; of "ssh" → the line of the authority of SSH
+	 * users. Every local user. */
 	CONTROL_CA,
 	/* struct control_reviews → struct control_reviews_seen; with one descriptor, unless nothing
 	 * has changed: JSON array of the reviews that the asker may see, or of those that changed.

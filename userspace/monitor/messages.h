@@ -100,6 +100,7 @@ struct message_delegate {
 	uint32_t resource; /* index in the policy of this generation */
 	uint32_t unused;
 	uint64_t generation;
+	struct identifier session; /* for the host's log alone */
 };
 
 /* Every worker answers, that of the session to cancel once the server has acted: before its end of

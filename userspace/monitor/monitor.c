@@ -215,6 +215,8 @@ static int open_stores(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = authority_open(m->config->state_dir.text, &m->authority, e);
 	if (r == 0)
+		r = ssh_authority_open(m->config->state_dir.text, &m->ssh_authority, e);
+	if (r == 0)
 		r = loop_add(&m->loop, &m->store_source, store_event(m->store), on_store, m);
 	return r;
 }
@@ -414,6 +416,7 @@ static void stop(struct monitor *m)
 	listener_close(&m->listeners);
 	capture_close(m->capture);
 	authority_free(m->authority);
+	ssh_authority_free(m->ssh_authority);
 	names_free(m->names);
 	config_free(m->config);
 	memory_wipe(m->hash_key, sizeof(m->hash_key));

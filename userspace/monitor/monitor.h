@@ -26,6 +26,7 @@
 #include "capture/selftest.h"
 #include "monitor/announcements.h"
 #include "monitor/authority.h"
+#include "monitor/ssh_authority.h"
 #include "monitor/broker_process.h"
 #include "monitor/canary.h"
 #include "monitor/control.h"
@@ -85,6 +86,7 @@ struct monitor {
 	bool selftest_running, capture_retry;
 	struct store *store;
 	struct authority *authority;
+	struct ssh_authority *ssh_authority;
 	struct names *names;
 	size_t names_wanted; /* host names that the configuration has */
 	int epochs_fd; /* memfd */

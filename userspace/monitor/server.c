@@ -87,8 +87,9 @@ static int on_ca(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	(void)who;
-	(void)request;
-	return buffer_append_slice(&ret->payload, authority_certificate(m->authority));
+	return buffer_append_slice(&ret->payload,
+		slice_equal_string(request, "ssh") ? ssh_authority_line(m->ssh_authority)
+						   : authority_certificate(m->authority));
 }
 
 static int on_canary(

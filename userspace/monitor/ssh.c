@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/secret_file.h"
 #include "capture/origin.h"
 #include "monitor/monitor.h"
@@ -64,23 +66,73 @@ static int take_password(const struct config_credentials *c, struct login *l)
 
 static int take_key(struct monitor *m, const struct config_credentials *c, struct login *l)
 {
+	struct ssh_identity identity = {.user = c->user.text};
 	uint8_t room[SSHKEY_TEXT_MOST];
 	struct error why = {""};
 	size_t length;
 	int r = secret_file_read(c->key_file.text, room, sizeof(room), &length, &l->problem);
 
-	if (r == 0) {
-		r = ssh_signer_start(&m->loop, &m->ssh_signers, slice_of(room, length),
-			c->user.text, &l->signer, &why);
-		if (r < 0)
-			error_set(&l->problem, r, "%s: %s", c->key_file.text, why.text);
-	}
+	if (r < 0)
+		return r;
+	r = sshkey_read(slice_of(room, length), &identity.key, &why);
 	memory_wipe(room, sizeof(room));
+	if (r < 0)
+		return error_set(&l->problem, r, "%s: %s", c->key_file.text, why.text);
+	return ssh_signer_start(&m->loop, &m->ssh_signers, &identity, &l->signer, &l->problem);
+}
+
+static int join(const struct config_texts *texts, struct buffer *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < texts->count; i++)
+		r = buffer_append_format(ret, "%s%s", i ? "," : "", texts->items[i].text);
+	return r;
+}
+
+/* A key that nobody has had before, for this login alone. */
+static int take_certificate(struct monitor *m, const struct config_resource *resource,
+	const struct message_delegate *request, uint32_t agent, struct login *l)
+{
+	const struct config_credentials *c = resource->credentials;
+	const struct identity *own = identities_find_agent(&m->identities, agent);
+	struct ssh_identity identity = {.user = c->user.text};
+	struct buffer text, addresses;
+	char id[300];
+	int r;
+
+	snprintf(id, sizeof(id), "wayleave agent=%s resource=%s session=%.*s",
+		own ? own->name : "?", resource->name.text, (int)sizeof(request->session.text) - 1,
+		request->session.text);
+	buffer_init(&text, SSH_CERTIFICATE_MOST);
+	buffer_init(&addresses, SSH_CERTIFICATE_MOST);
+	r = join(&c->source_addresses, &addresses);
+	identity.key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (r == 0)
+		r = !identity.key ? -EIO
+				  : ssh_authority_certify(m->ssh_authority, identity.key,
+					    &(struct ssh_certificate){
+						    .id = slice_from_string(id),
+						    .user = slice_from_string(c->user.text),
+						    .addresses = buffer_slice(&addresses),
+						    .now = clock_wall() / NANOSECONDS_PER_SECOND,
+					    },
+					    &text);
+	identity.certificate = buffer_slice(&text);
+	if (r == 0) {
+		r = ssh_signer_start(&m->loop, &m->ssh_signers, &identity, &l->signer, &l->problem);
+	} else {
+		EVP_PKEY_free(identity.key);
+		error_set_errno(&l->problem, r, "no certificate can be made");
+	}
+	buffer_done(&text);
+	buffer_done(&addresses);
 	return r;
 }
 
 /* The files are read for each session, so that what is replaced counts at once. */
-static int take_login(struct monitor *m, const struct config_resource *resource, struct login *l)
+static int take_login(struct monitor *m, const struct config_resource *resource,
+	const struct message_delegate *request, uint32_t agent, struct login *l)
 {
 	const struct config_credentials *c = resource->credentials;
 	int r;
@@ -92,6 +144,8 @@ static int take_login(struct monitor *m, const struct config_resource *resource,
 	r = file_read(resource->host_keys.text, &l->known_hosts, &l->problem);
 	if (r < 0)
 		return r;
+	if (c->ca)
+		return take_certificate(m, resource, request, agent, l);
 	return c->key_file.text ? take_key(m, c, l) : take_password(c, l);
 }
 
@@ -155,7 +209,7 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	buffer_init(&l.known_hosts, SSH_TEXT_MOST);
 	name_destination(m, resource, &origin, &l);
 	/* Who can't be let in is told so by the process. */
-	if (take_login(m, resource, &l) < 0)
+	if (take_login(m, resource, request, origin.agent, &l) < 0)
 		log_error("resource %s: %s", resource->name.text, l.problem.text);
 	r = begin_session(m, resource, &l, fd, pair[1]);
 	close(pair[1]);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "monitor/ssh_authority.h"
 #include "monitor/sshkey.h"
 
 #define REQUEST_MOST 16384u
@@ -28,7 +29,8 @@ struct ssh_signer {
 	struct list link;
 	struct loop *loop;
 	struct loop_source source;
-	EVP_PKEY *key;
+	struct ssh_identity identity; /* its own */
+	struct buffer certificate;
 	char *user;
 	struct buffer in;
 	unsigned signatures;
@@ -37,19 +39,30 @@ struct ssh_signer {
 
 /* --- what is signed --- */
 
-/* RFC 4252, 7: behind the session's identifier. Every part of it is ours. */
-static int append_expected(
-	EVP_PKEY *key, const char *user, const char *algorithm, struct buffer *ret)
+/* What the host is to know the key by. */
+static int append_blob(const struct ssh_identity *identity, struct buffer *ret)
 {
 	struct buffer blob;
 	int r;
 
+	if (identity->certificate.length)
+		return sshkey_append_string(ret, identity->certificate);
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
-	r = sshkey_append_public(key, &blob);
+	r = sshkey_append_public(identity->key, &blob);
 	if (r == 0)
-		r = buffer_append_byte(ret, USERAUTH_REQUEST);
+		r = sshkey_append_string(ret, buffer_slice(&blob));
+	buffer_done(&blob);
+	return r;
+}
+
+/* RFC 4252, 7: behind the session's identifier. Every part of it is ours. */
+static int append_expected(
+	const struct ssh_identity *identity, const char *algorithm, struct buffer *ret)
+{
+	int r = buffer_append_byte(ret, USERAUTH_REQUEST);
+
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string(user));
+		r = sshkey_append_string(ret, slice_from_string(identity->user));
 	if (r == 0)
 		r = sshkey_append_string(ret, slice_from_string("ssh-connection"));
 	if (r == 0)
@@ -58,25 +71,24 @@ static int append_expected(
 		r = buffer_append_byte(ret, 1);
 	if (r == 0)
 		r = sshkey_append_string(ret, slice_from_string(algorithm));
-	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&blob));
-	buffer_done(&blob);
-	return r;
+	return r < 0 ? r : append_blob(identity, ret);
 }
 
-static const char *algorithm_of(EVP_PKEY *key, unsigned flags)
+static const char *algorithm_of(const struct ssh_identity *identity, unsigned flags)
 {
-	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)
-		return sshkey_type(key);
+	if (identity->certificate.length)
+		return SSH_CERTIFICATE_TYPE;
+	if (EVP_PKEY_get_base_id(identity->key) != EVP_PKEY_RSA)
+		return sshkey_type(identity->key);
 	return flags & SSHKEY_RSA_SHA2_512    ? "rsa-sha2-512"
 		: flags & SSHKEY_RSA_SHA2_256 ? "rsa-sha2-256"
 					      : NULL;
 }
 
 /* The identifier is a hash: of at least 20 bytes, of at most 64. */
-static bool is_login(EVP_PKEY *key, const char *user, struct slice data, unsigned flags)
+static bool is_login(const struct ssh_identity *identity, struct slice data, unsigned flags)
 {
-	const char *algorithm = algorithm_of(key, flags);
+	const char *algorithm = algorithm_of(identity, flags);
 	struct slice session;
 	struct buffer expected;
 	bool same;
@@ -85,7 +97,7 @@ static bool is_login(EVP_PKEY *key, const char *user, struct slice data, unsigne
 		session.length > 64)
 		return false;
 	buffer_init(&expected, REQUEST_MOST);
-	same = append_expected(key, user, algorithm, &expected) == 0 &&
+	same = append_expected(identity, algorithm, &expected) == 0 &&
 		slice_equal(data, buffer_slice(&expected));
 	buffer_done(&expected);
 	return same;
@@ -93,33 +105,21 @@ static bool is_login(EVP_PKEY *key, const char *user, struct slice data, unsigne
 
 /* --- answers --- */
 
-static int append_blob(EVP_PKEY *key, struct buffer *ret)
-{
-	struct buffer blob;
-	int r;
-
-	buffer_init(&blob, SSHKEY_BLOB_MOST);
-	r = sshkey_append_public(key, &blob);
-	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&blob));
-	buffer_done(&blob);
-	return r;
-}
-
-static int answer_identities(EVP_PKEY *key, struct buffer *ret)
+static int answer_identities(const struct ssh_identity *identity, struct buffer *ret)
 {
 	int r = buffer_append_byte(ret, AGENT_IDENTITIES_ANSWER);
 
 	if (r == 0)
 		r = buffer_append_u32(ret, 1);
 	if (r == 0)
-		r = append_blob(key, ret);
+		r = append_blob(identity, ret);
 	if (r == 0)
 		r = sshkey_append_string(ret, slice_from_string("wayleave"));
 	return r;
 }
 
-static int answer_sign(EVP_PKEY *key, const char *user, struct slice request, struct buffer *ret)
+static int answer_sign(
+	const struct ssh_identity *identity, struct slice request, struct buffer *ret)
 {
 	struct slice blob, data;
 	struct buffer signature;
@@ -130,10 +130,10 @@ static int answer_sign(EVP_PKEY *key, const char *user, struct slice request, st
 		request.length != 4)
 		return -EINVAL;
 	flags = bytes_get_u32(request.data);
-	if (!is_login(key, user, data, flags))
+	if (!is_login(identity, data, flags))
 		return -EPERM;
 	buffer_init(&signature, SSHKEY_BLOB_MOST);
-	r = sshkey_append_signature(key, data, flags, &signature);
+	r = sshkey_append_signature(identity->key, data, flags, &signature);
 	if (r == 0)
 		r = buffer_append_byte(ret, AGENT_SIGN_RESPONSE);
 	if (r == 0)
@@ -142,15 +142,15 @@ static int answer_sign(EVP_PKEY *key, const char *user, struct slice request, st
 	return r;
 }
 
-int ssh_signer_answer(EVP_PKEY *key, const char *user, struct slice request, struct buffer *ret)
+int ssh_signer_answer(const struct ssh_identity *identity, struct slice request, struct buffer *ret)
 {
 	size_t before = buffer_length(ret);
 	int r = -EINVAL;
 
 	if (request.length && request.data[0] == AGENT_REQUEST_IDENTITIES)
-		r = answer_identities(key, ret);
+		r = answer_identities(identity, ret);
 	else if (request.length && request.data[0] == AGENT_SIGN_REQUEST)
-		r = answer_sign(key, user, slice_from(request, 1), ret);
+		r = answer_sign(identity, slice_from(request, 1), ret);
 	if (r == 0)
 		return 0;
 	buffer_truncate(ret, before);
@@ -166,7 +166,8 @@ static void end(struct ssh_signer *s)
 	loop_remove(s->loop, &s->source);
 	close(fd);
 	list_remove(&s->link);
-	EVP_PKEY_free(s->key);
+	EVP_PKEY_free(s->identity.key);
+	buffer_done(&s->certificate);
 	buffer_done(&s->in);
 	free(s->user);
 	free(s);
@@ -183,7 +184,7 @@ static bool answer(struct ssh_signer *s, struct slice request)
 		return false;
 	buffer_init(&payload, REQUEST_MOST);
 	buffer_init(&out, REQUEST_MOST + 4);
-	ok = ssh_signer_answer(s->key, s->user, request, &payload) == 0 &&
+	ok = ssh_signer_answer(&s->identity, request, &payload) == 0 &&
 		sshkey_append_string(&out, buffer_slice(&payload)) == 0 &&
 		send(s->source.fd, buffer_slice(&out).data, buffer_length(&out),
 			MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)buffer_length(&out);
@@ -221,23 +222,22 @@ static void on_readable(struct loop_source *source)
 		end(s);
 }
 
-int ssh_signer_start(struct loop *loop, struct list *signers, struct slice text, const char *user,
+int ssh_signer_start(struct loop *loop, struct list *signers, const struct ssh_identity *identity,
 	int *ret_fd, struct error *e)
 {
 	struct ssh_signer *s;
-	EVP_PKEY *key = NULL;
-	int pair[2], r = sshkey_read(text, &key, e);
+	int pair[2];
 
-	if (r < 0)
-		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		EVP_PKEY_free(key);
+		EVP_PKEY_free(identity->key);
 		return error_set_errno(e, -errno, "socketpair");
 	}
 	s = memory_new(sizeof(*s));
 	s->loop = loop;
-	s->key = key;
-	s->user = memory_copy_string(user);
+	s->user = memory_copy_string(identity->user);
+	buffer_init(&s->certificate, SSH_CERTIFICATE_MOST);
+	buffer_append_slice(&s->certificate, identity->certificate);
+	s->identity = (struct ssh_identity){identity->key, buffer_slice(&s->certificate), s->user};
 	buffer_init(&s->in, REQUEST_MOST);
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	list_append(signers, &s->link);

@@ -88,6 +88,7 @@ struct config_credentials {
 		basic_file, key_file;
 	struct config_header *header, *query;
 	bool ca, agent, allow_cleartext;
+	struct config_texts source_addresses; /* of certificates */
 	struct slice client_text; /* content of client_cert_file */
 };
 

@@ -118,12 +118,36 @@ static unsigned credential_keys(const struct config_credentials *given)
 		(given->agent ? CREDENTIAL_AGENT : 0u);
 }
 
+/* sshd_config's "from" without its patterns: it refuses what it can't read. */
+static void check_source_addresses(struct loader *l, const struct config_credentials *given)
+{
+	for (size_t i = 0; i < given->source_addresses.count; i++) {
+		const struct config_text *address = &given->source_addresses.items[i];
+		char *place = memory_format(
+			strchr(address->text, ':') ? "[%s]:1" : "%s:1", address->text);
+		struct error why;
+		struct host host;
+
+		if (host_parse(place, &host, &why) < 0 ||
+			(host.kind != HOST_ADDRESS && host.kind != HOST_PREFIX))
+			loader_error(l, address->place,
+				"\"source_addresses\": expected an address or a prefix, as "
+				"10.0.3.0/24, not \"%s\"",
+				address->text);
+		free(place);
+	}
+	if (given->source_addresses.count && !given->ca)
+		loader_error(l, given->source_addresses.place,
+			"\"source_addresses\" are those of certificates; expected \"ca: true\"");
+}
+
 static void check_credentials(struct loader *l, const struct config_resource *resource)
 {
 	const struct config_credentials *given = resource->credentials;
 
 	if (!given)
 		return;
+	check_source_addresses(l, given);
 	for (size_t i = 0; i < ARRAY_SIZE(credential_ways); i++) {
 		if (credential_ways[i].protocols >> resource->protocol.value & 1 &&
 			credential_ways[i].keys == credential_keys(given))

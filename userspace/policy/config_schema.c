@@ -119,6 +119,7 @@ static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "header", MAPPING, header, OF(header_schema)),
 	KEY(config_credentials, "query", MAPPING, query, OF(query_schema)),
 	KEY(config_credentials, "ca", FLAG, ca),
+	KEY(config_credentials, "source_addresses", TEXTS, source_addresses),
 	KEY(config_credentials, "agent", FLAG, agent),
 	KEY(config_credentials, "allow_cleartext", FLAG, allow_cleartext),
 };

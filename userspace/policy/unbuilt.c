@@ -54,7 +54,7 @@ static void visit_ssh_logins(const struct config *c, struct visit *v)
 
 		if (is_ssh(&c->resources[i]) && !credentials)
 			report(v, c->resources[i].place);
-		else if (is_ssh(&c->resources[i]) && (credentials->ca || credentials->agent))
+		else if (is_ssh(&c->resources[i]) && credentials->agent)
 			report(v, credentials->place);
 	}
 }
@@ -100,8 +100,8 @@ static const struct unbuilt rows[] = {
 	{"credentials of this protocol", "expected protocol postgres, http, kubernetes or ssh",
 		visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", visit_passthrough},
-	{"ssh logins by the agent's own keys, and certificates",
-		"expected \"credentials\" with user and key_file or password_file",
+	{"ssh logins by the agent's own keys",
+		"expected \"credentials\" with user and key_file, password_file or ca: true",
 		visit_ssh_logins},
 	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses",
 		visit_wildcards},

@@ -60,6 +60,7 @@ static void ask(struct session *s)
 	struct message_delegate request = {
 		.resource = s->resource,
 		.generation = policy_scope_policy(s->scope)->generation,
+		.session = s->id,
 	};
 
 	s->asked_generation = request.generation;
