@@ -3,6 +3,7 @@
  * The engine of SSH sessions: what the session's process says, and is told.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <errno.h>
 
 #include "base/bytes.h"
@@ -235,14 +236,98 @@ Test(ssh_engine, masks_are_refused_rather_than_left_out)
 	cr_expect_eq(refusal.reason, REASON_MASK_IMPOSSIBLE);
 }
 
-Test(ssh_engine, forwards_are_refused_whatever_a_rule_says)
+Test(ssh_engine, what_opens_the_agents_side_is_refused_whatever_a_rule_says)
 {
+	static const enum bridge_kind kinds[] = {
+		BRIDGE_REMOTE_FORWARD, BRIDGE_AGENT_FORWARD, BRIDGE_X11};
 	struct protocol_refusal refusal;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		request(i + 1, kinds[i], false, "db:5432");
+		next(EVENT_ACTION);
+		cr_expect_eq(protocol_ssh.mask(e, i + 1, NULL, false, &refusal), -EPERM);
+		cr_expect_eq(refusal.reason, REASON_NOT_BUILT);
+	}
+}
+
+static void open_forward(void)
+{
+	const uint8_t both = BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 
 	request(1, BRIDGE_FORWARD, false, "db:5432");
 	next(EVENT_ACTION);
-	cr_expect_eq(protocol_ssh.mask(e, 1, NULL, false, &refusal), -EPERM);
-	cr_expect_eq(refusal.reason, REASON_NOT_BUILT);
+	cr_expect_eq(protocol_ssh.mask(e, 1, NULL, false, NULL), 0);
+	protocol_ssh.release(e, 1, 9);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&both, 1));
+}
+
+static void carry(enum bridge_stream stream, const char *bytes)
+{
+	uint8_t kind = (uint8_t)stream;
+
+	bridge_append(&said, BRIDGE_DATA, 1, slice_of(&kind, 1), slice_from_string(bytes));
+	cr_assert_eq(offer(), 0);
+}
+
+static void expect_carried(const char *input, const char *output)
+{
+	char body[200];
+	uint8_t unread = 0;
+
+	snprintf(body, sizeof(body), "%c%s", BRIDGE_STDIN, input);
+	expect_told(BRIDGE_DATA, 1, slice_of(body, 1 + strlen(input)));
+	snprintf(body, sizeof(body), "%c%s", BRIDGE_STDOUT, output);
+	expect_told(BRIDGE_DATA, 1, slice_of(body, 1 + strlen(output)));
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&unread, 1));
+}
+
+Test(ssh_engine, a_forward_passes_when_it_is_nothing_known)
+{
+	open_forward();
+	carry(BRIDGE_STDIN, "P");
+	cr_expect_eq(buffer_length(&told), 0, "it may be anything yet");
+	carry(BRIDGE_STDIN, "ING\r\n\r\n");
+	expect_carried("PING\r\n\r\n", "");
+	carry(BRIDGE_STDOUT, "PONG");
+	expect_told(BRIDGE_DATA, 1, slice_from_string("\1PONG"));
+	nothing_happens();
+}
+
+Test(ssh_engine, a_forward_that_ends_before_it_is_known_passes)
+{
+	open_forward();
+	carry(BRIDGE_STDIN, "GE");
+	carry(BRIDGE_STDIN, "");
+	expect_carried("GE", "");
+}
+
+static const struct {
+	enum bridge_stream stream;
+	const char *bytes, *name;
+} spoken[] = {
+	{BRIDGE_STDIN, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "in a forward: http"},
+	{BRIDGE_STDIN, "SSH-2.0-x\r\n", "in a forward: ssh"},
+	{BRIDGE_STDOUT, "SSH-2.0-x\r\n", "in a forward: ssh"},
+};
+
+Test(ssh_engine, what_is_spoken_elsewhere_is_no_tunnel)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(spoken); i++) {
+		struct protocol_event event;
+
+		open_forward();
+		carry(spoken[i].stream, spoken[i].bytes);
+		event = next(EVENT_NOTE);
+		cr_expect_eq(event.note.reason, REASON_WRONG_PROTOCOL);
+		cr_expect(slice_equal_string(event.note.text, spoken[i].name), "%.*s",
+			SLICE_PRINT(event.note.text));
+		expect_told(BRIDGE_DENY, 1, slice_from_string(spoken[i].name));
+		bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
+		bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+		cr_assert_eq(offer(), 0);
+		next(EVENT_RESULT);
+		cr_assert_eq(offer(), 0);
+	}
 }
 
 Test(ssh_engine, a_lane_that_waits_keeps_no_other)

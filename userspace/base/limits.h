@@ -67,6 +67,7 @@
 /* SSH */
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
 #define LIMIT_SSH_CHANNELS 64u /* of one session at a time */
+#define LIMIT_SSH_HOST 250u /* bytes of the name that a forward goes to */
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
 #define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
 #define LIMIT_SFTP_FILES 256u /* open in one channel */

@@ -23,6 +23,9 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 
 	if (lane->deeds && f->stream != BRIDGE_STDERR)
 		return inside_read(f, lane);
+	/* What comes back from the worker goes first. */
+	if (!inspected && f->at_worker)
+		return false;
 	if (!f->from || buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
 		buffer_length(&l->out) >= LINK_QUEUE_HIGH)
 		return false;

@@ -85,14 +85,30 @@ struct lane *lane_of(struct relay *r, ssh_channel agent)
 	return NULL;
 }
 
+/* Names and addresses; what else a host would make of a text only it knows. */
+static bool is_host(const char *host)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
+	size_t length = strlen(host);
+
+	return length && length <= LIMIT_SSH_HOST && strspn(host, plain) == length;
+}
+
 /* The host could connect to anything through these, or anything to the agent, so they are asked for
  * like commands. */
 static void ask_for_place(struct lane *lane, enum bridge_kind kind, const char *host, int port)
 {
-	char place[300];
+	char place[LIMIT_SSH_HOST + 16];
 
-	snprintf(place, sizeof(place), "%.250s:%d", host, port);
 	lane->kind = kind;
+	if (kind == BRIDGE_FORWARD && !is_host(host)) {
+		lane->ended = true;
+		return;
+	}
+	snprintf(place, sizeof(place), strchr(host, ':') ? "[%.250s]:%d" : "%.250s:%d", host, port);
+	for (char *c = place; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
 	lane->step = LANE_ASKING;
 	lane->told = true;
 	link_request(&lane->relay->link, lane->id,
@@ -189,46 +205,69 @@ void lane_say(struct lane *lane, struct slice text)
 		buffer_append_string(to, lane->terminal ? "\r\n" : "\n");
 }
 
-static void fail(struct lane *lane, struct slice text)
+/* What the worker has yet to give back never comes, and nothing more is read. */
+static void cut(struct lane *lane)
 {
-	lane_say(lane, text);
-	/* What the worker has yet to give back never comes, and nothing more is read. */
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
 		lane->flows[i].at_worker = 0;
 		lane->flows[i].from = NULL;
 	}
+	lane->ended = true;
+}
+
+static void fail(struct lane *lane, struct slice text)
+{
+	if (lane->kind != BRIDGE_FORWARD)
+		lane_say(lane, text);
+	cut(lane);
 	lane->status = EXIT_DENIED;
 	lane->exit_signal[0] = '\0';
-	lane->ended = true;
 }
 
 /* --- opening --- */
 
-static bool accept_channel(struct lane *lane)
+static void accept_channel(struct lane *lane)
 {
 	lane->agent = ssh_message_channel_request_open_reply_accept(lane->open);
 	ssh_message_free(lane->open);
 	lane->open = NULL;
 	if (!lane->agent) {
 		lane->ended = true;
-		return true;
+		return;
 	}
 	listen_to(lane);
 	flow_init(&lane->flows[BRIDGE_STDIN], lane->agent, lane->server, BRIDGE_STDIN);
 	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
 	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
 	lane->step = LANE_IDLE;
-	return true;
+}
+
+/* SSH_AGAIN: the host has not answered yet; the call is made again with the same values. */
+static int open_server(struct lane *lane)
+{
+	if (!lane->server)
+		return SSH_OK;
+	if (lane->kind != BRIDGE_FORWARD)
+		return ssh_channel_open_session(lane->server);
+	return ssh_channel_open_forward(lane->server,
+		ssh_message_channel_request_open_destination(lane->open),
+		ssh_message_channel_request_open_destination_port(lane->open), "127.0.0.1", 0);
 }
 
 static bool turn_opening(struct lane *lane)
 {
-	int rc = lane->server ? ssh_channel_open_session(lane->server) : SSH_OK;
+	int rc = open_server(lane);
 
 	if (rc == SSH_AGAIN)
 		return false;
-	if (rc == SSH_OK)
-		return accept_channel(lane);
+	if (rc == SSH_OK) {
+		accept_channel(lane);
+		lane->started = lane->kind == BRIDGE_FORWARD && lane->agent;
+		return true;
+	}
+	if (lane->kind == BRIDGE_FORWARD && !lane->relay->alone)
+		link_result(&lane->relay->link, lane->id,
+			&(struct bridge_result){.status = BRIDGE_NO_STATUS});
 	lane->ended = true; /* the host refused it, and so do we */
 	return true;
 }
@@ -440,7 +479,11 @@ static bool turn_requesting(struct lane *lane)
 static void on_allow(struct lane *lane, struct slice body)
 {
 	if (!lane->agent) {
-		lane->ended = true; /* nothing here could carry it */
+		if (lane->kind == BRIDGE_FORWARD)
+			lane->server = ssh_channel_new(lane->relay->server);
+		lane->ended = !lane->server; /* nothing here could carry it */
+		lane->inspect = body.length ? body.data[0] : 0;
+		lane->step = LANE_OPENING;
 		return;
 	}
 	if (lane->kind != BRIDGE_ENV)
@@ -460,6 +503,15 @@ static void on_deny(struct lane *lane, struct slice text)
 		snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
 		refuse_to_run(lane, slice_from_string(line));
 	}
+}
+
+/* What a forward carries was looked at. */
+static void on_tunnel(struct lane *lane, const struct bridge_frame *frame)
+{
+	if (frame->type == BRIDGE_ALLOW)
+		lane->inspect = 0;
+	else
+		cut(lane);
 }
 
 static void on_data(struct lane *lane, struct slice body)
@@ -487,9 +539,21 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 		on_allow(lane, frame->body);
 	else if (frame->type == BRIDGE_DENY && lane->step == LANE_ASKING)
 		on_deny(lane, frame->body);
+	else if (lane->kind == BRIDGE_FORWARD && lane->started)
+		on_tunnel(lane, frame);
 }
 
 /* --- data --- */
+
+/* The worker keeps what it can't tell yet; when nothing follows, it never could. */
+static void tell_end(struct lane *lane, enum bridge_stream stream, ssh_channel from)
+{
+	if (lane->kind != BRIDGE_FORWARD || lane->told_end || lane->relay->alone ||
+		!lane->flows[stream].at_worker || !ssh_channel_is_eof(from))
+		return;
+	lane->told_end = true;
+	link_data(&lane->relay->link, lane->id, stream, SLICE_EMPTY);
+}
 
 static bool turn_input(struct lane *lane)
 {
@@ -502,6 +566,7 @@ static bool turn_input(struct lane *lane)
 	moved = flow_turn(f, lane, lane->inspect & BRIDGE_INSPECT_INPUT);
 	if (ssh_channel_is_eof(lane->agent))
 		inside_on_input_end(lane);
+	tell_end(lane, BRIDGE_STDIN, lane->agent);
 	for (size_t i = 0; i < lane->signal_count; i++)
 		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
 	lane->signal_count = 0;
@@ -519,6 +584,8 @@ static bool turn_output(struct lane *lane)
 
 	moved = flow_turn(&lane->flows[BRIDGE_STDOUT], lane, inspected);
 	moved |= flow_turn(&lane->flows[BRIDGE_STDERR], lane, inspected);
+	if (lane->started && lane->server)
+		tell_end(lane, BRIDGE_STDOUT, lane->server);
 	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
 		lane->ended = moved = true;
 	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
@@ -533,7 +600,7 @@ static bool turn_output(struct lane *lane)
 /* What came of it, before the channel is closed. */
 static void send_status(struct lane *lane)
 {
-	if (lane->status_sent)
+	if (lane->status_sent || lane->kind == BRIDGE_FORWARD)
 		return;
 	lane->status_sent = true;
 	if (lane->exit_signal[0])

@@ -73,6 +73,7 @@ struct lane {
 	bool ended; /* nothing more comes from the host */
 	struct flow flows[BRIDGE_STREAM_COUNT];
 	bool input_ended, output_ended; /* the end of file was passed on */
+	bool told_end; /* the worker knows that nobody sends more of what it keeps */
 	uint32_t status;
 	char exit_signal[RELAY_SIGNAL_SIZE];
 	bool status_sent;

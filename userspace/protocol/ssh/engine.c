@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "protocol/ssh/facts.h"
 #include "protocol/ssh/ssh.h"
+#include "protocol/ssh/tunnel.h"
 
 enum lane_state {
 	LANE_IDLE, /* nothing is asked */
@@ -27,6 +28,7 @@ struct lane {
 	uint8_t inside; /* BRIDGE_INSPECT_SFTP or _PUSH: its bytes are understood */
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
+	struct tunnel *tunnel; /* what it carries is not known yet */
 	struct ssh_facts facts; /* of what is asked */
 };
 
@@ -75,6 +77,7 @@ static struct lane *find_or_make(struct engine *e, uint32_t id)
 static void free_lane(struct engine *e, struct lane *lane)
 {
 	list_remove(&lane->link);
+	tunnel_free(lane->tunnel);
 	ssh_facts_done(&lane->facts);
 	free(lane);
 	e->count--;
@@ -244,6 +247,56 @@ static int on_window(struct engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+static int pass_tunnel(struct engine *e, struct lane *lane)
+{
+	const uint8_t input = BRIDGE_STDIN, output = BRIDGE_STDOUT, unread = 0;
+	int r = tell(&e->base, BRIDGE_DATA, lane->id, slice_of(&input, 1),
+		tunnel_kept(lane->tunnel, SIDE_AGENT));
+
+	if (r == 0)
+		r = tell(&e->base, BRIDGE_DATA, lane->id, slice_of(&output, 1),
+			tunnel_kept(lane->tunnel, SIDE_SERVER));
+	tunnel_free(lane->tunnel);
+	lane->tunnel = NULL;
+	return r < 0 ? r
+		     : tell(&e->base, BRIDGE_ALLOW, lane->id, slice_of(&unread, 1), SLICE_EMPTY);
+}
+
+/* What is known goes to a place of its own, where it is judged. */
+static int refuse_tunnel(struct engine *e, struct lane *lane, const char *name)
+{
+	struct protocol_event *event = set_event(e, EVENT_NOTE);
+
+	snprintf(e->tag, sizeof(e->tag), "in a forward: %s", name);
+	event->note.reason = REASON_WRONG_PROTOCOL;
+	event->note.text = slice_from_string(e->tag);
+	if (e->base.host->observes)
+		return pass_tunnel(e, lane);
+	tunnel_free(lane->tunnel);
+	lane->tunnel = NULL;
+	return tell_text(&e->base, BRIDGE_DENY, lane->id, event->note.text);
+}
+
+/* Empty: that side has ended. What few bytes there are then can't do anything alone. */
+static int on_tunnel_data(struct engine *e, struct lane *lane, struct slice body)
+{
+	enum side from = body.data[0] == BRIDGE_STDIN ? SIDE_AGENT : SIDE_SERVER;
+	const char *name;
+
+	if (!lane->tunnel)
+		return tell(&e->base, BRIDGE_DATA, lane->id, SLICE_EMPTY, body);
+	if (body.length == 1)
+		return pass_tunnel(e, lane);
+	switch (tunnel_take(lane->tunnel, from, slice_from(body, 1), &name)) {
+	case DETECTION_YES:
+		return refuse_tunnel(e, lane, name);
+	case DETECTION_NO:
+		return pass_tunnel(e, lane);
+	default:
+		return 0;
+	}
+}
+
 /* Back it goes as it came: what leaves at the end of the turn is recorded by then. */
 static int on_data(struct engine *e, const struct bridge_frame *frame)
 {
@@ -254,9 +307,13 @@ static int on_data(struct engine *e, const struct bridge_frame *frame)
 	};
 	struct lane *lane = find(e, frame->lane);
 
-	if (!lane || !lane->number || !lane->record || frame->body.length < 2 ||
+	if (!lane || !lane->number || frame->body.length < 1 ||
 		frame->body.length > 1 + BRIDGE_DATA_MOST ||
 		frame->body.data[0] >= BRIDGE_STREAM_COUNT)
+		return -EBADMSG;
+	if (lane->kind == BRIDGE_FORWARD)
+		return on_tunnel_data(e, lane, frame->body);
+	if (!lane->record || frame->body.length < 2)
 		return -EBADMSG;
 	set_event(e, EVENT_DATA)->data = (struct protocol_data){
 		.action = lane->number,
@@ -418,13 +475,13 @@ static struct lane *asked_lane(struct protocol_engine *base, uint32_t id)
 	return lane && lane->asked ? lane : NULL;
 }
 
-static bool is_tunnel(const struct lane *lane)
+/* What the host could open, or use, on the agent's side. */
+static bool is_backward(const struct lane *lane)
 {
-	return lane->kind >= BRIDGE_FORWARD && lane->kind <= BRIDGE_X11;
+	return lane->kind >= BRIDGE_REMOTE_FORWARD && lane->kind <= BRIDGE_X11;
 }
 
-/* What runs on the server sees more than it shows, and what it shows may be cut anywhere; what a
- * tunnel carries nobody judges. */
+/* What runs on the server sees more than it shows, and what it shows may be cut anywhere. */
 static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
@@ -433,9 +490,9 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 	if (!lane)
 		return 0;
 	lane->record = record_rows;
-	if (is_tunnel(lane))
-		*ret = (struct protocol_refusal){
-			REASON_NOT_BUILT, slice_from_string("denied: tunnels can't be judged yet")};
+	if (is_backward(lane))
+		*ret = (struct protocol_refusal){REASON_NOT_BUILT,
+			slice_from_string("denied: nothing carries this kind of forwarding")};
 	else if (rules && lane->kind != BRIDGE_ENV && lane->inside != BRIDGE_INSPECT_SFTP)
 		*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
 			slice_from_string("denied: what SSH carries can't be masked")};
@@ -454,7 +511,8 @@ static void leave_lane(struct lane *lane)
 static bool runs(const struct lane *lane)
 {
 	return lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL ||
-		lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS;
+		lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS ||
+		lane->kind == BRIDGE_FORWARD;
 }
 
 /* A terminal is always recorded, what a command writes where the rule says so. Subsystems and git
@@ -465,7 +523,7 @@ static uint8_t inspected(const struct lane *lane, bool observes)
 		return lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
 	if (lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS)
 		return 0;
-	if (lane->terminal || lane->kind == BRIDGE_SHELL)
+	if (lane->terminal || lane->kind == BRIDGE_SHELL || lane->kind == BRIDGE_FORWARD)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
 }
@@ -482,7 +540,10 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 	if (runs(lane)) {
 		inspect = inspected(lane, base->host->observes);
 		lane->number = number;
-		lane->record = inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
+		lane->record = lane->kind != BRIDGE_FORWARD &&
+			inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
+		if (lane->kind == BRIDGE_FORWARD)
+			lane->tunnel = tunnel_new();
 	}
 	if (lane->record && lane->terminal)
 		set_event(e, EVENT_DATA)->data = (struct protocol_data){
