@@ -578,6 +578,18 @@ static bool turn_input(struct lane *lane)
 	return moved;
 }
 
+/* What came of it, before the channel is closed. */
+static void send_status(struct lane *lane)
+{
+	if (lane->status_sent || lane->kind == BRIDGE_FORWARD)
+		return;
+	lane->status_sent = true;
+	if (lane->exit_signal[0])
+		ssh_channel_request_send_exit_signal(lane->agent, lane->exit_signal, 0, "", "");
+	else if (lane->status != BRIDGE_NO_STATUS)
+		ssh_channel_request_send_exit_status(lane->agent, (int)lane->status);
+}
+
 static bool turn_output(struct lane *lane)
 {
 	bool inspected = lane->inspect & BRIDGE_INSPECT_OUTPUT, moved;
@@ -592,21 +604,12 @@ static bool turn_output(struct lane *lane)
 		inside_is_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
 		lane->output_ended = true;
+		/* Some clients close the channel when the output ends, and read no more. */
+		if (lane->status != BRIDGE_NO_STATUS || lane->exit_signal[0])
+			send_status(lane);
 		ssh_channel_send_eof(lane->agent);
 	}
 	return moved;
-}
-
-/* What came of it, before the channel is closed. */
-static void send_status(struct lane *lane)
-{
-	if (lane->status_sent || lane->kind == BRIDGE_FORWARD)
-		return;
-	lane->status_sent = true;
-	if (lane->exit_signal[0])
-		ssh_channel_request_send_exit_signal(lane->agent, lane->exit_signal, 0, "", "");
-	else if (lane->status != BRIDGE_NO_STATUS)
-		ssh_channel_request_send_exit_status(lane->agent, (int)lane->status);
 }
 
 static void report(struct lane *lane)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What SSH can do beside running a command, as without us."""
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+from harness import ssh
+from harness.ssh_gate import OPTIONS, gate, run
+from harness.waiting import wait_for
+
+RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell"], "allow": {}}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """It wants new keys after each megabyte."""
+    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M"])
+    yield s
+    s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
+        yield d
+
+
+def test_the_host_may_want_new_keys(daemon, server):
+    data = os.urandom(4 << 20)
+    done = run(daemon, server, "cat", stdin=None, input=data, text=False)
+    assert done.returncode == 0 and done.stdout == data
+
+
+def test_both_may_want_new_keys(daemon, server):
+    data = os.urandom(4 << 20)
+    done = run(daemon, server, "cat", stdin=None, input=data, text=False, options=["-o", "RekeyLimit=1M"])
+    assert done.returncode == 0 and done.stdout == data
+
+
+def test_compressed(daemon, server):
+    done = run(daemon, server, "cat", stdin=None, input="again and " * 100000, options=["-C"])
+    assert done.returncode == 0 and done.stdout == "again and " * 100000
+
+
+def test_the_end_of_input_is_no_end_of_output(daemon, server):
+    done = run(daemon, server, "sh -c 'cat >/dev/null; echo after'", stdin=None, input="x" * 100000)
+    assert (done.returncode, done.stdout) == (0, "after\n")
+
+
+def test_the_end_of_output_is_no_end_of_input(daemon, server, tmp_path):
+    process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", f"exec >&- 2>&-; cat > {tmp_path}/got; exit 9",
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.read() == b""
+    process.stdin.write(b"later\n")
+    process.stdin.close()
+    assert process.wait(30) == 9 and (tmp_path / "got").read_text() == "later\n"
+    process.stdout.close()
+
+
+def test_a_quiet_connection_is_kept_alive(daemon, server):
+    """Each second the client asks whether somebody is there, and gives up after the first that is not answered."""
+    done = run(daemon, server, "sleep 4; echo still", options=["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"])
+    assert (done.returncode, done.stdout) == (0, "still\n")
+
+
+def test_a_connection_without_a_command(daemon, server):
+    process = daemon.popen("ssh", *OPTIONS, "-N", "-v", "-p", str(server.port), "root@127.0.0.1", stdin=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: [s for s in daemon.json("sessions", "list") if not s["end"] and s["user"] == "root"])
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    wait_for(lambda: all(s["end"] for s in daemon.json("sessions", "list")))
+
+
+def read_until(main, wanted):
+    seen, deadline = b"", time.monotonic() + 30
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([main], [], [], 0.1)[0]:
+            try:
+                seen += os.read(main, 65536)
+            except OSError:
+                break
+    return seen
+
+
+def test_a_terminal_changes_its_size(daemon, server):
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1",
+                           "stty size; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done",
+                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    try:
+        assert b"30 90" in read_until(main, b"ready")
+        fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 101, 0, 0))
+        assert b"41 101" in read_until(main, b"41 101")
+        assert process.wait(30) == 4
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(terminal)
+        os.close(main)
+
+
+# --- algorithms
+
+def exchange(daemon, server, *options):
+    """The client's account of it."""
+    words = [word for option in ("LogLevel=DEBUG3", *options) for word in ("-o", option)]
+    done = daemon.run("ssh", *words, *OPTIONS, "-p", server.port, "root@127.0.0.1", "true", stdin=subprocess.DEVNULL)
+    return done.returncode, done.stderr
+
+
+def test_the_exchange_is_strict(daemon, server):
+    """Else who is in the way could drop messages unseen (CVE-2023-48795)."""
+    code, said = exchange(daemon, server)
+    assert code == 0 and "kex-strict-s-v00@openssh.com" in said, said[-2000:]
+    assert "will use strict KEX ordering" in said
+
+
+@pytest.mark.parametrize("weak", ["KexAlgorithms=diffie-hellman-group1-sha1", "KexAlgorithms=diffie-hellman-group14-sha1",
+                                  "KexAlgorithms=diffie-hellman-group-exchange-sha1", "Ciphers=3des-cbc", "Ciphers=aes128-cbc",
+                                  "Ciphers=aes256-cbc", "MACs=hmac-md5", "HostKeyAlgorithms=ssh-rsa", "HostKeyAlgorithms=ssh-dss"])
+def test_weak_algorithms_are_not_spoken(daemon, server, weak):
+    options = [weak] if weak.startswith("Ciphers") else [weak, "Ciphers=aes256-ctr"]
+    code, said = exchange(daemon, server, *options)
+    assert code == 255 and "Unable to negotiate" in said, said[-2000:]
+
+
+@pytest.mark.parametrize("strong", ["KexAlgorithms=curve25519-sha256", "KexAlgorithms=ecdh-sha2-nistp521",
+                                    "KexAlgorithms=diffie-hellman-group16-sha512", "Ciphers=chacha20-poly1305@openssh.com",
+                                    "Ciphers=aes256-gcm@openssh.com", "HostKeyAlgorithms=rsa-sha2-512", "HostKeyAlgorithms=ecdsa-sha2-nistp256"])
+def test_strong_ones_are(daemon, server, strong):
+    code, said = exchange(daemon, server, strong)
+    assert code == 0, said[-2000:]
