@@ -218,6 +218,63 @@ Test(policy_host, datagrams_go_to_other_places)
 	policy_put(p);
 }
 
+static void check_answer(const struct policy *p, const char *where, uint16_t port, const char *name,
+	const char *expected)
+{
+	struct policy_candidate found[8];
+	struct slice text = slice_from_string(name);
+	struct policy_place place = {
+		.address = address(where), .port = port, .names = &text, .name_count = 1};
+	size_t count = policy_match_place(p, &place, found, 8);
+	char names[256] = "";
+
+	for (size_t i = 0; i < count; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%.*s",
+			i ? " " : "", SLICE_PRINT(p->resources[found[i].resource].name));
+	cr_expect_str_eq(
+		names, expected, "%s as %s: %s, expected %s", where, name, names, expected);
+}
+
+/* What a resolver told an agent finds resources, except where what we log in with would go there
+ * without a certificate for the name. */
+Test(policy_host, answers_find_what_they_can_not_harm)
+{
+	static const char text[] =
+		"config:\n"
+		"  agents: [{name: a, cgroup: a}]\n"
+		"  egress: deny\n"
+		"  resources:\n"
+		"    - {name: plain, protocol: postgres, hosts: [\"plain.internal:1\"]}\n"
+		"    - {name: lent, protocol: postgres, hosts: [\"lent.internal:1\"],"
+		" allow_cleartext: true, credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: proven, protocol: postgres, hosts: [\"proven.internal:1\"],"
+		" tls: {upstream: verify-full},"
+		" credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:1\"]}\n"
+		"    - {name: wild, protocol: tcp, hosts: [\"*.wild.internal:2\"]}\n";
+	struct diagnostics d;
+	struct config *c;
+	struct policy *p;
+
+	diagnostics_init(&d);
+	c = policy_test_load_text(text, &d);
+	cr_assert_not_null(c);
+	p = policy_test_open(c, NULL, 0);
+	check_answer(p, "192.0.2.1", 1, "plain.internal", "plain");
+	check_answer(p, "192.0.2.1", 2, "plain.internal", "wild");
+	check_answer(p, "192.0.2.1", 1, "lent.internal", "");
+	check_answer(p, "192.0.2.1", 1, "proven.internal", "proven");
+	check_answer(p, "192.0.2.1", 1, "a.wild.internal", "");
+	check_answer(p, "192.0.2.1", 1, "nobodys.internal", "");
+	/* An address that a resource names is that resource, whatever is answered. */
+	check_answer(p, "10.1.1.1", 1, "plain.internal", "exact");
+	cr_assert(policy_has_name(p, slice_from_string("plain.internal")));
+	cr_assert_not(policy_has_name(p, slice_from_string("a.wild.internal")));
+	policy_put(p);
+	config_free(c);
+	diagnostics_done(&d);
+}
+
 static void check_narrow(const struct policy *p, const char *name, const char *expected)
 {
 	struct policy_candidate found[8];

@@ -39,6 +39,17 @@
 /* Flows of datagrams */
 #define LIMIT_FLOWS 8192u /* places of all agents whose answers are remembered, or asked for */
 #define LIMIT_FLOWS_AGENT 1024u /* of one agent */
+#define LIMIT_PINNED 8192u /* addresses that resolvers gave agents for names of resources */
+#define LIMIT_PINNED_AGENT 1024u /* of one agent */
+#define LIMIT_PINNED_KEPT 86400u /* seconds behind the lifetime of an answer: runtimes cache */
+#define LIMIT_PINNED_LIFETIME 86400u /* seconds; of an answer that says more */
+#define LIMIT_LOOKUPS 8192u /* queries to name servers that are under way */
+#define LIMIT_LOOKUPS_AGENT 512u /* of one agent */
+#define LIMIT_LOOKUP_SERVERS_AGENT 32u /* name servers that one agent asks at a time */
+#define LIMIT_LOOKUPS_BURST 500u /* queries of one agent at once, … */
+#define LIMIT_LOOKUPS_PER_SECOND 100u /* … and for long */
+#define LIMIT_LOOKUP_RUN 32u /* letters and digits of a name that look like encoded bytes */
+#define LIMIT_LOOKUP_TIME 30000u /* milliseconds for which an answer is waited for */
 #define LIMIT_FLOW_KEPT 60000u /* milliseconds for which "it passes" is remembered */
 #define LIMIT_FLOW_REFUSED 10000u /* milliseconds for which a refusal is */
 

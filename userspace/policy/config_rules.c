@@ -235,6 +235,13 @@ static bool has_operation_of(const struct operation_set *set, enum protocol_id p
 	return false;
 }
 
+/* Name servers are asked whether or not a resource names them. */
+static bool is_about_names(const struct rule_check *k)
+{
+	return operation_set_has(&k->operations, OPERATION_RESOLVE) &&
+		!operation_set_has(&k->operations, OPERATION_CONNECT);
+}
+
 /* The rule's protocols that have some of its operations. */
 static unsigned meant_protocols(const struct rule_check *k)
 {
@@ -244,6 +251,8 @@ static unsigned meant_protocols(const struct rule_check *k)
 		if (k->present >> i & 1 && has_operation_of(&k->operations, (enum protocol_id)i))
 			meant |= 1u << i;
 	}
+	if (is_about_names(k))
+		meant |= 1u << PROTOCOL_UDP;
 	return meant;
 }
 

@@ -234,6 +234,24 @@ static enum object_fit never_fit(struct slice pattern, const struct operation_se
 	return OBJECT_NEVER_FITS;
 }
 
+/* Names that are looked up: "*" is any run of letters and dots. */
+static enum object_match name_match(struct slice pattern, struct slice object)
+{
+	return text_glob(pattern, object) ? OBJECT_MATCHES : OBJECT_MATCHES_NOT;
+}
+
+static enum object_fit name_fit(struct slice pattern, const struct operation_set *operations)
+{
+	if (!operation_set_has(operations, OPERATION_RESOLVE))
+		return OBJECT_NEVER_FITS;
+	for (size_t i = 0; i < pattern.length; i++) {
+		if (pattern.data[i] == '/' || pattern.data[i] == ':' ||
+			(pattern.data[i] >= 'A' && pattern.data[i] <= 'Z'))
+			return OBJECT_NEVER_FITS;
+	}
+	return OBJECT_FITS;
+}
+
 static const struct object_syntax {
 	enum object_match (*match)(struct slice pattern, struct slice object); /* neither empty */
 	enum object_fit (*fit)(struct slice pattern, const struct operation_set *operations);
@@ -241,7 +259,7 @@ static const struct object_syntax {
 	bool overlaps; /* an object may mean several, and so more than a glob of it does */
 } syntaxes[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = {never_match, never_fit, "no objects: tcp is relayed unread"},
-	[PROTOCOL_UDP] = {never_match, never_fit, "no objects: udp is relayed unread"},
+	[PROTOCOL_UDP] = {name_match, name_fit, "a name, with operation resolve"},
 	[PROTOCOL_POSTGRES] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_MYSQL] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_SSH] = {ssh_match, any_fit, "a command line or path"},

@@ -236,18 +236,54 @@ static size_t add_candidate(
 	return count + 1;
 }
 
-static size_t match_names(const struct policy *p, enum transport transport, const struct address *a,
-	uint16_t port, struct policy_candidate *ret, size_t most)
+/* The policy's own text of a name. */
+static struct slice find_name(const struct policy *p, struct slice name)
 {
+	for (size_t i = 0; i < p->resource_count; i++) {
+		for (size_t j = 0; j < p->resources[i].host_count; j++) {
+			const struct host *h = &p->resources[i].hosts[j];
+
+			if (h->kind == HOST_NAME && slice_equal(h->name, name))
+				return h->name;
+		}
+	}
+	return SLICE_EMPTY;
+}
+
+bool policy_has_name(const struct policy *p, struct slice name)
+{
+	return find_name(p, name).length;
+}
+
+/* An answer may have been forged on its way. What we log in with must not depend on it. */
+static bool trusts_answers(const struct policy_resource *r)
+{
+	return r->protocol != PROTOCOL_SSH &&
+		(r->login == LOGIN_AS_AGENT || r->tls_upstream == TLS_UPSTREAM_VERIFY_FULL);
+}
+
+static size_t match_names(const struct policy *p, const struct policy_place *place,
+	struct policy_candidate *ret, size_t most)
+{
+	enum transport transport = place->datagrams ? BY_UDP : BY_TCP;
 	size_t count = 0;
 
 	for (size_t i = 0; i < p->address_count; i++) {
 		struct policy_candidate one = {.name = p->addresses[i].name};
 
-		if (memcmp(p->addresses[i].address.bytes, a->bytes, sizeof(a->bytes)) != 0)
+		if (memcmp(p->addresses[i].address.bytes, place->address.bytes,
+			    sizeof(place->address.bytes)) != 0)
 			continue;
-		one.resource = find_by_name(p, transport, one.name, port);
+		one.resource = find_by_name(p, transport, one.name, place->port);
 		if (one.resource != POLICY_EGRESS)
+			count = add_candidate(ret, count, most, one);
+	}
+	for (size_t i = 0; i < place->name_count; i++) {
+		struct policy_candidate one = {.name = find_name(p, place->names[i])};
+
+		one.resource = one.name.length ? find_by_name(p, transport, one.name, place->port)
+					       : POLICY_EGRESS;
+		if (one.resource != POLICY_EGRESS && trusts_answers(&p->resources[one.resource]))
 			count = add_candidate(ret, count, most, one);
 	}
 	return count;
@@ -271,9 +307,10 @@ static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy
 }
 
 /* What addresses alone say. */
-static size_t match(const struct policy *p, enum transport transport, const struct address *a,
-	uint16_t port, struct policy_candidate *ret, size_t most)
+static size_t match(const struct policy *p, const struct policy_place *place,
+	struct policy_candidate *ret, size_t most)
 {
+	enum transport transport = place->datagrams ? BY_UDP : BY_TCP;
 	static const enum host_kind kinds[] = {HOST_ADDRESS, HOST_NAME, HOST_PREFIX};
 	size_t count = 0;
 
@@ -281,10 +318,10 @@ static size_t match(const struct policy *p, enum transport transport, const stru
 		uint32_t found;
 
 		if (kinds[i] == HOST_NAME) {
-			count = match_names(p, transport, a, port, ret, most);
+			count = match_names(p, place, ret, most);
 			continue;
 		}
-		found = find_by_address(p, transport, kinds[i], a, port);
+		found = find_by_address(p, transport, kinds[i], &place->address, place->port);
 		if (found == POLICY_EGRESS)
 			continue;
 		*ret = (struct policy_candidate){.resource = found};
@@ -293,20 +330,30 @@ static size_t match(const struct policy *p, enum transport transport, const stru
 	return count;
 }
 
+size_t policy_match_place(const struct policy *p, const struct policy_place *place,
+	struct policy_candidate *ret, size_t most)
+{
+	size_t count = match(p, place, ret, most);
+
+	if (place->datagrams || (count && ret->name.length == 0))
+		return count;
+	return add_wildcards(p, place->port, ret, count, most);
+}
+
 size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most)
 {
-	size_t count = match(p, BY_TCP, a, port, ret, most);
+	const struct policy_place place = {.address = *a, .port = port};
 
-	if (count && ret->name.length == 0)
-		return count;
-	return add_wildcards(p, port, ret, count, most);
+	return policy_match_place(p, &place, ret, most);
 }
 
 size_t policy_match_datagrams(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most)
 {
-	return match(p, BY_UDP, a, port, ret, most);
+	const struct policy_place place = {.address = *a, .port = port, .datagrams = true};
+
+	return policy_match_place(p, &place, ret, most);
 }
 
 size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,

@@ -162,6 +162,21 @@ struct policy_candidate {
 	 * may, if it is proven that the server has such a name. */
 	struct slice name;
 };
+/* Where an agent connects, and which names the host's resolvers told it that this address has. */
+struct policy_place {
+	struct address address;
+	uint16_t port;
+	bool datagrams;
+	const struct slice *names; /* in lower case */
+	size_t name_count;
+};
+/* The candidates of a place, as the functions below say. A name that only a resolver's answer gave
+ * makes no resource a candidate whose credentials a server would get that did not prove the name.
+ */
+size_t policy_match_place(const struct policy *p, const struct policy_place *place,
+	struct policy_candidate *ret, size_t most);
+/* Whether a resource has this name among its hosts; wildcards don't count. */
+bool policy_has_name(const struct policy *p, struct slice name);
 /* The candidates for a destination (contract: exact address > name > longest prefix), at most
  * `most` of them, ascending by index. Several only where several names have that address, or where
  * there are wildcards, which are candidates wherever nothing but names matches. Returns their

@@ -8,6 +8,7 @@
 #define PROTOCOLS_HTTP (1u << PROTOCOL_HTTP)
 #define PROTOCOLS_KUBERNETES (1u << PROTOCOL_KUBERNETES)
 #define PROTOCOLS_SSH (1u << PROTOCOL_SSH)
+#define PROTOCOLS_UDP (1u << PROTOCOL_UDP)
 #define PROTOCOLS_ANY ((1u << PROTOCOL_COUNT) - 1)
 
 static const struct operation_row {

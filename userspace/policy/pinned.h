@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pinned: which addresses the host's resolvers told an agent that a resource's name has. The
+ * monitor writes the table, all workers read it, in shared memory; so an answer can be held back
+ * until what it says holds wherever the agent connects.
+ */
+#ifndef WAYLEAVE_POLICY_PINNED_H
+#define WAYLEAVE_POLICY_PINNED_H
+
+#include <stdatomic.h>
+
+#include "base/limits.h"
+#include "policy/host.h"
+
+#define PINNED_NAME_SIZE (HOST_NAME_MOST + 1)
+#define PINNED_FOUND_MOST 8 /* names of one address */
+
+struct pinned_table {
+	_Atomic uint64_t version; /* odd while it is written */
+	uint32_t count; /* entries that were ever used; the rest is zeroes */
+	uint32_t agents[LIMIT_PINNED]; /* 0: free */
+	struct address addresses[LIMIT_PINNED];
+	uint64_t until[LIMIT_PINNED]; /* monotonic, nanoseconds */
+	char names[LIMIT_PINNED][PINNED_NAME_SIZE];
+};
+
+/* For the only writer. Keeps an entry that is there until the later of both times. An agent that
+ * has its share loses what would end first. -ENOSPC: others have the rest. `name` is in lower case.
+ */
+int pinned_put(struct pinned_table *table, uint32_t agent, const char *name,
+	const struct address *address, uint64_t now, uint64_t until);
+
+struct pinned_names {
+	char texts[PINNED_FOUND_MOST][PINNED_NAME_SIZE];
+	size_t count;
+};
+
+/* The names of an agent's address. */
+void pinned_find(const struct pinned_table *table, uint32_t agent, const struct address *address,
+	uint64_t now, struct pinned_names *ret);
+
+#endif
