@@ -330,6 +330,9 @@ class Daemon(daemons.Daemon):
         workers = self.workers()
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
+        # The signal is the process's: a thread runs on until one that has it was scheduled.
+        wait_until(lambda: all(file.read_text().rsplit(")", 1)[1].split()[0] == "T"
+                               for pid in workers for file in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")))
         try:
             yield
         finally:
