@@ -311,6 +311,9 @@ def test_two_daemons_judge_their_own_flows(host, network, echo):
     assert one.reason("unknown_agent") == other.reason("unknown_agent") == 0
 
 
+QUERY = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\2db\7example\0\0\1\0\1"
+
+
 def test_queries_carry_no_mark(host, network, echo):
     """What leaves looks as if nobody had looked at it: marks decide about routes elsewhere."""
     _, agent = host.govern(egress="deny", resources=[PLACE])
@@ -330,7 +333,7 @@ def test_queries_carry_no_mark(host, network, echo):
         return int(re.search(r"packets (\d+)", network.in_host("nft", "list", "counter", "inet", "marks", name))[1])
     try:
         for resolver in resolvers():
-            agent.python(talking(f"result = talk({resolver!r}, 53, timeout=0)"))
+            agent.python(talking(f"result = talk({resolver!r}, 53, {QUERY!r}, timeout=0)"))
         assert packets("plain") > 0 and packets("marked") == 0
     finally:
         network.in_host("nft", "delete", "table", "inet", "marks")
@@ -343,9 +346,9 @@ def test_where_the_queue_can_not_be_filled(host, network, echo):
     owner = subprocess.Popen(network.enter(network.host, "nft", "-i"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                              text=True)
     try:
-        owner.stdin.write(f"add table inet {table} {{ flags owner; }}\n")
+        owner.stdin.write(f"delete table inet {table}; add table inet {table} {{ flags owner; }}\n")
         owner.stdin.flush()
-        wait_until(lambda: table in network.in_host("nft", "list", "tables"))
+        wait_until(lambda: "owner" in network.in_host("nft", "list", "table", "inet", table, check=False))
         assert daemon.set_config(resources=[*daemon.config["resources"], PLACE]) is None
         ask = talking(f"result = talk({SERVER4!r}, {PORT}, timeout=0.5)")
         assert agent.python(ask) == "EPERM"

@@ -122,7 +122,7 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	cr_assert_eq(times(&b, "\"b\" : goto judge"), 0);
 	cr_assert_eq(times(&b, "\"b\" : goto refuse_udp"), 1);
 	cr_assert_eq(times(&b, "\"c\" : goto judge_2"), 1);
-	cr_assert_eq(times(&b, "meta mark set 0x11"), 1);
+	cr_assert_eq(times(&b, "meta priority set 0:11\n\t\tgoto judge"), 1);
 	/* What a flow needs to go on is its agent's mark, of the policy's generation. */
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 5)), 1);
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x22, 5)), 1);

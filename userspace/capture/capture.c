@@ -151,7 +151,7 @@ void capture_renew_queue(struct capture *c)
 	struct error e;
 
 	open_queue(c);
-	c->queue_is_ruled = false;
+	c->queue_use = QUEUE_UNUSED;
 	/* Until they are loaded the old number is nobody's, and drops. */
 	c->guard_gone |= governed_guard(c, &e) < 0;
 }
@@ -404,7 +404,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	if (guard_watch_is_gone(&c->watch) || c->resolvers_version != resolvers_version())
 		c->guard_gone = true;
 	if (c->guard_gone && r == 0) {
-		c->queue_is_ruled = false;
+		c->queue_use = QUEUE_UNUSED;
 		r = governed_guard(c, e);
 		c->guard_gone = r < 0;
 	}

@@ -352,9 +352,15 @@ static void rule_queue(struct capture *c, struct guard *guard)
 	bool was_taken = c->queue_is_taken;
 	struct error e;
 
+	enum queue_use use;
+
 	guard->queue = c->queue.number;
+	use = guard_judges(guard)      ? QUEUE_FOR_FLOWS
+		: guard_watches(guard) ? QUEUE_FOR_NAMES
+				       : QUEUE_UNUSED;
 	c->queue_is_taken =
-		guard_judges(guard) && !c->queue_is_ruled && guard_make_queue(guard, &e) < 0;
+		use != QUEUE_UNUSED && c->queue_use != use && guard_make_queue(guard, &e) < 0;
+	c->queue_use = c->queue_is_taken ? QUEUE_UNUSED : use;
 	if (c->queue_is_taken && !was_taken)
 		log_warning("%s; UDP can't be judged, and goes to resolvers alone", e.text);
 	if (!c->queue_is_taken && was_taken)
@@ -374,7 +380,8 @@ int governed_guard(struct capture *c, struct error *e)
 	c->resolvers_version = resolvers_version();
 	resolvers_read(&guard.resolvers);
 	r = guard_apply(&guard, e);
-	c->queue_is_ruled = r == 0 && guard_judges(&guard);
+	if (r < 0)
+		c->queue_use = QUEUE_UNUSED;
 	if (r == 0)
 		r = guard_shape(guard.instance, &c->guard_shape, e);
 	free((void *)guard.agents);
@@ -413,7 +420,7 @@ int governed_renew(struct capture *c, struct error *e)
 		if (g.configured && a && is_there(c, &g))
 			r = governed_put(c, a, g.cgroup, e);
 	}
-	c->queue_is_ruled = false;
+	c->queue_use = QUEUE_UNUSED;
 	return r == 0 ? governed_guard(c, e) : r;
 }
 

@@ -81,9 +81,16 @@ static int append_path(struct buffer *b, const struct guard *g, const char *cgro
 	return buffer_append_format(b, "\"%s%s%s\"", root, *root ? "/" : "", cgroup);
 }
 
-enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, KIND_COUNT };
+enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, ANSWERS, KIND_COUNT };
 
-static const char *const kind_names[KIND_COUNT] = {"outbound", "inbound", "other", "judged"};
+static const char *const kind_names[KIND_COUNT] = {
+	"outbound", "inbound", "other", "judged", "answers"};
+
+static void number_chain(
+	const struct guard *g, const struct guard_agent *a, const char *name, char ret[CHAIN_SIZE])
+{
+	snprintf(ret, CHAIN_SIZE, "%s_%zu", name, (size_t)(a - g->agents));
+}
 
 /* The chain for an agent's packets; empty: they pass. */
 static void chain_of(
@@ -99,14 +106,24 @@ static void chain_of(
 		name = a->listen ? "" : "refuse";
 		break;
 	case OTHER:
+		if (guard_is_watched(g, a)) {
+			number_chain(g, a, "watch", ret);
+			return;
+		}
 		if (a->udp == UDP_DENY)
 			name = "refuse_udp";
-		else if (a->udp != UDP_ALLOW && !guard_is_judged(g, a))
+		else if (a->udp != UDP_ALLOW)
 			name = "udp_dns";
+		break;
+	case ANSWERS:
+		if (guard_is_watched(g, a)) {
+			number_chain(g, a, "names", ret);
+			return;
+		}
 		break;
 	default:
 		if (guard_is_judged(g, a)) {
-			snprintf(ret, CHAIN_SIZE, "judge_%zu", (size_t)(a - g->agents));
+			number_chain(g, a, "judge", ret);
 			return;
 		}
 	}
@@ -208,6 +225,8 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	if (r == 0)
 		r = append_udp(ret, g);
 	if (r == 0)
+		r = guard_append_watches(ret, g);
+	if (r == 0)
 		r = guard_append_judges(ret, g);
 	if (r == 0)
 		r = append_maps(ret, g);
@@ -219,6 +238,10 @@ int guard_text(const struct guard *g, struct buffer *ret)
 		r = append_chain(ret, g, input_head, INBOUND);
 	if (r == 0 && guard_judges(g))
 		r = append_chain(ret, g, guard_judged_head, JUDGED);
+	if (r == 0 && guard_watches(g))
+		r = append_chain(ret, g, guard_whose_head, ANSWERS);
+	if (r == 0 && guard_watches(g))
+		r = guard_append_answers(ret, g);
 	if (r == 0)
 		r = buffer_append_string(ret, "}\n");
 	if (r == 0)

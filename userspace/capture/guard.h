@@ -45,6 +45,8 @@ struct guard {
 int guard_text(const struct guard *g, struct buffer *ret);
 /* Whether some agent's flows are queued. */
 bool guard_judges(const struct guard *g);
+/* Whether what some agent asks name servers is: never less than the above. */
+bool guard_watches(const struct guard *g);
 /* Loads the rule that fills the queue; before the table. */
 int guard_make_queue(const struct guard *g, struct error *e);
 /* Loads the table. */

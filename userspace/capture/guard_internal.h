@@ -20,6 +20,19 @@ bool guard_is_judged(const struct guard *g, const struct guard_agent *a);
 extern const char guard_judged_head[];
 /* The chains that it leads to, judge_N for the agent with that index; and those for the answers. */
 int guard_append_judges(struct buffer *b, const struct guard *g);
+/* guard_names.c */
+
+/* Whether what the agent asks name servers is looked at, and what they answer. */
+bool guard_is_watched(const struct guard *g, const struct guard_agent *a);
+/* The chains names_N and watch_N for the agent with index N: for either direction, and for all of
+ * its datagrams that leave. */
+int guard_append_watches(struct buffer *b, const struct guard *g);
+/* What the chain begins with that looks up whose an answer is; and the chains around it. */
+extern const char guard_whose_head[];
+int guard_append_answers(struct buffer *b, const struct guard *g);
+
+/* guard_judge.c */
+
 /* Behind the table: that of the queue goes where nobody needs it. */
 int guard_append_queue(struct buffer *b, const struct guard *g);
 /* Whether that table is there, or needn't be. One without its rule drops what it should queue. */

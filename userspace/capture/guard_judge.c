@@ -2,8 +2,8 @@
  *
  * The rules for flows that policy judges. Behind connection tracking, three hooks in a row:
  *
- *   judged    an agent's packet of a flow that was not let pass under the policy in force is marked
- *             with whose it is, and its flow as asked for
+ *   judged    an agent's packet of a flow that was not let pass under the policy in force gets
+ *             whose it is as its priority, and its flow as asked for
  *   queue     what is asked for goes to the queue: a table of its own, that stays when the others
  *             are replaced, since one kind of rule can't be in the same transaction (queue_rule.c)
  *   answered  what comes back with an answer; what was not queued is dropped
@@ -31,7 +31,8 @@ static const char judge_agent[] =
 	"\t\tjump resolvers\n"
 	"%s"
 	"\t\tlimit rate over 2000/second burst 1000 packets counter drop\n"
-	"\t\tmeta mark set %#x\n"
+	"\t\tmeta mark set 0\n"
+	"\t\tmeta priority set %x:%x\n"
 	"\t\tgoto judge\n"
 	"\t}\n";
 static const char judge_listening[] = "\t\tct direction reply accept\n";
@@ -53,16 +54,23 @@ static const char answered_chain[] =
 	"\t}\n";
 static const char queue_forget[] = "add table inet %s\n"
 				   "delete table inet %s\n";
-static const char queue_table[] =
-	"table inet %s {\n"
-	"\tchain ask {\n"
-	"%s"
-	"\t}\n"
+static const char queue_table[] = "table inet %s {\n"
+				  "\tchain ask {\n"
+				  "%s"
+				  "\t}\n"
+				  "\tchain take_queries {\n"
+				  "\t\ttype filter hook output priority raw + 1; policy accept;\n"
+				  "\t\tmeta mark %#x goto ask\n"
+				  "\t}\n"
+				  "\tchain take_answers {\n"
+				  "\t\ttype filter hook input priority raw + 1; policy accept;\n"
+				  "\t\tmeta mark %#x goto ask\n"
+				  "\t}\n";
+static const char queue_flows[] =
 	"\tchain take {\n"
 	"\t\ttype filter hook output priority mangle + 1; policy accept;\n"
 	"\t\tmeta l4proto udp ct mark %#x goto ask\n"
-	"\t}\n"
-	"}\n";
+	"\t}\n";
 
 bool guard_is_judged(const struct guard *g, const struct guard_agent *a)
 {
@@ -98,7 +106,8 @@ int guard_append_judges(struct buffer *b, const struct guard *g)
 		if (guard_is_judged(g, &g->agents[i]))
 			r = buffer_append_format(b, judge_agent, i,
 				queue_pass_mark(g->agents[i].id, g->generation),
-				g->agents[i].listen ? judge_listening : "", g->agents[i].id);
+				g->agents[i].listen ? judge_listening : "", g->agents[i].id >> 16,
+				g->agents[i].id & 0xffff);
 	}
 	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE | g->queue,
 				QUEUE_MARK_MASK, QUEUE_MARK_PASS, QUEUE_MARK_ASKED | g->queue)
@@ -115,7 +124,7 @@ int guard_append_queue(struct buffer *b, const struct guard *g)
 	char table[TABLE_SIZE];
 
 	name_table(g, table);
-	return guard_judges(g) || g->queue_is_taken
+	return guard_watches(g) || g->queue_is_taken
 		? 0
 		: buffer_append_format(b, queue_forget, table, table);
 }
@@ -127,7 +136,7 @@ bool guard_has_queue(const struct guard *g)
 
 	name_table(g, table);
 	snprintf(text, sizeof(text), "list table inet %s\n", table);
-	return !guard_judges(g) || guard_run(text, NULL, &e) == 0;
+	return !guard_watches(g) || guard_run(text, NULL, &e) == 0;
 }
 
 int guard_make_queue(const struct guard *g, struct error *e)
@@ -142,8 +151,12 @@ int guard_make_queue(const struct guard *g, struct error *e)
 	buffer_init(&text, TEXT_MOST);
 	r = buffer_append_format(&text, queue_forget, table, table);
 	if (r == 0)
-		r = buffer_append_format(
-			&text, queue_table, table, rule, QUEUE_MARK_ASKED | g->queue);
+		r = buffer_append_format(&text, queue_table, table, rule,
+			QUEUE_MARK_NAMES | g->queue, QUEUE_MARK_NAMES | g->queue);
+	if (r == 0 && guard_judges(g))
+		r = buffer_append_format(&text, queue_flows, QUEUE_MARK_ASKED | g->queue);
+	if (r == 0)
+		r = buffer_append_string(&text, "}\n");
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
 	if (r < 0)

@@ -105,17 +105,20 @@ static void put_verdict(
 	struct nlmsghdr *message =
 		begin(mnl_nlmsg_batch_current(batch), NFQNL_MSG_VERDICT, number, 0);
 	struct nfqnl_msg_verdict_hdr head = {
-		.verdict = htonl(verdict->answer == QUEUE_PASS || verdict->answer == QUEUE_REFUSE
-				? NF_ACCEPT
-				: NF_DROP),
+		.verdict = htonl(verdict->answer == QUEUE_DROP ? NF_DROP : NF_ACCEPT),
 		.id = htonl(verdict->packet),
 	};
-	uint32_t mark = verdict->answer == QUEUE_PASS
-		? queue_pass_mark(verdict->agent, verdict->generation)
-		: QUEUE_MARK_REFUSE | number;
+	uint32_t mark = QUEUE_MARK_REFUSE | number;
+
+	if (verdict->answer == QUEUE_PASS)
+		mark = queue_pass_mark(verdict->agent, verdict->generation);
+	else if (verdict->answer == QUEUE_PASS_ALONE)
+		mark = 0;
 
 	mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof(head), &head);
 	mnl_attr_put_u32(message, NFQA_MARK, htonl(mark));
+	/* It said whose the packet was. */
+	mnl_attr_put_u32(message, NFQA_PRIORITY, 0);
 	mnl_nlmsg_batch_next(batch);
 }
 

@@ -27,6 +27,7 @@ enum queue_answer {
 	QUEUE_DROP,
 	QUEUE_REFUSE, /* the agent gets a port-unreachable */
 	QUEUE_PASS, /* and what follows of the flow, by that policy */
+	QUEUE_PASS_ALONE, /* this packet, as it was */
 };
 
 /* What the worker writes, up to QUEUE_VERDICTS_MOST at once. */
@@ -42,6 +43,7 @@ struct queue_verdict {
 #define QUEUE_MARK_PASS 0x5a000000u /* | what stands for agent and generation */
 #define QUEUE_MARK_ASKED 0x5d000000u /* | the queue's number */
 #define QUEUE_MARK_REFUSE 0x5c000000u /* the same */
+#define QUEUE_MARK_NAMES 0x5e000000u /* the same: to or from name servers, each by itself */
 #define QUEUE_MARK_MASK 0xff000000u
 
 /* The mark of what a policy let an agent send. A flow outlives its socket in connection tracking:

@@ -26,6 +26,8 @@ struct governed {
 	bool configured; /* false: left out of the last setup, but not empty yet */
 };
 
+enum queue_use { QUEUE_UNUSED, QUEUE_FOR_NAMES, QUEUE_FOR_FLOWS };
+
 struct capture {
 	struct pins pins;
 	struct cgroup_root root;
@@ -40,7 +42,7 @@ struct capture {
 	uint64_t resolvers_version; /* of those that the rules name */
 	struct queue queue; /* of flows to judge; not open where the kernel has none */
 	bool queue_is_native;
-	bool queue_is_ruled; /* the rule that fills it is there */
+	enum queue_use queue_use; /* the rules that fill it */
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */

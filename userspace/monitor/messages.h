@@ -42,6 +42,9 @@ enum message_type {
 	 * credentials to its server, or an error with a sentence for the agent; as enum proof_kind
 	 * says (protocol/protocol.h) */
 	MESSAGE_PROOF,
+	/* struct message_pin, its addresses, its name → nothing; what it says holds in all workers
+	 * from then on, or was not to be believed */
+	MESSAGE_PIN,
 	/* monitor → worker, and MESSAGE_SEGMENT with its number and the new file; MESSAGE_CANCEL,
 	 * MESSAGE_CANCELLED */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
@@ -132,6 +135,19 @@ struct message_proof {
 	uint64_t id;
 	uint32_t kind; /* enum proof_kind */
 	uint32_t resource_length; /* the challenge is the rest */
+};
+
+/* What a name server answered an agent. */
+struct message_pin_address {
+	uint8_t bytes[16];
+	uint32_t lifetime; /* seconds */
+};
+
+struct message_pin {
+	uint64_t id;
+	uint8_t server[16];
+	uint32_t agent;
+	uint32_t address_count;
 };
 
 struct message_review {

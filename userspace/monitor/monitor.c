@@ -350,6 +350,8 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = reviews_open(m, e);
 	if (r == 0)
+		r = pinning_open(m, e);
+	if (r == 0)
 		r = open_capture(m, e);
 	if (r < 0)
 		return r;
@@ -440,6 +442,7 @@ int monitor_run(const char *config_file)
 	m->generation = clock_wall() / NANOSECONDS_PER_SECOND;
 	m->epochs_fd = -1;
 	m->grants_fd = -1;
+	m->pinned_fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);

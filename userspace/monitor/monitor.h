@@ -93,6 +93,8 @@ struct monitor {
 	struct credentials *credentials;
 	struct book *book;
 	int grants_fd; /* memfd of the table */
+	struct pinned_table *pinned; /* what agents' name servers answered; mapped */
+	int pinned_fd; /* memfd of it */
 	struct grant_table *grants; /* mapped */
 	uint8_t hash_key[32];
 	uid_t worker_uid;
@@ -203,6 +205,11 @@ void server_close(struct monitor *m);
  * and people at the control socket. */
 /* Opens the book, and makes the table by which workers know the grants in force. */
 int reviews_open(struct monitor *m, struct error *e);
+/* pinning.c */
+int pinning_open(struct monitor *m, struct error *e);
+/* What a worker says that an agent was answered. */
+void pinning_take(struct monitor *m, const struct message_pin *pin, struct slice addresses,
+	struct slice name);
 void reviews_close(struct monitor *m);
 /* Another configuration is in force; the old one is still there. */
 void reviews_configure(struct monitor *m);

@@ -17,6 +17,7 @@
 #include "capture/origin.h"
 #include "monitor/monitor.h"
 #include "monitor/process.h"
+#include "protocol/dns.h"
 
 #define CANCEL_KEY_MOST 260
 #define CANCEL_MESSAGE_MOST 512
@@ -287,6 +288,24 @@ static void on_leave(struct monitor_worker *w, struct slice request, int fd)
 	reviews_leave(w, &message);
 }
 
+static void on_pin(struct monitor_worker *w, struct slice request, int fd)
+{
+	struct slice addresses;
+	struct message_pin pin;
+
+	(void)fd;
+	memcpy(&pin, request.data, sizeof(pin));
+	addresses = slice_from(request, sizeof(pin));
+	if (pin.address_count <= DNS_ADDRESSES_MOST &&
+		pin.address_count * sizeof(struct message_pin_address) < addresses.length) {
+		size_t length = pin.address_count * sizeof(struct message_pin_address);
+
+		pinning_take(w->monitor, &pin, slice_of(addresses.data, length),
+			slice_from(addresses, length));
+	}
+	reply(w, MESSAGE_PIN, request, 0, SLICE_EMPTY, -1);
+}
+
 static void on_proof(struct monitor_worker *w, struct slice request, int fd)
 {
 	(void)fd;
@@ -321,6 +340,9 @@ static const struct row {
 	[MESSAGE_LEAVE] = {on_leave, sizeof(struct message_leave), sizeof(struct message_leave)},
 	[MESSAGE_PROOF] = {on_proof, sizeof(struct message_proof),
 		sizeof(struct message_proof) + MESSAGE_PROOF_MOST},
+	[MESSAGE_PIN] = {on_pin, sizeof(struct message_pin) + 1,
+		sizeof(struct message_pin) +
+			DNS_ADDRESSES_MOST * sizeof(struct message_pin_address) + HOST_NAME_MOST},
 	[MESSAGE_STATISTICS] = {on_statistics, sizeof(struct message_statistics),
 		sizeof(struct message_statistics)},
 };

@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netfilter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -278,7 +279,9 @@ static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice by
 /* What the kernel says of a packet: linux/netfilter/nfnetlink_queue.h. */
 struct queued {
 	uint32_t id;
-	uint32_t agent;
+	uint32_t mark;
+	uint32_t agent; /* the packet's priority */
+	bool inbound;
 	struct slice bytes;
 };
 
@@ -290,10 +293,16 @@ static int read_attribute(const struct nlattr *attribute, void *context)
 
 	switch (mnl_attr_get_type(attribute)) {
 	case NFQA_PACKET_HDR:
-		if (length >= sizeof(struct nfqnl_msg_packet_hdr))
-			q->id = ntohl(((const struct nfqnl_msg_packet_hdr *)data)->packet_id);
+		if (length < sizeof(struct nfqnl_msg_packet_hdr))
+			break;
+		q->id = ntohl(((const struct nfqnl_msg_packet_hdr *)data)->packet_id);
+		q->inbound = ((const struct nfqnl_msg_packet_hdr *)data)->hook == NF_INET_LOCAL_IN;
 		break;
 	case NFQA_MARK:
+		if (length == sizeof(uint32_t))
+			q->mark = ntohl(mnl_attr_get_u32(attribute));
+		break;
+	case NFQA_PRIORITY:
 		if (length == sizeof(uint32_t))
 			q->agent = ntohl(mnl_attr_get_u32(attribute));
 		break;
@@ -306,21 +315,33 @@ static int read_attribute(const struct nlattr *attribute, void *context)
 	return MNL_CB_OK;
 }
 
-static void on_packet(struct worker *w, const struct nlmsghdr *message)
+void flows_answer(struct worker *w, const struct queue_verdict *verdict)
 {
 	struct flows *f = &w->flows;
+
+	if (f->answer_count == ARRAY_SIZE(f->answers))
+		flows_finish_turn(w);
+	f->answers[f->answer_count++] = *verdict;
+}
+
+static void on_packet(struct worker *w, const struct nlmsghdr *message)
+{
 	struct queued queued = {0};
+	struct queue_verdict verdict = {.generation = (uint16_t)w->policy->generation};
+	enum queue_answer answer;
 
 	/* Errors: a verdict came too late. */
 	if (message->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 		return;
 	mnl_attr_parse(message, sizeof(struct nfgenmsg), read_attribute, &queued);
-	f->answers[f->answer_count++] = (struct queue_verdict){
-		.packet = queued.id,
-		.agent = queued.agent,
-		.answer = (uint16_t)judge(w, queued.agent, queued.bytes),
-		.generation = (uint16_t)w->policy->generation,
-	};
+	verdict.packet = queued.id;
+	verdict.agent = queued.agent;
+	if ((queued.mark & QUEUE_MARK_MASK) != QUEUE_MARK_NAMES)
+		answer = judge(w, queued.agent, queued.bytes);
+	else if (!lookups_judge(w, queued.agent, queued.id, queued.inbound, queued.bytes, &answer))
+		return;
+	verdict.answer = (uint16_t)answer;
+	flows_answer(w, &verdict);
 }
 
 static void on_readable(struct ring_operation *operation, int result)
@@ -367,6 +388,8 @@ void flows_finish_turn(struct worker *w)
 	for (size_t i = 0; recorded < 0 && i < f->answer_count; i++) {
 		if (f->answers[i].answer == QUEUE_PASS)
 			f->answers[i].answer = QUEUE_REFUSE;
+		else if (f->answers[i].answer == QUEUE_PASS_ALONE)
+			f->answers[i].answer = QUEUE_DROP;
 	}
 	if (recorded < 0)
 		flows_forget(w);

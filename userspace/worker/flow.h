@@ -33,6 +33,8 @@ struct flows {
 void flows_init(struct worker *w, int packets, int verdicts);
 /* Once there is a policy to judge by. */
 void flows_start(struct worker *w);
+/* The verdict on one packet. */
+void flows_answer(struct worker *w, const struct queue_verdict *verdict);
 /* End of turn: what passes was recorded before, or does not pass. */
 void flows_finish_turn(struct worker *w);
 void flows_tick(struct worker *w, uint64_t now);

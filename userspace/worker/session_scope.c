@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "policy/pinned.h"
 #include "worker/session_internal.h"
 
 /* Keeps the candidates that the name means; an address that was dialled means all of them. */
@@ -50,15 +52,19 @@ static size_t keep_proven(struct policy_candidate *candidates, size_t count, boo
 static size_t find_candidates(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
 {
-	struct address address;
+	struct policy_place place = {.port = s->origin.port, .datagrams = s->flow};
+	struct slice names[PINNED_FOUND_MOST];
+	struct pinned_names pinned;
 	size_t count;
 
-	memcpy(address.bytes, s->origin.address, sizeof(address.bytes));
-	if (s->flow)
-		return policy_match_datagrams(
-			p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
-	count = policy_match_address(p, &address, s->origin.port, ret, SESSION_CANDIDATES_MOST);
-	if (!s->placed)
+	memcpy(place.address.bytes, s->origin.address, sizeof(place.address.bytes));
+	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &pinned);
+	for (size_t i = 0; i < pinned.count; i++)
+		names[i] = slice_from_string(pinned.texts[i]);
+	place.names = names;
+	place.name_count = pinned.count;
+	count = policy_match_place(p, &place, ret, SESSION_CANDIDATES_MOST);
+	if (!s->placed || s->flow)
 		return count;
 	return keep_proven(
 		ret, narrow(s, p, slice_from_string(s->place), ret, count), s->certified);

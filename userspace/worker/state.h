@@ -16,6 +16,7 @@
 #include "worker/channel.h"
 #include "worker/flow.h"
 #include "worker/grants.h"
+#include "worker/lookups.h"
 #include "worker/who.h"
 #include "worker/worker.h"
 
@@ -45,6 +46,8 @@ struct worker {
 	struct grants grants;
 	struct who who;
 	struct flows flows;
+	struct lookups lookups;
+	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
 	struct list holds; /* actions that wait for people */
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */

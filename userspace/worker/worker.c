@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/privileges.h"
+#include "policy/pinned.h"
 #include "worker/cancel.h"
 #include "worker/hold.h"
 #include "worker/sandbox.h"
@@ -206,6 +207,7 @@ static void on_tick(struct ring_operation *operation, int result)
 	(void)result;
 	session_tick(w, now);
 	flows_tick(w, now);
+	lookups_tick(w, now);
 	cancel_tick(w, now);
 	accept_again(w);
 	note_recording(w, -recorder_flush(w->recorder));
@@ -328,6 +330,18 @@ static _Atomic uint64_t *map_epochs(int fd)
 	return memory;
 }
 
+static const struct pinned_table *map_pinned(int fd)
+{
+	void *memory = mmap(NULL, sizeof(struct pinned_table), PROT_READ, MAP_SHARED, fd, 0);
+	struct error e;
+
+	if (memory == MAP_FAILED) {
+		error_set_errno(&e, -errno, "mmap");
+		fail("start", &e);
+	}
+	return memory;
+}
+
 static void prepare(struct worker *w, const struct worker_start *start)
 {
 	struct recorder_options options = {.incarnation = start->incarnation};
@@ -360,6 +374,8 @@ static void prepare(struct worker *w, const struct worker_start *start)
 		fail("ring", &e);
 	channel_init(&w->channel, &w->ring, start->channel, on_message, on_monitor_gone, w);
 	flows_init(w, start->packets, start->verdicts);
+	lookups_init(&w->lookups);
+	w->pinned = map_pinned(start->pinned_fd);
 	certificates_init(&w->certificates, &w->channel);
 	if (grants_init(&w->grants, start->grants_fd) < 0)
 		log_error("no table of grants, so none is in force here");
