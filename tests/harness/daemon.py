@@ -104,8 +104,12 @@ class Daemon:
 
     def teardown(self):
         done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30)
-        left = leftovers(self.config["agents"], done.stdout + done.stderr)
+        left = leftovers(self.cgroups(), done.stdout + done.stderr)
         assert not left, "\n".join([*left, done.stdout + done.stderr, self.text()[-2000:] if self.log.exists() else ""])
+
+    def cgroups(self):
+        """That the daemon makes, and takes away."""
+        return [agent["cgroup"] for agent in self.config["agents"] if not set("*?[") & set(agent.get("cgroup", "*"))]
 
     # --- commands
 
@@ -148,12 +152,11 @@ class Daemon:
         return [w["pid"] for w in self.status()["workers"]]
 
 
-def leftovers(agents, told):
+def leftovers(cgroups, told):
     """What a teardown that told this left behind."""
     root = cgroup_root()
     instance = re.search(r"table inet wayleave_(\w+)", told)[1]
-    folders = [root / agent["cgroup"] for agent in agents if not set("*?[") & set(agent.get("cgroup", "*"))]
-    folders += [root / f"wayleave_{instance}", pathlib.Path("/sys/fs/bpf/wayleave") / instance]
+    folders = [*(root / c for c in cgroups), root / f"wayleave_{instance}", pathlib.Path("/sys/fs/bpf/wayleave") / instance]
     return [f"{folder} is left, with {processes_below(folder)}" for folder in folders if folder.exists()]
 
 
