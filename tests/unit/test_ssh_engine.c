@@ -322,6 +322,11 @@ Test(ssh_engine, what_is_spoken_elsewhere_is_no_tunnel)
 		cr_expect(slice_equal_string(event.note.text, spoken[i].name), "%.*s",
 			SLICE_PRINT(event.note.text));
 		expect_told(BRIDGE_DENY, 1, slice_from_string(spoken[i].name));
+		/* Of the same turn: sent before the process read the refusal. */
+		carry(BRIDGE_STDIN, "x");
+		carry(BRIDGE_STDOUT, "y");
+		carry(BRIDGE_STDIN, "");
+		cr_expect_eq(buffer_length(&told), 0, "%s", spoken[i].name);
 		bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
 		bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
 		cr_assert_eq(offer(), 0);

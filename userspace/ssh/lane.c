@@ -522,6 +522,9 @@ static void on_data(struct lane *lane, struct slice body)
 		return;
 	f = &lane->flows[body.data[0]];
 	body = slice_from(body, 1);
+	/* What was cut off gets nothing back. */
+	if (lane->kind == BRIDGE_FORWARD && body.length > f->at_worker)
+		return;
 	f->at_worker -= body.length < f->at_worker ? body.length : f->at_worker;
 	if (buffer_append_slice(&f->pending, body) < 0)
 		lane->ended = true;
@@ -545,11 +548,14 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 
 /* --- data --- */
 
-/* The worker keeps what it can't tell yet; when nothing follows, it never could. */
+/* The worker keeps what it can't tell yet; when nothing follows, it never could. So what some send
+ * behind their end all the same, which nobody would have looked at, is not read (RFC 4254, 5.3). */
 static void tell_end(struct lane *lane, enum bridge_stream stream, ssh_channel from)
 {
-	if (lane->kind != BRIDGE_FORWARD || lane->told_end || lane->relay->alone ||
-		!lane->flows[stream].at_worker || !ssh_channel_is_eof(from))
+	if (lane->kind != BRIDGE_FORWARD || !ssh_channel_is_eof(from))
+		return;
+	lane->flows[stream].from = NULL;
+	if (lane->told_end || lane->relay->alone || !lane->flows[stream].at_worker)
 		return;
 	lane->told_end = true;
 	link_data(&lane->relay->link, lane->id, stream, SLICE_EMPTY);

@@ -29,6 +29,7 @@ struct lane {
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
 	struct tunnel *tunnel; /* what it carries is not known yet */
+	bool cut; /* what it carried was refused, and nothing of it passes any more */
 	struct ssh_facts facts; /* of what is asked */
 };
 
@@ -274,6 +275,7 @@ static int refuse_tunnel(struct engine *e, struct lane *lane, const char *name)
 		return pass_tunnel(e, lane);
 	tunnel_free(lane->tunnel);
 	lane->tunnel = NULL;
+	lane->cut = true;
 	return tell_text(&e->base, BRIDGE_DENY, lane->id, event->note.text);
 }
 
@@ -283,6 +285,9 @@ static int on_tunnel_data(struct engine *e, struct lane *lane, struct slice body
 	enum side from = body.data[0] == BRIDGE_STDIN ? SIDE_AGENT : SIDE_SERVER;
 	const char *name;
 
+	/* The process sent it before it read the refusal. */
+	if (lane->cut)
+		return 0;
 	if (!lane->tunnel)
 		return tell(&e->base, BRIDGE_DATA, lane->id, SLICE_EMPTY, body);
 	if (body.length == 1)
@@ -542,8 +547,9 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 		lane->number = number;
 		lane->record = lane->kind != BRIDGE_FORWARD &&
 			inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
-		if (lane->kind == BRIDGE_FORWARD)
-			lane->tunnel = tunnel_new();
+		tunnel_free(lane->tunnel);
+		lane->tunnel = lane->kind == BRIDGE_FORWARD ? tunnel_new() : NULL;
+		lane->cut = false;
 	}
 	if (lane->record && lane->terminal)
 		set_event(e, EVENT_DATA)->data = (struct protocol_data){
