@@ -264,7 +264,7 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 	} else if (event->phase == ACTION_RUN && verdict_is_enforced(&verdict)) {
 		const struct mask_rules *masks = verdict.outcome->masks;
 
-		run->engine->host->shows_secrets = verdict.outcome->shows_secrets;
+		run->engine->host->shows_secrets = verdict.shows_secrets;
 		protocol->mask(run->engine, event->lane, mask_rules_any(masks) ? masks : NULL,
 			verdict.outcome->record_rows, &refusal);
 	}

@@ -12,7 +12,8 @@ static const char rules[] =
 	"  reviewers: { dba: { local_users: [root] } }\n"
 	"rules:\n"
 	"  - { name: read, operations: [read, logs], objects: [\"prod/*/*\"], allow: {} }\n"
-	"  - { name: update, operations: [update], objects: [\"prod/*/*\"], allow: {} }\n"
+	"  - { name: update, operations: [update, patch, create, proxy],\n"
+	"      objects: [\"prod/*/*\"], allow: {} }\n"
 	"  - { name: exec, operations: [exec, attach], objects: [\"prod/pods/*\"], allow: {} }\n"
 	"  - { name: forward, operations: [portforward], review: { by: dba } }\n"
 	"  - { name: no deletes, operations: [delete], deny: { message: never } }\n";
@@ -210,6 +211,124 @@ Test(kubernetes_engine, what_can_be_masked_is_asked_for)
 	server_sends("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.kubernetes.protobuf\r\n"
 		     "Content-Length: 1\r\n\r\nx");
 	AGENT_REFUSED("403");
+}
+
+/* --- which rule shows them --- */
+
+static const char showing[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+	"  resources: [{ name: kube, protocol: kubernetes, hosts: [\"h:80\"] }]\n"
+	"  reviewers: { dba: { local_users: [root] } }\n"
+	"rules:\n"
+	"  - { name: read, operations: [read], objects: [\"prod/*/*\"], allow: {} }\n"
+	"  - { name: own, operations: [get, list], objects: [\"prod/secrets/own\"],\n"
+	"      review: { by: dba, secrets: shown } }\n";
+
+Test(kubernetes_engine, a_review_of_one_secret_shows_no_other)
+{
+	static const struct {
+		const char *target;
+		bool shown;
+	} cases[] = {{SECRETS "/own", true}, {SECRETS "/other", false}, {SECRETS, false}};
+	char request[256];
+
+	engine_run_done(&run);
+	engine_bench_done(&bench);
+	engine_bench_init(&bench, showing);
+	engine_run_init(&run, &bench, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		http_run_restart();
+		snprintf(request, sizeof(request), "GET %s" HOST "\r\n", cases[i].target);
+		agent_sends(request);
+		answer_json("{\"data\":{\"a\":\"czNjcmV0\"},\"items\":[{\"data\":{\"a\":"
+			    "\"czNjcmV0\"}}]}");
+		cr_expect_eq(holds(&run.sent[SIDE_AGENT], "czNjcmV0"), cases[i].shown, "%zu", i);
+		cr_expect_eq(holds(&run.sent[SIDE_AGENT], HIDDEN), !cases[i].shown, "%zu", i);
+	}
+}
+
+/* --- patches --- */
+
+static void patch(const char *target, const char *types)
+{
+	char request[512];
+
+	http_run_restart();
+	snprintf(request, sizeof(request), "PATCH %s" HOST "%sContent-Length: 2\r\n\r\n{}", target,
+		types);
+	agent_sends(request);
+}
+
+Test(kubernetes_engine, a_patch_does_not_copy_what_is_masked)
+{
+	static const char *const refused[] = {"Content-Type: application/json-patch+json\r\n",
+		"Content-Type: Application/JSON-Patch+json\r\n",
+		"Content-Type: application/json-patch+json; charset=utf-8\r\n",
+		"Content-Type: application/json-patch+json;x=application/merge-patch+json\r\n",
+		"Content-Type: application/merge-patch+json, application/json-patch+json\r\n",
+		"Content-Type: application/merge-patch+json;application/json-patch+json\r\n",
+		"Content-Type: application/merge-patch+json\r\n"
+		"Content-Type: application/json-patch+json\r\n",
+		"Content-Type: application/json\r\n", ""};
+	static const char *const good[] = {"Content-Type: application/merge-patch+json\r\n",
+		"Content-Type: application/strategic-merge-patch+json; charset=UTF-8\r\n",
+		"Content-Type: application/apply-patch+yaml\r\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		patch(SECRETS "/db", refused[i]);
+		cr_expect(holds(&run.sent[SIDE_AGENT], "JSON Patch"), "%zu", i);
+		AGENT_REFUSED("403");
+		cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0, "%zu", i);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		patch(SECRETS "/db", good[i]);
+		cr_expect(holds(&run.sent[SIDE_SERVER], "PATCH "), "%zu", i);
+	}
+	/* Where nothing is masked, it goes on. */
+	patch(PODS "/web", refused[0]);
+	cr_expect(holds(&run.sent[SIDE_SERVER], "PATCH "));
+}
+
+/* --- what people decide about --- */
+
+Test(kubernetes_engine, an_upgrade_does_not_hide_the_method_of_a_proxied_request)
+{
+	agent_sends("DELETE " PODS "/web/proxy/all" HOST "Destination: /x\r\n" SPDY "\r\n");
+	cr_expect(holds(&run.events, "DELETE http://h" PODS "/web/proxy/all"), "%.*s",
+		SLICE_PRINT(buffer_slice(&run.events)));
+	cr_expect(holds(&run.events, "Destination: /x"));
+	http_run_restart();
+	agent_sends("POST " EXEC HOST SPDY "\r\n");
+	cr_expect(holds(&run.events, "exec http://h" EXEC));
+}
+
+Test(kubernetes_engine, long_commands_are_shown_whole)
+{
+	char request[1024], word[301] = "";
+
+	memset(word, 'w', 300);
+	snprintf(request, sizeof(request),
+		"POST " PODS "/web/exec?command=a&command=%s&x%s=y" HOST SPDY "\r\n", word, word);
+	agent_sends(request);
+	snprintf(request, sizeof(request), "command: a %s", word);
+	cr_expect(holds(&run.events, request), "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
+}
+
+#define WEBSOCKET                                                                                  \
+	"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"                    \
+	"Sec-WebSocket-Protocol: v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.eA\r\n"
+
+Test(kubernetes_engine, a_token_comes_by_no_other_way)
+{
+	agent_sends("GET " EXEC HOST WEBSOCKET "\r\n");
+	cr_expect(holds(&run.sent[SIDE_SERVER], "GET "));
+	http_run_restart();
+	run.host.credentials.given = true;
+	agent_sends("GET " EXEC HOST WEBSOCKET "\r\n");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "Sec-WebSocket-Protocol"));
+	AGENT_REFUSED("403");
+	cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
 }
 
 #define WRITE "PUT " SECRETS "/db" HOST

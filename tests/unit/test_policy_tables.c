@@ -32,7 +32,7 @@ struct test_case {
 	struct config_text text;
 	struct config_texts masks, needs;
 	struct config_number within, grant;
-	bool rows;
+	bool rows, secrets;
 };
 
 struct test_file {
@@ -84,6 +84,7 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "within", DURATION, within),
 	KEY(test_case, "grant", DURATION, grant),
 	KEY(test_case, "rows", FLAG, rows),
+	KEY(test_case, "secrets", FLAG, secrets),
 };
 static const struct schema case_schema = {.what = "a case",
 	.size = sizeof(struct test_case),
@@ -262,6 +263,7 @@ static void check_numbers(const struct test_case *k, const struct verdict *v)
 		cr_expect_eq(v->outcome->grant, k->grant.value, "%s:%u: grant", k->place.file,
 			k->place.line);
 	cr_expect_eq(v->outcome->record_rows, k->rows, "%s:%u: rows", k->place.file, k->place.line);
+	cr_expect_eq(v->shows_secrets, k->secrets, "%s:%u: secrets", k->place.file, k->place.line);
 }
 
 static void run_case(struct policy *p, const struct test_case *k)

@@ -15,6 +15,7 @@ struct judging {
 	uint64_t matched[SCOPE_WORDS_MOST];
 	uint64_t doubtless[SCOPE_WORDS_MOST]; /* of `matched`: by known facts */
 	uint64_t perhaps[SCOPE_WORDS_MOST]; /* they allow nothing, but their masks hold */
+	size_t judged, shown; /* pairs, and those of which a rule shows Secrets */
 	const struct action_pair *denied; /* the first pair that a deny matches */
 	const struct action_pair *uncovered; /* the first pair that nothing covers */
 };
@@ -31,8 +32,10 @@ static enum rule_fit fit_rule(
 	return body == RULE_FITS ? object : body;
 }
 
-/* The rules of one word that match the pair. */
-static uint64_t match_word(struct judging *j, size_t word, const struct action_pair *pair)
+/* The rules of one word that match the pair; *ret_shows is set where one of them surely does, and
+ * shows Secrets. */
+static uint64_t match_word(
+	struct judging *j, size_t word, const struct action_pair *pair, bool *ret_shows)
 {
 	const struct policy_scope *s = j->scope;
 	uint64_t means = s->by_operation[pair->operation * s->words + word];
@@ -48,6 +51,7 @@ static uint64_t match_word(struct judging *j, size_t word, const struct action_p
 		may_fit |= (uint64_t)(fit == RULE_FITS_PERHAPS) << bit;
 	}
 	j->doubtless[word] |= fits & s->certain[word];
+	*ret_shows |= (fits & s->showing[word]) != 0;
 	/* An unknown fact satisfies denies and reviews, never an allow. */
 	fits |= may_fit & (s->denies[word] | s->reviews[word]);
 	j->perhaps[word] |= (fits | may_fit) & ~(fits & selected);
@@ -95,15 +99,18 @@ static void judge_pair(struct judging *j, const struct action_pair *pair)
 {
 	const struct policy_scope *s = j->scope;
 	bool covered = operation_get_group(pair->operation) == OPERATION_GROUP_FREE;
+	bool shows = false;
 
 	for (size_t i = 0; i < s->words; i++) {
-		uint64_t hits = match_word(j, i, pair);
+		uint64_t hits = match_word(j, i, pair, &shows);
 
 		j->matched[i] |= hits;
 		covered |= hits != 0; /* a deny that hits settles it anyway */
 		if (hits & s->denies[i] && !j->denied)
 			j->denied = pair;
 	}
+	j->judged++;
+	j->shown += shows;
 	if (pair->operation == OPERATION_CONNECT)
 		covered = cover_connect(j);
 	if (!covered && !j->uncovered)
@@ -213,6 +220,7 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 
 	j.scope = s;
 	j.denied = j.uncovered = NULL;
+	j.judged = j.shown = 0;
 	memset(j.matched, 0, s->words * sizeof(*j.matched));
 	memset(j.perhaps, 0, s->words * sizeof(*j.perhaps));
 	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
@@ -226,6 +234,8 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	*ret = (struct verdict){.kind = VERDICT_ALLOW, .reason = REASON_NONE};
 	ret->enforced = s->policy->mode == POLICY_ENFORCE;
 	decide(&j, understood, ret);
+	ret->shows_secrets = ret->kind != VERDICT_DENY && j.judged && j.shown == j.judged &&
+		!(action->unknown & (ACTION_UNKNOWN_TEXT | ACTION_UNKNOWN_EFFECT));
 }
 
 /* --- bodies --- */

@@ -24,7 +24,6 @@ struct policy_outcome {
 	 * where verdict_is_enforced() is false. */
 	const struct mask_rules *masks;
 	bool record_rows;
-	bool shows_secrets; /* Kubernetes' Secrets, which are masked else */
 	/* VERDICT_REVIEW; nanoseconds: the shortest of the rules'. grant 0: this action alone. */
 	uint64_t within;
 	uint64_t grant;
@@ -40,6 +39,9 @@ struct verdict {
 	/* VERDICT_DENY: the pair that a rule denies or none covers; one of the action's. NULL where
 	 * it is about none of them. */
 	const struct action_pair *pair;
+	/* Kubernetes' Secrets, which are masked else: of each pair, some allow or review that means
+	 * it without any doubt shows them. */
+	bool shows_secrets;
 	bool enforced;
 };
 

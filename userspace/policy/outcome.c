@@ -206,7 +206,6 @@ static bool fill_outcome(struct policy_scope *s, const uint64_t *matched, const 
 		if (!SCOPE_SET_HAS(matched, i))
 			continue;
 		ret->record_rows |= !denied && r->record == RECORD_MODE_ROWS;
-		ret->shows_secrets |= !denied && r->secrets == SECRETS_SHOWN;
 		if (!SCOPE_SET_HAS(kind, i))
 			continue;
 		if (r->kind == RULE_REVIEW)

@@ -45,6 +45,8 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 	s->asks_body |= r->body_count != 0;
 	if (r->kind != RULE_DENY && rule_masks(r))
 		set_add(s->masking, index);
+	if (r->kind != RULE_DENY && r->secrets == SECRETS_SHOWN && selection == RULE_SELECTED)
+		set_add(s->showing, index);
 	if (r->kind == RULE_DENY)
 		set_add(s->denies, index);
 	else if (r->kind == RULE_REVIEW)
@@ -116,7 +118,7 @@ static void find_openers(struct policy_scope *s)
 static void place_sets(struct policy_scope *s)
 {
 	uint64_t **const sets[] = {&s->allows, &s->reviews, &s->denies, &s->certain, &s->narrowed,
-		&s->masking, &s->asking, &s->blanket, &s->openers, &s->closers};
+		&s->masking, &s->showing, &s->asking, &s->blanket, &s->openers, &s->closers};
 
 	s->words = (s->rule_count + 63) / 64;
 	s->bits =

@@ -38,6 +38,7 @@ struct policy_scope {
 	uint64_t *certain; /* rules that surely select the subject */
 	uint64_t *narrowed; /* rules that don't mean all objects, or all bodies */
 	uint64_t *masking; /* allows and reviews with masks */
+	uint64_t *showing; /* allows and reviews, of `certain`, that show Secrets */
 	uint64_t *asking; /* denies and reviews of some texts only: an unknown effect satisfies them
 			   */
 	uint64_t *blanket; /* rules that ask for nothing of a text */

@@ -286,7 +286,7 @@ static void bind_masks(
 		return;
 	if (mask_rules_any(outcome->masks))
 		masks = outcome->masks;
-	s->host.shows_secrets = outcome->shows_secrets;
+	s->host.shows_secrets = d->verdict.shows_secrets;
 	/* What was held is recorded as approved by now; this is something new. */
 	if (s->engine->protocol->mask(
 		    s->engine, event->lane, masks, outcome->record_rows, &d->refusal) < 0)

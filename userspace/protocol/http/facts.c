@@ -258,7 +258,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 
 	r->action = (struct action){.protocol = r->origin->dialect->protocol};
 	r->websocket = r->spdy = r->streams = false;
-	r->in_lines = r->as_json = r->is_written = false;
+	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;

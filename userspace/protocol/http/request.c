@@ -138,6 +138,13 @@ int http_request_mask(
 					  "WebSocket or SPDY stream are not built yet")};
 		return -EPERM;
 	}
+	if (r->copies && (own_count || (rules && rules->json_count))) {
+		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
+			.text = slice_from_string("denied: a JSON Patch could copy what is masked "
+						  "(\"copy\", \"move\", "
+						  "\"test\"); send a merge patch")};
+		return -EPERM;
+	}
 	if (bind_masks(r, rules, own, own_count) == 0 && (!r->as_json || accept_json(r) == 0))
 		return 0;
 	*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,

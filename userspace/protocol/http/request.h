@@ -50,6 +50,7 @@ struct http_request {
 	bool in_lines; /* a response that is masked passes line by line, whatever its type says */
 	bool as_json; /* a response that is masked is asked for as JSON, and is that */
 	bool is_written; /* its content is not to hold what stands in a masked value's place */
+	bool copies; /* it may put what is masked where it isn't, or compare with it */
 	struct http_written written;
 	struct http_mask *mask; /* NULL: no response was masked yet */
 	unsigned status;

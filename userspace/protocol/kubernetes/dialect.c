@@ -21,6 +21,24 @@ static bool impersonates(const struct http_fields *fields)
 	return false;
 }
 
+/* Where browsers put a token. The server would take it, should it not like the resource's. */
+static bool brings_token(const struct http_request *r)
+{
+	const struct http_fields *fields = &r->head.fields;
+	static const char protocol[] = "base64url.bearer.authorization.k8s.io.";
+
+	if (!r->host->credentials.given)
+		return false;
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is(&fields->items[i], "sec-websocket-protocol") &&
+			fields->items[i].value.length &&
+			memmem(fields->items[i].value.data, fields->items[i].value.length, protocol,
+				sizeof(protocol) - 1))
+			return true;
+	}
+	return false;
+}
+
 /* However many types it has: one is enough. */
 static bool applies(const struct http_fields *fields)
 {
@@ -56,6 +74,40 @@ static bool does(const struct http_request *r, const enum operation *operations,
 	return false;
 }
 
+/* The value's type, before its parameters; empty: it has others than the one that says nothing. */
+static struct slice type_of(struct slice value)
+{
+	const uint8_t *end = value.length ? memchr(value.data, ';', value.length) : NULL;
+	struct slice rest;
+
+	if (!end)
+		return value;
+	rest = slice_from(value, (size_t)(end - value.data) + 1);
+	while (rest.length && rest.data[0] == ' ')
+		rest = slice_from(rest, 1);
+	return text_equal_ignore_case(rest, slice_from_string("charset=utf-8"))
+		? slice_head(value, (size_t)(end - value.data))
+		: SLICE_EMPTY;
+}
+
+/* Whether a patch may say "copy", or "test", of a value that it does not have: as JSON Patch does,
+ * and whatever is not surely another kind. */
+static bool copies(const struct http_request *r)
+{
+	static const char *const others[] = {"application/merge-patch+json",
+		"application/strategic-merge-patch+json", "application/apply-patch+yaml",
+		"application/apply-patch+cbor"};
+	size_t count;
+	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", &count);
+	struct slice value = count == 1 ? type_of(type->value) : SLICE_EMPTY;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (slice_equal_string(value, others[i]))
+			return false;
+	}
+	return true;
+}
+
 /* How its content and that of its response are to be read. */
 static void read_content(struct http_request *r)
 {
@@ -67,13 +119,17 @@ static void read_content(struct http_request *r)
 	r->in_lines = does(r, in_lines, ARRAY_SIZE(in_lines));
 	r->as_json = !does(r, unstructured, ARRAY_SIZE(unstructured));
 	r->is_written = does(r, writing, ARRAY_SIZE(writing));
+	r->copies = slice_equal_string(r->head.method, "PATCH") &&
+		!does(r, unstructured, ARRAY_SIZE(unstructured)) && copies(r);
 }
 
 static bool read_request(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
-	static const enum operation streams[] = {OPERATION_KUBE_EXEC, OPERATION_KUBE_ATTACH,
-		OPERATION_KUBE_PORTFORWARD, OPERATION_KUBE_PROXY};
+	static const enum operation streams[] = {
+		OPERATION_KUBE_EXEC, OPERATION_KUBE_ATTACH, OPERATION_KUBE_PORTFORWARD};
+	static const enum operation proxies[] = {OPERATION_KUBE_PROXY};
+	bool streaming;
 	const struct kubernetes_request request = {.method = r->head.method,
 		.path = target->path,
 		.query = http_target_query(r->head.target),
@@ -85,6 +141,12 @@ static bool read_request(
 			"(Impersonate-User and the like)"};
 		return false;
 	}
+	if (!r->host->observes && brings_token(r)) {
+		*ret = (struct http_problem){403,
+			"who the agent is, is not for it to say (a token in "
+			"Sec-WebSocket-Protocol)"};
+		return false;
+	}
 	if (target->form != HTTP_TARGET_PATH) {
 		r->pairs.unknown |= ACTION_UNKNOWN_TEXT;
 		r->pairs.problem = "a target that is no path";
@@ -92,11 +154,13 @@ static bool read_request(
 	}
 	kubernetes_pairs_read(&request, &r->paths, &r->pairs);
 	read_content(r);
-	if (!does(r, streams, ARRAY_SIZE(streams)))
+	streaming = does(r, streams, ARRAY_SIZE(streams));
+	if (!streaming && !does(r, proxies, ARRAY_SIZE(proxies)))
 		return true;
 	r->websocket = http_asks_for_websocket(r);
 	r->spdy = !r->websocket && asks_for_spdy(r);
-	r->streams = r->websocket || r->spdy;
+	/* What a proxied request does is for its method and headers to say, upgraded or not. */
+	r->streams = streaming && (r->websocket || r->spdy);
 	return true;
 }
 
@@ -111,8 +175,10 @@ static int describe(struct http_request *r)
 		struct slice query = http_target_query(r->head.target), name, value;
 		struct buffer room;
 		bool bad, any = false;
+		uint8_t *space;
 
 		buffer_init(&room, LIMIT_HTTP_HEAD);
+		error = buffer_reserve(&room, query.length + 1, &space);
 		while (error == 0 && kubernetes_query_next(&query, &room, &name, &value, &bad)) {
 			if (bad || !slice_equal_string(name, shown[i]))
 				continue;

@@ -38,8 +38,9 @@ struct kubernetes_list {
 };
 /* `room` is where decoded texts are kept. */
 void kubernetes_list_read(struct slice query, struct buffer *room, struct kubernetes_list *ret);
-/* The next parameter of a query, decoded into `room`. False: there is none; *ret_bad: it is not
- * encoded as it should be, and what servers make of it is not known. */
+/* The next parameter of a query, decoded into `room`, where the caller has reserved as much as the
+ * whole query and a byte, so that nothing moves. False: there is none; *ret_bad: it is not encoded
+ * as it should be, and what servers make of it is not known. */
 bool kubernetes_query_next(struct slice *query, struct buffer *room, struct slice *ret_name,
 	struct slice *ret_value, bool *ret_bad);
 
