@@ -228,6 +228,32 @@ def test_what_an_earlier_statement_moves_is_decided_with_it(daemon, server):
     assert finish(p) == ["DELETE 0", "SET", "DELETE 0", "SELECT 1"]
 
 
+FIRST, SECOND = query("delete from orders where item = $1", "w0"), query("delete from public.orders where item = $1", "w1")
+MOVE = [("P", "move", "set search_path = pg_catalog"), ("B", "moved", "move")]
+UNSHOWN = {
+    "bound and not run": ([], [*FIRST, *MOVE, *SECOND], ["DELETE 0", "DELETE 0"]),
+    "run too late": ([], [*FIRST, *MOVE, *SECOND, ("E", "moved")], ["DELETE 0", "DELETE 0", "SET"]),
+    "bound long ago": ([("Q", "begin"), ("wait", "Z"), ("batch", [*MOVE, ("S",)]), ("wait", "Z")],
+                       [*FIRST, *query("set search_path = public"), ("E", "moved"), *SECOND], ["BEGIN", "DELETE 0", "SET", "SET", "DELETE 0"]),
+    "taken back": ([], [*query("begin"), *FIRST, *query("set search_path = pg_catalog"), *query("rollback"), *SECOND],
+                   ["BEGIN", "DELETE 0", "SET", "ROLLBACK", "DELETE 0"]),
+}
+
+
+@pytest.mark.parametrize("way", UNSHOWN)
+def test_what_is_shown_is_what_happens(daemon, server, way):
+    """What changes names is shown, and counts, only where it runs there, and nothing unshown takes it back."""
+    before, batch, tags = UNSHOWN[way]
+    p = start(daemon, server, *before, ("batch", [*batch, ("S",)]), ("wait", "Z"), ("close",))
+    for asked in (FIRST, SECOND):
+        (review,) = wait_for_pending(daemon)
+        assert review["text"] == asked[0][2] and "statements" not in show(daemon, review)
+        decide(daemon, "approve", review)
+        while state_of(daemon, review) == "pending":
+            pass
+    assert finish(p) == tags
+
+
 def test_what_turns_out_otherwise_is_asked_by_itself(daemon, server):
     """Between an approval and its turn another session may change what a name means."""
     server.sql("create table public.made (item text); grant all on made to app; alter table made owner to app",

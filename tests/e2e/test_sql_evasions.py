@@ -45,7 +45,8 @@ create operator !! (rightarg = orders, function = net);
 create aggregate last_one(orders) (sfunc = keep_one, stype = int);
 """
 RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders", "public.customers", "pg_temp.*"], "allow": {}},
-         {"name": "cursors", "operations": ["cursor"], "allow": {}}]
+         {"name": "cursors", "operations": ["cursor"], "allow": {}},
+         {"name": "own tables", "operations": ["create"], "objects": ["pg_temp.mine", "pg_temp.secrets"], "allow": {}}]
 WRITES = """
 delete from orders
 DELETE/**/FROM orders
@@ -245,6 +246,22 @@ STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
     [["Q", "begin"], ["Q", "set local search_path to decoy"], ["Q", "select * from customers"], ["Q", "rollback"],
      ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to decoy"], ["Q", "rollback to a"], ["Q", "select 1 from orders"],
      ["Q", "set search_path to decoy"], ["Q", "commit"], ["Q", "select * from orders"]],
+    # What was looked up before its undoing, while the transaction goes on.
+    [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to public"], ["Q", "select 1 from orders"],
+     ["Q", "rollback to a"], ["Q", "select * from orders"]],
+    [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "set local search_path to public"], ["Q", "select 1 from orders"],
+     ["Q", "rollback and chain"], ["Q", "select * from orders"]],
+    [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "set local search_path to public"], ["Q", "select 1 from orders"],
+     ["Q", "commit and chain"], ["Q", "select * from orders"]],
+    [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to public"], ["Q", "select 1 from orders"],
+     [["P", "", "rollback to a"], ["B", "", ""], ["E", ""], ["P", "", "select * from orders"], ["B", "", ""], ["E", ""], ["S"]]],
+    [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "savepoint a"],
+     [["P", "", "set search_path to public"], ["B", "", ""], ["P", "", "rollback to a"], ["B", "back", ""], ["E", ""], ["E", "back"],
+      ["P", "", "select * from orders"], ["B", "", ""], ["E", ""], ["S"]]],
+    [["Q", "set search_path to public"], ["Q", "begin"], ["Q", "savepoint a"], ["Q", "create temp table secrets (id int)"],
+     ["Q", "select * from pg_temp.secrets"], ["Q", "select * from secrets"], ["Q", "rollback to a"], ["Q", "select * from secrets"]],
+    [["Q", "begin"], ["Q", "create temp table secrets (id int)"], ["Q", "select * from secrets"], ["Q", "rollback and chain"],
+     ["Q", "select * from secrets"]],
     [[["P", "", "set search_path to decoy"], ["B", "", ""], ["E", ""], ["P", "", "select * from orders"], ["B", "", ""], ["E", ""], ["S"]]],
     [[["P", "q", "select * from orders"], ["S"]], ["Q", "set search_path to decoy"], [["B", "", "q"], ["E", ""], ["S"]]],
     [["Q", "prepare q as select * from orders"], ["Q", "set search_path to decoy"], ["Q", "execute q"]],

@@ -97,13 +97,20 @@ static struct pg_plan *plan_of(const char *text, const struct sql_view *view)
 	return plan;
 }
 
-static void add(struct pg_changes *c, const char *text, const struct sql_view *view)
+static void bind(
+	struct pg_changes *c, const char *text, const char *portal, const struct sql_view *view)
 {
 	const struct slice bound[2] = {SLICE_EMPTY, SLICE_EMPTY};
 	struct pg_plan *plan = plan_of(text, view);
 
-	pg_changes_add(c, plan, sql_test_slice(text), bound);
+	pg_changes_add(c, plan, sql_test_slice(text), bound, sql_test_slice(portal));
 	pg_plan_put(plan);
+}
+
+static void add(struct pg_changes *c, const char *text, const struct sql_view *view)
+{
+	bind(c, text, "", view);
+	cr_expect(pg_changes_ran(c, SLICE_EMPTY));
 }
 
 Test(sql_behind, what_a_batch_changes)
@@ -120,7 +127,7 @@ Test(sql_behind, what_a_batch_changes)
 	add(&c, "create table fresh as select * from u", &view);
 	add(&c, "alter table orders add column more int", &view);
 	pg_changes_copy(&copy, &c);
-	cr_expect(copy.effects == c.effects && c.effects && !copy.too_many);
+	cr_expect(copy.effects == c.effects && c.effects && !copy.uncertain);
 	cr_expect(slice_equal(buffer_slice(&copy.texts), buffer_slice(&c.texts)));
 	cr_expect(pg_changes_has_object(&copy, sql_test_slice("public.fresh")));
 	cr_expect(pg_changes_has_object(&copy, sql_test_slice("public.orders")));
@@ -136,6 +143,36 @@ Test(sql_behind, what_a_batch_changes)
 	sql_catalog_put(catalog);
 }
 
+/* What was bound and not executed before the next one did nothing that this would stand behind. */
+Test(sql_behind, what_is_bound_has_to_run)
+{
+	struct sql_catalog *catalog = sql_test_catalog();
+	struct sql_view view = sql_test_view(catalog);
+	struct pg_changes c, copy;
+
+	pg_changes_init(&c);
+	pg_changes_init(&copy);
+	pg_changes_begin(&c, 1);
+	cr_expect_not(pg_changes_ran(&c, SLICE_EMPTY));
+	bind(&c, "delete from t", "", &view);
+	cr_expect(!c.waits && !c.uncertain);
+	bind(&c, "set role reader", "p", &view);
+	cr_expect(c.waits && !c.uncertain);
+	cr_expect_not(pg_changes_ran(&c, SLICE_EMPTY));
+	pg_changes_copy(&copy, &c);
+	cr_expect(pg_changes_ran(&c, sql_test_slice("p")));
+	bind(&c, "delete from t", "", &view);
+	cr_expect(!c.waits && !c.uncertain);
+	cr_expect(copy.waits && copy.bound);
+	bind(&copy, "delete from t", "", &view);
+	cr_expect(copy.uncertain);
+	pg_changes_begin(&copy, 2);
+	cr_expect(!copy.uncertain && !copy.bound);
+	pg_changes_done(&c);
+	pg_changes_done(&copy);
+	sql_catalog_put(catalog);
+}
+
 Test(sql_behind, there_is_an_end_to_what_a_batch_changes)
 {
 	struct sql_catalog *catalog = sql_test_catalog();
@@ -145,7 +182,7 @@ Test(sql_behind, there_is_an_end_to_what_a_batch_changes)
 	pg_changes_init(&c);
 	for (unsigned i = 0; i < 2000; i++)
 		add(&c, "alter table orders add column more_and_more_and_more_and_more int", &view);
-	cr_expect(c.too_many);
+	cr_expect(c.uncertain);
 	pg_changes_done(&c);
 	sql_catalog_put(catalog);
 }

@@ -25,8 +25,8 @@ int pg_extended_on_close(struct pg_engine *e, const struct pg_frame *m);
 /* A request whose reply the server will give behind those in flight; it is the engine's. NULL:
  * there are too many, and the session ends. */
 struct pg_request *pg_send_request(struct pg_engine *e, enum pg_request_kind kind);
-/* The request's text may change what later text means. */
-void pg_send_effects(struct pg_engine *e, struct pg_request *q, unsigned effects);
+/* The request's text may change what later text means. NULL: it may do anything. */
+void pg_send_effects(struct pg_engine *e, struct pg_request *q, const struct pg_plan *plan);
 /* Passes the message on, or takes it away, with what of it has not arrived yet. */
 int pg_send_on(struct pg_engine *e, const struct pg_frame *m);
 int pg_send_nothing(struct pg_engine *e, const struct pg_frame *m);

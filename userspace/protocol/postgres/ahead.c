@@ -109,15 +109,15 @@ static struct pg_statement *find_statement(
 }
 
 /* What it changes counts for those behind it. */
-static void go_behind(struct pg_ahead *a, const struct pg_plan *plan, struct slice exact,
-	const struct slice *bound)
+static void go_behind(struct pg_engine *e, struct pg_ahead *a, const struct pg_plan *plan,
+	struct slice exact, const struct slice *bound, struct slice portal)
 {
 	a->over = plan->resolution.effects & SQL_EFFECT_UNKNOWN;
 	a->before = plan->resolution.after;
-	pg_changes_add(&a->changes, plan, exact, bound);
+	pg_hold_bound(e, &a->changes, plan, exact, bound, portal);
 }
 
-static struct pg_ahead *ahead_new(const struct pg_engine *e)
+static struct pg_ahead *ahead_new(struct pg_engine *e)
 {
 	const struct pg_pending *p = &e->pending;
 	struct pg_ahead *a = memory_new(sizeof(*a));
@@ -126,7 +126,7 @@ static struct pg_ahead *ahead_new(const struct pg_engine *e)
 	pg_changes_init(&a->changes);
 	if (e->changes.batch == p->unit)
 		pg_changes_copy(&a->changes, &e->changes);
-	go_behind(a, p->plan, p->facts.text, p->bound);
+	go_behind(e, a, p->plan, p->facts.text, p->bound, p->portal);
 	return a;
 }
 
@@ -163,8 +163,23 @@ static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 		.in_unit = buffer_slice(&e->in_unit),
 		.changes = plan->resolution.effects,
 	};
-	go_behind(a, plan, statement->exact, ret_binding->bound);
+	go_behind(e, a, plan, statement->exact, ret_binding->bound, parts.portal);
 	return 0;
+}
+
+/* What was bound before all that is looked at is not shown. */
+static bool take_execute(struct pg_engine *e, struct pg_ahead *a, struct slice body)
+{
+	struct slice name;
+	void *found = NULL;
+
+	if (pg_get_string(&body, &name) < 0)
+		return false;
+	if (pg_names_find(&e->portals, name, e->batch, &found) != PG_NAME_MISSING)
+		pg_hold_ran(e, &a->changes, name, found);
+	else
+		pg_changes_ran(&a->changes, name);
+	return true;
 }
 
 static int look(struct pg_engine *e, struct pg_ahead *a, struct protocol_action_event *ret,
@@ -187,7 +202,10 @@ static int look(struct pg_engine *e, struct pg_ahead *a, struct protocol_action_
 		case 'B':
 			return take_bind(e, a, m.body, ret, ret_binding);
 		case 'D':
+			break;
 		case 'E':
+			if (!take_execute(e, a, m.body))
+				return -ENOENT;
 			break;
 		default: /* the end of the batch, or what this does not look behind */
 			return -ENOENT;

@@ -7,18 +7,21 @@
 /* Of all texts of a batch that change names, and of the objects that they name. */
 #define TEXTS_MOST 65536
 #define OBJECTS_MOST 16384
+#define PORTAL_MOST 256 /* bytes of its name */
 
 void pg_changes_init(struct pg_changes *c)
 {
 	*c = (struct pg_changes){0};
 	buffer_init(&c->texts, TEXTS_MOST);
 	buffer_init(&c->objects, OBJECTS_MOST);
+	buffer_init(&c->portal, PORTAL_MOST);
 }
 
 void pg_changes_done(struct pg_changes *c)
 {
 	buffer_done(&c->texts);
 	buffer_done(&c->objects);
+	buffer_done(&c->portal);
 }
 
 void pg_changes_begin(struct pg_changes *c, uint64_t batch)
@@ -34,7 +37,7 @@ void pg_changes_begin(struct pg_changes *c, uint64_t batch)
 static void put(struct pg_changes *c, struct buffer *b, struct slice part)
 {
 	if (buffer_append_u64(b, part.length) < 0 || buffer_append_slice(b, part) < 0)
-		c->too_many = true;
+		c->uncertain = true;
 }
 
 void pg_changes_copy(struct pg_changes *to, const struct pg_changes *from)
@@ -43,7 +46,10 @@ void pg_changes_copy(struct pg_changes *to, const struct pg_changes *from)
 	pg_changes_init(to);
 	to->batch = from->batch;
 	to->effects = from->effects;
-	to->too_many = from->too_many ||
+	to->bound = from->bound;
+	to->waits = from->waits;
+	to->uncertain = from->uncertain ||
+		buffer_append_slice(&to->portal, buffer_slice(&from->portal)) < 0 ||
 		buffer_append_slice(&to->texts, buffer_slice(&from->texts)) < 0 ||
 		buffer_append_slice(&to->objects, buffer_slice(&from->objects)) < 0;
 }
@@ -54,10 +60,14 @@ static bool is_read(enum operation operation)
 }
 
 void pg_changes_add(struct pg_changes *c, const struct pg_plan *plan, struct slice exact,
-	const struct slice bound[2])
+	const struct slice bound[2], struct slice portal)
 {
 	const struct sql_resolution *resolution = &plan->resolution;
 
+	buffer_clear(&c->portal);
+	c->uncertain |= c->waits || buffer_append_slice(&c->portal, portal) < 0;
+	c->bound = true;
+	c->waits = resolution->effects;
 	if (!resolution->effects)
 		return;
 	c->effects |= resolution->effects;
@@ -70,6 +80,14 @@ void pg_changes_add(struct pg_changes *c, const struct pg_plan *plan, struct sli
 		if (pair->state == OBJECT_KNOWN && !is_read(pair->operation))
 			put(c, &c->objects, pair->object);
 	}
+}
+
+bool pg_changes_ran(struct pg_changes *c, struct slice portal)
+{
+	if (!c->bound || !slice_equal(buffer_slice(&c->portal), portal))
+		return false;
+	c->waits = false;
+	return true;
 }
 
 bool pg_changes_has_object(const struct pg_changes *c, struct slice object)

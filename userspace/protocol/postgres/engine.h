@@ -114,6 +114,7 @@ struct pg_pending {
 		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
 	struct protocol_value values[PG_VALUES_MOST];
 	uint64_t unit; /* as in struct protocol_action_event */
+	struct slice portal; /* that is bound; part of the input */
 	struct slice behind; /* what has arrived behind the message; part of the input */
 };
 
@@ -316,6 +317,12 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text);
 /* Asks for the verdict on e->pending.plan (NULL: on the pair alone). Always PG_WAITING. */
 int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
 	uint64_t text_action, size_t value_count);
+/* Whether it may take back what was done before it: it ends the transaction, with its SET LOCAL, or
+ * goes back to a savepoint. */
+bool pg_judge_undoes(const struct sql_text *text);
+/* enum sql_effect of what it does, and of what it may take back of what the server has done so far.
+ */
+unsigned pg_judge_effects(const struct pg_engine *e, const struct pg_plan *plan);
 /* PG_TAKEN where nothing is in flight; else waits until then. */
 int pg_judge_drain(struct pg_engine *e);
 
@@ -335,6 +342,12 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
  * -ENOENT: it names what is neither a plain table nor changed by them. */
 int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,
 	const struct action *action, const struct sql_text *text);
+/* A statement is bound, a portal executed (NULL: one that is not known): what `changes` have from
+ * now on. */
+void pg_hold_bound(struct pg_engine *e, struct pg_changes *changes, const struct pg_plan *plan,
+	struct slice exact, const struct slice bound[2], struct slice portal);
+void pg_hold_ran(struct pg_engine *e, struct pg_changes *changes, struct slice name,
+	const struct pg_portal *portal);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 

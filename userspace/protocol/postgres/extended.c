@@ -127,7 +127,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 		q->name_length = parts->portal.length;
 		e->unsynced = true;
 		pg_changes_begin(&e->changes, e->batch + 1);
-		pg_changes_add(&e->changes, p->plan, statement->exact, bound);
+		pg_hold_bound(e, &e->changes, p->plan, statement->exact, bound, parts->portal);
 		r = pg_names_begin(&e->portals, parts->portal, portal, e->batch);
 	}
 	pg_portal_put(portal);
@@ -201,6 +201,7 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.values_length = parts.values_length;
 	e->pending.bound[1] = statement->types;
 	e->pending.unit = e->batch + 1;
+	e->pending.portal = parts.portal;
 	e->pending.behind = e->behind;
 	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
 }
@@ -249,7 +250,9 @@ static int execute_send(
 	q->portal = pg_portal_get(portal);
 	e->unsynced = true;
 	if (portal->plan && e->base.host->needs_facts)
-		pg_send_effects(e, q, portal->plan->resolution.effects);
+		pg_send_effects(e, q, portal->plan);
+	pg_changes_begin(&e->changes, e->batch + 1);
+	pg_hold_ran(e, &e->changes, name, portal);
 	pg_pending_clear(e);
 	return pg_send_on(e, m);
 }

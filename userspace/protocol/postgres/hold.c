@@ -253,7 +253,7 @@ int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,
 	struct buffer *b = &e->in_unit;
 	int r;
 
-	if (changes->too_many)
+	if (changes->uncertain || changes->waits)
 		return -ENOENT;
 	buffer_clear(b);
 	r = buffer_append_u64(b, buffer_length(&changes->texts));
@@ -266,6 +266,30 @@ int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,
 	for (size_t i = 0; r == 0 && i < action->pair_count; i++)
 		r = identify_unchanged(e, changes, &action->pairs[i]);
 	return r;
+}
+
+/* What it takes back was shown to people, or is what they were told of the rest. */
+static bool takes_back(
+	const struct pg_engine *e, const struct pg_changes *changes, const struct pg_plan *plan)
+{
+	return (changes->effects | e->transaction_effects) && pg_judge_undoes(plan->text);
+}
+
+void pg_hold_bound(struct pg_engine *e, struct pg_changes *changes, const struct pg_plan *plan,
+	struct slice exact, const struct slice bound[2], struct slice portal)
+{
+	changes->uncertain |= takes_back(e, changes, plan);
+	pg_changes_add(changes, plan, exact, bound, portal);
+}
+
+void pg_hold_ran(struct pg_engine *e, struct pg_changes *changes, struct slice name,
+	const struct pg_portal *portal)
+{
+	const struct pg_plan *plan = portal ? portal->plan : NULL;
+
+	if (!pg_changes_ran(changes, name))
+		changes->uncertain |=
+			!plan || plan->resolution.effects || takes_back(e, changes, plan);
 }
 
 static int in_unit(struct pg_engine *e, const struct sql_text *text)

@@ -74,6 +74,7 @@ static bool only_ends_transaction(const struct sql_text *text)
 		case SQL_COMMAND_COMMIT:
 		case SQL_COMMAND_ROLLBACK:
 		case SQL_COMMAND_SAVEPOINT:
+		case SQL_COMMAND_ROLLBACK_TO:
 		case SQL_COMMAND_EMPTY:
 			break;
 		default:
@@ -81,6 +82,30 @@ static bool only_ends_transaction(const struct sql_text *text)
 		}
 	}
 	return true;
+}
+
+bool pg_judge_undoes(const struct sql_text *text)
+{
+	for (size_t i = 0; i < sql_text_command_count(text); i++) {
+		switch (sql_text_command(text, i)->kind) {
+		case SQL_COMMAND_COMMIT:
+		case SQL_COMMAND_ROLLBACK:
+		case SQL_COMMAND_ROLLBACK_TO:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
+/* ReadyForQuery says nothing of what was undone where a transaction goes on: behind ROLLBACK TO and
+ * AND CHAIN, or inside a pipeline. */
+unsigned pg_judge_effects(const struct pg_engine *e, const struct pg_plan *plan)
+{
+	unsigned effects = plan->resolution.effects;
+
+	return pg_judge_undoes(plan->text) ? effects | e->transaction_effects : effects;
 }
 
 /* Texts that name what the session has by name: their meaning is the session's own, and is known

@@ -143,6 +143,7 @@ struct pg_plan *pg_plan_unknown(struct sql_text *text, const char *problem)
 
 	p->action.unknown = ACTION_UNKNOWN_TEXT;
 	p->action.problem = problem;
+	p->resolution.effects = SQL_EFFECT_UNKNOWN; /* if it is let through all the same */
 	return p;
 }
 

@@ -54,7 +54,7 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 	if (p->record_rows)
 		q->flags |= PG_REQUEST_RECORDS_ROWS;
 	if (q->plan && e->base.host->needs_facts)
-		pg_send_effects(e, q, q->plan->resolution.effects);
+		pg_send_effects(e, q, q->plan);
 	pg_pending_clear(e);
 	return pg_send_on(e, m);
 }

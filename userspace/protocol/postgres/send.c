@@ -145,9 +145,11 @@ int pg_send_too_long(
 		e, m, kind, m->type, name, PG_STATE_PROGRAM_LIMIT, slice_from_string(text));
 }
 
-void pg_send_effects(struct pg_engine *e, struct pg_request *q, unsigned effects)
+void pg_send_effects(struct pg_engine *e, struct pg_request *q, const struct pg_plan *plan)
 {
-	if (!effects)
+	bool undoes = plan && e->effects_in_flight && pg_judge_undoes(plan->text);
+
+	if (plan && !undoes && !pg_judge_effects(e, plan))
 		return;
 	q->flags |= PG_REQUEST_EFFECTS;
 	e->effects_in_flight++;

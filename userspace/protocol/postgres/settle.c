@@ -57,7 +57,7 @@ static void finish(struct pg_engine *e, size_t index, bool succeeded)
 
 		e->effects_in_flight--;
 		/* Even a failed text may have run in part. */
-		pg_naming_on_effects(e, plan ? plan->resolution.effects : SQL_EFFECT_UNKNOWN);
+		pg_naming_on_effects(e, plan ? pg_judge_effects(e, plan) : SQL_EFFECT_UNKNOWN);
 	}
 	pg_requests_remove(&e->requests, index);
 }

@@ -69,7 +69,7 @@ static const struct {
 	{"TRANS_STMT_SAVEPOINT", SQL_COMMAND_SAVEPOINT, 0},
 	{"TRANS_STMT_RELEASE", SQL_COMMAND_SAVEPOINT, 0},
 	/* Undoes settings and temporary relations, as the whole would. */
-	{"TRANS_STMT_ROLLBACK_TO", SQL_COMMAND_SAVEPOINT, DISTURBS_TRANSACTION},
+	{"TRANS_STMT_ROLLBACK_TO", SQL_COMMAND_ROLLBACK_TO, DISTURBS_TRANSACTION},
 };
 
 void walk_transaction(struct walk *w, tree_index n)
