@@ -23,6 +23,7 @@ RULES = [
     called("no dropping", {"$.method": ["tools/call"], "$.params.name": ["drop_*"]}, deny={"message": "never"}),
     {"name": "forms", "operations": ["POST"], "objects": ["/form"], "body": {"$.action": ["read"]}, "allow": {}},
     {"name": "names in GraphQL", "operations": ["POST"], "objects": ["/graphql"], "body": {"$.operationName": ["List*"]}, "allow": {}},
+    {"name": "removals", "operations": ["POST"], "objects": ["/ask"], "body": {"$.do": ["remove"]}, "review": {"by": "dba", "grant": "1h"}},
 ]
 
 
@@ -138,6 +139,27 @@ def test_people_see_the_body_and_decide_about_it(daemon, server, mcp):
         assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
         assert p.stdout.read().endswith("\n200 1.1")
     assert server.calls == [json.dumps(body)]
+
+
+def test_a_grant_covers_no_body_that_may_say_something_else(daemon, server, mcp):
+    place = mcp.replace("/mcp", "/ask")
+
+    def ask(body, verdict, *options):
+        with daemon.popen(*command(daemon, place, body), stdout=subprocess.PIPE, text=True) as p:
+            review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+            assert server.calls == [], review
+            done = daemon.wayleave("reviews", verdict, review["id"], *options)
+            if done.returncode:
+                p.kill()
+            assert done.returncode == 0, done.stderr
+            return daemon.json("reviews", "show", review["id"]), p.stdout.read()
+
+    assert ask({"do": "remove"}, "approve", "--for", "1h")[1].endswith("\n200 1.1")
+    assert post(daemon, place, {"do": "remove", "what": "more"})[0] == 200
+    server.calls.clear()
+    review, answer = ask('{"do": "remove", "DO": "reset"}', "deny", "--reason", "no")
+    assert answer.endswith("\n403 1.1") and server.calls == []
+    assert review["unknown"] == ["body"] and not review["grant_limit"]
 
 
 def test_a_form_and_graphql(daemon, server):

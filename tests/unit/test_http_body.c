@@ -127,6 +127,11 @@ Test(http_body, what_it_claims_to_be)
 		"Content-Type: application/json; charset=utf-16\r\n",
 		"Content-Type: application/json\r\nContent-Type: application/json\r\n",
 		"Content-Type: application/jsonx\r\n", "Content-Type: +json\r\n",
+		"Content-Type: application/x-www-form-urlencoded,+json\r\n",
+		"Content-Type: application/x-www-form-urlencoded +json\r\n",
+		"Content-Type: application/json;a=b, text/plain\r\n",
+		"Content-Type: application/a/b+json\r\n",
+		"Content-Type: application/json-patch+json\r\n",
 		"Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
 		"Content-Type: multipart/form-data; boundary=x\r\n"};
 

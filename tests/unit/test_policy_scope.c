@@ -365,3 +365,52 @@ Test(policy_scope, pair_of_a_refusal)
 	policy_scope_put(s);
 	policy_put(p);
 }
+
+static struct verdict judge_body(struct policy_scope *s, const char *body)
+{
+	struct action_pair one;
+	struct action action = {.protocol = PROTOCOL_HTTP,
+		.pairs = &one,
+		.pair_count = 1,
+		.body = {BODY_JSON, slice_from_string(body)}};
+	struct verdict v;
+
+	cr_assert(policy_test_pair(PROTOCOL_HTTP, "POST /x", &one));
+	policy_judge(s, &action, &v);
+	return v;
+}
+
+/* Doubt satisfies a review; what people then approve of must not let through, by a grant, what
+ * nobody saw. */
+Test(policy_scope, a_review_that_only_may_match_is_of_an_unknown)
+{
+	static const char text[] = "config:\n"
+				   "  agents: [{name: a, cgroup: a}]\n"
+				   "  resources: [{name: api, protocol: http, hosts: [\"h:80\"]}]\n"
+				   "  reviewers: {dba: {local_users: [root]}}\n"
+				   "rules:\n"
+				   "  - {name: all, operations: [POST], allow: {}}\n"
+				   "  - {name: drops, operations: [POST], body: {\"$.do\": "
+				   "[drop]}, review: {by: dba}}\n";
+	static const char *const doubtful[] = {"{\"do\":\"drop\",\"do\":\"x\"}",
+		"{\"DO\":\"drop\"}", "{\"do\":{}}", "{", "[{\"do\":\"drop\"},{\"do\":1.0}]"};
+	struct policy *p = policy_test_new(text);
+	struct principal nobody = {true, SLICE_EMPTY, NULL, 0};
+	struct policy_subject subject = subject_of(p, "a", &nobody);
+	struct policy_scope *s;
+	struct verdict v;
+
+	subject.protocol = PROTOCOL_HTTP;
+	s = policy_scope_get(p, &subject);
+	v = judge_body(s, "[{\"do\":\"drop\"},{\"do\":\"x\"}]");
+	cr_assert(v.kind == VERDICT_REVIEW && v.unknown == 0);
+	v = judge_body(s, "{\"do\":\"x\"}");
+	cr_assert(v.kind == VERDICT_ALLOW && v.unknown == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(doubtful); i++) {
+		v = judge_body(s, doubtful[i]);
+		cr_assert(v.kind == VERDICT_REVIEW && v.unknown == ACTION_UNKNOWN_BODY, "%s",
+			doubtful[i]);
+	}
+	policy_scope_put(s);
+	policy_put(p);
+}

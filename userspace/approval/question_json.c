@@ -191,7 +191,7 @@ static void add_unknown(cJSON *object, unsigned unknown)
 		unsigned bit;
 		const char *name;
 	} names[] = {{ACTION_UNKNOWN_TEXT, "text"}, {ACTION_UNKNOWN_OBJECT, "object"},
-		{ACTION_UNKNOWN_EFFECT, "effect"}};
+		{ACTION_UNKNOWN_EFFECT, "effect"}, {ACTION_UNKNOWN_BODY, "body"}};
 	cJSON *list = cJSON_AddArrayToObject(object, "unknown");
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -116,6 +116,24 @@ static uint8_t fold(struct slice *rest, bool form)
 	return c;
 }
 
+static bool begins_like(struct slice name, struct slice wanted, bool form)
+{
+	while (name.length && wanted.length) {
+		if (fold(&name, form) != fold(&wanted, form))
+			return false;
+	}
+	/* "user[name]" and "user.name" are an object's member for some, and "name]" is "name". */
+	return wanted.length == 0 && (name.length == 0 || (form && memchr("[].", name.data[0], 3)));
+}
+
+/* Rack and qs take "[name]" and "]name" for "name". */
+static struct slice skip_brackets(struct slice name)
+{
+	while (name.length && memchr("[] ", name.data[0], 3))
+		name = slice_from(name, 1);
+	return name;
+}
+
 /* Whether some reader could take one name for the other. */
 static bool is_like(struct slice name, struct slice wanted, bool form)
 {
@@ -125,13 +143,8 @@ static bool is_like(struct slice name, struct slice wanted, bool form)
 		name = slice_head(name, (size_t)(nul - name.data));
 	while (form && name.length && name.data[0] == ' ')
 		name = slice_from(name, 1);
-	while (name.length && wanted.length) {
-		if (fold(&name, form) != fold(&wanted, form))
-			return false;
-	}
-	/* "user[name]" and "user.name" are an object's member for some. */
-	return wanted.length == 0 &&
-		(name.length == 0 || (form && (name.data[0] == '[' || name.data[0] == '.')));
+	return begins_like(name, wanted, form) ||
+		(form && begins_like(skip_brackets(name), wanted, form));
 }
 
 static enum likeness compare_name(struct body *b, struct slice name, struct slice wanted)
@@ -238,11 +251,41 @@ static void find_elements(struct body *b, uint32_t at, const struct json_step *s
 	}
 }
 
-/* A text that holds JSON is an object for who decodes it twice. */
-static bool may_hold_more(const struct body_value *v)
+/* What readers skip in front of JSON: blanks, also wider ones, and byte order marks. */
+static struct slice skip_blanks(struct slice text)
 {
-	return v->kind == JSON_STRING && v->text.length &&
-		(v->text.data[0] == '{' || v->text.data[0] == '[');
+	static const char *const wide[] = {
+		"\xef\xbb\xbf", "\xc2\xa0", "\xc2\x85", "\xe2\x80", "\xe3\x80\x80"};
+	size_t before;
+
+	do {
+		before = text.length;
+		while (text.length && text.data[0] <= ' ')
+			text = slice_from(text, 1);
+		for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
+			if (slice_starts_with(text, slice_from_string(wide[i])))
+				text = slice_from(text, i == 3 ? 3 : strlen(wide[i]));
+		}
+	} while (text.length < before);
+	return text;
+}
+
+/* A text that holds JSON is an object for who decodes it twice; in a text in a text, or behind a
+ * comment, it stands further back. */
+static bool may_hold_more(struct body *b, const struct body_value *v)
+{
+	struct slice text = v->text;
+
+	if (v->kind != JSON_STRING || text.length == 0)
+		return false;
+	buffer_clear(&b->value);
+	if (b->form == BODY_JSON && memchr(text.data, '\\', text.length) &&
+		json_meaning(text, &b->value, &text) < 0)
+		return true;
+	text = skip_blanks(text);
+	if (text.length && (text.data[0] == '"' || text.data[0] == '/'))
+		return memchr(text.data, '{', text.length) || memchr(text.data, '[', text.length);
+	return text.length && (text.data[0] == '{' || text.data[0] == '[');
 }
 
 static void find(struct body *b, uint32_t at, struct slice path, const struct policy_texts *values,
@@ -264,7 +307,7 @@ static void find(struct body *b, uint32_t at, struct slice path, const struct po
 	else if (v->kind == JSON_OBJECT || v->kind == JSON_ARRAY)
 		found->doubt |= v->next > at + 1; /* what is in it may count by its place */
 	else
-		found->doubt |= may_hold_more(v);
+		found->doubt |= may_hold_more(b, v);
 }
 
 /* --- rules --- */
@@ -278,7 +321,8 @@ static enum rule_fit fit_of(const struct found *found, enum rule_kind kind)
 	return found->doubt ? RULE_FITS_PERHAPS : RULE_FITS_NOT;
 }
 
-enum rule_fit body_fit(struct body *b, size_t message, const struct policy_rule *r)
+static enum rule_fit fit_as(
+	struct body *b, size_t message, const struct policy_rule *r, enum rule_kind kind)
 {
 	enum rule_fit worst = RULE_FITS;
 
@@ -294,9 +338,19 @@ enum rule_fit body_fit(struct body *b, size_t message, const struct policy_rule 
 		enum rule_fit fit;
 
 		find(b, b->messages[message], slice_from(asked->path, 1), &asked->values, &found);
-		fit = fit_of(&found, r->kind);
+		fit = fit_of(&found, kind);
 		if (fit != RULE_FITS)
 			worst = fit;
 	}
 	return worst;
+}
+
+enum rule_fit body_fit(struct body *b, size_t message, const struct policy_rule *r)
+{
+	return fit_as(b, message, r, r->kind);
+}
+
+bool body_fits_surely(struct body *b, size_t message, const struct policy_rule *r)
+{
+	return fit_as(b, message, r, RULE_ALLOW) == RULE_FITS;
 }

@@ -25,6 +25,9 @@ size_t body_message_count(const struct body *b);
 /* What the rule's paths say of one message. Several values at one path: an allow wants all of them
  * to match, a deny or review any. RULE_FITS where the rule has no paths. */
 enum rule_fit body_fit(struct body *b, size_t message, const struct policy_rule *r);
+/* Whether the message says what the rule asks for and nothing else there, as an allow wants it,
+ * whatever the rule's kind. */
+bool body_fits_surely(struct body *b, size_t message, const struct policy_rule *r);
 
 /* body_read.c: the values of a body, in the order in which they stand. */
 struct body_value {

@@ -18,10 +18,11 @@ struct judging {
 	size_t judged, shown; /* pairs, and those of which a rule shows Secrets */
 	const struct action_pair *denied; /* the first pair that a deny matches */
 	const struct action_pair *uncovered; /* the first pair that nothing covers */
+	bool unsure; /* a review matches whose body may say something else too */
 };
 
 static enum rule_fit fit_rule(
-	const struct judging *j, const struct policy_rule *r, const struct action_pair *pair)
+	struct judging *j, const struct policy_rule *r, const struct action_pair *pair)
 {
 	enum rule_fit object = rule_fit_object(r, j->scope->subject.protocol, pair);
 	enum rule_fit body;
@@ -29,6 +30,9 @@ static enum rule_fit fit_rule(
 	if (object == RULE_FITS_NOT || r->body_count == 0)
 		return object;
 	body = body_fit(j->body, j->message, r);
+	if (r->kind == RULE_REVIEW && body != RULE_FITS_NOT &&
+		!body_fits_surely(j->body, j->message, r))
+		j->unsure = true;
 	return body == RULE_FITS ? object : body;
 }
 
@@ -194,6 +198,7 @@ static void decide(struct judging *j, bool understood, struct verdict *ret)
 		ret->pair = j->denied;
 	} else if (has_any(j, s->reviews)) {
 		ret->kind = VERDICT_REVIEW;
+		ret->unknown = j->unsure ? ACTION_UNKNOWN_BODY : 0;
 	}
 }
 
@@ -226,6 +231,7 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
 	j.body = NULL;
 	j.message = 0;
+	j.unsure = false;
 	judge_pairs(&j, action);
 	if (action->unknown & ACTION_UNKNOWN_EFFECT)
 		judge_unknown_effect(&j);

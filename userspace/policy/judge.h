@@ -42,6 +42,9 @@ struct verdict {
 	/* Kubernetes' Secrets, which are masked else: of each pair, some allow or review that means
 	 * it without any doubt shows them. */
 	bool shows_secrets;
+	/* VERDICT_REVIEW: what judging found to be unknown besides the action's own (enum
+	 * action_unknown). No grant covers it. */
+	unsigned unknown;
 	bool enforced;
 };
 

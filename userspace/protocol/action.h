@@ -28,6 +28,8 @@ enum action_unknown {
 	ACTION_UNKNOWN_TEXT = 1 << 0, /* the text could not be parsed, or may mean something else */
 	ACTION_UNKNOWN_OBJECT = 1 << 1, /* at least one pair is OBJECT_UNKNOWN */
 	ACTION_UNKNOWN_EFFECT = 1 << 2, /* what it runs is not known (EXECUTE of an unseen name) */
+	/* A verdict's: a review looks into its body, which may say something else too. */
+	ACTION_UNKNOWN_BODY = 1 << 3,
 };
 
 /* What a rule may look into. */

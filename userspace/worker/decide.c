@@ -69,7 +69,7 @@ static const struct grant *look_for_grant(
 
 	if (draft_scope(s, verdict, action, &scope) < 0)
 		return NULL;
-	return grants_find(&s->worker->grants, &scope, action->unknown);
+	return grants_find(&s->worker->grants, &scope, action->unknown | verdict->unknown);
 }
 
 static bool knows_grant(const struct judgement *kept, const struct session *s)

@@ -125,7 +125,7 @@ static int make_single(struct session *s, const struct protocol_action_event *ev
 		return r;
 	fill_origin(s, ret);
 	ret->groups = buffer_slice(&d->groups);
-	ret->unknown = event->action->unknown;
+	ret->unknown = event->action->unknown | verdict->unknown;
 	ret->text = event->action->text;
 	ret->settings = in_unit ? SLICE_EMPTY : binding->context;
 	ret->runs = binding->runs;

@@ -40,16 +40,34 @@ static bool is_utf8(struct slice charset)
 		is_text(charset, "us-ascii");
 }
 
-static enum action_body_form form_of_type(struct slice type)
+static bool is_media_type(struct slice media)
 {
-	struct slice media = take_until(&type, ';');
-	enum action_body_form form = BODY_UNKNOWN;
+	struct slice type = take_until(&media, '/');
 
+	return http_is_token(type) && http_is_token(media);
+}
+
+/* The media type of a value that means one thing. Some servers read a value up to its first comma
+ * or blank, and some look at its end only; a patch of this type names its paths in its texts. */
+static enum action_body_form form_of_media(struct slice media)
+{
+	if (!is_media_type(media) || is_text(media, "application/json-patch+json"))
+		return BODY_UNKNOWN;
 	if (is_text(media, "application/json") || is_text(media, "text/json") ||
 		(media.length > 5 && is_text(slice_from(media, media.length - 5), "+json")))
-		form = BODY_JSON;
-	else if (is_text(media, "application/x-www-form-urlencoded"))
-		form = BODY_FORM;
+		return BODY_JSON;
+	if (is_text(media, "application/x-www-form-urlencoded"))
+		return BODY_FORM;
+	return BODY_UNKNOWN;
+}
+
+static enum action_body_form form_of_type(struct slice type)
+{
+	bool several = type.length && memchr(type.data, ',', type.length);
+	enum action_body_form form = form_of_media(take_until(&type, ';'));
+
+	if (several)
+		return BODY_UNKNOWN;
 	while (type.length) {
 		struct slice value = take_until(&type, ';'), name = take_until(&value, '=');
 
