@@ -209,6 +209,13 @@ def test_what_is_masked_is_not_written_back(daemon, cluster, tmp_path):
     assert cluster.find("secrets", "prod", "db")[0]["data"]["password"] == base64.b64encode(b"new").decode()
 
 
+def test_a_json_patch_does_not_copy_a_secret(daemon, cluster):
+    patch = json.dumps([{"op": "copy", "from": "/data/password", "path": "/metadata/annotations/copied"}])
+    done = kubectl(daemon, "patch", "secret", "db", "--type=json", "-p", patch)
+    assert done.returncode == 1 and "JSON Patch" in done.stderr, done.stderr
+    assert not [r for r in cluster.requests if "json-patch" in str(r[2])]
+
+
 def test_exec(daemon, cluster):
     done = kubectl(daemon, "exec", "web", "-c", "app", "--", "sh", "-c", "echo $HOME; ls")
     upgrade = [headers["Upgrade"] for _, path, headers, _ in cluster.requests if "/exec?" in path][-1]

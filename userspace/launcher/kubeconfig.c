@@ -109,6 +109,20 @@ static bool is_in_its_own_folder(const char *path, const struct found *f)
 		S_ISREG(s.st_mode);
 }
 
+/* A filesystem may let its user in and not root (FUSE), or take root for anybody (NFS). What is in
+ * such a folder stays as it is. */
+static bool can_cover(const struct found *f)
+{
+	struct stat s;
+
+	return fstat(f->folder, &s) == 0 || (errno != EACCES && errno != EPERM);
+}
+
+static bool can_list(const struct found *f)
+{
+	return faccessat(f->folder, ".", R_OK | X_OK, AT_EACCESS) == 0;
+}
+
 static int failed(int r, const char *path, struct error *e)
 {
 	return r < 0 ? error_set_errno(e, r, "showing %s with the host's CA", path) : 0;
@@ -121,7 +135,7 @@ static int show_bundle(struct shower *s, const char *path, struct error *e)
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	if (r == 0 && there &&
+	if (r == 0 && there && can_cover(&f) &&
 		memmem(f.content.data, buffer_length(&f.content), "-----BEGIN ", 11)) {
 		r = buffer_append_byte(&f.content, '\n');
 		if (r == 0)
@@ -158,7 +172,9 @@ static int show_named(struct shower *s, const char *path, struct slice text, str
 
 static int put_config(const char *path, const struct found *f, struct slice content)
 {
-	if (is_in_its_own_folder(path, f))
+	if (!can_cover(f))
+		return 0;
+	if (is_in_its_own_folder(path, f) && can_list(f))
 		return snapshot_put_with(f->folder, name_of(path), &f->s, content);
 	return snapshot_put_on(f->folder, f->fd, &f->s, content);
 }

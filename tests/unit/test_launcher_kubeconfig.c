@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The kubeconfig of a user whose folders root can't list, as on NFS: here root without the
+ * capabilities that make it read everything.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "launcher/launcher.h"
+
+#define USER 65534
+#define CONFIG                                                                                     \
+	"apiVersion: v1\nkind: Config\nclusters:\n- name: c\n  cluster:\n    server: "             \
+	"https://c\n    certificate-authority-data: "                                              \
+	"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBCi0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K\n"
+#define HOST_CA "-----BEGIN CERTIFICATE-----\nSG9zdA==\n-----END CERTIFICATE-----\n"
+
+static void write_text(const char *path, const char *text, mode_t mode)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, mode);
+
+	cr_assert_geq(fd, 0, "%s: %s", path, strerror(errno));
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	cr_assert_eq(syscall(SYS_capget, &head, data), 0);
+	for (size_t i = 0; i < 2; i++)
+		data[i].inheritable = 0;
+	data[0].permitted &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+	data[0].effective = data[0].permitted;
+	cr_assert_eq(syscall(SYS_capset, &head, data), 0, "%s", strerror(errno));
+}
+
+/* What root, as its group, may do in it. Its mode says all, as an access list's does, so that root
+ * can write into a filesystem that is made like it. */
+static void let_root(const char *folder, uint16_t may)
+{
+	const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, may;
+			uint32_t id;
+		} entries[4];
+	} list = {2, {{1, 7, 0}, {4, may, 0}, {0x10, 7, 0}, {0x20, 0, 0}}};
+
+	cr_assert_eq(setxattr(folder, "system.posix_acl_access", &list, sizeof(list), 0), 0, "%s",
+		strerror(errno));
+}
+
+/* Whether it was, in a namespace of its own. */
+static bool make_home(uint16_t may)
+{
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("t", "/mnt", "tmpfs", 0, "mode=755") < 0)
+		return false;
+	write_text("/mnt/ca.pem", HOST_CA, 0644);
+	cr_assert_eq(mkdir("/mnt/.kube", 0700), 0);
+	write_text("/mnt/.kube/config", CONFIG, 0600);
+	cr_assert_eq(chown("/mnt/.kube/config", USER, USER), 0);
+	cr_assert_eq(chown("/mnt/.kube", USER, 0), 0);
+	let_root("/mnt/.kube", may);
+	drop_capabilities();
+	return true;
+}
+
+static void check_shown(void)
+{
+	static char home[] = "HOME=/mnt";
+	char *environment[] = {home, NULL}, text[4096] = "";
+	const struct caller user = {USER, USER};
+	struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER, .trust_file = "/mnt/ca.pem"};
+	struct error e = {0};
+	int fd;
+
+	cr_assert_eq(kubeconfig_show(environment, &plan, &user, &e), 0, "%s", e.text);
+	cr_assert_eq(setegid(USER) | seteuid(USER), 0);
+	fd = open("/mnt/.kube/config", O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(fd, 0, "%s", strerror(errno));
+	cr_assert_gt(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	cr_expect_neq(strcmp(text, CONFIG), 0); /* with the host's CA */
+	cr_expect(strstr(text, "server: https://c"));
+	/* For what looks for leaks at the end. */
+	cr_assert_eq(seteuid(0) | prctl(PR_SET_DUMPABLE, 1), 0);
+}
+
+Test(launcher_kubeconfig, a_folder_that_root_lists)
+{
+	if (!make_home(7))
+		cr_skip("needs root");
+	check_shown();
+}
+
+Test(launcher_kubeconfig, a_folder_that_root_can_not_list)
+{
+	if (!make_home(1))
+		cr_skip("needs root");
+	check_shown();
+}
+
+Test(launcher_kubeconfig, a_folder_that_root_can_not_enter)
+{
+	if (!make_home(0))
+		cr_skip("needs root");
+	check_shown();
+}
