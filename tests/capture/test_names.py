@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 from conftest import CGROUPS, PYTHON, SERVER4, SERVER6, Agent, Network, sh, text_of, wait_until
@@ -262,8 +263,47 @@ def test_names_that_rules_say(names):
                          "allow": {}}])
     assert daemon.set_config(resources=[*daemon.config["resources"], servers]) is None
     assert names.python(agent, ask % ["db.example", "a.ok.example", "other.example"]) == [DATABASE, DATABASE, "refused"]
+    # Nothing but names: a flow to what the rule names is none of them.
+    assert daemon.set_config(resources=[*daemon.config["resources"], {"name": "elsewhere", "protocol": "udp", "hosts": [f"{SERVER4}:5353"]}]) is None
+    daemon.write_rules([{"name": "what it needs", "resources": ["servers", "elsewhere"], "operations": ["resolve"], "allow": {}}])
+    daemon.reload()
+    assert names.python(agent, ask % ["db.example"]) == [DATABASE]
+    names.python(agent, """
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        s.connect((%r, 5353))
+        s.send(b"x")
+    """ % SERVER4)
+    assert daemon.session(SERVER4, 5353, resource="elsewhere")["denied"] == 1
     exported = daemon.wayleave("--json", "audit", "export").stdout
     assert "not here" in exported and "no rule allows resolve on other.example" in exported
+
+
+def test_one_datagram_is_one_query(names, network):
+    """Segments that the kernel makes of one send, and what stands behind a question, nobody would judge."""
+    daemon, agent = names.govern()
+    names.serve(f"--address=/example/{DATABASE}", "--log-queries", "--log-facility=-")
+    said = []
+    threading.Thread(target=lambda: said.extend(names.process.stderr), daemon=True).start()
+    names.python(agent, """
+        def query(name):
+            return b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + bytes([len(name)]) + name + b"\\7example\\0\\0\\1\\0\\1"
+        def send(data, segment=0):
+            s = socket.socket(type=socket.SOCK_DGRAM)
+            s.settimeout(1)
+            s.connect((%r, 53))
+            if segment:
+                s.setsockopt(17, 103, segment)  # SOL_UDP, UDP_SEGMENT
+            try:
+                s.send(data)
+                s.recv(4096)
+            except OSError:
+                pass
+        send(query(b"one") + query(b"two"), len(query(b"one")))
+        send(query(b"trail") + b"data")
+    """ % RESOLVER4)
+    wait_until(lambda: names.run(agent, "getent", "ahostsv4", "last.example")[0] == 0)
+    wait_until(lambda: any("last.example" in line for line in said))
+    assert not [line for line in said for name in ("one", "two", "trail") if f"{name}.example" in line]
 
 
 def test_encoded_data_and_floods_are_refused_and_told(names):

@@ -89,6 +89,40 @@ Test(dns, a_query)
 	cr_assert_str_eq(d.name, ".");
 }
 
+#define OPT 41
+
+Test(dns, what_stands_behind_a_query)
+{
+	struct message plain = begun(QUERY, 0, "\2db\7example", DNS_A), m = plain;
+	struct dns_message d;
+
+	put(&m, "data", 4);
+	cr_assert_eq(parse(&m, &d), -EBADMSG);
+	for (size_t section = 6; section < 10; section += 2) {
+		m = plain;
+		m.bytes[section + 1] = 1;
+		add(&m, QUESTION, 2, 16, "\4data", 5);
+		cr_assert_eq(parse(&m, &d), -EBADMSG);
+	}
+	m = plain;
+	m.bytes[11] = 1;
+	cr_assert_eq(parse(&m, &d), -EBADMSG);
+	add(&m, "", 1, OPT, "\0\x0a\0\x08 cookie ", 12);
+	cr_assert_eq(parse(&m, &d), 0);
+	cr_assert_str_eq(d.name, "db.example");
+	put(&m, "x", 1);
+	cr_assert_eq(parse(&m, &d), -EBADMSG);
+	m = plain;
+	m.bytes[11] = 1;
+	add(&m, QUESTION, 2, 16, "\4data", 5);
+	cr_assert_eq(parse(&m, &d), -EBADMSG);
+	m = plain;
+	m.bytes[11] = 2;
+	add(&m, "", 1, OPT, "", 0);
+	add(&m, "", 1, OPT, "", 0);
+	cr_assert_eq(parse(&m, &d), -EBADMSG);
+}
+
 Test(dns, addresses_of_the_name_that_was_asked_for)
 {
 	struct message m = begun(RESPONSE, 4, "\2db\7example", DNS_A);
@@ -156,7 +190,7 @@ Test(dns, pointers_lead_back)
 
 Test(dns, names_that_are_too_long_or_strange)
 {
-	char name[300] = "";
+	char name[301] = "";
 	struct dns_message d;
 	struct message m;
 

@@ -36,6 +36,7 @@ Test(packet, version_4_with_options)
 	cr_assert_eq(p.source_port, 12345);
 	cr_assert_eq(p.destination_port, 53);
 	cr_assert(slice_equal_string(p.payload, "abcd"));
+	cr_assert(p.whole);
 }
 
 Test(packet, version_6)
@@ -46,6 +47,7 @@ Test(packet, version_6)
 	cr_assert_eq(p.destination[15], 2);
 	cr_assert_eq(p.destination_port, 443);
 	cr_assert(slice_equal_string(p.payload, "xy"));
+	cr_assert(p.whole);
 }
 
 Test(packet, cut_short)
@@ -58,6 +60,7 @@ Test(packet, cut_short)
 		cr_assert_eq(parse(datagram6, sizeof(datagram6), less, &p), -EBADMSG, "%zu", less);
 	cr_assert_eq(parse(datagram4, sizeof(datagram4), 4, &p), 0);
 	cr_assert_eq(p.payload.length, 0);
+	cr_assert_not(p.whole);
 }
 
 Test(packet, what_has_no_ports_where_they_are_looked_for)

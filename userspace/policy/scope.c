@@ -91,7 +91,8 @@ static bool is_denied_whole(const struct policy_scope *s, enum operation operati
 }
 
 /* Contract: connect is allowed where any rule for the resource could allow something. An operation
- * that is denied on every object can't be allowed by any. */
+ * that is denied on every object can't be allowed by any. Names are judged one by one, without a
+ * connection: who may look them up has no flow by that, whose datagrams nobody reads. */
 static void find_openers(struct policy_scope *s)
 {
 	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
@@ -99,7 +100,8 @@ static void find_openers(struct policy_scope *s)
 		bool denied;
 
 		if (!operation_is_of(operation, s->subject.protocol) ||
-			operation_get_group(operation) == OPERATION_GROUP_FREE)
+			operation_get_group(operation) == OPERATION_GROUP_FREE ||
+			operation == OPERATION_RESOLVE)
 			continue;
 		denied = is_denied_whole(s, operation);
 		for (size_t j = 0; j < s->rule_count; j++) {

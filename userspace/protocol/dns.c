@@ -258,6 +258,22 @@ static int read_answer(const struct reader *r, unsigned count, struct dns_messag
 	return result == 0 && !found ? go_through(*r, count, name, true, m, &found) : result;
 }
 
+/* Whatever else stands there nobody judges, and resolvers may pass it on. */
+static int read_behind_query(struct reader *r, unsigned answers)
+{
+	unsigned authorities = bytes_get_u16(r->bytes.data + 8);
+	unsigned additional = bytes_get_u16(r->bytes.data + 10);
+	struct record record;
+
+	if (answers || authorities || additional > 1)
+		return -EBADMSG;
+	if (additional &&
+		(read_record(r, &record) < 0 || record.type != DNS_OPT ||
+			strcmp(record.owner, ".") != 0))
+		return -EBADMSG;
+	return left(r) ? -EBADMSG : 0;
+}
+
 int dns_parse(struct slice bytes, struct dns_message *ret)
 {
 	struct reader r = {bytes, HEADER};
@@ -276,7 +292,9 @@ int dns_parse(struct slice bytes, struct dns_message *ret)
 	if (flags & OPCODE_MASK || bytes_get_u16(bytes.data + 4) != 1 || answers > DNS_RECORDS_MOST)
 		return -EBADMSG;
 	result = read_question(&r, ret);
-	if (result < 0 || !ret->response || ret->code)
+	if (result == 0 && !ret->response)
+		return read_behind_query(&r, answers);
+	if (result < 0 || ret->code)
 		return result;
 	return read_answer(&r, answers, ret);
 }

@@ -17,7 +17,14 @@
 #define DNS_ADDRESSES_MOST 64 /* of a name; those behind are left out */
 #define DNS_CHAIN_MOST 16 /* names that a name stands for, one after the other */
 
-enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SVCB = 64, DNS_HTTPS = 65 };
+enum dns_type {
+	DNS_A = 1,
+	DNS_CNAME = 5,
+	DNS_AAAA = 28,
+	DNS_OPT = 41,
+	DNS_SVCB = 64,
+	DNS_HTTPS = 65
+};
 
 struct dns_address {
 	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -39,7 +46,8 @@ struct dns_message {
 	size_t address_count;
 };
 
-/* -EBADMSG: it is cut short, leads in circles, or is no query or its response with one question.
+/* -EBADMSG: it is cut short, leads in circles, or is no query or its response with one question; or
+ * a query has anything behind its question but one record of EDNS (RFC 6891).
  * `ret` is written in any case. */
 int dns_parse(struct slice bytes, struct dns_message *ret);
 

@@ -29,6 +29,7 @@ static int parse_transport(struct slice bytes, struct packet *ret)
 	ret->source_port = bytes_get_u16(bytes.data);
 	ret->destination_port = bytes_get_u16(bytes.data + 2);
 	ret->payload = slice_from(bytes, UDP_HEADER);
+	ret->whole = bytes_get_u16(bytes.data + 4) == bytes.length;
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct packet {
 	uint8_t source[16], destination[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint16_t source_port, destination_port; /* IPPROTO_UDP; else 0 */
 	struct slice payload; /* IPPROTO_UDP: what of it is there; part of what was parsed */
+	bool whole; /* the payload is as long as the datagram says */
 };
 
 /* RFC 791, RFC 8200, RFC 768. -EBADMSG: no whole headers; -ENOTSUP: a fragment behind the first,

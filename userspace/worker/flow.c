@@ -282,6 +282,7 @@ struct queued {
 	uint32_t mark;
 	uint32_t agent; /* the packet's priority */
 	bool inbound;
+	bool segmented; /* it becomes several datagrams later, whatever its header says */
 	struct slice bytes;
 };
 
@@ -305,6 +306,10 @@ static int read_attribute(const struct nlattr *attribute, void *context)
 	case NFQA_PRIORITY:
 		if (length == sizeof(uint32_t))
 			q->agent = ntohl(mnl_attr_get_u32(attribute));
+		break;
+	case NFQA_SKB_INFO:
+		if (length == sizeof(uint32_t))
+			q->segmented = ntohl(mnl_attr_get_u32(attribute)) & NFQA_SKB_GSO;
 		break;
 	case NFQA_PAYLOAD:
 		q->bytes = slice_of(data, length);
@@ -338,6 +343,8 @@ static void on_packet(struct worker *w, const struct nlmsghdr *message)
 	verdict.agent = queued.agent;
 	if ((queued.mark & QUEUE_MARK_MASK) != QUEUE_MARK_NAMES)
 		answer = judge(w, queued.agent, queued.bytes);
+	else if (queued.segmented)
+		answer = queued.inbound ? QUEUE_DROP : QUEUE_REFUSE;
 	else if (!lookups_judge(w, queued.agent, queued.id, queued.inbound, queued.bytes, &answer))
 		return;
 	verdict.answer = (uint16_t)answer;

@@ -510,6 +510,9 @@ bool lookups_judge(struct worker *w, uint32_t agent_id, uint32_t packet_id, bool
 		return true;
 	if (inbound)
 		return judge_answer(w, agent_id, packet_id, &packet, ret);
+	/* What isn't seen may be a tunnel. */
+	if (!packet.whole)
+		return true;
 	*ret = judge_query(w, agent, &packet);
 	return true;
 }
