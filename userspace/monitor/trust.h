@@ -14,7 +14,7 @@
 
 /* Writes it where it is missing or older than the system's. */
 int trust_update(const char *runtime_dir, struct slice host_ca, struct error *e);
-/* The same for a file of CAs that programs pin, as `name` in that folder. */
+/* The same for the certificates of a file that programs pin, as `name` in that folder. */
 int trust_pin(const char *runtime_dir, const char *name, const char *pinned, struct slice host_ca,
 	struct error *e);
 
