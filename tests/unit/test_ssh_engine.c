@@ -308,7 +308,44 @@ static const struct {
 	{BRIDGE_STDIN, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "in a forward: http"},
 	{BRIDGE_STDIN, "SSH-2.0-x\r\n", "in a forward: ssh"},
 	{BRIDGE_STDOUT, "SSH-2.0-x\r\n", "in a forward: ssh"},
+	/* What servers take for it. */
+	{BRIDGE_STDIN, "\r\n\nGET / HTTP/1.1\r\n", "in a forward: http"},
+	{BRIDGE_STDIN, " \tGET\t/ HTTP/1.1\r\n", "in a forward: http"},
+	{BRIDGE_STDIN, "PURGE /x HTTP/1.0\r\n", "in a forward: http"},
+	{BRIDGE_STDIN, "any  http://a/b http/1.1\n", "in a forward: http"},
+	{BRIDGE_STDIN, "\026\003\001\002", "in a forward: tls"},
 };
+
+static const char *const unknown[] = {"hello world", "quit\r\n", "\r\nquit\r\n",
+	"003egit-upload-pack /a\tb\001host=x", "*1\r\n$4\r\nPING\r\n", "NICK a\r\n", "\0260",
+	"GETS /a\n", "<?xml version='1.0'?>"};
+
+Test(ssh_engine, what_only_looks_a_little_like_it_passes)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+		open_forward();
+		for (const char *c = unknown[i]; *c && buffer_length(&told) == 0; c++)
+			carry(BRIDGE_STDIN, (char[]){*c, '\0'});
+		cr_expect_neq(buffer_length(&told), 0, "%s", unknown[i]);
+		buffer_clear(&told);
+		bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
+		bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+		cr_assert_eq(offer(), 0);
+		next(EVENT_RESULT);
+		cr_assert_eq(offer(), 0);
+	}
+}
+
+Test(ssh_engine, an_old_startup_of_postgres_is_one)
+{
+	static const uint8_t body[] = {BRIDGE_STDIN, 0, 0, 1, 0x28, 0, 2, 0, 0};
+
+	open_forward();
+	bridge_append(&said, BRIDGE_DATA, 1, SLICE_EMPTY, slice_of(body, sizeof(body)));
+	cr_assert_eq(offer(), 0);
+	next(EVENT_NOTE);
+	expect_told(BRIDGE_DENY, 1, slice_from_string("in a forward: postgres"));
+}
 
 Test(ssh_engine, what_is_spoken_elsewhere_is_no_tunnel)
 {
