@@ -245,6 +245,38 @@ Test(ssh_push, options_are_a_line_each)
 	cr_assert_eq(give(buffer_slice(&list)), -EBADMSG);
 }
 
+Test(ssh_push, options_with_a_value_are_options)
+{
+	line(A " " B " refs/heads/main", "report-status push-options=1");
+	packet_line_append_end(&list);
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_eq(questions, 0, "the options follow");
+	buffer_clear(&list);
+	line("ci.skip", NULL);
+	packet_line_append_end(&list);
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	cr_assert_eq(questions, 1);
+	cr_assert_str_eq(text, "update refs/heads/main " A " " B "\noption: ci.skip");
+}
+
+static const char *const unclear[] = {"report-status\tpush-options", "push-options\n\n",
+	"\rpush-options", "report-status\vpush-options"};
+
+Test(ssh_push, capabilities_are_read_as_git_reads_them_or_not_at_all)
+{
+	for (size_t i = 0; i < sizeof(unclear) / sizeof(*unclear); i++) {
+		buffer_clear(&list);
+		line(A " " B " refs/heads/main", unclear[i]);
+		cr_expect_eq(give(buffer_slice(&list)), -EBADMSG, "%s", unclear[i]);
+		deeds_push.close(push);
+		push = deeds_push.open(&host);
+	}
+	buffer_clear(&list);
+	buffer_append_string(&list, "0080" A " " B " refs/heads/main");
+	buffer_append_slice(&list, slice_of("\0report-status\0push-options", 27));
+	cr_expect_eq(give(buffer_slice(&list)), -EBADMSG);
+}
+
 Test(ssh_push, observed_ones_pass_though_they_are_not_understood)
 {
 	host.observes = true;

@@ -371,6 +371,18 @@ Test(ssh_sftp, a_size_is_written_whatever_the_file_was_opened_for)
 	cr_assert_eq(status_of(2), SFTP_PERMISSION_DENIED);
 }
 
+Test(ssh_sftp, who_appends_is_asked_for_a_size)
+{
+	struct slice handle = open_file(SFTP_OPEN_WRITE | SFTP_OPEN_APPEND);
+
+	assert_is(slice_from_string(text), "open write append /home/a/f");
+	cr_assert_eq(give(SIDE_AGENT, make(SFTP_FSETSTAT, 2, "buo", handle, 1u, (uint64_t)0)), 0);
+	assert_is(slice_from_string(text), "setstat size 0 /home/a/f");
+	cr_assert_eq(buffer_length(&to_host), 0);
+	cr_assert_eq(sftp_answer(s, false, slice_from_string("no")), 0);
+	cr_assert_eq(status_of(2), SFTP_PERMISSION_DENIED);
+}
+
 Test(ssh_sftp, a_rename_that_replaces_says_so)
 {
 	cr_assert_eq(

@@ -6,11 +6,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/identifier.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -192,10 +194,15 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	struct error *e)
 {
 	const struct config_resource *resource;
+	const struct slice session = slice_of(request->session.text,
+		strnlen(request->session.text, sizeof(request->session.text)));
 	struct login l = {.signer = -1};
 	struct origin origin;
 	int pair[2], r;
 
+	/* It stands in the certificate's key id, which hosts log. */
+	if (!identifier_is_valid(session, 's'))
+		return error_set(e, -EINVAL, "not a session's name");
 	if (fd < 0 || origin_get(fd, &origin) < 0)
 		return error_set(e, -EPERM, "not an agent's connection");
 	if (request->generation != m->generation || request->resource >= m->config->resource_count)

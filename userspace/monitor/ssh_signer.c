@@ -13,7 +13,7 @@
 #include "monitor/sshkey.h"
 
 #define REQUEST_MOST 16384u
-#define SIGNATURES_MOST 4 /* a login needs one */
+#define SIGNATURES_MOST 1 /* a login needs one */
 
 /* draft-ietf-sshm-ssh-agent, 6.1 */
 enum agent_message {

@@ -80,19 +80,33 @@ static struct slice next_word(struct slice *rest)
 	return word;
 }
 
-static void read_capabilities(struct push_list *list, struct slice text)
+static bool is_capability(struct slice word, const char *name)
 {
+	size_t length = strlen(name);
+
+	return slice_equal_string(slice_head(word, length), name) &&
+		(word.length == length || word.data[length] == '=');
+}
+
+/* git's clients part them by single spaces. Its servers take any blank for one, read a capability
+ * with a value as that capability, and nothing behind a NUL. */
+static int read_capabilities(struct push_list *list, struct slice text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.data[i] < ' ' || text.data[i] == 0x7f)
+			return -EBADMSG;
+	}
 	while (text.length) {
 		struct slice word = next_word(&text);
 
-		if (slice_equal_string(word, "report-status") ||
-			slice_equal_string(word, "report-status-v2"))
+		if (is_capability(word, "report-status") || is_capability(word, "report-status-v2"))
 			list->capabilities |= PUSH_REPORT;
-		else if (slice_equal_string(word, "side-band-64k"))
+		else if (is_capability(word, "side-band-64k"))
 			list->capabilities |= PUSH_SIDE_BAND;
-		else if (slice_equal_string(word, "push-options"))
+		else if (is_capability(word, "push-options"))
 			list->capabilities |= PUSH_OPTIONS;
 	}
+	return 0;
 }
 
 /* As git allows at most: a policy's pattern and a person see all of it. */
@@ -129,6 +143,7 @@ int push_list_add(struct push_list *list, size_t start, size_t length)
 {
 	struct slice line = part(list, start + PACKET_LINE_HEAD, length - PACKET_LINE_HEAD), rest;
 	const uint8_t *nul = memchr(line.data, '\0', line.length);
+	int r;
 
 	if (nul && list->count)
 		return -EBADMSG;
@@ -138,7 +153,9 @@ int push_list_add(struct push_list *list, size_t start, size_t length)
 		rest = slice_from(line, (size_t)(nul - line.data) + 1);
 		if (rest.length && rest.data[rest.length - 1] == '\n')
 			rest.length--;
-		read_capabilities(list, rest);
+		r = read_capabilities(list, rest);
+		if (r < 0)
+			return r;
 		line = slice_head(line, (size_t)(nul - line.data));
 	}
 	rest = line;

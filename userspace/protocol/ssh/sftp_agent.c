@@ -126,8 +126,9 @@ static int take_of_file(struct sftp *s, struct sftp_request *request, struct sli
 	if (!file || !may(request, file) || !copy_to(s, request))
 		return sftp_reply(s, request->id, SFTP_PERMISSION_DENIED,
 			"wayleave: this file is not open for that");
+	/* What was allowed for adding to it was not for making it shorter. */
 	if (request->kind->type == SFTP_FSETSTAT &&
-		!(file->writable &&
+		!(file->writable && !file->appends &&
 			sftp_attributes(*sftp_field(request, 'a')) == SFTP_ATTRIBUTE_SIZE))
 		return sftp_job_begin_on_file(s, packet, file);
 	p = sftp_expect(s, SFTP_AWAITED_ANSWER, &id);

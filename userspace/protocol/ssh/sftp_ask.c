@@ -22,6 +22,11 @@ bool sftp_opens_to_write(struct sftp_request *request)
 	return open_flags(request) & ~(unsigned)SFTP_OPEN_READ;
 }
 
+bool sftp_opens_to_append(struct sftp_request *request)
+{
+	return open_flags(request) & SFTP_OPEN_APPEND;
+}
+
 static unsigned deeds_of_attributes(struct sftp_request *request)
 {
 	unsigned attributes = sftp_attributes(*sftp_field(request, 'a'));

@@ -155,6 +155,7 @@ static int take_handle(struct sftp *s, struct sftp_pending *p, struct slice pack
 	file->folder = p->folder;
 	file->readable = p->readable;
 	file->writable = p->writable;
+	file->appends = p->appends;
 	file->question = p->question;
 	if (handle.length)
 		memcpy(file->handle, handle.data, handle.length);

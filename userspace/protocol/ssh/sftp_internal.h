@@ -29,7 +29,7 @@ enum sftp_direction { SFTP_FROM_HOST, SFTP_TO_HOST, SFTP_DIRECTION_COUNT };
 
 struct sftp_file {
 	uint32_t serial; /* 0: free */
-	bool closing, folder, readable, writable;
+	bool closing, folder, readable, writable, appends;
 	uint8_t handle[SFTP_HANDLE_MOST]; /* the host's */
 	size_t handle_length;
 	struct buffer name; /* absolute, for policy */
@@ -109,7 +109,7 @@ struct sftp_pending {
 	struct sftp_reference file;
 	uint64_t offset;
 	uint32_t length;
-	bool folder, readable, writable; /* SFTP_AWAITED_OPEN */
+	bool folder, readable, writable, appends; /* SFTP_AWAITED_OPEN */
 	struct buffer name; /* SFTP_AWAITED_OPEN */
 };
 
@@ -194,5 +194,6 @@ int sftp_ask_text(struct sftp_job *job, struct buffer *ret);
 /* Of SFTP_OPEN. */
 bool sftp_opens_to_read(struct sftp_request *request);
 bool sftp_opens_to_write(struct sftp_request *request);
+bool sftp_opens_to_append(struct sftp_request *request);
 
 #endif

@@ -91,6 +91,7 @@ static void expect_file(struct sftp *s, struct sftp_pending *p)
 	if (!p->folder) {
 		p->readable = sftp_opens_to_read(request);
 		p->writable = sftp_opens_to_write(request);
+		p->appends = sftp_opens_to_append(request);
 	}
 	p->name = s->job.places[0].found;
 	buffer_init(&s->job.places[0].found, FOUND_MOST);
