@@ -218,3 +218,30 @@ Test(who, whoever_acts_now)
 		close(fd);
 	}
 }
+
+Test(who, what_may_be_any_runs_is_nobodys)
+{
+	const struct policy_agent agent = {.id = 7, .identified = true};
+	struct principal_entry entries[2] = {make_run("bot", ""), make_run("other", "")};
+	struct who w;
+	int fd;
+
+	entries[0].run = 0;
+	entries[0].until = clock_wall() + 60 * NANOSECONDS_PER_SECOND;
+	for (size_t count = 1; count <= 2; count++) {
+		fd = make_list_of(entries, count, "");
+		who_init(&w);
+		who_take(&w, fd);
+		cr_expect_eq(who_principal_of_any(&w, &agent)->known, count == 1);
+		cr_expect(who_principal(&w, &agent, 0)->known);
+		done(&w);
+		close(fd);
+	}
+	entries[0].until = clock_wall() - NANOSECONDS_PER_SECOND;
+	fd = make_list_of(entries, 1, "");
+	who_init(&w);
+	who_take(&w, fd);
+	cr_expect_not(who_principal_of_any(&w, &agent)->known);
+	done(&w);
+	close(fd);
+}

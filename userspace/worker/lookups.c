@@ -276,11 +276,12 @@ static enum reason check(const struct query *q, uint64_t now, struct buffer *tex
 	const char *problem = NULL;
 	enum reason reason = REASON_LIMIT;
 
-	if (who_is_suspended(&q->worker->who, q->agent, 0)) {
+	/* First, so that nobody's flood is recorded. */
+	if (!may_ask(q->asker, now)) {
+		problem = "too many queries to name servers";
+	} else if (who_is_suspended(&q->worker->who, q->agent, 0)) {
 		reason = REASON_SUSPENDED;
 		problem = "";
-	} else if (!may_ask(q->asker, now)) {
-		problem = "too many queries to name servers";
 	} else if (q->asker->waiting >= LIMIT_LOOKUPS_AGENT || l->table.count >= LIMIT_LOOKUPS) {
 		problem = "too many queries to name servers wait for their answers";
 	} else if (!q->understood) {
@@ -326,7 +327,7 @@ static enum reason judge_name(const struct query *q, const struct action *action
 /* A flood is told of, not recorded. */
 static bool is_worth_recording(struct asker *a, enum reason reason, uint64_t now)
 {
-	if (reason != REASON_LIMIT && reason != REASON_NOT_UNDERSTOOD)
+	if (reason != REASON_LIMIT && reason != REASON_NOT_UNDERSTOOD && reason != REASON_SUSPENDED)
 		return true;
 	if (a->reported && now - a->reported < REPORT_EVERY)
 		return false;
@@ -374,7 +375,7 @@ static enum queue_answer judge_query(
 	struct query q = {.worker = w, .agent = agent, .asker = get_asker(&w->lookups, agent->id)};
 	const struct policy_subject subject = {
 		.agent = agent,
-		.principal = who_principal(&w->who, agent, 0),
+		.principal = who_principal_of_any(&w->who, agent),
 		.resource = find_resource(w->policy, packet),
 		.protocol = PROTOCOL_UDP,
 	};

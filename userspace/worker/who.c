@@ -100,6 +100,15 @@ const struct principal *who_principal(
 	return entry && entry->state == PRINCIPAL_KNOWN ? &entry->principal : &nobody_known;
 }
 
+const struct principal *who_principal_of_any(const struct who *w, const struct policy_agent *agent)
+{
+	const struct principal_entry *entry = find_entry(w, agent->id, 0);
+	bool expired = agent->identified && entry && clock_wall() >= entry->until;
+
+	return expired || who_has_other_principals(w, agent) ? &nobody_known
+							     : who_principal(w, agent, 0);
+}
+
 bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uint64_t cgroup)
 {
 	const struct principal_entry *entry = find(w, agent, cgroup);

@@ -37,6 +37,9 @@ bool who_is_suspended(const struct who *w, const struct policy_agent *agent, uin
 /* By whom its actions are judged; valid until the next list. */
 const struct principal *who_principal(
 	const struct who *w, const struct policy_agent *agent, uint64_t cgroup);
+/* Of what may be any run's, such as a datagram: nobody is known where runs have other principals,
+ * or the token has expired. */
+const struct principal *who_principal_of_any(const struct who *w, const struct policy_agent *agent);
 /* Whether some of its runs have another principal or other groups than it has; whether people
  * started some of them. */
 bool who_has_other_principals(const struct who *w, const struct policy_agent *agent);
