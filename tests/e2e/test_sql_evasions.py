@@ -266,6 +266,12 @@ STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
     [[["P", "q", "select * from orders"], ["S"]], ["Q", "set search_path to decoy"], [["B", "", "q"], ["E", ""], ["S"]]],
     [["Q", "prepare q as select * from orders"], ["Q", "set search_path to decoy"], ["Q", "execute q"]],
     [["Q", "select 1 from orders; set search_path to decoy; select * from orders"]],
+    # What is the same name to the server.
+    [[["P", "x" * 63 + "a", "select 1 from public.orders"], ["S"]],
+     [["C", "S", "x" * 63 + "b"], ["P", "x" * 63 + "c", "select * from orders"], ["S"]],
+     ["Q", "set search_path to decoy"], [["B", "", "x" * 63 + "a"], ["E", ""], ["S"]]],
+    [[["P", "caf\u00e9", "select 1 from orders"], ["S"]]],
+    [[["P", "", "select 1 from orders"], ["B", "caf\u00e9", ""], ["E", "caf\u00e9"], ["S"]]],
     [["Q", "discard all"], ["Q", "reset all"], ["Q", "table secrets"]],
 ]
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "protocol/postgres/agent.h"
 #include "protocol/postgres/bind.h"
 #include "protocol/postgres/engine.h"
@@ -53,6 +54,19 @@ static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slic
 	return r < 0 ? PG_TAKEN : pg_send_on(e, m);
 }
 
+/* In what bytes the server keeps other names hangs on encodings: two may be one there. */
+static bool is_ambiguous(const struct pg_engine *e, struct slice name)
+{
+	return e->base.host->needs_facts && !text_is_ascii(name);
+}
+
+static int refuse_name(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind)
+{
+	return pg_send_poison(e, m, kind, m->type, SLICE_EMPTY, PG_STATE_INSUFFICIENT_PRIVILEGE,
+		slice_from_string("wayleave: denied: names of prepared statements and portals must "
+				  "be ASCII"));
+}
+
 int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name, text, types = SLICE_EMPTY;
@@ -61,6 +75,8 @@ int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 	if (pg_get_string(&rest, &name) < 0)
 		return -EBADMSG;
+	if (is_ambiguous(e, name))
+		return refuse_name(e, m, PG_REQUEST_PARSE);
 	if (!m->complete && e->base.host->needs_facts)
 		return pg_send_too_long(e, m, PG_REQUEST_PARSE, name);
 	text = rest;
@@ -171,6 +187,8 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 
 	if (r < 0)
 		return r;
+	if (is_ambiguous(e, parts.portal))
+		return refuse_name(e, m, PG_REQUEST_BIND);
 	switch (pg_names_find(&e->statements, parts.statement, e->batch, &found)) {
 	case PG_NAME_UNCERTAIN:
 		return pg_judge_drain(e);

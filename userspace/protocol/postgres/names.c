@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "protocol/postgres/rows.h"
 
+#define NAME_MOST 63 /* bytes */
+
 struct pg_name {
 	struct table_node node;
 	char *text;
@@ -134,9 +136,19 @@ void pg_names_done(struct pg_names *n)
 	table_done(&n->table);
 }
 
+/* The server's tables have NAMEDATALEN bytes for one, and take longer ones that begin alike for the
+ * same. */
+static struct slice name_cut(struct slice text)
+{
+	return slice_head(text, NAME_MOST);
+}
+
 static struct pg_name *name_find(const struct pg_names *n, struct slice text)
 {
-	struct table_node *node = table_find(&n->table, table_hash_slice(text));
+	struct table_node *node;
+
+	text = name_cut(text);
+	node = table_find(&n->table, table_hash_slice(text));
 
 	for (; node; node = table_find_next(&n->table, node)) {
 		struct pg_name *name = container_of(node, struct pg_name, node);
@@ -153,6 +165,7 @@ static struct pg_name *name_find_or_add(struct pg_names *n, struct slice text)
 
 	if (name || n->table.count >= n->most)
 		return name;
+	text = name_cut(text);
 	name = memory_new(sizeof(*name));
 	name->text = memory_copy_text(text.data, text.length);
 	name->length = text.length;
