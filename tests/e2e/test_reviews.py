@@ -380,11 +380,17 @@ def test_the_rules_change_while_it_waits(daemon, server, session):
     "alter table swapped.a rename to old; alter table swapped.b rename to a",
     # Two columns change places.
     "alter table swapped.a rename id to x; alter table swapped.a rename other to id",
-], ids=["view", "table", "columns"])
+    # Something else runs with it.
+    "insert into swapped.a values (1, 1); create or replace trigger t before delete on swapped.a for each row execute function swapped.g()",
+    "insert into swapped.a values (1, 1); create policy p on swapped.a",
+], ids=["view", "table", "columns", "trigger", "policy"])
 def test_what_a_name_means_changes_while_it_waits(daemon, server, session, change):
     """Approve A, run B: what was approved is not what the words mean by then, so it is asked about anew."""
     server.sql("create schema swapped; grant usage on schema swapped to app; create table swapped.a (id int, other int);"
                "create table swapped.b (id int, other int); insert into swapped.b values (1, 1); insert into swapped.a values (2, 1);"
+               "create function swapped.f() returns trigger language plpgsql as 'begin return old; end';"
+               "create function swapped.g() returns trigger language plpgsql as 'begin return null; end';"
+               "create trigger t before delete on swapped.a for each row execute function swapped.f();"
                "grant all on swapped.a, swapped.b to app", database="shop")
     rules = [*RULES, {"name": "swap", "operations": ["delete", "select"], "objects": ["swapped.a"], "review": {"by": "dba"}}]
     try:

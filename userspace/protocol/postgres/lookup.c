@@ -44,6 +44,8 @@ static const struct sql_catalog_query version_queries[] = {
 		" AND NOT attrelid OPERATOR(pg_catalog.=) ANY (SELECT k.oid FROM pg_catalog.pg_class AS k"
 		" WHERE k.oid" OWN " AND k.relpersistence OPERATOR(pg_catalog.=) 't')") AND
 	 SUM_OF("pg_rewrite", "oid" OWN) AND
+	 SUM_OF("pg_trigger", "oid" OWN) AND
+	 SUM_OF("pg_policy", "oid" OWN) AND
 	 SUM_OF("pg_inherits", "inhrelid" OWN) AND
 	 SUM_OF("pg_namespace", "oid" OWN) AND
 	 SUM_OF("pg_proc", "oid" OWN) AND
