@@ -93,6 +93,14 @@ Test(http2_engine, people_decide_about_the_whole_request)
 	AGENT_HEARD("ping\n");
 }
 
+/* They would go on with what people approved of, who never saw them. */
+Test(http2_engine, nobody_is_asked_about_trailers)
+{
+	http2_peer_ask_trailed(&agent, "PUT", "/v1/a", "body", "x: 1\n");
+	talk();
+	cr_assert_not(holds(&run.events, "! held : "));
+}
+
 Test(http2_engine, what_is_given_up_reaches_nobody)
 {
 	http2_peer_ask(&agent, "PUT", "/v1/a", NULL, "the beginning", true);

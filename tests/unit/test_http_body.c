@@ -263,3 +263,29 @@ Test(http2_body, too_large)
 	free(want);
 	free(body);
 }
+
+/* They would go on with what people approved of, who never saw them. */
+Test(http_body, nobody_is_asked_about_trailers)
+{
+	agent_sends("POST /mcp HTTP/1.1\r\nHost: h\r\n" JSON
+		    "Transfer-Encoding: chunked\r\n\r\n11\r\n{\"method\":\"drop\"}\r\n"
+		    "0\r\nX: 1\r\n\r\n");
+	cr_assert_not(holds(&run.events, "! held : "));
+}
+
+/* CGI and its heirs read them with "-". */
+Test(http_body, names_with_other_letters)
+{
+	static const char *const names[] = {"X_HTTP_Method_Override", "x-http_method",
+		"Content_Type", "transfer_encoding", "X_Original-URL"};
+	char fields[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(fields, sizeof(fields), JSON "%s: DELETE\r\n", names[i]);
+		ask("/mcp", fields, "{\"method\":\"list\"}");
+		AGENT_REFUSED("400");
+	}
+	cr_assert(passes(JSON "X_Request_Id: 1\r\n", "{\"method\":\"list\"}"));
+	ask("/mcp", JSON "X-HTTP-Method-Override: POST\r\n", "{\"method\":\"list\"}");
+	cr_assert(holds(&run.sent[SIDE_SERVER], "Override: POST"));
+}

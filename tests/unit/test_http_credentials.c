@@ -94,12 +94,16 @@ Test(http_credentials, not_in_what_leads_elsewhere)
 		const char *link, *left;
 	} links[] = {
 		{"/b?api_key=a%2Fb%20c", "/b"},
-		{"/b?x=1&Api%5Fkey=a&y=2;z#api_key=f", "/b?x=1&y=2;z#api_key=f"},
+		{"/b?x=1&Api%5Fkey=a&y=2;z#f", "/b?x=1&y=2;z#f"},
+		{"/b?page=1&xapi_key=2&api_keys=3", "/b?page=1&xapi_key=2&api_keys=3"},
 		{"https://h/b?api_key=a&x=?", "https://h/b?x=?"},
 		{"/b?", "/b"},
-		{"/b#?api_key=a", "/b#?api_key=a"},
+		{"/b#?api_key=a", NULL},
+		{"/b?x=1#api_key=a", NULL},
+		{"/login?next=%2Fpage%3Fapi_key%3Da", NULL},
+		{"/login?next=%252Fpage%253Fap%2569-key%253Da", NULL},
 	};
-	char response[256], left[256];
+	char response[256], lines[256], left[512];
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
 		logs_in(SECRET_IN_QUERY, "api_key", "a/b c");
@@ -109,10 +113,11 @@ Test(http_credentials, not_in_what_leads_elsewhere)
 			"HTTP/1.1 307 T\r\nlocation: %s\r\nContent-Location: %s\r\nX: %s\r\n"
 			"Content-Length: 0\r\n\r\n",
 			links[i].link, links[i].link, links[i].link);
+		snprintf(lines, sizeof(lines), "location: %s\r\nContent-Location: %s\r\n",
+			links[i].left, links[i].left);
 		snprintf(left, sizeof(left),
-			"HTTP/1.1 307 T\r\nlocation: %s\r\nContent-Location: %s\r\nX: %s\r\n"
-			"Content-Length: 0\r\n\r\n",
-			links[i].left, links[i].left, links[i].link);
+			"HTTP/1.1 307 T\r\n%sX: %s\r\nContent-Length: 0\r\n\r\n",
+			links[i].left ? lines : "", links[i].link);
 		server_sends(response);
 		AGENT_GOT(left);
 	}
@@ -201,4 +206,17 @@ Test(http_credentials, of_any_length)
 	cr_assert_eq(http_credentials_put_value(&c, slice_from_string(secret), &out), 0);
 	cr_assert_eq(buffer_length(&out), 6 + (LIMIT_SECRET_BYTES + 2) / 3 * 4);
 	buffer_done(&out);
+}
+
+/* Pages name the next one so. */
+Test(http_credentials, not_in_links)
+{
+	logs_in(SECRET_IN_QUERY, "api_key", "s");
+	agent_sends(QUERY("/v1/a"));
+	server_sends("HTTP/1.1 200 K\r\nLink: <http://h/a?api_key=s&page=2>; rel=next, "
+		     "</?page=9&api_key=s>; rel=last\r\nRefresh: 5; url=/a?api_key=s\r\n"
+		     "Content-Length: 0\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 200 K\r\nLink: <http://h/a?page=2>; rel=next, </?page=9>; rel=last\r\n"
+		  "Refresh: 5; url=/a\r\n"
+		  "Content-Length: 0\r\n\r\n");
 }

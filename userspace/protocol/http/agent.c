@@ -133,6 +133,8 @@ static int on_body_end(struct http_engine *e)
 		return finish_body(e);
 	case HTTP_AGENT_COLLECT:
 		e->request.collected = true;
+		e->request.has_trailers =
+			e->framing.kind == HTTP_BODY_CHUNKED && buffer_length(&e->framing.line) > 2;
 		return http_ask(e);
 	default:
 		return http_agent_next(e);

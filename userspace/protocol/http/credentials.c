@@ -182,17 +182,73 @@ int http_credentials_put_target(const struct protocol_credentials *c, struct sli
 	return r < 0 ? r : put_others(slice_from(target, path.length + 1), c->name, '&', out);
 }
 
+static bool is_link(struct slice name)
+{
+	return text_equal_ignore_case(name, slice_from_string("link"));
+}
+
 bool http_credentials_may_be_in(const struct protocol_credentials *c, struct slice name)
 {
 	return c->place == SECRET_IN_QUERY &&
 		(text_equal_ignore_case(name, slice_from_string("location")) ||
-			text_equal_ignore_case(name, slice_from_string("content-location")));
+			text_equal_ignore_case(name, slice_from_string("content-location")) ||
+			text_equal_ignore_case(name, slice_from_string("refresh")) ||
+			is_link(name));
 }
 
-int http_credentials_put_link(
-	const struct protocol_credentials *c, struct slice link, struct buffer *out)
+/* One character, however often it was encoded: "%252F" is one. */
+static uint8_t next_nested(struct slice *text)
 {
-	const uint8_t *hash = memchr(link.data, '#', link.length);
+	size_t n = 1;
+
+	if (text->data[0] != '%')
+		return next_character(text);
+	while (text->length >= n + 4 && memcmp(text->data + n, "25", 2) == 0 &&
+		hex_digit(text->data[n + 2]) >= 0 && hex_digit(text->data[n + 3]) >= 0)
+		n += 2;
+	/* What stands in front of the innermost is the "%" that it begins with. */
+	if (n > 1) {
+		uint8_t inner[3] = {'%', text->data[n], text->data[n + 1]};
+		struct slice rest = slice_of(inner, sizeof(inner));
+
+		*text = slice_from(*text, n + 2);
+		return next_character(&rest);
+	}
+	return next_character(text);
+}
+
+static bool begins_with_parameter(struct slice text, struct slice name)
+{
+	for (size_t i = 0; i < name.length; i++) {
+		if (text.length == 0 ||
+			as_a_server_reads_it(next_nested(&text)) !=
+				as_a_server_reads_it(name.data[i]))
+			return false;
+	}
+	return text.length && (text.data[0] == '=' || text.data[0] == '%');
+}
+
+static bool is_of_a_name(uint8_t c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		c == '_' || c == '-';
+}
+
+bool http_credentials_are_named(const struct protocol_credentials *c, struct slice value)
+{
+	uint8_t before = 0;
+
+	while (value.length) {
+		if (!is_of_a_name(before) && begins_with_parameter(value, c->name))
+			return true;
+		before = next_nested(&value);
+	}
+	return false;
+}
+
+static int put_url(const struct protocol_credentials *c, struct slice link, struct buffer *out)
+{
+	const uint8_t *hash = link.length ? memchr(link.data, '#', link.length) : NULL;
 	struct slice url = hash ? slice_head(link, (size_t)(hash - link.data)) : link;
 	const uint8_t *mark = url.length ? memchr(url.data, '?', url.length) : NULL;
 	struct slice path = mark ? slice_head(url, (size_t)(mark - url.data)) : url;
@@ -201,4 +257,30 @@ int http_credentials_put_link(
 	if (r == 0 && mark)
 		r = put_others(slice_from(url, path.length + 1), c->name, '?', out);
 	return r < 0 ? r : buffer_append_slice(out, slice_from(link, url.length));
+}
+
+/* RFC 8288: each stands in angle brackets. */
+static int put_urls(const struct protocol_credentials *c, struct slice value, struct buffer *out)
+{
+	int r = 0;
+
+	while (r == 0 && value.length) {
+		const uint8_t *begin = memchr(value.data, '<', value.length), *end;
+		size_t before = begin ? (size_t)(begin - value.data) + 1 : value.length;
+
+		r = buffer_append_slice(out, slice_head(value, before));
+		value = slice_from(value, before);
+		end = value.length ? memchr(value.data, '>', value.length) : NULL;
+		if (r == 0 && begin && end)
+			r = put_url(c, slice_head(value, (size_t)(end - value.data)), out);
+		if (end)
+			value = slice_from(value, (size_t)(end - value.data));
+	}
+	return r;
+}
+
+int http_credentials_put_link(const struct protocol_credentials *c, struct slice name,
+	struct slice value, struct buffer *out)
+{
+	return is_link(name) ? put_urls(c, value, out) : put_url(c, value, out);
 }

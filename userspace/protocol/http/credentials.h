@@ -23,7 +23,9 @@ int http_credentials_put_target(const struct protocol_credentials *c, struct sli
 /* Whether a response's field of that name may repeat the query's secret, as servers that redirect
  * do; and its value, appended without the parameter. */
 bool http_credentials_may_be_in(const struct protocol_credentials *c, struct slice name);
-int http_credentials_put_link(
-	const struct protocol_credentials *c, struct slice link, struct buffer *out);
+int http_credentials_put_link(const struct protocol_credentials *c, struct slice name,
+	struct slice value, struct buffer *out);
+/* Whether the parameter is still named in the value, however often it is encoded there. */
+bool http_credentials_are_named(const struct protocol_credentials *c, struct slice value);
 
 #endif

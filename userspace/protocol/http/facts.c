@@ -224,6 +224,9 @@ static bool check_connection(const struct http_request *r, struct http_problem *
 	for (size_t i = 0; i < r->head.fields.count; i++) {
 		const struct http_field *field = &r->head.fields.items[i];
 
+		if (http_field_is_disguised(field))
+			return fail(
+				ret, 400, "a header with \"_\" for \"-\" that some servers read");
 		if (is_shown(field) && !http_field_is_of_connection(field) &&
 			http_fields_list_has(&r->head.fields, "connection", field->name))
 			return fail(ret, 400, "a Connection that names what must stay");
@@ -261,6 +264,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
+	r->has_trailers = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
 	r->number = 0;
 	r->minor = r->head.minor;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "protocol/http/credentials.h"
 #include "protocol/http/request.h"
 
@@ -22,6 +23,17 @@ static bool is_one_of(const struct http_field *field, const char *const *names, 
 			return true;
 	}
 	return false;
+}
+
+static bool is_disguised(struct slice name, const char *wanted)
+{
+	char plain[64];
+
+	if (name.length >= sizeof(plain))
+		return false;
+	for (size_t i = 0; i < name.length; i++)
+		plain[i] = name.data[i] == '_' ? '-' : (char)name.data[i];
+	return text_equal_ignore_case(slice_of(plain, name.length), slice_from_string(wanted));
 }
 
 bool http_field_is_of_connection(const struct http_field *field)
@@ -106,9 +118,33 @@ static const char *const never_trailers[] = {"content-length", "host", "content-
 	"expect", "range", "te", "alt-svc", "x-http-method-override", "x-http-method",
 	"x-method-override", "x-original-url", "x-rewrite-url"};
 
+/* Of requests, besides those that never are trailers. */
+static const char *const judged[] = {"if-match", "soapaction", "x-amz-target", "destination",
+	"if-range", "accept-encoding", "sec-websocket-key", "x-stream-protocol-version"};
+
+static bool is_one_of_disguised(
+	const struct http_field *field, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_disguised(field->name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+bool http_field_is_disguised(const struct http_field *field)
+{
+	if (!memchr(field->name.data, '_', field->name.length))
+		return false;
+	return is_one_of_disguised(field, of_connection, ARRAY_SIZE(of_connection)) ||
+		is_one_of_disguised(field, never_trailers, ARRAY_SIZE(never_trailers)) ||
+		is_one_of_disguised(field, judged, ARRAY_SIZE(judged));
+}
+
 bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field)
 {
 	return !is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
 		!is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
+		!http_field_is_disguised(field) &&
 		!http_credentials_replace(&r->host->credentials, field->name);
 }

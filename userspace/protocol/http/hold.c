@@ -26,7 +26,8 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 	struct http_request *r = &e->request;
 
 	(void)lane;
-	if (r->tunnels)
+	/* Nobody is shown trailers, nor is the decision bound to them. */
+	if (r->tunnels || r->has_trailers)
 		return -ENOTSUP;
 	if (r->too_large)
 		return -E2BIG;

@@ -20,9 +20,25 @@ static void not_understood(struct http_pairs *p, const char *problem)
 	p->problem = problem;
 }
 
+static bool has(const struct http_pairs *p, enum operation operation, enum object_state state,
+	struct slice object)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		const struct action_pair *pair = &p->items[i];
+
+		if (pair->operation == operation && pair->state == state &&
+			slice_equal(pair->object, object))
+			return true;
+	}
+	return false;
+}
+
+/* Each once: for each, rules look through the whole body. */
 static void add(struct http_pairs *p, enum operation operation, enum object_state state,
 	struct slice object)
 {
+	if (has(p, operation, state, object))
+		return;
 	if (p->count == HTTP_PAIRS_MOST)
 		not_understood(p, "it names too many methods and paths");
 	else

@@ -41,6 +41,7 @@ struct http_request {
 	bool expects; /* 100-continue */
 	bool continued; /* we answered its expectation */
 	bool collected; /* its body is in `content`, or the begin of what is more than is held */
+	bool has_trailers; /* behind the body that was collected */
 	bool too_large; /* more than is held: nobody looks into it, but it goes on whole */
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
 	bool websocket; /* it asks for one */
@@ -99,6 +100,9 @@ bool http_field_is_of_connection(const struct http_field *field);
 bool http_request_keeps(const struct http_request *r, const struct http_field *field);
 bool http_response_keeps(const struct http_request *r, const struct http_field *field);
 bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field);
+/* Whether the name has "_" where a header that decides how the request is judged or read has "-":
+ * CGI and its heirs take one for the other. */
+bool http_field_is_disguised(const struct http_field *field);
 /* The coding that the server is to be asked for; NULL: as the agent did. */
 const char *http_request_coding(const struct http_request *r);
 

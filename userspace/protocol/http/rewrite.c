@@ -26,14 +26,22 @@ static int put_field(struct buffer *out, const struct http_field *field)
 	return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 
-/* A server that leads elsewhere may repeat the request's query, with the secret that it had. */
+/* A server that leads elsewhere may repeat the request's query, with the secret that it had. Where
+ * the parameter still stands in what it says, as in the query of a query, none of it is told. */
 static int put_link(
 	const struct http_request *request, struct buffer *out, const struct http_field *field)
 {
+	const struct protocol_credentials *c = &request->host->credentials;
+	size_t begin = buffer_length(out), value;
 	int r = put_name(out, field);
 
+	value = buffer_length(out);
 	if (r == 0)
-		r = http_credentials_put_link(&request->host->credentials, field->value, out);
+		r = http_credentials_put_link(c, field->name, field->value, out);
+	if (r == 0 && http_credentials_are_named(c, slice_from(buffer_slice(out), value))) {
+		buffer_truncate(out, begin);
+		return 0;
+	}
 	return r < 0 ? r : buffer_append(out, "\r\n", 2);
 }
 

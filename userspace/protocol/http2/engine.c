@@ -173,7 +173,9 @@ static int engine_bind(struct protocol_engine *base, uint32_t lane, struct proto
 {
 	struct http2_stream *s = find(base, lane);
 
-	if (!s || s->request.tunnels)
+	/* Nobody is shown trailers, nor is the decision bound to them. */
+	if (!s || s->request.tunnels ||
+		(s->flows[SIDE_SERVER].trailers && s->flows[SIDE_SERVER].trailers->fields.count))
 		return -ENOTSUP;
 	if (s->request.too_large)
 		return -E2BIG;
