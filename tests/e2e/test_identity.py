@@ -23,7 +23,7 @@ RULES = [
     {"name": "the bots may read", "groups": ["ai-agents"], "operations": ["read"], "objects": ["public.orders"], "allow": {}},
     {"name": "ann may read secrets", "principals": ["ann@acme.com"], "operations": ["read"], "objects": ["public.secrets"], "allow": {}},
 ]
-COUNT = "select count(*) from orders"
+COUNT = "select count(*) from orders where id <= 20"  # others add more
 SECRETS = "select count(*) from secrets"
 
 
