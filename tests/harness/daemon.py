@@ -100,7 +100,17 @@ class Daemon:
 
     def close(self):
         self.stop()
+        self.end_agents()
         self.teardown()
+
+    def end_agents(self):
+        """What a test, failed perhaps, left running in them."""
+        for folder in (cgroup_root() / c for c in self.cgroups()):
+            with contextlib.suppress(OSError):
+                (folder / "cgroup.kill").write_text("1")
+                deadline = time.monotonic() + 20
+                while "populated 1" in (folder / "cgroup.events").read_text() and time.monotonic() < deadline:
+                    time.sleep(0.02)
 
     def teardown(self):
         done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30)
