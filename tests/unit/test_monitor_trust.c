@@ -13,7 +13,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "monitor/pinned_file.h"
+#include "monitor/trust_file.h"
 #include "monitor/trust.h"
 
 #define CERTIFICATE "-----BEGIN CERTIFICATE-----\nMIIB\nAA==\n-----END CERTIFICATE-----\n"
@@ -124,7 +124,7 @@ Test(monitor_trust, nothing_is_waited_for)
 Test(monitor_trust, folders_and_what_is_missing_are_no_files)
 {
 	cr_expect_eq(pin(), -ENOENT);
-	cr_expect_eq(pinned_file_open(folder), -EISDIR);
+	cr_expect_eq(trust_file_open(folder), -EISDIR);
 	put(pinned, CERTIFICATE);
 	strcat(pinned, "/x");
 	cr_expect_eq(pin(), -ENOTDIR);

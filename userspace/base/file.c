@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -122,6 +124,13 @@ int file_make_sealed(const char *name, struct slice content)
 		return -EIO;
 	}
 	return fd;
+}
+
+bool file_is_served_by_process(int fd)
+{
+	struct statfs s;
+
+	return fstatfs(fd, &s) < 0 || s.f_type == FUSE_SUPER_MAGIC;
 }
 
 char *file_find_program(const char *name)

@@ -5,6 +5,7 @@
 #ifndef WAYLEAVE_BASE_FILE_H
 #define WAYLEAVE_BASE_FILE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
@@ -22,6 +23,9 @@ int file_write_all(int fd, struct slice content);
 /* A file in memory that holds the content and can no more be changed, to be given away; its
  * descriptor, read from the start, or negative errno. `name` is for people who look at /proc. */
 int file_make_sealed(const char *name, struct slice content);
+/* Whether a process serves its filesystem (FUSE), which may show each reader another file and let
+ * readers wait for ever; also where that can't be found out. */
+bool file_is_served_by_process(int fd);
 /* The path of another program of Wayleave's, seen from this one: beside it (a build), or in
  * ../libexec/wayleave. For free(); NULL: it is not there. */
 char *file_find_program(const char *name);

@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "capture/origin.h"
 
@@ -43,14 +44,6 @@ static bool has_other_devices(int fd)
 		(s.f_type == OVERLAYFS_SUPER_MAGIC || s.f_type == BTRFS_SUPER_MAGIC);
 }
 
-/* Whoever serves the file may show others than those that ran. */
-static bool is_served_by_process(int fd)
-{
-	struct statfs s;
-
-	return fstatfs(fd, &s) < 0 || s.f_type == FUSE_SUPER_MAGIC;
-}
-
 static int look(int fd, const struct message_process *process, struct program_file *ret)
 {
 	const struct origin origin = {
@@ -59,7 +52,7 @@ static int look(int fd, const struct message_process *process, struct program_fi
 
 	if (fstat(fd, &s) < 0)
 		return -errno;
-	if (!S_ISREG(s.st_mode) || s.st_size == 0 || is_served_by_process(fd))
+	if (!S_ISREG(s.st_mode) || s.st_size == 0 || file_is_served_by_process(fd))
 		return -EINVAL;
 	if (s.st_size > LIMIT_PROGRAM_BYTES)
 		return -EFBIG;

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/trust_store.h"
-#include "monitor/pinned_file.h"
+#include "monitor/trust_file.h"
 
 #define BUNDLE_MOST (16u << 20)
 
@@ -74,7 +74,7 @@ static int read_source(const struct source *source, struct buffer *ret)
 	buffer_init(&text, BUNDLE_MOST);
 	r = file_read_descriptor(source->fd, &text);
 	if (r == 0)
-		r = pinned_file_take_certificates(buffer_slice(&text), ret);
+		r = trust_file_take_certificates(buffer_slice(&text), ret);
 	buffer_wipe(&text);
 	return r;
 }
@@ -134,7 +134,7 @@ int trust_pin(const char *runtime_dir, const char *name, const char *pinned, str
 	struct error *e)
 {
 	const struct source source = {
-		.path = pinned, .fd = pinned_file_open(pinned), .pinned = true};
+		.path = pinned, .fd = trust_file_open(pinned), .pinned = true};
 
 	return update(runtime_dir, name, &source, host_ca, e);
 }

@@ -3,18 +3,17 @@
  * The path is walked by hand: whose a link is, and what serves a folder, has to be known before
  * either is followed.
  */
-#include "monitor/pinned_file.h"
+#include "monitor/trust_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #define LINKS_MOST 16
@@ -28,14 +27,6 @@ struct walk {
 	char *rest; /* of the path */
 	unsigned links;
 };
-
-/* Whoever serves a filesystem may keep us waiting for as long as they like. */
-static bool is_served_by_process(int fd)
-{
-	struct statfs s;
-
-	return fstatfs(fd, &s) < 0 || s.f_type == FUSE_SUPER_MAGIC;
-}
 
 static int open_root(void)
 {
@@ -51,7 +42,7 @@ static int enter(struct walk *w, int fd)
 		return fd;
 	close(w->folder);
 	w->folder = fd;
-	return is_served_by_process(fd) ? -EPERM : 0;
+	return file_is_served_by_process(fd) ? -EPERM : 0;
 }
 
 /* Both the link and the place where it stands: nobody else could have put it there. */
@@ -88,7 +79,7 @@ static int open_last(const struct walk *w, const char *name)
 
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && !is_served_by_process(fd))
+	if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && !file_is_served_by_process(fd))
 		return fd;
 	close(fd);
 	return -EPERM;
@@ -121,7 +112,7 @@ static int step(struct walk *w)
 	return r;
 }
 
-int pinned_file_open(const char *path)
+int trust_file_open(const char *path)
 {
 	struct walk w = {.folder = open_root(), .rest = memory_copy_string(path)};
 	int r = w.folder < 0 ? w.folder : 0;
@@ -154,7 +145,7 @@ static bool is_base64(struct slice s)
 	return true;
 }
 
-int pinned_file_take_certificates(struct slice text, struct buffer *ret)
+int trust_file_take_certificates(struct slice text, struct buffer *ret)
 {
 	const uint8_t *begin, *end;
 	int r = -ENOMSG;
