@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from harness import daemon as daemons  # noqa: E402
-from harness import postgres  # noqa: E402
+from harness import nginx, postgres  # noqa: E402
 
 SCHEMA = """
 create role app login;
@@ -86,6 +86,13 @@ def make_shop(folder, **options):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     s = make_shop(tmp_path_factory.mktemp("pg"))
+    yield s
+    s.stop()
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
     yield s
     s.stop()
 

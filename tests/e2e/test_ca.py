@@ -9,16 +9,8 @@ import tempfile
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
-from harness import nginx
 
 RULES = [{"name": "read", "resources": ["web"], "operations": ["read"], "allow": {}}]
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
-    yield s
-    s.stop()
 
 
 @pytest.fixture(scope="module")

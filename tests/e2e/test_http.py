@@ -9,7 +9,6 @@ import time
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
-from harness import nginx
 from harness.ports import free_port
 from harness.waiting import wait_for
 
@@ -21,13 +20,6 @@ RULES = [
     {"name": "secret", "objects": ["/v1/secret/**"], "deny": {}},
 ]
 PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
-    yield s
-    s.stop()
 
 
 def config(web, **more):

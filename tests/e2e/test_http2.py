@@ -7,7 +7,6 @@ import subprocess
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
-from harness import nginx
 from harness.waiting import wait_for
 
 RULES = [
@@ -17,13 +16,6 @@ RULES = [
     {"name": "no deletes", "operations": ["DELETE"], "deny": {"message": "never"}},
 ]
 PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
-    yield s
-    s.stop()
 
 
 def config(web, **more):

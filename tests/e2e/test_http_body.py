@@ -8,7 +8,6 @@ import threading
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
-from harness import nginx
 from harness.waiting import wait_for
 
 
@@ -56,13 +55,6 @@ def server():
     yield s
     s.shutdown()
     s.server_close()
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
-    yield s
-    s.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import pytest
 from conftest import make_config
 from harness import daemon as daemons
 from harness import issuer as issuers
-from harness import nginx
 from harness import ssh as sshd
 from harness.shell import Shell
 from harness.waiting import wait_for
@@ -15,13 +14,6 @@ RULES = [
     {"name": "ask", "groups": ["ai-agents"], "operations": ["delete", "PUT", "exec"], "review": {"by": "dba", "within": "5m"}},
     {"name": "others read", "operations": ["select"], "allow": {}},
 ]
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server")
-    yield s
-    s.stop()
 
 
 @pytest.fixture(scope="module")

@@ -150,13 +150,13 @@ def test_the_monitor_on_a_full_disk(server, tmp_path, end):
             except RuntimeError as e:
                 assert "No space left on device" in str(e)
             status, text = verify(d, "--state-dir", d.state)
-            assert status == 0, (pages, text)
+            assert status == 0, (pages, broken(text))
             (disk / "filler").unlink()
             if pages not in started:
                 d.start()
             wait_for(lambda: Psql(d, server)("select 'after'").stdout == "after\n", what="recovery")
             status, text = verify(d)
-            assert status == 0, (pages, text)
+            assert status == 0, (pages, broken(text))
         texts = recorded_texts(d)
         assert 0 not in started
         assert "select 'after'" in texts and all(f"select 'before-{pages}'" in texts for pages in range(4))
