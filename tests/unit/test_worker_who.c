@@ -71,6 +71,24 @@ Test(who, nobody_is_let_through_by_a_list_that_cannot_be_read)
 	close(good);
 }
 
+/* All workers are given the same file. What one reads must not be missing for another. */
+Test(who, a_list_is_read_whole_while_another_reads_it)
+{
+	const struct policy_agent agent = {.id = 7};
+	const struct principal_entry suspended = {
+		.agent = 7, .state = PRINCIPAL_NONE, .suspended = true};
+	int fd = make_list_of(&suspended, 1, "");
+	struct who w;
+
+	who_init(&w);
+	who_take(&w, fd);
+	cr_expect(who_is_suspended(&w, &agent, 1));
+	cr_expect_eq(
+		lseek(fd, 0, SEEK_CUR), 0, "where the other reads is where this one has read to");
+	done(&w);
+	close(fd);
+}
+
 /* A run of agent 7. */
 static struct principal_entry make_run(const char *name, const char *person)
 {

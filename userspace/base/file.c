@@ -31,6 +31,24 @@ int file_read_descriptor(int fd, struct buffer *ret)
 	}
 }
 
+int file_read_shared(int fd, struct buffer *ret)
+{
+	for (off_t at = 0;;) {
+		uint8_t chunk[4096];
+		ssize_t n = pread(fd, chunk, sizeof(chunk), at);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = buffer_append(ret, chunk, (size_t)n);
+		if (r < 0)
+			return r;
+		at += n;
+	}
+}
+
 int file_read(const char *path, struct buffer *ret, struct error *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

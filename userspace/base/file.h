@@ -14,6 +14,9 @@
 /* Appends the file's content; -E2BIG beyond the buffer's limit. */
 int file_read(const char *path, struct buffer *ret, struct error *e);
 int file_read_descriptor(int fd, struct buffer *ret);
+/* The same from its start, wherever that descriptor stands, which stays there: others may hold it
+ * too, and where it stands is theirs as well. */
+int file_read_shared(int fd, struct buffer *ret);
 /* Writes to a temporary file beside it, syncs, renames: readers see the old or the new. */
 int file_write(const char *path, struct slice content, mode_t mode, struct error *e);
 /* All missing folders of the path, each with `mode`; 0 where it is there already. */

@@ -157,9 +157,9 @@ static int read_question(int fd, struct buffer *ret)
 	struct stat s;
 
 	if (fd < 0 || fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) ||
-		s.st_size > (off_t)QUESTION_BYTES_MOST || lseek(fd, 0, SEEK_SET) < 0)
+		s.st_size > (off_t)QUESTION_BYTES_MOST)
 		return -EBADMSG;
-	return file_read_descriptor(fd, ret);
+	return file_read_shared(fd, ret);
 }
 
 static int ask(struct monitor_worker *w, const struct message_review *request, struct slice encoded,

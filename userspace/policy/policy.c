@@ -2,8 +2,8 @@
 #include "policy/policy.h"
 
 #include <errno.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "policy/private.h"
@@ -79,31 +79,13 @@ int policy_open(const void *image, size_t length, struct policy **ret, struct er
 	return 0;
 }
 
-static int read_from_start(int fd, struct buffer *ret)
-{
-	for (;;) {
-		uint8_t *space;
-		ssize_t n;
-		int r = buffer_reserve(ret, 65536, &space);
-
-		if (r < 0)
-			return r;
-		n = pread(fd, space, 65536, (off_t)buffer_length(ret));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		buffer_commit(ret, (size_t)n);
-	}
-}
-
 int policy_open_descriptor(int fd, struct policy **ret, struct error *e)
 {
 	struct buffer image;
 	int r;
 
-	buffer_init(&image, LIMIT_POLICY_IMAGE + 65536u);
-	r = read_from_start(fd, &image);
+	buffer_init(&image, LIMIT_POLICY_IMAGE);
+	r = file_read_shared(fd, &image);
 	if (r < 0)
 		error_set_errno(e, r, "the policy image can't be read");
 	else

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -46,7 +45,7 @@ void grants_take(struct grants *g, int fd)
 	g->count = 0;
 	g->version++;
 	buffer_clear(&g->bytes);
-	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_descriptor(fd, &g->bytes) < 0 ||
+	if (fd < 0 || file_read_shared(fd, &g->bytes) < 0 ||
 		grants_decode(buffer_slice(&g->bytes), &g->items, &g->count) < 0)
 		log_error("the monitor's grants can't be read, so none is in force here");
 	g->signatures = memory_new_array(g->count + 1, sizeof(*g->signatures));

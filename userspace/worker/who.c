@@ -2,7 +2,6 @@
 #include "worker/who.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -34,8 +33,7 @@ void who_take(struct who *w, int fd)
 	w->items = NULL;
 	w->count = 0;
 	buffer_clear(&w->bytes);
-	w->broken = fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-		file_read_descriptor(fd, &w->bytes) < 0 ||
+	w->broken = fd < 0 || file_read_shared(fd, &w->bytes) < 0 ||
 		principals_decode(buffer_slice(&w->bytes), &w->items, &w->count) < 0;
 	if (w->broken)
 		log_error("%s", BROKEN);
