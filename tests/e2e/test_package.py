@@ -30,6 +30,9 @@ mkdir {top}/upper {top}/work {top}/root
 mount -t overlay overlay -o lowerdir=/,upperdir={top}/upper,workdir={top}/work {top}/root
 for folder in proc dev sys; do mount --rbind /$folder {top}/root/$folder; done
 mount -t bpf bpf {top}/root/sys/fs/bpf
+# The packages' folder may be on a file system of its own.
+mkdir -p {top}/root{packages}
+mount --bind {packages} {top}/root{packages}
 ip link set lo up
 echo ready
 exec sleep infinity
@@ -58,10 +61,10 @@ def newer(package, tmp_path_factory):
 
 
 class Root:
-    def __init__(self, top):
+    def __init__(self, top, packages):
         self.top, self.root, self.upper = top, top / "root", top / "upper"
         self.daemon = None
-        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "sh", "-c", SET_UP.format(top=top)],
+        self.holder = subprocess.Popen(["unshare", "--mount", "--net", "sh", "-c", SET_UP.format(top=top, packages=packages)],
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", self.holder.stderr.read()
 
@@ -107,13 +110,13 @@ class Root:
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, tmp_path_factory):
     # The package's daemon has the name of the host's own, also in the cgroups of all.
     with open("/run/lock/wayleave-test-package", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert not (cgroup_root() / "wayleave_host").exists(), "a Wayleave is installed here"
         (tmp_path / "top").mkdir()
-        r = Root(tmp_path / "top")
+        r = Root(tmp_path / "top", tmp_path_factory.getbasetemp())
         yield r
         r.close()
 
