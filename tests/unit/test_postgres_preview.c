@@ -3,16 +3,9 @@
  * What a preview sends to the server, in which order, and what it waits for: with a server that is
  * played here, so that it can also say what none would.
  */
-#include <criterion/criterion.h>
-#include <stdlib.h>
 
-#include "base/limits.h"
-#include "base/memory.h"
-#include "protocol/postgres/wire.h"
-#include "protocol/sql/catalog.h"
-#include "tests/harness/engine_guard.h"
+#include "postgres_played.h"
 
-#define BYTES(text) slice_of(text, sizeof(text) - 1)
 #define DELETE "delete from orders where id = 1"
 #define PARSE "P\0\0\0\x27\0delete from orders where id = 1\0\0\0"
 #define BIND "B\0\0\0\x0c\0\0\0\0\0\0\0\0"
@@ -26,65 +19,6 @@ static const char policy[] =
 	"rules:\n"
 	"  - { name: people, operations: [delete, select], objects: [public.orders],\n"
 	"      review: { by: dba } }\n";
-
-static struct engine_bench bench;
-static struct engine_run run;
-static struct engine_guard guard;
-
-static struct sql_catalog *orders(void)
-{
-	static const char *const rows[][5] = {
-		{"16393", "public", "orders", "r", "1"}, {"16393", "1", "id", "23", "-1"}};
-	struct sql_catalog *c = sql_catalog_new(LIMIT_CATALOG_BYTES);
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct slice values[5];
-
-		for (size_t j = 0; j < 5; j++)
-			values[j] = slice_from_string(rows[i][j]);
-		cr_assert_eq(sql_catalog_add_row(c, i, values, sql_catalog_queries[i].columns), 0);
-	}
-	cr_assert_eq(sql_catalog_finish(c), 0);
-	return c;
-}
-
-/* --- the two ends --- */
-
-static void agent(struct slice bytes)
-{
-	engine_run_feed(&run, SIDE_AGENT, bytes);
-}
-
-static void query(const char *text)
-{
-	struct buffer b;
-	size_t mark;
-
-	buffer_init(&b, 4096);
-	pg_begin(&b, 'Q', &mark);
-	pg_put_string(&b, slice_from_string(text));
-	pg_end(&b, mark);
-	agent(buffer_slice(&b));
-	buffer_done(&b);
-}
-
-static void add(struct buffer *b, uint8_t type, struct slice body)
-{
-	cr_assert_eq(pg_put_message(b, type, body), 0);
-}
-
-static void add_row(struct buffer *b, const char *const *values, size_t count)
-{
-	size_t mark;
-
-	pg_begin(b, 'D', &mark);
-	buffer_append_u16(b, (uint16_t)count);
-	for (size_t i = 0; i < count; i++) {
-		buffer_append_u32(b, (uint32_t)strlen(values[i]));
-		buffer_append_string(b, values[i]);
-	}
-	pg_end(b, mark);
-}
 
 /* What the server says to `queries` of ours, the last of which returns the row (NULL: none). */
 static void answer(size_t queries, const char *const *row, size_t columns, char status)
@@ -119,20 +53,6 @@ static void fail(char status)
 	buffer_clear(&run.sent[SIDE_SERVER]);
 	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
 	buffer_done(&b);
-}
-
-static bool sent(const char *text)
-{
-	struct slice s = buffer_slice(&run.sent[SIDE_SERVER]);
-
-	return s.length && memmem(s.data, s.length, text, strlen(text));
-}
-
-static bool happened(const char *text)
-{
-	struct slice s = buffer_slice(&run.events);
-
-	return s.length && memmem(s.data, s.length, text, strlen(text));
 }
 
 /* That two queries are prepared, and were planned. */
@@ -175,42 +95,10 @@ static void begin(void)
 
 static void set_up(void)
 {
-	engine_bench_init(&bench, policy);
-	bench.names = orders();
-	engine_guard_init(&guard);
-	engine_run_init(&run, &bench, &guard.watch);
-	engine_run_connected(&run);
-	agent(BYTES("\0\0\0\x20\0\x03\0\0user\0app\0database\0shop\0\0"));
-	engine_run_feed(&run, SIDE_SERVER,
-		BYTES("R\0\0\0\x08\0\0\0\0"
-		      "S\0\0\0\x19"
-		      "client_encoding\0UTF8\0"
-		      "K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I"));
-	engine_run_feed(&run, SIDE_SERVER,
-		BYTES("1\0\0\0\x04"
-		      "2\0\0\0\x04"
-		      "D\0\0\0\x19\0\x02\0\0\0\x01p\0\0\0\x0apg_catalog"
-		      "D\0\0\0\x15\0\x02\0\0\0\x01p\0\0\0\x06public"
-		      "D\0\0\0\x11\0\x02\0\0\0\x01s\0\0\0\x02on"
-		      "D\0\0\0\x13\0\x02\0\0\0\x01"
-		      "e\0\0\0\x04UTF8"
-		      "C\0\0\0\x0dSELECT 4\0"
-		      "3\0\0\0\x04"
-		      "3\0\0\0\x04Z\0\0\0\x05I"));
-	buffer_clear(&run.sent[SIDE_SERVER]);
+	played_set_up(policy, NULL);
 }
 
-static void tear_down(void)
-{
-	cr_expect_null(guard.broken, "%s", guard.broken);
-	engine_run_done(&run);
-	engine_guard_done(&guard);
-	sql_catalog_put(bench.names);
-	bench.names = NULL;
-	engine_bench_done(&bench);
-}
-
-TestSuite(preview, .init = set_up, .fini = tear_down);
+TestSuite(preview, .init = set_up, .fini = played_tear_down);
 
 /* --- tests --- */
 

@@ -134,8 +134,11 @@ static int handle(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* The server ignores everything up to the next Sync; so that nothing can be wrong about
 	 * that, it doesn't even see it. */
-	if (e->skipping && m->type != 'S' && m->type != 'X')
+	if (e->skipping && m->type != 'S' && m->type != 'X') {
+		/* What was found out about it is not the next message's. */
+		pg_pending_clear(e);
 		return pg_send_nothing(e, m);
+	}
 	/* The rest of a Query whose probe the server has answered with an error. */
 	if (e->probe_failed) {
 		e->probe_failed = false;
