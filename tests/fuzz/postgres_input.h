@@ -6,6 +6,8 @@
 #ifndef WAYLEAVE_TESTS_POSTGRES_INPUT_H
 #define WAYLEAVE_TESTS_POSTGRES_INPUT_H
 
+#include <stdlib.h>
+
 #include "tests/harness/engine_guard.h"
 #include "tests/harness/transcript.h"
 
