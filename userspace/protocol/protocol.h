@@ -419,6 +419,10 @@ struct protocol {
 	 * doing for this session; empty: it does nothing, or can't be told. Valid until the next
 	 * call of any function here. NULL: the protocol has no such thing. */
 	struct slice (*give_up)(struct protocol_engine *e);
+	/* The agent asks for what it waits for to be given up. The server is told besides; this is
+	 * for an action that is still being judged, of which the server knows nothing: it is
+	 * answered as cancelled. NULL: the protocol has no such thing. */
+	void (*interrupt)(struct protocol_engine *e);
 	/* Ends the whole session with an error of the protocol, as far as its state allows. After
 	 * an input() that failed, EVENT_CLOSE comes at once. */
 	void (*abort)(struct protocol_engine *e, const struct protocol_refusal *refusal);

@@ -237,6 +237,9 @@ void cancel_on_request(struct worker *w, struct slice payload)
 		tell_answer(w, &answer);
 		return;
 	}
+	/* Nor has what is being judged. */
+	if (s->engine && s->engine->protocol->interrupt)
+		s->engine->protocol->interrupt(s->engine);
 	c = cancel_new(w, message);
 	c->answer = answer;
 	send_to_server(s, c);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "protocol/postgres/engine.h"
@@ -59,6 +60,8 @@ static int on_copy_data(struct pg_engine *e, const struct pg_frame *m)
 
 static int on_copy_end(struct pg_engine *e, const struct pg_frame *m)
 {
+	if (!e->copying_in && e->readers_in_flight)
+		e->data_ends++;
 	e->copying_in = false;
 	return pg_send_on(e, m);
 }
@@ -130,6 +133,13 @@ static int stream_on(struct pg_engine *e, struct slice in, size_t *taken)
 	return r;
 }
 
+/* Whether the server would answer it, outside of COPY data. Within, it throws it away and fails the
+ * COPY: as no answer would come, the next request's would be taken for it. */
+static bool is_answered(uint8_t type)
+{
+	return handlers[type] && !strchr("HSXdcfp", type);
+}
+
 static int handle(struct pg_engine *e, const struct pg_frame *m)
 {
 	/* The server ignores everything up to the next Sync; so that nothing can be wrong about
@@ -139,6 +149,12 @@ static int handle(struct pg_engine *e, const struct pg_frame *m)
 		pg_pending_clear(e);
 		return pg_send_nothing(e, m);
 	}
+	if (is_answered(m->type) && e->copying_in)
+		return -EBADMSG;
+	if (is_answered(m->type) && e->readers_in_flight)
+		return pg_judge_drain(e);
+	if (e->pending.interrupted)
+		return pg_send_interrupted(e, m);
 	/* The rest of a Query whose probe the server has answered with an error. */
 	if (e->probe_failed) {
 		e->probe_failed = false;

@@ -25,8 +25,11 @@ int pg_extended_on_close(struct pg_engine *e, const struct pg_frame *m);
 /* A request whose reply the server will give behind those in flight; it is the engine's. NULL:
  * there are too many, and the session ends. */
 struct pg_request *pg_send_request(struct pg_engine *e, enum pg_request_kind kind);
-/* The request's text may change what later text means. NULL: it may do anything. */
+/* The request's text may change what later text means, or the session's names. NULL: it may do
+ * anything. */
 void pg_send_effects(struct pg_engine *e, struct pg_request *q, const struct pg_plan *plan);
+/* The request may make the server read COPY data. NULL: it may do anything. */
+void pg_send_reader(struct pg_engine *e, struct pg_request *q, const struct pg_plan *plan);
 /* Passes the message on, or takes it away, with what of it has not arrived yet. */
 int pg_send_on(struct pg_engine *e, const struct pg_frame *m);
 int pg_send_nothing(struct pg_engine *e, const struct pg_frame *m);
@@ -37,6 +40,9 @@ int pg_send_poison(struct pg_engine *e, const struct pg_frame *m, enum pg_reques
 /* The same with the pending message's refusal. */
 int pg_send_refused(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
 	uint8_t type, struct slice name);
+/* The same where the agent asked for it to be given up, or its time was up, before the server had
+ * it. */
+int pg_send_interrupted(struct pg_engine *e, const struct pg_frame *m);
 /* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
  * judged as the unknown that it is and sent on as it comes. */
 int pg_send_too_long(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,

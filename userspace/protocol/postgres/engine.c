@@ -101,6 +101,7 @@ void pg_pending_clear(struct pg_engine *e)
 	pg_masks_put(p->masks);
 	pg_statement_put(p->statement);
 	free(p->refusal_text);
+	free(p->interrupted);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -486,6 +487,31 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 	return 0;
 }
 
+/* Whether a message waits for something of ours, and nothing runs that a cancel may be meant for.
+ */
+static bool is_finding_out(const struct pg_engine *e)
+{
+	switch (e->wait) {
+	case PG_WAIT_LOOKUP:
+		return !e->held_ready;
+	case PG_WAIT_PROBE:
+	case PG_WAIT_JOB:
+		return true;
+	case PG_WAIT_DRAIN:
+		return !engine_is_busy(&e->base);
+	default:
+		return false;
+	}
+}
+
+static void engine_interrupt(struct protocol_engine *base)
+{
+	struct pg_engine *e = pg_engine_of(base);
+
+	if (e->agent == PG_AGENT_QUERY && !e->pending.interrupted && is_finding_out(e))
+		e->pending.interrupted = memory_format("canceling statement due to user request");
+}
+
 static void engine_connected(struct protocol_engine *base)
 {
 	struct pg_engine *e = pg_engine_of(base);
@@ -585,6 +611,7 @@ const struct protocol protocol_postgres = {
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,
 	.give_up = pg_login_give_up,
+	.interrupt = engine_interrupt,
 	.abort = engine_abort,
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,

@@ -97,6 +97,8 @@ struct pg_pending {
 	uint64_t action; /* number given by release() or refuse() */
 	struct protocol_refusal refusal; /* text owned, see refusal_text */
 	char *refusal_text;
+	/* Owned; it is to be answered as a statement that was cancelled, in these words. */
+	char *interrupted;
 	struct sql_text *text; /* reference */
 	struct pg_plan *plan; /* reference */
 	struct pg_masks *masks; /* reference */
@@ -185,12 +187,17 @@ struct pg_engine {
 	struct buffer deferred;
 	struct pg_names statements, portals;
 	uint64_t batch; /* Syncs sent */
-	unsigned effects_in_flight; /* requests whose text may change what later text means */
+	/* Requests whose text may change what later text means, or what prepared statements and
+	 * cursors stand for. */
+	unsigned effects_in_flight;
+	uint64_t meanings; /* counts those, and their undoing */
 	bool unsynced; /* extended messages were sent since the last Sync */
 	bool skipping; /* the server skips to the next Sync */
 	unsigned ignored_syncs; /* Syncs that the server may or may not have ignored in COPY */
 	char transaction; /* 'I', 'T' or 'E', as the last ReadyForQuery said */
 	bool copying_in, copying_out, copying_both;
+	unsigned readers_in_flight; /* requests that may make the server read COPY data */
+	unsigned data_ends; /* ends of data that were sent before the server asked for the data */
 	struct pg_flow from_agent, from_server;
 	enum pg_wait wait;
 	bool probe_failed; /* the Query that is still untaken was answered with the server's error
@@ -214,6 +221,7 @@ struct pg_engine {
 	bool naming_stale, temporary_stale;
 	bool names_private; /* read inside a transaction that had changed them */
 	bool names_check; /* this session may have changed them: compare before the next text */
+	bool plans_stale; /* the server may keep what prepared statements named before */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
 	char *role; /* current_user and session_user, as read last; NULL: not read */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
@@ -320,6 +328,10 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 /* Whether it may take back what was done before it: it ends the transaction, with its SET LOCAL, or
  * goes back to a savepoint. */
 bool pg_judge_undoes(const struct sql_text *text);
+/* Whether it names, or changes, what the session has by name, be it inside another statement
+ * (EXPLAIN EXECUTE): its meaning is the session's own, and is known only when nothing is in flight.
+ */
+bool pg_judge_uses_names(const struct sql_text *text);
 /* enum sql_effect of what it does, and of what it may take back of what the server has done so far.
  */
 unsigned pg_judge_effects(const struct pg_engine *e, const struct pg_plan *plan);

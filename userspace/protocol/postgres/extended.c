@@ -100,25 +100,29 @@ int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 /* --- Bind --- */
 
+/* The command that runs by name what the message does. */
+static struct sql_text *text_by_name(const char *command, struct slice name)
+{
+	struct sql_text *text;
+	struct buffer b;
+
+	buffer_init(&b, 64 + 2 * name.length);
+	buffer_append_format(&b, "%s \"", command);
+	for (size_t i = 0; i < name.length; i++) {
+		if (name.data[i] == '"')
+			buffer_append_byte(&b, '"');
+		buffer_append_byte(&b, name.data[i]);
+	}
+	buffer_append_byte(&b, '"');
+	text = sql_text_parse(buffer_slice(&b));
+	buffer_done(&b);
+	return text;
+}
+
 /* A statement that SQL's PREPARE made is judged as the EXECUTE that would run it. */
 static struct sql_text *bind_text(const struct pg_statement *statement, struct slice name)
 {
-	struct sql_text *text;
-	struct buffer execute;
-
-	if (!statement->by_sql)
-		return sql_text_get(statement->text);
-	buffer_init(&execute, 64 + 2 * name.length);
-	buffer_append_string(&execute, "execute \"");
-	for (size_t i = 0; i < name.length; i++) {
-		if (name.data[i] == '"')
-			buffer_append_byte(&execute, '"');
-		buffer_append_byte(&execute, name.data[i]);
-	}
-	buffer_append_byte(&execute, '"');
-	text = sql_text_parse(buffer_slice(&execute));
-	buffer_done(&execute);
-	return text;
+	return statement->by_sql ? text_by_name("execute", name) : sql_text_get(statement->text);
 }
 
 static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct pg_bind *parts,
@@ -135,6 +139,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 	portal->masks = pg_masks_get(p->masks);
 	portal->action = p->action;
 	portal->audience = e->base.host->audience;
+	portal->meanings = e->meanings;
 	portal->record_rows = p->record_rows;
 	if (q) {
 		q->action = p->action;
@@ -167,6 +172,15 @@ static int missing(struct pg_engine *e, const struct pg_frame *m, enum pg_reques
 	return pg_send_poison(e, m, kind, type, SLICE_EMPTY, state, slice_from_string(text));
 }
 
+/* What runs may be a PREPARE or CLOSE that gives the name to another one. */
+static enum pg_lookup_result find_name(
+	const struct pg_engine *e, const struct pg_names *names, struct slice name, void **ret)
+{
+	if (e->effects_in_flight)
+		return PG_NAME_UNCERTAIN;
+	return pg_names_find(names, name, e->batch, ret);
+}
+
 /* The names of a statement that the server accepted were not found: look once more, when its
  * ParseComplete is here. */
 static int bind_look_again(struct pg_engine *e, struct pg_statement *statement)
@@ -189,7 +203,7 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 		return r;
 	if (is_ambiguous(e, parts.portal))
 		return refuse_name(e, m, PG_REQUEST_BIND);
-	switch (pg_names_find(&e->statements, parts.statement, e->batch, &found)) {
+	switch (find_name(e, &e->statements, parts.statement, &found)) {
 	case PG_NAME_UNCERTAIN:
 		return pg_judge_drain(e);
 	case PG_NAME_MISSING:
@@ -267,6 +281,7 @@ static int execute_send(
 	q->action = portal->action;
 	q->portal = pg_portal_get(portal);
 	e->unsynced = true;
+	pg_send_reader(e, q, portal->plan);
 	if (portal->plan && e->base.host->needs_facts)
 		pg_send_effects(e, q, portal->plan);
 	pg_changes_begin(&e->changes, e->batch + 1);
@@ -275,7 +290,37 @@ static int execute_send(
 	return pg_send_on(e, m);
 }
 
-/* The rules changed since the Bind: what was judged then is judged again. */
+/* Whether the server planned it when it was bound. All else (COPY, EXECUTE, EXPLAIN, definitions)
+ * it takes up by name when the portal is executed. */
+static bool is_planned_by_bind(const struct pg_plan *plan)
+{
+	for (size_t i = 0; i < plan->action.pair_count; i++) {
+		switch (plan->action.pairs[i].operation) {
+		case OPERATION_SELECT:
+		case OPERATION_INSERT:
+		case OPERATION_UPDATE:
+		case OPERATION_DELETE:
+		case OPERATION_MERGE:
+		case OPERATION_CATALOG:
+		case OPERATION_FUNCTION:
+			break;
+		default:
+			return false;
+		}
+	}
+	return plan->action.pair_count > 0 && !pg_judge_uses_names(plan->text);
+}
+
+/* Whether what was judged by the Bind may not be what holds now: other rules, or other names. */
+static bool must_judge_again(const struct pg_engine *e, const struct pg_portal *portal)
+{
+	if (!portal->plan)
+		return false;
+	return portal->audience != e->base.host->audience ||
+		(portal->meanings != e->meanings && portal->statement &&
+			!is_planned_by_bind(portal->plan));
+}
+
 static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
 {
 	struct slice text = portal->statement ? portal->statement->exact : SLICE_EMPTY;
@@ -286,16 +331,60 @@ static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
 	return pg_judge_ask(e, text, ACTION_RUN, portal->action, 0);
 }
 
+/* Its rows may be those of another cursor by now. They are masked as those of SQL's FETCH: by what
+ * the server says of them alone. */
+static int distrust(struct pg_engine *e, struct pg_portal *portal, struct slice name)
+{
+	struct sql_text *text = text_by_name("fetch all from", name);
+	struct pg_masks *masks = NULL;
+	struct pg_plan *plan;
+	struct sql_view view;
+
+	pg_naming_view(e, &view);
+	plan = pg_plan_make(text, &view, portal->audience, true);
+	if (plan)
+		masks = pg_plan_trace(plan, &view, &portal->masks->rules);
+	pg_plan_put(plan);
+	sql_text_put(text);
+	if (!masks)
+		return -E2BIG;
+	pg_masks_put(portal->masks);
+	portal->masks = masks;
+	portal->traced = 0;
+	portal->doubtful = false;
+	pg_columns_free(portal->columns);
+	portal->columns = NULL;
+	return 0;
+}
+
+/* It goes on under the new verdict. */
+static void take_verdict(struct pg_engine *e, struct pg_portal *portal)
+{
+	struct pg_pending *p = &e->pending;
+
+	pg_masks_put(portal->masks);
+	portal->masks = pg_masks_get(p->masks);
+	portal->audience = e->base.host->audience;
+	portal->meanings = e->meanings;
+	portal->action = p->action;
+	portal->traced = portal->command;
+	pg_plan_put(portal->plan);
+	portal->plan = pg_plan_get(p->plan);
+	pg_columns_free(portal->columns);
+	portal->columns = NULL;
+}
+
 int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name;
 	void *found = NULL;
 	struct pg_portal *portal;
 	uint32_t most;
+	int r;
 
 	if (pg_get_string(&rest, &name) < 0 || pg_get_u32(&rest, &most) < 0 || rest.length)
 		return -EBADMSG;
-	switch (pg_names_find(&e->portals, name, e->batch, &found)) {
+	switch (find_name(e, &e->portals, name, &found)) {
 	case PG_NAME_UNCERTAIN:
 		return pg_judge_drain(e);
 	case PG_NAME_MISSING:
@@ -305,18 +394,12 @@ int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 	}
 	if (e->pending.decision == PG_REFUSED)
 		return pg_send_refused(e, m, PG_REQUEST_EXECUTE, 'E', SLICE_EMPTY);
-	if (e->pending.decision == PG_UNDECIDED && portal->audience != e->base.host->audience &&
-		portal->plan)
+	if (e->pending.decision == PG_UNDECIDED && must_judge_again(e, portal))
 		return execute_judge_again(e, portal);
-	if (e->pending.decision == PG_RELEASED) {
-		pg_masks_put(portal->masks);
-		portal->masks = pg_masks_get(e->pending.masks);
-		portal->audience = e->base.host->audience;
-		portal->action = e->pending.action;
-		pg_columns_free(portal->columns);
-		portal->columns = NULL;
-	}
-	return execute_send(e, m, portal, name);
+	if (e->pending.decision == PG_RELEASED)
+		take_verdict(e, portal);
+	r = portal->doubtful && portal->masks ? distrust(e, portal, name) : 0;
+	return r < 0 ? r : execute_send(e, m, portal, name);
 }
 
 /* --- Describe, Close --- */

@@ -108,23 +108,11 @@ unsigned pg_judge_effects(const struct pg_engine *e, const struct pg_plan *plan)
 	return pg_judge_undoes(plan->text) ? effects | e->transaction_effects : effects;
 }
 
-/* Texts that name what the session has by name: their meaning is the session's own, and is known
- * only when nothing is in flight. */
-static bool uses_session_names(const struct sql_text *text)
+bool pg_judge_uses_names(const struct sql_text *text)
 {
 	for (size_t i = 0; i < sql_text_command_count(text); i++) {
-		switch (sql_text_command(text, i)->kind) {
-		case SQL_COMMAND_PREPARE:
-		case SQL_COMMAND_EXECUTE:
-		case SQL_COMMAND_DEALLOCATE:
-		case SQL_COMMAND_DECLARE:
-		case SQL_COMMAND_FETCH:
-		case SQL_COMMAND_CLOSE:
-		case SQL_COMMAND_DISCARD:
+		if (sql_text_command(text, i)->session_names)
 			return true;
-		default:
-			break;
-		}
 	}
 	return false;
 }
@@ -181,7 +169,7 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	if (e->unsafe_strings)
 		return plan_as_unknown(e, text, "standard_conforming_strings is off");
 	/* What is in flight may change what this text means. */
-	if (e->effects_in_flight || uses_session_names(text)) {
+	if (e->effects_in_flight || pg_judge_uses_names(text)) {
 		r = pg_judge_drain(e);
 		if (r <= 0)
 			return r;
@@ -214,7 +202,7 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 	}
 	pg_naming_view(e, &view);
 	e->pending.plan = pg_plan_make(
-		text, &view, e->base.host->audience, e->temporary || uses_session_names(text));
+		text, &view, e->base.host->audience, e->temporary || pg_judge_uses_names(text));
 	if (!e->pending.plan)
 		return plan_as_unknown(e, text, "too large to be judged");
 	if (!facts || !e->pending.plan->resolution.unresolved || e->pending.refreshed ||
@@ -233,7 +221,7 @@ struct pg_plan *pg_judge_ahead(
 	struct sql_view view;
 	struct pg_plan *plan;
 
-	if (sql_text_status(text) != SQL_PARSED || uses_session_names(text) ||
+	if (sql_text_status(text) != SQL_PARSED || pg_judge_uses_names(text) ||
 		names_may_be_others(e, text))
 		return NULL;
 	pg_naming_view(e, &view);

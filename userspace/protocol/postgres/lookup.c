@@ -56,6 +56,10 @@ static const struct sql_catalog_query version_queries[] = {
 };
 /* clang-format on */
 
+/* The server keeps what a prepared statement's names stood for, also where new ones now come before
+ * them on the search path (plancache.c). */
+static const struct sql_catalog_query plans_query = {"DISCARD PLANS", 0};
+
 /* Its text is the session's. */
 static const struct sql_catalog_query name_query = {NULL, 0};
 
@@ -73,6 +77,8 @@ static struct step_queries step_queries(enum pg_lookup_step step)
 		return (struct step_queries){version_queries, ARRAY_SIZE(version_queries)};
 	case PG_LOOKUP_NAMES:
 		return (struct step_queries){sql_catalog_queries, sql_catalog_query_count};
+	case PG_LOOKUP_PLANS:
+		return (struct step_queries){&plans_query, 1};
 	case PG_LOOKUP_NAME:
 		return (struct step_queries){&name_query, 1};
 	default:
@@ -86,6 +92,7 @@ void pg_lookup_free(struct pg_lookup *l)
 		return;
 	arena_done(&l->arena);
 	free(l->role);
+	free(l->interrupted);
 	sql_catalog_put(l->names);
 	sql_catalog_put(l->temporary);
 	free(l);
@@ -210,7 +217,7 @@ static int put_drop_kept(struct pg_engine *e, struct pg_lookup *l)
 /* The first step of the round from `from` on; false: there is none. */
 static bool next_step(struct pg_lookup *l, unsigned from)
 {
-	for (unsigned i = from; i <= PG_LOOKUP_NAME; i++) {
+	for (unsigned i = from; i <= PG_LOOKUP_PLANS; i++) {
 		if (!(l->wanted & 1u << i))
 			continue;
 		l->step = (enum pg_lookup_step)i;
@@ -331,8 +338,9 @@ static int take_row(struct pg_lookup *l, const struct slice *values, size_t coun
 		return 0;
 	case PG_LOOKUP_NAMES:
 		return sql_catalog_add_row(l->names, l->query, values, count);
+	case PG_LOOKUP_PLANS:
 	case PG_LOOKUP_NAME:
-		return -EBADMSG; /* it returns none */
+		return -EBADMSG; /* they return none */
 	default:
 		return sql_catalog_add_row(l->temporary, l->query, values, count);
 	}
@@ -377,6 +385,18 @@ static void on_command_complete(struct pg_lookup *l)
 		next_step(l, l->step + 1);
 }
 
+/* A cancel, or the agent's own statement_timeout, that met our question was meant for what the
+ * agent waits for. */
+static void on_error(struct pg_lookup *l, struct slice body)
+{
+	struct slice text = pg_error_field(body, 'M');
+
+	l->failed = true;
+	if (slice_equal_string(pg_error_field(body, 'C'), PG_STATE_QUERY_CANCELED) &&
+		!l->interrupted)
+		l->interrupted = memory_copy_text(text.data, text.length);
+}
+
 int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 {
 	struct pg_lookup *l = e->lookup;
@@ -399,7 +419,7 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 			return finish(e);
 		return 0;
 	case 'E':
-		l->failed = true;
+		on_error(l, body);
 		if (l->synced)
 			return 0;
 		/* Inside the agent's batch the server now skips to the agent's Sync. */

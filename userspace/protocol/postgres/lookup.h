@@ -24,7 +24,9 @@ enum pg_lookup_step {
 	PG_LOOKUP_NAMES, /* the catalog */
 	PG_LOOKUP_SESSION, /* role, search path and the settings that say how text is read */
 	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
-	PG_LOOKUP_NAME, /* reads nothing: the session's name is set (inject.c) */
+	/* These read nothing. */
+	PG_LOOKUP_NAME, /* the session's name is set (inject.c) */
+	PG_LOOKUP_PLANS, /* the server is to look up again what prepared statements name */
 };
 
 struct pg_lookup {
@@ -34,6 +36,7 @@ struct pg_lookup {
 	size_t closes; /* CloseCompletes that are still to come */
 	bool synced; /* ends with a ReadyForQuery */
 	bool failed;
+	char *interrupted; /* owned; the server was told to stop: its words. NULL: it was not */
 	/* What was read. */
 	struct arena arena; /* becomes the session's naming_arena */
 	struct slice *path;

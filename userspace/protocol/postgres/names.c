@@ -51,6 +51,7 @@ struct pg_portal *pg_portal_new(struct pg_plan *plan, size_t command)
 	p->references = 1;
 	p->plan = plan ? pg_plan_get(plan) : NULL;
 	p->command = command;
+	p->traced = command;
 	return p;
 }
 
@@ -249,6 +250,19 @@ static void visit_forget(struct pg_names *n, struct pg_name *name, void *context
 		return;
 	name_set(n, &name->confirmed, NULL);
 	name_drop_if_unused(n, name);
+}
+
+static void visit_doubt(struct pg_names *n, struct pg_name *name, void *context)
+{
+	(void)n;
+	(void)context;
+	if (name->confirmed)
+		((struct pg_portal *)name->confirmed)->doubtful = true;
+}
+
+void pg_names_doubt_portals(struct pg_names *portals)
+{
+	names_each(portals, visit_doubt, NULL);
 }
 
 void pg_names_forget(struct pg_names *n, bool (*keep)(const void *target))

@@ -39,10 +39,14 @@ struct pg_portal {
 	struct pg_plan *plan; /* as judged when it was made */
 	struct pg_masks *masks; /* reference; NULL: nothing is masked */
 	size_t command; /* of the plan's text */
+	size_t traced; /* of the text that the masks were traced through */
 	uint64_t action;
 	uint64_t audience; /* for which it was judged */
+	uint64_t meanings; /* of the engine, when it was judged */
 	bool record_rows;
 	bool hold; /* outlives its transaction */
+	/* The server may have dropped it, and code may have given the name to another cursor. */
+	bool doubtful;
 	/* What it returns, once described; owned. */
 	struct pg_columns *columns;
 	bool describing; /* a Describe of ours or the agent's is in flight */
@@ -80,6 +84,8 @@ enum pg_lookup_result pg_names_find(
 	const struct pg_names *n, struct slice name, uint64_t batch, void **ret);
 /* A meaning that took effect at once: SQL's PREPARE, DECLARE, DEALLOCATE, CLOSE. NULL: none. */
 int pg_names_set(struct pg_names *n, struct slice name, void *target);
+/* A transaction, or what came behind a savepoint, is over: which portals are, is not known. */
+void pg_names_doubt_portals(struct pg_names *portals);
 /* Forgets every confirmed name for which `keep` says no (NULL: every one). */
 void pg_names_forget(struct pg_names *n, bool (*keep)(const void *target));
 

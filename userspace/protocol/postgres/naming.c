@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "protocol/postgres/error.h"
 #include "protocol/postgres/lookup.h"
 
 #define STEP(name) (1u << PG_LOOKUP_##name)
@@ -69,6 +70,15 @@ static bool names_may_be_private(const struct pg_engine *e)
 	return e->transaction_effects & (SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN);
 }
 
+/* Prepared statements are judged by what their names mean now, so the server must mean that, too.
+ */
+static unsigned plans_step(const struct pg_engine *e, unsigned steps)
+{
+	bool moves = steps & (STEP(NAMES) | STEP(TEMPORARY)) && e->statements.table.count > 0;
+
+	return e->plans_stale || moves ? STEP(PLANS) : 0;
+}
+
 /* What has to be read before the next text can be judged; 0: nothing. */
 static unsigned steps_needed(struct pg_engine *e)
 {
@@ -89,6 +99,7 @@ static unsigned steps_needed(struct pg_engine *e)
 	}
 	if (steps & STEP(NAMES))
 		steps |= STEP(SESSION);
+	steps |= plans_step(e, steps);
 	/* What was kept for an action that did not go on would be the agent's to see. */
 	if (e->kept == PG_KEPT_LEFT && e->transaction != 'E' && !e->skipping)
 		steps |= STEP(SESSION);
@@ -102,6 +113,7 @@ static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch
 	e->names = names;
 	e->names_epoch = epoch;
 	e->names_private = false;
+	e->plans_stale |= e->statements.table.count > 0;
 	/* A schema that came or went changes what the path reaches. */
 	e->naming_stale = true;
 }
@@ -176,6 +188,7 @@ static void take_temporary(struct pg_engine *e, struct pg_lookup *l)
 {
 	sql_catalog_put(e->temporary);
 	e->temporary = sql_catalog_get(l->temporary);
+	e->plans_stale |= e->statements.table.count > 0;
 	e->temporary_stale = false;
 }
 
@@ -211,18 +224,43 @@ void pg_naming_on_encoding(struct pg_engine *e, struct slice name)
 		e->temporary_stale = true;
 }
 
+/* Inside a batch the message that waited is among what the server skips: this is its answer. */
+static int tell_failure(struct pg_engine *e, const struct pg_lookup *l)
+{
+	static const char unknown[] = "wayleave: denied: its names could not be looked up";
+	int r;
+
+	buffer_clear(&e->scratch);
+	r = pg_error_put(&e->scratch, false,
+		l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
+		slice_from_string(l->interrupted ? l->interrupted : unknown));
+	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+}
+
+static int on_failed_lookup(struct pg_engine *e, struct pg_lookup *l)
+{
+	int r = 0;
+
+	if (l->wanted & STEP(VERSION))
+		e->catalog->check = true;
+	if (l->wanted & STEP(NAME))
+		pg_inject_not_renamed(e);
+	if (!l->synced) {
+		r = tell_failure(e, l);
+	} else if (!e->held_ready && !e->pending.interrupted) {
+		e->pending.interrupted = l->interrupted;
+		l->interrupted = NULL;
+		e->lookup_failed = !e->pending.interrupted;
+	}
+	return r < 0 ? r : let_go(e);
+}
+
 int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 {
 	unsigned wanted = l->wanted;
 
-	if (l->failed) {
-		e->lookup_failed = !e->held_ready;
-		if (wanted & STEP(VERSION))
-			e->catalog->check = true;
-		if (wanted & STEP(NAME))
-			pg_inject_not_renamed(e);
-		return let_go(e);
-	}
+	if (l->failed)
+		return on_failed_lookup(e, l);
 	/* Before a Sync the server does not say that it changed. */
 	if (wanted & STEP(SESSION) && strcmp(l->encoding, e->encoding) != 0) {
 		pg_naming_on_encoding(e, slice_from_string(l->encoding));
@@ -234,10 +272,14 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 		take_session(e, l);
 	if (wanted & STEP(TEMPORARY))
 		take_temporary(e, l);
+	if (wanted & STEP(PLANS))
+		e->plans_stale = false;
 	if ((wanted & STEP(VERSION)) && !(wanted & STEP(NAMES))) {
 		/* Somebody else changed it: read it as a whole, in a second round. */
 		if (strcmp(l->version, e->catalog->version) != 0)
-			return pg_lookup_start(e, STEP(SESSION) | STEP(VERSION) | STEP(NAMES));
+			return pg_lookup_start(e,
+				STEP(SESSION) | STEP(VERSION) | STEP(NAMES) |
+					plans_step(e, STEP(NAMES)));
 		e->names_check = false;
 	}
 	return let_go(e);
@@ -248,6 +290,7 @@ void pg_naming_on_effects(struct pg_engine *e, unsigned effects)
 	if (!e->base.host->needs_facts || !effects)
 		return;
 	e->transaction_effects |= effects;
+	e->meanings++;
 	/* The first temporary relation puts a schema in front of the path. */
 	e->naming_stale = true;
 	if (effects & (SQL_EFFECT_TEMPORARY | SQL_EFFECT_UNKNOWN))

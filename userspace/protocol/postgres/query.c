@@ -53,6 +53,7 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 	p->masks = NULL;
 	if (p->record_rows)
 		q->flags |= PG_REQUEST_RECORDS_ROWS;
+	pg_send_reader(e, q, q->plan);
 	if (q->plan && e->base.host->needs_facts)
 		pg_send_effects(e, q, q->plan);
 	pg_pending_clear(e);

@@ -31,6 +31,7 @@ enum pg_request_flag {
 	PG_REQUEST_FAILED = 1 << 4, /* an ErrorResponse came for it */
 	PG_REQUEST_EFFECTS = 1 << 5, /* counted in engine.effects_in_flight */
 	PG_REQUEST_RECORDS_ROWS = 1 << 6,
+	PG_REQUEST_READS_DATA = 1 << 7, /* counted in engine.readers_in_flight */
 };
 
 struct pg_request {

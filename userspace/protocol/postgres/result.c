@@ -65,7 +65,7 @@ static int on_description(struct pg_engine *e, const struct pg_frame *m)
 		if (m->type == 'n')
 			portal->columns = pg_columns_none();
 		else
-			r = pg_columns_new(e, m->body, portal->masks, portal->command,
+			r = pg_columns_new(e, m->body, portal->masks, portal->traced,
 				portal->record_rows, &portal->columns);
 	}
 	if (r < 0)
@@ -194,7 +194,13 @@ int pg_result_on_copy_in(struct pg_engine *e, const struct pg_frame *m)
 		(q->kind != PG_REQUEST_QUERY && q->kind != PG_REQUEST_EXECUTE))
 		return -EBADMSG;
 	q->flags |= PG_REQUEST_REPLIED;
-	e->copying_in = true;
+	if (e->data_ends)
+		e->data_ends--;
+	else
+		e->copying_in = true;
+	/* What waits for the end of it is taken for one of the data's messages. */
+	if (e->copying_in && e->wait == PG_WAIT_DRAIN)
+		e->wait = PG_WAIT_NONE;
 	ignore_syncs_behind(e);
 	return pg_server_forward(e, m);
 }

@@ -3,6 +3,7 @@
  * send: what becomes of a message of the agent's: it is passed on, swallowed, or replaced by one
  * that the server must fail (engine.h says why).
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -132,6 +133,22 @@ int pg_send_refused(struct pg_engine *e, const struct pg_frame *m, enum pg_reque
 		e, m, kind, type, name, refusal_state(refusal->reason), refusal->text);
 }
 
+int pg_send_interrupted(struct pg_engine *e, const struct pg_frame *m)
+{
+	static const uint8_t kinds[256] = {
+		['P'] = PG_REQUEST_PARSE,
+		['B'] = PG_REQUEST_BIND,
+		['E'] = PG_REQUEST_EXECUTE,
+	};
+	enum pg_request_kind kind = kinds[m->type] ? kinds[m->type] : PG_REQUEST_QUERY;
+	struct slice rest = m->body, name = SLICE_EMPTY;
+
+	if (kind == PG_REQUEST_PARSE && pg_get_string(&rest, &name) < 0)
+		return -EBADMSG;
+	return pg_send_poison(e, m, kind, kinds[m->type] ? m->type : 'Q', name,
+		PG_STATE_QUERY_CANCELED, slice_from_string(e->pending.interrupted));
+}
+
 /* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
  * judged as the unknown that it is and sent on as it comes. */
 int pg_send_too_long(
@@ -149,8 +166,31 @@ void pg_send_effects(struct pg_engine *e, struct pg_request *q, const struct pg_
 {
 	bool undoes = plan && e->effects_in_flight && pg_judge_undoes(plan->text);
 
-	if (plan && !undoes && !pg_judge_effects(e, plan))
+	if (plan && !undoes && !pg_judge_effects(e, plan) && !pg_judge_uses_names(plan->text))
 		return;
 	q->flags |= PG_REQUEST_EFFECTS;
 	e->effects_in_flight++;
+	e->meanings++;
+}
+
+static bool may_read_data(const struct pg_plan *plan)
+{
+	if (!plan || (plan->action.unknown & ACTION_UNKNOWN_TEXT))
+		return true;
+	for (size_t i = 0; i < sql_text_command_count(plan->text); i++) {
+		const struct sql_command *command = sql_text_command(plan->text, i);
+
+		if (command->kind == SQL_COMMAND_EXECUTE ||
+			(command->kind == SQL_COMMAND_COPY && command->copy.from_client))
+			return true;
+	}
+	return false;
+}
+
+void pg_send_reader(struct pg_engine *e, struct pg_request *q, const struct pg_plan *plan)
+{
+	if (!may_read_data(plan))
+		return;
+	q->flags |= PG_REQUEST_READS_DATA;
+	e->readers_in_flight++;
 }

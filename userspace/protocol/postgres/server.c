@@ -89,7 +89,9 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 		private = q->flags & PG_REQUEST_PRIVATE;
 		pg_settle_head(e, !(q->flags & PG_REQUEST_FAILED));
 	} else if (e->ignored_syncs > 0) {
+		/* Its COPY had failed before: it was none of the data's, and ended the skipping. */
 		e->ignored_syncs--;
+		e->skipping = false;
 	} else {
 		return -EBADMSG;
 	}

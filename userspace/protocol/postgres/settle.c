@@ -9,6 +9,10 @@
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/server.h"
 
+/* EXECUTE of an EXECUTE of …: deeper ones are not judged as known (resolve.c), and the server's own
+ * stack ends them. */
+#define EXECUTES_MOST 8
+
 static struct slice request_name(const struct pg_request *q)
 {
 	return slice_of(q->name, q->name_length);
@@ -59,6 +63,8 @@ static void finish(struct pg_engine *e, size_t index, bool succeeded)
 		/* Even a failed text may have run in part. */
 		pg_naming_on_effects(e, plan ? pg_judge_effects(e, plan) : SQL_EFFECT_UNKNOWN);
 	}
+	if (q->flags & PG_REQUEST_READS_DATA && --e->readers_in_flight == 0)
+		e->data_ends = 0;
 	pg_requests_remove(&e->requests, index);
 }
 
@@ -105,37 +111,71 @@ void pg_settle_report(struct pg_engine *e, const struct pg_request *q, struct sl
 	};
 }
 
-/* What SQL does to the names of statements and cursors, once the command ran. */
-int pg_settle_names(struct pg_engine *e, const struct pg_request *q)
+static int prepared(struct pg_engine *e, const struct pg_request *q, struct sql_text *text,
+	size_t index, const struct sql_command *command)
 {
-	const struct pg_plan *plan = request_plan(q);
-	size_t index = q->kind == PG_REQUEST_QUERY ? q->command : 0;
-	const struct sql_command *command;
+	struct pg_statement *statement = pg_statement_new(text, command->part);
+	int r;
+
+	statement->command = index;
+	statement->by_sql = true;
+	statement->action = q->action;
+	r = pg_names_set(&e->statements, command->name, statement);
+	pg_statement_put(statement);
+	return r;
+}
+
+static int declared(struct pg_engine *e, const struct pg_request *q, size_t index,
+	const struct sql_command *command)
+{
+	struct pg_portal *portal = pg_portal_new((struct pg_plan *)request_plan(q), index);
+	int r;
+
+	portal->masks = pg_masks_get(q->portal ? q->portal->masks : q->masks);
+	portal->action = q->action;
+	portal->audience = e->base.host->audience;
+	portal->hold = command->hold;
+	r = pg_names_set(&e->portals, command->name, portal);
+	pg_portal_put(portal);
+	return r;
+}
+
+static int settle_command(struct pg_engine *e, const struct pg_request *q, struct sql_text *text,
+	size_t index, unsigned depth);
+
+/* What the protocol's Parse prepared may be a command that changes names itself. */
+static int executed(struct pg_engine *e, const struct pg_request *q,
+	const struct sql_command *command, unsigned depth)
+{
 	struct pg_statement *statement;
-	struct pg_portal *portal;
+	void *found = NULL;
+
+	if (pg_names_find(&e->statements, command->name, e->batch, &found) != PG_NAME_FOUND)
+		return 0;
+	statement = found;
+	if (statement->by_sql || !statement->text)
+		return 0;
+	return settle_command(e, q, statement->text, 0, depth + 1);
+}
+
+static int settle_command(struct pg_engine *e, const struct pg_request *q, struct sql_text *text,
+	size_t index, unsigned depth)
+{
+	const struct sql_command *command;
 	int r = 0;
 
-	if (!plan || index >= sql_text_command_count(plan->text))
+	if (index >= sql_text_command_count(text))
 		return 0;
-	command = sql_text_command(plan->text, index);
+	command = sql_text_command(text, index);
 	switch (command->kind) {
 	case SQL_COMMAND_PREPARE:
-		statement = pg_statement_new(plan->text, command->part);
-		statement->command = index;
-		statement->by_sql = true;
-		statement->action = q->action;
-		r = pg_names_set(&e->statements, command->name, statement);
-		pg_statement_put(statement);
-		return r;
+		return prepared(e, q, text, index, command);
+	case SQL_COMMAND_EXECUTE:
+		return depth < EXECUTES_MOST ? executed(e, q, command, depth) : 0;
 	case SQL_COMMAND_DECLARE:
-		portal = pg_portal_new((struct pg_plan *)plan, index);
-		portal->masks = pg_masks_get(q->portal ? q->portal->masks : q->masks);
-		portal->action = q->action;
-		portal->audience = e->base.host->audience;
-		portal->hold = command->hold;
-		r = pg_names_set(&e->portals, command->name, portal);
-		pg_portal_put(portal);
-		return r;
+		/* Of one that EXECUTE declared, it is not known what was judged. */
+		return depth ? pg_names_set(&e->portals, command->name, NULL)
+			     : declared(e, q, index, command);
 	case SQL_COMMAND_DEALLOCATE:
 		if (command->all)
 			pg_names_forget(&e->statements, NULL);
@@ -148,6 +188,11 @@ int pg_settle_names(struct pg_engine *e, const struct pg_request *q)
 		else
 			r = pg_names_set(&e->portals, command->name, NULL);
 		return r;
+	case SQL_COMMAND_COMMIT:
+	case SQL_COMMAND_ROLLBACK:
+	case SQL_COMMAND_ROLLBACK_TO:
+		pg_names_doubt_portals(&e->portals);
+		return 0;
 	case SQL_COMMAND_DISCARD:
 		if (command->all) {
 			pg_names_forget(&e->statements, NULL);
@@ -157,4 +202,13 @@ int pg_settle_names(struct pg_engine *e, const struct pg_request *q)
 	default:
 		return 0;
 	}
+}
+
+int pg_settle_names(struct pg_engine *e, const struct pg_request *q)
+{
+	const struct pg_plan *plan = request_plan(q);
+
+	return plan
+		? settle_command(e, q, plan->text, q->kind == PG_REQUEST_QUERY ? q->command : 0, 0)
+		: 0;
 }
