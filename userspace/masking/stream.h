@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream: text that comes in pieces, as a program or a terminal's shell writes it, with what
+ * detectors find replaced. A piece may end anywhere, and sequences that colour a terminal may stand
+ * anywhere: bytes at the end are kept back while they could still become a part of a finding, which
+ * mostly is the last word. Any bytes may come; those that no finding covers pass as they are.
+ */
+#ifndef WAYLEAVE_MASKING_STREAM_H
+#define WAYLEAVE_MASKING_STREAM_H
+
+#include "masking/strategy.h"
+
+/* More is never kept back: the longest of what is found, a key of RSA with 16,384 bits, is
+ * shorter. */
+#define MASK_STREAM_KEPT_MOST (16u << 10)
+
+struct mask_stream {
+	struct masker masker;
+	struct buffer held; /* some that has passed, and all that has not */
+	size_t passed; /* of `held` */
+};
+
+/* Engine and hasher are borrowed. A part of a text can't be NULL, so that is "[masked]". */
+void mask_stream_init(struct mask_stream *s, struct detector_engine *engine,
+	struct mask_hasher *hasher, const struct mask_rules *rules);
+void mask_stream_done(struct mask_stream *s);
+
+/* Takes bytes, and appends to `out` what of all that came may pass. `all`: nothing is kept back,
+ * as nothing follows, or not soon; what follows all the same, and belongs to a finding that began
+ * before, is still replaced. Errors of buffer.h and detector_scan(). */
+int mask_stream_pass(struct mask_stream *s, struct slice bytes, bool all, struct buffer *out);
+/* Bytes that the receiver gets as they are, and what comes is read behind them; nothing may be
+ * kept back. */
+int mask_stream_show(struct mask_stream *s, struct slice bytes);
+/* Bytes that are kept back. */
+static inline size_t mask_stream_kept(const struct mask_stream *s)
+{
+	return buffer_length(&s->held) - s->passed;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * terminal_text: the text in bytes that a terminal would show, without the sequences that colour
+ * it (ECMA-48), and where each byte of it stood.
+ */
+#ifndef WAYLEAVE_MASKING_TERMINAL_TEXT_H
+#define WAYLEAVE_MASKING_TERMINAL_TEXT_H
+
+#include "base/slice.h"
+
+#define TERMINAL_SEQUENCE_MOST 64u /* bytes; a longer one is text */
+#define TERMINAL_SEQUENCE_UNFINISHED SIZE_MAX
+
+struct terminal_text {
+	/* Sequences that move the cursor are line ends, or blanks, here; what a backspace takes
+	 * back is left out. Borrows the input where that has none of them. */
+	struct slice text;
+	size_t whole; /* bytes of the input before a sequence that is not finished yet */
+	uint8_t *bytes; /* the text's own; NULL: borrowed */
+	uint32_t *behind; /* for each byte of the text, the place behind it in the input */
+};
+
+/* -ENOMEM, -E2BIG beyond 4 GiB. The input must outlive it. */
+int terminal_text_init(struct terminal_text *t, struct slice input);
+void terminal_text_done(struct terminal_text *t);
+/* The place in the input behind the first `count` bytes of the text. */
+size_t terminal_text_place(const struct terminal_text *t, size_t count);
+/* How many bytes of the text end at or before that place of the input. */
+size_t terminal_text_count(const struct terminal_text *t, size_t place);
+
+/* Bytes of the sequence that begins at `at`, which holds an ESC; at least 1. Of operating system
+ * commands and the like only the introducer is one, as what they carry is text that somebody reads.
+ * TERMINAL_SEQUENCE_UNFINISHED: more has to come. */
+size_t terminal_sequence(struct slice input, size_t at);
+
+#endif
