@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "masking/detector.h"
 #include "protocol/ssh/bridge.h"
 #include "protocol/ssh/ssh.h"
 
@@ -225,15 +226,219 @@ Test(ssh_engine, data_that_nobody_asked_for_is_a_violation)
 	cr_expect_eq(offer(), -EBADMSG);
 }
 
+static const struct mask_column column = {.strategy = MASK_REDACT};
+static const struct mask_rules columns = {.columns = &column, .column_count = 1};
+static const struct mask_rules emails = {
+	.detects = true, .detectors = {[DETECTOR_EMAIL] = MASK_REDACT}};
+
+/* The verdict on what is asked of that kind, with those masks. */
+static int mask(enum bridge_kind kind, const char *text, const struct mask_rules *rules)
+{
+	static uint32_t lane = 100;
+	struct protocol_refusal refusal = {0};
+	int r;
+
+	request(++lane, kind, false, text);
+	next(EVENT_ACTION);
+	r = protocol_ssh.mask(e, lane, rules, false, &refusal);
+	cr_expect_eq(refusal.reason, r ? REASON_MASK_IMPOSSIBLE : REASON_NONE);
+	return r;
+}
+
 Test(ssh_engine, masks_are_refused_rather_than_left_out)
 {
-	const struct mask_rules rules = {.detects = true};
-	struct protocol_refusal refusal;
+	cr_expect_eq(mask(BRIDGE_EXEC, "ls", &columns), -EPERM);
+	cr_expect_eq(mask(BRIDGE_SHELL, "", &columns), -EPERM);
+	cr_expect_eq(mask(BRIDGE_SUBSYSTEM, "netconf", &emails), -EPERM);
+	cr_expect_eq(mask(BRIDGE_FORWARD, "a:1", &emails), -EPERM);
+	cr_expect_eq(mask(BRIDGE_EXEC, "ls", &emails), 0);
+	/* Files are not text. */
+	cr_expect_eq(mask(BRIDGE_SUBSYSTEM, "sftp", &emails), 0);
+	cr_expect_eq(mask(BRIDGE_EXEC, "git-upload-pack '/x'", &emails), 0);
+	cr_expect_eq(mask(BRIDGE_ENV, "A=b", &emails), 0);
+}
 
-	request(1, BRIDGE_EXEC, false, "ls");
+static void use_detectors(void)
+{
+	static struct detector_engine *engine;
+	struct error error;
+
+	if (!engine)
+		engine = detector_engine_new(&error);
+	host.detectors = engine;
+}
+
+/* The command runs, its output masked. */
+static void run_masked(uint32_t lane, bool terminal, const char *command, bool record)
+{
+	struct bridge_frame frame;
+	size_t length;
+
+	use_detectors();
+	request(lane, BRIDGE_EXEC, terminal, command);
 	next(EVENT_ACTION);
-	cr_expect_eq(protocol_ssh.mask(e, 1, &rules, false, &refusal), -EPERM);
-	cr_expect_eq(refusal.reason, REASON_MASK_IMPOSSIBLE);
+	cr_assert_eq(protocol_ssh.mask(e, lane, &emails, record, NULL), 0);
+	cr_assert_eq(protocol_ssh.release(e, lane, 7), 0);
+	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
+	cr_assert(frame.type == BRIDGE_ALLOW && frame.body.data[0] & BRIDGE_INSPECT_MASK);
+	buffer_consume(&told, length);
+}
+
+static void write_output(uint32_t lane, enum bridge_stream stream, const char *text)
+{
+	const uint8_t kind = (uint8_t)stream;
+
+	bridge_append(&said, BRIDGE_DATA, lane, slice_of(&kind, 1), slice_from_string(text));
+	cr_assert_eq(offer(), 0);
+}
+
+static void expect_masked(
+	uint32_t lane, enum bridge_stream stream, size_t settled, const char *text)
+{
+	struct bridge_frame frame;
+	struct bridge_masked m;
+	size_t length;
+
+	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
+	cr_assert_eq(frame.type, BRIDGE_MASKED, "%d", frame.type);
+	cr_assert_eq(bridge_decode_masked(frame.body, &m), 0);
+	cr_expect(frame.lane == lane && m.stream == stream && m.last);
+	cr_expect_eq(m.settled, settled, "%u", m.settled);
+	cr_expect(slice_equal_string(m.bytes, text), "%.*s", SLICE_PRINT(m.bytes));
+	buffer_consume(&told, length);
+}
+
+Test(ssh_engine, output_is_masked_and_recorded_so)
+{
+	struct protocol_event event;
+
+	run_masked(1, false, "cat x", true);
+	write_output(1, BRIDGE_STDOUT, "to x.y@exa");
+	event = next(EVENT_DATA);
+	cr_expect(slice_equal_string(event.data.bytes, "to "));
+	expect_masked(1, BRIDGE_STDOUT, 3, "to ");
+	write_output(1, BRIDGE_STDERR, "z@example.com\n");
+	event = next(EVENT_DATA);
+	cr_expect_eq(event.data.kind, DATA_ERROR);
+	expect_masked(1, BRIDGE_STDERR, 14, "[masked]\n");
+	write_output(1, BRIDGE_STDOUT, "mple.com");
+	nothing_happens();
+	expect_masked(1, BRIDGE_STDOUT, 0, "");
+	write_output(1, BRIDGE_STDOUT, "");
+	event = next(EVENT_DATA);
+	cr_expect(slice_equal_string(event.data.bytes, "[masked]"));
+	expect_masked(1, BRIDGE_STDOUT, 15, "[masked]");
+}
+
+Test(ssh_engine, what_is_only_masked_is_not_recorded)
+{
+	run_masked(1, false, "cat x", false);
+	write_output(1, BRIDGE_STDOUT, "z@example.com\n");
+	nothing_happens();
+	expect_masked(1, BRIDGE_STDOUT, 14, "[masked]\n");
+}
+
+Test(ssh_engine, files_are_not_masked)
+{
+	run_masked(1, false, "scp -f /x", false);
+	write_output(1, BRIDGE_STDOUT, "z@example.com\n");
+	expect_masked(1, BRIDGE_STDOUT, 14, "z@example.com\n");
+	write_output(1, BRIDGE_STDERR, "z@example.com\n");
+	expect_masked(1, BRIDGE_STDERR, 14, "[masked]\n");
+	run_masked(2, false, "scp -f /x; cat y", false);
+	write_output(2, BRIDGE_STDOUT, "z@example.com\n");
+	expect_masked(2, BRIDGE_STDOUT, 14, "[masked]\n");
+}
+
+/* A keystroke's echo does not wait until it is clear that it is no address. */
+Test(ssh_engine, what_was_typed_is_echoed_at_once)
+{
+	const uint8_t typed[] = {BRIDGE_STDIN, 'a', 'b'};
+
+	run_masked(1, true, "cat", false);
+	next(EVENT_DATA); /* the window */
+	bridge_append(&said, BRIDGE_DATA, 1, SLICE_EMPTY, slice_of(typed, sizeof(typed)));
+	cr_assert_eq(offer(), 0);
+	next(EVENT_DATA);
+	expect_told(BRIDGE_DATA, 1, slice_of(typed, sizeof(typed)));
+	write_output(1, BRIDGE_STDOUT, "a");
+	next(EVENT_DATA);
+	expect_masked(1, BRIDGE_STDOUT, 1, "a");
+	write_output(1, BRIDGE_STDOUT, "b");
+	next(EVENT_DATA);
+	expect_masked(1, BRIDGE_STDOUT, 1, "b");
+	write_output(1, BRIDGE_STDOUT, "c");
+	nothing_happens();
+	expect_masked(1, BRIDGE_STDOUT, 0, "");
+}
+
+/* --- scripts --- */
+
+static int offer_script(uint32_t lane, bool whole, const char *text)
+{
+	struct buffer body;
+	int r;
+
+	buffer_init(&body, 4096);
+	buffer_append_byte(&body, whole);
+	buffer_append_string(&body, text);
+	bridge_append_request(&said, lane,
+		&(struct bridge_request){.kind = BRIDGE_SCRIPT, .text = buffer_slice(&body)});
+	r = offer();
+	buffer_done(&body);
+	return r;
+}
+
+Test(ssh_engine, a_script_is_judged_before_it_runs)
+{
+	struct protocol_binding binding;
+	struct protocol_event event;
+
+	host.needs_facts = true;
+	request(1, BRIDGE_EXEC, false, "bash -s");
+	nothing_happens();
+	expect_told(BRIDGE_COLLECT, 1, SLICE_EMPTY);
+	cr_assert_eq(offer_script(1, true, "rm -rf /x\n"), 0);
+	event = next(EVENT_ACTION);
+	cr_expect(slice_equal_string(event.action.action->text, "bash -s\nrm -rf /x\n"));
+	cr_expect_eq(event.action.action->pair_count, 2);
+	cr_expect_eq(protocol_ssh.bind(e, 1, &binding), 0);
+	protocol_ssh.refuse(e, 1, 1, &denied);
+	expect_told(BRIDGE_DENY, 1, denied.text);
+}
+
+Test(ssh_engine, nobody_decides_about_a_part_of_a_script)
+{
+	struct protocol_binding binding;
+
+	host.needs_facts = true;
+	request(1, BRIDGE_SHELL, false, "");
+	expect_told(BRIDGE_COLLECT, 1, SLICE_EMPTY);
+	cr_assert_eq(offer_script(1, false, "ls\n"), 0);
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.bind(e, 1, &binding), -E2BIG);
+}
+
+Test(ssh_engine, a_script_is_asked_for_where_it_matters)
+{
+	host.needs_facts = true;
+	request(1, BRIDGE_EXEC, false, "sh -c ls");
+	next(EVENT_ACTION);
+	request(2, BRIDGE_SHELL, true, "");
+	next(EVENT_ACTION);
+	host.needs_facts = false;
+	request(3, BRIDGE_EXEC, false, "sh");
+	next(EVENT_ACTION);
+}
+
+Test(ssh_engine, a_script_that_nobody_asked_for_is_a_violation)
+{
+	cr_expect_eq(offer_script(1, true, "ls\n"), -EBADMSG);
+	buffer_clear(&said);
+	host.needs_facts = true;
+	request(2, BRIDGE_EXEC, false, "sh");
+	bridge_append_request(&said, 2, &(struct bridge_request){.kind = BRIDGE_SCRIPT});
+	cr_expect_eq(offer(), -EBADMSG);
 }
 
 Test(ssh_engine, what_opens_the_agents_side_is_refused_whatever_a_rule_says)

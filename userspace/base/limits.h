@@ -84,6 +84,11 @@
 #define LIMIT_SFTP_FILES 256u /* open in one channel */
 #define LIMIT_SFTP_PENDING 512u /* requests of one channel that the host has yet to answer */
 
+#define LIMIT_SSH_SCRIPT (128u << 10) /* bytes that a shell is to read, to be judged */
+#define LIMIT_SSH_SCRIPT_TIME 1000u /* ms without more of a script, or its end */
+#define LIMIT_SSH_KEPT_TIME 200u /* ms that output is kept back to be masked */
+#define LIMIT_SSH_KEPT_TIME_TERMINAL 10u /* the same, where a person or agent watches */
+
 /* Configuration and policy: written by admins, so these catch mistakes rather than attacks */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20) /* one YAML file */
 #define LIMIT_CONFIG_NODES 100000u /* values of one YAML file */

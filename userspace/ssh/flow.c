@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/relay.h"
 
+#include "base/clock.h"
+
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream)
 {
 	f->from = from;
 	f->to = to;
 	f->stream = stream;
-	buffer_init(&f->pending, 4 * FLOW_PENDING_HIGH);
+	/* A mask may be longer than what it hides. */
+	buffer_init(&f->pending, 16 * FLOW_PENDING_HIGH);
 }
 
 void flow_done(struct flow *f)
@@ -36,8 +39,39 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	if (!inspected)
 		return buffer_append(&f->pending, bytes, (size_t)n) == 0;
 	f->at_worker += (size_t)n;
+	f->unanswered += f->masked;
 	link_data(l, lane->id, f->stream, slice_of(bytes, (size_t)n));
 	return true;
+}
+
+int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_masked *m)
+{
+	bool terminal = lane->terminal || lane->kind == BRIDGE_SHELL;
+
+	f->at_worker -= m->settled < f->at_worker ? m->settled : f->at_worker;
+	f->unanswered -= m->last && f->unanswered;
+	if (f->at_worker == 0 || f->unanswered)
+		f->due = 0;
+	else if (f->due == 0 || m->settled)
+		f->due = clock_monotonic() +
+			NANOSECONDS_PER_MILLISECOND *
+				(terminal ? LIMIT_SSH_KEPT_TIME_TERMINAL : LIMIT_SSH_KEPT_TIME);
+	return buffer_append_slice(&f->pending, m->bytes);
+}
+
+void flow_ask_for_kept(struct flow *f, struct lane *lane)
+{
+	bool over = !f->from || ssh_channel_is_closed(f->from) || ssh_channel_is_eof(f->from);
+
+	if (!f->masked || f->at_worker == 0 || f->end_told || lane->relay->alone)
+		return;
+	over = over && (!f->from || ssh_channel_poll(f->from, f->stream == BRIDGE_STDERR) <= 0);
+	if (!over && (f->due == 0 || clock_monotonic() < f->due))
+		return;
+	f->end_told = over;
+	f->due = 0;
+	f->unanswered++;
+	link_data(&lane->relay->link, lane->id, f->stream, SLICE_EMPTY);
 }
 
 /* Never more than the window takes: the library would wait for it. */

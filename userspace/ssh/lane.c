@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "ssh/relay.h"
 
 /* The only way to a request's terminal are functions that the library calls outdated. */
@@ -210,6 +211,7 @@ static void cut(struct lane *lane)
 {
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
 		lane->flows[i].at_worker = 0;
+		lane->flows[i].due = 0;
 		lane->flows[i].from = NULL;
 	}
 	lane->ended = true;
@@ -291,7 +293,9 @@ static void finish_request(struct lane *lane, bool success)
 	lane->request_count--;
 	memmove(lane->requests, lane->requests + 1, lane->request_count * sizeof(*lane->requests));
 	lane->step = LANE_IDLE;
-	if (success)
+	if (lane->answered)
+		lane->answered = false;
+	else if (success)
 		ssh_message_channel_request_reply_success(message);
 	else
 		ssh_message_reply_default(message);
@@ -312,6 +316,64 @@ static void ask(struct lane *lane, enum bridge_kind kind, struct slice text)
 	lane->step = LANE_ASKING;
 	lane->told = true;
 	link_request(&lane->relay->link, lane->id, &request);
+}
+
+/* --- what a shell is to read --- */
+
+static void wait_for_script(struct flow *f)
+{
+	f->due = clock_monotonic() + LIMIT_SSH_SCRIPT_TIME * NANOSECONDS_PER_MILLISECOND;
+}
+
+/* Some send nothing before they know that it runs. */
+static void begin_script(struct lane *lane)
+{
+	ssh_message_channel_request_reply_success(lane->requests[0]);
+	lane->answered = true;
+	lane->step = LANE_COLLECTING;
+	wait_for_script(&lane->flows[BRIDGE_STDIN]);
+}
+
+static void ask_for_script(struct lane *lane, bool whole)
+{
+	struct slice script = buffer_slice(&lane->flows[BRIDGE_STDIN].pending);
+	struct bridge_request request = {.kind = BRIDGE_SCRIPT};
+	struct buffer text;
+
+	lane->flows[BRIDGE_STDIN].due = 0;
+	buffer_init(&text, BRIDGE_BODY_MOST / 2 + BRIDGE_DATA_MOST);
+	if (buffer_append_byte(&text, whole) == 0 &&
+		buffer_append_slice(&text, slice_head(script, LIMIT_SSH_SCRIPT)) == 0) {
+		request.text = buffer_slice(&text);
+		lane->step = LANE_ASKING;
+		link_request(&lane->relay->link, lane->id, &request);
+	}
+	buffer_done(&text);
+}
+
+/* It is kept for the host, and shown to the worker: all of it, or as much as there is when too much
+ * came, or nothing more for a while. */
+static bool turn_collecting(struct lane *lane)
+{
+	struct flow *f = &lane->flows[BRIDGE_STDIN];
+	uint8_t bytes[BRIDGE_DATA_MOST];
+	int n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), false);
+
+	if (n > 0) {
+		f->bytes += (size_t)n;
+		wait_for_script(f);
+		if (buffer_append(&f->pending, bytes, (size_t)n) < 0)
+			lane->ended = true;
+	}
+	if (buffer_length(&f->pending) > LIMIT_SSH_SCRIPT)
+		ask_for_script(lane, false);
+	else if (n <= 0 && ssh_channel_is_eof(f->from))
+		ask_for_script(lane, true);
+	else if (n <= 0 && clock_monotonic() >= f->due)
+		ask_for_script(lane, false);
+	else
+		return n > 0;
+	return true;
 }
 
 static void ask_variable(struct lane *lane, ssh_message m)
@@ -470,7 +532,10 @@ static bool turn_requesting(struct lane *lane)
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
 			&(struct bridge_result){.status = BRIDGE_NO_STATUS});
-	finish_request(lane, rc == SSH_OK);
+	if (lane->answered && rc != SSH_OK)
+		refuse_to_run(lane, slice_from_string("wayleave: the host does not run it"));
+	else
+		finish_request(lane, rc == SSH_OK);
 	return true;
 }
 
@@ -530,16 +595,29 @@ static void on_data(struct lane *lane, struct slice body)
 		lane->ended = true;
 }
 
+static void on_masked(struct lane *lane, struct slice body)
+{
+	struct bridge_masked m;
+
+	if (bridge_decode_masked(body, &m) < 0 ||
+		flow_on_masked(&lane->flows[m.stream], lane, &m) < 0)
+		lane->ended = true;
+}
+
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 {
 	if (lane->question && frame->lane == lane->question)
 		inside_on_frame(lane, frame);
 	else if (frame->type == BRIDGE_DATA)
 		on_data(lane, frame->body);
+	else if (frame->type == BRIDGE_MASKED)
+		on_masked(lane, frame->body);
 	else if (frame->type == BRIDGE_NOTICE && lane->agent)
 		lane_say(lane, frame->body);
 	else if (frame->type == BRIDGE_ALLOW && lane->step == LANE_ASKING)
 		on_allow(lane, frame->body);
+	else if (frame->type == BRIDGE_COLLECT && lane->step == LANE_ASKING && lane->agent)
+		begin_script(lane);
 	else if (frame->type == BRIDGE_DENY && lane->step == LANE_ASKING)
 		on_deny(lane, frame->body);
 	else if (lane->kind == BRIDGE_FORWARD && lane->started)
@@ -596,12 +674,36 @@ static void send_status(struct lane *lane)
 		ssh_channel_request_send_exit_status(lane->agent, (int)lane->status);
 }
 
-static bool turn_output(struct lane *lane)
+static bool turn_streams(struct lane *lane)
 {
+	struct flow *output = &lane->flows[BRIDGE_STDOUT], *errors = &lane->flows[BRIDGE_STDERR];
 	bool inspected = lane->inspect & BRIDGE_INSPECT_OUTPUT, moved;
 
-	moved = flow_turn(&lane->flows[BRIDGE_STDOUT], lane, inspected);
-	moved |= flow_turn(&lane->flows[BRIDGE_STDERR], lane, inspected);
+	output->masked = inspected && lane->inspect & BRIDGE_INSPECT_MASK;
+	errors->masked = lane->inspect & BRIDGE_INSPECT_MASK;
+	moved = flow_turn(output, lane, inspected);
+	moved |= flow_turn(errors, lane, inspected || errors->masked);
+	flow_ask_for_kept(output, lane);
+	flow_ask_for_kept(errors, lane);
+	return moved;
+}
+
+uint64_t lane_due(const struct lane *lane)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
+		uint64_t due = lane->flows[i].due;
+
+		first = due && (!first || due < first) ? due : first;
+	}
+	return first;
+}
+
+static bool turn_output(struct lane *lane)
+{
+	bool moved = turn_streams(lane);
+
 	if (lane->started && lane->server)
 		tell_end(lane, BRIDGE_STDOUT, lane->server);
 	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
@@ -646,6 +748,8 @@ static bool turn_request(struct lane *lane)
 {
 	if (lane->step == LANE_REQUESTING)
 		return turn_requesting(lane);
+	if (lane->step == LANE_COLLECTING)
+		return turn_collecting(lane);
 	if (lane->step != LANE_IDLE || lane->request_count == 0)
 		return false;
 	begin_request(lane);

@@ -7,6 +7,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 void relay_refuse(struct relay *r, struct slice text)
 {
 	if (!r->refused)
@@ -130,6 +132,22 @@ static bool turn_lanes(struct relay *r)
 	return moved;
 }
 
+/* How long nothing may happen, in ms; -1: for ever. */
+static int time_to_wait(const struct relay *r)
+{
+	uint64_t first = 0, now;
+
+	list_for_each (position, &r->lanes) {
+		uint64_t due = lane_due(list_entry(position, const struct lane, link));
+
+		first = due && (!first || due < first) ? due : first;
+	}
+	if (!first)
+		return -1;
+	now = clock_monotonic();
+	return first <= now ? 0 : (int)((first - now) / NANOSECONDS_PER_MILLISECOND) + 1;
+}
+
 static bool is_over(const struct relay *r)
 {
 	if (!ssh_is_connected(r->agent))
@@ -182,7 +200,7 @@ static void relay_loop(struct relay *r)
 	turn(r);
 	while (!is_over(r)) {
 		poll_link(r);
-		if (ssh_event_dopoll(r->event, -1) == SSH_ERROR)
+		if (ssh_event_dopoll(r->event, time_to_wait(r)) == SSH_ERROR)
 			break;
 		turn(r);
 	}

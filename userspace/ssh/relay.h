@@ -43,7 +43,12 @@ struct flow {
 	ssh_channel from, to;
 	enum bridge_stream stream;
 	struct buffer pending; /* may be written */
-	size_t at_worker; /* bytes that it has yet to give back */
+	size_t at_worker; /* bytes that it has yet to give back, or keeps to be masked */
+	bool masked; /* it gives back something else, and says for how many bytes it stands */
+	size_t unanswered; /* of what was sent to it, if it is masked */
+	uint64_t
+		due; /* (clock.h) when what it keeps, or a script has waited long enough; 0: none */
+	bool end_told; /* the worker knows that nothing follows */
 	uint64_t bytes;
 };
 
@@ -51,6 +56,7 @@ enum lane_step {
 	LANE_OPENING, /* the channel to the host */
 	LANE_IDLE,
 	LANE_ASKING, /* the worker */
+	LANE_COLLECTING, /* what a shell is to read, for the worker */
 	LANE_REQUESTING, /* the host */
 };
 
@@ -65,6 +71,7 @@ struct lane {
 	size_t request_count;
 	enum lane_step step; /* of the first of them */
 	enum bridge_kind kind; /* that the worker is asked, if it is */
+	bool answered; /* the agent believes that the first of the requests succeeded */
 	bool terminal;
 	uint16_t columns, rows;
 	bool started; /* something runs */
@@ -122,6 +129,8 @@ struct lane *lane_find(struct relay *r, uint32_t id);
 struct lane *lane_of(struct relay *r, ssh_channel agent);
 /* What the worker says. */
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame);
+/* When it is to have another turn even if nothing happens (clock.h); 0: not. */
+uint64_t lane_due(const struct lane *lane);
 /* Does what can be done now; true: something was. Last call for one that is over: it is freed. */
 bool lane_turn(struct lane *lane);
 /* Text for the agent beside the data. */
@@ -149,6 +158,10 @@ bool inside_is_dry(const struct lane *lane, enum bridge_stream stream);
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
 /* Reads and writes what it can; true: some bytes moved. */
 bool flow_turn(struct flow *f, struct lane *lane, bool inspected);
+/* The worker answered something that is masked. */
+int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_masked *m);
+/* Asks for what the worker keeps, where nothing follows or it is due. */
+void flow_ask_for_kept(struct flow *f, struct lane *lane);
 /* All that the source sent has been written. */
 bool flow_is_dry(const struct flow *f);
 void flow_done(struct flow *f);

@@ -7,6 +7,7 @@
 
 #define REQUEST_HEAD 6
 #define RESULT_HEAD 20
+#define MASKED_HEAD 6
 #define DEEDS_HEAD 2
 #define DEED_HEAD 6
 
@@ -152,4 +153,25 @@ int bridge_append_result(struct buffer *to, uint32_t lane, const struct bridge_r
 	bytes_put_u64(head + 8, result->to_server);
 	bytes_put_u32(head + 16, result->status);
 	return bridge_append(to, BRIDGE_RESULT, lane, slice_of(head, sizeof(head)), result->signal);
+}
+
+int bridge_decode_masked(struct slice body, struct bridge_masked *ret)
+{
+	if (body.length < MASKED_HEAD || body.data[0] >= BRIDGE_STREAM_COUNT || body.data[1] > 1)
+		return -EBADMSG;
+	*ret = (struct bridge_masked){
+		.stream = (enum bridge_stream)body.data[0],
+		.last = body.data[1],
+		.settled = bytes_get_u32(body.data + 2),
+		.bytes = slice_from(body, MASKED_HEAD),
+	};
+	return 0;
+}
+
+int bridge_append_masked(struct buffer *to, uint32_t lane, const struct bridge_masked *masked)
+{
+	uint8_t head[MASKED_HEAD] = {(uint8_t)masked->stream, masked->last};
+
+	bytes_put_u32(head + 2, masked->settled);
+	return bridge_append(to, BRIDGE_MASKED, lane, slice_of(head, sizeof(head)), masked->bytes);
 }

@@ -26,8 +26,9 @@ enum bridge_type {
 	BRIDGE_RESULT, /* struct bridge_result: what was allowed is over */
 	BRIDGE_WINDOW, /* u16 columns, u16 rows: the terminal has another size */
 	/* both ways */
-	BRIDGE_DATA, /* u8 enum bridge_stream, bytes: to be recorded and masked, and as it shall
-			be passed on */
+	BRIDGE_DATA, /* u8 enum bridge_stream, bytes: to be recorded or masked, and as it shall
+			be passed on. Of a forward, empty: it ended. Of what is masked, empty: it
+			ended, or what the worker keeps of it has waited long enough */
 	/* worker → process */
 	BRIDGE_CONNECTED, /* with a descriptor, the connection to the server; its name */
 	BRIDGE_REFUSED, /* the session: every channel is answered so */
@@ -36,6 +37,9 @@ enum bridge_type {
 	BRIDGE_NOTICE, /* text for the agent, while its request waits */
 	BRIDGE_AGAIN, /* of BRIDGE_DEEDS alone: what its names mean is to be found once more, and
 			 the request sent again */
+	BRIDGE_COLLECT, /* of BRIDGE_EXEC and _SHELL, whose input is commands: the agent is told
+			   that it runs, and BRIDGE_SCRIPT follows */
+	BRIDGE_MASKED, /* struct bridge_masked, to each BRIDGE_DATA of what is masked */
 	BRIDGE_TYPE_COUNT
 };
 
@@ -48,6 +52,7 @@ enum bridge_kind {
 	BRIDGE_REMOTE_FORWARD, /* HOST:PORT that the server is to listen on */
 	BRIDGE_AGENT_FORWARD,
 	BRIDGE_X11,
+	BRIDGE_SCRIPT, /* u8 whether that is all, what the agent sent for the shell to read */
 	BRIDGE_DEEDS, /* u16 count, that many struct bridge_deed, text for people */
 	BRIDGE_KIND_COUNT
 };
@@ -82,6 +87,8 @@ enum bridge_inspect {
 	BRIDGE_INSPECT_SFTP = 1 << 2, /* what is done with files is asked for one by one */
 	BRIDGE_INSPECT_PUSH = 1 << 3, /* the refs of a git push are asked for */
 	BRIDGE_INSPECT_OBSERVE = 1 << 4, /* what is not understood inside passes all the same */
+	/* BRIDGE_DATA of stderr, at least; what the agent gets of output comes as BRIDGE_MASKED */
+	BRIDGE_INSPECT_MASK = 1 << 5,
 };
 
 /* u8 kind, u8 terminal, u16 columns, u16 rows, text. */
@@ -99,6 +106,15 @@ struct bridge_result {
 	struct slice signal; /* that ended it; empty: none. Of deeds: what came of them */
 };
 #define BRIDGE_NO_STATUS UINT32_MAX
+
+/* u8 stream, u8 last, u32 settled, bytes. */
+struct bridge_masked {
+	enum bridge_stream stream;
+	bool last; /* of the frames that answer one BRIDGE_DATA */
+	uint32_t settled; /* bytes of the stream, of this BRIDGE_DATA or earlier ones, that are
+			     passed on by this; others are kept back */
+	struct slice bytes;
+};
 
 struct bridge_frame {
 	enum bridge_type type;
@@ -126,5 +142,7 @@ int bridge_decode_request(struct slice body, struct bridge_request *ret);
 int bridge_append_request(struct buffer *to, uint32_t lane, const struct bridge_request *request);
 int bridge_decode_result(struct slice body, struct bridge_result *ret);
 int bridge_append_result(struct buffer *to, uint32_t lane, const struct bridge_result *result);
+int bridge_decode_masked(struct slice body, struct bridge_masked *ret);
+int bridge_append_masked(struct buffer *to, uint32_t lane, const struct bridge_masked *masked);
 
 #endif

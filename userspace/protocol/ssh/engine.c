@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "protocol/ssh/facts.h"
+#include "protocol/ssh/output.h"
 #include "protocol/ssh/ssh.h"
 #include "protocol/ssh/tunnel.h"
 
@@ -16,6 +17,7 @@ enum lane_state {
 	LANE_WAITING, /* for its turn to be judged */
 	LANE_ASKED, /* the pipe has its action */
 	LANE_FINDING, /* the process finds once more what it is about, and asks again */
+	LANE_COLLECTING, /* it takes in what a shell is to read */
 };
 
 struct lane {
@@ -29,7 +31,9 @@ struct lane {
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
 	struct tunnel *tunnel; /* what it carries is not known yet */
+	struct ssh_output *output; /* that is masked; NULL: it passes as it is */
 	bool cut; /* what it carried was refused, and nothing of it passes any more */
+	bool partial; /* what is asked is not all that would be run */
 	struct ssh_facts facts; /* of what is asked */
 };
 
@@ -79,6 +83,7 @@ static void free_lane(struct engine *e, struct lane *lane)
 {
 	list_remove(&lane->link);
 	tunnel_free(lane->tunnel);
+	ssh_output_free(lane->output);
 	ssh_facts_done(&lane->facts);
 	free(lane);
 	e->count--;
@@ -161,10 +166,39 @@ static int read_request(struct lane *lane, const struct bridge_request *request)
 	return r;
 }
 
+/* What a shell reads from its input is judged like a command line, unless no rule cares. */
+static bool wants_script(const struct engine *e, const struct lane *lane)
+{
+	return (lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL) && !lane->terminal &&
+		lane->facts.reader != SCRIPT_NOT_READ && e->base.host->needs_facts;
+}
+
+static int collect(struct engine *e, struct lane *lane)
+{
+	lane->state = LANE_COLLECTING;
+	return tell(&e->base, BRIDGE_COLLECT, lane->id, SLICE_EMPTY, SLICE_EMPTY);
+}
+
+static int on_script(struct lane *lane, struct slice text)
+{
+	struct ssh_facts facts;
+	int r;
+
+	if (text.length == 0 || text.data[0] > 1)
+		return -EBADMSG;
+	lane->partial = !text.data[0];
+	r = ssh_facts_init_script(&facts, &lane->facts, slice_from(text, 1), !lane->partial);
+	ssh_facts_done(&lane->facts);
+	lane->facts = facts;
+	lane->state = LANE_WAITING;
+	return r;
+}
+
 static int on_request(struct engine *e, const struct bridge_frame *frame)
 {
 	struct bridge_request request;
 	struct lane *lane;
+	int r;
 
 	if (bridge_decode_request(frame->body, &request) < 0)
 		return -EBADMSG;
@@ -173,14 +207,20 @@ static int on_request(struct engine *e, const struct bridge_frame *frame)
 		return -EBADMSG;
 	if (lane->state == LANE_FINDING && request.kind == BRIDGE_DEEDS)
 		return read_request(lane, &request);
-	if (lane->state != LANE_IDLE)
+	if (lane->state == LANE_COLLECTING && request.kind == BRIDGE_SCRIPT)
+		return on_script(lane, request.text);
+	if (lane->state != LANE_IDLE || request.kind == BRIDGE_SCRIPT)
 		return -EBADMSG;
 	lane->kind = request.kind;
 	lane->record = false;
+	ssh_output_free(lane->output);
+	lane->output = NULL;
 	lane->terminal = request.terminal;
 	lane->columns = request.columns;
 	lane->rows = request.rows;
-	return read_request(lane, &request);
+	lane->partial = false;
+	r = read_request(lane, &request);
+	return r == 0 && wants_script(e, lane) ? collect(e, lane) : r;
 }
 
 static int on_gone(struct engine *e, const struct bridge_frame *frame)
@@ -302,15 +342,67 @@ static int on_tunnel_data(struct engine *e, struct lane *lane, struct slice body
 	}
 }
 
-/* Back it goes as it came: what leaves at the end of the turn is recorded by then. */
+static const enum protocol_data_kind data_kinds[] = {
+	[BRIDGE_STDIN] = DATA_INPUT,
+	[BRIDGE_STDOUT] = DATA_OUTPUT,
+	[BRIDGE_STDERR] = DATA_ERROR,
+};
+
+static void record_data(
+	struct engine *e, const struct lane *lane, enum bridge_stream stream, struct slice bytes)
+{
+	if (lane->record && bytes.length)
+		set_event(e, EVENT_DATA)->data = (struct protocol_data){
+			.action = lane->number,
+			.kind = data_kinds[stream],
+			.bytes = bytes,
+		};
+}
+
+/* In as many frames as it takes. */
+static int tell_masked(
+	struct engine *e, const struct lane *lane, struct bridge_masked *m, struct slice shown)
+{
+	struct buffer frames;
+	int r = 0;
+
+	buffer_init(&frames, shown.length + 64 * BRIDGE_DATA_MOST);
+	do {
+		size_t n = shown.length < BRIDGE_DATA_MOST ? shown.length : BRIDGE_DATA_MOST;
+		struct bridge_masked one = {.stream = m->stream, .bytes = slice_head(shown, n)};
+
+		shown = slice_from(shown, n);
+		one.last = shown.length == 0;
+		one.settled = one.last ? m->settled : 0;
+		r = bridge_append_masked(&frames, lane->id, &one);
+	} while (r == 0 && shown.length);
+	if (r == 0)
+		r = e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(&frames));
+	buffer_done(&frames);
+	return r;
+}
+
+static int on_output(
+	struct engine *e, struct lane *lane, enum bridge_stream stream, struct slice bytes)
+{
+	struct bridge_masked m = {.stream = stream};
+	struct slice shown = SLICE_EMPTY;
+	size_t settled = 0;
+	int r = ssh_output_take(lane->output, stream, bytes, &shown, &settled);
+
+	if (r < 0)
+		return r;
+	m.settled = (uint32_t)settled;
+	record_data(e, lane, stream, shown);
+	return tell_masked(e, lane, &m, shown);
+}
+
+/* Back it goes: what leaves at the end of the turn is recorded by then. */
 static int on_data(struct engine *e, const struct bridge_frame *frame)
 {
-	static const enum protocol_data_kind kinds[] = {
-		[BRIDGE_STDIN] = DATA_INPUT,
-		[BRIDGE_STDOUT] = DATA_OUTPUT,
-		[BRIDGE_STDERR] = DATA_ERROR,
-	};
 	struct lane *lane = find(e, frame->lane);
+	enum bridge_stream stream;
+	struct slice bytes;
 
 	if (!lane || !lane->number || frame->body.length < 1 ||
 		frame->body.length > 1 + BRIDGE_DATA_MOST ||
@@ -318,13 +410,15 @@ static int on_data(struct engine *e, const struct bridge_frame *frame)
 		return -EBADMSG;
 	if (lane->kind == BRIDGE_FORWARD)
 		return on_tunnel_data(e, lane, frame->body);
-	if (!lane->record || frame->body.length < 2)
+	stream = (enum bridge_stream)frame->body.data[0];
+	bytes = slice_from(frame->body, 1);
+	if (lane->output && stream != BRIDGE_STDIN)
+		return on_output(e, lane, stream, bytes);
+	if (!lane->record || bytes.length == 0)
 		return -EBADMSG;
-	set_event(e, EVENT_DATA)->data = (struct protocol_data){
-		.action = lane->number,
-		.kind = kinds[frame->body.data[0]],
-		.bytes = slice_from(frame->body, 1),
-	};
+	if (lane->output)
+		ssh_output_typed(lane->output, bytes);
+	record_data(e, lane, stream, bytes);
 	return tell(&e->base, BRIDGE_DATA, frame->lane, SLICE_EMPTY, frame->body);
 }
 
@@ -486,7 +580,28 @@ static bool is_backward(const struct lane *lane)
 	return lane->kind >= BRIDGE_REMOTE_FORWARD && lane->kind <= BRIDGE_X11;
 }
 
-/* What runs on the server sees more than it shows, and what it shows may be cut anywhere. */
+static bool is_text(const struct lane *lane)
+{
+	return lane->kind == BRIDGE_SHELL ||
+		(lane->kind == BRIDGE_EXEC &&
+			lane->facts.action.pairs[0].operation == OPERATION_SSH_EXEC);
+}
+
+/* Files by SFTP and git are no text, of variables nothing comes back. */
+static bool has_nothing_to_mask(const struct lane *lane)
+{
+	return lane->kind == BRIDGE_ENV || lane->kind == BRIDGE_DEEDS || lane->inside ||
+		(lane->kind == BRIDGE_EXEC && !is_text(lane));
+}
+
+/* Columns and JSON are nowhere in what a command writes: where a rule names them, it means
+ * something that can't be found here. */
+static bool can_mask(const struct lane *lane, const struct mask_rules *rules)
+{
+	return has_nothing_to_mask(lane) ||
+		(is_text(lane) && !rules->column_count && !rules->json_count);
+}
+
 static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
@@ -495,15 +610,23 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 	if (!lane)
 		return 0;
 	lane->record = record_rows;
-	if (is_backward(lane))
+	ssh_output_free(lane->output);
+	lane->output = NULL;
+	if (is_backward(lane)) {
 		*ret = (struct protocol_refusal){REASON_NOT_BUILT,
 			slice_from_string("denied: nothing carries this kind of forwarding")};
-	else if (rules && lane->kind != BRIDGE_ENV && lane->inside != BRIDGE_INSPECT_SFTP)
+		return -EPERM;
+	}
+	if (rules && !can_mask(lane, rules)) {
 		*ret = (struct protocol_refusal){REASON_MASK_IMPOSSIBLE,
-			slice_from_string("denied: what SSH carries can't be masked")};
-	else
-		return 0;
-	return -EPERM;
+			slice_from_string("denied: what SSH carries here can't be masked so")};
+		return -EPERM;
+	}
+	if (rules && is_text(lane))
+		lane->output = ssh_output_new(base->host, rules,
+			!lane->terminal && lane->kind == BRIDGE_EXEC &&
+				ssh_output_carries_files(lane->facts.action.text));
+	return 0;
 }
 
 static void leave_lane(struct lane *lane)
@@ -522,15 +645,29 @@ static bool runs(const struct lane *lane)
 
 /* A terminal is always recorded, what a command writes where the rule says so. Subsystems and git
  * carry files. */
-static uint8_t inspected(const struct lane *lane, bool observes)
+static uint8_t recorded(const struct lane *lane)
 {
-	if (lane->inside)
-		return lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
-	if (lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS)
+	if (lane->inside || lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS ||
+		lane->kind == BRIDGE_FORWARD)
 		return 0;
-	if (lane->terminal || lane->kind == BRIDGE_SHELL || lane->kind == BRIDGE_FORWARD)
+	if (lane->terminal || lane->kind == BRIDGE_SHELL)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
+}
+
+static uint8_t inspected(const struct lane *lane, bool observes)
+{
+	uint8_t inspect = recorded(lane);
+
+	if (lane->inside)
+		return lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
+	if (lane->kind == BRIDGE_FORWARD)
+		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
+	if (lane->output)
+		inspect |= BRIDGE_INSPECT_MASK;
+	if (lane->output && !ssh_output_is_binary(lane->output))
+		inspect |= BRIDGE_INSPECT_OUTPUT;
+	return inspect;
 }
 
 static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t number)
@@ -545,8 +682,7 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 	if (runs(lane)) {
 		inspect = inspected(lane, base->host->observes);
 		lane->number = number;
-		lane->record = lane->kind != BRIDGE_FORWARD &&
-			inspect & (BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT);
+		lane->record = recorded(lane);
 		tunnel_free(lane->tunnel);
 		lane->tunnel = lane->kind == BRIDGE_FORWARD ? tunnel_new() : NULL;
 		lane->cut = false;
@@ -601,6 +737,8 @@ static int ssh_bind(struct protocol_engine *base, uint32_t id, struct protocol_b
 
 	if (!lane)
 		return -ENOTSUP;
+	if (lane->partial)
+		return -E2BIG;
 	*ret = (struct protocol_binding){.context = slice_from_string(engine_of(base)->user)};
 	/* The same words as a command and as a variable are not the same question. */
 	ret->bound[0] = slice_of(&lane->kind, sizeof(lane->kind));

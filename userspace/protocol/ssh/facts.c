@@ -8,9 +8,10 @@
 #include "protocol/ssh/path.h"
 #include "protocol/ssh/shell.h"
 
-/* The line and each command of it, or deeds. */
-#define PAIRS_MOST (SHELL_COMMANDS_MOST + 1)
+/* A line and each command of it, those of a script, and one for what is not known; or deeds. */
+#define PAIRS_MOST (2 * SHELL_COMMANDS_MOST + 3)
 _Static_assert(BRIDGE_DEEDS_MOST <= PAIRS_MOST, "deeds are pairs");
+#define TEXT_MOST (2 * BRIDGE_BODY_MOST)
 
 static const enum operation operations[BRIDGE_KIND_COUNT] = {
 	[BRIDGE_EXEC] = OPERATION_SSH_EXEC,
@@ -91,6 +92,11 @@ int ssh_facts_repository(struct slice command, struct buffer *ret, bool *ret_kno
 	return r;
 }
 
+static struct slice words_of(const struct ssh_facts *f, const struct shell_command *c)
+{
+	return slice_head(slice_from(buffer_slice(&f->words), c->start), c->length);
+}
+
 /* The whole line, and each command of it, as both an allow and a deny may name: a rule that allows
  * "ls *" must not cover "ls; rm x", and one that denies "rm *" must see it. */
 static void add_commands(struct ssh_facts *f, struct slice text, const struct shell_line *line)
@@ -98,8 +104,7 @@ static void add_commands(struct ssh_facts *f, struct slice text, const struct sh
 	add(f, OPERATION_SSH_EXEC, OBJECT_KNOWN, text);
 	for (size_t i = 0; i < line->count; i++) {
 		const struct shell_command *c = &line->commands[i];
-		struct slice words =
-			slice_head(slice_from(buffer_slice(&f->words), c->start), c->length);
+		struct slice words = words_of(f, c);
 
 		if (line->count > 1 || !c->known || !slice_equal(words, text))
 			add(f, OPERATION_SSH_EXEC, c->known ? OBJECT_KNOWN : OBJECT_UNKNOWN, words);
@@ -107,7 +112,7 @@ static void add_commands(struct ssh_facts *f, struct slice text, const struct sh
 }
 
 /* A terminal would change what git's programs say to each other, so with one they are commands like
- * others. */
+ * others. A shell with one is what an agent types into. */
 static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 {
 	struct shell_line *line = memory_new(sizeof(*line));
@@ -116,6 +121,7 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 	buffer_init(&line->text, 2 * text.length + 2);
 	r = shell_split(text, line);
 	f->words = line->text;
+	f->reader = script_reader(line);
 	if (r == -E2BIG) {
 		f->action.unknown |= ACTION_UNKNOWN_TEXT;
 		f->action.problem = "a command line with too many commands";
@@ -124,7 +130,77 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 	} else if (r == 0 && (terminal || !add_git(f, line))) {
 		add_commands(f, text, line);
 	}
+	if (r == 0 && terminal && f->reader != SCRIPT_NOT_READ)
+		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
 	free(line);
+	return r;
+}
+
+/* Commands that nobody can tell; any rule with objects asks for more. */
+static void add_unknown_commands(struct ssh_facts *f, const char *which)
+{
+	add(f, OPERATION_SSH_EXEC, OBJECT_UNKNOWN, slice_from_string(which));
+}
+
+static void add_script(struct ssh_facts *f, const struct shell_line *lines, bool whole, int error)
+{
+	if (!whole)
+		add_unknown_commands(f, "a script whose end is not known");
+	else if (f->reader == SCRIPT_READ_OTHERWISE)
+		add_unknown_commands(f, "a script for another kind of shell");
+	else if (error)
+		add_unknown_commands(f, "a script with too many commands");
+	for (size_t i = 0; whole && error == 0 && i < lines->count; i++)
+		add(f, OPERATION_SSH_EXEC, lines->commands[i].known ? OBJECT_KNOWN : OBJECT_UNKNOWN,
+			words_of(f, &lines->commands[i]));
+}
+
+static int append_texts(
+	struct ssh_facts *f, struct slice command, struct slice script, struct slice *ret_script)
+{
+	int r;
+
+	buffer_init(&f->text, TEXT_MOST);
+	r = buffer_append_slice(&f->text, command);
+	if (r == 0 && command.length)
+		r = buffer_append_byte(&f->text, '\n');
+	if (r == 0)
+		r = buffer_append_slice(&f->text, script);
+	f->action.text = buffer_slice(&f->text);
+	*ret_script = slice_from(f->action.text, f->action.text.length - script.length);
+	return r;
+}
+
+int ssh_facts_init_script(
+	struct ssh_facts *f, const struct ssh_facts *command, struct slice script, bool whole)
+{
+	struct shell_line *line = memory_new(sizeof(*line)), *lines = memory_new(sizeof(*lines));
+	struct slice text = command->action.text;
+	int r, error = 0;
+
+	*f = (struct ssh_facts){.action = {.protocol = PROTOCOL_SSH}, .reader = command->reader};
+	f->pairs = memory_new_array(PAIRS_MOST, sizeof(*f->pairs));
+	f->action.pairs = f->pairs;
+	r = append_texts(f, text, script, &script);
+	text = slice_head(f->action.text, text.length);
+	buffer_init(&line->text, 2 * f->action.text.length + 4);
+	if (r == 0)
+		r = shell_split(text, line);
+	/* Both have their words in one buffer. */
+	lines->text = line->text;
+	if (r == 0)
+		error = script_split(script, lines);
+	f->words = lines->text;
+	if (r == 0 && error < 0 && error != -E2BIG)
+		r = error;
+	if (r == 0 && command->pairs[0].operation == OPERATION_SSH_SHELL)
+		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
+	else if (r == 0)
+		add_commands(f, text, line);
+	if (r == 0)
+		add_script(f, lines, whole, error);
+	free(line);
+	free(lines);
 	return r;
 }
 
@@ -159,7 +235,7 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 
 	*f = (struct ssh_facts){.action = {.protocol = PROTOCOL_SSH}};
 	f->pairs = memory_new_array(PAIRS_MOST, sizeof(*f->pairs));
-	buffer_init(&f->text, BRIDGE_BODY_MOST);
+	buffer_init(&f->text, TEXT_MOST);
 	r = buffer_append_slice(&f->text, request->text);
 	text = buffer_slice(&f->text);
 	f->action.text = text;
@@ -170,6 +246,8 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 		r = read_deeds(f, text);
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
+	if (request->kind == BRIDGE_SHELL)
+		f->reader = SCRIPT_READ;
 	return r;
 }
 

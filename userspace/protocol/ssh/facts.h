@@ -7,6 +7,7 @@
 
 #include "protocol/action.h"
 #include "protocol/ssh/bridge.h"
+#include "protocol/ssh/script.h"
 
 /* Owns what the action points to. */
 struct ssh_facts {
@@ -14,10 +15,15 @@ struct ssh_facts {
 	struct action_pair *pairs;
 	struct buffer text; /* as the agent sent it */
 	struct buffer words; /* of its commands */
+	enum script_reader reader; /* of an exec or shell: who reads commands from its input */
 };
 
 /* Copies the request's text. 0, or a negative errno of the buffers. */
 int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request);
+/* The facts of a command or shell once it is known what it is to read, which stands behind the
+ * command in the text. `whole`: that is all of it. Copies what it is given. Errors as before. */
+int ssh_facts_init_script(
+	struct ssh_facts *f, const struct ssh_facts *command, struct slice script, bool whole);
 void ssh_facts_done(struct ssh_facts *f);
 
 /* Appends the repository that a command of git's pushes to, and says whether the name can mean no

@@ -187,7 +187,20 @@ static void read_operator(struct splitter *s)
 	s->at++;
 }
 
-int shell_split(struct slice line, struct shell_line *ret)
+/* A line that goes on in the next one, between two words. */
+static bool is_continued(const struct splitter *s)
+{
+	return s->in.data[s->at] == '\\' && s->at + 1 < s->in.length &&
+		s->in.data[s->at + 1] == '\n';
+}
+
+static void skip_comment(struct splitter *s)
+{
+	while (s->at < s->in.length && s->in.data[s->at] != '\n')
+		s->at++;
+}
+
+static int split(struct slice line, bool comments, struct shell_line *ret)
 {
 	struct splitter s = {.in = line, .line = ret};
 	bool operators = false;
@@ -198,6 +211,10 @@ int shell_split(struct slice line, struct shell_line *ret)
 
 		if (is_blank(c)) {
 			s.at++;
+		} else if (is_continued(&s)) {
+			s.at += 2;
+		} else if (c == '#' && comments) {
+			skip_comment(&s);
 		} else if (c && ends_word(c)) {
 			operators = true;
 			read_operator(&s);
@@ -210,6 +227,16 @@ int shell_split(struct slice line, struct shell_line *ret)
 	end_command(&s);
 	ret->simple = ret->count == 1 && !operators && ret->commands[0].known;
 	return s.error;
+}
+
+int shell_split(struct slice line, struct shell_line *ret)
+{
+	return split(line, false, ret);
+}
+
+int shell_split_lines(struct slice lines, struct shell_line *ret)
+{
+	return split(lines, true, ret);
 }
 
 struct slice shell_argument(const struct shell_line *line, const char *program)

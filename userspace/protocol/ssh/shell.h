@@ -28,6 +28,8 @@ struct shell_line {
 /* `text` is initialised with a limit that is above twice the line's length. -E2BIG: more commands
  * than are kept; then nothing of the line is known. */
 int shell_split(struct slice line, struct shell_line *ret);
+/* The same for several lines of a script, in which comments are no commands (XCU 2.3). */
+int shell_split_lines(struct slice lines, struct shell_line *ret);
 
 /* The word behind the program, where the line is `program WORD` and no more, and the word is no
  * option; else the empty slice. Of the line's text. */

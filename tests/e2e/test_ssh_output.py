@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands and shells write, masked on its way to the agent; files, which are not."""
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+import pytest
+from harness.records import records_of
+from harness.ssh_gate import OPTIONS, ended, environment, gate, last, run, server  # noqa: F401
+
+CARD = "4111 1111 1111 1111"
+MASK = {"mask": [{"detect": ["credit_card", "email", "private_key", "secret"], "with": "redact"}], "record": "rows"}
+RULES = [{"name": "all masked", "resources": ["box"],
+          "operations": ["exec", "shell", "subsystem", "read", "write", "git_fetch", "git_push"], "allow": MASK}]
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    with gate(tmp_path_factory.mktemp("masked"), server, RULES) as d:
+        yield d
+
+
+def test_findings_are_masked_in_both_streams(daemon, server, tmp_path):
+    (tmp_path / "a").write_text(f"{CARD}, and 2\npassword=hunter22")
+    (tmp_path / "b").write_text("to x.y@example.com\n")
+    done = run(daemon, server, f"cat {tmp_path}/a; cat {tmp_path}/b >&2; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "[masked], and 2\npassword=[masked]", "to [masked]\n")
+    session = ended(daemon)
+    kept = str(records_of(daemon, session, "data"))
+    replayed = daemon.wayleave("sessions", "replay", session["id"], "--speed", "0").stdout
+    assert "[masked], and 2" in replayed
+    for secret in ("hunter22", "4111", "example.com"):
+        assert secret not in kept + replayed
+
+
+def test_colours_and_writes_hide_nothing(daemon, server):
+    line = "printf 'n 4111'; printf '\\033[31m1111\\033[0m'; printf '11111111\\n'; printf 'x.y@'; printf 'example.com\\n'"
+    done = run(daemon, server, line)
+    # What the host took long to go on with is shown as far as it came, the rest never is.
+    assert re.fullmatch(r"n (\[masked\]\033\[31m\033\[0m|4111.*\[masked\])\n(x\.y@)?\[masked\]\n", done.stdout), done.stdout
+    assert "11111111" not in done.stdout
+
+
+def test_a_key_is_masked_and_what_stands_behind_it_is_not(daemon, server, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", tmp_path / "k"], check=True)
+    done = run(daemon, server, f"cat {tmp_path}/k; echo after")
+    assert done.stdout == "[masked]\nafter\n"
+    done = run(daemon, server, f"head -n 9 {tmp_path}/k; echo after it")
+    assert done.stdout == "[masked]\nafter it\n"
+
+
+def test_much_and_any_bytes_pass(daemon, server, tmp_path):
+    data = bytes(range(1, 127)) * 20000 + b"\n" + CARD.encode() + b"\n" + "ünï ©\n".encode() * 1000
+    (tmp_path / "a").write_bytes(data)
+    done = run(daemon, server, f"cat {tmp_path}/a", text=False)
+    assert done.stdout == data.replace(CARD.encode(), b"[masked]")
+
+
+def test_what_is_kept_back_comes_when_it_has_waited(daemon, server):
+    """A prompt that is no whole line, for which the client waits."""
+    process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", "printf name; read a; echo hello $a",
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.read(4) == b"name"
+        process.stdin.write(b"you\n")
+        process.stdin.close()
+        assert process.stdout.read() == b"hello you\n" and process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_files_are_never_altered(daemon, server, tmp_path):
+    data = f"{CARD}\nx.y@example.com\npassword=hunter22\n".encode() * 1000 + os.urandom(1 << 20)
+    (tmp_path / "a").write_bytes(data)
+    place = f"root@127.0.0.1:{tmp_path}"
+    for words in (["scp", "-O", "-q", *OPTIONS, "-P", server.port, f"{place}/a", tmp_path / "b"],
+                  ["scp", "-O", "-q", *OPTIONS, "-P", server.port, tmp_path / "a", f"{place}/c"],
+                  ["scp", "-q", *OPTIONS, "-P", server.port, f"{place}/a", tmp_path / "d"],
+                  ["rsync", "-e", f"ssh {' '.join(OPTIONS)} -p {server.port}", f"{place}/a", tmp_path / "e"]):
+        done = daemon.run(*words)
+        assert done.returncode == 0, (words, done.stderr)
+    for name in "bcde":
+        assert (tmp_path / name).read_bytes() == data, name
+    # What these say to people is no file.
+    done = daemon.run("scp", "-O", *OPTIONS, "-P", server.port, f"{place}/x.y@example.com", tmp_path / "f")
+    assert done.returncode != 0 and "x.y@example.com" not in done.stderr.replace(f"{tmp_path}/x.y@example.com", ""), done.stderr
+
+
+def test_git_is_never_altered(daemon, server, tmp_path):
+    names = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b.cd", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b.cd"}
+    subprocess.run(["git", "init", "-q", "-b", "main", tmp_path / "r"], check=True)
+    (tmp_path / "r" / "f").write_text(f"{CARD}\n" * 100)
+    for words in (["add", "."], ["commit", "-q", "-m", "x.y@example.com"]):
+        subprocess.run(["git", "-C", tmp_path / "r", *words], check=True, env={**os.environ, **names})
+    done = daemon.run("git", "-c", "core.compression=0", "clone", "-q", f"root@127.0.0.1:{tmp_path}/r", tmp_path / "w", env=environment(server))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "w" / "f").read_text() == f"{CARD}\n" * 100
+
+
+def read_until(main, wanted):
+    seen, deadline = b"", time.monotonic() + 60
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([main], [], [], 0.1)[0]:
+            try:
+                seen += os.read(main, 65536)
+            except OSError:
+                break
+    return seen
+
+
+def test_a_shell_is_masked(daemon, server):
+    main, terminal = pty.openpty()
+    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1", stdin=terminal, stdout=terminal, stderr=terminal,
+                           start_new_session=True)
+    os.close(terminal)
+    try:
+        os.write(main, b"PS1='ready''> '; stty cols 200\n")
+        read_until(main, b"ready> ")
+        os.write(main, b"x=1111; printf '\\033[1m%s\\033[0m@\\n' \"4111 $x $x $x\"\n")
+        seen = read_until(main, b"@\r\n")
+        assert b"[masked]" in seen and b"4111 1111" not in seen, seen
+        os.write(main, b"exit 5\n")
+        assert process.wait(30) == 5
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(main)
+    session = ended(daemon)
+    cast = daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout
+    assert "[masked]" in cast and "4111 1111" not in cast
