@@ -92,6 +92,19 @@ static void host_reset(struct protocol_host *host, const struct protocol_refusal
 	run->closed = true;
 }
 
+static int host_beyond(struct protocol_host *host, struct slice name, uint16_t port,
+	enum reason *ret_reason, struct buffer *why)
+{
+	const char *denied = run_of(host)->bench->denied_beyond;
+
+	(void)port;
+	if (!denied || !slice_equal_string(name, denied))
+		return 0;
+	*ret_reason = REASON_EGRESS;
+	buffer_append_string(why, "denied: nobody goes there");
+	return -EPERM;
+}
+
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
 {
 	return policy_wants_body(run_of(host)->bench->scope, action);
@@ -419,6 +432,11 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 	case EVENT_CONNECT:
 		engine_run_connected(run);
 		break;
+	case EVENT_TUNNEL:
+		buffer_append_format(b, "! tunnel %.*s %u\n", SLICE_PRINT(event->tunnel.name),
+			event->tunnel.port);
+		run->closed = true;
+		break;
 	case EVENT_TLS:
 		buffer_append_format(
 			b, "! tls %s\n", event->tls.side == SIDE_AGENT ? "agent" : "server");
@@ -564,6 +582,7 @@ void engine_run_init(
 		.shut = host_shut,
 		.reset = host_reset,
 		.catalog = host_catalog,
+		.beyond = host_beyond,
 		.wants_body = host_wants_body,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,

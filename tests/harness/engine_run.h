@@ -27,6 +27,9 @@ struct engine_bench {
 	enum secret_place secret_place; /* that password is shown there, in a field of this name */
 	const char *secret_name;
 	size_t hello_length; /* bytes of a ClientHello that is fed; 0: one stands for it */
+	const char
+		*denied_beyond; /* the one place to which no proxy may connect; NULL: there is none
+				 */
 	const char *identity; /* what the server is to be told; NULL: nothing */
 };
 

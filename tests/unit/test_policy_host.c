@@ -3,6 +3,7 @@
  * Where a connection goes: hosts, ties, candidates.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "policy_test.h"
 
@@ -270,6 +271,58 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 	check_answer(p, "10.1.1.1", 1, "plain.internal", "exact");
 	cr_assert(policy_has_name(p, slice_from_string("plain.internal")));
 	cr_assert_not(policy_has_name(p, slice_from_string("a.wild.internal")));
+	policy_put(p);
+	config_free(c);
+	diagnostics_done(&d);
+}
+
+static void check_beyond(const struct policy *p, const char *name, uint16_t port, int count,
+	const char *resource, const char *matched)
+{
+	struct policy_candidate found[2];
+
+	cr_assert_eq(policy_match_name(p, slice_from_string(name), port, found, 2), count, "%s:%u",
+		name, port);
+	if (count < 1)
+		return;
+	cr_expect(slice_equal_string(p->resources[found[0].resource].name, resource), "%s", name);
+	cr_expect(slice_equal_string(found[0].name, matched), "%s", name);
+}
+
+/* A name that somebody else looks up finds what has it, unless that, or what has an address, could
+ * be harmed. */
+Test(policy_host, names_that_others_look_up)
+{
+	static const char text[] =
+		"config:\n"
+		"  agents: [{name: a, cgroup: a}]\n"
+		"  egress: deny\n"
+		"  resources:\n"
+		"    - {name: plain, protocol: postgres, hosts: [\"plain.internal:1\"]}\n"
+		"    - {name: lent, protocol: postgres, hosts: [\"lent.internal:1\"],"
+		" credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: proven, protocol: postgres, hosts: [\"proven.internal:1\"],"
+		" tls: {upstream: verify-full},"
+		" credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:3\"]}\n"
+		"    - {name: range, protocol: tcp, hosts: [\"10.2.0.0/16:4\"]}\n"
+		"    - {name: wild, protocol: http, hosts: [\"*.wild.internal:2\"]}\n";
+	struct diagnostics d;
+	struct config *c;
+	struct policy *p;
+
+	diagnostics_init(&d);
+	c = policy_test_load_text(text, &d);
+	cr_assert_not_null(c);
+	p = policy_test_open(c, NULL, 0);
+	check_beyond(p, "plain.internal", 1, 1, "plain", "plain.internal");
+	check_beyond(p, "plain.internal", 2, 0, "", "");
+	check_beyond(p, "proven.internal", 1, 1, "proven", "proven.internal");
+	check_beyond(p, "lent.internal", 1, -EPERM, "", "");
+	check_beyond(p, "a.wild.internal", 2, 1, "wild", ".wild.internal");
+	check_beyond(p, "nobodys.internal", 1, 0, "", "");
+	check_beyond(p, "nobodys.internal", 3, -EPERM, "", "");
+	check_beyond(p, "nobodys.internal", 4, -EPERM, "", "");
 	policy_put(p);
 	config_free(c);
 	diagnostics_done(&d);

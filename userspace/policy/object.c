@@ -179,15 +179,24 @@ static bool http_matches(struct slice pattern, struct slice object)
 	return true;
 }
 
+/* Where CONNECT leads is no path: "*" is any run of characters. */
 static enum object_match http_match(struct slice pattern, struct slice object)
 {
+	if (object.data[0] != '/' && pattern.data[0] != '/')
+		return text_glob(pattern, object) ? OBJECT_MATCHES : OBJECT_MATCHES_NOT;
 	return http_matches(pattern, object) ? OBJECT_MATCHES : OBJECT_MATCHES_NOT;
 }
 
 static enum object_fit http_fit(struct slice pattern, const struct operation_set *operations)
 {
-	(void)operations;
-	return pattern.data[0] == '/' ? OBJECT_FITS : OBJECT_NEVER_FITS;
+	if (pattern.data[0] == '/')
+		return OBJECT_FITS;
+	if (!operation_set_has(operations, OPERATION_HTTP_CONNECT) ||
+		memchr(pattern.data, '/', pattern.length))
+		return OBJECT_NEVER_FITS;
+	return pattern.data[0] == '*' || memchr(pattern.data, ':', pattern.length)
+		? OBJECT_FITS
+		: OBJECT_NEVER_FITS;
 }
 
 /* Kubernetes */
@@ -263,7 +272,8 @@ static const struct object_syntax {
 	[PROTOCOL_POSTGRES] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_MYSQL] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_SSH] = {ssh_match, any_fit, "a command line or path"},
-	[PROTOCOL_HTTP] = {http_match, http_fit, "a path that begins with \"/\""},
+	[PROTOCOL_HTTP] = {http_match, http_fit,
+		"a path that begins with \"/\", or NAME:PORT with operation connect"},
 	[PROTOCOL_KUBERNETES] = {cluster_match, cluster_fit,
 		"NAMESPACE/RESOURCE.GROUP/NAME or RESOURCE.GROUP/NAME", .overlaps = true},
 };

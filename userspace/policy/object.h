@@ -5,7 +5,8 @@
  *
  *   SQL         schema.table, schema.function(); parts are separated by "."; what has no schema
  *               (a setting, a database) has one part
- *   HTTP        /path/of/segments; "**" as a segment stands for any number of them, also none
+ *   HTTP        /path/of/segments; "**" as a segment stands for any number of them, also none;
+ *               NAME:PORT, where CONNECT leads
  *   Kubernetes  NAMESPACE/RESOURCE.GROUP/NAME or, cluster-wide, RESOURCE.GROUP/NAME; a path, as
  *               HTTP's, for what is no resource
  *   SSH         the whole command line or path

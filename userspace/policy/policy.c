@@ -271,6 +271,51 @@ static size_t match_names(const struct policy *p, const struct policy_place *pla
 	return count;
 }
 
+/* Of the hosts of one resource the one that means the name best. */
+static struct slice best_name(const struct policy_resource *r, struct slice name, uint16_t port)
+{
+	struct slice found = SLICE_EMPTY;
+	size_t best = 0;
+
+	for (size_t i = 0; i < r->host_count; i++) {
+		size_t rank = name_rank(&r->hosts[i], name, port);
+
+		if (rank > best) {
+			best = rank;
+			found = r->hosts[i].name;
+		}
+	}
+	return found;
+}
+
+/* Whether some resource has an address, or a range of them, with that port. */
+static bool any_has_address(const struct policy *p, uint16_t port)
+{
+	for (size_t i = 0; i < p->resource_count; i++) {
+		for (size_t j = 0; j < p->resources[i].host_count; j++) {
+			const struct host *h = &p->resources[i].hosts[j];
+
+			if ((h->kind == HOST_ADDRESS || h->kind == HOST_PREFIX) &&
+				host_matches_port(h, port) && is_by(p, i, BY_TCP))
+				return true;
+		}
+	}
+	return false;
+}
+
+int policy_match_name(const struct policy *p, struct slice name, uint16_t port,
+	struct policy_candidate *ret, size_t most)
+{
+	uint32_t found = find_by_name(p, BY_TCP, name, port);
+
+	if (found == POLICY_EGRESS)
+		return any_has_address(p, port) ? -EPERM : 0;
+	if (!trusts_answers(&p->resources[found]) || most == 0)
+		return -EPERM;
+	*ret = (struct policy_candidate){found, best_name(&p->resources[found], name, port)};
+	return 1;
+}
+
 /* An address says nothing of a name with "*": what may be meant is whatever has the port. */
 static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy_candidate *ret,
 	size_t count, size_t most)

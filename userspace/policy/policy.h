@@ -175,6 +175,11 @@ struct policy_place {
  */
 size_t policy_match_place(const struct policy *p, const struct policy_place *place,
 	struct policy_candidate *ret, size_t most);
+/* The candidates for a destination of which only the name is known, in lower case, as somebody else
+ * looks it up: none, or one. -EPERM: it may be a resource all the same: one whose host is an
+ * address, or one whose credentials a server would get that did not prove the name. */
+int policy_match_name(const struct policy *p, struct slice name, uint16_t port,
+	struct policy_candidate *ret, size_t most);
 /* Whether a resource has this name among its hosts; wildcards don't count. */
 bool policy_has_name(const struct policy *p, struct slice name);
 /* The candidates for a destination (contract: exact address > name > longest prefix), at most

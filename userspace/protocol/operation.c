@@ -72,6 +72,10 @@ static bool operation_means(const struct operation_row *row, struct slice name)
 {
 	const char *group = group_names[row->group];
 
+	/* Asking a proxy for a connection is making one, for who writes rules. */
+	if (row == &operations[OPERATION_HTTP_CONNECT] &&
+		slice_equal_string(name, operations[OPERATION_CONNECT].name))
+		return true;
 	return slice_equal_string(name, "*") || slice_equal_string(name, row->name) ||
 		(group && slice_equal_string(name, group));
 }

@@ -58,6 +58,9 @@ enum protocol_event_type {
 	EVENT_DROPPED, /* what waits for a verdict needs none any more */
 	EVENT_PREVIEW, /* what preview() asked for */
 	EVENT_CONNECT, /* the upstream connection is needed now (connects_late) */
+	/* The server made a connection elsewhere for the agent: what follows on both sides is that
+	 * connection's, and this engine's no more. The last event. */
+	EVENT_TUNNEL,
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
 	EVENT_JOB, /* run `job` off the loop, then call job_done() */
 	EVENT_PROOF, /* the host logs in: what the server demands of its credentials */
@@ -233,6 +236,10 @@ struct protocol_event {
 			struct slice text;
 		} note; /* EVENT_NOTE and EVENT_CLOSE */
 		struct {
+			struct slice name; /* as in beyond() */
+			uint16_t port;
+		} tunnel;
+		struct {
 			struct slice user, database, application;
 			struct slice cancel_key; /* with which others may cancel; empty: none */
 		} login;
@@ -294,6 +301,12 @@ struct protocol_host {
 	 * at the dialled place the session is of. -EPERM: the name means none of them, or another
 	 * one now. May be NULL: everything is meant. */
 	int (*place)(struct protocol_host *host, struct slice name, uint16_t port, bool certified);
+
+	/* Whether a connection that the server is to make for the agent may be, as one that it
+	 * makes itself. `name` in lower case, or an address in text. 0, or -EPERM, with why
+	 * appended for the agent. May be NULL: none may. */
+	int (*beyond)(struct protocol_host *host, struct slice name, uint16_t port,
+		enum reason *ret_reason, struct buffer *why);
 
 	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
 	 * can't. */

@@ -21,7 +21,8 @@ static struct protocol_credentials credentials_of(const struct session *s)
 		.name = resource->login_name,
 		.given = true,
 		.password = resource->login == LOGIN_PASSWORD,
-		.allow_cleartext = resource->allow_cleartext,
+		/* A proxy is nobody whom the administrator has allowed to read it. */
+		.allow_cleartext = resource->allow_cleartext && !s->tunnelled,
 		.user = resource->login_user,
 	};
 }

@@ -13,7 +13,7 @@
 #include "worker/decide.h"
 #include "worker/hold.h"
 #include "worker/login.h"
-#include "worker/session.h"
+#include "worker/tunnel.h"
 #include "worker/values.h"
 
 /* --- what the engine sees of us --- */
@@ -74,6 +74,12 @@ static int host_place(struct protocol_host *host, struct slice name, uint16_t po
 	if (r == 0 && certified && !s->sni[0] && name.length < sizeof(s->sni))
 		snprintf(s->sni, sizeof(s->sni), "%.*s", SLICE_PRINT(name));
 	return r;
+}
+
+static int host_beyond(struct protocol_host *host, struct slice name, uint16_t port,
+	enum reason *ret_reason, struct buffer *why)
+{
+	return tunnel_check(session_of_host(host), name, port, ret_reason, why);
 }
 
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
@@ -137,6 +143,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.place = host_place,
+		.beyond = host_beyond,
 		.wants_body = host_wants_body,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
@@ -292,13 +299,17 @@ static void certificate_ready(void *context, bool failed)
 static SSL_CTX *agent_certificate(struct leg *leg, const char *name)
 {
 	struct session *s = leg->owner;
-	char host[64];
+	char host[HOST_NAME_MOST + 1];
 	SSL_CTX *context;
 
-	if (name)
+	if (name) {
 		snprintf(s->sni, sizeof(s->sni), "%s", name);
-	else
+	} else if (s->beyond.length) {
+		snprintf(host, sizeof(host), "%.*s", SLICE_PRINT(s->beyond));
+		name = host;
+	} else {
 		name = place_text_of_address(s->origin.address, host, sizeof(host));
+	}
 	context = certificates_find(
 		&s->worker->certificates, slice_from_string(name), certificate_ready, s);
 	s->waits_for_certificate = !context;
@@ -387,6 +398,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		break;
 	case EVENT_PREVIEW:
 		hold_on_preview(s, event->preview.text, event->preview.problem);
+		break;
+	case EVENT_TUNNEL:
+		tunnel_enter(s, event->tunnel.name, event->tunnel.port);
 		break;
 	case EVENT_CONNECT:
 		if (s->flow)
@@ -518,7 +532,7 @@ void pipe_received(struct session *s, enum side side, struct slice bytes)
 		taken = offer(s, side, bytes);
 		s->sharing = false;
 		bytes = slice_from(bytes, taken);
-		if (bytes.length && s->state == SESSION_OPEN)
+		if (bytes.length && (s->state == SESSION_OPEN || s->enters))
 			keep(s, side, bytes);
 	}
 	if (side == SIDE_AGENT)
@@ -568,6 +582,10 @@ void pipe_go_on(struct session *s)
 		for (int side = SIDE_AGENT; side <= SIDE_SERVER && s->state == SESSION_OPEN; side++)
 			progress |= offer_partial(s, (enum side)side);
 		progress |= offer_end(s);
+	}
+	if (s->enters) {
+		tunnel_begin(s);
+		return;
 	}
 	if (s->state == SESSION_DETECTING) {
 		leg_receive(&s->legs[SIDE_AGENT]);

@@ -9,6 +9,7 @@
  *   upstream.c  the connection to the server
  *   delegate.c  sessions that a process of their own carries
  *   detect.c    first bytes at places that no resource names
+ *   tunnel.c    what becomes of a session that asked a proxy for a connection elsewhere
  *   pipe.c      the six steps; decide.c: judge and record; hold.c: waiting for people
  *
  * A session is freed only by session_reap(), at the end of a loop turn, when nothing of it is in
@@ -18,6 +19,7 @@
 #define WAYLEAVE_WORKER_SESSION_H
 
 #include "capture/origin.h"
+#include "policy/host.h"
 #include "protocol/opaque.h"
 #include "worker/leg.h"
 #include "worker/place.h"
@@ -67,7 +69,13 @@ struct session {
 	struct origin origin;
 	struct flow
 		*flow; /* of datagrams, until it is answered: no connection (flow.h); else NULL */
-	char address[64]; /* what was dialled, as text */
+	char address[HOST_NAME_MOST + 8]; /* what was dialled, or what a proxy did, as text */
+	/* A proxy was asked for this connection, and it is `address` that `origin` says the place
+	 * of; where that is a name, which only the proxy can look up, `beyond` is the name in
+	 * `address`, and `origin` knows the port alone. */
+	bool tunnelled;
+	struct slice beyond;
+	bool enters; /* the proxy has made it, and it is still to be judged (tunnel.h) */
 	const struct policy_agent *agent; /* of the scope's policy */
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	struct slice matched_name; /* of the resource's hosts; of the policy */
@@ -91,7 +99,7 @@ struct session {
 	uint64_t asked_generation; /* of the policy by which the monitor was asked for a socket */
 	enum reason refused; /* SESSION_DELEGATING: the connection, for `detail`; else none */
 	struct sockaddr_storage upstream_address;
-	char upstream_name[128]; /* what is connected to, as text */
+	char upstream_name[384]; /* what is connected to, as text */
 	char sni[256]; /* that the agent sent; empty: none */
 	bool waits_for_certificate;
 	bool agent_tls_wanted; /* EVENT_TLS came */

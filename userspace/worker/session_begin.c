@@ -3,6 +3,7 @@
  * How a session begins: the connection is the first action that is judged. And what becomes of it
  * when the rules, or whom the agent acts for, change.
  */
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -156,24 +157,66 @@ static bool is_identified(struct session *s, struct record_action *ret, struct b
 	return false;
 }
 
+/* By all that the place may mean. */
+static enum connection_verdict judge_candidates(
+	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
+{
+	enum connection_verdict verdict;
+
+	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
+	/* Else no other candidate is any better. */
+	if (!is_identified(s, ret, text))
+		return CONNECTION_REFUSED;
+	verdict = judge_connection(s, ret, ret_rule, text);
+	while (verdict == CONNECTION_REFUSED && session_try_next_candidate(s)) {
+		buffer_clear(text);
+		verdict = judge_connection(s, ret, ret_rule, text);
+	}
+	return verdict;
+}
+
+void session_record_refusal(struct session *s, enum reason reason, struct slice text)
+{
+	record_connection(s,
+		&(struct record_action){
+			.verdict = RECORD_VERDICT_DENY, .reason = reason, .message = text});
+}
+
+/* What has to wait for people can't be told from here, where something else was asked for. */
+int session_check_connection(struct session *s, enum reason *ret_reason, struct buffer *why)
+{
+	struct record_action record;
+	enum connection_verdict verdict;
+	struct slice rule;
+
+	verdict = judge_candidates(s, &record, &rule, why);
+	if (verdict == CONNECTION_PASSES)
+		return 0;
+	if (verdict == CONNECTION_NEEDS_PEOPLE) {
+		buffer_clear(why);
+		record.verdict = RECORD_VERDICT_DENY;
+		record.reason = REASON_REVIEW_IMPOSSIBLE;
+		refusal_text(record.reason,
+			slice_from_string("nobody can be asked about a connection behind a proxy"),
+			why);
+	}
+	record.message = buffer_slice(why);
+	record_connection(s, &record);
+	*ret_reason = record.reason;
+	return -EPERM;
+}
+
 void session_begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
-	enum connection_verdict verdict = CONNECTION_REFUSED;
-	struct record_action record = {.verdict = RECORD_VERDICT_ALLOW};
+	enum connection_verdict verdict;
+	struct record_action record;
 	struct buffer text;
 	struct slice rule;
 
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	buffer_init(&text, 4096);
-	if (is_identified(s, &record, &text))
-		verdict = judge_connection(s, &record, &rule, &text);
-	/* Else no other candidate is any better. */
-	while (record.reason != REASON_IDENTITY && record.reason != REASON_SUSPENDED &&
-		verdict == CONNECTION_REFUSED && session_try_next_candidate(s)) {
-		buffer_clear(&text);
-		verdict = judge_connection(s, &record, &rule, &text);
-	}
+	verdict = judge_candidates(s, &record, &rule, &text);
 	if (verdict != CONNECTION_NEEDS_PEOPLE)
 		record_connection(s, &record);
 	if (protocol && protocol->delegated) {

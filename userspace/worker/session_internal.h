@@ -12,9 +12,13 @@
 struct session *session_new(struct worker *w, int fd, const struct origin *origin);
 /* Judges the connection, by what is known now, and goes on accordingly. */
 void session_begin(struct session *s);
-
 /* The same, unless something that it is judged by is to come in a moment. */
 void session_begin_when_known(struct session *s);
+/* Whether the connection may be, as it would be judged now. -EPERM: no, which is recorded; appends
+ * why, for the agent. */
+int session_check_connection(struct session *s, enum reason *ret_reason, struct buffer *why);
+/* The connection is recorded as an action that was refused. */
+void session_record_refusal(struct session *s, enum reason reason, struct slice text);
 /* The hash of its program is known, or will not be. */
 void session_on_hash(struct session *s);
 

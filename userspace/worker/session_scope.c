@@ -25,8 +25,10 @@ static size_t narrow(const struct session *s, const struct policy *p, struct sli
 	memcpy(text, name.data, name.length);
 	text[name.length] = '\0';
 	if (address_parse(text, &address) == 0)
-		return memcmp(address.bytes, s->origin.address, sizeof(address.bytes)) == 0 ? count
-											    : 0;
+		return !s->beyond.length &&
+				memcmp(address.bytes, s->origin.address, sizeof(address.bytes)) == 0
+			? count
+			: 0;
 	return policy_narrow(p, name, s->origin.port, candidates, count);
 }
 
@@ -48,14 +50,21 @@ static size_t keep_proven(struct policy_candidate *candidates, size_t count, boo
 	return kept;
 }
 
-/* The resources that the destination may mean, and the name that settled it, if one did. */
-static size_t find_candidates(
+/* Those that a name may mean which a proxy looks up. */
+static size_t match_beyond(
+	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+{
+	int count = policy_match_name(p, s->beyond, s->origin.port, ret, SESSION_CANDIDATES_MOST);
+
+	return count > 0 ? (size_t)count : 0;
+}
+
+static size_t match_address(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
 {
 	struct policy_place place = {.port = s->origin.port, .datagrams = s->flow};
 	struct slice names[PINNED_FOUND_MOST];
 	struct pinned_names pinned;
-	size_t count;
 
 	memcpy(place.address.bytes, s->origin.address, sizeof(place.address.bytes));
 	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &pinned);
@@ -63,7 +72,15 @@ static size_t find_candidates(
 		names[i] = slice_from_string(pinned.texts[i]);
 	place.names = names;
 	place.name_count = pinned.count;
-	count = policy_match_place(p, &place, ret, SESSION_CANDIDATES_MOST);
+	return policy_match_place(p, &place, ret, SESSION_CANDIDATES_MOST);
+}
+
+/* The resources that the destination may mean, and the name that settled it, if one did. */
+static size_t find_candidates(
+	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+{
+	size_t count = s->beyond.length ? match_beyond(s, p, ret) : match_address(s, p, ret);
+
 	if (!s->placed || s->flow)
 		return count;
 	return keep_proven(

@@ -41,6 +41,23 @@ void upstream_tell_engine(struct session *s)
 	s->engine->protocol->connected(s->engine);
 }
 
+/* The proxy's connection, which cannot be made again from here. */
+static void connect_through_proxy(struct session *s)
+{
+	if (s->upstream != UPSTREAM_NONE || s->legs[SIDE_SERVER].state != LEG_OPEN) {
+		s->upstream = UPSTREAM_FAILED;
+		session_abort(s, REASON_UPSTREAM_UNREACHABLE, "%s: the connection has ended",
+			s->upstream_name);
+		return;
+	}
+	s->upstream = UPSTREAM_CONNECTED;
+	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+	if (s->state == SESSION_DETECTING && buffer_length(&s->partial[SIDE_AGENT]) == 0)
+		s->deadline = 0;
+	if (s->engine)
+		upstream_tell_engine(s);
+}
+
 static void on_connected(struct session *s, int fd)
 {
 	s->upstream = UPSTREAM_CONNECTED;
@@ -133,6 +150,8 @@ int upstream_new_socket(struct session *s, socklen_t *ret_length)
 	const int on = 1;
 	int fd;
 
+	if (s->tunnelled)
+		return -EHOSTUNREACH;
 	*ret_length = place_socket_address(
 		s->origin.address, s->origin.port, s->origin.interface, &s->upstream_address);
 	fd = socket(s->upstream_address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -164,6 +183,10 @@ void upstream_connect(struct session *s)
 	socklen_t length;
 	int fd;
 
+	if (s->tunnelled) {
+		connect_through_proxy(s);
+		return;
+	}
 	if (s->upstream == UPSTREAM_CONNECTING)
 		return;
 	if (s->legs[SIDE_SERVER].state != LEG_UNUSED && !session_is_delegated(s)) {
@@ -237,6 +260,10 @@ static const char *server_name(
 		return s->sni;
 	if (s->matched_name.length && s->matched_name.data[0] != '.')
 		return (const char *)s->matched_name.data;
+	if (s->beyond.length) {
+		snprintf(room, size, "%.*s", SLICE_PRINT(s->beyond));
+		return room;
+	}
 	return place_text_of_address(s->origin.address, room, size);
 }
 
@@ -259,7 +286,7 @@ void upstream_start_tls(struct session *s, const struct protocol_tls *tls)
 	const struct policy_resource *resource = upstream_resource(s);
 	struct protocol_tls_result failure = {.error = -EINVAL};
 	struct error e = {"out of memory"};
-	char room[64];
+	char room[HOST_NAME_MOST + 1];
 	SSL_CTX *context = upstream_context(s->worker, s->resource, &e);
 
 	session_touch(s);

@@ -195,19 +195,20 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
-	static const struct protocol_refusal no_connect = {.reason = REASON_NOT_UNDERSTOOD,
-		.text = {(const uint8_t *)"CONNECT is not built yet", 24}};
 	struct http_engine *e = http_engine_of(base);
+	bool refused;
+	int r;
 
 	(void)lane;
 	assert(e->agent == HTTP_AGENT_VERDICT);
 	e->request.number = number;
-	if (e->request.tunnels && !e->passthrough) {
-		http_answer(e, 501, &no_connect, true);
-		return http_close(e, REASON_NOT_UNDERSTOOD, "CONNECT is not built yet");
-	}
 	if (e->abort_text)
 		return http_abort_now(e);
+	if (e->request.tunnels && !e->passthrough) {
+		r = http_connect_release(e, &refused);
+		if (r < 0 || refused)
+			return r;
+	}
 	e->agent = HTTP_AGENT_READY;
 	return http_go_on(e);
 }

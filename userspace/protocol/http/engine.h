@@ -5,6 +5,7 @@
  *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
  *   agent.c       requests: judged, sent on, drained where they are refused
  *   request.h     what a request does, and what of it goes on; shared with HTTP/2
+ *   connect.c     what a proxy is asked to connect to
  *   inject.c      the resource's secret, lent for each request; credentials.h: where it stands
  *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
  *
@@ -163,6 +164,12 @@ int http_collect(struct http_engine *e);
 int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
 bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
+
+/* connect.c: CONNECT was released by the rules: whether where it leads may be, or it is answered.
+ */
+int http_connect_release(struct http_engine *e, bool *ret_refused);
+/* The proxy says that it made the connection, and the agent was told. */
+int http_connect_established(struct http_engine *e);
 
 /* inject.c: the request goes to the server, which is ready, with what it is to be shown. */
 int http_inject(struct http_engine *e);

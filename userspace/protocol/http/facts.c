@@ -3,6 +3,9 @@
  * facts: what a request does, as policy judges it: operation, path and place; and its text as
  * people see it.
  */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/http/dialect.h"
@@ -110,12 +113,41 @@ bool http_asks_for_websocket(const struct http_request *r)
 		http_fields_list_has(&r->head.fields, "connection", slice_from_string("upgrade"));
 }
 
+/* A Host may be there too, and must not name another. */
+static bool read_beyond(
+	struct http_request *r, const struct http_target *target, struct http_problem *ret)
+{
+	struct http_authority named;
+	struct http_beyond beyond;
+	size_t count;
+	const struct http_field *host = http_fields_find(&r->head.fields, "host", &count);
+	char text[HTTP_NAME_MOST + 8];
+
+	if (!http_beyond_read(target->authority, &r->beyond))
+		return fail(ret, 400, "a CONNECT to what is not one place");
+	if (count > 1)
+		return fail(ret, 400, "more than one Host");
+	if (host && host->value.length < HTTP_NAME_MOST &&
+		http_authority_read(host->value, &named)) {
+		snprintf(text, sizeof(text), named.port ? "%.*s" : "%.*s:%u",
+			SLICE_PRINT(host->value), r->beyond.port);
+		if (http_beyond_read(slice_from_string(text), &beyond) &&
+			strcmp(beyond.name, r->beyond.name) == 0 && beyond.port == r->beyond.port)
+			host = NULL;
+	}
+	if (host)
+		return fail(ret, 400, "a target and a Host that differ");
+	http_pairs_add_beyond(&r->pairs, &r->beyond, &r->paths);
+	return true;
+}
+
 static bool read_plain(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
 	enum operation operation = http_operation_of(r->head.method);
 
-	(void)ret;
+	if (target->form == HTTP_TARGET_AUTHORITY)
+		return read_beyond(r, target, ret);
 	r->websocket = http_asks_for_websocket(r);
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
@@ -267,6 +299,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->has_trailers = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
 	r->number = 0;
+	r->beyond.port = 0;
 	r->minor = r->head.minor;
 	r->to_head = slice_equal_string(r->head.method, "HEAD");
 	r->closes = wants_close(&r->head);
@@ -274,7 +307,8 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 		return fail(ret, 400, "a target that this method can't have");
 	if (!check_connection(r, ret) || !check_expect(r, ret))
 		return false;
-	/* What CONNECT names is behind the place that was dialled. */
+	/* What CONNECT names is behind the place that was dialled. What no dialect reads as one is
+	 * none. */
 	r->tunnels = target.form == HTTP_TARGET_AUTHORITY;
 	if (!r->tunnels && !check_place(r, &target, ret))
 		return false;

@@ -103,8 +103,8 @@ static const char *const of_content[] = {"content-length", "etag", "content-md5"
 
 bool http_response_keeps(const struct http_request *r, const struct http_field *field)
 {
-	/* RFC 9110, 8.6: neither has a length. */
-	bool no_length = r->status < 200 || r->status == 204;
+	/* RFC 9110, 8.6: none of these has a length. */
+	bool no_length = r->status < 200 || r->status == 204 || (r->beyond.port && r->status < 300);
 
 	return !is_hop_by_hop(&r->head.fields, field) &&
 		!is_one_of(field, of_response, ARRAY_SIZE(of_response)) &&

@@ -27,7 +27,7 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 
 	(void)lane;
 	/* Nobody is shown trailers, nor is the decision bound to them. */
-	if (r->tunnels || r->has_trailers)
+	if (e->passthrough || r->has_trailers)
 		return -ENOTSUP;
 	if (r->too_large)
 		return -E2BIG;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/http/pairs.h"
 
+#include <string.h>
+
 #include "protocol/http/head.h"
 #include "protocol/http/path.h"
 #include "protocol/http/target.h"
@@ -63,6 +65,19 @@ void http_pairs_add_path(
 		not_understood(p, readings.problem);
 }
 
+void http_pairs_add_beyond(
+	struct http_pairs *p, const struct http_beyond *beyond, struct buffer *room)
+{
+	bool brackets = strchr(beyond->name, ':');
+	size_t begin = buffer_length(room);
+
+	if (buffer_append_format(room, "%s%s%s:%u", brackets ? "[" : "", beyond->name,
+		    brackets ? "]" : "", beyond->port) < 0)
+		not_understood(p, "where it leads is too long");
+	else
+		add(p, OPERATION_HTTP_CONNECT, OBJECT_KNOWN, slice_from(buffer_slice(room), begin));
+}
+
 /* Takes what stands before `byte`, and that; all where there is none. */
 static struct slice take_until(struct slice *rest, uint8_t byte)
 {
@@ -77,6 +92,7 @@ void http_pairs_of_line(struct slice text, struct buffer *room, struct http_pair
 {
 	struct slice line = take_until(&text, '\n'), method = take_until(&line, ' ');
 	struct slice where = take_until(&line, ' ');
+	struct http_beyond beyond;
 	struct http_target target;
 
 	*ret = (struct http_pairs){.count = 0};
@@ -85,6 +101,10 @@ void http_pairs_of_line(struct slice text, struct buffer *room, struct http_pair
 		not_understood(ret, "expected a method and a path, as \"GET /v1/x\"");
 	else if (target.form == HTTP_TARGET_PATH)
 		http_pairs_add_path(ret, http_operation_of(method), target.path, room);
-	else
+	else if (target.form != HTTP_TARGET_AUTHORITY)
 		http_pairs_add(ret, http_operation_of(method));
+	else if (http_beyond_read(target.authority, &beyond))
+		http_pairs_add_beyond(ret, &beyond, room);
+	else
+		not_understood(ret, "CONNECT leads to a name or an address, and a port");
 }

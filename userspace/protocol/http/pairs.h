@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "protocol/action.h"
+#include "protocol/http/target.h"
 
 #define HTTP_PAIRS_MOST 8
 
@@ -25,6 +26,9 @@ void http_pairs_add(struct http_pairs *p, enum operation operation);
  */
 void http_pairs_add_path(
 	struct http_pairs *p, enum operation operation, struct slice path, struct buffer *room);
+/* CONNECT, whose object is where it leads. The text is kept in `room`, as above. */
+void http_pairs_add_beyond(
+	struct http_pairs *p, const struct http_beyond *beyond, struct buffer *room);
 /* The first line of `text` as people write it, "GET /v1/x", and as recordings have it, "GET
  * https://host/v1/x". What is neither is not understood. */
 void http_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret);

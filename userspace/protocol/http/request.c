@@ -132,7 +132,10 @@ int http_request_mask(
 		return 0;
 	if (http_request_upgrade(r) || r->tunnels) {
 		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
-			.text = slice_from_string(r->tunnels
+			.text = slice_from_string(r->beyond.port
+					? "denied: masks don't reach into a connection that a "
+					  "proxy makes"
+					: r->tunnels
 					? "denied: what is relayed unread can't be masked"
 					: "denied: masks of what passes in a "
 					  "WebSocket or SPDY stream are not built yet")};

@@ -10,6 +10,7 @@
 #include "protocol/http/head.h"
 #include "protocol/http/mask.h"
 #include "protocol/http/pairs.h"
+#include "protocol/http/target.h"
 #include "protocol/http/written.h"
 #include "protocol/protocol.h"
 
@@ -44,6 +45,7 @@ struct http_request {
 	bool has_trailers; /* behind the body that was collected */
 	bool too_large; /* more than is held: nobody looks into it, but it goes on whole */
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
+	struct http_beyond beyond; /* where CONNECT leads; port 0: it is none */
 	bool websocket; /* it asks for one */
 	bool spdy; /* it asks for SPDY/3.1 */
 	bool streams; /* what is asked for is a stream, and the same over either */

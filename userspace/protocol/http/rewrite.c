@@ -83,7 +83,7 @@ static int put_target(const struct http_engine *e, struct buffer *out)
 {
 	const struct protocol_credentials *c = &e->base.host->credentials;
 
-	if (c->place != SECRET_IN_QUERY)
+	if (c->place != SECRET_IN_QUERY || e->request.beyond.port)
 		return buffer_append_slice(out, e->request.head.target);
 	return http_credentials_put_target(c, e->request.head.target, e->secret, out);
 }
@@ -139,7 +139,7 @@ static const char *connection_of_response(const struct http_engine *e)
 {
 	if (e->request.status == 101)
 		return upgrade_of(e);
-	if (e->request.status < 200)
+	if (e->request.status < 200 || (e->request.beyond.port && e->request.status < 300))
 		return "";
 	if (e->response_closes || e->request.closes)
 		return "Connection: close\r\n";

@@ -200,6 +200,15 @@ static int begin_masking(struct http_engine *e)
 	return r;
 }
 
+/* Whatever it says of a length, what follows is the connection (RFC 9110, 9.3.6). */
+static int open_tunnel(struct http_engine *e)
+{
+	int r = send_head(e);
+
+	report(e);
+	return r < 0 ? r : http_connect_established(e);
+}
+
 static int on_head(struct http_engine *e)
 {
 	struct http_head *m = &e->request.head;
@@ -213,6 +222,8 @@ static int on_head(struct http_engine *e)
 		SLICE_PRINT(m->reason));
 	if (m->status < 200)
 		return interim(e);
+	if (e->request.beyond.port && m->status < 300)
+		return open_tunnel(e);
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->response_closes = ends_connection(e);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/http/target.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "base/memory.h"
 #include "base/text.h"
 
 #define NAME_MOST 253 /* RFC 1035, 2.3.4 */
@@ -114,4 +118,58 @@ bool http_authority_read(struct slice text, struct http_authority *ret)
 	if (ret->host.data[ret->host.length - 1] == '.')
 		ret->host.length--;
 	return ret->host.length > 0;
+}
+
+/* An address as it is written most shortly; IPv4 in IPv6 as IPv4. False: it is none, or that of no
+ * place: 0.0.0.0 means whatever host it is said to. */
+static bool put_address(const char *text, char *ret, size_t size)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint8_t bytes[16] = {0};
+	bool is_4 = inet_pton(AF_INET, text, bytes + 12) == 1;
+
+	if (!is_4 && inet_pton(AF_INET6, text, bytes) != 1)
+		return false;
+	is_4 |= memcmp(bytes, mapped, sizeof(mapped)) == 0;
+	if (is_4 && bytes[12] == 0)
+		return false;
+	if (!is_4 && memcmp(bytes, (uint8_t[16]){0}, sizeof(bytes)) == 0)
+		return false;
+	return inet_ntop(is_4 ? AF_INET : AF_INET6, bytes + (is_4 ? 12 : 0), ret, (socklen_t)size);
+}
+
+/* What resolvers take for an address, however it is written: "127.1", "2130706433", "0x7f.1". */
+static bool ends_in_number(const char *name)
+{
+	const char *dot = strrchr(name, '.'), *label = dot ? dot + 1 : name;
+
+	return strspn(label, "0123456789") == strlen(label) ||
+		(label[0] == '0' && label[1] == 'x' &&
+			strspn(label + 2, "0123456789abcdef") == strlen(label + 2));
+}
+
+bool http_beyond_read(struct slice authority, struct http_beyond *ret)
+{
+	struct http_authority named;
+	char name[HTTP_BEYOND_MOST];
+
+	memset(ret, 0, sizeof(*ret));
+	if (!http_authority_read(authority, &named) || named.port == 0)
+		return false;
+	for (size_t i = 0; i < named.host.length; i++) {
+		uint8_t c = named.host.data[i];
+
+		name[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+	}
+	name[named.host.length] = '\0';
+	if (strchr(name, ':') || ends_in_number(name)) {
+		/* "10.0.0.1." may be looked up as a name. */
+		if (named.host.data[named.host.length] == '.' ||
+			!put_address(name, ret->name, sizeof(ret->name)))
+			return false;
+	} else {
+		memcpy(ret->name, name, named.host.length + 1);
+	}
+	ret->port = named.port;
+	return true;
 }

@@ -25,6 +25,14 @@ struct http_authority {
 	uint16_t port; /* 0: none is said */
 };
 
+/* Where CONNECT leads. */
+#define HTTP_BEYOND_MOST 256
+struct http_beyond {
+	char name[HTTP_BEYOND_MOST]; /* in lower case, or an address as it is written most shortly
+				      */
+	uint16_t port;
+};
+
 /* False: not a target that the method can have. */
 bool http_target_read(struct slice method, struct slice target, struct http_target *ret);
 /* What stands before the query. */
@@ -33,5 +41,7 @@ struct slice http_target_path(struct slice target);
 struct slice http_target_query(struct slice target);
 /* "name", "name:port", "10.0.0.1", "[fd00::1]:443"; false: none of these. */
 bool http_authority_read(struct slice text, struct http_authority *ret);
+/* Where CONNECT's authority leads; false: that is not one place, whoever looks it up. */
+bool http_beyond_read(struct slice authority, struct http_beyond *ret);
 
 #endif

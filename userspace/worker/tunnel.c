@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/tunnel.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "protocol/protocols.h"
+#include "worker/session_internal.h"
+
+/* What of a session says where it leads. */
+struct whereabouts {
+	struct origin origin;
+	struct policy_scope *scope; /* reference */
+	const struct policy_agent *agent;
+	struct protocol_engine *engine;
+	struct slice matched_name, beyond;
+	uint32_t resource;
+	bool placed, certified, tunnelled;
+	char address[sizeof(((struct session *)0)->address)];
+	char place[sizeof(((struct session *)0)->place)];
+};
+
+static void save(const struct session *s, struct whereabouts *ret)
+{
+	*ret = (struct whereabouts){.origin = s->origin,
+		.scope = s->scope,
+		.agent = s->agent,
+		.engine = s->engine,
+		.matched_name = s->matched_name,
+		.beyond = s->beyond,
+		.resource = s->resource,
+		.placed = s->placed,
+		.certified = s->certified,
+		.tunnelled = s->tunnelled};
+	memcpy(ret->address, s->address, sizeof(ret->address));
+	memcpy(ret->place, s->place, sizeof(ret->place));
+}
+
+static void restore(struct session *s, const struct whereabouts *w)
+{
+	s->origin = w->origin;
+	s->scope = w->scope;
+	s->agent = w->agent;
+	s->engine = w->engine;
+	s->matched_name = w->matched_name;
+	s->beyond = w->beyond;
+	s->resource = w->resource;
+	s->placed = w->placed;
+	s->certified = w->certified;
+	s->tunnelled = w->tunnelled;
+	memcpy(s->address, w->address, sizeof(s->address));
+	memcpy(s->place, w->place, sizeof(s->place));
+}
+
+/* An address goes where the kernel's was; of a name that the proxy resolves there is none. */
+static void set_place(struct session *s, struct slice name, uint16_t port)
+{
+	struct address address = {{0}};
+	char text[HOST_NAME_MOST + 1];
+
+	snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(name));
+	s->beyond = SLICE_EMPTY;
+	s->origin.port = port;
+	s->origin.interface = 0;
+	if (address_parse(text, &address) == 0) {
+		place_text(address.bytes, port, s->address, sizeof(s->address));
+	} else {
+		snprintf(s->address, sizeof(s->address), "%s:%u", text, port);
+		s->beyond = slice_of(s->address, strlen(text));
+	}
+	memcpy(s->origin.address, address.bytes, sizeof(s->origin.address));
+}
+
+/* Where it leads now, and the rules between it and the agent. The scope before stays the caller's.
+ */
+static int move(struct session *s, struct slice name, uint16_t port)
+{
+	set_place(s, name, port);
+	s->tunnelled = true;
+	s->engine = NULL;
+	s->placed = s->certified = false;
+	s->place[0] = '\0';
+	s->matched_name = SLICE_EMPTY;
+	return session_take_scope(s);
+}
+
+static bool is_loopback(const struct session *s)
+{
+	static const char suffix[] = ".localhost"; /* RFC 6761, 6.3 */
+	const size_t length = sizeof(suffix) - 1;
+	const struct address loopback6 = {{[15] = 1}};
+	struct address a;
+
+	if (slice_equal_string(s->beyond, suffix + 1) ||
+		(s->beyond.length > length &&
+			slice_equal_string(
+				slice_from(s->beyond, s->beyond.length - length), suffix)))
+		return true;
+	if (s->beyond.length)
+		return false;
+	memcpy(a.bytes, s->origin.address, sizeof(a.bytes));
+	return (address_is_mapped(&a) && a.bytes[12] == 127) ||
+		memcmp(a.bytes, loopback6.bytes, sizeof(a.bytes)) == 0;
+}
+
+static int refuse(enum reason *ret_reason, struct buffer *why, enum reason reason, const char *text)
+{
+	*ret_reason = reason;
+	buffer_append_string(why, "denied: ");
+	buffer_append_string(why, text);
+	return -EPERM;
+}
+
+/* What can't be had behind a proxy, whatever the rules say. */
+static int check_ways(struct session *s, enum reason *ret_reason, struct buffer *why)
+{
+	const struct policy *p = policy_scope_policy(s->scope);
+	const struct policy_resource *resource = upstream_resource(s);
+	struct policy_candidate found[1];
+
+	if (resource && protocols_get(resource->protocol)->delegated)
+		return refuse(ret_reason, why, REASON_NOT_BUILT,
+			"what is asked for is ssh, which is not judged behind a proxy");
+	if (resource && resource->unix_path.length)
+		return refuse(ret_reason, why, REASON_MISDIRECTED,
+			"that resource is a Unix socket, which no proxy leads to");
+	if (s->beyond.length &&
+		policy_match_name(p, s->beyond, s->origin.port, found, ARRAY_SIZE(found)) < 0)
+		return refuse(ret_reason, why, REASON_MISDIRECTED,
+			"which resource it means can't be known, as the proxy looks up the name");
+	if (!resource && p->loopback == LOOPBACK_OWN && is_loopback(s))
+		return refuse(ret_reason, why, REASON_LOOPBACK,
+			"a proxy's own host, which no resource names");
+	return 0;
+}
+
+int tunnel_check(struct session *s, struct slice name, uint16_t port, enum reason *ret_reason,
+	struct buffer *why)
+{
+	struct whereabouts before;
+	int r;
+
+	if (s->host.observes)
+		return 0;
+	if (strlen(s->upstream_name) + sizeof(s->address) + 16 > sizeof(s->upstream_name))
+		return refuse(ret_reason, why, REASON_LIMIT, "too many proxies in a row");
+	save(s, &before);
+	r = move(s, name, port);
+	if (r < 0) {
+		restore(s, &before);
+		return refuse(ret_reason, why, REASON_UNKNOWN_AGENT, "no such agent");
+	}
+	r = check_ways(s, ret_reason, why);
+	if (r < 0)
+		session_record_refusal(s, *ret_reason, buffer_slice(why));
+	else
+		r = session_check_connection(s, ret_reason, why);
+	policy_scope_put(s->scope);
+	restore(s, &before);
+	return r;
+}
+
+void tunnel_enter(struct session *s, struct slice name, uint16_t port)
+{
+	struct protocol_engine *engine = s->engine;
+	struct policy_scope *scope = s->scope;
+	const struct policy_agent *agent = s->agent;
+	char proxy[sizeof(s->upstream_name)];
+
+	if (move(s, name, port) < 0) {
+		s->engine = engine;
+		s->scope = scope;
+		s->agent = agent;
+		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
+		return;
+	}
+	engine->protocol->close(engine);
+	policy_scope_put(scope);
+	memcpy(proxy, s->upstream_name, sizeof(proxy));
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s through %.*s", s->address,
+		(int)(sizeof(proxy) - sizeof(s->address) - 16), proxy);
+	s->sni[0] = s->user[0] = s->database[0] = s->application[0] = '\0';
+	s->upstream = UPSTREAM_NONE;
+	s->connection = CONNECTION_FREE;
+	s->state = SESSION_BEGINNING;
+	s->enters = true;
+	session_record_facts(s, false);
+}
+
+/* Where we only observe, what can't be judged there is not kept from being. */
+static bool is_beyond_judging(struct session *s)
+{
+	enum reason reason;
+	struct buffer why;
+	bool is;
+
+	buffer_init(&why, 1024);
+	is = check_ways(s, &reason, &why) < 0;
+	buffer_done(&why);
+	return is;
+}
+
+void tunnel_begin(struct session *s)
+{
+	s->enters = false;
+	if (is_beyond_judging(s)) {
+		if (policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
+			session_reset(s, REASON_POLICY_CHANGED, s->address);
+			return;
+		}
+		session_record_note(s, REASON_NONE, "relayed unread");
+		s->unread = true;
+		pipe_open(s, &protocol_opaque);
+		upstream_connect(s);
+		pipe_go_on(s);
+		return;
+	}
+	session_begin(s);
+	if (s->state == SESSION_DETECTING &&
+		(buffer_length(&s->partial[SIDE_AGENT]) || buffer_length(&s->partial[SIDE_SERVER])))
+		detect_on_bytes(s);
+	if (s->state == SESSION_DETECTING && s->end_waits)
+		detect_on_end(s);
+}
