@@ -103,6 +103,25 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 	return 0;
 }
 
+/* A stream that comes and goes costs a verdict, a record and two frames with the server, and the
+ * agent nearly nothing. */
+static void on_reset(struct http2 *h)
+{
+	if (++h->frames[SIDE_AGENT].resets > LIMIT_HTTP2_RESETS)
+		h->flood = "too many streams that are given up";
+}
+
+/* Where the agent has us reset a stream, that is no other (CVE-2025-8671). */
+static int on_invalid_frame(
+	nghttp2_session *session, const nghttp2_frame *frame, int error, void *context)
+{
+	(void)session;
+	(void)frame;
+	(void)error;
+	on_reset(context);
+	return 0;
+}
+
 /* By default it would be left out, and the rest judged without it. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
 	nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags, void *context)
@@ -112,7 +131,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	(void)name;
 	(void)value;
 	(void)flags;
-	(void)context;
+	on_reset(context);
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -125,6 +144,7 @@ static void on_trailers(struct http2_stream *s)
 		on_end(s);
 		return;
 	}
+	on_reset(s->h);
 	note(s, REASON_PROTOCOL_VIOLATION, "the request's trailers are too large");
 	nghttp2_submit_rst_stream(
 		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -142,14 +162,6 @@ static void on_headers(struct http2_stream *s, const nghttp2_frame *frame)
 	} else if (ends) {
 		on_end(s);
 	}
-}
-
-/* A stream that comes and goes costs a verdict, a record and two frames with the server, and the
- * agent nearly nothing. */
-static void on_reset(struct http2 *h)
-{
-	if (++h->frames[SIDE_AGENT].resets > LIMIT_HTTP2_RESETS)
-		h->flood = "too many streams that are given up";
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -266,6 +278,7 @@ int http2_agent_begin(struct http2 *h)
 		.begin_headers = on_begin_headers,
 		.header = on_header,
 		.invalid_header = on_invalid_header,
+		.invalid_frame = on_invalid_frame,
 		.frame = on_frame,
 		.data = on_data,
 		.stream_close = on_stream_close,

@@ -84,7 +84,7 @@ struct http2_frames {
 	size_t left; /* bytes of the frame's content, or of the preface, still to come */
 	unsigned continuations; /* of this list of headers */
 	unsigned idle; /* frames in a row that moved nothing on */
-	unsigned resets; /* of streams, more than complete responses */
+	unsigned resets; /* of streams, or reasons for them, more than complete responses */
 };
 
 struct http2 {
@@ -155,6 +155,7 @@ struct http2_callbacks {
 	nghttp2_on_begin_headers_callback begin_headers;
 	nghttp2_on_header_callback2 header;
 	nghttp2_on_invalid_header_callback2 invalid_header;
+	nghttp2_on_invalid_frame_recv_callback invalid_frame; /* may be NULL */
 	nghttp2_on_frame_recv_callback frame;
 	nghttp2_on_data_chunk_recv_callback data;
 	nghttp2_on_stream_close_callback stream_close;

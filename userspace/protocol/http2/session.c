@@ -47,6 +47,7 @@ static void set_callbacks(nghttp2_session_callbacks *to, const struct http2_call
 	nghttp2_session_callbacks_set_on_begin_headers_callback(to, from->begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback2(to, from->header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback2(to, from->invalid_header);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(to, from->invalid_frame);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(to, from->frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(to, from->data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(to, from->stream_close);
