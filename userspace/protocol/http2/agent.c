@@ -35,6 +35,14 @@ static void refuse_as_it_stands(struct http2_stream *s, const struct http_proble
 	http2_answer(s, problem->status, &refusal);
 }
 
+static bool read_request(struct http2_stream *s, struct http_problem *ret)
+{
+	if (!http2_block_read_request(&s->block, &s->request, ret))
+		return false;
+	s->grpc = http2_is_grpc(&s->request);
+	return http_facts_read(&s->request, ret);
+}
+
 static void on_request(struct http2_stream *s)
 {
 	struct http_engine *e = s->h->e;
@@ -54,8 +62,7 @@ static void on_request(struct http2_stream *s)
 		http2_fail(s->h, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
 		return;
 	}
-	if (!http2_block_read_request(&s->block, &s->request, &problem) ||
-		!http_facts_read(&s->request, &problem)) {
+	if (!read_request(s, &problem)) {
 		refuse_as_it_stands(s, &problem);
 		return;
 	}

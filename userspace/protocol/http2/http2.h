@@ -13,6 +13,7 @@
  *   session.c   what nghttp2 is told of either side
  *   stream.c    a stream: its content on the way, and responses of our own
  *   block.c     a list of headers as it comes, and as it leaves
+ *   grpc.c      responses of our own to gRPC
  *
  * The connection before HTTP/2 is known to be spoken (first bytes, TLS) is struct http_engine's,
  * which this one goes on from (http/connection.c). Flow control is end to end: a side's window for
@@ -75,6 +76,7 @@ struct http2_stream {
 	bool answered; /* all of the response was sent */
 	uint64_t drained; /* bytes of the request that nobody wants */
 	bool head_held; /* a response's head waits for its masked content */
+	bool grpc; /* that is what the request says it is */
 };
 
 /* Frames of one side as they come. */
@@ -197,6 +199,12 @@ void http2_stream_cut(struct http2_stream *s);
 void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal);
 /* The same, where there is no number of an action. */
 void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *text);
+
+/* grpc.c: its status for a response with this one; static. */
+const char *http2_grpc_status(unsigned status);
+/* Appends its message. */
+int http2_grpc_put_message(struct buffer *out, const struct protocol_refusal *refusal);
+bool http2_is_grpc(const struct http_request *r);
 
 /* block.c */
 void http2_block_clear(struct http2_block *b);

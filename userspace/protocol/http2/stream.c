@@ -196,43 +196,85 @@ static void reset(struct http2_stream *s)
 		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
 }
 
-void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+/* A response of the server's that was held back goes. */
+static void drop_response(struct http2_stream *s)
 {
 	struct http2_flow *f = &s->flows[SIDE_AGENT];
-	struct http2_list list = {.count = 0};
-	char text[16], size[24];
-	struct buffer body;
 
-	if (s->answering) {
-		reset(s);
-		return;
-	}
-	buffer_init(&body, LIMIT_HTTP_ANSWER);
-	/* What it could not say is left out. */
-	if (s->request.origin->dialect->refuse(&body, status, refusal) < 0)
-		buffer_clear(&body);
-	snprintf(text, sizeof(text), "%u", status);
-	snprintf(size, sizeof(size), "%zu", buffer_length(&body));
-	http2_list_add(&list, slice_from_string(":status"), slice_from_string(text));
-	http2_list_add(
-		&list, slice_from_string("content-type"), slice_from_string("application/json"));
-	http2_list_add(&list, slice_from_string("content-length"), slice_from_string(size));
-	http2_list_add(&list, slice_from_string("cache-control"), slice_from_string("no-store"));
-	/* A response of the server's that was held back goes. */
 	s->h->passing -= buffer_length(&f->data);
 	buffer_clear(&f->data);
 	if (f->trailers)
 		http2_block_clear(f->trailers);
 	free(f->trailers);
 	f->trailers = NULL;
+}
+
+/* `list` with what is in the flow behind it. */
+static void submit(struct http2_stream *s, const struct http2_list *list, bool content)
+{
+	s->flows[SIDE_AGENT].ended = s->answering = true;
+	http2_stream_stop(s);
+	http2_stream_hold(s, 0);
+	nghttp2_submit_response(s->h->sessions[SIDE_AGENT], s->id, list->items, list->count,
+		content ? &http2_content : NULL);
+}
+
+static void add(struct http2_list *list, const char *name, struct slice value)
+{
+	http2_list_add(list, slice_from_string(name), value);
+}
+
+static void answer_grpc(
+	struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+{
+	struct http2_list list = {.count = 0};
+	struct buffer message;
+
+	buffer_init(&message, 3 * LIMIT_HTTP_ANSWER);
+	if (http2_grpc_put_message(&message, refusal) < 0)
+		buffer_clear(&message);
+	add(&list, ":status", slice_from_string("200"));
+	add(&list, "content-type", slice_from_string("application/grpc"));
+	add(&list, "grpc-status", slice_from_string(http2_grpc_status(status)));
+	add(&list, "grpc-message", buffer_slice(&message));
+	submit(s, &list, false);
+	buffer_done(&message);
+}
+
+static void answer_plain(
+	struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+{
+	struct http2_list list = {.count = 0};
+	char text[16], size[24];
+	struct buffer body;
+
+	buffer_init(&body, LIMIT_HTTP_ANSWER);
+	/* What it could not say is left out. */
+	if (s->request.origin->dialect->refuse(&body, status, refusal) < 0)
+		buffer_clear(&body);
+	snprintf(text, sizeof(text), "%u", status);
+	snprintf(size, sizeof(size), "%zu", buffer_length(&body));
+	add(&list, ":status", slice_from_string(text));
+	add(&list, "content-type", slice_from_string("application/json"));
+	add(&list, "content-length", slice_from_string(size));
+	add(&list, "cache-control", slice_from_string("no-store"));
 	if (!s->request.to_head)
 		http2_stream_append(s, SIDE_AGENT, buffer_slice(&body));
 	buffer_done(&body);
-	f->ended = s->answering = true;
-	http2_stream_stop(s);
-	http2_stream_hold(s, 0);
-	nghttp2_submit_response(s->h->sessions[SIDE_AGENT], s->id, list.items, list.count,
-		s->request.to_head ? NULL : &http2_content);
+	submit(s, &list, !s->request.to_head);
+}
+
+void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+{
+	if (s->answering) {
+		reset(s);
+		return;
+	}
+	drop_response(s);
+	if (s->grpc)
+		answer_grpc(s, status, refusal);
+	else
+		answer_plain(s, status, refusal);
 }
 
 void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *text)
