@@ -31,6 +31,7 @@ RULES = [
      "allow": {"mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
     {"name": "own tables", "operations": ["create"], "objects": ["pg_temp.*"], "allow": {}},
     {"name": "data", "operations": ["copy_in"], "objects": ["public.sink"], "allow": {}},
+    {"name": "settings at the start", "operations": ["set"], "objects": ["my.app"], "allow": {}},
     {"name": "cursors by a function", "operations": ["function"], "objects": ["public.opens()"], "allow": {}},
 ]
 
@@ -45,16 +46,11 @@ class Place:
             "agents": [{"name": "demo", "cgroup": f"wayleave-state-{os.getpid()}-{self.server.port}.slice/demo"}],
             "resources": [{"name": "db", "protocol": "postgres", "hosts": [f"127.0.0.1:{self.server.port}"]}]}, RULES)
 
-    def command(self, script):
-        return ["/usr/bin/python3", WIRE, "127.0.0.1", self.server.port, "postgres", "postgres", repr(list(script))]
-
-    def ask(self, *script):
-        done = self.daemon.run(*self.command(script))
+    def ask(self, *script, parameters=()):
+        done = self.daemon.run("/usr/bin/python3", WIRE, "127.0.0.1", self.server.port, "postgres", "postgres", repr(list(script)),
+                               repr(list(parameters)))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
-
-    def begin(self, *script):
-        return self.daemon.popen(*self.command(script), stdout=-1, stderr=-1, text=True)
 
     def outside(self):
         connection = psycopg2.connect(host=str(self.server.data), port=self.server.port, user="postgres", dbname="postgres")
@@ -146,6 +142,16 @@ ATTACKS = {
 def test_nothing_is_taken_for_another(place, name):
     seen = str(place.ask(*ATTACKS[name]))
     assert "top secret" not in seen and "QUOKKA" not in seen, seen
+    assert place.server.sql("select count(*) from orders") == "5"
+
+
+FIRST = {"simple": query("delete from orders"), "extended": batch(*run("delete from orders")), "bound": batch(("B", "", ""), ("E", ""))}
+
+
+@pytest.mark.parametrize("how", FIRST)
+def test_what_was_allowed_at_the_start_is_not_the_first_statement(place, how):
+    seen = place.ask(*FIRST[how], *query("select 'alive'"), parameters=[("my.app", "x")])
+    assert [m[1]["C"] for m in seen if m[0] == "E"] == ["26000" if how == "bound" else "42501"] and ["D", ["alive"]] in seen, seen
     assert place.server.sql("select count(*) from orders") == "5"
 
 

@@ -63,6 +63,8 @@ static int on_first_ready(struct pg_engine *e, const struct pg_frame *m)
 	event->login.database = e->startup.database;
 	event->login.application = e->startup.application;
 	event->login.cancel_key = buffer_slice(&e->cancel_key);
+	/* The verdict on what the StartupMessage asked for is not that of the first statement. */
+	pg_pending_clear(e);
 	e->phase = PG_PHASE_QUERY;
 	e->agent = PG_AGENT_QUERY;
 	e->held_ready = (char)m->body.data[0];
