@@ -44,6 +44,7 @@ RULES = [
      "objects": ["public.*", "pg_catalog.pg_subscription"],
      "allow": {"mask": [{"columns": ["public.people.ssn"], "with": "partial"}]}},
     {"name": "what pg_dump sets", "resources": ["guarded"], "operations": ["set"], "objects": ["row_security"], "allow": {}},
+    {"name": "copies", "agents": ["other"], "resources": ["guarded"], "operations": ["replication"], "allow": {}},
 ]
 
 
@@ -262,3 +263,26 @@ def test_replication_is_refused(place, words):
     done = place.daemon.run(postgres.BINARIES / words[0], "-h", "::1", "-p", place.server.port, "-U", "app", *words[1:])
     assert done.returncode != 0 and "wayleave: denied: no rule allows replication" in done.stderr, done.stderr
     assert done.stdout == ""
+
+
+def test_replication_where_it_is_named(place, tmp_path):
+    """A copy of the server's log and a stream of its changes, through a walsender; what is plain SQL there is judged as such."""
+    server, where = place.server, ["-h", "::1", "-p", place.server.port, "-U", "app"]
+    server.sql("create table streamed (t text)", "shop")
+    server.sql("select pg_create_logical_replication_slot('changes', 'test_decoding')", "shop")
+    server.sql("insert into streamed select 'row ' || i || repeat('x', 1000) from generate_series(1, 3000) i; select pg_switch_wal()", "shop")
+    end = server.sql("select pg_current_wal_lsn()")
+    folder = tmp_path / "log"
+    folder.mkdir()
+    done = place.daemon.run(postgres.BINARIES / "pg_receivewal", *where, "-D", folder, "--no-loop", f"--endpos={end}", agent="other", timeout=60)
+    assert done.returncode == 0, done.stderr
+    name = server.sql("select pg_walfile_name(pg_current_wal_lsn())")
+    done = place.daemon.run(postgres.BINARIES / "pg_recvlogical", *where, "-d", "shop", "--slot=changes", "--start", "-f", "-", "--no-loop",
+                            f"--endpos={end}", agent="other", timeout=60)
+    assert done.returncode == 0 and done.stdout.count("table public.streamed: INSERT") == 3000, done.stderr[-2000:]
+    done = place.daemon.run("psql", "-X", f"host=::1 port={server.port} user=app dbname=shop replication=database", "-c", "drop table streamed",
+                            agent="other")
+    assert "wayleave: denied" in done.stderr, done
+    server.sql("select pg_drop_replication_slot('changes')", "shop")
+    server.sql("drop table streamed", "shop")
+    assert list(folder.iterdir()), name

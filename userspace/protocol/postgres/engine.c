@@ -415,6 +415,20 @@ static int refuse_other_reading(
 	return 0;
 }
 
+/* Nothing can be masked in a copy of the server's log, or of its files. */
+static int refuse_stream(const struct action *action, struct protocol_refusal *ret)
+{
+	for (size_t i = 0; i < action->pair_count; i++) {
+		if (action->pairs[i].operation != OPERATION_REPLICATION)
+			continue;
+		*ret = (struct protocol_refusal){REASON_MASKED_COLUMN,
+			slice_from_string("denied: replication can't be masked, and a rule that "
+					  "allows it masks")};
+		return -EPERM;
+	}
+	return 0;
+}
+
 static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
@@ -424,7 +438,8 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	const char *refusal;
 
 	(void)lane;
-	if (refuse_other_reading(e, &p->facts, ret) < 0)
+	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
+		(rules && refuse_stream(&p->facts, ret) < 0))
 		return -EPERM;
 	p->record_rows = record_rows;
 	if (!rules || !p->plan)

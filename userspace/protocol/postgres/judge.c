@@ -139,7 +139,7 @@ static bool names_may_be_others(const struct pg_engine *e, const struct sql_text
 {
 	if (strcmp(e->encoding, "utf8") == 0)
 		return false;
-	return !sql_text_is_ascii(text) || !sql_catalog_is_ascii(e->names) ||
+	return !sql_text_is_ascii(text) || (e->names && !sql_catalog_is_ascii(e->names)) ||
 		(e->temporary && !sql_catalog_is_ascii(e->temporary));
 }
 

@@ -124,7 +124,8 @@ int pg_naming_refresh(struct pg_engine *e)
 	unsigned steps;
 	int r;
 
-	if (!host->needs_facts)
+	/* A walsender answers no questions like ours: what is not qualified stays unknown. */
+	if (!host->needs_facts || e->startup.replication)
 		return PG_TAKEN;
 	if (!e->catalog)
 		e->catalog =

@@ -2,6 +2,8 @@
  *
  * query: the simple protocol's Query, and the server's opinion of one that we do not understand.
  */
+#include <string.h>
+
 #include "protocol/postgres/agent.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
@@ -80,6 +82,36 @@ static int query_decided(struct pg_engine *e, const struct pg_frame *m, struct s
 	return query_send(e, m);
 }
 
+/* What a walsender's own grammar begins with, in capitals (repl_scanner.l); all else is SQL to it.
+ */
+static bool is_replication_command(struct slice text)
+{
+	static const char *const commands[] = {"IDENTIFY_SYSTEM", "READ_REPLICATION_SLOT",
+		"BASE_BACKUP", "START_REPLICATION", "CREATE_REPLICATION_SLOT",
+		"DROP_REPLICATION_SLOT", "ALTER_REPLICATION_SLOT", "TIMELINE_HISTORY",
+		"UPLOAD_MANIFEST", "SHOW"};
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+	size_t length = 0;
+
+	while (length < text.length && text.data[length] && strchr(letters, text.data[length]))
+		length++;
+	if (length < text.length && !strchr(" \t\r\n;", text.data[length]))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (slice_equal_string(slice_head(text, length), commands[i]))
+			return true;
+	}
+	return false;
+}
+
+static int ask_for_replication(struct pg_engine *e, const struct pg_frame *m, struct slice text)
+{
+	e->pending.pair = (struct action_pair){.operation = OPERATION_REPLICATION};
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
+	return pg_judge_ask(e, text, ACTION_RUN, 0, 0);
+}
+
 int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, text = m->body;
@@ -92,6 +124,8 @@ int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
 			PG_STATE_PROTOCOL_VIOLATION, slice_from_string("invalid message format"));
 	if (e->pending.decision != PG_UNDECIDED)
 		return query_decided(e, m, text);
+	if (e->startup.replication && is_replication_command(text))
+		return ask_for_replication(e, m, text);
 	r = pg_judge_text(e, text);
 	if (r == PG_TAKEN)
 		r = pg_judge_plan(e, e->pending.text);

@@ -76,6 +76,7 @@ void pg_settle_head(struct pg_engine *e, bool succeeded)
 	e->copy = NULL;
 	e->copying_in = false;
 	e->copying_out = false;
+	e->copying_both = false;
 	finish(e, 0, succeeded);
 }
 
