@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where everything is allowed and nothing masked, an agent gets what it would get without Wayleave, to the byte: rows, errors
+with their fields, command tags, transaction states. Random sessions, asked of three databases that are copies of one: directly,
+under a rule that asks nothing of a text, and under rules for which each text must be understood and its names looked up.
+
+WAYLEAVE_SQL_SEED and WAYLEAVE_SQL_SECONDS run others of them, longer: `make sessions`."""
+import json
+import os
+import pathlib
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+from harness import daemon as daemons
+from harness import postgres
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "sql"))
+
+import sessions as sessions_module  # noqa: E402
+
+SEED = int(os.environ.get("WAYLEAVE_SQL_SEED", "1"))
+SECONDS = float(os.environ.get("WAYLEAVE_SQL_SECONDS", "8"))
+# Where a rule asks for objects, each text is read, and its names are looked up.
+RULES = [{"name": "anything", "operations": ["*"], "allow": {}},
+         {"name": "needs facts", "resources": ["facts"], "operations": ["*"], "objects": ["never.*"], "allow": {}}]
+PLACES = {"direct": "127.0.0.1", "plain": "127.0.0.1", "facts": "::1"}
+
+
+class Three:
+    def __init__(self, folder):
+        self.daemon, self.runners = None, {}
+        self.server = postgres.Server(folder / "server", settings=("autovacuum = off", "log_statement = none"))
+        try:
+            self.start(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, folder):
+        self.server.sql(sessions_module.SCHEMA)
+        for name in PLACES:
+            self.server.sql(f"create database {name} template postgres")
+        # Of what the sessions make themselves, the numbers differ.
+        self.first = int(self.server.sql("create table public.last (); select 'public.last'::regclass::oid"))
+        port = self.server.port
+        self.daemon = daemons.Daemon(folder / "wayleave", {
+            "agents": [{"name": "demo", "cgroup": f"wayleave-through-{os.getpid()}.slice/demo"}],
+            "resources": [{"name": "plain", "protocol": "postgres", "hosts": [f"127.0.0.1:{port}"]},
+                          {"name": "facts", "protocol": "postgres", "hosts": [f"[::1]:{port}"]}]}, RULES)
+        for name, address in PLACES.items():
+            command = ["/usr/bin/python3", str(HERE / "sql" / "split_runner.py"), address, str(port), "postgres", name]
+            start = subprocess.Popen if name == "direct" else lambda words, **options: self.daemon.popen(*words, **options)
+            self.runners[name] = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, session):
+        for runner in self.runners.values():
+            runner.stdin.write(json.dumps(session) + "\n")
+            runner.stdin.flush()
+        answers = {}
+        for name, runner in self.runners.items():
+            line = runner.stdout.readline()
+            assert line, (name, session, self.daemon.text()[-2000:])
+            answers[name] = self.ended([[kind, self.comparable(kind, bytes.fromhex(body))] for kind, body in json.loads(line)])
+        return answers
+
+    @staticmethod
+    def ended(seen):
+        """Who breaks the protocol (a statement among COPY's data) is closed upon, and may not get to read what was said of it."""
+        if seen[-1][0] == "closed":
+            while seen and seen[-1][0] in ("closed", "E", "G"):
+                seen.pop()
+            seen.append(["closed", b""])
+        return seen
+
+    def number(self, oid):
+        return oid if oid < self.first else self.first
+
+    def comparable(self, kind, body):
+        """Without what two servers would not have in common, either."""
+        if kind == "A":
+            return body[4:]
+        if kind in "EN":
+            # Where in the server's own source it comes from is left out: an error of ours has no such thing.
+            fields = [field for field in body.split(b"\0") if field[:1] not in (b"F", b"L", b"R")]
+            return re.sub(rb"\d{5,}", lambda m: str(self.number(int(m.group()))).encode(), b"\0".join(fields))
+        if kind == "T":
+            at, parts = 2, [body[:2]]
+            for _ in range(struct.unpack("!H", body[:2])[0]):
+                end = body.index(b"\0", at) + 1
+                table, attribute, of_type, *rest = struct.unpack("!IhIhih", body[end:end + 18])
+                parts += [body[at:end], repr((self.number(table), attribute, self.number(of_type), *rest)).encode()]
+                at = end + 18
+            return b"".join(parts)
+        return body
+
+    def close(self):
+        for runner in self.runners.values():
+            runner.stdin.close()
+            runner.wait(10)
+            runner.stdout.close()
+        if self.daemon:
+            self.daemon.close()
+        self.server.stop()
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    t = Three(tmp_path_factory.mktemp("through"))
+    yield t
+    t.close()
+
+
+def first_difference(one, other):
+    for i, (a, b) in enumerate(zip(one + [None], other + [None])):
+        if a != b:
+            return f"message {i}: {str(a)[:400]} / {str(b)[:400]}, behind {str(one[max(0, i - 3):i])[:600]}"
+    return None
+
+
+def test_an_agent_gets_what_the_server_gives(three):
+    made = sessions_module.Sessions(random.Random(SEED))
+    counts, end, number = {}, time.monotonic() + SECONDS, 0
+    while time.monotonic() < end:
+        session, number = made.session(), number + 1
+        answers = three.ask(session)
+        for name in ("plain", "facts"):
+            difference = first_difference(answers["direct"], answers[name])
+            assert not difference, f"session {number} of seed {SEED}, {name}: {difference}\n{json.dumps(session)}"
+        for kind, _ in answers["direct"]:
+            counts[kind] = counts.get(kind, 0) + 1
+    print(number, counts)
+    # Sessions that only fail, or never do, would prove little.
+    assert counts["D"] > 20 and counts["E"] > 20 and counts["C"] > 50, counts
