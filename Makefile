@@ -50,7 +50,7 @@ CPPFLAGS := -D_GNU_SOURCE -Iuserspace -I. -I$(BUILD)/generated
 CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMISE))
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lnghttp2 -lcjson -lyaml -lsqlite3 \
-	-lzstd -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
+	-lzstd -lz -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
 SSH_LIBS := -lssh -lcrypto -lseccomp -lcap-ng
 LAUNCHER_LIBS := -lseccomp -lcap-ng
 BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng

@@ -74,6 +74,8 @@
 #define LIMIT_HTTP2_CONTINUATIONS 8u /* frames of one list of headers, behind the first */
 #define LIMIT_HTTP2_IDLE_FRAMES 10000u /* in a row that carry neither a request nor content */
 #define LIMIT_HTTP2_RESETS 500u /* more streams given up by the agent than were answered */
+#define LIMIT_SPDY_CONTROL 16384u /* of a control frame */
+#define LIMIT_SPDY_HEADERS 65536u /* of one frame, uncompressed */
 
 /* SSH */
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
