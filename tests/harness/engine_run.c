@@ -386,6 +386,16 @@ static void put_note(struct engine_run *run, const char *kind, const struct prot
 	buffer_append_byte(&run->events, '\n');
 }
 
+static void put_data(struct engine_run *run, const struct protocol_data *data)
+{
+	struct buffer *b = &run->data[data->kind];
+
+	if (data->kind == DATA_WINDOW)
+		buffer_append_format(b, "%ux%u ", data->columns, data->rows);
+	else
+		buffer_append_slice(b, data->bytes);
+}
+
 static void put_row(struct engine_run *run, const char *kind, const struct protocol_row *row)
 {
 	buffer_append_format(&run->events, "! %s %llu", kind, (unsigned long long)row->action);
@@ -427,7 +437,8 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		buffer_append_byte(b, '\n');
 		run->engine->protocol->judge_again(run->engine, 0, false);
 		break;
-	case EVENT_DATA: /* of no protocol that is run here */
+	case EVENT_DATA:
+		put_data(run, &event->data);
 		break;
 	case EVENT_CONNECT:
 		engine_run_connected(run);
@@ -575,6 +586,8 @@ void engine_run_init(
 		buffer_init(&run->sent[side], OUTPUT_MOST);
 	}
 	buffer_init(&run->events, OUTPUT_MOST);
+	for (size_t i = 0; i < ARRAY_SIZE(run->data); i++)
+		buffer_init(&run->data[i], OUTPUT_MOST);
 	run->host = (struct protocol_host){
 		.write = host_write,
 		.pass = host_write,
@@ -615,4 +628,6 @@ void engine_run_done(struct engine_run *run)
 		buffer_done(&run->sent[side]);
 	}
 	buffer_done(&run->events);
+	for (size_t i = 0; i < ARRAY_SIZE(run->data); i++)
+		buffer_done(&run->data[i]);
 }

@@ -58,6 +58,8 @@ struct engine_run {
 	struct buffer partial[2]; /* came from a side, not yet taken */
 	struct buffer sent[2]; /* for a side; the user clears it */
 	struct buffer events; /* one line each; the user clears it */
+	/* What is to be recorded of streams, by enum protocol_data_kind; sizes as "80x24 ". */
+	struct buffer data[DATA_WINDOW + 1];
 	uint64_t actions;
 	/* An action that people decide comes again, until it is approved. */
 	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;

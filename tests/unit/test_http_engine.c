@@ -258,8 +258,8 @@ Test(http_engine, a_tunnel_for_websocket)
 		   "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 	server_sends(response);
 	AGENT_GOT(response);
-	agent_sends("\x81\x05hello");
-	SERVER_GOT("\x81\x05hello");
+	agent_sends("\x81\x82zzzz\x12\x13");
+	SERVER_GOT("\x81\x82zzzz\x12\x13");
 	server_sends("\x81\x02hi");
 	AGENT_GOT("\x81\x02hi");
 	engine_run_end(&run, SIDE_SERVER);

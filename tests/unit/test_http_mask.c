@@ -192,11 +192,31 @@ Test(http_mask, what_cannot_be_masked_is_refused)
 		AGENT_REFUSED("403");
 		cr_assert(run.closed);
 	}
-	http_run_restart();
-	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
-		    "Connection: Upgrade\r\n\r\n");
-	AGENT_REFUSED("403");
-	SERVER_GOT("");
+}
+
+/* Of a key that comes line by line, no line is passed for something else. */
+Test(http_mask, a_key_in_many_lines)
+{
+	static const char line[] =
+		"44\r\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKjxyz\n\r\n";
+
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n" CHUNKED
+		     "1c\r\n-----BEGIN PRIVATE KEY-----\n\r\n");
+	for (unsigned i = 0; i < 30; i++)
+		server_sends(line);
+	cr_expect_not(holds(&run.sent[SIDE_AGENT], "MIIE"));
+}
+
+/* What is said before the response is not framed as the one before it was. */
+Test(http_mask, interim_responses_have_no_content)
+{
+	agent_sends(GET);
+	respond("text/plain", "a");
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	server_sends("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
 }
 
 Test(http_mask, json_that_grows_too_large_is_refused)

@@ -27,7 +27,15 @@ struct found {
 void mask_stream_init(struct mask_stream *s, struct detector_engine *engine,
 	struct mask_hasher *hasher, const struct mask_rules *rules)
 {
-	masker_init(&s->masker, engine, hasher, rules);
+	struct masker masker;
+
+	masker_init(&masker, engine, hasher, rules);
+	mask_stream_init_with(s, &masker);
+}
+
+void mask_stream_init_with(struct mask_stream *s, const struct masker *masker)
+{
+	s->masker = *masker;
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++) {
 		if (s->masker.strategies[i] == MASK_NULL)
 			s->masker.strategies[i] = MASK_REDACT;

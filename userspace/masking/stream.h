@@ -23,6 +23,8 @@ struct mask_stream {
 /* Engine and hasher are borrowed. A part of a text can't be NULL, so that is "[masked]". */
 void mask_stream_init(struct mask_stream *s, struct detector_engine *engine,
 	struct mask_hasher *hasher, const struct mask_rules *rules);
+/* The same with what was made of rules before. */
+void mask_stream_init_with(struct mask_stream *s, const struct masker *masker);
 void mask_stream_done(struct mask_stream *s);
 
 /* Takes bytes, and appends to `out` what of all that came may pass. `all`: nothing is kept back,

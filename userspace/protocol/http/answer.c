@@ -7,6 +7,7 @@
 
 #include "protocol/http/dialect.h"
 #include "protocol/http/engine.h"
+#include "protocol/http/stream.h"
 
 static const char *phrase_of(unsigned status)
 {
@@ -90,6 +91,8 @@ int http_fail(struct http_engine *e, enum reason reason, const char *text)
 
 	if (e->agent == HTTP_AGENT_DONE)
 		return 0;
+	if (e->stream)
+		e->stream->kind->leave(e->stream, reason, refusal.text);
 	if (may_answer(e))
 		http_answer(e, http_status_of(reason), &refusal, true);
 	if (looks_complete(e))

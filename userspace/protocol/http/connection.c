@@ -302,6 +302,10 @@ int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *
 static void tunnel_end(struct http_engine *e, enum side side)
 {
 	e->ended[side] = true;
+	if (e->stream)
+		http_upgrade_end(e, side);
+	if (e->agent == HTTP_AGENT_DONE)
+		return;
 	e->base.host->shut(e->base.host, side_other(side));
 	if (e->ended[SIDE_AGENT] && e->ended[SIDE_SERVER])
 		http_close(e, REASON_NONE, "");

@@ -8,6 +8,7 @@
 
 #include "protocol/http/pairs.h"
 #include "protocol/http/request.h"
+#include "protocol/http/stream.h"
 #include "protocol/http/target.h"
 
 struct http_dialect {
@@ -21,6 +22,10 @@ struct http_dialect {
 	/* What is masked in its response whatever the rules say, unless they show it; NULL: nothing
 	 * is. Static. */
 	const struct mask_json *(*masks)(const struct http_request *r, size_t *ret_count);
+	/* The server's 101 is in r->head: who reads what comes behind it; the caller's to free.
+	 * NULL: nobody does, or, with *ret_problem (static), it is refused. */
+	struct http_stream *(*open_stream)(
+		const struct http_request *r, struct event_queue *events, const char **ret_problem);
 	/* Appends the body of a refusal, which is JSON. */
 	int (*refuse)(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
 };

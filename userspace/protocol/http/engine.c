@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "protocol/http/dialect.h"
+#include "protocol/http/stream.h"
 #include "protocol/http2/http2.h"
 #include "protocol/kubernetes/kubernetes.h"
 #include "protocol/tls_hello.h"
@@ -56,6 +57,7 @@ int http_close(struct http_engine *e, enum reason reason, const char *text)
 		return 0;
 	e->agent = HTTP_AGENT_DONE;
 	e->server = HTTP_SERVER_DONE;
+	http_upgrade_report(e);
 	copy = memory_copy_string(text);
 	free(e->abort_text);
 	e->abort_text = copy;
@@ -117,6 +119,8 @@ void http_engine_close(struct protocol_engine *base)
 	buffer_done(&e->held_head);
 	http_body_done(&e->framing);
 	http_body_done(&e->response);
+	if (e->stream)
+		e->stream->kind->free(e->stream);
 	free(e->abort_text);
 	free(e);
 }
@@ -131,6 +135,8 @@ static int engine_input(
 		*ret_taken = in.length;
 		return 0;
 	}
+	if (e->agent == HTTP_AGENT_TUNNEL && e->stream)
+		return http_upgrade_input(e, side, in, ret_taken);
 	if (e->agent == HTTP_AGENT_TUNNEL && e->server == HTTP_SERVER_TUNNEL)
 		return http_tunnel(e, side, in, ret_taken);
 	if (side == SIDE_SERVER)
@@ -188,9 +194,11 @@ static bool engine_is_busy(const struct protocol_engine *base)
 static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
 	bool record_rows, struct protocol_refusal *ret)
 {
+	struct http_request *request = &http_engine_of(base)->request;
+
 	(void)lane;
-	(void)record_rows;
-	return http_request_mask(&http_engine_of(base)->request, rules, ret);
+	request->records = record_rows;
+	return http_request_mask(request, rules, ret);
 }
 
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)

@@ -7,6 +7,7 @@
  *   request.h     what a request does, and what of it goes on; shared with HTTP/2
  *   connect.c     what a proxy is asked to connect to
  *   inject.c      the resource's secret, lent for each request; credentials.h: where it stands
+ *   upgrade.c     what comes behind a 101: WebSocket, and Kubernetes' streams
  *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
  *
  * One request is in flight at a time; what the agent sends behind it is not read before it is
@@ -52,6 +53,7 @@ enum http_server_state {
 };
 
 struct http2;
+struct http_stream;
 
 struct http_engine {
 	struct protocol_engine base;
@@ -74,6 +76,7 @@ struct http_engine {
 	struct http_request request;
 	struct http_body framing; /* of the request */
 	struct http_body response; /* its framing */
+	struct http_stream *stream; /* what a 101 made of the connection; NULL: nothing reads it */
 	struct buffer masked; /* content that passes */
 	struct buffer held_head; /* of a response, which waits for its content */
 	bool head_held;
@@ -140,6 +143,16 @@ void http_begin_tunnel(struct http_engine *e, const char *note);
 /* The same for what is something else, once there is a server. */
 int http_relay_something_else(struct http_engine *e);
 int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *ret_taken);
+
+/* upgrade.c: the server's 101 is in the request's head. NULL: it is what was asked for, and what
+ * comes behind it is read from now on, or relayed; else why it is refused. */
+const char *http_upgrade_open(struct http_engine *e);
+/* Once the 101 has left. */
+void http_upgrade_begin(struct http_engine *e);
+int http_upgrade_input(struct http_engine *e, enum side from, struct slice in, size_t *ret_taken);
+void http_upgrade_end(struct http_engine *e, enum side from);
+/* What came of it, before the session ends. */
+void http_upgrade_report(struct http_engine *e);
 
 /* agent.c */
 int http_agent_input(struct http_engine *e, struct slice in, size_t *ret_taken);

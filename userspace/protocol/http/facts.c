@@ -160,8 +160,17 @@ static bool read_plain(
 	return true;
 }
 
-const struct http_dialect http_plain = {
-	.protocol = PROTOCOL_HTTP, .read = read_plain, .refuse = http_refusal_write};
+static struct http_stream *open_messages(
+	const struct http_request *r, struct event_queue *events, const char **ret_problem)
+{
+	(void)ret_problem;
+	return http_messages_new(r, events);
+}
+
+const struct http_dialect http_plain = {.protocol = PROTOCOL_HTTP,
+	.read = read_plain,
+	.open_stream = open_messages,
+	.refuse = http_refusal_write};
 
 static bool read_pairs(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
@@ -292,12 +301,12 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	struct http_target target;
 
 	r->action = (struct action){.protocol = r->origin->dialect->protocol};
-	r->websocket = r->spdy = r->streams = false;
+	r->websocket = r->spdy = r->streams = r->forwards = r->terminal = false;
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->has_trailers = false;
-	r->collected = r->too_large = r->tunnels = r->continued = r->masked = false;
+	r->collected = r->too_large = r->tunnels = r->continued = r->masked = r->records = false;
 	r->number = 0;
 	r->beyond.port = 0;
 	r->minor = r->head.minor;

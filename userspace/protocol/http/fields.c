@@ -89,6 +89,7 @@ bool http_request_keeps(const struct http_request *r, const struct http_field *f
 		!is_one_of(field, of_request, ARRAY_SIZE(of_request)) && !is_unmaskable(r, field) &&
 		!http_credentials_replace(&r->host->credentials, field->name) &&
 		!(r->continued && http_field_is(field, "expect")) &&
+		!(r->websocket && http_field_is(field, "sec-websocket-extensions")) &&
 		!(http_request_accept(r).length && http_field_is(field, "accept"));
 }
 

@@ -80,6 +80,12 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 	buffer_clear(&m->held);
 }
 
+void http_mask_begin_message(struct http_mask *m)
+{
+	http_mask_begin(m, SLICE_EMPTY);
+	m->undecided = true;
+}
+
 void http_mask_in_lines(struct http_mask *m)
 {
 	m->mode = HTTP_MASK_LINES;
@@ -109,14 +115,27 @@ static int append_part(struct http_mask *m, const struct detector_findings *find
 	return r < 0 || at >= end ? r : buffer_append(out, text.data + at, end - at);
 }
 
-/* Where the text may be cut at or before `end`: not within a finding. */
+/* Where the text may be cut at or before `end`: not within a finding, nor behind one that may go
+ * on, as a key does whose end has not come. */
 static size_t cut_before(const struct detector_findings *findings, size_t end)
 {
 	for (size_t i = 0; i < findings->count; i++) {
-		if (findings->items[i].start < end && findings->items[i].end > end)
+		if (findings->items[i].start < end && findings->items[i].end >= end)
 			return findings->items[i].start;
 	}
 	return end;
+}
+
+/* What of the text before `end` is kept, to see what stands behind it as its rest. */
+static size_t context_of(const struct detector_findings *findings, size_t end)
+{
+	const struct detector_finding *last =
+		findings->count ? &findings->items[findings->count - 1] : NULL;
+	size_t kept = CONTEXT;
+
+	if (last && last->end >= end && last->start < end && end - last->start > kept)
+		kept = end - last->start < WINDOW ? end - last->start : WINDOW;
+	return end < kept ? end : kept;
 }
 
 /* Passes what stands before `end`, as far as it is settled. */
@@ -132,7 +151,7 @@ static int pass_until(struct http_mask *m, size_t end, bool whole, struct buffer
 	if (r < 0 || end <= m->passed)
 		return r;
 	r = append_part(m, &findings, end, out);
-	kept = end < CONTEXT ? end : CONTEXT;
+	kept = context_of(&findings, end);
 	buffer_consume(&m->held, end - kept);
 	m->passed = kept;
 	return r;

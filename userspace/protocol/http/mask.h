@@ -29,6 +29,8 @@ int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct m
 	const struct mask_rules *rules);
 /* For one response; `type`: its Content-Type, which may be empty. */
 void http_mask_begin(struct http_mask *m, struct slice type);
+/* For one message of a WebSocket, which is JSON where it begins as JSON does. */
+void http_mask_begin_message(struct http_mask *m);
 /* And it passes line by line, whatever its type is. */
 void http_mask_in_lines(struct http_mask *m);
 /* Takes content, and appends to `out` what of all that came may pass; `last`: no more comes.

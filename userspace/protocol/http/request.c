@@ -118,27 +118,35 @@ struct slice http_request_accept(const struct http_request *r)
 	return r->masked && r->as_json ? buffer_slice(&r->accept) : SLICE_EMPTY;
 }
 
+/* NULL: what the request asks for is read. */
+static const char *why_not_masked(const struct http_request *r, const struct mask_rules *rules)
+{
+	if (r->beyond.port)
+		return "denied: masks don't reach into a connection that a proxy makes";
+	if (r->tunnels || r->forwards || (r->spdy && !r->streams))
+		return "denied: what is relayed unread can't be masked";
+	if (r->streams && rules && rules->json_count)
+		return "denied: paths in JSON can't be masked in what a program writes";
+	return NULL;
+}
+
 int http_request_mask(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
 	const struct http_dialect *dialect = r->origin->dialect;
 	const struct mask_json *own = NULL;
 	size_t own_count = 0;
+	const char *why;
 
 	if (dialect->masks && !r->host->shows_secrets)
 		own = dialect->masks(r, &own_count);
 	r->masked = own_count || (rules && (rules->detects || rules->json_count));
 	if (!r->masked)
 		return 0;
-	if (http_request_upgrade(r) || r->tunnels) {
-		*ret = (struct protocol_refusal){.reason = REASON_MASK_IMPOSSIBLE,
-			.text = slice_from_string(r->beyond.port
-					? "denied: masks don't reach into a connection that a "
-					  "proxy makes"
-					: r->tunnels
-					? "denied: what is relayed unread can't be masked"
-					: "denied: masks of what passes in a "
-					  "WebSocket or SPDY stream are not built yet")};
+	why = why_not_masked(r, rules);
+	if (why) {
+		*ret = (struct protocol_refusal){
+			.reason = REASON_MASK_IMPOSSIBLE, .text = slice_from_string(why)};
 		return -EPERM;
 	}
 	if (r->copies && (own_count || (rules && rules->json_count))) {

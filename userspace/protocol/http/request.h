@@ -46,10 +46,13 @@ struct http_request {
 	bool too_large; /* more than is held: nobody looks into it, but it goes on whole */
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
 	struct http_beyond beyond; /* where CONNECT leads; port 0: it is none */
-	bool websocket; /* it asks for one */
+	bool websocket; /* it asks for one; no extension of one is asked for */
 	bool spdy; /* it asks for SPDY/3.1 */
 	bool streams; /* what is asked for is a stream, and the same over either */
+	bool forwards; /* and that carries connections, else what a program reads and writes */
+	bool terminal; /* which has a terminal, or may have one */
 	bool masked; /* its response is */
+	bool records; /* what its response says is recorded */
 	bool in_lines; /* a response that is masked passes line by line, whatever its type says */
 	bool as_json; /* a response that is masked is asked for as JSON, and is that */
 	bool is_written; /* its content is not to hold what stands in a masked value's place */

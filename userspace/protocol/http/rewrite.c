@@ -148,6 +148,9 @@ static const char *connection_of_response(const struct http_engine *e)
 
 bool http_response_is_chunked(const struct http_engine *e)
 {
+	/* What e->response says then is of the response before. */
+	if (e->request.status < 200)
+		return false;
 	if (e->request.masked && e->response.kind != HTTP_BODY_NONE)
 		return e->request.minor == 1;
 	return e->response.kind == HTTP_BODY_CHUNKED;

@@ -145,20 +145,15 @@ static int send_head(struct http_engine *e)
 
 static int switch_protocols(struct http_engine *e)
 {
-	const struct http_field *upgrade =
-		http_fields_find(&e->request.head.fields, "upgrade", NULL);
-	const char *asked = http_request_upgrade(&e->request);
+	const char *problem = http_upgrade_open(e);
 	int r;
 
-	if (!asked || !upgrade || e->agent != HTTP_AGENT_SENT ||
-		!text_equal_ignore_case(upgrade->value, slice_from_string(asked)))
-		return http_refuse_response(
-			e, "101 that nobody asked for", buffer_slice(&e->answer.held));
+	if (problem)
+		return http_refuse_response(e, problem, buffer_slice(&e->answer.held));
 	r = send_head(e);
-	report(e);
-	http_begin_tunnel(e,
-		e->request.spdy ? "SPDY: relayed unread from here on"
-				: "WebSocket: relayed unread from here on");
+	if (!e->stream)
+		report(e);
+	http_upgrade_begin(e);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/kubernetes/channels.h"
 #include "protocol/kubernetes/kubernetes.h"
 
 /* Who the agent is, the resource's credentials say. */
@@ -161,6 +162,10 @@ static bool read_request(
 	r->spdy = !r->websocket && asks_for_spdy(r);
 	/* What a proxied request does is for its method and headers to say, upgraded or not. */
 	r->streams = streaming && (r->websocket || r->spdy);
+	r->forwards = does(r, &streams[2], 1);
+	r->terminal = kubernetes_query_asks(request.query, "tty");
+	/* Should it be answered without one, that is as text. */
+	r->as_json &= !r->streams;
 	return true;
 }
 
@@ -198,8 +203,20 @@ static const struct mask_json *own_masks(const struct http_request *r, size_t *r
 	return kubernetes_secrets_masks(&r->pairs, ret_count);
 }
 
+static struct http_stream *open_stream(
+	const struct http_request *r, struct event_queue *events, const char **ret_problem)
+{
+	if (!r->streams)
+		return r->websocket ? http_messages_new(r, events) : NULL;
+	if (r->forwards)
+		return NULL;
+	return r->websocket ? kubernetes_messages_new(r, events, ret_problem)
+			    : kubernetes_spdy_new(r, events, ret_problem);
+}
+
 const struct http_dialect http_kubernetes = {.protocol = PROTOCOL_KUBERNETES,
 	.read = read_request,
 	.describe = describe,
 	.masks = own_masks,
+	.open_stream = open_stream,
 	.refuse = kubernetes_status_write};

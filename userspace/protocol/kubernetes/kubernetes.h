@@ -44,6 +44,9 @@ void kubernetes_list_read(struct slice query, struct buffer *room, struct kubern
 bool kubernetes_query_next(struct slice *query, struct buffer *room, struct slice *ret_name,
 	struct slice *ret_value, bool *ret_bad);
 
+/* Whether the parameter stands there and may be taken for true. */
+bool kubernetes_query_asks(struct slice query, const char *name);
+
 /* What is known of a request besides its target. */
 struct kubernetes_request {
 	struct slice method;

@@ -75,6 +75,21 @@ static bool is_true(struct slice value)
 		!text_equal_ignore_case(value, slice_from_string("false"));
 }
 
+bool kubernetes_query_asks(struct slice query, const char *name)
+{
+	struct slice found, value;
+	struct buffer room;
+	uint8_t *space;
+	bool asks, bad;
+
+	buffer_init(&room, query.length + 1);
+	asks = buffer_reserve(&room, query.length + 1, &space) < 0;
+	while (!asks && kubernetes_query_next(&query, &room, &found, &value, &bad))
+		asks = bad || (slice_equal_string(found, name) && is_true(value));
+	buffer_done(&room);
+	return asks;
+}
+
 /* The name that a field selector asks for, where it asks for just one. */
 static struct slice selected_name(struct slice selector)
 {

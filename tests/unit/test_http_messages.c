@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A WebSocket behind HTTP's upgrade: what passes, what is masked and recorded, and what ends it.
+ */
+#include "tests/unit/http_frames.h"
+
+#define CONFIG(mode)                                                                               \
+	"config:\n"                                                                                \
+	"  mode: " mode "\n"                                                                       \
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"                                    \
+	"  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"                        \
+	"rules:\n"                                                                                 \
+	"  - { name: plain, operations: [websocket], objects: [\"/plain\"], allow: {} }\n"         \
+	"  - { name: rows, operations: [websocket], objects: [\"/rows\"],\n"                       \
+	"      allow: { record: rows } }\n"                                                        \
+	"  - name: masked\n"                                                                       \
+	"    operations: [websocket]\n"                                                            \
+	"    objects: [\"/masked\"]\n"                                                             \
+	"    allow: { record: rows, mask: [{ detect: [email, credit_card], with: redact },\n"      \
+	"                    { json: [\"$.ssn\"], with: redact }] }\n"
+
+static void begin(void)
+{
+	engine_bench_init(&bench, CONFIG("enforce"));
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(http_messages, .init = begin, .fini = http_run_end);
+
+#define SWITCHED                                                                                   \
+	"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: y\r\n"                          \
+	"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+static void upgrade(const char *path)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		"GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+		path);
+	agent_sends(text);
+	cr_assert(holds(&run.sent[SIDE_SERVER], "Sec-WebSocket-Key: x\r\n"));
+	cr_expect_not(holds(&run.sent[SIDE_SERVER], "Extensions"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	server_sends(SWITCHED);
+	AGENT_GOT(SWITCHED);
+}
+
+Test(http_messages, both_sides_talk)
+{
+	upgrade("/plain");
+	sends_text(SIDE_AGENT, "hello");
+	GOT_FRAMES(SIDE_SERVER, "text hello|");
+	sends_text(SIDE_SERVER, "ann@example.com");
+	sends_frame(SIDE_SERVER, WEBSOCKET_PING, true, slice_from_string("?"), 1);
+	GOT_FRAMES(SIDE_AGENT, "text ann@example.com|ping ?|");
+	sends_frame(SIDE_AGENT, WEBSOCKET_PONG, true, slice_from_string("?"), 1);
+	sends_frame(SIDE_AGENT, WEBSOCKET_BINARY, true, slice_of("\0\1", 2), 1);
+	GOT_FRAMES(SIDE_SERVER, "pong ?|binary \\x00\\x01|");
+	sends_frame(SIDE_AGENT, WEBSOCKET_CLOSE, true, slice_of("\x03\xe8", 2), 1);
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe8|");
+	sends_frame(SIDE_SERVER, WEBSOCKET_CLOSE, true, slice_of("\x03\xe8", 2), 1);
+	engine_run_end(&run, SIDE_SERVER);
+	engine_run_end(&run, SIDE_AGENT);
+	cr_expect(run.closed);
+	/* What it was, and how much. */
+	cr_expect(holds(&run.events, "! result 1 rows 0 bytes 15 \"101 Switching Protocols\""));
+	RECORDED(DATA_INPUT, "");
+	RECORDED(DATA_OUTPUT, "");
+}
+
+Test(http_messages, what_is_said_is_recorded_where_a_rule_asks_for_it)
+{
+	upgrade("/rows");
+	sends_text(SIDE_AGENT, "hello");
+	sends_text(SIDE_SERVER, "ann@example.com");
+	RECORDED(DATA_INPUT, "hello");
+	RECORDED(DATA_OUTPUT, "ann@example.com");
+}
+
+Test(http_messages, masks_reach_across_fragments)
+{
+	static const char text[] = "write to ann@example.com, card 4111 1111 1111 1111";
+
+	for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
+		struct slice whole = slice_from_string(text);
+
+		http_run_restart();
+		upgrade("/masked");
+		sends_frame(SIDE_SERVER, WEBSOCKET_TEXT, false, slice_head(whole, cut), SIZE_MAX);
+		GOT_FRAMES(SIDE_AGENT, "");
+		sends_frame(SIDE_SERVER, WEBSOCKET_PING, true, SLICE_EMPTY, SIZE_MAX);
+		GOT_FRAMES(SIDE_AGENT, "ping |");
+		sends_frame(SIDE_SERVER, WEBSOCKET_CONTINUATION, true, slice_from(whole, cut),
+			cut % 7 + 1);
+		GOT_FRAMES(SIDE_AGENT, "text write to [masked], card [masked]|");
+		RECORDED(DATA_OUTPUT, "write to [masked], card [masked]");
+	}
+}
+
+Test(http_messages, json_stays_json)
+{
+	upgrade("/masked");
+	sends_text(SIDE_SERVER, "{\"ssn\": \"078-05-1120\", \"card\": 4111111111111111, \"n\": 1}");
+	GOT_FRAMES(SIDE_AGENT, "text {\"ssn\": \"[masked]\", \"card\": \"[masked]\", \"n\": 1}|");
+	sends_text(SIDE_SERVER, "no json, {\"ssn\": \"078-05-1120\"}");
+	GOT_FRAMES(SIDE_AGENT, "text no json, {\"ssn\": \"078-05-1120\"}|");
+	/* A message says nothing of the next. */
+	sends_frame(
+		SIDE_SERVER, WEBSOCKET_BINARY, true, slice_from_string("{\"ssn\": 1}"), SIZE_MAX);
+	GOT_FRAMES(SIDE_AGENT, "binary {\"ssn\": \"[masked]\"}|");
+	sends_text(SIDE_SERVER, "");
+	GOT_FRAMES(SIDE_AGENT, "text |");
+	/* What the agent says is its own. */
+	sends_text(SIDE_AGENT, "ann@example.com");
+	GOT_FRAMES(SIDE_SERVER, "text ann@example.com|");
+	sends_text(SIDE_SERVER, "{\"ssn\": \"078-05-1120\"");
+	cr_expect(run.closed);
+	cr_expect(strstr(got_frames(SIDE_AGENT), "can't be masked"));
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe9|");
+}
+
+/* Text leaves while it comes, in fragments. */
+Test(http_messages, a_long_message_is_masked_as_it_comes)
+{
+	static char text[300000], masked[300000];
+	struct slice whole = slice_of(text, sizeof(text) - 1);
+	size_t length;
+
+	memset(text, '.', sizeof(text) - 1);
+	memcpy(text + 65530, " ann@example.com ", 17);
+	length = (size_t)(sizeof(text) - 1 - 17 + 10);
+	memset(masked, '.', length);
+	memcpy(masked + 65530, " [masked] ", 10);
+	upgrade("/masked");
+	sends_frame(SIDE_SERVER, WEBSOCKET_TEXT, false, slice_head(whole, 200000), 1000);
+	cr_expect_gt(buffer_length(&run.sent[SIDE_AGENT]), 100000);
+	sends_frame(SIDE_SERVER, WEBSOCKET_CONTINUATION, true, slice_from(whole, 200000), 1000);
+	RECORDED(DATA_OUTPUT, masked);
+	cr_expect(strstr(got_frames(SIDE_AGENT), "..... [masked] ....."));
+}
+
+Test(http_messages, who_breaks_the_protocol_is_told_so)
+{
+	upgrade("/plain");
+	agent_sends("\x81\x05hello");
+	cr_expect(run.closed);
+	GOT_FRAMES(SIDE_AGENT,
+		"close \\x03\\xeawayleave: a client's WebSocket frame that is not masked|");
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe9|");
+	http_run_restart();
+	upgrade("/plain");
+	server_sends("\xc1\x05hello");
+	cr_expect(run.closed);
+	cr_expect(strstr(got_frames(SIDE_AGENT), "close \\x03\\xf3wayleave: "));
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xea|");
+	/* Not within a frame: the rest of it would be taken for something else. */
+	http_run_restart();
+	upgrade("/plain");
+	server_sends("\x82\x05he");
+	agent_sends("\x82\x05he");
+	cr_expect(run.closed);
+	AGENT_GOT("\x82\x05he");
+}
+
+Test(http_messages, the_end_of_a_session_is_said)
+{
+	upgrade("/plain");
+	engine_run_abort(&run, REASON_KILLED);
+	cr_expect(strstr(got_frames(SIDE_AGENT), "close \\x03\\xf0wayleave: "));
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe9|");
+}
+
+Test(http_messages, an_extension_that_nobody_asked_for)
+{
+	agent_sends("GET /plain HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+		    "Connection: Upgrade\r\n\r\n");
+	server_sends("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+		     "Upgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+	AGENT_REFUSED("502");
+}
+
+/* Observing, who relays the rest unread begins where the engine stopped, with nothing lost. */
+Test(http_messages, observing_leaves_what_it_cannot_read)
+{
+	static const char bytes[] = "\x81\x01z\x89\x01y\xc1\x05hello\x81";
+	struct slice in = slice_of(bytes, sizeof(bytes) - 1);
+
+	engine_bench_done(&bench);
+	engine_bench_init(&bench, CONFIG("observe"));
+	for (size_t step = 1; step < 20; step++) {
+		size_t fed = 0, left;
+
+		http_run_restart();
+		upgrade("/masked");
+		while (!run.closed && fed < in.length) {
+			engine_run_feed(&run, SIDE_SERVER, slice_head(slice_from(in, fed), step));
+			fed += step < in.length - fed ? step : in.length - fed;
+		}
+		cr_assert(holds(&run.events, "! violation server"));
+		left = fed - buffer_length(&run.partial[SIDE_SERVER]);
+		cr_expect_geq(left, 6);
+		cr_expect(slice_starts_with(
+			buffer_slice(&run.sent[SIDE_AGENT]), slice_head(in, left)));
+		/* The harness ends the session, of which both are told. */
+		cr_expect_eq(buffer_slice(&run.sent[SIDE_AGENT]).data[left], 0x88);
+	}
+}

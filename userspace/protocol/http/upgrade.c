@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * upgrade: from a server's 101 on the connection carries another protocol, which is read by a
+ * stream (stream.h), or relayed where nothing reads it.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "protocol/http/dialect.h"
+#include "protocol/http/engine.h"
+
+/* What an extension made of the frames, nobody here could read: none was asked for. */
+static bool uses_extension(const struct http_engine *e)
+{
+	const struct http_field *field =
+		http_fields_find(&e->request.head.fields, "sec-websocket-extensions", NULL);
+
+	return e->request.websocket && field && field->value.length;
+}
+
+static bool is_what_was_asked_for(const struct http_engine *e)
+{
+	const struct http_field *upgrade =
+		http_fields_find(&e->request.head.fields, "upgrade", NULL);
+	const char *asked = http_request_upgrade(&e->request);
+
+	return asked && upgrade && e->agent == HTTP_AGENT_SENT &&
+		text_equal_ignore_case(upgrade->value, slice_from_string(asked));
+}
+
+const char *http_upgrade_open(struct http_engine *e)
+{
+	const char *problem = NULL;
+
+	if (!is_what_was_asked_for(e))
+		return "101 that nobody asked for";
+	if (uses_extension(e))
+		return "101 with a WebSocket extension that nobody asked for";
+	e->stream = e->origin.dialect->open_stream(&e->request, &e->events, &problem);
+	return problem;
+}
+
+void http_upgrade_begin(struct http_engine *e)
+{
+	http_begin_tunnel(e, e->stream ? NULL : "relayed unread from here on");
+}
+
+/* What a stream refused. Observing, what was taken and has not left goes before the rest, unread.
+ */
+static int on_refusal(struct http_engine *e, enum side from, int error)
+{
+	struct http_stream *s = e->stream;
+	enum reason reason = s->reason;
+
+	if (error == -EBADMSG && e->base.host->observes) {
+		buffer_clear(&e->out);
+		error = s->kind->put_held(s, from, &e->out);
+		if (error == 0)
+			error = http_write(e, side_other(from), buffer_slice(&e->out));
+		return error < 0 ? error : -EBADMSG;
+	}
+	if (error != -EBADMSG && error != -EPERM)
+		return error;
+	if (reason == REASON_PROTOCOL_VIOLATION && from == SIDE_SERVER)
+		reason = REASON_UPSTREAM_PROTOCOL;
+	return http_fail(e, reason, s->problem);
+}
+
+int http_upgrade_input(struct http_engine *e, enum side from, struct slice in, size_t *ret_taken)
+{
+	int r = e->stream->kind->input(e->stream, from, in, ret_taken);
+
+	return r < 0 ? on_refusal(e, from, r) : 0;
+}
+
+void http_upgrade_end(struct http_engine *e, enum side from)
+{
+	struct http_stream *s = e->stream;
+	int r = s->ended[from] ? 0 : s->kind->end(s, from);
+
+	s->ended[from] = true;
+	if (r < 0)
+		http_fail(e, s->reason, s->problem ? s->problem : "out of memory");
+}
+
+void http_upgrade_report(struct http_engine *e)
+{
+	struct http_stream *s = e->stream;
+	struct protocol_event *event;
+
+	if (!s || !event_queue_has_room(&e->events, 2))
+		return;
+	event = http_event(e, EVENT_RESULT);
+	event->result.action = e->request.number;
+	event->result.bytes = s->carried[SIDE_AGENT];
+	event->result.tag = slice_from_string(s->tag[0] ? s->tag : e->request.tag);
+}
