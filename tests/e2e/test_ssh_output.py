@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What commands and shells write, masked on its way to the agent; files, which are not."""
+import fcntl
+import json
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -132,3 +136,74 @@ def test_a_shell_is_masked(daemon, server):
     session = ended(daemon)
     cast = daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout
     assert "[masked]" in cast and "4111 1111" not in cast
+
+
+# --- recordings of terminals
+
+HEADER = {"version", "width", "height", "timestamp", "duration", "idle_time_limit", "command", "title", "env", "theme"}
+
+
+def read_cast(text):
+    """The header and events of an asciicast v2, each line of which has to be as its specification says."""
+    def no(what):
+        raise ValueError(what)
+
+    def is_count(value):
+        return type(value) is int and value > 0
+
+    lines = text.split("\n")
+    assert lines.pop() == "", "the last line has an end"
+    header, *events = (json.loads(line, parse_constant=no) for line in lines)
+    assert type(header) is dict and set(header) <= HEADER and header["version"] == 2
+    assert is_count(header["width"]) and is_count(header["height"]) and is_count(header["timestamp"])
+    before = 0.0
+    for event in events:
+        assert type(event) is list and len(event) == 3, event
+        at, kind, data = event
+        assert type(at) in (int, float) and at >= before, event
+        assert kind in ("o", "i", "r", "m") and type(data) is str, event
+        assert kind != "r" or re.fullmatch("[1-9][0-9]*x[1-9][0-9]*", data), event
+        before = at
+    return header, events
+
+
+def test_a_terminal_replays_as_asciicast(daemon, server, tmp_path):
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1",
+                           "trap 'stty size; exit 4' WINCH; printf 'a\\377b\\303'; printf '\\244\\001\"\\\\\\360\\237z\\n'; echo ready;"
+                           " while :; do sleep 0.1; done",
+                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    try:
+        read_until(main, b"ready")
+        os.write(main, "grüße\n".encode())
+        read_until(main, "grüße".encode())
+        fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 101, 0, 0))
+        assert b"41 101" in read_until(main, b"41 101")
+        assert process.wait(30) == 4
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(terminal)
+        os.close(main)
+    session = ended(daemon)
+    cast = tmp_path / "cast"
+    with open(cast, "wb") as out:
+        assert daemon.wayleave("sessions", "replay", session["id"], "--asciicast", stdout=out, capture_output=False).returncode == 0
+    header, events = read_cast(cast.read_bytes().decode())
+    assert (header["width"], header["height"]) == (90, 30)
+    assert [data for _, kind, data in events if kind == "r"] == ["90x30", "101x41"]
+    assert "".join(data for _, kind, data in events if kind == "i") == "grüße\n"
+    shown = "".join(data for _, kind, data in events if kind == "o")
+    assert "a\ufffdbä\x01\"\\\ufffd\ufffdz\r\nready" in shown and "41 101" in shown, shown
+    # The player takes it, and shows the same. It wants a terminal of its own, to be told to stop.
+    main, terminal = pty.openpty()
+    try:
+        played = subprocess.run(["asciinema", "cat", cast], stdin=terminal, capture_output=True, timeout=60, start_new_session=True,
+                                env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path)},
+                                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    finally:
+        os.close(terminal)
+        os.close(main)
+    assert played.returncode == 0 and played.stdout.decode() == shown, played.stderr

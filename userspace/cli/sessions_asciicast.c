@@ -16,6 +16,7 @@
 struct cast {
 	uint64_t action; /* 0: none found */
 	uint64_t start; /* wall clock of its first record */
+	uint64_t latest; /* … of what was printed: the clock may be set back, a cast's is not */
 	uint64_t width, height;
 	struct {
 		uint8_t held[4]; /* of a character that goes on in the next record */
@@ -50,6 +51,39 @@ static void print_byte(uint8_t c)
 		putchar(c);
 }
 
+/* Whether the bytes, none of them ASCII, may be the beginning of a character (RFC 3629). */
+static bool may_begin_character(const uint8_t *bytes, size_t count)
+{
+	size_t length = bytes[0] >= 0xf0 ? 4 : bytes[0] >= 0xe0 ? 3 : 2;
+
+	if (bytes[0] < 0xc2 || bytes[0] > 0xf4)
+		return false;
+	for (size_t i = 1; i < count; i++) {
+		if ((bytes[i] & 0xc0) != 0x80)
+			return false;
+	}
+	return count < length;
+}
+
+/* Prints the characters that are complete, and in the place of each byte that can't belong to one
+ * the character for that; `last`: none of them goes on. */
+static void print_held(uint8_t *held, size_t *count, bool last)
+{
+	while (*count) {
+		size_t n = text_utf8_sequence(slice_of(held, *count));
+
+		if (n == 0 && !last && may_begin_character(held, *count))
+			return;
+		if (n)
+			fwrite(held, 1, n, stdout);
+		else
+			fputs("\\ufffd", stdout);
+		n = n ? n : 1;
+		*count -= n;
+		memmove(held, held + n, *count);
+	}
+}
+
 /* JSON has valid UTF-8 alone. */
 static void print_text(struct cast *c, bool input, struct slice bytes)
 {
@@ -59,30 +93,27 @@ static void print_text(struct cast *c, bool input, struct slice bytes)
 	for (size_t i = 0; i < bytes.length; i++) {
 		uint8_t b = bytes.data[i];
 
-		if (b < 0x80) {
-			*count = 0;
+		if (b >= 0x80)
+			held[(*count)++] = b;
+		print_held(held, count, b < 0x80);
+		if (b < 0x80)
 			print_byte(b);
-			continue;
-		}
-		held[(*count)++] = b;
-		if (text_utf8_sequence(slice_of(held, *count)) == *count)
-			fwrite(held, 1, *count, stdout);
-		else if (*count < sizeof(c->streams[0].held))
-			continue;
-		else
-			fputs("\\ufffd", stdout);
-		*count = 0;
 	}
 }
 
 static void print_event(struct cast *c, const struct entry *entry)
 {
 	uint64_t kind = entry_number(entry, FIELD_DATA_KIND);
-	double time = (double)(entry->time - c->start) / (double)NANOSECONDS_PER_SECOND;
+	uint64_t width = entry_number(entry, FIELD_WIDTH);
+	uint64_t height = entry_number(entry, FIELD_HEIGHT);
+	double time;
 
+	c->latest = entry->time > c->latest ? entry->time : c->latest;
+	time = (double)(c->latest - c->start) / (double)NANOSECONDS_PER_SECOND;
 	if (kind == RECORD_DATA_WINDOW) {
-		printf("[%.6f, \"r\", \"%" PRIu64 "x%" PRIu64 "\"]\n", time,
-			entry_number(entry, FIELD_WIDTH), entry_number(entry, FIELD_HEIGHT));
+		/* Of clients that don't know it. */
+		if (width && height)
+			printf("[%.6f, \"r\", \"%" PRIu64 "x%" PRIu64 "\"]\n", time, width, height);
 		return;
 	}
 	printf("[%.6f, \"%c\", \"", time, kind == RECORD_DATA_INPUT ? 'i' : 'o');
@@ -124,6 +155,7 @@ int cli_session_asciicast(const struct cli_session *s)
 	struct cast c = {0};
 
 	each_entry(s, &c, consider);
+	c.latest = c.start;
 	if (!c.action)
 		return cli_fail("sessions", CLI_REFUSED,
 			"no terminal and no command's output is recorded in this session");
