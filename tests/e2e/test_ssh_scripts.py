@@ -120,3 +120,34 @@ def test_shells_can_be_refused_where_commands_are_allowed(daemon, server, words)
     done = run(daemon, server, *words, options=["-tt"], agent="other")
     assert done.returncode == 126 and "no rule allows shell" in done.stderr + done.stdout, done
     assert run(daemon, server, "echo x", options=["-tt"], agent="other").stdout.strip() == "x"
+
+
+AFTER_ITS_END = """
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t.connect(username="root", password="any")
+c = t.open_session()
+c.exec_command("sh")
+c.sendall(sys.argv[2])
+c.shutdown_write()
+c.recv_stderr(1) # it waits
+c.eof_sent = False
+c.sendall("touch " + sys.argv[3] + chr(10))
+print(c.makefile().read().decode(), end="")
+t.close()
+"""
+
+
+def test_what_is_sent_behind_the_end_is_not_run(daemon, server, tmp_path):
+    """Nobody judged it (RFC 4254, 5.3: nothing is sent behind an end of file)."""
+    text = f"touch {tmp_path}/asked\necho made\n"
+    process = daemon.popen("/usr/bin/python3", "-c", AFTER_ITS_END, str(server.port), text, str(tmp_path / "more"), stdout=subprocess.PIPE, text=True)
+    try:
+        review = pending(daemon)
+        assert review["text"] == f"sh\n{text}"
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert process.stdout.read() == "made\n" and process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+    assert (tmp_path / "asked").exists() and not (tmp_path / "more").exists()

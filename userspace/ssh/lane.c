@@ -341,6 +341,9 @@ static void ask_for_script(struct lane *lane, bool whole)
 	struct buffer text;
 
 	lane->flows[BRIDGE_STDIN].due = 0;
+	lane->whole = whole;
+	if (whole)
+		lane->flows[BRIDGE_STDIN].from = NULL;
 	buffer_init(&text, BRIDGE_BODY_MOST / 2 + BRIDGE_DATA_MOST);
 	if (buffer_append_byte(&text, whole) == 0 &&
 		buffer_append_slice(&text, slice_head(script, LIMIT_SSH_SCRIPT)) == 0) {
@@ -654,8 +657,8 @@ static bool turn_input(struct lane *lane)
 	for (size_t i = 0; i < lane->signal_count; i++)
 		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
 	lane->signal_count = 0;
-	if (!lane->input_ended && ssh_channel_is_eof(lane->agent) && flow_is_dry(f) &&
-		inside_is_dry(lane, BRIDGE_STDIN)) {
+	if (!lane->input_ended && (lane->whole || ssh_channel_is_eof(lane->agent)) &&
+		flow_is_dry(f) && inside_is_dry(lane, BRIDGE_STDIN)) {
 		lane->input_ended = true;
 		ssh_channel_send_eof(lane->server);
 	}

@@ -72,6 +72,7 @@ struct lane {
 	enum lane_step step; /* of the first of them */
 	enum bridge_kind kind; /* that the worker is asked, if it is */
 	bool answered; /* the agent believes that the first of the requests succeeded */
+	bool whole; /* a script has come to its end: what some send behind it is not read */
 	bool terminal;
 	uint16_t columns, rows;
 	bool started; /* something runs */
