@@ -49,6 +49,13 @@ endif
 CPPFLAGS := -D_GNU_SOURCE -Iuserspace -I. -I$(BUILD)/generated
 CFLAGS := -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize%,$(OPTIMISE))
+# What a message passes through is optimised across files for the daemon. Tests link the same objects
+# as they are, which is why these hold both forms.
+LINKED_WHOLE := base ring worker recording policy protocol masking
+ifneq ($(VARIANT),sanitize)
+WHOLE := -flto=auto -ffat-lto-objects
+LDFLAGS += -fno-lto
+endif
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lnghttp2 -lcjson -lyaml -lsqlite3 \
 	-lzstd -lz -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
 SSH_LIBS := -lssh -lcrypto -lseccomp -lcap-ng
@@ -82,6 +89,7 @@ $(BUILD)/libwayleave.a: $(LIBRARY_OBJECTS)
 	$(SAY) AR $@
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+$(BUILD)/bin/wayleaved: private LDFLAGS := $(filter-out -fno-lto,$(LDFLAGS)) $(WHOLE) $(OPTIMISE)
 $(BUILD)/bin/wayleaved: $(BUILD)/userspace/monitor/main.o $(BUILD)/libwayleave.a
 $(BUILD)/bin/wayleave: $(BUILD)/userspace/cli/main.o $(BUILD)/libwayleave.a
 $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave:
@@ -103,6 +111,7 @@ $(BUILD)/bin/wayleave-ssh: $(BUILD)/userspace/ssh/main.o $(BUILD)/libwayleave.a
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(SSH_LIBS)
 
+$(LINKED_WHOLE:%=$(BUILD)/userspace/%/%.o): private CFLAGS += $(WHOLE)
 $(BUILD)/%.o: %.c | $(SKELETONS)
 	$(SAY) CC $<
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
