@@ -3,6 +3,7 @@
 the session that waits."""
 import contextlib
 import subprocess
+import threading
 
 import psycopg2
 import pytest
@@ -12,6 +13,7 @@ from test_reviews import REVIEWERS, RULES, count, decide, session, wait_for_pend
 
 DDL = [
     {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},
+    {"name": "merges need a person", "operations": ["merge"], "objects": ["public.orders"], "review": {"by": "dba"}},
     {"name": "own tables", "operations": ["create"], "objects": ["public.*"], "allow": {}},
 ]
 
@@ -67,6 +69,43 @@ def test_the_plan_of_a_write(daemon, server, session, preview):  # noqa: F811
     assert "\npublic.orders: table, " in text and " kB, " in text and " rows" in text, text
     assert "Update on orders" in preview(s, "update orders set amount = 2 where id = 1 and item = 'x'")
     assert s("delete from orders where id = add_one(1)")["state"] == "42501"  # the function is not allowed, so nobody is asked
+
+
+def test_the_plan_of_a_merge(daemon, server, session, preview):  # noqa: F811
+    text = preview(session(), "merge into orders o using (values (20, 'x'), (99, 'y')) as n (id, item) on o.id = n.id "
+                   "when matched then update set item = n.item when not matched then insert (id, item) values (n.id, n.item)")
+    assert "Merge on orders" in text and "\npublic.orders: table, " in text, text
+
+
+def test_a_missing_where_is_said(daemon, server, session, asked):  # noqa: F811
+    s = session()
+    for statement, said in (("delete from orders", True), ("update orders set item = 'x'", True), ("delete from orders where id = 20", False)):
+        _, review = asked(s, statement)
+        shown = daemon.wayleave("reviews", "show", review["id"]).stdout
+        assert ("public.orders (no WHERE: all rows)" in shown) is said, shown
+        decide(daemon, "deny", review, "--reason", "only looking")
+        assert s.answer()["state"] == "42501"
+
+
+def test_who_waits_for_a_held_transaction_goes_on_when_its_review_ends(daemon, server, session, asked):  # noqa: F811
+    s = session()
+    s("begin")
+    _, review = asked(s, "update orders set item = item where id = 20")
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as other:
+        waiter = threading.Thread(target=lambda: other.cursor().execute("update orders set item = item where id = 20"))
+        waiter.start()
+        blocked = f"select count(*) from pg_stat_activity where pid = {other.info.backend_pid} and wait_event_type = 'Lock'"
+        wait_for(lambda: server.sql(blocked) == "1", 30, "the other's wait")
+        s.send("insert into orders (item) values ('late')")  # its review ends after two seconds
+        wait_for_pending(daemon)
+        assert server.sql(blocked) == "1"
+        assert s.answer(30)["state"] == "42501"
+        waiter.join(30)
+        assert not waiter.is_alive()
+        other.rollback()
+    s("rollback")
 
 
 def test_in_a_transaction_at_read_committed(daemon, server, session, preview, asked):  # noqa: F811

@@ -37,3 +37,21 @@ Test(broker_card, without_a_principal_nothing_is_said_of_groups)
 	cr_assert_null(strstr(text, "groups"), "%s", text);
 	free(text);
 }
+
+Test(broker_card, a_missing_where_is_said)
+{
+	char *text = blocks_of(
+		"{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"text\":\"delete from orders\",\"pairs\":["
+		"{\"operation\":\"delete\",\"object\":\"public.orders\",\"everything\":true},"
+		"{\"operation\":\"update\",\"object\":\"public.other\",\"everything\":false}]}");
+	const char *label = strstr(text, "No WHERE, all rows");
+
+	cr_assert(label && strstr(label, "delete public.orders"), "%s", text);
+	cr_assert_null(strstr(text, "update public.other"), "%s", text);
+	free(text);
+	text = blocks_of(
+		"{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"text\":\"select 1\",\"pairs\":["
+		"{\"operation\":\"select\",\"object\":\"public.orders\",\"everything\":false}]}");
+	cr_assert_null(strstr(text, "WHERE"), "%s", text);
+	free(text);
+}

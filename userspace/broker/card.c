@@ -2,6 +2,7 @@
 #include "broker/card.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -165,6 +166,29 @@ static void add_deadline(cJSON *facts, const cJSON *review)
 		blocks_add_date(add_label(facts, "Decide before"), deadline);
 }
 
+/* What acts on whatever is there: "delete public.orders". Said by itself, as a reviewer looks for
+ * it. */
+static void add_all_rows(const struct card *c, cJSON *facts)
+{
+	cJSON *found = cJSON_CreateArray();
+	const cJSON *pair;
+
+	cJSON_ArrayForEach(pair, card_get(c->review, "pairs"))
+	{
+		struct slice operation = card_get_text(pair, "operation"),
+			     object = card_get_text(pair, "object");
+		char *name;
+
+		if (!cJSON_IsTrue(card_get(pair, "everything")))
+			continue;
+		name = memory_format("%.*s %.*s", SLICE_PRINT(operation), SLICE_PRINT(object));
+		cJSON_AddItemToArray(found, cJSON_CreateString(name));
+		free(name);
+	}
+	add_fact(c, facts, "No WHERE, all rows", found);
+	cJSON_Delete(found);
+}
+
 static void add_facts(const struct card *c)
 {
 	static const struct {
@@ -190,6 +214,7 @@ static void add_facts(const struct card *c)
 	add_program(c, facts);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add_fact(c, facts, rows[i].label, card_get(c->review, rows[i].name));
+	add_all_rows(c, facts);
 	if (!c->options->closed) {
 		add_counts(facts, c->review);
 		add_approvals(c, facts);

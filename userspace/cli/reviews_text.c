@@ -336,7 +336,8 @@ static void add_rules(const cJSON *review, struct buffer *b)
 		cli_append_line(b, text_slice(item, "operation"));
 		buffer_append_byte(b, ' ');
 		cli_append_line(b, text_slice(item, "object"));
-		buffer_append_format(b, "%s%s\n", is_true(item, "everything") ? " (all rows)" : "",
+		buffer_append_format(b, "%s%s\n",
+			is_true(item, "everything") ? " (no WHERE: all rows)" : "",
 			is_true(item, "unknown") ? " (not known for sure)" : "");
 	}
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "unknown"))
