@@ -6,6 +6,8 @@
 # make test             install what is missing, build, run every test (as root)
 # make bench            speed against direct, pgbouncer and HAProxy (as root)
 # make fuzz             run the fuzzers for FUZZ_SECONDS each (default 600)
+# make sessions         random sessions of PostgreSQL, directly and through Wayleave, for SESSION_SECONDS (default 600)
+# make regress          PostgreSQL's own regression tests, directly and through Wayleave (as root)
 # make lint             formatting, static analysis, direction of includes
 # make install          into DESTDIR, PREFIX (default /usr), SYSCONFDIR (default /etc)
 # make uninstall        removes what that put there
@@ -21,6 +23,7 @@ PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 FUZZ_SECONDS ?= 600
+SESSION_SECONDS ?= 600
 
 ifeq ($(V),1)
 Q :=
@@ -164,7 +167,7 @@ unit: $(UNIT_TESTS)
 tools: $(HELPERS)
 fuzzers: $(FUZZERS)
 
-.PHONY: deps demo test bench fuzz lint format clean
+.PHONY: deps demo test bench fuzz sessions regress lint format clean
 deps:
 	$(Q)scripts/install-deps
 demo:
@@ -179,6 +182,12 @@ bench: deps
 fuzz: deps
 	$(Q)$(MAKE) --no-print-directory fuzzers
 	$(Q)scripts/fuzz $(FUZZ_SECONDS)
+sessions: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)WAYLEAVE_SQL_SEED=$$(date +%s) WAYLEAVE_SQL_SECONDS=$(SESSION_SECONDS) /usr/bin/python3 -m pytest -q tests/e2e/test_sql_through.py
+regress: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/regress
 lint:
 	$(Q)scripts/lint
 format:
