@@ -723,6 +723,7 @@ def test_what_the_daemon_keeps(launcher):
 
 @pytest.mark.parametrize("path, uid", [
     ("/run/podman/podman.sock", None), ("/run/containerd/containerd.sock", USER),
+    ("/run/postgresql/.s.PGSQL.5432", USER), ("/run/mysqld/mysqld.sock", USER),
     (f"/run/user/{USER}/bus", USER), (f"/run/user/{USER}/systemd/private", USER)])
 def test_launchers_of_others(launcher, path, uid):
     """Nobody who would start a process outside the agent can be asked (bypass B8)."""
@@ -753,6 +754,39 @@ def test_launchers_of_others(launcher, path, uid):
         path.unlink()
         for folder in reversed(made):
             folder.rmdir()
+
+
+def test_sockets_that_the_admin_allows(launcher):
+    """By their path, or with their folder; what is beside them stays hidden."""
+    folders = [pathlib.Path("/run/crio"), pathlib.Path("/run/buildkit")]
+    if any(folder.exists() for folder in folders):
+        pytest.skip(f"{folders} are in use on this host")
+    servers = []
+    try:
+        for folder in folders:
+            folder.mkdir()
+            for name in ("one.sock", "two.sock"):
+                servers.append(socket.socket(socket.AF_UNIX))
+                servers[-1].bind(str(folder / name))
+                (folder / name).chmod(0o777)
+                servers[-1].listen()
+        run = launcher(NAME, sockets=["/run/crio/one.sock", "/run/buildkit"])
+        answer = run.python(f"""
+            result = {{}}
+            for path in {[str(folder / name) for folder in folders for name in ("one.sock", "two.sock")]!r}:
+                try:
+                    socket.socket(socket.AF_UNIX).connect(path)
+                    result[path] = "connected"
+                except OSError as e:
+                    result[path] = errno.errorcode[e.errno]
+        """, uid=USER)
+        assert answer == {"/run/crio/one.sock": "connected", "/run/crio/two.sock": "ENOENT",
+                          "/run/buildkit/one.sock": "connected", "/run/buildkit/two.sock": "connected"}
+    finally:
+        for server in servers:
+            server.close()
+        for folder in folders:
+            sh("rm", "-rf", str(folder))
 
 
 @pytest.mark.parametrize("there_before", [False, True])

@@ -148,6 +148,23 @@ static int show_pinned(struct monitor *m, const struct config_agent *agent, stru
 	return r;
 }
 
+/* Sockets of those who start processes for others, and of databases that no resource names: hidden
+ * (launcher/mounts.c), but for these. */
+static int show_sockets(const struct config_agent *agent, struct arena *memory,
+	struct run_path *shown, struct run_plan *plan)
+{
+	for (size_t i = 0; i < agent->sockets.count; i++) {
+		const char *path = (const char *)arena_copy(
+			memory, slice_from_string(agent->sockets.items[i].text))
+					   .data;
+
+		if (!path)
+			return -ENOMEM;
+		shown[plan->shown_count++] = (struct run_path){path, path};
+	}
+	return 0;
+}
+
 /* What the configuration says and where it keeps secrets. Whatever else could undo the capture is
  * the same for every agent and known to the launcher. */
 static int fill_paths(struct monitor *m, const struct config_agent *agent, struct arena *memory,
@@ -158,8 +175,8 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
 	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
 	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
-	struct run_path *shown =
-		arena_new_array(memory, 3 + agent->trust_files.count, sizeof(*shown));
+	struct run_path *shown = arena_new_array(
+		memory, 3 + agent->trust_files.count + agent->sockets.count, sizeof(*shown));
 	int r;
 
 	if (!hidden || !shown)
@@ -176,7 +193,9 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 	if (m->known_hosts)
 		shown[plan->shown_count++] = (struct run_path){m->known_hosts, SSH_KNOWN_HOSTS};
 	plan->shown = shown;
-	r = show_trust(m, memory, shown, plan);
+	r = show_sockets(agent, memory, shown, plan);
+	if (r == 0)
+		r = show_trust(m, memory, shown, plan);
 	return r < 0 ? r : show_pinned(m, agent, memory, shown, plan);
 }
 

@@ -86,6 +86,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
 	KEY(config_agent, "udp", CHOICE, udp, CHOICES("policy", "dns", "deny", "allow")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
+	KEY(config_agent, "sockets", TEXTS, sockets),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
 };
 static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys),
