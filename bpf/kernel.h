@@ -56,9 +56,21 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
+struct unix_sock {
+	struct sock *peer;
+};
+
+/* Behind struct bpf_sock_addr. */
+struct bpf_sock_addr_kern {
+	struct sock *sk;
+	struct sockaddr *uaddr;
+	__u32 uaddrlen;
+};
+
 #pragma clang attribute pop
 
 /* Numbers of the kernel's interface that no header gives to a BPF program. */
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1

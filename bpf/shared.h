@@ -31,9 +31,11 @@
 struct origin {
 	__u32 version; /* ORIGIN_VERSION */
 	__u32 agent; /* its id, never 0 */
-	__u8 address[16]; /* the destination that was dialled; IPv4 as ::ffff:a.b.c.d */
+	__u8 address[16]; /* the destination that was dialled; IPv4 as ::ffff:a.b.c.d; of a Unix
+			     socket, the digest in struct unix_server */
 	__u16 port;
-	__u8 family; /* of the agent's socket: AF_INET, or AF_INET6 also for a mapped address */
+	__u8 family; /* of the agent's socket: AF_INET, or AF_INET6 also for a mapped address, or
+			AF_UNIX */
 	__u8 local; /* 1: the destination is this host */
 	__u32 interface; /* index of the device that the socket was bound to; 0 = none */
 	__u32 pid; /* thread group id, outside any pid namespace */
@@ -171,11 +173,35 @@ struct enrol_event {
 };
 SHARED_SIZE(struct enrol_event, 8);
 
+/* sun_path of a sockaddr_un with a NUL behind, padded with NULs. */
+#define UNIX_PATH_SIZE 112
+#define UNIX_PATH_MOST 108 /* bytes of it that the kernel takes, a NUL included or not */
+
+/* A path of a server's socket that resources name, as an agent may dial it. */
+struct unix_path {
+	char text[UNIX_PATH_SIZE];
+};
+SHARED_SIZE(struct unix_path, 112);
+
+/* What stands at such a path: in the place of an address in struct origin. */
+struct unix_server {
+	__u8 digest[16]; /* of the path as the configuration has it (policy/unix_server.h) */
+};
+SHARED_SIZE(struct unix_server, 16);
+
+/* The worker's own socket, where it is turned to. */
+struct unix_worker {
+	__u32 length; /* bytes of the path with its NUL; 0 = none, refuse */
+	struct unix_path path;
+};
+SHARED_SIZE(struct unix_worker, 116);
+
 #define ENROL_AWAITED_MOST 16384 /* made while no daemon runs */
 #define STEER_PENDING_MOST 32768 /* of all agents */
 #define STEER_AGENTS_MOST 2048
 #define STEER_ROUTES_MOST 65536
 #define STEER_LOCAL_MOST 8192
 #define STEER_WORKERS_MOST 256
+#define UNIX_SERVERS_MOST 4096
 
 #endif

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that listen on a Unix socket and know their clients by their user."""
+"""Servers that listen on a Unix socket and know their clients by their user: reached at a place that a resource
+names, and by the socket's own path."""
+import json
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,7 +15,8 @@ from harness import daemon as daemons
 from harness import postgres
 
 PLACE = "127.0.0.1:5999"  # nobody listens there: the resource leads to the socket
-RULES = [{"name": "all", "operations": ["*"], "allow": {}}]
+RULES = [{"name": "all", "operations": ["*"], "allow": {}},
+         {"name": "no schema changes", "operations": ["ddl"], "deny": {"message": "use migrations"}}]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,163 @@ except psycopg2.Error as e:
 """
     done = daemon.run("/usr/bin/python3", "-c", script, user="nobody")
     assert done.stdout.strip() == "57014 True", done.stderr
+
+
+def dial(daemon, local, user="nobody", role="alice", statement="select current_user"):
+    """By the socket's own path, as clients on the server's host do."""
+    server, path = local
+    done = daemon.run("psql", "-X", "-A", "-t", "-q", f"host={path.parent} port={server.port} user={role} dbname=postgres",
+                      "-c", statement, user=user)
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def turned(daemon):
+    if not daemon.status()["unix_sockets"]:
+        pytest.skip("this kernel can't turn Unix sockets (6.7)")
+
+
+def test_a_socket_that_is_dialled_by_its_path_is_the_resources(turned, daemon, local):
+    assert dial(daemon, local) == ("alice", "")
+    assert dial(daemon, local, user="games", role="bob") == ("bob", "")
+    out, errors = dial(daemon, local, role="bob")
+    assert out == "" and 'Peer authentication failed for user "bob"' in errors
+    session = daemon.json("sessions", "list")[0]
+    assert session["resource"] == "local" and session["address"] == f"unix:{local[1]}"
+
+
+def test_what_is_said_there_is_judged(turned, daemon, local):
+    out, errors = dial(daemon, local, statement="create table t (i int)")
+    assert 'wayleave: denied by rule "no schema changes": use migrations' in errors
+    assert local[0].sql("select count(*) from pg_class where relname = 't'").strip() == "0"
+
+
+PEER = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print(s.getpeername())
+"""
+
+
+def test_the_client_does_not_see_it(turned, daemon, local):
+    done = daemon.run("/usr/bin/python3", "-c", PEER, local[1], user="nobody")
+    assert done.stdout.strip() == str(local[1]), done.stderr
+
+
+# What the server, or the worker, says to a request for TLS; else why there is no connection.
+FORMS = """
+import errno, json, os, socket, sys
+path = sys.argv[1]
+folder, name = os.path.split(path)
+link = os.path.join(os.environ["SCRATCH"], "link-" + str(os.getpid()))
+os.symlink(path, link)
+os.symlink(folder, link + "-folder")
+os.chdir("/")
+said = {}
+def dial(form, target, folder=None):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    try:
+        if folder:
+            os.chdir(folder)
+        s.connect(target)
+        s.sendall(bytes.fromhex("0000000804d2162f"))
+        said[form] = s.recv(1).decode()
+    except OSError as e:
+        said[form] = errno.errorcode.get(e.errno, str(e))
+    finally:
+        os.chdir("/")
+dial("path", path)
+dial("link", link)
+dial("linked folder", link + "-folder/" + name)
+dial("relative", path[1:])
+dial("name", name, folder)
+dial("slashes", folder + "//" + name)
+dial("dots", folder + "/./" + name)
+dial("proc", f"/proc/self/root{path}")
+os.unlink(link)
+os.unlink(link + "-folder")
+print(json.dumps(said))
+"""
+
+
+def outside_of_the_launcher(daemon, *command, **options):
+    """In the agent's cgroup and nothing else: as a unit of systemd without the drop-in."""
+    procs = daemons.cgroup_root() / daemon.config["agents"][0]["cgroup"] / "cgroup.procs"
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=30,
+                          preexec_fn=lambda: procs.write_text("0"), **options)
+
+
+def forms(run, local, tmp_path):
+    done = run("/usr/bin/python3", "-c", FORMS, local[1], env={**os.environ, "SCRATCH": str(tmp_path)})
+    said = json.loads(done.stdout or "{}")
+    assert said.pop("path", done.stderr) in ("N", "S")
+    return said
+
+
+def test_other_ways_to_write_the_path_lead_nowhere(turned, daemon, local, tmp_path):
+    assert set(forms(daemon.run, local, tmp_path).values()) == {"ECONNREFUSED"}
+
+
+def test_the_workers_own_socket_is_no_relay(turned, daemon, local):
+    """Without an origin nothing is said, to agents that were not turned there and to others."""
+    worker = daemon.runtime / "servers" / "worker.sock"
+    script = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(bytes.fromhex("0000000804d2162f"))
+    print(s.recv(1))
+except ConnectionError as e:
+    print(b"")
+"""
+    for done in (daemon.run("/usr/bin/python3", "-c", script, worker, user="nobody"),
+                 subprocess.run([sys.executable, "-c", script, worker], capture_output=True, text=True)):
+        assert done.stdout.strip() == "b''", done.stderr
+    # A socket that was turned somewhere once has no origin any more.
+    again = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+try:
+    s.connect(sys.argv[1] + "x" * 80)
+except OSError:
+    pass
+s.connect(sys.argv[2])
+try:
+    s.sendall(bytes.fromhex("0000000804d2162f"))
+    print(s.recv(1))
+except ConnectionError:
+    print(b"")
+"""
+    done = daemon.run("/usr/bin/python3", "-c", again, local[1], worker, user="nobody")
+    assert done.stdout.strip() == "b''", done.stderr
+
+
+def test_without_a_daemon_nobody_is_reached(turned, daemon, local):
+    def connect():
+        done = outside_of_the_launcher(daemon, "/usr/bin/python3", "-c", PEER, local[1])
+        return done.stdout.strip() or done.stderr.strip().rsplit("\n", 1)[-1]
+    # An agent that runs sees the next daemon's socket, too.
+    waits = daemon.popen("/usr/bin/python3", "-c", "input()\n" + PEER, local[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert connect() == str(local[1])
+    daemon.stop()
+    refused = connect()
+    daemon.start()
+    assert "FileNotFoundError" in refused or "ConnectionRefusedError" in refused, refused
+    assert connect() == str(local[1])
+    assert waits.communicate("\n", timeout=30)[0].strip() == str(local[1])
+
+
+def test_sockets_that_no_resource_names_are_the_agents(turned, daemon, tmp_path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(tmp_path / "own"))
+        s.listen()
+        os.chmod(tmp_path / "own", 0o777)
+        done = outside_of_the_launcher(daemon, "/usr/bin/python3", "-c", PEER, tmp_path / "own")
+        assert done.stdout.strip() == str(tmp_path / "own"), done.stderr
 
 
 def test_new_policies_do_not_get_in_the_way(daemon):

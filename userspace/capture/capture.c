@@ -281,6 +281,8 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 
 	if (r == 0)
 		r = set_destinations(c, setup, e);
+	if (r == 0)
+		r = capture_set_servers(c, setup, e);
 	/* Before those are looked for that are there: none falls in between. */
 	if (r == 0)
 		r = enrolment_set(c, setup->agents, setup->agent_count, e);

@@ -60,11 +60,20 @@ struct capture_destination {
 	uint16_t port; /* 0 = any */
 };
 
+/* The socket of a server on this host that a resource names. */
+struct capture_server {
+	const char *path; /* as agents may dial it; absolute */
+	struct unix_server server;
+};
+
 struct capture_setup {
 	const struct capture_agent *agents;
 	size_t agent_count;
 	const struct capture_destination *destinations;
 	size_t destination_count;
+	/* Of each path the first counts; more than UNIX_SERVERS_MOST are an error. */
+	const struct capture_server *servers;
+	size_t server_count;
 	uint64_t generation; /* of the policy: flows that an older one let pass are judged anew */
 };
 
@@ -91,6 +100,11 @@ int capture_find_instances(
  * caller's. Once per capture. */
 int capture_listen(struct capture *c, unsigned count, uint16_t port, struct listener_set *ret,
 	struct error *e);
+
+/* Makes the Unix socket at `path`, in a folder that is there, and has agents' connections to the
+ * servers of the setup turned to it. The descriptor is the caller's; what stood at the path is
+ * replaced at once. -EOPNOTSUPP: the kernel can't turn them (6.7). */
+int capture_listen_unix(struct capture *c, const char *path, int *ret_fd, struct error *e);
 
 /* For the worker that judges flows: where packets come from, and where verdicts go (queue.h); the
  * capture's. Both -1 where the kernel has no queue: then UDP_POLICY is UDP_DNS. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "capture/cgroup.h"
 #include "disguise.skel.h"
@@ -15,16 +16,33 @@
 #include "lifecycle.skel.h"
 #include "origin.skel.h"
 #include "steer.skel.h"
+#include "unix.skel.h"
+
+/* Of kernel 6.7; libbpf 1.1 does not know them (enum bpf_attach_type). */
+#define ATTACH_UNIX_CONNECT ((enum bpf_attach_type)49)
+#define ATTACH_UNIX_GETPEERNAME ((enum bpf_attach_type)52)
+#define ATTACH_UNIX_GETSOCKNAME ((enum bpf_attach_type)53)
+
+enum object_index {
+	OBJECT_STEER,
+	OBJECT_LIFECYCLE,
+	OBJECT_DISGUISE,
+	OBJECT_ORIGIN,
+	OBJECT_ENROL,
+	OBJECT_UNIX,
+};
 
 static const struct object {
 	const char *name;
 	const void *(*bytes)(size_t *ret_size);
+	bool optional; /* without it is what older kernels can */
 } objects[PROGRAMS_OBJECTS] = {
-	{"steer", steer_bpf__elf_bytes},
-	{"lifecycle", lifecycle_bpf__elf_bytes},
-	{"disguise", disguise_bpf__elf_bytes},
-	{"origin", origin_bpf__elf_bytes},
-	{"enrol", enrol_bpf__elf_bytes},
+	[OBJECT_STEER] = {"steer", steer_bpf__elf_bytes, false},
+	[OBJECT_LIFECYCLE] = {"lifecycle", lifecycle_bpf__elf_bytes, false},
+	[OBJECT_DISGUISE] = {"disguise", disguise_bpf__elf_bytes, false},
+	[OBJECT_ORIGIN] = {"origin", origin_bpf__elf_bytes, false},
+	[OBJECT_ENROL] = {"enrol", enrol_bpf__elf_bytes, false},
+	[OBJECT_UNIX] = {"unix", unix_bpf__elf_bytes, true},
 };
 
 /* The order is that of attaching: what refuses sockets and keeps the origins is there before
@@ -32,6 +50,8 @@ static const struct object {
 static const struct program {
 	enum programs_side side;
 	const char *name;
+	enum object_index object; /* with which it goes; only what is optional counts */
+	enum bpf_attach_type attach; /* 0: as the library knows by its section */
 } programs[] = {
 	{PROGRAMS_AGENT, "lifecycle_create"},
 	{PROGRAMS_AGENT, "lifecycle_release"},
@@ -44,6 +64,10 @@ static const struct program {
 	{PROGRAMS_AGENT, "steer_connect6"},
 	{PROGRAMS_AGENT, "steer_sendmsg4"},
 	{PROGRAMS_AGENT, "steer_sendmsg6"},
+	{PROGRAMS_AGENT, "unix_getpeername", OBJECT_UNIX, ATTACH_UNIX_GETPEERNAME},
+	{PROGRAMS_AGENT, "unix_getsockname", OBJECT_UNIX, ATTACH_UNIX_GETSOCKNAME},
+	{PROGRAMS_AGENT, "origin_getsockopt", .object = OBJECT_UNIX},
+	{PROGRAMS_AGENT, "unix_connect", OBJECT_UNIX, ATTACH_UNIX_CONNECT},
 	{PROGRAMS_WORKER, "origin_sockops"},
 	{PROGRAMS_WORKER, "origin_getsockopt"},
 	{PROGRAMS_HOST, "enrol_gate"},
@@ -62,6 +86,8 @@ static const char *const map_names[PROGRAMS_MAP_COUNT] = {
 	[PROGRAMS_AWAITED] = "awaited",
 	[PROGRAMS_PATTERNS] = "patterns",
 	[PROGRAMS_ENROLMENT] = "enrolment",
+	[PROGRAMS_UNIX_SERVERS] = "unix_servers",
+	[PROGRAMS_UNIX_WORKERS] = "unix_workers",
 };
 
 /* libbpf has one place for what it says; only its last warning is of use to a person. */
@@ -95,6 +121,20 @@ static int set_pin_paths(struct bpf_object *object, const struct pins *pins)
 	return 0;
 }
 
+/* What the library can't tell from a section's name. */
+static void set_types(struct bpf_object *object)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, programs[i].name);
+
+		if (!program || !programs[i].attach)
+			continue;
+		bpf_program__set_type(program, BPF_PROG_TYPE_CGROUP_SOCK_ADDR);
+		bpf_program__set_expected_attach_type(program, programs[i].attach);
+	}
+}
+
 static int load_object(
 	const struct object *o, const struct pins *pins, struct bpf_object **ret, struct error *e)
 {
@@ -109,6 +149,7 @@ static int load_object(
 	if (!object)
 		return error_set_errno(e, -errno, "BPF object %s (%s)", o->name, last_warning);
 	r = set_pin_paths(object, pins);
+	set_types(object);
 	if (r == 0)
 		r = bpf_object__load(object);
 	if (r < 0) {
@@ -125,12 +166,20 @@ int programs_load(struct programs *ret, const struct pins *pins, struct error *e
 	int r = 0;
 
 	libbpf_set_print(keep_warning);
-	for (size_t i = 0; r == 0 && i < PROGRAMS_OBJECTS; i++)
+	for (size_t i = 0; r == 0 && i < PROGRAMS_OBJECTS; i++) {
 		r = load_object(&objects[i], pins, &p.objects[i], e);
+		if (r < 0 && objects[i].optional) {
+			log_info("%s: this kernel has no use for it", e->text);
+			r = 0;
+		}
+	}
 	for (size_t i = 0; r == 0 && i < PROGRAMS_MAP_COUNT; i++) {
-		/* Every object has every map. */
-		p.maps[i] = bpf_object__find_map_fd_by_name(p.objects[0], map_names[i]);
-		if (p.maps[i] < 0)
+		/* Every object has every map but those for Unix sockets. */
+		bool of_unix = i == PROGRAMS_UNIX_SERVERS || i == PROGRAMS_UNIX_WORKERS;
+		struct bpf_object *object = p.objects[of_unix ? OBJECT_UNIX : OBJECT_STEER];
+
+		p.maps[i] = object ? bpf_object__find_map_fd_by_name(object, map_names[i]) : -1;
+		if (p.maps[i] < 0 && object)
 			r = error_set_errno(e, p.maps[i], "BPF map %s", map_names[i]);
 	}
 	if (r < 0) {
@@ -153,9 +202,21 @@ static struct bpf_program *find_program(const struct programs *p, const char *na
 {
 	struct bpf_program *program = NULL;
 
-	for (size_t i = 0; !program && i < PROGRAMS_OBJECTS; i++)
-		program = bpf_object__find_program_by_name(p->objects[i], name);
+	for (size_t i = 0; !program && i < PROGRAMS_OBJECTS; i++) {
+		if (p->objects[i])
+			program = bpf_object__find_program_by_name(p->objects[i], name);
+	}
 	return program;
+}
+
+bool programs_turn_unix(const struct programs *p)
+{
+	return p->objects[OBJECT_UNIX];
+}
+
+static bool is_wanted(const struct programs *p, const struct program *program)
+{
+	return p->objects[program->object];
 }
 
 /* The cgroup of a pinned link; 0 where it is gone. */
@@ -248,7 +309,7 @@ int programs_attach(const struct programs *p, enum programs_side side, const cha
 	pins_path(p->pins, "links", owner, NULL, folder);
 	r = pins_make_folder(folder, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(programs); i++) {
-		if (programs[i].side != side)
+		if (programs[i].side != side || !is_wanted(p, &programs[i]))
 			continue;
 		r = attach_one(p, programs[i].name, folder, cgroup_fd, cgroup);
 		if (r < 0)
@@ -268,7 +329,7 @@ int programs_trace(const struct programs *p, const char *owner, struct error *e)
 		const char *name = programs[i].name;
 		int fd;
 
-		if (programs[i].side != PROGRAMS_TRACE)
+		if (programs[i].side != PROGRAMS_TRACE || !is_wanted(p, &programs[i]))
 			continue;
 		fd = bpf_raw_tracepoint_open(NULL, bpf_program__fd(find_program(p, name)));
 		r = fd < 0 ? -errno : pin_link(folder, name, fd);
@@ -286,7 +347,7 @@ bool programs_hold(const struct programs *p, const char *owner, uint64_t cgroup)
 		uint64_t attached = 0;
 		int fd;
 
-		if (programs[i].side != PROGRAMS_AGENT)
+		if (programs[i].side != PROGRAMS_AGENT || !is_wanted(p, &programs[i]))
 			continue;
 		pins_path(p->pins, "links", owner, programs[i].name, path);
 		fd = bpf_obj_get(path);

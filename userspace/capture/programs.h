@@ -23,24 +23,28 @@ enum programs_map {
 	PROGRAMS_AWAITED,
 	PROGRAMS_PATTERNS,
 	PROGRAMS_ENROLMENT,
+	PROGRAMS_UNIX_SERVERS, /* -1, and the next too: the kernel can't turn Unix sockets */
+	PROGRAMS_UNIX_WORKERS,
 	PROGRAMS_MAP_COUNT
 };
 
-#define PROGRAMS_OBJECTS 5
+#define PROGRAMS_OBJECTS 6
 
 struct programs {
 	const struct pins *pins;
-	struct bpf_object *objects[PROGRAMS_OBJECTS];
+	struct bpf_object *objects[PROGRAMS_OBJECTS]; /* NULL: not for this kernel */
 	int maps[PROGRAMS_MAP_COUNT]; /* descriptors, the objects' */
 };
 
 enum programs_side { PROGRAMS_AGENT, PROGRAMS_WORKER, PROGRAMS_HOST, PROGRAMS_TRACE };
 
-/* Loads everything. `pins` stays the caller's and must outlive it. Errors carry what the kernel's
- * verifier or libbpf said last. */
+/* Loads everything that the kernel can. `pins` stays the caller's and must outlive it. Errors carry
+ * what the kernel's verifier or libbpf said last. */
 int programs_load(struct programs *ret, const struct pins *pins, struct error *e);
 /* Closes the descriptors; what is pinned goes on. */
 void programs_unload(struct programs *p);
+/* Whether agents' connections to Unix sockets can be turned (unix.bpf.c). */
+bool programs_turn_unix(const struct programs *p);
 /* Attaches the programs of one side to a cgroup, or renews them there; the links are pinned under
  * `owner`. After an error some may be attached. */
 int programs_attach(const struct programs *p, enum programs_side side, const char *owner,

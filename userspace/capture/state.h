@@ -62,6 +62,9 @@ struct capture {
 /* settings into the map. */
 int capture_write_settings(struct capture *c, struct error *e);
 
+/* The setup's servers into the map (unix.c); nothing to do where there is none. */
+int capture_set_servers(struct capture *c, const struct capture_setup *setup, struct error *e);
+
 /* The list of governed agents (governed.c). */
 
 /* Takes over what is pinned: with new programs, not configured. */

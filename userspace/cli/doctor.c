@@ -257,6 +257,16 @@ static double number_of(const cJSON *object, const char *name)
 	return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
+static void check_unix(struct doctor *d, const cJSON *status)
+{
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "unix_sockets")))
+		note(d, OK, "unix sockets", "those of resources are turned to the workers");
+	else
+		note(d, WARNING, "unix sockets",
+			"agents can't be turned from them (kernel 6.7, a short runtime_dir): those "
+			"of resources are hidden from wayleave run's commands, and open to others");
+}
+
 static bool check_daemon(struct doctor *d)
 {
 	static const char *const problems[] = {
@@ -281,6 +291,7 @@ static bool check_daemon(struct doctor *d)
 		if (text_of(status, problems[i]))
 			note(d, FAILED, "daemon", "%s", text_of(status, problems[i]));
 	}
+	check_unix(d, status);
 	cJSON_Delete(status);
 	return true;
 }

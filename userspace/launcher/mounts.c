@@ -24,9 +24,10 @@
 static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 
 /* Those who start processes for others, outside the agent (bypass B8), have their sockets in these
- * folders, besides others that a command may need; so have databases. They are kept out of sight
- * rather than refused at connect(2): a path can be written in many ways. What the plan shows of
- * them stays.
+ * folders, besides others that a command may need; so have databases, whose sockets are dialled by
+ * way of the daemon (bpf/unix.bpf.c) where a resource names them. They are kept out of sight rather
+ * than refused at connect(2): a path can be written in many ways. What the plan shows of them
+ * stays.
  */
 static const char *const run_without[] = {"docker.sock", "docker", "containerd", "podman", "crio",
 	"cri-dockerd.sock", "k3s", "buildkit", "libvirt", "incus", "lxd", "snapd.socket",

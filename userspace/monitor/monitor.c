@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "monitor/ssh_signer.h"
+#include "monitor/unix_servers.h"
 
 #define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
@@ -244,6 +245,8 @@ static int open_capture(struct monitor *m, struct error *e)
 		r = capture_listen(m->capture, workers, (uint16_t)m->config->listen_port.value,
 			&m->listeners, e);
 	if (r == 0)
+		r = unix_servers_listen(m->capture, m->config->runtime_dir.text, &m->unix_fd, e);
+	if (r == 0)
 		r = loop_add(&m->loop, &m->capture_source, capture_descriptor(m->capture),
 			on_capture, m);
 	return r;
@@ -416,6 +419,10 @@ static void stop(struct monitor *m)
 	reviews_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);
+	if (m->unix_fd >= 0) {
+		unix_servers_remove(m->config->runtime_dir.text);
+		close(m->unix_fd);
+	}
 	capture_close(m->capture);
 	authority_free(m->authority);
 	ssh_authority_free(m->ssh_authority);
@@ -443,6 +450,7 @@ int monitor_run(const char *config_file)
 	m->epochs_fd = -1;
 	m->grants_fd = -1;
 	m->pinned_fd = -1;
+	m->unix_fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);

@@ -82,6 +82,7 @@ struct monitor {
 	struct canary canary;
 	struct metrics metrics;
 	struct listener_set listeners;
+	int unix_fd; /* the workers' Unix socket; -1: none (unix_servers.h) */
 	struct selftest selftest;
 	bool selftest_running, capture_retry;
 	struct store *store;

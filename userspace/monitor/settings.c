@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "monitor/monitor.h"
+#include "monitor/unix_servers.h"
 
 #define RELOAD_DELAY (200 * NANOSECONDS_PER_MILLISECOND) /* editors write in several steps */
 /* Workers' user where the configured one does not exist: from systemd's range for dynamic users,
@@ -255,13 +256,16 @@ static int apply_capture(struct monitor *m, struct error *e)
 		.agent_count = m->config->agent_count, .generation = m->generation};
 	struct capture_agent *agents = list_agents(m->config);
 	struct capture_destination *destinations = list_destinations(m, &setup.destination_count);
+	struct capture_server *servers = unix_servers_list(m->config, &setup.server_count);
 	int r;
 
 	setup.agents = agents;
 	setup.destinations = destinations;
+	setup.servers = servers;
 	r = capture_apply(m->capture, &setup, e);
 	free(agents);
 	free(destinations);
+	unix_servers_free(servers, setup.server_count);
 	return r;
 }
 

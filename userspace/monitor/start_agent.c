@@ -14,6 +14,7 @@
 #include "monitor/authority.h"
 #include "monitor/run_plan.h"
 #include "monitor/trust.h"
+#include "monitor/unix_servers.h"
 
 /* Where the configuration and its secrets usually are. */
 #define CONFIG_FOLDER "/etc/wayleave"
@@ -148,15 +149,37 @@ static int show_pinned(struct monitor *m, const struct config_agent *agent, stru
 	return r;
 }
 
+/* The sockets of servers are hidden, and where connections to them are turned to is not. The
+ * folder, so that the socket of the next daemon appears too. */
+static int add_servers(struct monitor *m, struct arena *memory, const char **hidden, size_t *count,
+	struct run_path *shown, struct run_plan *plan)
+{
+	char *folder = memory_format("%s/" UNIX_SERVERS_FOLDER, m->config->runtime_dir.text);
+	const char *place = (const char *)arena_copy(memory, slice_from_string(folder)).data;
+
+	free(folder);
+	if (!place)
+		return -ENOMEM;
+	shown[plan->shown_count++] = (struct run_path){place, place};
+	for (size_t i = 0; i < m->config->resource_count; i++) {
+		const struct config_upstream *upstream = m->config->resources[i].upstream;
+
+		if (!upstream)
+			continue;
+		hidden[*count] = unix_servers_cover(upstream->unix_path.text, memory);
+		if (!hidden[(*count)++])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* Sockets of those who start processes for others, and of databases that no resource names: hidden
  * (launcher/mounts.c), but for these. */
 static int show_sockets(const struct config_agent *agent, struct arena *memory,
 	struct run_path *shown, struct run_plan *plan)
 {
 	for (size_t i = 0; i < agent->sockets.count; i++) {
-		const char *path = (const char *)arena_copy(
-			memory, slice_from_string(agent->sockets.items[i].text))
-					   .data;
+		const char *path = unix_servers_real(agent->sockets.items[i].text, memory);
 
 		if (!path)
 			return -ENOMEM;
@@ -173,10 +196,12 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 	const struct config *c = m->config;
 	const char *const fixed[] = {
 		CONFIG_FOLDER, c->state_dir.text, c->runtime_dir.text, m->config_file};
-	size_t most = ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count, count = 0;
+	size_t most =
+		ARRAY_SIZE(fixed) + c->policy_file_count + c->secret_file_count + c->resource_count;
+	size_t count = 0;
 	const char **hidden = arena_new_array(memory, most, sizeof(*hidden));
 	struct run_path *shown = arena_new_array(
-		memory, 3 + agent->trust_files.count + agent->sockets.count, sizeof(*shown));
+		memory, 4 + agent->trust_files.count + agent->sockets.count, sizeof(*shown));
 	int r;
 
 	if (!hidden || !shown)
@@ -187,6 +212,9 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 		hidden[count++] = c->policy_files[i];
 	for (size_t i = 0; i < c->secret_file_count; i++)
 		hidden[count++] = c->secret_files[i];
+	r = add_servers(m, memory, hidden, &count, shown, plan);
+	if (r < 0)
+		return r;
 	plan->hidden = hidden;
 	plan->hidden_count = count;
 	shown[plan->shown_count++] = (struct run_path){m->control_path, m->control_path};

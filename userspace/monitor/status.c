@@ -152,6 +152,7 @@ static void add_host(const struct monitor *m, cJSON *object)
 	add_reasons(&sum, cJSON_AddObjectToObject(object, "reasons"));
 	add_slack(m, object);
 	add_issuers(m, object);
+	cJSON_AddBoolToObject(object, "unix_sockets", m->unix_fd >= 0);
 	canary_describe(&m->canary, cJSON_AddObjectToObject(object, "canary"));
 	add_workers(m, object);
 }

@@ -176,6 +176,8 @@ static void fill_start(struct monitor_worker *w, int channel, struct worker_star
 	ret->listeners[ret->listener_count++] = pair->v4;
 	if (pair->v6 != LISTENER_NO_SOCKET)
 		ret->listeners[ret->listener_count++] = pair->v6;
+	if (m->unix_fd >= 0)
+		ret->listeners[ret->listener_count++] = m->unix_fd;
 }
 
 static int start_worker(struct monitor_worker *w, struct error *e)

@@ -24,6 +24,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(getsockopt),
+	SCMP_SYS(getsockname),
 	SCMP_SYS(setsockopt),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(futex),

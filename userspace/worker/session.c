@@ -372,7 +372,11 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	s->origin = *origin;
 	s->id = identifier_new('s', SESSION_ID_DIGITS);
 	s->deadline = clock_monotonic() + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
-	place_text(origin->address, origin->port, s->address, sizeof(s->address));
+	/* A Unix socket's path is known with its resource (session_take_scope). */
+	if (origin->family == AF_UNIX)
+		snprintf(s->address, sizeof(s->address), "unix");
+	else
+		place_text(origin->address, origin->port, s->address, sizeof(s->address));
 	list_init(&s->dirty);
 	list_init(&s->holds);
 	list_append(&w->sessions, &s->link);

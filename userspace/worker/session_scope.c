@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "policy/pinned.h"
+#include "policy/unix_server.h"
 #include "worker/session_internal.h"
 
 /* Keeps the candidates that the name means; an address that was dialled means all of them. */
@@ -50,6 +52,25 @@ static size_t keep_proven(struct policy_candidate *candidates, size_t count, boo
 	return kept;
 }
 
+/* The first resource of the configuration that is reached by that socket. */
+static size_t find_server(
+	const struct policy *p, const struct origin *origin, struct policy_candidate *ret)
+{
+	for (uint32_t i = 0; i < p->resource_count; i++) {
+		struct slice path = p->resources[i].unix_path;
+		struct unix_server server;
+
+		if (path.length == 0)
+			continue;
+		server = unix_server_of(path);
+		if (memcmp(server.digest, origin->address, sizeof(server.digest)) != 0)
+			continue;
+		*ret = (struct policy_candidate){.resource = i};
+		return 1;
+	}
+	return 0;
+}
+
 /* Those that a name may mean which a proxy looks up. */
 static size_t match_beyond(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
@@ -66,6 +87,8 @@ static size_t match_address(
 	struct slice names[PINNED_FOUND_MOST];
 	struct pinned_names pinned;
 
+	if (s->origin.family == AF_UNIX)
+		return find_server(p, &s->origin, ret);
 	memcpy(place.address.bytes, s->origin.address, sizeof(place.address.bytes));
 	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &pinned);
 	for (size_t i = 0; i < pinned.count; i++)
@@ -246,6 +269,13 @@ int session_take_scope(struct session *s)
 	if (!s->agent)
 		return -ENOENT;
 	s->resource = find_resource(s, p);
+	/* A socket of this host is no place to go on to. */
+	if (s->origin.family == AF_UNIX) {
+		if (s->resource == POLICY_EGRESS)
+			return -ENOENT;
+		snprintf(s->address, sizeof(s->address), "unix:%.*s",
+			SLICE_PRINT(p->resources[s->resource].unix_path));
+	}
 	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
 		: s->flow                       ? PROTOCOL_UDP
 		: s->engine                     ? s->engine->protocol->id

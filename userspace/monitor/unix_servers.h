@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * unix_servers: servers on this host that resources reach by a Unix socket. Agents that dial one by
+ * its path are turned to the workers (capture.h); from commands of `wayleave run` the socket itself
+ * is hidden.
+ */
+#ifndef WAYLEAVE_MONITOR_UNIX_SERVERS_H
+#define WAYLEAVE_MONITOR_UNIX_SERVERS_H
+
+#include "base/arena.h"
+#include "capture/capture.h"
+#include "policy/config.h"
+
+/* In the runtime folder; agents see it, and nothing else is in it. */
+#define UNIX_SERVERS_FOLDER "servers"
+
+/* Makes the workers' socket. *fd stays -1 where there is none: the kernel can't turn connections to
+ * it, or the runtime folder's path is too long, which is logged. */
+int unix_servers_listen(struct capture *c, const char *runtime_dir, int *ret_fd, struct error *e);
+void unix_servers_remove(const char *runtime_dir);
+
+/* All paths by which agents may dial those of the configuration; for unix_servers_free(). */
+struct capture_server *unix_servers_list(const struct config *c, size_t *ret_count);
+void unix_servers_free(struct capture_server *servers, size_t count);
+
+/* The path with its folder as it is without links; the arena's. NULL: no memory. */
+const char *unix_servers_real(const char *path, struct arena *memory);
+/* What hides a server's socket from a command: its folder where that is one of /run, so that a
+ * server that starts again stays hidden, else the socket alone. The arena's; NULL: no memory. */
+const char *unix_servers_cover(const char *path, struct arena *memory);
+
+#endif
