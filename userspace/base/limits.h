@@ -36,6 +36,10 @@
 #define LIMIT_ROW_DESCRIPTION_BYTES (4u << 20)
 #define LIMIT_CATALOG_BYTES (128u << 20) /* one database's names */
 
+/* Milliseconds that sessions go on when the daemon is to stop and another one may follow: new
+ * connections wait meanwhile. With what ending takes, below the unit's TimeoutStopSec=. */
+#define LIMIT_DRAIN_TIME 5000u
+
 /* Flows of datagrams */
 #define LIMIT_FLOWS 8192u /* places of all agents whose answers are remembered, or asked for */
 #define LIMIT_FLOWS_AGENT 1024u /* of one agent */

@@ -236,11 +236,30 @@ void capture_close(struct capture *c)
 	free(c);
 }
 
-int capture_listen(
-	struct capture *c, unsigned count, uint16_t port, struct listener_set *ret, struct error *e)
+static int open_listeners(struct capture *c, unsigned count, uint16_t port,
+	struct listener_inherited *inherited, struct listener_set *ret, struct error *e)
+{
+	int r = inherited
+		? listener_adopt(inherited, c->programs.maps[PROGRAMS_LISTENERS], count, port, ret)
+		: -ENOENT;
+
+	if (r == 0) {
+		inherited->v4_count = inherited->v6_count = 0;
+		return 0;
+	}
+	if (r == -ESTALE)
+		log_warning("the sockets of the daemon before are others than the configuration "
+			    "wants: who waits there has to connect again");
+	if (inherited)
+		listener_discard(inherited);
+	return listener_open(c->worker_fd, count, port, ret, e);
+}
+
+int capture_listen(struct capture *c, unsigned count, uint16_t port,
+	struct listener_inherited *inherited, struct listener_set *ret, struct error *e)
 {
 	struct listener_set set;
-	int r = listener_open(c->worker_fd, count, port, &set, e);
+	int r = open_listeners(c, count, port, inherited, &set, e);
 
 	if (r < 0)
 		return r;

@@ -97,14 +97,17 @@ int capture_find_instances(
 	const char *configuration, capture_tell *tell, void *context, struct error *e);
 
 /* Makes the listening sockets and has connections turned to them: listener.h. The set is the
- * caller's. Once per capture. */
-int capture_listen(struct capture *c, unsigned count, uint16_t port, struct listener_set *ret,
-	struct error *e);
+ * caller's. Once per capture. Those of `inherited` (NULL: none) that can't be used are closed, and
+ * of none is anything left in it. */
+int capture_listen(struct capture *c, unsigned count, uint16_t port,
+	struct listener_inherited *inherited, struct listener_set *ret, struct error *e);
 
 /* Makes the Unix socket at `path`, in a folder that is there, and has agents' connections to the
  * servers of the setup turned to it. The descriptor is the caller's; what stood at the path is
  * replaced at once. -EOPNOTSUPP: the kernel can't turn them (6.7). */
 int capture_listen_unix(struct capture *c, const char *path, int *ret_fd, struct error *e);
+/* The same with one that was handed over and stands at that path; -ESTALE: it does not. */
+int capture_adopt_unix(struct capture *c, const char *path, int fd);
 
 /* For the worker that judges flows: where packets come from, and where verdicts go (queue.h); the
  * capture's. Both -1 where the kernel has no queue: then UDP_POLICY is UDP_DNS. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "bpf/shared.h"
 
 #define LISTENER_NO_SOCKET (-1)
 
@@ -32,6 +33,21 @@ struct listener_set {
  * them or get them by SCM_RIGHTS, never make others. */
 int listener_open(
 	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e);
+
+/* Sockets that another process had listening, and handed over; -1: none. */
+struct listener_inherited {
+	int v4[STEER_WORKERS_MOST], v6[STEER_WORKERS_MOST];
+	unsigned v4_count, v6_count;
+};
+
+/* Goes on with them, what waits there included. -ENOENT: there are none. -ESTALE: they are not what
+ * listener_open() would make (`port` 0: any that it might choose), or don't carry the mark of the
+ * worker's listeners in `marks`, a map (bpf/maps.h). The set has the descriptors then, else they
+ * stay the caller's. */
+int listener_adopt(const struct listener_inherited *from, int marks, unsigned count, uint16_t port,
+	struct listener_set *ret);
+/* Closes them. */
+void listener_discard(struct listener_inherited *from);
 void listener_close(struct listener_set *s);
 
 #endif

@@ -86,6 +86,7 @@ static const char *const map_names[PROGRAMS_MAP_COUNT] = {
 	[PROGRAMS_AWAITED] = "awaited",
 	[PROGRAMS_PATTERNS] = "patterns",
 	[PROGRAMS_ENROLMENT] = "enrolment",
+	[PROGRAMS_LISTENERS] = "listeners",
 	[PROGRAMS_UNIX_SERVERS] = "unix_servers",
 	[PROGRAMS_UNIX_WORKERS] = "unix_workers",
 };

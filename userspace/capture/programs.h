@@ -23,6 +23,7 @@ enum programs_map {
 	PROGRAMS_AWAITED,
 	PROGRAMS_PATTERNS,
 	PROGRAMS_ENROLMENT,
+	PROGRAMS_LISTENERS,
 	PROGRAMS_UNIX_SERVERS, /* -1, and the next too: the kernel can't turn Unix sockets */
 	PROGRAMS_UNIX_WORKERS,
 	PROGRAMS_MAP_COUNT

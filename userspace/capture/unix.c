@@ -125,3 +125,21 @@ int capture_listen_unix(struct capture *c, const char *path, int *ret_fd, struct
 	*ret_fd = fd;
 	return 0;
 }
+
+int capture_adopt_unix(struct capture *c, const char *path, int fd)
+{
+	struct sockaddr_un address = {0};
+	socklen_t length = sizeof(address), size = sizeof(int);
+	char *made = memory_format("%s.new", path);
+	int listens = 0, r = 0;
+
+	/* Its name is from before it was put into its place. */
+	if (!programs_turn_unix(&c->programs) || access(path, F_OK) < 0 ||
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || !listens ||
+		getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+		address.sun_family != AF_UNIX ||
+		strncmp(address.sun_path, made, sizeof(address.sun_path)) != 0)
+		r = -ESTALE;
+	free(made);
+	return r < 0 ? r : write_worker(c, path);
+}

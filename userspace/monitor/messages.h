@@ -54,6 +54,7 @@ enum message_type {
 	MESSAGE_DECISION, /* struct message_decision, by, detail */
 	MESSAGE_KILL, /* a session's id as text */
 	MESSAGE_STOP, /* end all sessions and exit */
+	MESSAGE_DRAIN, /* accept no more, and exit when the last session has ended */
 	MESSAGE_REPLY_BIT = 0x100, /* or-ed to the type of a request */
 };
 

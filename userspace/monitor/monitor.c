@@ -9,14 +9,14 @@
 #include <sys/resource.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/log.h"
+#include "monitor/handover.h"
 #include "monitor/ssh_signer.h"
 #include "monitor/unix_servers.h"
 
@@ -43,6 +43,8 @@ static void on_signal(struct loop_source *source)
 			reap(m);
 			break;
 		default:
+			/* Asked again, it waits for nobody. */
+			m->hurried = m->stopping;
 			m->stopping = true;
 			break;
 		}
@@ -146,7 +148,8 @@ static void tick(struct monitor *m, uint64_t now)
 	if (m->serving)
 		slack_tick(m, now);
 	process_capture(m);
-	if (m->serving)
+	/* Its own connections would wait for the next daemon, too. */
+	if (m->serving && !m->stopping)
 		canary_tick(&m->canary, now, m->config->canary.value);
 	metrics_tick(m, now);
 	if (m->serving && now >= m->next_housekeeping)
@@ -234,8 +237,10 @@ static int open_capture(struct monitor *m, struct error *e)
 {
 	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
 	unsigned workers = (unsigned)m->config->workers.value;
+	struct handover given;
 	int r = capture_open(&options, &m->capture, e);
 
+	handover_take(&given);
 	if (workers == 0)
 		workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	if (workers > MONITOR_WORKERS_MOST)
@@ -243,7 +248,8 @@ static int open_capture(struct monitor *m, struct error *e)
 	m->worker_count = workers;
 	if (r == 0)
 		r = capture_listen(m->capture, workers, (uint16_t)m->config->listen_port.value,
-			&m->listeners, e);
+			&given.listeners, &m->listeners, e);
+	m->unix_fd = given.unix_fd;
 	if (r == 0)
 		r = unix_servers_listen(m->capture, m->config->runtime_dir.text, &m->unix_fd, e);
 	if (r == 0)
@@ -300,29 +306,6 @@ static int prove_capture(struct monitor *m, struct error *e)
 	if (r < 0)
 		return error_set(e, r, "the self-test failed: origins do not arrive");
 	return 0;
-}
-
-/* For systemd (sd_notify(3)): Type=notify. */
-static void notify_ready(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	static const char text[] = "READY=1";
-	size_t length = path ? strlen(path) : 0;
-	int fd;
-
-	if (length == 0 || length >= sizeof(address.sun_path))
-		return;
-	memcpy(address.sun_path, path, length);
-	if (address.sun_path[0] == '@')
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, sizeof(text) - 1, MSG_NOSIGNAL, (struct sockaddr *)&address,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
-		log_warning("NOTIFY_SOCKET: %s", strerror(errno));
-	close(fd);
 }
 
 static bool names_known(const struct monitor *m)
@@ -389,6 +372,18 @@ static int start(struct monitor *m, struct error *e)
 	return r;
 }
 
+/* What was accepted goes on for a while, with all that it needs of the monitor; who connects now
+ * waits for the next daemon. */
+static void drain(struct monitor *m)
+{
+	uint64_t deadline = clock_monotonic() + LIMIT_DRAIN_TIME * NANOSECONDS_PER_MILLISECOND;
+
+	handover_notify("STOPPING=1");
+	workers_tell_all(m, MESSAGE_DRAIN, SLICE_EMPTY);
+	while (!workers_are_gone(m) && !m->hurried && clock_monotonic() < deadline)
+		monitor_turn(m);
+}
+
 /* Sessions end, records are synced, the last checkpoint is signed. Hooks and rules stay: agents can
  * reach nothing while nobody judges what they do. */
 static void stop(struct monitor *m)
@@ -396,6 +391,8 @@ static void stop(struct monitor *m)
 	uint64_t deadline = clock_monotonic() + STOP_TIME;
 
 	m->stopping = true;
+	if (m->serving && m->handed_over)
+		drain(m);
 	m->serving = false;
 	canary_done(&m->canary);
 	metrics_close(m);
@@ -419,10 +416,10 @@ static void stop(struct monitor *m)
 	reviews_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);
-	if (m->unix_fd >= 0) {
+	if (m->unix_fd >= 0 && !m->handed_over)
 		unix_servers_remove(m->config->runtime_dir.text);
+	if (m->unix_fd >= 0)
 		close(m->unix_fd);
-	}
 	capture_close(m->capture);
 	authority_free(m->authority);
 	ssh_authority_free(m->ssh_authority);
@@ -473,7 +470,8 @@ int monitor_run(const char *config_file)
 		log_info("ready: %zu agents, %zu resources, %u workers, port %u",
 			m->config->agent_count, m->config->resource_count, m->worker_count,
 			m->listeners.port);
-		notify_ready();
+		m->handed_over = handover_keep(&m->listeners, m->unix_fd);
+		handover_notify("READY=1");
 		while (!m->stopping && r == 0)
 			r = monitor_turn(m);
 	}

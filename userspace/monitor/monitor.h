@@ -131,6 +131,8 @@ struct monitor {
 	struct compress_job compression;
 	int compressor_result; /* pipe */
 	bool stopping, serving;
+	bool handed_over; /* the service manager has the listening sockets, too */
+	bool hurried; /* told to stop for the second time */
 	uint64_t stop_deadline;
 };
 

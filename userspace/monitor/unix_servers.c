@@ -20,11 +20,15 @@ int unix_servers_listen(struct capture *c, const char *runtime_dir, int *fd, str
 	char *path = memory_format("%s/" SOCKET_NAME, folder);
 	int r = 0;
 
+	if (*fd >= 0 && capture_adopt_unix(c, path, *fd) < 0) {
+		close(*fd);
+		*fd = -1;
+	}
 	/* Whoever is outside of `wayleave run` finds it too: the kernel looks it up as the agent.
 	 */
 	if ((mkdir(folder, 0755) < 0 && errno != EEXIST) || chmod(folder, 0755) < 0)
 		r = error_set_errno(e, -errno, "%s", folder);
-	else
+	else if (*fd < 0)
 		r = capture_listen_unix(c, path, fd, e);
 	free(folder);
 	free(path);

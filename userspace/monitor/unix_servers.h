@@ -14,8 +14,8 @@
 /* In the runtime folder; agents see it, and nothing else is in it. */
 #define UNIX_SERVERS_FOLDER "servers"
 
-/* Makes the workers' socket. *fd stays -1 where there is none: the kernel can't turn connections to
- * it, or the runtime folder's path is too long, which is logged. */
+/* Makes the workers' socket. `ret_fd` stays as it is where there is none: the kernel can't turn
+ * connections to it, or the runtime folder's path is too long, which is logged. */
 int unix_servers_listen(struct capture *c, const char *runtime_dir, int *ret_fd, struct error *e);
 void unix_servers_remove(const char *runtime_dir);
 

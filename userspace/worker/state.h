@@ -59,6 +59,7 @@ struct worker {
 	bool accepting; /* connections are taken */
 	bool results_due; /* have waited for a next action for long enough */
 	bool stopping;
+	bool draining; /* accepts no more, and ends with its last session */
 };
 
 #endif

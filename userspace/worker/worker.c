@@ -35,7 +35,7 @@ static void on_accept(struct ring_operation *operation, int result)
 
 	if (result >= 0)
 		session_accept(w, result);
-	if (more || w->stopping)
+	if (more || w->stopping || w->draining)
 		return;
 	/* Without descriptors it would fail again at once: who waits is served after the next tick.
 	 */
@@ -46,7 +46,7 @@ static void on_accept(struct ring_operation *operation, int result)
 static void accept_again(struct worker *w)
 {
 	for (unsigned i = 0; i < w->start->listener_count; i++) {
-		if (w->accepting && !w->stopping && !w->accepts[i].in_flight)
+		if (w->accepting && !w->stopping && !w->draining && !w->accepts[i].in_flight)
 			ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
 	}
 }
@@ -109,11 +109,32 @@ static void give_segment(struct worker *w, struct slice payload, int fd)
 	start_accepting(w);
 }
 
+static void stop_accepting(struct worker *w)
+{
+	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++)
+		ring_cancel(&w->ring, &w->accepts[i]);
+}
+
+/* What was accepted before the kernel knew of it is served, too. */
+static void drain(struct worker *w)
+{
+	w->draining = true;
+	stop_accepting(w);
+}
+
+static bool is_accepting(const struct worker *w)
+{
+	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++) {
+		if (w->accepts[i].in_flight)
+			return true;
+	}
+	return false;
+}
+
 static void stop(struct worker *w)
 {
 	w->stopping = true;
-	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++)
-		ring_cancel(&w->ring, &w->accepts[i]);
+	stop_accepting(w);
 	list_for_each_safe (position, &w->sessions)
 		session_abort(
 			list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
@@ -157,6 +178,9 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		break;
 	case MESSAGE_STOP:
 		stop(w);
+		break;
+	case MESSAGE_DRAIN:
+		drain(w);
 		break;
 	default:
 		break;
@@ -307,7 +331,8 @@ static void run(struct worker *w)
 		}
 		end_turn(w);
 		flush_results(w);
-		if (w->stopping && list_is_empty(&w->sessions) && list_is_empty(&w->dead))
+		if ((w->stopping || (w->draining && !is_accepting(w))) &&
+			list_is_empty(&w->sessions) && list_is_empty(&w->dead))
 			finish(w);
 	}
 }
