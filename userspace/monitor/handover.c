@@ -15,7 +15,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define FIRST_DESCRIPTOR 3 /* SD_LISTEN_FDS_START */
 #define PASSED_MOST 1024
 #define NAME_V4 "listener-v4"
 #define NAME_V6 "listener-v6"
@@ -115,7 +114,7 @@ static void take_one(struct handover *h, int fd, const char *name)
 		close(fd);
 }
 
-void handover_take(struct handover *ret)
+void handover_take(int first, struct handover *ret)
 {
 	const char *given = getenv("LISTEN_FDNAMES");
 	char *names = memory_copy_string(given ? given : ""), *rest = names;
@@ -129,7 +128,7 @@ void handover_take(struct handover *ret)
 	for (unsigned i = 0; i < count; i++) {
 		const char *name = strsep(&rest, ":");
 
-		take_one(ret, FIRST_DESCRIPTOR + (int)i, name ? name : "");
+		take_one(ret, first + (int)i, name ? name : "");
 	}
 	free(names);
 	unsetenv("LISTEN_PID");

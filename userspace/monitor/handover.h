@@ -16,8 +16,11 @@ struct handover {
 	int unix_fd; /* -1: none */
 };
 
-/* What the manager passed to this process; descriptors that nobody here knows are closed. */
-void handover_take(struct handover *ret);
+#define HANDOVER_FIRST 3 /* SD_LISTEN_FDS_START */
+
+/* What the manager passed to this process, in descriptors from `first` on; those that nobody here
+ * knows are closed. */
+void handover_take(int first, struct handover *ret);
 /* Gives the manager these, in place of all that it has. False: there is no manager. */
 bool handover_keep(const struct listener_set *listeners, int unix_fd);
 /* Tells the manager a state, as "READY=1"; without one nothing. */

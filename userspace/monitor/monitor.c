@@ -240,7 +240,7 @@ static int open_capture(struct monitor *m, struct error *e)
 	struct handover given;
 	int r = capture_open(&options, &m->capture, e);
 
-	handover_take(&given);
+	handover_take(HANDOVER_FIRST, &given);
 	if (workers == 0)
 		workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	if (workers > MONITOR_WORKERS_MOST)

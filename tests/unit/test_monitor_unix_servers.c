@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "monitor/unix_servers.h"
+#include "policy/unix_server.h"
+
+/* The servers of a configuration whose only resource has that socket. */
+static struct capture_server *servers_of(const char *path, size_t *ret_count)
+{
+	char *text = memory_copy_string(path);
+	struct config_upstream upstream = {.unix_path = {.text = text}};
+	struct config_resource resources[2] = {{.upstream = NULL}, {.upstream = &upstream}};
+	const struct config c = {.resources = resources, .resource_count = 2};
+	struct capture_server *list = unix_servers_list(&c, ret_count);
+
+	free(text);
+	return list;
+}
+
+static bool has(const struct capture_server *list, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+Test(unix_servers, both_names_of_run_are_known)
+{
+	const struct unix_server wanted =
+		unix_server_of(slice_from_string("/var/run/wl-none/.s.PGSQL.5432"));
+	size_t count;
+	struct capture_server *list = servers_of("/var/run/wl-none/.s.PGSQL.5432", &count);
+
+	cr_assert(has(list, count, "/var/run/wl-none/.s.PGSQL.5432"));
+	cr_assert(has(list, count, "/run/wl-none/.s.PGSQL.5432"));
+	for (size_t i = 0; i < count; i++)
+		cr_assert_arr_eq(list[i].server.digest, wanted.digest, sizeof(wanted.digest));
+	unix_servers_free(list, count);
+	list = servers_of("/run/wl-none/socket", &count);
+	cr_assert(has(list, count, "/var/run/wl-none/socket"));
+	unix_servers_free(list, count);
+}
+
+Test(unix_servers, a_folder_behind_a_link_is_known_by_its_own_name)
+{
+	char folder[] = "/tmp/unix-servers-XXXXXX", *real, *link, *dialled, *found;
+	struct capture_server *list;
+	struct arena memory;
+	size_t count;
+
+	cr_assert(mkdtemp(folder));
+	real = memory_format("%s/real", folder);
+	link = memory_format("%s/link", folder);
+	dialled = memory_format("%s/socket", link);
+	found = memory_format("%s/socket", real);
+	cr_assert_eq(mkdir(real, 0755), 0);
+	cr_assert_eq(symlink("real", link), 0);
+	list = servers_of(dialled, &count);
+	cr_assert_eq(count, 2u);
+	cr_assert(has(list, count, dialled) && has(list, count, found));
+	unix_servers_free(list, count);
+	/* The socket alone is covered: what else is in the folder is the agent's business. */
+	arena_init(&memory, 4096);
+	cr_assert_str_eq(unix_servers_cover(dialled, &memory), found);
+	arena_done(&memory);
+	unlink(link);
+	rmdir(real);
+	rmdir(folder);
+	free(real);
+	free(link);
+	free(dialled);
+	free(found);
+}
+
+Test(unix_servers, a_folder_of_run_is_covered_whole)
+{
+	struct arena memory;
+
+	arena_init(&memory, 4096);
+	cr_assert_str_eq(unix_servers_cover("/run/wl-none/.s.PGSQL.5432", &memory), "/run/wl-none");
+	cr_assert_str_eq(unix_servers_cover("/run/wl-none.sock", &memory), "/run/wl-none.sock");
+	arena_done(&memory);
+}
+
+Test(unix_servers, digests_differ)
+{
+	struct unix_server a = unix_server_of(slice_from_string("/run/a"));
+	struct unix_server b = unix_server_of(slice_from_string("/run/b"));
+
+	cr_assert_neq(memcmp(a.digest, b.digest, sizeof(a.digest)), 0);
+}
