@@ -50,7 +50,7 @@ def web(tmp_path_factory):
     folder.mkdir()
     (folder / "users").write_text(f"ann:{{PLAIN}}{SECRET}\n")
     ports = free_port(), free_port()
-    listen = "".join(f"listen {address(name)}:{ports[0]}{'' if tls is WITHOUT else ' ssl'};"
+    listen = "".join(f"listen {address(name)}:{ports[0]}{'' if tls is WITHOUT else ' ssl http2'};"
                      for name, (_, _, _, tls) in RESOURCES.items())
     s = nginx.Nginx(folder, more=LOCATIONS.format(folder=folder, seen=SEEN, elsewhere=ports[1], listen=listen))
     s.place, s.elsewhere = ports
@@ -93,8 +93,15 @@ def daemon(web, tmp_path_factory):
     d.close()
 
 
+@pytest.fixture(autouse=True, params=["2", "1.1"])
+def version(request, daemon):
+    """Of HTTP, in TLS."""
+    daemon.version = request.param
+    return request.param
+
+
 def curl(daemon, *words):
-    done = daemon.run("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", *words)
+    done = daemon.run("curl", "-sS", f"--http{daemon.version}", "--cacert", daemon.folder / "host-ca.pem", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -103,8 +110,8 @@ def curl(daemon, *words):
     ("bearer", ["-H", "authorization: Bearer mine", "-H", "X-Api-Key: mine"], f"Bearer {SECRET}|mine|a=b&api_key=mine|NONE"),
     ("header", ["-H", "x-api-key: mine", "-H", "Authorization: Bearer mine"], f"Bearer mine|{SECRET}|a=b&api_key=mine|NONE"),
     ("query", ["-H", "X-Api-Key: mine"], f"|mine|api_key={SECRET}&a=b|NONE")])
-def test_in_place_of_the_agents(daemon, name, agents, seen):
-    assert curl(daemon, *agents, f"{daemon.url(name)}/v1/seen?a=b&api_key=mine") == seen
+def test_in_place_of_the_agents(daemon, version, name, agents, seen):
+    assert curl(daemon, *agents, "-w", " %{http_version}", f"{daemon.url(name)}/v1/seen?a=b&api_key=mine") == f"{seen} {version}"
     session = next(s for s in daemon.json("sessions", "list") if s["resource"] == name)
     shown = daemon.wayleave("sessions", "show", session["id"]).stdout
     assert "/v1/seen" in shown and SECRET not in shown
@@ -131,6 +138,8 @@ def test_a_client_certificate(daemon):
 
 def test_a_new_secret_holds_for_the_next_request(daemon):
     place, file = f"{daemon.url('rotated')}/v1/seen", daemon.secrets / "rotated"
+    write_secret(file, SECRET + "\n")
+    file.chmod(0o600)
     assert curl(daemon, place).startswith(f"Bearer {SECRET}|")
     write_secret(file.with_suffix(".new"), "the-next-one\n")
     file.with_suffix(".new").rename(file)

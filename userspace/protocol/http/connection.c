@@ -162,8 +162,7 @@ int http_first_bytes(struct http_engine *e, struct slice in, size_t *ret_taken)
 	/* None left: the request is told so, as the handshake has no words for it. */
 	if (e->offers_2 && !meant)
 		http_offer_failed(e);
-	else if (e->offers_2 && http_wants_server_tls(e) && !http_has_secret(e) &&
-		!e->base.host->asks_first)
+	else if (e->offers_2 && http_wants_server_tls(e) && !e->base.host->asks_first)
 		ask_server(e);
 	else
 		accept_tls(e);

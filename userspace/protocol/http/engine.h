@@ -88,7 +88,7 @@ struct http_engine {
 	char *abort_text;
 };
 
-/* Requests show a secret of the resource's, which HTTP/2's tables would keep. */
+/* Requests show a secret of the resource's. */
 static inline bool http_has_secret(const struct http_engine *e)
 {
 	return e->base.host->credentials.place != SECRET_NOWHERE;
@@ -186,6 +186,8 @@ int http_connect_established(struct http_engine *e);
 
 /* inject.c: the request goes to the server, which is ready, with what it is to be shown. */
 int http_inject(struct http_engine *e);
+/* Why a request with this method can't be shown the secret; NULL: it can. Static. */
+const char *http_secret_problem(const struct http_engine *e, struct slice method);
 void http_inject_proven(struct protocol_engine *base, int error, struct slice answer);
 
 /* rewrite.c: appends the head in e->request.head as it leaves, to e->out. */

@@ -8,20 +8,26 @@
 #include "base/text.h"
 #include "protocol/http/engine.h"
 
+const char *http_secret_problem(const struct http_engine *e, struct slice method)
+{
+	if (text_equal_ignore_case(method, slice_from_string("TRACE")))
+		return "TRACE would show the resource's credentials";
+	if (!e->verified && !e->base.host->credentials.allow_cleartext)
+		return "the resource's credentials are sent in clear, but the server is not "
+		       "verified by TLS (\"allow_cleartext\" would send them)";
+	return NULL;
+}
+
 int http_inject(struct http_engine *e)
 {
-	const struct protocol_credentials *c = &e->base.host->credentials;
 	struct protocol_event *event;
+	const char *why;
 
-	if (c->place == SECRET_NOWHERE)
+	if (!http_has_secret(e))
 		return http_agent_send(e);
-	if (text_equal_ignore_case(e->request.head.method, slice_from_string("TRACE")))
-		return http_fail(
-			e, REASON_AUTHENTICATION, "TRACE would show the resource's credentials");
-	if (!e->verified && !c->allow_cleartext)
-		return http_fail(e, REASON_AUTHENTICATION,
-			"the resource's credentials are sent in clear, but the server is not "
-			"verified by TLS (\"allow_cleartext\" would send them)");
+	why = http_secret_problem(e, e->request.head.method);
+	if (why)
+		return http_fail(e, REASON_AUTHENTICATION, why);
 	e->agent = HTTP_AGENT_SECRET;
 	event = http_event(e, EVENT_PROOF);
 	event->proof.kind = PROOF_PASSWORD;

@@ -58,10 +58,6 @@ static void on_request(struct http2_stream *s)
 		http2_fail(s->h, e->abort.reason, e->abort_text);
 		return;
 	}
-	if (http_has_secret(e)) {
-		http2_fail(s->h, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
-		return;
-	}
 	if (!read_request(s, &problem)) {
 		refuse_as_it_stands(s, &problem);
 		return;

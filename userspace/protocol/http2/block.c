@@ -3,6 +3,7 @@
  * block: a list of headers as it comes, bounded, and as it leaves.
  */
 #include "base/text.h"
+#include "protocol/http/credentials.h"
 #include "protocol/http2/http2.h"
 
 #define FIELD_OVERHEAD 32u /* RFC 9113, 6.5.2 */
@@ -137,12 +138,27 @@ void http2_list_add(struct http2_list *l, struct slice name, struct slice value)
 		};
 }
 
+void http2_list_hide(struct http2_list *l, struct slice name, struct slice value)
+{
+	size_t i = 0;
+
+	while (i < l->count && !slice_equal(slice_of(l->items[i].name, l->items[i].namelen), name))
+		i++;
+	if (i == l->count)
+		http2_list_add(l, name, value);
+	if (i == l->count)
+		return;
+	l->items[i].value = (uint8_t *)value.data;
+	l->items[i].valuelen = value.length;
+	l->items[i].flags = NGHTTP2_NV_FLAG_NO_INDEX;
+}
+
 static void add_text(struct http2_list *l, const char *name, struct slice value)
 {
 	http2_list_add(l, slice_from_string(name), value);
 }
 
-void http2_list_of_request(struct http2_list *l, const struct http2_stream *s)
+int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, struct buffer *room)
 {
 	const struct http_fields *fields = &s->request.head.fields;
 	const char *coding = http_request_coding(&s->request);
@@ -166,18 +182,51 @@ void http2_list_of_request(struct http2_list *l, const struct http2_stream *s)
 		add_text(l, "accept", http_request_accept(&s->request));
 	if (http_fields_list_has(fields, "te", slice_from_string("trailers")))
 		add_text(l, "te", slice_from_string("trailers"));
+	return http2_secret_put(s, l, room);
 }
 
-void http2_list_of_response(struct http2_list *l, const struct http2_stream *s, struct slice status)
+/* A server that leads elsewhere may repeat the request's query, with the secret that it had. Where
+ * it still stands in what it says, none of that is told. Appends what is; `ret` is where. */
+static int put_link(const struct protocol_credentials *c, const struct http_field *field,
+	struct buffer *room, struct slice *ret)
 {
-	const struct http_fields *fields = &s->request.head.fields;
+	size_t begin = buffer_length(room);
+	int r = http_credentials_put_link(c, field->name, field->value, room);
 
+	if (r == 0 && http_credentials_are_named(c, slice_from(buffer_slice(room), begin)))
+		buffer_truncate(room, begin);
+	/* The room may still move. */
+	*ret = slice_of((const void *)begin, buffer_length(room) - begin);
+	return r;
+}
+
+int http2_list_of_response(struct http2_list *l, const struct http2_stream *s, struct slice status,
+	struct buffer *room)
+{
+	const struct protocol_credentials *c = &s->request.host->credentials;
+	const struct http_fields *fields = &s->request.head.fields;
+	struct slice links[LIMIT_HTTP_FIELDS];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < fields->count; i++) {
+		if (http_credentials_may_be_in(c, fields->items[i].name))
+			r = put_link(c, &fields->items[i], room, &links[i]);
+	}
 	l->count = 0;
 	add_text(l, ":status", status);
-	for (size_t i = 0; i < fields->count; i++) {
-		if (http_response_keeps(&s->request, &fields->items[i]))
-			http2_list_add(l, fields->items[i].name, fields->items[i].value);
+	for (size_t i = 0; r == 0 && i < fields->count; i++) {
+		const struct http_field *field = &fields->items[i];
+		struct slice value = field->value;
+
+		if (!http_response_keeps(&s->request, field))
+			continue;
+		if (http_credentials_may_be_in(c, field->name))
+			value = slice_of(
+				buffer_slice(room).data + (size_t)links[i].data, links[i].length);
+		if (value.length || !http_credentials_may_be_in(c, field->name))
+			http2_list_add(l, field->name, value);
 	}
+	return r;
 }
 
 void http2_list_of_trailers(

@@ -145,9 +145,6 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	} else if (s->h->e->abort_text) {
 		http2_stream_fail(s, s->h->e->abort.reason, s->h->e->abort_text);
 		http2_say_goodbye(s->h);
-	} else if (http_has_secret(s->h->e)) {
-		/* Since a reload, while it waited. */
-		http2_stream_fail(s, REASON_NOT_BUILT, HTTP2_NO_SECRETS);
 	} else {
 		s->state = HTTP2_READY;
 		r = http2_go_on(s);
@@ -294,7 +291,7 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	.next_event = engine_next_event, .mask = engine_mask, .release = engine_release,           \
 	.refuse = engine_refuse, .bind = engine_bind, .reassure = engine_reassure,                 \
 	.judge_again = engine_judge_again, .abort = engine_abort, .connected = http2_connected,    \
-	.tls_done = http2_tls_done
+	.tls_done = http2_tls_done, .proven = http2_proven
 
 const struct protocol protocol_http2 = {.id = PROTOCOL_HTTP, HTTP2_ENGINE};
 const struct protocol protocol_kubernetes2 = {.id = PROTOCOL_KUBERNETES, HTTP2_ENGINE};

@@ -130,7 +130,11 @@ void http2_settle(struct http2 *h)
 
 int http2_write(struct http2 *h, enum side to, struct slice bytes)
 {
+	struct protocol_host *host = h->e->base.host;
+
 	h->sent += bytes.length;
+	if (to == SIDE_SERVER && http_has_secret(h->e))
+		return bytes.length ? host->write_secret(host, to, bytes) : 0;
 	return http_write(h->e, to, bytes);
 }
 

@@ -13,6 +13,7 @@
  *   session.c   what nghttp2 is told of either side
  *   stream.c    a stream: its content on the way, and responses of our own
  *   block.c     a list of headers as it comes, and as it leaves
+ *   secret.c    the resource's secret in requests
  *   grpc.c      responses of our own to gRPC
  *
  * The connection before HTTP/2 is known to be spoken (first bytes, TLS) is struct http_engine's,
@@ -28,7 +29,6 @@
 #include "protocol/http/engine.h"
 
 #define HTTP2_FRAME_HEADER 9
-#define HTTP2_NO_SECRETS "denied: the resource's own credentials are not built yet for HTTP/2"
 
 /* A list of headers. Names and values are references to nghttp2's. */
 struct http2_block {
@@ -54,6 +54,7 @@ enum http2_state {
 	HTTP2_VERDICT, /* it is being judged */
 	HTTP2_COLLECT, /* people are to see its body first */
 	HTTP2_READY, /* released; there is no server yet */
+	HTTP2_SECRET, /* there is; what it is to be shown is on its way */
 	HTTP2_OPEN, /* it is with the server */
 	HTTP2_ANSWERED, /* nothing more is wanted of the server */
 };
@@ -102,6 +103,7 @@ struct http2 {
 	bool draining; /* the server takes no new streams */
 	bool ends; /* no new stream is taken, and with the last one the session ends */
 	const char *flood; /* what came too often; NULL: nothing did */
+	bool lends; /* the host was asked for the resource's secret */
 	bool pinged; /* the agent was, and has not answered */
 	uint32_t broken[2]; /* the error with which nghttp2 ended a side's session; 0: none */
 	char tags[EVENTS_MOST][8]; /* of results that wait */
@@ -200,6 +202,15 @@ void http2_answer(struct http2_stream *s, unsigned status, const struct protocol
 /* The same, where there is no number of an action. */
 void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *text);
 
+/* secret.c: the stream goes to the server once the host has lent the resource's secret. */
+int http2_secret_ask(struct http2_stream *s);
+void http2_proven(struct protocol_engine *base, int error, struct slice answer);
+struct http2_list;
+/* Puts the secret into the list, which refers to `room`. -EINVAL: it can't stand there. */
+int http2_secret_put(const struct http2_stream *s, struct http2_list *list, struct buffer *room);
+/* For a session that is to show it: what is freed is wiped. */
+extern nghttp2_mem http2_wiping_memory;
+
 /* grpc.c: its status for a response with this one; static. */
 const char *http2_grpc_status(unsigned status);
 /* Appends its message. */
@@ -219,10 +230,14 @@ struct http2_list {
 	size_t count;
 };
 void http2_list_add(struct http2_list *l, struct slice name, struct slice value);
-void http2_list_of_request(struct http2_list *l, const struct http2_stream *s);
-/* `status` as text, which lives as long as the list. */
-void http2_list_of_response(
-	struct http2_list *l, const struct http2_stream *s, struct slice status);
+/* The same in place of a field of that name, and so that no table keeps it (RFC 7541, 6.2.3). */
+void http2_list_hide(struct http2_list *l, struct slice name, struct slice value);
+/* With the secret that the engine has now; what is written for the list is in `room`. -EINVAL: that
+ * can't stand in a request. */
+int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, struct buffer *room);
+/* `status` as text, which lives as long as the list, as `room` does. -ENOMEM, -E2BIG. */
+int http2_list_of_response(struct http2_list *l, const struct http2_stream *s, struct slice status,
+	struct buffer *room);
 void http2_list_of_trailers(
 	struct http2_list *l, const struct http_request *r, const struct http2_block *b);
 

@@ -20,20 +20,30 @@ int http2_server_send(struct http2_stream *s)
 	nghttp2_session *session = s->h->sessions[SIDE_SERVER];
 	struct http2_flow *f = &s->flows[SIDE_SERVER];
 	struct http2_list list;
+	struct buffer room;
 	int32_t id;
+	int r;
 
+	if (http_has_secret(s->h->e) && s->h->e->secret.length == 0)
+		return http2_secret_ask(s);
 	if (s->request.collected &&
 		!http_request_content_passes(&s->request, buffer_slice(&s->request.content))) {
 		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
 		return 0;
 	}
-	http2_list_of_request(&list, s);
+	buffer_init(&room, 2 * LIMIT_HTTP_HEAD + 3 * LIMIT_SECRET_BYTES);
+	r = http2_list_of_request(&list, s, &room);
+	if (r < 0) {
+		buffer_wipe(&room);
+		return r;
+	}
 	if (s->request.collected)
 		http2_stream_append(s, SIDE_SERVER, buffer_slice(&s->request.content));
 	buffer_wipe(&s->request.content);
 	http2_stream_hold(s, 0);
 	id = nghttp2_submit_request(session, NULL, list.items, list.count,
 		s->request.has_body ? &http2_content : NULL, s);
+	buffer_wipe(&room);
 	if (id < 0)
 		return -ENOMEM;
 	s->server_id = id;
@@ -68,17 +78,24 @@ static int submit_head(struct http2_stream *s, bool final, bool content)
 {
 	nghttp2_session *session = s->h->sessions[SIDE_AGENT];
 	struct http2_list list;
+	struct buffer room;
 	char status[16];
+	int r;
 
 	snprintf(status, sizeof(status), "%u", s->request.status);
-	http2_list_of_response(&list, s, slice_from_string(status));
-	if (!final)
-		return nghttp2_submit_headers(
+	buffer_init(&room, 2 * LIMIT_HTTP_HEAD);
+	r = http2_list_of_response(&list, s, slice_from_string(status), &room);
+	if (r == 0 && !final) {
+		r = nghttp2_submit_headers(
 			session, NGHTTP2_FLAG_NONE, s->id, NULL, list.items, list.count, NULL);
-	s->answering = true;
-	s->head_held = false;
-	return nghttp2_submit_response(
-		session, s->id, list.items, list.count, content ? &http2_content : NULL);
+	} else if (r == 0) {
+		s->answering = true;
+		s->head_held = false;
+		r = nghttp2_submit_response(
+			session, s->id, list.items, list.count, content ? &http2_content : NULL);
+	}
+	buffer_wipe(&room);
+	return r;
 }
 
 void http2_say_continue(struct http2_stream *s)

@@ -67,8 +67,10 @@ static int session_new(struct http2 *h, enum side side, const struct http2_callb
 	if (r == 0) {
 		set_callbacks(c, callbacks);
 		nghttp2_option_set_no_auto_window_update(option, 1);
-		r = side == SIDE_AGENT ? nghttp2_session_server_new2(ret, c, h, option)
-				       : nghttp2_session_client_new2(ret, c, h, option);
+		r = side == SIDE_AGENT
+			? nghttp2_session_server_new2(ret, c, h, option)
+			: nghttp2_session_client_new3(ret, c, h, option,
+				  http_has_secret(h->e) ? &http2_wiping_memory : NULL);
 	}
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(c);

@@ -60,6 +60,7 @@ void http2_connected(struct protocol_engine *base)
 	if (e->server != HTTP_SERVER_CONNECTING)
 		return;
 	e->server = HTTP_SERVER_TLS;
+	e->verified = false;
 	if (http_wants_server_tls(e))
 		http_start_tls(e, SIDE_SERVER, "h2");
 	else
@@ -73,6 +74,7 @@ void http2_tls_done(
 
 	if (side != SIDE_SERVER || e->server != HTTP_SERVER_TLS)
 		return;
+	e->verified = result->verified;
 	if (result->error == 0 && slice_equal_string(result->alpn, "h2")) {
 		server_is_ready(e->h2);
 		return;

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kubectl over HTTP/2: nginx, which speaks it, before the stand-in for the API server."""
+import json
+import subprocess
+
+import pytest
+import yaml
+from conftest import make_config
+from harness import daemon as daemons
+from harness import nginx
+from harness.waiting import wait_for
+from test_kubernetes import HIDDEN, RULES, SECRET, cluster, environment, kubectl, works  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def front(cluster, tmp_path_factory):  # noqa: F811
+    more = f"location / {{ proxy_pass https://{cluster.address}:{cluster.port}; proxy_buffering off; proxy_http_version 1.1; }}"
+    s = nginx.Nginx(tmp_path_factory.mktemp("front") / "server", more=more)
+    yield s
+    s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster, front, tmp_path_factory):  # noqa: F811
+    folder = tmp_path_factory.mktemp("wayleave")
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(cluster.token)
+    d = daemons.Daemon(folder, {
+        **make_config(1), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
+        "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"localhost:{front.h2_port}"],
+                       "tls": {"ca_file": str(front.ca), "upstream": "verify-full"}, "credentials": {"bearer_file": str(token)}}]}, RULES)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    d.kubeconfig = folder / "kubeconfig"
+    d.kubeconfig.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "prod"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"https://localhost:{front.h2_port}",
+                                               "certificate-authority": str(d.folder / "host-ca.pem")}}],
+        "users": [{"name": "u", "user": {"token": "the-agents-own"}}]}))
+    yield d
+    assert d.process.poll() is None, d.text()[-2000:]
+    d.close()
+
+
+@pytest.fixture(autouse=True)
+def all_of_it(daemon, front):
+    """Nothing falls back to HTTP/1.1."""
+    yield
+    assert "HTTP/2.0" in front.accesses() and "HTTP/1." not in front.accesses()
+
+
+def test_reading_with_the_resources_token(daemon):
+    assert [line.split()[0] for line in works(daemon, "get", "pods").splitlines()] == ["NAME", "web", "worker"]
+    assert "log of web" in works(daemon, "logs", "web")
+
+
+def test_a_refusal(daemon):
+    done = kubectl(daemon, "get", "pods", "-n", "dev")
+    assert done.returncode == 1 and done.stderr.startswith("Error from server (Forbidden):"), done.stderr
+    assert "no rule allows list on dev/pods/*" in done.stderr
+
+
+def test_secrets_come_back_masked(daemon):
+    shown = works(daemon, "get", "secret", "db", "-o", "json")
+    assert SECRET not in shown and json.loads(shown)["data"]["password"] == HIDDEN
+
+
+def test_a_delete_that_people_decide(daemon, cluster):  # noqa: F811
+    cluster.put("pods", "prod", "gone", {"spec": {}})
+    with daemon.popen("kubectl", "delete", "pod", "gone", "--wait=false", env=environment(daemon),
+                      stdout=subprocess.PIPE, text=True) as p:
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        assert review["objects"] == ["prod/pods/gone"]
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert "deleted" in p.stdout.read()
