@@ -292,8 +292,8 @@ Test(http2_attacks, an_answer_that_is_not_ours_to_give)
 
 /* --- HPACK --- */
 
-/* One long header, which one byte each stands for: 16 KiB of them would be 64 MiB. */
-Test(http2_attacks, a_list_of_headers_that_grows)
+/* A request whose last header, of 3.9 KiB, comes again `times` times, in a byte each. */
+static void send_bomb(uint32_t id, size_t times)
 {
 	uint8_t block[16384];
 	size_t n = sizeof(request);
@@ -308,17 +308,33 @@ Test(http2_attacks, a_list_of_headers_that_grows)
 	block[n++] = 0x1d;
 	memset(block + n, 'y', 3900);
 	n += 3900;
-	memset(block + n, 0xbe, sizeof(block) - n);
-	send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
-		sizeof(block));
-	serve();
+	memset(block + n, 0xbe, times);
+	send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, id, block,
+		n + times);
+}
+
+Test(http2_attacks, a_list_of_headers_that_grows)
+{
+	send_bomb(1, 20);
 	TOLD("headers 1\n");
-	cr_assert_eq(requests_at_server(), 0);
 	cr_assert(holds(&run.events, "too large"), "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
+	/* 16 KiB of it would be 48 MiB. */
+	send_bomb(3, 12000);
+	TOLD("reset 3 2\n");
+	cr_assert_not(holds(&told, "headers 3\n"));
 	cr_assert_not(run.closed);
-	send_request(3, true);
+	send_request(5, true);
 	serve();
 	cr_assert_eq(requests_at_server(), 1);
+}
+
+Test(http2_attacks, a_flood_of_lists_that_grow)
+{
+	for (uint32_t i = 0; i < 4 * LIMIT_HTTP2_RESETS && !run.closed; i++)
+		send_bomb(2 * i + 1, 12000);
+	TOLD("goaway 11\n");
+	cr_assert(run.closed);
+	cr_assert_eq(requests_at_server(), 0);
 }
 
 Test(http2_attacks, a_table_larger_than_it_may_be)

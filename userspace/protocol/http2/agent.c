@@ -93,6 +93,15 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
+/* A stream that comes and goes costs a verdict, a record and two frames with the server, and the
+ * agent nearly nothing. */
+static void on_reset(struct http2 *h)
+{
+	if (++h->frames[SIDE_AGENT].resets > LIMIT_HTTP2_RESETS)
+		h->flood = "too many streams that are given up";
+}
+
+/* In HPACK one byte may stand for thousands, each of which is looked at before it comes here. */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
 	nghttp2_rcbuf *value, uint8_t flags, void *context)
 {
@@ -100,18 +109,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 
 	(void)session;
 	(void)flags;
-	if (s)
+	if (!s ||
 		http2_block_add(s->state == HTTP2_HEAD ? &s->block : s->flows[SIDE_SERVER].trailers,
-			name, value);
-	return 0;
-}
-
-/* A stream that comes and goes costs a verdict, a record and two frames with the server, and the
- * agent nearly nothing. */
-static void on_reset(struct http2 *h)
-{
-	if (++h->frames[SIDE_AGENT].resets > LIMIT_HTTP2_RESETS)
-		h->flood = "too many streams that are given up";
+			name, value))
+		return 0;
+	on_reset(context);
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 /* Where the agent has us reset a stream, that is no other (CVE-2025-8671). */

@@ -51,7 +51,7 @@ static void take_pseudo(struct http2_block *b, struct slice name, struct slice v
 	find_problem(b, 400, "a pseudo-header that is not known");
 }
 
-void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
+bool http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
 {
 	struct slice n = slice_of_rcbuf(name), v = slice_of_rcbuf(value);
 
@@ -61,7 +61,7 @@ void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *
 	if (b->held_count == ARRAY_SIZE(b->held) || b->fields.count == LIMIT_HTTP_FIELDS - 1)
 		find_problem(b, 431, "too many headers");
 	if (b->problem.status)
-		return;
+		return b->bytes <= LIMIT_HTTP2_LIST;
 	nghttp2_rcbuf_incref(name);
 	nghttp2_rcbuf_incref(value);
 	b->held[b->held_count++] = name;
@@ -70,6 +70,7 @@ void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *
 		take_pseudo(b, n, v);
 	else
 		b->fields.items[b->fields.count++] = (struct http_field){n, v};
+	return true;
 }
 
 /* --- a request --- */

@@ -219,7 +219,8 @@ bool http2_is_grpc(const struct http_request *r);
 
 /* block.c */
 void http2_block_clear(struct http2_block *b);
-void http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/* False: it has become so large that no more of it is to be read. */
+bool http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 /* The request that it is, in r->head; false: it is none. */
 bool http2_block_read_request(
 	const struct http2_block *b, struct http_request *r, struct http_problem *ret);

@@ -254,10 +254,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 
 	(void)session;
 	(void)flags;
-	if (s)
+	if (!s ||
 		http2_block_add(
-			s->request.tag[0] ? s->flows[SIDE_AGENT].trailers : &s->block, name, value);
-	return 0;
+			s->request.tag[0] ? s->flows[SIDE_AGENT].trailers : &s->block, name, value))
+		return 0;
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
