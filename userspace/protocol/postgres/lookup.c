@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/private.h"
 
 #define PATH_MOST 256
 #define ROW_VALUES_MOST 16
@@ -98,75 +99,17 @@ void pg_lookup_free(struct pg_lookup *l)
 	free(l);
 }
 
-/* One message of our own, whose body is a run of strings and two-byte zeros. */
-static int put(struct buffer *b, uint8_t type, const char *first, const char *name,
-	const char *text, size_t zeros)
-{
-	static const uint8_t nothing[6];
-	size_t mark;
-	int r = pg_begin(b, type, &mark);
-
-	if (r == 0 && first)
-		r = type == 'C' ? buffer_append_byte(b, (uint8_t)*first)
-				: pg_put_string(b, slice_from_string(first));
-	if (r == 0)
-		r = pg_put_string(b, slice_from_string(name));
-	if (r == 0 && text)
-		r = pg_put_string(b, slice_from_string(text));
-	if (r == 0)
-		r = buffer_append(b, nothing, zeros);
-	if (r == 0)
-		pg_end(b, mark);
-	return r;
-}
-
-static int put_drop(struct buffer *b, const char *name)
-{
-	return put(b, 'C', "S", name, NULL, 0);
-}
-
-static int put_run(struct buffer *b, const char *name)
-{
-	int r = put(b, 'B', name, name, NULL, 6);
-
-	if (r == 0)
-		r = put(b, 'E', NULL, name, NULL, 4);
-	if (r == 0)
-		r = put(b, 'C', "P", name, NULL, 0);
-	return r;
-}
-
-static int put_query(struct buffer *b, const char *name, const char *text)
-{
-	int r = put(b, 'P', NULL, name, text, 2);
-
-	if (r == 0)
-		r = put_run(b, name);
-	return r < 0 ? r : put_drop(b, name);
-}
-
 /* --- names --- */
-
-#define NAME_SIZE 64
 
 static bool is_of_kept(enum pg_lookup_step step)
 {
 	return step == PG_LOOKUP_VERSION || step == PG_LOOKUP_SESSION;
 }
 
-/* Each of these steps is one query. Nobody else can name it. */
-static void name_secretly(
-	const struct pg_engine *e, const char *what, enum pg_lookup_step step, char *ret)
-{
-	const uint8_t *n = e->base.host->nonce + 24;
-
-	snprintf(ret, NAME_SIZE, "wayleave_%s_%u_%02x%02x%02x%02x%02x%02x", what, (unsigned)step,
-		n[0], n[1], n[2], n[3], n[4], n[5]);
-}
-
+/* Each of these steps is one query. */
 static void name_kept(const struct pg_engine *e, enum pg_lookup_step step, char *ret)
 {
-	name_secretly(e, "kept", step, ret);
+	pg_private_name(e->base.host->nonce, "kept", (unsigned)step, ret);
 }
 
 /* --- queries that are kept --- */
@@ -180,7 +123,7 @@ bool pg_lookup_can_keep(const struct pg_engine *e)
 int pg_lookup_keep(struct pg_engine *e)
 {
 	struct buffer *b = &e->scratch;
-	char name[NAME_SIZE];
+	char name[PG_PRIVATE_NAME_SIZE];
 	int r = 0;
 
 	buffer_clear(b);
@@ -188,11 +131,12 @@ int pg_lookup_keep(struct pg_engine *e)
 		if (!is_of_kept((enum pg_lookup_step)i))
 			continue;
 		name_kept(e, (enum pg_lookup_step)i, name);
-		r = put(b, 'P', NULL, name, step_queries((enum pg_lookup_step)i).items[0].text, 2);
+		r = pg_private_put_parse(
+			b, name, step_queries((enum pg_lookup_step)i).items[0].text);
 		if (r == 0)
-			r = put(b, 'B', name, name, NULL, 6);
+			r = pg_private_put_bind(b, name);
 		if (r == 0)
-			r = put(b, 'C', "P", name, NULL, 0);
+			r = pg_private_put_close(b, 'P', name);
 	}
 	if (r == 0)
 		r = pg_put_message(b, 'S', SLICE_EMPTY);
@@ -201,14 +145,14 @@ int pg_lookup_keep(struct pg_engine *e)
 
 static int put_drop_kept(struct pg_engine *e, struct pg_lookup *l)
 {
-	char name[NAME_SIZE];
+	char name[PG_PRIVATE_NAME_SIZE];
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i <= PG_LOOKUP_TEMPORARY; i++) {
 		if (!is_of_kept((enum pg_lookup_step)i))
 			continue;
 		name_kept(e, (enum pg_lookup_step)i, name);
-		r = put_drop(&e->scratch, name);
+		r = pg_private_put_close(&e->scratch, 'S', name);
 		l->closes++;
 	}
 	return r;
@@ -231,15 +175,15 @@ static bool next_step(struct pg_lookup *l, unsigned from)
 static int put_rename(struct pg_engine *e, struct pg_lookup *l)
 {
 	struct buffer *b = &e->scratch;
-	char name[NAME_SIZE];
+	char name[PG_PRIVATE_NAME_SIZE];
 	int r;
 
-	name_secretly(e, "name", PG_LOOKUP_NAME, name);
-	r = put(b, 'C', "P", name, NULL, 0);
+	pg_private_name(e->base.host->nonce, "name", PG_LOOKUP_NAME, name);
+	r = pg_private_put_close(b, 'P', name);
 	if (r == 0)
-		r = put_drop(b, name);
+		r = pg_private_put_close(b, 'S', name);
 	if (r == 0)
-		r = put_query(b, name, e->named->text);
+		r = pg_private_put_query(b, name, e->named->text);
 	l->closes += 4;
 	return r;
 }
@@ -247,22 +191,22 @@ static int put_rename(struct pg_engine *e, struct pg_lookup *l)
 static int put_step(struct pg_engine *e, struct pg_lookup *l)
 {
 	struct step_queries queries = step_queries(l->step);
-	char name[NAME_SIZE];
+	char name[PG_PRIVATE_NAME_SIZE];
 	int r = 0;
 
 	if (e->kept == PG_KEPT_READY && is_of_kept(l->step)) {
 		name_kept(e, l->step, name);
 		l->closes++;
-		return put_run(&e->scratch, name);
+		return pg_private_put_run(&e->scratch, name);
 	}
 	if (l->step == PG_LOOKUP_NAME)
 		return put_rename(e, l);
 	for (size_t i = 0; r == 0 && i < queries.count; i++) {
 		snprintf(name, sizeof(name), "wayleave_%u_%zu", (unsigned)l->step, i);
 		if (e->leftovers)
-			r = put_drop(&e->scratch, name);
+			r = pg_private_put_close(&e->scratch, 'S', name);
 		if (r == 0)
-			r = put_query(&e->scratch, name, queries.items[i].text);
+			r = pg_private_put_query(&e->scratch, name, queries.items[i].text);
 		l->closes += e->leftovers ? 3 : 2;
 	}
 	return r;
