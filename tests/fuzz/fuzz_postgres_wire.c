@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fuzz_postgres_wire: any bytes from either side of a session that has logged in, under rules with
- * masks, under rules that ask for no facts, and where all is only observed. What leaves for the
+ * masks, under rules that ask for no facts, where all is only observed, and where much runs as
+ * another role. What leaves for the
  * server must be well-formed and released; the same must come out however the bytes are cut; and
  * memory stays bounded.
  */
@@ -36,11 +37,28 @@
 	"    operations: [ddl]\n"                                                                  \
 	"    deny: { message: no }\n"
 
+#define ROLES                                                                                      \
+	"  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"                                    \
+	"  resources:\n"                                                                           \
+	"    - { name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"],\n"                   \
+	"        credentials: { user: app, password_file: /unused } }\n"                           \
+	"rules:\n"                                                                                 \
+	"  - { name: read, operations: [read, cursor, set_role], allow: {} }\n"                    \
+	"  - name: write\n"                                                                        \
+	"    operations: [write, function]\n"                                                      \
+	"    allow: { as: writer, mask: [{ columns: [\"public.customers.ssn\"], with: hash }] }\n" \
+	"  - name: all the customers\n"                                                            \
+	"    operations: [select]\n"                                                               \
+	"    objects: [\"public.customers\"]\n"                                                    \
+	"    allow: { as: reader, record: rows }\n"
+
 static const char *const policies[] = {
 	"config:\n" ENDS MASKING,
 	"config:\n" ENDS "rules: [{ name: all, operations: [\"*\"], allow: {} }]\n",
 	"config:\n  mode: observe\n" ENDS MASKING,
+	"config:\n" ROLES,
 };
+#define POLICY_ROLES 3
 
 /* The OIDs are those of the transcripts that the corpus was made of. */
 static const struct {
@@ -92,6 +110,7 @@ static void set_up(void)
 		engine_bench_init(&benches[i], policies[i]);
 		benches[i].names = known_names();
 	}
+	benches[POLICY_ROLES].user = "app";
 }
 
 #define BYTES(text) slice_of(text, sizeof(text) - 1)
@@ -114,7 +133,10 @@ static void add_login(struct transcript *t, bool looks_up)
 		      "D\0\0\0\x11\0\x02\0\0\0\x01s\0\0\0\x02on"
 		      "D\0\0\0\x13\0\x02\0\0\0\x01"
 		      "e\0\0\0\x04UTF8"
-		      "C\0\0\0\x0dSELECT 4\0"
+		      "D\0\0\0\x18\0\x02\0\0\0\x01"
+		      "u\0\0\0\x09"
+		      "app (app)"
+		      "C\0\0\0\x0dSELECT 5\0"
 		      "3\0\0\0\x04"
 		      "3\0\0\0\x04Z\0\0\0\x05I"),
 		false);

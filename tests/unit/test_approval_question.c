@@ -25,6 +25,7 @@ static struct question *example(void)
 	q->protocol = S("postgres");
 	q->scope.database = S("shop");
 	q->scope.user = S("app");
+	q->scope.as = S("app_rw");
 	q->session = S("s-7Q2KM4XT");
 	q->groups = S("ops\nai-agents");
 	q->pid = 17;
@@ -57,6 +58,7 @@ Test(question, comes_back_as_it_was_written)
 	cr_assert_eq(back->scope.pairs[0].operation, OPERATION_DELETE);
 	cr_assert_eq(back->scope.pairs[1].state, OBJECT_NONE);
 	cr_assert(slice_equal_string(back->scope.rules[0], "writes need a person"));
+	cr_assert(slice_equal_string(back->scope.as, "app_rw"));
 	cr_assert(slice_equal(back->text, q->text));
 	cr_assert(slice_equal(back->runs, q->runs));
 	cr_assert(slice_equal(back->groups, q->groups));
@@ -195,7 +197,7 @@ Test(question, names_that_are_none_are_refused)
 	struct question *q = example(), *back = memory_new(sizeof(*back));
 	struct slice *const names[] = {&q->scope.agent, &q->scope.principal, &q->scope.on_behalf_of,
 		&q->scope.resource, &q->scope.rules[0], &q->protocol, &q->scope.database,
-		&q->scope.user, &q->session, &q->address, &q->program};
+		&q->scope.user, &q->scope.as, &q->session, &q->address, &q->program};
 	uint8_t *longest = memory_new(LIMIT_RECORD_NAME + 1);
 	struct buffer bytes;
 
@@ -239,8 +241,8 @@ Test(question, the_seal_covers_what_would_run)
 	struct question *q = example(), *other = example();
 	struct slice *const bound[] = {&other->scope.agent, &other->scope.principal,
 		&other->scope.on_behalf_of, &other->scope.resource, &other->scope.database,
-		&other->scope.user, &other->text, &other->settings, &other->runs, &other->protocol,
-		&other->scope.pairs[0].object};
+		&other->scope.user, &other->scope.as, &other->text, &other->settings, &other->runs,
+		&other->protocol, &other->scope.pairs[0].object};
 
 	question_seal(q, S("42"));
 	question_seal(other, S("42"));
@@ -325,7 +327,8 @@ Test(grant, is_for_one_agent_principal_resource_database_user_and_rule)
 	struct question *q = example();
 	struct grant *g = grant_of(q);
 	struct slice *const parts[] = {&q->scope.agent, &q->scope.principal, &q->scope.on_behalf_of,
-		&q->scope.resource, &q->scope.database, &q->scope.user, &q->scope.rules[0]};
+		&q->scope.resource, &q->scope.database, &q->scope.user, &q->scope.as,
+		&q->scope.rules[0]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		struct slice before = *parts[i];

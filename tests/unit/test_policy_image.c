@@ -42,7 +42,7 @@ static const char everything[] =
 	"        - {detect: [email, secret], with: partial}\n"
 	"        - {detect: [email], with: redact}\n"
 	"        - {detect: [email], with: hash}\n"
-	"  - {name: m review, review: {by: dba, within: 90s, grant: 2h}}\n"
+	"  - {name: m review, review: {by: dba, within: 90s, grant: 2h, as: app_rw}}\n"
 	"  - {name: a deny, deny: {message: no way}}\n"
 	"  - {name: zz body, operations: [POST], body: {\"$.a.b\": [x, \"y*\"], $.c: [z]}, deny: "
 	"}\n";

@@ -32,7 +32,8 @@ struct test_case {
 	struct config_text text;
 	struct config_texts masks, needs;
 	struct config_number within, grant;
-	bool rows, secrets;
+	struct config_text as;
+	bool rows, secrets, several;
 };
 
 struct test_file {
@@ -85,6 +86,8 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "grant", DURATION, grant),
 	KEY(test_case, "rows", FLAG, rows),
 	KEY(test_case, "secrets", FLAG, secrets),
+	KEY(test_case, "as", TEXT, as),
+	KEY(test_case, "several", FLAG, several),
 };
 static const struct schema case_schema = {.what = "a case",
 	.size = sizeof(struct test_case),
@@ -264,6 +267,8 @@ static void check_numbers(const struct test_case *k, const struct verdict *v)
 			k->place.line);
 	cr_expect_eq(v->outcome->record_rows, k->rows, "%s:%u: rows", k->place.file, k->place.line);
 	cr_expect_eq(v->shows_secrets, k->secrets, "%s:%u: secrets", k->place.file, k->place.line);
+	cr_expect(slice_equal_string(v->as, k->as.text ? k->as.text : ""), "%s:%u: as %.*s",
+		k->place.file, k->place.line, SLICE_PRINT(v->as));
 }
 
 static void run_case(struct policy *p, const struct test_case *k)
@@ -275,6 +280,7 @@ static void run_case(struct policy *p, const struct test_case *k)
 		.pairs = pairs,
 		.pair_count = k->action.count,
 		.body = read_body(k),
+		.alone = !k->several,
 		.problem = k->problem.text};
 	struct verdict v;
 

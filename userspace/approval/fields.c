@@ -13,6 +13,7 @@ enum pair_flag {
 /* Or-ed to the number of rules where the person stands behind it: what was written before there was
  * one reads as it did. */
 #define SCOPE_ON_BEHALF (1ULL << 32)
+#define SCOPE_AS (1ULL << 33) /* likewise, and then the role */
 
 enum value_flag { FLAG_NULL = 1 << 0, FLAG_BINARY = 1 << 1, FLAGS_ALL = (1 << 2) - 1 };
 
@@ -51,10 +52,13 @@ int fields_put_work(struct buffer *b, const struct scope_of_action *scope)
 	if (r == 0)
 		r = fields_put_text(b, scope->resource);
 	if (r == 0)
-		r = fields_put_number(
-			b, scope->rule_count | (scope->on_behalf_of.length ? SCOPE_ON_BEHALF : 0));
+		r = fields_put_number(b,
+			scope->rule_count | (scope->on_behalf_of.length ? SCOPE_ON_BEHALF : 0) |
+				(scope->as.length ? SCOPE_AS : 0));
 	if (r == 0 && scope->on_behalf_of.length)
 		r = fields_put_text(b, scope->on_behalf_of);
+	if (r == 0 && scope->as.length)
+		r = fields_put_text(b, scope->as);
 	for (size_t i = 0; r == 0 && i < scope->rule_count; i++)
 		r = fields_put_text(b, scope->rules[i]);
 	if (r == 0)
@@ -158,7 +162,12 @@ void fields_get_work(struct field_reader *r, struct scope_of_action *ret)
 		/* One way to write each. */
 		r->bad |= ret->on_behalf_of.length == 0;
 	}
-	ret->rule_count = check_count(r, rules & ~SCOPE_ON_BEHALF, QUESTION_RULES_MOST);
+	if (rules & SCOPE_AS) {
+		ret->as = fields_get_text(r);
+		r->bad |= ret->as.length == 0;
+	}
+	ret->rule_count =
+		check_count(r, rules & ~(SCOPE_ON_BEHALF | SCOPE_AS), QUESTION_RULES_MOST);
 	for (size_t i = 0; i < ret->rule_count; i++)
 		ret->rules[i] = fields_get_text(r);
 	ret->pair_count = get_count(r, QUESTION_PAIRS_MOST);

@@ -55,7 +55,7 @@ bool grant_covers(const struct grant *g, const struct scope_of_action *scope, un
 		!slice_equal(g->scope.on_behalf_of, scope->on_behalf_of) ||
 		!slice_equal(g->scope.resource, scope->resource) ||
 		!slice_equal(g->scope.database, scope->database) ||
-		!slice_equal(g->scope.user, scope->user))
+		!slice_equal(g->scope.user, scope->user) || !slice_equal(g->scope.as, scope->as))
 		return false;
 	for (size_t i = 0; i < scope->rule_count; i++) {
 		if (!covers_rule(&g->scope, scope->rules[i]))

@@ -37,7 +37,7 @@ void grant_table_set(struct grant_table *t, uint32_t slot, uint64_t serial, uint
 bool grant_is_in_force(const struct grant *g, const struct grant_table *t, uint64_t now);
 
 /* Whether the grant covers the action: same agent, principal, person on whose behalf, resource,
- * database and user,
+ * database, user and role,
  * no rule and no (operation, object) beyond the approved ones, nothing unknown (`unknown`: enum
  * action_unknown), and no missing WHERE where the approved action had one. */
 bool grant_covers(const struct grant *g, const struct scope_of_action *scope, unsigned unknown);

@@ -125,8 +125,9 @@ static bool is_name(struct slice name)
 static bool has_names(const struct question *q)
 {
 	const struct slice names[] = {q->scope.agent, q->scope.principal, q->scope.on_behalf_of,
-		q->scope.resource, q->scope.database, q->scope.user, q->groups, q->protocol,
-		q->session, q->address, q->program, q->program_hash, q->arguments, q->parents};
+		q->scope.resource, q->scope.database, q->scope.user, q->scope.as, q->groups,
+		q->protocol, q->session, q->address, q->program, q->program_hash, q->arguments,
+		q->parents};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -29,6 +29,7 @@ struct scope_of_action {
 	struct slice on_behalf_of; /* who started it; empty: that is not known */
 	struct slice resource; /* "egress" where no resource names the place */
 	struct slice database, user; /* as the server knows them; empty: there is none */
+	struct slice as; /* the role of the server's that it runs as; empty: as `user` */
 	struct slice rules[QUESTION_RULES_MOST]; /* names, as the verdict has them */
 	size_t rule_count;
 	struct action_pair pairs[QUESTION_PAIRS_MOST];

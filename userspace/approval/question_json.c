@@ -68,6 +68,8 @@ void question_json_add_scope(cJSON *object, const struct scope_of_action *scope,
 	json_add_text(object, "resource", scope->resource);
 	json_add_text(object, "database", scope->database);
 	json_add_text(object, "user", scope->user);
+	if (scope->as.length)
+		json_add_text(object, "as", scope->as);
 	add_rules(object, scope);
 	add_operations(object, scope);
 	add_objects(object, scope, most);

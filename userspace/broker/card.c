@@ -201,6 +201,7 @@ static void add_facts(const struct card *c)
 		{"Resource", "resource"},
 		{"Database", "database"},
 		{"As user", "user"},
+		{"Runs as role", "as"},
 		{"Rule", "rule"},
 		{"Operations", "operations"},
 		{"Objects", "objects"},

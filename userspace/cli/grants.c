@@ -46,7 +46,7 @@ static void print_text(const cJSON *grant, const char *name, int width)
 static void print_place(const cJSON *grant)
 {
 	const char *database = review_text_of(grant, "database");
-	const char *user = review_text_of(grant, "user");
+	const char *user = review_text_of(grant, "user"), *role = review_text_of(grant, "as");
 
 	if (*database) {
 		fputs(" in ", stdout);
@@ -55,6 +55,10 @@ static void print_place(const cJSON *grant)
 	if (*user) {
 		fputs(" as ", stdout);
 		cli_print_line(stdout, slice_from_string(user));
+	}
+	if (role && *role) {
+		fputs(" running as ", stdout);
+		cli_print_line(stdout, slice_from_string(role));
 	}
 }
 

@@ -34,6 +34,7 @@ static void explanation_refuse(struct explanation *x, enum reason reason, const 
 {
 	x->verdict.kind = VERDICT_DENY;
 	x->verdict.reason = reason;
+	x->verdict.as = SLICE_EMPTY;
 	x->refusal = why;
 }
 
@@ -70,6 +71,7 @@ static void resolve_sql(struct explanation *x, struct slice text)
 		x->action.pairs = facts.pairs;
 		x->action.pair_count = facts.pair_count;
 		x->action.unknown = facts.unknown;
+		x->action.alone = sql_text_is_alone(x->text);
 		x->action.problem = facts.problem;
 	}
 }

@@ -166,6 +166,8 @@ void explanation_print_json(const struct explanation *x, bool whole)
 		cJSON_AddItemToArray(rules, json_text(x->verdict.outcome->rules[i]->name));
 	add_facts(object, x);
 	add_masks(object, x->verdict.outcome->masks);
+	if (x->verdict.as.length)
+		json_add_text(object, "as", x->verdict.as);
 	if (explanation_text(x, &sentence) == 0)
 		json_add_text(object, "text", buffer_slice(&sentence));
 	cJSON_AddBoolToObject(object, "enforced", verdict_is_enforced(&x->verdict));
@@ -250,6 +252,15 @@ static void print_masks(const struct mask_rules *masks)
 	}
 }
 
+static void print_role(struct slice as)
+{
+	if (as.length == 0)
+		return;
+	printf(LABEL_WIDTH, "runs as");
+	cli_print_line(stdout, as);
+	putchar('\n');
+}
+
 /* What matches comes first; rules for others are only counted. */
 static void print_rules(const struct explanation *x)
 {
@@ -297,5 +308,6 @@ void explanation_print(const struct explanation *x)
 	print_verdict(x);
 	print_action(x);
 	print_masks(x->verdict.outcome->masks);
+	print_role(x->verdict.as);
 	print_rules(x);
 }

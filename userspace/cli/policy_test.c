@@ -246,6 +246,7 @@ static void judge_again(struct test *t, const struct entry *entry)
 	struct action action = {.protocol = policy_scope_subject(t->scope)->protocol,
 		.unknown = (unsigned)entry_number(entry, FIELD_UNKNOWN),
 		.pairs = pairs,
+		.alone = true, /* of the text nothing is known */
 		.text = entry_bytes(entry, FIELD_TEXT),
 		.problem = problem};
 	struct verdict verdict;

@@ -292,8 +292,8 @@ static void add_state(const cJSON *review, const struct review_layout *l, struct
 
 static void add_place(const cJSON *review, struct buffer *b)
 {
-	static const char *const parts[][2] = {
-		{"protocol", " protocol "}, {"database", " database "}, {"user", " user "}};
+	static const char *const parts[][2] = {{"protocol", " protocol "},
+		{"database", " database "}, {"user", " user "}, {"as", " runs as "}};
 
 	add_name(b, "resource");
 	cli_append_line(b, text_slice(review, "resource"));

@@ -124,6 +124,7 @@ static void view_action(struct cli_viewer *viewer, const struct entry *entry)
 	if (entry_has(entry, FIELD_PAIRS_MORE))
 		printf(INDENT "and %" PRIu64 " more\n", entry_number(entry, FIELD_PAIRS_MORE));
 	view_text(entry, FIELD_MASKS, "masks");
+	view_text(entry, FIELD_AS, "runs as");
 	view_text(entry, FIELD_REASON, "reason");
 	view_text(entry, FIELD_PROBLEM, "not understood");
 	view_text(entry, FIELD_MESSAGE, "told");

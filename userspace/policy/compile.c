@@ -197,11 +197,13 @@ static void compile_verdict(
 		ret->kind = RULE_ALLOW;
 		ret->record = (enum record_mode)from->allow->record.value;
 		ret->secrets = (enum secrets_mode)from->allow->secrets.value;
+		ret->as = slice_from_string(from->allow->as.text);
 		compile_masks(k, from->allow->masks, from->allow->mask_count, ret);
 	} else if (from->review) {
 		ret->kind = RULE_REVIEW;
 		ret->record = (enum record_mode)from->review->record.value;
 		ret->secrets = (enum secrets_mode)from->review->secrets.value;
+		ret->as = slice_from_string(from->review->as.text);
 		ret->reviewers = slice_from_string(from->review->by.text);
 		ret->within = from->review->within.value;
 		ret->grant = from->review->grant.value;

@@ -158,6 +158,7 @@ struct config_allow {
 	size_t mask_count;
 	struct config_choice record; /* enum record_mode */
 	struct config_choice secrets; /* enum secrets_mode */
+	struct config_text as; /* a role of the server's */
 };
 
 struct config_review {
@@ -165,7 +166,7 @@ struct config_review {
 	struct config_mask *masks;
 	size_t mask_count;
 	struct config_choice record, secrets;
-	struct config_text by;
+	struct config_text as, by;
 	struct config_number within, grant; /* grant absent: this action alone */
 };
 

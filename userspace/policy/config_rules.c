@@ -14,6 +14,7 @@
 
 #define ALL_PROTOCOLS ((1u << PROTOCOL_COUNT) - 1)
 #define RULE_NAME_MOST 200
+#define ROLE_NAME_MOST 63 /* NAMEDATALEN - 1: the server cuts what is longer */
 
 /* One rule under examination. */
 struct rule_check {
@@ -330,6 +331,77 @@ static void check_secrets(struct rule_check *k, const struct config_choice *secr
 			"resources");
 }
 
+/* Whether the rule means something that can run as another role. */
+static bool reads_or_writes(const struct rule_check *k)
+{
+	struct operation_set some = {0};
+
+	add_operations(&some, "read", 1u << PROTOCOL_POSTGRES);
+	add_operations(&some, "write", 1u << PROTOCOL_POSTGRES);
+	operation_set_add(&some, OPERATION_FUNCTION);
+	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+		if (operation_set_has(&some, (enum operation)i) &&
+			operation_set_has(&k->operations, (enum operation)i))
+			return true;
+	}
+	return !k->means_something; /* reported with the operations */
+}
+
+/* "none" is no role, however it is quoted. */
+static bool is_role(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++) {
+		if (name[i] < ' ' || name[i] > '~')
+			return false;
+	}
+	return length && length <= ROLE_NAME_MOST && strcmp(name, "none") != 0;
+}
+
+static bool is_about(const struct rule_check *k, const struct config_resource *resource)
+{
+	const struct config_texts *names = &k->rule->resources;
+
+	if (resource->protocol.value != PROTOCOL_POSTGRES)
+		return false;
+	for (size_t i = 0; i < names->count; i++) {
+		if (resource->name.text && strcmp(names->items[i].text, resource->name.text) == 0)
+			return true;
+	}
+	return !is_given(names);
+}
+
+/* The one who logs in must be a member of the role, which the agent's own user is not to be. */
+static void check_role(struct rule_check *k, const struct config_text *as)
+{
+	const struct config *c = k->config;
+
+	if (!as->place.file || !as->text)
+		return;
+	if (!(k->present & 1u << PROTOCOL_POSTGRES))
+		loader_error(k->loader, as->place,
+			"\"as\" means a role of PostgreSQL, of which this rule has no resources");
+	else if (!reads_or_writes(k))
+		loader_error(k->loader, as->place,
+			"\"as\": none of the rule's operations can run as another role; expected "
+			"some that read or write");
+	if (!is_role(as->text))
+		loader_error(k->loader, as->place,
+			"\"as\": expected the name of a role, at most %d printable characters of "
+			"ASCII, not \"%s\"",
+			ROLE_NAME_MOST, as->text);
+	for (size_t i = 0; c->file && i < c->resource_count; i++) {
+		const struct config_resource *resource = &c->resources[i];
+
+		if (is_about(k, resource) && !resource->credentials)
+			loader_error(k->loader, as->place,
+				"\"as\": resource \"%s\" has no \"credentials\"; expected some, "
+				"whose user is a member of that role",
+				resource->name.text ? resource->name.text : "?");
+	}
+}
+
 /* Of what is looked for in bodies. */
 static void check_body(struct rule_check *k)
 {
@@ -369,6 +441,10 @@ static void check_verdict(struct rule_check *k)
 		check_secrets(k, &r->allow->secrets);
 	if (r->review)
 		check_secrets(k, &r->review->secrets);
+	if (r->allow)
+		check_role(k, &r->allow->as);
+	if (r->review)
+		check_role(k, &r->review->as);
 	if (r->allow)
 		config_check_masks(k->loader, r->allow->masks, r->allow->mask_count, k->present);
 	if (r->review)

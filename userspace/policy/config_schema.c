@@ -240,6 +240,7 @@ static const struct schema_key allow_keys[] = {
 	KEY(config_allow, "mask", LIST, masks, MANY(config_allow, mask_schema, mask_count)),
 	KEY(config_allow, "record", CHOICE, record, CHOICES("actions", "rows")),
 	KEY(config_allow, "secrets", CHOICE, secrets, CHOICES("masked", "shown")),
+	KEY(config_allow, "as", TEXT, as),
 };
 static const struct schema allow_schema = {SCHEMA("allow", config_allow, allow_keys)};
 
@@ -250,6 +251,7 @@ static const struct schema_key review_keys[] = {
 	KEY(config_review, "mask", LIST, masks, MANY(config_review, mask_schema, mask_count)),
 	KEY(config_review, "record", CHOICE, record, CHOICES("actions", "rows")),
 	KEY(config_review, "secrets", CHOICE, secrets, CHOICES("masked", "shown")),
+	KEY(config_review, "as", TEXT, as),
 };
 static const struct schema review_schema = {SCHEMA("review", config_review, review_keys),
 	.initial = &(const struct config_review){.within.value = 15 * 60 * 1000000000ULL}};

@@ -173,6 +173,74 @@ static void refuse(struct verdict *v, enum reason reason, const struct action_pa
 	v->pair = pair;
 }
 
+/* Whether what it does can be done as another role: reads and writes, and what those call. Others
+ * leave something behind in the session, or belong to whoever did them. */
+static bool runs_as_any(enum operation operation)
+{
+	switch (operation_get_group(operation)) {
+	case OPERATION_GROUP_READ:
+	case OPERATION_GROUP_WRITE:
+	case OPERATION_GROUP_FREE:
+		return true;
+	default:
+		return operation == OPERATION_FUNCTION;
+	}
+}
+
+/* Whether the rule says as whom the pair's part is done: it does not of the connection, of what
+ * needs no rule, nor, where it means some objects, of what names none. */
+static bool gives_role(
+	const struct judging *j, const struct policy_rule *r, const struct action_pair *pair)
+{
+	if (pair->operation == OPERATION_CONNECT ||
+		operation_get_group(pair->operation) == OPERATION_GROUP_FREE ||
+		(pair->state == OBJECT_NONE && r->objects.count))
+		return false;
+	return rule_means(r, pair->operation) &&
+		rule_fit_object(r, j->scope->subject.protocol, pair) != RULE_FITS_NOT;
+}
+
+/* The first rule that gives the action a role, and one that gives it another. */
+static void find_role(const struct judging *j, const struct action *action,
+	const struct policy_rule **ret, const struct policy_rule **ret_other)
+{
+	const struct policy_scope *s = j->scope;
+
+	for (size_t i = 0; i < s->rule_count; i++) {
+		const struct policy_rule *r = s->rules[i];
+		bool gives = false;
+
+		if (!(SCOPE_SET_HAS(s->acting, i) && SCOPE_SET_HAS(j->matched, i)))
+			continue;
+		for (size_t k = 0; k < action->pair_count && !gives; k++)
+			gives = gives_role(j, r, &action->pairs[k]);
+		if (gives && !*ret)
+			*ret = r;
+		else if (gives && !slice_equal((*ret)->as, r->as))
+			*ret_other = r;
+	}
+}
+
+static void choose_role(const struct judging *j, const struct action *action, struct verdict *ret)
+{
+	const struct policy_rule *rule = NULL, *other = NULL;
+	bool can = action->alone && !action->unknown;
+
+	if (ret->kind == VERDICT_DENY || !j->scope->acts)
+		return;
+	find_role(j, action, &rule, &other);
+	for (size_t i = 0; i < action->pair_count && can; i++)
+		can = runs_as_any(action->pairs[i].operation);
+	if (rule && can && !other) {
+		ret->as = rule->as;
+	} else if (rule) {
+		ret->kind = VERDICT_DENY;
+		ret->reason = REASON_RUNS_AS;
+		ret->rule = rule;
+		ret->as_too = other;
+	}
+}
+
 static void decide(struct judging *j, bool understood, struct verdict *ret)
 {
 	struct policy_scope *s = j->scope;
@@ -240,6 +308,7 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	*ret = (struct verdict){.kind = VERDICT_ALLOW, .reason = REASON_NONE};
 	ret->enforced = s->policy->mode == POLICY_ENFORCE;
 	decide(&j, understood, ret);
+	choose_role(&j, action, ret);
 	ret->shows_secrets = ret->kind != VERDICT_DENY && j.judged && j.shown == j.judged &&
 		!(action->unknown & (ACTION_UNKNOWN_TEXT | ACTION_UNKNOWN_EFFECT));
 }
@@ -347,6 +416,20 @@ static int append_rule(const struct verdict *v, struct buffer *ret)
 	return r;
 }
 
+static int append_role(const struct verdict *v, struct buffer *ret)
+{
+	const struct policy_rule *other = v->as_too;
+
+	if (other)
+		return buffer_append_format(ret,
+			"rules \"%.*s\" and \"%.*s\" would have it run as different roles",
+			SLICE_PRINT(v->rule->name), SLICE_PRINT(other->name));
+	return buffer_append_format(ret,
+		"rule \"%.*s\" would have it run as %.*s, as which only one statement by itself "
+		"can run, of those that read or write",
+		SLICE_PRINT(v->rule->name), SLICE_PRINT(v->rule->as));
+}
+
 static int append_problem(const struct action *action, struct buffer *ret)
 {
 	return buffer_append_string(ret, action->problem ? action->problem : "the text");
@@ -361,6 +444,8 @@ static int append_detail(const struct verdict *v, const struct action *action, s
 		return append_uncovered(v, ret);
 	case REASON_NOT_UNDERSTOOD:
 		return append_problem(action, ret);
+	case REASON_RUNS_AS:
+		return append_role(v, ret);
 	default:
 		return buffer_append_string(ret, "too many different combinations of rules");
 	}

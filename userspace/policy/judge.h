@@ -42,6 +42,10 @@ struct verdict {
 	/* Kubernetes' Secrets, which are masked else: of each pair, some allow or review that means
 	 * it without any doubt shows them. */
 	bool shows_secrets;
+	/* The role of the server's that it runs as; empty: as who is logged in. */
+	struct slice as;
+	/* REASON_RUNS_AS: another rule, which says otherwise than `rule`; NULL: it can't run so. */
+	const struct policy_rule *as_too;
 	/* VERDICT_REVIEW: what judging found to be unknown besides the action's own (enum
 	 * action_unknown). No grant covers it. */
 	unsigned unknown;

@@ -101,6 +101,7 @@ struct policy_rule {
 	uint32_t detectors[DETECTOR_COUNT]; /* enum mask_strategy */
 	enum record_mode record;
 	enum secrets_mode secrets;
+	struct slice as; /* the server's role that it runs as; empty: as who is logged in */
 	/* RULE_REVIEW; nanoseconds */
 	struct slice reviewers;
 	uint64_t within;

@@ -182,5 +182,8 @@ unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol)
 		needs |= POLICY_NEEDS_BODY;
 	if (r->column_count)
 		needs |= POLICY_NEEDS_COLUMNS;
+	/* Not everything can run as another role, and there names may be looked up elsewhere. */
+	if (protocol == PROTOCOL_POSTGRES && r->as.length)
+		needs |= POLICY_NEEDS_OPERATIONS | POLICY_NEEDS_OBJECTS;
 	return needs;
 }

@@ -47,6 +47,10 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 		set_add(s->masking, index);
 	if (r->kind != RULE_DENY && r->secrets == SECRETS_SHOWN && selection == RULE_SELECTED)
 		set_add(s->showing, index);
+	if (protocol == PROTOCOL_POSTGRES && r->as.length) {
+		set_add(s->acting, index);
+		s->acts = true;
+	}
 	if (r->kind == RULE_DENY)
 		set_add(s->denies, index);
 	else if (r->kind == RULE_REVIEW)
@@ -73,7 +77,7 @@ static unsigned find_needs(const struct policy_scope *s)
 		const struct policy_rule *r = s->rules[i];
 
 		if (!covered || r->kind != RULE_ALLOW || rule_masks(r) ||
-			r->record == RECORD_MODE_ROWS)
+			r->record == RECORD_MODE_ROWS || r->as.length)
 			needs |= rule_needs(r, s->subject.protocol);
 	}
 	return needs;
@@ -120,7 +124,8 @@ static void find_openers(struct policy_scope *s)
 static void place_sets(struct policy_scope *s)
 {
 	uint64_t **const sets[] = {&s->allows, &s->reviews, &s->denies, &s->certain, &s->narrowed,
-		&s->masking, &s->showing, &s->asking, &s->blanket, &s->openers, &s->closers};
+		&s->masking, &s->showing, &s->acting, &s->asking, &s->blanket, &s->openers,
+		&s->closers};
 
 	s->words = (s->rule_count + 63) / 64;
 	s->bits =

@@ -30,6 +30,7 @@ struct policy_scope {
 	size_t words;
 	unsigned needs;
 	bool asks_body; /* some rule looks into bodies */
+	bool acts; /* `acting` has some */
 	uint64_t *bits; /* what the bitmaps below are parts of */
 	uint64_t *by_operation; /* OPERATION_COUNT bitmaps: the rules that mean the operation */
 	uint64_t *allows; /* that surely select the subject; the others only add their masks */
@@ -39,6 +40,7 @@ struct policy_scope {
 	uint64_t *narrowed; /* rules that don't mean all objects, or all bodies */
 	uint64_t *masking; /* allows and reviews with masks */
 	uint64_t *showing; /* allows and reviews, of `certain`, that show Secrets */
+	uint64_t *acting; /* allows and reviews that say as which role it runs */
 	uint64_t *asking; /* denies and reviews of some texts only: an unknown effect satisfies them
 			   */
 	uint64_t *blanket; /* rules that ask for nothing of a text */

@@ -51,6 +51,9 @@ struct action {
 	const struct action_pair *pairs;
 	size_t pair_count;
 	struct slice text; /* the exact bytes */
+	/* It is one SQL command, which neither names nor makes what the session has by name: what
+	 * it does is done when it is complete. */
+	bool alone;
 	struct action_body body;
 	const char *problem; /* with ACTION_UNKNOWN_TEXT: what was not understood, for people */
 };

@@ -337,6 +337,9 @@ struct protocol_host {
 			   */
 	bool observes; /* mode: observe */
 	bool shows_secrets; /* the verdict that mask() is called for lets Secrets be seen */
+	/* The role of the server's as which the action runs that mask() is called for; empty: as
+	 * who is logged in. */
+	struct slice as;
 	bool suspended; /* the agent is: nothing that comes unasked is passed on to it */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;

@@ -67,6 +67,7 @@ struct record_action {
 	const struct slice *rules; /* names of the rules that decided */
 	size_t rule_count;
 	struct slice masks; /* summary for people */
+	struct slice as; /* the role of the server's that it runs as; empty: as who is logged in */
 	struct slice message; /* what the agent is told */
 	struct slice review; /* with RECORD_VERDICT_REVIEW */
 	const struct record_value *parameters;

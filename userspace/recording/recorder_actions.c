@@ -120,6 +120,8 @@ static struct slice recorder_judgement(struct recorder *r, const struct record_a
 			b, FIELD_REASON, slice_from_string(reason_get(a->reason)->metric));
 	if (error == 0)
 		error = field_append_inline(b, FIELD_MASKS, recorder_name(a->masks));
+	if (error == 0)
+		error = field_append_inline(b, FIELD_AS, recorder_name(a->as));
 	if (a->action->unknown && error == 0)
 		error = field_append_number(b, FIELD_UNKNOWN, a->action->unknown);
 	if (error == 0)

@@ -155,6 +155,7 @@ uint64_t decide_record(struct session *s, const struct protocol_action_event *ev
 		.reason = refusal->reason,
 		.rules = rules,
 		.masks = masks_summary(outcome, masks, sizeof(masks)),
+		.as = verdict->as,
 		.message = refusal->text,
 		.parameters = values,
 	};
@@ -287,6 +288,7 @@ static void bind_masks(
 	if (mask_rules_any(outcome->masks))
 		masks = outcome->masks;
 	s->host.shows_secrets = d->verdict.shows_secrets;
+	s->host.as = d->verdict.as;
 	/* What was held is recorded as approved by now; this is something new. */
 	if (s->engine->protocol->mask(
 		    s->engine, event->lane, masks, outcome->record_rows, &d->refusal) < 0)

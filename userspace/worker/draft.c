@@ -41,6 +41,7 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 						     : p->resources[s->resource].name;
 	ret->database = slice_from_string(s->database);
 	ret->user = slice_from_string(s->user);
+	ret->as = verdict->as;
 	if (verdict->outcome->rule_count > QUESTION_RULES_MOST)
 		return -E2BIG;
 	for (size_t i = 0; i < verdict->outcome->rule_count; i++)
@@ -263,7 +264,7 @@ static bool belongs(const struct verdict *first, const struct verdict *other,
 	const struct protocol_binding *binding, bool *ret_asks)
 {
 	*ret_asks = other->kind == VERDICT_REVIEW && verdict_is_enforced(other) &&
-		asks_the_same(first, other);
+		slice_equal(first->as, other->as) && asks_the_same(first, other);
 	return *ret_asks || (other->kind == VERDICT_ALLOW && binding->changes);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "protocol/postgres/engine.h"
+#include "protocol/postgres/role.h"
 
 typedef int agent_handler(struct pg_engine *e, const struct pg_frame *m);
 
@@ -142,6 +143,8 @@ static bool is_answered(uint8_t type)
 
 static int handle(struct pg_engine *e, const struct pg_frame *m)
 {
+	int r;
+
 	/* The server ignores everything up to the next Sync; so that nothing can be wrong about
 	 * that, it doesn't even see it. */
 	if (e->skipping && m->type != 'S' && m->type != 'X') {
@@ -153,6 +156,9 @@ static int handle(struct pg_engine *e, const struct pg_frame *m)
 		return -EBADMSG;
 	if (is_answered(m->type) && e->readers_in_flight)
 		return pg_judge_drain(e);
+	r = pg_role_before(e, m);
+	if (r != PG_TAKEN)
+		return r;
 	if (e->pending.interrupted)
 		return pg_send_interrupted(e, m);
 	/* The rest of a Query whose probe the server has answered with an error. */

@@ -2,6 +2,7 @@
 #include "protocol/postgres/copy.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/preview.h"
+#include "protocol/postgres/role.h"
 #include "protocol/sql/setting.h"
 #include "protocol/tls_hello.h"
 
@@ -102,6 +103,7 @@ void pg_pending_clear(struct pg_engine *e)
 	pg_statement_put(p->statement);
 	free(p->refusal_text);
 	free(p->interrupted);
+	free(p->as);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -129,6 +131,7 @@ static void engine_close(struct protocol_engine *base)
 	pg_naming_done(e);
 	pg_preview_free(e->preview);
 	free(e->named);
+	pg_role_done(e);
 	pg_columns_free(e->columns);
 	copy_stream_free(e->copy);
 	buffer_done(&e->startup_packet);
@@ -439,7 +442,7 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 
 	(void)lane;
 	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
-		(rules && refuse_stream(&p->facts, ret) < 0))
+		(rules && refuse_stream(&p->facts, ret) < 0) || pg_role_check(e, ret) < 0)
 		return -EPERM;
 	p->record_rows = record_rows;
 	if (!rules || !p->plan)

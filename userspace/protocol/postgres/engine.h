@@ -10,6 +10,7 @@
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
  *   naming.c  how names are looked up in this session; reading the catalog in-band
  *   scrub.c   errors, notices, notifications
+ *   role.c   what runs as another role
  *   ahead.c   what stands behind an action in its batch; changes.c: and what that changes for it
  *   hold.c    actions that wait for people; preview.c, preview_query.c: what they would do
  *   rows.c    RowDescription and DataRow; copy.c: COPY data
@@ -110,6 +111,8 @@ struct pg_pending {
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
 	bool may_wait; /* people may be asked */
+	bool by_portal; /* it is run by a portal, not by a Query */
+	char *as; /* the server's role that it is to run as; owned; NULL: the session's */
 	size_t values_length; /* of bound[0]: formats and values, without the results' formats */
 	bool bound_whole; /* all of what is bound is in `bound` */
 	struct slice
@@ -146,6 +149,17 @@ struct pg_own_login {
 	int result;
 	enum proof_kind asked; /* of the host */
 	uint8_t salt[PG_MD5_SALT];
+};
+
+/* What runs as another role than the session's (role.c). */
+struct pg_acting {
+	struct pg_portal *portal; /* reference; for which the server has that role now */
+	char *name; /* of the portal; owned */
+	size_t name_length;
+	/* A Query has it, and nothing else is sent; or it is being put back behind that. */
+	enum { PG_ACTING_NOT, PG_ACTING_RUNS, PG_ACTING_RETURNS } query;
+	bool failed; /* the server did not put it back */
+	unsigned returns; /* how often that was tried */
 };
 
 struct pg_parse_job {
@@ -206,6 +220,7 @@ struct pg_engine {
 	struct slice behind; /* the message that is being handled; part of the input */
 	struct pg_ahead *ahead;
 	struct pg_changes changes; /* by what was released in the batch */
+	struct pg_acting acting;
 	bool judged_again; /* the pending message was held, and has not come to a verdict again yet
 			    */
 	struct pg_parse_job *parse_job;

@@ -11,6 +11,7 @@
 #include "protocol/postgres/bind.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/role.h"
 
 /* --- Parse --- */
 
@@ -141,6 +142,10 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 	portal->audience = e->base.host->audience;
 	portal->meanings = e->meanings;
 	portal->record_rows = p->record_rows;
+	portal->as = p->as;
+	p->as = NULL;
+	if (portal->as)
+		pg_role_bound(e, portal, parts->portal);
 	if (q) {
 		q->action = p->action;
 		q->portal = pg_portal_get(portal);
@@ -212,6 +217,11 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 	default:
 		statement = found;
 	}
+	if (e->pending.decision == PG_RELEASED) {
+		r = pg_role_take(e, e->pending.as, e->pending.plan, e->pending.action);
+		if (r != PG_TAKEN)
+			return r;
+	}
 	if (e->pending.decision == PG_REFUSED)
 		return pg_send_refused(e, m, PG_REQUEST_BIND, 'B', SLICE_EMPTY);
 	if (e->pending.decision == PG_RELEASED)
@@ -228,6 +238,7 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 			return r;
 	}
 	e->pending.may_wait = true;
+	e->pending.by_portal = true;
 	e->pending.bound_whole = m->complete;
 	e->pending.bound[0] = parts.bound;
 	e->pending.values_length = parts.values_length;
@@ -287,7 +298,16 @@ static int execute_send(
 	pg_changes_begin(&e->changes, e->batch + 1);
 	pg_hold_ran(e, &e->changes, name, portal);
 	pg_pending_clear(e);
-	return pg_send_on(e, m);
+	r = pg_send_on(e, m);
+	return r == PG_TAKEN && portal->as ? pg_role_give_back(e) : r;
+}
+
+/* Unless its Bind stands right before it. */
+static int execute_take_role(struct pg_engine *e, struct pg_portal *portal)
+{
+	if (e->acting.portal == portal)
+		return PG_TAKEN;
+	return pg_role_take(e, portal->as, portal->plan, portal->action);
 }
 
 /* Whether the server planned it when it was bound. All else (COPY, EXECUTE, EXPLAIN, definitions)
@@ -328,6 +348,7 @@ static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
 
 	if (r != PG_TAKEN)
 		return r;
+	e->pending.by_portal = true;
 	return pg_judge_ask(e, text, ACTION_RUN, portal->action, 0);
 }
 
@@ -364,6 +385,9 @@ static void take_verdict(struct pg_engine *e, struct pg_portal *portal)
 
 	pg_masks_put(portal->masks);
 	portal->masks = pg_masks_get(p->masks);
+	free(portal->as);
+	portal->as = p->as;
+	p->as = NULL;
 	portal->audience = e->base.host->audience;
 	portal->meanings = e->meanings;
 	portal->action = p->action;
@@ -372,6 +396,7 @@ static void take_verdict(struct pg_engine *e, struct pg_portal *portal)
 	portal->plan = pg_plan_get(p->plan);
 	pg_columns_free(portal->columns);
 	portal->columns = NULL;
+	p->decision = PG_UNDECIDED;
 }
 
 int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
@@ -399,7 +424,14 @@ int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 	if (e->pending.decision == PG_RELEASED)
 		take_verdict(e, portal);
 	r = portal->doubtful && portal->masks ? distrust(e, portal, name) : 0;
-	return r < 0 ? r : execute_send(e, m, portal, name);
+	if (r < 0)
+		return r;
+	r = execute_take_role(e, portal);
+	if (r != PG_TAKEN)
+		return r;
+	if (e->pending.decision == PG_REFUSED)
+		return pg_send_refused(e, m, PG_REQUEST_EXECUTE, 'E', SLICE_EMPTY);
+	return execute_send(e, m, portal, name);
 }
 
 /* --- Describe, Close --- */

@@ -5,6 +5,7 @@
  */
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/role.h"
 #include "protocol/postgres/server.h"
 
 /* After an error in the extended protocol the server skips to the next Sync. */
@@ -27,6 +28,10 @@ static int reword(struct pg_engine *e, const struct pg_request *q)
 
 	buffer_clear(&e->scratch);
 	r = pg_error_put(&e->scratch, false, q->state, slice_from_string(q->refusal));
+	/* This one was let through, and is recorded so. */
+	if (q->kind == PG_REQUEST_ROLE)
+		pg_settle_report(e, q, SLICE_EMPTY, slice_from_string(q->state),
+			slice_from_string(q->refusal));
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 }
 
@@ -37,6 +42,12 @@ static bool is_poisons_error(const struct pg_request *q, struct slice code)
 							  : PG_STATE_SYNTAX_ERROR;
 
 	return (q->flags & PG_REQUEST_POISONED) && slice_equal_string(code, expected);
+}
+
+static bool is_reworded(const struct pg_request *q, struct slice code)
+{
+	return q->kind == PG_REQUEST_ROLE ? pg_role_is_elsewhere(q, code)
+					  : is_poisons_error(q, code);
 }
 
 /* Our own Parse was refused in a way in which the agent's Query would not have been. */
@@ -109,8 +120,10 @@ int pg_failure_on_error(struct pg_engine *e, const struct pg_frame *m)
 	if (q->flags & PG_REQUEST_PROBE)
 		return on_probe_error(e, m);
 	q->flags |= PG_REQUEST_REPLIED | PG_REQUEST_FAILED;
-	if (is_poisons_error(q, code)) {
+	if (is_reworded(q, code)) {
 		r = reword(e, q);
+	} else if (pg_role_hides_error(e, q)) {
+		r = pg_server_drop(e, m);
 	} else {
 		r = pass_text(e, m, q);
 		pg_settle_report(e, q, SLICE_EMPTY, code, error_text(e, m, q));
@@ -118,9 +131,10 @@ int pg_failure_on_error(struct pg_engine *e, const struct pg_frame *m)
 	extended = q->kind != PG_REQUEST_QUERY && q->kind != PG_REQUEST_FUNCTION;
 	e->copying_in = false;
 	e->copying_out = false;
-	if (extended)
-		skip_to_sync(e);
-	return r;
+	if (!extended)
+		return r;
+	skip_to_sync(e);
+	return r < 0 ? r : pg_role_on_skip(e);
 }
 
 /* A notice or a notification. */

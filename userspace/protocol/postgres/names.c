@@ -69,6 +69,7 @@ void pg_portal_put(struct pg_portal *p)
 	pg_plan_put(p->plan);
 	pg_masks_put(p->masks);
 	pg_columns_free(p->columns);
+	free(p->as);
 	free(p);
 }
 

@@ -43,6 +43,7 @@ struct pg_portal {
 	uint64_t action;
 	uint64_t audience; /* for which it was judged */
 	uint64_t meanings; /* of the engine, when it was judged */
+	char *as; /* the server's role that it runs as; owned; NULL: the session's */
 	bool record_rows;
 	bool hold; /* outlives its transaction */
 	/* The server may have dropped it, and code may have given the name to another cursor. */

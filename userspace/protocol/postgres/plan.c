@@ -131,6 +131,7 @@ struct pg_plan *pg_plan_make(
 	p->action.pairs = p->resolution.pairs;
 	p->action.pair_count = p->resolution.pair_count;
 	p->action.unknown = p->resolution.unknown;
+	p->action.alone = sql_text_is_alone(text);
 	p->action.problem = p->resolution.problem;
 	if (!session_only)
 		plan_keep(list, p);

@@ -7,6 +7,7 @@
 #include "protocol/postgres/agent.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/role.h"
 
 /* Shows the text to the server's parser, which runs nothing: what the server rejects as well
  * ends in its own error, as without us. */
@@ -44,6 +45,7 @@ static int query_probe(struct pg_engine *e, const struct pg_frame *m, struct sli
 static int query_send(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_pending *p = &e->pending;
+	bool acts = p->as;
 	struct pg_request *q = pg_send_request(e, PG_REQUEST_QUERY);
 
 	if (!q)
@@ -59,6 +61,8 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 	if (q->plan && e->base.host->needs_facts)
 		pg_send_effects(e, q, q->plan);
 	pg_pending_clear(e);
+	if (acts)
+		pg_role_queried(e);
 	return pg_send_on(e, m);
 }
 
@@ -73,8 +77,21 @@ static bool query_is_worth_a_probe(const struct pg_engine *e)
 	return (plan->action.unknown & ACTION_UNKNOWN_TEXT) || plan->resolution.unresolved;
 }
 
+/* Nothing else is in flight while it runs as another role. */
+static int query_take_role(struct pg_engine *e)
+{
+	int r = e->pending.as ? pg_judge_drain(e) : PG_TAKEN;
+
+	return r != PG_TAKEN ? r
+			     : pg_role_take(e, e->pending.as, e->pending.plan, e->pending.action);
+}
+
 static int query_decided(struct pg_engine *e, const struct pg_frame *m, struct slice text)
 {
+	int r = e->pending.decision == PG_RELEASED ? query_take_role(e) : PG_TAKEN;
+
+	if (r != PG_TAKEN)
+		return r;
 	if (e->pending.decision == PG_REFUSED)
 		return pg_send_refused(e, m, PG_REQUEST_QUERY, 'Q', SLICE_EMPTY);
 	if (e->pending.phase == ACTION_PROBED)

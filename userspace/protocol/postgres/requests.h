@@ -21,6 +21,7 @@ enum pg_request_kind {
 	PG_REQUEST_CLOSE_PORTAL,
 	PG_REQUEST_SYNC,
 	PG_REQUEST_FUNCTION,
+	PG_REQUEST_ROLE, /* messages of role.c */
 };
 
 enum pg_request_flag {
@@ -39,15 +40,16 @@ struct pg_request {
 	uint64_t action; /* of the recording; 0: none */
 	struct pg_plan *plan; /* reference; for QUERY */
 	struct pg_masks *masks; /* reference; for QUERY; NULL: nothing is masked */
-	size_t command; /* QUERY: which command of the text replies next */
+	size_t command; /* QUERY: which command of the text replies next; ROLE: which reply */
 	struct pg_statement *statement; /* reference; PARSE: the new one */
 	struct pg_portal *portal; /* reference; BIND: the new one; EXECUTE, DESCRIBE_PORTAL */
 	char *name; /* owned; PARSE, BIND, CLOSE_…: whose meaning changes */
 	size_t name_length;
 	uint64_t rows, bytes; /* results so far */
 	enum reason reason; /* with POISONED */
-	char *refusal; /* with POISONED: owned text for the agent */
-	const char *state; /* with POISONED: the SQLSTATE it shall have */
+	/* With POISONED, or where names are looked at for ROLE: */
+	char *refusal; /* owned text for the agent */
+	const char *state; /* the SQLSTATE it shall have */
 };
 
 struct pg_requests {

@@ -6,12 +6,14 @@
 #include "protocol/postgres/server.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "protocol/postgres/copy.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 #include "protocol/postgres/preview.h"
+#include "protocol/postgres/role.h"
 
 typedef int server_handler(struct pg_engine *e, const struct pg_frame *m);
 
@@ -78,7 +80,7 @@ static int on_first_ready(struct pg_engine *e, const struct pg_frame *m)
 static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
-	bool private = false;
+	bool private = false, query = false;
 	int r;
 
 	if (m->body.length != 1)
@@ -89,6 +91,7 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 		(q->kind == PG_REQUEST_SYNC || q->kind == PG_REQUEST_QUERY ||
 			q->kind == PG_REQUEST_FUNCTION)) {
 		private = q->flags & PG_REQUEST_PRIVATE;
+		query = q->kind == PG_REQUEST_QUERY;
 		pg_settle_head(e, !(q->flags & PG_REQUEST_FAILED));
 	} else if (e->ignored_syncs > 0) {
 		/* Its COPY had failed before: it was none of the data's, and ended the skipping. */
@@ -99,8 +102,9 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 	}
 	/* Behind the request's own effects: now they are committed, or undone. */
 	set_transaction(e, (char)m->body.data[0]);
-	if (private)
-		return 0;
+	r = pg_role_on_ready(e, query, private);
+	if (r != PG_TAKEN)
+		return r;
 	r = pg_inject_rename(e);
 	if (r == PG_WAITING) {
 		e->held_ready = e->transaction;
@@ -197,7 +201,7 @@ size_t pg_server_needs(struct pg_engine *e, struct slice in)
 	if (!message->name || header.length > message->most)
 		return 1;
 	whole = header.length <= message->whole ? header.length : message->whole;
-	if (header.type == 'D' && (e->lookup || e->preview))
+	if (header.type == 'D' && (e->lookup || e->preview || pg_role_is_asked(e)))
 		whole = header.length;
 	else if (header.type == 'D' && pg_result_columns(e, &q, &columns) == 0 && columns)
 		whole = header.length <= LIMIT_ROW_MASKED ? header.length : 0;
@@ -206,17 +210,20 @@ size_t pg_server_needs(struct pg_engine *e, struct slice in)
 }
 
 /* Replies to our own queries go there; what comes unasked goes the usual way. A preview is asked
- * for when nothing is in flight, so its replies come first. */
+ * for when nothing is in flight, so its replies come first. An error of a role's ends what the
+ * agent asked for. */
 static bool is_our_own(const struct pg_engine *e, uint8_t type)
 {
-	return (e->lookup || e->preview) && type != 'N' && type != 'A' && type != 'S';
+	if (e->lookup || e->preview)
+		return type != 'N' && type != 'A' && type != 'S';
+	return pg_role_is_asked(e) && strchr("123CD", type);
 }
 
 /* What the server says of our queries, if the agent asked for DEBUG or LOG: their texts, too. That
  * another process crashed comes as a WARNING at any time. */
 static bool is_notice_for_us(const struct pg_engine *e, const struct pg_frame *m)
 {
-	return (e->lookup || e->preview) && m->type == 'N' &&
+	return (e->lookup || e->preview || pg_role_is_asked(e)) && m->type == 'N' &&
 		!slice_equal_string(pg_error_field(m->body, 'V'), "WARNING");
 }
 
@@ -224,6 +231,8 @@ static int reply_to_us(struct pg_engine *e, const struct pg_frame *m)
 {
 	if (e->preview)
 		return pg_preview_reply(e, m->type, m->body);
+	if (!e->lookup)
+		return pg_role_on_reply(e, m->type);
 	return pg_lookup_reply(e, m->type, m->body);
 }
 

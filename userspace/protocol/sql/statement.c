@@ -148,6 +148,14 @@ size_t sql_text_command_count(const struct sql_text *t)
 	return t->facts.command_count;
 }
 
+bool sql_text_is_alone(const struct sql_text *t)
+{
+	const struct sql_command *only = t->facts.commands;
+
+	return t->status == SQL_PARSED && t->facts.command_count == 1 && !only->session_names &&
+		(only->kind == SQL_COMMAND_OTHER || only->kind == SQL_COMMAND_COPY);
+}
+
 const struct sql_command *sql_text_command(const struct sql_text *t, size_t index)
 {
 	return &t->facts.commands[index];

@@ -92,6 +92,8 @@ bool sql_text_has_names(const struct sql_text *t);
 const char *sql_text_problem(const struct sql_text *t);
 /* 0 where the text was not parsed. A text of nothing but comments has one SQL_COMMAND_EMPTY. */
 size_t sql_text_command_count(const struct sql_text *t);
+/* Whether it is one command alone, which neither names nor makes a prepared statement or cursor. */
+bool sql_text_is_alone(const struct sql_text *t);
 const struct sql_command *sql_text_command(const struct sql_text *t, size_t index);
 /* Whether the facts depend on the value of a literal ("order by 1", set_config('x', …)), so that a
  * text that differs only in numbers is another statement. */
