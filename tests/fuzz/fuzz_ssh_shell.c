@@ -66,6 +66,22 @@ static void try_line(struct slice line)
 	free(l);
 }
 
+/* The bytes as the script of a command: all of both is what people would decide about. */
+static void try_script(const struct ssh_facts *command, struct slice script)
+{
+	struct ssh_facts facts;
+	struct slice text;
+
+	check(ssh_facts_init_script(&facts, command, script, script.length % 16 != 0) == 0);
+	text = facts.action.text;
+	check(slice_starts_with(text, command->action.text));
+	check(text.length >= command->action.text.length + script.length);
+	check(slice_equal(slice_from(text, text.length - script.length), script));
+	for (size_t i = 0; i < facts.action.pair_count; i++)
+		check(facts.pairs[i].state != OBJECT_UNKNOWN || facts.pairs[i].object.length);
+	ssh_facts_done(&facts);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct bridge_request request = {.kind = BRIDGE_EXEC, .text = slice_of(data, size)};
@@ -76,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_line(slice_of(data, size));
 	check(ssh_facts_init(&facts, &request) == 0);
 	check(facts.action.pair_count > 0);
+	try_script(&facts, slice_of(data, size));
 	ssh_facts_done(&facts);
 	return 0;
 }
