@@ -5,8 +5,8 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "monitor/keyring.h"
 #include "monitor/ssh_authority.h"
-#include "monitor/ssh_signer.h"
 #include "monitor/sshkey.h"
 
 static struct ssh_authority *authority;
@@ -110,14 +110,17 @@ Test(ssh_authority, the_signer_signs_for_the_certificate)
 {
 	struct buffer certificate, data, request, answered;
 	EVP_PKEY *key = certify("root", "", &certificate);
-	const struct ssh_identity identity = {key, buffer_slice(&certificate), "root"};
 	const uint8_t ask_identities = 11, id[32] = {1};
+	struct keyring keys;
 	struct slice rest;
+
+	keyring_init(&keys, "root");
+	cr_assert_eq(keyring_add(&keys, key, buffer_slice(&certificate)), 0);
 
 	buffer_init(&data, 16384);
 	buffer_init(&request, 16384);
 	buffer_init(&answered, 16384);
-	cr_assert_eq(ssh_signer_answer(&identity, slice_of(&ask_identities, 1), &answered), 0);
+	cr_assert_eq(keyring_answer(&keys, slice_of(&ask_identities, 1), &answered), 0);
 	rest = slice_from(buffer_slice(&answered), 9);
 	cr_expect(slice_starts_with(rest, buffer_slice(&certificate)));
 	sshkey_append_string(&data, slice_of(id, sizeof(id)));
@@ -133,9 +136,9 @@ Test(ssh_authority, the_signer_signs_for_the_certificate)
 	sshkey_append_string(&request, buffer_slice(&data));
 	buffer_append_u32(&request, 0);
 	buffer_clear(&answered);
-	cr_assert_eq(ssh_signer_answer(&identity, buffer_slice(&request), &answered), 0);
+	cr_assert_eq(keyring_answer(&keys, buffer_slice(&request), &answered), 0);
 	cr_expect_eq(buffer_slice(&answered).data[0], 14);
-	EVP_PKEY_free(key);
+	keyring_done(&keys);
 	buffer_done(&certificate);
 	buffer_done(&data);
 	buffer_done(&request);

@@ -10,9 +10,9 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "monitor/keyring.h"
 #include "monitor/sshkey.h"
 #include "monitor/sshkey_file.h"
-#include "monitor/ssh_signer.h"
 
 static char folder[] = "/tmp/wayleave-key-XXXXXX";
 
@@ -137,9 +137,15 @@ static void append_login(EVP_PKEY *key, const char *user, const char *service,
 
 static int answer(EVP_PKEY *key, struct slice request, struct buffer *ret)
 {
-	const struct ssh_identity identity = {.key = key, .user = "root"};
+	struct keyring keys;
+	int r;
 
-	return ssh_signer_answer(&identity, request, ret);
+	keyring_init(&keys, "root");
+	EVP_PKEY_up_ref(key);
+	cr_assert_eq(keyring_add(&keys, key, SLICE_EMPTY), 0);
+	r = keyring_answer(&keys, request, ret);
+	keyring_done(&keys);
+	return r;
 }
 
 /* The first byte of the answer: 14 where it signed, 5 where it refused. */

@@ -89,6 +89,9 @@
 #define LIMIT_SSH_HOST 250u /* bytes of the name that a forward goes to */
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
 #define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
+#define LIMIT_SSH_OWN_KEYS 16u /* of an agent's process, that one login may try */
+#define LIMIT_SSH_OWN_LOGINS 64u /* by agents' own keys, that are under way */
+#define LIMIT_SSH_OWN_LOGINS_PER_AGENT 16u
 #define LIMIT_SFTP_FILES 256u /* open in one channel */
 #define LIMIT_SFTP_PENDING 512u /* requests of one channel that the host has yet to answer */
 

@@ -14,6 +14,12 @@
 
 int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 {
+	return privileges_become(uid, gid, NULL, 0, e);
+}
+
+int privileges_become(
+	uid_t uid, gid_t gid, const gid_t *groups, size_t group_count, struct error *e)
+{
 	const struct rlimit no_core = {0, 0};
 
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
@@ -22,7 +28,8 @@ int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
 		return error_set(e, -EPERM, "can't drop capabilities");
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(group_count, groups) < 0 || setresgid(gid, gid, gid) < 0 ||
+		setresuid(uid, uid, uid) < 0)
 		return error_set_errno(e, -errno, "can't become user %u", (unsigned)uid);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		return error_set(e, -EPERM, "can't drop capabilities");

@@ -12,6 +12,9 @@
 /* Another user, no capabilities, no new privileges, not dumpable, no core file. Before threads are
  * started. */
 int privileges_drop(uid_t uid, gid_t gid, struct error *e);
+/* The same with these further groups. */
+int privileges_become(
+	uid_t uid, gid_t gid, const gid_t *groups, size_t group_count, struct error *e);
 
 /* Adds rules to a libseccomp filter; 0 or a negative errno. */
 typedef int privileges_rules(void *filter);

@@ -59,6 +59,16 @@ static int inspector(const char *argument)
 	return inspector_main((int)fd);
 }
 
+/* The same for the process that has an agent's own keys (own_keys_process.c). */
+static int own_keys(const char *argument)
+{
+	uint64_t fd;
+
+	if (text_to_number(slice_from_string(argument), 1 << 20, &fd) < 0)
+		return EXIT_FAILURE;
+	return own_keys_main((int)fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *file = CONFIG_DEFAULT_FILE;
@@ -68,6 +78,8 @@ int main(int argc, char **argv)
 		return worker(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--inspector") == 0)
 		return inspector(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--own-keys") == 0)
+		return own_keys(argv[2]);
 	private_key_prepare();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {

@@ -85,7 +85,8 @@ static void reap(struct monitor *m)
 		else if (!broker_process_on_exit(&m->broker, pid, status) &&
 			!broker_process_on_exit(&m->openid, pid, status) &&
 			!ssh_process_on_exit(&m->ssh, pid, status) &&
-			!inspector_process_on_exit(&m->inspector, pid, status))
+			!inspector_process_on_exit(&m->inspector, pid, status) &&
+			!own_keys_on_exit(&m->own_keys, pid, status))
 			workers_on_exit(m, pid, status);
 	}
 }
@@ -410,6 +411,7 @@ static void stop(struct monitor *m)
 		}
 	}
 	ssh_process_close(&m->ssh);
+	own_keys_close(&m->own_keys);
 	inspector_process_close(&m->inspector);
 	slack_close(m);
 	openid_close(m);
@@ -454,6 +456,7 @@ int monitor_run(const char *config_file)
 	metrics_init(m);
 	list_init(&m->ssh_signers);
 	ssh_process_init(&m->ssh);
+	own_keys_open(&m->own_keys);
 	for (unsigned i = 0; i < MONITOR_WORKERS_MOST; i++)
 		m->workers[i] = (struct monitor_worker){.monitor = m, .index = i, .channel = -1};
 	/* Keys and passwords pass through: no dump of its memory, by whatever means. */

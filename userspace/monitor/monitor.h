@@ -14,7 +14,7 @@
  *   openid.c     the broker for issuers of tokens; identities.c: who agents are; runs.c: and who
  *                single commands of theirs are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
- *   ssh.c        SSH sessions, by way of ssh_process.c and ssh_signer.c; ssh_names.c
+ *   ssh.c        SSH sessions, by way of ssh_process.c, ssh_signer.c, own_keys.h; ssh_names.c
  *   inspector_process.c  the process that reads what is known of agents' processes: inspector.c
  *   authority.c, process.c, names.c, status.c
  */
@@ -26,6 +26,7 @@
 #include "capture/selftest.h"
 #include "monitor/announcements.h"
 #include "monitor/authority.h"
+#include "monitor/own_keys.h"
 #include "monitor/ssh_authority.h"
 #include "monitor/broker_process.h"
 #include "monitor/canary.h"
@@ -107,6 +108,7 @@ struct monitor {
 	struct broker_process broker;
 	struct ssh_process ssh;
 	struct inspector_process inspector;
+	struct own_keys_processes own_keys;
 	struct list ssh_signers; /* of sessions that log in */
 	char *known_hosts; /* file; NULL: none was needed yet */
 	struct announcements *announcements;

@@ -206,7 +206,7 @@ static void read_parents(
 	ret->parents_length = (uint32_t)(kept - before);
 }
 
-static int check(int folder, const struct message_process *process)
+int process_check(int folder, const struct message_process *process)
 {
 	struct stat program;
 	int r = check_program(folder, process, &program);
@@ -214,22 +214,33 @@ static int check(int folder, const struct message_process *process)
 	return r < 0 ? r : check_start(folder, process->start_time);
 }
 
-int process_read(const struct message_process *process, const char *cgroup,
-	struct program_hashes *hashes, struct message_facts *ret, struct buffer *texts)
+int process_open(const struct message_process *process, const char *cgroup)
 {
 	int folder = open_folder((pid_t)process->pid), r;
 
 	if (folder < 0)
 		return folder;
 	/* Whoever asks may have been taken over: what is nobody's of the agent's is not told. */
-	r = is_of_agent((pid_t)process->pid, cgroup) ? check(folder, process) : -ESRCH;
+	r = is_of_agent((pid_t)process->pid, cgroup) ? process_check(folder, process) : -ESRCH;
 	if (r == 0)
-		r = read_arguments(folder, texts, ret);
+		return folder;
+	close(folder);
+	return r;
+}
+
+int process_read(const struct message_process *process, const char *cgroup,
+	struct program_hashes *hashes, struct message_facts *ret, struct buffer *texts)
+{
+	int folder = process_open(process, cgroup), r;
+
+	if (folder < 0)
+		return folder;
+	r = read_arguments(folder, texts, ret);
 	if (r == 0) {
 		read_parents(folder, cgroup, texts, ret);
 		ret->hashed = program_hash(hashes, folder, process, ret->hash) == 0;
 		/* Last, so that all of it was read of the same program of the same process. */
-		r = check(folder, process);
+		r = process_check(folder, process);
 	}
 	close(folder);
 	return r;

@@ -12,6 +12,12 @@
 #include "monitor/messages.h"
 #include "monitor/program_hash.h"
 
+/* Its folder in /proc, for close(): what is read there later is no other process's. -ESRCH: it is
+ * not that process any more, or in no cgroup of this pattern. */
+int process_open(const struct message_process *process, const char *cgroup);
+/* Whether what was read in that folder so far was read of this program: 0 or -ESRCH, others. */
+int process_check(int folder, const struct message_process *process);
+
 /* The path of its program in `ret` (room for `size`). 0: the program stands there; 1: seen from
  * here it does not, as the process has mounts of its own or the file is gone; -ESRCH: it is not
  * that process any more. */

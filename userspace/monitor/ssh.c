@@ -132,9 +132,32 @@ static int take_certificate(struct monitor *m, const struct config_resource *res
 	return r;
 }
 
+/* Those of the process that connected, which the monitor does not read. */
+static int take_own_keys(struct monitor *m, const struct config_credentials *c,
+	const struct origin *origin, struct login *l)
+{
+	struct own_keys_start start = {
+		.uid = origin->uid,
+		.process = {.pid = origin->pid,
+			.start_time = origin->start_time,
+			.exe_inode = origin->exe_inode,
+			.exe_device = origin->exe_device},
+	};
+
+	for (size_t i = 0; i < m->config->agent_count; i++) {
+		if (m->config->agents[i].id == origin->agent)
+			snprintf(start.cgroup, sizeof(start.cgroup), "%s",
+				m->config->agents[i].cgroup.text);
+	}
+	if (strlen(c->user.text) >= sizeof(start.user))
+		return error_set(&l->problem, -EINVAL, "the user's name is too long");
+	snprintf(start.user, sizeof(start.user), "%s", c->user.text);
+	return own_keys_begin(&m->own_keys, origin->agent, &start, &l->signer, &l->problem);
+}
+
 /* The files are read for each session, so that what is replaced counts at once. */
 static int take_login(struct monitor *m, const struct config_resource *resource,
-	const struct message_delegate *request, uint32_t agent, struct login *l)
+	const struct message_delegate *request, const struct origin *origin, struct login *l)
 {
 	const struct config_credentials *c = resource->credentials;
 	int r;
@@ -147,7 +170,9 @@ static int take_login(struct monitor *m, const struct config_resource *resource,
 	if (r < 0)
 		return r;
 	if (c->ca)
-		return take_certificate(m, resource, request, agent, l);
+		return take_certificate(m, resource, request, origin->agent, l);
+	if (c->agent)
+		return take_own_keys(m, c, origin, l);
 	return c->key_file.text ? take_key(m, c, l) : take_password(c, l);
 }
 
@@ -216,7 +241,7 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	buffer_init(&l.known_hosts, SSH_TEXT_MOST);
 	name_destination(m, resource, &origin, &l);
 	/* Who can't be let in is told so by the process. */
-	if (take_login(m, resource, request, origin.agent, &l) < 0)
+	if (take_login(m, resource, request, &origin, &l) < 0)
 		log_error("resource %s: %s", resource->name.text, l.problem.text);
 	r = begin_session(m, resource, &l, fd, pair[1]);
 	close(pair[1]);

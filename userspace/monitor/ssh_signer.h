@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ssh_signer: the key of a resource, as the process of one session may use it: an ssh-agent with
- * this key alone (draft-ietf-sshm-ssh-agent), that signs one thing alone, a login as the resource's
- * user (RFC 4252, 7). What is to be signed is compared with what it must be, not parsed.
+ * ssh_signer: the key of a resource, as the process of one session may use it (keyring.h).
  */
 #ifndef WAYLEAVE_MONITOR_SSH_SIGNER_H
 #define WAYLEAVE_MONITOR_SSH_SIGNER_H
 
 #include <openssl/evp.h>
 
-#include "base/buffer.h"
 #include "base/error.h"
+#include "base/slice.h"
 #include "monitor/loop.h"
 
 /* Who logs in by what. */
@@ -26,9 +24,5 @@ int ssh_signer_start(struct loop *loop, struct list *signers, const struct ssh_i
 	int *ret_fd, struct error *e);
 /* Ends those that have had their time; `now` is monotonic. */
 void ssh_signers_tick(struct list *signers, uint64_t now);
-
-/* The answer to one request, without the lengths in front of both; also a refusal is one. */
-int ssh_signer_answer(
-	const struct ssh_identity *identity, struct slice request, struct buffer *ret);
 
 #endif

@@ -50,12 +50,8 @@ static bool is_ssh(const struct config_resource *r)
 static void visit_ssh_logins(const struct config *c, struct visit *v)
 {
 	for (size_t i = 0; i < c->resource_count; i++) {
-		const struct config_credentials *credentials = c->resources[i].credentials;
-
-		if (is_ssh(&c->resources[i]) && !credentials)
+		if (is_ssh(&c->resources[i]) && !c->resources[i].credentials)
 			report(v, c->resources[i].place);
-		else if (is_ssh(&c->resources[i]) && credentials->agent)
-			report(v, credentials->place);
 	}
 }
 
@@ -100,8 +96,9 @@ static const struct unbuilt rows[] = {
 	{"credentials of this protocol", "expected protocol postgres, http, kubernetes or ssh",
 		visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", visit_passthrough},
-	{"ssh logins by the agent's own keys",
-		"expected \"credentials\" with user and key_file, password_file or ca: true",
+	{"ssh logins as whom the agent names",
+		"expected \"credentials\" with user and key_file, password_file, ca: true or "
+		"agent: true",
 		visit_ssh_logins},
 	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses",
 		visit_wildcards},

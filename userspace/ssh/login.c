@@ -3,8 +3,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "ssh/known_hosts.h"
 #include "ssh/relay.h"
 
@@ -203,16 +205,36 @@ static int answer_questions(struct relay *r, const char *password)
 	return rc;
 }
 
-static int try_login(struct relay *r, const struct opening *o)
+/* Whether there are keys; `ret` is why not, with room for SSH_SIGNER_PROBLEM_MOST and a NUL. */
+static bool signer_has_keys(int fd, char *ret)
+{
+	uint8_t head[4];
+	uint32_t length;
+
+	snprintf(ret, SSH_SIGNER_PROBLEM_MOST, "the keys to log in with can't be read");
+	if (recv(fd, head, sizeof(head), MSG_WAITALL) != (ssize_t)sizeof(head))
+		return false;
+	length = bytes_get_u32(head);
+	if (length == 0)
+		return true;
+	if (length <= SSH_SIGNER_PROBLEM_MOST &&
+		recv(fd, ret, length, MSG_WAITALL) == (ssize_t)length)
+		ret[length] = '\0';
+	return false;
+}
+
+static int try_keys(struct relay *r, const struct opening *o)
+{
+	if (ssh_set_agent_socket(r->server, o->fds[SSH_DESCRIPTOR_SIGNER]) != SSH_OK)
+		return SSH_AUTH_ERROR;
+	return ssh_userauth_agent(r->server, NULL);
+}
+
+static int try_password(struct relay *r, const struct opening *o)
 {
 	char *password = o->texts[SSH_TEXT_PASSWORD];
 	int methods, rc;
 
-	if (!password[0]) {
-		if (ssh_set_agent_socket(r->server, o->fds[SSH_DESCRIPTOR_SIGNER]) != SSH_OK)
-			return SSH_AUTH_ERROR;
-		return ssh_userauth_agent(r->server, NULL);
-	}
 	/* The server says which ways there are when the first is refused. */
 	rc = ssh_userauth_none(r->server, NULL);
 	methods = rc == SSH_AUTH_DENIED ? ssh_userauth_list(r->server, NULL) : 0;
@@ -222,6 +244,22 @@ static int try_login(struct relay *r, const struct opening *o)
 		rc = answer_questions(r, password);
 	memory_wipe(password, strlen(password));
 	return rc;
+}
+
+static bool try_login(struct relay *r, const struct opening *o)
+{
+	bool by_password = o->texts[SSH_TEXT_PASSWORD][0];
+	char problem[SSH_SIGNER_PROBLEM_MOST + 1];
+
+	if (!by_password && !signer_has_keys(o->fds[SSH_DESCRIPTOR_SIGNER], problem)) {
+		fail(r, "%s", problem);
+		return false;
+	}
+	if ((by_password ? try_password(r, o) : try_keys(r, o)) == SSH_AUTH_SUCCESS)
+		return true;
+	fail(r, "%s does not let %s in with the credentials of this resource",
+		o->texts[SSH_TEXT_ADDRESS], o->texts[SSH_TEXT_USER]);
+	return false;
 }
 
 int login_server(struct relay *r, const struct opening *o)
@@ -245,13 +283,8 @@ int login_server(struct relay *r, const struct opening *o)
 		fail(r, "%s: %s", where, ssh_get_error(r->server));
 		return 0;
 	}
-	if (!verify_host(r, o))
+	if (!verify_host(r, o) || !try_login(r, o))
 		return 0;
-	if (try_login(r, o) != SSH_AUTH_SUCCESS) {
-		fail(r, "%s does not let %s in with the credentials that Wayleave has", where,
-			o->texts[SSH_TEXT_USER]);
-		return 0;
-	}
 	link_tell(
 		&r->link, BRIDGE_LOGIN, 0, SLICE_EMPTY, slice_from_string(o->texts[SSH_TEXT_USER]));
 	return 0;

@@ -15,12 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors_filter.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/privileges.h"
 #include "base/text.h"
 #include "monitor/control.h"
-#include "ssh/filter.h"
 #include "ssh/relay.h"
 
 struct parent {
@@ -72,7 +72,7 @@ static void run_session(struct parent *p, struct slice payload, const int *fds, 
 	prctl(PR_SET_NAME, "ssh: session");
 	if (count <= SSH_DESCRIPTOR_WORKER || !read_opening(payload, o))
 		_exit(EXIT_FAILURE);
-	if (filter_session(&e) < 0) {
+	if (descriptors_filter(&e) < 0) {
 		log_error("sandbox: %s", e.text);
 		_exit(EXIT_FAILURE);
 	}

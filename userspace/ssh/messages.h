@@ -11,6 +11,7 @@
 
 #define SSH_HOST_KEYS 3 /* Ed25519, ECDSA, RSA */
 #define SSH_TEXT_MOST 65536u /* bytes of one text */
+#define SSH_SIGNER_PROBLEM_MOST 450u
 
 /* What the process begins with, in a descriptor that it inherits: this, then the host keys in PEM.
  */
@@ -29,7 +30,7 @@ enum ssh_text {
 	SSH_TEXT_NAME, /* the host's, as known_hosts has it: "db" or "[db]:2222" */
 	SSH_TEXT_ADDRESS, /* what was dialled, in the same form */
 	SSH_TEXT_USER, /* to log in as */
-	SSH_TEXT_PASSWORD, /* empty: by the key behind SSH_DESCRIPTOR_SIGNER */
+	SSH_TEXT_PASSWORD, /* empty: by the keys behind SSH_DESCRIPTOR_SIGNER */
 	SSH_TEXT_KNOWN_HOSTS,
 	SSH_TEXT_PROBLEM, /* empty, or why nobody can log in */
 	SSH_TEXT_COUNT
@@ -38,7 +39,10 @@ enum ssh_text {
 enum ssh_descriptor {
 	SSH_DESCRIPTOR_AGENT, /* the agent's connection */
 	SSH_DESCRIPTOR_WORKER, /* protocol/ssh/bridge.h */
-	SSH_DESCRIPTOR_SIGNER, /* an ssh-agent (draft-ietf-sshm-ssh-agent) with one key */
+	/* An ssh-agent (draft-ietf-sshm-ssh-agent) with the keys to log in with. First it says why
+	 * there is none: a string (RFC 4251, 5) of up to SSH_SIGNER_PROBLEM_MOST bytes, empty where
+	 * there are some. */
+	SSH_DESCRIPTOR_SIGNER,
 	SSH_DESCRIPTOR_COUNT
 };
 

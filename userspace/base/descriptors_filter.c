@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ssh/filter.h"
+#include "base/descriptors_filter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +105,7 @@ static int add_rules(void *filter)
 	return r;
 }
 
-int filter_session(struct error *e)
+int descriptors_filter(struct error *e)
 {
 	return privileges_filter(add_rules, e);
 }

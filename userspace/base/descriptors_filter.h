@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * descriptors_filter: the system calls of a process that has every descriptor that it needs: what
+ * those take, and no other files, sockets or processes.
+ */
+#ifndef WAYLEAVE_BASE_DESCRIPTORS_FILTER_H
+#define WAYLEAVE_BASE_DESCRIPTORS_FILTER_H
+
+#include "base/error.h"
+
+/* From now on; another call kills the process. */
+int descriptors_filter(struct error *e);
+
+#endif
