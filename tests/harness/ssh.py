@@ -21,9 +21,9 @@ def public(path):
 
 
 class Server:
-    """Logs root in by FOLDER/user; `settings`: more lines of sshd_config."""
+    """Logs root in by FOLDER/user; `settings`: more lines of sshd_config; `wrapper`: words before its command line."""
 
-    def __init__(self, folder, settings=(), host_keys=("ed25519", "ecdsa", "rsa")):
+    def __init__(self, folder, settings=(), host_keys=("ed25519", "ecdsa", "rsa"), wrapper=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -39,7 +39,7 @@ class Server:
         self.allow(self.user_key)
         os.makedirs("/run/sshd", exist_ok=True)
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(self.config)], stderr=log)
+            self.process = subprocess.Popen([*wrapper, "/usr/sbin/sshd", "-D", "-e", "-f", str(self.config)], stderr=log)
         wait_for(lambda: "listening" in self.log.read_text(), what="sshd")
 
     def allow(self, *keys):

@@ -304,6 +304,8 @@ Test(policy_host, names_that_others_look_up)
 		"    - {name: proven, protocol: postgres, hosts: [\"proven.internal:1\"],"
 		" tls: {upstream: verify-full},"
 		" credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: shell, protocol: ssh, hosts: [\"shell.internal:1\"],"
+		" credentials: {user: u, key_file: /etc/hosts}}\n"
 		"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:3\"]}\n"
 		"    - {name: range, protocol: tcp, hosts: [\"10.2.0.0/16:4\"]}\n"
 		"    - {name: wild, protocol: http, hosts: [\"*.wild.internal:2\"]}\n";
@@ -318,6 +320,7 @@ Test(policy_host, names_that_others_look_up)
 	check_beyond(p, "plain.internal", 1, 1, "plain", "plain.internal");
 	check_beyond(p, "plain.internal", 2, 0, "", "");
 	check_beyond(p, "proven.internal", 1, 1, "proven", "proven.internal");
+	check_beyond(p, "shell.internal", 1, 1, "shell", "shell.internal");
 	check_beyond(p, "lent.internal", 1, -EPERM, "", "");
 	check_beyond(p, "a.wild.internal", 2, 1, "wild", ".wild.internal");
 	check_beyond(p, "nobodys.internal", 1, 0, "", "");

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/identifier.h"
+#include "policy/host.h"
 
 enum message_type {
 	/* worker → monitor */
@@ -102,9 +103,15 @@ struct message_connect_unix {
 struct message_delegate {
 	uint64_t id;
 	uint32_t resource; /* index in the policy of this generation */
-	uint32_t unused;
+	/* Another session carries it: the connection that comes with the request is only whose it
+	 * is, the process gets its own over the bridge, and the place is the worker's word. */
+	uint32_t inner;
 	uint64_t generation;
 	struct identifier session; /* for the host's log alone */
+	/* The place of an inner one: an address, or where that is zeroes a name. */
+	uint8_t address[16];
+	uint16_t port;
+	char name[HOST_NAME_MOST + 1];
 };
 
 /* Every worker answers, that of the session to cancel once the server has acted: before its end of

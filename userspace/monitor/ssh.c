@@ -48,7 +48,7 @@ static void name_place(struct slice host, uint16_t port, char *ret, size_t size)
 
 /* What a session of a resource begins with, as far as it is text. */
 struct login {
-	char name[300], address[80];
+	char name[300], address[300];
 	struct buffer password, known_hosts;
 	int signer; /* -1: none */
 	struct error problem;
@@ -189,8 +189,7 @@ static int begin_session(struct monitor *m, const struct config_resource *resour
 		[SSH_TEXT_PROBLEM] = slice_from_string(l->problem.text),
 	};
 
-	return ssh_process_session(
-		&m->ssh, texts, fds, l->signer >= 0 ? SSH_DESCRIPTOR_COUNT : SSH_DESCRIPTOR_SIGNER);
+	return ssh_process_session(&m->ssh, texts, fds);
 }
 
 /* What the kernel says was dialled, and by which of the resource's names if by one: the worker's
@@ -215,6 +214,28 @@ static void name_destination(struct monitor *m, const struct config_resource *re
 	names_free_addresses(known, count);
 }
 
+/* The worker's word. A name counts where it is one of the resource's, for which host_keys may have
+ * a key; another could only be refused. */
+static int name_inner_destination(const struct config_resource *resource,
+	const struct message_delegate *request, struct login *l)
+{
+	struct slice name = slice_of(request->name, strnlen(request->name, sizeof(request->name)));
+	char text[INET6_ADDRSTRLEN];
+
+	if (name.length == 0) {
+		ssh_address_text(request->address, text, sizeof(text));
+		name_place(slice_from_string(text), request->port, l->address, sizeof(l->address));
+		return 0;
+	}
+	for (size_t i = 0; i < resource->host_count; i++) {
+		if (host_matches_name(&resource->hosts[i], name)) {
+			name_place(name, request->port, l->address, sizeof(l->address));
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 int ssh_delegate(struct monitor *m, const struct message_delegate *request, int fd, int *ret,
 	struct error *e)
 {
@@ -235,15 +256,18 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	resource = &m->config->resources[request->resource];
 	if (resource->protocol.value != PROTOCOL_SSH)
 		return error_set(e, -EINVAL, "not a resource of SSH");
+	if (request->inner && name_inner_destination(resource, request, &l) < 0)
+		return error_set(e, -EINVAL, "not a host of the resource");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set_errno(e, -errno, "socketpair");
 	buffer_init(&l.password, LIMIT_SECRET_BYTES);
 	buffer_init(&l.known_hosts, SSH_TEXT_MOST);
-	name_destination(m, resource, &origin, &l);
+	if (!request->inner)
+		name_destination(m, resource, &origin, &l);
 	/* Who can't be let in is told so by the process. */
 	if (take_login(m, resource, request, &origin, &l) < 0)
 		log_error("resource %s: %s", resource->name.text, l.problem.text);
-	r = begin_session(m, resource, &l, fd, pair[1]);
+	r = begin_session(m, resource, &l, request->inner ? -1 : fd, pair[1]);
 	close(pair[1]);
 	if (l.signer >= 0)
 		close(l.signer);

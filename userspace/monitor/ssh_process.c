@@ -236,24 +236,29 @@ void ssh_process_close(struct ssh_process *p)
 	buffer_done(&p->lines);
 }
 
-int ssh_process_session(
-	struct ssh_process *p, const struct slice *texts, const int *fds, size_t fd_count)
+int ssh_process_session(struct ssh_process *p, const struct slice *texts, const int *fds)
 {
 	const struct control_header header = {.type = SSH_MESSAGE_SESSION};
-	struct ssh_opening opening;
+	struct ssh_opening opening = {};
+	int present[SSH_DESCRIPTOR_COUNT], r;
 	struct buffer payload;
-	int r;
+	size_t count = 0;
 
 	if (p->channel < 0)
 		return -EPIPE;
 	for (size_t i = 0; i < SSH_TEXT_COUNT; i++)
 		opening.lengths[i] = (uint32_t)texts[i].length;
+	for (size_t i = 0; i < SSH_DESCRIPTOR_COUNT; i++) {
+		opening.present[i] = fds[i] >= 0;
+		if (fds[i] >= 0)
+			present[count++] = fds[i];
+	}
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
 	r = buffer_append(&payload, &opening, sizeof(opening));
 	for (size_t i = 0; r == 0 && i < SSH_TEXT_COUNT; i++)
 		r = buffer_append_slice(&payload, texts[i]);
 	if (r == 0)
-		r = control_send(p->channel, &header, buffer_slice(&payload), fds, fd_count);
+		r = control_send(p->channel, &header, buffer_slice(&payload), present, count);
 	buffer_wipe(&payload);
 	return r;
 }

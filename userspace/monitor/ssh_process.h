@@ -30,8 +30,8 @@ void ssh_process_want(struct ssh_process *p, bool wanted, uid_t uid, gid_t gid);
 /* Whether the process was it. */
 bool ssh_process_on_exit(struct ssh_process *p, pid_t pid, int status);
 void ssh_process_tick(struct ssh_process *p, uint64_t now, uid_t uid, gid_t gid);
-/* Begins a session with these texts (by enum ssh_text) and descriptors, which stay the caller's. */
-int ssh_process_session(
-	struct ssh_process *p, const struct slice *texts, const int *fds, size_t fd_count);
+/* Begins a session with these texts (by enum ssh_text) and descriptors (by enum ssh_descriptor; -1:
+ * none), which stay the caller's. */
+int ssh_process_session(struct ssh_process *p, const struct slice *texts, const int *fds);
 
 #endif

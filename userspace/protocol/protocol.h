@@ -308,6 +308,12 @@ struct protocol_host {
 	int (*beyond)(struct protocol_host *host, struct slice name, uint16_t port,
 		enum reason *ret_reason, struct buffer *why);
 
+	/* A stream that another process carries for the engine to "HOST:PORT" is a connection of
+	 * its own from here on: that process gets two sockets, to copy what the agent and what the
+	 * server sends to, and what they are to get from. -ENOENT: nothing would judge it there;
+	 * others. May be NULL: it is always that. */
+	int (*carry)(struct protocol_host *host, uint32_t lane, struct slice place);
+
 	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
 	 * can't. */
 	bool (*wants_body)(struct protocol_host *host, const struct action *action);

@@ -177,6 +177,7 @@ void lane_free(struct lane *lane)
 	struct relay *r = lane->relay;
 
 	inside_end(lane);
+	carry_end(lane);
 	if (lane->open) {
 		ssh_message_reply_default(lane->open);
 		ssh_message_free(lane->open);
@@ -576,8 +577,13 @@ static void on_deny(struct lane *lane, struct slice text)
 /* What a forward carries was looked at. */
 static void on_tunnel(struct lane *lane, const struct bridge_frame *frame)
 {
+	int fds[2];
+
 	if (frame->type == BRIDGE_ALLOW)
 		lane->inspect = 0;
+	else if (frame->type == BRIDGE_CARRY && !lane->carry && lane->server &&
+		link_take_sockets(&lane->relay->link, lane->id, fds))
+		carry_begin(lane, fds);
 	else
 		cut(lane);
 }
@@ -726,8 +732,11 @@ static bool turn_output(struct lane *lane)
 static void report(struct lane *lane)
 {
 	const struct bridge_result result = {
-		.to_agent = lane->flows[BRIDGE_STDOUT].bytes + lane->flows[BRIDGE_STDERR].bytes,
-		.to_server = lane->flows[BRIDGE_STDIN].bytes,
+		.to_agent = lane->carry
+			? carry_bytes(lane, SIDE_AGENT)
+			: lane->flows[BRIDGE_STDOUT].bytes + lane->flows[BRIDGE_STDERR].bytes,
+		.to_server = lane->carry ? carry_bytes(lane, SIDE_SERVER)
+					 : lane->flows[BRIDGE_STDIN].bytes,
 		.status = lane->status,
 		.signal = slice_from_string(lane->exit_signal),
 	};
@@ -777,9 +786,13 @@ bool lane_turn(struct lane *lane)
 	}
 	if (!lane->ended)
 		moved |= turn_request(lane);
-	if (lane->started)
-		moved |= turn_input(lane);
-	moved |= turn_output(lane);
+	if (lane->carry) {
+		moved |= carry_turn(lane);
+	} else {
+		if (lane->started)
+			moved |= turn_input(lane);
+		moved |= turn_output(lane);
+	}
 	if (lane->ended && lane->output_ended) {
 		finish(lane);
 		return true;

@@ -5,33 +5,78 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "monitor/control.h"
+
 #define IN_MOST (2 * (BRIDGE_HEAD + BRIDGE_BODY_MOST))
 #define OUT_MOST (8u << 20)
 #define READ_SIZE 65536u
 
 void link_init(struct link *l, int fd)
 {
-	*l = (struct link){.fd = fd, .received_fd = -1};
+	*l = (struct link){.fd = fd, .received_fd = -1, .passing_fd = -1};
 	buffer_init(&l->in, IN_MOST);
 	buffer_init(&l->out, OUT_MOST);
 }
 
-static void take_descriptor(struct link *l, struct msghdr *message)
+static void replace(int *fd, int by)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = by;
+}
+
+static void take_descriptors(struct link *l, struct msghdr *message)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fds[2];
 
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-		c->cmsg_len != CMSG_LEN(sizeof(int)))
+		(c->cmsg_len != CMSG_LEN(sizeof(int)) && c->cmsg_len != CMSG_LEN(sizeof(fds))))
 		return;
-	if (l->received_fd >= 0)
-		close(l->received_fd);
-	memcpy(&l->received_fd, CMSG_DATA(c), sizeof(int));
+	memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+	replace(&l->received_fd, fds[0]);
+	if (c->cmsg_len == CMSG_LEN(sizeof(fds)))
+		replace(&l->passing_fd, fds[1]);
+}
+
+/* The next ones; negative: there are none. False: they are another lane's, and closed. */
+static int take_sockets(struct link *l, uint32_t lane, int ret[2])
+{
+	int fds[CONTROL_DESCRIPTORS_MOST], r;
+	struct control_header header;
+	struct buffer payload;
+	size_t count = 0;
+	bool good;
+
+	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
+	r = control_receive(l->passing_fd, &header, &payload, fds, &count);
+	buffer_done(&payload);
+	if (r < 0)
+		return r;
+	good = count == 2 && header.status == (int32_t)lane;
+	for (size_t i = 0; i < count; i++) {
+		if (good)
+			ret[i] = fds[i];
+		else
+			close(fds[i]);
+	}
+	return good;
+}
+
+bool link_take_sockets(struct link *l, uint32_t lane, int ret[2])
+{
+	int r;
+
+	do {
+		r = take_sockets(l, lane, ret);
+	} while (r == 0);
+	return r > 0;
 }
 
 /* False: nothing more for now. */
 static bool receive_some(struct link *l)
 {
-	char control[CMSG_SPACE(sizeof(int))];
+	char control[CMSG_SPACE(2 * sizeof(int))];
 	uint8_t *space;
 	struct iovec part = {.iov_len = READ_SIZE};
 	struct msghdr message = {.msg_iov = &part,
@@ -48,7 +93,7 @@ static bool receive_some(struct link *l)
 		l->closed |= n == 0 || (errno != EAGAIN && errno != EINTR);
 		return false;
 	}
-	take_descriptor(l, &message);
+	take_descriptors(l, &message);
 	buffer_commit(&l->in, (size_t)n);
 	return (size_t)n == READ_SIZE;
 }

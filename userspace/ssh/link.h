@@ -12,7 +12,9 @@
 struct link {
 	int fd; /* non-blocking */
 	struct buffer in, out;
-	int received_fd; /* that came with what is in `in`; -1: none */
+	/* That came with what is in `in`, or -1: the frame's own, and the socket over which more
+	 * come. */
+	int received_fd, passing_fd;
 	bool closed; /* the worker is gone */
 };
 
@@ -21,6 +23,9 @@ void link_init(struct link *l, int fd);
 void link_receive(struct link *l);
 /* The next frame, valid until link_receive(); false: none. */
 bool link_next(struct link *l, struct bridge_frame *ret);
+/* The two sockets that the worker passed for a lane; false: there are none. Those of earlier lanes,
+ * which are gone, are closed. */
+bool link_take_sockets(struct link *l, uint32_t lane, int ret[2]);
 /* Sends what it can. */
 void link_flush(struct link *l);
 /* All of these queue; what can't be queued closes the link. */

@@ -16,6 +16,35 @@
 #define HANDSHAKE_SECONDS 50L /* below LIMIT_STARTUP_TIME, at which the worker ends it */
 #define MESSAGES_MOST 100 /* of an agent that logs in */
 
+/* --- connections --- */
+
+/* The one that comes with that frame, or -1 with the reason told. */
+static int wait_for_connection(struct relay *r, enum bridge_type type)
+{
+	struct bridge_frame frame;
+	int fd;
+
+	while (!r->link.closed) {
+		struct pollfd p = {.fd = r->link.fd, .events = POLLIN};
+
+		while (link_next(&r->link, &frame)) {
+			if (frame.type == type) {
+				fd = r->link.received_fd;
+				r->link.received_fd = -1;
+				return fd;
+			}
+			if (frame.type == BRIDGE_REFUSED) {
+				relay_refuse(r, frame.body);
+				return -1;
+			}
+		}
+		poll(&p, 1, -1);
+		link_receive(&r->link);
+	}
+	relay_refuse(r, slice_from_string("the session was ended"));
+	return -1;
+}
+
 /* --- the agent --- */
 
 /* The kernel says who the agent is, so that all it can present is good. A key is proven only by its
@@ -53,7 +82,9 @@ int login_agent(struct relay *r, ssh_bind keys, int fd)
 {
 	long seconds = HANDSHAKE_SECONDS;
 
-	r->agent = ssh_new();
+	if (fd < 0)
+		fd = wait_for_connection(r, BRIDGE_AGENT);
+	r->agent = fd < 0 ? NULL : ssh_new();
 	if (!r->agent || ssh_bind_accept_fd(keys, r->agent, fd) != SSH_OK)
 		return -1;
 	ssh_options_set(r->agent, SSH_OPTIONS_TIMEOUT, &seconds);
@@ -95,29 +126,6 @@ static void fail(struct relay *r, const char *format, ...)
 		ssh_free(r->server);
 		r->server = NULL;
 	}
-}
-
-/* The connection, or -1 with the reason told. */
-static int wait_for_connection(struct relay *r)
-{
-	struct bridge_frame frame;
-
-	while (!r->link.closed) {
-		struct pollfd p = {.fd = r->link.fd, .events = POLLIN};
-
-		while (link_next(&r->link, &frame)) {
-			if (frame.type == BRIDGE_CONNECTED)
-				return r->link.received_fd;
-			if (frame.type == BRIDGE_REFUSED) {
-				relay_refuse(r, frame.body);
-				return -1;
-			}
-		}
-		poll(&p, 1, -1);
-		link_receive(&r->link);
-	}
-	relay_refuse(r, slice_from_string("the session was ended"));
-	return -1;
 }
 
 /* Nothing of this is for the user whose process this is: no files, no configuration. */
@@ -265,7 +273,7 @@ static bool try_login(struct relay *r, const struct opening *o)
 int login_server(struct relay *r, const struct opening *o)
 {
 	const char *where = o->texts[SSH_TEXT_ADDRESS];
-	int fd = wait_for_connection(r);
+	int fd = wait_for_connection(r, BRIDGE_CONNECTED);
 
 	if (fd < 0)
 		return 0;

@@ -32,7 +32,7 @@ struct parent {
 
 /* --- a session --- */
 
-static bool read_opening(struct slice payload, struct opening *ret)
+static bool read_opening(struct slice payload, const int *fds, size_t count, struct opening *ret)
 {
 	struct ssh_opening head;
 	struct slice rest;
@@ -47,7 +47,9 @@ static bool read_opening(struct slice payload, struct opening *ret)
 		ret->texts[i] = memory_copy_text(text.data, text.length);
 		rest = slice_from(rest, text.length);
 	}
-	return true;
+	for (size_t i = 0, taken = 0; i < SSH_DESCRIPTOR_COUNT; i++)
+		ret->fds[i] = head.present[i] && taken < count ? fds[taken++] : -1;
+	return ret->fds[SSH_DESCRIPTOR_WORKER] >= 0;
 }
 
 static void let_signals_in(void)
@@ -67,10 +69,8 @@ static void run_session(struct parent *p, struct slice payload, const int *fds, 
 	close(p->channel);
 	close(p->children);
 	let_signals_in();
-	for (size_t i = 0; i < SSH_DESCRIPTOR_COUNT; i++)
-		o->fds[i] = i < count ? fds[i] : -1;
 	prctl(PR_SET_NAME, "ssh: session");
-	if (count <= SSH_DESCRIPTOR_WORKER || !read_opening(payload, o))
+	if (!read_opening(payload, fds, count, o))
 		_exit(EXIT_FAILURE);
 	if (descriptors_filter(&e) < 0) {
 		log_error("sandbox: %s", e.text);

@@ -37,7 +37,7 @@ enum ssh_text {
 };
 
 enum ssh_descriptor {
-	SSH_DESCRIPTOR_AGENT, /* the agent's connection */
+	SSH_DESCRIPTOR_AGENT, /* the agent's connection; else BRIDGE_AGENT brings it */
 	SSH_DESCRIPTOR_WORKER, /* protocol/ssh/bridge.h */
 	/* An ssh-agent (draft-ietf-sshm-ssh-agent) with the keys to log in with. First it says why
 	 * there is none: a string (RFC 4251, 5) of up to SSH_SIGNER_PROBLEM_MOST bytes, empty where
@@ -48,6 +48,7 @@ enum ssh_descriptor {
 
 struct ssh_opening {
 	uint32_t lengths[SSH_TEXT_COUNT];
+	uint32_t present[SSH_DESCRIPTOR_COUNT]; /* 1: that descriptor comes, in this order */
 };
 
 #endif

@@ -62,6 +62,17 @@ static bool take_messages(struct relay *r)
 
 /* --- what the worker says --- */
 
+/* For a lane that is gone. */
+static void drop_sockets(struct relay *r, uint32_t lane)
+{
+	int fds[2];
+
+	if (!link_take_sockets(&r->link, lane, fds))
+		return;
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void refuse_all(struct relay *r, struct slice text)
 {
 	relay_refuse(r, text);
@@ -87,6 +98,8 @@ static bool take_frames(struct relay *r)
 		lane = lane_find(r, frame.lane);
 		if (lane)
 			lane_on_frame(lane, &frame);
+		else if (frame.type == BRIDGE_CARRY)
+			drop_sockets(r, frame.lane);
 	}
 	return any;
 }
@@ -121,6 +134,13 @@ static void poll_link(struct relay *r)
 		ssh_event_remove_fd(r->event, r->link.fd);
 	ssh_event_add_fd(r->event, r->link.fd, wanted, on_link, r);
 	r->polled = wanted;
+}
+
+static void poll_sockets(struct relay *r)
+{
+	poll_link(r);
+	list_for_each (position, &r->lanes)
+		carry_poll(list_entry(position, struct lane, link));
 }
 
 static bool turn_lanes(struct relay *r)
@@ -199,7 +219,7 @@ static void relay_loop(struct relay *r)
 	}
 	turn(r);
 	while (!is_over(r)) {
-		poll_link(r);
+		poll_sockets(r);
 		if (ssh_event_dopoll(r->event, time_to_wait(r)) == SSH_ERROR)
 			break;
 		turn(r);

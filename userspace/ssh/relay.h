@@ -6,6 +6,7 @@
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel: its requests in their order, then its data
  *   flow.c      bytes of one direction
+ *   carry.c     what goes to the worker's sockets instead: a connection of its own
  *   inside.c    those of sftp and of a git push, in which each deed is asked for
  *
  * libssh calls back in the middle of its own work, and reads while it writes, so callbacks only
@@ -90,6 +91,7 @@ struct lane {
 	struct buffer command, repository; /* that runs, and what it pushes to; for deeds */
 	struct deeds *deeds; /* NULL: what passes is not understood, or not asked for */
 	struct deeds_host deeds_host;
+	struct carry *carry; /* NULL: what passes, passes through the bridge or unread */
 	uint32_t question; /* that is open; 0: none */
 	size_t said; /* bytes, beside what the agent asked for */
 };
@@ -110,7 +112,8 @@ struct relay {
 	bool done;
 };
 
-/* login.c: 0, or -1: the agent is gone. Where the host does not let us in, `refused` says why. */
+/* login.c: 0, or -1: the agent is gone. Where the host does not let us in, `refused` says why.
+ * `fd`: the agent's connection; -1: the worker sends it. */
 int login_agent(struct relay *r, ssh_bind keys, int fd);
 int login_server(struct relay *r, const struct opening *o);
 
@@ -153,6 +156,18 @@ void inside_on_input_end(struct lane *lane);
 /* What the worker says of the open question. */
 void inside_on_frame(struct lane *lane, const struct bridge_frame *frame);
 bool inside_is_dry(const struct lane *lane, enum bridge_stream stream);
+
+/* carry.c */
+/* From now on the two channels of the lane end at these sockets, which it owns then: struct
+ * bridge_type, BRIDGE_CARRY. */
+void carry_begin(struct lane *lane, const int fds[2]);
+void carry_end(struct lane *lane);
+/* Moves what can be moved; true: some bytes were. */
+bool carry_turn(struct lane *lane);
+/* What is waited for until the next turn. */
+void carry_poll(struct lane *lane);
+/* Bytes that one side was given, for lane->carry. */
+uint64_t carry_bytes(const struct lane *lane, enum side to);
 
 /* flow.c */
 #define FLOW_PENDING_HIGH (256u << 10)

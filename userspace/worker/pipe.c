@@ -82,6 +82,11 @@ static int host_beyond(struct protocol_host *host, struct slice name, uint16_t p
 	return tunnel_check(session_of_host(host), name, port, ret_reason, why);
 }
 
+static int host_carry(struct protocol_host *host, uint32_t lane, struct slice place)
+{
+	return inner_begin(session_of_host(host), lane, place);
+}
+
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
 {
 	return policy_wants_body(session_of_host(host)->scope, action);
@@ -144,6 +149,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.catalog = host_catalog,
 		.place = host_place,
 		.beyond = host_beyond,
+		.carry = host_carry,
 		.wants_body = host_wants_body,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,

@@ -50,3 +50,18 @@ socklen_t place_socket_address(
 	six->sin6_scope_id = interface;
 	return sizeof(*six);
 }
+
+bool place_is_loopback(struct slice name, const uint8_t *address)
+{
+	static const char suffix[] = ".localhost"; /* RFC 6761, 6.3 */
+	static const uint8_t six[16] = {[15] = 1}, none[16];
+	const size_t length = sizeof(suffix) - 1;
+
+	if (name.length)
+		return slice_equal_string(name, suffix + 1) ||
+			(name.length > length &&
+				slice_equal_string(slice_from(name, name.length - length), suffix));
+	/* Linux connects to itself where the address is none. */
+	return (is_mapped(address) && (address[12] == 127 || address[12] == 0)) ||
+		memcmp(address, six, sizeof(six)) == 0 || memcmp(address, none, sizeof(none)) == 0;
+}

@@ -314,6 +314,12 @@ static void session_free(struct session *s)
 	buffer_done(&s->partial[SIDE_AGENT]);
 	buffer_done(&s->partial[SIDE_SERVER]);
 	buffer_wipe(&s->cancel_key);
+	if (s->inner.server >= 0)
+		close(s->inner.server);
+	if (s->passing >= 0)
+		close(s->passing);
+	if (s->proof >= 0)
+		close(s->proof);
 	policy_scope_put(s->scope);
 	process_done(&s->process);
 	free(s->unit);
@@ -370,6 +376,8 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	}
 	s->worker = w;
 	s->origin = *origin;
+	s->inner.server = -1;
+	s->passing = s->proof = -1;
 	s->id = identifier_new('s', SESSION_ID_DIGITS);
 	s->deadline = clock_monotonic() + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	/* A Unix socket's path is known with its resource (session_take_scope). */

@@ -8,6 +8,7 @@
  *   session_scope.c  agent, resource and rules
  *   upstream.c  the connection to the server
  *   delegate.c  sessions that a process of their own carries
+ *   inner.c     sessions that another one carries
  *   detect.c    first bytes at places that no resource names
  *   tunnel.c    what becomes of a session that asked a proxy for a connection elsewhere
  *   pipe.c      the six steps; decide.c: judge and record; hold.c: waiting for people
@@ -18,9 +19,11 @@
 #ifndef WAYLEAVE_WORKER_SESSION_H
 #define WAYLEAVE_WORKER_SESSION_H
 
+#include "base/limits.h"
 #include "capture/origin.h"
 #include "policy/host.h"
 #include "protocol/opaque.h"
+#include "worker/inner.h"
 #include "worker/leg.h"
 #include "worker/place.h"
 #include "worker/process.h"
@@ -76,6 +79,7 @@ struct session {
 	bool tunnelled;
 	struct slice beyond;
 	bool enters; /* the proxy has made it, and it is still to be judged (tunnel.h) */
+	struct inner inner; /* how it is carried, where another session carries it */
 	const struct policy_agent *agent; /* of the scope's policy */
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	struct slice matched_name; /* of the resource's hosts; of the policy */
@@ -98,6 +102,10 @@ struct session {
 	struct ring_operation connect;
 	uint64_t asked_generation; /* of the policy by which the monitor was asked for a socket */
 	enum reason refused; /* SESSION_DELEGATING: the connection, for `detail`; else none */
+	int passing; /* over which its process gets descriptors; -1: none */
+	/* The agent's connection as the kernel knows it, of a session with a process or of what one
+	 * carries; -1: none, or the leg's. */
+	int proof;
 	struct sockaddr_storage upstream_address;
 	char upstream_name[384]; /* what is connected to, as text */
 	char sni[256]; /* that the agent sent; empty: none */
@@ -195,6 +203,9 @@ void upstream_ask_for_unix_socket(struct session *s, channel_reply *reply, void 
 void delegate_begin(struct session *s, enum reason refused, struct slice text);
 /* Gives it the connection to the server, and closes it here; or negative errno. */
 int delegate_connected(struct session *s, int fd);
+/* Gives it further ones for a lane, which stay the caller's; BRIDGE_CARRY says that they are there.
+ * -EAGAIN: it does not take them. */
+int delegate_pass(struct session *s, uint32_t lane, const int *fds, size_t count);
 
 /* detect.c */
 void detect_on_bytes(struct session *s);

@@ -310,6 +310,19 @@ static void ask_for_process(struct session *s)
 		-1, on_process, s);
 }
 
+void session_start(struct session *s)
+{
+	if (session_take_scope(s) < 0) {
+		session_record_facts(s, true);
+		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
+		return;
+	}
+	session_record_facts(s, true);
+	ask_for_process(s);
+	process_ask(s);
+	session_begin_when_known(s);
+}
+
 /* Nothing that came without an origin is spoken to: the listener is no open relay. */
 static void refuse_stranger(struct worker *w, int fd, enum reason reason, const char *detail)
 {
@@ -323,7 +336,6 @@ static void refuse_stranger(struct worker *w, int fd, enum reason reason, const 
 void session_accept(struct worker *w, int fd)
 {
 	struct origin origin;
-	struct session *s;
 
 	if (origin_get(fd, &origin) < 0) {
 		refuse_stranger(w, fd, REASON_NO_ORIGIN, "");
@@ -338,16 +350,7 @@ void session_accept(struct worker *w, int fd)
 		refuse_stranger(w, fd, REASON_LIMIT, "no more sessions are taken");
 		return;
 	}
-	s = session_new(w, fd, &origin);
-	if (session_take_scope(s) < 0) {
-		session_record_facts(s, true);
-		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
-		return;
-	}
-	session_record_facts(s, true);
-	ask_for_process(s);
-	process_ask(s);
-	session_begin_when_known(s);
+	session_start(session_new(w, fd, &origin));
 }
 
 /* Under a new policy: what is relayed unread has no further action at which it could be judged. */

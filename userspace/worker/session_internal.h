@@ -10,6 +10,8 @@
 /* In the worker's list, with nothing known of it but its origin; takes the descriptor. -1: it is a
  * flow's. */
 struct session *session_new(struct worker *w, int fd, const struct origin *origin);
+/* Begins it, with what is known by now. */
+void session_start(struct session *s);
 /* Judges the connection, by what is known now, and goes on accordingly. */
 void session_begin(struct session *s);
 /* The same, unless something that it is judged by is to come in a moment. */

@@ -52,13 +52,13 @@ static void restore(struct session *s, const struct whereabouts *w)
 	memcpy(s->place, w->place, sizeof(s->place));
 }
 
-/* An address goes where the kernel's was; of a name that the proxy resolves there is none. */
-static void set_place(struct session *s, struct slice name, uint16_t port)
+void tunnel_set_place(struct session *s, struct slice name, uint16_t port)
 {
 	struct address address = {{0}};
 	char text[HOST_NAME_MOST + 1];
 
 	snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(name));
+	s->tunnelled = true;
 	s->beyond = SLICE_EMPTY;
 	s->origin.port = port;
 	s->origin.interface = 0;
@@ -75,32 +75,12 @@ static void set_place(struct session *s, struct slice name, uint16_t port)
  */
 static int move(struct session *s, struct slice name, uint16_t port)
 {
-	set_place(s, name, port);
-	s->tunnelled = true;
+	tunnel_set_place(s, name, port);
 	s->engine = NULL;
 	s->placed = s->certified = false;
 	s->place[0] = '\0';
 	s->matched_name = SLICE_EMPTY;
 	return session_take_scope(s);
-}
-
-static bool is_loopback(const struct session *s)
-{
-	static const char suffix[] = ".localhost"; /* RFC 6761, 6.3 */
-	const size_t length = sizeof(suffix) - 1;
-	const struct address loopback6 = {{[15] = 1}};
-	struct address a;
-
-	if (slice_equal_string(s->beyond, suffix + 1) ||
-		(s->beyond.length > length &&
-			slice_equal_string(
-				slice_from(s->beyond, s->beyond.length - length), suffix)))
-		return true;
-	if (s->beyond.length)
-		return false;
-	memcpy(a.bytes, s->origin.address, sizeof(a.bytes));
-	return (address_is_mapped(&a) && a.bytes[12] == 127) ||
-		memcmp(a.bytes, loopback6.bytes, sizeof(a.bytes)) == 0;
 }
 
 static int refuse(enum reason *ret_reason, struct buffer *why, enum reason reason, const char *text)
@@ -128,7 +108,8 @@ static int check_ways(struct session *s, enum reason *ret_reason, struct buffer 
 		policy_match_name(p, s->beyond, s->origin.port, found, ARRAY_SIZE(found)) < 0)
 		return refuse(ret_reason, why, REASON_MISDIRECTED,
 			"which resource it means can't be known, as the proxy looks up the name");
-	if (!resource && p->loopback == LOOPBACK_OWN && is_loopback(s))
+	if (!resource && p->loopback == LOOPBACK_OWN &&
+		place_is_loopback(s->beyond, s->origin.address))
 		return refuse(ret_reason, why, REASON_LOOPBACK,
 			"a proxy's own host, which no resource names");
 	return 0;

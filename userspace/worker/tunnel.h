@@ -14,6 +14,9 @@
  * an address. -EPERM: no, which is recorded; appends why, for the agent, to `why`. */
 int tunnel_check(struct session *s, struct slice name, uint16_t port, enum reason *ret_reason,
 	struct buffer *why);
+/* From now on the session's place is that one, which somebody else looks up: an address goes where
+ * the kernel's was, of a name there is none. */
+void tunnel_set_place(struct session *s, struct slice name, uint16_t port);
 /* The proxy has made it. The engine that asked is gone when this returns, and what either side sent
  * behind its words is kept; tunnel_begin() follows. */
 void tunnel_enter(struct session *s, struct slice name, uint16_t port);

@@ -145,6 +145,16 @@ static void connect_unix(struct session *s)
 	upstream_ask_for_unix_socket(s, on_unix_socket, s);
 }
 
+/* The host behind stands for the server already, or the forward would not be there. */
+static void connect_inner(struct session *s)
+{
+	int fd = s->inner.server;
+
+	s->inner.server = -1;
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
+	on_connected(s, fd);
+}
+
 int upstream_new_socket(struct session *s, socklen_t *ret_length)
 {
 	const int on = 1;
@@ -183,6 +193,10 @@ void upstream_connect(struct session *s)
 	socklen_t length;
 	int fd;
 
+	if (s->inner.server >= 0) {
+		connect_inner(s);
+		return;
+	}
 	if (s->tunnelled) {
 		connect_through_proxy(s);
 		return;

@@ -30,7 +30,9 @@ enum bridge_type {
 			be passed on. Of a forward, empty: it ended. Of what is masked, empty: it
 			ended, or what the worker keeps of it has waited long enough */
 	/* worker → process */
-	BRIDGE_CONNECTED, /* with a descriptor, the connection to the server; its name */
+	/* With two descriptors: the connection to the server, and a SOCK_SEQPACKET socket over
+	 * which further ones come (monitor/control.h); its name. */
+	BRIDGE_CONNECTED,
 	BRIDGE_REFUSED, /* the session: every channel is answered so */
 	BRIDGE_ALLOW, /* u8 enum bridge_inspect, or-ed */
 	BRIDGE_DENY, /* text for the agent; of deeds, behind a NUL, the object that is refused */
@@ -40,6 +42,12 @@ enum bridge_type {
 	BRIDGE_COLLECT, /* of BRIDGE_EXEC and _SHELL, whose input is commands: the agent is told
 			   that it runs, and BRIDGE_SCRIPT follows */
 	BRIDGE_MASKED, /* struct bridge_masked, to each BRIDGE_DATA of what is masked */
+	/* Of a forward: it is carried as a connection of its own from here on. With the next two
+	 * sockets over the other way: what the agent sends goes to the first, and what comes from
+	 * there to the agent; the second is the same for the server. What the worker has of it
+	 * comes back first. */
+	BRIDGE_CARRY,
+	BRIDGE_AGENT, /* before all others, with a descriptor: the agent's connection */
 	BRIDGE_TYPE_COUNT
 };
 

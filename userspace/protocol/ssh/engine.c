@@ -288,9 +288,9 @@ static int on_window(struct engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
-static int pass_tunnel(struct engine *e, struct lane *lane)
+static int give_back(struct engine *e, struct lane *lane)
 {
-	const uint8_t input = BRIDGE_STDIN, output = BRIDGE_STDOUT, unread = 0;
+	const uint8_t input = BRIDGE_STDIN, output = BRIDGE_STDOUT;
 	int r = tell(&e->base, BRIDGE_DATA, lane->id, slice_of(&input, 1),
 		tunnel_kept(lane->tunnel, SIDE_AGENT));
 
@@ -299,11 +299,30 @@ static int pass_tunnel(struct engine *e, struct lane *lane)
 			tunnel_kept(lane->tunnel, SIDE_SERVER));
 	tunnel_free(lane->tunnel);
 	lane->tunnel = NULL;
+	return r;
+}
+
+static int pass_tunnel(struct engine *e, struct lane *lane)
+{
+	const uint8_t unread = 0;
+	int r = give_back(e, lane);
+
 	return r < 0 ? r
 		     : tell(&e->base, BRIDGE_ALLOW, lane->id, slice_of(&unread, 1), SLICE_EMPTY);
 }
 
-/* What is known goes to a place of its own, where it is judged. */
+/* What is known is judged as what it is, at its place. */
+static int carry_tunnel(struct engine *e, struct lane *lane)
+{
+	struct protocol_host *host = e->base.host;
+	int r = host->carry ? host->carry(host, lane->id, tunnel_place(lane->tunnel)) : -ENOENT;
+
+	if (r == 0)
+		r = tell(&e->base, BRIDGE_CARRY, lane->id, SLICE_EMPTY, SLICE_EMPTY);
+	return r < 0 ? r : give_back(e, lane);
+}
+
+/* Nothing would judge it. */
 static int refuse_tunnel(struct engine *e, struct lane *lane, const char *name)
 {
 	struct protocol_event *event = set_event(e, EVENT_NOTE);
@@ -324,6 +343,7 @@ static int on_tunnel_data(struct engine *e, struct lane *lane, struct slice body
 {
 	enum side from = body.data[0] == BRIDGE_STDIN ? SIDE_AGENT : SIDE_SERVER;
 	const char *name;
+	int r;
 
 	/* The process sent it before it read the refusal. */
 	if (lane->cut)
@@ -334,7 +354,8 @@ static int on_tunnel_data(struct engine *e, struct lane *lane, struct slice body
 		return pass_tunnel(e, lane);
 	switch (tunnel_take(lane->tunnel, from, slice_from(body, 1), &name)) {
 	case DETECTION_YES:
-		return refuse_tunnel(e, lane, name);
+		r = carry_tunnel(e, lane);
+		return r < 0 && lane->tunnel ? refuse_tunnel(e, lane, name) : r;
 	case DETECTION_NO:
 		return pass_tunnel(e, lane);
 	default:
@@ -678,13 +699,16 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 
 	if (!lane)
 		return 0;
+	if (runs(lane)) {
+		tunnel_free(lane->tunnel);
+		lane->tunnel =
+			lane->kind == BRIDGE_FORWARD ? tunnel_new(lane->facts.action.text) : NULL;
+	}
 	leave_lane(lane);
 	if (runs(lane)) {
 		inspect = inspected(lane, base->host->observes);
 		lane->number = number;
 		lane->record = recorded(lane);
-		tunnel_free(lane->tunnel);
-		lane->tunnel = lane->kind == BRIDGE_FORWARD ? tunnel_new() : NULL;
 		lane->cut = false;
 	}
 	if (lane->record && lane->terminal)

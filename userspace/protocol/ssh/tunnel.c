@@ -15,13 +15,15 @@
 #define DECIDED_MOST 16384u /* a TLS ClientHello fits */
 
 struct tunnel {
+	char *place;
 	struct buffer first[2];
 };
 
-struct tunnel *tunnel_new(void)
+struct tunnel *tunnel_new(struct slice place)
 {
 	struct tunnel *t = memory_new(sizeof(*t));
 
+	t->place = memory_copy_text(place.data, place.length);
 	for (size_t i = 0; i < ARRAY_SIZE(t->first); i++)
 		buffer_init(&t->first[i], DECIDED_MOST + BRIDGE_DATA_MOST);
 	return t;
@@ -33,6 +35,7 @@ void tunnel_free(struct tunnel *t)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(t->first); i++)
 		buffer_done(&t->first[i]);
+	free(t->place);
 	free(t);
 }
 
@@ -164,4 +167,9 @@ enum detection tunnel_take(
 struct slice tunnel_kept(const struct tunnel *t, enum side from)
 {
 	return buffer_slice(&t->first[from]);
+}
+
+struct slice tunnel_place(const struct tunnel *t)
+{
+	return slice_from_string(t->place);
 }

@@ -11,12 +11,15 @@
 
 struct tunnel;
 
-struct tunnel *tunnel_new(void);
+/* To "HOST:PORT", of which it keeps a copy. */
+struct tunnel *tunnel_new(struct slice place);
 void tunnel_free(struct tunnel *t); /* takes NULL */
 /* Keeps bytes of a side. DETECTION_YES: *ret_name says what they are; DETECTION_NO: they are
  * nothing that we speak, and what was kept may pass. */
 enum detection tunnel_take(
 	struct tunnel *t, enum side from, struct slice bytes, const char **ret_name);
+/* Where it goes; lives as long as the tunnel. */
+struct slice tunnel_place(const struct tunnel *t);
 /* What was kept; valid until the next call. */
 struct slice tunnel_kept(const struct tunnel *t, enum side from);
 
