@@ -141,7 +141,8 @@ SHARED_SIZE(struct steer_agent, 144);
  * STEER_EVENT_INTERVAL, so that an agent can't keep the monitor busy. */
 #define STEER_EVENT_INTERVAL 10000000ULL /* nanoseconds */
 struct steer_event {
-	__u32 count; /* enum steer_count: STEER_LOOPBACK, STEER_QUOTA or STEER_RESOURCES */
+	__u32 count; /* enum steer_count: STEER_LOOPBACK, STEER_QUOTA, STEER_RESOURCES or
+			STEER_OTHER_NETWORK */
 	__u32 unused;
 	struct origin origin;
 };

@@ -141,7 +141,7 @@ static __always_inline int redirect(struct attempt *a)
 	else
 		address_set_loopback6(&a->to);
 	if (!a->at_home)
-		return refuse(a, STEER_OTHER_NETWORK, ENETUNREACH);
+		return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
 	if (find_listener(a, &a->to, settings->port, 0) != LISTENER_OURS)
 		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
 	s = bpf_sk_storage_get(&steered, a->socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);

@@ -416,6 +416,9 @@ def test_other_network_namespace(host):
         result = [attempt(a).get("error") for a in {ALL!r} + ["127.0.0.1"]]
     """) == ["ENETUNREACH"] * 3 + ["ECONNREFUSED"]
     assert daemon.counts(agent)["other_network"] == 3
+    # Several at once are told once.
+    wait_until(lambda: any("another network namespace" in told["detail"] and told["subject"] == agent.name
+                           for told in daemon.refusals()))
 
 
 def test_this_hosts_address_elsewhere(host):
