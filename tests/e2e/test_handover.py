@@ -60,7 +60,10 @@ def managed(server, tmp_path, monkeypatch):
     manager = managers.Manager(tmp_path)
     for name, value in manager.environment.items():
         monkeypatch.setenv(name, value)
-    d = daemons.Daemon(tmp_path / "daemon", make_config(server.port, workers=2), RULES, check=False, wrapper=manager.wrapper)
+    config = make_config(server.port, workers=2)
+    config["resources"].append({"name": "local", "protocol": "postgres", "hosts": ["127.0.0.1:1"],
+                                "upstream": {"unix": str(server.data / f".s.PGSQL.{server.port}")}})
+    d = daemons.Daemon(tmp_path / "daemon", config, RULES, check=False, wrapper=manager.wrapper)
     d.start()
     yield d, manager
     d.close()
@@ -113,10 +116,10 @@ def test_but_not_for_ever(managed, server):
     d.start()
 
 
-def begin_alone(d, server):
+def begin_alone(d, server, host="127.0.0.1"):
     """Without `wayleave run`, which needs a daemon."""
     procs = daemons.cgroup_root() / d.config["agents"][0]["cgroup"] / "cgroup.procs"
-    script = LONG.replace('print("begun", flush=True)', "")
+    script = LONG.replace('print("begun", flush=True)', "").replace("127.0.0.1", str(host))
     return subprocess.Popen(["/usr/bin/python3", "-c", script, str(server.port), "0"], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, text=True, preexec_fn=lambda: procs.write_text("0"))
 
@@ -139,6 +142,26 @@ def test_who_connects_to_a_killed_daemon_waits(managed, server):
         time.sleep(0.05)
     d.start()
     assert process.communicate(timeout=60)[0] == "finished\n"
+
+
+def test_who_dials_a_servers_own_socket_waits_too(managed, server):
+    d, _ = managed
+    if not d.status()["unix_sockets"]:
+        pytest.skip("this kernel can't turn Unix sockets (6.7)")
+    worker = str(d.runtime / "servers" / "worker.sock")
+
+    def sockets():
+        return [line for line in open("/proc/net/unix") if worker in line]
+    d.kill()
+    assert len(sockets()) == 1  # the manager's
+    process = begin_alone(d, server, server.data)
+    deadline = time.monotonic() + 30
+    while len(sockets()) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    d.start()
+    assert process.communicate(timeout=60)[0] == "finished\n"
+    assert d.json("sessions", "list")[0]["resource"] == "local"
 
 
 def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):
