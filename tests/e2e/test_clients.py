@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real clients at work: what they do all day gives what a direct connection gives."""
 import re
+import struct
 import subprocess
 import time
 
@@ -201,3 +202,38 @@ print([n.payload for n in c.notifies])
 def test_large_objects_cursors_and_notifications(place):
     done = place[1].run("/usr/bin/python3", "-c", OBJECTS % url(place))
     assert done.stdout == "True\n500500\n['x']\n", done.stderr
+
+
+# --- Kerberos ---
+
+
+def ticket_cache(file):
+    """A cache as MIT's library keeps it (version 4), with a ticket that nobody gave: enough for libpq to try."""
+    def counted(data):
+        return struct.pack("!I", len(data)) + data
+
+    def principal(*names):
+        return struct.pack("!II", 1, len(names)) + counted(b"WAYLEAVE.TEST") + b"".join(counted(n) for n in names)
+
+    client, now = principal(b"app"), int(time.time())
+    times = struct.pack("!IIII", now - 60, now - 60, now + 86400, now + 86400)
+    file.write_bytes(b"\x05\x04\x00\x00" + client + client + principal(b"krbtgt", b"WAYLEAVE.TEST") + struct.pack("!H", 18) + counted(bytes(32))
+                     + times + b"\0" + struct.pack("!III", 0x40000000, 0, 0) + counted(b"ticket") + counted(b""))
+    file.chmod(0o644)
+
+
+def test_a_client_with_a_kerberos_ticket_falls_back(place, tmp_path):
+    """libpq asks for encryption by GSSAPI first, and goes on without it in the same connection; TLS or none comes behind."""
+    daemon = place[1]
+    ticket_cache(tmp_path / "cache")
+    (tmp_path / "krb5.conf").write_text("[libdefaults]\n default_realm = WAYLEAVE.TEST\n dns_lookup_kdc = false\n")
+    tmp_path.chmod(0o755)
+
+    def psql(gss):
+        return daemon.run("env", f"KRB5CCNAME=FILE:{tmp_path / 'cache'}", f"KRB5_CONFIG={tmp_path / 'krb5.conf'}", "psql", "-X", "-A", "-t",
+                          f"{url(place)} gssencmode={gss} connect_timeout=20", "-c", "select 'alive'", timeout=60)
+
+    # Insisting proves that it asks: without a ticket its own words are other ones.
+    assert "server doesn't support GSSAPI encryption, but it was required" in psql("require").stderr
+    done = psql("prefer")
+    assert done.stdout == "alive\n", done.stderr
