@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drivers and a pool with time limits of their own, while people decide for longer than those: who listens to the connection, or to
+the server, waits; who only looks at its clock gives up, and what it gave up never runs."""
+import pathlib
+import subprocess
+import time
+
+import pytest
+from conftest import make_config
+from harness import daemon as daemons
+from harness.waiting import wait_for
+from test_drivers import JARS
+from test_reviews import REVIEWERS, RULES, count, pending, wait_for_pending
+
+CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
+LIMIT = 1.5  # seconds, of each
+PSYCOPG = "import psycopg2, sys; c = psycopg2.connect(sys.argv[1]).cursor(); c.execute('delete from orders where item = %s', (sys.argv[2],)); " \
+    "c.connection.commit(); print('psycopg2', c.rowcount)"
+# The other is node-postgres' query_timeout, a clock of its own.
+WAITS = ["jdbc", "pool", "statement_timeout", "psycopg2"]
+
+
+@pytest.fixture(scope="module")
+def daemon(server, tmp_path_factory):
+    d = daemons.Daemon(tmp_path_factory.mktemp("held"), make_config(server.port, reviewers=REVIEWERS), RULES)
+    yield d
+    d.close()
+
+
+def start(daemon, server, classes, item):
+    port = server.port
+    where = f"host=127.0.0.1 port={port} user=app dbname=shop tcp_user_timeout={int(LIMIT * 1000)} keepalives_idle=1 options='-c " \
+        f"statement_timeout={int(LIMIT * 1000)}'"
+    url = f"jdbc:postgresql://127.0.0.1:{port}/shop?user=app&socketTimeout=2"
+    commands = [
+        ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{classes}:{JARS}", "Held", url, item],
+        ["node", CLIENTS / "held.js", port, item],
+        ["/usr/bin/python3", "-c", PSYCOPG, where, f"{item} psycopg2"]]
+    return [daemon.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for words in commands]
+
+
+def test_time_limits_of_drivers_while_people_decide(daemon, server, tmp_path):
+    subprocess.run(["javac", "-nowarn", "-cp", JARS, "-d", tmp_path, CLIENTS / "Held.java"], check=True, timeout=120)
+    for parent in [tmp_path, *tmp_path.parents[:2]]:
+        parent.chmod(0o755)
+    item = "held"
+    server.sql("insert into orders (item) select 'held ' || n from unnest(array['jdbc', 'pool', 'statement_timeout', 'query_timeout', 'psycopg2']) n",
+               "shop")
+    clients = start(daemon, server, tmp_path, item)
+    # All have asked; the one that gives up is gone again, and its review with it.
+    seen = set()
+
+    def asked():
+        seen.update(review["id"] for review in pending(daemon))
+        return len(seen) == len(WAITS) + 1
+    wait_for(asked, 60, "a review of each")
+    wait_for_pending(daemon, len(WAITS), 30)
+    time.sleep(2 * LIMIT)
+    for review in wait_for_pending(daemon, len(WAITS)):
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+    lines = [line for client in clients for line in client.communicate(timeout=60)[0].splitlines()]
+    told = dict(line.split(" ", 1) for line in lines)
+    assert {name: told.get(name) for name in WAITS} == {name: "1" for name in WAITS}, lines
+    assert told["query_timeout"] == "Query read timeout" and told["other"] == "had to wait too long" and told["again"] == "true", lines
+    assert count(server, "item like 'held %'") == 1 and count(server, "item = 'held query_timeout'") == 1
+    server.sql("delete from orders where item like 'held %'", "shop")
