@@ -4,6 +4,7 @@ with their fields, command tags, transaction states. Random sessions, asked of t
 under a rule that asks nothing of a text, and under rules for which each text must be understood and its names looked up.
 
 WAYLEAVE_SQL_SEED and WAYLEAVE_SQL_SECONDS run others of them, longer: `make sessions`."""
+import itertools
 import json
 import os
 import pathlib
@@ -25,9 +26,9 @@ import sessions as sessions_module  # noqa: E402
 
 SEED = int(os.environ.get("WAYLEAVE_SQL_SEED", "1"))
 SECONDS = float(os.environ.get("WAYLEAVE_SQL_SECONDS", "8"))
-# Where a rule asks for objects, each text is read, and its names are looked up.
+# What a deny asks for must be known of each text, so it is understood as a whole, and its names are looked up.
 RULES = [{"name": "anything", "operations": ["*"], "allow": {}},
-         {"name": "needs facts", "resources": ["facts"], "operations": ["*"], "objects": ["never.*"], "allow": {}}]
+         {"name": "needs facts", "resources": ["facts"], "operations": ["copy_program"], "objects": ["never.*"], "deny": {}}]
 PLACES = {"direct": "127.0.0.1", "plain": "127.0.0.1", "facts": "::1"}
 
 
@@ -87,7 +88,8 @@ class Three:
         if kind in "EN":
             # Where in the server's own source it comes from is left out: an error of ours has no such thing.
             fields = [field for field in body.split(b"\0") if field[:1] not in (b"F", b"L", b"R")]
-            return re.sub(rb"\d{5,}", lambda m: str(self.number(int(m.group()))).encode(), b"\0".join(fields))
+            return b"\0".join(field if field[:1] == b"C" else re.sub(rb"\d{5,}", lambda m: str(self.number(int(m.group()))).encode(), field)
+                              for field in fields)
         if kind == "T":
             at, parts = 2, [body[:2]]
             for _ in range(struct.unpack("!H", body[:2])[0]):
@@ -115,10 +117,42 @@ def three(tmp_path_factory):
     t.close()
 
 
+def test_texts_are_looked_at_where_rules_need_facts(three):
+    """Else the rest would show nothing of it: a setting that changes how text is read is refused there, and only there."""
+    seen = three.ask([1, [["Q", "set standard_conforming_strings = off"]]])
+    assert seen["plain"] == seen["direct"] and b"wayleave: denied" in seen["facts"][0][1], seen
+
+
+def test_finding_out_what_is_wrong_leaves_the_transaction_as_it_is(three):
+    seen = three.ask([1, [["Q", "begin"]], [["Q", "select 'first'; select * from no_table"]], [["Q", "rollback"]]])
+    assert seen["facts"] == seen["plain"] == seen["direct"] and [kind for kind, _ in seen["direct"]][2:] == list("TDCEZCZ"), seen
+
+
+def answers_of(seen):
+    """What came up to each ReadyForQuery."""
+    parts = [[]]
+    for message in seen:
+        parts[-1].append(message)
+        if message[0] == "Z":
+            parts.append([])
+    return [part for part in parts if part]
+
+
+def is_same(direct, through):
+    """What a name stands for that nobody gave is not known, so a deny refuses it, a little before the server finds that it has no such
+    name, or something else that is wrong with it."""
+    if direct == through:
+        return True
+    before = next((i for i, (kind, body) in enumerate(through) if kind == "E" and b"wayleave: denied" in body), len(through))
+    fails = any(kind == "E" for kind, _ in direct)
+    return fails and before < len(through) and direct[:before] == through[:before] and direct[-1] == through[-1]
+
+
 def first_difference(one, other):
-    for i, (a, b) in enumerate(zip(one + [None], other + [None])):
-        if a != b:
-            return f"message {i}: {str(a)[:400]} / {str(b)[:400]}, behind {str(one[max(0, i - 3):i])[:600]}"
+    for i, (a, b) in enumerate(itertools.zip_longest(answers_of(one), answers_of(other), fillvalue=[])):
+        if not is_same(a, b):
+            at = next((j for j, (x, y) in enumerate(itertools.zip_longest(a, b)) if x != y), 0)
+            return f"answer {i}, message {at}: {str(a[at:at + 2])[:400]} / {str(b[at:at + 2])[:400]}"
     return None
 
 

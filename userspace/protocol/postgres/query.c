@@ -74,6 +74,9 @@ static bool query_is_worth_a_probe(const struct pg_engine *e)
 
 	if (e->pending.probed || !e->base.host->needs_facts || !plan || e->startup.replication)
 		return false;
+	/* A Parse has no place for several, and its error would end the agent's transaction. */
+	if (sql_text_command_count(plan->text) > 1)
+		return false;
 	return (plan->action.unknown & ACTION_UNKNOWN_TEXT) || plan->resolution.unresolved;
 }
 
