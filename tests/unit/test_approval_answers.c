@@ -164,3 +164,55 @@ Test(answers, are_bounded)
 	ASK(t, .id = 2001, .text = "update 1100");
 	cr_assert(is_answered(2001));
 }
+
+/* kubectl asks for a stream over another transport when it was refused: nobody is asked twice. */
+Test(answers, a_denial_holds_for_the_other_transport)
+{
+	struct identifier first = ASK(t, .id = 1, .operation = OPERATION_KUBE_EXEC);
+
+	cr_assert_eq(book_test_decide(t, first.text, "bob", false, 0), 0);
+	for (uint64_t id = 2; id < 5; id++) {
+		cr_assert_str_eq(
+			ASK(t, .id = id, .operation = OPERATION_KUBE_EXEC).text, first.text);
+		cr_assert(is_answered(id));
+		cr_assert_eq(t->told[t->told_count - 1].outcome, OUTCOME_DENIED);
+		cr_assert_str_eq(t->told[t->told_count - 1].detail, "because");
+	}
+	cr_assert_str_neq(ASK(t, .id = 5, .operation = OPERATION_KUBE_EXEC, .agent = "other").text,
+		first.text);
+	t->now += MINUTE;
+	cr_assert_str_neq(ASK(t, .id = 6, .operation = OPERATION_KUBE_EXEC).text, first.text);
+}
+
+Test(answers, an_approval_that_let_nothing_run_is_given_back)
+{
+	struct identifier first = ASK(t, .id = 1, .operation = OPERATION_KUBE_EXEC), second;
+
+	cr_assert_eq(book_test_decide(t, first.text, "bob", true, 0), 0);
+	give_up(1);
+	cr_assert_str_eq(ASK(t, .id = 2, .operation = OPERATION_KUBE_EXEC).text, first.text);
+	cr_assert(is_answered(2));
+	cr_assert_eq(t->told[t->told_count - 1].outcome, OUTCOME_APPROVED);
+	/* Again, and then it was let begin: each approval is one execution. */
+	give_up(2);
+	give_up(2);
+	cr_assert_str_eq(ASK(t, .id = 3, .operation = OPERATION_KUBE_EXEC).text, first.text);
+	cr_assert(is_answered(3));
+	second = ASK(t, .id = 4, .operation = OPERATION_KUBE_EXEC);
+	cr_assert_str_neq(second.text, first.text);
+	cr_assert_not(is_answered(4));
+	/* Nobody else's wait, nor another action's, gives anything back. */
+	book_leave(t->book, &(struct book_wait){1, 3}, true, t->now);
+	cr_assert_not(is_answered(4));
+	cr_assert_eq(book_test_decide(t, second.text, "bob", false, 0), 0);
+}
+
+Test(answers, what_clients_do_not_retry_is_not_given_back)
+{
+	struct identifier first = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_decide(t, first.text, "bob", true, 0), 0);
+	give_up(1);
+	cr_assert_str_neq(ASK(t, .id = 2).text, first.text);
+	cr_assert_not(is_answered(2));
+}

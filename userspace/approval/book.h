@@ -91,7 +91,8 @@ int book_ask(struct book *b, const struct book_wait *wait, const struct question
 /* To be called once the asker knows what book_ask() said: where people have answered the question
  * already, tells it (decided). */
 void book_answer(struct book *b, const struct book_wait *wait);
-/* Nobody waits for that answer any more; no callback says so. Unknown waits are ignored. `stays`:
+/* Nobody waits for that answer any more; no callback says so. Unknown waits are ignored, but with
+ * `stays` what was approved for one was not begun: the answer is for who asks again. `stays`:
  * who asked may ask again, so the review goes on without it, and its answer is kept. */
 void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now);
 /* All of a worker's. */

@@ -3,13 +3,19 @@
  * Answers that nobody waited for: a client of HTTP gives up, people decide, and it asks again. The
  * first identical request of the same agent gets the answer, once, until the review's deadline.
  * They are in memory alone: after a restart, or under another configuration, people are asked anew.
+ *
+ * A client of Kubernetes' exec that was refused tries it once more over its other transport,
+ * without anybody's asking. That is the same action: a denial holds for that attempt too, and an
+ * approval that the server did not let begin is given back by its worker, for that attempt.
  */
 #include <errno.h>
 
 #include "approval/book_internal.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #define ANSWERS_MOST 1024u
+#define RETRIED_WITHIN (60 * NANOSECONDS_PER_SECOND)
 
 struct answer {
 	struct list link; /* in the book, oldest first */
@@ -19,6 +25,9 @@ struct answer {
 	struct identifier review;
 	enum record_outcome outcome;
 	uint64_t deadline;
+	bool retried; /* the action is one that clients try twice by themselves */
+	bool lent; /* somebody has it, and may give it back */
+	struct book_wait lent_to;
 	struct vote *votes; /* of those who approved */
 	size_t vote_count;
 };
@@ -46,17 +55,26 @@ void book_forget_answers(struct book *b, uint64_t now)
 	}
 }
 
-void book_keep_answer(struct book *b, struct pending *p, const struct ending *ending, uint64_t now)
+static struct vote *copy_votes(const struct vote *votes, size_t count)
 {
-	struct answer *a;
+	struct vote *copies = memory_new_array(count + 1, sizeof(*copies));
 
-	/* What a grant covers needs no answer; only people answer. */
-	if (!p->stays || p->waiter_count || ending->grant || !ending->vote)
-		return;
-	book_forget_answers(b, now);
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = votes[i];
+		if (votes[i].who.name)
+			copies[i].who.name = memory_copy_string(votes[i].who.name);
+	}
+	return copies;
+}
+
+/* `lent_to` NULL: it waits for who asks again. */
+static void keep(struct book *b, const struct pending *p, const struct ending *ending,
+	uint64_t deadline, const struct book_wait *lent_to)
+{
+	struct answer *a = memory_new(sizeof(*a));
+
 	if (b->answer_count == ANSWERS_MOST)
 		answer_free(b, list_entry(b->answers.next, struct answer, link));
-	a = memory_new(sizeof(*a));
 	memcpy(a->digest, p->digest, sizeof(a->digest));
 	memcpy(a->content, p->content, sizeof(a->content));
 	a->agent = memory_copy_string(p->agent);
@@ -66,13 +84,44 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 	a->reason = memory_copy_text(ending->reason.data, ending->reason.length);
 	a->review = p->id;
 	a->outcome = ending->state == REVIEW_APPROVED ? OUTCOME_APPROVED : OUTCOME_DENIED;
-	a->deadline = p->deadline;
-	a->votes = p->votes;
+	a->deadline = deadline;
+	a->retried = p->retried;
+	a->lent = lent_to != NULL;
+	if (lent_to)
+		a->lent_to = *lent_to;
+	a->votes = copy_votes(p->votes, p->vote_count);
 	a->vote_count = p->vote_count;
-	p->votes = NULL;
-	p->vote_count = 0;
 	list_append(&b->answers, &a->link);
 	b->answer_count++;
+}
+
+void book_keep_answer(struct book *b, struct pending *p, const struct ending *ending, uint64_t now)
+{
+	/* What a grant covers needs no answer; only people answer. */
+	if (ending->grant || !ending->vote)
+		return;
+	book_forget_answers(b, now);
+	if (p->waiter_count == 0 && p->stays)
+		keep(b, p, ending, p->deadline, NULL);
+	else if (p->retried && ending->state != REVIEW_APPROVED)
+		keep(b, p, ending, now + RETRIED_WITHIN, NULL);
+	else if (p->retried)
+		list_for_each (position, &p->waiters)
+			keep(b, p, ending, now + RETRIED_WITHIN,
+				&list_entry(position, struct waiter, link)->wait);
+}
+
+void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
+{
+	list_for_each (position, &b->answers) {
+		struct answer *a = list_entry(position, struct answer, link);
+
+		if (!a->lent || a->lent_to.worker != wait->worker || a->lent_to.id != wait->id)
+			continue;
+		a->lent = false;
+		a->deadline = now + RETRIED_WITHIN;
+		return;
+	}
 }
 
 /* Nobody approves their own request: also not by approving what another user asked before. */
@@ -96,7 +145,7 @@ static struct answer *find_answer(const struct book *b, const struct question *q
 	list_for_each (position, &b->answers) {
 		struct answer *a = list_entry(position, struct answer, link);
 
-		if (memcmp(a->digest, q->digest, sizeof(a->digest)) == 0 &&
+		if (!a->lent && memcmp(a->digest, q->digest, sizeof(a->digest)) == 0 &&
 			memcmp(a->content, content, sizeof(a->content)) == 0 &&
 			slice_equal_string(q->scope.agent, a->agent) && !is_own(b, a, &user))
 			return a;
@@ -148,5 +197,10 @@ void book_answer(struct book *b, const struct book_wait *wait)
 		&(struct book_outcome){.outcome = a->outcome,
 			.by = slice_from_string(a->by),
 			.detail = slice_from_string(a->reason)});
-	answer_free(b, a);
+	if (!a->retried) {
+		answer_free(b, a);
+	} else if (a->outcome == OUTCOME_APPROVED) {
+		a->lent = true;
+		a->lent_to = *wait;
+	}
 }

@@ -108,6 +108,19 @@ static void copy_rules(struct pending *p, const struct question *q)
 	}
 }
 
+/* kubectl and its like ask for a stream over WebSocket, and where that is refused over SPDY. */
+static bool is_retried(const struct question *q)
+{
+	for (size_t i = 0; i < q->scope.pair_count; i++) {
+		enum operation operation = q->scope.pairs[i].operation;
+
+		if (operation == OPERATION_KUBE_EXEC || operation == OPERATION_KUBE_ATTACH ||
+			operation == OPERATION_KUBE_PORTFORWARD)
+			return true;
+	}
+	return false;
+}
+
 static struct pending *new_pending(struct book *b, const struct question *q,
 	const struct requirement *requirement, uint64_t now)
 {
@@ -124,6 +137,7 @@ static struct pending *new_pending(struct book *b, const struct question *q,
 	if (q->unknown)
 		p->requirement.grant = 0;
 	copy_rules(p, q);
+	p->retried = is_retried(q);
 	p->created = now;
 	p->deadline = now + requirement->within;
 	book_due(b, p->deadline);
@@ -355,6 +369,8 @@ void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64
 
 	if (w)
 		leave(b, w, stays, now);
+	else if (stays)
+		book_give_back(b, wait, now);
 }
 
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now)

@@ -55,6 +55,7 @@ struct pending {
 	size_t waiter_count;
 	size_t joined; /* all that ever waited */
 	bool stays; /* the last that left may ask again */
+	bool retried; /* clients try the action over another transport by themselves */
 	struct requester *requesters;
 	size_t requester_count;
 	struct vote *votes; /* all of them approve; each of another person */
@@ -163,6 +164,8 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 int book_take_answer(struct book *b, const struct book_wait *wait, const struct question *q,
 	const uint8_t content[QUESTION_DIGEST_SIZE], const char *name, uint64_t now,
 	struct book_held *ret, struct error *e);
+/* Who was told an approval has let nothing run by it. */
+void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now);
 /* Those whose time is over; UINT64_MAX: all. */
 void book_forget_answers(struct book *b, uint64_t now);
 

@@ -169,7 +169,7 @@ struct message_review_held {
 
 struct message_leave {
 	uint64_t id; /* of the MESSAGE_REVIEW */
-	uint64_t stays; /* 1: who waited gave up, and may ask again; else 0 */
+	uint64_t stays; /* 1: who waited gave up, or was not let begin, and may ask again; else 0 */
 };
 
 /* Approved once for this wait, or not: the wait is over. */

@@ -118,6 +118,7 @@ struct protocol_result {
 	struct slice tag; /* the command tag or status, valid during the event */
 	struct slice error_code; /* empty: no error */
 	struct slice error_text; /* as the agent gets it */
+	bool not_begun; /* the server did not let it begin, and its client will ask once more */
 };
 
 struct protocol_row {

@@ -61,6 +61,8 @@ static enum hold_answer go_on(struct hold *h, const struct protocol_action_event
 	if (h->state != HOLD_DECIDED)
 		return HOLD_WAITS;
 	d->number = h->number;
+	h->session->approved_action = h->number;
+	h->session->approved_wait = h->wait;
 	hold_record_end(h, OUTCOME_APPROVED, h->by, "");
 	keep_unit(h, draft, event->unit);
 	hold_detach(h);

@@ -30,6 +30,8 @@ bool hold_was_approved_before(
 	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
 void hold_leave(struct session *s, uint32_t lane, const char *why);
+/* The server did not let the action begin: what people approved is for its next attempt. */
+void hold_give_back(struct session *s, uint64_t number);
 /* EVENT_DROPPED: nobody waits for it any more. */
 void hold_drop(struct session *s, uint32_t lane, const char *why);
 /* The session ends: all of its reviews are left. `gave_up`: by the agent, for no other reason. */

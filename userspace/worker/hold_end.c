@@ -46,6 +46,16 @@ static void tell_monitor(const struct hold *h, bool stays)
 			slice_of(&leave, sizeof(leave)));
 }
 
+void hold_give_back(struct session *s, uint64_t number)
+{
+	const struct message_leave leave = {.id = s->approved_wait, .stays = true};
+
+	if (!number || s->approved_action != number)
+		return;
+	s->approved_action = 0;
+	channel_tell(&s->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
+}
+
 /* HTTP's clients wait for so long, and then send the same once more. */
 static bool asks_again(const struct session *s)
 {

@@ -175,6 +175,8 @@ static void on_result(struct session *s, const struct protocol_result *result)
 	};
 
 	recorder_result(s->worker->recorder, &s->record, result->action, &record);
+	if (result->not_begun)
+		hold_give_back(s, result->action);
 	session_touch(s);
 }
 

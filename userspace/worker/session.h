@@ -116,6 +116,8 @@ struct session {
 
 	struct list holds; /* its actions that wait for people */
 	struct unit *unit; /* actions that were approved and are still to come; NULL: none */
+	/* The action that people approved last, and how the monitor knows its wait; 0: none. */
+	uint64_t approved_action, approved_wait;
 	struct recorder_session record;
 	bool exe_answered; /* the monitor said what it knows of the program */
 	bool exe_certain; /* the program is that path's */

@@ -25,6 +25,7 @@ static void report(struct http_engine *e)
 	event->result.tag = slice_from_string(e->request.tag);
 	if (e->request.status >= 400)
 		event->result.error_code = slice_head(event->result.tag, 3);
+	event->result.not_begun = e->request.streams && e->request.status >= 400;
 }
 
 static int complete(struct http_engine *e)
