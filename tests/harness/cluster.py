@@ -2,9 +2,7 @@
 """A stand-in for a Kubernetes API server: what clients need of the published API, for a few kinds, in TLS.
 
 It checks what it receives: `problems` lists whatever an API server would not have understood."""
-import base64
 import copy
-import hashlib
 import http.server
 import json
 import pathlib
@@ -15,7 +13,7 @@ import urllib.parse
 
 import yaml
 
-from . import certificates
+from . import certificates, cluster_streams
 from .ports import free_port
 
 TOKEN = "cluster-token-77d0c1"
@@ -62,6 +60,7 @@ class Cluster:
         self.requests, self.problems, self.watchers = [], [], []
         self.history = []  # (version, resource, namespace, event)
         self.lock, self.version = threading.RLock(), 100
+        self.no_websockets = False  # as API servers before 1.29
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem, key)
         cluster = self
@@ -342,25 +341,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_log(self, name):
         return self.reply(200, f"log of {name}\npassword=hunter2-log\n".encode(), "text/plain")
 
-    def frame(self, channel, data):
-        payload = bytes([channel]) + data
-        self.wfile.write(bytes([0x82, len(payload)] if len(payload) < 126 else [0x82, 126, *len(payload).to_bytes(2, "big")]) + payload)
-
     def answer_exec(self, name):
-        """v5.channel.k8s.io: a byte with the channel before each message; 1 is stdout, 3 the result."""
-        if self.headers.get("Upgrade", "").lower() != "websocket":
+        if self.cluster.no_websockets and self.headers.get("Upgrade", "").lower() == "websocket":
+            return self.fail(400, "BadRequest", "unable to upgrade: unrecognized stream protocol")
+        if not cluster_streams.serve(self, self.query):
             return self.fail(400, "BadRequest", "Upgrade request required")
-        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        self.send_response(101)
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
-        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
-        self.end_headers()
-        self.frame(1, (" ".join(self.query["command"]) + "\n").encode())
-        self.frame(3, json.dumps({"metadata": {}, "status": "Success"}).encode())
-        self.wfile.write(b"\x88\x02\x03\xe8")
-        self.rfile.read(1)
-        self.close_connection = True
+        return None
 
     answer_attach = answer_portforward = answer_exec
