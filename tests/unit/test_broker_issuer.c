@@ -4,6 +4,8 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "monitor/control.h"
@@ -260,6 +262,85 @@ Test(issuer, before_any_keys_an_agent_is_waited_for_once)
 	fetch_now();
 	answer(500, "");
 	expect_agent(PRINCIPAL_REFUSED, "HTTP status 500");
+}
+
+/* --- a clock that is wrong for a while --- */
+
+static int64_t clock_is_off; /* seconds */
+
+/* Instead of the C library's. */
+int clock_gettime(clockid_t id, struct timespec *ret)
+{
+	int r = (int)syscall(SYS_clock_gettime, id, ret);
+
+	if (id == CLOCK_REALTIME)
+		ret->tv_sec += clock_is_off;
+	return r;
+}
+
+static void tick(void)
+{
+	subject_tick(&s, clock_monotonic());
+}
+
+Test(issuer, a_clock_that_is_put_forward_ends_tokens)
+{
+	take_token(HOUR);
+	expect_agent(PRINCIPAL_KNOWN, "");
+	clock_is_off = 2 * HOUR;
+	tick();
+	expect_agent(PRINCIPAL_ENDED, "has expired");
+	/* What is good again needs no new token. */
+	clock_is_off = 0;
+	tick();
+	expect_agent(PRINCIPAL_KNOWN, "");
+	tick();
+	cr_expect_eq(hear(BROKER_PRINCIPAL), 0, "nothing is new");
+}
+
+Test(issuer, a_clock_that_is_put_back_makes_tokens_wait)
+{
+	char more[96], *token;
+
+	snprintf(more, sizeof(more), ",\"exp\":%ld,\"nbf\":%ld", (long)openid_now() + HOUR,
+		(long)openid_now());
+	token = make_token(more);
+	subject_take_token(&s, ++s.serial, S(token));
+	expect_agent(PRINCIPAL_KNOWN, "");
+	issuer.fetched -= HOUR;
+	clock_is_off = -600;
+	tick();
+	expect_agent(PRINCIPAL_REFUSED, "not valid yet");
+	clock_is_off = 0;
+	tick();
+	expect_agent(PRINCIPAL_KNOWN, "");
+	free(token);
+}
+
+Test(issuer, a_clock_that_was_ahead_makes_no_keys_good_for_longer)
+{
+	clock_is_off = 10 * HOUR;
+	fetch_now();
+	answer(200, DOCUMENT);
+	answer(200, issuer_keys);
+	clock_is_off = 0;
+	take_token(HOUR);
+	expect_agent(PRINCIPAL_AWAITED, "have not come yet");
+	/* They are fetched anew, without waiting for the hour. */
+	issuer_tick(&issuer, clock_monotonic() + SECONDS(OPENID_KEYS_GAP));
+	answer(200, DOCUMENT);
+	answer(200, issuer_keys);
+	expect_agent(PRINCIPAL_KNOWN, "");
+	cr_expect_leq(entry->until, SECONDS(openid_now() + HOUR + TOKEN_LEEWAY));
+}
+
+Test(issuer, who_waits_does_not_wait_by_the_wall_clock)
+{
+	fetch_now();
+	answer(500, "");
+	clock_is_off = 24 * HOUR;
+	issuer_tick(&issuer, clock_monotonic());
+	cr_expect_null(issuer_asked.url, "backing off takes its time");
 }
 
 /* --- tokens --- */

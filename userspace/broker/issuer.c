@@ -188,8 +188,16 @@ static void fetch(struct issuer *i, uint64_t now)
 	free(url);
 }
 
+/* They came while the clock was ahead: how old they are is not known. */
+static bool are_of_the_future(const struct issuer *i, uint64_t now)
+{
+	return i->keys && i->fetched > now + TOKEN_LEEWAY;
+}
+
 void issuer_tick(struct issuer *i, uint64_t now)
 {
+	if (are_of_the_future(i, openid_now()) && !i->failures)
+		issuer_want_keys(i);
 	if (!i->fetching && now >= i->fetch_at)
 		fetch(i, now);
 }
@@ -204,7 +212,7 @@ void issuer_want_keys(struct issuer *i)
 
 bool issuer_has_keys(const struct issuer *i, uint64_t now)
 {
-	return i->keys && now < i->fetched + i->keys_max_age;
+	return i->keys && now < i->fetched + i->keys_max_age && !are_of_the_future(i, now);
 }
 
 void issuer_problem(const struct issuer *i, uint64_t now, char *ret, size_t size)

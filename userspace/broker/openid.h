@@ -57,6 +57,7 @@ struct subject {
 	uint32_t serial; /* of the token */
 	bool asked_for_keys; /* because of this token */
 	uint64_t check_at; /* wall clock, seconds: something may be different then; 0: never */
+	uint64_t checked; /* the same: when it was looked at last */
 	struct buffer reported; /* what the monitor knows */
 
 	/* Where we ask for its tokens ourselves (RFC 6749 section 4.4); client_id NULL: not so. */

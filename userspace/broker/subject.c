@@ -118,6 +118,7 @@ void subject_check(struct subject *s)
 	char text[500];
 
 	s->check_at = 0;
+	s->checked = now;
 	if (!s->token) {
 		if (s->client_id && s->ask_failures)
 			report_none(s, PRINCIPAL_REFUSED, s->ask_problem);
@@ -154,8 +155,11 @@ void subject_take_token(struct subject *s, uint32_t serial, struct slice token)
 
 void subject_tick(struct subject *s, uint64_t now)
 {
+	uint64_t wall = openid_now();
+
 	ask_tick(s, now);
-	if (s->check_at && openid_now() >= s->check_at)
+	/* Where the clock was put back, what had ended may be good, and what was good not yet. */
+	if ((s->check_at && wall >= s->check_at) || wall < s->checked)
 		subject_check(s);
 }
 
