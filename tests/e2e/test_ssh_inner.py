@@ -157,7 +157,21 @@ def test_http_is_judged(daemon, server, page):
     with listening(daemon, server, f"page.test:{page.server_port}") as port:
         assert curl(daemon, port, "/open/a", *host).stdout == "a page 200"
         assert curl(daemon, port, "/closed", *host).stdout.endswith(" 403")
-    assert page.paths == ["/open/a"]
+    assert "/open/a" in page.paths and "/closed" not in page.paths
+
+
+def test_a_proxy_of_the_client(daemon, server, page):
+    """ssh -D"""
+    port = free_port()
+    process = daemon.popen("ssh", *OPTIONS, "-N", "-D", f"127.0.0.1:{port}", "-p", str(server.port), "root@127.0.0.1", stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: f":{port:04X} 00000000:0000 0A" in pathlib.Path("/proc/net/tcp").read_text(), what="ssh -D")
+        words = ["curl", "-s", "-o", "-", "-w", " %{http_code}", "-x", f"socks5h://127.0.0.1:{port}"]
+        assert daemon.run(*words, f"http://page.test:{page.server_port}/open/c", stdin=subprocess.DEVNULL).stdout == "a page 200"
+        assert daemon.run(*words, f"http://page.test:{page.server_port}/closed", stdin=subprocess.DEVNULL).stdout.endswith(" 403")
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def test_a_place_that_nobody_names_is_still_no_way_round(daemon, server, page):

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients other than OpenSSH's, ways to log in, and what we offer to hosts."""
+import os
+import subprocess
+
+import pytest
+from harness import ssh
+from harness.ssh_gate import ended, gate, run, server  # noqa: F401
+from harness.records import records_of
+
+RULES = [
+    {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "2s"}},
+    {"name": "never", "resources": ["box"], "operations": ["exec"], "objects": ["reboot *"], "deny": {}},
+    {"name": "all", "operations": ["exec", "subsystem", "read", "write"], "allow": {}}]
+# What OpenSSH's own client refuses, too.
+WEAK = ["KexAlgorithms diffie-hellman-group14-sha1", "Ciphers aes256-cbc", "MACs hmac-md5"]
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    s = ssh.Server(tmp_path_factory.mktemp("strict"), settings=["LogLevel DEBUG3"], host_keys=["ed25519"])
+    yield s
+    s.stop()
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory):
+    servers = {words: ssh.Server(tmp_path_factory.mktemp("weak"), settings=[words, *([] if "Ciphers" in words else ["Ciphers aes256-ctr"])],
+                                 host_keys=["ed25519"]) for words in WEAK}
+    yield servers
+    for s in servers.values():
+        s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(server, strict, weak, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ssh")
+
+    def change(config):
+        for number, s in enumerate([strict, *weak.values()]):
+            known = folder / f"known{number}"
+            known.write_text(s.known())
+            config["resources"].append({"name": f"other{number}", "protocol": "ssh", "hosts": [f"127.0.0.1:{s.port}"], "host_keys": str(known),
+                                        "credentials": {"user": "root", "key_file": str(s.user_key)}})
+
+    with gate(folder, server, RULES, change=change) as d:
+        yield d
+
+
+def test_dropbears_client(daemon, server):
+    """It asks for no method first, and has lists of algorithms of its own."""
+    data = os.urandom(1 << 20)
+    words = ["dbclient", "-y", "-y", "-p", server.port, "root@127.0.0.1"]
+    done = daemon.run(*words, "cat; exit 6", text=False, stdin=None, input=data)
+    assert (done.returncode, done.stdout) == (6, data), done.stderr
+    denied = daemon.run(*words, "reboot now", stdin=subprocess.DEVNULL)
+    assert denied.returncode == 126 and "wayleave: denied" in denied.stderr, denied
+
+
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ping:
+    - copy: {src: FOLDER/from, dest: FOLDER/to, mode: "0640"}
+    - command: wc -c FOLDER/to
+      register: counted
+    - debug: {var: counted.stdout}
+"""
+
+
+def test_ansible(daemon, server, tmp_path):
+    (tmp_path / "from").write_bytes(os.urandom(100000))
+    book = tmp_path / "book.yaml"
+    book.write_text(PLAYBOOK.replace("FOLDER", str(tmp_path)))
+    settings = {"HOME": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+                "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o BatchMode=yes -o StrictHostKeyChecking=yes", "LANG": "C.UTF-8"}
+    done = daemon.run("env", *(f"{name}={value}" for name, value in settings.items()), "ansible-playbook", "-i", "127.0.0.1,", "-u", "root",
+                      "-e", f"ansible_port={server.port} ansible_python_interpreter=/usr/bin/python3", book, stdin=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == 0 and "100000" in done.stdout, done.stdout[-2000:] + done.stderr[-1000:]
+    assert (tmp_path / "to").read_bytes() == (tmp_path / "from").read_bytes() and (tmp_path / "to").stat().st_mode & 0o777 == 0o640
+
+
+PARAMIKO = """
+import paramiko, sys
+transport = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+transport.start_client()
+if sys.argv[2] == "key":
+    transport.auth_publickey("anybody", paramiko.Ed25519Key(filename=sys.argv[3]))
+else:
+    transport.auth_interactive("anybody", lambda title, text, asked: ["secret" for _ in asked])
+channel = transport.open_session()
+channel.exec_command("echo in")
+sys.stdout.write(channel.makefile().read().decode())
+transport.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["key", "questions"])
+def test_whatever_the_agent_logs_in_with(daemon, server, tmp_path, way):
+    key = ssh.make_key(tmp_path / "unknown")
+    done = daemon.run("/usr/bin/python3", "-c", PARAMIKO, server.port, way, key, stdin=subprocess.DEVNULL)
+    assert done.stdout == "in\n", done.stderr[-1000:]
+    assert ended(daemon)["user"] == "root"
+
+
+def test_a_key_of_the_host_that_a_user_pinned(daemon, server, tmp_path):
+    pinned = tmp_path / "known"
+    pinned.write_text(server.known())
+    before = pinned.read_text()
+    assert run(daemon, server, "echo in", options=["-o", f"UserKnownHostsFile={pinned}"]).stdout == "in\n"
+    assert pinned.read_text() == before
+    # And is the user's to remove.
+    removed = daemon.run("ssh-keygen", "-R", f"[127.0.0.1]:{server.port}", "-f", pinned, stdin=subprocess.DEVNULL)
+    assert removed.returncode == 0 and str(server.port) not in pinned.read_text()
+    assert run(daemon, server, "echo in", options=["-o", f"UserKnownHostsFile={pinned}"]).stdout == "in\n"
+
+
+def test_a_review_that_nobody_answers(daemon, server, tmp_path):
+    done = run(daemon, server, f"touch {tmp_path}/never")
+    assert done.returncode == 126 and "waiting for approval" in done.stderr and not (tmp_path / "never").exists(), done
+    assert records_of(daemon, ended(daemon))[-1]["verdict"] != "allow"
+
+
+def test_the_exchange_with_the_host_is_strict(daemon, strict):
+    assert run(daemon, strict, "echo in").stdout == "in\n"
+    assert "kex-strict-c-v00@openssh.com" in strict.log.read_text()
+    assert "will use strict KEX ordering" in strict.log.read_text()
+
+
+@pytest.mark.parametrize("words", WEAK)
+def test_a_host_that_speaks_weak_algorithms_alone(daemon, weak, words):
+    done = run(daemon, weak[words], "echo in")
+    assert done.returncode == 126 and done.stdout == "" and "wayleave: " in done.stderr, done
