@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,60 @@ Test(jwks, a_point_beside_the_curve_is_no_key)
 	cr_assert(y);
 	y[5] = y[5] == 'A' ? 'B' : 'A';
 	is_passed_over(jwk, "make no key");
+	EVP_PKEY_free(ec);
+}
+
+/* A product of primes is odd. */
+Test(jwks, an_even_modulus_is_no_key)
+{
+	struct buffer modulus, text;
+
+	buffer_init(&modulus, 256);
+	buffer_init(&text, 512);
+	for (unsigned i = 0; i < 256; i++)
+		buffer_append_byte(&modulus, i == 255 ? 0xfe : 0xff);
+	base64url_encode(buffer_slice(&modulus), &text);
+	is_passed_over(memory_format("{\"kty\":\"RSA\",\"n\":\"%.*s\",\"e\":\"AQAB\"}",
+			       SLICE_PRINT(buffer_slice(&text))),
+		"make no key");
+	buffer_done(&modulus);
+	buffer_done(&text);
+}
+
+/* Both together are as long as they should be. */
+Test(jwks, coordinates_have_their_length)
+{
+	EVP_PKEY *ec = tokens_make_ec("P-256");
+	char *jwk = tokens_jwk(ec, "k", ""), x[64] = "", y[64] = "";
+	struct buffer point, one, other;
+
+	cr_assert_eq(sscanf(strstr(jwk, "\"x\":"), "\"x\":\"%63[^\"]\"", x), 1);
+	cr_assert_eq(sscanf(strstr(jwk, "\"y\":"), "\"y\":\"%63[^\"]\"", y), 1);
+	buffer_init(&point, 64);
+	buffer_init(&one, 64);
+	buffer_init(&other, 64);
+	cr_assert_eq(base64url_decode(S(x), &point), 0);
+	cr_assert_eq(base64url_decode(S(y), &point), 0);
+	base64url_encode(slice_head(buffer_slice(&point), 30), &one);
+	base64url_encode(slice_from(buffer_slice(&point), 30), &other);
+	is_passed_over(memory_format("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%.*s\","
+				     "\"y\":\"%.*s\"}",
+			       SLICE_PRINT(buffer_slice(&one)), SLICE_PRINT(buffer_slice(&other))),
+		"make no key");
+	buffer_done(&point);
+	buffer_done(&one);
+	buffer_done(&other);
+	free(jwk);
+	EVP_PKEY_free(ec);
+}
+
+Test(jwks, names_of_keys_are_not_endless)
+{
+	EVP_PKEY *ec = tokens_make_ec("P-256");
+	char id[LIMIT_KEY_ID + 2] = "";
+
+	memset(id, 'k', LIMIT_KEY_ID + 1);
+	is_passed_over(tokens_jwk(ec, id, ""), "no key");
 	EVP_PKEY_free(ec);
 }
 

@@ -88,6 +88,53 @@ Test(principals, hostile_bytes_are_refused)
 	buffer_done(&bytes);
 }
 
+/* States are looked up in tables. */
+Test(principals, values_out_of_range_are_refused)
+{
+	static const struct {
+		size_t at; /* in the first entry: behind agent, run and serial */
+		uint8_t value;
+	} rows[] = {{16, PRINCIPAL_STATE_COUNT}, {16, 0xff}, {17, 2}};
+	struct principal_entry *back;
+	struct buffer bytes;
+	size_t count;
+
+	put_examples(&bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t good = bytes.data[rows[i].at];
+
+		bytes.data[rows[i].at] = rows[i].value;
+		cr_expect_eq(principals_decode(buffer_slice(&bytes), &back, &count), -EBADMSG,
+			"row %zu", i);
+		bytes.data[rows[i].at] = good;
+	}
+	cr_expect_eq(principals_decode(buffer_slice(&bytes), &back, &count), 0);
+	free(back);
+	buffer_done(&bytes);
+}
+
+/* Whose lists differ in anything that a rule may ask for acts for somebody else. */
+Test(principals, others_are_others)
+{
+	const struct slice own[] = {slice_from_string("a"), slice_from_string("b")},
+			   more[] = {slice_from_string("a"), slice_from_string("c")};
+	const struct principal_entry one = {.state = PRINCIPAL_KNOWN,
+		.principal = {.name = slice_from_string("bot"), .groups = own, .group_count = 2}};
+	struct principal_entry other = one;
+
+	cr_expect(principals_are_same(&one, &other));
+	other.state = PRINCIPAL_ENDED;
+	cr_expect_not(principals_are_same(&one, &other), "its state");
+	other = one;
+	other.principal.name = slice_from_string("bob");
+	cr_expect_not(principals_are_same(&one, &other), "its name");
+	other = one;
+	other.principal.groups = more;
+	cr_expect_not(principals_are_same(&one, &other), "a group");
+	other.principal.group_count = 1;
+	cr_expect_not(principals_are_same(&one, &other), "how many groups");
+}
+
 Test(principals, there_are_only_so_many)
 {
 	const struct principal_entry entry = {.state = PRINCIPAL_AWAITED};

@@ -216,6 +216,27 @@ Test(token, what_was_changed_is_refused)
 	free(other);
 }
 
+/* Two numbers and nothing behind them: one signature has one spelling. */
+Test(token, nothing_stands_behind_a_signature)
+{
+	char *text = tokens_sign(
+		ALGORITHM_ES256, p256, S("{\"alg\":\"ES256\",\"kid\":\"p256\"}"), S(GOOD));
+	char *signature = strrchr(text, '.') + 1;
+	struct buffer bytes, longer;
+
+	buffer_init(&bytes, 128);
+	buffer_init(&longer, LIMIT_TOKEN_BYTES);
+	cr_assert_eq(base64url_decode(S(signature), &bytes), 0);
+	buffer_append_byte(&bytes, 0);
+	buffer_append(&longer, text, (size_t)(signature - text));
+	base64url_encode(buffer_slice(&bytes), &longer);
+	refused(memory_copy_text(longer.data, buffer_length(&longer)), -EACCES,
+		"signature is wrong");
+	buffer_done(&bytes);
+	buffer_done(&longer);
+	free(text);
+}
+
 Test(token, a_key_that_it_brings_along_is_not_used)
 {
 	char *jwk = tokens_jwk(other_rsa, "rsa", "");
@@ -260,6 +281,70 @@ Test(token, names_of_keys_are_names_alone)
 	header = memory_format("{\"alg\":\"RS256\",\"kid\":\"%s\"}", longer);
 	refused(sign(header, GOOD), -EACCES, "name of its key");
 	free(header);
+}
+
+/* One of the keys' documents, in which `jwk` (freed) stands so many times. */
+static struct jwks *keys_of(char *jwk, unsigned count)
+{
+	struct buffer document;
+	struct jwks *ret;
+
+	buffer_init(&document, 65536);
+	for (unsigned i = 0; i < count; i++)
+		buffer_append_format(&document, "%s%s", i ? "," : "{\"keys\":[", jwk);
+	buffer_append_string(&document, "]}");
+	cr_assert_eq(jwks_parse(buffer_slice(&document), &ret, NULL), 0);
+	buffer_done(&document);
+	free(jwk);
+	return ret;
+}
+
+static int check_with(struct jwks *others, const char *header)
+{
+	char *text = sign(header, GOOD);
+	struct jwks *mine = keys;
+	struct token token;
+	struct error e;
+	int r;
+
+	keys = others;
+	r = check(text, &token, &e);
+	keys = mine;
+	if (r == 0)
+		token_done(&token);
+	free(text);
+	jwks_free(others);
+	return r;
+}
+
+/* The name that the token asks for is not that of a key without one. */
+Test(token, a_key_without_a_name_is_nobodys)
+{
+	char *named = tokens_jwk(rsa, "rsa", ""), *id = strstr(named, "\"kid\":\"rsa\",");
+
+	cr_assert(id);
+	memmove(id, id + 12, strlen(id + 12) + 1);
+	cr_expect_eq(check_with(keys_of(memory_copy_string(named), 1),
+			     "{\"alg\":\"RS256\",\"kid\":\"rsa\"}"),
+		-ENOKEY);
+	cr_expect_eq(check_with(keys_of(named, 1), "{\"alg\":\"RS256\"}"), 0);
+}
+
+/* Else one token would cost as many signature checks as an issuer likes to publish keys. */
+Test(token, few_keys_of_one_name_are_tried)
+{
+	static const char header[] = "{\"alg\":\"RS256\",\"kid\":\"k\"}";
+
+	for (unsigned others = 3; others <= 4; others++) {
+		char *wrong = tokens_jwk(other_rsa, "k", ""), *right = tokens_jwk(rsa, "k", "");
+		char *all = others == 3
+			? memory_format("%s,%s,%s,%s", wrong, wrong, wrong, right)
+			: memory_format("%s,%s,%s,%s,%s", wrong, wrong, wrong, wrong, right);
+
+		cr_expect_eq(check_with(keys_of(all, 1), header), others == 3 ? 0 : -EACCES);
+		free(wrong);
+		free(right);
+	}
 }
 
 Test(token, headers_that_want_more_are_refused)
