@@ -577,6 +577,57 @@ Test(ssh_engine, what_is_spoken_elsewhere_is_no_tunnel)
 	}
 }
 
+static char carried_to[64];
+static int carry_result;
+
+static int carry_it(struct protocol_host *h, uint32_t lane, struct slice place)
+{
+	(void)h;
+	cr_expect_eq(lane, 1);
+	snprintf(carried_to, sizeof(carried_to), "%.*s", SLICE_PRINT(place));
+	return carry_result;
+}
+
+/* The process is told before it gets back what the worker kept, so that none of it goes elsewhere.
+ */
+Test(ssh_engine, a_forward_can_become_a_connection_of_its_own)
+{
+	host.carry = carry_it;
+	open_forward();
+	carry(BRIDGE_STDIN, "SS");
+	cr_expect_eq(buffer_length(&told), 0);
+	carry(BRIDGE_STDIN, "H-2.0-x\r\n");
+	cr_expect_str_eq(carried_to, "db:5432");
+	expect_told(BRIDGE_CARRY, 1, SLICE_EMPTY);
+	expect_told(BRIDGE_DATA, 1, slice_of("\0SSH-2.0-x\r\n", 12));
+	expect_told(BRIDGE_DATA, 1, slice_of("\1", 1));
+	/* Sent before the process knew it. */
+	carry(BRIDGE_STDIN, "y");
+	expect_told(BRIDGE_DATA, 1, slice_of("\0y", 2));
+	nothing_happens();
+}
+
+Test(ssh_engine, where_nothing_would_judge_it_a_forward_is_cut)
+{
+	static const int results[] = {-ENOENT, -ENOTCONN, -EAGAIN};
+
+	host.carry = carry_it;
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
+		carry_result = results[i];
+		open_forward();
+		carry(BRIDGE_STDIN, "SSH-2.0-x\r\n");
+		next(EVENT_NOTE);
+		expect_told(BRIDGE_DENY, 1, slice_from_string("in a forward: ssh"));
+		carry(BRIDGE_STDIN, "y");
+		cr_expect_eq(buffer_length(&told), 0);
+		bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
+		bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+		cr_assert_eq(offer(), 0);
+		next(EVENT_RESULT);
+		cr_assert_eq(offer(), 0);
+	}
+}
+
 Test(ssh_engine, a_lane_that_waits_keeps_no_other)
 {
 	struct protocol_event event;
