@@ -29,7 +29,8 @@ def daemon(cluster, front, tmp_path_factory):  # noqa: F811
     d = daemons.Daemon(folder, {
         **make_config(1), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"localhost:{front.h2_port}"],
-                       "tls": {"ca_file": str(front.ca), "upstream": "verify-full"}, "credentials": {"bearer_file": str(token)}}]}, RULES)
+                       "tls": {"ca_file": str(front.ca), "upstream": "verify-full"}, "credentials": {
+                           "bearer_file": str(token), "impersonate": {"user": "ci", "groups": ["agents", "readers"]}}}]}, RULES)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     d.kubeconfig = folder / "kubeconfig"
     d.kubeconfig.write_text(yaml.safe_dump({
@@ -53,6 +54,14 @@ def all_of_it(daemon, front):
 def test_reading_with_the_resources_token(daemon):
     assert [line.split()[0] for line in works(daemon, "get", "pods").splitlines()] == ["NAME", "web", "worker"]
     assert "log of web" in works(daemon, "logs", "web")
+
+
+def test_who_it_is_the_resource_says(daemon, cluster):  # noqa: F811
+    works(daemon, "get", "pods")
+    seen = [{name.lower(): value for name, value in headers.items()} for _, _, headers, _ in cluster.requests][-1]
+    assert (seen["impersonate-user"], seen["impersonate-group"]) == ("ci", "agents")  # of several, the stand-in keeps the first
+    done = kubectl(daemon, "get", "pods", "--as", "root")
+    assert done.returncode == 1 and "Impersonate-User" in done.stderr
 
 
 def test_a_refusal(daemon):

@@ -26,6 +26,7 @@ struct engine_bench {
 	bool allow_cleartext, unverified;
 	enum secret_place secret_place; /* that password is shown there, in a field of this name */
 	const char *secret_name;
+	const char *impersonates; /* as in struct protocol_credentials; NULL: nobody */
 	size_t hello_length; /* bytes of a ClientHello that is fed; 0: one stands for it */
 	const char
 		*denied_beyond; /* the one place to which no proxy may connect; NULL: there is none

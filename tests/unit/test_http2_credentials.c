@@ -64,6 +64,19 @@ Test(http2_credentials, in_place_of_the_agents)
 	cr_assert_not(holds(&run.events, "s3cret"));
 }
 
+Test(http2_credentials, whom_it_is_of)
+{
+	bench.impersonates = "impersonate-user: ci\r\nimpersonate-group: a\r\n"
+			     "impersonate-group: b\r\n";
+	logs_in(SECRET_IN_BEARER, NULL, "s3cret");
+	get("/v1/a", "impersonate-user: root\nimpersonate-extra-x: y\na: b\n");
+	HEARD(server,
+		"1 a: b\n1 impersonate-user: ci\n1 impersonate-group: a\n"
+		"1 impersonate-group: b\n1 authorization: Bearer s3cret\n");
+	NEVER_HEARD(server, "root");
+	NEVER_HEARD(server, "impersonate-extra");
+}
+
 Test(http2_credentials, names_are_in_lower_case)
 {
 	logs_in(SECRET_IN_HEADER, "X-Api-Key", "k1");

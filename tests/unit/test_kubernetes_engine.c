@@ -97,6 +97,16 @@ Test(kubernetes_engine, who_it_is_the_agent_does_not_say)
 	}
 }
 
+/* The resource does, in each request; what else says so goes. */
+Test(kubernetes_engine, who_it_is_the_resource_says)
+{
+	bench.impersonates = "impersonate-user: ci\r\nimpersonate-group: a b\r\n";
+	http_run_restart();
+	agent_sends("GET " PODS HOST "Impersonate_User: root\r\nA: b\r\n\r\n");
+	SERVER_GOT(
+		"GET " PODS HOST "A: b\r\nimpersonate-user: ci\r\nimpersonate-group: a b\r\n\r\n");
+}
+
 #define EXEC PODS "/web/exec?command=ls&command=-l"
 #define SPDY "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
 

@@ -75,6 +75,8 @@
 #define LIMIT_HTTP2_WINDOW (1u << 20) /* of all streams of a connection, beyond what follows */
 #define LIMIT_HTTP2_PASSING (2u << 20) /* beyond which a connection's windows stay closed */
 #define LIMIT_HTTP2_HELD (32u << 20) /* bodies that people are shown or masks hold back, in all */
+#define LIMIT_IMPERSONATED 33u /* a user and groups, in `credentials` */
+#define LIMIT_IMPERSONATED_NAME 256u
 /* Bytes of a list of headers beyond which it is not even answered that it is too large. */
 #define LIMIT_HTTP2_LIST (4 * LIMIT_HTTP_HEAD)
 #define LIMIT_HTTP2_CONTINUATIONS 8u /* frames of one list of headers, behind the first */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "base/buffer.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "policy/config.h"
@@ -48,10 +49,32 @@ static enum policy_login login_of(const struct config_credentials *from)
 	return from->password_file.text ? LOGIN_PASSWORD : LOGIN_CERTIFICATE;
 }
 
-static void compile_login(const struct config_credentials *from, struct policy_resource *ret)
+/* Header lines, as they leave. */
+static struct slice impersonated(struct compile *k, const struct config_impersonate *from)
+{
+	struct slice text = SLICE_EMPTY;
+	struct buffer lines;
+	uint8_t *copy;
+
+	buffer_init(&lines, LIMIT_HTTP_HEAD);
+	buffer_append_format(&lines, "impersonate-user: %s\r\n", from->user.text);
+	for (size_t i = 0; i < from->groups.count; i++)
+		buffer_append_format(
+			&lines, "impersonate-group: %s\r\n", from->groups.items[i].text);
+	copy = node_allocate(k->arena, buffer_length(&lines) + 1);
+	memcpy(copy, buffer_slice(&lines).data, buffer_length(&lines));
+	text = slice_of(copy, buffer_length(&lines));
+	buffer_done(&lines);
+	return text;
+}
+
+static void compile_login(
+	struct compile *k, const struct config_credentials *from, struct policy_resource *ret)
 {
 	const struct config_header *named = from->header ? from->header : from->query;
 
+	if (from->impersonate)
+		ret->login_impersonates = impersonated(k, from->impersonate);
 	ret->login = login_of(from);
 	ret->login_user = slice_from_string(from->user.text);
 	ret->login_chain = from->client_text;
@@ -59,7 +82,8 @@ static void compile_login(const struct config_credentials *from, struct policy_r
 		ret->login_name = slice_from_string(named->name.text);
 }
 
-static void compile_resource(const struct config_resource *from, struct policy_resource *ret)
+static void compile_resource(
+	struct compile *k, const struct config_resource *from, struct policy_resource *ret)
 {
 	ret->name = slice_from_string(from->name.text);
 	ret->protocol = (enum protocol_id)from->protocol.value;
@@ -77,7 +101,7 @@ static void compile_resource(const struct config_resource *from, struct policy_r
 		(from->application_name.value == APPLICATION_BY_CREDENTIALS && from->credentials &&
 			ret->protocol == PROTOCOL_POSTGRES);
 	if (from->credentials)
-		compile_login(from->credentials, ret);
+		compile_login(k, from->credentials, ret);
 	ret->hosts = from->hosts;
 	ret->host_count = from->host_count;
 }
@@ -260,7 +284,7 @@ void policy_compile(const struct config *config, uint64_t generation,
 	for (size_t i = 0; i < ret->agent_count; i++)
 		compile_agent(&k, &config->agents[i], &ret->agents[i]);
 	for (size_t i = 0; i < ret->resource_count; i++)
-		compile_resource(&config->resources[i], &ret->resources[i]);
+		compile_resource(&k, &config->resources[i], &ret->resources[i]);
 	for (size_t i = 0; i < ret->rule_count; i++)
 		compile_rule(&k, &config->rules[i], &ret->rules[i]);
 	if (address_count)

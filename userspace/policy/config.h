@@ -83,11 +83,19 @@ struct config_header {
 	struct config_text name, value_file;
 };
 
+/* Whom the credentials let the host be to the server. */
+struct config_impersonate {
+	struct place place;
+	struct config_text user;
+	struct config_texts groups;
+};
+
 struct config_credentials {
 	struct place place;
 	struct config_text user, password_file, client_cert_file, client_key_file, bearer_file,
 		basic_file, key_file;
 	struct config_header *header, *query;
+	struct config_impersonate *impersonate;
 	bool ca, agent, allow_cleartext;
 	struct config_texts source_addresses; /* of certificates */
 	struct slice client_text; /* content of client_cert_file */

@@ -141,6 +141,37 @@ static void check_source_addresses(struct loader *l, const struct config_credent
 			"\"source_addresses\" are those of certificates; expected \"ca: true\"");
 }
 
+/* It is to stand in a header. */
+static void check_impersonated(struct loader *l, const struct config_text *name)
+{
+	struct slice text = slice_from_string(name->text);
+
+	if (text.length == 0 || text.length > LIMIT_IMPERSONATED_NAME || !text_is_ascii(text) ||
+		!text_is_one_line(text) || text.data[0] == ' ' || text.data[text.length - 1] == ' ')
+		loader_error(l, name->place,
+			"\"impersonate\": expected the name of a user or group in ASCII, of at "
+			"most %u bytes",
+			LIMIT_IMPERSONATED_NAME);
+}
+
+static void check_impersonate(struct loader *l, const struct config_resource *resource)
+{
+	const struct config_impersonate *given =
+		resource->credentials ? resource->credentials->impersonate : NULL;
+
+	if (!given)
+		return;
+	if (resource->protocol.value != PROTOCOL_KUBERNETES)
+		loader_error(l, given->place, "\"impersonate\" is for protocol kubernetes alone");
+	if (given->user.text)
+		check_impersonated(l, &given->user);
+	for (size_t i = 0; i < given->groups.count; i++)
+		check_impersonated(l, &given->groups.items[i]);
+	if (given->groups.count > LIMIT_IMPERSONATED - 1)
+		loader_error(l, given->groups.place, "\"groups\": expected at most %u",
+			LIMIT_IMPERSONATED - 1);
+}
+
 static void check_credentials(struct loader *l, const struct config_resource *resource)
 {
 	const struct config_credentials *given = resource->credentials;
@@ -262,6 +293,7 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	check_wildcards(l, resource);
 	check_tls(l, resource);
 	check_credentials(l, resource);
+	check_impersonate(l, resource);
 	check_certificate(l, resource);
 	if (resource->credentials && resource->credentials->header)
 		check_header_name(l, &resource->credentials->header->name);

@@ -109,6 +109,13 @@ static const struct schema_key header_keys[] = {
 static const struct schema header_schema = {SCHEMA("a header", config_header, header_keys)};
 static const struct schema query_schema = {SCHEMA("a query parameter", config_header, header_keys)};
 
+static const struct schema_key impersonate_keys[] = {
+	KEY(config_impersonate, "user", TEXT, user, NEEDED),
+	KEY(config_impersonate, "groups", TEXTS, groups),
+};
+static const struct schema impersonate_schema = {
+	SCHEMA("impersonate", config_impersonate, impersonate_keys)};
+
 static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "user", TEXT, user),
 	KEY(config_credentials, "password_file", TEXT, password_file),
@@ -119,6 +126,7 @@ static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "key_file", TEXT, key_file),
 	KEY(config_credentials, "header", MAPPING, header, OF(header_schema)),
 	KEY(config_credentials, "query", MAPPING, query, OF(query_schema)),
+	KEY(config_credentials, "impersonate", MAPPING, impersonate, OF(impersonate_schema)),
 	KEY(config_credentials, "ca", FLAG, ca),
 	KEY(config_credentials, "source_addresses", TEXTS, source_addresses),
 	KEY(config_credentials, "agent", FLAG, agent),

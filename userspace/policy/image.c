@@ -182,6 +182,7 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
 	codec_text(c, &r->login_user);
 	codec_text(c, &r->login_name);
+	codec_text(c, &r->login_impersonates);
 	codec_bytes(c, &r->login_chain);
 	CODEC_LIST(c, r->hosts, r->host_count, LIMIT_CONFIG_HOSTS, codec_host);
 }
@@ -286,6 +287,9 @@ static bool login_is_sound(const struct policy_resource *r)
 {
 	bool named = r->login == LOGIN_HEADER || r->login == LOGIN_QUERY;
 
+	if (r->login_impersonates.length &&
+		(r->login == LOGIN_AS_AGENT || r->protocol != PROTOCOL_KUBERNETES))
+		return false;
 	if (r->login == LOGIN_PASSWORD && r->login_user.length == 0)
 		return false;
 	if (r->login != LOGIN_PASSWORD && r->login != LOGIN_CERTIFICATE && r->login_user.length)

@@ -64,6 +64,8 @@ struct policy_resource {
 	enum policy_login login;
 	struct slice login_user; /* empty where there is none; never with LOGIN_PASSWORD */
 	struct slice login_name; /* of the header or query parameter; else empty */
+	/* Whom the requests say that they are of: header lines, each with its end; or empty. */
+	struct slice login_impersonates;
 	struct slice login_chain; /* PEM, the certificate first; empty but with LOGIN_CERTIFICATE */
 	struct host *hosts;
 	size_t host_count;

@@ -212,6 +212,9 @@ struct protocol_credentials {
 	struct slice user;
 	enum secret_place place;
 	struct slice name; /* of the header or query parameter that it is in */
+	/* Whom each request of HTTP says that it is of, in place of what the agent says: header
+	 * lines in lower case, each with its end; or empty. */
+	struct slice impersonates;
 };
 
 struct protocol_event {

@@ -19,6 +19,7 @@ static struct protocol_credentials credentials_of(const struct session *s)
 	return (struct protocol_credentials){
 		.place = places[resource->login],
 		.name = resource->login_name,
+		.impersonates = resource->login_impersonates,
 		.given = true,
 		.password = resource->login == LOGIN_PASSWORD,
 		/* A proxy is nobody whom the administrator has allowed to read it. */

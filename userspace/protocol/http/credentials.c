@@ -43,7 +43,10 @@ struct slice http_credentials_field(const struct protocol_credentials *c)
 bool http_credentials_replace(const struct protocol_credentials *c, struct slice name)
 {
 	struct slice field = http_credentials_field(c);
+	struct slice prefix = slice_from_string("impersonate-");
 
+	if (c->impersonates.length && is_same_field(slice_head(name, prefix.length), prefix))
+		return true;
 	return field.length && is_same_field(field, name);
 }
 

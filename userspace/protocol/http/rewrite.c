@@ -121,6 +121,8 @@ int http_rewrite_request(struct http_engine *e)
 		r = put_fields(out, &e->request, http_request_keeps);
 	if (r == 0)
 		r = put_credentials(e, out);
+	if (r == 0)
+		r = buffer_append_slice(out, e->base.host->credentials.impersonates);
 	if (r == 0 && e->framing.kind == HTTP_BODY_CHUNKED)
 		r = buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
 	if (r == 0 && coding)

@@ -159,6 +159,19 @@ static void add_text(struct http2_list *l, const char *name, struct slice value)
 	http2_list_add(l, slice_from_string(name), value);
 }
 
+static void add_lines(struct http2_list *l, struct slice lines)
+{
+	while (lines.length) {
+		const uint8_t *end = memmem(lines.data, lines.length, "\r\n", 2);
+		struct slice line = slice_head(lines, (size_t)(end - lines.data));
+		const uint8_t *colon = memchr(line.data, ':', line.length);
+		size_t name = (size_t)(colon - line.data);
+
+		http2_list_add(l, slice_head(line, name), slice_from(line, name + 2));
+		lines = slice_from(lines, line.length + 2);
+	}
+}
+
 int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, struct buffer *room)
 {
 	const struct http_fields *fields = &s->request.head.fields;
@@ -183,6 +196,7 @@ int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, st
 		add_text(l, "accept", http_request_accept(&s->request));
 	if (http_fields_list_has(fields, "te", slice_from_string("trailers")))
 		add_text(l, "te", slice_from_string("trailers"));
+	add_lines(l, s->request.host->credentials.impersonates);
 	return http2_secret_put(s, l, room);
 }
 

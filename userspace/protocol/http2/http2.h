@@ -225,9 +225,10 @@ bool http2_block_add(struct http2_block *b, nghttp2_rcbuf *name, nghttp2_rcbuf *
 bool http2_block_read_request(
 	const struct http2_block *b, struct http_request *r, struct http_problem *ret);
 
-/* A list of headers that leaves; refers to what its parts are of. */
+/* A list of headers that leaves; refers to what its parts are of. Besides what came there is room
+ * for pseudo-headers, the secret, and all whom a request is said to be of. */
 struct http2_list {
-	nghttp2_nv items[LIMIT_HTTP_FIELDS + 8];
+	nghttp2_nv items[LIMIT_HTTP_FIELDS + 8 + LIMIT_IMPERSONATED];
 	size_t count;
 };
 void http2_list_add(struct http2_list *l, struct slice name, struct slice value);
