@@ -86,6 +86,23 @@ Test(spdy, frames)
 	}
 }
 
+/* Wherever it stops, what was given and what is held are what came. */
+Test(spdy, frames_that_are_under_way)
+{
+	static const struct slice in =
+		S("\x80\3\0\3\0\0\0\x08\0\0\0\5\0\0\0\5\0\0\0\1\0\0\0\5hello\x80\3\0\6\0\0\0\4");
+
+	for (size_t length = 1; length < in.length; length++) {
+		struct heard h;
+		size_t held;
+
+		hear(&h, slice_head(in, length), 3);
+		held = buffer_length(&h.raw);
+		cr_expect(held == length || length >= 16, "%zu of %zu", held, length);
+		heard_done(&h);
+	}
+}
+
 Test(spdy, what_is_refused)
 {
 	static const struct {

@@ -170,7 +170,10 @@ int spdy_append_held(struct buffer *out, const struct spdy_reader *r)
 {
 	int error = r->given ? 0 : buffer_append(out, r->head, r->head_length);
 
-	return error < 0 || r->given ? error : buffer_append_slice(out, buffer_slice(&r->control));
+	/* Before a head is whole, it is the frame's before. */
+	if (error < 0 || r->given || !r->in_body)
+		return error;
+	return buffer_append_slice(out, buffer_slice(&r->control));
 }
 
 /* --- writing --- */
