@@ -716,7 +716,9 @@ def test_what_the_daemon_keeps(launcher):
         result = [look(p) for p in {[str(p) for p in (
             daemon.state, daemon.runtime, daemon.config_file, daemon.policy_file, secret)]!r}]
     """)
-    assert [sorted(answer[1]) if i == 1 else part for i, part in enumerate(answer)] == [[], ["control.sock", "trust"], "", "", ""]
+    shown = ["control.sock", "servers", "trust"]
+    assert [sorted(answer[1]) if i == 1 else part for i, part in enumerate(answer)] == [
+        [], shown, "", "", ""]
     status = run.run(str(run.wayleave), "--socket", str(daemon.socket), "status")
     assert status.returncode == 0 and run.agent.name in status.stdout
 

@@ -8,8 +8,8 @@
 
 #include "protocol/protocol.h"
 
-/* Whether the secret, or whom the request is said to be of, takes the place of the agent's field of that name, in any spelling that a
- * server could take for it. */
+/* Whether the secret, or whom the request is said to be of, takes the place of the agent's field of
+ * that name, in any spelling that a server could take for it. */
 bool http_credentials_replace(const struct protocol_credentials *c, struct slice name);
 /* The field that shows the secret; empty: none does. */
 struct slice http_credentials_field(const struct protocol_credentials *c);
