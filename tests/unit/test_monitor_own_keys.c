@@ -5,10 +5,15 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "monitor/keyring.h"
 #include "monitor/own_keys.h"
@@ -321,4 +326,51 @@ Test(owner, a_path_stays_below_its_root)
 	command = memory_format("rm -r %s", folder);
 	cr_assert_eq(system(command), 0);
 	free(command);
+}
+
+/* --- its process --- */
+
+static void stop_oneself(void)
+{
+	raise(SIGSTOP);
+}
+
+/* Whether it does by itself; it does in the end. */
+static bool ends(pid_t pid, int *ret_status)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		if (waitpid(pid, ret_status, WNOHANG) == pid)
+			return true;
+		usleep(10000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, ret_status, 0);
+	return false;
+}
+
+/* What has an agent's user the agent may stop; no alarm ends it then. */
+Test(monitor_own_keys, a_process_that_was_stopped_is_ended)
+{
+	struct own_keys_start start = {.signer = -1};
+	struct own_keys_processes p;
+	uint64_t now;
+	int status, fd;
+	struct error e;
+	pid_t pid;
+
+	cr_assert_eq(pthread_atfork(NULL, NULL, stop_oneself), 0);
+	own_keys_open(&p);
+	cr_assert_eq(own_keys_begin(&p, 1, &start, &fd, &e), 0);
+	pid = waitpid(-1, &status, WUNTRACED);
+	cr_assert(pid > 0 && WIFSTOPPED(status));
+	now = clock_monotonic();
+	own_keys_tick(&p, now + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND);
+	cr_expect_eq(waitpid(pid, &status, WNOHANG), 0);
+	own_keys_tick(&p, now + 2 * LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND);
+	cr_expect(ends(pid, &status));
+	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	cr_expect(own_keys_on_exit(&p, pid, status));
+	cr_expect_eq(p.count, 0);
+	own_keys_close(&p);
+	close(fd);
 }

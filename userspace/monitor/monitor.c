@@ -143,6 +143,7 @@ static void tick(struct monitor *m, uint64_t now)
 	workers_tick(m, now);
 	ssh_process_tick(&m->ssh, now, m->worker_uid, m->worker_gid);
 	ssh_signers_tick(&m->ssh_signers, now);
+	own_keys_tick(&m->own_keys, now);
 	inspector_process_tick(&m->inspector, now);
 	if (m->serving)
 		broker_process_tick(&m->openid, now);

@@ -73,6 +73,8 @@ int own_keys_begin(struct own_keys_processes *p, uint32_t agent, const struct ow
 	int *ret_fd, struct error *e);
 /* False: it was another process. */
 bool own_keys_on_exit(struct own_keys_processes *p, pid_t pid, int status);
+/* Ends those that should have ended themselves; `now` is monotonic. */
+void own_keys_tick(const struct own_keys_processes *p, uint64_t now);
 void own_keys_close(struct own_keys_processes *p);
 
 #endif

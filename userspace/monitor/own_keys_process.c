@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@ struct own_keys_process {
 	struct list link;
 	uint32_t agent;
 	pid_t pid;
+	uint64_t deadline; /* monotonic */
 };
 
 void own_keys_open(struct own_keys_processes *p)
@@ -78,6 +80,8 @@ int own_keys_begin(struct own_keys_processes *p, uint32_t agent, const struct ow
 	process = memory_new(sizeof(*process));
 	process->agent = agent;
 	process->pid = pid;
+	process->deadline =
+		clock_monotonic() + 2 * LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	list_append(&p->list, &process->link);
 	p->count++;
 	*ret_fd = pair[0];
@@ -106,6 +110,18 @@ bool own_keys_on_exit(struct own_keys_processes *p, pid_t pid, int status)
 		return true;
 	}
 	return false;
+}
+
+/* Each has an alarm of its own, which one that its agent stopped never comes to. */
+void own_keys_tick(const struct own_keys_processes *p, uint64_t now)
+{
+	list_for_each (position, &p->list) {
+		const struct own_keys_process *process =
+			list_entry(position, struct own_keys_process, link);
+
+		if (now >= process->deadline)
+			kill(process->pid, SIGKILL);
+	}
 }
 
 void own_keys_close(struct own_keys_processes *p)
