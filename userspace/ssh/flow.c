@@ -17,6 +17,14 @@ void flow_done(struct flow *f)
 	buffer_done(&f->pending);
 }
 
+/* The agent, or the worker, has yet to take what came before: what a masked flow hands on piece by
+ * piece is joined meanwhile, so that tiny ones cost no more than the worker has time for. */
+static bool is_full(const struct flow *f, const struct link *l)
+{
+	return buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
+		buffer_length(&l->out) >= LINK_QUEUE_HIGH || f->unanswered >= FLOW_UNANSWERED_MOST;
+}
+
 /* What is not read stays in the library's window, and so with the sender. */
 static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 {
@@ -29,8 +37,7 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	/* What comes back from the worker goes first. */
 	if (!inspected && f->at_worker)
 		return false;
-	if (!f->from || buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
-		buffer_length(&l->out) >= LINK_QUEUE_HIGH)
+	if (!f->from || is_full(f, l))
 		return false;
 	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);
 	if (n <= 0)
@@ -50,6 +57,9 @@ int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_
 
 	f->at_worker -= m->settled < f->at_worker ? m->settled : f->at_worker;
 	f->unanswered -= m->last && f->unanswered;
+	/* No value has begun that the host would need time for. */
+	if (f->at_worker == 0)
+		f->held_up = false;
 	if (f->at_worker == 0 || f->unanswered)
 		f->due = 0;
 	else if (f->due == 0 || m->settled)
@@ -59,6 +69,16 @@ int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_
 	return buffer_append_slice(&f->pending, m->bytes);
 }
 
+/* An agent that takes nothing lets no time pass that the host has for the rest of a value: else it
+ * would be told the begin of any, by not reading for a while. */
+static void put_off(struct flow *f)
+{
+	if (!f->held_up || f->due == 0)
+		return;
+	f->held_up = false;
+	f->due = clock_monotonic() + NANOSECONDS_PER_MILLISECOND * LIMIT_SSH_KEPT_TIME;
+}
+
 void flow_ask_for_kept(struct flow *f, struct lane *lane)
 {
 	bool over = !f->from || ssh_channel_is_closed(f->from) || ssh_channel_is_eof(f->from);
@@ -66,6 +86,7 @@ void flow_ask_for_kept(struct flow *f, struct lane *lane)
 	if (!f->masked || f->at_worker == 0 || f->end_told || lane->relay->alone)
 		return;
 	over = over && (!f->from || ssh_channel_poll(f->from, f->stream == BRIDGE_STDERR) <= 0);
+	put_off(f);
 	if (!over && (f->due == 0 || clock_monotonic() < f->due))
 		return;
 	f->end_told = over;
@@ -98,13 +119,17 @@ static bool flow_write(struct flow *f)
 
 bool flow_turn(struct flow *f, struct lane *lane, bool inspected)
 {
+	const struct link *l = &lane->relay->link;
 	bool moved = false, some;
 
+	/* As it was since the last turn. */
+	f->held_up |= is_full(f, l);
 	do {
 		some = flow_write(f);
 		some |= flow_read(f, lane, inspected);
 		moved |= some;
 	} while (some);
+	f->held_up |= is_full(f, l);
 	return moved;
 }
 

@@ -47,6 +47,7 @@ struct flow {
 	size_t at_worker; /* bytes that it has yet to give back, or keeps to be masked */
 	bool masked; /* it gives back something else, and says for how many bytes it stands */
 	size_t unanswered; /* of what was sent to it, if it is masked */
+	bool held_up; /* since `due` was put off last, something was not read that may be there */
 	uint64_t
 		due; /* (clock.h) when what it keeps, or a script has waited long enough; 0: none */
 	bool end_told; /* the worker knows that nothing follows */
@@ -171,6 +172,7 @@ uint64_t carry_bytes(const struct lane *lane, enum side to);
 
 /* flow.c */
 #define FLOW_PENDING_HIGH (256u << 10)
+#define FLOW_UNANSWERED_MOST 4u /* pieces at the worker that are masked */
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
 /* Reads and writes what it can; true: some bytes moved. */
 bool flow_turn(struct flow *f, struct lane *lane, bool inspected);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One direction of a channel, between a host and an agent whose library is played here.
+ */
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "ssh/relay.h"
+
+#define KEPT 10u /* bytes that the worker keeps, as they may be a part of a value */
+
+/* One end of a channel. */
+static struct end {
+	size_t readable, at_once;
+	uint32_t window;
+} host, agent;
+
+static struct relay relay;
+static struct lane lane;
+static struct flow flow;
+
+/* --- the library --- */
+
+static struct end *end_of(ssh_channel channel)
+{
+	return (struct end *)(void *)channel;
+}
+
+int ssh_channel_read_nonblocking(ssh_channel channel, void *to, uint32_t most, int errors)
+{
+	struct end *end = end_of(channel);
+	size_t n = end->readable < end->at_once ? end->readable : end->at_once;
+
+	(void)errors;
+	n = n < most ? n : most;
+	memset(to, 'x', n);
+	end->readable -= n;
+	return (int)n;
+}
+
+int ssh_channel_write(ssh_channel channel, const void *bytes, uint32_t length)
+{
+	(void)bytes;
+	end_of(channel)->window -= length;
+	return (int)length;
+}
+
+uint32_t ssh_channel_window_size(ssh_channel channel)
+{
+	return end_of(channel)->window;
+}
+
+int ssh_channel_is_open(ssh_channel channel)
+{
+	(void)channel;
+	return 1;
+}
+
+int ssh_channel_is_closed(ssh_channel channel)
+{
+	(void)channel;
+	return 0;
+}
+
+int ssh_channel_is_eof(ssh_channel channel)
+{
+	(void)channel;
+	return 0;
+}
+
+/* --- the worker --- */
+
+static void answer(size_t settled)
+{
+	static const uint8_t masked[FLOW_PENDING_HIGH];
+	const struct bridge_masked m = {.stream = BRIDGE_STDOUT,
+		.last = true,
+		.settled = (uint32_t)settled,
+		.bytes = slice_of(masked, settled)};
+
+	cr_assert_eq(flow_on_masked(&flow, &lane, &m), 0);
+}
+
+static bool turn(void)
+{
+	bool moved = flow_turn(&flow, &lane, true);
+
+	flow_ask_for_kept(&flow, &lane);
+	return moved;
+}
+
+/* Until nothing moves any more, with all but KEPT bytes coming back. */
+static void run(void)
+{
+	while (turn()) {
+		while (flow.unanswered)
+			answer(flow.unanswered == 1 ? flow.at_worker - KEPT : 0);
+		buffer_clear(&relay.link.out);
+	}
+}
+
+/* Long enough for what is kept. */
+static void let_time_pass(void)
+{
+	cr_assert_neq(flow.due, 0);
+	flow.due = 1;
+}
+
+static void expect_asked(bool asked)
+{
+	cr_expect_eq(flow.unanswered, asked);
+	cr_expect_eq(buffer_length(&relay.link.out), asked ? BRIDGE_HEAD + 1 : 0);
+	cr_expect_eq(flow.due, asked ? 0 : flow.due);
+	cr_expect(asked || flow.due > clock_monotonic());
+}
+
+static void setup(void)
+{
+	link_init(&relay.link, -1);
+	lane.relay = &relay;
+	lane.kind = BRIDGE_EXEC;
+	host = agent = (struct end){.at_once = BRIDGE_DATA_MOST};
+	flow_init(&flow, (ssh_channel)(void *)&host, (ssh_channel)(void *)&agent, BRIDGE_STDOUT);
+	flow.masked = true;
+}
+
+static void teardown(void)
+{
+	flow_done(&flow);
+	buffer_done(&relay.link.out);
+}
+
+TestSuite(ssh_flow, .init = setup, .fini = teardown);
+
+Test(ssh_flow, what_has_waited_is_asked_for)
+{
+	host.readable = 100;
+	agent.window = 1000;
+	run();
+	cr_expect_eq(agent.window, 1000 - 100 + KEPT);
+	let_time_pass();
+	turn();
+	expect_asked(true);
+}
+
+/* Else an agent could choose where a value is cut: it is the one that keeps the rest from coming.
+ */
+Test(ssh_flow, an_agent_that_does_not_read_is_not_told_what_is_kept)
+{
+	host.readable = 4 * FLOW_PENDING_HIGH;
+	run();
+	cr_assert_gt(host.readable, 0);
+	for (int i = 0; i < 3; i++) {
+		let_time_pass();
+		turn();
+		expect_asked(false);
+	}
+	/* It reads again, and the host has yet to go on. */
+	host.readable = 0;
+	agent.window = 2 * FLOW_PENDING_HIGH;
+	let_time_pass();
+	turn();
+	cr_expect_eq(buffer_length(&flow.pending), 0);
+	expect_asked(false);
+	let_time_pass();
+	turn();
+	expect_asked(true);
+}
+
+Test(ssh_flow, tiny_pieces_are_joined_while_the_worker_is_busy)
+{
+	host.readable = 1000;
+	host.at_once = 1;
+	agent.window = 1000;
+	turn();
+	cr_expect_eq(flow.unanswered, FLOW_UNANSWERED_MOST);
+	cr_expect_eq(flow.at_worker, FLOW_UNANSWERED_MOST);
+	host.at_once = BRIDGE_DATA_MOST;
+	answer(1);
+	turn();
+	cr_expect_eq(flow.unanswered, FLOW_UNANSWERED_MOST);
+	cr_expect_eq(flow.at_worker, 1000 - 1);
+	cr_expect_eq(agent.window, 1000 - 1);
+}
