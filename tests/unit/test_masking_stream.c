@@ -221,6 +221,62 @@ Test(masking_stream, a_long_line_passes_and_is_masked)
 	free(line);
 }
 
+static void give_often(const char *piece, size_t times)
+{
+	for (size_t i = 0; i < times; i++)
+		give_text(piece);
+}
+
+/* As what turns while one waits, or colours nothing, for as long as it likes. */
+Test(masking_stream, what_is_no_text_is_neither_kept_nor_searched_for_ever)
+{
+	static const struct {
+		const char *piece;
+		size_t length;
+	} rows[] = {{"|\b/\b-\b", 6}, {"a\b", 2}, {"\033[m", 3}, {"a\033[31m\b", 7}, {"\b", 1},
+		{"", 0}};
+	size_t most = 2 * MASK_STREAM_INPUT_KEPT_MOST + 4096, length;
+	struct buffer piece;
+
+	for (size_t i = 0; rows[i].length; i++) {
+		start(ALL_DETECTORS, MASK_REDACT);
+		buffer_init(&piece, 8192);
+		while (buffer_length(&piece) < 4096)
+			buffer_append(&piece, rows[i].piece, rows[i].length);
+		length = buffer_length(&piece);
+		for (size_t n = 0; n < 400; n++) {
+			give(buffer_slice(&piece), n % 64 == 0);
+			cr_assert_leq(buffer_length(&stream.held), most, "%zu", i);
+		}
+		end();
+		cr_expect_eq(buffer_length(&out), 400 * length);
+		buffer_done(&piece);
+		stop();
+	}
+}
+
+Test(masking_stream, what_is_no_text_hides_nothing)
+{
+	start(ALL_DETECTORS, MASK_REDACT);
+	give_text("n 4111 1111 ");
+	give_often("\033[1m\033[m", 1000);
+	give_text("1111 1111\n");
+	end();
+	cr_expect(slice_starts_with(buffer_slice(&out), slice_from_string("n [masked]\033[1m")));
+	cr_expect_null(memmem(buffer_slice(&out).data, buffer_length(&out), "1111", 4));
+	stop();
+	/* However much of it was shown. */
+	start(ALL_DETECTORS, MASK_REDACT);
+	give_text("password=\"");
+	give_often("x\033[1m", 4000);
+	give(SLICE_EMPTY, true);
+	give_often("x\033[1m", 8000);
+	give(SLICE_EMPTY, true);
+	give_text("y");
+	cr_expect_eq(mask_stream_kept(&stream), 1);
+	stop();
+}
+
 Test(masking_stream, what_was_shown_is_read_on)
 {
 	start(ALL_DETECTORS, MASK_REDACT);

@@ -330,6 +330,45 @@ Test(ssh_engine, output_is_masked_and_recorded_so)
 	expect_masked(1, BRIDGE_STDOUT, 15, "[masked]");
 }
 
+/* How many bytes of the output are settled by the answer to what was written last. */
+static size_t take_settled(void)
+{
+	struct bridge_frame frame;
+	struct bridge_masked m;
+	size_t length;
+
+	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
+	cr_assert(frame.type == BRIDGE_MASKED && bridge_decode_masked(frame.body, &m) == 0);
+	buffer_consume(&told, length);
+	return m.settled;
+}
+
+/* Colours that colour nothing are searched again with each piece behind them. */
+Test(ssh_engine, tiny_pieces_do_not_keep_a_worker)
+{
+	enum { PIECES = 2000 };
+	char colours[3 * 8192 + 1] = "";
+	size_t settled, searched = 0, all;
+
+	for (size_t i = 0; i < sizeof(colours) - 1; i += 3)
+		memcpy(colours + i, "\033[m", 3);
+	run_masked(1, false, "cat x", false);
+	write_output(1, BRIDGE_STDOUT, "first words of what is kept ");
+	write_output(1, BRIDGE_STDOUT, colours);
+	all = take_settled();
+	all += take_settled();
+	for (size_t i = 0; i < PIECES; i++) {
+		write_output(1, BRIDGE_STDOUT, "\033[m");
+		settled = take_settled();
+		searched += settled > 0;
+		all += settled;
+	}
+	write_output(1, BRIDGE_STDOUT, "");
+	all += take_settled();
+	cr_expect_eq(all, 28 + sizeof(colours) - 1 + 3 * PIECES);
+	cr_expect(searched >= 10 && searched < PIECES / 8, "%zu", searched);
+}
+
 Test(ssh_engine, what_is_only_masked_is_not_recorded)
 {
 	run_masked(1, false, "cat x", false);

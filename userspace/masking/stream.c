@@ -11,6 +11,7 @@
 #define BACKSPACE 0x08
 #define CONTEXT 512u /* of what has passed: the word before a value */
 #define HELD_MOST (1u << 20) /* what is kept, what has passed, and what comes at once */
+#define INPUT_FOR_TEXT 16u /* bytes for each of text: a colour for each letter */
 #define GROUPS_MOST 12u /* that one number is written in */
 #define GROUP_MOST 32u /* bytes */
 #define ELEMENT_MOST 1024u /* bytes of a value between XML's tags */
@@ -309,6 +310,22 @@ static int append_part(const struct mask_stream *s, const struct terminal_text *
 	return r < 0 || at >= end ? r : buffer_append(out, in.data + at, end - at);
 }
 
+/* Where in the input what has passed is kept from: much that is no text is not, as it would be
+ * searched again with whatever comes. */
+static size_t kept_from(const struct mask_stream *s, const struct terminal_text *t, size_t open,
+	size_t passed, size_t end)
+{
+	size_t from = terminal_text_place(t, open < CONTEXT ? 0 : open - CONTEXT);
+	size_t most = INPUT_FOR_TEXT * (CONTEXT + passed - open);
+
+	if (most > MASK_STREAM_INPUT_KEPT_MOST)
+		most = MASK_STREAM_INPUT_KEPT_MOST;
+	if (end - from > most)
+		from = terminal_whole_from(
+			slice_head(buffer_slice(&s->held), end), from, end - most);
+	return from;
+}
+
 /* What has passed is kept as far as what follows may belong to it. */
 static void forget(
 	struct mask_stream *s, const struct terminal_text *t, const struct found *found, size_t end)
@@ -322,7 +339,7 @@ static void forget(
 		open = open_from(slice_head(t->text, passed));
 	if (passed - open > MASK_STREAM_KEPT_MOST)
 		open = passed - MASK_STREAM_KEPT_MOST;
-	from = terminal_text_place(t, open < CONTEXT ? 0 : open - CONTEXT);
+	from = kept_from(s, t, open, passed, end);
 	buffer_consume(&s->held, from);
 	s->passed = end - from;
 }
@@ -352,7 +369,9 @@ static size_t end_in_input(const struct mask_stream *s, const struct terminal_te
 	if (all)
 		return buffer_length(&s->held);
 	end = settled(t->text, found);
-	return end == t->text.length ? end_of_text(s, t) : terminal_text_place(t, end);
+	end = end == t->text.length ? end_of_text(s, t) : terminal_text_place(t, end);
+	end = end > s->passed ? end : s->passed;
+	return buffer_length(&s->held) - end > MASK_STREAM_INPUT_KEPT_MOST ? t->whole : end;
 }
 
 int mask_stream_pass(struct mask_stream *s, struct slice bytes, bool all, struct buffer *out)

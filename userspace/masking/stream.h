@@ -10,9 +10,11 @@
 
 #include "masking/strategy.h"
 
-/* More is never kept back: the longest of what is found, a key of RSA with 16,384 bits, is
+/* More text is never kept back: the longest of what is found, a key of RSA with 16,384 bits, is
  * shorter. */
 #define MASK_STREAM_KEPT_MOST (16u << 10)
+/* The same with what is no text: sequences, and letters that were taken back. */
+#define MASK_STREAM_INPUT_KEPT_MOST (4 * MASK_STREAM_KEPT_MOST)
 
 struct mask_stream {
 	struct masker masker;
@@ -31,9 +33,19 @@ void mask_stream_done(struct mask_stream *s);
  * as nothing follows, or not soon; what follows all the same, and belongs to a finding that began
  * before, is still replaced. Errors of buffer.h and detector_scan(). */
 int mask_stream_pass(struct mask_stream *s, struct slice bytes, bool all, struct buffer *out);
+/* Takes bytes that the next call of mask_stream_pass() looks at. -E2BIG, -ENOMEM. */
+static inline int mask_stream_keep(struct mask_stream *s, struct slice bytes)
+{
+	return buffer_append_slice(&s->held, bytes);
+}
 /* Bytes that the receiver gets as they are, and what comes is read behind them; nothing may be
  * kept back. */
 int mask_stream_show(struct mask_stream *s, struct slice bytes);
+/* How many bytes a call of mask_stream_pass() would search beside those that it is given. */
+static inline size_t mask_stream_held(const struct mask_stream *s)
+{
+	return buffer_length(&s->held);
+}
 /* Bytes that are kept back. */
 static inline size_t mask_stream_kept(const struct mask_stream *s)
 {

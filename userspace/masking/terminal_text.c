@@ -41,6 +41,16 @@ size_t terminal_sequence(struct slice in, size_t at)
 	return in.data[i] >= 0x30 && in.data[i] <= 0x7e ? i - at + 1 : 1;
 }
 
+size_t terminal_whole_from(struct slice in, size_t from, size_t least)
+{
+	while (from < least) {
+		size_t n = in.data[from] == ESC ? terminal_sequence(in, from) : 1;
+
+		from = n < in.length - from ? from + n : in.length;
+	}
+	return from;
+}
+
 /* What stands for a sequence in the text; NOTHING, where it moves no cursor. */
 static int meaning(struct slice sequence)
 {

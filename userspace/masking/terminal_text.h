@@ -32,5 +32,7 @@ size_t terminal_text_count(const struct terminal_text *t, size_t place);
  * commands and the like only the introducer is one, as what they carry is text that somebody reads.
  * TERMINAL_SEQUENCE_UNFINISHED: more has to come. */
 size_t terminal_sequence(struct slice input, size_t at);
+/* The first place behind `from`, which is one, and not before `least` that is in no sequence. */
+size_t terminal_whole_from(struct slice input, size_t from, size_t least);
 
 #endif
