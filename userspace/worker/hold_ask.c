@@ -13,6 +13,10 @@
  * that is silent for a few. */
 #define NOTICE_TIME (15 * NANOSECONDS_PER_SECOND)
 #define BEAT_TIME NANOSECONDS_PER_SECOND
+/* Where very many wait, a worker gives this many signs of life a second: each costs a system call
+ * and a wake-up, and a library that bears a second's silence bears two. */
+#define BEATS_PER_SECOND 250
+#define BEAT_TIME_MAX (2 * NANOSECONDS_PER_SECOND)
 /* So long the server may take to say what the action would do; a lock may be in its way. */
 #define PREVIEW_TIME (2 * NANOSECONDS_PER_SECOND)
 
@@ -22,6 +26,15 @@
 #define GATHER_BYTES 32768
 /* So long people are not asked because it is not known yet what the process is. */
 #define PROCESS_TIME (2 * NANOSECONDS_PER_SECOND)
+
+static uint64_t beat_time(const struct worker *w)
+{
+	uint64_t shared = w->hold_count * (NANOSECONDS_PER_SECOND / BEATS_PER_SECOND);
+
+	if (shared <= BEAT_TIME)
+		return BEAT_TIME;
+	return shared < BEAT_TIME_MAX ? shared : BEAT_TIME_MAX;
+}
 
 void hold_reassure(struct hold *h, bool aloud)
 {
@@ -33,7 +46,7 @@ void hold_reassure(struct hold *h, bool aloud)
 			h->reviewers, h->review.text);
 	if (!s->engine->protocol->reassure(s->engine, h->lane, slice_from_string(text)))
 		return;
-	h->next_beat = clock_monotonic() + BEAT_TIME;
+	h->next_beat = clock_monotonic() + beat_time(s->worker);
 	if (aloud)
 		h->next_notice = clock_monotonic() + NOTICE_TIME;
 	session_touch(s);
@@ -42,7 +55,7 @@ void hold_reassure(struct hold *h, bool aloud)
 /* Those that came together don't speak together from then on: their numbers spread them. */
 static void first_sign(struct hold *h)
 {
-	uint64_t early = (h->wait * 0x9e3779b97f4a7c15 >> 32) % BEAT_TIME;
+	uint64_t early = (h->wait * 0x9e3779b97f4a7c15 >> 32) % beat_time(h->session->worker);
 
 	hold_reassure(h, true);
 	if (h->next_notice == 0)
@@ -118,6 +131,7 @@ struct hold *hold_new(struct session *s, uint32_t lane)
 	h->session = s;
 	h->lane = lane;
 	list_append(&s->worker->holds, &h->link);
+	s->worker->hold_count++;
 	list_append(&s->holds, &h->sibling);
 	hold_begin_ticks(s->worker);
 	return h;

@@ -23,6 +23,7 @@ void hold_record_end(
 
 void hold_detach(struct hold *h)
 {
+	h->session->worker->hold_count--;
 	h->session = NULL;
 	list_remove(&h->link);
 	list_remove(&h->sibling);

@@ -48,7 +48,8 @@ struct worker {
 	struct flows flows;
 	struct lookups lookups;
 	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
-	struct list holds; /* actions that wait for people */
+	struct list holds; /* actions that wait for people, hold_count of them */
+	size_t hold_count;
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */
 	struct list dead; /* freed once nothing of theirs is in flight */
