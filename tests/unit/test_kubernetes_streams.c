@@ -149,6 +149,23 @@ Test(kubernetes_streams, channels_that_are_not_a_sides)
 	}
 }
 
+/* A channel that is closed carries nothing. */
+Test(kubernetes_streams, words_behind_a_close)
+{
+	for (size_t step = 1; step < 12; step++) {
+		restart();
+		exec_by_messages("open", "", "v5.channel.k8s.io");
+		says(SIDE_AGENT, 255, "\1", step);
+		says(SIDE_AGENT, 255, "", step);
+		cr_expect_not(run.closed);
+		GOT_FRAMES(SIDE_SERVER, "binary \\xff\\x01|binary \\xff|");
+		says(SIDE_AGENT, 255, "\1more", step);
+		cr_expect(run.closed);
+		cr_expect(holds(&run.events, "words behind"));
+		cr_expect_not(holds(&run.sent[SIDE_SERVER], "ore"));
+	}
+}
+
 Test(kubernetes_streams, forms_that_nobody_reads)
 {
 	static const char *const forms[] = {

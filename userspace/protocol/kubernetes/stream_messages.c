@@ -93,6 +93,18 @@ static int mask_data(struct channelled *c, struct slice bytes, bool ends)
 
 /* --- messages --- */
 
+static int refuse(struct channelled *c, const char *problem)
+{
+	return http_stream_refuse(&c->messages.base, REASON_PROTOCOL_VIOLATION, problem);
+}
+
+/* Of a message that closes a channel, one byte names it. More would pass as what nobody records. */
+static bool is_behind_close(const struct channelled *c, enum side from, struct slice bytes)
+{
+	return c->at[from].known && c->at[from].channel == CHANNEL_CLOSE &&
+		bytes.length > (c->at[from].any ? 0 : 1);
+}
+
 static int take_channel(struct channelled *c, enum side from, uint8_t channel)
 {
 	bool closes = channel == CHANNEL_CLOSE && c->closes && from == SIDE_AGENT;
@@ -101,8 +113,7 @@ static int take_channel(struct channelled *c, enum side from, uint8_t channel)
 	c->at[from].channel = channel;
 	if (closes || (channel < KUBERNETES_CHANNELS && kubernetes_channel_writer(channel) == from))
 		return 0;
-	return http_stream_refuse(&c->messages.base, REASON_PROTOCOL_VIOLATION,
-		"a Kubernetes channel that is not this side's");
+	return refuse(c, "a Kubernetes channel that is not this side's");
 }
 
 static int channelled_data(
@@ -118,6 +129,8 @@ static int channelled_data(
 		r = take_channel(c, from, bytes.data[0]);
 		bytes = slice_from(bytes, 1);
 	}
+	if (r == 0 && is_behind_close(c, from, bytes))
+		r = refuse(c, "words behind the Kubernetes channel that is closed");
 	c->at[from].any |= bytes.length > 0;
 	if (r < 0)
 		return r;
