@@ -34,6 +34,7 @@ RULES = [
      "review": {"by": "dba"}},
     {"name": "read", "resources": ["secure"], "operations": ["read"], "objects": ["/v1/**"], "allow": {}},
     {"name": "no deletes", "resources": ["secure"], "operations": ["DELETE"], "deny": {"message": "never"}},
+    {"name": "anything", "resources": ["lent"], "allow": {}},
     {"name": "orders", "resources": ["shop"], "operations": ["read"], "objects": ["public.orders"], "allow": {}},
 ]
 # What a program without a proxy of its own is given: a listener of the agent's, which asks the proxy.
@@ -87,7 +88,7 @@ def talk(daemon, proxy, place, said, until="never said"):
 
 class Proxy:
     def __init__(self, folder):
-        self.folder, self.port = pathlib.Path(folder), free_port()
+        self.folder, self.port, self.lent = pathlib.Path(folder), free_port(), free_port()
         os.chmod(self.folder, 0o777)
         file = self.folder / "proxy.conf"
         file.write_text(PROXY.format(port=self.port, folder=self.folder, user=pwd.getpwnam("nobody").pw_name))
@@ -110,12 +111,17 @@ def proxy(tmp_path_factory):
 
 
 def config(web, server, proxy, **more):
+    secret = proxy.folder / "secret"
+    secret.write_text("a secret")
+    secret.chmod(0o600)
     return {**make_config(server.port), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
             "resources": [
                 {"name": "proxy", "protocol": "http", "hosts": [f"127.0.0.1:{proxy.port}"]},
                 {"name": "secure", "protocol": "http", "hosts": [f"localhost:{web.h2_port}", f"localhost:{web.tls_port}"],
                  "tls": {"ca_file": str(web.ca)}},
-                {"name": "shop", "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]}], **more}
+                {"name": "shop", "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]},
+                {"name": "lent", "protocol": "postgres", "hosts": [f"127.0.0.1:{proxy.lent}"],
+                 "credentials": {"user": "app", "password_file": str(secret)}}], **more}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +195,25 @@ def test_sql_through_a_proxy(daemon, server, proxy):
     session = next(s for s in daemon.json("sessions", "list") if s["protocol"] == "postgres")
     assert session["resource"] == "shop"
     assert "no rule allows select on public.secrets" in sql("select * from secrets").stderr
+
+
+def test_credentials_behind_a_proxy(daemon, proxy):
+    """Not even a proof of them: the proxy would have a connection that is logged in."""
+    body = struct.pack(">I", 196608) + b"user\0app\0database\0shop\0\0"
+    heard = []
+
+    def serve():
+        peer, _ = server.accept()
+        with peer:
+            peer.recv(1000)
+            peer.sendall(b"R" + struct.pack(">II", 12, 5) + b"salt")
+            heard.append(peer.recv(1000))
+    with socket.create_server(("127.0.0.1", proxy.lent)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        told = talk(daemon, proxy, f"127.0.0.1:{proxy.lent}", struct.pack(">I", len(body) + 4) + body, until="did not verify")
+        thread.join(30)
+    assert "somebody else made" in told and heard == [b""]
 
 
 def test_people_decide_where_a_proxy_leads(daemon, proxy):

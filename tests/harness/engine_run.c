@@ -604,6 +604,7 @@ void engine_run_init(
 		.credentials = {.given = bench->user != NULL,
 			.password = bench->password != NULL,
 			.allow_cleartext = bench->allow_cleartext,
+			.proven_only = bench->proven_only,
 			.user = slice_from_string(bench->user),
 			.place = bench->secret_place,
 			.name = slice_from_string(bench->secret_name),

@@ -23,7 +23,7 @@ struct engine_bench {
 	struct slice end_point; /* what the server's certificate is bound by; NULL: some bytes */
 	/* The host logs in: as this user, with this password. NULL: the agent does. */
 	const char *user, *password;
-	bool allow_cleartext, unverified;
+	bool allow_cleartext, unverified, proven_only;
 	enum secret_place secret_place; /* that password is shown there, in a field of this name */
 	const char *secret_name;
 	const char *impersonates; /* as in struct protocol_credentials; NULL: nobody */

@@ -310,6 +310,32 @@ Test(inject, the_password_in_clear_where_that_is_allowed)
 	cr_expect(sent(SIDE_SERVER, BYTES("the secret")));
 }
 
+/* Whoever passes the bytes on would have a connection that is logged in. */
+Test(inject, no_proof_where_somebody_else_made_the_connection)
+{
+	bench.proven_only = true;
+	begin(false);
+	engine_run_feed(&run, SIDE_SERVER, BYTES(ASKS_MD5));
+	expect_refusal("somebody else made");
+	cr_expect_not(said("! proof"), "it is not even asked for");
+}
+
+Test(inject, no_proof_there_for_a_server_that_is_not_verified)
+{
+	bench.proven_only = bench.unverified = true;
+	begin(true);
+	engine_run_feed(&run, SIDE_SERVER, BYTES(OFFERS_BOTH));
+	expect_refusal("somebody else made");
+}
+
+Test(inject, a_server_that_is_verified_there)
+{
+	bench.proven_only = true;
+	begin(true);
+	engine_run_feed(&run, SIDE_SERVER, BYTES(ASKS_PASSWORD));
+	cr_expect(sent(SIDE_SERVER, BYTES("p\0\0\0\x0fthe secret\0")));
+}
+
 Test(inject, methods_that_credentials_do_not_answer)
 {
 	begin(false);

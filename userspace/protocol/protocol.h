@@ -209,6 +209,9 @@ struct protocol_credentials {
 	bool given; /* false: the agent logs in itself */
 	bool password; /* there is one; else there is a client certificate, which TLS presents */
 	bool allow_cleartext; /* the password may be sent as such without verified TLS */
+	/* Not without verified TLS even where it is not sent as such: who passes the bytes on, and
+	 * whom the agent may have chosen, would have a connection that is logged in. */
+	bool proven_only;
 	struct slice user;
 	enum secret_place place;
 	struct slice name; /* of the header or query parameter that it is in */

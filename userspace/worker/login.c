@@ -22,6 +22,7 @@ static struct protocol_credentials credentials_of(const struct session *s)
 		.impersonates = resource->login_impersonates,
 		.given = true,
 		.password = resource->login == LOGIN_PASSWORD,
+		.proven_only = s->tunnelled,
 		/* A proxy is nobody whom the administrator has allowed to read it. */
 		.allow_cleartext = resource->allow_cleartext && !s->tunnelled,
 		.user = resource->login_user,

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "protocol/protocols.h"
+#include "worker/beyond.h"
 #include "worker/session_internal.h"
 
 /* What of a session says where it leads. */
@@ -69,6 +69,7 @@ void tunnel_set_place(struct session *s, struct slice name, uint16_t port)
 		s->beyond = slice_of(s->address, strlen(text));
 	}
 	memcpy(s->origin.address, address.bytes, sizeof(s->origin.address));
+	s->origin.local = s->origin.local && place_is_loopback(s->beyond, s->origin.address);
 }
 
 /* Where it leads now, and the rules between it and the agent. The scope before stays the caller's.
@@ -91,34 +92,23 @@ static int refuse(enum reason *ret_reason, struct buffer *why, enum reason reaso
 	return -EPERM;
 }
 
-/* What can't be had behind a proxy, whatever the rules say. */
-static int check_ways(struct session *s, enum reason *ret_reason, struct buffer *why)
+static enum reason check_beyond(const struct session *s, const char **ret_why)
 {
-	const struct policy *p = policy_scope_policy(s->scope);
-	const struct policy_resource *resource = upstream_resource(s);
-	struct policy_candidate found[1];
+	const struct beyond_place place = {.resource = upstream_resource(s),
+		.name = s->beyond,
+		.address = s->origin.address,
+		.port = s->origin.port,
+		.here = s->origin.local};
 
-	if (resource && protocols_get(resource->protocol)->delegated)
-		return refuse(ret_reason, why, REASON_NOT_BUILT,
-			"what is asked for is ssh, which is not judged behind a proxy");
-	if (resource && resource->unix_path.length)
-		return refuse(ret_reason, why, REASON_MISDIRECTED,
-			"that resource is a Unix socket, which no proxy leads to");
-	if (s->beyond.length &&
-		policy_match_name(p, s->beyond, s->origin.port, found, ARRAY_SIZE(found)) < 0)
-		return refuse(ret_reason, why, REASON_MISDIRECTED,
-			"which resource it means can't be known, as the proxy looks up the name");
-	if (!resource && p->loopback == LOOPBACK_OWN &&
-		place_is_loopback(s->beyond, s->origin.address))
-		return refuse(ret_reason, why, REASON_LOOPBACK,
-			"a proxy's own host, which no resource names");
-	return 0;
+	return beyond_check(policy_scope_policy(s->scope), &place, ret_why);
 }
 
 int tunnel_check(struct session *s, struct slice name, uint16_t port, enum reason *ret_reason,
 	struct buffer *why)
 {
 	struct whereabouts before;
+	enum reason reason;
+	const char *text;
 	int r;
 
 	if (s->host.observes)
@@ -131,11 +121,13 @@ int tunnel_check(struct session *s, struct slice name, uint16_t port, enum reaso
 		restore(s, &before);
 		return refuse(ret_reason, why, REASON_UNKNOWN_AGENT, "no such agent");
 	}
-	r = check_ways(s, ret_reason, why);
-	if (r < 0)
-		session_record_refusal(s, *ret_reason, buffer_slice(why));
-	else
+	reason = check_beyond(s, &text);
+	if (reason == REASON_NONE) {
 		r = session_check_connection(s, ret_reason, why);
+	} else {
+		r = refuse(ret_reason, why, reason, text);
+		session_record_refusal(s, reason, buffer_slice(why));
+	}
 	policy_scope_put(s->scope);
 	restore(s, &before);
 	return r;
@@ -168,23 +160,13 @@ void tunnel_enter(struct session *s, struct slice name, uint16_t port)
 	session_record_facts(s, false);
 }
 
-/* Where we only observe, what can't be judged there is not kept from being. */
-static bool is_beyond_judging(struct session *s)
-{
-	enum reason reason;
-	struct buffer why;
-	bool is;
-
-	buffer_init(&why, 1024);
-	is = check_ways(s, &reason, &why) < 0;
-	buffer_done(&why);
-	return is;
-}
-
 void tunnel_begin(struct session *s)
 {
+	const char *why;
+
 	s->enters = false;
-	if (is_beyond_judging(s)) {
+	if (check_beyond(s, &why) != REASON_NONE) {
+		/* Where we only observe, what can't be judged there is not kept from being. */
 		if (policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
 			session_reset(s, REASON_POLICY_CHANGED, s->address);
 			return;

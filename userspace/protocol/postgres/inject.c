@@ -229,6 +229,10 @@ int pg_inject_demand(struct pg_engine *e, uint32_t code, struct slice rest)
 		return pg_fail(e, REASON_AUTHENTICATION,
 			"the server asks for a password, and the resource's credentials are a "
 			"client certificate");
+	if (e->base.host->credentials.proven_only && !e->server_verified)
+		return pg_fail(e, REASON_AUTHENTICATION,
+			"the resource's password is not used on a connection that somebody else "
+			"made, where TLS did not verify the server");
 	if (code == PG_AUTH_PASSWORD)
 		return ask_for_password(e);
 	if (code == PG_AUTH_MD5)
