@@ -173,6 +173,78 @@ Test(http_messages, the_end_of_a_session_is_said)
 	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe9|");
 }
 
+/* People are shown why it ended. */
+Test(http_messages, the_reason_of_a_close_is_masked)
+{
+	static const struct {
+		const char *content, *expected;
+	} cases[] = {
+		{"\x03\xe8 for ann@example.com", "close \\x03\\xe8 for [masked]|"},
+		{"\x0f\xa0{\"ssn\":\"078-05-1120\"}", "close \\x0f\\xa0{\"ssn\":\"[masked]\"}|"},
+		{"\x03\xe8{\"ssn\":\"078-05-1120\"", "close \\x03\\xe8|"},
+		{"\x03\xe8", "close \\x03\\xe8|"},
+		{"", "close |"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		http_run_restart();
+		upgrade("/masked");
+		/* A message that is not complete leaves nothing in it. */
+		sends_frame(SIDE_SERVER, WEBSOCKET_TEXT, false, slice_from_string("bob@exa"), 1);
+		sends_frame(
+			SIDE_SERVER, WEBSOCKET_CLOSE, true, slice_from_string(cases[i].content), 1);
+		GOT_FRAMES(SIDE_AGENT, cases[i].expected);
+	}
+	http_run_restart();
+	upgrade("/rows");
+	sends_frame(SIDE_SERVER, WEBSOCKET_CLOSE, true, slice_from_string(cases[0].content), 1);
+	GOT_FRAMES(SIDE_AGENT, "close \\x03\\xe8 for ann@example.com|");
+	/* What the agent says is its own. */
+	http_run_restart();
+	upgrade("/masked");
+	sends_frame(SIDE_AGENT, WEBSOCKET_CLOSE, true, slice_from_string(cases[0].content), 1);
+	GOT_FRAMES(SIDE_SERVER, "close \\x03\\xe8 for ann@example.com|");
+}
+
+#define ASKS "GET /plain HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+/* There are servers that take a body for frames, which nobody would have read. */
+Test(http_messages, frames_in_a_body)
+{
+	static const char *const bodies[] = {"Content-Length: 7\r\n\r\n\x81\x81zzzz\x1b",
+		"Transfer-Encoding: chunked\r\n\r\n7\r\n\x81\x81zzzz\x1b\r\n0\r\n\r\n"};
+	char text[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		http_run_restart();
+		snprintf(text, sizeof(text), ASKS "%s", bodies[i]);
+		agent_sends(text);
+		cr_expect(holds(&run.sent[SIDE_AGENT], "upgrade with a body"));
+		AGENT_REFUSED("400");
+		SERVER_GOT("");
+	}
+	http_run_restart();
+	agent_sends(ASKS "Content-Length: 0\r\n\r\n");
+	server_sends(SWITCHED);
+	AGENT_GOT(SWITCHED);
+}
+
+/* A rule for WebSockets is none for what a GET reads. */
+Test(http_messages, a_server_that_takes_it_for_a_get)
+{
+	static const char error[] = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno";
+
+	agent_sends(ASKS "\r\n");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "opened no WebSocket"));
+	cr_expect_not(holds(&run.sent[SIDE_AGENT], "secret"));
+	AGENT_REFUSED("403");
+	http_run_restart();
+	agent_sends(ASKS "\r\n");
+	server_sends(error);
+	AGENT_GOT(error);
+}
+
 Test(http_messages, an_extension_that_nobody_asked_for)
 {
 	agent_sends("GET /plain HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"

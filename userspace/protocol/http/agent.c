@@ -28,9 +28,9 @@ static int on_head(struct http_engine *e)
 		!http_body_of_request(&e->framing, &e->request.head, &problem))
 		return http_refuse_request(e, &problem);
 	e->request.has_body = e->framing.kind != HTTP_BODY_NONE;
-	if (e->request.has_body && e->request.tunnels) {
+	if (e->request.has_body && (e->request.tunnels || http_request_upgrade(&e->request))) {
 		/* Some servers would take it for the begin of what passes. */
-		problem = (struct http_problem){400, "a CONNECT with a body"};
+		problem = (struct http_problem){400, "a CONNECT or an upgrade with a body"};
 		return http_refuse_request(e, &problem);
 	}
 	return e->abort_text && !http_abort_is_of_server(e) ? http_abort_now(e) : http_ask(e);

@@ -3,7 +3,11 @@
 
 #include <errno.h>
 
+#include "base/bytes.h"
+#include "base/limits.h"
 #include "base/memory.h"
+
+#define CLOSE_CODE 2u /* bytes of a Close's content before its reason (RFC 6455, 5.5.1) */
 
 /* --- frames --- */
 
@@ -27,6 +31,41 @@ int http_messages_tell(
 	return r < 0 ? r : http_stream_send(&m->base, SIDE_AGENT, content.length);
 }
 
+/* A Close of the server's as it may leave: people are shown its reason. No message comes behind it.
+ */
+static int put_masked_close(struct http_messages *m, struct slice content)
+{
+	struct http_mask *mask = m->base.request->mask;
+	struct buffer reason;
+	int r;
+
+	buffer_init(&reason, 4 * LIMIT_HTTP_BODY_MASKED);
+	http_mask_begin_message(mask);
+	r = http_mask_pass(mask, slice_from(content, CLOSE_CODE), true, &reason);
+	/* What looks like JSON and is none says nothing then. */
+	if (r == -EBADMSG) {
+		buffer_clear(&reason);
+		r = 0;
+	}
+	if (r == 0)
+		r = websocket_append_close(
+			&m->base.out, NULL, bytes_get_u16(content.data), buffer_slice(&reason));
+	buffer_wipe(&reason);
+	return r;
+}
+
+static int put_control(struct http_messages *m, enum side from, const struct websocket_piece *piece)
+{
+	bool masked = from == SIDE_SERVER && m->base.request->masked;
+	int r;
+
+	buffer_clear(&m->base.out);
+	if (masked && piece->opcode == WEBSOCKET_CLOSE && piece->plain.length > CLOSE_CODE)
+		return put_masked_close(m, piece->plain);
+	r = buffer_append_slice(&m->base.out, piece->head);
+	return r < 0 ? r : buffer_append_slice(&m->base.out, piece->raw);
+}
+
 /* It may stand between the frames of a message, and so is not held back with one. */
 static int pass_control(
 	struct http_messages *m, enum side from, const struct websocket_piece *piece)
@@ -38,11 +77,8 @@ static int pass_control(
 		r = m->reader->end(m, from);
 		m->told[to] = true;
 	}
-	buffer_clear(&m->base.out);
 	if (r == 0)
-		r = buffer_append_slice(&m->base.out, piece->head);
-	if (r == 0)
-		r = buffer_append_slice(&m->base.out, piece->raw);
+		r = put_control(m, from, piece);
 	return r < 0 ? r : http_stream_send(&m->base, to, 0);
 }
 

@@ -205,6 +205,14 @@ static int open_tunnel(struct http_engine *e)
 	return r < 0 ? r : http_connect_established(e);
 }
 
+/* It was judged as a WebSocket alone, and not as the GET for which a server takes it that opens
+ * none: what a rule keeps from being read would be had by asking so. */
+static bool is_taken_for_get(const struct http_engine *e)
+{
+	return e->request.websocket && e->request.action.protocol == PROTOCOL_HTTP &&
+		e->request.status < 300 && !e->base.host->observes;
+}
+
 static int on_head(struct http_engine *e)
 {
 	struct http_head *m = &e->request.head;
@@ -220,6 +228,10 @@ static int on_head(struct http_engine *e)
 		return interim(e);
 	if (e->request.beyond.port && m->status < 300)
 		return open_tunnel(e);
+	if (is_taken_for_get(e))
+		return http_fail(e, REASON_NOT_COVERED,
+			"denied: the server opened no WebSocket, and answered as it does a GET, "
+			"which was not judged");
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->response_closes = ends_connection(e);
