@@ -121,10 +121,12 @@ int unix_connect(struct bpf_sock_addr *ctx)
 }
 
 /* What the socket at the other end was turned from. The other end was made by the process that
- * connects, and so in its cgroup. */
-static __always_inline struct unix_dial *dial_of_peer(struct bpf_sock *sk)
+ * connects, and so in its cgroup. A stream keeps its peer as long as it lives; that of a datagram
+ * socket may be replaced, and freed, at any time. */
+static __always_inline struct unix_dial *dial_of_peer(struct bpf_sock_addr *ctx)
 {
-	struct unix_sock *own = bpf_skc_to_unix_sock(sk);
+	struct bpf_sock *sk = ctx->sk;
+	struct unix_sock *own = sk && ctx->type == SOCK_STREAM ? bpf_skc_to_unix_sock(sk) : NULL;
 	struct sock *peer = own ? own->peer : NULL;
 	struct unix_dial *dial = peer ? bpf_sk_storage_get(&unix_dials, peer, NULL, 0) : NULL;
 
@@ -136,8 +138,7 @@ static __always_inline struct unix_dial *dial_of_peer(struct bpf_sock *sk)
 SEC("unix/getpeername")
 int unix_getpeername(struct bpf_sock_addr *ctx)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct unix_dial *dial = sk ? dial_of_peer(sk) : NULL;
+	struct unix_dial *dial = dial_of_peer(ctx);
 	__u32 length;
 
 	if (!dial)
@@ -157,9 +158,9 @@ SEC("unix/getsockname")
 int unix_getsockname(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct unix_dial *dial = sk ? dial_of_peer(sk) : NULL;
+	struct unix_dial *dial = dial_of_peer(ctx);
 
-	if (!dial || bpf_sk_storage_get(&accepted, sk, NULL, 0))
+	if (!dial || !sk || bpf_sk_storage_get(&accepted, sk, NULL, 0))
 		return 1;
 	if (bpf_sk_storage_get(&accepted, sk, &dial->origin, BPF_SK_STORAGE_GET_F_CREATE))
 		count(agent_get(dial->origin.agent), STEER_ACCEPTED);

@@ -133,6 +133,41 @@ def test_the_client_does_not_see_it(turned, daemon, local):
     assert done.stdout.strip() == str(local[1]), done.stderr
 
 
+# Sockets that change their peer while others ask for its name.
+DATAGRAMS = """
+import os, socket, sys, threading
+place, end = sys.argv[1], threading.Event()
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+def ask():
+    while not end.is_set():
+        try:
+            s.getsockname(), s.getpeername()
+        except OSError:
+            pass
+
+asking = [threading.Thread(target=ask) for _ in range(2)]
+for t in asking:
+    t.start()
+for i in range(2000):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(f"{place}/{i}")
+        s.connect(f"{place}/{i}")
+        assert s.getpeername() == f"{place}/{i}"
+    os.unlink(f"{place}/{i}")
+end.set()
+for t in asking:
+    t.join()
+print("done")
+"""
+
+
+def test_datagrams_are_left_alone(turned, daemon, tmp_path):
+    os.chmod(tmp_path, 0o777)
+    done = daemon.run("/usr/bin/python3", "-c", DATAGRAMS, tmp_path, user="nobody")
+    assert done.stdout == "done\n", done.stderr
+
+
 # What the server, or the worker, says to a request for TLS; else why there is no connection.
 FORMS = """
 import errno, json, os, socket, sys
