@@ -174,3 +174,15 @@ def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):
     assert "the sockets of the daemon before are others" in d.text()
     assert len([name for name, _ in manager.kept if name == "listener-v4"]) == 1
     assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
+
+
+def test_sockets_that_are_not_taken_do_not_keep_the_port(managed, server):
+    d, manager = managed
+    port = d.status()["port"]
+    d.stop()
+    d.config.update(workers=1, listen_port=port)
+    d.write_config()
+    d.start()
+    assert d.status()["port"] == port and {"BARRIER": "1"} in manager.states
+    assert len([name for name, _ in manager.kept if name == "listener-v4"]) == 1
+    assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"

@@ -52,7 +52,11 @@ class Manager:
                 for item in [k for k in self.kept if k[0] == fields["FDNAME"]]:
                     self.kept.remove(item)
                     os.close(item[1])
-            self.kept += [(fields["FDNAME"], fd) for fd in fds]
+            if "FDSTORE" in fields:
+                self.kept += [(fields["FDNAME"], fd) for fd in fds]
+            else:
+                for fd in fds:  # a barrier
+                    os.close(fd)
 
     def give(self):
         while True:

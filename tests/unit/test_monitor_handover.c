@@ -4,6 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/handover.h"
@@ -94,4 +98,73 @@ Test(handover, without_a_manager_nothing_is_kept)
 
 	unsetenv("NOTIFY_SOCKET");
 	cr_assert_not(handover_keep(&set, -1));
+}
+
+/* A manager's socket, in a folder that is made for it. */
+static int listen_as_manager(char *folder, struct sockaddr_un *ret)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	cr_assert(mkdtemp(folder));
+	snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/notify", folder);
+	cr_assert_eq(bind(fd, (struct sockaddr *)ret, sizeof(*ret)), 0);
+	setenv("NOTIFY_SOCKET", ret->sun_path, 1);
+	return fd;
+}
+
+/* A descriptor that came with it, else -1. */
+static int hear(int fd, char *ret, size_t size)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {ret, size - 1};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	int with = -1;
+
+	cr_assert(n > 0);
+	ret[n] = '\0';
+	if (CMSG_FIRSTHDR(&message))
+		memcpy(&with, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(with));
+	return with;
+}
+
+Test(handover, a_manager_forgets_what_it_has, .timeout = 60)
+{
+	static const char *const told[] = {"FDSTOREREMOVE=1\nFDNAME=listener-v4",
+		"FDSTOREREMOVE=1\nFDNAME=listener-v6", "FDSTOREREMOVE=1\nFDNAME=listener-unix",
+		"BARRIER=1"};
+	char folder[] = "/tmp/handover-XXXXXX", got[64];
+	struct sockaddr_un address;
+	int fd = listen_as_manager(folder, &address), barrier = -1, status = -1;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(handover_forget() ? 0 : 1);
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert_eq(barrier, -1);
+		barrier = hear(fd, got, sizeof(got));
+		cr_assert_str_eq(got, told[i]);
+	}
+	/* It waits until all of that is done. */
+	cr_assert_geq(barrier, 0);
+	cr_assert_eq(waitpid(child, &status, WNOHANG), 0);
+	close(barrier);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+	close(fd);
+	unlink(address.sun_path);
+	rmdir(folder);
+}
+
+Test(handover, without_a_manager_nothing_is_forgotten)
+{
+	unsetenv("NOTIFY_SOCKET");
+	cr_assert_not(handover_forget());
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/text.h"
 
 #define PASSED_MOST 1024
+#define PATIENCE 5000 /* milliseconds, for the manager to do as it is told */
 #define NAME_V4 "listener-v4"
 #define NAME_V6 "listener-v6"
 #define NAME_UNIX "listener-unix"
@@ -65,7 +67,7 @@ void handover_notify(const char *state)
 	send_state(state, -1);
 }
 
-bool handover_keep(const struct listener_set *listeners, int unix_fd)
+static bool remove_kept(void)
 {
 	static const char *const old[] = {NAME_V4, NAME_V6, NAME_UNIX};
 
@@ -76,6 +78,38 @@ bool handover_keep(const struct listener_set *listeners, int unix_fd)
 		if (!send_state(text, -1))
 			return false;
 	}
+	return true;
+}
+
+/* The manager closes the descriptor when it has done all that it was told before
+ * (sd_notify_barrier(3)). */
+static void wait_for_manager(void)
+{
+	struct pollfd closed = {.events = POLLIN};
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	send_state("BARRIER=1", ends[1]);
+	close(ends[1]);
+	closed.fd = ends[0];
+	if (poll(&closed, 1, PATIENCE) == 0)
+		log_warning("NOTIFY_SOCKET: nobody answers");
+	close(ends[0]);
+}
+
+bool handover_forget(void)
+{
+	if (!remove_kept())
+		return false;
+	wait_for_manager();
+	return true;
+}
+
+bool handover_keep(const struct listener_set *listeners, int unix_fd)
+{
+	if (!remove_kept())
+		return false;
 	for (unsigned i = 0; i < listeners->count; i++) {
 		send_state("FDSTORE=1\nFDNAME=" NAME_V4, listeners->pairs[i].v4);
 		if (listeners->pairs[i].v6 != LISTENER_NO_SOCKET)

@@ -23,6 +23,9 @@ struct handover {
 void handover_take(int first, struct handover *ret);
 /* Gives the manager these, in place of all that it has. False: there is no manager. */
 bool handover_keep(const struct listener_set *listeners, int unix_fd);
+/* Makes the manager close all that it has, which keeps a port taken, and waits for seconds until it
+ * has. False: there is none. */
+bool handover_forget(void);
 /* Tells the manager a state, as "READY=1"; without one nothing. */
 void handover_notify(const char *state);
 

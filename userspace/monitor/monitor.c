@@ -235,25 +235,41 @@ static int make_epochs(struct monitor *m, struct error *e)
 	return 0;
 }
 
+static unsigned count_workers(const struct config *c)
+{
+	unsigned count = (unsigned)c->workers.value;
+
+	if (count == 0)
+		count = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	return count < MONITOR_WORKERS_MOST ? count : MONITOR_WORKERS_MOST;
+}
+
+/* Sockets of the daemon before that can't be gone on with hold a configured port all the same,
+ * until the manager closes them too. */
+static int open_listeners(struct monitor *m, struct listener_inherited *given, struct error *e)
+{
+	uint16_t port = (uint16_t)m->config->listen_port.value;
+	int r = capture_listen(m->capture, m->worker_count, port, given, &m->listeners, e);
+
+	if (r == -EADDRINUSE && handover_forget())
+		r = capture_listen(m->capture, m->worker_count, port, NULL, &m->listeners, e);
+	return r;
+}
+
 static int open_capture(struct monitor *m, struct error *e)
 {
 	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
-	unsigned workers = (unsigned)m->config->workers.value;
 	struct handover given;
 	int r = capture_open(&options, &m->capture, e);
 
 	handover_take(HANDOVER_FIRST, &given);
-	if (workers == 0)
-		workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	if (workers > MONITOR_WORKERS_MOST)
-		workers = MONITOR_WORKERS_MOST;
-	m->worker_count = workers;
+	m->worker_count = count_workers(m->config);
 	if (r == 0)
-		r = capture_listen(m->capture, workers, (uint16_t)m->config->listen_port.value,
-			&given.listeners, &m->listeners, e);
+		r = open_listeners(m, &given.listeners, e);
+	if (r < 0)
+		return r;
 	m->unix_fd = given.unix_fd;
-	if (r == 0)
-		r = unix_servers_listen(m->capture, m->config->runtime_dir.text, &m->unix_fd, e);
+	r = unix_servers_listen(m->capture, m->config->runtime_dir.text, &m->unix_fd, e);
 	if (r == 0)
 		r = loop_add(&m->loop, &m->capture_source, capture_descriptor(m->capture),
 			on_capture, m);
