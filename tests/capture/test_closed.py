@@ -491,7 +491,7 @@ def test_two_daemons(host):
 def test_one_daemon_per_state_folder(host):
     daemon, agent = host.govern()
     second = subprocess.run(daemon.daemon_command(), capture_output=True, text=True, timeout=20)
-    assert second.returncode == 1 and second.stderr
+    assert second.returncode == 1 and "another daemon has the instance" in second.stderr
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
 
 

@@ -138,6 +138,23 @@ def test_what_is_approved_runs_once_in_the_same_session(daemon, server, session)
     assert s.answer()["state"] == "42501"
 
 
+def test_a_second_daemon_leaves_everything_alone(daemon, server, session):
+    """It finds out that it is one before it opens the logs and the reviews."""
+    def segments():
+        return {p.name.split(".")[0] for p in (daemon.state / "audit").iterdir()}
+    add(server, "second")
+    s = session()
+    s.send("delete from orders where item = 'second'")
+    (review,) = wait_for_pending(daemon)
+    before = segments()
+    second = subprocess.run(daemon.daemon_command(), capture_output=True, text=True, timeout=30)
+    assert second.returncode == 1 and "another daemon has the instance" in second.stderr
+    assert segments() == before and state_of(daemon, review) == "pending"
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
+    assert daemon.wayleave("audit", "verify").returncode == 0
+
+
 def test_what_is_denied_is_an_error_that_names_who_and_why(daemon, server, session):
     s = session()
     s.send("delete from orders where id = 3")

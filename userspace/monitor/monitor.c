@@ -235,6 +235,14 @@ static int make_epochs(struct monitor *m, struct error *e)
 	return 0;
 }
 
+/* Before anything is written: another daemon with the same folders goes on undisturbed. */
+static int take_instance(struct monitor *m, struct error *e)
+{
+	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
+
+	return capture_open(&options, &m->capture, e);
+}
+
 static unsigned count_workers(const struct config *c)
 {
 	unsigned count = (unsigned)c->workers.value;
@@ -258,14 +266,12 @@ static int open_listeners(struct monitor *m, struct listener_inherited *given, s
 
 static int open_capture(struct monitor *m, struct error *e)
 {
-	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
 	struct handover given;
-	int r = capture_open(&options, &m->capture, e);
+	int r;
 
 	handover_take(HANDOVER_FIRST, &given);
 	m->worker_count = count_workers(m->config);
-	if (r == 0)
-		r = open_listeners(m, &given.listeners, e);
+	r = open_listeners(m, &given.listeners, e);
 	if (r < 0)
 		return r;
 	m->unix_fd = given.unix_fd;
@@ -341,6 +347,8 @@ static int start(struct monitor *m, struct error *e)
 
 	if (r == 0)
 		r = settings_load(m, e);
+	if (r == 0)
+		r = take_instance(m, e);
 	if (r == 0)
 		r = open_stores(m, e);
 	if (r == 0)
