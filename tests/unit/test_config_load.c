@@ -317,6 +317,20 @@ Test(config_load, usual_policies)
 	config_free(c);
 }
 
+/* The link says so, although nothing is there yet. */
+Test(config_load, what_a_link_leads_to_is_not_shown)
+{
+	char *link = memory_format("%s/socket", folder);
+
+	cr_assert_eq(symlink("/run/wl-none/socket", link), 0);
+	put_file("wayleave.yaml", 0644,
+		"agents: [{name: a, cgroup: a.slice, sockets: [/run/wl-none/]}]\n"
+		"resources: [{name: linked, protocol: postgres, hosts: ['127.0.0.1:1'], "
+		"upstream: {unix: @/socket}}]\n");
+	expect_error("wayleave.yaml", 0, "does not show the socket of resource linked");
+	free(link);
+}
+
 Test(config_load, secrets_that_others_can_read)
 {
 	struct config *c;

@@ -79,6 +79,45 @@ Test(unix_servers, a_folder_behind_a_link_is_known_by_its_own_name)
 	free(found);
 }
 
+/* What stands at the path is known by all its names, also before its server has made it. */
+static void check_link(const char *target, const char *found, const char *cover)
+{
+	char folder[] = "/tmp/unix-servers-XXXXXX", *link, *named;
+	struct capture_server *list;
+	struct arena memory;
+	size_t count;
+
+	cr_assert(mkdtemp(folder));
+	link = memory_format("%s/link", folder);
+	named = *found == '/' ? memory_copy_string(found) : memory_format("%s/%s", folder, found);
+	cr_assert_eq(symlink(target, link), 0);
+	list = servers_of(link, &count);
+	cr_assert(has(list, count, link) && has(list, count, named), "%s", target);
+	for (size_t i = 0; i < count; i++)
+		cr_assert_arr_eq(list[i].server.digest,
+			unix_server_of(slice_from_string(link)).digest,
+			sizeof(list[i].server.digest));
+	unix_servers_free(list, count);
+	arena_init(&memory, 4096);
+	cr_assert_str_eq(unix_servers_cover(link, &memory), cover ? cover : named);
+	arena_done(&memory);
+	unlink(link);
+	rmdir(folder);
+	free(link);
+	free(named);
+}
+
+Test(unix_servers, a_link_is_known_by_what_it_leads_to)
+{
+	check_link("/dev/null", "/dev/null", NULL);
+	check_link("socket", "socket", NULL);
+	check_link("./socket", "socket", NULL);
+	check_link("/run/wl-none/socket", "/run/wl-none/socket", "/run/wl-none");
+	check_link("/run/wl-none/socket", "/var/run/wl-none/socket", "/run/wl-none");
+	/* It leads nowhere, for ever. */
+	check_link("link", "link", NULL);
+}
+
 Test(unix_servers, a_folder_of_run_is_covered_whole)
 {
 	struct arena memory;

@@ -2,7 +2,6 @@
 #include "monitor/unix_servers.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,36 +51,17 @@ struct list_of_servers {
 	size_t count;
 };
 
-/* Takes the path. */
+/* The path, which it takes, and its other name; NULL: none. */
 static void add(struct list_of_servers *l, char *path, struct unix_server server)
 {
-	l->items = memory_resize_array(l->items, l->count + 1, sizeof(*l->items));
-	l->items[l->count++] = (struct capture_server){path, server};
-}
+	char *const names[] = {path, path ? unix_server_other_name(path) : NULL};
 
-/* With its folder as it is without links; NULL: it is not there. */
-static char *real_path(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = memory_format("%.*s", (int)(slash - path), path), *real, *ret;
-
-	real = realpath(*folder ? folder : "/", NULL);
-	ret = real ? memory_format("%s%s", strcmp(real, "/") == 0 ? "" : real, slash) : NULL;
-	free(folder);
-	free(real);
-	return ret;
-}
-
-/* /var/run is a link to /run, on every host that has both; programs are built with either. */
-static char *other_name(const char *path)
-{
-	static const char old[] = "/var/run/", new[] = "/run/";
-
-	if (strncmp(path, old, strlen(old)) == 0)
-		return memory_format("%s%s", new, path + strlen(old));
-	if (strncmp(path, new, strlen(new)) == 0)
-		return memory_format("%s%s", old, path + strlen(new));
-	return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!names[i])
+			continue;
+		l->items = memory_resize_array(l->items, l->count + 1, sizeof(*l->items));
+		l->items[l->count++] = (struct capture_server){names[i], server};
+	}
 }
 
 struct capture_server *unix_servers_list(const struct config *c, size_t *ret_count)
@@ -91,19 +71,21 @@ struct capture_server *unix_servers_list(const struct config *c, size_t *ret_cou
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_upstream *upstream = c->resources[i].upstream;
 		const char *path = upstream ? upstream->unix_path.text : NULL;
+		char *place, *target;
 		struct unix_server server;
-		char *real, *other;
 
 		if (!path || *path != '/')
 			continue;
 		server = unix_server_of(slice_from_string(path));
-		real = real_path(path);
-		other = other_name(real ? real : path);
+		place = unix_server_place(path);
+		target = unix_server_target(path);
 		add(&l, memory_copy_string(path), server);
-		if (real)
-			add(&l, real, server);
-		if (other)
-			add(&l, other, server);
+		if (place && strcmp(place, path) != 0)
+			add(&l, memory_copy_string(place), server);
+		if (strcmp(target, path) != 0 && !(place && strcmp(target, place) == 0))
+			add(&l, memory_copy_string(target), server);
+		free(place);
+		free(target);
 	}
 	*ret_count = l.count;
 	return l.items;
@@ -118,7 +100,7 @@ void unix_servers_free(struct capture_server *servers, size_t count)
 
 const char *unix_servers_real(const char *path, struct arena *memory)
 {
-	char *real = real_path(path);
+	char *real = unix_server_place(path);
 	const char *ret =
 		(const char *)arena_copy(memory, slice_from_string(real ? real : path)).data;
 
@@ -128,13 +110,13 @@ const char *unix_servers_real(const char *path, struct arena *memory)
 
 const char *unix_servers_cover(const char *path, struct arena *memory)
 {
-	char *real = real_path(path);
-	const char *shown = real ? real : path;
-	size_t length = strlen(shown);
+	char *target = unix_server_target(path);
+	size_t length = strlen(target);
+	const char *ret;
 
-	if (strncmp(shown, "/run/", 5) == 0 && strchr(shown + 5, '/'))
-		length = (size_t)(strrchr(shown, '/') - shown);
-	shown = (const char *)arena_copy(memory, slice_of(shown, length)).data;
-	free(real);
-	return shown;
+	if (strncmp(target, "/run/", 5) == 0 && strchr(target + 5, '/'))
+		length = (size_t)(strrchr(target, '/') - target);
+	ret = (const char *)arena_copy(memory, slice_of(target, length)).data;
+	free(target);
+	return ret;
 }

@@ -25,8 +25,9 @@ void unix_servers_free(struct capture_server *servers, size_t count);
 
 /* The path with its folder as it is without links; the arena's. NULL: no memory. */
 const char *unix_servers_real(const char *path, struct arena *memory);
-/* What hides a server's socket from a command: its folder where that is one of /run, so that a
- * server that starts again stays hidden, else the socket alone. The arena's; NULL: no memory. */
+/* What hides a server's socket, or what its link leads to, from a command: the folder where that is
+ * one of /run, so that a server that starts again stays hidden, else the socket alone. The arena's;
+ * NULL: no memory. */
 const char *unix_servers_cover(const char *path, struct arena *memory);
 
 #endif

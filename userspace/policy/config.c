@@ -154,6 +154,7 @@ void config_check(struct config *c, struct loader *l, unsigned flags)
 		config_check_metrics(c, l);
 		config_check_resources(c, l);
 		config_check_files(c, l, flags);
+		config_check_sockets(c, l, flags);
 	}
 	config_check_rules(c, l);
 	config_check_shown(c, l);

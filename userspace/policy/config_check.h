@@ -27,6 +27,8 @@ void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);
 void config_check_metrics(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);
+/* After the files, whose paths are complete then. */
+void config_check_sockets(struct config *c, struct loader *l, unsigned flags);
 void config_check_rules(struct config *c, struct loader *l);
 /* Warns of rules through which columns may show that others mask. Nothing is wrong with the rules
  * each by itself. */

@@ -361,22 +361,6 @@ static void check_folder(const struct files *f, const char *key, const struct co
 			"\"%s\": expected an absolute path, not \"%s\"", key, path->text);
 }
 
-/* What is hidden from commands is in these, and shown there again. */
-static void check_socket(struct files *f, struct config_text *path)
-{
-	static const char *const folders[] = {"/run/", "/var/run/"};
-	bool known = false;
-
-	for (size_t i = 0; path->text && i < ARRAY_SIZE(folders); i++)
-		known |= strncmp(path->text, folders[i], strlen(folders[i])) == 0 &&
-			path->text[strlen(folders[i])];
-	if (path->text && (!known || strstr(path->text, "/.") || strstr(path->text, "//")))
-		loader_error(f->loader, path->place,
-			"\"sockets\": expected a path below /run, as /run/docker.sock, not "
-			"\"%s\"",
-			path->text);
-}
-
 void config_check_files(struct config *c, struct loader *l, unsigned flags)
 {
 	struct files f = {c, l, !(flags & CONFIG_WITHOUT_FILES)};
@@ -392,8 +376,6 @@ void config_check_files(struct config *c, struct loader *l, unsigned flags)
 		check_token_file(&f, c->agents[i].identity);
 		for (size_t j = 0; j < trusted->count; j++)
 			check_file(&f, "trust_files", FILE_PUBLIC, &trusted->items[j]);
-		for (size_t j = 0; j < c->agents[i].sockets.count; j++)
-			check_socket(&f, &c->agents[i].sockets.items[j]);
 	}
 	for (size_t i = 0; i < c->resource_count; i++)
 		check_resource_files(&f, &c->resources[i]);

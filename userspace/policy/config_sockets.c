@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What of /run an agent's commands are to see although it is hidden from others.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "policy/config_check.h"
+#include "policy/unix_server.h"
+
+struct sockets {
+	const struct config *config;
+	struct loader *loader;
+	bool open; /* follow links */
+};
+
+/* Without a slash at its end: a folder is meant without it, too. */
+static void drop_slash(struct loader *l, struct config_text *path)
+{
+	size_t length = strlen(path->text);
+	char *shorter;
+
+	if (length < 2 || path->text[length - 1] != '/')
+		return;
+	shorter = memory_format("%.*s", (int)(length - 1), path->text);
+	path->text = node_copy_text(l->arena, shorter);
+	free(shorter);
+}
+
+/* No part is empty, "." or "..": each place has one text. */
+static bool is_plain(const char *path)
+{
+	while (*path == '/') {
+		size_t length = strcspn(++path, "/");
+
+		if (length == 0 || (length <= 2 && strncmp(path, "..", length) == 0))
+			return false;
+		path += length;
+	}
+	return true;
+}
+
+/* What is hidden from commands is in these. */
+static bool is_of_run(const char *path)
+{
+	static const char *const folders[] = {"/run/", "/var/run/"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		size_t length = strlen(folders[i]);
+
+		if (strncmp(path, folders[i], length) == 0 && path[length])
+			return true;
+	}
+	return false;
+}
+
+static char *comparable(const char *path, bool follow)
+{
+	char *text = follow ? unix_server_target(path) : memory_copy_string(path);
+	char *other = strncmp(text, "/var/", 5) == 0 ? unix_server_other_name(text) : NULL;
+
+	if (!other)
+		return text;
+	free(text);
+	return other;
+}
+
+/* Whether they are the same, or one lies in the other. */
+static bool overlap(const char *a, const char *b, bool follow)
+{
+	char *first = comparable(a, follow), *second = comparable(b, follow);
+	size_t one = strlen(first), two = strlen(second), length = one < two ? one : two;
+	bool ret = strncmp(first, second, length) == 0 &&
+		(!first[length] || first[length] == '/') &&
+		(!second[length] || second[length] == '/');
+
+	free(first);
+	free(second);
+	return ret;
+}
+
+static void check_apart(const struct sockets *s, const struct config_text *path, const char *hidden,
+	const char *what, const char *name)
+{
+	if (*hidden == '/' &&
+		(overlap(path->text, hidden, false) ||
+			(s->open && overlap(path->text, hidden, true))))
+		loader_error(s->loader, path->place,
+			"\"sockets\": expected a path that does not show %s%s, not \"%s\"", what,
+			name, path->text);
+}
+
+/* What nobody's commands may see: what a server says there would be judged by nobody. */
+static void check_hidden(const struct sockets *s, const struct config_text *path)
+{
+	const struct config *c = s->config;
+
+	check_apart(s, path, c->state_dir.text, "state_dir", "");
+	check_apart(s, path, c->runtime_dir.text, "runtime_dir", "");
+	for (size_t i = 0; i < c->secret_file_count; i++)
+		check_apart(s, path, c->secret_files[i], "the secret ", c->secret_files[i]);
+	for (size_t i = 0; i < c->resource_count; i++) {
+		const struct config_resource *r = &c->resources[i];
+
+		if (r->upstream && r->upstream->unix_path.text && r->name.text)
+			check_apart(s, path, r->upstream->unix_path.text, "the socket of resource ",
+				r->name.text);
+	}
+}
+
+static void check_socket(const struct sockets *s, struct config_text *path)
+{
+	if (!path->text)
+		return;
+	drop_slash(s->loader, path);
+	if (is_of_run(path->text) && is_plain(path->text))
+		check_hidden(s, path);
+	else
+		loader_error(s->loader, path->place,
+			"\"sockets\": expected a path below /run, as /run/docker.sock, not "
+			"\"%s\"",
+			path->text);
+}
+
+void config_check_sockets(struct config *c, struct loader *l, unsigned flags)
+{
+	const struct sockets s = {c, l, !(flags & CONFIG_WITHOUT_FILES)};
+
+	for (size_t i = 0; i < c->agent_count; i++) {
+		for (size_t j = 0; j < c->agents[i].sockets.count; j++)
+			check_socket(&s, &c->agents[i].sockets.items[j]);
+	}
+}
