@@ -13,6 +13,7 @@ import pytest
 from conftest import make_config
 from harness import daemon as daemons
 from harness import postgres
+from harness.waiting import wait_for
 
 PLACE = "127.0.0.1:5999"  # nobody listens there: the resource leads to the socket
 RULES = [{"name": "all", "operations": ["*"], "allow": {}},
@@ -257,6 +258,26 @@ except ConnectionError:
 """
     done = daemon.run("/usr/bin/python3", "-c", again, local[1], worker, user="nobody")
     assert done.stdout.strip() == "b''", done.stderr
+
+
+def test_strangers_do_not_fill_the_audit_log(turned, daemon):
+    """Each is counted, and recorded at most once a second by each worker."""
+    def told():
+        exported = [json.loads(line) for line in daemon.wayleave("--json", "audit", "export").stdout.splitlines()]
+        return [r.get("detail") for r in exported if r["record"] == "note" and r["reason"] == "no_origin"]
+
+    def counted():
+        return daemon.status()["reasons"].get("no_origin", 0)
+
+    def all_are_told():
+        return sum(int(detail.split()[0]) if detail else 1 for detail in told()) == counted()
+    wait_for(all_are_told)
+    before, records = counted(), len(told())
+    for _ in range(500):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(daemon.runtime / "servers" / "worker.sock"))
+    wait_for(lambda: counted() == before + 500 and all_are_told())
+    assert len(told()) - records < 100
 
 
 def test_without_a_daemon_nobody_is_reached(turned, daemon, local):

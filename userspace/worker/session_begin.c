@@ -4,7 +4,6 @@
  * when the rules, or whom the agent acts for, change.
  */
 #include <errno.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -323,22 +322,12 @@ void session_start(struct session *s)
 	session_begin_when_known(s);
 }
 
-/* Nothing that came without an origin is spoken to: the listener is no open relay. */
-static void refuse_stranger(struct worker *w, int fd, enum reason reason, const char *detail)
-{
-	w->statistics.reasons[reason]++;
-	recorder_note(w->recorder, NULL, reason, slice_from_string(detail));
-	setsockopt(
-		fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-	close(fd);
-}
-
 void session_accept(struct worker *w, int fd)
 {
 	struct origin origin;
 
 	if (origin_get(fd, &origin) < 0) {
-		refuse_stranger(w, fd, REASON_NO_ORIGIN, "");
+		strangers_refuse(w, fd, STRANGER_NO_ORIGIN);
 		return;
 	}
 	if (origin.agent == w->start->selftest_agent) {
@@ -347,7 +336,7 @@ void session_accept(struct worker *w, int fd)
 		return;
 	}
 	if (!w->policy || w->stopping || w->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER) {
-		refuse_stranger(w, fd, REASON_LIMIT, "no more sessions are taken");
+		strangers_refuse(w, fd, STRANGER_NO_ROOM);
 		return;
 	}
 	session_start(session_new(w, fd, &origin));

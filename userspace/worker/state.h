@@ -17,6 +17,7 @@
 #include "worker/flow.h"
 #include "worker/grants.h"
 #include "worker/lookups.h"
+#include "worker/strangers.h"
 #include "worker/who.h"
 #include "worker/worker.h"
 
@@ -56,6 +57,7 @@ struct worker {
 	struct table keys; /* sessions by their cancel keys */
 	struct list cancels; /* requests on their way to servers; cancel.c */
 	struct table ids; /* sessions by their ids */
+	struct strangers strangers;
 	struct message_statistics statistics;
 	bool accepting; /* connections are taken */
 	bool results_due; /* have waited for a next action for long enough */

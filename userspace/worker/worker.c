@@ -233,6 +233,7 @@ static void on_tick(struct ring_operation *operation, int result)
 	flows_tick(w, now);
 	lookups_tick(w, now);
 	cancel_tick(w, now);
+	strangers_tick(w, now);
 	accept_again(w);
 	/* Behind the turn: what it refuses must be what the turn refuses too. */
 	w->results_due = true;
@@ -314,8 +315,10 @@ static void end_turn(struct worker *w)
 static void finish(struct worker *w)
 {
 	struct stream_head heads[RECORDER_HEADS_MOST];
-	size_t count = recorder_stop(w->recorder, heads);
+	size_t count;
 
+	strangers_end(w);
+	count = recorder_stop(w->recorder, heads);
 	channel_tell(&w->channel, MESSAGE_HEADS, slice_of(heads, count * sizeof(*heads)));
 	_exit(EXIT_SUCCESS);
 }
