@@ -184,3 +184,32 @@ Test(masking_json, limits)
 	cr_assert_eq(buffer_length(&out), 0);
 	buffer_done(&out);
 }
+
+/* The text is indexed in runs of 64 KiB. */
+#define RUN 65536
+
+static void expect_behind(const struct masker *m, size_t before)
+{
+	static const char values[] = "\",\"user@example.com\",4111111111111111,\"card 4111 1111 "
+				     "1111 1111.\",{\"password\":\"hunter22\",\"n\":17}]";
+	static const char masked[] = "\",\"[masked]\",\"[masked]\",\"card "
+				     "[masked].\",{\"password\":\"[masked]\",\"n\":17}]";
+	char *json = memory_new(before + 2 + sizeof(values)), *got;
+
+	memcpy(json, "[\"", 2);
+	memset(json + 2, '.', before);
+	memcpy(json + 2 + before, values, sizeof(values));
+	got = mask_json(m, json, false);
+	cr_expect_str_eq(got + 2 + before, masked, "behind %zu: %s", before, got + 2 + before);
+	free(got);
+	free(json);
+}
+
+Test(masking_json, wherever_a_run_ends)
+{
+	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
+
+	for (size_t before = RUN - 150; before < RUN + 10; before++)
+		expect_behind(&m, before);
+	expect_behind(&m, 5 * RUN + 7);
+}

@@ -2,6 +2,7 @@
 #include "masking/json_reader.h"
 
 #include "base/text.h"
+#include "masking/json_bytes.h"
 
 enum expects {
 	EXPECTS_ANY, /* a value, or at depth 0 the end */
@@ -19,14 +20,9 @@ void json_reader_init(struct json_reader *r, struct slice text)
 	r->at = marked ? 3 : 0;
 }
 
-static inline bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 static inline void skip_blanks(struct json_reader *r)
 {
-	while (r->at < r->text.length && is_blank(r->text.data[r->at]))
+	while (r->at < r->text.length && json_is_blank(r->text.data[r->at]))
 		r->at++;
 }
 
@@ -87,29 +83,6 @@ static size_t character_at(struct slice s, size_t at)
 	return c < 0x80 ? 1 : text_utf8_sequence(slice_from(s, at));
 }
 
-#define EACH_BYTE(c) ((c)*0x0101010101010101ull)
-
-/* Bytes at `at` that mean themselves, eight at a time: ASCII but quotes, backslashes and control
- * bytes. Never too many. */
-static inline size_t plain_run(struct slice s, size_t at)
-{
-	size_t n = 0;
-
-	while (s.length - at - n >= 8) {
-		uint64_t w, quotes, slashes, odd;
-
-		memcpy(&w, s.data + at + n, sizeof(w));
-		quotes = w ^ EACH_BYTE('"');
-		slashes = w ^ EACH_BYTE('\\');
-		odd = w | (w - EACH_BYTE(0x20)) | (quotes - EACH_BYTE(1)) |
-			(slashes - EACH_BYTE(1));
-		if (odd & EACH_BYTE(0x80))
-			break;
-		n += 8;
-	}
-	return n;
-}
-
 /* Its first quote has been seen at r->at. */
 static bool read_string(struct json_reader *r)
 {
@@ -120,7 +93,7 @@ static bool read_string(struct json_reader *r)
 	for (;;) {
 		size_t n;
 
-		at += plain_run(s, at);
+		at += json_plain_run(s, at);
 		if (at == s.length || s.data[at] == '"')
 			break;
 		n = character_at(s, at);

@@ -7,11 +7,14 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "masking/characters.h"
+#include "masking/json_bytes.h"
+#include "masking/json_run.h"
 
 /* A walk over the tokens of one JSON text. No stack is needed: only the next token's kind is. */
 struct walk {
 	const struct masker *m;
 	const struct mask_source *json;
+	struct json_run run;
 	struct buffer *out;
 	struct buffer decoded; /* of the string at hand, where it has escapes */
 	size_t copied; /* all before has been appended or replaced */
@@ -135,9 +138,13 @@ static int append_escaped(struct slice text, struct buffer *out)
 	int r = 0;
 
 	for (size_t i = 0; i < text.length && r == 0; i++) {
+		size_t plain = json_plain_run(text, i);
 		uint8_t c = text.data[i];
 
-		if (c == '"' || c == '\\')
+		if (plain) {
+			r = buffer_append(out, text.data + i, plain);
+			i += plain - 1;
+		} else if (c == '"' || c == '\\')
 			r = buffer_append_format(out, "\\%c", c);
 		else if (c < 0x20)
 			r = buffer_append_format(out, "\\u%04x", c);
@@ -202,16 +209,16 @@ static unsigned judge_name(const struct walk *w, struct slice value)
 }
 
 /* `source` is the string's inside. Names are kept for the value that follows. */
-static int walk_string(struct walk *w, size_t start, size_t end, bool is_name)
+static int walk_string(struct walk *w, size_t start, size_t end, bool escaped, bool is_name)
 {
-	struct mask_source source = mask_source_part(w->json, start, end);
+	struct mask_source source;
 	struct detector_finding whole;
 	struct detector_findings findings = {0};
-	bool escaped = end > start && memchr(source.text.data, '\\', end - start);
-	bool clean = !escaped && mask_source_is_clean(&source);
-	int r = 0;
+	bool clean;
+	int r = json_run_part(&w->run, start, end, &source, &clean);
 
-	if (escaped) {
+	clean &= !escaped;
+	if (r == 0 && escaped) {
 		r = decode_string(source.text, &w->decoded);
 		source = mask_source_of(buffer_slice(&w->decoded));
 	}
@@ -229,6 +236,8 @@ static int walk_string(struct walk *w, size_t start, size_t end, bool is_name)
 	if (is_name)
 		/* A name that matters has a keyword in it, so that the index knows it. */
 		w->named = !clean && detector_read_name(source.text, &w->name);
+	if (findings.count == 0)
+		return 0;
 	if (masker_findings_null(w->m, &findings)) {
 		w->null = true;
 		return 0;
@@ -239,10 +248,14 @@ static int walk_string(struct walk *w, size_t start, size_t end, bool is_name)
 /* A number, true, false or null. */
 static int walk_scalar(struct walk *w, size_t start, size_t end)
 {
-	struct mask_source source = mask_source_part(w->json, start, end);
 	struct detector_findings findings = {0};
+	struct mask_source source;
+	bool clean;
+	int r = json_run_part(&w->run, start, end, &source, &clean);
 	unsigned detectors = judge_name(w, source.text);
-	int r = mask_source_is_clean(&source) ? 0 : mask_source_scan(w->m, &source, &findings);
+
+	if (r == 0 && !clean)
+		r = mask_source_scan(w->m, &source, &findings);
 
 	if (r < 0)
 		return r;
@@ -264,17 +277,24 @@ static int walk_scalar(struct walk *w, size_t start, size_t end)
 
 static size_t skip_blanks(struct slice s, size_t at)
 {
-	while (at < s.length && memchr(" \t\r\n", s.data[at], 4))
+	while (at < s.length && json_is_blank(s.data[at]))
 		at++;
 	return at;
 }
 
 /* The closing quote of the string that begins behind its quote; s.length where there is none. */
-static size_t string_end(struct slice s, size_t at)
+static size_t string_end(struct slice s, size_t at, bool *ret_escaped)
 {
-	while (at < s.length && s.data[at] != '"')
+	*ret_escaped = false;
+	for (;;) {
+		at += json_plain_run(s, at);
+		if (at >= s.length || s.data[at] == '"')
+			return at < s.length ? at : s.length;
+		*ret_escaped |= s.data[at] == '\\';
 		at += s.data[at] == '\\' ? 2 : 1;
-	return at < s.length ? at : s.length;
+		if (at >= s.length)
+			return s.length;
+	}
 }
 
 static int walk_token(struct walk *w, size_t at, size_t *ret_next)
@@ -283,13 +303,14 @@ static int walk_token(struct walk *w, size_t at, size_t *ret_next)
 	uint8_t c = s.data[at];
 
 	if (c == '"') {
-		size_t end = string_end(s, at + 1), next;
+		bool escaped;
+		size_t end = string_end(s, at + 1, &escaped), next;
 
 		if (end == s.length)
 			return -EINVAL;
 		next = skip_blanks(s, end + 1);
 		*ret_next = next;
-		return walk_string(w, at + 1, end, next < s.length && s.data[next] == ':');
+		return walk_string(w, at + 1, end, escaped, next < s.length && s.data[next] == ':');
 	}
 	if (character_is(c, CHARACTER_ALNUM) || c == '-') {
 		size_t end = at + 1;
@@ -327,12 +348,14 @@ int json_mask_findings(const struct masker *m, const struct mask_source *json, s
 	size_t before = buffer_length(out);
 	int r = 0;
 
+	json_run_init(&w.run, m, json);
 	buffer_init(&w.decoded, LIMIT_CELL_JUDGED);
 	for (size_t at = 0; at < json->text.length && r == 0 && !w.null;)
 		r = walk_token(&w, at, &at);
 	if (r == 0 && w.replaced && !w.null)
 		r = buffer_append_slice(out, slice_from(json->text, w.copied));
 	buffer_done(&w.decoded);
+	json_run_done(&w.run);
 	if (r < 0 || w.null)
 		buffer_truncate(out, before);
 	if (r == -EINVAL)
@@ -348,11 +371,12 @@ int json_mask_whole(
 	size_t start = skip_blanks(json, 0), end, before = buffer_length(out);
 	struct slice text = json;
 	struct buffer decoded;
+	bool escaped;
 	int r;
 
 	buffer_init(&decoded, LIMIT_CELL_JUDGED);
 	if (start < json.length && json.data[start] == '"') {
-		end = string_end(json, start + 1);
+		end = string_end(json, start + 1, &escaped);
 		if (end < json.length && skip_blanks(json, end + 1) == json.length &&
 			decode_string(slice_of(json.data + start + 1, end - start - 1), &decoded) ==
 				0)

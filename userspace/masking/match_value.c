@@ -157,14 +157,16 @@ unsigned match_named_value(const struct detector_name *name, struct slice value)
 
 	if (value.length == 0)
 		return 0;
-	for (size_t i = 0; i < literal_count; i++) {
-		const struct literal *l = &literals[i];
+	for (size_t w = 0; w < ARRAY_SIZE(name->literals); w++) {
+		for (uint64_t rest = name->literals[w]; rest; rest &= rest - 1) {
+			const struct literal *l =
+				&literals[w * 64 + (unsigned)__builtin_ctzll(rest)];
 
-		if (!(name->literals[i / 64] >> i % 64 & 1))
-			continue;
-		if (l->rule == RULE_DIGITS ? digits_are_plausible(l, value)
-					   : match_value_is_plausible(l, value, VALUE_QUOTED))
-			found |= 1u << l->detector;
+			if (l->rule == RULE_DIGITS
+					? digits_are_plausible(l, value)
+					: match_value_is_plausible(l, value, VALUE_QUOTED))
+				found |= 1u << l->detector;
+		}
 	}
 	return found;
 }
