@@ -414,3 +414,38 @@ Test(policy_scope, a_review_that_only_may_match_is_of_an_unknown)
 	policy_scope_put(s);
 	policy_put(p);
 }
+
+static unsigned needs_of(enum protocol_id protocol, const char *rule)
+{
+	char text[512];
+	struct policy_subject subject;
+	struct policy *p;
+	struct policy_scope *s;
+	unsigned needs;
+
+	snprintf(text, sizeof(text),
+		"config:\n"
+		"  agents: [{name: a, cgroup: a}]\n"
+		"  resources: [{name: box, protocol: ssh, hosts: [\"box:1\"]}]\n"
+		"  reviewers: {ops: {local_users: [root]}}\n"
+		"rules:\n"
+		"  - {name: one, %s}\n",
+		rule);
+	p = policy_test_new(text);
+	subject = subject_of(p, "a", &principal_none);
+	subject.protocol = protocol;
+	s = policy_scope_get(p, &subject);
+	needs = policy_scope_needs(s);
+	policy_scope_put(s);
+	policy_put(p);
+	return needs;
+}
+
+/* Whoever decides about "sh" is to see what it will read. */
+Test(policy_scope, reviews_of_ssh_need_what_a_shell_is_to_read)
+{
+	cr_expect(needs_of(PROTOCOL_SSH, "review: {by: ops, within: 1m}"));
+	cr_expect(needs_of(PROTOCOL_SSH, "operations: [\"*\"], review: {by: ops, within: 1m}"));
+	cr_expect_not(needs_of(PROTOCOL_SSH, "operations: [\"*\"], allow: {}"));
+	cr_expect_not(needs_of(PROTOCOL_POSTGRES, "review: {by: ops, within: 1m}"));
+}

@@ -268,20 +268,26 @@ static void use_detectors(void)
 	host.detectors = engine;
 }
 
-/* The command runs, its output masked. */
-static void run_masked(uint32_t lane, bool terminal, const char *command, bool record)
+static void run_masked_kind(
+	uint32_t lane, enum bridge_kind kind, bool terminal, const char *text, bool record)
 {
 	struct bridge_frame frame;
 	size_t length;
 
 	use_detectors();
-	request(lane, BRIDGE_EXEC, terminal, command);
+	request(lane, kind, terminal, text);
 	next(EVENT_ACTION);
 	cr_assert_eq(protocol_ssh.mask(e, lane, &emails, record, NULL), 0);
 	cr_assert_eq(protocol_ssh.release(e, lane, 7), 0);
 	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
 	cr_assert(frame.type == BRIDGE_ALLOW && frame.body.data[0] & BRIDGE_INSPECT_MASK);
 	buffer_consume(&told, length);
+}
+
+/* The command runs, its output masked. */
+static void run_masked(uint32_t lane, bool terminal, const char *command, bool record)
+{
+	run_masked_kind(lane, BRIDGE_EXEC, terminal, command, record);
 }
 
 static void write_output(uint32_t lane, enum bridge_stream stream, const char *text)
@@ -389,6 +395,24 @@ Test(ssh_engine, files_are_not_masked)
 	expect_masked(2, BRIDGE_STDOUT, 14, "[masked]\n");
 }
 
+/* What git's programs and sftp's server say beside the files they carry. */
+Test(ssh_engine, what_is_said_beside_files_is_masked)
+{
+	static const struct {
+		enum bridge_kind kind;
+		const char *text;
+	} rows[] = {{BRIDGE_EXEC, "git-upload-pack '/x'"}, {BRIDGE_EXEC, "git-receive-pack '/x'"},
+		{BRIDGE_SUBSYSTEM, "sftp"}};
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		run_masked_kind(i + 1, rows[i].kind, false, rows[i].text, false);
+		write_output(i + 1, BRIDGE_STDOUT, "z@example.com\n");
+		expect_masked(i + 1, BRIDGE_STDOUT, 14, "z@example.com\n");
+		write_output(i + 1, BRIDGE_STDERR, "z@example.com\n");
+		expect_masked(i + 1, BRIDGE_STDERR, 14, "[masked]\n");
+	}
+}
+
 /* A keystroke's echo does not wait until it is clear that it is no address. */
 Test(ssh_engine, what_was_typed_is_echoed_at_once)
 {
@@ -468,6 +492,25 @@ Test(ssh_engine, a_script_is_asked_for_where_it_matters)
 	host.needs_facts = false;
 	request(3, BRIDGE_EXEC, false, "sh");
 	next(EVENT_ACTION);
+}
+
+/* Its end may be beyond what is kept of it; the session goes on. */
+Test(ssh_engine, a_line_with_too_many_commands_is_judged_with_its_script)
+{
+	char line[2 * 300 + 1];
+	struct protocol_event event;
+
+	for (size_t i = 0; i < 300; i++)
+		memcpy(line + 2 * i, "a;", 3);
+	host.needs_facts = true;
+	request(1, BRIDGE_EXEC, false, line);
+	nothing_happens();
+	expect_told(BRIDGE_COLLECT, 1, SLICE_EMPTY);
+	cr_assert_eq(offer_script(1, true, "ls\n"), 0);
+	event = next(EVENT_ACTION);
+	cr_expect(event.action.action->unknown & ACTION_UNKNOWN_TEXT);
+	protocol_ssh.refuse(e, 1, 1, &denied);
+	expect_told(BRIDGE_DENY, 1, denied.text);
 }
 
 Test(ssh_engine, a_script_that_nobody_asked_for_is_a_violation)

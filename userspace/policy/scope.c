@@ -63,6 +63,13 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 		set_add(s->blanket, index);
 }
 
+/* People decide about what they see, so a script is theirs to see, whatever the rule asks for. */
+static bool shows_script(const struct policy_rule *r, enum protocol_id protocol)
+{
+	return r->kind == RULE_REVIEW && protocol == PROTOCOL_SSH &&
+		(rule_means(r, OPERATION_SSH_EXEC) || rule_means(r, OPERATION_SSH_SHELL));
+}
+
 /* Which facts can make a difference. Where everything is allowed anyway, an allow that only allows
  * asks in vain: what it covers is covered. (Were it otherwise, taking such a rule away could let
  * through a text that nobody can read.) */
@@ -79,6 +86,8 @@ static unsigned find_needs(const struct policy_scope *s)
 		if (!covered || r->kind != RULE_ALLOW || rule_masks(r) ||
 			r->record == RECORD_MODE_ROWS || r->as.length)
 			needs |= rule_needs(r, s->subject.protocol);
+		if (shows_script(r, s->subject.protocol))
+			needs |= POLICY_NEEDS_OBJECTS;
 	}
 	return needs;
 }

@@ -170,7 +170,7 @@ static int read_request(struct lane *lane, const struct bridge_request *request)
 static bool wants_script(const struct engine *e, const struct lane *lane)
 {
 	return (lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL) && !lane->terminal &&
-		lane->facts.reader != SCRIPT_NOT_READ && e->base.host->needs_facts;
+		lane->facts.reader != READER_NONE && e->base.host->needs_facts;
 }
 
 static int collect(struct engine *e, struct lane *lane)
@@ -615,6 +615,14 @@ static bool has_nothing_to_mask(const struct lane *lane)
 		(lane->kind == BRIDGE_EXEC && !is_text(lane));
 }
 
+/* What passes on its standard output is files, of which nothing is masked; stderr is. */
+static bool carries_files(const struct lane *lane)
+{
+	return lane->inside || (lane->kind == BRIDGE_EXEC && !is_text(lane)) ||
+		(lane->kind == BRIDGE_EXEC && !lane->terminal &&
+			ssh_output_carries_files(lane->facts.action.text));
+}
+
 /* Columns and JSON are nowhere in what a command writes: where a rule names them, it means
  * something that can't be found here. */
 static bool can_mask(const struct lane *lane, const struct mask_rules *rules)
@@ -643,10 +651,8 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 			slice_from_string("denied: what SSH carries here can't be masked so")};
 		return -EPERM;
 	}
-	if (rules && is_text(lane))
-		lane->output = ssh_output_new(base->host, rules,
-			!lane->terminal && lane->kind == BRIDGE_EXEC &&
-				ssh_output_carries_files(lane->facts.action.text));
+	if (rules && (is_text(lane) || carries_files(lane)))
+		lane->output = ssh_output_new(base->host, rules, carries_files(lane));
 	return 0;
 }
 
@@ -680,12 +686,12 @@ static uint8_t inspected(const struct lane *lane, bool observes)
 {
 	uint8_t inspect = recorded(lane);
 
-	if (lane->inside)
-		return lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
-	if (lane->kind == BRIDGE_FORWARD)
-		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	if (lane->output)
 		inspect |= BRIDGE_INSPECT_MASK;
+	if (lane->inside)
+		return inspect | lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
+	if (lane->kind == BRIDGE_FORWARD)
+		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	if (lane->output && !ssh_output_is_binary(lane->output))
 		inspect |= BRIDGE_INSPECT_OUTPUT;
 	return inspect;

@@ -8,7 +8,7 @@
 #include "protocol/ssh/path.h"
 #include "protocol/ssh/shell.h"
 
-/* A line and each command of it, those of a script, and one for what is not known; or deeds. */
+/* A line and each command of it, those of a script, and two for what is not known; or deeds. */
 #define PAIRS_MOST (2 * SHELL_COMMANDS_MOST + 3)
 _Static_assert(BRIDGE_DEEDS_MOST <= PAIRS_MOST, "deeds are pairs");
 #define TEXT_MOST (2 * BRIDGE_BODY_MOST)
@@ -111,6 +111,13 @@ static void add_commands(struct ssh_facts *f, struct slice text, const struct sh
 	}
 }
 
+static void add_unread_line(struct ssh_facts *f, struct slice text)
+{
+	f->action.unknown |= ACTION_UNKNOWN_TEXT;
+	f->action.problem = "a command line with too many commands";
+	add(f, OPERATION_SSH_EXEC, OBJECT_UNKNOWN, text);
+}
+
 /* A terminal would change what git's programs say to each other, so with one they are commands like
  * others. A shell with one is what an agent types into. */
 static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
@@ -123,14 +130,14 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 	f->words = line->text;
 	f->reader = script_reader(line);
 	if (r == -E2BIG) {
-		f->action.unknown |= ACTION_UNKNOWN_TEXT;
-		f->action.problem = "a command line with too many commands";
-		add(f, OPERATION_SSH_EXEC, OBJECT_UNKNOWN, text);
+		/* Any of those that are not kept may be a shell. */
+		f->reader = READER_POSIX;
+		add_unread_line(f, text);
 		r = 0;
 	} else if (r == 0 && (terminal || !add_git(f, line))) {
 		add_commands(f, text, line);
 	}
-	if (r == 0 && terminal && f->reader != SCRIPT_NOT_READ)
+	if (r == 0 && terminal && f->reader != READER_NONE)
 		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
 	free(line);
 	return r;
@@ -146,7 +153,7 @@ static void add_script(struct ssh_facts *f, const struct shell_line *lines, bool
 {
 	if (!whole)
 		add_unknown_commands(f, "a script whose end is not known");
-	else if (f->reader == SCRIPT_READ_OTHERWISE)
+	else if (f->reader == READER_OTHER)
 		add_unknown_commands(f, "a script for another kind of shell");
 	else if (error)
 		add_unknown_commands(f, "a script with too many commands");
@@ -171,34 +178,54 @@ static int append_texts(
 	return r;
 }
 
+static void add_line(struct ssh_facts *f, const struct ssh_facts *command, struct slice text,
+	const struct shell_line *line, bool unread)
+{
+	if (command->pairs[0].operation == OPERATION_SSH_SHELL)
+		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
+	else if (unread)
+		add_unread_line(f, text);
+	else
+		add_commands(f, text, line);
+}
+
+/* Both have their words in one buffer. What has too many commands is an error that is no failure.
+ */
+static int split_both(struct ssh_facts *f, struct slice text, struct slice script,
+	struct shell_line *line, struct shell_line *lines, int errors[2])
+{
+	buffer_init(&line->text, 2 * f->action.text.length + 4);
+	errors[0] = shell_split(text, line);
+	lines->text = line->text;
+	errors[1] = script_split(script, lines);
+	line->text = f->words = lines->text;
+	for (size_t i = 0; i < 2; i++) {
+		if (errors[i] < 0 && errors[i] != -E2BIG)
+			return errors[i];
+	}
+	return 0;
+}
+
 int ssh_facts_init_script(
 	struct ssh_facts *f, const struct ssh_facts *command, struct slice script, bool whole)
 {
 	struct shell_line *line = memory_new(sizeof(*line)), *lines = memory_new(sizeof(*lines));
 	struct slice text = command->action.text;
-	int r, error = 0;
+	int r, errors[2] = {0};
 
 	*f = (struct ssh_facts){.action = {.protocol = PROTOCOL_SSH}, .reader = command->reader};
 	f->pairs = memory_new_array(PAIRS_MOST, sizeof(*f->pairs));
 	f->action.pairs = f->pairs;
 	r = append_texts(f, text, script, &script);
 	text = slice_head(f->action.text, text.length);
-	buffer_init(&line->text, 2 * f->action.text.length + 4);
 	if (r == 0)
-		r = shell_split(text, line);
-	/* Both have their words in one buffer. */
-	lines->text = line->text;
-	if (r == 0)
-		error = script_split(script, lines);
-	f->words = lines->text;
-	if (r == 0 && error < 0 && error != -E2BIG)
-		r = error;
-	if (r == 0 && command->pairs[0].operation == OPERATION_SSH_SHELL)
-		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
-	else if (r == 0)
-		add_commands(f, text, line);
-	if (r == 0)
-		add_script(f, lines, whole, error);
+		r = split_both(f, text, script, line, lines, errors);
+	if (r == 0) {
+		add_line(f, command, text, line, errors[0]);
+		add_script(f, lines, whole, errors[1]);
+	}
+	if (r == 0 && !errors[0] && !script_is_all(line))
+		add_unknown_commands(f, "what a shell reads beside its script");
 	free(line);
 	free(lines);
 	return r;
@@ -247,7 +274,7 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
 	if (request->kind == BRIDGE_SHELL)
-		f->reader = SCRIPT_READ;
+		f->reader = READER_POSIX;
 	return r;
 }
 

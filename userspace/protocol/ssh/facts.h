@@ -15,7 +15,7 @@ struct ssh_facts {
 	struct action_pair *pairs;
 	struct buffer text; /* as the agent sent it */
 	struct buffer words; /* of its commands */
-	enum script_reader reader; /* of an exec or shell: who reads commands from its input */
+	enum reader_kind reader; /* of an exec or shell: who reads commands from its input */
 };
 
 /* Copies the request's text. 0, or a negative errno of the buffers. */

@@ -5,156 +5,222 @@
 
 #include "base/memory.h"
 
-static const char *const shells[] = {
-	"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "posh", "yash"};
-static const char *const other_shells[] = {"fish", "csh", "tcsh", "elvish", "nu", "pwsh", "rc"};
+/* They and their like never look at their input: shells have them built in. */
+static const char *const own[] = {":", "echo", "exit", "export", "false", "kill", "printf", "pwd",
+	"true", "umask", "unset", "wait"};
+/* Commands that leave their input alone unless such a letter is among their options, or a long one
+ * that is not listed below. Others may read. */
+static const struct {
+	const char *name, *looking;
+} leaving[] = {
+	{"cd", ""},
+	{"chgrp", ""},
+	{"chmod", ""},
+	{"chown", ""},
+	{"cp", "i"},
+	{"date", "f"},
+	{"df", ""},
+	{"du", ""},
+	{"hostname", "F"},
+	{"id", ""},
+	{"ln", "i"},
+	{"ls", ""},
+	{"mkdir", ""},
+	{"mv", "i"},
+	{"ps", ""},
+	{"rm", "iI"},
+	{"rmdir", ""},
+	{"sleep", ""},
+	{"stat", ""},
+	{"touch", ""},
+	{"uname", ""},
+	{"uptime", ""},
+	{"whoami", ""},
+};
+/* They may be shortened, so any other could be "--interactive". */
+static const char *const harmless[] = {"--", "--all", "--archive", "--directory", "--force",
+	"--full", "--help", "--human-readable", "--no-clobber", "--no-dereference",
+	"--no-preserve-root", "--no-target-directory", "--one-file-system", "--parents",
+	"--preserve", "--preserve-root", "--quiet", "--recursive", "--reverse", "--silent",
+	"--summarize", "--symbolic", "--total", "--universal", "--update", "--utc", "--verbose",
+	"--version"};
+static const char *const harmless_with_value[] = {"--backup=", "--block-size=", "--color=",
+	"--date=", "--format=", "--max-depth=", "--mode=", "--no-preserve=", "--preserve=",
+	"--reference=", "--sort=", "--suffix=", "--target-directory=", "--time=", "--time-style="};
 
-/* They run what stands behind them. */
-static const char *const wrappers[] = {"sudo", "doas", "env", "nohup", "nice", "ionice", "setsid",
-	"stdbuf", "timeout", "chroot", "busybox", "exec", "command"};
+/* The shell's own, which expand their words once more: subscripts are arithmetic, in which commands
+ * are substituted. */
+static const char *const expanding[] = {"break", "continue", "declare", "exit", "export", "float",
+	"getopts", "integer", "kill", "let", "local", "mapfile", "print", "printf", "read",
+	"readarray", "readonly", "return", "set", "shift", "test", "typeset", "ulimit", "umask",
+	"unset", "wait", "["};
+/* Variables whose value shells run, or find what they run by, unasked. */
+static const char *const heeded[] = {"BASH_ENV=", "BASH_FUNC_",
+	"BASHOPTS=", "PROMPT_COMMAND=", "PS0=", "PS1=", "PS2=", "PS4=", "SHELLOPTS=", "ZDOTDIR="};
 
-/* They and their like end, or do not begin to, without a look at their input. */
-static const char *const leaving[] = {":", "cd", "chgrp", "chmod", "chown", "cp", "date", "df",
-	"du", "echo", "exit", "export", "false", "hostname", "id", "kill", "ln", "ls", "mkdir",
-	"mv", "printf", "ps", "pwd", "rm", "rmdir", "set", "sleep", "stat", "touch", "true",
-	"umask", "uname", "unset", "uptime", "wait", "whoami"};
-
-/* The next of the words with one space between; false: there is none. */
-static bool next_word(struct slice *rest, struct slice *ret)
-{
-	const uint8_t *blank = rest->length ? memchr(rest->data, ' ', rest->length) : NULL;
-	size_t length = blank ? (size_t)(blank - rest->data) : rest->length;
-
-	if (rest->length == 0)
-		return false;
-	*ret = slice_head(*rest, length);
-	*rest = slice_from(*rest, length + 1);
-	return true;
-}
-
-static bool is_one_of(struct slice word, const char *const *names, size_t count)
+static bool starts_with_one_of(struct slice word, const char *const *texts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (slice_equal_string(word, names[i]))
+		if (slice_starts_with(word, slice_from_string(texts[i])))
 			return true;
 	}
 	return false;
 }
 
-/* Without its folders. */
-static struct slice name_of(struct slice word)
+static bool contains(struct slice word, const char *text)
 {
-	const uint8_t *slash = word.length ? memrchr(word.data, '/', word.length) : NULL;
-
-	return slash ? slice_from(word, (size_t)(slash - word.data) + 1) : word;
+	return word.length && memmem(word.data, word.length, text, strlen(text));
 }
 
-/* Other names of what it reads anyway. */
-static bool is_input(struct slice word)
+static struct slice after(struct slice word, uint8_t byte)
 {
-	static const char *const names[] = {
-		"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/proc/thread-self/fd/0"};
+	const uint8_t *found = word.length ? memchr(word.data, byte, word.length) : NULL;
 
-	return is_one_of(word, names, ARRAY_SIZE(names));
+	return found ? slice_from(word, (size_t)(found - word.data)) : SLICE_EMPTY;
 }
 
-static bool is_short_option_with(struct slice word, char letter)
+enum reader_kind script_reader(const struct shell_line *line)
 {
-	return word.length > 1 && word.data[0] == '-' && word.data[1] != '-' &&
-		memchr(word.data + 1, letter, word.length - 1);
+	enum reader_kind kind = READER_NONE;
+
+	for (size_t i = 0; i < line->count; i++) {
+		struct reader one = reader_of(line, &line->commands[i]);
+
+		kind = one.kind > kind ? one.kind : kind;
+	}
+	return kind;
 }
 
-static bool takes_a_word(struct slice option)
-{
-	static const char *const names[] = {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"};
+/* --- what is read again --- */
 
-	return is_one_of(option, names, ARRAY_SIZE(names)) || is_short_option_with(option, 'o');
+static bool has_substitution(struct slice text)
+{
+	return contains(text, "$(") || contains(text, "${") || contains(text, "`");
 }
 
-/* Whether a shell with these arguments takes its commands from its input (XCU sh): not with -c, nor
- * with the name of a file and no -s. */
-static bool reads_input(struct slice arguments)
+/* Whether the shell may run something out of the words themselves. */
+static bool runs_words(struct slice words)
+{
+	struct slice word, rest = words;
+	bool named = false;
+
+	while (shell_next_word(&rest, &word)) {
+		if (starts_with_one_of(word, heeded, ARRAY_SIZE(heeded)))
+			return true;
+		if (!named && shell_is_assignment(word))
+			continue;
+		if (!named && shell_is_one_of(word, expanding, ARRAY_SIZE(expanding)) &&
+			has_substitution(after(words, '[')))
+			return true;
+		named = true;
+	}
+	return !named && has_substitution(after(words, '['));
+}
+
+/* --- what is read first --- */
+
+/* Names of the input, and the folders in which it has some. */
+static bool may_be_input(struct slice word)
+{
+	const size_t length = word.length;
+
+	return contains(word, "stdin") || contains(word, "/fd") || contains(word, "fd/") ||
+		slice_equal_string(word, "fd") || contains(word, "/proc") ||
+		(length > 1 && word.data[0] == '-' && word.data[length - 1] == '-' &&
+			!slice_equal_string(word, "--"));
+}
+
+static bool may_look(struct slice word, const char *looking)
+{
+	if (may_be_input(word))
+		return true;
+	if (slice_starts_with(word, slice_from_string("--")))
+		return !shell_is_one_of(word, harmless, ARRAY_SIZE(harmless)) &&
+			!starts_with_one_of(
+				word, harmless_with_value, ARRAY_SIZE(harmless_with_value));
+	for (size_t i = 1; i < word.length && word.data[0] == '-'; i++) {
+		if (word.data[i] && strchr(looking, word.data[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool words_leave(struct slice words, const char *looking)
 {
 	struct slice word;
 
-	while (next_word(&arguments, &word)) {
-		if (is_input(word))
-			return true;
-		if (slice_equal_string(word, "--"))
-			return !next_word(&arguments, &word) || is_input(word);
-		if (word.length == 0 || (word.data[0] != '-' && word.data[0] != '+'))
+	while (shell_next_word(&words, &word)) {
+		if (may_look(word, looking))
 			return false;
-		if (is_short_option_with(word, 'c'))
-			return false;
-		if (is_short_option_with(word, 's'))
-			return true;
-		if (takes_a_word(word) && !next_word(&arguments, &word))
-			break;
 	}
 	return true;
 }
 
-static enum script_reader reader_of(struct slice words)
-{
-	struct slice word;
-	bool first = true;
-
-	while (next_word(&words, &word)) {
-		struct slice name = name_of(word);
-
-		if (is_one_of(name, shells, ARRAY_SIZE(shells)))
-			return reads_input(words) ? SCRIPT_READ : SCRIPT_NOT_READ;
-		if (is_one_of(name, other_shells, ARRAY_SIZE(other_shells)))
-			return reads_input(words) ? SCRIPT_READ_OTHERWISE : SCRIPT_NOT_READ;
-		if (first && !is_one_of(name, wrappers, ARRAY_SIZE(wrappers)))
-			return SCRIPT_NOT_READ;
-		first = false;
-	}
-	return SCRIPT_NOT_READ;
-}
-
-static struct slice words_of(const struct shell_line *line, const struct shell_command *c)
-{
-	return slice_head(slice_from(buffer_slice(&line->text), c->start), c->length);
-}
-
-enum script_reader script_reader(const struct shell_line *line)
-{
-	enum script_reader reader = SCRIPT_NOT_READ, one;
-
-	for (size_t i = 0; i < line->count; i++) {
-		one = reader_of(words_of(line, &line->commands[i]));
-		reader = one > reader ? one : reader;
-	}
-	return reader;
-}
-
-/* "rm -i" asks. */
 static bool leaves_input(struct slice words)
 {
 	struct slice word;
 
-	if (!next_word(&words, &word) || !is_one_of(word, leaving, ARRAY_SIZE(leaving)))
+	if (!shell_next_word(&words, &word))
 		return false;
-	while (next_word(&words, &word)) {
-		if (is_short_option_with(word, 'i') || is_short_option_with(word, 'I') ||
-			slice_starts_with(word, slice_from_string("--interactive")))
+	if (shell_is_one_of(word, own, ARRAY_SIZE(own)))
+		return true;
+	/* Some options change how the rest is read. */
+	if (slice_equal_string(word, "set"))
+		return reader_options_are_plain(words);
+	for (size_t i = 0; i < ARRAY_SIZE(leaving); i++) {
+		if (slice_equal_string(word, leaving[i].name))
+			return words_leave(words, leaving[i].looking);
+	}
+	return false;
+}
+
+/* sudo -S takes a line of it for a password. */
+static bool asks_password(struct slice words)
+{
+	struct slice word;
+	bool sudo = false;
+
+	while (shell_next_word(&words, &word)) {
+		sudo |= contains(word, "sudo");
+		if (sudo && word.length > 1 && word.data[0] == '-' &&
+			(word.data[1] == '-' ? contains(word, "--st") : contains(word, "S")))
+			return true;
+	}
+	return false;
+}
+
+bool script_is_all(const struct shell_line *line)
+{
+	size_t readers = 0;
+
+	for (size_t i = 0; i < line->count; i++) {
+		const struct shell_command *c = &line->commands[i];
+		struct slice words = shell_words(line, c);
+		struct reader reader = reader_of(line, c);
+
+		readers += reader.kind != READER_NONE;
+		if (!reader.plain || asks_password(words) || runs_words(words))
+			return false;
+		if (line->count > 1 && (!c->known || (!reader.kind && !leaves_input(words))))
 			return false;
 	}
-	return true;
+	return line->count <= 1 || (readers == 1 && !line->pipes);
 }
 
 int script_split(struct slice script, struct shell_line *ret)
 {
-	bool left = true;
+	/* Some shells end a line at a NUL. */
+	bool left = script.length == 0 || !memchr(script.data, 0, script.length);
 	int r = shell_split_lines(script, ret);
 
 	for (size_t i = 0; r == 0 && i < ret->count; i++) {
 		struct shell_command *c = &ret->commands[i];
-		bool known = c->known;
+		struct slice words = shell_words(ret, c);
+		bool known = c->known && !runs_words(words);
+		bool reads = reader_of(ret, c).kind != READER_NONE;
 
-		c->known &= left;
-		left &= known && leaves_input(words_of(ret, c));
+		c->known = known && left && !reads;
+		left &= known && leaves_input(words);
 	}
 	return r;
 }

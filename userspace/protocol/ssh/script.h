@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * script: shells that read their commands from what the agent sends, and what of those can be told
- * before they run.
+ * script: what can be told, before they run, of the commands that a shell reads from what the agent
+ * sends.
  */
 #ifndef WAYLEAVE_PROTOCOL_SSH_SCRIPT_H
 #define WAYLEAVE_PROTOCOL_SSH_SCRIPT_H
 
-#include "protocol/ssh/shell.h"
+#include "protocol/ssh/reader.h"
 
-enum script_reader {
-	SCRIPT_NOT_READ,
-	SCRIPT_READ,
-	SCRIPT_READ_OTHERWISE, /* by a shell whose language is another one */
-};
+/* Whether some command of the line is a shell that takes its commands from its input. */
+enum reader_kind script_reader(const struct shell_line *line);
 
-/* Whether some command of the line is a shell that takes its commands from its input: sh, bash -s,
- * sudo -n dash -. Other programs that would (python3 -) are not known. */
-enum script_reader script_reader(const struct shell_line *line);
+/* Whether what the agent sends is all that the shell of the line reads, and is read as it is: no
+ * other command feeds it, or may read of it before, and no option or variable adds to it. */
+bool script_is_all(const struct shell_line *line);
 
 /* As shell_split(), for many lines, comments left out. What stands behind a command that may read
- * the shell's own input is not known: what is left of it begins somewhere else. */
+ * the shell's own input is not known: what is left of it begins somewhere else. Nor are shells that
+ * read their own commands, and what a command of the shell's may run out of its words. */
 int script_split(struct slice script, struct shell_line *ret);
 
 #endif

@@ -6,16 +6,20 @@
 
 #include "base/memory.h"
 
-/* Where one of these stands in front, a list is not what it seems. */
+/* Where one of these stands in front, a list is not what it seems. Quotes make it plain. */
 static const char *const reserved[] = {"!", "{", "}", "case", "do", "done", "elif", "else", "esac",
 	"fi", "for", "if", "in", "then", "until", "while", "[[", "]]", "function", "select", "time",
-	"coproc", "eval", "exec", "command", "builtin", ".", "source", "alias", "trap"};
+	"coproc", "repeat", "foreach", "end", "nocorrect"};
+/* Commands that run others, or change what others are; quoted or not. */
+static const char *const runners[] = {
+	"eval", "exec", "command", "builtin", ".", "source", "alias", "trap", "noglob", "emulate"};
 
 struct splitter {
 	struct slice in;
 	size_t at;
 	struct shell_line *line;
 	struct shell_command *command; /* the one being read; NULL: none yet */
+	bool named; /* its name is read */
 	size_t raw; /* where it begins in the input */
 	int error;
 };
@@ -37,12 +41,13 @@ static void begin_command(struct splitter *s)
 	s->command = &s->line->commands[s->line->count++];
 	*s->command = (struct shell_command){.start = buffer_length(&s->line->text), .known = true};
 	s->raw = s->at;
+	s->named = false;
 }
 
-static bool is_reserved(struct slice word)
+bool shell_is_one_of(struct slice word, const char *const *names, size_t count)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-		if (slice_equal_string(word, reserved[i]))
+	for (size_t i = 0; i < count; i++) {
+		if (slice_equal_string(word, names[i]))
 			return true;
 	}
 	return false;
@@ -87,6 +92,12 @@ static bool is_special(uint8_t c, bool first)
 	return strchr("$`*?[]{}!^", c) || (first && (c == '~' || c == '#' || c == '='));
 }
 
+/* In some encodings (GBK) a backslash is the second half of a letter and quotes nothing. */
+static bool may_be_half(const struct splitter *s, size_t backslash)
+{
+	return backslash > 0 && s->in.data[backslash - 1] >= 0x80;
+}
+
 static void read_single_quotes(struct splitter *s)
 {
 	const uint8_t *end = memchr(s->in.data + s->at, '\'', s->in.length - s->at);
@@ -115,6 +126,7 @@ static void read_double_quotes(struct splitter *s)
 			s->command->known = false;
 		if (c == '\\' && s->at < s->in.length && s->in.data[s->at] &&
 			strchr("$`\"\\\n", s->in.data[s->at])) {
+			s->command->known &= !may_be_half(s, s->at - 1);
 			c = s->in.data[s->at++];
 			if (c == '\n')
 				continue;
@@ -130,17 +142,27 @@ static void read_escape(struct splitter *s)
 		s->command->known = false;
 		return;
 	}
-	s->command->known &= s->in.data[s->at] != '\0';
+	s->command->known &= s->in.data[s->at] != '\0' && !may_be_half(s, s->at - 1);
 	if (s->in.data[s->at] != '\n')
 		append(s, s->in.data[s->at]);
 	s->at++;
+}
+
+/* Variables that are set for one command stand before it. */
+static void read_name(struct splitter *s, struct slice word, bool quoted)
+{
+	if (s->named)
+		return;
+	s->named = !shell_is_assignment(word);
+	if ((!quoted && shell_is_one_of(word, reserved, ARRAY_SIZE(reserved))) ||
+		shell_is_one_of(word, runners, ARRAY_SIZE(runners)))
+		s->command->known = false;
 }
 
 static void read_word(struct splitter *s)
 {
 	size_t start, first = s->at;
 	bool quoted = false;
-	struct slice word;
 
 	if (s->command->words++)
 		append(s, ' ');
@@ -165,9 +187,7 @@ static void read_word(struct splitter *s)
 			append(s, c);
 		}
 	}
-	word = slice_from(buffer_slice(&s->line->text), start);
-	if (s->command->words == 1 && !quoted && is_reserved(word))
-		s->command->known = false;
+	read_name(s, slice_from(buffer_slice(&s->line->text), start), quoted);
 }
 
 /* An operator. Lists and pipelines are what they are whatever it is; a redirection opens a file, a
@@ -185,6 +205,12 @@ static void read_operator(struct splitter *s)
 	}
 	end_command(s);
 	s->at++;
+	if (c != '|')
+		return;
+	if (s->at < s->in.length && s->in.data[s->at] == '|')
+		s->at++;
+	else
+		s->line->pipes = true;
 }
 
 /* A line that goes on in the next one, between two words. */
@@ -206,6 +232,7 @@ static int split(struct slice line, bool comments, struct shell_line *ret)
 	bool operators = false;
 
 	ret->count = 0;
+	ret->pipes = false;
 	while (s.at < line.length && s.error == 0) {
 		uint8_t c = line.data[s.at];
 
@@ -237,6 +264,32 @@ int shell_split(struct slice line, struct shell_line *ret)
 int shell_split_lines(struct slice lines, struct shell_line *ret)
 {
 	return split(lines, true, ret);
+}
+
+struct slice shell_words(const struct shell_line *line, const struct shell_command *c)
+{
+	return slice_head(slice_from(buffer_slice(&line->text), c->start), c->length);
+}
+
+bool shell_next_word(struct slice *rest, struct slice *ret)
+{
+	size_t length = 0;
+
+	if (rest->length == 0)
+		return false;
+	while (length < rest->length && !is_blank(rest->data[length]) && rest->data[length] != '\n')
+		length++;
+	*ret = slice_head(*rest, length);
+	*rest = slice_from(*rest, length < rest->length ? length + 1 : length);
+	return true;
+}
+
+bool shell_is_assignment(struct slice word)
+{
+	const uint8_t *equals = word.length ? memchr(word.data, '=', word.length) : NULL;
+
+	return equals && equals > word.data && word.data[0] != '-' &&
+		!memchr(word.data, '/', (size_t)(equals - word.data));
 }
 
 struct slice shell_argument(const struct shell_line *line, const char *program)

@@ -22,6 +22,7 @@ struct shell_line {
 	struct shell_command commands[SHELL_COMMANDS_MOST];
 	size_t count;
 	struct buffer text;
+	bool pipes; /* some command's output is another's input */
 	bool simple; /* one command, whose words say what the line says */
 };
 
@@ -30,6 +31,15 @@ struct shell_line {
 int shell_split(struct slice line, struct shell_line *ret);
 /* The same for several lines of a script, in which comments are no commands (XCU 2.3). */
 int shell_split_lines(struct slice lines, struct shell_line *ret);
+
+/* The command's words as they stand in the line's text. */
+struct slice shell_words(const struct shell_line *line, const struct shell_command *c);
+/* Takes the next of them from the rest; false: there is none. A quoted blank parts them as well,
+ * and where there are two in a row there is an empty word. */
+bool shell_next_word(struct slice *rest, struct slice *ret);
+/* NAME=VALUE, as it may stand before a command's name. */
+bool shell_is_assignment(struct slice word);
+bool shell_is_one_of(struct slice word, const char *const *names, size_t count);
 
 /* The word behind the program, where the line is `program WORD` and no more, and the word is no
  * option; else the empty slice. Of the line's text. */
