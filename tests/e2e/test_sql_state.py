@@ -183,6 +183,16 @@ def test_copy_goes_on_behind_what_is_said_at_once(place):
     assert [m[1]["C"] for m in seen if m[0] == "E"] == ["22P02"], seen
 
 
+def test_what_follows_the_end_of_a_failed_transaction_in_its_batch(place):
+    """Names mean again what they did before it, which no ReadyForQuery says."""
+    seen = place.ask(*query("begin"), *query("create temp table customers (ssn text)"), *query("select ssn from customers"),
+                     *query("select 1 / 0"), ("batch", [*run("rollback"), ("H",)]), ("wait", "C"),
+                     ("P", "", "select upper(ssn) from customers"), ("H",), ("wait", "1"), ("B", "", ""), ("H",), ("wait", "2"),
+                     ("batch", [("E", ""), ("S",)]), ("wait", "Z"))
+    assert [m[1]["C"] for m in seen if m[0] == "E"] == ["22012"], seen
+    assert [m[1] for m in seen if m[0] == "D"] == [["[masked]"]], seen
+
+
 # --- while names are looked up ---
 
 

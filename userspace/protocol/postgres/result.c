@@ -109,6 +109,14 @@ int pg_result_on_no_data(struct pg_engine *e, const struct pg_frame *m)
 
 /* --- results --- */
 
+/* Of what a failed transaction is sent, only its end completes, or the way back to a savepoint.
+ * Inside a batch no ReadyForQuery says so before what stands behind is judged. */
+static void leave_failed(struct pg_engine *e)
+{
+	if (e->transaction == 'E')
+		e->transaction = 'T';
+}
+
 int pg_result_on_command_complete(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
@@ -124,6 +132,7 @@ int pg_result_on_command_complete(struct pg_engine *e, const struct pg_frame *m)
 	q->flags |= PG_REQUEST_REPLIED;
 	pg_settle_report(e, q, tag, SLICE_EMPTY, SLICE_EMPTY);
 	if (q->kind == PG_REQUEST_EXECUTE) {
+		leave_failed(e);
 		pg_settle_head(e, true);
 		return pg_server_forward(e, m);
 	}

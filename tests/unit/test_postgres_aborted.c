@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A failed transaction that ends inside a batch, where no ReadyForQuery says so: what stands behind
+ * is judged as what it means by then.
+ */
+#include "postgres_played.h"
+
+static const char policy[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
+	"rules: [{ name: reads, operations: [select], objects: [public.orders], allow: {} }]\n";
+
+#define PARSE_ROLLBACK "P\0\0\0\x10\0rollback\0\0\0"
+#define PARSE_SELECT "P\0\0\0\x1d\0select id from orders\0\0\0"
+#define BIND "B\0\0\0\x0c\0\0\0\0\0\0\0\0"
+#define EXECUTE "E\0\0\0\x09\0\0\0\0\0"
+#define FLUSH "H\0\0\0\4"
+#define ERROR "E\0\0\0\x1eSERROR\0VERROR\0C22012\0Mno\0\0"
+
+static void server(struct slice bytes)
+{
+	engine_run_feed(&run, SIDE_SERVER, bytes);
+}
+
+/* In a transaction that moved the search path and then failed. */
+static void set_up(void)
+{
+	played_set_up(policy, "app (app)");
+	query("begin");
+	server(BYTES("C\0\0\0\x0a"
+		     "BEGIN\0Z\0\0\0\5T"));
+	query("set local search_path to public");
+	server(BYTES("C\0\0\0\x08"
+		     "SET\0Z\0\0\0\5T"));
+	query("select id from orders");
+	answer_session("app (app)", 'T');
+	server(BYTES(ERROR "Z\0\0\0\5E"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+}
+
+TestSuite(aborted, .init = set_up, .fini = played_tear_down);
+
+static void roll_back(void)
+{
+	agent(BYTES(PARSE_ROLLBACK BIND EXECUTE FLUSH));
+	cr_assert(sent("rollback"));
+	server(BYTES("1\0\0\0\4"
+		     "2\0\0\0\4"
+		     "C\0\0\0\x0d"
+		     "ROLLBACK\0"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+}
+
+Test(aborted, what_it_runs_is_not_looked_up)
+{
+	agent(BYTES(PARSE_SELECT BIND EXECUTE));
+	cr_expect(sent("select id from orders") && !sent("current_schemas"));
+}
+
+Test(aborted, behind_its_end_names_are_looked_up_anew)
+{
+	roll_back();
+	agent(BYTES(PARSE_SELECT));
+	cr_expect(sent("current_schemas") && !sent("select id from orders"));
+	answer_session("app (app)", 0);
+	cr_expect(sent("select id from orders"));
+}
