@@ -113,6 +113,7 @@ struct pg_pending {
 	bool may_wait; /* people may be asked */
 	bool by_portal; /* it is run by a portal, not by a Query */
 	char *as; /* the server's role that it is to run as; owned; NULL: the session's */
+	bool let_through; /* refused, and recorded as allowed before */
 	size_t values_length; /* of bound[0]: formats and values, without the results' formats */
 	bool bound_whole; /* all of what is bound is in `bound` */
 	struct slice
@@ -160,6 +161,7 @@ struct pg_acting {
 	enum { PG_ACTING_NOT, PG_ACTING_RUNS, PG_ACTING_RETURNS } query;
 	bool failed; /* the server did not put it back */
 	unsigned returns; /* how often that was tried */
+	bool moved; /* the agent set a role, or it may have, since the transaction began */
 };
 
 struct pg_parse_job {

@@ -417,6 +417,8 @@ int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 	default:
 		portal = found;
 	}
+	if (e->pending.decision == PG_RELEASED && is_planned_by_bind(portal->plan))
+		pg_role_check_portal(e, portal);
 	if (e->pending.decision == PG_REFUSED)
 		return pg_send_refused(e, m, PG_REQUEST_EXECUTE, 'E', SLICE_EMPTY);
 	if (e->pending.decision == PG_UNDECIDED && must_judge_again(e, portal))

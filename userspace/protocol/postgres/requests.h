@@ -46,7 +46,7 @@ struct pg_request {
 	char *name; /* owned; PARSE, BIND, CLOSE_…: whose meaning changes */
 	size_t name_length;
 	uint64_t rows, bytes; /* results so far */
-	enum reason reason; /* with POISONED */
+	bool let_through; /* with POISONED: what it stands for is recorded as allowed */
 	/* With POISONED, or where names are looked at for ROLE: */
 	char *refusal; /* owned text for the agent */
 	const char *state; /* the SQLSTATE it shall have */

@@ -185,15 +185,59 @@ static int send(struct pg_engine *e, const char *as, const struct pg_plan *plan,
 
 /* --- taking it, and putting it back --- */
 
-static int refuse(struct pg_engine *e, const char *why)
+/* `action`: what is recorded as let through, and now is not. */
+static int refuse(struct pg_engine *e, uint64_t action, const char *why)
 {
 	struct pg_pending *p = &e->pending;
 
+	p->let_through = true;
+	p->action = action;
 	free(p->refusal_text);
 	p->refusal_text = memory_format("wayleave: denied: %s", why);
 	p->refusal = (struct protocol_refusal){REASON_RUNS_AS, slice_from_string(p->refusal_text)};
 	p->decision = PG_REFUSED;
 	return PG_TAKEN;
+}
+
+static bool sets_role(const struct pg_plan *plan)
+{
+	for (size_t i = 0; i < plan->action.pair_count; i++) {
+		if (plan->action.pairs[i].operation == OPERATION_SET_ROLE)
+			return true;
+	}
+	return false;
+}
+
+void pg_role_on_effects(struct pg_engine *e, const struct pg_plan *plan, unsigned effects)
+{
+	/* Code that nobody knows could have set any. But nearly none does, and where the session
+	 * had none, it is taken to have none. */
+	bool may_set = effects & SQL_EFFECT_UNKNOWN && e->role && own_role(e).length;
+
+	e->acting.moved |= may_set || (plan && sets_role(plan));
+}
+
+void pg_role_on_end(struct pg_engine *e)
+{
+	e->acting.moved = false;
+}
+
+/* Whether what the session had is to be had again only for as long as the transaction. */
+static bool may_end_with_transaction(const struct pg_engine *e)
+{
+	return e->acting.moved ||
+		(own_role(e).length &&
+			e->transaction_effects & (SQL_EFFECT_NAMING | SQL_EFFECT_UNKNOWN));
+}
+
+void pg_role_check_portal(struct pg_engine *e, const struct pg_portal *portal)
+{
+	const char *bound = portal->as ? portal->as : "", *now = e->pending.as ? e->pending.as : "";
+
+	if (strcmp(bound, now) != 0)
+		refuse(e, e->pending.action,
+			"it was bound as another role than the one that its rule names by now; it "
+			"has to be bound again");
 }
 
 int pg_role_take(struct pg_engine *e, const char *as, const struct pg_plan *plan, uint64_t action)
@@ -215,10 +259,11 @@ int pg_role_take(struct pg_engine *e, const char *as, const struct pg_plan *plan
 		if (r == PG_WAITING || (r < 0 && r != -EPERM))
 			return r;
 		if (r == -EPERM || !e->role)
-			return refuse(e, "which role the session has could not be looked up");
+			return refuse(
+				e, action, "which role the session has could not be looked up");
 	}
-	if (own_role(e).length && e->transaction_effects & (SQL_EFFECT_NAMING | SQL_EFFECT_UNKNOWN))
-		return refuse(e,
+	if (may_end_with_transaction(e))
+		return refuse(e, action,
 			"it would run as another role inside a transaction that may have set one "
 			"itself, which could not be put back as it was");
 	return send(e, as, checks ? plan : NULL, action);

@@ -27,6 +27,14 @@ int pg_role_check(struct pg_engine *e, struct protocol_refusal *ret);
 /* Before what runs `as` (NULL: as the session does, and nothing is done) under `plan` is sent.
  * PG_TAKEN: it may be sent, or e->pending was refused meanwhile; PG_WAITING; negative errno. */
 int pg_role_take(struct pg_engine *e, const char *as, const struct pg_plan *plan, uint64_t action);
+/* Before what was planned when it was bound is executed under a new verdict: as whom it may read
+ * was settled then, so that e->pending is refused where it would run as another by now. */
+void pg_role_check_portal(struct pg_engine *e, const struct pg_portal *portal);
+/* What ran (`plan` NULL: nobody knows what) may have set a role, for the session or until its
+ * transaction ends. `effects`: enum sql_effect. */
+void pg_role_on_effects(struct pg_engine *e, const struct pg_plan *plan, unsigned effects);
+/* The transaction is over, and what was set for it. */
+void pg_role_on_end(struct pg_engine *e);
 /* The Bind of the portal was sent, for which the role was taken. */
 void pg_role_bound(struct pg_engine *e, struct pg_portal *portal, struct slice name);
 /* The Query was sent, for which the role was taken. */

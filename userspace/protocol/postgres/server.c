@@ -49,8 +49,10 @@ static bool portal_outlives(const void *target)
 static void set_transaction(struct pg_engine *e, char status)
 {
 	e->transaction = status;
-	if (status == 'I')
+	if (status == 'I') {
 		pg_names_forget(&e->portals, portal_outlives);
+		pg_role_on_end(e);
+	}
 	pg_naming_on_ready(e);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "protocol/postgres/engine.h"
+#include "protocol/postgres/role.h"
 #include "protocol/postgres/server.h"
 
 /* EXECUTE of an EXECUTE of …: deeper ones are not judged as known (resolve.c), and the server's own
@@ -58,10 +59,12 @@ static void finish(struct pg_engine *e, size_t index, bool succeeded)
 	settle_name(e, q, succeeded);
 	if (q->flags & PG_REQUEST_EFFECTS) {
 		const struct pg_plan *plan = request_plan(q);
+		unsigned effects = plan ? pg_judge_effects(e, plan) : SQL_EFFECT_UNKNOWN;
 
 		e->effects_in_flight--;
 		/* Even a failed text may have run in part. */
-		pg_naming_on_effects(e, plan ? pg_judge_effects(e, plan) : SQL_EFFECT_UNKNOWN);
+		pg_role_on_effects(e, plan, effects);
+		pg_naming_on_effects(e, effects);
 	}
 	if (q->flags & PG_REQUEST_READS_DATA && --e->readers_in_flight == 0)
 		e->data_ends = 0;
