@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients other than OpenSSH's, ways to log in, and what we offer to hosts."""
+import json
 import os
+import pathlib
+import re
+import stat
 import subprocess
+import tempfile
 
 import pytest
 from harness import ssh
 from harness.ssh_gate import ended, gate, run, server  # noqa: F401
 from harness.records import records_of
 
+CLIENTS = pathlib.Path(__file__).with_name("clients")
 RULES = [
     {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "2s"}},
     {"name": "never", "resources": ["box"], "operations": ["exec"], "objects": ["reboot *"], "deny": {}},
+    {"name": "kept", "resources": ["box"], "operations": ["sftp_remove"], "objects": ["*/there"], "deny": {}},
     {"name": "all", "operations": ["exec", "subsystem", "read", "write"], "allow": {}}]
 # What OpenSSH's own client refuses, too.
 WEAK = ["KexAlgorithms diffie-hellman-group14-sha1", "Ciphers aes256-cbc", "MACs hmac-md5"]
@@ -79,6 +86,55 @@ def test_ansible(daemon, server, tmp_path):
                       "-e", f"ansible_port={server.port} ansible_python_interpreter=/usr/bin/python3", book, stdin=subprocess.DEVNULL, timeout=120)
     assert done.returncode == 0 and "100000" in done.stdout, done.stdout[-2000:] + done.stderr[-1000:]
     assert (tmp_path / "to").read_bytes() == (tmp_path / "from").read_bytes() and (tmp_path / "to").stat().st_mode & 0o777 == 0o640
+
+
+def test_ssh2_of_node(daemon, server, tmp_path):
+    """Commands, files and a terminal by the library that most programs for Node use."""
+    (tmp_path / "there").write_bytes(os.urandom(300000))
+    listed = daemon.run("ssh-keygen", "-l", "-F", f"[127.0.0.1]:{server.port}", "-f", "/etc/ssh/ssh_known_hosts", stdin=subprocess.DEVNULL)
+    keys = re.findall(r"SHA256:(\S+)", listed.stdout)
+    done = daemon.run("node", CLIENTS / "ssh2.js", server.port, ",".join(keys), tmp_path, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = json.loads(done.stdout)
+    assert (seen["exec"]["out"], seen["exec"]["status"]) == ("through", 3) and "/there/is/none" in seen["exec"]["err"]
+    assert seen["denied"]["status"] == 126 and "wayleave: denied" in seen["denied"]["err"]
+    assert seen["killed"]["signal"] == "SIGTERM"
+    assert seen["terminal"]["out"].startswith("/dev/pts/") and "33 99" in seen["terminal"]["out"]
+    assert seen["list"] == ["back", "there", "to"]
+    assert len({(tmp_path / name).read_bytes() for name in seen["list"]}) == 1
+    assert seen["removed"]["code"] == 3 and "wayleave" in seen["removed"]["message"], seen  # SSH_FX_PERMISSION_DENIED
+
+
+SSHFS = """
+mount --bind "$3" /dev/fuse
+mounted=$(mktemp -d)
+trap 'fusermount3 -u -z $mounted; kill $!; wait; rmdir $mounted' EXIT
+sshfs -f -o BatchMode=yes,StrictHostKeyChecking=yes,port=$1 root@127.0.0.1:$2 $mounted &
+for i in $(seq 200); do [ -e $mounted/there ] && break; kill -0 $! || exit 1; sleep 0.05; done
+cat $mounted/there
+echo new >$mounted/new && cat $mounted/new
+rm $mounted/there
+"""
+
+
+@pytest.fixture
+def fuse():
+    """The device, with the mode that udev gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = pathlib.Path(folder) / "fuse"
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(10, 229))
+        path.chmod(0o666)
+        yield path
+
+
+def test_sshfs(daemon, server, tmp_path, fuse):
+    """An agent mounts in namespaces of its own: it has no other right to."""
+    (tmp_path / "there").write_text("there\n")
+    done = daemon.run("unshare", "-rm", "bash", "-c", SSHFS, "sshfs", server.port, tmp_path, fuse, stdin=subprocess.DEVNULL, timeout=60,
+                      user="nobody", env={"HOME": "/"})
+    assert done.stdout == "there\nnew\n" and "Permission denied" in done.stderr, done.stderr
+    assert (tmp_path / "new").read_text() == "new\n" and (tmp_path / "there").exists()
 
 
 PARAMIKO = """
