@@ -10,6 +10,10 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct super_block {
 	unsigned int s_dev;
 };
@@ -27,7 +31,22 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct net_device {
+	unsigned int flags;
+	struct list_head dev_list;
+};
+
+struct net {
+	__u64 net_cookie;
+	struct list_head dev_base_head;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
 struct task_struct {
+	struct nsproxy *nsproxy;
 	int tgid;
 	__u64 start_boottime;
 	struct task_struct *group_leader;
@@ -78,5 +97,7 @@ struct bpf_sock_addr_kern {
 #define SOL_SOCKET 1
 #define SO_BINDTODEVICE 25
 #define SO_MARK 36
+#define IFF_UP 1
+#define IFF_LOOPBACK 8
 
 #endif

@@ -7,6 +7,7 @@
  * addresses and ports, so that no other connection can be taken for it (bypass B17).
  */
 #include "maps.h"
+#include "networks.h"
 #include "pending.h"
 #include "report.h"
 
@@ -15,14 +16,30 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* As early as can be, so that the listener is there before the first connect(2). */
+static __always_inline void announce_network(struct bpf_sock *ctx)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	__u64 network = bpf_get_netns_cookie(ctx);
+	__u32 zero = 0;
+	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!known || !attachment->agent || network == known->network ||
+		bpf_map_lookup_elem(&networks, &network))
+		return;
+	network_ask(attachment->agent, network);
+}
+
 /* MPTCP, SCTP, raw, ping and whatever comes later would not be seen by the other hooks. */
 SEC("cgroup/sock_create")
 int lifecycle_create(struct bpf_sock *ctx)
 {
 	const struct steer_attachment *attachment;
 
-	if (ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP)
+	if (ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP) {
+		announce_network(ctx);
 		return 1;
+	}
 	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
 		return 1;
 	attachment = bpf_get_local_storage(&attachments, 0);

@@ -112,6 +112,21 @@ struct {
 	__type(value, struct steer_route);
 } routes SEC(".maps");
 
+/* Network namespaces of agents: the monitor's alone to write. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, STEER_NETWORKS_MOST);
+	__type(key, __u64);
+	__type(value, struct steer_network);
+} networks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, STEER_AGENTS_MOST);
+	__type(key, __u32);
+	__type(value, struct network_asked);
+} asked SEC(".maps");
+
 /* Cgroups that belong to an agent and have no hooks yet: sockets are refused there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

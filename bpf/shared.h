@@ -174,6 +174,34 @@ struct enrol_event {
 };
 SHARED_SIZE(struct enrol_event, 8);
 
+/* Value of networks, by the cookie of another network namespace than the daemon's: what stands
+ * there. */
+struct steer_network {
+	__u32 port; /* of the workers' listener on its 127.0.0.1 and ::1; 0 = none, refuse */
+	__u32 unused;
+};
+SHARED_SIZE(struct steer_network, 8);
+
+/* Value of asked, per agent: the last time that a listener was asked for. One agent asks at most
+ * once in NETWORK_ASK_INTERVAL, so that it can't keep the monitor busy. */
+#define NETWORK_ASK_INTERVAL 1000000ULL /* nanoseconds */
+struct network_asked {
+	__u64 time; /* nanoseconds of CLOCK_MONOTONIC */
+	__u64 network; /* cookie; 0 = nobody could be told */
+};
+SHARED_SIZE(struct network_asked, 16);
+
+/* An entry of the ring buffer, told from the others by its size: an agent has a TCP socket in a
+ * network namespace that has no listener, and a way out of it. */
+struct network_event {
+	__u64 network; /* its cookie */
+	__u32 agent;
+	__u32 pid; /* thread group id, outside any pid namespace */
+	__u32 thread;
+	__u32 unused;
+};
+SHARED_SIZE(struct network_event, 24);
+
 /* sun_path of a sockaddr_un with a NUL behind, padded with NULs. */
 #define UNIX_PATH_SIZE 112
 #define UNIX_PATH_MOST 108 /* bytes of it that the kernel takes, a NUL included or not */
@@ -204,5 +232,6 @@ SHARED_SIZE(struct unix_worker, 116);
 #define STEER_LOCAL_MOST 8192
 #define STEER_WORKERS_MOST 256
 #define UNIX_SERVERS_MOST 4096
+#define STEER_NETWORKS_MOST 256
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "address.h"
 #include "maps.h"
+#include "networks.h"
 #include "report.h"
 
 #include <asm/errno.h>
@@ -25,7 +26,8 @@ struct attempt {
 	struct address destination;
 	__u16 port;
 	bool local; /* the destination is this host */
-	bool at_home; /* in the network namespace of the listener */
+	bool at_home; /* in the network namespace of the daemon */
+	__u32 worker_port; /* of the listener in this network namespace; 0 = none */
 	__u8 source[16]; /* see struct steered */
 	struct address to; /* where the socket is to connect instead: on PROCEED */
 	__u16 to_port;
@@ -130,19 +132,25 @@ static __always_inline int leave(struct attempt *a)
 	return PROCEED;
 }
 
+/* In a network namespace that has no listener (yet). */
+static __always_inline int refuse_elsewhere(const struct attempt *a)
+{
+	network_ask(a->attachment->agent, bpf_get_netns_cookie(a->context));
+	return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
+}
+
 /* To the worker. */
 static __always_inline int redirect(struct attempt *a)
 {
-	const struct steer_settings *settings = a->settings;
 	struct steered *s;
 
 	if (address_is_v4(&a->destination))
 		address_set_v4(&a->to, ADDRESS_LOOPBACK4);
 	else
 		address_set_loopback6(&a->to);
-	if (!a->at_home)
-		return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
-	if (find_listener(a, &a->to, settings->port, 0) != LISTENER_OURS)
+	if (!a->at_home && !a->worker_port)
+		return refuse_elsewhere(a);
+	if (find_listener(a, &a->to, a->worker_port, 0) != LISTENER_OURS)
 		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
 	s = bpf_sk_storage_get(&steered, a->socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s)
@@ -152,19 +160,22 @@ static __always_inline int redirect(struct attempt *a)
 		struct steer_agent *host = agent_get(0);
 
 		if (!host ||
-			!pending_reserve(host, settings->quota, a->agent, a->attachment->quota))
+			!pending_reserve(host, a->settings->quota, a->agent, a->attachment->quota))
 			return refuse_and_tell(a, STEER_QUOTA, ENOBUFS);
 	}
 	s->state = STEERED_RESERVED;
 	origin_fill(&s->origin, a->context, a->socket, a->attachment->agent, &a->destination,
 		a->port, a->local);
+	/* A device of another network namespace is another one here, or none. */
+	if (!a->at_home)
+		s->origin.interface = 0;
 	if (is_bound(a->socket))
 		__builtin_memset(s->source, 0, sizeof(s->source));
 	else
 		__builtin_memcpy(s->source, a->source, sizeof(s->source));
 	if (set_mark(a, 0) < 0 || unbind_device(a) < 0)
 		return refuse_and_tell(a, STEER_RESOURCES, ENOBUFS);
-	a->to_port = settings->port;
+	a->to_port = a->worker_port;
 	count(a->agent, STEER_REDIRECTED);
 	return PROCEED;
 }
@@ -186,14 +197,11 @@ static __always_inline int route_error(struct attempt *a)
 	return route ? -route->error : ENETUNREACH;
 }
 
-static __always_inline bool is_local(const struct attempt *a)
+/* The daemon's host, whose address it is there. */
+static __always_inline bool is_of_host(const struct attempt *a)
 {
 	struct prefix_key key;
 
-	if (address_is_loopback(&a->destination))
-		return true;
-	if (!a->at_home)
-		return false;
 	address_to_prefix(&a->destination, 0, &key);
 	return bpf_map_lookup_elem(&local_addresses, &key);
 }
@@ -210,13 +218,20 @@ static __always_inline bool is_named(const struct attempt *a)
 	return bpf_map_lookup_elem(&local_destinations, &key);
 }
 
+/* The worker reaches the daemon's host where the agent may have meant another one that has the same
+ * address there: only where it was said that it should. */
+static __always_inline bool may_dial_host(const struct attempt *a)
+{
+	return is_named(a) || a->attachment->loopback == STEER_LOOPBACK_EGRESS;
+}
+
 static __always_inline int steer_local(struct attempt *a)
 {
 	enum listener found;
 
 	__builtin_memcpy(a->source, &a->destination, sizeof(a->source));
 	/* Dialling the worker itself would make it dial itself. */
-	if (a->at_home && a->port == a->settings->port && address_is_loopback(&a->destination))
+	if (a->port == a->worker_port && address_is_loopback(&a->destination))
 		return refuse(a, STEER_LOOPBACK, ECONNREFUSED);
 	if (a->at_home && is_named(a))
 		return redirect(a);
@@ -224,7 +239,8 @@ static __always_inline int steer_local(struct attempt *a)
 	case STEER_LOOPBACK_DIRECT:
 		return leave(a);
 	case STEER_LOOPBACK_EGRESS:
-		return redirect(a);
+		/* The worker has another loopback. */
+		return a->at_home ? redirect(a) : refuse_elsewhere(a);
 	default:
 		found = find_listener(a, &a->destination, a->port, a->attachment->agent);
 		if (found == LISTENER_OURS)
@@ -239,6 +255,7 @@ static __always_inline int steer_local(struct attempt *a)
 static __always_inline int steer(struct attempt *a)
 {
 	__u32 zero = 0;
+	__u64 network;
 	int error;
 
 	a->settings = bpf_map_lookup_elem(&settings, &zero);
@@ -247,10 +264,14 @@ static __always_inline int steer(struct attempt *a)
 	/* Attached but not filled in yet, or no longer an agent. */
 	if (!a->settings || !a->agent || a->attachment->agent == 0)
 		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
-	a->at_home = bpf_get_netns_cookie(a->context) == a->settings->network;
-	a->local = is_local(a);
-	if (a->local)
+	network = bpf_get_netns_cookie(a->context);
+	a->at_home = network == a->settings->network;
+	a->worker_port = network_port(a->settings, network);
+	a->local = address_is_loopback(&a->destination) || is_of_host(a);
+	if (a->local && (a->at_home || address_is_loopback(&a->destination)))
 		return steer_local(a);
+	if (a->local && !may_dial_host(a))
+		return refuse_elsewhere(a);
 	error = route_error(a);
 	if (error)
 		return refuse(a, STEER_NO_ROUTE, error);

@@ -162,6 +162,9 @@
 #define LIMIT_INSPECTIONS_AT_ONCE 16u
 #define LIMIT_INSPECTIONS_PER_AGENT 2u /* at once: who makes reading slow, does it for itself */
 
+/* Network namespaces with a listener (capture/networks.h) */
+#define LIMIT_NETWORKS_PER_AGENT 16u
+
 /* Credentials (monitor/credentials.h) */
 #define LIMIT_SECRET_BYTES 8192u /* a password or a token */
 #define LIMIT_KEY_FILE_BYTES 32768u /* a private key in PEM */

@@ -95,6 +95,8 @@ static int on_ring(void *context, void *data, size_t size)
 	/* What is awaited is looked at behind all that the ring has. */
 	if (size == sizeof(struct steer_event) && c->on_event)
 		c->on_event(c->context, data);
+	if (size == sizeof(struct network_event))
+		networks_on_event(&c->networks, data);
 	return 0;
 }
 
@@ -178,6 +180,9 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 	if (r == 0)
 		r = open_worker_cgroup(c, options->configuration, e);
 	if (r == 0)
+		networks_open(&c->networks, maps[PROGRAMS_NETWORKS], c->worker_fd,
+			options->on_network, options->context);
+	if (r == 0)
 		r = routes_open(
 			&c->routes, maps[PROGRAMS_ROUTES], maps[PROGRAMS_LOCAL_ADDRESSES], e);
 	if (r == 0)
@@ -218,6 +223,7 @@ void capture_close(struct capture *c)
 {
 	if (!c)
 		return;
+	networks_close(&c->networks);
 	governed_done(c);
 	enrolment_close(c);
 	queue_close(&c->queue);
@@ -409,6 +415,16 @@ int capture_verify(struct capture *c, struct error *e)
 	return r;
 }
 
+void capture_each_network(const struct capture *c, networks_tell *on_network, void *context)
+{
+	networks_each(&c->networks, on_network, context);
+}
+
+void capture_leave_networks(struct capture *c)
+{
+	networks_close(&c->networks);
+}
+
 int capture_descriptor(const struct capture *c)
 {
 	return c->epoll;
@@ -434,6 +450,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	ring_buffer__consume(c->ring);
 	c->on_event = NULL;
 	c->context = NULL;
+	networks_tick(&c->networks);
 	if (r == 0 && enrolment_is_due(c))
 		r = enrolment_process(c, e);
 	return r;

@@ -20,6 +20,7 @@
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
 #include "capture/listener.h"
+#include "capture/networks.h"
 #include "policy/mode.h"
 
 struct capture;
@@ -33,6 +34,9 @@ struct capture_options {
 	const char *configuration;
 	/* Most connections of one agent that are prepared and not accepted yet; 0 = the default. */
 	uint32_t quota;
+	/* Hears of listeners in other network namespaces; NULL: none are made. */
+	networks_tell *on_network;
+	void *context;
 };
 
 #define CAPTURE_DEFAULT_QUOTA 4096
@@ -152,6 +156,11 @@ const char *capture_cgroup_root(const struct capture *c);
 /* Whether hooks and rules of all agents are what was put there; where they are not, puts them back
  * and says in `e` what was wrong. */
 int capture_verify(struct capture *c, struct error *e);
+
+/* Tells `on_network` of all those that are there (again). */
+void capture_each_network(const struct capture *c, networks_tell *on_network, void *context);
+/* Lets go of them, and makes no others. */
+void capture_leave_networks(struct capture *c);
 
 /* One descriptor to poll for reading. */
 int capture_descriptor(const struct capture *c);

@@ -81,8 +81,10 @@ static void release(struct capture *c, struct governed *g)
 
 	set_owner(g->id, g->wild, g->cgroup_id, owner);
 	programs_detach(&c->programs, owner);
-	if (!has_other(c, g))
+	if (!has_other(c, g)) {
 		bpf_map_delete_elem(c->programs.maps[PROGRAMS_AGENTS], &g->id);
+		bpf_map_delete_elem(c->programs.maps[PROGRAMS_ASKED], &g->id);
+	}
 	cgroup_remove(&c->root, g->cgroup);
 	free(g->cgroup);
 	*g = c->governed[--c->count];

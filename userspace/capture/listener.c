@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,14 +167,47 @@ static int make_pair(int channel, uint16_t port)
 	return r;
 }
 
-/* The child's life. */
-static void make_all(int channel, int cgroup_fd, unsigned count, uint16_t wanted)
-{
-	struct made failed = {.error = cgroup_enter(cgroup_fd)};
-	int port = failed.error < 0 ? failed.error : choose_port(wanted);
-	int r = port < 0 ? port : 0;
+/* What the child is to make. */
+struct order {
+	int cgroup_fd;
+	const struct listener_place *place; /* NULL: this network namespace */
+	unsigned count;
+	uint16_t port;
+};
 
-	for (unsigned i = 0; r == 0 && i < count; i++)
+/* Looked at before anything listens: a process that was named by its number may be another one by
+ * now, in our own network namespace, whose connections would come there. */
+static int enter_place(const struct listener_place *place)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	int fd, r;
+
+	if (!place)
+		return 0;
+	if (setns(place->namespace_fd, CLONE_NEWNET) < 0)
+		return -errno;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? -errno : 0;
+	close(fd);
+	return r == 0 && cookie != place->cookie ? -ESTALE : r;
+}
+
+/* The child's life. */
+static void make_all(int channel, const struct order *order)
+{
+	struct made failed = {.error = 0};
+	int r = cgroup_enter(order->cgroup_fd), port = 0;
+
+	if (r == 0)
+		r = enter_place(order->place);
+	if (r == 0)
+		port = choose_port(order->port);
+	if (port < 0)
+		r = port;
+	for (unsigned i = 0; r == 0 && i < order->count; i++)
 		r = make_pair(channel, (uint16_t)port);
 	if (r < 0) {
 		failed.error = r;
@@ -262,36 +296,51 @@ static int receive_all(int channel, unsigned count, struct listener_set *ret)
 	return 0;
 }
 
-int listener_open(
-	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e)
+static int carry_out(const struct order *order, struct listener_set *ret, struct error *e)
 {
 	struct timeval patience = {.tv_sec = 5};
 	int channel[2], r;
 	pid_t child;
 
-	if (count == 0 || count > STEER_WORKERS_MOST)
-		return error_set(e, -EINVAL, "%u listeners", count);
-	r = check_port(port, e);
-	if (r < 0)
-		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
 		return error_set_errno(e, -errno, "the listener");
 	child = fork();
 	if (child == 0)
-		make_all(channel[1], cgroup_fd, count, port);
+		make_all(channel[1], order);
 	r = child < 0 ? -errno : 0;
 	close(channel[1]);
 	if (r == 0 &&
 		setsockopt(channel[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		r = -errno;
 	if (r == 0)
-		r = receive_all(channel[0], count, ret);
+		r = receive_all(channel[0], order->count, ret);
 	close(channel[0]);
 	if (child > 0 && r < 0)
 		kill(child, SIGKILL);
 	if (child > 0)
 		waitpid(child, NULL, 0);
-	return r < 0 ? error_set_errno(e, r, "the listener on port %u", port) : 0;
+	return r < 0 ? error_set_errno(e, r, "the listener on port %u", order->port) : 0;
+}
+
+int listener_open(
+	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e)
+{
+	const struct order order = {.cgroup_fd = cgroup_fd, .count = count, .port = port};
+	int r;
+
+	if (count == 0 || count > STEER_WORKERS_MOST)
+		return error_set(e, -EINVAL, "%u listeners", count);
+	r = check_port(port, e);
+	return r < 0 ? r : carry_out(&order, ret, e);
+}
+
+/* Who may bind privileged ports there is no matter: connect(2) asks for the mark. */
+int listener_open_in(int cgroup_fd, const struct listener_place *place, struct listener_set *ret,
+	struct error *e)
+{
+	const struct order order = {.cgroup_fd = cgroup_fd, .place = place, .count = 1};
+
+	return carry_out(&order, ret, e);
 }
 
 void listener_close(struct listener_set *s)

@@ -27,12 +27,23 @@ struct listener_set {
 	bool spread; /* connections go round; false: the kernel chooses by hash */
 };
 
+/* Where other listening sockets than this network namespace's are made. */
+struct listener_place {
+	int namespace_fd; /* as of /proc/PID/ns/net; the caller's */
+	uint64_t cookie; /* that it must have (SO_NETNS_COOKIE) */
+};
+
 /* `cgroup_fd`: where they belong. `port` 0: one below 1024 that is free, so that no agent can have
  * it; another one must be privileged too (net.ipv4.ip_unprivileged_port_start), else -EINVAL.
  * The descriptors are non-blocking and close-on-exec; whoever wants to accept on them must inherit
  * them or get them by SCM_RIGHTS, never make others. */
 int listener_open(
 	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e);
+
+/* One pair in another network namespace, on a port of its own there. -ESTALE: the namespace is
+ * another one, and nothing was made in it. */
+int listener_open_in(int cgroup_fd, const struct listener_place *place, struct listener_set *ret,
+	struct error *e);
 
 /* Sockets that another process had listening, and handed over; -1: none. */
 struct listener_inherited {

@@ -87,6 +87,8 @@ static const char *const map_names[PROGRAMS_MAP_COUNT] = {
 	[PROGRAMS_PATTERNS] = "patterns",
 	[PROGRAMS_ENROLMENT] = "enrolment",
 	[PROGRAMS_LISTENERS] = "listeners",
+	[PROGRAMS_NETWORKS] = "networks",
+	[PROGRAMS_ASKED] = "asked",
 	[PROGRAMS_UNIX_SERVERS] = "unix_servers",
 	[PROGRAMS_UNIX_WORKERS] = "unix_workers",
 };

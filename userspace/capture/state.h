@@ -7,6 +7,7 @@
 
 #include "capture/capture.h"
 #include "capture/guard_watch.h"
+#include "capture/networks.h"
 #include "capture/pins.h"
 #include "capture/programs.h"
 #include "capture/queue.h"
@@ -46,6 +47,7 @@ struct capture {
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */
+	struct networks networks;
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;
 	uint32_t quota; /* per agent */

@@ -55,8 +55,15 @@ enum message_type {
 	MESSAGE_DECISION, /* struct message_decision, by, detail */
 	MESSAGE_KILL, /* a session's id as text */
 	MESSAGE_STOP, /* end all sessions and exit */
+	/* struct message_network and a descriptor: accept on that listening socket, too */
+	MESSAGE_LISTEN,
+	MESSAGE_UNLISTEN, /* struct message_network: let go of all that came with its number */
 	MESSAGE_DRAIN, /* accept no more, and exit when the last session has ended */
 	MESSAGE_REPLY_BIT = 0x100, /* or-ed to the type of a request */
+};
+
+struct message_network {
+	uint64_t network; /* cookie of the network namespace */
 };
 
 struct message_process {

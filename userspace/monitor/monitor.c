@@ -238,7 +238,10 @@ static int make_epochs(struct monitor *m, struct error *e)
 /* Before anything is written: another daemon with the same folders goes on undisturbed. */
 static int take_instance(struct monitor *m, struct error *e)
 {
-	struct capture_options options = {.instance = m->instance, .configuration = m->config_file};
+	struct capture_options options = {.instance = m->instance,
+		.configuration = m->config_file,
+		.on_network = workers_on_network,
+		.context = m};
 
 	return capture_open(&options, &m->capture, e);
 }
@@ -405,6 +408,9 @@ static void drain(struct monitor *m)
 	uint64_t deadline = clock_monotonic() + LIMIT_DRAIN_TIME * NANOSECONDS_PER_MILLISECOND;
 
 	handover_notify("STOPPING=1");
+	/* Nobody keeps those in other network namespaces: who connects there is refused, instead of
+	 * waiting for ever. */
+	capture_leave_networks(m->capture);
 	workers_tell_all(m, MESSAGE_DRAIN, SLICE_EMPTY);
 	while (!workers_are_gone(m) && !m->hurried && clock_monotonic() < deadline)
 		monitor_turn(m);

@@ -57,6 +57,29 @@ void workers_send_policy(struct monitor *m, struct monitor_worker *w)
 	workers_tell(w, MESSAGE_POLICY, SLICE_EMPTY, m->policy_fd);
 }
 
+static void send_network(void *context, uint64_t network, const struct listener_pair *listener)
+{
+	const struct message_network message = {.network = network};
+	struct slice payload = slice_of(&message, sizeof(message));
+	struct monitor_worker *w = context;
+
+	if (!listener) {
+		workers_tell(w, MESSAGE_UNLISTEN, payload, -1);
+		return;
+	}
+	workers_tell(w, MESSAGE_LISTEN, payload, listener->v4);
+	if (listener->v6 != LISTENER_NO_SOCKET)
+		workers_tell(w, MESSAGE_LISTEN, payload, listener->v6);
+}
+
+void workers_on_network(void *monitor, uint64_t network, const struct listener_pair *listener)
+{
+	struct monitor *m = monitor;
+
+	for (unsigned i = 0; i < m->worker_count; i++)
+		send_network(&m->workers[i], network, listener);
+}
+
 /* --- hearing from them --- */
 
 /* One message; false: there is none. */
@@ -211,6 +234,7 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 	identities_send(m, w); /* before there is anything to judge */
 	workers_send_policy(m, w);
 	reviews_send_grants(m, w);
+	capture_each_network(m->capture, send_network, w);
 	return 0;
 }
 

@@ -39,7 +39,7 @@ struct worker {
 	size_t context_count;
 	uint64_t contexts_generation;
 
-	struct ring_operation accepts[WORKER_LISTENERS_MOST];
+	struct list accepts; /* accept.h */
 	struct ring_operation tick, holds_tick, recorder_event, jobs_event, results;
 	unsigned
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */

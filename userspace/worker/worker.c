@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/privileges.h"
 #include "policy/pinned.h"
+#include "worker/accept.h"
 #include "worker/cancel.h"
 #include "worker/hold.h"
 #include "worker/sandbox.h"
@@ -26,31 +27,6 @@
 /* How long a result may wait for a next action to be written with. */
 #define RESULTS_WAIT (2 * NANOSECONDS_PER_MILLISECOND)
 
-/* --- accept --- */
-
-static void on_accept(struct ring_operation *operation, int result)
-{
-	struct worker *w = operation->owner;
-	bool more = operation->more;
-
-	if (result >= 0)
-		session_accept(w, result);
-	if (more || w->stopping || w->draining)
-		return;
-	/* Without descriptors it would fail again at once: who waits is served after the next tick.
-	 */
-	if (result >= 0 || result == -ECONNABORTED)
-		ring_accept(&w->ring, operation, operation->fd);
-}
-
-static void accept_again(struct worker *w)
-{
-	for (unsigned i = 0; i < w->start->listener_count; i++) {
-		if (w->accepting && !w->stopping && !w->draining && !w->accepts[i].in_flight)
-			ring_accept(&w->ring, &w->accepts[i], w->start->listeners[i]);
-	}
-}
-
 /* Once there is a policy to judge by and a segment to record in: until then connections wait in the
  * listener, also those that came while no worker had it. */
 static void start_accepting(struct worker *w)
@@ -58,10 +34,6 @@ static void start_accepting(struct worker *w)
 	if (w->accepting || !w->policy || recorder_wants(w->recorder))
 		return;
 	w->accepting = true;
-	for (unsigned i = 0; i < w->start->listener_count; i++) {
-		w->accepts[i].complete = on_accept;
-		w->accepts[i].owner = w;
-	}
 	accept_again(w);
 	flows_start(w);
 	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
@@ -109,35 +81,34 @@ static void give_segment(struct worker *w, struct slice payload, int fd)
 	start_accepting(w);
 }
 
-static void stop_accepting(struct worker *w)
-{
-	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++)
-		ring_cancel(&w->ring, &w->accepts[i]);
-}
-
 /* What was accepted before the kernel knew of it is served, too. */
 static void drain(struct worker *w)
 {
 	w->draining = true;
-	stop_accepting(w);
-}
-
-static bool is_accepting(const struct worker *w)
-{
-	for (unsigned i = 0; w->accepting && i < w->start->listener_count; i++) {
-		if (w->accepts[i].in_flight)
-			return true;
-	}
-	return false;
+	accept_stop(w);
 }
 
 static void stop(struct worker *w)
 {
 	w->stopping = true;
-	stop_accepting(w);
+	accept_stop(w);
 	list_for_each_safe (position, &w->sessions)
 		session_abort(
 			list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
+}
+
+/* `fd` -1: those that came with that number go. */
+static void change_listeners(struct worker *w, struct slice payload, int fd)
+{
+	struct message_network message;
+
+	if (payload.length < sizeof(message))
+		return;
+	memcpy(&message, payload.data, sizeof(message));
+	if (fd >= 0)
+		accept_add(w, message.network, fd);
+	else
+		accept_remove(w, message.network);
 }
 
 static void on_message(void *context, enum message_type type, struct slice payload, int fd)
@@ -175,6 +146,12 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		break;
 	case MESSAGE_CANCELLED:
 		cancel_on_answer(w, payload);
+		break;
+	case MESSAGE_LISTEN:
+		change_listeners(w, payload, fd);
+		return; /* it is kept */
+	case MESSAGE_UNLISTEN:
+		change_listeners(w, payload, -1);
 		break;
 	case MESSAGE_STOP:
 		stop(w);
@@ -334,7 +311,7 @@ static void run(struct worker *w)
 		}
 		end_turn(w);
 		flush_results(w);
-		if ((w->stopping || (w->draining && !is_accepting(w))) &&
+		if ((w->stopping || (w->draining && !accept_is_busy(w))) &&
 			list_is_empty(&w->sessions) && list_is_empty(&w->dead))
 			finish(w);
 	}
@@ -377,6 +354,9 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	struct error e = {""};
 
 	w->start = start;
+	list_init(&w->accepts);
+	for (unsigned i = 0; i < start->listener_count; i++)
+		accept_add(w, ACCEPT_AT_HOME, start->listeners[i]);
 	list_init(&w->sessions);
 	list_init(&w->dirty);
 	list_init(&w->dead);

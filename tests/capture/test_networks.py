@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Agents in network namespaces of their own that have a way out: as a container on a bridge has one, and one without
+# root. Those without stay as they are (test_closed.py).
+import contextlib
+import os
+import textwrap
+
+import pytest
+
+from conftest import HOST4, PYTHON, SERVER4, SERVER6, WORLD4, sh, wait_until
+
+ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
+GATE4, INNER4, GATE6, INNER6 = "10.97.0.1", "10.97.0.2", "fd97::1", "fd97::2"
+# Until the namespace has its listener it is refused.
+PATIENT = """
+def patient(address, **options):
+    deadline = time.monotonic() + 30
+    while True:
+        answer = attempt(address, **options)
+        if answer.get("error") not in ("ENETUNREACH", "ECONNREFUSED") or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.02)
+"""
+
+
+def patient(code):
+    return PATIENT + textwrap.dedent(code)
+
+
+@pytest.fixture
+def container(network):
+    """A network namespace on a bridge of the host's."""
+    name = f"wlc{os.getpid()}"
+    with contextlib.ExitStack() as undo:
+        sh("ip", "netns", "add", name)
+        undo.callback(sh, "ip", "netns", "del", name, check=False)
+        network.in_host("ip", "link", "add", "wlbr", "type", "bridge")
+        undo.callback(network.in_host, "ip", "link", "del", "wlbr", check=False)
+        network.in_host("ip", "link", "add", "wlc0", "type", "veth", "peer", "name", "eth0", "netns", name)
+        undo.callback(network.in_host, "ip", "link", "del", "wlc0", check=False)
+        network.in_host("ip", "link", "set", "wlc0", "master", "wlbr", "up")
+        network.in_host("ip", "link", "set", "wlbr", "up")
+        for inside, device, v4, v6 in ((network.host, "wlbr", GATE4, GATE6), (name, "eth0", INNER4, INNER6)):
+            network.in_namespace(inside, "ip", "addr", "add", f"{v4}/24", "dev", device)
+            network.in_namespace(inside, "ip", "addr", "add", f"{v6}/64", "dev", device, "nodad")
+        network.in_namespace(name, "ip", "link", "set", "eth0", "up")
+        network.in_namespace(name, "ip", "link", "set", "lo", "up")
+        network.in_namespace(name, "ip", "route", "add", "default", "via", GATE4)
+        network.in_namespace(name, "ip", "-6", "route", "add", "default", "via", GATE6)
+        yield name
+
+
+def dial(agent, namespace, addresses, **options):
+    return agent.python(patient(f"result = [patient(a, **{options!r}) for a in {addresses!r}]"), namespace=namespace)
+
+
+def attempts(agent, namespace, addresses):
+    return [a.get("error", a.get("data")) for a in
+            agent.python(f"result = [attempt(a) for a in {addresses!r}]", namespace=namespace)]
+
+
+def is_gone(network):
+    return "wlc0" not in network.in_host("ip", "-br", "link")
+
+
+def test_container(host, network, container):
+    """What leaves is what a worker has judged; each connection is told by what was dialled, and by whom."""
+    daemon, agent = host.govern()
+    answers = dial(agent, container, ALL)
+    assert [a.get("data") for a in answers] == ["ping"] * 3
+    assert [a["peer"] for a in answers] == [[SERVER4, 5432], [SERVER6, 5432], [f"::ffff:{SERVER4}", 5432]]
+    for address in (SERVER4, SERVER6, f"{SERVER4}"):
+        assert daemon.session(address)["agent"] == agent.name
+    # The listener is no relay: neither for the agent, nor for others who are there.
+    ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in
+             network.in_namespace(container, "ss", "-Hltn").splitlines()}
+    port, = ports
+    assert agent.python(f"result = attempt('127.0.0.1', port={port})", namespace=container) == {"error": "ECONNREFUSED"}
+    assert network.in_namespace(container, PYTHON, "-c", f"""if True:
+        import socket
+        s = socket.create_connection(("127.0.0.1", {port}))
+        s.settimeout(30)
+        try:
+            print(s.recv(10))
+        except ConnectionResetError:
+            print(b"")
+    """) == "b''\n"
+    assert daemon.no_session()
+    # Without a daemon nothing leaves; the next one has a listener there again.
+    daemon.kill()
+    assert agent.python(f"result = attempt({SERVER4!r})", namespace=container) == {"error": "ECONNREFUSED"}
+    daemon.start()
+    assert dial(agent, container, [SERVER4])[0].get("data") == "ping"
+    # Its namespace ends with its processes, though workers have listened there.
+    sh("ip", "netns", "del", container)
+    wait_until(lambda: is_gone(network))
+
+
+def test_addresses_of_the_host(host, container):
+    """What no resource names is not reached from there either, and its own loopback is its own."""
+    daemon, agent = host.govern("egress", egress="deny")
+    assert dial(agent, container, [SERVER4])[0].get("data") == "ping"
+    assert attempts(agent, container, [WORLD4]) != ["ping"]
+    assert agent.python("""
+        own = socket.create_server(("127.0.0.1", 8099))
+        result = attempt("127.0.0.1", port=8099)
+    """, namespace=container) == {"error": "ENETUNREACH"}
+    assert daemon.set_config(loopback="own") is None
+    assert attempts(agent, container, [HOST4, GATE4, SERVER4]) == ["ENETUNREACH", "ENETUNREACH", "ping"]
+    assert agent.python("""
+        own = socket.create_server(("127.0.0.1", 8099))
+        socket.create_connection(("127.0.0.1", 8099))
+        result = "own"
+    """, namespace=container) == "own"
+
+
+def test_without_root(host):
+    """A namespace that an unprivileged agent makes: only once it has a device of its own."""
+    daemon, agent = host.govern()
+    assert agent.python(patient(f"""
+        libc = ctypes.CDLL(None, use_errno=True)
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        assert libc.prctl(4, 1) == 0  # PR_SET_DUMPABLE: /proc/self is its own
+        assert libc.unshare(0x10000000 | 0x40000000) == 0  # CLONE_NEWUSER, CLONE_NEWNET
+        open("/proc/self/setgroups", "w").write("deny")
+        open("/proc/self/uid_map", "w").write("0 65534 1")
+        assert os.system("ip link set lo up") == 0
+        before = [attempt({SERVER4!r}).get("error"), os.system("ss -Hltn | grep -q .") != 0]
+        assert os.system("ip link add d0 type veth peer name d1; ip link set d0 up") == 0
+        result = [*before, patient({SERVER4!r}).get("data")]
+    """)) == ["ENETUNREACH", True, "ping"]
+    assert daemon.session(SERVER4)["agent"] == agent.name

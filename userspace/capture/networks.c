@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/networks.h"
+
+#include <bpf/bpf.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+/* How often processes are looked for: all of the host are looked at. */
+#define LOOK_INTERVAL (2 * NANOSECONDS_PER_SECOND)
+#define RETRY_AFTER NANOSECONDS_PER_SECOND
+
+void networks_open(struct networks *ret, int map, int cgroup_fd, networks_tell *tell, void *context)
+{
+	uint64_t cookie;
+
+	*ret = (struct networks){
+		.map = map, .cgroup_fd = cgroup_fd, .tell = tell, .context = context};
+	while (bpf_map_get_next_key(map, NULL, &cookie) == 0 &&
+		bpf_map_delete_elem(map, &cookie) == 0)
+		;
+}
+
+static struct network *find(const struct networks *n, uint64_t cookie)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		if (n->items[i].cookie == cookie)
+			return &n->items[i];
+	}
+	return NULL;
+}
+
+static bool is_full(const struct networks *n, uint32_t agent)
+{
+	unsigned own = 0;
+
+	for (size_t i = 0; i < n->count; i++)
+		own += n->items[i].agent == agent;
+	return own >= LIMIT_NETWORKS_PER_AGENT || n->count >= STEER_NETWORKS_MOST;
+}
+
+/* The hooks first: from there on nobody is sent there. */
+static void let_go(struct networks *n, struct network *w)
+{
+	bpf_map_delete_elem(n->map, &w->cookie);
+	if (w->listener.count)
+		n->tell(n->context, w->cookie, NULL);
+	listener_close(&w->listener);
+	*w = n->items[--n->count];
+}
+
+/* A thread may be in another namespace than its process. */
+static int open_namespace(const struct network_event *event, uint64_t *ret_id)
+{
+	struct stat namespace;
+	char path[64];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/ns/net", event->pid, event->thread);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &namespace) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	*ret_id = namespace.st_ino;
+	return fd;
+}
+
+/* The workers have it before anybody is sent there. */
+static int open_listener(
+	struct networks *n, struct network *w, const struct network_event *event, struct error *e)
+{
+	struct listener_place place = {.cookie = event->network};
+	struct steer_network there = {0};
+	int r;
+
+	place.namespace_fd = open_namespace(event, &w->namespace_id);
+	if (place.namespace_fd < 0)
+		return error_set_errno(e, place.namespace_fd, "its process");
+	r = listener_open_in(n->cgroup_fd, &place, &w->listener, e);
+	close(place.namespace_fd);
+	if (r < 0)
+		return r;
+	n->tell(n->context, w->cookie, w->listener.pairs);
+	there.port = w->listener.port;
+	if (bpf_map_update_elem(n->map, &w->cookie, &there, BPF_ANY) < 0)
+		return error_set_errno(e, -errno, "the map of network namespaces");
+	return 0;
+}
+
+void networks_on_event(struct networks *n, const struct network_event *event)
+{
+	struct network *w = find(n, event->network);
+	struct error e;
+	int r;
+
+	if (!n->tell || (w && (!w->retry || clock_monotonic() < w->retry)))
+		return;
+	if (w)
+		let_go(n, w);
+	if (is_full(n, event->agent))
+		return;
+	n->items = memory_resize_array(n->items, n->count + 1, sizeof(*n->items));
+	w = &n->items[n->count++];
+	*w = (struct network){.cookie = event->network, .agent = event->agent};
+	r = open_listener(n, w, event, &e);
+	if (r == 0) {
+		n->failing = false;
+		return;
+	}
+	if (!n->failing)
+		log_warning("no listener in the network namespace of pid %u, agent %08x: %s%s",
+			event->pid, w->agent, e.text,
+			r == -EPERM ? "; CAP_SYS_ADMIN is needed to enter it" : "");
+	n->failing = true;
+	if (w->listener.count)
+		n->tell(n->context, w->cookie, NULL);
+	listener_close(&w->listener);
+	w->retry = clock_monotonic() + RETRY_AFTER;
+}
+
+static void look_at(struct networks *n, int proc, const char *name)
+{
+	struct stat namespace;
+	char path[NAME_MAX + sizeof("/ns/net")];
+
+	snprintf(path, sizeof(path), "%s/ns/net", name);
+	if (fstatat(proc, path, &namespace, 0) < 0)
+		return;
+	for (size_t i = 0; i < n->count; i++)
+		n->items[i].lived_in |= n->items[i].namespace_id == namespace.st_ino;
+}
+
+/* False: nothing is known. */
+static bool find_processes(struct networks *n)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	if (!proc)
+		return false;
+	for (size_t i = 0; i < n->count; i++)
+		n->items[i].lived_in = false;
+	while ((entry = readdir(proc))) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			look_at(n, dirfd(proc), entry->d_name);
+	}
+	closedir(proc);
+	return true;
+}
+
+void networks_tick(struct networks *n)
+{
+	uint64_t now = clock_monotonic();
+	bool known;
+
+	if (n->count == 0 || now < n->next_look)
+		return;
+	n->next_look = now + LOOK_INTERVAL;
+	known = find_processes(n);
+	for (size_t i = n->count; i-- > 0;) {
+		struct network *w = &n->items[i];
+
+		if (w->retry ? now >= w->retry : known && !w->lived_in)
+			let_go(n, w);
+	}
+}
+
+void networks_each(const struct networks *n, networks_tell *tell, void *context)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		if (n->items[i].listener.count)
+			tell(context, n->items[i].cookie, n->items[i].listener.pairs);
+	}
+}
+
+void networks_close(struct networks *n)
+{
+	while (n->count)
+		let_go(n, &n->items[n->count - 1]);
+	free(n->items);
+	n->items = NULL;
+	n->tell = NULL;
+}

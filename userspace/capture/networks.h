@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * networks: listeners in other network namespaces than the daemon's, as in a container: one for
+ * each in which an agent makes TCP sockets, and which has a way out (bpf/networks.h). Connections
+ * go on from the daemon's namespace.
+ *
+ * A listening socket keeps its namespace alive: it is closed when no process is there any more.
+ */
+#ifndef WAYLEAVE_CAPTURE_NETWORKS_H
+#define WAYLEAVE_CAPTURE_NETWORKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shared.h"
+#include "capture/listener.h"
+
+/* A listener is there, for workers to accept on; NULL: it is gone, and they must let go of it.
+ * `network`: cookie of the namespace, never 0. The descriptors stay the caller's. */
+typedef void networks_tell(void *context, uint64_t network, const struct listener_pair *listener);
+
+struct network {
+	uint64_t cookie;
+	uint64_t namespace_id; /* inode of /proc/PID/ns/net */
+	uint64_t retry; /* CLOCK_MONOTONIC: none could be made, and may be tried again then; else 0
+			 */
+	uint32_t agent; /* that asked, and whose share it takes */
+	struct listener_set listener;
+	bool lived_in; /* networks_tick() */
+};
+
+struct networks {
+	int map; /* bpf/maps.h; the caller's */
+	int cgroup_fd; /* of the workers; the caller's */
+	networks_tell *tell; /* NULL: closed */
+	void *context;
+	struct network *items;
+	size_t count;
+	uint64_t next_look; /* CLOCK_MONOTONIC */
+	bool failing; /* and said so: agents must not fill the log */
+};
+
+/* Forgets what the map has of a daemon before, whose listeners are gone. */
+void networks_open(
+	struct networks *ret, int map, int cgroup_fd, networks_tell *tell, void *context);
+/* An agent has a socket in a namespace. The process that it names is believed no more than that it
+ * leads to the namespace: which one that is, is looked at there. */
+void networks_on_event(struct networks *n, const struct network_event *event);
+/* Now and then: lets go of namespaces without processes. */
+void networks_tick(struct networks *n);
+void networks_each(const struct networks *n, networks_tell *tell, void *context);
+/* Lets go of all. */
+void networks_close(struct networks *n);
+
+#endif
