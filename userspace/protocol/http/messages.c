@@ -85,18 +85,24 @@ static int pass_control(
 static int messages_input(struct http_stream *s, enum side from, struct slice in, size_t *ret_taken)
 {
 	struct http_messages *m = http_messages_of(s);
-	struct websocket_piece piece;
+	struct websocket_piece piece = {.head = SLICE_EMPTY};
+	int r = 0;
 
 	switch (websocket_next(&m->frames[from], in, ret_taken, &piece)) {
 	case WEBSOCKET_DATA:
-		return m->reader->data(m, from, &piece);
+		r = m->reader->data(m, from, &piece);
+		break;
 	case WEBSOCKET_CONTROL:
-		return pass_control(m, from, &piece);
+		r = pass_control(m, from, &piece);
+		break;
 	case WEBSOCKET_BAD:
 		return http_stream_refuse(s, REASON_PROTOCOL_VIOLATION, m->frames[from].problem);
 	default:
-		return 0;
+		break;
 	}
+	if (r < 0)
+		m->refused = piece;
+	return r;
 }
 
 static int messages_end(struct http_stream *s, enum side from)
@@ -155,8 +161,11 @@ static void messages_leave(struct http_stream *s, enum reason reason, struct sli
 static int messages_put_held(const struct http_stream *s, enum side from, struct buffer *out)
 {
 	const struct http_messages *m = container_of(s, const struct http_messages, base);
+	int r = buffer_append_slice(out, m->refused.head);
 
-	return websocket_append_held(out, &m->frames[from]);
+	if (r == 0)
+		r = buffer_append_slice(out, m->refused.raw);
+	return r < 0 ? r : websocket_append_held(out, &m->frames[from]);
 }
 
 static void messages_free(struct http_stream *s)
@@ -181,6 +190,7 @@ void http_messages_init(struct http_messages *m, const struct http_messages_read
 	websocket_reader_init(&m->frames[SIDE_SERVER], false);
 	m->within[SIDE_AGENT] = m->within[SIDE_SERVER] = false;
 	m->told[SIDE_AGENT] = m->told[SIDE_SERVER] = false;
+	m->refused = (struct websocket_piece){.head = SLICE_EMPTY};
 }
 
 void http_messages_done(struct http_messages *m)

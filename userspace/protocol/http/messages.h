@@ -27,6 +27,7 @@ struct http_messages {
 	struct websocket_reader frames[2]; /* by side that sends them */
 	bool within[2]; /* by receiver: a frame has begun to leave */
 	bool told[2]; /* by receiver: a Close left */
+	struct websocket_piece refused; /* that did not leave; valid while its input is */
 };
 
 void http_messages_init(struct http_messages *m, const struct http_messages_reader *reader,

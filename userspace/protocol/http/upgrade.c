@@ -53,7 +53,7 @@ static int on_refusal(struct http_engine *e, enum side from, int error)
 	struct http_stream *s = e->stream;
 	enum reason reason = s->reason;
 
-	if (error == -EBADMSG && e->base.host->observes) {
+	if ((error == -EBADMSG || error == -EPERM) && e->base.host->observes) {
 		buffer_clear(&e->out);
 		error = s->kind->put_held(s, from, &e->out);
 		if (error == 0)

@@ -26,6 +26,7 @@ struct spdy {
 	struct lane lanes[KUBERNETES_CHANNELS];
 	uint32_t last; /* number that a stream was opened with */
 	bool within[2]; /* by receiver: a frame has begun to leave */
+	struct spdy_piece refused; /* that did not leave; valid while its input is */
 };
 
 static struct spdy *spdy_of(struct http_stream *s)
@@ -278,19 +279,24 @@ static int on_control(struct spdy *s, enum side from, const struct spdy_piece *p
 static int spdy_input(struct http_stream *base, enum side from, struct slice in, size_t *ret_taken)
 {
 	struct spdy *s = spdy_of(base);
-	struct spdy_piece piece;
+	struct spdy_piece piece = {.head = SLICE_EMPTY};
 	int r = spdy_next(&s->frames[from], in, ret_taken, &piece);
 
 	switch (r) {
 	case SPDY_TAKEN_DATA:
-		return on_data(s, from, &piece);
+		r = on_data(s, from, &piece);
+		break;
 	case SPDY_TAKEN_CONTROL:
-		return on_control(s, from, &piece);
+		r = on_control(s, from, &piece);
+		break;
 	case SPDY_TAKEN_BAD:
 		return refuse(s, s->frames[from].problem);
 	default:
 		return r < 0 ? r : 0;
 	}
+	if (r < 0)
+		s->refused = piece;
+	return r;
 }
 
 static int spdy_end(struct http_stream *base, enum side from)
@@ -316,7 +322,12 @@ static void spdy_leave(struct http_stream *base, enum reason reason, struct slic
 
 static int spdy_put_held(const struct http_stream *base, enum side from, struct buffer *out)
 {
-	return spdy_append_held(out, &container_of(base, const struct spdy, base)->frames[from]);
+	const struct spdy *s = container_of(base, const struct spdy, base);
+	int r = buffer_append_slice(out, s->refused.head);
+
+	if (r == 0)
+		r = buffer_append_slice(out, s->refused.body);
+	return r < 0 ? r : spdy_append_held(out, &s->frames[from]);
 }
 
 static void spdy_free(struct http_stream *base)
