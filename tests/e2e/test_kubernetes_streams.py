@@ -2,6 +2,8 @@
 """exec by kubectl over both of its transports, and by @kubernetes/client-node, against a stand-in that runs the commands."""
 import json
 import pathlib
+import socket
+import threading
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from harness.waiting import wait_for
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
 RULES = [
     {"name": "read", "operations": ["read"], "objects": ["prod/*/*"], "allow": {}},
-    {"name": "open", "operations": ["exec"], "objects": ["prod/pods/open"], "allow": {}},
+    {"name": "open", "operations": ["exec", "portforward"], "objects": ["prod/pods/open"], "allow": {}},
     {"name": "masked", "operations": ["exec"], "objects": ["prod/pods/masked"],
      "allow": {"mask": [{"detect": ["email", "credit_card"], "with": "redact"}]}},
     {"name": "asked", "operations": ["exec"], "objects": ["prod/pods/asked"], "review": {"by": "dba"}},
@@ -61,7 +63,8 @@ def transport(request):
 
 def environment(daemon, transport):
     return {"KUBECONFIG": str(daemon.kubeconfig), "HOME": str(daemon.folder),
-            "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true" if transport == "websocket" else "false"}
+            **dict.fromkeys(("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS"),
+                            "true" if transport == "websocket" else "false")}
 
 
 def kubectl(daemon, transport, *words, **options):
@@ -130,6 +133,41 @@ def test_client_node(daemon, cluster):
     got = node(daemon, "prod", "open", "", "hello\n", "head", "-n1")
     assert (got["out"], got["status"]["status"]) == ("hello\n", "Success")
     assert "403" in node(daemon, "dev", "open", "", "", "id")["refused"]
+
+
+def echo(server):
+    while True:
+        try:
+            peer, _ = server.accept()
+        except OSError:
+            return
+        with peer:
+            while data := peer.recv(1000):
+                peer.sendall(data.upper())
+
+
+def ask(port, text):
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.sendall(text)
+        s.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: s.recv(1000), b""))
+
+
+def test_port_forward(daemon, cluster, transport):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=echo, args=(server,), daemon=True).start()
+        port, mark = server.getsockname()[1], f"port-forward {transport}"
+        with daemon.popen("kubectl", "port-forward", "open", f":{port}", env=environment(daemon, transport),
+                          stdout=-1, stderr=-1, text=True) as p:
+            line = p.stdout.readline()
+            local = int(line.split(":")[1].split()[0]) if "Forwarding" in line else pytest.fail(line + p.stderr.read())
+            assert [ask(local, b"hello"), ask(local, mark.encode())] == [b"HELLO", mark.upper().encode()]
+            p.terminate()
+        server.shutdown(socket.SHUT_RDWR)
+    session = wait_for(lambda: last_session(daemon, "portforward"))
+    notes = "; ".join(n["detail"] for n in records_of(daemon, session, "note"))
+    for number, count in ((1, 5), (2, len(mark))):
+        assert f"port-forward {number}: {count} bytes to port {port}, {count} from it" in notes
 
 
 def test_a_refusal_is_the_servers_own(daemon, transport):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fuzz_http_stream: any bytes from either side of what a 101 made of a connection: a WebSocket, and
- * exec over WebSocket and over SPDY, masked or not. Whatever leaves for a side is whole frames that
- * it may get, up to the one that is under way.
+ * exec over WebSocket and over SPDY, masked or not, port-forward over each of its forms. Whatever
+ * leaves for a side is whole frames that it may get, up to the one that is under way.
  *
  * Input: which of them (1 byte), then pieces: a byte with the side (bit 7) and the length (127: all
  * of the rest; 0: that side's end), and the piece.
@@ -17,6 +17,7 @@
 #define AGENTS "  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"
 #define MASK "mask: [{ detect: [email, credit_card, private_key], with: redact }]"
 #define EXEC "/api/v1/namespaces/prod/pods/%s/exec?command=sh&tty=true HTTP/1.1\r\nHost: h\r\n"
+#define FORWARD "/api/v1/namespaces/prod/pods/%s/portforward HTTP/1.1\r\nHost: h\r\n"
 #define WEBSOCKET "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 #define SPDY "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
 
@@ -31,18 +32,25 @@ static const char *const policies[] = {
 	"rules:\n"
 	"  - { name: open, operations: [exec], objects: [\"prod/pods/open\"], allow: {} }\n"
 	"  - { name: masked, operations: [exec], objects: [\"prod/pods/masked\"],\n"
-	"      allow: { " MASK " } }\n",
+	"      allow: { " MASK " } }\n"
+	"  - { name: forward, operations: [portforward], allow: {} }\n",
 };
 static struct engine_bench benches[ARRAY_SIZE(policies)];
 
 static const struct {
 	unsigned policy;
+	bool messages; /* a WebSocket's, else frames of SPDY */
 	const char *request, *response;
 } forms[] = {
-	{0, "GET /%s HTTP/1.1\r\nHost: h\r\n" WEBSOCKET "\r\n", WEBSOCKET},
-	{1, "GET " EXEC WEBSOCKET "\r\n",
+	{0, true, "GET /%s HTTP/1.1\r\nHost: h\r\n" WEBSOCKET "\r\n", WEBSOCKET},
+	{1, true, "GET " EXEC WEBSOCKET "\r\n",
 		WEBSOCKET "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n"},
-	{1, "POST " EXEC SPDY "\r\n", SPDY},
+	{1, false, "POST " EXEC SPDY "\r\n", SPDY},
+	{1, false, "POST " FORWARD SPDY "\r\n", SPDY},
+	{1, true, "GET " FORWARD WEBSOCKET "\r\n",
+		WEBSOCKET "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n"},
+	{1, true, "GET " FORWARD WEBSOCKET "\r\n",
+		WEBSOCKET "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n"},
 };
 
 static void check(bool holds, const char *what)
@@ -131,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			engine_run_end(&run, side);
 	}
 	for (enum side to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
-		if (form < 2)
+		if (forms[form].messages)
 			check_websocket(buffer_slice(&run.sent[to]), to);
 		else
 			check_spdy(buffer_slice(&run.sent[to]));

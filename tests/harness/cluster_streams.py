@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""exec and attach of the stand-in for a Kubernetes API server, over WebSocket and over SPDY/3.1: the command really runs, on this
-host, as whoever runs the tests."""
+"""exec, attach and port-forward of the stand-in for a Kubernetes API server, over WebSocket and over SPDY/3.1: the
+command really runs, and the port is, on this host, as whoever runs the tests."""
 import base64
 import hashlib
 import json
 import pathlib
 import re
+import socket
 import struct
 import subprocess
 import threading
@@ -114,17 +115,25 @@ def read_websocket(connection):
             return first, message
 
 
+def switch_to_messages(handler, form):
+    key = handler.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    switch(handler, {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": form,
+                     "Sec-WebSocket-Accept": base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()})
+
+
+def switch(handler, headers):
+    handler.send_response(101)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+
+
 def serve_messages(handler, query):
     connection = Connection(handler)
     offered = [p.strip() for p in handler.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     form = next(p for p in ("v5.channel.k8s.io", "v4.channel.k8s.io") if p in offered)
     assert "Sec-WebSocket-Extensions" not in handler.headers
-    key = handler.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    handler.send_response(101)
-    for name, value in {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": form,
-                        "Sec-WebSocket-Accept": base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
+    switch_to_messages(handler, form)
 
     def send(channel, data):
         connection.write(websocket_frame(2, bytes([channel]) + data))
@@ -208,10 +217,7 @@ def expected_streams(query):
 
 def serve_spdy(handler, query):
     spdy = Spdy(handler)
-    handler.send_response(101)
-    for name, value in {"Upgrade": "SPDY/3.1", "Connection": "Upgrade", "X-Stream-Protocol-Version": "v4.channel.k8s.io"}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
+    switch(handler, {"Upgrade": "SPDY/3.1", "Connection": "Upgrade", "X-Stream-Protocol-Version": "v4.channel.k8s.io"})
     program, wanted, known = None, expected_streams(query), {}
     try:
         while True:
@@ -235,8 +241,71 @@ def serve_spdy(handler, query):
     return program
 
 
+# --- port-forward
+
+
+class Tunnel(Spdy):
+    """SPDY whose bytes are in messages of a WebSocket, cut anywhere."""
+
+    def __init__(self, handler):
+        super().__init__(handler)
+        self.outer, self.came = Connection(handler), b""
+
+    def read(self, count):
+        while len(self.came) < count:
+            opcode, data = read_websocket(self.outer)
+            if opcode == 8:
+                raise EOFError
+            self.came += data if opcode < 8 else b""
+        data, self.came = self.came[:count], self.came[count:]
+        return data
+
+    def write(self, data):
+        for part in (data[:5], data[5:]):
+            self.outer.write(websocket_frame(2, part))
+
+
+def copy_port(spdy, stream, peer):
+    while data := peer.recv(65536):
+        spdy.write(struct.pack(">II", stream, len(data)) + data)
+    spdy.write(struct.pack(">II", stream, 1 << 24))
+
+
+def serve_forward(handler, tunnelled):
+    if tunnelled:
+        switch_to_messages(handler, "SPDY/3.1+portforward.k8s.io")
+    else:
+        switch(handler, {"Upgrade": "SPDY/3.1", "Connection": "Upgrade", "X-Stream-Protocol-Version": "portforward.k8s.io"})
+    spdy, peers = (Tunnel if tunnelled else Spdy)(handler), {}
+    try:
+        while True:
+            kind, flags, stream, body = spdy.frame()
+            if kind == 1:
+                headers = spdy.headers(body[10:])
+                spdy.reply(stream)
+                if headers["streamtype"] == "data":
+                    peers[stream] = socket.create_connection(("127.0.0.1", int(headers["port"])))
+                    threading.Thread(target=copy_port, args=(spdy, stream, peers[stream]), daemon=True).start()
+                else:
+                    spdy.write(struct.pack(">II", stream, 1 << 24))
+            elif kind == 6:
+                spdy.control(6, body)
+            elif kind == 0 and stream in peers:
+                peers[stream].sendall(body)
+                if flags & 1:
+                    peers[stream].shutdown(socket.SHUT_WR)
+    except (EOFError, OSError):
+        pass
+    for peer in peers.values():
+        peer.close()
+
+
 def serve(handler, query):
-    """Runs the command over the transport that was asked for. False: none was."""
+    """Runs the command, or reaches the port, over the transport that was asked for. False: none was."""
+    if "/portforward" in handler.path and "Upgrade" in handler.headers:
+        handler.close_connection = True
+        serve_forward(handler, handler.headers["Upgrade"].lower() == "websocket")
+        return True
     transports = {"websocket": serve_messages, "spdy/3.1": serve_spdy}
     transport = transports.get(handler.headers.get("Upgrade", "").lower())
     if not transport:

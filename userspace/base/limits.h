@@ -84,6 +84,7 @@
 #define LIMIT_HTTP2_RESETS 500u /* more streams given up by the agent than were answered */
 #define LIMIT_SPDY_CONTROL 16384u /* of a control frame */
 #define LIMIT_SPDY_HEADERS 65536u /* of one frame, uncompressed */
+#define LIMIT_KUBERNETES_FORWARDS 256u /* connections of one port-forward that are told apart */
 
 /* SSH */
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */

@@ -123,7 +123,9 @@ static const char *why_not_masked(const struct http_request *r, const struct mas
 {
 	if (r->beyond.port)
 		return "denied: masks don't reach into a connection that a proxy makes";
-	if (r->tunnels || r->forwards || (r->spdy && !r->streams))
+	if (r->forwards)
+		return "denied: what a port-forward carries can't be masked";
+	if (r->tunnels || (r->spdy && !r->streams))
 		return "denied: what is relayed unread can't be masked";
 	if (r->streams && rules && rules->json_count)
 		return "denied: paths in JSON can't be masked in what a program writes";

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/kubernetes/channels.h"
+#include "protocol/kubernetes/forward.h"
 #include "protocol/kubernetes/kubernetes.h"
 
 /* Who the agent is, the resource's credentials say. */
@@ -203,13 +204,24 @@ static const struct mask_json *own_masks(const struct http_request *r, size_t *r
 	return kubernetes_secrets_masks(&r->pairs, ret_count);
 }
 
+/* A form that is none of the two is a WebSocket like others. */
+static struct http_stream *open_forward(const struct http_request *r, struct event_queue *events)
+{
+	struct http_stream *s;
+
+	if (!r->websocket)
+		return kubernetes_forward_spdy_new(r, events);
+	s = kubernetes_forward_messages_new(r, events);
+	return s ? s : http_messages_new(r, events);
+}
+
 static struct http_stream *open_stream(
 	const struct http_request *r, struct event_queue *events, const char **ret_problem)
 {
 	if (!r->streams)
 		return r->websocket ? http_messages_new(r, events) : NULL;
 	if (r->forwards)
-		return NULL;
+		return open_forward(r, events);
 	return r->websocket ? kubernetes_messages_new(r, events, ret_problem)
 			    : kubernetes_spdy_new(r, events, ret_problem);
 }

@@ -8,6 +8,8 @@
  *   action.c   what a request does, as policy judges it
  *   secrets.c  what of an answer is hidden, whatever the rules mask
  *   status.c   refusals, as the API server words its own
+ *
+ * What comes behind an upgrade: channels.h, forward.h.
  */
 #ifndef WAYLEAVE_PROTOCOL_KUBERNETES_KUBERNETES_H
 #define WAYLEAVE_PROTOCOL_KUBERNETES_KUBERNETES_H
