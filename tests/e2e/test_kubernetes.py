@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import make_config
 from harness import cluster as clusters
-from harness import daemon as daemons
+from harness.cluster_gate import gate, of_cluster
 from harness.records import recorded_actions
 from harness.waiting import wait_for
 
@@ -47,26 +47,10 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(cluster, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wayleave")
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(cluster.token)
     config = make_config(1)
     config["agents"][0]["trust_files"] = [str(cluster.ca)]
-    d = daemons.Daemon(folder, {
-        **config, "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
-        "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"{cluster.address}:{cluster.port}"],
-                       "tls": {"ca_file": str(cluster.ca)}, "credentials": {"bearer_file": str(token)}}]}, RULES)
-    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
-    d.kubeconfig = folder / "kubeconfig"
-    d.kubeconfig.write_text(yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "prod"}}],
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url, "certificate-authority": str(d.folder / "host-ca.pem")}}],
-        "users": [{"name": "u", "user": {"token": "the-agents-own"}}]}))
-    yield d
-    assert d.process.poll() is None, d.text()[-2000:]
-    d.close()
+    with gate(tmp_path_factory.mktemp("wayleave"), cluster, {**config, "loopback": "egress"}, RULES, of_cluster(cluster)) as d:
+        yield d
 
 
 def environment(daemon):

@@ -4,10 +4,9 @@ import json
 import subprocess
 
 import pytest
-import yaml
 from conftest import make_config
-from harness import daemon as daemons
 from harness import nginx
+from harness.cluster_gate import gate
 from harness.waiting import wait_for
 from test_kubernetes import HIDDEN, RULES, SECRET, cluster, environment, kubectl, works  # noqa: F401
 
@@ -22,26 +21,11 @@ def front(cluster, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def daemon(cluster, front, tmp_path_factory):  # noqa: F811
-    folder = tmp_path_factory.mktemp("wayleave")
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(cluster.token)
-    d = daemons.Daemon(folder, {
-        **make_config(1), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
-        "resources": [{"name": "kube", "protocol": "kubernetes", "hosts": [f"localhost:{front.h2_port}"],
-                       "tls": {"ca_file": str(front.ca), "upstream": "verify-full"}, "credentials": {
-                           "bearer_file": str(token), "impersonate": {"user": "ci", "groups": ["agents", "readers"]}}}]}, RULES)
-    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
-    d.kubeconfig = folder / "kubeconfig"
-    d.kubeconfig.write_text(yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "prod"}}],
-        "clusters": [{"name": "c", "cluster": {"server": f"https://localhost:{front.h2_port}",
-                                               "certificate-authority": str(d.folder / "host-ca.pem")}}],
-        "users": [{"name": "u", "user": {"token": "the-agents-own"}}]}))
-    yield d
-    assert d.process.poll() is None, d.text()[-2000:]
-    d.close()
+    place = f"localhost:{front.h2_port}"
+    resource = {"hosts": [place], "tls": {"ca_file": str(front.ca), "upstream": "verify-full"},
+                "credentials": {"impersonate": {"user": "ci", "groups": ["agents", "readers"]}}}
+    with gate(tmp_path_factory.mktemp("wayleave"), cluster, make_config(1), RULES, resource, f"https://{place}") as d:
+        yield d
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,13 @@
 import fcntl
 import os
 import pty
-import select
 import struct
 import subprocess
 import termios
-import time
 
 import pytest
 from harness import ssh
-from harness.ssh_gate import OPTIONS, gate, run
+from harness.ssh_gate import OPTIONS, gate, read_until, run
 from harness.waiting import wait_for
 
 RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell"], "allow": {}}]
@@ -79,17 +77,6 @@ def test_a_connection_without_a_command(daemon, server):
         process.terminate()
         process.communicate(timeout=30)
     wait_for(lambda: all(s["end"] for s in daemon.json("sessions", "list")))
-
-
-def read_until(main, wanted):
-    seen, deadline = b"", time.monotonic() + 30
-    while wanted not in seen and time.monotonic() < deadline:
-        if select.select([main], [], [], 0.1)[0]:
-            try:
-                seen += os.read(main, 65536)
-            except OSError:
-                break
-    return seen
 
 
 def test_a_terminal_changes_its_size(daemon, server):

@@ -5,15 +5,13 @@ import json
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import termios
-import time
 
 import pytest
 from harness.records import records_of
-from harness.ssh_gate import OPTIONS, ended, environment, gate, last, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, ended, environment, gate, last, read_until, run, server  # noqa: F401
 
 CARD = "4111 1111 1111 1111"
 MASK = {"mask": [{"detect": ["credit_card", "email", "private_key", "secret"], "with": "redact"}], "record": "rows"}
@@ -103,17 +101,6 @@ def test_git_is_never_altered(daemon, server, tmp_path):
     done = daemon.run("git", "-c", "core.compression=0", "clone", "-q", f"root@127.0.0.1:{tmp_path}/r", tmp_path / "w", env=environment(server))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "w" / "f").read_text() == f"{CARD}\n" * 100
-
-
-def read_until(main, wanted):
-    seen, deadline = b"", time.monotonic() + 60
-    while wanted not in seen and time.monotonic() < deadline:
-        if select.select([main], [], [], 0.1)[0]:
-            try:
-                seen += os.read(main, 65536)
-            except OSError:
-                break
-    return seen
 
 
 def test_a_shell_is_masked(daemon, server):

@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import os
+import select
 import subprocess
+import time
 
 import pytest
 from harness import daemon as daemons
@@ -67,3 +69,15 @@ def ended(daemon):
 def pending(daemon):
     """The review that waits; there is one, or there will be."""
     return wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
+
+
+def read_until(terminal, wanted, timeout=60):
+    """What came of a pseudo-terminal until that did, or it closed."""
+    seen, deadline = b"", time.monotonic() + timeout
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                seen += os.read(terminal, 65536)
+            except OSError:
+                break
+    return seen
