@@ -21,7 +21,7 @@ RULES = [
     {"name": "update", "operations": ["update"], "objects": ["prod/secrets/*"], "allow": {}},
     {"name": "ci may see its own", "operations": ["get"], "objects": ["prod/secrets/shown"], "allow": {"secrets": "shown"}},
     {"name": "exec", "operations": ["exec"], "objects": ["prod/pods/web"], "allow": {}},
-    {"name": "deletes need a person", "operations": ["delete"], "objects": ["prod/pods/*"], "review": {"by": "dba"}},
+    {"name": "deletes need a person", "operations": ["delete"], "objects": ["prod/pods/*"], "review": {"by": "dba", "grant": "5m"}},
     {"name": "no tokens", "operations": ["create"], "objects": ["*/serviceaccounts:token/*"], "deny": {"message": "no tokens"}},
 ]
 SECRET, HIDDEN = base64.b64encode(b"s3cr3t-of-prod").decode(), base64.b64encode(b"[masked]").decode()
@@ -139,6 +139,20 @@ def test_a_delete_that_people_decide(daemon, cluster, decision):
     else:
         assert process.returncode == 1 and "Error from server (Forbidden): wayleave:" in errors and "because" in errors
         assert cluster.find("pods", "prod", "old")
+
+
+def test_what_is_kept_of_a_delete_is_the_clusters(daemon, cluster, tmp_path):
+    """SQL has an operation of that name, too: of a grant, and of a record that is judged anew, it is not that."""
+    cluster.put("pods", "prod", "old", WEB)
+    process = daemon.popen("kubectl", "delete", "pod", "old", "--wait=false", env=environment(daemon))
+    daemon.wayleave("reviews", "approve", wait_for(lambda: pending(daemon))[0]["id"], "--for", "5m")
+    assert process.wait(timeout=60) == 0
+    cluster.put("pods", "prod", "old", WEB)
+    works(daemon, "delete", "pod", "old", "--wait=false", timeout=60)
+    assert cluster.find("pods", "prod", "old") == []
+    (tmp_path / "rules.yaml").write_text(json.dumps({"rules": RULES}))
+    done = daemon.wayleave("policy", "test", tmp_path / "rules.yaml", "--config", daemon.config_file, "--against", daemon.state)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("words", [["get", "secret", "db", "-o", "yaml"], ["get", "secrets", "-o", "json"],

@@ -386,3 +386,40 @@ Test(grant, lists_come_back)
 	free(q);
 	free(g);
 }
+
+/* Of Kubernetes and SSH some have the names of others. */
+Test(grant, each_operation_comes_back)
+{
+	struct question *q = example();
+	struct grant *g = grant_of(q), *back;
+	struct buffer bytes;
+	size_t count;
+
+	buffer_init(&bytes, GRANTS_BYTES_MOST);
+	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+		q->scope.pairs[0].operation = g->scope.pairs[0].operation = (enum operation)i;
+		buffer_clear(&bytes);
+		cr_assert_eq(grants_encode(g, 1, &bytes), 0);
+		cr_assert_eq(grants_decode(buffer_slice(&bytes), &back, &count), 0);
+		cr_expect(
+			grant_covers(back, &q->scope, 0), "%s", operation_name((enum operation)i));
+		free(back);
+	}
+	buffer_done(&bytes);
+	free(q);
+	free(g);
+}
+
+Test(grant, an_operation_has_one_key)
+{
+	static const char *const none[] = {"", " ", "exec of", "exec of ", "exec of kubernetes",
+		"exec of mysql", "exec of ssh ", "exec  of ssh", "delete of postgres",
+		"connect of ssh", "DELETE of http", "read"};
+
+	cr_expect_eq(operation_from_key(S("exec")), OPERATION_KUBE_EXEC);
+	cr_expect_eq(operation_from_key(S("exec of ssh")), OPERATION_SSH_EXEC);
+	cr_expect_eq(operation_from_key(S("delete")), OPERATION_DELETE);
+	cr_expect_eq(operation_from_key(S("delete of kubernetes")), OPERATION_KUBE_DELETE);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		cr_expect_eq(operation_from_key(S(none[i])), OPERATION_COUNT, "%s", none[i]);
+}

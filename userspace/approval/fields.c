@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "approval/fields.h"
 
+#include <stdlib.h>
+
 #include "base/bytes.h"
 
 enum pair_flag {
@@ -29,13 +31,22 @@ int fields_put_text(struct buffer *b, struct slice text)
 	return r < 0 ? r : buffer_append_slice(b, text);
 }
 
+static int put_operation(struct buffer *b, enum operation operation)
+{
+	char *key = operation_key(operation);
+	int r = fields_put_text(b, slice_from_string(key));
+
+	free(key);
+	return r;
+}
+
 /* Operations go by name: numbers differ between versions, and the store outlives them. */
 static int put_pair(struct buffer *b, const struct action_pair *pair)
 {
 	unsigned flags = (pair->everything ? PAIR_EVERYTHING : 0) |
 		(pair->state != OBJECT_NONE ? PAIR_HAS_OBJECT : 0) |
 		(pair->state == OBJECT_UNKNOWN ? PAIR_UNKNOWN_OBJECT : 0);
-	int r = fields_put_text(b, slice_from_string(operation_name(pair->operation)));
+	int r = put_operation(b, pair->operation);
 
 	if (r == 0)
 		r = fields_put_number(b, flags);
@@ -122,7 +133,7 @@ static void get_pair(struct field_reader *r, struct action_pair *ret)
 	uint64_t flags = fields_get_number(r);
 
 	*ret = (struct action_pair){
-		.operation = operation_from_name(name),
+		.operation = operation_from_key(name),
 		.everything = flags & PAIR_EVERYTHING,
 		.state = !(flags & PAIR_HAS_OBJECT)   ? OBJECT_NONE
 			: flags & PAIR_UNKNOWN_OBJECT ? OBJECT_UNKNOWN
@@ -156,7 +167,7 @@ void fields_get_work(struct field_reader *r, struct scope_of_action *ret)
 	ret->principal = fields_get_text(r);
 	ret->resource = fields_get_text(r);
 	rules = fields_get_number(r);
-	ret->on_behalf_of = SLICE_EMPTY;
+	ret->on_behalf_of = ret->as = SLICE_EMPTY;
 	if (rules & SCOPE_ON_BEHALF) {
 		ret->on_behalf_of = fields_get_text(r);
 		/* One way to write each. */

@@ -51,15 +51,6 @@ struct test {
 
 /* --- the session --- */
 
-static enum protocol_id protocol_from_name(struct slice name)
-{
-	for (unsigned id = 0; id < PROTOCOL_COUNT; id++) {
-		if (slice_equal_string(name, protocol_name((enum protocol_id)id)))
-			return (enum protocol_id)id;
-	}
-	return PROTOCOL_TCP;
-}
-
 static char *copy(struct slice text)
 {
 	return memory_copy_text(text.data, text.length);
@@ -109,15 +100,19 @@ static void enter_session(struct test *t, const struct entry *facts)
 	subject.resource = resource ? policy_resource_index(t->policy, resource) : POLICY_EGRESS;
 	subject.protocol = resource ? resource->protocol
 				    : protocol_from_name(entry_bytes(facts, FIELD_PROTOCOL));
+	if (subject.protocol == PROTOCOL_COUNT)
+		subject.protocol = PROTOCOL_TCP;
 	if (subject.agent && (resource || strcmp(t->resource, CONFIG_EGRESS) == 0))
 		t->scope = policy_scope_get(t->policy, &subject);
 }
 
 /* --- an action --- */
 
-/* False: not all of it is in the record, or it is of a later version. */
-static bool read_pairs(const struct entry *entry, struct action_pair *pairs, size_t *ret_count)
+/* False: not all of it is in the record, or it is of a later version or another protocol. */
+static bool read_pairs(const struct test *t, const struct entry *entry, struct action_pair *pairs,
+	size_t *ret_count)
 {
+	enum protocol_id protocol = policy_scope_subject(t->scope)->protocol;
 	size_t count = 0;
 
 	for (size_t i = 0; i < entry->count; i++) {
@@ -129,8 +124,8 @@ static bool read_pairs(const struct entry *entry, struct action_pair *pairs, siz
 			continue;
 		if (count == PAIRS_MOST || pair_decode(entry->items[i].bytes, &pair) < 0)
 			return false;
-		pairs[count] = (struct action_pair){operation_from_name(pair.operation), pair.state,
-			pair.everything, pair.object};
+		pairs[count] = (struct action_pair){operation_from_name(pair.operation, protocol),
+			pair.state, pair.everything, pair.object};
 		if (pairs[count++].operation == OPERATION_COUNT)
 			return false;
 	}
@@ -257,7 +252,7 @@ static void judge_again(struct test *t, const struct entry *entry)
 		read_body(entry, &room, &action.body);
 	if (!rules_decided(entry)) {
 		t->elsewhere++;
-	} else if (!read_pairs(entry, pairs, &action.pair_count) ||
+	} else if (!read_pairs(t, entry, pairs, &action.pair_count) ||
 		(action.body.form == BODY_UNKNOWN && policy_wants_body(t->scope, &action))) {
 		t->unknown++;
 	} else {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/operation.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/memory.h"
 
 #define PROTOCOLS_TCP (1u << PROTOCOL_TCP)
@@ -54,13 +57,56 @@ bool operation_is_of(enum operation operation, enum protocol_id protocol)
 	return operations[operation].protocols >> protocol & 1;
 }
 
-enum operation operation_from_name(struct slice name)
+static unsigned protocols_of(enum protocol_id protocol)
+{
+	return protocol == PROTOCOL_COUNT ? PROTOCOLS_ANY : 1u << protocol;
+}
+
+enum operation operation_from_name(struct slice name, enum protocol_id protocol)
 {
 	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
-		if (slice_equal_string(name, operations[i].name))
+		if (operations[i].protocols & protocols_of(protocol) &&
+			slice_equal_string(name, operations[i].name))
 			return (enum operation)i;
 	}
 	return OPERATION_COUNT;
+}
+
+#define KEY_OF " of " /* no name has a space */
+
+char *operation_key(enum operation operation)
+{
+	const struct operation_row *row = &operations[operation];
+	unsigned protocol = (unsigned)__builtin_ctz(row->protocols);
+
+	if (operation_from_name(slice_from_string(row->name), PROTOCOL_COUNT) == operation)
+		return memory_copy_string(row->name);
+	return memory_format("%s" KEY_OF "%s", row->name, protocol_names[protocol]);
+}
+
+enum operation operation_from_key(struct slice key)
+{
+	const uint8_t *space = key.length ? memchr(key.data, ' ', key.length) : NULL;
+	struct slice name = slice_head(key, space ? (size_t)(space - key.data) : key.length);
+	struct slice rest = slice_from(key, name.length);
+	enum operation first = operation_from_name(name, PROTOCOL_COUNT), operation;
+
+	if (!space)
+		return first;
+	if (!slice_starts_with(rest, slice_from_string(KEY_OF)))
+		return OPERATION_COUNT;
+	operation = operation_from_name(name, protocol_from_name(slice_from(rest, strlen(KEY_OF))));
+	/* There is one way to write each. */
+	return operation == first ? OPERATION_COUNT : operation;
+}
+
+enum protocol_id protocol_from_name(struct slice name)
+{
+	for (unsigned id = 0; id < PROTOCOL_COUNT; id++) {
+		if (slice_equal_string(name, protocol_names[id]))
+			return (enum protocol_id)id;
+	}
+	return PROTOCOL_COUNT;
 }
 
 const char *protocol_name(enum protocol_id protocol)
@@ -83,11 +129,10 @@ static bool operation_means(const struct operation_row *row, struct slice name)
 unsigned operation_set_add_name(
 	struct operation_set *set, struct slice name, enum protocol_id protocol)
 {
-	unsigned protocols = protocol == PROTOCOL_COUNT ? PROTOCOLS_ANY : 1u << protocol;
 	unsigned added = 0;
 
 	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
-		if (!(operations[i].protocols & protocols) ||
+		if (!(operations[i].protocols & protocols_of(protocol)) ||
 			!operation_means(&operations[i], name))
 			continue;
 		operation_set_add(set, (enum operation)i);

@@ -54,8 +54,15 @@ static inline bool operation_set_has(const struct operation_set *set, enum opera
 const char *operation_name(enum operation operation);
 enum operation_group operation_get_group(enum operation operation);
 bool operation_is_of(enum operation operation, enum protocol_id protocol);
-/* OPERATION_COUNT where there is no operation of that name; groups are none. */
-enum operation operation_from_name(struct slice name);
+/* The protocol's operation of that name; OPERATION_COUNT where it has none; groups are none. Of
+ * PROTOCOL_COUNT the first of any protocol's. */
+enum operation operation_from_name(struct slice name, enum protocol_id protocol);
+
+/* What only this operation is called, for those who don't know the protocol: its name, or, where an
+ * operation of another protocol has that, "exec of ssh". For the caller to free. */
+char *operation_key(enum operation operation);
+/* OPERATION_COUNT where operation_key() says this of none. */
+enum operation operation_from_key(struct slice key);
 
 /* Relayed, or refused, as a whole: the connection is its only action. */
 static inline bool protocol_is_unread(enum protocol_id protocol)
@@ -64,6 +71,8 @@ static inline bool protocol_is_unread(enum protocol_id protocol)
 }
 
 const char *protocol_name(enum protocol_id protocol);
+/* PROTOCOL_COUNT where there is none of that name. */
+enum protocol_id protocol_from_name(struct slice name);
 
 /* Adds the operations of `protocol` that `name` means in a policy file: an operation ("select"), a
  * group ("read", "write", "ddl", "admin") or "*" (every operation of the protocol). PROTOCOL_COUNT

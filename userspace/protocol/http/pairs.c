@@ -9,7 +9,7 @@
 
 enum operation http_operation_of(struct slice method)
 {
-	enum operation operation = operation_from_name(method);
+	enum operation operation = operation_from_name(method, PROTOCOL_HTTP);
 
 	if (operation >= OPERATION_HTTP_GET && operation <= OPERATION_HTTP_CONNECT)
 		return operation;

@@ -233,20 +233,10 @@ static struct slice take_word(struct slice *rest)
 	return word;
 }
 
-static enum operation operation_of_word(struct slice word)
-{
-	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
-		if (operation_is_of((enum operation)i, PROTOCOL_KUBERNETES) &&
-			slice_equal_string(word, operation_name((enum operation)i)))
-			return (enum operation)i;
-	}
-	return OPERATION_COUNT;
-}
-
 /* "exec https://host/api/…", as recordings have it: the method is not what decides. */
 static struct slice method_of_word(struct slice word)
 {
-	enum operation operation = operation_of_word(word);
+	enum operation operation = operation_from_name(word, PROTOCOL_KUBERNETES);
 
 	for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
 		if (streams[i].operation == operation)
@@ -265,8 +255,8 @@ void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct htt
 
 	*ret = (struct http_pairs){.count = 0};
 	if (where.length && where.data[0] != '/' && !memmem(where.data, where.length, "://", 3) &&
-		operation_of_word(word) != OPERATION_COUNT) {
-		add(ret, operation_of_word(word), where);
+		operation_from_name(word, PROTOCOL_KUBERNETES) != OPERATION_COUNT) {
+		add(ret, operation_from_name(word, PROTOCOL_KUBERNETES), where);
 		return;
 	}
 	if (where.length == 0 || !http_target_read(r.method, where, &target) ||
