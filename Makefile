@@ -79,7 +79,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 HARNESS_SOURCES := $(sort $(wildcard tests/harness/*.c))
 HARNESS_OBJECTS := $(HARNESS_SOURCES:%.c=$(BUILD)/%.o)
 HELPER_SOURCES := $(sort $(wildcard tests/tools/*.c))
-HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
+HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/set_clock.so
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
 PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch \
@@ -142,6 +142,11 @@ $(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
 		-o $@ $< $(TEST_LIBRARIES) $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
+
+# Loaded into daemons that tests start; without sanitizers, which want to be loaded first.
+$(BUILD)/tests/%.so: tests/preload/%.c
+	$(SAY) TOOL $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -std=gnu11 -g -O2 $(WARNINGS) -Wno-missing-prototypes -fPIC -shared -o $@ $<
 
 # Fuzzers: everything again with clang's coverage and sanitizers.
 # NULL + 0 is an empty slice here, as C2y allows.

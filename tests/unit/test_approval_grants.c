@@ -286,3 +286,51 @@ Test(grants, there_is_an_end_to_how_many, .timeout = 60)
 	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
 	book_test_free(t);
 }
+
+/* Whoever sets the clock gives nobody more time, and takes none away. */
+Test(grants, and_reviews_last_as_long_by_a_clock_that_is_set)
+{
+	static const int64_t steps[] = {(int64_t)(24 * 60 * MINUTE), -(int64_t)(60 * MINUTE),
+		-(int64_t)(100 * 365 * 24 * 60 * MINUTE)};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct book_test *t = book_test_new();
+		int64_t by = steps[i];
+
+		grant_for(t, 1, 10 * MINUTE);
+		ASK(t, .id = 2, .operation = OPERATION_DELETE);
+		/* Before the beginning of time everything is over. */
+		t->now = by < 0 && t->now < (uint64_t)-by ? 0 : t->now + (uint64_t)by;
+		book_set_clock(t->book, by);
+		book_tick(t->book, t->now);
+		cr_assert_eq(book_count_grants(t->book), t->now ? 1 : 0);
+		cr_assert_eq(book_count_pending(t->book), t->now ? 1 : 0);
+		t->now += 10 * MINUTE - 1;
+		cr_assert_eq(passes(t, &(struct asking){.id = 0}), i < 2);
+		t->now += 1;
+		cr_assert_not(passes(t, &(struct asking){.id = 0}));
+		cr_assert_leq(book_next(t->book), t->now);
+		t->now += 5 * MINUTE;
+		book_tick(t->book, t->now);
+		cr_assert_eq(book_count_pending(t->book), 0);
+		book_test_free(t);
+	}
+}
+
+Test(grants, last_as_long_for_the_next_start_too)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 10 * MINUTE);
+	t->now += 24 * 60 * MINUTE;
+	book_set_clock(t->book, (int64_t)(24 * 60 * MINUTE));
+	book_test_restart(t, NULL);
+	cr_assert_eq(book_count_grants(t->book), 1);
+	/* Set back while nobody ran: no longer than it was given for. */
+	t->now -= 5 * 60 * MINUTE;
+	book_test_restart(t, NULL);
+	cr_assert(passes(t, &(struct asking){.id = 0}));
+	t->now += 10 * MINUTE;
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	book_test_free(t);
+}

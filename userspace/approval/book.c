@@ -404,6 +404,29 @@ void book_tick(struct book *b, uint64_t now)
 	find_next(b);
 }
 
+void book_set_clock(struct book *b, int64_t by)
+{
+	struct error e;
+
+	list_for_each (position, &b->pending) {
+		struct pending *p = list_entry(position, struct pending, link);
+
+		p->created = book_moved(p->created, by);
+		p->deadline = book_moved(p->deadline, by);
+		p->cancel_at = p->cancel_at ? book_moved(p->cancel_at, by) : 0;
+	}
+	book_move_grants(b, by);
+	book_move_answers(b, by);
+	b->next_prune = book_moved(b->next_prune, by);
+	find_next(b);
+	/* All that lists show has another time. */
+	b->known_since = ++b->generation;
+	/* What can't be kept is in force all the same, and for the next start the times are as they
+	 * were. */
+	if (book_begin(b, false, &e) == 0)
+		book_end(b, ledger_move(b->ledger, by), &e);
+}
+
 uint64_t book_next(const struct book *b)
 {
 	return b->next;

@@ -72,6 +72,9 @@ void book_free(struct book *b); /* takes NULL */
 void book_configure(struct book *b, const struct config *config, uint64_t now);
 /* What is due at `now`: expired reviews, grants whose time is over, old ones to forget. */
 void book_tick(struct book *b, uint64_t now);
+/* The wall clock was set, by so many nanoseconds: what is pending or in force ends after as much
+ * time as before, by the new clock. */
+void book_set_clock(struct book *b, int64_t by);
 /* When the next of that is due. */
 uint64_t book_next(const struct book *b);
 

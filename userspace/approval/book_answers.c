@@ -55,6 +55,15 @@ void book_forget_answers(struct book *b, uint64_t now)
 	}
 }
 
+void book_move_answers(struct book *b, int64_t by)
+{
+	list_for_each (position, &b->answers) {
+		struct answer *a = list_entry(position, struct answer, link);
+
+		a->deadline = book_moved(a->deadline, by);
+	}
+}
+
 static struct vote *copy_votes(const struct vote *votes, size_t count)
 {
 	struct vote *copies = memory_new_array(count + 1, sizeof(*copies));

@@ -194,6 +194,7 @@ static int end_old(struct book *b, uint64_t now, struct error *e)
 
 struct grant_loader {
 	struct book *book;
+	uint64_t now;
 	int result;
 	struct error *error;
 };
@@ -219,13 +220,18 @@ static void load(void *context, const struct ledger_grant *row)
 	d->by = memory_copy_text(row->by.data, row->by.length);
 	d->created = row->created;
 	d->end = row->end;
+	/* The clock was set back while nobody looked: it lasts no longer than it was given for. */
+	if (l->now < row->created) {
+		d->created = l->now;
+		d->end = l->now + (row->end - row->created);
+	}
 	grant_table_set(b->table, b->grants[b->grant_count - 1].slot,
 		b->grants[b->grant_count - 1].serial, d->end);
 }
 
 int book_grants_load(struct book *b, uint64_t now, struct error *e)
 {
-	struct grant_loader l = {.book = b, .error = e};
+	struct grant_loader l = {.book = b, .now = now, .error = e};
 	int r = end_old(b, now, e);
 
 	if (r < 0)
@@ -274,6 +280,17 @@ bool book_grants_tick(struct book *b, uint64_t now)
 		end_now(b, i - 1);
 	}
 	return b->grant_count < before;
+}
+
+void book_move_grants(struct book *b, int64_t by)
+{
+	for (size_t i = 0; i < b->grant_count; i++) {
+		struct grant_details *d = &b->details[i];
+
+		d->created = book_moved(d->created, by);
+		d->end = book_moved(d->end, by);
+		grant_table_set(b->table, b->grants[i].slot, b->grants[i].serial, d->end);
+	}
 }
 
 static bool asks_group(struct slice groups, const char *wanted)

@@ -112,6 +112,12 @@ struct book {
 	size_t note_count;
 };
 
+/* A time by the clock as it is set now. */
+static inline uint64_t book_moved(uint64_t time, int64_t by)
+{
+	return by < 0 && time < (uint64_t)-by ? 0 : time + (uint64_t)by;
+}
+
 /* --- book.c --- */
 
 /* Begins a change; says what the audit log is to have of it (nothing of waits, which their
@@ -166,6 +172,8 @@ int book_take_answer(struct book *b, const struct book_wait *wait, const struct 
 	struct book_held *ret, struct error *e);
 /* Who was told an approval has let nothing run by it. */
 void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now);
+/* The clock was set. */
+void book_move_answers(struct book *b, int64_t by);
 /* Those whose time is over; UINT64_MAX: all. */
 void book_forget_answers(struct book *b, uint64_t now);
 
@@ -184,6 +192,8 @@ void book_grant_start(struct book *b);
 void book_grant_drop(struct book *b);
 /* Ends those that the rules in force would not give, and those whose time is over. True: there were
  * some, and the caller tells of it. */
+/* The clock was set: they are in force for as long as before. */
+void book_move_grants(struct book *b, int64_t by);
 bool book_grants_configure(struct book *b, uint64_t now);
 bool book_grants_tick(struct book *b, uint64_t now);
 void book_grants_free(struct book *b);

@@ -82,6 +82,9 @@ int ledger_add_grant(struct ledger *l, const struct ledger_grant *grant);
 /* `by` empty: its time was over. */
 int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice by, uint64_t time);
 
+/* The times of what is pending and of grants that have not ended, by so many nanoseconds. */
+int ledger_move(struct ledger *l, int64_t by);
+
 /* Those whose scope is written in an older form, which has no database and no user. */
 int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64_t *ret_count);
 

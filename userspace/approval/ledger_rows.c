@@ -65,6 +65,14 @@ int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice
 	return ledger_run(l, STATEMENT_END_GRANT, "itn", id, by, time);
 }
 
+/* SQLite's numbers have a sign, and ours go in with the same bits. */
+int ledger_move(struct ledger *l, int64_t by)
+{
+	int r = ledger_run(l, STATEMENT_MOVE_GRANTS, "n", (uint64_t)by);
+
+	return r < 0 ? r : ledger_run(l, STATEMENT_MOVE_PENDING, "n", (uint64_t)by);
+}
+
 int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64_t *ret_count)
 {
 	int r = ledger_run(l, STATEMENT_END_OLD_GRANTS, "tn", slice_from_string(by), now);

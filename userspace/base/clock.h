@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * clock: nanoseconds. Wall time is for records, monotonic time for everything that waits.
+ * clock: nanoseconds. Wall time is for records, monotonic time for everything that waits; what others
+ * said in wall time is also measured in the time since boot, which nobody sets.
  */
 #ifndef WAYLEAVE_BASE_CLOCK_H
 #define WAYLEAVE_BASE_CLOCK_H
@@ -22,6 +23,12 @@ static inline uint64_t clock_read(clockid_t id)
 static inline uint64_t clock_wall(void)
 {
 	return clock_read(CLOCK_REALTIME);
+}
+
+/* Also while the machine sleeps. The same in all processes. */
+static inline uint64_t clock_boot(void)
+{
+	return clock_read(CLOCK_BOOTTIME);
 }
 
 static inline uint64_t clock_monotonic(void)

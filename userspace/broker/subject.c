@@ -14,6 +14,7 @@
 
 #define ENTRY_MOST (64u << 10) /* bytes: a token's limits are far below */
 #define TELL_TIME 1 /* seconds until the monitor is told again, which could not be told */
+#define MEASURED_MOST (100 * 365 * 24 * 3600ULL) /* seconds: who has more is not measured */
 #define RECHECK_TIME 2 /* seconds until a token that is not valid yet is looked at again */
 
 static void report(struct subject *s, const struct principal_entry *entry)
@@ -95,17 +96,32 @@ static void on_bad(struct subject *s, int why, const char *sentence, uint64_t no
 	report_none(s, PRINCIPAL_REFUSED, text);
 }
 
+/* Nobody's token lives longer because somebody set the clock back. */
+static void measure(struct subject *s, const struct token *token, uint64_t now)
+{
+	uint64_t left = token->expires + TOKEN_LEEWAY - now;
+
+	if (s->ends == 0)
+		s->ends = clock_boot() +
+			(left < MEASURED_MOST ? left : MEASURED_MOST) * NANOSECONDS_PER_SECOND;
+}
+
 static void check_token(struct subject *s, uint64_t now)
 {
 	struct token token;
 	struct error e;
-	int r = token_check(
-		slice_from_string(s->token), s->issuer->keys, &s->rules, now, &token, &e);
+	int r;
 
+	if (s->ended) {
+		on_bad(s, -EKEYEXPIRED, "", now);
+		return;
+	}
+	r = token_check(slice_from_string(s->token), s->issuer->keys, &s->rules, now, &token, &e);
 	if (r < 0) {
 		on_bad(s, r, e.text, now);
 		return;
 	}
+	measure(s, &token, now);
 	report_known(s, &token);
 	ask_before(s, token.expires);
 	token_done(&token);
@@ -150,6 +166,8 @@ void subject_take_token(struct subject *s, uint32_t serial, struct slice token)
 		: memory_copy_text(token.data ? token.data : (const uint8_t *)"", token.length);
 	s->serial = serial;
 	s->asked_for_keys = false;
+	s->ends = 0;
+	s->ended = false;
 	subject_check(s);
 }
 
@@ -158,6 +176,10 @@ void subject_tick(struct subject *s, uint64_t now)
 	uint64_t wall = openid_now();
 
 	ask_tick(s, now);
+	if (s->ends && !s->ended && clock_boot() >= s->ends) {
+		s->ended = true;
+		subject_check(s);
+	}
 	/* Where the clock was put back, what had ended may be good, and what was good not yet. */
 	if ((s->check_at && wall >= s->check_at) || wall < s->checked)
 		subject_check(s);

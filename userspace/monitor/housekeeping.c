@@ -97,10 +97,12 @@ static void set_warning(struct monitor *m, const char *warning, uint64_t now)
 
 void housekeeping_run(struct monitor *m, uint64_t now)
 {
-	const struct retention_policy policy = policy_of(m);
+	struct retention_policy policy = policy_of(m);
 	char warning[RETENTION_WARNING_SIZE];
 
 	m->next_housekeeping = now + EVERY;
+	if (wall_was_set(m))
+		policy.days = 0;
 	if (store_enforce_retention(m->store, &policy, warning) < 0)
 		log_error("old recordings could not be deleted");
 	else

@@ -44,7 +44,17 @@ static void note(struct monitor *m, const struct person_login *l, const char *wh
 static bool is_over(const struct person_login *l)
 {
 	return l->stage == BROKER_LOGIN_FAILED ||
-		(l->stage == BROKER_LOGIN_KNOWN && clock_wall() >= l->until);
+		(l->stage == BROKER_LOGIN_KNOWN &&
+			(clock_wall() >= l->until || clock_boot() >= l->ends));
+}
+
+/* Far ends are cut: what remains of them is added to a clock. */
+static void measure(struct person_login *l, uint64_t until)
+{
+	uint64_t now = clock_wall(), left = until > now ? until - now : 0;
+
+	l->until = until;
+	l->ends = clock_boot() + (left < INT64_MAX ? left : INT64_MAX);
 }
 
 static struct person_login *find(const struct logins *all, uid_t uid)
@@ -136,7 +146,8 @@ int logins_take(struct monitor *m, struct slice payload)
 		return r;
 	}
 	l->stage = head.stage;
-	l->until = head.until;
+	if (l->until != head.until)
+		measure(l, head.until);
 	if (l->stage == BROKER_LOGIN_KNOWN)
 		name_person(m->config, l);
 	if (l->stage == BROKER_LOGIN_KNOWN && fresh)

@@ -21,6 +21,7 @@ struct person_login {
 	uint32_t stage; /* enum broker_login_stage */
 	uint64_t asked_at; /* monotonic */
 	uint64_t until; /* wall clock, nanoseconds */
+	uint64_t ends; /* the same by clock_boot(): setting the clock back makes it no longer */
 	char *texts[3]; /* as the stage has them */
 };
 

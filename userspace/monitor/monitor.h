@@ -95,6 +95,10 @@ struct monitor {
 	struct credentials *credentials;
 	struct book *book;
 	int grants_fd; /* memfd of the table */
+	struct wall {
+		uint64_t now, boot; /* what both clocks said; boot 0: nothing yet */
+		uint64_t set_at; /* clock_boot(): when somebody set it last; 0: nobody has */
+	} wall;
 	struct pinned_table *pinned; /* what agents' name servers answered; mapped */
 	int pinned_fd; /* memfd of it */
 	struct grant_table *grants; /* mapped */
@@ -214,6 +218,11 @@ void server_close(struct monitor *m);
 int reviews_open(struct monitor *m, struct error *e);
 /* pinning.c */
 int pinning_open(struct monitor *m, struct error *e);
+/* wall.c */
+/* The wall clock, for the book. Where it was set since the last call, the book is told first. */
+uint64_t wall_now(struct monitor *m);
+/* Within the last day: what is old by the clock may not be. */
+bool wall_was_set(const struct monitor *m);
 /* What a worker says that an agent was answered. */
 void pinning_take(struct monitor *m, const struct message_pin *pin, struct slice addresses,
 	struct slice name);

@@ -158,10 +158,12 @@ static char **next_round(struct names *n, size_t *ret_count, bool *ret_asked)
 	struct timespec until;
 	char **names;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* A clock that is set must not make rounds wait for it. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += LOOKUP_EVERY;
 	while (!n->asked && !n->stopping) {
-		if (pthread_cond_timedwait(&n->wake, &n->mutex, &until) == ETIMEDOUT)
+		if (pthread_cond_clockwait(&n->wake, &n->mutex, CLOCK_MONOTONIC, &until) ==
+			ETIMEDOUT)
 			break;
 	}
 	*ret_asked = n->asked;
@@ -223,11 +225,11 @@ void names_free(struct names *n)
 	pthread_mutex_unlock(&n->mutex);
 	/* A resolver that waits for its server can't be stopped; the thread ends with the process.
 	 */
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += (long)END_TIME;
 	until.tv_sec += until.tv_nsec / (long)NANOSECONDS_PER_SECOND;
 	until.tv_nsec %= (long)NANOSECONDS_PER_SECOND;
-	if (pthread_timedjoin_np(n->thread, NULL, &until) != 0)
+	if (pthread_clockjoin_np(n->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
 		return;
 	close(n->event);
 	free_names(n->names, n->name_count);

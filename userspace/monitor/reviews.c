@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "approval/ledger.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "monitor/monitor.h"
@@ -121,7 +120,7 @@ int reviews_open(struct monitor *m, struct error *e)
 		.table = m->grants,
 		.events = &events,
 		.context = m,
-		.now = clock_wall(),
+		.now = wall_now(m),
 	};
 
 	if (r == 0)
@@ -138,12 +137,12 @@ void reviews_close(struct monitor *m)
 
 void reviews_configure(struct monitor *m)
 {
-	book_configure(m->book, m->config, clock_wall());
+	book_configure(m->book, m->config, wall_now(m));
 }
 
 void reviews_tick(struct monitor *m)
 {
-	uint64_t now = clock_wall();
+	uint64_t now = wall_now(m);
 
 	if (now >= book_next(m->book))
 		book_tick(m->book, now);
@@ -179,7 +178,8 @@ static int ask(struct monitor_worker *w, const struct message_review *request, s
 			error_set_errno(e, r, "the user that asks is not known");
 	}
 	if (r == 0)
-		r = book_ask(w->monitor->book, &wait, q, encoded, name, clock_wall(), ret, e);
+		r = book_ask(
+			w->monitor->book, &wait, q, encoded, name, wall_now(w->monitor), ret, e);
 	free(q);
 	return r;
 }
@@ -220,12 +220,12 @@ void reviews_leave(struct monitor_worker *w, const struct message_leave *request
 {
 	const struct book_wait wait = {w->index, request->id};
 
-	book_leave(w->monitor->book, &wait, request->stays != 0, clock_wall());
+	book_leave(w->monitor->book, &wait, request->stays != 0, wall_now(w->monitor));
 }
 
 void reviews_worker_gone(struct monitor_worker *w)
 {
-	book_worker_gone(w->monitor->book, w->index, clock_wall());
+	book_worker_gone(w->monitor->book, w->index, wall_now(w->monitor));
 }
 
 void reviews_send_grants(struct monitor *m, struct monitor_worker *w)
@@ -326,7 +326,7 @@ int reviews_on_decide(
 	if (decision.reason.length > BOOK_REASON_MOST)
 		return error_set(&ret->error, -EINVAL, "the reason is too long (at most %d bytes)",
 			BOOK_REASON_MOST);
-	r = book_decide(m->book, id, &decision, clock_wall(), &ret->error);
+	r = book_decide(m->book, id, &decision, wall_now(m), &ret->error);
 	return r < 0 ? r : buffer_append_string(&ret->payload, r ? "counted" : "decided");
 }
 
@@ -347,5 +347,5 @@ int reviews_on_revoke(
 {
 	const struct reviewer reviewer = reviewer_of(who);
 
-	return book_revoke(m->book, request, &reviewer, clock_wall(), &ret->error);
+	return book_revoke(m->book, request, &reviewer, wall_now(m), &ret->error);
 }

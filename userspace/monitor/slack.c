@@ -244,7 +244,7 @@ static void on_decide(struct monitor *m, struct slice head, struct slice reason)
 		decision.approve = asked.verdict == BROKER_APPROVE;
 		decision.grant = asked.grant;
 		r = book_decide(
-			m->book, slice_from_string(asked.review.text), &decision, clock_wall(), &e);
+			m->book, slice_from_string(asked.review.text), &decision, wall_now(m), &e);
 	} else {
 		error_set(&e, r, "not a decision");
 	}
