@@ -6,6 +6,7 @@
  * The invariant: an entry of `pending` exists only while the agent's socket holds the same
  * addresses and ports, so that no other connection can be taken for it (bypass B17).
  */
+#include "kernel.h"
 #include "maps.h"
 #include "networks.h"
 #include "pending.h"
@@ -30,7 +31,22 @@ static __always_inline void announce_network(struct bpf_sock *ctx)
 	network_ask(attachment->agent, network);
 }
 
-/* MPTCP, SCTP, raw, ping and whatever comes later would not be seen by the other hooks. */
+/* What a ping socket sends no hook sees, but nftables' rules, which stand in one network namespace.
+ */
+static __always_inline bool may_ask_for_echoes(
+	struct bpf_sock *ctx, const struct steer_attachment *attachment)
+{
+	__u32 zero = 0;
+	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
+
+	if (ctx->type != SOCK_DGRAM ||
+		(ctx->protocol != IPPROTO_ICMP && ctx->protocol != PROTOCOL_ICMPV6))
+		return false;
+	return attachment->agent && attachment->echo && known &&
+		bpf_get_netns_cookie(ctx) == known->network;
+}
+
+/* MPTCP, SCTP, raw and whatever comes later would not be seen by the other hooks. */
 SEC("cgroup/sock_create")
 int lifecycle_create(struct bpf_sock *ctx)
 {
@@ -43,6 +59,8 @@ int lifecycle_create(struct bpf_sock *ctx)
 	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
 		return 1;
 	attachment = bpf_get_local_storage(&attachments, 0);
+	if (may_ask_for_echoes(ctx, attachment))
+		return 1;
 	count(agent_get(attachment->agent), STEER_PROTOCOL);
 	bpf_set_retval(-EPROTONOSUPPORT);
 	return 0;

@@ -72,7 +72,7 @@ struct steer_attachment {
 	__u32 agent;
 	__u32 loopback; /* enum steer_loopback */
 	__u32 quota; /* most connections prepared but not accepted */
-	__u32 unused;
+	__u32 echo; /* 1: may have sockets that ask for echoes (ping), which the rules judge */
 };
 SHARED_SIZE(struct steer_attachment, 16);
 

@@ -7,6 +7,7 @@
  * let through on purpose. Whatever fails on the way refuses.
  */
 #include "address.h"
+#include "kernel.h"
 #include "maps.h"
 #include "networks.h"
 #include "report.h"
@@ -296,11 +297,13 @@ static __always_inline int datagram(struct bpf_sock_addr *ctx, const struct addr
 	return REFUSE;
 }
 
-/* Anything that is neither TCP nor UDP was refused at socket(2) already, unless it is older than
- * the attachment. */
+/* Anything that is neither TCP nor UDP, nor asks for echoes, was refused at socket(2) already,
+ * unless it is older than the attachment. */
 static __always_inline int other_protocol(struct bpf_sock_addr *ctx, const struct address *to)
 {
-	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+	if (ctx->type == SOCK_DGRAM &&
+		(ctx->protocol == IPPROTO_UDP || ctx->protocol == IPPROTO_ICMP ||
+			ctx->protocol == PROTOCOL_ICMPV6))
 		return datagram(ctx, to);
 	bpf_set_retval(-EPROTONOSUPPORT);
 	return REFUSE;

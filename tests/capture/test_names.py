@@ -140,6 +140,24 @@ def test_an_answer_makes_a_place_of_the_resource(names):
     assert DATABASE in daemon.wayleave("sessions", "show", asked["id"], "--json").stdout
 
 
+def test_a_wildcard_and_another_daemon(names):
+    """Where servers prove nothing, an answer for one of its names says what a wildcard means; for as long as that boot lasts."""
+    wild = {"name": "wild", "protocol": "tcp", "hosts": ["*.example:5432"]}
+    daemon, agent = names.govern([wild], [{"name": "all", "resources": ["wild"], "operations": ["*"], "allow": {}}])
+    names.serve(f"--host-record=db.example,{DATABASE}", f"--host-record=db.elsewhere,{SERVER4}")
+    assert names.python(agent, f"result = attempt({DATABASE!r})")["error"]
+    found, made = names.python(agent, CONNECT % DATABASE)
+    assert found == [DATABASE] and made["data"] == "ping"
+    daemon.session(DATABASE, resource="wild")
+    names.run(agent, "getent", "ahostsv4", "db.elsewhere")
+    assert names.python(agent, f"result = attempt({SERVER4!r})")["error"]
+    # Killed: nothing was put away in time.
+    daemon.kill()
+    daemon.start()
+    assert names.python(agent, f"result = attempt({DATABASE!r})")["data"] == "ping"
+    assert names.python(agent, f"result = attempt({SERVER4!r})")["error"]
+
+
 STAND_IN = """
 import socket, struct, sys
 # A name server that answers as its command line says, to the first that asks.

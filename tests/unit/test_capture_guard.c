@@ -128,6 +128,10 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x22, 5)), 1);
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 4)), 0);
 	cr_assert_eq(times(&b, "ct direction reply accept"), 1);
+	/* Echoes the same, of either family; they are told by words of their own. */
+	cr_assert_eq(times(&b, "type echo-request goto asked"), 2);
+	cr_assert_eq(times(&b, "type echo-request ct mark 0x5d000007 counter drop"), 2);
+	cr_assert_eq(times(&b, "icmpx type admin-prohibited"), 1);
 	cr_assert_eq(times(&b, "delete table inet wayleave_x_queue"), 0);
 	buffer_clear(&b);
 	/* Without a queue, to the resolvers alone; and nobody pays for connection tracking. */

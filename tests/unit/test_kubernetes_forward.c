@@ -44,7 +44,7 @@ static void restart(const char *rules)
 
 TestSuite(kubernetes_forward, .init = begin, .fini = end);
 
-enum transport { DIRECT, TUNNEL, CHANNELS, EXEC_SPDY, EXEC_MESSAGES };
+enum carrier { DIRECT, TUNNEL, CHANNELS, EXEC_SPDY, EXEC_MESSAGES };
 
 static const struct {
 	const char *path, *upgrade, *form;
@@ -59,7 +59,7 @@ static const struct {
 		"Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n"},
 };
 
-static void upgrade(enum transport t)
+static void upgrade(enum carrier t)
 {
 	char text[512];
 
@@ -78,7 +78,7 @@ static void upgrade(enum transport t)
 }
 
 /* SPDY's bytes, as they are or in messages of so many; and they are what leaves. */
-static void says(enum transport t, enum side from, struct buffer *frames, size_t step)
+static void says(enum carrier t, enum side from, struct buffer *frames, size_t step)
 {
 	struct buffer wrapped;
 	struct slice rest = buffer_slice(frames);
@@ -116,7 +116,7 @@ static void put_reply(struct buffer *out, uint32_t stream)
 	spdy_put_headers(&writers[SIDE_SERVER], out, SPDY_SYN_REPLY, 0, stream, "");
 }
 
-static void check_connections(enum transport t, size_t step)
+static void check_connections(enum carrier t, size_t step)
 {
 	struct buffer b;
 
@@ -166,7 +166,7 @@ Test(kubernetes_forward, connections)
 {
 	static const size_t steps[] = {1, 2, 7, 30, 64, SIZE_MAX};
 
-	for (enum transport t = DIRECT; t <= TUNNEL; t++) {
+	for (enum carrier t = DIRECT; t <= TUNNEL; t++) {
 		for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 			restart(CONFIG("enforce"));
 			check_connections(t, steps[i]);
@@ -214,7 +214,7 @@ Test(kubernetes_forward, what_is_none)
 	struct buffer b;
 
 	buffer_init(&b, 1u << 20);
-	for (enum transport t = DIRECT; t <= TUNNEL; t++) {
+	for (enum carrier t = DIRECT; t <= TUNNEL; t++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(openings) + 5; i++) {
 			enum side from = i == ARRAY_SIZE(openings) + 1 ? SIDE_SERVER : SIDE_AGENT;
 
@@ -294,7 +294,7 @@ Test(kubernetes_forward, observing_loses_nothing)
 {
 	struct buffer b;
 
-	for (enum transport t = DIRECT; t <= EXEC_MESSAGES; t++) {
+	for (enum carrier t = DIRECT; t <= EXEC_MESSAGES; t++) {
 		for (size_t step = 1; step < 40; step += t == TUNNEL ? 64 : 3) {
 			bool messages = t == CHANNELS || t == EXEC_MESSAGES;
 			struct slice all;

@@ -104,3 +104,34 @@ Test(packet, quic)
 	cr_assert_not(is_quic("\x80\x60\x12\x34\x56", 5)); /* RTP */
 	cr_assert_not(is_quic("\x16\xfe\xfd\x00\x00", 5)); /* DTLS */
 }
+
+Test(packet, echoes)
+{
+	static const uint8_t echo4[] = {0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, IPPROTO_ICMP, 0, 0, 10,
+		0, 0, 1, 10, 0, 0, 2, 8, 0, 0, 0, 0, 1, 0, 1};
+	uint8_t bytes[48] = {0};
+	struct packet p;
+
+	cr_assert_eq(packet_parse(slice_of(echo4, sizeof(echo4)), &p), 0);
+	cr_assert(p.echo && p.destination_port == 0 && p.payload.length == 0);
+	cr_assert_eq(parse(echo4, sizeof(echo4), 1, &p), -EBADMSG);
+	/* Anything else of ICMP is none, nor are its numbers anything in UDP. */
+	for (unsigned type = 0; type < 256; type++) {
+		memcpy(bytes, echo4, sizeof(echo4));
+		bytes[20] = (uint8_t)type;
+		cr_assert_eq(packet_parse(slice_of(bytes, sizeof(echo4)), &p), 0);
+		cr_assert_eq(p.echo, type == 8);
+		bytes[9] = IPPROTO_UDP;
+		cr_assert_eq(packet_parse(slice_of(bytes, sizeof(echo4)), &p), 0);
+		cr_assert_not(p.echo);
+		memcpy(bytes, datagram6, 40);
+		bytes[6] = IPPROTO_ICMPV6;
+		bytes[40] = (uint8_t)type;
+		cr_assert_eq(packet_parse(slice_of(bytes, sizeof(bytes)), &p), 0);
+		cr_assert_eq(p.echo, type == 128);
+	}
+	bytes[40] = 128;
+	bytes[41] = 1;
+	cr_assert_eq(packet_parse(slice_of(bytes, sizeof(bytes)), &p), 0);
+	cr_assert_not(p.echo);
+}

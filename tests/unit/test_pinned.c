@@ -27,8 +27,9 @@ static int put(
 	struct pinned_table *t, uint32_t agent, uint32_t number, uint64_t now, uint64_t until)
 {
 	struct address a = numbered(number);
+	uint32_t at;
 
-	return pinned_put(t, agent, "db.example", &a, now, until);
+	return pinned_put(t, agent, "db.example", &a, now, until, &at);
 }
 
 Test(pinned, is_one_agents_and_ends)

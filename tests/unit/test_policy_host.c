@@ -136,7 +136,7 @@ static const char places[] =
 	"    - {name: narrow, protocol: tcp, hosts: [\"10.1.0.0/16:5432\"]}\n"
 	"    - {name: named, protocol: postgres, hosts: [\"db.internal:5432\"]}\n"
 	"    - {name: other, protocol: postgres, hosts: [\"other.internal:5432\"]}\n"
-	"    - {name: wild, protocol: postgres, hosts: [\"*.internal:5432\"]}\n"
+	"    - {name: wild, protocol: http, hosts: [\"*.internal:5432\"]}\n"
 	"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:5432\"]}\n"
 	"    - {name: clock, protocol: udp, hosts: [\"10.1.1.1:5432\", \"db.internal:123\"]}\n"
 	"rules: []\n";
@@ -252,7 +252,13 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 		" tls: {upstream: verify-full},"
 		" credentials: {user: u, password_file: /etc/hosts}}\n"
 		"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:1\"]}\n"
-		"    - {name: wild, protocol: tcp, hosts: [\"*.wild.internal:2\"]}\n";
+		"    - {name: wild, protocol: tcp, hosts: [\"*.wild.internal:2\"]}\n"
+		"    - {name: sql, protocol: postgres, hosts: [\"*.sql.internal:3\"]}\n"
+		"    - {name: one, protocol: postgres, hosts: [\"b.sql.internal:3\"]}\n"
+		"    - {name: wide-loan, protocol: postgres, hosts: [\"*.lent.internal:4\"],"
+		" allow_cleartext: true, credentials: {user: u, password_file: /etc/hosts}}\n"
+		"    - {name: web, protocol: http, hosts: [\"*.web.internal:5\"]}\n"
+		"    - {name: flow, protocol: udp, hosts: [\"*.wild.internal:2\"]}\n";
 	struct diagnostics d;
 	struct config *c;
 	struct policy *p;
@@ -262,7 +268,17 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 	cr_assert_not_null(c);
 	p = policy_test_open(c, NULL, 0);
 	check_answer(p, "192.0.2.1", 1, "plain.internal", "plain");
-	check_answer(p, "192.0.2.1", 2, "plain.internal", "wild");
+	/* A wildcard is found where the server will prove the name, or by an answer for one of its
+	 * names; never by the port alone. */
+	check_answer(p, "192.0.2.1", 2, "plain.internal", "");
+	check_answer(p, "192.0.2.1", 2, "a.wild.internal", "wild");
+	check_answer(p, "192.0.2.1", 2, "wild.internal", "");
+	check_answer(p, "192.0.2.1", 3, "a.sql.internal", "sql");
+	check_answer(p, "192.0.2.1", 3, "b.sql.internal", "one");
+	check_answer(p, "192.0.2.1", 3, "a.wild.internal", "");
+	check_answer(p, "192.0.2.1", 4, "a.lent.internal", "");
+	check_answer(p, "192.0.2.1", 5, "a.web.internal", "web");
+	check_answer(p, "192.0.2.1", 5, "plain.internal", "web");
 	check_answer(p, "192.0.2.1", 1, "lent.internal", "");
 	check_answer(p, "192.0.2.1", 1, "proven.internal", "proven");
 	check_answer(p, "192.0.2.1", 1, "a.wild.internal", "");
@@ -271,6 +287,10 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 	check_answer(p, "10.1.1.1", 1, "plain.internal", "exact");
 	cr_assert(policy_has_name(p, slice_from_string("plain.internal")));
 	cr_assert_not(policy_has_name(p, slice_from_string("a.wild.internal")));
+	cr_assert(policy_needs_answers(p, slice_from_string("plain.internal")));
+	cr_assert(policy_needs_answers(p, slice_from_string("a.wild.internal")));
+	cr_assert_not(policy_needs_answers(p, slice_from_string("a.web.internal")));
+	cr_assert_not(policy_needs_answers(p, slice_from_string("nobodys.internal")));
 	policy_put(p);
 	config_free(c);
 	diagnostics_done(&d);
@@ -360,4 +380,38 @@ Test(policy_host, narrowing)
 	cr_assert_eq(policy_match_address(p, &a, 5432, found, 8), 1);
 	cr_expect_eq(policy_narrow(p, slice_from_string("x.y"), 5432, found, 1), 1);
 	policy_put(p);
+}
+
+Test(policy_host, echoes_go_to_other_places)
+{
+	static const char text[] = "config:\n"
+				   "  agents: [{name: a, cgroup: a}]\n"
+				   "  resources:\n"
+				   "    - {name: flows, protocol: udp, hosts: [\"10.1.1.1:*\"]}\n"
+				   "    - {name: echoes, protocol: icmp, hosts: [\"10.1.1.1:*\", "
+				   "\"*.ping.internal:*\"]}\n";
+	struct slice name = slice_from_string("a.ping.internal");
+	struct policy_place place = {.address = address("10.1.1.1"), .transport = TRANSPORT_ICMP};
+	struct policy_candidate found[8];
+	struct diagnostics d;
+	struct config *c;
+	struct policy *p;
+
+	diagnostics_init(&d);
+	c = policy_test_load_text(text, &d);
+	cr_assert_not_null(c);
+	p = policy_test_open(c, NULL, 0);
+	cr_assert_eq(policy_match_place(p, &place, found, 8), 1);
+	cr_assert(slice_equal_string(p->resources[found[0].resource].name, "echoes"));
+	cr_assert_eq(policy_match_datagrams(p, &place.address, 7, found, 8), 1);
+	cr_assert(slice_equal_string(p->resources[found[0].resource].name, "flows"));
+	cr_assert_eq(policy_match_address(p, &place.address, 7, found, 8), 0);
+	place.address = address("10.1.1.2");
+	cr_assert_eq(policy_match_place(p, &place, found, 8), 0);
+	place.names = &name;
+	place.name_count = 1;
+	cr_assert_eq(policy_match_place(p, &place, found, 8), 1);
+	policy_put(p);
+	config_free(c);
+	diagnostics_done(&d);
 }

@@ -225,7 +225,11 @@ static int attach(struct capture *c, const struct capture_agent *a, bool wild, i
 	uint64_t cgroup_id, struct error *e)
 {
 	struct steer_attachment attachment = {
-		.agent = a->id, .loopback = a->loopback, .quota = c->quota};
+		.agent = a->id,
+		.loopback = a->loopback,
+		.quota = c->quota,
+		.echo = a->udp == UDP_POLICY,
+	};
 	char owner[OWNER_SIZE];
 	int r;
 

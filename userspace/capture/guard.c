@@ -55,6 +55,8 @@ static const char output_head[] = "\tchain output {\n"
 				  "\t\tmeta l4proto != tcp goto other\n"
 				  "\t\toif \"lo\" tcp flags & (syn | ack) != syn accept\n";
 static const char udp_head[] = "\tchain refuse_udp {\n"
+			       "\t\tmeta l4proto { icmp, ipv6-icmp } counter "
+			       "reject with icmpx type admin-prohibited\n"
 			       "\t\tcounter reject with icmpx type port-unreachable\n"
 			       "\t}\n"
 			       "\tchain udp_dns {\n"

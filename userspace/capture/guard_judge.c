@@ -39,10 +39,15 @@ static const char judge_listening[] = "\t\tct direction reply accept\n";
 /* A packet without a flow could not be told from one that is not asked for. Errors that answer what
  * is asked for belong to the same flow, and are no agent's. */
 static const char judge_tail[] = "\t}\n"
-				 "\tchain judge {\n"
-				 "\t\tmeta l4proto != udp goto refuse_udp\n"
+				 "\tchain asked {\n"
 				 "\t\tct state invalid,untracked goto refuse_udp\n"
 				 "\t\tct mark set %#x\n"
+				 "\t}\n"
+				 "\tchain judge {\n"
+				 "\t\tmeta l4proto udp goto asked\n"
+				 "\t\ticmp type echo-request goto asked\n"
+				 "\t\ticmpv6 type echo-request goto asked\n"
+				 "\t\tgoto refuse_udp\n"
 				 "\t}\n";
 /* What an older policy let pass is let pass once. */
 static const char answered_chain[] =
@@ -51,6 +56,8 @@ static const char answered_chain[] =
 	"\t\tmeta mark %#x goto refuse_udp\n"
 	"\t\tmeta mark & %#x == %#x ct mark set meta mark meta mark set 0 accept\n"
 	"\t\tmeta l4proto udp ct mark %#x counter drop\n"
+	"\t\ticmp type echo-request ct mark %#x counter drop\n"
+	"\t\ticmpv6 type echo-request ct mark %#x counter drop\n"
 	"\t}\n";
 static const char queue_forget[] = "add table inet %s\n"
 				   "delete table inet %s\n";
@@ -70,6 +77,8 @@ static const char queue_flows[] =
 	"\tchain take {\n"
 	"\t\ttype filter hook output priority mangle + 1; policy accept;\n"
 	"\t\tmeta l4proto udp ct mark %#x goto ask\n"
+	"\t\ticmp type echo-request ct mark %#x goto ask\n"
+	"\t\ticmpv6 type echo-request ct mark %#x goto ask\n"
 	"\t}\n";
 
 bool guard_is_judged(const struct guard *g, const struct guard_agent *a)
@@ -97,6 +106,7 @@ static int append_judge(struct buffer *b, const struct guard *g)
 
 int guard_append_judges(struct buffer *b, const struct guard *g)
 {
+	uint32_t asked = QUEUE_MARK_ASKED | g->queue;
 	int r;
 
 	if (!guard_judges(g))
@@ -110,7 +120,7 @@ int guard_append_judges(struct buffer *b, const struct guard *g)
 				g->agents[i].id & 0xffff);
 	}
 	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE | g->queue,
-				QUEUE_MARK_MASK, QUEUE_MARK_PASS, QUEUE_MARK_ASKED | g->queue)
+				QUEUE_MARK_MASK, QUEUE_MARK_PASS, asked, asked, asked)
 		      : r;
 }
 
@@ -142,6 +152,7 @@ bool guard_has_queue(const struct guard *g)
 int guard_make_queue(const struct guard *g, struct error *e)
 {
 	char table[TABLE_SIZE], rule[64] = "";
+	uint32_t asked = QUEUE_MARK_ASKED | g->queue;
 	struct buffer text;
 	int r;
 
@@ -154,7 +165,7 @@ int guard_make_queue(const struct guard *g, struct error *e)
 		r = buffer_append_format(&text, queue_table, table, rule,
 			QUEUE_MARK_NAMES | g->queue, QUEUE_MARK_NAMES | g->queue);
 	if (r == 0 && guard_judges(g))
-		r = buffer_append_format(&text, queue_flows, QUEUE_MARK_ASKED | g->queue);
+		r = buffer_append_format(&text, queue_flows, asked, asked, asked);
 	if (r == 0)
 		r = buffer_append_string(&text, "}\n");
 	if (r == 0)

@@ -447,6 +447,7 @@ static void stop(struct monitor *m)
 	slack_close(m);
 	openid_close(m);
 	reviews_close(m);
+	pinning_close(m);
 	store_close(m->store);
 	listener_close(&m->listeners);
 	if (m->unix_fd >= 0 && !m->handed_over)
@@ -481,6 +482,7 @@ int monitor_run(const char *config_file)
 	m->grants_fd = -1;
 	m->pinned_fd = -1;
 	m->unix_fd = -1;
+	m->pin_file.fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;
 	list_init(&m->clients);

@@ -40,6 +40,7 @@
 #include "monitor/metrics.h"
 #include "approval/book.h"
 #include "monitor/names.h"
+#include "monitor/pin_file.h"
 #include "monitor/ssh_process.h"
 #include "policy/config.h"
 #include "recording/store.h"
@@ -94,13 +95,14 @@ struct monitor {
 	int epochs_fd; /* memfd */
 	struct credentials *credentials;
 	struct book *book;
-	int grants_fd; /* memfd of the table */
 	struct wall {
 		uint64_t now, boot; /* what both clocks said; boot 0: nothing yet */
 		uint64_t set_at; /* clock_boot(): when somebody set it last; 0: nobody has */
 	} wall;
+	int grants_fd; /* memfd of the table */
 	struct pinned_table *pinned; /* what agents' name servers answered; mapped */
 	int pinned_fd; /* memfd of it */
+	struct pin_file pin_file;
 	struct grant_table *grants; /* mapped */
 	uint8_t hash_key[32];
 	uid_t worker_uid;
@@ -216,13 +218,15 @@ void server_close(struct monitor *m);
  * and people at the control socket. */
 /* Opens the book, and makes the table by which workers know the grants in force. */
 int reviews_open(struct monitor *m, struct error *e);
-/* pinning.c */
-int pinning_open(struct monitor *m, struct error *e);
 /* wall.c */
 /* The wall clock, for the book. Where it was set since the last call, the book is told first. */
 uint64_t wall_now(struct monitor *m);
 /* Within the last day: what is old by the clock may not be. */
 bool wall_was_set(const struct monitor *m);
+/* pinning.c */
+/* With what an earlier daemon knew. */
+int pinning_open(struct monitor *m, struct error *e);
+void pinning_close(struct monitor *m);
 /* What a worker says that an agent was answered. */
 void pinning_take(struct monitor *m, const struct message_pin *pin, struct slice addresses,
 	struct slice name);

@@ -15,9 +15,23 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "capture/resolvers.h"
 #include "monitor/monitor.h"
 #include "policy/pinned.h"
+
+#define PIN_FILE "pinned"
+
+/* Without the file everything works but a start: that is no reason not to. */
+static void open_file(struct monitor *m)
+{
+	char *path = memory_format("%s/" PIN_FILE, m->config->state_dir.text);
+	struct error e;
+
+	if (pin_file_open(&m->pin_file, path, m->pinned, clock_monotonic(), &e) < 0)
+		log_warning("what agents are answered by name servers is not kept: %s", e.text);
+	free(path);
+}
 
 int pinning_open(struct monitor *m, struct error *e)
 {
@@ -35,7 +49,13 @@ int pinning_open(struct monitor *m, struct error *e)
 	if (fcntl(m->pinned_fd, F_ADD_SEALS,
 		    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
 		return error_set_errno(e, -errno, "F_SEAL_FUTURE_WRITE");
+	open_file(m);
 	return 0;
+}
+
+void pinning_close(struct monitor *m)
+{
+	pin_file_close(&m->pin_file);
 }
 
 static bool is_resolver(const uint8_t server[16])
@@ -66,13 +86,27 @@ static bool is_named(const struct config *c, struct slice name)
 {
 	for (size_t i = 0; i < c->resource_count; i++) {
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
-			const struct host *h = &c->resources[i].hosts[j];
-
-			if (h->kind == HOST_NAME && slice_equal(h->name, name))
+			if (host_matches_name(&c->resources[i].hosts[j], name))
 				return true;
 		}
 	}
 	return false;
+}
+
+static int put(struct monitor *m, uint32_t agent, const char *name, const struct address *address,
+	uint64_t until)
+{
+	uint32_t at;
+	int r = pinned_put(m->pinned, agent, name, address, clock_monotonic(), until, &at), kept;
+
+	if (r < 0)
+		return r;
+	kept = pin_file_put(&m->pin_file, m->pinned, at);
+	if (kept < 0 && !m->pin_file.failed)
+		log_warning("what agents are answered by name servers can't be kept: %s",
+			strerror(-kept));
+	m->pin_file.failed = kept < 0;
+	return 0;
 }
 
 void pinning_take(
@@ -96,7 +130,7 @@ void pinning_take(
 		memcpy(address.bytes, one.bytes, sizeof(address.bytes));
 		seconds =
 			one.lifetime < LIMIT_PINNED_LIFETIME ? one.lifetime : LIMIT_PINNED_LIFETIME;
-		r = pinned_put(m->pinned, pin->agent, text, &address, now,
+		r = put(m, pin->agent, text, &address,
 			now + (seconds + LIMIT_PINNED_KEPT) * NANOSECONDS_PER_SECOND);
 	}
 	if (r < 0)

@@ -179,6 +179,11 @@ static enum steer_loopback loopback_of(const struct config *c)
 	return modes[c->loopback.value];
 }
 
+static enum transport transport_of(const struct config_resource *r)
+{
+	return protocol_transport((enum protocol_id)r->protocol.value);
+}
+
 /* Where no rule could let any pass, the kernel needn't ask. */
 static enum udp_mode udp_of(const struct config *c, const struct config_agent *agent)
 {
@@ -186,7 +191,7 @@ static enum udp_mode udp_of(const struct config *c, const struct config_agent *a
 		c->mode.value == POLICY_OBSERVE)
 		return (enum udp_mode)agent->udp.value;
 	for (size_t i = 0; i < c->resource_count; i++) {
-		if (c->resources[i].protocol.value == PROTOCOL_UDP)
+		if (transport_of(&c->resources[i]) != TRANSPORT_TCP)
 			return UDP_POLICY;
 	}
 	return UDP_DNS;
@@ -228,7 +233,7 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 	size_t known = names_take(m->names, &addresses), count = 0;
 
 	for (size_t i = 0; i < c->resource_count; i++) {
-		if (c->resources[i].protocol.value == PROTOCOL_UDP)
+		if (transport_of(&c->resources[i]) != TRANSPORT_TCP)
 			continue;
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
 			const struct host *h = &c->resources[i].hosts[j];

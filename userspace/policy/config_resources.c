@@ -12,7 +12,7 @@
 #define ON(protocol) (1u << PROTOCOL_##protocol)
 #define ON_SQL (ON(POSTGRES) | ON(MYSQL))
 #define ON_WEB (ON(HTTP) | ON(KUBERNETES))
-#define ON_NOTHING_WITH_TLS (ON(TCP) | ON(SSH) | ON(UDP))
+#define ON_NOTHING_WITH_TLS (ON(TCP) | ON(SSH) | ON(UDP) | ON(ICMP))
 
 static void read_hosts(struct loader *l, struct config_resource *resource)
 {
@@ -35,10 +35,20 @@ static void read_hosts(struct loader *l, struct config_resource *resource)
 	}
 }
 
-/* TCP and UDP to one address and port are different places. */
-static bool is_datagrams(const struct config_resource *resource)
+static enum transport transport_of(const struct config_resource *resource)
 {
-	return resource->protocol.value == PROTOCOL_UDP;
+	return protocol_transport((enum protocol_id)resource->protocol.value);
+}
+
+/* An echo is asked of an address. */
+static void check_ports(struct loader *l, const struct config_resource *resource)
+{
+	for (size_t i = 0; i < resource->host_count; i++) {
+		if (transport_of(resource) == TRANSPORT_ICMP &&
+			resource->hosts[i].port != HOST_ANY_PORT)
+			loader_error(l, resource->host_places[i],
+				"icmp has no ports; expected \"*\" behind the colon");
+	}
 }
 
 /* Two resources that claim one place: nothing would tell which one a connection means. */
@@ -50,7 +60,7 @@ static void check_ties(struct config *c, struct loader *l, size_t index)
 		for (const struct config_resource *other = c->resources; other < resource;
 			other++) {
 			for (size_t j = 0; j < other->host_count; j++) {
-				if (is_datagrams(resource) == is_datagrams(other) &&
+				if (transport_of(resource) == transport_of(other) &&
 					host_ties(&resource->hosts[i], &other->hosts[j]))
 					loader_error(l, resource->host_places[i],
 						"\"hosts\": resource \"%s\" (line %u) names this "
@@ -95,6 +105,7 @@ static const struct credential_way {
 static const char *const credential_expected[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = "none: tcp is relayed unread",
 	[PROTOCOL_UDP] = "none: nobody logs in by udp",
+	[PROTOCOL_ICMP] = "none: nobody logs in by icmp",
 	[PROTOCOL_POSTGRES] =
 		"user and password_file, or user, client_cert_file and client_key_file",
 	[PROTOCOL_MYSQL] = "user and password_file, or user, client_cert_file and client_key_file",
@@ -221,22 +232,19 @@ static void check_query_name(struct loader *l, const struct config_text *name)
 			name->text);
 }
 
-/* The agent says which name it means; that the server has it only its certificate proves. */
+/* The agent says which name it means; that the server has it only its certificate proves, or, where
+ * there are none, what the host's resolvers say. */
 static void check_wildcards(struct loader *l, const struct config_resource *resource)
 {
 	unsigned upstream = resource->tls ? resource->tls->upstream.value : TLS_UPSTREAM_AS_CLIENT;
-	bool proves = resource->protocol.value != PROTOCOL_UDP;
 
-	if (proves && (upstream == TLS_UPSTREAM_AS_CLIENT || upstream == TLS_UPSTREAM_VERIFY_FULL))
+	if (upstream == TLS_UPSTREAM_AS_CLIENT || upstream == TLS_UPSTREAM_VERIFY_FULL)
 		return;
 	for (size_t i = 0; i < resource->host_count; i++) {
 		if (resource->hosts[i].kind == HOST_WILDCARD)
 			loader_error(l, resource->host_places[i],
-				proves ? "a name with \"*\" means servers that prove it; "
-					 "expected "
-					 "\"upstream: verify-full\" or no \"upstream\""
-				       : "a name with \"*\" means servers that prove it, and "
-					 "nothing does by udp; expected a name or an address");
+				"a name with \"*\" means servers that prove it; expected "
+				"\"upstream: verify-full\" or no \"upstream\"");
 	}
 }
 
@@ -290,6 +298,7 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	read_hosts(l, resource);
 	if (resource->protocol.value == PROTOCOL_COUNT)
 		return; /* reported: without a protocol nothing else can be said */
+	check_ports(l, resource);
 	check_wildcards(l, resource);
 	check_tls(l, resource);
 	check_credentials(l, resource);

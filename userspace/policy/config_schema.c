@@ -144,7 +144,7 @@ static const struct schema upstream_schema = {SCHEMA("upstream", config_upstream
 static const struct schema_key resource_keys[] = {
 	KEY(config_resource, "name", TEXT, name, NEEDED),
 	KEY(config_resource, "protocol", CHOICE, protocol, NEEDED,
-		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes", "udp")),
+		CHOICES("tcp", "postgres", "mysql", "ssh", "http", "kubernetes", "udp", "icmp")),
 	KEY(config_resource, "hosts", TEXTS, host_texts, NEEDED),
 	KEY(config_resource, "tls", MAPPING, tls, OF(tls_schema)),
 	KEY(config_resource, "credentials", MAPPING, credentials, OF(credentials_schema)),

@@ -268,6 +268,7 @@ static const struct object_syntax {
 	bool overlaps; /* an object may mean several, and so more than a glob of it does */
 } syntaxes[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = {never_match, never_fit, "no objects: tcp is relayed unread"},
+	[PROTOCOL_ICMP] = {never_match, never_fit, "no objects: an echo has none"},
 	[PROTOCOL_UDP] = {name_match, name_fit, "a name, with operation resolve"},
 	[PROTOCOL_POSTGRES] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},
 	[PROTOCOL_MYSQL] = {sql_match, sql_fit, "SCHEMA.TABLE or SCHEMA.FUNCTION()"},

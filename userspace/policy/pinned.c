@@ -37,12 +37,13 @@ static size_t find_room(const struct pinned_table *t, uint32_t agent, const char
 }
 
 int pinned_put(struct pinned_table *t, uint32_t agent, const char *name,
-	const struct address *address, uint64_t now, uint64_t until)
+	const struct address *address, uint64_t now, uint64_t until, uint32_t *ret)
 {
 	size_t at = find_room(t, agent, name, address, now);
 
 	if (at == LIMIT_PINNED)
 		return -ENOSPC;
+	*ret = (uint32_t)at;
 	if (is_of(t, at, agent, address) && strcmp(t->names[at], name) == 0 && t->until[at] > until)
 		return 0;
 	atomic_fetch_add(&t->version, 1);

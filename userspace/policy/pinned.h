@@ -26,9 +26,9 @@ struct pinned_table {
 
 /* For the only writer. Keeps an entry that is there until the later of both times. An agent that
  * has its share loses what would end first. -ENOSPC: others have the rest. `name` is in lower case.
- */
+ * `ret`: which entry it is. */
 int pinned_put(struct pinned_table *table, uint32_t agent, const char *name,
-	const struct address *address, uint64_t now, uint64_t until);
+	const struct address *address, uint64_t now, uint64_t until, uint32_t *ret);
 
 struct pinned_names {
 	char texts[PINNED_FOUND_MOST][PINNED_NAME_SIZE];

@@ -152,12 +152,9 @@ static size_t name_rank(const struct host *h, struct slice name, uint16_t port)
 	return h->name.length;
 }
 
-/* TCP and UDP to one address and port are different places. */
-enum transport { BY_TCP, BY_UDP };
-
 static bool is_by(const struct policy *p, size_t resource, enum transport transport)
 {
-	return (p->resources[resource].protocol == PROTOCOL_UDP) == (transport == BY_UDP);
+	return protocol_transport(p->resources[resource].protocol) == transport;
 }
 
 /* The resource whose address (or, with `kind` HOST_PREFIX, longest prefix) it is; else
@@ -182,8 +179,9 @@ static uint32_t find_by_address(const struct policy *p, enum transport transport
 	return found;
 }
 
-static uint32_t find_by_name(
-	const struct policy *p, enum transport transport, struct slice name, uint16_t port)
+/* `ret` is written only where there is one. */
+static uint32_t find_by_name(const struct policy *p, enum transport transport, struct slice name,
+	uint16_t port, const struct host **ret)
 {
 	uint32_t found = POLICY_EGRESS;
 	size_t best = 0;
@@ -195,6 +193,7 @@ static uint32_t find_by_name(
 			if (rank > best && is_by(p, i, transport)) {
 				best = rank;
 				found = (uint32_t)i;
+				*ret = &p->resources[i].hosts[j];
 			}
 		}
 	}
@@ -218,23 +217,38 @@ static size_t add_candidate(
 	return count + 1;
 }
 
-/* The policy's own text of a name. */
-static struct slice find_name(const struct policy *p, struct slice name)
+/* Whether a server shows which names it has before anything is said to it: by a certificate for
+ * what the agent asks for. */
+static bool proves_name(const struct policy_resource *r)
+{
+	return r->protocol == PROTOCOL_HTTP || r->protocol == PROTOCOL_KUBERNETES;
+}
+
+bool policy_has_name(const struct policy *p, struct slice name)
 {
 	for (size_t i = 0; i < p->resource_count; i++) {
 		for (size_t j = 0; j < p->resources[i].host_count; j++) {
 			const struct host *h = &p->resources[i].hosts[j];
 
 			if (h->kind == HOST_NAME && slice_equal(h->name, name))
-				return h->name;
+				return true;
 		}
 	}
-	return SLICE_EMPTY;
+	return false;
 }
 
-bool policy_has_name(const struct policy *p, struct slice name)
+bool policy_needs_answers(const struct policy *p, struct slice name)
 {
-	return find_name(p, name).length;
+	for (size_t i = 0; i < p->resource_count; i++) {
+		const struct policy_resource *r = &p->resources[i];
+
+		for (size_t j = 0; j < r->host_count; j++) {
+			if (host_matches_name(&r->hosts[j], name) &&
+				(r->hosts[j].kind == HOST_NAME || !proves_name(r)))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* An answer may have been forged on its way. What we log in with must not depend on it. */
@@ -247,7 +261,7 @@ static bool trusts_answers(const struct policy_resource *r)
 static size_t match_names(const struct policy *p, const struct policy_place *place,
 	struct policy_candidate *ret, size_t most)
 {
-	enum transport transport = place->datagrams ? BY_UDP : BY_TCP;
+	const struct host *host;
 	size_t count = 0;
 
 	for (size_t i = 0; i < p->address_count; i++) {
@@ -256,17 +270,20 @@ static size_t match_names(const struct policy *p, const struct policy_place *pla
 		if (memcmp(p->addresses[i].address.bytes, place->address.bytes,
 			    sizeof(place->address.bytes)) != 0)
 			continue;
-		one.resource = find_by_name(p, transport, one.name, place->port);
+		one.resource = find_by_name(p, place->transport, one.name, place->port, &host);
 		if (one.resource != POLICY_EGRESS)
 			count = add_candidate(ret, count, most, one);
 	}
 	for (size_t i = 0; i < place->name_count; i++) {
-		struct policy_candidate one = {.name = find_name(p, place->names[i])};
+		struct policy_candidate one;
 
-		one.resource = one.name.length ? find_by_name(p, transport, one.name, place->port)
-					       : POLICY_EGRESS;
-		if (one.resource != POLICY_EGRESS && trusts_answers(&p->resources[one.resource]))
-			count = add_candidate(ret, count, most, one);
+		one.resource =
+			find_by_name(p, place->transport, place->names[i], place->port, &host);
+		if (one.resource == POLICY_EGRESS || !trusts_answers(&p->resources[one.resource]) ||
+			(host->kind == HOST_WILDCARD && proves_name(&p->resources[one.resource])))
+			continue;
+		one.name = host->name;
+		count = add_candidate(ret, count, most, one);
 	}
 	return count;
 }
@@ -296,7 +313,7 @@ static bool any_has_address(const struct policy *p, uint16_t port)
 			const struct host *h = &p->resources[i].hosts[j];
 
 			if ((h->kind == HOST_ADDRESS || h->kind == HOST_PREFIX) &&
-				host_matches_port(h, port) && is_by(p, i, BY_TCP))
+				host_matches_port(h, port) && is_by(p, i, TRANSPORT_TCP))
 				return true;
 		}
 	}
@@ -306,7 +323,8 @@ static bool any_has_address(const struct policy *p, uint16_t port)
 int policy_match_name(const struct policy *p, struct slice name, uint16_t port,
 	struct policy_candidate *ret, size_t most)
 {
-	uint32_t found = find_by_name(p, BY_TCP, name, port);
+	const struct host *host;
+	uint32_t found = find_by_name(p, TRANSPORT_TCP, name, port, &host);
 
 	if (found == POLICY_EGRESS)
 		return any_has_address(p, port) ? -EPERM : 0;
@@ -319,7 +337,8 @@ int policy_match_name(const struct policy *p, struct slice name, uint16_t port,
 	return 1;
 }
 
-/* An address says nothing of a name with "*": what may be meant is whatever has the port. */
+/* An address says nothing of a name with "*": what may be meant is whatever has the port, where the
+ * server will have to prove it. */
 static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy_candidate *ret,
 	size_t count, size_t most)
 {
@@ -328,7 +347,7 @@ static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy
 			const struct host *h = &p->resources[i].hosts[j];
 
 			if (h->kind == HOST_WILDCARD && host_matches_port(h, port) &&
-				is_by(p, i, BY_TCP))
+				proves_name(&p->resources[i]))
 				count = add_candidate(ret, count, most,
 					(struct policy_candidate){(uint32_t)i, h->name});
 		}
@@ -340,7 +359,6 @@ static size_t add_wildcards(const struct policy *p, uint16_t port, struct policy
 static size_t match(const struct policy *p, const struct policy_place *place,
 	struct policy_candidate *ret, size_t most)
 {
-	enum transport transport = place->datagrams ? BY_UDP : BY_TCP;
 	static const enum host_kind kinds[] = {HOST_ADDRESS, HOST_NAME, HOST_PREFIX};
 	size_t count = 0;
 
@@ -351,7 +369,8 @@ static size_t match(const struct policy *p, const struct policy_place *place,
 			count = match_names(p, place, ret, most);
 			continue;
 		}
-		found = find_by_address(p, transport, kinds[i], &place->address, place->port);
+		found = find_by_address(
+			p, place->transport, kinds[i], &place->address, place->port);
 		if (found == POLICY_EGRESS)
 			continue;
 		*ret = (struct policy_candidate){.resource = found};
@@ -365,7 +384,7 @@ size_t policy_match_place(const struct policy *p, const struct policy_place *pla
 {
 	size_t count = match(p, place, ret, most);
 
-	if (place->datagrams || (count && ret->name.length == 0))
+	if (place->transport != TRANSPORT_TCP || (count && ret->name.length == 0))
 		return count;
 	return add_wildcards(p, place->port, ret, count, most);
 }
@@ -381,7 +400,7 @@ size_t policy_match_address(const struct policy *p, const struct address *a, uin
 size_t policy_match_datagrams(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most)
 {
-	const struct policy_place place = {.address = *a, .port = port, .datagrams = true};
+	const struct policy_place place = {.address = *a, .port = port, .transport = TRANSPORT_UDP};
 
 	return policy_match_place(p, &place, ret, most);
 }
@@ -389,7 +408,8 @@ size_t policy_match_datagrams(const struct policy *p, const struct address *a, u
 size_t policy_narrow(const struct policy *p, struct slice name, uint16_t port,
 	struct policy_candidate *candidates, size_t count)
 {
-	uint32_t owner = find_by_name(p, BY_TCP, name, port);
+	const struct host *host;
+	uint32_t owner = find_by_name(p, TRANSPORT_TCP, name, port, &host);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {

@@ -161,15 +161,16 @@ uint32_t policy_resource_index(const struct policy *p, const struct policy_resou
 /* Resources that a destination may mean. */
 struct policy_candidate {
 	uint32_t resource; /* index */
-	/* Of the host that matched; empty: an address or prefix did. ".example.com": a wildcard
-	 * may, if it is proven that the server has such a name. */
+	/* Of the host that matched; empty: an address or prefix did. ".example.com": a wildcard, if
+	 * it is proven that the server has such a name; where nothing proves names (tcp, udp, SQL)
+	 * a resolver said so. */
 	struct slice name;
 };
 /* Where an agent connects, and which names the host's resolvers told it that this address has. */
 struct policy_place {
 	struct address address;
 	uint16_t port;
-	bool datagrams;
+	enum transport transport;
 	const struct slice *names; /* in lower case */
 	size_t name_count;
 };
@@ -185,13 +186,16 @@ int policy_match_name(const struct policy *p, struct slice name, uint16_t port,
 	struct policy_candidate *ret, size_t most);
 /* Whether a resource has this name among its hosts; wildcards don't count. */
 bool policy_has_name(const struct policy *p, struct slice name);
+/* Whether what a resolver answers for it says where a resource is: it has the name, or a wildcard
+ * for it whose servers don't prove their names. */
+bool policy_needs_answers(const struct policy *p, struct slice name);
 /* The candidates for a destination (contract: exact address > name > longest prefix), at most
  * `most` of them, ascending by index. Several only where several names have that address, or where
- * there are wildcards, which are candidates wherever nothing but names matches. Returns their
- * number; 0: no resource names the place. */
+ * there are wildcards of protocols that prove names, which are candidates wherever nothing but
+ * names matches. Returns their number; 0: no resource names the place. */
 size_t policy_match_address(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most);
-/* The same for datagrams, among the resources of protocol udp, which have no wildcards. */
+/* The same for datagrams, among the resources of protocol udp. */
 size_t policy_match_datagrams(const struct policy *p, const struct address *a, uint16_t port,
 	struct policy_candidate *ret, size_t most);
 /* Keeps the candidates that a name (SNI, Host) may mean: those that an address or prefix matched,

@@ -37,7 +37,8 @@ static void visit_protocols(const struct config *c, struct visit *v)
 
 		if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_POSTGRES &&
 			!is_web(&c->resources[i]) && protocol != PROTOCOL_SSH &&
-			protocol != PROTOCOL_UDP && protocol != PROTOCOL_COUNT)
+			protocol != PROTOCOL_UDP && protocol != PROTOCOL_ICMP &&
+			protocol != PROTOCOL_COUNT)
 			report(v, c->resources[i].protocol.place);
 	}
 }
@@ -81,8 +82,8 @@ static void visit_wildcards(const struct config *c, struct visit *v)
 	for (size_t i = 0; i < c->resource_count; i++) {
 		const struct config_tls *tls = c->resources[i].tls;
 
-		/* Only a verified certificate proves the name. */
-		if (is_web(&c->resources[i]) && !(tls && tls->mode.value == TLS_PASSTHROUGH))
+		/* Nothing proves the name to us. */
+		if (!is_ssh(&c->resources[i]) && !(tls && tls->mode.value == TLS_PASSTHROUGH))
 			continue;
 		for (size_t j = 0; j < c->resources[i].host_count; j++) {
 			if (c->resources[i].hosts[j].kind == HOST_WILDCARD)
@@ -100,8 +101,8 @@ static const struct unbuilt rows[] = {
 		"expected \"credentials\" with user and key_file, password_file, ca: true or "
 		"agent: true",
 		visit_ssh_logins},
-	{"host names with \"*\" for this protocol or \"tls\"", "expected names or addresses",
-		visit_wildcards},
+	{"host names with \"*\" for ssh or with tls mode passthrough",
+		"expected names or addresses", visit_wildcards},
 };
 
 void unbuilt_check(const struct config *c, struct loader *l)

@@ -47,6 +47,11 @@ static struct protocol_engine *datagrams_open(struct protocol_host *host)
 	return open_as(&protocol_datagrams, host);
 }
 
+static struct protocol_engine *echoes_open(struct protocol_host *host)
+{
+	return open_as(&protocol_echoes, host);
+}
+
 static void opaque_close(struct protocol_engine *e)
 {
 	free(opaque_of(e));
@@ -222,3 +227,4 @@ static void opaque_connected(struct protocol_engine *e)
 
 const struct protocol protocol_opaque = {OPAQUE(TCP, opaque_open)};
 const struct protocol protocol_datagrams = {OPAQUE(UDP, datagrams_open)};
+const struct protocol protocol_echoes = {OPAQUE(ICMP, echoes_open)};

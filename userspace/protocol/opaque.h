@@ -12,6 +12,7 @@
 extern const struct protocol protocol_opaque;
 /* The same for a flow of datagrams, which pass beside us: all that is asked is whether they may. */
 extern const struct protocol protocol_datagrams;
+extern const struct protocol protocol_echoes;
 
 /* Of an engine that is new: the connection itself is an action, which is judged, and perhaps held
  * for people, before anything is taken. Released, it asks for the upstream connection. `address`:

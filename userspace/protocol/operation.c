@@ -40,6 +40,7 @@ static const char *const protocol_names[PROTOCOL_COUNT] = {
 	[PROTOCOL_HTTP] = "http",
 	[PROTOCOL_KUBERNETES] = "kubernetes",
 	[PROTOCOL_UDP] = "udp",
+	[PROTOCOL_ICMP] = "icmp",
 };
 
 const char *operation_name(enum operation operation)

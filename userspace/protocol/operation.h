@@ -15,8 +15,19 @@ enum protocol_id {
 	PROTOCOL_HTTP,
 	PROTOCOL_KUBERNETES,
 	PROTOCOL_UDP, /* flows of datagrams: allowed or refused as a whole, by their first */
+	PROTOCOL_ICMP, /* echoes, the same */
 	PROTOCOL_COUNT
 };
+
+/* Places of different transports are different places, whatever their addresses and ports. */
+enum transport { TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_ICMP };
+
+static inline enum transport protocol_transport(enum protocol_id protocol)
+{
+	return protocol == PROTOCOL_UDP     ? TRANSPORT_UDP
+		: protocol == PROTOCOL_ICMP ? TRANSPORT_ICMP
+					    : TRANSPORT_TCP;
+}
 
 enum operation {
 #define OPERATION(symbol, name, group, protocols) OPERATION_##symbol,
@@ -67,7 +78,7 @@ enum operation operation_from_key(struct slice key);
 /* Relayed, or refused, as a whole: the connection is its only action. */
 static inline bool protocol_is_unread(enum protocol_id protocol)
 {
-	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP;
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_ICMP;
 }
 
 const char *protocol_name(enum protocol_id protocol);

@@ -10,6 +10,9 @@
 #define IP4_HEADER 20u
 #define IP6_HEADER 40u
 #define UDP_HEADER 8u
+#define ICMP_HEADER 8u
+#define ICMP_ECHO 8u
+#define ICMP6_ECHO 128u
 #define FRAGMENT_OFFSET 0x1fffu
 
 static void set_mapped(uint8_t ret[16], const uint8_t *address)
@@ -22,6 +25,13 @@ static void set_mapped(uint8_t ret[16], const uint8_t *address)
 /* What stands behind the IP header is a datagram, whole or cut by who shows it. */
 static int parse_transport(struct slice bytes, struct packet *ret)
 {
+	if (ret->transport == IPPROTO_ICMP || ret->transport == IPPROTO_ICMPV6) {
+		if (bytes.length < ICMP_HEADER)
+			return -EBADMSG;
+		ret->echo = bytes.data[0] ==
+				(ret->transport == IPPROTO_ICMP ? ICMP_ECHO : ICMP6_ECHO) &&
+			bytes.data[1] == 0;
+	}
 	if (ret->transport != IPPROTO_UDP)
 		return 0;
 	if (bytes.length < UDP_HEADER)

@@ -15,6 +15,7 @@ struct packet {
 	uint8_t transport; /* IPPROTO_… */
 	uint8_t source[16], destination[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint16_t source_port, destination_port; /* IPPROTO_UDP; else 0 */
+	bool echo; /* IPPROTO_ICMP, IPPROTO_ICMPV6: a request for an echo (RFC 792, RFC 4443) */
 	struct slice payload; /* IPPROTO_UDP: what of it is there; part of what was parsed */
 	bool whole; /* the payload is as long as the datagram says */
 };

@@ -25,8 +25,8 @@
 struct flow_key {
 	uint8_t address[16];
 	uint32_t agent;
-	uint16_t port;
-	uint16_t unused;
+	uint16_t port; /* TRANSPORT_ICMP: 0 */
+	uint16_t transport; /* enum transport */
 };
 
 enum flow_state { FLOW_ASKED, FLOW_PASSES, FLOW_PASSES_ONCE, FLOW_REFUSED };
@@ -126,6 +126,16 @@ void flows_tick(struct worker *w, uint64_t now)
 	}
 }
 
+enum transport flow_transport(const struct flow *flow)
+{
+	return (enum transport)flow->key.transport;
+}
+
+const struct protocol *flow_protocol(const struct flow *flow)
+{
+	return flow_transport(flow) == TRANSPORT_ICMP ? &protocol_echoes : &protocol_datagrams;
+}
+
 /* --- judging --- */
 
 /* The session ends here, and with it what is recorded of the flow. */
@@ -158,6 +168,8 @@ void flow_on_end(struct session *s)
 /* What of known protocols a place may have only if a resource names it; NULL: nothing. */
 static const char *known_protocol(const struct packet *packet)
 {
+	if (packet->transport != IPPROTO_UDP)
+		return NULL;
 	if (packet->destination_port == PORT_DNS)
 		return "DNS goes to the resolvers of this host";
 	if (packet->destination_port == PORT_QUIC || packet_is_quic(packet->payload))
@@ -218,6 +230,9 @@ static struct flow *ask(struct worker *w, const struct flow_key *key, const stru
 	memcpy(origin.address, key->address, sizeof(origin.address));
 	s = session_new(w, -1, &origin);
 	s->flow = flow_new(w, key);
+	/* An echo is asked of an address. */
+	if (key->transport == TRANSPORT_ICMP)
+		place_text_of_address(key->address, s->address, sizeof(s->address));
 	s->flow->session = s;
 	begin(s, packet);
 	return find(&w->flows, key);
@@ -253,9 +268,10 @@ static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice by
 	struct packet packet;
 	struct flow *flow;
 
-	/* Nothing that a program sends through a socket of UDP looks otherwise. */
-	if (packet_parse(bytes, &packet) < 0 || packet.transport != IPPROTO_UDP)
+	/* Nothing that a program sends through a socket of UDP, or for echoes, looks otherwise. */
+	if (packet_parse(bytes, &packet) < 0 || (packet.transport != IPPROTO_UDP && !packet.echo))
 		return QUEUE_REFUSE;
+	key.transport = packet.echo ? TRANSPORT_ICMP : TRANSPORT_UDP;
 	memcpy(key.address, packet.destination, sizeof(key.address));
 	key.port = packet.destination_port;
 	flow = find(&w->flows, &key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow: what an agent sends to one place by datagrams. The kernel queues the first packet of each
+ * flow: what an agent sends to one place by datagrams, or echoes that it asks of one address. The kernel queues the first packet of each
  * (capture/queue.h); whether it may leave is judged as a connection is, in a session that carries
  * nothing and ends with the answer. While people are asked, packets are dropped: what is sent again
  * after the approval passes. What follows the first packet goes on in the kernel.
@@ -13,9 +13,12 @@
 
 #include "base/table.h"
 #include "capture/queue.h"
+#include "protocol/operation.h"
 #include "protocol/packet.h"
 #include "ring/ring.h"
 
+struct flow;
+struct protocol;
 struct session;
 struct worker;
 
@@ -40,6 +43,9 @@ void flows_finish_turn(struct worker *w);
 void flows_tick(struct worker *w, uint64_t now);
 /* Policy, or whom agents act for, changed: what was answered is judged anew. */
 void flows_forget(struct worker *w);
+
+enum transport flow_transport(const struct flow *flow);
+const struct protocol *flow_protocol(const struct flow *flow);
 
 /* The session of a flow was judged. */
 void flow_on_passes(struct session *s);

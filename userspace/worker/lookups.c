@@ -492,7 +492,7 @@ static bool judge_answer(struct worker *w, uint32_t agent, uint32_t packet_id,
 		return true;
 	q->server->received += packet->payload.length;
 	record_answer(w, q, &m, packet->payload);
-	pins = m.address_count && policy_has_name(w->policy, slice_from_string(m.name));
+	pins = m.address_count && policy_needs_answers(w->policy, slice_from_string(m.name));
 	if (pins)
 		pin(w, q, &m, packet_id);
 	forget(&w->lookups, q);

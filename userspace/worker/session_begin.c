@@ -109,7 +109,7 @@ static const struct protocol *protocol_of(const struct session *s)
 	const struct policy *p = policy_scope_policy(s->scope);
 
 	if (s->flow)
-		return &protocol_datagrams;
+		return flow_protocol(s->flow);
 	if (s->resource == POLICY_EGRESS)
 		return NULL;
 	return protocols_get(p->resources[s->resource].protocol);

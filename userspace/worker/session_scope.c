@@ -83,7 +83,8 @@ static size_t match_beyond(
 static size_t match_address(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
 {
-	struct policy_place place = {.port = s->origin.port, .datagrams = s->flow};
+	struct policy_place place = {.port = s->origin.port,
+		.transport = s->flow ? flow_transport(s->flow) : TRANSPORT_TCP};
 	struct slice names[PINNED_FOUND_MOST];
 	struct pinned_names pinned;
 
@@ -277,7 +278,7 @@ int session_take_scope(struct session *s)
 			SLICE_PRINT(p->resources[s->resource].unix_path));
 	}
 	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
-		: s->flow                       ? PROTOCOL_UDP
+		: s->flow                       ? flow_protocol(s->flow)->id
 		: s->engine                     ? s->engine->protocol->id
 						: PROTOCOL_TCP;
 	s->scope = scope_for(s, protocol);
