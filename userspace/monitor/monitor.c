@@ -19,6 +19,7 @@
 #include "monitor/handover.h"
 #include "monitor/ssh_signer.h"
 #include "monitor/unix_servers.h"
+#include "worker/share.h"
 
 #define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
@@ -227,12 +228,21 @@ static int open_stores(struct monitor *m, struct error *e)
 	return r;
 }
 
-static int make_epochs(struct monitor *m, struct error *e)
+static int make_shared(const char *name, size_t size, int *ret, struct error *e)
 {
-	m->epochs_fd = memfd_create("wayleave-epochs", MFD_CLOEXEC);
-	if (m->epochs_fd < 0 || ftruncate(m->epochs_fd, WORKER_EPOCHS * sizeof(uint64_t)) < 0)
+	*ret = memfd_create(name, MFD_CLOEXEC);
+	if (*ret < 0 || ftruncate(*ret, (off_t)size) < 0)
 		return error_set_errno(e, -errno, "memfd_create");
 	return 0;
+}
+
+/* What workers write for each other. */
+static int make_tables(struct monitor *m, struct error *e)
+{
+	int r = make_shared("wayleave-epochs", WORKER_EPOCHS * sizeof(uint64_t), &m->epochs_fd, e);
+
+	return r == 0 ? make_shared("wayleave-shares", sizeof(struct share_table), &m->shares_fd, e)
+		      : r;
 }
 
 /* Before anything is written: another daemon with the same folders goes on undisturbed. */
@@ -355,7 +365,7 @@ static int start(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = open_stores(m, e);
 	if (r == 0)
-		r = make_epochs(m, e);
+		r = make_tables(m, e);
 	if (r == 0 && credentials_new(m, &m->credentials) < 0)
 		r = error_set(e, -EAGAIN, "can't start a thread");
 	if (r == 0)
@@ -478,7 +488,7 @@ int monitor_run(const char *config_file)
 	m->policy_fd = -1;
 	/* Marks of flows outlive a daemon: its successor's generations are others. */
 	m->generation = clock_wall() / NANOSECONDS_PER_SECOND;
-	m->epochs_fd = -1;
+	m->epochs_fd = m->shares_fd = -1;
 	m->grants_fd = -1;
 	m->pinned_fd = -1;
 	m->unix_fd = -1;

@@ -92,7 +92,7 @@ struct monitor {
 	struct ssh_authority *ssh_authority;
 	struct names *names;
 	size_t names_wanted; /* host names that the configuration has */
-	int epochs_fd; /* memfd */
+	int epochs_fd, shares_fd; /* memfds */
 	struct credentials *credentials;
 	struct book *book;
 	struct wall {

@@ -143,7 +143,8 @@ static void become_worker(struct monitor *m, struct worker_start *start)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	fd = start_descriptor(start);
 	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0 ||
-		keep_open(m->grants_fd) < 0 || keep_open(m->pinned_fd) < 0)
+		keep_open(m->grants_fd) < 0 || keep_open(m->pinned_fd) < 0 ||
+		keep_open(m->shares_fd) < 0)
 		_exit(EXIT_FAILURE);
 	if (keep_open(start->packets) < 0 || keep_open(start->verdicts) < 0)
 		_exit(EXIT_FAILURE);
@@ -185,6 +186,7 @@ static void fill_start(struct monitor_worker *w, int channel, struct worker_star
 		.epochs_fd = m->epochs_fd,
 		.grants_fd = m->grants_fd,
 		.pinned_fd = m->pinned_fd,
+		.shares_fd = m->shares_fd,
 		.packets = -1,
 		.verdicts = -1,
 		.selftest_agent = CAPTURE_SELFTEST_AGENT,

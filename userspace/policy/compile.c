@@ -34,6 +34,12 @@ static void compile_agent(
 	ret->users = copy_texts(k, &from->users);
 	ret->listen = (enum listen_mode)from->listen.value;
 	ret->identified = from->identity;
+	if (from->limits)
+		ret->limits = (struct policy_limits){
+			.sessions = from->limits->sessions.value,
+			.rate = from->limits->rate.value,
+			.bandwidth = from->limits->bandwidth.value,
+		};
 }
 
 static enum policy_login login_of(const struct config_credentials *from)

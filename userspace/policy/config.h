@@ -55,6 +55,11 @@ struct config_identity {
 	struct config_text client_id, client_secret_file, private_key_file, scope;
 };
 
+struct config_limits {
+	struct place place;
+	struct config_number sessions, rate, bandwidth; /* 0: none */
+};
+
 struct config_agent {
 	struct place place;
 	struct config_text name;
@@ -67,6 +72,7 @@ struct config_agent {
 	struct config_texts trust_files;
 	struct config_texts sockets; /* of /run that its commands see although they are hidden */
 	struct config_number pending_reviews; /* most at once */
+	struct config_limits *limits; /* NULL: none */
 	uint32_t id; /* config_agent_id() of the name */
 };
 

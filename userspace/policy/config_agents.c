@@ -79,6 +79,21 @@ static void check_id(struct config *c, struct loader *l, struct config_agent *ag
 	}
 }
 
+static void check_limit(struct loader *l, const char *key, const struct config_number *limit)
+{
+	if (limit->place.file && limit->value == 0)
+		loader_error(l, limit->place, "\"%s\": expected at least 1", key);
+}
+
+static void check_limits(struct loader *l, const struct config_limits *limits)
+{
+	if (!limits)
+		return;
+	check_limit(l, "sessions", &limits->sessions);
+	check_limit(l, "rate", &limits->rate);
+	check_limit(l, "bandwidth", &limits->bandwidth);
+}
+
 void config_check_agents(struct config *c, struct loader *l)
 {
 	struct config_array agents = CONFIG_ARRAY(c->agents, c->agent_count, "agent");
@@ -94,6 +109,7 @@ void config_check_agents(struct config *c, struct loader *l)
 		config_check_name(l, &agent->name, "an agent");
 		check_cgroup(c, l, agent);
 		check_id(c, l, agent);
+		check_limits(l, agent->limits);
 	}
 }
 

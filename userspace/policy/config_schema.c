@@ -77,6 +77,13 @@ static const struct schema_key identity_keys[] = {
 static const struct schema identity_schema = {
 	SCHEMA("an identity", config_identity, identity_keys)};
 
+static const struct schema_key limits_keys[] = {
+	KEY(config_limits, "sessions", NUMBER, sessions, .most = 1000000),
+	KEY(config_limits, "rate", NUMBER, rate, .most = 1000000),
+	KEY(config_limits, "bandwidth", SIZE, bandwidth),
+};
+static const struct schema limits_schema = {SCHEMA("limits", config_limits, limits_keys)};
+
 static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "name", TEXT, name, NEEDED),
 	KEY(config_agent, "cgroup", TEXT, cgroup, NEEDED),
@@ -88,6 +95,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
 	KEY(config_agent, "sockets", TEXTS, sockets),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
+	KEY(config_agent, "limits", MAPPING, limits, OF(limits_schema)),
 };
 static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys),
 	.initial = &(const struct config_agent){.pending_reviews.value = 64}};

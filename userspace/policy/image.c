@@ -157,6 +157,9 @@ static void codec_agent(struct codec *c, struct policy_agent *a)
 	codec_texts(c, &a->users);
 	CODEC_CHOICE(c, a->listen, LISTEN_MODE_COUNT);
 	CODEC_CHOICE(c, a->identified, 2);
+	codec_u64(c, &a->limits.sessions);
+	codec_u64(c, &a->limits.rate);
+	codec_u64(c, &a->limits.bandwidth);
 }
 
 static void codec_host(struct codec *c, struct host *h)

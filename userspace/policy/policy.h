@@ -28,6 +28,13 @@ struct policy_texts {
 	size_t count;
 };
 
+/* What an agent may have; 0: as much as it likes. */
+struct policy_limits {
+	uint64_t sessions; /* at a time */
+	uint64_t rate; /* sessions that begin in a second */
+	uint64_t bandwidth; /* bytes in a second, of both directions together */
+};
+
 struct policy_agent {
 	uint32_t id; /* config_agent_id() of the name; never 0 */
 	struct slice name;
@@ -35,6 +42,7 @@ struct policy_agent {
 	struct policy_texts users;
 	enum listen_mode listen;
 	bool identified; /* it has a principal, or should have one */
+	struct policy_limits limits;
 };
 
 /* How the monitor logs in instead of the agent; the secret is not here. */

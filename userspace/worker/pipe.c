@@ -562,6 +562,8 @@ static void receive_more(struct session *s, enum side side)
 	/* Who does not read what it was answered is not answered any more. */
 	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)
 		return;
+	if (share_waits(s))
+		return;
 	if (shaking_hands || s->engine->protocol->wants(s->engine, side) ||
 		(side == SIDE_AGENT && hold_gathers(s)))
 		leg_receive(leg);

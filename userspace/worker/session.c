@@ -95,6 +95,7 @@ static void on_leg_received(struct leg *leg, struct slice bytes)
 	enum side side;
 	struct session *s = session_of_leg(leg, &side);
 
+	share_moved(s, bytes.length);
 	if (s->state == SESSION_CLOSING) {
 		leg_receive(leg); /* thrown away, until the peer has read what we said */
 		return;
@@ -209,6 +210,7 @@ static void become_dead(struct session *s)
 		certificates_forget(&w->certificates, s);
 	list_remove(&s->link);
 	list_append(&w->dead, &s->link);
+	share_give_back(s);
 	w->statistics.sessions--;
 }
 
@@ -386,6 +388,8 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	else
 		place_text(origin->address, origin->port, s->address, sizeof(s->address));
 	list_init(&s->dirty);
+	list_init(&s->share.link);
+	s->share.slot = -1;
 	list_init(&s->holds);
 	list_append(&w->sessions, &s->link);
 	table_insert(&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));

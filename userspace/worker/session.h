@@ -27,6 +27,7 @@
 #include "worker/leg.h"
 #include "worker/place.h"
 #include "worker/process.h"
+#include "worker/share.h"
 #include "worker/state.h"
 #include "worker/tls.h"
 
@@ -81,6 +82,7 @@ struct session {
 	bool enters; /* the proxy has made it, and it is still to be judged (tunnel.h) */
 	struct inner inner; /* how it is carried, where another session carries it */
 	const struct policy_agent *agent; /* of the scope's policy */
+	struct share share;
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	struct slice matched_name; /* of the resource's hosts; of the policy */
 	char place[256]; /* the name by which the agent settled the resource */

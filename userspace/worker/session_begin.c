@@ -205,6 +205,17 @@ int session_check_connection(struct session *s, enum reason *ret_reason, struct 
 	return -EPERM;
 }
 
+static bool is_within_limits(
+	const struct session *s, struct record_action *ret, struct buffer *text)
+{
+	if (share_may_begin(s, text))
+		return true;
+	*ret = (struct record_action){.verdict = RECORD_VERDICT_DENY,
+		.reason = REASON_LIMIT,
+		.message = buffer_slice(text)};
+	return false;
+}
+
 void session_begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
@@ -215,7 +226,8 @@ void session_begin(struct session *s)
 
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	buffer_init(&text, 4096);
-	verdict = judge_candidates(s, &record, &rule, &text);
+	verdict = is_within_limits(s, &record, &text) ? judge_candidates(s, &record, &rule, &text)
+						      : CONNECTION_REFUSED;
 	if (verdict != CONNECTION_NEEDS_PEOPLE)
 		record_connection(s, &record);
 	if (protocol && protocol->delegated) {
@@ -316,6 +328,7 @@ void session_start(struct session *s)
 		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
 		return;
 	}
+	share_take(s);
 	session_record_facts(s, true);
 	ask_for_process(s);
 	process_ask(s);

@@ -17,6 +17,7 @@
 #include "worker/flow.h"
 #include "worker/grants.h"
 #include "worker/lookups.h"
+#include "worker/share.h"
 #include "worker/strangers.h"
 #include "worker/who.h"
 #include "worker/worker.h"
@@ -48,6 +49,7 @@ struct worker {
 	struct who who;
 	struct flows flows;
 	struct lookups lookups;
+	struct shares shares;
 	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
 	struct list holds; /* actions that wait for people, hold_count of them */
 	size_t hold_count;

@@ -323,22 +323,10 @@ static void fail(const char *what, const struct error *e)
 	_exit(EXIT_FAILURE);
 }
 
-static _Atomic uint64_t *map_epochs(int fd)
+/* What all workers and the monitor share. */
+static void *map_shared(int fd, size_t size, int protection)
 {
-	void *memory = mmap(
-		NULL, WORKER_EPOCHS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	struct error e;
-
-	if (memory == MAP_FAILED) {
-		error_set_errno(&e, -errno, "mmap");
-		fail("start", &e);
-	}
-	return memory;
-}
-
-static const struct pinned_table *map_pinned(int fd)
-{
-	void *memory = mmap(NULL, sizeof(struct pinned_table), PROT_READ, MAP_SHARED, fd, 0);
+	void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
 	struct error e;
 
 	if (memory == MAP_FAILED) {
@@ -365,7 +353,9 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->cancels);
 	table_init(&w->keys);
 	table_init(&w->ids);
-	catalogs_init(&w->catalogs, map_epochs(start->epochs_fd));
+	catalogs_init(&w->catalogs,
+		map_shared(start->epochs_fd, WORKER_EPOCHS * sizeof(uint64_t),
+			PROT_READ | PROT_WRITE));
 	tls_load_system_store(start->host_ca);
 	w->texts = sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES);
 	w->detectors = detector_engine_new(&e);
@@ -384,7 +374,9 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	channel_init(&w->channel, &w->ring, start->channel, on_message, on_monitor_gone, w);
 	flows_init(w, start->packets, start->verdicts);
 	lookups_init(&w->lookups);
-	w->pinned = map_pinned(start->pinned_fd);
+	w->pinned = map_shared(start->pinned_fd, sizeof(*w->pinned), PROT_READ);
+	shares_init(w,
+		map_shared(start->shares_fd, sizeof(struct share_table), PROT_READ | PROT_WRITE));
 	certificates_init(&w->certificates, &w->channel);
 	if (grants_init(&w->grants, start->grants_fd) < 0)
 		log_error("no table of grants, so none is in force here");

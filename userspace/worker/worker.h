@@ -27,6 +27,7 @@ struct worker_start {
 	int epochs_fd; /* WORKER_EPOCHS counters of 64 bits in shared memory */
 	int grants_fd; /* struct grant_table (approval/grant.h) in shared memory, sealed */
 	int pinned_fd; /* struct pinned_table (policy/pinned.h) in shared memory, sealed */
+	int shares_fd; /* struct share_table (worker/share.h) in shared memory */
 	uint8_t hash_key[32]; /* of MASK_HASH; wiped by nobody: it is the worker's */
 	uint8_t host_ca[32]; /* SHA-256 of the host's CA, which no server may have */
 	uint32_t selftest_agent; /* whose connections only prove that origins arrive */

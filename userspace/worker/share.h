@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * share: what each agent may have of all workers together (`limits` of an agent): sessions at a
+ * time, sessions begun, and bytes moved in a second. The counts stand in memory that the workers
+ * share; how many sessions there are, each worker writes for itself, so that one that dies leaves
+ * nothing behind once it is started again.
+ */
+#ifndef WAYLEAVE_WORKER_SHARE_H
+#define WAYLEAVE_WORKER_SHARE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "ring/ring.h"
+
+#define SHARE_SLOTS 2048u /* agents since the daemon was started */
+#define SHARE_WORKERS 512u
+
+struct session;
+struct worker;
+
+/* A second's worth is free at once; each use moves the time up to which the agent has had its
+ * share. */
+struct share_table {
+	struct {
+		_Atomic uint32_t agent; /* 0: free */
+		_Atomic uint64_t begun, moved; /* monotonic, nanoseconds */
+	} slots[SHARE_SLOTS];
+	_Atomic uint32_t sessions[SHARE_WORKERS][SHARE_SLOTS];
+};
+
+struct shares {
+	struct share_table *table;
+	unsigned worker;
+	struct ring_operation timer;
+	struct list waiting; /* sessions of agents that have moved enough for now */
+};
+
+/* A session's place in it. */
+struct share {
+	struct list link; /* in shares.waiting */
+	int slot; /* -1: not counted */
+	const char *over; /* which limit it is beyond; NULL: none */
+	uint64_t most; /* of that limit */
+};
+
+/* Of a worker that begins: it has no sessions. */
+void shares_init(struct worker *w, struct share_table *table);
+/* Counts a session of s->agent that was accepted. */
+void share_take(struct session *s);
+/* It is dead. */
+void share_give_back(struct session *s);
+/* Whether it may begin; else why not, for the agent, is appended to `ret`. */
+bool share_may_begin(const struct session *s, struct buffer *ret);
+/* It has received so many bytes. */
+void share_moved(struct session *s, size_t bytes);
+/* Whether it receives no more for now; then it goes on by itself when there is room again. What a
+ * process of its own carries is not held back. */
+bool share_waits(struct session *s);
+
+#endif
