@@ -110,13 +110,9 @@ static void check_token(struct subject *s, uint64_t now)
 {
 	struct token token;
 	struct error e;
-	int r;
+	int r = token_check(
+		slice_from_string(s->token), s->issuer->keys, &s->rules, now, &token, &e);
 
-	if (s->ended) {
-		on_bad(s, -EKEYEXPIRED, "", now);
-		return;
-	}
-	r = token_check(slice_from_string(s->token), s->issuer->keys, &s->rules, now, &token, &e);
 	if (r < 0) {
 		on_bad(s, r, e.text, now);
 		return;
@@ -138,6 +134,11 @@ void subject_check(struct subject *s)
 	if (!s->token) {
 		if (s->client_id && s->ask_failures)
 			report_none(s, PRINCIPAL_REFUSED, s->ask_problem);
+		return;
+	}
+	/* Whatever its issuer's keys are now. */
+	if (s->ended) {
+		on_bad(s, -EKEYEXPIRED, "", now);
 		return;
 	}
 	if (issuer_has_keys(i, now)) {
