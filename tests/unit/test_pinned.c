@@ -14,12 +14,20 @@ static struct address numbered(uint32_t number)
 	return a;
 }
 
+static bool is_whole(const void *context, const char *name)
+{
+	(void)context;
+	return strcmp(name, "db.example") == 0;
+}
+
+static const struct pinned_first first = {is_whole, NULL};
+
 static size_t found(const struct pinned_table *t, uint32_t agent, uint32_t number, uint64_t now)
 {
 	struct address a = numbered(number);
 	struct pinned_names names;
 
-	pinned_find(t, agent, &a, now, &names);
+	pinned_find(t, agent, &a, now, &first, &names);
 	return names.count;
 }
 
@@ -39,7 +47,7 @@ Test(pinned, is_one_agents_and_ends)
 	struct pinned_names names;
 
 	cr_assert_eq(put(t, 7, 1, 0, 100), 0);
-	pinned_find(t, 7, &a, 99, &names);
+	pinned_find(t, 7, &a, 99, &first, &names);
 	cr_assert_eq(names.count, 1);
 	cr_assert_str_eq(names.texts[0], "db.example");
 	cr_assert_eq(found(t, 8, 1, 99), 0);
@@ -51,6 +59,34 @@ Test(pinned, is_one_agents_and_ends)
 	cr_assert_eq(found(t, 7, 1, 199), 1);
 	cr_assert_eq(t->count, 1);
 	free(t);
+}
+
+/* Names that an agent makes up below a wildcard hide none that is a resource's own. */
+Test(pinned, what_is_first_is_not_crowded_out)
+{
+	for (size_t before = 0; before <= 2 * PINNED_FOUND_MOST; before++) {
+		struct pinned_table *t = calloc(1, sizeof(*t));
+		struct address a = numbered(1);
+		struct pinned_names names;
+		uint32_t at;
+
+		for (size_t i = 0; i <= 2 * PINNED_FOUND_MOST; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "%zu.example", i);
+			if (i == before)
+				cr_assert_eq(put(t, 7, 1, 0, 100), 0);
+			cr_assert_eq(pinned_put(t, 7, name, &a, 0, 100, &at), 0);
+		}
+		pinned_find(t, 7, &a, 1, &first, &names);
+		cr_assert_eq(names.count, PINNED_FOUND_MOST);
+		cr_assert_str_eq(names.texts[0], "db.example", "%zu", before);
+		for (size_t i = 1; i < names.count; i++) {
+			for (size_t j = 0; j < i; j++)
+				cr_assert_str_neq(names.texts[i], names.texts[j], "%zu", before);
+		}
+		free(t);
+	}
 }
 
 Test(pinned, an_agent_loses_its_own_alone)

@@ -382,6 +382,55 @@ Test(policy_host, narrowing)
 	policy_put(p);
 }
 
+/* Who can make a name below a wildcard's gives it the address of another resource, and the agent
+ * looks it up. */
+Test(policy_host, an_answer_for_a_wildcard_takes_no_place_from_another)
+{
+	static const char text[] =
+		"config:\n"
+		"  agents: [{name: a, cgroup: a}]\n"
+		"  resources:\n"
+		"    - {name: wild, protocol: tcp, hosts: [\"*.dev.internal:5\"]}\n"
+		"    - {name: named, protocol: postgres, hosts: [\"db.internal:5\"]}\n"
+		"    - {name: net, protocol: tcp, hosts: [\"10.0.0.0/8:5\"]}\n";
+	static const struct {
+		const char *where, *names[2], *expected;
+	} tries[] = {
+		{"192.0.2.1", {"x.dev.internal", "y.dev.internal"}, "wild"},
+		{"10.9.9.9", {"x.dev.internal", "y.dev.internal"}, "wild"},
+		{"10.9.9.9", {"x.other.internal", "y.other.internal"}, "net"},
+		{"192.0.2.9", {"x.dev.internal", "y.dev.internal"}, "named"}, /* resolved by us */
+		{"192.0.2.2", {"x.dev.internal", "db.internal"}, "named"},
+		{"192.0.2.2", {"db.internal", "x.dev.internal"}, "named"},
+	};
+	struct policy_address ours = {slice_from_string("db.internal"), address("192.0.2.9")};
+	struct diagnostics d;
+	struct config *c;
+	struct policy *p;
+
+	diagnostics_init(&d);
+	c = policy_test_load_text(text, &d);
+	cr_assert_not_null(c);
+	p = policy_test_open(c, &ours, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		const struct slice names[] = {
+			slice_from_string(tries[i].names[0]), slice_from_string(tries[i].names[1])};
+		struct policy_place place = {.address = address(tries[i].where),
+			.port = 5,
+			.names = names,
+			.name_count = 2};
+		struct policy_candidate found[8];
+
+		cr_expect_eq(policy_match_place(p, &place, found, 8), 1, "%zu", i);
+		cr_expect(
+			slice_equal_string(p->resources[found[0].resource].name, tries[i].expected),
+			"%zu", i);
+	}
+	policy_put(p);
+	config_free(c);
+	diagnostics_done(&d);
+}
+
 Test(policy_host, echoes_go_to_other_places)
 {
 	static const char text[] = "config:\n"

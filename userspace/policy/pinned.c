@@ -57,31 +57,52 @@ int pinned_put(struct pinned_table *t, uint32_t agent, const char *name,
 	return 0;
 }
 
+/* Where the next name goes: those that are wanted first, in front of the others and, where there is
+ * no more room, in place of the last of them. NULL: nowhere. */
+static char *make_place(struct pinned_names *names, size_t *wanted, bool is_wanted)
+{
+	char *place;
+
+	if (names->count < PINNED_FOUND_MOST)
+		names->count++;
+	else if (!is_wanted || *wanted == names->count)
+		return NULL;
+	place = names->texts[names->count - 1];
+	if (is_wanted) {
+		memmove(place, names->texts[*wanted], PINNED_NAME_SIZE);
+		place = names->texts[(*wanted)++];
+	}
+	return place;
+}
+
 /* The memory is another process's, which may write meanwhile. */
 static void read_names(const struct pinned_table *t, uint32_t agent, const struct address *address,
-	uint64_t now, struct pinned_names *ret)
+	uint64_t now, const struct pinned_first *first, struct pinned_names *ret)
 {
 	uint32_t count = t->count < LIMIT_PINNED ? t->count : LIMIT_PINNED;
+	size_t wanted = 0;
 
 	ret->count = 0;
-	for (size_t i = 0; i < count && ret->count < PINNED_FOUND_MOST; i++) {
-		char *text = ret->texts[ret->count];
+	for (size_t i = 0; i < count; i++) {
+		char text[PINNED_NAME_SIZE], *place;
 
 		if (!is_of(t, i, agent, address) || t->until[i] <= now)
 			continue;
 		memcpy(text, t->names[i], PINNED_NAME_SIZE);
 		text[PINNED_NAME_SIZE - 1] = '\0';
-		ret->count++;
+		place = make_place(ret, &wanted, first->is_first(first->context, text));
+		if (place)
+			memcpy(place, text, PINNED_NAME_SIZE);
 	}
 }
 
 void pinned_find(const struct pinned_table *t, uint32_t agent, const struct address *address,
-	uint64_t now, struct pinned_names *ret)
+	uint64_t now, const struct pinned_first *first, struct pinned_names *ret)
 {
 	for (unsigned i = 0; i < READS_MOST; i++) {
 		uint64_t before = atomic_load(&t->version);
 
-		read_names(t, agent, address, now, ret);
+		read_names(t, agent, address, now, first, ret);
 		atomic_thread_fence(memory_order_acquire);
 		if (before % 2 == 0 && atomic_load(&t->version) == before)
 			return;

@@ -8,6 +8,7 @@
 #define WAYLEAVE_POLICY_PINNED_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/limits.h"
 #include "policy/host.h"
@@ -35,8 +36,14 @@ struct pinned_names {
 	size_t count;
 };
 
+/* Which names count before others, of which an agent may have looked up more than are given. */
+struct pinned_first {
+	bool (*is_first)(const void *context, const char *name);
+	const void *context;
+};
+
 /* The names of an agent's address. */
 void pinned_find(const struct pinned_table *table, uint32_t agent, const struct address *address,
-	uint64_t now, struct pinned_names *ret);
+	uint64_t now, const struct pinned_first *first, struct pinned_names *ret);
 
 #endif

@@ -258,6 +258,29 @@ static bool trusts_answers(const struct policy_resource *r)
 		(r->login == LOGIN_AS_AGENT || r->tls_upstream == TLS_UPSTREAM_VERIFY_FULL);
 }
 
+static bool trusts_answer(const struct policy *p, uint32_t resource, const struct host *host)
+{
+	if (resource == POLICY_EGRESS || !trusts_answers(&p->resources[resource]))
+		return false;
+	return host->kind == HOST_NAME || !proves_name(&p->resources[resource]);
+}
+
+/* What the host's resolvers told the agent of hosts of that kind. */
+static size_t match_answers(const struct policy *p, const struct policy_place *place,
+	enum host_kind kind, struct policy_candidate *ret, size_t count, size_t most)
+{
+	for (size_t i = 0; i < place->name_count; i++) {
+		const struct host *host;
+		uint32_t found =
+			find_by_name(p, place->transport, place->names[i], place->port, &host);
+
+		if (trusts_answer(p, found, host) && host->kind == kind)
+			count = add_candidate(
+				ret, count, most, (struct policy_candidate){found, host->name});
+	}
+	return count;
+}
+
 static size_t match_names(const struct policy *p, const struct policy_place *place,
 	struct policy_candidate *ret, size_t most)
 {
@@ -274,18 +297,10 @@ static size_t match_names(const struct policy *p, const struct policy_place *pla
 		if (one.resource != POLICY_EGRESS)
 			count = add_candidate(ret, count, most, one);
 	}
-	for (size_t i = 0; i < place->name_count; i++) {
-		struct policy_candidate one;
-
-		one.resource =
-			find_by_name(p, place->transport, place->names[i], place->port, &host);
-		if (one.resource == POLICY_EGRESS || !trusts_answers(&p->resources[one.resource]) ||
-			(host->kind == HOST_WILDCARD && proves_name(&p->resources[one.resource])))
-			continue;
-		one.name = host->name;
-		count = add_candidate(ret, count, most, one);
-	}
-	return count;
+	count = match_answers(p, place, HOST_NAME, ret, count, most);
+	/* Whoever can make a name below a wildcard's can give it any address: what is a resource's
+	 * by its whole name stays that. */
+	return count ? count : match_answers(p, place, HOST_WILDCARD, ret, count, most);
 }
 
 /* Of the hosts of one resource the one that means the name best. */

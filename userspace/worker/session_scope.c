@@ -80,18 +80,25 @@ static size_t match_beyond(
 	return count > 0 ? (size_t)count : 0;
 }
 
+static bool is_whole_name(const void *context, const char *name)
+{
+	return policy_has_name(context, slice_from_string(name));
+}
+
 static size_t match_address(
 	const struct session *s, const struct policy *p, struct policy_candidate *ret)
 {
 	struct policy_place place = {.port = s->origin.port,
 		.transport = s->flow ? flow_transport(s->flow) : TRANSPORT_TCP};
+	const struct pinned_first first = {is_whole_name, p};
 	struct slice names[PINNED_FOUND_MOST];
 	struct pinned_names pinned;
 
 	if (s->origin.family == AF_UNIX)
 		return find_server(p, &s->origin, ret);
 	memcpy(place.address.bytes, s->origin.address, sizeof(place.address.bytes));
-	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &pinned);
+	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &first,
+		&pinned);
 	for (size_t i = 0; i < pinned.count; i++)
 		names[i] = slice_from_string(pinned.texts[i]);
 	place.names = names;
