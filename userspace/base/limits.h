@@ -21,6 +21,8 @@
 
 /* Sessions */
 #define LIMIT_SESSIONS_PER_WORKER 65536u
+#define LIMIT_REFUSED_AGENT                                                                        \
+	64u /* sessions beyond an agent's limits that a worker tells so at a time */
 #define LIMIT_SESSION_ARENA (16u << 20) /* what one session makes us remember */
 #define LIMIT_PREPARED_STATEMENTS 65536u /* per session */
 #define LIMIT_PIPELINE 65536u /* requests in flight per session */

@@ -323,13 +323,19 @@ static void ask_for_process(struct session *s)
 
 void session_start(struct session *s)
 {
+	int r;
+
 	if (session_take_scope(s) < 0) {
 		session_record_facts(s, true);
 		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
 		return;
 	}
-	share_take(s);
+	r = share_take(s);
 	session_record_facts(s, true);
+	if (r < 0) {
+		session_reset(s, REASON_LIMIT, s->address);
+		return;
+	}
 	ask_for_process(s);
 	process_ask(s);
 	session_begin_when_known(s);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "worker/session.h"
 
 #define WAIT (20 * NANOSECONDS_PER_MILLISECOND)
@@ -12,7 +13,6 @@
 static void on_timer(struct ring_operation *operation, int result)
 {
 	struct worker *w = container_of(operation, struct worker, shares.timer);
-
 	struct list due;
 
 	(void)result;
@@ -82,7 +82,24 @@ static void set_over(struct session *s, const char *text, uint64_t most)
 	s->share.most = most;
 }
 
-void share_take(struct session *s)
+/* Each of them stays until it has been told, if it ever asks. */
+static bool is_told(struct session *s)
+{
+	struct shares *shares = &s->worker->shares;
+
+	if (s->share.slot < 0 || shares->refused[s->share.slot] >= LIMIT_REFUSED_AGENT)
+		return false;
+	shares->refused[s->share.slot]++;
+	s->share.told = true;
+	return true;
+}
+
+static bool is_refused(const struct session *s)
+{
+	return s->share.over && policy_scope_policy(s->scope)->mode != POLICY_OBSERVE;
+}
+
+static void count_in(struct session *s)
 {
 	struct share_table *t = s->worker->shares.table;
 	const struct policy_limits *limits = &s->agent->limits;
@@ -104,12 +121,21 @@ void share_take(struct session *s)
 			limits->rate);
 }
 
+int share_take(struct session *s)
+{
+	count_in(s);
+	return is_refused(s) && !is_told(s) ? -EDQUOT : 0;
+}
+
 void share_give_back(struct session *s)
 {
 	struct shares *shares = &s->worker->shares;
 
 	if (s->share.slot >= 0)
 		atomic_fetch_sub(&shares->table->sessions[shares->worker][s->share.slot], 1);
+	if (s->share.told)
+		shares->refused[s->share.slot]--;
+	s->share.told = false;
 	s->share.slot = -1;
 	list_remove(&s->share.link);
 }
@@ -118,7 +144,7 @@ bool share_may_begin(const struct session *s, struct buffer *ret)
 {
 	char text[128];
 
-	if (!s->share.over || policy_scope_policy(s->scope)->mode == POLICY_OBSERVE)
+	if (!is_refused(s))
 		return true;
 	snprintf(text, sizeof(text), s->share.over, (unsigned long)s->share.most);
 	refusal_text(REASON_LIMIT, slice_from_string(text), ret);

@@ -36,6 +36,7 @@ struct share_table {
 struct shares {
 	struct share_table *table;
 	unsigned worker;
+	uint32_t refused[SHARE_SLOTS]; /* sessions of this worker that are to be told so */
 	struct ring_operation timer;
 	struct list waiting; /* sessions of agents that have moved enough for now */
 };
@@ -46,12 +47,14 @@ struct share {
 	int slot; /* -1: not counted */
 	const char *over; /* which limit it is beyond; NULL: none */
 	uint64_t most; /* of that limit */
+	bool told; /* counted in shares.refused */
 };
 
 /* Of a worker that begins: it has no sessions. */
 void shares_init(struct worker *w, struct share_table *table);
-/* Counts a session of s->agent that was accepted. */
-void share_take(struct session *s);
+/* Counts a session of s->agent that was accepted. -EDQUOT: it is beyond a limit, as are so many
+ * that wait to be told so that this one is to end untold. */
+int share_take(struct session *s);
 /* It is dead. */
 void share_give_back(struct session *s);
 /* Whether it may begin; else why not, for the agent, is appended to `ret`. */
