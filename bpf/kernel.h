@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
  * kernel: the few fields of the kernel's own structures that are read; their places are relocated
- * against the running kernel's BTF at load (CO-RE), so that the order and size here mean nothing. And
- * numbers of headers that don't go with those that are included.
+ * against the running kernel's BTF at load (CO-RE), so that the order and size here mean nothing.
+ * And numbers of headers that don't go with those that are included.
  */
 #ifndef WAYLEAVE_BPF_KERNEL_H
 #define WAYLEAVE_BPF_KERNEL_H

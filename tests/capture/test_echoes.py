@@ -90,7 +90,8 @@ def test_egress_and_another_policy(host, seen):
     """))
     assert process.stdout.readline() == "echo echo\n"
     # What flowed is judged by the policy in force.
-    assert daemon.set_config(egress="deny", resources=[*daemon.config["resources"], {**PLACE, "hosts": [f"{OTHER4}:*"]}]) is None
+    elsewhere = {**PLACE, "hosts": [f"{OTHER4}:*"]}
+    assert daemon.set_config(egress="deny", resources=[*daemon.config["resources"], elsewhere]) is None
     out, err = process.communicate("\n", timeout=60)
     # IPv6 has another name for it.
     assert out.splitlines()[-1] == '"EACCES"', err

@@ -141,7 +141,7 @@ def test_an_answer_makes_a_place_of_the_resource(names):
 
 
 def test_a_wildcard_and_another_daemon(names):
-    """Where servers prove nothing, an answer for one of its names says what a wildcard means; for as long as that boot lasts."""
+    """Where servers prove nothing, an answer for one of its names says what a wildcard means, as long as that boot lasts."""
     wild = {"name": "wild", "protocol": "tcp", "hosts": ["*.example:5432"]}
     daemon, agent = names.govern([wild], [{"name": "all", "resources": ["wild"], "operations": ["*"], "allow": {}}])
     names.serve(f"--host-record=db.example,{DATABASE}", f"--host-record=db.elsewhere,{SERVER4}")

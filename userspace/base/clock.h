@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * clock: nanoseconds. Wall time is for records, monotonic time for everything that waits; what others
- * said in wall time is also measured in the time since boot, which nobody sets.
+ * clock: nanoseconds. Wall time is for records, monotonic time for everything that waits; what
+ * others said in wall time is also measured in the time since boot, which nobody sets.
  */
 #ifndef WAYLEAVE_BASE_CLOCK_H
 #define WAYLEAVE_BASE_CLOCK_H

@@ -56,7 +56,8 @@ struct subject {
 	char *token; /* NULL: there is none */
 	uint32_t serial; /* of the token */
 	bool asked_for_keys; /* because of this token */
-	/* clock_boot(): when the token is over, measured when it was first good; 0: it was not yet */
+	/* clock_boot(): when the token is over, measured when it was first good; 0: it was not yet
+	 */
 	uint64_t ends;
 	bool ended;
 	uint64_t check_at; /* wall clock, seconds: something may be different then; 0: never */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow: what an agent sends to one place by datagrams, or echoes that it asks of one address. The kernel queues the first packet of each
- * (capture/queue.h); whether it may leave is judged as a connection is, in a session that carries
- * nothing and ends with the answer. While people are asked, packets are dropped: what is sent again
- * after the approval passes. What follows the first packet goes on in the kernel.
+ * flow: what an agent sends to one place by datagrams, or echoes that it asks of one address. The
+ * kernel queues the first packet of each (capture/queue.h); whether it may leave is judged as a
+ * connection is, in a session that carries nothing and ends with the answer. While people are
+ * asked, packets are dropped: what is sent again after the approval passes. What follows the first
+ * packet goes on in the kernel.
  *
  * One worker has all flows. Answers are remembered for a while, by agent and place, so that many
  * flows to one place are one action in the recording.
