@@ -19,7 +19,7 @@
 #include "monitor/handover.h"
 #include "monitor/ssh_signer.h"
 #include "monitor/unix_servers.h"
-#include "worker/share.h"
+#include "worker/worker.h"
 
 #define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */

@@ -16,22 +16,10 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "ring/ring.h"
-
-#define SHARE_SLOTS 2048u /* agents since the daemon was started */
-#define SHARE_WORKERS 512u
+#include "worker/worker.h"
 
 struct session;
 struct worker;
-
-/* A second's worth is free at once; each use moves the time up to which the agent has had its
- * share. */
-struct share_table {
-	struct {
-		_Atomic uint32_t agent; /* 0: free */
-		_Atomic uint64_t begun, moved; /* monotonic, nanoseconds */
-	} slots[SHARE_SLOTS];
-	_Atomic uint32_t sessions[SHARE_WORKERS][SHARE_SLOTS];
-};
 
 struct shares {
 	struct share_table *table;

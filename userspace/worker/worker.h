@@ -7,6 +7,7 @@
 #ifndef WAYLEAVE_WORKER_WORKER_H
 #define WAYLEAVE_WORKER_WORKER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,19 @@
 
 #define WORKER_LISTENERS_MOST 4
 #define WORKER_EPOCHS 4096 /* counters shared by all workers, one per database by hash */
+
+#define SHARE_SLOTS 2048u /* agents since the daemon was started */
+#define SHARE_WORKERS 512u
+
+/* What agents have had of all workers (worker/share.h). A second's worth is free at once; each use
+ * moves the time up to which the agent has had its share. */
+struct share_table {
+	struct {
+		_Atomic uint32_t agent; /* 0: free */
+		_Atomic uint64_t begun, moved; /* monotonic, nanoseconds */
+	} slots[SHARE_SLOTS];
+	_Atomic uint32_t sessions[SHARE_WORKERS][SHARE_SLOTS];
+};
 
 /* What the monitor prepares; the worker's process reads it from a descriptor. */
 struct worker_start {
@@ -27,7 +41,7 @@ struct worker_start {
 	int epochs_fd; /* WORKER_EPOCHS counters of 64 bits in shared memory */
 	int grants_fd; /* struct grant_table (approval/grant.h) in shared memory, sealed */
 	int pinned_fd; /* struct pinned_table (policy/pinned.h) in shared memory, sealed */
-	int shares_fd; /* struct share_table (worker/share.h) in shared memory */
+	int shares_fd; /* struct share_table in shared memory */
 	uint8_t hash_key[32]; /* of MASK_HASH; wiped by nobody: it is the worker's */
 	uint8_t host_ca[32]; /* SHA-256 of the host's CA, which no server may have */
 	uint32_t selftest_agent; /* whose connections only prove that origins arrive */
