@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WebSockets through an agent: node's ws on both sides, and Python's websockets."""
+"""WebSockets through an agent: node's ws on both sides, over HTTP/1.1 and HTTP/2, and Python's websockets."""
 import json
 import pathlib
 import subprocess
@@ -66,9 +66,9 @@ def daemon(server, tmp_path_factory):
     d.close()
 
 
-@pytest.fixture(scope="module", params=["plain", "TLS"])
+@pytest.fixture(scope="module", params=["ws", "wss", "h2+wss"])
 def place(request, server):
-    return f"wss://127.0.0.1:{server.tls_port}" if request.param == "TLS" else f"ws://127.0.0.1:{server.port}"
+    return f"{request.param}://127.0.0.1:{server.port if request.param == 'ws' else server.tls_port}"
 
 
 def node(daemon, url, *words):
@@ -114,22 +114,22 @@ def last_session(daemon, path):
     return None
 
 
-def test_what_is_recorded(daemon, server):
-    node(daemon, f"ws://127.0.0.1:{server.port}/masked", "hello", "mail")
+def test_what_is_recorded(daemon, place):
+    node(daemon, f"{place}/masked", "hello", "mail")
     session = wait_for(lambda: (s := last_session(daemon, "/masked")) and s.get("end") and s)
     data = records_of(daemon, session, "data")
     said = {kind: b"".join(bytes.fromhex(d["data"]) for d in data if d["kind"] == kind) for kind in ("input", "output")}
     assert said == {"input": b"hellomail", "output": b"hellowrite to [masked]"}
     # Without a rule that asks for more, how much it was.
-    node(daemon, f"ws://127.0.0.1:{server.port}/plain", "hello")
+    node(daemon, f"{place}/plain", "hello")
     session = wait_for(lambda: (s := last_session(daemon, "/plain")) and s.get("end") and s)
     assert records_of(daemon, session, "data") == []
     result = records_of(daemon, session, "result")[-1]
     assert result["bytes"] == 5, result
 
 
-def test_a_refusal_is_a_response(daemon, server):
-    status = node(daemon, f"ws://127.0.0.1:{server.port}/other")[0]
+def test_a_refusal_is_a_response(daemon, place):
+    status = node(daemon, f"{place}/other")[0]
     assert status["status"] == 403
     assert json.loads(status["body"])["message"] == "wayleave: denied: no rule allows websocket on /other"
 

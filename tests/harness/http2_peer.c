@@ -55,6 +55,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 /* A body that is sent, and what stands behind it. */
 struct outgoing {
 	struct list link; /* http2_peer.bodies */
+	int32_t id; /* of the stream, once it is asked for */
 	char *text, *trailers;
 	size_t length, at;
 	bool open;
@@ -131,6 +132,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *room, si
 	size_t n = o->length - o->at < length ? o->length - o->at : length;
 
 	(void)context;
+	o->id = id;
 	if (n == 0 && o->open)
 		return NGHTTP2_ERR_DEFERRED;
 	memcpy(room, o->text + o->at, n);
@@ -195,6 +197,35 @@ void http2_peer_answer(struct http2_peer *p, int32_t id, const char *status, con
 	if (body)
 		content = provide(p, body, trailers, false);
 	nghttp2_submit_response(p->session, id, items, count, body ? &content : NULL);
+}
+
+void http2_peer_more(struct http2_peer *p, int32_t id, struct slice bytes, bool open)
+{
+	list_for_each (position, &p->bodies) {
+		struct outgoing *o = list_entry(position, struct outgoing, link);
+
+		if (o->id != id)
+			continue;
+		o->text = realloc(o->text, o->length + bytes.length + 1);
+		if (!o->text)
+			abort();
+		if (bytes.length)
+			memcpy(o->text + o->length, bytes.data, bytes.length);
+		o->length += bytes.length;
+		o->open = open;
+		nghttp2_session_resume_data(p->session, id);
+		return;
+	}
+	abort();
+}
+
+void http2_peer_agree(struct http2_peer *p, int32_t id, const char *fields)
+{
+	nghttp2_nv items[FIELDS_MOST] = {pair(":status", 7, "200", 3)};
+	size_t count = add_fields(items, 1, fields);
+	nghttp2_data_provider content = provide(p, "", NULL, true);
+
+	nghttp2_submit_response(p->session, id, items, count, &content);
 }
 
 void http2_peer_speak(struct http2_peer *p)

@@ -37,6 +37,10 @@ int32_t http2_peer_ask_trailed(struct http2_peer *p, const char *method, const c
 /* A server's response to a stream. */
 void http2_peer_answer(struct http2_peer *p, int32_t id, const char *status, const char *fields,
 	const char *body, const char *trailers);
+/* More of a body that was kept open, which ends with it unless `open`. */
+void http2_peer_more(struct http2_peer *p, int32_t id, struct slice bytes, bool open);
+/* A server's 200 whose body is kept open. */
+void http2_peer_agree(struct http2_peer *p, int32_t id, const char *fields);
 /* Feeds the engine what the peer has to say. */
 void http2_peer_speak(struct http2_peer *p);
 /* Takes what the engine wrote for it, and answers. True: something was. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A WebSocket server by node's ws: PORT, and TLS-PORT with CERTIFICATE and KEY. Says what it was asked for.
+// A WebSocket server by node's ws: PORT, and TLS-PORT with CERTIFICATE and KEY, where HTTP/2 is spoken too. Says what it was asked
+// for.
 'use strict'
 const fs = require('fs')
 const http = require('http')
-const https = require('https')
+const http2 = require('http2')
 const { WebSocketServer } = require('ws')
+const streams = require('./websocket_streams')
 
 const [port, tlsPort, cert, key] = process.argv.slice(2)
 
@@ -23,22 +25,30 @@ const words = {
   bye: socket => socket.close(4001, 'as you wish')
 }
 
+function talk (socket) {
+  socket.on('error', () => {})
+  socket.on('pong', data => socket.send('pong ' + data))
+  socket.on('message', (data, binary) => {
+    const word = binary ? null : words[data.toString()]
+    if (word) word(socket)
+    else if (data.toString() === 'extensions') socket.send('extensions: ' + socket.extensions)
+    else socket.send(data, { binary })
+  })
+}
+
 function serve (server) {
-  const sockets = new WebSocketServer({ server, perMessageDeflate: true })
-  sockets.on('connection', (socket, request) => {
-    socket.on('error', () => {})
-    socket.on('pong', data => socket.send('pong ' + data))
-    socket.on('message', (data, binary) => {
-      const word = binary ? null : words[data.toString()]
-      if (word) word(socket)
-      else if (data.toString() === 'extensions') socket.send('extensions: ' + socket.extensions)
-      else socket.send(data, { binary })
-    })
+  new WebSocketServer({ server, perMessageDeflate: true }).on('connection', talk)
+  server.on('stream', (stream, headers) => {
+    const socket = streams.accept(stream, headers)
+    if (socket) talk(socket)
   })
 }
 
 const plain = http.createServer()
-const secure = https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) })
+const secure = http2.createSecureServer({ cert: fs.readFileSync(cert),
+  key: fs.readFileSync(key),
+  allowHTTP1: true,
+  settings: { enableConnectProtocol: true } })
 serve(plain)
 serve(secure)
 plain.listen(port, '127.0.0.1', () => secure.listen(tlsPort, '127.0.0.1', () => console.log('ready')))

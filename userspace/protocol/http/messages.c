@@ -14,8 +14,7 @@
 int http_messages_pass(struct http_messages *m, enum side from, const struct websocket_piece *piece)
 {
 	enum side to = side_other(from);
-	struct protocol_host *host = m->base.host;
-	int r = piece->head.length ? host->write(host, to, piece->head) : 0;
+	int r = http_stream_write(&m->base, to, piece->head);
 
 	m->within[to] = websocket_is_within(&m->frames[from]);
 	return r < 0 ? r : http_stream_pass(&m->base, to, piece->raw);

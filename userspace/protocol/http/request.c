@@ -211,6 +211,14 @@ bool http_request_content_passes(struct http_request *r, struct slice content)
 	return !r->is_written || r->host->observes || !http_written_find(&r->written, content);
 }
 
+bool http_websocket_is_extended(const struct http_request *r)
+{
+	const struct http_field *field =
+		http_fields_find(&r->head.fields, "sec-websocket-extensions", NULL);
+
+	return r->websocket && field && field->value.length;
+}
+
 const char *http_request_upgrade(const struct http_request *r)
 {
 	return r->websocket ? "websocket" : r->spdy ? "SPDY/3.1" : NULL;

@@ -124,6 +124,9 @@ bool http_response_waits(const struct http_request *r);
  * its content can be masked; else why not. */
 const char *http_response_begin_masking(struct http_request *r, uint64_t length);
 
+/* Whether the server's answer in `head`, which agrees to a WebSocket, has an extension. What that
+ * made of the frames nobody here could read: none was asked for. */
+bool http_websocket_is_extended(const struct http_request *r);
 /* The protocol that the connection is to become; NULL: none. */
 const char *http_request_upgrade(const struct http_request *r);
 

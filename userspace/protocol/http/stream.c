@@ -29,6 +29,13 @@ int http_stream_refuse(struct http_stream *s, enum reason reason, const char *pr
 	return reason == REASON_PROTOCOL_VIOLATION ? -EBADMSG : -EPERM;
 }
 
+enum reason http_stream_reason(const struct http_stream *s, enum side from)
+{
+	return s->reason == REASON_PROTOCOL_VIOLATION && from == SIDE_SERVER
+		? REASON_UPSTREAM_PROTOCOL
+		: s->reason;
+}
+
 int http_stream_refuse_mask(struct http_stream *s, int error)
 {
 	switch (error) {
@@ -56,11 +63,21 @@ int http_stream_send(struct http_stream *s, enum side to, size_t content)
 	struct slice bytes = buffer_slice(&s->out);
 
 	s->carried[to] += content;
-	return bytes.length ? s->host->write(s->host, to, bytes) : 0;
+	return http_stream_write(s, to, bytes);
+}
+
+int http_stream_write(struct http_stream *s, enum side to, struct slice bytes)
+{
+	if (bytes.length == 0)
+		return 0;
+	return s->output ? s->output->write(s->output, to, bytes)
+			 : s->host->write(s->host, to, bytes);
 }
 
 int http_stream_pass(struct http_stream *s, enum side to, struct slice part_of_input)
 {
 	s->carried[to] += part_of_input.length;
+	if (s->output)
+		return http_stream_write(s, to, part_of_input);
 	return part_of_input.length ? s->host->pass(s->host, to, part_of_input) : 0;
 }

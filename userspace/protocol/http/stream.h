@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * stream: what passes both ways on a connection that a 101 made something else than HTTP. Who reads
+ * stream: what passes both ways on a connection that a 101 made something else than HTTP, or on a
+ * stream of HTTP/2. Who reads
  * it writes what leaves, says what is to be recorded, and refuses what it does not understand.
  */
 #ifndef WAYLEAVE_PROTOCOL_HTTP_STREAM_H
@@ -26,9 +27,15 @@ struct http_stream_kind {
 	void (*free)(struct http_stream *s);
 };
 
+/* Where what leaves goes, as protocol_host.write(). */
+struct http_stream_output {
+	int (*write)(struct http_stream_output *o, enum side to, struct slice bytes);
+};
+
 struct http_stream {
 	const struct http_stream_kind *kind;
 	struct protocol_host *host;
+	struct http_stream_output *output; /* NULL: to the host; outlives it */
 	struct event_queue *events;
 	const struct http_request *request; /* the one that asked for it */
 	bool ended[2]; /* by side */
@@ -47,10 +54,14 @@ void http_stream_done(struct http_stream *s);
 int http_stream_refuse(struct http_stream *s, enum reason reason, const char *problem);
 /* The same for an error of http_mask_pass(). */
 int http_stream_refuse_mask(struct http_stream *s, int error);
+/* Of a refusal of what `from` sent, as the record and the other sides are told. */
+enum reason http_stream_reason(const struct http_stream *s, enum side from);
 /* For the recording; the bytes live until the next call of input() or end(). */
 void http_stream_record(struct http_stream *s, enum protocol_data_kind kind, struct slice bytes);
 /* What is in s->out leaves for the side, of which so much is content. */
 int http_stream_send(struct http_stream *s, enum side to, size_t content);
+/* A head that leaves as it came, but is no part of the input. */
+int http_stream_write(struct http_stream *s, enum side to, struct slice bytes);
 /* A part of the input leaves as it came. */
 int http_stream_pass(struct http_stream *s, enum side to, struct slice part_of_input);
 

@@ -10,15 +10,6 @@
 #include "protocol/http/dialect.h"
 #include "protocol/http/engine.h"
 
-/* What an extension made of the frames, nobody here could read: none was asked for. */
-static bool uses_extension(const struct http_engine *e)
-{
-	const struct http_field *field =
-		http_fields_find(&e->request.head.fields, "sec-websocket-extensions", NULL);
-
-	return e->request.websocket && field && field->value.length;
-}
-
 static bool is_what_was_asked_for(const struct http_engine *e)
 {
 	const struct http_field *upgrade =
@@ -35,7 +26,7 @@ const char *http_upgrade_open(struct http_engine *e)
 
 	if (!is_what_was_asked_for(e))
 		return "101 that nobody asked for";
-	if (uses_extension(e))
+	if (http_websocket_is_extended(&e->request))
 		return "101 with a WebSocket extension that nobody asked for";
 	e->stream = e->origin.dialect->open_stream(&e->request, &e->events, &problem);
 	return problem;
@@ -51,7 +42,6 @@ void http_upgrade_begin(struct http_engine *e)
 static int on_refusal(struct http_engine *e, enum side from, int error)
 {
 	struct http_stream *s = e->stream;
-	enum reason reason = s->reason;
 
 	if ((error == -EBADMSG || error == -EPERM) && e->base.host->observes) {
 		buffer_clear(&e->out);
@@ -62,9 +52,7 @@ static int on_refusal(struct http_engine *e, enum side from, int error)
 	}
 	if (error != -EBADMSG && error != -EPERM)
 		return error;
-	if (reason == REASON_PROTOCOL_VIOLATION && from == SIDE_SERVER)
-		reason = REASON_UPSTREAM_PROTOCOL;
-	return http_fail(e, reason, s->problem);
+	return http_fail(e, http_stream_reason(s, from), s->problem);
 }
 
 int http_upgrade_input(struct http_engine *e, enum side from, struct slice in, size_t *ret_taken)

@@ -15,15 +15,6 @@ static struct http2_stream *stream_of(struct http2 *h, int32_t id)
 
 /* --- requests --- */
 
-/* `text`: static. */
-static void note(struct http2_stream *s, enum reason reason, const char *text)
-{
-	struct protocol_event *event = http_event(s->h->e, EVENT_NOTE);
-
-	event->note.reason = reason;
-	event->note.text = slice_from_string(text);
-}
-
 static void refuse_as_it_stands(struct http2_stream *s, const struct http_problem *problem)
 {
 	const struct protocol_refusal refusal = {
@@ -31,7 +22,7 @@ static void refuse_as_it_stands(struct http2_stream *s, const struct http_proble
 		.text = slice_from_string(problem->text),
 	};
 
-	note(s, refusal.reason, problem->text);
+	http2_note(s->h, refusal.reason, problem->text);
 	http2_answer(s, problem->status, &refusal);
 }
 
@@ -40,7 +31,11 @@ static bool read_request(struct http2_stream *s, struct http_problem *ret)
 	if (!http2_block_read_request(&s->block, &s->request, ret))
 		return false;
 	s->grpc = http2_is_grpc(&s->request);
-	return http_facts_read(&s->request, ret);
+	if (!http_facts_read(&s->request, ret))
+		return false;
+	if (s->request.websocket && s->agent_ended)
+		*ret = (struct http_problem){400, "a WebSocket that ends where it begins"};
+	return !(s->request.websocket && s->agent_ended);
 }
 
 static void on_request(struct http2_stream *s)
@@ -62,7 +57,9 @@ static void on_request(struct http2_stream *s)
 		refuse_as_it_stands(s, &problem);
 		return;
 	}
-	s->request.has_body = !s->agent_ended;
+	s->request.has_body = !s->agent_ended && !s->request.websocket;
+	if (s->request.websocket)
+		http2_socket_new(s);
 	http2_ask(s);
 }
 
@@ -70,6 +67,10 @@ static void on_request(struct http2_stream *s)
 static void on_end(struct http2_stream *s)
 {
 	s->agent_ended = true;
+	if (s->socket) {
+		http2_socket_end(s, SIDE_AGENT);
+		return;
+	}
 	s->flows[SIDE_SERVER].ended = true;
 	if (s->state == HTTP2_COLLECT)
 		http2_collected(s);
@@ -151,7 +152,7 @@ static void on_trailers(struct http2_stream *s)
 		return;
 	}
 	on_reset(s->h);
-	note(s, REASON_PROTOCOL_VIOLATION, "the request's trailers are too large");
+	http2_note(s->h, REASON_PROTOCOL_VIOLATION, "the request's trailers are too large");
 	nghttp2_submit_rst_stream(
 		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
 }
@@ -245,6 +246,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 			nghttp2_session_consume_stream(session, id, length);
 		return 0;
 	}
+	if (s->socket)
+		return http2_socket_take(s, SIDE_AGENT, slice_of(data, length)) < 0
+			? NGHTTP2_ERR_CALLBACK_FAILURE
+			: 0;
 	if (s->state == HTTP2_COLLECT)
 		return collect(s, slice_of(data, length));
 	if (!http_request_content_passes(&s->request, slice_of(data, length))) {
@@ -272,6 +277,10 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 		/* No more streams than these are open, and none is taken until all are told. */
 		assert(h->dropped_count < ARRAY_SIZE(h->dropped));
 		h->dropped[h->dropped_count++] = (uint32_t)id;
+	}
+	if (code == NGHTTP2_NO_ERROR && http2_socket_outlives(s)) {
+		s->id = 0;
+		return 0;
 	}
 	http2_server_forget(s, code ? code : NGHTTP2_CANCEL);
 	http2_stream_free(s);

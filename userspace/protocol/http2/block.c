@@ -39,6 +39,7 @@ static void take_pseudo(struct http2_block *b, struct slice name, struct slice v
 		{":authority", &b->authority},
 		{":path", &b->path},
 		{":status", &b->status},
+		{":protocol", &b->protocol},
 	};
 
 	/* nghttp2 refuses one that comes twice, late, or on the wrong side. */
@@ -101,10 +102,30 @@ static bool copy_fields(
 	return true;
 }
 
+/* An extended CONNECT (RFC 8441, 4) is judged as the upgrade of HTTP/1.1 that it stands for.
+ * Nothing of HTTP/2's has these fields. */
+static bool read_protocol(
+	const struct http2_block *b, struct http_request *r, struct http_problem *ret)
+{
+	struct http_fields *fields = &r->head.fields;
+	struct slice websocket = slice_from_string("websocket");
+
+	if (!text_equal_ignore_case(b->protocol, websocket))
+		return fail(ret, 501, "an extended CONNECT to anything but a WebSocket");
+	if (fields->count + 2 > LIMIT_HTTP_FIELDS)
+		return fail(ret, 431, "too many headers");
+	r->head.method = slice_from_string("GET");
+	fields->items[fields->count++] =
+		(struct http_field){slice_from_string("upgrade"), websocket};
+	fields->items[fields->count++] =
+		(struct http_field){slice_from_string("connection"), slice_from_string("upgrade")};
+	return true;
+}
+
 bool http2_block_read_request(
 	const struct http2_block *b, struct http_request *r, struct http_problem *ret)
 {
-	bool connects = slice_equal_string(b->method, "CONNECT");
+	bool connects = slice_equal_string(b->method, "CONNECT") && !b->protocol.length;
 
 	r->minor = r->head.minor = 1;
 	r->to_head = slice_equal_string(b->method, "HEAD");
@@ -123,7 +144,8 @@ bool http2_block_read_request(
 		return fail(ret, 400, "a :scheme that is not the connection's");
 	if (!connects && b->path.data[0] != '/' && !slice_equal_string(b->path, "*"))
 		return fail(ret, 400, "a :path that is none");
-	return copy_fields(b, &r->head.fields, ret);
+	return copy_fields(b, &r->head.fields, ret) &&
+		(!b->protocol.length || read_protocol(b, r, ret));
 }
 
 /* --- lists that leave --- */
@@ -179,7 +201,9 @@ int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, st
 	const struct http_field *host = http_fields_find(fields, "host", NULL);
 
 	l->count = 0;
-	add_text(l, ":method", s->request.head.method);
+	add_text(l, ":method", s->socket ? slice_from_string("CONNECT") : s->request.head.method);
+	if (s->socket)
+		add_text(l, ":protocol", slice_from_string("websocket"));
 	add_text(l, ":scheme", s->block.scheme);
 	if (host)
 		add_text(l, ":authority", host->value);

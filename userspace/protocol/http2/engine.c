@@ -28,6 +28,8 @@ int http2_open(struct http_engine *e, bool ready)
 	h->e = e;
 	list_init(&h->streams);
 	list_init(&h->asking);
+	list_init(&h->reading);
+	list_init(&h->reports);
 	e->base.protocol = e->base.protocol->id == PROTOCOL_KUBERNETES ? &protocol_kubernetes2
 								       : &protocol_http2;
 	e->agent = HTTP_AGENT_HEAD;
@@ -46,6 +48,9 @@ void http2_close(struct http2 *h)
 	h->sessions[SIDE_AGENT] = h->sessions[SIDE_SERVER] = NULL;
 	list_for_each_safe (position, &h->streams)
 		http2_stream_free(list_entry(position, struct http2_stream, link));
+	/* Nobody is told any more. */
+	list_for_each_safe (position, &h->reports)
+		free(list_entry(position, struct http2_report, link));
 	free(h);
 }
 
@@ -98,12 +103,43 @@ void http2_too_large(struct http2_stream *s)
 	http2_collected(s);
 }
 
+/* Behind what the WebSocket said, and before the session's end. */
+static bool next_report(struct http2 *h, struct protocol_event *ret)
+{
+	struct http2_report *report;
+
+	const struct event_queue *queue = &h->e->events;
+
+	if (list_is_empty(&h->reports) ||
+		(queue->count && queue->items[queue->first].type != EVENT_CLOSE))
+		return false;
+	report = list_entry(h->reports.next, struct http2_report, link);
+	list_remove(&report->link);
+	memcpy(h->reported, report->tag, sizeof(h->reported));
+	*ret = (struct protocol_event){.type = EVENT_RESULT};
+	ret->result.action = report->action;
+	ret->result.bytes = report->bytes;
+	ret->result.tag = slice_from_string(h->reported);
+	free(report);
+	return true;
+}
+
+/* What the last event was about is recorded: WebSockets are read on. True: that gave another. */
+static bool read_on(struct http2 *h)
+{
+	if (list_is_empty(&h->reading) || h->e->agent == HTTP_AGENT_DONE)
+		return false;
+	if (http2_sockets_read(h) < 0 || http2_flush(h) < 0)
+		http2_fail(h, REASON_INTERNAL, "out of memory");
+	return h->e->events.count || !list_is_empty(&h->reports);
+}
+
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
 {
 	struct http2 *h = http2_of(base);
 	struct http2_stream *s;
 
-	if (event_queue_take(&h->e->events, ret))
+	if (next_report(h, ret) || event_queue_take(&h->e->events, ret))
 		return true;
 	if (h->dropped_count) {
 		*ret = (struct protocol_event){.type = EVENT_DROPPED};
@@ -112,7 +148,7 @@ static bool engine_next_event(struct protocol_engine *base, struct protocol_even
 		return true;
 	}
 	if (list_is_empty(&h->asking) || h->e->agent == HTTP_AGENT_DONE)
-		return false;
+		return read_on(h) && engine_next_event(base, ret);
 	s = list_entry(h->asking.next, struct http2_stream, asking);
 	list_remove(&s->asking);
 	*ret = (struct protocol_event){.type = EVENT_ACTION};
@@ -126,14 +162,16 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 {
 	struct http2_stream *s = find(base, lane);
 
-	(void)record_rows;
+	if (s)
+		s->request.records = record_rows;
 	return s ? http_request_mask(&s->request, rules, ret) : 0;
 }
 
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
-	static const struct protocol_refusal no_connect = {.reason = REASON_NOT_UNDERSTOOD,
-		.text = {(const uint8_t *)"CONNECT is not built yet", 24}};
+	const struct protocol_refusal no_connect = {.reason = REASON_NOT_BUILT,
+		.text = slice_from_string(
+			"denied: CONNECT is taken over HTTP/1.1 alone, not over HTTP/2")};
 	struct http2_stream *s = find(base, lane);
 	int r = 0;
 
@@ -234,7 +272,8 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	if (e->agent == HTTP_AGENT_DONE)
 		return true;
 	return e->h2->sessions[side] && http_event_has_room(e) && e->h2->dropped_count == 0 &&
-		list_is_empty(&e->h2->asking);
+		list_is_empty(&e->h2->asking) && list_is_empty(&e->h2->reading) &&
+		list_is_empty(&e->h2->reports);
 }
 
 /* Whether a stream was released and is not over. */
@@ -255,10 +294,13 @@ static void engine_end(struct protocol_engine *base, enum side side)
 
 	if (h->e->agent == HTTP_AGENT_DONE)
 		return;
-	if (side == SIDE_AGENT)
+	if (side == SIDE_AGENT) {
+		list_for_each (position, &h->streams)
+			http2_socket_report(list_entry(position, struct http2_stream, link));
 		http_close(h->e, REASON_NONE, "");
-	else
+	} else {
 		http2_server_gone(h);
+	}
 }
 
 /* Idle: what an administrator does is told at once, what a server does to the next request. */

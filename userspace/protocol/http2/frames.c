@@ -61,7 +61,8 @@ static size_t next_part(struct http2 *h, struct http2_frames *f, struct slice in
 
 static bool has_events(const struct http2 *h)
 {
-	return h->e->events.count || h->dropped_count || !list_is_empty(&h->asking);
+	return h->e->events.count || h->dropped_count || !list_is_empty(&h->asking) ||
+		!list_is_empty(&h->reports);
 }
 
 static void broke(struct http2 *h, enum side side, const char *text)
@@ -101,6 +102,8 @@ int http2_input(struct http2 *h, enum side side, struct slice in, size_t *ret_ta
 		r = take(h, side, slice_head(in, n));
 		*ret_taken += n;
 		in = slice_from(in, n);
+		if (r == 0)
+			r = http2_sockets_read(h);
 		if (h->flood)
 			http2_fail(h, REASON_LIMIT, h->flood);
 		else if (r == 0 && f->left == 0 && f->header_length == 0)
@@ -138,16 +141,43 @@ int http2_write(struct http2 *h, enum side to, struct slice bytes)
 	return http_write(h->e, to, bytes);
 }
 
+/* Clients look for an offer in the first SETTINGS alone, which wait for the server's where these
+ * are on their way. */
+static bool greeting_waits(const struct http2 *h)
+{
+	return !h->greeted && h->sessions[SIDE_SERVER] && !h->settled &&
+		h->e->agent != HTTP_AGENT_DONE;
+}
+
+/* Our SETTINGS, nghttp2's first frame, with what the server offers now. */
+static int greet(struct http2 *h, struct slice frame)
+{
+	uint8_t offer = h->offers = http2_server_offers(h);
+	int r = http2_write(h, SIDE_AGENT, slice_head(frame, HTTP2_OFFER_AT));
+
+	h->greeted = true;
+	if (r == 0)
+		r = http2_write(h, SIDE_AGENT, slice_of(&offer, 1));
+	return r < 0 ? r : http2_write(h, SIDE_AGENT, slice_from(frame, HTTP2_OFFER_AT + 1));
+}
+
+static int send_frame(struct http2 *h, enum side side, struct slice frame)
+{
+	return side == SIDE_AGENT && !h->greeted ? greet(h, frame) : http2_write(h, side, frame);
+}
+
 static int send_side(struct http2 *h, enum side side)
 {
 	const uint8_t *data;
 	ssize_t n = 1;
 	int r = 0;
 
+	if (side == SIDE_AGENT && greeting_waits(h))
+		return 0;
 	while (r == 0 && n > 0 && h->sessions[side]) {
 		n = nghttp2_session_mem_send(h->sessions[side], &data);
 		if (n > 0)
-			r = http2_write(h, side, slice_of(data, (size_t)n));
+			r = send_frame(h, side, slice_of(data, (size_t)n));
 	}
 	return n < 0 ? -ENOMEM : r;
 }

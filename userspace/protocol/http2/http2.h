@@ -14,6 +14,7 @@
  *   stream.c    a stream: its content on the way, and responses of our own
  *   block.c     a list of headers as it comes, and as it leaves
  *   secret.c    the resource's secret in requests
+ *   socket.c    WebSockets
  *   grpc.c      responses of our own to gRPC
  *
  * The connection before HTTP/2 is known to be spoken (first bytes, TLS) is struct http_engine's,
@@ -29,13 +30,16 @@
 #include "protocol/http/engine.h"
 
 #define HTTP2_FRAME_HEADER 9
+/* Of our first frame to the agent, the byte that says whether WebSockets are offered (RFC 8441, 3):
+ * the last of the first setting's value. */
+#define HTTP2_OFFER_AT (HTTP2_FRAME_HEADER + 5)
 
 /* A list of headers. Names and values are references to nghttp2's. */
 struct http2_block {
 	nghttp2_rcbuf *held[2 * LIMIT_HTTP_FIELDS];
 	size_t held_count;
 	size_t bytes; /* as RFC 9113, 6.5.2 counts them */
-	struct slice method, scheme, authority, path, status; /* empty: missing */
+	struct slice method, scheme, authority, path, status, protocol; /* empty: missing */
 	struct http_fields fields;
 	struct http_problem problem; /* that was found in it already */
 };
@@ -54,9 +58,19 @@ enum http2_state {
 	HTTP2_VERDICT, /* it is being judged */
 	HTTP2_COLLECT, /* people are to see its body first */
 	HTTP2_READY, /* released; there is no server yet */
+	HTTP2_OFFER, /* there is; whether it takes WebSockets is not known yet */
 	HTTP2_SECRET, /* there is; what it is to be shown is on its way */
 	HTTP2_OPEN, /* it is with the server */
 	HTTP2_ANSWERED, /* nothing more is wanted of the server */
+};
+
+struct http2_socket;
+
+/* A result that is still to be told. */
+struct http2_report {
+	struct list link; /* http2.reports */
+	uint64_t action, bytes;
+	char tag[64];
 };
 
 struct http2_stream {
@@ -64,7 +78,7 @@ struct http2_stream {
 	struct list asking; /* http2.asking, while its EVENT_ACTION is still to be told */
 	struct http2 *h;
 	enum http2_state state;
-	int32_t id; /* with the agent; the lane */
+	int32_t id; /* with the agent; the lane. 0: that one ended, the server's not yet */
 	int32_t server_id; /* 0: none */
 	struct http_request request;
 	struct http2_block block; /* the last that came from either side */
@@ -77,6 +91,8 @@ struct http2_stream {
 	bool answered; /* all of the response was sent */
 	uint64_t drained; /* bytes of the request that nobody wants */
 	bool head_held; /* a response's head waits for its masked content */
+	struct http2_socket *socket; /* it is to be a WebSocket; owned. NULL: not that */
+	bool reported; /* what came of the WebSocket was */
 	bool grpc; /* that is what the request says it is */
 };
 
@@ -95,11 +111,17 @@ struct http2 {
 	nghttp2_session *sessions[2]; /* by side; the server's NULL while there is none */
 	struct http2_frames frames[2];
 	struct list streams, asking;
+	struct list reading; /* WebSockets of which something is still to be read */
+	struct list reports;
+	char reported[64]; /* the tag of the last */
 	size_t stream_count;
 	size_t held; /* bytes of content that people are shown, or masks hold back */
 	size_t passing; /* bytes of content on the way */
 	uint64_t sent; /* bytes to either side */
 	size_t owed[2]; /* bytes for which a side's connection window was not opened again yet */
+	bool settled; /* the server's SETTINGS came */
+	bool greeted; /* the agent was sent ours */
+	bool offers; /* and WebSockets were offered in them, or since */
 	bool draining; /* the server takes no new streams */
 	bool ends; /* no new stream is taken, and with the last one the session ends */
 	const char *flood; /* what came too often; NULL: nothing did */
@@ -137,10 +159,20 @@ void http2_say_goodbye(struct http2 *h);
 /* The server takes no new streams: nor do we, on this connection. */
 void http2_on_goaway(struct http2 *h);
 void http2_check_drained(struct http2 *h);
+/* Its SETTINGS came: WebSockets are offered to the agent where it takes them. -ENOMEM. */
+int http2_on_settings(struct http2 *h);
+bool http2_server_offers(const struct http2 *h);
 /* It closed its connection: what it did not answer fails. */
 void http2_server_gone(struct http2 *h);
 /* Answers what it can, and the session ends; http2_flush() says so. */
 void http2_fail(struct http2 *h, enum reason reason, const char *text);
+
+/* A response is complete: one more stream may be given up. */
+static inline void http2_forgive(struct http2 *h)
+{
+	if (h->frames[SIDE_AGENT].resets)
+		h->frames[SIDE_AGENT].resets--;
+}
 
 /* frames.c */
 int http2_input(struct http2 *h, enum side side, struct slice in, size_t *ret_taken);
@@ -180,6 +212,11 @@ void http2_server_forget(struct http2_stream *s, uint32_t code);
 /* stream.c */
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id);
 void http2_stream_free(struct http2_stream *s);
+/* Something for the record that is no action; `text`: static. */
+void http2_note(struct http2 *h, enum reason reason, const char *text);
+void http2_flow_drop_trailers(struct http2_flow *f);
+/* No more content comes for a side, nor trailers. */
+void http2_stream_end(struct http2_stream *s, enum side to);
 /* More content for a side. */
 int http2_stream_append(struct http2_stream *s, enum side to, struct slice data);
 /* The flow changed: nghttp2 may go on with it. */
@@ -210,6 +247,25 @@ struct http2_list;
 int http2_secret_put(const struct http2_stream *s, struct http2_list *list, struct buffer *room);
 /* For a session that is to show it: what is freed is wiped. */
 extern nghttp2_mem http2_wiping_memory;
+
+/* socket.c: with s->socket, but for the first and where it says so. */
+void http2_socket_new(struct http2_stream *s);
+void http2_socket_free(struct http2_stream *s); /* takes none */
+/* The server agreed; takes none. */
+bool http2_socket_is_open(const struct http2_stream *s);
+/* Its final response is in the request's head. NULL, or why it is refused. */
+const char *http2_socket_answered(struct http2_stream *s, bool agreed);
+/* Bytes came from a side, or its end. Errors are the buffer's. */
+int http2_socket_take(struct http2_stream *s, enum side from, struct slice data);
+void http2_socket_end(struct http2_stream *s, enum side from);
+/* Both sides are told why it ends. False: there are no words for it; takes none. */
+bool http2_socket_leave(struct http2_stream *s, enum reason reason, struct slice text);
+/* The agent's stream is closed. Whether what it said last is still on its way; takes none. */
+bool http2_socket_outlives(const struct http2_stream *s);
+/* What came of it, once, if it was open; takes none. */
+void http2_socket_report(struct http2_stream *s);
+/* Reads what came of all of them, up to the next event. */
+int http2_sockets_read(struct http2 *h);
 
 /* grpc.c: its status for a response with this one; static. */
 const char *http2_grpc_status(unsigned status);

@@ -15,6 +15,21 @@ static struct http2_stream *stream_of(struct http2 *h, int32_t id)
 
 /* --- requests --- */
 
+/* Whether it can't be sent now: the server is to say first that it takes WebSockets. */
+static bool waits_for_offer(struct http2_stream *s)
+{
+	const struct protocol_refusal refusal = {.reason = REASON_NOT_BUILT,
+		.text = slice_from_string("denied: the server takes no WebSockets over HTTP/2")};
+
+	if (!s->socket || http2_server_offers(s->h))
+		return false;
+	if (s->h->settled)
+		http2_answer(s, 501, &refusal);
+	else
+		s->state = HTTP2_OFFER;
+	return true;
+}
+
 int http2_server_send(struct http2_stream *s)
 {
 	nghttp2_session *session = s->h->sessions[SIDE_SERVER];
@@ -24,6 +39,8 @@ int http2_server_send(struct http2_stream *s)
 	int32_t id;
 	int r;
 
+	if (waits_for_offer(s))
+		return 0;
 	if (http_has_secret(s->h->e) && s->h->e->secret.length == 0)
 		return http2_secret_ask(s);
 	if (s->request.collected &&
@@ -42,7 +59,7 @@ int http2_server_send(struct http2_stream *s)
 	buffer_wipe(&s->request.content);
 	http2_stream_hold(s, 0);
 	id = nghttp2_submit_request(session, NULL, list.items, list.count,
-		s->request.has_body ? &http2_content : NULL, s);
+		s->request.has_body || s->socket ? &http2_content : NULL, s);
 	buffer_wipe(&room);
 	if (id < 0)
 		return -ENOMEM;
@@ -138,11 +155,28 @@ static void begin_masking(struct http2_stream *s)
 		submit_head(s, true, true);
 }
 
+/* What the WebSocket says is masked message by message. */
+static void on_agreed(struct http2_stream *s)
+{
+	const char *problem = http2_socket_answered(s, true);
+
+	if (problem)
+		refuse_response(s, problem);
+	else
+		submit_head(s, true, true);
+}
+
 static void on_final(struct http2_stream *s, bool ends)
 {
 	struct http_request *r = &s->request;
 
 	snprintf(r->tag, sizeof(r->tag), "%u", r->status);
+	if (s->socket && r->status < 300) {
+		on_agreed(s);
+		return;
+	}
+	if (s->socket)
+		http2_socket_answered(s, false);
 	if (ends)
 		r->masked = false; /* there is nothing in it */
 	if (r->masked)
@@ -182,8 +216,7 @@ static void report(struct http2_stream *s)
 	event->result.tag = slice_from_string(tag);
 	if (s->request.status >= 400)
 		event->result.error_code = event->result.tag;
-	if (h->frames[SIDE_AGENT].resets)
-		h->frames[SIDE_AGENT].resets--;
+	http2_forgive(h);
 }
 
 static void mask_data(struct http2_stream *s, struct slice data, bool last)
@@ -212,16 +245,17 @@ static void on_end(struct http2_stream *s)
 {
 	const struct http2_block *trailers = s->flows[SIDE_AGENT].trailers;
 
+	if (http2_socket_is_open(s)) {
+		http2_socket_end(s, SIDE_SERVER);
+		return;
+	}
 	if (!s->request.masked && trailers && trailers->problem.status) {
 		refuse_response(s, "its trailers");
 		return;
 	}
 	if (s->request.masked) {
 		/* They would pass unmasked. */
-		if (s->flows[SIDE_AGENT].trailers)
-			http2_block_clear(s->flows[SIDE_AGENT].trailers);
-		free(s->flows[SIDE_AGENT].trailers);
-		s->flows[SIDE_AGENT].trailers = NULL;
+		http2_flow_drop_trailers(&s->flows[SIDE_AGENT]);
 		mask_data(s, SLICE_EMPTY, true);
 	}
 	if (s->state != HTTP2_OPEN)
@@ -284,6 +318,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	(void)session;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		http2_on_goaway(h);
+	if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+		return http2_on_settings(h) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && !s->request.tag[0])
@@ -306,6 +342,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		nghttp2_session_consume_stream(session, id, length);
 		return 0;
 	}
+	if (http2_socket_is_open(s))
+		return http2_socket_take(s, SIDE_SERVER, slice_of(data, length)) < 0
+			? NGHTTP2_ERR_CALLBACK_FAILURE
+			: 0;
 	s->content += length;
 	s->flows[SIDE_AGENT].owed += length;
 	if (s->request.masked)
@@ -327,6 +367,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 		return 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
 	s->server_id = 0;
+	if (!s->id) {
+		http2_stream_free(s);
+		return 0;
+	}
+	http2_socket_report(s);
 	http2_stream_stop(s);
 	if (!s->server_ended)
 		nghttp2_submit_rst_stream(h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id,

@@ -29,6 +29,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 static int submit_settings(nghttp2_session *session, enum side side)
 {
 	const nghttp2_settings_entry settings[] = {
+		/* Whether it is so is filled in as the frame leaves (HTTP2_OFFER_AT). */
+		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_HTTP2_STREAM_WINDOW},
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_HTTP_HEAD},
 		/* Streams that the peer may open: a server's are pushes. */
@@ -37,9 +39,9 @@ static int submit_settings(nghttp2_session *session, enum side side)
 		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
 	};
 
-	/* RFC 9113, 6.5.2: the last is a client's to say. */
-	return nghttp2_submit_settings(
-		session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings) - (side == SIDE_AGENT));
+	/* The first is a server's to say, the last (RFC 9113, 6.5.2) a client's. */
+	return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings + (side == SIDE_SERVER),
+		ARRAY_SIZE(settings) - 1);
 }
 
 static void set_callbacks(nghttp2_session_callbacks *to, const struct http2_callbacks *from)

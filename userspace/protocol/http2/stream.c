@@ -25,6 +25,22 @@ struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
 	return s;
 }
 
+void http2_flow_drop_trailers(struct http2_flow *f)
+{
+	if (f->trailers)
+		http2_block_clear(f->trailers);
+	free(f->trailers);
+	f->trailers = NULL;
+}
+
+void http2_note(struct http2 *h, enum reason reason, const char *text)
+{
+	struct protocol_event *event = http_event(h->e, EVENT_NOTE);
+
+	event->note.reason = reason;
+	event->note.text = slice_from_string(text);
+}
+
 static void set_held(struct http2_stream *s, size_t bytes)
 {
 	s->h->held += bytes - s->held;
@@ -35,15 +51,15 @@ void http2_stream_free(struct http2_stream *s)
 {
 	struct http2 *h = s->h;
 
+	http2_socket_report(s);
+	http2_socket_free(s);
 	set_held(s, 0);
 	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
 		struct http2_flow *f = &s->flows[to];
 
 		h->passing -= buffer_length(&f->data);
 		buffer_wipe(&f->data);
-		if (f->trailers)
-			http2_block_clear(f->trailers);
-		free(f->trailers);
+		http2_flow_drop_trailers(f);
 	}
 	http2_block_clear(&s->block);
 	http_request_done(&s->request);
@@ -81,6 +97,13 @@ void http2_stream_wake(struct http2_stream *s, enum side to)
 		return;
 	f->waits = false;
 	nghttp2_session_resume_data(s->h->sessions[to], id_with(s, to));
+}
+
+void http2_stream_end(struct http2_stream *s, enum side to)
+{
+	http2_flow_drop_trailers(&s->flows[to]);
+	s->flows[to].ended = true;
+	http2_stream_wake(s, to);
 }
 
 int http2_stream_append(struct http2_stream *s, enum side to, struct slice data)
@@ -203,10 +226,7 @@ static void drop_response(struct http2_stream *s)
 
 	s->h->passing -= buffer_length(&f->data);
 	buffer_clear(&f->data);
-	if (f->trailers)
-		http2_block_clear(f->trailers);
-	free(f->trailers);
-	f->trailers = NULL;
+	http2_flow_drop_trailers(f);
 }
 
 /* `list` with what is in the flow behind it. */
@@ -281,6 +301,9 @@ void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *t
 {
 	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
 
+	if (http2_socket_leave(s, reason, refusal.text))
+		return;
+	http2_socket_report(s);
 	http2_server_forget(s, NGHTTP2_CANCEL);
 	http2_answer(s, http_status_of(reason), &refusal);
 }

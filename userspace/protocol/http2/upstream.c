@@ -33,6 +33,33 @@ int http2_go_on(struct http2_stream *s)
 	return 0;
 }
 
+bool http2_server_offers(const struct http2 *h)
+{
+	return h->settled &&
+		nghttp2_session_get_remote_settings(
+			h->sessions[SIDE_SERVER], NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+int http2_on_settings(struct http2 *h)
+{
+	const nghttp2_settings_entry offer = {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+	int r = 0;
+
+	h->settled = true;
+	/* It is never taken back (RFC 8441, 3): another server of the place may not have it. */
+	if (h->greeted && !h->offers && http2_server_offers(h)) {
+		h->offers = true;
+		nghttp2_submit_settings(h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, &offer, 1);
+	}
+	list_for_each_safe (position, &h->streams) {
+		struct http2_stream *s = list_entry(position, struct http2_stream, link);
+
+		if (r == 0 && s->state == HTTP2_OFFER)
+			r = http2_server_send(s);
+	}
+	return r;
+}
+
 static void server_is_ready(struct http2 *h)
 {
 	int r = http2_server_begin(h);
@@ -110,9 +137,15 @@ static void forget_server(struct http2 *h)
 	nghttp2_session_del(h->sessions[SIDE_SERVER]);
 	h->sessions[SIDE_SERVER] = NULL;
 	h->broken[SIDE_SERVER] = NGHTTP2_NO_ERROR;
+	h->settled = false;
 	h->e->server = HTTP_SERVER_NONE;
-	list_for_each (position, &h->streams)
-		list_entry(position, struct http2_stream, link)->server_id = 0;
+	list_for_each_safe (position, &h->streams) {
+		struct http2_stream *s = list_entry(position, struct http2_stream, link);
+
+		s->server_id = 0;
+		if (!s->id)
+			http2_stream_free(s);
+	}
 }
 
 /* A server that takes no more has answered all that it took: what was released since goes to its
@@ -137,7 +170,7 @@ void http2_server_gone(struct http2 *h)
 	list_for_each_safe (position, &h->streams) {
 		struct http2_stream *s = list_entry(position, struct http2_stream, link);
 
-		if (s->state == HTTP2_OPEN && !s->server_ended)
+		if (s->state == HTTP2_OFFER || (s->state == HTTP2_OPEN && !s->server_ended))
 			http2_stream_fail(
 				s, REASON_UPSTREAM_CLOSED, "the server closed the connection");
 		else if (s->state == HTTP2_OPEN)

@@ -55,7 +55,7 @@ static enum kubernetes_channel channel_of(const struct spdy *s, uint32_t stream)
 static int pass(struct spdy *s, enum side from, const struct spdy_piece *piece)
 {
 	enum side to = side_other(from);
-	int r = piece->head.length ? s->base.host->write(s->base.host, to, piece->head) : 0;
+	int r = http_stream_write(&s->base, to, piece->head);
 
 	s->within[to] = !piece->ends;
 	return r < 0 ? r : http_stream_pass(&s->base, to, piece->body);
