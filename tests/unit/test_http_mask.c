@@ -195,6 +195,67 @@ Test(http_mask, what_cannot_be_masked_is_refused)
 }
 
 /* Of a key that comes line by line, no line is passed for something else. */
+/* In chunks of a byte each, after `begin`. */
+static void respond_in_bytes(const char *type, const char *begin, size_t count, char byte)
+{
+	struct buffer all;
+
+	buffer_init(&all, 16u << 20);
+	buffer_append_format(&all,
+		"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n" CHUNKED "%zx\r\n%s\r\n", type,
+		strlen(begin), begin);
+	while (count--)
+		buffer_append_format(&all, "1\r\n%c\r\n", byte);
+	buffer_append_string(&all, "1\r\n\n\r\n0\r\n\r\n");
+	agent_sends(GET);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&all));
+	cr_expect_not(run.closed);
+	buffer_done(&all);
+}
+
+/* What is searched again with each of them would keep a worker for hours. */
+Test(http_mask, content_in_tiny_pieces, .timeout = 200)
+{
+	enum { BYTES = 900000 };
+
+	respond_in_bytes("application/x-ndjson", "ann@acme.com ", BYTES, '.');
+	cr_expect(strncmp(content(), "[masked] ....", 13) == 0);
+	cr_expect_eq(strlen(content()), 9 + BYTES + 1);
+	http_run_end();
+	set_up();
+	respond_in_bytes("text/event-stream", "data: ann@acme.com ", BYTES, '.');
+	cr_expect(strncmp(content(), "data: [masked] ....", 19) == 0);
+	http_run_end();
+	set_up();
+	respond_in_bytes("text/plain", "-----BEGIN PRIVATE KEY-----\n", BYTES, 'M');
+	cr_expect(strncmp(content(), "[masked]", 8) == 0, "%.40s", content());
+	cr_expect_null(strstr(content(), "MMMM"));
+}
+
+/* However much of nothing stands before it. */
+Test(http_mask, json_behind_blanks)
+{
+	struct buffer all;
+
+	buffer_init(&all, 1u << 20);
+	for (size_t i = 0; i < 100000; i++)
+		buffer_append_string(&all, i % 64 ? " " : "\n");
+	buffer_append_string(&all, "{\"mail\":\"ann@acme.com\"}");
+	agent_sends(GET);
+	server_sends("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" CHUNKED);
+	for (struct slice rest = buffer_slice(&all); rest.length; rest = slice_from(rest, 1000)) {
+		char size[16];
+
+		snprintf(size, sizeof(size), "%zx\r\n", slice_head(rest, 1000).length);
+		server_sends(size);
+		engine_run_feed(&run, SIDE_SERVER, slice_head(rest, 1000));
+		server_sends("\r\n");
+	}
+	server_sends("0\r\n\r\n");
+	cr_expect(strstr(content(), "{\"mail\":\"[masked]\"}"));
+	buffer_done(&all);
+}
+
 Test(http_mask, a_key_in_many_lines)
 {
 	static const char line[] =

@@ -275,6 +275,28 @@ Test(kubernetes_streams, a_key_that_a_terminal_shows_line_by_line)
 	cr_expect(holds(&run.sent[SIDE_AGENT], "$ "));
 }
 
+/* Colours that colour nothing are searched again with each piece behind them. */
+Test(kubernetes_streams, tiny_pieces_do_not_keep_a_worker)
+{
+	enum { PIECES = 2000 };
+	char colours[3 * 8192 + 1] = "";
+	size_t frames = 0;
+
+	for (size_t i = 0; i < sizeof(colours) - 1; i += 3)
+		memcpy(colours + i, "\033[m", 3);
+	exec_by_messages("prod", "", "v4.channel.k8s.io");
+	says(SIDE_SERVER, 1, "first words of what is kept ", SIZE_MAX);
+	says(SIDE_SERVER, 1, colours, SIZE_MAX);
+	for (size_t i = 0; i < PIECES; i++) {
+		buffer_clear(&run.sent[SIDE_AGENT]);
+		says(SIDE_SERVER, 1, "\033[m", SIZE_MAX);
+		frames += buffer_length(&run.sent[SIDE_AGENT]) > 0;
+	}
+	says(SIDE_SERVER, 3, SUCCESS, SIZE_MAX);
+	cr_expect_eq(buffer_length(&run.data[DATA_OUTPUT]), 28 + sizeof(colours) - 1 + 3 * PIECES);
+	cr_expect(frames >= 10 && frames < PIECES / 8, "%zu", frames);
+}
+
 /* Without a terminal so much of what a program writes is recorded whatever the rules say. */
 Test(kubernetes_streams, what_is_recorded_has_an_end)
 {

@@ -18,6 +18,9 @@
 #define QUOTED_SHORT 64u /* bytes of a value in quotes */
 #define WRAPPED_LEAST 48u /* characters of a line of base64 that goes on in the next one */
 #define SEARCHES_MOST 8u
+#define SEARCHED_ANYWAY 4096u /* bytes for a piece, however short */
+#define SEARCHED_PER_BYTE 16u /* for each byte that came */
+#define SEARCHED_AHEAD (1u << 20) /* before they have come */
 
 /* Findings in a text, in their order. */
 struct found {
@@ -43,6 +46,7 @@ void mask_stream_init_with(struct mask_stream *s, const struct masker *masker)
 	}
 	buffer_init(&s->held, HELD_MOST);
 	s->passed = 0;
+	s->credit = SEARCHED_AHEAD;
 }
 
 void mask_stream_done(struct mask_stream *s)
@@ -394,6 +398,21 @@ int mask_stream_pass(struct mask_stream *s, struct slice bytes, bool all, struct
 	free(found.items);
 	terminal_text_done(&t);
 	return r;
+}
+
+bool mask_stream_is_worth(struct mask_stream *s, size_t bytes)
+{
+	size_t cost = buffer_length(&s->held) + bytes;
+
+	s->credit += SEARCHED_PER_BYTE * bytes;
+	if (s->credit > SEARCHED_AHEAD)
+		s->credit = SEARCHED_AHEAD;
+	if (cost <= SEARCHED_ANYWAY)
+		return true;
+	if (cost > s->credit)
+		return false;
+	s->credit -= cost;
+	return true;
 }
 
 int mask_stream_show(struct mask_stream *s, struct slice bytes)

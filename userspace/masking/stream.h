@@ -20,6 +20,7 @@ struct mask_stream {
 	struct masker masker;
 	struct buffer held; /* some that has passed, and all that has not */
 	size_t passed; /* of `held` */
+	size_t credit; /* bytes that may be searched */
 };
 
 /* Engine and hasher are borrowed. A part of a text can't be NULL, so that is "[masked]". */
@@ -41,11 +42,10 @@ static inline int mask_stream_keep(struct mask_stream *s, struct slice bytes)
 /* Bytes that the receiver gets as they are, and what comes is read behind them; nothing may be
  * kept back. */
 int mask_stream_show(struct mask_stream *s, struct slice bytes);
-/* How many bytes a call of mask_stream_pass() would search beside those that it is given. */
-static inline size_t mask_stream_held(const struct mask_stream *s)
-{
-	return buffer_length(&s->held);
-}
+/* Whether a search is worth it for so many bytes that came, which are then passed, and else kept.
+ * What is kept back, and before it, is searched again with what comes: where that is long, and
+ * comes in tiny pieces, one session would keep a worker from all others. */
+bool mask_stream_is_worth(struct mask_stream *s, size_t bytes);
 /* Bytes that are kept back. */
 static inline size_t mask_stream_kept(const struct mask_stream *s)
 {

@@ -76,7 +76,7 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 {
 	m->mode = mode_of(media_type(type));
 	m->undecided = m->paths && m->mode == HTTP_MASK_TEXT;
-	m->passed = 0;
+	m->passed = m->blank = m->searched = 0;
 	buffer_clear(&m->held);
 }
 
@@ -157,13 +157,15 @@ static int pass_until(struct http_mask *m, size_t end, bool whole, struct buffer
 	return r;
 }
 
-/* Behind the last whole event or line; 0: none has come. */
+/* Behind the last whole event or line; 0: none has come. What was searched before is not again, or
+ * a long line in tiny pieces would keep a worker from all others. */
 static size_t units_end(const struct http_mask *m)
 {
 	struct slice held = buffer_slice(&m->held);
 	bool events = m->mode == HTTP_MASK_EVENTS;
+	size_t from = m->searched > m->passed ? m->searched : m->passed;
 
-	for (size_t end = held.length; end > m->passed; end--) {
+	for (size_t end = held.length; end > from; end--) {
 		if (held.data[end - 1] != '\n')
 			continue;
 		if (!events || (end >= 2 && held.data[end - 2] == '\n') ||
@@ -234,8 +236,12 @@ static int pass_text(struct http_mask *m, struct buffer *out)
 	size_t length = buffer_length(&m->held);
 	int r = 0;
 
-	if (length - m->passed >= WINDOW)
+	/* Where it can't be parted, as in a finding without an end, it is not tried with each byte.
+	 */
+	if (length - m->passed >= WINDOW && length >= m->searched + LOOKAHEAD) {
 		r = pass_until(m, length - LOOKAHEAD, false, out);
+		m->searched = m->blank = buffer_length(&m->held);
+	}
 	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
 }
 
@@ -311,6 +317,7 @@ static int pass_units(struct http_mask *m, size_t end, struct buffer *out)
 
 	if (r == 0 && end)
 		r = pass_until(m, end, true, out);
+	m->searched = buffer_length(&m->held);
 	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
 }
 
@@ -318,14 +325,15 @@ static int pass_units(struct http_mask *m, size_t end, struct buffer *out)
 static void decide(struct http_mask *m)
 {
 	struct slice held = buffer_slice(&m->held);
-	size_t at = 0;
+	size_t at = m->blank < held.length ? m->blank : held.length;
 
 	if (!m->undecided)
 		return;
 	while (at < held.length && memchr(" \t\r\n\xef\xbb\xbf", held.data[at], 7))
 		at++;
 	m->undecided = at == held.length;
-	if (begins_as_json(held))
+	m->blank = at;
+	if (!m->undecided && begins_as_json(held))
 		m->mode = HTTP_MASK_JSON;
 }
 

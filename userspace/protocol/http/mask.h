@@ -20,6 +20,8 @@ struct http_mask {
 	bool undecided; /* whether it is text is seen when it begins */
 	struct buffer held; /* content that has not passed, behind some that has */
 	size_t passed; /* of `held` */
+	size_t blank; /* begin of `held` in which nothing stands yet, while undecided */
+	size_t searched; /* begin of `held` in which nothing was found at which it may be parted */
 };
 
 void http_mask_init(struct http_mask *m);

@@ -226,15 +226,16 @@ int kubernetes_channels_mask(struct kubernetes_channels *c, enum kubernetes_chan
 	unsigned output = channel - KUBERNETES_STDOUT;
 	struct mask_stream *mask = &c->masks[output];
 	struct buffer *leaves = &c->leaves[output];
-	int r = 0;
+	bool worth = more == KUBERNETES_LAST || mask_stream_is_worth(mask, bytes.length);
+	int r = worth ? 0 : mask_stream_keep(mask, bytes);
 
 	c->came[output] += bytes.length;
 	buffer_clear(leaves);
-	for (; r == 0 && bytes.length; bytes = slice_from(bytes, PART))
+	for (; worth && r == 0 && bytes.length; bytes = slice_from(bytes, PART))
 		r = mask_stream_pass(mask, slice_head(bytes, PART), false, leaves);
 	if (r == 0 &&
 		(more == KUBERNETES_LAST ||
-			(more == KUBERNETES_AWAITS && is_shown_at_once(c, output))))
+			(more == KUBERNETES_AWAITS && worth && is_shown_at_once(c, output))))
 		r = mask_stream_pass(mask, SLICE_EMPTY, true, leaves);
 	if (r < 0)
 		return http_stream_refuse_mask(c->stream, r);

@@ -7,14 +7,10 @@
 #include "base/memory.h"
 
 #define TYPED_MOST 64u /* bytes whose echo is waited for */
-#define SEARCHED_ANYWAY 4096u /* bytes for a piece, however short */
-#define SEARCHED_PER_BYTE 16u /* for each byte that came */
-#define SEARCHED_AHEAD (1u << 20) /* before they have come */
 #define SHOWN_MOST (4u << 20) /* of one piece; masks may be longer than what they hide */
 
 struct ssh_output {
 	struct mask_stream streams[BRIDGE_STREAM_COUNT]; /* that of stdin is not used */
-	size_t credit[BRIDGE_STREAM_COUNT]; /* bytes that may be searched */
 	struct buffer shown;
 	uint8_t typed[TYPED_MOST];
 	size_t typed_count;
@@ -28,10 +24,8 @@ struct ssh_output *ssh_output_new(
 
 	o->binary = binary;
 	buffer_init(&o->shown, SHOWN_MOST);
-	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
+	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
 		mask_stream_init(&o->streams[i], host->detectors, host->hasher, rules);
-		o->credit[i] = SEARCHED_AHEAD;
-	}
 	return o;
 }
 
@@ -77,25 +71,6 @@ static bool take_echo(struct ssh_output *o, struct slice bytes)
 	return true;
 }
 
-/* What is kept back, and before it, is searched again with what comes. Where that is long, and
- * comes in tiny pieces, one session would keep a worker from all others: there it waits for more
- * pieces, or until it has waited long enough. */
-static bool is_worth_searching(struct ssh_output *o, enum bridge_stream stream, struct slice bytes)
-{
-	size_t cost = mask_stream_held(&o->streams[stream]) + bytes.length;
-	size_t *credit = &o->credit[stream];
-
-	*credit += SEARCHED_PER_BYTE * bytes.length;
-	if (*credit > SEARCHED_AHEAD)
-		*credit = SEARCHED_AHEAD;
-	if (bytes.length == 0 || cost <= SEARCHED_ANYWAY)
-		return true;
-	if (cost > *credit)
-		return false;
-	*credit -= cost;
-	return true;
-}
-
 int ssh_output_take(struct ssh_output *o, enum bridge_stream stream, struct slice bytes,
 	struct slice *ret_shown, size_t *ret_settled)
 {
@@ -110,7 +85,8 @@ int ssh_output_take(struct ssh_output *o, enum bridge_stream stream, struct slic
 	} else if (before == 0 && o->typed_count && take_echo(o, bytes)) {
 		r = mask_stream_show(s, bytes);
 		*ret_shown = bytes;
-	} else if (!is_worth_searching(o, stream, bytes)) {
+	} else if (bytes.length && !mask_stream_is_worth(s, bytes.length)) {
+		/* For more pieces, or until it has waited long enough. */
 		r = mask_stream_keep(s, bytes);
 		*ret_shown = SLICE_EMPTY;
 	} else {
