@@ -499,6 +499,23 @@ def test_one_daemon_per_state_folder(host):
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
 
 
+def test_programs_that_do_not_load(host):
+    """Unix sockets are left alone where the kernel can't turn them, and for no other reason."""
+    daemon, agent = host.govern()
+    if not daemon.status()["unix_sockets"]:
+        pytest.skip("this kernel can't turn Unix sockets (6.7)")
+    daemon.stop()
+    pin = daemon.pins / "v1/maps/unix_servers"
+    pin.unlink()
+    subprocess.run(["bpftool", "map", "create", pin, "type", "hash", "key", "4", "value", "4", "entries", "1", "name", "another"], check=True)
+    with pytest.raises(RuntimeError, match="BPF object unix"):
+        daemon.start()
+    assert errors(agent, [SERVER4]) == ["ECONNREFUSED"]
+    pin.unlink()
+    daemon.start()
+    assert attempts(agent, [SERVER4])[0]["data"] == "ping"
+
+
 def test_flushed_rules_come_back(host, network):
     daemon, agent = host.govern()
     network.in_host("nft", "delete", "table", "inet", f"wayleave_{daemon.instance}")

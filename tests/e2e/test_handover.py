@@ -2,6 +2,7 @@
 """Another daemon takes over: what agents connect meanwhile waits for it, and what was connected is finished."""
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -162,6 +163,22 @@ def test_who_dials_a_servers_own_socket_waits_too(managed, server):
     d.start()
     assert process.communicate(timeout=60)[0] == "finished\n"
     assert d.json("sessions", "list")[0]["resource"] == "local"
+
+
+def test_another_socket_in_the_place_of_the_workers(managed, server):
+    """What the manager has is nobody's any more: the daemon makes a new one."""
+    d, _ = managed
+    if not d.status()["unix_sockets"]:
+        pytest.skip("this kernel can't turn Unix sockets (6.7)")
+    d.kill()
+    place = d.runtime / "servers" / "worker.sock"
+    place.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(place))
+        other.listen()
+        d.start()
+        process = begin_alone(d, server, server.data)
+        assert process.communicate(timeout=60)[0] == "finished\n"
 
 
 def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):

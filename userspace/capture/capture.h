@@ -4,7 +4,8 @@
  * (bpf/), and rejects what was not turned (guard.h). For the monitor alone: one thread, privileged.
  *
  * What it sets up is pinned and outlives the daemon. While no daemon runs, agents' connections
- * fail, because nobody listens who carries the worker's mark; a daemon that starts again takes over
+ * fail, because nobody listens who carries the worker's mark; or they wait, with all that is sent
+ * on them, where a service manager keeps the sockets that do. A daemon that starts again takes over
  * without a gap. Only capture_teardown() takes it away.
  *
  * Order of use: capture_open(), capture_listen(), capture_apply() at start and at each reload, the
@@ -84,9 +85,9 @@ struct capture_setup {
 /* Loads the programs or takes over what an earlier daemon left, and mirrors the host's routes.
  * -EBUSY: another daemon has the instance. The error's sentence is for the admin. */
 int capture_open(const struct capture_options *options, struct capture **ret, struct error *e);
-/* Frees what the process holds. All that is pinned stays: agents' connections fail from now on. A
- * child that was forked calls it too, or its copies keep the instance locked when the parent dies.
- * NULL is allowed. */
+/* Frees what the process holds. All that is pinned stays: agents' connections fail from now on, or
+ * wait where others hold the listening sockets. A child that was forked calls it too, or its copies
+ * keep the instance locked when the parent dies. NULL is allowed. */
 void capture_close(struct capture *c);
 
 /* A sentence, or a name, that is valid during the call. */

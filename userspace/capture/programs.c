@@ -2,6 +2,7 @@
 #include "capture/programs.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -35,14 +36,14 @@ enum object_index {
 static const struct object {
 	const char *name;
 	const void *(*bytes)(size_t *ret_size);
-	bool optional; /* without it is what older kernels can */
+	const char *needs; /* a function that older kernels don't have; NULL: all have it */
 } objects[PROGRAMS_OBJECTS] = {
-	[OBJECT_STEER] = {"steer", steer_bpf__elf_bytes, false},
-	[OBJECT_LIFECYCLE] = {"lifecycle", lifecycle_bpf__elf_bytes, false},
-	[OBJECT_DISGUISE] = {"disguise", disguise_bpf__elf_bytes, false},
-	[OBJECT_ORIGIN] = {"origin", origin_bpf__elf_bytes, false},
-	[OBJECT_ENROL] = {"enrol", enrol_bpf__elf_bytes, false},
-	[OBJECT_UNIX] = {"unix", unix_bpf__elf_bytes, true},
+	[OBJECT_STEER] = {"steer", steer_bpf__elf_bytes, NULL},
+	[OBJECT_LIFECYCLE] = {"lifecycle", lifecycle_bpf__elf_bytes, NULL},
+	[OBJECT_DISGUISE] = {"disguise", disguise_bpf__elf_bytes, NULL},
+	[OBJECT_ORIGIN] = {"origin", origin_bpf__elf_bytes, NULL},
+	[OBJECT_ENROL] = {"enrol", enrol_bpf__elf_bytes, NULL},
+	[OBJECT_UNIX] = {"unix", unix_bpf__elf_bytes, "bpf_sock_addr_set_sun_path"},
 };
 
 /* The order is that of attaching: what refuses sockets and keeps the origins is there before
@@ -163,19 +164,38 @@ static int load_object(
 	return 0;
 }
 
+/* Only that the kernel lacks it makes an object superfluous: whatever else may be wrong with it
+ * would leave open what it closes. */
+static int kernel_has(const char *function, bool *ret, struct error *e)
+{
+	struct btf *types = btf__load_vmlinux_btf();
+
+	if (!types)
+		return error_set_errno(e, -errno, "the kernel's types (BTF)");
+	*ret = btf__find_by_name_kind(types, function, BTF_KIND_FUNC) > 0;
+	btf__free(types);
+	return 0;
+}
+
+static int load_if_possible(
+	const struct object *o, const struct pins *pins, struct bpf_object **ret, struct error *e)
+{
+	bool possible = true;
+	int r = o->needs ? kernel_has(o->needs, &possible, e) : 0;
+
+	if (!possible)
+		log_info("BPF object %s: this kernel has no use for it (no %s)", o->name, o->needs);
+	return r == 0 && possible ? load_object(o, pins, ret, e) : r;
+}
+
 int programs_load(struct programs *ret, const struct pins *pins, struct error *e)
 {
 	struct programs p = {.pins = pins};
 	int r = 0;
 
 	libbpf_set_print(keep_warning);
-	for (size_t i = 0; r == 0 && i < PROGRAMS_OBJECTS; i++) {
-		r = load_object(&objects[i], pins, &p.objects[i], e);
-		if (r < 0 && objects[i].optional) {
-			log_info("%s: this kernel has no use for it", e->text);
-			r = 0;
-		}
-	}
+	for (size_t i = 0; r == 0 && i < PROGRAMS_OBJECTS; i++)
+		r = load_if_possible(&objects[i], pins, &p.objects[i], e);
 	for (size_t i = 0; r == 0 && i < PROGRAMS_MAP_COUNT; i++) {
 		/* Every object has every map but those for Unix sockets. */
 		bool of_unix = i == PROGRAMS_UNIX_SERVERS || i == PROGRAMS_UNIX_WORKERS;

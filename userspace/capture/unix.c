@@ -5,8 +5,10 @@
  */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,8 @@
 #include "base/memory.h"
 #include "capture/state.h"
 
+/* The file that a socket is bound to (linux/un.h, which has sys/un.h's names too). */
+#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0)
 #define BACKLOG 4096 /* the kernel takes net.core.somaxconn where that is less */
 
 static bool is_named(const struct capture_setup *setup, const struct unix_path *path)
@@ -126,20 +130,29 @@ int capture_listen_unix(struct capture *c, const char *path, int *ret_fd, struct
 	return 0;
 }
 
+/* Whether the path leads to that very socket, and not to one that somebody put there since. */
+static bool stands_at(int fd, const char *path)
+{
+	struct stat own, there;
+	int file = ioctl(fd, SIOCUNIXFILE); /* needs CAP_NET_ADMIN; no file: not bound to one */
+	bool ret;
+
+	if (file < 0)
+		return false;
+	ret = fstat(file, &own) == 0 && lstat(path, &there) == 0 && own.st_dev == there.st_dev &&
+		own.st_ino == there.st_ino;
+	close(file);
+	return ret;
+}
+
 int capture_adopt_unix(struct capture *c, const char *path, int fd)
 {
-	struct sockaddr_un address = {0};
-	socklen_t length = sizeof(address), size = sizeof(int);
-	char *made = memory_format("%s.new", path);
-	int listens = 0, r = 0;
+	socklen_t size = sizeof(int);
+	int listens = 0;
 
-	/* Its name is from before it was put into its place. */
-	if (!programs_turn_unix(&c->programs) || access(path, F_OK) < 0 ||
+	if (!programs_turn_unix(&c->programs) ||
 		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || !listens ||
-		getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
-		address.sun_family != AF_UNIX ||
-		strncmp(address.sun_path, made, sizeof(address.sun_path)) != 0)
-		r = -ESTALE;
-	free(made);
-	return r < 0 ? r : write_worker(c, path);
+		!stands_at(fd, path))
+		return -ESTALE;
+	return write_worker(c, path);
 }
