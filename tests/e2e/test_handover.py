@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Another daemon takes over: what agents connect meanwhile waits for it, and what was connected is finished."""
+import hashlib
 import json
 import os
 import socket
@@ -190,6 +191,16 @@ def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):
     d.start()
     assert "the sockets of the daemon before are others" in d.text()
     assert len([name for name, _ in manager.kept if name == "listener-v4"]) == 1
+    assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
+
+
+def test_sockets_of_a_cgroup_that_is_gone(managed, server):
+    """No program would tell whose connections come there."""
+    d, _ = managed
+    d.stop()
+    instance = "i" + hashlib.sha256(str(d.state).encode()).hexdigest()[:8]
+    (daemons.cgroup_root() / f"wayleave_{instance}" / "workers").rmdir()
+    d.start()
     assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
 
 

@@ -23,6 +23,8 @@
 #define LIMIT_SESSIONS_PER_WORKER 65536u
 #define LIMIT_REFUSED_AGENT                                                                        \
 	64u /* sessions beyond an agent's limits that a worker tells so at a time */
+/* Milliseconds between records of a worker's connections that are refused at once, by reason. */
+#define LIMIT_STRANGERS_INTERVAL 1000
 #define LIMIT_SESSION_ARENA (16u << 20) /* what one session makes us remember */
 #define LIMIT_PREPARED_STATEMENTS 65536u /* per session */
 #define LIMIT_PIPELINE 65536u /* requests in flight per session */

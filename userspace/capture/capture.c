@@ -79,7 +79,8 @@ static int open_worker_cgroup(struct capture *c, const char *configuration, stru
 	int r;
 
 	snprintf(path, sizeof(path), "%s/workers", c->folder);
-	r = cgroup_open(&c->root, path, true, &c->worker_fd, e);
+	c->worker_is_new = cgroup_open(&c->root, path, false, &c->worker_fd, e) < 0;
+	r = c->worker_is_new ? cgroup_open(&c->root, path, true, &c->worker_fd, e) : 0;
 	if (r < 0)
 		return r;
 	/* Without it, teardown needs a configuration that can be read. */
@@ -242,12 +243,21 @@ void capture_close(struct capture *c)
 	free(c);
 }
 
+static int adopt(const struct capture *c, unsigned count, uint16_t port,
+	const struct listener_inherited *inherited, struct listener_set *ret)
+{
+	if (!inherited || inherited->v4_count == 0)
+		return -ENOENT;
+	/* Those of a cgroup that somebody removed are out of the programs' reach. */
+	if (c->worker_is_new)
+		return -ESTALE;
+	return listener_adopt(inherited, c->programs.maps[PROGRAMS_LISTENERS], count, port, ret);
+}
+
 static int open_listeners(struct capture *c, unsigned count, uint16_t port,
 	struct listener_inherited *inherited, struct listener_set *ret, struct error *e)
 {
-	int r = inherited
-		? listener_adopt(inherited, c->programs.maps[PROGRAMS_LISTENERS], count, port, ret)
-		: -ENOENT;
+	int r = adopt(c, count, port, inherited, ret);
 
 	if (r == 0) {
 		inherited->v4_count = inherited->v6_count = 0;

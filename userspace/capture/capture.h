@@ -102,8 +102,8 @@ int capture_find_instances(
 	const char *configuration, capture_tell *tell, void *context, struct error *e);
 
 /* Makes the listening sockets and has connections turned to them: listener.h. The set is the
- * caller's. Once per capture. Those of `inherited` (NULL: none) that can't be used are closed, and
- * of none is anything left in it. */
+ * caller's. Once per capture, unless it failed. Those of `inherited` (NULL: none) that can't be
+ * used are closed, and of none is anything left in it. */
 int capture_listen(struct capture *c, unsigned count, uint16_t port,
 	struct listener_inherited *inherited, struct listener_set *ret, struct error *e);
 

@@ -47,6 +47,7 @@ struct capture {
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */
+	bool worker_is_new; /* it was not there: no socket is of it */
 	struct networks networks;
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;

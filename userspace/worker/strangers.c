@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "worker/state.h"
 
-#define INTERVAL NANOSECONDS_PER_SECOND
+#define INTERVAL (LIMIT_STRANGERS_INTERVAL * NANOSECONDS_PER_MILLISECOND)
 
 static const struct {
 	enum reason reason;
