@@ -12,6 +12,7 @@ from conftest import make_config
 from harness import daemon as daemons
 from harness import manager as managers
 from harness import postgres
+from harness.waiting import wait_for
 
 RULES = [{"name": "all", "operations": ["*"], "allow": {}}]
 
@@ -190,7 +191,7 @@ def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):
     d.write_config()
     d.start()
     assert "the sockets of the daemon before are others" in d.text()
-    assert len([name for name, _ in manager.kept if name == "listener-v4"]) == 1
+    wait_for(lambda: [name for name, _ in manager.kept].count("listener-v4") == 1)
     assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
 
 
@@ -212,5 +213,5 @@ def test_sockets_that_are_not_taken_do_not_keep_the_port(managed, server):
     d.write_config()
     d.start()
     assert d.status()["port"] == port and {"BARRIER": "1"} in manager.states
-    assert len([name for name, _ in manager.kept if name == "listener-v4"]) == 1
+    wait_for(lambda: [name for name, _ in manager.kept].count("listener-v4") == 1)
     assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
