@@ -66,6 +66,10 @@ def was_set(daemon, words):
     wait_for(lambda: [r for r in audit(daemon) if r["record"] == "host" and words in str(r.get("detail"))], what=words)
 
 
+def compressed(daemon):
+    return len([r for r in audit(daemon) if r.get("event") == "compressed"])
+
+
 def test_back_no_grant_lives_longer(daemon, server, session):
     s = session()
     s.send("delete from orders where item = 'a'")
@@ -113,27 +117,35 @@ def test_forward_no_recording_is_deleted(daemon, server):
     assert Psql(daemon, server).rows(text) == ["19"]
     daemon.set_clock(48 * HOUR)
     was_set(daemon, f"forward by {48 * HOUR} s")
-    done = len([r for r in audit(daemon) if r.get("event") == "compressed"])
+    done = compressed(daemon)
     assert Psql(daemon, server).rows(text) == ["19"]
-    wait_for(lambda: len([r for r in audit(daemon) if r.get("event") == "compressed"]) > done, 60, "the housekeeping")
+    wait_for(lambda: compressed(daemon) > done, 60, "the housekeeping")
     assert text in recorded_texts(daemon)
     assert not [r for r in audit(daemon) if r.get("event") == "deleted"]
 
 
-def test_forward_a_restart_finds_the_grants(daemon, server, session):
-    """What was moved with the clock is kept so."""
+def test_forward_a_restart_finds_what_there_was(daemon, server, session):
+    """What was moved with the clock is kept so; and what it was set by while no daemon ran is known."""
+    text = "delete from orders where item = 'd'"
     s = session()
-    s.send("delete from orders where item = 'd'")
+    s.send(text)
     (review,) = wait_for_pending(daemon)
     decide(daemon, "approve", review, "--for", "30m")
     assert "error" not in s.answer()
     daemon.set_clock(24 * HOUR)
     was_set(daemon, f"forward by {24 * HOUR} s")
+    done = compressed(daemon)
     daemon.kill()
+    daemon.set_clock(120 * HOUR)
     daemon.start()
+    was_set(daemon, f"forward by {96 * HOUR} s")
     [grant] = daemon.json("grants", "list")
-    assert "error" not in session()("delete from orders where item = 'd'")
+    assert "error" not in session()(text)
     assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+    # The clock alone made all of it old.
+    wait_for(lambda: compressed(daemon) > done, 60, "the housekeeping")
+    assert text in recorded_texts(daemon)
+    assert not [r for r in audit(daemon) if r.get("event") == "deleted"]
 
 
 def identity(daemon):

@@ -60,6 +60,7 @@ struct book_test {
 	struct grant_table *table;
 	struct book *book;
 	uint64_t now;
+	int64_t moved; /* by how much the clock was set before the next start */
 	struct told told[TOLD_MOST];
 	size_t told_count;
 	unsigned notes[64]; /* by enum host_event */
@@ -146,6 +147,7 @@ static inline int book_test_try_open(struct book_test *t)
 		.events = &test_events,
 		.context = t,
 		.now = t->now,
+		.moved = t->moved,
 	};
 
 	return book_open(&options, &t->book, &t->error);

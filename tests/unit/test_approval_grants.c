@@ -334,3 +334,26 @@ Test(grants, last_as_long_for_the_next_start_too)
 	cr_assert_not(passes(t, &(struct asking){.id = 0}));
 	book_test_free(t);
 }
+
+Test(grants, last_as_long_where_the_clock_was_set_while_nobody_ran)
+{
+	static const int64_t steps[] = {
+		(int64_t)(24 * 60 * MINUTE), -(int64_t)(2 * MINUTE), -(int64_t)(60 * MINUTE)};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct book_test *t = book_test_new();
+
+		grant_for(t, 1, 10 * MINUTE);
+		t->now += 5 * MINUTE;
+		t->moved = steps[i];
+		t->now += (uint64_t)t->moved;
+		book_test_restart(t, NULL);
+		t->moved = 0;
+		t->now += 5 * MINUTE - 1;
+		book_test_restart(t, NULL);
+		cr_assert(passes(t, &(struct asking){.id = 0}), "%zu", i);
+		t->now += 1;
+		cr_assert_not(passes(t, &(struct asking){.id = 0}), "%zu", i);
+		book_test_free(t);
+	}
+}

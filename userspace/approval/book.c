@@ -259,6 +259,16 @@ static int cancel_old(struct book *b, uint64_t now, struct error *e)
 	return book_end(b, r, e);
 }
 
+/* What can't be kept is in force all the same, and for the next start the times are as they were.
+ */
+static void move_kept(struct book *b, int64_t by)
+{
+	struct error e;
+
+	if (book_begin(b, false, &e) == 0)
+		book_end(b, ledger_move(b->ledger, by), &e);
+}
+
 int book_open(const struct book_options *o, struct book **ret, struct error *e)
 {
 	struct book *b = memory_new(sizeof(*b));
@@ -276,6 +286,8 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	table_init(&b->by_wait);
 	table_init(&b->by_id);
 	r = ledger_open(o->path, &b->ledger, e);
+	if (r == 0 && o->moved)
+		move_kept(b, o->moved);
 	if (r == 0)
 		r = cancel_old(b, o->now, e);
 	if (r == 0)
@@ -406,8 +418,6 @@ void book_tick(struct book *b, uint64_t now)
 
 void book_set_clock(struct book *b, int64_t by)
 {
-	struct error e;
-
 	list_for_each (position, &b->pending) {
 		struct pending *p = list_entry(position, struct pending, link);
 
@@ -421,10 +431,7 @@ void book_set_clock(struct book *b, int64_t by)
 	find_next(b);
 	/* All that lists show has another time. */
 	b->known_since = ++b->generation;
-	/* What can't be kept is in force all the same, and for the next start the times are as they
-	 * were. */
-	if (book_begin(b, false, &e) == 0)
-		book_end(b, ledger_move(b->ledger, by), &e);
+	move_kept(b, by);
 }
 
 uint64_t book_next(const struct book *b)

@@ -60,6 +60,7 @@ struct book_options {
 	const struct book_events *events;
 	void *context; /* of the events */
 	uint64_t now;
+	int64_t moved; /* nanoseconds by which the clock was set while there was no book */
 };
 
 /* Grants that were in force still are; reviews that were pending are cancelled, as nobody waits any

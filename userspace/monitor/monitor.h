@@ -219,6 +219,9 @@ void server_close(struct monitor *m);
 /* Opens the book, and makes the table by which workers know the grants in force. */
 int reviews_open(struct monitor *m, struct error *e);
 /* wall.c */
+/* With what an earlier daemon of this boot knew. Returns by how many nanoseconds the clock was set
+ * since. */
+int64_t wall_open(struct monitor *m);
 /* The wall clock, for the book. Where it was set since the last call, the book is told first. */
 uint64_t wall_now(struct monitor *m);
 /* Within the last day: what is old by the clock may not be. */

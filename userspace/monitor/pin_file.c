@@ -12,33 +12,19 @@
 #include "base/clock.h"
 #include "base/file.h"
 
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
 /* A page has a whole number of slots: none is written in two steps. */
 #define SLOT_SIZE 512u
 #define FILE_MOST (LIMIT_PINNED * SLOT_SIZE)
 
 struct slot {
-	char boot[PIN_FILE_BOOT_SIZE];
+	char boot[BOOT_ID_SIZE];
 	uint8_t address[16];
 	uint64_t until; /* monotonic, nanoseconds */
 	uint32_t agent;
 	char name[PINNED_NAME_SIZE];
-	uint8_t unused[SLOT_SIZE - PIN_FILE_BOOT_SIZE - 16 - 8 - 4 - PINNED_NAME_SIZE];
+	uint8_t unused[SLOT_SIZE - BOOT_ID_SIZE - 16 - 8 - 4 - PINNED_NAME_SIZE];
 };
 static_assert(sizeof(struct slot) == SLOT_SIZE, "struct slot");
-
-static int read_boot(char ret[PIN_FILE_BOOT_SIZE])
-{
-	int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	memset(ret, 0, PIN_FILE_BOOT_SIZE);
-	n = read(fd, ret, PIN_FILE_BOOT_SIZE - 1);
-	close(fd);
-	return n > 0 ? 0 : -EIO;
-}
 
 static bool is_good(const struct pin_file *f, const struct slot *s, uint64_t now)
 {
@@ -97,11 +83,11 @@ int pin_file_open(struct pin_file *ret, const char *path, struct pinned_table *t
 {
 	struct pin_file f = {.fd = -1};
 	struct buffer content;
-	int r = read_boot(f.boot);
+	int r = boot_id_read(f.boot, e);
 
 	ret->fd = -1;
 	if (r < 0)
-		return error_set_errno(e, r, BOOT_ID);
+		return r;
 	buffer_init(&content, FILE_MOST);
 	if (file_read(path, &content, e) == 0)
 		take(&f, buffer_slice(&content), table, now);

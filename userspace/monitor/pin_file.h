@@ -10,14 +10,13 @@
 #ifndef WAYLEAVE_MONITOR_PIN_FILE_H
 #define WAYLEAVE_MONITOR_PIN_FILE_H
 
+#include "base/boot_id.h"
 #include "base/error.h"
 #include "policy/pinned.h"
 
-#define PIN_FILE_BOOT_SIZE 40
-
 struct pin_file {
 	int fd; /* -1: there is none */
-	char boot[PIN_FILE_BOOT_SIZE]; /* the kernel's id of this boot, zeroes behind */
+	char boot[BOOT_ID_SIZE]; /* the kernel's id of this boot, zeroes behind */
 	bool failed; /* the last write, which was logged */
 };
 

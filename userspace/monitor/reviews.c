@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "approval/ledger.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "monitor/monitor.h"
@@ -120,7 +121,8 @@ int reviews_open(struct monitor *m, struct error *e)
 		.table = m->grants,
 		.events = &events,
 		.context = m,
-		.now = wall_now(m),
+		.moved = wall_open(m),
+		.now = clock_wall(),
 	};
 
 	if (r == 0)
