@@ -282,6 +282,42 @@ Test(policy_scope, no_room_for_the_text)
 	policy_put(p);
 }
 
+/* Rules for everything don't, so that what they cover is as it was. */
+Test(policy_scope, names_what_some_rule_names)
+{
+	static const struct {
+		const char *operations;
+		bool named;
+	} rows[] = {
+		{"operations: [shell, exec]", false},
+		{"operations: [\"*\"]", false},
+		{"", false},
+		{"operations: [line]", true},
+		{"operations: [shell, line], objects: [\"rm *\"]", true},
+	};
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct policy_subject subject;
+		struct policy_scope *s;
+		struct policy *p;
+
+		snprintf(text, sizeof(text),
+			"config:\n  agents: [{name: a, cgroup: a}]\n"
+			"  resources: [{name: db, protocol: ssh, hosts: [\"db:1\"]}]\n"
+			"rules:\n  - {name: r, resources: [db], %s%s deny: {}}\n",
+			rows[i].operations, rows[i].operations[0] ? "," : "");
+		p = policy_test_new(text);
+		subject = subject_of(p, "a", &principal_none);
+		subject.protocol = PROTOCOL_SSH;
+		s = policy_scope_get(p, &subject);
+		cr_expect_eq(policy_scope_names(s, OPERATION_SSH_LINE), rows[i].named, "%s",
+			rows[i].operations);
+		policy_scope_put(s);
+		policy_put(p);
+	}
+}
+
 Test(policy_scope, without_rules)
 {
 	struct policy *p = policy_test_new(

@@ -523,6 +523,78 @@ Test(ssh_engine, a_script_that_nobody_asked_for_is_a_violation)
 	cr_expect_eq(offer(), -EBADMSG);
 }
 
+/* What a shell or command on a terminal is told to look at. */
+static uint8_t inspected(uint32_t lane, enum bridge_kind kind, const char *text)
+{
+	struct bridge_frame frame;
+	size_t length;
+	uint8_t inspect;
+
+	request(lane, kind, true, text);
+	next(EVENT_ACTION);
+	cr_assert_eq(protocol_ssh.mask(e, lane, NULL, false, NULL), 0);
+	cr_assert_eq(protocol_ssh.release(e, lane, 7), 0);
+	cr_assert_eq(bridge_take(buffer_slice(&told), &frame, &length), 0);
+	cr_assert(frame.type == BRIDGE_ALLOW && frame.body.length == 1);
+	inspect = frame.body.data[0];
+	buffer_consume(&told, length);
+	next(EVENT_DATA);
+	return inspect;
+}
+
+Test(ssh_engine, lines_are_asked_for_where_a_rule_names_them)
+{
+	cr_expect_not(inspected(1, BRIDGE_SHELL, "") & BRIDGE_INSPECT_LINES);
+	host.judges_lines = true;
+	cr_expect(inspected(2, BRIDGE_SHELL, "") & BRIDGE_INSPECT_LINES);
+	cr_expect(inspected(3, BRIDGE_EXEC, "bash -i") & BRIDGE_INSPECT_LINES);
+	cr_expect_not(inspected(4, BRIDGE_EXEC, "top") & BRIDGE_INSPECT_LINES);
+	host.judges_lines = false;
+}
+
+/* The operation and object of each, known or with "?". */
+static void expect_line(uint32_t lane, const char *text, const char *const *wanted)
+{
+	struct protocol_event event;
+	const struct action *a;
+	size_t i = 0;
+
+	request(lane, BRIDGE_LINE, true, text);
+	event = next(EVENT_ACTION);
+	a = event.action.action;
+	for (; i < a->pair_count && wanted[i]; i++) {
+		bool known = wanted[i][0] != '?';
+
+		cr_expect_eq(a->pairs[i].operation, OPERATION_SSH_LINE);
+		cr_expect_eq(a->pairs[i].state, known ? OBJECT_KNOWN : OBJECT_UNKNOWN);
+		cr_expect(slice_equal_string(a->pairs[i].object, wanted[i] + !known), "%s: %.*s",
+			text, SLICE_PRINT(a->pairs[i].object));
+	}
+	cr_expect(i == a->pair_count && !wanted[i], "%s", text);
+}
+
+Test(ssh_engine, a_line_is_what_its_commands_are)
+{
+	struct protocol_binding binding;
+
+	expect_line(1, "ls -l", (const char *const[]){"ls -l", NULL});
+	expect_line(2, "ls; rm 'x'", (const char *const[]){"ls; rm 'x'", "ls", "rm x", NULL});
+	expect_line(3, "echo $x", (const char *const[]){"echo $x", "?echo $x", NULL});
+	expect_line(4, "!rm", (const char *const[]){"?!rm", NULL});
+	expect_line(5, "^ls^rm", (const char *const[]){"?^ls^rm", NULL});
+	expect_line(6, "", (const char *const[]){"?a line that can't be known", NULL});
+	/* It goes on in the next. */
+	expect_line(7, "ls \\", (const char *const[]){"ls \\", "?ls \\", NULL});
+	expect_line(8, "echo \"a", (const char *const[]){"echo \"a", "?echo \"a", NULL});
+	cr_expect_eq(protocol_ssh.bind(e, 1, &binding), 0);
+	cr_expect_eq(protocol_ssh.bind(e, 6, &binding), -ENOTSUP);
+	cr_assert_eq(protocol_ssh.mask(e, 1, &emails, false, NULL), 0);
+	cr_assert_eq(protocol_ssh.release(e, 1, 8), 0);
+	expect_told(BRIDGE_ALLOW, 1, slice_of((const uint8_t[]){0}, 1));
+	cr_assert_eq(protocol_ssh.refuse(e, 6, 9, &denied), 0);
+	expect_told(BRIDGE_DENY, 6, denied.text);
+}
+
 Test(ssh_engine, what_opens_the_agents_side_is_refused_whatever_a_rule_says)
 {
 	static const enum bridge_kind kinds[] = {

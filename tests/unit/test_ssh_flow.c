@@ -3,8 +3,10 @@
  * One direction of a channel, between a host and an agent whose library is played here.
  */
 #include <criterion/criterion.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "protocol/ssh/typing.h"
 #include "ssh/relay.h"
 
 #define KEPT 10u /* bytes that the worker keeps, as they may be a part of a value */
@@ -131,6 +133,174 @@ static void teardown(void)
 }
 
 TestSuite(ssh_flow, .init = setup, .fini = teardown);
+
+/* --- lines that are typed --- */
+
+/* The next frame for the worker, if there is one; false: none. */
+static bool next_frame(struct bridge_frame *ret)
+{
+	size_t length;
+
+	if (bridge_take(buffer_slice(&relay.link.out), ret, &length) < 0)
+		return false;
+	buffer_consume(&relay.link.out, length);
+	return true;
+}
+
+static void expect_keys(const char *keys)
+{
+	struct bridge_frame frame;
+
+	cr_assert(next_frame(&frame), "%s", keys);
+	cr_expect_eq(frame.type, BRIDGE_DATA);
+	cr_expect(slice_equal_string(slice_from(frame.body, 1), keys), "%.*s",
+		SLICE_PRINT(frame.body));
+}
+
+static void expect_line(const char *line)
+{
+	struct bridge_request request;
+	struct bridge_frame frame;
+
+	cr_assert(next_frame(&frame), "%s", line);
+	cr_assert_eq(frame.type, BRIDGE_REQUEST);
+	cr_assert_eq(bridge_decode_request(frame.body, &request), 0);
+	cr_expect(frame.lane == lane.question && request.kind == BRIDGE_LINE);
+	cr_expect(slice_equal_string(request.text, line), "%.*s", SLICE_PRINT(request.text));
+}
+
+static void expect_nothing(void)
+{
+	cr_expect_eq(buffer_length(&relay.link.out), 0);
+}
+
+static void turn_typed(void)
+{
+	while (typed_turn(&lane))
+		;
+}
+
+/* A shell that takes a line as soon as its prompt stands. */
+static void open_shell(void)
+{
+	lane.flows[BRIDGE_STDIN].from = (ssh_channel)(void *)&agent;
+	buffer_init(&lane.flows[BRIDGE_STDERR].pending, 4096);
+	typed_begin(&lane);
+	typed_show(&lane, slice_from_string("# "));
+}
+
+static void type(const char *keys)
+{
+	typed_take(&lane, slice_from_string(keys));
+	do
+		turn_typed();
+	while (buffer_length(&relay.link.out) == 0 && usleep(1000) == 0);
+}
+
+static void decide(enum bridge_type type, const char *text)
+{
+	struct bridge_frame frame = {
+		.type = type, .lane = lane.question, .body = slice_from_string(text)};
+
+	typed_on_frame(&lane, &frame);
+	cr_assert(next_frame(&frame) && frame.type == BRIDGE_GONE);
+	cr_expect_eq(relay.questions, 0);
+	turn_typed();
+}
+
+Test(ssh_flow, a_line_is_asked_for_before_enter_passes)
+{
+	open_shell();
+	type("ls -l\r");
+	expect_keys("ls -l");
+	expect_nothing();
+	typed_show(&lane, slice_from_string("ls -"));
+	turn_typed();
+	expect_nothing();
+	cr_expect_neq(typed_due(&lane), 0);
+	typed_show(&lane, slice_from_string("l"));
+	turn_typed();
+	expect_line("ls -l");
+	expect_nothing();
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\r");
+	cr_expect(typed_is_dry(&lane));
+	typed_show(&lane, slice_from_string("\r\nsome\r\n# "));
+	type("\r");
+	expect_keys("\r");
+	expect_nothing();
+	typed_end(&lane);
+}
+
+Test(ssh_flow, a_refused_line_is_taken_back)
+{
+	open_shell();
+	type("rm x\r\r");
+	expect_keys("rm x");
+	typed_show(&lane, slice_from_string("rm x"));
+	turn_typed();
+	expect_line("rm x");
+	decide(BRIDGE_DENY, "denied: no");
+	expect_keys(TYPING_TAKE_BACK);
+	cr_expect(slice_equal_string(
+		buffer_slice(&lane.flows[BRIDGE_STDERR].pending), "\r\nwayleave: denied: no\n"));
+	/* What came behind went with it; and where the shell does not say that it took it back, it
+	 * may still stand there. */
+	cr_expect(typed_is_dry(&lane));
+	type("l");
+	expect_line("");
+	buffer_done(&lane.flows[BRIDGE_STDERR].pending);
+	typed_end(&lane);
+	cr_expect_eq(relay.questions, 0);
+}
+
+Test(ssh_flow, what_is_not_shown_is_not_told)
+{
+	open_shell();
+	type("hunter22\r");
+	expect_keys("hunter22");
+	type("");
+	expect_line("");
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\r");
+	typed_end(&lane);
+}
+
+/* They may have the shell run what nobody typed, by themselves. */
+Test(ssh_flow, other_keys_are_asked_for_before_they_pass)
+{
+	open_shell();
+	type("l\033[A\rx");
+	expect_keys("l");
+	turn_typed();
+	expect_line("");
+	expect_nothing();
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\033");
+	expect_keys("[A");
+	expect_keys("\r");
+	expect_nothing();
+	typed_show(&lane, slice_from_string("\r\n# "));
+	type("");
+	expect_keys("x");
+	type("\033[B");
+	expect_line("");
+	decide(BRIDGE_DENY, "denied: no");
+	expect_keys(TYPING_TAKE_BACK);
+	cr_expect(typed_is_dry(&lane));
+	buffer_done(&lane.flows[BRIDGE_STDERR].pending);
+	typed_end(&lane);
+}
+
+/* It would only stop what is asked for. */
+Test(ssh_flow, an_interrupt_passes)
+{
+	open_shell();
+	type("sleep 9\003");
+	expect_keys("sleep 9");
+	expect_keys("\003");
+	typed_end(&lane);
+}
 
 Test(ssh_flow, what_has_waited_is_asked_for)
 {

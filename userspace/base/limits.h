@@ -104,6 +104,8 @@
 
 #define LIMIT_SSH_SCRIPT (128u << 10) /* bytes that a shell is to read, to be judged */
 #define LIMIT_SSH_SCRIPT_TIME 1000u /* ms without more of a script, or its end */
+#define LIMIT_SSH_ECHO_TIME 1000u /* ms until a terminal shows what was typed, or ends a line */
+#define LIMIT_SSH_PROMPT_TIME 50u /* ms without output until the next line is typed */
 #define LIMIT_SSH_KEPT_TIME 200u /* ms that output is kept back to be masked */
 #define LIMIT_SSH_KEPT_TIME_TERMINAL 10u /* the same, where a person or agent watches */
 

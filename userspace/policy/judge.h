@@ -69,6 +69,9 @@ const struct policy_subject *policy_scope_subject(const struct policy_scope *s);
 /* Which facts can make a difference to some verdict of the scope (enum policy_needs). 0: a text may
  * go unparsed, judged as an action with ACTION_UNKNOWN_TEXT. */
 unsigned policy_scope_needs(const struct policy_scope *s);
+/* Whether some rule names the operation, among those of the protocol that it means; one that means
+ * them all does not. */
+bool policy_scope_names(const struct policy_scope *s, enum operation operation);
 /* The masks of all allows and reviews of the scope: for what can't be traced to one action
  * (notifications, errors between actions). Never NULL. */
 const struct mask_rules *policy_scope_masks(const struct policy_scope *s);

@@ -360,6 +360,28 @@ unsigned policy_scope_needs(const struct policy_scope *s)
 	return s->needs;
 }
 
+static bool means_all(const struct policy_rule *r, enum protocol_id protocol)
+{
+	for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+		if (operation_is_of((enum operation)i, protocol) &&
+			!rule_means(r, (enum operation)i))
+			return false;
+	}
+	return true;
+}
+
+bool policy_scope_names(const struct policy_scope *s, enum operation operation)
+{
+	for (size_t i = 0; i < s->rule_count; i++) {
+		const struct policy_rule *r = s->rules[i];
+
+		if (r->names_operations && rule_means(r, operation) &&
+			!means_all(r, s->subject.protocol))
+			return true;
+	}
+	return false;
+}
+
 const struct mask_rules *policy_scope_masks(const struct policy_scope *s)
 {
 	return s->all_masks;

@@ -348,6 +348,7 @@ struct protocol_host {
 	uint64_t audience;
 	bool needs_facts; /* some rule that could match asks for more than that something was done
 			   */
+	bool judges_lines; /* some rule that could match is about what is typed into shells */
 	bool observes; /* mode: observe */
 	bool shows_secrets; /* the verdict that mask() is called for lets Secrets be seen */
 	/* The role of the server's as which the action runs that mask() is called for; empty: as

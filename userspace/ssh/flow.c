@@ -25,6 +25,13 @@ static bool is_full(const struct flow *f, const struct link *l)
 		buffer_length(&l->out) >= LINK_QUEUE_HIGH || f->unanswered >= FLOW_UNANSWERED_MOST;
 }
 
+void flow_to_worker(struct flow *f, struct lane *lane, struct slice bytes)
+{
+	f->at_worker += bytes.length;
+	f->unanswered += f->masked;
+	link_data(&lane->relay->link, lane->id, f->stream, bytes);
+}
+
 /* What is not read stays in the library's window, and so with the sender. */
 static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 {
@@ -37,7 +44,7 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	/* What comes back from the worker goes first. */
 	if (!inspected && f->at_worker)
 		return false;
-	if (!f->from || is_full(f, l))
+	if (!f->from || is_full(f, l) || (f->stream == BRIDGE_STDIN && !typed_is_dry(lane)))
 		return false;
 	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);
 	if (n <= 0)
@@ -45,9 +52,13 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	f->bytes += (size_t)n;
 	if (!inspected)
 		return buffer_append(&f->pending, bytes, (size_t)n) == 0;
-	f->at_worker += (size_t)n;
-	f->unanswered += f->masked;
-	link_data(l, lane->id, f->stream, slice_of(bytes, (size_t)n));
+	if (lane->typed && f->stream == BRIDGE_STDIN) {
+		typed_take(lane, slice_of(bytes, (size_t)n));
+		return true;
+	}
+	if (lane->typed)
+		typed_show(lane, slice_of(bytes, (size_t)n));
+	flow_to_worker(f, lane, slice_of(bytes, (size_t)n));
 	return true;
 }
 

@@ -177,6 +177,7 @@ void lane_free(struct lane *lane)
 	struct relay *r = lane->relay;
 
 	inside_end(lane);
+	typed_end(lane);
 	carry_end(lane);
 	if (lane->open) {
 		ssh_message_reply_default(lane->open);
@@ -532,6 +533,8 @@ static bool turn_requesting(struct lane *lane)
 				? slice_from_string(
 					  ssh_message_channel_request_command(lane->requests[0]))
 				: SLICE_EMPTY);
+		if (lane->inspect & BRIDGE_INSPECT_LINES)
+			typed_begin(lane);
 	}
 	if (runs && rc != SSH_OK && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id,
@@ -616,7 +619,7 @@ static void on_masked(struct lane *lane, struct slice body)
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 {
 	if (lane->question && frame->lane == lane->question)
-		inside_on_frame(lane, frame);
+		(lane->typed ? typed_on_frame : inside_on_frame)(lane, frame);
 	else if (frame->type == BRIDGE_DATA)
 		on_data(lane, frame->body);
 	else if (frame->type == BRIDGE_MASKED)
@@ -657,6 +660,7 @@ static bool turn_input(struct lane *lane)
 	if (!lane->server || (!ssh_channel_is_open(lane->server) && !lane->deeds))
 		return false;
 	moved = flow_turn(f, lane, lane->inspect & BRIDGE_INSPECT_INPUT);
+	moved |= typed_turn(lane);
 	if (ssh_channel_is_eof(lane->agent))
 		inside_on_input_end(lane);
 	tell_end(lane, BRIDGE_STDIN, lane->agent);
@@ -664,7 +668,7 @@ static bool turn_input(struct lane *lane)
 		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
 	lane->signal_count = 0;
 	if (!lane->input_ended && (lane->whole || ssh_channel_is_eof(lane->agent)) &&
-		flow_is_dry(f) && inside_is_dry(lane, BRIDGE_STDIN)) {
+		flow_is_dry(f) && inside_is_dry(lane, BRIDGE_STDIN) && typed_is_dry(lane)) {
 		lane->input_ended = true;
 		ssh_channel_send_eof(lane->server);
 	}
@@ -699,7 +703,7 @@ static bool turn_streams(struct lane *lane)
 
 uint64_t lane_due(const struct lane *lane)
 {
-	uint64_t first = 0;
+	uint64_t first = typed_due(lane);
 
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
 		uint64_t due = lane->flows[i].due;

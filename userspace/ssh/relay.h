@@ -8,6 +8,7 @@
  *   flow.c      bytes of one direction
  *   carry.c     what goes to the worker's sockets instead: a connection of its own
  *   inside.c    those of sftp and of a git push, in which each deed is asked for
+ *   typed.c     those that are typed into a shell, of which each line is asked for
  *
  * libssh calls back in the middle of its own work, and reads while it writes, so callbacks only
  * remember. Everything else is done between two rounds of its event loop, from what is readable
@@ -92,6 +93,7 @@ struct lane {
 	struct buffer command, repository; /* that runs, and what it pushes to; for deeds */
 	struct deeds *deeds; /* NULL: what passes is not understood, or not asked for */
 	struct deeds_host deeds_host;
+	struct typed *typed; /* NULL: what is typed is not asked for */
 	struct carry *carry; /* NULL: what passes, passes through the bridge or unread */
 	uint32_t question; /* that is open; 0: none */
 	size_t said; /* bytes, beside what the agent asked for */
@@ -158,6 +160,21 @@ void inside_on_input_end(struct lane *lane);
 void inside_on_frame(struct lane *lane, const struct bridge_frame *frame);
 bool inside_is_dry(const struct lane *lane, enum bridge_stream stream);
 
+/* typed.c */
+/* A shell runs on a terminal, and lines that are typed into it are asked for. */
+void typed_begin(struct lane *lane);
+void typed_end(struct lane *lane);
+/* Nothing that was typed is held. For a lane that has none, too, like the next. */
+bool typed_is_dry(const struct lane *lane);
+uint64_t typed_due(const struct lane *lane);
+/* The agent typed something, with nothing held; the host shows something. */
+void typed_take(struct lane *lane, struct slice keys);
+void typed_show(struct lane *lane, struct slice output);
+/* What the worker says of the open question. */
+void typed_on_frame(struct lane *lane, const struct bridge_frame *frame);
+/* Goes on with what is held; true: something was done. */
+bool typed_turn(struct lane *lane);
+
 /* carry.c */
 /* From now on the two channels of the lane end at these sockets, which it owns then: struct
  * bridge_type, BRIDGE_CARRY. */
@@ -176,6 +193,8 @@ uint64_t carry_bytes(const struct lane *lane, enum side to);
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
 /* Reads and writes what it can; true: some bytes moved. */
 bool flow_turn(struct flow *f, struct lane *lane, bool inspected);
+/* Has the worker see bytes, which it gives back. */
+void flow_to_worker(struct flow *f, struct lane *lane, struct slice bytes);
 /* The worker answered something that is masked. */
 int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_masked *m);
 /* Asks for what the worker keeps, where nothing follows or it is due. */

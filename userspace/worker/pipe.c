@@ -128,6 +128,7 @@ void pipe_set_scope(struct session *s)
 	h->observes = p->mode == POLICY_OBSERVE;
 	/* Nothing is refused where we only observe, so nothing needs to be known for certain. */
 	h->needs_facts = policy_scope_needs(s->scope) != 0;
+	h->judges_lines = policy_scope_names(s->scope, OPERATION_SSH_LINE);
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
 	login_prepare(s);

@@ -62,6 +62,7 @@ enum bridge_kind {
 	BRIDGE_X11,
 	BRIDGE_SCRIPT, /* u8 whether that is all, what the agent sent for the shell to read */
 	BRIDGE_DEEDS, /* u16 count, that many struct bridge_deed, text for people */
+	BRIDGE_LINE, /* that was typed into a shell; empty: one that can't be known */
 	BRIDGE_KIND_COUNT
 };
 
@@ -97,6 +98,7 @@ enum bridge_inspect {
 	BRIDGE_INSPECT_OBSERVE = 1 << 4, /* what is not understood inside passes all the same */
 	/* BRIDGE_DATA of stderr, at least; what the agent gets of output comes as BRIDGE_MASKED */
 	BRIDGE_INSPECT_MASK = 1 << 5,
+	BRIDGE_INSPECT_LINES = 1 << 6, /* of stdin, each is asked for before the shell has it */
 };
 
 /* u8 kind, u8 terminal, u16 columns, u16 rows, text. */

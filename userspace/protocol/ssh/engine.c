@@ -27,6 +27,7 @@ struct lane {
 	bool asked; /* the pipe has its action, or had it before judging it again */
 	enum bridge_kind kind; /* of what is asked, or was allowed last */
 	bool terminal, record;
+	bool lines; /* a shell reads what is typed */
 	uint8_t inside; /* BRIDGE_INSPECT_SFTP or _PUSH: its bytes are understood */
 	uint16_t columns, rows;
 	uint64_t number; /* of the action that runs; 0: none */
@@ -161,9 +162,13 @@ static int read_request(struct lane *lane, const struct bridge_request *request)
 	ssh_facts_done(&lane->facts);
 	lane->state = LANE_WAITING;
 	r = ssh_facts_init(&lane->facts, request);
-	if (r == 0)
-		lane->inside = understood(request, &lane->facts.action);
-	return r;
+	if (r < 0)
+		return r;
+	lane->inside = understood(request, &lane->facts.action);
+	lane->lines = request->terminal && lane->facts.reader != READER_NONE;
+	/* Nobody can be asked about what is not known. */
+	lane->partial = request->kind == BRIDGE_LINE && request->text.length == 0;
+	return 0;
 }
 
 /* What a shell reads from its input is judged like a command line, unless no rule cares. */
@@ -218,7 +223,6 @@ static int on_request(struct engine *e, const struct bridge_frame *frame)
 	lane->terminal = request.terminal;
 	lane->columns = request.columns;
 	lane->rows = request.rows;
-	lane->partial = false;
 	r = read_request(lane, &request);
 	return r == 0 && wants_script(e, lane) ? collect(e, lane) : r;
 }
@@ -611,7 +615,8 @@ static bool is_text(const struct lane *lane)
 /* Files by SFTP and git are no text, of variables nothing comes back. */
 static bool has_nothing_to_mask(const struct lane *lane)
 {
-	return lane->kind == BRIDGE_ENV || lane->kind == BRIDGE_DEEDS || lane->inside ||
+	return lane->kind == BRIDGE_ENV || lane->kind == BRIDGE_DEEDS ||
+		lane->kind == BRIDGE_LINE || lane->inside ||
 		(lane->kind == BRIDGE_EXEC && !is_text(lane));
 }
 
@@ -682,14 +687,16 @@ static uint8_t recorded(const struct lane *lane)
 	return lane->record ? BRIDGE_INSPECT_OUTPUT : 0;
 }
 
-static uint8_t inspected(const struct lane *lane, bool observes)
+static uint8_t inspected(const struct lane *lane, const struct protocol_host *host)
 {
 	uint8_t inspect = recorded(lane);
 
+	if (lane->lines && host->judges_lines)
+		inspect |= BRIDGE_INSPECT_LINES;
 	if (lane->output)
 		inspect |= BRIDGE_INSPECT_MASK;
 	if (lane->inside)
-		return inspect | lane->inside | (observes ? BRIDGE_INSPECT_OBSERVE : 0);
+		return inspect | lane->inside | (host->observes ? BRIDGE_INSPECT_OBSERVE : 0);
 	if (lane->kind == BRIDGE_FORWARD)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	if (lane->output && !ssh_output_is_binary(lane->output))
@@ -712,7 +719,7 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 	}
 	leave_lane(lane);
 	if (runs(lane)) {
-		inspect = inspected(lane, base->host->observes);
+		inspect = inspected(lane, base->host);
 		lane->number = number;
 		lane->record = recorded(lane);
 		lane->cut = false;
@@ -768,7 +775,7 @@ static int ssh_bind(struct protocol_engine *base, uint32_t id, struct protocol_b
 	if (!lane)
 		return -ENOTSUP;
 	if (lane->partial)
-		return -E2BIG;
+		return lane->kind == BRIDGE_LINE ? -ENOTSUP : -E2BIG;
 	*ret = (struct protocol_binding){.context = slice_from_string(engine_of(base)->user)};
 	/* The same words as a command and as a variable are not the same question. */
 	ret->bound[0] = slice_of(&lane->kind, sizeof(lane->kind));

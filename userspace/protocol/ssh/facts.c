@@ -99,15 +99,16 @@ static struct slice words_of(const struct ssh_facts *f, const struct shell_comma
 
 /* The whole line, and each command of it, as both an allow and a deny may name: a rule that allows
  * "ls *" must not cover "ls; rm x", and one that denies "rm *" must see it. */
-static void add_commands(struct ssh_facts *f, struct slice text, const struct shell_line *line)
+static void add_commands(struct ssh_facts *f, enum operation operation, struct slice text,
+	const struct shell_line *line)
 {
-	add(f, OPERATION_SSH_EXEC, OBJECT_KNOWN, text);
+	add(f, operation, OBJECT_KNOWN, text);
 	for (size_t i = 0; i < line->count; i++) {
 		const struct shell_command *c = &line->commands[i];
 		struct slice words = words_of(f, c);
 
 		if (line->count > 1 || !c->known || !slice_equal(words, text))
-			add(f, OPERATION_SSH_EXEC, c->known ? OBJECT_KNOWN : OBJECT_UNKNOWN, words);
+			add(f, operation, c->known ? OBJECT_KNOWN : OBJECT_UNKNOWN, words);
 	}
 }
 
@@ -135,12 +136,41 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 		add_unread_line(f, text);
 		r = 0;
 	} else if (r == 0 && (terminal || !add_git(f, line))) {
-		add_commands(f, text, line);
+		add_commands(f, OPERATION_SSH_EXEC, text, line);
 	}
 	if (r == 0 && terminal && f->reader != READER_NONE)
 		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
 	free(line);
 	return r;
+}
+
+/* What a shell's history would be put in for (bash(1), HISTORY EXPANSION). */
+static bool has_history(struct slice text)
+{
+	return memchr(text.data, '!', text.length) || text.data[0] == '^';
+}
+
+static int read_line(struct ssh_facts *f, struct slice text)
+{
+	struct shell_line *line;
+	int r = -E2BIG;
+
+	if (text.length == 0) {
+		add(f, OPERATION_SSH_LINE, OBJECT_UNKNOWN,
+			slice_from_string("a line that can't be known"));
+		return 0;
+	}
+	line = memory_new(sizeof(*line));
+	buffer_init(&line->text, 2 * text.length + 2);
+	if (!has_history(text))
+		r = shell_split(text, line);
+	f->words = line->text;
+	if (r == 0)
+		add_commands(f, OPERATION_SSH_LINE, text, line);
+	else if (r == -E2BIG)
+		add(f, OPERATION_SSH_LINE, OBJECT_UNKNOWN, text);
+	free(line);
+	return r == -E2BIG ? 0 : r;
 }
 
 /* Commands that nobody can tell; any rule with objects asks for more. */
@@ -186,7 +216,7 @@ static void add_line(struct ssh_facts *f, const struct ssh_facts *command, struc
 	else if (unread)
 		add_unread_line(f, text);
 	else
-		add_commands(f, text, line);
+		add_commands(f, OPERATION_SSH_EXEC, text, line);
 }
 
 /* Both have their words in one buffer. What has too many commands is an error that is no failure.
@@ -271,6 +301,8 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 		r = read_exec(f, text, request->terminal);
 	else if (r == 0 && request->kind == BRIDGE_DEEDS)
 		r = read_deeds(f, text);
+	else if (r == 0 && request->kind == BRIDGE_LINE)
+		r = read_line(f, text);
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
 	if (request->kind == BRIDGE_SHELL)
