@@ -259,6 +259,26 @@ sys.stdin.readline()
 """
 
 
+def test_a_worker_without_memory_dies_alone(daemon, server, shells):
+    """What it can't keep it does not judge; who is at another worker goes on, and its end is in the audit log."""
+    found = spread(daemon, shells)
+    victim, survivor = found
+    # Without CAP_SYS_RESOURCE nobody but its own user may do that.
+    ids = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{victim}/status").read_text().splitlines())
+    subprocess.run(["setpriv", "--reuid", ids["Uid"].split()[0], "--regid", ids["Gid"].split()[0], "--clear-groups",
+                    "prlimit", "--pid", str(victim), "--as=1:"], check=True)
+    text = f"select length('{'x' * (3 << 20)}')"
+    broken = found[victim].ask(text)
+    assert "server closed the connection unexpectedly" in broken or "Connection reset" in broken, broken[-500:]
+    assert found[survivor].ask("select 3") == "3"
+    wait_for(lambda: len([w for w in daemon.status()["workers"] if w["ready"] and w["pid"] != victim]) == 2, what="a new worker")
+    # The limit was that process's.
+    assert Psql(daemon, server).rows("select 4") == ["4"]
+    assert "out of memory" in daemon.text()
+    assert [r for r in audit(daemon) if r["record"] == "host" and "signal 6" in str(r.get("detail"))]
+    assert_verified(daemon)
+
+
 def cpu_ticks(pid):
     words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return int(words[11]) + int(words[12])
