@@ -23,14 +23,22 @@
 	"  - { name: post, operations: [POST], objects: [\"/v1/**\"], allow: { mask: [{ detect: "  \
 	"[email, secret], with: redact }] } }\n"                                                   \
 	"  - { name: put, operations: [PUT], objects: [\"/v1/**\"], review: { by: dba } }\n"       \
+	"  - { name: talk, operations: [websocket], objects: [\"/v1/**\"], allow: { record: "      \
+	"rows, "                                                                                   \
+	"mask: [{ detect: [email, secret], with: redact }] } }\n"                                  \
 	"  - { name: no deletes, operations: [DELETE], deny: { message: no } }\n"
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define EMPTY_SETTINGS "\0\0\0\4\0\0\0\0\0"
+/* A server's, which takes WebSockets. */
+#define OFFER "\0\0\6\4\0\0\0\0\0\0\x08\0\0\0\1"
+/* What a client of a WebSocket says: "hello", masked, and a Close. */
+#define SAID "\x81\x85\1\1\1\1idmmn\x88\x80\1\1\1\1"
 enum { BROKEN = 255, END = 254 };
 
 /* What one run saw, behind the callbacks. */
 static struct seen {
 	size_t released, arrived;
+	bool last_connects; /* the last that arrived asks for a WebSocket */
 } seen;
 static struct engine_bench bench;
 
@@ -55,6 +63,7 @@ static void on_field(struct http2_peer *p, struct slice name, struct slice value
 	(void)p;
 	if (slice_equal_string(name, ":method")) {
 		seen.arrived++;
+		seen.last_connects = slice_equal_string(value, "CONNECT");
 		check(!slice_equal_string(value, "DELETE"),
 			"what a rule refuses reached the server");
 	}
@@ -86,22 +95,40 @@ static void feed_frame(struct engine_run *run, enum side side, const uint8_t hea
 /* What the other side does of its own: the agent asks, the server answers each request. */
 static void begin_peer(struct http2_peer *p)
 {
+	const nghttp2_settings_entry offer = {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+
 	if (p->side == SIDE_SERVER) {
 		p->field = on_field;
+		nghttp2_submit_settings(p->session, NGHTTP2_FLAG_NONE, &offer, 1);
 		return;
 	}
 	http2_peer_ask(p, "GET", "/v1/a", NULL, NULL, false);
 	http2_peer_ask(p, "POST", "/v1/b", "content-type: text/plain\n", "hello", false);
 	http2_peer_ask(p, "PUT", "/v1/c", NULL, "held", false);
 	http2_peer_ask(p, "DELETE", "/v1/d", NULL, NULL, false);
+	http2_peer_ask(p, "CONNECT", "/v1/e", ":protocol: websocket\n", SAID, true);
+}
+
+static void answer(struct http2_peer *p, int32_t id)
+{
+	if (!seen.last_connects) {
+		http2_peer_answer(p, id, "200", "content-type: text/plain\n", "ann@example.com",
+			"x-end: 1\n");
+		return;
+	}
+	http2_peer_agree(p, id, NULL);
+	http2_peer_speak(p);
+	http2_peer_more(p, id,
+		slice_from_string("\x81\x0f"
+				  "ann@example.com"),
+		true);
 }
 
 static void talk(struct http2_peer *p, size_t *answered)
 {
 	do {
 		for (; p->side == SIDE_SERVER && *answered < seen.arrived; (*answered)++)
-			http2_peer_answer(p, (int32_t)*answered * 2 + 1, "200",
-				"content-type: text/plain\n", "ann@example.com", "x-end: 1\n");
+			answer(p, (int32_t)*answered * 2 + 1);
 		http2_peer_speak(p);
 	} while (http2_peer_listen(p));
 	check(p->failed == 0, "what was sent is no HTTP/2");
@@ -129,7 +156,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		engine_run_feed(&run, raw, slice_from_string(PREFACE));
 	else
 		talk(&peer, &answered);
-	engine_run_feed(&run, raw, slice_of(EMPTY_SETTINGS, sizeof(EMPTY_SETTINGS) - 1));
+	if (raw == SIDE_SERVER)
+		engine_run_feed(&run, raw, slice_of(OFFER, sizeof(OFFER) - 1));
+	else
+		engine_run_feed(&run, raw, slice_of(EMPTY_SETTINGS, sizeof(EMPTY_SETTINGS) - 1));
 	for (in = slice_from(in, 1); in.length >= 4; talk(&peer, &answered)) {
 		const uint8_t *head = in.data;
 		struct slice payload = slice_head(slice_from(in, 4), head[3]);
