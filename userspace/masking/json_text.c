@@ -8,7 +8,9 @@
 #include "base/text.h"
 #include "masking/characters.h"
 #include "masking/json_bytes.h"
+#include "masking/json_names.h"
 #include "masking/json_run.h"
+#include "masking/json_written.h"
 
 /* A walk over the tokens of one JSON text. No stack is needed: only the next token's kind is. */
 struct walk {
@@ -21,117 +23,11 @@ struct walk {
 	bool replaced;
 	bool null; /* a finding asks for NULL */
 
-	struct detector_name name; /* of the member whose value comes next */
-	bool named; /* it is one that matters */
+	struct json_names names;
+	struct detector_name escaped; /* a name's that is written with escapes */
+	/* Of the member whose value comes next; NULL: it says nothing of it. */
+	const struct detector_name *name;
 };
-
-static int hex4(struct slice s, size_t at, uint32_t *ret)
-{
-	uint8_t bytes[2];
-
-	if (s.length - at < 4 || text_from_hex(slice_of(s.data + at, 4), bytes, 2) < 0)
-		return -EINVAL;
-	*ret = (uint32_t)bytes[0] << 8 | bytes[1];
-	return 0;
-}
-
-static size_t encode_utf8(uint32_t c, uint8_t ret[4])
-{
-	if (c < 0x80) {
-		ret[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		ret[0] = (uint8_t)(0xc0 | c >> 6);
-		ret[1] = (uint8_t)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		ret[0] = (uint8_t)(0xe0 | c >> 12);
-		ret[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		ret[2] = (uint8_t)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	ret[0] = (uint8_t)(0xf0 | c >> 18);
-	ret[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-	ret[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	ret[3] = (uint8_t)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-/* Decodes \uXXXX, and the second half of a pair behind it. Half a pair alone gives U+FFFD. */
-static size_t decode_unicode(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
-{
-	uint32_t c, low;
-	size_t n = 6;
-
-	if (hex4(s, at + 2, &c) < 0)
-		return 0;
-	if (c >= 0xd800 && c < 0xdc00 && s.length - at >= 12 && s.data[at + 6] == '\\' &&
-		s.data[at + 7] == 'u' && hex4(s, at + 8, &low) == 0 && low >= 0xdc00 &&
-		low < 0xe000) {
-		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-		n = 12;
-	} else if (c >= 0xd800 && c < 0xe000) {
-		c = 0xfffd;
-	}
-	*ret_length = encode_utf8(c, ret);
-	return n;
-}
-
-/* One character of a string's inside, as it was written at `at`: stores what it means; returns how
- * many bytes it was written with, 0 where it is no legal escape. */
-static size_t decode_character(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
-{
-	static const char written[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-	const char *found;
-
-	ret[0] = s.data[at];
-	*ret_length = 1;
-	if (s.data[at] != '\\')
-		return 1;
-	if (s.length - at < 2)
-		return 0;
-	if (s.data[at + 1] == 'u')
-		return s.length - at < 6 ? 0 : decode_unicode(s, at, ret, ret_length);
-	found = memchr(written, s.data[at + 1], sizeof(written) - 1);
-	if (!found)
-		return 0;
-	ret[0] = (uint8_t)meant[found - written];
-	return 2;
-}
-
-static int decode_string(struct slice inside, struct buffer *out)
-{
-	uint8_t character[4];
-	size_t length;
-
-	buffer_clear(out);
-	for (size_t at = 0; at < inside.length;) {
-		size_t n = decode_character(inside, at, character, &length);
-		int r;
-
-		if (n == 0)
-			return -EINVAL;
-		r = buffer_append(out, character, length);
-		if (r < 0)
-			return r;
-		at += n;
-	}
-	return 0;
-}
-
-/* Moves on in the written string until `wanted` decoded bytes are passed. */
-static void skip_decoded(struct slice inside, size_t wanted, size_t *at, size_t *decoded)
-{
-	uint8_t character[4];
-	size_t length;
-
-	while (*decoded < wanted && *at < inside.length) {
-		*at += decode_character(inside, *at, character, &length);
-		*decoded += length;
-	}
-}
 
 static int append_escaped(struct slice text, struct buffer *out)
 {
@@ -191,9 +87,9 @@ static int replace_in_string(struct walk *w, size_t start, size_t end, struct sl
 		const struct detector_finding *f = &findings->items[i];
 		size_t from;
 
-		skip_decoded(inside, f->start, &at, &decoded);
+		json_written_skip(inside, f->start, &at, &decoded);
 		from = at;
-		skip_decoded(inside, f->end, &at, &decoded);
+		json_written_skip(inside, f->end, &at, &decoded);
 		r = replace_begin(w, start + from, start + at);
 		if (r == 0)
 			r = append_mask(w->m, masker_strictest(w->m, f->detectors),
@@ -205,7 +101,29 @@ static int replace_in_string(struct walk *w, size_t start, size_t end, struct sl
 /* Which detectors the name of the member at hand makes the value a finding of. */
 static unsigned judge_name(const struct walk *w, struct slice value)
 {
-	return w->named ? detector_judge_named(w->m->detectors, &w->name, value) : 0;
+	return w->name ? detector_judge_named(w->m->detectors, w->name, value) : 0;
+}
+
+static const struct detector_name *read_name(struct walk *w, struct slice name, bool escaped)
+{
+	if (!escaped)
+		return json_names_read(&w->names, name);
+	return detector_read_name(name, &w->escaped) ? &w->escaped : NULL;
+}
+
+/* A value that is a finding by its name is one as a whole, `room`, with all that was found in it.
+ */
+static void judge_whole(const struct walk *w, struct slice value, struct detector_finding *room,
+	struct detector_findings *findings)
+{
+	unsigned detectors = judge_name(w, value);
+
+	if (!detectors)
+		return;
+	for (size_t i = 0; i < findings->count; i++)
+		detectors |= findings->items[i].detectors;
+	*room = (struct detector_finding){0, value.length, detectors};
+	*findings = (struct detector_findings){room, 1};
 }
 
 /* `source` is the string's inside. Names are kept for the value that follows. */
@@ -217,25 +135,24 @@ static int walk_string(struct walk *w, size_t start, size_t end, bool escaped, b
 	bool clean;
 	int r = json_run_part(&w->run, start, end, &source, &clean);
 
+	if (r == 0 && clean && !escaped && (is_name || !w->name)) {
+		/* A name that matters has a keyword in it, so that the index knows it. */
+		w->name = is_name ? NULL : w->name;
+		return 0;
+	}
 	clean &= !escaped;
 	if (r == 0 && escaped) {
-		r = decode_string(source.text, &w->decoded);
+		r = json_written_decode(source.text, &w->decoded);
 		source = mask_source_of(buffer_slice(&w->decoded));
 	}
 	if (r == 0 && !clean)
 		r = mask_source_scan(w->m, &source, &findings);
 	if (r < 0)
 		return r;
-	whole = (struct detector_finding){
-		0, source.text.length, is_name ? 0 : judge_name(w, source.text)};
-	if (whole.detectors) {
-		for (size_t i = 0; i < findings.count; i++)
-			whole.detectors |= findings.items[i].detectors;
-		findings = (struct detector_findings){&whole, 1};
-	}
+	if (!is_name)
+		judge_whole(w, source.text, &whole, &findings);
 	if (is_name)
-		/* A name that matters has a keyword in it, so that the index knows it. */
-		w->named = !clean && detector_read_name(source.text, &w->name);
+		w->name = read_name(w, source.text, escaped);
 	if (findings.count == 0)
 		return 0;
 	if (masker_findings_null(w->m, &findings)) {
@@ -327,7 +244,7 @@ static int walk_token(struct walk *w, size_t at, size_t *ret_next)
 		return -EINVAL;
 	/* A name is about the value behind it, or the scalars of an array there. */
 	if (c == '{' || c == '}')
-		w->named = false;
+		w->name = NULL;
 	return 0;
 }
 
@@ -378,8 +295,8 @@ int json_mask_whole(
 	if (start < json.length && json.data[start] == '"') {
 		end = string_end(json, start + 1, &escaped);
 		if (end < json.length && skip_blanks(json, end + 1) == json.length &&
-			decode_string(slice_of(json.data + start + 1, end - start - 1), &decoded) ==
-				0)
+			json_written_decode(
+				slice_of(json.data + start + 1, end - start - 1), &decoded) == 0)
 			text = buffer_slice(&decoded);
 	}
 	r = buffer_append_byte(out, '"');
