@@ -23,8 +23,7 @@ RULES = [{"name": "all", "operations": ["*"], "allow": {}},
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unix")
-    for parent in [folder, *folder.parents[:2]]:
-        os.chmod(parent, 0o755)
+    postgres.open_way(folder)
     sockets = folder / "sockets"
     sockets.mkdir()
     os.chmod(sockets, 0o777)
