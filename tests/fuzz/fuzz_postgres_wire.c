@@ -111,17 +111,28 @@ static void set_up(void)
 		benches[i].names = known_names();
 	}
 	benches[POLICY_ROLES].user = "app";
+	benches[POLICY_ROLES].upstream_tls = UPSTREAM_TLS_OFF;
 }
 
 #define BYTES(text) slice_of(text, sizeof(text) - 1)
 
-/* The login without a password, and the reply to the lookup of the session's own path. */
-static void add_login(struct transcript *t, bool looks_up)
+/* The login without a password, and the reply to the lookup of the session's own path. Unless the
+ * server told the encoding, that is what the reply tells, and the rest is asked again. */
+static void add_login(struct transcript *t, bool looks_up, bool tells_encoding)
 {
 	transcript_add(
 		t, SIDE_AGENT, BYTES("\0\0\0\x20\0\x03\0\0user\0app\0database\0shop\0\0"), false);
-	transcript_add(t, SIDE_SERVER,
-		BYTES("R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I"), false);
+	if (tells_encoding)
+		transcript_add(t, SIDE_SERVER,
+			BYTES("R\0\0\0\x08\0\0\0\0"
+			      "S\0\0\0\x19"
+			      "client_encoding\0UTF8\0"
+			      "K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I"),
+			false);
+	else
+		transcript_add(t, SIDE_SERVER,
+			BYTES("R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I"),
+			false);
 	transcript_complete(t);
 	if (!looks_up)
 		return;
@@ -254,11 +265,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set_up();
 	bench = &benches[data[0] % ARRAY_SIZE(policies)];
 	transcript_init(&t);
-	add_login(&t, policy_scope_needs(bench->scope) != 0);
+	add_login(&t, policy_scope_needs(bench->scope) != 0, bench->user != NULL);
 	add_steps(&t, slice_of(data + 1, size - 1));
 	run(&t, bench, 0, true, NULL);
 	logged_in = &t.steps[policy_scope_needs(bench->scope) ? 2 : 1].expected;
-	postgres_input_check(buffer_length(logged_in) > 0, "the login is not what it was");
+	postgres_input_check(buffer_length(logged_in) > 0 && says(&t.steps[1].expected, "! login "),
+		"the login is not what it was");
 	buffer_init(&found, 256u << 20);
 	wrong = run(&t, bench, 1 + data[0] / 8, false, &found);
 	check_same(&t, wrong, &found);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/harness/engine_guard.h"
 
+#include <stdio.h>
+
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "protocol/postgres/engine.h"
@@ -41,14 +43,23 @@ static void use_release(struct engine_guard *g, struct slice text, bool runs, co
 		broken(g, why);
 }
 
-static void check_query(struct engine_guard *g, struct slice body)
+/* In a failed transaction nothing runs, as whom ever. */
+static void check_acts(struct engine_guard *g, bool should, const char *why)
+{
+	if (g->acts != should && !g->failed)
+		broken(g, why);
+}
+
+static void check_query(struct engine_guard *g, struct engine_run *run, struct slice body)
 {
 	struct slice text;
 
 	if (pg_get_string(&body, &text) < 0 || body.length)
 		broken(g, "a malformed Query for the server");
-	else if (!slice_starts_with(text, slice_from_string(POISON)))
+	else if (!slice_starts_with(text, slice_from_string(POISON))) {
 		use_release(g, text, true, "a Query that was not released");
+		check_acts(g, run->host.as.length > 0, "a Query as another role than its rule's");
+	}
 }
 
 /* By the nonce that runs have, which no agent knows. */
@@ -60,26 +71,104 @@ static bool is_private(struct slice name)
 		name.length == strlen(private) + 12;
 }
 
-static bool is_of_role(struct slice name, struct slice text)
+/* Whether SQL has `name` as the quoted identifier. */
+static bool is_quoted(struct slice quoted, struct slice name)
 {
-	return is_private(name) &&
-		(slice_starts_with(text, slice_from_string("SET ROLE ")) ||
-			slice_starts_with(
-				text, slice_from_string("SELECT 1 OPERATOR(pg_catalog./) ")));
+	struct buffer b;
+	bool same;
+
+	buffer_init(&b, 4096);
+	buffer_append_byte(&b, '"');
+	for (size_t i = 0; i < name.length; i++) {
+		buffer_append_byte(&b, name.data[i]);
+		if (name.data[i] == '"')
+			buffer_append_byte(&b, '"');
+	}
+	buffer_append_byte(&b, '"');
+	same = slice_equal(buffer_slice(&b), quoted);
+	buffer_done(&b);
+	return same;
 }
 
-static void check_parse(struct engine_guard *g, struct slice body)
+/* What it says of the role is what holds from here on. */
+static bool is_of_role(
+	struct engine_guard *g, struct engine_run *run, struct slice name, struct slice text)
+{
+	static const char set[] = "SET ROLE ";
+	struct slice as = run->host.as, role;
+
+	if (!is_private(name))
+		return false;
+	if (!slice_starts_with(text, slice_from_string(set)))
+		return slice_starts_with(
+			text, slice_from_string("SELECT 1 OPERATOR(pg_catalog./) "));
+	role = slice_from(text, strlen(set));
+	/* The session's own is quoted only where it has to be; those of rules always are. */
+	g->acts = as.length && is_quoted(role, as);
+	return true;
+}
+
+static void keep(char room[64], struct slice text)
+{
+	snprintf(room, 64, "%.*s", SLICE_PRINT(text));
+}
+
+static void note_portal(struct engine_guard *g, struct slice name, struct slice as)
+{
+	size_t i = g->portal_count++;
+
+	if (i >= GUARD_PORTALS_MOST)
+		return;
+	keep(g->portals[i].name, name);
+	keep(g->portals[i].as, as);
+}
+
+/* Whether what is executed by that name may run as `as`. */
+static bool was_bound_as(const struct engine_guard *g, struct slice name, bool acts)
+{
+	bool known = false;
+	char room[64];
+
+	keep(room, name);
+	for (size_t i = 0; i < g->portal_count && i < GUARD_PORTALS_MOST; i++) {
+		if (strcmp(g->portals[i].name, room) != 0)
+			continue;
+		known = true;
+		if ((g->portals[i].as[0] != '\0') == acts)
+			return true;
+	}
+	return !known || g->portal_count > GUARD_PORTALS_MOST;
+}
+
+static void check_execute(struct engine_guard *g, struct engine_run *run, struct slice body)
+{
+	struct slice name = SLICE_EMPTY;
+
+	if (pg_get_string(&body, &name) < 0 || is_private(name) ||
+		slice_starts_with(name, slice_from_string(POISON)))
+		return;
+	/* One that was judged anew may go as the new verdict says. */
+	if (g->runs.released && g->acts == (run->host.as.length > 0))
+		note_portal(g, name, run->host.as);
+	if (!was_bound_as(g, name, g->acts))
+		broken(g, "an Execute as another role than its portal's");
+}
+
+static void check_parse(struct engine_guard *g, struct engine_run *run, struct slice body)
 {
 	struct slice name, text, types;
 	uint16_t count;
 
 	if (pg_get_string(&body, &name) < 0 || pg_get_string(&body, &text) < 0 ||
 		pg_get_u16(&body, &count) < 0 ||
-		pg_get_bytes(&body, 4 * (size_t)count, &types) < 0 || body.length)
+		pg_get_bytes(&body, 4 * (size_t)count, &types) < 0 || body.length) {
 		broken(g, "a malformed Parse for the server");
-	else if (is_of_role(name, text))
 		return;
-	else if (!slice_starts_with(text, slice_from_string(POISON)))
+	}
+	if (is_of_role(g, run, name, text))
+		return;
+	check_acts(g, false, "a Parse as the role of a rule");
+	if (!slice_starts_with(text, slice_from_string(POISON)))
 		use_release(g, text, false, "a Parse that was not released");
 }
 
@@ -103,7 +192,7 @@ static int skip_values(struct slice *body)
 }
 
 /* Of a statement that the session has by name, so only that something to run was released. */
-static void check_bind(struct engine_guard *g, struct slice body)
+static void check_bind(struct engine_guard *g, struct engine_run *run, struct slice body)
 {
 	struct slice portal, statement;
 
@@ -112,8 +201,11 @@ static void check_bind(struct engine_guard *g, struct slice body)
 		broken(g, "a malformed Bind for the server");
 	else if (slice_equal(portal, statement) && is_private(statement))
 		return;
-	else if (!slice_starts_with(statement, slice_from_string(POISON)))
+	else if (!slice_starts_with(statement, slice_from_string(POISON))) {
 		use_release(g, buffer_slice(&g->runs.text), true, "a Bind that was not released");
+		check_acts(g, run->host.as.length > 0, "a Bind as another role than its rule's");
+		note_portal(g, portal, run->host.as);
+	}
 }
 
 static void check_named(struct engine_guard *g, struct slice body, uint8_t type)
@@ -129,7 +221,15 @@ static void check_named(struct engine_guard *g, struct slice body, uint8_t type)
 		broken(g, "a malformed Execute, Describe or Close for the server");
 }
 
-static void check_for_server(struct engine_guard *g, uint8_t type, struct slice body)
+/* While COPY data is read, of what runs as the role, the server ignores them. */
+static void check_sync(struct engine_guard *g, struct engine_run *run)
+{
+	if (!pg_engine_of(run->engine)->copying_in)
+		check_acts(g, false, "a Sync as the role of a rule");
+}
+
+static void check_for_server(
+	struct engine_guard *g, struct engine_run *run, uint8_t type, struct slice body)
 {
 	const struct pg_message *message = &pg_agent_messages[type];
 
@@ -139,15 +239,18 @@ static void check_for_server(struct engine_guard *g, uint8_t type, struct slice 
 	}
 	switch (type) {
 	case 'Q':
-		check_query(g, body);
+		check_query(g, run, body);
 		break;
 	case 'P':
-		check_parse(g, body);
+		check_parse(g, run, body);
 		break;
 	case 'B':
-		check_bind(g, body);
+		check_bind(g, run, body);
 		break;
 	case 'E':
+		check_execute(g, run, body);
+		check_named(g, body, type);
+		break;
 	case 'D':
 	case 'C':
 		check_named(g, body, type);
@@ -155,8 +258,11 @@ static void check_for_server(struct engine_guard *g, uint8_t type, struct slice 
 	case 'F':
 		use_release(g, buffer_slice(&g->runs.text), true,
 			"a FunctionCall that was not released");
+		check_acts(g, false, "a FunctionCall as the role of a rule");
 		break;
 	case 'S':
+		check_sync(g, run);
+		/* fall through */
 	case 'H':
 	case 'X':
 	case 'c':
@@ -210,6 +316,7 @@ static void wrote_to_server(struct engine_guard *g, struct engine_run *run, stru
 		broken(g, "a lookup in the middle of the agent's message");
 	if (own) {
 		check_own(g, bytes);
+		check_acts(g, false, "a lookup as the role of a rule");
 		return;
 	}
 	buffer_append_slice(&g->to_server, bytes);
@@ -222,12 +329,23 @@ static void wrote_to_server(struct engine_guard *g, struct engine_run *run, stru
 		struct slice whole = slice_head(
 			buffer_slice(&g->to_server), PG_HEADER_SIZE + (size_t)header.length);
 
-		check_for_server(g, header.type, slice_from(whole, PG_HEADER_SIZE));
+		check_for_server(g, run, header.type, slice_from(whole, PG_HEADER_SIZE));
 		buffer_consume(&g->to_server, whole.length);
 	}
 }
 
 /* --- messages for the agent: their frames --- */
+
+static void note_answer(struct engine_guard *g, uint8_t type, struct slice body)
+{
+	/* It takes back the transaction, and the role that was set in it. */
+	if (type == 'E')
+		g->acts = false;
+	else if (type == 'Z' && body.length)
+		g->failed = body.data[0] == 'E';
+	else if (type == 'C')
+		g->failed = false; /* of such only the end completes */
+}
 
 static void wrote_to_agent(struct engine_guard *g, struct slice bytes)
 {
@@ -245,6 +363,7 @@ static void wrote_to_agent(struct engine_guard *g, struct slice bytes)
 			broken(g, "a message for the agent that doesn't exist");
 		if (buffer_length(&g->to_agent) < PG_HEADER_SIZE + (size_t)header.length)
 			return;
+		note_answer(g, header.type, slice_from(buffer_slice(&g->to_agent), PG_HEADER_SIZE));
 		buffer_consume(&g->to_agent, PG_HEADER_SIZE + (size_t)header.length);
 	}
 }

@@ -2,12 +2,14 @@
  *
  * engine_guard: watches a PostgreSQL engine from outside and knows the protocol on its own: what
  * leaves for the server must be whole, well-formed messages, and each that could act must be what
- * was released just before it, byte for byte.
+ * was released just before it, byte for byte, and runs as the role that its rule names, if any.
  */
 #ifndef WAYLEAVE_TESTS_ENGINE_GUARD_H
 #define WAYLEAVE_TESTS_ENGINE_GUARD_H
 
 #include "tests/harness/engine_run.h"
+
+#define GUARD_PORTALS_MOST 64
 
 struct engine_guard {
 	struct engine_watch watch;
@@ -20,6 +22,14 @@ struct engine_guard {
 		bool released;
 		struct buffer text;
 	} known, runs;
+	bool failed; /* the server's transaction */
+	bool acts; /* the server was told to run as the role of a rule */
+	/* As which role each portal was bound; an error may have kept the older meaning of a name.
+	 */
+	struct {
+		char name[64], as[64];
+	} portals[GUARD_PORTALS_MOST];
+	size_t portal_count; /* of which the first GUARD_PORTALS_MOST are kept */
 	const char *broken; /* the first thing that was wrong; static */
 };
 

@@ -35,9 +35,16 @@ static inline struct sql_catalog *played_orders(void)
 	return c;
 }
 
+/* In a test itself: what fails while it is torn down fails no test. */
+static inline void played_check(void)
+{
+	cr_assert_null(guard.broken, "%s", guard.broken);
+}
+
 static inline void agent(struct slice bytes)
 {
 	engine_run_feed(&run, SIDE_AGENT, bytes);
+	played_check();
 }
 
 static inline void query(const char *text)
@@ -75,6 +82,7 @@ static inline bool sent(const char *text)
 {
 	struct slice s = buffer_slice(&run.sent[SIDE_SERVER]);
 
+	played_check();
 	return s.length && memmem(s.data, s.length, text, strlen(text));
 }
 
@@ -82,6 +90,7 @@ static inline bool happened(const char *text)
 {
 	struct slice s = buffer_slice(&run.events);
 
+	played_check();
 	return s.length && memmem(s.data, s.length, text, strlen(text));
 }
 
@@ -132,7 +141,6 @@ static inline void played_set_up(const char *policy, const char *role)
 
 static inline void played_tear_down(void)
 {
-	cr_expect_null(guard.broken, "%s", guard.broken);
 	engine_run_done(&run);
 	engine_guard_done(&guard);
 	sql_catalog_put(bench.names);

@@ -86,6 +86,7 @@ static inline void server_says(const char *types, const char *code)
 		}
 	}
 	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	played_check();
 	buffer_done(&error);
 	buffer_done(&b);
 }

@@ -101,3 +101,71 @@ Test(guard, messages_that_nobody_knows_are_seen)
 	wrote(SIDE_AGENT, BYTES("?\0\0\0\x04"));
 	cr_assert_not_null(guard.broken);
 }
+
+#define NAME "wayleave_role_0_0123456789ab\0"
+#define SET_ROLE BYTES("P\0\0\0\x31" NAME "SET ROLE \"rw\"\0\0\0")
+#define SET_NONE BYTES("P\0\0\0\x31" NAME "SET ROLE NONE\0\0\0")
+#define BIND BYTES("B\0\0\0\x0c\0\0\0\0\0\0\0\0")
+#define EXECUTE BYTES("E\0\0\0\x09\0\0\0\0\0")
+
+static void decide_as(const char *as)
+{
+	run.host.as = slice_from_string(as);
+	decide(ACTION_RUN, "select 1", true);
+}
+
+Test(guard, a_query_goes_as_its_role_alone)
+{
+	decide_as("rw");
+	wrote(SIDE_SERVER, SET_ROLE);
+	wrote(SIDE_SERVER, QUERY);
+	wrote(SIDE_SERVER, SET_NONE);
+	decide_as("");
+	wrote(SIDE_SERVER, QUERY);
+	cr_assert_null(guard.broken, "%s", guard.broken);
+	decide_as("rw");
+	wrote(SIDE_SERVER, QUERY);
+	cr_assert_not_null(guard.broken);
+}
+
+Test(guard, what_has_no_role_may_not_go_as_one)
+{
+	decide_as("rw");
+	wrote(SIDE_SERVER, SET_ROLE);
+	wrote(SIDE_SERVER, QUERY);
+	decide_as("");
+	wrote(SIDE_SERVER, QUERY);
+	cr_assert_not_null(guard.broken);
+}
+
+Test(guard, an_error_takes_the_role_back)
+{
+	decide_as("rw");
+	wrote(SIDE_SERVER, SET_ROLE);
+	wrote(SIDE_SERVER, QUERY);
+	wrote(SIDE_AGENT, BYTES("E\0\0\0\x05\0"));
+	decide_as("");
+	wrote(SIDE_SERVER, QUERY);
+	cr_assert_null(guard.broken, "%s", guard.broken);
+}
+
+Test(guard, a_portal_is_executed_as_it_was_bound)
+{
+	decide_as("rw");
+	wrote(SIDE_SERVER, SET_ROLE);
+	wrote(SIDE_SERVER, BIND);
+	wrote(SIDE_SERVER, EXECUTE);
+	wrote(SIDE_SERVER, SET_NONE);
+	cr_assert_null(guard.broken, "%s", guard.broken);
+	wrote(SIDE_SERVER, EXECUTE);
+	cr_assert_not_null(guard.broken);
+}
+
+Test(guard, a_batch_does_not_end_as_a_role)
+{
+	decide_as("rw");
+	wrote(SIDE_SERVER, SET_ROLE);
+	wrote(SIDE_SERVER, BIND);
+	wrote(SIDE_SERVER, BYTES("S\0\0\0\x04"));
+	cr_assert_not_null(guard.broken);
+}
