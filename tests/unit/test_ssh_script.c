@@ -44,7 +44,8 @@ Test(ssh_script, shells_that_read_their_input)
 		"doas -u x -s", "chroot /x", "chroot /x sh", "unshare", "nsenter -t 1 -m",
 		"nsenter -t 1 sh", "timeout 5 sh", "timeout -k 5 1m sh", "nice -n 5 sh",
 		"flock /x bash", "taskset 0x3 sh", "runuser -u x -- sh", "env 'A=b c' sh",
-		"nice sudo -n sh"};
+		"nice sudo -n sh", "env - sh", "bash //dev/stdin", "bash /dev/../dev/stdin",
+		"sh /proc/1/../self/fd/0", "cd /dev; sh stdin", "cd /dev && bash fd/0"};
 	static const char *const other[] = {"fish", "/usr/bin/tcsh -f", "sudo csh", "sh; fish"};
 	static const char *const not [] = {"", "ls", "sh -c ls", "bash -ec ls", "bash x.sh",
 		"bash -e x.sh a", "bash -o errexit x.sh", "sh -- x.sh", "cat sh", "fish -c ls",
@@ -55,7 +56,8 @@ Test(ssh_script, shells_that_read_their_input)
 		"~/bin/x sh", "\"$HOME\"/x", "su -c ls", "su - x -c 'ls -l'", "su --command=ls",
 		"su --session-command ls", "runuser -u x ls", "sudo -i ls", "sudo -s ls", "sudo -l",
 		"sudo -u i ls", "sudo --prompt x ls", "ls $x", "echo $x >sh.log", "A=$x ls",
-		"bash -rcfile x -c ls", "sh 'a>b'", "A=1 ls sh", "sudo"};
+		"bash -rcfile x -c ls", "sh 'a>b'", "A=1 ls sh", "sudo",
+		"sudo sh -c 'apt-get install bash'", "bash stdin.sh"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(read); i++)
 		cr_expect_eq(reader(read[i]), READER_POSIX, "%s", read[i]);
@@ -123,6 +125,11 @@ Test(ssh_script, each_command_is_an_object)
 		{"cp /dev/stdin x\nls", "cp /dev/stdin x|?ls"},
 		{"cp /proc/self/fd/0 x\nls", "cp /proc/self/fd/0 x|?ls"},
 		{"cd /dev\ncd fd\nhostname -F 0\nls", "cd /dev|cd fd|?hostname -F 0|?ls"},
+		{"ls --color\nstat --printf=x y\nmkdir --mode 755 z\ndate --iso-8601\nls /proc",
+			"ls --color|stat --printf=x y|mkdir --mode 755 z|date --iso-8601|ls /proc"},
+		{"compgen -C 'rm x'\nls", "?compgen -C 'rm x'|?ls"},
+		{"enable -f /x y\nls", "?enable -f /x y|?ls"},
+		{"hash -p /x ls\nls", "hash -p /x ls|?ls"},
 		{"hostname -F x\nls", "hostname -F x|?ls"},
 		{"date -f x\nls", "date -f x|?ls"},
 		{"date -f-\nls", "date -f-|?ls"},
@@ -136,6 +143,7 @@ Test(ssh_script, each_command_is_an_object)
 		{"export 'a[${x@P}]=1'", "?export a[${x@P}]=1"},
 		{"A=1 printf -v 'a[$(rm x)]' y", "?A=1 printf -v a[$(rm x)] y"},
 		{"export PS4='$(rm x)'; set -x; ls", "?export PS4=$(rm x)|?set -x|?ls"},
+		{"printf -vPS4 '$(rm x)'; set -x; ls", "?printf -vPS4 $(rm x)|?set -x|?ls"},
 		{"PS4='`rm x`'", "?PS4=`rm x`"},
 		{"export BASH_ENV=/x", "?export BASH_ENV=/x"},
 		{"printf '[%s]\\n' x; echo 'a[$(x)]'; export A=b; ls",
@@ -177,10 +185,10 @@ Test(ssh_script, what_reads_more_than_the_script_is_not_known)
 		"rm --i=always x; sh", "$x; sh", "bash -i", "zsh -i -s", "bash -sc ls",
 		"bash -s -c ls", "bash -s -c 'rm -rf /srv' x", "bash --rcfile /x -s",
 		"bash -o history -s", "bash -O extdebug -s", "bash -s --init-file /x", "su",
-		"sudo -S sh", "sudo --stdin sh", "sudo -i", "sh >log", "env BASH_ENV=/x bash -s",
-		"BASH_ENV=/x bash -s", "export BASH_ENV=/x; bash", "cd /dev/fd; sh",
-		"env 'BASH_FUNC_ls%%=() { rm x; }' bash", "chroot /x", "set -o history; sh",
-		"printf -v 'a[$(rm x)]' y; sh", "python3 -; sh"};
+		"sudo -S sh", "sudo --stdin sh", "sudo -i", "sh >log", "sh //dev/stdin",
+		"env BASH_ENV=/x bash -s", "BASH_ENV=/x bash -s", "export BASH_ENV=/x; bash",
+		"cd /dev/fd; sh", "env 'BASH_FUNC_ls%%=() { rm x; }' bash", "chroot /x",
+		"set -o history; sh", "printf -v 'a[$(rm x)]' y; sh", "python3 -; sh"};
 	char room[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)

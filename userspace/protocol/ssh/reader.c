@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/shell_options.h"
 
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash",
 	"posh", "yash", "hush", "lksh", "oksh", "pdksh", "rksh", "ksh93", "rzsh", "zsh5", "bash5"};
@@ -86,8 +87,6 @@ static struct slice bare(struct slice word, char room[NAME_MOST])
 	return slice_of(room, length);
 }
 
-#define IS_ONE_OF(word, names) shell_is_one_of(word, names, ARRAY_SIZE(names))
-
 static bool starts_with(struct slice word, const char *text)
 {
 	return slice_starts_with(word, slice_from_string(text));
@@ -99,103 +98,24 @@ static bool is_input(struct slice word)
 	static const char *const names[] = {
 		"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/proc/thread-self/fd/0"};
 
-	return IS_ONE_OF(word, names);
+	return SHELL_IS_ONE_OF(word, names);
 }
 
-static bool has_any(struct slice word, const char *bytes)
+/* What leads there by other ways. */
+static bool may_be_input(struct slice word)
 {
-	for (size_t i = 0; i < word.length; i++) {
-		if (word.data[i] && strchr(bytes, word.data[i]))
+	static const char *const parts[] = {"/stdin", "/fd/", "/proc/"};
+
+	for (size_t i = 0; word.length && i < ARRAY_SIZE(parts); i++) {
+		if (memmem(word.data, word.length, parts[i], strlen(parts[i])))
 			return true;
 	}
-	return false;
+	return slice_equal_string(word, "stdin") || starts_with(word, "fd/");
 }
 
 static bool redirects(struct slice word)
 {
-	return has_any(word, "<>");
-}
-
-/* --- options of shells --- */
-
-struct options {
-	bool command; /* -c */
-	bool input; /* -s */
-	bool plain;
-};
-
-static void read_letters(struct slice word, struct options *o)
-{
-	for (size_t i = 1; i < word.length; i++) {
-		uint8_t c = word.data[i];
-
-		o->command |= c == 'c';
-		o->input |= c == 's' && word.data[0] == '-';
-		o->plain &= c && strchr("Caefosuvxl", c);
-	}
-}
-
-/* Long ones are bash's, to which one dash is enough. */
-static bool is_long(struct slice word)
-{
-	static const char *const single[] = {"-init-file", "-login", "-noediting", "-noprofile",
-		"-norc", "-posix", "-rcfile", "-restricted"};
-
-	return starts_with(word, "--") || IS_ONE_OF(word, single);
-}
-
-/* Whether the next word is the option's. */
-static bool read_option(struct slice word, struct options *o)
-{
-	static const char *const plain[] = {
-		"--login", "--noediting", "--noprofile", "--norc", "--posix", "--verbose"};
-	static const char *const with_word[] = {
-		"--rcfile", "--init-file", "--emulate", "-rcfile", "-init-file"};
-
-	if (!is_long(word)) {
-		read_letters(word, o);
-		return has_any(word, "oO");
-	}
-	o->plain &= IS_ONE_OF(word, plain);
-	return IS_ONE_OF(word, with_word);
-}
-
-static bool is_plain_name(struct slice name)
-{
-	static const char *const names[] = {"allexport", "errexit", "noclobber", "noglob",
-		"nounset", "pipefail", "posix", "verbose", "xtrace"};
-
-	return IS_ONE_OF(name, names);
-}
-
-/* Takes the options off; what they say is added to `o`. */
-static void take_options(struct slice *rest, bool blanks, struct options *o)
-{
-	struct slice before = *rest, word;
-
-	while (shell_next_word(rest, &word)) {
-		if (word.length && word.data[0] != '-' && word.data[0] != '+') {
-			*rest = before;
-			return;
-		}
-		if (slice_equal_string(word, "-") || slice_equal_string(word, "--"))
-			return;
-		if (read_option(word, o)) {
-			/* Where its word may hold blanks, it can't be told where that ends. */
-			if (blanks)
-				*rest = SLICE_EMPTY;
-			o->plain &= shell_next_word(rest, &word) && is_plain_name(word);
-		}
-		before = *rest;
-	}
-}
-
-bool reader_options_are_plain(struct slice options)
-{
-	struct options o = {.plain = true};
-
-	take_options(&options, false, &o);
-	return o.plain;
+	return shell_has_any(word, "<>");
 }
 
 /* --- what opens a user's shell --- */
@@ -238,7 +158,7 @@ static bool is_long_with_word(struct slice word)
 		if (starts_with(word, alone[i]))
 			return false;
 	}
-	return !has_any(word, "=") && !slice_equal_string(word, "--");
+	return !shell_has_any(word, "=") && !slice_equal_string(word, "--");
 }
 
 /* sudo -i, sudo -u x -s, doas -s: without a command behind. */
@@ -311,7 +231,7 @@ static bool takes_word(struct search *s, struct slice word, bool value)
 static bool goes_on(struct search *s, struct slice word, struct slice name)
 {
 	const struct wrapper *w = find_wrapper(name);
-	bool option = word.length > 1 && word.data[0] == '-', value = s->option;
+	bool option = word.data[0] == '-', value = s->option;
 
 	s->option = false;
 	if (w) {
@@ -319,10 +239,10 @@ static bool goes_on(struct search *s, struct slice word, struct slice name)
 		s->words = w->words;
 		s->opens = w->opens;
 	} else if (redirects(word)) {
-		s->words += has_any(slice_from(word, word.length - 1), "<>");
+		s->words += shell_has_any(slice_from(word, word.length - 1), "<>");
 	} else if (option && s->wrapped) {
-		s->option = !slice_equal_string(word, "--");
-	} else if (!shell_is_assignment(word) && !IS_ONE_OF(word, openings)) {
+		s->option = word.length > 1 && !slice_equal_string(word, "--");
+	} else if (!shell_is_assignment(word) && !SHELL_IS_ONE_OF(word, openings)) {
 		return takes_word(s, word, value);
 	}
 	s->never_ends |= s->blanks;
@@ -335,9 +255,10 @@ static bool may_be_any(const struct search *s, struct slice word, struct slice n
 	const uint8_t *slash = word.length ? memrchr(word.data, '/', word.length) : NULL;
 
 	return !s->known && !s->option && s->words == 0 && !s->passed &&
-		!shell_is_assignment(word) && !IS_ONE_OF(word, openings) &&
+		!shell_is_assignment(word) && !SHELL_IS_ONE_OF(word, openings) &&
 		!slice_equal_string(name, "[") && !slice_equal_string(name, "[[") &&
-		has_any(slash ? slice_from(word, (size_t)(slash - word.data)) : word, "$`*?[{~");
+		shell_has_any(
+			slash ? slice_from(word, (size_t)(slash - word.data)) : word, "$`*?[{~");
 }
 
 /* Whether a shell with these arguments takes its commands from its input (XCU sh): not with -c, nor
@@ -345,16 +266,20 @@ static bool may_be_any(const struct search *s, struct slice word, struct slice n
 static struct reader reader_with(
 	const struct search *s, enum reader_kind kind, struct slice arguments)
 {
-	struct options o = {.plain = true};
+	struct shell_options o = {.plain = true};
 	bool redirected = !s->known && redirects(arguments);
 	struct slice word;
 
-	take_options(&arguments, s->blanks, &o);
+	shell_options_take(&arguments, s->blanks, &o);
+	o.plain &= !redirected;
 	if (o.command)
 		return o.input ? (struct reader){kind, false} : none;
-	if (!o.input && !redirected && shell_next_word(&arguments, &word) && !is_input(word))
-		return none;
-	return (struct reader){kind, o.plain && !redirected};
+	if (!o.input && !redirected && shell_next_word(&arguments, &word) && !is_input(word)) {
+		if (!may_be_input(word))
+			return none;
+		o.plain = false;
+	}
+	return (struct reader){kind, o.plain};
 }
 
 static struct reader read_name(
@@ -362,13 +287,13 @@ static struct reader read_name(
 {
 	const struct reader some = {READER_POSIX, false};
 
-	if (IS_ONE_OF(name, shells))
+	if (SHELL_IS_ONE_OF(name, shells))
 		return reader_with(s, READER_POSIX, rest);
-	if (IS_ONE_OF(name, other_shells))
+	if (SHELL_IS_ONE_OF(name, other_shells))
 		return reader_with(s, READER_OTHER, rest);
-	if (IS_ONE_OF(name, sudos))
+	if (SHELL_IS_ONE_OF(name, sudos))
 		return opens_shell(rest) ? some : none;
-	if (IS_ONE_OF(name, users_shells))
+	if (SHELL_IS_ONE_OF(name, users_shells))
 		return reader_su(rest);
 	if (!s->known && (slice_equal_string(word, ".") || slice_equal_string(word, "source")))
 		return reader_with(s, READER_POSIX, rest);
@@ -386,6 +311,13 @@ static bool has_blanks(struct slice words, const struct shell_command *c)
 	return !c->known || count != c->words;
 }
 
+/* A shell that was given a command or file: what stands behind is its own. */
+static bool is_settled(const struct search *s, struct slice name)
+{
+	return !s->passed && !s->option && s->words == 0 &&
+		(SHELL_IS_ONE_OF(name, shells) || SHELL_IS_ONE_OF(name, other_shells));
+}
+
 struct reader reader_of(const struct shell_line *line, const struct shell_command *c)
 {
 	struct slice words = shell_words(line, c), word, name;
@@ -393,13 +325,13 @@ struct reader reader_of(const struct shell_line *line, const struct shell_comman
 	struct reader found = none;
 	char room[NAME_MOST];
 
-	s.never_ends = !c->known && has_any(words, "()");
+	s.never_ends = !c->known && shell_has_any(words, "()");
 	while (shell_next_word(&words, &word)) {
 		if (word.length == 0)
 			continue;
 		name = bare(word, room);
 		found = read_name(&s, word, name, words);
-		if (found.kind != READER_NONE || !goes_on(&s, word, name))
+		if (found.kind != READER_NONE || is_settled(&s, name) || !goes_on(&s, word, name))
 			return found;
 	}
 	return (struct reader){s.opens ? READER_POSIX : READER_NONE, !s.opens};

@@ -24,8 +24,4 @@ struct reader {
  * is one rather than none. Other programs that would read some (python3 -) are none. */
 struct reader reader_of(const struct shell_line *line, const struct shell_command *c);
 
-/* Whether each of the options, up to "--" or the first other word, is one of a few of XCU set that
- * change nothing about how a script is read. */
-bool reader_options_are_plain(struct slice options);
-
 #endif

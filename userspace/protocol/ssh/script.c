@@ -4,49 +4,38 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/shell_options.h"
 
-/* They and their like never look at their input: shells have them built in. */
-static const char *const own[] = {":", "echo", "exit", "export", "false", "kill", "printf", "pwd",
-	"true", "umask", "unset", "wait"};
+/* They and their like never look at their input; some are the shell's own. */
+static const char *const blind[] = {":", "chgrp", "chmod", "chown", "df", "echo", "exit", "export",
+	"false", "id", "kill", "ls", "mkdir", "printf", "ps", "pwd", "rmdir", "sleep", "stat",
+	"touch", "true", "umask", "uname", "unset", "uptime", "wait", "whoami"};
 /* Commands that leave their input alone unless such a letter is among their options, or a long one
  * that is not listed below. Others may read. */
 static const struct {
 	const char *name, *looking;
 } leaving[] = {
 	{"cd", ""},
-	{"chgrp", ""},
-	{"chmod", ""},
-	{"chown", ""},
 	{"cp", "i"},
 	{"date", "f"},
-	{"df", ""},
 	{"du", ""},
 	{"hostname", "F"},
-	{"id", ""},
 	{"ln", "i"},
-	{"ls", ""},
-	{"mkdir", ""},
 	{"mv", "i"},
-	{"ps", ""},
 	{"rm", "iI"},
-	{"rmdir", ""},
-	{"sleep", ""},
-	{"stat", ""},
-	{"touch", ""},
-	{"uname", ""},
-	{"uptime", ""},
-	{"whoami", ""},
 };
 /* They may be shortened, so any other could be "--interactive". */
-static const char *const harmless[] = {"--", "--all", "--archive", "--directory", "--force",
-	"--full", "--help", "--human-readable", "--no-clobber", "--no-dereference",
-	"--no-preserve-root", "--no-target-directory", "--one-file-system", "--parents",
-	"--preserve", "--preserve-root", "--quiet", "--recursive", "--reverse", "--silent",
-	"--summarize", "--symbolic", "--total", "--universal", "--update", "--utc", "--verbose",
-	"--version"};
+static const char *const harmless[] = {"--", "--all", "--apparent-size", "--archive", "--bytes",
+	"--dir", "--directory", "--force", "--full", "--help", "--human-readable", "--link",
+	"--no-clobber", "--no-dereference", "--no-preserve-root", "--no-target-directory",
+	"--one-file-system", "--parents", "--preserve", "--preserve-root", "--quiet", "--recursive",
+	"--remove-destination", "--reverse", "--silent", "--summarize", "--symbolic", "--total",
+	"--universal", "--update", "--utc", "--verbose", "--version"};
 static const char *const harmless_with_value[] = {"--backup=", "--block-size=", "--color=",
-	"--date=", "--format=", "--max-depth=", "--mode=", "--no-preserve=", "--preserve=",
-	"--reference=", "--sort=", "--suffix=", "--target-directory=", "--time=", "--time-style="};
+	"--date=", "--exclude=", "--format=", "--iso-8601",
+	"--max-depth=", "--mode=", "--no-preserve=", "--preserve=", "--reference=", "--reflink",
+	"--rfc-",
+	"--sparse=", "--sort=", "--suffix=", "--target-directory=", "--time=", "--time-style="};
 
 /* The shell's own, which expand their words once more: subscripts are arithmetic, in which commands
  * are substituted. */
@@ -98,6 +87,13 @@ static bool has_substitution(struct slice text)
 	return contains(text, "$(") || contains(text, "${") || contains(text, "`");
 }
 
+/* printf -v NAME, as an assignment to whatever the name is. */
+static bool assigns_by_printf(struct slice name, struct slice rest)
+{
+	return slice_equal_string(name, "printf") &&
+		slice_starts_with(rest, slice_from_string("-v"));
+}
+
 /* Whether the shell may run something out of the words themselves. */
 static bool runs_words(struct slice words)
 {
@@ -109,6 +105,8 @@ static bool runs_words(struct slice words)
 			return true;
 		if (!named && shell_is_assignment(word))
 			continue;
+		if (!named && assigns_by_printf(word, rest))
+			return true;
 		if (!named && shell_is_one_of(word, expanding, ARRAY_SIZE(expanding)) &&
 			has_substitution(after(words, '[')))
 			return true;
@@ -162,11 +160,11 @@ static bool leaves_input(struct slice words)
 
 	if (!shell_next_word(&words, &word))
 		return false;
-	if (shell_is_one_of(word, own, ARRAY_SIZE(own)))
+	if (shell_is_one_of(word, blind, ARRAY_SIZE(blind)))
 		return true;
 	/* Some options change how the rest is read. */
 	if (slice_equal_string(word, "set"))
-		return reader_options_are_plain(words);
+		return shell_options_are_plain(words);
 	for (size_t i = 0; i < ARRAY_SIZE(leaving); i++) {
 		if (slice_equal_string(word, leaving[i].name))
 			return words_leave(words, leaving[i].looking);

@@ -11,8 +11,9 @@ static const char *const reserved[] = {"!", "{", "}", "case", "do", "done", "eli
 	"fi", "for", "if", "in", "then", "until", "while", "[[", "]]", "function", "select", "time",
 	"coproc", "repeat", "foreach", "end", "nocorrect"};
 /* Commands that run others, or change what others are; quoted or not. */
-static const char *const runners[] = {
-	"eval", "exec", "command", "builtin", ".", "source", "alias", "trap", "noglob", "emulate"};
+static const char *const runners[] = {"eval", "exec", "command", "builtin", ".", "source", "alias",
+	"trap", "noglob", "emulate", "autoload", "bind", "compgen", "enable", "fc", "sched",
+	"zmodload"};
 
 struct splitter {
 	struct slice in;
@@ -264,6 +265,15 @@ int shell_split(struct slice line, struct shell_line *ret)
 int shell_split_lines(struct slice lines, struct shell_line *ret)
 {
 	return split(lines, true, ret);
+}
+
+bool shell_has_any(struct slice word, const char *bytes)
+{
+	for (size_t i = 0; i < word.length; i++) {
+		if (word.data[i] && strchr(bytes, word.data[i]))
+			return true;
+	}
+	return false;
 }
 
 struct slice shell_words(const struct shell_line *line, const struct shell_command *c)

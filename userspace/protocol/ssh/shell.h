@@ -40,6 +40,8 @@ bool shell_next_word(struct slice *rest, struct slice *ret);
 /* NAME=VALUE, as it may stand before a command's name. */
 bool shell_is_assignment(struct slice word);
 bool shell_is_one_of(struct slice word, const char *const *names, size_t count);
+#define SHELL_IS_ONE_OF(word, names) shell_is_one_of(word, names, ARRAY_SIZE(names))
+bool shell_has_any(struct slice word, const char *bytes);
 
 /* The word behind the program, where the line is `program WORD` and no more, and the word is no
  * option; else the empty slice. Of the line's text. */
