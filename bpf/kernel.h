@@ -74,8 +74,22 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	possible_net_t skc_net;
+};
+
 struct sock {
+	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+/* Behind struct __sk_buff. */
+struct sk_buff {
+	struct sock *sk;
 };
 
 struct unix_sock {

@@ -15,6 +15,8 @@
 #include <asm/errno.h>
 #include <linux/in.h>
 
+#define HELD_TIMEOUT 25 /* ticks: 25 ms to a quarter of a second */
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* As early as can be, so that the listener is there before the first connect(2). */
@@ -120,6 +122,16 @@ static __always_inline void on_close(struct bpf_sock_ops *ctx)
 	pending_delete(&s->key, s->origin.agent);
 }
 
+/* How long it takes until a SYN that was held back is sent again: until the kernel gives up, for
+ * some seconds, that becomes longer. */
+static __always_inline void set_first_timeout(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk && sk->mark == STEER_MARK_HELD)
+		ctx->reply = HELD_TIMEOUT;
+}
+
 static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -140,6 +152,9 @@ int lifecycle_sockops(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[1] == BPF_TCP_CLOSE)
 			on_close(ctx);
+		break;
+	case BPF_SOCK_OPS_TIMEOUT_INIT:
+		set_first_timeout(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		on_listen(ctx);

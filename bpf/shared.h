@@ -72,7 +72,8 @@ struct steer_attachment {
 	__u32 agent;
 	__u32 loopback; /* enum steer_loopback */
 	__u32 quota; /* most connections prepared but not accepted */
-	__u32 echo; /* 1: may have sockets that ask for echoes (ping), which the rules judge */
+	__u16 echo; /* 1: may have sockets that ask for echoes (ping), which the rules judge */
+	__u16 listen; /* 1: its listening sockets may answer other hosts */
 };
 SHARED_SIZE(struct steer_attachment, 16);
 
@@ -82,7 +83,7 @@ struct steer_settings {
 	__u32 port; /* of the listener on 127.0.0.1 and ::1; 0 = none, refuse */
 	__u32 routes_known; /* 0: reachable_routes is not complete, treat all as reachable */
 	__u32 quota; /* most connections prepared but not accepted, of all agents */
-	__u32 unused;
+	__u32 holds; /* connections may wait for a listener: fence.bpf.c is there */
 };
 SHARED_SIZE(struct steer_settings, 24);
 
@@ -151,6 +152,9 @@ SHARED_SIZE(struct steer_event, 120);
 /* SO_MARK of sockets that the hook let through to this host; the guard asks for it. An agent
  * without CAP_NET_ADMIN and CAP_NET_RAW can't set one. */
 #define STEER_MARK_DIRECT 0x57790001
+/* Of sockets whose SYN fence.bpf.c holds back until there is a listener in their network namespace:
+ * who changes it gains that nobody waits. */
+#define STEER_MARK_HELD 0x57790002
 
 /* A cgroup path of the configuration, `*` for any run of characters but "/". A cgroup that is made
  * under such a path is `awaited` until the monitor has put the hooks on it. */

@@ -94,7 +94,9 @@ static __always_inline enum listener find_listener(
 /* The guard asks for the mark where a loopback connection was not redirected. */
 static __always_inline int set_mark(const struct attempt *a, __u32 mark)
 {
-	if (a->socket->mark == mark || (!mark && a->socket->mark != STEER_MARK_DIRECT))
+	__u32 own = a->socket->mark;
+
+	if (own == mark || (!mark && own != STEER_MARK_DIRECT && own != STEER_MARK_HELD))
 		return 0;
 	return bpf_setsockopt(a->context, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 }
@@ -133,25 +135,29 @@ static __always_inline int leave(struct attempt *a)
 	return PROCEED;
 }
 
-/* In a network namespace that has no listener (yet). */
-static __always_inline int refuse_elsewhere(const struct attempt *a)
+/* In a network namespace that has no listener: for one that is made now, if the monitor goes on. */
+static __always_inline bool can_wait(const struct attempt *a)
 {
-	network_ask(a->attachment->agent, bpf_get_netns_cookie(a->context));
-	return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
+	return network_ask(a->attachment->agent, bpf_get_netns_cookie(a->context)) &&
+		a->settings->holds && a->settings->port;
 }
 
 /* To the worker. */
 static __always_inline int redirect(struct attempt *a)
 {
 	struct steered *s;
+	__u32 mark = 0;
 
 	if (address_is_v4(&a->destination))
 		address_set_v4(&a->to, ADDRESS_LOOPBACK4);
 	else
 		address_set_loopback6(&a->to);
-	if (!a->at_home && !a->worker_port)
-		return refuse_elsewhere(a);
-	if (find_listener(a, &a->to, a->worker_port, 0) != LISTENER_OURS)
+	if (!a->worker_port && !a->at_home && can_wait(a)) {
+		a->worker_port = a->settings->port;
+		mark = STEER_MARK_HELD;
+	} else if (!a->worker_port && !a->at_home) {
+		return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
+	} else if (find_listener(a, &a->to, a->worker_port, 0) != LISTENER_OURS)
 		return refuse(a, STEER_NO_LISTENER, ECONNREFUSED);
 	s = bpf_sk_storage_get(&steered, a->socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s)
@@ -174,7 +180,7 @@ static __always_inline int redirect(struct attempt *a)
 		__builtin_memset(s->source, 0, sizeof(s->source));
 	else
 		__builtin_memcpy(s->source, a->source, sizeof(s->source));
-	if (set_mark(a, 0) < 0 || unbind_device(a) < 0)
+	if (set_mark(a, mark) < 0 || unbind_device(a) < 0)
 		return refuse_and_tell(a, STEER_RESOURCES, ENOBUFS);
 	a->to_port = a->worker_port;
 	count(a->agent, STEER_REDIRECTED);
@@ -241,7 +247,8 @@ static __always_inline int steer_local(struct attempt *a)
 		return leave(a);
 	case STEER_LOOPBACK_EGRESS:
 		/* The worker has another loopback. */
-		return a->at_home ? redirect(a) : refuse_elsewhere(a);
+		return a->at_home ? redirect(a)
+				  : refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
 	default:
 		found = find_listener(a, &a->destination, a->port, a->attachment->agent);
 		if (found == LISTENER_OURS)
@@ -272,7 +279,7 @@ static __always_inline int steer(struct attempt *a)
 	if (a->local && (a->at_home || address_is_loopback(&a->destination)))
 		return steer_local(a);
 	if (a->local && !may_dial_host(a))
-		return refuse_elsewhere(a);
+		return refuse_and_tell(a, STEER_OTHER_NETWORK, ENETUNREACH);
 	error = route_error(a);
 	if (error)
 		return refuse(a, STEER_NO_ROUTE, error);

@@ -4,7 +4,7 @@
 # root. Those without stay as they are (test_closed.py).
 import contextlib
 import os
-import textwrap
+import subprocess
 
 import pytest
 
@@ -12,20 +12,6 @@ from conftest import HOST4, PYTHON, SERVER4, SERVER6, WORLD4, sh, wait_until
 
 ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
 GATE4, INNER4, GATE6, INNER6 = "10.97.0.1", "10.97.0.2", "fd97::1", "fd97::2"
-# Until the namespace has its listener it is refused.
-PATIENT = """
-def patient(address, **options):
-    deadline = time.monotonic() + 30
-    while True:
-        answer = attempt(address, **options)
-        if answer.get("error") not in ("ENETUNREACH", "ECONNREFUSED") or time.monotonic() > deadline:
-            return answer
-        time.sleep(0.02)
-"""
-
-
-def patient(code):
-    return PATIENT + textwrap.dedent(code)
 
 
 @pytest.fixture
@@ -51,13 +37,12 @@ def container(network):
         yield name
 
 
-def dial(agent, namespace, addresses, **options):
-    return agent.python(patient(f"result = [patient(a, **{options!r}) for a in {addresses!r}]"), namespace=namespace)
+def dial(agent, namespace, addresses):
+    return agent.python(f"result = [attempt(a) for a in {addresses!r}]", namespace=namespace)
 
 
 def attempts(agent, namespace, addresses):
-    return [a.get("error", a.get("data")) for a in
-            agent.python(f"result = [attempt(a) for a in {addresses!r}]", namespace=namespace)]
+    return [a.get("error", a.get("data")) for a in dial(agent, namespace, addresses)]
 
 
 def is_gone(network):
@@ -118,7 +103,7 @@ def test_addresses_of_the_host(host, container):
 def test_without_root(host):
     """A namespace that an unprivileged agent makes: only once it has a device of its own."""
     daemon, agent = host.govern()
-    assert agent.python(patient(f"""
+    assert agent.python(f"""
         libc = ctypes.CDLL(None, use_errno=True)
         os.setgroups([])
         os.setresgid(65534, 65534, 65534)
@@ -130,6 +115,69 @@ def test_without_root(host):
         assert os.system("ip link set lo up") == 0
         before = [attempt({SERVER4!r}).get("error"), os.system("ss -Hltn | grep -q .") != 0]
         assert os.system("ip link add d0 type veth peer name d1; ip link set d0 up") == 0
-        result = [*before, patient({SERVER4!r}).get("data")]
-    """)) == ["ENETUNREACH", True, "ping"]
+        result = [*before, attempt({SERVER4!r}).get("data")]
+    """) == ["ENETUNREACH", True, "ping"]
     assert daemon.session(SERVER4)["agent"] == agent.name
+
+
+@contextlib.contextmanager
+def serving(network):
+    """A server of the host's, towards containers; yields its process."""
+    code = f"""if True:
+        import socket
+        server = socket.create_server(({GATE4!r}, 8098))
+        print("ready", flush=True)
+        s = server.accept()[0]
+        while True:
+            s.sendall(s.recv(100))
+    """
+    process = subprocess.Popen(network.enter(network.host, PYTHON, "-c", code), stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    yield
+    process.kill()
+    process.wait()
+
+
+def test_what_is_sent_there(host, network, container):
+    """A connection from before the agent was governed ends there too, and its listening sockets answer nobody, unless
+    they may."""
+    agent = host.agent()
+    agent.path.mkdir(parents=True)
+    with serving(network):
+        older = agent.start(f"""
+            def echo():
+                s.sendall(b"x")
+                return select.select([s], [], [], 1)[0] != [] and s.recv(1) == b"x"
+            s = socket.create_connection(({GATE4!r}, 8098))
+            before = echo()
+            print(flush=True)
+            sys.stdin.readline()
+            result = [before, echo()]
+        """, namespace=container)
+        assert older.stdout.readline() == "\n"
+        daemon = host.start(agent)
+        out, err = older.communicate("\n", timeout=60)
+        assert out.strip() == "[true, false]", err
+    assert daemon.set_config(agents=[host.config_of(agent, listen="allow")]) is None
+    server = agent.start("""
+        server = socket.create_server(("0.0.0.0", 8097))
+        print(flush=True)
+        while True:
+            server.accept()[0].sendall(b"answer")
+    """, namespace=container)
+    assert server.stdout.readline() == "\n"
+    ask = f"""if True:
+        import socket
+        try:
+            s = socket.create_connection(({INNER4!r}, 8097), timeout=1)
+            print(s.recv(100))
+        except OSError:
+            print("nothing")
+    """
+    try:
+        assert network.in_host(PYTHON, "-c", ask) == "b'answer'\n"
+        assert daemon.set_config(agents=[host.config_of(agent)]) is None
+        assert network.in_host(PYTHON, "-c", ask) == "nothing\n"
+    finally:
+        server.kill()
+        server.wait()

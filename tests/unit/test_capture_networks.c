@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,7 @@
 #include "capture/networks.h"
 
 #define AGENT 7
+#define PORT 777
 
 static struct networks networks;
 static int came, went; /* what was told */
@@ -93,10 +95,12 @@ Test(networks, listens_where_the_agent_is)
 	uint64_t cookie;
 
 	open_networks();
+	networks.port = PORT;
 	cookie = leave_home(true);
 	ask(cookie);
 	cr_assert_eq(came, 1);
 	cr_assert_eq(told_last, cookie);
+	cr_assert_eq(networks.items[0].listener.port, PORT);
 	cr_assert_eq(cookie_of(networks.items[0].listener.pairs[0].v4), cookie);
 	cr_assert_eq(port_of(cookie), networks.items[0].listener.port);
 	/* Once. */
@@ -108,6 +112,27 @@ Test(networks, listens_where_the_agent_is)
 	/* Whoever asks then is not heard. */
 	ask(cookie);
 	cr_assert_eq(came, 1);
+}
+
+/* Who has taken the port there finds nobody waiting for it. */
+Test(networks, a_taken_port_is_another_one)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	uint64_t cookie;
+	int fd;
+
+	open_networks();
+	networks.port = PORT;
+	cookie = leave_home(true);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	ask(cookie);
+	cr_assert_eq(came, 1);
+	cr_assert_neq(port_of(cookie), 0);
+	cr_assert_neq(port_of(cookie), PORT);
+	close(fd);
+	networks_close(&networks);
 }
 
 /* The number of a process that has ended may be another's by now: who has our own namespace. */

@@ -67,6 +67,7 @@ static int read_settings(struct capture *c, struct error *e)
 	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_SETTINGS], &zero, &c->settings) < 0)
 		return error_set_errno(e, -errno, "the settings of the BPF programs");
 	c->settings.quota = QUOTA_ALL;
+	c->settings.holds = programs_hold_packets(&c->programs);
 	r = get_network(&c->settings.network);
 	if (r < 0)
 		return error_set_errno(e, r, "SO_NETNS_COOKIE");
@@ -279,7 +280,7 @@ int capture_listen(struct capture *c, unsigned count, uint16_t port,
 
 	if (r < 0)
 		return r;
-	c->settings.port = set.port;
+	c->settings.port = c->networks.port = set.port;
 	/* The rules first: until they know the port, connections to it would be rejected. */
 	r = governed_guard(c, e);
 	if (r == 0)

@@ -229,6 +229,7 @@ static int attach(struct capture *c, const struct capture_agent *a, bool wild, i
 		.loopback = a->loopback,
 		.quota = c->quota,
 		.echo = a->udp == UDP_POLICY,
+		.listen = a->listen,
 	};
 	char owner[OWNER_SIZE];
 	int r;

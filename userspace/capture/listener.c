@@ -205,6 +205,8 @@ static void make_all(int channel, const struct order *order)
 		r = enter_place(order->place);
 	if (r == 0)
 		port = choose_port(order->port);
+	if (port == -EADDRINUSE && order->place)
+		port = choose_port(0);
 	if (port < 0)
 		r = port;
 	for (unsigned i = 0; r == 0 && i < order->count; i++)
@@ -335,10 +337,11 @@ int listener_open(
 }
 
 /* Who may bind privileged ports there is no matter: connect(2) asks for the mark. */
-int listener_open_in(int cgroup_fd, const struct listener_place *place, struct listener_set *ret,
-	struct error *e)
+int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
+	struct listener_set *ret, struct error *e)
 {
-	const struct order order = {.cgroup_fd = cgroup_fd, .place = place, .count = 1};
+	const struct order order = {
+		.cgroup_fd = cgroup_fd, .place = place, .count = 1, .port = port};
 
 	return carry_out(&order, ret, e);
 }

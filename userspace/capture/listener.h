@@ -40,10 +40,11 @@ struct listener_place {
 int listener_open(
 	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e);
 
-/* One pair in another network namespace, on a port of its own there. -ESTALE: the namespace is
+/* One pair in another network namespace; on `port`, or on a port of its own where that is taken
+ * there. -ESTALE: the namespace is
  * another one, and nothing was made in it. */
-int listener_open_in(int cgroup_fd, const struct listener_place *place, struct listener_set *ret,
-	struct error *e);
+int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
+	struct listener_set *ret, struct error *e);
 
 /* Sockets that another process had listening, and handed over; -1: none. */
 struct listener_inherited {

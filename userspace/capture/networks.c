@@ -91,7 +91,7 @@ static int open_listener(
 	place.namespace_fd = open_namespace(event, &w->namespace_id);
 	if (place.namespace_fd < 0)
 		return error_set_errno(e, place.namespace_fd, "its process");
-	r = listener_open_in(n->cgroup_fd, &place, &w->listener, e);
+	r = listener_open_in(n->cgroup_fd, &place, n->port, &w->listener, e);
 	close(place.namespace_fd);
 	if (r < 0)
 		return r;

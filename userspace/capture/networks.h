@@ -35,6 +35,7 @@ struct networks {
 	int cgroup_fd; /* of the workers; the caller's */
 	networks_tell *tell; /* NULL: closed */
 	void *context;
+	uint16_t port; /* that connections wait for in other namespaces; 0: any */
 	struct network *items;
 	size_t count;
 	uint64_t next_look; /* CLOCK_MONOTONIC */

@@ -14,6 +14,7 @@
 #include "capture/cgroup.h"
 #include "disguise.skel.h"
 #include "enrol.skel.h"
+#include "fence.skel.h"
 #include "lifecycle.skel.h"
 #include "origin.skel.h"
 #include "steer.skel.h"
@@ -31,6 +32,7 @@ enum object_index {
 	OBJECT_ORIGIN,
 	OBJECT_ENROL,
 	OBJECT_UNIX,
+	OBJECT_FENCE,
 };
 
 static const struct object {
@@ -44,6 +46,7 @@ static const struct object {
 	[OBJECT_ORIGIN] = {"origin", origin_bpf__elf_bytes, NULL},
 	[OBJECT_ENROL] = {"enrol", enrol_bpf__elf_bytes, NULL},
 	[OBJECT_UNIX] = {"unix", unix_bpf__elf_bytes, "bpf_sock_addr_set_sun_path"},
+	[OBJECT_FENCE] = {"fence", fence_bpf__elf_bytes, "bpf_cast_to_kern_ctx"},
 };
 
 /* The order is that of attaching: what refuses sockets and keeps the origins is there before
@@ -61,6 +64,7 @@ static const struct program {
 	{PROGRAMS_AGENT, "disguise_getpeername6"},
 	{PROGRAMS_AGENT, "disguise_getsockname4"},
 	{PROGRAMS_AGENT, "disguise_getsockname6"},
+	{PROGRAMS_AGENT, "fence_egress", .object = OBJECT_FENCE},
 	{PROGRAMS_AGENT, "steer_connect4"},
 	{PROGRAMS_AGENT, "steer_connect6"},
 	{PROGRAMS_AGENT, "steer_sendmsg4"},
@@ -235,6 +239,11 @@ static struct bpf_program *find_program(const struct programs *p, const char *na
 bool programs_turn_unix(const struct programs *p)
 {
 	return p->objects[OBJECT_UNIX];
+}
+
+bool programs_hold_packets(const struct programs *p)
+{
+	return p->objects[OBJECT_FENCE];
 }
 
 static bool is_wanted(const struct programs *p, const struct program *program)

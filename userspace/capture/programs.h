@@ -31,7 +31,7 @@ enum programs_map {
 	PROGRAMS_MAP_COUNT
 };
 
-#define PROGRAMS_OBJECTS 6
+#define PROGRAMS_OBJECTS 7
 
 struct programs {
 	const struct pins *pins;
@@ -48,6 +48,8 @@ int programs_load(struct programs *ret, const struct pins *pins, struct error *e
 void programs_unload(struct programs *p);
 /* Whether agents' connections to Unix sockets can be turned (unix.bpf.c). */
 bool programs_turn_unix(const struct programs *p);
+/* Whether agents' connections can wait for a listener (fence.bpf.c). */
+bool programs_hold_packets(const struct programs *p);
 /* Attaches the programs of one side to a cgroup, or renews them there; the links are pinned under
  * `owner`. After an error some may be attached. */
 int programs_attach(const struct programs *p, enum programs_side side, const char *owner,

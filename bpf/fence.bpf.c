@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * fence: what an agent's sockets send, packet by packet, in network namespaces that have no rules
+ * of ours (capture/guard.h): nothing but what goes to their own loopback. So connections from
+ * before the agent was governed end there, and its listening sockets answer other hosts only where
+ * they may.
+ *
+ * It also holds back the SYN of a connection that was turned to a listener which is still to come:
+ * the kernel sends it again.
+ */
+#include "kernel.h"
+#include "maps.h"
+
+#include <bpf/bpf_endian.h>
+#include <linux/in.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define LOOPBACK_DEVICE 1 /* LOOPBACK_IFINDEX of the kernel: in every network namespace */
+
+enum { DROP = 0, PASS = 1 };
+
+void *bpf_cast_to_kern_ctx(void *context) __ksym;
+
+static __always_inline __u64 network_of(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
+	struct sock *sk = kernel->sk;
+
+	return sk ? sk->__sk_common.skc_net.net->net_cookie : 0;
+}
+
+/* Only a SYN waits, and only for our listener: whoever else listens on that port gets nothing. */
+static __always_inline int hold(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+	const struct steer_network *known;
+	__u64 network;
+
+	if (!sk || sk->state != BPF_TCP_SYN_SENT)
+		return PASS;
+	network = network_of(skb);
+	known = bpf_map_lookup_elem(&networks, &network);
+	return known && known->port && bpf_htons(known->port) == sk->dst_port ? PASS : DROP;
+}
+
+/* A socket that answers is one that waits for others, or came of it: what connects sends a SYN
+ * first. */
+static __always_inline bool may_answer(struct __sk_buff *skb)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+
+	if (!attachment->listen)
+		return false;
+	/* No full socket: an answer to a SYN. */
+	return !sk || (sk->protocol == IPPROTO_TCP && sk->state != BPF_TCP_SYN_SENT);
+}
+
+SEC("cgroup_skb/egress")
+int fence_egress(struct __sk_buff *skb)
+{
+	const struct steer_settings *known;
+	__u32 zero = 0;
+
+	if (skb->ifindex == LOOPBACK_DEVICE)
+		return skb->mark == STEER_MARK_HELD ? hold(skb) : PASS;
+	known = bpf_map_lookup_elem(&settings, &zero);
+	if (known && network_of(skb) == known->network)
+		return PASS;
+	return may_answer(skb) ? PASS : DROP;
+}
