@@ -713,14 +713,27 @@ uint64_t lane_due(const struct lane *lane)
 	return first;
 }
 
+/* Of a connection that broke the library gives nothing more, not even what came before: a status
+ * would be of output that is not whole. */
+static void lose_output(struct lane *lane)
+{
+	if (lane->kind != BRIDGE_FORWARD)
+		lane_say(lane, slice_from_string("wayleave: the connection to the host broke"));
+	lane->status = BRIDGE_NO_STATUS;
+	lane->exit_signal[0] = '\0';
+}
+
 static bool turn_output(struct lane *lane)
 {
 	bool moved = turn_streams(lane);
 
 	if (lane->started && lane->server)
 		tell_end(lane, BRIDGE_STDOUT, lane->server);
-	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server))
+	if (!lane->ended && lane->started && ssh_channel_is_closed(lane->server)) {
 		lane->ended = moved = true;
+		if (!ssh_channel_is_eof(lane->server))
+			lose_output(lane);
+	}
 	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
 		inside_is_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
