@@ -30,7 +30,7 @@ static void take_message(struct relay *r, ssh_message m)
 	if (type == SSH_REQUEST_CHANNEL) {
 		lane = lane_of(r, ssh_message_channel_request_channel(m));
 		if (lane) {
-			lane_request(lane, m);
+			requests_add(lane, m);
 			return;
 		}
 	}
@@ -158,7 +158,7 @@ static int time_to_wait(const struct relay *r)
 	uint64_t first = 0, now;
 
 	list_for_each (position, &r->lanes) {
-		uint64_t due = lane_due(list_entry(position, const struct lane, link));
+		uint64_t due = streams_due(list_entry(position, const struct lane, link));
 
 		first = due && (!first || due < first) ? due : first;
 	}

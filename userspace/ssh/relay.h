@@ -4,7 +4,9 @@
  *
  *   login.c     both sides, until both are let in; blocking
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
- *   lane.c      one channel: its requests in their order, then its data
+ *   lane.c      one channel, from its opening to its end
+ *   requests.c  what the agent asks of it, in its order
+ *   streams.c   its data, both ways, and what came of it
  *   flow.c      bytes of one direction
  *   carry.c     what goes to the worker's sockets instead: a connection of its own
  *   inside.c    those of sftp and of a git push, in which each deed is asked for
@@ -130,14 +132,10 @@ void relay_refuse(struct relay *r, struct slice text);
 void lane_open(struct relay *r, ssh_message message);
 /* The agent wants the host to listen for it; takes the message. */
 void lane_open_listener(struct relay *r, ssh_message message);
-/* Another request of its channel; takes the message. */
-void lane_request(struct lane *lane, ssh_message message);
 struct lane *lane_find(struct relay *r, uint32_t id);
 struct lane *lane_of(struct relay *r, ssh_channel agent);
 /* What the worker says. */
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame);
-/* When it is to have another turn even if nothing happens (clock.h); 0: not. */
-uint64_t lane_due(const struct lane *lane);
 /* Does what can be done now; true: something was. Last call for one that is over: it is freed. */
 bool lane_turn(struct lane *lane);
 /* Text for the agent beside the data. */
@@ -145,7 +143,36 @@ void lane_say(struct lane *lane, struct slice text);
 /* Nothing passes any more: what runs, or is about to, ends in the way of a command that could not
  * be run. What is still to be asked for is answered so then. */
 void lane_refuse(struct lane *lane, struct slice text);
+/* What runs ends so, with `text` beside the data. */
+void lane_fail(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
+
+/* requests.c */
+/* Another request of the agent's channel; takes the message. */
+void requests_add(struct lane *lane, ssh_message message);
+/* Those that are not answered yet never are. */
+void requests_drop(struct lane *lane);
+/* Goes on with the first; true: something was done. */
+bool requests_turn(struct lane *lane);
+/* Answers the first. */
+void requests_finish(struct lane *lane, bool success);
+/* The first is answered as if it ran, and the agent reads why it does not. */
+void requests_refuse(struct lane *lane, struct slice text);
+/* Whether the first, of which there must be one, is to run something. */
+bool requests_run(const struct lane *lane);
+/* The worker wants to see what a shell is to read before the first is decided. */
+void requests_begin_script(struct lane *lane);
+
+/* streams.c */
+/* Moves what can be moved, for a lane that is open; true: something was. */
+bool streams_turn_input(struct lane *lane);
+bool streams_turn_output(struct lane *lane);
+/* When the lane is to have another turn even if nothing happens (clock.h); 0: not. */
+uint64_t streams_due(const struct lane *lane);
+/* Tells the worker what came of it. */
+void streams_report(struct lane *lane);
+/* Tells both what came of it, and frees the lane. */
+void streams_finish(struct lane *lane);
 
 /* inside.c */
 /* Something runs, of which lane->inspect may say that its bytes are understood from now on;
