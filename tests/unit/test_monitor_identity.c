@@ -52,6 +52,7 @@ static void add_login(size_t issuer, uint32_t stage)
 		.issuer = issuer,
 		.stage = stage,
 		.until = UINT64_MAX,
+		.ends = UINT64_MAX,
 		.asked_at = clock_monotonic()};
 }
 
