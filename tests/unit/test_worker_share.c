@@ -24,18 +24,36 @@ struct setting {
 	struct principal nobody;
 };
 
+/* What a test made, until it ends. */
+static void *all_made[4096];
+static size_t made_count;
+
+static void *make(size_t size)
+{
+	cr_assert_lt(made_count, ARRAY_SIZE(all_made));
+	return all_made[made_count++] = calloc(1, size);
+}
+
+static void teardown(void)
+{
+	while (made_count > 0)
+		free(all_made[--made_count]);
+}
+
+TestSuite(share, .fini = teardown);
+
 static void setting_new(struct setting *ret, const char *mode)
 {
 	char written[sizeof(text) + 16];
 	struct diagnostics d;
 	struct config *c;
 
-	*ret = (struct setting){.table = calloc(1, sizeof(*ret->table))};
+	*ret = (struct setting){.table = make(sizeof(*ret->table))};
 	for (unsigned i = 0; i < WORKERS; i++) {
-		struct worker_start *start = calloc(1, sizeof(*start));
+		struct worker_start *start = make(sizeof(*start));
 
 		start->index = i;
-		ret->workers[i] = calloc(1, sizeof(*ret->workers[i]));
+		ret->workers[i] = make(sizeof(*ret->workers[i]));
 		ret->workers[i]->start = start;
 		shares_init(ret->workers[i], ret->table);
 		ret->workers[i]->shares.timer.in_flight = true; /* there is no ring */
@@ -51,7 +69,7 @@ static void setting_new(struct setting *ret, const char *mode)
 
 static struct session *session_of(struct setting *t, unsigned worker, const char *agent)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct session *s = make(sizeof(*s));
 	struct policy_subject subject = {.principal = &t->nobody, .resource = POLICY_EGRESS};
 
 	s->worker = t->workers[worker];
