@@ -48,6 +48,10 @@ Test(ssh_typing, what_is_shown_as_it_was_typed_is_known)
 		{"l\177", "l", "", TYPING_AWAITED},
 		/* as at a margin, and with colours and bells */
 		{"abcd", "ab \rcd", "abcd", TYPING_KNOWN},
+		{"abcd", "abc\rcd", "abcd", TYPING_KNOWN},
+		{"abcd", "abc\rdd", "", TYPING_UNKNOWN},
+		{"abd", "abc\rd", "", TYPING_UNKNOWN},
+		{"ab", "abc\r", "", TYPING_AWAITED},
 		{"ls", "\033[1ml\033[0m\033[31ml\b\033[31ms\007\033[0m", "ls", TYPING_KNOWN},
 		{"ls", "\033[1ml\033[0m\033[2Cs", "", TYPING_UNKNOWN},
 		{"ls", "l\b\033[31mls\033[0m\007", "ls", TYPING_KNOWN},

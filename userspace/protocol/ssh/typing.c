@@ -55,6 +55,7 @@ void typing_begin(struct typing *t)
 {
 	t->typed_length = t->keys = 0;
 	t->shown_length = t->cursor = 0;
+	t->again = 0;
 	t->plain = t->ended;
 	t->ended = t->lost = false;
 }
@@ -107,13 +108,17 @@ static void put(struct typing *t, uint8_t c)
 	}
 }
 
-/* At the margin readline writes a blank into the next row and goes back to its begin. */
+/* At the margin readline writes a blank into the next row, or what is to stand first there, goes
+ * back to its begin, and writes what stands there. */
 static void carriage_return(struct typing *t)
 {
-	if (t->cursor && t->cursor == t->shown_length && t->shown[t->cursor - 1] == ' ')
-		t->shown_length = --t->cursor;
-	else
+	if (t->cursor == 0 || t->cursor != t->shown_length) {
 		t->lost = true;
+		return;
+	}
+	t->shown_length = --t->cursor;
+	if (t->shown[t->cursor] != ' ')
+		t->again = t->shown[t->cursor];
 }
 
 /* The one number of a control sequence, 1 where none is given; 0: there is something else. */
@@ -186,6 +191,8 @@ static void apply(struct typing *t, struct slice sequence)
 
 static void show_character(struct typing *t, uint8_t c)
 {
+	t->lost |= t->again && c != t->again;
+	t->again = 0;
 	switch (c) {
 	case '\n':
 		t->ended = t->lost = true;
@@ -246,7 +253,7 @@ void typing_show(struct typing *t, struct slice output)
 
 static bool is_shown(const struct typing *t)
 {
-	if (t->lost || t->cursor != t->typed_length ||
+	if (t->lost || t->again || t->cursor != t->typed_length ||
 		memcmp(t->shown, t->typed, t->typed_length) != 0)
 		return false;
 	for (size_t i = t->cursor; i < t->shown_length; i++) {

@@ -42,6 +42,7 @@ struct typing {
 	bool plain; /* nothing else can stand in the line */
 	uint8_t shown[TYPING_LINE_MOST]; /* behind the place where typing began */
 	size_t shown_length, cursor;
+	uint8_t again; /* must be shown next, as it was at the margin before; 0: anything may be */
 	bool lost; /* something else is shown too, or moved the cursor out of it */
 	bool ended; /* the terminal's line has ended since the last one that was typed did */
 	uint8_t sequence[TERMINAL_SEQUENCE_MOST]; /* that is not finished yet */
