@@ -288,7 +288,7 @@ def test_a_worker_without_descriptors_recovers(server, make_daemon):
     """Accepting stops while there are none; nothing spins, nothing dies, who is connected goes on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     d = make_daemon(make_config(server.port, workers=1), RULES, check=False)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (220, hard))
     try:
         d.start()
     finally:
