@@ -27,6 +27,9 @@ struct setting {
 /* What a test made, until it ends. */
 static void *all_made[4096];
 static size_t made_count;
+static struct policy *policies[8];
+static struct policy_scope *scopes[1024];
+static size_t policy_count, scope_count;
 
 static void *make(size_t size)
 {
@@ -36,6 +39,10 @@ static void *make(size_t size)
 
 static void teardown(void)
 {
+	while (scope_count > 0)
+		policy_scope_put(scopes[--scope_count]);
+	while (policy_count > 0)
+		policy_put(policies[--policy_count]);
 	while (made_count > 0)
 		free(all_made[--made_count]);
 }
@@ -62,7 +69,8 @@ static void setting_new(struct setting *ret, const char *mode)
 	diagnostics_init(&d);
 	c = policy_test_load_text(written, &d);
 	cr_assert_not_null(c);
-	ret->policy = policy_test_open(c, NULL, 0);
+	cr_assert_lt(policy_count, ARRAY_SIZE(policies));
+	ret->policy = policies[policy_count++] = policy_test_open(c, NULL, 0);
 	config_free(c);
 	diagnostics_done(&d);
 }
@@ -75,7 +83,8 @@ static struct session *session_of(struct setting *t, unsigned worker, const char
 	s->worker = t->workers[worker];
 	s->agent = subject.agent = policy_find_agent_name(t->policy, slice_from_string(agent));
 	cr_assert_not_null(s->agent);
-	s->scope = policy_scope_get(t->policy, &subject);
+	cr_assert_lt(scope_count, ARRAY_SIZE(scopes));
+	s->scope = scopes[scope_count++] = policy_scope_get(t->policy, &subject);
 	list_init(&s->share.link);
 	s->share.slot = -1;
 	return s;
