@@ -8,6 +8,13 @@
 
 #include "tests/unit/recording_verify.h"
 
+/* The other build looks at every byte. */
+#ifdef __SANITIZE_ADDRESS__
+#define STEP 7
+#else
+#define STEP 1
+#endif
+
 Test(tamper, every_byte_changed, .timeout = 600)
 {
 	struct fixture f = fixture_open();
@@ -19,7 +26,7 @@ Test(tamper, every_byte_changed, .timeout = 600)
 		uint64_t vouched = signed_bytes(&f, name, content.length);
 		uint8_t *bytes = (uint8_t *)content.data;
 
-		for (size_t n = 0; n < content.length; n++) {
+		for (size_t n = 0; n < content.length; n += STEP) {
 			struct result r;
 			const struct verify_finding *broken;
 
@@ -55,7 +62,7 @@ Test(tamper, every_byte_changed, .timeout = 600)
 		write_file(f.audit, name, content);
 		free(bytes);
 	}
-	cr_assert_gt(runs, 4000);
+	cr_assert_gt(runs, 4000 / STEP);
 	cr_assert_eq(run(&f, true).summary.broken, 0);
 	fixture_close(&f);
 }
@@ -99,7 +106,7 @@ Test(tamper, cut_anywhere, .timeout = 600)
 		const struct segment_name *name = &f.audit_files.files[i].name;
 		struct slice content = read_file(f.audit, name);
 
-		for (size_t n = 0; n < content.length; n++) {
+		for (size_t n = 0; n < content.length; n += STEP) {
 			struct result r;
 
 			write_file(f.audit, name, slice_head(content, n));

@@ -167,6 +167,13 @@ static size_t most_tokens(const struct nest *nest)
 	return each ? (LIMIT_STATEMENT_TOKENS - least) / each : 1;
 }
 
+/* How near to the limit on the depth: the more so the faster it is looked for. */
+#ifdef __SANITIZE_ADDRESS__
+#define NEAR 5000
+#else
+#define NEAR 800
+#endif
+
 /* As many as the bytes allow, and as the tokens; then, by halving, about the most that the limit on
  * the depth of the tree lets through to the code here. */
 Test(sql_limits, nothing_overflows_the_stack, .timeout = 300)
@@ -182,7 +189,7 @@ Test(sql_limits, nothing_overflows_the_stack, .timeout = 300)
 			tokens < LIMIT_STATEMENT_BYTES / bytes
 				? tokens
 				: LIMIT_STATEMENT_BYTES / bytes - strlen(nest->before));
-		while (most - least > 800) {
+		while (most - least > NEAR) {
 			size_t middle = (least + most) / 2;
 
 			if (run_nest(nest, middle) == SQL_PARSED)
