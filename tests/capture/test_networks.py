@@ -132,10 +132,12 @@ def serving(network):
             s.sendall(s.recv(100))
     """
     process = subprocess.Popen(network.enter(network.host, PYTHON, "-c", code), stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    yield
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_is_sent_there(host, network, container):

@@ -10,9 +10,9 @@ import subprocess
 import threading
 
 import pytest
-from conftest import Psql, make_config
+from conftest import make_config
 from harness import daemon as daemons
-from harness.ports import free_port
+from harness.ports import free_port, listening
 from harness.waiting import wait_for
 
 PYTHON = "/usr/bin/python3"
@@ -209,7 +209,7 @@ def test_credentials_behind_a_proxy(daemon, proxy):
             peer.sendall(b"R" + struct.pack(">II", 12, 5) + b"salt")
             heard.append(peer.recv(1000))
     with socket.create_server(("127.0.0.1", proxy.lent)) as server:
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         told = talk(daemon, proxy, f"127.0.0.1:{proxy.lent}", struct.pack(">I", len(body) + 4) + body, until="did not verify")
         thread.join(30)
@@ -267,23 +267,12 @@ def test_sql_behind_a_proxy_at_an_unnamed_place(open_daemon, server, proxy):
 @pytest.fixture(params=[b"220 ready\r\n", b""])
 def other(request):
     """A server of a protocol of its own, which speaks first or not: its port, its greeting, and what it heard."""
-    server = socket.create_server(("127.0.0.1", 0))
-    heard = []
-
-    def serve():
-        while True:
-            try:
-                peer, _ = server.accept()
-            except OSError:
-                return
-            with peer:
-                peer.sendall(request.param)
-                heard.append(peer.recv(1000))
-                peer.sendall(b"you said " + heard[-1])
-    threading.Thread(target=serve, daemon=True).start()
-    yield server.getsockname()[1], request.param.decode(), heard
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
+    def answer(peer, heard):
+        peer.sendall(request.param)
+        heard.append(peer.recv(1000))
+        peer.sendall(b"you said " + heard[-1])
+    with listening(answer) as (port, heard):
+        yield port, request.param.decode(), heard
 
 
 def test_what_nobody_knows_is_relayed(open_daemon, proxy, other):

@@ -3,13 +3,13 @@
 import json
 import pathlib
 import socket
-import threading
 
 import pytest
 from conftest import make_config
 from harness import cluster as clusters
 from harness.cluster_gate import gate, of_cluster
-from harness.records import recorded_actions, records_of
+from harness.ports import listening
+from harness.records import last_session, recorded_actions, records_of
 from harness.waiting import wait_for
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
@@ -81,14 +81,6 @@ def test_masks(daemon, transport):
     assert done.stdout == "[masked] is there\n" * 6000, done.stderr
 
 
-def last_session(daemon, text):
-    """The last one that asked for it, once it has ended."""
-    for session in reversed(sorted(daemon.json("sessions", "list"), key=lambda s: s["start"])):
-        if any(text in a["text"] for a in records_of(daemon, session)):
-            return session if session.get("end") else None
-    return None
-
-
 def test_what_is_recorded(daemon, transport):
     mark = f"recorded-{transport}"
     done = kubectl(daemon, transport, "exec", "-i", "masked", "--", "sh", "-c", f"cat; echo {mark}; echo e@example.com >&2; exit 5",
@@ -118,15 +110,9 @@ def test_client_node(daemon, cluster):
     assert "403" in node(daemon, "dev", "open", "", "", "id")["refused"]
 
 
-def echo(server):
-    while True:
-        try:
-            peer, _ = server.accept()
-        except OSError:
-            return
-        with peer:
-            while data := peer.recv(1000):
-                peer.sendall(data.upper())
+def shout(peer, _):
+    while data := peer.recv(1000):
+        peer.sendall(data.upper())
 
 
 def ask(port, text):
@@ -137,16 +123,15 @@ def ask(port, text):
 
 
 def test_port_forward(daemon, cluster, transport):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=echo, args=(server,), daemon=True).start()
-        port, mark = server.getsockname()[1], f"port-forward {transport}"
+    mark = f"port-forward {transport}"
+    with listening(shout) as (port, _):
         with daemon.popen("kubectl", "port-forward", "open", f":{port}", env=environment(daemon, transport),
                           stdout=-1, stderr=-1, text=True) as p:
             line = p.stdout.readline()
-            local = int(line.split(":")[1].split()[0]) if "Forwarding" in line else pytest.fail(line + p.stderr.read())
+            assert "Forwarding" in line
+            local = int(line.split(":")[1].split()[0])
             assert [ask(local, b"hello"), ask(local, mark.encode())] == [b"HELLO", mark.upper().encode()]
             p.terminate()
-        server.shutdown(socket.SHUT_RDWR)
     session = wait_for(lambda: last_session(daemon, "portforward"))
     notes = "; ".join(n["detail"] for n in records_of(daemon, session, "note"))
     for number, count in ((1, 5), (2, len(mark))):

@@ -1,39 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """mode, egress and loopback; what is not read; what is found out by first bytes."""
 import contextlib
-
-import socket
 import struct
-import threading
 import time
 
 import pytest
 from conftest import RULES, Psql, make_config
-
-
-@contextlib.contextmanager
-def listening(handler, host="127.0.0.1"):
-    """A server that hands each connection to `handler`; yields its port and what it got."""
-    got = []
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        def serve():
-            with contextlib.suppress(OSError):
-                while True:
-                    c, _ = s.accept()
-                    threading.Thread(target=one, args=(c,), daemon=True).start()
-
-        def one(c):
-            with c, contextlib.suppress(OSError):
-                handler(c, got)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield s.getsockname()[1], got
-
-
-def echo(c, got):
-    while data := c.recv(65536):
-        got.append(data)
-        c.sendall(data)
+from harness.ports import echo, listening
 
 
 def banner(c, got):

@@ -3,14 +3,15 @@
 the protocol."""
 import contextlib
 import http.server
-import socket
 import subprocess
 import threading
 
 import pytest
 from conftest import Psql, make_config
 from harness import daemon as daemons
+from harness import ports
 from harness import ssh as sshd
+from harness.ports import listening
 from harness.shell import Shell
 from harness.waiting import wait_for
 
@@ -83,35 +84,11 @@ def box(tmp_path_factory):
     s.stop()
 
 
-class Echo:
-    """Sends back what comes, on two ports: what a resource names, and what none does."""
-
-    def __init__(self):
-        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self.ports = [listener.getsockname()[1] for listener in self.listeners]
-        for listener in self.listeners:
-            threading.Thread(target=self.serve, args=(listener,), daemon=True).start()
-
-    def serve(self, listener):
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self.answer, args=(listener.accept()[0],), daemon=True).start()
-
-    def answer(self, connection):
-        with contextlib.suppress(OSError), connection:
-            while (got := connection.recv(100)):
-                connection.sendall(got)
-
-    def close(self):
-        for listener in self.listeners:
-            listener.close()
-
-
 @pytest.fixture(scope="module")
 def echo():
-    e = Echo()
-    yield e
-    e.close()
+    """Ports of what sends back what comes: what a resource names, and what none does."""
+    with listening(ports.echo) as (named, _), listening(ports.echo) as (unnamed, _):
+        yield named, unnamed
 
 
 @pytest.fixture(scope="module", params=["enforce", "observe"])
@@ -120,7 +97,7 @@ def daemon(request, server, web, box, echo, tmp_path_factory):
     (folder / "known").write_text(box.known())
     config = make_config(server.port, mode=request.param, workers=1, egress="allow", loopback="egress")
     config["resources"] += [
-        {"name": "raw", "protocol": "tcp", "hosts": [f"127.0.0.1:{echo.ports[0]}"]},
+        {"name": "raw", "protocol": "tcp", "hosts": [f"127.0.0.1:{echo[0]}"]},
         {"name": "api", "protocol": "http", "hosts": [f"127.0.0.1:{web.server_port}"]},
         {"name": "box", "protocol": "ssh", "hosts": [f"127.0.0.1:{box.port}"], "host_keys": str(folder / "known"),
          "credentials": {"user": "root", "key_file": str(box.user_key)}}]
@@ -193,21 +170,21 @@ def test_postgres(daemon, server):
 
 @pytest.mark.parametrize("place", [0, 1], ids=["named", "unnamed"])
 def test_what_is_relayed_unread(daemon, echo, popen, place):
-    client = popen(PYTHON, "-c", READER, echo.ports[place], "x\n")
+    client = popen(PYTHON, "-c", READER, echo[place], "x\n")
     assert client.stdout.readline() == "x\n"
     with Brake(daemon):
         assert client.stdout.read() == ""
-        refused = daemon.run(PYTHON, "-c", READER, echo.ports[place], "x\n")
+        refused = daemon.run(PYTHON, "-c", READER, echo[place], "x\n")
         assert refused.stdout == ""
     assert "suspended" in reasons(daemon)
-    client = popen(PYTHON, "-c", READER, echo.ports[place], "y\n")
+    client = popen(PYTHON, "-c", READER, echo[place], "y\n")
     assert client.stdout.readline() == "y\n"
 
 
 def test_a_place_whose_protocol_is_not_known_yet(daemon, echo, popen):
     """Nothing was said: what is said later does not become a relay."""
     code = READER.replace("s.sendall", "print('connected', flush=True); sys.stdin.readline(); s.sendall")
-    client = popen(PYTHON, "-c", code, echo.ports[1], "x\n")
+    client = popen(PYTHON, "-c", code, echo[1], "x\n")
     assert client.stdout.readline() == "connected\n"
     wait_for(lambda: any(not s["end"] for s in daemon.json("sessions", "list")), what="the session")
     with Brake(daemon):

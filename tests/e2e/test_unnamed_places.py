@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Destinations that no resource names: what is spoken there decides, not the port (bypass B2).
-import socket
-import threading
 
 import pytest
 from conftest import Psql, make_config
-from harness import nginx
+from harness import nginx, ports
+from harness.ports import listening
 
 READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.customers"], "allow": {}}
 CONNECT = {"name": "connect", "resources": ["egress"], "operations": ["connect"], "allow": {}}
@@ -27,19 +26,8 @@ def config(**more):
 @pytest.fixture
 def echo():
     """A server of a protocol of its own."""
-    def serve():
-        while True:
-            try:
-                peer, _ = server.accept()
-            except OSError:
-                return
-            with peer:
-                peer.send(peer.recv(100))
-    server = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=serve, daemon=True).start()
-    yield server.getsockname()[1]
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
+    with listening(ports.echo) as (port, _):
+        yield port
 
 
 def say(daemon, port, text):
@@ -74,18 +62,13 @@ def test_nothing_without_egress(make_daemon, server, echo):
 
 def test_server_that_speaks_first(make_daemon):
     """Its greeting is taken into account, and reaches the agent."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def greet():
-        peer, _ = server.accept()
-        with peer:
-            peer.send(b"220 mail.example.com\r\n")
-            peer.recv(100)
-    threading.Thread(target=greet, daemon=True).start()
+    def greet(peer, _):
+        peer.send(b"220 mail.example.com\r\n")
+        peer.recv(100)
     daemon = make_daemon(config(egress="allow"), [CONNECT])
     code = "import socket, sys; print(socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10).recv(100))"
-    done = daemon.run("/usr/bin/python3", "-c", code, server.getsockname()[1])
-    server.close()
+    with listening(greet) as (port, _):
+        done = daemon.run("/usr/bin/python3", "-c", code, port)
     assert "220 mail" in done.stdout, done.stderr
 
 

@@ -9,7 +9,7 @@ from conftest import make_config
 from harness import certificates
 from harness import daemon as daemons
 from harness.ports import free_port
-from harness.records import recorded_actions, records_of
+from harness.records import last_session, recorded_actions, records_of
 from harness.waiting import wait_for
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
@@ -106,23 +106,16 @@ def test_pythons_websockets(daemon, server):
         "hello", "write to [masked]", '{"mail":"[masked]","n":1}', "x" * 200000 + " [masked] " + "y" * 200000]
 
 
-def last_session(daemon, path):
-    """The records of the last session that asked for it."""
-    for session in reversed(sorted(daemon.json("sessions", "list"), key=lambda s: s["start"])):
-        if any(path in a["text"] for a in records_of(daemon, session)):
-            return session
-    return None
-
-
 def test_what_is_recorded(daemon, place):
-    node(daemon, f"{place}/masked", "hello", "mail")
-    session = wait_for(lambda: (s := last_session(daemon, "/masked")) and s.get("end") and s)
+    mark = place.partition(":")[0]
+    node(daemon, f"{place}/masked?{mark}", "hello", "mail")
+    session = wait_for(lambda: last_session(daemon, f"/masked?{mark}"))
     data = records_of(daemon, session, "data")
     said = {kind: b"".join(bytes.fromhex(d["data"]) for d in data if d["kind"] == kind) for kind in ("input", "output")}
     assert said == {"input": b"hellomail", "output": b"hellowrite to [masked]"}
     # Without a rule that asks for more, how much it was.
-    node(daemon, f"{place}/plain", "hello")
-    session = wait_for(lambda: (s := last_session(daemon, "/plain")) and s.get("end") and s)
+    node(daemon, f"{place}/plain?{mark}", "hello")
+    session = wait_for(lambda: last_session(daemon, f"/plain?{mark}"))
     assert records_of(daemon, session, "data") == []
     result = records_of(daemon, session, "result")[-1]
     assert result["bytes"] == 5, result

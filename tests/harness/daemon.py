@@ -16,6 +16,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build" / "release")) / "bin"
 
 
+class Process(subprocess.Popen):
+    """In a `with` that fails nobody waits for what would have ended it."""
+
+    def __exit__(self, kind, value, traceback):
+        if kind:
+            self.kill()
+        super().__exit__(kind, value, traceback)
+
+
 class Daemon:
     """`config`: the configuration as a dict, without folders; `rules`: the policy's rules; `wrapper`: words
     before the daemon's command line; `enter`: called in the daemon's process before exec."""
@@ -147,7 +156,7 @@ class Daemon:
 
     def popen(self, *command, agent="demo", token_file=None, env=None, **options):
         environment = {**self.environment, **(env or {})}
-        return subprocess.Popen(self.agent_command(*command, agent=agent, token_file=token_file), env=environment, **options)
+        return Process(self.agent_command(*command, agent=agent, token_file=token_file), env=environment, **options)
 
     def json(self, *arguments):
         done = self.wayleave("--json", *arguments)

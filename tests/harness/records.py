@@ -23,6 +23,14 @@ def records_of(daemon, session, kind="action"):
     return [r for r in daemon.json("sessions", "show", session["id"])["records"] if r["record"] == kind]
 
 
+def last_session(daemon, text):
+    """The last one that asked for it, once it has ended."""
+    for session in reversed(sorted(daemon.json("sessions", "list"), key=lambda s: s["start"])):
+        if any(text in a["text"] for a in records_of(daemon, session)):
+            return session if session.get("end") else None
+    return None
+
+
 def recorded_actions(daemon):
     """Of all sessions: those that have a text."""
     actions = [r for session in daemon.json("sessions", "list") for r in records_of(daemon, session)]

@@ -26,10 +26,15 @@ __attribute__((unused)) static const char http_run_rules[] =
 static struct engine_bench bench;
 static struct engine_run run;
 
+static inline void http_run_begin_with(const char *rules)
+{
+	engine_bench_init(&bench, rules);
+	engine_run_init(&run, &bench, NULL);
+}
+
 static inline void http_run_begin(void)
 {
-	engine_bench_init(&bench, http_run_rules);
-	engine_run_init(&run, &bench, NULL);
+	http_run_begin_with(http_run_rules);
 }
 
 static inline void http_run_end(void)

@@ -68,8 +68,10 @@ static inline struct policy *policy_test_open(
 	return p;
 }
 
-/* From `config:` and `rules:` in one text; ends the program where that has mistakes. */
-static inline struct policy *policy_test_new(const char *text)
+/* From `config:` and `rules:` in one text; ends the program where that has mistakes. `addresses`:
+ * of names, as the monitor resolved them. */
+static inline struct policy *policy_test_new_with(
+	const char *text, const struct policy_address *addresses, size_t address_count)
 {
 	struct diagnostics d;
 	struct config *c;
@@ -82,9 +84,14 @@ static inline struct policy *policy_test_new(const char *text)
 		abort();
 	}
 	diagnostics_done(&d);
-	p = policy_test_open(c, NULL, 0);
+	p = policy_test_open(c, addresses, address_count);
 	config_free(c);
 	return p;
+}
+
+static inline struct policy *policy_test_new(const char *text)
+{
+	return policy_test_new_with(text, NULL, 0);
 }
 
 /* OPERATION_COUNT where the protocol has none of that name. */

@@ -4,10 +4,8 @@
  */
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "tests/harness/http2_peer.h"
-#include "tests/unit/http_run.h"
+#include "tests/unit/http2_run.h"
 
-static struct http2_peer agent, server;
 static struct buffer told; /* the frames that the agent got, a line each */
 
 /* --- frames by hand --- */
@@ -81,8 +79,7 @@ static void serve(void)
 static void begin(void)
 {
 	http_run_begin();
-	http2_peer_init(&agent, &run, SIDE_AGENT);
-	http2_peer_init(&server, &run, SIDE_SERVER);
+	http2_run_begin();
 	buffer_init(&told, 1 << 20);
 	http2_peers_talk(&agent, &server);
 }
@@ -90,9 +87,7 @@ static void begin(void)
 static void end(void)
 {
 	buffer_done(&told);
-	http2_peer_done(&agent);
-	http2_peer_done(&server);
-	http_run_end();
+	http2_run_end();
 }
 
 TestSuite(http2_attacks, .init = begin, .fini = end);

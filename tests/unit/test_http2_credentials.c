@@ -3,10 +3,7 @@
  * The resource's secret in requests of HTTP/2.
  */
 #include "base/limits.h"
-#include "tests/harness/http2_peer.h"
-#include "tests/unit/http_run.h"
-
-static struct http2_peer agent, server;
+#include "tests/unit/http2_run.h"
 
 static void begin(void)
 {
@@ -14,14 +11,7 @@ static void begin(void)
 	bench.allow_cleartext = true;
 }
 
-static void end(void)
-{
-	http2_peer_done(&agent);
-	http2_peer_done(&server);
-	http_run_end();
-}
-
-TestSuite(http2_credentials, .init = begin, .fini = end);
+TestSuite(http2_credentials, .init = begin, .fini = http2_run_end);
 
 static void logs_in(enum secret_place place, const char *name, const char *secret)
 {
@@ -29,14 +19,7 @@ static void logs_in(enum secret_place place, const char *name, const char *secre
 	bench.secret_place = place;
 	bench.secret_name = name;
 	http_run_restart();
-	http2_peer_init(&agent, &run, SIDE_AGENT);
-	http2_peer_init(&server, &run, SIDE_SERVER);
-}
-
-static void talk(void)
-{
-	http2_peers_talk(&agent, &server);
-	cr_assert_eq(agent.failed + server.failed, 0);
+	http2_run_begin();
 }
 
 static void get(const char *path, const char *fields)
@@ -45,8 +28,6 @@ static void get(const char *path, const char *fields)
 	talk();
 }
 
-#define HEARD(peer, text)                                                                          \
-	cr_assert(http2_peer_heard(&(peer), text), "%.*s", SLICE_PRINT(buffer_slice(&(peer).log)))
 #define NEVER_HEARD(peer, text) cr_assert_not(http2_peer_heard(&(peer), text))
 
 Test(http2_credentials, in_place_of_the_agents)

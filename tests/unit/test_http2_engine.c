@@ -3,39 +3,15 @@
  * HTTP/2 between an agent and a server, both of which are nghttp2's.
  */
 #include "base/limits.h"
-#include "tests/harness/http2_peer.h"
-#include "tests/unit/http_run.h"
-
-static struct http2_peer agent, server;
+#include "tests/unit/http2_run.h"
 
 static void begin(void)
 {
 	http_run_begin();
-	http2_peer_init(&agent, &run, SIDE_AGENT);
-	http2_peer_init(&server, &run, SIDE_SERVER);
+	http2_run_begin();
 }
 
-static void end(void)
-{
-	http2_peer_done(&agent);
-	http2_peer_done(&server);
-	http_run_end();
-}
-
-TestSuite(http2_engine, .init = begin, .fini = end);
-
-#define AGENT_HEARD(text)                                                                          \
-	cr_assert(http2_peer_heard(&agent, text), "agent: %.*s",                                   \
-		SLICE_PRINT(buffer_slice(&agent.log)))
-#define SERVER_HEARD(text)                                                                         \
-	cr_assert(http2_peer_heard(&server, text), "server: %.*s",                                 \
-		SLICE_PRINT(buffer_slice(&server.log)))
-
-static void talk(void)
-{
-	http2_peers_talk(&agent, &server);
-	cr_assert_eq(agent.failed + server.failed, 0);
-}
+TestSuite(http2_engine, .init = begin, .fini = http2_run_end);
 
 static void get(const char *path)
 {
@@ -48,15 +24,16 @@ static void exchange(size_t step)
 	agent.step = server.step = step;
 	http2_peer_ask(&agent, "POST", "/v1/a?q=1", "x-one: 1\nte: trailers\n", "hello", false);
 	talk();
-	SERVER_HEARD("1 :method: POST\n1 :scheme: http\n1 :authority: h\n1 :path: /v1/a?q=1\n1 "
-		     "x-one: 1\n"
-		     "1 te: trailers\n");
-	SERVER_HEARD(step ? "1 data 1 o\n1 end\n" : "1 data 5 hello\n1 end\n");
+	HEARD(server,
+		"1 :method: POST\n1 :scheme: http\n1 :authority: h\n1 :path: /v1/a?q=1\n1 "
+		"x-one: 1\n"
+		"1 te: trailers\n");
+	HEARD(server, step ? "1 data 1 o\n1 end\n" : "1 data 5 hello\n1 end\n");
 	http2_peer_answer(
 		&server, 1, "200", "x-two: 2\nalt-svc: h3\n", "world", "grpc-status: 0\n");
 	talk();
-	AGENT_HEARD("1 :status: 200\n1 x-two: 2\n1 data ");
-	AGENT_HEARD("1 grpc-status: 0\n1 end\n");
+	HEARD(agent, "1 :status: 200\n1 x-two: 2\n1 data ");
+	HEARD(agent, "1 grpc-status: 0\n1 end\n");
 	cr_assert(holds(&run.events, "! result 1 rows 0 bytes 5 \"200\"\n"));
 	cr_assert(holds(&run.events, "POST http://h/v1/a?q=1"));
 }
@@ -76,11 +53,11 @@ Test(http2_engine, a_denial_is_one_streams)
 	get("/v1/a");
 	http2_peer_ask(&agent, "DELETE", "/v1/a", NULL, "body", false);
 	get("/v1/b");
-	AGENT_HEARD("3 :status: 403\n3 content-type: application/json\n");
-	AGENT_HEARD("wayleave: denied by rule \\\"no deletes\\\": never");
+	HEARD(agent, "3 :status: 403\n3 content-type: application/json\n");
+	HEARD(agent, "wayleave: denied by rule \\\"no deletes\\\": never");
 	cr_assert_not(http2_peer_heard(&server, "DELETE"));
-	SERVER_HEARD("1 :path: /v1/a\n");
-	SERVER_HEARD("3 :path: /v1/b\n");
+	HEARD(server, "1 :path: /v1/a\n");
+	HEARD(server, "3 :path: /v1/b\n");
 	cr_assert_not(run.closed);
 }
 
@@ -89,8 +66,8 @@ Test(http2_engine, people_decide_about_the_whole_request)
 	http2_peer_ask(&agent, "PUT", "/v1/a", "content-length: 4\n", "body", false);
 	talk();
 	cr_assert(holds(&run.events, "! held : \"host: h\\x0acontent-length: 4\\x0a\"\"body\""));
-	SERVER_HEARD("1 data 4 body\n1 end\n");
-	AGENT_HEARD("ping\n");
+	HEARD(server, "1 data 4 body\n1 end\n");
+	HEARD(agent, "ping\n");
 }
 
 /* They would go on with what people approved of, who never saw them. */
@@ -143,7 +120,7 @@ Test(http2_engine, busy_from_the_release_to_the_end)
 	cr_assert(is_busy());
 	http2_peer_answer(&server, 1, "200", "x-two: 2\n", "world", NULL);
 	talk();
-	AGENT_HEARD("1 end\n");
+	HEARD(agent, "1 end\n");
 	cr_assert_not(is_busy());
 	http2_peer_ask(&agent, "PUT", "/v1/a", NULL, "the beginning", true);
 	talk();
@@ -155,7 +132,7 @@ Test(http2_engine, a_reset_reaches_the_server)
 	get("/v1/a");
 	nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_CANCEL);
 	talk();
-	SERVER_HEARD("1 reset 8\n");
+	HEARD(server, "1 reset 8\n");
 }
 
 Test(http2_engine, a_reset_reaches_the_agent)
@@ -163,9 +140,9 @@ Test(http2_engine, a_reset_reaches_the_agent)
 	get("/v1/a");
 	nghttp2_submit_rst_stream(server.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_REFUSED_STREAM);
 	talk();
-	AGENT_HEARD("1 reset 7\n");
+	HEARD(agent, "1 reset 7\n");
 	get("/v1/b");
-	SERVER_HEARD("3 :path: /v1/b\n");
+	HEARD(server, "3 :path: /v1/b\n");
 }
 
 Test(http2_engine, a_server_that_leaves)
@@ -173,11 +150,11 @@ Test(http2_engine, a_server_that_leaves)
 	get("/v1/a");
 	nghttp2_submit_goaway(server.session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_NO_ERROR, NULL, 0);
 	talk();
-	AGENT_HEARD("goaway 0\n");
+	HEARD(agent, "goaway 0\n");
 	cr_assert_not(run.closed);
 	http2_peer_answer(&server, 1, "200", NULL, "done", NULL);
 	talk();
-	AGENT_HEARD("1 data 4 done\n1 end\n");
+	HEARD(agent, "1 data 4 done\n1 end\n");
 	cr_assert(run.closed);
 }
 
@@ -186,7 +163,7 @@ Test(http2_engine, a_server_that_breaks_off)
 	get("/v1/a");
 	engine_run_end(&run, SIDE_SERVER);
 	http2_peer_listen(&agent);
-	AGENT_HEARD("1 :status: 502\n");
+	HEARD(agent, "1 :status: 502\n");
 }
 
 Test(http2_engine, what_can_be_read_in_two_ways)
@@ -205,8 +182,8 @@ Test(http2_engine, what_can_be_read_in_two_ways)
 	cr_assert_not(http2_peer_heard(&server, "other"));
 	cr_assert_not(http2_peer_heard(&server, "chunked"));
 	cr_assert_not(http2_peer_heard(&server, "gzip"));
-	AGENT_HEARD("1 :status: 400\n");
-	AGENT_HEARD(":status: 417\n");
+	HEARD(agent, "1 :status: 400\n");
+	HEARD(agent, ":status: 417\n");
 }
 
 Test(http2_engine, connect_is_not_built)
@@ -227,7 +204,7 @@ Test(http2_engine, a_list_of_headers_that_is_too_long)
 	value[sizeof(value) - 1] = '\0';
 	http2_peer_ask(&agent, "GET", "/v1/a", value, NULL, false);
 	talk();
-	SERVER_HEARD("1 :path: /v1/a\n");
+	HEARD(server, "1 :path: /v1/a\n");
 	http2_peer_ask(&agent, "GET", "/v1/b", value, NULL, false);
 	talk();
 	cr_assert_not(run.closed);
@@ -245,14 +222,14 @@ Test(http2_engine, trailers_that_are_too_long)
 	http2_peer_ask_trailed(
 		&agent, "POST", "/v1/a", "hello", (const char *)buffer_slice(&many).data);
 	talk();
-	AGENT_HEARD("1 reset 11\n");
-	SERVER_HEARD("1 reset 11\n");
+	HEARD(agent, "1 reset 11\n");
+	HEARD(server, "1 reset 11\n");
 	cr_assert(holds(&run.events, "trailers are too large"));
 	get("/v1/a");
 	http2_peer_answer(&server, 3, "200", NULL, "world", (const char *)buffer_slice(&many).data);
 	talk();
-	AGENT_HEARD("3 data 5 world\n");
-	AGENT_HEARD("3 reset 2\n");
+	HEARD(agent, "3 data 5 world\n");
+	HEARD(agent, "3 reset 2\n");
 	cr_assert_not(http2_peer_heard(&agent, "3 t-1: x"));
 	cr_assert_not(run.closed);
 	buffer_done(&many);
@@ -263,10 +240,10 @@ Test(http2_engine, a_server_that_is_gone_denies_nothing_less)
 	engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
 	http2_peer_ask(&agent, "DELETE", "/v1/a", NULL, NULL, false);
 	talk();
-	AGENT_HEARD("1 :status: 403\n");
+	HEARD(agent, "1 :status: 403\n");
 	get("/v1/a");
-	AGENT_HEARD("3 :status: 502\n");
-	AGENT_HEARD("goaway 0\n");
+	HEARD(agent, "3 :status: 502\n");
+	HEARD(agent, "goaway 0\n");
 	cr_assert(run.closed);
 	cr_assert(holds(&run.events, "\"ended by the test\""));
 }
@@ -309,7 +286,7 @@ Test(http2_engine, a_flood_of_resets)
 		talk();
 	}
 	ends_of("given up");
-	AGENT_HEARD("goaway 11\n");
+	HEARD(agent, "goaway 11\n");
 }
 
 Test(http2_engine, a_flood_of_pings)

@@ -2,7 +2,7 @@
  *
  * WebSockets over HTTP/2 (RFC 8441) between an agent and a server, both of which are nghttp2's.
  */
-#include "tests/harness/http2_peer.h"
+#include "tests/unit/http2_run.h"
 #include "tests/unit/http_frames.h"
 
 static const char rules[] =
@@ -21,34 +21,14 @@ static const char rules[] =
 	"    allow: { record: rows, mask: [{ detect: [email], with: redact }, { json: [$.ssn], "
 	"with: redact }] }\n";
 static const nghttp2_settings_entry offer = {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
-static struct http2_peer agent, server;
 
 static void begin(void)
 {
-	engine_bench_init(&bench, rules);
-	engine_run_init(&run, &bench, NULL);
-	http2_peer_init(&agent, &run, SIDE_AGENT);
-	http2_peer_init(&server, &run, SIDE_SERVER);
+	http_run_begin_with(rules);
+	http2_run_begin();
 }
 
-static void end(void)
-{
-	http2_peer_done(&agent);
-	http2_peer_done(&server);
-	http_run_end();
-}
-
-TestSuite(http2_socket, .init = begin, .fini = end);
-
-#define HEARD(peer, text)                                                                          \
-	cr_assert(http2_peer_heard(&peer, text), #peer ": %.*s",                                   \
-		SLICE_PRINT(buffer_slice(&peer.log)))
-
-static void talk(void)
-{
-	http2_peers_talk(&agent, &server);
-	cr_assert_eq(agent.failed + server.failed, 0);
-}
+TestSuite(http2_socket, .init = begin, .fini = http2_run_end);
 
 static bool agent_was_offered_it(void)
 {

@@ -4,8 +4,7 @@
  * judged.
  */
 #include "base/limits.h"
-#include "tests/harness/http2_peer.h"
-#include "tests/unit/http_run.h"
+#include "tests/unit/http2_run.h"
 
 static const char rules[] =
 	"config:\n"
@@ -28,30 +27,19 @@ static const char rules[] =
 	"allow: { mask: [{ detect: [email], with: redact }] } }\n"
 	"  - { name: also large, operations: [POST], objects: [\"/large\"], allow: {} }\n";
 
-static struct http2_peer agent, server;
-
 static void begin(void)
 {
-	engine_bench_init(&bench, rules);
-	engine_run_init(&run, &bench, NULL);
+	http_run_begin_with(rules);
 }
 
 static void begin2(void)
 {
 	begin();
-	http2_peer_init(&agent, &run, SIDE_AGENT);
-	http2_peer_init(&server, &run, SIDE_SERVER);
-}
-
-static void end2(void)
-{
-	http2_peer_done(&agent);
-	http2_peer_done(&server);
-	http_run_end();
+	http2_run_begin();
 }
 
 TestSuite(http_body, .init = begin, .fini = http_run_end);
-TestSuite(http2_body, .init = begin2, .fini = end2);
+TestSuite(http2_body, .init = begin2, .fini = http2_run_end);
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define JSON "Content-Type: application/json\r\n"
@@ -207,15 +195,6 @@ Test(http_body, too_large_and_allowed)
 }
 
 /* --- HTTP/2 --- */
-
-static void talk(void)
-{
-	http2_peers_talk(&agent, &server);
-	cr_assert_eq(agent.failed + server.failed, 0);
-}
-
-#define HEARD(peer, text)                                                                          \
-	cr_assert(http2_peer_heard(&(peer), text), "%.*s", SLICE_PRINT(buffer_slice(&(peer).log)))
 
 Test(http2_body, not_a_byte_before_the_verdict)
 {

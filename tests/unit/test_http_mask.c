@@ -194,7 +194,6 @@ Test(http_mask, what_cannot_be_masked_is_refused)
 	}
 }
 
-/* Of a key that comes line by line, no line is passed for something else. */
 /* In chunks of a byte each, after `begin`. */
 static void respond_in_bytes(const char *type, const char *begin, size_t count, char byte)
 {
@@ -256,6 +255,7 @@ Test(http_mask, json_behind_blanks)
 	buffer_done(&all);
 }
 
+/* Of a key that comes line by line, no line is passed for something else. */
 Test(http_mask, a_key_in_many_lines)
 {
 	static const char line[] =

@@ -154,6 +154,7 @@ Test(handover, a_manager_forgets_what_it_has, .timeout = 60)
 	}
 	/* It waits until all of that is done. */
 	cr_assert_geq(barrier, 0);
+	usleep(50000);
 	cr_assert_eq(waitpid(child, &status, WNOHANG), 0);
 	close(barrier);
 	cr_assert_eq(waitpid(child, &status, 0), child);

@@ -365,6 +365,7 @@ Test(monitor_own_keys, a_process_that_was_stopped_is_ended)
 	cr_assert(pid > 0 && WIFSTOPPED(status));
 	now = clock_monotonic();
 	own_keys_tick(&p, now + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND);
+	usleep(50000);
 	cr_expect_eq(waitpid(pid, &status, WNOHANG), 0);
 	own_keys_tick(&p, now + 2 * LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND);
 	cr_expect(ends(pid, &status));

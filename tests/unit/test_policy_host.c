@@ -152,16 +152,8 @@ static struct policy *open_places(void)
 		{slice_from_string("fourth.internal"), address("10.1.1.2")},
 		{slice_from_string("unrelated.example"), address("10.1.1.4")},
 	};
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
+	struct policy *p = policy_test_new_with(places, addresses, ARRAY_SIZE(addresses));
 
-	diagnostics_init(&d);
-	c = policy_test_load_text(places, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, addresses, ARRAY_SIZE(addresses));
-	config_free(c);
-	diagnostics_done(&d);
 	cr_assert_not_null(p);
 	return p;
 }
@@ -259,14 +251,8 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 		" allow_cleartext: true, credentials: {user: u, password_file: /etc/hosts}}\n"
 		"    - {name: web, protocol: http, hosts: [\"*.web.internal:5\"]}\n"
 		"    - {name: flow, protocol: udp, hosts: [\"*.wild.internal:2\"]}\n";
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
+	struct policy *p = policy_test_new(text);
 
-	diagnostics_init(&d);
-	c = policy_test_load_text(text, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, NULL, 0);
 	check_answer(p, "192.0.2.1", 1, "plain.internal", "plain");
 	/* A wildcard is found where the server will prove the name, or by an answer for one of its
 	 * names; never by the port alone. */
@@ -292,8 +278,6 @@ Test(policy_host, answers_find_what_they_can_not_harm)
 	cr_assert_not(policy_needs_answers(p, slice_from_string("a.web.internal")));
 	cr_assert_not(policy_needs_answers(p, slice_from_string("nobodys.internal")));
 	policy_put(p);
-	config_free(c);
-	diagnostics_done(&d);
 }
 
 static void check_beyond(const struct policy *p, const char *name, uint16_t port, int count,
@@ -329,14 +313,8 @@ Test(policy_host, names_that_others_look_up)
 		"    - {name: exact, protocol: tcp, hosts: [\"10.1.1.1:3\"]}\n"
 		"    - {name: range, protocol: tcp, hosts: [\"10.2.0.0/16:4\"]}\n"
 		"    - {name: wild, protocol: http, hosts: [\"*.wild.internal:2\"]}\n";
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
+	struct policy *p = policy_test_new(text);
 
-	diagnostics_init(&d);
-	c = policy_test_load_text(text, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, NULL, 0);
 	check_beyond(p, "plain.internal", 1, 1, "plain", "plain.internal");
 	check_beyond(p, "plain.internal", 2, 0, "", "");
 	check_beyond(p, "proven.internal", 1, 1, "proven", "proven.internal");
@@ -347,8 +325,6 @@ Test(policy_host, names_that_others_look_up)
 	check_beyond(p, "nobodys.internal", 3, -EPERM, "", "");
 	check_beyond(p, "nobodys.internal", 4, -EPERM, "", "");
 	policy_put(p);
-	config_free(c);
-	diagnostics_done(&d);
 }
 
 static void check_narrow(const struct policy *p, const char *name, const char *expected)
@@ -404,14 +380,8 @@ Test(policy_host, an_answer_for_a_wildcard_takes_no_place_from_another)
 		{"192.0.2.2", {"db.internal", "x.dev.internal"}, "named"},
 	};
 	struct policy_address ours = {slice_from_string("db.internal"), address("192.0.2.9")};
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
+	struct policy *p = policy_test_new_with(text, &ours, 1);
 
-	diagnostics_init(&d);
-	c = policy_test_load_text(text, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, &ours, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
 		const struct slice names[] = {
 			slice_from_string(tries[i].names[0]), slice_from_string(tries[i].names[1])};
@@ -427,8 +397,6 @@ Test(policy_host, an_answer_for_a_wildcard_takes_no_place_from_another)
 			"%zu", i);
 	}
 	policy_put(p);
-	config_free(c);
-	diagnostics_done(&d);
 }
 
 Test(policy_host, echoes_go_to_other_places)
@@ -442,14 +410,8 @@ Test(policy_host, echoes_go_to_other_places)
 	struct slice name = slice_from_string("a.ping.internal");
 	struct policy_place place = {.address = address("10.1.1.1"), .transport = TRANSPORT_ICMP};
 	struct policy_candidate found[8];
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
+	struct policy *p = policy_test_new(text);
 
-	diagnostics_init(&d);
-	c = policy_test_load_text(text, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, NULL, 0);
 	cr_assert_eq(policy_match_place(p, &place, found, 8), 1);
 	cr_assert(slice_equal_string(p->resources[found[0].resource].name, "echoes"));
 	cr_assert_eq(policy_match_datagrams(p, &place.address, 7, found, 8), 1);
@@ -461,6 +423,4 @@ Test(policy_host, echoes_go_to_other_places)
 	place.name_count = 1;
 	cr_assert_eq(policy_match_place(p, &place, found, 8), 1);
 	policy_put(p);
-	config_free(c);
-	diagnostics_done(&d);
 }

@@ -24,21 +24,6 @@ static const char with_direct[] = "config:\n"
 				  "  loopback: direct\n"
 				  "  resources: []\n";
 
-static struct policy *open_policy(const char *text)
-{
-	struct diagnostics d;
-	struct config *c;
-	struct policy *p;
-
-	diagnostics_init(&d);
-	c = policy_test_load_text(text, &d);
-	cr_assert_not_null(c);
-	p = policy_test_open(c, NULL, 0);
-	config_free(c);
-	diagnostics_done(&d);
-	return p;
-}
-
 /* `where`: a name, or an address. */
 static enum reason check(
 	const struct policy *p, int resource, const char *where, uint16_t port, bool here)
@@ -66,7 +51,7 @@ enum { HERE, SHOP, SHELL, SOCKET };
  */
 Test(worker_beyond, a_resource_of_this_hosts_loopback)
 {
-	struct policy *p = open_policy(with_own);
+	struct policy *p = policy_test_new(with_own);
 
 	cr_expect_eq(check(p, HERE, "127.0.0.1", 5432, true), REASON_NONE);
 	cr_expect_eq(check(p, HERE, "localhost", 5432, true), REASON_NONE);
@@ -78,7 +63,7 @@ Test(worker_beyond, a_resource_of_this_hosts_loopback)
 
 Test(worker_beyond, what_no_resource_names)
 {
-	struct policy *p = open_policy(with_own);
+	struct policy *p = policy_test_new(with_own);
 
 	cr_expect_eq(check(p, -1, "127.0.0.1", 80, true), REASON_LOOPBACK);
 	cr_expect_eq(check(p, -1, "localhost", 80, false), REASON_LOOPBACK);
@@ -87,14 +72,14 @@ Test(worker_beyond, what_no_resource_names)
 	/* It may be what is named by its address. */
 	cr_expect_eq(check(p, -1, "other.test", 1, false), REASON_MISDIRECTED);
 	policy_put(p);
-	p = open_policy(with_direct);
+	p = policy_test_new(with_direct);
 	cr_expect_eq(check(p, -1, "127.0.0.1", 80, false), REASON_NONE);
 	policy_put(p);
 }
 
 Test(worker_beyond, resources)
 {
-	struct policy *p = open_policy(with_own);
+	struct policy *p = policy_test_new(with_own);
 
 	cr_expect_eq(check(p, SHOP, "db.test", 5432, false), REASON_NONE);
 	cr_expect_eq(check(p, SHOP, "192.0.2.1", 1, false), REASON_NONE);

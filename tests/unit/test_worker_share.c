@@ -52,8 +52,6 @@ TestSuite(share, .fini = teardown);
 static void setting_new(struct setting *ret, const char *mode)
 {
 	char written[sizeof(text) + 16];
-	struct diagnostics d;
-	struct config *c;
 
 	*ret = (struct setting){.table = make(sizeof(*ret->table))};
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -66,13 +64,8 @@ static void setting_new(struct setting *ret, const char *mode)
 		ret->workers[i]->shares.timer.in_flight = true; /* there is no ring */
 	}
 	snprintf(written, sizeof(written), text, mode);
-	diagnostics_init(&d);
-	c = policy_test_load_text(written, &d);
-	cr_assert_not_null(c);
 	cr_assert_lt(policy_count, ARRAY_SIZE(policies));
-	ret->policy = policies[policy_count++] = policy_test_open(c, NULL, 0);
-	config_free(c);
-	diagnostics_done(&d);
+	ret->policy = policies[policy_count++] = policy_test_new(written);
 }
 
 static struct session *session_of(struct setting *t, unsigned worker, const char *agent)
@@ -169,11 +162,18 @@ Test(share, not_all_that_is_beyond_a_limit_is_kept)
 	}
 }
 
+/* What is sent too fast waits there too. */
 Test(share, nothing_is_refused_where_we_only_observe)
 {
+	struct session *narrow;
 	struct setting t;
 
 	setting_new(&t, "observe");
+	narrow = session_of(&t, 0, "narrow");
+	cr_assert_eq(take(narrow), PASSES);
+	share_moved(narrow, 1 << 20);
+	cr_assert(share_waits(narrow));
+	share_give_back(narrow);
 	for (unsigned i = 0; i < 2 * LIMIT_REFUSED_AGENT; i++) {
 		cr_assert_eq(take(session_of(&t, 0, "few")), PASSES);
 		cr_assert_eq(take(session_of(&t, 0, "slow")), PASSES);

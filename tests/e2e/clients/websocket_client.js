@@ -41,10 +41,10 @@ function overHttp1 () {
 }
 
 function overHttp2 () {
-  const { host, pathname } = new URL(url.replace('h2+wss:', 'https:'))
+  const { host, pathname, search } = new URL(url.replace('h2+wss:', 'https:'))
   streams.connect('https://' + host, connection => {
     if (!connection) return refused(0, 'no WebSockets are offered')
-    streams.open(connection, pathname, socket => {
+    streams.open(connection, pathname + search, socket => {
       talk(socket)
       socket.on('close', () => connection.close())
     }, refused)
