@@ -78,6 +78,15 @@ struct {
 	__type(value, __u32);
 } listeners SEC(".maps");
 
+/* Of a listening socket that rules lead to (capture/forwarded.h): the monitor's alone to write.
+ * What it accepts has a copy from the moment on at which the handshake ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct steer_forwarded);
+} forwarded SEC(".maps");
+
 /* Of a socket that a worker accepted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -63,7 +63,7 @@ static __always_inline void origin_fill(struct origin *o, struct bpf_sock_addr *
 	o->port = port;
 	o->family = ctx->family;
 	o->local = local;
-	o->unused = 0;
+	o->way = ORIGIN_DIALLED;
 	o->connect_time = bpf_ktime_get_ns();
 	origin_set_socket(o, ctx, sk);
 	origin_set_process(o);

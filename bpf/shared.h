@@ -26,6 +26,15 @@
 
 #define ORIGIN_VERSION 1
 
+/* How a connection came to the worker. */
+enum origin_way {
+	ORIGIN_DIALLED, /* an agent's connect(2) was turned */
+	/* Rules turned what came in by an agent's interface: of the process nothing is known, and
+	 * where it was to go its socket says (capture/origin.h). */
+	ORIGIN_FORWARDED,
+	ORIGIN_FORWARDED_NAMED, /* the same, to places that resources name alone */
+};
+
 /* Where a connection comes from: written when an agent calls connect(2), read by the worker that
  * accepts it. Integers are in the host's byte order. */
 struct origin {
@@ -44,7 +53,7 @@ struct origin {
 	__u64 start_time; /* of the process: nanoseconds of CLOCK_BOOTTIME */
 	__u64 exe_inode; /* i_ino of the program's file; 0 = unknown */
 	__u32 exe_device; /* s_dev in the kernel's form, (major << 20) | minor */
-	__u32 unused;
+	__u32 way; /* enum origin_way */
 	__u64 socket; /* cookie of the agent's socket */
 	__u64 network; /* cookie of its network namespace */
 	__u64 connect_time; /* nanoseconds of CLOCK_MONOTONIC */
@@ -63,6 +72,14 @@ struct pending_key {
 	__u32 unused;
 };
 SHARED_SIZE(struct pending_key, 48);
+
+/* Of a listening socket that rules lead an agent's interface to, and of what it accepts. */
+struct steer_forwarded {
+	__u32 agent; /* its id, never 0 */
+	__u16 way; /* enum origin_way */
+	__u16 local; /* 1: the destinations are this host */
+};
+SHARED_SIZE(struct steer_forwarded, 8);
 
 enum steer_loopback { STEER_LOOPBACK_OWN, STEER_LOOPBACK_DIRECT, STEER_LOOPBACK_EGRESS };
 

@@ -56,7 +56,7 @@ static __always_inline void fill(struct origin *o, struct bpf_sock_addr *ctx, st
 	o->family = AF_UNIX;
 	o->local = 1;
 	o->interface = 0;
-	o->unused = 0;
+	o->way = ORIGIN_DIALLED;
 	o->cgroup = full ? full->sk_cgrp_data.cgroup->kn->id : 0;
 	o->socket = bpf_get_socket_cookie(ctx);
 	o->network = bpf_get_netns_cookie(ctx);

@@ -261,6 +261,31 @@ Test(config_load, defaults)
 	config_free(c);
 }
 
+Test(config_load, agents_behind_interfaces)
+{
+	const struct config_agent *a;
+	struct config *c;
+
+	put_file("wayleave.yaml", 0644,
+		"policies: []\nagents:\n"
+		"  - {name: vm, interfaces: [tap0, \"veth-a*\"], listen: allow,\n"
+		"     addresses: [10.9.0.2, 10.8.0.0/16, \"fd00::/64\"]}\n"
+		"  - {name: other, interfaces: [br0]}\n");
+	c = load("wayleave.yaml", 0, 0);
+	cr_assert_eq(c->agent_count, 2);
+	a = &c->agents[0];
+	cr_expect_null(a->cgroup.text);
+	cr_assert_eq(a->interfaces.count, 2);
+	cr_expect_str_eq(a->interfaces.items[1].text, "veth-a*");
+	cr_assert_eq(a->network_count, 3);
+	cr_expect_eq(a->networks[0].prefix, 128);
+	cr_expect_eq(a->networks[1].prefix, 96 + 16);
+	cr_expect_eq(a->networks[1].address.bytes[13], 8);
+	cr_expect_eq(a->networks[2].prefix, 64);
+	cr_expect_eq(c->agents[1].network_count, 0);
+	config_free(c);
+}
+
 Test(config_load, extensions)
 {
 	struct config *c;

@@ -169,6 +169,11 @@
 #define LIMIT_INSPECTIONS_AT_ONCE 16u
 #define LIMIT_INSPECTIONS_PER_AGENT 2u /* at once: who makes reading slow, does it for itself */
 
+/* Agents that are known by interfaces (capture/forwarded.h) */
+#define LIMIT_INTERFACE_AGENTS 64u /* each has two of the ports below 1024 */
+#define LIMIT_AGENT_INTERFACES 16u
+#define LIMIT_AGENT_ADDRESSES 64u
+
 /* Network namespaces with a listener (capture/networks.h) */
 #define LIMIT_NETWORKS_PER_AGENT 16u
 

@@ -123,6 +123,8 @@ static int open_epoll(struct capture *c, struct error *e)
 	if (r == 0)
 		r = watch(c, guard_watch_descriptor(&c->watch));
 	if (r == 0)
+		r = watch(c, guard_watch_descriptor(&c->forward_watch));
+	if (r == 0)
 		r = watch(c, ring_buffer__epoll_fd(c->ring));
 	return r < 0 ? error_set_errno(e, r, "epoll") : 0;
 }
@@ -166,6 +168,15 @@ void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
 	*ret_verdicts = c->queue.socket ? c->queue.verdicts : -1;
 }
 
+static int open_watches(struct capture *c, struct error *e)
+{
+	char name[FORWARD_RULES_NAME_SIZE];
+	int r = guard_watch_open(&c->watch, c->pins.instance, e);
+
+	forward_rules_name(c->pins.instance, name);
+	return r == 0 ? guard_watch_open(&c->forward_watch, name, e) : r;
+}
+
 static int open_all(struct capture *c, const struct capture_options *options, struct error *e)
 {
 	const int *maps = c->programs.maps;
@@ -192,7 +203,7 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 	if (r == 0)
 		r = capture_write_settings(c, e);
 	if (r == 0)
-		r = guard_watch_open(&c->watch, options->instance, e);
+		r = open_watches(c, e);
 	if (r == 0)
 		r = open_epoll(c, e);
 	if (r == 0) {
@@ -225,6 +236,7 @@ void capture_close(struct capture *c)
 {
 	if (!c)
 		return;
+	forwarded_done(c);
 	networks_close(&c->networks);
 	governed_done(c);
 	enrolment_close(c);
@@ -233,6 +245,7 @@ void capture_close(struct capture *c)
 	if (c->epoll >= 0)
 		close(c->epoll);
 	guard_watch_close(&c->watch);
+	guard_watch_close(&c->forward_watch);
 	trie_done(&c->destinations);
 	routes_close(&c->routes);
 	if (c->worker_fd >= 0)
@@ -322,6 +335,9 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 	/* Before those are looked for that are there: none falls in between. */
 	if (r == 0)
 		r = enrolment_set(c, setup->agents, setup->agent_count, e);
+	if (r < 0)
+		return r;
+	r = forwarded_apply(c, setup, e);
 	if (r < 0)
 		return r;
 	c->generation = (uint16_t)setup->generation;
@@ -416,9 +432,16 @@ const char *capture_cgroup_root(const struct capture *c)
 int capture_verify(struct capture *c, struct error *e)
 {
 	struct error again = {""};
-	int r = governed_verify(c, e);
+	int r = governed_verify(c, e), renewed = 0;
 
-	if (r < 0 && governed_renew(c, &again) < 0) {
+	if (r < 0) {
+		renewed = governed_renew(c, &again);
+	} else {
+		r = forwarded_verify(c, e);
+		if (r < 0)
+			renewed = forwarded_load(c, &again);
+	}
+	if (renewed < 0) {
 		struct error first = *e;
 
 		error_set(e, r, "%.240s; and it can't be put back: %.240s", first.text, again.text);
@@ -429,10 +452,12 @@ int capture_verify(struct capture *c, struct error *e)
 void capture_each_network(const struct capture *c, networks_tell *on_network, void *context)
 {
 	networks_each(&c->networks, on_network, context);
+	forwarded_each(c, on_network, context);
 }
 
 void capture_leave_networks(struct capture *c)
 {
+	forwarded_leave(c);
 	networks_close(&c->networks);
 }
 
@@ -456,6 +481,8 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 		r = governed_guard(c, e);
 		c->guard_gone = r < 0;
 	}
+	if (r == 0)
+		r = forwarded_process(c, e);
 	c->on_event = on_event;
 	c->context = context;
 	ring_buffer__consume(c->ring);

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
+#include "capture/forward_rules.h"
 #include "capture/listener.h"
 #include "capture/networks.h"
 #include "policy/mode.h"
@@ -54,6 +55,22 @@ struct capture_agent {
 	enum udp_mode udp;
 };
 
+/* An agent that is known by the interfaces of this host behind which it is (forwarded.h). */
+struct capture_forwarded {
+	uint32_t id; /* as above; no other agent's */
+	const char *name; /* for messages */
+	/* Their names, which nft can be given as they are; a `*` may end one. */
+	const char *const *interfaces;
+	size_t interface_count;
+	/* Its addresses; none: all that the interfaces may have. Of agents with an interface in
+	 * common no addresses may be both's. */
+	const struct forward_source *sources;
+	size_t source_count;
+	enum steer_loopback loopback; /* STEER_LOOPBACK_EGRESS, or what resources name alone */
+	bool listen; /* its listening sockets may answer */
+	enum udp_mode udp; /* UDP_ALLOW, or none */
+};
+
 /* The agent of the self-test's connections; no name's id (identity of names: config). */
 #define CAPTURE_SELFTEST_AGENT 0xffffffffu
 
@@ -79,6 +96,8 @@ struct capture_setup {
 	/* Of each path the first counts; more than UNIX_SERVERS_MOST are an error. */
 	const struct capture_server *servers;
 	size_t server_count;
+	const struct capture_forwarded *forwarded;
+	size_t forwarded_count;
 	uint64_t generation; /* of the policy: flows that an older one let pass are judged anew */
 };
 
@@ -158,7 +177,8 @@ const char *capture_cgroup_root(const struct capture *c);
  * and says in `e` what was wrong. */
 int capture_verify(struct capture *c, struct error *e);
 
-/* Tells `on_network` of all those that are there (again). */
+/* Tells `on_network` of all those that are there (again), and of the listeners for agents that are
+ * known by interface. */
 void capture_each_network(const struct capture *c, networks_tell *on_network, void *context);
 /* Lets go of them, and makes no others. */
 void capture_leave_networks(struct capture *c);

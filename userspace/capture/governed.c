@@ -75,6 +75,15 @@ static bool has_other(const struct capture *c, const struct governed *g)
 	return false;
 }
 
+void governed_forget_counters(struct capture *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->governed[i].id == id)
+			return;
+	}
+	bpf_map_delete_elem(c->programs.maps[PROGRAMS_AGENTS], &id);
+}
+
 static void release(struct capture *c, struct governed *g)
 {
 	char owner[OWNER_SIZE];
@@ -208,9 +217,7 @@ int governed_check(
 	return 0;
 }
 
-/* The counters must be there before the hooks look for them; what an earlier daemon counted stays.
- */
-static int ensure_counters(struct capture *c, uint32_t id)
+int governed_ensure_counters(struct capture *c, uint32_t id)
 {
 	static const struct steer_agent zero;
 
@@ -235,7 +242,7 @@ static int attach(struct capture *c, const struct capture_agent *a, bool wild, i
 	int r;
 
 	set_owner(a->id, wild, cgroup_id, owner);
-	r = ensure_counters(c, a->id);
+	r = governed_ensure_counters(c, a->id);
 	if (r < 0)
 		return error_set_errno(e, r, "agent %s: its counters", a->name);
 	r = programs_attach(&c->programs, PROGRAMS_AGENT, owner, fd, e);

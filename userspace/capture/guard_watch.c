@@ -13,12 +13,12 @@
 
 enum { KIND_NONE, KIND_ADDED, KIND_REMOVED };
 
-int guard_watch_open(struct guard_watch *ret, const char *instance, struct error *e)
+int guard_watch_open(struct guard_watch *ret, const char *name, struct error *e)
 {
 	struct guard_watch w;
 	int group = NFNLGRP_NFTABLES, r = 0;
 
-	snprintf(w.table, sizeof(w.table), "wayleave_%s", instance);
+	snprintf(w.table, sizeof(w.table), "wayleave_%s", name);
 	w.events = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (!w.events)
 		return error_set_errno(e, -errno, "watching nftables");

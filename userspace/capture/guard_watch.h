@@ -17,7 +17,9 @@ struct guard_watch {
 	char table[64];
 };
 
-int guard_watch_open(struct guard_watch *ret, const char *instance, struct error *e);
+/* Of the table "inet wayleave_NAME". */
+int guard_watch_open(struct guard_watch *ret, const char *name, struct error *e);
+/* Also of one that was never opened, if it is zeroed. */
 void guard_watch_close(struct guard_watch *w);
 /* To poll for reading. */
 int guard_watch_descriptor(const struct guard_watch *w);

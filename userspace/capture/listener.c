@@ -36,33 +36,45 @@ union address {
 	struct sockaddr_in6 v6;
 };
 
-static socklen_t set_address(union address *ret, int family, uint16_t port)
+/* What the child is to make. */
+struct order {
+	int cgroup_fd;
+	const struct listener_place *place; /* NULL: this network namespace */
+	unsigned count;
+	uint16_t port;
+	bool wide; /* on all addresses, not on loopback */
+};
+
+static socklen_t set_address(union address *ret, int family, const struct order *o, uint16_t port)
 {
 	*ret = (union address){0};
 	if (family == AF_INET) {
 		ret->v4 = (struct sockaddr_in){.sin_family = AF_INET,
 			.sin_port = htons(port),
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+			.sin_addr.s_addr = htonl(o->wide ? INADDR_ANY : INADDR_LOOPBACK)};
 		return sizeof(ret->v4);
 	}
 	ret->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
 		.sin6_port = htons(port),
-		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
+		.sin6_addr = o->wide ? in6addr_any : in6addr_loopback};
 	return sizeof(ret->v6);
 }
 
 /* A bound socket, or a negative errno. `shared`: one of several on the port. */
-static int open_bound(int family, uint16_t port, bool shared)
+static int open_bound(const struct order *o, int family, uint16_t port, bool shared)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-	int on = 1, share = shared, r;
+	int on = 1, share = shared, r = 0;
 	union address address;
-	socklen_t length = set_address(&address, family, port);
+	socklen_t length = set_address(&address, family, o, port);
 
 	if (fd < 0)
 		return -errno;
+	/* IPv4 has a socket of its own. */
+	if (family == AF_INET6)
+		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	/* SO_REUSEADDR: connections of a daemon that ended may still wait there. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	if (r < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share)) < 0 ||
 		bind(fd, &address.any, length) < 0) {
 		r = -errno;
@@ -79,13 +91,13 @@ static bool is_absent_family(int error)
 }
 
 /* Whether nobody listens there: with SO_REUSEPORT bind(2) would join a group of our own user's. */
-static int probe_port(uint16_t port)
+static int probe_port(const struct order *o, uint16_t port)
 {
-	int v4 = open_bound(AF_INET, port, false), v6;
+	int v4 = open_bound(o, AF_INET, port, false), v6;
 
 	if (v4 < 0)
 		return v4;
-	v6 = open_bound(AF_INET6, port, false);
+	v6 = open_bound(o, AF_INET6, port, false);
 	close(v4);
 	if (v6 >= 0)
 		close(v6);
@@ -93,16 +105,16 @@ static int probe_port(uint16_t port)
 }
 
 /* The port, or a negative errno. */
-static int choose_port(uint16_t wanted)
+static int choose_port(const struct order *o, uint16_t wanted)
 {
 	int r = -EADDRINUSE;
 
 	if (wanted) {
-		r = probe_port(wanted);
+		r = probe_port(o, wanted);
 		return r < 0 ? r : wanted;
 	}
 	for (int port = PORT_HIGHEST; port >= PORT_LOWEST; port--) {
-		r = probe_port((uint16_t)port);
+		r = probe_port(o, (uint16_t)port);
 		if (r == 0)
 			return port;
 		if (r != -EADDRINUSE)
@@ -111,9 +123,9 @@ static int choose_port(uint16_t wanted)
 	return r;
 }
 
-static int open_listening(int family, uint16_t port)
+static int open_listening(const struct order *o, int family, uint16_t port)
 {
-	int fd = open_bound(family, port, true), r;
+	int fd = open_bound(o, family, port, true), r;
 
 	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
 		r = -errno;
@@ -146,15 +158,15 @@ static int send_made(int channel, const struct made *made, const int *fds, size_
 	return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int make_pair(int channel, uint16_t port)
+static int make_pair(int channel, const struct order *o, uint16_t port)
 {
 	struct made made = {.port = port};
 	int fds[2], r;
 
-	fds[0] = open_listening(AF_INET, port);
+	fds[0] = open_listening(o, AF_INET, port);
 	if (fds[0] < 0)
 		return fds[0];
-	fds[1] = open_listening(AF_INET6, port);
+	fds[1] = open_listening(o, AF_INET6, port);
 	if (fds[1] < 0 && !is_absent_family(fds[1])) {
 		close(fds[0]);
 		return fds[1];
@@ -166,14 +178,6 @@ static int make_pair(int channel, uint16_t port)
 		close(fds[1]);
 	return r;
 }
-
-/* What the child is to make. */
-struct order {
-	int cgroup_fd;
-	const struct listener_place *place; /* NULL: this network namespace */
-	unsigned count;
-	uint16_t port;
-};
 
 /* Looked at before anything listens: a process that was named by its number may be another one by
  * now, in our own network namespace, whose connections would come there. */
@@ -204,13 +208,13 @@ static void make_all(int channel, const struct order *order)
 	if (r == 0)
 		r = enter_place(order->place);
 	if (r == 0)
-		port = choose_port(order->port);
+		port = choose_port(order, order->port);
 	if (port == -EADDRINUSE && order->place)
-		port = choose_port(0);
+		port = choose_port(order, 0);
 	if (port < 0)
 		r = port;
 	for (unsigned i = 0; r == 0 && i < order->count; i++)
-		r = make_pair(channel, (uint16_t)port);
+		r = make_pair(channel, order, (uint16_t)port);
 	if (r < 0) {
 		failed.error = r;
 		send_made(channel, &failed, NULL, 0);
@@ -344,6 +348,14 @@ int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t
 		.cgroup_fd = cgroup_fd, .place = place, .count = 1, .port = port};
 
 	return carry_out(&order, ret, e);
+}
+
+int listener_open_wide(int cgroup_fd, struct listener_set *ret, struct error *e)
+{
+	const struct order order = {.cgroup_fd = cgroup_fd, .count = 1, .wide = true};
+	int r = check_port(0, e);
+
+	return r < 0 ? r : carry_out(&order, ret, e);
 }
 
 void listener_close(struct listener_set *s)

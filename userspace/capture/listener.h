@@ -46,6 +46,10 @@ int listener_open(
 int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
 	struct listener_set *ret, struct error *e);
 
+/* One pair on all addresses of this network namespace, on a port below 1024 that is free: for what
+ * rules lead there (forwarded.h), and refused from whoever else comes. */
+int listener_open_wide(int cgroup_fd, struct listener_set *ret, struct error *e);
+
 /* Sockets that another process had listening, and handed over; -1: none. */
 struct listener_inherited {
 	int v4[STEER_WORKERS_MOST], v6[STEER_WORKERS_MOST];

@@ -12,7 +12,8 @@
 #include "bpf/shared.h"
 
 /* Asks once accept(2) has returned the socket; it stays the same for the socket's life. -ENODATA:
- * there is none, no agent's connect(2) was turned to this connection; refuse it. */
+ * there is none, no agent's connect(2) was turned to this connection, and no rule of ours led it
+ * here from an agent's interface; refuse it. */
 int origin_get(int accepted_fd, struct origin *ret);
 
 /* Whether a file, as of stat(2) on /proc/PID/exe, is the program that made the connection. stat's

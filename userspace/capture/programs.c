@@ -94,6 +94,7 @@ static const char *const map_names[PROGRAMS_MAP_COUNT] = {
 	[PROGRAMS_LISTENERS] = "listeners",
 	[PROGRAMS_NETWORKS] = "networks",
 	[PROGRAMS_ASKED] = "asked",
+	[PROGRAMS_FORWARDED] = "forwarded",
 	[PROGRAMS_UNIX_SERVERS] = "unix_servers",
 	[PROGRAMS_UNIX_WORKERS] = "unix_workers",
 };

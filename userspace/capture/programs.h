@@ -26,6 +26,7 @@ enum programs_map {
 	PROGRAMS_LISTENERS,
 	PROGRAMS_NETWORKS,
 	PROGRAMS_ASKED,
+	PROGRAMS_FORWARDED,
 	PROGRAMS_UNIX_SERVERS, /* -1, and the next too: the kernel can't turn Unix sockets */
 	PROGRAMS_UNIX_WORKERS,
 	PROGRAMS_MAP_COUNT

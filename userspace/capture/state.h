@@ -6,6 +6,7 @@
 #define WAYLEAVE_CAPTURE_STATE_H
 
 #include "capture/capture.h"
+#include "capture/forwarded.h"
 #include "capture/guard_watch.h"
 #include "capture/networks.h"
 #include "capture/pins.h"
@@ -49,6 +50,8 @@ struct capture {
 	int worker_fd; /* the cgroup of the listening sockets */
 	bool worker_is_new; /* it was not there: no socket is of it */
 	struct networks networks;
+	struct forwarded forwarded;
+	struct guard_watch forward_watch; /* of its rules */
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;
 	uint32_t quota; /* per agent */
@@ -87,6 +90,10 @@ int governed_put(
 int governed_refresh(struct capture *c, struct error *e);
 /* Lets go of those that are not configured and whose cgroup is empty or gone. */
 void governed_release_empty(struct capture *c);
+/* An agent's counters: there before anybody counts; what an earlier daemon counted stays. */
+int governed_ensure_counters(struct capture *c, uint32_t id);
+/* Lets go of them, unless the agent has a cgroup. */
+void governed_forget_counters(struct capture *c, uint32_t id);
 /* Loads the guard for what is governed now. */
 int governed_guard(struct capture *c, struct error *e);
 /* Whether hooks and rules are what was put there. */

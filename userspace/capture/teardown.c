@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "capture/capture.h"
+#include "capture/forward_rules.h"
 #include "capture/guard.h"
 #include "capture/pins.h"
 #include "capture/programs.h"
@@ -114,6 +115,8 @@ static int remove_rules(struct teardown *t, struct error *e)
 	bool there = guard_shape(t->instance, &shape, NULL) == 0;
 	int r = guard_remove(t->instance, e);
 
+	if (r == 0)
+		r = forward_rules_remove(t->instance, e);
 	if (r == 0)
 		tell(t,
 			there ? "removed the rules, table inet wayleave_%s"

@@ -314,8 +314,12 @@ static void add_process(const cJSON *review, struct buffer *b)
 		return;
 	add_name(b, "process");
 	cli_append_line(b, text_slice(review, "program"));
-	buffer_append_format(b, "  pid %.0f, user %.0f, session ", review_number_of(review, "pid"),
-		review_number_of(review, "uid"));
+	/* Of another kernel's, or of a datagram, none is known. */
+	if (review_number_of(review, "pid") > 0)
+		buffer_append_format(b, "  pid %.0f, user %.0f, session ",
+			review_number_of(review, "pid"), review_number_of(review, "uid"));
+	else
+		buffer_append_string(b, "not known, session ");
 	cli_append_line(b, text_slice(review, "session"));
 	buffer_append_byte(b, '\n');
 	add_line(b, "sha256", text_slice(review, "program_sha256"));

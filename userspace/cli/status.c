@@ -98,6 +98,19 @@ static void print_host(const cJSON *status)
 	print_nonzero("  ", cJSON_GetObjectItemCaseSensitive(status, "reasons"));
 }
 
+static void print_interfaces(const cJSON *list)
+{
+	const cJSON *name;
+
+	printf("behind");
+	cJSON_ArrayForEach(name, list)
+	{
+		if (cJSON_IsString(name))
+			printf(" %s", name->valuestring);
+	}
+	printf(")\n");
+}
+
 static void print_status(const cJSON *status)
 {
 	const cJSON *agent, *agents = cJSON_GetObjectItemCaseSensitive(status, "agents");
@@ -106,7 +119,11 @@ static void print_status(const cJSON *status)
 		print_host(status);
 	cJSON_ArrayForEach(agent, agents)
 	{
-		printf("agent %s  (cgroup %s)\n", text(agent, "name"), text(agent, "cgroup"));
+		printf("agent %s  (", text(agent, "name"));
+		if (text(agent, "cgroup"))
+			printf("cgroup %s)\n", text(agent, "cgroup"));
+		else
+			print_interfaces(cJSON_GetObjectItemCaseSensitive(agent, "interfaces"));
 		print_nonzero("  ", cJSON_GetObjectItemCaseSensitive(agent, "connections"));
 	}
 }

@@ -75,7 +75,7 @@ static void on_inspect(struct monitor_worker *w, struct slice request, int fd)
 	(void)fd;
 	memcpy(&r.asked, request.data, sizeof(r.asked));
 	for (size_t i = 0; i < c->agent_count; i++) {
-		if (c->agents[i].id == r.asked.agent)
+		if (c->agents[i].id == r.asked.agent && c->agents[i].cgroup.text)
 			snprintf(r.cgroup, sizeof(r.cgroup), "%s", c->agents[i].cgroup.text);
 	}
 	inspector_process_ask(&w->monitor->inspector, &r);
@@ -136,6 +136,9 @@ static int connect_for(struct monitor *m, const struct message_connect_unix *req
 	struct origin origin;
 
 	if (fd < 0 || origin_get(fd, &origin) < 0)
+		return -EPERM;
+	/* Its user is nobody's of this host. */
+	if (origin.way != ORIGIN_DIALLED)
 		return -EPERM;
 	if (request->generation != m->generation || request->resource >= m->config->resource_count)
 		return -ESTALE;

@@ -197,12 +197,15 @@ static enum udp_mode udp_of(const struct config *c, const struct config_agent *a
 	return UDP_DNS;
 }
 
-static struct capture_agent *list_agents(const struct config *c)
+static struct capture_agent *list_agents(const struct config *c, size_t *ret_count)
 {
-	struct capture_agent *agents = memory_new_array(c->agent_count, sizeof(*agents));
+	struct capture_agent *agents = memory_new_array(c->agent_count + 1, sizeof(*agents));
+	size_t count = 0;
 
-	for (size_t i = 0; i < c->agent_count; i++)
-		agents[i] = (struct capture_agent){
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (!c->agents[i].cgroup.text)
+			continue;
+		agents[count++] = (struct capture_agent){
 			.id = c->agents[i].id,
 			.name = c->agents[i].name.text,
 			.cgroup = c->agents[i].cgroup.text,
@@ -210,7 +213,56 @@ static struct capture_agent *list_agents(const struct config *c)
 			.listen = c->agents[i].listen.value == LISTEN_ALLOW,
 			.udp = udp_of(c, &c->agents[i]),
 		};
+	}
+	*ret_count = count;
 	return agents;
+}
+
+static void fill_forwarded(
+	const struct config *c, const struct config_agent *a, struct capture_forwarded *ret)
+{
+	const char **interfaces = memory_new_array(a->interfaces.count + 1, sizeof(*interfaces));
+	struct forward_source *sources = memory_new_array(a->network_count + 1, sizeof(*sources));
+
+	for (size_t i = 0; i < a->interfaces.count; i++)
+		interfaces[i] = a->interfaces.items[i].text;
+	for (size_t i = 0; i < a->network_count; i++) {
+		memcpy(sources[i].address, a->networks[i].address.bytes, sizeof(sources->address));
+		sources[i].bits = a->networks[i].prefix;
+	}
+	*ret = (struct capture_forwarded){
+		.id = a->id,
+		.name = a->name.text,
+		.interfaces = interfaces,
+		.interface_count = a->interfaces.count,
+		.sources = sources,
+		.source_count = a->network_count,
+		.loopback = loopback_of(c),
+		.listen = a->listen.value == LISTEN_ALLOW,
+		.udp = udp_of(c, a),
+	};
+}
+
+static struct capture_forwarded *list_forwarded(const struct config *c, size_t *ret_count)
+{
+	struct capture_forwarded *list = memory_new_array(c->agent_count + 1, sizeof(*list));
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (!c->agents[i].cgroup.text)
+			fill_forwarded(c, &c->agents[i], &list[count++]);
+	}
+	*ret_count = count;
+	return list;
+}
+
+static void free_forwarded(struct capture_forwarded *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free((void *)list[i].interfaces);
+		free((void *)list[i].sources);
+	}
+	free(list);
 }
 
 static void add_destination(struct capture_destination **list, size_t *count,
@@ -257,9 +309,9 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 
 static int apply_capture(struct monitor *m, struct error *e)
 {
-	struct capture_setup setup = {
-		.agent_count = m->config->agent_count, .generation = m->generation};
-	struct capture_agent *agents = list_agents(m->config);
+	struct capture_setup setup = {.generation = m->generation};
+	struct capture_agent *agents = list_agents(m->config, &setup.agent_count);
+	struct capture_forwarded *forwarded = list_forwarded(m->config, &setup.forwarded_count);
 	struct capture_destination *destinations = list_destinations(m, &setup.destination_count);
 	struct capture_server *servers = unix_servers_list(m->config, &setup.server_count);
 	int r;
@@ -267,8 +319,10 @@ static int apply_capture(struct monitor *m, struct error *e)
 	setup.agents = agents;
 	setup.destinations = destinations;
 	setup.servers = servers;
+	setup.forwarded = forwarded;
 	r = capture_apply(m->capture, &setup, e);
 	free(agents);
+	free_forwarded(forwarded, setup.forwarded_count);
 	free(destinations);
 	unix_servers_free(servers, setup.server_count);
 	return r;

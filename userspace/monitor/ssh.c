@@ -145,10 +145,12 @@ static int take_own_keys(struct monitor *m, const struct config_credentials *c,
 	};
 
 	for (size_t i = 0; i < m->config->agent_count; i++) {
-		if (m->config->agents[i].id == origin->agent)
+		if (m->config->agents[i].id == origin->agent && m->config->agents[i].cgroup.text)
 			snprintf(start.cgroup, sizeof(start.cgroup), "%s",
 				m->config->agents[i].cgroup.text);
 	}
+	if (origin->way != ORIGIN_DIALLED)
+		return error_set(&l->problem, -EPERM, "the agent's processes are not this host's");
 	if (strlen(c->user.text) >= sizeof(start.user))
 		return error_set(&l->problem, -EINVAL, "the user's name is too long");
 	snprintf(start.user, sizeof(start.user), "%s", c->user.text);

@@ -45,11 +45,17 @@ static int find_agent(const struct config *c, const char *name, uid_t caller,
 				found ? "you may not start agent \"%s\""
 				      : "there is no agent \"%s\"",
 				name);
+		if (!found->cgroup.text)
+			return error_set(e, -EINVAL,
+				"agent \"%s\" is behind an interface: others start its processes, "
+				"not "
+				"wayleave run",
+				name);
 		*ret = found;
 		return 0;
 	}
 	for (size_t i = 0; i < c->agent_count; i++) {
-		if (!may_start(&c->agents[i], caller))
+		if (!c->agents[i].cgroup.text || !may_start(&c->agents[i], caller))
 			continue;
 		if (found)
 			return error_set(e, -EINVAL, "which agent? Name one with --agent");

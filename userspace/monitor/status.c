@@ -56,12 +56,21 @@ static void add_counts(const struct monitor *m, uint32_t agent, cJSON *object)
 			(double)counts.counts[i]);
 }
 
+static void add_texts(const struct config_texts *texts, cJSON *list)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(texts->items[i].text));
+}
+
 static void add_agent(const struct monitor *m, const struct config_agent *agent, cJSON *list)
 {
 	cJSON *item = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(item, "name", agent->name.text);
-	cJSON_AddStringToObject(item, "cgroup", agent->cgroup.text);
+	if (agent->cgroup.text)
+		cJSON_AddStringToObject(item, "cgroup", agent->cgroup.text);
+	else
+		add_texts(&agent->interfaces, cJSON_AddArrayToObject(item, "interfaces"));
 	add_counts(m, agent->id, cJSON_AddObjectToObject(item, "connections"));
 	cJSON_AddItemToArray(list, item);
 }

@@ -30,7 +30,7 @@ static void compile_agent(
 {
 	ret->id = from->id;
 	ret->name = slice_from_string(from->name.text);
-	ret->cgroup = slice_from_string(from->cgroup.text);
+	ret->cgroup = slice_from_string(from->cgroup.text ? from->cgroup.text : "");
 	ret->users = copy_texts(k, &from->users);
 	ret->listen = (enum listen_mode)from->listen.value;
 	ret->identified = from->identity;

@@ -63,7 +63,12 @@ struct config_limits {
 struct config_agent {
 	struct place place;
 	struct config_text name;
-	struct config_text cgroup; /* relative to the cgroup2 root, clean */
+	struct config_text
+		cgroup; /* relative to the cgroup2 root, clean; or `text` is NULL, and: */
+	struct config_texts interfaces; /* of this host, behind which it is; a `*` may end one */
+	struct config_texts addresses; /* that it has there; none: all */
+	struct host *networks; /* HOST_ADDRESS and HOST_PREFIX, of any port: the addresses */
+	size_t network_count;
 	struct config_texts users;
 	struct config_identity *identity;
 	struct config_choice listen; /* enum listen_mode */

@@ -60,6 +60,13 @@ static void check_cgroup(struct config *c, struct loader *l, const struct config
 		check_nesting(c, l, agent);
 }
 
+/* Where its connections come from. */
+static void check_place(struct loader *l, const struct config_agent *agent)
+{
+	if (agent->place.file && !agent->cgroup.place.file && !agent->interfaces.place.file)
+		loader_error(l, agent->place, "an agent needs \"cgroup\" or \"interfaces\"");
+}
+
 static void check_id(struct config *c, struct loader *l, struct config_agent *agent)
 {
 	if (!agent->name.text)
@@ -97,6 +104,7 @@ static void check_limits(struct loader *l, const struct config_limits *limits)
 void config_check_agents(struct config *c, struct loader *l)
 {
 	struct config_array agents = CONFIG_ARRAY(c->agents, c->agent_count, "agent");
+	unsigned by_interface = 0;
 
 	if (c->agent_count > LIMIT_CONFIG_AGENTS) {
 		loader_error(l, c->place, "more than %u agents", LIMIT_CONFIG_AGENTS);
@@ -108,9 +116,15 @@ void config_check_agents(struct config *c, struct loader *l)
 
 		config_check_name(l, &agent->name, "an agent");
 		check_cgroup(c, l, agent);
+		config_check_interfaces(c, l, agent);
+		check_place(l, agent);
+		by_interface += agent->interfaces.place.file != NULL;
 		check_id(c, l, agent);
 		check_limits(l, agent->limits);
 	}
+	if (by_interface > LIMIT_INTERFACE_AGENTS)
+		loader_error(l, c->place, "more than %u agents with \"interfaces\"",
+			LIMIT_INTERFACE_AGENTS);
 }
 
 static void check_url(struct loader *l, const char *key, const struct config_text *url)

@@ -22,6 +22,8 @@ void config_check(struct config *c, struct loader *l, unsigned flags);
 
 /* The parts of config_check(), each for what its name says. */
 void config_check_agents(struct config *c, struct loader *l);
+/* Of one agent, which may have interfaces, and those before it; fills `networks`. */
+void config_check_interfaces(struct config *c, struct loader *l, struct config_agent *agent);
 void config_check_identity(struct config *c, struct loader *l);
 void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);

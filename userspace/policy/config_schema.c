@@ -86,7 +86,9 @@ static const struct schema limits_schema = {SCHEMA("limits", config_limits, limi
 
 static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "name", TEXT, name, NEEDED),
-	KEY(config_agent, "cgroup", TEXT, cgroup, NEEDED),
+	KEY(config_agent, "cgroup", TEXT, cgroup),
+	KEY(config_agent, "interfaces", TEXTS, interfaces),
+	KEY(config_agent, "addresses", TEXTS, addresses),
 	KEY(config_agent, "users", TEXTS, users),
 	KEY(config_agent, "identity", MAPPING, identity, OF(identity_schema)),
 	KEY(config_agent, "listen", CHOICE, listen, CHOICES("deny", "allow")),

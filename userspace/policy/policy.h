@@ -38,7 +38,7 @@ struct policy_limits {
 struct policy_agent {
 	uint32_t id; /* config_agent_id() of the name; never 0 */
 	struct slice name;
-	struct slice cgroup; /* relative to the cgroup2 root */
+	struct slice cgroup; /* relative to the cgroup2 root; empty: it is known by interfaces */
 	struct policy_texts users;
 	enum listen_mode listen;
 	bool identified; /* it has a principal, or should have one */

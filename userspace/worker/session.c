@@ -37,6 +37,7 @@ void session_record_facts(struct session *s, bool start)
 {
 	const struct policy *p = s->scope ? policy_scope_policy(s->scope) : NULL;
 	struct buffer groups;
+	bool is_ours = s->origin.way == ORIGIN_DIALLED; /* a process of this host */
 	struct session_facts facts = {
 		.id = slice_from_string(s->id.text),
 		.agent = s->agent ? s->agent->name : SLICE_EMPTY,
@@ -51,10 +52,10 @@ void session_record_facts(struct session *s, bool start)
 		.parents = slice_from_string(s->process.parents),
 		.database = slice_from_string(s->database),
 		.user = slice_from_string(s->user),
-		.pid = s->origin.pid,
-		.uid = s->origin.uid,
-		.cgroup = s->origin.cgroup,
-		.process_start = s->origin.start_time,
+		.pid = is_ours ? s->origin.pid : UINT64_MAX,
+		.uid = is_ours ? s->origin.uid : UINT64_MAX,
+		.cgroup = is_ours ? s->origin.cgroup : UINT64_MAX,
+		.process_start = is_ours ? s->origin.start_time : UINT64_MAX,
 		.observed = p && p->mode == POLICY_OBSERVE,
 	};
 

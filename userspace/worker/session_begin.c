@@ -56,7 +56,12 @@ static enum connection_verdict judge_connection(
 	struct verdict verdict;
 
 	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
-	if (s->resource == POLICY_EGRESS && p->egress == EGRESS_DENY) {
+	if (s->resource == POLICY_EGRESS && s->origin.way == ORIGIN_FORWARDED_NAMED) {
+		ret->verdict = RECORD_VERDICT_DENY;
+		ret->reason = REASON_LOOPBACK;
+		ret->observed = p->mode == POLICY_OBSERVE;
+		buffer_append_format(text, reason_get(REASON_LOOPBACK)->agent, s->address);
+	} else if (s->resource == POLICY_EGRESS && p->egress == EGRESS_DENY) {
 		ret->verdict = RECORD_VERDICT_DENY;
 		ret->reason = REASON_EGRESS;
 		ret->observed = p->mode == POLICY_OBSERVE;
@@ -336,8 +341,14 @@ void session_start(struct session *s)
 		session_reset(s, REASON_LIMIT, s->address);
 		return;
 	}
-	ask_for_process(s);
-	process_ask(s);
+	/* Of a process that is not this host's nothing can be found out. */
+	if (s->origin.way != ORIGIN_DIALLED) {
+		s->exe_answered = true;
+		s->process.answered = true;
+	} else {
+		ask_for_process(s);
+		process_ask(s);
+	}
 	session_begin_when_known(s);
 }
 

@@ -208,7 +208,8 @@ static int leave_for_egress(struct session *s, struct slice name, bool certified
 		if (!is_wildcard(&candidates[i]))
 			return -EPERM;
 	}
-	if (s->placed || policy_scope_policy(s->scope)->egress != EGRESS_ALLOW)
+	if (s->placed || s->origin.way == ORIGIN_FORWARDED_NAMED ||
+		policy_scope_policy(s->scope)->egress != EGRESS_ALLOW)
 		return -EPERM;
 	settle(s, name, certified, &(struct policy_candidate){.resource = POLICY_EGRESS});
 	return 0;

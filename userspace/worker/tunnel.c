@@ -70,6 +70,9 @@ void tunnel_set_place(struct session *s, struct slice name, uint16_t port)
 	}
 	memcpy(s->origin.address, address.bytes, sizeof(s->origin.address));
 	s->origin.local = s->origin.local && place_is_loopback(s->beyond, s->origin.address);
+	/* A place of the proxy's choice; what `loopback` says of it, beyond_check() asks. */
+	if (s->origin.way == ORIGIN_FORWARDED_NAMED)
+		s->origin.way = ORIGIN_FORWARDED;
 }
 
 /* Where it leads now, and the rules between it and the agent. The scope before stays the caller's.

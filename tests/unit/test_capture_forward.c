@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules for agents that are known by an interface. What they do to packets
+ * tests/capture/test_forwarded.py tries.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "capture/forward_rules.h"
+
+static const char *const veth[] = {"veth-a*"};
+static const char *const shared[] = {"br0", "tap1"};
+static const struct forward_source sources[] = {
+	{{[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [15] = 2}, 128},
+	{{[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 8}, 112},
+	{{0xfd, [15] = 2}, 64},
+};
+
+static struct buffer text_of(const struct forward_agent *agents, size_t count)
+{
+	const struct forward_rules f = {.instance = "x", .agents = agents, .count = count};
+	struct buffer b;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(forward_rules_text(&f, &b), 0);
+	return b;
+}
+
+static unsigned times(const struct buffer *b, const char *what)
+{
+	const char *at = (const char *)buffer_slice(b).data;
+	unsigned n = 0;
+
+	while ((at = strstr(at, what))) {
+		at++;
+		n++;
+	}
+	return n;
+}
+
+Test(forward_rules, replace_their_tables_in_one_transaction)
+{
+	const struct forward_agent agent = {.interfaces = veth, .interface_count = 1};
+	static const char head[] = "add table inet wayleave_x_forward\n"
+				   "delete table inet wayleave_x_forward\n"
+				   "add table bridge wayleave_x_forward\n"
+				   "delete table bridge wayleave_x_forward\n"
+				   "table inet wayleave_x_forward {\n";
+	struct buffer b = text_of(&agent, 1);
+
+	cr_expect_eq(strncmp((const char *)buffer_slice(&b).data, head, strlen(head)), 0);
+	cr_expect_eq(times(&b, "table bridge wayleave_x_forward {\n"), 1);
+	buffer_done(&b);
+}
+
+Test(forward_rules, lead_an_interface_to_its_agents_ports_alone)
+{
+	const struct forward_agent agents[] = {
+		{.interfaces = veth, .interface_count = 1, .port = 1022, .port_here = 1021},
+		{.interfaces = shared,
+			.interface_count = 2,
+			.sources = sources,
+			.source_count = 3,
+			.port = 900,
+			.port_here = 901},
+	};
+	struct buffer b = text_of(agents, 2);
+
+	cr_expect_eq(times(&b, "iifname \"veth-a*\" goto turn_0\n"), 1);
+	cr_expect_eq(times(&b,
+			     "fib daddr type local redirect to :1021\n"
+			     "\t\tmeta l4proto tcp redirect to :1022\n"),
+		1);
+	cr_expect_eq(times(&b, "tcp dport { 1022, 1021 } ct direction original ct status dnat"), 1);
+	/* By source where there are some, in each of the four hooks. */
+	cr_expect_eq(times(&b, "iifname \"br0\" ip saddr 10.9.0.2/32 goto turn_1\n"), 1);
+	cr_expect_eq(times(&b, "iifname \"tap1\" ip saddr 10.8.0.0/16 goto forward_1\n"), 1);
+	cr_expect_eq(times(&b, "iifname \"tap1\" ip6 saddr fd00::2/64 goto input_1\n"), 1);
+	cr_expect_eq(times(&b, "saddr 10.9.0.2/32"), 2 * 4);
+	/* Nobody else's packets come that way, and nobody else gets to the ports. */
+	cr_expect_eq(times(&b, "iifname \"br0\" goto strangers\n"), 2);
+	cr_expect_eq(times(&b,
+			     "tcp dport { 900, 901 } tcp flags & (syn | ack) == syn counter "
+			     "reject with tcp reset\n"),
+		1);
+	buffer_done(&b);
+}
+
+Test(forward_rules, let_pass_what_they_are_told_to)
+{
+	const struct forward_agent agents[] = {
+		{.interfaces = veth, .interface_count = 1, .udp = UDP_POLICY},
+		{.interfaces = shared, .interface_count = 1, .listen = true, .udp = UDP_ALLOW},
+	};
+	struct buffer b = text_of(agents, 2);
+
+	/* No listeners: everything is refused. */
+	cr_expect_eq(times(&b, "redirect to"), 0);
+	cr_expect_eq(times(&b, "chain forward_0 {\n\t\tgoto refuse_0\n"), 1);
+	cr_expect_eq(times(&b, "chain input_0 {\n\t\tjump neighbours\n\t\tgoto refuse_0\n"), 1);
+	cr_expect_eq(times(&b,
+			     "chain forward_1 {\n"
+			     "\t\tct direction reply accept\n"
+			     "\t\tmeta l4proto udp accept\n"
+			     "\t\tgoto refuse_1\n"),
+		1);
+	cr_expect_eq(times(&b, "chain input_1 {\n\t\tct direction reply accept\n"), 1);
+	buffer_done(&b);
+}
