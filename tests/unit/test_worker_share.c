@@ -127,6 +127,25 @@ Test(share, sessions_are_counted_over_all_workers)
 	cr_assert_eq(take(session_of(&t, 0, "few")), TOLD);
 }
 
+/* An HTTP client that opens spare connections would lock itself out for as long as they last. */
+Test(share, what_is_refused_takes_no_place)
+{
+	struct session *first, *spare;
+	struct setting t;
+
+	setting_new(&t, "enforce");
+	first = session_of(&t, 0, "few");
+	cr_assert_eq(take(first), PASSES);
+	cr_assert_eq(take(session_of(&t, 1, "few")), PASSES);
+	spare = session_of(&t, 1, "few");
+	cr_assert_eq(take(spare), TOLD);
+	share_give_back(first);
+	cr_assert_eq(take(session_of(&t, 0, "few")), PASSES);
+	cr_assert_eq(take(session_of(&t, 0, "few")), TOLD);
+	share_give_back(spare);
+	cr_assert_eq(take(session_of(&t, 0, "few")), TOLD);
+}
+
 /* Who is refused stays until it was told: as many as it likes would fill the worker. */
 Test(share, not_all_that_is_beyond_a_limit_is_kept)
 {

@@ -9,6 +9,7 @@
 #include "worker/session.h"
 
 #define WAIT (20 * NANOSECONDS_PER_MILLISECOND)
+#define TRIES 4 /* where several workers want the last place at once */
 
 static void on_timer(struct ring_operation *operation, int result)
 {
@@ -99,6 +100,43 @@ static bool is_refused(const struct session *s)
 	return s->share.over && policy_scope_policy(s->scope)->mode != POLICY_OBSERVE;
 }
 
+static _Atomic uint32_t *own_count(struct session *s)
+{
+	struct shares *shares = &s->worker->shares;
+
+	return &shares->table->sessions[shares->worker][s->share.slot];
+}
+
+static void count(struct session *s)
+{
+	atomic_fetch_add(own_count(s), 1);
+	s->share.counted = true;
+}
+
+static void uncount(struct session *s)
+{
+	if (s->share.counted)
+		atomic_fetch_sub(own_count(s), 1);
+	s->share.counted = false;
+}
+
+/* False: there is no place left. Two workers that count at once for the last one both find that it
+ * is one too many: they try again. */
+static bool find_place(struct session *s, uint64_t most)
+{
+	const struct share_table *t = s->worker->shares.table;
+
+	for (unsigned i = 0; i < TRIES; i++) {
+		count(s);
+		if (most == 0 || count_sessions(t, s->share.slot) <= most)
+			return true;
+		uncount(s);
+		if (count_sessions(t, s->share.slot) >= most)
+			break;
+	}
+	return false;
+}
+
 static void count_in(struct session *s)
 {
 	struct share_table *t = s->worker->shares.table;
@@ -112,8 +150,7 @@ static void count_in(struct session *s)
 				limits->sessions);
 		return;
 	}
-	atomic_fetch_add(&t->sessions[s->worker->shares.worker][slot], 1);
-	if (limits->sessions && count_sessions(t, slot) > limits->sessions)
+	if (!find_place(s, limits->sessions))
 		set_over(s, "this agent may have no more than %lu sessions at a time",
 			limits->sessions);
 	else if (limits->rate && take(&t->slots[slot].begun, 1, limits->rate, true) < 0)
@@ -124,15 +161,21 @@ static void count_in(struct session *s)
 int share_take(struct session *s)
 {
 	count_in(s);
-	return is_refused(s) && !is_told(s) ? -EDQUOT : 0;
+	if (!is_refused(s)) {
+		if (s->share.slot >= 0 && !s->share.counted)
+			count(s);
+		return 0;
+	}
+	/* It takes no place from those that may begin, however long it waits to be told. */
+	uncount(s);
+	return is_told(s) ? 0 : -EDQUOT;
 }
 
 void share_give_back(struct session *s)
 {
 	struct shares *shares = &s->worker->shares;
 
-	if (s->share.slot >= 0)
-		atomic_fetch_sub(&shares->table->sessions[shares->worker][s->share.slot], 1);
+	uncount(s);
 	if (s->share.told)
 		shares->refused[s->share.slot]--;
 	s->share.told = false;

@@ -32,7 +32,8 @@ struct shares {
 /* A session's place in it. */
 struct share {
 	struct list link; /* in shares.waiting */
-	int slot; /* -1: not counted */
+	int slot; /* -1: none */
+	bool counted; /* among the sessions that there are; what is refused is not */
 	const char *over; /* which limit it is beyond; NULL: none */
 	uint64_t most; /* of that limit */
 	bool told; /* counted in shares.refused */
@@ -40,8 +41,8 @@ struct share {
 
 /* Of a worker that begins: it has no sessions. */
 void shares_init(struct worker *w, struct share_table *table);
-/* Counts a session of s->agent that was accepted. -EDQUOT: it is beyond a limit, as are so many
- * that wait to be told so that this one is to end untold. */
+/* Counts a session of s->agent that was accepted, unless it is refused. -EDQUOT: it is beyond a
+ * limit, as are so many that wait to be told so that this one is to end untold. */
 int share_take(struct session *s);
 /* It is dead. */
 void share_give_back(struct session *s);
