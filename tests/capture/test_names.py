@@ -11,7 +11,8 @@ import subprocess
 import threading
 
 import pytest
-from conftest import CGROUPS, PYTHON, SERVER4, SERVER6, Agent, Network, sh, text_of, wait_until
+from conftest import CGROUPS, OWN_PORT, PYTHON, SERVER4, SERVER6, Agent, Network, sh, text_of, wait_until
+from harness import certificates
 
 RESOLVER4, RESOLVER6 = "203.0.113.53", "2001:db8::53"
 DATABASE = "203.0.113.70"  # what the name has, as agents are told
@@ -156,6 +157,62 @@ def test_a_wildcard_and_another_daemon(names):
     daemon.start()
     assert names.python(agent, f"result = attempt({DATABASE!r})")["data"] == "ping"
     assert names.python(agent, f"result = attempt({SERVER4!r})")["error"]
+
+
+SQL_SERVER = """
+import socket, ssl, struct, sys
+# Asked for TLS it has that certificate; who logs in is told what it said.
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2] + ".pem", sys.argv[2] + ".key")
+listener = socket.create_server((sys.argv[1], int(sys.argv[3])))
+print("ready", flush=True)
+while True:
+    s, _ = listener.accept()
+    try:
+        s.recv(8)
+        s.sendall(b"S")
+        s = context.wrap_socket(s, server_side=True)
+        said = s.recv(4096)
+        user = said[8:].split(b"\\0")[1]
+        body = b"SFATAL\\0C28000\\0Mlogged in as " + user + b"\\0\\0"
+        s.sendall(b"E" + struct.pack("!I", len(body) + 4) + body)
+    except OSError as e:
+        pass
+    s.close()
+"""
+LOG_IN = """
+    socket.getaddrinfo("db.example", None, type=socket.SOCK_STREAM)
+    s = socket.create_connection(%r, 10)
+    body = struct.pack("!I", 196608) + b"user\\0agent\\0database\\0shop\\0\\0"
+    s.sendall(struct.pack("!I", len(body) + 4) + body)
+    s.settimeout(10)
+    result = s.recv(4096).decode("latin-1")
+"""
+
+
+def test_a_wildcards_server_shows_a_certificate_for_the_name_that_was_looked_up(names, network, tmp_path):
+    """What we log in with must not go to whoever has one for the address, where an answer alone made it the resource's."""
+    authority = certificates.make_authority(tmp_path)
+    certificates.make_leaf(tmp_path, "address", names=(), addresses=(DATABASE,))
+    certificates.make_leaf(tmp_path, "name", names=("db.example",), addresses=())
+    secret = tmp_path / "secret"
+    secret.write_text("hunter22")
+    secret.chmod(0o600)
+    wild = {"name": "wild", "protocol": "postgres", "hosts": [f"*.example:{OWN_PORT}"], "tls": {"upstream": "verify-full", "ca_file": str(authority)},
+            "credentials": {"user": "robot", "password_file": str(secret)}}
+    daemon, agent = names.govern([wild], [{"name": "all", "resources": ["wild"], "operations": ["*"], "allow": {}}])
+    names.serve(f"--host-record=db.example,{DATABASE}")
+    for shown, expected in (("address", "certificate"), ("name", "logged in as robot")):
+        server = subprocess.Popen(Network.enter(network.world, PYTHON, "-c", SQL_SERVER, DATABASE, str(tmp_path / shown),
+                                                str(OWN_PORT)),
+                                  stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout.readline() == "ready\n"
+            answer = names.python(agent, LOG_IN % ((DATABASE, OWN_PORT),))
+            assert expected in answer and ("robot" in answer) == (shown == "name"), answer
+        finally:
+            server.kill()
+            server.communicate()
 
 
 STAND_IN = """

@@ -275,8 +275,8 @@ static size_t match_answers(const struct policy *p, const struct policy_place *p
 			find_by_name(p, place->transport, place->names[i], place->port, &host);
 
 		if (trusts_answer(p, found, host) && host->kind == kind)
-			count = add_candidate(
-				ret, count, most, (struct policy_candidate){found, host->name});
+			count = add_candidate(ret, count, most,
+				(struct policy_candidate){found, host->name, place->names[i]});
 	}
 	return count;
 }

@@ -173,6 +173,9 @@ struct policy_candidate {
 	 * it is proven that the server has such a name; where nothing proves names (tcp, udp, SQL)
 	 * a resolver said so. */
 	struct slice name;
+	/* What the resolver said it of, where it did: one of struct policy_place's names, which
+	 * are the caller's. */
+	struct slice answered;
 };
 /* Where an agent connects, and which names the host's resolvers told it that this address has. */
 struct policy_place {

@@ -85,6 +85,7 @@ struct session {
 	struct share share;
 	uint32_t resource; /* index, or POLICY_EGRESS */
 	struct slice matched_name; /* of the resource's hosts; of the policy */
+	char answered[HOST_NAME_MOST + 1]; /* what a resolver said it of; empty: none did */
 	char place[256]; /* the name by which the agent settled the resource */
 	bool placed;
 	bool certified; /* the server had to show a certificate for that name */

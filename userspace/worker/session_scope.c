@@ -85,32 +85,32 @@ static bool is_whole_name(const void *context, const char *name)
 	return policy_has_name(context, slice_from_string(name));
 }
 
-static size_t match_address(
-	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+static size_t match_address(const struct session *s, const struct policy *p,
+	struct pinned_names *room, struct policy_candidate *ret)
 {
 	struct policy_place place = {.port = s->origin.port,
 		.transport = s->flow ? flow_transport(s->flow) : TRANSPORT_TCP};
 	const struct pinned_first first = {is_whole_name, p};
 	struct slice names[PINNED_FOUND_MOST];
-	struct pinned_names pinned;
 
 	if (s->origin.family == AF_UNIX)
 		return find_server(p, &s->origin, ret);
 	memcpy(place.address.bytes, s->origin.address, sizeof(place.address.bytes));
 	pinned_find(s->worker->pinned, s->origin.agent, &place.address, clock_monotonic(), &first,
-		&pinned);
-	for (size_t i = 0; i < pinned.count; i++)
-		names[i] = slice_from_string(pinned.texts[i]);
+		room);
+	for (size_t i = 0; i < room->count; i++)
+		names[i] = slice_from_string(room->texts[i]);
 	place.names = names;
-	place.name_count = pinned.count;
+	place.name_count = room->count;
 	return policy_match_place(p, &place, ret, SESSION_CANDIDATES_MOST);
 }
 
-/* The resources that the destination may mean, and the name that settled it, if one did. */
-static size_t find_candidates(
-	const struct session *s, const struct policy *p, struct policy_candidate *ret)
+/* The resources that the destination may mean, and the name that settled it, if one did. What they
+ * were `answered` lies in `room`. */
+static size_t find_candidates(const struct session *s, const struct policy *p,
+	struct pinned_names *room, struct policy_candidate *ret)
 {
-	size_t count = s->beyond.length ? match_beyond(s, p, ret) : match_address(s, p, ret);
+	size_t count = s->beyond.length ? match_beyond(s, p, ret) : match_address(s, p, room, ret);
 
 	if (!s->placed || s->flow)
 		return count;
@@ -118,17 +118,24 @@ static size_t find_candidates(
 		ret, narrow(s, p, slice_from_string(s->place), ret, count), s->certified);
 }
 
+static void take_name(struct session *s, const struct policy_candidate *candidate)
+{
+	s->matched_name = candidate->name;
+	snprintf(s->answered, sizeof(s->answered), "%.*s", SLICE_PRINT(candidate->answered));
+}
+
 /* The resource that the destination means; POLICY_EGRESS: none. */
 static uint32_t find_resource(struct session *s, const struct policy *p)
 {
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
+	struct pinned_names room;
 
-	if (find_candidates(s, p, candidates) == 0)
+	if (find_candidates(s, p, &room, candidates) == 0)
 		return POLICY_EGRESS;
 	/* Several names of one address: where the protocol names its place, it will be settled
 	 * then (session_place). Nothing in PostgreSQL's first bytes tells them apart, so the first
 	 * of the configuration it is. */
-	s->matched_name = candidates[0].name;
+	take_name(s, &candidates[0]);
 	return candidates[0].resource;
 }
 
@@ -156,7 +163,7 @@ void session_renew_scope(struct session *s)
 
 static void take_candidate(struct session *s, const struct policy_candidate *candidate)
 {
-	s->matched_name = candidate->name;
+	take_name(s, candidate);
 	if (candidate->resource == s->resource)
 		return;
 	s->resource = candidate->resource;
@@ -220,13 +227,14 @@ int session_place(struct session *s, struct slice name, uint16_t port, bool cert
 	struct policy_candidate all[SESSION_CANDIDATES_MOST];
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	const struct policy *p = policy_scope_policy(s->scope);
+	struct pinned_names room;
 	size_t all_count, count;
 
 	if (port && port != s->origin.port)
 		return -EPERM;
 	if (s->resource == POLICY_EGRESS)
 		return 0;
-	all_count = find_candidates(s, p, all);
+	all_count = find_candidates(s, p, &room, all);
 	memcpy(candidates, all, sizeof(candidates));
 	count = narrow(s, p, name, candidates, all_count);
 	count = keep_proven(candidates, keep_protocol(s, p, candidates, count), certified);
@@ -247,11 +255,12 @@ bool session_try_next_candidate(struct session *s)
 {
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	const struct policy *p = policy_scope_policy(s->scope);
+	struct pinned_names room;
 	size_t count;
 
 	if (s->resource == POLICY_EGRESS)
 		return false;
-	count = keep_protocol(s, p, candidates, find_candidates(s, p, candidates));
+	count = keep_protocol(s, p, candidates, find_candidates(s, p, &room, candidates));
 	for (size_t i = 0; i < count; i++) {
 		if (candidates[i].resource <= s->resource)
 			continue;

@@ -18,6 +18,7 @@ struct whereabouts {
 	bool placed, certified, tunnelled;
 	char address[sizeof(((struct session *)0)->address)];
 	char place[sizeof(((struct session *)0)->place)];
+	char answered[sizeof(((struct session *)0)->answered)];
 };
 
 static void save(const struct session *s, struct whereabouts *ret)
@@ -34,6 +35,7 @@ static void save(const struct session *s, struct whereabouts *ret)
 		.tunnelled = s->tunnelled};
 	memcpy(ret->address, s->address, sizeof(ret->address));
 	memcpy(ret->place, s->place, sizeof(ret->place));
+	memcpy(ret->answered, s->answered, sizeof(ret->answered));
 }
 
 static void restore(struct session *s, const struct whereabouts *w)
@@ -50,6 +52,7 @@ static void restore(struct session *s, const struct whereabouts *w)
 	s->tunnelled = w->tunnelled;
 	memcpy(s->address, w->address, sizeof(s->address));
 	memcpy(s->place, w->place, sizeof(s->place));
+	memcpy(s->answered, w->answered, sizeof(s->answered));
 }
 
 void tunnel_set_place(struct session *s, struct slice name, uint16_t port)
@@ -83,6 +86,7 @@ static int move(struct session *s, struct slice name, uint16_t port)
 	s->engine = NULL;
 	s->placed = s->certified = false;
 	s->place[0] = '\0';
+	s->answered[0] = '\0';
 	s->matched_name = SLICE_EMPTY;
 	return session_take_scope(s);
 }

@@ -263,8 +263,9 @@ static void server_tls_done(struct leg *leg, int error, const char *text)
 
 static const struct tls_events server_tls_events = {.done = server_tls_done, .sign = login_sign};
 
-/* The name to send and to verify: the configured one, else SNI, else the matched host, else the
- * address. */
+/* The name to send and to verify: the configured one, else SNI, else the matched host, or what was
+ * looked up of a wildcard's, else the address. Where an answer made the address a resource's, a
+ * certificate for the address proves nothing. */
 static const char *server_name(
 	const struct session *s, const struct policy_resource *resource, char *room, size_t size)
 {
@@ -274,6 +275,8 @@ static const char *server_name(
 		return s->sni;
 	if (s->matched_name.length && s->matched_name.data[0] != '.')
 		return (const char *)s->matched_name.data;
+	if (s->answered[0])
+		return s->answered;
 	if (s->beyond.length) {
 		snprintf(room, size, "%.*s", SLICE_PRINT(s->beyond));
 		return room;
