@@ -190,10 +190,10 @@ int book_grant_write(struct book *b, struct identifier *ret);
 void book_grant_start(struct book *b);
 /* Or not. */
 void book_grant_drop(struct book *b);
-/* Ends those that the rules in force would not give, and those whose time is over. True: there were
- * some, and the caller tells of it. */
 /* The clock was set: they are in force for as long as before. */
 void book_move_grants(struct book *b, int64_t by);
+/* Ends those that the rules in force would not give, and those whose time is over. True: there were
+ * some, and the caller tells of it. */
 bool book_grants_configure(struct book *b, uint64_t now);
 bool book_grants_tick(struct book *b, uint64_t now);
 void book_grants_free(struct book *b);

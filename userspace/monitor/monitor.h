@@ -214,10 +214,6 @@ struct answer {
 int server_open(struct monitor *m, struct error *e);
 void server_close(struct monitor *m);
 
-/* reviews.c: reviews and grants, between the book (approval/book.h), the workers that hold actions,
- * and people at the control socket. */
-/* Opens the book, and makes the table by which workers know the grants in force. */
-int reviews_open(struct monitor *m, struct error *e);
 /* wall.c */
 /* With what an earlier daemon of this boot knew. Returns by how many nanoseconds the clock was set
  * since. */
@@ -226,6 +222,7 @@ int64_t wall_open(struct monitor *m);
 uint64_t wall_now(struct monitor *m);
 /* Within the last day: what is old by the clock may not be. */
 bool wall_was_set(const struct monitor *m);
+
 /* pinning.c */
 /* With what an earlier daemon knew. */
 int pinning_open(struct monitor *m, struct error *e);
@@ -233,6 +230,11 @@ void pinning_close(struct monitor *m);
 /* What a worker says that an agent was answered. */
 void pinning_take(struct monitor *m, const struct message_pin *pin, struct slice addresses,
 	struct slice name);
+
+/* reviews.c: reviews and grants, between the book (approval/book.h), the workers that hold actions,
+ * and people at the control socket. */
+/* Opens the book, and makes the table by which workers know the grants in force. */
+int reviews_open(struct monitor *m, struct error *e);
 void reviews_close(struct monitor *m);
 /* Another configuration is in force; the old one is still there. */
 void reviews_configure(struct monitor *m);
