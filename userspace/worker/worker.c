@@ -97,18 +97,27 @@ static void stop(struct worker *w)
 			list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
 }
 
-/* `fd` -1: those that came with that number go. */
-static void change_listeners(struct worker *w, struct slice payload, int fd)
+/* False: `fd` stays the caller's. One that did not arrive takes none of those away that there are.
+ */
+static bool add_listener(struct worker *w, struct slice payload, int fd)
+{
+	struct message_network message;
+
+	if (payload.length < sizeof(message) || fd < 0)
+		return false;
+	memcpy(&message, payload.data, sizeof(message));
+	accept_add(w, message.network, fd);
+	return true;
+}
+
+static void remove_listeners(struct worker *w, struct slice payload)
 {
 	struct message_network message;
 
 	if (payload.length < sizeof(message))
 		return;
 	memcpy(&message, payload.data, sizeof(message));
-	if (fd >= 0)
-		accept_add(w, message.network, fd);
-	else
-		accept_remove(w, message.network);
+	accept_remove(w, message.network);
 }
 
 static void on_message(void *context, enum message_type type, struct slice payload, int fd)
@@ -148,10 +157,11 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		cancel_on_answer(w, payload);
 		break;
 	case MESSAGE_LISTEN:
-		change_listeners(w, payload, fd);
-		return; /* it is kept */
+		if (add_listener(w, payload, fd))
+			return;
+		break;
 	case MESSAGE_UNLISTEN:
-		change_listeners(w, payload, -1);
+		remove_listeners(w, payload);
 		break;
 	case MESSAGE_STOP:
 		stop(w);
