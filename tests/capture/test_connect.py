@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import BUILD, HOST4, HOST6, REFUSED_PORT, SERVER4, SERVER6, SILENT_PORT
+from conftest import BUILD, HOST4, HOST6, REFUSED_PORT, SERVER4, SERVER6, SILENT_PORT, text_of
 
 DESTINATIONS = [
     (SERVER4, SERVER4, HOST4),
@@ -33,9 +33,8 @@ def test_origin_and_disguise(host, dialled, address, source):
     assert answer["data"] == "ping"
     assert answer["peer"] == [dialled, 8443]
     assert answer["own"][0] == source
-    session = daemon.session(address, 8443)
+    session = daemon.session(address, 8443, upstream=text_of(address, 8443))
     assert session["agent"] == agent.name
-    assert session["upstream"] == session["address"]
     assert (session["pid"], session["uid"]) == (answer["pid"], 1234)
     assert session["cgroup"] == agent.id_of_cgroup()
     assert session["exe"] == answer["exe"]
