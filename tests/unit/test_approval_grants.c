@@ -335,6 +335,40 @@ Test(grants, last_as_long_for_the_next_start_too)
 	book_test_free(t);
 }
 
+/* As after a reboot of a machine whose clock is behind: nothing says by how much. */
+Test(grants, last_as_long_over_any_number_of_starts_with_a_clock_that_is_behind)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 10 * MINUTE);
+	t->now -= 60 * MINUTE;
+	book_test_restart(t, NULL);
+	t->now += 9 * MINUTE;
+	book_test_restart(t, NULL);
+	cr_assert(passes(t, &(struct asking){.id = 0}));
+	t->now += 2 * MINUTE;
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	book_test_free(t);
+}
+
+/* And then it is set right: what it was behind by is no time that the grant lasts. */
+Test(grants, last_as_long_where_the_clock_was_behind_and_is_set_right)
+{
+	struct book_test *t = book_test_new();
+
+	grant_for(t, 1, 10 * MINUTE);
+	t->now -= 60 * MINUTE;
+	book_test_restart(t, NULL);
+	t->now += 5 * MINUTE + 55 * MINUTE;
+	book_set_clock(t->book, (int64_t)(55 * MINUTE));
+	book_test_restart(t, NULL);
+	t->now += 5 * MINUTE - 1;
+	cr_assert(passes(t, &(struct asking){.id = 0}));
+	t->now += 1;
+	cr_assert_not(passes(t, &(struct asking){.id = 0}));
+	book_test_free(t);
+}
+
 Test(grants, last_as_long_where_the_clock_was_set_while_nobody_ran)
 {
 	static const int64_t steps[] = {

@@ -192,9 +192,25 @@ static int end_old(struct book *b, uint64_t now, struct error *e)
 	return book_end(b, r, e);
 }
 
+/* The clock was set back while nobody looked: they last no longer than they were given for. Kept,
+ * as otherwise each start would begin them anew. */
+static int begin_early(struct book *b, uint64_t now, struct error *e)
+{
+	uint64_t count = 0;
+	int r = book_begin(b, true, e);
+
+	if (r < 0)
+		return r;
+	r = ledger_begin_grants(b->ledger, now, &count);
+	if (r == 0 && count == 0) {
+		ledger_rollback(b->ledger);
+		return 0;
+	}
+	return book_end(b, r, e);
+}
+
 struct grant_loader {
 	struct book *book;
-	uint64_t now;
 	int result;
 	struct error *error;
 };
@@ -220,20 +236,17 @@ static void load(void *context, const struct ledger_grant *row)
 	d->by = memory_copy_text(row->by.data, row->by.length);
 	d->created = row->created;
 	d->end = row->end;
-	/* The clock was set back while nobody looked: it lasts no longer than it was given for. */
-	if (l->now < row->created) {
-		d->created = l->now;
-		d->end = l->now + (row->end - row->created);
-	}
 	grant_table_set(b->table, b->grants[b->grant_count - 1].slot,
 		b->grants[b->grant_count - 1].serial, d->end);
 }
 
 int book_grants_load(struct book *b, uint64_t now, struct error *e)
 {
-	struct grant_loader l = {.book = b, .now = now, .error = e};
+	struct grant_loader l = {.book = b, .error = e};
 	int r = end_old(b, now, e);
 
+	if (r == 0)
+		r = begin_early(b, now, e);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < GRANTS_MOST; i++)

@@ -84,6 +84,9 @@ int ledger_end_grant(struct ledger *l, const struct identifier *id, struct slice
 
 /* The times of what is pending and of grants that have not ended, by so many nanoseconds. */
 int ledger_move(struct ledger *l, int64_t by);
+/* Grants that have not ended and, by their times, begin after `now`, begin then, and are as long as
+ * before. */
+int ledger_begin_grants(struct ledger *l, uint64_t now, uint64_t *ret_count);
 
 /* Those whose scope is written in an older form, which has no database and no user. */
 int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64_t *ret_count);

@@ -73,6 +73,15 @@ int ledger_move(struct ledger *l, int64_t by)
 	return r < 0 ? r : ledger_run(l, STATEMENT_MOVE_PENDING, "n", (uint64_t)by);
 }
 
+int ledger_begin_grants(struct ledger *l, uint64_t now, uint64_t *ret_count)
+{
+	int r = ledger_run(l, STATEMENT_BEGIN_GRANTS, "n", now);
+
+	if (r == 0)
+		*ret_count = (uint64_t)sqlite3_changes64(l->database);
+	return r;
+}
+
 int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64_t *ret_count)
 {
 	int r = ledger_run(l, STATEMENT_END_OLD_GRANTS, "tn", slice_from_string(by), now);
