@@ -90,7 +90,7 @@ Test(answers, until_the_deadline)
 	cr_assert_not(is_answered(2));
 	give_up(2);
 	t->now += 15 * MINUTE;
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(book_count_pending(t->book), 0, "a review that nobody waits for expires too");
 }
 

@@ -399,7 +399,7 @@ Test(book, expires)
 
 	cr_assert_leq(book_next(t->book), NOW + 5 * MINUTE);
 	t->now = NOW + 5 * MINUTE;
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(t->told_count, 1);
 	cr_assert_eq(t->told[0].wait.id, 2);
 	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
@@ -507,7 +507,7 @@ Test(book, what_lets_nothing_run_happens_even_so)
 
 	t->note_fails = -ENOSPC;
 	t->now = NOW + 15 * MINUTE;
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(t->told_count, 1);
 	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
 	t->note_fails = 0;
@@ -532,7 +532,7 @@ Test(book, another_configuration)
 	cr_assert_not_null(strstr(t->error.text, "asks for a review any more"));
 	t->now += 5 * SECOND;
 	cr_assert_leq(book_next(t->book), t->now);
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	ASSERT_STATE(t, once.text, "cancelled");
 	cr_assert_eq(t->told[0].outcome, OUTCOME_CANCELLED);
 	cr_assert_not_null(strstr(t->told[0].detail, "asks for a review any more"));
@@ -557,7 +557,7 @@ Test(book, rules_that_come_back_ask_again)
 	config_free(t->config);
 	t->config = old;
 	t->now += MINUTE;
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(
 		book_test_decide(t, id.text, "root", true, 60 * SECOND), 0, "%s", t->error.text);
 	book_test_free(t);
@@ -751,18 +751,18 @@ Test(book, what_is_due_next)
 	struct book_test *t = book_test_new();
 	struct identifier id;
 
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(book_next(t->book), NOW + 10 * MINUTE, "to look at what is old");
 	ASK(t, .id = 1);
 	ASK(t, .id = 2, .rule = "once");
 	cr_assert_eq(book_next(t->book), NOW + 5 * MINUTE);
 	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
-	book_tick(t->book, NOW + 5 * MINUTE);
+	book_tick(t->book, NOW + 5 * MINUTE, false);
 	cr_assert_eq(book_next(t->book), NOW + 10 * MINUTE);
 	id = ASK(t, .id = 3, .text = "x");
 	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 60 * SECOND), 0);
 	cr_assert_eq(book_next(t->book), NOW + 60 * SECOND, "a grant's end");
-	book_tick(t->book, NOW + 11 * MINUTE);
+	book_tick(t->book, NOW + 11 * MINUTE, false);
 	cr_assert_eq(book_next(t->book), NOW + 15 * MINUTE, "the first one expires");
 	book_test_free(t);
 }

@@ -67,7 +67,7 @@ Test(grants, cover_what_was_approved_until_they_end)
 	cr_assert(passes(t, &(struct asking){.id = 0}));
 	t->now += 1;
 	cr_assert_not(passes(t, &(struct asking){.id = 0}), "without any tick");
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(book_count_grants(t->book), 0);
 	cr_assert_eq(t->notes[HOST_GRANT_ENDED], 1);
 	book_test_free(t);
@@ -161,7 +161,7 @@ Test(grants, outlive_a_restart)
 	t->now += 5 * MINUTE;
 	book_test_open(t);
 	cr_assert(passes(t, &(struct asking){.id = 0}));
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(book_count_grants(t->book), 1);
 	cr_assert_eq(revoke_as(t, gone.text, 0, "root"), -ENOENT);
 	cr_assert_eq(revoke_as(t, id.text, 0, "root"), 0);
@@ -302,7 +302,7 @@ Test(grants, and_reviews_last_as_long_by_a_clock_that_is_set)
 		/* Before the beginning of time everything is over. */
 		t->now = by < 0 && t->now < (uint64_t)-by ? 0 : t->now + (uint64_t)by;
 		book_set_clock(t->book, by);
-		book_tick(t->book, t->now);
+		book_tick(t->book, t->now, false);
 		cr_assert_eq(book_count_grants(t->book), t->now ? 1 : 0);
 		cr_assert_eq(book_count_pending(t->book), t->now ? 1 : 0);
 		t->now += 10 * MINUTE - 1;
@@ -311,7 +311,7 @@ Test(grants, and_reviews_last_as_long_by_a_clock_that_is_set)
 		cr_assert_not(passes(t, &(struct asking){.id = 0}));
 		cr_assert_leq(book_next(t->book), t->now);
 		t->now += 5 * MINUTE;
-		book_tick(t->book, t->now);
+		book_tick(t->book, t->now, false);
 		cr_assert_eq(book_count_pending(t->book), 0);
 		book_test_free(t);
 	}

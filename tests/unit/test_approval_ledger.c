@@ -347,7 +347,7 @@ Test(ledger, on_a_full_disk_waits_end_even_so)
 
 	fill_disk(true);
 	t->now += 15 * MINUTE;
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(t->told_count, 1);
 	cr_assert_eq(t->told[0].outcome, OUTCOME_EXPIRED);
 	fill_disk(false);
@@ -357,6 +357,28 @@ Test(ledger, on_a_full_disk_waits_end_even_so)
 }
 
 /* --- others that hold the file, and what is kept --- */
+
+/* By a clock that is wrong everything is old. */
+Test(ledger, keeps_what_is_old_by_a_clock_that_was_just_set)
+{
+	struct book_test *t = book_test_new();
+	const uint64_t days = 60 * 24 * 60 * MINUTE;
+	struct identifier id = ASK(t, .id = 1);
+	struct error e;
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	t->now += days;
+	book_set_clock(t->book, (int64_t)days);
+	t->now += 11 * MINUTE;
+	book_tick(t->book, t->now, true);
+	ASSERT_STATE(t, id.text, "approved");
+	/* Long after, it counts. */
+	t->now += 11 * MINUTE;
+	book_tick(t->book, t->now, false);
+	cr_assert_eq(
+		book_review_json(t->book, slice_from_string(id.text), NULL, NULL, &e), -ENOENT);
+	book_test_free(t);
+}
 
 Test(ledger, somebody_reads_it_meanwhile)
 {
@@ -421,8 +443,8 @@ Test(ledger, what_is_old_is_forgotten)
 	cr_assert_eq(book_test_decide(t, granted.text, "bob", true, 60 * SECOND), 0);
 	t->now += 31 * 24 * 60 * MINUTE;
 	recent = ASK(t, .id = 3);
-	book_tick(t->book, t->now);
-	book_tick(t->book, t->now + 20 * MINUTE);
+	book_tick(t->book, t->now, false);
+	book_tick(t->book, t->now + 20 * MINUTE, false);
 	buffer_init(&b, 1 << 20);
 	cr_assert_eq(book_review_json(t->book, slice_from_string(old.text), NULL, &b, &t->error),
 		-ENOENT);
@@ -467,11 +489,12 @@ Test(ledger, only_what_was_decided_counts_as_kept)
 	execute(t->path, fill);
 	for (uint64_t i = 0; i < 4; i++)
 		ASK(t, .id = i, .text = (const char *const[]){"a", "b", "c", "d"}[i]);
-	book_tick(t->book, t->now);
+	book_tick(t->book, t->now, false);
 	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
 	book_leave(t->book, &(struct book_wait){0, 0}, false, t->now);
-	book_tick(t->book, t->now + 20 * MINUTE); /* the others expire: all four are decided now */
-	book_tick(t->book, t->now + 40 * MINUTE);
+	book_tick(t->book, t->now + 20 * MINUTE,
+		false); /* the others expire: all four are decided now */
+	book_tick(t->book, t->now + 40 * MINUTE, false);
 	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
 	cr_assert_eq(count_rows(t->path, "id = 'old 4'"), 0, "the oldest go first");
 	cr_assert_eq(count_rows(t->path, "id = 'old 5'"), 1);
@@ -524,7 +547,7 @@ Test(ledger, what_is_too_large_is_forgotten, .timeout = 120)
 		/* Who asks and leaves in a loop does not wait for the next look. */
 		t->now += SECOND;
 		if (t->now >= book_next(t->book))
-			book_tick(t->book, t->now);
+			book_tick(t->book, t->now, false);
 	}
 	buffer_init(&b, 1 << 20);
 	cr_assert_eq(book_review_json(t->book, slice_from_string(first.text), NULL, &b, &t->error),

@@ -387,11 +387,11 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 
 /* --- time --- */
 
-static void forget_old(struct book *b, uint64_t now)
+static void forget_old(struct book *b, uint64_t now, bool clock_set)
 {
+	uint64_t before = clock_set || now < KEPT_TIME ? 0 : now - KEPT_TIME;
 	bool more = false;
-
-	int r = ledger_prune(b->ledger, now > KEPT_TIME ? now - KEPT_TIME : 0, &more);
+	int r = ledger_prune(b->ledger, before, &more);
 
 	if (r < 0)
 		remember_problem(b, ledger_problem(b->ledger, r));
@@ -399,7 +399,7 @@ static void forget_old(struct book *b, uint64_t now)
 	b->kept_since = 0;
 }
 
-void book_tick(struct book *b, uint64_t now)
+void book_tick(struct book *b, uint64_t now, bool clock_set)
 {
 	list_for_each_safe (position, &b->pending) {
 		struct pending *p = list_entry(position, struct pending, link);
@@ -412,7 +412,7 @@ void book_tick(struct book *b, uint64_t now)
 	if (book_grants_tick(b, now))
 		b->events->granted(b->context);
 	if (now >= b->next_prune)
-		forget_old(b, now);
+		forget_old(b, now, clock_set);
 	find_next(b);
 }
 

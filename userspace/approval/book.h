@@ -71,8 +71,10 @@ void book_free(struct book *b); /* takes NULL */
  * are soon cancelled; others may need other groups from now on; grants that these rules would not
  * give are revoked. */
 void book_configure(struct book *b, const struct config *config, uint64_t now);
-/* What is due at `now`: expired reviews, grants whose time is over, old ones to forget. */
-void book_tick(struct book *b, uint64_t now);
+/* What is due at `now`: expired reviews, grants whose time is over, old ones to forget.
+ * `clock_set`: somebody set the clock lately, and what is old by it may not be: nothing is
+ * forgotten for its age. */
+void book_tick(struct book *b, uint64_t now, bool clock_set);
 /* The wall clock was set, by so many nanoseconds: what is pending or in force ends after as much
  * time as before, by the new clock. */
 void book_set_clock(struct book *b, int64_t by);

@@ -147,7 +147,7 @@ void reviews_tick(struct monitor *m)
 	uint64_t now = wall_now(m);
 
 	if (now >= book_next(m->book))
-		book_tick(m->book, now);
+		book_tick(m->book, now, wall_was_set(m));
 }
 
 /* --- workers --- */
