@@ -14,6 +14,7 @@
 
 #include <asm/errno.h>
 #include <linux/in.h>
+#include <linux/tcp.h>
 
 #define HELD_TIMEOUT 25 /* ticks: 25 ms to a quarter of a second */
 
@@ -28,7 +29,7 @@ static __always_inline void announce_network(struct bpf_sock *ctx)
 	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!known || !attachment->agent || network == known->network ||
-		bpf_map_lookup_elem(&networks, &network))
+		network_port(known, network))
 		return;
 	network_ask(attachment->agent, network);
 }
@@ -85,6 +86,7 @@ int lifecycle_release(struct bpf_sock *ctx)
  * connection without an origin, which the worker refuses. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
+	int flags = ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
 	struct bpf_sock *sk = ctx->sk;
 	struct origin *stale;
 	struct steered *s;
@@ -98,8 +100,9 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 	stale = bpf_map_lookup_elem(&pending, &s->key);
 	if (stale)
 		pending_delete(&s->key, stale->agent);
-	if (bpf_sock_ops_cb_flags_set(
-		    ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG) ||
+	if (sk->mark == STEER_MARK_HELD)
+		flags |= BPF_SOCK_OPS_RTO_CB_FLAG;
+	if (bpf_sock_ops_cb_flags_set(ctx, flags) ||
 		bpf_map_update_elem(&pending, &s->key, &s->origin, BPF_NOEXIST)) {
 		count(agent_get(s->origin.agent), STEER_ORIGIN_LOST);
 		return;
@@ -132,6 +135,36 @@ static __always_inline void set_first_timeout(struct bpf_sock_ops *ctx)
 		ctx->reply = HELD_TIMEOUT;
 }
 
+/* A SYN that was held back is about to be sent again. Where the monitor has no listener to give,
+ * the kernel tries a few times more, for half a second or so, and connect(2) fails. Where it has
+ * said nothing it is told once more: the one that was told may have ended. */
+static __always_inline void on_retransmission(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct steered *s;
+	int once = 1;
+
+	if (!sk || sk->state != BPF_TCP_SYN_SENT || sk->mark != STEER_MARK_HELD)
+		return;
+	s = bpf_sk_storage_get(&steered, sk, NULL, 0);
+	if (!s || s->state != STEERED_PUBLISHED)
+		return;
+	switch (network_state(s->origin.agent, s->origin.network, s->key.worker_port)) {
+	case NETWORK_LISTENS:
+		break;
+	case NETWORK_REFUSED:
+		bpf_sock_ops_cb_flags_set(
+			ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTO_CB_FLAG);
+		bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SYNCNT, &once, sizeof(once));
+		count(agent_get(s->origin.agent), STEER_OTHER_NETWORK);
+		break;
+	case NETWORK_UNKNOWN:
+		network_tell(
+			s->origin.agent, s->origin.network, (__u64)s->origin.pid << 32 | s->thread);
+		break;
+	}
+}
+
 static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -155,6 +188,9 @@ int lifecycle_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_TIMEOUT_INIT:
 		set_first_timeout(ctx);
+		break;
+	case BPF_SOCK_OPS_RTO_CB:
+		on_retransmission(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		on_listen(ctx);

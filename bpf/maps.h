@@ -29,7 +29,7 @@ struct steered {
 	struct pending_key key; /* where STEERED_PUBLISHED put it */
 	__u8 source[16]; /* what getsockname() shows instead of loopback; zeroes = the truth */
 	__u32 state; /* enum steered_state */
-	__u32 unused;
+	__u32 thread; /* that dialled, outside any pid namespace; of the process in `origin` */
 };
 
 struct {
@@ -129,6 +129,7 @@ struct {
 	__type(value, struct steer_network);
 } networks SEC(".maps");
 
+/* As agents, without the host. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, STEER_AGENTS_MOST);

@@ -2,8 +2,8 @@
  *
  * networks: network namespaces of agents other than the daemon's. A listener must stand in each, as
  * no connection can be turned from one into another; the monitor makes it when it is told of a
- * namespace that an agent makes a TCP socket in. One without a way out stays without: turned from
- * there, a connection would leave what its maker had shut off.
+ * namespace that an agent makes a TCP socket in, or says that there is none. One without a way out
+ * stays without: turned from there, a connection would leave what its maker had shut off.
  */
 #ifndef WAYLEAVE_BPF_NETWORKS_H
 #define WAYLEAVE_BPF_NETWORKS_H
@@ -47,31 +47,73 @@ static __always_inline bool network_has_way_out(struct net *net)
 	return false;
 }
 
+/* Tells the monitor that the agent's `thread` (struct network_ask) is in a namespace without a
+ * listener, unless it has just been told. What another thread has said does not count as long as
+ * the agent may say more: that one may be gone before it was looked at. Whether it has been told.
+ */
+static __always_inline bool network_tell(__u32 agent, __u64 network, __u64 thread)
+{
+	struct network_asked *own = bpf_map_lookup_elem(&asked, &agent);
+	__u64 now = bpf_ktime_get_ns();
+	struct network_event *event;
+	bool told = false;
+	__u32 place;
+
+	if (!own || now < own->refused_until)
+		return false;
+	if (now - own->since >= NETWORK_ASK_INTERVAL) {
+		own->since = now;
+		own->count = 0;
+	}
+	for (__u32 i = 0; i < NETWORK_ASKS_MOST && i < own->count; i++) {
+		if (own->asks[i].network != network)
+			continue;
+		if (own->asks[i].thread == thread)
+			return true;
+		told = true;
+	}
+	if (own->count >= NETWORK_ASKS_MOST)
+		return told;
+	/* Processors that meet here forget an ask, or one interval has a few more. */
+	place = __sync_fetch_and_add(&own->count, 1);
+	if (place >= NETWORK_ASKS_MOST)
+		return told;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	own->asks[place].network = event ? network : 0;
+	own->asks[place].thread = thread;
+	if (!event)
+		return told;
+	event->network = network;
+	event->agent = agent;
+	event->pid = thread >> 32;
+	event->thread = (__u32)thread;
+	event->unused = 0;
+	bpf_ringbuf_submit(event, 0);
+	return true;
+}
+
 /* Asks for a listener in the namespace of the calling thread, where that is `network`. Whether the
  * monitor has been told. */
 static __always_inline bool network_ask(__u32 agent, __u64 network)
 {
 	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
-	struct network_asked *last, now = {.time = bpf_ktime_get_ns()};
-	struct network_event *event;
 
-	if (net->net_cookie != network || !network_has_way_out(net))
-		return false;
-	last = bpf_map_lookup_elem(&asked, &agent);
-	if (last && now.time - last->time < NETWORK_ASK_INTERVAL)
-		return last->network == network;
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (event) {
-		now.network = network;
-		event->network = network;
-		event->agent = agent;
-		event->pid = bpf_get_current_pid_tgid() >> 32;
-		event->thread = (__u32)bpf_get_current_pid_tgid();
-		event->unused = 0;
-		bpf_ringbuf_submit(event, 0);
-	}
-	bpf_map_update_elem(&asked, &agent, &now, BPF_ANY);
-	return event;
+	return net->net_cookie == network && network_has_way_out(net) &&
+		network_tell(agent, network, bpf_get_current_pid_tgid());
+}
+
+enum network_state { NETWORK_UNKNOWN, NETWORK_LISTENS, NETWORK_REFUSED };
+
+/* What the monitor has said of a namespace, for those who wait for a listener on that port. */
+static __always_inline enum network_state network_state(__u32 agent, __u64 network, __u32 port)
+{
+	const struct steer_network *known = bpf_map_lookup_elem(&networks, &network);
+	const struct network_asked *own;
+
+	if (known)
+		return known->port && known->port == port ? NETWORK_LISTENS : NETWORK_REFUSED;
+	own = bpf_map_lookup_elem(&asked, &agent);
+	return own && bpf_ktime_get_ns() < own->refused_until ? NETWORK_REFUSED : NETWORK_UNKNOWN;
 }
 
 #endif

@@ -17,7 +17,7 @@
 #endif
 
 /* Changes with every layout below and with every key, value type or size of maps.h. */
-#define CAPTURE_LAYOUT "v1"
+#define CAPTURE_LAYOUT "v2"
 
 /* getsockopt(fd, ORIGIN_LEVEL, ORIGIN_OPTION, struct origin *): no protocol of the kernel has this
  * level, so without our program it is an error. */
@@ -198,19 +198,32 @@ SHARED_SIZE(struct enrol_event, 8);
 /* Value of networks, by the cookie of another network namespace than the daemon's: what stands
  * there. */
 struct steer_network {
-	__u32 port; /* of the workers' listener on its 127.0.0.1 and ::1; 0 = none, refuse */
+	__u32 port; /* of the workers' listener on its 127.0.0.1 and ::1; 0 = none could be made,
+		       refuse */
 	__u32 unused;
 };
 SHARED_SIZE(struct steer_network, 8);
 
-/* Value of asked, per agent: the last time that a listener was asked for. One agent asks at most
- * once in NETWORK_ASK_INTERVAL, so that it can't keep the monitor busy. */
-#define NETWORK_ASK_INTERVAL 1000000ULL /* nanoseconds */
-struct network_asked {
-	__u64 time; /* nanoseconds of CLOCK_MONOTONIC */
+/* Who asked for a listener. */
+struct network_ask {
 	__u64 network; /* cookie; 0 = nobody could be told */
+	__u64 thread; /* its id, with that of the thread group in the upper half */
 };
-SHARED_SIZE(struct network_asked, 16);
+SHARED_SIZE(struct network_ask, 16);
+
+/* Value of asked, per agent: what it has asked for of late. One agent, which may be many
+ * containers, asks at most so often in an interval, so that it can't keep the monitor busy. */
+#define NETWORK_ASK_INTERVAL 16000000ULL /* nanoseconds */
+#define NETWORK_ASKS_MOST 16
+struct network_asked {
+	__u64 since; /* begin of the interval: nanoseconds of CLOCK_MONOTONIC */
+	__u64 refused_until; /* the same clock: until then there is no room for more namespaces; the
+				monitor's to write */
+	__u32 count;
+	__u32 unused;
+	struct network_ask asks[NETWORK_ASKS_MOST]; /* the first `count` are of this interval */
+};
+SHARED_SIZE(struct network_asked, 280);
 
 /* An entry of the ring buffer, told from the others by its size: an agent has a TCP socket in a
  * network namespace that has no listener, and a way out of it. */

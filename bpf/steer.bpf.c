@@ -135,11 +135,15 @@ static __always_inline int leave(struct attempt *a)
 	return PROCEED;
 }
 
-/* In a network namespace that has no listener: for one that is made now, if the monitor goes on. */
+/* In a network namespace that has no listener: for one that is made now, if the monitor goes on. It
+ * is asked also where it has none to give: it may have one next time. */
 static __always_inline bool can_wait(const struct attempt *a)
 {
-	return network_ask(a->attachment->agent, bpf_get_netns_cookie(a->context)) &&
-		a->settings->holds && a->settings->port;
+	__u64 network = bpf_get_netns_cookie(a->context);
+	__u32 agent = a->attachment->agent, port = a->settings->port;
+
+	return network_ask(agent, network) && a->settings->holds && port &&
+		network_state(agent, network, port) != NETWORK_REFUSED;
 }
 
 /* To the worker. */
@@ -173,6 +177,7 @@ static __always_inline int redirect(struct attempt *a)
 	s->state = STEERED_RESERVED;
 	origin_fill(&s->origin, a->context, a->socket, a->attachment->agent, &a->destination,
 		a->port, a->local);
+	s->thread = (__u32)bpf_get_current_pid_tgid();
 	/* A device of another network namespace is another one here, or none. */
 	if (!a->at_home)
 		s->origin.interface = 0;

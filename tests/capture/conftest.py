@@ -33,6 +33,8 @@ SERVER_PORT, REFUSED_PORT, SILENT_PORT = 5432, 1, 2
 OWN_PORT = 5433  # of servers that a test starts itself in the world
 WORLD = ["203.0.113.0/24:*", "[2001:db8::/32]:*"]
 
+LAYOUT = re.search(r'CAPTURE_LAYOUT "(\w+)"', (daemons.ROOT / "bpf/shared.h").read_text())[1]
+
 numbers = itertools.count(1)
 
 
@@ -273,7 +275,7 @@ class Daemon(daemons.Daemon):
         return []  # the tests' own: processes that never talk stay in them to the end
 
     def pin(self, agent, program):
-        return self.pins / f"v1/links/{agent.id:08x}/{program}"
+        return self.pins / LAYOUT / f"links/{agent.id:08x}/{program}"
 
     @property
     def port(self):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, HOST4, PYTHON, SERVER4, SERVER6, SERVER_PORT, Network, sh, wait_until
+from conftest import BUILD, HOST4, LAYOUT, PYTHON, SERVER4, SERVER6, SERVER_PORT, Network, sh, wait_until
 
 ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
 
@@ -505,7 +505,7 @@ def test_programs_that_do_not_load(host):
     if not daemon.status()["unix_sockets"]:
         pytest.skip("this kernel can't turn Unix sockets (6.7)")
     daemon.stop()
-    pin = daemon.pins / "v1/maps/unix_servers"
+    pin = daemon.pins / LAYOUT / "maps/unix_servers"
     pin.unlink()
     subprocess.run(["bpftool", "map", "create", pin, "type", "hash", "key", "4", "value", "4", "entries", "1", "name", "another"], check=True)
     with pytest.raises(RuntimeError, match="BPF object unix"):

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from conftest import BUILD, CGROUPS, SERVER4, SERVER_PORT, Agent, wait_until
+from conftest import BUILD, CGROUPS, LAYOUT, SERVER4, SERVER_PORT, Agent, wait_until
 
 ATTEMPT = f"""
 s = None
@@ -100,7 +100,7 @@ def test_wildcards(host):
     assert other.python("result = attempt('127.0.0.1', port=1)") == {"error": "ECONNREFUSED"}
     assert daemon.counts(early)["redirected"] == 3
     # Nothing of a removed one stays.
-    links = daemon.pins / "v1/links"
+    links = daemon.pins / LAYOUT / "links"
     assert len(list(links.glob("*-*"))) == 2
     later.path.rmdir()
     third = made(host, f"{host.name}/job-3.service")
@@ -129,7 +129,7 @@ def test_what_is_not_an_agents_any_more(host):
     assert daemon.set_config(agents=[]) is None
     assert agent.python(ONCE) == "made"
     assert made(host, f"{host.name}/job-2").python(ONCE) == "made"
-    assert not list((daemon.pins / "v1/links").glob("*-*"))
+    assert not list((daemon.pins / LAYOUT / "links").glob("*-*"))
 
 
 @pytest.mark.parametrize("first, second", [("job-*", "job-1"), ("*/a", "x/a/b"), ("a*b", "*ab"), ("*", "x/y")])

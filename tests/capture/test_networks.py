@@ -4,6 +4,7 @@
 # root. Those without stay as they are (test_closed.py).
 import contextlib
 import os
+import signal
 import subprocess
 
 import pytest
@@ -80,6 +81,91 @@ def test_container(host, network, container):
     # Its namespace ends with its processes, though workers have listened there.
     sh("ip", "netns", "del", container)
     wait_until(lambda: is_gone(network))
+
+
+def test_without_the_right_to_enter(host, container):
+    """As with the shipped unit: nobody waits for a listener that can't be made, and people are told."""
+    daemon, agent = host.govern()
+    daemon.kill()
+    daemon.wrapper += ["setpriv", "--bounding-set=-sys_admin"]
+    daemon.start()
+    assert agent.python(f"""
+        begin = time.monotonic()
+        result = [attempt({SERVER4!r}), attempt({SERVER4!r}), time.monotonic() - begin < 1]
+    """, namespace=container) == [{"error": "ENETUNREACH"}, {"error": "ENETUNREACH"}, True]
+    assert daemon.counts(agent)["other_network"] == 2
+    wait_until(lambda: "CAP_SYS_ADMIN is needed" in daemon.text())
+    assert daemon.refusals()
+
+
+# Processes in network namespaces of their own, each with a way out, that all call `dial` at once, and stay.
+TOGETHER = """
+    def live(ready, answer, released, dial):
+        assert ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == 0  # CLONE_NEWNET
+        assert os.system("ip link set lo up; ip link add d0 type veth peer name d1; ip link set d0 up") == 0
+        os.write(ready, b"r")
+        os.read(released, 1)
+        os.write(answer, json.dumps(dial()).encode())
+        time.sleep(60)
+
+    def together(count, dial):
+        (ready, told), (released, release), answers = os.pipe(), os.pipe(), []
+        for _ in range(count):
+            answers.append(os.pipe())
+            pid = os.fork()
+            if pid == 0:
+                live(told, answers[-1][1], released, dial)
+            kept.append(pid)
+        for _ in range(count):
+            os.read(ready, 1)
+        os.write(release, b"r" * count)
+        return [json.loads(os.read(a, 1000)) for a, _ in answers]
+"""
+
+
+def test_many_at_once(host):
+    """Containers of one agent that connect for the first time at the same time, and one that is more than may be."""
+    daemon, agent = host.govern()
+    results = agent.python(TOGETHER + f"""
+    def dial():
+        return attempt({SERVER4!r}, timeout=30).get("data")
+    def dial_twice():
+        begin = time.monotonic()
+        errors = [attempt({SERVER4!r}, timeout=30).get("error") for _ in range(2)]
+        return [*errors, time.monotonic() - begin < 4]
+    result = [together(16, dial), together(1, dial_twice)]
+    for pid in kept:
+        os.kill(pid, 9)
+    """)
+    assert results[0] == ["ping"] * 16
+    (first, second, soon), = results[1]
+    # The first one may have to wait for the answer.
+    assert first in ("ETIMEDOUT", "ENETUNREACH") and second == "ENETUNREACH" and soon
+    assert daemon.counts(agent)["other_network"] >= 2
+
+
+def test_who_asked_has_ended(host, container):
+    """And another one's connection, that came meanwhile, is none the worse for it."""
+    daemon, agent = host.govern()
+    daemon.process.send_signal(signal.SIGSTOP)
+    dialling = agent.start(f"""
+        if os.fork() == 0:
+            socket.socket()
+            os._exit(0)
+        os.wait()
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(({SERVER4!r}, 5432))
+        print(flush=True)
+        s.settimeout(5)
+        select.select([], [s], [], 5)
+        s.send(b"ping")
+        result = s.recv(100).decode()
+    """, namespace=container)
+    assert dialling.stdout.readline() == "\n"
+    daemon.process.send_signal(signal.SIGCONT)
+    out, err = dialling.communicate(timeout=60)
+    assert out.strip() == '"ping"', err
 
 
 def test_addresses_of_the_host(host, container):

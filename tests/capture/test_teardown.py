@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, SERVER4, sh, wait_until
+from conftest import BUILD, LAYOUT, SERVER4, sh, wait_until
 
 
 def attempt(agent):
@@ -141,7 +141,7 @@ def test_damaged_pins(host, network):
     """Pins of which some are missing, or are something else."""
     daemon, agent = host.govern()
     daemon.kill()
-    sh("rm", "-r", str(daemon.pins / "v1/maps"))
+    sh("rm", "-r", str(daemon.pins / LAYOUT / "maps"))
     daemon.pin(agent, "steer_connect4").unlink()
     status, said = tear_down(daemon)
     assert status == 0 and is_gone(daemon, agent, network), said

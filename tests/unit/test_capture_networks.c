@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "capture/cgroup.h"
 #include "capture/networks.h"
@@ -60,8 +62,10 @@ static void open_networks(void)
 {
 	char path[CGROUP_PATH_SIZE];
 	struct cgroup_root root;
+	const struct network_asked nothing = {0};
+	const uint32_t agent = AGENT;
 	struct error e;
-	int map, cgroup;
+	int map, asked, cgroup;
 
 	cr_assert_eq(cgroup_root_open(&root, &e), 0, "%s", e.text);
 	cr_assert_eq(cgroup_of_process(getpid(), path, sizeof(path)), 0);
@@ -70,17 +74,25 @@ static void open_networks(void)
 	map = bpf_map_create(BPF_MAP_TYPE_HASH, "networks", sizeof(uint64_t),
 		sizeof(struct steer_network), STEER_NETWORKS_MOST, NULL);
 	cr_assert_geq(map, 0, "%s", strerror(errno));
-	networks_open(&networks, map, cgroup, on_network, &networks);
+	asked = bpf_map_create(BPF_MAP_TYPE_HASH, "asked", sizeof(agent), sizeof(nothing), 2, NULL);
+	cr_assert_geq(asked, 0, "%s", strerror(errno));
+	cr_assert_eq(bpf_map_update_elem(asked, &agent, &nothing, BPF_ANY), 0);
+	networks_open(&networks, map, asked, cgroup, on_network, &networks);
+}
+
+static void ask_as(uint64_t network, pid_t pid, pid_t thread)
+{
+	const struct network_event event = {.network = network,
+		.agent = AGENT,
+		.pid = (uint32_t)pid,
+		.thread = (uint32_t)thread};
+
+	networks_on_event(&networks, &event);
 }
 
 static void ask(uint64_t network)
 {
-	const struct network_event event = {.network = network,
-		.agent = AGENT,
-		.pid = (uint32_t)getpid(),
-		.thread = (uint32_t)gettid()};
-
-	networks_on_event(&networks, &event);
+	ask_as(network, getpid(), gettid());
 }
 
 static unsigned port_of(uint64_t network)
@@ -88,6 +100,24 @@ static unsigned port_of(uint64_t network)
 	struct steer_network there = {0};
 
 	return bpf_map_lookup_elem(networks.map, &network, &there) == 0 ? there.port : 0;
+}
+
+/* Who connects there is refused, instead of waiting. */
+static bool is_refused(uint64_t network)
+{
+	struct steer_network there = {.port = 1};
+
+	return bpf_map_lookup_elem(networks.map, &network, &there) == 0 && there.port == 0;
+}
+
+/* The same, wherever the agent has none. */
+static bool is_agent_refused(void)
+{
+	struct network_asked asked = {0};
+	uint32_t agent = AGENT;
+
+	cr_assert_eq(bpf_map_lookup_elem(networks.asked, &agent, &asked), 0);
+	return asked.refused_until > clock_monotonic();
 }
 
 Test(networks, listens_where_the_agent_is)
@@ -145,7 +175,28 @@ Test(networks, listens_nowhere_else)
 	ask(cookie + 1);
 	cr_assert_eq(came, 0);
 	cr_assert_eq(port_of(cookie + 1), 0);
+	cr_assert_not(is_refused(cookie + 1));
 	cr_assert_eq(port_of(cookie), 0);
+	networks_close(&networks);
+}
+
+/* Who asked and has ended keeps nobody else from being heard. */
+Test(networks, a_process_that_has_ended_is_forgotten)
+{
+	uint64_t cookie;
+	pid_t child;
+
+	open_networks();
+	cookie = leave_home(true);
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	ask_as(cookie, child, child);
+	cr_assert_eq(came, 0);
+	cr_assert_not(is_refused(cookie));
+	ask(cookie);
+	cr_assert_neq(port_of(cookie), 0);
 	networks_close(&networks);
 }
 
@@ -164,6 +215,67 @@ Test(networks, a_loopback_that_is_down_stays_so)
 	networks_close(&networks);
 }
 
+static int ports[1024];
+
+/* All that a listener may have. */
+static void take_ports(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+
+	for (int i = 1; i < 1024; i++) {
+		address.sin_port = htons((uint16_t)i);
+		ports[i] = socket(AF_INET, SOCK_STREAM, 0);
+		cr_assert_eq(bind(ports[i], (struct sockaddr *)&address, sizeof(address)), 0);
+	}
+}
+
+static void give_ports_back(void)
+{
+	for (int i = 1; i < 1024; i++)
+		close(ports[i]);
+}
+
+/* Where no listener can be made nobody waits for it, until one can. */
+Test(networks, a_listener_that_fails_is_refused)
+{
+	uint64_t cookie;
+
+	open_networks();
+	cookie = leave_home(true);
+	take_ports();
+	ask(cookie);
+	cr_assert_eq(came, 0);
+	cr_assert(is_refused(cookie));
+	give_ports_back();
+	/* Not at once: agents must not keep the monitor busy. */
+	ask(cookie);
+	cr_assert(is_refused(cookie));
+	networks.items[0].retry = 1;
+	ask(cookie);
+	cr_assert_eq(came, 1);
+	cr_assert_neq(port_of(cookie), 0);
+	networks_close(&networks);
+	cr_assert_eq(went, 1);
+	cr_assert_not(is_refused(cookie));
+}
+
+Test(networks, a_refusal_ends)
+{
+	uint64_t cookie;
+
+	open_networks();
+	cookie = leave_home(true);
+	take_ports();
+	ask(cookie);
+	cr_assert(is_refused(cookie));
+	give_ports_back();
+	networks.items[0].retry = 1;
+	networks_tick(&networks);
+	cr_assert_eq(networks.count, 0);
+	cr_assert_not(is_refused(cookie));
+	networks_close(&networks);
+}
+
 Test(networks, an_agent_has_a_share)
 {
 	uint64_t cookie = 0;
@@ -175,6 +287,7 @@ Test(networks, an_agent_has_a_share)
 	}
 	cr_assert_eq(came, (int)LIMIT_NETWORKS_PER_AGENT);
 	cr_assert_eq(port_of(cookie), 0);
+	cr_assert(is_agent_refused());
 	/* All but the last are without processes. */
 	networks_tick(&networks);
 	cr_assert_eq(went, (int)LIMIT_NETWORKS_PER_AGENT);

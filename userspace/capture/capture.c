@@ -67,7 +67,6 @@ static int read_settings(struct capture *c, struct error *e)
 	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_SETTINGS], &zero, &c->settings) < 0)
 		return error_set_errno(e, -errno, "the settings of the BPF programs");
 	c->settings.quota = QUOTA_ALL;
-	c->settings.holds = programs_hold_packets(&c->programs);
 	r = get_network(&c->settings.network);
 	if (r < 0)
 		return error_set_errno(e, r, "SO_NETNS_COOKIE");
@@ -177,6 +176,17 @@ static int open_watches(struct capture *c, struct error *e)
 	return r == 0 ? guard_watch_open(&c->forward_watch, name, e) : r;
 }
 
+static void open_networks(struct capture *c, const struct capture_options *options)
+{
+	const int *maps = c->programs.maps;
+
+	networks_open(&c->networks, maps[PROGRAMS_NETWORKS], maps[PROGRAMS_ASKED], c->worker_fd,
+		options->on_network, options->context);
+	/* Nobody waits for a listener that can't be made. */
+	c->settings.holds = options->on_network && programs_hold_packets(&c->programs) &&
+		networks_can_be_entered();
+}
+
 static int open_all(struct capture *c, const struct capture_options *options, struct error *e)
 {
 	const int *maps = c->programs.maps;
@@ -193,8 +203,7 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 	if (r == 0)
 		r = open_worker_cgroup(c, options->configuration, e);
 	if (r == 0)
-		networks_open(&c->networks, maps[PROGRAMS_NETWORKS], c->worker_fd,
-			options->on_network, options->context);
+		open_networks(c, options);
 	if (r == 0)
 		r = routes_open(
 			&c->routes, maps[PROGRAMS_ROUTES], maps[PROGRAMS_LOCAL_ADDRESSES], e);

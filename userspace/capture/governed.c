@@ -220,9 +220,13 @@ int governed_check(
 int governed_ensure_counters(struct capture *c, uint32_t id)
 {
 	static const struct steer_agent zero;
+	static const struct network_asked nothing;
+	const int *maps = c->programs.maps;
 
-	if (bpf_map_update_elem(c->programs.maps[PROGRAMS_AGENTS], &id, &zero, BPF_NOEXIST) < 0 &&
-		errno != EEXIST)
+	if ((bpf_map_update_elem(maps[PROGRAMS_AGENTS], &id, &zero, BPF_NOEXIST) < 0 &&
+		    errno != EEXIST) ||
+		(bpf_map_update_elem(maps[PROGRAMS_ASKED], &id, &nothing, BPF_NOEXIST) < 0 &&
+			errno != EEXIST))
 		return -errno;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,15 +22,30 @@
 #define LOOK_INTERVAL (2 * NANOSECONDS_PER_SECOND)
 #define RETRY_AFTER NANOSECONDS_PER_SECOND
 
-void networks_open(struct networks *ret, int map, int cgroup_fd, networks_tell *tell, void *context)
+void networks_open(
+	struct networks *ret, int map, int asked, int cgroup_fd, networks_tell *tell, void *context)
 {
 	uint64_t cookie;
 
-	*ret = (struct networks){
-		.map = map, .cgroup_fd = cgroup_fd, .tell = tell, .context = context};
+	*ret = (struct networks){.map = map,
+		.asked = asked,
+		.cgroup_fd = cgroup_fd,
+		.tell = tell,
+		.context = context};
 	while (bpf_map_get_next_key(map, NULL, &cookie) == 0 &&
 		bpf_map_delete_elem(map, &cookie) == 0)
 		;
+}
+
+/* Into the one that it is in, which takes the same right. */
+bool networks_can_be_entered(void)
+{
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	bool can = fd >= 0 && setns(fd, CLONE_NEWNET) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return can;
 }
 
 static struct network *find(const struct networks *n, uint64_t cookie)
@@ -80,7 +96,8 @@ static int open_namespace(const struct network_event *event, uint64_t *ret_id)
 	return fd;
 }
 
-/* The workers have it before anybody is sent there. */
+/* The workers have it before anybody is sent there. -ESTALE: the process has ended, or is in
+ * another namespace by now. */
 static int open_listener(
 	struct networks *n, struct network *w, const struct network_event *event, struct error *e)
 {
@@ -89,6 +106,8 @@ static int open_listener(
 	int r;
 
 	place.namespace_fd = open_namespace(event, &w->namespace_id);
+	if (place.namespace_fd == -ENOENT || place.namespace_fd == -ESRCH)
+		return -ESTALE;
 	if (place.namespace_fd < 0)
 		return error_set_errno(e, place.namespace_fd, "its process");
 	r = listener_open_in(n->cgroup_fd, &place, n->port, &w->listener, e);
@@ -97,40 +116,79 @@ static int open_listener(
 		return r;
 	n->tell(n->context, w->cookie, w->listener.pairs);
 	there.port = w->listener.port;
-	if (bpf_map_update_elem(n->map, &w->cookie, &there, BPF_ANY) < 0)
-		return error_set_errno(e, -errno, "the map of network namespaces");
-	return 0;
+	if (bpf_map_update_elem(n->map, &w->cookie, &there, BPF_ANY) == 0)
+		return 0;
+	r = error_set_errno(e, -errno, "the map of network namespaces");
+	n->tell(n->context, w->cookie, NULL);
+	listener_close(&w->listener);
+	return r;
+}
+
+static void complain(
+	struct networks *n, const struct network_event *event, int r, const struct error *e)
+{
+	if (!n->failing)
+		log_warning("no listener in the network namespace of pid %u, agent %08x: %s%s",
+			event->pid, event->agent, e->text,
+			r == -EPERM ? "; CAP_SYS_ADMIN is needed to enter it" : "");
+	n->failing = true;
+}
+
+/* All of the agent's that have none. */
+static void refuse_more(struct networks *n, const struct network_event *event)
+{
+	const struct network_asked full = {.refused_until = clock_monotonic() + RETRY_AFTER};
+	struct error e;
+	int r = error_set(&e, -ENOSPC, "at most %u of one agent have one, and %u of all",
+		LIMIT_NETWORKS_PER_AGENT, STEER_NETWORKS_MOST);
+
+	bpf_map_update_elem(n->asked, &event->agent, &full, BPF_EXIST);
+	complain(n, event, r, &e);
+}
+
+/* Until it is asked for again, later. */
+static void refuse(struct networks *n, struct network *w)
+{
+	static const struct steer_network none;
+
+	bpf_map_update_elem(n->map, &w->cookie, &none, BPF_ANY);
+	w->retry = clock_monotonic() + RETRY_AFTER;
+}
+
+static void set(struct networks *n, const struct network *made)
+{
+	struct network *w = find(n, made->cookie);
+
+	if (!w) {
+		n->items = memory_resize_array(n->items, n->count + 1, sizeof(*n->items));
+		w = &n->items[n->count++];
+	}
+	*w = *made;
 }
 
 void networks_on_event(struct networks *n, const struct network_event *event)
 {
-	struct network *w = find(n, event->network);
+	const struct network *w = find(n, event->network);
+	struct network made = {.cookie = event->network, .agent = w ? w->agent : event->agent};
 	struct error e;
 	int r;
 
 	if (!n->tell || (w && (!w->retry || clock_monotonic() < w->retry)))
 		return;
-	if (w)
-		let_go(n, w);
-	if (is_full(n, event->agent))
-		return;
-	n->items = memory_resize_array(n->items, n->count + 1, sizeof(*n->items));
-	w = &n->items[n->count++];
-	*w = (struct network){.cookie = event->network, .agent = event->agent};
-	r = open_listener(n, w, event, &e);
-	if (r == 0) {
-		n->failing = false;
+	if (!w && is_full(n, event->agent)) {
+		refuse_more(n, event);
 		return;
 	}
-	if (!n->failing)
-		log_warning("no listener in the network namespace of pid %u, agent %08x: %s%s",
-			event->pid, w->agent, e.text,
-			r == -EPERM ? "; CAP_SYS_ADMIN is needed to enter it" : "");
-	n->failing = true;
-	if (w->listener.count)
-		n->tell(n->context, w->cookie, NULL);
-	listener_close(&w->listener);
-	w->retry = clock_monotonic() + RETRY_AFTER;
+	r = open_listener(n, &made, event, &e);
+	if (r == -ESTALE)
+		return;
+	if (r < 0) {
+		complain(n, event, r, &e);
+		refuse(n, &made);
+	} else {
+		n->failing = false;
+	}
+	set(n, &made);
 }
 
 static void look_at(struct networks *n, int proc, const char *name)

@@ -31,7 +31,7 @@ struct network {
 };
 
 struct networks {
-	int map; /* bpf/maps.h; the caller's */
+	int map, asked; /* bpf/maps.h; the caller's */
 	int cgroup_fd; /* of the workers; the caller's */
 	networks_tell *tell; /* NULL: closed */
 	void *context;
@@ -43,10 +43,14 @@ struct networks {
 };
 
 /* Forgets what the map has of a daemon before, whose listeners are gone. */
-void networks_open(
-	struct networks *ret, int map, int cgroup_fd, networks_tell *tell, void *context);
+void networks_open(struct networks *ret, int map, int asked, int cgroup_fd, networks_tell *tell,
+	void *context);
+/* Whether this process may enter other network namespaces at all (setns(2)). */
+bool networks_can_be_entered(void);
 /* An agent has a socket in a namespace. The process that it names is believed no more than that it
- * leads to the namespace: which one that is, is looked at there. */
+ * leads to the namespace: which one that is, is looked at there. Where it has ended nothing is
+ * known, and others ask. Where no listener can be made, or the agent has its share, the maps say
+ * so, and who connects is refused. */
 void networks_on_event(struct networks *n, const struct network_event *event);
 /* Now and then: lets go of namespaces without processes. */
 void networks_tick(struct networks *n);
