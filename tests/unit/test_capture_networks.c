@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -273,6 +275,53 @@ Test(networks, a_refusal_ends)
 	networks_tick(&networks);
 	cr_assert_eq(networks.count, 0);
 	cr_assert_not(is_refused(cookie));
+	networks_close(&networks);
+}
+
+struct wanderer {
+	uint64_t cookie; /* of its namespace */
+	pid_t thread;
+	sem_t there, go;
+};
+
+static void *wander(void *context)
+{
+	struct wanderer *w = context;
+
+	w->cookie = leave_home(true);
+	w->thread = gettid();
+	sem_post(&w->there);
+	sem_wait(&w->go);
+	return NULL;
+}
+
+/* The process is at home. */
+Test(networks, a_thread_lives_there)
+{
+	struct wanderer w = {0};
+	pthread_t thread;
+
+	open_networks();
+	sem_init(&w.there, 0, 0);
+	sem_init(&w.go, 0, 0);
+	cr_assert_eq(pthread_create(&thread, NULL, wander, &w), 0);
+	sem_wait(&w.there);
+	ask_as(w.cookie, getpid(), w.thread);
+	cr_assert_neq(port_of(w.cookie), 0);
+	networks_tick(&networks);
+	cr_assert_neq(port_of(w.cookie), 0);
+	/* Also where it is not who asked. */
+	networks.items[0].thread = (uint32_t)getpid();
+	networks.next_look = 0;
+	networks_tick(&networks);
+	cr_assert_neq(port_of(w.cookie), 0);
+	cr_assert_eq(networks.items[0].thread, (uint32_t)w.thread);
+	sem_post(&w.go);
+	pthread_join(thread, NULL);
+	networks.next_look = 0;
+	networks_tick(&networks);
+	cr_assert_eq(port_of(w.cookie), 0);
+	cr_assert_eq(went, 1);
 	networks_close(&networks);
 }
 

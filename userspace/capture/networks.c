@@ -169,7 +169,10 @@ static void set(struct networks *n, const struct network *made)
 void networks_on_event(struct networks *n, const struct network_event *event)
 {
 	const struct network *w = find(n, event->network);
-	struct network made = {.cookie = event->network, .agent = w ? w->agent : event->agent};
+	struct network made = {.cookie = event->network,
+		.agent = w ? w->agent : event->agent,
+		.pid = event->pid,
+		.thread = event->thread};
 	struct error e;
 	int r;
 
@@ -191,34 +194,100 @@ void networks_on_event(struct networks *n, const struct network_event *event)
 	set(n, &made);
 }
 
-static void look_at(struct networks *n, int proc, const char *name)
+/* One that has ended, or ends, is in none. */
+static bool is_of_process(int error)
 {
-	struct stat namespace;
-	char path[NAME_MAX + sizeof("/ns/net")];
-
-	snprintf(path, sizeof(path), "%s/ns/net", name);
-	if (fstatat(proc, path, &namespace, 0) < 0)
-		return;
-	for (size_t i = 0; i < n->count; i++)
-		n->items[i].lived_in |= n->items[i].namespace_id == namespace.st_ino;
+	return error == ENOENT || error == ESRCH || error == EACCES;
 }
 
-/* False: nothing is known. */
+/* Notes whose namespace it is that a thread is in. False: that can't be known. */
+static bool look_at(struct networks *n, int proc, uint32_t pid, uint32_t thread)
+{
+	struct stat namespace;
+	char path[64];
+
+	snprintf(path, sizeof(path), "%u/task/%u/ns/net", pid, thread);
+	if (fstatat(proc, path, &namespace, 0) < 0)
+		return is_of_process(errno);
+	for (size_t i = 0; i < n->count; i++) {
+		struct network *w = &n->items[i];
+
+		if (w->namespace_id != namespace.st_ino)
+			continue;
+		w->lived_in = true;
+		w->pid = pid;
+		w->thread = thread;
+	}
+	return true;
+}
+
+/* What look_each() calls for each number in a folder of /proc. */
+typedef bool look_at_number(struct networks *n, int folder, uint32_t pid, uint32_t number);
+
+static bool look_each(
+	struct networks *n, int proc, const char *path, uint32_t pid, look_at_number *look)
+{
+	int fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool known = true;
+
+	if (!folder) {
+		known = is_of_process(errno);
+		if (fd >= 0)
+			close(fd);
+		return known;
+	}
+	while (known && (entry = readdir(folder))) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			known = look(n, proc, pid, (uint32_t)strtoul(entry->d_name, NULL, 10));
+	}
+	closedir(folder);
+	return known;
+}
+
+static bool look_at_process(struct networks *n, int proc, uint32_t unused, uint32_t pid)
+{
+	(void)unused;
+	return look_at(n, proc, pid, pid);
+}
+
+static bool look_at_threads(struct networks *n, int proc, uint32_t unused, uint32_t pid)
+{
+	char path[32];
+
+	(void)unused;
+	snprintf(path, sizeof(path), "%u/task", pid);
+	return look_each(n, proc, path, pid, look_at);
+}
+
+static bool all_are_lived_in(const struct networks *n)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		if (!n->items[i].lived_in && !n->items[i].retry)
+			return false;
+	}
+	return true;
+}
+
+/* Where somebody was the last time is looked at first, and threads, which are many, when no process
+ * is there: each may be in another namespace than its process. False: nothing is known. */
 static bool find_processes(struct networks *n)
 {
-	DIR *proc = opendir("/proc");
-	const struct dirent *entry;
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool known = proc >= 0;
 
-	if (!proc)
-		return false;
 	for (size_t i = 0; i < n->count; i++)
 		n->items[i].lived_in = false;
-	while ((entry = readdir(proc))) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			look_at(n, dirfd(proc), entry->d_name);
-	}
-	closedir(proc);
-	return true;
+	for (size_t i = 0; known && i < n->count; i++)
+		known = look_at(n, proc, n->items[i].pid, n->items[i].thread);
+	if (known && !all_are_lived_in(n))
+		known = look_each(n, proc, ".", 0, look_at_process);
+	if (known && !all_are_lived_in(n))
+		known = look_each(n, proc, ".", 0, look_at_threads);
+	if (proc >= 0)
+		close(proc);
+	return known;
 }
 
 void networks_tick(struct networks *n)

@@ -26,6 +26,7 @@ struct network {
 	uint64_t retry; /* CLOCK_MONOTONIC: none could be made, and may be tried again then; else 0
 			 */
 	uint32_t agent; /* that asked, and whose share it takes */
+	uint32_t pid, thread; /* that was there when it was last looked at */
 	struct listener_set listener;
 	bool lived_in; /* networks_tick() */
 };
@@ -52,7 +53,7 @@ bool networks_can_be_entered(void);
  * known, and others ask. Where no listener can be made, or the agent has its share, the maps say
  * so, and who connects is refused. */
 void networks_on_event(struct networks *n, const struct network_event *event);
-/* Now and then: lets go of namespaces without processes. */
+/* Now and then: lets go of namespaces without processes and threads. */
 void networks_tick(struct networks *n);
 void networks_each(const struct networks *n, networks_tell *tell, void *context);
 /* Lets go of all. */
