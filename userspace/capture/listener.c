@@ -340,7 +340,8 @@ int listener_open(
 	return r < 0 ? r : carry_out(&order, ret, e);
 }
 
-/* Who may bind privileged ports there is no matter: connect(2) asks for the mark. */
+/* Who may bind privileged ports there is no matter: connect(2) asks for the mark, and who waits for
+ * the listener is let go on (fence.bpf.c) once it has the port. */
 int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
 	struct listener_set *ret, struct error *e)
 {

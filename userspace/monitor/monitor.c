@@ -418,8 +418,8 @@ static void drain(struct monitor *m)
 	uint64_t deadline = clock_monotonic() + LIMIT_DRAIN_TIME * NANOSECONDS_PER_MILLISECOND;
 
 	handover_notify("STOPPING=1");
-	/* Nobody keeps those in other network namespaces: who connects there is refused, instead of
-	 * waiting for ever. */
+	/* Nobody keeps those in other network namespaces: who connects there waits, for some
+	 * seconds, until the next daemon has made one. */
 	capture_leave_networks(m->capture);
 	workers_tell_all(m, MESSAGE_DRAIN, SLICE_EMPTY);
 	while (!workers_are_gone(m) && !m->hurried && clock_monotonic() < deadline)
