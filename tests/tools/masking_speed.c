@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * masking_speed: megabytes per second and core of the detectors, of masked rows and of JSON that a
- * path and all detectors mask, on text made here. Prints one line per measurement: name, method,
- * MB/s.
+ * masking_speed: megabytes per second and core of the detectors and of masked rows, on text made
+ * here. Prints one line per measurement: name, method, MB/s. json_speed does so with JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,37 +10,12 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "masking/shape.h"
-#include "protocol/http/mask.h"
 #include "protocol/postgres/value_rows.h"
+#include "tests/tools/speed.h"
 
 #define BYTES (8u << 20)
 #define RUN 65536
 #define ROUNDS 5
-
-static uint64_t random_state = 88172645463325252ULL;
-
-static uint64_t random_next(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
-
-static const char *random_word(void)
-{
-	static const char *const words[] = {"the", "order", "of", "customer", "was", "shipped",
-		"to", "warehouse", "on", "a", "Monday", "and", "returned", "because", "colour",
-		"did", "not", "match", "description", "in", "catalogue", "Überweisung", "café"};
-
-	return words[random_next() % ARRAY_SIZE(words)];
-}
-
-static void add_words(struct buffer *b, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		buffer_append_format(b, i ? " %s" : "%s", random_word());
-}
 
 /* One cell, with its length. */
 static void add_cell(struct buffer *out, struct buffer *cell)
@@ -64,23 +38,23 @@ static void make_rows(struct buffer *out, bool with_email)
 		buffer_append_u16(&body, COLUMNS);
 		buffer_append_format(&cell, "%u", id);
 		add_cell(&body, &cell);
-		add_words(&cell, 2);
+		speed_add_words(&cell, 2);
 		add_cell(&body, &cell);
 		buffer_append_format(&cell, "2024-%02u-%02u 12:34:%02u.%06u+00",
-			(unsigned)(random_next() % 12 + 1), (unsigned)(random_next() % 28 + 1),
-			(unsigned)(random_next() % 60), (unsigned)(random_next() % 1000000));
+			(unsigned)(speed_random() % 12 + 1), (unsigned)(speed_random() % 28 + 1),
+			(unsigned)(speed_random() % 60), (unsigned)(speed_random() % 1000000));
 		add_cell(&body, &cell);
-		buffer_append_format(&cell, "%u.%02u", (unsigned)(random_next() % 10000),
-			(unsigned)(random_next() % 100));
+		buffer_append_format(&cell, "%u.%02u", (unsigned)(speed_random() % 10000),
+			(unsigned)(speed_random() % 100));
 		add_cell(&body, &cell);
-		add_words(&cell, 8);
+		speed_add_words(&cell, 8);
 		add_cell(&body, &cell);
 		if (with_email)
 			buffer_append_format(&cell, "user%u@example.com", id);
 		else
-			buffer_append_format(&cell, "%08x-%04x-4%03x", (unsigned)random_next(),
-				(unsigned)(random_next() & 0xffff),
-				(unsigned)(random_next() & 0xfff));
+			buffer_append_format(&cell, "%08x-%04x-4%03x", (unsigned)speed_random(),
+				(unsigned)(speed_random() & 0xffff),
+				(unsigned)(speed_random() & 0xfff));
 		add_cell(&body, &cell);
 		buffer_append_byte(out, 'D');
 		buffer_append_u32(out, (uint32_t)buffer_length(&body) + 4);
@@ -93,52 +67,13 @@ static void make_rows(struct buffer *out, bool with_email)
 static void make_prose(struct buffer *out, bool with_findings)
 {
 	while (buffer_length(out) < BYTES) {
-		add_words(out, 12);
+		speed_add_words(out, 12);
 		buffer_append_string(out, ". ");
-		if (with_findings && random_next() % 4 == 0)
+		if (with_findings && speed_random() % 4 == 0)
 			buffer_append_string(out,
 				"Mail user@example.com, call +1 212-555-0123, card "
 				"4111111111111111. ");
 	}
-}
-
-/* A list as an API gives it; the path leads to each "ssn". */
-#define JSON_PATH "$.customers[*].ssn"
-static void add_customer(struct buffer *out, unsigned id, bool with_email)
-{
-	buffer_append_format(out, "{\"id\":%u,\"name\":\"", id);
-	add_words(out, 2);
-	buffer_append_format(out,
-		"\",\"ssn\":\"%03u-%02u-%04u\",\"created\":\"2024-%02u-%02uT12:34:%02uZ\"",
-		(unsigned)(random_next() % 899 + 100), (unsigned)(random_next() % 98 + 1),
-		(unsigned)(random_next() % 9998 + 1), (unsigned)(random_next() % 12 + 1),
-		(unsigned)(random_next() % 28 + 1), (unsigned)(random_next() % 60));
-	buffer_append_format(out, ",\"amount\":%u.%02u,\"active\":true,\"tags\":[\"",
-		(unsigned)(random_next() % 10000), (unsigned)(random_next() % 100));
-	add_words(out, 1);
-	buffer_append_string(out, "\",\"new\"],\"address\":{\"street\":\"");
-	add_words(out, 3);
-	buffer_append_string(out, "\",\"country\":\"DE\"},\"note\":\"");
-	add_words(out, 12);
-	if (with_email)
-		buffer_append_format(out, "\",\"contact\":\"user%u@example.com", id);
-	buffer_append_string(out, "\"}");
-}
-
-static void make_json(struct buffer *out, bool with_email)
-{
-	buffer_append_string(out, "{\"customers\":[");
-	for (unsigned id = 1; buffer_length(out) < BYTES; id++) {
-		if (id > 1)
-			buffer_append_byte(out, ',');
-		add_customer(out, id, with_email);
-	}
-	buffer_append_string(out, "]}");
-}
-
-static void report(const char *name, const char *method, size_t bytes, uint64_t nanoseconds)
-{
-	printf("%-28s %-9s %7.0f MB/s\n", name, method, (double)bytes * 1e3 / (double)nanoseconds);
 }
 
 /* The best of some rounds over the text, cut into runs; others may share the processor. */
@@ -162,14 +97,13 @@ static void measure(const char *name, struct detector_engine *engine, struct sli
 		took = clock_read(CLOCK_THREAD_CPUTIME_ID) - began;
 		best = took < best ? took : best;
 	}
-	report(name, detector_engine_method(engine), text.length, best);
+	speed_report(name, detector_engine_method(engine), text.length, best);
 }
 
 struct scanning {
 	struct detector_engine *engine;
 	struct detector_index index;
 	struct value_rows rows;
-	struct http_mask json;
 	struct buffer out;
 	size_t found;
 };
@@ -213,34 +147,6 @@ static int run_rows(void *context, struct slice piece)
 	return r < 0 ? r : (int)end;
 }
 
-/* As the content of one response, which comes in pieces. */
-static int run_json(void *context, struct slice piece)
-{
-	struct scanning *s = context;
-	int r = http_mask_pass(&s->json, piece, piece.length < RUN, &s->out);
-
-	if (piece.length < RUN) {
-		http_mask_begin(&s->json, slice_from_string("application/json"));
-		buffer_clear(&s->out);
-	}
-	return r < 0 ? r : (int)piece.length;
-}
-
-static void measure_json(const char *name, struct scanning *s, struct slice text,
-	struct mask_rules rules, struct mask_hasher *hasher)
-{
-	const struct mask_json path = {slice_from_string(JSON_PATH), MASK_REDACT};
-
-	rules.json = &path;
-	rules.json_count = 1;
-	http_mask_init(&s->json);
-	if (http_mask_bind(&s->json, s->engine, hasher, &rules) < 0)
-		abort();
-	http_mask_begin(&s->json, slice_from_string("application/json"));
-	measure(name, s->engine, text, run_json, s);
-	http_mask_done(&s->json);
-}
-
 static void measure_rows(const char *name, struct scanning *s, struct slice rows,
 	const struct mask_rules *rules, enum mask_strategy last, struct mask_hasher *hasher)
 {
@@ -262,7 +168,7 @@ static void measure_rows(const char *name, struct scanning *s, struct slice rows
 
 static void measure_all(struct scanning *s, struct mask_hasher *hasher)
 {
-	struct buffer prose, found, rows, mails, json;
+	struct buffer prose, found, rows, mails;
 	struct mask_rules none = {0}, every = {.detects = true};
 
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
@@ -275,14 +181,6 @@ static void measure_all(struct scanning *s, struct mask_hasher *hasher)
 	make_prose(&found, true);
 	make_rows(&rows, false);
 	make_rows(&mails, true);
-	buffer_init(&json, 2 * BYTES);
-	for (int with_email = 0; with_email < 2; with_email++) {
-		make_json(&json, with_email);
-		measure_json(with_email ? "JSON, path and e-mails" : "JSON, path alone finds", s,
-			buffer_slice(&json), every, hasher);
-		buffer_clear(&json);
-	}
-	buffer_done(&json);
 	measure("first pass, clean text", s->engine, buffer_slice(&prose), run_index, s);
 	measure("first pass, clean rows", s->engine, buffer_slice(&rows), run_index, s);
 	measure("scan, clean text", s->engine, buffer_slice(&prose), run_scan, s);
