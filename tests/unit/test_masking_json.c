@@ -104,6 +104,15 @@ Test(masking_json, escapes)
 		"{\"password\":\"******\\\"\\\\\\u0001\\u000a\"}");
 }
 
+/* Some servers send one, and most readers pass over it: it hides no escapes. */
+Test(masking_json, byte_order_mark)
+{
+	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
+
+	expect(&m, "\xef\xbb\xbf[\"user\\u0040example.com\"]", "\xef\xbb\xbf[\"[masked]\"]");
+	expect(&m, "\xef\xbb\xbf{\"password\":12345}", "\xef\xbb\xbf{\"password\":\"[masked]\"}");
+}
+
 Test(masking_json, names_make_secrets)
 {
 	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);

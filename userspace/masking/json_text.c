@@ -192,6 +192,12 @@ static int walk_scalar(struct walk *w, size_t start, size_t end)
 	return r == 0 ? buffer_append_byte(w->out, '"') : r;
 }
 
+/* Bytes of the byte order mark that may stand in front. */
+static size_t byte_order_mark(struct slice s)
+{
+	return s.length >= 3 && memcmp(s.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 static size_t skip_blanks(struct slice s, size_t at)
 {
 	while (at < s.length && json_is_blank(s.data[at]))
@@ -267,7 +273,7 @@ int json_mask_findings(const struct masker *m, const struct mask_source *json, s
 
 	json_run_init(&w.run, m, json);
 	buffer_init(&w.decoded, LIMIT_CELL_JUDGED);
-	for (size_t at = 0; at < json->text.length && r == 0 && !w.null;)
+	for (size_t at = byte_order_mark(json->text); at < json->text.length && r == 0 && !w.null;)
 		r = walk_token(&w, at, &at);
 	if (r == 0 && w.replaced && !w.null)
 		r = buffer_append_slice(out, slice_from(json->text, w.copied));
