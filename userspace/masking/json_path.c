@@ -6,9 +6,10 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "masking/json_bytes.h"
+#include "masking/json_findings.h"
 #include "masking/json_reader.h"
 #include "masking/json_text.h"
-#include "masking/source.h"
 
 #define INDEX_MOST 999999999u
 #define WORD_BITS 64u
@@ -212,10 +213,28 @@ struct path_walk {
 	struct json_paths *paths;
 	const struct masker *m;
 	struct json_reader reader;
-	struct buffer *out;
-	size_t copied; /* all before has been appended or replaced */
-	bool replaced;
+	struct json_copy copy;
+	struct json_findings *findings; /* NULL: paths alone */
+	struct buffer mask; /* of the value at hand, to be searched */
+	unsigned led; /* no path leads to what stands deeper */
+	size_t judged; /* of what stands outside of objects and arrays */
 };
+
+/* Appends the mask. It is searched as any value is; in one that is the same for all nothing is
+ * found, but by its name. */
+static int append_mask(
+	struct path_walk *w, enum mask_strategy strategy, enum json_token token, struct slice value)
+{
+	bool same = strategy == MASK_REDACT || strategy == MASK_BASE64;
+	int r;
+
+	if (strategy == MASK_NULL || !w->findings || (same && !w->findings->name))
+		return replace(w->m, strategy, token, value, w->copy.out);
+	buffer_clear(&w->mask);
+	r = replace(w->m, strategy, token, value, &w->mask);
+	return r < 0 ? r
+		     : json_findings_append(w->findings, buffer_slice(&w->mask), same, w->copy.out);
+}
 
 /* The value begins with `token`; a path ends at it. */
 static int mask_value(struct path_walk *w, enum json_token token, enum mask_strategy strategy)
@@ -226,72 +245,145 @@ static int mask_value(struct path_walk *w, enum json_token token, enum mask_stra
 
 	if (!json_skip(r, token))
 		return -EBADMSG;
-	error = buffer_append(w->out, r->text.data + w->copied, start - w->copied);
-	if (error == 0)
-		error = replace(w->m, strategy, token,
-			slice_of(r->text.data + start, r->at - start), w->out);
-	w->copied = r->at;
-	w->replaced = true;
-	return error;
+	error = json_copy_replace(&w->copy, start, r->at);
+	return error < 0
+		? error
+		: append_mask(w, strategy, token, slice_of(r->text.data + start, r->at - start));
+}
+
+/* Outside of objects and arrays nothing parts 1 and 2, or 1 and true: they are searched together.
+ */
+static int search_outside(struct path_walk *w)
+{
+	size_t start = w->reader.start;
+
+	if (start < w->judged)
+		return 0;
+	w->judged = json_scalar_end(w->reader.text, start);
+	return json_findings_scalar(w->findings, start, w->judged);
+}
+
+/* A value that no path ends at. */
+static int search_value(struct path_walk *w, enum json_token token)
+{
+	const struct json_reader *r = &w->reader;
+
+	if (!w->findings)
+		return 0;
+	if (token == JSON_OBJECT)
+		json_findings_brace(w->findings);
+	if (token == JSON_OBJECT || token == JSON_ARRAY)
+		return 0;
+	if (token == JSON_STRING)
+		return json_findings_string(w->findings, r->start, r->end, r->escaped);
+	return r->depth ? json_findings_scalar(w->findings, r->start, r->end) : search_outside(w);
+}
+
+/* Goes into an object or array in `depth` others; without paths or findings, over it. */
+static int enter(struct path_walk *w, enum json_token token, unsigned depth)
+{
+	w->paths->places[depth + 1] = 0;
+	if (depth > w->led)
+		return 0;
+	w->led = depth + leads_on(w->paths, depth);
+	return w->led > depth || w->findings || json_skip(&w->reader, token) ? 0 : -EBADMSG;
 }
 
 /* A value: the whole, an element, or the one of the name that was read before. */
 static int walk_value(struct path_walk *w, enum json_token token, bool in_array, struct slice name)
 {
-	struct json_reader *r = &w->reader;
 	bool opens = token == JSON_OBJECT || token == JSON_ARRAY;
-	unsigned depth = r->depth - opens; /* of what it stands in */
+	unsigned depth = w->reader.depth - opens; /* of what it stands in */
 	enum mask_strategy strategy = MASK_NONE;
+	int r;
 
 	if (depth == 0)
 		begin_value(w->paths);
-	else
+	else if (depth <= w->led)
 		strategy = step_into(w->paths, depth, in_array, name);
 	if (strategy != MASK_NONE && token != JSON_NULL)
 		return mask_value(w, token, strategy);
-	if (!opens)
-		return 0;
-	w->paths->places[r->depth] = 0;
-	return leads_on(w->paths, depth) || json_skip(r, token) ? 0 : -EBADMSG;
+	r = search_value(w, token);
+	return r < 0 || !opens ? r : enter(w, token, depth);
 }
 
-static int walk_next(struct path_walk *w, enum json_token token)
+/* The name that was read, as far as a path may ask for it; and its value. */
+static int walk_member(struct path_walk *w)
 {
 	struct json_reader *r = &w->reader;
-	struct slice name = SLICE_EMPTY;
-	bool in_array;
-	int error;
+	struct slice name = slice_of(r->text.data + r->start, r->end - r->start);
+	enum json_token token;
+	int error = 0;
 
-	if (token == JSON_CLOSE)
-		return 0;
-	if (token != JSON_NAME) {
-		unsigned depth = r->depth - (token == JSON_OBJECT || token == JSON_ARRAY);
-
-		in_array = depth && !r->objects[depth - 1];
-		return walk_value(w, token, in_array, name);
-	}
-	error = json_meaning(
-		slice_of(r->text.data + r->start, r->end - r->start), &w->paths->name, &name);
+	if (w->findings)
+		error = json_findings_name(w->findings, r->start, r->end, r->escaped);
+	if (error == 0 && r->escaped && r->depth <= w->led)
+		error = json_meaning(name, &w->paths->name, &name);
 	if (error < 0)
 		return error;
 	token = json_next(r);
 	return token == JSON_BAD ? -EBADMSG : walk_value(w, token, false, name);
 }
 
+static int walk_next(struct path_walk *w, enum json_token token)
+{
+	struct json_reader *r = &w->reader;
+	unsigned depth;
+
+	switch (token) {
+	case JSON_CLOSE:
+		if (w->findings && r->text.data[r->start] == '}')
+			json_findings_brace(w->findings);
+		return 0;
+	case JSON_NAME:
+		return walk_member(w);
+	case JSON_BAD:
+		return -EBADMSG;
+	default:
+		depth = r->depth - (token == JSON_OBJECT || token == JSON_ARRAY);
+		return walk_value(w, token, depth && !r->objects[depth - 1], SLICE_EMPTY);
+	}
+}
+
+static int walk(struct path_walk *w)
+{
+	enum json_token token;
+	int r = 0;
+
+	json_reader_init(&w->reader, w->copy.text);
+	while (r == 0 && (token = json_next(&w->reader)) != JSON_END)
+		r = walk_next(w, token);
+	if (r == 0)
+		r = json_copy_finish(&w->copy);
+	return r < 0 ? r : w->copy.replaced ? MASK_REPLACED : MASK_UNCHANGED;
+}
+
 int json_paths_mask(
 	struct json_paths *p, const struct masker *m, struct slice json, struct buffer *out)
 {
-	struct path_walk w = {.paths = p, .m = m, .out = out};
-	enum json_token token;
-	int error = 0;
+	struct path_walk w = {.paths = p, .m = m, .copy = {.text = json, .out = out}};
 
-	json_reader_init(&w.reader, json);
-	while (error == 0 && (token = json_next(&w.reader)) != JSON_END)
-		error = token == JSON_BAD ? -EBADMSG : walk_next(&w, token);
-	if (error < 0)
-		return error;
-	if (!w.replaced)
-		return MASK_UNCHANGED;
-	error = buffer_append_slice(out, slice_from(json, w.copied));
-	return error < 0 ? error : MASK_REPLACED;
+	return walk(&w);
+}
+
+int json_paths_mask_findings(
+	struct json_paths *p, const struct masker *m, struct slice json, struct buffer *out)
+{
+	struct path_walk w = {.paths = p, .m = m, .copy = {.text = json, .out = out}};
+	struct mask_source source = mask_source_of(json);
+	size_t before = buffer_length(out);
+	struct json_findings findings;
+	int r;
+
+	json_findings_init(&findings, m, &source, &w.copy);
+	buffer_init(&w.mask, out->limit);
+	w.findings = &findings;
+	r = walk(&w);
+	if (r >= 0 && findings.null) {
+		buffer_truncate(out, before);
+		r = MASK_TO_NULL;
+	}
+	buffer_done(&w.mask);
+	json_findings_done(&findings);
+	return r;
 }

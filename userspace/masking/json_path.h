@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * json_path: masks the values that paths name: "$", then ".name", ".*", "['a.name']", "[number]"
- * and "[*]", as in "$.customers[*].ssn". What results is JSON again: a string, or null.
+ * and "[*]", as in "$.customers[*].ssn"; and in the same walk what detectors find. What results is
+ * JSON again: a string, or null.
  */
 #ifndef WAYLEAVE_MASKING_JSON_PATH_H
 #define WAYLEAVE_MASKING_JSON_PATH_H
@@ -31,6 +32,10 @@ void json_paths_free(struct json_paths *p); /* takes NULL */
  * was appended. -EBADMSG: it is no JSON; then what was appended says nothing. Else the buffer's
  * errors. */
 int json_paths_mask(
+	struct json_paths *p, const struct masker *m, struct slice json, struct buffer *out);
+/* The same, and what json_mask_findings() would do to what results: MASK_TO_NULL as there, and the
+ * errors of both. */
+int json_paths_mask_findings(
 	struct json_paths *p, const struct masker *m, struct slice json, struct buffer *out);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "masking/json_bytes.h"
+#include "masking/json_written.h"
 
 enum expects {
 	EXPECTS_ANY, /* a value, or at depth 0 the end */
@@ -13,119 +14,92 @@ enum expects {
 
 void json_reader_init(struct json_reader *r, struct slice text)
 {
-	bool marked = text.length >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0;
-
 	memset(r, 0, sizeof(*r));
 	r->text = text;
-	r->at = marked ? 3 : 0;
+	r->at = json_begin(text);
 }
 
 static inline void skip_blanks(struct json_reader *r)
 {
-	while (r->at < r->text.length && json_is_blank(r->text.data[r->at]))
-		r->at++;
+	r->at = json_skip_blanks(r->text, r->at);
 }
 
-static uint8_t peek(const struct json_reader *r)
+static inline uint8_t peek(const struct json_reader *r)
 {
 	return r->at < r->text.length ? r->text.data[r->at] : 0;
 }
 
 /* --- strings --- */
 
-static int hex4(struct slice s, size_t at)
-{
-	uint8_t bytes[2];
-
-	if (at > s.length || s.length - at < 4 ||
-		text_from_hex(slice_of(s.data + at, 4), bytes, 2) < 0)
-		return -1;
-	return bytes[0] << 8 | bytes[1];
-}
-
 /* Bytes of the escape at `at`, and the character that it means; 0: there is no such escape. */
 static size_t read_escape(struct slice s, size_t at, uint32_t *ret)
 {
-	static const char written[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-	const char *found;
-	int high, low;
+	size_t n = json_written_escape(s, at, ret);
 
-	if (s.length - at < 2)
-		return 0;
-	if (s.data[at + 1] != 'u') {
-		found = memchr(written, s.data[at + 1], sizeof(written) - 1);
-		*ret = found ? (uint8_t)meant[found - written] : 0;
-		return found ? 2 : 0;
-	}
-	high = hex4(s, at + 2);
-	if (high < 0 || (high >= 0xdc00 && high < 0xe000))
-		return 0;
-	*ret = (uint32_t)high;
-	if (high < 0xd800 || high >= 0xe000)
-		return 6;
-	low = at + 8 <= s.length && memcmp(s.data + at + 6, "\\u", 2) == 0 ? hex4(s, at + 8) : -1;
-	if (low < 0xdc00 || low >= 0xe000)
-		return 0;
-	*ret = 0x10000 + (((uint32_t)high - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
-	return 12;
+	return n && !json_is_half(*ret) ? n : 0;
 }
 
-/* Bytes of the character at `at`; 0: none may stand there. */
-static size_t character_at(struct slice s, size_t at)
+/* Bytes of the character from 0x80 on at `at`; 0: none may stand there. */
+static inline size_t wide_character_at(struct slice s, size_t at)
 {
-	uint8_t c = s.data[at];
+	const uint8_t *c = s.data + at;
+
+	/* Most of them are of two bytes, or of three behind a lead that asks for no more. */
+	if (s.length - at >= 3 && (c[1] & 0xc0) == 0x80) {
+		if (c[0] >= 0xc2 && c[0] <= 0xdf)
+			return 2;
+		if (c[0] >= 0xe1 && c[0] <= 0xec && (c[2] & 0xc0) == 0x80)
+			return 3;
+	}
+	return text_utf8_sequence(slice_from(s, at));
+}
+
+/* The same of all such characters in a row. */
+static inline size_t wide_run(struct slice s, size_t at)
+{
+	size_t n = 0, more;
+
+	do {
+		more = wide_character_at(s, at + n);
+		n += more;
+	} while (more && at + n < s.length && s.data[at + n] >= 0x80);
+	return more ? n : 0;
+}
+
+/* Bytes of what stands at `at` in a string and is neither plain nor a quote; 0: it may not. */
+static inline size_t odd_at(struct json_reader *r, size_t at)
+{
+	uint8_t c = r->text.data[at];
 	uint32_t meant;
 
-	if (c < 0x20)
-		return 0;
-	if (c == '\\')
-		return read_escape(s, at, &meant);
-	return c < 0x80 ? 1 : text_utf8_sequence(slice_from(s, at));
+	if (c != '\\')
+		return c < 0x20 ? 0 : wide_run(r->text, at);
+	r->escaped = true;
+	return read_escape(r->text, at, &meant);
 }
 
-/* Its first quote has been seen at r->at. */
-static bool read_string(struct json_reader *r)
+/* Its first quote is at r->at. */
+static inline bool read_string(struct json_reader *r)
 {
 	struct slice s = r->text;
-	size_t at = r->at + 1;
+	size_t at = r->at + 1, n;
 
 	r->start = at;
+	r->escaped = false;
 	for (;;) {
-		size_t n;
-
 		at += json_plain_run(s, at);
-		if (at == s.length || s.data[at] == '"')
+		if (at == s.length)
+			return false;
+		if (s.data[at] == '"')
 			break;
-		n = character_at(s, at);
+		n = odd_at(r, at);
 		if (n == 0)
 			return false;
 		at += n;
 	}
 	r->end = at;
 	r->at = at + 1;
-	return at < s.length;
-}
-
-static int append_character(struct buffer *b, uint32_t c)
-{
-	uint8_t bytes[4];
-	size_t n = 0;
-
-	if (c < 0x80) {
-		bytes[n++] = (uint8_t)c;
-	} else if (c < 0x800) {
-		bytes[n++] = (uint8_t)(0xc0 | c >> 6);
-	} else if (c < 0x10000) {
-		bytes[n++] = (uint8_t)(0xe0 | c >> 12);
-		bytes[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	} else {
-		bytes[n++] = (uint8_t)(0xf0 | c >> 18);
-		bytes[n++] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-		bytes[n++] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	}
-	if (c >= 0x80)
-		bytes[n++] = (uint8_t)(0x80 | (c & 0x3f));
-	return buffer_append(b, bytes, n);
+	return true;
 }
 
 int json_meaning(struct slice inside, struct buffer *room, struct slice *ret)
@@ -133,84 +107,52 @@ int json_meaning(struct slice inside, struct buffer *room, struct slice *ret)
 	int r = 0;
 
 	*ret = inside;
-	if (!inside.length || !memchr(inside.data, '\\', inside.length))
+	if (json_written_plain(inside, 0, SIZE_MAX) == inside.length)
 		return 0;
-	buffer_clear(room);
-	for (size_t at = 0; r == 0 && at < inside.length;) {
-		uint32_t c;
-		size_t n = 1;
-
-		if (inside.data[at] == '\\') {
-			n = read_escape(inside, at, &c);
-			r = append_character(room, c);
-		} else {
-			r = buffer_append_byte(room, inside.data[at]);
-		}
-		at += n;
-	}
+	r = json_written_decode(inside, room);
 	*ret = buffer_slice(room);
 	return r;
 }
 
 /* --- other values --- */
 
-static size_t digits_at(const struct json_reader *r, size_t at)
+static inline uint8_t byte_at(struct slice s, size_t at)
 {
-	size_t n = 0;
-
-	while (at + n < r->text.length && r->text.data[at + n] >= '0' &&
-		r->text.data[at + n] <= '9')
-		n++;
-	return n;
+	return at < s.length ? s.data[at] : 0;
 }
 
-static bool has(const struct json_reader *r, size_t at, const char *any)
+static inline bool read_number(struct json_reader *r)
 {
-	return at < r->text.length && r->text.data[at] && strchr(any, r->text.data[at]);
-}
-
-static bool read_number(struct json_reader *r)
-{
-	size_t at = r->at + (peek(r) == '-'), n = digits_at(r, at);
+	struct slice s = r->text;
+	size_t begin = r->at + (s.data[r->at] == '-'), at = json_digits_end(s, begin);
 
 	/* No zero in front. */
-	if (n == 0 || (n > 1 && r->text.data[at] == '0'))
+	if (at == begin || (at > begin + 1 && s.data[begin] == '0'))
 		return false;
-	at += n;
-	if (has(r, at, ".")) {
-		n = digits_at(r, at + 1);
-		at += 1 + n;
+	if (byte_at(s, at) == '.') {
+		begin = at + 1;
+		at = json_digits_end(s, begin);
 	}
-	if (n && has(r, at, "eE")) {
-		at += 1 + has(r, at + 1, "+-");
-		n = digits_at(r, at);
-		at += n;
+	if (at != begin && (byte_at(s, at) | 0x20) == 'e') {
+		begin = at + 1 + (byte_at(s, at + 1) == '+' || byte_at(s, at + 1) == '-');
+		at = json_digits_end(s, begin);
 	}
 	r->start = r->at;
 	r->end = r->at = at;
-	return n != 0;
+	return at != begin;
 }
 
-static enum json_token read_word(struct json_reader *r)
+static inline enum json_token read_word(
+	struct json_reader *r, const char *word, size_t length, enum json_token token)
 {
-	static const struct {
-		const char *word;
-		enum json_token token;
-	} words[] = {{"true", JSON_TRUE}, {"false", JSON_FALSE}, {"null", JSON_NULL}};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		size_t n = strlen(words[i].word);
-
-		if (r->text.length - r->at < n || memcmp(r->text.data + r->at, words[i].word, n))
-			continue;
-		r->start = r->at;
-		r->end = r->at += n;
-		return words[i].token;
-	}
-	return JSON_BAD;
+	if (r->text.length - r->at < length || memcmp(r->text.data + r->at, word, length) != 0)
+		return JSON_BAD;
+	r->start = r->at;
+	r->end = r->at += length;
+	return token;
 }
 
-static enum json_token open(struct json_reader *r, bool object)
+static inline enum json_token open(struct json_reader *r, bool object)
 {
 	if (r->depth == JSON_DEPTH_MOST)
 		return JSON_BAD;
@@ -221,7 +163,7 @@ static enum json_token open(struct json_reader *r, bool object)
 	return object ? JSON_OBJECT : JSON_ARRAY;
 }
 
-static enum json_token close_one(struct json_reader *r)
+static inline enum json_token close_one(struct json_reader *r)
 {
 	r->depth--;
 	r->start = r->at++;
@@ -230,24 +172,31 @@ static enum json_token close_one(struct json_reader *r)
 	return JSON_CLOSE;
 }
 
-static enum json_token read_value(struct json_reader *r)
+static inline enum json_token read_value(struct json_reader *r)
 {
-	enum json_token token;
 	uint8_t c = peek(r);
 
 	if (c == '{' || c == '[')
 		return open(r, c == '{');
-	if (c == '"')
-		token = read_string(r) ? JSON_STRING : JSON_BAD;
-	else if (c == '-' || (c >= '0' && c <= '9'))
-		token = read_number(r) ? JSON_NUMBER : JSON_BAD;
-	else
-		token = read_word(r);
 	r->expects = r->depth ? EXPECTS_NEXT : EXPECTS_ANY;
-	return token;
+	switch (c) {
+	case '"':
+		return read_string(r) ? JSON_STRING : JSON_BAD;
+	case '-':
+	case '0' ... '9':
+		return read_number(r) ? JSON_NUMBER : JSON_BAD;
+	case 't':
+		return read_word(r, "true", 4, JSON_TRUE);
+	case 'f':
+		return read_word(r, "false", 5, JSON_FALSE);
+	case 'n':
+		return read_word(r, "null", 4, JSON_NULL);
+	default:
+		return JSON_BAD;
+	}
 }
 
-static enum json_token read_name(struct json_reader *r)
+static inline enum json_token read_name(struct json_reader *r)
 {
 	size_t start, end;
 
@@ -268,21 +217,21 @@ static enum json_token read_name(struct json_reader *r)
 enum json_token json_next(struct json_reader *r)
 {
 	bool in_object = r->depth && r->objects[r->depth - 1];
-	bool named = r->expects == EXPECTS_VALUE && in_object;
+	uint8_t expects = r->expects;
 
 	skip_blanks(r);
 	if (r->at == r->text.length)
 		return r->depth ? JSON_BAD : JSON_END;
-	if (r->depth && (r->expects == EXPECTS_FIRST || r->expects == EXPECTS_NEXT) &&
-		peek(r) == (in_object ? '}' : ']'))
-		return close_one(r);
-	if (r->expects == EXPECTS_NEXT) {
-		if (peek(r) != ',')
-			return JSON_BAD;
+	if (expects == EXPECTS_NEXT && peek(r) == ',') {
 		r->at++;
 		skip_blanks(r);
+	} else if (expects == EXPECTS_NEXT || expects == EXPECTS_FIRST) {
+		if (peek(r) == (in_object ? '}' : ']'))
+			return close_one(r);
+		if (expects == EXPECTS_NEXT)
+			return JSON_BAD;
 	}
-	return in_object && !named ? read_name(r) : read_value(r);
+	return in_object && expects != EXPECTS_VALUE ? read_name(r) : read_value(r);
 }
 
 bool json_skip(struct json_reader *r, enum json_token first)

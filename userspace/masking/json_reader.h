@@ -30,6 +30,7 @@ struct json_reader {
 	size_t at; /* behind the last token */
 	size_t start, end; /* of the last token: places in the text */
 	unsigned depth; /* objects and arrays that are open */
+	bool escaped; /* the last name or string has escapes */
 	uint8_t expects; /* what may come next; internal */
 	bool objects[JSON_DEPTH_MOST]; /* which of the open are objects */
 };

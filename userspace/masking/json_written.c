@@ -3,17 +3,7 @@
 
 #include <errno.h>
 
-#include "base/text.h"
-
-static int hex4(struct slice s, size_t at, uint32_t *ret)
-{
-	uint8_t bytes[2];
-
-	if (s.length - at < 4 || text_from_hex(slice_of(s.data + at, 4), bytes, 2) < 0)
-		return -EINVAL;
-	*ret = (uint32_t)bytes[0] << 8 | bytes[1];
-	return 0;
-}
+#include "masking/characters.h"
 
 static size_t encode_utf8(uint32_t c, uint8_t ret[4])
 {
@@ -39,46 +29,78 @@ static size_t encode_utf8(uint32_t c, uint8_t ret[4])
 	return 4;
 }
 
-/* Decodes \uXXXX, and the second half of a pair behind it. Half a pair alone gives U+FFFD. */
-static size_t decode_unicode(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
-{
-	uint32_t c, low;
-	size_t n = 6;
+/* By the letter behind the backslash. */
+static const uint8_t meant[256] = {
+	['"'] = '"',
+	['\\'] = '\\',
+	['/'] = '/',
+	['b'] = '\b',
+	['f'] = '\f',
+	['n'] = '\n',
+	['r'] = '\r',
+	['t'] = '\t',
+};
 
-	if (hex4(s, at + 2, &c) < 0)
-		return 0;
-	if (c >= 0xd800 && c < 0xdc00 && s.length - at >= 12 && s.data[at + 6] == '\\' &&
-		s.data[at + 7] == 'u' && hex4(s, at + 8, &low) == 0 && low >= 0xdc00 &&
-		low < 0xe000) {
-		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-		n = 12;
-	} else if (c >= 0xd800 && c < 0xe000) {
-		c = 0xfffd;
+/* The four digits behind "\u" at `at`; -1: it is none. */
+static int32_t unit_at(struct slice s, size_t at)
+{
+	const uint8_t *c = s.data + at;
+	int32_t value = 0;
+
+	if (s.length - at < 6 || c[0] != '\\' || c[1] != 'u')
+		return -1;
+	for (unsigned i = 2; i < 6; i++) {
+		if (!character_is(c[i], CHARACTER_HEX))
+			return -1;
+		/* The low bits of letters count from 1. */
+		value = value << 4 | ((c[i] & 15) + (c[i] >> 6) * 9);
 	}
-	*ret_length = encode_utf8(c, ret);
+	return value;
+}
+
+size_t json_written_escape(struct slice s, size_t at, uint32_t *ret)
+{
+	int32_t high, low;
+
+	if (s.length - at < 2)
+		return 0;
+	*ret = meant[s.data[at + 1]];
+	if (*ret)
+		return 2;
+	high = unit_at(s, at);
+	if (high < 0)
+		return 0;
+	*ret = (uint32_t)high;
+	if (high < 0xd800 || high >= 0xdc00)
+		return 6;
+	low = unit_at(s, at + 6);
+	if (low < 0xdc00 || low >= 0xe000)
+		return 6;
+	*ret = 0x10000 + (((uint32_t)high - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+	return 12;
+}
+
+size_t json_written_character(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
+{
+	uint32_t c = s.data[at];
+	size_t n;
+
+	*ret_length = 1;
+	ret[0] = (uint8_t)c;
+	if (c != '\\')
+		return 1;
+	n = json_written_escape(s, at, &c);
+	if (n)
+		*ret_length = encode_utf8(json_is_half(c) ? 0xfffd : c, ret);
 	return n;
 }
 
-/* One character of a string's inside, as it was written at `at`: stores what it means; returns how
- * many bytes it was written with, 0 where it is no legal escape. */
-static size_t decode_character(struct slice s, size_t at, uint8_t ret[4], size_t *ret_length)
+size_t json_written_plain(struct slice s, size_t at, size_t most)
 {
-	static const char written[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-	const char *found;
+	size_t n = s.length - at < most ? s.length - at : most;
+	const uint8_t *found = n ? memchr(s.data + at, '\\', n) : NULL;
 
-	ret[0] = s.data[at];
-	*ret_length = 1;
-	if (s.data[at] != '\\')
-		return 1;
-	if (s.length - at < 2)
-		return 0;
-	if (s.data[at + 1] == 'u')
-		return s.length - at < 6 ? 0 : decode_unicode(s, at, ret, ret_length);
-	found = memchr(written, s.data[at + 1], sizeof(written) - 1);
-	if (!found)
-		return 0;
-	ret[0] = (uint8_t)meant[found - written];
-	return 2;
+	return found ? (size_t)(found - s.data) - at : n;
 }
 
 int json_written_decode(struct slice inside, struct buffer *out)
@@ -88,9 +110,13 @@ int json_written_decode(struct slice inside, struct buffer *out)
 
 	buffer_clear(out);
 	for (size_t at = 0; at < inside.length;) {
-		size_t n = decode_character(inside, at, character, &length);
-		int r;
+		size_t n = json_written_plain(inside, at, SIZE_MAX);
+		int r = buffer_append(out, inside.data + at, n);
 
+		at += n;
+		if (r < 0 || at == inside.length)
+			return r;
+		n = json_written_character(inside, at, character, &length);
 		if (n == 0)
 			return -EINVAL;
 		r = buffer_append(out, character, length);
@@ -107,7 +133,13 @@ void json_written_skip(struct slice inside, size_t wanted, size_t *at, size_t *d
 	size_t length;
 
 	while (*decoded < wanted && *at < inside.length) {
-		*at += decode_character(inside, *at, character, &length);
+		size_t n = json_written_plain(inside, *at, wanted - *decoded);
+
+		*at += n;
+		*decoded += n;
+		if (*decoded >= wanted || *at == inside.length)
+			break;
+		*at += json_written_character(inside, *at, character, &length);
 		*decoded += length;
 	}
 }

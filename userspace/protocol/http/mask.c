@@ -198,37 +198,34 @@ static int mask_paths(const struct http_mask *m, struct slice *text, struct buff
 	return r < 0 ? r : 0;
 }
 
+/* What no path leads into; which may be no JSON, and then is text. */
 static int mask_findings(const struct http_mask *m, struct slice text, struct buffer *out)
 {
 	struct mask_source source = mask_source_of(text);
 	bool replaced = false;
 	int r = json_mask_findings(&m->masker, &source, out);
 
-	/* It is none, and so text. */
 	if (r == MASK_TO_NULL) {
 		r = masker_append_text(&m->masker, text, out, &replaced);
 		r = r == 0 && replaced ? MASK_REPLACED : r;
 	}
-	if (r == MASK_UNCHANGED)
-		r = buffer_append_slice(out, text);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 static int pass_json(struct http_mask *m, struct buffer *out)
 {
 	struct slice text = buffer_slice(&m->held);
-	struct buffer room;
-	int r;
+	int r = MASK_UNCHANGED;
 
-	buffer_init(&room, out->limit);
-	r = mask_paths(m, &text, &room);
-	if (r == 0 && m->masker.detectors)
+	if (m->paths && begins_as_json(text))
+		r = m->masker.detectors ? json_paths_mask_findings(m->paths, &m->masker, text, out)
+					: json_paths_mask(m->paths, &m->masker, text, out);
+	else if (m->masker.detectors)
 		r = mask_findings(m, text, out);
-	else if (r == 0)
+	if (r == MASK_UNCHANGED)
 		r = buffer_append_slice(out, text);
-	buffer_wipe(&room);
 	buffer_clear(&m->held);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int pass_text(struct http_mask *m, struct buffer *out)
