@@ -287,6 +287,23 @@ def test_parameters_are_part_of_what_is_approved(daemon, server, session):
     assert "one is enough" in err and count(server, "id = 12") == 1
 
 
+@pytest.mark.parametrize("bound", [40, 70])
+def test_all_parameters_are_shown_or_counted(daemon, server, session, bound):  # noqa: ARG001
+    code = "import psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "many = list(range(7001, 7001 + int(sys.argv[2])))\n" \
+           "c.execute('delete from orders where id in (' + ', '.join(['%s'] * len(many)) + ')', many)"
+    p = daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", str(bound),
+                     stderr=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(daemon)
+    shown = daemon.wayleave("reviews", "show", review["id"]).stdout
+    assert daemon.json("reviews", "show", review["id"])["parameters_total"] == bound
+    assert f"${min(bound, 64)} = " in shown and f"${min(bound, 64) + 1} = " not in shown
+    assert (f"and {bound - 64} more\n" in shown) == (bound > 64)
+    decide(daemon, "deny", review, "--reason", "only looking")
+    assert "only looking" in p.communicate(timeout=10)[1]
+
+
 def test_a_grant_lets_like_actions_pass_until_it_is_revoked(daemon, server, session):
     for item in ("g1", "g2", "g3"):
         add(server, item)

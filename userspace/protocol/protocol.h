@@ -86,6 +86,7 @@ struct protocol_action_event {
 	uint64_t text_action;
 	const struct protocol_value *values;
 	size_t value_count;
+	size_t value_total; /* that there are; less than value_count: no more */
 	/* A place beside the analysed text, shared by all sessions that use it: the pipe keeps the
 	 * verdict here. NULL: there is none. */
 	struct protocol_judgement **judgement;

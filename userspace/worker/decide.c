@@ -138,7 +138,6 @@ static enum record_verdict recorded_verdict(enum verdict_kind kind)
 }
 
 #define RECORDED_RULES_MOST 16
-#define RECORDED_VALUES_MOST 64
 
 uint64_t decide_record(struct session *s, const struct protocol_action_event *event,
 	const struct verdict *verdict, const struct protocol_refusal *refusal)

@@ -135,10 +135,15 @@ static int make_single(struct session *s, const struct protocol_action_event *ev
 	return seal(ret, binding->bound, ARRAY_SIZE(binding->bound));
 }
 
+static size_t value_total(const struct protocol_action_event *event)
+{
+	return event->value_total > event->value_count ? event->value_total : event->value_count;
+}
+
 /* Values beyond those that are kept are bound, and counted. */
 static void add_values(struct draft *d, const struct protocol_action_event *event)
 {
-	d->question.values_total += event->value_count;
+	d->question.values_total += value_total(event);
 	for (size_t i = 0; i < event->value_count && d->value_count < QUESTION_VALUES_MOST; i++)
 		d->values[d->value_count++] = event->values[i];
 }
@@ -226,7 +231,7 @@ static int add(struct draft *d, const struct protocol_action_event *event, bool 
 	size_t length = buffer_length(&d->text);
 	int r = -E2BIG;
 
-	if (d->value_count + event->value_count <= QUESTION_VALUES_MOST)
+	if (d->value_count + value_total(event) <= QUESTION_VALUES_MOST)
 		r = asks ? merge_rules(&q->scope, &d->single.scope) : 0;
 	if (r == 0 && asks)
 		r = merge_pairs(&q->scope, &d->single.scope);
@@ -239,7 +244,7 @@ static int add(struct draft *d, const struct protocol_action_event *event, bool 
 	}
 	if (d->count == 1)
 		q->parts[0] = (struct question_part){q->text.length, q->values_total};
-	q->parts[d->count] = (struct question_part){d->single.text.length, event->value_count};
+	q->parts[d->count] = (struct question_part){d->single.text.length, value_total(event)};
 	memcpy(d->digests[d->count++], d->single.digest, QUESTION_DIGEST_SIZE);
 	add_values(d, event);
 	if (asks)

@@ -95,7 +95,7 @@ static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.may_wait = true;
 	e->pending.bound_whole = m->complete;
 	e->pending.bound[0] = m->body;
-	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, 0);
+	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, NULL);
 }
 
 static int on_password(struct pg_engine *e, const struct pg_frame *m)

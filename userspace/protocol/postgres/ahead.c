@@ -155,6 +155,7 @@ static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 		.action = &a->facts,
 		.values = a->values,
 		.value_count = parts.value_count,
+		.value_total = parts.value_total,
 		.judgement = &plan->judgement,
 		.unit = e->pending.unit,
 	};

@@ -52,6 +52,7 @@ int pg_bind_parse(
 	if (filled < 0)
 		return filled;
 	ret->value_count = (size_t)filled;
+	ret->value_total = count;
 	ret->values_length = 0;
 	if (!complete)
 		return 0;

@@ -7,7 +7,7 @@
 
 #include "protocol/protocol.h"
 
-#define PG_VALUES_MOST 32 /* parameters of one Bind that are shown and recorded */
+#define PG_VALUES_MOST 64 /* parameters of one Bind that are shown and recorded */
 
 /* Slices are of the message. */
 struct pg_bind {
@@ -15,6 +15,7 @@ struct pg_bind {
 	struct slice bound; /* all behind the names, as far as it is here */
 	size_t values_length; /* of that, without the formats of results */
 	size_t value_count; /* of the values that were filled */
+	size_t value_total; /* that there are */
 };
 
 /* -EBADMSG. `complete`: all of the body is here. `values` has room for PG_VALUES_MOST. */

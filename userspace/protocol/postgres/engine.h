@@ -339,9 +339,10 @@ enum pg_step {
 int pg_judge_text(struct pg_engine *e, struct slice text);
 /* Finds what the text means in this session; PG_TAKEN: e->pending.plan stands. */
 int pg_judge_plan(struct pg_engine *e, struct sql_text *text);
-/* Asks for the verdict on e->pending.plan (NULL: on the pair alone). Always PG_WAITING. */
+/* Asks for the verdict on e->pending.plan (NULL: on the pair alone), with what is bound (NULL:
+ * nothing). Always PG_WAITING. */
 int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
-	uint64_t text_action, size_t value_count);
+	uint64_t text_action, const struct pg_bind *bind);
 /* Whether it may take back what was done before it: it ends the transaction, with its SET LOCAL, or
  * goes back to a savepoint. */
 bool pg_judge_undoes(const struct sql_text *text);

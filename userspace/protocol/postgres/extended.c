@@ -96,7 +96,7 @@ int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
 		r = pg_judge_plan(e, e->pending.text);
 	if (r != PG_TAKEN)
 		return r;
-	return pg_judge_ask(e, text, ACTION_PREPARED, 0, 0);
+	return pg_judge_ask(e, text, ACTION_PREPARED, 0, NULL);
 }
 
 /* --- Bind --- */
@@ -246,7 +246,7 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.unit = e->batch + 1;
 	e->pending.portal = parts.portal;
 	e->pending.behind = e->behind;
-	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, parts.value_count);
+	return pg_judge_ask(e, statement->exact, ACTION_RUN, statement->action, &parts);
 }
 
 /* --- Execute --- */
@@ -349,7 +349,7 @@ static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)
 	if (r != PG_TAKEN)
 		return r;
 	e->pending.by_portal = true;
-	return pg_judge_ask(e, text, ACTION_RUN, portal->action, 0);
+	return pg_judge_ask(e, text, ACTION_RUN, portal->action, NULL);
 }
 
 /* Its rows may be those of another cursor by now. They are masked as those of SQL's FETCH: by what

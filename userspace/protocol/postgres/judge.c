@@ -234,7 +234,7 @@ struct pg_plan *pg_judge_ahead(
 }
 
 int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_phase phase,
-	uint64_t text_action, size_t value_count)
+	uint64_t text_action, const struct pg_bind *bind)
 {
 	struct pg_pending *p = &e->pending;
 	struct protocol_event *event = pg_event(e, EVENT_ACTION);
@@ -255,7 +255,8 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 		.phase = phase,
 		.text_action = text_action,
 		.values = p->values,
-		.value_count = value_count,
+		.value_count = bind ? bind->value_count : 0,
+		.value_total = bind ? bind->value_total : 0,
 		.judgement = p->plan ? &p->plan->judgement : NULL,
 		.unit = p->unit,
 	};

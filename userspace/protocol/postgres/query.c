@@ -129,7 +129,7 @@ static int ask_for_replication(struct pg_engine *e, const struct pg_frame *m, st
 	e->pending.pair = (struct action_pair){.operation = OPERATION_REPLICATION};
 	e->pending.may_wait = true;
 	e->pending.bound_whole = m->complete;
-	return pg_judge_ask(e, text, ACTION_RUN, 0, 0);
+	return pg_judge_ask(e, text, ACTION_RUN, 0, NULL);
 }
 
 int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
@@ -155,11 +155,11 @@ int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
 		r = pg_judge_drain(e);
 		if (r != PG_TAKEN)
 			return r;
-		return pg_judge_ask(e, text, ACTION_PROBED, 0, 0);
+		return pg_judge_ask(e, text, ACTION_PROBED, 0, NULL);
 	}
 	e->pending.may_wait = true;
 	e->pending.bound_whole = m->complete;
-	return pg_judge_ask(e, text, ACTION_RUN, e->pending.probed ? e->pending.action : 0, 0);
+	return pg_judge_ask(e, text, ACTION_RUN, e->pending.probed ? e->pending.action : 0, NULL);
 }
 
 void pg_query_probed(struct pg_engine *e, bool accepted)
