@@ -218,7 +218,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "mode", CHOICE, mode, CHOICES("enforce", "observe")),
 	KEY(config, "egress", CHOICE, egress, CHOICES("deny", "allow", "review")),
 	KEY(config, "loopback", CHOICE, loopback, CHOICES("own", "direct", "egress")),
-	KEY(config, "workers", NUMBER, workers, .most = 512),
+	KEY(config, "workers", NUMBER, workers, .most = 64),
 	KEY(config, "canary", DURATION, canary),
 	KEY(config, "listen_port", NUMBER, listen_port, .most = 65535),
 	KEY(config, "metrics", MAPPING, metrics, OF(metrics_schema)),

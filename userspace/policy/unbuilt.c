@@ -93,7 +93,8 @@ static void visit_wildcards(const struct config *c, struct visit *v)
 }
 
 static const struct unbuilt rows[] = {
-	{"this protocol", "expected postgres, http, kubernetes, ssh or tcp", visit_protocols},
+	{"this protocol", "expected postgres, http, kubernetes, ssh, tcp, udp or icmp",
+		visit_protocols},
 	{"credentials of this protocol", "expected protocol postgres, http, kubernetes or ssh",
 		visit_credentials},
 	{"tls mode passthrough for this protocol", "expected no \"mode\"", visit_passthrough},
