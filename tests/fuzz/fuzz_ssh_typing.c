@@ -33,8 +33,12 @@ static void check(const struct typing *t)
 static void type(struct typing *t, struct slice keys)
 {
 	for (size_t i = 0; i < keys.length; i++) {
-		if (typing_key_of(keys.data[i]) == TYPING_KEY_TEXT) {
-			typing_type(t, keys.data[i]);
+		enum typing_key kind = typing_key_of(t, keys.data[i]);
+
+		if (kind == TYPING_KEY_TEXT || kind == TYPING_KEY_OTHER) {
+			bool plain = typing_type(t, keys.data[i]);
+
+			CHECK(!plain || kind == TYPING_KEY_TEXT);
 			continue;
 		}
 		typing_end(t);

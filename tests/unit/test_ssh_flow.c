@@ -292,6 +292,42 @@ Test(ssh_flow, other_keys_are_asked_for_before_they_pass)
 	typed_end(&lane);
 }
 
+/* A shell keeps the line at Ctrl-D, so that the next one would run joined to it. */
+Test(ssh_flow, an_end_of_file_ends_no_line)
+{
+	open_shell();
+	type("ls\004");
+	expect_keys("ls");
+	typed_show(&lane, slice_from_string("ls"));
+	turn_typed();
+	expect_line("");
+	expect_nothing();
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\004");
+	/* The same line, at whatever ends it, whatever is shown. */
+	typed_show(&lane, slice_from_string("\r\n# "));
+	type("x\004\r");
+	expect_keys("x\004");
+	expect_keys("\r");
+	expect_nothing();
+	typed_show(&lane, slice_from_string("\r\n# "));
+	type("\004");
+	expect_keys("\004");
+	expect_nothing();
+	/* What history writes is no empty line. */
+	typed_show(&lane, slice_from_string("\r\n# "));
+	type("\020\004");
+	expect_line("");
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\020");
+	expect_keys("\004");
+	type("x\r");
+	expect_keys("x");
+	expect_keys("\r");
+	expect_nothing();
+	typed_end(&lane);
+}
+
 /* It would only stop what is asked for. */
 Test(ssh_flow, an_interrupt_passes)
 {

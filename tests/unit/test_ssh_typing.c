@@ -115,14 +115,43 @@ Test(ssh_typing, keys_that_run_a_line_are_no_part_of_it)
 		const char *keys;
 		enum typing_key kind;
 	} rows[] = {
-		{"\r\n\004\032\034", TYPING_KEY_ENTER},
+		{"\r\n", TYPING_KEY_ENTER},
 		{"\003", TYPING_KEY_INTERRUPT},
 		{"a ~\b\177\025", TYPING_KEY_TEXT},
 		{"\t\033\001\017\020\022\026\030\205\215\303\377", TYPING_KEY_OTHER},
 	};
 
+	begin();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (const char *k = rows[i].keys; *k; k++)
-			cr_expect_eq(typing_key_of((uint8_t)*k), rows[i].kind, "%zu: %d", i, *k);
+			cr_expect_eq(typing_key_of(&typing, (uint8_t)*k), rows[i].kind, "%zu: %d",
+				i, *k);
 	}
+}
+
+static void expect_end_keys(enum typing_key kind)
+{
+	for (const char *k = "\004\032\034"; *k; k++)
+		cr_expect_eq(typing_key_of(&typing, (uint8_t)*k), kind, "%d", *k);
+}
+
+/* A shell keeps the line, and what is typed behind it is its rest. */
+Test(ssh_typing, keys_that_end_programs_end_only_an_empty_line)
+{
+	begin();
+	expect_end_keys(TYPING_KEY_ENTER);
+	type("l");
+	expect_end_keys(TYPING_KEY_OTHER);
+	typing_show(&typing, slice_from_string("l"));
+	expect_end_keys(TYPING_KEY_OTHER);
+	type("\177");
+	expect_end_keys(TYPING_KEY_OTHER);
+	typing_show(&typing, slice_from_string("\b\033[K"));
+	expect_end_keys(TYPING_KEY_ENTER);
+	/* What history wrote is not seen here. */
+	cr_expect_not(typing_type(&typing, 0x10));
+	expect_end_keys(TYPING_KEY_OTHER);
+	typing_end(&typing);
+	typing_begin(&typing);
+	expect_end_keys(TYPING_KEY_OTHER);
 }

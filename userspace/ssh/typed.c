@@ -147,7 +147,7 @@ static void ask(struct lane *lane, bool known)
 static void pass_key(struct lane *lane)
 {
 	struct typed *t = lane->typed;
-	bool ends = typing_key_of(buffer_slice(&t->held).data[0]) == TYPING_KEY_ENTER;
+	bool ends = typing_key_of(&t->typing, buffer_slice(&t->held).data[0]) == TYPING_KEY_ENTER;
 
 	forward_key(lane);
 	if (ends) {
@@ -202,12 +202,11 @@ static size_t count_passing(struct typed *t, struct slice keys)
 	size_t n = 0;
 
 	for (; n < keys.length; n++) {
-		enum typing_key kind = typing_key_of(keys.data[n]);
+		enum typing_key kind = typing_key_of(&t->typing, keys.data[n]);
 
 		if (kind == TYPING_KEY_ENTER || kind == TYPING_KEY_INTERRUPT)
 			break;
-		if (!t->passes &&
-			(kind != TYPING_KEY_TEXT || !typing_type(&t->typing, keys.data[n])))
+		if (!t->passes && !typing_type(&t->typing, keys.data[n]))
 			break;
 	}
 	return n;
@@ -216,7 +215,7 @@ static size_t count_passing(struct typed *t, struct slice keys)
 static void turn_key(struct lane *lane, uint64_t now)
 {
 	struct typed *t = lane->typed;
-	enum typing_key kind = typing_key_of(buffer_slice(&t->held).data[0]);
+	enum typing_key kind = typing_key_of(&t->typing, buffer_slice(&t->held).data[0]);
 
 	if (kind == TYPING_KEY_INTERRUPT || (kind == TYPING_KEY_ENTER && t->passes)) {
 		forward_key(lane);

@@ -29,16 +29,18 @@ void typing_done(struct typing *t)
 
 /* --- keys --- */
 
-enum typing_key typing_key_of(uint8_t key)
+enum typing_key typing_key_of(const struct typing *t, uint8_t key)
 {
 	switch (key) {
 	case '\r':
 	case '\n':
-	/* A program gets what stands before it (termios(3), VEOF). */
+		return TYPING_KEY_ENTER;
+	/* Shells leave what stands before them in the line, where what is typed next joins it; and
+	 * a program gets it (termios(3), VEOF). */
 	case CONTROL_D:
 	case CONTROL_Z:
 	case QUIT:
-		return TYPING_KEY_ENTER;
+		return typing_state(t) == TYPING_EMPTY ? TYPING_KEY_ENTER : TYPING_KEY_OTHER;
 	case CONTROL_C:
 		return TYPING_KEY_INTERRUPT;
 	case BACKSPACE:
@@ -69,7 +71,7 @@ bool typing_type(struct typing *t, uint8_t key)
 		t->typed_length--;
 	else if (key >= ' ' && key < DELETE && t->typed_length < TYPING_LINE_MOST)
 		t->typed[t->typed_length++] = key;
-	else if (key >= ' ' && key < DELETE)
+	else if (key != BACKSPACE && key != DELETE)
 		t->plain = false;
 	return t->plain;
 }

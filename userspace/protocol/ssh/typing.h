@@ -55,10 +55,10 @@ void typing_init(struct typing *t);
 /* Overwrites what was typed. */
 void typing_done(struct typing *t);
 
-enum typing_key typing_key_of(uint8_t key);
+enum typing_key typing_key_of(const struct typing *t, uint8_t key);
 /* Typing begins, where the cursor is now. */
 void typing_begin(struct typing *t);
-/* TYPING_KEY_TEXT. False: it makes the line one that is not known. */
+/* TYPING_KEY_TEXT or TYPING_KEY_OTHER. False: the line is one that is not known, by now. */
 bool typing_type(struct typing *t, uint8_t key);
 /* Enter, or an interrupt: the line is over. */
 void typing_end(struct typing *t);
