@@ -232,6 +232,48 @@ Test(ssh_flow, a_line_is_asked_for_before_enter_passes)
 	typed_end(&lane);
 }
 
+/* What runs is shown as it ends; until then it may be the one that reads. */
+Test(ssh_flow, the_next_line_waits_for_a_prompt)
+{
+	open_shell();
+	type("sleep 1\r");
+	expect_keys("sleep 1");
+	typed_show(&lane, slice_from_string("sleep 1"));
+	turn_typed();
+	expect_line("sleep 1");
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\r");
+	typed_show(&lane, slice_from_string("\r\n"));
+	typed_take(&lane, slice_from_string("ls\r"));
+	usleep(2000 * LIMIT_SSH_PROMPT_TIME);
+	turn_typed();
+	expect_nothing();
+	typed_show(&lane, slice_from_string("# "));
+	type("");
+	expect_keys("ls");
+	typed_show(&lane, slice_from_string("ls"));
+	turn_typed();
+	expect_line("ls");
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("\r");
+	/* None comes: whatever reads, it is not known to be a shell. */
+	typed_show(&lane, slice_from_string("\r\n"));
+	type("ls\r");
+	expect_line("");
+	expect_nothing();
+	decide(BRIDGE_ALLOW, "");
+	expect_keys("l");
+	expect_keys("s");
+	expect_keys("\r");
+	/* And from then on it is not waited for. */
+	typed_show(&lane, slice_from_string("\r\n"));
+	typed_take(&lane, slice_from_string("x"));
+	usleep(2000 * LIMIT_SSH_PROMPT_TIME);
+	turn_typed();
+	expect_line("");
+	typed_end(&lane);
+}
+
 Test(ssh_flow, a_refused_line_is_taken_back)
 {
 	open_shell();

@@ -97,6 +97,43 @@ Test(ssh_typing, a_line_is_known_only_behind_the_end_of_one)
 	expect(TYPING_KNOWN, "ls");
 }
 
+/* Else a program may take some of what is typed, and the shell runs the rest. */
+Test(ssh_typing, a_line_is_known_only_behind_a_prompt)
+{
+	static const struct {
+		const char *shown;
+		enum typing_state state;
+	} rows[] = {
+		{"\r\n", TYPING_UNKNOWN},
+		{"\r\n\033[?2004l\r", TYPING_UNKNOWN},
+		{"\r\n\033]0;title\007  \a", TYPING_UNKNOWN},
+		{"\r\nsome\r\n", TYPING_UNKNOWN},
+		{"\r\nsome\033\n", TYPING_UNKNOWN},
+		{"\r\n# ", TYPING_KNOWN},
+		{"\r\n\033[?2004l\rsome\r\n\033[?2004h\342\235\257 ", TYPING_KNOWN},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin();
+		type("head -c 5");
+		typing_show(&typing, slice_from_string("head -c 5"));
+		typing_end(&typing);
+		typing_show(&typing, slice_from_string(rows[i].shown));
+		typing_begin(&typing);
+		/* Nothing stands in it. */
+		expect(TYPING_EMPTY, "");
+		for (const char *k = "ls"; *k; k++)
+			cr_expect_eq(typing_type(&typing, (uint8_t)*k),
+				rows[i].state == TYPING_KNOWN, "row %zu", i);
+		typing_show(&typing, slice_from_string("ls"));
+		cr_expect_eq(typing_state(&typing), rows[i].state, "row %zu", i);
+	}
+	/* A shell that has yet to say that it is there. */
+	typing_init(&typing);
+	typing_begin(&typing);
+	cr_expect_not(typing_type(&typing, 'l'));
+}
+
 Test(ssh_typing, what_is_too_long_is_not_known)
 {
 	begin();

@@ -183,13 +183,16 @@ static bool wait_until(struct typed *t, uint64_t time, uint64_t now)
 }
 
 /* What is typed before the shell has said that it takes the next line would be shown twice, or
- * somewhere else. */
+ * somewhere else. Programs that take lines have no prompt, and behind a line that was not known
+ * none is waited for. */
 static bool turn_between(struct typed *t, uint64_t now)
 {
 	uint64_t last = t->ended + LIMIT_SSH_ECHO_TIME * NANOSECONDS_PER_MILLISECOND,
 		 quiet = t->shown + LIMIT_SSH_PROMPT_TIME * NANOSECONDS_PER_MILLISECOND;
 
-	if (!wait_until(t, t->shown >= t->ended && quiet < last ? quiet : last, now))
+	if (t->shown < t->ended || quiet > last || typing_wants_prompt(&t->typing))
+		quiet = last;
+	if (!wait_until(t, quiet, now))
 		return false;
 	typing_begin(&t->typing);
 	t->step = TYPED_INSIDE;

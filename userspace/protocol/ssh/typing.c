@@ -19,7 +19,7 @@ enum {
 
 void typing_init(struct typing *t)
 {
-	*t = (struct typing){.ended = true};
+	*t = (struct typing){.ended = true, .plain = true};
 }
 
 void typing_done(struct typing *t)
@@ -52,13 +52,15 @@ enum typing_key typing_key_of(const struct typing *t, uint8_t key)
 	}
 }
 
-/* Where the last line was not taken, what is typed now may be the rest of it. */
+/* Where the last line was not taken, what is typed now may be the rest of it; and where no prompt
+ * is shown behind it, a program may take some of it, and the shell the rest. */
 void typing_begin(struct typing *t)
 {
 	t->typed_length = t->keys = 0;
 	t->shown_length = t->cursor = 0;
 	t->again = 0;
-	t->plain = t->ended;
+	t->empty = t->ended;
+	t->plain = t->ended && t->prompted;
 	t->ended = t->lost = false;
 }
 
@@ -84,6 +86,12 @@ void typing_end(struct typing *t)
 }
 
 /* --- what is shown --- */
+
+static void end_shown(struct typing *t)
+{
+	t->ended = t->lost = true;
+	t->prompted = false;
+}
 
 static void erase_behind(struct typing *t)
 {
@@ -197,7 +205,7 @@ static void show_character(struct typing *t, uint8_t c)
 	t->again = 0;
 	switch (c) {
 	case '\n':
-		t->ended = t->lost = true;
+		end_shown(t);
 		break;
 	case '\r':
 		carriage_return(t);
@@ -209,10 +217,12 @@ static void show_character(struct typing *t, uint8_t c)
 	case BELL:
 		break;
 	default:
-		if (c < ' ' || c == DELETE)
+		if (c < ' ' || c == DELETE) {
 			t->lost = true;
-		else
-			put(t, c);
+			break;
+		}
+		t->prompted |= c != ' ';
+		put(t, c);
 	}
 }
 
@@ -242,7 +252,7 @@ static void show(struct typing *t, uint8_t c)
 	t->sequence_length = 0;
 	t->lost = true;
 	if (c == '\n')
-		t->ended = true;
+		end_shown(t);
 }
 
 void typing_show(struct typing *t, struct slice output)
@@ -267,10 +277,10 @@ static bool is_shown(const struct typing *t)
 
 enum typing_state typing_state(const struct typing *t)
 {
+	if (t->keys == 0)
+		return t->empty ? TYPING_EMPTY : TYPING_UNKNOWN;
 	if (!t->plain)
 		return TYPING_UNKNOWN;
-	if (t->keys == 0)
-		return TYPING_EMPTY;
 	if (is_shown(t))
 		return t->typed_length ? TYPING_KNOWN : TYPING_EMPTY;
 	return t->lost ? TYPING_UNKNOWN : TYPING_AWAITED;

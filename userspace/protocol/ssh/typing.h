@@ -39,12 +39,14 @@ enum typing_state {
 struct typing {
 	uint8_t typed[TYPING_LINE_MOST];
 	size_t typed_length, keys; /* what is left of it, and how many there were */
-	bool plain; /* nothing else can stand in the line */
+	bool empty; /* nothing stood in the line when typing began */
+	bool plain; /* nothing else can stand in it, and a shell takes it */
 	uint8_t shown[TYPING_LINE_MOST]; /* behind the place where typing began */
 	size_t shown_length, cursor;
 	uint8_t again; /* must be shown next, as it was at the margin before; 0: anything may be */
 	bool lost; /* something else is shown too, or moved the cursor out of it */
 	bool ended; /* the terminal's line has ended since the last one that was typed did */
+	bool prompted; /* something stands behind its end */
 	uint8_t sequence[TERMINAL_SEQUENCE_MOST]; /* that is not finished yet */
 	size_t sequence_length;
 	bool in_string; /* of a title and the like (ECMA-48, 8.3.89, 8.3.143) */
@@ -66,6 +68,11 @@ void typing_end(struct typing *t);
 void typing_show(struct typing *t, struct slice output);
 
 enum typing_state typing_state(const struct typing *t);
+/* A line that is known, were typing to begin now, would not be without a prompt that may come. */
+static inline bool typing_wants_prompt(const struct typing *t)
+{
+	return t->plain && !t->prompted;
+}
 /* Where it is known; valid until the next call. */
 static inline struct slice typing_line(const struct typing *t)
 {
