@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The end of a channel, between a host and an agent whose library is played here.
+ * The life of a channel, between a host and an agent whose library is played here.
  */
 #include <criterion/criterion.h>
 #include <string.h>
@@ -12,12 +12,86 @@ static const char broke[] = "wayleave: the connection to the host broke\n";
 
 static struct relay relay;
 static struct lane *lane;
-static char host, agent; /* ends of the channel, by their addresses */
+static char host, agent, gone; /* ends of channels, by their addresses */
+static char sessions[2], message;
 static bool ended; /* the host's end of file was read */
 static int status; /* that the agent was given; -1: none */
 static char said[256];
+static size_t called_back, freed_with_callbacks; /* ends of channels */
+/* What was asked, once: in whose session, of which channel. */
+static ssh_session asking;
+static ssh_channel asked;
+static size_t answers, messages_freed;
 
 /* --- the library --- */
+
+/* It keeps a channel that was freed until its other end is closed. */
+int ssh_set_channel_callbacks(ssh_channel channel, ssh_channel_callbacks callbacks)
+{
+	(void)channel;
+	(void)callbacks;
+	called_back++;
+	return SSH_OK;
+}
+
+int ssh_remove_channel_callbacks(ssh_channel channel, ssh_channel_callbacks callbacks)
+{
+	(void)channel;
+	(void)callbacks;
+	called_back--;
+	return SSH_OK;
+}
+
+int ssh_channel_open_session(ssh_channel channel)
+{
+	(void)channel;
+	return SSH_OK;
+}
+
+ssh_channel ssh_message_channel_request_open_reply_accept(ssh_message m)
+{
+	(void)m;
+	return (ssh_channel)(void *)&agent;
+}
+
+ssh_message ssh_message_get(ssh_session session)
+{
+	if (session != asking)
+		return NULL;
+	asking = NULL;
+	return (ssh_message)(void *)&message;
+}
+
+int ssh_message_type(ssh_message m)
+{
+	(void)m;
+	return SSH_REQUEST_CHANNEL;
+}
+
+int ssh_message_subtype(ssh_message m)
+{
+	(void)m;
+	return SSH_CHANNEL_REQUEST_WINDOW_CHANGE;
+}
+
+ssh_channel ssh_message_channel_request_channel(ssh_message m)
+{
+	(void)m;
+	return asked;
+}
+
+int ssh_message_reply_default(ssh_message m)
+{
+	(void)m;
+	answers++;
+	return SSH_OK;
+}
+
+void ssh_message_free(ssh_message m)
+{
+	(void)m;
+	messages_freed++;
+}
 
 int ssh_channel_is_closed(ssh_channel channel)
 {
@@ -77,7 +151,8 @@ int ssh_channel_close(ssh_channel channel)
 
 void ssh_channel_free(ssh_channel channel)
 {
-	(void)channel;
+	freed_with_callbacks += (void *)channel == &agent && called_back > 1;
+	freed_with_callbacks += (void *)channel == &host && called_back > 0;
 }
 
 /* --- */
@@ -99,6 +174,7 @@ static void setup(void)
 	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
 	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
 	status = -1;
+	called_back = freed_with_callbacks = answers = messages_freed = 0;
 }
 
 static void teardown(void)
@@ -128,4 +204,47 @@ Test(ssh_lane, output_that_was_lost_has_no_status)
 	turn_to_the_end();
 	cr_expect_eq(status, -1);
 	cr_expect_str_eq(said, broke);
+}
+
+Test(ssh_lane, nobody_is_called_back_for_what_is_gone)
+{
+	lane->agent = NULL;
+	lane->started = false;
+	lane->kind = 0;
+	lane->step = LANE_OPENING;
+	lane->open = (ssh_message)(void *)&message;
+	cr_assert(lane_turn(lane));
+	cr_assert_eq(called_back, 2);
+	lane_free(lane);
+	cr_expect_eq(called_back, 0);
+	cr_expect_eq(freed_with_callbacks, 0);
+}
+
+/* An answer is taken from the channel, which the library has freed with its lane. */
+Test(ssh_lane, what_is_asked_of_a_channel_that_is_gone_is_not_answered)
+{
+	static const struct {
+		size_t session;
+		char *channel;
+		size_t answers, freed, requests;
+	} rows[] = {
+		{0, &gone, 0, 1, 0},
+		{1, &gone, 0, 1, 0},
+		{1, &host, 1, 1, 0},
+		{0, &agent, 0, 0, 1},
+	};
+
+	relay.agent = (ssh_session)(void *)&sessions[0];
+	relay.server = (ssh_session)(void *)&sessions[1];
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		answers = messages_freed = 0;
+		asking = (ssh_session)(void *)&sessions[rows[i].session];
+		asked = (ssh_channel)(void *)rows[i].channel;
+		cr_expect_eq(relay_take_messages(&relay), rows[i].session == 0);
+		cr_expect_eq(answers, rows[i].answers, "%zu", i);
+		cr_expect_eq(messages_freed, rows[i].freed, "%zu", i);
+		cr_expect_eq(lane->request_count, rows[i].requests, "%zu", i);
+	}
+	lane_free(lane);
+	cr_expect_eq(messages_freed, 1);
 }

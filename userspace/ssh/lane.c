@@ -72,12 +72,12 @@ struct lane *lane_find(struct relay *r, uint32_t id)
 	return NULL;
 }
 
-struct lane *lane_of(struct relay *r, ssh_channel agent)
+struct lane *lane_of(struct relay *r, ssh_channel channel)
 {
 	list_for_each (position, &r->lanes) {
 		struct lane *lane = list_entry(position, struct lane, link);
 
-		if (lane->agent && lane->agent == agent)
+		if (channel && (lane->agent == channel || lane->server == channel))
 			return lane;
 	}
 	return NULL;
@@ -162,6 +162,15 @@ void lane_open(struct relay *r, ssh_message message)
 		lane->ended = true;
 }
 
+/* The library keeps a channel, and calls back, until its other end has closed it too. */
+static void free_channel(ssh_channel channel, struct ssh_channel_callbacks_struct *callbacks)
+{
+	if (!channel)
+		return;
+	ssh_remove_channel_callbacks(channel, callbacks);
+	ssh_channel_free(channel);
+}
+
 void lane_free(struct lane *lane)
 {
 	struct relay *r = lane->relay;
@@ -174,10 +183,8 @@ void lane_free(struct lane *lane)
 		ssh_message_free(lane->open);
 	}
 	requests_drop(lane);
-	if (lane->agent)
-		ssh_channel_free(lane->agent);
-	if (lane->server)
-		ssh_channel_free(lane->server);
+	free_channel(lane->agent, &lane->agent_callbacks);
+	free_channel(lane->server, &lane->server_callbacks);
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
 		flow_done(&lane->flows[i]);
 	if (lane->told && !r->alone)

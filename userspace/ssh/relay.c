@@ -17,7 +17,8 @@ void relay_refuse(struct relay *r, struct slice text)
 
 /* --- what the agent sends --- */
 
-/* One message; it is answered here or belongs to a lane from now on. */
+/* One message; it is answered here or belongs to a lane from now on. What was asked of a channel
+ * that is gone meanwhile is not: the answer would be taken from the channel. */
 static void take_message(struct relay *r, ssh_message m)
 {
 	int type = ssh_message_type(m);
@@ -29,10 +30,11 @@ static void take_message(struct relay *r, ssh_message m)
 	}
 	if (type == SSH_REQUEST_CHANNEL) {
 		lane = lane_of(r, ssh_message_channel_request_channel(m));
-		if (lane) {
+		if (lane)
 			requests_add(lane, m);
-			return;
-		}
+		else
+			ssh_message_free(m);
+		return;
 	}
 	if (type == SSH_REQUEST_GLOBAL &&
 		ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD && !r->refused) {
@@ -43,7 +45,16 @@ static void take_message(struct relay *r, ssh_message m)
 	ssh_message_free(m);
 }
 
-static bool take_messages(struct relay *r)
+/* A host asks its client for nothing that we have. */
+static void answer_host(struct relay *r, ssh_message m)
+{
+	if (ssh_message_type(m) != SSH_REQUEST_CHANNEL ||
+		lane_of(r, ssh_message_channel_request_channel(m)))
+		ssh_message_reply_default(m);
+	ssh_message_free(m);
+}
+
+bool relay_take_messages(struct relay *r)
 {
 	bool any = false;
 	ssh_message m;
@@ -52,11 +63,8 @@ static bool take_messages(struct relay *r)
 		take_message(r, m);
 		any = true;
 	}
-	/* A host asks its client for nothing that we have. */
-	while (r->server && (m = ssh_message_get(r->server))) {
-		ssh_message_reply_default(m);
-		ssh_message_free(m);
-	}
+	while (r->server && (m = ssh_message_get(r->server)))
+		answer_host(r, m);
 	return any;
 }
 
@@ -193,7 +201,7 @@ static void turn(struct relay *r)
 		if (!r->alone)
 			link_receive(&r->link);
 		moved = take_frames(r);
-		moved |= take_messages(r);
+		moved |= relay_take_messages(r);
 		moved |= turn_lanes(r);
 		if (!r->alone)
 			link_flush(&r->link);
@@ -261,8 +269,12 @@ static void watch_link(const struct relay *r, bool on)
 	const struct itimerval second = {{1, 0}, {1, 0}}, never = {{0, 0}, {0, 0}};
 
 	watched_link = r->link.fd;
-	signal(SIGALRM, on ? on_alarm : SIG_DFL);
+	if (on)
+		signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, on ? &second : &never, NULL);
+	/* Not before: one more would end the process. */
+	if (!on)
+		signal(SIGALRM, SIG_DFL);
 }
 
 void relay_run(ssh_bind keys, struct opening *o)

@@ -126,6 +126,8 @@ int login_server(struct relay *r, const struct opening *o);
 void relay_run(ssh_bind keys, struct opening *o);
 /* From now on nothing passes. Keeps a copy. */
 void relay_refuse(struct relay *r, struct slice text);
+/* Takes what both ends ask for; true: the agent asked for something. */
+bool relay_take_messages(struct relay *r);
 
 /* lane.c */
 /* A channel that the agent wants to open; takes the message. */
@@ -133,7 +135,8 @@ void lane_open(struct relay *r, ssh_message message);
 /* The agent wants the host to listen for it; takes the message. */
 void lane_open_listener(struct relay *r, ssh_message message);
 struct lane *lane_find(struct relay *r, uint32_t id);
-struct lane *lane_of(struct relay *r, ssh_channel agent);
+/* Whose channel it is, on either side; NULL: it is gone, or never was any. */
+struct lane *lane_of(struct relay *r, ssh_channel channel);
 /* What the worker says. */
 void lane_on_frame(struct lane *lane, const struct bridge_frame *frame);
 /* Does what can be done now; true: something was. Last call for one that is over: it is freed. */
