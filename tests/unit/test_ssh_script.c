@@ -158,6 +158,20 @@ Test(ssh_script, each_command_is_an_object)
 		/* In GBK the backslash is half of a letter, and the quotes end there. */
 		{"echo \"\xb5\\\"; rm x; echo \"\"", "?echo \"\xb5\\\"; rm x; echo \"\""},
 		{"printf \"\xe2\x9c\x93\\n\"", "printf \xe2\x9c\x93\\n"},
+		/* What opens no file; but where commands come from may be elsewhere then. */
+		{"ls 2>&1\necho x >&2\nrm x >/dev/null 2>&1\nls </dev/null\nls <&3\nls",
+			"ls|echo x|rm x|ls|ls|ls"},
+		{"exec 0<&3\nls", "?exec 0<&3|?ls"},
+		{"exec <&3\nls", "?exec <&3|?ls"},
+		{"exec 2>&1\nls", "?exec 2>&1|?ls"},
+		{"A=1 exec <&3\nls", "?A=1 exec <&3|?ls"},
+		{"<&3\nls", "?<&3|?ls"},
+		{"ls; <&3 ls\nls", "ls|ls|ls"},
+		{"sh <&3\nls", "?sh|?ls"},
+		{"sh 2>&1\nls", "?sh|?ls"},
+		{"read x <&3\nls", "read x|?ls"},
+		{"cat 2>&1\nls", "cat|?ls"},
+		{"rm -i x 2>&1\nls", "rm -i x|?ls"},
 	};
 	char room[512];
 
@@ -179,7 +193,9 @@ Test(ssh_script, what_reads_more_than_the_script_is_not_known)
 	static const char *const all[] = {"sh", "bash -s -- a -c b", "bash -euo pipefail -s",
 		"bash --norc --noprofile", "cd /x && sh", "export A=b; sh", "cd /x || exit 1; sh",
 		"sudo -n sh", "env A=b sh", "rm -rf x; sh", "set -e; sh", "sh /dev/stdin", "sh -l",
-		"sh; echo done", "sh -s -- 'a<b'"};
+		"sh; echo done", "sh -s -- 'a<b'", "sh 2>&1", "2>&1 sh", "bash -s >/dev/null 2>&1",
+		"sudo -n sh 2>/dev/null", "sh 3>&1", "ls >&2; sh 2>&1; echo done >&2",
+		"ls </dev/null; sh"};
 	static const char *const more[] = {"echo rm -rf /srv | sh", "head -c 5; sh", "sed p | sh",
 		"cat | sh", "sh | cat", "sh; sh", "sh; bash", "cat; sh", "x & sh", "rm -i x; sh",
 		"rm --i=always x; sh", "$x; sh", "bash -i", "zsh -i -s", "bash -sc ls",
@@ -187,7 +203,10 @@ Test(ssh_script, what_reads_more_than_the_script_is_not_known)
 		"bash -o history -s", "bash -O extdebug -s", "bash -s --init-file /x", "su",
 		"sudo -S sh", "sudo --stdin sh", "sudo -i", "sh >log", "sh //dev/stdin",
 		"env BASH_ENV=/x bash -s", "BASH_ENV=/x bash -s", "export BASH_ENV=/x; bash",
-		"cd /dev/fd; sh", "env 'BASH_FUNC_ls%%=() { rm x; }' bash", "chroot /x",
+		"cd /dev/fd; sh", "env 'BASH_FUNC_ls%%=() { rm x; }' bash", "chroot /x", "sh <&3",
+		"sh 0<&3", "sh 0>&3", "sh <&-", "sh </dev/null", "<&3 sh", "sh <&3 2>&1",
+		"bash -s 0<&1", "sudo sh <&3", "ls; sh <&3", "exec <&3; sh", "exec 0<&3; sh",
+		"sh 2>&1 <f", "sh /dev/fd/3 3<&0", "cat <&3; sh", "echo rm 2>&1 | sh",
 		"set -o history; sh", "printf -v 'a[$(rm x)]' y; sh", "python3 -; sh"};
 	char room[512];
 

@@ -119,6 +119,15 @@ static void add_unread_line(struct ssh_facts *f, struct slice text)
 	add(f, OPERATION_SSH_EXEC, OBJECT_UNKNOWN, text);
 }
 
+static int split_line(struct slice text, struct shell_line *ret)
+{
+	int r = shell_split(text, ret);
+
+	if (r == 0)
+		reader_doubt(ret);
+	return r;
+}
+
 /* A terminal would change what git's programs say to each other, so with one they are commands like
  * others. A shell with one is what an agent types into. */
 static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
@@ -127,7 +136,7 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 	int r;
 
 	buffer_init(&line->text, 2 * text.length + 2);
-	r = shell_split(text, line);
+	r = split_line(text, line);
 	f->words = line->text;
 	f->reader = script_reader(line);
 	if (r == -E2BIG) {
@@ -163,7 +172,7 @@ static int read_line(struct ssh_facts *f, struct slice text)
 	line = memory_new(sizeof(*line));
 	buffer_init(&line->text, 2 * text.length + 2);
 	if (!has_history(text))
-		r = shell_split(text, line);
+		r = split_line(text, line);
 	f->words = line->text;
 	if (r == 0)
 		add_commands(f, OPERATION_SSH_LINE, text, line);
@@ -225,7 +234,7 @@ static int split_both(struct ssh_facts *f, struct slice text, struct slice scrip
 	struct shell_line *line, struct shell_line *lines, int errors[2])
 {
 	buffer_init(&line->text, 2 * f->action.text.length + 4);
-	errors[0] = shell_split(text, line);
+	errors[0] = split_line(text, line);
 	lines->text = line->text;
 	errors[1] = script_split(script, lines);
 	line->text = f->words = lines->text;

@@ -204,7 +204,7 @@ static const struct wrapper *find_wrapper(struct slice name)
 	return NULL;
 }
 
-/* "2>&1 sh" is "2>" and "1 sh" to shell_split(). */
+/* "2>&10 sh" is "2>" and "10 sh" to shell_split(). */
 static bool is_number(struct slice word)
 {
 	size_t i = 0;
@@ -318,7 +318,7 @@ static bool is_settled(const struct search *s, struct slice name)
 		(SHELL_IS_ONE_OF(name, shells) || SHELL_IS_ONE_OF(name, other_shells));
 }
 
-struct reader reader_of(const struct shell_line *line, const struct shell_command *c)
+static struct reader find_reader(const struct shell_line *line, const struct shell_command *c)
 {
 	struct slice words = shell_words(line, c), word, name;
 	struct search s = {.known = c->known, .blanks = has_blanks(words, c)};
@@ -335,4 +335,21 @@ struct reader reader_of(const struct shell_line *line, const struct shell_comman
 			return found;
 	}
 	return (struct reader){s.opens ? READER_POSIX : READER_NONE, !s.opens};
+}
+
+struct reader reader_of(const struct shell_line *line, const struct shell_command *c)
+{
+	struct reader r = find_reader(line, c);
+
+	r.plain &= r.kind == READER_NONE || !c->input;
+	return r;
+}
+
+void reader_doubt(struct shell_line *line)
+{
+	for (size_t i = 0; i < line->count; i++) {
+		struct shell_command *c = &line->commands[i];
+
+		c->known &= !c->input || reader_of(line, c).kind == READER_NONE;
+	}
 }

@@ -24,4 +24,8 @@ struct reader {
  * is one rather than none. Other programs that would read some (python3 -) are none. */
 struct reader reader_of(const struct shell_line *line, const struct shell_command *c);
 
+/* Shells of the line that are given another input than the line's are not known from now on: where
+ * their commands come from is not. */
+void reader_doubt(struct shell_line *line);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/redirection.h"
 
 /* Where one of these stands in front, a list is not what it seems. Quotes make it plain. */
 static const char *const reserved[] = {"!", "{", "}", "case", "do", "done", "elif", "else", "esac",
@@ -22,6 +23,9 @@ struct splitter {
 	struct shell_command *command; /* the one being read; NULL: none yet */
 	bool named; /* its name is read */
 	size_t raw; /* where it begins in the input */
+	bool redirected;
+	size_t word_end; /* of the last word, in the input */
+	bool word_ends; /* for every shell, even if a redirection is glued to it */
 	int error;
 };
 
@@ -42,7 +46,7 @@ static void begin_command(struct splitter *s)
 	s->command = &s->line->commands[s->line->count++];
 	*s->command = (struct shell_command){.start = buffer_length(&s->line->text), .known = true};
 	s->raw = s->at;
-	s->named = false;
+	s->named = s->redirected = false;
 }
 
 bool shell_is_one_of(struct slice word, const char *const *names, size_t count)
@@ -63,6 +67,8 @@ static void end_command(struct splitter *s)
 	if (!c || s->error)
 		return;
 	s->command = NULL;
+	/* zsh runs what NULLCMD says where nothing is named. */
+	c->known &= s->named || !s->redirected;
 	if (c->known) {
 		c->length = buffer_length(&s->line->text) - c->start;
 		return;
@@ -160,9 +166,24 @@ static void read_name(struct splitter *s, struct slice word, bool quoted)
 		s->command->known = false;
 }
 
+/* "2>" is no word, and what is more than one digit in front of an operator each shell reads in its
+ * own way. In some encodings there are more blanks. */
+static bool is_apart(struct slice word)
+{
+	bool digits = true;
+
+	for (size_t i = 0; i < word.length; i++) {
+		if (word.data[i] >= 0x80)
+			return false;
+		digits &= word.data[i] >= '0' && word.data[i] <= '9';
+	}
+	return !digits;
+}
+
 static void read_word(struct splitter *s)
 {
 	size_t start, first = s->at;
+	struct slice word;
 	bool quoted = false;
 
 	if (s->command->words++)
@@ -188,11 +209,35 @@ static void read_word(struct splitter *s)
 			append(s, c);
 		}
 	}
-	read_name(s, slice_from(buffer_slice(&s->line->text), start), quoted);
+	word = slice_from(buffer_slice(&s->line->text), start);
+	s->word_end = s->at;
+	s->word_ends = !quoted && s->command->known && is_apart(word);
+	read_name(s, word, quoted);
 }
 
-/* An operator. Lists and pipelines are what they are whatever it is; a redirection opens a file, a
- * bracket changes how what follows is read. */
+/* What opens no file changes nothing about what the command is. Behind "&" it could be a part of
+ * that operator (bash, zsh). False: it is another one, or none. */
+static bool read_redirection(struct splitter *s)
+{
+	size_t length, before = s->at - 1;
+	unsigned descriptor;
+
+	if (s->at == s->word_end ? !s->word_ends : s->at && !is_blank(s->in.data[before]))
+		return false;
+	length = redirection_length(slice_from(s->in, s->at), &descriptor);
+	if (length == 0)
+		return false;
+	begin_command(s);
+	s->at += length;
+	if (!s->command)
+		return true;
+	s->redirected = true;
+	s->command->input |= descriptor == 0;
+	return true;
+}
+
+/* An operator. Lists and pipelines are what they are whatever it is; a redirection that is left
+ * opens a file, a bracket changes how what follows is read. */
 static void read_operator(struct splitter *s)
 {
 	uint8_t c = s->in.data[s->at];
@@ -229,7 +274,7 @@ static void skip_comment(struct splitter *s)
 
 static int split(struct slice line, bool comments, struct shell_line *ret)
 {
-	struct splitter s = {.in = line, .line = ret};
+	struct splitter s = {.in = line, .line = ret, .word_end = SIZE_MAX};
 	bool operators = false;
 
 	ret->count = 0;
@@ -243,6 +288,8 @@ static int split(struct slice line, bool comments, struct shell_line *ret)
 			s.at += 2;
 		} else if (c == '#' && comments) {
 			skip_comment(&s);
+		} else if (read_redirection(&s)) {
+			operators = true;
 		} else if (c && ends_word(c)) {
 			operators = true;
 			read_operator(&s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * shell: the commands of one line, as a POSIX shell would read it (XCU 2.3, 2.9), as far as that
- * can be told without running it: no expansion is made, and whatever would need one is unknown.
+ * can be told without running it: no expansion is made, and whatever would need one is unknown, as
+ * is what opens a file.
  */
 #ifndef WAYLEAVE_PROTOCOL_SSH_SHELL_H
 #define WAYLEAVE_PROTOCOL_SSH_SHELL_H
@@ -11,10 +12,11 @@
 #define SHELL_COMMANDS_MOST 256
 
 struct shell_command {
-	/* Its words with one space between, without their quotes. Where it is not known: as it was
-	 * written. */
+	/* Its words with one space between, without their quotes, and without redirections that
+	 * open no file (redirection.h). Where it is not known: as it was written. */
 	size_t start, length; /* in shell_line.text */
 	bool known;
+	bool input; /* a redirection gives it another one */
 	size_t words;
 };
 
