@@ -99,6 +99,12 @@ static bool is_special(uint8_t c, bool first)
 	return strchr("$`*?[]{}!^", c) || (first && (c == '~' || c == '#' || c == '='));
 }
 
+/* What looks like an assignment has its tildes expanded wherever it stands (bash): dd if=~/x. */
+static bool is_home(const struct splitter *s)
+{
+	return s->in.data[s->at - 1] == '~' && strchr("=:", s->in.data[s->at - 2]);
+}
+
 /* In some encodings (GBK) a backslash is the second half of a letter and quotes nothing. */
 static bool may_be_half(const struct splitter *s, size_t backslash)
 {
@@ -184,7 +190,7 @@ static void read_word(struct splitter *s)
 {
 	size_t start, first = s->at;
 	struct slice word;
-	bool quoted = false;
+	bool quoted = false, assigned = false;
 
 	if (s->command->words++)
 		append(s, ' ');
@@ -204,8 +210,10 @@ static void read_word(struct splitter *s)
 		} else if (c == '\\') {
 			read_escape(s);
 		} else {
-			if (c == '\0' || is_special(c, s->at - 1 == first))
+			if (c == '\0' || is_special(c, s->at - 1 == first) ||
+				(assigned && is_home(s)))
 				s->command->known = false;
+			assigned |= c == '=';
 			append(s, c);
 		}
 	}
