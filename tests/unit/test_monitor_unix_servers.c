@@ -9,17 +9,41 @@
 #include "monitor/unix_servers.h"
 #include "policy/unix_server.h"
 
-/* The servers of a configuration whose only resource has that socket. */
-static struct capture_server *servers_of(const char *path, size_t *ret_count)
+/* The servers of a configuration whose resources have these sockets; `first` NULL: that one has
+ * none. */
+static struct capture_server *servers_of_two(
+	const char *first, const char *second, size_t *ret_count)
 {
-	char *text = memory_copy_string(path);
-	struct config_upstream upstream = {.unix_path = {.text = text}};
-	struct config_resource resources[2] = {{.upstream = NULL}, {.upstream = &upstream}};
+	char *texts[2] = {memory_copy_string(first ? first : ""), memory_copy_string(second)};
+	struct config_upstream upstreams[2] = {
+		{.unix_path = {.text = texts[0]}}, {.unix_path = {.text = texts[1]}}};
+	struct config_resource resources[2] = {
+		{.upstream = first ? &upstreams[0] : NULL}, {.upstream = &upstreams[1]}};
 	const struct config c = {.resources = resources, .resource_count = 2};
 	struct capture_server *list = unix_servers_list(&c, ret_count);
 
-	free(text);
+	free(texts[0]);
+	free(texts[1]);
 	return list;
+}
+
+static struct capture_server *servers_of(const char *path, size_t *ret_count)
+{
+	return servers_of_two(NULL, path, ret_count);
+}
+
+/* Whose that path is: its first entry counts. */
+static bool belongs_to(
+	const struct capture_server *list, size_t count, const char *path, const char *named)
+{
+	const struct unix_server wanted = unix_server_of(slice_from_string(named));
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i].path, path) == 0)
+			return memcmp(list[i].server.digest, wanted.digest,
+				       sizeof(wanted.digest)) == 0;
+	}
+	return false;
 }
 
 static bool has(const struct capture_server *list, size_t count, const char *path)
@@ -116,6 +140,71 @@ Test(unix_servers, a_link_is_known_by_what_it_leads_to)
 	check_link("/run/wl-none/socket", "/var/run/wl-none/socket", "/run/wl-none");
 	/* It leads nowhere, for ever. */
 	check_link("link", "link", NULL);
+}
+
+/* Whoever can write the link, or the folder's, chooses nothing by it. */
+static void check_own_path(const char *link, const char *through, const char *own)
+{
+	size_t count;
+	struct capture_server *list = servers_of_two(through, own, &count);
+
+	cr_assert(belongs_to(list, count, own, own), "%s, of which %s is a link", own, link);
+	cr_assert(belongs_to(list, count, through, through));
+	unix_servers_free(list, count);
+	list = servers_of_two(own, through, &count);
+	cr_assert(belongs_to(list, count, own, own));
+	cr_assert(belongs_to(list, count, through, through));
+	unix_servers_free(list, count);
+}
+
+Test(unix_servers, what_a_resource_names_is_its_own_wherever_links_of_others_lead)
+{
+	char folder[] = "/tmp/unix-servers-XXXXXX", *link, *through;
+
+	cr_assert(mkdtemp(folder));
+	link = memory_format("%s/link", folder);
+	through = memory_format("%s/.s.PGSQL.5432", link);
+	cr_assert_eq(symlink("/run/wl-none/.s.PGSQL.5432", link), 0);
+	check_own_path(link, link, "/run/wl-none/.s.PGSQL.5432");
+	check_own_path(link, link, "/var/run/wl-none/.s.PGSQL.5432");
+	unlink(link);
+	cr_assert_eq(symlink("/run", link), 0);
+	check_own_path(link, through, "/run/.s.PGSQL.5432");
+	unlink(link);
+	rmdir(folder);
+	free(link);
+	free(through);
+}
+
+/* A folder's link of one, which says where its socket is, and a socket's of another. */
+Test(unix_servers, a_folder_that_is_a_link_comes_before_a_socket_that_is_one)
+{
+	char folder[] = "/tmp/unix-servers-XXXXXX", *real, *link, *socket, *found, *dialled;
+	struct capture_server *list;
+	size_t count;
+
+	cr_assert(mkdtemp(folder));
+	real = memory_format("%s/real", folder);
+	link = memory_format("%s/link", folder);
+	socket = memory_format("%s/socket", folder);
+	found = memory_format("%s/s", real);
+	dialled = memory_format("%s/s", link);
+	cr_assert_eq(mkdir(real, 0755), 0);
+	cr_assert_eq(symlink("real", link), 0);
+	cr_assert_eq(symlink("real/s", socket), 0);
+	list = servers_of_two(socket, dialled, &count);
+	cr_assert(belongs_to(list, count, found, dialled));
+	cr_assert(belongs_to(list, count, socket, socket));
+	unix_servers_free(list, count);
+	unlink(socket);
+	unlink(link);
+	rmdir(real);
+	rmdir(folder);
+	free(real);
+	free(link);
+	free(socket);
+	free(found);
+	free(dialled);
 }
 
 Test(unix_servers, a_folder_of_run_is_covered_whole)

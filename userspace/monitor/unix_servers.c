@@ -51,7 +51,7 @@ struct list_of_servers {
 	size_t count;
 };
 
-/* The path, which it takes, and its other name; NULL: none. */
+/* The path, which it takes, and its other name; `path` NULL: none. */
 static void add(struct list_of_servers *l, char *path, struct unix_server server)
 {
 	char *const names[] = {path, path ? unix_server_other_name(path) : NULL};
@@ -64,28 +64,44 @@ static void add(struct list_of_servers *l, char *path, struct unix_server server
 	}
 }
 
+/* The last is the path itself where it is no link. */
+static char *(*const forms[])(const char *path) = {
+	memory_copy_string, unix_server_place, unix_server_target};
+
+/* The path in that form, for free(); NULL: there is none, or an earlier form is the same. */
+static char *in_form(const char *path, size_t form)
+{
+	char *ret = forms[form](path);
+
+	for (size_t i = 0; ret && i < form; i++) {
+		char *earlier = forms[i](path);
+		bool same = earlier && strcmp(earlier, ret) == 0;
+
+		free(earlier);
+		if (same) {
+			free(ret);
+			ret = NULL;
+		}
+	}
+	return ret;
+}
+
+/* Of two with the same path the first one counts, so those that resources name come before those
+ * that links lead to: whoever can write a link must not choose by whose rules another resource's
+ * own socket is judged. */
 struct capture_server *unix_servers_list(const struct config *c, size_t *ret_count)
 {
 	struct list_of_servers l = {0};
 
-	for (size_t i = 0; i < c->resource_count; i++) {
-		const struct config_upstream *upstream = c->resources[i].upstream;
-		const char *path = upstream ? upstream->unix_path.text : NULL;
-		char *place, *target;
-		struct unix_server server;
+	for (size_t form = 0; form < ARRAY_SIZE(forms); form++) {
+		for (size_t i = 0; i < c->resource_count; i++) {
+			const struct config_upstream *upstream = c->resources[i].upstream;
+			const char *path = upstream ? upstream->unix_path.text : NULL;
 
-		if (!path || *path != '/')
-			continue;
-		server = unix_server_of(slice_from_string(path));
-		place = unix_server_place(path);
-		target = unix_server_target(path);
-		add(&l, memory_copy_string(path), server);
-		if (place && strcmp(place, path) != 0)
-			add(&l, memory_copy_string(place), server);
-		if (strcmp(target, path) != 0 && !(place && strcmp(target, place) == 0))
-			add(&l, memory_copy_string(target), server);
-		free(place);
-		free(target);
+			if (path && *path == '/')
+				add(&l, in_form(path, form),
+					unix_server_of(slice_from_string(path)));
+		}
 	}
 	*ret_count = l.count;
 	return l.items;

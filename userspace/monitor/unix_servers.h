@@ -19,7 +19,8 @@
 int unix_servers_listen(struct capture *c, const char *runtime_dir, int *ret_fd, struct error *e);
 void unix_servers_remove(const char *runtime_dir);
 
-/* All paths by which agents may dial those of the configuration; for unix_servers_free(). */
+/* All paths by which agents may dial those of the configuration, where the first of two that are
+ * the same counts; for unix_servers_free(). */
 struct capture_server *unix_servers_list(const struct config *c, size_t *ret_count);
 void unix_servers_free(struct capture_server *servers, size_t count);
 
