@@ -196,11 +196,18 @@ def test_sockets_that_are_not_the_daemons_are_not_taken(managed, server):
 
 
 def test_sockets_of_a_cgroup_that_is_gone(managed, server):
-    """No program would tell whose connections come there."""
-    d, _ = managed
+    """No program would tell whose connections come there; nor when another daemon made the cgroup again, and ended early."""
+    d, manager = managed
     d.stop()
     instance = "i" + hashlib.sha256(str(d.state).encode()).hexdigest()[:8]
-    (daemons.cgroup_root() / f"wayleave_{instance}" / "workers").rmdir()
+    workers = daemons.cgroup_root() / f"wayleave_{instance}" / "workers"
+    workers.rmdir()
+    in_the_way = d.runtime / "control.sock"
+    in_the_way.mkdir(parents=True)
+    d.start(wait=False)
+    assert d.process.wait(30) != 0 and "control.sock" in d.text()
+    assert workers.is_dir() and "listener-v4" in {name for name, _ in manager.kept}
+    in_the_way.rmdir()
     d.start()
     assert d.run("psql", "-XAtq", f"host=127.0.0.1 port={server.port} user=app dbname=postgres", "-c", "select 1").stdout == "1\n"
 

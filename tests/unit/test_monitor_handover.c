@@ -83,8 +83,9 @@ Test(handover, a_pipe_is_no_listening_socket)
 
 	cr_assert_eq(pipe(ends), 0);
 	from.v4[0] = ends[0];
-	cr_assert_eq(listener_adopt(&from, -1, 1, 0, &set), -ESTALE);
-	cr_assert_eq(listener_adopt(&(struct listener_inherited){.v4_count = 0}, -1, 1, 0, &set),
+	cr_assert_eq(listener_adopt(&from, -1, -1, 1, 0, &set), -ESTALE);
+	cr_assert_eq(
+		listener_adopt(&(struct listener_inherited){.v4_count = 0}, -1, -1, 1, 0, &set),
 		-ENOENT);
 	listener_discard(&from);
 	cr_assert_eq(from.v4_count, 0u);

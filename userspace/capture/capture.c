@@ -79,8 +79,7 @@ static int open_worker_cgroup(struct capture *c, const char *configuration, stru
 	int r;
 
 	snprintf(path, sizeof(path), "%s/workers", c->folder);
-	c->worker_is_new = cgroup_open(&c->root, path, false, &c->worker_fd, e) < 0;
-	r = c->worker_is_new ? cgroup_open(&c->root, path, true, &c->worker_fd, e) : 0;
+	r = cgroup_open(&c->root, path, true, &c->worker_fd, e);
 	if (r < 0)
 		return r;
 	/* Without it, teardown needs a configuration that can be read. */
@@ -271,10 +270,8 @@ static int adopt(const struct capture *c, unsigned count, uint16_t port,
 {
 	if (!inherited || inherited->v4_count == 0)
 		return -ENOENT;
-	/* Those of a cgroup that somebody removed are out of the programs' reach. */
-	if (c->worker_is_new)
-		return -ESTALE;
-	return listener_adopt(inherited, c->programs.maps[PROGRAMS_LISTENERS], count, port, ret);
+	return listener_adopt(
+		inherited, c->programs.maps[PROGRAMS_LISTENERS], c->worker_fd, count, port, ret);
 }
 
 static int open_listeners(struct capture *c, unsigned count, uint16_t port,

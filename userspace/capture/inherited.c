@@ -4,13 +4,17 @@
  */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "capture/cgroup.h"
+#include "capture/diag.h"
 #include "capture/listener.h"
 
 #define PORT_UNPRIVILEGED 1024
@@ -68,23 +72,80 @@ static bool is_marked(int fd, int marks)
 	return bpf_map_lookup_elem(marks, &fd, &agent) == 0 && agent == 0;
 }
 
-static bool is_usable(int fd, int family, uint16_t port, int marks)
+struct search {
+	uint64_t cookie; /* of the socket; never 0 */
+	uint64_t cgroup; /* 0: not found */
+};
+
+static int on_socket(const struct nlmsghdr *message, void *context)
 {
-	return get_option(fd, SO_ACCEPTCONN) == 1 && get_option(fd, SO_TYPE) == SOCK_STREAM &&
-		port_of(fd, family) == port && is_of_network(fd) && is_marked(fd, marks);
+	const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+	struct search *s = context;
+
+	if ((socket->id.idiag_cookie[0] | (uint64_t)socket->id.idiag_cookie[1] << 32) == s->cookie)
+		(void)diag_cgroup(message, &s->cgroup);
+	return MNL_CB_OK;
 }
 
-static bool are_usable(const int *fds, unsigned count, int family, uint16_t port, int marks)
+/* The cgroup in which it was made, also one that is gone; 0: not known. Several may have its
+ * address (SO_REUSEPORT), so that one alone can't be asked for. */
+static uint64_t cgroup_of(struct mnl_socket *netlink, int fd, int family, uint16_t port)
+{
+	const struct inet_diag_req_v2 listening = {
+		.sdiag_family = (uint8_t)family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_states = 1u << TCP_LISTEN,
+		.id = {.idiag_sport = htons(port)},
+	};
+	struct search s = {0};
+	socklen_t size = sizeof(s.cookie);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s.cookie, &size) < 0 ||
+		diag_ask(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &listening, on_socket, &s) < 0)
+		return 0;
+	return s.cgroup;
+}
+
+struct wanted {
+	struct mnl_socket *netlink;
+	int marks;
+	uint64_t cgroup;
+	uint16_t port;
+};
+
+static bool is_usable(const struct wanted *w, int fd, int family)
+{
+	return get_option(fd, SO_ACCEPTCONN) == 1 && get_option(fd, SO_TYPE) == SOCK_STREAM &&
+		port_of(fd, family) == w->port && is_of_network(fd) && is_marked(fd, w->marks) &&
+		cgroup_of(w->netlink, fd, family, w->port) == w->cgroup;
+}
+
+static bool are_usable(const struct wanted *w, const int *fds, unsigned count, int family)
 {
 	for (unsigned i = 0; i < count; i++) {
-		if (!is_usable(fds[i], family, port, marks))
+		if (!is_usable(w, fds[i], family))
 			return false;
 	}
 	return true;
 }
 
-int listener_adopt(const struct listener_inherited *from, int marks, unsigned count, uint16_t port,
-	struct listener_set *ret)
+/* The mark alone does not tell: it stays with sockets whose cgroup was removed and made again, and
+ * no program follows these any more. */
+static bool all_are_usable(
+	const struct listener_inherited *from, int marks, int cgroup_fd, uint16_t port)
+{
+	struct wanted w = {.netlink = diag_open(), .marks = marks, .port = port};
+	bool ret = w.netlink && cgroup_get_id(cgroup_fd, &w.cgroup) == 0 &&
+		are_usable(&w, from->v4, from->v4_count, AF_INET) &&
+		are_usable(&w, from->v6, from->v6_count, AF_INET6);
+
+	if (w.netlink)
+		mnl_socket_close(w.netlink);
+	return ret;
+}
+
+int listener_adopt(const struct listener_inherited *from, int marks, int cgroup_fd, unsigned count,
+	uint16_t port, struct listener_set *ret)
 {
 	uint16_t found;
 
@@ -93,8 +154,7 @@ int listener_adopt(const struct listener_inherited *from, int marks, unsigned co
 	found = port_of(from->v4[0], AF_INET);
 	if (from->v4_count != count || (from->v6_count && from->v6_count != count) ||
 		(port ? found != port : found == 0 || found >= PORT_UNPRIVILEGED) ||
-		!are_usable(from->v4, from->v4_count, AF_INET, found, marks) ||
-		!are_usable(from->v6, from->v6_count, AF_INET6, found, marks))
+		!all_are_usable(from, marks, cgroup_fd, found))
 		return -ESTALE;
 	*ret = (struct listener_set){.pairs = memory_new_array(count, sizeof(*ret->pairs)),
 		.count = count,

@@ -56,11 +56,11 @@ struct listener_inherited {
 };
 
 /* Goes on with them, what waits there included. -ENOENT: there are none. -ESTALE: they are not what
- * listener_open() would make (`port` 0: any that it might choose), or don't carry the mark of the
- * worker's listeners in `marks`, a map (bpf/maps.h). The set has the descriptors then, else they
- * stay the caller's. */
-int listener_adopt(const struct listener_inherited *from, int marks, unsigned count, uint16_t port,
-	struct listener_set *ret);
+ * listener_open() would make (`port` 0: any that it might choose), don't carry the mark of the
+ * worker's listeners in `marks`, a map (bpf/maps.h), or were made in another cgroup, as one that
+ * was there before. On success the set has the descriptors, else they stay the caller's. */
+int listener_adopt(const struct listener_inherited *from, int marks, int cgroup_fd, unsigned count,
+	uint16_t port, struct listener_set *ret);
 /* Closes them. */
 void listener_discard(struct listener_inherited *from);
 void listener_close(struct listener_set *s);

@@ -2,8 +2,6 @@
 #include "capture/older.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,9 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-
-#define CGROUP_ID 21 /* INET_DIAG_CGROUP_ID, kernel 5.8 */
-#define BUFFER_SIZE 32768
+#include "capture/diag.h"
 
 struct search {
 	const struct cgroup_root *root;
@@ -46,47 +42,18 @@ static bool is_inside(struct search *s, uint64_t id)
 static int on_socket(const struct nlmsghdr *message, void *context)
 {
 	const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attribute;
 	struct search *s = context;
+	uint64_t cgroup;
 
-	mnl_attr_for_each(attribute, message, sizeof(*socket))
-	{
-		if (mnl_attr_get_type(attribute) != CGROUP_ID ||
-			mnl_attr_validate(attribute, MNL_TYPE_U64) < 0 ||
-			!is_inside(s, mnl_attr_get_u64(attribute)))
-			continue;
-		s->found = memory_resize_array(s->found, s->count + 1, sizeof(*s->found));
-		s->found[s->count++] = (struct inet_diag_req_v2){
-			.sdiag_family = socket->idiag_family,
-			.sdiag_protocol = IPPROTO_TCP,
-			.id = socket->id,
-		};
-	}
+	if (!diag_cgroup(message, &cgroup) || !is_inside(s, cgroup))
+		return MNL_CB_OK;
+	s->found = memory_resize_array(s->found, s->count + 1, sizeof(*s->found));
+	s->found[s->count++] = (struct inet_diag_req_v2){
+		.sdiag_family = socket->idiag_family,
+		.sdiag_protocol = IPPROTO_TCP,
+		.id = socket->id,
+	};
 	return MNL_CB_OK;
-}
-
-/* Sends one request and reads what comes for it; 0 or a negative errno. */
-static int ask(struct mnl_socket *netlink, uint16_t type, uint16_t flags,
-	const struct inet_diag_req_v2 *request, mnl_cb_t call, void *context)
-{
-	uint8_t buffer[BUFFER_SIZE];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	int r = MNL_CB_OK;
-
-	message->nlmsg_type = type;
-	message->nlmsg_flags = NLM_F_REQUEST | flags;
-	*(struct inet_diag_req_v2 *)mnl_nlmsg_put_extra_header(message, sizeof(*request)) =
-		*request;
-	if (mnl_socket_sendto(netlink, message, message->nlmsg_len) < 0)
-		return -errno;
-	while (r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(netlink, buffer, sizeof(buffer));
-
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(buffer, (size_t)n, 0, mnl_socket_get_portid(netlink), call, context);
-	}
-	return r < 0 ? -errno : 0;
 }
 
 static int find(struct mnl_socket *netlink, struct search *s)
@@ -101,7 +68,7 @@ static int find(struct mnl_socket *netlink, struct search *s)
 			.idiag_states = ~(1u << TCP_LISTEN | 1u << TCP_TIME_WAIT | 1u << TCP_CLOSE),
 		};
 
-		r = ask(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &all, on_socket, s);
+		r = diag_ask(netlink, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &all, on_socket, s);
 	}
 	return r;
 }
@@ -112,7 +79,7 @@ static int abort_found(struct mnl_socket *netlink, const struct search *s)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
-		r = ask(netlink, SOCK_DESTROY, NLM_F_ACK, &s->found[i], NULL, NULL);
+		r = diag_ask(netlink, SOCK_DESTROY, NLM_F_ACK, &s->found[i], NULL, NULL);
 		if (r == -ENOENT)
 			r = 0;
 	}
@@ -121,13 +88,13 @@ static int abort_found(struct mnl_socket *netlink, const struct search *s)
 
 int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e)
 {
-	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	struct mnl_socket *netlink = diag_open();
 	struct search s = {.root = root, .cgroup = cgroup};
 	int r;
 
 	if (!netlink)
 		return error_set_errno(e, -errno, "listing the sockets of cgroup %s", cgroup);
-	r = mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : find(netlink, &s);
+	r = find(netlink, &s);
 	if (r == 0)
 		r = abort_found(netlink, &s);
 	mnl_socket_close(netlink);

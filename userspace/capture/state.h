@@ -48,7 +48,6 @@ struct capture {
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */
-	bool worker_is_new; /* it was not there: no socket is of it */
 	struct networks networks;
 	struct forwarded forwarded;
 	struct guard_watch forward_watch; /* of its rules */
