@@ -4,8 +4,10 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -74,3 +76,18 @@ def test_left_running_and_ended():
         ended = sh(end)
     assert ended.returncode == 0, ended.stdout
     assert left(ended.stdout) == []
+
+
+def test_its_end_kills_nobody_else():
+    """The number may be another process's by now."""
+    other = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="wayleave-demo.", dir="/tmp"))
+    try:
+        (folder / "daemon").write_text(f"{other.pid}\n")
+        ended = sh(f"{ROOT}/scripts/demo --end {folder}")
+        assert ended.returncode == 0, ended.stdout
+        assert other.poll() is None and not folder.exists()
+    finally:
+        other.kill()
+        other.wait()
+        shutil.rmtree(folder, ignore_errors=True)
