@@ -162,10 +162,16 @@ def test_a_token_lives_no_longer_and_a_new_one_counts(daemon, issuer):
     # Not behind the host's clock, by which the issuer's certificate is not valid yet.
     daemon.set_clock(HOUR)
     # 60 s of leeway: it ends some seconds from now.
-    swap(issuer.token(groups=["short"], iat=int(time.time()) - HOUR, exp=int(time.time()) + HOUR - 50))
+    short = issuer.token(groups=["short"], iat=int(time.time()) - HOUR, exp=int(time.time()) + HOUR - 50)
+    swap(short)
     wait_for(lambda: [a for a in daemon.json("agents", "list") if a["groups"] == ["short"]], 30, "the short one")
     daemon.set_clock(0)
     wait_for(lambda: identity(daemon) == "ended", 60, "its end")
+    # As an editor saves it: the same token, of which the clock says that it has an hour left.
+    swap(short + "\n")
+    for _ in range(20):
+        assert identity(daemon) == "ended"
+        time.sleep(0.05)
     swap(issuer.token(groups=["ai-agents"], iat=int(time.time()) - HOUR))
     wait_for(lambda: identity(daemon) == "known", 30, "a new token")
     daemon.set_clock(24 * HOUR)

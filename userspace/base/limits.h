@@ -149,6 +149,7 @@
 #define LIMIT_TOKEN_BYTES 16384u
 #define LIMIT_TOKEN_NAME 1024u /* bytes of who a token is about, or of the name of a group */
 #define LIMIT_TOKEN_GROUPS 256u /* a token with more is refused, as none may be left out */
+#define LIMIT_TOKENS_KNOWN 256u /* of an agent and its runs: when they end is remembered */
 #define LIMIT_RUNS 1024u /* of `wayleave run` at a time, with a token or a person of their own */
 #define LIMIT_RUNS_OF_USER 256u
 #define LIMIT_LOGINS 256u /* people at a time */

@@ -229,6 +229,7 @@ static int read_subject(struct openid *o, const cJSON *json, struct subject *ret
 	ret->client_id = document_get_text(json, "client_id");
 	ret->secret = document_get_text(json, "secret");
 	ret->scope = document_get_text(json, "scope");
+	ret->lives = memory_new(sizeof(*ret->lives));
 	buffer_init(&ret->reported, CONTROL_PAYLOAD_MOST);
 	if (read_key(document_get_text(json, "key"), &ret->key, &problem) < 0) {
 		/* This agent's alone. */

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "broker/client.h"
 #include "broker/messages.h"
+#include "broker/token_lives.h"
 #include "identity/principals.h"
 #include "identity/token.h"
 
@@ -60,6 +61,7 @@ struct subject {
 	 */
 	uint64_t ends;
 	bool ended;
+	struct token_lives *lives; /* the agent's, which its runs share; never freed */
 	uint64_t check_at; /* wall clock, seconds: something may be different then; 0: never */
 	uint64_t checked; /* the same: when it was looked at last */
 	struct buffer reported; /* what the monitor knows */

@@ -96,14 +96,19 @@ static void on_bad(struct subject *s, int why, const char *sentence, uint64_t no
 	report_none(s, PRINCIPAL_REFUSED, text);
 }
 
-/* Nobody's token lives longer because somebody set the clock back. */
+/* Nobody's token lives longer because somebody set the clock back. What we asked for ourselves is
+ * good by the word of its issuer, who may have given it out before. */
 static void measure(struct subject *s, const struct token *token, uint64_t now)
 {
 	uint64_t left = token->expires + TOKEN_LEEWAY - now;
 
-	if (s->ends == 0)
-		s->ends = clock_boot() +
-			(left < MEASURED_MOST ? left : MEASURED_MOST) * NANOSECONDS_PER_SECOND;
+	if (s->ends)
+		return;
+	s->ends = clock_boot() +
+		(left < MEASURED_MOST ? left : MEASURED_MOST) * NANOSECONDS_PER_SECOND;
+	if (!s->client_id)
+		s->ends = token_lives_keep(s->lives, slice_from_string(s->token), s->ends);
+	s->ended = clock_boot() >= s->ends;
 }
 
 static void check_token(struct subject *s, uint64_t now)
@@ -118,8 +123,12 @@ static void check_token(struct subject *s, uint64_t now)
 		return;
 	}
 	measure(s, &token, now);
-	report_known(s, &token);
-	ask_before(s, token.expires);
+	if (s->ended) {
+		on_bad(s, -EKEYEXPIRED, "", now);
+	} else {
+		report_known(s, &token);
+		ask_before(s, token.expires);
+	}
 	token_done(&token);
 }
 
@@ -196,6 +205,7 @@ struct subject *subject_new_run(const struct subject *agent, uint64_t run)
 	s->run = run;
 	s->issuer = agent->issuer;
 	s->rules = agent->rules;
+	s->lives = agent->lives;
 	buffer_init(&s->reported, CONTROL_PAYLOAD_MOST);
 	list_append(&s->owner->runs, &s->link);
 	return s;
