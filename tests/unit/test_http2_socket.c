@@ -2,8 +2,7 @@
  *
  * WebSockets over HTTP/2 (RFC 8441) between an agent and a server, both of which are nghttp2's.
  */
-#include "tests/unit/http2_run.h"
-#include "tests/unit/http_frames.h"
+#include "tests/unit/http2_sockets.h"
 
 static const char rules[] =
 	"config:\n"
@@ -20,7 +19,6 @@ static const char rules[] =
 	"    objects: [/masked]\n"
 	"    allow: { record: rows, mask: [{ detect: [email], with: redact }, { json: [$.ssn], "
 	"with: redact }] }\n";
-static const nghttp2_settings_entry offer = {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
 
 static void begin(void)
 {
@@ -29,64 +27,6 @@ static void begin(void)
 }
 
 TestSuite(http2_socket, .init = begin, .fini = http2_run_end);
-
-static bool agent_was_offered_it(void)
-{
-	return nghttp2_session_get_remote_settings(
-		       agent.session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
-}
-
-static void ask_for(const char *path)
-{
-	http2_peer_ask(&agent, "CONNECT", path,
-		":protocol: websocket\nsec-websocket-version: 13\n"
-		"sec-websocket-extensions: permessage-deflate\n",
-		"", true);
-	talk();
-}
-
-/* In clear the server is known once something was asked of it. */
-static void meet(void)
-{
-	http2_peer_ask(&agent, "GET", "/a", NULL, NULL, false);
-	talk();
-	http2_peer_answer(&server, 1, "200", NULL, NULL, NULL);
-	talk();
-}
-
-/* Stream 3 of the agent, and of the server. */
-static void ask(const char *path)
-{
-	nghttp2_submit_settings(server.session, NGHTTP2_FLAG_NONE, &offer, 1);
-	meet();
-	cr_assert(agent_was_offered_it());
-	ask_for(path);
-}
-
-static void open_socket(const char *path)
-{
-	ask(path);
-	http2_peer_agree(&server, 3, NULL);
-	talk();
-	HEARD(agent, "3 :status: 200\n");
-}
-
-static void says_bytes(enum side from, struct slice bytes, bool open)
-{
-	http2_peer_more(from == SIDE_AGENT ? &agent : &server, 3, bytes, open);
-	talk();
-}
-
-static void says(enum side from, enum websocket_opcode opcode, bool final, const char *text)
-{
-	struct buffer frame;
-
-	buffer_init(&frame, 1u << 20);
-	websocket_append(&frame, opcode, final, from == SIDE_AGENT ? frames_key : NULL,
-		slice_from_string(text));
-	says_bytes(from, buffer_slice(&frame), true);
-	buffer_done(&frame);
-}
 
 #define UNMASKED slice_from_string("\x81\x05hello")
 
@@ -248,7 +188,7 @@ Test(http2_socket, a_server_that_takes_none_is_asked_for_none)
 {
 	meet();
 	cr_assert_not(agent_was_offered_it());
-	ask_for("/plain");
+	ask_for("/plain", NULL);
 	HEARD(agent, "3 :status: 501\n");
 	HEARD(agent, "the server takes no WebSockets over HTTP/2");
 	cr_assert_not(http2_peer_heard(&server, "CONNECT"));
