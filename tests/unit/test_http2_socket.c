@@ -183,6 +183,43 @@ Test(http2_socket, what_is_said_last_arrives)
 	cr_assert_not(run.engine->protocol->is_busy(run.engine));
 }
 
+/* nghttp2 closes the server's stream before what its last frame says is read. */
+Test(http2_socket, what_the_server_says_last_arrives)
+{
+	open_socket("/rows");
+	says_bytes(SIDE_AGENT, slice_from_string("\x88\x80\1\1\1\1"), false);
+	HEARD(server, "3 end\n");
+	says_bytes(SIDE_SERVER, slice_from_string("\x81\5world\x88\2\3\xe8"), false);
+	HEARD(agent, "3 data 7 \x81\5world\n3 data 4 \x88\2\3\xe8\n3 end\n");
+	cr_assert_not(http2_peer_heard(&agent, "3 reset"));
+	RECORDED(DATA_OUTPUT, "world");
+	cr_assert(holds(&run.events, "! result 2 rows 0 bytes 5 \"200\"\n"));
+	cr_assert_not(run.engine->protocol->is_busy(run.engine));
+}
+
+/* What breaks the protocol there ends the stream as it does elsewhere. */
+Test(http2_socket, what_the_server_says_last_is_checked)
+{
+	open_socket("/rows");
+	says_bytes(SIDE_AGENT, SLICE_EMPTY, false);
+	says_bytes(SIDE_SERVER, slice_from_string("\x81\5world\x81\x85wrong"), false);
+	HEARD(agent, "world\n");
+	HEARD(agent, "wayleave: a server's WebSocket frame that is masked\n3 end\n");
+	cr_assert(holds(&run.events, "! result 2 rows 0 bytes 5 \"200\"\n"));
+	cr_assert_not(run.engine->protocol->is_busy(run.engine));
+}
+
+/* An end without an error is one all the same, where there was more to come. */
+Test(http2_socket, what_is_given_up_without_an_error_is_given_up)
+{
+	open_socket("/plain");
+	nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, 3, NGHTTP2_NO_ERROR);
+	talk();
+	HEARD(server, "3 reset 8\n");
+	cr_assert(holds(&run.events, "! result 2"));
+	cr_assert_not(run.engine->protocol->is_busy(run.engine));
+}
+
 /* Only whoever ignores what it was offered asks for one. */
 Test(http2_socket, a_server_that_takes_none_is_asked_for_none)
 {

@@ -27,6 +27,7 @@ int http2_open(struct http_engine *e, bool ready)
 
 	h->e = e;
 	list_init(&h->streams);
+	list_init(&h->closed);
 	list_init(&h->asking);
 	list_init(&h->reading);
 	list_init(&h->reports);
@@ -48,6 +49,7 @@ void http2_close(struct http2 *h)
 	h->sessions[SIDE_AGENT] = h->sessions[SIDE_SERVER] = NULL;
 	list_for_each_safe (position, &h->streams)
 		http2_stream_free(list_entry(position, struct http2_stream, link));
+	http2_streams_free_closed(h);
 	/* Nobody is told any more. */
 	list_for_each_safe (position, &h->reports)
 		free(list_entry(position, struct http2_report, link));
@@ -139,6 +141,8 @@ static bool engine_next_event(struct protocol_engine *base, struct protocol_even
 	struct http2 *h = http2_of(base);
 	struct http2_stream *s;
 
+	if (h->e->events.count == 0)
+		http2_streams_free_closed(h);
 	if (next_report(h, ret) || event_queue_take(&h->e->events, ret))
 		return true;
 	if (h->dropped_count) {

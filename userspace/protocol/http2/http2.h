@@ -111,6 +111,7 @@ struct http2 {
 	nghttp2_session *sessions[2]; /* by side; the server's NULL while there is none */
 	struct http2_frames frames[2];
 	struct list streams, asking;
+	struct list closed; /* streams that nobody has any more, and an event may be about */
 	struct list reading; /* WebSockets of which something is still to be read */
 	struct list reports;
 	char reported[64]; /* the tag of the last */
@@ -211,7 +212,10 @@ void http2_server_forget(struct http2_stream *s, uint32_t code);
 
 /* stream.c */
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id);
+/* The connection has it no more. What events may be about is kept until the next function. */
 void http2_stream_free(struct http2_stream *s);
+/* No event waits, and the last one was handled. */
+void http2_streams_free_closed(struct http2 *h);
 /* Something for the record that is no action; `text`: static. */
 void http2_note(struct http2 *h, enum reason reason, const char *text);
 void http2_flow_drop_trailers(struct http2_flow *f);
@@ -251,6 +255,8 @@ extern nghttp2_mem http2_wiping_memory;
 /* socket.c: with s->socket, but for the first and where it says so. */
 void http2_socket_new(struct http2_stream *s);
 void http2_socket_free(struct http2_stream *s); /* takes none */
+/* Nothing more is read of it, and what waits goes nowhere; takes none. */
+void http2_socket_stop(struct http2_stream *s);
 /* The server agreed; takes none. */
 bool http2_socket_is_open(const struct http2_stream *s);
 /* Its final response is in the request's head. NULL, or why it is refused. */
@@ -262,6 +268,8 @@ void http2_socket_end(struct http2_stream *s, enum side from);
 bool http2_socket_leave(struct http2_stream *s, enum reason reason, struct slice text);
 /* The agent's stream is closed. Whether what it said last is still on its way; takes none. */
 bool http2_socket_outlives(const struct http2_stream *s);
+/* The server's stream is closed. Whether what it said last is still to be read; takes none. */
+bool http2_socket_has_last_words(const struct http2_stream *s);
 /* What came of it, once, if it was open; takes none. */
 void http2_socket_report(struct http2_stream *s);
 /* Reads what came of all of them, up to the next event. */

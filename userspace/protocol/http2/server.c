@@ -371,6 +371,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 		http2_stream_free(s);
 		return 0;
 	}
+	if (http2_socket_has_last_words(s))
+		return 0;
 	http2_socket_report(s);
 	http2_stream_stop(s);
 	if (!s->server_ended)

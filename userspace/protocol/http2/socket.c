@@ -47,13 +47,16 @@ static size_t waiting(const struct http2_socket *k, enum side from)
 	return buffer_length(&k->came[from]) - k->taken[from];
 }
 
-/* What waits goes nowhere. */
-static void stop_reading(struct http2_socket *k)
+void http2_socket_stop(struct http2_stream *s)
 {
+	struct http2_socket *k = s->socket;
+
+	if (!k)
+		return;
 	k->over = true;
 	list_remove(&k->link);
 	for (int from = SIDE_AGENT; from <= SIDE_SERVER; from++) {
-		k->s->h->passing -= waiting(k, from);
+		s->h->passing -= waiting(k, from);
 		k->taken[from] = buffer_length(&k->came[from]);
 	}
 }
@@ -64,7 +67,6 @@ void http2_socket_free(struct http2_stream *s)
 
 	if (!k)
 		return;
-	stop_reading(k);
 	if (k->stream)
 		k->stream->kind->free(k->stream);
 	for (int from = SIDE_AGENT; from <= SIDE_SERVER; from++)
@@ -81,8 +83,15 @@ bool http2_socket_is_open(const struct http2_stream *s)
 /* Of those that end with the server alone there are no more than of others. */
 bool http2_socket_outlives(const struct http2_stream *s)
 {
-	return http2_socket_is_open(s) && !s->socket->over && s->server_id &&
-		s->h->stream_count <= LIMIT_HTTP2_STREAMS;
+	return http2_socket_is_open(s) && !s->socket->over && s->socket->ended[SIDE_AGENT] &&
+		s->server_id && s->h->stream_count <= LIMIT_HTTP2_STREAMS;
+}
+
+/* nghttp2 says that a stream is closed before its last frame is read here. */
+bool http2_socket_has_last_words(const struct http2_stream *s)
+{
+	return http2_socket_is_open(s) && !s->socket->over && s->socket->ended[SIDE_SERVER] &&
+		!s->socket->told[SIDE_SERVER];
 }
 
 /* --- what comes --- */
@@ -140,7 +149,7 @@ bool http2_socket_leave(struct http2_stream *s, enum reason reason, struct slice
 
 	if (!http2_socket_is_open(s) || k->over || !k->stream || k->unread)
 		return false;
-	stop_reading(k);
+	http2_socket_stop(s);
 	k->stream->kind->leave(k->stream, reason, text);
 	s->server_ended = true;
 	s->state = HTTP2_ANSWERED;
@@ -226,6 +235,8 @@ static int tell_end(struct http2_socket *k, enum side from)
 	if (k->told[SIDE_AGENT] && k->told[SIDE_SERVER]) {
 		http2_socket_report(s);
 		http2_forgive(s->h);
+		if (!s->server_id)
+			http2_stream_stop(s);
 	}
 	return 0;
 }
@@ -306,7 +317,7 @@ const char *http2_socket_answered(struct http2_stream *s, bool agreed)
 		read_later(k);
 	} else {
 		/* An ordinary response: what the agent would have said to it is of no use. */
-		stop_reading(k);
+		http2_socket_stop(s);
 		http2_stream_end(s, SIDE_SERVER);
 	}
 	return problem;

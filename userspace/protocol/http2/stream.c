@@ -52,7 +52,7 @@ void http2_stream_free(struct http2_stream *s)
 	struct http2 *h = s->h;
 
 	http2_socket_report(s);
-	http2_socket_free(s);
+	http2_socket_stop(s);
 	set_held(s, 0);
 	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
 		struct http2_flow *f = &s->flows[to];
@@ -61,13 +61,24 @@ void http2_stream_free(struct http2_stream *s)
 		buffer_wipe(&f->data);
 		http2_flow_drop_trailers(f);
 	}
-	http2_block_clear(&s->block);
-	http_request_done(&s->request);
 	list_remove(&s->asking);
 	list_remove(&s->link);
+	list_append(&h->closed, &s->link);
 	h->stream_count--;
-	free(s);
 	http2_settle(h);
+}
+
+void http2_streams_free_closed(struct http2 *h)
+{
+	list_for_each_safe (position, &h->closed) {
+		struct http2_stream *s = list_entry(position, struct http2_stream, link);
+
+		http2_socket_free(s);
+		http2_block_clear(&s->block);
+		http_request_done(&s->request);
+		list_remove(&s->link);
+		free(s);
+	}
 }
 
 static int32_t id_with(const struct http2_stream *s, enum side side)
