@@ -11,9 +11,12 @@ import subprocess
 
 import pytest
 
-from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, WORLD, WORLD4, program, sh, text_of, wait_until
+from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, WORLD4, program, sh, text_of, wait_until
+from test_flows import PLACE, PORT, allow, echo, talking  # noqa: F401
+from test_names import CONNECT, DATABASE, NAMED, ONLY_NAMED, RESOLVER4, RESOLVER6, names, resolv_conf, with_resolvers  # noqa: F401
 
 REFUSED, SILENT = "ECONNREFUSED", "timeout"
+QUERY = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\2db\7example\0\0\1\0\1"
 
 
 class Machine:
@@ -181,10 +184,10 @@ def test_this_host(host, network, machines, vm):
 
 
 DATAGRAMS = """
-def told(address, port, family=None, type=socket.SOCK_DGRAM, protocol=0, data=b"x"):
+def told(address, port, family=None, type=socket.SOCK_DGRAM, protocol=0, data=b"x", timeout=0.3):
     # What comes back of a datagram: an error, an answer, or nothing.
     s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, type, protocol)
-    s.settimeout(0.3)
+    s.settimeout(timeout)
     try:
         s.connect((address, port))
         s.send(data)
@@ -198,17 +201,86 @@ def told(address, port, family=None, type=socket.SOCK_DGRAM, protocol=0, data=b"
 
 def test_everything_else_is_refused(host, network, machines, vm):
     daemon, a = vm
+    assert daemon.set_config(egress="deny") is None
     before = refusals(network, daemon)
     assert a.python(DATAGRAMS + f"""
-result = [told(to, port) for to in ({SERVER4!r}, {SERVER6!r}, {a.gate4!r}, {HOST4!r}, {a.gate6!r}) for port in (53, 7001)]
+result = [told(to, port, timeout=5) for to in ({SERVER4!r}, {SERVER6!r}, {a.gate4!r}, {HOST4!r}, {a.gate6!r}) for port in (53, 7001)]
 """) == [REFUSED] * 10
     # Echoes, IPv6 in IPv4, GRE, SCTP: an error, or nothing.
     assert set(a.python(DATAGRAMS + f"""
 result = [told(to, 0, None, socket.SOCK_RAW, protocol, b"\\x08\\0\\xf7\\xff\\0\\0\\0\\0")
           for to in ({SERVER4!r}, {a.gate4!r}) for protocol in (1, 41, 47, 132)]
 """)) <= {None, "EHOSTUNREACH", "ENOPROTOOPT", REFUSED}
-    assert refusals(network, daemon) >= before + 18
-    assert daemon.no_session()
+    assert refusals(network, daemon) >= before + 15
+    # But for what is asked of name servers, and is no query.
+    assert not [s for s in daemon.json("sessions", "list") if not s["address"].endswith(":53")]
+
+
+def test_flows(host, network, machines, echo):
+    """Datagrams and echoes are judged by their first packet, as other agents' are, and what was let pass goes on."""
+    a, b, _ = machines
+    pings = {"name": "pings", "protocol": "icmp", "hosts": [f"{SERVER4}:*"]}
+    daemon = host.start(config_of(a), config_of(b, "b"), egress="deny", resources=[PLACE, pings])
+    daemon.write_rules([{**allow("place", "pings")[0], "agents": ["a"]}])
+    daemon.reload()
+    process = a.start(talking(f"""
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        print(json.dumps([talk({SERVER4!r}, {PORT}, s=s), talk({SERVER6!r}, {PORT}), talk({SERVER4!r}, {PORT + 1}),
+                          talk({a.gate4!r}, {PORT})]), flush=True)
+        sys.stdin.readline()
+        result = talk({SERVER4!r}, {PORT}, s=s)
+    """))
+    assert json.loads(process.stdout.readline()) == ["echo x", "echo x", REFUSED, REFUSED]
+    assert b.python(talking(f"result = talk({SERVER4!r}, {PORT})")) == REFUSED
+    echoes = DATAGRAMS + f"""
+result = [told(to, 0, None, socket.SOCK_RAW, 1, b"\\x08\\0\\xf7\\xff\\0\\0\\0\\0", %f)
+          for to in ({SERVER4!r}, {WORLD4!r}, {a.gate4!r})]
+"""
+    answered, *refused = a.python(echoes % 3)
+    assert answered.startswith("E") and set(refused) <= {None, "EHOSTUNREACH"}
+    assert set(b.python(echoes % 0.3)) <= {None, "EHOSTUNREACH"}
+    flow = daemon.session(SERVER4, PORT, agent="a")
+    assert (flow["protocol"], flow["resource"]) == ("udp", "place")
+    assert daemon.session(SERVER4, PORT, agent="b")["denied"] == 1
+    # Another policy judges what flows.
+    daemon.write_rules([{"name": "no", "resources": ["place"], "deny": {}}])
+    daemon.reload()
+    assert daemon.status().get("reload_problem") is None
+    assert process.communicate("\n", timeout=60)[0].splitlines()[-1] == json.dumps(REFUSED)
+    # Of a worker that died nothing is left; another one answers.
+    daemon.write_rules(allow("place"))
+    daemon.reload()
+    for pid in daemon.workers():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: a.python(talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x")
+
+
+def test_names(host, network, machines, names):
+    """What is asked the host's resolvers, and name servers on this host, is judged, and what they answer makes a place of
+    a resource that is named."""
+    a, _, nobody = machines
+    with with_resolvers(names.file):
+        daemon = host.start(config_of(a), egress="deny", resources=[NAMED])
+        daemon.write_rules(ONLY_NAMED)
+        daemon.reload()
+        names.serve(f"--host-record=db.example,{DATABASE}")
+        assert a.dial(DATABASE) != ["ping"]
+        found, made = a.python(CONNECT % DATABASE)
+        assert found == [DATABASE] and made["data"] == "ping"
+        assert daemon.session(DATABASE, resource="named", denied=0)["agent"] == "a"
+        wait_until(lambda: [s for s in daemon.json("sessions", "list") if s["address"] == text_of(RESOLVER4, 53) and s["actions"]])
+        def is_answered(machine, *addresses):
+            answers = machine.python(DATAGRAMS + f"""
+result = [told(x, 53, data={QUERY!r}, timeout=5) for x in {addresses!r}]
+""")
+            return all(x and len(x) > len(QUERY) for x in answers)
+        assert is_answered(a, RESOLVER4, RESOLVER6) and is_answered(nobody, RESOLVER4)
+        assert a.python(talking(f"""
+            result = [talk({SERVER4!r}, 53, {QUERY!r}), talk({RESOLVER4!r}, 53, b"x"), talk({RESOLVER4!r}, 54)]
+        """)) == [REFUSED] * 3
+        names.serve(f"--host-record=db.example,{DATABASE}", addresses=(a.gate4, HOST4), namespace=network.host)
+        assert is_answered(a, a.gate4, HOST4)
+        assert {s["agent"] for s in daemon.json("sessions", "list")} == {"a"}
 
 
 def test_others_addresses(host, network, machines):
@@ -267,7 +339,7 @@ def test_without_a_daemon(host, network, machines, vm):
     assert a.dial(SERVER4) == ["ping"]
     daemon.kill()
     assert a.dial(SERVER4, SERVER6, a.gate4) == [REFUSED] * 3
-    assert a.python(DATAGRAMS + f"result = told({SERVER4!r}, 7001)") == REFUSED
+    assert a.python(DATAGRAMS + f"result = told({SERVER4!r}, 7001)") is None
     daemon.start()
     assert a.dial(SERVER4, SERVER6) == ["ping"] * 2
     assert network.leaks() == 0
@@ -332,15 +404,14 @@ def test_who_dials_it(host, network, machines, vm):
         while True:
             server.accept()[0].sendall(b"answer")
     """)
-    ask = program(f"result = [attempt(x, port=8097, timeout=0.5) for x in ({a.own4!r}, {a.own6!r})]")
-
-    def answers(namespace):
+    def answers(namespace, timeout):
+        ask = program(f"result = [attempt(x, port=8097, timeout={timeout}) for x in ({a.own4!r}, {a.own6!r})]")
         return [x.get("data", x.get("error")) for x in json.loads(network.in_namespace(namespace, PYTHON, "-c", ask))]
     try:
         assert server.stdout.readline() == "\n"
-        assert "answer" not in answers(network.world) + answers(network.host)
+        assert "answer" not in answers(network.world, 0.5) + answers(network.host, 0.5)
         assert daemon.set_config(agents=[{"name": "a", "interfaces": ["wlfa*"], "listen": "allow"}]) is None
-        assert answers(network.world) == answers(network.host) == ["answer"] * 2
+        assert answers(network.world, 20) == answers(network.host, 20) == ["answer"] * 2
         # That is no way out for what it dials itself.
         assert a.dial(SERVER4) == ["ping"] and daemon.session(SERVER4)["agent"] == "a"
     finally:

@@ -6,8 +6,10 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "capture/forward_rules.h"
+#include "capture/queue.h"
 
 static const char *const veth[] = {"veth-a*"};
 static const char *const shared[] = {"br0", "tap1"};
@@ -95,7 +97,8 @@ Test(forward_rules, let_pass_what_they_are_told_to)
 	};
 	struct buffer b = text_of(agents, 2);
 
-	/* No listeners: everything is refused. */
+	/* No listeners, and no queue: everything is refused. */
+	cr_expect_eq(times(&b, "meta mark set"), 0);
 	cr_expect_eq(times(&b, "redirect to"), 0);
 	cr_expect_eq(times(&b, "chain forward_0 {\n\t\tgoto refuse_0\n"), 1);
 	cr_expect_eq(times(&b, "chain input_0 {\n\t\tjump neighbours\n\t\tgoto refuse_0\n"), 1);
@@ -106,5 +109,42 @@ Test(forward_rules, let_pass_what_they_are_told_to)
 			     "\t\tgoto refuse_1\n"),
 		1);
 	cr_expect_eq(times(&b, "chain input_1 {\n\t\tct direction reply accept\n"), 1);
+	buffer_done(&b);
+}
+
+Test(forward_rules, ask_for_datagrams_where_policy_says)
+{
+	static const struct forward_agent agents[] = {
+		{.id = 0x110022, .interfaces = veth, .interface_count = 1, .udp = UDP_POLICY},
+		{.id = 0x33, .interfaces = shared, .interface_count = 1, .udp = UDP_DNS},
+		{.id = 0x44, .interfaces = &shared[1], .interface_count = 1, .udp = UDP_DENY},
+	};
+	const struct forward_rules f = {.instance = "x",
+		.queue = 7,
+		.generation = 5,
+		.resolvers = {.count = 1, .items = {{AF_INET, "192.0.2.53"}}},
+		.agents = agents,
+		.count = 3};
+	struct buffer b;
+	char text[64];
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(forward_rules_text(&f, &b), 0);
+	/* Names of the first two, on their way there and back. */
+	cr_expect_eq(times(&b, "ip daddr 192.0.2.53 udp dport 53 goto names_"), 2);
+	cr_expect_eq(times(&b, "fib daddr type local udp dport 53 goto names_"), 2);
+	cr_expect_eq(times(&b, "ip saddr 192.0.2.53 goto heard_"), 2);
+	cr_expect_eq(times(&b, "meta mark set 0x5e000007 accept"), 2);
+	cr_expect_eq(times(&b, "meta mark set 0x5f000007 accept"), 2);
+	cr_expect_eq(times(&b, "meta priority set 11:22"), 3);
+	/* Flows of the first alone. */
+	cr_expect_eq(times(&b, "meta l4proto udp goto asked"), 1);
+	snprintf(text, sizeof(text), "ct mark %#x accept", queue_pass_mark(0x110022, 5));
+	cr_expect_eq(times(&b, text), 2);
+	snprintf(text, sizeof(text), "ct mark %#x accept", queue_pass_mark(0x33, 5));
+	cr_expect_eq(times(&b, text), 0);
+	/* Nothing of the last. */
+	cr_expect_eq(times(&b, "chain judge_2 {\n\t}\n"), 1);
+	cr_expect_eq(times(&b, "chain forward_2 {\n\t\tgoto refuse_2\n"), 1);
 	buffer_done(&b);
 }

@@ -158,6 +158,7 @@ void capture_renew_queue(struct capture *c)
 	c->queue_use = QUEUE_UNUSED;
 	/* Until they are loaded the old number is nobody's, and drops. */
 	c->guard_gone |= governed_guard(c, &e) < 0;
+	c->forwarded.loaded = c->forwarded.known && forwarded_load(c, &e) == 0;
 }
 
 void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
@@ -362,6 +363,8 @@ int capture_apply(struct capture *c, const struct capture_setup *setup, struct e
 	 */
 	c->guard_gone |= r < 0;
 	if (r == 0)
+		r = forwarded_load(c, e);
+	if (r == 0)
 		r = governed_abort_older(c, e);
 	if (r == 0)
 		r = enrolment_process(c, e);
@@ -486,6 +489,7 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 		c->queue_use = QUEUE_UNUSED;
 		r = governed_guard(c, e);
 		c->guard_gone = r < 0;
+		c->forwarded.loaded = false;
 	}
 	if (r == 0)
 		r = forwarded_process(c, e);

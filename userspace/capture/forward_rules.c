@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "capture/forward_internal.h"
 #include "capture/guard_internal.h"
 
 #define TEXT_MOST (1u << 20)
@@ -33,25 +34,12 @@ static const char common_chains[] =
 	"\t}\n";
 /* Each agent has a counter of what it was refused. Without the second line of `source` whoever is
  * behind the interface could speak as anybody, and ask for answers that go elsewhere. */
-static const char agent_chains[] = "\tchain refuse_%zu {\n"
+static const char refuse_chain[] = "\tchain refuse_%zu {\n"
 				   "\t\tcounter goto refuse\n"
-				   "\t}\n"
-				   "\tchain source_%zu {\n"
-				   "\t\tjump neighbours\n"
-				   "\t\tfib saddr . iif oif missing counter drop\n"
-				   "\t}\n"
-				   "\tchain forward_%zu {\n"
-				   "%s%s"
-				   "\t\tgoto refuse_%zu\n"
-				   "\t}\n"
-				   "\tchain input_%zu {\n"
-				   "%s%s"
-				   "\t\tjump neighbours\n"
-				   "\t\tgoto refuse_%zu\n"
-				   "\t}\n"
-				   "\tchain turn_%zu {\n"
-				   "%s"
 				   "\t}\n";
+static const char source_head[] = "\tchain source_%zu {\n"
+				  "\t\tjump neighbours\n"
+				  "\t\tfib saddr . iif oif missing counter drop\n";
 static const char answers[] = "\t\tct direction reply accept\n";
 static const char datagrams[] = "\t\tmeta l4proto udp accept\n";
 /* Only what was redirected: that who dials the port itself is. */
@@ -59,6 +47,8 @@ static const char redirected[] =
 	"\t\ttcp dport { %u, %u } ct direction original ct status dnat accept\n";
 static const char redirects[] = "\t\tmeta l4proto tcp fib daddr type local redirect to :%u\n"
 				"\t\tmeta l4proto tcp redirect to :%u\n";
+static const char refuse_rest[] = "\t\tgoto refuse_%zu\n"
+				  "\t}\n";
 static const char sources_head[] = "\tchain sources {\n"
 				   "\t\ttype filter hook prerouting priority raw; policy accept;\n";
 /* Before others' redirections, of which the first one counts. What they do all the same, input and
@@ -74,6 +64,9 @@ static const char forward_head[] = "\tchain forward {\n"
 				   "\t\ttype filter hook forward priority filter; policy accept;\n";
 static const char chain_tail[] = "\t}\n";
 
+static const char *const devices[] = {[FORWARD_IN] = "iifname", [FORWARD_OUT] = "oifname"};
+static const char *const ends[] = {[FORWARD_IN] = "saddr", [FORWARD_OUT] = "daddr"};
+
 static bool is_v4(const struct forward_source *s)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -81,8 +74,8 @@ static bool is_v4(const struct forward_source *s)
 	return s->bits >= MAPPED_BITS && memcmp(s->address, mapped, sizeof(mapped)) == 0;
 }
 
-static int append_source(
-	struct buffer *b, const char *interface, const struct forward_source *s, const char *chain)
+static int append_source(struct buffer *b, const char *interface, const struct forward_source *s,
+	enum forward_way way, const char *chain)
 {
 	char text[INET6_ADDRSTRLEN];
 	bool v4 = is_v4(s);
@@ -90,12 +83,13 @@ static int append_source(
 	if (!inet_ntop(
 		    v4 ? AF_INET : AF_INET6, v4 ? s->address + 12 : s->address, text, sizeof(text)))
 		return -EINVAL;
-	return buffer_append_format(b, "\t\tiifname \"%s\" %s saddr %s/%u goto %s\n", interface,
-		v4 ? "ip" : "ip6", text, v4 ? s->bits - MAPPED_BITS : s->bits, chain);
+	return buffer_append_format(b, "\t\t%s \"%s\" %s %s %s/%u goto %s\n", devices[way],
+		interface, v4 ? "ip" : "ip6", ends[way], text, v4 ? s->bits - MAPPED_BITS : s->bits,
+		chain);
 }
 
-/* Whose a packet is, by where it comes in and what its source is. */
-static int append_dispatch(struct buffer *b, const struct forward_rules *f, const char *name)
+int forward_append_dispatch(
+	struct buffer *b, const struct forward_rules *f, enum forward_way way, const char *name)
 {
 	int r = 0;
 
@@ -106,10 +100,10 @@ static int append_dispatch(struct buffer *b, const struct forward_rules *f, cons
 		snprintf(chain, sizeof(chain), "%s_%zu", name, i);
 		for (size_t j = 0; r == 0 && j < a->interface_count; j++) {
 			for (size_t k = 0; r == 0 && k < a->source_count; k++)
-				r = append_source(b, a->interfaces[j], &a->sources[k], chain);
+				r = append_source(b, a->interfaces[j], &a->sources[k], way, chain);
 			if (r == 0 && a->source_count == 0)
-				r = buffer_append_format(
-					b, "\t\tiifname \"%s\" goto %s\n", a->interfaces[j], chain);
+				r = buffer_append_format(b, "\t\t%s \"%s\" goto %s\n", devices[way],
+					a->interfaces[j], chain);
 		}
 	}
 	return r;
@@ -127,17 +121,70 @@ static int append_rest(struct buffer *b, const struct forward_rules *f, const ch
 	return r;
 }
 
-static int append_agent(struct buffer *b, const struct forward_agent *a, size_t i)
+static int append_source_chain(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
 {
-	char passes[sizeof(redirected) + 16] = "", leads[sizeof(redirects) + 16] = "";
+	int r = buffer_append_format(b, source_head, i);
 
-	if (a->port && a->port_here) {
-		snprintf(passes, sizeof(passes), redirected, a->port, a->port_here);
-		snprintf(leads, sizeof(leads), redirects, a->port_here, a->port);
-	}
-	return buffer_append_format(b, agent_chains, i, i, i, a->listen ? answers : "",
-		a->udp == UDP_ALLOW ? datagrams : "", i, i, passes, a->listen ? answers : "", i, i,
-		leads);
+	if (r == 0 && forward_is_watched(f, a))
+		r = forward_append_queries(b, f, i);
+	return r == 0 ? buffer_append_string(b, chain_tail) : r;
+}
+
+static int append_forward_chain(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
+{
+	int r = buffer_append_format(b, "\tchain forward_%zu {\n", i);
+
+	if (r == 0 && a->listen)
+		r = buffer_append_string(b, answers);
+	if (r == 0 && a->udp == UDP_ALLOW)
+		r = buffer_append_string(b, datagrams);
+	if (r == 0 && forward_is_watched(f, a))
+		r = forward_append_passes(b, f, a);
+	return r == 0 ? buffer_append_format(b, refuse_rest, i) : r;
+}
+
+static int append_input_chain(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
+{
+	int r = buffer_append_format(b, "\tchain input_%zu {\n", i);
+
+	if (r == 0 && a->port && a->port_here)
+		r = buffer_append_format(b, redirected, a->port, a->port_here);
+	if (r == 0 && a->listen)
+		r = buffer_append_string(b, answers);
+	/* What is left of them was judged. */
+	if (r == 0 && forward_is_watched(f, a))
+		r = buffer_append_string(b, "\t\tudp dport 53 accept\n");
+	if (r == 0)
+		r = buffer_append_string(b, "\t\tjump neighbours\n");
+	return r == 0 ? buffer_append_format(b, refuse_rest, i) : r;
+}
+
+static int append_turn_chain(struct buffer *b, const struct forward_agent *a, size_t i)
+{
+	int r = buffer_append_format(b, "\tchain turn_%zu {\n", i);
+
+	if (r == 0 && a->port && a->port_here)
+		r = buffer_append_format(b, redirects, a->port_here, a->port);
+	return r == 0 ? buffer_append_string(b, chain_tail) : r;
+}
+
+static int append_agent(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
+{
+	int r = buffer_append_format(b, refuse_chain, i);
+
+	if (r == 0)
+		r = forward_append_queueing(b, f, a, i);
+	if (r == 0)
+		r = append_source_chain(b, f, a, i);
+	if (r == 0)
+		r = append_forward_chain(b, f, a, i);
+	if (r == 0)
+		r = append_input_chain(b, f, a, i);
+	return r == 0 ? append_turn_chain(b, a, i) : r;
 }
 
 static int append_agents(struct buffer *b, const struct forward_rules *f)
@@ -145,7 +192,7 @@ static int append_agents(struct buffer *b, const struct forward_rules *f)
 	int r = buffer_append_format(b, common_chains, f->instance);
 
 	for (size_t i = 0; r == 0 && i < f->count; i++)
-		r = append_agent(b, &f->agents[i], i);
+		r = append_agent(b, f, &f->agents[i], i);
 	return r;
 }
 
@@ -154,7 +201,7 @@ static int append_sources(struct buffer *b, const struct forward_rules *f)
 	int r = buffer_append_string(b, sources_head);
 
 	if (r == 0)
-		r = append_dispatch(b, f, "source");
+		r = forward_append_dispatch(b, f, FORWARD_IN, "source");
 	if (r == 0)
 		r = append_rest(b, f, "\t\tiifname \"%s\" goto strangers\n");
 	return r == 0 ? buffer_append_string(b, chain_tail) : r;
@@ -165,7 +212,7 @@ static int append_turn(struct buffer *b, const struct forward_rules *f)
 	int r = buffer_append_string(b, turn_head);
 
 	if (r == 0)
-		r = append_dispatch(b, f, "turn");
+		r = forward_append_dispatch(b, f, FORWARD_IN, "turn");
 	return r == 0 ? buffer_append_string(b, chain_tail) : r;
 }
 
@@ -174,7 +221,7 @@ static int append_input(struct buffer *b, const struct forward_rules *f)
 	int r = buffer_append_string(b, input_head);
 
 	if (r == 0)
-		r = append_dispatch(b, f, "input");
+		r = forward_append_dispatch(b, f, FORWARD_IN, "input");
 	if (r == 0)
 		r = append_rest(b, f, "\t\tiifname \"%s\" goto strangers\n");
 	for (size_t i = 0; r == 0 && i < f->count; i++) {
@@ -191,10 +238,10 @@ static int append_forward(struct buffer *b, const struct forward_rules *f)
 	int r = buffer_append_string(b, forward_head);
 
 	if (r == 0)
-		r = append_dispatch(b, f, "forward");
+		r = forward_append_dispatch(b, f, FORWARD_IN, "forward");
 	if (r == 0)
 		r = append_rest(b, f, "\t\tiifname \"%s\" counter drop\n");
-	return r == 0 ? buffer_append_string(b, "\t}\n}\n") : r;
+	return r == 0 ? buffer_append_string(b, chain_tail) : r;
 }
 
 static int append_bridges(struct buffer *b, const struct forward_rules *f)
@@ -227,6 +274,10 @@ int forward_rules_text(const struct forward_rules *f, struct buffer *ret)
 		r = append_input(ret, f);
 	if (r == 0)
 		r = append_forward(ret, f);
+	if (r == 0)
+		r = forward_append_settling(ret, f);
+	if (r == 0)
+		r = buffer_append_string(ret, "}\n");
 	if (r == 0)
 		r = append_bridges(ret, f);
 	return r == 0 ? buffer_append_byte(ret, 0) : r;

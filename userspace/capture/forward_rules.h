@@ -13,6 +13,10 @@
  *   input     what comes to this host passes only if it was redirected, to a port of that agent's
  *   forward   what goes on to other hosts does not pass
  *
+ * Of datagrams passes what a worker has judged (queue.h): queries to the host's resolvers, and to
+ * any name server on this host, each by itself, as in guard_names.c, before connection tracking;
+ * flows by their first packet, as in guard_judge.c, behind it.
+ *
  * A port of a worker's listener is refused to everybody else, whatever the interface. What comes in
  * by a port of a bridge has the bridge's name at these hooks, or does not meet them: a table of the
  * family bridge drops the frames of ports that are named.
@@ -30,6 +34,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "capture/resolvers.h"
 #include "policy/mode.h"
 
 /* Addresses of an agent's. */
@@ -39,6 +44,7 @@ struct forward_source {
 };
 
 struct forward_agent {
+	uint32_t id;
 	const char *const *interfaces; /* their names; a `*` may end one: any that begin so */
 	size_t interface_count;
 	const struct forward_source *sources; /* none: all that the interface may have */
@@ -46,11 +52,14 @@ struct forward_agent {
 	uint16_t port; /* of the listener for other hosts' addresses; 0: none, refuse */
 	uint16_t port_here; /* the same for this host's */
 	bool listen; /* may answer who dials it */
-	enum udp_mode udp; /* UDP_ALLOW: to other hosts, unjudged; else none */
+	enum udp_mode udp; /* without a queue only UDP_ALLOW lets any pass */
 };
 
 struct forward_rules {
 	const char *instance;
+	uint16_t queue; /* as in struct guard, and the next two */
+	uint16_t generation;
+	struct resolvers resolvers;
 	const struct forward_agent *agents;
 	size_t count;
 };

@@ -158,8 +158,13 @@ static int load_rules(struct capture *c, struct error *e)
 {
 	struct forwarded *f = &c->forwarded;
 	struct forward_agent *agents = memory_new_array(f->count + 1, sizeof(*agents));
-	struct forward_rules rules = {.instance = c->pins.instance, .agents = agents};
+	struct forward_rules rules = {.instance = c->pins.instance,
+		.queue = c->queue_is_taken ? 0 : c->queue.number,
+		.generation = c->generation,
+		.agents = agents};
 	int r;
+
+	resolvers_read(&rules.resolvers);
 
 	for (size_t i = 0; i < f->count; i++) {
 		const struct forwarded_agent *a = &f->items[i];
@@ -167,6 +172,7 @@ static int load_rules(struct capture *c, struct error *e)
 		if (!a->wanted)
 			continue;
 		agents[rules.count++] = (struct forward_agent){
+			.id = a->id,
 			.interfaces = (const char *const *)a->interfaces,
 			.interface_count = a->interface_count,
 			.sources = a->sources,
@@ -253,7 +259,9 @@ int forwarded_apply(struct capture *c, const struct capture_setup *setup, struct
 		return r;
 	for (size_t i = 0; i < f->count; i++)
 		f->items[i].wanted = f->items[i].seen;
-	return forwarded_load(c, e);
+	f->known = true;
+	f->loaded = false;
+	return 0;
 }
 
 int forwarded_process(struct capture *c, struct error *e)
@@ -261,9 +269,29 @@ int forwarded_process(struct capture *c, struct error *e)
 	/* In any case: what happened is not to be read once more. */
 	bool gone = guard_watch_is_gone(&c->forward_watch);
 
-	if (c->forwarded.count == 0 || (c->forwarded.loaded && !gone))
+	if (!c->forwarded.known || (c->forwarded.loaded && (!gone || c->forwarded.count == 0)))
 		return 0;
 	return forwarded_load(c, e);
+}
+
+bool forwarded_watches(const struct capture *c)
+{
+	for (size_t i = 0; i < c->forwarded.count; i++) {
+		const struct forwarded_agent *a = &c->forwarded.items[i];
+
+		if (a->wanted && (a->udp == UDP_POLICY || a->udp == UDP_DNS))
+			return true;
+	}
+	return false;
+}
+
+bool forwarded_judges(const struct capture *c)
+{
+	for (size_t i = 0; i < c->forwarded.count; i++) {
+		if (c->forwarded.items[i].wanted && c->forwarded.items[i].udp == UDP_POLICY)
+			return true;
+	}
+	return false;
 }
 
 int forwarded_verify(struct capture *c, struct error *e)

@@ -43,17 +43,22 @@ struct forwarded_agent {
 struct forwarded {
 	struct forwarded_agent *items;
 	size_t count;
+	bool known; /* there was a setup */
 	bool loaded; /* the rules are in force; else they are to be loaded again */
 	uint64_t shape; /* of the rules as they were loaded: guard_shape() */
 };
 
-/* Makes the setup's agents what is governed by interface. After an error what was in force is, and
- * forwarded_process() tries again. Until the first call the rules of a daemon before are in force.
- */
+/* Makes the setup's agents what is to be governed by interface, once forwarded_load() has loaded
+ * the rules. After an error it is what it was. Until the first call those of a daemon before are in
+ * force. */
 int forwarded_apply(struct capture *c, const struct capture_setup *setup, struct error *e);
-/* Loads the rules, and makes the listeners the agents'. */
+/* Whether rules queue what some of them ask name servers, and what they send else. */
+bool forwarded_watches(const struct capture *c);
+bool forwarded_judges(const struct capture *c);
+/* Loads the rules, and makes the listeners the agents'. Behind governed_guard(), which makes the
+ * queue that they fill. */
 int forwarded_load(struct capture *c, struct error *e);
-/* Loads them again where somebody removed them, or it failed before. */
+/* Loads them again where somebody removed them, they are others by now, or it failed before. */
 int forwarded_process(struct capture *c, struct error *e);
 /* Whether the rules are those that were loaded. */
 int forwarded_verify(struct capture *c, struct error *e);

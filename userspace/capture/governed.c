@@ -354,6 +354,8 @@ static void fill_guard(struct capture *c, struct guard *ret)
 		.queue_is_native = c->queue_is_native,
 		.queue_is_taken = c->queue_is_taken,
 		.generation = c->generation,
+		.forwards_names = forwarded_watches(c),
+		.forwards_flows = forwarded_judges(c),
 		.agents = agents};
 	for (size_t i = 0; i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
@@ -368,14 +370,14 @@ static void fill_guard(struct capture *c, struct guard *ret)
 static void rule_queue(struct capture *c, struct guard *guard)
 {
 	bool was_taken = c->queue_is_taken;
+	unsigned use = QUEUE_UNUSED;
 	struct error e;
 
-	enum queue_use use;
-
 	guard->queue = c->queue.number;
-	use = guard_judges(guard)      ? QUEUE_FOR_FLOWS
-		: guard_watches(guard) ? QUEUE_FOR_NAMES
-				       : QUEUE_UNUSED;
+	if (guard_watches(guard))
+		use = guard_judges(guard) ? QUEUE_FOR_FLOWS : QUEUE_FOR_NAMES;
+	if (guard->queue && (guard->forwards_names || guard->forwards_flows))
+		use |= QUEUE_FOR_FORWARDED;
 	c->queue_is_taken =
 		use != QUEUE_UNUSED && c->queue_use != use && guard_make_queue(guard, &e) < 0;
 	c->queue_use = c->queue_is_taken ? QUEUE_UNUSED : use;

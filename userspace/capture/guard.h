@@ -36,6 +36,9 @@ struct guard {
 	bool queue_is_native; /* queue_is_native() */
 	bool queue_is_taken; /* its table can't be had, so it is left as it is */
 	uint16_t generation; /* of the policy that flows have to be judged by */
+	/* Of agents behind interfaces (forward_rules.h), whose rules fill the same queue: */
+	bool forwards_names; /* some are watched */
+	bool forwards_flows; /* some are judged */
 	struct resolvers resolvers;
 	const struct guard_agent *agents;
 	size_t count;
@@ -47,6 +50,8 @@ int guard_text(const struct guard *g, struct buffer *ret);
 bool guard_judges(const struct guard *g);
 /* Whether what some agent asks name servers is: never less than the above. */
 bool guard_watches(const struct guard *g);
+/* Whether anything is, also of agents behind interfaces. */
+bool guard_queues(const struct guard *g);
 /* Loads the rule that fills the queue; before the table. */
 int guard_make_queue(const struct guard *g, struct error *e);
 /* Loads the table. */

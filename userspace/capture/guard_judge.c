@@ -67,7 +67,7 @@ static const char queue_table[] = "table inet %s {\n"
 				  "\t}\n"
 				  "\tchain take_queries {\n"
 				  "\t\ttype filter hook output priority raw + 1; policy accept;\n"
-				  "\t\tmeta mark %#x goto ask\n"
+				  "\t\tmeta mark { %#x, %#x } goto ask\n"
 				  "\t}\n"
 				  "\tchain take_answers {\n"
 				  "\t\ttype filter hook input priority raw + 1; policy accept;\n"
@@ -76,6 +76,25 @@ static const char queue_table[] = "table inet %s {\n"
 static const char queue_flows[] =
 	"\tchain take {\n"
 	"\t\ttype filter hook output priority mangle + 1; policy accept;\n"
+	"\t\tmeta l4proto udp ct mark %#x goto ask\n"
+	"\t\ticmp type echo-request ct mark %#x goto ask\n"
+	"\t\ticmpv6 type echo-request ct mark %#x goto ask\n"
+	"\t}\n";
+
+/* What comes in by an agent's interface, and what goes out there. Others' flows that are asked for
+ * at the same time are answered in the other direction here. */
+static const char queue_forwarded[] =
+	"\tchain take_forwarded_queries {\n"
+	"\t\ttype filter hook prerouting priority raw + 1; policy accept;\n"
+	"\t\tmeta mark %#x goto ask\n"
+	"\t}\n"
+	"\tchain take_forwarded_answers {\n"
+	"\t\ttype filter hook forward priority raw + 1; policy accept;\n"
+	"\t\tmeta mark %#x goto ask\n"
+	"\t}\n"
+	"\tchain take_forwarded {\n"
+	"\t\ttype filter hook prerouting priority mangle + 1; policy accept;\n"
+	"\t\tct direction reply accept\n"
 	"\t\tmeta l4proto udp ct mark %#x goto ask\n"
 	"\t\ticmp type echo-request ct mark %#x goto ask\n"
 	"\t\ticmpv6 type echo-request ct mark %#x goto ask\n"
@@ -93,6 +112,11 @@ bool guard_judges(const struct guard *g)
 			return true;
 	}
 	return false;
+}
+
+bool guard_queues(const struct guard *g)
+{
+	return guard_watches(g) || (g->queue && (g->forwards_names || g->forwards_flows));
 }
 
 static int append_judge(struct buffer *b, const struct guard *g)
@@ -134,7 +158,7 @@ int guard_append_queue(struct buffer *b, const struct guard *g)
 	char table[TABLE_SIZE];
 
 	name_table(g, table);
-	return guard_watches(g) || g->queue_is_taken
+	return guard_queues(g) || g->queue_is_taken
 		? 0
 		: buffer_append_format(b, queue_forget, table, table);
 }
@@ -146,7 +170,7 @@ bool guard_has_queue(const struct guard *g)
 
 	name_table(g, table);
 	snprintf(text, sizeof(text), "list table inet %s\n", table);
-	return !guard_watches(g) || guard_run(text, NULL, &e) == 0;
+	return !guard_queues(g) || guard_run(text, NULL, &e) == 0;
 }
 
 int guard_make_queue(const struct guard *g, struct error *e)
@@ -163,7 +187,11 @@ int guard_make_queue(const struct guard *g, struct error *e)
 	r = buffer_append_format(&text, queue_forget, table, table);
 	if (r == 0)
 		r = buffer_append_format(&text, queue_table, table, rule,
-			QUEUE_MARK_NAMES | g->queue, QUEUE_MARK_NAMES | g->queue);
+			QUEUE_MARK_NAMES | g->queue, QUEUE_MARK_ANSWERS | g->queue,
+			QUEUE_MARK_NAMES | g->queue);
+	if (r == 0 && (g->forwards_names || g->forwards_flows))
+		r = buffer_append_format(&text, queue_forwarded, QUEUE_MARK_NAMES | g->queue,
+			QUEUE_MARK_ANSWERS | g->queue, asked, asked, asked);
 	if (r == 0 && guard_judges(g))
 		r = buffer_append_format(&text, queue_flows, asked, asked, asked);
 	if (r == 0)

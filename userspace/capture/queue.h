@@ -44,6 +44,7 @@ struct queue_verdict {
 #define QUEUE_MARK_ASKED 0x5d000000u /* | the queue's number */
 #define QUEUE_MARK_REFUSE 0x5c000000u /* the same */
 #define QUEUE_MARK_NAMES 0x5e000000u /* the same: to or from name servers, each by itself */
+#define QUEUE_MARK_ANSWERS 0x5f000000u /* the same: from name servers, to behind an interface */
 #define QUEUE_MARK_MASK 0xff000000u
 
 /* The mark of what a policy let an agent send. A flow outlives its socket in connection tracking:

@@ -28,7 +28,8 @@ struct governed {
 	bool configured; /* false: left out of the last setup, but not empty yet */
 };
 
-enum queue_use { QUEUE_UNUSED, QUEUE_FOR_NAMES, QUEUE_FOR_FLOWS };
+/* Bits. */
+enum queue_use { QUEUE_UNUSED, QUEUE_FOR_NAMES, QUEUE_FOR_FLOWS, QUEUE_FOR_FORWARDED = 4 };
 
 struct capture {
 	struct pins pins;
@@ -44,7 +45,7 @@ struct capture {
 	uint64_t resolvers_version; /* of those that the rules name */
 	struct queue queue; /* of flows to judge; not open where the kernel has none */
 	bool queue_is_native;
-	enum queue_use queue_use; /* the rules that fill it */
+	unsigned queue_use; /* the rules that fill it: enum queue_use */
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */
 	int worker_fd; /* the cgroup of the listening sockets */

@@ -317,7 +317,7 @@ static int read_attribute(const struct nlattr *attribute, void *context)
 		break;
 	case NFQA_MARK:
 		if (length == sizeof(uint32_t))
-			q->mark = ntohl(mnl_attr_get_u32(attribute));
+			q->mark = ntohl(mnl_attr_get_u32(attribute)) & QUEUE_MARK_MASK;
 		break;
 	case NFQA_PRIORITY:
 		if (length == sizeof(uint32_t))
@@ -357,7 +357,8 @@ static void on_packet(struct worker *w, const struct nlmsghdr *message)
 	mnl_attr_parse(message, sizeof(struct nfgenmsg), read_attribute, &queued);
 	verdict.packet = queued.id;
 	verdict.agent = queued.agent;
-	if ((queued.mark & QUEUE_MARK_MASK) != QUEUE_MARK_NAMES)
+	queued.inbound |= queued.mark == QUEUE_MARK_ANSWERS;
+	if (queued.mark != QUEUE_MARK_NAMES && queued.mark != QUEUE_MARK_ANSWERS)
 		answer = judge(w, queued.agent, queued.bytes);
 	else if (queued.segmented)
 		answer = queued.inbound ? QUEUE_DROP : QUEUE_REFUSE;
