@@ -39,8 +39,31 @@ static bool may_meet(const char *a, const char *b)
 		(length_b <= length_a && b[length_b] == '*') || strcmp(a, b) == 0;
 }
 
-static void check_interfaces(struct loader *l, const struct config_agent *agent)
+static bool check_interface(struct loader *l, const struct config_text *item)
 {
+	if (!is_interface(item->text)) {
+		loader_error(l, item->place,
+			"\"interfaces\": expected the name of an interface of this host, at most "
+			"%d "
+			"of letters, digits and ._-, with \"*\" at its end or without, not \"%s\"",
+			IFNAMSIZ - 1, item->text);
+		return false;
+	}
+	if (may_meet(item->text, "lo")) {
+		loader_error(l, item->place,
+			"\"interfaces\": \"%s\" is this host's own loopback; expected one behind "
+			"which the agent is",
+			item->text);
+		return false;
+	}
+	return true;
+}
+
+/* Keeps those that can be, for what is checked of them together. */
+static void check_interfaces(struct loader *l, struct config_agent *agent)
+{
+	size_t kept = 0;
+
 	if (agent->interfaces.count == 0)
 		loader_error(
 			l, agent->interfaces.place, "\"interfaces\": an empty list is no place");
@@ -48,21 +71,10 @@ static void check_interfaces(struct loader *l, const struct config_agent *agent)
 		loader_error(l, agent->interfaces.place, "\"interfaces\": expected at most %u",
 			LIMIT_AGENT_INTERFACES);
 	for (size_t i = 0; i < agent->interfaces.count; i++) {
-		const struct config_text *item = &agent->interfaces.items[i];
-
-		if (!is_interface(item->text))
-			loader_error(l, item->place,
-				"\"interfaces\": expected the name of an interface of this host, "
-				"at "
-				"most %d of letters, digits and ._-, with \"*\" at its end or "
-				"without, not \"%s\"",
-				IFNAMSIZ - 1, item->text);
-		else if (may_meet(item->text, "lo"))
-			loader_error(l, item->place,
-				"\"interfaces\": \"%s\" is this host's own loopback; expected one "
-				"behind which the agent is",
-				item->text);
+		if (check_interface(l, &agent->interfaces.items[i]))
+			agent->interfaces.items[kept++] = agent->interfaces.items[i];
 	}
+	agent->interfaces.count = kept;
 }
 
 /* As in `hosts`, without a port. */
@@ -145,8 +157,7 @@ static void refuse_key(struct loader *l, const struct place *place, const char *
 	if (place->file)
 		loader_error(l, *place,
 			"\"%s\" is for an agent with \"cgroup\": others start the processes of "
-			"this "
-			"one",
+			"this one",
 			key);
 }
 
