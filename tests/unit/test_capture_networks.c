@@ -146,6 +146,54 @@ Test(networks, listens_where_the_agent_is)
 	cr_assert_eq(came, 1);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static unsigned option_of(int fd, int option)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	cr_assert_eq(getsockopt(fd, SOL_SOCKET, option, &value, &size), 0);
+	return (unsigned)value;
+}
+
+/* Who owns the namespace chooses what the kernel keeps for its own sockets, and not for ours. */
+Test(networks, buffers_are_ours)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct listener_pair *listener;
+	uint64_t cookie;
+	int client, accepted;
+
+	open_networks();
+	cookie = leave_home(true);
+	write_file("/proc/sys/net/ipv4/tcp_wmem", "4096 16777216 1073741824");
+	write_file("/proc/sys/net/ipv4/tcp_rmem", "4096 16777216 1073741824");
+	ask(cookie);
+	cr_assert_neq(port_of(cookie), 0);
+	listener = networks.items[0].listener.pairs;
+	address.sin_port = htons((uint16_t)port_of(cookie));
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	cr_assert_eq(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	accepted = accept(listener->v4, NULL, NULL);
+	cr_assert_geq(accepted, 0);
+	cr_expect_eq(option_of(accepted, SO_SNDBUF), LIMIT_NETWORK_SOCKET_BUFFER);
+	cr_expect_eq(option_of(accepted, SO_RCVBUF), LIMIT_NETWORK_SOCKET_BUFFER);
+	cr_expect_eq(option_of(listener->v6, SO_SNDBUF), LIMIT_NETWORK_SOCKET_BUFFER);
+	cr_expect_eq(option_of(listener->v6, SO_RCVBUF), LIMIT_NETWORK_SOCKET_BUFFER);
+	close(accepted);
+	close(client);
+	networks_close(&networks);
+}
+
 /* Who has taken the port there finds nobody waiting for it. */
 Test(networks, a_taken_port_is_another_one)
 {

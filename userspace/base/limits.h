@@ -177,6 +177,7 @@
 
 /* Network namespaces with a listener (capture/networks.h) */
 #define LIMIT_NETWORKS_PER_AGENT 16u
+#define LIMIT_NETWORK_SOCKET_BUFFER (1u << 20) /* bytes that the kernel keeps, each way */
 
 /* Credentials (monitor/credentials.h) */
 #define LIMIT_SECRET_BYTES 8192u /* a password or a token */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
@@ -340,6 +341,18 @@ int listener_open(
 	return r < 0 ? r : carry_out(&order, ret, e);
 }
 
+/* The namespace's own sizes (net.ipv4.tcp_rmem, tcp_wmem) may be the agent's to choose. Accepted
+ * sockets have their listener's. */
+static int set_buffers(int fd)
+{
+	int half = LIMIT_NETWORK_SOCKET_BUFFER / 2; /* socket(7): the kernel doubles it */
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &half, sizeof(half)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		return -errno;
+	return 0;
+}
+
 /* Who may bind privileged ports there is no matter: connect(2) asks for the mark, and who waits for
  * the listener is let go on (fence.bpf.c) once it has the port. */
 int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
@@ -347,8 +360,20 @@ int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t
 {
 	const struct order order = {
 		.cgroup_fd = cgroup_fd, .place = place, .count = 1, .port = port};
+	struct listener_set set;
+	int r = carry_out(&order, &set, e);
 
-	return carry_out(&order, ret, e);
+	if (r < 0)
+		return r;
+	r = set_buffers(set.pairs[0].v4);
+	if (r == 0 && set.pairs[0].v6 != LISTENER_NO_SOCKET)
+		r = set_buffers(set.pairs[0].v6);
+	if (r < 0) {
+		listener_close(&set);
+		return error_set_errno(e, r, "the listener's buffers");
+	}
+	*ret = set;
+	return 0;
 }
 
 int listener_open_wide(int cgroup_fd, struct listener_set *ret, struct error *e)

@@ -41,7 +41,8 @@ int listener_open(
 	int cgroup_fd, unsigned count, uint16_t port, struct listener_set *ret, struct error *e);
 
 /* One pair in another network namespace; on `port`, or on a port of its own where that is taken
- * there. -ESTALE: the namespace is another one, and nothing was made in it. */
+ * there. -ESTALE: the namespace is another one, and nothing was made in it. The buffers are ours to
+ * choose: LIMIT_NETWORK_SOCKET_BUFFER. */
 int listener_open_in(int cgroup_fd, const struct listener_place *place, uint16_t port,
 	struct listener_set *ret, struct error *e);
 
