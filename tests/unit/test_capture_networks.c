@@ -122,6 +122,22 @@ static bool is_agent_refused(void)
 	return asked.refused_until > clock_monotonic();
 }
 
+/* Whether another one of the same user may listen there, too, and would get its part. */
+static bool can_join(uint16_t port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	bool can;
+
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	can = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0;
+	close(fd);
+	return can;
+}
+
 Test(networks, listens_where_the_agent_is)
 {
 	uint64_t cookie;
@@ -135,6 +151,7 @@ Test(networks, listens_where_the_agent_is)
 	cr_assert_eq(networks.items[0].listener.port, PORT);
 	cr_assert_eq(cookie_of(networks.items[0].listener.pairs[0].v4), cookie);
 	cr_assert_eq(port_of(cookie), networks.items[0].listener.port);
+	cr_assert_not(can_join(PORT));
 	/* Once. */
 	ask(cookie);
 	cr_assert_eq(came, 1);

@@ -61,7 +61,8 @@ static socklen_t set_address(union address *ret, int family, const struct order 
 	return sizeof(ret->v6);
 }
 
-/* A bound socket, or a negative errno. `shared`: one of several on the port. */
+/* A bound socket, or a negative errno. `shared`: one of several on the port,
+ * which others of our user could join. */
 static int open_bound(const struct order *o, int family, uint16_t port, bool shared)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
@@ -126,7 +127,7 @@ static int choose_port(const struct order *o, uint16_t wanted)
 
 static int open_listening(const struct order *o, int family, uint16_t port)
 {
-	int fd = open_bound(o, family, port, true), r;
+	int fd = open_bound(o, family, port, o->count > 1), r;
 
 	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
 		r = -errno;
