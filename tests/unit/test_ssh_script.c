@@ -36,7 +36,8 @@ Test(ssh_script, shells_that_read_their_input)
 		"bash --rcfile 'a b'", "bash --rcfile '/a b' -e", "bash -norc", "bash -rcfile /x",
 		"bash -login", "zsh --emulate sh", "bash -sc ls", "bash -s -c ls", "sh /dev/fd/0",
 		/* Names that come from somewhere. */
-		"$SHELL", "\"$0\"", "/bin/s?", "$(which sh)", "sudo $SHELL", "${SHELL:-sh} -s",
+		"s\\\nh >log", "$SHELL", "\"$0\"", "/bin/s?", "$(which sh)", "sudo $SHELL",
+		"${SHELL:-sh} -s",
 		/* A user's. */
 		"su", "su -", "su - root", "su -s /bin/csh root", "su --shell=/bin/sh",
 		"runuser - x", "sudo -i", "sudo -s", "sudo -is", "sudo -u root -i",

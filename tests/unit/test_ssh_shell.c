@@ -56,6 +56,12 @@ Test(ssh_shell, lines_are_split_as_a_shell_would)
 		{"{ a; b; }", "?{ a|b|?}"},
 		{"if a; then b; fi", "?if a|?then b|?fi"},
 		{"! a", "?! a"},
+		{"i\\\nf true; th\\\nen rm x; f\\\ni", "?i\\\nf true|?th\\\nen rm x|?f\\\ni"},
+		{"\\\nif true", "?if true"},
+		{"if\\\n true", "?if\\\n true"},
+		{"i\\\n\\f true", "if true"},
+		{"i\"\\\nf\" true", "if true"},
+		{"comm\\\nand rm x", "?comm\\\nand rm x"},
 		{"eval 'rm x'", "?eval 'rm x'"},
 		{"command rm x", "?command rm x"},
 		/* Quotes make a keyword plain, but no command. */

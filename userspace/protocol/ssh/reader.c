@@ -249,7 +249,8 @@ static bool goes_on(struct search *s, struct slice word, struct slice name)
 	return true;
 }
 
-/* A name that something is put in for may be any. "[" is a command. */
+/* A name that something is put in for may be any, and so may one of which a part stands behind what
+ * ends a word here: a quoted blank, or the end of a line. "[" is a command. */
 static bool may_be_any(const struct search *s, struct slice word, struct slice name)
 {
 	const uint8_t *slash = word.length ? memrchr(word.data, '/', word.length) : NULL;
@@ -257,8 +258,9 @@ static bool may_be_any(const struct search *s, struct slice word, struct slice n
 	return !s->known && !s->option && s->words == 0 && !s->passed &&
 		!shell_is_assignment(word) && !SHELL_IS_ONE_OF(word, openings) &&
 		!slice_equal_string(name, "[") && !slice_equal_string(name, "[[") &&
-		shell_has_any(
-			slash ? slice_from(word, (size_t)(slash - word.data)) : word, "$`*?[{~");
+		(word.data[word.length - 1] == '\\' ||
+			shell_has_any(slash ? slice_from(word, (size_t)(slash - word.data)) : word,
+				"$`*?[{~"));
 }
 
 /* Whether a shell with these arguments takes its commands from its input (XCU sh): not with -c, nor

@@ -201,7 +201,9 @@ static void read_word(struct splitter *s)
 		if (c && ends_word(c))
 			break;
 		s->at++;
-		if (c == '\'' || c == '"' || c == '\\')
+		/* A line that goes on in the next is joined before words are read (XCU 2.2.1). */
+		if (c == '\'' || c == '"' ||
+			(c == '\\' && (s->at == s->in.length || s->in.data[s->at] != '\n')))
 			quoted = true;
 		if (c == '\'') {
 			read_single_quotes(s);
