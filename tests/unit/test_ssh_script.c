@@ -46,7 +46,16 @@ Test(ssh_script, shells_that_read_their_input)
 		"nsenter -t 1 sh", "timeout 5 sh", "timeout -k 5 1m sh", "nice -n 5 sh",
 		"flock /x bash", "taskset 0x3 sh", "runuser -u x -- sh", "env 'A=b c' sh",
 		"nice sudo -n sh", "env - sh", "bash //dev/stdin", "bash /dev/../dev/stdin",
-		"sh /proc/1/../self/fd/0", "cd /dev; sh stdin", "cd /dev && bash fd/0"};
+		"sh /proc/1/../self/fd/0", "cd /dev; sh stdin", "cd /dev && bash fd/0",
+		"cd /dev/fd; sh 0", "cd /proc/self/fd && bash 0", "cd /dev/fd; sh -e ./0",
+		"cd /proc; sh self/fd/0", "cd /; sh proc/self/fd/0",
+		/* What runs what it is given, in whatever way. */
+		"script", "script -q /dev/null", "script /dev/null", "script -qt/x/c y",
+		"script -O '-x -c' y", "script 'x -c ls'", "script -q 'x -c ls'", "script -Oc x",
+		"sudo script -a x", "script >log", "/usr/bin/time sh", "time -p sh",
+		"/usr/bin/time -o x sh", "ssh-agent sh", "ssh-agent -t 5 bash -s", "env -Ssh",
+		"env -S sh", "env -S'${SHELL}'", "env -vSsh", "env -i -Ssh", "env A=b -S '$X'",
+		"env --split-string=sh", "env --s=sh", "sudo env '-S${X}'"};
 	static const char *const other[] = {"fish", "/usr/bin/tcsh -f", "sudo csh", "sh; fish"};
 	static const char *const not [] = {"", "ls", "sh -c ls", "bash -ec ls", "bash x.sh",
 		"bash -e x.sh a", "bash -o errexit x.sh", "sh -- x.sh", "cat sh", "fish -c ls",
@@ -58,7 +67,12 @@ Test(ssh_script, shells_that_read_their_input)
 		"su --session-command ls", "runuser -u x ls", "sudo -i ls", "sudo -s ls", "sudo -l",
 		"sudo -u i ls", "sudo --prompt x ls", "ls $x", "echo $x >sh.log", "A=$x ls",
 		"bash -rcfile x -c ls", "sh 'a>b'", "A=1 ls sh", "sudo",
-		"sudo sh -c 'apt-get install bash'", "bash stdin.sh"};
+		"sudo sh -c 'apt-get install bash'", "bash stdin.sh", "bash /srv/process/fdisk.sh",
+		"sh x/read-stdin", "sh 0.sh", "script -c ls", "script -qec 'ls -l' /dev/null",
+		"script -q /dev/null -c ls", "script --command ls x", "script -O x -c ls",
+		"script -B x -qc ls", "script -q --command='ls -l' x", "cat script", "env -uS ls",
+		"env -u X ls", "env -i ls", "ls -S", "sudo ls -S", "time ls", "ssh-agent -k",
+		"/usr/bin/time ls"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(read); i++)
 		cr_expect_eq(reader(read[i]), READER_POSIX, "%s", read[i]);
@@ -134,6 +148,10 @@ Test(ssh_script, each_command_is_an_object)
 		{"hostname -F x\nls", "hostname -F x|?ls"},
 		{"date -f x\nls", "date -f x|?ls"},
 		{"date -f-\nls", "date -f-|?ls"},
+		{"cd /dev\ndate -fstdin\nls", "cd /dev|date -fstdin|?ls"},
+		{"cd /dev\ndu --files0-from=fd/0\nls", "cd /dev|du --files0-from=fd/0|?ls"},
+		{"cd /\ncp proc/self/fd/0 x\nls", "cd /|cp proc/self/fd/0 x|?ls"},
+		{"cd /srv/process\ncp 2024 mystdin\nls", "cd /srv/process|cp 2024 mystdin|ls"},
 		{"du --files0-from=-\nls", "du --files0-from=-|?ls"},
 		{"rm -rf x --one-file-system; ls -i; df -i; echo --- x; ls",
 			"rm -rf x --one-file-system|ls -i|df -i|echo --- x|ls"},

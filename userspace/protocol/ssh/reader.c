@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/input_names.h"
 #include "protocol/ssh/shell_options.h"
 
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash",
@@ -21,7 +22,7 @@ static const struct wrapper {
 } wrappers[] = {
 	{"sudo", 0, false}, /* with options: opens_shell() */
 	{"doas", 0, false},
-	{"env", 0, false},
+	{"env", 0, false}, /* with -S: splits_string() */
 	{"nohup", 0, false},
 	{"nice", 0, false},
 	{"ionice", 0, false},
@@ -58,7 +59,8 @@ static const struct wrapper {
 	{"fakeroot", 0, true},
 	{"pkexec", 0, true},
 	{"newgrp", 1, true},
-	{"script", 1, false},
+	{"time", 0, false}, /* by its path; else a keyword, with options */
+	{"ssh-agent", 0, false},
 };
 
 /* What may stand before a command of the same list. */
@@ -90,27 +92,6 @@ static struct slice bare(struct slice word, char room[NAME_MOST])
 static bool starts_with(struct slice word, const char *text)
 {
 	return slice_starts_with(word, slice_from_string(text));
-}
-
-/* Other names of what it reads anyway. */
-static bool is_input(struct slice word)
-{
-	static const char *const names[] = {
-		"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/proc/thread-self/fd/0"};
-
-	return SHELL_IS_ONE_OF(word, names);
-}
-
-/* What leads there by other ways. */
-static bool may_be_input(struct slice word)
-{
-	static const char *const parts[] = {"/stdin", "/fd/", "/proc/"};
-
-	for (size_t i = 0; word.length && i < ARRAY_SIZE(parts); i++) {
-		if (memmem(word.data, word.length, parts[i], strlen(parts[i])))
-			return true;
-	}
-	return slice_equal_string(word, "stdin") || starts_with(word, "fd/");
 }
 
 static bool redirects(struct slice word)
@@ -147,6 +128,38 @@ static struct reader reader_su(struct slice arguments)
 			shell_next_word(&arguments, &word);
 	}
 	return (struct reader){command ? READER_NONE : READER_POSIX, false};
+}
+
+/* script(1): a shell on a terminal of its own, unless it is given a command. Where words can't be
+ * told apart, an option may be a part of some other word. */
+static struct reader reader_script(struct slice arguments, bool blanks)
+{
+	static const char with_value[] = "BEImoOTt";
+	struct slice word;
+	bool command = false;
+
+	while (!command && shell_next_word(&arguments, &word)) {
+		bool letters = word.length > 1 && word.data[0] == '-' && word.data[1] != '-';
+
+		command = starts_with(word, "--c");
+		if (!command && blanks && (!letters || shell_has_any(word, with_value)))
+			break;
+		if (letters && ends_with_value(word, with_value, "c", &command))
+			shell_next_word(&arguments, &word);
+	}
+	return (struct reader){command ? READER_NONE : READER_POSIX, false};
+}
+
+/* env -Ssh, env --split-string 'sh -x': what is in the word is split, expanded and run. */
+static bool splits_string(struct slice word)
+{
+	bool splits = false;
+
+	if (starts_with(word, "--"))
+		return starts_with(word, "--s");
+	if (word.length && word.data[0] == '-')
+		ends_with_value(word, "aCu", "S", &splits);
+	return splits;
 }
 
 static bool is_long_with_word(struct slice word)
@@ -192,6 +205,7 @@ struct search {
 	bool passed; /* the name went by */
 	bool option; /* the word before was an option of a wrapper: this may be its value */
 	bool wrapped, opens;
+	bool env; /* is the wrapper */
 	unsigned words; /* that belong to the wrapper */
 };
 
@@ -238,6 +252,7 @@ static bool goes_on(struct search *s, struct slice word, struct slice name)
 		s->wrapped = true;
 		s->words = w->words;
 		s->opens = w->opens;
+		s->env = slice_equal_string(name, "env");
 	} else if (redirects(word)) {
 		s->words += shell_has_any(slice_from(word, word.length - 1), "<>");
 	} else if (option && s->wrapped) {
@@ -276,8 +291,8 @@ static struct reader reader_with(
 	o.plain &= !redirected;
 	if (o.command)
 		return o.input ? (struct reader){kind, false} : none;
-	if (!o.input && !redirected && shell_next_word(&arguments, &word) && !is_input(word)) {
-		if (!may_be_input(word))
+	if (!o.input && !redirected && shell_next_word(&arguments, &word) && !input_is(word)) {
+		if (!input_may_be_file(word))
 			return none;
 		o.plain = false;
 	}
@@ -297,6 +312,10 @@ static struct reader read_name(
 		return opens_shell(rest) ? some : none;
 	if (SHELL_IS_ONE_OF(name, users_shells))
 		return reader_su(rest);
+	if (slice_equal_string(name, "script"))
+		return reader_script(rest, s->blanks);
+	if (s->env && splits_string(word))
+		return some;
 	if (!s->known && (slice_equal_string(word, ".") || slice_equal_string(word, "source")))
 		return reader_with(s, READER_POSIX, rest);
 	return may_be_any(s, word, name) ? some : none;

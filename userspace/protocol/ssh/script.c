@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/input_names.h"
 #include "protocol/ssh/shell_options.h"
 
 /* They and their like never look at their input; some are the shell's own. */
@@ -117,20 +118,16 @@ static bool runs_words(struct slice words)
 
 /* --- what is read first --- */
 
-/* Names of the input, and the folders in which it has some. */
-static bool may_be_input(struct slice word)
+/* An option with the input for its value, as in "-f-". */
+static bool has_dash_for_value(struct slice word)
 {
-	const size_t length = word.length;
-
-	return contains(word, "stdin") || contains(word, "/fd") || contains(word, "fd/") ||
-		slice_equal_string(word, "fd") || contains(word, "/proc") ||
-		(length > 1 && word.data[0] == '-' && word.data[length - 1] == '-' &&
-			!slice_equal_string(word, "--"));
+	return word.length > 1 && word.data[0] == '-' && word.data[word.length - 1] == '-' &&
+		!slice_equal_string(word, "--");
 }
 
 static bool may_look(struct slice word, const char *looking)
 {
-	if (may_be_input(word))
+	if (input_may_be(word) || has_dash_for_value(word))
 		return true;
 	if (slice_starts_with(word, slice_from_string("--")))
 		return !shell_is_one_of(word, harmless, ARRAY_SIZE(harmless)) &&
