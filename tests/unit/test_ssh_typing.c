@@ -134,8 +134,10 @@ Test(ssh_typing, a_line_is_known_only_behind_a_prompt)
 	cr_expect_not(typing_type(&typing, 'l'));
 }
 
+/* A terminal shows more than it keeps. */
 Test(ssh_typing, what_is_too_long_is_not_known)
 {
+	cr_expect_eq(TYPING_LINE_MOST, 4095);
 	begin();
 	for (size_t i = 0; i < TYPING_LINE_MOST; i++) {
 		type("x");

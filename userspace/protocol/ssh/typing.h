@@ -17,7 +17,9 @@
 #include "base/slice.h"
 #include "masking/terminal_text.h"
 
-#define TYPING_LINE_MOST 4096u /* bytes; what is longer is not known */
+/* Bytes; what is longer is not known. A terminal shows more and keeps no more, as it has room for
+ * 4,096 with the line's end (Linux: N_TTY_BUF_SIZE). */
+#define TYPING_LINE_MOST 4095u
 
 /* Takes a line back, wherever the cursor stands in it: to its end, kill it, interrupt. */
 #define TYPING_TAKE_BACK "\x05\x15\x03"
