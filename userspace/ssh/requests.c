@@ -189,7 +189,6 @@ static void begin_request(struct lane *lane)
 			break;
 		}
 		take_window(lane, m);
-		lane->terminal = true;
 		lane->step = LANE_REQUESTING;
 		break;
 	case SSH_CHANNEL_REQUEST_WINDOW_CHANGE:
@@ -248,6 +247,9 @@ static bool turn_requesting(struct lane *lane)
 
 	if (rc == SSH_AGAIN)
 		return false;
+	/* Where the host has none to give, what runs may go on without. */
+	lane->terminal |=
+		rc == SSH_OK && ssh_message_subtype(lane->requests[0]) == SSH_CHANNEL_REQUEST_PTY;
 	runs = requests_run(lane);
 	if (runs && rc == SSH_OK) {
 		lane->started = true;
