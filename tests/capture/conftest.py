@@ -262,10 +262,11 @@ def text_of(address, port):
 class Daemon(daemons.Daemon):
     """wayleaved in the host's namespace; every agent of it may do everything."""
 
-    def __init__(self, network, folder, config, wait=True):
+    def __init__(self, network, folder, config, wait=True, wrapper=()):
         self.network, self.seen, self.told = network, set(), 0
         super().__init__(folder, config, [{"name": "all", "operations": ["*"], "allow": {}}], check=False,
-                         wrapper=Network.enter(network.host), enter=lambda: enter_cgroup(network.daemons))
+                         wrapper=[*Network.enter(network.host), *wrapper],
+                         enter=lambda: enter_cgroup(network.daemons))
         self.instance = "i" + hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
         self.pins = pathlib.Path(f"/sys/fs/bpf/wayleave/{self.instance}")
         self.cgroup = CGROUPS / f"wayleave_{self.instance}"
@@ -365,12 +366,12 @@ class Host:
     def config_of(agent, listen="deny", **more):
         return {"name": agent.name, "cgroup": agent.cgroup, "listen": listen, **more}
 
-    def start(self, *agents, loopback="own", wait=True, resources=(), **config):
-        """A daemon that governs agents (or the configuration of agents)."""
+    def start(self, *agents, loopback="own", wait=True, wrapper=(), resources=(), **config):
+        """A daemon that governs agents (or the configuration of agents); `wrapper`: words before its command line."""
         agents = [a if isinstance(a, dict) else self.config_of(a) for a in agents]
         config = {"workers": 1, "egress": "allow", "loopback": loopback, "agents": agents,
                   "resources": [{"name": "world", "protocol": "tcp", "hosts": WORLD}, *resources], **config}
-        daemon = Daemon(self.network, self.folder / f"d{len(self.daemons)}", config, wait)
+        daemon = Daemon(self.network, self.folder / f"d{len(self.daemons)}", config, wait, wrapper)
         self.daemons.append(daemon)
         return daemon
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from conftest import HOST4, PYTHON, SERVER4, SERVER6, WORLD4, sh, wait_until
+from harness import manager as managers
 
 ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
 GATE4, INNER4, GATE6, INNER6 = "10.97.0.1", "10.97.0.2", "fd97::1", "fd97::2"
@@ -85,10 +86,7 @@ def test_container(host, network, container):
 
 def test_without_the_right_to_enter(host, container):
     """As with the shipped unit: nobody waits for a listener that can't be made, and people are told."""
-    daemon, agent = host.govern()
-    daemon.kill()
-    daemon.wrapper += ["setpriv", "--bounding-set=-sys_admin"]
-    daemon.start()
+    daemon, agent = host.govern(wrapper=["setpriv", "--bounding-set=-sys_admin"])
     assert agent.python(f"""
         begin = time.monotonic()
         result = [attempt({SERVER4!r}), attempt({SERVER4!r}), time.monotonic() - begin < 1]
@@ -165,6 +163,36 @@ def test_who_asked_has_ended(host, container):
     assert dialling.stdout.readline() == "\n"
     daemon.process.send_signal(signal.SIGCONT)
     out, err = dialling.communicate(timeout=60)
+    assert out.strip() == '"ping"', err
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    m = managers.Manager(tmp_path)
+    for name, value in m.environment.items():
+        monkeypatch.setenv(name, value)
+    yield m
+    m.close()
+
+
+def test_one_daemon_after_the_other(manager, host, container):
+    """Who connects while a daemon finishes what it has is told to the next one."""
+    daemon, agent = host.govern(wrapper=manager.wrapper)
+    last = agent.start(f"""
+        s = socket.create_connection(({SERVER4!r}, 5432))
+        print(flush=True)
+        sys.stdin.readline()
+    """)
+    assert last.stdout.readline() == "\n"
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: {"STOPPING": "1"} in manager.states)
+    between = agent.start(f"result = attempt({SERVER4!r}, timeout=30).get('data')", namespace=container)
+    wait_until(lambda: "SYN-SENT" in host.network.in_namespace(container, "ss", "-Htan"))
+    last.kill()
+    last.wait()
+    daemon.process.wait()
+    daemon.start()
+    out, err = between.communicate(timeout=60)
     assert out.strip() == '"ping"', err
 
 
