@@ -128,6 +128,80 @@ Test(preview, what_is_no_plain_table_is_not_planned)
 	cr_assert(happened("no plan: it reads more than plain tables"));
 }
 
+/* --- names that others changed since the statement was judged --- */
+
+/* Of the limits, the version of names and the objects. */
+static void answer_version(const char *version)
+{
+	static const char *const row[] = {"public.orders", "r", "t", "1,000", "8192 bytes"};
+	struct buffer b;
+
+	cr_assert(sent("pg_rewrite") && sent("pg_total_relation_size"));
+	buffer_init(&b, 65536);
+	for (size_t i = 0; i < 3; i++) {
+		add(&b, '1', SLICE_EMPTY);
+		add(&b, '2', SLICE_EMPTY);
+		if (i == 1)
+			add_row(&b, &version, 1);
+		if (i == 2)
+			add_row(&b, row, ARRAY_SIZE(row));
+		add(&b, 'C', BYTES("SELECT 1\0"));
+	}
+	add(&b, 'Z', BYTES("I"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
+Test(preview, where_names_are_the_same_it_goes_on)
+{
+	strcpy(run.catalog.version, "7:-123");
+	query(DELETE);
+	answer_version("7:-123");
+	cr_assert(sent("EXPLAIN (COSTS) " DELETE));
+	cr_assert_not(happened("! preview"));
+}
+
+Test(preview, names_that_changed_are_looked_up_before_people_are_asked)
+{
+	strcpy(run.catalog.version, "7:-123");
+	query(DELETE);
+	answer_version("8:-124");
+	cr_assert(happened("! preview \"\""));
+	cr_assert_not(happened("! held") || sent("EXPLAIN") || sent("wayleave_kept_"));
+	cr_assert(sent("pg_rewrite"), "they are looked up");
+	cr_assert_not(sent("pg_total_relation_size"));
+}
+
+Test(preview, another_encoding_while_it_is_under_way_means_other_names)
+{
+	strcpy(run.catalog.version, "7:-123");
+	query(DELETE);
+	cr_assert(sent("pg_rewrite"));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("S\0\0\0\x1b"
+		      "client_encoding\0LATIN1\0"));
+	answer_version("7:-123");
+	cr_assert_not(happened("! held") || sent("EXPLAIN"));
+}
+
+/* Else nobody would be asked while somebody changes them all the time. */
+Test(preview, names_that_change_again_hold_nothing_up)
+{
+	static const char *const version[] = {"8:-124"};
+
+	strcpy(run.catalog.version, "7:-123");
+	query(DELETE);
+	answer_version("8:-124");
+	/* Another session has read them meanwhile. */
+	strcpy(run.catalog.version, "8:-124");
+	run.held = HELD_NOT;
+	answer(1, version, 1, 'I');
+	cr_assert(sent("pg_total_relation_size") && !sent("pg_rewrite"));
+	answer_objects('I');
+	cr_assert(sent("EXPLAIN (COSTS) " DELETE));
+}
+
 /* "a.b.c" may be of the schema a.b, or of a. */
 Test(preview, what_has_two_meanings_is_not_planned)
 {

@@ -251,6 +251,7 @@ struct pg_engine {
 	bool leftovers; /* an error may have kept the last lookup's queries from being dropped */
 	/* Our own queries are in flight, before anything else; nothing of the agent's is taken. */
 	struct pg_preview *preview;
+	bool names_moved; /* as the last preview found; not twice in a row */
 
 	/* result.c */
 	struct pg_columns *columns; /* of the QUERY at the head */

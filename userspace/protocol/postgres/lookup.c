@@ -87,6 +87,11 @@ static struct step_queries step_queries(enum pg_lookup_step step)
 	}
 }
 
+const char *pg_lookup_version_query(void)
+{
+	return version_queries[0].text;
+}
+
 void pg_lookup_free(struct pg_lookup *l)
 {
 	if (!l)

@@ -70,6 +70,14 @@ static bool names_may_be_private(const struct pg_engine *e)
 	return e->transaction_effects & (SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN);
 }
 
+bool pg_naming_has_version(const struct pg_engine *e)
+{
+	const struct protocol_catalog *c = e->catalog;
+
+	return e->base.host->needs_facts && c && c->version[0] && e->names == c->names &&
+		!e->names_private && !names_may_be_private(e);
+}
+
 /* Prepared statements are judged by what their names mean now, so the server must mean that, too.
  */
 static unsigned plans_step(const struct pg_engine *e, unsigned steps)

@@ -34,6 +34,8 @@ struct pg_preview {
 	unsigned queries, completed; /* of this stage */
 	size_t objects, more; /* that the statement names */
 	size_t found, tables; /* that the server knows; that are tables to be planned */
+	bool compares; /* the version of names is asked for with the objects */
+	char version[sizeof(((struct protocol_catalog *)0)->version)];
 	struct preview_batch objects_batch, plan_batch; /* of those stages, if they are wanted */
 	const char *problem; /* why there is nothing to show */
 	const char *no_plan; /* why there is no plan, where one was wanted */
@@ -199,7 +201,11 @@ static int prepare(struct pg_engine *e, struct pg_preview *p)
 
 	p->no_plan = plan_problem(&e->pending);
 	p->plannable = reads_or_writes(&e->pending.facts);
+	p->compares = !e->names_moved && pg_naming_has_version(e);
+	e->names_moved = false;
 	r = preview_put_limits(&p->objects_batch);
+	if (r == 0 && p->compares)
+		r = preview_put_query(&p->objects_batch, pg_lookup_version_query());
 	if (r == 0)
 		r = preview_put_objects(&p->objects_batch, &e->pending, &p->objects, &p->more);
 	if (r == 0 && p->objects == 0)
@@ -283,10 +289,11 @@ static void take_object(struct pg_preview *p, const struct slice *values)
 static void take_row(struct pg_preview *p, struct slice body)
 {
 	struct slice values[PREVIEW_COLUMNS] = {{0}};
+	/* Behind the limits; the one that is asked about is the last. */
+	bool version = p->stage == PREVIEW_OBJECTS && p->compares && p->completed == 1;
 	uint16_t count;
 
-	/* The one that is asked about is the last. */
-	if (p->completed + 1 != p->queries || pg_get_u16(&body, &count) < 0 ||
+	if ((!version && p->completed + 1 != p->queries) || pg_get_u16(&body, &count) < 0 ||
 		count > ARRAY_SIZE(values))
 		return;
 	for (uint16_t i = 0; i < count; i++) {
@@ -297,7 +304,9 @@ static void take_row(struct pg_preview *p, struct slice body)
 			(length != UINT32_MAX && pg_get_bytes(&body, length, &values[i]) < 0))
 			return;
 	}
-	if (p->stage == PREVIEW_OBJECTS && count == PREVIEW_COLUMNS)
+	if (version && count == 1)
+		snprintf(p->version, sizeof(p->version), "%.*s", SLICE_PRINT(values[0]));
+	else if (p->stage == PREVIEW_OBJECTS && count == PREVIEW_COLUMNS)
 		take_object(p, values);
 	else if (p->stage == PREVIEW_PLAN && count == 1)
 		buffer_append_format(&p->plan, "%.*s\n", SLICE_PRINT(values[0]));
@@ -335,9 +344,10 @@ static int tell(struct pg_engine *e)
 	return 0;
 }
 
+/* Nothing is kept where names are looked up at once. */
 static int end_clean(struct pg_engine *e)
 {
-	return pg_lookup_can_keep(e) ? begin_stage(e, PREVIEW_KEEP) : tell(e);
+	return pg_lookup_can_keep(e) && !e->names_moved ? begin_stage(e, PREVIEW_KEEP) : tell(e);
 }
 
 static int end(struct pg_engine *e)
@@ -359,6 +369,13 @@ static int on_objects(struct pg_engine *e)
 
 	if (p->failed)
 		return end_without(e, "the server does not say what it names");
+	/* Where the server changed the client's encoding meanwhile, there is none. */
+	if (p->compares && (!e->catalog || strcmp(p->version, e->catalog->version) != 0)) {
+		e->names_moved = true;
+		e->names_check = true;
+		buffer_clear(&p->sizes);
+		return end_without(e, "what names mean has just changed");
+	}
 	if (p->plan_batch.queries == 0)
 		return end(e);
 	if (p->found == p->objects && p->tables == p->objects && p->more == 0)

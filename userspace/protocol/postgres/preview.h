@@ -10,6 +10,11 @@
  * reads and writes of tables by name, whose functions are all known to be harmless; the server is
  * asked first whether all are tables without row security.
  *
+ * With the objects the server is asked whether others changed what names mean since the statement
+ * was judged, which is compared only now and then. Then there is no preview: the action comes
+ * again, judged by what they mean now, before people are asked. Else it would change when they have
+ * approved it, and be asked about anew. Whoever changes names all the time delays it only once.
+ *
  * Nothing of the agent's is sent on while a preview is under way.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
