@@ -28,7 +28,7 @@ KINDS = {
     "events": ("", "Event", ["ev"], True),
     "deployments": ("apps", "Deployment", ["deploy"], True),
 }
-SUBRESOURCES = {"pods": {"log", "exec", "attach", "portforward", "status"}, "deployments": {"scale", "status"},
+SUBRESOURCES = {"pods": {"log", "exec", "attach", "portforward", "proxy", "status"}, "deployments": {"scale", "status"},
                 "serviceaccounts": {"token"}}
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 PATCHES = {"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
@@ -206,7 +206,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.problem("no such resource")
             return self.fail(404, "NotFound", "the server could not find the requested resource")
         self.kind = (group, resource, namespace)
-        if sub in ("log", "exec", "attach", "portforward"):
+        if sub in ("log", "exec", "attach", "portforward", "proxy"):
             return getattr(self, "answer_" + sub)(name)
         accept = self.headers.get("Accept", "")
         if "json" not in accept and "*/*" not in accept:
@@ -349,3 +349,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     answer_attach = answer_portforward = answer_exec
+
+    def answer_proxy(self, name):
+        if not cluster_streams.serve_backend(self):
+            return self.reply(200, f"proxied to {name}\n".encode(), "text/plain")
+        return None

@@ -300,6 +300,23 @@ def serve_forward(handler, tunnelled):
         peer.close()
 
 
+def serve_backend(handler):
+    """What a pod behind `proxy` speaks: it answers a message of a WebSocket, or bytes of what is SPDY to nobody but itself."""
+    upgrade = handler.headers.get("Upgrade", "").lower()
+    if upgrade not in ("websocket", "spdy/3.1"):
+        return False
+    handler.close_connection = True
+    connection = Connection(handler)
+    if upgrade == "websocket":
+        switch_to_messages(handler, "chat")
+        _, said = read_websocket(connection)
+        connection.write(websocket_frame(1, b"ann@example.com says " + said) + websocket_frame(8, struct.pack(">H", 1000)))
+    else:
+        switch(handler, {"Upgrade": "SPDY/3.1", "Connection": "Upgrade"})
+        connection.write(b"you said " + connection.read(5))
+    return True
+
+
 def serve(handler, query):
     """Runs the command, or reaches the port, over the transport that was asked for. False: none was."""
     if "/portforward" in handler.path and "Upgrade" in handler.headers:

@@ -99,6 +99,11 @@ Test(kubernetes_action, subresources)
 		{"DELETE /api/v1/namespaces/prod/services/http:web:80/proxy/x",
 			"proxy prod/services/http:web:80"},
 		{"GET /api/v1/nodes/n1/proxy/pods", "proxy nodes/n1"},
+		{"POST " POD "/proxy/x\nupgrade: SPDY/3.1",
+			"proxy prod/pods/web, proxy_spdy prod/pods/web"},
+		{"POST " POD "/proxy/x\nupgrade: websocket", "proxy prod/pods/web"},
+		{"POST " POD "/proxy/x\n\nupgrade: SPDY/3.1", "proxy prod/pods/web"},
+		{"POST " POD "/exec\nupgrade: SPDY/3.1", "exec prod/pods/web"},
 		{"GET /api/v1/proxy/namespaces/prod/pods/web/x", "proxy prod/pods/web"},
 		{"exec https://kube" POD "/exec?command=ls", "exec prod/pods/web"},
 		{"logs " POD "/log", "logs prod/pods/web"},
@@ -193,6 +198,7 @@ Test(kubernetes_action, kubectls_words)
 		{"deletecollection prod/pods/*", "deletecollection prod/pods/*"},
 		{"exec prod/pods/web", "exec prod/pods/web"},
 		{"list nodes/*", "list nodes/*"},
+		{"proxy_spdy prod/pods/web", "proxy_spdy prod/pods/web"},
 	};
 
 	check_all(cases, ARRAY_SIZE(cases));

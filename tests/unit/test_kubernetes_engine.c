@@ -143,6 +143,73 @@ Test(kubernetes_engine, another_upgrade_than_was_asked_for)
 	AGENT_REFUSED("502");
 }
 
+#define PROXY PODS "/web/proxy/chat"
+#define PROXY_RULES                                                                                \
+	"config:\n"                                                                                \
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"                                    \
+	"  resources: [{ name: kube, protocol: kubernetes, hosts: [\"h:80\"] }]\n"                 \
+	"rules:\n"
+
+static void begin_with(const char *rule)
+{
+	char text[1024];
+
+	http_run_end();
+	snprintf(text, sizeof(text), PROXY_RULES "%s", rule);
+	http_run_begin_with(text);
+}
+
+/* A rule without `operations` does not mean what nobody reads. */
+Test(kubernetes_engine, spdy_through_a_proxy_is_refused)
+{
+	static const char *const rules_without[] = {
+		"  - { name: proxy, operations: [proxy], allow: {} }\n",
+		"  - { name: all, allow: {} }\n",
+		"  - { name: pods, objects: [\"prod/*/*\"], allow: {} }\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules_without); i++) {
+		begin_with(rules_without[i]);
+		agent_sends("POST " PROXY HOST SPDY "\r\n");
+		cr_expect(
+			holds(&run.sent[SIDE_AGENT], "no rule allows proxy_spdy on prod/pods/web"));
+		cr_expect(holds(&run.sent[SIDE_AGENT], "{\"kind\": \"Status\", "));
+		AGENT_REFUSED("403");
+		SERVER_GOT("");
+		/* Of a kubelet, too. */
+		agent_sends("POST /api/v1/nodes/n1/proxy/exec/prod/web/app?command=id" HOST SPDY
+			    "\r\n");
+		AGENT_REFUSED("403");
+		SERVER_GOT("");
+		agent_sends("POST " PROXY HOST "Content-Length: 1\r\n\r\nx");
+		SERVER_GOT("POST " PROXY HOST "Content-Length: 1\r\n\r\nx");
+	}
+}
+
+Test(kubernetes_engine, spdy_through_a_proxy_where_a_rule_names_it)
+{
+	static const char *const rules_with[] = {
+		"  - { name: proxy, operations: [proxy, proxy_spdy], allow: {} }\n",
+		"  - { name: all, operations: [\"*\"], allow: {} }\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules_with); i++) {
+		begin_with(rules_with[i]);
+		agent_sends("POST " PROXY HOST SPDY "\r\n");
+		SERVER_GOT("POST " PROXY HOST SPDY "\r\n");
+		server_sends("HTTP/1.1 101 Switching Protocols\r\n" SPDY "\r\nany thing");
+		AGENT_GOT("HTTP/1.1 101 Switching Protocols\r\n" SPDY "\r\nany thing");
+		cr_expect(holds(&run.events, "relayed unread from here on"));
+	}
+	begin_with("  - { name: only, operations: [proxy_spdy], allow: {} }\n");
+	agent_sends("POST " PROXY HOST SPDY "\r\n");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "no rule allows proxy on prod/pods/web"));
+	begin_with(
+		"  - { name: masked, operations: [\"*\"], allow: { mask: [{ detect: [email], with: "
+		"redact }] } }\n");
+	agent_sends("POST " PROXY HOST SPDY "\r\n");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "relayed unread can't be masked"));
+	SERVER_GOT("");
+}
+
 /* --- Secrets --- */
 
 #define SECRETS "/api/v1/namespaces/prod/secrets"

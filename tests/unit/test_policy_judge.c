@@ -268,7 +268,8 @@ static bool means(const struct random_rule *r, enum operation o)
 	if (needs_no_rule(o))
 		return r->kind == RULE_ALLOW;
 	/* "the wire messages; only by name or "*"" */
-	if (o == OPERATION_REPLICATION || o == OPERATION_FUNCTION_CALL)
+	if (o == OPERATION_REPLICATION || o == OPERATION_FUNCTION_CALL ||
+		o == OPERATION_KUBE_PROXY_SPDY)
 		return r->kind == RULE_DENY;
 	if (o == OPERATION_CONNECT)
 		return r->kind != RULE_REVIEW;

@@ -84,7 +84,8 @@ enum rule_selection rule_select(
 
 /* What a rule without `operations` means: everything, but
  * - replication and function calls show no text, and the connection is judged by what it could be
- *   used for: an allow or review has to name them ("*" names everything), a deny does not;
+ *   used for, and what is relayed unread says nothing of what it does: an allow or review has to
+ *   name them ("*" names everything), a deny does not;
  * - what needs no rule is not denied or held by a rule that does not name it. */
 static bool means_unnamed(enum rule_kind kind, enum operation operation)
 {
@@ -93,6 +94,7 @@ static bool means_unnamed(enum rule_kind kind, enum operation operation)
 	switch (operation) {
 	case OPERATION_REPLICATION:
 	case OPERATION_FUNCTION_CALL:
+	case OPERATION_KUBE_PROXY_SPDY:
 		return kind == RULE_DENY;
 	case OPERATION_CONNECT:
 		return kind != RULE_REVIEW;

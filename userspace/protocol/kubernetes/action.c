@@ -222,6 +222,16 @@ void kubernetes_pairs_read(
 		read_no_resource(operation, readings.readings[0], ret);
 }
 
+void kubernetes_pairs_add_spdy(struct http_pairs *p)
+{
+	size_t count = p->count;
+
+	for (size_t i = 0; i < count && p->count < HTTP_PAIRS_MOST; i++) {
+		if (p->items[i].operation == OPERATION_KUBE_PROXY)
+			add(p, OPERATION_KUBE_PROXY_SPDY, p->items[i].object);
+	}
+}
+
 /* --- as people write it --- */
 
 static struct slice take_word(struct slice *rest)
@@ -245,10 +255,18 @@ static struct slice method_of_word(struct slice word)
 	return word;
 }
 
+static struct slice take_line(struct slice *rest)
+{
+	const uint8_t *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
+	struct slice line = end ? slice_head(*rest, (size_t)(end - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, line.length + 1);
+	return line;
+}
+
 void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret)
 {
-	const uint8_t *end = text.length ? memchr(text.data, '\n', text.length) : NULL;
-	struct slice line = end ? slice_head(text, (size_t)(end - text.data)) : text;
+	struct slice line = take_line(&text);
 	struct slice word = take_word(&line), where = take_word(&line);
 	struct http_target target;
 	struct kubernetes_request r = {.method = method_of_word(word)};
@@ -269,4 +287,9 @@ void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct htt
 	r.path = target.path;
 	r.query = http_target_query(where);
 	kubernetes_pairs_read(&r, room, ret);
+	/* The headers that were shown, as a recording has them. */
+	while ((line = take_line(&text)).length) {
+		if (text_equal_ignore_case(line, slice_from_string("upgrade: SPDY/3.1")))
+			kubernetes_pairs_add_spdy(ret);
+	}
 }

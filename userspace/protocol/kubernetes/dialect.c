@@ -163,6 +163,8 @@ static bool read_request(
 	r->spdy = !r->websocket && asks_for_spdy(r);
 	/* What a proxied request does is for its method and headers to say, upgraded or not. */
 	r->streams = streaming && (r->websocket || r->spdy);
+	if (r->spdy && !streaming)
+		kubernetes_pairs_add_spdy(&r->pairs);
 	r->forwards = does(r, &streams[2], 1);
 	r->terminal = kubernetes_query_asks(request.query, "tty");
 	/* Should it be answered without one, that is as text. */

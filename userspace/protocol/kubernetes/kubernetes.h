@@ -59,6 +59,9 @@ struct kubernetes_request {
  */
 void kubernetes_pairs_read(
 	const struct kubernetes_request *r, struct buffer *room, struct http_pairs *ret);
+/* It asks to go on in SPDY: what is proxied there nobody reads, which a rule has to allow besides.
+ */
+void kubernetes_pairs_add_spdy(struct http_pairs *p);
 /* As http_pairs_of_line(): "GET /api/v1/pods", and kubectl's words "get prod/pods/web". */
 void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret);
 
