@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that an agent has a forward proxy make: judged where they lead, as if it made them itself."""
 import json
-import os
-import pathlib
-import pwd
 import socket
 import struct
 import subprocess
@@ -13,20 +10,10 @@ import pytest
 from conftest import make_config
 from harness import daemon as daemons
 from harness.ports import free_port, listening
+from harness.proxies import Proxy
 from harness.waiting import wait_for
 
 PYTHON = "/usr/bin/python3"
-PROXY = """
-Port {port}
-Listen 127.0.0.1
-User {user}
-Timeout 600
-MaxClients 50
-LogFile "{folder}/proxy.log"
-PidFile "{folder}/proxy.pid"
-LogLevel Connect
-Allow 127.0.0.1
-"""
 RULES = [
     {"name": "the proxy", "resources": ["proxy"], "operations": ["connect"],
      "objects": ["localhost:*", "127.0.0.1:*", "192.0.2.1:*"], "allow": {}},
@@ -86,26 +73,10 @@ def talk(daemon, proxy, place, said, until="never said"):
     return done.stdout
 
 
-class Proxy:
-    def __init__(self, folder):
-        self.folder, self.port, self.lent = pathlib.Path(folder), free_port(), free_port()
-        os.chmod(self.folder, 0o777)
-        file = self.folder / "proxy.conf"
-        file.write_text(PROXY.format(port=self.port, folder=self.folder, user=pwd.getpwnam("nobody").pw_name))
-        self.process = subprocess.Popen(["tinyproxy", "-d", "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda: "proxy.pid" in os.listdir(self.folder))
-
-    def asked(self):
-        return [line.split(":", 1)[1].strip() for line in (self.folder / "proxy.log").read_text().splitlines() if ": CONNECT " in line]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory):
     p = Proxy(tmp_path_factory.mktemp("proxy"))
+    p.lent = free_port()
     yield p
     p.stop()
 

@@ -2,7 +2,7 @@
  *
  * fuzz_http2: any frames from one side of an HTTP/2 connection, with nghttp2 as the other side.
  * What leaves for that one must be legal HTTP/2; no request reaches a server that was not released
- * before, and none that a rule refuses.
+ * before, and none that a rule refuses. What a proxy connects to passes on what either side says.
  *
  * Input: who sends the frames (1 byte: bit 0 the server, else the agent; bit 1: fed byte by byte),
  * then frames: type, flags, stream and length (1 byte each), and the payload. Type 255: the payload
@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "tests/harness/http2_peer.h"
 
 #define POLICY                                                                                     \
@@ -26,6 +27,7 @@
 	"  - { name: talk, operations: [websocket], objects: [\"/v1/**\"], allow: { record: "      \
 	"rows, "                                                                                   \
 	"mask: [{ detect: [email, secret], with: redact }] } }\n"                                  \
+	"  - { name: beyond, operations: [connect], objects: [\"db.test:443\"], allow: {} }\n"     \
 	"  - { name: no deletes, operations: [DELETE], deny: { message: no } }\n"
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define EMPTY_SETTINGS "\0\0\0\4\0\0\0\0\0"
@@ -38,7 +40,8 @@ enum { BROKEN = 255, END = 254 };
 /* What one run saw, behind the callbacks. */
 static struct seen {
 	size_t released, arrived;
-	bool last_connects; /* the last that arrived asks for a WebSocket */
+	bool last_connects; /* the last that arrived asks for a WebSocket, or a connection */
+	bool last_extended; /* the former */
 } seen;
 static struct engine_bench bench;
 
@@ -64,9 +67,14 @@ static void on_field(struct http2_peer *p, struct slice name, struct slice value
 	if (slice_equal_string(name, ":method")) {
 		seen.arrived++;
 		seen.last_connects = slice_equal_string(value, "CONNECT");
+		seen.last_extended = false;
 		check(!slice_equal_string(value, "DELETE"),
 			"what a rule refuses reached the server");
 	}
+	seen.last_extended |= slice_equal_string(name, ":protocol");
+	if (seen.last_connects && !seen.last_extended && slice_equal_string(name, ":authority"))
+		check(text_equal_ignore_case(value, slice_from_string("db.test:443")),
+			"a proxy was asked for what no rule allows");
 	/* "/v1" without more is what the rules mean, too. */
 	if (slice_equal_string(name, ":path"))
 		check(slice_starts_with(value, slice_from_string("/v1")) &&
@@ -107,6 +115,7 @@ static void begin_peer(struct http2_peer *p)
 	http2_peer_ask(p, "PUT", "/v1/c", NULL, "held", false);
 	http2_peer_ask(p, "DELETE", "/v1/d", NULL, NULL, false);
 	http2_peer_ask(p, "CONNECT", "/v1/e", ":protocol: websocket\n", SAID, true);
+	http2_peer_connect(p, "db.test:443", NULL);
 }
 
 static void answer(struct http2_peer *p, int32_t id)
@@ -130,6 +139,7 @@ static void talk(struct http2_peer *p, size_t *answered)
 		for (; p->side == SIDE_SERVER && *answered < seen.arrived; (*answered)++)
 			answer(p, (int32_t)*answered * 2 + 1);
 		http2_peer_speak(p);
+		engine_run_tunnels_relay(p->run);
 	} while (http2_peer_listen(p));
 	check(p->failed == 0, "what was sent is no HTTP/2");
 	check(seen.arrived <= seen.released, "a request arrived that was not released");

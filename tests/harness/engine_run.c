@@ -105,6 +105,54 @@ static int host_beyond(struct protocol_host *host, struct slice name, uint16_t p
 	return -EPERM;
 }
 
+static int host_tunnel(
+	struct protocol_host *host, struct protocol_tunnel *t, struct slice name, uint16_t port)
+{
+	struct engine_run *run = run_of(host);
+	struct engine_tunnel *tunnel;
+
+	if (run->no_tunnels || run->tunnel_count == ENGINE_TUNNELS_MOST)
+		return -EMFILE;
+	tunnel = &run->tunnels[run->tunnel_count++];
+	tunnel->engine = t;
+	t->carrier = tunnel;
+	for (int from = SIDE_AGENT; from <= SIDE_SERVER; from++)
+		buffer_init(&tunnel->said[from], OUTPUT_MOST);
+	buffer_append_format(&run->events, "! tunnel %zu to %.*s %u\n", run->tunnel_count - 1,
+		SLICE_PRINT(name), port);
+	return 0;
+}
+
+static int host_tunnel_write(struct protocol_tunnel *t, enum side from, struct slice bytes)
+{
+	struct engine_tunnel *tunnel = t->carrier;
+
+	if (tunnel->ended[from])
+		abort(); /* it said that there is no more */
+	tunnel->untaken[from] += bytes.length;
+	return buffer_append_slice(&tunnel->said[from], bytes);
+}
+
+static void host_tunnel_end(struct protocol_tunnel *t, enum side from, bool reset)
+{
+	struct engine_tunnel *tunnel = t->carrier;
+
+	if (tunnel->reset[from] || (tunnel->ended[from] && !reset))
+		abort();
+	tunnel->ended[from] = true;
+	tunnel->reset[from] = reset;
+}
+
+static void host_tunnel_drop(struct protocol_tunnel *t)
+{
+	struct engine_tunnel *tunnel = t->carrier;
+
+	if (!tunnel)
+		return;
+	t->carrier = NULL;
+	tunnel->engine = NULL;
+}
+
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
 {
 	return policy_wants_body(run_of(host)->bench->scope, action);
@@ -556,6 +604,87 @@ void engine_run_end(struct engine_run *run, enum side side)
 	go_on(run);
 }
 
+static bool tunnel_is_there(const struct engine_run *run, size_t i, enum side side)
+{
+	return !run->closed && i < run->tunnel_count && run->tunnels[i].engine &&
+		!run->tunnels[i].reset[side];
+}
+
+void engine_run_tunnel_says(struct engine_run *run, size_t i, enum side to, struct slice bytes)
+{
+	struct protocol_tunnel *t;
+
+	if (!tunnel_is_there(run, i, to))
+		return;
+	t = run->tunnels[i].engine;
+	if (!t->events->wants(t, to))
+		abort();
+	if (t->events->data(t, to, bytes) < 0)
+		engine_run_abort(run, REASON_INTERNAL);
+	go_on(run);
+}
+
+void engine_run_tunnel_ends(struct engine_run *run, size_t i, enum side to, bool reset)
+{
+	struct protocol_tunnel *t;
+
+	if (!tunnel_is_there(run, i, to))
+		return;
+	t = run->tunnels[i].engine;
+	t->events->end(t, to, reset);
+	go_on(run);
+}
+
+void engine_run_tunnel_takes(struct engine_run *run, size_t i, enum side from)
+{
+	struct engine_tunnel *tunnel = &run->tunnels[i];
+	size_t bytes = tunnel->untaken[from];
+
+	if (!tunnel_is_there(run, i, from) || bytes == 0)
+		return;
+	tunnel->untaken[from] = 0;
+	tunnel->engine->events->taken(tunnel->engine, from, bytes);
+	go_on(run);
+}
+
+/* True: something was passed on. */
+static bool relay(struct engine_run *run, size_t i, enum side from)
+{
+	struct engine_tunnel *tunnel = &run->tunnels[i];
+	enum side to = side_other(from);
+	struct slice said = slice_head(buffer_slice(&tunnel->said[from]), 16384);
+
+	if (!tunnel_is_there(run, i, to))
+		return false;
+	if (said.length) {
+		if (!tunnel->engine->events->wants(tunnel->engine, to))
+			return false;
+		engine_run_tunnel_says(run, i, to, said);
+		buffer_consume(&tunnel->said[from], said.length);
+		return true;
+	}
+	if (!tunnel->ended[from] || tunnel->passed_end[from])
+		return false;
+	tunnel->passed_end[from] = true;
+	engine_run_tunnel_ends(run, i, to, tunnel->reset[from]);
+	return true;
+}
+
+void engine_run_tunnels_relay(struct engine_run *run)
+{
+	bool any = true;
+
+	while (any && !run->closed) {
+		any = false;
+		for (size_t i = 0; i < run->tunnel_count; i++) {
+			for (enum side from = SIDE_AGENT; from <= SIDE_SERVER; from++) {
+				any |= relay(run, i, from);
+				engine_run_tunnel_takes(run, i, from);
+			}
+		}
+	}
+}
+
 void engine_run_abort(struct engine_run *run, enum reason reason)
 {
 	struct protocol_refusal refusal = {reason, slice_from_string("ended by the test")};
@@ -597,6 +726,10 @@ void engine_run_init(
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.beyond = host_beyond,
+		.tunnel = host_tunnel,
+		.tunnel_write = host_tunnel_write,
+		.tunnel_end = host_tunnel_end,
+		.tunnel_drop = host_tunnel_drop,
 		.wants_body = host_wants_body,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,
@@ -631,6 +764,10 @@ void engine_run_done(struct engine_run *run)
 		buffer_done(&run->sent[side]);
 	}
 	buffer_done(&run->events);
+	for (size_t i = 0; i < run->tunnel_count; i++) {
+		buffer_done(&run->tunnels[i].said[SIDE_AGENT]);
+		buffer_done(&run->tunnels[i].said[SIDE_SERVER]);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(run->data); i++)
 		buffer_done(&run->data[i]);
 }

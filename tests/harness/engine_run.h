@@ -49,6 +49,17 @@ struct engine_watch {
 		struct engine_watch *w, const struct protocol_action_event *event, bool released);
 };
 
+/* A connection that a proxy made within the engine's, of which the test is the other end. */
+struct engine_tunnel {
+	struct protocol_tunnel *engine; /* NULL: it was dropped */
+	struct buffer said[2]; /* by the side that said it; the user takes from it */
+	size_t untaken[2]; /* of that, what the engine does not know to be taken */
+	bool ended[2], reset[2]; /* by the side that did */
+	bool passed_end[2]; /* engine_run_tunnels_relay() told the other one */
+};
+
+#define ENGINE_TUNNELS_MOST 128
+
 struct engine_run {
 	struct protocol_host host;
 	const struct engine_bench *bench;
@@ -62,6 +73,9 @@ struct engine_run {
 	/* What is to be recorded of streams, by enum protocol_data_kind; sizes as "80x24 ". */
 	struct buffer data[DATA_WINDOW + 1];
 	uint64_t actions;
+	struct engine_tunnel tunnels[ENGINE_TUNNELS_MOST];
+	size_t tunnel_count;
+	bool no_tunnels; /* there can't be any more */
 	/* An action that people decide comes again, until it is approved. */
 	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;
 	bool closed;
@@ -85,6 +99,13 @@ void engine_run_connected(struct engine_run *run);
 /* Bytes came from a side, or its end. Ignored once the session is closed. */
 void engine_run_feed(struct engine_run *run, enum side side, struct slice bytes);
 void engine_run_end(struct engine_run *run, enum side side);
+/* What the connection in that tunnel says to a side, which must want it; that it has no more; and
+ * that it has got all that the side said. Ignored where it was dropped. */
+void engine_run_tunnel_says(struct engine_run *run, size_t i, enum side to, struct slice bytes);
+void engine_run_tunnel_ends(struct engine_run *run, size_t i, enum side to, bool reset);
+void engine_run_tunnel_takes(struct engine_run *run, size_t i, enum side from);
+/* Each tunnel is a connection that passes on what either side says, as far as it is wanted. */
+void engine_run_tunnels_relay(struct engine_run *run);
 /* Ends it as the worker would for a reason of its own. */
 void engine_run_abort(struct engine_run *run, enum reason reason);
 

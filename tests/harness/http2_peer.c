@@ -179,6 +179,18 @@ int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *pat
 	return ask(p, method, path, fields, body ? &content : NULL);
 }
 
+int32_t http2_peer_connect(struct http2_peer *p, const char *place, const char *fields)
+{
+	nghttp2_nv items[FIELDS_MOST] = {
+		pair(":method", 7, "CONNECT", 7),
+		pair(":authority", 10, place, strlen(place)),
+	};
+	size_t count = add_fields(items, 2, fields);
+	nghttp2_data_provider content = provide(p, "", NULL, true);
+
+	return nghttp2_submit_request(p->session, NULL, items, count, &content, NULL);
+}
+
 int32_t http2_peer_ask_trailed(struct http2_peer *p, const char *method, const char *path,
 	const char *body, const char *trailers)
 {

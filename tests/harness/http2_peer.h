@@ -31,6 +31,8 @@ void http2_peer_done(struct http2_peer *p);
  * kept open where `open`. Returns the stream. */
 int32_t http2_peer_ask(struct http2_peer *p, const char *method, const char *path,
 	const char *fields, const char *body, bool open);
+/* Asks a proxy for a connection, to be kept open. */
+int32_t http2_peer_connect(struct http2_peer *p, const char *place, const char *fields);
 /* A request whose body has something behind it. */
 int32_t http2_peer_ask_trailed(struct http2_peer *p, const char *method, const char *path,
 	const char *body, const char *trailers);

@@ -160,14 +160,79 @@ Test(http_connect, an_address_has_one_form)
 	}
 }
 
-Test(http_connect, not_within_tls)
+static void establish_in_tls(void)
 {
 	bench.upstream_tls = UPSTREAM_TLS_ON;
 	http_run_restart();
 	agent_sends(CONNECT("db.test:443"));
-	AGENT_REFUSED("403");
+	SERVER_GOT(CONNECT("db.test:443"));
+	server_sends(ESTABLISHED "220 hello");
+	AGENT_GOT(ESTABLISHED);
+	cr_assert(holds(&run.events, "! tunnel 0 to db.test 443\n"));
+}
+
+#define CAME(from, text)                                                                           \
+	do {                                                                                       \
+		struct buffer *said_ = &run.tunnels[0].said[from];                                 \
+		cr_assert(slice_equal_string(buffer_slice(said_), text), "came: %.*s",             \
+			SLICE_PRINT(buffer_slice(said_)));                                         \
+		buffer_clear(said_);                                                               \
+	} while (0)
+
+/* TLS in TLS is more than one session has: the connection is another, within this one. */
+Test(http_connect, within_tls)
+{
+	establish_in_tls();
+	CAME(SIDE_SERVER, "220 hello");
+	AGENT_GOT("");
+	agent_sends("EHLO");
+	CAME(SIDE_AGENT, "EHLO");
 	SERVER_GOT("");
-	cr_assert_not(holds(&run.events, "! tunnel"));
+	engine_run_tunnel_says(&run, 0, SIDE_AGENT, slice_from_string("judged"));
+	AGENT_GOT("judged");
+	engine_run_tunnel_says(&run, 0, SIDE_SERVER, slice_from_string("as well"));
+	SERVER_GOT("as well");
+	engine_run_end(&run, SIDE_AGENT);
+	cr_assert(run.tunnels[0].ended[SIDE_AGENT]);
+	cr_assert_not(run.closed);
+	engine_run_tunnel_ends(&run, 0, SIDE_SERVER, false);
+	cr_assert(holds(&run.events, "! shut server\n"));
+	cr_assert_not(run.closed);
+	engine_run_tunnel_ends(&run, 0, SIDE_AGENT, false);
+	cr_assert(holds(&run.events, "! shut agent\n"));
+	cr_assert_null(run.tunnels[0].engine);
+	cr_assert(run.closed);
+}
+
+Test(http_connect, within_tls_it_may_be_reset)
+{
+	establish_in_tls();
+	engine_run_tunnel_ends(&run, 0, SIDE_AGENT, true);
+	cr_assert(holds(&run.events, "! reset"));
+}
+
+Test(http_connect, within_tls_it_may_be_slow)
+{
+	static char much[1 << 20];
+
+	establish_in_tls();
+	for (int i = 0; i < 64; i++)
+		engine_run_feed(&run, SIDE_AGENT, slice_of(much, sizeof(much) / 64));
+	cr_assert_lt(run.tunnels[0].untaken[SIDE_AGENT], sizeof(much) / 2);
+	for (int i = 0; i < 4; i++)
+		engine_run_tunnel_takes(&run, 0, SIDE_AGENT);
+	cr_assert_eq(buffer_length(&run.tunnels[0].said[SIDE_AGENT]), sizeof(much));
+}
+
+Test(http_connect, within_tls_there_can_be_no_more)
+{
+	bench.upstream_tls = UPSTREAM_TLS_ON;
+	http_run_restart();
+	run.no_tunnels = true;
+	agent_sends(CONNECT("db.test:443"));
+	server_sends(ESTABLISHED);
+	AGENT_REFUSED("502");
+	cr_assert(run.closed);
 }
 
 Test(http_connect, an_agent_that_is_gone)

@@ -286,6 +286,26 @@ struct protocol_catalog {
 	bool check; /* set now and then by the worker: compare before the next use */
 };
 
+/* A connection that the server made for the agent within the engine's, in a lane (RFC 9113, 8.5) or
+ * in TLS: a session of its own, between whose ends and the engine's the host copies. The engine's,
+ * for as long as it is carried. */
+struct protocol_tunnel {
+	const struct protocol_tunnel_events *events;
+	void *carrier; /* the host's; NULL: nobody carries it any more, and nothing is called */
+};
+
+/* What that session does. Any of them may end with tunnel_drop(). */
+struct protocol_tunnel_events {
+	/* It has this for a side, which wants() it. Negative errno ends the engine's session. */
+	int (*data)(struct protocol_tunnel *t, enum side to, struct slice bytes);
+	/* It has no more for that side; `reset`: and says so with a reset. Once for each. */
+	void (*end)(struct protocol_tunnel *t, enum side to, bool reset);
+	/* It has got so many bytes more of what tunnel_write() was given of that side. */
+	void (*taken)(struct protocol_tunnel *t, enum side from, size_t bytes);
+	/* Whether that side takes more of what it says. */
+	bool (*wants)(const struct protocol_tunnel *t, enum side to);
+};
+
 /* What stands around an engine; owned by the pipe, outlives the engine. */
 struct protocol_host {
 	/* Sends bytes to a side. write() copies; pass() takes bytes of the input() that is running
@@ -321,6 +341,21 @@ struct protocol_host {
 	 * server sends to, and what they are to get from. -ENOENT: nothing would judge it there;
 	 * others. May be NULL: it is always that. */
 	int (*carry)(struct protocol_host *host, uint32_t lane, struct slice place);
+
+	/* The server made a connection elsewhere for the agent, as beyond() was asked: from here on
+	 * what is said in it is told to the session that it is, and that session's is told by
+	 * t->events. -EBUSY, -EMFILE and the like: there can't be another one. May be NULL, with
+	 * the three that follow: there can't be any. */
+	int (*tunnel)(struct protocol_host *host, struct protocol_tunnel *t, struct slice name,
+		uint16_t port);
+	/* That side said this. Copies; what it was told and has not taken() is kept, so the engine
+	 * bounds it. -ENOMEM. */
+	int (*tunnel_write)(struct protocol_tunnel *t, enum side from, struct slice bytes);
+	/* That side says no more; `reset`: and takes no more, so that neither end() nor data()
+	 * comes for it. */
+	void (*tunnel_end)(struct protocol_tunnel *t, enum side from, bool reset);
+	/* Both sides are gone. Takes one that is not carried. */
+	void (*tunnel_drop)(struct protocol_tunnel *t);
 
 	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
 	 * can't. */

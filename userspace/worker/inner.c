@@ -51,12 +51,19 @@ static void note(struct session *s, const char *format, const char *id)
 }
 
 /* Of the same process as the other one: the kernel did not see this connection. */
-static void begin(struct session *outer, const struct host *h, const int *ends)
+struct session *inner_new(struct session *outer, const int *ends)
 {
 	struct session *s = session_new(outer->worker, ends[SIDE_AGENT], &outer->origin);
-	char text[HOST_NAME_MOST + 1];
 
 	s->inner = (struct inner){.is = true, .server = ends[SIDE_SERVER]};
+	return s;
+}
+
+static void begin(struct session *outer, const struct host *h, const int *ends)
+{
+	struct session *s = inner_new(outer, ends);
+	char text[HOST_NAME_MOST + 1];
+
 	s->proof = fcntl(outer->proof, F_DUPFD_CLOEXEC, 0);
 	s->origin.local = 0;
 	tunnel_set_place(s,
@@ -70,12 +77,11 @@ static void begin(struct session *outer, const struct host *h, const int *ends)
 		note(s, "in a forward of session %s", outer->id.text);
 }
 
-struct ends {
-	int ours[2], theirs[2]; /* by enum side; theirs are for the process */
-};
-
-static int make_ends(struct ends *ret)
+int inner_make_ends(const struct session *outer, struct inner_ends *ret)
 {
+	if (outer->state != SESSION_OPEN || outer->worker->stopping ||
+		outer->worker->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER)
+		return -EBUSY;
 	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
 		int pair[2], r;
 
@@ -97,7 +103,7 @@ int inner_begin(struct session *outer, uint32_t lane, struct slice place)
 {
 	struct worker *w = outer->worker;
 	char room[LIMIT_SSH_HOST + 16];
-	struct ends ends = {{-1, -1}, {-1, -1}};
+	struct inner_ends ends = {{-1, -1}, {-1, -1}};
 	struct host host;
 	int r;
 
@@ -106,10 +112,7 @@ int inner_begin(struct session *outer, uint32_t lane, struct slice place)
 		return r;
 	if (!w->policy || !is_judged(w->policy, &host))
 		return -ENOENT;
-	if (outer->state != SESSION_OPEN || w->stopping ||
-		w->statistics.sessions >= LIMIT_SESSIONS_PER_WORKER)
-		return -EBUSY;
-	r = make_ends(&ends);
+	r = inner_make_ends(outer, &ends);
 	if (r < 0)
 		return r;
 	r = delegate_pass(outer, lane, ends.theirs, 2);

@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "worker/cancel.h"
+#include "worker/ferry.h"
 #include "worker/decide.h"
 #include "worker/hold.h"
 #include "worker/login.h"
@@ -87,6 +88,12 @@ static int host_carry(struct protocol_host *host, uint32_t lane, struct slice pl
 	return inner_begin(session_of_host(host), lane, place);
 }
 
+static int host_tunnel(
+	struct protocol_host *host, struct protocol_tunnel *t, struct slice name, uint16_t port)
+{
+	return ferry_begin(session_of_host(host), t, name, port);
+}
+
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
 {
 	return policy_wants_body(session_of_host(host)->scope, action);
@@ -151,6 +158,10 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.place = host_place,
 		.beyond = host_beyond,
 		.carry = host_carry,
+		.tunnel = host_tunnel,
+		.tunnel_write = ferry_write,
+		.tunnel_end = ferry_end,
+		.tunnel_drop = ferry_drop,
 		.wants_body = host_wants_body,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
@@ -606,4 +617,5 @@ void pipe_go_on(struct session *s)
 		return;
 	receive_more(s, SIDE_AGENT);
 	receive_more(s, SIDE_SERVER);
+	ferries_receive(s);
 }

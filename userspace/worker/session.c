@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "worker/cancel.h"
+#include "worker/ferry.h"
 #include "worker/hold.h"
 
 #define SESSION_ID_DIGITS 8
@@ -96,7 +97,9 @@ static void on_leg_received(struct leg *leg, struct slice bytes)
 	enum side side;
 	struct session *s = session_of_leg(leg, &side);
 
-	share_moved(s, bytes.length);
+	/* What another session carries here, it was counted in. */
+	if (!s->inner.ferry)
+		share_moved(s, bytes.length);
 	if (s->state == SESSION_CLOSING) {
 		leg_receive(leg); /* thrown away, until the peer has read what we said */
 		return;
@@ -174,6 +177,7 @@ static void remember_end(struct session *s, enum reason reason, const char *deta
 {
 	hold_leave_all(s, "the session ended", reason == REASON_NONE);
 	flow_on_end(s);
+	ferries_leave(s);
 	s->reason = reason;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail ? detail : "");
 	if (reason != REASON_NONE) {
@@ -221,6 +225,8 @@ void session_reset(struct session *s, enum reason reason, const char *detail)
 		return;
 	if (s->state < SESSION_CLOSING)
 		remember_end(s, reason, detail);
+	if (s->inner.ferry)
+		ferry_on_reset(s->inner.ferry);
 	leg_close(&s->legs[SIDE_AGENT], true);
 	leg_close(&s->legs[SIDE_SERVER], false);
 	become_dead(s);
@@ -288,6 +294,7 @@ void session_finish_turn(struct session *s, int recorded)
 		session_abort(s, REASON_RECORDING_FAILED, "%s", strerror(-recorded));
 		leg_shut(&s->legs[SIDE_SERVER]);
 	}
+	ferries_finish_turn(s);
 	was_full = is_full(s);
 	leg_flush(&s->legs[SIDE_AGENT]);
 	leg_flush(&s->legs[SIDE_SERVER]);
@@ -319,6 +326,8 @@ static void session_free(struct session *s)
 	buffer_wipe(&s->cancel_key);
 	if (s->inner.server >= 0)
 		close(s->inner.server);
+	if (s->inner.ferry)
+		ferry_on_freed(s->inner.ferry);
 	if (s->passing >= 0)
 		close(s->passing);
 	if (s->proof >= 0)
@@ -392,6 +401,7 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	list_init(&s->share.link);
 	s->share.slot = -1;
 	list_init(&s->holds);
+	list_init(&s->ferries);
 	list_append(&w->sessions, &s->link);
 	table_insert(&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));
 	for (int side = SIDE_AGENT; side <= SIDE_SERVER; side++) {

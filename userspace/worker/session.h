@@ -8,7 +8,7 @@
  *   session_scope.c  agent, resource and rules
  *   upstream.c  the connection to the server
  *   delegate.c  sessions that a process of their own carries
- *   inner.c     sessions that another one carries
+ *   inner.c     sessions that another one carries; ferry.c: in its own connection
  *   detect.c    first bytes at places that no resource names
  *   tunnel.c    what becomes of a session that asked a proxy for a connection elsewhere
  *   pipe.c      the six steps; decide.c: judge and record; hold.c: waiting for people
@@ -81,6 +81,7 @@ struct session {
 	struct slice beyond;
 	bool enters; /* the proxy has made it, and it is still to be judged (tunnel.h) */
 	struct inner inner; /* how it is carried, where another session carries it */
+	struct list ferries; /* what it carries itself (ferry.h) */
 	const struct policy_agent *agent; /* of the scope's policy */
 	struct share share;
 	uint32_t resource; /* index, or POLICY_EGRESS */

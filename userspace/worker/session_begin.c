@@ -11,6 +11,7 @@
 #include "protocol/protocols.h"
 #include "worker/hold.h"
 #include "worker/session_internal.h"
+#include "worker/tunnel.h"
 
 static struct action connection_action(const struct session *s)
 {
@@ -229,6 +230,8 @@ void session_begin(struct session *s)
 	struct buffer text;
 	struct slice rule;
 
+	if (s->inner.ferry && !tunnel_may_begin(s))
+		return;
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	buffer_init(&text, 4096);
 	verdict = is_within_limits(s, &record, &text) ? judge_candidates(s, &record, &rule, &text)

@@ -56,6 +56,7 @@ struct worker {
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */
 	struct list dead; /* freed once nothing of theirs is in flight */
+	struct list ferries; /* of the same kind: those of ferry.h that are over */
 	struct table keys; /* sessions by their cancel keys */
 	struct list cancels; /* requests on their way to servers; cancel.c */
 	struct table ids; /* sessions by their ids */

@@ -140,6 +140,14 @@ int tunnel_check(struct session *s, struct slice name, uint16_t port, enum reaso
 	return r;
 }
 
+void tunnel_set_name(struct session *s, const char *proxy)
+{
+	size_t room = sizeof(s->upstream_name) - sizeof(s->address) - 16;
+
+	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s through %.*s", s->address,
+		(int)room, proxy);
+}
+
 void tunnel_enter(struct session *s, struct slice name, uint16_t port)
 {
 	struct protocol_engine *engine = s->engine;
@@ -157,8 +165,7 @@ void tunnel_enter(struct session *s, struct slice name, uint16_t port)
 	engine->protocol->close(engine);
 	policy_scope_put(scope);
 	memcpy(proxy, s->upstream_name, sizeof(proxy));
-	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s through %.*s", s->address,
-		(int)(sizeof(proxy) - sizeof(s->address) - 16), proxy);
+	tunnel_set_name(s, proxy);
 	s->sni[0] = s->user[0] = s->database[0] = s->application[0] = '\0';
 	s->upstream = UPSTREAM_NONE;
 	s->connection = CONNECTION_FREE;
@@ -167,24 +174,30 @@ void tunnel_enter(struct session *s, struct slice name, uint16_t port)
 	session_record_facts(s, false);
 }
 
-void tunnel_begin(struct session *s)
+bool tunnel_may_begin(struct session *s)
 {
 	const char *why;
 
-	s->enters = false;
-	if (check_beyond(s, &why) != REASON_NONE) {
-		/* Where we only observe, what can't be judged there is not kept from being. */
-		if (policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
-			session_reset(s, REASON_POLICY_CHANGED, s->address);
-			return;
-		}
-		session_record_note(s, REASON_NONE, "relayed unread");
-		s->unread = true;
-		pipe_open(s, &protocol_opaque);
-		upstream_connect(s);
-		pipe_go_on(s);
-		return;
+	if (check_beyond(s, &why) == REASON_NONE)
+		return true;
+	/* Where we only observe, what can't be judged there is not kept from being. */
+	if (policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
+		session_reset(s, REASON_POLICY_CHANGED, s->address);
+		return false;
 	}
+	session_record_note(s, REASON_NONE, "relayed unread");
+	s->unread = true;
+	pipe_open(s, &protocol_opaque);
+	upstream_connect(s);
+	pipe_go_on(s);
+	return false;
+}
+
+void tunnel_begin(struct session *s)
+{
+	s->enters = false;
+	if (!tunnel_may_begin(s))
+		return;
 	session_begin(s);
 	if (s->state == SESSION_DETECTING &&
 		(buffer_length(&s->partial[SIDE_AGENT]) || buffer_length(&s->partial[SIDE_SERVER])))

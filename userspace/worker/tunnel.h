@@ -20,6 +20,11 @@ void tunnel_set_place(struct session *s, struct slice name, uint16_t port);
 /* The proxy has made it. The engine that asked is gone when this returns, and what either side sent
  * behind its words is kept; tunnel_begin() follows. */
 void tunnel_enter(struct session *s, struct slice name, uint16_t port);
+/* What the session is connected to, as text, with the proxy's place behind it. */
+void tunnel_set_name(struct session *s, const char *proxy);
+/* Before the connection is judged as one that a proxy has made: false, it is not, as it ends, or as
+ * it is relayed unread where we only observe. */
+bool tunnel_may_begin(struct session *s);
 /* Judges the connection anew, and goes on with what it carries. */
 void tunnel_begin(struct session *s);
 

@@ -145,13 +145,15 @@ static void connect_unix(struct session *s)
 	upstream_ask_for_unix_socket(s, on_unix_socket, s);
 }
 
-/* The host behind stands for the server already, or the forward would not be there. */
+/* The host behind stands for the server already, or the forward, or the proxy's connection, would
+ * not be there. */
 static void connect_inner(struct session *s)
 {
 	int fd = s->inner.server;
 
 	s->inner.server = -1;
-	snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
+	if (!s->upstream_name[0])
+		snprintf(s->upstream_name, sizeof(s->upstream_name), "%s", s->address);
 	on_connected(s, fd);
 }
 

@@ -18,6 +18,7 @@
 #include "policy/pinned.h"
 #include "worker/accept.h"
 #include "worker/cancel.h"
+#include "worker/ferry.h"
 #include "worker/hold.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
@@ -297,6 +298,7 @@ static void end_turn(struct worker *w)
 	}
 	flows_finish_turn(w);
 	session_reap(w);
+	ferries_reap(w);
 }
 
 static void finish(struct worker *w)
@@ -358,6 +360,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->sessions);
 	list_init(&w->dirty);
 	list_init(&w->dead);
+	list_init(&w->ferries);
 	list_init(&w->holds);
 	who_init(&w->who);
 	list_init(&w->cancels);

@@ -3,26 +3,21 @@
  * connect: CONNECT, with which an agent asks a proxy for a connection elsewhere (RFC 9110, 9.3.6).
  * The request is judged as any other, with where it leads as its object. Then that connection is,
  * as if the agent made it itself; and what passes in it, once the proxy has made it, is no longer
- * this engine's.
+ * this engine's: the session goes on as that one, or, in TLS, carries it (tunnel.c).
  */
 #include <errno.h>
 
 #include "protocol/http/engine.h"
 
-#define IN_TLS                                                                                     \
-	"denied: a connection that a proxy makes can't be judged where the proxy is spoken to in " \
-	"TLS"
-
-/* TLS in TLS is more than a leg of a session has. */
-static bool can_be_read(const struct http_engine *e)
+bool http_connect_is_carried(const struct http_engine *e)
 {
-	return !e->origin.tls && !http_wants_server_tls(e);
+	return e->origin.tls || http_wants_server_tls(e);
 }
 
-static int check(struct http_engine *e, enum reason *ret_reason, struct buffer *why)
+int http_connect_check(
+	const struct http_request *r, bool carried, enum reason *ret_reason, struct buffer *why)
 {
-	struct protocol_host *host = e->base.host;
-	const struct http_request *r = &e->request;
+	struct protocol_host *host = r->host;
 
 	*ret_reason = REASON_NOT_BUILT;
 	if (!r->beyond.port) {
@@ -31,11 +26,7 @@ static int check(struct http_engine *e, enum reason *ret_reason, struct buffer *
 	}
 	if (host->observes)
 		return 0;
-	if (!can_be_read(e)) {
-		buffer_append_string(why, IN_TLS);
-		return -EPERM;
-	}
-	if (!host->beyond) {
+	if (!host->beyond || (carried && !host->tunnel)) {
 		buffer_append_string(why, "denied: nothing is known of other places");
 		return -EPERM;
 	}
@@ -50,7 +41,8 @@ int http_connect_release(struct http_engine *e, bool *ret_refused)
 	int r = 0;
 
 	buffer_init(&why, LIMIT_HTTP_ANSWER);
-	*ret_refused = check(e, &refusal.reason, &why) < 0;
+	*ret_refused = http_connect_check(
+			       &e->request, http_connect_is_carried(e), &refusal.reason, &why) < 0;
 	if (*ret_refused) {
 		refusal = (struct protocol_refusal){
 			.reason = refusal.reason, .text = buffer_slice(&why)};
@@ -68,8 +60,8 @@ int http_connect_established(struct http_engine *e)
 
 	if (e->ended[SIDE_AGENT])
 		return http_close(e, REASON_NONE, "");
-	if (!can_be_read(e)) {
-		http_begin_tunnel(e, "what a proxy was asked for in TLS: relayed unread");
+	if (e->tunnel.events) {
+		http_begin_tunnel(e, NULL);
 		return 0;
 	}
 	event = http_event(e, EVENT_TUNNEL);

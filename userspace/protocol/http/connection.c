@@ -301,6 +301,10 @@ int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *
 static void tunnel_end(struct http_engine *e, enum side side)
 {
 	e->ended[side] = true;
+	if (e->tunnel.events) {
+		http_tunnel_end(e, side);
+		return;
+	}
 	if (e->stream)
 		http_upgrade_end(e, side);
 	if (e->agent == HTTP_AGENT_DONE)

@@ -113,6 +113,8 @@ void http_engine_close(struct protocol_engine *base)
 	buffer_wipe(&e->head.held);
 	buffer_wipe(&e->answer.held);
 	http2_close(e->h2);
+	if (e->tunnel.carrier)
+		e->base.host->tunnel_drop(&e->tunnel);
 	http_request_done(&e->request);
 	buffer_wipe(&e->out);
 	buffer_wipe(&e->masked);
@@ -135,6 +137,8 @@ static int engine_input(
 		*ret_taken = in.length;
 		return 0;
 	}
+	if (e->agent == HTTP_AGENT_TUNNEL && e->tunnel.events)
+		return http_tunnel_input(e, side, in, ret_taken);
 	if (e->agent == HTTP_AGENT_TUNNEL && e->stream)
 		return http_upgrade_input(e, side, in, ret_taken);
 	if (e->agent == HTTP_AGENT_TUNNEL && e->server == HTTP_SERVER_TUNNEL)
@@ -161,6 +165,8 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 		return true;
 	if (!http_event_has_room(e))
 		return false;
+	if (e->agent == HTTP_AGENT_TUNNEL && e->tunnel.events)
+		return http_tunnel_wants(e, side);
 	if (side == SIDE_SERVER)
 		return e->server != HTTP_SERVER_TLS && e->server != HTTP_SERVER_PLAIN &&
 			!e->speaks_2; /* it waits for who is to read it */

@@ -5,7 +5,7 @@
  *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
  *   agent.c       requests: judged, sent on, drained where they are refused
  *   request.h     what a request does, and what of it goes on; shared with HTTP/2
- *   connect.c     what a proxy is asked to connect to
+ *   connect.c     what a proxy is asked to connect to; tunnel.c: what it carries in TLS
  *   inject.c      the resource's secret, lent for each request; credentials.h: where it stands
  *   upgrade.c     what comes behind a 101: WebSocket, and Kubernetes' streams
  *   server.c      responses; rewrite.c: heads as they leave; answer.c: our own responses
@@ -76,6 +76,9 @@ struct http_engine {
 	struct http_request request;
 	struct http_body framing; /* of the request */
 	struct http_body response; /* its framing */
+	struct protocol_tunnel tunnel; /* what a proxy connects to; carried: in TLS (tunnel.c) */
+	size_t tunnel_waits[2]; /* bytes of a side that it has not got */
+	bool tunnel_told[2]; /* it has no more for that side */
 	struct http_stream *stream; /* what a 101 made of the connection; NULL: nothing reads it */
 	struct buffer masked; /* content that passes */
 	struct buffer held_head; /* of a response, which waits for its content */
@@ -144,6 +147,13 @@ void http_begin_tunnel(struct http_engine *e, const char *note);
 int http_relay_something_else(struct http_engine *e);
 int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *ret_taken);
 
+/* tunnel.c: what the proxy has made is carried from here on. Negative errno: it can't be. */
+int http_tunnel_begin(struct http_engine *e);
+/* With one that is carried. */
+bool http_tunnel_wants(const struct http_engine *e, enum side from);
+int http_tunnel_input(struct http_engine *e, enum side from, struct slice in, size_t *ret_taken);
+void http_tunnel_end(struct http_engine *e, enum side from);
+
 /* upgrade.c: the server's 101 is in the request's head. NULL: it is what was asked for, and what
  * comes behind it is read from now on, or relayed; else why it is refused. */
 const char *http_upgrade_open(struct http_engine *e);
@@ -178,7 +188,13 @@ int http_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_
 bool http_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool http_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
 
-/* connect.c: CONNECT was released by the rules: whether where it leads may be, or it is answered.
+/* connect.c: whether where a CONNECT leads may be, by all but its own verdict; `carried`: in a
+ * session of its own. -EPERM: no; appends why, for the agent, to `why`. */
+int http_connect_check(
+	const struct http_request *r, bool carried, enum reason *ret_reason, struct buffer *why);
+/* Whether what the proxy connects to would be. */
+bool http_connect_is_carried(const struct http_engine *e);
+/* CONNECT was released by the rules: whether where it leads may be, or it is answered.
  */
 int http_connect_release(struct http_engine *e, bool *ret_refused);
 /* The proxy says that it made the connection, and the agent was told. */

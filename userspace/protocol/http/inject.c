@@ -12,6 +12,9 @@ const char *http_secret_problem(const struct http_engine *e, struct slice method
 {
 	if (text_equal_ignore_case(method, slice_from_string("TRACE")))
 		return "TRACE would show the resource's credentials";
+	if (slice_equal_string(method, "CONNECT") &&
+		e->base.host->credentials.place == SECRET_IN_QUERY)
+		return "what a CONNECT asks for has no query for the resource's credentials";
 	if (!e->verified && !e->base.host->credentials.allow_cleartext)
 		return "the resource's credentials are sent in clear, but the server is not "
 		       "verified by TLS (\"allow_cleartext\" would send them)";

@@ -199,8 +199,11 @@ static int begin_masking(struct http_engine *e)
 /* Whatever it says of a length, what follows is the connection (RFC 9110, 9.3.6). */
 static int open_tunnel(struct http_engine *e)
 {
-	int r = send_head(e);
+	int r = http_connect_is_carried(e) ? http_tunnel_begin(e) : 0;
 
+	if (r < 0)
+		return http_fail(e, REASON_LIMIT, "no more connections can be carried");
+	r = send_head(e);
 	report(e);
 	return r < 0 ? r : http_connect_established(e);
 }

@@ -33,9 +33,12 @@ static bool read_request(struct http2_stream *s, struct http_problem *ret)
 	s->grpc = http2_is_grpc(&s->request);
 	if (!http_facts_read(&s->request, ret))
 		return false;
-	if (s->request.websocket && s->agent_ended)
-		*ret = (struct http_problem){400, "a WebSocket that ends where it begins"};
-	return !(s->request.websocket && s->agent_ended);
+	if (!s->agent_ended || !(s->request.websocket || s->request.tunnels))
+		return true;
+	*ret = (struct http_problem){400,
+		s->request.websocket ? "a WebSocket that ends where it begins"
+				     : "a CONNECT that ends where it begins"};
+	return false;
 }
 
 static void on_request(struct http2_stream *s)
@@ -57,9 +60,11 @@ static void on_request(struct http2_stream *s)
 		refuse_as_it_stands(s, &problem);
 		return;
 	}
-	s->request.has_body = !s->agent_ended && !s->request.websocket;
+	s->request.has_body = !s->agent_ended && !s->request.websocket && !s->request.tunnels;
 	if (s->request.websocket)
 		http2_socket_new(s);
+	if (s->request.tunnels)
+		http2_tunnel_new(s);
 	http2_ask(s);
 }
 
@@ -69,6 +74,10 @@ static void on_end(struct http2_stream *s)
 	s->agent_ended = true;
 	if (s->socket) {
 		http2_socket_end(s, SIDE_AGENT);
+		return;
+	}
+	if (s->tunnel) {
+		http2_tunnel_end(s, SIDE_AGENT);
 		return;
 	}
 	s->flows[SIDE_SERVER].ended = true;
@@ -147,14 +156,16 @@ static void on_trailers(struct http2_stream *s)
 {
 	const struct http2_block *b = s->flows[SIDE_SERVER].trailers;
 
-	if (!b->problem.status) {
+	if (!b->problem.status && !s->tunnel) {
 		on_end(s);
 		return;
 	}
 	on_reset(s->h);
-	http2_note(s->h, REASON_PROTOCOL_VIOLATION, "the request's trailers are too large");
-	nghttp2_submit_rst_stream(
-		s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
+	/* Nothing but content is a connection's (RFC 9113, 8.5). */
+	http2_note(s->h, REASON_PROTOCOL_VIOLATION,
+		s->tunnel ? "trailers behind a CONNECT" : "the request's trailers are too large");
+	nghttp2_submit_rst_stream(s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id,
+		s->tunnel ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static void on_headers(struct http2_stream *s, const nghttp2_frame *frame)
@@ -250,6 +261,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		return http2_socket_take(s, SIDE_AGENT, slice_of(data, length)) < 0
 			? NGHTTP2_ERR_CALLBACK_FAILURE
 			: 0;
+	if (s->tunnel)
+		return http2_tunnel_take(s, SIDE_AGENT, slice_of(data, length)) < 0
+			? NGHTTP2_ERR_CALLBACK_FAILURE
+			: 0;
 	if (s->state == HTTP2_COLLECT)
 		return collect(s, slice_of(data, length));
 	if (!http_request_content_passes(&s->request, slice_of(data, length))) {
@@ -278,7 +293,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 		assert(h->dropped_count < ARRAY_SIZE(h->dropped));
 		h->dropped[h->dropped_count++] = (uint32_t)id;
 	}
-	if (code == NGHTTP2_NO_ERROR && http2_socket_outlives(s)) {
+	if ((code == NGHTTP2_NO_ERROR && http2_socket_outlives(s)) ||
+		http2_tunnel_outlives(s, code)) {
 		s->id = 0;
 		return 0;
 	}

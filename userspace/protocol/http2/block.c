@@ -204,10 +204,12 @@ int http2_list_of_request(struct http2_list *l, const struct http2_stream *s, st
 	add_text(l, ":method", s->socket ? slice_from_string("CONNECT") : s->request.head.method);
 	if (s->socket)
 		add_text(l, ":protocol", slice_from_string("websocket"));
-	add_text(l, ":scheme", s->block.scheme);
+	if (!s->tunnel)
+		add_text(l, ":scheme", s->block.scheme);
 	if (host)
 		add_text(l, ":authority", host->value);
-	add_text(l, ":path", s->request.head.target);
+	if (!s->tunnel)
+		add_text(l, ":path", s->request.head.target);
 	for (size_t i = 0; i < fields->count; i++) {
 		const struct http_field *field = &fields->items[i];
 

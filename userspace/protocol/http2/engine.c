@@ -173,21 +173,16 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
-	const struct protocol_refusal no_connect = {.reason = REASON_NOT_BUILT,
-		.text = slice_from_string(
-			"denied: CONNECT is taken over HTTP/1.1 alone, not over HTTP/2")};
 	struct http2_stream *s = find(base, lane);
 	int r = 0;
 
 	if (!s)
 		return 0;
 	s->request.number = number;
-	if (s->request.tunnels) {
-		http2_answer(s, 501, &no_connect);
-	} else if (s->h->e->abort_text) {
+	if (s->h->e->abort_text) {
 		http2_stream_fail(s, s->h->e->abort.reason, s->h->e->abort_text);
 		http2_say_goodbye(s->h);
-	} else {
+	} else if (!s->tunnel || http2_tunnel_may_lead(s)) {
 		s->state = HTTP2_READY;
 		r = http2_go_on(s);
 	}
@@ -213,8 +208,7 @@ static int engine_bind(struct protocol_engine *base, uint32_t lane, struct proto
 	struct http2_stream *s = find(base, lane);
 
 	/* Nobody is shown trailers, nor is the decision bound to them. */
-	if (!s || s->request.tunnels ||
-		(s->flows[SIDE_SERVER].trailers && s->flows[SIDE_SERVER].trailers->fields.count))
+	if (!s || (s->flows[SIDE_SERVER].trailers && s->flows[SIDE_SERVER].trailers->fields.count))
 		return -ENOTSUP;
 	if (s->request.too_large)
 		return -E2BIG;

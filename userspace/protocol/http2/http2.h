@@ -15,6 +15,7 @@
  *   block.c     a list of headers as it comes, and as it leaves
  *   secret.c    the resource's secret in requests
  *   socket.c    WebSockets
+ *   tunnel.c    connections that a proxy makes
  *   grpc.c      responses of our own to gRPC
  *
  * The connection before HTTP/2 is known to be spoken (first bytes, TLS) is struct http_engine's,
@@ -65,6 +66,7 @@ enum http2_state {
 };
 
 struct http2_socket;
+struct http2_tunnel;
 
 /* A result that is still to be told. */
 struct http2_report {
@@ -92,6 +94,7 @@ struct http2_stream {
 	uint64_t drained; /* bytes of the request that nobody wants */
 	bool head_held; /* a response's head waits for its masked content */
 	struct http2_socket *socket; /* it is to be a WebSocket; owned. NULL: not that */
+	struct http2_tunnel *tunnel; /* it is a CONNECT; owned. NULL: not that */
 	bool reported; /* what came of the WebSocket was */
 	bool grpc; /* that is what the request says it is */
 };
@@ -274,6 +277,32 @@ bool http2_socket_has_last_words(const struct http2_stream *s);
 void http2_socket_report(struct http2_stream *s);
 /* Reads what came of all of them, up to the next event. */
 int http2_sockets_read(struct http2 *h);
+
+/* tunnel.c: with s->tunnel, but for the first and where it says so. */
+void http2_tunnel_new(struct http2_stream *s);
+void http2_tunnel_free(struct http2_stream *s); /* takes none */
+/* The CONNECT was released by the rules: whether where it leads may be, or it is answered. */
+bool http2_tunnel_may_lead(struct http2_stream *s);
+/* The proxy has made it: it is judged as that connection from here on. Negative errno: it can't be
+ * carried. */
+int http2_tunnel_opened(struct http2_stream *s);
+/* The proxy has made none. */
+void http2_tunnel_refused(struct http2_stream *s);
+bool http2_tunnel_is_open(const struct http2_stream *s); /* the proxy has made it; takes none */
+/* Nobody has more to say in it, but what is on its way; takes none. */
+bool http2_tunnel_is_over(const struct http2_stream *s);
+/* Bytes came from a side, or its end. Errors are the buffer's. */
+int http2_tunnel_take(struct http2_stream *s, enum side from, struct slice data);
+void http2_tunnel_end(struct http2_stream *s, enum side from);
+/* The server's stream is closed, with that error. */
+void http2_tunnel_closed(struct http2_stream *s, uint32_t error);
+/* Some of what waited for a side has left. */
+void http2_tunnel_sent(struct http2_stream *s, enum side to);
+/* Both sides are told that it ends. False: it is not open; takes none. */
+bool http2_tunnel_leave(struct http2_stream *s);
+/* The agent's stream is closed, with that error. Whether what the server gets is still on its way;
+ * takes none. */
+bool http2_tunnel_outlives(const struct http2_stream *s, uint32_t error);
 
 /* grpc.c: its status for a response with this one; static. */
 const char *http2_grpc_status(unsigned status);

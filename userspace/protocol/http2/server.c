@@ -59,7 +59,7 @@ int http2_server_send(struct http2_stream *s)
 	buffer_wipe(&s->request.content);
 	http2_stream_hold(s, 0);
 	id = nghttp2_submit_request(session, NULL, list.items, list.count,
-		s->request.has_body || s->socket ? &http2_content : NULL, s);
+		s->request.has_body || s->socket || s->tunnel ? &http2_content : NULL, s);
 	buffer_wipe(&room);
 	if (id < 0)
 		return -ENOMEM;
@@ -166,11 +166,32 @@ static void on_agreed(struct http2_stream *s)
 		submit_head(s, true, true);
 }
 
+static void report(struct http2_stream *s);
+
+/* What follows is the connection's that the proxy has made. */
+static void on_established(struct http2_stream *s)
+{
+	int r = http2_tunnel_opened(s);
+
+	if (r < 0) {
+		http2_stream_fail(s, REASON_LIMIT, "no more connections can be carried");
+		return;
+	}
+	submit_head(s, true, true);
+	report(s);
+}
+
 static void on_final(struct http2_stream *s, bool ends)
 {
 	struct http_request *r = &s->request;
 
 	snprintf(r->tag, sizeof(r->tag), "%u", r->status);
+	if (s->tunnel && r->status < 300) {
+		on_established(s);
+		return;
+	}
+	if (s->tunnel)
+		http2_tunnel_refused(s);
 	if (s->socket && r->status < 300) {
 		on_agreed(s);
 		return;
@@ -247,6 +268,10 @@ static void on_end(struct http2_stream *s)
 
 	if (http2_socket_is_open(s)) {
 		http2_socket_end(s, SIDE_SERVER);
+		return;
+	}
+	if (http2_tunnel_is_open(s)) {
+		http2_tunnel_end(s, SIDE_SERVER);
 		return;
 	}
 	if (!s->request.masked && trailers && trailers->problem.status) {
@@ -346,6 +371,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		return http2_socket_take(s, SIDE_SERVER, slice_of(data, length)) < 0
 			? NGHTTP2_ERR_CALLBACK_FAILURE
 			: 0;
+	if (http2_tunnel_is_open(s))
+		return http2_tunnel_take(s, SIDE_SERVER, slice_of(data, length)) < 0
+			? NGHTTP2_ERR_CALLBACK_FAILURE
+			: 0;
 	s->content += length;
 	s->flows[SIDE_AGENT].owed += length;
 	if (s->request.masked)
@@ -367,11 +396,13 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 		return 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
 	s->server_id = 0;
+	if (http2_tunnel_is_open(s))
+		http2_tunnel_closed(s, code);
 	if (!s->id) {
 		http2_stream_free(s);
 		return 0;
 	}
-	if (http2_socket_has_last_words(s))
+	if (http2_socket_has_last_words(s) || http2_tunnel_is_open(s))
 		return 0;
 	http2_socket_report(s);
 	http2_stream_stop(s);

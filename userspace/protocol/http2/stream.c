@@ -47,6 +47,13 @@ static void set_held(struct http2_stream *s, size_t bytes)
 	s->held = bytes;
 }
 
+/* So much content has left, or leaves no more. What a tunnel carries is bounded by itself. */
+static void has_left(struct http2_stream *s, size_t bytes)
+{
+	if (!http2_tunnel_is_open(s))
+		s->h->passing -= bytes;
+}
+
 void http2_stream_free(struct http2_stream *s)
 {
 	struct http2 *h = s->h;
@@ -57,10 +64,11 @@ void http2_stream_free(struct http2_stream *s)
 	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
 		struct http2_flow *f = &s->flows[to];
 
-		h->passing -= buffer_length(&f->data);
+		has_left(s, buffer_length(&f->data));
 		buffer_wipe(&f->data);
 		http2_flow_drop_trailers(f);
 	}
+	http2_tunnel_free(s);
 	list_remove(&s->asking);
 	list_remove(&s->link);
 	list_append(&h->closed, &s->link);
@@ -137,7 +145,7 @@ void http2_stream_stop(struct http2_stream *s)
 	struct http2_flow *f = &s->flows[SIDE_SERVER];
 
 	s->state = HTTP2_ANSWERED;
-	s->h->passing -= buffer_length(&f->data);
+	has_left(s, buffer_length(&f->data));
 	buffer_clear(&f->data);
 	http2_stream_settle(s, SIDE_SERVER);
 	http2_settle(s->h);
@@ -206,7 +214,9 @@ int http2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_
 		http2_write(h, to, slice_head(buffer_slice(&f->data), length)) < 0)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	buffer_consume(&f->data, length);
-	h->passing -= length;
+	has_left(s, length);
+	if (http2_tunnel_is_open(s))
+		http2_tunnel_sent(s, to);
 	http2_stream_settle(s, to);
 	http2_settle(h);
 	return 0;
@@ -217,7 +227,8 @@ int http2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_
 /* RFC 9113, 8.1: the agent is told that the rest of its request is of no use. */
 void http2_stream_cut(struct http2_stream *s)
 {
-	if (s->answered && !s->agent_ended && s->drained > LIMIT_HTTP_DRAIN)
+	if (s->answered && !s->agent_ended &&
+		(s->drained > LIMIT_HTTP_DRAIN || http2_tunnel_is_over(s)))
 		nghttp2_submit_rst_stream(
 			s->h->sessions[SIDE_AGENT], NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
@@ -312,7 +323,7 @@ void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *t
 {
 	const struct protocol_refusal refusal = {.reason = reason, .text = slice_from_string(text)};
 
-	if (http2_socket_leave(s, reason, refusal.text))
+	if (http2_socket_leave(s, reason, refusal.text) || http2_tunnel_leave(s))
 		return;
 	http2_socket_report(s);
 	http2_server_forget(s, NGHTTP2_CANCEL);

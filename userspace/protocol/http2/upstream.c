@@ -170,7 +170,9 @@ void http2_server_gone(struct http2 *h)
 	list_for_each_safe (position, &h->streams) {
 		struct http2_stream *s = list_entry(position, struct http2_stream, link);
 
-		if (s->state == HTTP2_OFFER || (s->state == HTTP2_OPEN && !s->server_ended))
+		if (http2_tunnel_is_open(s))
+			http2_tunnel_closed(s, NGHTTP2_CONNECT_ERROR);
+		else if (s->state == HTTP2_OFFER || (s->state == HTTP2_OPEN && !s->server_ended))
 			http2_stream_fail(
 				s, REASON_UPSTREAM_CLOSED, "the server closed the connection");
 		else if (s->state == HTTP2_OPEN)
