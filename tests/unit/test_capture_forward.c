@@ -137,6 +137,15 @@ Test(forward_rules, ask_for_datagrams_where_policy_says)
 	cr_expect_eq(times(&b, "meta mark set 0x5e000007 accept"), 2);
 	cr_expect_eq(times(&b, "meta mark set 0x5f000007 accept"), 2);
 	cr_expect_eq(times(&b, "meta priority set 11:22"), 3);
+	/* What was refused does not pass as a query, wherever it comes through. */
+	cr_expect_eq(times(&b,
+			     "meta mark { 0x5c000007, 0x5e000007 } goto refuse_0\n"
+			     "\t\tip daddr 192.0.2.53 udp dport 53 accept\n"),
+		1);
+	cr_expect_eq(times(&b,
+			     "meta mark { 0x5c000007, 0x5e000007 } goto refuse_1\n"
+			     "\t\tudp dport 53 accept\n"),
+		1);
 	/* Flows of the first alone. */
 	cr_expect_eq(times(&b, "meta l4proto udp goto asked"), 1);
 	snprintf(text, sizeof(text), "ct mark %#x accept", queue_pass_mark(0x110022, 5));

@@ -26,9 +26,13 @@ int forward_append_queueing(
 	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i);
 /* For the end of source_N: queries go to names_N. */
 int forward_append_queries(struct buffer *b, const struct forward_rules *f, size_t i);
-/* For forward_N: what was judged passes. */
+/* For forward_N and input_N: what was refused, or not judged, and comes that far all the same.
+ * While rules are replaced the kernel may lead a packet from the queue past the chain that refuses
+ * it. */
+int forward_append_refused(struct buffer *b, const struct forward_rules *f, size_t i);
+/* For forward_N: the same, and what was judged passes. */
 int forward_append_passes(
-	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a);
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i);
 /* The chains around the queue, for all agents. */
 int forward_append_settling(struct buffer *b, const struct forward_rules *f);
 

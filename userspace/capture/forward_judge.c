@@ -156,11 +156,19 @@ int forward_append_queries(struct buffer *b, const struct forward_rules *f, size
 	return r;
 }
 
-int forward_append_passes(
-	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a)
+int forward_append_refused(struct buffer *b, const struct forward_rules *f, size_t i)
 {
-	int r = append_resolvers(b, f, "\t\t%s daddr %s udp dport 53 accept\n");
+	return buffer_append_format(b, "\t\tmeta mark { %#x, %#x } goto refuse_%zu\n",
+		QUEUE_MARK_REFUSE | f->queue, QUEUE_MARK_NAMES | f->queue, i);
+}
 
+int forward_append_passes(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
+{
+	int r = forward_append_refused(b, f, i);
+
+	if (r == 0)
+		r = append_resolvers(b, f, "\t\t%s daddr %s udp dport 53 accept\n");
 	if (r == 0 && forward_is_judged(f, a))
 		r = buffer_append_format(b, "\t\tmeta l4proto != tcp ct mark %#x accept\n",
 			queue_pass_mark(a->id, f->generation));

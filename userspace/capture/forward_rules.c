@@ -141,7 +141,7 @@ static int append_forward_chain(
 	if (r == 0 && a->udp == UDP_ALLOW)
 		r = buffer_append_string(b, datagrams);
 	if (r == 0 && forward_is_watched(f, a))
-		r = forward_append_passes(b, f, a);
+		r = forward_append_passes(b, f, a, i);
 	return r == 0 ? buffer_append_format(b, refuse_rest, i) : r;
 }
 
@@ -154,7 +154,9 @@ static int append_input_chain(
 		r = buffer_append_format(b, redirected, a->port, a->port_here);
 	if (r == 0 && a->listen)
 		r = buffer_append_string(b, answers);
-	/* What is left of them was judged. */
+	/* What is left of queries was judged. */
+	if (r == 0 && forward_is_watched(f, a))
+		r = forward_append_refused(b, f, i);
 	if (r == 0 && forward_is_watched(f, a))
 		r = buffer_append_string(b, "\t\tudp dport 53 accept\n");
 	if (r == 0)
