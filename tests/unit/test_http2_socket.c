@@ -2,6 +2,7 @@
  *
  * WebSockets over HTTP/2 (RFC 8441) between an agent and a server, both of which are nghttp2's.
  */
+#include "base/limits.h"
 #include "tests/unit/http2_sockets.h"
 
 static const char rules[] =
@@ -11,6 +12,7 @@ static const char rules[] =
 	"  reviewers: { dba: { local_users: [root] } }\n"
 	"rules:\n"
 	"  - { name: read, operations: [read], objects: [\"/**\"], allow: {} }\n"
+	"  - { name: upload, operations: [POST], objects: [/upload], allow: {} }\n"
 	"  - { name: plain, operations: [websocket], objects: [/plain], allow: {} }\n"
 	"  - { name: rows, operations: [websocket], objects: [/rows], allow: { record: rows } }\n"
 	"  - { name: asked, operations: [websocket], objects: [/asked], review: { by: dba } }\n"
@@ -218,6 +220,28 @@ Test(http2_socket, what_is_given_up_without_an_error_is_given_up)
 	HEARD(server, "3 reset 8\n");
 	cr_assert(holds(&run.events, "! result 2"));
 	cr_assert_not(run.engine->protocol->is_busy(run.engine));
+}
+
+/* What came of it meanwhile keeps no window closed. */
+Test(http2_socket, what_is_said_too_early_of_a_refused_one_is_let_go)
+{
+	enum { SOCKETS = LIMIT_HTTP2_PASSING / LIMIT_HTTP2_STREAM_WINDOW + 5 };
+	static char words[LIMIT_HTTP2_STREAM_WINDOW];
+	int32_t last = 1 + 2 * SOCKETS;
+
+	ask("/plain");
+	for (int32_t id = 5; id <= last; id += 2)
+		ask_for("/plain", NULL);
+	for (int32_t id = 3; id <= last; id += 2)
+		http2_peer_more(&agent, id, slice_of(words, sizeof(words)), true);
+	talk();
+	for (int32_t id = 3; id <= last; id += 2)
+		http2_peer_agree(&server, id, "sec-websocket-extensions: permessage-deflate\n");
+	talk();
+	HEARD(agent, "3 :status: 502\n");
+	http2_peer_ask(&agent, "POST", "/upload", NULL, "hello", false);
+	talk();
+	HEARD(server, " data 5 hello\n");
 }
 
 /* Only whoever ignores what it was offered asks for one. */

@@ -55,10 +55,16 @@ void http2_socket_stop(struct http2_stream *s)
 		return;
 	k->over = true;
 	list_remove(&k->link);
-	for (int from = SIDE_AGENT; from <= SIDE_SERVER; from++) {
+	for (enum side from = SIDE_AGENT; from <= SIDE_SERVER; from++) {
 		s->h->passing -= waiting(k, from);
-		k->taken[from] = buffer_length(&k->came[from]);
+		/* An event may be about what was taken; before it was open, nothing was. */
+		if (k->open)
+			k->taken[from] = buffer_length(&k->came[from]);
+		else
+			buffer_wipe(&k->came[from]);
+		http2_stream_settle(s, side_other(from));
 	}
+	http2_settle(s->h);
 }
 
 void http2_socket_free(struct http2_stream *s)

@@ -308,6 +308,7 @@ static void answer_plain(
 
 void http2_answer(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
 {
+	http2_socket_stop(s);
 	if (s->answering) {
 		reset(s);
 		return;
