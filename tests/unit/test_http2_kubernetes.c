@@ -2,6 +2,7 @@
  *
  * Kubernetes' streams in WebSockets over HTTP/2: exec and port-forward.
  */
+#include "protocol/kubernetes/channels.h"
 #include "tests/unit/http2_sockets.h"
 
 #define CONFIG(mode)                                                                               \
@@ -53,4 +54,48 @@ Test(http2_kubernetes, what_a_program_says_last_arrives)
 	cr_assert_not(http2_peer_heard(&agent, "3 reset"));
 	RECORDED(DATA_OUTPUT, "[masked]");
 	cr_assert(holds(&run.events, "! result 2"));
+}
+
+static void begin_observing(void)
+{
+	http_run_begin_with(CONFIG("observe"));
+	http2_run_begin();
+}
+
+TestSuite(http2_kubernetes_observed, .init = begin_observing, .fini = http2_run_end);
+
+#define STATUS_BYTES (KUBERNETES_STATUS_MOST + 1000)
+
+/* What is refused is relayed to whom it was said, and what comes behind it. */
+Test(http2_kubernetes_observed, what_is_refused_is_relayed_to_one_side)
+{
+	open_socket_of(POD("web/exec?command=sh&stdin=true"), CHANNELS);
+	says(SIDE_SERVER, WEBSOCKET_PING, true, "still there?");
+	says_bytes(SIDE_AGENT, slice_of("\x82\x86\0\0\0\0\3hello", 12), true);
+	cr_assert(holds(&run.events, "a Kubernetes channel that is not this side's"));
+	HEARD(server, "3 data 12 \x82\x86");
+	cr_assert_not(http2_peer_heard(&agent, "hello"));
+	says_bytes(SIDE_AGENT, slice_from_string("behind"), true);
+	HEARD(server, "3 data 6 behind\n");
+	says_bytes(SIDE_SERVER, slice_from_string("whatever"), false);
+	HEARD(agent, "still there?\n3 data 8 whatever\n3 end\n");
+}
+
+Test(http2_kubernetes_observed, what_is_beyond_a_limit_is_relayed)
+{
+	static char status[STATUS_BYTES];
+	struct buffer frame;
+
+	memset(status, ' ', sizeof(status));
+	status[0] = '\3';
+	buffer_init(&frame, 1u << 20);
+	websocket_append(&frame, WEBSOCKET_BINARY, true, NULL, slice_of(status, sizeof(status)));
+	open_socket_of(POD("web/exec?command=sh&stdout=true"), CHANNELS);
+	says_bytes(SIDE_SERVER, buffer_slice(&frame), true);
+	buffer_done(&frame);
+	cr_assert(holds(&run.events, "a message of a Kubernetes stream is too long"));
+	says(SIDE_SERVER, WEBSOCKET_TEXT, true, "behind");
+	HEARD(agent, "behind\n");
+	cr_assert_not(http2_peer_heard(&agent, "wayleave"));
+	cr_assert_not(http2_peer_heard(&agent, "3 end"));
 }

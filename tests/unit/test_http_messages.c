@@ -280,3 +280,25 @@ Test(http_messages, observing_leaves_what_it_cannot_read)
 		cr_expect_eq(buffer_slice(&run.sent[SIDE_AGENT]).data[left], 0x88);
 	}
 }
+
+/* The other side may be within a frame's head, or a control frame. */
+Test(http_messages, observing_leaves_what_the_other_side_has_begun)
+{
+	static const char *const begun[] = {"\x81", "\x81\x7e\x01", "\x89\x05pi"};
+
+	engine_bench_done(&bench);
+	engine_bench_init(&bench, CONFIG("observe"));
+	for (size_t i = 0; i < ARRAY_SIZE(begun); i++) {
+		struct slice part = slice_from_string(begun[i]);
+
+		http_run_restart();
+		upgrade("/plain");
+		server_sends(begun[i]);
+		agent_sends("\x81\x05hello");
+		cr_assert(holds(&run.events, "! violation agent"));
+		cr_expect(slice_starts_with(
+			buffer_slice(&run.sent[SIDE_SERVER]), slice_from_string("\x81\x05")));
+		cr_expect(slice_starts_with(buffer_slice(&run.sent[SIDE_AGENT]), part));
+		cr_expect_eq(buffer_slice(&run.sent[SIDE_AGENT]).data[part.length], 0x88);
+	}
+}

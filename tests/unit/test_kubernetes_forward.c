@@ -289,7 +289,8 @@ Test(kubernetes_forward, a_form_that_nobody_knows)
 	cr_expect(run.closed);
 }
 
-/* Observing, nothing is lost of a frame that is refused: the rest is relayed behind it. */
+/* Observing, nothing is lost of a frame that is refused, nor of what the other side has begun to
+ * say: the rest is relayed behind it. */
 Test(kubernetes_forward, observing_loses_nothing)
 {
 	struct buffer b;
@@ -297,11 +298,14 @@ Test(kubernetes_forward, observing_loses_nothing)
 	for (enum carrier t = DIRECT; t <= EXEC_MESSAGES; t++) {
 		for (size_t step = 1; step < 40; step += t == TUNNEL ? 64 : 3) {
 			bool messages = t == CHANNELS || t == EXEC_MESSAGES;
-			struct slice all;
+			bool spdy = t == DIRECT || t == EXEC_SPDY;
+			struct slice begun = slice_from_string(spdy ? "\x80\3" : "\x82\x7e");
+			struct slice all, told;
 			size_t left, fed = 0;
 
 			restart(CONFIG("observe"));
 			upgrade(t);
+			engine_run_feed(&run, SIDE_SERVER, begun);
 			buffer_init(&b, 1u << 20);
 			if (messages)
 				websocket_append(&b, WEBSOCKET_BINARY, true, frames_key,
@@ -321,6 +325,11 @@ Test(kubernetes_forward, observing_loses_nothing)
 			left = fed - buffer_length(&run.partial[SIDE_AGENT]);
 			cr_expect(slice_starts_with(
 				buffer_slice(&run.sent[SIDE_SERVER]), slice_head(all, left)));
+			told = buffer_slice(&run.sent[SIDE_AGENT]);
+			cr_expect(slice_starts_with(told, begun), "%u", t);
+			/* The harness ends the session, of which both are told. */
+			told = slice_from(told, begun.length);
+			cr_expect(told.length == 0 || (!spdy && told.data[0] == 0x88), "%u", t);
 			buffer_done(&b);
 		}
 	}

@@ -99,8 +99,10 @@ static int messages_input(struct http_stream *s, enum side from, struct slice in
 	default:
 		break;
 	}
-	if (r < 0)
+	if (r < 0) {
 		m->refused = piece;
+		m->refused_from = from;
+	}
 	return r;
 }
 
@@ -160,9 +162,11 @@ static void messages_leave(struct http_stream *s, enum reason reason, struct sli
 static int messages_put_held(const struct http_stream *s, enum side from, struct buffer *out)
 {
 	const struct http_messages *m = container_of(s, const struct http_messages, base);
-	int r = buffer_append_slice(out, m->refused.head);
+	int r = 0;
 
-	if (r == 0)
+	if (m->refused_from == from)
+		r = buffer_append_slice(out, m->refused.head);
+	if (r == 0 && m->refused_from == from)
 		r = buffer_append_slice(out, m->refused.raw);
 	return r < 0 ? r : websocket_append_held(out, &m->frames[from]);
 }
@@ -190,6 +194,7 @@ void http_messages_init(struct http_messages *m, const struct http_messages_read
 	m->within[SIDE_AGENT] = m->within[SIDE_SERVER] = false;
 	m->told[SIDE_AGENT] = m->told[SIDE_SERVER] = false;
 	m->refused = (struct websocket_piece){.head = SLICE_EMPTY};
+	m->refused_from = SIDE_AGENT;
 }
 
 void http_messages_done(struct http_messages *m)

@@ -28,6 +28,7 @@ struct http_messages {
 	bool within[2]; /* by receiver: a frame has begun to leave */
 	bool told[2]; /* by receiver: a Close left */
 	struct websocket_piece refused; /* that did not leave; valid while its input is */
+	enum side refused_from; /* who sent that */
 };
 
 void http_messages_init(struct http_messages *m, const struct http_messages_reader *reader,

@@ -37,21 +37,31 @@ void http_upgrade_begin(struct http_engine *e)
 	http_begin_tunnel(e, e->stream ? NULL : "relayed unread from here on");
 }
 
-/* What a stream refused. Observing, what was taken and has not left goes before the rest, unread.
- */
-static int on_refusal(struct http_engine *e, enum side from, int error)
+/* Observing, what was taken of either side and has not left goes before the rest, which is relayed
+ * unread. */
+static int give_back(struct http_engine *e)
 {
 	struct http_stream *s = e->stream;
+	int r = 0;
 
-	if ((error == -EBADMSG || error == -EPERM) && e->base.host->observes) {
+	for (enum side from = SIDE_AGENT; r == 0 && from <= SIDE_SERVER; from++) {
 		buffer_clear(&e->out);
-		error = s->kind->put_held(s, from, &e->out);
-		if (error == 0)
-			error = http_write(e, side_other(from), buffer_slice(&e->out));
-		return error < 0 ? error : -EBADMSG;
+		r = s->kind->put_held(s, from, &e->out);
+		if (r == 0)
+			r = http_write(e, side_other(from), buffer_slice(&e->out));
 	}
+	return r < 0 ? r : -EBADMSG;
+}
+
+/* What a stream refused. */
+static int on_refusal(struct http_engine *e, enum side from, int error)
+{
+	const struct http_stream *s = e->stream;
+
 	if (error != -EBADMSG && error != -EPERM)
 		return error;
+	if (e->base.host->observes)
+		return give_back(e);
 	return http_fail(e, http_stream_reason(s, from), s->problem);
 }
 

@@ -194,7 +194,7 @@ static int on_refusal(struct http2_socket *k, enum side from, int error)
 	if (error != -EBADMSG && error != -EPERM)
 		return error;
 	http2_note(s->h, reason, problem);
-	if (error == -EBADMSG && s->request.host->observes)
+	if (s->request.host->observes)
 		return relay_unread(k);
 	http2_socket_leave(s, reason, slice_from_string(problem));
 	return 0;

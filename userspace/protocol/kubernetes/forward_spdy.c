@@ -123,6 +123,7 @@ struct direct {
 	struct http_stream base;
 	struct kubernetes_forward_spdy spdy;
 	struct slice held; /* part of the input that was taken and may not pass */
+	enum side held_from; /* who sent that */
 };
 
 static struct direct *direct_of(struct http_stream *s)
@@ -141,6 +142,7 @@ static int direct_input(
 	r = kubernetes_forward_spdy_take(&d->spdy, from, in, ret_taken, &problem);
 	kubernetes_forwards_tell(&d->spdy.forwards);
 	d->held = slice_head(in, *ret_taken);
+	d->held_from = from;
 	if (r == -EBADMSG)
 		return http_stream_refuse(base, REASON_PROTOCOL_VIOLATION, problem);
 	return r < 0 ? r : http_stream_pass(base, side_other(from), d->held);
@@ -167,8 +169,10 @@ static void direct_leave(struct http_stream *base, enum reason reason, struct sl
 
 static int direct_put_held(const struct http_stream *base, enum side from, struct buffer *out)
 {
-	(void)from;
-	return buffer_append_slice(out, container_of(base, const struct direct, base)->held);
+	const struct direct *d = container_of(base, const struct direct, base);
+
+	/* What the other side was told before has left. */
+	return d->held_from == from ? buffer_append_slice(out, d->held) : 0;
 }
 
 static void direct_free(struct http_stream *base)

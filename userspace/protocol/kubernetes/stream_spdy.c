@@ -27,6 +27,7 @@ struct spdy {
 	uint32_t last; /* number that a stream was opened with */
 	bool within[2]; /* by receiver: a frame has begun to leave */
 	struct spdy_piece refused; /* that did not leave; valid while its input is */
+	enum side refused_from; /* who sent that */
 };
 
 static struct spdy *spdy_of(struct http_stream *s)
@@ -294,8 +295,10 @@ static int spdy_input(struct http_stream *base, enum side from, struct slice in,
 	default:
 		return r < 0 ? r : 0;
 	}
-	if (r < 0)
+	if (r < 0) {
 		s->refused = piece;
+		s->refused_from = from;
+	}
 	return r;
 }
 
@@ -323,9 +326,11 @@ static void spdy_leave(struct http_stream *base, enum reason reason, struct slic
 static int spdy_put_held(const struct http_stream *base, enum side from, struct buffer *out)
 {
 	const struct spdy *s = container_of(base, const struct spdy, base);
-	int r = buffer_append_slice(out, s->refused.head);
+	int r = 0;
 
-	if (r == 0)
+	if (s->refused_from == from)
+		r = buffer_append_slice(out, s->refused.head);
+	if (r == 0 && s->refused_from == from)
 		r = buffer_append_slice(out, s->refused.body);
 	return r < 0 ? r : spdy_append_held(out, &s->frames[from]);
 }
