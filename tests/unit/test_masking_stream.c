@@ -102,6 +102,15 @@ Test(masking_stream, colours_hide_nothing)
 	/* As manuals make letters bold, and as a shell corrects itself. */
 	expect_always("4\b41\b11\b11\b1111111111111\n", "[masked]\n");
 	expect_always("4111x\b111111111111\n", "[masked]\n");
+	/* Shifts to other letters and back, with which some terminals end a colour, and bells. */
+	expect_always("4111 1111 \033[m\0171111 1111\n", "[masked]\033[m\017\n");
+	expect_always("4111 \0161111 \0171111 1111.\n", "[masked]\016\017.\n");
+	expect_always("a \007x.y@exa\007mple.com b\n", "a \007[masked]\007 b\n");
+	expect_always("ls \033[m\017", "ls \033[m\017");
+	/* What ends records, and titles, ends what stands in them. */
+	expect_always(
+		"4111111111111111\033]0;5\0075500000000000004\n", "[masked]\033]0;5\007[masked]\n");
+	expect_always("\033]0;\0164111111111111111\0075500\n", "\033]0;\016[masked]\0075500\n");
 	/* In a title, which others read. */
 	expect_always("\033]0;x.y@example.com\007$ ", "\033]0;[masked]\007$ ");
 }
@@ -130,6 +139,20 @@ Test(masking_stream, any_bytes_pass)
 	expect_always("grüße 日本 \xff\xfe\x80\n", "grüße 日本 \xff\xfe\x80\n");
 }
 
+/* As in the environment of a process. */
+Test(masking_stream, a_nul_ends_a_value)
+{
+	static const uint8_t records[] = "A=4111111111111111\0"
+					 "5500000000000004\0B=x.y@b.com\0C=1";
+
+	start(ALL_DETECTORS, MASK_REDACT);
+	give(slice_of(records, sizeof(records)), false);
+	end();
+	cr_expect(slice_equal(
+		buffer_slice(&out), slice_of("A=[masked]\0[masked]\0B=[masked]\0C=1", 35)));
+	stop();
+}
+
 static void expect_kept(const char *text, size_t kept)
 {
 	start(ALL_DETECTORS, MASK_REDACT);
@@ -149,6 +172,7 @@ Test(masking_stream, only_what_may_become_one_is_kept)
 	expect_kept("is 4111 1111 11", 12);
 	expect_kept("is 4111 1111 ", 10);
 	expect_kept("red \033[31", 4);
+	expect_kept("root# \033[m\017", 0);
 	expect_kept("c82b5c7c1f6f1a5f8c0e7a6b1b6a5c7d\n", 0);
 	expect_kept("TG9yZW0gaXBzdW0gZG9sb3Igc2l0IGFtZXQsIGNvbnNlY3RldHVyIGFk\n", 57);
 }

@@ -273,7 +273,7 @@ static int append_masked(const struct mask_stream *s, enum mask_strategy strateg
 
 	for (size_t at = start, n; r == 0 && at < end; at += n) {
 		n = in.data[at] == ESC ? terminal_sequence(in, at) : 1;
-		if (n > 1 && n <= end - at) {
+		if ((n > 1 && n <= end - at) || terminal_shows_nothing(in.data[at])) {
 			r = buffer_append(out, in.data + at, n);
 			continue;
 		}
@@ -358,7 +358,8 @@ static size_t end_of_text(const struct mask_stream *s, const struct terminal_tex
 	end = end > s->passed ? end : s->passed;
 	for (size_t at = end; at < t->whole; at += n) {
 		n = in.data[at] == ESC ? terminal_sequence(in, at) : 1;
-		if (in.data[at] != ESC && in.data[at] != BACKSPACE)
+		if (in.data[at] != ESC && in.data[at] != BACKSPACE &&
+			!terminal_shows_nothing(in.data[at]))
 			return end;
 	}
 	return t->whole;

@@ -51,6 +51,12 @@ size_t terminal_whole_from(struct slice in, size_t from, size_t least)
 	return from;
 }
 
+/* A title and the like, which a bell may end. */
+static bool opens_string(struct slice sequence)
+{
+	return sequence.length == 2 && strchr("]PX^_", sequence.data[1]);
+}
+
 /* What stands for a sequence in the text; NOTHING, where it moves no cursor. */
 static int meaning(struct slice sequence)
 {
@@ -80,6 +86,7 @@ static size_t without_last(const struct terminal_text *t, size_t count)
 static void read_all(struct terminal_text *t, struct slice in)
 {
 	size_t count = 0, at = 0;
+	bool in_string = false;
 
 	while (at < in.length) {
 		size_t n = in.data[at] == ESC ? terminal_sequence(in, at) : 1;
@@ -87,8 +94,13 @@ static void read_all(struct terminal_text *t, struct slice in)
 
 		if (n == TERMINAL_SEQUENCE_UNFINISHED)
 			break;
-		if (c == ESC)
+		if (c == ESC) {
+			in_string = opens_string(slice_of(in.data + at, n));
 			c = meaning(slice_of(in.data + at, n));
+		} else if (terminal_shows_nothing((uint8_t)c)) {
+			c = c == TERMINAL_BELL && in_string ? '\n' : NOTHING;
+			in_string &= c == NOTHING;
+		}
 		at += n;
 		if (c == BACKSPACE) {
 			count = without_last(t, count);
@@ -101,12 +113,22 @@ static void read_all(struct terminal_text *t, struct slice in)
 	t->whole = at;
 }
 
+static bool is_plain(struct slice in)
+{
+	static const uint8_t others[] = {
+		ESC, BACKSPACE, TERMINAL_BELL, TERMINAL_SHIFT_OUT, TERMINAL_SHIFT_IN};
+
+	for (size_t i = 0; in.length && i < sizeof(others); i++) {
+		if (memchr(in.data, others[i], in.length))
+			return false;
+	}
+	return true;
+}
+
 int terminal_text_init(struct terminal_text *t, struct slice input)
 {
 	*t = (struct terminal_text){.text = input, .whole = input.length};
-	if (input.length == 0 ||
-		(!memchr(input.data, ESC, input.length) &&
-			!memchr(input.data, BACKSPACE, input.length)))
+	if (is_plain(input))
 		return 0;
 	if (input.length > UINT32_MAX)
 		return -E2BIG;

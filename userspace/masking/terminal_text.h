@@ -11,9 +11,18 @@
 #define TERMINAL_SEQUENCE_MOST 64u /* bytes; a longer one is text */
 #define TERMINAL_SEQUENCE_UNFINISHED SIZE_MAX
 
+/* Characters that show nothing and move nothing: a bell, and shifts to another set of letters, as
+ * some terminals' "no colours" ends in one (terminfo, sgr0). A NUL is none of them, though most
+ * terminals ignore it: it parts the records of programs, as in /proc/PID/environ, and without it
+ * the end of one value and the begin of the next would be one word, in which neither is found. */
+#define TERMINAL_BELL 0x07
+#define TERMINAL_SHIFT_OUT 0x0e
+#define TERMINAL_SHIFT_IN 0x0f
+
 struct terminal_text {
 	/* Sequences that move the cursor are line ends, or blanks, here; what a backspace takes
-	 * back is left out. Borrows the input where that has none of them. */
+	 * back is left out, and what shows nothing. Borrows the input where that has none of them.
+	 */
 	struct slice text;
 	size_t whole; /* bytes of the input before a sequence that is not finished yet */
 	uint8_t *bytes; /* the text's own; NULL: borrowed */
@@ -32,6 +41,10 @@ size_t terminal_text_count(const struct terminal_text *t, size_t place);
  * commands and the like only the introducer is one, as what they carry is text that somebody reads.
  * TERMINAL_SEQUENCE_UNFINISHED: more has to come. */
 size_t terminal_sequence(struct slice input, size_t at);
+static inline bool terminal_shows_nothing(uint8_t c)
+{
+	return c == TERMINAL_BELL || c == TERMINAL_SHIFT_OUT || c == TERMINAL_SHIFT_IN;
+}
 /* The first place behind `from`, which is one, and not before `least` that is in no sequence. */
 size_t terminal_whole_from(struct slice input, size_t from, size_t least);
 
