@@ -7,7 +7,9 @@
 #include <stdio.h>
 
 #include "masking_test.h"
+#include "protocol/http/mask.h"
 #include "tests/harness/json_check.h"
+#include "tests/harness/json_plain.h"
 
 static uint64_t random_state = 88172645463325252ULL;
 
@@ -214,6 +216,64 @@ Test(masking_json_plain, long_texts)
 		}
 		buffer_append_string(&text, "1]}");
 		check(buffer_slice(&text));
+	}
+	buffer_done(&text);
+}
+
+static void pass_in_pieces(struct http_mask *m, struct slice text, struct buffer *out)
+{
+	http_mask_begin(m, slice_from_string("application/json"));
+	while (text.length) {
+		size_t n = 1 + random_below(random_below(4) ? 20 : 2000);
+		struct slice piece = slice_head(text, n);
+
+		text = slice_from(text, n);
+		cr_assert_eq(http_mask_pass(m, piece, text.length == 0, out), 0);
+	}
+}
+
+/* The content of a response, wherever it is cut. */
+static void check_in_pieces(struct slice text)
+{
+	struct mask_json json[PATHS];
+	struct buffer got, between, wanted;
+	struct mask_rules rules;
+	struct http_mask m;
+	struct masker masker;
+	bool replaced;
+
+	random_rules(&rules, json, &masker);
+	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
+		rules.detectors[i] = masker.strategies[i];
+	http_mask_init(&m);
+	cr_assert_eq(http_mask_bind(&m, masker.engine, masker.hasher, &rules), 0);
+	buffer_init(&got, SIZE_MAX / 2);
+	buffer_init(&between, SIZE_MAX / 2);
+	buffer_init(&wanted, SIZE_MAX / 2);
+	pass_in_pieces(&m, text, &got);
+	/* In which no mask is NULL: that of a text can't be. */
+	cr_assert_eq(json_plain_paths(&rules, &m.masker, text, &between, &replaced), 0);
+	json_plain_findings(&m.masker, buffer_slice(&between), &wanted);
+	cr_assert(slice_equal(buffer_slice(&got), buffer_slice(&wanted)), "%.*s: %.*s, not %.*s",
+		SLICE_PRINT(text), SLICE_PRINT(buffer_slice(&got)),
+		SLICE_PRINT(buffer_slice(&wanted)));
+	buffer_done(&got);
+	buffer_done(&between);
+	buffer_done(&wanted);
+	http_mask_done(&m);
+}
+
+Test(masking_json_plain, in_pieces)
+{
+	struct buffer text;
+
+	buffer_init(&text, SIZE_MAX / 2);
+	for (unsigned i = 0; i < 2000; i++) {
+		buffer_clear(&text);
+		buffer_append_string(&text, "{\"customers\":");
+		add_value(&text, 5);
+		buffer_append_byte(&text, '}');
+		check_in_pieces(buffer_slice(&text));
 	}
 	buffer_done(&text);
 }
