@@ -19,8 +19,7 @@ BENCH = postgres.BINARIES / "pgbench"
 def place(request, tmp_path_factory):
     """A server with pgbench's tables and a daemon in front; TLS on both legs, or on none."""
     folder = tmp_path_factory.mktemp("clients")
-    for parent in [folder, *folder.parents[:2]]:
-        parent.chmod(0o755)
+    postgres.open_way(folder)
     tls = request.param == "tls"
     s = postgres.Server(folder / "server", tls=tls)
     s.sql("create role app login")

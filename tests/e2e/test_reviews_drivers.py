@@ -8,6 +8,7 @@ import time
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
+from harness.postgres import open_way
 from harness.waiting import wait_for
 from test_drivers import JARS
 from test_reviews import REVIEWERS, RULES, count, pending, wait_for_pending
@@ -41,8 +42,7 @@ def start(daemon, server, classes, item):
 
 def test_time_limits_of_drivers_while_people_decide(daemon, server, tmp_path):
     subprocess.run(["javac", "-nowarn", "-cp", JARS, "-d", tmp_path, CLIENTS / "Held.java"], check=True, timeout=120)
-    for parent in [tmp_path, *tmp_path.parents[:2]]:
-        parent.chmod(0o755)
+    open_way(tmp_path)
     item = "held"
     server.sql("insert into orders (item) select 'held ' || n from unnest(array['jdbc', 'pool', 'statement_timeout', 'query_timeout', 'psycopg2']) n",
                "shop")

@@ -6,6 +6,8 @@ import pathlib
 import platform
 import shutil
 
+from .postgres import open_way
+
 MODULES = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "clients" / "node_modules"
 PACKAGES = {"x86_64": "linux-x64", "aarch64": "linux-arm64"}
 
@@ -17,8 +19,7 @@ class Installation:
         package = MODULES / "@embedded-postgres" / PACKAGES[platform.machine()] / "native"
         root = pathlib.Path(folder) / "postgresql18"
         shutil.copytree(package, root, symlinks=True, copy_function=shutil.copyfile)
-        for parent in [root, *root.parents]:
-            parent.chmod(parent.stat().st_mode | 0o055)
+        open_way(root)
         for path in root.rglob("*"):
             if not path.is_symlink():
                 path.chmod(0o755)
