@@ -137,8 +137,8 @@ def test_many_at_once(host):
     """)
     assert results[0] == ["ping"] * 16
     (first, second, soon), = results[1]
-    # The first one may have to wait for the answer.
-    assert first in ("ETIMEDOUT", "ENETUNREACH") and second == "ENETUNREACH" and soon
+    # The first one may have to wait for the answer: ETIMEDOUT then.
+    assert first in ("timeout", "ENETUNREACH") and second == "ENETUNREACH" and soon
     assert daemon.counts(agent)["other_network"] >= 2
 
 
