@@ -275,16 +275,19 @@ Test(kubernetes_streams, a_key_that_a_terminal_shows_line_by_line)
 	cr_expect(holds(&run.sent[SIDE_AGENT], "$ "));
 }
 
-/* Colours that colour nothing are searched again with each piece behind them. */
-Test(kubernetes_streams, tiny_pieces_do_not_keep_a_worker)
+#define COLOURS (3 * 8192u)
+#define PIECES 2000u
+
+/* Colours that colour nothing, in one message and then in tiny ones, which are searched again with
+ * each piece behind them; how many of those had something leave. */
+static size_t show_colours(const char *query)
 {
-	enum { PIECES = 2000 };
-	char colours[3 * 8192 + 1] = "";
+	char colours[COLOURS + 1] = "";
 	size_t frames = 0;
 
-	for (size_t i = 0; i < sizeof(colours) - 1; i += 3)
+	for (size_t i = 0; i < COLOURS; i += 3)
 		memcpy(colours + i, "\033[m", 3);
-	exec_by_messages("prod", "", "v4.channel.k8s.io");
+	exec_by_messages("prod", query, "v4.channel.k8s.io");
 	says(SIDE_SERVER, 1, "first words of what is kept ", SIZE_MAX);
 	says(SIDE_SERVER, 1, colours, SIZE_MAX);
 	for (size_t i = 0; i < PIECES; i++) {
@@ -292,9 +295,35 @@ Test(kubernetes_streams, tiny_pieces_do_not_keep_a_worker)
 		says(SIDE_SERVER, 1, "\033[m", SIZE_MAX);
 		frames += buffer_length(&run.sent[SIDE_AGENT]) > 0;
 	}
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	return frames;
+}
+
+Test(kubernetes_streams, tiny_pieces_do_not_keep_a_worker)
+{
+	size_t frames = show_colours("");
+
 	says(SIDE_SERVER, 3, SUCCESS, SIZE_MAX);
-	cr_expect_eq(buffer_length(&run.data[DATA_OUTPUT]), 28 + sizeof(colours) - 1 + 3 * PIECES);
+	cr_expect_eq(buffer_length(&run.data[DATA_OUTPUT]), 28 + COLOURS + 3 * PIECES);
 	cr_expect(frames >= 10 && frames < PIECES / 8, "%zu", frames);
+}
+
+/* Nothing follows it before somebody has answered. */
+Test(kubernetes_streams, a_prompt_behind_tiny_pieces_is_shown)
+{
+	show_colours("");
+	says(SIDE_SERVER, 1, "name: ", SIZE_MAX);
+	cr_expect(holds(&run.sent[SIDE_AGENT], "name: "));
+	cr_expect_eq(buffer_length(&run.data[DATA_OUTPUT]), 28 + COLOURS + 3 * PIECES + 6);
+}
+
+Test(kubernetes_streams, a_terminal_shows_tiny_pieces)
+{
+	cr_expect_eq(show_colours("&tty=1"), PIECES);
+	says(SIDE_SERVER, 1, "4111 1111 ", SIZE_MAX);
+	says(SIDE_SERVER, 1, "1111 1111\r\n", SIZE_MAX);
+	cr_expect(holds(&run.sent[SIDE_AGENT], "4111 1111 "));
+	cr_expect(holds(&run.sent[SIDE_AGENT], "[masked]"));
 }
 
 /* Without a terminal so much of what a program writes is recorded whatever the rules say. */

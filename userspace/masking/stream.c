@@ -19,6 +19,7 @@
 #define WRAPPED_LEAST 48u /* characters of a line of base64 that goes on in the next one */
 #define SEARCHES_MOST 8u
 #define SEARCHED_ANYWAY 4096u /* bytes for a piece, however short */
+#define SEARCHED_TO_END 12288u /* of what has passed: text in colours, and not a key's lines */
 #define SEARCHED_PER_BYTE 16u /* for each byte that came */
 #define SEARCHED_AHEAD (1u << 20) /* before they have come */
 
@@ -414,6 +415,11 @@ bool mask_stream_is_worth(struct mask_stream *s, size_t bytes)
 		return false;
 	s->credit -= cost;
 	return true;
+}
+
+bool mask_stream_may_end(const struct mask_stream *s)
+{
+	return s->passed <= SEARCHED_TO_END;
 }
 
 int mask_stream_show(struct mask_stream *s, struct slice bytes)

@@ -46,6 +46,10 @@ int mask_stream_show(struct mask_stream *s, struct slice bytes);
  * What is kept back, and before it, is searched again with what comes: where that is long, and
  * comes in tiny pieces, one session would keep a worker from all others. */
 bool mask_stream_is_worth(struct mask_stream *s, size_t bytes);
+/* Whether all that is kept may be passed at once although a search is not worth it, as somebody
+ * waits to see it: it is searched by that for the last time, and of what has passed there is
+ * little. */
+bool mask_stream_may_end(const struct mask_stream *s);
 /* Bytes that are kept back. */
 static inline size_t mask_stream_kept(const struct mask_stream *s)
 {

@@ -235,7 +235,8 @@ int kubernetes_channels_mask(struct kubernetes_channels *c, enum kubernetes_chan
 		r = mask_stream_pass(mask, slice_head(bytes, PART), false, leaves);
 	if (r == 0 &&
 		(more == KUBERNETES_LAST ||
-			(more == KUBERNETES_AWAITS && worth && is_shown_at_once(c, output))))
+			(more == KUBERNETES_AWAITS && (worth || mask_stream_may_end(mask)) &&
+				is_shown_at_once(c, output))))
 		r = mask_stream_pass(mask, SLICE_EMPTY, true, leaves);
 	if (r < 0)
 		return http_stream_refuse_mask(c->stream, r);
