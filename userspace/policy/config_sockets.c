@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What of /run an agent's commands are to see although it is hidden from others.
+ * What of /run an agent's commands are to see although it is hidden from others; and sockets of
+ * servers that are no others.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +124,47 @@ static void check_socket(const struct sockets *s, struct config_text *path)
 			path->text);
 }
 
+static const struct config_text *server_of(const struct config_resource *r)
+{
+	const struct config_text *path = r->upstream ? &r->upstream->unix_path : NULL;
+
+	return path && path->text && *path->text == '/' && r->name.text ? path : NULL;
+}
+
+/* Two resources may name one socket, but whose path is a link may not mean to. */
+static void check_link(const struct sockets *s, size_t index)
+{
+	const struct config *c = s->config;
+	const struct config_text *path = server_of(&c->resources[index]), *other;
+	char *named, *found;
+
+	if (!path)
+		return;
+	named = comparable(path->text, false);
+	found = comparable(path->text, true);
+	for (size_t i = 0; strcmp(named, found) != 0 && i < c->resource_count; i++) {
+		char *own;
+
+		other = i == index ? NULL : server_of(&c->resources[i]);
+		if (!other)
+			continue;
+		own = comparable(other->text, false);
+		if (strcmp(own, found) == 0)
+			loader_warning(s->loader, path->place,
+				"\"unix\": \"%s\" leads to the socket of resource %s", path->text,
+				c->resources[i].name.text);
+		free(own);
+	}
+	free(named);
+	free(found);
+}
+
 void config_check_sockets(struct config *c, struct loader *l, unsigned flags)
 {
 	const struct sockets s = {c, l, !(flags & CONFIG_WITHOUT_FILES)};
+
+	for (size_t i = 0; s.open && i < c->resource_count; i++)
+		check_link(&s, i);
 
 	for (size_t i = 0; i < c->agent_count; i++) {
 		for (size_t j = 0; j < c->agents[i].sockets.count; j++)
