@@ -4,9 +4,10 @@
  * What leaves for that one must be legal HTTP/2; no request reaches a server that was not released
  * before, and none that a rule refuses. What a proxy connects to passes on what either side says.
  *
- * Input: who sends the frames (1 byte: bit 0 the server, else the agent; bit 1: fed byte by byte),
- * then frames: type, flags, stream and length (1 byte each), and the payload. Type 255: the payload
- * alone, so that frames can be broken too. Type 254: that side's end.
+ * Input: who sends the frames (1 byte: bit 0 the server, else the agent; bit 1: fed byte by byte;
+ * bit 2: the other side ends its half of a WebSocket), then frames: type, flags, stream and length
+ * (1 byte each), and the payload. Type 255: the payload alone, so that frames can be broken too.
+ * Type 254: that side's end.
  */
 #include <stdio.h>
 
@@ -40,6 +41,7 @@ enum { BROKEN = 255, END = 254 };
 /* What one run saw, behind the callbacks. */
 static struct seen {
 	size_t released, arrived;
+	bool ends; /* the peer ends its half of a WebSocket */
 	bool last_connects; /* the last that arrived asks for a WebSocket, or a connection */
 	bool last_extended; /* the former */
 } seen;
@@ -114,7 +116,7 @@ static void begin_peer(struct http2_peer *p)
 	http2_peer_ask(p, "POST", "/v1/b", "content-type: text/plain\n", "hello", false);
 	http2_peer_ask(p, "PUT", "/v1/c", NULL, "held", false);
 	http2_peer_ask(p, "DELETE", "/v1/d", NULL, NULL, false);
-	http2_peer_ask(p, "CONNECT", "/v1/e", ":protocol: websocket\n", SAID, true);
+	http2_peer_ask(p, "CONNECT", "/v1/e", ":protocol: websocket\n", SAID, !seen.ends);
 	http2_peer_connect(p, "db.test:443", NULL);
 }
 
@@ -130,7 +132,7 @@ static void answer(struct http2_peer *p, int32_t id)
 	http2_peer_more(p, id,
 		slice_from_string("\x81\x0f"
 				  "ann@example.com"),
-		true);
+		!seen.ends);
 }
 
 static void talk(struct http2_peer *p, size_t *answered)
@@ -158,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!bench.scope)
 		engine_bench_init(&bench, POLICY);
-	seen = (struct seen){0};
+	seen = (struct seen){.ends = size && data[0] & 4};
 	engine_run_init(&run, &bench, &watch);
 	http2_peer_init(&peer, &run, raw == SIDE_AGENT ? SIDE_SERVER : SIDE_AGENT);
 	begin_peer(&peer);
