@@ -158,6 +158,12 @@ static bool host_wants_body(struct protocol_host *host, const struct action *act
 	return policy_wants_body(run_of(host)->bench->scope, action);
 }
 
+static bool host_restricts(
+	struct protocol_host *host, const struct action_pair *pair, const struct action_pair *other)
+{
+	return policy_restricts(run_of(host)->bench->scope, pair, other);
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -731,6 +737,7 @@ void engine_run_init(
 		.tunnel_end = host_tunnel_end,
 		.tunnel_drop = host_tunnel_drop,
 		.wants_body = host_wants_body,
+		.restricts = host_restricts,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,
 		.hasher = bench->hasher,

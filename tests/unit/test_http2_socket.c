@@ -15,6 +15,8 @@ static const char rules[] =
 	"  - { name: upload, operations: [POST], objects: [/upload], allow: {} }\n"
 	"  - { name: plain, operations: [websocket], objects: [/plain], allow: {} }\n"
 	"  - { name: rows, operations: [websocket], objects: [/rows], allow: { record: rows } }\n"
+	"  - { name: closed, operations: [websocket], objects: [/closed], allow: {} }\n"
+	"  - { name: no reading, operations: [GET], objects: [/closed], deny: {} }\n"
 	"  - { name: asked, operations: [websocket], objects: [/asked], review: { by: dba } }\n"
 	"  - name: masked\n"
 	"    operations: [websocket]\n"
@@ -110,6 +112,15 @@ Test(http2_socket, a_refusal_is_a_response)
 	ask("/other");
 	HEARD(agent, "3 :status: 403\n");
 	HEARD(agent, "no rule allows websocket on /other");
+	cr_assert_not(http2_peer_heard(&server, "CONNECT"));
+}
+
+/* Who carries it on over HTTP/1.1 asks with a GET. */
+Test(http2_socket, a_get_that_is_denied_is_none)
+{
+	ask("/closed");
+	HEARD(agent, "3 :status: 403\n");
+	HEARD(agent, "no reading");
 	cr_assert_not(http2_peer_heard(&server, "CONNECT"));
 }
 

@@ -19,6 +19,19 @@
 	"    allow: { record: rows, mask: [{ detect: [email, credit_card], with: redact },\n"      \
 	"                    { json: [\"$.ssn\"], with: redact }] }\n"
 
+#define JOBS                                                                                       \
+	"config:\n"                                                                                \
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"                                    \
+	"  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"                        \
+	"  reviewers: { dba: { local_users: [root] } }\n"                                          \
+	"rules:\n"                                                                                 \
+	"  - { name: sockets, operations: [websocket], allow: {} }\n"                              \
+	"  - { name: no cancelling, operations: [GET], objects: [\"/jobs/*/cancel\"], deny: {} "   \
+	"}\n"                                                                                      \
+	"  - { name: starting, operations: [read], objects: [\"/jobs/*/start\"],\n"                \
+	"      review: { by: dba } }\n"                                                            \
+	"  - { name: asked, objects: [\"/jobs/*/asked\"], review: { by: dba } }\n"
+
 static void begin(void)
 {
 	engine_bench_init(&bench, CONFIG("enforce"));
@@ -243,6 +256,53 @@ Test(http_messages, a_server_that_takes_it_for_a_get)
 	agent_sends(ASKS "\r\n");
 	server_sends(error);
 	AGENT_GOT(error);
+	/* Where it is, is for who may read it. */
+	http_run_restart();
+	agent_sends(ASKS "\r\n");
+	server_sends("HTTP/1.1 302 Found\r\nLocation: /signed?key=secret\r\n"
+		     "Content-Length: 0\r\n\r\n");
+	cr_expect_not(holds(&run.sent[SIDE_AGENT], "secret"));
+	AGENT_REFUSED("403");
+}
+
+static void ask_for(const char *path, const char *fields)
+{
+	char text[512];
+
+	http_run_restart();
+	snprintf(text, sizeof(text),
+		"GET %s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s\r\n",
+		path, fields);
+	agent_sends(text);
+}
+
+/* A server that opens none has carried out the GET before anybody sees what it answers. */
+Test(http_messages, a_get_that_is_denied_or_asked_about)
+{
+	engine_bench_done(&bench);
+	engine_bench_init(&bench, JOBS);
+	ask_for("/jobs/7/cancel", "");
+	cr_expect(holds(&run.sent[SIDE_AGENT], "no cancelling"));
+	AGENT_REFUSED("403");
+	SERVER_GOT("");
+	ask_for("/jobs/7%2Fcancel", "");
+	AGENT_REFUSED("403");
+	SERVER_GOT("");
+	ask_for("/jobs/7", "X-Original-URL: /jobs/7/cancel\r\n");
+	AGENT_REFUSED("403");
+	SERVER_GOT("");
+	ask_for("/jobs/7/start", "");
+	cr_expect(holds(&run.events, "! held"));
+	cr_expect(holds(&run.events, "websocket /jobs/7/start, GET /jobs/7/start"));
+	/* Whom a rule means as a WebSocket, it means once. */
+	ask_for("/jobs/7/asked", "");
+	cr_expect(holds(&run.events, "! held"));
+	cr_expect_not(holds(&run.events, "GET /jobs"));
+	/* What no rule says of a GET makes no difference. */
+	ask_for("/jobs/7/log", "");
+	cr_expect_not(holds(&run.events, "! held"));
+	cr_expect_not(holds(&run.events, "GET /jobs"));
+	cr_expect(holds(&run.sent[SIDE_SERVER], "GET /jobs/7/log"));
 }
 
 Test(http_messages, an_extension_that_nobody_asked_for)

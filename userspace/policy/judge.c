@@ -357,6 +357,26 @@ bool policy_wants_body(const struct policy_scope *s, const struct action *action
 	return false;
 }
 
+static bool may_match(const struct policy_scope *s, size_t rule, const struct action_pair *pair)
+{
+	const uint64_t *meant = s->by_operation + pair->operation * s->words;
+
+	return SCOPE_SET_HAS(meant, rule) &&
+		rule_fit_object(s->rules[rule], s->subject.protocol, pair) != RULE_FITS_NOT;
+}
+
+bool policy_restricts(const struct policy_scope *s, const struct action_pair *pair,
+	const struct action_pair *other)
+{
+	for (size_t i = 0; i < s->rule_count; i++) {
+		if ((SCOPE_SET_HAS(s->denies, i) || SCOPE_SET_HAS(s->reviews, i)) &&
+			s->rules[i]->body_count == 0 && may_match(s, i, pair) &&
+			!may_match(s, i, other))
+			return true;
+	}
+	return false;
+}
+
 const char *verdict_kind_name(enum verdict_kind kind)
 {
 	static const char *const names[VERDICT_KIND_COUNT] = {

@@ -76,6 +76,10 @@ bool policy_scope_names(const struct policy_scope *s, enum operation operation);
  * (notifications, errors between actions). Never NULL. */
 const struct mask_rules *policy_scope_masks(const struct policy_scope *s);
 
+/* Whether a deny or review matches the pair, whatever is in a body, and not the other one. */
+bool policy_restricts(const struct policy_scope *s, const struct action_pair *pair,
+	const struct action_pair *other);
+
 /* Whether what the action's body says can make a difference to its verdict. */
 bool policy_wants_body(const struct policy_scope *s, const struct action *action);
 

@@ -360,6 +360,10 @@ struct protocol_host {
 	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
 	 * can't. */
 	bool (*wants_body)(struct protocol_host *host, const struct action *action);
+	/* Whether a rule that does not mean the other pair denies this one, or has people asked
+	 * about it. May be NULL: none does. */
+	bool (*restricts)(struct protocol_host *host, const struct action_pair *pair,
+		const struct action_pair *other);
 
 	struct sql_cache *texts;
 	struct detector_engine *detectors;

@@ -99,6 +99,12 @@ static bool host_wants_body(struct protocol_host *host, const struct action *act
 	return policy_wants_body(session_of_host(host)->scope, action);
 }
 
+static bool host_restricts(
+	struct protocol_host *host, const struct action_pair *pair, const struct action_pair *other)
+{
+	return policy_restricts(session_of_host(host)->scope, pair, other);
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -163,6 +169,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.tunnel_end = ferry_end,
 		.tunnel_drop = ferry_drop,
 		.wants_body = host_wants_body,
+		.restricts = host_restricts,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
 		.hasher = s->worker->hasher,

@@ -180,10 +180,29 @@ static bool read_pairs(
 	if (!r->origin->dialect->read(r, target, ret))
 		return false;
 	r->action.pairs = r->pairs.items;
-	r->action.pair_count = r->pairs.count;
+	r->action.pair_count = r->own_pairs = r->pairs.count;
 	r->action.unknown = r->pairs.unknown;
 	r->action.problem = r->pairs.problem;
 	return true;
+}
+
+void http_facts_add_get(struct http_request *r)
+{
+	if (!r->websocket)
+		return;
+	r->pairs.count = r->own_pairs;
+	for (size_t i = 0; i < r->own_pairs; i++) {
+		const struct action_pair *pair = &r->pairs.items[i];
+		struct action_pair get = *pair;
+
+		get.operation = OPERATION_HTTP_GET;
+		if (pair->operation == OPERATION_HTTP_WEBSOCKET && r->host->restricts &&
+			r->host->restricts(r->host, &get, pair))
+			http_pairs_add_as(&r->pairs, OPERATION_HTTP_GET, pair);
+	}
+	r->action.pair_count = r->pairs.count;
+	r->action.unknown = r->pairs.unknown;
+	r->action.problem = r->pairs.problem;
 }
 
 /* --- its text --- */

@@ -53,6 +53,12 @@ void http_pairs_add(struct http_pairs *p, enum operation operation)
 	add(p, operation, OBJECT_NONE, SLICE_EMPTY);
 }
 
+void http_pairs_add_as(
+	struct http_pairs *p, enum operation operation, const struct action_pair *pair)
+{
+	add(p, operation, pair->state, pair->object);
+}
+
 void http_pairs_add_path(
 	struct http_pairs *p, enum operation operation, struct slice path, struct buffer *room)
 {

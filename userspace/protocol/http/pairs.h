@@ -22,6 +22,9 @@ struct http_pairs {
 enum operation http_operation_of(struct slice method);
 /* An operation that has no path. */
 void http_pairs_add(struct http_pairs *p, enum operation operation);
+/* Another operation with the object of a pair that was added. */
+void http_pairs_add_as(
+	struct http_pairs *p, enum operation operation, const struct action_pair *pair);
 /* The readings are kept in `room`, which nothing else may be appended to before they are done with.
  */
 void http_pairs_add_path(

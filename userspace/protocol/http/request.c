@@ -35,6 +35,7 @@ void http_request_done(struct http_request *r)
 void http_request_ask(struct http_request *r, struct protocol_event *event)
 {
 	http_request_show_body(r);
+	http_facts_add_get(r);
 	event->action.phase = ACTION_RUN;
 	event->action.action = &r->action;
 	if (r->body.data.length) {

@@ -33,6 +33,7 @@ struct http_request {
 	struct http_head head; /* the request's until it has left; then its response's */
 	struct action action;
 	struct http_pairs pairs;
+	size_t own_pairs; /* of them; the others are what it may be taken for */
 	struct protocol_value body; /* once it was collected */
 	uint64_t number; /* of the action */
 	unsigned minor;
@@ -78,6 +79,10 @@ void http_request_done(struct http_request *r);
 bool http_facts_read(struct http_request *r, struct http_problem *ret);
 /* The same for what a ClientHello asks for. */
 void http_facts_of_hello(struct http_request *r);
+/* A server that opens no WebSocket does what the GET asks for, before anybody sees what it answers:
+ * a rule that denies that, or asks people about it, holds for the WebSocket too. Nothing need allow
+ * it besides. Again each time it is judged, as rules change. */
+void http_facts_add_get(struct http_request *r);
 /* The event that asks for the verdict on it. */
 void http_request_ask(struct http_request *r, struct protocol_event *event);
 
