@@ -98,4 +98,11 @@ Test(http2_kubernetes_observed, what_is_beyond_a_limit_is_relayed)
 	HEARD(agent, "behind\n");
 	cr_assert_not(http2_peer_heard(&agent, "wayleave"));
 	cr_assert_not(http2_peer_heard(&agent, "3 end"));
+	/* The rules hold from now on. */
+	run.host.observes = false;
+	says(SIDE_SERVER, WEBSOCKET_TEXT, true, "later");
+	cr_assert_not(http2_peer_heard(&agent, "later"));
+	HEARD(agent, "3 reset 2\n");
+	HEARD(server, "3 reset 8\n");
+	cr_assert_not(run.closed);
 }

@@ -3,6 +3,7 @@
  * port-forward over SPDY, over SPDY in a WebSocket, and over a WebSocket's channels: which
  * connections there were, where to, and how much they carried; everything passes as it came.
  */
+#include "protocol/kubernetes/channels.h"
 #include "tests/unit/http_frames.h"
 #include "tests/unit/spdy_frames.h"
 
@@ -333,4 +334,35 @@ Test(kubernetes_forward, observing_loses_nothing)
 			buffer_done(&b);
 		}
 	}
+}
+
+/* Nobody broke the protocol. */
+Test(kubernetes_forward, observing_relays_what_is_beyond_a_limit)
+{
+	static char status[KUBERNETES_STATUS_MOST + 1000];
+	struct buffer frame;
+
+	memset(status, ' ', sizeof(status));
+	status[0] = '\3';
+	restart(CONFIG("observe"));
+	upgrade(EXEC_MESSAGES);
+	agent_sends("\x82");
+	buffer_init(&frame, 1u << 20);
+	websocket_append(&frame, WEBSOCKET_BINARY, true, NULL, slice_of(status, sizeof(status)));
+	websocket_append(&frame, WEBSOCKET_BINARY, true, NULL, slice_from_string("\1behind"));
+	feed_in_steps(SIDE_SERVER, buffer_slice(&frame), 1000);
+	cr_expect(slice_equal(buffer_slice(&run.sent[SIDE_AGENT]), buffer_slice(&frame)));
+	SERVER_GOT("\x82");
+	cr_expect(holds(&run.events, "a message of a Kubernetes stream is too long"));
+	cr_expect(holds(&run.events, "relayed unread from here on"));
+	cr_expect_not(holds(&run.events, "! violation"));
+	agent_sends("whatever");
+	SERVER_GOT("whatever");
+	buffer_done(&frame);
+	/* The rules hold from now on. */
+	run.host.observes = false;
+	agent_sends("later");
+	SERVER_GOT("");
+	cr_expect(run.closed);
+	cr_expect(holds(&run.events, "! result 1"));
 }

@@ -91,7 +91,7 @@ int http_fail(struct http_engine *e, enum reason reason, const char *text)
 
 	if (e->agent == HTTP_AGENT_DONE)
 		return 0;
-	if (e->stream)
+	if (e->stream && !e->stream_unread)
 		e->stream->kind->leave(e->stream, reason, refusal.text);
 	if (may_answer(e))
 		http_answer(e, http_status_of(reason), &refusal, true);

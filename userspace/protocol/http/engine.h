@@ -80,6 +80,7 @@ struct http_engine {
 	size_t tunnel_waits[2]; /* bytes of a side that it has not got */
 	bool tunnel_told[2]; /* it has no more for that side */
 	struct http_stream *stream; /* what a 101 made of the connection; NULL: nothing reads it */
+	bool stream_unread; /* it reads no further, and the rest is relayed */
 	struct buffer masked; /* content that passes */
 	struct buffer held_head; /* of a response, which waits for its content */
 	bool head_held;

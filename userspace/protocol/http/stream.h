@@ -12,6 +12,9 @@
 
 struct http_stream;
 
+/* Why one ends that was read no further, when its session is not only observed any more. */
+#define HTTP_STREAM_UNREAD "denied: nobody reads this stream any more, and the rules hold now"
+
 struct http_stream_kind {
 	/* Takes bytes of a side up to the end of the next piece of a message, and adds at most two
 	 * events. 0, or as http_stream_refuse(). */

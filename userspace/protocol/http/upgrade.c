@@ -50,7 +50,29 @@ static int give_back(struct http_engine *e)
 		if (r == 0)
 			r = http_write(e, side_other(from), buffer_slice(&e->out));
 	}
-	return r < 0 ? r : -EBADMSG;
+	return r;
+}
+
+static void note(struct http_engine *e, enum reason reason, const char *text)
+{
+	struct protocol_event *event = http_event(e, EVENT_NOTE);
+
+	event->note.reason = reason;
+	event->note.text = slice_from_string(text);
+}
+
+/* Who breaks the protocol is no more read by anybody; what is beyond a limit of ours breaks none.
+ */
+static int relay_unread(struct http_engine *e, int error)
+{
+	int r = give_back(e);
+
+	if (r < 0 || error == -EBADMSG)
+		return r < 0 ? r : error;
+	e->stream_unread = true;
+	note(e, e->stream->reason, e->stream->problem);
+	note(e, REASON_NONE, "relayed unread from here on");
+	return 0;
 }
 
 /* What a stream refused. */
@@ -61,21 +83,26 @@ static int on_refusal(struct http_engine *e, enum side from, int error)
 	if (error != -EBADMSG && error != -EPERM)
 		return error;
 	if (e->base.host->observes)
-		return give_back(e);
+		return relay_unread(e, error);
 	return http_fail(e, http_stream_reason(s, from), s->problem);
 }
 
 int http_upgrade_input(struct http_engine *e, enum side from, struct slice in, size_t *ret_taken)
 {
-	int r = e->stream->kind->input(e->stream, from, in, ret_taken);
+	int r;
 
+	if (e->stream_unread && !e->base.host->observes)
+		return http_fail(e, REASON_POLICY_CHANGED, HTTP_STREAM_UNREAD);
+	if (e->stream_unread)
+		return http_tunnel(e, from, in, ret_taken);
+	r = e->stream->kind->input(e->stream, from, in, ret_taken);
 	return r < 0 ? on_refusal(e, from, r) : 0;
 }
 
 void http_upgrade_end(struct http_engine *e, enum side from)
 {
 	struct http_stream *s = e->stream;
-	int r = s->ended[from] ? 0 : s->kind->end(s, from);
+	int r = s->ended[from] || e->stream_unread ? 0 : s->kind->end(s, from);
 
 	s->ended[from] = true;
 	if (r < 0)

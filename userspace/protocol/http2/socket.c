@@ -216,6 +216,10 @@ static int read_piece(struct http2_socket *k, enum side from)
 	struct slice in;
 	int r;
 
+	if (k->unread && k->stream && !k->s->request.host->observes) {
+		http2_stream_fail(k->s, REASON_POLICY_CHANGED, HTTP_STREAM_UNREAD);
+		return 0;
+	}
 	buffer_consume(&k->came[from], k->taken[from]);
 	k->taken[from] = 0;
 	in = buffer_slice(&k->came[from]);
