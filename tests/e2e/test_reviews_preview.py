@@ -295,9 +295,11 @@ def psycopg(daemon, server, *words):
 
 @pytest.mark.parametrize("mode", ["auto", "transaction"])
 def test_the_first_statement_of_a_batch(daemon, server, mode):
-    """Parse, Bind, Describe, Execute, Sync, as drivers send them for what they have not prepared."""
+    """Parse, Bind, Describe, Execute, Sync, as drivers send them for what they have not prepared; where others have just changed
+    what names mean, too."""
     server.sql("insert into orders (customer, item, amount) values (1, 'batch', 1)", database="shop")
     for verb, answer in (("deny", "42501"), ("approve", "1")):
+        server.sql(f"create table public.before_{mode}_{verb} ()", database="shop")
         p = psycopg(daemon, server, mode, "delete from orders where item = %s", "batch")
         (review,) = wait_for_pending(daemon)
         text = daemon.json("reviews", "show", review["id"])["preview"]
@@ -305,6 +307,7 @@ def test_the_first_statement_of_a_batch(daemon, server, mode):
         decide(daemon, verb, review, "--reason", "looked at")
         assert p.communicate(timeout=10)[0].split()[1:] == [answer]
     assert count(server, "item = 'batch'") == 0
+    server.sql(f"drop table before_{mode}_deny, before_{mode}_approve", database="shop")
 
 
 def test_an_error_of_the_first_statement_is_the_servers_own(daemon, server):

@@ -44,7 +44,7 @@ class Server:
         self._control("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8",
                       "--locale=C.UTF-8", "--no-sync", check=True)
         lines = [f"port = {self.port}", "listen_addresses = '127.0.0.1,::1'", f"unix_socket_directories = '{self.data}'",
-                 "fsync = off", "logging_collector = off", "max_connections = 300", "log_statement = all", *settings]
+                 "fsync = off", "autovacuum = off", "logging_collector = off", "max_connections = 300", "log_statement = all", *settings]
         if tls:
             self.ca = certificates.make_authority(self.folder)
             for file in certificates.make_leaf(self.folder, "server"):

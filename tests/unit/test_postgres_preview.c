@@ -73,6 +73,32 @@ static void answer_keep(void)
 	buffer_done(&b);
 }
 
+/* Run from what is kept, which is dropped behind it. */
+static void answer_kept_lookup(void)
+{
+	static const char *const version[] = {""};
+	static const char *const rows[][2] = {
+		{"p", "pg_catalog"}, {"p", "public"}, {"s", "on"}, {"e", "UTF8"}};
+	struct buffer b;
+
+	cr_assert(sent("Pwayleave_kept_0_") && sent("Swayleave_kept_2_"));
+	buffer_init(&b, 65536);
+	add(&b, '2', SLICE_EMPTY);
+	add_row(&b, version, 1);
+	add(&b, 'C', BYTES("SELECT 1\0"));
+	add(&b, '3', SLICE_EMPTY);
+	add(&b, '2', SLICE_EMPTY);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		add_row(&b, rows[i], 2);
+	add(&b, 'C', BYTES("SELECT 4\0"));
+	for (size_t i = 0; i < 3; i++)
+		add(&b, '3', SLICE_EMPTY);
+	add(&b, 'Z', BYTES("I"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
 static void answer_isolation(const char *level)
 {
 	answer(1, &level, 1, 'T');
@@ -309,6 +335,8 @@ Test(preview, the_parse_of_a_batch_comes_behind_it)
 	fail('I');
 	answer(0, NULL, 0, 'I');
 	answer_keep();
+	cr_assert_not(sent("delete from orders"), "names are looked up past it, too");
+	answer_kept_lookup();
 	cr_assert(sent("delete from orders") && !sent("EXPLAIN"));
 }
 

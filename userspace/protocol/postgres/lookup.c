@@ -229,7 +229,7 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	}
 	l->wanted = wanted;
 	l->closes = 0;
-	l->synced = !e->unsynced;
+	l->synced = !e->unsynced || pg_requests_sent(e) < e->requests.count;
 	if (wanted & 1u << PG_LOOKUP_NAMES) {
 		l->names = sql_catalog_new(LIMIT_CATALOG_BYTES);
 		l->epoch = atomic_load(e->catalog->epoch);
@@ -245,7 +245,7 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	if (r == 0)
 		r = buffer_append(&e->scratch, l->synced ? sync : flush, 5);
 	if (r == 0)
-		r = pg_write(e, SIDE_SERVER, buffer_slice(&e->scratch));
+		r = e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(&e->scratch));
 	e->wait = PG_WAIT_LOOKUP;
 	return r;
 }

@@ -150,7 +150,8 @@ int pg_naming_refresh(struct pg_engine *e)
 	}
 	if (e->transaction == 'E' || e->skipping)
 		return -EPERM;
-	r = pg_judge_drain(e);
+	/* What is deferred stays so: it is asked past that. */
+	r = pg_requests_sent(e) ? pg_judge_drain(e) : PG_TAKEN;
 	if (r != PG_TAKEN)
 		return r;
 	/* One session asks for all: the others needn't wait for what they'd hear in a moment. */
