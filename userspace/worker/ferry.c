@@ -2,7 +2,6 @@
 #include "worker/ferry.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/memory.h"
 #include "worker/session_internal.h"
@@ -118,14 +117,6 @@ static struct ferry *ferry_new(struct session *outer, struct protocol_tunnel *t,
 	return c;
 }
 
-static void note(struct session *s, const char *format, const char *id)
-{
-	char text[80];
-
-	snprintf(text, sizeof(text), format, id);
-	session_record_note(s, REASON_NONE, text);
-}
-
 int ferry_begin(struct session *outer, struct protocol_tunnel *t, struct slice name, uint16_t port)
 {
 	struct inner_ends ends;
@@ -141,9 +132,9 @@ int ferry_begin(struct session *outer, struct protocol_tunnel *t, struct slice n
 	tunnel_set_place(s, name, port);
 	tunnel_set_name(s, outer->upstream_name);
 	session_start(s);
-	note(outer, "what the proxy connects to is session %s", s->id.text);
+	inner_note(outer, "what the proxy connects to is session %s", s->id.text);
 	if (s->state < SESSION_CLOSING)
-		note(s, "through the proxy of session %s", outer->id.text);
+		inner_note(s, "through the proxy of session %s", outer->id.text);
 	session_touch(outer);
 	return 0;
 }

@@ -42,7 +42,7 @@ static bool is_judged(const struct policy *p, const struct host *h)
 	return count > 0 || (count == 0 && p->egress == EGRESS_ALLOW);
 }
 
-static void note(struct session *s, const char *format, const char *id)
+void inner_note(struct session *s, const char *format, const char *id)
 {
 	char text[80];
 
@@ -72,9 +72,9 @@ static void begin(struct session *outer, const struct host *h, const int *ends)
 					       h->address.bytes, text, sizeof(text))),
 		h->port);
 	session_start(s);
-	note(outer, "in a forward: carried as session %s", s->id.text);
+	inner_note(outer, "in a forward: carried as session %s", s->id.text);
 	if (s->state < SESSION_CLOSING)
-		note(s, "in a forward of session %s", outer->id.text);
+		inner_note(s, "in a forward of session %s", outer->id.text);
 }
 
 int inner_make_ends(const struct session *outer, struct inner_ends *ret)

@@ -31,6 +31,9 @@ int inner_make_ends(const struct session *outer, struct inner_ends *ret);
  * started. */
 struct session *inner_new(struct session *outer, const int *ends);
 
+/* In either session's recording: the other one's id, in the place of %s. */
+void inner_note(struct session *s, const char *format, const char *id);
+
 /* Begins one at "HOST:PORT", and gives `outer`'s process the other ends of its sockets for a lane.
  * -ENOENT: nothing would judge it there; -ENOTCONN: that process is gone; others. */
 int inner_begin(struct session *outer, uint32_t lane, struct slice place);
