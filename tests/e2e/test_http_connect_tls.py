@@ -228,7 +228,9 @@ def test_how_streams_end(daemon, faithful, other):
     assert talk("given up", "reset") == {"heard": "", "code": None, "beside": "6 bytes\n"}
     assert wait_for(lambda: (b"given up", True) in ended)
     assert talk("drop", "wait") == {"heard": "", "code": 10, "beside": "6 bytes\n"}
-    wait_for(lambda: len([s for s in sessions(daemon, "other") if s.get("end")]) == 6)
+    faithful.last_words = b"z" * 60000
+    assert talk("drop", "wait") == {"heard": "z" * 60000, "code": 10, "beside": "6 bytes\n"}
+    wait_for(lambda: len([s for s in sessions(daemon, "other") if s.get("end")]) == 8)
 
 
 @pytest.mark.parametrize("killed", ["shop", "proxy"])

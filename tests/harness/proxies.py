@@ -76,9 +76,11 @@ def secure_place(folder):
 
 
 class Faithful:
-    """HTTP/2 in TLS: streams end as their connections do, side by side, or by a reset, and the other way round. For little content."""
+    """HTTP/2 in TLS: streams end as their connections do, side by side, or by a reset, and the other way round. For little content.
+    `last_words`: what it has left to say of a connection that is reset, which goes in one write with its own reset."""
 
     def __init__(self, folder):
+        self.last_words = b""
         self.port, self.url, self.ca, pem, key = secure_place(folder)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(pem, key)
@@ -113,6 +115,8 @@ class Faithful:
                     writer.write(c.data_to_send())
                 c.end_stream(stream)
             except ConnectionResetError:
+                for start in range(0, len(self.last_words), 16000):
+                    c.send_data(stream, self.last_words[start:start + 16000])
                 c.reset_stream(stream, h2.errors.ErrorCodes.CONNECT_ERROR)
             except h2.exceptions.StreamClosedError:
                 pass

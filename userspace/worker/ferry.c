@@ -15,6 +15,7 @@ struct ferry {
 	struct leg legs[2]; /* by whose words they carry to the inner one */
 	uint64_t told[2]; /* bytes sent of which the engine knows */
 	bool dirty[2]; /* something is to be sent, or the end */
+	bool reset[2]; /* the side takes no more either; what it said before is still sent */
 	bool resets; /* the inner one reset the agent's side, which a socket here can't say */
 };
 
@@ -31,17 +32,24 @@ static void go_on(struct session *s)
 	session_touch(s);
 }
 
+static void mark(struct ferry *c, enum side side)
+{
+	c->dirty[side] = true;
+	session_touch(c->outer);
+}
+
 /* --- its legs --- */
 
 static void on_received(struct leg *leg, struct slice bytes)
 {
 	struct ferry *c = leg->owner;
+	enum side side = side_of(c, leg);
 	struct session *s = c->outer;
 	int r;
 
-	if (!c->tunnel)
+	if (!c->tunnel || c->reset[side])
 		return;
-	r = c->tunnel->events->data(c->tunnel, side_of(c, leg), bytes);
+	r = c->tunnel->events->data(c->tunnel, side, bytes);
 	if (r < 0)
 		session_abort(s, REASON_INTERNAL, "%s", strerror(-r));
 	go_on(s);
@@ -55,7 +63,11 @@ static void on_ended(struct leg *leg, int error)
 
 	if (!c->tunnel)
 		return;
-	c->tunnel->events->end(c->tunnel, side, error < 0 || (side == SIDE_AGENT && c->resets));
+	if (c->reset[side])
+		mark(c, side);
+	else
+		c->tunnel->events->end(
+			c->tunnel, side, error < 0 || (side == SIDE_AGENT && c->resets));
 	go_on(s);
 }
 
@@ -158,6 +170,15 @@ void ferry_drop(struct protocol_tunnel *t)
 		finish(t->carrier);
 }
 
+static void flush_leg(struct ferry *c, enum side side)
+{
+	struct leg *leg = &c->legs[side];
+
+	leg_flush(leg);
+	if (c->reset[side] && (leg->broken || leg_queued(leg) == 0))
+		leg_close(leg, true);
+}
+
 static void flush(struct session *outer)
 {
 	list_for_each (position, &outer->ferries) {
@@ -165,7 +186,7 @@ static void flush(struct session *outer)
 
 		for (enum side side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
 			if (c->dirty[side])
-				leg_flush(&c->legs[side]);
+				flush_leg(c, side);
 			c->dirty[side] = false;
 		}
 	}
@@ -207,12 +228,6 @@ void ferries_reap(struct worker *w)
 
 /* --- what passes --- */
 
-static void mark(struct ferry *c, enum side side)
-{
-	c->dirty[side] = true;
-	session_touch(c->outer);
-}
-
 int ferry_write(struct protocol_tunnel *t, enum side from, struct slice bytes)
 {
 	struct ferry *c = t->carrier;
@@ -225,10 +240,8 @@ void ferry_end(struct protocol_tunnel *t, enum side from, bool reset)
 {
 	struct ferry *c = t->carrier;
 
-	if (reset)
-		leg_close(&c->legs[from], true);
-	else
-		leg_shut(&c->legs[from]);
+	c->reset[from] |= reset;
+	leg_shut(&c->legs[from]);
 	mark(c, from);
 }
 
@@ -238,7 +251,7 @@ void ferries_receive(struct session *outer)
 		struct ferry *c = list_entry(position, struct ferry, link);
 
 		for (enum side to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
-			if (leg_queued(&outer->legs[to]) < LEG_QUEUE_HIGH &&
+			if (!c->reset[to] && leg_queued(&outer->legs[to]) < LEG_QUEUE_HIGH &&
 				c->tunnel->events->wants(c->tunnel, to))
 				leg_receive(&c->legs[to]);
 		}
