@@ -184,6 +184,32 @@ Test(http2_tunnel, a_reset_of_the_servers_follows_what_is_still_said)
 	check_gone();
 }
 
+/* RFC 9113, 8.1: with NO_ERROR a server that has said all says that it takes no more. */
+Test(http2_tunnel, a_server_that_has_said_all_and_takes_no_more)
+{
+	const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+	static char much[65536];
+	const struct protocol_tunnel *t;
+
+	memset(much, 'x', sizeof(much));
+	nghttp2_submit_settings(server.session, NGHTTP2_FLAG_NONE, &shut, 1);
+	establish();
+	t = run.tunnels[0].engine;
+	engine_run_tunnel_says(&run, 0, SIDE_SERVER, slice_of(much, sizeof(much)));
+	talk();
+	cr_assert_not(t->events->wants(t, SIDE_SERVER));
+	says(&server, "answer", false);
+	CAME(SIDE_SERVER, "answer");
+	gives_up(&server, NGHTTP2_NO_ERROR);
+	cr_assert(run.tunnels[0].reset[SIDE_SERVER]);
+	NOT_HEARD(agent, "reset");
+	tunnel_says(SIDE_AGENT, "answer");
+	tunnel_ends(SIDE_AGENT, false);
+	HEARD(agent, "1 data 6 answer\n1 end\n" RESET("0"));
+	NOT_HEARD(server, "data");
+	check_gone();
+}
+
 Test(http2_tunnel, a_connection_that_is_reset)
 {
 	establish();

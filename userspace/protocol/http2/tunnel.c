@@ -231,7 +231,7 @@ void http2_tunnel_end(struct http2_stream *s, enum side from)
 void http2_tunnel_closed(struct http2_stream *s, uint32_t error)
 {
 	struct http2_tunnel *k = s->tunnel;
-	bool whole = s->server_ended && (k->told[SIDE_SERVER] || !error);
+	bool whole = s->server_ended && k->told[SIDE_SERVER];
 
 	s->server_ended = true;
 	if (k->over || whole || k->errors[SIDE_SERVER])
@@ -239,6 +239,7 @@ void http2_tunnel_closed(struct http2_stream *s, uint32_t error)
 	if (error && !k->told[SIDE_AGENT])
 		k->errors[SIDE_AGENT] = error;
 	k->told[SIDE_SERVER] = true;
+	buffer_wipe(&s->flows[SIDE_SERVER].data);
 	if (k->carried.carrier)
 		host_of(k)->tunnel_end(&k->carried, SIDE_SERVER, true);
 	check_over(k);
