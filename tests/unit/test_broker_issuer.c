@@ -19,6 +19,7 @@
 	"/keys\",\"token_endpoint\":\"" ISSUER_URL "/token\"}"
 
 static struct subject s;
+static struct token_lives lives;
 /* What the monitor heard last of the agent. */
 static struct buffer heard;
 static struct principal_entry *entry;
@@ -31,6 +32,7 @@ static void setup(void)
 		.agent = 7,
 		.issuer = &issuer,
 		.rules = issuer.rules,
+		.lives = &lives,
 		.ask_at = UINT64_MAX};
 	buffer_init(&s.reported, CONTROL_PAYLOAD_MOST);
 	o.subjects = &s;
