@@ -101,7 +101,7 @@ def table(network, daemon):
 
 def refusals(network, daemon, chain="refuse_0"):
     """The counters of a chain."""
-    rules = re.search(rf"chain {chain} {{(.*?)}}", table(network, daemon), re.S)[1]
+    rules = re.search(rf"chain {chain} {{(.*?)\n\t}}", table(network, daemon), re.S)[1]
     return sum(int(n) for n in re.findall(r"packets (\d+)", rules))
 
 
@@ -181,6 +181,47 @@ def test_this_host(host, network, machines, vm):
         assert daemon.session(a.gate4, 8098, resource="own")["agent"] == "a"
         assert daemon.set_config(loopback="egress", egress="allow") is None
         assert a.dial(HOST4, port=8098) == ["ping"]
+
+
+# What a kernel of its own may put on the wire: each of these, connected to, is this host.
+NOWHERE = {"198.51.100.1": "0.0.0.0", "198.51.100.2": "127.0.0.1", "2001:db8::a1": "::", "2001:db8::a2": "::ffff:127.0.0.1",
+           "2001:db8::a3": "::ffff:0.0.0.0", "2001:db8::a4": f"::ffff:{HOST4}"}
+
+
+@contextlib.contextmanager
+def leading_nowhere(network, machine):
+    """Its packets to the keys of NOWHERE go to the values, and answers come back."""
+    out, back = [], []
+    for shown, sent in NOWHERE.items():
+        ip = "ip6" if ":" in shown else "ip"
+        out.append(f"{ip} daddr {shown} {ip} daddr set {sent}")
+        back.append(f"{ip} saddr {sent} tcp sport 8098 {ip} saddr set {shown}")
+    chains = [f"chain {hook} {{ type filter hook {hook} device eth0 priority 0;\n" + "\n".join(rules) + "\n}"
+              for hook, rules in (("egress", out), ("ingress", back))]
+    network.add_rules(machine.namespace, "table netdev nowhere {\n" + "\n".join(chains) + "\n}\n")
+    try:
+        yield
+    finally:
+        machine.do("nft", "delete", "table", "netdev", "nowhere")
+
+
+def test_addresses_that_are_nowhere(host, network, machines, vm):
+    """Nothing on this host is reached by an address that no wire carries, whatever rules say."""
+    daemon, a = vm
+    assert daemon.set_config(loopback="egress", egress="allow") is None
+    with serving(network, 8098), leading_nowhere(network, a):
+        assert a.dial(HOST4, port=8098) == ["ping"]
+        before = refusals(network, daemon, "source_0")
+        assert a.dial(*NOWHERE, port=8098, timeout=0.3) == [SILENT] * len(NOWHERE)
+        assert refusals(network, daemon, "source_0") >= before + len(NOWHERE)
+        # Nor where the rules that drop it are gone.
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        try:
+            network.in_host("nft", "flush", "chain", "inet", f"wayleave_{daemon.instance}_forward", "source_0")
+            assert "ping" not in a.dial(*NOWHERE, port=8098, timeout=0.3)
+        finally:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+        wait_until(lambda: daemon.reason("no_origin") >= 1)
 
 
 DATAGRAMS = """

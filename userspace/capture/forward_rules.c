@@ -37,7 +37,11 @@ static const char common_chains[] =
 static const char refuse_chain[] = "\tchain refuse_%zu {\n"
 				   "\t\tcounter goto refuse\n"
 				   "\t}\n";
+/* Nor do routers carry what is for these (RFC 1122, 3.2.1.3, RFC 4291, 2.5): a socket that is
+ * connected to them reaches this host, though no route says that they are its. */
 static const char source_head[] = "\tchain source_%zu {\n"
+				  "\t\tip daddr { 0.0.0.0/8, 127.0.0.0/8 } counter drop\n"
+				  "\t\tip6 daddr { ::/96, ::ffff:0.0.0.0/96 } counter drop\n"
 				  "\t\tjump neighbours\n"
 				  "\t\tfib saddr . iif oif missing counter drop\n";
 static const char answers[] = "\t\tct direction reply accept\n";

@@ -7,7 +7,8 @@
  * them:
  *
  *   sources   the source must be an address of the agent's, and one to which the host's routes lead
- *             through the same interface; else it is dropped
+ *             through the same interface, the destination one that a wire may carry; else it is
+ *             dropped
  *   turn      the first packet of a TCP connection is redirected, one to this host to another port
  *             than one to elsewhere; what else has the flow connection tracking knows
  *   input     what comes to this host passes only if it was redirected, to a port of that agent's

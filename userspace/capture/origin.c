@@ -60,6 +60,22 @@ static void take_address(const union socket_address *from, struct origin *o)
 	o->interface = six ? from->v6.sin6_scope_id : 0;
 }
 
+/* What no wire carries (forward_rules.c): connected to, each is a place on this host, whichever
+ * listener it was led to, and as `address` has it IPv4 in IPv6 is IPv4. */
+static bool is_nowhere(const union socket_address *a)
+{
+	static const uint8_t none[10];
+	uint8_t bytes[16], first;
+
+	if (a->any.sa_family == AF_INET) {
+		first = (uint8_t)(ntohl(a->v4.sin_addr.s_addr) >> 24);
+		return first == 0 || first == 127;
+	}
+	memcpy(bytes, &a->v6.sin6_addr, sizeof(bytes));
+	return memcmp(bytes, none, sizeof(none)) == 0 && bytes[10] == bytes[11] &&
+		(bytes[10] == 0 || bytes[10] == 0xff);
+}
+
 /* Connection tracking's entry says where it was to go, which nobody but the kernel writes. What was
  * dialled at the listener itself was led here by no rule. */
 static int find_destination(int fd, struct origin *o)
@@ -74,6 +90,8 @@ static int find_destination(int fd, struct origin *o)
 	memset(&dialled, 0, sizeof(dialled));
 	dialled.any.sa_family = own.any.sa_family;
 	if (ask_destination(fd, &dialled) < 0 || dialled.any.sa_family != o->family)
+		return -ENODATA;
+	if (is_nowhere(&dialled))
 		return -ENODATA;
 	take_address(&own, &listener);
 	take_address(&dialled, o);
