@@ -78,9 +78,15 @@ def daemon(web, server, front, faithful, other, tmp_path_factory):
         {"name": "secure", "protocol": "http", "hosts": [f"localhost:{web.h2_port}", f"localhost:{web.tls_port}"],
          "tls": {"ca_file": str(web.ca)}},
         {"name": "shop", "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]},
-        {"name": "other", "protocol": "tcp", "hosts": [f"127.0.0.1:{other[0]}"]}]
-    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
-        **make_config(server.port), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}}, "resources": resources}, RULES)
+        # Two names of one address, of which no rule lets anything be at the first.
+        {"name": "shut", "protocol": "tcp", "hosts": [f"shut.test:{other[0]}"]},
+        {"name": "other", "protocol": "tcp", "hosts": [f"other.test:{other[0]}"]}]
+    folder = tmp_path_factory.mktemp("wayleave")
+    names = folder / "hosts"
+    names.write_text("127.0.0.1 localhost shut.test other.test\n")
+    alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(names)]
+    d = daemons.Daemon(folder, {
+        **make_config(server.port), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}}, "resources": resources}, RULES, wrapper=alone)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     yield d
     assert d.process.poll() is None, d.text()[-2000:]
@@ -231,6 +237,10 @@ def test_how_streams_end(daemon, faithful, other):
     faithful.last_words = b"z" * 60000
     assert talk("drop", "wait") == {"heard": "z" * 60000, "code": 10, "beside": "6 bytes\n"}
     wait_for(lambda: len([s for s in sessions(daemon, "other") if s.get("end")]) == 8)
+    # What such a connection is of says nothing of the session that asks for it.
+    assert not sessions(daemon, "shut")
+    assert len(outer := sessions(daemon, "faithful")) == 4
+    assert {r["resource"] for r in daemon.json("sessions", "show", outer[0]["id"])["records"] if "resource" in r} == {"faithful"}
 
 
 @pytest.mark.parametrize("killed", ["shop", "proxy"])

@@ -162,7 +162,8 @@ static bool is_identified(struct session *s, struct record_action *ret, struct b
 	return false;
 }
 
-/* By all that the place may mean. */
+/* By all that the place may mean. That the session is of another one now is not recorded: what is
+ * asked about may be a connection that a proxy is still to make. */
 static enum connection_verdict judge_candidates(
 	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
 {
@@ -222,6 +223,20 @@ static bool is_within_limits(
 	return false;
 }
 
+/* The session's own connection. */
+static enum connection_verdict judge_begin(
+	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
+{
+	uint32_t before = s->resource;
+	enum connection_verdict verdict = is_within_limits(s, ret, text)
+		? judge_candidates(s, ret, ret_rule, text)
+		: CONNECTION_REFUSED;
+
+	if (s->resource != before)
+		session_record_facts(s, false);
+	return verdict;
+}
+
 void session_begin(struct session *s)
 {
 	const struct protocol *protocol = protocol_of(s);
@@ -234,8 +249,7 @@ void session_begin(struct session *s)
 		return;
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	buffer_init(&text, 4096);
-	verdict = is_within_limits(s, &record, &text) ? judge_candidates(s, &record, &rule, &text)
-						      : CONNECTION_REFUSED;
+	verdict = judge_begin(s, &record, &rule, &text);
 	if (verdict != CONNECTION_NEEDS_PEOPLE)
 		record_connection(s, &record);
 	if (protocol && protocol->delegated) {

@@ -29,7 +29,7 @@ void session_on_hash(struct session *s);
 int session_take_scope(struct session *s);
 /* The scope again, by what is known of its ends now. */
 void session_renew_scope(struct session *s);
-/* The next resource that the place may mean; false: there is none. */
+/* The next resource that the place may mean, which is not recorded; false: there is none. */
 bool session_try_next_candidate(struct session *s);
 
 #endif

@@ -170,7 +170,6 @@ static void take_candidate(struct session *s, const struct policy_candidate *can
 	session_renew_scope(s);
 	if (s->engine)
 		pipe_set_scope(s);
-	session_record_facts(s, false);
 }
 
 /* Keeps those of the protocol that is spoken. */
@@ -200,10 +199,14 @@ static bool is_among(uint32_t resource, const struct policy_candidate *candidate
 static void settle(struct session *s, struct slice name, bool certified,
 	const struct policy_candidate *candidate)
 {
+	uint32_t before = s->resource;
+
 	s->placed = true;
 	s->certified = certified;
 	snprintf(s->place, sizeof(s->place), "%.*s", SLICE_PRINT(name));
 	take_candidate(s, candidate);
+	if (s->resource != before)
+		session_record_facts(s, false);
 }
 
 /* Nothing but wildcards spoke for the place, and none of them means the name: no resource names
