@@ -183,6 +183,26 @@ def test_this_host(host, network, machines, vm):
         assert a.dial(HOST4, port=8098) == ["ping"]
 
 
+def test_people_decide(host, network, machines):
+    """Of no local user's request: a person who is root here has not asked."""
+    a = machines[0]
+    daemon = host.start(config_of(a), reviewers={"ops": {"local_users": ["root"]}},
+                        people=[{"name": "Rita", "slack": "U9", "local": "root"}])
+    daemon.write_rules([{"name": "ask", "resources": ["world"], "operations": ["connect"], "review": {"by": "ops", "within": "10m"}}])
+    daemon.reload()
+    assert daemon.status().get("reload_problem") is None
+    client = a.start(f"result = attempt({SERVER4!r}, timeout=30)")
+    wait_until(lambda: daemon.json("reviews", "list"), patience=10)
+    review, = daemon.json("reviews", "list")
+    shown = daemon.json("reviews", "show", review["id"])
+    asked, = shown["sessions"]
+    assert [x[key] for x in (shown, asked) for key in ("pid", "uid")] == [None] * 4
+    done = daemon.wayleave("reviews", "approve", review["id"])
+    assert done.returncode == 0, done.stderr
+    out, err = client.communicate(timeout=60)
+    assert json.loads(out)["data"] == "ping", err
+
+
 # What a kernel of its own may put on the wire: each of these, connected to, is this host.
 NOWHERE = {"198.51.100.1": "0.0.0.0", "198.51.100.2": "127.0.0.1", "2001:db8::a1": "::", "2001:db8::a2": "::ffff:127.0.0.1",
            "2001:db8::a3": "::ffff:0.0.0.0", "2001:db8::a4": f"::ffff:{HOST4}"}

@@ -377,6 +377,25 @@ Test(book, root_is_a_person_only_where_people_says_so)
 	book_test_free(t);
 }
 
+/* Behind an interface: no process of this host. */
+Test(book, who_is_no_local_user_is_not_root)
+{
+	struct book_test *t = book_test_new();
+	struct identifier unknown = ASK(t, .id = 1, .uid = UINT64_MAX);
+	struct identifier anns = ASK(t, .id = 2, .uid = UINT64_MAX, .principal = "ann@acme.com");
+	cJSON *json = book_test_show(t, unknown.text), *waiter;
+
+	cr_assert(cJSON_IsNull(cJSON_GetObjectItem(json, "uid")));
+	waiter = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "sessions"), 0);
+	cr_assert(cJSON_IsNull(cJSON_GetObjectItem(waiter, "uid")));
+	cJSON_Delete(json);
+	cr_assert_eq(book_test_decide(t, unknown.text, "root", true, 0), 0, "%s", t->error.text);
+	cr_assert_eq(book_test_decide(t, anns.text, "ann", true, 0), -EPERM);
+	cr_assert_eq(book_test_slack(t, anns.text, "U1", true, 0), -EPERM);
+	cr_assert_eq(book_test_decide(t, anns.text, "root", true, 0), 0);
+	book_test_free(t);
+}
+
 Test(book, who_joins_later_has_asked_too)
 {
 	struct book_test *t = book_test_new();

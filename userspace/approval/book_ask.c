@@ -202,6 +202,9 @@ static int check_room(const struct book *b, struct slice agent, struct error *e)
 
 /* --- waiters --- */
 
+/* An unknown one, whose uid is no user's, is remembered too: the request is its principal's as
+ * well.
+ */
 static void remember_requester(struct pending *p, uid_t uid, const char *name)
 {
 	struct requester *r;

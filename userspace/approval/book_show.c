@@ -124,8 +124,8 @@ static void add_session(void *context, const struct ledger_waiter *waiter)
 	cJSON *item = cJSON_CreateObject();
 
 	json_add_text(item, "session", waiter->session);
-	cJSON_AddItemToObject(item, "pid", json_number(waiter->pid));
-	cJSON_AddItemToObject(item, "uid", json_number(waiter->uid));
+	cJSON_AddItemToObject(item, "pid", json_known_number(waiter->pid));
+	cJSON_AddItemToObject(item, "uid", json_known_number(waiter->uid));
 	cJSON_AddBoolToObject(item, "left", waiter->gone);
 	cJSON_AddItemToArray(context, item);
 }

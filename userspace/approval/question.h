@@ -58,7 +58,7 @@ struct question {
 	/* What else is known of that process: SHA-256 of its program in hexadecimal, command line,
 	 * parents. */
 	struct slice program_hash, arguments, parents;
-	uint64_t pid, uid;
+	uint64_t pid, uid; /* UINT64_MAX: not known, no process of this host */
 	unsigned unknown; /* enum action_unknown */
 	struct slice text; /* the exact bytes; of several actions all, in their order */
 	struct slice runs; /* the text of what it runs by name; empty: nothing */

@@ -213,8 +213,8 @@ cJSON *question_json_whole(const struct question *q)
 	json_add_text(object, "program_sha256", q->program_hash);
 	json_add_text(object, "arguments", q->arguments);
 	json_add_text(object, "parents", q->parents);
-	cJSON_AddItemToObject(object, "pid", json_number(q->pid));
-	cJSON_AddItemToObject(object, "uid", json_number(q->uid));
+	cJSON_AddItemToObject(object, "pid", json_known_number(q->pid));
+	cJSON_AddItemToObject(object, "uid", json_known_number(q->uid));
 	if (q->runs.length)
 		cJSON_AddItemToObject(object, "runs", json_text(q->runs));
 	json_add_text(object, "settings", q->settings);

@@ -48,6 +48,11 @@ cJSON *json_number(uint64_t number)
 	return cJSON_CreateString(text);
 }
 
+cJSON *json_known_number(uint64_t number)
+{
+	return number == UINT64_MAX ? cJSON_CreateNull() : json_number(number);
+}
+
 cJSON *json_lines(struct slice text)
 {
 	cJSON *list = cJSON_CreateArray();

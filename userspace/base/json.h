@@ -18,6 +18,8 @@ cJSON *json_text(struct slice text);
 cJSON *json_hex(struct slice bytes);
 /* A number; a string where not every reader of JSON would keep it exactly. */
 cJSON *json_number(uint64_t number);
+/* The same; null where it is not known (UINT64_MAX). */
+cJSON *json_known_number(uint64_t number);
 
 /* A list of the lines. */
 cJSON *json_lines(struct slice text);

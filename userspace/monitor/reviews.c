@@ -173,8 +173,9 @@ static int ask(struct monitor_worker *w, const struct message_review *request, s
 
 	if (r < 0) {
 		error_set(e, r, "the worker's question can't be read");
-	} else {
-		/* Nobody approves their own request: it must be known whose it is. */
+	} else if (q->uid != UINT64_MAX) {
+		/* Nobody approves their own request: it must be known whose it is, if it is a local
+		 * user's. */
 		r = user_name((uid_t)q->uid, &name);
 		if (r < 0)
 			error_set_errno(e, r, "the user that asks is not known");

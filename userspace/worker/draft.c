@@ -52,6 +52,8 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 
 static void fill_origin(struct session *s, struct question *ret)
 {
+	bool is_ours = s->origin.way == ORIGIN_DIALLED; /* a process of this host */
+
 	ret->protocol = slice_from_string(protocol_name(s->engine->protocol->id));
 	ret->session = slice_from_string(s->id.text);
 	ret->address = slice_from_string(s->address);
@@ -59,8 +61,8 @@ static void fill_origin(struct session *s, struct question *ret)
 	ret->program_hash = slice_from_string(s->process.hash);
 	ret->arguments = slice_from_string(s->process.arguments);
 	ret->parents = slice_from_string(s->process.parents);
-	ret->pid = s->origin.pid;
-	ret->uid = s->origin.uid;
+	ret->pid = is_ours ? s->origin.pid : UINT64_MAX;
+	ret->uid = is_ours ? s->origin.uid : UINT64_MAX;
 }
 
 /* Each behind its length, so that no part's end is the next one's beginning. */
