@@ -25,7 +25,7 @@ RULES = [
     {"name": "no deletes", "resources": ["secure"], "operations": ["DELETE"], "deny": {"message": "never"}},
     {"name": "orders", "resources": ["shop"], "operations": ["read"], "objects": ["public.orders"], "allow": {}},
     {"name": "asked", "resources": ["shop"], "operations": ["update"], "objects": ["public.orders"], "review": {"by": "dba"}},
-    {"name": "tcp", "resources": ["other"], "allow": {}},
+    {"name": "tcp", "resources": ["other", "second"], "allow": {}},
 ]
 
 
@@ -79,11 +79,12 @@ def daemon(web, server, front, faithful, other, tmp_path_factory):
          "tls": {"ca_file": str(web.ca)}},
         {"name": "shop", "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]},
         # Two names of one address, of which no rule lets anything be at the first.
-        {"name": "shut", "protocol": "tcp", "hosts": [f"shut.test:{other[0]}"]},
-        {"name": "other", "protocol": "tcp", "hosts": [f"other.test:{other[0]}"]}]
+        {"name": "shut", "protocol": "tcp", "hosts": [f"shut.test:{web.port}"]},
+        {"name": "second", "protocol": "tcp", "hosts": [f"second.test:{web.port}"]},
+        {"name": "other", "protocol": "tcp", "hosts": [f"127.0.0.1:{other[0]}"]}]
     folder = tmp_path_factory.mktemp("wayleave")
     names = folder / "hosts"
-    names.write_text("127.0.0.1 localhost shut.test other.test\n")
+    names.write_text("127.0.0.1 localhost shut.test second.test\n")
     alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(names)]
     d = daemons.Daemon(folder, {
         **make_config(server.port), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}}, "resources": resources}, RULES, wrapper=alone)
@@ -237,9 +238,14 @@ def test_how_streams_end(daemon, faithful, other):
     faithful.last_words = b"z" * 60000
     assert talk("drop", "wait") == {"heard": "z" * 60000, "code": 10, "beside": "6 bytes\n"}
     wait_for(lambda: len([s for s in sessions(daemon, "other") if s.get("end")]) == 8)
-    # What such a connection is of says nothing of the session that asks for it.
-    assert not sessions(daemon, "shut")
-    assert len(outer := sessions(daemon, "faithful")) == 4
+
+
+def test_what_is_asked_for_is_not_what_the_session_is_of(daemon, faithful, web):
+    seen = len(sessions(daemon, "faithful"))
+    daemon.run(PYTHON, "-c", TALK, faithful.port, daemon.folder / "host-ca.pem", f"127.0.0.1:{web.port}", "hello", "end")
+    wait_for(lambda: len([s for s in sessions(daemon, "second") if s.get("end")]) == 2)
+    assert not sessions(daemon, "shut") and len(outer := sessions(daemon, "faithful")) == seen + 1
+    assert "CONNECT 127.0.0.1:" in shown(daemon, outer[0])
     assert {r["resource"] for r in daemon.json("sessions", "show", outer[0]["id"])["records"] if "resource" in r} == {"faithful"}
 
 
