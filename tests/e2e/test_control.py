@@ -119,6 +119,7 @@ def test_many_connections_keep_nobody_out(wayleave):
 def test_status_for_people_and_for_programs(wayleave):
     status = wayleave.status()
     assert status["mode"] == "enforce" and all(w["ready"] for w in status["workers"]) and {a["name"] for a in status["agents"]} == {"demo", "other"}
+    assert len(status["workers"]) == len(os.sched_getaffinity(0)), "one for each core, where the configuration says nothing"
     text = wayleave.wayleave("status").stdout
     assert f"{len(status['workers'])} of {len(status['workers'])} workers ready" in text and "agent demo  (cgroup " in text
 

@@ -311,17 +311,18 @@ def test_a_worker_without_descriptors_recovers(server, make_daemon):
 
 # --- the server
 
-def connection_error(daemon, port, host="127.0.0.1", **options):
+def connection_error(daemon, port, host="127.0.0.1", sslmode="disable", **options):
     started = time.monotonic()
-    done = daemon.run("psql", "-X", f"host={host} port={port} dbname=shop user=app sslmode=disable", "-c", "select 1", **options)
+    done = daemon.run("psql", "-X", f"host={host} port={port} dbname=shop user=app sslmode={sslmode}", "-c", "select 1", **options)
     assert done.returncode == 2, done.stdout
     return done.stderr, time.monotonic() - started
 
 
 def test_a_server_that_refuses(make_daemon):
     d = make_daemon(make_config(1), RULES)
-    text, _ = connection_error(d, 1)
-    assert "FATAL:  wayleave: cannot reach 127.0.0.1:1: Connection refused" in text
+    for sslmode in ("disable", "require"):
+        text, _ = connection_error(d, 1, sslmode=sslmode)
+        assert "FATAL:  wayleave: cannot reach 127.0.0.1:1: Connection refused" in text, sslmode
 
 
 def test_a_server_that_accepts_and_says_nothing(make_daemon):
