@@ -88,14 +88,15 @@ def test_a_review_is_posted_and_its_outcome_replaces_the_buttons(slack, broker):
     text = slacks.flatten(message)
     for part in ("r-7Q2K", "demo", "bot@acme.com", "orders", "shop", "/usr/bin/psql", "4711", "writes need a person",
                  "delete from orders", "ab" * 32, socket.gethostname(), "no preview", "search_path=public", "1 session",
-                 "dba 1 of 2, security 0 of 1"):
-        assert part in text
+                 "dba 1 of 2, security 0 of 1", "Decide before  2026-01-31 12:00:00\n"):
+        assert part in text, text
     broker.show(make_review(state="approved", decided_by="ann (Slack U111)", decided="2026-01-31T11:00:00.000Z",
                             reason="ticket 7"), slacks.CHANNEL, ts)
     assert broker.wait(Shown, lambda shown: shown.closed).time == ts
     message = slack.messages[ts]
     assert not slacks.buttons(message) and len(slack.messages) == 1
-    assert "approved by ann (Slack U111), : ticket 7" in slacks.flatten(message)
+    assert "approved by ann (Slack U111), 2026-01-31 11:00:00: ticket 7" in slacks.flatten(message)
+    assert "Decide before" not in slacks.flatten(message)
 
 
 def test_no_button_for_a_time_without_a_grant(slack, broker):

@@ -12,7 +12,8 @@ import time
 import psycopg2
 import pytest
 from conftest import make_config
-from harness.daemon import BUILD, readable
+from harness.daemon import BUILD, ROOT, readable
+from harness.records import audit, records_of
 from harness.waiting import wait_for
 
 SESSION = pathlib.Path(__file__).resolve().parent / "clients" / "session.py"
@@ -24,8 +25,9 @@ RULES = [
     {"name": "inserts need a person at once", "operations": ["insert"], "objects": ["public.orders"],
      "review": {"by": "dba", "within": "2s"}},
     {"name": "secrets need a person", "operations": ["select"], "objects": ["public.customers"],
-     "review": {"by": "dba", "mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
+     "review": {"by": "dba", "grant": "10m", "mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
     {"name": "temporary tables", "operations": ["create", "insert"], "objects": ["pg_temp.*"], "allow": {}},
+    {"name": "news", "operations": ["listen"], "objects": ["news"], "allow": {}},
 ]
 
 
@@ -81,6 +83,12 @@ def session(daemon, server):
         daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
     for grant in daemon.json("grants", "list"):
         daemon.wayleave("grants", "revoke", grant["id"])
+
+
+def start(daemon, server, *steps):
+    """The protocol by hand, inside the agent."""
+    return daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop",
+                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def pending(daemon):
@@ -200,6 +208,7 @@ def test_inside_a_transaction(daemon, server, session):
 
 def test_a_cancel_kills_what_is_held_for_good(daemon, server, session):
     add(server, "cancelled")
+    add(server, "cancelled too")
     s = session("application_name=cancels")
     s.send("delete from orders where item = 'cancelled'")
     (review,) = wait_for_pending(daemon)
@@ -209,12 +218,19 @@ def test_a_cancel_kills_what_is_held_for_good(daemon, server, session):
            "threading.Timer(1, c.cancel).start()\n" \
            "try: c.cursor().execute(\"delete from orders where item = 'cancelled too'\")\n" \
            "except psycopg2.Error as e: print(e.pgcode, e)\n" \
-           "cursor = c.cursor(); cursor.execute('select count(*) from orders where id = 2'); print(cursor.fetchone())"
+           "cursor = c.cursor(); cursor.execute('select count(*) from orders where id = 2'); print(cursor.fetchone())\n" \
+           "c.autocommit = False; cursor.execute('select 1'); threading.Timer(1, c.cancel).start()\n" \
+           "for text in (\"delete from orders where item = 'cancelled too'\", 'select 1'):\n" \
+           "    try: cursor.execute(text)\n" \
+           "    except psycopg2.Error as e: print(e.pgcode)\n" \
+           "c.rollback(); cursor.execute('select 1'); print(cursor.fetchone())"
     done = daemon.run("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app")
     assert done.stdout.startswith("57014 ") and "canceling statement due to user request" in done.stdout, done
-    assert done.stdout.endswith("(1,)\n")
+    # Inside a transaction it aborts that, as any error does.
+    assert done.stdout.endswith("\n(1,)\n57014\n25P02\n(1,)\n"), done
+    assert count(server, "item = 'cancelled too'") == 1
     others = [r for r in daemon.json("reviews", "list") if r["text"].endswith("'cancelled too'")]
-    assert [r["state"] for r in others] == ["cancelled"]
+    assert [r["state"] for r in others] == ["cancelled"] * 2
     assert state_of(daemon, review) == "pending"
     decide(daemon, "deny", review, "--reason", "no")
     s.answer()
@@ -317,6 +333,11 @@ def test_a_grant_lets_like_actions_pass_until_it_is_revoked(daemon, server, sess
     assert s("delete from orders where item = 'g2'")["count"] == 1
     other = session()
     assert other("delete from orders where item = 'nothing'")["count"] == 0
+    # Each is recorded with it.
+    decisions = [(x["id"], r["action"], r.get("review"), r["outcome"]) for x in daemon.json("sessions", "list")
+                 for r in records_of(daemon, x, "decision") if r.get("grant") == grant["id"]]
+    assert len(set(decisions)) == 3 and {d[2:] for d in decisions} == {(review["id"], "approved"), (None, "approved")}, decisions
+    assert len([r for r in audit(daemon) if r["record"] == "decision" and r.get("grant") == grant["id"]]) == 3
     # Never without the WHERE that the approved one had, nor another operation.
     s.send("delete from orders")
     (wider,) = wait_for_pending(daemon)
@@ -386,8 +407,11 @@ def test_masks_of_a_review_rule_hold_for_what_it_lets_through(daemon, server, se
     s = session()
     s.send("select id, ssn from customers where id = 1")
     (review,) = wait_for_pending(daemon)
-    decide(daemon, "approve", review)
+    decide(daemon, "approve", review, "--for", "5m")
     assert s.answer()["rows"] == [["1", "[masked]"]]
+    # And for what its grant does.
+    assert s("select id, ssn from customers where id = 2")["rows"] == [["2", "[masked]"]]
+    assert session()("select ssn from customers where id in (3, 4)")["rows"] == [["[masked]"]] * 2
 
 
 def test_the_rules_change_while_it_waits(daemon, server, session):
@@ -609,6 +633,17 @@ def test_signs_of_life(daemon, server):
     wait_for_pending(daemon, 0)
 
 
+def test_who_waits_hears_what_the_server_says_meanwhile(daemon, server):
+    """The client leaves when it has: nobody has decided by then."""
+    p = start(daemon, server, ("Q", "listen news"), ("wait", "Z"), ("Q", "delete from orders where item = 'heard'"), ("wait", "A"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    server.sql("notify news, 'from outside'", database="shop")
+    out, err = p.communicate(timeout=15)
+    assert p.returncode == 0 and json.loads(out)[-1][0] == "A" and "from outside" in json.loads(out)[-1][1], (out, err)
+    wait_for_pending(daemon, 0)
+    assert state_of(daemon, review) == "cancelled"
+
+
 def test_a_worker_that_dies_leaves_no_review_behind(daemon, server, session):
     s = session()
     s.send("delete from orders where id = 8")
@@ -697,8 +732,8 @@ def test_decisions_are_in_the_audit_log_and_the_recording(daemon, server, sessio
     (review,) = wait_for_pending(daemon)
     decide(daemon, "approve", review, "--reason", "ticket 4711")
     s.answer()
-    exported = daemon.wayleave("audit", "export").stdout
-    assert review["id"] in exported and "ticket 4711" in exported and "root" in exported
+    (entry,) = [r for r in audit(daemon) if r.get("event") == "approved" and r["subject"] == review["id"]]
+    assert entry["detail"] == "by root at the command line: ticket 4711 (agent demo, 1 waiting)"
     assert daemon.wayleave("audit", "verify").returncode == 0
     newest = max(daemon.json("sessions", "list"), key=lambda x: x["start"])
     shown = daemon.wayleave("sessions", "show", newest["id"]).stdout

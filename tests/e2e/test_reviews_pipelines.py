@@ -8,8 +8,7 @@ import psycopg2
 import pytest
 from conftest import make_config
 from harness import waiting
-from harness.daemon import ROOT
-from test_reviews import add, count, decide, pending, session, state_of, wait_for_pending  # noqa: F401
+from test_reviews import add, count, decide, pending, session, start, state_of, wait_for_pending  # noqa: F401
 
 REVIEWERS = {"dba": {"local_users": ["root"]}, "security": {"local_users": ["root"]}}
 RULES = [
@@ -42,11 +41,6 @@ def nothing_left(daemon):
 
 def query(text, *values):
     return [("P", "", text), ("B", "", "", list(values)), ("D", "P", ""), ("E", "")]
-
-
-def start(daemon, server, *steps):
-    return daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop",
-                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def pipeline(daemon, server, *queries):
@@ -95,6 +89,36 @@ def test_one_review_for_all_of_it(daemon, server):
     assert finish(p) == ["SELECT 1", "DELETE 1", "SELECT 1", "UPDATE 1", "DELETE 0", "SELECT 1"]
     assert count(server, "item = 'p1'") == 0 and count(server, "item = 'p2' and amount = 17") == 1
     wait_for_pending(daemon, 0)
+
+
+def test_several_statements_of_one_simple_query_are_one(daemon, server):
+    add(server, "q1")
+    add(server, "q2")
+    whole = "delete from orders where item = 'q1'; update orders set amount = 18 where item = 'q2'; select 7"
+    wrong = "update orders set amount = 19 where item = 'q2'; delete from orders where item = 'q2' and 1 / (amount - amount) > 0"
+    for text, tags, amount in ((whole, ["DELETE 1", "UPDATE 1", "SELECT 1"], 18), (wrong, ["UPDATE 1", "22012"], 18)):
+        p = start(daemon, server, ("Q", text), ("wait", "Z"), ("close",))
+        (review,) = wait_for_pending(daemon)
+        assert show(daemon, review)["text"] == text and "statements" not in show(daemon, review)
+        decide(daemon, "approve", review)
+        assert finish(p) == tags and not pending(daemon)
+        assert count(server, "item = 'q1'") == 0 and count(server, f"item = 'q2' and amount = {amount}") == 1
+
+
+def test_what_runs_is_exactly_what_was_sent(daemon, server):
+    """White space, comments and all, in either protocol."""
+    for way, text in enumerate(("\t delete  from\torders\r\n /* a /* nested\r\n */ one */ where item = E'na\\u00efve'\n-- \u00fc\u2003 \n  ;\r\n ",
+                                "\r\ndelete\u0020\u0020from\n\torders /**/ where--\n\titem = $1 and '$2'<>'  ' -- \u65e5 ")):
+        p = start(daemon, server, ("Q", text), ("wait", "Z"), ("close",)) if way == 0 else start(
+            daemon, server, ("batch", [*query(text, "x"), ("S",)]), ("wait", "Z"), ("close",))
+        (review,) = wait_for_pending(daemon)
+        assert show(daemon, review)["text"] == text
+        before = server.log.stat().st_size
+        decide(daemon, "approve", review)
+        assert finish(p) == ["DELETE 0"]
+        # The log begins each further line with a tab, which is not the statement's.
+        logged, lines = server.log.read_bytes()[before:], text.encode().replace(b"\n", b"\n\t")
+        assert (b"statement: ", b"execute <unnamed>: ")[way] + lines + b"\n" in logged, logged
 
 
 def test_each_is_recorded_with_the_review(daemon, server):

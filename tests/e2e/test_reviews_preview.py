@@ -2,6 +2,7 @@
 """What a review says of what a statement would do: the planner's answer and the sizes of what it names, without a trace in
 the session that waits."""
 import contextlib
+import re
 import subprocess
 import threading
 
@@ -69,6 +70,15 @@ def test_the_plan_of_a_write(daemon, server, session, preview):  # noqa: F811
     assert "\npublic.orders: table, " in text and " kB, " in text and " rows" in text, text
     assert "Update on orders" in preview(s, "update orders set amount = 2 where id = 1 and item = 'x'")
     assert s("delete from orders where id = add_one(1)")["state"] == "42501"  # the function is not allowed, so nobody is asked
+
+
+def test_the_plan_of_a_read_and_of_an_insert(daemon, server, session, preview):  # noqa: F811
+    """With the rows that the planner thinks of."""
+    server.sql("analyze customers", database="shop")
+    s = session()
+    assert re.search(r"^Seq Scan on customers  \(cost=\S+ rows=20 width=\d+\)$", preview(s, "select id, ssn from customers"), re.M)
+    text = preview(s, "insert into orders (customer, item) select 1, 'x' from generate_series(1, 17)")
+    assert re.search(r"^Insert on orders  \(.* rows=0 width=0\)$", text, re.M) and re.search(r"->  .*generate_series.* rows=17 ", text), text
 
 
 def test_the_plan_of_a_merge(daemon, server, session, preview):  # noqa: F811

@@ -18,6 +18,7 @@ from harness import certificates, slack as slacks
 from harness.broker import HEADER, PLACE, SHOWN
 from harness.daemon import BUILD, ROOT, Daemon
 from harness.ports import free_port
+from harness.records import audit
 from harness.waiting import wait_for
 from test_reviews import Session, count, pending, state_of, wait_for_pending
 
@@ -158,8 +159,9 @@ def make(server, tmp_path):
 def test_approved_by_a_click_runs_once(setting, server):
     session, ts, review = setting.hold("delete from orders where id = 1 -- <!channel> `x`")
     text = slacks.flatten(setting.slack.messages[ts])
-    for part in ("demo", "shop", "deletes", "delete", "public.orders", review["digest"], "<!channel> `x`"):
-        assert part in text
+    for part in ("demo", "shop", "deletes", "delete", "public.orders", review["digest"], "<!channel> `x`",
+                 f"Decide before  {review['deadline'][:19].replace('T', ' ')}\n"):
+        assert part in text, text
     assert setting.clicker.click(ts, "approve", "U222") == 200
     session.answer()
     setting.outcome(ts, "approved by bob")
@@ -178,6 +180,8 @@ def test_denied_with_a_reason(setting):
     assert "not on a Friday" in str(session.answer())
     setting.outcome(ts, "denied by bob")
     assert "not on a Friday" in slacks.flatten(setting.slack.messages[ts])
+    (entry,) = [r for r in audit(setting.daemon) if r.get("event") == "denied" and r["subject"] == review["id"]]
+    assert entry["detail"] == "by bob (Slack U222) in Slack: not on a Friday (agent demo, 1 waiting)"
 
 
 def test_approved_for_a_time(setting, server):
@@ -270,6 +274,27 @@ def at_once(*steps):
         thread.join()
 
 
+def test_one_approves_while_another_denies(setting, server):
+    """Different people at once: one of them counts, the other is told that it came too late."""
+    for i in range(4):
+        item = f"both ways {i}"
+        server.sql(f"insert into orders (item) values ('{item}')", database="shop")
+        session, ts, review = setting.hold(f"update orders set amount = 77 where item = '{item}'")
+        setting.slack.private.clear()
+        setting.slack.views.clear()
+        assert setting.clicker.click(ts, "approve", "U333") == 200
+        setting.slack.wait(lambda ts=ts: "two 1 of 2" in slacks.flatten(setting.slack.messages[ts]))
+        assert setting.clicker.click(ts, "deny", "U111") == 200
+        view = setting.slack.wait(lambda: setting.slack.views and setting.slack.views[-1])
+        at_once(lambda ts=ts: setting.clicker.click(ts, "approve", "U222"),
+                lambda view=view: setting.clicker.submit(view, "U111", "not this one"))
+        answer, state = session.answer(), state_of(setting.daemon, review)
+        assert state in ("approved", "denied") and (answer.get("state") == "42501") == (state == "denied"), (answer, state)
+        assert count(server, f"item = '{item}' and amount = 77") == (state == "approved")
+        setting.outcome(ts, state)
+        setting.slack.wait(lambda: len(setting.slack.private) == 1)
+
+
 def test_two_of_two_at_once(setting):
     """Each of two different people counts, whoever comes first."""
     session, ts, review = setting.hold("update orders set amount = amount where id = 6")
@@ -341,13 +366,14 @@ def test_a_pool_asks_once(setting):
         one.answer()
 
 
-def test_two_megabytes(setting):
+def test_two_megabytes(setting, server):
     text = "delete from orders where item = '" + "x" * (2 << 20) + "' or id = -1"
+    server.sql(f"insert into orders (id, item) values (-1, 'x'), (-3, repeat('x', {2 << 20})), (-4, repeat('x', {(2 << 20) - 1}))", database="shop")
     session, ts, review = setting.hold(text)
     shown = slacks.flatten(setting.slack.messages[ts])
     assert "CUT: " in shown and f"of {len(text)}" in shown and "or id = -1" in shown and review["digest"] in shown
     setting.clicker.click(ts, "approve", "U222")
-    session.answer()
+    assert session.answer()["count"] == 2 and count(server, "id in (-1, -3, -4)") == 1
 
 
 def shown_of_long(setting, session, held):

@@ -304,6 +304,8 @@ def flatten(message):
         if isinstance(value, dict):
             if value.get("type") in ("text", "plain_text"):
                 texts.append(value["text"] if isinstance(value.get("text"), str) else "")
+            elif value.get("type") == "date":
+                texts.append(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value["timestamp"])))
             for child in value.values():
                 walk(child)
         elif isinstance(value, list):
