@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "capture/guard.h"
 #include "capture/state.h"
@@ -102,15 +103,6 @@ static void drop(struct capture *c, struct forwarded_agent *a)
 	forget_places(a);
 	governed_forget_counters(c, a->id);
 	*a = c->forwarded.items[--c->forwarded.count];
-}
-
-void forwarded_done(struct capture *c)
-{
-	forwarded_leave(c);
-	for (size_t i = 0; i < c->forwarded.count; i++)
-		forget_places(&c->forwarded.items[i]);
-	free(c->forwarded.items);
-	c->forwarded = (struct forwarded){0};
 }
 
 /* --- rules and listeners --- */
@@ -308,4 +300,23 @@ int forwarded_verify(struct capture *c, struct error *e)
 		r = error_set(
 			e, -ESTALE, "nftables: somebody has changed the rules for interfaces");
 	return r;
+}
+
+/* Without the listeners rules that lead to their ports would lead to whoever binds those next. */
+static void refuse_all(struct capture *c)
+{
+	struct error e = {""};
+
+	if (c->forwarded.known && c->forwarded.count > 0 && load_rules(c, &e) < 0)
+		log_warning("agents behind interfaces: rules that refuse all: %s", e.text);
+}
+
+void forwarded_done(struct capture *c)
+{
+	forwarded_leave(c);
+	refuse_all(c);
+	for (size_t i = 0; i < c->forwarded.count; i++)
+		forget_places(&c->forwarded.items[i]);
+	free(c->forwarded.items);
+	c->forwarded = (struct forwarded){0};
 }

@@ -66,6 +66,8 @@ int forwarded_verify(struct capture *c, struct error *e);
 void forwarded_each(const struct capture *c, networks_tell *tell, void *context);
 /* Lets go of the listeners: who connects is refused. The rules stay. */
 void forwarded_leave(struct capture *c);
+/* At the end of the daemon, when no worker has connections any more: the rules that stay lead to no
+ * port. */
 void forwarded_done(struct capture *c);
 
 #endif
