@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a review rule fits is shown in a stand-in for Slack, and decided there by clicks."""
 import ctypes
+import json
 import os
 import pathlib
 import re
@@ -403,6 +404,32 @@ def test_a_pipeline_is_one_message(setting):
     assert "and item = $2" in shown and "statement 1, $1 = -71" in shown and "statement 2, $1 = -72" in shown and "statement 2, $2 = x" in shown
     setting.clicker.click(ts, "approve", "U222")
     assert p.communicate(timeout=10)[0].count("DELETE 0") == 2
+
+
+def test_parameters_are_masked_in_every_form(setting, server):
+    """Neither they nor the plan that quotes them have what detectors find, sent as text or in binary format."""
+    card = "4111111111111111"
+    code = "import json, psycopg, sys\n" \
+           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
+           "values = (sys.argv[2], sys.argv[2], psycopg.types.json.Jsonb({'card': sys.argv[2]}), 4711)\n" \
+           "try: c.execute('delete from orders where item in (%t, %b) or to_jsonb(item) = %b or id = %b', values)\n" \
+           "except psycopg.Error as e: print(e.sqlstate)"
+    p = setting.daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", card,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(setting.daemon)
+    ts = setting.slack.wait_message(review["id"])
+    told = slacks.flatten(setting.slack.messages[ts])
+    shown = setting.daemon.wayleave("reviews", "show", review["id"]).stdout
+    full = setting.daemon.json("reviews", "show", review["id"])
+    assert "Delete on orders" in full["preview"], full
+    for text in (told, shown, json.dumps(full), json.dumps(setting.slack.messages[ts])):
+        assert card not in text and card.encode().hex() not in text, text
+        assert "************1111" in text, text
+    masked, binary, document, number = full["parameters"]
+    assert masked == binary == {"text": "*" * 12 + "1111", "length": 16}
+    assert document["text"] == '\x01{"card": "' + "*" * 12 + '1111"}' and bytes.fromhex(number["binary"])[-2:] == b"\x12\x67"
+    setting.clicker.click(ts, "approve", "U222")
+    p.communicate(timeout=10)
 
 
 def test_no_length_hides_how_it_is_read(setting, server):

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "masking/strategy.h"
 #include "recording/secret.h"
 #include "worker/decide.h"
@@ -378,23 +379,45 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 
 /* --- as people see it --- */
 
-/* Parameters: what looks like a secret or a person's data is masked, as it would be in results.
- * `room` holds what is changed, and has room for all of it: a character is never replaced by a
- * longer one. */
-static void fill_values(struct session *s, struct draft *d, struct buffer *room)
+/* What looks like a secret or a person's data is masked, as it would be in results. */
+static void init_masker(const struct session *s, struct masker *ret)
 {
 	struct mask_rules rules = {.detects = true};
-	struct question *q = &d->question;
-	struct masker masker;
 
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
 		rules.detectors[i] = MASK_PARTIAL;
-	masker_init(&masker, s->worker->detectors, s->worker->hasher, &rules);
+	masker_init(ret, s->worker->detectors, s->worker->hasher, &rules);
+}
+
+/* The text as it may be shown: itself, or at the end of `room`, which has room for all of it: a
+ * character is never replaced by a longer one. What can't be searched is not shown. */
+static bool mask_found(const struct masker *masker, struct slice *text, struct buffer *room)
+{
+	size_t before = buffer_length(room);
+	bool replaced = false;
+
+	if (masker_append_text(masker, *text, room, &replaced) < 0)
+		*text = SLICE_EMPTY;
+	else if (replaced)
+		*text = slice_from(buffer_slice(room), before);
+	return replaced;
+}
+
+/* Whether it can be shown as text. */
+static bool is_text(struct slice data)
+{
+	return text_is_utf8(data) && !(data.length && memchr(data.data, '\0', data.length));
+}
+
+/* Parameters. The binary form of text, and of what holds text, has it as it is: in hexadecimal it
+ * would be as clear. */
+static void fill_values(const struct masker *masker, struct draft *d, struct buffer *room)
+{
+	struct question *q = &d->question;
+
 	for (size_t i = 0; i < d->value_count; i++) {
 		const struct protocol_value *value = &d->values[i];
 		struct question_value *shown = &q->values[q->value_count++];
-		size_t before = buffer_length(room);
-		bool replaced = false;
 
 		*shown = (struct question_value){
 			.null = !value->data.data,
@@ -402,24 +425,34 @@ static void fill_values(struct session *s, struct draft *d, struct buffer *room)
 			.data = slice_head(value->data, LIMIT_RECORD_VALUE),
 			.length = value->length,
 		};
-		if (shown->null || value->binary)
-			continue;
-		/* A value that can't be searched is not shown. */
-		if (masker_append_text(&masker, shown->data, room, &replaced) < 0)
-			shown->data = SLICE_EMPTY;
-		else if (replaced)
-			shown->data = slice_from(buffer_slice(room), before);
+		if (!shown->null && mask_found(masker, &shown->data, room))
+			shown->binary = value->binary && !is_text(shown->data);
 	}
 }
 
-static int reserve_values(const struct draft *d, struct buffer *room)
+static int reserve(const struct draft *d, struct buffer *room)
 {
-	size_t length = 0;
+	size_t length = d->question.preview.length;
 	uint8_t *space;
 
 	for (size_t i = 0; i < d->value_count; i++)
 		length += slice_head(d->values[i].data, LIMIT_RECORD_VALUE).length;
 	return buffer_reserve(room, length, &space);
+}
+
+/* A plan quotes all parameters, also those that are not listed. */
+static int mask_values(const struct session *s, struct draft *d, struct buffer *room)
+{
+	struct masker masker;
+	int r = reserve(d, room);
+
+	if (r < 0)
+		return r;
+	init_masker(s, &masker);
+	fill_values(&masker, d, room);
+	if (d->question.values_total)
+		mask_found(&masker, &d->question.preview, room);
+	return 0;
 }
 
 /* The text as it may be shown: itself, or in `room` without its passwords. */
@@ -464,14 +497,12 @@ int draft_write(struct session *s, struct draft *d)
 	struct buffer values, text, runs, bytes;
 	int r, fd = -1;
 
-	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE);
+	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE + q->preview.length);
 	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&bytes, QUESTION_BYTES_MOST);
 	q->groups = slice_head(q->groups, LIMIT_RECORD_NAME);
-	r = reserve_values(d, &values);
-	if (r == 0)
-		fill_values(s, d, &values);
+	r = mask_values(s, d, &values);
 	if (r == 0)
 		r = q->part_count ? hide_in_parts(q, &text) : hide_secrets(&q->text, &text);
 	if (r == 0)
