@@ -470,6 +470,44 @@ def test_what_a_name_means_changes_while_it_waits(daemon, server, session, chang
         daemon.reload()
 
 
+@pytest.mark.parametrize("change", ["path", "role"])
+def test_what_it_is_read_by_changes_while_it_waits(daemon, server, session, change):
+    """A search_path of the whole server reaches open sessions too; so does what becomes of the role that one has set."""
+    server.sql("create schema swapped; create table swapped.orders (like orders); insert into swapped.orders (id, item) values (1, 'moved');"
+               "grant usage on schema swapped to public; grant all on swapped.orders to public; create role lent; grant lent to app;"
+               "grant all on orders to lent", database="shop")
+    add(server, "moved")
+    rules = [*RULES, {"name": "swap", "operations": ["delete", "select"], "objects": ["swapped.orders"], "review": {"by": "dba"}}]
+    try:
+        daemon.write_rules(rules)
+        daemon.reload()
+        s = session()
+        if change == "role":
+            s("set role lent")
+        s.send("delete from orders where item = 'moved'")
+        (review,) = wait_for_pending(daemon)
+        if change == "path":
+            server.sql("alter system set search_path = swapped, public")
+            server.sql("select pg_reload_conf()")
+        else:
+            server.sql("revoke lent from app; alter role lent rename to taken", database="shop")
+        decide(daemon, "approve", review)
+        (again,) = wait_for_pending(daemon)
+        assert again["text"] == review["text"] and again["digest"] != review["digest"] and s.waits()
+        assert again["objects"] == ["swapped.orders" if change == "path" else "public.orders"]
+        decide(daemon, "deny", again, "--reason", "not that")
+        assert s.answer()["state"] == "42501"
+        assert count(server, "item = 'moved'") > 0 and server.sql("select count(*) from swapped.orders", database="shop") == "1"
+    finally:
+        server.sql("alter system reset search_path")
+        server.sql("select pg_reload_conf()")
+        wait_for(lambda: server.sql("show search_path", database="shop") == '"$user", public')
+        server.sql("drop schema swapped cascade; do $$ begin drop owned by lent; exception when others then drop owned by taken; end $$;"
+                   "drop role if exists lent, taken; delete from orders where item = 'moved'", database="shop")
+        daemon.write_rules(RULES)
+        daemon.reload()
+
+
 @contextlib.contextmanager
 def lookups_blocked(server):
     """What the names mean can't be read meanwhile."""
