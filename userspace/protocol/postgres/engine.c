@@ -445,17 +445,20 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 		(rules && refuse_stream(&p->facts, ret) < 0) || pg_role_check(e, ret) < 0)
 		return -EPERM;
 	p->record_rows = record_rows;
-	if (!rules || !p->plan)
+	if (!rules)
 		return 0;
 	pg_naming_view(e, &view);
-	p->masks = pg_plan_trace(p->plan, &view, rules);
+	/* A function that is called by its number has no plan; its result and errors hide all the
+	 * same. */
+	p->masks = p->plan ? pg_plan_trace(p->plan, &view, rules) : pg_masks_new(rules);
 	if (!p->masks) {
 		*ret = (struct protocol_refusal){
 			REASON_TOO_LONG, slice_from_string("too large to trace its masks")};
 		return -EPERM;
 	}
-	refusal = p->masks->lineage.refusal ? p->masks->lineage.refusal
-					    : pg_copy_refusal(p->plan->text);
+	refusal = p->masks->lineage.refusal;
+	if (!refusal && p->plan)
+		refusal = pg_copy_refusal(p->plan->text);
 	if (!refusal)
 		return 0;
 	*ret = (struct protocol_refusal){REASON_MASKED_COLUMN, slice_from_string(refusal)};

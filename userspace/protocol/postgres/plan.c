@@ -181,6 +181,18 @@ void pg_masks_put(struct pg_masks *m)
 	free(m);
 }
 
+struct pg_masks *pg_masks_new(const struct mask_rules *rules)
+{
+	struct pg_masks *m = memory_new(sizeof(*m));
+
+	m->references = 1;
+	arena_init(&m->arena, LIMIT_SESSION_ARENA);
+	if (masks_copy_rules(m, rules) == 0)
+		return m;
+	pg_masks_put(m);
+	return NULL;
+}
+
 struct pg_masks *pg_plan_trace(
 	struct pg_plan *p, const struct sql_view *view, const struct mask_rules *rules)
 {
@@ -188,12 +200,11 @@ struct pg_masks *pg_plan_trace(
 
 	if (m && m->rules.serial == rules->serial)
 		return pg_masks_get(m);
-	m = memory_new(sizeof(*m));
-	m->references = 1;
-	arena_init(&m->arena, LIMIT_SESSION_ARENA);
-	if (masks_copy_rules(m, rules) < 0 ||
-		((rules->column_count > 0 || rules->detects) &&
-			sql_trace(p->text, view, &m->rules, &m->arena, &m->lineage) < 0)) {
+	m = pg_masks_new(rules);
+	if (!m)
+		return NULL;
+	if ((rules->column_count > 0 || rules->detects) &&
+		sql_trace(p->text, view, &m->rules, &m->arena, &m->lineage) < 0) {
 		pg_masks_put(m);
 		return NULL;
 	}

@@ -19,6 +19,9 @@ struct pg_masks {
 	struct arena arena;
 };
 
+/* A reference for the caller, of what has no text to trace them through: a copy of `rules` alone.
+ * NULL where it is too large. */
+struct pg_masks *pg_masks_new(const struct mask_rules *rules);
 struct pg_masks *pg_masks_get(struct pg_masks *m); /* takes NULL */
 void pg_masks_put(struct pg_masks *m); /* takes NULL */
 
