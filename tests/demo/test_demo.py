@@ -49,7 +49,10 @@ def sh(command):
 
 def test_what_it_shows():
     told = demo()
-    read, write, round_it, recording, log = steps(told).values()
+    shown = steps(told)
+    assert [re.split(r"[:,]| is an", title)[0] for title in shown] == [
+        "A read", "A write that policy refuses", "Trying to get round it", "The recording of the second session", "The audit log"]
+    read, write, round_it, recording, log = shown.values()
     assert "Ann" in read and "123-45-6789" not in read and "ann@example.com" not in read
     assert re.search(r"\*+ ?1111\b", read), read  # of the card the last four stay
     assert write.count("ERROR:") == 1 and "wayleave" in write and re.search(r"INSERT 0 1[\s\S]*count[\s\S]*\n +4\n", write), write

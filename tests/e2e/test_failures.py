@@ -231,6 +231,21 @@ def test_a_broken_policy_keeps_the_old_one_and_says_so(daemon, server, shells):
     assert "reload_problem" not in daemon.status()
 
 
+def test_files_are_in_force_together_or_not_at_all(daemon, shells):
+    """A good policy beside a broken configuration: neither holds, until both are good."""
+    shell = shells()
+    assert shell.ask("select ssn from customers where id = 1") == "[masked]"
+    good = daemon.config_file.read_text()
+    daemon.config_file.write_text(good + "\nworkres: 1\n")
+    daemon.wait_for("the configuration in force stays")
+    daemon.write_rules([r for r in RULES if r["name"] != "read"])
+    daemon.wait_for("the configuration in force stays", count=2)
+    assert shell.ask("select ssn from customers where id = 1") == "[masked]"
+    daemon.config_file.write_text(good)
+    daemon.wait_for("is in force")
+    assert "no rule allows select on public.customers" in shell.ask("select ssn from customers where id = 1")
+
+
 def test_a_resource_that_goes_ends_its_sessions(daemon, server, shells):
     shell = shells()
     assert shell.ask("select 1") == "1"

@@ -17,6 +17,20 @@ def test_a_masked_column_is_masked_and_others_are_not(psql):
     assert row == "7|name7|[masked]|***************1111"
 
 
+def test_a_mask_may_allow_filters(server, make_daemon):
+    """What is found by a masked value is still shown masked; another column's mask does not allow it."""
+    d = make_daemon(make_config(server.port), [{"name": "read", "operations": ["read"], "objects": ["public.customers"], "allow": {"mask": [
+        {"columns": ["public.customers.card"], "with": "partial", "filter": "allow"}, {"columns": ["public.customers.ssn"], "with": "redact"}]}}])
+    psql = Psql(d, server)
+    assert psql.rows("select id, card, ssn from customers where card = '4111 1111 1111 1111' and id < 3 order by card, id desc") == [
+        "2|***************1111|[masked]", "1|***************1111|[masked]"]
+    assert psql.rows("select id from customers where card = 'x' order by card") == []
+    for text in ("select id from customers where ssn = '101-45-6789'", "select id from customers order by ssn",
+                 "select id from customers where card = '4111 1111 1111 1111' order by ssn", "select id from customers where card = ssn"):
+        done = psql(text)
+        assert done.stdout == "" and "is masked and can't be used in " in done.stderr, text
+
+
 def test_a_detector_finds_what_no_column_rule_names(psql):
     row = psql.rows("select 'write to ' || email from customers where id = 1")[0]
     assert "example.com" not in row and "[hash:" in row

@@ -59,6 +59,13 @@ def test_a_session_from_its_login_to_its_end(daemon, server):
     assert session["id"] in listed and "demo" in listed
     assert daemon.json("sessions", "list", "--agent", "other") == []
     assert daemon.json("sessions", "list", "--active") == []
+    # The bytes of either side: of two sessions that differ in a text alone, which comes back. To the server there are our own lookups too.
+    for count, letters in enumerate((0, 100000), start=2):
+        Psql(daemon, server)(f"select '{'x' * letters}'")
+        ended(daemon, count)
+    more, less = daemon.json("sessions", "list")[:2]
+    assert 100 < less["bytes_to_agent"] < 10000 and more["bytes_to_agent"] - less["bytes_to_agent"] == 100000
+    assert 100 < less["bytes_to_server"] < 10000 and abs(more["bytes_to_server"] - less["bytes_to_server"] - 100000) < 10000
 
 
 def test_a_terminal_is_not_driven_by_what_agents_wrote(daemon, server):

@@ -14,7 +14,7 @@ ROWS = yaml.safe_load((REPOSITORY / "tests/threat-matrix.yaml").read_text())
 
 
 def test_every_class_is_there():
-    assert list(ROWS) == [f"B{n}" for n in [*range(1, 22), *range(26, 31)]]
+    assert list(ROWS) == [f"B{n}" for n in range(1, 31)]
     assert all(row["tests"] for row in ROWS.values())
     assert all((row["closed"] == "partly") == ("open" in row) for row in ROWS.values())
 
