@@ -249,6 +249,29 @@ def test_what_is_asked_for_is_not_what_the_session_is_of(daemon, faithful, web):
     assert {r["resource"] for r in daemon.json("sessions", "show", outer[0]["id"])["records"] if "resource" in r} == {"faithful"}
 
 
+ASK_TWICE = """
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+for _ in range(2):
+    c.request("GET", "/"); answer = c.getresponse(); answer.read(); print(answer.status, flush=True); sys.stdin.readline()
+"""
+
+
+def test_of_several_names_of_a_place_a_session_keeps_its_own(daemon, web):
+    """When the rules come anew, too: the first name's would refuse it."""
+    seen = len(sessions(daemon, "second"))
+    p = daemon.popen(PYTHON, "-c", ASK_TWICE, web.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert p.stdout.readline().strip().isdigit()
+        daemon.reload()
+        print(file=p.stdin, flush=True)
+        assert p.stdout.readline().strip().isdigit()
+        assert len(sessions(daemon, "second")) == seen + 1
+    finally:
+        p.kill()
+        p.wait()
+
+
 @pytest.mark.parametrize("killed", ["shop", "proxy"])
 def test_a_session_that_is_killed(daemon, front, server, killed):
     """That one alone, or all that it carries."""

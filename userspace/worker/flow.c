@@ -181,7 +181,7 @@ static void begin(struct session *s, const struct packet *packet)
 {
 	const char *known = known_protocol(packet);
 
-	if (session_take_scope(s) < 0) {
+	if (session_take_scope(s, SLICE_EMPTY) < 0) {
 		session_record_facts(s, true);
 		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
 		return;

@@ -347,7 +347,7 @@ void session_start(struct session *s)
 {
 	int r;
 
-	if (session_take_scope(s) < 0) {
+	if (session_take_scope(s, SLICE_EMPTY) < 0) {
 		session_record_facts(s, true);
 		session_reset(s, REASON_UNKNOWN_AGENT, NULL);
 		return;
@@ -420,7 +420,7 @@ void session_reload(struct session *s)
 		return;
 	if (resource != POLICY_EGRESS)
 		name = policy_scope_policy(old)->resources[resource].name;
-	r = session_take_scope(s);
+	r = session_take_scope(s, name);
 	/* A resource is the same when its name is. */
 	if (r < 0 || (s->resource == POLICY_EGRESS) != (resource == POLICY_EGRESS) ||
 		(resource != POLICY_EGRESS &&

@@ -25,8 +25,9 @@ void session_record_refusal(struct session *s, enum reason reason, struct slice 
 void session_on_hash(struct session *s);
 
 /* Agent, resource and scope by the worker's policy; a scope before is still the caller's to put.
+ * Where the place may be several resources it is the one that is called `kept`, else the first.
  * -ENOENT: there is no such agent, and nothing has changed but that. */
-int session_take_scope(struct session *s);
+int session_take_scope(struct session *s, struct slice kept);
 /* The scope again, by what is known of its ends now. */
 void session_renew_scope(struct session *s);
 /* The next resource that the place may mean, which is not recorded; false: there is none. */

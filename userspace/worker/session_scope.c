@@ -124,19 +124,32 @@ static void take_name(struct session *s, const struct policy_candidate *candidat
 	snprintf(s->answered, sizeof(s->answered), "%.*s", SLICE_PRINT(candidate->answered));
 }
 
-/* The resource that the destination means; POLICY_EGRESS: none. */
-static uint32_t find_resource(struct session *s, const struct policy *p)
+/* Which of them has that name; the first where none has. */
+static size_t find_named(const struct policy *p, const struct policy_candidate *candidates,
+	size_t count, struct slice resource)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (slice_equal(p->resources[candidates[i].resource].name, resource))
+			return i;
+	}
+	return 0;
+}
+
+/* The resource that the destination means, `kept` if it may be that; POLICY_EGRESS: none. */
+static uint32_t find_resource(struct session *s, const struct policy *p, struct slice kept)
 {
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	struct pinned_names room;
+	size_t count = find_candidates(s, p, &room, candidates), found;
 
-	if (find_candidates(s, p, &room, candidates) == 0)
+	if (count == 0)
 		return POLICY_EGRESS;
 	/* Several names of one address: where the protocol names its place, it will be settled
 	 * then (session_place). Nothing in PostgreSQL's first bytes tells them apart, so the first
 	 * of the configuration it is. */
-	take_name(s, &candidates[0]);
-	return candidates[0].resource;
+	found = find_named(p, candidates, count, kept);
+	take_name(s, &candidates[found]);
+	return candidates[found].resource;
 }
 
 static struct policy_scope *scope_for(struct session *s, enum protocol_id protocol)
@@ -281,7 +294,7 @@ void session_take_protocol(struct session *s, enum protocol_id protocol)
 	policy_scope_put(old);
 }
 
-int session_take_scope(struct session *s)
+int session_take_scope(struct session *s, struct slice kept)
 {
 	struct policy *p = s->worker->policy;
 	enum protocol_id protocol;
@@ -289,7 +302,7 @@ int session_take_scope(struct session *s)
 	s->agent = policy_find_agent(p, s->origin.agent);
 	if (!s->agent)
 		return -ENOENT;
-	s->resource = find_resource(s, p);
+	s->resource = find_resource(s, p, kept);
 	/* A socket of this host is no place to go on to. */
 	if (s->origin.family == AF_UNIX) {
 		if (s->resource == POLICY_EGRESS)

@@ -88,7 +88,7 @@ static int move(struct session *s, struct slice name, uint16_t port)
 	s->place[0] = '\0';
 	s->answered[0] = '\0';
 	s->matched_name = SLICE_EMPTY;
-	return session_take_scope(s);
+	return session_take_scope(s, SLICE_EMPTY);
 }
 
 static int refuse(enum reason *ret_reason, struct buffer *why, enum reason reason, const char *text)
