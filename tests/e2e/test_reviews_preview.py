@@ -15,6 +15,7 @@ from test_reviews import REVIEWERS, RULES, count, decide, session, wait_for_pend
 DDL = [
     {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},
     {"name": "merges need a person", "operations": ["merge"], "objects": ["public.orders"], "review": {"by": "dba"}},
+    {"name": "what has code needs a person", "operations": ["insert", "select"], "objects": ["public.code_*"], "review": {"by": "dba"}},
     {"name": "own tables", "operations": ["create"], "objects": ["public.*"], "allow": {}},
 ]
 
@@ -115,6 +116,64 @@ def test_a_missing_where_is_said(daemon, server, session, asked):  # noqa: F811
         assert ("public.orders (no WHERE: all rows)" in shown) is said, shown
         decide(daemon, "deny", review, "--reason", "only looking")
         assert s.answer()["state"] == "42501"
+
+
+CODE = """
+create function code(i int) returns int immutable language plpgsql as $$ begin raise log 'code ran'; return i; end $$;
+create function inlined() returns int volatile language sql as 'select code(1)';
+create function key() returns int volatile language plpgsql as 'begin return 1; end';
+create operator === (leftarg = int, rightarg = int, function = int4eq);
+create domain code_domain as int default code(1);
+create domain code_checked as int check (value > code(1));
+create domain harmless as int default 1 check (value > 0);
+create server elsewhere foreign data wrapper postgres_fdw;
+create table code_default (i int, j int default code(1));
+create table code_inlined (i int, j int default inlined());
+create table code_generated (i int, j int generated always as (code(1)) stored);
+create table code_check (i int check (i > code(1)));
+create table code_operator (i int check (i === 1));
+create table code_index (i int); create index on code_index ((i + code(1)));
+create table code_predicate (i int); create index on code_predicate (i) where i > code(1);
+create table code_statistics (i int, j int); create statistics code_said on (i + code(1)), j from code_statistics;
+create table code_type (i int, d code_domain);
+create table code_array (i int, d code_checked[]);
+create table code_partition (i int) partition by list (i);
+create table code_partition_1 partition of code_partition (i default code(1)) for values in (1);
+create table code_key (i int) partition by list ((i + code(1)));
+create table code_key_1 partition of code_key for values in (1);
+create table code_parent (i int); create table code_child (check (i > code(1))) inherits (code_parent);
+create table code_foreign (i int) partition by list (i);
+create foreign table code_foreign_1 partition of code_foreign for values in (1) server elsewhere;
+create table code_none (i int primary key default key(), d harmless, a harmless[], t timestamptz default now(), check (i < 9), check (t > '2020-01-01'));
+create index on code_none (abs(i)) where d > 1;
+create table code_rule (i int); create rule r as on insert to code_rule do also select code(1);
+"""
+
+
+def test_planning_runs_no_code_of_users(server, session, preview):  # noqa: F811
+    """Planning folds functions that are called immutable, wherever the tables have them."""
+    ran = "LOG:  code ran"
+    server.sql("create schema code_there; create extension postgres_fdw schema code_there;" + CODE, database="shop")
+    tables = re.findall(r"create table (code_\w+)", CODE)
+    try:
+        server.sql(f"grant all on {', '.join(tables)} to app", database="shop")
+        start = len(server.log.read_text())
+        server.sql("explain insert into code_default (i) values (1)", database="shop")
+        assert ran in server.log.read_text()[start:]
+        start = len(server.log.read_text())
+        s = session()
+        for table in tables:
+            for statement in (f"insert into {table} (i) values (1)", f"select i from {table} where i > 7"):
+                text = preview(s, statement)
+                if table == "code_none":
+                    assert not text.startswith("no ") and "(cost=" in text, text
+                else:
+                    why = "it reads more than plain tables" if table == "code_rule" else "planning it might run code of users, by its tables"
+                    assert text.startswith(f"no plan: {why}\npublic.{table}: "), text
+        assert ran not in server.log.read_text()[start:]
+    finally:
+        server.sql(f"drop table {', '.join(reversed(tables))} cascade; drop server elsewhere; drop schema code_there cascade;"
+                   "drop operator === (int, int); drop domain code_domain, code_checked, harmless; drop function code, inlined, key", database="shop")
 
 
 def test_who_waits_for_a_held_transaction_goes_on_when_its_review_ends(daemon, server, session, asked):  # noqa: F811

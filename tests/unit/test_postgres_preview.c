@@ -154,6 +154,17 @@ Test(preview, what_is_no_plain_table_is_not_planned)
 	cr_assert(happened("no plan: it reads more than plain tables"));
 }
 
+Test(preview, what_may_run_code_is_not_planned)
+{
+	static const char *const table[] = {"public.orders", "r", "c", "1,000", "8192 bytes"};
+
+	query(DELETE);
+	answer(2, table, ARRAY_SIZE(table), 'I');
+	cr_assert_not(sent("EXPLAIN"));
+	answer_keep();
+	cr_assert(happened("no plan: planning it might run code of users, by its tables"));
+}
+
 /* --- names that others changed since the statement was judged --- */
 
 /* Of the limits, the version of names and the objects. */

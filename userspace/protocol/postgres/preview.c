@@ -34,6 +34,7 @@ struct pg_preview {
 	unsigned queries, completed; /* of this stage */
 	size_t objects, more; /* that the statement names */
 	size_t found, tables; /* that the server knows; that are tables to be planned */
+	bool runs_code; /* planning some table may run code of users */
 	bool compares; /* the version of names is asked for with the objects */
 	char version[sizeof(((struct protocol_catalog *)0)->version)];
 	struct preview_batch objects_batch, plan_batch; /* of those stages, if they are wanted */
@@ -273,6 +274,7 @@ static void take_object(struct pg_preview *p, const struct slice *values)
 
 	p->found++;
 	p->tables += slice_equal_string(values[2], "t");
+	p->runs_code |= slice_equal_string(values[2], "c");
 	buffer_append_format(b, "%.*s: %s", SLICE_PRINT(values[0]), kind_name(kind));
 	if (slice_equal_string(kind, "schema"))
 		buffer_append_format(b, ", %.*s", SLICE_PRINT(rows));
@@ -380,7 +382,8 @@ static int on_objects(struct pg_engine *e)
 		return end(e);
 	if (p->found == p->objects && p->tables == p->objects && p->more == 0)
 		return begin_stage(e, PREVIEW_PLAN);
-	p->no_plan = "it reads more than plain tables";
+	p->no_plan = p->runs_code ? "planning it might run code of users, by its tables"
+				  : "it reads more than plain tables";
 	return end(e);
 }
 

@@ -8,7 +8,8 @@
  * (the server says so), where a savepoint takes back the locks and settings. Elsewhere the first
  * query would fix the transaction's snapshot. And planned is only what runs no code of users: plain
  * reads and writes of tables by name, whose functions are all known to be harmless; the server is
- * asked first whether all are tables without row security.
+ * asked first whether all are tables without row security and rules, and none has code of users in
+ * its defaults, constraints, indexes and the like, which the planner would run.
  *
  * With the objects the server is asked whether others changed what names mean since the statement
  * was judged, which is compared only now and then. Then there is no preview: the action comes

@@ -5,10 +5,12 @@
 
 #include "base/limits.h"
 
-/* Longer than a worker waits is of no use; the first is what a lock in the way may cost. */
+/* Longer than a worker waits is of no use; the first is what a lock in the way may cost. Compiling
+ * queries that take milliseconds would take seconds. */
 #define LIMITS_QUERY                                                                               \
 	"SELECT pg_catalog.set_config('lock_timeout', '1000', true),"                              \
-	" pg_catalog.set_config('statement_timeout', '1500', true)"
+	" pg_catalog.set_config('statement_timeout', '1500', true),"                               \
+	" pg_catalog.set_config('jit', 'off', true)"
 
 /* clang-format off */
 #define NUMBER(value) "pg_catalog.to_char(" value ", 'FM999,999,999,999,999,990')"
@@ -18,10 +20,63 @@
 #define FULL_NAME                                                                                  \
 	"pg_catalog.concat(CASE WHEN n.oid" EQUALS "pg_catalog.pg_my_temp_schema() THEN 'pg_temp'" \
 	" ELSE n.nspname::pg_catalog.text END, '.', c.relname)"
+#define CATALOG(name) "'pg_catalog." name "'::pg_catalog.regclass"
+#define OF_USERS(oid) oid " OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid"
+/* For each row of the one, by an index: OFFSET keeps the planner, which takes the first for many
+ * rows, from reading the whole catalog instead. */
+#define EACH(from, select) from ", LATERAL (SELECT " select " OFFSET 0) AS e"
+#define WHOSE(class, from, key)                                                                    \
+	" UNION ALL SELECT " CATALOG(class) ", e.oid FROM "                                        \
+	EACH(from, "x.oid FROM pg_catalog." class " AS x WHERE x." key EQUALS from ".oid")
+/* Functions that the planner may run or inline: it does neither with those that are volatile and
+ * not of SQL (OID 14), as what makes a key by default often is. */
+#define IS_FOLDED                                                                                  \
+	"(SELECT NOT (f.provolatile" EQUALS "'v' AND f.prolang OPERATOR(pg_catalog.<>) "           \
+	"14::pg_catalog.oid) FROM pg_catalog.pg_proc AS f WHERE f.oid" EQUALS "p.refobjid)"
+/* Whether planning may run code of users for the relation c, whatever the statement is: functions
+ * and operators in defaults, generated columns, CHECK constraints, partition keys, expressions and
+ * predicates of indexes, extended statistics, and domains, of it and of all that is read with it,
+ * and partition keys above it; or that of a foreign server, where some are foreign tables. Operator
+ * classes and base types are made by superusers alone. */
+#define RUNS_CODE                                                                                  \
+	"(WITH RECURSIVE t(oid) AS (SELECT c.oid UNION SELECT e.inhrelid FROM "                    \
+	EACH("t", "i.inhrelid FROM pg_catalog.pg_inherits AS i WHERE i.inhparent" EQUALS "t.oid"   \
+		" AND (SELECT k.relhassubclass FROM pg_catalog.pg_class AS k WHERE k.oid" EQUALS   \
+		"t.oid)")                                                                          \
+	"), u(oid) AS (SELECT c.oid UNION SELECT e.inhparent FROM "                                \
+	EACH("u", "i.inhparent FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid" EQUALS "u.oid")  \
+	"), y(oid) AS (SELECT e.atttypid FROM "                                                    \
+	EACH("t", "a.atttypid FROM pg_catalog.pg_attribute AS a WHERE a.attrelid" EQUALS "t.oid"   \
+		" AND " OF_USERS("a.atttypid"))                                                    \
+	" UNION SELECT b.oid FROM "                                                                \
+	EACH("y", "k.typbasetype, k.typelem FROM pg_catalog.pg_type AS k WHERE k.oid" EQUALS       \
+		"y.oid")                                                                           \
+	", pg_catalog.unnest(ARRAY[e.typbasetype, e.typelem]) AS b(oid) WHERE " OF_USERS("b.oid")  \
+	"), d(class, oid) AS (SELECT " CATALOG("pg_class") ", t.oid FROM t"                        \
+	" UNION ALL SELECT " CATALOG("pg_class") ", u.oid FROM u"                                  \
+	" UNION ALL SELECT " CATALOG("pg_class") ", e.indexrelid FROM "                            \
+	EACH("t", "x.indexrelid FROM pg_catalog.pg_index AS x WHERE x.indrelid" EQUALS "t.oid")    \
+	WHOSE("pg_attrdef", "t", "adrelid")                                                        \
+	WHOSE("pg_statistic_ext", "t", "stxrelid")                                                 \
+	WHOSE("pg_constraint", "t", "contype" EQUALS "'c' AND x.conrelid")                         \
+	WHOSE("pg_constraint", "y", "contypid")                                                    \
+	WHOSE("pg_type", "y", "typtype" EQUALS "'d' AND x.oid")                                    \
+	") SELECT EXISTS (SELECT FROM "                                                            \
+	EACH("d", "FROM pg_catalog.pg_depend AS p WHERE p.classid" EQUALS "d.class AND p.objid"    \
+		EQUALS "d.oid AND " OF_USERS("p.refobjid") " AND (p.refclassid" EQUALS             \
+		CATALOG("pg_operator") " OR p.refclassid" EQUALS CATALOG("pg_proc")                \
+		" AND " IS_FOLDED ")")                                                             \
+	") OR EXISTS (SELECT FROM "                                                                \
+	EACH("t", "FROM pg_catalog.pg_class AS k WHERE k.oid" EQUALS "t.oid AND k.relkind" EQUALS  \
+		"'f'")                                                                             \
+	") OR EXISTS (SELECT FROM "                                                                \
+	EACH("y", "FROM pg_catalog.pg_type AS k WHERE k.oid" EQUALS "y.oid AND k.typtype" EQUALS   \
+		"ANY (ARRAY['c', 'r', 'm']::pg_catalog.\"char\"[])") "))"
 /* OIDs would not do as parameters: they are those of another moment. */
 #define OBJECTS_QUERY                                                                              \
 	"SELECT " FULL_NAME ", c.relkind::pg_catalog.text,"                                        \
-	" c." IS_OF("'r', 'p'") " AND NOT c.relrowsecurity,"                                       \
+	" CASE WHEN NOT c." IS_OF("'r', 'p'") " OR c.relrowsecurity OR c.relhasrules THEN 'f'"     \
+	" WHEN " RUNS_CODE " THEN 'c' ELSE 't' END,"                                               \
 	" " NUMBER("c.reltuples::pg_catalog.int8") ","                                             \
 	" pg_catalog.pg_size_pretty(COALESCE("                                                     \
 	"(SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(t.relid))"                       \
@@ -30,7 +85,7 @@
 	" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"                         \
 	" ON n.oid" EQUALS "c.relnamespace"                                                        \
 	" WHERE " FULL_NAME EQUALS "ANY ($1::pg_catalog.text[])"                                   \
-	" UNION ALL SELECT n.nspname::pg_catalog.text, 'schema', false, pg_catalog.concat("        \
+	" UNION ALL SELECT n.nspname::pg_catalog.text, 'schema', 'f', pg_catalog.concat("          \
 	NUMBER("(SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS k"                         \
 		" WHERE k.relnamespace" EQUALS "n.oid"                                             \
 		" AND k." IS_OF("'r', 'p', 'v', 'm', 'S', 'f'") ")") ", ' relations, ', "          \

@@ -32,8 +32,9 @@ int preview_put_limits(struct preview_batch *b);
 /* EXPLAIN of the pending statement with its parameters. */
 int preview_put_plan(struct preview_batch *b, const struct pg_pending *pending);
 /* What the objects are that the pending statement names, and their sizes: name, kind (as
- * pg_class.relkind has it, or "schema"), whether it is a table without row security, rows, size.
- * Sets how many were asked about, and how many more there are. */
+ * pg_class.relkind has it, or "schema"), whether it is a table without row security and rules
+ * ("t"), one for which planning may run code of users ("c"), or neither ("f"), rows, size. Sets how
+ * many were asked about, and how many more there are. */
 int preview_put_objects(struct preview_batch *b, const struct pg_pending *pending,
 	size_t *ret_objects, size_t *ret_more);
 /* Drops the statement and the portal; then a Sync. */
