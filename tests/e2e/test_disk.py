@@ -27,9 +27,9 @@ def url(server):
 
 
 @contextlib.contextmanager
-def daemon_on(disk, server, tmp_path, workers=1):
+def daemon_on(disk, server, tmp_path, workers=1, mode="enforce"):
     """A daemon whose state is on that disk."""
-    d = daemons.Daemon(tmp_path / "wayleave", {**make_config(server.port, workers=workers), "state_dir": str(disk / "state")}, RULES)
+    d = daemons.Daemon(tmp_path / "wayleave", {**make_config(server.port, workers=workers, mode=mode), "state_dir": str(disk / "state")}, RULES)
     d.state = disk / "state"
     try:
         yield d
@@ -110,11 +110,13 @@ def test_a_full_disk_stops_everything_and_is_overcome(server, tmp_path):
         shell.close()
 
 
-@pytest.mark.parametrize("below,error", [("", "EIO"), ("/audit/w-", "EIO"), (".recording.", "EIO"), ("", "EDQUOT"), ("/audit/w-", "EROFS")])
-def test_an_io_error_stops_everything_and_is_overcome(disk, server, tmp_path, below, error):
-    """Of all files, of the audit log's, of the recording's alone."""
+@pytest.mark.parametrize("below,error,mode", [
+    ("", "EIO", "enforce"), ("", "EIO", "observe"), ("/audit/w-", "EIO", "enforce"), (".recording.", "EIO", "enforce"),
+    ("", "EDQUOT", "enforce"), ("/audit/w-", "EROFS", "enforce")])
+def test_an_io_error_stops_everything_and_is_overcome(disk, server, tmp_path, below, error, mode):
+    """Of all files, of the audit log's, of the recording's alone; and where we only observe."""
     why = os.strerror(getattr(errno, error))
-    with daemon_on(disk.path, server, tmp_path) as d:
+    with daemon_on(disk.path, server, tmp_path, mode=mode) as d:
         shell = Shell(d, url(server), options=VERBOSE)
         assert shell.ask("select 'works'") == "works"
         disk.fail("write", error, below)
