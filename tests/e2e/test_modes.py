@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """mode, egress and loopback; what is not read; what is found out by first bytes."""
 import contextlib
+import json
 import struct
+import subprocess
 import time
 
 import pytest
-from conftest import RULES, Psql, make_config
+from conftest import ROOT, RULES, Psql, make_config
 from harness.ports import echo, listening
+from harness.records import recorded_actions
 
 
 def banner(c, got):
@@ -70,6 +73,51 @@ def test_observing_refuses_and_masks_nothing_and_records_what_would_have_been(se
     assert verdicts["create temporary table t (a int); select 'made'"][0] == "deny"
     assert verdicts["select ssn from customers where id = 1"][0] == "allow"
     assert all(s["observed"] for s in d.json("sessions", "list"))
+
+
+# What enforcing refuses by itself, as it could not be judged or masked, and what it judges from one message to the next.
+UNJUDGED = r"""
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from harness import wire
+LONG = "select length('" + "x" * 5000000 + "')"
+done = ("wait", "Z")
+def run(name, text, portal=""):
+    return [("P", name, text), ("B", portal, name), ("E", portal)]
+def batch(*steps):
+    return [("batch", [*steps, ("S",)]), done]
+scripts = [
+    [("Q", LONG), done, ("Q", "select 'behind it'"), done],
+    batch(*run("", LONG)) + batch(*run("long", LONG)) + batch(("B", "", "long"), ("E",)),
+    batch(*run("café", "select 'named'", "thé")) + batch(("B", "thé", "café"), ("D", "P", "thé"), ("E", "thé"), ("C", "S", "café")),
+    batch(*run("", "select 'before'"), *run("", "delete from orders where id = -1"), *run("", "select value from secrets")),
+    [("Q", "copy (select ssn from customers where id = 1) to stdout"), done,
+     ("Q", "copy (select ssn from customers where id = 2) to stdout (encoding 'latin1')"), done],
+    [("Q", "set standard_conforming_strings = off"), done, ("Q", r"select 'it\'s', value from secrets"), done],
+    [("Q", "set client_encoding = 'SJIS'"), done, ("Q", "select ssn from customers where id = 1"), done],
+    [("Q", "do $$ begin execute 'prepare made as select 7'; end $$"), done] + batch(("B", "", "made"), ("E",)),
+    [("Q", "begin"), done, ("Q", "do $$ declare c refcursor := 'opened'; begin open c for select 8; end $$"), done]
+        + batch(("E", "opened")) + [("Q", "commit"), done],
+    batch(("B", "", "nowhere")) + batch(("E", "nowhere")) + [("Q", "select 'after an error'"), done],
+    [("F", 1610), done],
+]
+print(json.dumps([wire.run("127.0.0.1", int(sys.argv[2]), "app", "shop", script) for script in scripts]))
+"""
+
+
+def test_observing_passes_what_could_not_be_judged_as_without_us(server, make_daemon):
+    d = make_daemon(make_config(server.port, mode="observe"), RULES)
+    program = ["/usr/bin/python3", "-c", UNJUDGED, ROOT, str(server.port)]
+    observed, direct = (json.loads(done.stdout) for done in (d.run(*program), subprocess.run(program, stdout=-1, check=True)))
+    for through, without in zip(observed, direct, strict=True):
+        assert through == without
+    assert "D" in [m[0] for m in direct[7]] and ["D", ["8"]] in direct[8], "names that only the server has seen made"
+    verdicts = {(a["text"][:80], a["verdict"], a.get("observed"), a.get("reason")) for a in recorded_actions(d)}
+    for text, reason in [
+            ("select length('" + "x" * 65, "too_long"), ("select 'named'", "not_understood"), ("delete from orders where id = -1", "none"),
+            ("copy (select ssn from customers where id = 2) to stdout (encoding 'latin1')", "masked_column"),
+            ("set standard_conforming_strings = off", "not_understood"), ("set client_encoding = 'SJIS'", "not_understood")]:
+        assert (text, "deny", 1, reason) in verdicts, verdicts
 
 
 def test_a_violation_while_observing_makes_an_unread_relay_that_enforcing_ends(make_daemon):

@@ -455,6 +455,11 @@ struct protocol {
 	 * engine copies the rules; what it derives from them it may keep under their serial. */
 	int (*mask)(struct protocol_engine *e, uint32_t lane, const struct mask_rules *rules,
 		bool record_rows, struct protocol_refusal *ret);
+	/* The same where we only observe: binds nothing, and tells why the engine would refuse the
+	 * action by itself if rules held. The reason is valid until release() or refuse(). NULL:
+	 * that is not found out. */
+	int (*would_refuse)(struct protocol_engine *e, uint32_t lane,
+		const struct mask_rules *rules, struct protocol_refusal *ret);
 	/* Sends the action on. `number` is what the recording calls it; results carry it. */
 	int (*release)(struct protocol_engine *e, uint32_t lane, uint64_t number);
 	/* Answers the action with an error of the protocol instead. */

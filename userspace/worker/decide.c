@@ -164,8 +164,9 @@ uint64_t decide_record(struct session *s, const struct protocol_action_event *ev
 	record.parameter_count =
 		values_to_record(event->values, event->value_count, values, RECORDED_VALUES_MOST);
 	s->worker->statistics.actions++;
-	if (refusal->reason != REASON_NONE) {
+	if (refusal->reason != REASON_NONE)
 		record.verdict = RECORD_VERDICT_DENY;
+	if (refusal->reason != REASON_NONE && !record.observed) {
 		s->worker->statistics.denied++;
 		s->worker->statistics.reasons[refusal->reason]++;
 	}
@@ -294,14 +295,37 @@ static void bind_masks(
 		d->number = 0;
 }
 
+/* Why the engine would refuse it, if rules held. */
+static struct protocol_refusal find_observed(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	const struct protocol *protocol = s->engine->protocol;
+	const struct mask_rules *masks = d->verdict.outcome->masks;
+	struct protocol_refusal would = {.reason = REASON_NONE};
+
+	if (verdict_is_enforced(&d->verdict) || !protocol->would_refuse ||
+		event->phase == ACTION_PROBED)
+		return would;
+	if (event->phase != ACTION_RUN || d->verdict.kind == VERDICT_DENY || !mask_rules_any(masks))
+		masks = NULL;
+	if (protocol->would_refuse(s->engine, event->lane, masks, &would) == 0)
+		would = (struct protocol_refusal){.reason = REASON_NONE};
+	return would;
+}
+
 static void answer(struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
 	const struct protocol *protocol = s->engine->protocol;
 
-	if (d->refusal.reason == REASON_NONE)
+	struct protocol_refusal would = {.reason = REASON_NONE};
+
+	if (d->refusal.reason == REASON_NONE) {
 		bind_masks(s, event, d);
+		would = find_observed(s, event, d);
+	}
 	if (d->number == 0)
-		d->number = decide_record(s, event, &d->verdict, &d->refusal);
+		d->number = decide_record(
+			s, event, &d->verdict, would.reason != REASON_NONE ? &would : &d->refusal);
 	if (d->refusal.reason != REASON_NONE) {
 		protocol->refuse(s->engine, event->lane, d->number, &d->refusal);
 		return;

@@ -43,8 +43,9 @@ int pg_send_refused(struct pg_engine *e, const struct pg_frame *m, enum pg_reque
 /* The same where the agent asked for it to be given up, or its time was up, before the server had
  * it. */
 int pg_send_interrupted(struct pg_engine *e, const struct pg_frame *m);
-/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
- * judged as the unknown that it is and sent on as it comes. */
+/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else,
+ * or where we only observe, judged as the unknown that it is and sent on as it comes. */
+bool pg_send_refuses_too_long(struct pg_engine *e);
 int pg_send_too_long(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind,
 	struct slice name);
 

@@ -432,19 +432,13 @@ static int refuse_stream(const struct action *action, struct protocol_refusal *r
 	return 0;
 }
 
-static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
-	bool record_rows, struct protocol_refusal *ret)
+static int trace_masks(
+	struct pg_engine *e, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
-	struct pg_engine *e = pg_engine_of(base);
 	struct pg_pending *p = &e->pending;
 	struct sql_view view;
 	const char *refusal;
 
-	(void)lane;
-	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
-		(rules && refuse_stream(&p->facts, ret) < 0) || pg_role_check(e, ret) < 0)
-		return -EPERM;
-	p->record_rows = record_rows;
 	if (!rules)
 		return 0;
 	pg_naming_view(e, &view);
@@ -465,6 +459,37 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	return -EPERM;
 }
 
+static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct pg_pending *p = &e->pending;
+
+	(void)lane;
+	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
+		(rules && refuse_stream(&p->facts, ret) < 0) || pg_role_check(e, ret) < 0)
+		return -EPERM;
+	p->record_rows = record_rows;
+	return trace_masks(e, rules, ret);
+}
+
+static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
+	const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	struct pg_engine *e = pg_engine_of(base);
+	struct pg_pending *p = &e->pending;
+
+	(void)lane;
+	if (p->barred.reason != REASON_NONE) {
+		*ret = p->barred;
+		return -EPERM;
+	}
+	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
+		(rules && refuse_stream(&p->facts, ret) < 0))
+		return -EPERM;
+	return trace_masks(e, rules, ret);
+}
+
 /* It was not used: the next lookup drops it. */
 static void let_kept_go(struct pg_engine *e)
 {
@@ -481,6 +506,10 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	let_kept_go(e);
 	e->pending.decision = PG_RELEASED;
 	e->pending.action = number;
+	if (base->host->observes) { /* they were traced only to tell what would be refused */
+		pg_masks_put(e->pending.masks);
+		e->pending.masks = NULL;
+	}
 	e->wait = PG_WAIT_NONE;
 	/* What the StartupMessage asked for is judged before the server hears of it. */
 	return e->agent == PG_AGENT_STARTED ? pg_login_advance(e) : 0;
@@ -624,6 +653,7 @@ const struct protocol protocol_postgres = {
 	.end = engine_end,
 	.next_event = engine_next_event,
 	.mask = engine_mask,
+	.would_refuse = engine_would_refuse,
 	.release = engine_release,
 	.refuse = engine_refuse,
 	.bind = pg_hold_bind,

@@ -97,6 +97,8 @@ struct pg_pending {
 	enum protocol_action_phase phase;
 	uint64_t action; /* number given by release() or refuse() */
 	struct protocol_refusal refusal; /* text owned, see refusal_text */
+	/* Why it would be refused unseen if we did more than observe; static text. */
+	struct protocol_refusal barred;
 	char *refusal_text;
 	/* Owned; it is to be answered as a statement that was cancelled, in these words. */
 	char *interrupted;
@@ -338,6 +340,9 @@ enum pg_step {
 };
 /* Finds or parses the text; PG_TAKEN: e->pending.text stands. */
 int pg_judge_text(struct pg_engine *e, struct slice text);
+/* The same for a text that is too long to be seen whole, which no parser sees. Returns what is
+ * recorded of what has come of it. */
+struct slice pg_judge_too_long(struct pg_engine *e, struct slice text);
 /* Finds what the text means in this session; PG_TAKEN: e->pending.plan stands. */
 int pg_judge_plan(struct pg_engine *e, struct sql_text *text);
 /* Asks for the verdict on e->pending.plan (NULL: on the pair alone), with what is bound (NULL:

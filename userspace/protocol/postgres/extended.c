@@ -55,17 +55,22 @@ static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slic
 	return r < 0 ? PG_TAKEN : pg_send_on(e, m);
 }
 
+#define NAMES_ARE_ASCII "denied: names of prepared statements and portals must be ASCII"
+
 /* In what bytes the server keeps other names hangs on encodings: two may be one there. */
-static bool is_ambiguous(const struct pg_engine *e, struct slice name)
+static bool refuses_name(struct pg_engine *e, struct slice name)
 {
-	return e->base.host->needs_facts && !text_is_ascii(name);
+	if (!e->base.host->needs_facts || text_is_ascii(name))
+		return false;
+	e->pending.barred = (struct protocol_refusal){
+		REASON_NOT_UNDERSTOOD, slice_from_string(NAMES_ARE_ASCII)};
+	return !e->base.host->observes;
 }
 
 static int refuse_name(struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind)
 {
 	return pg_send_poison(e, m, kind, m->type, SLICE_EMPTY, PG_STATE_INSUFFICIENT_PRIVILEGE,
-		slice_from_string("wayleave: denied: names of prepared statements and portals must "
-				  "be ASCII"));
+		slice_from_string("wayleave: " NAMES_ARE_ASCII));
 }
 
 int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
@@ -76,11 +81,11 @@ int pg_extended_on_parse(struct pg_engine *e, const struct pg_frame *m)
 
 	if (pg_get_string(&rest, &name) < 0)
 		return -EBADMSG;
-	if (is_ambiguous(e, name))
+	if (refuses_name(e, name))
 		return refuse_name(e, m, PG_REQUEST_PARSE);
-	if (!m->complete && e->base.host->needs_facts)
+	if (!m->complete && pg_send_refuses_too_long(e))
 		return pg_send_too_long(e, m, PG_REQUEST_PARSE, name);
-	text = rest;
+	text = m->complete ? rest : pg_judge_too_long(e, rest);
 	if (m->complete &&
 		(pg_get_string(&rest, &text) < 0 || pg_get_u16(&rest, &parameters) < 0 ||
 			rest.length != 4 * (size_t)parameters))
@@ -177,6 +182,20 @@ static int missing(struct pg_engine *e, const struct pg_frame *m, enum pg_reques
 	return pg_send_poison(e, m, kind, type, SLICE_EMPTY, state, slice_from_string(text));
 }
 
+/* Where we only observe, the server decides whether it has such a name: code that it runs may have
+ * made it, unseen. */
+static struct pg_statement *unseen_statement(struct pg_engine *e)
+{
+	struct pg_pending *p = &e->pending;
+
+	if (!p->statement) {
+		p->statement = pg_statement_new(
+			NULL, slice_from_string("(a prepared statement that was not seen)"));
+		p->statement->by_sql = true;
+	}
+	return p->statement;
+}
+
 /* What runs may be a PREPARE or CLOSE that gives the name to another one. */
 static enum pg_lookup_result find_name(
 	const struct pg_engine *e, const struct pg_names *names, struct slice name, void **ret)
@@ -206,14 +225,17 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 
 	if (r < 0)
 		return r;
-	if (is_ambiguous(e, parts.portal))
+	if (refuses_name(e, parts.portal))
 		return refuse_name(e, m, PG_REQUEST_BIND);
 	switch (find_name(e, &e->statements, parts.statement, &found)) {
 	case PG_NAME_UNCERTAIN:
 		return pg_judge_drain(e);
 	case PG_NAME_MISSING:
-		return missing(e, m, PG_REQUEST_BIND, 'B', "prepared statement",
-			PG_STATE_NO_STATEMENT, parts.statement);
+		if (!e->base.host->observes)
+			return missing(e, m, PG_REQUEST_BIND, 'B', "prepared statement",
+				PG_STATE_NO_STATEMENT, parts.statement);
+		statement = unseen_statement(e);
+		break;
 	default:
 		statement = found;
 	}
@@ -399,6 +421,31 @@ static void take_verdict(struct pg_engine *e, struct pg_portal *portal)
 	p->decision = PG_UNDECIDED;
 }
 
+/* As unseen_statement(), for a portal. */
+static int execute_unseen(struct pg_engine *e, const struct pg_frame *m, struct slice name)
+{
+	struct pg_pending *p = &e->pending;
+	struct pg_portal *portal;
+	int r;
+
+	if (p->decision == PG_REFUSED)
+		return pg_send_refused(e, m, PG_REQUEST_EXECUTE, 'E', SLICE_EMPTY);
+	if (p->decision == PG_RELEASED) {
+		portal = pg_portal_new(p->plan, 0);
+		portal->action = p->action;
+		r = execute_send(e, m, portal, name);
+		pg_portal_put(portal);
+		return r;
+	}
+	if (!p->text)
+		p->text = text_by_name("fetch all from", name);
+	r = pg_judge_plan(e, p->text);
+	if (r != PG_TAKEN)
+		return r;
+	return pg_judge_ask(
+		e, slice_from_string("(a portal that was not seen)"), ACTION_RUN, 0, NULL);
+}
+
 int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name;
@@ -413,6 +460,8 @@ int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m)
 	case PG_NAME_UNCERTAIN:
 		return pg_judge_drain(e);
 	case PG_NAME_MISSING:
+		if (e->base.host->observes)
+			return execute_unseen(e, m, name);
 		return missing(e, m, PG_REQUEST_EXECUTE, 'E', "portal", PG_STATE_NO_PORTAL, name);
 	default:
 		portal = found;

@@ -53,6 +53,13 @@ int pg_judge_text(struct pg_engine *e, struct slice text)
 	return PG_TAKEN;
 }
 
+struct slice pg_judge_too_long(struct pg_engine *e, struct slice text)
+{
+	if (!e->pending.text)
+		e->pending.text = sql_text_too_long();
+	return slice_head(text, LIMIT_STATEMENT_BYTES);
+}
+
 int pg_judge_drain(struct pg_engine *e)
 {
 	static const uint8_t flush[] = {'H', 0, 0, 0, 4};

@@ -67,11 +67,13 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 }
 
 /* What our grammar rejects, or what names things that nobody knows, is worth asking the server
- * about. */
+ * about. Where we only observe, it would say its warnings twice. */
 static bool query_is_worth_a_probe(const struct pg_engine *e)
 {
 	const struct pg_plan *plan = e->pending.plan;
 
+	if (e->base.host->observes)
+		return false;
 	if (e->pending.probed || !e->base.host->needs_facts || !plan || e->startup.replication)
 		return false;
 	/* A Parse has no place for several, and its error would end the agent's transaction. */
@@ -137,8 +139,10 @@ int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
 	struct slice rest = m->body, text = m->body;
 	int r;
 
-	if (!m->complete && e->base.host->needs_facts)
+	if (!m->complete && pg_send_refuses_too_long(e))
 		return pg_send_too_long(e, m, PG_REQUEST_QUERY, SLICE_EMPTY);
+	if (!m->complete)
+		text = pg_judge_too_long(e, text);
 	if (m->complete && (pg_get_string(&rest, &text) < 0 || rest.length))
 		return pg_send_poison(e, m, PG_REQUEST_QUERY, 'Q', SLICE_EMPTY,
 			PG_STATE_PROTOCOL_VIOLATION, slice_from_string("invalid message format"));

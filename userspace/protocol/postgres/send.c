@@ -150,8 +150,15 @@ int pg_send_interrupted(struct pg_engine *e, const struct pg_frame *m)
 		PG_STATE_QUERY_CANCELED, slice_from_string(e->pending.interrupted));
 }
 
-/* A text beyond the limit is never seen whole: where facts are needed it is refused by name, else
- * judged as the unknown that it is and sent on as it comes. */
+bool pg_send_refuses_too_long(struct pg_engine *e)
+{
+	if (!e->base.host->needs_facts)
+		return false;
+	e->pending.barred = (struct protocol_refusal){
+		REASON_TOO_LONG, slice_from_string("denied: a statement that is too long")};
+	return !e->base.host->observes;
+}
+
 int pg_send_too_long(
 	struct pg_engine *e, const struct pg_frame *m, enum pg_request_kind kind, struct slice name)
 {

@@ -69,16 +69,30 @@ static void text_parse(struct sql_text *t)
 	pg_query_free_parse_result(r);
 }
 
-struct sql_text *sql_text_parse(struct slice text)
+static struct sql_text *text_new(void)
 {
 	struct sql_text *t = memory_new(sizeof(*t));
 
 	t->references = 1;
 	t->status = SQL_PARSED;
-	if (text.length > LIMIT_STATEMENT_BYTES) {
-		text_refuse(t, SQL_TOO_LONG, "too long");
-		return t;
-	}
+	return t;
+}
+
+struct sql_text *sql_text_too_long(void)
+{
+	struct sql_text *t = text_new();
+
+	text_refuse(t, SQL_TOO_LONG, "too long");
+	return t;
+}
+
+struct sql_text *sql_text_parse(struct slice text)
+{
+	struct sql_text *t;
+
+	if (text.length > LIMIT_STATEMENT_BYTES)
+		return sql_text_too_long();
+	t = text_new();
 	t->length = text.length;
 	t->bytes = (uint8_t *)memory_copy_text(text.data, text.length);
 	text_parse(t);

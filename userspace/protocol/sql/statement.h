@@ -78,6 +78,8 @@ struct sql_text;
 
 /* Parses. Never NULL; the caller holds one reference. The text is copied. */
 struct sql_text *sql_text_parse(struct slice text);
+/* One that is longer than what is parsed, and not all here: SQL_TOO_LONG. As above. */
+struct sql_text *sql_text_too_long(void);
 struct sql_text *sql_text_get(struct sql_text *t);
 void sql_text_put(struct sql_text *t); /* takes NULL */
 
