@@ -477,13 +477,14 @@ def test_what_it_is_read_by_changes_while_it_waits(daemon, server, session, chan
                "grant usage on schema swapped to public; grant all on swapped.orders to public; create role lent; grant lent to app;"
                "grant all on orders to lent", database="shop")
     add(server, "moved")
-    rules = [*RULES, {"name": "swap", "operations": ["delete", "select"], "objects": ["swapped.orders"], "review": {"by": "dba"}}]
+    rules = [*RULES, {"name": "swap", "operations": ["delete", "select"], "objects": ["swapped.orders"], "review": {"by": "dba"}},
+             {"name": "roles", "operations": ["set_role"], "allow": {}}]
     try:
         daemon.write_rules(rules)
         daemon.reload()
         s = session()
         if change == "role":
-            s("set role lent")
+            assert "error" not in s("set role lent")
         s.send("delete from orders where item = 'moved'")
         (review,) = wait_for_pending(daemon)
         if change == "path":
@@ -495,6 +496,10 @@ def test_what_it_is_read_by_changes_while_it_waits(daemon, server, session, chan
         (again,) = wait_for_pending(daemon)
         assert again["text"] == review["text"] and again["digest"] != review["digest"] and s.waits()
         assert again["objects"] == ["swapped.orders" if change == "path" else "public.orders"]
+        before, after = (daemon.json("reviews", "show", r["id"])["settings"] for r in (review, again))
+        was, becomes = ('search_path: "pg_catalog", "public"\n', 'search_path: "pg_catalog", "swapped", "public"\n') if change == "path" else (
+            "role: lent (app)\n", "role: taken (app)\n")
+        assert was in before and becomes in after and becomes not in before, (before, after)
         decide(daemon, "deny", again, "--reason", "not that")
         assert s.answer()["state"] == "42501"
         assert count(server, "item = 'moved'") > 0 and server.sql("select count(*) from swapped.orders", database="shop") == "1"
