@@ -148,6 +148,23 @@ def interleave(peers, measure, rounds):
     return {peer: statistics.median(values) for peer, values in seen.items()}
 
 
+class Goals:
+    """What a bench found of its goals: each says whether it is met, and the bench's status whether all are."""
+
+    def __init__(self):
+        self.missed = False
+
+    def _say(self, met):
+        self.missed |= not met
+        return "met" if met else "MISSED"
+
+    def at_most(self, value, goal):
+        return self._say(value <= goal)
+
+    def at_least(self, value, goal):
+        return self._say(value >= goal)
+
+
 def table(title, columns, rows):
     """Prints a table: `rows` are lists of text, the first word to the left."""
     lines = [columns, *rows]
