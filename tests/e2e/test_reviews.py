@@ -303,6 +303,26 @@ def test_parameters_are_part_of_what_is_approved(daemon, server, session):
     assert "one is enough" in err and count(server, "id = 12") == 1
 
 
+def test_what_values_mean_is_part_of_what_is_approved(daemon, server, session):
+    """'01/02/2026' is two days, by DateStyle, and {null} two arrays: the server reports the one setting, and must be asked for the other."""
+    text = "delete from orders where item = '' || date '01/02/2026' and id = any ('{null}')"
+    months, days, nulls = session(), session(), session()
+    days("set datestyle = dmy")
+    nulls("set array_nulls = off")
+    for s in (months, days, nulls):
+        s.send(text)
+    reviews = wait_for_pending(daemon, 3)
+    assert len({r["digest"] for r in reviews}) == 3 and {r["text"] for r in reviews} == {text}
+    shown = [daemon.json("reviews", "show", r["id"])["settings"].split("\n") for r in reviews]
+    assert sum("DateStyle: ISO, DMY" in lines for lines in shown) == 1 and sum("DateStyle: ISO, MDY" in lines for lines in shown) == 2
+    assert sum("array_nulls: off" in lines for lines in shown) == 1
+    assert all({"IntervalStyle: postgres", "standard_conforming_strings: on"} < set(lines) for lines in shown)
+    assert all(sum(line.startswith("TimeZone: ") for line in lines) == 1 for lines in shown)
+    for review in reviews:
+        decide(daemon, "deny", review, "--reason", "no")
+    assert all(s.answer()["state"] == "42501" for s in (months, days, nulls))
+
+
 @pytest.mark.parametrize("bound", [40, 70])
 def test_all_parameters_are_shown_or_counted(daemon, server, session, bound):  # noqa: ARG001
     code = "import psycopg, sys\n" \

@@ -9,6 +9,7 @@
  *   server.c  what the server sends: belongs to requests.h' head; result.c: is masked and passed
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
  *   naming.c  how names are looked up in this session; reading the catalog in-band
+ *   meanings.c  settings that decide what values in a text mean
  *   scrub.c   errors, notices, notifications
  *   role.c   what runs as another role
  *   ahead.c   what stands behind an action in its batch; changes.c: and what that changes for it
@@ -28,6 +29,7 @@
 #include "protocol/postgres/changes.h"
 #include "protocol/postgres/copy_stream.h"
 #include "protocol/postgres/md5.h"
+#include "protocol/postgres/meanings.h"
 #include "protocol/postgres/postgres.h"
 #include "protocol/postgres/requests.h"
 #include "protocol/postgres/rows.h"
@@ -247,6 +249,7 @@ struct pg_engine {
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
+	struct pg_meanings values_mean;
 	struct pg_lookup *lookup;
 	/* Queries that are kept prepared for a lookup; LEFT: to be dropped, if they are there. */
 	enum { PG_KEPT_NONE, PG_KEPT_READY, PG_KEPT_LEFT } kept;

@@ -221,6 +221,8 @@ static int put_settings(
 	if (r == 0)
 		r = put_setting(b, "standard_conforming_strings",
 			slice_from_string(e->unsafe_strings ? "off" : "on"));
+	if (r == 0 && !(effects & (SQL_EFFECT_NAMING | SQL_EFFECT_VALUES)))
+		r = pg_meanings_put(&e->values_mean, b);
 	return r == 0 && text ? put_session(b, e, text) : r;
 }
 

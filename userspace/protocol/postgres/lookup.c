@@ -13,7 +13,7 @@
 #define ROW_VALUES_MOST 16
 
 /* 'p': a schema of the effective search path, in order; 's' and 'e': settings; 'u': on whose behalf
- * it runs. */
+ * it runs; 'm': settings that decide what values mean. */
 static const struct sql_catalog_query session_queries[] = {
 	{"SELECT k, v FROM ("
 	 "SELECT 1 AS a, o, 'p' AS k, n::pg_catalog.text AS v FROM"
@@ -22,6 +22,11 @@ static const struct sql_catalog_query session_queries[] = {
 	 " UNION ALL SELECT 2, 2, 'e', pg_catalog.current_setting('client_encoding')"
 	 " UNION ALL SELECT 2, 3, 'u', pg_catalog.concat(pg_catalog.quote_ident(current_user),"
 	 " ' (', pg_catalog.quote_ident(session_user), ')')"
+	 " UNION ALL SELECT 2, 4, 'm', pg_catalog.concat("
+#define MEANING(name, usual) "pg_catalog.current_setting('" name "', true), '\n', "
+#include "protocol/postgres/meanings.inc"
+#undef MEANING
+	 "'')"
 	 ") AS q ORDER BY a, o",
 		2},
 };
@@ -98,6 +103,7 @@ void pg_lookup_free(struct pg_lookup *l)
 		return;
 	arena_done(&l->arena);
 	free(l->role);
+	pg_meanings_done(&l->meanings);
 	free(l->interrupted);
 	sql_catalog_put(l->names);
 	sql_catalog_put(l->temporary);
@@ -264,6 +270,10 @@ static int take_session_row(struct pg_lookup *l, const struct slice *values)
 		free(l->role);
 		l->role = memory_copy_text(values[1].data, values[1].length);
 		return 0;
+	}
+	if (slice_equal_string(values[0], "m")) {
+		l->has_meanings = true;
+		return pg_meanings_take(&l->meanings, values[1]);
 	}
 	if (!l->path)
 		l->path = arena_new_array(&l->arena, PATH_MOST, sizeof(*l->path));

@@ -44,6 +44,8 @@ struct pg_lookup {
 	char encoding[SQL_ENCODING_MOST]; /* of the client, clean */
 	bool unsafe_strings;
 	char *role; /* owned */
+	struct pg_meanings meanings;
+	bool has_meanings;
 	char version[64];
 	struct sql_catalog *names, *temporary; /* being filled */
 	uint64_t epoch; /* when reading the names began */

@@ -191,6 +191,12 @@ static void take_session(struct pg_engine *e, struct pg_lookup *l)
 	free(e->role);
 	e->role = l->role;
 	l->role = NULL;
+	if (l->has_meanings) {
+		pg_meanings_done(&e->values_mean);
+		e->values_mean = l->meanings;
+		l->meanings = (struct pg_meanings){0};
+		l->has_meanings = false;
+	}
 	e->naming_stale = false;
 }
 
@@ -334,5 +340,6 @@ void pg_naming_done(struct pg_engine *e)
 	sql_catalog_put(e->names);
 	sql_catalog_put(e->temporary);
 	free(e->role);
+	pg_meanings_done(&e->values_mean);
 	arena_done(&e->naming_arena);
 }

@@ -128,6 +128,8 @@ static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 		e->unsafe_strings = !slice_equal_string(value, "on");
 	else if (slice_equal_string(name, "application_name"))
 		r = pg_inject_on_name(e, value);
+	else
+		pg_meanings_on_status(&e->values_mean, name, value);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	return pg_scrub(e, m->whole, 'S', m->body, pg_requests_head(&e->requests));

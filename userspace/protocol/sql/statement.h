@@ -48,6 +48,7 @@ enum sql_effect {
 	SQL_EFFECT_NAMING = 1 << 2, /* how names are looked up: search_path, role, DISCARD, RESET */
 	SQL_EFFECT_UNKNOWN =
 		1 << 3, /* ran code that may have done any of it: DO, CALL, functions */
+	SQL_EFFECT_VALUES = 1 << 4, /* what values in a text mean: DateStyle and its like */
 };
 
 /* One option list of COPY … TO STDOUT / FROM STDIN, with PostgreSQL's defaults filled in. */
