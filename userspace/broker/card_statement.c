@@ -12,7 +12,7 @@ struct room {
 
 static const struct room statement_room = {{2000, 40}, {800, 12}},
 			 preview_room = {{1200, 20}, {300, 5}},
-			 settings_room = {{400, 6}, {200, 3}};
+			 settings_room = {{900, 20}, {200, 3}};
 #define PARAMETERS_MOST 20
 #define PARAMETER_MOST 100 /* bytes */
 

@@ -214,8 +214,6 @@ static int put_settings(
 
 	if (e->role && !(effects & SQL_EFFECT_NAMING))
 		r = put_setting(b, "role", slice_from_string(e->role));
-	if (r == 0 && e->path && path)
-		r = put_path(b, e);
 	if (r == 0)
 		r = put_setting(b, "client_encoding", slice_from_string(e->encoding));
 	if (r == 0)
@@ -223,6 +221,9 @@ static int put_settings(
 			slice_from_string(e->unsafe_strings ? "off" : "on"));
 	if (r == 0 && !(effects & (SQL_EFFECT_NAMING | SQL_EFFECT_VALUES)))
 		r = pg_meanings_put(&e->values_mean, b);
+	/* Behind what is short, which its length would push out of sight. */
+	if (r == 0 && e->path && path)
+		r = put_path(b, e);
 	return r == 0 && text ? put_session(b, e, text) : r;
 }
 
