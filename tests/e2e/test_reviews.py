@@ -516,9 +516,9 @@ def test_what_it_is_read_by_changes_while_it_waits(daemon, server, session, chan
         (again,) = wait_for_pending(daemon)
         assert again["text"] == review["text"] and again["digest"] != review["digest"] and s.waits()
         assert again["objects"] == ["swapped.orders" if change == "path" else "public.orders"]
-        before, after = (daemon.json("reviews", "show", r["id"])["settings"] for r in (review, again))
-        was, becomes = ('search_path: "pg_catalog", "public"\n', 'search_path: "pg_catalog", "swapped", "public"\n') if change == "path" else (
-            "role: lent (app)\n", "role: taken (app)\n")
+        before, after = (daemon.json("reviews", "show", r["id"])["settings"].split("\n") for r in (review, again))
+        was, becomes = ('search_path: "pg_catalog", "public"', 'search_path: "pg_catalog", "swapped", "public"') if change == "path" else (
+            "role: lent (app)", "role: taken (app)")
         assert was in before and becomes in after and becomes not in before, (before, after)
         decide(daemon, "deny", again, "--reason", "not that")
         assert s.answer()["state"] == "42501"
