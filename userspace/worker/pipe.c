@@ -139,7 +139,7 @@ void pipe_set_scope(struct session *s)
 
 	h->audience = policy_scope_serial(s->scope);
 	h->observes = p->mode == POLICY_OBSERVE;
-	/* Nothing is refused where we only observe, so nothing needs to be known for certain. */
+	/* Where we only observe, too: what would have been decided is recorded. */
 	h->needs_facts = policy_scope_needs(s->scope) != 0;
 	h->judges_lines = policy_scope_names(s->scope, OPERATION_SSH_LINE);
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
