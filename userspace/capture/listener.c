@@ -92,42 +92,9 @@ static bool is_absent_family(int error)
 	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 }
 
-/* Whether nobody listens there: with SO_REUSEPORT bind(2) would join a group of our own user's. */
-static int probe_port(const struct order *o, uint16_t port)
+static int open_listening(const struct order *o, int family, uint16_t port, bool shared)
 {
-	int v4 = open_bound(o, AF_INET, port, false), v6;
-
-	if (v4 < 0)
-		return v4;
-	v6 = open_bound(o, AF_INET6, port, false);
-	close(v4);
-	if (v6 >= 0)
-		close(v6);
-	return v6 >= 0 || is_absent_family(v6) ? 0 : v6;
-}
-
-/* The port, or a negative errno. */
-static int choose_port(const struct order *o, uint16_t wanted)
-{
-	int r = -EADDRINUSE;
-
-	if (wanted) {
-		r = probe_port(o, wanted);
-		return r < 0 ? r : wanted;
-	}
-	for (int port = PORT_HIGHEST; port >= PORT_LOWEST; port--) {
-		r = probe_port(o, (uint16_t)port);
-		if (r == 0)
-			return port;
-		if (r != -EADDRINUSE)
-			break;
-	}
-	return r;
-}
-
-static int open_listening(const struct order *o, int family, uint16_t port)
-{
-	int fd = open_bound(o, family, port, o->count > 1), r;
+	int fd = open_bound(o, family, port, shared), r;
 
 	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
 		r = -errno;
@@ -135,6 +102,53 @@ static int open_listening(const struct order *o, int family, uint16_t port)
 		return r;
 	}
 	return fd;
+}
+
+/* Both sockets of a pair; fds[1] negative: there is no IPv6. */
+static int open_pair(const struct order *o, uint16_t port, bool shared, int fds[2])
+{
+	fds[0] = open_listening(o, AF_INET, port, shared);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = open_listening(o, AF_INET6, port, shared);
+	if (fds[1] >= 0 || is_absent_family(fds[1]))
+		return 0;
+	close(fds[0]);
+	return fds[1];
+}
+
+/* Lets others of our own user listen there too, from now on. */
+static int share_pair(const int fds[2])
+{
+	int on = 1;
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (fds[i] >= 0 &&
+			setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* The first pair listens alone, which only one can where several try: with SO_REUSEPORT a daemon
+ * that starts in the same moment would be in one group with us. Returns the port, or a negative
+ * errno. */
+static int claim_port(const struct order *o, uint16_t wanted, int fds[2])
+{
+	int r = -EADDRINUSE;
+
+	if (wanted) {
+		r = open_pair(o, wanted, false, fds);
+		return r < 0 ? r : wanted;
+	}
+	for (int port = PORT_HIGHEST; port >= PORT_LOWEST; port--) {
+		r = open_pair(o, (uint16_t)port, false, fds);
+		if (r == 0)
+			return port;
+		if (r != -EADDRINUSE)
+			break;
+	}
+	return r;
 }
 
 static int send_made(int channel, const struct made *made, const int *fds, size_t count)
@@ -160,21 +174,12 @@ static int send_made(int channel, const struct made *made, const int *fds, size_
 	return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int make_pair(int channel, const struct order *o, uint16_t port)
+/* Gives them away. */
+static int send_pair(int channel, uint16_t port, const int fds[2])
 {
-	struct made made = {.port = port};
-	int fds[2], r;
+	const struct made made = {.port = port, .has_v6 = fds[1] >= 0};
+	int r = send_made(channel, &made, fds, made.has_v6 ? 2 : 1);
 
-	fds[0] = open_listening(o, AF_INET, port);
-	if (fds[0] < 0)
-		return fds[0];
-	fds[1] = open_listening(o, AF_INET6, port);
-	if (fds[1] < 0 && !is_absent_family(fds[1])) {
-		close(fds[0]);
-		return fds[1];
-	}
-	made.has_v6 = fds[1] >= 0;
-	r = send_made(channel, &made, fds, made.has_v6 ? 2 : 1);
 	close(fds[0]);
 	if (made.has_v6)
 		close(fds[1]);
@@ -205,18 +210,25 @@ static int enter_place(const struct listener_place *place)
 static void make_all(int channel, const struct order *order)
 {
 	struct made failed = {.error = 0};
-	int r = cgroup_enter(order->cgroup_fd), port = 0;
+	int r = cgroup_enter(order->cgroup_fd), port = 0, fds[2];
 
 	if (r == 0)
 		r = enter_place(order->place);
 	if (r == 0)
-		port = choose_port(order, order->port);
+		port = claim_port(order, order->port, fds);
 	if (port == -EADDRINUSE && order->place)
-		port = choose_port(order, 0);
+		port = claim_port(order, 0, fds);
 	if (port < 0)
 		r = port;
-	for (unsigned i = 0; r == 0 && i < order->count; i++)
-		r = make_pair(channel, order, (uint16_t)port);
+	if (r == 0 && order->count > 1)
+		r = share_pair(fds);
+	if (r == 0)
+		r = send_pair(channel, (uint16_t)port, fds);
+	for (unsigned i = 1; r == 0 && i < order->count; i++) {
+		r = open_pair(order, (uint16_t)port, true, fds);
+		if (r == 0)
+			r = send_pair(channel, (uint16_t)port, fds);
+	}
 	if (r < 0) {
 		failed.error = r;
 		send_made(channel, &failed, NULL, 0);
