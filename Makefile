@@ -216,7 +216,7 @@ unit 0644 systemd/wayleave.slice $(SYSTEMDDIR)/system/wayleave.slice
 file 0644 systemd/sysusers.conf $(PREFIX)/lib/sysusers.d/wayleave.conf
 file 0644 systemd/tmpfiles.conf $(PREFIX)/lib/tmpfiles.d/wayleave.conf
 config 0644 systemd/wayleave.yaml $(SYSCONFDIR)/wayleave/wayleave.yaml
-file 0644 systemd/agent.conf $(DOCDIR)/agent.conf
+unit 0644 systemd/agent.conf $(DOCDIR)/agent.conf
 file 0644 README.md $(DOCDIR)/README.md
 endef
 INSTALLED += $(foreach f,$(wildcard docs/*.md),$(NEWLINE)file 0644 $(f) $(DOCDIR)/$(f))

@@ -420,7 +420,7 @@ def test_launcher_without_the_setuid_bit(launcher):
     copy.write_bytes((BUILD / "bin/wayleave-launch").read_bytes())
     copy.chmod(0o755)
     try:
-        done = subprocess.run([str(copy), "--socket", "", "--agent", "", "--user", "",
+        done = subprocess.run([str(copy), "--socket", "", "--unit", "", "--agent", "", "--user", "",
                                "--token", "", "--token-file", "", "--environment", "0", "--", "true"], capture_output=True, text=True,
                               user=USER, group=GROUP)
         assert (done.returncode, "not installed setuid root" in done.stderr) == (125, True)

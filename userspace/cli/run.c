@@ -24,6 +24,7 @@
 #define LAUNCHER "wayleave-launch"
 
 struct run_options {
+	bool unit;
 	const char *agent;
 	const char *user;
 	const char *token_file; /* NULL: none */
@@ -34,6 +35,8 @@ static void usage(FILE *out)
 {
 	fprintf(out,
 		"usage: wayleave run [--agent NAME] [--user USER] [--token-file FILE] -- COMMAND "
+		"[ARGUMENT]…\n"
+		"       wayleave run --unit [--agent NAME] [--user USER] -- COMMAND "
 		"[ARGUMENT]…\n\n"
 		"Starts the command inside the agent, which it can't leave, with this "
 		"environment,\n"
@@ -42,7 +45,10 @@ static void usage(FILE *out)
 		"  --user USER   the user that it runs as; root alone may name another\n"
 		"  --token-file FILE  a token that says whom this command acts for; it is read "
 		"again when\n"
-		"                it changes. From a pipe, or /dev/fd/N, once\n\n"
+		"                it changes. From a pipe, or /dev/fd/N, once\n"
+		"  --unit        for the ExecStart=+ of a unit whose cgroup is the agent's: it "
+		"stays in it,\n"
+		"                and the user is the unit's User=. Root alone\n\n"
 		"Exit status: the command's; 125 Wayleave failed, 126 the command could not be\n"
 		"started, 127 it was not found.\n");
 }
@@ -54,6 +60,7 @@ static int take_options(struct run_options *o, int argc, char **argv)
 		{"agent", required_argument, NULL, 'a'},
 		{"user", required_argument, NULL, 'u'},
 		{"token-file", required_argument, NULL, 't'},
+		{"unit", no_argument, NULL, 'U'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -70,6 +77,9 @@ static int take_options(struct run_options *o, int argc, char **argv)
 			break;
 		case 't':
 			o->token_file = optarg;
+			break;
+		case 'U':
+			o->unit = true;
 			break;
 		case 'h':
 			return 1;
@@ -198,9 +208,10 @@ struct inputs {
 static int exec_launcher(const struct cli *cli, const struct run_options *o,
 	const struct inputs *inputs, const char *launcher, int argc)
 {
-	const char *head[] = {launcher, "--socket", find_socket(cli), "--agent", o->agent, "--user",
-		o->user, "--token", inputs->token, "--token-file", inputs->token_file,
-		"--environment", inputs->environment, "--"};
+	const char *head[] = {launcher, "--socket", find_socket(cli), "--unit",
+		o->unit ? "yes" : "", "--agent", o->agent, "--user", o->user, "--token",
+		inputs->token, "--token-file", inputs->token_file, "--environment",
+		inputs->environment, "--"};
 	char **words = memory_new_array(ARRAY_SIZE(head) + (size_t)argc + 1, sizeof(*words));
 	char *nothing[] = {NULL};
 	size_t n = 0;
@@ -254,6 +265,25 @@ static int become_launcher(const struct cli *cli, const struct run_options *o, i
 	return RUN_FAILED;
 }
 
+/* Who the unit is to run as: systemd says it (systemd.exec(5), $USER), and leaves to us what a +
+ * takes from it. Later versions of it say root where a unit has no User=. */
+static int take_unit_user(struct run_options *o)
+{
+	const char *user = getenv("USER");
+
+	if (o->token_file)
+		return cli_fail("run", RUN_FAILED,
+			"--unit: a unit's token is its agent's: \"token_file\" in its "
+			"\"identity\"");
+	if (*o->user)
+		return 0;
+	if (!user || !*user || strcmp(user, "root") == 0)
+		return cli_fail("run", RUN_FAILED,
+			"--unit: the unit has no User=; --user root would be the weak form");
+	o->user = user;
+	return 0;
+}
+
 int cli_run(const struct cli *cli, int argc, char **argv)
 {
 	struct run_options options = {.agent = "", .user = ""};
@@ -267,5 +297,6 @@ int cli_run(const struct cli *cli, int argc, char **argv)
 		usage(stderr);
 		return RUN_FAILED;
 	}
-	return become_launcher(cli, &options, argc);
+	r = options.unit ? take_unit_user(&options) : 0;
+	return r ? r : become_launcher(cli, &options, argc);
 }

@@ -52,8 +52,9 @@ static int open_as_caller(
 	return r < 0 ? r : left;
 }
 
-static int exchange(struct control_client *client, const struct run_request *request,
-	struct arena *memory, struct run_plan *ret, struct error *e)
+static int exchange(struct control_client *client, enum control_request type,
+	const struct run_request *request, struct arena *memory, struct run_plan *ret,
+	struct error *e)
 {
 	struct buffer question, answer;
 	int r;
@@ -64,8 +65,7 @@ static int exchange(struct control_client *client, const struct run_request *req
 	if (r < 0)
 		error_set_errno(e, r, "the names of agent and user");
 	else
-		r = control_call(
-			client, CONTROL_RUN, buffer_slice(&question), &answer, NULL, NULL, e);
+		r = control_call(client, type, buffer_slice(&question), &answer, NULL, NULL, e);
 	if (r == 0) {
 		r = run_plan_decode(buffer_slice(&answer), memory, ret);
 		if (r < 0)
@@ -76,8 +76,9 @@ static int exchange(struct control_client *client, const struct run_request *req
 	return r;
 }
 
-int ask(const struct caller *c, const char *socket, const struct run_request *request,
-	struct arena *memory, struct run_plan *ret, struct error *e)
+int ask(const struct caller *c, const char *socket, enum control_request type,
+	const struct run_request *request, struct arena *memory, struct run_plan *ret,
+	struct error *e)
 {
 	struct control_client client;
 	struct run_plan plan;
@@ -87,7 +88,7 @@ int ask(const struct caller *c, const char *socket, const struct run_request *re
 		return r;
 	r = check_peer(client.fd, e);
 	if (r == 0)
-		r = exchange(&client, request, memory, &plan, e);
+		r = exchange(&client, type, request, memory, &plan, e);
 	control_close(&client);
 	if (r < 0)
 		return r;

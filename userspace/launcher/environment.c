@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/trust_store.h"
+#include "base/trust_variables.h"
 #include "launcher/launcher.h"
 
 /* execve(2) takes at most three quarters of the 8 MiB that are the default stack limit. */
@@ -79,24 +80,6 @@ static void set_variable(char ***environment, const char *name, const char *valu
 	(*environment)[count + 1] = NULL;
 }
 
-/* What runtimes that don't read the system's store listen to instead. */
-static const char *const trust_variables[] = {
-	"SSL_CERT_FILE",
-	"NODE_EXTRA_CA_CERTS",
-	"REQUESTS_CA_BUNDLE",
-	"CURL_CA_BUNDLE",
-	"GIT_SSL_CAINFO",
-	"AWS_CA_BUNDLE",
-	"PIP_CERT",
-	"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-	"CARGO_HTTP_CAINFO",
-	"NIX_SSL_CERT_FILE",
-	"HTTPLIB2_CA_CERTS",
-	"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
-	"BUNDLE_SSL_CA_CERT",
-	"DENO_CERT",
-};
-
 const char *environment_get(char *const *environment, const char *name)
 {
 	size_t length = strlen(name);
@@ -112,13 +95,15 @@ const char *environment_get(char *const *environment, const char *name)
  * the same with the host's CA is meant. */
 void environment_set_trust(char ***environment, const struct run_plan *plan)
 {
+	const char *name;
+
 	if (!*plan->trust_file)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(trust_variables); i++) {
-		const char *value = environment_get(*environment, trust_variables[i]);
+	for (size_t i = 0; (name = trust_variable(i)); i++) {
+		const char *value = environment_get(*environment, name);
 
 		if (!value || trust_store_is(value))
-			set_variable(environment, trust_variables[i], plan->trust_file);
+			set_variable(environment, name, plan->trust_file);
 	}
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "monitor/control.h"
 #include "monitor/run_plan.h"
 
 /* Who started the launcher: its real ids. */
@@ -34,9 +35,10 @@ static inline uid_t run_user(const struct run_plan *plan, const struct caller *c
 int caller_become(const struct caller *c, struct error *e);
 int caller_leave(struct error *e);
 
-/* ask.c: the monitor's answer, in `memory`. */
-int ask(const struct caller *c, const char *socket, const struct run_request *request,
-	struct arena *memory, struct run_plan *ret, struct error *e);
+/* ask.c: the monitor's answer to CONTROL_RUN or CONTROL_UNIT, in `memory`. */
+int ask(const struct caller *c, const char *socket, enum control_request type,
+	const struct run_request *request, struct arena *memory, struct run_plan *ret,
+	struct error *e);
 
 /* token.c: the token that a descriptor holds; closes it. `ret` is for free(), to be wiped first. */
 int token_take(int fd, char **ret, struct error *e);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wayleave-launch --socket PATH --agent NAME --user USER --token FD --token-file FILE
+ * wayleave-launch --socket PATH --unit yes --agent NAME --user USER --token FD --token-file FILE
  *	--environment FD -- COMMAND…
  *
  * Only `wayleave run` starts it; all options are always there, all but --environment possibly
- * empty.
+ * empty. --unit: for a unit of systemd, which has put us into the agent's cgroup.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +21,7 @@ enum { EXIT_WAYLEAVE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
 struct options {
 	const char *socket;
+	const char *unit;
 	const char *agent;
 	const char *user;
 	const char *token;
@@ -36,6 +37,7 @@ static int take_options(struct options *o, int argc, char **argv)
 		const char **value;
 	} table[] = {
 		{"--socket", &o->socket},
+		{"--unit", &o->unit},
 		{"--agent", &o->agent},
 		{"--user", &o->user},
 		{"--token", &o->token},
@@ -122,7 +124,8 @@ static int prepare(
 	r = take_inputs(o, ret_environment, &token, e);
 	request.token = token;
 	if (r == 0)
-		r = ask(c, *o->socket ? o->socket : NULL, &request, &memory, &plan, e);
+		r = ask(c, *o->socket ? o->socket : NULL, *o->unit ? CONTROL_UNIT : CONTROL_RUN,
+			&request, &memory, &plan, e);
 	if (r == 0 && *o->token_file)
 		r = follow_token(o, c, token, &memory, &plan, e);
 	if (token)
@@ -130,7 +133,7 @@ static int prepare(
 	free(token);
 	if (r == 0)
 		r = descriptors_close(e);
-	if (r == 0)
+	if (r == 0 && !*o->unit)
 		r = enter_cgroup(&plan, e);
 	if (r == 0)
 		r = mounts_make(&plan, c, e);

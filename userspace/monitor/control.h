@@ -66,6 +66,9 @@ enum control_request {
 	CONTROL_LOGIN_STATE,
 	/* → nothing: the asker's user is nobody any more. */
 	CONTROL_LOGOUT,
+	/* As CONTROL_RUN, for the launcher of a unit's command, which is in its agent's cgroup
+	 * already and stays there; without a token. Root alone, from inside that agent. */
+	CONTROL_UNIT,
 	CONTROL_REQUEST_COUNT
 };
 

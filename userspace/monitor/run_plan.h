@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * run_plan: what CONTROL_RUN carries. The launcher asks which agent and user a command is to run
- * as; the monitor, who knows the asker by SO_PEERCRED, answers with all that the launcher has to
- *do.
+ * run_plan: what CONTROL_RUN and CONTROL_UNIT carry. The launcher asks which agent and user a
+ * command is to run as; the monitor, who knows the asker by SO_PEERCRED, answers with all that the
+ * launcher has to do.
  *
  * Request: AGENT NUL USER NUL, either of them empty where the command line didn't name one; then,
  * where the command is to have a token of its own, TOKEN NUL.
@@ -59,6 +59,7 @@ struct run_path {
 struct run_plan {
 	uint32_t flags;
 	uint32_t agent;
+	/* Of CONTROL_UNIT, which asks from inside, they say nothing. */
 	uint64_t cgroup; /* id; what stands at the path must have it */
 	const char *cgroup_path; /* of its folder */
 	uint32_t uid, gid;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * server: the control socket. A peer is known by SO_PEERCRED and by its cgroup: whoever is inside
- * an agent, whatever its user, is told of itself and nothing else. One row per request says who may
- * ask.
+ * an agent, whatever its user, is told of itself and nothing else; root there, also what a command
+ * of the agent is not to see. One row per request says who may ask.
  */
 #include <errno.h>
 #include <poll.h>
@@ -45,6 +45,12 @@ static int on_run(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	return start_agent(m, who->uid, request, &ret->payload, &ret->error);
+}
+
+static int on_unit(
+	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
+{
+	return start_unit(m, who->agent, request, &ret->payload, &ret->error);
 }
 
 static int on_policy(
@@ -101,7 +107,7 @@ static int on_canary(
 	return status_build_canary(m, &ret->payload);
 }
 
-enum who { EVERYBODY, OUTSIDE_OF_AGENTS, ROOT };
+enum who { EVERYBODY, OUTSIDE_OF_AGENTS, ROOT, ROOT_INSIDE };
 
 static const struct row {
 	int (*handle)(struct monitor *m, const struct asker *who, struct slice request,
@@ -110,6 +116,7 @@ static const struct row {
 } rows[CONTROL_REQUEST_COUNT] = {
 	[CONTROL_STATUS] = {on_status, EVERYBODY},
 	[CONTROL_RUN] = {on_run, OUTSIDE_OF_AGENTS},
+	[CONTROL_UNIT] = {on_unit, ROOT_INSIDE},
 	[CONTROL_POLICY] = {on_policy, ROOT},
 	[CONTROL_RECORDINGS] = {on_recordings, ROOT},
 	[CONTROL_KILL] = {on_kill, ROOT},
@@ -132,9 +139,15 @@ static const struct row {
 
 static int check_asker(const struct row *row, const struct asker *who, struct error *e)
 {
-	if (row->who != EVERYBODY && who->agent)
+	bool as_root = row->who == ROOT || row->who == ROOT_INSIDE;
+
+	if (row->who == ROOT_INSIDE && !who->agent)
+		return error_set(e, -EPERM,
+			"the unit is in no agent's cgroup: name it in the configuration, as in "
+			"`cgroup: wayleave.slice/NAME.service`");
+	if (row->who != EVERYBODY && row->who != ROOT_INSIDE && who->agent)
 		return error_set(e, -EPERM, "refused: the request comes from inside an agent");
-	if (row->who == ROOT && who->uid != 0)
+	if (as_root && who->uid != 0)
 		return error_set(e, -EPERM, "refused: only root may ask for that");
 	return 0;
 }

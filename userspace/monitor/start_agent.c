@@ -233,6 +233,24 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 	return r < 0 ? r : show_pinned(m, agent, memory, shown, plan);
 }
 
+/* What every command of the agent gets, however it comes into its cgroup. */
+static int fill_plan(struct monitor *m, const struct config_agent *agent, struct arena *memory,
+	struct run_plan *plan, struct error *e)
+{
+	int r;
+
+	plan->flags |= RUN_PLAN_LANDLOCK;
+	if (agent->io_uring.value == IO_URING_DENY)
+		plan->flags |= RUN_PLAN_DENY_IO_URING;
+	plan->agent = agent->id;
+	r = fill_paths(m, agent, memory, plan);
+	if (r < 0)
+		return error_set_errno(e, r, "the paths to hide");
+	r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
+		slice_from_string("a command is started"));
+	return r < 0 ? error_set_errno(e, r, "the start could not be recorded") : 0;
+}
+
 static int make_plan(struct monitor *m, uid_t caller, const struct run_request *request,
 	struct arena *memory, struct run_plan *plan, struct error *e)
 {
@@ -251,24 +269,55 @@ static int make_plan(struct monitor *m, uid_t caller, const struct run_request *
 			  : capture_prepare(m->capture, agent->id, place, e);
 	if (r < 0)
 		return r;
-	plan->flags |= RUN_PLAN_LANDLOCK;
-	if (agent->io_uring.value == IO_URING_DENY)
-		plan->flags |= RUN_PLAN_DENY_IO_URING;
-	plan->agent = agent->id;
 	plan->cgroup = place->cgroup;
 	plan->cgroup_path = place->path;
-	r = fill_paths(m, agent, memory, plan);
-	if (r < 0)
-		return error_set_errno(e, r, "the paths to hide");
-	r = store_note(m->store, HOST_AGENT, slice_from_string(agent->name.text),
-		slice_from_string("a command is started"));
-	return r < 0 ? error_set_errno(e, r, "the start could not be recorded") : 0;
+	return fill_plan(m, agent, memory, plan, e);
 }
+
+static const struct config_agent *find_by_id(const struct config *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->agent_count; i++) {
+		if (c->agents[i].id == id)
+			return &c->agents[i];
+	}
+	return NULL;
+}
+
+static int make_unit_plan(struct monitor *m, uint32_t id, const struct run_request *request,
+	struct arena *memory, struct run_plan *plan, struct error *e)
+{
+	const struct config_agent *agent = find_by_id(m->config, id);
+	int r;
+
+	if (!agent)
+		return error_set(e, -ENOENT, "the unit's agent is no longer configured");
+	if (*request->agent && strcmp(request->agent, agent->name.text) != 0)
+		return error_set(e, -EPERM, "the unit is in the cgroup of agent \"%s\", not \"%s\"",
+			agent->name.text, request->agent);
+	if (request->token)
+		return error_set(e, -EINVAL,
+			"a unit's token is its agent's: \"token_file\" in its \"identity\"");
+	r = choose_user(request->user, 0, memory, plan, e);
+	return r < 0 ? r : fill_plan(m, agent, memory, plan, e);
+}
+
+/* Encodes what one of the two made, if it did. */
+static int finish(int r, const struct run_plan *plan, struct buffer *ret, struct error *e)
+{
+	if (r == 0) {
+		r = run_plan_encode(plan, ret);
+		if (r < 0)
+			error_set_errno(e, r, "the plan");
+	}
+	return r;
+}
+
+#define EMPTY_PLAN ((struct run_plan){.cgroup_path = "/", .user = "", .home = "", .trust_file = ""})
 
 int start_agent(
 	struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret, struct error *e)
 {
-	struct run_plan plan = {.user = "", .home = "", .trust_file = ""};
+	struct run_plan plan = EMPTY_PLAN;
 	struct run_request request;
 	struct arena memory;
 	int r = run_request_decode(payload, &request);
@@ -277,11 +326,24 @@ int start_agent(
 		return error_set(e, -EINVAL, "malformed request");
 	arena_init(&memory, RUN_PLAN_MEMORY);
 	r = make_plan(m, caller, &request, &memory, &plan, e);
-	if (r == 0) {
-		r = run_plan_encode(&plan, ret);
-		if (r < 0)
-			error_set_errno(e, r, "the plan");
-	}
+	r = finish(r, &plan, ret, e);
+	arena_done(&memory);
+	return r;
+}
+
+int start_unit(struct monitor *m, uint32_t agent, struct slice payload, struct buffer *ret,
+	struct error *e)
+{
+	struct run_plan plan = EMPTY_PLAN;
+	struct run_request request;
+	struct arena memory;
+	int r = run_request_decode(payload, &request);
+
+	if (r < 0)
+		return error_set(e, -EINVAL, "malformed request");
+	arena_init(&memory, RUN_PLAN_MEMORY);
+	r = make_unit_plan(m, agent, &request, &memory, &plan, e);
+	r = finish(r, &plan, ret, e);
 	arena_done(&memory);
 	return r;
 }

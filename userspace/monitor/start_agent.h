@@ -13,4 +13,8 @@
 int start_agent(
 	struct monitor *m, uid_t caller, struct slice request, struct buffer *ret, struct error *e);
 
+/* The same for the launcher of a unit's command, as root and inside of the agent with that id. */
+int start_unit(struct monitor *m, uint32_t agent, struct slice request, struct buffer *ret,
+	struct error *e);
+
 #endif
