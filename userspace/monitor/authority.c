@@ -12,6 +12,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "monitor/authority_names.h"
+#include "policy/ca_names.h"
 
 #define CA_DAYS (10 * 365L)
 #define DAY 86400L
@@ -22,6 +24,8 @@ struct authority {
 	EVP_PKEY *key;
 	EVP_PKEY *leaf_key; /* one for all leaves of this start */
 	struct buffer text; /* the certificate in PEM */
+	struct host *limits; /* own, with their names */
+	size_t limit_count; /* 0: none */
 };
 
 static int openssl_error(struct error *e, const char *what)
@@ -119,6 +123,7 @@ static int make_ca(struct authority *a)
 			"critical,keyCertSign,cRLSign") < 0 ||
 		add_extension(a->certificate, a->certificate, NID_subject_key_identifier, "hash") <
 			0 ||
+		authority_names_add(a->certificate, a->limits, a->limit_count) < 0 ||
 		X509_sign(a->certificate, a->key, EVP_sha256()) == 0)
 		return -EIO;
 	return 0;
@@ -143,16 +148,41 @@ static int store_ca(struct authority *a, const char *certificate, const char *ke
 	return r;
 }
 
-static int load_ca(struct authority *a, const char *certificate, const char *key, struct error *e)
+static int read_certificate(const char *path, X509 **ret, struct error *e)
 {
-	FILE *file = fopen(certificate, "re");
+	FILE *file = fopen(path, "re");
 
 	if (!file)
-		return error_set_errno(e, -errno, "%s", certificate);
-	a->certificate = PEM_read_X509(file, NULL, NULL, NULL);
+		return error_set_errno(e, -errno, "%s", path);
+	*ret = PEM_read_X509(file, NULL, NULL, NULL);
 	fclose(file);
-	if (!a->certificate)
-		return openssl_error(e, certificate);
+	return *ret ? 0 : openssl_error(e, path);
+}
+
+static int check_limits(X509 *certificate, const char *path, const struct host *limits,
+	size_t count, struct error *e)
+{
+	char text[100];
+
+	if (authority_names_match(certificate, limits, count))
+		return 0;
+	authority_names_describe(certificate, text, sizeof(text));
+	return error_set(e, -EINVAL,
+		"the CA that is there, %s, was made for %s: that is part of it. Put \"names\" of "
+		"\"ca\" back, or move ca.pem and ca.key away for a new CA (then: wayleave ca "
+		"install)",
+		path, text);
+}
+
+static int load_ca(struct authority *a, const char *certificate, const char *key, struct error *e)
+{
+	FILE *file;
+	int r = read_certificate(certificate, &a->certificate, e);
+
+	if (r == 0)
+		r = check_limits(a->certificate, certificate, a->limits, a->limit_count, e);
+	if (r < 0)
+		return r;
 	file = fopen(key, "re");
 	if (!file)
 		return error_set_errno(e, -errno, "%s", key);
@@ -163,6 +193,26 @@ static int load_ca(struct authority *a, const char *certificate, const char *key
 	if (X509_check_private_key(a->certificate, a->key) != 1)
 		return error_set(e, -EINVAL, "%s does not belong to %s", key, certificate);
 	return 0;
+}
+
+int authority_check(const struct config *c, struct diagnostics *d)
+{
+	char *path = memory_format("%s/ca/ca.pem", c->state_dir.text);
+	struct place place = c->ca ? c->ca->place : (struct place){c->file, 0};
+	X509 *certificate = NULL;
+	struct error e;
+	int r = read_certificate(path, &certificate, &e);
+
+	if (r == 0)
+		r = check_limits(certificate, path, c->ca ? c->ca->limits : NULL,
+			c->ca ? c->ca->limit_count : 0, &e);
+	else if (r != -EIO)
+		r = 0;
+	if (r < 0)
+		diagnostics_add(d, DIAGNOSTIC_ERROR, place.file, place.line, "%s", e.text);
+	X509_free(certificate);
+	free(path);
+	return r < 0 ? -EINVAL : 0;
 }
 
 static int load_or_make(struct authority *a, const char *state_dir, struct error *e)
@@ -185,12 +235,29 @@ static int load_or_make(struct authority *a, const char *state_dir, struct error
 	return r;
 }
 
-int authority_open(const char *state_dir, struct authority **ret, struct error *e)
+/* A reload frees what the configuration had. */
+static void copy_limits(struct authority *a, const struct config_ca *c)
+{
+	a->limits = memory_new_array(c->limit_count + 1, sizeof(*a->limits));
+	for (; a->limit_count < c->limit_count; a->limit_count++) {
+		struct host *h = &a->limits[a->limit_count];
+
+		*h = c->limits[a->limit_count];
+		if (h->kind == HOST_NAME)
+			h->name.data =
+				(const uint8_t *)memory_copy_text(h->name.data, h->name.length);
+	}
+}
+
+int authority_open(
+	const char *state_dir, const struct config_ca *c, struct authority **ret, struct error *e)
 {
 	struct authority *a = memory_new(sizeof(*a));
 	int r;
 
 	buffer_init(&a->text, PEM_MOST);
+	if (c)
+		copy_limits(a, c);
 	r = load_or_make(a, state_dir, e);
 	if (r == 0) {
 		a->leaf_key = EVP_EC_gen("P-256");
@@ -212,6 +279,11 @@ void authority_free(struct authority *a)
 	EVP_PKEY_free(a->key);
 	EVP_PKEY_free(a->leaf_key);
 	buffer_done(&a->text);
+	for (size_t i = 0; i < a->limit_count; i++) {
+		if (a->limits[i].kind == HOST_NAME)
+			free((void *)a->limits[i].name.data);
+	}
+	free(a->limits);
 	free(a);
 }
 
@@ -262,6 +334,11 @@ int authority_mint(struct authority *a, struct slice name, struct buffer *ret, s
 
 	if (alternative_name(name, alternative, sizeof(alternative)) < 0)
 		return error_set(e, -EINVAL, "not a host name or address");
+	if (!ca_names_cover(a->limits, a->limit_count, name))
+		return error_set(e, -EPERM,
+			"the host's CA is not for %.*s: see \"names\" of \"ca\" in the "
+			"configuration",
+			SLICE_PRINT(name));
 	/* The subject's name is limited to 64 bytes; clients look at the alternative name. */
 	leaf = new_certificate(a->leaf_key, "wayleave", 1);
 	r = leaf && X509_set_issuer_name(leaf, X509_get_subject_name(a->certificate)) &&

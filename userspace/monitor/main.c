@@ -30,6 +30,8 @@ static int check(const char *file)
 
 	diagnostics_init(&d);
 	r = config_load(file, 0, &d, &config);
+	if (r == 0)
+		r = authority_check(config, &d);
 	diagnostics_print(&d, stderr);
 	if (r == 0)
 		printf("%s: %zu agents, %zu resources, %zu rules: no errors\n", file,

@@ -220,7 +220,7 @@ static int open_stores(struct monitor *m, struct error *e)
 	if (r == 0)
 		r = load_hash_key(m, e);
 	if (r == 0)
-		r = authority_open(m->config->state_dir.text, &m->authority, e);
+		r = authority_open(m->config->state_dir.text, m->config->ca, &m->authority, e);
 	if (r == 0)
 		r = ssh_authority_open(m->config->state_dir.text, &m->ssh_authority, e);
 	if (r == 0)

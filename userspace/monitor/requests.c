@@ -93,7 +93,8 @@ static void on_certificate(struct monitor_worker *w, struct slice request, int f
 	r = authority_mint(w->monitor->authority, name, &pem, &e);
 	if (r < 0)
 		log_warning("worker %u asked for a certificate: %s", w->index, e.text);
-	reply(w, MESSAGE_CERTIFICATE, request, r, r < 0 ? SLICE_EMPTY : buffer_slice(&pem), -1);
+	reply(w, MESSAGE_CERTIFICATE, request, r,
+		r < 0 ? slice_from_string(e.text) : buffer_slice(&pem), -1);
 	buffer_wipe(&pem);
 }
 

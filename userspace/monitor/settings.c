@@ -47,6 +47,10 @@ static int load(struct monitor *m, struct config **ret, struct error *e)
 
 	diagnostics_init(&d);
 	r = config_load(m->config_file, 0, &d, ret);
+	if (r == 0 && authority_check(*ret, &d) < 0) {
+		config_free(*ret);
+		r = -EINVAL;
+	}
 	log_diagnostics(&d);
 	if (r < 0)
 		error_set(e, r, "%zu errors in %s", d.errors, m->config_file);

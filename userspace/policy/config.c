@@ -153,6 +153,7 @@ void config_check(struct config *c, struct loader *l, unsigned flags)
 		config_check_people(c, l);
 		config_check_metrics(c, l);
 		config_check_resources(c, l);
+		config_check_ca(c, l);
 		config_check_files(c, l, flags);
 		config_check_sockets(c, l, flags);
 	}

@@ -38,6 +38,14 @@ struct config_login {
 	struct config_text client_id, client_secret_file, scope;
 };
 
+/* What the host's CA may sign for. */
+struct config_ca {
+	struct place place;
+	struct config_texts names;
+	struct host *limits; /* as ca_name_parse() has them: the names */
+	size_t limit_count;
+};
+
 struct config_issuer {
 	struct place place;
 	struct config_text name;
@@ -219,6 +227,7 @@ struct config {
 	struct config_number canary; /* between its runs: nanoseconds */
 	struct config_number listen_port; /* 0: chosen, below 1024 */
 	struct config_retention *retention; /* NULL: config_default_retention */
+	struct config_ca *ca; /* NULL: it is not limited */
 	struct config_issuer *issuers;
 	size_t issuer_count;
 	struct config_agent *agents;

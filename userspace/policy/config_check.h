@@ -28,6 +28,8 @@ void config_check_identity(struct config *c, struct loader *l);
 void config_check_resources(struct config *c, struct loader *l);
 void config_check_people(struct config *c, struct loader *l);
 void config_check_metrics(struct config *c, struct loader *l);
+/* After the resources. */
+void config_check_ca(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);
 /* After the files, whose paths are complete then. */
 void config_check_sockets(struct config *c, struct loader *l, unsigned flags);

@@ -43,6 +43,11 @@ static const struct schema_key metrics_keys[] = {
 };
 static const struct schema metrics_schema = {SCHEMA("metrics", config_metrics, metrics_keys)};
 
+static const struct schema_key ca_keys[] = {
+	KEY(config_ca, "names", TEXTS, names, NEEDED),
+};
+static const struct schema ca_schema = {SCHEMA("ca", config_ca, ca_keys)};
+
 static const struct schema_key login_keys[] = {
 	KEY(config_login, "client_id", TEXT, client_id, NEEDED),
 	KEY(config_login, "client_secret_file", TEXT, client_secret_file),
@@ -223,6 +228,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "listen_port", NUMBER, listen_port, .most = 65535),
 	KEY(config, "metrics", MAPPING, metrics, OF(metrics_schema)),
 	KEY(config, "retention", MAPPING, retention, OF(retention_schema)),
+	KEY(config, "ca", MAPPING, ca, OF(ca_schema)),
 	KEY(config, "issuers", NAMED, issuers, MANY(config, issuer_schema, issuer_count)),
 	KEY(config, "agents", LIST, agents, MANY(config, agent_schema, agent_count)),
 	KEY(config, "resources", LIST, resources, MANY(config, resource_schema, resource_count)),

@@ -51,14 +51,14 @@ static void remove_entry(struct certificates *c, struct entry *entry)
 	free(entry);
 }
 
-static void wake_waiters(struct entry *entry, bool failed)
+static void wake_waiters(struct entry *entry, const char *problem)
 {
 	while (!list_is_empty(&entry->waiters)) {
 		struct waiter *waiter = list_entry(entry->waiters.next, struct waiter, link);
 
 		list_remove(&waiter->link);
 		if (waiter->context)
-			waiter->ready(waiter->context, failed);
+			waiter->ready(waiter->context, problem);
 		free(waiter);
 	}
 }
@@ -66,16 +66,18 @@ static void wake_waiters(struct entry *entry, bool failed)
 static void on_minted(void *context, int status, struct slice payload, int fd)
 {
 	struct entry *entry = context;
-	struct error e = {"the monitor refused"};
+	struct error e = {"no certificate can be made for that name"};
 
 	if (fd >= 0)
 		close(fd);
 	if (status == 0)
 		entry->context = tls_server_context(payload, &e);
+	else if (payload.length)
+		error_set(&e, status, "%.*s", SLICE_PRINT(payload));
 	entry->minted = clock_monotonic();
 	if (!entry->context)
 		log_error("no certificate for %.*s: %s", SLICE_PRINT(entry->name), e.text);
-	wake_waiters(entry, !entry->context);
+	wake_waiters(entry, entry->context ? NULL : e.text);
 	if (!entry->context)
 		remove_entry(entry->owner, entry);
 }

@@ -14,8 +14,8 @@ struct certificates {
 	struct table table;
 };
 
-/* Called when the certificate is there, or can't be had (`failed`). */
-typedef void certificates_ready(void *context, bool failed);
+/* Called when the certificate is there, or can't be had: `problem` is a sentence, else NULL. */
+typedef void certificates_ready(void *context, const char *problem);
 
 void certificates_init(struct certificates *c, struct channel *channel);
 /* The context for that name or address, or NULL: then `ready` is called later, once, unless

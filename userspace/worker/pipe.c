@@ -308,16 +308,15 @@ static void agent_tls_done(struct leg *leg, int error, const char *text)
 	session_touch(s);
 }
 
-static void certificate_ready(void *context, bool failed)
+static void certificate_ready(void *context, const char *problem)
 {
 	struct session *s = context;
 
 	s->waits_for_certificate = false;
-	if (failed) {
-		session_reset(s, REASON_AGENT_TLS, "no certificate can be made for that name");
-		return;
-	}
-	tls_resume(&s->legs[SIDE_AGENT]);
+	if (problem)
+		tls_refuse(&s->legs[SIDE_AGENT], problem);
+	else
+		tls_resume(&s->legs[SIDE_AGENT]);
 	session_touch(s);
 	pipe_go_on(s);
 	session_touch(s);

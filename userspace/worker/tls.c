@@ -35,7 +35,9 @@ static void describe_failure(const struct tls *t, char *room, size_t size)
 {
 	long verified = SSL_get_verify_result(t->ssl);
 
-	if (t->key && t->key->answered && t->key->length == 0)
+	if (t->refused)
+		snprintf(room, size, "%s", t->refused);
+	else if (t->key && t->key->answered && t->key->length == 0)
 		snprintf(room, size,
 			"the resource's client certificate can't be used (the log of wayleaved "
 			"says "
@@ -74,6 +76,10 @@ static int on_client_hello(SSL *ssl, int *alert, void *context)
 	size_t length;
 
 	(void)context;
+	if (leg->tls->refused) {
+		*alert = SSL_AD_UNRECOGNIZED_NAME;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
 	/* RFC 6066, 3: list length 2, type 1 (host_name 0), name length 2, name. */
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &length) &&
 		length > 5 && length - 5 < sizeof(name) && extension[2] == 0 &&
@@ -361,6 +367,13 @@ void tls_resume(struct leg *leg)
 {
 	if (shake_hands(leg) == 1)
 		read_plain(leg);
+}
+
+void tls_refuse(struct leg *leg, const char *text)
+{
+	leg->tls->refused = text;
+	tls_resume(leg);
+	leg->tls->refused = NULL;
 }
 
 void tls_on_bytes(struct leg *leg, struct slice bytes)

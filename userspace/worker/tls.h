@@ -34,6 +34,7 @@ struct tls {
 	const struct tls_events *events;
 	const char *alpn; /* required of a client; NULL: none */
 	struct tls_key_wait *key; /* during the handshake, with a certificate; else NULL */
+	const char *refused; /* during tls_refuse(): why; else NULL */
 	bool established;
 	bool failed;
 };
@@ -49,6 +50,8 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 	enum tls_check check, const char *name, const char *alpn, bool resumes);
 /* Goes on with a handshake that waited for a certificate. */
 void tls_resume(struct leg *leg);
+/* Ends it, with an alert that the name is not known here; `done` gets the sentence. */
+void tls_refuse(struct leg *leg, const char *text);
 /* The signature that `sign` asked for; empty: there is none. Ignored where none is waited for. */
 void tls_signed(struct leg *leg, struct slice signature);
 /* Received ciphertext: gives what it holds to the leg's owner. */
