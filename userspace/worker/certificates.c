@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/certificates.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
 #define CERTIFICATES_MOST 4096
-#define CERTIFICATE_KEPT (12 * 3600 * NANOSECONDS_PER_SECOND) /* leaves are valid for a day */
+/* Leaves are valid for a day: one that has less left is not shown any more. */
+#define CERTIFICATE_LEFT (12 * 3600 * NANOSECONDS_PER_SECOND)
 
 struct waiter {
 	struct list link;
@@ -20,7 +22,7 @@ struct entry {
 	struct table_node node;
 	struct slice name; /* owned */
 	SSL_CTX *context; /* NULL while it is asked for */
-	uint64_t minted;
+	uint64_t from, until; /* it is valid: wall clock */
 	struct list waiters;
 };
 
@@ -63,6 +65,31 @@ static void wake_waiters(struct entry *entry, const char *problem)
 	}
 }
 
+static uint64_t nanoseconds_of(const ASN1_TIME *time)
+{
+	struct tm parts;
+
+	return time && ASN1_TIME_to_tm(time, &parts) == 1
+		? (uint64_t)timegm(&parts) * NANOSECONDS_PER_SECOND
+		: 0;
+}
+
+/* By the clock that clients look at: a machine may have slept, and a clock may be set. */
+static void note_validity(struct entry *entry)
+{
+	const X509 *leaf = SSL_CTX_get0_certificate(entry->context);
+
+	entry->from = nanoseconds_of(X509_get0_notBefore(leaf));
+	entry->until = nanoseconds_of(X509_get0_notAfter(leaf));
+}
+
+static bool is_stale(const struct entry *entry)
+{
+	uint64_t now = clock_wall();
+
+	return now < entry->from || now + CERTIFICATE_LEFT > entry->until;
+}
+
 static void on_minted(void *context, int status, struct slice payload, int fd)
 {
 	struct entry *entry = context;
@@ -74,8 +101,9 @@ static void on_minted(void *context, int status, struct slice payload, int fd)
 		entry->context = tls_server_context(payload, &e);
 	else if (payload.length)
 		error_set(&e, status, "%.*s", SLICE_PRINT(payload));
-	entry->minted = clock_monotonic();
-	if (!entry->context)
+	if (entry->context)
+		note_validity(entry);
+	else
 		log_error("no certificate for %.*s: %s", SLICE_PRINT(entry->name), e.text);
 	wake_waiters(entry, entry->context ? NULL : e.text);
 	if (!entry->context)
@@ -115,7 +143,7 @@ SSL_CTX *certificates_find(
 	struct entry *entry = find(c, name);
 	struct waiter *waiter;
 
-	if (entry && entry->context && clock_monotonic() - entry->minted > CERTIFICATE_KEPT) {
+	if (entry && entry->context && is_stale(entry)) {
 		remove_entry(c, entry);
 		entry = NULL;
 	}
