@@ -23,6 +23,7 @@
 #include "base/memory.h"
 #include "base/mountinfo.h"
 #include "cli/cli.h"
+#include "cli/runtimes.h"
 #include "monitor/control.h"
 #include "policy/config.h"
 
@@ -37,6 +38,7 @@ struct doctor {
 	const char *config_file;
 	cJSON *checks; /* array */
 	cJSON *ways; /* array, from the daemon; NULL */
+	cJSON *runtimes; /* array */
 	bool failed;
 };
 
@@ -176,9 +178,9 @@ static void check_launcher(struct doctor *d)
 
 /* --- the configuration, and what it names */
 
-static void check_keys(struct doctor *d, const struct config *config)
+static void check_key(struct doctor *d, const struct config *config, const char *name)
 {
-	char *path = memory_format("%s/keys", config->state_dir.text);
+	char *path = memory_format("%s/%s", config->state_dir.text, name);
 	struct stat s;
 
 	if (stat(path, &s) < 0)
@@ -188,6 +190,15 @@ static void check_keys(struct doctor *d, const struct config *config)
 	else
 		note(d, OK, "keys", "%s", path);
 	free(path);
+}
+
+/* A runtime that does not trust the CA is no mistake of the host's. */
+static void check_runtimes(struct doctor *d, const struct config *config)
+{
+	struct error e;
+
+	if (runtimes_report(config, d->runtimes, &e) < 0)
+		note(d, WARNING, "runtimes", "%s", e.text);
 }
 
 static void note_diagnostics(struct doctor *d, const struct diagnostics *found)
@@ -211,7 +222,9 @@ static void check_config(struct doctor *d)
 	note_diagnostics(d, &found);
 	if (r == 0) {
 		note(d, OK, "configuration", "%s", d->config_file);
-		check_keys(d, config);
+		check_key(d, config, "keys");
+		check_key(d, config, "ca/ca.key");
+		check_runtimes(d, config);
 	}
 	config_free(config);
 	diagnostics_done(&found);
@@ -357,6 +370,11 @@ static void print_text(const struct doctor *d)
 		printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", text_of(item, "name"),
 			text_of(item, "text"), stopped ? ": " : "", text_of(item, "by"));
 	}
+	if (cJSON_GetArraySize(d->runtimes))
+		printf("\nwhat agents may use, and by what it trusts the host's CA:\n");
+	cJSON_ArrayForEach(item, d->runtimes) printf("%-8s %-16s %s: %s\n",
+		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "trusts")) ? "trusts" : "NOT",
+		text_of(item, "name"), text_of(item, "path"), text_of(item, "text"));
 	printf("\n%s\n",
 		d->failed ? "something is wrong: see \"failed\" and \"OPEN\" above"
 			  : "all is well");
@@ -371,6 +389,7 @@ static void print_json(struct doctor *d)
 	cJSON_AddItemReferenceToObject(object, "checks", d->checks);
 	if (d->ways)
 		cJSON_AddItemReferenceToObject(object, "ways", d->ways);
+	cJSON_AddItemReferenceToObject(object, "runtimes", d->runtimes);
 	text = cJSON_PrintUnformatted(object);
 	puts(text ? text : "{}");
 	free(text);
@@ -397,8 +416,10 @@ int cli_doctor(const struct cli *cli, int argc, char **argv)
 
 	if (r != 0) {
 		fputs("usage: wayleave doctor [--config FILE] [--json]\n\n"
-		      "Checks what Wayleave needs of this host, and has the daemon try every way "
-		      "out of an\nagent: each must be stopped. Root alone.\n\n"
+		      "Checks what Wayleave needs of this host, tells which runtimes would not "
+		      "trust "
+		      "its CA,\nand has the daemon try every way out of an agent: each must be "
+		      "stopped. Root alone.\n\n"
 		      "  --config FILE  the daemon's configuration (" CONFIG_DEFAULT_FILE ")\n",
 			r > 0 ? stdout : stderr);
 		return r > 0 ? CLI_DONE : CLI_USAGE;
@@ -406,6 +427,7 @@ int cli_doctor(const struct cli *cli, int argc, char **argv)
 	if (geteuid() != 0)
 		return cli_fail("doctor", CLI_REFUSED, "only root may ask for that");
 	d.checks = cJSON_CreateArray();
+	d.runtimes = cJSON_CreateArray();
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
 		checks[i](&d);
 	if (check_daemon(&d))
@@ -416,5 +438,6 @@ int cli_doctor(const struct cli *cli, int argc, char **argv)
 		print_text(&d);
 	cJSON_Delete(d.checks);
 	cJSON_Delete(d.ways);
+	cJSON_Delete(d.runtimes);
 	return d.failed ? CLI_REFUSED : CLI_DONE;
 }

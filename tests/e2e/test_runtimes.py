@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`wayleave doctor` says of this host's runtimes what they do inside an agent, and of ones that would not trust the CA what helps."""
+import json
+import subprocess
+
+import pytest
+from conftest import make_config
+from harness import daemon as daemons
+
+RULES = [{"name": "read", "resources": ["web"], "operations": ["read"], "allow": {}}]
+JAVA = """
+import java.net.*; import java.net.http.*;
+public class Get { public static void main(String[] a) throws Exception {
+    System.out.print(HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create(a[0])).build(), HttpResponse.BodyHandlers.ofString()).body());
+} }
+"""
+# Programs that nobody may run, in a place that only this mount namespace has.
+MADE_UP = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /opt
+for program in old/bin/node jdk/bin/java; do
+    mkdir -p "/opt/${program%/*}"
+    printf '#!/bin/sh\\ntouch "$0.was-run" "%s"\\n' "$1" > "/opt/$program"
+    chmod 755 "/opt/$program"
+done
+mkdir -p /opt/old/include/node /opt/jdk/lib/security
+printf '#define NODE_MAJOR_VERSION 6\\n#define NODE_MINOR_VERSION 17\\n' > /opt/old/include/node/node_version.h
+printf 'a store of others' > /opt/jdk/lib/security/cacerts
+shift
+exec "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def daemon(web, tmp_path_factory):
+    config = {**make_config(1), "workers": 1, "resources": [
+        {"name": "web", "protocol": "http", "hosts": [f"localhost:{web.tls_port}"], "tls": {"ca_file": str(web.ca)}}]}
+    config["agents"][0]["users"] = ["nobody", "no-such-user"]
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), config, RULES)
+    yield d
+    d.close()
+
+
+def words(daemon, *more):
+    """No daemon is asked: what it tries is not what this is about."""
+    return [str(daemons.BUILD / "wayleave"), "--socket", "/nonexistent", *more, "doctor", "--config", str(daemon.config_file)]
+
+
+@pytest.fixture(scope="module")
+def told(daemon):
+    done = subprocess.run(words(daemon, "--json"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, "there is no daemon there"
+    return {(r["name"], r["path"]): r for r in json.loads(done.stdout)["runtimes"]}
+
+
+@pytest.mark.parametrize("name, path, by", [
+    ("node", "/usr/bin/node", "NODE_EXTRA_CA_CERTS"), ("curl", "/usr/bin/curl", "CURL_CA_BUNDLE"), ("git", "/usr/bin/git", "GIT_SSL_CAINFO"),
+    ("python3", "/usr/bin/python3", "SSL_CERT_FILE"), ("certifi", "/usr/lib/python3/dist-packages/certifi", "REQUESTS_CA_BUNDLE")])
+def test_what_trusts_by_a_variable(told, name, path, by):
+    """That they do, test_ca.py tries."""
+    assert (told[name, path]["trusts"], told[name, path]["by"]) == (True, by)
+
+
+def test_java_reads_a_store_without_it(daemon, told, web, tmp_path):
+    answer = told["java", "/usr/bin/java"]
+    assert (answer["trusts"], answer["by"]) == (False, None) and "has not got it" in answer["text"]
+    (tmp_path / "Get.java").write_text(JAVA)
+    done = daemon.run("java", tmp_path / "Get.java", f"https://localhost:{web.tls_port}/v1/hello", timeout=60)
+    assert done.returncode != 0 and "unable to find valid certification path" in done.stderr
+
+
+def test_wget_reads_the_systems_store_alone(daemon, told, web):
+    answer = told["wget", "/usr/bin/wget"]
+    done = daemon.run("wget", "-qO-", f"https://localhost:{web.tls_port}/v1/hello")
+    assert answer["trusts"] is (done.returncode == 0) is False
+    assert "wayleave ca install" in answer["text"]
+
+
+def test_what_would_not_trust_it_is_named_and_not_run(daemon, tmp_path):
+    traces = tmp_path / "was-run"
+    command = ["unshare", "-m", "sh", "-c", MADE_UP, "sh", str(traces)]
+    done = subprocess.run([*command, *words(daemon)], capture_output=True, text=True, timeout=60)
+    lines = {line.split()[1] + " " + line.split()[2]: line for line in done.stdout.splitlines() if line.startswith(("NOT", "trusts"))}
+    assert lines["node /opt/old/bin/node:"].startswith("NOT") and "6.17 listens to no variable" in lines["node /opt/old/bin/node:"]
+    assert lines["java /opt/jdk/bin/java:"].startswith("NOT") and "keytool -importcert" in lines["java /opt/jdk/bin/java:"]
+    assert lines["node /usr/bin/node:"].startswith("trusts")
+    assert not traces.exists()
