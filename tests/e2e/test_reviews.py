@@ -85,10 +85,10 @@ def session(daemon, server):
         daemon.wayleave("grants", "revoke", grant["id"])
 
 
-def start(daemon, server, *steps):
+def start(daemon, server, *steps, **options):
     """The protocol by hand, inside the agent."""
     return daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop",
-                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def pending(daemon):
@@ -279,6 +279,21 @@ def test_identical_actions_share_one_review(daemon, server, session):
     assert again["id"] != found[0]["id"]
     decide(daemon, "deny", again, "--reason", "no")
     assert late.answer()["state"] == "42501"
+
+
+def test_a_temporary_table_in_front_is_another_action(daemon, server, session):
+    """The words and the settings are the same, and the table is the session's own."""
+    add(server, "shadowed")
+    s, other = session(), session()
+    assert "error" not in other("create temporary table orders (item text)")
+    for each in (s, other):
+        each.send("delete from orders where item = 'shadowed'")
+    got = other.answer()
+    assert got["state"] == "42501" and "no rule allows delete on pg_temp.orders" in got["error"], got
+    (review,) = wait_for_pending(daemon)
+    assert review["waiters"] == 1 and review["objects"] == ["public.orders"]
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
 
 
 def test_parameters_are_part_of_what_is_approved(daemon, server, session):

@@ -19,6 +19,7 @@ RULES = [
     {"name": "other deletes", "operations": ["delete", "select"], "objects": ["public.other"], "review": {"by": "dba"}},
     {"name": "schema changes", "operations": ["create", "alter", "drop", "write", "select"], "objects": ["public.made", "public.made_*"], "review": {"by": "dba"}},
     {"name": "temporary tables", "operations": ["create"], "objects": ["pg_temp.*"], "allow": {}},
+    {"name": "roles", "operations": ["set_role"], "allow": {}},
 ]
 
 
@@ -276,6 +277,75 @@ def test_what_is_shown_is_what_happens(daemon, server, way):
         while state_of(daemon, review) == "pending":
             pass
     assert finish(p) == tags
+
+
+@pytest.fixture
+def lent(server):
+    server.sql("create role lent; grant lent to app; grant all on orders, other to lent; insert into other values ('a'), ('b'), ('c')", database="shop")
+    yield
+    server.sql("delete from other; drop owned by lent; drop role lent", database="shop")
+
+
+LATE = {"role": ("set role lent", "42501"), "path": ("set search_path = pg_catalog", "42501"), "values": ("set datestyle = dmy", "42501"),
+        "nothing": ("select 1", "DELETE 0")}
+
+
+@pytest.mark.parametrize("change", LATE)
+def test_what_was_bound_runs_under_the_settings_it_was_decided_by(daemon, server, lent, change):
+    """Who runs it, and what triggers and functions behind it see, is settled when it is executed, not when it is bound."""
+    text, came = LATE[change]
+    p = start(daemon, server, ("Q", "begin"), ("wait", "Z"), ("batch", [("P", "", "delete from orders where item = $1"), ("B", "late", "", ["l1"]), ("S",)]),
+              ("wait", "Z"), ("Q", text), ("wait", "Z"), ("batch", [("E", "late"), ("S",)]), ("wait", "Z"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert finish(p)[2:] == [came] and not pending(daemon)
+
+
+def test_rows_that_are_fetched_in_parts_come_whatever_is_set_meanwhile(daemon, server, lent):
+    p = start(daemon, server, ("Q", "begin"), ("wait", "Z"),
+              ("batch", [("P", "", "select item from other"), ("B", "parts", ""), ("E", "parts", 2), ("S",)]), ("wait", "Z"),
+              ("Q", "set role lent"), ("wait", "Z"), ("batch", [("E", "parts", 2), ("S",)]), ("wait", "Z"), ("close",))
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert finish(p) == ["BEGIN", "SET", "SELECT 1"]
+
+
+def test_a_name_that_is_given_to_another_statement_is_another_review(daemon, server):
+    """Of a statement, and of a portal: what was approved under it is not approved for what it means next."""
+    first, second = "delete from orders where item = $1", "delete from orders where item < $1"
+    p = start(daemon, server, ("Q", "begin"), ("wait", "Z"),
+              ("batch", [("P", "s", first), ("B", "p", "s", ["n1"]), ("E", "p"), ("S",)]), ("wait", "Z"),
+              ("batch", [("C", "S", "s"), ("C", "P", "p"), ("P", "s", second), ("B", "p", "s", ["n1"]), ("E", "p"), ("S",)]), ("wait", "Z"),
+              ("batch", [("C", "P", "p"), ("B", "p", "s", ["n2"]), ("E", "p"), ("S",)]), ("wait", "Z"), ("Q", "rollback"), ("wait", "Z"), ("close",))
+    seen = []
+    for verb in ("approve", "approve", "deny"):
+        (review,) = wait_for_pending(daemon)
+        seen.append((review["text"], show(daemon, review)["parameters"][0]["text"]))
+        decide(daemon, verb, review, "--reason", "so")
+        while state_of(daemon, review) == "pending":
+            pass
+    assert seen == [(first, "n1"), (second, "n1"), (second, "n2")]
+    tags = finish(p)
+    assert tags[0] == "BEGIN" and tags[1] == "DELETE 0" and tags[2].startswith("DELETE ") and tags[3:] == ["42501", "ROLLBACK"]
+
+
+def test_a_grant_that_is_revoked_covers_nothing_more_of_a_pipeline(daemon, server):
+    """Not even the next statement before its Sync."""
+    delete = query("delete from orders where item = $1", "v2")
+    p = pipeline(daemon, server, delete)
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review, "--for", "5m")
+    assert finish(p) == ["DELETE 0", "SELECT 1"]
+    (grant,) = daemon.json("grants", "list")
+    p = start(daemon, server, ("batch", [*delete, ("H",)]), ("wait", "C"), ("line", "covered"), ("batch", [*delete, ("S",)]), ("wait", "Z"), ("close",),
+              stdin=subprocess.PIPE)
+    assert p.stdout.readline() == "covered\n" and not pending(daemon)
+    assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+    p.stdin.write("go on\n")
+    p.stdin.flush()
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "deny", review, "--reason", "no more")
+    assert finish(p) == ["DELETE 0", "42501"]
 
 
 def test_what_turns_out_otherwise_is_asked_by_itself(daemon, server):

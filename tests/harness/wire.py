@@ -4,8 +4,8 @@
     wire.py HOST PORT USER DATABASE SCRIPT
 
 SCRIPT is a Python expression: a list of steps. A step is a message ("Q", "select 1"), or ("wait", "Z") to read up to and
-including a message of that type, or ("sleep", seconds), ("raw", hex), ("close",), ("eof",) to read to the end. Prints what came as a JSON list of
-[type, fields…]."""
+including a message of that type, or ("sleep", seconds), ("raw", hex), ("close",), ("eof",) to read to the end, or ("line", text) to print that and
+wait for a line. Prints what came as a JSON list of [type, fields…]."""
 import ast
 import json
 import socket
@@ -140,6 +140,9 @@ def run(host, port, user, database, script, parameters=()):
             c.wait(step[1])
         elif step[0] == "sleep":
             time.sleep(step[1])
+        elif step[0] == "line":
+            print(step[1], flush=True)
+            sys.stdin.readline()
         elif step[0] == "raw":
             c.socket.sendall(bytes.fromhex(step[1]))
         elif step[0] == "eof":

@@ -115,6 +115,7 @@ struct pg_pending {
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
 	bool may_wait; /* people may be asked */
+	bool decided; /* they were, or it is one of what they decided about together */
 	bool by_portal; /* it is run by a portal, not by a Query */
 	char *as; /* the server's role that it is to run as; owned; NULL: the session's */
 	bool let_through; /* refused, and recorded as allowed before */

@@ -147,6 +147,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 	portal->audience = e->base.host->audience;
 	portal->meanings = e->meanings;
 	portal->record_rows = p->record_rows;
+	portal->decided = p->decided;
 	portal->as = p->as;
 	p->as = NULL;
 	if (portal->as)
@@ -313,6 +314,7 @@ static int execute_send(
 		return PG_TAKEN;
 	q->action = portal->action;
 	q->portal = pg_portal_get(portal);
+	portal->begun = true;
 	e->unsynced = true;
 	pg_send_reader(e, q, portal->plan);
 	if (portal->plan && e->base.host->needs_facts)
@@ -353,6 +355,22 @@ static bool is_planned_by_bind(const struct pg_plan *plan)
 	return plan->action.pair_count > 0 && !pg_judge_uses_names(plan->text);
 }
 
+static bool calls_functions(const struct pg_plan *plan)
+{
+	for (size_t i = 0; i < plan->action.pair_count; i++) {
+		if (plan->action.pairs[i].operation == OPERATION_FUNCTION)
+			return true;
+	}
+	return false;
+}
+
+/* What people approved runs as the role, with the search path and the DateStyle that it has when it
+ * is executed, and so do triggers and functions behind it. */
+static bool hangs_on_settings(const struct pg_portal *portal)
+{
+	return portal->decided && (!portal->begun || calls_functions(portal->plan));
+}
+
 /* Whether what was judged by the Bind may not be what holds now: other rules, or other names. */
 static bool must_judge_again(const struct pg_engine *e, const struct pg_portal *portal)
 {
@@ -360,7 +378,7 @@ static bool must_judge_again(const struct pg_engine *e, const struct pg_portal *
 		return false;
 	return portal->audience != e->base.host->audience ||
 		(portal->meanings != e->meanings && portal->statement &&
-			!is_planned_by_bind(portal->plan));
+			(!is_planned_by_bind(portal->plan) || hangs_on_settings(portal)));
 }
 
 static int execute_judge_again(struct pg_engine *e, struct pg_portal *portal)

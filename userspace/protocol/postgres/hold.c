@@ -328,6 +328,7 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		r = identify(e, &e->pending.facts, &e->identity);
 	if (r < 0)
 		return r;
+	e->pending.decided = true;
 	unit = in_unit(e, text);
 	*ret = (struct protocol_binding){
 		.bound = {e->pending.bound[0], e->pending.bound[1], buffer_slice(&e->identity)},

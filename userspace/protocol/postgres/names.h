@@ -45,6 +45,8 @@ struct pg_portal {
 	uint64_t meanings; /* of the engine, when it was judged */
 	char *as; /* the server's role that it runs as; owned; NULL: the session's */
 	bool record_rows;
+	bool decided; /* by people, under the settings that held when it was judged */
+	bool begun; /* it was executed */
 	bool hold; /* outlives its transaction */
 	/* The server may have dropped it, and code may have given the name to another cursor. */
 	bool doubtful;
