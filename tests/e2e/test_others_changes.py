@@ -205,6 +205,63 @@ def test_a_failed_transaction_answers_alike_at_any_moment(sessions):
     assert len(answers) == 1, answers
 
 
+NOTICED = """
+create domain noticed.d as int default 1 check (value > 0)
+create table noticed.t (i int, d noticed.d)
+alter domain noticed.d set default 2
+alter domain noticed.d add constraint small check (value < 9) not valid
+alter domain noticed.d validate constraint small
+alter domain noticed.d drop constraint small
+create function noticed.f(i int) returns int language sql as 'select 1'
+create or replace function noticed.f(i int) returns int language sql as 'select 2'
+alter function noticed.f security definer
+create function noticed.g() returns trigger language plpgsql as 'begin return new; end'
+create trigger g before insert on noticed.t for each row execute function noticed.g()
+alter table noticed.t disable trigger g
+drop trigger g on noticed.t
+alter table noticed.t add primary key (i)
+create table noticed.u (i int references noticed.t on delete cascade)
+alter table noticed.u drop constraint u_i_fkey
+alter table noticed.t alter i set default 1
+alter table noticed.t alter i set default 2
+alter table noticed.t add check (i > 0)
+alter table noticed.t add j int generated always as (i + 1) stored
+alter table noticed.t enable row level security
+create policy p on noticed.t using (i > 1)
+alter policy p on noticed.t using (i > 2)
+create rule r as on delete to noticed.t do instead nothing
+create or replace rule r as on delete to noticed.t do instead select 1
+create view noticed.v as select i from noticed.t
+create or replace view noticed.v as select i + 1 as i from noticed.t
+create operator noticed.=== (leftarg = int, rightarg = int, function = int4eq)
+create cast (noticed.e as int) with function noticed.c(noticed.e)
+create table noticed.w () inherits (noticed.u)
+alter table noticed.u rename to x
+alter table noticed.t set schema public
+alter schema noticed rename to renamed
+""".strip().splitlines()
+
+
+def test_whatever_others_change_is_noticed(server, psql):
+    """All that decides what a statement does behind its names makes the number another one by which that is noticed."""
+    psql("select 1", user="app")
+    asked = [line for line in server.executed().splitlines() if ": SELECT pg_catalog.concat(pg_catalog.sum(c)" in line]
+    query = "SELECT " + asked[-1].partition(": SELECT ")[2]
+    server.sql("create schema noticed; create type noticed.e as enum ('a'); create function noticed.c(noticed.e) returns int language sql as 'select 1'",
+               database="shop")
+    try:
+        seen = [server.sql(query, database="shop")]
+        for change in NOTICED:
+            server.sql(change, database="shop")
+            seen.append(server.sql(query, database="shop"))
+            assert seen[-1] != seen[-2], change
+        # What is a session's own changes nothing for others.
+        server.sql("create temporary table t (i int)", database="shop")
+        assert server.sql(query, database="shop") == seen[-1]
+    finally:
+        server.sql("drop schema if exists noticed, renamed cascade; drop table if exists public.t", database="shop")
+
+
 def test_lookups_are_cheap_without_sequential_scans(server, psql):
     """A plan that has to scan a table all the same counts as very expensive, and the server compiles it for seconds."""
     server.sql("create database scanned")

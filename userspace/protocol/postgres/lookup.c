@@ -57,6 +57,9 @@ static const struct sql_catalog_query version_queries[] = {
 	 SUM_OF("pg_proc", "oid" OWN) AND
 	 SUM_OF("pg_operator", "oid" OWN) AND
 	 SUM_OF("pg_cast", "oid" OWN) AND
+	 /* Domains: their defaults and CHECKs. Those of tables change their pg_class, too. */
+	 SUM_OF("pg_type", "oid" OWN " AND typtype OPERATOR(pg_catalog.=) 'd'") AND
+	 SUM_OF("pg_constraint", "contypid" OWN) AND
 	 SUM_OF("pg_auth_members", "roleid OPERATOR(pg_catalog.>=) 0") ") AS q",
 		1},
 };
