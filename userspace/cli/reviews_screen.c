@@ -14,6 +14,7 @@
  * pressed twice, or while the list moved, decides nothing that nobody read. */
 #define READ_TIME (NANOSECONDS_PER_SECOND / 2)
 #define TEXT_MOST (128u << 20)
+#define ROWS_ALL (1 << 30) /* more than there are of either */
 #define REASON_MOST 500
 
 enum mode { MODE_LIST, MODE_WHOLE, MODE_REASON };
@@ -245,7 +246,8 @@ static void draw(struct watch *w)
 	static const char *const helps[] = {
 		[MODE_LIST] = "a approve once  g approve for the rule's time  d deny  "
 			      "enter show  j/k move  q quit",
-		[MODE_WHOLE] = "a approve once  g for the rule's time  d deny  j/k scroll  q back",
+		[MODE_WHOLE] =
+			"a approve once  g for the rule's time  d deny  j/k < > scroll  q back",
 	};
 	char prompt[REASON_MOST + 64];
 
@@ -347,6 +349,12 @@ static bool on_key(struct watch *w, int key)
 		break;
 	case SCREEN_PAGE_UP:
 		move(w, -page);
+		break;
+	case '<':
+		move(w, -ROWS_ALL);
+		break;
+	case '>':
+		move(w, ROWS_ALL);
 		break;
 	case '\r':
 	case '\n':
