@@ -10,12 +10,14 @@ import pytest
 from conftest import make_config
 from harness import daemon as daemons
 from harness.ports import free_port
+from harness.records import recorded_actions, records_of
 from harness.waiting import wait_for
 
 RULES = [
     {"name": "read", "resources": ["api", "secure"], "operations": ["read"], "objects": ["/v1/**"], "allow": {}},
     {"name": "upload", "resources": ["api", "secure"], "operations": ["POST"], "objects": ["/v1/**"], "allow": {}},
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
+    {"name": "patches need a person", "operations": ["PATCH"], "objects": ["/v1/echo"], "review": {"by": "dba", "grant": "10m"}},
     {"name": "no deletes", "operations": ["DELETE"], "deny": {"message": "never"}},
     {"name": "secret", "objects": ["/v1/secret/**"], "deny": {}},
 ]
@@ -192,6 +194,45 @@ def test_a_client_that_asks_again_joins_its_review(daemon, web, place):
         assert daemon.wayleave("reviews", "approve", review).returncode == 0
         assert p.stdout.read() == "PUT /v1/echo?joined"
     assert web.accesses().count("joined") == before + 1, "executed once"
+
+
+# One connection: each line is a request, and its answer a line.
+KEPT = """
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for line in sys.stdin:
+    c.request("PATCH", line.strip())
+    port = c.sock.getsockname()[1]
+    print(port, c.getresponse().read().decode().strip(), flush=True)
+"""
+
+
+def test_a_grant_covers_requests_until_it_is_revoked(daemon, web):
+    with daemon.popen(PYTHON, "-c", KEPT, web.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        def send(path):
+            p.stdin.write(path + "\n")
+            p.stdin.flush()
+
+        send("/v1/echo?one")
+        review = wait_for(lambda: pending(daemon))[0]
+        assert daemon.wayleave("reviews", "approve", review["id"], "--for", "11m").returncode == 1
+        assert daemon.wayleave("reviews", "approve", review["id"], "--for", "5m").returncode == 0
+        port, answer = p.stdout.readline().split(" ", 1)
+        assert answer == "PATCH /v1/echo?one\n"
+        (grant,) = daemon.json("grants", "list")
+        assert (grant["operations"], grant["objects"], grant["resource"]) == (["PATCH"], ["/v1/echo"], "api")
+        send("/v1/echo?two")
+        assert p.stdout.readline() == f"{port} PATCH /v1/echo?two\n"
+        # It is for one path of one resource.
+        assert refusal(daemon, "-X", "PATCH", f"http://127.0.0.1:{web.port}/v1/hello")[0] == 403
+        assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+        send("/v1/echo?three")
+        review = wait_for(lambda: pending(daemon))[0]
+        assert daemon.wayleave("reviews", "deny", review["id"], "--reason", "no more").returncode == 0
+        answer = p.stdout.readline()
+        assert answer.startswith(port + " ") and "no more" in answer, "on the same connection"
+        p.stdin.close()
+    assert "echo?three" not in web.accesses()
 
 
 def test_it_is_recorded(daemon, web):
@@ -506,8 +547,26 @@ def test_masks_by_path_are_explained(masking):
     assert "$.people[*].ssn: redact" in masking.wayleave(*words).stdout
 
 
+RAW = """
+import re, socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"GET /v1/hello HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\n")
+print(re.sub("Date: .*", "", b"".join(iter(lambda: s.recv(4096), b"")).decode()))
+"""
+
+
 def test_mode_observe_refuses_nothing(make_daemon, web):
     d = make_daemon({**config(web), "mode": "observe"}, RULES)
     url = f"http://127.0.0.1:{web.port}/v1/echo"
     assert d.run("curl", "-sS", "-X", "PATCH", url).stdout == "PATCH /v1/echo"
     assert d.run("curl", "-sS", "-X", "PUT", "-H", "Host: other.test", url).stdout == "PUT /v1/echo"
+    # The recording says what would have been.
+    d.run("curl", "-sS", "-X", "PUT", "-H", "X_Method_Override: DELETE", url)
+    told = {(a["text"].split("\n")[0], a["verdict"], a["observed"], a.get("reason")) for a in recorded_actions(d)}
+    assert {(f"PATCH {url}", "review", 1, None), (f"PUT {url}", "deny", 1, "protocol_violation")} <= told, told
+    # A request that nobody can read goes on as it came, also the first of a connection.
+    done = d.run(PYTHON, "-c", RAW, web.port)
+    assert done.stdout.startswith("HTTP/1.1 "), done
+    notes = [n for session in d.json("sessions", "list") for n in records_of(d, session, "note")]
+    assert "relayed unread from here on" in [n.get("detail") for n in notes]
+    assert done.stdout == subprocess.run([PYTHON, "-c", RAW, str(web.port)], capture_output=True, text=True).stdout

@@ -27,7 +27,7 @@ RULES = [
     {"name": "names", "resources": ["box"], "operations": ["env"], "objects": ["WAYLEAVE_A=*"], "allow": {}},
     {"name": "no removing", "resources": ["box"], "operations": ["exec"], "objects": ["rm *"], "deny": {"message": "ask first"}},
     {"name": "masked", "resources": ["box"], "operations": ["subsystem"], "objects": ["raw"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
-    {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "1m"}},
+    {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "1m", "grant": "10m"}},
 ]
 
 
@@ -324,6 +324,46 @@ t.close()
 def test_paramiko(daemon, server, tmp_path):
     done = daemon.run("/usr/bin/python3", "-c", PARAMIKO, server.port, tmp_path / "p")
     assert done.stdout == "from paramiko\n100000 0\n", done.stderr
+
+
+KEPT = """
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t.connect(username="root", password="whatever")
+for line in sys.stdin:
+    c = t.open_session()
+    c.exec_command(line.strip())
+    c.makefile().read()
+    print(c.recv_exit_status(), flush=True)
+t.close()
+"""
+
+
+def test_a_grant_covers_commands_until_it_is_revoked(daemon, server, tmp_path):
+    """In the connection that is open, too."""
+    with daemon.popen("/usr/bin/python3", "-c", KEPT, server.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        def send(name):
+            p.stdin.write(f"touch {tmp_path}/{name}\n")
+            p.stdin.flush()
+
+        send("granted")
+        assert daemon.wayleave("reviews", "approve", pending(daemon)["id"], "--for", "5m").returncode == 0
+        assert p.stdout.readline() == "0\n"
+        (grant,) = daemon.json("grants", "list")
+        (tmp_path / "granted").unlink()
+        send("granted")
+        assert p.stdout.readline() == "0\n" and (tmp_path / "granted").exists()
+        # Of another file nobody said anything.
+        send("other")
+        assert daemon.wayleave("reviews", "deny", pending(daemon)["id"], "--reason", "no").returncode == 0
+        assert p.stdout.readline() == "126\n"
+        (tmp_path / "granted").unlink()
+        assert daemon.wayleave("grants", "revoke", grant["id"]).returncode == 0
+        send("granted")
+        assert daemon.wayleave("reviews", "deny", pending(daemon)["id"], "--reason", "no more").returncode == 0
+        assert p.stdout.readline() == "126\n"
+        p.stdin.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- ends

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from harness.records import assert_verified, records_of
-from harness.ssh_gate import OPTIONS, ended, gate, pending, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, ended, gate, pending, run, server  # noqa: F401
 from harness.waiting import wait_for
 
 
@@ -140,3 +140,7 @@ def test_observed_it_passes_and_is_noted(server, echo, tmp_path):
         session = ended(d)
         assert ("wrong_protocol", "in a forward: http") in notes(d, session)
         assert records_of(d, session)[-1]["verdict"] == "deny"
+        # What nothing carries is not to be had, and is recorded as refused.
+        run(d, server, "true", options=["-R", "1:localhost:2"])
+        (wanted,) = [a for a in records_of(d, ended(d)) if a["pairs"][0]["operation"] == "remote_forward"]
+        assert (wanted["verdict"], wanted["observed"], wanted["reason"]) == ("deny", 1, "not_built")

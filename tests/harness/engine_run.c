@@ -311,6 +311,27 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	return true;
 }
 
+/* As worker/decide.c asks: where we only observe, why it would be refused. */
+static void look_what_would_be(struct engine_run *run, const struct protocol_action_event *event,
+	const struct verdict *verdict)
+{
+	const struct protocol *protocol = run->engine->protocol;
+	const struct mask_rules *masks = verdict->outcome->masks;
+	struct protocol_refusal would = {.reason = REASON_NONE};
+
+	if (verdict_is_enforced(verdict) || !protocol->would_refuse ||
+		event->phase == ACTION_PROBED)
+		return;
+	if (event->phase != ACTION_RUN || verdict->kind == VERDICT_DENY || !mask_rules_any(masks))
+		masks = NULL;
+	run->engine->host->shows_secrets = verdict->shows_secrets || verdict->kind == VERDICT_DENY;
+	if (protocol->would_refuse(run->engine, event->lane, masks, &would) == 0)
+		return;
+	buffer_append_format(&run->events, "! would refuse %s ", reason_get(would.reason)->metric);
+	put_text(&run->events, would.text);
+	buffer_append_byte(&run->events, '\n');
+}
+
 static void on_action(struct engine_run *run, const struct protocol_action_event *event)
 {
 	const struct protocol *protocol = run->engine->protocol;
@@ -336,6 +357,8 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 		protocol->mask(run->engine, event->lane, mask_rules_any(masks) ? masks : NULL,
 			verdict.outcome->record_rows, &refusal);
 	}
+	if (refusal.reason == REASON_NONE)
+		look_what_would_be(run, event, &verdict);
 	put_action(&run->events, event, ++run->actions, &refusal);
 	if (run->watch && run->watch->decided)
 		run->watch->decided(run->watch, event, refusal.reason == REASON_NONE);

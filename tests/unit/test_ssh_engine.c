@@ -235,13 +235,15 @@ static const struct mask_rules emails = {
 static int mask(enum bridge_kind kind, const char *text, const struct mask_rules *rules)
 {
 	static uint32_t lane = 100;
-	struct protocol_refusal refusal = {0};
+	struct protocol_refusal refusal = {0}, would = {0};
 	int r;
 
 	request(++lane, kind, false, text);
 	next(EVENT_ACTION);
-	r = protocol_ssh.mask(e, lane, rules, false, &refusal);
+	r = protocol_ssh.would_refuse(e, lane, rules, &would);
+	cr_expect_eq(protocol_ssh.mask(e, lane, rules, false, &refusal), r);
 	cr_expect_eq(refusal.reason, r ? REASON_MASK_IMPOSSIBLE : REASON_NONE);
+	cr_expect_eq(would.reason, refusal.reason);
 	return r;
 }
 
@@ -256,6 +258,22 @@ Test(ssh_engine, masks_are_refused_rather_than_left_out)
 	cr_expect_eq(mask(BRIDGE_SUBSYSTEM, "sftp", &emails), 0);
 	cr_expect_eq(mask(BRIDGE_EXEC, "git-upload-pack '/x'", &emails), 0);
 	cr_expect_eq(mask(BRIDGE_ENV, "A=b", &emails), 0);
+}
+
+Test(ssh_engine, telling_what_would_be_refused_binds_nothing)
+{
+	const uint8_t nothing = 0;
+	struct protocol_refusal would = {0};
+
+	request(1, BRIDGE_EXEC, false, "ls");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.would_refuse(e, 1, &emails, &would), 0);
+	protocol_ssh.release(e, 1, 7);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&nothing, 1));
+	request(2, BRIDGE_REMOTE_FORWARD, false, "0.0.0.0:1");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.would_refuse(e, 2, NULL, &would), -EPERM);
+	cr_expect_eq(would.reason, REASON_NOT_BUILT);
 }
 
 static void use_detectors(void)

@@ -290,6 +290,27 @@ Test(ssh_push, observed_ones_pass_though_they_are_not_understood)
 	cr_assert(slice_equal(buffer_slice(&to_host), buffer_slice(&list)));
 }
 
+static uint32_t ask_little(
+	struct deeds_host *h, const struct bridge_deed *deeds, size_t count, struct slice words)
+{
+	return count > 1 ? 0 : ask(h, deeds, count, words);
+}
+
+Test(ssh_push, observed_ones_that_are_too_much_to_ask_about_are_recorded)
+{
+	host.observes = true;
+	host.ask = ask_little;
+	line(A " " B " refs/heads/main", "report-status");
+	line(A " " B " refs/heads/other", NULL);
+	packet_line_append_end(&list);
+	cr_assert_eq(give(buffer_slice(&list)), 0);
+	host.ask = ask;
+	cr_assert_str_eq(asked, "refs?|");
+	cr_assert_eq(buffer_length(&to_host), 0);
+	cr_assert_eq(deeds_push.answer(push, true, SLICE_EMPTY, SLICE_EMPTY), 0);
+	cr_assert(slice_equal(buffer_slice(&to_host), buffer_slice(&list)));
+}
+
 static const char *const wrong[] = {
 	"push-cert\n",
 	"x",

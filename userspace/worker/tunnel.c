@@ -177,14 +177,16 @@ void tunnel_enter(struct session *s, struct slice name, uint16_t port)
 bool tunnel_may_begin(struct session *s)
 {
 	const char *why;
+	enum reason reason = check_beyond(s, &why);
 
-	if (check_beyond(s, &why) == REASON_NONE)
+	if (reason == REASON_NONE)
 		return true;
 	/* Where we only observe, what can't be judged there is not kept from being. */
 	if (policy_scope_policy(s->scope)->mode != POLICY_OBSERVE) {
 		session_reset(s, REASON_POLICY_CHANGED, s->address);
 		return false;
 	}
+	session_record_note(s, reason, why);
 	session_record_note(s, REASON_NONE, "relayed unread");
 	s->unread = true;
 	pipe_open(s, &protocol_opaque);

@@ -47,12 +47,23 @@ static size_t skip_empty_lines(const struct http_engine *e, struct slice in)
 	return skipped;
 }
 
+/* What reads on unread must have all of it. */
+static int relay_unreadable(struct http_engine *e)
+{
+	struct slice held = buffer_slice(&e->head.held);
+	int r = http_write(e, SIDE_SERVER, slice_head(held, held.length - 1));
+
+	return r < 0 ? r : -EBADMSG;
+}
+
 static int input_head(struct http_engine *e, struct slice in, size_t *ret_taken)
 {
 	size_t skipped = skip_empty_lines(e, in);
 	struct http_problem problem;
 	int r;
 
+	if (e->unreadable)
+		return relay_unreadable(e);
 	in = slice_from(in, skipped);
 	*ret_taken += skipped;
 	if (in.length == 0 ||
@@ -66,7 +77,11 @@ static int input_head(struct http_engine *e, struct slice in, size_t *ret_taken)
 	begin_request(e);
 	if (r < 0)
 		return r;
-	return problem.status ? http_refuse_request(e, &problem) : on_head(e);
+	r = problem.status ? http_refuse_request(e, &problem) : on_head(e);
+	/* Offered again, when there is a server. */
+	if (r == 0 && e->unreadable && *ret_taken)
+		*ret_taken -= 1;
+	return r;
 }
 
 /* --- bodies --- */
@@ -80,8 +95,11 @@ static int bad_chunk(struct http_engine *e)
 
 static int pass_data(struct http_engine *e, struct slice data)
 {
-	if (!http_request_content_passes(&e->request, data))
-		return http_fail(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+	if (!http_request_content_passes(&e->request, data)) {
+		if (!e->base.host->observes)
+			return http_fail(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+		http_note(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+	}
 	return http_pass_data(e, SIDE_SERVER, &e->framing, data);
 }
 

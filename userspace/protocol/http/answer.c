@@ -103,14 +103,17 @@ int http_fail(struct http_engine *e, enum reason reason, const char *text)
 int http_refuse_request(struct http_engine *e, const struct http_problem *problem)
 {
 	const struct protocol_refusal refusal = {
-		.reason = problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION,
+		.reason = http_problem_reason(problem),
 		.text = slice_from_string(problem->text),
 	};
 
-	if (e->base.host->observes && e->server == HTTP_SERVER_IDLE) {
-		/* What reads on unread must have all of it. */
-		http_write(e, SIDE_SERVER, buffer_slice(&e->head.held));
-		return -EBADMSG;
+	if (e->base.host->observes && !e->abort_text) {
+		http_note(e, refusal.reason, problem->text);
+		e->unreadable = true;
+		if (e->server == HTTP_SERVER_IDLE)
+			return 0;
+		e->agent = HTTP_AGENT_READY;
+		return http_go_on(e);
 	}
 	http_answer(e, problem->status, &refusal, true);
 	return http_close(e, refusal.reason, problem->text);

@@ -207,6 +207,10 @@ int http_go_on(struct http_engine *e)
 		http_start_tls(e, SIDE_SERVER, HTTP_1);
 		return 0;
 	case HTTP_SERVER_IDLE:
+		if (e->unreadable) {
+			e->agent = HTTP_AGENT_HEAD;
+			return 0;
+		}
 		if (e->passthrough) {
 			http_begin_tunnel(e, NULL);
 			return 0;
@@ -272,15 +276,10 @@ void http_tls_done(struct http_engine *e, enum side side, const struct protocol_
 
 void http_begin_tunnel(struct http_engine *e, const char *note)
 {
-	struct protocol_event *event;
-
 	e->agent = HTTP_AGENT_TUNNEL;
 	e->server = HTTP_SERVER_TUNNEL;
-	if (!note)
-		return;
-	event = http_event(e, EVENT_NOTE);
-	event->note.reason = REASON_NONE;
-	event->note.text = slice_from_string(note);
+	if (note)
+		http_note(e, REASON_NONE, note);
 }
 
 int http_relay_something_else(struct http_engine *e)

@@ -22,6 +22,14 @@ bool http_event_has_room(const struct http_engine *e)
 	return event_queue_has_room(&e->events, 4);
 }
 
+void http_note(struct http_engine *e, enum reason reason, const char *text)
+{
+	struct protocol_event *event = http_event(e, EVENT_NOTE);
+
+	event->note.reason = reason;
+	event->note.text = slice_from_string(text);
+}
+
 static bool engine_next_event(struct protocol_engine *base, struct protocol_event *ret)
 {
 	return event_queue_take(&http_engine_of(base)->events, ret);
@@ -207,6 +215,15 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	return http_request_mask(request, rules, ret);
 }
 
+static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
+	const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	struct http_engine *e = http_engine_of(base);
+
+	(void)lane;
+	return http_request_would_refuse(&e->request, rules, ret);
+}
+
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
 	struct http_engine *e = http_engine_of(base);
@@ -369,10 +386,11 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 	.connects_late = true, .ends_behind = true, .asks_again = true,                            \
 	.close = http_engine_close, .input = engine_input, .needs = engine_needs,                  \
 	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
-	.next_event = engine_next_event, .mask = engine_mask, .release = engine_release,           \
-	.refuse = engine_refuse, .bind = http_hold_bind, .reassure = http_hold_reassure,           \
-	.judge_again = http_hold_judge_again, .abort = engine_abort,                               \
-	.connected = engine_connected, .tls_done = engine_tls_done, .proven = http_inject_proven
+	.next_event = engine_next_event, .mask = engine_mask, .would_refuse = engine_would_refuse, \
+	.release = engine_release, .refuse = engine_refuse, .bind = http_hold_bind,                \
+	.reassure = http_hold_reassure, .judge_again = http_hold_judge_again,                      \
+	.abort = engine_abort, .connected = engine_connected, .tls_done = engine_tls_done,         \
+	.proven = http_inject_proven
 
 const struct protocol protocol_http = {
 	.id = PROTOCOL_HTTP, .detect = engine_detect, .open = open_http, HTTP_ENGINE};

@@ -64,6 +64,8 @@ struct http_engine {
 	enum http_server_state server;
 	bool passthrough; /* a ClientHello that is to be relayed unread */
 	bool logged_in; /* the first request came */
+	bool unreadable; /* one can't be read, and we only observe: all but its last byte is in
+			    `head`, and is relayed unread once there is a server */
 	bool offers_1, offers_2; /* the agent in TLS: HTTP/1.1 (or nothing), HTTP/2 */
 	bool speaks_2; /* HTTP/2 was chosen */
 	bool ended[2]; /* by side */
@@ -108,6 +110,8 @@ static inline struct http_engine *http_engine_of(struct protocol_engine *e)
 enum detection http_detect_method(struct slice in);
 struct protocol_event *http_event(struct http_engine *e, enum protocol_event_type type);
 bool http_event_has_room(const struct http_engine *e);
+/* For the recording; `text` is static, or the engine's. */
+void http_note(struct http_engine *e, enum reason reason, const char *text);
 int http_write(struct http_engine *e, enum side to, struct slice bytes);
 /* Content, which is part of the input, as a chunk where the framing has chunks. */
 int http_pass_data(
@@ -219,10 +223,11 @@ int http_rewrite_trailers(struct http_engine *e, const struct http_body *framing
 /* answer.c: a response of our own to the request in hand; `closes`: the connection ends with it. */
 int http_answer(struct http_engine *e, unsigned status, const struct protocol_refusal *refusal,
 	bool closes);
-/* A request that can't be judged: answered, and the session ends; where we only observe, -EBADMSG.
- */
+/* A request that can't be judged: answered, and the session ends; where we only observe, it is
+ * `unreadable`. */
 int http_refuse_request(struct http_engine *e, const struct http_problem *problem);
-/* A response that can't be read, of which `came` was taken: as above. */
+/* A response that can't be read, of which `came` was taken: the same; where we only observe,
+ * -EBADMSG. */
 int http_refuse_response(struct http_engine *e, const char *problem, struct slice came);
 /* The same for whatever else ends the session while a request may wait for its answer. */
 int http_fail(struct http_engine *e, enum reason reason, const char *text);

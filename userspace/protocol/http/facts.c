@@ -16,6 +16,16 @@ static bool fail(struct http_problem *ret, unsigned status, const char *text)
 	return false;
 }
 
+bool http_request_bar(
+	struct http_request *r, unsigned status, const char *text, struct http_problem *ret)
+{
+	if (!r->host->observes)
+		return fail(ret, status, text);
+	if (!r->barred.status)
+		r->barred = (struct http_problem){status, text};
+	return true;
+}
+
 /* --- where it goes --- */
 
 /* The one Host, which must agree with the target's authority where it has one. */
@@ -59,17 +69,18 @@ static bool check_place(
 {
 	struct http_authority authority;
 
+	r->name[0] = '\0';
 	if (!read_authority(r, target, &authority, ret))
-		return false;
+		return http_request_bar(r, ret->status, ret->text, ret);
 	copy_lower(r->name, authority.host);
-	if (r->host->observes) /* nothing is refused; the rules are those of the place */
-		return true;
 	if (r->origin->sni[0] && r->name[0] && strcmp(r->origin->sni, r->name) != 0)
-		return fail(ret, 421, "the TLS connection was made for another name than Host");
+		return http_request_bar(
+			r, 421, "the TLS connection was made for another name than Host", ret);
 	if (r->host->place &&
 		r->host->place(r->host, slice_from_string(r->name), authority.port,
 			r->origin->tls && r->origin->sni[0]) < 0)
-		return fail(ret, 421, "Host names another place than the one that was dialled");
+		return http_request_bar(
+			r, 421, "Host names another place than the one that was dialled", ret);
 	return true;
 }
 
@@ -271,25 +282,27 @@ static int write_text(struct http_request *request, const struct http_target *ta
 
 /* What a field that is named there would be taken away by the next server's side: not what decides
  * how the request is read. */
-static bool check_connection(const struct http_request *r, struct http_problem *ret)
+static bool check_connection(struct http_request *r, struct http_problem *ret)
 {
 	static const char *const kept[] = {"host", "content-length", "transfer-encoding",
 		"content-type", "content-encoding", "authorization", "cookie", "expect", "trailer"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
 		if (http_fields_list_has(&r->head.fields, "connection", slice_from_string(kept[i])))
-			return fail(ret, 400, "a Connection that names what must stay");
+			return http_request_bar(
+				r, 400, "a Connection that names what must stay", ret);
 	}
 	/* Nor anything else that people are shown and decide about. */
 	for (size_t i = 0; i < r->head.fields.count; i++) {
 		const struct http_field *field = &r->head.fields.items[i];
 
 		if (http_field_is_disguised(field))
-			return fail(
-				ret, 400, "a header with \"_\" for \"-\" that some servers read");
+			return http_request_bar(r, 400,
+				"a header with \"_\" for \"-\" that some servers read", ret);
 		if (is_shown(field) && !http_field_is_of_connection(field) &&
 			http_fields_list_has(&r->head.fields, "connection", field->name))
-			return fail(ret, 400, "a Connection that names what must stay");
+			return http_request_bar(
+				r, 400, "a Connection that names what must stay", ret);
 	}
 	return true;
 }
@@ -298,13 +311,12 @@ static bool check_expect(struct http_request *r, struct http_problem *ret)
 {
 	size_t count;
 	const struct http_field *expect = http_fields_find(&r->head.fields, "expect", &count);
-
-	r->expects = count > 0 && r->head.minor == 1;
-	if (count > 1 ||
+	bool other = count > 1 ||
 		(count &&
-			!text_equal_ignore_case(expect->value, slice_from_string("100-continue"))))
-		return fail(ret, 417, "an Expect other than \"100-continue\"");
-	return true;
+			!text_equal_ignore_case(expect->value, slice_from_string("100-continue")));
+
+	r->expects = count > 0 && !other && r->head.minor == 1;
+	return !other || http_request_bar(r, 417, "an Expect other than \"100-continue\"", ret);
 }
 
 static bool wants_close(const struct http_head *m)
@@ -322,6 +334,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->action = (struct action){.protocol = r->origin->dialect->protocol};
 	r->websocket = r->spdy = r->streams = r->forwards = r->terminal = false;
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
+	r->barred.status = 0;
 	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->has_trailers = false;

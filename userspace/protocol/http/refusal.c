@@ -36,6 +36,11 @@ unsigned http_status_of(enum reason reason)
 	return 403;
 }
 
+enum reason http_problem_reason(const struct http_problem *problem)
+{
+	return problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION;
+}
+
 /* What is no UTF-8 and control bytes are shown as \xNN. */
 int http_refusal_put_string(struct buffer *b, struct slice text)
 {

@@ -166,6 +166,28 @@ int http_request_mask(
 	return -EPERM;
 }
 
+int http_request_would_refuse(
+	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	int error;
+
+	if (r->barred.status) {
+		*ret = (struct protocol_refusal){.reason = http_problem_reason(&r->barred),
+			.text = slice_from_string(r->barred.text)};
+		return -EPERM;
+	}
+	error = http_request_mask(r, rules, ret);
+	r->masked = false; /* it was only to tell */
+	if (error == 0 && r->collected &&
+		!http_request_content_passes(r, buffer_slice(&r->content))) {
+		*ret = (struct protocol_refusal){.reason = REASON_MASK_WRITTEN_BACK,
+			.text = slice_from_string(HTTP_WRITTEN_BACK)};
+		error = -EPERM;
+	}
+	r->written.length = 0; /* it is still to pass */
+	return error;
+}
+
 /* Why this response can't be masked; NULL: it can. */
 static const char *unmaskable(const struct http_request *r, uint64_t length)
 {
@@ -209,7 +231,10 @@ bool http_response_waits(const struct http_request *r)
 
 bool http_request_content_passes(struct http_request *r, struct slice content)
 {
-	return !r->is_written || r->host->observes || !http_written_find(&r->written, content);
+	if (!r->is_written || !http_written_find(&r->written, content))
+		return true;
+	r->is_written = !r->host->observes;
+	return false;
 }
 
 bool http_websocket_is_extended(const struct http_request *r)

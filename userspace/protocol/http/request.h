@@ -32,6 +32,8 @@ struct http_request {
 	const struct http_origin *origin;
 	struct http_head head; /* the request's until it has left; then its response's */
 	struct action action;
+	struct http_problem barred; /* why it would be refused as it stands, if we did more than
+				       observe; status 0: nothing */
 	struct http_pairs pairs;
 	size_t own_pairs; /* of them; the others are what it may be taken for */
 	struct protocol_value body; /* once it was collected */
@@ -77,6 +79,9 @@ void http_request_done(struct http_request *r);
 /* facts.c: what the request in `head` does, as r->action. `minor`, `to_head` and `closes` are set
  * in any case. False: it is refused as it stands. */
 bool http_facts_read(struct http_request *r, struct http_problem *ret);
+/* It would be refused as it stands. True: it goes on all the same, as we only observe. */
+bool http_request_bar(
+	struct http_request *r, unsigned status, const char *text, struct http_problem *ret);
 /* The same for what a ClientHello asks for. */
 void http_facts_of_hello(struct http_request *r);
 /* A server that opens no WebSocket does what the GET asks for, before anybody sees what it answers:
@@ -96,8 +101,10 @@ enum action_body_form http_body_form(const struct http_fields *fields);
  * one, a request that writes has a body which is not known. */
 void http_body_of_text(struct slice text, struct action_body *ret);
 
-/* As protocol.h's function of that name. */
+/* As protocol.h's functions of those names. */
 int http_request_mask(
+	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret);
+int http_request_would_refuse(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret);
 /* What people's decision is bound to; its body was collected. -E2BIG. */
 int http_request_bind(struct http_request *r, struct protocol_binding *ret);
@@ -118,7 +125,8 @@ const char *http_request_coding(const struct http_request *r);
 
 /* What the server is to be asked for, in place of the agent's Accept; empty: as the agent did. */
 struct slice http_request_accept(const struct http_request *r);
-/* Whether content of the request may pass, of which this comes next. */
+/* Whether content of the request may pass, of which this comes next. False where we only observe:
+ * that is to be said, once, and it passes. */
 bool http_request_content_passes(struct http_request *r, struct slice content);
 #define HTTP_WRITTEN_BACK                                                                          \
 	"denied: it holds what stood in the place of a masked value, and would write it back"
@@ -138,5 +146,7 @@ const char *http_request_upgrade(const struct http_request *r);
 /* The body of a refusal in plain HTTP: {"error", "rule", "message", "review"}. */
 int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
 unsigned http_status_of(enum reason reason);
+/* What a request is refused for that has the problem. */
+enum reason http_problem_reason(const struct http_problem *problem);
 
 #endif

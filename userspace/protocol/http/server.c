@@ -208,12 +208,16 @@ static int open_tunnel(struct http_engine *e)
 	return r < 0 ? r : http_connect_established(e);
 }
 
+#define TAKEN_FOR_GET                                                                              \
+	"denied: the server opened no WebSocket, and answered as it does a GET, which no rule "    \
+	"had to allow"
+
 /* It was judged as a WebSocket, and no rule had to allow the GET for which a server takes it that
  * opens none: what may not be read, or where it is, would be had by asking so. */
 static bool is_taken_for_get(const struct http_engine *e)
 {
 	return e->request.websocket && e->request.action.protocol == PROTOCOL_HTTP &&
-		e->request.status < 400 && !e->base.host->observes;
+		e->request.status < 400;
 }
 
 static int on_head(struct http_engine *e)
@@ -231,10 +235,11 @@ static int on_head(struct http_engine *e)
 		return interim(e);
 	if (e->request.beyond.port && m->status < 300)
 		return open_tunnel(e);
-	if (is_taken_for_get(e))
-		return http_fail(e, REASON_NOT_COVERED,
-			"denied: the server opened no WebSocket, and answered as it does a GET, "
-			"which no rule had to allow");
+	if (is_taken_for_get(e)) {
+		if (!e->base.host->observes)
+			return http_fail(e, REASON_NOT_COVERED, TAKEN_FOR_GET);
+		http_note(e, REASON_NOT_COVERED, TAKEN_FOR_GET);
+	}
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->response_closes = ends_connection(e);

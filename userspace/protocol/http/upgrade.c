@@ -53,14 +53,6 @@ static int give_back(struct http_engine *e)
 	return r;
 }
 
-static void note(struct http_engine *e, enum reason reason, const char *text)
-{
-	struct protocol_event *event = http_event(e, EVENT_NOTE);
-
-	event->note.reason = reason;
-	event->note.text = slice_from_string(text);
-}
-
 /* Who breaks the protocol is no more read by anybody; what is beyond a limit of ours breaks none.
  */
 static int relay_unread(struct http_engine *e, int error)
@@ -70,8 +62,8 @@ static int relay_unread(struct http_engine *e, int error)
 	if (r < 0 || error == -EBADMSG)
 		return r < 0 ? r : error;
 	e->stream_unread = true;
-	note(e, e->stream->reason, e->stream->problem);
-	note(e, REASON_NONE, "relayed unread from here on");
+	http_note(e, e->stream->reason, e->stream->problem);
+	http_note(e, REASON_NONE, "relayed unread from here on");
 	return 0;
 }
 

@@ -18,7 +18,7 @@ static struct http2_stream *stream_of(struct http2 *h, int32_t id)
 static void refuse_as_it_stands(struct http2_stream *s, const struct http_problem *problem)
 {
 	const struct protocol_refusal refusal = {
-		.reason = problem->status == 421 ? REASON_MISDIRECTED : REASON_PROTOCOL_VIOLATION,
+		.reason = http_problem_reason(problem),
 		.text = slice_from_string(problem->text),
 	};
 
@@ -207,8 +207,7 @@ static int give_back(struct http2_stream *s, struct slice data)
 	struct buffer *content = &s->request.content;
 	int r;
 
-	if (!http_request_content_passes(&s->request, buffer_slice(content)) ||
-		!http_request_content_passes(&s->request, data)) {
+	if (!http2_stream_passes(s, buffer_slice(content)) || !http2_stream_passes(s, data)) {
 		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
 		return 0;
 	}
@@ -267,7 +266,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 			: 0;
 	if (s->state == HTTP2_COLLECT)
 		return collect(s, slice_of(data, length));
-	if (!http_request_content_passes(&s->request, slice_of(data, length))) {
+	if (!http2_stream_passes(s, slice_of(data, length))) {
 		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
 		nghttp2_session_consume_stream(session, id, length);
 		return 0;

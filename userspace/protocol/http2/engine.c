@@ -171,6 +171,14 @@ static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct
 	return s ? http_request_mask(&s->request, rules, ret) : 0;
 }
 
+static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
+	const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	struct http2_stream *s = find(base, lane);
+
+	return s ? http_request_would_refuse(&s->request, rules, ret) : 0;
+}
+
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
 	struct http2_stream *s = find(base, lane);
@@ -328,10 +336,10 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	.connects_late = true, .ends_behind = true, .asks_again = true,                            \
 	.close = http_engine_close, .input = engine_input, .needs = engine_needs,                  \
 	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
-	.next_event = engine_next_event, .mask = engine_mask, .release = engine_release,           \
-	.refuse = engine_refuse, .bind = engine_bind, .reassure = engine_reassure,                 \
-	.judge_again = engine_judge_again, .abort = engine_abort, .connected = http2_connected,    \
-	.tls_done = http2_tls_done, .proven = http2_proven
+	.next_event = engine_next_event, .mask = engine_mask, .would_refuse = engine_would_refuse, \
+	.release = engine_release, .refuse = engine_refuse, .bind = engine_bind,                   \
+	.reassure = engine_reassure, .judge_again = engine_judge_again, .abort = engine_abort,     \
+	.connected = http2_connected, .tls_done = http2_tls_done, .proven = http2_proven
 
 const struct protocol protocol_http2 = {.id = PROTOCOL_HTTP, HTTP2_ENGINE};
 const struct protocol protocol_kubernetes2 = {.id = PROTOCOL_KUBERNETES, HTTP2_ENGINE};

@@ -43,8 +43,7 @@ int http2_server_send(struct http2_stream *s)
 		return 0;
 	if (http_has_secret(s->h->e) && s->h->e->secret.length == 0)
 		return http2_secret_ask(s);
-	if (s->request.collected &&
-		!http_request_content_passes(&s->request, buffer_slice(&s->request.content))) {
+	if (s->request.collected && !http2_stream_passes(s, buffer_slice(&s->request.content))) {
 		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
 		return 0;
 	}

@@ -35,10 +35,7 @@ void http2_flow_drop_trailers(struct http2_flow *f)
 
 void http2_note(struct http2 *h, enum reason reason, const char *text)
 {
-	struct protocol_event *event = http_event(h->e, EVENT_NOTE);
-
-	event->note.reason = reason;
-	event->note.text = slice_from_string(text);
+	http_note(h->e, reason, text);
 }
 
 static void set_held(struct http2_stream *s, size_t bytes)
@@ -132,6 +129,17 @@ int http2_stream_append(struct http2_stream *s, enum side to, struct slice data)
 	if (r == 0)
 		s->h->passing += data.length;
 	return r;
+}
+
+bool http2_stream_passes(struct http2_stream *s, struct slice content)
+{
+	if (http_request_content_passes(&s->request, content))
+		return true;
+	if (!s->request.host->observes)
+		return false;
+	if (http_event_has_room(s->h->e))
+		http2_note(s->h, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+	return true;
 }
 
 bool http2_stream_hold(struct http2_stream *s, size_t bytes)

@@ -137,18 +137,18 @@ static bool read_request(
 		.query = http_target_query(r->head.target),
 		.applies = applies(&r->head.fields)};
 
-	if (!r->host->observes && impersonates(&r->head.fields)) {
-		*ret = (struct http_problem){403,
+	if (impersonates(&r->head.fields) &&
+		!http_request_bar(r, 403,
 			"who the agent is, is not for it to say "
-			"(Impersonate-User and the like)"};
+			"(Impersonate-User and the like)",
+			ret))
 		return false;
-	}
-	if (!r->host->observes && brings_token(r)) {
-		*ret = (struct http_problem){403,
+	if (brings_token(r) &&
+		!http_request_bar(r, 403,
 			"who the agent is, is not for it to say (a token in "
-			"Sec-WebSocket-Protocol)"};
+			"Sec-WebSocket-Protocol)",
+			ret))
 		return false;
-	}
 	if (target->form != HTTP_TARGET_PATH) {
 		r->pairs.unknown |= ACTION_UNKNOWN_TEXT;
 		r->pairs.problem = "a target that is no path";

@@ -636,16 +636,9 @@ static bool can_mask(const struct lane *lane, const struct mask_rules *rules)
 		(is_text(lane) && !rules->column_count && !rules->json_count);
 }
 
-static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask_rules *rules,
-	bool record_rows, struct protocol_refusal *ret)
+static int check_lane(
+	const struct lane *lane, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
-	struct lane *lane = asked_lane(base, id);
-
-	if (!lane)
-		return 0;
-	lane->record = record_rows;
-	ssh_output_free(lane->output);
-	lane->output = NULL;
 	if (is_backward(lane)) {
 		*ret = (struct protocol_refusal){REASON_NOT_BUILT,
 			slice_from_string("denied: nothing carries this kind of forwarding")};
@@ -656,9 +649,32 @@ static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask
 			slice_from_string("denied: what SSH carries here can't be masked so")};
 		return -EPERM;
 	}
-	if (rules && (is_text(lane) || carries_files(lane)))
-		lane->output = ssh_output_new(base->host, rules, carries_files(lane));
 	return 0;
+}
+
+static int ssh_mask(struct protocol_engine *base, uint32_t id, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret)
+{
+	struct lane *lane = asked_lane(base, id);
+	int r;
+
+	if (!lane)
+		return 0;
+	lane->record = record_rows;
+	ssh_output_free(lane->output);
+	lane->output = NULL;
+	r = check_lane(lane, rules, ret);
+	if (r == 0 && rules && (is_text(lane) || carries_files(lane)))
+		lane->output = ssh_output_new(base->host, rules, carries_files(lane));
+	return r;
+}
+
+static int ssh_would_refuse(struct protocol_engine *base, uint32_t id,
+	const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	const struct lane *lane = asked_lane(base, id);
+
+	return lane ? check_lane(lane, rules, ret) : 0;
 }
 
 static void leave_lane(struct lane *lane)
@@ -838,6 +854,7 @@ const struct protocol protocol_ssh = {
 	.end = ssh_end,
 	.next_event = ssh_next_event,
 	.mask = ssh_mask,
+	.would_refuse = ssh_would_refuse,
 	.release = ssh_release,
 	.refuse = ssh_refuse,
 	.bind = ssh_bind,

@@ -261,6 +261,23 @@ static int describe(const struct push *p, struct buffer *ret)
 	return r < 0 ? r : push_list_describe(&p->list, ret);
 }
 
+/* It is recorded as what it is: a push of something unknown. The answer is awaited, as any. */
+static int ask_blindly(struct push *p)
+{
+	static const struct slice unknown = {(const uint8_t *)"refs", 4};
+	const struct bridge_deed deed = {BRIDGE_DEED_GIT_PUSH, false, unknown};
+	struct deeds_host *host = p->base.host;
+	struct buffer text;
+
+	buffer_init(&text, LIST_MOST);
+	buffer_append_slice(&text, host->about);
+	buffer_append_string(&text, "\na push that is not understood");
+	p->state = PUSH_ASKING;
+	p->question = host->ask(host, &deed, 1, buffer_slice(&text));
+	buffer_done(&text);
+	return p->question ? 0 : pass_on(p);
+}
+
 static int ask(struct push *p)
 {
 	struct bridge_deed *deeds = memory_new_array(BRIDGE_DEEDS_MOST, sizeof(*deeds));
@@ -279,7 +296,7 @@ static int ask(struct push *p)
 	if (r < 0 || p->question)
 		return r;
 	if (host->observes)
-		return pass_on(p);
+		return ask_blindly(p);
 	return refuse(p, slice_from_string("denied: too much in one push"), SLICE_EMPTY);
 }
 
@@ -354,23 +371,6 @@ static int take_list(struct push *p, struct slice *in)
 static bool is_listing(const struct push *p)
 {
 	return p->state == PUSH_LISTING || p->state == PUSH_OPTING;
-}
-
-/* It is recorded as what it is: a push of something unknown. The answer is awaited, as any. */
-static int ask_blindly(struct push *p)
-{
-	static const struct slice unknown = {(const uint8_t *)"refs", 4};
-	const struct bridge_deed deed = {BRIDGE_DEED_GIT_PUSH, false, unknown};
-	struct deeds_host *host = p->base.host;
-	struct buffer text;
-
-	buffer_init(&text, LIST_MOST);
-	buffer_append_slice(&text, host->about);
-	buffer_append_string(&text, "\na push that is not understood");
-	p->state = PUSH_ASKING;
-	p->question = host->ask(host, &deed, 1, buffer_slice(&text));
-	buffer_done(&text);
-	return p->question ? 0 : pass_on(p);
 }
 
 static int take_from_agent(struct push *p, struct slice in)
