@@ -2,6 +2,7 @@
 """What a review says of what a statement would do: the planner's answer and the sizes of what it names, without a trace in
 the session that waits."""
 import contextlib
+import json
 import re
 import subprocess
 import threading
@@ -10,12 +11,13 @@ import psycopg2
 import pytest
 from conftest import make_config
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, RULES, count, decide, session, wait_for_pending  # noqa: F401
+from test_reviews import REVIEWERS, RULES, count, decide, session, start, wait_for_pending  # noqa: F401
 
 DDL = [
     {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},
     {"name": "merges need a person", "operations": ["merge"], "objects": ["public.orders"], "review": {"by": "dba"}},
     {"name": "what has code needs a person", "operations": ["insert", "select"], "objects": ["public.code_*"], "review": {"by": "dba"}},
+    {"name": "code needs a person", "operations": ["function"], "objects": ["public.bound()"], "review": {"by": "dba"}},
     {"name": "own tables", "operations": ["create"], "objects": ["public.*"], "allow": {}},
 ]
 
@@ -174,6 +176,40 @@ def test_planning_runs_no_code_of_users(server, session, preview):  # noqa: F811
     finally:
         server.sql(f"drop table {', '.join(reversed(tables))} cascade; drop server elsewhere; drop schema code_there cascade;"
                    "drop operator === (int, int); drop domain code_domain, code_checked, harmless; drop function code, inlined, key", database="shop")
+
+
+BOUND = """
+create sequence ran;
+create function bound(i int) returns int immutable security definer language plpgsql as 'begin perform nextval(''ran''); return i; end';
+create domain code_domain as int check (bound(value) > 0);
+create table code_bound (d code_domain, a code_domain[]);
+grant all on code_bound to app;
+"""
+BINDS = {
+    "function": ("select bound($1)", "1"),
+    "domain": ("insert into code_bound (d) values ($1)", "1"),
+    "array of a domain": ("insert into code_bound (a) values ($1)", "{1,2}"),
+    "cast": ("insert into code_bound (d) values (cast($1 as code_domain))", "1"),
+}
+
+
+@pytest.mark.parametrize("way", BINDS)
+def test_what_binding_runs_waits_too(daemon, server, way):
+    """Planning folds a function over a parameter, and reading a domain's value runs its CHECK: nothing is executed here but a Bind."""
+    text, value = BINDS[way]
+    server.sql(BOUND, database="shop")
+    try:
+        def ran():
+            return server.sql("select is_called from ran", database="shop") == "t"
+        p = start(daemon, server, ("batch", [("P", "", text), ("B", "", "", [value]), ("S",)]), ("wait", "Z"), ("close",))
+        (review,) = wait_for_pending(daemon)
+        assert review["text"] == text and not ran()
+        decide(daemon, "approve", review)
+        out, err = p.communicate(timeout=15)
+        assert [m[0] for m in json.loads(out) if m[0] in "123EZ"] == ["1", "2", "Z"], (out, err)
+        assert ran()
+    finally:
+        server.sql("drop table code_bound; drop domain code_domain; drop function bound; drop sequence ran", database="shop")
 
 
 def test_who_waits_for_a_held_transaction_goes_on_when_its_review_ends(daemon, server, session, asked):  # noqa: F811

@@ -3,6 +3,8 @@
 import array
 import itertools
 import mmap
+import pathlib
+import re
 
 PRESENT = 3 << 62  # in memory, or swapped out (Documentation/admin-guide/mm/pagemap.rst)
 
@@ -22,6 +24,12 @@ def runs(pid):
                 if there:
                     yield first * mmap.PAGESIZE, count * mmap.PAGESIZE
                 first += count
+
+
+def own(pids):
+    """KiB of the processes; what they share with others counts in part."""
+    texts = [pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(int(re.search(r"^Pss: +([0-9]+)", text, re.M)[1]) for text in texts)
 
 
 def holds(pid, *wanted):

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""More held at once than a worker says something to in each second, in clear and in TLS: all see life, all are released, each by its own
+decision, and none takes much memory. tests/bench/reviews does it with a thousand."""
+import json
+import subprocess
+
+import pytest
+from conftest import make_config, make_shop
+from harness import daemon as daemons
+from harness import memory
+from harness.control import Control
+from harness.waiting import wait_for
+from test_reviews import REVIEWERS
+
+HELD, SHARED = 300, 100  # the latter are one action
+SILENCE = 3.0  # seconds: who gives up on a silent connection as soon as that
+RULES = [{"name": "updates need a person", "operations": ["update", "select"], "objects": ["public.held"], "review": {"by": "dba"}}]
+# Asks on each of many connections, each tenth in TLS; says how long the longest silence of each was, as its reader sees it, when it is told to,
+# and then what came of it.
+CLIENT = """
+import json, selectors, socket, ssl, struct, sys, time
+port, count, shared = map(int, sys.argv[1:])
+context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+def message(kind, body): return kind + struct.pack("!I", len(body) + 4) + body
+class Connection:
+    def __init__(self, number):
+        s = socket.create_connection(("127.0.0.1", port))
+        if number % 10 == 0:
+            s.sendall(struct.pack("!II", 8, 80877103))
+            assert s.recv(1) == b"S"
+            s = context.wrap_socket(s)
+        body = struct.pack("!I", 196608) + b"user\\0app\\0database\\0shop\\0\\0"
+        s.sendall(struct.pack("!I", len(body) + 4) + body)
+        data = b""
+        while data[-6:-1] != b"Z\\0\\0\\0\\5": data += s.recv(65536)
+        which = 0 if number < shared else number
+        s.sendall(message(b"Q", b"update held set n = n + 1 where id = %d\\0" % which))
+        self.socket, self.seen, self.kinds, self.longest, self.last = s, b"", {}, 0.0, None
+    def read(self):
+        self.seen += self.socket.recv(65536)
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending(): self.seen += self.socket.recv(65536)
+        while len(self.seen) > 4 and len(self.seen) > (length := struct.unpack("!I", self.seen[1:5])[0]):
+            kind, self.seen = self.seen[:1].decode(), self.seen[length + 1:]
+            self.kinds[kind] = self.kinds.get(kind, 0) + 1
+            if kind in "NS":
+                now = time.monotonic()
+                self.longest = max(self.longest, now - (self.last or now))
+                self.last = now
+connections = [Connection(i) for i in range(count)]
+selector = selectors.DefaultSelector()
+for c in connections: selector.register(c.socket, selectors.EVENT_READ, c)
+selector.register(sys.stdin, selectors.EVENT_READ, None)
+print("asked", flush=True)
+while any("Z" not in c.kinds for c in connections):
+    for key, _ in selector.select():
+        if key.data: key.data.read()
+        elif sys.stdin.readline():
+            print(json.dumps([[c.longest, c.kinds.get("S", 0)] for c in connections]), flush=True)
+print(json.dumps([c.kinds for c in connections]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    server = make_shop(tmp_path_factory.mktemp("pg"), settings=[f"max_connections = {HELD + 20}"])
+    server.sql(f"create table held (id int primary key, n int); insert into held select i, 0 from generate_series(0, {HELD}) i;"
+               "grant all on held to app", database="shop")
+    config = make_config(server.port, reviewers=REVIEWERS, workers=1, resource={"tls": {"upstream": "off"}})
+    config["agents"][0]["pending_reviews"] = HELD
+    d = daemons.Daemon(tmp_path_factory.mktemp("many"), config, RULES)
+    yield server, d
+    d.close()
+    server.stop()
+
+
+def test_hundreds_are_held_and_released(place):
+    server, d = place
+    control = Control(d)
+    d.run("psql", "-X", f"host=127.0.0.1 port={server.port} dbname=shop user=app", "-c", "select 1")
+    before = memory.own(d.workers())
+    agent = d.popen("/usr/bin/python3", "-c", CLIENT, server.port, HELD, SHARED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with agent:
+        assert agent.stdout.readline() == "asked\n"
+        reviews = wait_for(lambda: [r for r in [control.reviews()] if sum(x["waiters"] for x in r) == HELD], 60, "all to be held")[0]
+        assert len(reviews) == HELD - SHARED + 1 and max(r["waiters"] for r in reviews) == SHARED
+        each = (memory.own(d.workers()) - before) / HELD
+        assert each <= 64, f"{each} KiB"
+
+        def heard():
+            agent.stdin.write("\n")
+            agent.stdin.flush()
+            found = json.loads(agent.stdout.readline())
+            return found if min(count for _, count in found) >= 3 else None
+        assert max(longest for longest, _ in wait_for(heard, 30, "three signs of life for each")) < SILENCE
+        for review in reviews:
+            control.approve(review["id"])
+        kinds = json.loads(agent.stdout.readline())
+    assert all(k.get("C") == 1 and k.get("N", 0) >= 1 and "E" not in k for k in kinds), kinds
+    # Once for each that waited.
+    assert server.sql(f"select n, count(*) from held where id > {SHARED - 1} or id = 0 group by n order by n", database="shop") == (
+        f"0|1\n1|{HELD - SHARED}\n{SHARED}|1")
+    assert control.reviews() == []
+    control.close()
