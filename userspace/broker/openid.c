@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "broker/tell.h"
 #include "identity/algorithm.h"
 #include "monitor/control.h"
 
@@ -33,18 +34,7 @@ uint64_t openid_backoff(unsigned failures)
 int openid_tell(struct openid *o, enum broker_message type, const void *head, size_t length,
 	struct slice text)
 {
-	struct control_header header = {.type = type};
-	struct buffer payload;
-	int r;
-
-	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
-	r = buffer_append(&payload, head, length);
-	if (r == 0)
-		r = buffer_append_slice(&payload, text);
-	if (r == 0)
-		r = control_send(o->channel, &header, buffer_slice(&payload), NULL, 0);
-	buffer_done(&payload);
-	return r;
+	return tell_monitor(o->channel, type, head, length, text);
 }
 
 static struct subject *find_agent(struct openid *o, uint32_t agent)

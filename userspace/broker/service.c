@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "broker/card.h"
 #include "broker/clicks.h"
+#include "broker/tell.h"
 #include "monitor/control.h"
 
 #define TURN_MOST 1000 /* milliseconds */
@@ -20,18 +21,7 @@
 int service_tell(struct service *s, enum broker_message type, const void *head, size_t length,
 	const char *text)
 {
-	struct control_header header = {.type = type};
-	struct buffer payload;
-	int r;
-
-	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
-	r = buffer_append(&payload, head, length);
-	if (r == 0)
-		r = buffer_append_string(&payload, text);
-	if (r == 0)
-		r = control_send(s->channel, &header, buffer_slice(&payload), NULL, 0);
-	buffer_done(&payload);
-	return r;
+	return tell_monitor(s->channel, type, head, length, slice_from_string(text));
 }
 
 /* The monitor would never know of a message that is there; so it is waited for, which never waits
