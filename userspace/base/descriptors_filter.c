@@ -65,7 +65,6 @@ static const int allowed_calls[] = {
 #endif
 };
 
-#ifndef __SANITIZE_ADDRESS__
 /* What the library tries in passing and can do without: names of users, files of keys. */
 static const int refused_calls[] = {
 	SCMP_SYS(open),
@@ -78,34 +77,19 @@ static const int refused_calls[] = {
 	SCMP_SYS(readlink),
 	SCMP_SYS(sched_getaffinity),
 };
-#endif
-
-static int add_rules(void *filter)
-{
-	static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
-	static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
-#ifndef __SANITIZE_ADDRESS__
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0);
-#endif
-	if (r == 0)
-		r = privileges_allow_own_signals(filter);
-	if (r == 0)
-		r = privileges_allow_sanitizers(filter);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mapping_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping_calls[i], 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	return r;
-}
 
 int descriptors_filter(struct error *e)
 {
-	return privileges_filter(add_rules, e);
+	static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
+	const struct privileges_calls calls = {
+		.allowed = allowed_calls,
+		.allowed_count = ARRAY_SIZE(allowed_calls),
+		.refused = refused_calls,
+		.refused_count = ARRAY_SIZE(refused_calls),
+		.refusal = EACCES,
+		.commands = commands,
+		.command_count = ARRAY_SIZE(commands),
+	};
+
+	return privileges_filter(&calls, e);
 }

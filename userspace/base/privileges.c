@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -38,14 +39,24 @@ int privileges_become(
 	return 0;
 }
 
-int privileges_allow_own_signals(void *filter)
+static int add_calls(scmp_filter_ctx filter, uint32_t answer, const int *calls, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = seccomp_rule_add(filter, answer, calls[i], 0);
+	return r;
+}
+
+/* To this process and to no other. */
+static int allow_own_signals(scmp_filter_ctx filter)
 {
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)getpid()));
 }
 
 #ifdef __SANITIZE_ADDRESS__
-int privileges_allow_sanitizers(void *filter)
+static int allow_sanitizers(scmp_filter_ctx filter)
 {
 	static const int calls[] = {
 		SCMP_SYS(sigaltstack),
@@ -64,21 +75,66 @@ int privileges_allow_sanitizers(void *filter)
 		SCMP_SYS(pipe2),
 		SCMP_SYS(ioctl),
 	};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-	return r;
+	return add_calls(filter, SCMP_ACT_ALLOW, calls, ARRAY_SIZE(calls));
 }
 #else
-int privileges_allow_sanitizers(void *filter)
+static int allow_sanitizers(scmp_filter_ctx filter)
 {
 	(void)filter;
 	return 0;
 }
 #endif
 
-int privileges_filter(privileges_rules *add, struct error *e)
+static int add_commands(scmp_filter_ctx filter, const int *commands, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+	return r;
+}
+
+/* Memory that is or becomes code is for who took the process over. */
+static int add_mappings(scmp_filter_ctx filter, int code_refusal)
+{
+	static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(calls); i++) {
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		if (r == 0 && code_refusal)
+			r = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)code_refusal),
+				calls[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
+	}
+	return r;
+}
+
+static int add_all(scmp_filter_ctx filter, const struct privileges_calls *calls)
+{
+	int r = add_calls(filter, SCMP_ACT_ALLOW, calls->allowed, calls->allowed_count);
+
+#ifndef __SANITIZE_ADDRESS__
+	if (r == 0)
+		r = add_calls(filter, SCMP_ACT_ERRNO((uint32_t)calls->refusal), calls->refused,
+			calls->refused_count);
+#endif
+	if (r == 0)
+		r = allow_own_signals(filter);
+	if (r == 0)
+		r = allow_sanitizers(filter);
+	if (r == 0)
+		r = add_commands(filter, calls->commands, calls->command_count);
+	if (r == 0)
+		r = add_mappings(filter, calls->code_refusal);
+	if (r == 0 && calls->add)
+		r = calls->add(filter);
+	return r;
+}
+
+int privileges_filter(const struct privileges_calls *calls, struct error *e)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
@@ -89,7 +145,7 @@ int privileges_filter(privileges_rules *add, struct error *e)
 	tzset();
 	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
-		r = add(filter);
+		r = add_all(filter, calls);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);

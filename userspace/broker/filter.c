@@ -85,7 +85,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(exit_group),
 };
 
-#ifndef __SANITIZE_ADDRESS__
 /* What libraries try in passing and can do without; clone3 gives its flags where no filter sees
  * them, and without it glibc takes clone. */
 static const int refused_calls[] = {
@@ -95,9 +94,8 @@ static const int refused_calls[] = {
 	SCMP_SYS(prctl),
 	SCMP_SYS(prlimit64),
 };
-#endif
 
-static int add_sockets(scmp_filter_ctx filter)
+static int add_sockets(void *filter)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	int r = 0;
@@ -125,23 +123,9 @@ static int add_sockets(scmp_filter_ctx filter)
 
 static int add_rules(void *filter)
 {
-	static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC};
-	static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
-	int r = 0;
+	int r = add_sockets(filter);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
-#ifndef __SANITIZE_ADDRESS__
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), refused_calls[i], 0);
-#endif
-	if (r == 0)
-		r = privileges_allow_own_signals(filter);
-	if (r == 0)
-		r = privileges_allow_sanitizers(filter);
-	if (r == 0)
-		r = add_sockets(filter);
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 			SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
@@ -149,22 +133,25 @@ static int add_rules(void *filter)
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 			SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
-	/* Refused rather than deadly: a name service that is a library of its own is passed over.
-	 */
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mapping_calls); i++) {
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping_calls[i], 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-		if (r == 0)
-			r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), mapping_calls[i], 1,
-				SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
-	}
 	return r;
 }
 
 int filter_load(struct error *e)
 {
-	return privileges_filter(add_rules, e);
+	static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC};
+	const struct privileges_calls calls = {
+		.allowed = allowed_calls,
+		.allowed_count = ARRAY_SIZE(allowed_calls),
+		.refused = refused_calls,
+		.refused_count = ARRAY_SIZE(refused_calls),
+		.refusal = ENOSYS,
+		.commands = commands,
+		.command_count = ARRAY_SIZE(commands),
+		/* Rather than deadly: a name service that is a library of its own is passed over.
+		 */
+		.code_refusal = EACCES,
+		.add = add_rules,
+	};
+
+	return privileges_filter(&calls, e);
 }

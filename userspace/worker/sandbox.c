@@ -65,7 +65,6 @@ static const int allowed_calls[] = {
 #endif
 };
 
-#ifndef __SANITIZE_ADDRESS__
 /* What libraries try in passing and can do without: glibc's free() reads how memory is
  * overcommitted, its malloc() counts processors. Refused rather than deadly, since an agent can
  * bring it about. */
@@ -75,27 +74,12 @@ static const int refused_calls[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(ioctl),
 };
-#endif
 
-static int add_rules(void *filter)
+static int add_sockets(void *filter)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	/* Not F_SETFL: it would take O_APPEND off the recordings' descriptors, and what is written
-	 * could be changed. */
-	static const int commands[] = {F_GETFL, F_GETFD, F_DUPFD_CLOEXEC, F_GET_SEALS};
-	static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
-#ifndef __SANITIZE_ADDRESS__
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0);
-#endif
-	if (r == 0)
-		r = privileges_allow_own_signals(filter);
-	if (r == 0)
-		r = privileges_allow_sanitizers(filter);
 	/* Sockets towards servers are TCP; the ring connects them. */
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
@@ -104,17 +88,24 @@ static int add_rules(void *filter)
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 			SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
-	/* Memory that is or becomes code is for who took the worker over. */
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mapping_calls); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping_calls[i], 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	return r;
 }
 
 int sandbox_filter(struct error *e)
 {
-	return privileges_filter(add_rules, e);
+	/* Not F_SETFL: it would take O_APPEND off the recordings' descriptors, and what is written
+	 * could be changed. */
+	static const int commands[] = {F_GETFL, F_GETFD, F_DUPFD_CLOEXEC, F_GET_SEALS};
+	const struct privileges_calls calls = {
+		.allowed = allowed_calls,
+		.allowed_count = ARRAY_SIZE(allowed_calls),
+		.refused = refused_calls,
+		.refused_count = ARRAY_SIZE(refused_calls),
+		.refusal = EACCES,
+		.commands = commands,
+		.command_count = ARRAY_SIZE(commands),
+		.add = add_sockets,
+	};
+
+	return privileges_filter(&calls, e);
 }
