@@ -190,6 +190,9 @@ def test_people_decide(host, network, echo, egress, resources, rules):
     wait_until(lambda: daemon.json("reviews", "list"))
     review, = daemon.json("reviews", "list")
     assert review["text"] == text_of(SERVER4, PORT) and review["state"] == "pending"
+    # No process is known to have sent it.
+    asked, = daemon.json("reviews", "show", review["id"])["sessions"]
+    assert asked["pid"] is None and asked["uid"] is None
     assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
     assert process.stdout.readline() == "echo x\n"
     out, err = process.communicate(timeout=60)

@@ -12,6 +12,7 @@
 #include "masking/strategy.h"
 #include "recording/secret.h"
 #include "worker/decide.h"
+#include "worker/session_internal.h"
 
 static const char too_large[] = "it is too large to be reviewed";
 
@@ -53,7 +54,7 @@ int draft_scope(struct session *s, const struct verdict *verdict, const struct a
 
 static void fill_origin(struct session *s, struct question *ret)
 {
-	bool is_ours = s->origin.way == ORIGIN_DIALLED; /* a process of this host */
+	bool is_ours = session_has_process(s);
 
 	ret->protocol = slice_from_string(protocol_name(s->engine->protocol->id));
 	ret->session = slice_from_string(s->id.text);

@@ -38,7 +38,7 @@ void session_record_facts(struct session *s, bool start)
 {
 	const struct policy *p = s->scope ? policy_scope_policy(s->scope) : NULL;
 	struct buffer groups;
-	bool is_ours = s->origin.way == ORIGIN_DIALLED; /* a process of this host */
+	bool is_ours = session_has_process(s);
 	struct session_facts facts = {
 		.id = slice_from_string(s->id.text),
 		.agent = s->agent ? s->agent->name : SLICE_EMPTY,

@@ -33,4 +33,11 @@ void session_renew_scope(struct session *s);
 /* The next resource that the place may mean, which is not recorded; false: there is none. */
 bool session_try_next_candidate(struct session *s);
 
+/* Whether a process of this host is known to have made the connection: of what comes in by an
+ * agent's interface, and of datagrams, none is. */
+static inline bool session_has_process(const struct session *s)
+{
+	return s->origin.way == ORIGIN_DIALLED && !s->flow;
+}
+
 #endif
