@@ -17,6 +17,7 @@
 #include "capture/origin.h"
 #include "monitor/monitor.h"
 #include "monitor/process.h"
+#include "policy/unix_server.h"
 #include "protocol/dns.h"
 
 #define CANCEL_KEY_MOST 260
@@ -98,26 +99,36 @@ static void on_certificate(struct monitor_worker *w, struct slice request, int f
 	buffer_wipe(&pem);
 }
 
+/* To what the path leads to without others' links (policy/unix_server.h). */
+static int connect_to(int fd, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int place, r = unix_server_open(path, &place, NULL);
+
+	if (r < 0)
+		return r;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", place);
+	r = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	close(place);
+	return r;
+}
+
 /* Connects as that user, for the server's peer authentication. Raw system calls: glibc's would
  * change the user of all threads. Nothing here blocks: a Unix socket connects at once or not at
  * all. */
 static int connect_as(const char *path, uid_t uid, gid_t gid)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const gid_t no_groups[1] = {gid}, own_groups[1] = {getegid()};
 	int fd, r = 0;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (syscall(SYS_setgroups, 1, no_groups) < 0 || syscall(SYS_setresgid, -1, gid, -1) < 0 ||
 		syscall(SYS_setresuid, -1, uid, -1) < 0)
 		r = -errno;
-	if (r == 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		r = -errno;
+	if (r == 0)
+		r = connect_to(fd, path);
 	/* Back; a monitor that can't be root again must not go on. */
 	if (syscall(SYS_setresuid, -1, 0, -1) < 0 || syscall(SYS_setresgid, -1, 0, -1) < 0 ||
 		syscall(SYS_setgroups, 1, own_groups) < 0)

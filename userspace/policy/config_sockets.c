@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "policy/config_check.h"
@@ -159,13 +160,34 @@ static void check_link(const struct sockets *s, size_t index)
 	free(found);
 }
 
+/* An agent that could make the link another one would choose which server is taken for the
+ * resource's. One that is not there yet is looked at when it is connected to. */
+static void check_way(const struct sockets *s, const struct config_resource *r)
+{
+	const struct config_text *path = server_of(r);
+	char *link = NULL;
+	int fd;
+
+	if (!path)
+		return;
+	if (unix_server_open(path->text, &fd, &link) == 0)
+		close(fd);
+	else if (link)
+		loader_error(s->loader, path->place,
+			"\"unix\": \"%s\" leads through a link that others than root can change, "
+			"\"%s\"; expected the path that it stands for",
+			path->text, link);
+	free(link);
+}
+
 void config_check_sockets(struct config *c, struct loader *l, unsigned flags)
 {
 	const struct sockets s = {c, l, !(flags & CONFIG_WITHOUT_FILES)};
 
-	for (size_t i = 0; s.open && i < c->resource_count; i++)
+	for (size_t i = 0; s.open && i < c->resource_count; i++) {
 		check_link(&s, i);
-
+		check_way(&s, &c->resources[i]);
+	}
 	for (size_t i = 0; i < c->agent_count; i++) {
 		for (size_t j = 0; j < c->agents[i].sockets.count; j++)
 			check_socket(&s, &c->agents[i].sockets.items[j]);
