@@ -508,6 +508,22 @@ def test_port_of_a_bridge(host, network, machines, vm):
     assert network.leaks() == 0
 
 
+def test_rules_for_bridges_that_somebody_changes(network, vm):
+    """They are told of and put back as the others are."""
+    daemon, _ = vm
+    table = f"wayleave_{daemon.instance}_forward"
+
+    def look():
+        checks = json.loads(daemon.wayleave("doctor", "--json").stdout)["checks"]
+        return next(c for c in checks if c["name"] == "hooks and rules")
+    assert look()["state"] == "ok"
+    network.in_host("nft", "flush", "chain", "bridge", table, "ports")
+    found = look()
+    assert found["state"] == "failed" and "rules for interfaces" in found["text"]
+    assert "drop" in network.in_host("nft", "list", "table", "bridge", table)
+    assert look()["state"] == "ok"
+
+
 def test_commands(vm):
     daemon, _ = vm
     agent, = daemon.status()["agents"]

@@ -286,6 +286,49 @@ Test(config_load, agents_behind_interfaces)
 	config_free(c);
 }
 
+/* Each agent has no more than it may; all together have. */
+Test(config_load, addresses_behind_interfaces_are_bounded_together)
+{
+	struct buffer text;
+
+	buffer_init(&text, 1 << 20);
+	buffer_append_string(&text, "policies: []\nagents:\n");
+	for (unsigned a = 0; a < 5; a++) {
+		buffer_append_format(&text, "  - {name: a%u, interfaces: [", a);
+		for (unsigned i = 0; i < 16; i++)
+			buffer_append_format(&text, "tap%u-%u, ", a, i);
+		buffer_append_string(&text, "], addresses: [");
+		for (unsigned i = 0; i < 64; i++)
+			buffer_append_format(&text, "10.9.%u.%u, ", a, i + 1);
+		buffer_append_string(&text, "]}\n");
+	}
+	buffer_append_byte(&text, 0);
+	put_file("wayleave.yaml", 0644, (const char *)buffer_slice(&text).data);
+	expect_error("wayleave.yaml", 0, "more than 4096 on all");
+	buffer_done(&text);
+}
+
+/* Others would choose by it which server is taken for the resource's. */
+Test(config_load, sockets_behind_links_that_others_can_change)
+{
+	char *link = memory_format("%s/link", folder);
+	struct config *c;
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root to make root's links");
+	put_file("wayleave.yaml", 0644,
+		"policies: []\nresources:\n  - {name: s, protocol: postgres, hosts: "
+		"[\"127.0.0.1:5432\"], upstream: {unix: @/link/socket}}\n");
+	cr_assert_eq(symlink("/run/wl-none", link), 0);
+	c = load("wayleave.yaml", 0, 0);
+	config_free(c);
+	cr_assert_eq(lchown(link, 65534, 65534), 0);
+	expect_error("wayleave.yaml", 0, "leads through a link that others than root can change");
+	c = load("wayleave.yaml", CONFIG_WITHOUT_FILES, 0);
+	config_free(c);
+	free(link);
+}
+
 Test(config_load, extensions)
 {
 	struct config *c;

@@ -174,6 +174,8 @@
 #define LIMIT_INTERFACE_AGENTS 64u /* each has two of the ports below 1024 */
 #define LIMIT_AGENT_INTERFACES 16u
 #define LIMIT_AGENT_ADDRESSES 64u
+/* Of all agents, each interface with each address: some ten rules of each pair. */
+#define LIMIT_INTERFACE_ADDRESSES 4096u
 
 /* Network namespaces with a listener (capture/networks.h) */
 #define LIMIT_NETWORKS_PER_AGENT 16u

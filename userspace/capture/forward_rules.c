@@ -10,7 +10,7 @@
 #include "capture/forward_internal.h"
 #include "capture/guard_internal.h"
 
-#define TEXT_MOST (1u << 20)
+#define TEXT_MOST (8u << 20) /* LIMIT_INTERFACE_ADDRESSES fit */
 #define MAPPED_BITS 96
 
 static const char removal[] = "add table %s wayleave_%s_forward\n"
@@ -328,4 +328,19 @@ int forward_rules_remove(const char *instance, struct error *e)
 void forward_rules_name(const char *instance, char ret[FORWARD_RULES_NAME_SIZE])
 {
 	snprintf(ret, FORWARD_RULES_NAME_SIZE, "%.20s_forward", instance);
+}
+
+int forward_rules_shape(const char *instance, uint64_t *ret, struct error *e)
+{
+	char name[FORWARD_RULES_NAME_SIZE];
+	uint64_t inet, bridge;
+	int r;
+
+	forward_rules_name(instance, name);
+	r = guard_shape(name, &inet, e);
+	if (r == 0)
+		r = guard_shape_of("bridge", name, &bridge, e);
+	if (r == 0)
+		*ret = inet * 31 + bridge;
+	return r;
 }

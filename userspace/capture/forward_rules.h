@@ -71,7 +71,9 @@ int forward_rules_text(const struct forward_rules *f, struct buffer *ret);
 int forward_rules_apply(const struct forward_rules *f, struct error *e);
 /* Removes the tables; none is no error. */
 int forward_rules_remove(const char *instance, struct error *e);
-/* For guard_shape() and guard_watch_open(): what stands for the instance in the name of the table.
+/* A number for the rules of both tables as they are. */
+int forward_rules_shape(const char *instance, uint64_t *ret, struct error *e);
+/* For guard_watch_open(): what stands for the instance in the name of the table.
  */
 #define FORWARD_RULES_NAME_SIZE 32
 void forward_rules_name(const char *instance, char ret[FORWARD_RULES_NAME_SIZE]);

@@ -182,12 +182,9 @@ static int load_rules(struct capture *c, struct error *e)
 
 static int keep_shape(struct capture *c, struct error *e)
 {
-	char name[FORWARD_RULES_NAME_SIZE];
-
 	if (c->forwarded.count == 0)
 		return 0;
-	forward_rules_name(c->pins.instance, name);
-	return guard_shape(name, &c->forwarded.shape, e);
+	return forward_rules_shape(c->pins.instance, &c->forwarded.shape, e);
 }
 
 /* A listener is an agent's once the rules are there: a handshake that began under others ends
@@ -288,14 +285,12 @@ bool forwarded_judges(const struct capture *c)
 
 int forwarded_verify(struct capture *c, struct error *e)
 {
-	char name[FORWARD_RULES_NAME_SIZE];
 	uint64_t now;
 	int r;
 
 	if (c->forwarded.count == 0)
 		return 0;
-	forward_rules_name(c->pins.instance, name);
-	r = guard_shape(name, &now, e);
+	r = forward_rules_shape(c->pins.instance, &now, e);
 	if (r == 0 && now != c->forwarded.shape)
 		r = error_set(
 			e, -ESTALE, "nftables: somebody has changed the rules for interfaces");

@@ -45,7 +45,7 @@ struct forwarded {
 	size_t count;
 	bool known; /* there was a setup */
 	bool loaded; /* the rules are in force; else they are to be loaded again */
-	uint64_t shape; /* of the rules as they were loaded: guard_shape() */
+	uint64_t shape; /* of the rules as they were loaded: forward_rules_shape() */
 };
 
 /* Makes the setup's agents what is to be governed by interface, once forwarded_load() has loaded

@@ -331,11 +331,16 @@ static uint64_t shape_of(const char *text)
 
 int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 {
+	return guard_shape_of("inet", instance, ret, e);
+}
+
+int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e)
+{
 	struct buffer text;
 	char command[64];
 	int r;
 
-	snprintf(command, sizeof(command), "list table inet wayleave_%s\n", instance);
+	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
 	buffer_init(&text, TEXT_MOST);
 	r = guard_run(command, &text, e);
 	if (r == 0)

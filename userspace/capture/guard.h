@@ -61,6 +61,8 @@ int guard_apply(const struct guard *g, struct error *e);
 int guard_check(const struct guard *g, uint64_t shape, struct error *e);
 /* A number for the rules as they are, without the agents that they name. */
 int guard_shape(const char *instance, uint64_t *ret, struct error *e);
+/* The same of the table of that name of another family than inet. */
+int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e);
 /* Removes the table; none is no error. */
 int guard_remove(const char *instance, struct error *e);
 

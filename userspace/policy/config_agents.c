@@ -104,7 +104,7 @@ static void check_limits(struct loader *l, const struct config_limits *limits)
 void config_check_agents(struct config *c, struct loader *l)
 {
 	struct config_array agents = CONFIG_ARRAY(c->agents, c->agent_count, "agent");
-	unsigned by_interface = 0;
+	size_t by_interface = 0, pairs = 0;
 
 	if (c->agent_count > LIMIT_CONFIG_AGENTS) {
 		loader_error(l, c->place, "more than %u agents", LIMIT_CONFIG_AGENTS);
@@ -119,12 +119,19 @@ void config_check_agents(struct config *c, struct loader *l)
 		config_check_interfaces(c, l, agent);
 		check_place(l, agent);
 		by_interface += agent->interfaces.place.file != NULL;
+		pairs +=
+			agent->interfaces.count * (agent->network_count ? agent->network_count : 1);
 		check_id(c, l, agent);
 		check_limits(l, agent->limits);
 	}
 	if (by_interface > LIMIT_INTERFACE_AGENTS)
 		loader_error(l, c->place, "more than %u agents with \"interfaces\"",
 			LIMIT_INTERFACE_AGENTS);
+	if (pairs > LIMIT_INTERFACE_ADDRESSES)
+		loader_error(l, c->place,
+			"\"addresses\": more than %u on all \"interfaces\" together, each agent's "
+			"on each of its own",
+			LIMIT_INTERFACE_ADDRESSES);
 }
 
 static void check_url(struct loader *l, const char *key, const struct config_text *url)
