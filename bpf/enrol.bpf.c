@@ -96,10 +96,20 @@ static __always_inline void await(__u64 id)
 	struct enrol_state *state;
 	__u32 zero = 0, value = 1;
 
+	long r;
+
 	state = bpf_map_lookup_elem(&enrolment, &zero);
-	if (!state || bpf_map_update_elem(&awaited, &id, &value, BPF_NOEXIST))
+	if (!state)
 		return;
-	__sync_fetch_and_add(&state->awaited, 1);
+	r = bpf_map_update_elem(&awaited, &id, &value, BPF_NOEXIST);
+	if (r == -EEXIST)
+		return;
+	if (r) {
+		bpf_map_push_elem(&lost, &id, BPF_ANY);
+		__sync_fetch_and_add(&state->lost, 1);
+	} else {
+		__sync_fetch_and_add(&state->awaited, 1);
+	}
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	/* Without room the monitor finds it at its next look. */
 	if (!event)
@@ -151,6 +161,13 @@ int enrol_rmdir(__u64 *ctx)
 	return 0;
 }
 
+static __always_inline bool is_awaited(const struct enrol_state *state, __u64 id)
+{
+	if (bpf_map_lookup_elem(&awaited, &id))
+		return true;
+	return state->lost && bpf_map_peek_elem(&lost, &id) == 0;
+}
+
 /* At the root of all cgroups: one look while nothing is awaited. */
 SEC("cgroup/sock_create")
 int enrol_gate(struct bpf_sock *ctx)
@@ -160,14 +177,14 @@ int enrol_gate(struct bpf_sock *ctx)
 
 	(void)ctx;
 	state = bpf_map_lookup_elem(&enrolment, &zero);
-	if (!state || state->awaited == 0)
+	if (!state || (state->awaited == 0 && state->lost == 0))
 		return 1;
 	for (int level = 1; level <= DEPTH_MOST; level++) {
 		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
 
 		if (id == 0)
 			return 1;
-		if (!bpf_map_lookup_elem(&awaited, &id))
+		if (!is_awaited(state, id))
 			continue;
 		count(NULL, STEER_NOT_ENROLLED);
 		bpf_set_retval(-ENETDOWN);

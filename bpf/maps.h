@@ -145,6 +145,16 @@ struct {
 	__type(value, __u32);
 } awaited SEC(".maps");
 
+/* Those for which there is no room in it: what this holds is never forgotten, and may be taken for
+ * what it does not hold, so that what fails is a socket too many. It counts while enrol_state.lost
+ * is not 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_BLOOM_FILTER);
+	__uint(max_entries, ENROL_LOST_MOST);
+	__uint(map_extra, 5); /* hashes */
+	__type(value, __u64);
+} lost SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, STEER_AGENTS_MOST);

@@ -185,7 +185,7 @@ SHARED_SIZE(struct enrol_pattern, 256);
 struct enrol_state {
 	__u64 awaited; /* entries of the map `awaited` */
 	__u32 patterns; /* entries of `patterns` that count */
-	__u32 unused;
+	__u32 lost; /* cgroups for which `awaited` had no room */
 };
 SHARED_SIZE(struct enrol_state, 16);
 
@@ -260,6 +260,7 @@ struct unix_worker {
 SHARED_SIZE(struct unix_worker, 116);
 
 #define ENROL_AWAITED_MOST 16384 /* made while no daemon runs */
+#define ENROL_LOST_MOST 65536 /* that are told from others well; more are all the same */
 #define STEER_PENDING_MOST 32768 /* of all agents */
 #define STEER_AGENTS_MOST 2048
 #define STEER_ROUTES_MOST 65536

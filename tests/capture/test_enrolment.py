@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cgroups of agents that appear while the daemon runs, or while it doesn't: governed before anybody in them can connect."""
 import os
+import shutil
 import signal
 import time
 
 import pytest
-from conftest import BUILD, CGROUPS, LAYOUT, SERVER4, SERVER_PORT, Agent, wait_until
+from conftest import BUILD, CGROUPS, LAYOUT, SERVER4, SERVER_PORT, Agent, sh, wait_until
 
 ATTEMPT = f"""
 s = None
@@ -84,6 +85,27 @@ def test_while_no_daemon_runs(host):
     assert agent.python(ONCE) == "ENETDOWN"
     daemon.start()
     assert agent.python(ATTEMPT) == [0, "ping"]
+    assert daemon.session(SERVER4)["agent"] == "a"
+
+
+def test_more_than_are_remembered(host, tmp_path):
+    """While no daemon runs cgroups appear until there is no room for them: those behind are closed all the same."""
+    daemon, agent = host.govern()
+    agent.path.rmdir()
+    daemon.kill()
+    pinned = daemon.pins / LAYOUT / "maps/awaited"
+    batch = tmp_path / "batch"
+    # Of cgroups that are long gone.
+    batch.write_text("".join(f"map update pinned {pinned} key hex {i & 255:02x} {i >> 8:02x} ff ff ff 7f 00 00 value hex 01 00 00 00\n"
+                             for i in range(16384)))
+    sh(shutil.which("bpftool") or "/usr/sbin/bpftool", "batch", "file", str(batch))
+    made(host, agent.cgroup)
+    assert agent.python(ONCE) == "ENETDOWN"
+    # Others of the host have nothing of it.
+    other = made(host, f"{host.name}/other.service")
+    assert other.python(ONCE) == "made"
+    daemon.start()
+    assert agent.python(ATTEMPT)[1] == "ping"
     assert daemon.session(SERVER4)["agent"] == "a"
 
 

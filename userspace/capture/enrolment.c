@@ -117,7 +117,8 @@ int enrolment_find(struct capture *c, const struct capture_agent *agent, struct 
 
 bool enrolment_is_due(const struct capture *c)
 {
-	return __atomic_load_n(&c->enrolment->awaited, __ATOMIC_ACQUIRE) > 0;
+	return __atomic_load_n(&c->enrolment->awaited, __ATOMIC_ACQUIRE) > 0 ||
+		__atomic_load_n(&c->enrolment->lost, __ATOMIC_ACQUIRE) > 0;
 }
 
 const struct capture_agent *enrolment_agent(const struct capture *c, const char *path)
@@ -164,11 +165,22 @@ static int enrol(struct capture *c, uint64_t id, struct error *e)
 		: 0;
 }
 
+/* Which those are for which there was no room nobody knows: whatever there is is looked at. */
+static int find_lost(struct capture *c, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->agent_count; i++)
+		r = governed_set(c, &c->agents[i], e);
+	return r;
+}
+
 int enrolment_process(struct capture *c, struct error *e)
 {
+	uint32_t lost = __atomic_load_n(&c->enrolment->lost, __ATOMIC_ACQUIRE);
 	uint64_t *ids = memory_new_array(AT_ONCE, sizeof(*ids));
 	size_t count = list_awaited(c, ids, AT_ONCE);
-	int r = 0;
+	int r = lost ? find_lost(c, e) : 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = enrol(c, ids[i], e);
@@ -177,6 +189,8 @@ int enrolment_process(struct capture *c, struct error *e)
 	/* Sockets from now on, since hooks and rules are there. */
 	for (size_t i = 0; r == 0 && i < count; i++)
 		forget(c, ids[i]);
+	if (r == 0 && lost)
+		__atomic_fetch_sub(&c->enrolment->lost, lost, __ATOMIC_ACQ_REL);
 	free(ids);
 	return r;
 }
