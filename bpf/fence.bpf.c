@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * fence: what an agent's sockets send, packet by packet, in network namespaces that have no rules
- * of ours (capture/guard.h): nothing but what goes to their own loopback. So connections from
- * before the agent was governed end there, and its listening sockets answer other hosts only where
- * they may.
+ * fence: what an agent's sockets send, packet by packet, in other network namespaces than the
+ * daemon's: nothing but what goes to their own loopback, and datagrams where rules of ours have
+ * judged them (capture/network_rules.h). So connections from before the agent was governed end
+ * there, and its listening sockets answer other hosts only where they may.
  *
  * It also holds back the SYN of a connection that was turned to a listener which is still to come:
  * the kernel sends it again.
  */
 #include "kernel.h"
 #include "maps.h"
+#include "networks.h"
 
 #include <bpf/bpf_endian.h>
 #include <linux/in.h>
@@ -18,7 +19,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define LOOPBACK_DEVICE 1 /* LOOPBACK_IFINDEX of the kernel: in every network namespace */
 
-enum { DROP = 0, PASS = 1 };
+/* Without a word the sender takes it for lost on the way, unless it asks for errors (IP_RECVERR).
+ */
+enum { DROP = 0, PASS = 1, DROP_SILENTLY = 2 };
 
 void *bpf_cast_to_kern_ctx(void *context) __ksym;
 
@@ -57,16 +60,31 @@ static __always_inline bool may_answer(struct __sk_buff *skb)
 	return !sk || (sk->protocol == IPPROTO_TCP && sk->state != BPF_TCP_SYN_SENT);
 }
 
+/* Rules stand before this hook: what comes here was judged. */
+static __always_inline int datagram(struct __sk_buff *skb, __u64 network)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL;
+
+	if (!sk || sk->type != SOCK_DGRAM)
+		return DROP;
+	if (network_judges(attachment->agent, network))
+		return PASS;
+	return network_may_judge(network) ? DROP_SILENTLY : DROP;
+}
+
 SEC("cgroup_skb/egress")
 int fence_egress(struct __sk_buff *skb)
 {
 	const struct steer_settings *known;
+	__u64 network;
 	__u32 zero = 0;
 
 	if (skb->ifindex == LOOPBACK_DEVICE)
 		return skb->mark == STEER_MARK_HELD ? hold(skb) : PASS;
 	known = bpf_map_lookup_elem(&settings, &zero);
-	if (known && network_of(skb) == known->network)
+	network = network_of(skb);
+	if (known && network == known->network)
 		return PASS;
-	return may_answer(skb) ? PASS : DROP;
+	return may_answer(skb) ? PASS : datagram(skb, network);
 }

@@ -39,9 +39,24 @@ struct net_device {
 	struct list_head dev_list;
 };
 
+struct user_namespace {
+	int level; /* 0: the first one */
+};
+
+/* Of what there is since 6.3, `val`, the lower half has the place of the first of two before. */
+typedef struct {
+	__u32 cap[2];
+} kernel_cap_t;
+
+struct cred {
+	kernel_cap_t cap_permitted;
+	struct user_namespace *user_ns;
+};
+
 struct net {
 	__u64 net_cookie;
 	struct list_head dev_base_head;
+	struct user_namespace *user_ns;
 };
 
 struct nsproxy {
@@ -54,6 +69,7 @@ struct task_struct {
 	__u64 start_boottime;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
+	const struct cred *cred;
 	char comm[16];
 };
 
@@ -116,5 +132,6 @@ struct bpf_sock_addr_kern {
 #define SO_MARK 36
 #define IFF_UP 1
 #define IFF_LOOPBACK 8
+#define CAP_NET_ADMIN 12
 
 #endif

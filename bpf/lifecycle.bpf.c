@@ -20,7 +20,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* As early as can be, so that the listener is there before the first connect(2). */
+/* As early as can be, so that the listener is there before the first connect(2), and rules before
+ * the first datagram. */
 static __always_inline void announce_network(struct bpf_sock *ctx)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -29,24 +30,25 @@ static __always_inline void announce_network(struct bpf_sock *ctx)
 	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!known || !attachment->agent || network == known->network ||
-		network_port(known, network))
+		network_is_settled(attachment->agent, network))
 		return;
 	network_ask(attachment->agent, network);
 }
 
-/* What a ping socket sends no hook sees, but nftables' rules, which stand in one network namespace.
- */
+/* What a ping socket sends no hook sees, but nftables' rules do, where they stand. */
 static __always_inline bool may_ask_for_echoes(
 	struct bpf_sock *ctx, const struct steer_attachment *attachment)
 {
+	__u64 network = bpf_get_netns_cookie(ctx);
 	__u32 zero = 0;
 	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
 
 	if (ctx->type != SOCK_DGRAM ||
 		(ctx->protocol != IPPROTO_ICMP && ctx->protocol != PROTOCOL_ICMPV6))
 		return false;
-	return attachment->agent && attachment->echo && known &&
-		bpf_get_netns_cookie(ctx) == known->network;
+	if (!attachment->agent || !attachment->echo || !known)
+		return false;
+	return network == known->network || network_judges_mine(attachment->agent, network);
 }
 
 /* MPTCP, SCTP, raw and whatever comes later would not be seen by the other hooks. */
@@ -55,12 +57,11 @@ int lifecycle_create(struct bpf_sock *ctx)
 {
 	const struct steer_attachment *attachment;
 
-	if (ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP) {
+	if ((ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP) ||
+		(ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)) {
 		announce_network(ctx);
 		return 1;
 	}
-	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
-		return 1;
 	attachment = bpf_get_local_storage(&attachments, 0);
 	if (may_ask_for_echoes(ctx, attachment))
 		return 1;
@@ -159,8 +160,8 @@ static __always_inline void on_retransmission(struct bpf_sock_ops *ctx)
 		count(agent_get(s->origin.agent), STEER_OTHER_NETWORK);
 		break;
 	case NETWORK_UNKNOWN:
-		network_tell(
-			s->origin.agent, s->origin.network, (__u64)s->origin.pid << 32 | s->thread);
+		network_tell(s->origin.agent, s->origin.network,
+			(__u64)s->origin.pid << 32 | s->thread, NETWORK_RULED_UNKNOWN);
 		break;
 	}
 }

@@ -2,8 +2,11 @@
  *
  * networks: network namespaces of agents other than the daemon's. A listener must stand in each, as
  * no connection can be turned from one into another; the monitor makes it when it is told of a
- * namespace that an agent makes a TCP socket in, or says that there is none. One without a way out
+ * namespace that an agent makes a socket in, or says that there is none. One without a way out
  * stays without: turned from there, a connection would leave what its maker had shut off.
+ *
+ * Datagrams can't be turned. Rules stand there for them, as in the daemon's own namespace, where no
+ * agent can change them; elsewhere nothing of that kind leaves.
  */
 #ifndef WAYLEAVE_BPF_NETWORKS_H
 #define WAYLEAVE_BPF_NETWORKS_H
@@ -47,11 +50,28 @@ static __always_inline bool network_has_way_out(struct net *net)
 	return false;
 }
 
+/* A thread can't change them where the namespace is the host's user namespace's, as none is that an
+ * agent makes for itself, and the thread has no right over that. */
+static __always_inline enum network_ruled network_ruled(struct net *net)
+{
+	const struct cred *cred = bpf_get_current_task_btf()->cred;
+	__u32 permitted = 0;
+
+	if (net->user_ns->level != 0)
+		return NETWORK_NOT_RULED;
+	if (cred->user_ns->level != 0)
+		return NETWORK_RULED;
+	if (bpf_core_read(&permitted, sizeof(permitted), &cred->cap_permitted))
+		return NETWORK_RULED_UNKNOWN;
+	return permitted & 1u << CAP_NET_ADMIN ? NETWORK_NOT_RULED : NETWORK_RULED;
+}
+
 /* Tells the monitor that the agent's `thread` (struct network_ask) is in a namespace without a
  * listener, unless it has just been told. What another thread has said does not count as long as
  * the agent may say more: that one may be gone before it was looked at. Whether it has been told.
  */
-static __always_inline bool network_tell(__u32 agent, __u64 network, __u64 thread)
+static __always_inline bool network_tell(
+	__u32 agent, __u64 network, __u64 thread, enum network_ruled ruled)
 {
 	struct network_asked *own = bpf_map_lookup_elem(&asked, &agent);
 	__u64 now = bpf_ktime_get_ns();
@@ -87,7 +107,7 @@ static __always_inline bool network_tell(__u32 agent, __u64 network, __u64 threa
 	event->agent = agent;
 	event->pid = thread >> 32;
 	event->thread = (__u32)thread;
-	event->unused = 0;
+	event->ruled = ruled;
 	bpf_ringbuf_submit(event, 0);
 	return true;
 }
@@ -99,7 +119,7 @@ static __always_inline bool network_ask(__u32 agent, __u64 network)
 	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
 
 	return net->net_cookie == network && network_has_way_out(net) &&
-		network_tell(agent, network, bpf_get_current_pid_tgid());
+		network_tell(agent, network, bpf_get_current_pid_tgid(), network_ruled(net));
 }
 
 enum network_state { NETWORK_UNKNOWN, NETWORK_LISTENS, NETWORK_REFUSED };
@@ -114,6 +134,46 @@ static __always_inline enum network_state network_state(__u32 agent, __u64 netwo
 		return known->port && known->port == port ? NETWORK_LISTENS : NETWORK_REFUSED;
 	own = bpf_map_lookup_elem(&asked, &agent);
 	return own && bpf_ktime_get_ns() < own->refused_until ? NETWORK_REFUSED : NETWORK_UNKNOWN;
+}
+
+/* Whether rules judge the agent's datagrams in a network namespace other than the daemon's. */
+static __always_inline bool network_judges(__u32 agent, __u64 network)
+{
+	const struct steer_network *known = bpf_map_lookup_elem(&networks, &network);
+
+	return agent && known && known->judged == agent;
+}
+
+/* The same for a socket of the calling thread's: with a right over the namespace, which the one
+ * that was told of it had not, it could take them away. */
+static __always_inline bool network_judges_mine(__u32 agent, __u64 network)
+{
+	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
+
+	return network_judges(agent, network) && net->net_cookie == network &&
+		network_ruled(net) == NETWORK_RULED;
+}
+
+/* Whether rules may come that judge the agent's datagrams there. */
+static __always_inline bool network_may_judge(__u64 network)
+{
+	const struct steer_network *known = bpf_map_lookup_elem(&networks, &network);
+
+	return !known || !known->judged;
+}
+
+/* Whether the monitor has nothing more to do about the namespace, for the calling thread's sockets.
+ */
+static __always_inline bool network_is_settled(__u32 agent, __u64 network)
+{
+	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
+	const struct steer_network *known = bpf_map_lookup_elem(&networks, &network);
+
+	if (!known || !known->port)
+		return false;
+	if (known->judged == NETWORK_JUDGED_NEVER || net->net_cookie != network)
+		return true;
+	return (network_ruled(net) == NETWORK_RULED) == (known->judged == agent);
 }
 
 #endif

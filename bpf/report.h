@@ -85,7 +85,7 @@ static __always_inline struct steer_event *event_reserve(
 	}
 	agent->last_event = now;
 	event->count = what;
-	event->unused = 0;
+	event->transport = 0;
 	return event;
 }
 

@@ -161,7 +161,7 @@ SHARED_SIZE(struct steer_agent, 144);
 struct steer_event {
 	__u32 count; /* enum steer_count: STEER_LOOPBACK, STEER_QUOTA, STEER_RESOURCES or
 			STEER_OTHER_NETWORK */
-	__u32 unused;
+	__u32 transport; /* IPPROTO_… of what was refused; 0: TCP */
 	struct origin origin;
 };
 SHARED_SIZE(struct steer_event, 120);
@@ -195,12 +195,15 @@ struct enrol_event {
 };
 SHARED_SIZE(struct enrol_event, 8);
 
+#define NETWORK_JUDGED_NEVER 0xffffffffu /* no agent's id: the self-test's is none there */
+
 /* Value of networks, by the cookie of another network namespace than the daemon's: what stands
  * there. */
 struct steer_network {
 	__u32 port; /* of the workers' listener on its 127.0.0.1 and ::1; 0 = none could be made,
 		       refuse */
-	__u32 unused;
+	__u32 judged; /* the agent whose datagrams rules judge there (capture/network_rules.h); 0 =
+			 nobody's, refuse; NETWORK_JUDGED_NEVER = nor will they be */
 };
 SHARED_SIZE(struct steer_network, 8);
 
@@ -225,14 +228,18 @@ struct network_asked {
 };
 SHARED_SIZE(struct network_asked, 280);
 
-/* An entry of the ring buffer, told from the others by its size: an agent has a TCP socket in a
- * network namespace that has no listener, and a way out of it. */
+/* Whether rules that stand in a network namespace are the asking thread's to change. */
+enum network_ruled { NETWORK_RULED_UNKNOWN, NETWORK_RULED, NETWORK_NOT_RULED };
+
+/* An entry of the ring buffer, told from the others by its size: an agent has a socket in a network
+ * namespace that has no listener, or no rules for it, and a way out of it; or it can change them.
+ */
 struct network_event {
 	__u64 network; /* its cookie */
 	__u32 agent;
 	__u32 pid; /* thread group id, outside any pid namespace */
 	__u32 thread;
-	__u32 unused;
+	__u32 ruled; /* enum network_ruled */
 };
 SHARED_SIZE(struct network_event, 24);
 

@@ -291,19 +291,54 @@ static __always_inline int steer(struct attempt *a)
 	return redirect(a);
 }
 
-/* Where datagrams may go the rules of nftables say, in the network namespace of the daemon. There
- * are none in any other: nothing leaves it. */
+static __always_inline void tell_datagram(
+	struct bpf_sock_addr *ctx, struct steer_agent *agent, __u32 id, const struct address *to)
+{
+	struct steer_event *event = event_reserve(agent, STEER_OTHER_NETWORK);
+
+	if (!event)
+		return;
+	__builtin_memset(&event->origin, 0, sizeof(event->origin));
+	event->transport = ctx->protocol;
+	event->origin.version = ORIGIN_VERSION;
+	event->origin.agent = id;
+	address_to_bytes(to, event->origin.address);
+	event->origin.port = bpf_ntohs(ctx->user_port);
+	event->origin.family = ctx->family;
+	event->origin.network = bpf_get_netns_cookie(ctx);
+	event->origin.connect_time = bpf_ktime_get_ns();
+	origin_set_process(&event->origin);
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* Whether the monitor makes rules for the calling thread's datagrams: meanwhile fence.bpf.c drops
+ * them, as a busy network does. */
+static __always_inline bool waits_for_rules(
+	const struct steer_settings *known, __u32 agent, __u64 network)
+{
+	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
+
+	return known && known->holds && known->port && agent && network_may_judge(network) &&
+		network_ruled(net) == NETWORK_RULED && network_ask(agent, network);
+}
+
+/* Where datagrams may go the rules of nftables say, in the network namespace of the daemon and
+ * where the monitor has made them. Elsewhere nothing leaves. */
 static __always_inline int datagram(struct bpf_sock_addr *ctx, const struct address *to)
 {
 	__u32 zero = 0;
 	const struct steer_settings *known = bpf_map_lookup_elem(&settings, &zero);
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
 	struct steer_agent *agent = agent_get(attachment->agent);
+	__u64 network = bpf_get_netns_cookie(ctx);
 
-	if (known && bpf_get_netns_cookie(ctx) == known->network)
+	if (known && network == known->network)
 		return PROCEED;
-	if (address_is_loopback(to))
+	if (address_is_loopback(to) || network_judges_mine(attachment->agent, network) ||
+		waits_for_rules(known, attachment->agent, network))
 		return PROCEED;
+	if (agent)
+		tell_datagram(ctx, agent, attachment->agent, to);
 	count(agent, STEER_OTHER_NETWORK);
 	bpf_set_retval(-ENETUNREACH);
 	return REFUSE;

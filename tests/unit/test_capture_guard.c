@@ -143,6 +143,32 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	buffer_done(&b);
 }
 
+Test(guard, elsewhere_it_knows_datagrams_alone)
+{
+	static const struct guard_agent agents[] = {{"a", .udp = UDP_POLICY, .id = 0x11}};
+	struct guard g = {.instance = "x",
+		.cgroup_root = "/sys/fs/cgroup",
+		.port = 1000,
+		.queue = 7,
+		.elsewhere = true,
+		.agents = agents,
+		.count = 1};
+	struct buffer b;
+
+	buffer_init(&b, 1 << 20);
+	cr_assert_eq(guard_text(&g, &b), 0);
+	cr_assert_eq(times(&b, "\"a\" : goto judge_0"), 1);
+	cr_assert_eq(times(&b, "\"a\" : goto watch_0"), 1);
+	cr_assert_eq(times(&b, "\"a\" : goto names_0"), 1);
+	cr_assert_eq(times(&b, "meta l4proto != tcp goto other"), 1);
+	/* No chain of TCP's, nor a lookup that nobody needs. */
+	cr_assert_eq(times(&b, "tcp dport"), 0);
+	cr_assert_eq(times(&b, "tcp flags"), 0);
+	cr_assert_eq(times(&b, "reject with tcp reset"), 0);
+	cr_assert_eq(times(&b, "socket cgroupv2"), 3);
+	buffer_done(&b);
+}
+
 Test(guard, resolvers_of_a_text)
 {
 	struct resolvers r;

@@ -16,6 +16,8 @@
 #include "base/memory.h"
 #include "capture/enrolment.h"
 #include "capture/guard.h"
+#include "capture/namespace.h"
+#include "capture/network_rules.h"
 #include "capture/prefix.h"
 #include "capture/state.h"
 
@@ -44,32 +46,20 @@ int capture_write_settings(struct capture *c, struct error *e)
 	return 0;
 }
 
-/* The cookie of our network namespace, as the programs see it. */
-static int get_network(__u64 *ret)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t size = sizeof(*ret);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &size) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
 /* An earlier daemon's port stays until capture_listen(): nobody carries its mark any more. */
 static int read_settings(struct capture *c, struct error *e)
 {
+	uint64_t network = 0;
 	uint32_t zero = 0;
 	int r;
 
 	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_SETTINGS], &zero, &c->settings) < 0)
 		return error_set_errno(e, -errno, "the settings of the BPF programs");
 	c->settings.quota = QUOTA_ALL;
-	r = get_network(&c->settings.network);
+	r = namespace_cookie(&network);
 	if (r < 0)
 		return error_set_errno(e, r, "SO_NETNS_COOKIE");
+	c->settings.network = network;
 	return 0;
 }
 
@@ -159,6 +149,7 @@ void capture_renew_queue(struct capture *c)
 	/* Until they are loaded the old number is nobody's, and drops. */
 	c->guard_gone |= governed_guard(c, &e) < 0;
 	c->forwarded.loaded = c->forwarded.known && forwarded_load(c, &e) == 0;
+	network_rules_renew_queues(&c->networks);
 }
 
 void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
@@ -182,6 +173,8 @@ static void open_networks(struct capture *c, const struct capture_options *optio
 
 	networks_open(&c->networks, maps[PROGRAMS_NETWORKS], maps[PROGRAMS_ASKED], c->worker_fd,
 		options->on_network, options->context);
+	c->networks.on_queue = options->on_queue;
+	c->networks.capture = options->on_queue ? c : NULL;
 	/* Nobody waits for a listener that can't be made. */
 	c->settings.holds = options->on_network && programs_hold_packets(&c->programs) &&
 		networks_can_be_entered();
@@ -450,6 +443,8 @@ int capture_verify(struct capture *c, struct error *e)
 		if (r < 0)
 			renewed = forwarded_load(c, &again);
 	}
+	if (r == 0)
+		r = network_rules_verify(&c->networks, e);
 	if (renewed < 0) {
 		struct error first = *e;
 
@@ -462,6 +457,11 @@ void capture_each_network(const struct capture *c, networks_tell *on_network, vo
 {
 	networks_each(&c->networks, on_network, context);
 	forwarded_each(c, on_network, context);
+}
+
+void capture_each_queue(const struct capture *c, networks_tell_queue *on_queue, void *context)
+{
+	network_rules_each_queue(&c->networks, on_queue, context);
 }
 
 void capture_leave_networks(struct capture *c)

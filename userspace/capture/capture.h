@@ -38,6 +38,7 @@ struct capture_options {
 	uint32_t quota;
 	/* Hears of listeners in other network namespaces; NULL: none are made. */
 	networks_tell *on_network;
+	networks_tell_queue *on_queue; /* and of queues there; NULL: datagrams are refused */
 	void *context;
 };
 
@@ -180,6 +181,8 @@ int capture_verify(struct capture *c, struct error *e);
 /* Tells `on_network` of all those that are there (again), and of the listeners for agents that are
  * known by interface. */
 void capture_each_network(const struct capture *c, networks_tell *on_network, void *context);
+/* Likewise of the queues in other network namespaces. */
+void capture_each_queue(const struct capture *c, networks_tell_queue *on_queue, void *context);
 /* Lets go of them, and makes no others. */
 void capture_leave_networks(struct capture *c);
 

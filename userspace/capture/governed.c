@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "capture/enrolment.h"
 #include "capture/guard.h"
+#include "capture/network_rules.h"
 #include "capture/older.h"
 #include "capture/state.h"
 
@@ -341,9 +342,8 @@ static bool is_there(const struct capture *c, const struct governed *g)
 	return true;
 }
 
-/* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one.
- * `ret->agents` is on the heap. */
-static void fill_guard(struct capture *c, struct guard *ret)
+/* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one. */
+void governed_fill_guard(struct capture *c, uint32_t agent, struct guard *ret)
 {
 	struct guard_agent *agents = memory_new_array(c->count + 1, sizeof(*agents));
 
@@ -360,7 +360,7 @@ static void fill_guard(struct capture *c, struct guard *ret)
 	for (size_t i = 0; i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
 
-		if (is_there(c, g))
+		if ((!agent || g->id == agent) && is_there(c, g))
 			agents[ret->count++] =
 				(struct guard_agent){g->cgroup, g->listen, g->udp, g->id};
 	}
@@ -395,7 +395,7 @@ int governed_guard(struct capture *c, struct error *e)
 	struct guard guard;
 	int r;
 
-	fill_guard(c, &guard);
+	governed_fill_guard(c, 0, &guard);
 	rule_queue(c, &guard);
 	c->resolvers_version = resolvers_version();
 	resolvers_read(&guard.resolvers);
@@ -405,6 +405,7 @@ int governed_guard(struct capture *c, struct error *e)
 	if (r == 0)
 		r = guard_shape(guard.instance, &c->guard_shape, e);
 	free((void *)guard.agents);
+	network_rules_reload(&c->networks);
 	return r;
 }
 
@@ -423,7 +424,7 @@ int governed_verify(struct capture *c, struct error *e)
 	}
 	if (r < 0)
 		return r;
-	fill_guard(c, &guard);
+	governed_fill_guard(c, 0, &guard);
 	r = guard_check(&guard, c->guard_shape, e);
 	free((void *)guard.agents);
 	return r;

@@ -31,11 +31,11 @@
  * resolvers alone. A fragment behind the first has no port and is refused. */
 static const char table_head[] = "add table inet wayleave_%s\n"
 				 "delete table inet wayleave_%s\n"
-				 "table inet wayleave_%s {\n"
-				 "\tchain refuse {\n"
-				 "\t\tcounter reject with tcp reset\n"
-				 "\t}\n"
-				 "\tchain loopback {\n";
+				 "table inet wayleave_%s {\n";
+static const char tcp_head[] = "\tchain refuse {\n"
+			       "\t\tcounter reject with tcp reset\n"
+			       "\t}\n"
+			       "\tchain loopback {\n";
 static const char listener_rules[] = "\t\tip daddr 127.0.0.1 tcp dport %u accept\n"
 				     "\t\tip6 daddr ::1 tcp dport %u accept\n";
 static const char agent_chains[] =
@@ -64,6 +64,11 @@ static const char udp_head[] = "\tchain refuse_udp {\n"
 static const char udp_tail[] = "\t\tgoto refuse_udp\n"
 			       "\t}\n";
 static const char other_head[] = "\tchain other {\n";
+/* What TCP may do there fence.bpf.c says. */
+static const char output_elsewhere[] = "\tchain output {\n"
+				       "\t\ttype filter hook output priority raw; policy accept;\n"
+				       "\t\tmeta l4proto != tcp goto other\n"
+				       "\t}\n";
 static const char input_head[] = "\tchain input {\n"
 				 "\t\ttype filter hook input priority raw; policy accept;\n"
 				 "\t\tmeta l4proto != tcp accept\n"
@@ -84,6 +89,12 @@ static int append_path(struct buffer *b, const struct guard *g, const char *cgro
 }
 
 enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, ANSWERS, KIND_COUNT };
+
+/* The first that there are. */
+static enum kind first_kind(const struct guard *g)
+{
+	return g->elsewhere ? OTHER : OUTBOUND;
+}
 
 static const char *const kind_names[KIND_COUNT] = {
 	"outbound", "inbound", "other", "judged", "answers"};
@@ -176,7 +187,7 @@ static int append_maps(struct buffer *b, const struct guard *g)
 	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
 		if (!level_is_used(g, level))
 			continue;
-		for (enum kind kind = 0; r == 0 && kind < KIND_COUNT; kind++)
+		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
 			r = append_map(b, g, kind, level);
 	}
 	return r;
@@ -216,14 +227,33 @@ static int append_udp(struct buffer *b, const struct guard *g)
 	return r == 0 ? buffer_append_string(b, udp_tail) : r;
 }
 
+static int append_tcp(struct buffer *b, const struct guard *g)
+{
+	int r = buffer_append_string(b, tcp_head);
+
+	if (r == 0 && g->port)
+		r = buffer_append_format(b, listener_rules, g->port, g->port);
+	return r == 0 ? buffer_append_format(b, agent_chains, STEER_MARK_DIRECT) : r;
+}
+
+/* The chains of the hooks that look agents up. */
+static int append_hooks(struct buffer *b, const struct guard *g)
+{
+	int r = append_chain(b, g, other_head, OTHER);
+
+	if (g->elsewhere)
+		return r == 0 ? buffer_append_string(b, output_elsewhere) : r;
+	if (r == 0)
+		r = append_chain(b, g, output_head, OUTBOUND);
+	return r == 0 ? append_chain(b, g, input_head, INBOUND) : r;
+}
+
 int guard_text(const struct guard *g, struct buffer *ret)
 {
 	int r = buffer_append_format(ret, table_head, g->instance, g->instance, g->instance);
 
-	if (r == 0 && g->port)
-		r = buffer_append_format(ret, listener_rules, g->port, g->port);
-	if (r == 0)
-		r = buffer_append_format(ret, agent_chains, STEER_MARK_DIRECT);
+	if (r == 0 && !g->elsewhere)
+		r = append_tcp(ret, g);
 	if (r == 0)
 		r = append_udp(ret, g);
 	if (r == 0)
@@ -233,11 +263,7 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	if (r == 0)
 		r = append_maps(ret, g);
 	if (r == 0)
-		r = append_chain(ret, g, other_head, OTHER);
-	if (r == 0)
-		r = append_chain(ret, g, output_head, OUTBOUND);
-	if (r == 0)
-		r = append_chain(ret, g, input_head, INBOUND);
+		r = append_hooks(ret, g);
 	if (r == 0 && guard_judges(g))
 		r = append_chain(ret, g, guard_judged_head, JUDGED);
 	if (r == 0 && guard_watches(g))
@@ -379,7 +405,7 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
 	buffer_init(&text, TEXT_MOST);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
-		for (enum kind kind = 0; r == 0 && kind < KIND_COUNT; kind++)
+		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
 			r = append_lookup(&text, g, &g->agents[i], kind);
 	}
 	if (r == 0)

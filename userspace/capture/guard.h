@@ -39,6 +39,8 @@ struct guard {
 	/* Of agents behind interfaces (forward_rules.h), whose rules fill the same queue: */
 	bool forwards_names; /* some are watched */
 	bool forwards_flows; /* some are judged */
+	/* In another network namespace than the daemon's: datagrams alone (network_rules.h). */
+	bool elsewhere;
 	struct resolvers resolvers;
 	const struct guard_agent *agents;
 	size_t count;

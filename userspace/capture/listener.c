@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
+#include "capture/namespace.h"
 #include "capture/spread.h"
 
 /* Where a free port is looked for, downwards; below stand the ports of well-known services. */
@@ -191,18 +192,13 @@ static int send_pair(int channel, uint16_t port, const int fds[2])
 static int enter_place(const struct listener_place *place)
 {
 	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-	int fd, r;
+	int r;
 
 	if (!place)
 		return 0;
 	if (setns(place->namespace_fd, CLONE_NEWNET) < 0)
 		return -errno;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? -errno : 0;
-	close(fd);
+	r = namespace_cookie(&cookie);
 	return r == 0 && cookie != place->cookie ? -ESTALE : r;
 }
 

@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "capture/network_rules.h"
 
 /* How often processes are looked for: all of the host are looked at. */
 #define LOOK_INTERVAL (2 * NANOSECONDS_PER_SECOND)
@@ -66,13 +67,16 @@ static bool is_full(const struct networks *n, uint32_t agent)
 	return own >= LIMIT_NETWORKS_PER_AGENT || n->count >= STEER_NETWORKS_MOST;
 }
 
-/* The hooks first: from there on nobody is sent there. */
+/* The hooks first: from there on nobody is sent there, and nothing leaves. */
 static void let_go(struct networks *n, struct network *w)
 {
 	bpf_map_delete_elem(n->map, &w->cookie);
 	if (w->listener.count)
 		n->tell(n->context, w->cookie, NULL);
 	listener_close(&w->listener);
+	network_rules_close(n, w);
+	if (w->namespace_fd >= 0)
+		close(w->namespace_fd);
 	*w = n->items[--n->count];
 }
 
@@ -96,13 +100,19 @@ static int open_namespace(const struct network_event *event, uint64_t *ret_id)
 	return fd;
 }
 
+int networks_put(const struct networks *n, const struct network *w, uint32_t judged)
+{
+	const struct steer_network there = {.port = w->listener.port, .judged = judged};
+
+	return bpf_map_update_elem(n->map, &w->cookie, &there, BPF_ANY) < 0 ? -errno : 0;
+}
+
 /* The workers have it before anybody is sent there. -ESTALE: the process has ended, or is in
  * another namespace by now. */
 static int open_listener(
 	struct networks *n, struct network *w, const struct network_event *event, struct error *e)
 {
 	struct listener_place place = {.cookie = event->network};
-	struct steer_network there = {0};
 	int r;
 
 	place.namespace_fd = open_namespace(event, &w->namespace_id);
@@ -111,14 +121,18 @@ static int open_listener(
 	if (place.namespace_fd < 0)
 		return error_set_errno(e, place.namespace_fd, "its process");
 	r = listener_open_in(n->cgroup_fd, &place, n->port, &w->listener, e);
-	close(place.namespace_fd);
-	if (r < 0)
+	if (r < 0) {
+		close(place.namespace_fd);
 		return r;
+	}
 	n->tell(n->context, w->cookie, w->listener.pairs);
-	there.port = w->listener.port;
-	if (bpf_map_update_elem(n->map, &w->cookie, &there, BPF_ANY) == 0)
+	r = networks_put(n, w, 0);
+	if (r == 0) {
+		w->namespace_fd = place.namespace_fd;
 		return 0;
-	r = error_set_errno(e, -errno, "the map of network namespaces");
+	}
+	error_set_errno(e, r, "the map of network namespaces");
+	close(place.namespace_fd);
 	n->tell(n->context, w->cookie, NULL);
 	listener_close(&w->listener);
 	return r;
@@ -155,7 +169,7 @@ static void refuse(struct networks *n, struct network *w)
 	w->retry = clock_monotonic() + RETRY_AFTER;
 }
 
-static void set(struct networks *n, const struct network *made)
+static struct network *set(struct networks *n, const struct network *made)
 {
 	struct network *w = find(n, made->cookie);
 
@@ -164,20 +178,26 @@ static void set(struct networks *n, const struct network *made)
 		w = &n->items[n->count++];
 	}
 	*w = *made;
+	return w;
 }
 
 void networks_on_event(struct networks *n, const struct network_event *event)
 {
-	const struct network *w = find(n, event->network);
+	struct network *w = find(n, event->network);
 	struct network made = {.cookie = event->network,
+		.namespace_fd = -1,
 		.agent = w ? w->agent : event->agent,
 		.pid = event->pid,
 		.thread = event->thread};
 	struct error e;
 	int r;
 
-	if (!n->tell || (w && (!w->retry || clock_monotonic() < w->retry)))
+	if (!n->tell || (w && w->retry && clock_monotonic() < w->retry))
 		return;
+	if (w && !w->retry) {
+		network_rules_on_event(n, w, event);
+		return;
+	}
 	if (!w && is_full(n, event->agent)) {
 		refuse_more(n, event);
 		return;
@@ -191,7 +211,8 @@ void networks_on_event(struct networks *n, const struct network_event *event)
 	} else {
 		n->failing = false;
 	}
-	set(n, &made);
+	w = set(n, &made);
+	network_rules_on_event(n, w, event);
 }
 
 /* One that has ended, or ends, is in none. */
@@ -295,6 +316,7 @@ void networks_tick(struct networks *n)
 	uint64_t now = clock_monotonic();
 	bool known;
 
+	network_rules_put_back(n);
 	if (n->count == 0 || now < n->next_look)
 		return;
 	n->next_look = now + LOOK_INTERVAL;

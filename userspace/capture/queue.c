@@ -15,9 +15,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "capture/namespace.h"
+
 #define NUMBERS_TRIED 64
 #define NUMBER_FIRST 1024 /* those below are people's */
 #define RECEIVE_BYTES (4 << 20)
+#define RECEIVE_BYTES_ELSEWHERE (1 << 20)
 #define MESSAGE_ROOM 512 /* for a request about the queue */
 #define ANSWER_ROOM (QUEUE_PACKET_BYTES + 1024u) /* packets may come before it */
 #define VERDICT_ROOM 64 /* for one verdict's message */
@@ -67,7 +70,7 @@ static int bind_number(struct mnl_socket *socket, uint16_t number)
 }
 
 /* Packets as they are, not cut into segments; and no fewer for a reader that is slow. */
-static int configure(struct mnl_socket *socket, uint16_t number)
+static int configure(struct mnl_socket *socket, uint16_t number, uint32_t most)
 {
 	uint8_t room[MESSAGE_ROOM] = {0};
 	const struct nfqnl_msg_config_params parameters = {
@@ -75,14 +78,14 @@ static int configure(struct mnl_socket *socket, uint16_t number)
 	struct nlmsghdr *message = begin(room, NFQNL_MSG_CONFIG, number, NLM_F_ACK);
 
 	mnl_attr_put(message, NFQA_CFG_PARAMS, sizeof(parameters), &parameters);
-	mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(QUEUE_PACKETS_MOST));
+	mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(most));
 	mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(NFQA_CFG_F_GSO));
 	mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
 	return request(socket, message);
 }
 
 /* Numbers are the network namespace's: another daemon may have one. */
-static int take_number(struct queue *q, const char *name)
+static int take_number(struct queue *q, const char *name, uint32_t most)
 {
 	unsigned first = (unsigned)XXH3_64bits(name, strlen(name));
 	int r = -EADDRINUSE;
@@ -94,7 +97,7 @@ static int take_number(struct queue *q, const char *name)
 		if (r != -EPERM && r != -EBUSY)
 			break;
 	}
-	return r == 0 ? configure(q->socket, q->number) : r;
+	return r == 0 ? configure(q->socket, q->number, most) : r;
 }
 
 /* --- verdicts --- */
@@ -181,21 +184,23 @@ static int start_thread(struct queue *q)
 
 /* --- its life --- */
 
-static int open_next(struct queue *q, const char *name, unsigned tried, struct error *e)
+/* In the calling thread's network namespace. */
+static int open_socket(struct queue *q, const char *name, int size, uint32_t most)
 {
-	int r, size = RECEIVE_BYTES, on = 1;
+	int on = 1;
 
-	*q = (struct queue){.verdicts = -1, .source = -1, .tried = tried};
 	q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!q->socket || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		r = -errno;
-	} else {
-		/* What does not fit is dropped by the queue; the reader needn't hear of it. */
-		mnl_socket_setsockopt(q->socket, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-		setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size,
-			sizeof(size));
-		r = take_number(q, name);
-	}
+	if (!q->socket || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	/* What does not fit is dropped by the queue; the reader needn't hear of it. */
+	mnl_socket_setsockopt(q->socket, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return take_number(q, name, most);
+}
+
+/* `r`: what became of its socket. */
+static int finish(struct queue *q, int r, struct error *e)
+{
 	if (r == 0)
 		r = start_thread(q);
 	if (r == 0)
@@ -204,9 +209,29 @@ static int open_next(struct queue *q, const char *name, unsigned tried, struct e
 	return error_set_errno(e, r, "a queue for packets");
 }
 
+static int open_next(struct queue *q, const char *name, unsigned tried, struct error *e)
+{
+	*q = (struct queue){.verdicts = -1, .source = -1, .tried = tried};
+	return finish(q, open_socket(q, name, RECEIVE_BYTES, QUEUE_PACKETS_MOST), e);
+}
+
 int queue_open(struct queue *q, const char *name, struct error *e)
 {
 	return open_next(q, name, 0, e);
+}
+
+/* The thread must not be there: it would stay, and keep the namespace alive. */
+int queue_open_in(
+	struct queue *q, const char *name, int namespace_fd, uint64_t cookie, struct error *e)
+{
+	int home, r = namespace_enter(namespace_fd, cookie, &home);
+
+	*q = (struct queue){.verdicts = -1, .source = -1};
+	if (r < 0)
+		return error_set_errno(e, r, "its network namespace");
+	r = open_socket(q, name, RECEIVE_BYTES_ELSEWHERE, QUEUE_PACKETS_ELSEWHERE);
+	namespace_leave(home);
+	return finish(q, r, e);
 }
 
 int queue_renew(struct queue *q, const char *name, struct error *e)

@@ -21,6 +21,7 @@ struct mnl_socket;
 /* So much of a packet is shown: headers, and what a flow begins with. */
 #define QUEUE_PACKET_BYTES 4096u
 #define QUEUE_PACKETS_MOST 1024u /* that wait in the kernel */
+#define QUEUE_PACKETS_ELSEWHERE 128u /* the same in another network namespace, of one agent */
 #define QUEUE_VERDICTS_MOST 64u /* of one write */
 
 enum queue_answer {
@@ -69,6 +70,9 @@ struct queue {
 /* On a queue that nobody has, one of those that begin with what `name` says. A sentence where the
  * kernel has none. */
 int queue_open(struct queue *ret, const char *name, struct error *e);
+/* The same in another network namespace (capture/namespace.h). */
+int queue_open_in(
+	struct queue *ret, const char *name, int namespace_fd, uint64_t cookie, struct error *e);
 /* Packets are dropped from then on. Also of one that was never opened, if it is zeroed. */
 void queue_close(struct queue *q);
 /* Closes it and opens another one, with another number: whoever still has the old one's sockets

@@ -7,6 +7,7 @@
 
 #include "capture/capture.h"
 #include "capture/forwarded.h"
+#include "capture/guard.h"
 #include "capture/guard_watch.h"
 #include "capture/networks.h"
 #include "capture/pins.h"
@@ -96,6 +97,8 @@ int governed_ensure_counters(struct capture *c, uint32_t id);
 void governed_forget_counters(struct capture *c, uint32_t id);
 /* Loads the guard for what is governed now. */
 int governed_guard(struct capture *c, struct error *e);
+/* What the guard is made of: of one agent, or of all (agent 0). `ret->agents` is from malloc(). */
+void governed_fill_guard(struct capture *c, uint32_t agent, struct guard *ret);
 /* Whether hooks and rules are what was put there. */
 int governed_verify(struct capture *c, struct error *e);
 /* Puts them back. */

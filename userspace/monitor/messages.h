@@ -58,6 +58,10 @@ enum message_type {
 	/* struct message_network and a descriptor: accept on that listening socket, too */
 	MESSAGE_LISTEN,
 	MESSAGE_UNLISTEN, /* struct message_network: let go of all that came with its number */
+	/* struct message_network and a descriptor: packets of that network namespace wait there
+	 * for verdicts; without a descriptor: not any more */
+	MESSAGE_PACKETS,
+	MESSAGE_VERDICTS, /* the same, behind it: where the verdicts go */
 	MESSAGE_DRAIN, /* accept no more, and exit when the last session has ended */
 	MESSAGE_REPLY_BIT = 0x100, /* or-ed to the type of a request */
 };
@@ -160,6 +164,7 @@ struct message_pin_address {
 
 struct message_pin {
 	uint64_t id;
+	uint64_t network; /* where it was asked: cookie of a network namespace, 0: the daemon's */
 	uint8_t server[16];
 	uint32_t agent;
 	uint32_t address_count;

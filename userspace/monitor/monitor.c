@@ -2,6 +2,7 @@
 #include "monitor/monitor.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -109,15 +110,20 @@ static void on_refused(void *context, const struct steer_event *event)
 {
 	struct monitor *m = context;
 	const struct config_agent *agent = NULL;
+	const char *transport = "port";
 	char detail[256];
 
 	for (size_t i = 0; i < m->config->agent_count; i++) {
 		if (m->config->agents[i].id == event->origin.agent)
 			agent = &m->config->agents[i];
 	}
-	snprintf(detail, sizeof(detail), "%s; pid %u (%.15s), port %u",
+	if (event->transport == IPPROTO_UDP)
+		transport = "UDP port";
+	else if (event->transport)
+		transport = "ICMP, port";
+	snprintf(detail, sizeof(detail), "%s; pid %u (%.15s), %s %u",
 		capture_count_text((enum steer_count)event->count)->text, event->origin.pid,
-		event->origin.command, event->origin.port);
+		event->origin.command, transport, event->origin.port);
 	store_note(m->store, HOST_REFUSED, slice_from_string(agent ? agent->name.text : "?"),
 		slice_from_string(detail));
 }
@@ -251,6 +257,7 @@ static int take_instance(struct monitor *m, struct error *e)
 	struct capture_options options = {.instance = m->instance,
 		.configuration = m->config_file,
 		.on_network = workers_on_network,
+		.on_queue = workers_on_queue,
 		.context = m};
 
 	return capture_open(&options, &m->capture, e);

@@ -176,6 +176,8 @@ bool workers_are_ready(const struct monitor *m);
 bool workers_are_gone(const struct monitor *m);
 /* A listener in another network namespace came or went (networks_tell). */
 void workers_on_network(void *monitor, uint64_t network, const struct listener_pair *listener);
+/* The same for a queue there (networks_tell_queue). */
+void workers_on_queue(void *monitor, uint64_t network, const struct queue *queue);
 void workers_send_policy(struct monitor *m, struct monitor_worker *w);
 /* False: it can't be told. */
 bool workers_tell(struct monitor_worker *w, enum message_type type, struct slice payload, int fd);

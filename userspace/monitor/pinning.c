@@ -73,6 +73,19 @@ static bool is_resolver(const uint8_t server[16])
 	return false;
 }
 
+/* Another network namespace has a loopback of its own, which may be the agent's. */
+static bool is_believed(const struct message_pin *pin)
+{
+	static const uint8_t v6[16] = {[15] = 1},
+			     mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
+
+	if (pin->network &&
+		(memcmp(pin->server, v6, sizeof(v6)) == 0 ||
+			memcmp(pin->server, mapped, sizeof(mapped)) == 0))
+		return false;
+	return is_resolver(pin->server);
+}
+
 static bool is_agent(const struct config *c, uint32_t id)
 {
 	for (size_t i = 0; i < c->agent_count; i++) {
@@ -117,7 +130,7 @@ void pinning_take(
 	int r = 0;
 
 	if (name.length == 0 || name.length >= sizeof(text) || !is_agent(m->config, pin->agent) ||
-		!is_named(m->config, name) || !is_resolver(pin->server))
+		!is_named(m->config, name) || !is_believed(pin))
 		return;
 	snprintf(text, sizeof(text), "%.*s", SLICE_PRINT(name));
 	for (size_t at = 0; r == 0 && at < addresses.length;

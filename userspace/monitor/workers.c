@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "capture/queue.h"
 #include "monitor/authority.h"
 #include "monitor/monitor.h"
 
@@ -78,6 +79,26 @@ void workers_on_network(void *monitor, uint64_t network, const struct listener_p
 
 	for (unsigned i = 0; i < m->worker_count; i++)
 		send_network(&m->workers[i], network, listener);
+}
+
+static void send_queue(void *context, uint64_t network, const struct queue *queue)
+{
+	const struct message_network message = {.network = network};
+	struct slice payload = slice_of(&message, sizeof(message));
+	struct monitor_worker *w = context;
+
+	workers_tell(w, MESSAGE_PACKETS, payload, queue ? queue_descriptor(queue) : -1);
+	if (queue)
+		workers_tell(w, MESSAGE_VERDICTS, payload, queue->verdicts);
+}
+
+/* One worker has all flows. */
+void workers_on_queue(void *monitor, uint64_t network, const struct queue *queue)
+{
+	struct monitor *m = monitor;
+
+	if (m->worker_count)
+		send_queue(&m->workers[0], network, queue);
 }
 
 /* --- hearing from them --- */
@@ -237,6 +258,8 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 	workers_send_policy(m, w);
 	reviews_send_grants(m, w);
 	capture_each_network(m->capture, send_network, w);
+	if (w->index == 0)
+		capture_each_queue(m->capture, send_queue, w);
 	return 0;
 }
 

@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/flow.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/netfilter.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "worker/session_internal.h"
 
-#define PACKETS_PER_TURN QUEUE_VERDICTS_MOST
-#define MESSAGE_BYTES (QUEUE_PACKET_BYTES + 1024u)
 #define PORT_DNS 53
 #define PORT_QUIC 443
 
@@ -262,14 +251,15 @@ static enum queue_answer answer_of(struct worker *w, struct flow *flow)
 	}
 }
 
-static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice bytes)
+enum queue_answer flow_judge(struct worker *w, const struct flow_packet *queued)
 {
-	struct flow_key key = {.agent = agent};
+	struct flow_key key = {.agent = queued->agent};
 	struct packet packet;
 	struct flow *flow;
 
 	/* Nothing that a program sends through a socket of UDP, or for echoes, looks otherwise. */
-	if (packet_parse(bytes, &packet) < 0 || (packet.transport != IPPROTO_UDP && !packet.echo))
+	if (packet_parse(queued->bytes, &packet) < 0 ||
+		(packet.transport != IPPROTO_UDP && !packet.echo))
 		return QUEUE_REFUSE;
 	key.transport = packet.echo ? TRANSPORT_ICMP : TRANSPORT_UDP;
 	memcpy(key.address, packet.destination, sizeof(key.address));
@@ -281,7 +271,7 @@ static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice by
 		forget(&w->flows, flow);
 		flow = NULL;
 	}
-	if (!flow && is_full(w, agent)) {
+	if (!flow && is_full(w, queued->agent)) {
 		w->statistics.reasons[REASON_LIMIT]++;
 		return QUEUE_REFUSE;
 	}
@@ -290,135 +280,13 @@ static enum queue_answer judge(struct worker *w, uint32_t agent, struct slice by
 	return answer_of(w, flow);
 }
 
-/* --- the queue --- */
-
-/* What the kernel says of a packet: linux/netfilter/nfnetlink_queue.h. */
-struct queued {
-	uint32_t id;
-	uint32_t mark;
-	uint32_t agent; /* the packet's priority */
-	bool inbound;
-	bool segmented; /* it becomes several datagrams later, whatever its header says */
-	struct slice bytes;
-};
-
-static int read_attribute(const struct nlattr *attribute, void *context)
-{
-	struct queued *q = context;
-	size_t length = mnl_attr_get_payload_len(attribute);
-	const void *data = mnl_attr_get_payload(attribute);
-
-	switch (mnl_attr_get_type(attribute)) {
-	case NFQA_PACKET_HDR:
-		if (length < sizeof(struct nfqnl_msg_packet_hdr))
-			break;
-		q->id = ntohl(((const struct nfqnl_msg_packet_hdr *)data)->packet_id);
-		q->inbound = ((const struct nfqnl_msg_packet_hdr *)data)->hook == NF_INET_LOCAL_IN;
-		break;
-	case NFQA_MARK:
-		if (length == sizeof(uint32_t))
-			q->mark = ntohl(mnl_attr_get_u32(attribute)) & QUEUE_MARK_MASK;
-		break;
-	case NFQA_PRIORITY:
-		if (length == sizeof(uint32_t))
-			q->agent = ntohl(mnl_attr_get_u32(attribute));
-		break;
-	case NFQA_SKB_INFO:
-		if (length == sizeof(uint32_t))
-			q->segmented = ntohl(mnl_attr_get_u32(attribute)) & NFQA_SKB_GSO;
-		break;
-	case NFQA_PAYLOAD:
-		q->bytes = slice_of(data, length);
-		break;
-	default:
-		break;
-	}
-	return MNL_CB_OK;
-}
-
-void flows_answer(struct worker *w, const struct queue_verdict *verdict)
-{
-	struct flows *f = &w->flows;
-
-	if (f->answer_count == ARRAY_SIZE(f->answers))
-		flows_finish_turn(w);
-	f->answers[f->answer_count++] = *verdict;
-}
-
-static void on_packet(struct worker *w, const struct nlmsghdr *message)
-{
-	struct queued queued = {0};
-	struct queue_verdict verdict = {.generation = (uint16_t)w->policy->generation};
-	enum queue_answer answer;
-
-	/* Errors: a verdict came too late. */
-	if (message->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
-		return;
-	mnl_attr_parse(message, sizeof(struct nfgenmsg), read_attribute, &queued);
-	verdict.packet = queued.id;
-	verdict.agent = queued.agent;
-	queued.inbound |= queued.mark == QUEUE_MARK_ANSWERS;
-	if (queued.mark != QUEUE_MARK_NAMES && queued.mark != QUEUE_MARK_ANSWERS)
-		answer = judge(w, queued.agent, queued.bytes);
-	else if (queued.segmented)
-		answer = queued.inbound ? QUEUE_DROP : QUEUE_REFUSE;
-	else if (!lookups_judge(w, queued.agent, queued.id, queued.inbound, queued.bytes, &answer))
-		return;
-	verdict.answer = (uint16_t)answer;
-	flows_answer(w, &verdict);
-}
-
-static void on_readable(struct ring_operation *operation, int result)
-{
-	struct worker *w = container_of(operation, struct worker, flows.readable);
-	uint8_t message[MESSAGE_BYTES] __attribute__((aligned(8)));
-
-	(void)result;
-	while (w->flows.answer_count < PACKETS_PER_TURN) {
-		ssize_t n = recv(w->flows.packets, message, sizeof(message), MSG_DONTWAIT);
-		int left = (int)n;
-
-		if (n < 0)
-			break;
-		if (mnl_nlmsg_ok((const struct nlmsghdr *)message, left))
-			on_packet(w, (const struct nlmsghdr *)message);
-	}
-	ring_poll(&w->ring, operation, w->flows.packets, POLLIN);
-}
-
 void flows_init(struct worker *w, int packets, int verdicts)
 {
-	w->flows.packets = packets;
-	w->flows.verdicts = verdicts;
-	w->flows.readable.complete = on_readable;
 	table_init(&w->flows.table);
 	list_init(&w->flows.all);
-}
-
-void flows_start(struct worker *w)
-{
-	if (w->flows.packets >= 0 && !w->flows.readable.in_flight)
-		ring_poll(&w->ring, &w->flows.readable, w->flows.packets, POLLIN);
-}
-
-void flows_finish_turn(struct worker *w)
-{
-	struct flows *f = &w->flows;
-	int recorded;
-
-	if (f->answer_count == 0)
+	list_init(&w->flows.queues);
+	if (packets < 0)
 		return;
-	recorded = recorder_must_flush(w->recorder) ? recorder_flush(w->recorder) : 0;
-	for (size_t i = 0; recorded < 0 && i < f->answer_count; i++) {
-		if (f->answers[i].answer == QUEUE_PASS)
-			f->answers[i].answer = QUEUE_REFUSE;
-		else if (f->answers[i].answer == QUEUE_PASS_ALONE)
-			f->answers[i].answer = QUEUE_DROP;
-	}
-	if (recorded < 0)
-		flows_forget(w);
-	/* Without an answer they are dropped, sooner or later. */
-	if (write(f->verdicts, f->answers, f->answer_count * sizeof(*f->answers)) < 0)
-		log_error("verdicts on packets: %s", strerror(errno));
-	f->answer_count = 0;
+	flow_queues_add(w, FLOW_QUEUE_AT_HOME, packets);
+	flow_queues_add_verdicts(w, FLOW_QUEUE_AT_HOME, verdicts);
 }

@@ -13,10 +13,10 @@
 #define WAYLEAVE_WORKER_FLOW_H
 
 #include "base/table.h"
-#include "capture/queue.h"
 #include "protocol/operation.h"
 #include "protocol/packet.h"
 #include "ring/ring.h"
+#include "worker/flow_queue.h"
 
 struct flow;
 struct protocol;
@@ -24,23 +24,18 @@ struct session;
 struct worker;
 
 struct flows {
-	int packets, verdicts; /* -1: this worker has none */
-	struct ring_operation readable;
+	struct list queues; /* flow_queue.h; one worker alone has any */
+	uint64_t queue_count; /* that there ever were */
 	struct table table;
 	struct list all;
 	struct flow_share *shares; /* of each agent that has flows */
 	size_t share_count;
-	struct queue_verdict answers[QUEUE_VERDICTS_MOST]; /* of this turn */
-	size_t answer_count;
 };
 
+/* With the queue of the daemon's network namespace; -1: none. */
 void flows_init(struct worker *w, int packets, int verdicts);
-/* Once there is a policy to judge by. */
-void flows_start(struct worker *w);
-/* The verdict on one packet. */
-void flows_answer(struct worker *w, const struct queue_verdict *verdict);
-/* End of turn: what passes was recorded before, or does not pass. */
-void flows_finish_turn(struct worker *w);
+/* A packet of a flow that was not let pass yet. */
+enum queue_answer flow_judge(struct worker *w, const struct flow_packet *packet);
 void flows_tick(struct worker *w, uint64_t now);
 /* Policy, or whom agents act for, changed: what was answered is judged anew. */
 void flows_forget(struct worker *w);

@@ -42,8 +42,10 @@ struct server {
 };
 
 struct lookup_key {
+	uint64_t network;
 	uint8_t server[16], client[16];
 	uint16_t port, id;
+	uint32_t unused; /* it is hashed as bytes */
 };
 
 struct lookup {
@@ -60,6 +62,7 @@ struct lookup {
 /* A datagram that waits for the monitor. */
 struct delivery {
 	struct worker *worker;
+	uint64_t queue;
 	uint32_t packet, agent;
 };
 
@@ -369,8 +372,8 @@ static bool judge(struct query *q, uint64_t *ret_number)
 	return passes;
 }
 
-static enum queue_answer judge_query(
-	struct worker *w, const struct policy_agent *agent, const struct packet *packet)
+static enum queue_answer judge_query(struct worker *w, uint64_t network,
+	const struct policy_agent *agent, const struct packet *packet)
 {
 	struct query q = {.worker = w, .agent = agent, .asker = get_asker(&w->lookups, agent->id)};
 	const struct policy_subject subject = {
@@ -379,7 +382,7 @@ static enum queue_answer judge_query(
 		.resource = find_resource(w->policy, packet),
 		.protocol = PROTOCOL_UDP,
 	};
-	struct lookup_key key = {.port = packet->source_port};
+	struct lookup_key key = {.network = network, .port = packet->source_port};
 	uint64_t number = 0;
 	bool passes, fresh;
 
@@ -416,24 +419,23 @@ static void on_pinned(void *context, int status, struct slice payload, int fd)
 	(void)status;
 	(void)payload;
 	(void)fd;
-	flows_answer(d->worker,
-		&(struct queue_verdict){
-			.packet = d->packet, .agent = d->agent, .answer = QUEUE_PASS_ALONE});
+	flow_queues_answer(d->worker, d->queue, d->packet, d->agent, QUEUE_PASS_ALONE);
 	free(d);
 }
 
 /* To the monitor, which believes it, or not: the agent gets the answer in any case, but behind
  * that. */
-static void pin(
-	struct worker *w, const struct lookup *q, const struct dns_message *m, uint32_t packet)
+static void pin(struct worker *w, const struct lookup *q, const struct dns_message *m,
+	const struct flow_packet *packet)
 {
-	struct message_pin request = {
-		.agent = q->server->asker->agent, .address_count = (uint32_t)m->address_count};
+	struct message_pin request = {.network = packet->network,
+		.agent = q->server->asker->agent,
+		.address_count = (uint32_t)m->address_count};
 	struct delivery *d = memory_new(sizeof(*d));
 	struct buffer text;
 	int r = 0;
 
-	*d = (struct delivery){w, packet, request.agent};
+	*d = (struct delivery){w, packet->queue, packet->id, request.agent};
 	memcpy(request.server, q->key.server, sizeof(request.server));
 	buffer_init(&text, sizeof(m->addresses) + sizeof(m->name));
 	for (size_t i = 0; r == 0 && i < m->address_count; i++) {
@@ -472,10 +474,10 @@ static void record_answer(
 	buffer_done(&tag);
 }
 
-static bool judge_answer(struct worker *w, uint32_t agent, uint32_t packet_id,
+static bool judge_answer(struct worker *w, const struct flow_packet *queued,
 	const struct packet *packet, enum queue_answer *ret)
 {
-	struct lookup_key key = {.port = packet->destination_port};
+	struct lookup_key key = {.network = queued->network, .port = packet->destination_port};
 	struct dns_message m;
 	struct lookup *q;
 	bool pins;
@@ -487,33 +489,33 @@ static bool judge_answer(struct worker *w, uint32_t agent, uint32_t packet_id,
 	memcpy(key.client, packet->destination, sizeof(key.client));
 	key.id = m.id;
 	q = find(&w->lookups, &key);
-	if (!q || q->server->asker->agent != agent || q->type != m.type || q->class != m.class ||
-		strcmp(q->name, m.name) != 0)
+	if (!q || q->server->asker->agent != queued->agent || q->type != m.type ||
+		q->class != m.class || strcmp(q->name, m.name) != 0)
 		return true;
 	q->server->received += packet->payload.length;
 	record_answer(w, q, &m, packet->payload);
 	pins = m.address_count && policy_needs_answers(w->policy, slice_from_string(m.name));
 	if (pins)
-		pin(w, q, &m, packet_id);
+		pin(w, q, &m, queued);
 	forget(&w->lookups, q);
 	*ret = QUEUE_PASS_ALONE;
 	return !pins;
 }
 
-bool lookups_judge(struct worker *w, uint32_t agent_id, uint32_t packet_id, bool inbound,
-	struct slice bytes, enum queue_answer *ret)
+bool lookups_judge(
+	struct worker *w, const struct flow_packet *queued, bool inbound, enum queue_answer *ret)
 {
-	const struct policy_agent *agent = policy_find_agent(w->policy, agent_id);
+	const struct policy_agent *agent = policy_find_agent(w->policy, queued->agent);
 	struct packet packet;
 
 	*ret = inbound ? QUEUE_DROP : QUEUE_REFUSE;
-	if (!agent || packet_parse(bytes, &packet) < 0 || packet.transport != IPPROTO_UDP)
+	if (!agent || packet_parse(queued->bytes, &packet) < 0 || packet.transport != IPPROTO_UDP)
 		return true;
 	if (inbound)
-		return judge_answer(w, agent_id, packet_id, &packet, ret);
+		return judge_answer(w, queued, &packet, ret);
 	/* What isn't seen may be a tunnel. */
 	if (!packet.whole)
 		return true;
-	*ret = judge_query(w, agent, &packet);
+	*ret = judge_query(w, queued->network, agent, &packet);
 	return true;
 }

@@ -9,8 +9,8 @@
 #define WAYLEAVE_WORKER_LOOKUPS_H
 
 #include "base/table.h"
-#include "capture/queue.h"
 #include "protocol/packet.h"
+#include "worker/flow_queue.h"
 
 struct worker;
 
@@ -25,8 +25,8 @@ void lookups_init(struct lookups *l);
 void lookups_tick(struct worker *w, uint64_t now);
 
 /* Of a datagram to a name server, or, if `inbound`, from one. False: the verdict comes later, by
- * flows_answer(). */
-bool lookups_judge(struct worker *w, uint32_t agent, uint32_t packet, bool inbound,
-	struct slice bytes, enum queue_answer *ret);
+ * flow_queues_answer(). */
+bool lookups_judge(
+	struct worker *w, const struct flow_packet *packet, bool inbound, enum queue_answer *ret);
 
 #endif

@@ -36,7 +36,7 @@ static void start_accepting(struct worker *w)
 		return;
 	w->accepting = true;
 	accept_again(w);
-	flows_start(w);
+	flow_queues_start(w);
 	channel_tell(&w->channel, MESSAGE_READY, SLICE_EMPTY);
 }
 
@@ -121,6 +121,23 @@ static void remove_listeners(struct worker *w, struct slice payload)
 	accept_remove(w, message.network);
 }
 
+/* As above; a queue without a descriptor is gone. */
+static bool set_queue(struct worker *w, enum message_type type, struct slice payload, int fd)
+{
+	struct message_network message;
+
+	if (payload.length < sizeof(message))
+		return false;
+	memcpy(&message, payload.data, sizeof(message));
+	if (fd < 0)
+		flow_queues_remove(w, message.network);
+	else if (type == MESSAGE_PACKETS)
+		flow_queues_add(w, message.network, fd);
+	else
+		flow_queues_add_verdicts(w, message.network, fd);
+	return fd >= 0;
+}
+
 static void on_message(void *context, enum message_type type, struct slice payload, int fd)
 {
 	struct worker *w = context;
@@ -163,6 +180,11 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		break;
 	case MESSAGE_UNLISTEN:
 		remove_listeners(w, payload);
+		break;
+	case MESSAGE_PACKETS:
+	case MESSAGE_VERDICTS:
+		if (set_queue(w, type, payload, fd))
+			return;
 		break;
 	case MESSAGE_STOP:
 		stop(w);
@@ -296,7 +318,7 @@ static void end_turn(struct worker *w)
 			session_finish_turn(s, recorded);
 		}
 	}
-	flows_finish_turn(w);
+	flow_queues_finish_turn(w);
 	session_reap(w);
 	ferries_reap(w);
 }
