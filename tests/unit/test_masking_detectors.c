@@ -211,13 +211,14 @@ Test(masking_detectors, secret_found)
 Test(masking_detectors, secret_not)
 {
 	CHECK(SECRET, "password", "password=", "password: ", "password=\"\"", "password: null",
-		"\"password\": true", "password=***", "password=${DB_PASSWORD}", "password={}",
-		"password authentication failed for user", "passwords: 12", "PWD=/home/x",
-		"pass: 10", "bypass=1", "compass: x", "passport: X1", "max_token=4096",
-		"tokens=abcdefgh", "token: identifier", "token_type=bearer", "unexpected token }",
-		"token=abc", "secretary: John", "List<Token>items", "http://host/path@x",
-		"ssh://git@host/x", "http://a/b:c@d", "://", "$1$", "$6$rounds", "$2b$12$short",
-		"bearer of news", "Authorization: none", "it is a secret 'x");
+		"\"password\": true", "password=***", "password: \"[masked]\"",
+		"password=${DB_PASSWORD}", "password={}", "password authentication failed for user",
+		"passwords: 12", "PWD=/home/x", "pass: 10", "bypass=1", "compass: x",
+		"passport: X1", "max_token=4096", "tokens=abcdefgh", "token: identifier",
+		"token_type=bearer", "unexpected token }", "token=abc", "secretary: John",
+		"List<Token>items", "http://host/path@x", "ssh://git@host/x", "http://a/b:c@d",
+		"://", "$1$", "$6$rounds", "$2b$12$short", "bearer of news", "Authorization: none",
+		"it is a secret 'x");
 }
 
 Test(masking_detectors, ip_address)

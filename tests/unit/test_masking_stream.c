@@ -161,6 +161,33 @@ static void expect_kept(const char *text, size_t kept)
 	stop();
 }
 
+/* An archive, an image: what passes is what came, but for what is text in it. */
+Test(masking_stream, chance_makes_no_address)
+{
+	static const char address[] = "\0ann@example.com\0",
+			  within[] = "\1was written to a@b.co today\1";
+	static uint8_t bytes[1u << 20];
+	uint32_t state = 1;
+
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		state = state * 1664525u + 1013904223u;
+		bytes[i] = (uint8_t)(state >> 24);
+	}
+	start(ALL_DETECTORS, MASK_REDACT);
+	for (size_t at = 0; at < sizeof(bytes); at += 8192)
+		give(slice_of(bytes + at, 8192), false);
+	end();
+	cr_expect(slice_equal(buffer_slice(&out), slice_of(bytes, sizeof(bytes))));
+	buffer_clear(&out);
+	give(slice_of(address, sizeof(address) - 1), false);
+	give(slice_of(within, sizeof(within) - 1), false);
+	give(slice_of("\1a@b.co\1", 8), false);
+	end();
+	cr_expect(slice_equal(buffer_slice(&out),
+		slice_of("\0[masked]\0\1was written to [masked] today\1\1a@b.co\1", 49)));
+	stop();
+}
+
 Test(masking_stream, only_what_may_become_one_is_kept)
 {
 	expect_kept("one line\n", 0);

@@ -43,11 +43,11 @@ bool match_value_word(const struct literal *l, struct slice text, size_t at)
 	return l->rule != RULE_PASS || match_begins_part(text, at);
 }
 
-/* Values that say that there is none. */
+/* Values that say that there is none, or that it was taken out before. */
 static bool is_placeholder(struct slice value)
 {
-	static const char *const words[] = {
-		"null", "none", "nil", "true", "false", "undefined", "required", "optional"};
+	static const char *const words[] = {"null", "none", "nil", "true", "false", "undefined",
+		"required", "optional", "[masked]"};
 	size_t stars = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {

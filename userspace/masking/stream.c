@@ -48,6 +48,7 @@ void mask_stream_init_with(struct mask_stream *s, const struct masker *masker)
 	buffer_init(&s->held, HELD_MOST);
 	s->passed = 0;
 	s->credit = SEARCHED_AHEAD;
+	s->noise = (struct noise){.has_nul = false};
 }
 
 void mask_stream_done(struct mask_stream *s)
@@ -136,6 +137,8 @@ static int search(const struct mask_stream *s, struct slice text, struct found *
 		last->end = end_of(text, last);
 		from = last->end;
 	}
+	if (r == 0 && noise_is_no_text(&s->noise))
+		ret->count = noise_drop(text, ret->items, ret->count);
 	return r;
 }
 
@@ -387,6 +390,8 @@ int mask_stream_pass(struct mask_stream *s, struct slice bytes, bool all, struct
 	struct found found = {0};
 	size_t end = 0;
 
+	if (r == 0)
+		noise_look(&s->noise, buffer_slice(&s->held));
 	if (r == 0)
 		r = terminal_text_init(&t, buffer_slice(&s->held));
 	if (r == 0)

@@ -3,11 +3,13 @@
  * stream: text that comes in pieces, as a program or a terminal's shell writes it, with what
  * detectors find replaced. A piece may end anywhere, and sequences that colour a terminal may stand
  * anywhere: bytes at the end are kept back while they could still become a part of a finding, which
- * mostly is the last word. Any bytes may come; those that no finding covers pass as they are.
+ * mostly is the last word. Any bytes may come; those that no finding covers pass as they are. Where
+ * not all of them are text, what only looks like an e-mail address is none.
  */
 #ifndef WAYLEAVE_MASKING_STREAM_H
 #define WAYLEAVE_MASKING_STREAM_H
 
+#include "masking/noise.h"
 #include "masking/strategy.h"
 
 /* More text is never kept back: the longest of what is found, a key of RSA with 16,384 bits, is
@@ -21,6 +23,7 @@ struct mask_stream {
 	struct buffer held; /* some that has passed, and all that has not */
 	size_t passed; /* of `held` */
 	size_t credit; /* bytes that may be searched */
+	struct noise noise;
 };
 
 /* Engine and hasher are borrowed. A part of a text can't be NULL, so that is "[masked]". */
