@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What requests of the API do: verbs and objects, as the API server's own reading of them goes.
+ * tests/corpus/kubernetes/requests: requests with what they are read as.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 static struct buffer room;
 static char shown[1024];
 
-/* "get prod/pods/web", pairs separated by ", "; "? and why" where it is not understood. */
+/* "get prod/pods/web", pairs separated by ", "; "- and why" where it is not understood. */
 static const char *read_line(const char *text)
 {
 	struct http_pairs pairs;
@@ -27,181 +28,56 @@ static const char *read_line(const char *text)
 			operation_name(pairs.items[i].operation),
 			SLICE_PRINT(pairs.items[i].object));
 	if (pairs.unknown)
-		snprintf(shown, sizeof(shown), "? %s", pairs.problem);
+		snprintf(shown, sizeof(shown), "- %s", pairs.problem);
 	return shown;
-}
-
-struct reading {
-	const char *line, *read;
-};
-
-static void check_all(const struct reading *cases, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		cr_expect_str_eq(
-			read_line(cases[i].line), cases[i].read, "%s: %s", cases[i].line, shown);
-	buffer_done(&room);
 }
 
 #define POD "/api/v1/namespaces/prod/pods/web"
 
-Test(kubernetes_action, resources)
+/* In place. */
+static void take_escapes(char *text)
 {
-	static const struct reading cases[] = {
-		{"GET " POD, "get prod/pods/web"},
-		{"HEAD " POD, "get prod/pods/web"},
-		{"GET " POD "?watch=1", "get prod/pods/web"},
-		{"PUT " POD, "update prod/pods/web"},
-		{"PATCH " POD, "patch prod/pods/web"},
-		{"DELETE " POD, "delete prod/pods/web"},
-		{"DELETE " POD "?dryRun=All", "delete prod/pods/web"},
-		{"GET https://kube:6443" POD, "get prod/pods/web"},
-		{"GET " POD "/", "get prod/pods/web"},
-		{"POST /api/v1/namespaces/prod/pods", "create prod/pods/*"},
-		{"DELETE /api/v1/namespaces/prod/pods", "deletecollection prod/pods/*"},
-		{"GET /apis/apps/v1/namespaces/prod/deployments/web",
-			"get prod/deployments.apps/web"},
-		{"GET /apis/apps/v1beta2/namespaces/prod/deployments/web",
-			"get prod/deployments.apps/web"},
-		{"GET /api/v1/nodes/n1", "get nodes/n1"},
-		{"GET /apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
-			"get clusterroles.rbac.authorization.k8s.io/system:node"},
-		/* A namespace is itself a resource, and so is what it has. */
-		{"GET /api/v1/namespaces", "list namespaces/*"},
-		{"POST /api/v1/namespaces", "create namespaces/*"},
-		{"GET /api/v1/namespaces/prod", "get namespaces/prod"},
-		{"DELETE /api/v1/namespaces/prod", "delete namespaces/prod"},
-		{"PUT /api/v1/namespaces/prod/status", "update namespaces/prod"},
-		{"PUT /api/v1/namespaces/prod/finalize", "update namespaces:finalize/prod"},
-		{"GET /api/v1/namespaces/status/pods", "list status/pods/*"},
-		{"GET /api/v1/namespaces/status/pods/x", "get status/pods/x"},
-	};
+	char *to = text;
 
-	check_all(cases, ARRAY_SIZE(cases));
+	for (; *text; text++)
+		*to++ = text[0] == '\\' && text[1] == 'n' ? (text++, '\n') : *text;
+	*to = '\0';
 }
 
-Test(kubernetes_action, subresources)
+static void check(char *line, unsigned number)
 {
-	static const struct reading cases[] = {
-		{"GET " POD "/status", "get prod/pods/web"},
-		{"PUT /apis/apps/v1/namespaces/prod/deployments/web/scale",
-			"update prod/deployments.apps/web"},
-		{"POST " POD "/eviction", "create prod/pods:eviction/web"},
-		{"PATCH " POD "/ephemeralcontainers", "patch prod/pods:ephemeralcontainers/web"},
-		{"POST /api/v1/namespaces/ci/serviceaccounts/bot/token",
-			"create ci/serviceaccounts:token/bot"},
-		{"GET " POD "/log?container=a&follow=true", "logs prod/pods/web"},
-		{"POST " POD "/exec?command=ls", "exec prod/pods/web"},
-		{"GET " POD "/exec?command=ls", "exec prod/pods/web"},
-		{"GET " POD "/attach", "attach prod/pods/web"},
-		{"GET " POD "/portforward", "portforward prod/pods/web"},
-		{"GET " POD "/proxy/any/path", "proxy prod/pods/web"},
-		{"DELETE /api/v1/namespaces/prod/services/http:web:80/proxy/x",
-			"proxy prod/services/http:web:80"},
-		{"GET /api/v1/nodes/n1/proxy/pods", "proxy nodes/n1"},
-		{"POST " POD "/proxy/x\nupgrade: SPDY/3.1",
-			"proxy prod/pods/web, proxy_spdy prod/pods/web"},
-		{"POST " POD "/proxy/x\nupgrade: websocket", "proxy prod/pods/web"},
-		{"POST " POD "/proxy/x\n\nupgrade: SPDY/3.1", "proxy prod/pods/web"},
-		{"POST " POD "/exec\nupgrade: SPDY/3.1", "exec prod/pods/web"},
-		{"GET /api/v1/proxy/namespaces/prod/pods/web/x", "proxy prod/pods/web"},
-		{"exec https://kube" POD "/exec?command=ls", "exec prod/pods/web"},
-		{"logs " POD "/log", "logs prod/pods/web"},
-	};
+	char *expected = strchr(line, '\t');
+	bool reads;
 
-	check_all(cases, ARRAY_SIZE(cases));
+	cr_assert(expected, "line %u", number);
+	*expected++ = '\0';
+	take_escapes(line);
+	read_line(line);
+	reads = expected[0] == '-' ? strncmp(shown, expected, strlen(expected)) == 0
+				   : strcmp(shown, expected) == 0;
+	cr_expect(reads, "line %u: %s is read as %s", number, line, shown);
 }
 
-#define PODS "/api/v1/namespaces/prod/pods"
-
-Test(kubernetes_action, lists_and_watches)
+Test(kubernetes_action, corpus)
 {
-	static const struct reading cases[] = {
-		{"GET " PODS, "list prod/pods/*"},
-		{"GET /api/v1/pods", "list pods/*"},
-		{"GET " PODS "?watch=true", "watch prod/pods/*"},
-		{"GET " PODS "?watch=1", "watch prod/pods/*"},
-		{"GET " PODS "?watch=t", "watch prod/pods/*"},
-		{"GET " PODS "?watch=", "watch prod/pods/*"},
-		{"GET " PODS "?watch", "watch prod/pods/*"},
-		{"GET " PODS "?w%61tch=yes", "watch prod/pods/*"},
-		{"GET " PODS "?limit=500&watch=false", "list prod/pods/*"},
-		{"GET " PODS "?watch=FALSE", "list prod/pods/*"},
-		{"GET " PODS "?watch=0", "list prod/pods/*"},
-		{"GET " PODS "?Watch=1", "list prod/pods/*"},
-		{"GET " PODS "?watch=0&watch=1", "watch prod/pods/*, list prod/pods/*"},
-		{"GET " PODS "?watch=1&watch=0", "watch prod/pods/*, list prod/pods/*"},
-		{"GET " PODS "?watch=%zz", "watch prod/pods/*, list prod/pods/*"},
-		{"GET " PODS "?limit=1;watch=1", "watch prod/pods/*, list prod/pods/*"},
-		{"GET /api/v1/watch/namespaces/prod/pods", "watch prod/pods/*"},
-		{"GET /api/v1/watch/namespaces/prod/pods/web", "watch prod/pods/web"},
-		{"GET /apis/apps/v1/watch/deployments", "watch deployments.apps/*"},
-		{"GET " PODS "?fieldSelector=metadata.name%3Dweb", "list prod/pods/web"},
-		{"GET " PODS "?fieldSelector=metadata.name==web&watch=1", "watch prod/pods/web"},
-		{"GET " PODS "?fieldSelector=status.phase%3DRunning%2Cmetadata.name%3Dweb",
-			"list prod/pods/web"},
-		{"GET " PODS "?fieldSelector=metadata.name!=web", "list prod/pods/*"},
-		{"GET " PODS "?fieldSelector=metadata.name=a,metadata.name=b", "list prod/pods/*"},
-		{"GET " PODS "?fieldSelector=metadata.name=a&fieldSelector=metadata.name=b",
-			"list prod/pods/*"},
-		{"GET " PODS "?fieldSelector=metadata.name=a%5C,b", "list prod/pods/*"},
-		{"GET " PODS "?fieldSelector=metadata.name=a/b", "list prod/pods/*"},
-		{"DELETE " PODS "?fieldSelector=metadata.name=web", "deletecollection prod/pods/*"},
-	};
+	FILE *file = fopen("tests/corpus/kubernetes/requests", "re");
+	char line[1024];
+	unsigned number = 0, checked = 0;
 
-	check_all(cases, ARRAY_SIZE(cases));
-}
-
-Test(kubernetes_action, what_is_no_resource)
-{
-	static const struct reading cases[] = {
-		{"GET /", "get /"},
-		{"GET /api", "discovery /api"},
-		{"GET /api/v1", "discovery /api/v1"},
-		{"GET /apis/apps/v1", "discovery /apis/apps/v1"},
-		{"GET /apis/apps/v1/", "discovery /apis/apps/v1/"},
-		{"GET /openapi/v3/apis/apps/v1?hash=x", "discovery /openapi/v3/apis/apps/v1"},
-		{"GET /version", "discovery /version"},
-		{"HEAD /readyz/etcd", "discovery /readyz/etcd"},
-		{"POST /version", "create /version"},
-		{"GET /versions", "get /versions"},
-		{"GET /metrics", "get /metrics"},
-		{"GET /API/v1/pods", "get /API/v1/pods"},
-		{"GET /debug/pprof/heap", "get /debug/pprof/heap"},
-	};
-
-	check_all(cases, ARRAY_SIZE(cases));
-}
-
-Test(kubernetes_action, what_is_refused)
-{
-	static const char *const lines[] = {"GET /api/v1//pods", "GET //api/v1/pods",
-		"GET /api/v1/namespaces//pods", "GET /api/v1/namespaces/prod/pods/../secrets",
-		"GET /api/v1/namespaces/prod/pods/%2e%2E/secrets", "GET /api/v1/./pods",
-		"GET /api/v1/pods/.", "GET /api/v1/namespaces/prod%2Fpods/web",
-		"GET /api/v1/namespaces/prod/pods/a%252Fb", "GET /api/v1/pods/a;b",
-		"GET /api/v1/pods/a\\b", "GET /api/v1/Pods", "GET /api/v1/namespaces/p/pods:exec/x",
-		"GET /api/v1/namespaces/p/pods/web/EXEC", "GET /api/v1/watch", "GET /api/v1/proxy",
-		"GET /apis/a%20b/v1/x", "GET /apis/%2f/v1/x", "GET /api/v1/pods/a%25b",
-		"GET /api/v1/pods/%00", "OPTIONS " POD, "TRACE " POD, "FOO " POD, "get", "",
-		"GET pods", "frob prod/pods/web"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-		cr_expect_eq(read_line(lines[i])[0], '?', "%s: %s", lines[i], shown);
+	cr_assert(file, "run from the top of the repository");
+	while (fgets(line, sizeof(line), file)) {
+		number++;
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0] == '#' || line[0] == '\0')
+			continue;
+		check(line, number);
+		checked++;
+	}
+	fclose(file);
 	buffer_done(&room);
-}
-
-Test(kubernetes_action, kubectls_words)
-{
-	static const struct reading cases[] = {
-		{"get prod/pods/web", "get prod/pods/web"},
-		{"deletecollection prod/pods/*", "deletecollection prod/pods/*"},
-		{"exec prod/pods/web", "exec prod/pods/web"},
-		{"list nodes/*", "list nodes/*"},
-		{"proxy_spdy prod/pods/web", "proxy_spdy prod/pods/web"},
-	};
-
-	check_all(cases, ARRAY_SIZE(cases));
+	cr_assert_gt(checked, 130);
+	cr_expect_eq(read_line("")[0], '-');
+	buffer_done(&room);
 }
 
 Test(kubernetes_action, server_side_apply)

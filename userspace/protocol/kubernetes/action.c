@@ -137,6 +137,35 @@ static void read_list(const struct kubernetes_request *r, struct kubernetes_path
 		add(ret, OPERATION_KUBE_LIST, object);
 }
 
+/* "http:web:80" → "web" (k8s.io/apimachinery/pkg/util/net, SplitSchemeNamePort). As it came: it is
+ * not one of these. */
+static struct slice without_scheme_and_port(struct slice name)
+{
+	const uint8_t *first = name.length ? memchr(name.data, ':', name.length) : NULL, *second;
+	struct slice rest;
+
+	if (!first)
+		return name;
+	rest = slice_from(name, (size_t)(first - name.data) + 1);
+	second = rest.length ? memchr(rest.data, ':', rest.length) : NULL;
+	if (!second)
+		return slice_head(name, (size_t)(first - name.data));
+	if (memchr(second + 1, ':', rest.length - (size_t)(second - rest.data) - 1))
+		return name;
+	return slice_head(rest, (size_t)(second - rest.data));
+}
+
+/* What is reached has its scheme and port in the name: rules that mean the pod mean it by any. */
+static void add_proxied(struct kubernetes_path *p, struct buffer *room, struct http_pairs *ret)
+{
+	struct slice name = without_scheme_and_port(p->name);
+
+	if (slice_equal(name, p->name))
+		return;
+	p->name = name;
+	add(ret, OPERATION_KUBE_PROXY, write_object(p, room));
+}
+
 static void read_resource(const struct kubernetes_request *r, enum operation operation,
 	struct kubernetes_path *p, struct buffer *room, struct http_pairs *ret)
 {
@@ -156,6 +185,8 @@ static void read_resource(const struct kubernetes_request *r, enum operation ope
 		operation = OPERATION_KUBE_DELETECOLLECTION;
 	object = write_object(p, room);
 	add(ret, operation, object);
+	if (operation == OPERATION_KUBE_PROXY)
+		add_proxied(p, room, ret);
 	/* What is not there, a server-side apply makes. */
 	if (operation == OPERATION_KUBE_PATCH && r->applies)
 		add(ret, OPERATION_KUBE_CREATE, object);

@@ -42,13 +42,15 @@ static void drop(struct parts *p, size_t count)
 	memmove(p->items, p->items + count, (PARTS_MOST - count) * sizeof(p->items[0]));
 }
 
-/* Groups, resources and what they have are names of domains or parts of one. */
-static bool is_word(struct slice s)
+/* Groups are names of domains; resources and what they have parts of one: with a dot, it could not
+ * be told from a group's. */
+static bool is_word(struct slice s, bool dots)
 {
 	for (size_t i = 0; i < s.length; i++) {
 		uint8_t c = s.data[i];
 
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.')
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' &&
+			!(dots && c == '.'))
 			return false;
 	}
 	return true;
@@ -117,8 +119,8 @@ bool kubernetes_path_read(struct slice path, struct kubernetes_path *ret, const 
 		ret->name = p.items[1];
 	if (p.count >= 3 && !ret->proxies)
 		ret->subresource = p.items[2];
-	if (is_word(ret->group) && is_word(ret->resource) && is_word(ret->subresource) &&
-		is_name(ret->namespace) && is_name(ret->name))
+	if (is_word(ret->group, true) && is_word(ret->resource, false) &&
+		is_word(ret->subresource, false) && is_name(ret->namespace) && is_name(ret->name))
 		return true;
 	*ret_problem = "a path that names no resource as the API does";
 	return false;
