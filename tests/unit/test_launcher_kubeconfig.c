@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kubeconfig of a user whose folders root can't list, as on NFS: here root without the
- * capabilities that make it read everything.
+ * The kubeconfigs that a command has, and the CA of a pod; and that of a user whose folders root
+ * can't list, as on NFS: here root without the capabilities that make it read everything.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -122,4 +122,137 @@ Test(launcher_kubeconfig, a_folder_that_root_can_not_enter)
 	if (!make_home(0))
 		cr_skip("needs root");
 	check_shown();
+}
+
+/* --- several files --- */
+
+#define IN_POD "/var/run/secrets/kubernetes.io/serviceaccount/"
+#define CA "-----BEGIN CERTIFICATE-----\nQUE=\n-----END CERTIFICATE-----\n"
+
+static const char *read_text(const char *path)
+{
+	static char text[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	cr_assert_geq(fd, 0, "%s: %s", path, strerror(errno));
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	cr_assert_gt(n, 0, "%s", path);
+	text[n] = '\0';
+	return text;
+}
+
+static void make_folder(const char *path)
+{
+	cr_assert(mkdir(path, 0755) == 0 || errno == EEXIST, "%s: %s", path, strerror(errno));
+}
+
+/* Root's, in a namespace of its own. */
+static bool make_root(void)
+{
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("t", "/mnt", "tmpfs", 0, "mode=755") < 0 ||
+		mount("t", "/run", "tmpfs", 0, "mode=755") < 0)
+		return false;
+	write_text("/mnt/ca.pem", HOST_CA, 0644);
+	make_folder("/mnt/.kube");
+	make_folder("/mnt/.kube/cache");
+	make_folder("/mnt/elsewhere");
+	return true;
+}
+
+static void show(char *list)
+{
+	static char home[] = "HOME=/mnt";
+	char *environment[] = {home, list, NULL};
+	const struct caller root = {0, 0};
+	struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER, .trust_file = "/mnt/ca.pem"};
+	struct error e = {0};
+
+	cr_assert_eq(kubeconfig_show(environment, &plan, &root, &e), 0, "%s", e.text);
+}
+
+/* kubectl merges them, and changes the one that has what is to be changed. */
+Test(launcher_kubeconfig, several_files)
+{
+	static char list[] =
+		"KUBECONFIG=/mnt/.kube/users:/mnt/.kube/config:/mnt/.kube/other:/mnt/none::"
+		"elsewhere/third:/mnt/.kube/other";
+	static const struct {
+		const char *path, *text;
+	} files[] = {{"/mnt/.kube/users", "users: []\n"}, {"/mnt/.kube/config", CONFIG},
+		{"/mnt/.kube/other", CONFIG}, {"/mnt/elsewhere/third", CONFIG}};
+	int on_disk[4];
+
+	if (!make_root())
+		cr_skip("needs root");
+	for (size_t i = 0; i < 4; i++) {
+		write_text(files[i].path, files[i].text, 0600);
+		on_disk[i] = open(files[i].path, O_RDONLY | O_CLOEXEC);
+	}
+	write_text("/mnt/.kube/cache/kept", "kept", 0600);
+	cr_assert_eq(chdir("/mnt"), 0);
+	show(list);
+	cr_expect_str_eq(read_text(files[0].path), files[0].text);
+	for (size_t i = 1; i < 4; i++)
+		cr_expect_neq(strcmp(read_text(files[i].path), CONFIG), 0, "%s", files[i].path);
+	cr_expect_str_eq(read_text("/mnt/.kube/cache/kept"), "kept");
+	/* Those in the folder of their own can be written anew by rename. */
+	for (size_t i = 0; i < 3; i++) {
+		write_text("/mnt/.kube/new", "anew", 0600);
+		cr_expect_eq(rename("/mnt/.kube/new", files[i].path), 0, "%s: %s", files[i].path,
+			strerror(errno));
+		cr_expect_str_eq(read_text(files[i].path), "anew");
+	}
+	for (size_t i = 0; i < 4; i++) {
+		char text[4096] = "";
+
+		cr_assert_gt(read(on_disk[i], text, sizeof(text) - 1), 0);
+		close(on_disk[i]);
+		cr_expect_str_eq(text, files[i].text);
+	}
+}
+
+Test(launcher_kubeconfig, where_the_command_begins)
+{
+	static char list[] = "KUBECONFIG=config";
+
+	if (!make_root())
+		cr_skip("needs root");
+	write_text("/mnt/.kube/config", CONFIG, 0600);
+	cr_assert_eq(chdir("/mnt/.kube"), 0);
+	show(list);
+	cr_expect_neq(strcmp(read_text("config"), CONFIG), 0);
+}
+
+/* As the kubelet makes it: behind two links. */
+Test(launcher_kubeconfig, the_ca_of_a_pod)
+{
+	static char none[] = "KUBECONFIG=";
+	int before;
+
+	if (!make_root())
+		cr_skip("needs root");
+	make_folder("/var/run/secrets");
+	make_folder("/var/run/secrets/kubernetes.io");
+	make_folder(IN_POD);
+	make_folder(IN_POD "..2024");
+	write_text(IN_POD "..2024/ca.crt", CA, 0644);
+	cr_assert_eq(symlink("..2024", IN_POD "..data"), 0);
+	cr_assert_eq(symlink("..data/ca.crt", IN_POD "ca.crt"), 0);
+	before = open(IN_POD "ca.crt", O_RDONLY | O_CLOEXEC);
+	show(none);
+	cr_expect(strstr(read_text(IN_POD "ca.crt"), CA));
+	cr_expect(strstr(read_text(IN_POD "ca.crt"), HOST_CA));
+	/* What is there stays as it is. */
+	cr_expect_str_eq(read_text("/mnt/ca.pem"), HOST_CA);
+	{
+		char text[4096] = "";
+
+		cr_assert_gt(read(before, text, sizeof(text) - 1), 0);
+		cr_expect_str_eq(text, CA);
+		close(before);
+	}
 }

@@ -31,6 +31,8 @@ struct shower {
 	const struct caller *user;
 	struct slice ca; /* the host's, PEM */
 	unsigned files; /* that were looked at */
+	dev_t snapshots[FILES_MOST]; /* that were made of their folders */
+	unsigned snapshot_count;
 };
 
 /* A file of the user's, as it was opened by them. */
@@ -170,13 +172,35 @@ static int show_named(struct shower *s, const char *path, struct slice text, str
 	return r;
 }
 
-static int put_config(const char *path, const struct found *f, struct slice content)
+/* Another kubeconfig is in the same folder. */
+static bool is_in_snapshot(const struct shower *s, const struct found *f)
 {
+	struct stat folder;
+	bool found = false;
+
+	if (fstat(f->folder, &folder) < 0)
+		return false;
+	for (unsigned i = 0; i < s->snapshot_count; i++)
+		found |= s->snapshots[i] == folder.st_dev;
+	return found;
+}
+
+static int put_config(
+	struct shower *s, const char *path, const struct found *f, struct slice content)
+{
+	int r;
+
 	if (!can_cover(f))
 		return 0;
-	if (is_in_its_own_folder(path, f) && can_list(f))
-		return snapshot_put_with(f->folder, name_of(path), &f->s, content);
-	return snapshot_put_on(f->folder, f->fd, &f->s, content);
+	if (!is_in_its_own_folder(path, f) || !can_list(f))
+		return snapshot_put_on(f->folder, f->fd, &f->s, content);
+	if (is_in_snapshot(s, f))
+		return snapshot_put_in(f->folder, name_of(path), &f->s, content);
+	r = snapshot_put_with(
+		f->folder, name_of(path), &f->s, content, &s->snapshots[s->snapshot_count]);
+	if (r == 0)
+		s->snapshot_count++;
+	return r;
 }
 
 static int show_config(struct shower *s, const char *path, struct error *e)
@@ -191,9 +215,26 @@ static int show_config(struct shower *s, const char *path, struct error *e)
 		/* Before the folder is covered, in which they may be. */
 		r = show_named(s, path, buffer_slice(&f.content), e);
 		if (r == 0 && kubeconfig_add_ca(buffer_slice(&f.content), s->ca, &changed) > 0)
-			r = failed(put_config(path, &f, buffer_slice(&changed)), path, e);
+			r = failed(put_config(s, path, &f, buffer_slice(&changed)), path, e);
 	}
 	buffer_wipe(&changed);
+	found_done(&f);
+	return r;
+}
+
+/* One without a CA is as it was, but where another's folder became a snapshot, in which it is a
+ * mount: it is an ordinary file there, too. */
+static int show_beside(struct shower *s, const char *path, struct error *e)
+{
+	struct stat folder;
+	struct found f;
+	bool there;
+	int r = find(s, path, &f, &there, e);
+
+	if (r == 0 && there && is_in_its_own_folder(path, &f) && is_in_snapshot(s, &f) &&
+		fstat(f.folder, &folder) == 0 && folder.st_dev != f.s.st_dev)
+		r = failed(snapshot_put_in(f.folder, name_of(path), &f.s, buffer_slice(&f.content)),
+			path, e);
 	found_done(&f);
 	return r;
 }
@@ -215,6 +256,30 @@ static struct slice last_certificate(struct slice bundle)
 	return last;
 }
 
+/* Those of $KUBECONFIG, which may be relative to where the command begins. */
+static int show_listed(struct shower *s, const char *list,
+	int (*show)(struct shower *s, const char *path, struct error *e), struct error *e)
+{
+	char *paths = memory_copy_string(list), *rest = paths, *folder = getcwd(NULL, 0), *path;
+	int r = 0;
+
+	s->files = 0;
+	while (r == 0 && (path = strsep(&rest, ":"))) {
+		char *whole = NULL;
+
+		if (*path == '/')
+			whole = memory_copy_string(path);
+		else if (*path && folder)
+			whole = memory_format("%s/%s", folder, path);
+		if (whole)
+			r = show(s, whole, e);
+		free(whole);
+	}
+	free(folder);
+	free(paths);
+	return r;
+}
+
 static int show_all(
 	struct shower *s, char *const *environment, const struct run_plan *plan, struct error *e)
 {
@@ -222,18 +287,26 @@ static int show_all(
 	const char *home = plan->flags & RUN_PLAN_KEEP_USER ? environment_get(environment, "HOME")
 							    : plan->home;
 	char *own = memory_format("%s/.kube/config", home ? home : "");
-	char *paths = memory_copy_string(list && *list ? list : own), *rest = paths, *path;
 	int r = show_bundle(s, IN_POD, e);
 
-	while (r == 0 && (path = strsep(&rest, ":"))) {
-		if (path[0] == '/')
-			r = show_config(s, path, e);
-	}
-	if (r == 0 && strcmp(paths, own) != 0 && own[0] == '/')
+	if (!list || !*list)
+		list = own;
+	if (r == 0)
+		r = show_listed(s, list, show_config, e);
+	if (r == 0 && strcmp(list, own) != 0 && own[0] == '/')
 		r = show_config(s, own, e);
-	free(paths);
+	if (r == 0)
+		r = show_listed(s, list, show_beside, e);
 	free(own);
 	return r;
+}
+
+/* The command begins in the folder as it is shown, should that be the one of its kubeconfig. Where
+ * root can't enter it, nothing was put over it. */
+static void enter_folder(const struct shower *s, const char *folder)
+{
+	if (s->snapshot_count && folder && chdir(folder) < 0)
+		return;
 }
 
 int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
@@ -243,10 +316,12 @@ int kubeconfig_show(char *const *environment, const struct run_plan *plan, const
 	bool keeps = plan->flags & RUN_PLAN_KEEP_USER;
 	struct shower s = {.user = keeps ? c : &other};
 	struct buffer bundle;
+	char *folder;
 	int r = 0;
 
 	if (!*plan->trust_file)
 		return 0;
+	folder = getcwd(NULL, 0);
 	buffer_init(&bundle, 17u << 20);
 	r = file_read(plan->trust_file, &bundle, e);
 	s.ca = last_certificate(buffer_slice(&bundle));
@@ -255,6 +330,8 @@ int kubeconfig_show(char *const *environment, const struct run_plan *plan, const
 		r = error_set_errno(e, -errno, "the groups of %s", plan->user);
 	if (r == 0 && s.ca.length)
 		r = show_all(&s, environment, plan, e);
+	enter_folder(&s, folder);
+	free(folder);
 	buffer_done(&bundle);
 	return r;
 }

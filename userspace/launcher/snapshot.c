@@ -148,17 +148,36 @@ static int write_file(int folder, const char *name, const struct stat *like, str
 	return r;
 }
 
-int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content)
+int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content,
+	dev_t *ret_device)
 {
 	int copy = put_empty(folder), r;
+	struct stat made;
 
 	if (copy < 0)
 		return copy;
 	r = copy_entries(folder, copy, &name, 1);
 	if (r == 0)
 		r = write_file(copy, name, like, content);
+	if (r == 0 && fstat(copy, &made) < 0)
+		r = -errno;
+	if (r == 0)
+		*ret_device = made.st_dev;
 	close(copy);
 	return r;
+}
+
+/* Over a mount nothing can be renamed. It is none where the file was made so before. */
+int snapshot_put_in(int folder, const char *name, const struct stat *like, struct slice content)
+{
+	char path[64 + NAME_MAX];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", folder, name);
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)
+		return -errno;
+	if (unlinkat(folder, name, 0) < 0)
+		return -errno;
+	return write_file(folder, name, like, content);
 }
 
 /* Only what is mounted somewhere can be mounted elsewhere: for a moment it covers the folder. */

@@ -18,8 +18,11 @@
 int snapshot_put(const char *path, const char *const *without, size_t count);
 
 /* The same for what a path descriptor leads to, but for one entry, which is an ordinary file there:
- * with this content, and that owner and mode. */
-int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content);
+ * with this content, and that owner and mode. *ret_device is the new filesystem's. */
+int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content,
+	dev_t *ret_device);
+/* One more such entry, where the descriptor leads to a snapshot that was made so. */
+int snapshot_put_in(int folder, const char *name, const struct stat *like, struct slice content);
 /* Such a file on the one that a descriptor leads to, which is in `folder`. */
 int snapshot_put_on(int folder, int file, const struct stat *like, struct slice content);
 
