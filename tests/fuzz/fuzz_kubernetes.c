@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_kubernetes: lines that name a request of the API. What is understood has objects that rules
- * can name.
+ * fuzz_kubernetes: lines that name a request of the API, and what is written to a Secret. What is
+ * understood has objects that rules can name; of what is hidden something else is shown.
  *
- * Input: the line.
+ * Input: the line, or the content.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +35,20 @@ static void check_pair(const struct action_pair *pair)
 		"an object that no rule can name");
 }
 
+static void check_shown(struct slice content)
+{
+	const struct http_pairs pairs = {.items = {{.operation = OPERATION_KUBE_PATCH,
+						 .state = OBJECT_KNOWN,
+						 .object = slice_from_string("prod/secrets/db")}},
+		.count = 1};
+	struct buffer shown;
+
+	buffer_init(&shown, 4 * LIMIT_HTTP_BODY_HELD);
+	if (kubernetes_content_hide(&pairs, content, &shown))
+		check(buffer_length(&shown) > 0, "hidden, and nothing in its place");
+	buffer_done(&shown);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -43,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > LIMIT_HTTP_HEAD)
 		return 0;
+	check_shown(slice_of(data, size));
 	buffer_init(&room, 8 * LIMIT_HTTP_HEAD);
 	kubernetes_pairs_of_line(slice_of(data, size), &room, &pairs);
 	check(pairs.unknown ? pairs.problem != NULL : pairs.count > 0, "neither read nor refused");

@@ -55,3 +55,29 @@ Test(broker_card, a_missing_where_is_said)
 	cr_assert_null(strstr(text, "WHERE"), "%s", text);
 	free(text);
 }
+
+/* A patch is read as it was sent, not as the first bytes of a parameter. */
+Test(broker_card, the_body_of_a_request_is_shown)
+{
+	char *text = blocks_of(
+		"{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"protocol\":\"kubernetes\",\"text\":\"PATCH "
+		"https://kube/"
+		"api\",\"parameters_total\":1,\"parameters\":[{\"length\":180,\"text\":\""
+		"kind: ConfigMap\\ndata:\\n"
+		"  a: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\\n"
+		"  b: "
+		"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\\n\"}]"
+		"}");
+
+	cr_expect(strstr(text, "Body"), "%s", text);
+	cr_expect(strstr(text, "kind: ConfigMap\\ndata:\\n  a: xxx"), "%s", text);
+	cr_expect(strstr(text, "  b: yyy") && !strstr(text, "CUT"), "%s", text);
+	cr_expect_null(strstr(text, "$1"), "%s", text);
+	free(text);
+	/* SQL has parameters. */
+	text = blocks_of(
+		"{\"id\":\"r-7Q2K\",\"agent\":\"ci\",\"protocol\":\"postgres\",\"text\":\"select"
+		" $1\",\"parameters_total\":1,\"parameters\":[{\"length\":1,\"text\":\"x\"}]}");
+	cr_expect(strstr(text, "$1 = x"), "%s", text);
+	free(text);
+}

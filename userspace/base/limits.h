@@ -139,6 +139,7 @@
 /* Reviews and grants (approval/book.h) */
 #define LIMIT_REVIEW_WAITERS 1024u /* who may wait for one review */
 #define LIMIT_REVIEW_JOINED 4096u /* who may have waited for it, those who left included */
+#define LIMIT_REVIEW_VALUES (1u << 20) /* bytes of all parameters of one that are shown */
 #define LIMIT_REVIEW_REASON 2000u /* bytes that a reviewer gives as reason */
 #define LIMIT_REVIEWS_KEPT 10000u /* reviews that are remembered */
 #define LIMIT_REVIEWS_BYTES (256u << 20) /* of their questions: agents choose how long they are */

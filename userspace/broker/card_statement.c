@@ -128,6 +128,16 @@ static void add_parameter_notes(
 	add_command(c, note);
 }
 
+/* The one parameter that a request of HTTP has; binary: as others. */
+static bool has_body(const struct card *c, const cJSON *list)
+{
+	struct slice protocol = card_get_text(c->review, "protocol");
+
+	return (slice_equal_string(protocol, "http") ||
+		       slice_equal_string(protocol, "kubernetes")) &&
+		cJSON_GetArraySize(list) == 1 && cJSON_IsString(card_get(list->child, "text"));
+}
+
 void card_add_parameters(const struct card *c)
 {
 	const cJSON *parameter, *list = card_get(c->review, "parameters");
@@ -140,6 +150,10 @@ void card_add_parameters(const struct card *c)
 
 	if (count == 0)
 		return;
+	if (has_body(c, list)) {
+		add_section(c, "Body", card_get_text(list->child, "text"), &statement_room);
+		return;
+	}
 	rich_text = blocks_add_rich_text(c->blocks);
 	buffer_init(&lines, CARD_TEXT_MOST);
 	cJSON_ArrayForEach(parameter, list)

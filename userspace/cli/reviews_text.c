@@ -462,6 +462,30 @@ static void add_parameters(const cJSON *review, struct buffer *b)
 		buffer_append_format(b, "    and %.0f more\n", total - number);
 }
 
+/* The one parameter that a request of HTTP has. */
+static const cJSON *body_of(const cJSON *review)
+{
+	const char *protocol = review_text_of(review, "protocol");
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(review, "parameters");
+
+	if (!protocol || (strcmp(protocol, "http") != 0 && strcmp(protocol, "kubernetes") != 0) ||
+		cJSON_GetArraySize(list) != 1)
+		return NULL;
+	return review_text_of(list->child, "text") ? list->child : NULL;
+}
+
+static void add_body(const cJSON *body, struct buffer *b)
+{
+	struct slice text = text_slice(body, "text");
+	double length = review_number_of(body, "length");
+
+	buffer_append_format(b, "  body (%.0f bytes)\n", length);
+	add_block(b, text);
+	if (text.length < length)
+		buffer_append_format(
+			b, "    CUT: %.0f bytes are not shown\n", length - (double)text.length);
+}
+
 static void add_statements(const cJSON *review, struct buffer *b)
 {
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(review, "statements"), *item;
@@ -481,13 +505,17 @@ static void add_statements(const cJSON *review, struct buffer *b)
 
 static void add_statement_of(const cJSON *review, struct buffer *b)
 {
-	if (review_number_of(review, "parameters_total")) {
+	const cJSON *body = body_of(review);
+
+	if (!body && review_number_of(review, "parameters_total")) {
 		buffer_append_string(b, "  parameters\n");
 		add_parameters(review, b);
 	}
 	buffer_append_format(
 		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
 	add_block(b, text_slice(review, "text"));
+	if (body)
+		add_body(body, b);
 }
 
 void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *b)

@@ -410,6 +410,12 @@ static bool is_text(struct slice data)
 	return text_is_utf8(data) && !(data.length && memchr(data.data, '\0', data.length));
 }
 
+/* As much of one as leaves room for the others: the body of a request is shown whole. */
+static size_t value_share(const struct draft *d)
+{
+	return LIMIT_REVIEW_VALUES / (d->value_count ? d->value_count : 1);
+}
+
 /* Parameters. The binary form of text, and of what holds text, has it as it is: in hexadecimal it
  * would be as clear. */
 static void fill_values(const struct masker *masker, struct draft *d, struct buffer *room)
@@ -423,7 +429,7 @@ static void fill_values(const struct masker *masker, struct draft *d, struct buf
 		*shown = (struct question_value){
 			.null = !value->data.data,
 			.binary = value->binary,
-			.data = slice_head(value->data, LIMIT_RECORD_VALUE),
+			.data = slice_head(value->data, value_share(d)),
 			.length = value->length,
 		};
 		if (!shown->null && mask_found(masker, &shown->data, room))
@@ -437,7 +443,7 @@ static int reserve(const struct draft *d, struct buffer *room)
 	uint8_t *space;
 
 	for (size_t i = 0; i < d->value_count; i++)
-		length += slice_head(d->values[i].data, LIMIT_RECORD_VALUE).length;
+		length += slice_head(d->values[i].data, value_share(d)).length;
 	return buffer_reserve(room, length, &space);
 }
 
@@ -498,7 +504,7 @@ int draft_write(struct session *s, struct draft *d)
 	struct buffer values, text, runs, bytes;
 	int r, fd = -1;
 
-	buffer_init(&values, QUESTION_VALUES_MOST * LIMIT_RECORD_VALUE + q->preview.length);
+	buffer_init(&values, LIMIT_REVIEW_VALUES + q->preview.length);
 	buffer_init(&text, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&runs, 2 * LIMIT_STATEMENT_BYTES);
 	buffer_init(&bytes, QUESTION_BYTES_MOST);

@@ -5,7 +5,7 @@
  */
 #include "base/memory.h"
 #include "base/text.h"
-#include "protocol/http/request.h"
+#include "protocol/http/dialect.h"
 
 static bool is_text(struct slice value, const char *text)
 {
@@ -132,6 +132,16 @@ bool http_request_wants_body(const struct http_request *r)
 		r->host->wants_body(r->host, &r->action);
 }
 
+/* What people are shown of it. */
+static struct slice shown(struct http_request *r, struct slice content)
+{
+	const struct http_dialect *dialect = r->origin->dialect;
+
+	buffer_wipe(&r->shown);
+	return dialect->hide && dialect->hide(r, content, &r->shown) ? buffer_slice(&r->shown)
+								     : content;
+}
+
 void http_request_show_body(struct http_request *r)
 {
 	struct slice content = buffer_slice(&r->content);
@@ -143,7 +153,7 @@ void http_request_show_body(struct http_request *r)
 	r->action.body.form = BODY_UNKNOWN;
 	if (!r->collected || r->too_large)
 		return;
-	r->body.data = content;
-	r->body.length = content.length;
+	r->body.data = shown(r, content);
+	r->body.length = r->body.data.length;
 	r->action.body = (struct action_body){http_body_form(&r->head.fields), content};
 }

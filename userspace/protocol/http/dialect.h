@@ -22,6 +22,9 @@ struct http_dialect {
 	/* What is masked in its response whatever the rules say, unless they show it; NULL: nothing
 	 * is. Static. */
 	const struct mask_json *(*masks)(const struct http_request *r, size_t *ret_count);
+	/* Of the request's content, `ret` (which is empty) gets what people are shown of it and
+	 * what is recorded, should that not be all of it. False: it is. NULL: always. */
+	bool (*hide)(const struct http_request *r, struct slice content, struct buffer *ret);
 	/* The server's 101 is in r->head: who reads what comes behind it; the caller's to free.
 	 * NULL: nobody does, or, with *ret_problem (static), it is refused. */
 	struct http_stream *(*open_stream)(

@@ -16,6 +16,7 @@ void http_request_init(
 	/* Each header may give a path; each path has two readings of three bytes for one. */
 	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->content, HTTP_CONTENT_MOST);
+	buffer_init(&r->shown, 4 * HTTP_CONTENT_MOST);
 	buffer_init(&r->bound, 2 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->accept, LIMIT_HTTP_HEAD);
 }
@@ -25,6 +26,7 @@ void http_request_done(struct http_request *r)
 	buffer_done(&r->text);
 	buffer_done(&r->paths);
 	buffer_wipe(&r->content);
+	buffer_wipe(&r->shown);
 	buffer_wipe(&r->bound);
 	buffer_done(&r->accept);
 	if (r->mask)

@@ -36,7 +36,7 @@ struct http_request {
 				       observe; status 0: nothing */
 	struct http_pairs pairs;
 	size_t own_pairs; /* of them; the others are what it may be taken for */
-	struct protocol_value body; /* once it was collected */
+	struct protocol_value body; /* as people see it, once it was collected */
 	uint64_t number; /* of the action */
 	unsigned minor;
 	bool to_head; /* the method is HEAD */
@@ -67,6 +67,7 @@ struct http_request {
 	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
 	struct buffer text, paths; /* of the action */
 	struct buffer content; /* the collected body */
+	struct buffer shown; /* of it, where not all of it is */
 	struct buffer accept; /* with as_json: of what the agent takes, what is JSON */
 	struct buffer bound; /* of the head, what people's decision is bound to */
 };

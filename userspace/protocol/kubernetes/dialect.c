@@ -206,6 +206,11 @@ static const struct mask_json *own_masks(const struct http_request *r, size_t *r
 	return kubernetes_secrets_masks(&r->pairs, ret_count);
 }
 
+static bool hide(const struct http_request *r, struct slice content, struct buffer *ret)
+{
+	return kubernetes_content_hide(&r->pairs, content, ret);
+}
+
 /* A form that is none of the two is a WebSocket like others. */
 static struct http_stream *open_forward(const struct http_request *r, struct event_queue *events)
 {
@@ -232,5 +237,6 @@ const struct http_dialect http_kubernetes = {.protocol = PROTOCOL_KUBERNETES,
 	.read = read_request,
 	.describe = describe,
 	.masks = own_masks,
+	.hide = hide,
 	.open_stream = open_stream,
 	.refuse = kubernetes_status_write};

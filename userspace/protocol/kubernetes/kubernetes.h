@@ -7,6 +7,7 @@
  *   query.c    what the query says of it
  *   action.c   what a request does, as policy judges it
  *   secrets.c  what of an answer is hidden, whatever the rules mask
+ *   shown.c    what people are shown of a request's content; shown_yaml.c: in YAML
  *   status.c   refusals, as the API server words its own
  *
  * What comes behind an upgrade: channels.h, forward.h.
@@ -67,6 +68,16 @@ void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct htt
 
 /* The masks of what is answered, so that no Secret is seen; none where it is about none. Static. */
 const struct mask_json *kubernetes_secrets_masks(const struct http_pairs *pairs, size_t *ret_count);
+
+/* Where an earlier apply keeps what it was given: an annotation. */
+#define KUBERNETES_LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+
+/* As a dialect's hide(). */
+bool kubernetes_content_hide(
+	const struct http_pairs *pairs, struct slice content, struct buffer *ret);
+/* Appends YAML without the values of Secrets. False: it can't be read; then what was appended says
+ * nothing. */
+bool kubernetes_yaml_hide(struct slice content, struct buffer *ret);
 
 /* status.c: as a dialect's. */
 struct protocol_refusal;

@@ -9,9 +9,7 @@
 
 #define VALUES(prefix)                                                                             \
 	PATH(prefix ".data.*", MASK_BASE64), PATH(prefix ".stringData.*", MASK_REDACT),            \
-		PATH(prefix ".metadata.annotations['kubectl.kubernetes.io/"                        \
-			    "last-applied-configuration']",                                        \
-			MASK_NULL)
+		PATH(prefix ".metadata.annotations['" KUBERNETES_LAST_APPLIED "']", MASK_NULL)
 #define PATH(text, how)                                                                            \
 	{                                                                                          \
 		.path = {(const uint8_t *)(text), sizeof(text) - 1}, .strategy = (how)             \
