@@ -10,7 +10,9 @@ import tempfile
 import pytest
 import yaml
 from conftest import make_config
+from harness import certificates
 from harness import cluster as clusters
+from harness import kubectl as kubectls
 from harness.cluster_gate import gate, of_cluster
 from harness.records import recorded_actions
 from harness.waiting import wait_for
@@ -40,6 +42,7 @@ def cluster(tmp_path_factory):
         c.put("secrets", "prod", name, {"type": "Opaque", "data": {"password": SECRET, "user": "YXBw"}, "metadata": {
             "annotations": {"kubectl.kubernetes.io/last-applied-configuration": kept}}})
     c.put("configmaps", "prod", "settings", {"data": {"colour": "blue"}})
+    c.put("deployments", "prod", "web", {"spec": {"replicas": 1, "template": {"metadata": {}, "spec": WEB["spec"]}}})
     yield c
     c.stop()
     assert c.problems == []
@@ -85,26 +88,43 @@ def test_reading(daemon, cluster):
     (["delete", "--raw", "/api/v1/namespaces/prod/pods"], "no rule allows deletecollection on prod/pods/*"),
     (["delete", "deployment", "web"], "no rule allows delete on prod/deployments.apps/web"),
     (["logs", "web", "-n", "dev"], "no rule allows get on dev/pods/web"),
+    (["get", "pods", "-w", "-n", "dev"], "no rule allows list on dev/pods/*"),
+    (["get", "--raw", "/api/v1/namespaces/dev/pods?watch=1"], "no rule allows watch on dev/pods/*"),
+    (["get", "--raw", "/api/v1/namespaces/prod/pods/web/proxy/"], "no rule allows proxy on prod/pods/web"),
+    (["get", "--raw", "/apis/example.com/v1/namespaces/dev/widgets/w"], "no rule allows get on dev/widgets.example.com/w"),
+    (["describe", "pod", "web", "-n", "dev"], "no rule allows get on dev/pods/web"),
+    (["scale", "deployment", "web", "--replicas=2", "-n", "dev"], "no rule allows get on dev/deployments.apps/web"),
+    (["replace", "--raw", "/apis/apps/v1/namespaces/prod/deployments/web/scale", "-f", "/dev/null"],
+     "no rule allows update on prod/deployments.apps/web"),
+    (["create", "configmap", "c", "-n", "dev"], "no rule allows create on dev/configmaps/*"),
+    (["create", "configmap", "c", "-n", "dev", "--dry-run=server"], "no rule allows create on dev/configmaps/*"),
+    (["create", "--raw", "/api/v1/namespaces/dev/pods/web/eviction", "-f", "/dev/null"], "no rule allows create on dev/pods:eviction/web"),
+    *([(["create", "token", "ci"], 'denied by rule "no tokens": no tokens')] if kubectls.minor() >= 24 else []),
     (["create", "--raw", "/api/v1/namespaces/prod/serviceaccounts/ci/token", "-f", "/dev/null"],
      'denied by rule "no tokens": no tokens')])
 def test_refusals_read_as_the_servers_own(daemon, words, sentence):
     done = kubectl(daemon, *words)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error from server (Forbidden):"), done.stderr
+    # Some of kubectl's commands say so with words of their own, and the server's message.
+    assert done.stderr.startswith(("Error from server (Forbidden):", "error: failed to create ", "error: no objects passed to scale ")), done.stderr
     assert "wayleave: denied" in done.stderr and sentence in done.stderr, done.stderr
 
 
-def test_who_it_is_kubectl_does_not_say(daemon, cluster):
+IMPERSONATING = [["--as", "admin"], ["--as", "ci", "--as-group", "system:admin"],
+                 *([["--as", "ci", "--as-uid", "admin"]] if kubectls.minor() >= 23 else [])]
+
+
+@pytest.mark.parametrize("words", IMPERSONATING, ids=" ".join)
+def test_who_it_is_kubectl_does_not_say(daemon, cluster, words):
     before = len(cluster.requests)
-    done = kubectl(daemon, "get", "pod", "web", "--as", "admin")
+    done = kubectl(daemon, "get", "pod", "web", *words)
     assert done.returncode == 1 and "Impersonate-User" in done.stderr
     assert not [r for r in cluster.requests[before:] if "admin" in str(r)]
 
 
 def manifest(folder, kind, name, **more):
     file = folder / f"{name}.yaml"
-    api = "apps/v1" if kind == "Deployment" else "v1"
-    file.write_text(yaml.safe_dump({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": "prod"}, **more}))
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "prod"}, **more}))
     return str(file)
 
 
@@ -170,13 +190,25 @@ def test_secrets_in_tables_and_descriptions(daemon, cluster):
     assert accepts and not [a for a in accepts if "protobuf" in a]
 
 
+def ask_for_protobuf(daemon, cluster, url, *options):
+    done = daemon.run("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", *options, "-H", "Accept: application/vnd.kubernetes.protobuf",
+                      f"{url}/api/v1/namespaces/prod/secrets/db")
+    assert json.loads(done.stdout)["data"]["password"] == HIDDEN, done.stdout
+    asked = [headers for _, path, headers, _ in cluster.requests if path.endswith("/secrets/db")][-1]
+    assert {name.lower(): value for name, value in asked.items()}["accept"] == "application/json"
+
+
+def test_protobuf_alone(daemon, cluster):
+    ask_for_protobuf(daemon, cluster, cluster.url)
+
+
 def test_a_rule_may_show_secrets(daemon):
     shown = yaml.safe_load(works(daemon, "get", "secret", "shown", "-o", "yaml"))
     assert shown["data"]["password"] == SECRET
     assert SECRET not in works(daemon, "get", "secrets", "-o", "json")  # nor does a list of all show it
 
 
-def test_a_watch_of_secrets(daemon, cluster):
+def watch_secrets(daemon, cluster):
     process = daemon.popen("kubectl", "get", "secrets", "-w", "-o", "jsonpath={.metadata.name}={.data.password},", env=environment(daemon),
                            stdout=-1, stderr=-1, bufsize=0)
     try:
@@ -192,6 +224,10 @@ def test_a_watch_of_secrets(daemon, cluster):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_watch_of_secrets(daemon, cluster):
+    watch_secrets(daemon, cluster)
 
 
 def test_what_is_masked_is_not_written_back(daemon, cluster, tmp_path):
@@ -258,6 +294,33 @@ def test_a_kubeconfig_that_carries_its_clusters_ca(daemon, cluster, tmp_path):
     assert done.returncode == 0 and "other" in done.stdout, (done.stdout, done.stderr)
     assert config.read_bytes() == before  # on disk nothing changes
     assert list((tmp_path / ".kube" / "cache").iterdir())  # but what is kept in the folders that are there is
+
+
+def test_a_client_certificate_ends_here(daemon, cluster, tmp_path):
+    """The cluster sees the resource's credentials, whoever the agent would be to it."""
+    certificate, key = certificates.make_leaf(cluster.folder, "admin")
+    config = yaml.safe_load(daemon.kubeconfig.read_text())
+    config["users"][0]["user"] = {"client-certificate": str(certificate), "client-key": str(key)}
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    done = daemon.run("kubectl", "get", "pods", env={"HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "config")})
+    assert done.returncode == 0 and "web" in done.stdout, done.stderr
+    assert cluster.requests[-1][2]["Authorization"] == f"Bearer {cluster.token}"
+
+
+def test_several_kubeconfigs(daemon, cluster, tmp_path):
+    """kubectl merges them; what it changes, it changes in the one that has it."""
+    data = base64.b64encode(cluster.ca.read_bytes()).decode()
+    config = user_config(daemon, cluster, tmp_path / ".kube", **{"certificate-authority-data": data})
+    whole = yaml.safe_load(config.read_text())
+    parts = {"config": ["users", "contexts"], "clusters": ["clusters", "current-context"]}
+    for name, keys in parts.items():
+        (tmp_path / ".kube" / name).write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **{key: whole[key] for key in keys}}))
+    before = [(tmp_path / ".kube" / name).read_bytes() for name in parts]
+    env = {"HOME": str(tmp_path), "KUBECONFIG": f"{config}:.kube/clusters"}
+    done = daemon.run("sh", "-ec", "kubectl get pods; kubectl config set-context c --namespace=dev; grep -c 'namespace: dev' .kube/config",
+                      env=env, cwd=tmp_path)
+    assert done.returncode == 0 and "worker" in done.stdout and done.stdout.endswith("\n1\n"), (done.stdout, done.stderr)
+    assert [(tmp_path / ".kube" / name).read_bytes() for name in parts] == before
 
 
 @pytest.mark.parametrize("relative", [True, False])

@@ -8,7 +8,8 @@ from conftest import make_config
 from harness import nginx
 from harness.cluster_gate import gate
 from harness.waiting import wait_for
-from test_kubernetes import HIDDEN, RULES, SECRET, cluster, environment, kubectl, works  # noqa: F401
+from test_kubernetes import (HIDDEN, IMPERSONATING, RULES, SECRET, ask_for_protobuf, cluster, environment, kubectl,  # noqa: F401
+                             watch_secrets, works)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,9 @@ def test_who_it_is_the_resource_says(daemon, cluster):  # noqa: F811
     works(daemon, "get", "pods")
     seen = [{name.lower(): value for name, value in headers.items()} for _, _, headers, _ in cluster.requests][-1]
     assert (seen["impersonate-user"], seen["impersonate-group"]) == ("ci", "agents")  # of several, the stand-in keeps the first
-    done = kubectl(daemon, "get", "pods", "--as", "root")
-    assert done.returncode == 1 and "Impersonate-User" in done.stderr
+    for words in IMPERSONATING:
+        done = kubectl(daemon, "get", "pods", *words)
+        assert done.returncode == 1 and "Impersonate-User" in done.stderr
 
 
 def test_a_refusal(daemon):
@@ -54,9 +56,13 @@ def test_a_refusal(daemon):
     assert "no rule allows list on dev/pods/*" in done.stderr
 
 
-def test_secrets_come_back_masked(daemon):
+def test_secrets_come_back_masked(daemon, cluster, front):  # noqa: F811
     shown = works(daemon, "get", "secret", "db", "-o", "json")
     assert SECRET not in shown and json.loads(shown)["data"]["password"] == HIDDEN
+    shown = works(daemon, "get", "secrets", "-o", "yaml")
+    assert SECRET not in shown and HIDDEN in shown and "s3cr3t" not in shown
+    ask_for_protobuf(daemon, cluster, f"https://localhost:{front.h2_port}", "--http2")
+    watch_secrets(daemon, cluster)
 
 
 def test_a_delete_that_people_decide(daemon, cluster):  # noqa: F811

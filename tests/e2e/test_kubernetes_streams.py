@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""exec by kubectl over both of its transports, and by @kubernetes/client-node, against a stand-in that runs the commands."""
+"""exec and what is like it by kubectl over both of its transports, and by @kubernetes/client-node, against a stand-in that
+runs the commands."""
+import fcntl
 import json
+import os
 import pathlib
+import pty
+import random
 import socket
+import struct
+import termios
+import urllib.error
+import urllib.request
 
 import pytest
 from conftest import make_config
 from harness import cluster as clusters
+from harness import kubectl as kubectls
 from harness.cluster_gate import gate, of_cluster
 from harness.ports import listening
 from harness.records import last_session, recorded_actions, records_of
+from harness.ssh_gate import read_until
 from harness.waiting import wait_for
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
 RULES = [
     {"name": "read", "operations": ["read"], "objects": ["prod/*/*"], "allow": {}},
     {"name": "open", "operations": ["exec", "portforward"], "objects": ["prod/pods/open"], "allow": {}},
-    {"name": "masked", "operations": ["exec"], "objects": ["prod/pods/masked"],
+    {"name": "masked", "operations": ["exec", "attach", "logs"], "objects": ["prod/pods/masked"],
      "allow": {"mask": [{"detect": ["email", "credit_card"], "with": "redact"}]}},
-    {"name": "asked", "operations": ["exec"], "objects": ["prod/pods/asked"], "review": {"by": "dba"}},
+    {"name": "asked", "operations": ["exec", "attach", "portforward"], "objects": ["prod/pods/asked"], "review": {"by": "dba"}},
     {"name": "proxied", "operations": ["proxy"], "objects": ["prod/pods/masked"],
      "allow": {"record": "rows", "mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "proxied plain", "operations": ["proxy"], "objects": ["prod/pods/asked"], "allow": {}},
@@ -55,7 +66,7 @@ POD = {"spec": {"containers": [{"name": "app", "image": "web:1"}]}, "status": {"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     c = clusters.Cluster(tmp_path_factory.mktemp("cluster"))
-    for name in ("open", "masked", "asked"):
+    for name in ("open", "masked", "asked", "closed"):
         c.put("pods", "prod", name, POD)
     yield c
     c.stop()
@@ -68,7 +79,7 @@ def daemon(cluster, tmp_path_factory):
         yield d
 
 
-@pytest.fixture(scope="module", params=["websocket", "SPDY"])
+@pytest.fixture(scope="module", params=kubectls.transports())
 def transport(request):
     return request.param
 
@@ -80,7 +91,7 @@ def environment(daemon, transport):
 
 
 def kubectl(daemon, transport, *words, **options):
-    return daemon.run("kubectl", *words, env=environment(daemon, transport), **options)
+    return daemon.run(kubectls.speaking(transport), *words, env=environment(daemon, transport), **options)
 
 
 def last_upgrade(cluster):
@@ -110,18 +121,119 @@ def test_masks(daemon, transport):
     assert done.stdout == "[masked] is there\n" * 6000, done.stderr
 
 
+def said_in(daemon, session):
+    data = records_of(daemon, session, "data")
+    return {kind: b"".join(bytes.fromhex(d["data"]) for d in data if d["kind"] == kind).decode() for kind in ("input", "output", "error")}
+
+
 def test_what_is_recorded(daemon, transport):
     mark = f"recorded-{transport}"
     done = kubectl(daemon, transport, "exec", "-i", "masked", "--", "sh", "-c", f"cat; echo {mark}; echo e@example.com >&2; exit 5",
                    input="ann@example.com\n")
     assert done.returncode == 5
     session = wait_for(lambda: last_session(daemon, mark))
-    data = records_of(daemon, session, "data")
-    said = {kind: b"".join(bytes.fromhex(d["data"]) for d in data if d["kind"] == kind).decode() for kind in ("input", "output", "error")}
-    assert said == {"input": "ann@example.com\n", "output": f"[masked]\n{mark}\n", "error": "[masked]\n"}
+    assert said_in(daemon, session) == {"input": "ann@example.com\n", "output": f"[masked]\n{mark}\n", "error": "[masked]\n"}
     assert records_of(daemon, session, "result")[-1]["tag"] == "exit 5"
     cast = daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout.splitlines()
     assert any(mark in json.loads(line)[2] for line in cast[1:])
+
+
+def last_action(daemon, text):
+    action = [a for a in recorded_actions(daemon) if text in a["text"]][-1]
+    return [(p["operation"], p["object"]) for p in action["pairs"]], action["text"].splitlines()[1:]
+
+
+def test_attach(daemon, transport):
+    done = kubectl(daemon, transport, "attach", "masked", "-c", "app", "-i", input=f"bob@example.com by {transport}\n")
+    assert (done.returncode, done.stdout) == (0, f"the main program\n[masked] by {transport}\n"), done.stderr
+    assert "of [masked]" in done.stderr and "ann@" not in done.stderr
+    assert last_action(daemon, "/attach") == ([("attach", "prod/pods/masked")], ["container: app"])
+    session = wait_for(lambda: last_session(daemon, "/attach"))
+    assert said_in(daemon, session) == {"input": f"bob@example.com by {transport}\n", "error": "of [masked]\n",
+                                        "output": f"the main program\n[masked] by {transport}\n"}
+
+
+def resize(terminal, rows, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def test_a_terminal(daemon, transport):
+    """What is typed is echoed there, sizes are the client's, and the recording has both."""
+    mark = f"terminal-{transport}"
+    script = ("until [ \"$(stty size)\" = '30 90' ]; do sleep 0.02; done; echo ready; read line; echo \"got $line\"; "
+              f"until [ \"$(stty size)\" = '41 101' ]; do sleep 0.02; done; echo {mark}; exit 4")
+    main, terminal = pty.openpty()
+    resize(terminal, 30, 90)
+    process = daemon.popen(kubectls.speaking(transport), "exec", "-it", "masked", "--", "sh", "-c", script, env=environment(daemon, transport),
+                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    try:
+        read_until(main, b"ready")
+        os.write(main, b"to ann@example.com\r")
+        shown = read_until(main, b"got to ")
+        resize(main, 41, 101)
+        shown += read_until(main, mark.encode())
+        assert process.wait(30) == 4 and b"got to [masked]" in shown, shown
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(terminal)
+        os.close(main)
+    session = wait_for(lambda: last_session(daemon, mark))
+    cast = [json.loads(line) for line in daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout.splitlines()]
+    assert (cast[0]["width"], cast[0]["height"]) == (90, 30)
+    assert [event[2] for event in cast[1:] if event[1] == "r"][-1] == "101x41"
+    assert "to ann@example.com\r" in "".join(event[2] for event in cast[1:] if event[1] == "i")
+    assert "got to [masked]" in "".join(event[2] for event in cast[1:] if event[1] == "o")
+
+
+def test_cp(daemon, transport, tmp_path):
+    """Both ways; where something is masked, an archive in which there is nothing of it passes as it is."""
+    data, there = random.Random(1).randbytes(300_000), tmp_path / "pod"
+    there.mkdir()
+    (tmp_path / "up").write_bytes(data)
+    for words in (["cp", tmp_path / "up", f"prod/masked:{there}/got"], ["cp", f"prod/masked:{there}/got", tmp_path / "back"]):
+        done = kubectl(daemon, transport, *words)
+        assert done.returncode == 0, done.stderr
+    assert (there / "got").read_bytes() == (tmp_path / "back").read_bytes() == data
+    assert [pairs for pairs, text in [last_action(daemon, "command=tar")]] == [[("exec", "prod/pods/masked")]]
+    # What would have to be masked in it doesn't arrive.
+    (there / "address").write_text("ann@example.com\n" * 10)
+    kubectl(daemon, transport, "cp", f"prod/masked:{there}/address", tmp_path / "masked")
+    assert not (tmp_path / "masked").exists() or b"ann@" not in (tmp_path / "masked").read_bytes()
+    done = kubectl(daemon, transport, "cp", f"prod/open:{there}/address", tmp_path / "open")
+    assert (tmp_path / "open").read_text() == "ann@example.com\n" * 10, done.stderr
+
+
+def test_a_log_that_goes_on(daemon, cluster):
+    """Each line when it is written, and masked."""
+    with daemon.popen("kubectl", "logs", "-f", "masked", env=environment(daemon, ""), stdout=-1, stderr=-1, text=True) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["log of masked\n", "password=hunter2-log\n"]
+        for number in range(3):
+            cluster.log("masked", f"{number} is ann@example.com\n")
+            assert process.stdout.readline() == f"{number} is [masked]\n"
+        cluster.log("masked", None)
+        assert process.wait(30) == 0
+    assert last_action(daemon, "/log?")[0] == [("logs", "prod/pods/masked")]
+
+
+def fetch(url):
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_kubectl_proxy(daemon):
+    """What it passes on is judged as any request."""
+    with daemon.popen("kubectl", "proxy", "--port=0", env=environment(daemon, ""), stdout=-1, text=True) as process:
+        url = "http://" + process.stdout.readline().split()[-1] + "/api/v1/namespaces"
+        status, body = fetch(url + "/prod/pods/open")
+        assert (status, body["metadata"].get("name")) == (200, "open"), body
+        status, body = fetch(url + "/dev/pods/open")
+        assert (status, body["kind"], body["reason"]) == (403, "Status", "Forbidden") and "get on dev/pods/open" in body["message"]
+        process.terminate()
 
 
 def node(daemon, *words):
@@ -154,7 +266,7 @@ def ask(port, text):
 def test_port_forward(daemon, cluster, transport):
     mark = f"port-forward {transport}"
     with listening(shout) as (port, _):
-        with daemon.popen("kubectl", "port-forward", "open", f":{port}", env=environment(daemon, transport),
+        with daemon.popen(kubectls.speaking(transport), "port-forward", "open", f":{port}", env=environment(daemon, transport),
                           stdout=-1, stderr=-1, text=True) as p:
             line = p.stdout.readline()
             assert "Forwarding" in line
@@ -167,16 +279,22 @@ def test_port_forward(daemon, cluster, transport):
         assert f"port-forward {number}: {count} bytes to port {port}, {count} from it" in notes
 
 
-def test_a_refusal_is_the_servers_own(daemon, transport):
-    done = kubectl(daemon, transport, "exec", "-n", "dev", "open", "--", "id")
-    assert done.returncode == 1 and "Forbidden" in done.stderr, done.stderr
+@pytest.mark.parametrize("words", [["exec", "closed", "--", "id"], ["exec", "-it", "closed", "--", "sh"], ["attach", "closed"],
+                                   ["cp", "/etc/hostname", "closed:/tmp/x"], ["cp", "closed:/etc/hostname", "/dev/null"],
+                                   ["port-forward", "closed", ":80"]], ids=" ".join)
+def test_a_refusal_is_the_servers_own(daemon, transport, words):
+    operation = {"cp": "exec", "port-forward": "portforward"}.get(words[0], words[0])
+    done = kubectl(daemon, transport, *words)
+    assert done.returncode and f"wayleave: denied: no rule allows {operation} on prod/pods/closed" in done.stderr, done.stderr
+    assert "Forbidden" in done.stderr or words[0] == "port-forward", done.stderr
 
 
 @pytest.mark.parametrize("decision", ["approve", "deny"])
 def test_people_decide_once(daemon, cluster, transport, decision):
     """kubectl asks again over the other transport when it was refused: nobody is asked twice."""
     mark = f"asked-{transport}-{decision}"
-    process = daemon.popen("kubectl", "exec", "asked", "--", "echo", mark, env=environment(daemon, transport), stdout=-1, stderr=-1, text=True)
+    process = daemon.popen(kubectls.speaking(transport), "exec", "asked", "--", "echo", mark, env=environment(daemon, transport),
+                           stdout=-1, stderr=-1, text=True)
     review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
     assert (review["operations"], review["objects"]) == (["exec"], ["prod/pods/asked"])
     assert f"command: echo {mark}" in review["text"]
@@ -191,9 +309,21 @@ def test_people_decide_once(daemon, cluster, transport, decision):
     assert [a for a in recorded_actions(daemon) if mark in a["text"]]
 
 
-def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster):
+@pytest.mark.parametrize("words", [["attach", "asked"], ["port-forward", "asked", ":80"]], ids=" ".join)
+def test_people_refuse_once(daemon, cluster, transport, words):
+    before = len(daemon.json("reviews", "list"))
+    process = daemon.popen(kubectls.speaking(transport), *words, env=environment(daemon, transport), stdout=-1, stderr=-1, text=True)
+    review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+    daemon.wayleave("reviews", "deny", review["id"], "--reason", "because")
+    assert "because" in process.communicate(timeout=60)[1]
+    assert len(daemon.json("reviews", "list")) == before + 1
+    assert not [path for _, path, _, _ in cluster.requests if "/asked/attach" in path or "/asked/portforward" in path]
+
+
+@pytest.mark.parametrize("transport", [t for t in kubectls.transports() if t == "websocket"])
+def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster, transport):
     """An API server without WebSockets refuses kubectl's first attempt, which people approved; the second is what they approved."""
-    process = daemon.popen("kubectl", "exec", "asked", "--", "echo", "old-server", env=environment(daemon, "websocket"),
+    process = daemon.popen(kubectls.speaking(transport), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, transport),
                            stdout=-1, stderr=-1, text=True)
     review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
     cluster.no_websockets = True
@@ -206,7 +336,7 @@ def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster):
     assert last_upgrade(cluster) == "SPDY/3.1"
     assert len([r for r in daemon.json("reviews", "list") if "old-server" in r["text"]]) == 1
     # It ran once: who asks anew, asks people.
-    process = daemon.popen("kubectl", "exec", "asked", "--", "echo", "old-server", env=environment(daemon, "websocket"),
+    process = daemon.popen(kubectls.speaking(transport), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, transport),
                            stdout=-1, stderr=-1, text=True)
     review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
     daemon.wayleave("reviews", "deny", review["id"], "--reason", "because")

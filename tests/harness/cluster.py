@@ -4,6 +4,7 @@
 It checks what it receives: `problems` lists whatever an API server would not have understood."""
 import copy
 import http.server
+import itertools
 import json
 import pathlib
 import queue
@@ -61,6 +62,7 @@ class Cluster:
         self.history = []  # (version, resource, namespace, event)
         self.lock, self.version = threading.RLock(), 100
         self.no_websockets = False  # as API servers before 1.29
+        self.followers = []  # (pod, queue): who reads its log as it is written
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem, key)
         cluster = self
@@ -85,7 +87,7 @@ class Cluster:
 
     def stop(self):
         with self.lock:
-            for _, _, events in self.watchers:
+            for *_, events in self.watchers + self.followers:
                 events.put(None)
         self.server.shutdown()
         self.server.server_close()
@@ -112,6 +114,13 @@ class Cluster:
         for wanted, where, events in self.watchers:
             if wanted == resource and where in ("", namespace):
                 events.put(event)
+
+    def log(self, name, line):
+        """A line more in the log of a pod, told to those who follow; None: that is all."""
+        with self.lock:
+            for pod, lines in self.followers:
+                if pod == name:
+                    lines.put(line)
 
     def find(self, resource, namespace, name=None):
         with self.lock:
@@ -208,7 +217,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.kind = (group, resource, namespace)
         if sub in ("log", "exec", "attach", "portforward", "proxy"):
             return getattr(self, "answer_" + sub)(name)
-        accept = self.headers.get("Accept", "")
+        accept = self.headers.get("Accept", "*/*")
         if "json" not in accept and "*/*" not in accept:
             return self.fail(406, "NotAcceptable", f"only JSON is spoken here, not {accept}")
         method = {"GET": self.get, "HEAD": self.get, "POST": self.create, "PUT": self.update, "PATCH": self.patch, "DELETE": self.delete}
@@ -267,20 +276,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for version, wanted, where, event in self.cluster.history:
                 if version > since and wanted == resource and namespace in ("", where):
                     events.put(event)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
         try:
-            for event in iter(events.get, None):
-                if self.wants_table():
-                    event = {**event, "object": self.table([event["object"]], {})}
-                line = json.dumps(event).encode() + b"\n"
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-            self.wfile.write(b"0\r\n\r\n")
+            self.reply_lines("application/json", (self.event_line(event) for event in iter(events.get, None)))
         finally:
             with self.cluster.lock:
                 self.cluster.watchers = [w for w in self.cluster.watchers if w[2] is not events]
+
+    def event_line(self, event):
+        if self.wants_table():
+            event = {**event, "object": self.table([event["object"]], {})}
+        return json.dumps(event).encode() + b"\n"
+
+    def reply_lines(self, content_type, lines):
+        """Each as it comes."""
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in lines:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.write(b"0\r\n\r\n")
 
     def create(self, name, sub):
         _, resource, namespace = self.kind
@@ -339,7 +354,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # --- what streams
 
     def answer_log(self, name):
-        return self.reply(200, f"log of {name}\npassword=hunter2-log\n".encode(), "text/plain")
+        begin = f"log of {name}\npassword=hunter2-log\n".encode()
+        if self.query.get("follow") != ["true"]:
+            return self.reply(200, begin, "text/plain")
+        lines = queue.Queue()
+        with self.cluster.lock:
+            self.cluster.followers.append((name, lines))
+        try:
+            return self.reply_lines("text/plain", itertools.chain([begin], (line.encode() for line in iter(lines.get, None))))
+        finally:
+            with self.cluster.lock:
+                self.cluster.followers = [f for f in self.cluster.followers if f[1] is not lines]
 
     def answer_exec(self, name):
         if self.cluster.no_websockets and self.headers.get("Upgrade", "").lower() == "websocket":

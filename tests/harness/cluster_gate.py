@@ -13,7 +13,7 @@ def gate(folder, cluster, config, rules, resource, url=None):
     token.touch(mode=0o600)
     token.write_text(cluster.token)
     credentials = {"bearer_file": str(token), **resource.pop("credentials", {})}
-    d = daemons.Daemon(folder, {**config, "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
+    d = daemons.Daemon(folder, {"reviewers": {"dba": {"local_users": ["root"]}}, **config, "workers": 1,
                                 "resources": [{"name": "kube", "protocol": "kubernetes", **resource, "credentials": credentials}]}, rules)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     d.kubeconfig = folder / "kubeconfig"

@@ -2,13 +2,17 @@
 """exec, attach and port-forward of the stand-in for a Kubernetes API server, over WebSocket and over SPDY/3.1: the
 command really runs, and the port is, on this host, as whoever runs the tests."""
 import base64
+import fcntl
 import hashlib
 import json
+import os
 import pathlib
+import pty
 import re
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import zlib
 
@@ -24,23 +28,41 @@ def dictionary():
     return whole
 
 
+# What a pod runs by itself, which is attached to.
+MAIN = ["sh", "-c", "echo the main program; echo of ann@example.com >&2; exec cat"]
+
+
+def is_asked(query, name):
+    return query.get(name, ["false"])[0] in ("true", "1")
+
+
 class Program:
-    """A command whose outputs go to `send(channel, bytes)`; `resized` has the sizes of its terminal."""
+    """A command whose outputs go to `send(channel, bytes)`, from a terminal where one is asked for."""
 
     def __init__(self, query, send, done):
-        self.send, self.done, self.resized = send, done, []
-        self.process = subprocess.Popen(query["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        self.copies = [threading.Thread(target=self.copy, args=pair, daemon=True)
-                       for pair in ((STDOUT, self.process.stdout), (STDERR, self.process.stderr))]
+        self.send, self.done, self.terminal = send, done, None
+        command = query.get("command", MAIN)
+        if is_asked(query, "tty"):
+            self.terminal, end = pty.openpty()
+            self.process = subprocess.Popen(["setsid", "-c", "-w", *command], stdin=end, stdout=end, stderr=end)
+            os.close(end)
+            outputs = [(STDOUT, self.terminal)]
+        else:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+            outputs = [(STDOUT, self.process.stdout.fileno()), (STDERR, self.process.stderr.fileno())]
+        self.copies = [threading.Thread(target=self.copy, args=pair, daemon=True) for pair in outputs]
         for thread in self.copies:
             thread.start()
-        if "stdin" not in query:
-            self.process.stdin.close()
+        if not is_asked(query, "stdin"):
+            self.close_input()
         threading.Thread(target=self.finish, daemon=True).start()
 
-    def copy(self, channel, pipe):
-        while data := pipe.read(8192):
-            self.send(channel, data)
+    def copy(self, channel, fd):
+        try:
+            while data := os.read(fd, 8192):
+                self.send(channel, data)
+        except OSError:
+            pass  # nobody has the terminal any more
 
     def finish(self):
         code = self.process.wait()
@@ -55,13 +77,17 @@ class Program:
         self.done()
 
     def take(self, channel, data):
-        if channel == STDIN and not self.process.stdin.closed:
+        if channel == STDIN and self.terminal is not None:
+            os.write(self.terminal, data)
+        elif channel == STDIN and not self.process.stdin.closed:
             self.process.stdin.write(data)
         elif channel == RESIZE:
-            self.resized += [json.loads(line) for line in data.splitlines() if line]
+            for size in (json.loads(line) for line in data.splitlines() if line):
+                fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size["Height"], size["Width"], 0, 0))
 
     def close_input(self):
-        self.process.stdin.close()
+        if self.terminal is None:
+            self.process.stdin.close()
 
     def kill(self):
         if self.process.poll() is None:
@@ -211,8 +237,8 @@ TYPES = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "re
 
 def expected_streams(query):
     """What a client opens; without a terminal there is an own stream for errors."""
-    wanted = {ERROR} | {channel for name, channel in TYPES.items() if channel < ERROR and query.get(name, ["false"])[0] in ("true", "1")}
-    return wanted | ({RESIZE} if query.get("tty", ["false"])[0] in ("true", "1") else set())
+    wanted = {ERROR} | {channel for name, channel in TYPES.items() if channel < ERROR and is_asked(query, name)}
+    return wanted | ({RESIZE} if is_asked(query, "tty") else set())
 
 
 def serve_spdy(handler, query):
