@@ -65,6 +65,10 @@ Test(http_path, what_is_not_a_path)
 	cr_assert(path.problem);
 	http_path_read(slice_from_string("a/b"), &room, &path);
 	cr_assert(path.problem);
+	http_path_read(slice_from_string("/a\tb"), &room, &path);
+	cr_assert(path.problem);
+	http_path_read(slice_from_string("/a#b"), &room, &path);
+	cr_assert(path.problem);
 	buffer_done(&room);
 }
 

@@ -3,12 +3,16 @@
 
 #include "base/text.h"
 
-/* Where servers differ. */
+/* Where servers differ. Each by itself: who takes %2F for a separator need not take "\" for one. */
 enum ambiguity {
-	AMBIGUOUS_SLASH = 1 << 0, /* %2F, %5C or "\" as a separator, or as a letter */
-	AMBIGUOUS_TWICE = 1 << 1, /* %25 and two digits, decoded once or twice */
-	AMBIGUOUS_PARAMETER = 1 << 2, /* ";x=y", a part of the segment or not */
-	AMBIGUOUS_EMPTY = 1 << 3, /* "//", one separator or two */
+	AMBIGUOUS_SLASH = 1 << 0, /* %2F as a separator, or as a letter */
+	AMBIGUOUS_BACKSLASH = 1 << 1, /* "\", the same */
+	AMBIGUOUS_ENCODED_BACKSLASH = 1 << 2, /* %5C */
+	AMBIGUOUS_TWICE = 1 << 3, /* %25 and two digits, decoded once or twice */
+	AMBIGUOUS_PARAMETER = 1 << 4, /* ";x=y", a part of the segment or not */
+	AMBIGUOUS_ENCODED_PARAMETER = 1 << 5, /* %3B, where it is decoded before that is looked for
+					       */
+	AMBIGUOUS_EMPTY = 1 << 6, /* "//", one separator or two */
 };
 
 struct reading {
@@ -53,22 +57,70 @@ static void put_encoded(struct reading *r, uint8_t c)
 		r->problem = "the path is too long";
 }
 
+static void put_separator(struct reading *r, uint8_t c, enum ambiguity kind)
+{
+	r->ambiguous |= kind;
+	if (r->lenient)
+		put(r, '/');
+	else
+		put_encoded(r, c);
+}
+
+static void take_parameter(struct reading *r, enum ambiguity kind)
+{
+	r->ambiguous |= kind;
+	if (!r->lenient) {
+		put(r, ';');
+		return;
+	}
+	while (r->rest.length && r->rest.data[0] != '/')
+		r->rest = slice_from(r->rest, 1);
+}
+
+static bool is_control(uint8_t c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
 /* A byte that was encoded. What has a meaning of its own in a path stays so. */
 static void put_decoded(struct reading *r, uint8_t c)
 {
-	if (c < ' ' || c == 0x7f) {
+	if (is_control(c)) {
 		r->problem = "a control byte in the path";
-	} else if (c == '/' || c == '\\') {
-		r->ambiguous |= AMBIGUOUS_SLASH;
-		if (r->lenient)
-			put(r, '/');
-		else
-			put_encoded(r, c);
+	} else if (c == '/') {
+		put_separator(r, c, AMBIGUOUS_SLASH);
+	} else if (c == '\\') {
+		put_separator(r, c, AMBIGUOUS_ENCODED_BACKSLASH);
+	} else if (c == ';') {
+		take_parameter(r, AMBIGUOUS_ENCODED_PARAMETER);
 	} else if (c == '?' || c == '#' || c == '%') {
 		put_encoded(r, c);
 	} else {
 		put(r, c);
 	}
+}
+
+/* A byte as it is once percent-encoding is taken off, and the rest behind it; -1: there is none. */
+static int next_decoded(struct slice *rest)
+{
+	int c = -1;
+
+	if (rest->length == 0)
+		return -1;
+	if (rest->data[0] == '%')
+		c = hex_byte(slice_from(*rest, 1));
+	*rest = slice_from(*rest, c < 0 ? 1 : 3);
+	return c < 0 ? rest->data[-1] : c;
+}
+
+/* Behind a "%" that was encoded: whether what decodes once decodes again, though it does not look
+ * so. */
+static bool hides_digits(struct slice rest)
+{
+	int high = next_decoded(&rest), low = next_decoded(&rest);
+
+	return high >= 0 && low >= 0 && hex_digit((uint8_t)high) >= 0 &&
+		hex_digit((uint8_t)low) >= 0;
 }
 
 static void take_encoded(struct reading *r)
@@ -81,6 +133,10 @@ static void take_encoded(struct reading *r)
 	}
 	r->rest = slice_from(r->rest, 3);
 	inner = byte == '%' ? hex_byte(r->rest) : -1;
+	if (inner < 0 && byte == '%' && hides_digits(r->rest)) {
+		r->problem = "a path whose percent-encoding is encoded";
+		return;
+	}
 	if (inner < 0) {
 		put_decoded(r, (uint8_t)byte);
 		return;
@@ -99,18 +155,6 @@ static void take_encoded(struct reading *r)
 		put_decoded(r, (uint8_t)inner);
 }
 
-static void take_parameter(struct reading *r)
-{
-	r->ambiguous |= AMBIGUOUS_PARAMETER;
-	if (!r->lenient) {
-		put(r, ';');
-		r->rest = slice_from(r->rest, 1);
-		return;
-	}
-	while (r->rest.length && r->rest.data[0] != '/')
-		r->rest = slice_from(r->rest, 1);
-}
-
 static void decode(struct reading *r)
 {
 	while (r->rest.length && !r->problem) {
@@ -118,15 +162,17 @@ static void decode(struct reading *r)
 
 		if (c == '%') {
 			take_encoded(r);
-		} else if (c == ';') {
-			take_parameter(r);
-		} else if (c == '\\') {
-			put_decoded(r, c);
-			r->rest = slice_from(r->rest, 1);
-		} else {
-			put(r, c);
-			r->rest = slice_from(r->rest, 1);
+			continue;
 		}
+		r->rest = slice_from(r->rest, 1);
+		if (c == ';')
+			take_parameter(r, AMBIGUOUS_PARAMETER);
+		else if (c == '\\')
+			put_separator(r, c, AMBIGUOUS_BACKSLASH);
+		else if (is_control(c) || c == '#') /* a header that names a path may hold them */
+			r->problem = "a byte that no path has";
+		else
+			put(r, c);
 	}
 }
 
