@@ -633,6 +633,12 @@ void engine_run_end(struct engine_run *run, enum side side)
 	go_on(run);
 }
 
+void engine_run_break(struct engine_run *run, enum side side)
+{
+	run->host.endings[side] = ENDING_BROKEN;
+	engine_run_end(run, side);
+}
+
 static bool tunnel_is_there(const struct engine_run *run, size_t i, enum side side)
 {
 	return !run->closed && i < run->tunnel_count && run->tunnels[i].engine &&

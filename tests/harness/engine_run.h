@@ -99,6 +99,7 @@ void engine_run_connected(struct engine_run *run);
 /* Bytes came from a side, or its end. Ignored once the session is closed. */
 void engine_run_feed(struct engine_run *run, enum side side, struct slice bytes);
 void engine_run_end(struct engine_run *run, enum side side);
+void engine_run_break(struct engine_run *run, enum side side); /* it ends, and not in order */
 /* What the connection in that tunnel says to a side, which must want it; that it has no more; and
  * that it has got all that the side said. Ignored where it was dropped. */
 void engine_run_tunnel_says(struct engine_run *run, size_t i, enum side to, struct slice bytes);

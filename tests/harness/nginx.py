@@ -22,6 +22,7 @@ http {{
     root {folder}/root;
     location /v1/echo {{ return 200 "$request_method $request_uri"; }}
     location /v1/ssl {{ return 200 "$ssl_session_reused"; }}
+    location /v1/connection {{ return 200 "$connection $connection_requests\n"; }}
     location /v1/none {{ return 204; }}
     location /v1/upload {{ proxy_pass http://127.0.0.1:{port}/v1/drop; proxy_request_buffering off; }}
     location /v1/take {{ proxy_pass http://127.0.0.1:{port}/v1/drop; }}

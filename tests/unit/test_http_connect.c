@@ -211,6 +211,20 @@ Test(http_connect, within_tls_it_may_be_reset)
 	cr_assert(holds(&run.events, "! reset"));
 }
 
+/* So does the session learn that what the proxy sent may not be all. */
+Test(http_connect, within_tls_the_proxy_may_break_off)
+{
+	establish_in_tls();
+	engine_run_break(&run, SIDE_SERVER);
+	cr_assert(run.tunnels[0].reset[SIDE_SERVER]);
+	cr_assert_not(run.closed, "the session still has something to say");
+	engine_run_tunnel_says(&run, 0, SIDE_AGENT, slice_from_string("the rest"));
+	AGENT_GOT("the rest");
+	engine_run_tunnel_ends(&run, 0, SIDE_AGENT, false);
+	cr_assert_null(run.tunnels[0].engine);
+	cr_assert(run.closed);
+}
+
 Test(http_connect, within_tls_it_may_be_slow)
 {
 	static char much[1 << 20];

@@ -100,7 +100,8 @@ static void opaque_end(struct protocol_engine *e, enum side side)
 		return;
 	}
 	e->host->shut(e->host, side_other(side));
-	o->closing = o->ended[SIDE_AGENT] && o->ended[SIDE_SERVER];
+	o->closing = (o->ended[SIDE_AGENT] && o->ended[SIDE_SERVER]) ||
+		protocol_ends_both(e->host, side);
 }
 
 static void tell_action(struct opaque *o, struct protocol_event *ret)

@@ -267,6 +267,16 @@ struct protocol_refusal {
 	struct slice review; /* that ended so; empty: none */
 };
 
+/* How a side's connection ends. */
+enum protocol_ending {
+	ENDING_IN_ORDER,
+	/* TLS that was not closed: what came may not be all (RFC 8446, 6.1). It may still take
+	 * something. */
+	ENDING_CUT,
+	/* It broke: what came may not be all, and nothing is taken either. */
+	ENDING_BROKEN,
+};
+
 struct protocol;
 
 /* The head of every engine. */
@@ -314,7 +324,8 @@ struct protocol_host {
 	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
 	/* As write(), and the copy is wiped once it is sent. */
 	int (*write_secret)(struct protocol_host *host, enum side to, struct slice bytes);
-	/* Sends no more to that side: an end of file, once what was written is sent. */
+	/* Sends no more to that side: an end of file, once what was written is sent. Where the
+	 * other side ended otherwise than in order, so does this one, as far as it can be said. */
 	void (*shut)(struct protocol_host *host, enum side to);
 	/* Ends the session with a reset, where the protocol has no words for the refusal. */
 	void (*reset)(struct protocol_host *host, const struct protocol_refusal *refusal);
@@ -376,6 +387,7 @@ struct protocol_host {
 	struct slice identity;
 	/* Bytes that another process carried to that side for the engine, which counts them. */
 	uint64_t carried[2];
+	enum protocol_ending endings[2]; /* of a side that has ended */
 
 	/* What the resource says of TLS with the server. */
 	enum { UPSTREAM_TLS_AS_AGENT, UPSTREAM_TLS_OFF, UPSTREAM_TLS_ON } upstream_tls;
@@ -398,6 +410,14 @@ struct protocol_host {
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;
 };
+
+/* Of a connection whose bytes are passed on as they are: nothing more passes either way once that
+ * side has ended so. Agents often do not close TLS in order, and still want their answer. */
+static inline bool protocol_ends_both(const struct protocol_host *host, enum side side)
+{
+	return host->endings[side] == ENDING_BROKEN ||
+		(side == SIDE_SERVER && host->endings[side] == ENDING_CUT);
+}
 
 /* A verdict kept beside an analysed text. */
 struct protocol_judgement {

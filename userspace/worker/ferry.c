@@ -241,6 +241,9 @@ void ferry_end(struct protocol_tunnel *t, enum side from, bool reset)
 	struct ferry *c = t->carrier;
 
 	c->reset[from] |= reset;
+	/* A socket here can't say so. */
+	if (reset && c->inner)
+		c->inner->legs[from].cut = true;
 	leg_shut(&c->legs[from]);
 	mark(c, from);
 }

@@ -171,8 +171,15 @@ void leg_end(struct leg *leg, int error)
 		return;
 	leg->state = LEG_ENDED;
 	if (error < 0)
-		leg->broken = true;
+		leg->broken = leg->cut = true;
 	leg->events->ended(leg, error);
+}
+
+/* TLS has words for an end in order, and what comes without them may be cut off by anybody. */
+static void end_of_socket(struct leg *leg, int error)
+{
+	leg->cut |= leg->tls != NULL;
+	leg_end(leg, error);
 }
 
 static void on_receive(struct ring_operation *operation, int result)
@@ -182,7 +189,7 @@ static void on_receive(struct ring_operation *operation, int result)
 
 	if (result <= 0) {
 		if (leg->state == LEG_OPEN && result != -ECANCELED)
-			leg_end(leg, result);
+			end_of_socket(leg, result);
 		leg_operation_done(leg);
 		return;
 	}
@@ -216,7 +223,7 @@ static void on_watch(struct ring_operation *operation, int result)
 	/* What the peer sent before it closed is still to be received; the end comes behind it. */
 	if (leg->state == LEG_OPEN && result > 0) {
 		if (recv(leg->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-			leg_end(leg, result & POLLERR ? -ECONNRESET : 0);
+			end_of_socket(leg, result & POLLERR ? -ECONNRESET : 0);
 		else
 			leg->events->leaves(leg);
 	}
@@ -360,7 +367,8 @@ static void send_at_once(struct leg *leg)
 
 static void finish_sending(struct leg *leg)
 {
-	if (leg->shut && leg->out.count == 0 && leg->plain.count == 0 && !leg->broken)
+	if (leg->shut && leg->out.count == 0 && leg->plain.count == 0 && !leg->broken &&
+		(!leg->abrupt || leg->tls))
 		shutdown(leg->fd, SHUT_WR);
 }
 
@@ -415,6 +423,11 @@ void leg_shut(struct leg *leg)
 	leg->shut = true;
 }
 
+void leg_cut(struct leg *leg)
+{
+	leg->shut = leg->abrupt = true;
+}
+
 /* --- life --- */
 
 void leg_init(struct leg *leg, struct ring *ring, const struct leg_events *events, void *owner)
@@ -437,7 +450,7 @@ void leg_close(struct leg *leg, bool reset)
 	if (leg->state == LEG_CLOSED)
 		return;
 	if (leg->fd >= 0) {
-		if (reset)
+		if (reset || (leg->abrupt && !leg->tls))
 			setsockopt(leg->fd, SOL_SOCKET, SO_LINGER,
 				&(struct linger){.l_onoff = 1, .l_linger = 0},
 				sizeof(struct linger));

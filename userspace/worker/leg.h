@@ -78,6 +78,11 @@ struct leg {
 	bool broken; /* nothing can be sent any more */
 	bool slow; /* the last send did not take all */
 	bool shut; /* shutdown(SHUT_WR) once the queue is empty */
+	/* The peer's end was none in order: a reset, or TLS that was not closed. Or it will be
+	 * none.
+	 */
+	bool cut;
+	bool abrupt; /* our end is to look so too */
 	struct ring_operation receive, send, watch;
 	struct msghdr message;
 	struct iovec parts[LEG_PARTS];
@@ -112,7 +117,11 @@ void leg_drop_queue(struct leg *leg);
 void leg_flush(struct leg *leg);
 /* No more is queued after this; when all is sent the peer gets an end of file. */
 void leg_shut(struct leg *leg);
-/* Cancels everything and closes; `reset`: the peer gets a RST. leg_is_idle() tells when the
+/* The same, but what was sent is not to look as if it was all: without TLS's close, and where there
+ * is no TLS, without an end of file, by a reset when the leg is closed. */
+void leg_cut(struct leg *leg);
+/* Cancels everything and closes; `reset`: the peer gets a RST, as it does after leg_cut() without
+ * TLS. leg_is_idle() tells when the
  * owner may be freed; `closed` is called for each operation that ends until then. */
 void leg_close(struct leg *leg, bool reset);
 bool leg_is_idle(const struct leg *leg);

@@ -50,11 +50,23 @@ static int host_write_secret(struct protocol_host *host, enum side to, struct sl
 	return leg_write_secret(&s->legs[to], bytes);
 }
 
+/* A server without TLS has no words for what an agent leaves unsaid in TLS. */
+static bool looks_cut(const struct session *s, enum side to)
+{
+	enum protocol_ending ending = s->host.endings[side_other(to)];
+
+	return ending == ENDING_BROKEN ||
+		(ending == ENDING_CUT && (to == SIDE_AGENT || s->legs[to].tls));
+}
+
 static void host_shut(struct protocol_host *host, enum side to)
 {
 	struct session *s = session_of_host(host);
 
-	leg_shut(&s->legs[to]);
+	if (looks_cut(s, to))
+		leg_cut(&s->legs[to]);
+	else
+		leg_shut(&s->legs[to]);
 	session_touch(s);
 }
 
@@ -150,6 +162,17 @@ void pipe_set_scope(struct session *s)
 	h->tls_passthrough = !h->unnamed && p->resources[s->resource].tls_mode == TLS_PASSTHROUGH;
 }
 
+void pipe_set_endings(struct session *s)
+{
+	for (enum side side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
+		const struct leg *leg = &s->legs[side];
+
+		s->host.endings[side] = !leg->cut  ? ENDING_IN_ORDER
+			: leg->broken || !leg->tls ? ENDING_BROKEN
+						   : ENDING_CUT;
+	}
+}
+
 void pipe_open(struct session *s, const struct protocol *protocol)
 {
 	struct protocol_host *h = &s->host;
@@ -177,6 +200,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 	while (getrandom(h->nonce, sizeof(h->nonce), 0) != (ssize_t)sizeof(h->nonce))
 		;
 	pipe_set_scope(s);
+	pipe_set_endings(s);
 	s->engine = protocol->open(h);
 	s->state = SESSION_OPEN;
 }

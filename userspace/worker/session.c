@@ -120,6 +120,7 @@ static void on_leg_ended(struct leg *leg, int error)
 		detect_on_end(s);
 	if (s->state != SESSION_OPEN)
 		return;
+	pipe_set_endings(s);
 	if (side == SIDE_AGENT && s->engine->protocol->ends_behind) {
 		s->end_waits = true;
 		hold_give_up(s);
@@ -257,6 +258,14 @@ void session_abort(struct session *s, enum reason reason, const char *format, ..
 	session_touch(s);
 }
 
+/* Nothing more is expected of it: it closed its connection, or is to see that we break it off. */
+static bool agent_is_done(const struct session *s)
+{
+	const struct leg *agent = &s->legs[SIDE_AGENT];
+
+	return agent->state == LEG_ENDED || (agent->abrupt && !agent->tls);
+}
+
 /* Closes what has nothing more to send; the agent's end may first read what it was told. */
 static void go_on_closing(struct session *s)
 {
@@ -268,10 +277,13 @@ static void go_on_closing(struct session *s)
 		if (leg_queued(server) == 0 || server->broken)
 			leg_close(server, false);
 	}
-	if (agent->state == LEG_ENDED && (leg_queued(agent) == 0 || agent->broken))
+	if (agent_is_done(s) && (leg_queued(agent) == 0 || agent->broken)) {
+		if (agent->abrupt && s->inner.ferry)
+			ferry_on_reset(s->inner.ferry);
 		leg_close(agent, false);
-	else
+	} else {
 		leg_receive(agent);
+	}
 	if (agent->state == LEG_CLOSED && server->state == LEG_CLOSED)
 		become_dead(s);
 }

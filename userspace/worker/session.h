@@ -229,5 +229,7 @@ void pipe_received(struct session *s, enum side side, struct slice bytes);
 void pipe_go_on(struct session *s);
 /* What the agent may read now, and what it was told, follows the policy of this scope. */
 void pipe_set_scope(struct session *s);
+/* A side has ended: tells the engine how. */
+void pipe_set_endings(struct session *s);
 
 #endif

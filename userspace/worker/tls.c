@@ -411,7 +411,7 @@ bool tls_flush(struct leg *leg)
 		take_output(leg);
 		leg_consume_plain(leg, n);
 	}
-	if (leg->shut && leg->plain.count == 0) {
+	if (leg->shut && !leg->abrupt && leg->plain.count == 0) {
 		SSL_shutdown(t->ssl);
 		take_output(leg);
 	}

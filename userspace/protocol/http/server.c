@@ -282,14 +282,30 @@ int http_server_input(struct http_engine *e, struct slice in, size_t *ret_taken)
 	return http_close(e, REASON_UPSTREAM_PROTOCOL, "the server spoke unasked");
 }
 
+/* Nothing but an end in order tells that this was all of it (RFC 9112, 8), and the agent's must not
+ * tell so either. */
+static int break_off(struct http_engine *e)
+{
+	static const char text[] = "the server broke its connection off within its response";
+
+	if (e->head_held)
+		return http_fail(e, REASON_UPSTREAM_CLOSED, text);
+	e->base.host->shut(e->base.host, SIDE_AGENT);
+	return http_close(e, REASON_UPSTREAM_CLOSED, text);
+}
+
 int http_server_end(struct http_engine *e)
 {
+	bool in_order = e->base.host->endings[SIDE_SERVER] == ENDING_IN_ORDER;
+
 	if (e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END)
-		return finish_body(e);
+		return in_order ? finish_body(e) : break_off(e);
 	/* Without one byte of a response, clients that may will ask again by themselves, as
 	 * without us; what is cut short, they see. */
 	if (e->server == HTTP_SERVER_HEAD && buffer_length(&e->answer.held))
 		return http_fail(e, REASON_UPSTREAM_CLOSED,
 			"the server closed the connection within its response");
+	/* How it ended, the host passes on. */
+	e->base.host->shut(e->base.host, SIDE_AGENT);
 	return http_close(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
 }

@@ -21,6 +21,14 @@ static int on_data(struct protocol_tunnel *t, enum side to, struct slice bytes)
 	return http_write(engine_of(t), to, bytes);
 }
 
+static void end_if_told(struct http_engine *e)
+{
+	if (!e->tunnel_told[SIDE_AGENT] || !e->tunnel_told[SIDE_SERVER])
+		return;
+	e->base.host->tunnel_drop(&e->tunnel);
+	http_close(e, REASON_NONE, "");
+}
+
 static void on_end(struct protocol_tunnel *t, enum side to, bool reset)
 {
 	const struct protocol_refusal refusal = {.reason = REASON_NONE};
@@ -32,10 +40,7 @@ static void on_end(struct protocol_tunnel *t, enum side to, bool reset)
 		host->reset(host, &refusal);
 	else
 		host->shut(host, to);
-	if (!e->tunnel_told[side_other(to)])
-		return;
-	host->tunnel_drop(t);
-	http_close(e, REASON_NONE, "");
+	end_if_told(e);
 }
 
 static void on_taken(struct protocol_tunnel *t, enum side from, size_t bytes)
@@ -83,6 +88,11 @@ int http_tunnel_input(struct http_engine *e, enum side from, struct slice in, si
 
 void http_tunnel_end(struct http_engine *e, enum side from)
 {
-	if (e->tunnel.carrier)
-		e->base.host->tunnel_end(&e->tunnel, from, false);
+	bool broken = protocol_ends_both(e->base.host, from);
+
+	if (!e->tunnel.carrier)
+		return;
+	e->base.host->tunnel_end(&e->tunnel, from, broken);
+	e->tunnel_told[from] |= broken;
+	end_if_told(e);
 }

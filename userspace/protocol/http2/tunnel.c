@@ -233,6 +233,9 @@ void http2_tunnel_closed(struct http2_stream *s, uint32_t error)
 	struct http2_tunnel *k = s->tunnel;
 	bool whole = s->server_ended && k->told[SIDE_SERVER];
 
+	/* Without an error, and without an end: it is cut short all the same. */
+	if (!error && !s->server_ended)
+		error = NGHTTP2_CONNECT_ERROR;
 	s->server_ended = true;
 	if (k->over || whole || k->errors[SIDE_SERVER])
 		return;

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that answer oddly, break off, or are slow, and agents that are: what an agent sees is what it would see directly, or a
+refusal, and never something cut short that looks whole."""
+import json
+import subprocess
+import time
+
+import pytest
+from conftest import make_config
+from harness import certificates
+from harness import daemon as daemons
+from harness.odd_server import Odd
+from harness.waiting import wait_for
+
+PYTHON = "/usr/bin/python3"
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HELLO = b"Content-Length: 5\r\n\r\nhello"
+# What the agent gets is what it would get directly.
+FAITHFUL = {
+    "until-the-end": (OK + b"\r\nhello", "close"),
+    "until-a-reset": (OK + b"\r\nhello", "reset"),
+    "until-a-cut": (OK + b"\r\nhello", "cut"),
+    "much-until-a-reset": (OK + b"\r\n" + b"x" * 20_000, "reset"),
+    "too-little": (OK + b"Content-Length: 9\r\n\r\nhello", "close"),
+    "too-little-reset": (OK + b"Content-Length: 9\r\n\r\nhello", "reset"),
+    "too-much": (OK + HELLO + b" and more", "close"),
+    "chunks": (CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", "close"),
+    "chunks-without-an-end": (CHUNKED + b"5\r\nhello\r\n", "close"),
+    "half-a-chunk": (CHUNKED + b"9\r\nhello", "close"),
+    "half-a-chunk-reset": (CHUNKED + b"9\r\nhello", "reset"),
+    "no-content": (b"HTTP/1.1 204 No Content\r\n\r\n", "open"),
+    "no-content-with-some": (b"HTTP/1.1 204 No Content\r\n" + HELLO, "close"),
+    "not-modified-with-some": (b"HTTP/1.1 304 Not Modified\r\n" + HELLO, "close"),
+    "an-old-server": (b"HTTP/1.0 200 OK\r\nServer: old\r\n\r\nhello", "close"),
+    "an-old-server-that-keeps": (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + HELLO, "open"),
+    "early-hints": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + HELLO, "open"),
+    "no-phrase": (b"HTTP/1.1 200 \r\n" + HELLO, "open"),
+    "a-phrase-in-latin-1": (b"HTTP/1.1 200 \xe9t\xe9\r\n" + HELLO, "open"),
+    "a-field-in-latin-1": (OK + b"X-Name: \xe9t\xe9\r\n" + HELLO, "open"),
+    "an-empty-field": (OK + b"X-Empty:\r\n" + HELLO, "open"),
+    "an-unknown-status": (b"HTTP/1.1 299 Whatever\r\n" + HELLO, "open"),
+    "nothing": (b"", "close"),
+}
+# What two readers could read differently is no answer, nor what is no HTTP, or too much of it.
+REFUSED = {
+    "line-feeds": (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "close"),
+    "a-folded-field": (OK + b"X: a\r\n b\r\n" + HELLO, "close"),
+    "two-lengths": (OK + b"Content-Length: 5\r\n" + HELLO, "close"),
+    "length-and-chunks": (OK + b"Transfer-Encoding: chunked\r\n" + HELLO, "close"),
+    "another-coding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "close"),
+    "a-length-that-is-none": (OK + b"Content-Length: +5\r\n\r\nhello", "close"),
+    "no-colon": (OK + b"X\r\n" + HELLO, "close"),
+    "a-blank-before-the-colon": (OK + b"X : a\r\n" + HELLO, "close"),
+    "a-nul": (OK + b"X: a\0b\r\n" + HELLO, "close"),
+    "another-protocol": (b"ICY 200 OK\r\n" + HELLO, "close"),
+    "no-head-at-all": (b"hello", "close"),
+    "half-a-head": (OK + b"Content-Le", "close"),
+    "many-fields": (OK + b"X: a\r\n" * 200 + HELLO, "close"),
+    "a-long-field": (OK + b"X: " + b"a" * 70_000 + b"\r\n" + HELLO, "close"),
+    "an-upgrade-that-nobody-asked-for": (b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "close"),
+}
+# For each path: the status, the content, and whether its end was one in order, as a strict client sees them. A path that is empty asks
+# nothing, and says how the connection ended.
+CLIENT = """
+import http.client, json, socket, ssl, sys
+port, ca, paths = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+context = ssl.create_default_context(cafile=ca) if ca else None
+if context:
+    context.options &= ~0x80  # SSL_OP_IGNORE_UNEXPECTED_EOF, which Python sets
+def fetch(path):
+    peer = socket.create_connection(("127.0.0.1", port), timeout=20)
+    if context:
+        peer = context.wrap_socket(peer, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+    with peer:
+        peer.sendall(f"GET /{path} HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n".encode())
+        answer = http.client.HTTPResponse(peer, method="GET")
+        content = b""
+        try:
+            answer.begin()
+            while data := answer.read1(16384) if answer.length is None else answer.read(16384):
+                content += data
+            whole = not answer.length
+        except http.client.IncompleteRead as e:
+            content, whole = content + e.partial, False
+        except (OSError, http.client.HTTPException):
+            whole = False
+        return [getattr(answer, "status", None), content.decode(), whole]
+print(json.dumps([fetch(path) for path in paths]))
+"""
+RELAYED = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as peer:
+    peer.sendall(f"GET /{sys.argv[2]} HTTP/1.1\\r\\n\\r\\n".encode())
+    said, ended = b"", "in order"
+    try:
+        while data := peer.recv(65536):
+            said += data
+    except ConnectionResetError:
+        ended = "reset"
+    print(len(said), ended)
+"""
+RULES = [
+    {"name": "read", "resources": ["odd", "odd-tls", "web", "h2"], "operations": ["read"], "allow": {}},
+    {"name": "masked", "resources": ["web"], "operations": ["GET"], "objects": ["/v1/masked*"],
+     "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
+    {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
+    {"name": "relayed", "resources": ["relay"], "allow": {}},
+]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("odd")
+    ca = certificates.make_authority(folder, "odd CA")
+    answers = {**FAITHFUL, **REFUSED}
+    servers = {"clear": Odd(answers), "TLS": Odd(answers, *certificates.make_leaf(folder, "odd")), "relay": Odd(answers)}
+    servers["TLS"].ca = ca
+    yield servers
+    for s in servers.values():
+        s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(web, odd, tmp_path_factory):
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
+        **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
+        "resources": [
+            {"name": "odd", "protocol": "http", "hosts": [f"127.0.0.1:{odd['clear'].port}"]},
+            {"name": "odd-tls", "protocol": "http", "hosts": [f"127.0.0.1:{odd['TLS'].port}"], "tls": {"ca_file": str(odd["TLS"].ca)}},
+            {"name": "relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{odd['relay'].port}"]},
+            {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"]},
+            {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, RULES)
+    (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
+    yield d
+    assert d.process.poll() is None, d.text()[-2000:]
+    d.close()
+
+
+def fetch(daemon, odd, kind, paths, directly):
+    ca = "" if kind == "clear" else str(odd[kind].ca if directly else daemon.folder / "host-ca.pem")
+    command = [PYTHON, "-c", CLIENT, str(odd[kind].port), ca, json.dumps(list(paths))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60) if directly else daemon.run(*command, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(paths, json.loads(done.stdout)))
+
+
+@pytest.mark.parametrize("kind", ["clear", "TLS"])
+def test_an_odd_server(daemon, odd, kind):
+    directly, through = (fetch(daemon, odd, kind, FAITHFUL, d) for d in (True, False))
+    assert through == directly
+    whole = [path for path, (_, _, whole) in through.items() if whole]
+    assert not {"until-a-reset", "chunks-without-an-end", "half-a-chunk", "too-little"} & set(whole) and "until-the-end" in whole
+    assert ("until-a-cut" in whole) == (kind == "clear")
+
+
+@pytest.mark.parametrize("kind", ["clear", "TLS"])
+def test_a_server_that_cannot_be_understood(daemon, odd, kind):
+    assert {path: status for path, (status, _, _) in fetch(daemon, odd, kind, REFUSED, False).items()} == dict.fromkeys(REFUSED, 502)
+
+
+@pytest.mark.parametrize("path", ["until-the-end", "until-a-reset", "much-until-a-reset"])
+def test_what_is_relayed_ends_as_it_does(daemon, odd, path):
+    """Nobody but the end of a connection says that this was all of it."""
+    command = [PYTHON, "-c", RELAYED, str(odd["relay"].port), path]
+    directly = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    assert daemon.run(*command).stdout == directly
+    assert directly.split(maxsplit=1)[1].strip() == ("in order" if path == "until-the-end" else "reset")
+
+
+def test_connections_to_servers_are_no_other_agents(daemon, web):
+    """nginx numbers them, and the requests on each."""
+    url = f"http://127.0.0.1:{web.port}/v1/connection"
+    seen = {}
+    for agent in ("demo", "other", "demo"):
+        done = daemon.run("curl", "-sS", url, url, url, agent=agent)
+        number, *requests = [line.split() for line in done.stdout.splitlines()]
+        assert [number[1]] + [r[1] for r in requests] == ["1", "2", "3"] and {r[0] for r in requests} == {number[0]}, done.stdout
+        seen.setdefault(number[0], []).append(agent)
+    assert sorted(seen.values()) == [["demo"], ["demo"], ["other"]]
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_more_than_people_can_be_shown(daemon, web, version):
+    before = web.accesses()
+    url = f"https://127.0.0.1:{web.h2_port}/v1/take?too-large"
+    done = daemon.run("curl", "-sS", f"--http{version}", "--cacert", daemon.folder / "host-ca.pem", "-w", "\n%{http_code} %{http_version}", "-T",
+                      "-", url, input="x" * ((1 << 20) + 100_000))
+    body, _, line = done.stdout.rpartition("\n")
+    body = json.loads(body)
+    assert line == f"403 {version}" and sorted(body) == ["error", "message", "review", "rule"] and body["review"] is None, body
+    assert "too large" in body["message"]
+    assert not [r for r in daemon.json("reviews", "list") if r["state"] == "pending"] and web.accesses() == before
+
+
+HELD = """
+import select, socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as peer:
+    peer.sendall(f"PUT /v1/echo HTTP/1.1\\r\\nHost: 127.0.0.1:{sys.argv[1]}\\r\\nContent-Length: 1\\r\\n\\r\\nx".encode())
+    sys.stdin.readline()
+    print(select.select([peer], [], [], 0)[0] and peer.recv(4096), flush=True)
+    print(peer.recv(4096).split(b"\\r\\n")[0].decode(), flush=True)
+"""
+
+
+def test_nothing_is_said_while_people_decide(daemon, web):
+    """Common clients take any interim response for the answer."""
+    with daemon.popen(PYTHON, "-c", HELD, web.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        time.sleep(0.3)
+        print(file=p.stdin, flush=True)
+        assert p.stdout.readline() == "[]\n"
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert p.stdout.readline() == "HTTP/1.1 200 OK\n"
+
+
+def test_an_offer_of_http2_in_clear_is_not_taken(daemon, web):
+    done = daemon.run("curl", "-sS", "--http2", "-w", "%{http_version}", f"http://127.0.0.1:{web.port}/v1/hello")
+    assert done.stdout == "hello\n1.1", done.stderr
+
+
+# --- slow ones
+
+def memory(daemon):
+    with open(f"/proc/{daemon.workers()[0]}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_slow_readers_cost_bounded_memory(daemon, web):
+    """Of a gigabyte each, in HTTP/1.1 and HTTP/2, masked and not, all at once."""
+    for name in ("large", "masked"):
+        with open(web.root / name, "wb") as f:
+            f.truncate(1 << 30)
+    before = memory(daemon)
+    slow = ["curl", "-sS", "-o", "/dev/null", "--limit-rate", "50K", "--cacert", daemon.folder / "host-ca.pem"]
+    readers = [daemon.popen(*slow, *more, stderr=subprocess.DEVNULL) for more in (
+        [f"http://127.0.0.1:{web.port}/v1/large"], [f"http://127.0.0.1:{web.port}/v1/masked"],
+        ["--http2", f"https://127.0.0.1:{web.h2_port}/v1/large"],
+        ["--http2", "-Z", *[f"https://127.0.0.1:{web.h2_port}/v1/large?{i}" for i in range(8)]])]
+    try:
+        time.sleep(1.5)
+        assert [r.poll() for r in readers] == [None] * 4
+        assert memory(daemon) - before < 40 << 10
+    finally:
+        for r in readers:
+            r.kill()
+            r.communicate()
+        (web.root / "large").unlink()
+        (web.root / "masked").unlink()
+
+
+SLOWLY = """
+import socket, sys
+peers = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(400)]
+for byte in b"GET /v1/hello HTTP/1.1\\r\\nHost: a\\r\\nX-Slow: ":
+    for p in peers:
+        p.send(bytes([byte]))
+print("there", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_requests_that_never_end(daemon, web):
+    """Four hundred, a byte at a time: they cost little, nothing of them is asked for, and others go on."""
+    wait_for(lambda: daemon.status()["sessions"] == 0)
+    before, asked = memory(daemon), web.accesses()
+    with daemon.popen(PYTHON, "-c", SLOWLY, web.port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "there\n"
+        wait_for(lambda: daemon.status()["sessions"] == 400)
+        assert memory(daemon) - before < 32 << 10
+        assert web.accesses() == asked
+        done = daemon.run("curl", "-sS", "-m", "5", f"http://127.0.0.1:{web.port}/v1/hello")
+        assert done.stdout == "hello\n", done.stderr
+        p.communicate("\n", timeout=10)
+    wait_for(lambda: daemon.status()["sessions"] == 0)
