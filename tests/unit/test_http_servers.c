@@ -56,6 +56,19 @@ Test(http_servers, an_expectation_that_is_granted)
 	cr_assert_not(run.closed);
 }
 
+/* What would come next is a body to some servers, and to others a request that nobody judged. */
+Test(http_servers, an_expectation_that_is_refused)
+{
+	agent_sends(POST_2);
+	SERVER_GOT(POST_2);
+	server_sends("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n"
+		  "Connection: close\r\n\r\n");
+	cr_assert(run.closed);
+	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	SERVER_GOT("");
+}
+
 Test(http_servers, an_expectation_that_is_ignored)
 {
 	agent_sends(POST_2);

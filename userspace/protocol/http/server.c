@@ -134,6 +134,13 @@ static bool ends_connection(const struct http_engine *e)
 	return http_fields_list_has(&m->fields, "connection", slice_from_string("close"));
 }
 
+/* A final response to an expectation, in place of 100: whether the agent still sends its body, and
+ * whether what it sends is that to the server, nobody can tell (RFC 9110, 10.1.1). */
+static bool leaves_body_in_doubt(const struct http_engine *e)
+{
+	return e->request.expects && !e->request.continued && e->agent == HTTP_AGENT_BODY;
+}
+
 static int send_head(struct http_engine *e)
 {
 	int r = http_rewrite_response(e);
@@ -242,7 +249,7 @@ static int on_head(struct http_engine *e)
 	}
 	if (!http_body_of_response(&e->response, m, e->request.to_head, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
-	e->response_closes = ends_connection(e);
+	e->response_closes = ends_connection(e) || leaves_body_in_doubt(e);
 	if (e->request.masked && e->response.kind != HTTP_BODY_NONE)
 		return begin_masking(e);
 	r = send_head(e);
