@@ -2,8 +2,10 @@
  *
  * json_speed: megabytes per second and core of JSON that comes as the content of a response: of
  * documents of several kinds, by paths, by all detectors, and by both. Prints one line per
- * measurement: document and rules, method, MB/s.
+ * measurement: document and rules, method, MB/s. Exits with 1 where one by paths and all detectors
+ * misses the goal.
  */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -13,6 +15,7 @@
 #define BYTES (8u << 20)
 #define PIECE 65536
 #define ROUNDS 5
+#define GOAL 250 /* MB/s */
 #define PATH "$.customers[*].ssn"
 
 static unsigned below(unsigned limit)
@@ -185,13 +188,15 @@ static uint64_t best_of_rounds(struct http_mask *mask, struct slice text, struct
 	return best;
 }
 
-static void measure(const char *name, bool with_path, bool with_detectors, struct slice text,
+/* Returns MB/s. */
+static unsigned measure(const char *name, bool with_path, bool with_detectors, struct slice text,
 	struct detector_engine *engine, struct mask_hasher *hasher)
 {
 	const struct mask_json path = {slice_from_string(PATH), MASK_REDACT};
 	struct mask_rules rules = {.json = &path, .json_count = with_path};
 	struct http_mask mask;
 	struct buffer out;
+	uint64_t took;
 	char line[64];
 
 	for (unsigned i = 0; i < DETECTOR_COUNT; i++)
@@ -204,10 +209,11 @@ static void measure(const char *name, bool with_path, bool with_detectors, struc
 	http_mask_init(&mask);
 	if (http_mask_bind(&mask, engine, hasher, &rules) < 0)
 		abort();
-	speed_report(line, detector_engine_method(engine), text.length,
-		best_of_rounds(&mask, text, &out));
+	took = best_of_rounds(&mask, text, &out);
+	speed_report(line, detector_engine_method(engine), text.length, took);
 	http_mask_done(&mask);
 	buffer_done(&out);
+	return (unsigned)(text.length * 1000 / took);
 }
 
 /* With names of documents, those alone. */
@@ -226,6 +232,7 @@ int main(int argc, char **argv)
 	struct error e;
 	struct detector_engine *engine = detector_engine_new(&e);
 	struct mask_hasher *hasher = mask_hasher_new(key);
+	unsigned slowest = UINT_MAX;
 	struct buffer text;
 
 	if (!engine || !hasher) {
@@ -234,15 +241,20 @@ int main(int argc, char **argv)
 	}
 	buffer_init(&text, 2 * BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(documents); i++) {
+		unsigned both;
+
 		if (!is_wanted(documents[i].name, argc, argv))
 			continue;
 		make(&text, documents[i].add);
 		measure(documents[i].name, true, false, buffer_slice(&text), engine, hasher);
 		measure(documents[i].name, false, true, buffer_slice(&text), engine, hasher);
-		measure(documents[i].name, true, true, buffer_slice(&text), engine, hasher);
+		both = measure(documents[i].name, true, true, buffer_slice(&text), engine, hasher);
+		slowest = both < slowest ? both : slowest;
 	}
+	printf("JSON by path and all detectors: %u MB/s at least, goal at least %u: %s\n", slowest,
+		GOAL, slowest >= GOAL ? "met" : "MISSED");
 	buffer_done(&text);
 	mask_hasher_free(hasher);
 	detector_engine_free(engine);
-	return 0;
+	return slowest < GOAL;
 }
