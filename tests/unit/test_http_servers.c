@@ -128,6 +128,22 @@ Test(http_servers, a_protocol_that_nobody_knows)
 	cr_assert(run.closed);
 }
 
+/* Else its client takes the connection for one that ends. */
+Test(http_servers, an_old_server_that_keeps_its_connection)
+{
+	static const char response[] =
+		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok";
+
+	agent_sends(GET("/v1/a"));
+	server_sends(response);
+	AGENT_GOT(response);
+	cr_assert_not(run.closed);
+	agent_sends(GET("/v1/b"));
+	server_sends("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	AGENT_GOT("HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+	cr_assert(run.closed);
+}
+
 /* --- connections that end too early --- */
 
 #define NO_RESULT cr_assert_not(holds(&run.events, "! result"))

@@ -145,7 +145,9 @@ static const char *connection_of_response(const struct http_engine *e)
 		return "";
 	if (e->response_closes || e->request.closes)
 		return "Connection: close\r\n";
-	return e->request.minor == 0 ? "Connection: keep-alive\r\n" : "";
+	/* Who speaks HTTP/1.0 does not keep a connection unless it is told to. */
+	return e->request.minor == 0 || e->request.head.minor == 0 ? "Connection: keep-alive\r\n"
+								   : "";
 }
 
 bool http_response_is_chunked(const struct http_engine *e)
