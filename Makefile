@@ -8,6 +8,7 @@
 # make fuzz             run the fuzzers for FUZZ_SECONDS each (default 600)
 # make sessions         random sessions of PostgreSQL, directly and through Wayleave, for SESSION_SECONDS (default 600)
 # make regress          PostgreSQL's own regression tests, directly and through Wayleave (as root)
+# make curl-cases       curl's own test cases, directly and through Wayleave (as root)
 # make lint             formatting, static analysis, direction of includes
 # make install          into DESTDIR, PREFIX (default /usr), SYSCONFDIR (default /etc)
 # make uninstall        removes what that put there
@@ -172,7 +173,7 @@ unit: $(UNIT_TESTS)
 tools: $(HELPERS)
 fuzzers: $(FUZZERS)
 
-.PHONY: deps demo test bench fuzz sessions regress lint format clean
+.PHONY: deps demo test bench fuzz sessions regress curl-cases lint format clean
 deps:
 	$(Q)scripts/install-deps
 demo:
@@ -193,6 +194,9 @@ sessions: deps
 regress: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/regress
+curl-cases: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/curl-cases
 lint:
 	$(Q)scripts/lint
 format:
