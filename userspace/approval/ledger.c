@@ -51,8 +51,6 @@ static const char *const schemas[] = {
 };
 #define SCHEMA_VERSION ARRAY_SIZE(schemas)
 
-#define CHECKPOINT_PAGES 1000 /* in the log, before they are carried over */
-
 int ledger_error(int result)
 {
 	switch (result & 0xff) {
@@ -181,50 +179,6 @@ struct identifier ledger_identifier(sqlite3_stmt *s, int column)
 	return id;
 }
 
-/* --- transactions --- */
-
-static int execute(struct ledger *l, const char *text)
-{
-	return ledger_error(sqlite3_exec(l->database, text, NULL, NULL, NULL));
-}
-
-/* Behind a decision somebody waits: the log is carried over to the file, which syncs both, behind
- * what needs no sync of its own (asking for a review, which comes before each decision). */
-static void set_durable(struct ledger *l, bool durable)
-{
-	l->durable = durable;
-	sqlite3_wal_autocheckpoint(l->database, durable ? 0 : CHECKPOINT_PAGES);
-}
-
-int ledger_begin(struct ledger *l, bool durable)
-{
-	if (l->durable != durable) {
-		int r = execute(
-			l, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-
-		if (r < 0)
-			return r;
-		set_durable(l, durable);
-	}
-	return execute(l, "BEGIN IMMEDIATE");
-}
-
-void ledger_rollback(struct ledger *l)
-{
-	/* Some errors have done it already. */
-	if (!sqlite3_get_autocommit(l->database))
-		execute(l, "ROLLBACK");
-}
-
-int ledger_commit(struct ledger *l)
-{
-	int r = execute(l, "COMMIT");
-
-	if (r < 0)
-		ledger_rollback(l);
-	return r;
-}
-
 /* --- opening --- */
 
 /* The file, so that nobody ever sees it with another mode. */
@@ -265,7 +219,7 @@ static int make_schema(struct ledger *l, const char *path, struct error *e)
 	if (r == 0 && version < SCHEMA_VERSION) {
 		r = ledger_begin(l, true);
 		for (; r == 0 && version < SCHEMA_VERSION; version++)
-			r = execute(l, schemas[version]);
+			r = ledger_execute(l, schemas[version]);
 		if (r == 0)
 			r = ledger_commit(l);
 		else
@@ -313,8 +267,8 @@ static int configure(struct ledger *l, const char *path, struct error *e)
 	/* A file that others wrote gets no functions and no surprises. */
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	r = execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-	set_durable(l, true);
+	r = ledger_execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+	ledger_set_durable(l, true);
 	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l, r)) : 0;
 }
 

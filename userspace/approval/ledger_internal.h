@@ -23,6 +23,10 @@ struct ledger {
 };
 
 int ledger_error(int result); /* SQLite's → negative errno */
+/* One or several statements, without values and rows. */
+int ledger_execute(struct ledger *l, const char *text);
+/* How the connection is set. */
+void ledger_set_durable(struct ledger *l, bool durable);
 /* Binds by `form`, one letter per value: n uint64_t, t struct slice as text, b struct slice as a
  * blob, i struct identifier *. A text or blob must live until the statement has run. */
 sqlite3_stmt *ledger_bind(struct ledger *l, enum statement number, const char *form, ...);
