@@ -17,6 +17,9 @@ import urllib.parse
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 TOKEN = "xoxb-stand-in"
 CHANNEL = "C012AB3CD"
+WEBHOOK = "/services/T0/B0/XX"
+URL_USES, URL_TIME = 5, 30 * 60  # of a response_url
+ANSWER_TIME = 3  # seconds: for our answer to a callback, and for which a trigger_id is good
 
 
 class Violation(Exception):
@@ -50,7 +53,7 @@ def check_plain_text(value, path, most):
 
 
 def check_button(value, path):
-    check_keys(value, path, ("type", "text", "action_id"), ("value", "style", "url", "confirm", "accessibility_label"))
+    check_keys(value, path, ("type", "text", "action_id"), ("value", "style"))
     check_plain_text(value["text"], f"{path}.text", 75)
     check_string(value["action_id"], f"{path}.action_id", 255)
     check_string(value.get("value", "-"), f"{path}.value", 2000)
@@ -73,6 +76,7 @@ def check_rich_element(value, path, preformatted):
     elif kind == "date" and not preformatted:
         check_keys(value, path, ("type", "timestamp", "format"), ("fallback", "url", "timezone", "style"))
         need(isinstance(value["timestamp"], int), f"{path}: timestamp")
+        check_string(value.get("fallback", "-"), f"{path}.fallback", 3000)
         tokens = re.findall(r"\{(\w+)\}", value["format"])
         known = {"date", "date_num", "date_slash", "date_long", "date_long_full", "date_long_pretty", "date_pretty",
                  "date_short", "date_short_pretty", "time", "time_secs", "ago", "day_divider_pretty"}
@@ -113,6 +117,7 @@ def check_input(block, path):
     element = block["element"]
     check_keys(element, f"{path}.element", ("type", "action_id"), ("multiline", "min_length", "max_length"))
     need(element["type"] == "plain_text_input", f"{path}.element: {element['type']!r}")
+    check_string(element["action_id"], f"{path}.element.action_id", 255)
     need(0 <= element.get("min_length", 0) <= element.get("max_length", 3000) <= 3000, f"{path}.element: lengths")
 
 
@@ -127,6 +132,8 @@ def check_blocks(blocks, most=50):
         if "block_id" in block:
             check_string(block["block_id"], f"blocks[{i}].block_id", 255)
         BLOCKS[kind](block, f"blocks[{i}]")
+    names = [block["block_id"] for block in blocks if "block_id" in block]
+    need(len(set(names)) == len(names), "blocks: a block_id twice")
     # Slack's limit on all blocks (msg_blocks_too_long) is some 13,000 characters, counted as nobody knows.
     size = len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
     need(size <= 13000, f"blocks: {size} characters of JSON are too many to be sure")
@@ -142,6 +149,7 @@ def check_message(body, required=(), optional=("unfurl_links", "unfurl_media")):
     check_keys(body, "message", ("text", "blocks", *required), optional)
     check_fallback(body)
     check_blocks(body["blocks"])
+    need(all(isinstance(body.get(key, True), bool) for key in optional), "message: expected booleans")
 
 
 def check_view(body):
@@ -150,10 +158,11 @@ def check_view(body):
     check_keys(view, "view", ("type", "title", "blocks"), ("callback_id", "private_metadata", "submit", "close"))
     need(view["type"] == "modal", "view: expected a modal")
     for name in ("title", "submit", "close"):
-        check_plain_text(view[name], f"view.{name}", 24)
+        check_plain_text(view.get(name, {"type": "plain_text", "text": "-"}), f"view.{name}", 24)
     check_string(view["callback_id"], "view.callback_id", 255)
     check_string(view["private_metadata"], "view.private_metadata", 3000, least=0)
     check_blocks(view["blocks"], most=100)
+    need("submit" in view or not any(block["type"] == "input" for block in view["blocks"]), "view: an input and no submit")
 
 
 def check_response(body):
@@ -162,6 +171,8 @@ def check_response(body):
     check_fallback(body)
     if "blocks" in body:
         check_blocks(body["blocks"])
+    need(body.get("response_type", "ephemeral") in ("ephemeral", "in_channel"), "response: response_type")
+    need(all(isinstance(body.get(key, True), bool) for key in ("replace_original", "delete_original")), "response: expected booleans")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -197,10 +208,12 @@ class Slack:
         self.server.daemon_threads = True
         self.server.slack = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.api_url, self.webhook_url = self.url + "/api", self.url + "/services/T0/B0/XX"
+        self.api_url, self.webhook_url = self.url + "/api", self.url + WEBHOOK
         self.messages, self.requests, self.violations, self.views, self.private = {}, [], [], [], []
         self.faults = []  # answers to give instead: (status, headers, body), or None for none at all
-        self.response_urls = {}  # path → (time of the message, uses)
+        self.response_urls = {}  # path → [the message, uses, when it was made]
+        self.triggers = {}  # trigger_id → when it was made
+        self.clock = time.monotonic
         self.delay = 0
         self.numbers = itertools.count(1)
         self.changed = threading.Condition()
@@ -215,18 +228,20 @@ class Slack:
     # --- what comes in
 
     def answer(self, path, headers, raw):
+        arrived = self.clock()
         time.sleep(self.delay)
         with self.changed:
             try:
-                return self.serve(path, headers, raw)
+                return self.serve(path, headers, raw, arrived)
             except (Violation, ValueError, KeyError, TypeError) as e:
                 self.violations.append(f"{path}: {e!r}")
                 return 200, {}, b'{"ok": false, "error": "invalid_blocks"}'
             finally:
                 self.changed.notify_all()
 
-    def serve(self, path, headers, raw):
-        need(headers["Content-Type"].startswith("application/json"), "expected JSON")
+    def serve(self, path, headers, raw, arrived):
+        # Without the charset Slack takes it, with a warning ("missing_charset").
+        need(headers["Content-Type"] == "application/json; charset=utf-8", "expected JSON in UTF-8, and that it is said")
         body = json.loads(raw)
         self.requests.append((path, body))
         if self.faults:
@@ -234,43 +249,50 @@ class Slack:
             return fault if fault else (None, {}, b"")
         if path.startswith("/api/"):
             need(headers["Authorization"] == f"Bearer {TOKEN}", "no token")
-            return 200, {"Content-Type": "application/json"}, json.dumps(
-                {"ok": True, **getattr(self, "api_" + path[5:].replace(".", "_"))(body)}).encode()
+            method = getattr(self, "api_" + path[5:].replace(".", "_"), None)
+            need(method, "an unknown method")
+            return 200, {"Content-Type": "application/json"}, json.dumps({"ok": True, **method(body, arrived)}).encode()
         need("Authorization" not in headers, "a token where none belongs")
-        if path == "/services/T0/B0/XX":
+        if path == WEBHOOK:
             check_message(body)
             self.messages[self.new_time()] = body
         else:
-            self.respond(path, body)
+            self.respond(path, body, arrived)
         return 200, {}, b"ok"
 
     def new_time(self):
         return f"{int(time.time())}.{next(self.numbers):06d}"
 
-    def api_chat_postMessage(self, body):
+    def api_chat_postMessage(self, body, _):
         check_message(body, ("channel",))
         need(body["channel"] == CHANNEL, "an unknown channel")
         ts = self.new_time()
         self.messages[ts] = body
         return {"channel": CHANNEL, "ts": ts, "message": body}
 
-    def api_chat_update(self, body):
+    def api_chat_update(self, body, _):
         check_message(body, ("channel", "ts"), ())
-        need(body["ts"] in self.messages, "an unknown message")
+        # A message of a webhook is not the bot's to change.
+        need(self.messages.get(body["ts"], {}).get("channel") == body["channel"], "no message of the bot's in this channel")
         self.messages[body["ts"]] = body
         return {"channel": CHANNEL, "ts": body["ts"], "text": body["text"]}
 
-    def api_views_open(self, body):
+    def api_views_open(self, body, arrived):
         check_view(body)
+        made = self.triggers.pop(body["trigger_id"], None)
+        need(made is not None, "a trigger_id that nobody made, or that was used before")
+        need(arrived - made <= ANSWER_TIME, "a trigger_id that is too old")
         self.views.append(body["view"])
         return {"view": {"id": f"V{next(self.numbers)}"}}
 
-    def respond(self, path, body):
+    def respond(self, path, body, arrived):
         need(path in self.response_urls, "an unknown response_url")
         check_response(body)
-        ts, uses = self.response_urls[path]
-        need(uses < 5, "a response_url used more than five times")
-        self.response_urls[path] = (ts, uses + 1)
+        url = self.response_urls[path]
+        ts, uses, made = url
+        need(uses < URL_USES, "a response_url used more than five times")
+        need(arrived - made <= URL_TIME, "a response_url that is too old")
+        url[1] += 1
         if body.get("replace_original"):
             self.messages[ts] = body
         else:
@@ -362,25 +384,34 @@ class Clicker:
             connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self.tls)
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        started = time.monotonic()
         connection.request(method, "/slack", body, {
             "Content-Type": "application/x-www-form-urlencoded", "X-Slack-Request-Timestamp": str(timestamp),
             "X-Slack-Signature": signature or sign(body, timestamp), **(headers or {})})
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        # To a dialog that was sent Slack takes nothing, or a "response_action"; to a click nothing counts.
+        assert response.read() == b"" or response.status >= 400
+        assert time.monotonic() - started <= ANSWER_TIME, "Slack shows an error to whoever clicked"
         connection.close()
-        return status
+        return response.status
 
-    def click_payload(self, ts, action, user):
+    def click_payload(self, ts, action, user, message=None):
+        """`message`: as the clicker still sees it."""
         number = next(self.slack.numbers)
-        path = f"/actions/T0/{number}/YY"
-        self.slack.response_urls[path] = (ts, 0)
-        message = self.slack.messages[ts]
-        return {"type": "block_actions", "user": {"id": user, "username": "x"}, "trigger_id": f"1.2.{number}",
-                "response_url": self.slack.url + path, "message": {"ts": ts, "blocks": message["blocks"]},
+        path, trigger = f"/actions/T0/{number}/YY", f"1.2.{number}"
+        self.slack.response_urls[path] = [ts, 0, self.slack.clock()]
+        self.slack.triggers[trigger] = self.slack.clock()
+        message = message or self.slack.messages[ts]
+        return {"type": "block_actions", "user": {"id": user, "username": "x", "team_id": "T0"}, "trigger_id": trigger,
+                "api_app_id": "A0", "team": {"id": "T0", "domain": "acme"}, "is_enterprise_install": False,
+                "container": {"type": "message", "message_ts": ts, "channel_id": CHANNEL, "is_ephemeral": False},
+                "channel": {"id": CHANNEL, "name": "reviews"},
+                "response_url": self.slack.url + path, "message": {"type": "message", "ts": ts, "blocks": message["blocks"]},
                 "actions": [{"type": "button", "action_id": action, "action_ts": f"{time.time():.6f}",
                              "block_id": "b", "value": buttons(message)[action]["value"]}]}
 
-    def click(self, ts, action, user):
-        return self.post(encode(self.click_payload(ts, action, user)))
+    def click(self, ts, action, user, message=None):
+        return self.post(encode(self.click_payload(ts, action, user, message)))
 
     def submit(self, view, user, reason):
         """Sends the dialog that was opened."""
