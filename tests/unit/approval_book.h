@@ -9,7 +9,9 @@
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "approval/book.h"
@@ -337,6 +339,38 @@ static inline cJSON *book_test_list(
 	buffer_done(&b);
 	cr_assert(cJSON_IsArray(json));
 	return json;
+}
+
+static inline char *book_test_list_text(struct book_test *t)
+{
+	bool whole;
+	cJSON *json = book_test_list(t, NULL, 0, &whole);
+	char *text = cJSON_PrintUnformatted(json);
+
+	cJSON_Delete(json);
+	return text;
+}
+
+static inline void book_test_die(struct book_test *t)
+{
+	(void)t;
+	kill(getpid(), SIGKILL);
+}
+
+/* The daemon dies in the middle of `work`, and starts again. There must be no book before. */
+static inline void book_test_die_in(struct book_test *t, void (*work)(struct book_test *t))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		book_test_open(t);
+		work(t);
+		_exit(7); /* it should have died */
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
+	book_test_open(t);
 }
 
 static inline const char *book_test_text(const cJSON *json, const char *name)

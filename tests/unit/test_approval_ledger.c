@@ -7,7 +7,6 @@
 #include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "approval/ledger.h"
 #include "approval_book.h"
@@ -151,39 +150,29 @@ Test(ledger, grants_of_older_versions_are_over)
 
 /* --- dying at each point --- */
 
-static void die(struct book_test *t)
-{
-	(void)t;
-	kill(getpid(), SIGKILL);
-}
-
 static void die_on_note(struct book_test *t, enum host_event event)
 {
 	if (event == HOST_APPROVED || event == HOST_GRANTED || event == HOST_DENIED ||
 		event == HOST_REVOKED)
-		die(t);
+		book_test_die(t);
 }
 
-/* In a process that dies in the middle of `work`. */
-static void run_and_die(struct book_test *t, void (*work)(struct book_test *t))
+static void die_at_the_first(struct book_test *t, enum host_event event)
 {
-	int status;
-	pid_t pid = fork();
+	(void)event;
+	book_test_die(t);
+}
 
-	if (pid == 0) {
-		book_test_open(t);
-		work(t);
-		_exit(7); /* it should have died */
-	}
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%d", status);
-	book_test_open(t);
+static void die_before_it_is_kept(struct book_test *t)
+{
+	t->on_note = die_at_the_first;
+	ASK(t, .id = 1);
 }
 
 static void ask_and_die(struct book_test *t)
 {
 	ASK(t, .id = 1);
-	die(t);
+	book_test_die(t);
 }
 
 static void die_before_the_commit(struct book_test *t)
@@ -198,7 +187,7 @@ static void die_after_the_commit(struct book_test *t)
 {
 	struct identifier id = ASK(t, .id = 1);
 
-	t->on_told = die;
+	t->on_told = book_test_die;
 	book_test_decide(t, id.text, "bob", true, 30 * MINUTE);
 }
 
@@ -206,7 +195,7 @@ static void deny_and_die(struct book_test *t)
 {
 	struct identifier id = ASK(t, .id = 1);
 
-	t->on_told = die;
+	t->on_told = book_test_die;
 	book_test_decide(t, id.text, "bob", false, 0);
 }
 
@@ -215,7 +204,7 @@ static void vote_and_die(struct book_test *t)
 	struct identifier id = ASK(t, .id = 1, .rule = "pair");
 
 	book_test_decide(t, id.text, "bob", true, 0);
-	die(t);
+	book_test_die(t);
 }
 
 static void revoke_and_die(struct book_test *t)
@@ -228,29 +217,34 @@ static void revoke_and_die(struct book_test *t)
 	book_revoke(t->book, slice_from_string(t->told[0].grant.text), &root, t->now, &t->error);
 }
 
-static char *only_review(struct book_test *t)
-{
-	bool whole;
-	cJSON *json = book_test_list(t, NULL, 0, &whole);
-	char *text = cJSON_PrintUnformatted(json);
-
-	cJSON_Delete(json);
-	return text;
-}
-
 static void expect_after(void (*work)(struct book_test *t), const char *state, size_t grants)
 {
 	struct book_test *t = book_test_new();
 	char *expected = memory_format("\"state\":\"%s\"", state), *list;
 
 	book_free(t->book);
-	run_and_die(t, work);
-	list = only_review(t);
+	book_test_die_in(t, work);
+	list = book_test_list_text(t);
 	cr_assert_not_null(strstr(list, expected), "%s", list);
 	cr_assert_eq(book_count_grants(t->book), grants);
 	cr_assert_eq(atomic_load(&t->table->slots[0].serial) != 0, grants != 0);
 	free(list);
 	free(expected);
+	book_test_free(t);
+}
+
+/* Nobody was told its name. */
+Test(ledger, killed_before_the_review_is_kept)
+{
+	struct book_test *t = book_test_new();
+	char *list;
+
+	book_free(t->book);
+	book_test_die_in(t, die_before_it_is_kept);
+	list = book_test_list_text(t);
+	cr_assert_str_eq(list, "[]");
+	cr_assert_eq(t->notes[HOST_CANCELLED], 0);
+	free(list);
 	book_test_free(t);
 }
 

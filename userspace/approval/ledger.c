@@ -267,8 +267,7 @@ static int configure(struct ledger *l, const char *path, struct error *e)
 	/* A file that others wrote gets no functions and no surprises. */
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(l->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	r = ledger_execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-	ledger_set_durable(l, true);
+	r = ledger_open_log(l);
 	return r < 0 ? error_set(e, r, "%s: %s", path, ledger_problem(l, r)) : 0;
 }
 

@@ -16,17 +16,21 @@ enum statement {
 	STATEMENT_COUNT
 };
 
+enum ledger_sync { LEDGER_SYNC_NEVER, LEDGER_SYNC_SOON, LEDGER_SYNC_AT_ONCE };
+
 struct ledger {
 	sqlite3 *database;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
-	bool durable; /* what the connection is set to */
+	enum ledger_sync sync; /* what the connection is set to */
+	bool refused; /* a commit that failed may stand in the log */
+	bool unsynced; /* what stands in the log may never come to the disk */
 };
 
 int ledger_error(int result); /* SQLite's → negative errno */
 /* One or several statements, without values and rows. */
 int ledger_execute(struct ledger *l, const char *text);
-/* How the connection is set. */
-void ledger_set_durable(struct ledger *l, bool durable);
+/* The log, and when it is synced. */
+int ledger_open_log(struct ledger *l);
 /* Binds by `form`, one letter per value: n uint64_t, t struct slice as text, b struct slice as a
  * blob, i struct identifier *. A text or blob must live until the statement has run. */
 sqlite3_stmt *ledger_bind(struct ledger *l, enum statement number, const char *form, ...);
