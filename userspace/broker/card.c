@@ -223,7 +223,7 @@ static void add_facts(const struct card *c)
 	}
 }
 
-/* --- the end: buttons, or what came of it --- */
+/* --- the end: buttons, or commands --- */
 
 static void describe_time(uint64_t nanoseconds, char *ret, size_t size)
 {
@@ -270,31 +270,7 @@ static void add_command_lines(cJSON *blocks, const char *id)
 	blocks_add_string(blocks_add_paragraph(rich_text), text, "code");
 }
 
-/* "Denied by ann at …: not today" */
-static void add_outcome(const struct card *c, cJSON *paragraph)
-{
-	const cJSON *review = c->review;
-	struct slice by = card_get_text(review, "decided_by"),
-		     reason = card_get_text(review, "reason");
-	uint64_t when = card_get_seconds(review, "decided");
-
-	card_add_value(c, paragraph, card_get_text(review, "state"), "bold");
-	if (by.length) {
-		blocks_add_string(paragraph, " by ", NULL);
-		card_add_value(c, paragraph, by, NULL);
-	}
-	if (when) {
-		blocks_add_string(paragraph, ", ", NULL);
-		blocks_add_date(paragraph, when);
-	}
-	if (reason.length) {
-		blocks_add_string(paragraph, ": ", NULL);
-		card_add_value(c, paragraph, reason, NULL);
-	}
-}
-
-/* For notifications and where blocks aren't shown. */
-static void add_fallback(cJSON *message, const cJSON *review, const struct card_options *o)
+void card_add_fallback(cJSON *message, const cJSON *review, const struct card_options *o)
 {
 	struct buffer text;
 
@@ -336,7 +312,7 @@ static cJSON *build(const cJSON *review, const struct card_options *o, unsigned 
 	cJSON *message = cJSON_CreateObject();
 	struct card c = {.review = review, .options = o, .percent = percent};
 
-	add_fallback(message, review, o);
+	card_add_fallback(message, review, o);
 	c.blocks = cJSON_AddArrayToObject(message, "blocks");
 	add_title(c.blocks, review, o);
 	add_facts(&c);
@@ -344,7 +320,7 @@ static cJSON *build(const cJSON *review, const struct card_options *o, unsigned 
 	card_add_parameters(&c);
 	card_add_impact(&c);
 	if (o->closed)
-		add_outcome(&c, blocks_add_paragraph(blocks_add_rich_text(c.blocks)));
+		card_add_outcome(&c);
 	else if (o->interactive)
 		add_buttons(c.blocks, id ? id : "", o->grant);
 	else
@@ -374,25 +350,6 @@ cJSON *card_build(const cJSON *review, const struct card_options *o)
 		if (is_short_enough(message))
 			break;
 	}
-	return message;
-}
-
-cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
-{
-	cJSON *message = cJSON_CreateObject(), *paragraph;
-	const struct card card = {.review = review, .options = o, .percent = 100}, *c = &card;
-
-	add_fallback(message, review, o);
-	paragraph = blocks_add_paragraph(
-		blocks_add_rich_text(cJSON_AddArrayToObject(message, "blocks")));
-	blocks_add_string(paragraph, "Review ", NULL);
-	card_add_value(c, paragraph, card_get_text(review, "id"), "code");
-	blocks_add_string(paragraph, " of ", NULL);
-	card_add_value(c, paragraph, card_get_text(review, "agent"), "code");
-	blocks_add_string(paragraph, " on ", NULL);
-	card_add_value(c, paragraph, card_get_text(review, "resource"), "code");
-	blocks_add_string(paragraph, ": ", NULL);
-	add_outcome(c, paragraph);
 	return message;
 }
 

@@ -33,6 +33,12 @@ void card_add_value(const struct card *c, cJSON *paragraph, struct slice value, 
 /* `format` has one %lu. */
 void card_add_number(cJSON *paragraph, const char *format, uint64_t number);
 
+/* The member "text" of a message: for notifications and where blocks aren't shown. */
+void card_add_fallback(cJSON *message, const cJSON *review, const struct card_options *o);
+
+/* card_outcome.c: a block that says how it ended. */
+void card_add_outcome(const struct card *c);
+
 /* card_statement.c: blocks with the text, the parameters, the impact and the settings. */
 void card_add_statement(const struct card *c);
 void card_add_parameters(const struct card *c);
