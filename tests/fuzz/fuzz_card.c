@@ -30,7 +30,8 @@ static struct slice take(struct slice *rest)
 static cJSON *make_review(struct slice rest, bool closed)
 {
 	static const char *const names[] = {"text", "runs", "preview", "settings", "agent",
-		"principal", "resource", "rule", "database", "user", "program", "reason"};
+		"principal", "resource", "rule", "database", "user", "program", "reason", "grant",
+		"grant_revoked_by"};
 	cJSON *review = cJSON_CreateObject(), *objects, *parameters, *item;
 
 	cJSON_AddStringToObject(review, "id", "r-7Q2K");

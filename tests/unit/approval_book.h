@@ -68,7 +68,7 @@ struct book_test {
 	unsigned notes[64]; /* by enum host_event */
 	char last_note[1024];
 	unsigned lists; /* of grants */
-	unsigned changes[4]; /* by enum book_change */
+	unsigned changes[5]; /* by enum book_change */
 	int note_fails; /* negative errno; 0: no */
 	enum host_event only_fails; /* with it: only this one; 0: each */
 	void (*on_note)(struct book_test *t, enum host_event event);

@@ -196,6 +196,56 @@ Test(grants, end_with_the_rules_that_gave_them)
 	book_test_free(t);
 }
 
+static void expect_end(struct book_test *t, const struct identifier *review, enum book_grant state,
+	const char *end, const char *by)
+{
+	cJSON *json = book_test_show(t, review->text);
+	const char *revoked_by = book_test_text(json, "grant_revoked_by");
+
+	cr_assert_eq(book_grant_of(t->book, review), state);
+	cr_assert_str_eq(book_test_text(json, "grant_end"), end);
+	cr_assert(by ? revoked_by && strcmp(revoked_by, by) == 0 : !revoked_by, "%s", revoked_by);
+	cJSON_Delete(json);
+}
+
+/* NOW is 1970-01-12T13:46:40Z. */
+Test(grants, how_they_end_is_part_of_their_review)
+{
+	struct book_test *t = book_test_new();
+	struct identifier over = ASK(t, .id = 1), revoked = ASK(t, .id = 2, .text = "x"),
+			  stale = ASK(t, .id = 3, .text = "y"), once = ASK(t, .id = 4, .text = "z");
+	cJSON *json;
+
+	cr_assert_eq(book_test_decide(t, over.text, "bob", true, MINUTE), 0);
+	cr_assert_eq(book_test_decide(t, revoked.text, "bob", true, 20 * MINUTE), 0);
+	cr_assert_eq(book_test_decide(t, stale.text, "bob", true, 30 * MINUTE), 0);
+	cr_assert_eq(book_test_decide(t, once.text, "bob", true, 0), 0);
+	expect_end(t, &over, BOOK_GRANT_IN_FORCE, "1970-01-12T13:47:40.000Z", NULL);
+	expect_end(t, &revoked, BOOK_GRANT_IN_FORCE, "1970-01-12T14:06:40.000Z", NULL);
+	cr_assert_eq(book_grant_of(t->book, &once), BOOK_GRANT_NONE);
+	json = book_test_show(t, once.text);
+	cr_assert_null(cJSON_GetObjectItem(json, "grant_end"));
+	cJSON_Delete(json);
+	t->now += MINUTE;
+	book_tick(t->book, t->now, false);
+	cr_assert_eq(t->changes[BOOK_GRANT_ENDED], 1);
+	expect_end(t, &over, BOOK_GRANT_OVER, "1970-01-12T13:47:40.000Z", NULL);
+	cr_assert_eq(revoke_as(t, t->told[1].grant.text, 1098, "bob"), 0);
+	cr_assert_eq(t->changes[BOOK_GRANT_ENDED], 2);
+	expect_end(t, &revoked, BOOK_GRANT_REVOKED, "1970-01-12T13:47:40.000Z", "bob");
+	/* Nobody is told of what ends before there is a book; it can be asked. */
+	book_test_restart(t,
+		BOOK_CONFIG BOOK_REVIEWERS
+		"rules:\n"
+		"  - { name: writes, resources: [orders], operations: [write], "
+		"review: { by: dba, within: 15m, grant: 29m } }\n");
+	cr_assert_eq(t->changes[BOOK_GRANT_ENDED], 2);
+	expect_end(t, &over, BOOK_GRANT_OVER, "1970-01-12T13:47:40.000Z", NULL);
+	expect_end(t, &revoked, BOOK_GRANT_REVOKED, "1970-01-12T13:47:40.000Z", "bob");
+	expect_end(t, &stale, BOOK_GRANT_REVOKED, "1970-01-12T13:47:40.000Z", "the configuration");
+	book_test_free(t);
+}
+
 /* What ended while nothing ran is told to nobody: nobody has a list yet. */
 static void expect_none_after_restart(struct book_test *t, const char *config)
 {

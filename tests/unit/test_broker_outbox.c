@@ -55,9 +55,9 @@ static void start(const char *token)
 	outbox_init(&box, &options);
 }
 
-static int show(unsigned number, bool is_closed)
+static int show_posted(unsigned number, bool is_closed, enum broker_posted posted)
 {
-	struct broker_show s = {.closed = is_closed};
+	struct broker_show s = {.closed = is_closed, .posted = posted};
 	cJSON *card = cJSON_CreateObject(), *outcome = cJSON_CreateObject();
 
 	snprintf(s.place.review.text, sizeof(s.place.review.text), "r-%04u", number);
@@ -65,6 +65,11 @@ static int show(unsigned number, bool is_closed)
 	cJSON_AddStringToObject(card, "text", is_closed ? "closed card" : "card");
 	cJSON_AddStringToObject(outcome, "text", "outcome");
 	return outbox_show(&box, &s, card, outcome, now);
+}
+
+static int show(unsigned number, bool is_closed)
+{
+	return show_posted(number, is_closed, BROKER_NOT_POSTED);
 }
 
 /* The oldest request is answered so. */
@@ -233,6 +238,41 @@ Test(broker_outbox, response_url)
 	cr_assert(strstr(last_json, "outcome"));
 	answer(200, "ok", 0);
 	cr_assert_eq(closed, 1);
+	outbox_done(&box);
+}
+
+/* Half an hour after the click Slack takes it no more. */
+Test(broker_outbox, response_url_in_time)
+{
+	struct identifier review = {"r-0001"};
+
+	start("");
+	show(1, false);
+	turn(0);
+	answer(200, "ok", 0);
+	outbox_on_click(&box, &review, "https://hooks.slack.com/1", now);
+	turn(OUTBOX_URL_TIME);
+	show(1, true);
+	turn(0);
+	cr_assert_str_eq(last_url, "https://hook");
+	cr_assert(strstr(last_json, "outcome"));
+	answer(200, "ok", 0);
+	cr_assert_eq(closed, 1);
+	outbox_done(&box);
+}
+
+/* What became of its grant is told behind the outcome, by a broker that may be another one. */
+Test(broker_outbox, an_outcome_changes)
+{
+	start("");
+	show_posted(1, true, BROKER_POSTED_OUTCOME);
+	turn(0);
+	cr_assert_eq(requests, 1);
+	cr_assert_str_eq(last_url, "https://hook");
+	cr_assert(strstr(last_json, "outcome"));
+	answer(200, "ok", 0);
+	cr_assert_eq(closed, 1);
+	cr_assert_eq(box.count, 0);
 	outbox_done(&box);
 }
 

@@ -68,6 +68,35 @@ Test(announcements, are_there_after_a_restart)
 	announcements_close(a);
 }
 
+/* What stands there as it should is not said again, by whatever broker, until it changes. */
+Test(announcements, outcomes_are_told_once)
+{
+	struct announcements *a = open_it();
+	struct announcement *item = announcements_add(a, &one, "C1");
+
+	announcements_set_told(a, item);
+	announcements_set_posted(a, item, "1.5");
+	item->changed = item->soon = false;
+	announcements_set_outcome(a, item, "1.5");
+	announcements_forget_broker(a);
+	cr_assert_not(item->changed);
+	announcements_close(a);
+
+	a = open_it();
+	item = announcements_find(a, &one, "C1");
+	cr_assert(item && item->posted == BROKER_POSTED_OUTCOME);
+	cr_assert_not(item->changed || item->soon);
+	cr_assert_str_eq(item->place.time, "1.5");
+	/* Another one, of which nobody knows yet whether it stands there. */
+	announcements_set_told(a, item);
+	announcements_close(a);
+	a = open_it();
+	item = announcements_find(a, &one, "C1");
+	cr_assert(item && item->posted == BROKER_POSTED && item->changed && item->soon);
+	cr_assert_str_eq(item->place.time, "1.5");
+	announcements_close(a);
+}
+
 Test(announcements, have_a_limit)
 {
 	struct announcements *a = open_it();

@@ -297,8 +297,10 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 		return r;
 	}
 	/* Nobody has the list yet. */
+	b->opening = true;
 	book_grants_tick(b, o->now);
 	book_grants_configure(b, o->now);
+	b->opening = false;
 	find_next(b);
 	*ret = b;
 	return 0;

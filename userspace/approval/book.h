@@ -38,6 +38,7 @@ enum book_change {
 	BOOK_WAITERS, /* more or fewer wait, or its groups changed */
 	BOOK_VOTED, /* approved, but others must too */
 	BOOK_ENDED, /* approved, denied, expired, cancelled */
+	BOOK_GRANT_ENDED, /* what came of it: revoked, or its time is over */
 };
 
 struct book_events {
@@ -131,6 +132,11 @@ size_t book_count_pending(const struct book *b);
 void book_each_pending(const struct book *b,
 	void (*each)(void *context, const struct identifier *review), void *context);
 size_t book_count_grants(const struct book *b);
+
+enum book_grant { BOOK_GRANT_NONE, BOOK_GRANT_IN_FORCE, BOOK_GRANT_REVOKED, BOOK_GRANT_OVER };
+
+/* What has become of the grant that came of the review. */
+enum book_grant book_grant_of(struct book *b, const struct identifier *review);
 /* Grows with each change that lists of reviews would show. */
 uint64_t book_generation(const struct book *b);
 /* Why the last change could not be kept; NULL: it could. Owned by the book. */

@@ -263,8 +263,13 @@ int book_grants_load(struct book *b, uint64_t now, struct error *e)
 /* Out of force, whatever the disk says: `index` is gone then. */
 static void end_now(struct book *b, size_t index)
 {
+	const struct identifier review = b->details[index].review;
+
 	grant_table_set(b->table, b->grants[index].slot, 0, 0);
 	drop(b, index);
+	/* Lists of reviews show nothing of it. */
+	if (!b->opening)
+		b->events->changed(b->context, &review, BOOK_GRANT_ENDED);
 }
 
 static int write_end(struct book *b, size_t index, enum host_event event, const char *by,

@@ -110,6 +110,7 @@ struct book {
 	struct book_wait taken_by;
 	struct note notes[NOTES_MOST];
 	size_t note_count;
+	bool opening; /* nobody is told of changes yet */
 };
 
 /* A time by the clock as it is set now. */

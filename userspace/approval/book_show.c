@@ -144,6 +144,30 @@ static void add_vote(void *context, const struct ledger_vote *vote)
 	cJSON_AddItemToArray(context, item);
 }
 
+static void add_grant(void *context, const struct ledger_grant *grant)
+{
+	json_add_time(context, "grant_end", grant->revoked_by.length ? grant->ended : grant->end);
+	json_add_text(context, "grant_revoked_by", grant->revoked_by);
+}
+
+static void read_end(void *context, const struct ledger_grant *grant)
+{
+	*(enum book_grant *)context =
+		grant->revoked_by.length ? BOOK_GRANT_REVOKED : BOOK_GRANT_OVER;
+}
+
+enum book_grant book_grant_of(struct book *b, const struct identifier *review)
+{
+	enum book_grant r = BOOK_GRANT_NONE;
+
+	for (size_t i = 0; i < b->grant_count; i++) {
+		if (strcmp(b->details[i].review.text, review->text) == 0)
+			return BOOK_GRANT_IN_FORCE;
+	}
+	ledger_find_grant(b->ledger, review, read_end, &r);
+	return r;
+}
+
 static void add_whole(void *context, const struct ledger_review *row, struct slice bytes)
 {
 	struct whole *w = context;
@@ -183,6 +207,8 @@ int book_review_json(struct book *b, struct slice typed, const struct reviewer *
 	if (r == 0)
 		r = ledger_each_vote(
 			b->ledger, &id, add_vote, cJSON_AddArrayToObject(w.object, "votes"));
+	if (r == 0)
+		r = ledger_find_grant(b->ledger, &id, add_grant, w.object);
 	if (r == 0)
 		r = append_json(w.object, ret);
 	cJSON_Delete(w.object);

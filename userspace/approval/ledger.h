@@ -44,6 +44,9 @@ struct ledger_grant {
 	struct slice scope; /* as fields_put_scope() writes it */
 	struct slice groups, by;
 	uint64_t created, end;
+	/* Of one that has ended: when, and who revoked it (empty: its time was over). */
+	uint64_t ended;
+	struct slice revoked_by;
 };
 
 struct ledger_waiter {
@@ -107,6 +110,9 @@ int ledger_each_vote(struct ledger *l, const struct identifier *review,
 	void (*function)(void *context, const struct ledger_vote *vote), void *context);
 /* Those that have neither ended nor been revoked. */
 int ledger_each_grant(struct ledger *l,
+	void (*function)(void *context, const struct ledger_grant *grant), void *context);
+/* That which came of the review, in force or not. None: nothing is called. */
+int ledger_find_grant(struct ledger *l, const struct identifier *review,
 	void (*function)(void *context, const struct ledger_grant *grant), void *context);
 /* How many of this kind were approved since then. */
 int ledger_count_approved(struct ledger *l, struct slice kind, uint64_t since, uint64_t *ret);

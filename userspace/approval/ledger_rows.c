@@ -209,10 +209,9 @@ int ledger_each_vote(struct ledger *l, const struct identifier *review,
 	return r;
 }
 
-int ledger_each_grant(struct ledger *l,
+static int each_grant(sqlite3_stmt *s,
 	void (*function)(void *context, const struct ledger_grant *grant), void *context)
 {
-	sqlite3_stmt *s = ledger_bind(l, STATEMENT_EACH_GRANT, "");
 	int r;
 
 	while ((r = ledger_step(s)) == 1) {
@@ -224,11 +223,25 @@ int ledger_each_grant(struct ledger *l,
 			.by = ledger_text(s, 4),
 			.created = ledger_number(s, 5),
 			.end = ledger_number(s, 6),
+			.ended = ledger_number(s, 7),
+			.revoked_by = ledger_text(s, 8),
 		};
 
 		function(context, &grant);
 	}
 	return r;
+}
+
+int ledger_each_grant(struct ledger *l,
+	void (*function)(void *context, const struct ledger_grant *grant), void *context)
+{
+	return each_grant(ledger_bind(l, STATEMENT_EACH_GRANT, ""), function, context);
+}
+
+int ledger_find_grant(struct ledger *l, const struct identifier *review,
+	void (*function)(void *context, const struct ledger_grant *grant), void *context)
+{
+	return each_grant(ledger_bind(l, STATEMENT_FIND_GRANT, "i", review), function, context);
 }
 
 int ledger_count_approved(struct ledger *l, struct slice kind, uint64_t since, uint64_t *ret)

@@ -135,8 +135,8 @@ static void add_counts(cJSON *facts, const cJSON *review)
 	card_add_number(add_label(facts, "Waiting"), waiters == 1 ? "%lu session" : "%lu sessions",
 		waiters);
 	if (approved)
-		card_add_number(
-			add_label(facts, "Like it, in 24 hours"), "approved %lu times", approved);
+		card_add_number(add_label(facts, "Like it, in 24 hours"),
+			approved == 1 ? "approved %lu time" : "approved %lu times", approved);
 }
 
 /* "dba 1 of 2, security 0 of 1" */

@@ -27,19 +27,45 @@ static void add_words(const struct card *c, cJSON *paragraph)
 	}
 }
 
+/* "Grant g-81TA until …", "Grant g-81TA revoked by ann, …" */
+static void add_grant(const struct card *c, cJSON *rich_text)
+{
+	struct slice grant = card_get_text(c->review, "grant"),
+		     by = card_get_text(c->review, "grant_revoked_by");
+	uint64_t end = card_get_seconds(c->review, "grant_end");
+	cJSON *paragraph;
+
+	if (grant.length == 0)
+		return;
+	paragraph = blocks_add_paragraph(rich_text);
+	blocks_add_string(paragraph, "Grant ", NULL);
+	card_add_value(c, paragraph, grant, "code");
+	if (by.length) {
+		blocks_add_string(paragraph, " revoked by ", NULL);
+		card_add_value(c, paragraph, by, NULL);
+	}
+	if (end) {
+		blocks_add_string(paragraph, by.length ? ", " : " until ", NULL);
+		blocks_add_date(paragraph, end);
+	}
+}
+
 void card_add_outcome(const struct card *c)
 {
-	add_words(c, blocks_add_paragraph(blocks_add_rich_text(c->blocks)));
+	cJSON *rich_text = blocks_add_rich_text(c->blocks);
+
+	add_words(c, blocks_add_paragraph(rich_text));
+	add_grant(c, rich_text);
 }
 
 cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
 {
-	cJSON *message = cJSON_CreateObject(), *paragraph;
+	cJSON *message = cJSON_CreateObject(), *rich_text, *paragraph;
 	const struct card card = {.review = review, .options = o, .percent = 100}, *c = &card;
 
 	card_add_fallback(message, review, o);
-	paragraph = blocks_add_paragraph(
-		blocks_add_rich_text(cJSON_AddArrayToObject(message, "blocks")));
+	rich_text = blocks_add_rich_text(cJSON_AddArrayToObject(message, "blocks"));
+	paragraph = blocks_add_paragraph(rich_text);
 	blocks_add_string(paragraph, "Review ", NULL);
 	card_add_value(c, paragraph, card_get_text(review, "id"), "code");
 	blocks_add_string(paragraph, " of ", NULL);
@@ -48,5 +74,6 @@ cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
 	card_add_value(c, paragraph, card_get_text(review, "resource"), "code");
 	blocks_add_string(paragraph, ": ", NULL);
 	add_words(c, paragraph);
+	add_grant(c, rich_text);
 	return message;
 }

@@ -63,7 +63,8 @@ struct broker_place {
 enum broker_posted {
 	BROKER_NOT_POSTED,
 	BROKER_PERHAPS_POSTED, /* a broker was told, and ended before it said what came of it */
-	BROKER_POSTED
+	BROKER_POSTED,
+	BROKER_POSTED_OUTCOME, /* with how it ended */
 };
 
 struct broker_show {

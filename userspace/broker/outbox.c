@@ -135,7 +135,7 @@ static struct outbox_message *add(struct outbox *o, const struct broker_show *sh
 		return NULL;
 	m = memory_new(sizeof(*m));
 	m->place = show->place;
-	m->posted = show->posted == BROKER_POSTED;
+	m->posted = show->posted >= BROKER_POSTED;
 	m->unsure = show->posted == BROKER_PERHAPS_POSTED;
 	list_append(&o->messages, &m->link);
 	o->count++;

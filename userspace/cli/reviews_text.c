@@ -414,6 +414,22 @@ static void add_waiting(const cJSON *review, struct buffer *b)
 	buffer_append_byte(b, '\n');
 }
 
+static void add_grant(const cJSON *review, struct buffer *b)
+{
+	struct slice grant = text_slice(review, "grant"),
+		     by = text_slice(review, "grant_revoked_by");
+
+	if (grant.length == 0)
+		return;
+	add_name(b, "grant");
+	cli_append_line(b, grant);
+	buffer_append_string(b, by.length ? ", revoked by " : ", until ");
+	cli_append_line(b, by);
+	buffer_append_string(b, by.length ? ", " : "");
+	cli_append_line(b, text_slice(review, "grant_end"));
+	buffer_append_byte(b, '\n');
+}
+
 static void add_decision(const cJSON *review, struct buffer *b)
 {
 	char limit[32];
@@ -435,7 +451,7 @@ static void add_decision(const cJSON *review, struct buffer *b)
 	add_line(b, "decided", text_slice(review, "decided"));
 	add_line(b, "by", text_slice(review, "decided_by"));
 	add_line(b, "reason", text_slice(review, "reason"));
-	add_line(b, "grant", text_slice(review, "grant"));
+	add_grant(review, b);
 }
 
 static void add_parameters(const cJSON *review, struct buffer *b)

@@ -50,7 +50,7 @@ static struct announcement *remember(struct announcements *a, const char *review
 	snprintf(item->place.channel, sizeof(item->place.channel), "%s", channel);
 	snprintf(item->place.time, sizeof(item->place.time), "%s", time);
 	item->posted = posted;
-	item->changed = item->soon = true;
+	item->changed = item->soon = posted != BROKER_POSTED_OUTCOME;
 	list_append(&a->list, &item->link);
 	a->count++;
 	return item;
@@ -174,10 +174,14 @@ struct announcement *announcements_add(
 
 void announcements_set_told(struct announcements *a, struct announcement *item)
 {
-	if (item->posted != BROKER_NOT_POSTED)
+	if (item->posted == BROKER_NOT_POSTED) {
+		item->posted = BROKER_PERHAPS_POSTED;
+		item->first = true;
+	} else if (item->posted == BROKER_POSTED_OUTCOME) {
+		item->posted = BROKER_POSTED;
+	} else {
 		return;
-	item->posted = BROKER_PERHAPS_POSTED;
-	item->first = true;
+	}
 	write_row(a, UPDATE, item);
 }
 
@@ -195,18 +199,30 @@ void announcements_forget_broker(struct announcements *a)
 	list_for_each (position, &a->list) {
 		struct announcement *item = list_entry(position, struct announcement, link);
 
-		item->changed = item->soon = true;
+		if (item->posted != BROKER_POSTED_OUTCOME)
+			item->changed = item->soon = true;
 		item->first = false;
 	}
 }
 
-void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time)
+static void set_posted(struct announcements *a, struct announcement *item,
+	enum broker_posted posted, const char *time)
 {
-	if (item->posted == BROKER_POSTED && strcmp(item->place.time, time) == 0)
+	if (item->posted == posted && strcmp(item->place.time, time) == 0)
 		return;
-	item->posted = BROKER_POSTED;
+	item->posted = posted;
 	snprintf(item->place.time, sizeof(item->place.time), "%s", time);
 	write_row(a, UPDATE, item);
+}
+
+void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time)
+{
+	set_posted(a, item, BROKER_POSTED, time);
+}
+
+void announcements_set_outcome(struct announcements *a, struct announcement *item, const char *time)
+{
+	set_posted(a, item, BROKER_POSTED_OUTCOME, time);
 }
 
 void announcements_remove(struct announcements *a, struct announcement *item)

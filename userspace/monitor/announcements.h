@@ -35,14 +35,17 @@ struct announcement *announcements_find(
 /* A new one, which belongs to `a`; where there are ANNOUNCEMENTS_MOST, the oldest goes. */
 struct announcement *announcements_add(
 	struct announcements *a, const struct identifier *review, const char *channel);
-/* A broker has been told, so that it may stand there. */
+/* A broker has been told, so that it may stand there; and that its outcome does is not known. */
 void announcements_set_told(struct announcements *a, struct announcement *item);
 /* This broker can't show it now. */
 void announcements_set_refused(struct announcements *a, struct announcement *item);
-/* There is another broker; all of it is to be told. */
+/* There is another broker; all of it is to be told, but for outcomes that stand there. */
 void announcements_forget_broker(struct announcements *a);
 /* It stands there now, as the message `time`. */
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time);
+/* With its outcome: no broker is told of it until it has changed. */
+void announcements_set_outcome(
+	struct announcements *a, struct announcement *item, const char *time);
 void announcements_remove(struct announcements *a, struct announcement *item);
 
 #endif

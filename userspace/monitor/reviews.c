@@ -79,8 +79,10 @@ static void on_granted(void *context)
 
 static void on_changed(void *context, const struct identifier *review, enum book_change change)
 {
-	static const char *const texts[] = {
-		[BOOK_ASKED] = "asked", [BOOK_VOTED] = "approved by one", [BOOK_ENDED] = "ended"};
+	static const char *const texts[] = {[BOOK_ASKED] = "asked",
+		[BOOK_VOTED] = "approved by one",
+		[BOOK_ENDED] = "ended",
+		[BOOK_GRANT_ENDED] = "its grant ended"};
 
 	if (change != BOOK_WAITERS)
 		log_info("review %s: %s", review->text, texts[change]);

@@ -157,17 +157,33 @@ static void announce(struct monitor *m, const struct identifier *review)
 	}
 }
 
+/* A message that says how long a grant is in force says also that it was revoked; that its time is
+ * over everybody knows. */
+static void look_at_grant(struct monitor *m, struct announcement *item)
+{
+	enum book_grant grant = book_grant_of(m->book, &item->place.review);
+
+	if (grant == BOOK_GRANT_REVOKED)
+		item->changed = item->soon = true;
+	else if (grant != BOOK_GRANT_IN_FORCE && item->posted == BROKER_POSTED_OUTCOME)
+		announcements_remove(m->announcements, item);
+}
+
 void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change)
 {
 	if (!m->announcements)
 		return;
-	if (m->config->slack && change != BOOK_ENDED)
+	if (m->config->slack && change != BOOK_ENDED && change != BOOK_GRANT_ENDED)
 		announce(m, review);
-	list_for_each (position, announcements_list(m->announcements)) {
+	list_for_each_safe (position, announcements_list(m->announcements)) {
 		struct announcement *item = list_entry(position, struct announcement, link);
 
 		if (strcmp(item->place.review.text, review->text) != 0)
 			continue;
+		if (change == BOOK_GRANT_ENDED) {
+			look_at_grant(m, item);
+			continue;
+		}
 		item->changed = true;
 		if (change != BOOK_WAITERS)
 			item->soon = true;
@@ -191,6 +207,12 @@ static bool ends(const char *text, size_t size)
 	return memchr(text, 0, size) != NULL;
 }
 
+/* Of what was decided before anybody saw it nothing need be said later, either. */
+static bool is_there(const struct announcement *item, const struct broker_place *shown)
+{
+	return item->posted == BROKER_POSTED || shown->time[0];
+}
+
 static void on_shown(struct monitor *m, struct slice head, struct slice text)
 {
 	struct broker_shown shown;
@@ -211,10 +233,13 @@ static void on_shown(struct monitor *m, struct slice head, struct slice text)
 		return;
 	}
 	item->delayed = false;
-	if (shown.state == BROKER_SHOWN_CLOSED && !item->changed)
-		announcements_remove(m->announcements, item);
-	else
+	if (shown.state != BROKER_SHOWN_CLOSED || item->changed)
 		announcements_set_posted(m->announcements, item, shown.place.time);
+	else if (is_there(item, &shown.place) &&
+		book_grant_of(m->book, &shown.place.review) == BOOK_GRANT_IN_FORCE)
+		announcements_set_outcome(m->announcements, item, shown.place.time);
+	else
+		announcements_remove(m->announcements, item);
 }
 
 static void answer(struct monitor *m, uint64_t id, int status, const char *sentence)
@@ -363,6 +388,8 @@ void slack_on_configured(struct monitor *m)
 
 		if (token != (item->place.channel[0] != '\0'))
 			announcements_remove(m->announcements, item);
+		else if (item->posted == BROKER_POSTED_OUTCOME && !item->changed)
+			look_at_grant(m, item); /* what ended while nothing ran */
 	}
 	book_each_pending(m->book, announce_pending, m);
 }
