@@ -42,7 +42,7 @@ RULES = [
 class Setting:
     """A daemon, its Slack, and somebody who clicks."""
 
-    def __init__(self, folder, server, mode="token", tls=False, **more):
+    def __init__(self, folder, server, mode="token", tls=False, people=PEOPLE, **more):
         folder = pathlib.Path(folder)
         self.server, self.slack, self.port = server, slacks.Slack(), free_port()
         self.sessions = []
@@ -63,7 +63,7 @@ class Setting:
             key.chmod(0o600)
             config["tls"] = {"cert_file": str(certificate), "key_file": str(key)}
         self.daemon = Daemon(folder / "daemon", make_config(
-            server.port, reviewers=REVIEWERS, people=PEOPLE, **({"slack": config} if mode else {}), **more), RULES)
+            server.port, reviewers=REVIEWERS, people=people, **({"slack": config} if mode else {}), **more), RULES)
         self.clicker = slacks.Clicker(self.slack, self.port, context)
 
     def use(self, config, mode):

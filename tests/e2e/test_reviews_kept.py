@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people decided is on disk, or did not happen; and whatever dies at whatever point of a review's life, nothing runs twice,
+nothing runs that nobody approved, and nothing that was asked is lost."""
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import time
+
+import pytest
+from harness import faulty
+from harness import slack as slacks
+from harness.records import assert_verified, audit
+from harness.waiting import wait_for
+from test_reviews import add, count, state_of, wait_for_pending
+from test_slack import PEOPLE, Setting
+
+# Who the agent runs as is no person here, and may decide.
+OTHERS = [person for person in PEOPLE if "local" not in person]
+REFUSED = r"it could not be kept: (Input/output|disk I/O) error"
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    d = faulty.Disk(tmp_path_factory.mktemp("faulty"))
+    yield d
+    d.close()
+
+
+@pytest.fixture(scope="module")
+def kept(server, disk, tmp_path_factory):
+    """Its state is on that disk."""
+    s = Setting(tmp_path_factory.mktemp("kept"), server, people=OTHERS, state_dir=str(disk.path / "state"))
+    s.daemon.state = disk.path / "state"
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def setting(kept, disk):
+    yield kept
+    if disk.faults.exists():
+        disk.heal()
+    kept.slack.faults.clear()
+    kept.slack.private.clear()
+    kept.clear()
+
+
+def kill(setting):
+    """The daemon, and with it all of its processes."""
+    workers, broker = setting.daemon.workers(), setting.broker()
+    setting.daemon.kill()
+    wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in (*workers, broker)), what="their end")
+
+
+def restart(setting):
+    kill(setting)
+    setting.daemon.start()
+
+
+def held(setting, server, item):
+    """A delete of this item that waits: as Setting.hold()."""
+    add(server, item)
+    return setting.hold(f"delete from orders where item = '{item}'")
+
+
+def wait_over(server, session):
+    """Its server process is told of the end later."""
+    wait_for(lambda: server.sql(f"select count(*) from pg_stat_activity where pid = {session.pid}") == "0", what="the session's end")
+
+
+@contextlib.contextmanager
+def stopped(*processes):
+    """They do nothing meanwhile."""
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("call", ["fsync", "write"])
+def test_what_the_disk_does_not_take_is_not_decided(setting, server, disk, call):
+    item = f"not on disk: {call}"
+    session, ts, review = held(setting, server, item)
+    disk.fail(call, below="/approval.db")
+    done = setting.daemon.wayleave("reviews", "approve", review["id"])
+    assert done.returncode == 1 and re.search(REFUSED, done.stderr) and not done.stdout, done
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    setting.slack.wait(lambda: setting.slack.private)
+    assert re.fullmatch(REFUSED, setting.slack.private[0])
+    assert re.search("PROBLEM: reviews: .* error", setting.daemon.wayleave("status").stdout)
+    assert state_of(setting.daemon, review) == "pending" and session.waits() and count(server, f"item = '{item}'") == 1
+    disk.heal()
+    # The audit log had it already.
+    told = [(r["event"], r["detail"]) for r in audit(setting.daemon) if r.get("subject") == review["id"] and r["event"] != "review"]
+    assert [event for event, _ in told] == ["approved", "warning"] and "it did not happen" in told[1][1]
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    assert session.answer()["count"] == 1 and count(server, f"item = '{item}'") == 0
+    setting.outcome(ts, "approved by bob")
+    assert "PROBLEM" not in setting.daemon.wayleave("status").stdout
+    assert_verified(setting.daemon)
+
+
+def test_what_was_refused_is_not_decided_after_a_crash(setting, server, disk):
+    session, ts, review = held(setting, server, "refused")
+    disk.fail("fsync", below="/approval.db")
+    done = setting.daemon.wayleave("reviews", "approve", review["id"], "--for", "10m")
+    assert done.returncode == 1 and re.search(REFUSED, done.stderr)
+    kill(setting)
+    disk.heal()
+    setting.daemon.start()
+    assert state_of(setting.daemon, review) == "cancelled" and not setting.daemon.json("grants", "list")
+    wait_over(server, session)
+    assert count(server, "item = 'refused'") == 1
+    setting.outcome(ts, "cancelled")
+    assert "Wayleave restarted" in slacks.flatten(setting.slack.messages[ts])
+
+
+def test_killed_before_the_review_is_kept(setting, server):
+    """Nobody has heard of it."""
+    add(server, "unheard")
+    session, reviews = setting.session(), setting.daemon.json("reviews", "list")
+    with stopped(setting.daemon.process.pid):
+        session.send("delete from orders where item = 'unheard'")
+        assert session.waits()
+        setting.daemon.process.kill()
+    setting.daemon.kill()
+    setting.daemon.start()
+    wait_over(server, session)
+    assert setting.daemon.json("reviews", "list") == reviews and count(server, "item = 'unheard'") == 1
+
+
+def test_killed_before_it_is_in_slack(setting, server):
+    """Nobody knows whether it was shown: how it ended is, without buttons."""
+    add(server, "unseen")
+    session = setting.session()
+    with stopped(setting.broker()):
+        session.send("delete from orders where item = 'unseen'")
+        (review,) = wait_for_pending(setting.daemon)
+        time.sleep(0.3)  # the broker would be told by now
+        kill(setting)
+    setting.daemon.start()
+    assert state_of(setting.daemon, review) == "cancelled"
+    setting.outcome(setting.slack.wait_message(review["id"]), "cancelled")
+    wait_over(server, session)
+    assert count(server, "item = 'unseen'") == 1
+
+
+def test_killed_between_the_approval_and_the_release(setting, server):
+    """The reviewer was told that it is approved, and the record says so; it ran never, rather than twice."""
+    session, ts, review = held(setting, server, "approved")
+    with stopped(*setting.daemon.workers()):
+        assert setting.daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        setting.daemon.kill()
+    setting.daemon.start()
+    assert state_of(setting.daemon, review) == "approved"
+    setting.outcome(ts, "approved by root")
+    wait_over(server, session)
+    assert count(server, "item = 'approved'") == 1
+    # Nor does it run for who sends it again.
+    again, _, second = setting.hold("delete from orders where item = 'approved'")
+    assert second["id"] != review["id"] and again.waits()
+
+
+def test_killed_between_the_release_and_what_slack_says(setting, server):
+    session, ts, review = held(setting, server, "released")
+    setting.slack.faults += [(503, {}, b"")] * 100
+    time.sleep(1.1)  # what was signed before the broker began is not for it
+    assert setting.clicker.click(ts, "approve", "U222") == 200
+    assert session.answer()["count"] == 1
+    restart(setting)
+    setting.slack.faults.clear()
+    setting.outcome(ts, "approved by bob")
+    assert state_of(setting.daemon, review) == "approved" and len([r for r in audit(setting.daemon) if r.get("event") == "approved"
+                                                                  and r["subject"] == review["id"]]) == 1
+
+
+def test_a_webhook_is_followed_up_after_a_restart(server, tmp_path):
+    """Its message can't be changed: another one says how each review ended, once."""
+    setting = Setting(tmp_path, server, mode="webhook", people=OTHERS)
+    try:
+        session, first, cancelled = setting.hold("delete from orders where item = 'cancelled'")
+        session, second, approved = setting.hold("delete from orders where item = 'approved'")
+        setting.slack.faults += [(503, {}, b"")] * 100
+        assert setting.daemon.wayleave("reviews", "approve", approved["id"]).returncode == 0
+        session.answer()
+        restart(setting)
+        setting.slack.faults.clear()
+        setting.slack.wait(lambda: len(setting.slack.messages) == 4)
+        setting.wait_known()
+        texts = [slacks.flatten(m) for ts, m in setting.slack.messages.items() if ts not in (first, second)]
+        for review, outcome in ((cancelled, "cancelled"), (approved, "approved by root")):
+            assert [f"Review {review['id']} of demo on shop: {outcome}" in text for text in texts].count(True) == 1, texts
+        restart(setting)
+        setting.hold("delete from orders where item = 'another'")
+        assert len(setting.slack.messages) == 5
+    finally:
+        setting.clear()
+        setting.close()
