@@ -401,6 +401,34 @@ def test_failures_are_tried_again(slack, broker, fault):
     broker.wait(State, lambda state: not state.failing and not state.waiting)
 
 
+def test_what_is_no_answer_at_all(slack, broker, clicker):
+    """It holds up neither clicks nor other messages, takes no memory, and is tried again."""
+    known = post(broker, slack, number="r-0000")
+    faults = [slacks.hang, slacks.drip, slacks.flood, slacks.flood_headers, slacks.garbage]
+    slack.faults += faults
+    for i in range(len(faults)):
+        broker.show(make_review(f"r-000{i + 1}"), slacks.CHANNEL)
+    slack.wait(lambda: not slack.faults)
+    assert clicker.click(known, "approve", "U111") == 200 and broker.wait(Decision).user == "U111"
+    post(broker, slack, number="r-AAAA")
+    # Some are known for what they are at once, others in time.
+    slack.wait(lambda: len(slack.messages) == 5)
+    broker.wait(State, lambda state: state.count == 2 and "timed out" in state.why, timeout=20)
+    slack.wait(lambda: len(slack.messages) == 7)
+    status = pathlib.Path(f"/proc/{broker.process.pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 100 << 10
+
+
+def test_nobody_leads_it_elsewhere(slack, broker):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(1)
+        slack.faults.append((302, {"Location": f"http://127.0.0.1:{other.getsockname()[1]}/x"}, b""))
+        broker.show(make_review(), slacks.CHANNEL)
+        assert "HTTP status 302" in broker.wait(State, lambda state: state.failing).why
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
 def test_rate_limit_holds_everything(slack, broker):
     slack.faults.append((429, {"Retry-After": "2"}, b""))
     broker.show(make_review("r-AAAA"), slacks.CHANNEL)

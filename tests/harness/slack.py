@@ -2,6 +2,7 @@
 """A stand-in for Slack: its API, an incoming webhook and response URLs on one local port, and the callbacks that it
 sends. Every payload is checked against Slack's published limits and field rules (docs.slack.dev/reference/block-kit);
 what breaks one is kept in `violations`, and `check()` fails the test by it."""
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -184,8 +185,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         status, headers, body = self.server.slack.answer(self.path, self.headers, raw)
-        if status is None:
+        if status is None or callable(status):
             self.close_connection = True
+            if status:
+                with contextlib.suppress(OSError):
+                    status(self.connection)
             return
         self.send_response(status)
         for name, value in headers.items():
@@ -210,14 +214,15 @@ class Slack:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.api_url, self.webhook_url = self.url + "/api", self.url + WEBHOOK
         self.messages, self.requests, self.violations, self.views, self.private = {}, [], [], [], []
-        self.faults = []  # answers to give instead: (status, headers, body), or None for none at all
+        # Answers to give instead: (status, headers, body), None for none at all, or one of those below that are called.
+        self.faults = []
         self.response_urls = {}  # path → [the message, uses, when it was made]
         self.triggers = {}  # trigger_id → when it was made
         self.clock = time.monotonic
         self.delay = 0
         self.numbers = itertools.count(1)
         self.changed = threading.Condition()
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def close(self):
@@ -246,7 +251,7 @@ class Slack:
         self.requests.append((path, body))
         if self.faults:
             fault = self.faults.pop(0)
-            return fault if fault else (None, {}, b"")
+            return (fault, {}, b"") if callable(fault) or not fault else fault
         if path.startswith("/api/"):
             need(headers["Authorization"] == f"Bearer {TOKEN}", "no token")
             method = getattr(self, "api_" + path[5:].replace(".", "_"), None)
@@ -316,6 +321,39 @@ class Slack:
     def check(self):
         with self.changed:
             assert not self.violations, self.violations
+
+
+# --- what is no answer: each gets the connection, and ends when the other side has had enough
+
+
+def hang(connection):
+    """Took the request, and says nothing."""
+    connection.recv(1)
+
+
+def drip(connection):
+    """An answer that always goes on."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.2)
+
+
+def flood(connection):
+    """One without an end."""
+    connection.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n{"ok": true,')
+    while True:
+        connection.sendall(b" " * 65524 + b"\r\n10000\r\n" + b" " * 12)
+
+
+def flood_headers(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X-More: " + b"x" * 8000 + b"\r\n")
+
+
+def garbage(connection):
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x28" * 100)
 
 
 def flatten(message):
