@@ -70,8 +70,7 @@ static int bind_masks(struct http_request *r, const struct mask_rules *rules,
 	return error;
 }
 
-/* One of the types of an Accept: whether it is JSON, whatever its parameters. */
-static bool is_json(struct slice type)
+bool http_type_is_json(struct slice type)
 {
 	struct slice json = slice_from_string("application/json");
 
@@ -103,7 +102,7 @@ static int accept_json(struct http_request *r)
 		while (http_field_is(&fields->items[i], "accept") && rest.length && error == 0) {
 			struct slice type = take_type(&rest);
 
-			if (!is_json(type))
+			if (!http_type_is_json(type))
 				continue;
 			if (buffer_length(&r->accept))
 				error = buffer_append_string(&r->accept, ", ");
@@ -188,47 +187,6 @@ int http_request_would_refuse(
 	}
 	r->written.length = 0; /* it is still to pass */
 	return error;
-}
-
-/* Why this response can't be masked; NULL: it can. */
-static const char *unmaskable(const struct http_request *r, uint64_t length)
-{
-	const struct http_fields *fields = &r->head.fields;
-	const struct http_field *type;
-
-	for (size_t i = 0; i < fields->count; i++) {
-		if (http_field_is(&fields->items[i], "content-encoding") &&
-			!text_equal_ignore_case(
-				fields->items[i].value, slice_from_string("identity")))
-			return "denied: the response is compressed, and can't be masked";
-	}
-	type = http_fields_find(fields, "content-type", NULL);
-	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
-		return "denied: gRPC can't be masked";
-	if (r->as_json && !(type && is_json(type->value)))
-		return "denied: the response is not JSON, and can't be masked";
-	if (r->status == 206)
-		return "denied: the response is a part, which can't be masked";
-	if (length > LIMIT_HTTP_BODY_MASKED && r->mask->mode == HTTP_MASK_JSON)
-		return "denied: the response is too large to be masked";
-	return NULL;
-}
-
-const char *http_response_begin_masking(struct http_request *r, uint64_t length)
-{
-	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
-
-	http_mask_begin(r->mask, type ? type->value : SLICE_EMPTY);
-	if (r->in_lines && r->status < 300)
-		http_mask_in_lines(r->mask);
-	return unmaskable(r, length);
-}
-
-bool http_response_waits(const struct http_request *r)
-{
-	if (r->mask->mode == HTTP_MASK_LINES && r->in_lines)
-		return false; /* nobody knows when a line comes */
-	return r->mask->mode == HTTP_MASK_JSON || r->mask->paths;
 }
 
 bool http_request_content_passes(struct http_request *r, struct slice content)

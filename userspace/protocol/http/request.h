@@ -131,12 +131,21 @@ struct slice http_request_accept(const struct http_request *r);
 bool http_request_content_passes(struct http_request *r, struct slice content);
 #define HTTP_WRITTEN_BACK                                                                          \
 	"denied: it holds what stood in the place of a masked value, and would write it back"
+/* Whether a media type, of an Accept or a Content-Type, is JSON, whatever its parameters. */
+bool http_type_is_json(struct slice type);
+
+/* response.c: a response whose head is in `head` begins, of so many bytes where that is known (else
+ * 0). NULL: its content can be masked; else why not. */
+const char *http_response_begin_masking(struct http_request *r, uint64_t length);
 /* Whether the head of a masked response waits for its content, which may have to be refused. */
 bool http_response_waits(const struct http_request *r);
-
-/* A response whose head is in `head` begins, of so many bytes where that is known (else 0). NULL:
- * its content can be masked; else why not. */
-const char *http_response_begin_masking(struct http_request *r, uint64_t length);
+/* Takes content of a response that is masked, and appends to `out` what of all that came may pass;
+ * `last`: no more comes. */
+int http_response_mask(struct http_request *r, struct slice content, bool last, struct buffer *out);
+/* Why it can't be, after an error of that; NULL: another error. Static. */
+const char *http_response_mask_problem(int error, enum reason *ret_reason);
+/* Bytes that it holds back. */
+size_t http_response_held(const struct http_request *r);
 
 /* Whether the server's answer in `head`, which agrees to a WebSocket, has an extension. What that
  * made of the frames nobody here could read: none was asked for. */

@@ -65,13 +65,12 @@ static int send_masked(struct http_engine *e, bool last)
 
 static int mask_data(struct http_engine *e, struct slice data, bool last)
 {
-	int r = http_mask_pass(e->request.mask, data, last, &e->masked);
+	int r = http_response_mask(&e->request, data, last, &e->masked);
+	enum reason reason;
+	const char *why = r < 0 ? http_response_mask_problem(r, &reason) : NULL;
 
-	if (r == -EBADMSG)
-		return http_fail(e, REASON_MASK_IMPOSSIBLE,
-			"denied: the response looks like JSON, is none, and can't be masked");
-	if (r == -E2BIG)
-		return http_fail(e, REASON_LIMIT, "denied: the response is too large to be masked");
+	if (why)
+		return http_fail(e, reason, why);
 	return r < 0 ? r : send_masked(e, last);
 }
 

@@ -242,19 +242,18 @@ static void report(struct http2_stream *s)
 static void mask_data(struct http2_stream *s, struct slice data, bool last)
 {
 	struct http2_flow *f = &s->flows[SIDE_AGENT];
-	struct http_mask *mask = s->request.mask;
 	size_t before = buffer_length(&f->data);
-	int r = http_mask_pass(mask, data, last, &f->data);
+	int r = http_response_mask(&s->request, data, last, &f->data);
+	enum reason reason;
+	const char *why;
 
 	s->h->passing += buffer_length(&f->data) - before;
-	if (r == -EBADMSG) {
-		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE,
-			"denied: the response looks like JSON, is none, and can't be masked");
-		return;
-	}
-	if (r < 0 || !http2_stream_hold(s, buffer_length(&mask->held))) {
-		http2_stream_fail(
-			s, REASON_LIMIT, "denied: the response is too large to be masked");
+	if (r == 0 && !http2_stream_hold(s, http_response_held(&s->request)))
+		r = -E2BIG;
+	if (r < 0) {
+		why = http_response_mask_problem(r, &reason);
+		http2_stream_fail(s, why ? reason : REASON_LIMIT,
+			why ? why : "denied: the response could not be masked");
 		return;
 	}
 	if (s->head_held && (last || buffer_length(&f->data)))
