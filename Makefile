@@ -61,9 +61,11 @@ WHOLE := -flto=auto -ffat-lto-objects
 LDFLAGS += -fno-lto
 endif
 LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lnghttp2 -lcjson -lyaml -lsqlite3 \
-	-lzstd -lz -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
+	-lzstd -lz -lbrotlidec -lidn -lseccomp -lcap-ng -lxxhash -lpthread -lm
 SSH_LIBS := -lssh -lcrypto -lseccomp -lcap-ng
 LAUNCHER_LIBS := -lseccomp -lcap-ng
+# Encoders and the like, for what tests send.
+TEST_LIBS := -lcriterion -lbrotlienc
 BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng
 
 # One library of everything without a main(); tests and fuzzers link it too.
@@ -137,7 +139,7 @@ TEST_LIBRARIES := $(BUILD)/libharness.a $(BUILD)/libwayleave.a
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIBRARIES)
 	$(SAY) TEST $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) -lcriterion $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
+		-o $@ $< $(TEST_LIBRARIES) $(TEST_LIBS) $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
 
 $(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@

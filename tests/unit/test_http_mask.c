@@ -179,7 +179,7 @@ Test(http_mask, what_a_signature_covers_stays)
 Test(http_mask, what_cannot_be_masked_is_refused)
 {
 	static const char *const heads[] = {
-		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Encoding: compress\r\nContent-Length: 5\r\n\r\n",
 		"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 		"99999999\r\n\r\n",

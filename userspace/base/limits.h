@@ -73,6 +73,10 @@
 #define LIMIT_BODY_VALUE (64u << 10) /* bytes of one that patterns are compared with */
 #define LIMIT_HTTP_BODY_MASKED                                                                     \
 	(16u << 20) /* JSON in which something is masked; longer is refused */
+#define LIMIT_HTTP_CODINGS 2u /* of one content, one upon the other */
+#define LIMIT_HTTP_CODING_RATIO 200u /* bytes that one byte of a coded content may become, … */
+#define LIMIT_HTTP_CODING_FREE (4u << 20) /* … beyond so many */
+#define LIMIT_HTTP_ZSTD_WINDOW_LOG 23 /* RFC 9659: 8 MiB */
 #define LIMIT_HTTP_ANSWER 8192u /* a response of our own */
 #define LIMIT_HTTP2_STREAMS 100u /* requests of one connection at a time */
 #define LIMIT_HTTP2_STREAM_WINDOW (256u << 10) /* bytes of a stream that may be on the way */

@@ -156,6 +156,7 @@ static int on_body_end(struct http_engine *e)
 		return finish_body(e);
 	case HTTP_AGENT_COLLECT:
 		e->request.collected = true;
+		http_request_decode(&e->request);
 		e->request.has_trailers =
 			e->framing.kind == HTTP_BODY_CHUNKED && buffer_length(&e->framing.line) > 2;
 		return http_ask(e);
@@ -282,6 +283,7 @@ int http_agent_next(struct http_engine *e)
 {
 	http_head_clear(&e->head);
 	buffer_clear(&e->request.content);
+	buffer_wipe(&e->request.decoded);
 	e->agent = HTTP_AGENT_HEAD;
 	if (e->server == HTTP_SERVER_ANSWERED)
 		e->server = HTTP_SERVER_IDLE;

@@ -5,6 +5,7 @@
  */
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/http/coding.h"
 #include "protocol/http/dialect.h"
 
 static bool is_text(struct slice value, const char *text)
@@ -77,17 +78,23 @@ static enum action_body_form form_of_type(struct slice type)
 	return form;
 }
 
-enum action_body_form http_body_form(const struct http_fields *fields)
+/* As what the content is to be read, once it is without the codings. */
+static enum action_body_form form_of(
+	const struct http_fields *fields, const struct http_codings *codings)
 {
 	size_t types;
 	const struct http_field *type = http_fields_find(fields, "content-type", &types);
+	enum action_body_form form = types == 1 ? form_of_type(type->value) : BODY_UNKNOWN;
 
-	for (size_t i = 0; i < fields->count; i++) {
-		if (http_field_is(&fields->items[i], "content-encoding") &&
-			!is_text(fields->items[i].value, "identity"))
+	/* Most servers that read forms know no codings, and would find fields in what comes. */
+	if (codings->count && form != BODY_JSON)
+		return BODY_UNKNOWN;
+	/* It may be read with its header, or as if it had none. */
+	for (size_t i = 0; i < codings->count; i++) {
+		if (codings->items[i] == HTTP_CODING_DEFLATE)
 			return BODY_UNKNOWN;
 	}
-	return types == 1 ? form_of_type(type->value) : BODY_UNKNOWN;
+	return form;
 }
 
 /* The headers of a text as people see it. */
@@ -101,12 +108,25 @@ static void read_lines(struct slice head, struct http_fields *ret)
 	}
 }
 
+static bool begins_as_json(struct slice body)
+{
+	while (body.length && memchr(" \t\r\n", body.data[0], 4))
+		body = slice_from(body, 1);
+	return body.length && (body.data[0] == '{' || body.data[0] == '[');
+}
+
 /* JSON is what begins as it does, as nobody writes headers by hand. */
 static enum action_body_form form_of_text(const struct http_fields *fields, struct slice body)
 {
-	if (http_fields_find(fields, "content-type", NULL))
-		return http_body_form(fields);
-	return body.data[0] == '{' || body.data[0] == '[' ? BODY_JSON : BODY_FORM;
+	struct http_codings codings;
+	bool json = begins_as_json(body);
+
+	if (!http_fields_find(fields, "content-type", NULL))
+		return json ? BODY_JSON : BODY_FORM;
+	/* What stands here was decoded where it could be. */
+	if (http_codings_read(fields, &codings) < 0 || (codings.count && !json))
+		return BODY_UNKNOWN;
+	return form_of(fields, &codings);
 }
 
 void http_body_of_text(struct slice text, struct action_body *ret)
@@ -142,18 +162,57 @@ static struct slice shown(struct http_request *r, struct slice content)
 								     : content;
 }
 
-void http_request_show_body(struct http_request *r)
+/* Where a decoded body goes. */
+struct decoded {
+	struct http_decoded base;
+	struct buffer *body;
+};
+
+static int keep_decoded(struct http_decoded *d, struct slice content)
+{
+	return buffer_append_slice(container_of(d, struct decoded, base)->body, content);
+}
+
+static bool decode(const struct http_codings *codings, struct slice content, struct buffer *body)
+{
+	struct decoded to = {.base.take = keep_decoded, .body = body};
+	struct http_decoder *d = http_decoder_new(codings);
+	bool decoded = d && http_decoder_take(d, content, true, &to.base) == 0 &&
+		http_decoder_is_single(d);
+
+	http_decoder_free(d);
+	return decoded;
+}
+
+void http_request_decode(struct http_request *r)
 {
 	struct slice content = buffer_slice(&r->content);
+	struct http_codings codings;
+
+	buffer_clear(&r->decoded);
+	r->is_decoded = r->collected && !r->too_large && content.length &&
+		http_codings_read(&r->head.fields, &codings) == 0 && codings.count &&
+		/* A server that knows no codings would read it as it came. */
+		!begins_as_json(content) && decode(&codings, content, &r->decoded);
+	if (!r->is_decoded)
+		buffer_wipe(&r->decoded);
+}
+
+void http_request_show_body(struct http_request *r)
+{
+	struct slice content = buffer_slice(r->is_decoded ? &r->decoded : &r->content);
+	struct http_codings codings;
 
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->action.body = (struct action_body){.form = BODY_NONE};
-	if (!r->has_body || (r->collected && !r->too_large && content.length == 0))
+	if (!r->has_body || (r->collected && !r->too_large && buffer_length(&r->content) == 0))
 		return;
 	r->action.body.form = BODY_UNKNOWN;
 	if (!r->collected || r->too_large)
 		return;
 	r->body.data = shown(r, content);
 	r->body.length = r->body.data.length;
-	r->action.body = (struct action_body){http_body_form(&r->head.fields), content};
+	if (http_codings_read(&r->head.fields, &codings) < 0 || (codings.count && !r->is_decoded))
+		return;
+	r->action.body = (struct action_body){form_of(&r->head.fields, &codings), content};
 }

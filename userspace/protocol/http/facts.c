@@ -337,7 +337,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->barred.status = 0;
 	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
-	r->has_trailers = false;
+	r->has_trailers = r->is_decoded = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = r->records = false;
 	r->number = 0;
 	r->beyond.port = 0;

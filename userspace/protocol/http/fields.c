@@ -2,8 +2,6 @@
  *
  * fields: which headers and trailers go on.
  */
-#include <stdio.h>
-
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/http/credentials.h"
@@ -52,26 +50,68 @@ static bool is_hop_by_hop(const struct http_fields *fields, const struct http_fi
 /* What would have the server send a part of the content, or a coding of it. */
 static const char *const unmaskable[] = {"accept-encoding", "range", "if-range"};
 
-/* AWS's signatures say which headers they cover: one of those must stay as it is. */
-static bool is_signed(const struct http_request *r, const char *name)
+/* Whether a name is one of a list's, as signatures write lists. */
+static bool is_listed(struct slice list, const char *name, const char *separators)
 {
-	const struct http_field *authorization =
-		http_fields_find(&r->head.fields, "authorization", NULL);
-	struct slice value = authorization ? authorization->value : SLICE_EMPTY;
-	char covered[64];
+	size_t length = strlen(name);
 
-	/* What is replaced signs nothing. */
-	if (authorization && http_credentials_replace(&r->host->credentials, authorization->name))
-		return false;
-	if (!value.length || !memmem(value.data, value.length, "SignedHeaders=", 14))
-		return false;
-	for (unsigned i = 0; i < 4; i++) {
-		snprintf(covered, sizeof(covered), "%c%s%c", i & 1 ? ';' : '=', name,
-			i & 2 ? ';' : ',');
-		if (memmem(value.data, value.length, covered, strlen(covered)))
+	while (list.length) {
+		const uint8_t *found = memmem(list.data, list.length, name, length);
+		struct slice rest;
+
+		if (!found)
+			return false;
+		rest = slice_from(list, (size_t)(found - list.data) + length);
+		if ((found == list.data || strchr(separators, found[-1])) &&
+			(rest.length == 0 || strchr(separators, rest.data[0])))
 			return true;
+		list = rest;
 	}
 	return false;
+}
+
+/* What stands behind `begin`, up to `end` or its own end; empty: that does not stand there. */
+static struct slice list_behind(struct slice value, const char *begin, char end)
+{
+	const uint8_t *found =
+		value.length ? memmem(value.data, value.length, begin, strlen(begin)) : NULL;
+	const uint8_t *stop;
+
+	if (!found)
+		return SLICE_EMPTY;
+	value = slice_from(value, (size_t)(found - value.data) + strlen(begin));
+	stop = value.length ? memchr(value.data, end, value.length) : NULL;
+	return stop ? slice_head(value, (size_t)(stop - value.data)) : value;
+}
+
+/* AWS's and Google's in Authorization, or in the query, where ";" is mostly "%3B". */
+static bool is_in_signed_headers(struct slice value, char end, const char *name)
+{
+	return is_listed(list_behind(value, "SignedHeaders=", end), name, ";%Bb ");
+}
+
+/* Signatures say which headers they cover: one of those must stay as it is. Those of AWS, RFC 9421,
+ * and of the drafts before it ("headers=\"date digest\""). */
+static bool is_signed(const struct http_request *r, const char *name)
+{
+	const struct http_fields *fields = &r->head.fields;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct http_field *field = &fields->items[i];
+		bool authorization = http_field_is(field, "authorization");
+
+		/* What is replaced signs nothing. */
+		if (authorization && http_credentials_replace(&r->host->credentials, field->name))
+			continue;
+		if (authorization && is_in_signed_headers(field->value, ',', name))
+			return true;
+		if (http_field_is(field, "signature-input") && is_listed(field->value, name, "\""))
+			return true;
+		if ((authorization || http_field_is(field, "signature")) &&
+			is_listed(list_behind(field->value, "headers=\"", '"'), name, " "))
+			return true;
+	}
+	return is_in_signed_headers(http_target_query(r->head.target), '&', name);
 }
 
 static bool is_unmaskable(const struct http_request *r, const struct http_field *field)
@@ -99,8 +139,23 @@ const char *http_request_coding(const struct http_request *r)
 }
 
 /* What no longer holds of a content in which something is masked. */
-static const char *const of_content[] = {"content-length", "etag", "content-md5", "digest",
-	"content-digest", "repr-digest", "accept-ranges", "trailer"};
+static const char *const of_content[] = {"content-length", "content-encoding", "content-range",
+	"etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges",
+	"trailer", "signature", "signature-input", "x-goog-hash", "x-ms-blob-content-md5",
+	"x-ms-content-crc64"};
+/* Sums of stores, by algorithm: their SDKs compare them. */
+static const char *const sums_of_content[] = {"x-amz-checksum-", "x-checksum-"};
+
+static bool is_of_content(const struct http_field *field)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sums_of_content); i++) {
+		struct slice begin = slice_from_string(sums_of_content[i]);
+
+		if (text_equal_ignore_case(slice_head(field->name, begin.length), begin))
+			return true;
+	}
+	return is_one_of(field, of_content, ARRAY_SIZE(of_content));
+}
 
 bool http_response_keeps(const struct http_request *r, const struct http_field *field)
 {
@@ -109,7 +164,7 @@ bool http_response_keeps(const struct http_request *r, const struct http_field *
 
 	return !is_hop_by_hop(&r->head.fields, field) &&
 		!is_one_of(field, of_response, ARRAY_SIZE(of_response)) &&
-		!(r->masked && is_one_of(field, of_content, ARRAY_SIZE(of_content))) &&
+		!(r->masked && is_of_content(field)) &&
 		!(no_length && http_field_is(field, "content-length"));
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/http/coding.h"
 
 void http_request_init(
 	struct http_request *r, struct protocol_host *host, const struct http_origin *origin)
@@ -17,6 +18,7 @@ void http_request_init(
 	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->content, HTTP_CONTENT_MOST);
 	buffer_init(&r->shown, 4 * HTTP_CONTENT_MOST);
+	buffer_init(&r->decoded, LIMIT_HTTP_BODY_HELD);
 	buffer_init(&r->bound, 2 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->accept, LIMIT_HTTP_HEAD);
 }
@@ -27,11 +29,13 @@ void http_request_done(struct http_request *r)
 	buffer_done(&r->paths);
 	buffer_wipe(&r->content);
 	buffer_wipe(&r->shown);
+	buffer_wipe(&r->decoded);
 	buffer_wipe(&r->bound);
 	buffer_done(&r->accept);
 	if (r->mask)
 		http_mask_done(r->mask);
 	free(r->mask);
+	http_decoder_free(r->decoder);
 }
 
 void http_request_ask(struct http_request *r, struct protocol_event *event)

@@ -18,6 +18,7 @@
 /* One byte more tells that it is too large. */
 #define HTTP_CONTENT_MOST (LIMIT_HTTP_BODY_HELD + 1u)
 
+struct http_decoder;
 struct http_dialect;
 
 /* The connection that requests come by. */
@@ -46,6 +47,7 @@ struct http_request {
 	bool continued; /* we answered its expectation */
 	bool collected; /* its body is in `content`, or the begin of what is more than is held */
 	bool has_trailers; /* behind the body that was collected */
+	bool is_decoded; /* and without its codings in `decoded` */
 	bool too_large; /* more than is held: nobody looks into it, but it goes on whole */
 	bool tunnels; /* CONNECT, or TLS that is relayed unread */
 	struct http_beyond beyond; /* where CONNECT leads; port 0: it is none */
@@ -62,12 +64,14 @@ struct http_request {
 	bool copies; /* it may put what is masked where it isn't, or compare with it */
 	struct http_written written;
 	struct http_mask *mask; /* NULL: no response was masked yet */
+	struct http_decoder *decoder; /* of a masked response in a coding; else NULL */
 	unsigned status;
 	char tag[64]; /* the status line's, for the record */
 	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
 	struct buffer text, paths; /* of the action */
 	struct buffer content; /* the collected body */
 	struct buffer shown; /* of it, where not all of it is */
+	struct buffer decoded; /* the same without its codings, where it has some */
 	struct buffer accept; /* with as_json: of what the agent takes, what is JSON */
 	struct buffer bound; /* of the head, what people's decision is bound to */
 };
@@ -94,10 +98,11 @@ void http_request_ask(struct http_request *r, struct protocol_event *event);
 
 /* content.c: whether rules look into its body, which is to be collected first. */
 bool http_request_wants_body(const struct http_request *r);
+/* It was collected: reads it without its codings, for rules and people; up to LIMIT_HTTP_BODY_HELD,
+ * beyond which, and where it can't be, it is not known. What goes on is as it came. */
+void http_request_decode(struct http_request *r);
 /* Puts what came of it into the action. */
 void http_request_show_body(struct http_request *r);
-/* As what the headers say that a body is to be read. */
-enum action_body_form http_body_form(const struct http_fields *fields);
 /* The body in a text as http_pairs_of_line() takes it: what stands behind an empty line. Without
  * one, a request that writes has a body which is not known. */
 void http_body_of_text(struct slice text, struct action_body *ret);

@@ -4,8 +4,24 @@
  */
 #include <errno.h>
 
-#include "base/text.h"
+#include "base/memory.h"
+#include "protocol/http/coding.h"
 #include "protocol/http/request.h"
+
+/* It is not asked for one, but may be in a coding all the same. NULL: it can be read. */
+static const char *open_codings(struct http_request *r)
+{
+	struct http_codings codings;
+
+	http_decoder_free(r->decoder);
+	r->decoder = NULL;
+	if (http_codings_read(&r->head.fields, &codings) < 0)
+		return "denied: the response is in a coding that can't be masked";
+	if (codings.count == 0)
+		return NULL;
+	r->decoder = http_decoder_new(&codings);
+	return r->decoder ? NULL : "denied: there is no memory to decode the response";
+}
 
 /* Why this response can't be masked; NULL: it can. */
 static const char *unmaskable(const struct http_request *r, uint64_t length)
@@ -13,12 +29,6 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 	const struct http_fields *fields = &r->head.fields;
 	const struct http_field *type;
 
-	for (size_t i = 0; i < fields->count; i++) {
-		if (http_field_is(&fields->items[i], "content-encoding") &&
-			!text_equal_ignore_case(
-				fields->items[i].value, slice_from_string("identity")))
-			return "denied: the response is compressed, and can't be masked";
-	}
 	type = http_fields_find(fields, "content-type", NULL);
 	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
 		return "denied: gRPC can't be masked";
@@ -34,7 +44,10 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 const char *http_response_begin_masking(struct http_request *r, uint64_t length)
 {
 	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
+	const char *why = open_codings(r);
 
+	if (why)
+		return why;
 	http_mask_begin(r->mask, type ? type->value : SLICE_EMPTY);
 	if (r->in_lines && r->status < 300)
 		http_mask_in_lines(r->mask);
@@ -45,12 +58,48 @@ bool http_response_waits(const struct http_request *r)
 {
 	if (r->mask->mode == HTTP_MASK_LINES && r->in_lines)
 		return false; /* nobody knows when a line comes */
+	if (r->decoder && r->mask->mode == HTTP_MASK_TEXT)
+		return true;
 	return r->mask->mode == HTTP_MASK_JSON || r->mask->paths;
+}
+
+/* Where what was decoded goes. */
+struct masked {
+	struct http_decoded decoded;
+	struct http_mask *mask;
+	struct buffer *out;
+	int error; /* of masking, not of decoding */
+};
+
+static int mask_decoded(struct http_decoded *d, struct slice content)
+{
+	struct masked *m = container_of(d, struct masked, decoded);
+
+	m->error = http_mask_pass(m->mask, content, false, m->out);
+	return m->error;
+}
+
+/* -EPROTO: it is not in the coding that it claims to be in. */
+static int decode(struct http_request *r, struct slice content, bool last, struct buffer *out)
+{
+	struct masked m = {.decoded.take = mask_decoded, .mask = r->mask, .out = out};
+	int error = http_decoder_take(r->decoder, content, last, &m.decoded);
+
+	return error == -EBADMSG && m.error == 0 ? -EPROTO : error;
 }
 
 int http_response_mask(struct http_request *r, struct slice content, bool last, struct buffer *out)
 {
-	return http_mask_pass(r->mask, content, last, out);
+	int error;
+
+	if (!r->decoder)
+		return http_mask_pass(r->mask, content, last, out);
+	error = decode(r, content, last, out);
+	if (error < 0 || !last)
+		return error;
+	http_decoder_free(r->decoder);
+	r->decoder = NULL;
+	return http_mask_pass(r->mask, SLICE_EMPTY, true, out);
 }
 
 const char *http_response_mask_problem(int error, enum reason *ret_reason)
@@ -59,6 +108,8 @@ const char *http_response_mask_problem(int error, enum reason *ret_reason)
 	switch (error) {
 	case -EBADMSG:
 		return "denied: the response looks like JSON, is none, and can't be masked";
+	case -EPROTO:
+		return "denied: the response's coding can't be read, and so it can't be masked";
 	case -E2BIG:
 		return "denied: the response is too large to be masked";
 	default:
@@ -68,5 +119,7 @@ const char *http_response_mask_problem(int error, enum reason *ret_reason)
 
 size_t http_response_held(const struct http_request *r)
 {
-	return buffer_length(&r->mask->held);
+	size_t held = buffer_length(&r->mask->held);
+
+	return r->decoder ? held + http_decoder_memory(r->decoder) : held;
 }

@@ -94,7 +94,16 @@ void http2_ask(struct http2_stream *s)
 
 void http2_collected(struct http2_stream *s)
 {
-	s->request.collected = true;
+	struct http_request *r = &s->request;
+
+	r->collected = true;
+	http_request_decode(r);
+	/* Beyond what a connection may hold it is not known. */
+	if (!http2_stream_hold(s, buffer_length(&r->content) + buffer_length(&r->decoded))) {
+		buffer_wipe(&r->decoded);
+		r->is_decoded = false;
+		http2_stream_hold(s, buffer_length(&r->content));
+	}
 	http2_ask(s);
 }
 

@@ -92,6 +92,7 @@ struct http2_stream {
 	bool answering; /* the agent was sent a final response's head */
 	bool answered; /* all of the response was sent */
 	uint64_t drained; /* bytes of the request that nobody wants */
+	bool masking; /* content of its response is masked */
 	bool head_held; /* a response's head waits for its masked content */
 	struct http2_socket *socket; /* it is to be a WebSocket; owned. NULL: not that */
 	struct http2_tunnel *tunnel; /* it is a CONNECT; owned. NULL: not that */

@@ -56,6 +56,7 @@ int http2_server_send(struct http2_stream *s)
 	if (s->request.collected)
 		http2_stream_append(s, SIDE_SERVER, buffer_slice(&s->request.content));
 	buffer_wipe(&s->request.content);
+	buffer_wipe(&s->request.decoded);
 	http2_stream_hold(s, 0);
 	id = nghttp2_submit_request(session, NULL, list.items, list.count,
 		s->request.has_body || s->socket || s->tunnel ? &http2_content : NULL, s);
@@ -145,6 +146,7 @@ static void begin_masking(struct http2_stream *s)
 	/* nghttp2 has read it. */
 	if (length && text_to_number(length->value, UINT64_MAX >> 1, &bytes) < 0)
 		bytes = UINT64_MAX;
+	s->masking = true;
 	why = http_response_begin_masking(&s->request, bytes);
 	if (why)
 		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE, why);
@@ -197,9 +199,8 @@ static void on_final(struct http2_stream *s, bool ends)
 	}
 	if (s->socket)
 		http2_socket_answered(s, false);
-	if (ends)
-		r->masked = false; /* there is nothing in it */
-	if (r->masked)
+	/* What it says of its content is left out also where there is none, as for HEAD. */
+	if (r->masked && !ends)
 		begin_masking(s);
 	else
 		submit_head(s, true, !ends);
@@ -272,11 +273,11 @@ static void on_end(struct http2_stream *s)
 		http2_tunnel_end(s, SIDE_SERVER);
 		return;
 	}
-	if (!s->request.masked && trailers && trailers->problem.status) {
+	if (!s->masking && trailers && trailers->problem.status) {
 		refuse_response(s, "its trailers");
 		return;
 	}
-	if (s->request.masked) {
+	if (s->masking) {
 		/* They would pass unmasked. */
 		http2_flow_drop_trailers(&s->flows[SIDE_AGENT]);
 		mask_data(s, SLICE_EMPTY, true);
@@ -375,7 +376,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 			: 0;
 	s->content += length;
 	s->flows[SIDE_AGENT].owed += length;
-	if (s->request.masked)
+	if (s->masking)
 		mask_data(s, slice_of(data, length), false);
 	else
 		r = http2_stream_append(s, SIDE_AGENT, slice_of(data, length));
