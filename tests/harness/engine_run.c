@@ -353,6 +353,7 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 		const struct mask_rules *masks = verdict.outcome->masks;
 
 		run->engine->host->shows_secrets = verdict.shows_secrets;
+		run->engine->host->passes_masked = verdict.passes_masked;
 		run->engine->host->as = verdict.as;
 		protocol->mask(run->engine, event->lane, mask_rules_any(masks) ? masks : NULL,
 			verdict.outcome->record_rows, &refusal);

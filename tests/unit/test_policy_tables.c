@@ -33,7 +33,7 @@ struct test_case {
 	struct config_texts masks, needs;
 	struct config_number within, grant;
 	struct config_text as;
-	bool rows, secrets, several;
+	bool rows, secrets, masked_values, several;
 };
 
 struct test_file {
@@ -86,6 +86,7 @@ static const struct schema_key case_keys[] = {
 	KEY(test_case, "grant", DURATION, grant),
 	KEY(test_case, "rows", FLAG, rows),
 	KEY(test_case, "secrets", FLAG, secrets),
+	KEY(test_case, "masked_values", FLAG, masked_values),
 	KEY(test_case, "as", TEXT, as),
 	KEY(test_case, "several", FLAG, several),
 };
@@ -155,6 +156,9 @@ static void check_masks(const struct test_case *k, const struct verdict *v)
 				detector_name((enum detector)i),
 				mask_strategy_name(m->detectors[i]));
 	}
+	if (m->binary != MASK_BINARY_SEARCH)
+		buffer_append_format(&found, "%sbinary %s", buffer_length(&found) ? ", " : "",
+			mask_binary_name(m->binary));
 	buffer_append_byte(&found, '\0');
 	check_text(k, "masks", expected, (const char *)buffer_slice(&found).data);
 	free(expected);
@@ -267,6 +271,8 @@ static void check_numbers(const struct test_case *k, const struct verdict *v)
 			k->place.line);
 	cr_expect_eq(v->outcome->record_rows, k->rows, "%s:%u: rows", k->place.file, k->place.line);
 	cr_expect_eq(v->shows_secrets, k->secrets, "%s:%u: secrets", k->place.file, k->place.line);
+	cr_expect_eq(v->passes_masked, k->masked_values, "%s:%u: masked values", k->place.file,
+		k->place.line);
 	cr_expect(slice_equal_string(v->as, k->as.text ? k->as.text : ""), "%s:%u: as %.*s",
 		k->place.file, k->place.line, SLICE_PRINT(v->as));
 }

@@ -130,6 +130,12 @@ static void add_masks(cJSON *object, const struct mask_rules *masks)
 		cJSON_AddStringToObject(mask, "with", mask_strategy_name(masks->detectors[i]));
 		cJSON_AddItemToArray(list, mask);
 	}
+	if (masks->binary != MASK_BINARY_SEARCH) {
+		cJSON *mask = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(mask, "binary", mask_binary_name(masks->binary));
+		cJSON_AddItemToArray(list, mask);
+	}
 }
 
 static void add_reports(cJSON *object, const struct explanation *x)
@@ -250,6 +256,9 @@ static void print_masks(const struct mask_rules *masks)
 			detector_name((enum detector)i), mask_strategy_name(masks->detectors[i]));
 		label = "";
 	}
+	if (masks->binary != MASK_BINARY_SEARCH)
+		printf(LABEL_WIDTH "content that is binary: %s\n", label,
+			mask_binary_name(masks->binary));
 }
 
 static void print_role(struct slice as)

@@ -53,6 +53,28 @@ enum detector detector_from_name(struct slice name)
 	return DETECTOR_COUNT;
 }
 
+const char *mask_binary_name(enum mask_binary binary)
+{
+	static const char *const names[MASK_BINARY_COUNT] = {
+		[MASK_BINARY_SEARCH] = "search",
+		[MASK_BINARY_PASS] = "pass",
+		[MASK_BINARY_REFUSE] = "refuse",
+	};
+
+	return names[binary];
+}
+
+enum mask_binary mask_binary_stricter(enum mask_binary a, enum mask_binary b)
+{
+	static const unsigned strictness[MASK_BINARY_COUNT] = {
+		[MASK_BINARY_PASS] = 0,
+		[MASK_BINARY_SEARCH] = 1,
+		[MASK_BINARY_REFUSE] = 2,
+	};
+
+	return strictness[a] > strictness[b] ? a : b;
+}
+
 /* Splits "schema.table.column"; policy has checked that there are exactly two dots. */
 static void split_pattern(struct slice pattern, struct slice parts[3])
 {

@@ -45,6 +45,14 @@ struct mask_column {
 	bool filter_allowed; /* may be used in WHERE, JOIN, ORDER BY, GROUP BY */
 };
 
+/* What becomes of content that is no text, where something in it would be masked. */
+enum mask_binary {
+	MASK_BINARY_SEARCH, /* it is searched as text is */
+	MASK_BINARY_PASS, /* it passes as it is */
+	MASK_BINARY_REFUSE,
+	MASK_BINARY_COUNT
+};
+
 /* A mask of values in JSON. */
 struct mask_json {
 	struct slice path; /* "$.customers[*].ssn": masking/json_path.h */
@@ -62,6 +70,7 @@ struct mask_rules {
 	size_t json_count;
 	enum mask_strategy detectors[DETECTOR_COUNT];
 	bool detects; /* at least one detector is on */
+	enum mask_binary binary; /* in content of HTTP */
 };
 
 /* Whether they mask anything at all. */
@@ -79,6 +88,10 @@ enum mask_strategy mask_strategy_from_name(struct slice name);
 const char *detector_name(enum detector detector);
 /* DETECTOR_COUNT where there is none of that name. */
 enum detector detector_from_name(struct slice name);
+
+const char *mask_binary_name(enum mask_binary binary);
+/* Of what two masks say, the stricter one. */
+enum mask_binary mask_binary_stricter(enum mask_binary a, enum mask_binary b);
 
 /* How the column is to be masked: the strictest strategy of all patterns that match it, MASK_NONE
  * where none does. *ret_filter_allowed (may be NULL) is true where every matching pattern says so.

@@ -197,10 +197,22 @@ static void add_json(const struct config_mask *mask, struct policy_rule *ret)
 		};
 }
 
+/* A mask that says nothing says "search". */
+static void add_binary(const struct config_mask *mask, bool *first, struct policy_rule *ret)
+{
+	enum mask_binary binary = (enum mask_binary)mask->binary.value;
+
+	if (mask->json.count + mask->detect.count == 0)
+		return;
+	ret->binary = *first ? binary : mask_binary_stricter(ret->binary, binary);
+	*first = false;
+}
+
 static void compile_masks(
 	struct compile *k, const struct config_mask *masks, size_t count, struct policy_rule *ret)
 {
 	size_t columns = 0, paths = 0;
+	bool first = true;
 
 	for (size_t i = 0; i < count; i++) {
 		columns += masks[i].columns.count;
@@ -211,6 +223,7 @@ static void compile_masks(
 	for (size_t i = 0; i < count; i++) {
 		add_detectors(&masks[i], ret);
 		add_json(&masks[i], ret);
+		add_binary(&masks[i], &first, ret);
 		for (size_t j = 0; j < masks[i].columns.count; j++)
 			ret->columns[ret->column_count++] = (struct mask_column){
 				.pattern = slice_from_string(masks[i].columns.items[j].text),
@@ -227,12 +240,14 @@ static void compile_verdict(
 		ret->kind = RULE_ALLOW;
 		ret->record = (enum record_mode)from->allow->record.value;
 		ret->secrets = (enum secrets_mode)from->allow->secrets.value;
+		ret->masked_values = (enum masked_values_mode)from->allow->masked_values.value;
 		ret->as = slice_from_string(from->allow->as.text);
 		compile_masks(k, from->allow->masks, from->allow->mask_count, ret);
 	} else if (from->review) {
 		ret->kind = RULE_REVIEW;
 		ret->record = (enum record_mode)from->review->record.value;
 		ret->secrets = (enum secrets_mode)from->review->secrets.value;
+		ret->masked_values = (enum masked_values_mode)from->review->masked_values.value;
 		ret->as = slice_from_string(from->review->as.text);
 		ret->reviewers = slice_from_string(from->review->by.text);
 		ret->within = from->review->within.value;

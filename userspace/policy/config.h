@@ -177,6 +177,7 @@ struct config_mask {
 	struct config_texts columns, json, detect;
 	struct config_choice with; /* enum mask_strategy - 1 */
 	struct config_choice filter; /* enum mask_filter */
+	struct config_choice binary; /* enum mask_binary */
 };
 
 struct config_allow {
@@ -185,6 +186,7 @@ struct config_allow {
 	size_t mask_count;
 	struct config_choice record; /* enum record_mode */
 	struct config_choice secrets; /* enum secrets_mode */
+	struct config_choice masked_values; /* enum masked_values_mode */
 	struct config_text as; /* a role of the server's */
 };
 
@@ -192,7 +194,7 @@ struct config_review {
 	struct place place;
 	struct config_mask *masks;
 	size_t mask_count;
-	struct config_choice record, secrets;
+	struct config_choice record, secrets, masked_values;
 	struct config_text as, by;
 	struct config_number within, grant; /* grant absent: this action alone */
 };

@@ -74,6 +74,11 @@ static void check_mask(struct loader *l, const struct config_mask *mask, unsigne
 	check_patterns(l, "json", &mask->json, is_json_pattern, "a path as $.customers[*].ssn",
 		present & JSON_PROTOCOLS);
 	check_detectors(l, &mask->detect);
+	if (mask->binary.place.file &&
+		(!(present & JSON_PROTOCOLS) || mask->json.count + mask->detect.count == 0))
+		loader_error(l, mask->binary.place,
+			"\"binary\" is about what \"json\" and \"detect\" mask in HTTP and "
+			"Kubernetes; expected some in this mask, and such a resource");
 	if (mask->filter.value == MASK_FILTER_ALLOW && mask->columns.count == 0)
 		loader_error(l, mask->filter.place,
 			"\"filter\" is about \"columns\"; expected some in this mask");

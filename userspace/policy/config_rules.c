@@ -331,6 +331,14 @@ static void check_secrets(struct rule_check *k, const struct config_choice *secr
 			"resources");
 }
 
+static void check_masked_values(struct rule_check *k, const struct config_choice *values)
+{
+	if (values->place.file && !(k->present & (1u << PROTOCOL_HTTP | 1u << PROTOCOL_KUBERNETES)))
+		loader_error(k->loader, values->place,
+			"\"masked_values\" is about requests of HTTP and Kubernetes, of which this "
+			"rule has no resources");
+}
+
 /* Whether the rule means something that can run as another role. */
 static bool reads_or_writes(const struct rule_check *k)
 {
@@ -439,6 +447,10 @@ static void check_verdict(struct rule_check *k)
 
 	if (r->allow)
 		check_secrets(k, &r->allow->secrets);
+	if (r->allow)
+		check_masked_values(k, &r->allow->masked_values);
+	if (r->review)
+		check_masked_values(k, &r->review->masked_values);
 	if (r->review)
 		check_secrets(k, &r->review->secrets);
 	if (r->allow)

@@ -257,6 +257,7 @@ static const struct schema_key mask_keys[] = {
 	KEY(config_mask, "with", CHOICE, with, NEEDED,
 		CHOICES("partial", "hash", "redact", "null")),
 	KEY(config_mask, "filter", CHOICE, filter, CHOICES("deny", "allow")),
+	KEY(config_mask, "binary", CHOICE, binary, CHOICES("search", "pass", "refuse")),
 };
 static const struct schema mask_schema = {SCHEMA("a mask", config_mask, mask_keys)};
 
@@ -264,6 +265,7 @@ static const struct schema_key allow_keys[] = {
 	KEY(config_allow, "mask", LIST, masks, MANY(config_allow, mask_schema, mask_count)),
 	KEY(config_allow, "record", CHOICE, record, CHOICES("actions", "rows")),
 	KEY(config_allow, "secrets", CHOICE, secrets, CHOICES("masked", "shown")),
+	KEY(config_allow, "masked_values", CHOICE, masked_values, CHOICES("refuse", "pass")),
 	KEY(config_allow, "as", TEXT, as),
 };
 static const struct schema allow_schema = {SCHEMA("allow", config_allow, allow_keys)};
@@ -275,6 +277,7 @@ static const struct schema_key review_keys[] = {
 	KEY(config_review, "mask", LIST, masks, MANY(config_review, mask_schema, mask_count)),
 	KEY(config_review, "record", CHOICE, record, CHOICES("actions", "rows")),
 	KEY(config_review, "secrets", CHOICE, secrets, CHOICES("masked", "shown")),
+	KEY(config_review, "masked_values", CHOICE, masked_values, CHOICES("refuse", "pass")),
 	KEY(config_review, "as", TEXT, as),
 };
 static const struct schema review_schema = {SCHEMA("review", config_review, review_keys),

@@ -16,7 +16,7 @@
 #include "policy/body.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c36ULL /* "WYLVPOL6": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c37ULL /* "WYLVPOL7": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -230,7 +230,9 @@ static void codec_rule(struct codec *c, struct policy_rule *r)
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
 		CODEC_CHOICE(c, r->detectors[i], MASK_STRATEGY_COUNT);
 	CODEC_CHOICE(c, r->record, RECORD_MODE_COUNT);
+	CODEC_CHOICE(c, r->binary, MASK_BINARY_COUNT);
 	CODEC_CHOICE(c, r->secrets, SECRETS_MODE_COUNT);
+	CODEC_CHOICE(c, r->masked_values, MASKED_VALUES_MODE_COUNT);
 	codec_text(c, &r->as);
 	codec_text(c, &r->reviewers);
 	codec_u64(c, &r->within);

@@ -15,7 +15,9 @@ struct judging {
 	uint64_t matched[SCOPE_WORDS_MOST];
 	uint64_t doubtless[SCOPE_WORDS_MOST]; /* of `matched`: by known facts */
 	uint64_t perhaps[SCOPE_WORDS_MOST]; /* they allow nothing, but their masks hold */
-	size_t judged, shown; /* pairs, and those of which a rule shows Secrets */
+	/* Pairs, those of which a rule shows Secrets, and those of which one lets pass what stood
+	 * in masked values' places. */
+	size_t judged, shown, passed;
 	const struct action_pair *denied; /* the first pair that a deny matches */
 	const struct action_pair *uncovered; /* the first pair that nothing covers */
 	bool unsure; /* a review matches whose body may say something else too */
@@ -36,10 +38,14 @@ static enum rule_fit fit_rule(
 	return body == RULE_FITS ? object : body;
 }
 
-/* The rules of one word that match the pair; *ret_shows is set where one of them surely does, and
- * shows Secrets. */
+/* What rules say of a pair that they surely match. */
+struct said {
+	bool shows, passes;
+};
+
+/* The rules of one word that match the pair. */
 static uint64_t match_word(
-	struct judging *j, size_t word, const struct action_pair *pair, bool *ret_shows)
+	struct judging *j, size_t word, const struct action_pair *pair, struct said *ret)
 {
 	const struct policy_scope *s = j->scope;
 	uint64_t means = s->by_operation[pair->operation * s->words + word];
@@ -55,7 +61,8 @@ static uint64_t match_word(
 		may_fit |= (uint64_t)(fit == RULE_FITS_PERHAPS) << bit;
 	}
 	j->doubtless[word] |= fits & s->certain[word];
-	*ret_shows |= (fits & s->showing[word]) != 0;
+	ret->shows |= (fits & s->showing[word]) != 0;
+	ret->passes |= (fits & s->passing[word]) != 0;
 	/* An unknown fact satisfies denies and reviews, never an allow. */
 	fits |= may_fit & (s->denies[word] | s->reviews[word]);
 	j->perhaps[word] |= (fits | may_fit) & ~(fits & selected);
@@ -103,10 +110,10 @@ static void judge_pair(struct judging *j, const struct action_pair *pair)
 {
 	const struct policy_scope *s = j->scope;
 	bool covered = operation_get_group(pair->operation) == OPERATION_GROUP_FREE;
-	bool shows = false;
+	struct said said = {.shows = false};
 
 	for (size_t i = 0; i < s->words; i++) {
-		uint64_t hits = match_word(j, i, pair, &shows);
+		uint64_t hits = match_word(j, i, pair, &said);
 
 		j->matched[i] |= hits;
 		covered |= hits != 0; /* a deny that hits settles it anyway */
@@ -114,7 +121,8 @@ static void judge_pair(struct judging *j, const struct action_pair *pair)
 			j->denied = pair;
 	}
 	j->judged++;
-	j->shown += shows;
+	j->shown += said.shows;
+	j->passed += said.passes;
 	if (pair->operation == OPERATION_CONNECT)
 		covered = cover_connect(j);
 	if (!covered && !j->uncovered)
@@ -289,11 +297,11 @@ static void judge_pairs(struct judging *j, const struct action *action)
 void policy_judge(struct policy_scope *s, const struct action *action, struct verdict *ret)
 {
 	struct judging j;
-	bool understood = true;
+	bool understood = true, sure;
 
 	j.scope = s;
 	j.denied = j.uncovered = NULL;
-	j.judged = j.shown = 0;
+	j.judged = j.shown = j.passed = 0;
 	memset(j.matched, 0, s->words * sizeof(*j.matched));
 	memset(j.perhaps, 0, s->words * sizeof(*j.perhaps));
 	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
@@ -309,8 +317,10 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	ret->enforced = s->policy->mode == POLICY_ENFORCE;
 	decide(&j, understood, ret);
 	choose_role(&j, action, ret);
-	ret->shows_secrets = ret->kind != VERDICT_DENY && j.judged && j.shown == j.judged &&
+	sure = ret->kind != VERDICT_DENY && j.judged &&
 		!(action->unknown & (ACTION_UNKNOWN_TEXT | ACTION_UNKNOWN_EFFECT));
+	ret->shows_secrets = sure && j.shown == j.judged;
+	ret->passes_masked = sure && j.passed == j.judged;
 }
 
 /* --- bodies --- */

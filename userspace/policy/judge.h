@@ -42,6 +42,8 @@ struct verdict {
 	/* Kubernetes' Secrets, which are masked else: of each pair, some allow or review that means
 	 * it without any doubt shows them. */
 	bool shows_secrets;
+	/* The same for what stood in the place of masked values, in what a request writes. */
+	bool passes_masked;
 	/* The role of the server's that it runs as; empty: as who is logged in. */
 	struct slice as;
 	/* REASON_RUNS_AS: another rule, which says otherwise than `rule`; NULL: it can't run so. */

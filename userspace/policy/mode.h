@@ -42,6 +42,8 @@ enum application_mode {
 };
 
 enum mask_filter { MASK_FILTER_DENY, MASK_FILTER_ALLOW, MASK_FILTER_COUNT };
+/* Of requests that hold what stood in the place of masked values. */
+enum masked_values_mode { MASKED_VALUES_REFUSE, MASKED_VALUES_PASS, MASKED_VALUES_MODE_COUNT };
 enum secrets_mode { SECRETS_MASKED, SECRETS_SHOWN, SECRETS_MODE_COUNT };
 enum record_mode { RECORD_MODE_ACTIONS, RECORD_MODE_ROWS, RECORD_MODE_COUNT };
 

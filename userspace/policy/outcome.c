@@ -113,6 +113,23 @@ static bool add_up_json(struct policy_scope *s, const uint64_t *set, struct mask
 	return all;
 }
 
+/* Of those that look into contents, the strictest. */
+static enum mask_binary strictest_binary(const struct policy_scope *s, const uint64_t *set)
+{
+	enum mask_binary binary = MASK_BINARY_SEARCH;
+	bool first = true;
+
+	for (size_t i = 0; i < s->rule_count; i++) {
+		const struct policy_rule *r = s->rules[i];
+
+		if (!SCOPE_SET_HAS(set, i) || !rule_masks_content(r))
+			continue;
+		binary = first ? r->binary : mask_binary_stricter(binary, r->binary);
+		first = false;
+	}
+	return binary;
+}
+
 static bool add_up_masks(struct policy_scope *s, const uint64_t *set, struct mask_rules *ret)
 {
 	size_t count = count_columns(s, set), filled = 0;
@@ -134,6 +151,7 @@ static bool add_up_masks(struct policy_scope *s, const uint64_t *set, struct mas
 			ret->detects |= r->detectors[d] != MASK_NONE;
 		}
 	}
+	ret->binary = strictest_binary(s, set);
 	ret->columns = columns;
 	ret->column_count = merge_columns(columns, filled);
 	return true;

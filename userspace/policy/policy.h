@@ -110,7 +110,9 @@ struct policy_rule {
 	size_t json_count;
 	uint32_t detectors[DETECTOR_COUNT]; /* enum mask_strategy */
 	enum record_mode record;
+	enum mask_binary binary; /* where it has `json` or `detectors` */
 	enum secrets_mode secrets;
+	enum masked_values_mode masked_values;
 	struct slice as; /* the server's role that it runs as; empty: as who is logged in */
 	/* RULE_REVIEW; nanoseconds */
 	struct slice reviewers;

@@ -159,13 +159,18 @@ bool rule_means_text(const struct policy_rule *r, enum protocol_id protocol)
 	return meant != 0;
 }
 
-bool rule_masks(const struct policy_rule *r)
+bool rule_masks_content(const struct policy_rule *r)
 {
 	bool detects = false;
 
 	for (size_t i = 0; i < DETECTOR_COUNT; i++)
 		detects |= r->detectors[i] != MASK_NONE;
-	return detects || r->column_count || r->json_count;
+	return detects || r->json_count;
+}
+
+bool rule_masks(const struct policy_rule *r)
+{
+	return r->column_count || rule_masks_content(r);
 }
 
 unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol)

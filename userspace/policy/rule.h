@@ -72,5 +72,7 @@ unsigned rule_needs(const struct policy_rule *r, enum protocol_id protocol);
 bool rule_means_text(const struct policy_rule *r, enum protocol_id protocol);
 
 bool rule_masks(const struct policy_rule *r);
+/* In contents of HTTP. */
+bool rule_masks_content(const struct policy_rule *r);
 
 #endif

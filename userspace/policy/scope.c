@@ -47,6 +47,9 @@ static void index_rule(struct policy_scope *s, size_t index, enum rule_selection
 		set_add(s->masking, index);
 	if (r->kind != RULE_DENY && r->secrets == SECRETS_SHOWN && selection == RULE_SELECTED)
 		set_add(s->showing, index);
+	if (r->kind != RULE_DENY && r->masked_values == MASKED_VALUES_PASS &&
+		selection == RULE_SELECTED)
+		set_add(s->passing, index);
 	if (protocol == PROTOCOL_POSTGRES && r->as.length) {
 		set_add(s->acting, index);
 		s->acts = true;
@@ -133,8 +136,8 @@ static void find_openers(struct policy_scope *s)
 static void place_sets(struct policy_scope *s)
 {
 	uint64_t **const sets[] = {&s->allows, &s->reviews, &s->denies, &s->certain, &s->narrowed,
-		&s->masking, &s->showing, &s->acting, &s->asking, &s->blanket, &s->openers,
-		&s->closers};
+		&s->masking, &s->showing, &s->passing, &s->acting, &s->asking, &s->blanket,
+		&s->openers, &s->closers};
 
 	s->words = (s->rule_count + 63) / 64;
 	s->bits =

@@ -40,6 +40,7 @@ struct policy_scope {
 	uint64_t *narrowed; /* rules that don't mean all objects, or all bodies */
 	uint64_t *masking; /* allows and reviews with masks */
 	uint64_t *showing; /* allows and reviews, of `certain`, that show Secrets */
+	uint64_t *passing; /* the same that let masked values be written back */
 	uint64_t *acting; /* allows and reviews that say as which role it runs */
 	uint64_t *asking; /* denies and reviews of some texts only: an unknown effect satisfies them
 			   */

@@ -403,6 +403,7 @@ struct protocol_host {
 	bool judges_lines; /* some rule that could match is about what is typed into shells */
 	bool observes; /* mode: observe */
 	bool shows_secrets; /* the verdict that mask() is called for lets Secrets be seen */
+	bool passes_masked; /* and what stood in masked values' places be written */
 	/* The role of the server's as which the action runs that mask() is called for; empty: as
 	 * who is logged in. */
 	struct slice as;

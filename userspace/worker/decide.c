@@ -122,6 +122,9 @@ static struct slice masks_summary(const struct policy_outcome *outcome, char *ro
 			n += (size_t)snprintf(
 				room + n, size - n, ", %s", detector_name((enum detector)i));
 	}
+	if (masks->binary != MASK_BINARY_SEARCH && n < size)
+		n += (size_t)snprintf(
+			room + n, size - n, ", binary: %s", mask_binary_name(masks->binary));
 	return slice_of(room, n < size ? n : size - 1);
 }
 
@@ -288,6 +291,7 @@ static void bind_masks(
 	if (mask_rules_any(outcome->masks))
 		masks = outcome->masks;
 	s->host.shows_secrets = d->verdict.shows_secrets;
+	s->host.passes_masked = d->verdict.passes_masked;
 	s->host.as = d->verdict.as;
 	/* What was held is recorded as approved by now; this is something new. */
 	if (s->engine->protocol->mask(
