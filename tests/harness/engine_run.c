@@ -325,6 +325,7 @@ static void look_what_would_be(struct engine_run *run, const struct protocol_act
 	if (event->phase != ACTION_RUN || verdict->kind == VERDICT_DENY || !mask_rules_any(masks))
 		masks = NULL;
 	run->engine->host->shows_secrets = verdict->shows_secrets || verdict->kind == VERDICT_DENY;
+	run->engine->host->passes_masked = verdict->passes_masked || verdict->kind == VERDICT_DENY;
 	if (protocol->would_refuse(run->engine, event->lane, masks, &would) == 0)
 		return;
 	buffer_append_format(&run->events, "! would refuse %s ", reason_get(would.reason)->metric);
@@ -784,6 +785,7 @@ void engine_run_init(
 		.audience = policy_scope_serial(bench->scope),
 		.needs_facts = policy_scope_needs(bench->scope) != 0,
 		.observes = policy->mode == POLICY_OBSERVE,
+		.masks_contents = mask_rules_any_content(policy_scope_masks(bench->scope)),
 	};
 	memcpy(run->host.nonce, "always the same, so that it can ", sizeof(run->host.nonce));
 	if (!run->host.observes)

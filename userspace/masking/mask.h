@@ -79,6 +79,12 @@ static inline bool mask_rules_any(const struct mask_rules *rules)
 	return rules->column_count || rules->json_count || rules->detects;
 }
 
+/* Whether they mask anything in contents of HTTP. */
+static inline bool mask_rules_any_content(const struct mask_rules *rules)
+{
+	return rules->json_count || rules->detects;
+}
+
 /* A serial that no other set of rules of this process had; from 1. One thread at a time. */
 uint64_t mask_rules_serial(void);
 

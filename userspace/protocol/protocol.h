@@ -404,6 +404,7 @@ struct protocol_host {
 	bool observes; /* mode: observe */
 	bool shows_secrets; /* the verdict that mask() is called for lets Secrets be seen */
 	bool passes_masked; /* and what stood in masked values' places be written */
+	bool masks_contents; /* some rule that could match masks values in contents of HTTP */
 	/* The role of the server's as which the action runs that mask() is called for; empty: as
 	 * who is logged in. */
 	struct slice as;

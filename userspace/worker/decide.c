@@ -314,6 +314,7 @@ static struct protocol_refusal find_observed(
 		masks = NULL;
 	/* Nothing of what is denied would be there to be masked. */
 	s->host.shows_secrets = d->verdict.shows_secrets || d->verdict.kind == VERDICT_DENY;
+	s->host.passes_masked = d->verdict.passes_masked || d->verdict.kind == VERDICT_DENY;
 	if (protocol->would_refuse(s->engine, event->lane, masks, &would) == 0)
 		would = (struct protocol_refusal){.reason = REASON_NONE};
 	return would;

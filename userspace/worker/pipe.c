@@ -154,6 +154,7 @@ void pipe_set_scope(struct session *s)
 	/* Where we only observe, too: what would have been decided is recorded. */
 	h->needs_facts = policy_scope_needs(s->scope) != 0;
 	h->judges_lines = policy_scope_names(s->scope, OPERATION_SSH_LINE);
+	h->masks_contents = mask_rules_any_content(policy_scope_masks(s->scope));
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
 	login_prepare(s);

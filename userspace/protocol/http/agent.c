@@ -95,11 +95,12 @@ static int bad_chunk(struct http_engine *e)
 
 static int pass_data(struct http_engine *e, struct slice data)
 {
-	if (!http_request_content_passes(&e->request, data)) {
-		if (!e->base.host->observes)
-			return http_fail(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
-		http_note(e, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
-	}
+	const char *why = http_request_content_problem(&e->request, data);
+
+	if (why && !e->base.host->observes)
+		return http_fail(e, REASON_MASK_WRITTEN_BACK, why);
+	if (why)
+		http_note(e, REASON_MASK_WRITTEN_BACK, why);
 	return http_pass_data(e, SIDE_SERVER, &e->framing, data);
 }
 
@@ -211,8 +212,8 @@ static int send_collected(struct http_engine *e)
 	int r = 0;
 
 	if (buffer_length(&e->request.content))
-		r = pass_data(e, buffer_slice(&e->request.content));
-	if (r < 0 || e->agent == HTTP_AGENT_DONE)
+		r = http_pass_data(e, SIDE_SERVER, &e->framing, buffer_slice(&e->request.content));
+	if (r < 0)
 		return r;
 	if (!e->request.too_large)
 		return finish_body(e);

@@ -227,6 +227,7 @@ static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
 	struct http_engine *e = http_engine_of(base);
+	const char *why;
 	bool refused;
 	int r;
 
@@ -235,6 +236,10 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	e->request.number = number;
 	if (e->abort_text)
 		return http_abort_now(e);
+	/* Before anything of it leaves; what was not collected is looked at as it passes. */
+	why = http_request_content_problem(&e->request, buffer_slice(&e->request.content));
+	if (why)
+		return http_fail(e, REASON_MASK_WRITTEN_BACK, why);
 	if (e->request.tunnels && !e->passthrough) {
 		r = http_connect_release(e, &refused);
 		if (r < 0 || refused)

@@ -168,6 +168,7 @@ static bool read_plain(
 	} else {
 		http_pairs_add(&r->pairs, operation);
 	}
+	r->is_written = http_request_may_write_back(r);
 	return true;
 }
 
@@ -335,7 +336,6 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->websocket = r->spdy = r->streams = r->forwards = r->terminal = false;
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->barred.status = 0;
-	r->written.length = 0;
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->has_trailers = r->is_decoded = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = r->records = false;

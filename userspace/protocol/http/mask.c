@@ -3,12 +3,14 @@
 
 #include <errno.h>
 
-#include "base/text.h"
 #include "masking/json_text.h"
+#include "protocol/http/mask_form.h"
+#include "protocol/http/media.h"
 
 #define WINDOW (64u << 10) /* text is searched when so much of it has come */
 #define LOOKAHEAD (8u << 10) /* and so much is kept back: the longest of what is found */
 #define CONTEXT 512u /* of what has passed: the word before a value */
+#define BINARY_LOOK 1024u /* where in its begin a content shows that it is no text */
 #define UNIT_MOST (1u << 20) /* an event, a line, or one finding */
 
 void http_mask_init(struct http_mask *m)
@@ -34,56 +36,29 @@ int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct m
 		if (m->masker.strategies[i] == MASK_NULL)
 			m->masker.strategies[i] = MASK_REDACT;
 	}
+	m->binary = rules->binary;
 	json_paths_free(m->paths);
 	m->paths = json_paths_new(rules, &too_many);
 	return too_many ? -E2BIG : 0;
 }
 
-/* "application/json; charset=utf-8" → "application/json" */
-static struct slice media_type(struct slice type)
-{
-	size_t n = 0;
-
-	while (n < type.length && type.data[n] != ';' && type.data[n] != ' ')
-		n++;
-	return slice_head(type, n);
-}
-
-static bool ends_with(struct slice s, const char *end)
-{
-	size_t n = strlen(end);
-
-	return s.length >= n &&
-		text_equal_ignore_case(slice_from(s, s.length - n), slice_from_string(end));
-}
-
-static enum http_mask_mode mode_of(struct slice type)
-{
-	static const char *const lines[] = {"application/x-ndjson", "application/ndjson",
-		"application/jsonl", "application/json-seq", "application/stream+json"};
-
-	if (ends_with(type, "text/event-stream"))
-		return HTTP_MASK_EVENTS;
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		if (ends_with(type, lines[i]))
-			return HTTP_MASK_LINES;
-	}
-	return ends_with(type, "/json") || ends_with(type, "+json") ? HTTP_MASK_JSON
-								    : HTTP_MASK_TEXT;
-}
-
 void http_mask_begin(struct http_mask *m, struct slice type)
 {
-	m->mode = mode_of(media_type(type));
-	m->undecided = m->paths && m->mode == HTTP_MASK_TEXT;
+	m->mode = http_mask_mode_of(type);
+	m->undecided = m->paths && (m->mode == HTTP_MASK_TEXT || m->mode == HTTP_MASK_FORM);
+	m->may_be_binary = m->binary == MASK_BINARY_PASS && m->mode == HTTP_MASK_TEXT &&
+		!http_type_is_text(type);
 	m->passed = m->blank = m->searched = 0;
 	buffer_clear(&m->held);
 }
 
-void http_mask_begin_message(struct http_mask *m)
+void http_mask_begin_message(struct http_mask *m, bool binary)
 {
 	http_mask_begin(m, SLICE_EMPTY);
 	m->undecided = true;
+	m->may_be_binary = binary && m->binary == MASK_BINARY_PASS;
+	if (binary && m->binary == MASK_BINARY_REFUSE)
+		m->mode = HTTP_MASK_REFUSED;
 }
 
 void http_mask_in_lines(struct http_mask *m)
@@ -318,6 +293,20 @@ static int pass_units(struct http_mask *m, size_t end, struct buffer *out)
 	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
 }
 
+/* Of a form, the fields that are complete. */
+static int pass_form(struct http_mask *m, bool last, struct buffer *out)
+{
+	struct slice held = buffer_slice(&m->held);
+	size_t end = last ? held.length : mask_form_complete(held, m->searched);
+	int r;
+
+	r = end && m->masker.detectors ? mask_form_append(&m->masker, slice_head(held, end), out)
+				       : buffer_append_slice(out, slice_head(held, end));
+	buffer_consume(&m->held, end);
+	m->searched = buffer_length(&m->held);
+	return r == 0 && m->searched > UNIT_MOST ? -E2BIG : r;
+}
+
 /* What is not said to be JSON may be, and readers that are asked to will read it. */
 static void decide(struct http_mask *m)
 {
@@ -334,15 +323,50 @@ static void decide(struct http_mask *m)
 		m->mode = HTTP_MASK_JSON;
 }
 
+/* Both its type and what it begins with must say so: a type alone is often "octet-stream". */
+static int decide_binary(struct http_mask *m, bool last, struct buffer *out)
+{
+	struct slice held = buffer_slice(&m->held);
+	int r = 0;
+
+	if (!m->may_be_binary || m->undecided)
+		return 0;
+	if (m->mode == HTTP_MASK_TEXT && !begins_as_json(held) &&
+		http_holds_binary(slice_head(held, BINARY_LOOK))) {
+		m->mode = HTTP_MASK_UNREAD;
+		r = buffer_append_slice(out, held);
+		buffer_clear(&m->held);
+	}
+	m->may_be_binary = m->mode == HTTP_MASK_TEXT && held.length < BINARY_LOOK && !last;
+	return r;
+}
+
+/* Text that turns out to be none. */
+static bool is_refused(const struct http_mask *m, struct slice content)
+{
+	return m->mode == HTTP_MASK_REFUSED ||
+		(m->binary == MASK_BINARY_REFUSE && http_holds_binary(content));
+}
+
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out)
 {
-	int r = buffer_append_slice(&m->held, content);
+	int r;
 
+	if (m->mode == HTTP_MASK_UNREAD)
+		return buffer_append_slice(out, content);
+	if (is_refused(m, content))
+		return -EPERM;
+	r = buffer_append_slice(&m->held, content);
 	if (r < 0)
 		return r;
 	decide(m);
+	r = decide_binary(m, last, out);
+	if (r < 0 || m->mode == HTTP_MASK_UNREAD)
+		return r;
 	if (m->mode == HTTP_MASK_JSON)
 		return last ? pass_json(m, out) : 0;
+	if (m->mode == HTTP_MASK_FORM)
+		return pass_form(m, last, out);
 	if (m->mode == HTTP_MASK_TEXT)
 		return last ? pass_until(m, buffer_length(&m->held), true, out) : pass_text(m, out);
 	return pass_units(m, last ? buffer_length(&m->held) : units_end(m), out);

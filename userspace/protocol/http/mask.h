@@ -11,12 +11,22 @@
 #include "masking/json_path.h"
 #include "protocol/http/head.h"
 
-enum http_mask_mode { HTTP_MASK_JSON, HTTP_MASK_EVENTS, HTTP_MASK_LINES, HTTP_MASK_TEXT };
+enum http_mask_mode {
+	HTTP_MASK_JSON,
+	HTTP_MASK_EVENTS,
+	HTTP_MASK_LINES,
+	HTTP_MASK_FORM, /* its fields pass one by one */
+	HTTP_MASK_TEXT,
+	HTTP_MASK_UNREAD, /* it is binary, and passes as it is */
+	HTTP_MASK_REFUSED, /* it is binary, and does not */
+};
 
 struct http_mask {
 	struct masker masker;
 	struct json_paths *paths; /* NULL: none; owned */
+	enum mask_binary binary; /* what the rules say of content that is no text */
 	enum http_mask_mode mode;
+	bool may_be_binary; /* whether it is is seen when it begins, and then it passes */
 	bool undecided; /* whether it is text is seen when it begins */
 	struct buffer held; /* content that has not passed, behind some that has */
 	size_t passed; /* of `held` */
@@ -24,6 +34,8 @@ struct http_mask {
 	size_t searched; /* begin of `held` in which nothing was found at which it may be parted */
 };
 
+/* media.c: of a content of that type, which may have parameters, or be empty. */
+enum http_mask_mode http_mask_mode_of(struct slice type);
 void http_mask_init(struct http_mask *m);
 void http_mask_done(struct http_mask *m);
 /* For the responses from here on. -E2BIG: too many paths. */
@@ -31,13 +43,14 @@ int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct m
 	const struct mask_rules *rules);
 /* For one response; `type`: its Content-Type, which may be empty. */
 void http_mask_begin(struct http_mask *m, struct slice type);
-/* For one message of a WebSocket, which is JSON where it begins as JSON does. */
-void http_mask_begin_message(struct http_mask *m);
+/* For one message of a WebSocket, which is JSON where it begins as JSON does; `binary`: it does not
+ * say that it is text. */
+void http_mask_begin_message(struct http_mask *m, bool binary);
 /* And it passes line by line, whatever its type is. */
 void http_mask_in_lines(struct http_mask *m);
 /* Takes content, and appends to `out` what of all that came may pass; `last`: no more comes.
  * -E2BIG: more would have to be held than is; -EBADMSG: it begins as JSON, of which paths mask
- * something, and is none. */
+ * something, and is none; -EPERM: it is binary, and that is refused. */
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out);
 
 #endif

@@ -39,10 +39,10 @@ static int put_masked_close(struct http_messages *m, struct slice content)
 	int r;
 
 	buffer_init(&reason, 4 * LIMIT_HTTP_BODY_MASKED);
-	http_mask_begin_message(mask);
+	http_mask_begin_message(mask, false);
 	r = http_mask_pass(mask, slice_from(content, CLOSE_CODE), true, &reason);
-	/* What looks like JSON and is none says nothing then. */
-	if (r == -EBADMSG) {
+	/* What looks like JSON and is none says nothing then, nor what is no text. */
+	if (r == -EBADMSG || r == -EPERM) {
 		buffer_clear(&reason);
 		r = 0;
 	}
@@ -232,7 +232,7 @@ static int mask_data(struct http_messages *m, const struct websocket_piece *piec
 	int r;
 
 	if (piece->begins) {
-		http_mask_begin_message(mask);
+		http_mask_begin_message(mask, piece->opcode == WEBSOCKET_BINARY);
 		p->begun = false;
 	}
 	buffer_clear(&p->masked);

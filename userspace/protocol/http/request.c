@@ -36,6 +36,7 @@ void http_request_done(struct http_request *r)
 		http_mask_done(r->mask);
 	free(r->mask);
 	http_decoder_free(r->decoder);
+	http_decoder_free(r->writes.decoder);
 }
 
 void http_request_ask(struct http_request *r, struct protocol_event *event)
@@ -144,8 +145,13 @@ int http_request_mask(
 	const struct http_dialect *dialect = r->origin->dialect;
 	const struct mask_json *own = NULL;
 	size_t own_count = 0;
-	const char *why;
+	const char *why = http_request_begin_writing(r);
 
+	if (why) {
+		*ret = (struct protocol_refusal){
+			.reason = REASON_MASK_WRITTEN_BACK, .text = slice_from_string(why)};
+		return -EPERM;
+	}
 	if (dialect->masks && !r->host->shows_secrets)
 		own = dialect->masks(r, &own_count);
 	r->masked = own_count || (rules && (rules->detects || rules->json_count));
@@ -174,6 +180,7 @@ int http_request_mask(
 int http_request_would_refuse(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
+	const char *why = NULL;
 	int error;
 
 	if (r->barred.status) {
@@ -183,22 +190,15 @@ int http_request_would_refuse(
 	}
 	error = http_request_mask(r, rules, ret);
 	r->masked = false; /* it was only to tell */
-	if (error == 0 && r->collected &&
-		!http_request_content_passes(r, buffer_slice(&r->content))) {
-		*ret = (struct protocol_refusal){.reason = REASON_MASK_WRITTEN_BACK,
-			.text = slice_from_string(HTTP_WRITTEN_BACK)};
+	if (error == 0 && r->collected)
+		why = http_request_content_problem(r, buffer_slice(&r->content));
+	if (why) {
+		*ret = (struct protocol_refusal){
+			.reason = REASON_MASK_WRITTEN_BACK, .text = slice_from_string(why)};
 		error = -EPERM;
 	}
-	r->written.length = 0; /* it is still to pass */
+	http_request_begin_writing(r); /* it is still to pass */
 	return error;
-}
-
-bool http_request_content_passes(struct http_request *r, struct slice content)
-{
-	if (!r->is_written || !http_written_find(&r->written, content))
-		return true;
-	r->is_written = !r->host->observes;
-	return false;
 }
 
 bool http_websocket_is_extended(const struct http_request *r)

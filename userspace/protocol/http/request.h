@@ -28,6 +28,13 @@ struct http_origin {
 	bool tls;
 };
 
+/* What of a request's content is looked at as it passes. */
+struct http_writes {
+	struct http_written found;
+	struct http_decoder *decoder; /* NULL: it is in no coding; owned */
+	bool form;
+};
+
 struct http_request {
 	struct protocol_host *host;
 	const struct http_origin *origin;
@@ -62,8 +69,9 @@ struct http_request {
 	bool as_json; /* a response that is masked is asked for as JSON, and is that */
 	bool is_written; /* its content is not to hold what stands in a masked value's place */
 	bool copies; /* it may put what is masked where it isn't, or compare with it */
-	struct http_written written;
+	struct http_writes writes; /* with is_written */
 	struct http_mask *mask; /* NULL: no response was masked yet */
+	bool noted; /* what is to be recorded of the response was told */
 	struct http_decoder *decoder; /* of a masked response in a coding; else NULL */
 	unsigned status;
 	char tag[64]; /* the status line's, for the record */
@@ -131,11 +139,13 @@ const char *http_request_coding(const struct http_request *r);
 
 /* What the server is to be asked for, in place of the agent's Accept; empty: as the agent did. */
 struct slice http_request_accept(const struct http_request *r);
-/* Whether content of the request may pass, of which this comes next. False where we only observe:
- * that is to be said, once, and it passes. */
-bool http_request_content_passes(struct http_request *r, struct slice content);
-#define HTTP_WRITTEN_BACK                                                                          \
-	"denied: it holds what stood in the place of a masked value, and would write it back"
+/* writes.c: whether the rules mask something in this session, which it could write back. */
+bool http_request_may_write_back(const struct http_request *r);
+/* It was allowed. Why it can't pass; NULL: its content is to be looked at. Static. */
+const char *http_request_begin_writing(struct http_request *r);
+/* Why content of the request may not pass, of which this comes next; NULL: it may. Static. Where we
+ * only observe, that is to be said, once, and it passes. */
+const char *http_request_content_problem(struct http_request *r, struct slice content);
 /* Whether a media type, of an Accept or a Content-Type, is JSON, whatever its parameters. */
 bool http_type_is_json(struct slice type);
 
@@ -149,6 +159,8 @@ bool http_response_waits(const struct http_request *r);
 int http_response_mask(struct http_request *r, struct slice content, bool last, struct buffer *out);
 /* Why it can't be, after an error of that; NULL: another error. Static. */
 const char *http_response_mask_problem(int error, enum reason *ret_reason);
+/* What is to be recorded of how it passes, once; static. NULL: nothing. */
+const char *http_response_note(struct http_request *r);
 /* Bytes that it holds back. */
 size_t http_response_held(const struct http_request *r);
 

@@ -6,7 +6,10 @@
 
 #include "base/memory.h"
 #include "protocol/http/coding.h"
+#include "protocol/http/media.h"
 #include "protocol/http/request.h"
+
+#define BINARY "denied: the response is binary, which the rule refuses"
 
 /* It is not asked for one, but may be in a coding all the same. NULL: it can be read. */
 static const char *open_codings(struct http_request *r)
@@ -30,6 +33,8 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 	const struct http_field *type;
 
 	type = http_fields_find(fields, "content-type", NULL);
+	if (r->mask->binary == MASK_BINARY_REFUSE && type && !http_type_is_text(type->value))
+		return BINARY;
 	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
 		return "denied: gRPC can't be masked";
 	if (r->as_json && !(type && http_type_is_json(type->value)))
@@ -46,6 +51,7 @@ const char *http_response_begin_masking(struct http_request *r, uint64_t length)
 	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
 	const char *why = open_codings(r);
 
+	r->noted = false;
 	if (why)
 		return why;
 	http_mask_begin(r->mask, type ? type->value : SLICE_EMPTY);
@@ -110,11 +116,21 @@ const char *http_response_mask_problem(int error, enum reason *ret_reason)
 		return "denied: the response looks like JSON, is none, and can't be masked";
 	case -EPROTO:
 		return "denied: the response's coding can't be read, and so it can't be masked";
+	case -EPERM:
+		return BINARY;
 	case -E2BIG:
 		return "denied: the response is too large to be masked";
 	default:
 		return NULL;
 	}
+}
+
+const char *http_response_note(struct http_request *r)
+{
+	if (r->mask->mode != HTTP_MASK_UNREAD || r->noted)
+		return NULL;
+	r->noted = true;
+	return "a response is binary, and passes unmasked as the rule says";
 }
 
 size_t http_response_held(const struct http_request *r)

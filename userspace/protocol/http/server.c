@@ -63,6 +63,14 @@ static int send_masked(struct http_engine *e, bool last)
 	return r;
 }
 
+static void note_content(struct http_engine *e)
+{
+	const char *note = http_response_note(&e->request);
+
+	if (note)
+		http_note(e, REASON_NONE, note);
+}
+
 static int mask_data(struct http_engine *e, struct slice data, bool last)
 {
 	int r = http_response_mask(&e->request, data, last, &e->masked);
@@ -71,7 +79,10 @@ static int mask_data(struct http_engine *e, struct slice data, bool last)
 
 	if (why)
 		return http_fail(e, reason, why);
-	return r < 0 ? r : send_masked(e, last);
+	if (r < 0)
+		return r;
+	note_content(e);
+	return send_masked(e, last);
 }
 
 static int pass_data(struct http_engine *e, struct slice data)

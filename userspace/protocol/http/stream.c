@@ -42,6 +42,9 @@ int http_stream_refuse_mask(struct http_stream *s, int error)
 	case -EBADMSG:
 		return http_stream_refuse(s, REASON_MASK_IMPOSSIBLE,
 			"denied: a message looks like JSON, is none, and can't be masked");
+	case -EPERM:
+		return http_stream_refuse(s, REASON_MASK_IMPOSSIBLE,
+			"denied: a message is binary, which the rule refuses");
 	case -E2BIG:
 		return http_stream_refuse(
 			s, REASON_LIMIT, "denied: a message is too large to be masked");

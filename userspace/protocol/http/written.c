@@ -64,3 +64,55 @@ bool http_written_find(struct http_written *w, struct slice content)
 	w->length = kept;
 	return false;
 }
+
+/* --- percent-encoding --- */
+
+static int digit_of(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Puts what came of an escape that is none, or the byte that it stands for. */
+static size_t put(struct http_written *w, uint8_t c, uint8_t *to)
+{
+	size_t n = 0;
+
+	if (w->escape_length == 2 && digit_of(c) >= 0) {
+		*to = (uint8_t)(digit_of(w->escape[1]) << 4 | digit_of(c));
+		w->escape_length = 0;
+		return 1;
+	}
+	if (c == '%' || (w->escape_length == 1 && digit_of(c) >= 0)) {
+		if (c == '%') {
+			memcpy(to, w->escape, w->escape_length);
+			n = w->escape_length;
+			w->escape_length = 0;
+		}
+		w->escape[w->escape_length++] = c;
+		return n;
+	}
+	memcpy(to, w->escape, w->escape_length);
+	n = w->escape_length;
+	w->escape_length = 0;
+	to[n++] = c;
+	return n;
+}
+
+bool http_written_find_encoded(struct http_written *w, struct slice content)
+{
+	uint8_t plain[1024];
+	size_t n = 0;
+
+	for (size_t i = 0; i < content.length; i++) {
+		n += put(w, content.data[i], plain + n);
+		if (n + 3 <= sizeof(plain) && i + 1 < content.length)
+			continue;
+		if (http_written_find(w, slice_of(plain, n)))
+			return true;
+		n = 0;
+	}
+	return false;
+}

@@ -15,9 +15,13 @@ struct http_written {
 	uint8_t tail[2 *
 		HTTP_WRITTEN_LONGEST]; /* the end of what came before, for what straddles */
 	size_t length;
+	uint8_t escape[2]; /* "%" and a digit at the end of what came before */
+	size_t escape_length;
 };
 
 /* Whether one ends in `content`. */
 bool http_written_find(struct http_written *w, struct slice content);
+/* The same for a form or a query, whose percent-encoding is taken off. */
+bool http_written_find_encoded(struct http_written *w, struct slice content);
 
 #endif

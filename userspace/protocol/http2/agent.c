@@ -207,10 +207,6 @@ static int give_back(struct http2_stream *s, struct slice data)
 	struct buffer *content = &s->request.content;
 	int r;
 
-	if (!http2_stream_passes(s, buffer_slice(content)) || !http2_stream_passes(s, data)) {
-		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
-		return 0;
-	}
 	r = http2_stream_append(s, SIDE_SERVER, buffer_slice(content));
 	if (r == 0)
 		r = http2_stream_append(s, SIDE_SERVER, data);
@@ -266,8 +262,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 			: 0;
 	if (s->state == HTTP2_COLLECT)
 		return collect(s, slice_of(data, length));
-	if (!http2_stream_passes(s, slice_of(data, length))) {
-		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
+	/* What came before the verdict is looked at behind it. */
+	if (s->state >= HTTP2_READY && !http2_stream_passes(s, slice_of(data, length))) {
 		nghttp2_session_consume_stream(session, id, length);
 		return 0;
 	}

@@ -188,6 +188,15 @@ static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
 	return s ? http_request_would_refuse(&s->request, rules, ret) : 0;
 }
 
+/* What has come of its content by now nobody looked at before it was allowed. */
+static bool content_passes(struct http2_stream *s)
+{
+	if (!http2_stream_passes(s, buffer_slice(&s->request.content)))
+		return false;
+	return s->tunnel || s->socket ||
+		http2_stream_passes(s, buffer_slice(&s->flows[SIDE_SERVER].data));
+}
+
 static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
 {
 	struct http2_stream *s = find(base, lane);
@@ -199,7 +208,7 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	if (s->h->e->abort_text) {
 		http2_stream_fail(s, s->h->e->abort.reason, s->h->e->abort_text);
 		http2_say_goodbye(s->h);
-	} else if (!s->tunnel || http2_tunnel_may_lead(s)) {
+	} else if (content_passes(s) && (!s->tunnel || http2_tunnel_may_lead(s))) {
 		s->state = HTTP2_READY;
 		r = http2_go_on(s);
 	}

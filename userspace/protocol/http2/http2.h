@@ -227,8 +227,8 @@ void http2_flow_drop_trailers(struct http2_flow *f);
 void http2_stream_end(struct http2_stream *s, enum side to);
 /* More content for a side. */
 int http2_stream_append(struct http2_stream *s, enum side to, struct slice data);
-/* Whether content of its request may pass, as http_request_content_passes(). Where we only observe
- * it does, and is noted. */
+/* Whether content of its request may pass; else it was answered. Where we only observe it may, and
+ * is noted. */
 bool http2_stream_passes(struct http2_stream *s, struct slice content);
 /* The flow changed: nghttp2 may go on with it. */
 void http2_stream_wake(struct http2_stream *s, enum side to);

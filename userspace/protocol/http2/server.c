@@ -43,10 +43,6 @@ int http2_server_send(struct http2_stream *s)
 		return 0;
 	if (http_has_secret(s->h->e) && s->h->e->secret.length == 0)
 		return http2_secret_ask(s);
-	if (s->request.collected && !http2_stream_passes(s, buffer_slice(&s->request.content))) {
-		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
-		return 0;
-	}
 	buffer_init(&room, 2 * LIMIT_HTTP_HEAD + 3 * LIMIT_SECRET_BYTES);
 	r = http2_list_of_request(&list, s, &room);
 	if (r < 0) {
@@ -135,6 +131,13 @@ static void interim(struct http2_stream *s)
 	submit_head(s, false, false);
 }
 
+/* The session goes on, so that nothing else tells why. */
+static void refuse_content(struct http2_stream *s, enum reason reason, const char *why)
+{
+	http2_note(s->h, reason, why);
+	http2_stream_fail(s, reason, why);
+}
+
 /* What is kept of its head goes with the masked content, or with the reason why there is none. */
 static void begin_masking(struct http2_stream *s)
 {
@@ -149,7 +152,7 @@ static void begin_masking(struct http2_stream *s)
 	s->masking = true;
 	why = http_response_begin_masking(&s->request, bytes);
 	if (why)
-		http2_stream_fail(s, REASON_MASK_IMPOSSIBLE, why);
+		refuse_content(s, REASON_MASK_IMPOSSIBLE, why);
 	else if (http_response_waits(&s->request))
 		s->head_held = true;
 	else
@@ -253,10 +256,13 @@ static void mask_data(struct http2_stream *s, struct slice data, bool last)
 		r = -E2BIG;
 	if (r < 0) {
 		why = http_response_mask_problem(r, &reason);
-		http2_stream_fail(s, why ? reason : REASON_LIMIT,
+		refuse_content(s, why ? reason : REASON_LIMIT,
 			why ? why : "denied: the response could not be masked");
 		return;
 	}
+	why = http_response_note(&s->request);
+	if (why)
+		http2_note(s->h, REASON_NONE, why);
 	if (s->head_held && (last || buffer_length(&f->data)))
 		submit_head(s, true, true);
 }

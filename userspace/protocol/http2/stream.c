@@ -133,13 +133,15 @@ int http2_stream_append(struct http2_stream *s, enum side to, struct slice data)
 
 bool http2_stream_passes(struct http2_stream *s, struct slice content)
 {
-	if (http_request_content_passes(&s->request, content))
+	const char *why = http_request_content_problem(&s->request, content);
+
+	if (!why)
 		return true;
-	if (!s->request.host->observes)
-		return false;
 	if (http_event_has_room(s->h->e))
-		http2_note(s->h, REASON_MASK_WRITTEN_BACK, HTTP_WRITTEN_BACK);
-	return true;
+		http2_note(s->h, REASON_MASK_WRITTEN_BACK, why);
+	if (!s->request.host->observes)
+		http2_stream_fail(s, REASON_MASK_WRITTEN_BACK, why);
+	return s->request.host->observes;
 }
 
 bool http2_stream_hold(struct http2_stream *s, size_t bytes)

@@ -252,7 +252,7 @@ int kubernetes_channels_mask_status(struct kubernetes_channels *c)
 	int r;
 
 	buffer_clear(&c->ending);
-	http_mask_begin_message(mask);
+	http_mask_begin_message(mask, false);
 	r = http_mask_pass(mask, buffer_slice(&c->status), true, &c->ending);
 	buffer_clear(&c->status);
 	return r < 0 ? http_stream_refuse_mask(c->stream, r) : 0;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/http/media.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "protocol/http/mask.h"
+
+static const char *const texts[] = {"application/json", "application/xml", "application/javascript",
+	"application/ecmascript", "application/x-javascript", "application/x-www-form-urlencoded",
+	"application/yaml", "application/x-yaml", "application/toml", "application/graphql",
+	"application/sql", "application/csv", "application/ndjson", "application/x-ndjson",
+	"application/jsonl", "application/json-seq", "application/rtf", "application/x-sh",
+	"application/x-pem-file", "application/pem-certificate-chain", "message/http",
+	"message/rfc822", "multipart/form-data", "multipart/mixed"};
+static const char *const suffixes[] = {"+json", "+xml", "+yaml", "+json-seq"};
+
+/* "application/json; charset=utf-8" → "application/json" */
+static struct slice media_type(struct slice type)
+{
+	size_t n = 0;
+
+	while (n < type.length && type.data[n] != ';' && type.data[n] != ' ' &&
+		type.data[n] != '\t')
+		n++;
+	return slice_head(type, n);
+}
+
+static bool ends_with(struct slice s, const char *end)
+{
+	size_t n = strlen(end);
+
+	return s.length >= n &&
+		text_equal_ignore_case(slice_from(s, s.length - n), slice_from_string(end));
+}
+
+enum http_mask_mode http_mask_mode_of(struct slice type)
+{
+	static const char *const lines[] = {"application/x-ndjson", "application/ndjson",
+		"application/jsonl", "application/json-seq", "application/stream+json"};
+
+	type = media_type(type);
+	if (ends_with(type, "text/event-stream"))
+		return HTTP_MASK_EVENTS;
+	if (ends_with(type, "application/x-www-form-urlencoded"))
+		return HTTP_MASK_FORM;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		if (ends_with(type, lines[i]))
+			return HTTP_MASK_LINES;
+	}
+	return ends_with(type, "/json") || ends_with(type, "+json") ? HTTP_MASK_JSON
+								    : HTTP_MASK_TEXT;
+}
+
+bool http_type_is_text(struct slice type)
+{
+	type = media_type(type);
+	if (type.length == 0 ||
+		text_equal_ignore_case(slice_head(type, 5), slice_from_string("text/")))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (text_equal_ignore_case(type, slice_from_string(texts[i])))
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		if (ends_with(type, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
+bool http_holds_binary(struct slice content)
+{
+	/* Backspace to carriage return, escape, record separator */
+	const uint32_t laid_out = 0x3fu << 8 | 1u << 0x1b | 1u << 0x1e;
+
+	for (size_t i = 0; i < content.length; i++) {
+		if (content.data[i] < ' ' && !(laid_out >> content.data[i] & 1))
+			return true;
+	}
+	return false;
+}
