@@ -217,6 +217,22 @@ static void compare(struct body *b, const struct body_value *v, const struct pol
 static void find(struct body *b, uint32_t at, struct slice path, const struct policy_texts *values,
 	struct found *found);
 
+/* A request of GraphQL that does not name its operation: the name, and what it is, stand in the
+ * text of its query, or the server keeps that under a hash. */
+static bool is_unnamed_query(struct body *b, uint32_t at, const struct json_step *step)
+{
+	const struct body_value *items = b->values.items;
+
+	if (step->any || !slice_equal_string(step->name, "operationName"))
+		return false;
+	for (uint32_t i = at + 1; i < items[at].next; i = items[i].next) {
+		if (compare_name(b, items[i].name, slice_from_string("query")) != UNLIKE ||
+			compare_name(b, items[i].name, slice_from_string("extensions")) != UNLIKE)
+			return true;
+	}
+	return false;
+}
+
 static void find_members(struct body *b, uint32_t at, const struct json_step *step,
 	struct slice path, const struct policy_texts *values, struct found *found)
 {
@@ -236,6 +252,8 @@ static void find_members(struct body *b, uint32_t at, const struct json_step *st
 	}
 	/* Readers take the first, the last, or refuse it. */
 	if (alike > 1 && !step->any)
+		found->doubt = true;
+	if (!found->match && !found->miss && path.length == 0 && is_unnamed_query(b, at, step))
 		found->doubt = true;
 }
 
