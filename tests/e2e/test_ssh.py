@@ -241,6 +241,17 @@ def test_a_command_waits_for_people(daemon, server, tmp_path):
     assert f"wayleave: waiting for approval by ops (review {review['id']})" in process.stderr.read()
 
 
+def test_variables_are_part_of_what_is_decided(daemon, server, tmp_path):
+    """The words are the same, and what they do may hang on them."""
+    processes = [daemon.popen("ssh", *OPTIONS, *more, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/kept",
+                              stdin=subprocess.DEVNULL) for more in ((), ("-o", "SetEnv=WAYLEAVE_A=x"), ("-o", "SetEnv=WAYLEAVE_A=y"))]
+    found = wait_for(lambda: [r for r in [[r for r in daemon.json("reviews") if r["state"] == "pending"]] if len(r) == 3])[0]
+    assert {daemon.json("reviews", "show", r["id"])["settings"] for r in found} == {"root", "root\nenv: WAYLEAVE_A=x", "root\nenv: WAYLEAVE_A=y"}
+    for review in found:
+        assert daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode == 0
+    assert [p.wait(15) for p in processes] == [126] * 3
+
+
 def test_a_refused_command_never_runs(daemon, server, tmp_path):
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/x", stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)

@@ -470,6 +470,78 @@ static int offer_script(uint32_t lane, bool whole, const char *text)
 	return r;
 }
 
+static void let_through(uint32_t lane, enum bridge_kind kind, const char *text)
+{
+	request(lane, kind, false, text);
+	next(EVENT_ACTION);
+	cr_assert_eq(protocol_ssh.release(e, lane, 1), 0);
+	buffer_clear(&told);
+}
+
+static struct protocol_binding bound(uint32_t lane, enum bridge_kind kind, const char *text)
+{
+	struct protocol_binding binding;
+
+	request(lane, kind, false, text);
+	next(EVENT_ACTION);
+	cr_assert_eq(protocol_ssh.bind(e, lane, &binding), 0);
+	return binding;
+}
+
+/* What runs reads it. */
+Test(ssh_engine, variables_are_part_of_what_people_decide)
+{
+	struct protocol_binding b;
+
+	bridge_append(&said, BRIDGE_LOGIN, 0, SLICE_EMPTY, slice_from_string("deploy"));
+	cr_assert_eq(offer(), 0);
+	next(EVENT_LOGIN);
+	b = bound(1, BRIDGE_EXEC, "make");
+	cr_expect(slice_equal_string(b.context, "deploy"));
+	cr_expect_eq(b.bound[2].length, 0);
+	let_through(2, BRIDGE_ENV, "A=1\nenv: B=2\t\\");
+	request(2, BRIDGE_ENV, false, "DENIED=1");
+	next(EVENT_ACTION);
+	protocol_ssh.refuse(e, 2, 1, &denied);
+	let_through(2, BRIDGE_ENV, "C=");
+	b = bound(2, BRIDGE_EXEC, "make");
+	cr_expect(slice_equal_string(b.context, "deploy\nenv: A=1\\x0aenv: B=2\t\\\nenv: C="),
+		"%.*s", SLICE_PRINT(b.context));
+	cr_expect(slice_equal(b.bound[2], slice_of("A=1\nenv: B=2\t\\\0C=\0", 18)));
+	/* Of the one channel alone. */
+	b = bound(3, BRIDGE_SHELL, "");
+	cr_expect(slice_equal_string(b.context, "deploy"));
+}
+
+Test(ssh_engine, more_variables_than_can_be_shown_are_not_decided_about)
+{
+	char value[LIMIT_SSH_ENVIRONMENT / 2 + 2] = "A=";
+	struct protocol_binding b;
+
+	memset(value + 2, '\1', sizeof(value) - 3);
+	let_through(1, BRIDGE_ENV, value);
+	b = bound(1, BRIDGE_EXEC, "make");
+	cr_expect_eq(b.context.length, strlen("\nenv: A=") + 4 * (sizeof(value) - 3));
+	let_through(2, BRIDGE_ENV, value);
+	let_through(2, BRIDGE_ENV, value);
+	let_through(2, BRIDGE_ENV, "B=1");
+	request(2, BRIDGE_EXEC, false, "make");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.bind(e, 2, &b), -E2BIG);
+}
+
+/* The same words mean what the shell was told before. */
+Test(ssh_engine, a_line_is_decided_about_for_its_session_alone)
+{
+	struct protocol_binding b;
+
+	memcpy(host.nonce + 16, "\x01\x23\xab\xcd", 4);
+	b = bound(1, BRIDGE_LINE, "make");
+	cr_expect(slice_equal_string(b.context, "\nonly in session: 0123abcd"));
+	b = bound(2, BRIDGE_EXEC, "make");
+	cr_expect(slice_equal_string(b.context, ""));
+}
+
 Test(ssh_engine, a_script_is_judged_before_it_runs)
 {
 	struct protocol_binding binding;

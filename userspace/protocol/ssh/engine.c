@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "protocol/ssh/facts.h"
 #include "protocol/ssh/output.h"
 #include "protocol/ssh/ssh.h"
@@ -35,6 +36,9 @@ struct lane {
 	struct ssh_output *output; /* that is masked; NULL: it passes as it is */
 	bool cut; /* what it carried was refused, and nothing of it passes any more */
 	bool partial; /* what is asked is not all that would be run */
+	/* The variables that were let through for what is to run, each with a NUL behind it. */
+	struct buffer environment;
+	bool has_more; /* than `environment` has room for */
 	struct ssh_facts facts; /* of what is asked */
 };
 
@@ -46,6 +50,7 @@ struct engine {
 	bool has_event;
 	struct protocol_event event;
 	char tag[256]; /* of the event */
+	struct buffer context; /* what the last bind() gave */
 	bool closed;
 };
 
@@ -75,6 +80,7 @@ static struct lane *find_or_make(struct engine *e, uint32_t id)
 		return lane;
 	lane = memory_new(sizeof(*lane));
 	lane->id = id;
+	buffer_init(&lane->environment, LIMIT_SSH_ENVIRONMENT);
 	list_append(&e->lanes, &lane->link);
 	e->count++;
 	return lane;
@@ -86,6 +92,7 @@ static void free_lane(struct engine *e, struct lane *lane)
 	tunnel_free(lane->tunnel);
 	ssh_output_free(lane->output);
 	ssh_facts_done(&lane->facts);
+	buffer_done(&lane->environment);
 	free(lane);
 	e->count--;
 }
@@ -481,6 +488,8 @@ static struct protocol_engine *ssh_open(struct protocol_host *host)
 
 	e->base = (struct protocol_engine){.protocol = &protocol_ssh, .host = host};
 	list_init(&e->lanes);
+	/* Each byte of it is shown as four at most. */
+	buffer_init(&e->context, 8 * LIMIT_SSH_ENVIRONMENT);
 	return &e->base;
 }
 
@@ -490,6 +499,7 @@ static void ssh_close(struct protocol_engine *base)
 
 	list_for_each_safe (position, &e->lanes)
 		free_lane(e, list_entry(position, struct lane, link));
+	buffer_done(&e->context);
 	free(e);
 }
 
@@ -720,6 +730,19 @@ static uint8_t inspected(const struct lane *lane, const struct protocol_host *ho
 	return inspect;
 }
 
+static void keep_variable(struct lane *lane)
+{
+	struct slice text = lane->facts.action.text;
+
+	if (lane->has_more ||
+		buffer_length(&lane->environment) + text.length + 1 > LIMIT_SSH_ENVIRONMENT) {
+		lane->has_more = true;
+		return;
+	}
+	buffer_append_slice(&lane->environment, text);
+	buffer_append_byte(&lane->environment, '\0');
+}
+
 static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t number)
 {
 	struct engine *e = engine_of(base);
@@ -728,6 +751,8 @@ static int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t numbe
 
 	if (!lane)
 		return 0;
+	if (lane->kind == BRIDGE_ENV)
+		keep_variable(lane);
 	if (runs(lane)) {
 		tunnel_free(lane->tunnel);
 		lane->tunnel =
@@ -784,18 +809,63 @@ static int ssh_refuse(struct protocol_engine *base, uint32_t id, uint64_t number
 	return r;
 }
 
+/* On one line, so that no value looks like a line of its own. */
+static int put_line(struct buffer *b, const char *name, struct slice value)
+{
+	int r = buffer_append_format(b, "\n%s: ", name);
+
+	while (r == 0 && value.length) {
+		const uint8_t *end = memchr(value.data, '\n', value.length);
+		size_t length = end ? (size_t)(end - value.data) : value.length;
+
+		r = text_append_visible(b, slice_head(value, length));
+		if (r == 0 && end)
+			r = buffer_append_string(b, "\\x0a");
+		value = slice_from(value, length + 1);
+	}
+	return r;
+}
+
+/* Commands read what is in the environment, and a line that is typed what the shell was told
+ * before. */
+static int put_context(struct engine *e, const struct lane *lane)
+{
+	const uint8_t *n = e->base.host->nonce + 16;
+	struct slice rest = buffer_slice(&lane->environment);
+	int r;
+
+	buffer_clear(&e->context);
+	r = buffer_append_string(&e->context, e->user);
+	while (r == 0 && rest.length) {
+		struct slice one = slice_from_string((const char *)rest.data);
+
+		r = put_line(&e->context, "env", one);
+		rest = slice_from(rest, one.length + 1);
+	}
+	if (r == 0 && lane->kind == BRIDGE_LINE)
+		r = buffer_append_format(
+			&e->context, "\nonly in session: %02x%02x%02x%02x", n[0], n[1], n[2], n[3]);
+	return r;
+}
+
 static int ssh_bind(struct protocol_engine *base, uint32_t id, struct protocol_binding *ret)
 {
+	struct engine *e = engine_of(base);
 	struct lane *lane = asked_lane(base, id);
+	int r;
 
 	if (!lane)
 		return -ENOTSUP;
 	if (lane->partial)
 		return lane->kind == BRIDGE_LINE ? -ENOTSUP : -E2BIG;
-	*ret = (struct protocol_binding){.context = slice_from_string(engine_of(base)->user)};
+	r = lane->has_more ? -E2BIG : put_context(e, lane);
+	if (r < 0)
+		return r;
+	*ret = (struct protocol_binding){.context = buffer_slice(&e->context)};
 	/* The same words as a command and as a variable are not the same question. */
 	ret->bound[0] = slice_of(&lane->kind, sizeof(lane->kind));
 	ret->bound[1] = slice_of(&lane->terminal, sizeof(lane->terminal));
+	ret->bound[2] = buffer_slice(&lane->environment);
 	return 0;
 }
 
