@@ -51,7 +51,7 @@ static void tear_down_values(void)
 
 TestSuite(meaning_values, .init = set_up_values, .fini = tear_down_values);
 
-#define USUAL "Default\non\nhex\nenglish\n0\nC\nC\nC\non\norigin\noff\nbase64\ncontent\n"
+#define USUAL "Default\non\nhex\nenglish\n1\n0\nC\nC\nC\non\norigin\noff\nbase64\ncontent\n"
 
 static int take(const char *values)
 {
@@ -71,25 +71,29 @@ static void check_put(const char *expected)
 		SLICE_PRINT(buffer_slice(&text)));
 }
 
-#define NO_DEFAULT                                                                                 \
-	"\ndefault_text_search_config: english\nlc_monetary: C\nlc_numeric: C\nlc_time: C"
+#define FIRST_LINES "DateStyle: ISO, MDY\nIntervalStyle: postgres\nTimeZone: UTC"
+#define SEARCH "\ndefault_text_search_config: english"
+#define LOCALE "\nlc_monetary: C\nlc_numeric: C\nlc_time: C"
+#define NO_DEFAULT SEARCH LOCALE
 
 Test(meaning_values, what_is_usual_is_not_said)
 {
 	check_put("");
 	cr_assert_eq(take("ISO, MDY\npostgres\nUTC\n" USUAL), 0);
-	check_put("DateStyle: ISO, MDY\nIntervalStyle: postgres\nTimeZone: UTC" NO_DEFAULT);
+	check_put(FIRST_LINES NO_DEFAULT);
 	status("DateStyle", "ISO, DMY");
 	status("application_name", "none of them");
 	check_put("DateStyle: ISO, DMY\nIntervalStyle: postgres\nTimeZone: UTC" NO_DEFAULT);
 	cr_assert_eq(
-		take("ISO, MDY\npostgres\nUTC\nDefault\noff\nescape\nenglish\n0\nC\nC\nC\noff\n"
+		take("ISO, "
+		     "MDY\npostgres\nUTC\nDefault\noff\nescape\nenglish\n-15\n0\nC\nC\nC\noff\n"
 		     "replica\non\nhex\ndocument\n"),
 		0);
-	check_put("DateStyle: ISO, MDY\nIntervalStyle: postgres\nTimeZone: UTC\narray_nulls: off\n"
-		  "bytea_output: escape" NO_DEFAULT "\nrow_security: off\n"
-		  "session_replication_role: replica\ntransform_null_equals: on\nxmlbinary: hex\n"
-		  "xmloption: document");
+	check_put(FIRST_LINES
+		"\narray_nulls: off\nbytea_output: escape" SEARCH "\nextra_float_digits: -15" LOCALE
+		"\nrow_security: off\n"
+		"session_replication_role: replica\ntransform_null_equals: on\nxmlbinary: hex\n"
+		"xmloption: document");
 }
 
 /* One value must not look like two lines, nor like the next setting's. */
@@ -103,7 +107,7 @@ Test(meaning_values, what_can_not_be_shown_as_it_is_is_not_taken)
 	cr_expect_lt(take("ISO, DMY\npostgres\n<A\rB>3\n" USUAL), 0);
 	cr_expect_lt(take("ISO, DMY\npostgres\nUTC\n" USUAL "more"), 0);
 	cr_expect_lt(take(""), 0);
-	check_put("DateStyle: ISO, MDY\nIntervalStyle: postgres\nTimeZone: UTC" NO_DEFAULT);
+	check_put(FIRST_LINES NO_DEFAULT);
 
 	memset(longest, 'x', sizeof(longest));
 	longest[PG_MEANING_MOST + 1] = 0;
