@@ -409,11 +409,16 @@ def test_a_pipeline_is_one_message(setting):
 def test_parameters_are_masked_in_every_form(setting, server):
     """Neither they nor the plan that quotes them have what detectors find, sent as text or in binary format."""
     card = "4111111111111111"
-    code = "import json, psycopg, sys\n" \
-           "c = psycopg.connect(sys.argv[1], autocommit=True)\n" \
-           "values = (sys.argv[2], sys.argv[2], psycopg.types.json.Jsonb({'card': sys.argv[2]}), 4711)\n" \
-           "try: c.execute('delete from orders where item in (%t, %b) or to_jsonb(item) = %b or id = %b', values)\n" \
-           "except psycopg.Error as e: print(e.sqlstate)"
+    bits = int(card).to_bytes(8, "big").hex()
+    # Numbers in binary format are shown as numbers; the type of the last one nobody but the server told.
+    code = "import decimal, psycopg, sys\n" \
+           "c, card = psycopg.connect(sys.argv[1], autocommit=True), sys.argv[2]\n" \
+           "values = (card, card, psycopg.types.json.Jsonb({'card': card}), 4711, int(card), decimal.Decimal(card + '.50'), [int(card), 5])\n" \
+           "c.execute('delete from orders where item in (%t, %b) or to_jsonb(item) = %b or id in (%b, %b, %b) or id = any (%b)', values)\n" \
+           "k = c.pgconn\n" \
+           "k.prepare(b's', b'delete from orders where id = -1 and id::int8 = $1')\n" \
+           "k.describe_prepared(b's')\n" \
+           "k.exec_prepared(b's', [int(card).to_bytes(8, 'big')], [1])\n"
     p = setting.daemon.popen("/usr/bin/python3", "-c", code, f"host=127.0.0.1 port={server.port} dbname=shop user=app", card,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     (review,) = wait_for_pending(setting.daemon)
@@ -423,13 +428,18 @@ def test_parameters_are_masked_in_every_form(setting, server):
     full = setting.daemon.json("reviews", "show", review["id"])
     assert "Delete on orders" in full["preview"], full
     for text in (told, shown, json.dumps(full), json.dumps(setting.slack.messages[ts])):
-        assert card not in text and card.encode().hex() not in text, text
+        assert card not in text and card.encode().hex() not in text and bits not in text, text
         assert "************1111" in text, text
-    masked, binary, document, number = full["parameters"]
-    assert masked == binary == {"text": "*" * 12 + "1111", "length": 16}
-    assert document["text"] == '\x01{"card": "' + "*" * 12 + '1111"}' and bytes.fromhex(number["binary"])[-2:] == b"\x12\x67"
+    masked, binary, document, number, integer, amount, many = full["parameters"]
+    assert masked == binary == integer == {"text": "*" * 12 + "1111", "length": 16}
+    assert document["text"] == '\x01{"card": "' + "*" * 12 + '1111"}' and number == {"text": "4711", "length": 4}
+    assert amount == {"text": "*" * 12 + "1111.50", "length": 19} and many["binary"][-32:] == "ffffffff" + "00000008" + "0000000000000005"
     setting.clicker.click(ts, "approve", "U222")
-    p.communicate(timeout=10)
+    review = wait_for(lambda: next((r for r in pending(setting.daemon) if r["id"] != review["id"]), None), 10, "the next one")
+    full = setting.daemon.json("reviews", "show", review["id"])
+    assert full["parameters"] == [masked] and "= $1" in full["text"]
+    setting.clicker.click(setting.slack.wait_message(review["id"]), "approve", "U222")
+    assert p.communicate(timeout=10) == ("", "") and p.returncode == 0
 
 
 def test_no_length_hides_how_it_is_read(setting, server):

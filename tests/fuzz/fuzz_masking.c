@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_masking: any bytes as text, as JSON, and as values of every built-in type. Beyond memory
- * errors it checks that
+ * fuzz_masking: any bytes as text, as JSON, and as values and parameters of every built-in type.
+ * Beyond memory errors it checks that
  * - a part of a run is judged as if it stood alone, and a run said to be clean has no findings,
  * - findings are in order, within the text, and cut no UTF-8 character,
  * - valid UTF-8 stays so, and what has been masked whole holds nothing of what it hid.
@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "protocol/postgres/value.h"
+#include "protocol/postgres/value_show.h"
 #include "tests/fuzz/masking_tools.h"
 
 #define ALL ((1u << DETECTOR_COUNT) - 1)
@@ -99,6 +100,24 @@ static void check_value(struct slice value, const struct masker *m, struct value
 	buffer_done(&out);
 }
 
+/* As people see it who decide about a statement: as text, no bytes that are none. */
+static void check_shown(struct slice value, const struct masker *m, uint32_t type)
+{
+	const struct protocol_value shown = {
+		.data = value, .binary = true, .type = type, .length = value.length};
+	struct buffer out;
+	int how;
+
+	buffer_init(&out, 1 << 24);
+	how = pg_value_show(m, &shown, &out);
+	CHECK(how >= PROTOCOL_SHOWN_AS_IT_IS && how <= PROTOCOL_SHOWN_NOT);
+	if (how == PROTOCOL_SHOWN_AS_TEXT)
+		CHECK(buffer_length(&out) && text_is_utf8(buffer_slice(&out)));
+	else
+		CHECK(how == PROTOCOL_SHOWN_REPLACED || buffer_length(&out) == 0);
+	buffer_done(&out);
+}
+
 static const uint32_t types[] = {
 	0,
 	70000,
@@ -135,6 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = slice_from(text, 4);
 	check_part(text);
 	check_value(text, &m, column);
+	check_shown(text, &m, column.type.oid);
 	column = (struct value_column){.type = {114, -1, false}};
 	check_value(text, &m, column);
 	return 0;

@@ -30,6 +30,7 @@ struct sql_cache;
 struct sql_catalog;
 struct detector_engine;
 struct mask_hasher;
+struct masker;
 
 /* Whose bytes: what the side sent (input), or what it is to receive (write). */
 enum side { SIDE_AGENT, SIDE_SERVER };
@@ -44,7 +45,16 @@ static inline enum side side_other(enum side side)
 struct protocol_value {
 	struct slice data; /* NULL data: SQL's NULL */
 	bool binary;
+	uint32_t type; /* as the protocol numbers them; 0: not known */
 	size_t length; /* of the whole value; data may hold only its beginning */
+};
+
+/* What becomes of one where people see it. */
+enum protocol_shown {
+	PROTOCOL_SHOWN_AS_IT_IS, /* nothing was appended */
+	PROTOCOL_SHOWN_REPLACED, /* what was appended, in the same format */
+	PROTOCOL_SHOWN_AS_TEXT, /* what was appended, which is text */
+	PROTOCOL_SHOWN_NOT, /* nothing was appended */
 };
 
 enum protocol_event_type {
@@ -501,6 +511,11 @@ struct protocol {
 	 * binding, what `in_unit` stands for is not filled. */
 	int (*ahead)(struct protocol_engine *e, uint32_t lane, bool first,
 		struct protocol_action_event *ret, struct protocol_binding *ret_binding);
+	/* What people may see of a value of such an action that is in binary format, of which all
+	 * is here: without what the masker's detectors find in it, as their strategies say. Returns
+	 * enum protocol_shown. NULL: no value is of a format of its own. */
+	int (*show)(const struct masker *masker, const struct protocol_value *value,
+		struct buffer *ret);
 	/* For such an action: asks the server what it would do, by means that change nothing. NULL:
 	 * EVENT_PREVIEW follows, unless the session ends; else why there is none, static. */
 	const char *(*preview)(struct protocol_engine *e, uint32_t lane);

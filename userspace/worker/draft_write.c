@@ -50,9 +50,41 @@ static size_t value_share(const struct draft *d)
 	return LIMIT_REVIEW_VALUES / (d->value_count ? d->value_count : 1);
 }
 
+/* Whether the protocol may know more of it than its bytes show. */
+static bool has_type(const struct protocol *protocol, const struct protocol_value *value)
+{
+	return value->binary && value->data.data && protocol->show;
+}
+
+/* By what the protocol knows of the value's type: at most `share` bytes in `room`, where they were
+ * reserved. False: it knows nothing. */
+static bool show_by_type(const struct protocol *protocol, const struct masker *masker,
+	const struct protocol_value *value, size_t share, struct buffer *room,
+	struct question_value *ret)
+{
+	size_t before = buffer_length(room);
+	struct buffer shown;
+	int how;
+
+	if (!has_type(protocol, value))
+		return false;
+	buffer_init(&shown, LIMIT_STATEMENT_BYTES);
+	how = protocol->show(masker, value, &shown);
+	buffer_append_slice(room, slice_head(buffer_slice(&shown), share));
+	if (how != PROTOCOL_SHOWN_AS_IT_IS)
+		ret->data = slice_from(buffer_slice(room), before);
+	if (how == PROTOCOL_SHOWN_AS_TEXT || how == PROTOCOL_SHOWN_REPLACED) {
+		ret->binary = how == PROTOCOL_SHOWN_REPLACED && !is_text(ret->data);
+		ret->length = buffer_length(&shown);
+	}
+	buffer_done(&shown);
+	return how != PROTOCOL_SHOWN_AS_IT_IS;
+}
+
 /* Parameters. The binary form of text, and of what holds text, has it as it is: in hexadecimal it
- * would be as clear. */
-static void fill_values(const struct masker *masker, struct draft *d, struct buffer *room)
+ * would be as clear, as would be a number. */
+static void fill_values(const struct protocol *protocol, const struct masker *masker,
+	struct draft *d, struct buffer *room)
 {
 	struct question *q = &d->question;
 
@@ -66,18 +98,23 @@ static void fill_values(const struct masker *masker, struct draft *d, struct buf
 			.data = slice_head(value->data, value_share(d)),
 			.length = value->length,
 		};
-		if (!shown->null && mask_found(masker, &shown->data, room))
+		if (shown->null ||
+			show_by_type(protocol, masker, value, value_share(d), room, shown))
+			continue;
+		if (mask_found(masker, &shown->data, room))
 			shown->binary = value->binary && !is_text(shown->data);
 	}
 }
 
-static int reserve(const struct draft *d, struct buffer *room)
+static int reserve(const struct protocol *protocol, const struct draft *d, struct buffer *room)
 {
 	size_t length = d->question.preview.length;
 	uint8_t *space;
 
 	for (size_t i = 0; i < d->value_count; i++)
-		length += slice_head(d->values[i].data, value_share(d)).length;
+		length += has_type(protocol, &d->values[i])
+			? value_share(d)
+			: slice_head(d->values[i].data, value_share(d)).length;
 	return buffer_reserve(room, length, &space);
 }
 
@@ -85,12 +122,12 @@ static int reserve(const struct draft *d, struct buffer *room)
 static int mask_values(const struct session *s, struct draft *d, struct buffer *room)
 {
 	struct masker masker;
-	int r = reserve(d, room);
+	int r = reserve(s->engine->protocol, d, room);
 
 	if (r < 0)
 		return r;
 	init_masker(s, &masker);
-	fill_values(&masker, d, room);
+	fill_values(s->engine->protocol, &masker, d, room);
 	if (d->question.values_total)
 		mask_found(&masker, &d->question.preview, room);
 	return 0;

@@ -145,6 +145,7 @@ static int take_bind(struct pg_engine *e, struct pg_ahead *a, struct slice body,
 	if (!plan)
 		return -ENOENT;
 	a->plans[a->plan_count++] = plan;
+	pg_bind_types(statement->types, statement->described, a->values, parts.value_count);
 	a->facts = plan->action;
 	a->facts.text = statement->exact;
 	r = pg_hold_in_unit(e, &a->changes, &a->facts, plan->text);

@@ -61,3 +61,18 @@ int pg_bind_parse(
 		return -EBADMSG;
 	return 0;
 }
+
+static uint32_t type_at(struct slice types, size_t index)
+{
+	return types.length / 4 > index ? bytes_get_u32(types.data + 4 * index) : 0;
+}
+
+void pg_bind_types(
+	struct slice declared, struct slice described, struct protocol_value *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		values[i].type = type_at(declared, i);
+		if (values[i].type == 0)
+			values[i].type = type_at(described, i);
+	}
+}

@@ -21,5 +21,9 @@ struct pg_bind {
 /* -EBADMSG. `complete`: all of the body is here. `values` has room for PG_VALUES_MOST. */
 int pg_bind_parse(
 	struct slice body, bool complete, struct protocol_value *values, struct pg_bind *ret);
+/* Sets the types of the values: what the Parse declared and, where that leaves one open, what the
+ * server described; both rows of OIDs as in those messages, either may be shorter. */
+void pg_bind_types(
+	struct slice declared, struct slice described, struct protocol_value *values, size_t count);
 
 #endif

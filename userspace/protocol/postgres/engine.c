@@ -3,6 +3,7 @@
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/preview.h"
 #include "protocol/postgres/role.h"
+#include "protocol/postgres/value_show.h"
 #include "protocol/sql/setting.h"
 #include "protocol/tls_hello.h"
 
@@ -658,6 +659,7 @@ const struct protocol protocol_postgres = {
 	.refuse = engine_refuse,
 	.bind = pg_hold_bind,
 	.ahead = pg_ahead_next,
+	.show = pg_value_show,
 	.preview = pg_preview_start,
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,

@@ -266,6 +266,7 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 	e->pending.bound[0] = parts.bound;
 	e->pending.values_length = parts.values_length;
 	e->pending.bound[1] = statement->types;
+	pg_bind_types(statement->types, statement->described, e->pending.values, parts.value_count);
 	e->pending.unit = e->batch + 1;
 	e->pending.portal = parts.portal;
 	e->pending.behind = e->behind;
@@ -524,6 +525,8 @@ int pg_extended_on_describe(struct pg_engine *e, const struct pg_frame *m)
 		q->portal = pg_portal_get(found);
 		q->portal->describing = true;
 	}
+	if (kind == 'S' && pg_names_find(&e->statements, name, e->batch, &found) == PG_NAME_FOUND)
+		q->statement = pg_statement_get(found);
 	return pg_send_on(e, m);
 }
 

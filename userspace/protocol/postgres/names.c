@@ -41,6 +41,7 @@ void pg_statement_put(struct pg_statement *s)
 	sql_text_put(s->text);
 	free((void *)s->exact.data);
 	free((void *)s->types.data);
+	free((void *)s->described.data);
 	free(s);
 }
 

@@ -23,6 +23,7 @@ struct pg_statement {
 	uint64_t action; /* the recording's number of the action with this text */
 	struct slice exact; /* the text as sent; owned */
 	struct slice types; /* of its parameters, as Parse has them; owned; empty: made by SQL */
+	struct slice described; /* of the first ones, as the server says; owned; empty: not asked */
 	bool looked_up; /* names were not found once, and the catalog was refreshed for it */
 };
 

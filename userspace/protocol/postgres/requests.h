@@ -41,7 +41,7 @@ struct pg_request {
 	struct pg_plan *plan; /* reference; for QUERY */
 	struct pg_masks *masks; /* reference; for QUERY; NULL: nothing is masked */
 	size_t command; /* QUERY: which command of the text replies next; ROLE: which reply */
-	struct pg_statement *statement; /* reference; PARSE: the new one */
+	struct pg_statement *statement; /* reference; PARSE: the new one; DESCRIBE_STATEMENT */
 	struct pg_portal *portal; /* reference; BIND: the new one; EXECUTE, DESCRIBE_PORTAL */
 	char *name; /* owned; PARSE, BIND, CLOSE_…: whose meaning changes */
 	size_t name_length;

@@ -42,12 +42,25 @@ int pg_result_on_complete(struct pg_engine *e, const struct pg_frame *m)
 	return pg_server_forward(e, m);
 }
 
+/* So many as are shown. */
+static void describe(struct pg_statement *statement, struct slice body)
+{
+	uint16_t count;
+
+	if (statement->described.data || pg_get_u16(&body, &count) < 0)
+		return;
+	body = slice_head(body, 4 * (size_t)PG_VALUES_MOST);
+	statement->described = slice_of(memory_copy_text(body.data, body.length), body.length);
+}
+
 int pg_result_on_parameters(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct pg_request *q = pg_requests_head(&e->requests);
 
 	if (!q || q->kind != PG_REQUEST_DESCRIBE_STATEMENT)
 		return -EBADMSG;
+	if (q->statement)
+		describe(q->statement, m->body);
 	return pg_server_forward(e, m);
 }
 
