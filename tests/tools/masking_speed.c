@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * masking_speed: megabytes per second and core of the detectors and of masked rows, on text made
- * here. Prints one line per measurement: name, method, MB/s. json_speed does so with JSON.
+ * masking_speed [GOAL]: megabytes per second and core of the detectors and of masked rows, on text
+ * made here. Prints one line per measurement: name, method, MB/s; the median of some rounds. Where
+ * text without findings is searched by the method that this processor's daemon uses, that has a
+ * goal: a miss is said, and is the status. json_speed measures JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -16,6 +19,7 @@
 #define BYTES (8u << 20)
 #define RUN 65536
 #define ROUNDS 5
+#define GOAL 500 /* MB/s */
 
 /* One cell, with its length. */
 static void add_cell(struct buffer *out, struct buffer *cell)
@@ -76,14 +80,21 @@ static void make_prose(struct buffer *out, bool with_findings)
 	}
 }
 
-/* The best of some rounds over the text, cut into runs; others may share the processor. */
-static void measure(const char *name, struct detector_engine *engine, struct slice text,
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The median of some rounds over the text, cut into runs: MB/s. */
+static double measure(const char *name, struct detector_engine *engine, struct slice text,
 	int (*run)(void *context, struct slice piece), void *context)
 {
-	uint64_t best = UINT64_MAX;
+	uint64_t rounds[ROUNDS];
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID), took;
+		uint64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID);
 
 		for (size_t at = 0; at < text.length;) {
 			int taken = run(context, slice_head(slice_from(text, at), RUN));
@@ -94,10 +105,11 @@ static void measure(const char *name, struct detector_engine *engine, struct sli
 			}
 			at += (size_t)taken;
 		}
-		took = clock_read(CLOCK_THREAD_CPUTIME_ID) - began;
-		best = took < best ? took : best;
+		rounds[round] = clock_read(CLOCK_THREAD_CPUTIME_ID) - began;
 	}
-	speed_report(name, detector_engine_method(engine), text.length, best);
+	qsort(rounds, ROUNDS, sizeof(*rounds), compare);
+	speed_report(name, detector_engine_method(engine), text.length, rounds[ROUNDS / 2]);
+	return (double)text.length * 1e3 / (double)rounds[ROUNDS / 2];
 }
 
 struct scanning {
@@ -147,7 +159,7 @@ static int run_rows(void *context, struct slice piece)
 	return r < 0 ? r : (int)end;
 }
 
-static void measure_rows(const char *name, struct scanning *s, struct slice rows,
+static double measure_rows(const char *name, struct scanning *s, struct slice rows,
 	const struct mask_rules *rules, enum mask_strategy last, struct mask_hasher *hasher)
 {
 	struct value_column columns[COLUMNS] = {
@@ -159,15 +171,19 @@ static void measure_rows(const char *name, struct scanning *s, struct slice rows
 		{.type = {25, -1, false}, .strategy = last},
 	};
 	struct masker masker;
+	double speed;
 
 	masker_init(&masker, s->engine, hasher, rules);
 	value_rows_init(&s->rows, &masker, columns, COLUMNS);
-	measure(name, s->engine, rows, run_rows, s);
+	speed = measure(name, s->engine, rows, run_rows, s);
 	value_rows_done(&s->rows);
+	return speed;
 }
 
-static void measure_all(struct scanning *s, struct mask_hasher *hasher)
+/* Of text without findings, the lowest. */
+static double measure_all(struct scanning *s, struct mask_hasher *hasher)
 {
+	double text_speed, rows_speed;
 	struct buffer prose, found, rows, mails;
 	struct mask_rules none = {0}, every = {.detects = true};
 
@@ -183,9 +199,9 @@ static void measure_all(struct scanning *s, struct mask_hasher *hasher)
 	make_rows(&mails, true);
 	measure("first pass, clean text", s->engine, buffer_slice(&prose), run_index, s);
 	measure("first pass, clean rows", s->engine, buffer_slice(&rows), run_index, s);
-	measure("scan, clean text", s->engine, buffer_slice(&prose), run_scan, s);
+	text_speed = measure("scan, clean text", s->engine, buffer_slice(&prose), run_scan, s);
 	measure("scan, text with findings", s->engine, buffer_slice(&found), run_scan, s);
-	measure_rows("rows, clean", s, buffer_slice(&rows), &every, MASK_NONE, hasher);
+	rows_speed = measure_rows("rows, clean", s, buffer_slice(&rows), &every, MASK_NONE, hasher);
 	measure_rows("rows, column mask alone", s, buffer_slice(&rows), &none, MASK_REDACT, hasher);
 	measure_rows("rows, column mask", s, buffer_slice(&rows), &every, MASK_REDACT, hasher);
 	measure_rows("rows, hashed column", s, buffer_slice(&rows), &every, MASK_HASH, hasher);
@@ -194,10 +210,14 @@ static void measure_all(struct scanning *s, struct mask_hasher *hasher)
 	buffer_done(&found);
 	buffer_done(&rows);
 	buffer_done(&mails);
+	return text_speed < rows_speed ? text_speed : rows_speed;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	long goal = argc > 1 ? strtol(argv[1], NULL, 10) : GOAL;
+	const char *own;
+	double speed = 0;
 	static const uint8_t key[MASK_KEY_BYTES] = {1};
 	struct error e;
 	uint64_t began = clock_monotonic();
@@ -209,15 +229,23 @@ int main(void)
 		return 1;
 	}
 	printf("engine made in %.1f ms\n", (double)(clock_monotonic() - began) / 1e6);
+	own = detector_engine_method(s.engine);
 	detector_index_init(&s.index);
 	buffer_init(&s.out, 4 * BYTES);
 	for (unsigned v = 0; v < SHAPE_VARIANT_COUNT; v++) {
-		if (detector_engine_set_method(s.engine, v) == 0)
-			measure_all(&s, hasher);
+		double lowest;
+
+		if (detector_engine_set_method(s.engine, v) < 0)
+			continue;
+		lowest = measure_all(&s, hasher);
+		if (strcmp(detector_engine_method(s.engine), own) == 0)
+			speed = lowest;
 	}
+	printf("text and rows without findings, %s: %.0f MB/s for each core (goal %ld: %s)\n", own,
+		speed, goal, speed >= (double)goal ? "met" : "MISSED");
 	detector_index_done(&s.index);
 	buffer_done(&s.out);
 	mask_hasher_free(hasher);
 	detector_engine_free(s.engine);
-	return 0;
+	return speed < (double)goal;
 }
