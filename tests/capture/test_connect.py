@@ -109,13 +109,14 @@ def test_fast_open(host, address):
 @pytest.mark.parametrize("mode", ["plain", "sqpoll", "async"])
 def test_io_uring(host, mode):
     daemon, agent = host.govern()
-    process = agent.popen(str(BUILD / "tests/capture_dial"), "uring", mode, SERVER4, "5432")
-    assert process.stdout.readline() == f"{SERVER4} 5432\n"
-    session = daemon.session(SERVER4)
-    assert session["pid"] == process.pid
-    assert os.path.basename(session["exe"]) == "capture_dial"
-    process.communicate()
-    assert process.returncode == 0
+    for dialled, address, _ in DESTINATIONS:
+        process = agent.popen(str(BUILD / "tests/capture_dial"), "uring", mode, dialled, "5432")
+        assert process.stdout.readline() == f"{dialled} 5432\n"
+        session = daemon.session(address)
+        assert session["pid"] == process.pid
+        assert os.path.basename(session["exe"]) == "capture_dial"
+        process.communicate()
+        assert process.returncode == 0
 
 
 def test_many_at_once(host):

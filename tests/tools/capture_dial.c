@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * capture_dial: connections that Python can't make, or not fast enough. For tests/capture and
- *tests/bench.
+ * tests/bench.
  *
- *	capture_dial uring plain|async|sqpoll ADDRESS PORT	connects by io_uring, prints
- *getpeername and waits for the end of stdin capture_dial socket FAMILY TYPE PROTOCOL	makes a
- *socket by io_uring, prints 0 or its errno capture_dial connect COUNT ADDRESS PORT	connects and
- *resets COUNT times, prints the median of connect(2) in nanoseconds capture_dial login COUNT
- *ADDRESS PORT	the same from connect(2) to PostgreSQL's ReadyForQuery, as user app, without a
- *password
+ *   capture_dial uring plain|async|sqpoll ADDRESS PORT
+ *       connects by io_uring, prints getpeername and waits for the end of stdin
+ *   capture_dial socket FAMILY TYPE PROTOCOL
+ *       makes a socket by io_uring, prints 0 or its errno
+ *   capture_dial connect COUNT ADDRESS PORT
+ *       connects and resets COUNT times, prints the median of connect(2) in nanoseconds
+ *   capture_dial login COUNT ADDRESS PORT
+ *       the same from connect(2) to PostgreSQL's ReadyForQuery, as user app, without a password
  */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,33 +42,59 @@ static struct sockaddr_in to_address(const char *address, const char *port)
 	return a;
 }
 
+/* Of either family. */
+union any_address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
+static union any_address to_any(const char *address, const char *port)
+{
+	union any_address a = {.six = {.sin6_family = AF_INET6}};
+
+	if (inet_pton(AF_INET6, address, &a.six.sin6_addr) == 1)
+		a.six.sin6_port = htons((uint16_t)atoi(port));
+	else
+		a.four = to_address(address, port);
+	return a;
+}
+
+static void print_any(const union any_address *a)
+{
+	bool six = a->any.sa_family == AF_INET6;
+	const void *host = six ? (const void *)&a->six.sin6_addr : &a->four.sin_addr;
+	char text[INET6_ADDRSTRLEN];
+
+	printf("%s %u\n", inet_ntop(a->any.sa_family, host, text, sizeof(text)),
+		ntohs(six ? a->six.sin6_port : a->four.sin_port));
+}
+
 static int by_uring(char **words)
 {
-	struct sockaddr_in to = to_address(words[1], words[2]), peer;
+	union any_address to = to_any(words[1], words[2]), peer;
 	socklen_t length = sizeof(peer);
 	struct io_uring_params parameters = {
 		.flags = strcmp(words[0], "sqpoll") == 0 ? IORING_SETUP_SQPOLL : 0};
 	struct io_uring_sqe *entry;
 	struct io_uring_cqe *done;
 	struct io_uring ring;
-	char text[INET_ADDRSTRLEN];
 	int r = io_uring_queue_init_params(4, &ring, &parameters);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(to.any.sa_family, SOCK_STREAM, 0);
 
 	if (r < 0)
 		fail("io_uring", -r);
 	entry = io_uring_get_sqe(&ring);
-	io_uring_prep_connect(entry, fd, (struct sockaddr *)&to, sizeof(to));
+	io_uring_prep_connect(entry, fd, &to.any, sizeof(to));
 	if (strcmp(words[0], "async") == 0)
 		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	io_uring_submit(&ring);
 	r = io_uring_wait_cqe(&ring, &done);
 	if (r < 0 || done->res < 0)
 		fail("connect", r < 0 ? -r : -done->res);
-	if (getpeername(fd, (struct sockaddr *)&peer, &length) < 0)
+	if (getpeername(fd, &peer.any, &length) < 0)
 		fail("getpeername", errno);
-	printf("%s %u\n", inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text)),
-		ntohs(peer.sin_port));
+	print_any(&peer);
 	fflush(stdout);
 	/* The monitor looks the program up while the process lives. */
 	getchar();
