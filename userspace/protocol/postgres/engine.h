@@ -245,6 +245,7 @@ struct pg_engine {
 	bool names_check; /* this session may have changed them: compare before the next text */
 	bool plans_stale; /* the server may keep what prepared statements named before */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
+	bool lookups_fail; /* the last one did, and no cancel was the reason */
 	char *role; /* current_user and session_user, as read last; NULL: not read */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */

@@ -108,6 +108,7 @@ void pg_lookup_free(struct pg_lookup *l)
 	free(l->role);
 	pg_meanings_done(&l->meanings);
 	free(l->interrupted);
+	free((void *)l->error.data);
 	sql_catalog_put(l->names);
 	sql_catalog_put(l->temporary);
 	free(l);
@@ -386,6 +387,7 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 			return 0;
 		/* Inside the agent's batch the server now skips to the agent's Sync. */
 		e->skipping = true;
+		l->error = slice_of(memory_copy_text(body.data, body.length), body.length);
 		return finish(e);
 	case 'Z':
 		if (!l->synced || body.length != 1)

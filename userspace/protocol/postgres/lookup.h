@@ -37,6 +37,9 @@ struct pg_lookup {
 	bool synced; /* ends with a ReadyForQuery */
 	bool failed;
 	char *interrupted; /* owned; the server was told to stop: its words. NULL: it was not */
+	/* The ErrorResponse that ended it inside the agent's batch; owned; NULL data: there was
+	 * none, and what the server said could not be kept. */
+	struct slice error;
 	/* What was read. */
 	struct arena arena; /* becomes the session's naming_arena */
 	struct slice *path;

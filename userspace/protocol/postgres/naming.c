@@ -126,6 +126,13 @@ static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch
 	e->naming_stale = true;
 }
 
+/* Where we only observe, a question that the server does not answer anyway must not end the agent's
+ * transaction, or batch. */
+static bool would_disturb(const struct pg_engine *e)
+{
+	return e->base.host->observes && e->lookups_fail && (e->transaction != 'I' || e->unsynced);
+}
+
 int pg_naming_refresh(struct pg_engine *e)
 {
 	struct protocol_host *host = e->base.host;
@@ -148,7 +155,7 @@ int pg_naming_refresh(struct pg_engine *e)
 		e->lookup_failed = false;
 		return -EPERM;
 	}
-	if (e->transaction == 'E' || e->skipping)
+	if (e->transaction == 'E' || e->skipping || would_disturb(e))
 		return -EPERM;
 	/* What is deferred stays so: it is asked past that. */
 	r = pg_requests_sent(e) ? pg_judge_drain(e) : PG_TAKEN;
@@ -240,17 +247,38 @@ void pg_naming_on_encoding(struct pg_engine *e, struct slice name)
 		e->temporary_stale = true;
 }
 
-/* Inside a batch the message that waited is among what the server skips: this is its answer. */
+/* Inside a batch the message that waited is among what the server skips: this is its answer. Where
+ * we only observe, nothing is denied: it is the server's own. */
 static int tell_failure(struct pg_engine *e, const struct pg_lookup *l)
 {
 	static const char unknown[] = "wayleave: denied: its names could not be looked up";
+	struct protocol_event *event = pg_event(e, EVENT_NOTE);
 	int r;
 
+	event->note.reason = REASON_NOT_UNDERSTOOD;
+	event->note.text = slice_from_string(
+		"the server failed the lookup of what names mean, and skips the rest of the batch");
 	buffer_clear(&e->scratch);
-	r = pg_error_put(&e->scratch, false,
-		l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
-		slice_from_string(l->interrupted ? l->interrupted : unknown));
+	if (e->base.host->observes)
+		r = pg_put_message(&e->scratch, 'E', l->error);
+	else
+		r = pg_error_put(&e->scratch, false,
+			l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
+			slice_from_string(l->interrupted ? l->interrupted : unknown));
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+}
+
+/* The text that needed it stays unknown. A cancel, or the agent's own time limit, is its answer;
+ * where we only observe, a cancel alone that was meant for it (engine_interrupt). */
+static void do_without(struct pg_engine *e, struct pg_lookup *l)
+{
+	if (e->held_ready || e->pending.interrupted)
+		return;
+	if (!e->base.host->observes) {
+		e->pending.interrupted = l->interrupted;
+		l->interrupted = NULL;
+	}
+	e->lookup_failed = !e->pending.interrupted;
 }
 
 static int on_failed_lookup(struct pg_engine *e, struct pg_lookup *l)
@@ -261,13 +289,11 @@ static int on_failed_lookup(struct pg_engine *e, struct pg_lookup *l)
 		e->catalog->check = true;
 	if (l->wanted & STEP(NAME))
 		pg_inject_not_renamed(e);
-	if (!l->synced) {
+	e->lookups_fail = !l->interrupted;
+	if (l->error.data)
 		r = tell_failure(e, l);
-	} else if (!e->held_ready && !e->pending.interrupted) {
-		e->pending.interrupted = l->interrupted;
-		l->interrupted = NULL;
-		e->lookup_failed = !e->pending.interrupted;
-	}
+	else
+		do_without(e, l);
 	return r < 0 ? r : let_go(e);
 }
 
@@ -277,6 +303,7 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 
 	if (l->failed)
 		return on_failed_lookup(e, l);
+	e->lookups_fail = false;
 	/* Before a Sync the server does not say that it changed. */
 	if (wanted & STEP(SESSION) && strcmp(l->encoding, e->encoding) != 0) {
 		pg_naming_on_encoding(e, slice_from_string(l->encoding));
