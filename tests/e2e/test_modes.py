@@ -105,6 +105,10 @@ print(json.dumps([wire.run("127.0.0.1", int(sys.argv[2]), "app", "shop", script)
 """
 
 
+BROKEN_STARTS = [struct.pack("!IHH", 8 + len(body), major, 0) + body for major, body in [
+    (2, b"user\0app\0"), (3, b"database\0shop\0\0"), (3, b"user\0app\0"), (3, b"user\0app\0database\0shop\0\0x")]]
+
+
 def test_observing_passes_what_could_not_be_judged_as_without_us(server, make_daemon):
     d = make_daemon(make_config(server.port, mode="observe"), RULES)
     program = ["/usr/bin/python3", "-c", UNJUDGED, ROOT, str(server.port)]
@@ -112,6 +116,14 @@ def test_observing_passes_what_could_not_be_judged_as_without_us(server, make_da
     for through, without in zip(observed, direct, strict=True):
         assert through == without
     assert "D" in [m[0] for m in direct[7]] and ["D", ["8"]] in direct[8], "names that only the server has seen made"
+    # Nor is what is no startup packet, or one of a kind that is not read.
+    before = len(d.json("sessions", "list"))
+    for packet in BROKEN_STARTS:
+        step = DIAL % ("127.0.0.1", server.port, [packet, 1 << 20])
+        direct = subprocess.run(["/usr/bin/python3", "-c", step], stdout=-1, check=True).stdout
+        assert d.run("/usr/bin/python3", "-c", step, text=False).stdout == direct and b"FATAL" in direct
+    notes = [r.get("detail") for s in d.json("sessions", "list")[:-before] for r in d.json("sessions", "show", s["id"])["records"]]
+    assert notes.count("relayed unread from here on") == len(BROKEN_STARTS), notes
     verdicts = {(a["text"][:80], a["verdict"], a.get("observed"), a.get("reason")) for a in recorded_actions(d)}
     for text, reason in [
             ("select length('" + "x" * 65, "too_long"), ("select 'named'", "not_understood"), ("delete from orders where id = -1", "none"),

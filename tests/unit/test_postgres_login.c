@@ -76,6 +76,60 @@ Test(login, negotiation_is_not_endless)
 	cr_assert_leq(buffer_length(&run.sent[SIDE_AGENT]), 4);
 }
 
+/* --- where we only observe, the server answers what we don't understand --- */
+
+#define OBSERVED                                                                                   \
+	"config:\n"                                                                                \
+	"  mode: observe\n"                                                                        \
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"                                    \
+	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"         \
+	"rules: [{ name: read, operations: [read], allow: {} }]\n"
+
+static void set_up_observed(void)
+{
+	engine_bench_init(&bench, OBSERVED);
+	engine_run_init(&run, &bench, NULL);
+}
+
+TestSuite(login_observed, .init = set_up_observed, .fini = tear_down);
+
+/* All of it, as the relay takes what the engine has not. */
+Test(login_observed, what_is_no_startup_packet_is_left_to_the_relay)
+{
+	static const char *const names[] = {"version 2", "no user", "no end", "data behind"};
+	const struct slice packets[] = {
+		BYTES("\0\0\0\x10\0\2\0\0user\0ap\0"),
+		BYTES("\0\0\0\x17\0\3\0\0database\0shop\0\0"),
+		BYTES("\0\0\0\x11\0\3\0\0user\0app\0"),
+		BYTES(TLS_REQUEST "x"),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
+		engine_run_connected(&run);
+		engine_run_feed(&run, SIDE_AGENT, packets[i]);
+		cr_expect(said("! violation agent"), "%s", names[i]);
+		cr_expect_eq(
+			buffer_length(&run.partial[SIDE_AGENT]), packets[i].length, "%s", names[i]);
+		tear_down();
+		set_up_observed();
+	}
+}
+
+Test(login_observed, nothing_is_relayed_before_the_servers_leg_is_what_it_is_to_be)
+{
+	bench.upstream_tls = UPSTREAM_TLS_ON;
+	engine_run_done(&run);
+	engine_run_init(&run, &bench, NULL);
+	engine_run_feed(&run, SIDE_AGENT, BYTES("\0\0\0\x11\0\3\0\0user\0app\0"));
+	cr_assert_not(said("! violation agent") || run.closed);
+	engine_run_connected(&run);
+	cr_assert(slice_equal(buffer_slice(&run.sent[SIDE_SERVER]), BYTES(TLS_REQUEST)));
+	cr_assert_not(said("! violation agent") || run.closed);
+	engine_run_feed(&run, SIDE_SERVER, BYTES("S"));
+	cr_assert(said("! tls server") && said("! violation agent"));
+	cr_assert_eq(buffer_length(&run.partial[SIDE_AGENT]), 0x11);
+}
+
 /* --- telling the server that nobody wants its answer any more --- */
 
 static void set_up_unread(void)

@@ -243,6 +243,17 @@ int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
 	return 0;
 }
 
+/* What breaks the protocol is relayed unread where we only observe: not before the server's leg is
+ * as it is to be. */
+static bool waits_to_relay(const struct pg_engine *e)
+{
+	bool unconnected = e->server == PG_SERVER_NONE;
+
+	return e->base.host->observes && !e->abort_text &&
+		((unconnected && e->base.host->upstream_tls == UPSTREAM_TLS_ON) ||
+			e->server == PG_SERVER_ASKED_TLS || e->server == PG_SERVER_TLS);
+}
+
 static int engine_input(
 	struct protocol_engine *base, enum side side, struct slice in, size_t *ret_taken)
 {
@@ -265,6 +276,8 @@ static int engine_input(
 	}
 	if (e->agent == PG_AGENT_FIRST) {
 		r = pg_login_agent(e, in, ret_taken);
+		if (r == -EBADMSG && waits_to_relay(e))
+			return 0;
 		if (r == 0 && e->agent == PG_AGENT_STARTED && e->abort_text)
 			engine_tell_abort(e);
 		return r;

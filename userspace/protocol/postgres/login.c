@@ -197,6 +197,9 @@ static int on_startup(struct pg_engine *e, struct slice packet)
 	struct slice kept = arena_copy(&e->login_arena, slice_from(packet, 4));
 	int r = kept.data ? pg_startup_parse(kept, &e->login_arena, &e->startup) : -E2BIG;
 
+	/* The server's own words for it, as without us. */
+	if (r < 0 && e->base.host->observes && !e->abort_text)
+		return -EBADMSG;
 	e->agent = PG_AGENT_STARTED;
 	if (r == -EPROTONOSUPPORT)
 		return pg_fail(e, REASON_PROTOCOL_VIOLATION,
@@ -212,10 +215,24 @@ static int on_startup(struct pg_engine *e, struct slice packet)
 	return e->abort_text ? 0 : judge_startup(e);
 }
 
+static int on_first_packet(struct pg_engine *e, struct slice packet, struct slice behind)
+{
+	switch (bytes_get_u32(packet.data + 4)) {
+	case PG_CODE_CANCEL:
+		return on_cancel(e, packet);
+	case PG_CODE_TLS:
+		return on_tls_request(e, behind);
+	case PG_CODE_GSS:
+		return answer_byte(e, 'N');
+	default:
+		return on_startup(e, packet);
+	}
+}
+
 int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken)
 {
-	struct slice packet;
-	uint32_t length, code;
+	uint32_t length;
+	int r;
 
 	if (in.length && in.data[0] == TLS_RECORD_HANDSHAKE && !e->agent_tls) {
 		/* PostgreSQL 17's direct negotiation: no SSLRequest, but ALPN is a must. */
@@ -229,18 +246,15 @@ int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken)
 		return -EBADMSG;
 	if (in.length < length)
 		return 0;
-	if (++e->first_packets > FIRST_PACKETS_MOST)
+	if (e->first_packets == FIRST_PACKETS_MOST)
 		return -EBADMSG;
-	packet = slice_head(in, length);
-	code = bytes_get_u32(in.data + 4);
+	r = on_first_packet(e, slice_head(in, length), slice_from(in, length));
+	/* Who relays it unread has to have all of it. */
+	if (r == -EBADMSG)
+		return r;
+	e->first_packets++;
 	*ret_taken = length;
-	if (code == PG_CODE_CANCEL)
-		return on_cancel(e, packet);
-	if (code == PG_CODE_TLS)
-		return on_tls_request(e, slice_from(in, length));
-	if (code == PG_CODE_GSS)
-		return answer_byte(e, 'N');
-	return on_startup(e, packet);
+	return r;
 }
 
 void pg_login_tls_done(
