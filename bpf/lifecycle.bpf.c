@@ -83,8 +83,17 @@ int lifecycle_release(struct bpf_sock *ctx)
 	return 1;
 }
 
-/* The SYN is about to be sent: local address and port are known now. A failure leaves the
- * connection without an origin, which the worker refuses. */
+/* The connection has no origin: the guard refuses its SYN, so that connect(2) fails; where there is
+ * no guard, in another network namespace, the worker ends it. */
+static __always_inline void lose(struct bpf_sock_ops *ctx, const struct steered *s)
+{
+	__u32 mark = STEER_MARK_LOST;
+
+	bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	count(agent_get(s->origin.agent), STEER_ORIGIN_LOST);
+}
+
+/* The SYN is about to be sent: local address and port are known now. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
 	int flags = ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -105,7 +114,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 		flags |= BPF_SOCK_OPS_RTO_CB_FLAG;
 	if (bpf_sock_ops_cb_flags_set(ctx, flags) ||
 		bpf_map_update_elem(&pending, &s->key, &s->origin, BPF_NOEXIST)) {
-		count(agent_get(s->origin.agent), STEER_ORIGIN_LOST);
+		lose(ctx, s);
 		return;
 	}
 	s->state = STEERED_PUBLISHED;

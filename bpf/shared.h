@@ -172,6 +172,9 @@ SHARED_SIZE(struct steer_event, 120);
 /* Of sockets whose SYN fence.bpf.c holds back until there is a listener in their network namespace:
  * who changes it gains that nobody waits. */
 #define STEER_MARK_HELD 0x57790002
+/* Of sockets whose origin had no room in `pending` when their SYN was due: the guard refuses it, as
+ * the worker would refuse the connection. */
+#define STEER_MARK_LOST 0x57790003
 
 /* A cgroup path of the configuration, `*` for any run of characters but "/". A cgroup that is made
  * under such a path is `awaited` until the monitor has put the hooks on it. */

@@ -96,7 +96,9 @@ static __always_inline int set_mark(const struct attempt *a, __u32 mark)
 {
 	__u32 own = a->socket->mark;
 
-	if (own == mark || (!mark && own != STEER_MARK_DIRECT && own != STEER_MARK_HELD))
+	if (own == mark ||
+		(!mark && own != STEER_MARK_DIRECT && own != STEER_MARK_HELD &&
+			own != STEER_MARK_LOST))
 		return 0;
 	return bpf_setsockopt(a->context, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 }

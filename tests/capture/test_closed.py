@@ -3,9 +3,11 @@
 # It fails closed: without a daemon, without a hook, with full maps, against squatters, for sockets
 # that the hooks would not see (bypasses B6, B10, B14 to B18, B27, B28). Every test ends with the
 # check that the world saw nothing (conftest.host).
+import ctypes
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 
@@ -225,6 +227,88 @@ def test_quota(host):
     counts = daemon.counts(agent)
     assert (counts["quota"], counts["pending"]) == (30, 0)
     assert "prepared but not accepted" in daemon.refusals()[0]["detail"]
+
+
+# Holds as many prepared connections as it may, and says how many they are, until it is told to let go.
+HOARD = f"""
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, ({QUOTA} + 100,) * 2)
+    held, refused = [], 0
+    while not refused and len(held) < {QUOTA}:
+        s = socket.socket()
+        s.setsockopt(socket.IPPROTO_IP, 15, 1)      # IP_FREEBIND, as in test_quota
+        s.bind((ADDRESS, 0))
+        refused = s.connect_ex(({SERVER4!r}, 5432)) == errno.ENOBUFS
+        held += [] if refused else [s]
+    print(len(held), flush=True)
+    sys.stdin.readline()
+"""
+QUOTA_ALL = 32768 - 1024  # STEER_PENDING_MOST, and what capture.c leaves of it
+
+
+def test_quota_of_all(host):
+    """Who has used up their own share takes nothing from others, until what all agents share is used up; and all go on when it is given back."""
+    agents = [host.agent(f"a{i}") for i in range(QUOTA_ALL // QUOTA + 2)]
+    daemon = host.start(*agents)
+    hoarders, counts = [], []
+    for agent in agents[:-1]:
+        assert attempts(agents[-1], [SERVER4])[0].get("data") == "ping", counts
+        # A port of one address is another's no more.
+        hoarders.append(agent.start(HOARD.replace("ADDRESS", f'"198.51.100.{len(counts) + 1}"')))
+        counts.append(int(hoarders[-1].stdout.readline()))
+    assert sum(counts) == QUOTA_ALL and max(counts) == QUOTA, counts
+    assert errors(agents[-1]) == ["ENOBUFS"] * 3
+    for hoarder in hoarders:
+        hoarder.communicate("\n")
+    assert [answer.get("data") for answer in attempts(agents[-1])] == ["ping"] * 3
+
+
+class Bpf:
+    """bpf(2), as far as a map is filled by somebody else."""
+    GET, UPDATE, DELETE = 7, 26, 27  # BPF_OBJ_GET, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH
+
+    def __init__(self, pin):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        path = ctypes.create_string_buffer(str(pin).encode())
+        self.map = self.call(self.GET, struct.pack("QII", ctypes.addressof(path), 0, 0))
+
+    def call(self, command, attributes):
+        room = ctypes.create_string_buffer(attributes + bytes(128 - len(attributes)))
+        result = self.libc.syscall(321, command, room, 128)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return result
+
+    def change(self, command, keys, value=b""):
+        room = [ctypes.create_string_buffer(b"".join(keys)), ctypes.create_string_buffer(value * len(keys))]
+        self.call(command, struct.pack("QQQQIIQQ", 0, 0, *map(ctypes.addressof, room), len(keys), self.map, 0, 0))
+
+
+def test_full_map(host):
+    """Not even if there were more in it than is counted: who finds no room is refused, nothing of it passes, and what stands goes on."""
+    daemon, agent = host.govern()
+    other = agent.start(f"""
+        s = socket.create_connection(({SERVER4!r}, 5432), 5)
+        s.send(b"ping")
+        print(s.recv(4).decode(), flush=True)
+        sys.stdin.readline()
+        s.send(b"pong")
+        result = s.recv(4).decode()
+    """)
+    assert other.stdout.readline() == "ping\n"
+    daemon.session(SERVER4)
+    pending = Bpf(daemon.pins / LAYOUT / "maps/pending")
+    keys = [struct.pack("Q40x", n) for n in range(32768)]
+    pending.change(Bpf.UPDATE, keys, bytes(112))
+    try:
+        assert errors(agent) == ["ECONNREFUSED"] * 3
+        assert daemon.no_session() and daemon.counts(agent)["origin_lost"] == 3
+        out, err = other.communicate("\n", timeout=20)
+        assert json.loads(out) == "pong", err
+    finally:
+        pending.change(Bpf.DELETE, keys)
+    assert [answer.get("data") for answer in attempts(agent)] == ["ping"] * 3
+    assert daemon.counts(agent)["pending"] == 0
 
 
 def test_quota_is_given_back(host):

@@ -21,11 +21,12 @@
  * addresses that the socket has. The agent's cgroup is compared once per level, not once per agent,
  * and other hosts' and the daemon's packets meet nothing but that.
  *
- * On loopback: the worker's listener; else a first SYN must carry the mark of steer.bpf.c. Whatever
- * follows a SYN passes there whosoever sends it, so that no cgroup is looked up for it.
- * Elsewhere nothing, or, where the agent may listen, nothing that opens a connection. In the input
- * chain a SYN from outside is answered at once; without that the handshake would be done before the
- * agent's first segment is rejected, because a SYN-ACK belongs to no full socket yet.
+ * On loopback: the worker's listener, unless the origin was lost (lifecycle.bpf.c); else a first
+ * SYN must carry the mark of steer.bpf.c. Whatever follows a SYN passes there whosoever sends it,
+ * so that no cgroup is looked up for it. Elsewhere nothing, or, where the agent may listen, nothing
+ * that opens a connection. In the input chain a SYN from outside is answered at once; without that
+ * the handshake would be done before the agent's first segment is rejected, because a SYN-ACK
+ * belongs to no full socket yet.
  *
  * UDP: on loopback it passes unless the agent has none at all; elsewhere to the host's own
  * resolvers alone. A fragment behind the first has no port and is refused. */
@@ -35,7 +36,8 @@ static const char table_head[] = "add table inet wayleave_%s\n"
 static const char tcp_head[] = "\tchain refuse {\n"
 			       "\t\tcounter reject with tcp reset\n"
 			       "\t}\n"
-			       "\tchain loopback {\n";
+			       "\tchain loopback {\n"
+			       "\t\tmeta mark %#x goto refuse\n";
 static const char listener_rules[] = "\t\tip daddr 127.0.0.1 tcp dport %u accept\n"
 				     "\t\tip6 daddr ::1 tcp dport %u accept\n";
 static const char agent_chains[] =
@@ -229,7 +231,7 @@ static int append_udp(struct buffer *b, const struct guard *g)
 
 static int append_tcp(struct buffer *b, const struct guard *g)
 {
-	int r = buffer_append_string(b, tcp_head);
+	int r = buffer_append_format(b, tcp_head, STEER_MARK_LOST);
 
 	if (r == 0 && g->port)
 		r = buffer_append_format(b, listener_rules, g->port, g->port);
