@@ -100,6 +100,7 @@ Test(kubernetes_shown, secrets_in_yaml)
 		{"x: &x s3cret\ndata:\n  a: *x\n", "[masked]"},
 		{"data: !!binary czNjcmV0\n", "[masked]"},
 		{"data: {a: s3cret\n", "[masked]"},
+		{"# s3cret\n", "[masked]"},
 		{"? [data]\n: s3cret\n", "[masked]"},
 		{"{\"data\":{\"a\":\"s3cret\"}} {", "[masked]"},
 		{"k8s\1\0\n\3v1\22\6Secret", "[masked]"},

@@ -47,7 +47,8 @@ bool kubernetes_content_hide(
 	if (r >= 0)
 		return r == MASK_REPLACED;
 	buffer_wipe(ret);
-	if (kubernetes_yaml_hide(content, ret))
+	/* It may be a comment alone. */
+	if (kubernetes_yaml_hide(content, ret) && buffer_length(ret))
 		return true;
 	/* What can't be read is not shown. */
 	buffer_wipe(ret);
