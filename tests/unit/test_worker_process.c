@@ -59,6 +59,12 @@ Test(process, secrets_are_hidden_by_what_names_them)
 	check(ARGUMENTS("x\0--password=abc\0--PassWord\0abc\0-v"), false,
 		"x --password=[hidden] --PassWord [hidden] -v");
 	check(ARGUMENTS("env\0PGPASSWORD=abc\0psql"), false, "env PGPASSWORD=[hidden] psql");
+	check(ARGUMENTS("kubectl\0create\0secret\0generic\0db\0--from-literal=a=abc\0"
+			"--from-literal\0b=abc\0-n\0ci"),
+		false,
+		"kubectl create secret generic db --from-literal=[hidden] --from-literal [hidden] "
+		"-n "
+		"ci");
 	check(ARGUMENTS("x\0--api-key=abc\0--auth-token\0abc"), false,
 		"x --api-key=[hidden] --auth-token [hidden]");
 	/* A word that is no option takes nothing away. */

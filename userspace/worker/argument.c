@@ -28,6 +28,7 @@ static const struct secret_word secret_words[] = {
 	{"cookie", false},
 	{"bearer", false},
 	{"identified", false},
+	{"from-literal", true}, /* kubectl create secret */
 	{"auth", true},
 	{"key", true},
 	{"sig", true},
