@@ -5,6 +5,7 @@ import json
 import pathlib
 import select
 import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -321,6 +322,19 @@ def test_several_kubeconfigs(daemon, cluster, tmp_path):
                       env=env, cwd=tmp_path)
     assert done.returncode == 0 and "worker" in done.stdout and done.stdout.endswith("\n1\n"), (done.stdout, done.stderr)
     assert [(tmp_path / ".kube" / name).read_bytes() for name in parts] == before
+
+
+def test_in_a_pod(daemon, cluster, tmp_path):
+    """Without a kubeconfig, a pod's service account says where the cluster is, and whom to trust: here in a namespace of mounts."""
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    for name, text in (("ca.crt", cluster.ca.read_text()), ("token", "the-pods-own"), ("namespace", "prod")):
+        (tmp_path / name).write_text(text)
+    script = f'mount -t tmpfs none /run; mkdir -p {account}; cp {tmp_path}/* {account}; "$@"; cmp {account}/ca.crt {tmp_path}/ca.crt'
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", script, "sh", *daemon.agent_command("kubectl", "get", "pods")],
+                          capture_output=True, text=True, timeout=30,
+                          env={**daemon.environment, "HOME": str(tmp_path), "KUBECONFIG": "", "KUBERNETES_SERVICE_HOST": cluster.address,
+                               "KUBERNETES_SERVICE_PORT": str(cluster.port)})
+    assert done.returncode == 0 and "worker" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("relative", [True, False])
