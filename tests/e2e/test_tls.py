@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS on both legs: bad certificates of servers, versions, resumption, and the certificates that agents get."""
+import contextlib
 import json
 import os
+import pathlib
 import ssl
 import subprocess
 
@@ -147,14 +149,29 @@ def test_a_name_keeps_its_certificate_and_gets_another_before_it_ends(daemon, se
         daemon.set_clock(0)
 
 
+def processes_of(daemon):
+    """All that the monitor has started, and what these have."""
+    parents = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    found, new = set(), {daemon.process.pid}
+    while new:
+        found |= new
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+    return found - {daemon.process.pid}
+
+
 def test_the_cas_key_is_the_monitors_alone(daemon, servers):
     connect(daemon, {"port": servers["good"].port})
     path = daemon.state / "ca" / "ca.key"
     secret = serialization.load_pem_private_key(path.read_bytes(), None).private_numbers().private_value.to_bytes(32, "big")
     forms = (secret, secret[::-1])  # as it is written, and as OpenSSL computes with it
     assert memory.holds(daemon.process.pid, *forms), "else this would find nothing anywhere"
+    assert processes_of(daemon) > set(daemon.workers())
+    for pid in processes_of(daemon):
+        assert not memory.holds(pid, *forms), pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
     for pid in daemon.workers():
-        assert not memory.holds(pid, *forms)
         with open(f"/proc/{pid}/status") as status:
             uid = next(line for line in status if line.startswith("Uid:")).split()[1]
         done = subprocess.run(["setpriv", f"--reuid={uid}", "--clear-groups", "cat", path], capture_output=True, text=True)

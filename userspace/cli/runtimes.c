@@ -55,10 +55,10 @@ static const struct program {
 
 /* Besides those of PATH. "~" is the user's home. */
 static const char *const program_folders[] = {"/usr/local/bin", "/usr/bin", "/opt/*/bin",
-	"/usr/lib/jvm/*/bin", "/snap/bin", "~/.local/bin", "~/.nvm/versions/node/*/bin",
-	"~/.fnm/node-versions/*/installation/bin", "~/.volta/bin", "~/.bun/bin", "~/.deno/bin",
-	"~/.cargo/bin", "~/.pyenv/versions/*/bin", "~/.sdkman/candidates/java/*/bin",
-	"~/.jdks/*/bin", "~/miniconda3/bin", "~/anaconda3/bin"};
+	"/usr/lib/jvm/*/bin", "/snap/bin", "/home/linuxbrew/.linuxbrew/bin", "~/.local/bin",
+	"~/.nvm/versions/node/*/bin", "~/.fnm/node-versions/*/installation/bin", "~/.volta/bin",
+	"~/.bun/bin", "~/.deno/bin", "~/.cargo/bin", "~/.pyenv/versions/*/bin",
+	"~/.sdkman/candidates/java/*/bin", "~/.jdks/*/bin", "~/miniconda3/bin", "~/anaconda3/bin"};
 
 /* Python's requests and httpx, and whoever asks it where CAs are. */
 static const char *const certifi_folders[] = {"/usr/lib/python3/dist-packages/certifi",
