@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kubeconfig: clients of Kubernetes trust the CAs that their kubeconfig carries, and no others
- * (trap D2): the command sees its own files with the host's CA beside them. What is on disk stays
- * as it is. A folder ".kube" becomes a snapshot in which the file is an ordinary one, so that it
- * can be written anew by rename; elsewhere, other things are in the folder, and a mount is put on
- * the file.
- *
- * The files are the user's, and are opened as the user.
+ * (trap D2): the command sees its own files with the host's CA beside them.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,109 +13,26 @@
 #include "base/file.h"
 #include "base/kubeconfig_text.h"
 #include "base/memory.h"
-#include "launcher/launcher.h"
 #include "launcher/snapshot.h"
+#include "launcher/user_file.h"
 
-#define FILE_MOST (1u << 20)
 #define FILES_MOST 16
 #define IN_POD "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+#define OWN_FOLDER "/.kube/"
 
 struct shower {
-	const struct caller *user;
+	struct caller user;
 	struct slice ca; /* the host's, PEM */
 	unsigned files; /* that were looked at */
 	dev_t snapshots[FILES_MOST]; /* that were made of their folders */
 	unsigned snapshot_count;
 };
 
-/* A file of the user's, as it was opened by them. */
-struct found {
-	int folder, fd;
-	struct stat s;
-	struct buffer content;
-};
-
-static void found_done(struct found *f)
-{
-	if (f->fd >= 0)
-		close(f->fd);
-	if (f->folder >= 0)
-		close(f->folder);
-	buffer_wipe(&f->content);
-}
-
-static bool read_all(int fd, struct buffer *ret)
-{
-	uint8_t *space;
-	ssize_t n;
-
-	do {
-		if (buffer_reserve(ret, 4096, &space) < 0)
-			return false;
-		n = read(fd, space, 4096);
-		if (n > 0)
-			buffer_commit(ret, (size_t)n);
-	} while (n > 0);
-	return n == 0;
-}
-
-/* As the user. False: there is no such file, or not for them. */
-static bool look(const char *folder, const char *name, struct found *f)
-{
-	f->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	f->fd = f->folder < 0 ? -1 : openat(f->folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return f->fd >= 0 && fstat(f->fd, &f->s) == 0 && S_ISREG(f->s.st_mode) &&
-		f->s.st_size <= FILE_MOST && read_all(f->fd, &f->content);
-}
-
+/* As long as there are not too many. */
 static int find(
-	struct shower *s, const char *path, struct found *f, bool *ret_there, struct error *e)
+	struct shower *s, const char *path, struct user_file *f, bool *ret_there, struct error *e)
 {
-	char *folder = memory_copy_string(path), *slash = strrchr(folder, '/');
-	int r = caller_become(s->user, e);
-
-	*f = (struct found){.folder = -1, .fd = -1};
-	buffer_init(&f->content, FILE_MOST + 4096);
-	*ret_there = false;
-	if (r == 0 && slash && slash[1] && s->files < FILES_MOST) {
-		s->files++;
-		*slash = '\0';
-		*ret_there = look(*folder ? folder : "/", slash + 1, f);
-	}
-	free(folder);
-	return r < 0 ? r : caller_leave(e);
-}
-
-static const char *name_of(const char *path)
-{
-	return strrchr(path, '/') + 1;
-}
-
-/* "/home/x/.kube/config" */
-static bool is_in_its_own_folder(const char *path, const struct found *f)
-{
-	static const char own[] = "/.kube/";
-	size_t length = (size_t)(name_of(path) - path);
-	struct stat s;
-
-	return length >= sizeof(own) - 1 &&
-		strncmp(path + length - (sizeof(own) - 1), own, sizeof(own) - 1) == 0 &&
-		fstatat(f->folder, name_of(path), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISREG(s.st_mode);
-}
-
-/* A filesystem may let its user in and not root (FUSE), or take root for anybody (NFS). What is in
- * such a folder stays as it is. */
-static bool can_cover(const struct found *f)
-{
-	struct stat s;
-
-	return fstat(f->folder, &s) == 0 || (errno != EACCES && errno != EPERM);
-}
-
-static bool can_list(const struct found *f)
-{
-	return faccessat(f->folder, ".", R_OK | X_OK, AT_EACCESS) == 0;
+	return user_file_find(&s->user, s->files++ < FILES_MOST ? path : "", f, ret_there, e);
 }
 
 static int failed(int r, const char *path, struct error *e)
@@ -133,11 +43,11 @@ static int failed(int r, const char *path, struct error *e)
 /* A file of CAs. */
 static int show_bundle(struct shower *s, const char *path, struct error *e)
 {
-	struct found f;
+	struct user_file f;
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	if (r == 0 && there && can_cover(&f) &&
+	if (r == 0 && there && user_file_can_cover(&f) &&
 		memmem(f.content.data, buffer_length(&f.content), "-----BEGIN ", 11)) {
 		r = buffer_append_byte(&f.content, '\n');
 		if (r == 0)
@@ -146,7 +56,7 @@ static int show_bundle(struct shower *s, const char *path, struct error *e)
 			r = snapshot_put_on(f.folder, f.fd, &f.s, buffer_slice(&f.content));
 		r = failed(r, path, e);
 	}
-	found_done(&f);
+	user_file_done(&f);
 	return r;
 }
 
@@ -157,7 +67,7 @@ static int show_named(struct shower *s, const char *path, struct slice text, str
 	int r = 0;
 
 	while (r == 0 && kubeconfig_next_ca_file(&text, &named)) {
-		int folder = (int)(name_of(path) - path);
+		int folder = (int)(user_file_name(path) - path);
 		char *file;
 
 		if (named.length == 0 || named.length >= PATH_MAX ||
@@ -173,7 +83,7 @@ static int show_named(struct shower *s, const char *path, struct slice text, str
 }
 
 /* Another kubeconfig is in the same folder. */
-static bool is_in_snapshot(const struct shower *s, const struct found *f)
+static bool is_in_snapshot(const struct shower *s, const struct user_file *f)
 {
 	struct stat folder;
 	bool found = false;
@@ -186,18 +96,18 @@ static bool is_in_snapshot(const struct shower *s, const struct found *f)
 }
 
 static int put_config(
-	struct shower *s, const char *path, const struct found *f, struct slice content)
+	struct shower *s, const char *path, const struct user_file *f, struct slice content)
 {
 	int r;
 
-	if (!can_cover(f))
+	if (!user_file_can_cover(f))
 		return 0;
-	if (!is_in_its_own_folder(path, f) || !can_list(f))
+	if (!user_file_is_in(path, OWN_FOLDER, f) || !user_file_can_list(f))
 		return snapshot_put_on(f->folder, f->fd, &f->s, content);
 	if (is_in_snapshot(s, f))
-		return snapshot_put_in(f->folder, name_of(path), &f->s, content);
+		return snapshot_put_in(f->folder, user_file_name(path), &f->s, content);
 	r = snapshot_put_with(
-		f->folder, name_of(path), &f->s, content, &s->snapshots[s->snapshot_count]);
+		f->folder, user_file_name(path), &f->s, content, &s->snapshots[s->snapshot_count]);
 	if (r == 0)
 		s->snapshot_count++;
 	return r;
@@ -206,11 +116,11 @@ static int put_config(
 static int show_config(struct shower *s, const char *path, struct error *e)
 {
 	struct buffer changed;
-	struct found f;
+	struct user_file f;
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	buffer_init(&changed, 4 * FILE_MOST);
+	buffer_init(&changed, 4 * USER_FILE_MOST);
 	if (r == 0 && there) {
 		/* Before the folder is covered, in which they may be. */
 		r = show_named(s, path, buffer_slice(&f.content), e);
@@ -218,7 +128,7 @@ static int show_config(struct shower *s, const char *path, struct error *e)
 			r = failed(put_config(s, path, &f, buffer_slice(&changed)), path, e);
 	}
 	buffer_wipe(&changed);
-	found_done(&f);
+	user_file_done(&f);
 	return r;
 }
 
@@ -227,15 +137,16 @@ static int show_config(struct shower *s, const char *path, struct error *e)
 static int show_beside(struct shower *s, const char *path, struct error *e)
 {
 	struct stat folder;
-	struct found f;
+	struct user_file f;
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	if (r == 0 && there && is_in_its_own_folder(path, &f) && is_in_snapshot(s, &f) &&
+	if (r == 0 && there && user_file_is_in(path, OWN_FOLDER, &f) && is_in_snapshot(s, &f) &&
 		fstat(f.folder, &folder) == 0 && folder.st_dev != f.s.st_dev)
-		r = failed(snapshot_put_in(f.folder, name_of(path), &f.s, buffer_slice(&f.content)),
+		r = failed(snapshot_put_in(
+				   f.folder, user_file_name(path), &f.s, buffer_slice(&f.content)),
 			path, e);
-	found_done(&f);
+	user_file_done(&f);
 	return r;
 }
 
@@ -284,8 +195,7 @@ static int show_all(
 	struct shower *s, char *const *environment, const struct run_plan *plan, struct error *e)
 {
 	const char *list = environment_get(environment, "KUBECONFIG");
-	const char *home = plan->flags & RUN_PLAN_KEEP_USER ? environment_get(environment, "HOME")
-							    : plan->home;
+	const char *home = user_file_home(environment, plan);
 	char *own = memory_format("%s/.kube/config", home ? home : "");
 	int r = show_bundle(s, IN_POD, e);
 
@@ -312,9 +222,7 @@ static void enter_folder(const struct shower *s, const char *folder)
 int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
 	struct error *e)
 {
-	const struct caller other = {plan->uid, plan->gid};
-	bool keeps = plan->flags & RUN_PLAN_KEEP_USER;
-	struct shower s = {.user = keeps ? c : &other};
+	struct shower s = {.files = 0};
 	struct buffer bundle;
 	char *folder;
 	int r = 0;
@@ -325,9 +233,8 @@ int kubeconfig_show(char *const *environment, const struct run_plan *plan, const
 	buffer_init(&bundle, 17u << 20);
 	r = file_read(plan->trust_file, &bundle, e);
 	s.ca = last_certificate(buffer_slice(&bundle));
-	/* Those that the command gets. */
-	if (r == 0 && !keeps && setgroups(plan->group_count, plan->groups) < 0)
-		r = error_set_errno(e, -errno, "the groups of %s", plan->user);
+	if (r == 0)
+		r = user_file_begin(plan, c, &s.user, e);
 	if (r == 0 && s.ca.length)
 		r = show_all(&s, environment, plan, e);
 	enter_folder(&s, folder);
