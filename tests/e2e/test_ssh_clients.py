@@ -44,6 +44,7 @@ def daemon(server, strict, weak, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ssh")
 
     def change(config):
+        config["agents"][1]["known_hosts"] = "user"
         for number, s in enumerate([strict, *weak.values()]):
             known = folder / f"known{number}"
             known.write_text(s.known())
@@ -170,6 +171,56 @@ def test_a_key_of_the_host_that_a_user_pinned(daemon, server, tmp_path):
     removed = daemon.run("ssh-keygen", "-R", f"[127.0.0.1]:{server.port}", "-f", pinned, stdin=subprocess.DEVNULL)
     assert removed.returncode == 0 and str(server.port) not in pinned.read_text()
     assert run(daemon, server, "echo in", options=["-o", f"UserKnownHostsFile={pinned}"]).stdout == "in\n"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Of a user who has pinned the real host's key."""
+    folder = tmp_path / "home" / ".ssh"
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+# What its makers recommend: hosts that the user's file does not know are refused.
+KNOWN = """
+import paramiko, sys
+client = paramiko.SSHClient()
+client.load_system_host_keys()
+client.connect("127.0.0.1", int(sys.argv[1]), "anybody", "secret", allow_agent=False, look_for_keys=False)
+print(client.exec_command("echo in")[1].read().decode(), end="")
+client.close()
+"""
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_library_that_reads_the_users_file_alone(daemon, server, home, pinned):
+    """It knows us where the agent's `known_hosts` says so, also before a key of the real host that the user pinned."""
+    if pinned:
+        (home / "known_hosts").write_text(server.known())
+    words = ["/usr/bin/python3", "-c", KNOWN, server.port]
+    env = {"HOME": str(home.parent)}
+    refused = daemon.run(*words, env=env, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 1 and ("not found in known_hosts" in refused.stderr or "BadHostKey" in refused.stderr)
+    done = daemon.run(*words, env=env, agent="other", stdin=subprocess.DEVNULL)
+    assert done.stdout == "in\n", done.stderr[-1000:]
+
+
+def test_a_users_file_is_theirs_to_change(daemon, server, home):
+    """By rename, and nothing of it is on disk; other files there are the real ones."""
+    known, other = home / "known_hosts", home / "config"
+    known.write_text("elsewhere.test ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILy0ACfZ4NmgPLzKJ5sJfAEmMqsnrsPPOLJ5aF0c4vQ1\n")
+    other.write_text("# mine\n")
+    known.chmod(0o600)
+    before = known.read_bytes()
+    script = f"""
+grep -c '^.127.0.0.1.:{server.port} ' {known}; stat -c %a {known} {home}
+ssh-keygen -q -R elsewhere.test -f {known}; ssh-keygen -q -R '[127.0.0.1]:{server.port}' -f {known}
+grep -c . {known}; echo more >> {other}"""
+    done = daemon.run("sh", "-c", script, env={"HOME": str(home.parent)}, agent="other", stdin=subprocess.DEVNULL)
+    lines = done.stdout.split()
+    assert int(lines[0]) >= 3 and lines[1:3] == ["600", "700"], (done.stdout, done.stderr)
+    assert known.read_bytes() == before and other.read_text() == "# mine\nmore\n"
+    assert sorted(home.iterdir()) == [other, known]
 
 
 def test_a_review_that_nobody_answers(daemon, server, tmp_path):

@@ -80,6 +80,11 @@ int mounts_make(const struct run_plan *plan, const struct caller *c, struct erro
 int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
 	struct error *e);
 
+/* user_known_hosts.c: where the plan says so, the command sees its user's known_hosts with the keys
+ * of intercepted hosts. */
+int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
+	const struct caller *c, struct error *e);
+
 /* confine.c, system_calls.c: users, groups, capabilities, new privileges, Landlock, seccomp. No way
  * back. */
 int confine(const struct run_plan *plan, const struct caller *c, struct error *e);

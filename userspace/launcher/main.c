@@ -140,6 +140,8 @@ static int prepare(
 	if (r == 0)
 		r = kubeconfig_show(*ret_environment, &plan, c, e);
 	if (r == 0)
+		r = user_known_hosts_show(*ret_environment, &plan, c, e);
+	if (r == 0)
 		r = confine(&plan, c, e);
 	if (r == 0) {
 		environment_set_user(ret_environment, &plan);

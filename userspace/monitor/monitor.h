@@ -305,7 +305,6 @@ int suspensions_on_resume(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret);
 
 /* ssh.c */
-#define SSH_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
 /* The configuration may be another one, or the addresses of its names. */
 int ssh_configure(struct monitor *m, struct error *e);
 /* A MESSAGE_DELEGATE, with the agent's connection: the worker's end of the process's socket. */

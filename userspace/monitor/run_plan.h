@@ -26,6 +26,8 @@
 #define RUN_PLAN_VERSION 2
 #define RUN_PLAN_PATHS_MOST 1024 /* of each kind */
 #define RUN_PLAN_GROUPS_MOST 65536 /* NGROUPS_MAX */
+/* Where OpenSSH's clients look for hosts' keys, besides their users' files (ssh(1)). */
+#define RUN_PLAN_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
 #define RUN_PLAN_MEMORY (1u << 20) /* a decoded plan fits into an arena of this size */
 
 struct run_request {
@@ -46,7 +48,10 @@ enum run_plan_flags {
 	/* The user and groups are the caller's own, as they are: uid, gid, groups, user and home
 	 * say nothing. Must be set unless the caller is root. */
 	RUN_PLAN_KEEP_USER = 1 << 2,
-	RUN_PLAN_FLAGS = RUN_PLAN_DENY_IO_URING | RUN_PLAN_LANDLOCK | RUN_PLAN_KEEP_USER,
+	/* The user's own known_hosts is shown with what stands in RUN_PLAN_KNOWN_HOSTS. */
+	RUN_PLAN_USER_KNOWN_HOSTS = 1 << 3,
+	RUN_PLAN_FLAGS = RUN_PLAN_DENY_IO_URING | RUN_PLAN_LANDLOCK | RUN_PLAN_KEEP_USER |
+		RUN_PLAN_USER_KNOWN_HOSTS,
 };
 
 struct run_path {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ssh_names: the known_hosts file by which the clients of agents know us (sshd(8)): our keys for
- * the names and addresses of the resources, behind what the host's own file says. Any line that
- * fits is enough for a client, so a key of the real host that a user pinned does no harm.
+ * the names and addresses of the resources, before what the host's own file says. Any line that
+ * fits is enough for OpenSSH, so a key of the real host that a user pinned does no harm.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "monitor/monitor.h"
+#include "monitor/run_plan.h"
 
 #define SSH_PORT 22
 #define KNOWN_HOSTS_MOST (16u << 20)
@@ -120,17 +121,16 @@ static int append_all(struct monitor *m, struct buffer *ret)
 	struct error e;
 	int r = 0;
 
-	/* What the host's own file says stays true for what is not ours. */
-	if (access(SSH_KNOWN_HOSTS, R_OK) == 0)
-		r = file_read(SSH_KNOWN_HOSTS, ret, &e);
-	if (r == 0 && buffer_length(ret))
-		r = buffer_append_byte(ret, '\n');
 	for (size_t i = 0; i < c->resource_count; i++) {
 		for (size_t j = 0; r == 0 && c->resources[i].protocol.value == PROTOCOL_SSH &&
 			j < c->resources[i].host_count;
 			j++)
 			r = append_host(m, &c->resources[i].hosts[j], ret);
 	}
+	/* What the host's own file says stays true for what is not ours. Behind ours: some
+	 * libraries take the first key of a kind. */
+	if (r == 0 && access(RUN_PLAN_KNOWN_HOSTS, R_OK) == 0)
+		r = file_read(RUN_PLAN_KNOWN_HOSTS, ret, &e);
 	return r;
 }
 

@@ -224,8 +224,12 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 	plan->hidden = hidden;
 	plan->hidden_count = count;
 	shown[plan->shown_count++] = (struct run_path){m->control_path, m->control_path};
-	if (m->known_hosts)
-		shown[plan->shown_count++] = (struct run_path){m->known_hosts, SSH_KNOWN_HOSTS};
+	if (m->known_hosts) {
+		shown[plan->shown_count++] =
+			(struct run_path){m->known_hosts, RUN_PLAN_KNOWN_HOSTS};
+		if (agent->known_hosts.value == KNOWN_HOSTS_USER)
+			plan->flags |= RUN_PLAN_USER_KNOWN_HOSTS;
+	}
 	plan->shown = shown;
 	r = show_sockets(agent, memory, shown, plan);
 	if (r == 0)

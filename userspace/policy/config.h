@@ -83,6 +83,7 @@ struct config_agent {
 	struct config_choice io_uring; /* enum io_uring_mode */
 	struct config_choice udp; /* enum udp_mode */
 	struct config_texts trust_files;
+	struct config_choice known_hosts; /* enum known_hosts_mode */
 	struct config_texts sockets; /* of /run that its commands see although they are hidden */
 	struct config_number pending_reviews; /* most at once */
 	struct config_limits *limits; /* NULL: none */

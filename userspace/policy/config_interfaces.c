@@ -176,6 +176,7 @@ void config_check_interfaces(struct config *c, struct loader *l, struct config_a
 	refuse_key(l, &agent->users.place, "users");
 	refuse_key(l, &agent->io_uring.place, "io_uring");
 	refuse_key(l, &agent->trust_files.place, "trust_files");
+	refuse_key(l, &agent->known_hosts.place, "known_hosts");
 	refuse_key(l, &agent->sockets.place, "sockets");
 	check_interfaces(l, agent);
 	check_addresses(l, agent);

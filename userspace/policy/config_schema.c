@@ -100,6 +100,7 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "io_uring", CHOICE, io_uring, CHOICES("allow", "deny")),
 	KEY(config_agent, "udp", CHOICE, udp, CHOICES("policy", "dns", "deny", "allow")),
 	KEY(config_agent, "trust_files", TEXTS, trust_files),
+	KEY(config_agent, "known_hosts", CHOICE, known_hosts, CHOICES("system", "user")),
 	KEY(config_agent, "sockets", TEXTS, sockets),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
 	KEY(config_agent, "limits", MAPPING, limits, OF(limits_schema)),

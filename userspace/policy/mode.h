@@ -14,6 +14,8 @@ enum loopback_mode { LOOPBACK_OWN, LOOPBACK_DIRECT, LOOPBACK_EGRESS, LOOPBACK_MO
 /* Replies from an agent's own listening sockets to other hosts. */
 enum listen_mode { LISTEN_DENY, LISTEN_ALLOW, LISTEN_MODE_COUNT };
 enum io_uring_mode { IO_URING_ALLOW, IO_URING_DENY };
+/* Where an agent's commands find the keys of intercepted hosts. */
+enum known_hosts_mode { KNOWN_HOSTS_SYSTEM, KNOWN_HOSTS_USER };
 
 /* What of an agent's UDP leaves. */
 enum udp_mode {

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * user_known_hosts: libraries of SSH that don't read the system's file know hosts by the user's
+ * alone (trap C4). The command sees its own, with what the system's says, as it is shown to it,
+ * before it: they take the first key of a kind.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "launcher/snapshot.h"
+#include "launcher/user_file.h"
+
+#define OWN_FOLDER "/.ssh/"
+#define HOSTS_MOST (18u << 20) /* more than the daemon writes */
+
+/* Also a new one, where the user has the folder and no such file yet. */
+static int put(const char *path, const struct caller *user, const struct user_file *f, bool there,
+	struct slice content)
+{
+	const struct stat new = {
+		.st_mode = S_IFREG | 0600, .st_uid = user->uid, .st_gid = user->gid};
+	dev_t device;
+
+	if (f->folder < 0 || (!there && f->fd >= 0) || !user_file_can_cover(f))
+		return 0;
+	if (!user_file_can_list(f) || (there && !user_file_is_in(path, OWN_FOLDER, f)))
+		return there ? snapshot_put_on(f->folder, f->fd, &f->s, content) : 0;
+	return snapshot_put_with(
+		f->folder, user_file_name(path), there ? &f->s : &new, content, &device);
+}
+
+static int show(const char *path, const struct caller *user, struct buffer *hosts, struct error *e)
+{
+	struct user_file f;
+	bool there;
+	int r = user_file_find(user, path, &f, &there, e);
+
+	if (r < 0) {
+		user_file_done(&f);
+		return r;
+	}
+	if (there)
+		r = buffer_append_byte(hosts, '\n');
+	if (r == 0 && there)
+		r = buffer_append_slice(hosts, buffer_slice(&f.content));
+	if (r == 0)
+		r = put(path, user, &f, there, buffer_slice(hosts));
+	user_file_done(&f);
+	return r < 0 ? error_set_errno(e, r, "showing %s with the hosts' keys", path) : 0;
+}
+
+/* The command begins in the folder as it is shown, should it be this one. Where root can't enter
+ * it, nothing was put over it. */
+static void enter_folder(const char *folder)
+{
+	if (folder && chdir(folder) < 0)
+		return;
+}
+
+int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
+	const struct caller *c, struct error *e)
+{
+	const char *home = user_file_home(environment, plan);
+	struct buffer hosts;
+	struct caller user;
+	char *path, *folder;
+	int r;
+
+	if (!(plan->flags & RUN_PLAN_USER_KNOWN_HOSTS) || !home || home[0] != '/')
+		return 0;
+	path = memory_format("%s/.ssh/known_hosts", home);
+	folder = getcwd(NULL, 0);
+	buffer_init(&hosts, HOSTS_MOST);
+	r = file_read(RUN_PLAN_KNOWN_HOSTS, &hosts, e);
+	if (r == 0)
+		r = user_file_begin(plan, c, &user, e);
+	if (r == 0 && buffer_length(&hosts) <= USER_FILE_MOST)
+		r = show(path, &user, &hosts, e);
+	enter_folder(folder);
+	buffer_done(&hosts);
+	free(folder);
+	free(path);
+	return r;
+}
