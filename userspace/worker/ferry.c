@@ -242,7 +242,7 @@ void ferry_end(struct protocol_tunnel *t, enum side from, bool reset)
 
 	c->reset[from] |= reset;
 	/* A socket here can't say so. */
-	if (reset && c->inner)
+	if (reset && c->inner && c->inner->legs[from].state < LEG_ENDED)
 		c->inner->legs[from].cut = true;
 	leg_shut(&c->legs[from]);
 	mark(c, from);

@@ -342,6 +342,7 @@ static void read_plain(struct leg *leg)
 		r = SSL_get_error(t->ssl, r);
 		take_output(leg);
 		if (r == SSL_ERROR_ZERO_RETURN) {
+			leg->cut = false; /* whatever becomes of the connection below it */
 			leg_end(leg, 0);
 		} else if (r != SSL_ERROR_WANT_READ && r != SSL_ERROR_WANT_WRITE) {
 			fail(leg);
