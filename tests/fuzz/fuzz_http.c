@@ -6,7 +6,7 @@
  * next request); paths and ClientHellos are read on the way.
  *
  * Input: which rules (1 byte), then pieces: a byte with the side (bit 7) and the length (127: all
- * of the rest; 0: that side's end), and the piece.
+ * of the rest; 126: that side breaks off; 0: it ends), and the piece.
  */
 #include <stdio.h>
 
@@ -14,6 +14,8 @@
 #include "protocol/http2/http2.h"
 #include "protocol/tls_hello.h"
 #include "tests/harness/http_guard.h"
+
+#define BREAKS 126 /* in place of a length */
 
 #define ENDS                                                                                       \
 	"  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"                                    \
@@ -63,9 +65,11 @@ static bool play(const struct engine_bench *bench, struct slice in, size_t step,
 		struct slice piece;
 
 		in = slice_from(in, 1);
-		piece = length == 127 ? in : slice_head(in, length);
+		piece = length == 127 ? in : slice_head(in, length % BREAKS);
 		in = slice_from(in, piece.length);
-		if (length)
+		if (length == BREAKS)
+			engine_run_break(&run, side);
+		else if (length)
 			feed(&run, side, piece, side == SIDE_AGENT ? step : piece.length + 1);
 		else
 			engine_run_end(&run, side);

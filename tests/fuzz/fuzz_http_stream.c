@@ -5,7 +5,7 @@
  * leaves for a side is whole frames that it may get, up to the one that is under way.
  *
  * Input: which of them (1 byte), then pieces: a byte with the side (bit 7) and the length (127: all
- * of the rest; 0: that side's end), and the piece.
+ * of the rest; 126: that side breaks off; 0: it ends), and the piece.
  */
 #include <stdio.h>
 
@@ -13,6 +13,8 @@
 #include "protocol/spdy/frames.h"
 #include "protocol/websocket/frames.h"
 #include "tests/harness/engine_run.h"
+
+#define BREAKS 126 /* in place of a length */
 
 #define AGENTS "  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"
 #define MASK "mask: [{ detect: [email, credit_card, private_key], with: redact }]"
@@ -131,9 +133,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct slice piece;
 
 		in = slice_from(in, 1);
-		piece = length == 127 ? in : slice_head(in, length);
+		piece = length == 127 ? in : slice_head(in, length % BREAKS);
 		in = slice_from(in, piece.length);
-		if (length)
+		if (length == BREAKS)
+			engine_run_break(&run, side);
+		else if (length)
 			engine_run_feed(&run, side, piece);
 		else
 			engine_run_end(&run, side);
