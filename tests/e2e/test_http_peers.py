@@ -102,7 +102,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as pe
 """
 RULES = [
     {"name": "read", "resources": ["odd", "odd-tls", "web", "h2"], "operations": ["read"], "allow": {}},
-    {"name": "masked", "resources": ["web"], "operations": ["GET"], "objects": ["/v1/masked*"],
+    {"name": "masked", "resources": ["web", "h2"], "operations": ["GET"], "objects": ["/v1/masked*"],
      "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
     {"name": "relayed", "resources": ["relay"], "allow": {}},
@@ -214,6 +214,22 @@ def test_nothing_is_said_while_people_decide(daemon, web):
         assert p.stdout.readline() == "HTTP/1.1 200 OK\n"
 
 
+def test_who_gives_up_a_stream_and_asks_again_finds_the_answer(daemon, web):
+    command = ["curl", "-sS", "--http2", "--cacert", daemon.folder / "host-ca.pem", "-X", "PUT", "-d", "x", "-w", " %{http_version}",
+               f"https://127.0.0.1:{web.h2_port}/v1/echo?gave-up"]
+
+    def pending():
+        return [r for r in daemon.json("reviews", "list") if r["state"] == "pending"]
+    with daemon.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+        review = wait_for(pending)[0]
+        p.kill()
+    wait_for(lambda: [r for r in pending() if r["waiters"] == 0])
+    assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+    assert "gave-up" not in web.accesses(), "nobody waited for it"
+    assert daemon.run(*command).stdout == "PUT /v1/echo?gave-up 2"
+    assert web.accesses().count("gave-up") == 1 and not pending()
+
+
 def test_an_offer_of_http2_in_clear_is_not_taken(daemon, web):
     done = daemon.run("curl", "-sS", "--http2", "-w", "%{http_version}", f"http://127.0.0.1:{web.port}/v1/hello")
     assert done.stdout == "hello\n1.1", done.stderr
@@ -235,11 +251,11 @@ def test_slow_readers_cost_bounded_memory(daemon, web):
     slow = ["curl", "-sS", "-o", "/dev/null", "--limit-rate", "50K", "--cacert", daemon.folder / "host-ca.pem"]
     readers = [daemon.popen(*slow, *more, stderr=subprocess.DEVNULL) for more in (
         [f"http://127.0.0.1:{web.port}/v1/large"], [f"http://127.0.0.1:{web.port}/v1/masked"],
-        ["--http2", f"https://127.0.0.1:{web.h2_port}/v1/large"],
+        ["--http2", f"https://127.0.0.1:{web.h2_port}/v1/large"], ["--http2", f"https://127.0.0.1:{web.h2_port}/v1/masked"],
         ["--http2", "-Z", *[f"https://127.0.0.1:{web.h2_port}/v1/large?{i}" for i in range(8)]])]
     try:
         time.sleep(1.5)
-        assert [r.poll() for r in readers] == [None] * 4
+        assert [r.poll() for r in readers] == [None] * 5
         assert memory(daemon) - before < 40 << 10
     finally:
         for r in readers:
