@@ -64,6 +64,29 @@ static void begin_observing(void)
 
 TestSuite(http2_kubernetes_observed, .init = begin_observing, .fini = http2_run_end);
 
+/* It goes on as it was sent, and that it would be refused is told; each for itself. */
+Test(http2_kubernetes_observed, what_stands_in_a_request)
+{
+	http2_peer_ask(&agent, "GET", POD("a"), "impersonate-user: root\n", NULL, false);
+	talk();
+	HEARD(server, "1 impersonate-user: root\n");
+	cr_assert(holds(&run.events, "! would refuse protocol_violation \"who the agent is, "));
+	buffer_clear(&run.events);
+	http2_peer_ask(&agent, "GET", POD("b"), NULL, NULL, false);
+	talk();
+	HEARD(server, "3 end\n");
+	cr_assert_not(holds(&run.events, "would refuse"));
+	/* While it comes, and when all of it was there. */
+	http2_peer_ask(&agent, "PUT", POD("c"), NULL, "[mas", true);
+	talk();
+	http2_peer_more(&agent, 5, slice_from_string("ked]"), false);
+	talk();
+	HEARD(server, "5 end\n");
+	cr_assert(holds(&run.events, "denied: it holds what stood in the place of a masked value"));
+	HEARD(server, "ked]");
+	cr_assert_not(http2_peer_heard(&agent, "wayleave"));
+}
+
 #define STATUS_BYTES (KUBERNETES_STATUS_MOST + 1000)
 
 /* What is refused is relayed to whom it was said, and what comes behind it. */

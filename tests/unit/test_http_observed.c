@@ -232,6 +232,29 @@ Test(kubernetes_observed, what_is_written_back_and_was_looked_into)
 	NOTHING_TOLD();
 }
 
+/* One reason is enough, and nothing else refuses it. */
+Test(kubernetes_observed, what_is_written_back_where_more_is_wrong)
+{
+	static const char *const lines[] = {"Impersonate-User: root\r\n", "Expect: wonders\r\n"};
+
+	run.host.wants_body = any_body;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		char head[300];
+
+		snprintf(head, sizeof(head),
+			"PUT /api/v1/namespaces/prod/secrets/s HTTP/1.1\r\nHost: h\r\n%s"
+			"Content-Length: 8\r\n\r\n",
+			lines[i]);
+		agent_sends(head);
+		agent_sends("[masked]");
+		cr_assert(holds(&run.sent[SIDE_SERVER], "\r\n\r\n[masked]"), "%s", lines[i]);
+		buffer_clear(&run.sent[SIDE_SERVER]);
+		TOLD("! would refuse protocol_violation ");
+		buffer_clear(&run.events);
+		answered();
+	}
+}
+
 #define PATCH(namespace)                                                                           \
 	"PATCH /api/v1/namespaces/" namespace "/secrets/s HTTP/1.1\r\nHost: h\r\n"                 \
 					      "Content-Type: "                                     \

@@ -177,7 +177,8 @@ int http_request_mask(
 	return -EPERM;
 }
 
-int http_request_would_refuse(
+/* 0; -EPERM, with the reason. */
+static int check_whole(
 	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
 {
 	const char *why = NULL;
@@ -189,15 +190,24 @@ int http_request_would_refuse(
 		return -EPERM;
 	}
 	error = http_request_mask(r, rules, ret);
-	r->masked = false; /* it was only to tell */
 	if (error == 0 && r->collected)
 		why = http_request_content_problem(r, buffer_slice(&r->content));
-	if (why) {
-		*ret = (struct protocol_refusal){
-			.reason = REASON_MASK_WRITTEN_BACK, .text = slice_from_string(why)};
-		error = -EPERM;
-	}
-	http_request_begin_writing(r); /* it is still to pass */
+	if (!why)
+		return error;
+	*ret = (struct protocol_refusal){
+		.reason = REASON_MASK_WRITTEN_BACK, .text = slice_from_string(why)};
+	return -EPERM;
+}
+
+int http_request_would_refuse(
+	struct http_request *r, const struct mask_rules *rules, struct protocol_refusal *ret)
+{
+	int error = check_whole(r, rules, ret);
+
+	r->masked = false; /* it was only to tell */
+	/* One reason is enough; and else its content is still to pass. */
+	r->is_written &= error == 0;
+	http_request_begin_writing(r);
 	return error;
 }
 
