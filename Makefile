@@ -71,8 +71,10 @@ BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng
 # One library of everything without a main(); tests and fuzzers link it too.
 MAINS := userspace/monitor/main.c userspace/cli/main.c userspace/launcher/main.c userspace/broker/main.c \
 	userspace/ssh/main.c
+# It takes the C library's place in one program.
+INTERPOSED := userspace/ssh/interpose.c
 SOURCES := $(sort $(shell find $(PARTS:%=userspace/%) -name '*.c'))
-LIBRARY_SOURCES := $(filter-out $(MAINS),$(SOURCES))
+LIBRARY_SOURCES := $(filter-out $(MAINS) $(INTERPOSED),$(SOURCES))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/generated/%.skel.h)
@@ -112,8 +114,9 @@ $(BUILD)/bin/wayleave-broker: $(BUILD)/userspace/broker/main.o $(BUILD)/libwayle
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(BROKER_LIBS)
 
-# SSH's library reads what agents and hosts send: in processes of their own.
-$(BUILD)/bin/wayleave-ssh: $(BUILD)/userspace/ssh/main.o $(BUILD)/libwayleave.a
+# SSH's library reads what agents and hosts send: in processes of their own. It is to find what the
+# program itself defines.
+$(BUILD)/bin/wayleave-ssh: $(BUILD)/userspace/ssh/main.o $(INTERPOSED:%.c=$(BUILD)/%.o) $(BUILD)/libwayleave.a
 	$(SAY) LD $@
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS) -o $@ $^ $(SSH_LIBS)
 

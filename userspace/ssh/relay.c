@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "ssh/readahead.h"
 
 void relay_refuse(struct relay *r, struct slice text)
 {
@@ -225,6 +226,9 @@ static void relay_loop(struct relay *r)
 		if (ssh_event_add_session(r->event, r->server) != SSH_OK)
 			return;
 	}
+	readahead_add(ssh_get_fd(r->agent));
+	if (r->server)
+		readahead_add(ssh_get_fd(r->server));
 	turn(r);
 	while (!is_over(r)) {
 		poll_sockets(r);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sockets that are read ahead: everything comes, in its order, and nobody is forgotten meanwhile.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ssh/readahead.h"
+
+#define PIECE 4096
+
+static int ours, theirs; /* of the socket that is read ahead */
+static int other, others; /* of one that is not */
+
+static void setup(void)
+{
+	int fds[2];
+
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+	ours = fds[0];
+	theirs = fds[1];
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+	other = fds[0];
+	others = fds[1];
+	readahead_add(ours);
+}
+
+TestSuite(readahead, .init = setup);
+
+static void send_bytes(int fd, size_t count)
+{
+	static unsigned char next;
+
+	for (size_t i = 0; i < count; i++, next++)
+		cr_assert(write(fd, &next, 1) == 1);
+}
+
+static int left_in(int fd)
+{
+	int n;
+
+	cr_assert(ioctl(fd, FIONREAD, &n) == 0);
+	return n;
+}
+
+Test(readahead, all_of_it_comes_in_its_order)
+{
+	unsigned char piece[PIECE], expected = 0;
+	size_t most[] = {PIECE, 1, 17, PIECE - 1}, got = 0;
+
+	send_bytes(theirs, 20000);
+	shutdown(theirs, SHUT_WR);
+	for (size_t i = 0;; i++) {
+		ssize_t n = readahead_receive(ours, piece, most[i % 4]);
+
+		cr_assert(n >= 0 && n <= (ssize_t)most[i % 4]);
+		if (n == 0)
+			break;
+		got += (size_t)n;
+		for (ssize_t j = 0; j < n; j++)
+			cr_assert(piece[j] == expected++);
+	}
+	cr_assert(got == 20000);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 0, "the end stays the end");
+}
+
+Test(readahead, one_system_call_takes_what_is_there)
+{
+	unsigned char piece[PIECE];
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+
+	send_bytes(theirs, 3 * PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	cr_assert(left_in(ours) == 0);
+	cr_assert(readahead_poll(&p, 1, -1) == 1 && p.revents == POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
+	errno = 0;
+	cr_assert(readahead_receive(ours, piece, PIECE) == -1 && errno == EAGAIN);
+}
+
+Test(readahead, who_does_not_ask_for_input_is_not_told_of_any)
+{
+	unsigned char piece[PIECE];
+	struct pollfd p = {.fd = ours, .events = POLLOUT};
+
+	send_bytes(theirs, 2 * PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	cr_assert(readahead_poll(&p, 1, 0) == 1 && p.revents == POLLOUT);
+}
+
+Test(readahead, others_have_their_turn)
+{
+	struct pollfd p[] = {{.fd = ours, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+	unsigned char byte;
+	int turns = 0;
+
+	send_bytes(theirs, PIECE);
+	send_bytes(others, 1);
+	cr_assert(readahead_receive(ours, &byte, 1) == 1);
+	do {
+		cr_assert(readahead_poll(p, 2, -1) >= 1 && p[0].revents == POLLIN);
+		cr_assert(readahead_receive(ours, &byte, 1) == 1);
+	} while (!p[1].revents && ++turns < 8);
+	cr_assert(p[1].revents == POLLIN);
+}
+
+Test(readahead, other_sockets_are_not_read_ahead)
+{
+	unsigned char byte;
+
+	send_bytes(others, 10);
+	cr_assert(readahead_receive(other, &byte, 1) == 1);
+	cr_assert(left_in(other) == 9);
+}

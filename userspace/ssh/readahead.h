@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * readahead: reads from the two legs' sockets in large pieces.
+ *
+ * libssh takes 4 KiB from a socket at a time and polls all it has before each: of a packet of 32
+ * KiB that is sixteen system calls, a third of what a copy costs the session's process. It has no
+ * setting for it. In wayleave-ssh its recv(2) and poll(2) come here (interpose.c), and nobody
+ * else's do.
+ */
+#ifndef WAYLEAVE_SSH_READAHEAD_H
+#define WAYLEAVE_SSH_READAHEAD_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define READAHEAD_SIZE 65536
+
+/* From now on `fd` is read ahead, until the process ends; at most two are, others are not. It must
+ * be non-blocking. */
+void readahead_add(int fd);
+
+/* As recv(2) without flags: what was read ahead comes first. */
+ssize_t readahead_receive(int fd, void *ret, size_t length);
+/* As poll(2). Where something that was read ahead can be taken it doesn't wait, and looks at the
+ * other sockets every eighth time. */
+int readahead_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+#endif
