@@ -2,6 +2,7 @@
 """What SSH can do beside running a command, as without us."""
 import fcntl
 import os
+import pathlib
 import pty
 import struct
 import subprocess
@@ -129,3 +130,19 @@ def test_weak_algorithms_are_not_spoken(daemon, server, weak):
 def test_strong_ones_are(daemon, server, strong):
     code, said = exchange(daemon, server, strong)
     assert code == 0, said[-2000:]
+
+
+@pytest.mark.parametrize("offered, taken", [
+    ("chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com", "aes128-gcm@openssh.com"),
+    ("chacha20-poly1305@openssh.com,aes256-ctr", "chacha20-poly1305@openssh.com"), ("aes256-ctr", "aes256-ctr")])
+def test_the_cipher_to_the_host_is_one_that_processors_do(tmp_path, offered, taken):
+    if taken.startswith("aes128") and not {"aes", "pclmulqdq"} <= set(pathlib.Path("/proc/cpuinfo").read_text().split()):
+        taken = "chacha20-poly1305@openssh.com"
+    host = ssh.Server(tmp_path / "sshd", settings=["LogLevel DEBUG1", f"Ciphers {offered}"])
+    try:
+        with gate(tmp_path, host, RULES) as d:
+            assert run(d, host, "echo there").stdout == "there\n"
+        chosen = {line.split("cipher: ")[1].split()[0] for line in host.log.read_text().splitlines() if "cipher: " in line}
+        assert chosen == {taken}
+    finally:
+        host.stop()
