@@ -30,6 +30,7 @@ PATIENCE = 30  # seconds for what takes milliseconds
 HOST4, WORLD4, SERVER4 = "10.99.0.2", "10.99.0.1", "203.0.113.9"
 HOST6, WORLD6, SERVER6 = "fd99::2", "fd99::1", "2001:db8::9"
 SERVER_PORT, REFUSED_PORT, SILENT_PORT = 5432, 1, 2
+NAMES_PORT = 53  # of name servers; nobody else of the world answers there
 OWN_PORT = 3  # of servers that a test starts itself in the world; no other test's
 WORLD = ["203.0.113.0/24:*", "[2001:db8::/32]:*"]
 
@@ -112,7 +113,7 @@ table inet world {{
     chain lead {{
         type nat hook prerouting priority dstnat;
         iif "wl0" tcp dport {SILENT_PORT} drop
-        iif "wl0" tcp dport != {{ {REFUSED_PORT}, {OWN_PORT} }} redirect to :{SERVER_PORT}
+        iif "wl0" tcp dport != {{ {REFUSED_PORT}, {OWN_PORT}, {NAMES_PORT} }} redirect to :{SERVER_PORT}
     }}
 }}
 """

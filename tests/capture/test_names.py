@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import CGROUPS, OWN_PORT, PYTHON, SERVER4, SERVER6, Agent, Network, sh, text_of, wait_until
+from conftest import CGROUPS, OWN_PORT, PYTHON, SERVER4, SERVER6, WORLD4, Agent, Network, sh, text_of, wait_until
 from harness import certificates
 
 RESOLVER4, RESOLVER6 = "203.0.113.53", "2001:db8::53"
@@ -422,3 +422,98 @@ def test_others_are_not_looked_at(names, network):
     daemon.kill()
     assert sh(*ask).strip() == DATABASE
     assert names.run(agent, "dig", "+short", "+tries=1", "+time=1", "db.example")[0] != 0
+
+
+# A query for the IPv4 addresses of a name, over TCP: the code of the answer and the addresses in it, or an error.
+OVER_TCP = """
+def look_up(name, server=%r, s=None):
+    query = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0)
+    query += b"".join(bytes([len(p)]) + p.encode() for p in name.split(".")) + b"\\0\\0\\1\\0\\1"
+    try:
+        s = s or socket.create_connection((server, 53), 10)
+        s.sendall(struct.pack("!H", len(query)) + query)
+        answer = b""
+        while len(answer) < 2 or len(answer) - 2 < struct.unpack_from("!H", answer)[0]:
+            part = s.recv(4096)
+            if not part:
+                return "end"
+            answer += part
+    except OSError as e:
+        return errno.errorcode[e.errno] if e.errno else "timeout"
+    count = struct.unpack_from("!H", answer, 8)[0]
+    return [answer[5] & 15, [socket.inet_ntoa(answer[len(answer) - 4:])] if count else []]
+""" % RESOLVER4
+
+
+def test_over_tcp(names):
+    """As in datagrams: judged one by one, several on a connection, and a place of the resource before the agent has the
+    answer; whatever egress says."""
+    daemon, agent = names.govern([NAMED], ONLY_NAMED)
+    names.serve(f"--host-record=db.example,{DATABASE}", "--address=/gone.example/")
+    assert names.python(agent, f"result = attempt({DATABASE!r})")["error"]
+    found, made, other, encoded, after = names.python(agent, OVER_TCP + f"""
+s = socket.create_connection(({RESOLVER4!r}, 53), 10)
+result = [look_up("db.example", s=s), attempt({DATABASE!r}), look_up("gone.example", s=s)[0],
+          look_up("k5xg64tjnzqw2zlomqqgc3temfzgcy3ume3tqnzv.example", s=s), look_up("db.example", s=s)]
+    """)
+    assert found == [0, [DATABASE]] and made["data"] == "ping" and other == 3
+    assert encoded == [5, []] and after in ("end", "ECONNRESET", "EPIPE")
+    assert daemon.session(DATABASE, resource="named")["denied"] == 0
+    asked = daemon.session(RESOLVER4, 53)
+    assert (asked["protocol"], asked["agent"], asked["denied"]) == ("udp", agent.name, 1)
+    shown = daemon.wayleave("sessions", "show", asked["id"], "--json").stdout
+    assert DATABASE in shown and "db.example A" in shown
+    # As the C library does it; and nothing else is said there.
+    assert DATABASE in names.run(agent, "env", "RES_OPTIONS=use-vc", "getent", "ahostsv4", "db.example")[1]
+    assert names.python(agent, f"""
+s = socket.create_connection(({RESOLVER4!r}, 53), 10)
+s.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
+try:
+    result = s.recv(100).decode()
+except ConnectionResetError:
+    result = "reset"
+    """) == "reset"
+    # Nobody else is a name server whom everybody may ask; with `udp: deny` none is.
+    assert names.python(agent, OVER_TCP + f"result = look_up('db.example', {WORLD4!r})") in ("end", "ECONNRESET")
+    assert daemon.set_config(agents=[names.host.config_of(agent, udp="deny")]) is None
+    assert names.python(agent, OVER_TCP + "result = look_up('db.example')") in ("end", "ECONNRESET")
+
+
+def test_over_tcp_as_rules_say(names):
+    """A resource that names the resolvers has rules for what is asked over TCP too; other servers' answers, which egress
+    lets through, say nothing about places."""
+    resolvers = {"name": "resolvers", "protocol": "udp", "hosts": [f"{RESOLVER4}:53"]}
+    rules = [{"name": "some", "resources": ["resolvers"], "operations": ["resolve"], "objects": ["*.example"], "allow": {}},
+             {"name": "no", "operations": ["resolve"], "objects": ["secret.example"], "deny": {}},
+             *ONLY_NAMED]
+    daemon, agent = names.govern([NAMED, resolvers], rules)
+    names.serve(f"--host-record=db.example,{DATABASE}", f"--host-record=secret.example,{DATABASE}",
+                f"--host-record=db.elsewhere,{DATABASE}")
+    assert names.python(agent, OVER_TCP + """
+result = [look_up(n) for n in ("db.example", "secret.example", "db.elsewhere")]
+    """) == [[0, [DATABASE]], [5, []], [5, []]]
+    assert daemon.session(RESOLVER4, 53)["resource"] == "resolvers"
+    names.serve(f"--host-record=db.example,{SERVER4}", addresses=[WORLD4])
+    assert daemon.set_config(egress="allow") is None
+    answers = names.python(agent, OVER_TCP + f"""
+result = [look_up("db.example", {WORLD4!r}), look_up("secret.example", {WORLD4!r}), attempt({SERVER4!r})]
+    """)
+    asked = daemon.session(WORLD4, 53)
+    assert answers[:2] == [[0, [SERVER4]], [5, []]] and answers[2]["error"]
+    assert (asked["protocol"], asked["resource"]) == ("udp", "egress")
+
+
+def test_over_tcp_on_this_host(host, network, resolv_conf, tmp_path):
+    """A name server on the host's loopback, as systemd's: asked over TCP it is judged, though `loopback: own` keeps others'
+    listeners away."""
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 127.0.0.53\n")
+    local = Names(host, network, file, tmp_path)
+    daemon, agent = local.govern([NAMED], ONLY_NAMED)
+    try:
+        local.serve(f"--host-record=db.example,{DATABASE}", addresses=["127.0.0.53"], namespace=network.host)
+        found, made = local.python(agent, OVER_TCP + f"result = [look_up('db.example', '127.0.0.53'), attempt({DATABASE!r})]")
+        assert found == [0, [DATABASE]] and made["data"] == "ping"
+        assert daemon.session("127.0.0.53", 53)["actions"]
+    finally:
+        local.stop()

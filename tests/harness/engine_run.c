@@ -537,6 +537,9 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		event->job->run(event->job);
 		run->engine->protocol->job_done(run->engine, event->job);
 		break;
+	case EVENT_PIN:
+		run->engine->protocol->pinned(run->engine);
+		break;
 	case EVENT_PROOF:
 		on_proof(run, &event->proof);
 		break;

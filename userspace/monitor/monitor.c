@@ -161,6 +161,8 @@ static void tick(struct monitor *m, uint64_t now)
 	if (m->serving && !m->stopping)
 		canary_tick(&m->canary, now, m->config->canary.value);
 	metrics_tick(m, now);
+	if (m->serving && !m->stopping && pinning_is_stale(m))
+		settings_on_names(m);
 	if (m->serving && now >= m->next_housekeeping)
 		housekeeping_run(m, now);
 }

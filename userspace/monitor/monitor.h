@@ -102,6 +102,7 @@ struct monitor {
 	int grants_fd; /* memfd of the table */
 	struct pinned_table *pinned; /* what agents' name servers answered; mapped */
 	int pinned_fd; /* memfd of it */
+	uint64_t resolvers_version; /* of those that the workers know */
 	struct pin_file pin_file;
 	struct grant_table *grants; /* mapped */
 	uint8_t hash_key[32];
@@ -229,6 +230,11 @@ bool wall_was_set(const struct monitor *m);
 /* With what an earlier daemon knew. */
 int pinning_open(struct monitor *m, struct error *e);
 void pinning_close(struct monitor *m);
+/* Tells the workers which name servers are the host's, as /etc/resolv.conf has them now. Returns
+ * them, as many as `ret` has room for: PINNED_RESOLVERS_MOST. */
+size_t pinning_read_resolvers(struct monitor *m, struct address *ret);
+/* Whether they are others since. */
+bool pinning_is_stale(const struct monitor *m);
 /* What a worker says that an agent was answered. */
 void pinning_take(struct monitor *m, const struct message_pin *pin, struct slice addresses,
 	struct slice name);

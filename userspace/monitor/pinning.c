@@ -58,6 +58,25 @@ void pinning_close(struct monitor *m)
 	pin_file_close(&m->pin_file);
 }
 
+size_t pinning_read_resolvers(struct monitor *m, struct address *ret)
+{
+	struct resolvers known;
+	size_t count = 0;
+
+	m->resolvers_version = resolvers_version();
+	resolvers_read(&known);
+	for (size_t i = 0; i < known.count && count < PINNED_RESOLVERS_MOST; i++)
+		count += address_parse(known.items[i].text, &ret[count]) == 0;
+	if (m->pinned)
+		pinned_set_resolvers(m->pinned, ret, count);
+	return count;
+}
+
+bool pinning_is_stale(const struct monitor *m)
+{
+	return m->resolvers_version != resolvers_version();
+}
+
 static bool is_resolver(const uint8_t server[16])
 {
 	struct resolvers known;

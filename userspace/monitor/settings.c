@@ -21,6 +21,8 @@
 #include "base/text.h"
 #include "monitor/monitor.h"
 #include "monitor/unix_servers.h"
+#include "policy/pinned.h"
+#include "protocol/dns.h"
 
 #define RELOAD_DELAY (200 * NANOSECONDS_PER_MILLISECOND) /* editors write in several steps */
 /* Workers' user where the configured one does not exist: from systemd's range for dynamic users,
@@ -280,6 +282,17 @@ static void add_destination(struct capture_destination **list, size_t *count,
 	memcpy(d->address, address, sizeof(d->address));
 }
 
+/* What the host's name servers are asked over TCP is judged, too, also where one is on this host.
+ */
+static void add_resolvers(struct monitor *m, struct capture_destination **list, size_t *count)
+{
+	struct address resolvers[PINNED_RESOLVERS_MOST];
+	size_t known = pinning_read_resolvers(m, resolvers);
+
+	for (size_t i = 0; i < known; i++)
+		add_destination(list, count, resolvers[i].bytes, 128, DNS_PORT);
+}
+
 /* Every place that a resource names: those on this host are turned to the worker too. */
 static struct capture_destination *list_destinations(struct monitor *m, size_t *ret_count)
 {
@@ -307,6 +320,7 @@ static struct capture_destination *list_destinations(struct monitor *m, size_t *
 		}
 	}
 	names_free_addresses(addresses, known);
+	add_resolvers(m, &list, &count);
 	*ret_count = count;
 	return list;
 }

@@ -33,6 +33,7 @@ static void compile_agent(
 	ret->cgroup = slice_from_string(from->cgroup.text ? from->cgroup.text : "");
 	ret->users = copy_texts(k, &from->users);
 	ret->listen = (enum listen_mode)from->listen.value;
+	ret->udp = (enum udp_mode)from->udp.value;
 	ret->identified = from->identity;
 	if (from->limits)
 		ret->limits = (struct policy_limits){

@@ -156,6 +156,7 @@ static void codec_agent(struct codec *c, struct policy_agent *a)
 	codec_text(c, &a->cgroup);
 	codec_texts(c, &a->users);
 	CODEC_CHOICE(c, a->listen, LISTEN_MODE_COUNT);
+	CODEC_CHOICE(c, a->udp, UDP_MODE_COUNT);
 	CODEC_CHOICE(c, a->identified, 2);
 	codec_u64(c, &a->limits.sessions);
 	codec_u64(c, &a->limits.rate);

@@ -22,7 +22,8 @@ enum udp_mode {
 	UDP_POLICY, /* each flow is judged by its first datagram */
 	UDP_DNS, /* to the host's resolvers alone */
 	UDP_DENY,
-	UDP_ALLOW
+	UDP_ALLOW,
+	UDP_MODE_COUNT
 };
 
 enum tls_upstream {

@@ -57,6 +57,36 @@ int pinned_put(struct pinned_table *t, uint32_t agent, const char *name,
 	return 0;
 }
 
+void pinned_set_resolvers(struct pinned_table *t, const struct address *resolvers, size_t count)
+{
+	atomic_fetch_add(&t->version, 1);
+	t->resolver_count = (uint32_t)count;
+	memcpy(t->resolvers, resolvers, count * sizeof(*resolvers));
+	atomic_fetch_add(&t->version, 1);
+}
+
+static bool find_resolver(const struct pinned_table *t, const struct address *address)
+{
+	for (uint32_t i = 0; i < t->resolver_count && i < PINNED_RESOLVERS_MOST; i++) {
+		if (memcmp(&t->resolvers[i], address, sizeof(*address)) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool pinned_is_resolver(const struct pinned_table *t, const struct address *address)
+{
+	for (unsigned i = 0; i < READS_MOST; i++) {
+		uint64_t before = atomic_load(&t->version);
+		bool found = find_resolver(t, address);
+
+		atomic_thread_fence(memory_order_acquire);
+		if (before % 2 == 0 && atomic_load(&t->version) == before)
+			return found;
+	}
+	return false;
+}
+
 /* Where the next name goes: those that are wanted first, in front of the others and, where there is
  * no more room, in place of the last of them. NULL: nowhere. */
 static char *make_place(struct pinned_names *names, size_t *wanted, bool is_wanted)

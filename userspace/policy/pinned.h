@@ -15,6 +15,7 @@
 
 #define PINNED_NAME_SIZE (HOST_NAME_MOST + 1)
 #define PINNED_FOUND_MOST 8 /* names of one address */
+#define PINNED_RESOLVERS_MOST 16
 
 struct pinned_table {
 	_Atomic uint64_t version; /* odd while it is written */
@@ -23,6 +24,9 @@ struct pinned_table {
 	struct address addresses[LIMIT_PINNED];
 	uint64_t until[LIMIT_PINNED]; /* monotonic, nanoseconds */
 	char names[LIMIT_PINNED][PINNED_NAME_SIZE];
+	/* Whose answers are believed: the host's own name servers. */
+	uint32_t resolver_count;
+	struct address resolvers[PINNED_RESOLVERS_MOST];
 };
 
 /* For the only writer. Keeps an entry that is there until the later of both times. An agent that
@@ -30,6 +34,13 @@ struct pinned_table {
  * `ret`: which entry it is. */
 int pinned_put(struct pinned_table *table, uint32_t agent, const char *name,
 	const struct address *address, uint64_t now, uint64_t until, uint32_t *ret);
+
+/* For the only writer; at most PINNED_RESOLVERS_MOST. */
+void pinned_set_resolvers(
+	struct pinned_table *table, const struct address *resolvers, size_t count);
+/* Whether the address is one of the host's name servers'. False, where the writer never comes to an
+ * end. */
+bool pinned_is_resolver(const struct pinned_table *table, const struct address *address);
 
 struct pinned_names {
 	char texts[PINNED_FOUND_MOST][PINNED_NAME_SIZE];

@@ -41,6 +41,7 @@ struct policy_agent {
 	struct slice cgroup; /* relative to the cgroup2 root; empty: it is known by interfaces */
 	struct policy_texts users;
 	enum listen_mode listen;
+	enum udp_mode udp;
 	bool identified; /* it has a principal, or should have one */
 	struct policy_limits limits;
 };

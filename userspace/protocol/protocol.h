@@ -25,6 +25,7 @@
 #include "masking/mask.h"
 #include "protocol/action.h"
 
+struct dns_message;
 struct protocol_host;
 struct sql_cache;
 struct sql_catalog;
@@ -74,6 +75,9 @@ enum protocol_event_type {
 	EVENT_TLS, /* start TLS with `side` once what was written so far is sent */
 	EVENT_JOB, /* run `job` off the loop, then call job_done() */
 	EVENT_PROOF, /* the host logs in: what the server demands of its credentials */
+	/* What a name server answers is to hold wherever the agent connects before it has the
+	 * answer: pinned() says so, at once or later. */
+	EVENT_PIN,
 	EVENT_CANCEL, /* a cancel request for another session of this agent */
 	EVENT_CLOSE, /* end the session once what was written is sent */
 };
@@ -241,6 +245,7 @@ struct protocol_event {
 		struct protocol_tls tls;
 		struct protocol_job *job;
 		struct protocol_proof proof;
+		const struct dns_message *pin; /* valid until pinned() */
 		struct {
 			uint32_t lane;
 			const char *why; /* for the record; static */
@@ -453,6 +458,9 @@ struct protocol {
 	bool ends_behind;
 	/* Who gives up waiting for people may ask the same again, and finds their answer. */
 	bool asks_again;
+	/* Its actions are names that are looked up: judged, and bounded, as those in datagrams are.
+	 */
+	bool looks_up;
 	/* Both connections are a process of their own's (worker/delegate.c), which speaks the
 	 * protocol. The engine's bytes are what it says and is told, as those of SIDE_SERVER; it
 	 * can't read on where it understood nothing, so observing changes nothing there. */
@@ -546,6 +554,7 @@ struct protocol {
 	/* The answer to an EVENT_PROOF, or (`error` negative) why there is none, for the agent.
 	 * NULL: the protocol asks for none. */
 	void (*proven)(struct protocol_engine *e, int error, struct slice answer);
+	void (*pinned)(struct protocol_engine *e); /* the answer to an EVENT_PIN */
 };
 
 #endif

@@ -46,6 +46,8 @@ static struct judgement *judge(
 		return kept;
 	}
 	policy_judge(s->scope, event->action, ret);
+	if (s->engine->protocol->looks_up)
+		lookups_judge_stream(s, ret);
 	if (!event->judgement)
 		return NULL;
 	kept = memory_new(sizeof(*kept));
@@ -256,6 +258,23 @@ static bool is_identified(struct session *s, const struct protocol_action_event 
 	return false;
 }
 
+/* Whether a query is for rules to judge. */
+static bool may_look_up(
+	struct session *s, const struct protocol_action_event *event, struct decision *d)
+{
+	if (lookups_check_stream(s, event->action, &d->text) == 0)
+		return true;
+	d->verdict = (struct verdict){
+		.kind = VERDICT_DENY,
+		.reason = REASON_LIMIT,
+		.outcome = &scope_no_outcome,
+		.enforced = !s->host.observes,
+	};
+	if (!s->host.observes)
+		d->refusal = (struct protocol_refusal){REASON_LIMIT, buffer_slice(&d->text)};
+	return false;
+}
+
 static enum hold_answer decide(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
@@ -265,6 +284,8 @@ static enum hold_answer decide(
 
 	if (!refused && !is_identified(s, event, d, &answer))
 		return answer;
+	if (s->engine->protocol->looks_up && !may_look_up(s, event, d))
+		return HOLD_GOES_ON;
 	kept = judge(s, event, &d->verdict);
 	if (refused)
 		return HOLD_GOES_ON;

@@ -7,6 +7,8 @@
  */
 #include "base/clock.h"
 #include "base/limits.h"
+#include "protocol/dns.h"
+#include "protocol/dns_stream.h"
 #include "protocol/protocols.h"
 #include "worker/session.h"
 
@@ -46,11 +48,26 @@ static void decide(struct session *s, const struct protocol *protocol)
 		upstream_tell_engine(s);
 }
 
+/* At the port of name servers, queries first: their first bytes might be taken for something else.
+ */
+static enum detection detect(const struct session *s, const struct protocol **ret)
+{
+	struct slice agent = buffer_slice(&s->partial[SIDE_AGENT]);
+	struct slice server = buffer_slice(&s->partial[SIDE_SERVER]);
+	enum detection found =
+		s->origin.port == DNS_PORT ? dns_stream_detect(agent, server) : DETECTION_NO;
+
+	if (found == DETECTION_NO)
+		return protocols_detect(agent, server, ret);
+	if (found == DETECTION_YES)
+		*ret = &protocol_dns_stream;
+	return found;
+}
+
 static void look(struct session *s)
 {
 	const struct protocol *protocol = &protocol_opaque;
-	enum detection found = protocols_detect(buffer_slice(&s->partial[SIDE_AGENT]),
-		buffer_slice(&s->partial[SIDE_SERVER]), &protocol);
+	enum detection found = detect(s, &protocol);
 
 	if (found != DETECTION_MORE)
 		decide(s, protocol);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "protocol/dns.h"
+#include "worker/lookups_internal.h"
 #include "worker/place.h"
 #include "worker/session_internal.h"
 
@@ -103,6 +104,11 @@ static bool may_ask(struct asker *a, uint64_t now)
 		return false;
 	a->allowance -= 1;
 	return true;
+}
+
+bool lookups_may_ask(struct worker *w, uint32_t agent)
+{
+	return may_ask(get_asker(&w->lookups, agent), clock_monotonic());
 }
 
 static struct server *find_server(const struct lookups *l, uint32_t agent, const uint8_t *address)
@@ -226,15 +232,14 @@ struct query {
 	char text[TEXT_MOST];
 };
 
-static uint32_t find_resource(const struct policy *p, const struct packet *packet)
+uint32_t lookups_find_resource(const struct policy *p, const uint8_t server[16], uint16_t port)
 {
 	struct policy_candidate found;
 	struct address address;
 
-	memcpy(address.bytes, packet->destination, sizeof(address.bytes));
-	return policy_match_datagrams(p, &address, packet->destination_port, &found, 1)
-		? found.resource
-		: POLICY_EGRESS;
+	memcpy(address.bytes, server, sizeof(address.bytes));
+	return policy_match_datagrams(p, &address, port, &found, 1) ? found.resource
+								    : POLICY_EGRESS;
 }
 
 static void describe(struct query *q)
@@ -379,7 +384,8 @@ static enum queue_answer judge_query(struct worker *w, uint64_t network,
 	const struct policy_subject subject = {
 		.agent = agent,
 		.principal = who_principal_of_any(&w->who, agent),
-		.resource = find_resource(w->policy, packet),
+		.resource = lookups_find_resource(
+			w->policy, packet->destination, packet->destination_port),
 		.protocol = PROTOCOL_UDP,
 	};
 	struct lookup_key key = {.network = network, .port = packet->source_port};
@@ -423,20 +429,13 @@ static void on_pinned(void *context, int status, struct slice payload, int fd)
 	free(d);
 }
 
-/* To the monitor, which believes it, or not: the agent gets the answer in any case, but behind
- * that. */
-static void pin(struct worker *w, const struct lookup *q, const struct dns_message *m,
-	const struct flow_packet *packet)
+void lookups_ask_to_pin(struct worker *w, struct message_pin *request, const struct dns_message *m,
+	channel_reply *reply, void *context)
 {
-	struct message_pin request = {.network = packet->network,
-		.agent = q->server->asker->agent,
-		.address_count = (uint32_t)m->address_count};
-	struct delivery *d = memory_new(sizeof(*d));
 	struct buffer text;
 	int r = 0;
 
-	*d = (struct delivery){w, packet->queue, packet->id, request.agent};
-	memcpy(request.server, q->key.server, sizeof(request.server));
+	request->address_count = (uint32_t)m->address_count;
 	buffer_init(&text, sizeof(m->addresses) + sizeof(m->name));
 	for (size_t i = 0; r == 0 && i < m->address_count; i++) {
 		struct message_pin_address one = {.lifetime = m->addresses[i].lifetime};
@@ -446,9 +445,20 @@ static void pin(struct worker *w, const struct lookup *q, const struct dns_messa
 	}
 	if (r == 0)
 		r = buffer_append_slice(&text, slice_from_string(m->name));
-	channel_ask(&w->channel, MESSAGE_PIN, &request, sizeof(request), buffer_slice(&text), -1,
-		on_pinned, d);
+	channel_ask(&w->channel, MESSAGE_PIN, request, sizeof(*request), buffer_slice(&text), -1,
+		reply, context);
 	buffer_done(&text);
+}
+
+static void pin(struct worker *w, const struct lookup *q, const struct dns_message *m,
+	const struct flow_packet *packet)
+{
+	struct message_pin request = {.network = packet->network, .agent = q->server->asker->agent};
+	struct delivery *d = memory_new(sizeof(*d));
+
+	*d = (struct delivery){w, packet->queue, packet->id, request.agent};
+	memcpy(request.server, q->key.server, sizeof(request.server));
+	lookups_ask_to_pin(w, &request, m, on_pinned, d);
 }
 
 static void record_answer(

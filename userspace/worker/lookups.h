@@ -12,6 +12,11 @@
 #include "protocol/packet.h"
 #include "worker/flow_queue.h"
 
+struct action;
+struct buffer;
+struct dns_message;
+struct session;
+struct verdict;
 struct worker;
 
 struct lookups {
@@ -28,5 +33,16 @@ void lookups_tick(struct worker *w, uint64_t now);
  * flow_queues_answer(). */
 bool lookups_judge(
 	struct worker *w, const struct flow_packet *packet, bool inbound, enum queue_answer *ret);
+
+/* Of those that are asked over TCP (protocol/dns_stream.h): whether the connection leads to a name
+ * server of the host's, which may be asked whatever egress says, and the resource that names it. */
+bool lookups_is_stream(const struct session *s);
+uint32_t lookups_resource(const struct session *s);
+/* Whether a query may be as far as rules don't say, which are asked next; -EPERM: not, and why. */
+int lookups_check_stream(struct session *s, const struct action *action, struct buffer *text);
+/* What rules say of one: a name server that no resource names may be asked whatever none denies. */
+void lookups_judge_stream(const struct session *s, struct verdict *verdict);
+/* EVENT_PIN */
+void lookups_pin(struct session *s, const struct dns_message *m);
 
 #endif

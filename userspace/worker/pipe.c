@@ -438,6 +438,9 @@ static void on_event(struct session *s, const struct protocol_event *event)
 	case EVENT_PROOF:
 		login_prove(s, &event->proof);
 		break;
+	case EVENT_PIN:
+		lookups_pin(s, event->pin);
+		break;
 	case EVENT_CANCEL:
 		cancel_ask(s, event->cancel.key, event->cancel.message);
 		break;

@@ -95,6 +95,7 @@ struct session {
 	struct leg legs[2]; /* by enum side */
 	struct buffer partial[2]; /* received, not yet taken by the engine */
 	bool end_waits; /* the agent sends no more, and the engine is told behind `partial` */
+	bool looks_up; /* at a name server of the host's, over TCP: lookups.h */
 	bool unread; /* relayed since a violation that was only observed */
 	bool sharing; /* the engine's input lies in the leg's block, so output may share it */
 	struct protocol_host host;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "protocol/dns_stream.h"
 #include "protocol/protocols.h"
 #include "worker/hold.h"
 #include "worker/session_internal.h"
@@ -57,6 +58,9 @@ static enum connection_verdict judge_connection(
 	struct verdict verdict;
 
 	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
+	/* Each query is judged. */
+	if (s->looks_up)
+		return CONNECTION_PASSES;
 	if (s->resource == POLICY_EGRESS && s->origin.way == ORIGIN_FORWARDED_NAMED) {
 		ret->verdict = RECORD_VERDICT_DENY;
 		ret->reason = REASON_LOOPBACK;
@@ -116,9 +120,17 @@ static const struct protocol *protocol_of(const struct session *s)
 
 	if (s->flow)
 		return flow_protocol(s->flow);
+	if (s->looks_up)
+		return &protocol_dns_stream;
 	if (s->resource == POLICY_EGRESS)
 		return NULL;
 	return protocols_get(p->resources[s->resource].protocol);
+}
+
+/* Whether the connection is the only action there is. */
+static bool is_unread(const struct session *s)
+{
+	return protocol_is_unread(s->engine->protocol->id) && !s->engine->protocol->looks_up;
 }
 
 static void refuse_connection(
@@ -126,7 +138,7 @@ static void refuse_connection(
 {
 	const struct protocol_refusal refusal = {.reason = record->reason, .text = text};
 
-	if (s->engine && !protocol_is_unread(s->engine->protocol->id))
+	if (s->engine && !is_unread(s))
 		s->engine->protocol->abort(s->engine, &refusal);
 	else
 		session_reset(s, record->reason, s->address);
@@ -397,7 +409,7 @@ static bool may_stay(struct session *s)
 	struct slice rule;
 	struct buffer text;
 
-	if (s->engine && !protocol_is_unread(s->engine->protocol->id))
+	if (s->engine && !is_unread(s))
 		return true;
 	if (s->unread && !s->host.observes)
 		return false;

@@ -302,7 +302,8 @@ int session_take_scope(struct session *s, struct slice kept)
 	s->agent = policy_find_agent(p, s->origin.agent);
 	if (!s->agent)
 		return -ENOENT;
-	s->resource = find_resource(s, p, kept);
+	s->looks_up = lookups_is_stream(s);
+	s->resource = s->looks_up ? lookups_resource(s) : find_resource(s, p, kept);
 	/* A socket of this host is no place to go on to. */
 	if (s->origin.family == AF_UNIX) {
 		if (s->resource == POLICY_EGRESS)
@@ -310,10 +311,11 @@ int session_take_scope(struct session *s, struct slice kept)
 		snprintf(s->address, sizeof(s->address), "unix:%.*s",
 			SLICE_PRINT(p->resources[s->resource].unix_path));
 	}
-	protocol = s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
-		: s->flow                       ? flow_protocol(s->flow)->id
-		: s->engine                     ? s->engine->protocol->id
-						: PROTOCOL_TCP;
+	protocol = s->looks_up                 ? PROTOCOL_UDP
+		: s->resource != POLICY_EGRESS ? p->resources[s->resource].protocol
+		: s->flow                      ? flow_protocol(s->flow)->id
+		: s->engine                    ? s->engine->protocol->id
+					       : PROTOCOL_TCP;
 	s->scope = scope_for(s, protocol);
 	return 0;
 }
