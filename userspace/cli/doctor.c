@@ -3,47 +3,26 @@
  * wayleave doctor: whether this host has what Wayleave needs, and whether an agent's ways out are
  * closed, by having the daemon try them.
  */
-#include <cjson/cJSON.h>
 #include <errno.h>
-#include <limits.h>
-#include <linux/landlock.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/timex.h>
-#include <sys/utsname.h>
-#include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/mountinfo.h"
-#include "cli/cli.h"
+#include "cli/doctor.h"
 #include "cli/runtimes.h"
 #include "monitor/control.h"
 #include "policy/config.h"
 
 #define CANARY_PATIENCE 150 /* tenths of a second */
 
-enum state { OK, WARNING, FAILED };
-
 static const char *const state_names[] = {"ok", "warning", "failed"};
 
-struct doctor {
-	const struct cli *cli;
-	const char *config_file;
-	cJSON *checks; /* array */
-	cJSON *ways; /* array, from the daemon; NULL */
-	cJSON *runtimes; /* array */
-	bool failed;
-};
-
-static void __attribute__((format(printf, 4, 5)))
-note(struct doctor *d, enum state state, const char *name, const char *format, ...)
+void doctor_note(
+	struct doctor *d, enum doctor_state state, const char *name, const char *format, ...)
 {
 	cJSON *item = cJSON_CreateObject();
 	va_list arguments;
@@ -56,124 +35,7 @@ note(struct doctor *d, enum state state, const char *name, const char *format, .
 	cJSON_AddStringToObject(item, "state", state_names[state]);
 	cJSON_AddStringToObject(item, "text", text);
 	cJSON_AddItemToArray(d->checks, item);
-	d->failed |= state == FAILED;
-}
-
-/* --- this host */
-
-static void check_kernel(struct doctor *d)
-{
-	unsigned long major = 0, minor = 0;
-	struct utsname name;
-	char *rest = NULL;
-
-	if (uname(&name) == 0)
-		major = strtoul(name.release, &rest, 10);
-	if (rest && *rest == '.')
-		minor = strtoul(rest + 1, NULL, 10);
-	if (major == 0)
-		note(d, FAILED, "kernel", "its release is not known");
-	else if (major < 6 || (major == 6 && minor < 1))
-		note(d, FAILED, "kernel", "%s; 6.1 or newer is needed", name.release);
-	else
-		note(d, OK, "kernel", "%s", name.release);
-	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
-		note(d, OK, "btf", "/sys/kernel/btf/vmlinux");
-	else
-		note(d, FAILED, "btf",
-			"/sys/kernel/btf/vmlinux is not there: the kernel was built without "
-			"CONFIG_DEBUG_INFO_BTF");
-}
-
-static void check_cgroups(struct doctor *d)
-{
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, point[PATH_MAX] = "";
-	size_t capacity = 0;
-	struct statfs bpf;
-
-	while (mounts && !*point && getline(&line, &capacity, mounts) >= 0) {
-		struct mountinfo mount;
-
-		if (mountinfo_parse(line, &mount) && strcmp(mount.type, "cgroup2") == 0 &&
-			strcmp(mount.root, "/") == 0)
-			snprintf(point, sizeof(point), "%s", mount.point);
-	}
-	free(line);
-	if (mounts)
-		fclose(mounts);
-	if (*point)
-		note(d, OK, "cgroups", "cgroup2 at %s", point);
-	else
-		note(d, FAILED, "cgroups", "no cgroup2 is mounted");
-	if (statfs("/sys/fs/bpf", &bpf) == 0 && bpf.f_type == BPF_FS_MAGIC)
-		note(d, OK, "bpffs", "/sys/fs/bpf");
-	else
-		note(d, WARNING, "bpffs", "not mounted at /sys/fs/bpf: the daemon mounts it there");
-}
-
-static void check_ring(struct doctor *d)
-{
-	FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-	char text[16] = "";
-	long value = 0;
-
-	/* Before kernel 6.6 there is no such setting. */
-	if (file) {
-		if (fgets(text, sizeof(text), file))
-			value = strtol(text, NULL, 10);
-		fclose(file);
-	}
-	if (value == 0)
-		note(d, OK, "io_uring", "workers may use it");
-	else
-		note(d, FAILED, "io_uring",
-			"kernel.io_uring_disabled is %ld and workers can't run: "
-			"sysctl kernel.io_uring_disabled=0",
-			value);
-}
-
-static void check_landlock(struct doctor *d)
-{
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
-	if (abi >= 6)
-		note(d, OK, "landlock", "version %ld", abi);
-	else
-		note(d, WARNING, "landlock",
-			"%s: agents may signal processes of the same user and dial their abstract "
-			"sockets (kernel 6.12 closes that)",
-			abi < 1 ? "not there" : "an early version");
-}
-
-static void check_clock(struct doctor *d)
-{
-	struct timex state = {0};
-
-	if (adjtimex(&state) == TIME_ERROR || (state.status & STA_UNSYNC))
-		note(d, WARNING, "clock",
-			"not synchronised: deadlines, tokens and the audit log go by it");
-	else if (time(NULL) < 1700000000)
-		note(d, FAILED, "clock", "it is far off");
-	else
-		note(d, OK, "clock", "synchronised");
-}
-
-static void check_launcher(struct doctor *d)
-{
-	char *path = file_find_program("wayleave-launch");
-	struct stat s;
-
-	if (!path || stat(path, &s) < 0)
-		note(d, FAILED, "launcher", "wayleave-launch is not installed");
-	else if (s.st_uid != 0 || !(s.st_mode & S_ISUID))
-		note(d, WARNING, "launcher",
-			"%s is not root's with the setuid bit: only root can start agents", path);
-	else if (s.st_mode & (S_IWGRP | S_IWOTH))
-		note(d, FAILED, "launcher", "%s can be written by others than root", path);
-	else
-		note(d, OK, "launcher", "%s", path);
-	free(path);
+	d->failed |= state == DOCTOR_FAILED;
 }
 
 /* --- the configuration, and what it names */
@@ -184,11 +46,12 @@ static void check_key(struct doctor *d, const struct config *config, const char 
 	struct stat s;
 
 	if (stat(path, &s) < 0)
-		note(d, WARNING, "keys", "%s: %s", path, strerror(errno));
+		doctor_note(d, DOCTOR_WARNING, "keys", "%s: %s", path, strerror(errno));
 	else if (s.st_uid != 0 || (s.st_mode & 077))
-		note(d, FAILED, "keys", "%s: not root's alone (mode %o)", path, s.st_mode & 07777u);
+		doctor_note(d, DOCTOR_FAILED, "keys", "%s: not root's alone (mode %o)", path,
+			s.st_mode & 07777u);
 	else
-		note(d, OK, "keys", "%s", path);
+		doctor_note(d, DOCTOR_OK, "keys", "%s", path);
 	free(path);
 }
 
@@ -198,7 +61,7 @@ static void check_runtimes(struct doctor *d, const struct config *config)
 	struct error e;
 
 	if (runtimes_report(config, d->runtimes, &e) < 0)
-		note(d, WARNING, "runtimes", "%s", e.text);
+		doctor_note(d, DOCTOR_WARNING, "runtimes", "%s", e.text);
 }
 
 static void note_diagnostics(struct doctor *d, const struct diagnostics *found)
@@ -206,8 +69,8 @@ static void note_diagnostics(struct doctor *d, const struct diagnostics *found)
 	for (size_t i = 0; i < found->count; i++) {
 		const struct diagnostic *item = &found->items[i];
 
-		note(d, item->level == DIAGNOSTIC_ERROR ? FAILED : WARNING, "configuration",
-			"%s:%u: %s", item->file, item->line, item->text);
+		doctor_note(d, item->level == DIAGNOSTIC_ERROR ? DOCTOR_FAILED : DOCTOR_WARNING,
+			"configuration", "%s:%u: %s", item->file, item->line, item->text);
 	}
 }
 
@@ -221,7 +84,7 @@ static void check_config(struct doctor *d)
 	r = config_load(d->config_file, 0, &found, &config);
 	note_diagnostics(d, &found);
 	if (r == 0) {
-		note(d, OK, "configuration", "%s", d->config_file);
+		doctor_note(d, DOCTOR_OK, "configuration", "%s", d->config_file);
 		check_key(d, config, "keys");
 		check_key(d, config, "ca/ca.key");
 		check_runtimes(d, config);
@@ -273,9 +136,10 @@ static double number_of(const cJSON *object, const char *name)
 static void check_unix(struct doctor *d, const cJSON *status)
 {
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "unix_sockets")))
-		note(d, OK, "unix sockets", "those of resources are turned to the workers");
+		doctor_note(d, DOCTOR_OK, "unix sockets",
+			"those of resources are turned to the workers");
 	else
-		note(d, WARNING, "unix sockets",
+		doctor_note(d, DOCTOR_WARNING, "unix sockets",
 			"agents can't be turned from them (kernel 6.7, a short runtime_dir): those "
 			"of resources are hidden from wayleave run's commands, and open to others");
 }
@@ -290,7 +154,7 @@ static bool check_daemon(struct doctor *d)
 	int all = 0, ready = 0;
 
 	if (!status) {
-		note(d, FAILED, "daemon", "%s", e.text);
+		doctor_note(d, DOCTOR_FAILED, "daemon", "%s", e.text);
 		return false;
 	}
 	cJSON_ArrayForEach(worker, cJSON_GetObjectItemCaseSensitive(status, "workers"))
@@ -298,11 +162,11 @@ static bool check_daemon(struct doctor *d)
 		all++;
 		ready += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "ready"));
 	}
-	note(d, all && ready == all ? OK : FAILED, "daemon", "%s, %d of %d workers ready",
-		text_of(status, "version"), ready, all);
+	doctor_note(d, all && ready == all ? DOCTOR_OK : DOCTOR_FAILED, "daemon",
+		"%s, %d of %d workers ready", text_of(status, "version"), ready, all);
 	for (size_t i = 0; i < ARRAY_SIZE(problems); i++) {
 		if (text_of(status, problems[i]))
-			note(d, FAILED, "daemon", "%s", text_of(status, problems[i]));
+			doctor_note(d, DOCTOR_FAILED, "daemon", "%s", text_of(status, problems[i]));
 	}
 	check_unix(d, status);
 	cJSON_Delete(status);
@@ -340,13 +204,13 @@ static void check_ways(struct doctor *d)
 	const cJSON *way;
 
 	if (!canary) {
-		note(d, FAILED, "canary", "%s", e.text);
+		doctor_note(d, DOCTOR_FAILED, "canary", "%s", e.text);
 		return;
 	}
 	if (text_of(canary, "problem"))
-		note(d, FAILED, "hooks and rules", "%s", text_of(canary, "problem"));
+		doctor_note(d, DOCTOR_FAILED, "hooks and rules", "%s", text_of(canary, "problem"));
 	else
-		note(d, OK, "hooks and rules", "all agents have them");
+		doctor_note(d, DOCTOR_OK, "hooks and rules", "all agents have them");
 	d->ways = cJSON_DetachItemFromObjectCaseSensitive(canary, "ways");
 	cJSON_ArrayForEach(way, d->ways) d->failed |=
 		!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped"));
@@ -409,8 +273,6 @@ static int take_options(struct doctor *d, int argc, char **argv)
 
 int cli_doctor(const struct cli *cli, int argc, char **argv)
 {
-	static void (*const checks[])(struct doctor * d) = {check_kernel, check_cgroups, check_ring,
-		check_landlock, check_clock, check_launcher, check_config};
 	struct doctor d = {.cli = cli, .config_file = CONFIG_DEFAULT_FILE};
 	int r = take_options(&d, argc, argv);
 
@@ -428,8 +290,8 @@ int cli_doctor(const struct cli *cli, int argc, char **argv)
 		return cli_fail("doctor", CLI_REFUSED, "only root may ask for that");
 	d.checks = cJSON_CreateArray();
 	d.runtimes = cJSON_CreateArray();
-	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
-		checks[i](&d);
+	doctor_check_host(&d);
+	check_config(&d);
 	if (check_daemon(&d))
 		check_ways(&d);
 	if (cli->json)
