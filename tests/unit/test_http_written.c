@@ -210,6 +210,7 @@ Test(http_observed, what_would_be_written_back)
 	} all[] = {{"PUT", "/v1/a", NULL, "{\"a\":\"[masked]\",\"b\":\"[masked]\"}", 0},
 		{"POST", "/mcp", NULL, "{\"a\":\"[masked]\"}", 0},
 		{"PUT", "/v1/a?b=%5Bmasked%5D", NULL, "", 0},
+		{"POST", "/mcp?b=%5Bmasked%5D", NULL, "{\"a\":\"[masked]\"}", 0},
 		{"PUT", "/v1/a", "compress", "abc", 1}, {"PUT", "/v1/a", "gzip", "no gzip", 1},
 		{"POST", "/messages", NULL, "[masked]", -1}, {"PUT", "/v1/a", NULL, "a", -1}};
 
@@ -227,6 +228,21 @@ Test(http_observed, what_would_be_written_back)
 		cr_expect(all[i].told >= 0 || !strstr(begin, "mask_written_back"), "%s", begin);
 		free(begin);
 	}
+}
+
+/* What would be refused as it stands goes on whole, whatever it holds. */
+Test(http_observed, what_would_be_refused_for_something_else)
+{
+	agent_sends("PUT /v1/a HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\n"
+		    "Content-Length: 1\r\n\r\n\x1f");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	agent_sends("POST /mcp HTTP/1.1\r\nHost: h\r\nX_HTTP_Method_Override: a\r\n"
+		    "Content-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+		    "{\"a\":\"[masked]\"}");
+	cr_expect(holds(&run.sent[SIDE_SERVER], "{\"a\":\"[masked]\"}"));
+	cr_expect(holds(&run.events, "would write it back"));
+	cr_expect_not(holds(&run.events, "can't be read"));
+	cr_expect_not(run.closed);
 }
 
 /* --- HTTP/2 --- */

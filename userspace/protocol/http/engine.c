@@ -238,8 +238,10 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		return http_abort_now(e);
 	/* Before anything of it leaves; what was not collected is looked at as it passes. */
 	why = http_request_content_problem(&e->request, buffer_slice(&e->request.content));
-	if (why)
+	if (why && !e->base.host->observes)
 		return http_fail(e, REASON_MASK_WRITTEN_BACK, why);
+	if (why)
+		http_note(e, REASON_MASK_WRITTEN_BACK, why);
 	if (e->request.tunnels && !e->passthrough) {
 		r = http_connect_release(e, &refused);
 		if (r < 0 || refused)

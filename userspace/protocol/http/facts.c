@@ -336,6 +336,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->websocket = r->spdy = r->streams = r->forwards = r->terminal = false;
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->barred.status = 0;
+	http_request_forget_writing(r);
 	r->body = (struct protocol_value){.data = SLICE_EMPTY};
 	r->has_trailers = r->is_decoded = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = r->records = false;

@@ -36,7 +36,7 @@ void http_request_done(struct http_request *r)
 		http_mask_done(r->mask);
 	free(r->mask);
 	http_decoder_free(r->decoder);
-	http_decoder_free(r->writes.decoder);
+	http_request_forget_writing(r);
 }
 
 void http_request_ask(struct http_request *r, struct protocol_event *event)

@@ -141,6 +141,8 @@ const char *http_request_coding(const struct http_request *r);
 struct slice http_request_accept(const struct http_request *r);
 /* writes.c: whether the rules mask something in this session, which it could write back. */
 bool http_request_may_write_back(const struct http_request *r);
+/* What was looked at of the request before. */
+void http_request_forget_writing(struct http_request *r);
 /* It was allowed. Why it can't pass; NULL: its content is to be looked at. Static. */
 const char *http_request_begin_writing(struct http_request *r);
 /* Why content of the request may not pass, of which this comes next; NULL: it may. Static. Where we

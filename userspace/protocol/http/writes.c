@@ -50,13 +50,19 @@ static bool is_aws_chunked(const struct http_fields *fields)
 		text_equal_ignore_case(coding->value, slice_from_string("aws-chunked"));
 }
 
+void http_request_forget_writing(struct http_request *r)
+{
+	http_decoder_free(r->writes.decoder);
+	r->writes = (struct http_writes){.form = false};
+}
+
 static const char *begin(struct http_request *r)
 {
 	struct http_written query = {.length = 0};
 	struct http_codings codings = {.count = 0};
 
-	http_decoder_free(r->writes.decoder);
-	r->writes = (struct http_writes){.form = is_form(&r->head.fields)};
+	http_request_forget_writing(r);
+	r->writes.form = is_form(&r->head.fields);
 	if (r->has_body && !is_aws_chunked(&r->head.fields) &&
 		http_codings_read(&r->head.fields, &codings) < 0)
 		return UNREADABLE;
@@ -71,8 +77,13 @@ static const char *begin(struct http_request *r)
 
 const char *http_request_begin_writing(struct http_request *r)
 {
+	const char *why;
+
 	r->is_written &= !r->host->passes_masked;
-	return r->is_written ? begin(r) : NULL;
+	why = r->is_written ? begin(r) : NULL;
+	if (why)
+		r->is_written = !r->host->observes; /* it is said once */
+	return why;
 }
 
 static bool holds_masked(struct http_writes *w, struct slice content)
