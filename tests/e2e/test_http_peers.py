@@ -168,6 +168,23 @@ def test_what_is_relayed_ends_as_it_does(daemon, odd, path):
     assert directly.split(maxsplit=1)[1].strip() == ("in order" if path == "until-the-end" else "reset")
 
 
+LEAVE = """
+import socket, struct, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as peer:
+    peer.sendall(b"GET /no-content HTTP/1.1\\r\\n\\r\\n")
+    peer.recv(4096)
+    if sys.argv[2] == "reset":
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""
+
+
+@pytest.mark.parametrize("how", ["in order", "reset"])
+def test_what_is_relayed_to_a_server_ends_as_it_does(daemon, odd, how):
+    assert daemon.run(PYTHON, "-c", LEAVE, odd["relay"].port, how).returncode == 0
+    wait_for(lambda: odd["relay"].ended)
+    assert odd["relay"].ended.pop() == how
+
+
 def test_connections_to_servers_are_no_other_agents(daemon, web):
     """nginx numbers them, and the requests on each."""
     url = f"http://127.0.0.1:{web.port}/v1/connection"

@@ -84,6 +84,12 @@ static void host_shut(struct protocol_host *host, enum side to)
 		&run_of(host)->events, "! shut %s\n", to == SIDE_AGENT ? "agent" : "server");
 }
 
+static void host_cut(struct protocol_host *host, enum side to)
+{
+	buffer_append_format(
+		&run_of(host)->events, "! cut %s\n", to == SIDE_AGENT ? "agent" : "server");
+}
+
 static void host_reset(struct protocol_host *host, const struct protocol_refusal *refusal)
 {
 	struct engine_run *run = run_of(host);
@@ -763,6 +769,7 @@ void engine_run_init(
 		.pass = host_write,
 		.write_secret = host_write,
 		.shut = host_shut,
+		.cut = host_cut,
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.beyond = host_beyond,

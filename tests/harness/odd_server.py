@@ -9,10 +9,11 @@ import threading
 
 class Odd:
     """`answers`: by path, the bytes of its answer and how its connection ends: "close" in order; "reset"; "cut" as TLS without its
-    close, which in clear is as "close"; "open" not, as long as the client does not. `asked`: the requests' heads as they came."""
+    close, which in clear is as "close"; "open" not, as long as the client does not. `asked`: the requests' heads as they came; `ended`: how
+    clients ended those that were left open."""
 
     def __init__(self, answers, pem=None, key=None):
-        self.answers, self.asked, self.connections = answers, [], 0
+        self.answers, self.asked, self.ended = answers, [], []
         self.context = None
         if pem:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -25,7 +26,6 @@ class Odd:
         with contextlib.suppress(OSError):
             while True:
                 peer, _ = self.listener.accept()
-                self.connections += 1
                 threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
 
     def serve(self, peer):
@@ -49,8 +49,12 @@ class Odd:
         elif ending == "close" and self.context:
             peer.unwrap()
         elif ending == "open":
-            while peer.recv(65536):
-                pass
+            try:
+                while peer.recv(65536):
+                    pass
+                self.ended.append("in order")
+            except ConnectionResetError:
+                self.ended.append("reset")
 
     def stop(self):
         self.listener.shutdown(socket.SHUT_RDWR)

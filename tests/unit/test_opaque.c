@@ -11,7 +11,7 @@
 static struct {
 	struct protocol_host host;
 	struct protocol_engine *engine;
-	size_t passed[2], shut[2]; /* by the side that gets it */
+	size_t passed[2], shut[2], cut[2]; /* by the side that gets it */
 	enum reason reset;
 } t;
 
@@ -28,6 +28,12 @@ static void on_shut(struct protocol_host *host, enum side to)
 	t.shut[to]++;
 }
 
+static void on_cut(struct protocol_host *host, enum side to)
+{
+	(void)host;
+	t.cut[to]++;
+}
+
 static void on_reset(struct protocol_host *host, const struct protocol_refusal *refusal)
 {
 	(void)host;
@@ -37,7 +43,8 @@ static void on_reset(struct protocol_host *host, const struct protocol_refusal *
 static void setup(void)
 {
 	memset(&t, 0, sizeof(t));
-	t.host = (struct protocol_host){.pass = on_pass, .shut = on_shut, .reset = on_reset};
+	t.host = (struct protocol_host){
+		.pass = on_pass, .shut = on_shut, .cut = on_cut, .reset = on_reset};
 	t.engine = protocol_opaque.open(&t.host);
 }
 
@@ -87,6 +94,29 @@ Test(opaque, relays_at_once_where_nobody_is_asked)
 		protocol_opaque.input(t.engine, SIDE_AGENT, slice_from_string("hello"), &taken), 0);
 	cr_assert_eq(taken, 5);
 	cr_assert_eq(t.passed[SIDE_SERVER], 5);
+}
+
+/* A connection that broke is not half closed, and the other side's ends as it did. */
+Test(opaque, ends_as_the_other_side_did)
+{
+	for (enum side side = SIDE_AGENT; side <= SIDE_SERVER; side++) {
+		struct protocol_event event;
+
+		teardown();
+		setup();
+		protocol_opaque.connected(t.engine);
+		t.host.endings[side] = ENDING_BROKEN;
+		protocol_opaque.end(t.engine, side);
+		cr_assert_eq(t.cut[side_other(side)], 1);
+		cr_assert_eq(t.shut[side_other(side)], 0);
+		cr_assert_eq(next(&event), EVENT_CLOSE);
+	}
+	teardown();
+	setup();
+	protocol_opaque.connected(t.engine);
+	protocol_opaque.end(t.engine, SIDE_AGENT);
+	cr_assert_eq(t.shut[SIDE_SERVER], 1);
+	expect_none();
 }
 
 Test(opaque, takes_nothing_before_the_verdict)

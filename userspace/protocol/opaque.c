@@ -99,7 +99,7 @@ static void opaque_end(struct protocol_engine *e, enum side side)
 		o->closing = true;
 		return;
 	}
-	e->host->shut(e->host, side_other(side));
+	protocol_pass_end(e->host, side);
 	o->closing = (o->ended[SIDE_AGENT] && o->ended[SIDE_SERVER]) ||
 		protocol_ends_both(e->host, side);
 }

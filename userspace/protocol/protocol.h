@@ -339,9 +339,11 @@ struct protocol_host {
 	int (*pass)(struct protocol_host *host, enum side to, struct slice part_of_input);
 	/* As write(), and the copy is wiped once it is sent. */
 	int (*write_secret)(struct protocol_host *host, enum side to, struct slice bytes);
-	/* Sends no more to that side: an end of file, once what was written is sent. Where the
-	 * other side ended otherwise than in order, so does this one, as far as it can be said. */
+	/* Sends no more to that side: an end of file, once what was written is sent. */
 	void (*shut)(struct protocol_host *host, enum side to);
+	/* The same, where what was sent is not to look as if it was all: TLS is not closed, and
+	 * without TLS there is a reset once the session ends. */
+	void (*cut)(struct protocol_host *host, enum side to);
 	/* Ends the session with a reset, where the protocol has no words for the refusal. */
 	void (*reset)(struct protocol_host *host, const struct protocol_refusal *refusal);
 	/* What is known of a database's names, in the bytes of `encoding`; never NULL, lives as
@@ -434,6 +436,15 @@ static inline bool protocol_ends_both(const struct protocol_host *host, enum sid
 {
 	return host->endings[side] == ENDING_BROKEN ||
 		(side == SIDE_SERVER && host->endings[side] == ENDING_CUT);
+}
+
+/* Where that side has ended, and what it sent has no other end: the other side's is as it was. */
+static inline void protocol_pass_end(struct protocol_host *host, enum side from)
+{
+	if (host->endings[from] == ENDING_IN_ORDER)
+		host->shut(host, side_other(from));
+	else
+		host->cut(host, side_other(from));
 }
 
 /* A verdict kept beside an analysed text. */

@@ -50,23 +50,24 @@ static int host_write_secret(struct protocol_host *host, enum side to, struct sl
 	return leg_write_secret(&s->legs[to], bytes);
 }
 
-/* A server without TLS has no words for what an agent leaves unsaid in TLS. */
-static bool looks_cut(const struct session *s, enum side to)
-{
-	enum protocol_ending ending = s->host.endings[side_other(to)];
-
-	return ending == ENDING_BROKEN ||
-		(ending == ENDING_CUT && (to == SIDE_AGENT || s->legs[to].tls));
-}
-
 static void host_shut(struct protocol_host *host, enum side to)
 {
 	struct session *s = session_of_host(host);
 
-	if (looks_cut(s, to))
-		leg_cut(&s->legs[to]);
+	leg_shut(&s->legs[to]);
+	session_touch(s);
+}
+
+static void host_cut(struct protocol_host *host, enum side to)
+{
+	struct session *s = session_of_host(host);
+	struct leg *leg = &s->legs[to];
+
+	/* A server without TLS has no words for what an agent leaves unsaid in TLS. */
+	if (to == SIDE_SERVER && !leg->tls && host->endings[SIDE_AGENT] == ENDING_CUT)
+		leg_shut(leg);
 	else
-		leg_shut(&s->legs[to]);
+		leg_cut(leg);
 	session_touch(s);
 }
 
@@ -183,6 +184,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.pass = host_pass,
 		.write_secret = host_write_secret,
 		.shut = host_shut,
+		.cut = host_cut,
 		.reset = host_reset,
 		.catalog = host_catalog,
 		.place = host_place,

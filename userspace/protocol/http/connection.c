@@ -308,7 +308,7 @@ static void tunnel_end(struct http_engine *e, enum side side)
 		http_upgrade_end(e, side);
 	if (e->agent == HTTP_AGENT_DONE)
 		return;
-	e->base.host->shut(e->base.host, side_other(side));
+	protocol_pass_end(e->base.host, side);
 	if ((e->ended[SIDE_AGENT] && e->ended[SIDE_SERVER]) ||
 		protocol_ends_both(e->base.host, side))
 		http_close(e, REASON_NONE, "");
@@ -328,8 +328,6 @@ static void agent_end(struct http_engine *e)
 	case HTTP_AGENT_SENT:
 		/* The server learns what it would have learned without us. */
 		e->base.host->shut(e->base.host, SIDE_SERVER);
-		if (e->base.host->endings[SIDE_AGENT] == ENDING_BROKEN)
-			http_close(e, REASON_NONE, "");
 		return;
 	default:
 		http_close(e, REASON_NONE, "");

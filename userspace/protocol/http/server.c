@@ -307,7 +307,7 @@ static int break_off(struct http_engine *e)
 
 	if (e->head_held)
 		return http_fail(e, REASON_UPSTREAM_CLOSED, text);
-	e->base.host->shut(e->base.host, SIDE_AGENT);
+	protocol_pass_end(e->base.host, SIDE_SERVER);
 	return http_close(e, REASON_UPSTREAM_CLOSED, text);
 }
 
@@ -322,7 +322,6 @@ int http_server_end(struct http_engine *e)
 	if (e->server == HTTP_SERVER_HEAD && buffer_length(&e->answer.held))
 		return http_fail(e, REASON_UPSTREAM_CLOSED,
 			"the server closed the connection within its response");
-	/* How it ended, the host passes on. */
-	e->base.host->shut(e->base.host, SIDE_AGENT);
+	protocol_pass_end(e->base.host, SIDE_SERVER);
 	return http_close(e, REASON_UPSTREAM_CLOSED, "the server closed the connection");
 }
