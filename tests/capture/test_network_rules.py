@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, program, wait_until
@@ -12,6 +13,7 @@ from test_flows import PLACE, PORT, echo, talking  # noqa: F401
 from test_names import (CONNECT, DATABASE, NAMED, ONLY_NAMED, Names, lookups, names,  # noqa: F401
                         resolv_conf, with_resolvers)
 from test_networks import container  # noqa: F401
+from test_teardown import tear_down
 
 # As a container's: root or not, it has no right over its network namespace.
 CONTAINED = ["setpriv", "--bounding-set=-net_admin,-net_raw"]
@@ -94,6 +96,22 @@ def test_a_dead_worker_and_a_dead_daemon(host, network, echo, inside):
     # Nothing of ours stays there, and nothing leaves.
     assert "wayleave" not in tables(network, inside)
     assert run(agent, inside, ask) is None
+
+
+def test_teardown(host, network, echo, inside):
+    """What a daemon that was killed has left there goes with the rest, where somebody is there."""
+    daemon, agent = host.govern(egress="deny", resources=[PLACE])
+    wait_until(lambda: run(agent, inside, talking(f"result = talk({SERVER4!r}, {PORT}, timeout=2)")) == "echo x")
+    daemon.kill()
+    assert f"wayleave_{daemon.instance}" in tables(network, inside)
+    there = subprocess.Popen(network.enter(inside, "sleep", "60"))
+    try:
+        status, said = tear_down(daemon)
+        assert status == 0 and "in 1 other network namespaces" in said
+        assert "wayleave" not in tables(network, inside)
+    finally:
+        there.kill()
+        there.wait()
 
 
 def test_who_could_change_the_rules(host, network, echo, inside):

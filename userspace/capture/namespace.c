@@ -49,7 +49,7 @@ int namespace_enter(int fd, uint64_t cookie, int *ret_home)
 		return r;
 	}
 	r = namespace_cookie(&found);
-	if (r == 0 && found != cookie)
+	if (r == 0 && cookie && found != cookie)
 		r = -ESTALE;
 	if (r < 0) {
 		namespace_leave(home);

@@ -9,9 +9,9 @@
 
 /* The cookie of the calling thread's (SO_NETNS_COOKIE), as the programs of bpf/ see it. */
 int namespace_cookie(uint64_t *ret);
-/* Into the one of that descriptor (/proc/PID/ns/net), if it has that cookie, and nothing is made in
- * it before; it takes CAP_SYS_ADMIN. -ESTALE: it has another one. On success the thread must come
- * back, by what `ret_home` gets. */
+/* Into the one of that descriptor (/proc/PID/ns/net), if it has that cookie (0: whichever it has),
+ * and nothing is made in it before; it takes CAP_SYS_ADMIN. -ESTALE: it has another one. On success
+ * the thread must come back, by what `ret_home` gets. */
 int namespace_enter(int fd, uint64_t cookie, int *ret_home);
 /* A thread that can't come back would do all that follows in the wrong place: the process ends. */
 void namespace_leave(int home);

@@ -3,10 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/log.h"
@@ -304,4 +308,57 @@ void network_rules_each_queue(
 		if (n->items[i].rules)
 			on_queue(context, n->items[i].cookie, &n->items[i].rules->queue);
 	}
+}
+
+/* --- of a daemon that is gone --- */
+
+struct search {
+	const char *instance;
+	ino_t *seen;
+	size_t count;
+	unsigned removed;
+};
+
+/* Adding it to those that were looked at; false: it was one of them. */
+static bool is_new(struct search *s, ino_t namespace)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->seen[i] == namespace)
+			return false;
+	}
+	s->seen = memory_resize_array(s->seen, s->count + 1, sizeof(*s->seen));
+	s->seen[s->count++] = namespace;
+	return true;
+}
+
+static void remove_in(struct search *s, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), home;
+	struct stat namespace;
+	uint64_t shape;
+	struct error e;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &namespace) == 0 && is_new(s, namespace.st_ino) &&
+		namespace_enter(fd, 0, &home) == 0) {
+		if (guard_shape(s->instance, &shape, &e) == 0)
+			s->removed += guard_remove(s->instance, &e) == 0;
+		namespace_leave(home);
+	}
+	close(fd);
+}
+
+unsigned network_rules_remove(const char *instance)
+{
+	struct search s = {.instance = instance};
+	glob_t found;
+
+	if (glob("/proc/[0-9]*/task/[0-9]*/ns/net", GLOB_NOSORT, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			remove_in(&s, found.gl_pathv[i]);
+		globfree(&found);
+	}
+	free(s.seen);
+	return s.removed;
 }

@@ -29,4 +29,8 @@ void network_rules_each_queue(
  */
 void network_rules_close(struct networks *n, struct network *w);
 
+/* Of an instance that is taken away: removes what a daemon that was killed has left in any
+ * namespace that a process is in. In how many there was something. */
+unsigned network_rules_remove(const char *instance);
+
 #endif

@@ -15,6 +15,7 @@
 #include "capture/capture.h"
 #include "capture/forward_rules.h"
 #include "capture/guard.h"
+#include "capture/network_rules.h"
 #include "capture/pins.h"
 #include "capture/programs.h"
 
@@ -113,6 +114,7 @@ static int remove_rules(struct teardown *t, struct error *e)
 {
 	uint64_t shape;
 	bool there = guard_shape(t->instance, &shape, NULL) == 0;
+	unsigned elsewhere;
 	int r = guard_remove(t->instance, e);
 
 	if (r == 0)
@@ -122,6 +124,10 @@ static int remove_rules(struct teardown *t, struct error *e)
 			there ? "removed the rules, table inet wayleave_%s"
 			      : "no rules, table inet wayleave_%s",
 			t->instance);
+	/* Behind those of the own one, which are told of by themselves. */
+	elsewhere = r == 0 ? network_rules_remove(t->instance) : 0;
+	if (elsewhere)
+		tell(t, "removed the rules in %u other network namespaces", elsewhere);
 	return r;
 }
 
