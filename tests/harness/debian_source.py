@@ -6,8 +6,8 @@ SPREAD = "http://deb.debian.org/debian"
 
 
 def fetch(package, source, folder):
-    """The unpacked source of the version of `package` that is installed, in `folder`, fetched where it is not there yet, without a
-    change to this host's own lists. `source` is its source package."""
+    """The unpacked source of the version of `package` that is installed (or, where the archive has that no more, of the one that it has),
+    in `folder`, fetched where it is not there yet, without a change to this host's own lists. `source` is its source package."""
     version = subprocess.run(["dpkg-query", "-W", "-f", "${source:Upstream-Version}", package], check=True,
                              capture_output=True, text=True).stdout
     found = folder / f"{source}-{version}"
@@ -20,8 +20,9 @@ def fetch(package, source, folder):
                f"-oDir::Cache={folder}/cache", "-oAPT::Sandbox::User=root"]
     subprocess.run(["apt-get", *options, "-qq", "update"], check=True)
     names = subprocess.run(["apt-cache", *options, "showsrc", source], check=True, capture_output=True, text=True).stdout
-    exact = next(line.split()[1] for line in names.splitlines() if line.startswith(f"Version: {version}-"))
-    subprocess.run(["apt-get", *options, "-qq", "source", "--download-only", f"{source}={exact}"], check=True, cwd=folder)
-    archive = next(folder.glob(f"{source}_{version}.orig.tar.*[!c]"))
+    there = [line.split()[1] for line in names.splitlines() if line.startswith("Version: ")]
+    best = next((v for v in there if v.startswith(f"{version}-")), there[-1])
+    subprocess.run(["apt-get", *options, "-qq", "source", "--download-only", f"{source}={best}"], check=True, cwd=folder)
+    archive = next(folder.glob(f"{source}_{best.partition(':')[2] or best}".rpartition("-")[0] + ".orig.tar.*[!c]"))
     subprocess.run(["tar", "-xf", archive, "--strip-components=1", "-C", folder / "new"], check=True)
     return (folder / "new").rename(found)
