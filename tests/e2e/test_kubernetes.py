@@ -95,12 +95,12 @@ def test_reading(daemon, cluster):
     (["get", "--raw", "/apis/example.com/v1/namespaces/dev/widgets/w"], "no rule allows get on dev/widgets.example.com/w"),
     (["describe", "pod", "web", "-n", "dev"], "no rule allows get on dev/pods/web"),
     (["scale", "deployment", "web", "--replicas=2", "-n", "dev"], "no rule allows get on dev/deployments.apps/web"),
-    (["replace", "--raw", "/apis/apps/v1/namespaces/prod/deployments/web/scale", "-f", "/dev/null"],
-     "no rule allows update on prod/deployments.apps/web"),
     (["create", "configmap", "c", "-n", "dev"], "no rule allows create on dev/configmaps/*"),
-    (["create", "configmap", "c", "-n", "dev", "--dry-run=server"], "no rule allows create on dev/configmaps/*"),
     (["create", "--raw", "/api/v1/namespaces/dev/pods/web/eviction", "-f", "/dev/null"], "no rule allows create on dev/pods:eviction/web"),
-    *([(["create", "token", "ci"], 'denied by rule "no tokens": no tokens')] if kubectls.minor() >= 24 else []),
+    *([(["create", "token", "ci"], 'denied by rule "no tokens": no tokens'),
+       (["create", "configmap", "c", "-n", "dev", "--dry-run=server"], "no rule allows create on dev/configmaps/*"),
+       (["replace", "--raw", "/apis/apps/v1/namespaces/prod/deployments/web/scale", "-f", "/dev/null"],
+        "no rule allows update on prod/deployments.apps/web")] if kubectls.minor() >= 24 else []),
     (["create", "--raw", "/api/v1/namespaces/prod/serviceaccounts/ci/token", "-f", "/dev/null"],
      'denied by rule "no tokens": no tokens')])
 def test_refusals_read_as_the_servers_own(daemon, words, sentence):
@@ -201,6 +201,15 @@ def ask_for_protobuf(daemon, cluster, url, *options):
 
 def test_protobuf_alone(daemon, cluster):
     ask_for_protobuf(daemon, cluster, cluster.url)
+
+
+@pytest.mark.parametrize("host,status", [("10.0.0.1:6443", "421"), ("127.0.0.1:1", "200"), ("localhost", "200")])
+def test_whom_host_names(daemon, cluster, host, status):
+    """What only names this host is whom kubectl's proxy was asked for, and becomes the cluster."""
+    done = daemon.run("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-H", f"Host: {host}", "-o", "/dev/null", "-w", "%{http_code}",
+                      f"{cluster.url}/api/v1/namespaces/prod/pods/web")
+    assert done.stdout == status, done.stderr
+    assert host not in [headers["Host"] for *_, headers, _ in cluster.requests]
 
 
 def test_a_rule_may_show_secrets(daemon):

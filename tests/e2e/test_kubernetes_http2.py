@@ -2,9 +2,11 @@
 """kubectl over HTTP/2: nginx, which speaks it, before the stand-in for the API server."""
 import json
 import subprocess
+import urllib.request
 
 import pytest
 from conftest import make_config
+from harness import kubectl as kubectls
 from harness import nginx
 from harness.cluster_gate import gate
 from harness.waiting import wait_for
@@ -48,6 +50,16 @@ def test_who_it_is_the_resource_says(daemon, cluster):  # noqa: F811
     for words in IMPERSONATING:
         done = kubectl(daemon, "get", "pods", *words)
         assert done.returncode == 1 and "Impersonate-User" in done.stderr
+
+
+def test_the_proxy_of_an_old_kubectl(daemon):
+    """It passes on its clients' Host, which is none of the cluster's."""
+    program = kubectls.speaking("SPDY")
+    with daemon.popen(program, "proxy", "--port=0", env=environment(daemon), stdout=subprocess.PIPE, text=True) as p:
+        url = "http://" + p.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{url}/api/v1/namespaces/prod/pods/web", timeout=30) as answer:
+            assert json.load(answer)["metadata"]["name"] == "web"
+        p.terminate()
 
 
 def test_a_refusal(daemon):

@@ -225,12 +225,13 @@ def fetch(url):
         return error.code, json.load(error)
 
 
-def test_kubectl_proxy(daemon):
-    """What it passes on is judged as any request."""
-    with daemon.popen("kubectl", "proxy", "--port=0", env=environment(daemon, ""), stdout=-1, text=True) as process:
+def test_kubectl_proxy(daemon, cluster, transport):
+    """What it passes on is judged as any request; Host, which some pass on of their clients, is the cluster's."""
+    with daemon.popen(kubectls.speaking(transport), "proxy", "--port=0", env=environment(daemon, ""), stdout=-1, text=True) as process:
         url = "http://" + process.stdout.readline().split()[-1] + "/api/v1/namespaces"
         status, body = fetch(url + "/prod/pods/open")
         assert (status, body["metadata"].get("name")) == (200, "open"), body
+        assert cluster.requests[-1][2]["Host"] == f"{cluster.address}:{cluster.port}"
         status, body = fetch(url + "/dev/pods/open")
         assert (status, body["kind"], body["reason"]) == (403, "Status", "Forbidden") and "get on dev/pods/open" in body["message"]
         process.terminate()
@@ -320,27 +321,27 @@ def test_people_refuse_once(daemon, cluster, transport, words):
     assert not [path for _, path, _, _ in cluster.requests if "/asked/attach" in path or "/asked/portforward" in path]
 
 
-@pytest.mark.parametrize("transport", [t for t in kubectls.transports() if t == "websocket"])
-def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster, transport):
-    """An API server without WebSockets refuses kubectl's first attempt, which people approved; the second is what they approved."""
-    process = daemon.popen(kubectls.speaking(transport), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, transport),
-                           stdout=-1, stderr=-1, text=True)
-    review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
-    cluster.no_websockets = True
-    try:
-        daemon.wayleave("reviews", "approve", review["id"])
-        out, errors = process.communicate(timeout=60)
-    finally:
-        cluster.no_websockets = False
-    assert (process.returncode, out) == (0, "old-server\n"), errors
-    assert last_upgrade(cluster) == "SPDY/3.1"
-    assert len([r for r in daemon.json("reviews", "list") if "old-server" in r["text"]]) == 1
-    # It ran once: who asks anew, asks people.
-    process = daemon.popen(kubectls.speaking(transport), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, transport),
-                           stdout=-1, stderr=-1, text=True)
-    review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
-    daemon.wayleave("reviews", "deny", review["id"], "--reason", "because")
-    assert "because" in process.communicate(timeout=60)[1]
+if "websocket" in kubectls.transports():
+    def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster):
+        """An API server without WebSockets refuses kubectl's first attempt, which people approved; the second is what they approved."""
+        process = daemon.popen(kubectls.speaking("websocket"), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, "websocket"),
+                               stdout=-1, stderr=-1, text=True)
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        cluster.no_websockets = True
+        try:
+            daemon.wayleave("reviews", "approve", review["id"])
+            out, errors = process.communicate(timeout=60)
+        finally:
+            cluster.no_websockets = False
+        assert (process.returncode, out) == (0, "old-server\n"), errors
+        assert last_upgrade(cluster) == "SPDY/3.1"
+        assert len([r for r in daemon.json("reviews", "list") if "old-server" in r["text"]]) == 1
+        # It ran once: who asks anew, asks people.
+        process = daemon.popen(kubectls.speaking("websocket"), "exec", "asked", "--", "echo", "old-server", env=environment(daemon, "websocket"),
+                               stdout=-1, stderr=-1, text=True)
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        daemon.wayleave("reviews", "deny", review["id"], "--reason", "because")
+        assert "because" in process.communicate(timeout=60)[1]
 
 
 def proxy(daemon, cluster, pod, upgrade, said):

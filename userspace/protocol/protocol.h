@@ -393,6 +393,7 @@ struct protocol_host {
 	bool (*restricts)(struct protocol_host *host, const struct action_pair *pair,
 		const struct action_pair *other);
 
+	const char *address; /* where the agent dialled, "10.0.0.1:443"; NULL: that is not known */
 	struct sql_cache *texts;
 	struct detector_engine *detectors;
 	struct mask_hasher *hasher;

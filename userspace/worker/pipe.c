@@ -196,6 +196,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.tunnel_drop = ferry_drop,
 		.wants_body = host_wants_body,
 		.restricts = host_restricts,
+		.address = s->address,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,
 		.hasher = s->worker->hasher,

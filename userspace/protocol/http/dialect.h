@@ -13,6 +13,8 @@
 
 struct http_dialect {
 	enum protocol_id protocol;
+	/* Its servers read no Host, and some of its clients say one of this host. */
+	bool passes_own_host;
 	/* What the request in r->head does, as r->pairs, r->paths being empty; whether it asks for
 	 * a stream. False: it is refused as it stands. */
 	bool (*read)(

@@ -63,6 +63,36 @@ static void copy_lower(char *to, struct slice from)
 	to[from.length] = '\0';
 }
 
+static bool is_own_host(struct slice host)
+{
+	return text_equal_ignore_case(host, slice_from_string("localhost")) ||
+		slice_equal_string(host, "::1") ||
+		slice_starts_with(host, slice_from_string("127."));
+}
+
+/* Where what serves many places behind one address reads Host, it is to be that of the place which
+ * was dialled, and judged. */
+static void take_dialled_host(struct http_request *r)
+{
+	struct slice address = slice_from_string(r->host->address), name;
+	struct http_authority said, dialled;
+	size_t count;
+	const struct http_field *host = http_fields_find(&r->head.fields, "host", &count);
+
+	if (!r->origin->dialect->passes_own_host || !r->origin->tls || count != 1 ||
+		!http_authority_read(host->value, &said) || !is_own_host(said.host) ||
+		!http_authority_read(address, &dialled) || dialled.port == 0)
+		return;
+	name = r->origin->sni[0] ? slice_from_string(r->origin->sni) : dialled.host;
+	if (text_equal_ignore_case(said.host, name) &&
+		(said.port == 0 || said.port == dialled.port))
+		return;
+	snprintf(r->dialled, sizeof(r->dialled),
+		memchr(name.data, ':', name.length) ? "[%.*s]:%u" : "%.*s:%u", SLICE_PRINT(name),
+		dialled.port);
+	r->head.fields.items[host - r->head.fields.items].value = slice_from_string(r->dialled);
+}
+
 /* SNI, Host and the place that was dialled must mean the same. */
 static bool check_place(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
@@ -70,6 +100,8 @@ static bool check_place(
 	struct http_authority authority;
 
 	r->name[0] = '\0';
+	if (!r->host->observes)
+		take_dialled_host(r);
 	if (!read_authority(r, target, &authority, ret))
 		return http_request_bar(r, ret->status, ret->text, ret);
 	copy_lower(r->name, authority.host);

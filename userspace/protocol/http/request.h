@@ -76,6 +76,7 @@ struct http_request {
 	unsigned status;
 	char tag[64]; /* the status line's, for the record */
 	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
+	char dialled[HTTP_NAME_MOST + 8]; /* Host, where that stands in place of the agent's */
 	struct buffer text, paths; /* of the action */
 	struct buffer content; /* the collected body */
 	struct buffer shown; /* of it, where not all of it is */

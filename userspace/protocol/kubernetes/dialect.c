@@ -233,7 +233,9 @@ static struct http_stream *open_stream(
 			    : kubernetes_spdy_new(r, events, ret_problem);
 }
 
+/* kubectl's proxy passed on whom its own clients asked for (Debian 12 has such a one). */
 const struct http_dialect http_kubernetes = {.protocol = PROTOCOL_KUBERNETES,
+	.passes_own_host = true,
 	.read = read_request,
 	.describe = describe,
 	.masks = own_masks,
