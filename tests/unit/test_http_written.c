@@ -240,7 +240,9 @@ Test(http_observed, what_would_be_refused_for_something_else)
 		    "Content-Type: application/json\r\nContent-Length: 16\r\n\r\n"
 		    "{\"a\":\"[masked]\"}");
 	cr_expect(holds(&run.sent[SIDE_SERVER], "{\"a\":\"[masked]\"}"));
-	cr_expect(holds(&run.events, "would write it back"));
+	/* Its head is reason enough. */
+	cr_expect(holds(&run.events, "! would refuse protocol_violation "));
+	cr_expect_not(holds(&run.events, "would write it back"));
 	cr_expect_not(holds(&run.events, "can't be read"));
 	cr_expect_not(run.closed);
 }
