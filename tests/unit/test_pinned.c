@@ -124,3 +124,25 @@ Test(pinned, what_is_being_written_says_nothing)
 	cr_assert_eq(found(t, 7, 1, 0), 0);
 	free(t);
 }
+
+Test(pinned, resolvers_are_those_that_were_set_last)
+{
+	struct pinned_table *t = calloc(1, sizeof(*t));
+	struct address all[PINNED_RESOLVERS_MOST], a = numbered(1), none = {{0}};
+
+	for (uint32_t i = 0; i < PINNED_RESOLVERS_MOST; i++)
+		all[i] = numbered(i + 1);
+	cr_expect(!pinned_is_resolver(t, &none), "zeroes are nobody's");
+	pinned_set_resolvers(t, all, PINNED_RESOLVERS_MOST);
+	for (uint32_t i = 0; i < PINNED_RESOLVERS_MOST; i++)
+		cr_expect(pinned_is_resolver(t, &all[i]));
+	a = numbered(PINNED_RESOLVERS_MOST + 1);
+	cr_expect(!pinned_is_resolver(t, &a));
+	pinned_set_resolvers(t, all, 1);
+	cr_expect(pinned_is_resolver(t, &all[0]));
+	cr_expect(!pinned_is_resolver(t, &all[1]));
+	/* Whoever writes has not come to an end: nobody is believed. */
+	atomic_fetch_add(&t->version, 1);
+	cr_expect(!pinned_is_resolver(t, &all[0]));
+	free(t);
+}
