@@ -243,6 +243,30 @@ Test(http_coding, several_pieces)
 	}
 }
 
+/* A frame whose header, but for the magic number, looks like a frame that is skipped. */
+Test(http_coding, a_frame_in_a_header)
+{
+	static const char begin[] = "\x28\xb5\x2f\xfd\x50\x2a\x4d\x18" /* 6477 bytes */
+				    "\x0a\0\0\0" /* one NUL */
+				    "\x61\xca\0"; /* 6476 bytes, the last */
+	struct slice content = slice_of(memory_new(6477), 6477);
+	struct buffer in;
+
+	memset((char *)content.data + 1, 'b', 6476);
+	buffer_init(&in, MOST);
+	buffer_append(&in, begin, sizeof(begin) - 1);
+	buffer_append_slice(&in, slice_from(content, 1));
+	for (size_t step = 1; step < 20000; step = step * 3)
+		expect("zstd", buffer_slice(&in), step, content);
+	for (size_t step = 1; step < 100; step = step * 3)
+		cr_expect_eq(error_of("zstd",
+				     slice_of("\x28\xb5\x2f\xfd\x50\x2a\x4d\x18\x03\0\0\0abc", 15),
+				     step),
+			-EBADMSG, "in steps of %zu", step);
+	buffer_done(&in);
+	free((void *)content.data);
+}
+
 Test(http_coding, what_is_something_else)
 {
 	static const char *const others[] = {"{\"a\":1}", "hello, this is text", "\x1f\x8b\x09",

@@ -18,6 +18,7 @@
 #define ZLIB_MEMORY (48u << 10) /* what inflate() allocates: its window and 10 KiB */
 #define ZSTD_MAGIC 0xfd2fb528u
 #define ZSTD_SKIPPED 0x184d2a50u /* and the 15 behind it */
+#define ZSTD_HEADER_MOST 18u /* RFC 8878, 3.1.1 */
 
 enum stage_state {
 	STAGE_BEGIN, /* of the first piece, or behind one that is complete */
@@ -32,6 +33,7 @@ struct stage {
 	size_t begin_length;
 	uint64_t made; /* bytes */
 	size_t memory; /* bytes that brotli allocated */
+	size_t header; /* bytes of the frame that zstd was given, up to the most its header has */
 	bool zlib_open;
 	union {
 		z_stream zlib;
@@ -196,6 +198,7 @@ static int zstd_begin(struct stage *s)
 
 	if (magic != ZSTD_MAGIC && (magic & ~15u) != ZSTD_SKIPPED)
 		return -EBADMSG;
+	s->header = 0;
 	if (s->zstd)
 		return 0;
 	s->zstd = ZSTD_createDStream();
@@ -207,12 +210,17 @@ static int zstd_begin(struct stage *s)
 		: 0;
 }
 
+/* The library decodes small frames at once, where their header is complete: from what this call has
+ * of them (1.5.4), so that a header in two calls makes a frame of its second part. A header that
+ * comes byte by byte is never that. */
 static int zstd_decode(struct stage *s, struct slice *in)
 {
-	ZSTD_inBuffer from = {in->data, in->length, 0};
+	bool in_header = s->header < ZSTD_HEADER_MOST;
+	ZSTD_inBuffer from = {in->data, in_header && in->length ? 1 : in->length, 0};
 	ZSTD_outBuffer to = {s->room, ROOM, 0};
 	size_t status = ZSTD_decompressStream(s->zstd, &to, &from);
 
+	s->header += in_header ? from.pos : 0;
 	*in = slice_from(*in, from.pos);
 	if (ZSTD_isError(status))
 		return -EBADMSG;
