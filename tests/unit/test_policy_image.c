@@ -4,9 +4,11 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <glob.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "policy/private.h"
 #include "policy_test.h"
 
@@ -407,4 +409,26 @@ Test(policy_image, from_a_descriptor)
 	cr_expect_eq(policy_open_descriptor(fd, &p, &e), -EBADF);
 	cr_expect_null(p);
 	buffer_done(&image);
+}
+
+/* Seeds of another version would be refused at their first bytes. tests/tools/policy_seeds.c makes
+ * them. */
+Test(policy_image, seeds_of_the_fuzzer_are_of_this_version)
+{
+	glob_t seeds;
+
+	cr_assert_eq(glob("tests/fuzz/corpus/fuzz_policy_image/*", 0, NULL, &seeds), 0);
+	for (size_t i = 0; i < seeds.gl_pathc; i++) {
+		struct buffer image;
+		struct policy *p = NULL;
+		struct error e;
+
+		buffer_init(&image, LIMIT_POLICY_IMAGE);
+		cr_assert_eq(file_read(seeds.gl_pathv[i], &image, &e), 0, "%s", e.text);
+		cr_assert_eq(policy_open(buffer_slice(&image).data, buffer_length(&image), &p, &e),
+			0, "%s: %s", seeds.gl_pathv[i], e.text);
+		policy_put(p);
+		buffer_done(&image);
+	}
+	globfree(&seeds);
 }
