@@ -117,3 +117,16 @@ Test(readahead, other_sockets_are_not_read_ahead)
 	cr_assert(readahead_receive(other, &byte, 1) == 1);
 	cr_assert(left_in(other) == 9);
 }
+
+Test(readahead, a_number_that_is_used_again_has_nothing_ahead)
+{
+	unsigned char byte;
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+
+	send_bytes(theirs, 10);
+	cr_assert(readahead_receive(ours, &byte, 1) == 1);
+	readahead_forget(ours);
+	cr_assert(dup2(other, ours) == ours);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
+	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == EAGAIN);
+}

@@ -19,3 +19,9 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
 	return readahead_poll(fds, count, timeout);
 }
+
+int close(int fd)
+{
+	readahead_forget(fd);
+	return (int)syscall(SYS_close, fd);
+}

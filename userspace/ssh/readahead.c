@@ -17,19 +17,27 @@ static struct socket_ahead {
 } sockets[SOCKETS_MOST];
 static size_t socket_count;
 
+static struct socket_ahead *find(int fd)
+{
+	for (size_t i = 0; fd >= 0 && i < socket_count; i++) {
+		if (sockets[i].fd == fd)
+			return &sockets[i];
+	}
+	return NULL;
+}
+
 void readahead_add(int fd)
 {
 	if (socket_count < SOCKETS_MOST)
 		sockets[socket_count++].fd = fd;
 }
 
-static struct socket_ahead *find(int fd)
+void readahead_forget(int fd)
 {
-	for (size_t i = 0; i < socket_count; i++) {
-		if (sockets[i].fd == fd)
-			return &sockets[i];
-	}
-	return NULL;
+	struct socket_ahead *s = find(fd);
+
+	if (s)
+		s->fd = -1;
 }
 
 /* The system calls themselves: the C library's names lead here. */

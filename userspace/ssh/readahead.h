@@ -16,9 +16,11 @@
 
 #define READAHEAD_SIZE 65536
 
-/* From now on `fd` is read ahead, until the process ends; at most two are, others are not. It must
- * be non-blocking. */
+/* From now on `fd` is read ahead, until it is closed; at most two are, others are not. It must be
+ * non-blocking. */
 void readahead_add(int fd);
+/* `fd` is about to be closed: what was read ahead is lost, and its number may be another's. */
+void readahead_forget(int fd);
 
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);
