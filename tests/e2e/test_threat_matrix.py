@@ -53,3 +53,25 @@ def test_a_failure_is_shown(tmp_path):
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(r"^B28 +squatting +yes +1 passed, 1 failed$", done.stdout, re.M)
+    (logs / "capture-alone.xml").write_text(
+        '<testsuite><testcase classname="tests.capture.test_closed" name="test_squatter"/></testsuite>')
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert re.search(r"^B28 +squatting +yes +2 passed$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+@pytest.mark.parametrize("matrix", [0, 1])
+def test_a_failure_of_the_matrix_fails_the_whole(tmp_path, failed, matrix):
+    (tmp_path / "scripts").mkdir()
+    stub = tmp_path / "scripts/threat-matrix"
+    stub.write_text(f"#!/bin/sh\nexit {matrix}\n")
+    stub.chmod(0o755)
+    program, end = (REPOSITORY / "scripts/test").read_text(), "sys.exit(main())\n"
+    assert program.endswith(end)
+    names = {"__file__": str(tmp_path / "scripts/test")}
+    exec(compile(program.removesuffix(end), "test", "exec"), names)
+    names["LOGS"].mkdir(parents=True)
+    result = names["Result"](1, failed, [])
+    assert names["summary"]({"capture": result}, {}) == int(failed or matrix)
+    assert names["summary"]({"lint": result}, {}) == failed
