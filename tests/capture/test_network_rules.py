@@ -114,14 +114,42 @@ def test_teardown(host, network, echo, inside):
         there.wait()
 
 
+# Sends to a place that no resource names until datagrams are refused there for good, and counts what comes back.
+FLOOD = f"""
+    import time
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(0)
+    result, end, refused = 0, time.monotonic() + 30, False
+    print("begun", flush=True)
+    while time.monotonic() < end:
+        for _ in range(0 if refused else 50):
+            try:
+                s.sendto(b"smuggled", ({SERVER4!r}, {PORT + 1}))
+            except OSError as e:
+                if e.errno == errno.ENETUNREACH and not refused:
+                    refused, end = True, time.monotonic() + 0.5
+        try:
+            while s.recv(100):
+                result += 1
+        except OSError:
+            pass
+    assert refused
+"""
+
+
 def test_who_could_change_the_rules(host, network, echo, inside):
     """With a right over the namespace nothing leaves, nor does it for anybody else there from then on; people are told."""
     daemon, agent = host.govern(egress="deny", resources=[PLACE])
     ask = talking(f"result = talk({SERVER4!r}, {PORT}, timeout=2)")
     wait_until(lambda: run(agent, inside, ask) == "echo x")
-    daemon.refusals()
+    floods = [agent.popen(*CONTAINED, PYTHON, "-c", program(FLOOD), namespace=inside) for _ in range(2)]
+    assert [flood.stdout.readline() for flood in floods] == ["begun\n"] * 2
     assert run(agent, inside, ask, words=[]) == "ENETUNREACH"
     wait_until(lambda: run(agent, inside, ask) == "ENETUNREACH")
+    # Nothing left unjudged while the rules were taken away.
+    assert [json.loads(flood.communicate(timeout=60)[0].splitlines()[-1]) for flood in floods] == [0, 0]
+    daemon.refusals()
+    assert run(agent, inside, ask, words=[]) == "ENETUNREACH"
     told = daemon.refusals()
     assert told and all("another network namespace" in r["detail"] and f"UDP port {PORT}" in r["detail"] for r in told)
     # A namespace of its own making is its own to change.

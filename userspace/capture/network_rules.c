@@ -191,11 +191,12 @@ static bool are_gone(struct network *w)
 
 /* --- of all --- */
 
-/* Nobody asks again, until there is another configuration. */
+/* Nobody asks again, until there is another configuration. The hooks first: what they let out has
+ * been judged by the rules. */
 static void refuse_datagrams(struct networks *n, struct network *w, const struct error *e)
 {
-	network_rules_close(n, w);
 	networks_put(n, w, NETWORK_JUDGED_NEVER);
+	network_rules_close(n, w);
 	if (!n->unruled)
 		log_warning("datagrams are refused in a network namespace of agent %08x: %s",
 			w->agent, e->text);
@@ -241,6 +242,16 @@ static void reload(struct networks *n, struct network *w)
 		refuse_datagrams(n, w, &e);
 }
 
+/* Of rules that are not what they were: until they are again nothing leaves. */
+static void load_again(struct networks *n, struct network *w)
+{
+	networks_put(n, w, 0);
+	w->rules->loaded = 0;
+	reload(n, w);
+	if (w->rules)
+		networks_put(n, w, w->agent);
+}
+
 void network_rules_reload(struct networks *n)
 {
 	for (size_t i = 0; i < n->count; i++) {
@@ -280,8 +291,7 @@ int network_rules_verify(struct networks *n, struct error *e)
 		if (r == 0)
 			*e = found;
 		r = own;
-		w->rules->loaded = 0;
-		reload(n, w);
+		load_again(n, w);
 	}
 	return r;
 }
@@ -291,13 +301,8 @@ void network_rules_put_back(struct networks *n)
 	for (size_t i = 0; i < n->count; i++) {
 		struct network *w = &n->items[i];
 
-		if (!are_gone(w))
-			continue;
-		networks_put(n, w, 0);
-		w->rules->loaded = 0;
-		reload(n, w);
-		if (w->rules)
-			networks_put(n, w, w->agent);
+		if (are_gone(w))
+			load_again(n, w);
 	}
 }
 
