@@ -211,25 +211,18 @@ static int show_all(
 	return r;
 }
 
-/* The command begins in the folder as it is shown, should that be the one of its kubeconfig. Where
- * root can't enter it, nothing was put over it. */
-static void enter_folder(const struct shower *s, const char *folder)
-{
-	if (s->snapshot_count && folder && chdir(folder) < 0)
-		return;
-}
-
 int kubeconfig_show(char *const *environment, const struct run_plan *plan, const struct caller *c,
 	struct error *e)
 {
 	struct shower s = {.files = 0};
+	struct working_folder folder;
 	struct buffer bundle;
-	char *folder;
+	bool has_folder, entered;
 	int r = 0;
 
 	if (!*plan->trust_file)
 		return 0;
-	folder = getcwd(NULL, 0);
+	has_folder = working_folder_find(&folder) == 0;
 	buffer_init(&bundle, 17u << 20);
 	r = file_read(plan->trust_file, &bundle, e);
 	s.ca = last_certificate(buffer_slice(&bundle));
@@ -237,8 +230,11 @@ int kubeconfig_show(char *const *environment, const struct run_plan *plan, const
 		r = user_file_begin(plan, c, &s.user, e);
 	if (r == 0 && s.ca.length)
 		r = show_all(&s, environment, plan, e);
-	enter_folder(&s, folder);
-	free(folder);
+	/* The command begins in the folder as it is shown, should that be the one of its
+	 * kubeconfig.
+	 */
+	if (r == 0 && has_folder && s.snapshot_count)
+		r = working_folder_enter(&folder, s.snapshots, s.snapshot_count, c, &entered, e);
 	buffer_done(&bundle);
 	return r;
 }

@@ -11,7 +11,9 @@
 #ifndef WAYLEAVE_LAUNCHER_LAUNCHER_H
 #define WAYLEAVE_LAUNCHER_LAUNCHER_H
 
+#include <limits.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/arena.h"
@@ -70,6 +72,19 @@ int descriptors_close(struct error *e);
 
 /* enter.c: puts the process into the plan's cgroup. */
 int enter_cgroup(const struct run_plan *plan, struct error *e);
+
+/* working_folder.c: the folder in which the command begins. */
+struct working_folder {
+	char path[PATH_MAX];
+	struct stat s;
+};
+/* The present one; -ENOENT: it has no path. */
+int working_folder_find(struct working_folder *ret);
+/* Enters by its path what stands there by now: the same folder, or one of the filesystems `covers`,
+ * which were put over it. Where something else is there, or nothing that can be entered, the
+ * process stays where it is, and that is no error. */
+int working_folder_enter(const struct working_folder *f, const dev_t *covers, size_t count,
+	const struct caller *c, bool *ret_entered, struct error *e);
 
 /* mounts.c: a mount namespace of its own, and the same working folder in it. For user 0, who owns
  * files that others can't write anyway, more of it is read-only. */

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,46 +279,26 @@ static int change(
 	return r;
 }
 
-/* Whether the path leads to the folder that it was the path of before. */
-static bool try_folder(const char *path, const struct stat *before)
-{
-	struct stat now;
-
-	return chdir(path) == 0 && stat(".", &now) == 0 && now.st_dev == before->st_dev &&
-		now.st_ino == before->st_ino;
-}
-
-/* The working folder is held from before, so it could be inside something that is hidden now. It is
- * looked up again by its path, as root and, where a filesystem lets only its user in, as the
- * caller. */
+/* The working folder is held from before, so it could be inside something that is hidden now. */
 static int return_to_folder(
-	const char *path, const struct stat *before, const struct caller *c, struct error *e)
+	const struct working_folder *folder, const struct caller *c, struct error *e)
 {
-	bool found = try_folder(path, before);
+	bool entered = false;
+	int r = working_folder_enter(folder, NULL, 0, c, &entered, e);
 
-	if (!found) {
-		int r = caller_become(c, e);
-
-		if (r < 0)
-			return r;
-		found = try_folder(path, before);
-		r = caller_leave(e);
-		if (r < 0)
-			return r;
-	}
-	return found ? 0
-		     : error_set(e, -ENOENT, "the working folder %s is hidden from agents", path);
+	if (r < 0 || entered)
+		return r;
+	return error_set(e, -ENOENT, "the working folder %s is hidden from agents", folder->path);
 }
 
 int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e)
 {
 	struct shown *shown = memory_new_array(plan->shown_count + 1, sizeof(*shown));
 	mode_t mask = umask(022); /* of the caller, for the command */
-	char path[PATH_MAX];
-	struct stat before;
+	struct working_folder folder;
 	int r = 0;
 
-	if (!getcwd(path, sizeof(path)) || path[0] != '/' || stat(".", &before) < 0)
+	if (working_folder_find(&folder) < 0)
 		r = error_set(e, -ENOENT, "the working folder has no path");
 	else if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		r = error_set_errno(e, -errno, "a mount namespace");
@@ -333,5 +312,5 @@ int mounts_make(const struct run_plan *plan, const struct caller *c, struct erro
 	}
 	free(shown);
 	umask(mask);
-	return r == 0 ? return_to_folder(path, &before, c, e) : r;
+	return r == 0 ? return_to_folder(&folder, c, e) : r;
 }

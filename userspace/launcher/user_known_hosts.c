@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -16,23 +15,33 @@
 #define OWN_FOLDER "/.ssh/"
 #define HOSTS_MOST (18u << 20) /* more than the daemon writes */
 
+/* The filesystem that the folder of the file became, should it become one. */
+struct cover {
+	dev_t device;
+	size_t count; /* 0 or 1 */
+};
+
 /* Also a new one, where the user has the folder and no such file yet. */
 static int put(const char *path, const struct caller *user, const struct user_file *f, bool there,
-	struct slice content)
+	struct slice content, struct cover *ret)
 {
 	const struct stat new = {
 		.st_mode = S_IFREG | 0600, .st_uid = user->uid, .st_gid = user->gid};
-	dev_t device;
+	int r;
 
 	if (f->folder < 0 || (!there && f->fd >= 0) || !user_file_can_cover(f))
 		return 0;
 	if (!user_file_can_list(f) || (there && !user_file_is_in(path, OWN_FOLDER, f)))
 		return there ? snapshot_put_on(f->folder, f->fd, &f->s, content) : 0;
-	return snapshot_put_with(
-		f->folder, user_file_name(path), there ? &f->s : &new, content, &device);
+	r = snapshot_put_with(
+		f->folder, user_file_name(path), there ? &f->s : &new, content, &ret->device);
+	if (r == 0)
+		ret->count = 1;
+	return r;
 }
 
-static int show(const char *path, const struct caller *user, struct buffer *hosts, struct error *e)
+static int show(const char *path, const struct caller *user, struct buffer *hosts,
+	struct cover *ret, struct error *e)
 {
 	struct user_file f;
 	bool there;
@@ -47,41 +56,37 @@ static int show(const char *path, const struct caller *user, struct buffer *host
 	if (r == 0 && there)
 		r = buffer_append_slice(hosts, buffer_slice(&f.content));
 	if (r == 0)
-		r = put(path, user, &f, there, buffer_slice(hosts));
+		r = put(path, user, &f, there, buffer_slice(hosts), ret);
 	user_file_done(&f);
 	return r < 0 ? error_set_errno(e, r, "showing %s with the hosts' keys", path) : 0;
-}
-
-/* The command begins in the folder as it is shown, should it be this one. Where root can't enter
- * it, nothing was put over it. */
-static void enter_folder(const char *folder)
-{
-	if (folder && chdir(folder) < 0)
-		return;
 }
 
 int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
 	const struct caller *c, struct error *e)
 {
 	const char *home = user_file_home(environment, plan);
+	struct cover cover = {.count = 0};
+	struct working_folder folder;
+	bool has_folder, entered;
 	struct buffer hosts;
 	struct caller user;
-	char *path, *folder;
+	char *path;
 	int r;
 
 	if (!(plan->flags & RUN_PLAN_USER_KNOWN_HOSTS) || !home || home[0] != '/')
 		return 0;
 	path = memory_format("%s/.ssh/known_hosts", home);
-	folder = getcwd(NULL, 0);
+	has_folder = working_folder_find(&folder) == 0;
 	buffer_init(&hosts, HOSTS_MOST);
 	r = file_read(RUN_PLAN_KNOWN_HOSTS, &hosts, e);
 	if (r == 0)
 		r = user_file_begin(plan, c, &user, e);
 	if (r == 0 && buffer_length(&hosts) <= USER_FILE_MOST)
-		r = show(path, &user, &hosts, e);
-	enter_folder(folder);
+		r = show(path, &user, &hosts, &cover, e);
+	/* The command begins in the folder as it is shown, should it be this one. */
+	if (r == 0 && has_folder && cover.count)
+		r = working_folder_enter(&folder, &cover.device, cover.count, c, &entered, e);
 	buffer_done(&hosts);
-	free(folder);
 	free(path);
 	return r;
 }
