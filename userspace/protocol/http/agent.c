@@ -2,6 +2,7 @@
  *
  * agent: what the agent sends: heads, which are judged; bodies, which pass behind them.
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "protocol/http/engine.h"
@@ -78,9 +79,12 @@ static int input_head(struct http_engine *e, struct slice in, size_t *ret_taken)
 	if (r < 0)
 		return r;
 	r = problem.status ? http_refuse_request(e, &problem) : on_head(e);
-	/* Offered again, when there is a server. */
-	if (r == 0 && e->unreadable && *ret_taken)
+	/* Its last byte, of which there is one in any case, is offered again when there is a
+	 * server. */
+	if (r == 0 && e->unreadable) {
+		assert(*ret_taken);
 		*ret_taken -= 1;
+	}
 	return r;
 }
 
