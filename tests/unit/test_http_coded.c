@@ -4,6 +4,7 @@
  * rules look into, which go on as they came; over HTTP/1.1 and HTTP/2.
  */
 #include "base/limits.h"
+#include "protocol/http2/http2.h"
 #include "tests/harness/coded.h"
 #include "tests/unit/http2_run.h"
 
@@ -285,6 +286,32 @@ Test(http2_coded, memory)
 	HEARD(agent, ":status: 502\n");
 	buffer_done(&body);
 	free(text);
+}
+
+/* A response that is refused holds nothing any more, however long its request goes on. */
+Test(http2_coded, memory_of_what_is_refused)
+{
+	/* Of zstd, a frame with a window of 8 MiB, and its first block, of five bytes. */
+	static const char wide[] = "\x28\xb5\x2f\xfd\x00\x68\x28\x00\x00{    ";
+	const struct http2 *h;
+	size_t held = 0;
+
+	for (int32_t id = 1; id < 40; id += 2) {
+		cr_assert_eq(http2_peer_ask(&agent, "GET", "/v1/a", NULL, "", true), id);
+		talk();
+		answers(id, "content-type: application/json\ncontent-encoding: zstd\n",
+			slice_of(wide, sizeof(wide) - 1), true);
+	}
+	HEARD(agent, "39 :status: 502\n");
+	h = http_engine_of(run.engine)->h2;
+	cr_expect_eq(h->stream_count, 20);
+	list_for_each (position, &h->streams) {
+		held += http_response_held(
+			&list_entry(position, struct http2_stream, link)->request);
+	}
+	cr_expect_gt(held, 8u << 20);
+	cr_expect_leq(held, LIMIT_HTTP2_HELD);
+	cr_expect_eq(held, h->held);
 }
 
 Test(http_coded, what_no_mask_looks_into_stays)

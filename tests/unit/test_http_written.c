@@ -4,6 +4,7 @@
  * HTTP/2: in content of any form and coding, or in the query.
  */
 #include "base/limits.h"
+#include "protocol/http2/http2.h"
 #include "tests/harness/coded.h"
 #include "tests/unit/http2_run.h"
 
@@ -136,6 +137,30 @@ Test(http_written, in_codings)
 			buffer_done(&body);
 		}
 	}
+}
+
+/* What looks into it is kept for no longer than there is content, also where that is refused. */
+Test(http_written, in_codings_memory)
+{
+	const struct http_request *r;
+	struct buffer body;
+
+	buffer_init(&body, 1u << 20);
+	coded_append(&body, "br", slice_from_string("{\"a\":1}"));
+	agent_sends("PUT /v1/a HTTP/1.1\r\nHost: h\r\nContent-Encoding: br\r\n"
+		    "Content-Length: 100\r\n\r\n");
+	engine_run_feed(&run, SIDE_AGENT, slice_head(buffer_slice(&body), 3));
+	r = &http_engine_of(run.engine)->request;
+	cr_assert_not_null(r->writes.decoder);
+	ask("PUT", "/v1/a", "application/json", "br", buffer_slice(&body), SIZE_MAX);
+	r = &http_engine_of(run.engine)->request;
+	cr_expect_null(r->writes.decoder, "before there is an answer");
+	server_sends("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	ask("PUT", "/v1/a?b=[masked]", "application/json", "br", buffer_slice(&body), SIZE_MAX);
+	cr_expect(is_refused());
+	r = &http_engine_of(run.engine)->request;
+	cr_expect_null(r->writes.decoder);
+	buffer_done(&body);
 }
 
 /* What can't be read might hold it. */
@@ -297,4 +322,75 @@ Test(http2_written, in_codings_and_queries)
 	cr_expect_not(http2_peer_heard(&server, "/mcp"));
 	cr_expect_not(http2_peer_heard(&server, "/ask"));
 	buffer_done(&body);
+}
+
+/* Of zstd, a frame with a window of 8 MiB, and its first block, of five bytes. */
+static const char wide[] = "\x28\xb5\x2f\xfd\x00\x68\x28\x00\x00hello";
+
+static int32_t begins_wide(void)
+{
+	int32_t id = http2_peer_ask(&agent, "PUT", "/v1/a", "content-encoding: zstd\n", "", true);
+
+	talk();
+	http2_peer_more(&agent, id, slice_of(wide, sizeof(wide) - 1), true);
+	talk();
+	return id;
+}
+
+static bool is_denied(int32_t id)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "\n%d :status: 403\n", id);
+	return http2_peer_heard(&agent, line) ||
+		slice_starts_with(buffer_slice(&agent.log), slice_from_string(line + 1));
+}
+
+/* What looks into content counts among what a connection may hold, until it came to its end. */
+Test(http2_written, in_codings_memory)
+{
+	const struct http2 *h;
+	uint8_t last[] = {0x29, 0, 0, 'h', 'e', 'l', 'l', 'o'};
+
+	cr_expect_not(is_denied(begins_wide()));
+	h = http_engine_of(run.engine)->h2;
+	cr_expect_gt(h->held, 8u << 20);
+	for (unsigned i = 1; i < LIMIT_HTTP2_STREAMS; i++) {
+		int32_t id = begins_wide();
+
+		cr_expect_eq(is_denied(id), i >= 3, "%u", i);
+		cr_expect_leq(h->held, LIMIT_HTTP2_HELD);
+	}
+	HEARD(agent, "no more memory to decode its content");
+	for (int32_t id = 1; id < 7; id += 2) {
+		cr_expect_not(is_denied(id));
+		http2_peer_more(&agent, id, slice_of(last, sizeof(last)), false);
+		talk();
+	}
+	HEARD(server, "5 end\n");
+	cr_expect_eq(h->held, 0);
+	for (int32_t id = 1; id < 7; id += 2)
+		http2_peer_answer(&server, id, "204", NULL, NULL, NULL);
+	talk();
+	cr_expect_not(is_denied(begins_wide()));
+	cr_assert_not(run.closed);
+}
+
+static void begin_observing2(void)
+{
+	begin_observing();
+	http2_run_begin();
+}
+
+TestSuite(http2_observed, .init = begin_observing2, .fini = http2_run_end);
+
+/* It goes on, and is looked into no further. */
+Test(http2_observed, in_codings_memory)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		cr_expect_not(is_denied(begins_wide()));
+		cr_expect_leq(http_engine_of(run.engine)->h2->held, LIMIT_HTTP2_HELD);
+	}
+	cr_expect(holds(&run.events, "no more memory to decode its content"));
+	HEARD(server, "39 data 14");
 }

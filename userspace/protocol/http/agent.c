@@ -120,6 +120,7 @@ static int finish_body(struct http_engine *e)
 		return bad_chunk(e);
 	if (r == 0)
 		r = http_write(e, SIDE_SERVER, buffer_slice(&e->out));
+	http_request_forget_writing(&e->request);
 	e->agent = HTTP_AGENT_SENT;
 	if (r == 0 && e->server == HTTP_SERVER_ANSWERED)
 		return http_agent_next(e);
@@ -289,6 +290,7 @@ int http_agent_next(struct http_engine *e)
 	http_head_clear(&e->head);
 	buffer_clear(&e->request.content);
 	buffer_wipe(&e->request.decoded);
+	http_request_forget_writing(&e->request);
 	e->agent = HTTP_AGENT_HEAD;
 	if (e->server == HTTP_SERVER_ANSWERED)
 		e->server = HTTP_SERVER_IDLE;

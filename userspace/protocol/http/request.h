@@ -142,13 +142,17 @@ const char *http_request_coding(const struct http_request *r);
 struct slice http_request_accept(const struct http_request *r);
 /* writes.c: whether the rules mask something in this session, which it could write back. */
 bool http_request_may_write_back(const struct http_request *r);
-/* What was looked at of the request before. */
+/* What was looked at of the request before, or all of its content was. */
 void http_request_forget_writing(struct http_request *r);
 /* It was allowed. Why it can't pass; NULL: its content is to be looked at. Static. */
 const char *http_request_begin_writing(struct http_request *r);
 /* Why content of the request may not pass, of which this comes next; NULL: it may. Static. Where we
  * only observe, that is to be said, once, and it passes. */
 const char *http_request_content_problem(struct http_request *r, struct slice content);
+/* It may not pass, for whatever reason: where we only observe, no more of it is looked at. */
+void http_request_stop_looking(struct http_request *r);
+/* Bytes of its content that are held, with what looks into it. */
+size_t http_request_held(const struct http_request *r);
 /* Whether a media type, of an Accept or a Content-Type, is JSON, whatever its parameters. */
 bool http_type_is_json(struct slice type);
 
@@ -166,6 +170,8 @@ const char *http_response_mask_problem(int error, enum reason *ret_reason);
 const char *http_response_note(struct http_request *r);
 /* Bytes that it holds back. */
 size_t http_response_held(const struct http_request *r);
+/* Nobody gets the rest of it. */
+void http_response_stop_masking(struct http_request *r);
 
 /* Whether the server's answer in `head`, which agrees to a WebSocket, has an extension. What that
  * made of the frames nobody here could read: none was asked for. */

@@ -133,6 +133,14 @@ const char *http_response_note(struct http_request *r)
 	return "a response is binary, and passes unmasked as the rule says";
 }
 
+void http_response_stop_masking(struct http_request *r)
+{
+	http_decoder_free(r->decoder);
+	r->decoder = NULL;
+	if (r->mask)
+		buffer_wipe(&r->mask->held);
+}
+
 size_t http_response_held(const struct http_request *r)
 {
 	size_t held = buffer_length(&r->mask->held);

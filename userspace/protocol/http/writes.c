@@ -82,7 +82,7 @@ const char *http_request_begin_writing(struct http_request *r)
 	r->is_written &= !r->host->passes_masked;
 	why = r->is_written ? begin(r) : NULL;
 	if (why)
-		r->is_written = !r->host->observes; /* it is said once */
+		http_request_stop_looking(r); /* it is said once */
 	return why;
 }
 
@@ -120,6 +120,20 @@ const char *http_request_content_problem(struct http_request *r, struct slice co
 	const char *why = r->is_written ? look_at_content(&r->writes, content) : NULL;
 
 	if (why)
-		r->is_written = !r->host->observes;
+		http_request_stop_looking(r);
 	return why;
+}
+
+void http_request_stop_looking(struct http_request *r)
+{
+	r->is_written = !r->host->observes;
+	if (!r->is_written)
+		http_request_forget_writing(r);
+}
+
+size_t http_request_held(const struct http_request *r)
+{
+	size_t held = buffer_length(&r->content) + buffer_length(&r->decoded);
+
+	return r->writes.decoder ? held + http_decoder_memory(r->writes.decoder) : held;
 }

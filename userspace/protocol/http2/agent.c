@@ -81,10 +81,13 @@ static void on_end(struct http2_stream *s)
 		return;
 	}
 	s->flows[SIDE_SERVER].ended = true;
-	if (s->state == HTTP2_COLLECT)
+	if (s->state == HTTP2_COLLECT) {
 		http2_collected(s);
-	else
-		http2_stream_wake(s, SIDE_SERVER);
+		return;
+	}
+	if (s->state >= HTTP2_READY)
+		http2_stream_looked_at(s);
+	http2_stream_wake(s, SIDE_SERVER);
 }
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -221,7 +224,7 @@ static int collect(struct http2_stream *s, struct slice data)
 	size_t length = buffer_length(content) + data.length;
 
 	s->flows[SIDE_SERVER].owed += data.length;
-	if (length > LIMIT_HTTP_BODY_HELD || !http2_stream_hold(s, length))
+	if (length > LIMIT_HTTP_BODY_HELD || !http2_stream_hold(s, SIDE_SERVER, length))
 		return give_back(s, data);
 	http2_stream_settle(s, SIDE_SERVER);
 	return buffer_append_slice(content, data) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;

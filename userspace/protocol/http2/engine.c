@@ -65,7 +65,8 @@ static void begin_collecting(struct http2_stream *s)
 	struct http_request *r = &s->request;
 	struct slice came = buffer_slice(&f->data);
 
-	if (buffer_append_slice(&r->content, came) < 0 || !http2_stream_hold(s, came.length)) {
+	if (buffer_append_slice(&r->content, came) < 0 ||
+		!http2_stream_hold(s, SIDE_SERVER, came.length)) {
 		buffer_wipe(&r->content);
 		http2_too_large(s);
 		return;
@@ -99,17 +100,18 @@ void http2_collected(struct http2_stream *s)
 	r->collected = true;
 	http_request_decode(r);
 	/* Beyond what a connection may hold it is not known. */
-	if (!http2_stream_hold(s, buffer_length(&r->content) + buffer_length(&r->decoded))) {
+	if (!http2_stream_hold(
+		    s, SIDE_SERVER, buffer_length(&r->content) + buffer_length(&r->decoded))) {
 		buffer_wipe(&r->decoded);
 		r->is_decoded = false;
-		http2_stream_hold(s, buffer_length(&r->content));
+		http2_stream_hold(s, SIDE_SERVER, buffer_length(&r->content));
 	}
 	http2_ask(s);
 }
 
 void http2_too_large(struct http2_stream *s)
 {
-	http2_stream_hold(s, 0);
+	http2_stream_hold(s, SIDE_SERVER, 0);
 	s->request.too_large = true;
 	http2_collected(s);
 }
@@ -210,6 +212,8 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		http2_say_goodbye(s->h);
 	} else if (content_passes(s) && (!s->tunnel || http2_tunnel_may_lead(s))) {
 		s->state = HTTP2_READY;
+		if (s->agent_ended)
+			http2_stream_looked_at(s);
 		r = http2_go_on(s);
 	}
 	return r < 0 ? r : http2_flush(s->h);

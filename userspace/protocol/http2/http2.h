@@ -49,6 +49,7 @@ struct http2_block {
 struct http2_flow {
 	struct buffer data;
 	size_t owed; /* bytes for which the sender's window was not opened again yet */
+	size_t held; /* bytes that people are shown, masks hold back, or decoders have */
 	bool ended; /* no more comes behind `data` but trailers */
 	bool waits; /* nghttp2 is to be told when there is more */
 	struct http2_block *trailers; /* NULL: none; owned */
@@ -86,7 +87,6 @@ struct http2_stream {
 	struct http2_block block; /* the last that came from either side */
 	struct http2_flow flows[2]; /* by the side that receives it */
 	uint64_t content; /* bytes of the response that came */
-	size_t held; /* bytes that people are shown, or masks hold back */
 	bool agent_ended; /* all of the request came */
 	bool server_ended; /* all of the response came */
 	bool answering; /* the agent was sent a final response's head */
@@ -120,7 +120,7 @@ struct http2 {
 	struct list reports;
 	char reported[64]; /* the tag of the last */
 	size_t stream_count;
-	size_t held; /* bytes of content that people are shown, or masks hold back */
+	size_t held; /* of all flows */
 	size_t passing; /* bytes of content on the way */
 	uint64_t sent; /* bytes to either side */
 	size_t owed[2]; /* bytes for which a side's connection window was not opened again yet */
@@ -236,8 +236,11 @@ void http2_stream_wake(struct http2_stream *s, enum side to);
 void http2_stream_settle(struct http2_stream *s, enum side to);
 /* Nothing more is wanted of the server: what was on its way there is dropped. */
 void http2_stream_stop(struct http2_stream *s);
-/* So much of it is held back for people, or by masks; false: that is more than a connection may. */
-bool http2_stream_hold(struct http2_stream *s, size_t bytes);
+/* So much of what goes to a side is held back for people, or by masks, with their decoders; false:
+ * that is more than a connection may. */
+bool http2_stream_hold(struct http2_stream *s, enum side to, size_t bytes);
+/* All content of its request was looked at. */
+void http2_stream_looked_at(struct http2_stream *s);
 /* Where nghttp2 has the content of a stream of ours from. */
 extern const nghttp2_data_provider http2_content;
 /* As nghttp2 calls it for each frame of content. */

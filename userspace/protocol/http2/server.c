@@ -53,7 +53,7 @@ int http2_server_send(struct http2_stream *s)
 		http2_stream_append(s, SIDE_SERVER, buffer_slice(&s->request.content));
 	buffer_wipe(&s->request.content);
 	buffer_wipe(&s->request.decoded);
-	http2_stream_hold(s, 0);
+	http2_stream_hold(s, SIDE_SERVER, http_request_held(&s->request));
 	id = nghttp2_submit_request(session, NULL, list.items, list.count,
 		s->request.has_body || s->socket || s->tunnel ? &http2_content : NULL, s);
 	buffer_wipe(&room);
@@ -252,7 +252,7 @@ static void mask_data(struct http2_stream *s, struct slice data, bool last)
 	const char *why;
 
 	s->h->passing += buffer_length(&f->data) - before;
-	if (r == 0 && !http2_stream_hold(s, http_response_held(&s->request)))
+	if (r == 0 && !http2_stream_hold(s, SIDE_AGENT, http_response_held(&s->request)))
 		r = -E2BIG;
 	if (r < 0) {
 		why = http_response_mask_problem(r, &reason);

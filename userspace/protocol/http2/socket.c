@@ -256,7 +256,8 @@ static int check_held(struct http2_socket *k)
 {
 	const struct http_request *r = &k->s->request;
 
-	if (!r->masked || k->over || http2_stream_hold(k->s, buffer_length(&r->mask->held)))
+	if (!r->masked || k->over ||
+		http2_stream_hold(k->s, SIDE_AGENT, buffer_length(&r->mask->held)))
 		return 0;
 	http2_stream_fail(k->s, REASON_LIMIT, "denied: a message is too large to be masked");
 	return 0;

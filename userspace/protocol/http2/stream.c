@@ -38,12 +38,6 @@ void http2_note(struct http2 *h, enum reason reason, const char *text)
 	http_note(h->e, reason, text);
 }
 
-static void set_held(struct http2_stream *s, size_t bytes)
-{
-	s->h->held += bytes - s->held;
-	s->held = bytes;
-}
-
 /* So much content has left, or leaves no more. What a tunnel carries is bounded by itself. */
 static void has_left(struct http2_stream *s, size_t bytes)
 {
@@ -57,10 +51,10 @@ void http2_stream_free(struct http2_stream *s)
 
 	http2_socket_report(s);
 	http2_socket_stop(s);
-	set_held(s, 0);
 	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
 		struct http2_flow *f = &s->flows[to];
 
+		http2_stream_hold(s, (enum side)to, 0);
 		has_left(s, buffer_length(&f->data));
 		buffer_wipe(&f->data);
 		http2_flow_drop_trailers(f);
@@ -131,12 +125,27 @@ int http2_stream_append(struct http2_stream *s, enum side to, struct slice data)
 	return r;
 }
 
+#define NO_MEMORY                                                                                  \
+	"denied: there is no more memory to decode its content, which might write a masked value " \
+	"back"
+
+/* What decodes content that is looked at takes memory, which may be too much. */
+static bool may_be_looked_at(struct http2_stream *s)
+{
+	return !s->request.writes.decoder ||
+		http2_stream_hold(s, SIDE_SERVER, http_request_held(&s->request));
+}
+
 bool http2_stream_passes(struct http2_stream *s, struct slice content)
 {
 	const char *why = http_request_content_problem(&s->request, content);
 
-	if (!why)
+	if (!why && may_be_looked_at(s))
 		return true;
+	if (!why)
+		why = NO_MEMORY;
+	http_request_stop_looking(&s->request);
+	http2_stream_hold(s, SIDE_SERVER, http_request_held(&s->request));
 	if (http_event_has_room(s->h->e))
 		http2_note(s->h, REASON_MASK_WRITTEN_BACK, why);
 	if (!s->request.host->observes)
@@ -144,9 +153,16 @@ bool http2_stream_passes(struct http2_stream *s, struct slice content)
 	return s->request.host->observes;
 }
 
-bool http2_stream_hold(struct http2_stream *s, size_t bytes)
+void http2_stream_looked_at(struct http2_stream *s)
 {
-	set_held(s, bytes);
+	http_request_forget_writing(&s->request);
+	http2_stream_hold(s, SIDE_SERVER, http_request_held(&s->request));
+}
+
+bool http2_stream_hold(struct http2_stream *s, enum side to, size_t bytes)
+{
+	s->h->held += bytes - s->flows[to].held;
+	s->flows[to].held = bytes;
 	return s->h->held <= LIMIT_HTTP2_HELD;
 }
 
@@ -157,6 +173,7 @@ void http2_stream_stop(struct http2_stream *s)
 	s->state = HTTP2_ANSWERED;
 	has_left(s, buffer_length(&f->data));
 	buffer_clear(&f->data);
+	http2_stream_looked_at(s);
 	http2_stream_settle(s, SIDE_SERVER);
 	http2_settle(s->h);
 }
@@ -256,6 +273,8 @@ static void drop_response(struct http2_stream *s)
 {
 	struct http2_flow *f = &s->flows[SIDE_AGENT];
 
+	http_response_stop_masking(&s->request);
+	http2_stream_hold(s, SIDE_AGENT, 0);
 	s->h->passing -= buffer_length(&f->data);
 	buffer_clear(&f->data);
 	http2_flow_drop_trailers(f);
@@ -266,7 +285,6 @@ static void submit(struct http2_stream *s, const struct http2_list *list, bool c
 {
 	s->flows[SIDE_AGENT].ended = s->answering = true;
 	http2_stream_stop(s);
-	http2_stream_hold(s, 0);
 	nghttp2_submit_response(s->h->sessions[SIDE_AGENT], s->id, list->items, list->count,
 		content ? &http2_content : NULL);
 }
