@@ -27,6 +27,10 @@ done
 mkdir -p /opt/old/include/node /opt/jdk/lib/security
 printf '#define NODE_MAJOR_VERSION 6\\n#define NODE_MINOR_VERSION 17\\n' > /opt/old/include/node/node_version.h
 printf 'a store of others' > /opt/jdk/lib/security/cacerts
+for folder in "$(printf 'a\\033]0;x\\007\\033[2J')" "$(printf 'b\\nok       keys             all is well')"; do
+    mkdir -p "/opt/$folder/bin"
+    cp /opt/old/bin/node "/opt/$folder/bin/node"
+done
 shift
 exec "$@"
 """
@@ -86,3 +90,9 @@ def test_what_would_not_trust_it_is_named_and_not_run(daemon, tmp_path):
     assert lines["java /opt/jdk/bin/java:"].startswith("NOT") and "keytool -importcert" in lines["java /opt/jdk/bin/java:"]
     assert lines["node /usr/bin/node:"].startswith("trusts")
     assert not traces.exists()
+    # Folders that an agent named write nothing on root's terminal but their line.
+    assert all(c >= " " or c == "\n" for c in done.stdout), done.stdout
+    assert lines["node /opt/a\\x1b]0;x\\x07\\x1b[2J/bin/node:"].startswith("trusts")
+    runtimes = done.stdout.split("trusts the host's CA:\n")[1].split("\n\n")[0].splitlines()
+    assert all(line.startswith(("NOT ", "trusts ")) for line in runtimes)
+    assert sum("/opt/b\\nok       keys             all is well/bin/node: " in line for line in runtimes) == 1

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "cli/doctor.h"
+#include "cli/recordings.h"
 #include "cli/runtimes.h"
 #include "monitor/control.h"
 #include "policy/config.h"
@@ -219,26 +220,49 @@ static void check_ways(struct doctor *d)
 
 /* --- output */
 
+/* What is found on the host, an agent may have named, and root reads it on a terminal. */
+static void print_found(const char *text)
+{
+	cli_print_line(stdout, slice_from_string(text));
+}
+
+static void print_check(const cJSON *check)
+{
+	printf("%-8s %-16s ", text_of(check, "state"), text_of(check, "name"));
+	print_found(text_of(check, "text"));
+	putchar('\n');
+}
+
+static void print_way(const cJSON *way)
+{
+	bool stopped = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped"));
+
+	printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", text_of(way, "name"),
+		text_of(way, "text"), stopped ? ": " : "", text_of(way, "by"));
+}
+
+static void print_runtime(const cJSON *runtime)
+{
+	bool trusts = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(runtime, "trusts"));
+
+	printf("%-8s %-16s ", trusts ? "trusts" : "NOT", text_of(runtime, "name"));
+	print_found(text_of(runtime, "path"));
+	printf(": ");
+	print_found(text_of(runtime, "text"));
+	putchar('\n');
+}
+
 static void print_text(const struct doctor *d)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, d->checks) printf("%-8s %-16s %s\n", text_of(item, "state"),
-		text_of(item, "name"), text_of(item, "text"));
+	cJSON_ArrayForEach(item, d->checks) print_check(item);
 	if (d->ways)
 		printf("\nways out of an agent:\n");
-	cJSON_ArrayForEach(item, d->ways)
-	{
-		bool stopped = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "stopped"));
-
-		printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", text_of(item, "name"),
-			text_of(item, "text"), stopped ? ": " : "", text_of(item, "by"));
-	}
+	cJSON_ArrayForEach(item, d->ways) print_way(item);
 	if (cJSON_GetArraySize(d->runtimes))
 		printf("\nwhat agents may use, and by what it trusts the host's CA:\n");
-	cJSON_ArrayForEach(item, d->runtimes) printf("%-8s %-16s %s: %s\n",
-		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "trusts")) ? "trusts" : "NOT",
-		text_of(item, "name"), text_of(item, "path"), text_of(item, "text"));
+	cJSON_ArrayForEach(item, d->runtimes) print_runtime(item);
 	printf("\n%s\n",
 		d->failed ? "something is wrong: see \"failed\" and \"OPEN\" above"
 			  : "all is well");
