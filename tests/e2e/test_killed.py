@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 from conftest import RULES, Psql, make_config
@@ -190,3 +191,17 @@ def test_what_a_session_that_is_ended_asked_for_ends_too(daemon, server, end):
     wait_for(lambda: backends(server) == "0", 60, what="the backend's end")
     assert server.executed().count(told) == before + 1
     shell.close()
+
+
+def test_a_worker_that_dies_again_and_again(daemon):
+    """Each time it is waited for longer, and each death is in the audit log."""
+    waits = []
+    for _ in range(4):
+        started = time.monotonic()
+        kill_worker(daemon)
+        waits.append(time.monotonic() - started)
+    assert all(least <= wait for least, wait in zip((0.25, 0.5, 1, 2), waits)), waits
+    gone = [r for r in audit(daemon) if r["record"] == "host" and r["event"] == "worker_gone"]
+    assert len(gone) == 4 and all("killed by signal 9" in r["detail"] for r in gone), gone
+    # Connections are served again.
+    assert daemon.status()["workers"][0]["ready"]
