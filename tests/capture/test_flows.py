@@ -251,6 +251,53 @@ def test_a_flood_reaches_nobody(host, network, echo):
     wait_until(lambda: agent.python(talking(f"result = talk({SERVER4!r}, {PORT}, timeout=1)")) == "echo x")
 
 
+QUEUE = 1024  # QUEUE_PACKETS_MOST
+COUNTER = f"""
+table inet queued {{
+    counter came {{ }}
+    chain see {{
+        type filter hook prerouting priority raw;
+        iif "wl0" udp dport {PORT} counter name came
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def came(network):
+    """How many datagrams have come to the place."""
+    network.add_rules(network.world, COUNTER)
+    yield lambda: int(re.search(r"packets (\d+)", network.in_namespace(network.world, "nft", "list", "counter", "inet", "queued", "came"))[1])
+    network.in_namespace(network.world, "nft", "delete", "table", "inet", "queued")
+
+
+def queued(network):
+    """Of the kernel's queues: packets that wait, and those that there was no room for (nfnetlink_queue's columns)."""
+    rows = [list(map(int, line.split())) for line in network.in_host("cat", "/proc/net/netfilter/nfnetlink_queue").splitlines()]
+    return sum(row[2] for row in rows), sum(row[5] + row[6] for row in rows)
+
+
+def test_a_full_queue_refuses(host, network, echo, came):
+    """Nobody reads, and the queue fills: what waits is not let through, and what there is no room for never is, though rules allow it."""
+    daemon, agent = host.govern(egress="deny", resources=[PLACE])
+    sent = QUEUE + 200
+    with daemon.paused():
+        # Slower than the rules' rate for first packets, over which they would be dropped before the queue.
+        agent.python(f"""
+            for i in range({sent}):
+                s = socket.socket(type=socket.SOCK_DGRAM)
+                s.sendto(b"x", ({SERVER4!r}, {PORT}))
+                s.close()
+                time.sleep(0.001)
+        """)
+        waiting, dropped = queued(network)
+        assert (waiting + dropped, came()) == (sent, 0)
+        assert dropped > 0
+    wait_until(lambda: queued(network)[0] == 0)
+    assert came() <= waiting
+    wait_until(lambda: agent.python(talking(f"result = talk({SERVER4!r}, {PORT}, timeout=1)")) == "echo x")
+
+
 def test_one_agent_leaves_room_for_others(host, network, echo):
     a, b = host.agent("a"), host.agent("b")
     daemon = host.start(a, b, egress="deny", resources=[PLACE])
