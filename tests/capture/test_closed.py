@@ -367,19 +367,40 @@ def test_dead_before_accepted(host, short_backlog):
     assert daemon.no_session()
 
 
-def test_older_socket(host):
-    """A socket from before the process entered the cgroup is not seen by the hooks: the launcher
-    must close it. This documents why (bypass B10)."""
+# Of a process outside of all agents: a socket of it, connected already or not, comes to be the agent's.
+FROM_OUTSIDE = f"""
+import os, socket, sys
+connected, how, procs = sys.argv[1] == "connected", sys.argv[2], sys.argv[3]
+def use(s):
+    if not connected:
+        s.connect(("{SERVER4}", {SERVER_PORT}))
+    s.send(b"world")
+    print(s.recv(5).decode())
+s = socket.create_connection(("{SERVER4}", {SERVER_PORT})) if connected else socket.socket()
+ours, theirs = socket.socketpair()
+if how == "passed" and os.fork():
+    socket.send_fds(ours, [b"x"], [s.fileno()])
+    s.close()
+    os.wait()
+    sys.exit()
+if how == "passed":
+    s.close()
+open(procs, "w").write("0")
+if how == "passed":
+    s = socket.socket(fileno=socket.recv_fds(theirs, 1, 1)[1][0])
+use(s)
+"""
+
+
+@pytest.mark.parametrize("state", ["connected", "new"])
+@pytest.mark.parametrize("how", ["moved", "passed"])
+def test_sockets_from_outside(host, state, how):
+    """Left open (bypass B10): hooks and rules go by the cgroup in which a socket was made. What a process had when it was moved into the
+    agent's cgroup, and what somebody outside passes in, reaches the world; so the launcher closes what is inherited, and nobody who passes
+    sockets may be where an agent can ask."""
     _, agent = host.govern()
-    outside = subprocess.run(Network.enter(host.network.host, PYTHON, "-c", f"""
-import socket
-s = socket.socket()
-open("{agent.path}/cgroup.procs", "w").write("0")
-s.connect(("{SERVER4}", {SERVER_PORT}))
-s.send(b"world")
-print(s.recv(5).decode())
-"""), capture_output=True, text=True)
-    assert outside.stdout == "world\n"
+    out = host.network.in_host(PYTHON, "-c", FROM_OUTSIDE, state, how, f"{agent.path}/cgroup.procs")
+    assert out == "world\n"
     assert host.network.leaks() > 0
 
 
