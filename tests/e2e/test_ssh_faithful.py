@@ -4,22 +4,24 @@ import fcntl
 import os
 import pathlib
 import pty
+import re
 import struct
 import subprocess
 import termios
 
 import pytest
 from harness import ssh
-from harness.ssh_gate import OPTIONS, gate, read_until, run
+from harness.records import records_of
+from harness.ssh_gate import OPTIONS, ended, gate, read_until, run
 from harness.waiting import wait_for
 
-RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell"], "allow": {}}]
+RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell", "agent_forward", "remote_forward"], "allow": {}}]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """It wants new keys after each megabyte."""
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M"])
+    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes"])
     yield s
     s.stop()
 
@@ -43,8 +45,12 @@ def test_both_may_want_new_keys(daemon, server):
 
 
 def test_compressed(daemon, server):
-    done = run(daemon, server, "cat", stdin=None, input="again and " * 100000, options=["-C"])
-    assert done.returncode == 0 and done.stdout == "again and " * 100000
+    """Both ways, and as much is the same with new keys."""
+    data = os.urandom(600000).hex()
+    done = run(daemon, server, "cat", stdin=None, input=data, options=["-C", "-v", "-o", "RekeyLimit=100K"])
+    assert done.returncode == 0 and done.stdout == data
+    used = re.findall(r"kex: (?:server->client|client->server) cipher: .* compression: (\S+)", done.stderr)
+    assert len(used) >= 4 and set(used) == {"zlib@openssh.com"}, used
 
 
 def test_the_end_of_input_is_no_end_of_output(daemon, server):
@@ -97,6 +103,21 @@ def test_a_terminal_changes_its_size(daemon, server):
         process.wait(10)
         os.close(terminal)
         os.close(main)
+
+
+def test_a_terminal_has_its_name(daemon, server):
+    assert run(daemon, server, "echo $TERM", options=["-tt"], env={"TERM": "vt220"}).stdout == "vt220\n"
+
+
+def test_the_agents_keys_and_screen_stay_with_it(daemon, server):
+    """Nothing carries them, whatever a rule says; what runs does without."""
+    words = ["ssh-agent", "ssh", *OPTIONS, "-A", "-Y", "-p", server.port]
+    done = daemon.run(*words, "root@127.0.0.1", "env", env={"DISPLAY": "127.0.0.1:9"}, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and "HOME=" in done.stdout, done.stderr
+    assert "SSH_AUTH_SOCK" not in done.stdout and "DISPLAY" not in done.stdout
+    wanted = {a["text"]: (a["pairs"][0]["operation"], a["verdict"], a.get("reason")) for a in records_of(daemon, ended(daemon))}
+    assert wanted["agent"] == ("agent_forward", "deny", "not_built")
+    assert wanted["x11"] == ("remote_forward", "deny", "not_built")
 
 
 # --- algorithms

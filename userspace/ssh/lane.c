@@ -8,57 +8,6 @@
 
 #define EXIT_DENIED 126 /* sh(1): found, and can't be executed */
 
-/* --- the library calls back --- */
-
-static void on_signal(ssh_session session, ssh_channel channel, const char *name, void *context)
-{
-	struct lane *lane = context;
-
-	(void)session;
-	(void)channel;
-	if (lane->signal_count < RELAY_SIGNALS_MOST)
-		snprintf(lane->signals[lane->signal_count++], RELAY_SIGNAL_SIZE, "%s", name);
-}
-
-static void on_exit_status(ssh_session session, ssh_channel channel, int status, void *context)
-{
-	struct lane *lane = context;
-
-	(void)session;
-	(void)channel;
-	lane->status = (uint32_t)status;
-}
-
-static void on_exit_signal(ssh_session session, ssh_channel channel, const char *name, int core,
-	const char *message, const char *language, void *context)
-{
-	struct lane *lane = context;
-
-	(void)session;
-	(void)channel;
-	(void)core;
-	(void)message;
-	(void)language;
-	snprintf(lane->exit_signal, sizeof(lane->exit_signal), "%s", name);
-}
-
-static void listen_to(struct lane *lane)
-{
-	lane->agent_callbacks = (struct ssh_channel_callbacks_struct){
-		.userdata = lane, .channel_signal_function = on_signal};
-	ssh_callbacks_init(&lane->agent_callbacks);
-	lane->server_callbacks = (struct ssh_channel_callbacks_struct){
-		.userdata = lane,
-		.channel_exit_status_function = on_exit_status,
-		.channel_exit_signal_function = on_exit_signal,
-	};
-	ssh_callbacks_init(&lane->server_callbacks);
-	if (lane->agent)
-		ssh_set_channel_callbacks(lane->agent, &lane->agent_callbacks);
-	if (lane->server)
-		ssh_set_channel_callbacks(lane->server, &lane->server_callbacks);
-}
-
 /* --- life --- */
 
 struct lane *lane_find(struct relay *r, uint32_t id)
@@ -236,7 +185,7 @@ static void accept_channel(struct lane *lane)
 		lane->ended = true;
 		return;
 	}
-	listen_to(lane);
+	callbacks_listen(lane);
 	flow_init(&lane->flows[BRIDGE_STDIN], lane->agent, lane->server, BRIDGE_STDIN);
 	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
 	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
@@ -282,7 +231,7 @@ void lane_refuse(struct lane *lane, struct slice text)
 	else if (lane->step != LANE_IDLE && requests_run(lane))
 		requests_refuse(lane, text);
 	else if (lane->step != LANE_IDLE)
-		requests_finish(lane, false);
+		requests_decline(lane);
 }
 
 /* --- what the worker says --- */
@@ -297,6 +246,11 @@ static void on_allow(struct lane *lane, struct slice body)
 		lane->step = LANE_OPENING;
 		return;
 	}
+	/* Nothing here could carry them. */
+	if (lane->kind == BRIDGE_AGENT_FORWARD || lane->kind == BRIDGE_X11) {
+		requests_decline(lane);
+		return;
+	}
 	if (lane->kind != BRIDGE_ENV)
 		lane->inspect = body.length ? body.data[0] : 0;
 	lane->step = LANE_REQUESTING;
@@ -308,8 +262,9 @@ static void on_deny(struct lane *lane, struct slice text)
 
 	if (!lane->agent) {
 		lane->ended = true;
-	} else if (lane->kind == BRIDGE_ENV) {
-		requests_finish(lane, false);
+	} else if (lane->kind == BRIDGE_ENV || lane->kind == BRIDGE_AGENT_FORWARD ||
+		lane->kind == BRIDGE_X11) {
+		requests_decline(lane);
 	} else {
 		snprintf(line, sizeof(line), "wayleave: %.*s", SLICE_PRINT(text));
 		requests_refuse(lane, slice_from_string(line));

@@ -78,6 +78,16 @@ static bool answer(struct relay *r, ssh_message m)
 	return done;
 }
 
+/* For an agent that asks for it, once it is logged in; as little as is worth the time. */
+static int set_compression(ssh_session agent)
+{
+	int level = 1;
+
+	if (ssh_options_set(agent, SSH_OPTIONS_COMPRESSION, "none,zlib@openssh.com") != SSH_OK)
+		return SSH_ERROR;
+	return ssh_options_set(agent, SSH_OPTIONS_COMPRESSION_LEVEL, &level);
+}
+
 int login_agent(struct relay *r, ssh_bind keys, int fd)
 {
 	long seconds = HANDSHAKE_SECONDS;
@@ -85,7 +95,8 @@ int login_agent(struct relay *r, ssh_bind keys, int fd)
 	if (fd < 0)
 		fd = wait_for_connection(r, BRIDGE_AGENT);
 	r->agent = fd < 0 ? NULL : ssh_new();
-	if (!r->agent || ssh_bind_accept_fd(keys, r->agent, fd) != SSH_OK)
+	if (!r->agent || set_compression(r->agent) != SSH_OK ||
+		ssh_bind_accept_fd(keys, r->agent, fd) != SSH_OK)
 		return -1;
 	ssh_options_set(r->agent, SSH_OPTIONS_TIMEOUT, &seconds);
 	ssh_set_auth_methods(r->agent,

@@ -5,6 +5,7 @@
  *   login.c     both sides, until both are let in; blocking
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
+ *   callbacks.c what the library says of it, to be remembered
  *   requests.c  what the agent asks of it, in its order
  *   streams.c   its data, both ways, and what came of it
  *   flow.c      bytes of one direction
@@ -82,6 +83,7 @@ struct lane {
 	uint16_t columns, rows;
 	bool started; /* something runs */
 	bool told; /* the worker knows the lane */
+	enum { AGENT_NOT_WANTED, AGENT_WANTED, AGENT_ASKED } agent_forward;
 	uint8_t inspect;
 	bool ended; /* nothing more comes from the host */
 	struct flow flows[BRIDGE_STREAM_COUNT];
@@ -150,6 +152,9 @@ void lane_refuse(struct lane *lane, struct slice text);
 void lane_fail(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
 
+/* callbacks.c: for both channels of the lane, which are there now. */
+void callbacks_listen(struct lane *lane);
+
 /* requests.c */
 /* Another request of the agent's channel; takes the message. */
 void requests_add(struct lane *lane, ssh_message message);
@@ -161,7 +166,9 @@ bool requests_turn(struct lane *lane);
 void requests_finish(struct lane *lane, bool success);
 /* The first is answered as if it ran, and the agent reads why it does not. */
 void requests_refuse(struct lane *lane, struct slice text);
-/* Whether the first, of which there must be one, is to run something. */
+/* The first, or the agent's keys at the host, are not to be had. */
+void requests_decline(struct lane *lane);
+/* Whether the first is to run something. */
 bool requests_run(const struct lane *lane);
 /* The worker wants to see what a shell is to read before the first is decided. */
 void requests_begin_script(struct lane *lane);

@@ -158,9 +158,21 @@ void requests_refuse(struct lane *lane, struct slice text)
 	lane_fail(lane, text);
 }
 
+void requests_decline(struct lane *lane)
+{
+	if (lane->kind == BRIDGE_AGENT_FORWARD && lane->step == LANE_ASKING)
+		lane->step = LANE_IDLE;
+	else
+		requests_finish(lane, false);
+}
+
 bool requests_run(const struct lane *lane)
 {
-	int type = ssh_message_subtype(lane->requests[0]);
+	int type;
+
+	if (lane->request_count == 0)
+		return false;
+	type = ssh_message_subtype(lane->requests[0]);
 
 	return type == SSH_CHANNEL_REQUEST_EXEC || type == SSH_CHANNEL_REQUEST_SHELL ||
 		type == SSH_CHANNEL_REQUEST_SUBSYSTEM;
@@ -199,6 +211,12 @@ static void begin_request(struct lane *lane)
 			requests_finish(lane, false);
 		else
 			ask_variable(lane, m);
+		break;
+	case SSH_CHANNEL_REQUEST_X11:
+		if (lane->relay->refused || lane->started)
+			requests_finish(lane, false);
+		else
+			ask(lane, BRIDGE_X11, slice_from_string("x11"));
 		break;
 	case SSH_CHANNEL_REQUEST_EXEC:
 		begin_to_run(lane, BRIDGE_EXEC, ssh_message_channel_request_command(m));
@@ -277,7 +295,14 @@ bool requests_turn(struct lane *lane)
 		return turn_requesting(lane);
 	if (lane->step == LANE_COLLECTING)
 		return turn_collecting(lane);
-	if (lane->step != LANE_IDLE || lane->request_count == 0)
+	if (lane->step != LANE_IDLE)
+		return false;
+	if (lane->agent_forward == AGENT_WANTED && !lane->started && !lane->relay->refused) {
+		lane->agent_forward = AGENT_ASKED;
+		ask(lane, BRIDGE_AGENT_FORWARD, slice_from_string("agent"));
+		return true;
+	}
+	if (lane->request_count == 0)
 		return false;
 	begin_request(lane);
 	return true;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "ssh/relay.h"
+
+static void on_signal(ssh_session session, ssh_channel channel, const char *name, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	if (lane->signal_count < RELAY_SIGNALS_MOST)
+		snprintf(lane->signals[lane->signal_count++], RELAY_SIGNAL_SIZE, "%s", name);
+}
+
+static void on_exit_status(ssh_session session, ssh_channel channel, int status, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	lane->status = (uint32_t)status;
+}
+
+static void on_exit_signal(ssh_session session, ssh_channel channel, const char *name, int core,
+	const char *message, const char *language, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	(void)core;
+	(void)message;
+	(void)language;
+	snprintf(lane->exit_signal, sizeof(lane->exit_signal), "%s", name);
+}
+
+/* Not as a message: the library keeps that, and whether an answer is wanted, to itself. */
+static void on_agent_request(ssh_session session, ssh_channel channel, void *context)
+{
+	struct lane *lane = context;
+
+	(void)session;
+	(void)channel;
+	if (lane->agent_forward == AGENT_NOT_WANTED)
+		lane->agent_forward = AGENT_WANTED;
+}
+
+void callbacks_listen(struct lane *lane)
+{
+	lane->agent_callbacks = (struct ssh_channel_callbacks_struct){
+		.userdata = lane,
+		.channel_signal_function = on_signal,
+		.channel_auth_agent_req_function = on_agent_request,
+	};
+	ssh_callbacks_init(&lane->agent_callbacks);
+	lane->server_callbacks = (struct ssh_channel_callbacks_struct){
+		.userdata = lane,
+		.channel_exit_status_function = on_exit_status,
+		.channel_exit_signal_function = on_exit_signal,
+	};
+	ssh_callbacks_init(&lane->server_callbacks);
+	if (lane->agent)
+		ssh_set_channel_callbacks(lane->agent, &lane->agent_callbacks);
+	if (lane->server)
+		ssh_set_channel_callbacks(lane->server, &lane->server_callbacks);
+}
