@@ -165,7 +165,9 @@ def test_files_pass_unchanged(daemon, server, tmp_path):
     batch = f"get {tmp_path}/d {tmp_path}/e\nput {tmp_path}/e {tmp_path}/f\nls {tmp_path}\n"
     done = daemon.run("sftp", "-q", "-b", "-", *OPTIONS, "-P", server.port, "root@127.0.0.1", input=batch)
     assert done.returncode == 0, done.stderr
-    for name in "bcdef":
+    done = daemon.run("rsync", "-e", f"ssh {' '.join(OPTIONS)} -p {server.port}", tmp_path / "d", f"{place}/g")
+    assert done.returncode == 0, done.stderr
+    for name in "bcdefg":
         assert (tmp_path / name).read_bytes() == data, name
 
 
