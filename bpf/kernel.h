@@ -133,5 +133,6 @@ struct bpf_sock_addr_kern {
 #define IFF_UP 1
 #define IFF_LOOPBACK 8
 #define CAP_NET_ADMIN 12
+#define CAP_NET_RAW 13
 
 #endif

@@ -50,8 +50,11 @@ static __always_inline bool network_has_way_out(struct net *net)
 	return false;
 }
 
+#define RIGHTS_OVER_NETWORK (1u << CAP_NET_ADMIN | 1u << CAP_NET_RAW)
+
 /* A thread can't change them where the namespace is the host's user namespace's, as none is that an
- * agent makes for itself, and the thread has no right over that. */
+ * agent makes for itself, and the thread has no right over that. Packet sockets, which CAP_NET_RAW
+ * is enough for, lead past the rules in both directions, and past these hooks. */
 static __always_inline enum network_ruled network_ruled(struct net *net)
 {
 	const struct cred *cred = bpf_get_current_task_btf()->cred;
@@ -63,7 +66,7 @@ static __always_inline enum network_ruled network_ruled(struct net *net)
 		return NETWORK_RULED;
 	if (bpf_core_read(&permitted, sizeof(permitted), &cred->cap_permitted))
 		return NETWORK_RULED_UNKNOWN;
-	return permitted & 1u << CAP_NET_ADMIN ? NETWORK_NOT_RULED : NETWORK_RULED;
+	return permitted & RIGHTS_OVER_NETWORK ? NETWORK_NOT_RULED : NETWORK_RULED;
 }
 
 /* Tells the monitor that the agent's `thread` (struct network_ask) is in a namespace without a

@@ -76,6 +76,7 @@ class Names:
         if self.process:
             self.process.kill()
             self.process.communicate()
+        self.process = None
 
     def govern(self, resources=(), rules=None, **config):
         with with_resolvers(self.file):

@@ -10,13 +10,14 @@ import subprocess
 import pytest
 from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, program, wait_until
 from test_flows import PLACE, PORT, echo, talking  # noqa: F401
-from test_names import (CONNECT, DATABASE, NAMED, ONLY_NAMED, Names, lookups, names,  # noqa: F401
+from test_names import (CONNECT, DATABASE, NAMED, ONLY_NAMED, RESOLVER4, Names, lookups, names,  # noqa: F401
                         resolv_conf, with_resolvers)
-from test_networks import container  # noqa: F401
+from test_networks import INNER4, container  # noqa: F401
 from test_teardown import tear_down
 
 # As a container's: root or not, it has no right over its network namespace.
 CONTAINED = ["setpriv", "--bounding-set=-net_admin,-net_raw"]
+WITH_RAW = ["setpriv", "--bounding-set=-net_admin"]  # as root in a container usually is
 INITIAL = b"\xc3\x00\x00\x00\x01" + b"x" * 1195  # of QUIC
 
 
@@ -137,22 +138,29 @@ FLOOD = f"""
 """
 
 
-def test_who_could_change_the_rules(host, network, echo, inside):
+@pytest.mark.parametrize("words, whose", [([], 0), (WITH_RAW, 0)], ids=["net_admin", "net_raw"])
+def test_who_could_change_the_rules(host, network, echo, inside, words, whose):
     """With a right over the namespace nothing leaves, nor does it for anybody else there from then on; people are told."""
-    daemon, agent = host.govern(egress="deny", resources=[PLACE])
+    agents = [host.agent("a"), host.agent("b")]
+    daemon = host.start(*agents, egress="deny", resources=[PLACE])
+    agent, other = agents[0], agents[whose]
     ask = talking(f"result = talk({SERVER4!r}, {PORT}, timeout=2)")
     wait_until(lambda: run(agent, inside, ask) == "echo x")
     floods = [agent.popen(*CONTAINED, PYTHON, "-c", program(FLOOD), namespace=inside) for _ in range(2)]
     assert [flood.stdout.readline() for flood in floods] == ["begun\n"] * 2
-    assert run(agent, inside, ask, words=[]) == "ENETUNREACH"
+    assert run(other, inside, ask, words=words) == "ENETUNREACH"
     wait_until(lambda: run(agent, inside, ask) == "ENETUNREACH")
     # Nothing left unjudged while the rules were taken away.
     assert [json.loads(flood.communicate(timeout=60)[0].splitlines()[-1]) for flood in floods] == [0, 0]
     daemon.refusals()
-    assert run(agent, inside, ask, words=[]) == "ENETUNREACH"
+    assert run(other, inside, ask, words=words) == "ENETUNREACH"
     told = daemon.refusals()
     assert told and all("another network namespace" in r["detail"] and f"UDP port {PORT}" in r["detail"] for r in told)
-    # A namespace of its own making is its own to change.
+
+
+def test_a_namespace_of_its_own_making(host, network, echo):
+    """It is the agent's to change."""
+    daemon, agent = host.govern(egress="deny", resources=[PLACE])
     assert run(agent, network.host, talking(f"""
         libc = ctypes.CDLL(None, use_errno=True)
         os.setgroups([])
@@ -216,3 +224,51 @@ def test_its_own_loopback_is_no_resolver_of_the_host(host, network, resolv_conf,
         assert found == [DATABASE] and made.get("data") != "ping"
     finally:
         names.stop()
+
+
+# Asks the host's resolver, and answers itself on loopback with that one's address: by a socket of the kind that no hook
+# sees, made while it could.
+FORGERY = f"""
+    def sum_of(data):
+        words = struct.unpack("!%dH" % (len(data) // 2), data)
+        total = sum(words)
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        return ~total & 0xffff
+
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    packets.bind(("lo", 0x0800))
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    question = b"\\x02db\\x07example\\0\\0\\x01\\0\\x01"
+    answer = b"\\xc0\\x0c\\0\\x01\\0\\x01\\0\\0\\x0e\\x10\\0\\x04" + socket.inet_aton({DATABASE!r})
+    got = []
+    for ident in range(1, 4):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(({INNER4!r}, 0))
+        s.settimeout(0.5)
+        s.sendto(struct.pack("!HHHHHH", ident, 0x100, 1, 0, 0, 0) + question, ({RESOLVER4!r}, 53))
+        time.sleep(0.3)
+        said = struct.pack("!HHHHHH", ident, 0x8180, 1, 1, 0, 0) + question + answer
+        said = struct.pack("!HHHH", 53, s.getsockname()[1], 8 + len(said), 0) + said
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(said), 1, 0, 64, 17, 0,
+                           socket.inet_aton({RESOLVER4!r}), socket.inet_aton({INNER4!r}))
+        head = head[:10] + struct.pack("!H", sum_of(head)) + head[12:]
+        packets.send(b"\\0" * 12 + b"\\x08\\0" + head + said)
+        try:
+            got.append(s.recv(500).hex())
+        except socket.timeout:
+            pass
+    result = [got, attempt({DATABASE!r})]
+"""
+
+
+def test_nobody_answers_itself_as_a_resolver(names, network, inside):
+    daemon, agent = names.govern([NAMED], ONLY_NAMED)
+    names.serve("--host-record=other.example,192.0.2.9")
+    with with_resolvers(names.file):
+        run(agent, inside, PATIENT.replace("db.example", "other.example") % DATABASE)
+        names.stop()
+        got, made = run(agent, inside, FORGERY, words=WITH_RAW)
+    assert got == [] and made.get("data") != "ping"

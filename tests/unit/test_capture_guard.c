@@ -151,6 +151,7 @@ Test(guard, elsewhere_it_knows_datagrams_alone)
 		.port = 1000,
 		.queue = 7,
 		.elsewhere = true,
+		.resolvers = {.count = 1, .items = {{AF_INET, "192.0.2.53"}}},
 		.agents = agents,
 		.count = 1};
 	struct buffer b;
@@ -166,6 +167,16 @@ Test(guard, elsewhere_it_knows_datagrams_alone)
 	cr_assert_eq(times(&b, "tcp flags"), 0);
 	cr_assert_eq(times(&b, "reject with tcp reset"), 0);
 	cr_assert_eq(times(&b, "socket cgroupv2"), 3);
+	/* A resolver of the host's is none of those there. */
+	cr_assert_eq(times(&b,
+			     "iif \"lo\" ip saddr 192.0.2.53 counter drop\n"
+			     "\t\tiif \"lo\" goto whose\n"),
+		1);
+	buffer_clear(&b);
+	g.elsewhere = false;
+	cr_assert_eq(guard_text(&g, &b), 0);
+	cr_assert_eq(times(&b, "iif \"lo\" goto whose"), 1);
+	cr_assert_eq(times(&b, "saddr 192.0.2.53 counter drop"), 0);
 	buffer_done(&b);
 }
 

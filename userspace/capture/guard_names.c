@@ -32,8 +32,11 @@ static const char watch_tail[] = "\t\toif \"lo\" udp dport 53 goto names_%zu\n"
 static const char answers_head[] = "\tchain answers {\n"
 				   "\t\ttype filter hook input priority raw; policy accept;\n"
 				   "\t\tmeta l4proto != udp accept\n"
-				   "\t\tudp sport != 53 accept\n"
-				   "\t\tiif \"lo\" goto whose\n";
+				   "\t\tudp sport != 53 accept\n";
+/* In another network namespace the host's resolvers are elsewhere: what comes from within is
+ * somebody's who passes for one. */
+static const char answer_from_within[] = "\t\tiif \"lo\" %s saddr %s counter drop\n";
+static const char answers_here[] = "\t\tiif \"lo\" goto whose\n";
 static const char settled_chains[] =
 	"\t}\n"
 	"\tchain asked_names {\n"
@@ -102,6 +105,11 @@ int guard_append_answers(struct buffer *b, const struct guard *g)
 	uint32_t names = QUEUE_MARK_NAMES | g->queue, refused = QUEUE_MARK_REFUSE | g->queue;
 	int r = buffer_append_string(b, answers_head);
 
+	for (size_t i = 0; r == 0 && g->elsewhere && i < g->resolvers.count; i++)
+		r = buffer_append_format(b, answer_from_within, family(&g->resolvers.items[i]),
+			g->resolvers.items[i].text);
+	if (r == 0)
+		r = buffer_append_string(b, answers_here);
 	for (size_t i = 0; r == 0 && i < g->resolvers.count; i++)
 		r = buffer_append_format(b, "\t\t%s saddr %s goto whose\n",
 			family(&g->resolvers.items[i]), g->resolvers.items[i].text);
