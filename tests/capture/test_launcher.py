@@ -27,7 +27,7 @@ from conftest import BUILD, CGROUPS, HOST4, PATIENCE, PYTHON, SERVER4, program, 
 NAME = "games"  # of Debian's base-passwd; owns nothing that matters
 USER, GROUP = pwd.getpwnam(NAME).pw_uid, pwd.getpwnam(NAME).pw_gid
 CLONE_NEWNET = 0x40000000
-DENY_IO_URING, LANDLOCK, KEEP_USER = 1, 2, 4
+DENY_IO_URING, LANDLOCK, KEEP_USER, USER_KNOWN_HOSTS = 1, 2, 4, 8
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -697,6 +697,25 @@ def test_plan_of_paths(launcher):
         """, at=run.folder / "fake.sock")
     assert answer == {"/state": [], "/run": ["deep", "sock"], "/run/deep/er": ["file"], "sock": "run/sock",
                       "single": "", "/open/file": "EROFS", "/state/new": "EROFS", "/run/new": "EROFS"}
+
+
+def test_known_hosts_without_openssh(launcher):
+    """There is no folder for the system's file; the user's is shown with its lines. A host without any starts the command, too."""
+    def hide_etc():
+        assert libc.unshare(0x20000) == 0  # CLONE_NEWNS
+        assert libc.mount(None, b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+        assert libc.mount(b"none", b"/etc", b"tmpfs", 0, None) == 0
+    run = launcher()
+    source, own = run.folder / "hosts", run.folder / "home/.ssh/known_hosts"
+    source.write_text("host ssh-ed25519 AAAA\n")
+    own.parent.mkdir(parents=True)
+    own.write_text("mine ssh-ed25519 BBBB\n")
+    for hidden, shown, lines in (([source], [(str(source), "/etc/ssh/ssh_known_hosts")], ["host", "mine"]), ([], [], ["mine"])):
+        plan = encode_plan(run.agent, flags=KEEP_USER | USER_KNOWN_HOSTS, hidden=list(map(str, hidden)), shown=shown)
+        with run.fake(plan) as monitor:
+            done = run.run("cat", str(own), at=monitor.path, before=hide_etc, env={**os.environ, "HOME": str(run.folder / "home")})
+        assert done.returncode == 0, done.stderr
+        assert [line.split()[0] for line in done.stdout.splitlines() if line] == lines
 
 
 def test_what_the_daemon_keeps(launcher):

@@ -53,7 +53,7 @@ static void make_folder(const char *path, mode_t mode, uid_t owner)
  * root gets to. */
 static void make_root(void)
 {
-	static const char *const mounts[] = {"/mnt", "/run", "/etc/ssh"};
+	static const char *const mounts[] = {"/mnt", "/run"};
 
 	if (geteuid() != 0)
 		cr_skip("needs root");
@@ -71,7 +71,7 @@ static void make_root(void)
 	write_text(HOME "/.kube/config", CONFIG);
 	write_text(HOME "/.ssh/known_hosts", "mine ssh-ed25519 BBBB\n");
 	write_text("/mnt/ca.pem", HOST_CA);
-	write_text("/etc/ssh/ssh_known_hosts", HOST_KEY);
+	write_text("/mnt/hosts", HOST_KEY);
 	cr_assert_eq(chdir(HOME "/a"), 0);
 }
 
@@ -162,16 +162,20 @@ Test(launcher_working_folder, a_link_to_where_root_gets_beside_a_kubeconfig)
 	expect_in(HOME "/b");
 }
 
-static int show_known_hosts(void)
+static void show_known_hosts(void)
 {
 	static char home[] = "HOME=" HOME;
 	char *environment[] = {home, NULL};
-	const struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER | RUN_PLAN_USER_KNOWN_HOSTS};
+	const struct run_path shown = {"/mnt/hosts", RUN_PLAN_KNOWN_HOSTS};
+	const struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER | RUN_PLAN_USER_KNOWN_HOSTS,
+		.shown = &shown,
+		.shown_count = 1};
+	struct buffer hosts;
 	struct error e = {0};
-	int r = user_known_hosts_show(environment, &plan, &user, &e);
 
-	cr_expect_eq(r, 0, "%s", e.text);
-	return r;
+	cr_assert_eq(user_known_hosts_read(&plan, &hosts, &e), 0, "%s", e.text);
+	cr_assert_eq(user_known_hosts_show(environment, &plan, &user, &hosts, &e), 0, "%s", e.text);
+	buffer_done(&hosts);
 }
 
 Test(launcher_working_folder, a_link_by_proc_beside_known_hosts)

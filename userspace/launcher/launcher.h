@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/error.h"
 #include "monitor/control.h"
 #include "monitor/run_plan.h"
@@ -96,9 +97,12 @@ int kubeconfig_show(char *const *environment, const struct run_plan *plan, const
 	struct error *e);
 
 /* user_known_hosts.c: where the plan says so, the command sees its user's known_hosts with the keys
- * of intercepted hosts. */
+ * of intercepted hosts. These are read before the mounts are made, which hide them; empty: there is
+ * nothing to show. The buffer is for buffer_done(), also after a failure. */
+int user_known_hosts_read(const struct run_plan *plan, struct buffer *ret, struct error *e);
+/* Appends to `hosts` what stands in the user's file. */
 int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
-	const struct caller *c, struct error *e);
+	const struct caller *c, struct buffer *hosts, struct error *e);
 
 /* confine.c, system_calls.c: users, groups, capabilities, new privileges, Landlock, seccomp. No way
  * back. */

@@ -109,6 +109,23 @@ static int follow_token(const struct options *o, const struct caller *c, const c
 	return r < 0 ? r : follow_start(&follow, plan, e);
 }
 
+/* What the command sees, and no more than that. */
+static int make_view(const struct run_plan *plan, const struct caller *c, char *const *environment,
+	struct error *e)
+{
+	struct buffer hosts;
+	int r = user_known_hosts_read(plan, &hosts, e);
+
+	if (r == 0)
+		r = mounts_make(plan, c, e);
+	if (r == 0)
+		r = kubeconfig_show(environment, plan, c, e);
+	if (r == 0)
+		r = user_known_hosts_show(environment, plan, c, &hosts, e);
+	buffer_done(&hosts);
+	return r;
+}
+
 /* In this order: the answer first, because a refusal must leave no trace; descriptors before the
  * cgroup, so that nothing foreign is ever held inside it; mounts while there is the privilege. */
 static int prepare(
@@ -136,11 +153,7 @@ static int prepare(
 	if (r == 0 && !*o->unit)
 		r = enter_cgroup(&plan, e);
 	if (r == 0)
-		r = mounts_make(&plan, c, e);
-	if (r == 0)
-		r = kubeconfig_show(*ret_environment, &plan, c, e);
-	if (r == 0)
-		r = user_known_hosts_show(*ret_environment, &plan, c, e);
+		r = make_view(&plan, c, *ret_environment, e);
 	if (r == 0)
 		r = confine(&plan, c, e);
 	if (r == 0) {

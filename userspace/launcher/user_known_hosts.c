@@ -2,10 +2,12 @@
  *
  * user_known_hosts: libraries of SSH that don't read the system's file know hosts by the user's
  * alone (trap C4). The command sees its own, with what the system's says, as it is shown to it,
- * before it: they take the first key of a kind.
+ * before it: they take the first key of a kind. It is read where the daemon has it: a host without
+ * OpenSSH has no /etc/ssh in which it could be shown.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -61,32 +63,48 @@ static int show(const char *path, const struct caller *user, struct buffer *host
 	return r < 0 ? error_set_errno(e, r, "showing %s with the hosts' keys", path) : 0;
 }
 
+static const char *source_of(const struct run_plan *plan)
+{
+	for (size_t i = 0; i < plan->shown_count; i++) {
+		if (strcmp(plan->shown[i].target, RUN_PLAN_KNOWN_HOSTS) == 0)
+			return plan->shown[i].source;
+	}
+	return NULL;
+}
+
+int user_known_hosts_read(const struct run_plan *plan, struct buffer *ret, struct error *e)
+{
+	const char *source = plan->flags & RUN_PLAN_USER_KNOWN_HOSTS ? source_of(plan) : NULL;
+
+	int r;
+
+	buffer_init(ret, HOSTS_MOST);
+	r = source ? file_read(source, ret, e) : 0;
+	return r == -ENOENT ? 0 : r; /* as with all that a plan shows */
+}
+
 int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
-	const struct caller *c, struct error *e)
+	const struct caller *c, struct buffer *hosts, struct error *e)
 {
 	const char *home = user_file_home(environment, plan);
 	struct cover cover = {.count = 0};
 	struct working_folder folder;
 	bool has_folder, entered;
-	struct buffer hosts;
 	struct caller user;
 	char *path;
 	int r;
 
-	if (!(plan->flags & RUN_PLAN_USER_KNOWN_HOSTS) || !home || home[0] != '/')
+	if (buffer_length(hosts) == 0 || buffer_length(hosts) > USER_FILE_MOST || !home ||
+		home[0] != '/')
 		return 0;
 	path = memory_format("%s/.ssh/known_hosts", home);
 	has_folder = working_folder_find(&folder) == 0;
-	buffer_init(&hosts, HOSTS_MOST);
-	r = file_read(RUN_PLAN_KNOWN_HOSTS, &hosts, e);
+	r = user_file_begin(plan, c, &user, e);
 	if (r == 0)
-		r = user_file_begin(plan, c, &user, e);
-	if (r == 0 && buffer_length(&hosts) <= USER_FILE_MOST)
-		r = show(path, &user, &hosts, &cover, e);
+		r = show(path, &user, hosts, &cover, e);
 	/* The command begins in the folder as it is shown, should it be this one. */
 	if (r == 0 && has_folder && cover.count)
 		r = working_folder_enter(&folder, &cover.device, cover.count, c, &entered, e);
-	buffer_done(&hosts);
 	free(path);
 	return r;
 }

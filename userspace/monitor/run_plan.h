@@ -48,7 +48,7 @@ enum run_plan_flags {
 	/* The user and groups are the caller's own, as they are: uid, gid, groups, user and home
 	 * say nothing. Must be set unless the caller is root. */
 	RUN_PLAN_KEEP_USER = 1 << 2,
-	/* The user's own known_hosts is shown with what stands in RUN_PLAN_KNOWN_HOSTS. */
+	/* The user's own known_hosts is shown with what is shown as RUN_PLAN_KNOWN_HOSTS. */
 	RUN_PLAN_USER_KNOWN_HOSTS = 1 << 3,
 	RUN_PLAN_FLAGS = RUN_PLAN_DENY_IO_URING | RUN_PLAN_LANDLOCK | RUN_PLAN_KEEP_USER |
 		RUN_PLAN_USER_KNOWN_HOSTS,
