@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names: what agents ask name servers is judged, and what these answer makes places of resources that are named by name."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -478,6 +479,50 @@ except ConnectionResetError:
     assert names.python(agent, OVER_TCP + f"result = look_up('db.example', {WORLD4!r})") in ("end", "ECONNRESET")
     assert daemon.set_config(agents=[names.host.config_of(agent, udp="deny")]) is None
     assert names.python(agent, OVER_TCP + "result = look_up('db.example')") in ("end", "ECONNRESET")
+
+
+def test_an_answer_waits_for_its_place(names):
+    """It is delivered only after the place is known to be the resource's: not while the monitor, which says so, stands still. Over
+    TCP, as there the workers need nothing else of it; verdicts on datagrams go through it."""
+    daemon, agent = names.govern([NAMED], ONLY_NAMED)
+    names.serve(f"--host-record=db.example,{DATABASE}", "--local=/example/")
+    process = agent.start("""
+        s = socket.create_connection((%r, 53), 20)
+        def ask(name):
+            query = b"\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + bytes([len(name)]) + name + b"\\7example\\0\\0\\1\\0\\1"
+            s.send(struct.pack(">H", len(query)) + query)
+        def answered(patience):
+            s.settimeout(patience)
+            try:
+                return s.recv(4096)[9]  # how many records
+            except socket.timeout:
+                return None
+        ask(b"none")
+        print(answered(20), flush=True)
+        sys.stdin.readline()
+        ask(b"none")
+        print(answered(20), flush=True)
+        ask(b"db")
+        print(answered(1.5), flush=True)
+        sys.stdin.readline()
+        result = [answered(20), attempt(%r)]
+    """ % (RESOLVER4, DATABASE))
+
+    def go_on():
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert process.stdout.readline() == "0\n"
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    try:
+        go_on()
+        # What has no address makes no place, and needs no monitor.
+        assert process.stdout.readline() == "0\n"
+        assert process.stdout.readline() == "None\n"
+    finally:
+        os.kill(daemon.process.pid, signal.SIGCONT)
+    out, err = process.communicate("\n", timeout=60)
+    records, made = json.loads(out)
+    assert (records, made.get("data")) == (1, "ping"), err
 
 
 def test_over_tcp_as_rules_say(names):
