@@ -314,6 +314,46 @@ Test(http2_coded, memory_of_what_is_refused)
 	cr_expect_eq(held, h->held);
 }
 
+/* Little becomes much of it, which the agent does not take: the server waits, and nothing is lost.
+ */
+Test(http2_coded, slow_readers)
+{
+	enum { STREAMS = 20, LENGTH = 3 << 20 };
+	static const char fields[] = "content-type: text/plain\ncontent-encoding: gzip\n";
+	nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+	char *text = memory_new(LENGTH + 1);
+	const struct http2 *h;
+	struct buffer body;
+
+	memset(text, ' ', LENGTH);
+	body = coded("gzip", text);
+	nghttp2_submit_settings(agent.session, NGHTTP2_FLAG_NONE, &window, 1);
+	for (unsigned i = 0; i < STREAMS; i++)
+		http2_peer_ask(&agent, "GET", "/v1/a", NULL, NULL, false);
+	talk();
+	h = http_engine_of(run.engine)->h2;
+	for (int32_t id = 1; id < 2 * STREAMS; id += 2) {
+		answers(id, fields, buffer_slice(&body), false);
+		cr_expect_leq(h->passing, LIMIT_HTTP2_UNREAD + LENGTH, "%d", id);
+	}
+	cr_expect_gt(h->passing, LIMIT_HTTP2_UNREAD);
+	cr_expect_not(http2_peer_heard(&agent, "39 :status"), "not read yet");
+	/* Some it gives up, and takes the others. */
+	for (int32_t id = 1; id < 2 * STREAMS - 6; id += 2)
+		nghttp2_submit_rst_stream(agent.session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+	window.value = 1 << 20;
+	nghttp2_submit_settings(agent.session, NGHTTP2_FLAG_NONE, &window, 1);
+	talk();
+	HEARD(agent, "35 end\n");
+	HEARD(agent, "37 end\n");
+	HEARD(agent, "39 end\n");
+	cr_expect_eq(h->passing, 0);
+	cr_expect_eq(h->stream_count, 0);
+	cr_assert_not(run.closed);
+	buffer_done(&body);
+	free(text);
+}
+
 Test(http_coded, what_no_mask_looks_into_stays)
 {
 	struct buffer body = coded("gzip", JSON);

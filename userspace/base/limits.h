@@ -82,6 +82,7 @@
 #define LIMIT_HTTP2_STREAM_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
 #define LIMIT_HTTP2_WINDOW (1u << 20) /* of all streams of a connection, beyond what follows */
 #define LIMIT_HTTP2_PASSING (2u << 20) /* beyond which a connection's windows stay closed */
+#define LIMIT_HTTP2_UNREAD (32u << 20) /* and beyond which the server is not read */
 #define LIMIT_HTTP2_HELD (32u << 20) /* bodies that people are shown or masks hold back, in all */
 #define LIMIT_IMPERSONATED 33u /* a user and groups, in `credentials` */
 #define LIMIT_IMPERSONATED_NAME 256u

@@ -299,9 +299,9 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 
 	if (e->agent == HTTP_AGENT_DONE)
 		return true;
-	return e->h2->sessions[side] && http_event_has_room(e) && e->h2->dropped_count == 0 &&
-		list_is_empty(&e->h2->asking) && list_is_empty(&e->h2->reading) &&
-		list_is_empty(&e->h2->reports);
+	return e->h2->sessions[side] && !http2_is_full(e->h2, side) && http_event_has_room(e) &&
+		e->h2->dropped_count == 0 && list_is_empty(&e->h2->asking) &&
+		list_is_empty(&e->h2->reading) && list_is_empty(&e->h2->reports);
 }
 
 /* Whether a stream was released and is not over. */

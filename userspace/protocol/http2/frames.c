@@ -90,13 +90,19 @@ static int take(struct http2 *h, enum side side, struct slice part)
 	return 0;
 }
 
+/* Windows bound what comes, not what it is without its codings. */
+bool http2_is_full(const struct http2 *h, enum side from)
+{
+	return from == SIDE_SERVER && h->passing > LIMIT_HTTP2_UNREAD;
+}
+
 int http2_input(struct http2 *h, enum side side, struct slice in, size_t *ret_taken)
 {
 	struct http2_frames *f = &h->frames[side];
 	int r = 0;
 
 	while (r == 0 && in.length && h->sessions[side] && !has_events(h) &&
-		h->e->agent != HTTP_AGENT_DONE) {
+		!http2_is_full(h, side) && h->e->agent != HTTP_AGENT_DONE) {
 		size_t n = next_part(h, f, in);
 
 		r = take(h, side, slice_head(in, n));

@@ -188,6 +188,8 @@ int http2_write(struct http2 *h, enum side to, struct slice bytes);
 /* Bytes of content came from a side, whose window for all streams is opened again for them as soon
  * as not too many are on the way. */
 void http2_came(struct http2 *h, enum side from, size_t bytes);
+/* Whether so many are on the way that nothing more is read of a side. */
+bool http2_is_full(const struct http2 *h, enum side from);
 /* Fewer are on the way. */
 void http2_settle(struct http2 *h);
 
