@@ -42,6 +42,13 @@ FAITHFUL = {
     "an-unknown-status": (b"HTTP/1.1 299 Whatever\r\n" + HELLO, "open"),
     "nothing": (b"", "close"),
 }
+MUCH = {
+    "much-and-no-more": (OK + b"Connection: close\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000, "close"),
+    "much-until-the-end": (OK + b"\r\n" + b"x" * 3_000_000, "close"),
+    "much-and-a-reset": (OK + b"\r\n" + b"x" * 1_000_000, "reset"),
+    "much-and-a-cut": (OK + b"\r\n" + b"x" * 3_000_000, "cut"),
+    "much-and-nothing-said-of-it": (OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000, "close"),
+}
 # What two readers could read differently is no answer, nor what is no HTTP, or too much of it.
 REFUSED = {
     "line-feeds": (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "close"),
@@ -107,14 +114,16 @@ RULES = [
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
     {"name": "relayed", "resources": ["relay"], "allow": {}},
 ]
+REMOVED = {"name": "removed later", "resources": ["removed"], "operations": ["read"], "allow": {}}
 
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("odd")
     ca = certificates.make_authority(folder, "odd CA")
-    answers = {**FAITHFUL, **REFUSED}
-    servers = {"clear": Odd(answers), "TLS": Odd(answers, *certificates.make_leaf(folder, "odd")), "relay": Odd(answers)}
+    answers = {**FAITHFUL, **REFUSED, **MUCH}
+    servers = {"clear": Odd(answers), "TLS": Odd(answers, *certificates.make_leaf(folder, "odd")), "relay": Odd(answers),
+               "removed": Odd(answers)}
     servers["TLS"].ca = ca
     yield servers
     for s in servers.values():
@@ -128,9 +137,10 @@ def daemon(web, odd, tmp_path_factory):
         "resources": [
             {"name": "odd", "protocol": "http", "hosts": [f"127.0.0.1:{odd['clear'].port}"]},
             {"name": "odd-tls", "protocol": "http", "hosts": [f"127.0.0.1:{odd['TLS'].port}"], "tls": {"ca_file": str(odd["TLS"].ca)}},
+            {"name": "removed", "protocol": "http", "hosts": [f"127.0.0.1:{odd['removed'].port}"]},
             {"name": "relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{odd['relay'].port}"]},
             {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"]},
-            {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, RULES)
+            {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, [*RULES, REMOVED])
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     yield d
     assert d.process.poll() is None, d.text()[-2000:]
@@ -166,6 +176,69 @@ def test_what_is_relayed_ends_as_it_does(daemon, odd, path):
     directly = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
     assert daemon.run(*command).stdout == directly
     assert directly.split(maxsplit=1)[1].strip() == ("in order" if path == "until-the-end" else "reset")
+
+
+PAUSE = """
+import json, socket, ssl, sys, time
+def ask(port, ca, path):
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    peer.settimeout(20)
+    peer.connect(("127.0.0.1", port))
+    if ca:
+        context = ssl.create_default_context(cafile=ca)
+        context.options &= ~0x80  # SSL_OP_IGNORE_UNEXPECTED_EOF, which Python sets
+        peer = context.wrap_socket(peer, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+    peer.sendall(f"GET /{path} HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n".encode())
+    return peer, peer.recv(1000)
+def rest(peer, said):
+    try:
+        while data := peer.recv(65536):
+            said += data
+        in_order = True
+    except OSError:
+        in_order = False
+    return [said.count(b"x"), in_order]
+peers = [ask(*which) for which in json.loads(sys.argv[1])]
+time.sleep(3.2)
+print(json.dumps([rest(*p) for p in peers]))
+"""
+
+
+def pausing(odd, ca, paths):
+    """A program that begins to read each of those, and goes on later than a session that ends waits for its agent."""
+    return [PYTHON, "-c", PAUSE, json.dumps([[odd[kind].port, kind == "TLS" and str(ca), path] for kind, path in paths])]
+
+
+def test_who_reads_on_later_gets_all_of_it(daemon, odd):
+    """As directly; but not an agent that is suspended meanwhile, nor of what is no resource any more."""
+    paths = [(kind, path) for kind in ("clear", "TLS") for path in MUCH]
+    before = {s["id"] for s in daemon.json("sessions", "list")}
+    taken = {"stdout": subprocess.PIPE, "text": True}
+    ended = [("clear", "much-and-no-more", "other"), ("removed", "much-and-no-more", "demo")]
+    readers = [daemon.popen(*pausing(odd, None, [(kind, path)]), agent=agent, **taken) for kind, path, agent in ended]
+    try:
+        wait_for(lambda: len([s for s in daemon.json("sessions", "list") if s["id"] not in before and s["end"]]) == len(readers))
+        assert daemon.wayleave("agents", "suspend", "other").returncode == 0
+        daemon.config["resources"] = [r for r in daemon.config["resources"] if r["name"] != "removed"]
+        daemon.write_rules(RULES)
+        daemon.write_config()
+        daemon.reload()
+        with subprocess.Popen(pausing(odd, odd["TLS"].ca, paths), **taken) as directly:
+            through = daemon.run(*pausing(odd, daemon.folder / "host-ca.pem", paths))
+            directly = dict(zip(paths, json.loads(directly.communicate()[0])))
+        for [[length, in_order]] in [json.loads(r.communicate(timeout=20)[0]) for r in readers]:
+            assert length < 1_000_000 and not in_order
+    finally:
+        for r in readers:
+            r.kill()
+            r.communicate()
+        daemon.wayleave("agents", "resume", "other")
+    assert dict(zip(paths, json.loads(through.stdout))) == directly, through.stderr
+    assert {length for length, _ in directly.values()} == {1_000_000, 3_000_000}
+    assert {which for which, (_, in_order) in directly.items() if not in_order} == {
+        ("clear", "much-and-a-reset"), ("TLS", "much-and-a-reset"), ("TLS", "much-and-a-cut")}
+    wait_for(lambda: daemon.status()["sessions"] == 0)
 
 
 LEAVE = """

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that says what it is told to, byte for byte, and ends its connections in several ways; in clear and in TLS."""
 import contextlib
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import threading
+
+from harness.waiting import wait_for
 
 
 class Odd:
-    """`answers`: by path, the bytes of its answer and how its connection ends: "close" in order; "reset"; "cut" as TLS without its
-    close, which in clear is as "close"; "open" not, as long as the client does not. `asked`: the requests' heads as they came; `ended`: how
-    clients ended those that were left open."""
+    """`answers`: by path, the bytes of its answer and how its connection ends: "close" in order; "reset", once the client's kernel has
+    all; "cut" as TLS without its close, which in clear is as "close"; "open" not, as long as the client does not. `asked`: the requests'
+    heads as they came; `ended`: how clients ended those that were left open."""
 
     def __init__(self, answers, pem=None, key=None):
         self.answers, self.asked, self.ended = answers, [], []
@@ -45,6 +49,7 @@ class Odd:
         answer, ending = self.answers[head.split(b" ", 2)[1].decode().strip("/")]
         peer.sendall(answer)
         if ending == "reset":
+            wait_for(lambda: struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))) == (0,))
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif ending == "close" and self.context:
             peer.unwrap()

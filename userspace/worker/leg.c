@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -306,6 +308,21 @@ int leg_write_encrypted(struct leg *leg, struct slice bytes)
 size_t leg_queued(const struct leg *leg)
 {
 	return leg->out.bytes + leg->plain.bytes;
+}
+
+bool leg_is_taken(const struct leg *leg)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	if (leg->broken || leg->fd < 0)
+		return true;
+	if (leg_queued(leg) > 0)
+		return false;
+	/* A socket of another kind has no more than its peer has: what was sent lies there. */
+	if (getsockopt(leg->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+		return true;
+	return info.tcpi_notsent_bytes == 0 && info.tcpi_unacked == 0;
 }
 
 void leg_drop_queue(struct leg *leg)

@@ -111,6 +111,9 @@ void leg_consume_plain(struct leg *leg, size_t length);
 int leg_write_encrypted(struct leg *leg, struct slice bytes);
 void leg_end(struct leg *leg, int error);
 size_t leg_queued(const struct leg *leg);
+/* A system call: whether the peer's kernel has all that was queued, or nothing more can reach it.
+ */
+bool leg_is_taken(const struct leg *leg);
 /* Drops what is queued and not yet being sent. */
 void leg_drop_queue(struct leg *leg);
 /* Sends what is queued; called once per loop turn. */

@@ -14,7 +14,8 @@
 #include "worker/hold.h"
 
 #define SESSION_ID_DIGITS 8
-/* How long a closing session waits for the agent to read what it was told, and to close. */
+/* How long a closing session waits for the agent to read what it was told, and to close; see
+ * agent_still_reads(). */
 #define SESSION_LINGER (2 * NANOSECONDS_PER_SECOND)
 #define SESSION_PARTIAL_MOST (LIMIT_ROW_MASKED + (1u << 20))
 
@@ -241,9 +242,12 @@ void session_abort(struct session *s, enum reason reason, const char *format, ..
 
 	/* Once: while the disk is full, every turn would say it again. What comes on top of a
 	 * server that is gone is told all the same. */
-	if (s->state >= SESSION_CLOSING || s->aborted == reason)
+	if (s->state == SESSION_DEAD || s->aborted == reason)
 		return;
 	s->aborted = reason;
+	/* Its end has been told; it only may not take its time any more. */
+	if (s->state == SESSION_CLOSING)
+		return;
 	va_start(arguments, format);
 	vsnprintf(detail, sizeof(detail), format, arguments);
 	va_end(arguments);
@@ -258,12 +262,23 @@ void session_abort(struct session *s, enum reason reason, const char *format, ..
 	session_touch(s);
 }
 
-/* Nothing more is expected of it: it closed its connection, or is to see that we break it off. */
+/* Whether the agent has yet to take what it was sent in a session that its peers have ended: it may
+ * read as slowly as while the session was open. What we ended is not waited for. */
+static bool agent_still_reads(const struct session *s)
+{
+	bool is_ours = s->aborted != REASON_NONE ||
+		(s->reason != REASON_NONE && s->reason != REASON_UPSTREAM_CLOSED);
+
+	return !is_ours && !leg_is_taken(&s->legs[SIDE_AGENT]);
+}
+
+/* Nothing more is expected of it: it closed its connection, or is to see that we break it off,
+ * which takes away what its kernel has no room for yet. */
 static bool agent_is_done(const struct session *s)
 {
 	const struct leg *agent = &s->legs[SIDE_AGENT];
 
-	return agent->state == LEG_ENDED || (agent->abrupt && !agent->tls);
+	return agent->state == LEG_ENDED || (agent->abrupt && !agent->tls && !agent_still_reads(s));
 }
 
 /* Closes what has nothing more to send; the agent's end may first read what it was told. */
@@ -360,16 +375,29 @@ void session_reap(struct worker *w)
 	}
 }
 
+/* Nothing tells when the agent has taken what it was sent, so it is looked at each time. */
+static void tick_closing(struct session *s, uint64_t now)
+{
+	if (now >= s->deadline && agent_still_reads(s))
+		s->deadline = now + SESSION_LINGER;
+	if (now >= s->deadline)
+		session_reset(s, s->reason, NULL);
+	else if (s->legs[SIDE_AGENT].abrupt)
+		session_touch(s);
+}
+
 void session_tick(struct worker *w, uint64_t now)
 {
 	list_for_each_safe (position, &w->sessions) {
 		struct session *s = list_entry(position, struct session, link);
 
+		if (s->state == SESSION_CLOSING) {
+			tick_closing(s, now);
+			continue;
+		}
 		if (s->deadline == 0 || now < s->deadline)
 			continue;
-		if (s->state == SESSION_CLOSING) {
-			session_reset(s, s->reason, NULL);
-		} else if (s->cancelling) {
+		if (s->cancelling) {
 			session_close(s, REASON_NONE, NULL);
 		} else if (s->state == SESSION_BEGINNING) {
 			session_begin(s);

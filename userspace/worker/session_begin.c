@@ -421,6 +421,16 @@ static bool may_stay(struct session *s)
 		(verdict == CONNECTION_NEEDS_PEOPLE && s->connection != CONNECTION_FREE);
 }
 
+/* Whether the worker's policy still knows its agent and, by its name, its resource. */
+static bool is_still_named(const struct session *s)
+{
+	const struct policy *now = s->worker->policy, *then = policy_scope_policy(s->scope);
+
+	return policy_find_agent(now, s->origin.agent) &&
+		(s->resource == POLICY_EGRESS ||
+			policy_find_resource(now, then->resources[s->resource].name));
+}
+
 void session_reload(struct session *s)
 {
 	struct policy_scope *old = s->scope;
@@ -428,8 +438,11 @@ void session_reload(struct session *s)
 	struct slice name = SLICE_EMPTY;
 	int r;
 
-	if (s->state >= SESSION_CLOSING)
+	if (s->state >= SESSION_CLOSING) {
+		if (s->scope && !is_still_named(s))
+			session_abort(s, REASON_POLICY_CHANGED, "%s", "");
 		return;
+	}
 	if (resource != POLICY_EGRESS)
 		name = policy_scope_policy(old)->resources[resource].name;
 	r = session_take_scope(s, name);
@@ -498,8 +511,11 @@ void session_on_principals(struct session *s)
 	struct buffer text;
 	bool changed;
 
-	if (s->state >= SESSION_CLOSING)
+	if (s->state >= SESSION_CLOSING) {
+		if (s->agent && who_is_suspended(&s->worker->who, s->agent, s->origin.cgroup))
+			session_abort(s, REASON_SUSPENDED, "%s", "");
 		return;
+	}
 	changed = take_principal(s);
 	if (changed)
 		session_record_facts(s, false);
