@@ -171,12 +171,15 @@ static __always_inline bool network_is_settled(__u32 agent, __u64 network)
 {
 	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
 	const struct steer_network *known = bpf_map_lookup_elem(&networks, &network);
+	enum network_ruled ruled;
 
 	if (!known || !known->port)
 		return false;
 	if (known->judged == NETWORK_JUDGED_NEVER || net->net_cookie != network)
 		return true;
-	return (network_ruled(net) == NETWORK_RULED) == (known->judged == agent);
+	/* Who could change the rules ends them, whosever they are, and before they are there. */
+	ruled = network_ruled(net);
+	return ruled == NETWORK_RULED ? known->judged == agent : ruled != NETWORK_NOT_RULED;
 }
 
 #endif

@@ -138,7 +138,7 @@ FLOOD = f"""
 """
 
 
-@pytest.mark.parametrize("words, whose", [([], 0), (WITH_RAW, 0)], ids=["net_admin", "net_raw"])
+@pytest.mark.parametrize("words, whose", [([], 0), (WITH_RAW, 0), ([], 1)], ids=["net_admin", "net_raw", "another_agent"])
 def test_who_could_change_the_rules(host, network, echo, inside, words, whose):
     """With a right over the namespace nothing leaves, nor does it for anybody else there from then on; people are told."""
     agents = [host.agent("a"), host.agent("b")]

@@ -217,19 +217,19 @@ static void rule(struct networks *n, struct network *w)
 		n->unruled = false;
 }
 
-/* One of the agent's that could change the rules ends them for good: it may have changed them. */
+/* Any agent's that could change the rules ends them for good: it may have changed them. */
 void network_rules_on_event(
 	struct networks *n, struct network *w, const struct network_event *event)
 {
 	struct error e;
 
-	if (!n->capture || !w->listener.count || w->never || event->agent != w->agent)
+	if (!n->capture || !w->listener.count || w->never)
 		return;
 	if (event->ruled == NETWORK_NOT_RULED) {
 		w->never = true;
 		error_set(&e, -EPERM, "pid %u could change the rules there", event->pid);
 		refuse_datagrams(n, w, &e);
-	} else if (event->ruled == NETWORK_RULED && !w->rules) {
+	} else if (event->ruled == NETWORK_RULED && event->agent == w->agent && !w->rules) {
 		rule(n, w);
 	}
 }

@@ -3,16 +3,17 @@
  * network_rules: the guard's rules for datagrams (guard.h) in another network namespace than the
  * daemon's, of one agent, and a queue of their own there: what they let pass goes on from there.
  * What the agent is answered by name servers of the host's is believed as at home: so no thread of
- * its may be able to change the rules, or have made the namespace (bpf/networks.h). Without them
- * the hooks let no datagram out.
+ * an agent's may be able to change the rules, or have made the namespace (bpf/networks.h). Without
+ * them the hooks let no datagram out.
  */
 #ifndef WAYLEAVE_CAPTURE_NETWORK_RULES_H
 #define WAYLEAVE_CAPTURE_NETWORK_RULES_H
 
 #include "capture/networks.h"
 
-/* Of a namespace with a listener: makes the rules, where the event says that nobody of the agent's
- * can change them, or takes them away for good, where somebody can. The hooks are told. */
+/* Of a namespace with a listener: makes the rules, where the event is of its agent and says that
+ * the thread can't change them, or takes them away for good, where a thread of any agent's can. The
+ * hooks are told. */
 void network_rules_on_event(
 	struct networks *n, struct network *w, const struct network_event *event);
 /* Agents, resolvers or the policy are others: so are the rules. */

@@ -38,7 +38,7 @@ struct network {
 	struct listener_set listener;
 	int namespace_fd; /* /proc/PID/ns/net; -1: it could not be entered */
 	struct network_rules *rules; /* NULL: datagrams are refused there */
-	bool never; /* and will be: somebody of the agent could change them */
+	bool never; /* and will be: a thread of some agent could change them */
 	bool lived_in; /* networks_tick() */
 };
 
