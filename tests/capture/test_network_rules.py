@@ -80,6 +80,17 @@ def test_flows(host, network, echo, inside):
     network.in_namespace(inside, "nft", "flush", "ruleset")
     wait_until(lambda: f"wayleave_{daemon.instance}\n" in tables(network, inside))
     assert run(agent, inside, talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x"
+    # The same where the table is left without what is in it.
+    table = ("inet", f"wayleave_{daemon.instance}")
+    there = subprocess.Popen(network.enter(inside, "sleep", "60"))  # the rules end with the last process
+    try:
+        assert run(agent, inside, talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x"
+        network.in_namespace(inside, "nft", "flush", "chain", *table, "output")
+        wait_until(lambda: "goto other" in network.in_namespace(inside, "nft", "list", "table", *table), patience=5)
+        assert run(agent, inside, talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x"
+    finally:
+        there.kill()
+        there.wait()
 
 
 def test_a_dead_worker_and_a_dead_daemon(host, network, echo, inside):

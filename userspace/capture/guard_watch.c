@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/guard_watch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
@@ -11,7 +12,16 @@
 
 #define EVENTS_BUFFER 16384
 
-enum { KIND_NONE, KIND_ADDED, KIND_REMOVED };
+enum { KIND_NONE, KIND_ADDED, KIND_REMOVED, KIND_INSIDE };
+
+/* Of whatever is in a table: chains, rules, sets and their elements (linux/netfilter/nf_tables.h).
+ */
+#define TABLE_OF_ANY ((int)NFTA_TABLE_NAME)
+
+static_assert((int)NFTA_CHAIN_TABLE == TABLE_OF_ANY && (int)NFTA_RULE_TABLE == TABLE_OF_ANY &&
+		(int)NFTA_SET_TABLE == TABLE_OF_ANY &&
+		(int)NFTA_SET_ELEM_LIST_TABLE == TABLE_OF_ANY,
+	"one number");
 
 int guard_watch_open(struct guard_watch *ret, const char *name, struct error *e)
 {
@@ -60,12 +70,22 @@ static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
 	case NFT_MSG_DELTABLE:
 		kind = KIND_REMOVED;
 		break;
+	case NFT_MSG_NEWCHAIN:
+	case NFT_MSG_DELCHAIN:
+	case NFT_MSG_NEWRULE:
+	case NFT_MSG_DELRULE:
+	case NFT_MSG_NEWSET:
+	case NFT_MSG_DELSET:
+	case NFT_MSG_NEWSETELEM:
+	case NFT_MSG_DELSETELEM:
+		kind = KIND_INSIDE;
+		break;
 	default:
 		return KIND_NONE;
 	}
 	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
 	{
-		if (mnl_attr_get_type(attribute) == NFTA_TABLE_NAME &&
+		if (mnl_attr_get_type(attribute) == TABLE_OF_ANY &&
 			mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0 &&
 			strcmp(mnl_attr_get_str(attribute), w->table) == 0)
 			return kind;
@@ -73,10 +93,10 @@ static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
 	return KIND_NONE;
 }
 
-bool guard_watch_is_gone(struct guard_watch *w)
+enum guard_news guard_watch_read(struct guard_watch *w)
 {
 	uint8_t buffer[EVENTS_BUFFER];
-	bool gone = false;
+	bool gone = false, changed = false;
 
 	for (;;) {
 		ssize_t n = recv(mnl_socket_get_fd(w->events), buffer, sizeof(buffer), 0);
@@ -88,12 +108,18 @@ bool guard_watch_is_gone(struct guard_watch *w)
 			continue;
 		}
 		if (n <= 0)
-			return gone;
+			return gone ? GUARD_GONE : changed ? GUARD_CHANGED : GUARD_NO_NEWS;
 		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
 			int kind = classify(w, message);
 
-			if (kind != KIND_NONE)
+			if (kind == KIND_ADDED || kind == KIND_REMOVED)
 				gone = kind == KIND_REMOVED;
+			changed |= kind != KIND_NONE;
 		}
 	}
+}
+
+bool guard_watch_is_gone(struct guard_watch *w)
+{
+	return guard_watch_read(w) == GUARD_GONE;
 }

@@ -184,9 +184,13 @@ static int verify(struct capture *c, struct network *w, struct error *e)
 	return r;
 }
 
-static bool are_gone(struct network *w)
+/* Loading them changes them, too: that they are what was loaded is seen then. */
+static bool are_others(struct capture *c, struct network *w)
 {
-	return w->rules && guard_watch_is_gone(&w->rules->watch);
+	enum guard_news news = w->rules ? guard_watch_read(&w->rules->watch) : GUARD_NO_NEWS;
+	struct error e;
+
+	return news == GUARD_GONE || (news == GUARD_CHANGED && verify(c, w, &e) < 0);
 }
 
 /* --- of all --- */
@@ -301,7 +305,7 @@ void network_rules_put_back(struct networks *n)
 	for (size_t i = 0; i < n->count; i++) {
 		struct network *w = &n->items[i];
 
-		if (are_gone(w))
+		if (are_others(n->capture, w))
 			load_again(n, w);
 	}
 }

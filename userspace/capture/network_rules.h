@@ -22,7 +22,7 @@ void network_rules_reload(struct networks *n);
 void network_rules_renew_queues(struct networks *n);
 /* Whether all of them are what was loaded; where they are not, loads them again. */
 int network_rules_verify(struct networks *n, struct error *e);
-/* Puts back what somebody removed. */
+/* Puts back what somebody removed or changed. */
 void network_rules_put_back(struct networks *n);
 void network_rules_each_queue(
 	const struct networks *n, networks_tell_queue *on_queue, void *context);

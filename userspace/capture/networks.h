@@ -69,7 +69,7 @@ bool networks_can_be_entered(void);
  * so, and who connects is refused. */
 void networks_on_event(struct networks *n, const struct network_event *event);
 /* Now and then: lets go of namespaces without processes and threads, and puts rules back that
- * somebody removed. */
+ * somebody removed or changed. */
 void networks_tick(struct networks *n);
 /* What hooks know of a namespace with a listener: whose datagrams are judged there (struct
  * steer_network). */
