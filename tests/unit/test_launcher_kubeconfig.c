@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
@@ -225,6 +226,62 @@ Test(launcher_kubeconfig, where_the_command_begins)
 	cr_assert_eq(chdir("/mnt/.kube"), 0);
 	show(list);
 	cr_expect_neq(strcmp(read_text("config"), CONFIG), 0);
+}
+
+/* One whom a file's access list lets in, and nobody else by what its mode says of the group. */
+static void let_user(const char *path, uint16_t may)
+{
+	const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, may;
+			uint32_t id;
+		} entries[5];
+	} list = {2,
+		{{1, 7, (uint32_t)-1}, {2, may, USER}, {4, 0, (uint32_t)-1},
+			{0x10, 7, (uint32_t)-1}, {0x20, 0, (uint32_t)-1}}};
+
+	cr_assert_eq(setxattr(path, "system.posix_acl_access", &list, sizeof(list), 0), 0, "%s",
+		strerror(errno));
+}
+
+static bool may_read(uid_t uid, gid_t gid, const char *path)
+{
+	bool may;
+
+	cr_assert_eq(setegid(gid) | seteuid(uid), 0);
+	may = faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+	cr_assert_eq(seteuid(0) | setegid(0), 0);
+	return may;
+}
+
+Test(launcher_kubeconfig, access_lists)
+{
+	static char home[] = "HOME=/mnt", list[] = "KUBECONFIG=/mnt/.kube/config:/mnt/elsewhere/c";
+	static const char *const files[] = {"/mnt/.kube/config", "/mnt/elsewhere/c"};
+	char *environment[] = {home, list, NULL};
+	const struct caller user = {USER, USER};
+	struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER, .trust_file = "/mnt/ca.pem"};
+	struct error e = {0};
+
+	if (!make_root())
+		cr_skip("needs root");
+	cr_assert_eq(setgroups(0, NULL), 0);
+	cr_assert_eq(chmod("/mnt/.kube", 0700), 0);
+	let_user("/mnt/.kube", 5);
+	for (size_t i = 0; i < 2; i++) {
+		write_text(files[i], CONFIG, 0600);
+		let_user(files[i], 4);
+		cr_assert(may_read(USER, USER, files[i]));
+	}
+	cr_assert_eq(kubeconfig_show(environment, &plan, &user, &e), 0, "%s", e.text);
+	for (size_t i = 0; i < 2; i++) {
+		cr_expect_neq(strcmp(read_text(files[i]), CONFIG), 0, "%s", files[i]);
+		cr_expect(may_read(USER, USER, files[i]), "%s", files[i]);
+		/* By its group. */
+		cr_expect_not(may_read(USER - 1, 0, files[i]), "%s", files[i]);
+	}
+	cr_assert_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 }
 
 /* As the kubelet makes it: behind two links. */

@@ -49,11 +49,13 @@ static int show_bundle(struct shower *s, const char *path, struct error *e)
 
 	if (r == 0 && there && user_file_can_cover(&f) &&
 		memmem(f.content.data, buffer_length(&f.content), "-----BEGIN ", 11)) {
+		const struct snapshot_like like = user_file_like(&f);
+
 		r = buffer_append_byte(&f.content, '\n');
 		if (r == 0)
 			r = buffer_append_slice(&f.content, s->ca);
 		if (r == 0)
-			r = snapshot_put_on(f.folder, f.fd, &f.s, buffer_slice(&f.content));
+			r = snapshot_put_on(f.folder, f.fd, &like, buffer_slice(&f.content));
 		r = failed(r, path, e);
 	}
 	user_file_done(&f);
@@ -98,16 +100,18 @@ static bool is_in_snapshot(const struct shower *s, const struct user_file *f)
 static int put_config(
 	struct shower *s, const char *path, const struct user_file *f, struct slice content)
 {
+	struct snapshot_like like;
 	int r;
 
 	if (!user_file_can_cover(f))
 		return 0;
+	like = user_file_like(f);
 	if (!user_file_is_in(path, OWN_FOLDER, f) || !user_file_can_list(f))
-		return snapshot_put_on(f->folder, f->fd, &f->s, content);
+		return snapshot_put_on(f->folder, f->fd, &like, content);
 	if (is_in_snapshot(s, f))
-		return snapshot_put_in(f->folder, user_file_name(path), &f->s, content);
+		return snapshot_put_in(f->folder, user_file_name(path), &like, content);
 	r = snapshot_put_with(
-		f->folder, user_file_name(path), &f->s, content, &s->snapshots[s->snapshot_count]);
+		f->folder, user_file_name(path), &like, content, &s->snapshots[s->snapshot_count]);
 	if (r == 0)
 		s->snapshot_count++;
 	return r;
@@ -142,10 +146,13 @@ static int show_beside(struct shower *s, const char *path, struct error *e)
 	int r = find(s, path, &f, &there, e);
 
 	if (r == 0 && there && user_file_is_in(path, OWN_FOLDER, &f) && is_in_snapshot(s, &f) &&
-		fstat(f.folder, &folder) == 0 && folder.st_dev != f.s.st_dev)
+		fstat(f.folder, &folder) == 0 && folder.st_dev != f.s.st_dev) {
+		const struct snapshot_like like = user_file_like(&f);
+
 		r = failed(snapshot_put_in(
-				   f.folder, user_file_name(path), &f.s, buffer_slice(&f.content)),
+				   f.folder, user_file_name(path), &like, buffer_slice(&f.content)),
 			path, e);
+	}
 	user_file_done(&f);
 	return r;
 }

@@ -10,10 +10,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "launcher/cover.h"
 
+#define LIST "system.posix_acl_access"
+#define ACCESS_LIST_MOST 65536 /* XATTR_SIZE_MAX */
 #define SIZE "16m" /* of what is made in it; what it shows is elsewhere */
 
 static int copy_link(int folder, int copy, const char *name)
@@ -95,6 +98,21 @@ static int copy_entries(int folder, int copy, const char *const *without, size_t
 	return 0;
 }
 
+/* Descriptors of a path alone will do. A mode says for a group what the list says at most for
+ * anybody in it; so without its list a copy would let in others. */
+static int copy_access_list(int from, int to)
+{
+	char source[64], target[64], list[ACCESS_LIST_MOST];
+	ssize_t length;
+
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", from);
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", to);
+	length = getxattr(source, LIST, list, sizeof(list));
+	if (length < 0)
+		return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -errno;
+	return setxattr(target, LIST, list, (size_t)length, 0) < 0 ? -errno : 0;
+}
+
 /* A new filesystem over the folder; a descriptor of it, or negative errno. */
 static int put_empty(int folder)
 {
@@ -122,11 +140,14 @@ static int put(int folder, const char *const *without, size_t count)
 	if (copy < 0)
 		return copy;
 	r = copy_entries(folder, copy, without, count);
+	if (r == 0)
+		r = copy_access_list(folder, copy);
 	close(copy);
 	return r;
 }
 
-static int write_file(int folder, const char *name, const struct stat *like, struct slice content)
+static int write_file(
+	int folder, const char *name, const struct snapshot_like *like, struct slice content)
 {
 	int fd = openat(folder, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600), r = 0;
 
@@ -141,15 +162,17 @@ static int write_file(int folder, const char *name, const struct stat *like, str
 			content = slice_from(content, (size_t)n);
 	}
 	if (r == 0 &&
-		(fchown(fd, like->st_uid, like->st_gid) < 0 ||
-			fchmod(fd, like->st_mode & 07777u) < 0))
+		(fchown(fd, like->s.st_uid, like->s.st_gid) < 0 ||
+			fchmod(fd, like->s.st_mode & 07777u) < 0))
 		r = -errno;
+	if (r == 0 && like->list >= 0)
+		r = copy_access_list(like->list, fd);
 	close(fd);
 	return r;
 }
 
-int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content,
-	dev_t *ret_device)
+int snapshot_put_with(int folder, const char *name, const struct snapshot_like *like,
+	struct slice content, dev_t *ret_device)
 {
 	int copy = put_empty(folder), r;
 	struct stat made;
@@ -159,6 +182,9 @@ int snapshot_put_with(int folder, const char *name, const struct stat *like, str
 	r = copy_entries(folder, copy, &name, 1);
 	if (r == 0)
 		r = write_file(copy, name, like, content);
+	/* At last, as it need not let root in. */
+	if (r == 0)
+		r = copy_access_list(folder, copy);
 	if (r == 0 && fstat(copy, &made) < 0)
 		r = -errno;
 	if (r == 0)
@@ -168,7 +194,8 @@ int snapshot_put_with(int folder, const char *name, const struct stat *like, str
 }
 
 /* Over a mount nothing can be renamed. It is none where the file was made so before. */
-int snapshot_put_in(int folder, const char *name, const struct stat *like, struct slice content)
+int snapshot_put_in(
+	int folder, const char *name, const struct snapshot_like *like, struct slice content)
 {
 	char path[64 + NAME_MAX];
 
@@ -181,7 +208,7 @@ int snapshot_put_in(int folder, const char *name, const struct stat *like, struc
 }
 
 /* Only what is mounted somewhere can be mounted elsewhere: for a moment it covers the folder. */
-int snapshot_put_on(int folder, int file, const struct stat *like, struct slice content)
+int snapshot_put_on(int folder, int file, const struct snapshot_like *like, struct slice content)
 {
 	static const char name[] = "file";
 	int copy = put_empty(folder), tree = -1, r;

@@ -12,19 +12,28 @@
 
 #include "base/slice.h"
 
-/* Puts a new filesystem over the folder, with its owner and mode, in which its entries are mounted,
- * all but those named. Folders among them stay what they are outside; what comes into this one
- * later, on either side, is not seen on the other. A path that is no folder is no error. */
+/* The owner and mode that a file gets, and of what it gets the access list (acl(5)): a descriptor,
+ * or -1 for none. */
+struct snapshot_like {
+	struct stat s;
+	int list;
+};
+
+/* Puts a new filesystem over the folder, with its owner, mode and access list, in which its
+ * entries are mounted, all but those named. Folders among them stay what they are outside; what
+ * comes into this one later, on either side, is not seen on the other. A path that is no folder is
+ * no error. */
 int snapshot_put(const char *path, const char *const *without, size_t count);
 
 /* The same for what a path descriptor leads to, but for one entry, which is an ordinary file there:
- * with this content, and that owner and mode. *ret_device is the new filesystem's. */
-int snapshot_put_with(int folder, const char *name, const struct stat *like, struct slice content,
-	dev_t *ret_device);
+ * with this content, and what `like` says. *ret_device is the new filesystem's. */
+int snapshot_put_with(int folder, const char *name, const struct snapshot_like *like,
+	struct slice content, dev_t *ret_device);
 /* One more such entry, where the descriptor leads to a snapshot that was made so. */
-int snapshot_put_in(int folder, const char *name, const struct stat *like, struct slice content);
+int snapshot_put_in(
+	int folder, const char *name, const struct snapshot_like *like, struct slice content);
 /* Such a file on the one that a descriptor leads to, which is in `folder`. */
-int snapshot_put_on(int folder, int file, const struct stat *like, struct slice content);
+int snapshot_put_on(int folder, int file, const struct snapshot_like *like, struct slice content);
 
 /* An empty file at that path, for a mount to be put on, where nothing is there: its folder becomes
  * a snapshot that has it, and what is on disk stays as it is. Nothing is done where the folder is

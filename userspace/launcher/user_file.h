@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "launcher/launcher.h"
+#include "launcher/snapshot.h"
 
 #define USER_FILE_MOST (1u << 20)
 
@@ -40,6 +41,11 @@ bool user_file_can_cover(const struct user_file *f);
 bool user_file_can_list(const struct user_file *f);
 /* Whether it is an ordinary file in a folder of its own: `own`, as "/.kube/". */
 bool user_file_is_in(const char *path, const char *own, const struct user_file *f);
+/* What a copy of it is to be like. */
+static inline struct snapshot_like user_file_like(const struct user_file *f)
+{
+	return (struct snapshot_like){f->s, f->fd};
+}
 const char *user_file_name(const char *path); /* behind the last slash */
 
 #endif

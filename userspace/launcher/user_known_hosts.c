@@ -27,16 +27,16 @@ struct cover {
 static int put(const char *path, const struct caller *user, const struct user_file *f, bool there,
 	struct slice content, struct cover *ret)
 {
-	const struct stat new = {
-		.st_mode = S_IFREG | 0600, .st_uid = user->uid, .st_gid = user->gid};
+	const struct snapshot_like new = {
+		{.st_mode = S_IFREG | 0600, .st_uid = user->uid, .st_gid = user->gid}, -1};
+	const struct snapshot_like like = there ? user_file_like(f) : new;
 	int r;
 
 	if (f->folder < 0 || (!there && f->fd >= 0) || !user_file_can_cover(f))
 		return 0;
 	if (!user_file_can_list(f) || (there && !user_file_is_in(path, OWN_FOLDER, f)))
-		return there ? snapshot_put_on(f->folder, f->fd, &f->s, content) : 0;
-	r = snapshot_put_with(
-		f->folder, user_file_name(path), there ? &f->s : &new, content, &ret->device);
+		return there ? snapshot_put_on(f->folder, f->fd, &like, content) : 0;
+	r = snapshot_put_with(f->folder, user_file_name(path), &like, content, &ret->device);
 	if (r == 0)
 		ret->count = 1;
 	return r;
