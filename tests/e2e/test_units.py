@@ -6,10 +6,12 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 
 import pytest
 import yaml
@@ -185,6 +187,38 @@ def test_inside_an_agent_nothing_else_is_answered(unit):
     done = subprocess.run([*words, "true"], env={**os.environ, "WAYLEAVE_SOCKET": str(unit.daemon.socket)}, capture_output=True, text=True,
                           preexec_fn=lambda: unit.cgroup.joinpath("cgroup.procs").write_text("0"), timeout=30)
     assert done.returncode == 125 and "from inside an agent" in done.stderr
+
+
+ASK_AGAIN = """
+import socket, struct, sys
+open(sys.argv[2], "w").write("0")
+daemon = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+daemon.connect(sys.argv[1])
+request, given, why = int(sys.argv[3]), 0, ""
+for _ in range(300):
+    daemon.send(struct.pack("=Ii", request, 0) + bytes(2))
+    answer = daemon.recv(1 << 20)
+    status = struct.unpack("=i", answer[4:8])[0]
+    given += status == 0
+    why = why if status == 0 else answer[8:].decode()
+print(given, why)
+"""
+
+
+def test_root_inside_does_not_fill_the_audit_log(web):
+    """Each plan that it is given is recorded, whether or not it starts anything."""
+    u = Unit(web)
+    try:
+        names = re.findall(r"^\tCONTROL_([A-Z_]+)(?: = 1)?,", (daemons.ROOT / "userspace/monitor/control.h").read_text(), re.M)
+        words = [PYTHON, "-c", ASK_AGAIN, u.daemon.socket, u.cgroup / "cgroup.procs", names.index("UNIT") + 1]
+        begun = time.monotonic()
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=60)
+        lasted = time.monotonic() - begun
+        given, _, why = done.stdout.partition(" ")
+        assert 32 <= int(given) <= 33 + lasted and "started too often" in why, (done.stdout, done.stderr)
+        assert u.daemon.wayleave("audit", "export").stdout.count("a command is started") == int(given)
+    finally:
+        u.close()
 
 
 def test_without_a_command_it_does_not_start(unit):

@@ -478,6 +478,7 @@ static void stop(struct monitor *m)
 	ssh_authority_free(m->ssh_authority);
 	names_free(m->names);
 	config_free(m->config);
+	start_pace_done(&m->unit_starts);
 	memory_wipe(m->hash_key, sizeof(m->hash_key));
 }
 

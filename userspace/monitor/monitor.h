@@ -37,6 +37,7 @@
 #include "monitor/logins.h"
 #include "monitor/loop.h"
 #include "monitor/messages.h"
+#include "monitor/start_pace.h"
 #include "monitor/metrics.h"
 #include "approval/book.h"
 #include "monitor/names.h"
@@ -112,6 +113,7 @@ struct monitor {
 	struct monitor_worker workers[MONITOR_WORKERS_MOST];
 	unsigned worker_count;
 	struct list clients; /* of the control socket */
+	struct start_pace unit_starts; /* of agents */
 	struct broker_process broker;
 	struct ssh_process ssh;
 	struct inspector_process inspector;

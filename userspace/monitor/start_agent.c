@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "monitor/authority.h"
@@ -301,6 +302,10 @@ static int make_unit_plan(struct monitor *m, uint32_t id, const struct run_reque
 	if (request->token)
 		return error_set(e, -EINVAL,
 			"a unit's token is its agent's: \"token_file\" in its \"identity\"");
+	if (!start_pace_take(&m->unit_starts, id, clock_monotonic()))
+		return error_set(e, -EAGAIN,
+			"commands of units of agent \"%s\" were started too often",
+			agent->name.text);
 	r = choose_user(request->user, 0, memory, plan, e);
 	return r < 0 ? r : fill_plan(m, agent, memory, plan, e);
 }
