@@ -254,24 +254,44 @@ def serving(network):
         process.wait()
 
 
-def test_what_is_sent_there(host, network, container):
-    """A connection from before the agent was governed ends there too, and its listening sockets answer nobody, unless
-    they may."""
-    agent = host.agent()
-    agent.path.mkdir(parents=True)
+@contextlib.contextmanager
+def older_connection(network, agent, namespace):
+    """One from before the agent is governed; what it says of it, once told to."""
+    agent.path.mkdir(parents=True, exist_ok=True)
     with serving(network):
         older = agent.start(f"""
             def echo():
-                s.sendall(b"x")
-                return select.select([s], [], [], 1)[0] != [] and s.recv(1) == b"x"
+                try:
+                    s.sendall(b"x")
+                    return select.select([s], [], [], 1)[0] != [] and s.recv(1) == b"x"
+                except OSError as e:
+                    return errno.errorcode[e.errno]
             s = socket.create_connection(({GATE4!r}, 8098))
             before = echo()
             print(flush=True)
             sys.stdin.readline()
             result = [before, echo()]
-        """, namespace=container)
+        """, namespace=namespace)
         assert older.stdout.readline() == "\n"
-        daemon = host.start(agent)
+        yield older
+
+
+@pytest.mark.parametrize("listen", ["deny", "allow"])
+def test_older_connections_there(host, network, container, listen):
+    """They are ended where they are; with listening sockets that may answer nothing else would hold them."""
+    agent = host.agent()
+    with older_connection(network, agent, container) as older:
+        host.start(host.config_of(agent, listen=listen))
+        out, err = older.communicate("\n", timeout=60)
+        assert out.strip() == '[true, "ECONNABORTED"]', err
+
+
+def test_what_is_sent_there(host, network, container):
+    """Where a connection from before the agent was governed can't be ended, what it sends goes nowhere; and the agent's
+    listening sockets answer nobody, unless they may."""
+    agent = host.agent()
+    with older_connection(network, agent, container) as older:
+        daemon = host.start(agent, wrapper=["setpriv", "--bounding-set=-sys_admin"])
         out, err = older.communicate("\n", timeout=60)
         assert out.strip() == "[true, false]", err
     assert daemon.set_config(agents=[host.config_of(agent, listen="allow")]) is None

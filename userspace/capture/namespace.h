@@ -15,5 +15,8 @@ int namespace_cookie(uint64_t *ret);
 int namespace_enter(int fd, uint64_t cookie, int *ret_home);
 /* A thread that can't come back would do all that follows in the wrong place: the process ends. */
 void namespace_leave(int home);
+/* Calls `here` once in each network namespace that some thread of the host is in, and that can be
+ * entered; the calling thread's own too. */
+void namespace_each(void (*here)(void *context), void *context);
 
 #endif

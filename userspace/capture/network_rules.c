@@ -3,13 +3,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -321,53 +318,25 @@ void network_rules_each_queue(
 
 /* --- of a daemon that is gone --- */
 
-struct search {
+struct removal {
 	const char *instance;
-	ino_t *seen;
-	size_t count;
-	unsigned removed;
+	unsigned count;
 };
 
-/* Adding it to those that were looked at; false: it was one of them. */
-static bool is_new(struct search *s, ino_t namespace)
+static void remove_here(void *context)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->seen[i] == namespace)
-			return false;
-	}
-	s->seen = memory_resize_array(s->seen, s->count + 1, sizeof(*s->seen));
-	s->seen[s->count++] = namespace;
-	return true;
-}
-
-static void remove_in(struct search *s, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), home;
-	struct stat namespace;
+	struct removal *m = context;
 	uint64_t shape;
 	struct error e;
 
-	if (fd < 0)
-		return;
-	if (fstat(fd, &namespace) == 0 && is_new(s, namespace.st_ino) &&
-		namespace_enter(fd, 0, &home) == 0) {
-		if (guard_shape(s->instance, &shape, &e) == 0)
-			s->removed += guard_remove(s->instance, &e) == 0;
-		namespace_leave(home);
-	}
-	close(fd);
+	if (guard_shape(m->instance, &shape, &e) == 0)
+		m->count += guard_remove(m->instance, &e) == 0;
 }
 
 unsigned network_rules_remove(const char *instance)
 {
-	struct search s = {.instance = instance};
-	glob_t found;
+	struct removal m = {.instance = instance};
 
-	if (glob("/proc/[0-9]*/task/[0-9]*/ns/net", GLOB_NOSORT, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			remove_in(&s, found.gl_pathv[i]);
-		globfree(&found);
-	}
-	free(s.seen);
-	return s.removed;
+	namespace_each(remove_here, &m);
+	return m.count;
 }

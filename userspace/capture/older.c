@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "capture/diag.h"
+#include "capture/namespace.h"
 
 struct search {
 	const struct cgroup_root *root;
@@ -19,6 +20,7 @@ struct search {
 	/* Of the last socket: many are of one cgroup. */
 	uint64_t last;
 	bool last_is_inside;
+	int result; /* of the first that failed */
 };
 
 /* A cgroup that is gone has no path; its sockets are somebody's all the same, but not the agent's,
@@ -86,18 +88,41 @@ static int abort_found(struct mnl_socket *netlink, const struct search *s)
 	return r;
 }
 
-int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e)
+/* In the calling thread's network namespace. */
+static int abort_here(struct search *s)
 {
 	struct mnl_socket *netlink = diag_open();
-	struct search s = {.root = root, .cgroup = cgroup};
 	int r;
 
 	if (!netlink)
-		return error_set_errno(e, -errno, "listing the sockets of cgroup %s", cgroup);
-	r = find(netlink, &s);
+		return -errno;
+	s->count = 0;
+	r = find(netlink, s);
 	if (r == 0)
-		r = abort_found(netlink, &s);
+		r = abort_found(netlink, s);
 	mnl_socket_close(netlink);
+	return r;
+}
+
+static void abort_there(void *context)
+{
+	struct search *s = context;
+	int r = abort_here(s);
+
+	if (s->result == 0)
+		s->result = r;
+}
+
+int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e)
+{
+	struct search s = {.root = root, .cgroup = cgroup};
+
+	/* By itself, since without CAP_SYS_ADMIN it is the only one. */
+	s.result = abort_here(&s);
+	if (s.result == 0)
+		namespace_each(abort_there, &s);
 	free(s.found);
-	return r < 0 ? error_set_errno(e, r, "ending older connections of cgroup %s", cgroup) : 0;
+	return s.result < 0
+		? error_set_errno(e, s.result, "ending older connections of cgroup %s", cgroup)
+		: 0;
 }

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "capture/cgroup.h"
 
-/* Aborts the TCP connections, in this process's network namespace, of sockets that were made in the
- * cgroup (a path relative to the root) or below it; listening sockets stay. After the hooks and the
- * guard are in force, so that none is made meanwhile. -EOPNOTSUPP: the kernel can't
+/* Aborts the TCP connections, in the network namespaces of namespace_each(), of sockets that were
+ * made in the cgroup (a path relative to the root) or below it; listening sockets stay. After the
+ * hooks and the guard are in force, so that none is made meanwhile. -EOPNOTSUPP: the kernel can't
  * (CONFIG_INET_DIAG_DESTROY), and there are some. */
 int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e);
 
