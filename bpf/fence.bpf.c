@@ -11,6 +11,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "networks.h"
+#include "report.h"
 
 #include <bpf/bpf_endian.h>
 #include <linux/in.h>
@@ -73,6 +74,16 @@ static __always_inline int datagram(struct __sk_buff *skb, __u64 network)
 	return network_may_judge(network) ? DROP_SILENTLY : DROP;
 }
 
+/* A SYN that is held back comes again, and counts as nothing. */
+static __always_inline int counted(int verdict)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+
+	if (verdict != PASS)
+		count(agent_get(attachment->agent), STEER_FENCED);
+	return verdict;
+}
+
 SEC("cgroup_skb/egress")
 int fence_egress(struct __sk_buff *skb)
 {
@@ -86,5 +97,5 @@ int fence_egress(struct __sk_buff *skb)
 	network = network_of(skb);
 	if (known && network == known->network)
 		return PASS;
-	return may_answer(skb) ? PASS : datagram(skb, network);
+	return counted(may_answer(skb) ? PASS : datagram(skb, network));
 }

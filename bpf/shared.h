@@ -138,7 +138,8 @@ SHARED_SIZE(struct steer_route, 24);
 		"refused: sockets other than TCP and UDP") row(ORIGIN_LOST, "origin_lost",         \
 		"connections whose origin could not be handed over") row(EVENT_LOST, "event_lost", \
 		"events that came too fast to be told") row(NOT_ENROLLED, "not_enrolled",          \
-		"refused: sockets in a cgroup that was not governed yet")
+		"refused: sockets in a cgroup that was not governed yet")                          \
+		row(FENCED, "fenced", "packets that did not leave another network namespace")
 
 enum steer_count {
 #define STEER_COUNT_SYMBOL(symbol, metric, text) STEER_##symbol,

@@ -260,6 +260,9 @@ def text_of(address, port):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+METRICS = {"listen": "127.0.0.1:9464"}  # in the host's namespace, which is the test's own
+
+
 class Daemon(daemons.Daemon):
     """wayleaved in the host's namespace; every agent of it may do everything."""
 
@@ -309,6 +312,13 @@ class Daemon(daemons.Daemon):
 
     def reason(self, name):
         return self.status()["reasons"].get(name, 0)
+
+    def dropped(self, where):
+        """As metrics say, of a daemon with METRICS."""
+        text = self.network.in_host(PYTHON, "-c", "import sys, urllib.request as r; "
+                                    "print(r.urlopen(sys.argv[1], timeout=30).read().decode())",
+                                    f"http://{METRICS['listen']}/")
+        return int(re.search(rf'^wayleave_dropped_total{{where="{where}"}} (\d+)$', text, re.M)[1])
 
     def refusals(self):
         """What the kernel refused and the audit log tells, since the last call."""

@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 
 import pytest
-from conftest import PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait_until
+from conftest import METRICS, PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait_until
 from test_datagrams import resolvers
 
 PORT = 7001
@@ -279,7 +279,10 @@ def queued(network):
 
 def test_a_full_queue_refuses(host, network, echo, came):
     """Nobody reads, and the queue fills: what waits is not let through, and what there is no room for never is, though rules allow it."""
-    daemon, agent = host.govern(egress="deny", resources=[PLACE])
+    daemon, agent = host.govern(egress="deny", resources=[PLACE], metrics=METRICS)
+    refused = daemon.dropped("rules")
+    assert agent.python(talking(f"result = talk({SERVER4!r}, {PORT + 1})")) == "ECONNREFUSED"
+    assert daemon.dropped("rules") > refused
     sent = QUEUE + 200
     with daemon.paused():
         # Slower than the rules' rate for first packets, over which they would be dropped before the queue.
@@ -293,6 +296,7 @@ def test_a_full_queue_refuses(host, network, echo, came):
         waiting, dropped = queued(network)
         assert (waiting + dropped, came()) == (sent, 0)
         assert dropped > 0
+        assert daemon.dropped("queue_full") + daemon.dropped("queue_unread") == dropped
     wait_until(lambda: queued(network)[0] == 0)
     assert came() <= waiting
     wait_until(lambda: agent.python(talking(f"result = talk({SERVER4!r}, {PORT}, timeout=1)")) == "echo x")

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, WORLD4, program, sh, text_of, wait_until
+from conftest import HOST4, HOST6, METRICS, PYTHON, SERVER4, SERVER6, WORLD4, program, sh, text_of, wait_until
 from test_flows import PLACE, PORT, allow, echo, talking  # noqa: F401
 from test_names import CONNECT, DATABASE, NAMED, ONLY_NAMED, RESOLVER4, RESOLVER6, names, resolv_conf, with_resolvers  # noqa: F401
 
@@ -91,7 +91,7 @@ def config_of(machine, name="a", **more):
 @pytest.fixture
 def vm(host, machines):
     """A daemon with one agent behind an interface; its name there begins with what the configuration says."""
-    daemon = host.start({"name": "a", "interfaces": ["wlfa*"]})
+    daemon = host.start({"name": "a", "interfaces": ["wlfa*"]}, metrics=METRICS)
     return daemon, machines[0]
 
 
@@ -263,7 +263,7 @@ def told(address, port, family=None, type=socket.SOCK_DGRAM, protocol=0, data=b"
 def test_everything_else_is_refused(host, network, machines, vm):
     daemon, a = vm
     assert daemon.set_config(egress="deny") is None
-    before = refusals(network, daemon)
+    before, dropped = refusals(network, daemon), daemon.dropped("interface_rules")
     assert a.python(DATAGRAMS + f"""
 result = [told(to, port, timeout=5) for to in ({SERVER4!r}, {SERVER6!r}, {a.gate4!r}, {HOST4!r}, {a.gate6!r}) for port in (53, 7001)]
 """) == [REFUSED] * 10
@@ -273,6 +273,11 @@ result = [told(to, 0, None, socket.SOCK_RAW, protocol, b"\\x08\\0\\xf7\\xff\\0\\
           for to in ({SERVER4!r}, {a.gate4!r}) for protocol in (1, 41, 47, 132)]
 """)) <= {None, "EHOSTUNREACH", "ENOPROTOOPT", REFUSED}
     assert refusals(network, daemon) >= before + 15
+    counted = daemon.dropped("interface_rules")
+    assert counted >= dropped + 15
+    # Rules that are loaded begin to count anew; what they counted until then is not forgotten.
+    assert daemon.set_config(egress="allow") is None
+    assert refusals(network, daemon) < 15 and daemon.dropped("interface_rules") >= counted
     # But for what is asked of name servers, and is no query.
     assert not [s for s in daemon.json("sessions", "list") if not s["address"].endswith(":53")]
 
@@ -496,6 +501,7 @@ def test_port_of_a_bridge(host, network, machines, vm):
         network.in_host("ip", "link", "set", "wlfbr", "up")
         a.do("ip", "neigh", "flush", "all")
         assert a.dial(SERVER4, timeout=1) in ([SILENT], ["EHOSTUNREACH"])
+        assert daemon.dropped("bridge_rules") > 0
         # The bridge is its interface then.
         assert daemon.set_config(agents=[{"name": "a", "interfaces": ["wlfbr"], "addresses": [a.own4]}]) is None
         a.do("ip", "neigh", "flush", "all")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from conftest import HOST4, PYTHON, SERVER4, SERVER6, WORLD4, sh, wait_until
+from conftest import HOST4, METRICS, PYTHON, SERVER4, SERVER6, WORLD4, sh, wait_until
 from harness import manager as managers
 
 ALL = [SERVER4, SERVER6, f"::ffff:{SERVER4}"]
@@ -291,9 +291,11 @@ def test_what_is_sent_there(host, network, container):
     listening sockets answer nobody, unless they may."""
     agent = host.agent()
     with older_connection(network, agent, container) as older:
-        daemon = host.start(agent, wrapper=["setpriv", "--bounding-set=-sys_admin"])
+        daemon = host.start(agent, wrapper=["setpriv", "--bounding-set=-sys_admin"], metrics=METRICS)
+        assert daemon.dropped("fence") == 0
         out, err = older.communicate("\n", timeout=60)
         assert out.strip() == "[true, false]", err
+        assert daemon.dropped("fence") > 0
     assert daemon.set_config(agents=[host.config_of(agent, listen="allow")]) is None
     server = agent.start("""
         server = socket.create_server(("0.0.0.0", 8097))

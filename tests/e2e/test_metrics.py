@@ -56,6 +56,8 @@ def test_they_count(daemon, server):
     assert m['wayleave_refusals_total{reason="denied_by_rule"}'] == 1
     assert m['wayleave_connections_total{agent="demo",kind="accepted"}'] == 2
     assert m['wayleave_connections_total{agent="other",kind="accepted"}'] == 0
+    for where in ("rules", "interface_rules", "bridge_rules", "queue_full", "queue_unread", "fence"):
+        assert f'wayleave_dropped_total{{where="{where}"}}' in m  # what each counts: tests/capture
     wait_for(lambda: metrics(daemon)["wayleave_canary_runs_total"] > 0, 30)
     assert metrics(daemon)['wayleave_canary_open{way="tcp4"}'] == 0
     assert metrics(daemon)["wayleave_canary_failed_runs_total"] == 0

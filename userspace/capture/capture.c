@@ -134,6 +134,9 @@ static void open_queue(struct capture *c)
 {
 	struct error e;
 
+	dropped_note(c);
+	dropped_begin_anew(c, DROPPED_QUEUE_FULL);
+	dropped_begin_anew(c, DROPPED_QUEUE_UNREAD);
 	if (queue_renew(&c->queue, c->pins.instance, &e) < 0)
 		log_warning("%s; UDP can't be judged, and goes to resolvers alone", e.text);
 	else

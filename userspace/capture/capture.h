@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
+#include "capture/dropped.h"
 #include "capture/forward_rules.h"
 #include "capture/listener.h"
 #include "capture/networks.h"
@@ -168,6 +169,12 @@ struct capture_count_text {
 
 /* Static, never NULL. `count` < STEER_COUNT_COUNT. */
 const struct capture_count_text *capture_count_text(enum steer_count count);
+
+/* Packets that were dropped or rejected since the daemon started and, of what it took over, before;
+ * those of rules and queues in the daemon's network namespace alone. */
+void capture_get_dropped(struct capture *c, uint64_t ret[DROPPED_BY_COUNT]);
+/* Name in metrics; static. */
+const char *capture_dropped_text(enum dropped_by by);
 
 /* Called for what a person should hear of; `event` is valid during the call. */
 typedef void capture_on_event(void *context, const struct steer_event *event);

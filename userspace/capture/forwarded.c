@@ -175,7 +175,12 @@ static int load_rules(struct capture *c, struct error *e)
 			.udp = a->udp,
 		};
 	}
+	dropped_note(c);
 	r = forward_rules_apply(&rules, e);
+	if (r == 0) {
+		dropped_begin_anew(c, DROPPED_INTERFACE_RULES);
+		dropped_begin_anew(c, DROPPED_BRIDGE_RULES);
+	}
 	free(agents);
 	return r;
 }

@@ -399,9 +399,12 @@ int governed_guard(struct capture *c, struct error *e)
 	rule_queue(c, &guard);
 	c->resolvers_version = resolvers_version();
 	resolvers_read(&guard.resolvers);
+	dropped_note(c);
 	r = guard_apply(&guard, e);
 	if (r < 0)
 		c->queue_use = QUEUE_UNUSED;
+	else
+		dropped_begin_anew(c, DROPPED_RULES);
 	if (r == 0)
 		r = guard_shape(guard.instance, &c->guard_shape, e);
 	free((void *)guard.agents);

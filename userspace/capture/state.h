@@ -56,6 +56,7 @@ struct capture {
 	char folder[CGROUP_PATH_SIZE / 2]; /* of our own cgroups, relative */
 	struct steer_settings settings;
 	uint32_t quota; /* per agent */
+	struct dropped dropped;
 	struct governed *governed;
 	size_t count;
 	struct capture_agent *agents; /* as configured; own memory (enrolment.c) */

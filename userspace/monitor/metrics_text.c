@@ -57,6 +57,18 @@ static int put_connections(const struct monitor *m, struct buffer *b)
 	return r;
 }
 
+static int put_dropped(const struct monitor *m, struct buffer *b)
+{
+	uint64_t dropped[DROPPED_BY_COUNT];
+	int r = head(b, "dropped_total", "counter", "Packets that were dropped or rejected.");
+
+	capture_get_dropped(m->capture, dropped);
+	for (int i = 0; r == 0 && i < DROPPED_BY_COUNT; i++)
+		r = buffer_append_format(b, "wayleave_dropped_total{where=\"%s\"} %llu\n",
+			capture_dropped_text((enum dropped_by)i), (unsigned long long)dropped[i]);
+	return r;
+}
+
 static int put_canary(const struct canary *c, struct buffer *b)
 {
 	int r = put(b, "canary_runs_total", "counter", "Runs of the canary.", (double)c->runs);
@@ -127,5 +139,7 @@ int status_build_metrics(struct monitor *m, struct buffer *ret)
 		r = put_reasons(&sum, ret);
 	if (r == 0)
 		r = put_connections(m, ret);
+	if (r == 0)
+		r = put_dropped(m, ret);
 	return r == 0 ? put_canary(&m->canary, ret) : r;
 }
