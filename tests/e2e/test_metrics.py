@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prometheus metrics and health at loopback addresses: what they say, and that clients can do nothing to the monitor."""
+import os
 import re
+import signal
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 
@@ -114,3 +117,18 @@ def test_other_addresses_are_a_mistake(daemon):
     daemon.write_config()
     wait_for(lambda: "reload_problem" not in daemon.status())
     assert wait_for(lambda: metrics(daemon))["wayleave_workers"] == 1
+
+
+def test_rules_of_others_that_change_are_no_failure(daemon):
+    """Whoever reads rules is interrupted when somebody, anywhere on the host, changes some."""
+    runs = metrics(daemon)["wayleave_canary_runs_total"]
+    loop = "while :; do nft add table inet $0; nft delete table inet $0; done"
+    others = [subprocess.Popen(["sh", "-c", loop, f"wltother{i}"], start_new_session=True) for i in range(4)]
+    try:
+        wait_for(lambda: metrics(daemon)["wayleave_canary_runs_total"] > runs + 4, 60)
+        assert metrics(daemon)["wayleave_canary_failed_runs_total"] == 0
+    finally:
+        for i, other in enumerate(others):
+            os.killpg(other.pid, signal.SIGKILL)
+            other.wait()
+            subprocess.run(["nft", "delete", "table", "inet", f"wltother{i}"], capture_output=True)

@@ -15,6 +15,7 @@
 /* Where libnftables 1.0.6 looks a cgroup's path up, whatever is mounted there. */
 #define NFT_CGROUP_ROOT "/sys/fs/cgroup"
 #define TEXT_MOST (4u << 20)
+#define RUN_TRIES 20
 #define CHAIN_SIZE 32
 
 /* Priority raw: before address translation and connection tracking, so that the rules see the
@@ -282,7 +283,7 @@ int guard_text(const struct guard *g, struct buffer *ret)
 }
 
 /* nft says why, but not which errno. */
-int guard_run(const char *text, struct buffer *ret, struct error *e)
+static int run_once(const char *text, struct buffer *ret, struct error *e)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	int r = 0;
@@ -295,11 +296,22 @@ int guard_run(const char *text, struct buffer *ret, struct error *e)
 	if (nft_run_cmd_from_buffer(nft, text) != 0) {
 		const char *why = nft_ctx_get_error_buffer(nft);
 
-		r = error_set(e, -EIO, "nftables: %s", why ? why : "refused");
+		r = why && strstr(why, strerrordesc_np(EINTR)) ? -EINTR : -EIO;
+		r = error_set(e, r, "nftables: %s", why ? why : "refused");
 	} else if (ret) {
 		r = buffer_append_string(ret, nft_ctx_get_output_buffer(nft));
 	}
 	nft_ctx_free(nft);
+	return r;
+}
+
+/* Whoever changes rules anywhere on the host meanwhile interrupts what reads ours. */
+int guard_run(const char *text, struct buffer *ret, struct error *e)
+{
+	int r = -EINTR;
+
+	for (unsigned tries = 0; r == -EINTR && tries < RUN_TRIES; tries++)
+		r = run_once(text, ret, e);
 	return r;
 }
 
