@@ -21,7 +21,7 @@ RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell", "
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """It wants new keys after each megabyte."""
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes"])
+    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes", "MaxSessions 50"])
     yield s
     s.stop()
 
@@ -107,6 +107,27 @@ def test_a_terminal_changes_its_size(daemon, server):
 
 def test_a_terminal_has_its_name(daemon, server):
     assert run(daemon, server, "echo $TERM", options=["-tt"], env={"TERM": "vt220"}).stdout == "vt220\n"
+
+
+def test_many_commands_at_once_in_one_connection(daemon, server, tmp_path):
+    """Each has its status, though the host tells it after the end of the output."""
+    words = ["ssh", *OPTIONS, "-o", f"ControlPath={tmp_path}/c", "-p", str(server.port), "root@127.0.0.1"]
+    master = daemon.popen(*words, "-M", "-N", stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: (tmp_path / "c").exists())
+        many = [daemon.popen(*words, "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(40)]
+        data = [os.urandom(100000) for _ in many]
+        for process, bytes_of_it in zip(many, data):
+            process.stdin.write(bytes_of_it[:1000])
+            process.stdin.flush()
+        # All run when the first is given the rest.
+        assert all(process.stdout.read(1000) == bytes_of_it[:1000] for process, bytes_of_it in zip(many, data))
+        for process, bytes_of_it in zip(many, data):
+            rest, _ = process.communicate(bytes_of_it[1000:], timeout=60)
+            assert (process.returncode, rest) == (0, bytes_of_it[1000:])
+    finally:
+        master.terminate()
+        master.wait(10)
 
 
 def test_the_agents_keys_and_screen_stay_with_it(daemon, server):

@@ -86,6 +86,15 @@ static void lose_output(struct lane *lane)
 	lane->exit_signal[0] = '\0';
 }
 
+/* An agent that has sent its last closes the channel when the output ends, too, and of one that is
+ * closed nothing more is told. So the end waits for what came of it, which a host may tell later.
+ */
+static bool waits_for_status(const struct lane *lane)
+{
+	return !lane->ended && lane->kind != BRIDGE_FORWARD && lane->input_ended &&
+		lane->status == BRIDGE_NO_STATUS && !lane->exit_signal[0];
+}
+
 bool streams_turn_output(struct lane *lane)
 {
 	bool moved = turn_streams(lane);
@@ -97,8 +106,9 @@ bool streams_turn_output(struct lane *lane)
 		if (!ssh_channel_is_eof(lane->server))
 			lose_output(lane);
 	}
-	if (!lane->output_ended && flow_is_dry(&lane->flows[BRIDGE_STDOUT]) &&
-		inside_is_dry(lane, BRIDGE_STDOUT) && flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
+	if (!lane->output_ended && !waits_for_status(lane) &&
+		flow_is_dry(&lane->flows[BRIDGE_STDOUT]) && inside_is_dry(lane, BRIDGE_STDOUT) &&
+		flow_is_dry(&lane->flows[BRIDGE_STDERR]) &&
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
 		lane->output_ended = true;
 		/* Some clients close the channel when the output ends, and read no more. */
