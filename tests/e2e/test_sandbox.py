@@ -11,7 +11,7 @@ from harness.daemon import BUILD
 PROBE = BUILD.parent / "tests" / "sandbox_probe"
 ALLOWED = ["append", "tcp-socket", "stop-recording"]
 KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "exec", "fork", "ptrace", "kill", "signal-thread", "root",
-          "unix-socket", "netlink-socket", "code", "bpf", "second-ring"]
+          "unix-socket", "netlink-socket", "udp-socket", "raw-socket", "code", "bpf", "second-ring"]
 REFUSED = ["open", "ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
 
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +115,16 @@ static long try_netlink_socket(void)
 	return socket(AF_NETLINK, SOCK_RAW, 0);
 }
 
+static long try_udp_socket(void)
+{
+	return socket(AF_INET, SOCK_DGRAM, 0);
+}
+
+static long try_raw_socket(void)
+{
+	return socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+}
+
 static long try_tcp_socket(void)
 {
 	return socket(AF_INET, SOCK_STREAM, 0);
@@ -205,6 +216,8 @@ static const struct attempt {
 	{"root", try_root},
 	{"unix-socket", try_unix_socket},
 	{"netlink-socket", try_netlink_socket},
+	{"udp-socket", try_udp_socket},
+	{"raw-socket", try_raw_socket},
 	{"code", try_code},
 	{"bpf", try_bpf},
 	{"second-ring", try_second_ring},
