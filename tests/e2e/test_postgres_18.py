@@ -130,6 +130,30 @@ def test_tls_at_once(server, libpq, wayleave, tmp_path):
     assert [a["rows"] for a in answers] == [[["1"]]] * 4, answers
 
 
+# What the agent hears of a handshake that is not asked for, with these names of protocols.
+AT_ONCE = """
+import socket, ssl, sys
+context = ssl._create_unverified_context()
+context.set_alpn_protocols(sys.argv[2].split()) if sys.argv[2] else None
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as s:
+    s.settimeout(10)
+    try:
+        s = context.wrap_socket(s)
+        s.sendall(bytes.fromhex(sys.argv[3]))
+        print(s.recv(1).decode() or "end")
+    except (ssl.SSLError, ConnectionError) as e:
+        print("refused")
+"""
+
+
+@pytest.mark.parametrize("names, heard", [("postgresql", "R"), ("other postgresql", "R"), ("http/1.1", "refused"), ("", "end")])
+def test_tls_at_once_names_the_protocol(server, wayleave, names, heard):
+    """As PostgreSQL has it: ALPN is a must, so that nobody's TLS for something else is taken for it."""
+    startup = "0000002000030000" + b"user\0app\0database\0shop\0\0".hex()
+    done = wayleave.run("/usr/bin/python3", "-c", AT_ONCE, str(server.port), names, startup, capture_output=True, text=True)
+    assert done.stdout.split() in ([heard], ["refused"] if heard == "end" else [heard]), (done.stdout, done.stderr)
+
+
 def test_versions_of_the_protocol(server, libpq):
     """3.2 is the client's and the server's; what a client insists on and the server has not is the server's own answer."""
     versions = [("3.0", "3.0", 30000), ("3.0", "3.2", 30002), ("3.2", "3.2", 30002), ("3.2", "latest", 30002)]

@@ -406,11 +406,14 @@ static void on_tls(struct engine_run *run, enum side side)
 	if (run->watch && run->watch->handshake)
 		run->watch->handshake(run->watch, run, side, &result);
 	result.verified = result.error == 0 && !run->bench->unverified;
-	/* Direct TLS begins with a ClientHello, which is for the handshake alone. */
+	/* Direct TLS begins with a ClientHello, which is for the handshake alone, and names the
+	 * protocol. */
 	if (side == SIDE_AGENT && buffer_length(&run->partial[side]) &&
-		buffer_slice(&run->partial[side]).data[0] == TLS_RECORD_HANDSHAKE)
+		buffer_slice(&run->partial[side]).data[0] == TLS_RECORD_HANDSHAKE) {
 		buffer_consume(&run->partial[side],
 			run->bench->hello_length ? run->bench->hello_length : 1);
+		result.alpn = slice_from_string("postgresql");
+	}
 	run->engine->protocol->tls_done(run->engine, side, &result);
 }
 

@@ -331,6 +331,8 @@ static void agent_tls_done(struct leg *leg, int error, const char *text)
 
 	if (error < 0)
 		session_record_note(s, REASON_AGENT_TLS, text);
+	else
+		result.alpn = tls_alpn(leg->tls);
 	if (s->engine->protocol->tls_done)
 		s->engine->protocol->tls_done(s->engine, SIDE_AGENT, &result);
 	session_touch(s);

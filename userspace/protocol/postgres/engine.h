@@ -183,6 +183,7 @@ struct pg_engine {
 	enum pg_server_state server;
 	enum pg_phase phase; /* of the messages, once the startup packet is sent */
 	bool agent_tls, server_tls;
+	bool direct_tls; /* the agent's began without an SSLRequest */
 	bool server_refused_tls;
 	unsigned first_packets; /* negotiation rounds, bounded */
 	struct arena login_arena;

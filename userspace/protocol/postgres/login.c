@@ -236,6 +236,7 @@ int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken)
 
 	if (in.length && in.data[0] == TLS_RECORD_HANDSHAKE && !e->agent_tls) {
 		/* PostgreSQL 17's direct negotiation: no SSLRequest, but ALPN is a must. */
+		e->direct_tls = true;
 		start_tls(e, SIDE_AGENT, ALPN);
 		return 0;
 	}
@@ -263,9 +264,15 @@ void pg_login_tls_done(
 	if (side == SIDE_AGENT) {
 		e->agent_tls = true;
 		e->agent = PG_AGENT_FIRST;
-		if (result->error < 0) {
+		if (result->error < 0 || (e->direct_tls && !result->alpn.length)) {
+			struct protocol_event *event = pg_event(e, EVENT_CLOSE);
+
 			e->agent = PG_AGENT_DONE;
-			pg_event(e, EVENT_CLOSE)->note.reason = REASON_AGENT_TLS;
+			event->note.reason = REASON_AGENT_TLS;
+			if (result->error == 0)
+				event->note.text =
+					slice_from_string("TLS without an SSLRequest has to name "
+							  "its protocol by ALPN");
 		}
 		return;
 	}
