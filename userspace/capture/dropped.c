@@ -10,6 +10,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -168,12 +169,27 @@ static void note_table(struct capture *c, enum dropped_by by, uint8_t family, co
 		add(c, by, now);
 }
 
+enum queue_column { QUEUE_NUMBER, QUEUE_FULL = 5, QUEUE_UNREAD, QUEUE_COLUMNS };
+
 /* A line for each queue of the network namespace: number, reader, packets that wait, two settings,
  * those that found no room in the queue, those that found none at the reader
  * (net/netfilter/nfnetlink_queue.c, seq_show()). */
+static bool read_queue(const char *line, unsigned long ret[QUEUE_COLUMNS])
+{
+	for (unsigned i = 0; i < QUEUE_COLUMNS; i++) {
+		char *end;
+
+		ret[i] = strtoul(line, &end, 10);
+		if (end == line)
+			return false;
+		line = end;
+	}
+	return true;
+}
+
 static void note_queue(struct capture *c)
 {
-	unsigned number, full, unread;
+	unsigned long columns[QUEUE_COLUMNS];
 	FILE *file;
 	char line[160];
 
@@ -181,11 +197,10 @@ static void note_queue(struct capture *c)
 		return;
 	file = fopen(queues_path, "re");
 	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%u %*u %*u %*u %*u %u %u", &number, &full, &unread) != 3 ||
-			number != c->queue.number)
+		if (!read_queue(line, columns) || columns[QUEUE_NUMBER] != c->queue.number)
 			continue;
-		add(c, DROPPED_QUEUE_FULL, full);
-		add(c, DROPPED_QUEUE_UNREAD, unread);
+		add(c, DROPPED_QUEUE_FULL, columns[QUEUE_FULL]);
+		add(c, DROPPED_QUEUE_UNREAD, columns[QUEUE_UNREAD]);
 	}
 	if (file)
 		fclose(file);
