@@ -105,7 +105,8 @@ static inline enum operation policy_test_operation(enum protocol_id protocol, st
 	return OPERATION_COUNT;
 }
 
-/* "select public.orders", "select" (no object), "select ?orders" (which orders is not known). */
+/* "select public.orders", "select" (no object), "select ?orders" (which orders is not known),
+ * "delete +orders" (all of it). */
 static inline bool policy_test_pair(
 	enum protocol_id protocol, const char *text, struct action_pair *ret)
 {
@@ -117,7 +118,9 @@ static inline bool policy_test_pair(
 		.state = !object         ? OBJECT_NONE
 			: *object == '?' ? OBJECT_UNKNOWN
 					 : OBJECT_KNOWN,
-		.object = slice_from_string(object && *object == '?' ? object + 1 : object),
+		.everything = object && *object == '+',
+		.object = slice_from_string(
+			object && (*object == '?' || *object == '+') ? object + 1 : object),
 	};
 	return ret->operation != OPERATION_COUNT;
 }

@@ -166,9 +166,16 @@ static void add_deadline(cJSON *facts, const cJSON *review)
 		blocks_add_date(add_label(facts, "Decide before"), deadline);
 }
 
+/* Folders have no rows. */
+static bool is_of_files(struct slice operation)
+{
+	return slice_starts_with(operation, slice_from_string("scp_")) ||
+		slice_starts_with(operation, slice_from_string("rsync_"));
+}
+
 /* What acts on whatever is there: "delete public.orders". Said by itself, as a reviewer looks for
  * it. */
-static void add_all_rows(const struct card *c, cJSON *facts)
+static void add_all(const struct card *c, cJSON *facts, bool files, const char *label)
 {
 	cJSON *found = cJSON_CreateArray();
 	const cJSON *pair;
@@ -179,13 +186,13 @@ static void add_all_rows(const struct card *c, cJSON *facts)
 			     object = card_get_text(pair, "object");
 		char *name;
 
-		if (!cJSON_IsTrue(card_get(pair, "everything")))
+		if (!cJSON_IsTrue(card_get(pair, "everything")) || is_of_files(operation) != files)
 			continue;
 		name = memory_format("%.*s %.*s", SLICE_PRINT(operation), SLICE_PRINT(object));
 		cJSON_AddItemToArray(found, cJSON_CreateString(name));
 		free(name);
 	}
-	add_fact(c, facts, "No WHERE, all rows", found);
+	add_fact(c, facts, label, found);
 	cJSON_Delete(found);
 }
 
@@ -215,7 +222,8 @@ static void add_facts(const struct card *c)
 	add_program(c, facts);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add_fact(c, facts, rows[i].label, card_get(c->review, rows[i].name));
-	add_all_rows(c, facts);
+	add_all(c, facts, false, "No WHERE, all rows");
+	add_all(c, facts, true, "With all below it");
 	if (!c->options->closed) {
 		add_counts(facts, c->review);
 		add_approvals(c, facts);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/reviews.h"
+#include "protocol/operation.h"
 
 #define BOLD "\033[1m"
 #define RED "\033[31m"
@@ -328,6 +329,19 @@ static void add_process(const cJSON *review, struct buffer *b)
 	add_line(b, "address", text_slice(review, "address"));
 }
 
+/* Of one that acts on whatever is there. */
+static const char *all_of(const cJSON *pair)
+{
+	enum operation operation = operation_from_key(text_slice(pair, "operation"));
+
+	if (!is_true(pair, "everything"))
+		return "";
+	return operation < OPERATION_COUNT &&
+			operation_get_group(operation) == OPERATION_GROUP_RESTATED
+		? " (and all below it)"
+		: " (no WHERE: all rows)";
+}
+
 static void add_rules(const cJSON *review, struct buffer *b)
 {
 	const cJSON *item;
@@ -340,8 +354,7 @@ static void add_rules(const cJSON *review, struct buffer *b)
 		cli_append_line(b, text_slice(item, "operation"));
 		buffer_append_byte(b, ' ');
 		cli_append_line(b, text_slice(item, "object"));
-		buffer_append_format(b, "%s%s\n",
-			is_true(item, "everything") ? " (no WHERE: all rows)" : "",
+		buffer_append_format(b, "%s%s\n", all_of(item),
 			is_true(item, "unknown") ? " (not known for sure)" : "");
 	}
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "unknown"))

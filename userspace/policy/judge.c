@@ -20,6 +20,7 @@ struct judging {
 	size_t judged, shown, passed;
 	const struct action_pair *denied; /* the first pair that a deny matches */
 	const struct action_pair *uncovered; /* the first pair that nothing covers */
+	bool restated, all_restated; /* there are such pairs; all of them are covered */
 	bool unsure; /* a review matches whose body may say something else too */
 };
 
@@ -125,8 +126,12 @@ static void judge_pair(struct judging *j, const struct action_pair *pair)
 	j->passed += said.passes;
 	if (pair->operation == OPERATION_CONNECT)
 		covered = cover_connect(j);
-	if (!covered && !j->uncovered)
+	if (operation_get_group(pair->operation) == OPERATION_GROUP_RESTATED) {
+		j->restated = true;
+		j->all_restated &= covered && pair->state == OBJECT_KNOWN;
+	} else if (!covered && !j->uncovered) {
 		j->uncovered = pair;
+	}
 }
 
 /* What the action runs is not known, so it may be what any deny or review asks for, and may read
@@ -291,6 +296,8 @@ static void judge_pairs(struct judging *j, const struct action *action)
 		for (size_t i = 0; i < action->pair_count; i++)
 			judge_pair(j, &action->pairs[i]);
 	}
+	if (j->restated && j->all_restated)
+		j->uncovered = NULL;
 	body_free(j->body);
 }
 
@@ -307,7 +314,8 @@ void policy_judge(struct policy_scope *s, const struct action *action, struct ve
 	memset(j.doubtless, 0, s->words * sizeof(*j.doubtless));
 	j.body = NULL;
 	j.message = 0;
-	j.unsure = false;
+	j.unsure = j.restated = false;
+	j.all_restated = true;
 	judge_pairs(&j, action);
 	if (action->unknown & ACTION_UNKNOWN_EFFECT)
 		judge_unknown_effect(&j);

@@ -222,6 +222,22 @@ static enum object_match ssh_match(struct slice pattern, struct slice object)
 	return text_glob(pattern, object) ? OBJECT_MATCHES : OBJECT_MATCHES_NOT;
 }
 
+/* What the pattern begins with, up to its first star, and the path with a slash behind are each
+ * other's beginning. */
+bool object_may_be_below(struct slice pattern, struct slice path)
+{
+	const uint8_t *star = pattern.length ? memchr(pattern.data, '*', pattern.length) : NULL;
+	struct slice begin =
+		slice_head(pattern, star ? (size_t)(star - pattern.data) : pattern.length);
+	size_t most = path.length;
+
+	if (most && path.data[most - 1] == '/')
+		most--;
+	if (begin.length <= most)
+		return star && slice_starts_with(path, begin);
+	return slice_starts_with(begin, slice_head(path, most)) && begin.data[most] == '/';
+}
+
 static enum object_fit any_fit(struct slice pattern, const struct operation_set *operations)
 {
 	(void)pattern;

@@ -29,6 +29,9 @@ enum object_match {
 enum object_match object_match(
 	enum protocol_id protocol, struct slice pattern, struct slice object);
 
+/* Whether the pattern may mean something below a path of a host's files. */
+bool object_may_be_below(struct slice pattern, struct slice path);
+
 enum object_fit {
 	OBJECT_FITS,
 	OBJECT_FITS_SELDOM, /* matches only what has no schema: not what the writer meant, perhaps

@@ -113,6 +113,8 @@ bool rule_means(const struct policy_rule *r, enum operation operation)
 enum rule_fit rule_fit_object(
 	const struct policy_rule *r, enum protocol_id protocol, const struct action_pair *pair)
 {
+	bool below = pair->everything &&
+		operation_get_group(pair->operation) == OPERATION_GROUP_RESTATED;
 	bool possible = false;
 
 	if (r->objects.count == 0)
@@ -126,7 +128,8 @@ enum rule_fit rule_fit_object(
 
 		if (match == OBJECT_MATCHES)
 			return RULE_FITS;
-		possible |= match == OBJECT_MATCHES_PERHAPS;
+		possible |= match == OBJECT_MATCHES_PERHAPS ||
+			(below && object_may_be_below(r->objects.items[i], pair->object));
 	}
 	return possible ? RULE_FITS_PERHAPS : RULE_FITS_NOT;
 }

@@ -19,7 +19,9 @@ enum object_state {
 struct action_pair {
 	enum operation operation;
 	enum object_state state;
-	bool everything; /* UPDATE or DELETE without WHERE, and the like */
+	/* UPDATE or DELETE without WHERE, and the like; of OPERATION_GROUP_RESTATED: the path and
+	 * what is below it. */
+	bool everything;
 	struct slice object;
 };
 

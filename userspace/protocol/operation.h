@@ -43,6 +43,9 @@ enum operation_group {
 	OPERATION_GROUP_DDL,
 	OPERATION_GROUP_ADMIN,
 	OPERATION_GROUP_FREE, /* needs no rule; refused only by a deny that names it */
+	/* Of files. Says again what the action's other pairs say: rules that
+	 * cover all of either, with nothing unknown in these, cover the action. */
+	OPERATION_GROUP_RESTATED,
 	OPERATION_GROUP_COUNT
 };
 

@@ -7,10 +7,14 @@
 #include "base/memory.h"
 #include "protocol/ssh/path.h"
 #include "protocol/ssh/shell.h"
+#include "protocol/ssh/transfer.h"
 
-/* A line and each command of it, those of a script, and two for what is not known; or deeds. */
-#define PAIRS_MOST (2 * SHELL_COMMANDS_MOST + 3)
+/* A line and each command of it, those of a script, two for what is not known, and what is carried
+ * where nobody knows it; or deeds; or a command, and what it carries. */
+#define TRANSFER_OPERATIONS 4
+#define PAIRS_MOST (2 * SHELL_COMMANDS_MOST + 3 + TRANSFER_OPERATIONS)
 _Static_assert(BRIDGE_DEEDS_MOST <= PAIRS_MOST, "deeds are pairs");
+_Static_assert(2 * TRANSFER_PATHS_MOST + 3 <= 2 * SHELL_COMMANDS_MOST + 3, "and so are transfers");
 #define TEXT_MOST (2 * BRIDGE_BODY_MOST)
 
 static const enum operation operations[BRIDGE_KIND_COUNT] = {
@@ -33,6 +37,17 @@ static const struct {
 	{"git-upload-pack", OPERATION_GIT_FETCH},
 	{"git-upload-archive", OPERATION_GIT_FETCH},
 	{"git-receive-pack", OPERATION_GIT_PUSH},
+};
+
+static const struct {
+	enum transfer_program program;
+	bool writes;
+	enum operation operation;
+} transfer_operations[TRANSFER_OPERATIONS] = {
+	{TRANSFER_SCP, false, OPERATION_SCP_READ},
+	{TRANSFER_SCP, true, OPERATION_SCP_WRITE},
+	{TRANSFER_RSYNC, false, OPERATION_RSYNC_READ},
+	{TRANSFER_RSYNC, true, OPERATION_RSYNC_WRITE},
 };
 
 static void add(
@@ -112,6 +127,47 @@ static void add_commands(struct ssh_facts *f, enum operation operation, struct s
 	}
 }
 
+static bool has_operation(const struct ssh_facts *f, enum operation operation)
+{
+	for (size_t i = 0; i < f->action.pair_count; i++) {
+		if (f->pairs[i].operation == operation)
+			return true;
+	}
+	return false;
+}
+
+/* Of what nobody knows once is enough. */
+static void add_transfer(
+	struct ssh_facts *f, enum operation operation, struct transfer t, struct slice words)
+{
+	struct slice path;
+	bool known;
+
+	if (!t.known && !has_operation(f, operation))
+		add(f, operation, OBJECT_UNKNOWN, words);
+	while (t.known && transfer_next(&t, &path, &known)) {
+		add(f, operation, known ? OBJECT_KNOWN : OBJECT_UNKNOWN, path);
+		f->pairs[f->action.pair_count - 1].everything = t.below;
+	}
+}
+
+/* The files that the commands carry; `doubted`: not as they are (through a terminal), or beside
+ * something else. */
+static void add_transfers(struct ssh_facts *f, const struct shell_line *line, bool doubted)
+{
+	for (size_t i = 0; i < line->count; i++) {
+		struct transfer t = transfer_of(line, &line->commands[i]);
+
+		t.known &= !doubted;
+		for (size_t j = 0; j < ARRAY_SIZE(transfer_operations); j++) {
+			if (transfer_operations[j].program == t.program &&
+				(transfer_operations[j].writes ? t.writes : t.reads))
+				add_transfer(f, transfer_operations[j].operation, t,
+					words_of(f, &line->commands[i]));
+		}
+	}
+}
+
 static void add_unread_line(struct ssh_facts *f, struct slice text)
 {
 	f->action.unknown |= ACTION_UNKNOWN_TEXT;
@@ -146,6 +202,7 @@ static int read_exec(struct ssh_facts *f, struct slice text, bool terminal)
 		r = 0;
 	} else if (r == 0 && (terminal || !add_git(f, line))) {
 		add_commands(f, OPERATION_SSH_EXEC, text, line);
+		add_transfers(f, line, terminal);
 	}
 	if (r == 0 && terminal && f->reader != READER_NONE)
 		add(f, OPERATION_SSH_SHELL, OBJECT_NONE, SLICE_EMPTY);
@@ -199,6 +256,8 @@ static void add_script(struct ssh_facts *f, const struct shell_line *lines, bool
 	for (size_t i = 0; whole && error == 0 && i < lines->count; i++)
 		add(f, OPERATION_SSH_EXEC, lines->commands[i].known ? OBJECT_KNOWN : OBJECT_UNKNOWN,
 			words_of(f, &lines->commands[i]));
+	if (whole && error == 0)
+		add_transfers(f, lines, true);
 }
 
 static int append_texts(
@@ -226,6 +285,8 @@ static void add_line(struct ssh_facts *f, const struct ssh_facts *command, struc
 		add_unread_line(f, text);
 	else
 		add_commands(f, OPERATION_SSH_EXEC, text, line);
+	if (!unread)
+		add_transfers(f, line, true);
 }
 
 /* Both have their words in one buffer. What has too many commands is an error that is no failure.
