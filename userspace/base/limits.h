@@ -106,6 +106,7 @@
 #define LIMIT_SSH_OWN_LOGINS 64u /* by agents' own keys, that are under way */
 #define LIMIT_SSH_OWN_LOGINS_PER_AGENT 16u
 #define LIMIT_SFTP_FILES 256u /* open in one channel */
+#define LIMIT_SCP_FILES 1000u /* of one command that are recorded one by one */
 #define LIMIT_SFTP_PENDING 512u /* requests of one channel that the host has yet to answer */
 
 #define LIMIT_SSH_SCRIPT (128u << 10) /* bytes that a shell is to read, to be judged */

@@ -50,6 +50,7 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	if (n <= 0)
 		return false;
 	f->bytes += (size_t)n;
+	copied_take(lane, f->stream, slice_of(bytes, (size_t)n));
 	if (!inspected)
 		return buffer_append(&f->pending, bytes, (size_t)n) == 0;
 	if (lane->typed && f->stream == BRIDGE_STDIN) {

@@ -125,6 +125,7 @@ void lane_free(struct lane *lane)
 	struct relay *r = lane->relay;
 
 	inside_end(lane);
+	copied_end(lane);
 	typed_end(lane);
 	carry_end(lane);
 	if (lane->open) {

@@ -11,6 +11,7 @@
  *   flow.c      bytes of one direction
  *   carry.c     what goes to the worker's sockets instead: a connection of its own
  *   inside.c    those of sftp and of a git push, in which each deed is asked for
+ *   copied.c    those of scp's own protocol, of which files are recorded
  *   typed.c     those that are typed into a shell, of which each line is asked for
  *
  * libssh calls back in the middle of its own work, and reads while it writes, so callbacks only
@@ -97,6 +98,8 @@ struct lane {
 	struct buffer command, repository; /* that runs, and what it pushes to; for deeds */
 	struct deeds *deeds; /* NULL: what passes is not understood, or not asked for */
 	struct deeds_host deeds_host;
+	struct scp_stream *copied; /* NULL: what passes is no scp's */
+	enum bridge_stream copied_source;
 	struct typed *typed; /* NULL: what is typed is not asked for */
 	struct carry *carry; /* NULL: what passes, passes through the bridge or unread */
 	uint32_t question; /* that is open; 0: none */
@@ -196,6 +199,14 @@ void inside_on_input_end(struct lane *lane);
 /* What the worker says of the open question. */
 void inside_on_frame(struct lane *lane, const struct bridge_frame *frame);
 bool inside_is_dry(const struct lane *lane, enum bridge_stream stream);
+
+/* copied.c */
+/* That command runs; where it is scp's, what it carries is told to the worker. */
+void copied_begin(struct lane *lane, struct slice command);
+/* What is not complete is told as such. For a lane without any, too, like the next. */
+void copied_end(struct lane *lane);
+/* Bytes that one side sent. */
+void copied_take(struct lane *lane, enum bridge_stream stream, struct slice bytes);
 
 /* typed.c */
 /* A shell runs on a terminal, and lines that are typed into it are asked for. */

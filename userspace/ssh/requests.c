@@ -258,6 +258,17 @@ static int send_request(struct lane *lane)
 	}
 }
 
+static void begin_inside(struct lane *lane)
+{
+	struct slice command = SLICE_EMPTY;
+
+	if (lane->kind == BRIDGE_EXEC)
+		command = slice_from_string(ssh_message_channel_request_command(lane->requests[0]));
+	inside_begin(lane, command);
+	if (command.length)
+		copied_begin(lane, command);
+}
+
 static bool turn_requesting(struct lane *lane)
 {
 	int rc = send_request(lane);
@@ -271,11 +282,7 @@ static bool turn_requesting(struct lane *lane)
 	runs = requests_run(lane);
 	if (runs && rc == SSH_OK) {
 		lane->started = true;
-		inside_begin(lane,
-			lane->kind == BRIDGE_EXEC
-				? slice_from_string(
-					  ssh_message_channel_request_command(lane->requests[0]))
-				: SLICE_EMPTY);
+		begin_inside(lane);
 		if (lane->inspect & BRIDGE_INSPECT_LINES)
 			typed_begin(lane);
 	}

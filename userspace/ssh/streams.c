@@ -133,6 +133,7 @@ void streams_report(struct lane *lane)
 
 	/* What was done in it is over before it. */
 	inside_end(lane);
+	copied_end(lane);
 	if (lane->started && !lane->relay->alone)
 		link_result(&lane->relay->link, lane->id, &result);
 	lane->started = false;

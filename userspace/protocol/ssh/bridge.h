@@ -48,6 +48,8 @@ enum bridge_type {
 	 * comes back first. */
 	BRIDGE_CARRY,
 	BRIDGE_AGENT, /* before all others, with a descriptor: the agent's connection */
+	/* process → worker */
+	BRIDGE_CARRIED, /* of what runs: a file that passed, for the recording */
 	BRIDGE_TYPE_COUNT
 };
 

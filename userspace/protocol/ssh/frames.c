@@ -150,6 +150,19 @@ static int on_result(struct ssh_engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+static int on_carried(struct ssh_engine *e, const struct bridge_frame *frame)
+{
+	struct ssh_lane *lane = ssh_lane_find(e, frame->lane);
+	struct protocol_event *event;
+
+	if (!lane || !lane->number || lane->kind != BRIDGE_EXEC)
+		return -EBADMSG;
+	event = ssh_set_event(e, EVENT_NOTE);
+	event->note.reason = REASON_NONE;
+	event->note.text = frame->body;
+	return 0;
+}
+
 static int on_window(struct ssh_engine *e, const struct bridge_frame *frame)
 {
 	struct ssh_lane *lane = ssh_lane_find(e, frame->lane);
@@ -177,6 +190,7 @@ static int (*const handlers[BRIDGE_TYPE_COUNT])(
 	[BRIDGE_RESULT] = on_result,
 	[BRIDGE_WINDOW] = on_window,
 	[BRIDGE_DATA] = ssh_take_data,
+	[BRIDGE_CARRIED] = on_carried,
 };
 
 int ssh_take_frame(struct ssh_engine *e, const struct bridge_frame *frame)
