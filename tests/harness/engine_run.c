@@ -170,6 +170,11 @@ static bool host_restricts(
 	return policy_restricts(run_of(host)->bench->scope, pair, other);
 }
 
+static bool host_grants(struct protocol_host *host, const struct protocol_grant *grant)
+{
+	return run_of(host)->grant.serial == grant->serial;
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -349,7 +354,11 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 	buffer_init(&text, 4096);
 	policy_judge(run->bench->scope, event->action, &verdict);
 	keep_judgement(event, &verdict);
-	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && hold(run, event)) {
+	run->host.grant = (struct protocol_grant){0};
+	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && run->grant.serial) {
+		run->host.grant = run->grant;
+	} else if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN &&
+		hold(run, event)) {
 		buffer_done(&text);
 		return;
 	}
@@ -782,6 +791,7 @@ void engine_run_init(
 		.tunnel_drop = host_tunnel_drop,
 		.wants_body = host_wants_body,
 		.restricts = host_restricts,
+		.grants = host_grants,
 		.texts = sql_cache_new(CACHE_BYTES),
 		.detectors = bench->detectors,
 		.hasher = bench->hasher,

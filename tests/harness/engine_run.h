@@ -76,6 +76,9 @@ struct engine_run {
 	struct engine_tunnel tunnels[ENGINE_TUNNELS_MOST];
 	size_t tunnel_count;
 	bool no_tunnels; /* there can't be any more */
+	/* The grant that covers all that people decide, as long as it stands here; serial 0: there
+	 * is none. */
+	struct protocol_grant grant;
 	/* An action that people decide comes again, until it is approved. */
 	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;
 	bool closed;

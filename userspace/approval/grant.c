@@ -16,14 +16,19 @@ void grant_table_set(struct grant_table *t, uint32_t slot, uint64_t serial, uint
 	atomic_store(&t->slots[slot].serial, serial);
 }
 
-bool grant_is_in_force(const struct grant *g, const struct grant_table *t, uint64_t now)
+bool grant_table_has(const struct grant_table *t, uint32_t slot, uint64_t serial, uint64_t now)
 {
 	uint64_t end;
 
-	if (g->serial == 0 || atomic_load(&t->slots[g->slot].serial) != g->serial)
+	if (serial == 0 || atomic_load(&t->slots[slot].serial) != serial)
 		return false;
-	end = atomic_load(&t->slots[g->slot].end);
-	return now < end && atomic_load(&t->slots[g->slot].serial) == g->serial;
+	end = atomic_load(&t->slots[slot].end);
+	return now < end && atomic_load(&t->slots[slot].serial) == serial;
+}
+
+bool grant_is_in_force(const struct grant *g, const struct grant_table *t, uint64_t now)
+{
+	return grant_table_has(t, g->slot, g->serial, now);
 }
 
 static bool covers_rule(const struct scope_of_action *granted, struct slice rule)

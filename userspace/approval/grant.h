@@ -35,6 +35,8 @@ struct grant {
 void grant_table_set(struct grant_table *t, uint32_t slot, uint64_t serial, uint64_t end);
 /* Whether the grant is in force at `now` (wall clock). */
 bool grant_is_in_force(const struct grant *g, const struct grant_table *t, uint64_t now);
+/* The same of one that may have left the list since; `slot` below GRANTS_MOST. */
+bool grant_table_has(const struct grant_table *t, uint32_t slot, uint64_t serial, uint64_t now);
 
 /* Whether the grant covers the action: same agent, principal, person on whose behalf, resource,
  * database, user and role,

@@ -273,6 +273,14 @@ struct protocol_event {
 	};
 };
 
+/* The approval for a time that let an action pass, as the host numbers it; serial 0: none was
+ * needed.
+ */
+struct protocol_grant {
+	uint64_t serial;
+	uint32_t slot;
+};
+
 /* What the pipe tells an engine about a refused action. */
 struct protocol_refusal {
 	enum reason reason;
@@ -393,6 +401,10 @@ struct protocol_host {
 	bool (*restricts)(struct protocol_host *host, const struct action_pair *pair,
 		const struct action_pair *other);
 
+	/* Whether that grant is in force this very moment: what the engine lets begin later than
+	 * with the release needs it still. May be NULL: it is. */
+	bool (*grants)(struct protocol_host *host, const struct protocol_grant *grant);
+
 	const char *address; /* where the agent dialled, "10.0.0.1:443"; NULL: that is not known */
 	struct sql_cache *texts;
 	struct detector_engine *detectors;
@@ -426,6 +438,8 @@ struct protocol_host {
 	/* The role of the server's as which the action runs that mask() is called for; empty: as
 	 * who is logged in. */
 	struct slice as;
+	/* The one by which the action passes that release() is called for. */
+	struct protocol_grant grant;
 	bool suspended; /* the agent is: nothing that comes unasked is passed on to it */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;

@@ -358,8 +358,11 @@ static void answer(struct session *s, const struct protocol_action_event *event,
 		protocol->refuse(s->engine, event->lane, d->number, &d->refusal);
 		return;
 	}
-	if (d->grant)
+	s->host.grant = (struct protocol_grant){0};
+	if (d->grant) {
 		record_grant(s, d->number, d->grant);
+		s->host.grant = (struct protocol_grant){d->grant->serial, d->grant->slot};
+	}
 	protocol->release(s->engine, event->lane, d->number);
 }
 

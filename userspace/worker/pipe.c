@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "worker/cancel.h"
 #include "worker/ferry.h"
@@ -118,6 +119,13 @@ static bool host_restricts(
 	return policy_restricts(session_of_host(host)->scope, pair, other);
 }
 
+static bool host_grants(struct protocol_host *host, const struct protocol_grant *grant)
+{
+	const struct grant_table *table = session_of_host(host)->worker->grants.table;
+
+	return grant_table_has(table, grant->slot, grant->serial, clock_wall());
+}
+
 static struct protocol_catalog *host_catalog(
 	struct protocol_host *host, struct slice database, struct slice encoding)
 {
@@ -196,6 +204,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.tunnel_drop = ferry_drop,
 		.wants_body = host_wants_body,
 		.restricts = host_restricts,
+		.grants = host_grants,
 		.address = s->address,
 		.texts = s->worker->texts,
 		.detectors = s->worker->detectors,

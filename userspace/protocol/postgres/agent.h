@@ -20,6 +20,9 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m);
 int pg_extended_on_execute(struct pg_engine *e, const struct pg_frame *m);
 int pg_extended_on_describe(struct pg_engine *e, const struct pg_frame *m);
 int pg_extended_on_close(struct pg_engine *e, const struct pg_frame *m);
+/* Whether the grant by which the portal was bound or declared is in force, if it needed one: each
+ * Execute is an action of its own. */
+bool pg_extended_is_granted(const struct pg_engine *e, const struct pg_portal *portal);
 
 /* send.c */
 /* A request whose reply the server will give behind those in flight; it is the engine's. NULL:

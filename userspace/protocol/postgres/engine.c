@@ -520,6 +520,7 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	let_kept_go(e);
 	e->pending.decision = PG_RELEASED;
 	e->pending.action = number;
+	e->pending.grant = base->host->grant;
 	if (base->host->observes) { /* they were traced only to tell what would be refused */
 		pg_masks_put(e->pending.masks);
 		e->pending.masks = NULL;

@@ -98,6 +98,7 @@ struct pg_pending {
 	enum pg_decision decision;
 	enum protocol_action_phase phase;
 	uint64_t action; /* number given by release() or refuse() */
+	struct protocol_grant grant; /* by which it was released */
 	struct protocol_refusal refusal; /* text owned, see refusal_text */
 	/* Why it would be refused unseen if we did more than observe; static text. */
 	struct protocol_refusal barred;

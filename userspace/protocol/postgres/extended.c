@@ -146,6 +146,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 	portal->action = p->action;
 	portal->audience = e->base.host->audience;
 	portal->meanings = e->meanings;
+	portal->grant = p->grant;
 	portal->record_rows = p->record_rows;
 	portal->decided = p->decided;
 	portal->as = p->as;
@@ -372,12 +373,20 @@ static bool hangs_on_settings(const struct pg_portal *portal)
 	return portal->decided && (!portal->begun || calls_functions(portal->plan));
 }
 
-/* Whether what was judged by the Bind may not be what holds now: other rules, or other names. */
+bool pg_extended_is_granted(const struct pg_engine *e, const struct pg_portal *portal)
+{
+	struct protocol_host *host = e->base.host;
+
+	return portal->grant.serial == 0 || !host->grants || host->grants(host, &portal->grant);
+}
+
+/* Whether what was judged by the Bind may not be what holds now: other rules, no grant any more, or
+ * other names. */
 static bool must_judge_again(const struct pg_engine *e, const struct pg_portal *portal)
 {
 	if (!portal->plan)
 		return false;
-	return portal->audience != e->base.host->audience ||
+	return portal->audience != e->base.host->audience || !pg_extended_is_granted(e, portal) ||
 		(portal->meanings != e->meanings && portal->statement &&
 			(!is_planned_by_bind(portal->plan) || hangs_on_settings(portal)));
 }
@@ -431,6 +440,7 @@ static void take_verdict(struct pg_engine *e, struct pg_portal *portal)
 	p->as = NULL;
 	portal->audience = e->base.host->audience;
 	portal->meanings = e->meanings;
+	portal->grant = p->grant;
 	portal->action = p->action;
 	portal->traced = portal->command;
 	pg_plan_put(portal->plan);

@@ -44,6 +44,7 @@ struct pg_portal {
 	uint64_t action;
 	uint64_t audience; /* for which it was judged */
 	uint64_t meanings; /* of the engine, when it was judged */
+	struct protocol_grant grant; /* by which it was let pass */
 	char *as; /* the server's role that it runs as; owned; NULL: the session's */
 	bool record_rows;
 	bool decided; /* by people, under the settings that held when it was judged */

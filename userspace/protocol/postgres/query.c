@@ -51,6 +51,7 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 	if (!q)
 		return PG_TAKEN;
 	q->action = p->action;
+	q->grant = p->grant;
 	q->plan = p->plan;
 	q->masks = p->masks;
 	p->plan = NULL;

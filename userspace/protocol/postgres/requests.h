@@ -40,6 +40,7 @@ struct pg_request {
 	uint64_t action; /* of the recording; 0: none */
 	struct pg_plan *plan; /* reference; for QUERY */
 	struct pg_masks *masks; /* reference; for QUERY; NULL: nothing is masked */
+	struct protocol_grant grant; /* for QUERY: by which it was let pass */
 	size_t command; /* QUERY: which command of the text replies next; ROLE: which reply */
 	struct pg_statement *statement; /* reference; PARSE: the new one; DESCRIBE_STATEMENT */
 	struct pg_portal *portal; /* reference; BIND: the new one; EXECUTE, DESCRIBE_PORTAL */

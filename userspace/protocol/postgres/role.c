@@ -320,6 +320,7 @@ static bool goes_on(const struct pg_engine *e, const struct pg_frame *m)
 		/* Else it is judged again, and perhaps looked up. */
 		return e->acting.portal->audience == e->base.host->audience &&
 			e->acting.portal->meanings == e->meanings &&
+			pg_extended_is_granted(e, e->acting.portal) &&
 			pg_get_string(&rest, &name) == 0 && is_named(e, name);
 	default:
 		return false;

@@ -136,6 +136,7 @@ static int declared(struct pg_engine *e, const struct pg_request *q, size_t inde
 	int r;
 
 	portal->masks = pg_masks_get(q->portal ? q->portal->masks : q->masks);
+	portal->grant = q->portal ? q->portal->grant : q->grant;
 	portal->action = q->action;
 	portal->audience = e->base.host->audience;
 	portal->hold = command->hold;
