@@ -361,6 +361,88 @@ Test(preview, a_parse_alone_goes_with_whatever_follows)
 	cr_assert_not(sent("EXPLAIN") || sent("pg_total_relation_size"), "it is part of a batch");
 }
 
+/* --- a server that does not answer --- */
+
+/* The worker waits no longer; what comes of it, comes at once. */
+static void give_up(void)
+{
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	cr_assert(run.engine->protocol->judge_again(run.engine, 0, false));
+	engine_run_feed(&run, SIDE_AGENT, SLICE_EMPTY);
+	played_check();
+}
+
+static bool nothing_sent(void)
+{
+	return buffer_length(&run.sent[SIDE_SERVER]) == 0;
+}
+
+Test(preview, that_takes_too_long_keeps_nobody_from_being_asked)
+{
+	static const char *const plan[] = {"Delete on orders"};
+
+	query(DELETE);
+	give_up();
+	cr_assert(happened("! held"));
+	/* It was approved then: all is read again, behind the preview. */
+	cr_assert(nothing_sent());
+	answer_objects('I');
+	cr_assert(sent("EXPLAIN") && !sent("current_schemas"));
+	answer(2, plan, 1, 'I');
+	answer_keep();
+	cr_assert_not(happened("! preview") || sent(DELETE));
+	answer_kept_lookup();
+	cr_assert(sent(DELETE));
+}
+
+Test(preview, that_takes_too_long_still_ends_before_anything_of_the_agents_is_sent)
+{
+	begin();
+	query(DELETE);
+	answer_isolation("read committed");
+	answer(1, NULL, 0, 'T');
+	give_up();
+	cr_assert(happened("! held") && nothing_sent());
+	answer_objects('T');
+	fail('E');
+	cr_assert(sent("ROLLBACK TO SAVEPOINT") && !sent("current_schemas") && !sent(DELETE));
+	answer(2, NULL, 0, 'T');
+	cr_assert(sent("current_schemas") && !sent(DELETE));
+	cr_assert_not(happened("! preview"));
+}
+
+/* A grant that came meanwhile: its names may mean something else by now. */
+Test(preview, what_passes_while_it_is_under_way_is_judged_again_behind_it)
+{
+	query(DELETE);
+	run.grant.serial = 1;
+	give_up();
+	cr_assert(happened("! action 1 run released") && nothing_sent());
+	answer_objects('I');
+	fail('I');
+	answer(0, NULL, 0, 'I');
+	answer_keep();
+	cr_assert_not(happened("! action 2") || sent(DELETE));
+	answer_kept_lookup();
+	cr_assert(happened("! action 2 run released") && sent(DELETE));
+}
+
+Test(preview, its_library_hears_something_whatever_is_asked)
+{
+	const struct protocol *protocol = run.engine->protocol;
+
+	query(DELETE);
+	cr_expect(protocol->reassure(run.engine, 0, SLICE_EMPTY));
+	give_up();
+	cr_expect(protocol->reassure(run.engine, 0, SLICE_EMPTY), "approved, and behind it");
+	answer_objects('I');
+	fail('I');
+	answer(0, NULL, 0, 'I');
+	answer_keep();
+	cr_assert(sent("Pwayleave_kept_0_"));
+	cr_expect(protocol->reassure(run.engine, 0, SLICE_EMPTY), "its names are looked up");
+}
+
 /* --- what is kept for when it goes on --- */
 
 static void preview_delete(void)

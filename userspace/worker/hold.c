@@ -309,6 +309,8 @@ void hold_on_grants(struct worker *w)
 	}
 }
 
+/* Whatever it waits for, its library hears something: the server may take long to answer what it is
+ * asked before people are, and behind the approval. */
 static void tick(struct hold *h, uint64_t now)
 {
 	struct session *s = h->session;
@@ -323,9 +325,9 @@ static void tick(struct hold *h, uint64_t now)
 	} else if (h->state == HOLD_PREVIEWING && now >= h->preview_deadline) {
 		hold_on_preview(s, SLICE_EMPTY, "the server took too long");
 		pipe_go_on(s);
-	} else if (h->state == HOLD_WAITING && now >= h->next_notice) {
+	} else if (hold_was_asked_about(h) && now >= h->next_notice) {
 		hold_reassure(h, true);
-	} else if (h->state == HOLD_WAITING && now >= h->next_beat) {
+	} else if (now >= h->next_beat) {
 		hold_reassure(h, false);
 	}
 }

@@ -36,14 +36,28 @@ static uint64_t beat_time(const struct worker *w)
 	return shared < BEAT_TIME_MAX ? shared : BEAT_TIME_MAX;
 }
 
+bool hold_was_asked_about(const struct hold *h)
+{
+	return h->state == HOLD_WAITING || h->state == HOLD_DECIDED;
+}
+
+static void say_what_it_waits_for(const struct hold *h, char *ret, size_t size)
+{
+	if (h->state == HOLD_DECIDED)
+		snprintf(ret, size, "wayleave: approved, and waiting for the server (review %s)",
+			h->review.text);
+	else
+		snprintf(ret, size, "wayleave: waiting for approval by %s (review %s)",
+			h->reviewers, h->review.text);
+}
+
 void hold_reassure(struct hold *h, bool aloud)
 {
 	struct session *s = h->session;
 	char text[256] = "";
 
 	if (aloud)
-		snprintf(text, sizeof(text), "wayleave: waiting for approval by %s (review %s)",
-			h->reviewers, h->review.text);
+		say_what_it_waits_for(h, text, sizeof(text));
 	if (!s->engine->protocol->reassure(s->engine, h->lane, slice_from_string(text)))
 		return;
 	h->next_beat = clock_monotonic() + beat_time(s->worker);
@@ -132,6 +146,7 @@ struct hold *hold_new(struct session *s, uint32_t lane)
 	h->lane = lane;
 	list_append(&s->worker->holds, &h->link);
 	s->worker->hold_count++;
+	h->next_beat = clock_monotonic() + beat_time(s->worker);
 	list_append(&s->holds, &h->sibling);
 	hold_begin_ticks(s->worker);
 	return h;

@@ -66,8 +66,10 @@ struct hold *hold_begin(struct session *s, const struct protocol_action_event *e
 bool hold_start(struct hold *h, struct draft *d);
 /* The monitor is asked; false: it is too large. */
 bool hold_ask(struct hold *h, struct draft *d);
-/* A sign of life for the agent; `aloud`: one that people see. */
+/* A sign of life for the agent; `aloud`: one that people see, of a review that there is. */
 void hold_reassure(struct hold *h, bool aloud);
+/* Whether there is: nobody has decided yet, or what they approved is being judged again. */
+bool hold_was_asked_about(const struct hold *h);
 
 /* --- hold_end.c --- */
 

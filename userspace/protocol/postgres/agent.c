@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "protocol/postgres/engine.h"
+#include "protocol/postgres/preview.h"
 #include "protocol/postgres/role.h"
 
 typedef int agent_handler(struct pg_engine *e, const struct pg_frame *m);
@@ -177,7 +178,7 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 
 	if (e->wait == PG_WAIT_DRAIN)
 		e->wait = PG_WAIT_NONE;
-	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && !e->preview &&
+	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && !pg_preview_bars(e) &&
 		pg_event_has_room(e) && e->agent != PG_AGENT_DONE) {
 		struct pg_frame m;
 

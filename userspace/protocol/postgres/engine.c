@@ -345,10 +345,10 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 		/* Only while the server has asked for something. */
 		return e->auth == PG_AUTH_ASKING || (e->auth == PG_AUTH_RELAYED && e->auth_asked);
 	case PG_AGENT_QUERY:
-		if (e->terminated || e->preview)
+		if (e->terminated || pg_preview_bars(e))
 			return false;
 		if (e->wait == PG_WAIT_DRAIN)
-			return e->requests.count == 0 && !e->lookup;
+			return e->requests.count == 0 && !e->lookup && !e->preview;
 		return e->wait == PG_WAIT_NONE;
 	default:
 		return true;
@@ -517,6 +517,12 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 
 	(void)lane;
 	assert(e->wait == PG_WAIT_VERDICT);
+	/* By what its names meant before a preview that has not ended, people may be asked, and no
+	 * more: it comes again. */
+	if (e->preview) {
+		pg_hold_judge_again(base, lane, true);
+		return 0;
+	}
 	let_kept_go(e);
 	e->pending.decision = PG_RELEASED;
 	e->pending.action = number;

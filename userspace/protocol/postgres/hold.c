@@ -10,6 +10,7 @@
 
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
+#include "protocol/postgres/preview.h"
 
 static int put_setting(struct buffer *b, const char *name, struct slice value)
 {
@@ -338,15 +339,16 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	return 0;
 }
 
-/* Nothing is sent into the middle of a message of the server's. A status that says again what is
- * always so is read by every library, and shown by none. */
+/* Nothing is sent into the middle of a message of the server's; between two of them it may be,
+ * whatever is under way. A status that says again what is always so is read by every library, and
+ * shown by none. */
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text)
 {
 	struct pg_engine *e = pg_engine_of(base);
 	int r;
 
 	(void)lane;
-	if (e->wait != PG_WAIT_VERDICT || e->from_server.left || e->agent != PG_AGENT_QUERY)
+	if (e->from_server.left || e->agent != PG_AGENT_QUERY)
 		return false;
 	buffer_clear(&e->scratch);
 	r = text.length ? pg_notice_put(&e->scratch, text)
@@ -359,6 +361,8 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 	struct pg_engine *e = pg_engine_of(base);
 
 	(void)lane;
+	if (e->preview)
+		pg_preview_pass(e, !anew);
 	if (e->wait != PG_WAIT_VERDICT || e->agent != PG_AGENT_QUERY)
 		return false;
 	pg_pending_clear(e);

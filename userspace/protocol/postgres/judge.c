@@ -64,11 +64,12 @@ int pg_judge_drain(struct pg_engine *e)
 {
 	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
 
-	if (e->requests.count == 0)
+	if (e->requests.count == 0 && !e->preview)
 		return PG_TAKEN;
 	e->wait = PG_WAIT_DRAIN;
-	/* Without it the server may keep its replies until a Sync that can't come. */
-	if (!e->unsynced)
+	/* Without it the server may keep its replies until a Sync that can't come. A preview has a
+	 * Sync of its own, and nothing may stand between its questions. */
+	if (!e->unsynced || e->preview)
 		return PG_WAITING;
 	return pg_write(e, SIDE_SERVER, slice_of(flush, sizeof(flush)));
 }

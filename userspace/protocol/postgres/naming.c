@@ -142,6 +142,9 @@ int pg_naming_refresh(struct pg_engine *e)
 	/* A walsender answers no questions like ours: what is not qualified stays unknown. */
 	if (!host->needs_facts || e->startup.replication)
 		return PG_TAKEN;
+	/* Past a preview: it is judged anew before it runs (engine_release). */
+	if (e->preview)
+		return PG_TAKEN;
 	if (!e->catalog)
 		e->catalog =
 			host->catalog(host, e->startup.database, slice_from_string(e->encoding));

@@ -27,6 +27,8 @@ struct pg_preview {
 	enum preview_stage stage;
 	char name[40]; /* private: of statement, portal and savepoint */
 	bool failed, slow; /* this stage */
+	bool given_up; /* nobody waits for it any more; it still ends as it has to */
+	bool passed; /* the action may be judged although it has not ended */
 	bool left; /* an error may have left the statement behind */
 	bool savepoint;
 	bool read_committed;
@@ -116,10 +118,11 @@ static const char *moment_problem(const struct pg_engine *e)
 		return "it is not a plain read or write";
 	if (e->transaction == 'E')
 		return "the transaction has failed";
+	if (e->preview)
+		return too_slow; /* of what it was before others changed what it means */
 	if (e->startup.replication)
 		return "the connection is one of replication";
-	if (pg_requests_sent(e) || e->lookup || e->preview ||
-		(e->unsynced && !buffer_length(&e->deferred)))
+	if (pg_requests_sent(e) || e->lookup || (e->unsynced && !buffer_length(&e->deferred)))
 		return "it is part of a batch";
 	return NULL;
 }
@@ -242,6 +245,19 @@ const char *pg_preview_start(struct protocol_engine *base, uint32_t lane)
 	return "it is too large to be planned";
 }
 
+void pg_preview_pass(struct pg_engine *e, bool passes)
+{
+	e->preview->given_up |= passes;
+	e->preview->passed = passes;
+}
+
+bool pg_preview_bars(const struct pg_engine *e)
+{
+	return e->preview &&
+		(!e->preview->passed || e->pending.decision != PG_UNDECIDED ||
+			e->pending.interrupted);
+}
+
 /* --- what comes back --- */
 
 static const char *kind_name(struct slice kind)
@@ -331,17 +347,22 @@ static void show(struct pg_preview *p)
 		p->problem = nothing_problem(p);
 }
 
-static int tell(struct pg_engine *e)
+static void put_event(struct pg_engine *e, struct pg_preview *p)
 {
 	struct protocol_event *event = pg_event(e, EVENT_PREVIEW);
-	struct pg_preview *p = e->preview;
 
 	show(p);
 	event->preview.problem = p->problem;
 	buffer_clear(&e->context);
 	buffer_append_slice(&e->context, buffer_slice(&p->shown));
 	event->preview.text = buffer_slice(&e->context);
-	pg_preview_free(p);
+}
+
+static int tell(struct pg_engine *e)
+{
+	if (!e->preview->given_up)
+		put_event(e, e->preview);
+	pg_preview_free(e->preview);
 	e->preview = NULL;
 	return 0;
 }

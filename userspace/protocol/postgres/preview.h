@@ -16,7 +16,9 @@
  * again, judged by what they mean now, before people are asked. Else it would change when they have
  * approved it, and be asked about anew. Whoever changes names all the time delays it only once.
  *
- * Nothing of the agent's is sent on while a preview is under way.
+ * Nothing of the agent's is sent on while a preview is under way. Where the server does not answer
+ * in time it is given up: the action is judged by what is known already, so that people can be
+ * asked, and all else waits until the preview has ended.
  */
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_PREVIEW_H
@@ -25,6 +27,12 @@
 
 /* For struct protocol. */
 const char *pg_preview_start(struct protocol_engine *base, uint32_t lane);
+/* Whether the agent's message may be judged while the one under way has not ended, by names as they
+ * were judged before: only so that people can be asked. Once it may, nobody waits for the preview,
+ * and no EVENT_PREVIEW comes of it. */
+void pg_preview_pass(struct pg_engine *e, bool passes);
+/* Whether the agent's message waits for the end of one. */
+bool pg_preview_bars(const struct pg_engine *e);
 /* Replies to our own queries. -EBADMSG. */
 int pg_preview_reply(struct pg_engine *e, uint8_t type, struct slice body);
 void pg_preview_free(struct pg_preview *p); /* takes NULL */
