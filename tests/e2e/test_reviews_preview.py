@@ -79,7 +79,9 @@ def test_the_plan_of_a_read_and_of_an_insert(daemon, server, session, preview): 
     """With the rows that the planner thinks of."""
     server.sql("analyze customers", database="shop")
     s = session()
-    assert re.search(r"^Seq Scan on customers  \(cost=\S+ rows=20 width=\d+\)$", preview(s, "select id, ssn from customers"), re.M)
+    text = preview(s, "select id, ssn from customers")
+    assert re.search(r"^Seq Scan on customers  \(cost=\S+ rows=20 width=\d+\)$", text, re.M) and "\nthere is no WHERE\n" in text, text
+    assert "no WHERE" not in preview(s, "select id, ssn from customers where id in (select id from customers)")
     text = preview(s, "insert into orders (customer, item) select 1, 'x' from generate_series(1, 17)")
     assert re.search(r"^Insert on orders  \(.* rows=0 width=0\)$", text, re.M) and re.search(r"->  .*generate_series.* rows=17 ", text), text
 
@@ -112,7 +114,10 @@ def test_names_that_changed_just_before_are_read_before_people_are_asked(daemon,
 
 def test_a_missing_where_is_said(daemon, server, session, asked):  # noqa: F811
     s = session()
-    for statement, said in (("delete from orders", True), ("update orders set item = 'x'", True), ("delete from orders where id = 20", False)):
+    for statement, said in (
+            ("delete from orders", True), ("update orders set item = 'x'", True), ("delete from orders where id = 20", False),
+            ("merge into orders using (values (1)) as n (id) on true when matched then delete", True),
+            ("merge into orders as o using (values (1)) as n (id) on o.id = n.id when matched then delete", False)):
         _, review = asked(s, statement)
         shown = daemon.wayleave("reviews", "show", review["id"]).stdout
         assert ("public.orders (no WHERE: all rows)" in shown) is said, shown

@@ -32,6 +32,7 @@ struct pg_preview {
 	bool left; /* an error may have left the statement behind */
 	bool savepoint;
 	bool read_committed;
+	bool takes_all; /* as in struct sql_command */
 	bool plannable; /* some of it is a read or write, of which a plan would say something */
 	unsigned queries, completed; /* of this stage */
 	size_t objects, more; /* that the statement names */
@@ -204,6 +205,7 @@ static int prepare(struct pg_engine *e, struct pg_preview *p)
 	int r;
 
 	p->no_plan = plan_problem(&e->pending);
+	p->takes_all = !p->no_plan && sql_text_command(e->pending.plan->text, 0)->takes_all;
 	p->plannable = reads_or_writes(&e->pending.facts);
 	p->compares = !e->names_moved && pg_naming_has_version(e);
 	e->names_moved = false;
@@ -337,7 +339,8 @@ static void take_row(struct pg_preview *p, struct slice body)
 static void show(struct pg_preview *p)
 {
 	if (buffer_length(&p->plan))
-		buffer_append_slice(&p->shown, buffer_slice(&p->plan));
+		buffer_append_format(&p->shown, "%.*s%s", SLICE_PRINT(buffer_slice(&p->plan)),
+			p->takes_all ? "there is no WHERE\n" : "");
 	else if (buffer_length(&p->sizes) && p->plannable)
 		buffer_append_format(&p->shown, "no plan: %s\n", p->no_plan);
 	buffer_append_slice(&p->shown, buffer_slice(&p->sizes));

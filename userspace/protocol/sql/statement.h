@@ -70,6 +70,7 @@ struct sql_command {
 	/* Its meaning depends on the session's prepared statements or cursors, or it changes them.
 	 */
 	bool session_names;
+	bool takes_all; /* a SELECT from something, without WHERE */
 	struct slice name; /* case-folded as the server does; owned by the sql_text */
 	struct sql_copy copy;
 	struct slice part; /* its own part of the text */

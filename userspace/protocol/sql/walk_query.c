@@ -141,6 +141,13 @@ static void walk_locking(struct walk *w, tree_index n, tree_index clauses)
 	}
 }
 
+static void note_condition(struct walk *w, tree_index n)
+{
+	if (walk_command_facts(w)->statement == n)
+		walk_command(w)->takes_all = tree_get(w->tree, n, FIELD_fromClause) &&
+			!tree_get(w->tree, n, FIELD_whereClause);
+}
+
 void walk_select(struct walk *w, tree_index n)
 {
 	struct cte_scope *ctes = walk_ctes_enter(w, tree_get(w->tree, n, FIELD_withClause));
@@ -149,6 +156,7 @@ void walk_select(struct walk *w, tree_index n)
 	tree_index settings = w->settings;
 	struct slice setting = w->setting;
 
+	note_condition(w, n);
 	if (into)
 		walk_created(w, tree_get(w->tree, into, FIELD_rel));
 	if (!walk_settings_row(w, n))
