@@ -5,7 +5,7 @@
 
 SCRIPT is a Python expression: a list of steps. A step is a message ("Q", "select 1"), or ("wait", "Z") to read up to and
 including a message of that type, or ("sleep", seconds), ("raw", hex), ("close",), ("eof",) to read to the end, or ("line", text) to print that and
-wait for a line. Prints what came as a JSON list of [type, fields…]."""
+wait for a line, or ("cancel",) for a cancel request. Prints what came as a JSON list of [type, fields…]."""
 import ast
 import json
 import socket
@@ -132,6 +132,13 @@ class Connection:
                 return m
 
 
+def cancel(host, port, key):
+    """Asks for what the session with that key does to be given up; returns when that was received."""
+    with socket.create_connection((host, port)) as s:
+        s.sendall(struct.pack("!II", 8 + len(key), 80877102) + key)
+        s.recv(1)
+
+
 def run(host, port, user, database, script, parameters=()):
     c = Connection(host, port, user, database, parameters)
     c.seen.clear()
@@ -143,6 +150,8 @@ def run(host, port, user, database, script, parameters=()):
         elif step[0] == "line":
             print(step[1], flush=True)
             sys.stdin.readline()
+        elif step[0] == "cancel":
+            cancel(host, port, c.key)
         elif step[0] == "raw":
             c.socket.sendall(bytes.fromhex(step[1]))
         elif step[0] == "eof":
