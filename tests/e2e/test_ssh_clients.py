@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 from harness import ssh
-from harness.ssh_gate import ended, gate, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, ended, gate, run, server  # noqa: F401
 from harness.records import records_of
 
 CLIENTS = pathlib.Path(__file__).with_name("clients")
@@ -18,6 +18,7 @@ RULES = [
     {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "2s"}},
     {"name": "never", "resources": ["box"], "operations": ["exec"], "objects": ["reboot *"], "deny": {}},
     {"name": "kept", "resources": ["box"], "operations": ["sftp_remove"], "objects": ["*/there"], "deny": {}},
+    {"name": "as nobody", "operations": ["connect"], "objects": ["nobody@127.0.0.1"], "deny": {"message": "not as nobody"}},
     {"name": "all", "operations": ["exec", "subsystem", "read", "write"], "allow": {}}]
 # What OpenSSH's own client refuses, too.
 WEAK = ["KexAlgorithms diffie-hellman-group14-sha1", "Ciphers aes256-cbc", "MACs hmac-md5"]
@@ -45,6 +46,8 @@ def daemon(server, strict, weak, tmp_path_factory):
 
     def change(config):
         config["agents"][1]["known_hosts"] = "user"
+        config["resources"].append({"name": "barred", "protocol": "ssh", "hosts": ["127.0.0.1:1"], "host_keys": str(folder / "known"),
+                                    "credentials": {"user": "nobody", "key_file": str(server.user_key)}})
         for number, s in enumerate([strict, *weak.values()]):
             known = folder / f"known{number}"
             known.write_text(s.known())
@@ -233,6 +236,14 @@ def test_the_exchange_with_the_host_is_strict(daemon, strict):
     assert run(daemon, strict, "echo in").stdout == "in\n"
     assert "kex-strict-c-v00@openssh.com" in strict.log.read_text()
     assert "will use strict KEX ordering" in strict.log.read_text()
+
+
+def test_a_connection_that_is_denied_says_so(daemon, server):
+    assert run(daemon, server, "echo in").returncode == 0
+    done = daemon.run("ssh", *OPTIONS, "-p", "1", "root@127.0.0.1", "echo in", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (126, "") and done.stderr.startswith('wayleave: denied by rule "as nobody": not as nobody'), done
+    action, = records_of(daemon, ended(daemon))
+    assert action["verdict"] == "deny" and [(p["operation"], p["object"]) for p in action["pairs"]] == [("connect", "nobody@127.0.0.1")]
 
 
 @pytest.mark.parametrize("words", WEAK)

@@ -121,6 +121,9 @@ enum rule_fit rule_fit_object(
 		return RULE_FITS;
 	if (pair->state == OBJECT_NONE)
 		return r->kind == RULE_ALLOW ? RULE_FITS : RULE_FITS_NOT;
+	/* Patterns mean what is connected to where the rule says that it is about connecting. */
+	if (pair->operation == OPERATION_CONNECT && !r->names_operations && r->kind != RULE_ALLOW)
+		return RULE_FITS_NOT;
 	if (pair->state == OBJECT_UNKNOWN)
 		return RULE_FITS_PERHAPS;
 	for (size_t i = 0; i < r->objects.count; i++) {

@@ -10,21 +10,10 @@
 #include "base/limits.h"
 #include "protocol/dns_stream.h"
 #include "protocol/protocols.h"
+#include "worker/connection.h"
 #include "worker/hold.h"
 #include "worker/session_internal.h"
 #include "worker/tunnel.h"
-
-static struct action connection_action(const struct session *s)
-{
-	static const struct action_pair pair = {.operation = OPERATION_CONNECT};
-
-	return (struct action){
-		.protocol = policy_scope_subject(s->scope)->protocol,
-		.pairs = &pair,
-		.pair_count = 1,
-		.text = slice_from_string(s->address),
-	};
-}
 
 enum connection_verdict { CONNECTION_PASSES, CONNECTION_NEEDS_PEOPLE, CONNECTION_REFUSED };
 
@@ -54,7 +43,7 @@ static enum connection_verdict judge_connection(
 	struct session *s, struct record_action *ret, struct slice *ret_rule, struct buffer *text)
 {
 	const struct policy *p = policy_scope_policy(s->scope);
-	const struct action action = connection_action(s);
+	struct connection_facts facts;
 	struct verdict verdict;
 
 	*ret = (struct record_action){.verdict = RECORD_VERDICT_ALLOW};
@@ -72,7 +61,8 @@ static enum connection_verdict judge_connection(
 		ret->observed = p->mode == POLICY_OBSERVE;
 		buffer_append_format(text, reason_get(REASON_EGRESS)->agent, s->address);
 	} else {
-		policy_judge(s->scope, &action, &verdict);
+		connection_describe(s, &facts);
+		policy_judge(s->scope, &facts.action, &verdict);
 		ret->observed = !verdict_is_enforced(&verdict);
 		if (!ret->observed && can_wait(s, &verdict))
 			return CONNECTION_NEEDS_PEOPLE;
@@ -87,7 +77,7 @@ static enum connection_verdict judge_connection(
 		} else if (verdict.kind == VERDICT_DENY) {
 			ret->verdict = RECORD_VERDICT_DENY;
 			ret->reason = verdict.reason;
-			verdict_text(&verdict, &action, text);
+			verdict_text(&verdict, &facts.action, text);
 		}
 		if (verdict.outcome->rule_count) {
 			*ret_rule = verdict.outcome->rules[0]->name;
@@ -102,10 +92,11 @@ static enum connection_verdict judge_connection(
 
 static void record_connection(struct session *s, const struct record_action *judged)
 {
-	const struct action action = connection_action(s);
 	struct record_action record = *judged;
+	struct connection_facts facts;
 
-	record.action = &action;
+	connection_describe(s, &facts);
+	record.action = &facts.action;
 	recorder_action(s->worker->recorder, &s->record, &record);
 }
 
