@@ -3,8 +3,10 @@
  * capture_dial: connections that Python can't make, or not fast enough. For tests/capture and
  * tests/bench.
  *
- *   capture_dial uring plain|async|sqpoll ADDRESS PORT
+ *   capture_dial uring plain|async|sqpoll|fixed ADDRESS PORT
  *       connects by io_uring, prints getpeername and waits for the end of stdin
+ *   capture_dial datagram message|fixed|zero_copy ADDRESS PORT
+ *       sends a datagram by io_uring from a socket that is not connected, prints 0 or its errno
  *   capture_dial socket FAMILY TYPE PROTOCOL
  *       makes a socket by io_uring, prints 0 or its errno
  *   capture_dial connect COUNT ADDRESS PORT
@@ -70,6 +72,17 @@ static void print_any(const union any_address *a)
 		ntohs(six ? a->six.sin6_port : a->four.sin_port));
 }
 
+/* The ring's own name for the descriptor. */
+static void use_fixed(struct io_uring *ring, struct io_uring_sqe *entry, int fd)
+{
+	int r = io_uring_register_files(ring, &fd, 1);
+
+	if (r < 0)
+		fail("io_uring_register_files", -r);
+	entry->fd = 0;
+	io_uring_sqe_set_flags(entry, IOSQE_FIXED_FILE);
+}
+
 static int by_uring(char **words)
 {
 	union any_address to = to_any(words[1], words[2]), peer;
@@ -88,6 +101,8 @@ static int by_uring(char **words)
 	io_uring_prep_connect(entry, fd, &to.any, sizeof(to));
 	if (strcmp(words[0], "async") == 0)
 		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
+	if (strcmp(words[0], "fixed") == 0)
+		use_fixed(&ring, entry, fd);
 	io_uring_submit(&ring);
 	r = io_uring_wait_cqe(&ring, &done);
 	if (r < 0 || done->res < 0)
@@ -111,6 +126,35 @@ static int make_socket(char **words)
 		fail("io_uring", -r);
 	io_uring_prep_socket(
 		io_uring_get_sqe(&ring), atoi(words[0]), atoi(words[1]), atoi(words[2]), 0);
+	io_uring_submit(&ring);
+	r = io_uring_wait_cqe(&ring, &done);
+	printf("%d\n", r < 0 ? -r : done->res < 0 ? -done->res : 0);
+	return 0;
+}
+
+static int send_datagram(char **words)
+{
+	static char text[] = "datagram";
+	union any_address to = to_any(words[1], words[2]);
+	socklen_t length = to.any.sa_family == AF_INET6 ? sizeof(to.six) : sizeof(to.four);
+	struct iovec part = {text, sizeof(text)};
+	struct msghdr message = {
+		.msg_name = &to, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
+	struct io_uring_sqe *entry;
+	struct io_uring_cqe *done;
+	struct io_uring ring;
+	int r = io_uring_queue_init(4, &ring, 0);
+	int fd = socket(to.any.sa_family, SOCK_DGRAM, 0);
+
+	if (r < 0)
+		fail("io_uring", -r);
+	entry = io_uring_get_sqe(&ring);
+	if (strcmp(words[0], "zero_copy") == 0)
+		io_uring_prep_sendmsg_zc(entry, fd, &message, 0);
+	else
+		io_uring_prep_sendmsg(entry, fd, &message, 0);
+	if (strcmp(words[0], "fixed") == 0)
+		use_fixed(&ring, entry, fd);
 	io_uring_submit(&ring);
 	r = io_uring_wait_cqe(&ring, &done);
 	printf("%d\n", r < 0 ? -r : done->res < 0 ? -done->res : 0);
@@ -196,6 +240,7 @@ int main(int argc, char **argv)
 		int (*run)(char **words);
 	} modes[] = {
 		{"uring", by_uring},
+		{"datagram", send_datagram},
 		{"socket", make_socket},
 		{"connect", time_connect},
 		{"login", time_login},
