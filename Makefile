@@ -84,7 +84,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 HARNESS_SOURCES := $(sort $(wildcard tests/harness/*.c))
 HARNESS_OBJECTS := $(HARNESS_SOURCES:%.c=$(BUILD)/%.o)
 HELPER_SOURCES := $(sort $(wildcard tests/tools/*.c))
-HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/set_clock.so
+HELPERS := $(HELPER_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(patsubst tests/preload/%.c,$(BUILD)/tests/%.so,$(wildcard tests/preload/*.c))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
 PROGRAMS := $(BUILD)/bin/wayleaved $(BUILD)/bin/wayleave $(BUILD)/bin/wayleave-launch \

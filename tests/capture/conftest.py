@@ -313,12 +313,15 @@ class Daemon(daemons.Daemon):
     def reason(self, name):
         return self.status()["reasons"].get(name, 0)
 
-    def dropped(self, where):
-        """As metrics say, of a daemon with METRICS."""
+    def metric(self, name):
+        """Of a daemon with METRICS; with its labels."""
         text = self.network.in_host(PYTHON, "-c", "import sys, urllib.request as r; "
                                     "print(r.urlopen(sys.argv[1], timeout=30).read().decode())",
                                     f"http://{METRICS['listen']}/")
-        return int(re.search(rf'^wayleave_dropped_total{{where="{where}"}} (\d+)$', text, re.M)[1])
+        return int(re.search(rf"^wayleave_{re.escape(name)} (\d+)$", text, re.M)[1])
+
+    def dropped(self, where):
+        return self.metric(f'dropped_total{{where="{where}"}}')
 
     def refusals(self):
         """What the kernel refused and the audit log tells, since the last call."""

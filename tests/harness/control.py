@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-REVIEWS, DECIDE = 7, 9  # userspace/monitor/control.h
+REVIEWS, DECIDE, CANARY = 7, 9, 15  # userspace/monitor/control.h
 
 
 class Control:
@@ -29,6 +29,9 @@ class Control:
 
     def approve(self, review):
         self.ask(DECIDE, struct.pack("=QII", 0, 1, len(review)) + review.encode())
+
+    def start_canary(self):
+        self.ask(CANARY, b"")
 
     def close(self):
         self.socket.close()

@@ -63,6 +63,12 @@ static int read_settings(struct capture *c, struct error *e)
 	return 0;
 }
 
+int capture_attach_workers(struct capture *c, struct error *e)
+{
+	return programs_attach(
+		&c->programs, PROGRAMS_WORKER, CAPTURE_WORKER_OWNER, c->worker_fd, e);
+}
+
 static int open_worker_cgroup(struct capture *c, const char *configuration, struct error *e)
 {
 	char path[CGROUP_PATH_SIZE];
@@ -75,7 +81,7 @@ static int open_worker_cgroup(struct capture *c, const char *configuration, stru
 	/* Without it, teardown needs a configuration that can be read. */
 	if (configuration)
 		(void)cgroup_write_note(&c->root, c->folder, configuration);
-	return programs_attach(&c->programs, PROGRAMS_WORKER, "worker", c->worker_fd, e);
+	return capture_attach_workers(c, e);
 }
 
 static int on_ring(void *context, void *data, size_t size)
@@ -432,28 +438,6 @@ int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_age
 const char *capture_cgroup_root(const struct capture *c)
 {
 	return c->root.path;
-}
-
-int capture_verify(struct capture *c, struct error *e)
-{
-	struct error again = {""};
-	int r = governed_verify(c, e), renewed = 0;
-
-	if (r < 0) {
-		renewed = governed_renew(c, &again);
-	} else {
-		r = forwarded_verify(c, e);
-		if (r < 0)
-			renewed = forwarded_load(c, &again);
-	}
-	if (r == 0)
-		r = network_rules_verify(&c->networks, e);
-	if (renewed < 0) {
-		struct error first = *e;
-
-		error_set(e, r, "%.240s; and it can't be put back: %.240s", first.text, again.text);
-	}
-	return r;
 }
 
 void capture_each_network(const struct capture *c, networks_tell *on_network, void *context)

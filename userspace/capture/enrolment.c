@@ -17,17 +17,45 @@
 #define OWNER "host"
 #define AT_ONCE 1024 /* of the awaited; more in the next round */
 
+static int attach(struct capture *c, struct error *e)
+{
+	int r = programs_attach(&c->programs, PROGRAMS_HOST, OWNER, c->root.fd, e);
+
+	return r < 0 ? r : programs_trace(&c->programs, OWNER, e);
+}
+
 int enrolment_open(struct capture *c, struct error *e)
 {
 	int fd = c->programs.maps[PROGRAMS_ENROLMENT];
 	void *state = mmap(NULL, sizeof(*c->enrolment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	int r;
 
 	if (state == MAP_FAILED)
 		return error_set_errno(e, -errno, "the enrolment's map");
 	c->enrolment = state;
-	r = programs_attach(&c->programs, PROGRAMS_HOST, OWNER, c->root.fd, e);
-	return r < 0 ? r : programs_trace(&c->programs, OWNER, e);
+	return attach(c, e);
+}
+
+int enrolment_verify(struct capture *c, struct error *e)
+{
+	const char *missing;
+	uint64_t root;
+	int r = cgroup_get_id(c->root.fd, &root);
+
+	if (r < 0)
+		return error_set_errno(e, r, "the root of all cgroups");
+	missing = programs_missing(&c->programs, PROGRAMS_HOST, OWNER, root);
+	if (!missing)
+		missing = programs_missing(&c->programs, PROGRAMS_TRACE, OWNER, 0);
+	return missing
+		? error_set(e, -ESTALE, "a hook that sees new cgroups was taken away: %s", missing)
+		: 0;
+}
+
+int enrolment_renew(struct capture *c, struct error *e)
+{
+	/* What came meanwhile nobody has seen: whatever there is is looked at. */
+	__atomic_fetch_add(&c->enrolment->lost, 1, __ATOMIC_ACQ_REL);
+	return attach(c, e);
 }
 
 static void free_agents(struct capture *c)

@@ -11,6 +11,10 @@
 
 /* Attaches the programs to the root of all cgroups; an earlier daemon's stay until then. */
 int enrolment_open(struct capture *c, struct error *e);
+/* Whether they are still there. */
+int enrolment_verify(struct capture *c, struct error *e);
+/* Attaches them anew; all cgroups are looked at again, soon. */
+int enrolment_renew(struct capture *c, struct error *e);
 void enrolment_close(struct capture *c);
 /* Makes these the agents whose cgroups are waited for; copies them. */
 int enrolment_set(

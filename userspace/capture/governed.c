@@ -406,7 +406,7 @@ int governed_guard(struct capture *c, struct error *e)
 	else
 		dropped_begin_anew(c, DROPPED_RULES);
 	if (r == 0)
-		r = guard_shape(guard.instance, &c->guard_shape, e);
+		r = guard_take_shape(&guard, &c->guard_shape, e);
 	free((void *)guard.agents);
 	network_rules_reload(&c->networks);
 	return r;
@@ -419,11 +419,16 @@ int governed_verify(struct capture *c, struct error *e)
 
 	for (size_t i = 0; r == 0 && i < c->count; i++) {
 		const struct governed *g = &c->governed[i];
+		const char *missing = NULL;
 		char owner[OWNER_SIZE];
 
 		set_owner(g->id, g->wild, g->cgroup_id, owner);
-		if (is_there(c, g) && !programs_hold(&c->programs, owner, g->cgroup_id))
-			r = error_set(e, -ESTALE, "a hook of cgroup %s was taken away", g->cgroup);
+		if (is_there(c, g))
+			missing =
+				programs_missing(&c->programs, PROGRAMS_AGENT, owner, g->cgroup_id);
+		if (missing)
+			r = error_set(e, -ESTALE, "a hook of cgroup %s was taken away: %s",
+				g->cgroup, missing);
 	}
 	if (r < 0)
 		return r;

@@ -377,7 +377,7 @@ int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e)
 {
 	struct buffer text;
-	char command[64];
+	char command[96];
 	int r;
 
 	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
@@ -388,6 +388,18 @@ int guard_shape_of(const char *family, const char *instance, uint64_t *ret, stru
 	if (r == 0)
 		*ret = shape_of((const char *)buffer_slice(&text).data);
 	buffer_done(&text);
+	return r;
+}
+
+int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e)
+{
+	uint64_t rules, queue = 0;
+	int r = guard_shape(g->instance, &rules, e);
+
+	if (r == 0 && guard_queues(g))
+		r = guard_queue_shape(g, &queue, e);
+	if (r == 0)
+		*ret = rules * 31 + queue;
 	return r;
 }
 
@@ -411,11 +423,11 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 {
 	struct buffer text;
 	uint64_t now;
-	int r = guard_shape(g->instance, &now, e);
+	int r = guard_take_shape(g, &now, e);
 
 	if (r < 0)
 		return r;
-	if (now != shape || !guard_has_queue(g))
+	if (now != shape)
 		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
 	buffer_init(&text, TEXT_MOST);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {

@@ -58,10 +58,12 @@ bool guard_queues(const struct guard *g);
 int guard_make_queue(const struct guard *g, struct error *e);
 /* Loads the table. */
 int guard_apply(const struct guard *g, struct error *e);
-/* Whether the rules are those that guard_apply() loaded, and name every agent. `shape`: what
- * guard_shape() said then. */
+/* A number for the rules as they are, with those that fill the queue. */
+int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e);
+/* Whether the rules are those that were loaded, and name every agent. `shape`: what
+ * guard_take_shape() said then. */
 int guard_check(const struct guard *g, uint64_t shape, struct error *e);
-/* A number for the rules as they are, without the agents that they name. */
+/* A number for the rules of one table as they are, without the agents that they name. */
 int guard_shape(const char *instance, uint64_t *ret, struct error *e);
 /* The same of the table of that name of another family than inet. */
 int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e);

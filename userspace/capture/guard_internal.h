@@ -35,7 +35,7 @@ int guard_append_answers(struct buffer *b, const struct guard *g);
 
 /* Behind the table: that of the queue goes where nobody needs it. */
 int guard_append_queue(struct buffer *b, const struct guard *g);
-/* Whether that table is there, or needn't be. One without its rule drops what it should queue. */
-bool guard_has_queue(const struct guard *g);
+/* As guard_shape(), of that table. One without its rule drops what it should queue. */
+int guard_queue_shape(const struct guard *g, uint64_t *ret, struct error *e);
 
 #endif

@@ -163,14 +163,12 @@ int guard_append_queue(struct buffer *b, const struct guard *g)
 		: buffer_append_format(b, queue_forget, table, table);
 }
 
-bool guard_has_queue(const struct guard *g)
+int guard_queue_shape(const struct guard *g, uint64_t *ret, struct error *e)
 {
-	char table[TABLE_SIZE], text[TABLE_SIZE + 32];
-	struct error e;
+	char name[TABLE_SIZE];
 
-	name_table(g, table);
-	snprintf(text, sizeof(text), "list table inet %s\n", table);
-	return !guard_queues(g) || guard_run(text, NULL, &e) == 0;
+	snprintf(name, sizeof(name), "%s_queue", g->instance);
+	return guard_shape_of("inet", name, ret, e);
 }
 
 int guard_make_queue(const struct guard *g, struct error *e)

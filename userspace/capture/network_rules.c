@@ -79,7 +79,7 @@ static int load_here(struct capture *c, struct network *w, struct error *e)
 	if (r == 0)
 		r = guard_apply(&guard, e);
 	if (r == 0)
-		r = guard_shape(guard.instance, &w->rules->shape, e);
+		r = guard_take_shape(&guard, &w->rules->shape, e);
 	if (r == 0)
 		w->rules->loaded = sum;
 out:

@@ -372,27 +372,45 @@ int programs_trace(const struct programs *p, const char *owner, struct error *e)
 	return r;
 }
 
-bool programs_hold(const struct programs *p, const char *owner, uint64_t cgroup)
+/* 0 where the kernel doesn't say. */
+static uint32_t program_id(const struct bpf_program *program)
 {
+	struct bpf_prog_info info = {0};
+	__u32 size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) < 0 ? 0 : info.id;
+}
+
+/* A link that was detached is there still, and says of no cgroup that it is attached to it. */
+static bool holds(
+	const struct programs *p, const struct program *program, const char *owner, uint64_t cgroup)
+{
+	struct bpf_link_info info = {0};
+	__u32 size = sizeof(info);
 	char path[PATH_MAX];
+	int fd, r;
 
+	pins_path(p->pins, "links", owner, program->name, path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	r = bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	if (r < 0 || info.prog_id != program_id(find_program(p, program->name)))
+		return false;
+	return program->side == PROGRAMS_TRACE ||
+		(info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == cgroup);
+}
+
+const char *programs_missing(
+	const struct programs *p, enum programs_side side, const char *owner, uint64_t cgroup)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		uint64_t attached = 0;
-		int fd;
-
-		if (programs[i].side != PROGRAMS_AGENT || !is_wanted(p, &programs[i]))
-			continue;
-		pins_path(p->pins, "links", owner, programs[i].name, path);
-		fd = bpf_obj_get(path);
-		if (fd < 0)
-			return false;
-		if (link_cgroup(fd, &attached) < 0)
-			attached = 0;
-		close(fd);
-		if (attached != cgroup)
-			return false;
+		if (programs[i].side == side && is_wanted(p, &programs[i]) &&
+			!holds(p, &programs[i], owner, cgroup))
+			return programs[i].name;
 	}
-	return true;
+	return NULL;
 }
 
 void programs_detach(const struct programs *p, const char *owner)

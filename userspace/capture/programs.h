@@ -57,8 +57,11 @@ int programs_attach(const struct programs *p, enum programs_side side, const cha
 	int cgroup_fd, struct error *e);
 /* The programs of PROGRAMS_TRACE, which belong to no cgroup. */
 int programs_trace(const struct programs *p, const char *owner, struct error *e);
-/* Whether all programs of agents are pinned under `owner` and attached to that cgroup. */
-bool programs_hold(const struct programs *p, const char *owner, uint64_t cgroup);
+/* The name of a program of that side that is not pinned under `owner`, not attached to that cgroup
+ * (of PROGRAMS_TRACE: to none), or was replaced by another; static. NULL: all are as they should
+ * be. */
+const char *programs_missing(
+	const struct programs *p, enum programs_side side, const char *owner, uint64_t cgroup);
 /* Detaches what is pinned under `owner`. */
 void programs_detach(const struct programs *p, const char *owner);
 /* The cgroup that an agent's links are attached to; 0 where it is gone. */

@@ -67,6 +67,10 @@ struct capture {
 	void *context;
 };
 
+#define CAPTURE_WORKER_OWNER "worker" /* of the pinned links of PROGRAMS_WORKER */
+
+/* Attaches the hooks of the workers, or renews them. */
+int capture_attach_workers(struct capture *c, struct error *e);
 /* settings into the map. */
 int capture_write_settings(struct capture *c, struct error *e);
 
