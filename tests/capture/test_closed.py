@@ -52,6 +52,34 @@ def test_selftest_fails(host, network):
         network.in_host("nft", "delete", "table", "inet", "foreign")
 
 
+# A program of somebody else's that has getsockopt(2) refuse what the origin's option is: struct bpf_sockopt.level is at 24.
+NO_ORIGIN = struct.pack("<BBhiBBhiBBhiBBhiBBhi", 0xB7, 0, 0, 1, 0x61, 0x12, 24, 0, 0x55, 0x02, 1, 0x57790000, 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+CGROUP_SOCKOPT, CGROUP_GETSOCKOPT, ALLOW_MULTI = 25, 21, 2
+
+
+def test_selftest_without_origins(host):
+    """Connections arrive, and nobody can say whose they are."""
+    daemon, _ = host.govern()
+    daemon.stop()
+    before = daemon.text().count("ready:")
+    bpf = Bpf(daemon.pins / LAYOUT / "maps/settings")
+    code, text = ctypes.create_string_buffer(NO_ORIGIN), ctypes.create_string_buffer(b"GPL")
+    program = bpf.call(5, struct.pack("IIQQIIQII16sII", CGROUP_SOCKOPT, 5, ctypes.addressof(code), ctypes.addressof(text), 0, 0, 0, 0, 0,
+                                      b"", 0, CGROUP_GETSOCKOPT))
+    folder = os.open(daemon.cgroup, os.O_RDONLY)
+    target = struct.pack("IIII", folder, program, CGROUP_GETSOCKOPT, ALLOW_MULTI)
+    bpf.call(8, target)  # BPF_PROG_ATTACH
+    try:
+        daemon.start(wait=False)
+        assert daemon.process.wait(timeout=60) == 1
+        assert "the self-test failed: origins do not arrive" in daemon.text() and daemon.text().count("ready:") == before
+    finally:
+        bpf.call(9, target[:12])  # BPF_PROG_DETACH
+        os.close(folder)
+        os.close(program)
+    daemon.start()
+
+
 def test_killed_daemon(host):
     daemon, agent = host.govern()
     assert attempts(agent, [SERVER4])[0]["data"] == "ping"
