@@ -511,7 +511,8 @@ struct protocol {
 	/* Whether something that was released is still under way, so that bytes pass which nobody
 	 * judges any more. */
 	bool (*is_busy)(const struct protocol_engine *e);
-	/* The side closed its connection after all that was offered. */
+	/* The side closed its connection after all that was offered. A server's end comes when
+	 * that was taken, unless the engine takes no more of it although it wants some. */
 	void (*end)(struct protocol_engine *e, enum side side);
 	/* The next event, valid until the next call of any function here; false: none. */
 	bool (*next_event)(struct protocol_engine *e, struct protocol_event *ret);

@@ -608,11 +608,15 @@ void pipe_received(struct session *s, enum side side, struct slice bytes)
 	pipe_go_on(s);
 }
 
+static bool is_shaking_hands(const struct leg *leg)
+{
+	return leg->tls && !leg->tls->established;
+}
+
 /* Receives from `side` where the engine can take more and the other side takes what comes of it. */
 static void receive_more(struct session *s, enum side side)
 {
 	struct leg *leg = &s->legs[side];
-	bool shaking_hands = leg->tls && !leg->tls->established;
 
 	/* What comes of it goes to the other side, or back to the process that said it. */
 	enum side to = s->engine->protocol->delegated ? side : side_other(side);
@@ -624,21 +628,40 @@ static void receive_more(struct session *s, enum side side)
 		return;
 	if (share_waits(s))
 		return;
-	if (shaking_hands || s->engine->protocol->wants(s->engine, side) ||
+	if (is_shaking_hands(leg) || s->engine->protocol->wants(s->engine, side) ||
 		(side == SIDE_AGENT && hold_gathers(s)))
 		leg_receive(leg);
 	else
 		leg_watch(leg);
 }
 
-/* The agent's end, once all that it sent has been taken; false: it is not time. */
-static bool offer_end(struct session *s)
+/* Whether the engine is still to take what came of the side: not what it takes none of although it
+ * could, as no more comes behind it, nor what was said in clear before TLS. */
+static bool is_yet_to_be_taken(const struct session *s, enum side side)
 {
-	if (!s->end_waits || s->state != SESSION_OPEN || buffer_length(&s->partial[SIDE_AGENT]))
+	return buffer_length(&s->partial[side]) && !is_shaking_hands(&s->legs[side]) &&
+		!s->engine->protocol->wants(s->engine, side);
+}
+
+/* A side's end, once all that it sent has been offered; false: it is not time. */
+static bool offer_end(struct session *s, enum side side)
+{
+	if (!s->end_waits[side] || s->state != SESSION_OPEN || is_yet_to_be_taken(s, side))
 		return false;
-	s->end_waits = false;
-	s->engine->protocol->end(s->engine, SIDE_AGENT);
+	s->end_waits[side] = false;
+	s->engine->protocol->end(s->engine, side);
 	return true;
+}
+
+void pipe_ended(struct session *s, enum side side)
+{
+	/* A server's end, too, may come with the last that it says, while the agent takes nothing.
+	 */
+	if (side == SIDE_AGENT ? s->engine->protocol->ends_behind : is_yet_to_be_taken(s, side))
+		s->end_waits[side] = true;
+	else
+		s->engine->protocol->end(s->engine, side);
+	pipe_go_on(s);
 }
 
 void pipe_go_on(struct session *s)
@@ -651,7 +674,8 @@ void pipe_go_on(struct session *s)
 			start_agent_tls(s);
 		for (int side = SIDE_AGENT; side <= SIDE_SERVER && s->state == SESSION_OPEN; side++)
 			progress |= offer_partial(s, (enum side)side);
-		progress |= offer_end(s);
+		if (!progress)
+			progress = offer_end(s, SIDE_AGENT) || offer_end(s, SIDE_SERVER);
 	}
 	if (s->enters) {
 		tunnel_begin(s);

@@ -122,13 +122,9 @@ static void on_leg_ended(struct leg *leg, int error)
 	if (s->state != SESSION_OPEN)
 		return;
 	pipe_set_endings(s);
-	if (side == SIDE_AGENT && s->engine->protocol->ends_behind) {
-		s->end_waits = true;
+	if (side == SIDE_AGENT && s->engine->protocol->ends_behind)
 		hold_give_up(s);
-	} else {
-		s->engine->protocol->end(s->engine, side);
-	}
-	pipe_go_on(s);
+	pipe_ended(s, side);
 }
 
 /* Who closes its connection does not wait for people; the rest of what it sent is still taken. */

@@ -94,7 +94,7 @@ struct session {
 
 	struct leg legs[2]; /* by enum side */
 	struct buffer partial[2]; /* received, not yet taken by the engine */
-	bool end_waits; /* the agent sends no more, and the engine is told behind `partial` */
+	bool end_waits[2]; /* the side sends no more, and the engine is told behind `partial` */
 	bool looks_up; /* at a name server of the host's, over TCP: lookups.h */
 	bool unread; /* relayed since a violation that was only observed */
 	bool sharing; /* the engine's input lies in the leg's block, so output may share it */
@@ -226,6 +226,8 @@ void detect_on_approved(struct session *s);
 void pipe_open(struct session *s, const struct protocol *protocol);
 /* Bytes that `side` sent. */
 void pipe_received(struct session *s, enum side side, struct slice bytes);
+/* It sends no more: the engine is told, now or behind what it is still to take. */
+void pipe_ended(struct session *s, enum side side);
 /* Something changed: offers what is kept to the engine, and receives what it wants. */
 void pipe_go_on(struct session *s);
 /* What the agent may read now, and what it was told, follows the policy of this scope. */

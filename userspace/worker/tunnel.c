@@ -204,6 +204,6 @@ void tunnel_begin(struct session *s)
 	if (s->state == SESSION_DETECTING &&
 		(buffer_length(&s->partial[SIDE_AGENT]) || buffer_length(&s->partial[SIDE_SERVER])))
 		detect_on_bytes(s);
-	if (s->state == SESSION_DETECTING && s->end_waits)
+	if (s->state == SESSION_DETECTING && s->end_waits[SIDE_AGENT])
 		detect_on_end(s);
 }

@@ -207,6 +207,7 @@ void upstream_connect(struct session *s)
 		return;
 	if (s->legs[SIDE_SERVER].state != LEG_UNUSED && !session_is_delegated(s)) {
 		leg_close(&s->legs[SIDE_SERVER], false);
+		s->end_waits[SIDE_SERVER] = false;
 		s->reconnects = true;
 		session_touch(s);
 		return;
