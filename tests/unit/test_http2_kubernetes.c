@@ -87,6 +87,19 @@ Test(http2_kubernetes_observed, what_stands_in_a_request)
 	cr_assert_not(http2_peer_heard(&agent, "wayleave"));
 }
 
+Test(http2_kubernetes_observed, what_is_asked_of_a_proxy)
+{
+	http2_peer_connect(&agent, "db.test:443", NULL);
+	talk();
+	HEARD(server, "1 :method: CONNECT\n");
+	cr_assert(holds(
+		&run.events, "! would refuse protocol_violation \"an API server is no proxy"));
+	http2_peer_agree(&server, 1, NULL);
+	talk();
+	HEARD(agent, "1 :status: 200\n");
+	cr_assert_eq(run.tunnel_count, 1);
+}
+
 #define STATUS_BYTES (KUBERNETES_STATUS_MOST + 1000)
 
 /* What is refused is relayed to whom it was said, and what comes behind it. */

@@ -188,6 +188,27 @@ Test(kubernetes_observed, who_the_agent_says_that_it_is)
 		"who the agent is, is not for it to say (Impersonate-User and the like)");
 }
 
+/* An API server is no proxy, but what it makes of it is its own. */
+Test(kubernetes_observed, what_is_asked_of_a_proxy)
+{
+	agent_sends("CONNECT db.test:443 HTTP/1.1\r\nHost: db.test:443\r\n\r\n");
+	SERVER_GOT("CONNECT db.test:443 HTTP/1.1\r\nHost: db.test:443\r\n\r\n");
+	WOULD("protocol_violation", "an API server is no proxy");
+	server_sends("HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\nno");
+	AGENT_GOT("HTTP/1.1 405 No\r\nContent-Length: 2\r\n\r\nno");
+	agent_sends("CONNECT db.test:443 HTTP/1.1\r\nHost: db.test:443\r\n\r\n");
+	SERVER_GOT("CONNECT db.test:443 HTTP/1.1\r\nHost: db.test:443\r\n\r\n");
+	server_sends("HTTP/1.1 200 Done\r\n\r\n");
+	AGENT_GOT("HTTP/1.1 200 Done\r\n\r\n");
+	TOLD("! tunnel db.test 443\n");
+	/* What names no place can't be read, and nothing behind it. */
+	http_run_restart();
+	agent_sends("CONNECT db.test HTTP/1.1\r\nHost: db.test\r\n\r\n");
+	cr_assert(holds(&run.sent[SIDE_SERVER], "CONNECT db.test HTTP/1.1\r\nHost: db.test\r\n"));
+	cr_assert_eq(buffer_length(&run.sent[SIDE_AGENT]), 0);
+	TOLD("! violation agent\n");
+}
+
 Test(kubernetes_observed, what_is_written_back)
 {
 	agent_sends(PUT("prod", "16"));

@@ -44,5 +44,8 @@ int http_refusal_put_string(struct buffer *out, struct slice text);
 int http_refusal_put_message(struct buffer *out, const struct protocol_refusal *refusal);
 /* Whether the request asks for a WebSocket. */
 bool http_asks_for_websocket(const struct http_request *r);
+/* Where a CONNECT leads, as r->beyond. False: to no one place, so it is refused as it stands. */
+bool http_request_read_beyond(
+	struct http_request *r, const struct http_target *target, struct http_problem *ret);
 
 #endif

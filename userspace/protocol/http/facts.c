@@ -157,7 +157,7 @@ bool http_asks_for_websocket(const struct http_request *r)
 }
 
 /* A Host may be there too, and must not name another. */
-static bool read_beyond(
+bool http_request_read_beyond(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
 	struct http_authority named;
@@ -178,10 +178,7 @@ static bool read_beyond(
 			strcmp(beyond.name, r->beyond.name) == 0 && beyond.port == r->beyond.port)
 			host = NULL;
 	}
-	if (host)
-		return fail(ret, 400, "a target and a Host that differ");
-	http_pairs_add_beyond(&r->pairs, &r->beyond, &r->paths);
-	return true;
+	return !host || fail(ret, 400, "a target and a Host that differ");
 }
 
 static bool read_plain(
@@ -189,8 +186,12 @@ static bool read_plain(
 {
 	enum operation operation = http_operation_of(r->head.method);
 
-	if (target->form == HTTP_TARGET_AUTHORITY)
-		return read_beyond(r, target, ret);
+	if (target->form == HTTP_TARGET_AUTHORITY) {
+		if (!http_request_read_beyond(r, target, ret))
+			return false;
+		http_pairs_add_beyond(&r->pairs, &r->beyond, &r->paths);
+		return true;
+	}
 	r->websocket = http_asks_for_websocket(r);
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;

@@ -125,6 +125,19 @@ static void read_content(struct http_request *r)
 		!does(r, unstructured, ARRAY_SIZE(unstructured)) && copies(r);
 }
 
+/* An API server is no proxy. Where we only observe, what is asked of it as of one goes on, and what
+ * comes of that is told as a proxy's is. */
+static bool read_no_path(
+	struct http_request *r, const struct http_target *target, struct http_problem *ret)
+{
+	r->pairs.unknown |= ACTION_UNKNOWN_TEXT;
+	r->pairs.problem = "a target that is no path";
+	if (target->form != HTTP_TARGET_AUTHORITY || !r->host->observes)
+		return true;
+	return http_request_bar(r, 403, "an API server is no proxy", ret) &&
+		http_request_read_beyond(r, target, ret);
+}
+
 static bool read_request(
 	struct http_request *r, const struct http_target *target, struct http_problem *ret)
 {
@@ -149,11 +162,8 @@ static bool read_request(
 			"Sec-WebSocket-Protocol)",
 			ret))
 		return false;
-	if (target->form != HTTP_TARGET_PATH) {
-		r->pairs.unknown |= ACTION_UNKNOWN_TEXT;
-		r->pairs.problem = "a target that is no path";
-		return true;
-	}
+	if (target->form != HTTP_TARGET_PATH)
+		return read_no_path(r, target, ret);
 	kubernetes_pairs_read(&request, &r->paths, &r->pairs);
 	read_content(r);
 	streaming = does(r, streams, ARRAY_SIZE(streams));
