@@ -29,6 +29,10 @@ RULES = [
     {"name": "open", "operations": ["exec", "portforward"], "objects": ["prod/pods/open"], "allow": {}},
     {"name": "masked", "operations": ["exec", "attach", "logs"], "objects": ["prod/pods/masked"],
      "allow": {"mask": [{"detect": ["email", "credit_card"], "with": "redact"}]}},
+    {"name": "files", "operations": ["exec"], "objects": ["prod/pods/files"],
+     "allow": {"mask": [{"detect": ["email", "credit_card"], "with": "redact", "binary": "pass"}]}},
+    {"name": "no archives", "operations": ["exec"], "objects": ["prod/pods/texts"],
+     "allow": {"mask": [{"detect": ["email", "credit_card"], "with": "redact", "binary": "refuse"}]}},
     {"name": "asked", "operations": ["exec", "attach", "portforward"], "objects": ["prod/pods/asked"], "review": {"by": "dba"}},
     {"name": "proxied", "operations": ["proxy"], "objects": ["prod/pods/masked"],
      "allow": {"record": "rows", "mask": [{"detect": ["email"], "with": "redact"}]}},
@@ -66,7 +70,7 @@ POD = {"spec": {"containers": [{"name": "app", "image": "web:1"}]}, "status": {"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     c = clusters.Cluster(tmp_path_factory.mktemp("cluster"))
-    for name in ("open", "masked", "asked", "closed"):
+    for name in ("open", "masked", "files", "texts", "asked", "closed"):
         c.put("pods", "prod", name, POD)
     yield c
     c.stop()
@@ -188,7 +192,7 @@ def test_a_terminal(daemon, transport):
 
 
 def test_cp(daemon, transport, tmp_path):
-    """Both ways; where something is masked, an archive in which there is nothing of it passes as it is."""
+    """Both ways; where something is masked, an archive arrives as it is, or not."""
     data, there = random.Random(1).randbytes(300_000), tmp_path / "pod"
     there.mkdir()
     (tmp_path / "up").write_bytes(data)
@@ -197,12 +201,21 @@ def test_cp(daemon, transport, tmp_path):
         assert done.returncode == 0, done.stderr
     assert (there / "got").read_bytes() == (tmp_path / "back").read_bytes() == data
     assert [pairs for pairs, text in [last_action(daemon, "command=tar")]] == [[("exec", "prod/pods/masked")]]
-    # What would have to be masked in it doesn't arrive.
-    (there / "address").write_text("ann@example.com\n" * 10)
-    kubectl(daemon, transport, "cp", f"prod/masked:{there}/address", tmp_path / "masked")
-    assert not (tmp_path / "masked").exists() or b"ann@" not in (tmp_path / "masked").read_bytes()
-    done = kubectl(daemon, transport, "cp", f"prod/open:{there}/address", tmp_path / "open")
-    assert (tmp_path / "open").read_text() == "ann@example.com\n" * 10, done.stderr
+    # What would have to be masked in it doesn't arrive, unless the rule lets what is binary pass.
+    cards = "a card: 4111 1111 1111 1111\n" * 10
+    (tmp_path / "cards").write_text(cards)
+    done = kubectl(daemon, transport, "cp", tmp_path / "cards", f"prod/masked:{there}/cards")
+    assert (there / "cards").read_text() == cards, done.stderr
+    for pod, why in (("masked", "the archive holds what is masked"), ("texts", "an archive is binary, which the rule refuses")):
+        done = kubectl(daemon, transport, "cp", f"prod/{pod}:{there}/cards", tmp_path / pod)
+        assert done.returncode and why in done.stderr, done.stderr
+        assert not (tmp_path / pod).exists() or "1111" not in (tmp_path / pod).read_text()
+    for pod in ("files", "open"):
+        done = kubectl(daemon, transport, "cp", f"prod/{pod}:{there}/cards", tmp_path / pod)
+        assert (tmp_path / pod).read_text() == cards, done.stderr
+    session = wait_for(lambda: last_session(daemon, "files/exec"))
+    assert "an archive is binary, and passes unmasked" in [n.get("detail") for n in records_of(daemon, session, "note")]
+    assert kubectl(daemon, transport, "exec", "files", "--", "cat", there / "cards").stdout == "a card: [masked]\n" * 10
 
 
 def test_a_log_that_goes_on(daemon, cluster):

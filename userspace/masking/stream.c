@@ -47,6 +47,7 @@ void mask_stream_init_with(struct mask_stream *s, const struct masker *masker)
 	}
 	buffer_init(&s->held, HELD_MOST);
 	s->passed = 0;
+	s->replaced = false;
 	s->credit = SEARCHED_AHEAD;
 	s->noise = (struct noise){.has_nul = false};
 }
@@ -290,7 +291,7 @@ static int append_masked(const struct mask_stream *s, enum mask_strategy strateg
 }
 
 /* Appends [s->passed, end) of the input. What is a part of a finding says nothing of the whole. */
-static int append_part(const struct mask_stream *s, const struct terminal_text *t,
+static int append_part(struct mask_stream *s, const struct terminal_text *t,
 	const struct found *found, size_t end, struct buffer *out)
 {
 	struct slice in = buffer_slice(&s->held);
@@ -307,6 +308,7 @@ static int append_part(const struct mask_stream *s, const struct terminal_text *
 			continue;
 		start = start < at ? at : start;
 		stop = stop > end ? end : stop;
+		s->replaced = true;
 		r = buffer_append(out, in.data + at, start - at);
 		if (r == 0)
 			r = append_masked(s,

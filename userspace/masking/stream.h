@@ -22,6 +22,7 @@ struct mask_stream {
 	struct masker masker;
 	struct buffer held; /* some that has passed, and all that has not */
 	size_t passed; /* of `held` */
+	bool replaced; /* something, of what has passed so far */
 	size_t credit; /* bytes that may be searched */
 	struct noise noise;
 };

@@ -366,7 +366,8 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	struct http_target target;
 
 	r->action = (struct action){.protocol = r->origin->dialect->protocol};
-	r->websocket = r->spdy = r->streams = r->forwards = r->terminal = false;
+	r->websocket = r->spdy = r->streams = r->forwards = false;
+	r->terminal = r->archives = false;
 	r->in_lines = r->as_json = r->is_written = r->copies = false;
 	r->barred.status = 0;
 	http_request_forget_writing(r);

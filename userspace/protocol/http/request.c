@@ -136,6 +136,8 @@ static const char *why_not_masked(const struct http_request *r, const struct mas
 		return "denied: what is relayed unread can't be masked";
 	if (r->streams && rules && rules->json_count)
 		return "denied: paths in JSON can't be masked in what a program writes";
+	if (r->archives && rules && rules->binary == MASK_BINARY_REFUSE)
+		return "denied: an archive is binary, which the rule refuses";
 	return NULL;
 }
 

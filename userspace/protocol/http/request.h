@@ -63,6 +63,7 @@ struct http_request {
 	bool streams; /* what is asked for is a stream, and the same over either */
 	bool forwards; /* and that carries connections, else what a program reads and writes */
 	bool terminal; /* which has a terminal, or may have one */
+	bool archives; /* which is called to write an archive */
 	bool masked; /* its response is */
 	bool records; /* what its response says is recorded */
 	bool in_lines; /* a response that is masked passes line by line, whatever its type says */

@@ -7,12 +7,14 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "masking/json_reader.h"
+#include "protocol/kubernetes/archive.h"
 
 void kubernetes_channels_init(struct kubernetes_channels *c, struct http_stream *stream)
 {
 	memset(c, 0, sizeof(*c));
 	c->stream = stream;
 	c->masked = stream->request->masked;
+	c->output = stream->request->terminal ? KUBERNETES_TEXT : KUBERNETES_UNDECIDED;
 	buffer_init(&c->status, KUBERNETES_STATUS_MOST);
 	buffer_init(&c->size, KUBERNETES_SIZE_MOST);
 	buffer_init(&c->ending, 4 * LIMIT_HTTP_BODY_MASKED);
@@ -218,19 +220,64 @@ static bool is_shown_at_once(const struct kubernetes_channels *c, unsigned outpu
 		((c->stream->request->terminal && c->came[output] < SETTLED) || is_prompt(kept));
 }
 
+/* --- archives --- */
+
+/* It was found out to be one. */
+static int begin_archive(struct kubernetes_channels *c)
+{
+	enum mask_binary binary = c->stream->request->mask->binary;
+	struct protocol_event *event;
+
+	c->output = KUBERNETES_ARCHIVE;
+	if (binary == MASK_BINARY_REFUSE)
+		return http_stream_refuse(c->stream, REASON_MASK_IMPOSSIBLE,
+			"denied: an archive is binary, which the rule refuses");
+	if (binary == MASK_BINARY_PASS) {
+		event = event_queue_add(c->stream->events, EVENT_NOTE);
+		event->note.reason = REASON_NONE;
+		event->note.text = slice_from_string("an archive is binary, and passes unmasked");
+	}
+	return 0;
+}
+
+/* A file in it that has another length than its header says parts all that follows from its
+ * headers. */
+static int refuse_archive(struct kubernetes_channels *c)
+{
+	return http_stream_refuse(c->stream, REASON_MASK_IMPOSSIBLE,
+		"denied: the archive holds what is masked, and could not be read without it");
+}
+
+/* Keeps what comes until its first message, or the command, has shown what it is. */
+static int find_out(struct kubernetes_channels *c, struct slice bytes, enum kubernetes_more more)
+{
+	bool archives = c->stream->request->archives;
+	struct mask_stream *mask = &c->masks[0];
+	int r = mask_stream_keep(mask, bytes);
+	struct slice begin = buffer_slice(&mask->held);
+
+	if (r < 0)
+		return http_stream_refuse_mask(c->stream, r);
+	if (begin.length == 0 ||
+		(!archives && begin.length < KUBERNETES_ARCHIVE_HEADER &&
+			more == KUBERNETES_WITHIN))
+		return 0;
+	c->output = KUBERNETES_TEXT;
+	return archives || kubernetes_begins_archive(begin) ? begin_archive(c) : 0;
+}
+
+/* --- masks --- */
+
 #define PART 65536u /* is searched at a time */
 
-int kubernetes_channels_mask(struct kubernetes_channels *c, enum kubernetes_channel channel,
-	struct slice bytes, enum kubernetes_more more)
+static int search(struct kubernetes_channels *c, unsigned output, struct slice bytes,
+	enum kubernetes_more more)
 {
-	unsigned output = channel - KUBERNETES_STDOUT;
 	struct mask_stream *mask = &c->masks[output];
 	struct buffer *leaves = &c->leaves[output];
 	bool worth = more == KUBERNETES_LAST || mask_stream_is_worth(mask, bytes.length);
 	int r = worth ? 0 : mask_stream_keep(mask, bytes);
 
-	c->came[output] += bytes.length;
-	buffer_clear(leaves);
 	for (; worth && r == 0 && bytes.length; bytes = slice_from(bytes, PART))
 		r = mask_stream_pass(mask, slice_head(bytes, PART), false, leaves);
 	if (r == 0 &&
@@ -238,11 +285,50 @@ int kubernetes_channels_mask(struct kubernetes_channels *c, enum kubernetes_chan
 			(more == KUBERNETES_AWAITS && (worth || mask_stream_may_end(mask)) &&
 				is_shown_at_once(c, output))))
 		r = mask_stream_pass(mask, SLICE_EMPTY, true, leaves);
+	return r;
+}
+
+static int take_output(struct kubernetes_channels *c, unsigned output, struct slice bytes,
+	enum kubernetes_more more)
+{
+	bool is_archive = output == 0 && c->output == KUBERNETES_ARCHIVE;
+	int r;
+
+	if (is_archive && c->stream->request->mask->binary == MASK_BINARY_PASS)
+		r = buffer_append_slice(&c->leaves[output], bytes);
+	else
+		r = search(c, output, bytes, more);
 	if (r < 0)
 		return http_stream_refuse_mask(c->stream, r);
+	return is_archive && c->masks[output].replaced ? refuse_archive(c) : 0;
+}
+
+int kubernetes_channels_mask(struct kubernetes_channels *c, enum kubernetes_channel channel,
+	struct slice bytes, enum kubernetes_more more)
+{
+	unsigned output = channel - KUBERNETES_STDOUT;
+	struct buffer kept;
+	int r = 0;
+
+	c->came[output] += bytes.length;
+	buffer_clear(&c->leaves[output]);
+	buffer_init(&kept, 0);
+	if (output == 0 && c->output == KUBERNETES_UNDECIDED) {
+		r = find_out(c, bytes, more);
+		if (r < 0 || c->output == KUBERNETES_UNDECIDED)
+			return r;
+		/* As if it came now. */
+		kept = c->masks[0].held;
+		bytes = buffer_slice(&kept);
+		buffer_init(&c->masks[0].held, kept.limit);
+	}
+	r = take_output(c, output, bytes, more);
+	buffer_wipe(&kept);
+	if (r < 0)
+		return r;
 	if (more != KUBERNETES_WITHIN)
 		c->came[output] = 0;
-	record_output(c, channel, buffer_slice(leaves));
+	record_output(c, channel, buffer_slice(&c->leaves[output]));
 	return 0;
 }
 

@@ -25,10 +25,18 @@ enum kubernetes_channel {
 /* Of what a program without a terminal writes, so much is recorded whatever the rules say. */
 #define KUBERNETES_RECORDED 1048576u
 
+/* What a program's output is. */
+enum kubernetes_output {
+	KUBERNETES_UNDECIDED, /* its first message is still to show it */
+	KUBERNETES_TEXT, /* whatever it is: what is found is masked */
+	KUBERNETES_ARCHIVE, /* which nothing is masked in */
+};
+
 struct kubernetes_channels {
 	struct http_stream *stream; /* whose they are */
 	uint64_t recorded; /* bytes of outputs */
 	bool masked;
+	enum kubernetes_output output; /* stdout */
 	struct mask_stream masks[2]; /* of stdout and stderr, where something is masked */
 	size_t came[2]; /* of their message in hand */
 	struct buffer leaves[2]; /* what of them is settled, behind the next function */

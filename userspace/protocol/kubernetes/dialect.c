@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/kubernetes/archive.h"
 #include "protocol/kubernetes/channels.h"
 #include "protocol/kubernetes/forward.h"
 #include "protocol/kubernetes/kubernetes.h"
@@ -125,6 +126,31 @@ static void read_content(struct http_request *r)
 		!does(r, unstructured, ARRAY_SIZE(unstructured)) && copies(r);
 }
 
+/* Whether the command is called to write an archive. */
+static bool archives(struct slice query)
+{
+	struct slice name, value;
+	struct buffer room, words;
+	bool bad, found;
+	uint8_t *space;
+	int error;
+
+	buffer_init(&room, LIMIT_HTTP_HEAD);
+	buffer_init(&words, LIMIT_HTTP_HEAD);
+	error = buffer_reserve(&room, query.length + 1, &space);
+	while (error == 0 && kubernetes_query_next(&query, &room, &name, &value, &bad)) {
+		if (bad || !slice_equal_string(name, "command"))
+			continue;
+		error = buffer_append_slice(&words, value);
+		if (error == 0)
+			error = buffer_append_byte(&words, ' ');
+	}
+	found = error == 0 && kubernetes_writes_archive(buffer_slice(&words));
+	buffer_done(&room);
+	buffer_done(&words);
+	return found;
+}
+
 /* An API server is no proxy. Where we only observe, what is asked of it as of one goes on, and what
  * comes of that is told as a proxy's is. */
 static bool read_no_path(
@@ -177,6 +203,7 @@ static bool read_request(
 		kubernetes_pairs_add_spdy(&r->pairs);
 	r->forwards = does(r, &streams[2], 1);
 	r->terminal = kubernetes_query_asks(request.query, "tty");
+	r->archives = r->streams && !r->forwards && archives(request.query);
 	/* Should it be answered without one, that is as text. */
 	r->as_json &= !r->streams;
 	return true;
