@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fuzz_http_stream: any bytes from either side of what a 101 made of a connection: a WebSocket, and
- * exec over WebSocket and over SPDY, masked or not, port-forward over each of its forms. Whatever
- * leaves for a side is whole frames that it may get, up to the one that is under way.
+ * exec over WebSocket, of what writes an archive too, and over SPDY, masked or not, port-forward
+ * over each of its forms. Whatever leaves for a side is whole frames that it may get, up to the one
+ * that is under way.
  *
  * Input: which of them (1 byte), then pieces: a byte with the side (bit 7) and the length (127: all
  * of the rest; 126: that side breaks off; 0: it ends), and the piece.
@@ -19,6 +20,7 @@
 #define AGENTS "  agents: [{ name: demo, cgroup: fuzz.slice/demo }]\n"
 #define MASK "mask: [{ detect: [email, credit_card, private_key], with: redact }]"
 #define EXEC "/api/v1/namespaces/prod/pods/%s/exec?command=sh&tty=true HTTP/1.1\r\nHost: h\r\n"
+#define ARCHIVE "/api/v1/namespaces/prod/pods/%s/exec?command=tar&command=cf&command=-&command=/etc"
 #define FORWARD "/api/v1/namespaces/prod/pods/%s/portforward HTTP/1.1\r\nHost: h\r\n"
 #define WEBSOCKET "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 #define SPDY "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
@@ -52,6 +54,8 @@ static const struct {
 	{1, true, "GET " FORWARD WEBSOCKET "\r\n",
 		WEBSOCKET "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n"},
 	{1, true, "GET " FORWARD WEBSOCKET "\r\n",
+		WEBSOCKET "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n"},
+	{1, true, "GET " ARCHIVE " HTTP/1.1\r\nHost: h\r\n" WEBSOCKET "\r\n",
 		WEBSOCKET "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n"},
 };
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_kubernetes: lines that name a request of the API, and what is written to a Secret. What is
- * understood has objects that rules can name; of what is hidden something else is shown.
+ * fuzz_kubernetes: lines that name a request of the API, what is written to a Secret, and what a
+ * command is or writes. What is understood has objects that rules can name; of what is hidden
+ * something else is shown.
  *
- * Input: the line, or the content.
+ * Input: the line, the content, the command or its output.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
 #include "policy/object.h"
+#include "protocol/kubernetes/archive.h"
 #include "protocol/kubernetes/kubernetes.h"
 
 static void check(bool holds, const char *what)
@@ -49,6 +51,25 @@ static void check_shown(struct slice content)
 	buffer_done(&shown);
 }
 
+/* What stands before or behind a command that writes one does not hide it; nor is a header one that
+ * is cut. */
+static void check_archive(struct slice in)
+{
+	bool begins = kubernetes_begins_archive(in);
+	struct buffer command;
+
+	check(!begins || kubernetes_begins_archive(slice_head(in, KUBERNETES_ARCHIVE_HEADER)),
+		"an archive that is none by its header");
+	check(!kubernetes_begins_archive(slice_head(in, KUBERNETES_ARCHIVE_HEADER - 1)),
+		"an archive without a header");
+	buffer_init(&command, LIMIT_HTTP_HEAD + 16);
+	buffer_append_slice(&command, in);
+	buffer_append_string(&command, " tar cf - .");
+	check(kubernetes_writes_archive(buffer_slice(&command)), "a command that is hidden");
+	buffer_done(&command);
+	kubernetes_writes_archive(in);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -58,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > LIMIT_HTTP_HEAD)
 		return 0;
 	check_shown(slice_of(data, size));
+	check_archive(slice_of(data, size));
 	buffer_init(&room, 8 * LIMIT_HTTP_HEAD);
 	kubernetes_pairs_of_line(slice_of(data, size), &room, &pairs);
 	check(pairs.unknown ? pairs.problem != NULL : pairs.count > 0, "neither read nor refused");
