@@ -178,6 +178,7 @@ def test_people_decide(daemon, server, place, decision):
     with daemon.popen(*place, "Asked", stdout=subprocess.PIPE, text=True) as p:
         review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
         assert review["objects"] == ["/shop.Orders/Asked"] and server.calls() == before
+        assert "    | a message, 5 bytes\n    | hello\n" in daemon.wayleave("reviews", "show", review["id"]).stdout
         daemon.wayleave("reviews", decision, review["id"], *([] if decision == "approve" else ["--reason", "not now"]))
         said = json.loads(p.stdout.readline())
     if decision == "approve":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people are shown of what is written to a cluster, on the command line and in Slack."""
+import hashlib
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from conftest import make_config
 from harness import slack as slacks
 from harness.cluster_gate import gate, of_cluster
 from harness.ports import free_port
-from harness.records import recorded_actions
+from harness.records import records_of
 from harness.waiting import wait_for
 from test_kubernetes import SECRET, cluster, environment, manifest, pending  # noqa: F401
 
@@ -69,8 +70,33 @@ def test_people_see_what_is_written(daemon, cluster, slack, content):  # noqa: F
             assert f"    | {line}\n" in shown, shown
 
 
+# k8s.io/apimachinery's envelope: what the object is, and the object.
+PROTOBUF = (b"k8s\0\x0a\x0f\x0a\2v1\x12\x09ConfigMap\x12\x18\x0a\5\x0a\3web\x12\x0f\x0a\6colour\x12\5green\x1a\0\x22\0")
+
+
+def test_people_see_what_protobuf_says(daemon, cluster, slack, tmp_path):  # noqa: F811
+    (tmp_path / "body").write_bytes(PROTOBUF)
+    with daemon.popen("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-H", "Content-Type: application/vnd.kubernetes.protobuf",
+                      "--data-binary", f"@{tmp_path}/body", f"{cluster.url}/api/v1/namespaces/prod/configmaps", stdout=-1, text=True) as p:
+        review = wait_for(lambda: pending(daemon))[0]
+        told = slacks.flatten(slack.messages[slack.wait_message(review["id"])])
+        shown = daemon.wayleave("reviews", "show", review["id"]).stdout
+        daemon.wayleave("reviews", "deny", review["id"], "--reason", "because")
+        assert "because" in p.stdout.read()
+    digest = hashlib.sha256(PROTOBUF).hexdigest()
+    assert f"    | protobuf of Kubernetes, {len(PROTOBUF)} bytes, SHA-256 {digest}\n    | v1 ConfigMap\n" in shown, shown
+    assert '    |   1: "colour"\n    |   2: "green"\n' in shown and '2: "green"' in told and "v1 ConfigMap" in told, (shown, told)
+    (action,) = records_of_review(daemon, review)
+    assert [bytes.fromhex(v["binary"]) for v in action["parameters"]] == [PROTOBUF], action
+
+
 def records_of_review(daemon, review):
-    return [a for a in recorded_actions(daemon) if a.get("review") == review["id"]]
+    """The action that people decided about; its decision names the review."""
+    for session in daemon.json("sessions", "list"):
+        decided = [d["action"] for d in records_of(daemon, session, "decision") if d["review"] == review["id"]]
+        if decided:
+            return [a for a in records_of(daemon, session) if a["action"] in decided]
+    raise AssertionError(f"{review['id']} is not recorded")
 
 
 @pytest.mark.parametrize("words,operation,shown", [

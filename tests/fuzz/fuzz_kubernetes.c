@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "policy/object.h"
+#include "protocol/http/shown.h"
 #include "protocol/kubernetes/archive.h"
 #include "protocol/kubernetes/kubernetes.h"
 
@@ -51,6 +53,34 @@ static void check_shown(struct slice content)
 	buffer_done(&shown);
 }
 
+/* What people are shown of content that is no text is text that does nothing to their terminal, and
+ * not too much of it. */
+static void check_readable(struct slice content)
+{
+	const struct mask_rules none = {.detects = false};
+	struct http_fields fields = {.count = 0};
+	struct protocol_value value = {.data = content, .binary = true, .length = content.length};
+	struct masker masker;
+	struct buffer shown;
+
+	check(http_shown_of(&fields, content) != HTTP_SHOWN_TEXT || text_is_utf8(content),
+		"text that is none");
+	masker_init(&masker, NULL, NULL, &none);
+	buffer_init(&shown, 4 * HTTP_SHOWN_MOST);
+	for (unsigned kind = HTTP_SHOWN_BINARY; kind <= HTTP_SHOWN_KUBERNETES; kind++) {
+		struct slice text;
+
+		value.type = kind;
+		buffer_clear(&shown);
+		http_shown_put(&masker, &value, &shown);
+		text = buffer_slice(&shown);
+		check(text.length > 0 && text_is_utf8(text), "nothing that people can read");
+		for (size_t i = 0; i < text.length; i++)
+			check(text.data[i] == '\n' || text.data[i] >= ' ', "a control byte");
+	}
+	buffer_done(&shown);
+}
+
 /* What stands before or behind a command that writes one does not hide it; nor is a header one that
  * is cut. */
 static void check_archive(struct slice in)
@@ -80,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	check_shown(slice_of(data, size));
 	check_archive(slice_of(data, size));
+	check_readable(slice_of(data, size));
 	buffer_init(&room, 8 * LIMIT_HTTP_HEAD);
 	kubernetes_pairs_of_line(slice_of(data, size), &room, &pairs);
 	check(pairs.unknown ? pairs.problem != NULL : pairs.count > 0, "neither read nor refused");

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "protocol/http/coding.h"
 #include "protocol/http/dialect.h"
+#include "protocol/http/shown.h"
 
 static bool is_text(struct slice value, const char *text)
 {
@@ -212,6 +213,8 @@ void http_request_show_body(struct http_request *r)
 		return;
 	r->body.data = shown(r, content);
 	r->body.length = r->body.data.length;
+	r->body.type = http_shown_of(&r->head.fields, r->body.data);
+	r->body.binary = r->body.type != HTTP_SHOWN_TEXT;
 	if (http_codings_read(&r->head.fields, &codings) < 0 || (codings.count && !r->is_decoded))
 		return;
 	r->action.body = (struct action_body){form_of(&r->head.fields, &codings), content};

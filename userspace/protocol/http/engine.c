@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "protocol/http/dialect.h"
+#include "protocol/http/shown.h"
 #include "protocol/http/stream.h"
 #include "protocol/http2/http2.h"
 #include "protocol/kubernetes/kubernetes.h"
@@ -395,9 +396,9 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
 	.next_event = engine_next_event, .mask = engine_mask, .would_refuse = engine_would_refuse, \
 	.release = engine_release, .refuse = engine_refuse, .bind = http_hold_bind,                \
-	.reassure = http_hold_reassure, .judge_again = http_hold_judge_again,                      \
-	.abort = engine_abort, .connected = engine_connected, .tls_done = engine_tls_done,         \
-	.proven = http_inject_proven
+	.show = http_shown_put, .reassure = http_hold_reassure,                                    \
+	.judge_again = http_hold_judge_again, .abort = engine_abort,                               \
+	.connected = engine_connected, .tls_done = engine_tls_done, .proven = http_inject_proven
 
 const struct protocol protocol_http = {
 	.id = PROTOCOL_HTTP, .detect = engine_detect, .open = open_http, HTTP_ENGINE};

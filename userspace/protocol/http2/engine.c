@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "protocol/http/shown.h"
 #include "protocol/http2/http2.h"
 
 static struct http2 *http2_of(struct protocol_engine *base)
@@ -360,8 +361,9 @@ static void engine_abort(struct protocol_engine *base, const struct protocol_ref
 	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
 	.next_event = engine_next_event, .mask = engine_mask, .would_refuse = engine_would_refuse, \
 	.release = engine_release, .refuse = engine_refuse, .bind = engine_bind,                   \
-	.reassure = engine_reassure, .judge_again = engine_judge_again, .abort = engine_abort,     \
-	.connected = http2_connected, .tls_done = http2_tls_done, .proven = http2_proven
+	.show = http_shown_put, .reassure = engine_reassure, .judge_again = engine_judge_again,    \
+	.abort = engine_abort, .connected = http2_connected, .tls_done = http2_tls_done,           \
+	.proven = http2_proven
 
 const struct protocol protocol_http2 = {.id = PROTOCOL_HTTP, HTTP2_ENGINE};
 const struct protocol protocol_kubernetes2 = {.id = PROTOCOL_KUBERNETES, HTTP2_ENGINE};
