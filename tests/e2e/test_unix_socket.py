@@ -120,6 +120,49 @@ def test_what_is_said_there_is_judged(turned, daemon, local):
     assert local[0].sql("select count(*) from pg_class where relname = 't'").strip() == "0"
 
 
+# A server of an agent's own making, at the path of a resource's that is not up; with "left", whoever listened is gone.
+POSER = """
+import os, select, socket, sys
+path, how = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX)
+if how == "left" and os.fork():
+    os.wait()
+else:
+    s.bind(path)
+    os.chmod(path, 0o777)
+    s.listen()
+    if how == "left":
+        os._exit(0)
+print("ready", flush=True)
+ready = select.select([s, sys.stdin], [], [])[0]
+if s in ready:
+    c = s.accept()[0]
+    c.settimeout(3)
+    try:
+        print("got", c.recv(99))
+    except OSError:
+        print("got a connection")
+os.unlink(path)
+"""
+
+
+@pytest.mark.parametrize("how", ["there", "left"])
+def test_an_agents_own_process_is_no_server(local, make_daemon, how):
+    """It would get what a resource logs in with, and answer in its place."""
+    path = local[1].parent / f"posed-{how}"
+    config = make_config(1)
+    config["resources"] = [{"name": "local", "protocol": "postgres", "hosts": [PLACE], "upstream": {"unix": str(path)}}]
+    d = make_daemon(config, RULES)
+    with d.popen("/usr/bin/python3", "-c", POSER, path, how, user="nobody", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                 stderr=subprocess.PIPE, text=True) as poser:
+        assert poser.stdout.readline() == "ready\n", poser.stderr.read()
+        out, errors = ask(d, "nobody", "alice")
+        assert out == "" and "wayleave: cannot reach unix:" in errors and "Permission denied" in errors, (out, errors)
+        told, _ = poser.communicate("\n", timeout=20)
+        assert told.strip() in ("", "got b''"), told
+    assert "is no server, but process" in d.text()
+
+
 PEER = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX)

@@ -154,9 +154,9 @@ class Daemon:
         environment = {**self.environment, **(env or {})}
         return subprocess.run(self.agent_command(*command, agent=agent, user=user, token_file=token_file), env=environment, **options)
 
-    def popen(self, *command, agent="demo", token_file=None, env=None, **options):
+    def popen(self, *command, agent="demo", user=None, token_file=None, env=None, **options):
         environment = {**self.environment, **(env or {})}
-        return Process(self.agent_command(*command, agent=agent, token_file=token_file), env=environment, **options)
+        return Process(self.agent_command(*command, agent=agent, user=user, token_file=token_file), env=environment, **options)
 
     def json(self, *arguments):
         done = self.wayleave("--json", *arguments)

@@ -17,6 +17,7 @@
 #include "capture/origin.h"
 #include "monitor/monitor.h"
 #include "monitor/process.h"
+#include "monitor/unix_servers.h"
 #include "policy/unix_server.h"
 #include "protocol/dns.h"
 
@@ -146,6 +147,7 @@ static int connect_for(struct monitor *m, const struct message_connect_unix *req
 	const struct config_upstream *upstream;
 	struct passwd *user;
 	struct origin origin;
+	int server, r;
 
 	if (fd < 0 || origin_get(fd, &origin) < 0)
 		return -EPERM;
@@ -158,7 +160,13 @@ static int connect_for(struct monitor *m, const struct message_connect_unix *req
 	if (!upstream || !upstream->unix_path.text)
 		return -EINVAL;
 	user = getpwuid(origin.uid);
-	return connect_as(upstream->unix_path.text, origin.uid, user ? user->pw_gid : origin.uid);
+	server = connect_as(upstream->unix_path.text, origin.uid, user ? user->pw_gid : origin.uid);
+	r = server < 0 ? server : unix_servers_check(m->capture, server, origin.uid);
+	if (r == 0)
+		return server;
+	if (server >= 0)
+		close(server);
+	return r;
 }
 
 static void on_connect_unix(struct monitor_worker *w, struct slice request, int fd)

@@ -2,8 +2,10 @@
 #include "monitor/unix_servers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +14,10 @@
 #include "policy/unix_server.h"
 
 #define SOCKET_NAME "worker.sock"
+
+#ifndef SO_PEERPIDFD /* of kernel 6.5 */
+#define SO_PEERPIDFD 77
+#endif
 
 int unix_servers_listen(struct capture *c, const char *runtime_dir, int *fd, struct error *e)
 {
@@ -112,6 +118,46 @@ void unix_servers_free(struct capture_server *servers, size_t count)
 	for (size_t i = 0; i < count; i++)
 		free((char *)servers[i].path);
 	free(servers);
+}
+
+/* Numbers of processes are given again. -1: the kernel doesn't say (6.5), or it has ended. */
+static int open_peer(int fd)
+{
+	socklen_t size = sizeof(int);
+	int process;
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &size) < 0 ? -1 : process;
+}
+
+static bool has_ended(int process)
+{
+	struct pollfd wanted = {.fd = process, .events = POLLIN};
+
+	return process >= 0 && poll(&wanted, 1, 0) > 0;
+}
+
+int unix_servers_check(struct capture *c, int fd, uid_t user)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	uint32_t agent = 0;
+	int process, r;
+	bool ended;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	process = open_peer(fd);
+	r = capture_find_agent(c, peer.pid, &agent);
+	ended = r == -ENOENT || r == -ESRCH || has_ended(process);
+	if (process >= 0)
+		close(process);
+	if (r < 0 && !ended)
+		return r;
+	if (ended ? peer.uid != user : !agent)
+		return 0;
+	log_warning("who listens at a server's socket is no server, but process %d of an agent's",
+		peer.pid);
+	return -EACCES;
 }
 
 const char *unix_servers_real(const char *path, struct arena *memory)

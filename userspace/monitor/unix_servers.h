@@ -7,6 +7,8 @@
 #ifndef WAYLEAVE_MONITOR_UNIX_SERVERS_H
 #define WAYLEAVE_MONITOR_UNIX_SERVERS_H
 
+#include <sys/types.h>
+
 #include "base/arena.h"
 #include "capture/capture.h"
 #include "policy/config.h"
@@ -23,6 +25,12 @@ void unix_servers_remove(const char *runtime_dir);
  * the same counts; for unix_servers_free(). */
 struct capture_server *unix_servers_list(const struct config *c, size_t *ret_count);
 void unix_servers_free(struct capture_server *servers, size_t count);
+
+/* Whether who listens at the other end of a connection that the monitor made may be the server:
+ * -EACCES where that is a process of any agent's, which would get what is the server's to get and
+ * answer in its place. `user`: of the agent's process that dials; where the listening process has
+ * ended, and left its socket to another, nobody of that user is believed. */
+int unix_servers_check(struct capture *c, int fd, uid_t user);
 
 /* The path with its folder as it is without links; the arena's. NULL: no memory. */
 const char *unix_servers_real(const char *path, struct arena *memory);
