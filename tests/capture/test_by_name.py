@@ -2,10 +2,13 @@
 """Escapes by their names, each tried by a command of `wayleave run` as an ordinary user, or, where it says so, by a process that is in
 the agent's cgroup without the launcher. One daemon for all; that nothing reached the world unjudged is looked at once, at the end
 (bypasses B4 to B6, B9, B12 to B14, B16)."""
+import contextlib
 import errno
 import json
 import os
+import pathlib
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -136,6 +139,38 @@ for path in ("/run/systemd/private", "/run/dbus/system_bus_socket", f"/run/user/
     assert set(answer.values()) - {answer["id"]} <= {"ENOENT", "ECONNREFUSED"}
 
 
+# Those who run programs, or look names up, for whoever asks.
+SERVICES = ["/run/fcgiwrap.socket", "/run/supervisor.sock", "/run/cups/cups.sock", "/run/nscd/socket", "/run/avahi-daemon/socket",
+            "/run/systemd/io.systemd.Import", "/run/systemd/resolve/io.systemd.Resolve"]
+
+
+def test_services_of_others(inside):
+    """Names are looked up by DNS, which is judged; what says where is still to be seen."""
+    with contextlib.ExitStack() as undo:
+        said = pathlib.Path("/run/systemd/resolve/stub-resolv.conf")
+        for path in map(pathlib.Path, [*SERVICES, said]):
+            if path.exists():
+                pytest.skip(f"{path} is in use on this host")
+            for folder in reversed([p for p in path.parents if not p.exists()]):
+                folder.mkdir(mode=0o755)
+                undo.callback(folder.rmdir)
+            if path == said:
+                path.write_text("nameserver 127.0.0.53\n")
+            else:
+                server = undo.enter_context(socket.socket(socket.AF_UNIX))
+                server.bind(str(path))
+                server.listen()
+                path.chmod(0o777)
+            undo.callback(path.unlink)
+        code = f"""
+result = {{path: tried(socket.socket(socket.AF_UNIX).connect, path) for path in {SERVICES!r}}}
+result["said"] = open({str(said)!r}).read()
+"""
+        for answer in (as_user(inside, code), inside.python(TOOLS + code)):
+            assert answer == {**dict.fromkeys(SERVICES, "ENOENT"), "said": "nameserver 127.0.0.53\n"}
+        assert bare(inside, code)["/run/nscd/socket"] is None  # it was there
+
+
 # A child, made in the cgroup of a descriptor (clone3, CLONE_INTO_CGROUP).
 CLONE_INTO = """
 def clone_into(path):
@@ -259,6 +294,18 @@ result = [[call(321, command, attributes, 128) for command in (7, 2, 5, 8, 9, 14
     # What needs no right needs a descriptor, which it can't get.
     assert set(calls) <= {"EPERM", "EACCES", "EBADF", "EINVAL"} and unlinked == listed == "EACCES"
     assert link.exists()
+
+
+def test_programs_that_the_kernel_starts(inside):
+    """For a key that is not there it asks a program of root's, which looks up what the caller says, in no agent's cgroup."""
+    answer = as_user(inside, """
+def ask(kind, callout):
+    return call(249, ctypes.c_char_p(kind), ctypes.c_char_p(b"secret.example.com"), ctypes.c_char_p(callout), 0)
+result = [ask(kind, callout) for kind in (b"dns_resolver", b"user") for callout in (b"", b"a=203.0.113.9", None)]
+""")
+    assert answer[0:2] == answer[3:5] == ["EPERM"] * 2
+    # What searches alone is left as it is; a kernel without that kind of key says so.
+    assert {answer[2], answer[5]} <= {"ENOKEY", "ENOSYS"}
 
 
 def test_processes(inside):

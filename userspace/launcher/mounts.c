@@ -30,8 +30,13 @@ static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
  */
 static const char *const run_without[] = {"docker.sock", "docker", "containerd", "podman", "crio",
 	"cri-dockerd.sock", "k3s", "buildkit", "libvirt", "incus", "lxd", "snapd.socket",
-	"snapd-snap.socket", "dbus", "postgresql", "mysqld"};
-static const char *const systemd_without[] = {"private", "io.systemd.Manager", "machine"};
+	"snapd-snap.socket", "dbus", "postgresql", "mysqld", "fcgiwrap.socket", "supervisor.sock",
+	"supervisor", "cups", "nscd", "avahi-daemon"};
+static const char *const systemd_without[] = {
+	"private", "io.systemd.Manager", "io.systemd.Import", "machine"};
+/* Who looks names up for others asks in their place, where nobody sees for whom: programs ask by
+ * DNS instead, which is judged. The configurations of DNS are there, too. */
+static const char *const resolve_without[] = {"io.systemd.Resolve", "io.systemd.Resolve.Monitor"};
 static const char *const user_without[] = {"bus", "systemd", "docker.sock", "docker", "podman",
 	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1"};
 
@@ -209,16 +214,18 @@ static int take_snapshot(const struct partly *folder, const struct run_plan *pla
 	return r;
 }
 
-#define PARTLY_MOST 4
+#define PARTLY_MOST 5
 
 /* From the inside out: what is in /run is shown as it is then. `user_folder` is for free(). */
 static void list_partly(uid_t user, struct partly ret[PARTLY_MOST], char **ret_user_folder)
 {
 	*ret_user_folder = memory_format("/run/user/%u", user);
-	ret[0] = (struct partly){"/run/systemd", systemd_without, ARRAY_SIZE(systemd_without)};
-	ret[1] = (struct partly){*ret_user_folder, user_without, ARRAY_SIZE(user_without)};
-	ret[2] = (struct partly){"/run/user", NULL, 0};
-	ret[3] = (struct partly){"/run", run_without, ARRAY_SIZE(run_without)};
+	ret[0] = (struct partly){
+		"/run/systemd/resolve", resolve_without, ARRAY_SIZE(resolve_without)};
+	ret[1] = (struct partly){"/run/systemd", systemd_without, ARRAY_SIZE(systemd_without)};
+	ret[2] = (struct partly){*ret_user_folder, user_without, ARRAY_SIZE(user_without)};
+	ret[3] = (struct partly){"/run/user", NULL, 0};
+	ret[4] = (struct partly){"/run", run_without, ARRAY_SIZE(run_without)};
 }
 
 static int make_all_read_only(const struct run_plan *plan, bool is_root, struct error *e)

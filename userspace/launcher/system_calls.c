@@ -75,6 +75,12 @@ static int fill(scmp_filter_ctx filter, bool deny_io_uring)
 		r = refuse_terminal_input(filter);
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(bpf), 0);
+	/* For a key that is not there the kernel starts a program of root's, in no agent's cgroup,
+	 * which looks names up that the caller chose (dns_resolver). Without the text for that
+	 * program, which is the third argument, only keyrings are searched. */
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(request_key), 1,
+			SCMP_A2(SCMP_CMP_NE, 0));
 	for (size_t i = 0; r == 0 && deny_io_uring && i < ARRAY_SIZE(io_uring_calls); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), io_uring_calls[i], 0);
 	return r == 0 ? seccomp_load(filter) : r;
