@@ -31,6 +31,8 @@ void config_check_metrics(struct config *c, struct loader *l);
 /* After the resources. */
 void config_check_ca(struct config *c, struct loader *l);
 void config_check_files(struct config *c, struct loader *l, unsigned flags);
+/* Of a readable file. */
+void config_check_host_keys(struct loader *l, const struct config_text *path);
 /* After the files, whose paths are complete then. */
 void config_check_sockets(struct config *c, struct loader *l, unsigned flags);
 void config_check_rules(struct config *c, struct loader *l);

@@ -344,6 +344,8 @@ static void check_resource_files(const struct files *f, struct config_resource *
 
 	CHECK_KEYS(f, resource->tls, tls_files);
 	CHECK_KEYS(f, resource, resource_files);
+	if (f->open && resource->host_keys.text && f->loader->diagnostics->errors == errors)
+		config_check_host_keys(f->loader, &resource->host_keys);
 	CHECK_KEYS(f, resource->upstream, upstream_files);
 	CHECK_KEYS(f, resource->credentials, credentials_files);
 	if (resource->credentials) {

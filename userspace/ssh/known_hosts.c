@@ -158,11 +158,14 @@ enum known_host known_hosts_check(struct slice file, const struct known_host_nam
 		same = slice_equal(line.type, type) && slice_equal(line.key, key);
 		if (slice_equal_string(line.marker, "@revoked") && same)
 			return KNOWN_HOST_REVOKED;
+		if (slice_equal_string(line.marker, "@cert-authority") &&
+			found == KNOWN_HOST_UNKNOWN)
+			found = KNOWN_HOST_AUTHORITY;
 		if (line.marker.length)
 			continue;
 		if (same)
 			found = KNOWN_HOST_SAME;
-		else if (found == KNOWN_HOST_UNKNOWN)
+		else if (found <= KNOWN_HOST_AUTHORITY)
 			found = KNOWN_HOST_CHANGED;
 	}
 	return found;

@@ -2,14 +2,22 @@
  *
  * known_hosts: the keys that an administrator knows a host by (sshd(8), SSH_KNOWN_HOSTS FILE
  * FORMAT): names with "*" and "?", negated ones, hashed ones, [name]:port, and @revoked lines.
- * @cert-authority lines are skipped: the library can't use them.
+ * @cert-authority lines make no host known: libssh 0.10 strikes the types of certificates off the
+ * host key algorithms that it offers (src/kex.c, ssh_client_select_hostkeys()), so that no host
+ * shows one.
  */
 #ifndef WAYLEAVE_SSH_KNOWN_HOSTS_H
 #define WAYLEAVE_SSH_KNOWN_HOSTS_H
 
 #include "base/buffer.h"
 
-enum known_host { KNOWN_HOST_UNKNOWN, KNOWN_HOST_CHANGED, KNOWN_HOST_REVOKED, KNOWN_HOST_SAME };
+enum known_host {
+	KNOWN_HOST_UNKNOWN,
+	KNOWN_HOST_AUTHORITY, /* the same, but for an authority */
+	KNOWN_HOST_CHANGED,
+	KNOWN_HOST_REVOKED,
+	KNOWN_HOST_SAME
+};
 
 struct known_host_names {
 	struct slice items[2]; /* as the file has them: "db", "[10.0.0.3]:2222" */

@@ -224,6 +224,12 @@ static bool verify_host(struct relay *r, const struct opening *o)
 	case KNOWN_HOST_REVOKED:
 		fail(r, "the host key of %s is revoked in host_keys", where);
 		return false;
+	case KNOWN_HOST_AUTHORITY:
+		fail(r,
+			"host_keys has an authority for %s and no key: certificates of hosts "
+			"can't be asked for",
+			where);
+		return false;
 	default:
 		fail(r, "host_keys has no key of %s", where);
 		return false;

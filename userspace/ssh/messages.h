@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/limits.h"
+
 #define SSH_HOST_KEYS 3 /* Ed25519, ECDSA, RSA */
-#define SSH_TEXT_MOST 65536u /* bytes of one text */
+#define SSH_TEXT_MOST LIMIT_HOST_KEYS_BYTES /* bytes of one text */
 #define SSH_SIGNER_PROBLEM_MOST 450u
 
 /* What the process begins with, in a descriptor that it inherits: this, then the host keys in PEM.
