@@ -3,7 +3,7 @@
 
     ssh_server.py PORT KEY USER PASSWORD WAYS    WAYS: "password", "keyboard-interactive"
 
-It runs no command: each is answered with its text and status 3. "hang" never answers, "vanish" ends the connection,
+It says each way that was tried, as "tried WAY". It runs no command: each is answered with its text and status 3. "hang" never answers, "vanish" ends the connection,
 "flood" writes without end."""
 import socket
 import sys
@@ -20,7 +20,12 @@ class Asking(paramiko.ServerInterface):
     def get_allowed_auths(self, username):
         return self.ways
 
+    def check_auth_publickey(self, username, key):
+        print("tried publickey", flush=True)
+        return paramiko.AUTH_FAILED
+
     def check_auth_password(self, username, password):
+        print("tried password", flush=True)
         good = "password" in self.ways.split(",") and (username, password) == (self.user, self.password)
         return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
 

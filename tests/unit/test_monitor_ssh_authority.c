@@ -31,12 +31,14 @@ static void close_authority(void)
 
 TestSuite(ssh_authority, .init = open_authority, .fini = close_authority);
 
-static EVP_PKEY *certify(const char *user, const char *addresses, struct buffer *ret)
+static EVP_PKEY *certify_command(
+	const char *user, const char *command, const char *addresses, struct buffer *ret)
 {
 	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	const struct ssh_certificate c = {
 		.id = slice_from_string("wayleave agent=a"),
 		.user = slice_from_string(user),
+		.command = slice_from_string(command),
 		.addresses = slice_from_string(addresses),
 		.now = 1700000000,
 	};
@@ -44,6 +46,11 @@ static EVP_PKEY *certify(const char *user, const char *addresses, struct buffer 
 	buffer_init(ret, SSH_CERTIFICATE_MOST);
 	cr_assert_eq(ssh_authority_certify(authority, key, &c, ret), 0);
 	return key;
+}
+
+static EVP_PKEY *certify(const char *user, const char *addresses, struct buffer *ret)
+{
+	return certify_command(user, "", addresses, ret);
 }
 
 /* What ssh-keygen(1) says of it. */
@@ -79,6 +86,26 @@ Test(ssh_authority, a_certificate_is_for_one_user_and_some_minutes)
 	cr_expect(strstr(text, "source-address 10.0.3.0/24,fd00::1\n        Ext"), "%s", text);
 	cr_expect(strstr(text, "permit-port-forwarding\n                permit-pty\n"), "%s", text);
 	cr_expect_not(strstr(text, "agent-forwarding"));
+	EVP_PKEY_free(key);
+	buffer_done(&certificate);
+}
+
+Test(ssh_authority, a_certificate_may_force_a_command)
+{
+	struct buffer certificate;
+	char text[4096];
+	EVP_PKEY *key = certify_command("deploy", "/bin/only this", "10.0.3.1", &certificate);
+
+	read_certificate(buffer_slice(&certificate), text, sizeof(text));
+	cr_expect(strstr(text,
+			  "force-command /bin/only this\n                source-address "
+			  "10.0.3.1\n        Ext"),
+		"%s", text);
+	EVP_PKEY_free(key);
+	buffer_done(&certificate);
+	key = certify_command("deploy", "/bin/only", "", &certificate);
+	read_certificate(buffer_slice(&certificate), text, sizeof(text));
+	cr_expect(strstr(text, "force-command /bin/only\n        Ext"), "%s", text);
 	EVP_PKEY_free(key);
 	buffer_done(&certificate);
 }

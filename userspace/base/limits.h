@@ -103,6 +103,7 @@
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
 #define LIMIT_SSH_ENVIRONMENT 8192u /* bytes of a channel's variables, to be reviewed with it */
 #define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
+#define LIMIT_FORCED_COMMAND 1024u /* bytes, of a certificate */
 #define LIMIT_SSH_OWN_KEYS 16u /* of an agent's process, that one login may try */
 #define LIMIT_SSH_OWN_LOGINS 64u /* by agents' own keys, that are under way */
 #define LIMIT_SSH_OWN_LOGINS_PER_AGENT 16u

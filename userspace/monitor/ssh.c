@@ -50,7 +50,7 @@ static void name_place(struct slice host, uint16_t port, char *ret, size_t size)
 struct login {
 	char name[300], address[300];
 	struct buffer password, known_hosts;
-	int signer; /* -1: none */
+	int signer, own_keys; /* -1: none */
 	struct error problem;
 };
 
@@ -66,9 +66,8 @@ static int take_password(const struct config_credentials *c, struct login *l)
 	return r;
 }
 
-static int take_key(struct monitor *m, const struct config_credentials *c, struct login *l)
+static int read_key(const struct config_credentials *c, EVP_PKEY **ret, struct login *l)
 {
-	struct ssh_identity identity = {.user = c->user.text};
 	uint8_t room[SSHKEY_TEXT_MOST];
 	struct error why = {""};
 	size_t length;
@@ -76,11 +75,9 @@ static int take_key(struct monitor *m, const struct config_credentials *c, struc
 
 	if (r < 0)
 		return r;
-	r = sshkey_read(slice_of(room, length), &identity.key, &why);
+	r = sshkey_read(slice_of(room, length), ret, &why);
 	memory_wipe(room, sizeof(room));
-	if (r < 0)
-		return error_set(&l->problem, r, "%s: %s", c->key_file.text, why.text);
-	return ssh_signer_start(&m->loop, &m->ssh_signers, &identity, &l->signer, &l->problem);
+	return r < 0 ? error_set(&l->problem, r, "%s: %s", c->key_file.text, why.text) : 0;
 }
 
 static int join(const struct config_texts *texts, struct buffer *ret)
@@ -92,44 +89,79 @@ static int join(const struct config_texts *texts, struct buffer *ret)
 	return r;
 }
 
-/* A key that nobody has had before, for this login alone. */
-static int take_certificate(struct monitor *m, const struct config_resource *resource,
-	const struct message_delegate *request, uint32_t agent, struct login *l)
+/* A key that nobody has had before, for this login alone. Appends its certificate to `text`. */
+static int make_certificate(struct monitor *m, const struct config_resource *resource,
+	const struct message_delegate *request, uint32_t agent, EVP_PKEY **ret, struct buffer *text,
+	struct login *l)
 {
 	const struct config_credentials *c = resource->credentials;
 	const struct identity *own = identities_find_agent(&m->identities, agent);
-	struct ssh_identity identity = {.user = c->user.text};
-	struct buffer text, addresses;
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	const char *command = c->force_command.text;
+	struct buffer addresses;
 	char id[300];
 	int r;
 
 	snprintf(id, sizeof(id), "wayleave agent=%s resource=%s session=%.*s",
 		own ? own->name : "?", resource->name.text, (int)sizeof(request->session.text) - 1,
 		request->session.text);
-	buffer_init(&text, SSH_CERTIFICATE_MOST);
 	buffer_init(&addresses, SSH_CERTIFICATE_MOST);
 	r = join(&c->source_addresses, &addresses);
-	identity.key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (r == 0)
-		r = !identity.key ? -EIO
-				  : ssh_authority_certify(m->ssh_authority, identity.key,
-					    &(struct ssh_certificate){
-						    .id = slice_from_string(id),
-						    .user = slice_from_string(c->user.text),
-						    .addresses = buffer_slice(&addresses),
-						    .now = clock_wall() / NANOSECONDS_PER_SECOND,
-					    },
-					    &text);
-	identity.certificate = buffer_slice(&text);
-	if (r == 0) {
-		r = ssh_signer_start(&m->loop, &m->ssh_signers, &identity, &l->signer, &l->problem);
-	} else {
-		EVP_PKEY_free(identity.key);
-		error_set_errno(&l->problem, r, "no certificate can be made");
-	}
-	buffer_done(&text);
+		r = !key ? -EIO
+			 : ssh_authority_certify(m->ssh_authority, key,
+				   &(struct ssh_certificate){
+					   .id = slice_from_string(id),
+					   .user = slice_from_string(c->user.text),
+					   .command = slice_from_string(command ? command : ""),
+					   .addresses = buffer_slice(&addresses),
+					   .now = clock_wall() / NANOSECONDS_PER_SECOND,
+				   },
+				   text);
 	buffer_done(&addresses);
-	return r;
+	if (r == 0) {
+		*ret = key;
+		return 0;
+	}
+	EVP_PKEY_free(key);
+	return error_set_errno(&l->problem, r, "no certificate can be made");
+}
+
+/* One way that can't be had does not keep the next from being tried; whoever runs the host is
+ * told. */
+static bool is_ready(const struct config_resource *resource, int r, struct login *l)
+{
+	if (r < 0)
+		log_error("resource %s: %s", resource->name.text, l->problem.text);
+	return r == 0;
+}
+
+/* The certificate before the key. */
+static bool take_keys(struct monitor *m, const struct config_resource *resource,
+	const struct message_delegate *request, uint32_t agent, struct login *l)
+{
+	const struct config_credentials *c = resource->credentials;
+	struct ssh_identity identities[SSH_IDENTITIES_MOST] = {0};
+	struct buffer certificate;
+	size_t count = 0;
+	bool ready = false;
+
+	buffer_init(&certificate, SSH_CERTIFICATE_MOST);
+	if (c->ca &&
+		is_ready(resource,
+			make_certificate(
+				m, resource, request, agent, &identities[0].key, &certificate, l),
+			l))
+		identities[count++].certificate = buffer_slice(&certificate);
+	if (c->key_file.text && is_ready(resource, read_key(c, &identities[count].key, l), l))
+		count++;
+	if (count)
+		ready = is_ready(resource,
+			ssh_signer_start(&m->loop, &m->ssh_signers, c->user.text, identities, count,
+				&l->signer, &l->problem),
+			l);
+	buffer_done(&certificate);
+	return ready;
 }
 
 /* Those of the process that connected, which the monitor does not read. */
@@ -154,34 +186,40 @@ static int take_own_keys(struct monitor *m, const struct config_credentials *c,
 	if (strlen(c->user.text) >= sizeof(start.user))
 		return error_set(&l->problem, -EINVAL, "the user's name is too long");
 	snprintf(start.user, sizeof(start.user), "%s", c->user.text);
-	return own_keys_begin(&m->own_keys, origin->agent, &start, &l->signer, &l->problem);
+	return own_keys_begin(&m->own_keys, origin->agent, &start, &l->own_keys, &l->problem);
 }
 
-/* The files are read for each session, so that what is replaced counts at once. */
-static int take_login(struct monitor *m, const struct config_resource *resource,
+/* In the order in which they are tried: a certificate, a key, a password, the agent's own keys. The
+ * files are read for each session, so that what is replaced counts at once. */
+static void take_login(struct monitor *m, const struct config_resource *resource,
 	const struct message_delegate *request, const struct origin *origin, struct login *l)
 {
 	const struct config_credentials *c = resource->credentials;
+	bool any = false;
 	int r;
 
 	if (!resource->host_keys.text)
-		return error_set(&l->problem, -EINVAL,
+		r = error_set(&l->problem, -EINVAL,
 			"resource %s has no host_keys by which its hosts could be known",
 			resource->name.text);
-	r = file_read(resource->host_keys.text, &l->known_hosts, &l->problem);
-	if (r < 0)
-		return r;
-	if (c->ca)
-		return take_certificate(m, resource, request, origin->agent, l);
+	else
+		r = file_read(resource->host_keys.text, &l->known_hosts, &l->problem);
+	if (!is_ready(resource, r, l))
+		return;
+	if (c->ca || c->key_file.text)
+		any |= take_keys(m, resource, request, origin->agent, l);
+	if (c->password_file.text)
+		any |= is_ready(resource, take_password(c, l), l);
 	if (c->agent)
-		return take_own_keys(m, c, origin, l);
-	return c->key_file.text ? take_key(m, c, l) : take_password(c, l);
+		any |= is_ready(resource, take_own_keys(m, c, origin, l), l);
+	if (any)
+		l->problem.text[0] = '\0';
 }
 
 static int begin_session(struct monitor *m, const struct config_resource *resource, struct login *l,
 	int agent, int worker)
 {
-	const int fds[SSH_DESCRIPTOR_COUNT] = {agent, worker, l->signer};
+	const int fds[SSH_DESCRIPTOR_COUNT] = {agent, worker, l->signer, l->own_keys};
 	const struct slice texts[SSH_TEXT_COUNT] = {
 		[SSH_TEXT_NAME] = slice_from_string(l->name),
 		[SSH_TEXT_ADDRESS] = slice_from_string(l->address),
@@ -244,7 +282,7 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	const struct config_resource *resource;
 	const struct slice session = slice_of(request->session.text,
 		strnlen(request->session.text, sizeof(request->session.text)));
-	struct login l = {.signer = -1};
+	struct login l = {.signer = -1, .own_keys = -1};
 	struct origin origin;
 	int pair[2], r;
 
@@ -267,12 +305,13 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	if (!request->inner)
 		name_destination(m, resource, &origin, &l);
 	/* Who can't be let in is told so by the process. */
-	if (take_login(m, resource, request, &origin, &l) < 0)
-		log_error("resource %s: %s", resource->name.text, l.problem.text);
+	take_login(m, resource, request, &origin, &l);
 	r = begin_session(m, resource, &l, request->inner ? -1 : fd, pair[1]);
 	close(pair[1]);
 	if (l.signer >= 0)
 		close(l.signer);
+	if (l.own_keys >= 0)
+		close(l.own_keys);
 	buffer_wipe(&l.password);
 	buffer_done(&l.known_hosts);
 	if (r < 0) {

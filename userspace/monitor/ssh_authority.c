@@ -146,18 +146,29 @@ static int append_nested(struct slice s, struct buffer *ret)
 	return r < 0 ? r : sshkey_append_string(ret, s);
 }
 
+/* In the order of their names, as whoever reads it demands; those without a value are not there. */
 static int append_options(const struct ssh_certificate *c, struct buffer *ret)
 {
-	static const char name[] = "source-address";
-	size_t length = 4 + strlen(name) + 4 + 4 + c->addresses.length;
+	const struct {
+		const char *name;
+		struct slice value;
+	} options[] = {{"force-command", c->command}, {"source-address", c->addresses}};
+	size_t length = 0;
 	int r;
 
-	if (!c->addresses.length)
-		return buffer_append_u32(ret, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (options[i].value.length)
+			length += 4 + strlen(options[i].name) + 4 + 4 + options[i].value.length;
+	}
 	r = buffer_append_u32(ret, (uint32_t)length);
-	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string(name));
-	return r < 0 ? r : append_nested(c->addresses, ret);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(options); i++) {
+		if (!options[i].value.length)
+			continue;
+		r = sshkey_append_string(ret, slice_from_string(options[i].name));
+		if (r == 0)
+			r = append_nested(options[i].value, ret);
+	}
+	return r;
 }
 
 static int append_permissions(struct buffer *ret)

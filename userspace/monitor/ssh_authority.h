@@ -23,6 +23,7 @@ struct ssh_authority;
 struct ssh_certificate {
 	struct slice id; /* that the host's log has of it */
 	struct slice user; /* the only principal */
+	struct slice command; /* that runs whatever is asked for; empty: what is asked for */
 	struct slice addresses; /* it may come from, separated by commas; empty: any */
 	uint64_t now; /* seconds of the wall clock */
 };

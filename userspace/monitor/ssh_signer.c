@@ -89,25 +89,41 @@ static void on_readable(struct loop_source *source)
 		end(s);
 }
 
-int ssh_signer_start(struct loop *loop, struct list *signers, const struct ssh_identity *identity,
-	int *ret_fd, struct error *e)
+/* Takes all keys, also when it fails. */
+static int add_keys(struct keyring *keys, const struct ssh_identity *identities, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (r == 0)
+			r = keyring_add(keys, identities[i].key, identities[i].certificate);
+		else
+			EVP_PKEY_free(identities[i].key);
+	}
+	return r;
+}
+
+int ssh_signer_start(struct loop *loop, struct list *signers, const char *user,
+	const struct ssh_identity *identities, size_t count, int *ret_fd, struct error *e)
 {
 	struct ssh_signer *s;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		EVP_PKEY_free(identity->key);
-		return error_set_errno(e, -errno, "socketpair");
+		r = -errno;
+		for (size_t i = 0; i < count; i++)
+			EVP_PKEY_free(identities[i].key);
+		return error_set_errno(e, r, "socketpair");
 	}
 	s = memory_new(sizeof(*s));
 	s->loop = loop;
-	s->user = memory_copy_string(identity->user);
+	s->user = memory_copy_string(user);
 	keyring_init(&s->keys, s->user);
 	buffer_init(&s->in, KEYRING_REQUEST_MOST);
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
 	list_append(signers, &s->link);
 	loop_add(loop, &s->source, pair[0], on_readable, s);
-	r = keyring_add(&s->keys, identity->key, identity->certificate);
+	r = add_keys(&s->keys, identities, count);
 	/* No problem (ssh/messages.h): the socket is empty, so that there is room. */
 	if (r == 0 && !send_string(s, SLICE_EMPTY))
 		r = -EIO;

@@ -11,17 +11,19 @@
 #include "base/slice.h"
 #include "monitor/loop.h"
 
-/* Who logs in by what. */
+#define SSH_IDENTITIES_MOST 2
+
+/* By what a user logs in. */
 struct ssh_identity {
 	EVP_PKEY *key;
 	struct slice certificate; /* of the key (SSH_CERTIFICATE_TYPE); empty: the key alone */
-	const char *user;
 };
 
-/* One with this identity, of which it keeps copies, and the key, which is its own then; the
- * process's end in *ret_fd. It goes when that is closed, or after LIMIT_STARTUP_TIME. */
-int ssh_signer_start(struct loop *loop, struct list *signers, const struct ssh_identity *identity,
-	int *ret_fd, struct error *e);
+/* One with these identities, in their order, of which it keeps copies, and the keys, which are its
+ * own then; the process's end in *ret_fd. It goes when that is closed, or after LIMIT_STARTUP_TIME.
+ */
+int ssh_signer_start(struct loop *loop, struct list *signers, const char *user,
+	const struct ssh_identity *identities, size_t count, int *ret_fd, struct error *e);
 /* Ends those that have had their time; `now` is monotonic. */
 void ssh_signers_tick(struct list *signers, uint64_t now);
 

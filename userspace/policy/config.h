@@ -118,6 +118,7 @@ struct config_credentials {
 	struct config_impersonate *impersonate;
 	bool ca, agent, allow_cleartext;
 	struct config_texts source_addresses; /* of certificates */
+	struct config_text force_command; /* the same */
 	struct slice client_text; /* content of client_cert_file */
 };
 

@@ -97,11 +97,10 @@ static const struct credential_way {
 	{ON_WEB, CREDENTIAL_HEADER},
 	{ON_WEB, CREDENTIAL_QUERY},
 	{ON_WEB, CREDENTIAL_CLIENT_CERT | CREDENTIAL_CLIENT_KEY},
-	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_KEY},
-	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_PASSWORD},
-	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_CA},
-	{ON(SSH), CREDENTIAL_USER | CREDENTIAL_AGENT},
 };
+/* Of SSH: any of these, one after the other. */
+static const unsigned credential_steps =
+	CREDENTIAL_KEY | CREDENTIAL_PASSWORD | CREDENTIAL_CA | CREDENTIAL_AGENT;
 static const char *const credential_expected[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP] = "none: tcp is relayed unread",
 	[PROTOCOL_UDP] = "none: nobody logs in by udp",
@@ -109,7 +108,7 @@ static const char *const credential_expected[PROTOCOL_COUNT] = {
 	[PROTOCOL_POSTGRES] =
 		"user and password_file, or user, client_cert_file and client_key_file",
 	[PROTOCOL_MYSQL] = "user and password_file, or user, client_cert_file and client_key_file",
-	[PROTOCOL_SSH] = "user and one of key_file, password_file, ca: true, agent: true",
+	[PROTOCOL_SSH] = "user and at least one of ca: true, key_file, password_file, agent: true",
 	[PROTOCOL_HTTP] = "one of bearer_file, basic_file, header, query, or client_cert_file and "
 			  "client_key_file",
 	[PROTOCOL_KUBERNETES] = "one of bearer_file, basic_file, header, query, or "
@@ -152,6 +151,23 @@ static void check_source_addresses(struct loader *l, const struct config_credent
 			"\"source_addresses\" are those of certificates; expected \"ca: true\"");
 }
 
+/* A host runs it whatever is asked for, which it would not with another way to log in. */
+static void check_force_command(struct loader *l, const struct config_credentials *given)
+{
+	struct slice text = slice_from_string(given->force_command.text);
+
+	if (!given->force_command.text)
+		return;
+	if (text.length == 0 || text.length > LIMIT_FORCED_COMMAND || !text_is_one_line(text))
+		loader_error(l, given->force_command.place,
+			"\"force_command\": expected a command on one line, of at most %u bytes",
+			LIMIT_FORCED_COMMAND);
+	if (!given->ca || given->key_file.text || given->password_file.text || given->agent)
+		loader_error(l, given->force_command.place,
+			"\"force_command\" is that of certificates; expected \"ca: true\" and no "
+			"other way to log in");
+}
+
 /* It is to stand in a header. */
 static void check_impersonated(struct loader *l, const struct config_text *name)
 {
@@ -186,13 +202,19 @@ static void check_impersonate(struct loader *l, const struct config_resource *re
 static void check_credentials(struct loader *l, const struct config_resource *resource)
 {
 	const struct config_credentials *given = resource->credentials;
+	unsigned keys;
 
 	if (!given)
 		return;
+	keys = credential_keys(given);
 	check_source_addresses(l, given);
+	check_force_command(l, given);
+	if (resource->protocol.value == PROTOCOL_SSH && keys & CREDENTIAL_USER &&
+		keys & credential_steps && !(keys & ~(CREDENTIAL_USER | credential_steps)))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(credential_ways); i++) {
 		if (credential_ways[i].protocols >> resource->protocol.value & 1 &&
-			credential_ways[i].keys == credential_keys(given))
+			credential_ways[i].keys == keys)
 			return;
 	}
 	loader_error(l, given->place, "\"credentials\" of protocol %s: expected %s",

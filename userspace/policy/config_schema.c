@@ -145,6 +145,7 @@ static const struct schema_key credentials_keys[] = {
 	KEY(config_credentials, "impersonate", MAPPING, impersonate, OF(impersonate_schema)),
 	KEY(config_credentials, "ca", FLAG, ca),
 	KEY(config_credentials, "source_addresses", TEXTS, source_addresses),
+	KEY(config_credentials, "force_command", TEXT, force_command),
 	KEY(config_credentials, "agent", FLAG, agent),
 	KEY(config_credentials, "allow_cleartext", FLAG, allow_cleartext),
 };

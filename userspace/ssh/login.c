@@ -269,42 +269,69 @@ static bool signer_has_keys(int fd, char *ret)
 	return false;
 }
 
-static int try_keys(struct relay *r, const struct opening *o)
+/* `problem`: why there are none; what was tried counts up. */
+static int try_keys(struct relay *r, int fd, char *problem, unsigned *tried)
 {
-	if (ssh_set_agent_socket(r->server, o->fds[SSH_DESCRIPTOR_SIGNER]) != SSH_OK)
+	if (fd < 0 || !signer_has_keys(fd, problem))
+		return SSH_AUTH_DENIED;
+	++*tried;
+	if (ssh_set_agent_socket(r->server, fd) != SSH_OK)
 		return SSH_AUTH_ERROR;
 	return ssh_userauth_agent(r->server, NULL);
 }
 
-static int try_password(struct relay *r, const struct opening *o)
+static int try_password(struct relay *r, char *password)
 {
-	char *password = o->texts[SSH_TEXT_PASSWORD];
-	int methods, rc;
+	int methods = ssh_userauth_list(r->server, NULL), rc = SSH_AUTH_DENIED;
 
-	/* The server says which ways there are when the first is refused. */
-	rc = ssh_userauth_none(r->server, NULL);
-	methods = rc == SSH_AUTH_DENIED ? ssh_userauth_list(r->server, NULL) : 0;
+	/* The server says which ways there are when one is refused. */
+	if (!methods) {
+		rc = ssh_userauth_none(r->server, NULL);
+		methods = rc == SSH_AUTH_DENIED ? ssh_userauth_list(r->server, NULL) : 0;
+	}
 	if (methods & SSH_AUTH_METHOD_PASSWORD)
 		rc = ssh_userauth_password(r->server, NULL, password);
 	if (rc == SSH_AUTH_DENIED && methods & SSH_AUTH_METHOD_INTERACTIVE)
 		rc = answer_questions(r, password);
-	memory_wipe(password, strlen(password));
 	return rc;
+}
+
+/* By one way after the other, of those that there are. */
+static int try_ways(struct relay *r, const struct opening *o, char *problem, unsigned *tried)
+{
+	int keys = o->fds[SSH_DESCRIPTOR_SIGNER], own = o->fds[SSH_DESCRIPTOR_OWN_KEYS];
+	char *password = o->texts[SSH_TEXT_PASSWORD];
+	int rc = try_keys(r, keys, problem, tried);
+
+	if (rc != SSH_AUTH_SUCCESS && password[0] && ssh_is_connected(r->server)) {
+		rc = try_password(r, password);
+		++*tried;
+	}
+	memory_wipe(password, strlen(password));
+	if (own < 0)
+		return rc;
+	if (rc == SSH_AUTH_SUCCESS || !ssh_is_connected(r->server)) {
+		close(own);
+		return rc;
+	}
+	/* The library has one socket of an agent, which it closes at the end. */
+	if (keys >= 0)
+		close(keys);
+	return try_keys(r, own, problem, tried);
 }
 
 static bool try_login(struct relay *r, const struct opening *o)
 {
-	bool by_password = o->texts[SSH_TEXT_PASSWORD][0];
-	char problem[SSH_SIGNER_PROBLEM_MOST + 1];
+	char problem[SSH_SIGNER_PROBLEM_MOST + 1] = "";
+	unsigned tried = 0;
 
-	if (!by_password && !signer_has_keys(o->fds[SSH_DESCRIPTOR_SIGNER], problem)) {
-		fail(r, "%s", problem);
-		return false;
-	}
-	if ((by_password ? try_password(r, o) : try_keys(r, o)) == SSH_AUTH_SUCCESS)
+	if (try_ways(r, o, problem, &tried) == SSH_AUTH_SUCCESS)
 		return true;
-	fail(r, "%s does not let %s in with the credentials of this resource",
-		o->texts[SSH_TEXT_ADDRESS], o->texts[SSH_TEXT_USER]);
+	if (!tried)
+		fail(r, "%s", problem);
+	else
+		fail(r, "%s does not let %s in with the credentials of this resource",
+			o->texts[SSH_TEXT_ADDRESS], o->texts[SSH_TEXT_USER]);
 	return false;
 }
 

@@ -32,7 +32,7 @@ enum ssh_text {
 	SSH_TEXT_NAME, /* the host's, as known_hosts has it: "db" or "[db]:2222" */
 	SSH_TEXT_ADDRESS, /* what was dialled, in the same form */
 	SSH_TEXT_USER, /* to log in as */
-	SSH_TEXT_PASSWORD, /* empty: by the keys behind SSH_DESCRIPTOR_SIGNER */
+	SSH_TEXT_PASSWORD, /* empty: there is none */
 	SSH_TEXT_KNOWN_HOSTS,
 	SSH_TEXT_PROBLEM, /* empty, or why nobody can log in */
 	SSH_TEXT_COUNT
@@ -41,10 +41,11 @@ enum ssh_text {
 enum ssh_descriptor {
 	SSH_DESCRIPTOR_AGENT, /* the agent's connection; else BRIDGE_AGENT brings it */
 	SSH_DESCRIPTOR_WORKER, /* protocol/ssh/bridge.h */
-	/* An ssh-agent (draft-ietf-sshm-ssh-agent) with the keys to log in with. First it says why
-	 * there is none: a string (RFC 4251, 5) of up to SSH_SIGNER_PROBLEM_MOST bytes, empty where
-	 * there are some. */
+	/* An ssh-agent (draft-ietf-sshm-ssh-agent) with keys to log in with, before the password.
+	 * First it says why there is none: a string (RFC 4251, 5) of up to SSH_SIGNER_PROBLEM_MOST
+	 * bytes, empty where there are some. */
 	SSH_DESCRIPTOR_SIGNER,
+	SSH_DESCRIPTOR_OWN_KEYS, /* another one with the agent's own, after the password */
 	SSH_DESCRIPTOR_COUNT
 };
 
