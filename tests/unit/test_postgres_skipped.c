@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Messages that the server ignores after an error: what was found out about one of them must not be
- * taken for what the next one means.
+ * taken for what the next one means. Nor is anything read behind a Terminate.
  */
 #include "postgres_played.h"
 
@@ -40,4 +40,15 @@ Test(skipped, a_text_that_waited_is_not_the_next_ones)
 	answer_session(NULL, 'I');
 	cr_expect_not(sent("delete from orders"), "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
 	cr_expect(sent("wayleave_denied_"));
+}
+
+/* In one piece or in several: the server has to answer what came before, and then closes. */
+Test(skipped, what_stands_behind_a_terminate_is_not_read)
+{
+	agent(BYTES("Q\0\0\0\x1a"
+		    "select id from orders\0"
+		    "X\0\0\0\4"
+		    "\xb8\xb8\xb8\xb8\xb8\xb8"));
+	cr_expect_not(happened("! violation") || run.closed);
+	cr_expect(sent("select id from orders"));
 }

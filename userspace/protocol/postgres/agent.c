@@ -179,7 +179,7 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 	if (e->wait == PG_WAIT_DRAIN)
 		e->wait = PG_WAIT_NONE;
 	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && !pg_preview_bars(e) &&
-		pg_event_has_room(e) && e->agent != PG_AGENT_DONE) {
+		pg_event_has_room(e) && e->agent != PG_AGENT_DONE && !e->terminated) {
 		struct pg_frame m;
 
 		if (e->from_agent.left) {
