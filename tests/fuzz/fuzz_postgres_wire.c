@@ -100,18 +100,23 @@ static struct sql_catalog *known_names(void)
 	return c;
 }
 
-static struct engine_bench benches[sizeof(policies) / sizeof(policies[0])];
+/* Each of them twice: with previews that are given up and grants that come and go, too. */
+#define POLICIES (sizeof(policies) / sizeof(policies[0]))
+static struct engine_bench benches[2 * POLICIES];
 
 static void set_up(void)
 {
 	if (benches[0].scope)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
-		engine_bench_init(&benches[i], policies[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
+		engine_bench_init(&benches[i], policies[i % POLICIES]);
 		benches[i].names = known_names();
+		benches[i].restless = i >= POLICIES;
+		if (i % POLICIES != POLICY_ROLES)
+			continue;
+		benches[i].user = "app";
+		benches[i].upstream_tls = UPSTREAM_TLS_OFF;
 	}
-	benches[POLICY_ROLES].user = "app";
-	benches[POLICY_ROLES].upstream_tls = UPSTREAM_TLS_OFF;
 }
 
 #define BYTES(text) slice_of(text, sizeof(text) - 1)
@@ -263,7 +268,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	set_up();
-	bench = &benches[data[0] % ARRAY_SIZE(policies)];
+	bench = &benches[data[0] % ARRAY_SIZE(benches)];
 	transcript_init(&t);
 	add_login(&t, policy_scope_needs(bench->scope) != 0, bench->user != NULL);
 	add_steps(&t, slice_of(data + 1, size - 1));

@@ -172,7 +172,9 @@ static bool host_restricts(
 
 static bool host_grants(struct protocol_host *host, const struct protocol_grant *grant)
 {
-	return run_of(host)->grant.serial == grant->serial;
+	const struct engine_run *run = run_of(host);
+
+	return run->bench->restless ? run->actions % 2 : run->grant.serial == grant->serial;
 }
 
 static struct protocol_catalog *host_catalog(
@@ -297,8 +299,11 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 
 	if (run->held == HELD_NOT && protocol->preview) {
 		run->held = HELD_PREVIEWED;
-		if (!protocol->preview(run->engine, event->lane))
+		if (!protocol->preview(run->engine, event->lane)) {
+			if (run->bench->restless)
+				protocol->judge_again(run->engine, event->lane, false);
 			return true;
+		}
 	}
 	r = run->held == HELD_APPROVED ? -EALREADY
 				       : protocol->bind(run->engine, event->lane, &binding);
@@ -344,6 +349,11 @@ static void look_what_would_be(struct engine_run *run, const struct protocol_act
 	buffer_append_byte(&run->events, '\n');
 }
 
+static bool is_granted(const struct engine_run *run)
+{
+	return run->bench->restless ? run->actions % 2 : run->grant.serial != 0;
+}
+
 static void on_action(struct engine_run *run, const struct protocol_action_event *event)
 {
 	const struct protocol *protocol = run->engine->protocol;
@@ -355,8 +365,9 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 	policy_judge(run->bench->scope, event->action, &verdict);
 	keep_judgement(event, &verdict);
 	run->host.grant = (struct protocol_grant){0};
-	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && run->grant.serial) {
-		run->host.grant = run->grant;
+	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && is_granted(run)) {
+		run->host.grant =
+			run->bench->restless ? (struct protocol_grant){.serial = 1} : run->grant;
 	} else if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN &&
 		hold(run, event)) {
 		buffer_done(&text);

@@ -32,6 +32,9 @@ struct engine_bench {
 		*denied_beyond; /* the one place to which no proxy may connect; NULL: there is none
 				 */
 	const char *identity; /* what the server is to be told; NULL: nothing */
+	/* Previews are given up as soon as they have begun, and of what people decide every other
+	 * action is covered by a grant, which is over behind it. */
+	bool restless;
 };
 
 struct engine_run;
