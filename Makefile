@@ -65,7 +65,8 @@ LIBS := -lpg_query -lhs -luring -lbpf -lnftables -lmnl -lssl -lcrypto -lnghttp2 
 SSH_LIBS := -lssh -lcrypto -lseccomp -lcap-ng
 LAUNCHER_LIBS := -lseccomp -lcap-ng
 # Encoders and the like, for what tests send.
-TEST_LIBS := -lcriterion -lbrotlienc
+HARNESS_LIBS := -lbrotlienc
+TEST_LIBS := -lcriterion $(HARNESS_LIBS)
 BROKER_LIBS := -lcurl -lmicrohttpd -lcrypto -lcjson -lseccomp -lcap-ng
 
 # One library of everything without a main(); tests and fuzzers link it too.
@@ -147,7 +148,7 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(TEST_LIBRARIES)
 $(BUILD)/tests/%: tests/tools/%.c $(TEST_LIBRARIES)
 	$(SAY) TOOL $@
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -MMD -MP \
-		-o $@ $< $(TEST_LIBRARIES) $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
+		-o $@ $< $(TEST_LIBRARIES) $(HARNESS_LIBS) $(LIBS) $(BROKER_LIBS) $(SSH_LIBS)
 
 # Loaded into daemons that tests start; without sanitizers, which want to be loaded first.
 $(BUILD)/tests/%.so: tests/preload/%.c
