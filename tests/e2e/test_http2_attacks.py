@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on HTTP/2 by an agent, frame by frame, with nghttpd behind: what reaches it, what they cost, and that others go on."""
 import json
+import os
 import pathlib
 import subprocess
 
@@ -129,6 +130,12 @@ def memory(daemon):
     return int(text.split("VmRSS:")[1].split()[0]) << 10
 
 
+def cpu(daemon):
+    """Seconds that the worker has had of a processor."""
+    fields = pathlib.Path(f"/proc/{daemon.workers()[0]}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # How it ends: the error that it is told, and how many requests may reach the server at most.
 CALM, PROTOCOL = 11, 1
 
@@ -137,7 +144,7 @@ CALM, PROTOCOL = 11, 1
     ("rapid_resets", CALM, 600), ("resets_by_us", CALM, 600), ("streams", PROTOCOL, 5000), ("continuations", None, 1),
     ("hpack_bombs", None, 0), ("settings", CALM, 0), ("pings", CALM, 0), ("zero_windows", None, 100), ("held_and_given_up", None, 0)])
 def test_an_attack(daemon, server, attack, error, most):
-    worker, before, asked = daemon.workers(), memory(daemon), server.asked()
+    worker, before, asked, busy = daemon.workers(), memory(daemon), server.asked(), cpu(daemon)
     with daemon.popen("nghttp", "-n", f"http://127.0.0.1:{server.port}/index.html", "-m", "3", stdout=subprocess.PIPE, text=True) as other:
         done = daemon.run(PYTHON, "-c", ATTACK, server.port, attack)
         assert other.wait(60) == 0
@@ -146,6 +153,7 @@ def test_an_attack(daemon, server, attack, error, most):
     assert error is None or ended == str(error), done.stdout
     assert server.asked() - asked - 3 <= most
     assert memory(daemon) - before < 48 << 20
+    assert cpu(daemon) - busy < 1
     assert daemon.workers() == worker
     out = daemon.run("nghttp", f"http://127.0.0.1:{server.port}/index.html").stdout
     assert out == "hello\n"

@@ -3,6 +3,7 @@
  * What servers do besides answering: trailers, interim responses, bodies that must not be, other
  * protocols, and connections that end too early.
  */
+#include "protocol/http/body.h"
 #include "tests/unit/http_run.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -231,4 +232,41 @@ Test(http_servers, an_agent_that_breaks_off)
 	server_sends(OK_2);
 	cr_assert(holds(&run.events, "! result 1 rows 0 bytes 2 \"200 OK\"\n"));
 	cr_assert(run.closed);
+}
+
+/* Ten gigabytes, by a length and in one chunk: where the content ends no 32 bits say. */
+Test(http_servers, a_body_of_ten_gigabytes)
+{
+	static const char *const heads[] = {
+		"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+	static uint8_t much[1 << 20];
+	static struct http_head head;
+
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		struct slice size = slice_from_string(i ? "280000000\r\n" : ""), data;
+		struct slice end = slice_from_string(i ? "\r\n0\r\n\r\n" : "");
+		struct http_problem problem;
+		struct http_body body;
+		uint64_t length = 0;
+		size_t taken;
+
+		http_body_init(&body);
+		cr_assert(http_head_read_response(slice_from_string(heads[i]), &head, &problem));
+		cr_assert(http_body_of_response(&body, &head, false, &problem));
+		while (size.length) {
+			cr_assert_eq(http_body_next(&body, size, &taken, &data), HTTP_PIECE_NONE);
+			size = slice_from(size, taken);
+		}
+		for (unsigned piece = 0; piece < 10240; piece++) {
+			cr_assert_eq(
+				http_body_next(&body, slice_of(much, sizeof(much)), &taken, &data),
+				HTTP_PIECE_DATA);
+			length += data.length;
+		}
+		cr_expect_eq(length, 10ull << 30);
+		cr_expect_eq(http_body_next(&body, end, &taken, &data), HTTP_PIECE_END);
+		cr_expect_eq(body.seen, 10ull << 30);
+		http_body_done(&body);
+	}
 }
