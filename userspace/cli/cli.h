@@ -31,6 +31,7 @@ int cli_login(const struct cli *cli, int argc, char **argv);
 int cli_logout(const struct cli *cli, int argc, char **argv);
 int cli_policy(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
+int cli_known_hosts(const struct cli *cli, int argc, char **argv);
 int cli_doctor(const struct cli *cli, int argc, char **argv);
 
 /* The help, to stdout where "--help" asked for it, else as an error; the exit status. */

@@ -25,13 +25,14 @@ static const struct verb {
 	{"audit", cli_audit, "verify or export the audit log"},
 	{"policy", cli_policy, "check policy files, explain a verdict"},
 	{"ca", cli_ca, "show the host's certificate authority"},
+	{"known-hosts", cli_known_hosts, "our SSH host keys in the host's own known_hosts"},
 };
 
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: wayleave [--socket PATH] [--json] VERB …\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+		fprintf(out, "  %-11s %s\n", verbs[i].name, verbs[i].help);
 	fprintf(out, "\n\"wayleave VERB --help\" explains one.\n");
 }
 

@@ -15,6 +15,8 @@
 
 #define CONTROL_DEFAULT_SOCKET "/run/wayleave/control.sock"
 #define CONTROL_PAYLOAD_MOST 131072
+/* The comment of lines that were put into the host's own known_hosts, which tells them apart. */
+#define SSH_KNOWN_MARK "added-by-wayleave"
 #define CONTROL_DESCRIPTORS_MOST 4
 
 enum control_request {

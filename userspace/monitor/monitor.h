@@ -14,7 +14,8 @@
  *   openid.c     the broker for issuers of tokens; identities.c: who agents are; runs.c: and who
  *                single commands of theirs are
  *   slack.c      what Slack shows of reviews, by way of broker_process.c and announcements.c
- *   ssh.c        SSH sessions, by way of ssh_process.c, ssh_signer.c, own_keys.h; ssh_names.c
+ *   ssh.c        SSH sessions, by way of ssh_process.c, ssh_signer.c, own_keys.h; ssh_names.c,
+ *                ssh_known.c
  *   inspector_process.c  the process that reads what is known of agents' processes: inspector.c
  *   authority.c, process.c, names.c, status.c
  */
@@ -322,6 +323,8 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 const char *ssh_address_text(const uint8_t *address, char *room, size_t size);
 /* ssh_names.c */
 int ssh_names_write(struct monitor *m, struct error *e);
+/* ssh_known.c: appends lines of known_hosts for the host's own file. */
+int ssh_known_append(struct monitor *m, struct buffer *ret, struct error *e);
 
 /* status.c: a JSON object; `agent` not 0: what that agent may see. */
 int status_build(struct monitor *m, uint32_t agent, struct buffer *ret);

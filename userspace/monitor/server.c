@@ -93,6 +93,8 @@ static int on_ca(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
 	(void)who;
+	if (slice_equal_string(request, "known_hosts"))
+		return ssh_known_append(m, &ret->payload, &ret->error);
 	return buffer_append_slice(&ret->payload,
 		slice_equal_string(request, "ssh") ? ssh_authority_line(m->ssh_authority)
 						   : authority_certificate(m->authority));
