@@ -108,11 +108,6 @@ bool text_is_utf8(struct slice s)
 	return true;
 }
 
-static uint8_t ascii_lower(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
-}
-
 bool text_is_one_line(struct slice s)
 {
 	for (size_t i = 0; i < s.length; i++) {
@@ -127,7 +122,7 @@ bool text_equal_ignore_case(struct slice a, struct slice b)
 	if (a.length != b.length)
 		return false;
 	for (size_t i = 0; i < a.length; i++) {
-		if (ascii_lower(a.data[i]) != ascii_lower(b.data[i]))
+		if (text_lower(a.data[i]) != text_lower(b.data[i]))
 			return false;
 	}
 	return true;

@@ -23,7 +23,12 @@ bool text_is_utf8(struct slice s);
 bool text_is_ascii(struct slice s);
 /* No control byte of ASCII in it, also no tab. */
 bool text_is_one_line(struct slice s);
-/* ASCII only, whatever the locale. */
+/* ASCII only, whatever the locale, as all that ignores case here. */
+static inline uint8_t text_lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
 bool text_equal_ignore_case(struct slice a, struct slice b);
 /* Lower-case hexadecimal; `ret` has room for 2 * s.length + 1. */
 void text_to_hex(struct slice s, char *ret);

@@ -274,11 +274,7 @@ static const char *const shown_headers[] = {
 
 static bool is_shown(const struct http_field *field)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(shown_headers); i++) {
-		if (http_field_is(field, shown_headers[i]))
-			return true;
-	}
-	return false;
+	return http_field_is_one_of(field, shown_headers, ARRAY_SIZE(shown_headers));
 }
 
 static int write_text(struct http_request *request, const struct http_target *target)

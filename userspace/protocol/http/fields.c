@@ -14,15 +14,6 @@ static const char *const of_request[] = {"http2-settings"};
 /* Alt-Svc would move the agent to where nobody judges. */
 static const char *const of_response[] = {"alt-svc"};
 
-static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (http_field_is(field, names[i]))
-			return true;
-	}
-	return false;
-}
-
 static bool is_disguised(struct slice name, const char *wanted)
 {
 	char plain[64];
@@ -36,14 +27,14 @@ static bool is_disguised(struct slice name, const char *wanted)
 
 bool http_field_is_of_connection(const struct http_field *field)
 {
-	return is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
-		is_one_of(field, of_request, ARRAY_SIZE(of_request));
+	return http_field_is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
+		http_field_is_one_of(field, of_request, ARRAY_SIZE(of_request));
 }
 
 /* Whether it belongs to the connection that it came by, as nearly all heads say of nothing else. */
 static bool is_hop_by_hop(const struct http_fields *fields, const struct http_field *field)
 {
-	return is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
+	return http_field_is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) ||
 		http_fields_list_has(fields, "connection", field->name);
 }
 
@@ -126,7 +117,8 @@ static bool is_unmaskable(const struct http_request *r, const struct http_field 
 bool http_request_keeps(const struct http_request *r, const struct http_field *field)
 {
 	return !is_hop_by_hop(&r->head.fields, field) &&
-		!is_one_of(field, of_request, ARRAY_SIZE(of_request)) && !is_unmaskable(r, field) &&
+		!http_field_is_one_of(field, of_request, ARRAY_SIZE(of_request)) &&
+		!is_unmaskable(r, field) &&
 		!http_credentials_replace(&r->host->credentials, field->name) &&
 		!(r->continued && http_field_is(field, "expect")) &&
 		!(r->websocket && http_field_is(field, "sec-websocket-extensions")) &&
@@ -154,7 +146,7 @@ static bool is_of_content(const struct http_field *field)
 		if (text_equal_ignore_case(slice_head(field->name, begin.length), begin))
 			return true;
 	}
-	return is_one_of(field, of_content, ARRAY_SIZE(of_content));
+	return http_field_is_one_of(field, of_content, ARRAY_SIZE(of_content));
 }
 
 bool http_response_keeps(const struct http_request *r, const struct http_field *field)
@@ -163,7 +155,7 @@ bool http_response_keeps(const struct http_request *r, const struct http_field *
 	bool no_length = r->status < 200 || r->status == 204 || (r->beyond.port && r->status < 300);
 
 	return !is_hop_by_hop(&r->head.fields, field) &&
-		!is_one_of(field, of_response, ARRAY_SIZE(of_response)) &&
+		!http_field_is_one_of(field, of_response, ARRAY_SIZE(of_response)) &&
 		!(r->masked && is_of_content(field)) &&
 		!(no_length && http_field_is(field, "content-length"));
 }
@@ -199,8 +191,8 @@ bool http_field_is_disguised(const struct http_field *field)
 
 bool http_trailer_is_kept(const struct http_request *r, const struct http_field *field)
 {
-	return !is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
-		!is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
+	return !http_field_is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
+		!http_field_is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
 		!http_field_is_disguised(field) &&
 		!http_credentials_replace(&r->host->credentials, field->name);
 }

@@ -233,9 +233,24 @@ bool http_head_read_response(
 		http_fields_read(bytes, &ret->fields, ret_problem);
 }
 
+/* Asked of each field for each of many names: most differ in their first letter. */
 bool http_field_is(const struct http_field *field, const char *name)
 {
-	return text_equal_ignore_case(field->name, slice_from_string(name));
+	size_t i = 0;
+
+	while (i < field->name.length && name[i] &&
+		text_lower(field->name.data[i]) == text_lower((uint8_t)name[i]))
+		i++;
+	return i == field->name.length && !name[i];
+}
+
+bool http_field_is_one_of(const struct http_field *field, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (http_field_is(field, names[i]))
+			return true;
+	}
+	return false;
 }
 
 const struct http_field *http_fields_find(

@@ -65,7 +65,9 @@ bool http_fields_list_has(const struct http_fields *fields, const char *name, st
 bool http_is_token(struct slice s);
 /* Whether it can be a target by its bytes; not empty. */
 bool http_is_target(struct slice s);
+/* Whether the field has that name, or one of those (any case). */
 bool http_field_is(const struct http_field *field, const char *name);
+bool http_field_is_one_of(const struct http_field *field, const char *const *names, size_t count);
 /* Takes the next element of a comma-separated list, without the space around it; false: no more. */
 bool http_list_next(struct slice *rest, struct slice *ret);
 

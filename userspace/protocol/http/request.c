@@ -237,19 +237,12 @@ static const char *const transport_headers[] = {"upgrade", "sec-websocket-key",
 	"sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
 	"x-stream-protocol-version", "content-length", "accept-encoding", "origin"};
 
-static bool is_one_of(const struct http_field *field, const char *const *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (http_field_is(field, names[i]))
-			return true;
-	}
-	return false;
-}
-
 static bool is_bound(const struct http_request *r, const struct http_field *field)
 {
-	return !is_one_of(field, volatile_headers, ARRAY_SIZE(volatile_headers)) &&
-		!(r->streams && is_one_of(field, transport_headers, ARRAY_SIZE(transport_headers)));
+	return !http_field_is_one_of(field, volatile_headers, ARRAY_SIZE(volatile_headers)) &&
+		!(r->streams &&
+			http_field_is_one_of(
+				field, transport_headers, ARRAY_SIZE(transport_headers)));
 }
 
 static int put_head(struct http_request *r)
