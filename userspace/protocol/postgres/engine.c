@@ -132,6 +132,7 @@ static void engine_close(struct protocol_engine *base)
 	pg_naming_done(e);
 	pg_preview_free(e->preview);
 	free(e->named);
+	free(e->row_values);
 	pg_role_done(e);
 	pg_columns_free(e->columns);
 	copy_stream_free(e->copy);

@@ -266,7 +266,9 @@ struct pg_engine {
 	struct pg_columns *columns; /* of the QUERY at the head */
 	struct copy_stream *copy;
 	const char *trouble; /* with -EPERM: what can't be masked */
-	struct protocol_value row_values[2 * PG_VALUES_MOST]; /* of EVENT_COLUMNS and EVENT_ROW */
+	/* Of EVENT_COLUMNS, then of EVENT_ROW: PG_VALUES_MOST each; NULL until rows are recorded.
+	 */
+	struct protocol_value *row_values;
 	struct buffer scratch, row;
 	struct buffer context, identity, runs, in_unit; /* of struct protocol_binding */
 };

@@ -188,6 +188,9 @@ static void announce(struct pg_engine *e, const struct pg_request *q, struct pg_
 {
 	struct protocol_event *event = pg_event(e, EVENT_COLUMNS);
 
+	if (!e->row_values)
+		e->row_values =
+			memory_new_array((size_t)2 * PG_VALUES_MOST, sizeof(*e->row_values));
 	c->announced = true;
 	event->row.action = q->action;
 	event->row.values = e->row_values;
