@@ -317,37 +317,53 @@ static int shake_hands(struct leg *leg)
 	return -EPROTO;
 }
 
+/* Asking OpenSSL for what is not there costs about as much as decrypting a short record. */
+static bool may_have_plain(const struct tls *t)
+{
+	return BIO_ctrl_pending(t->in) > 0 || SSL_has_pending(t->ssl);
+}
+
+/* Gives the session what one record holds. One of SSL_get_error()'s. */
+static int read_some(struct leg *leg)
+{
+	struct tls *t = leg->tls;
+	struct chunk *chunk;
+	size_t n;
+	int r;
+
+	if (!may_have_plain(t))
+		return SSL_ERROR_WANT_READ;
+	chunk = chunk_new(LEG_CHUNK_SIZE);
+	if (!chunk)
+		return SSL_ERROR_WANT_READ;
+	ERR_clear_error();
+	r = SSL_read_ex(t->ssl, chunk->data, chunk->size, &n);
+	if (r == 1) {
+		chunk->used = (uint32_t)n;
+		leg->input_chunk = chunk;
+		leg->events->received(leg, slice_of(chunk->data, n));
+		leg->input_chunk = NULL;
+	}
+	chunk_put(chunk);
+	return r == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, r);
+}
+
 static void read_plain(struct leg *leg)
 {
 	struct tls *t = leg->tls;
+	int r;
 
-	while (leg->state == LEG_OPEN && !t->failed) {
-		struct chunk *chunk = chunk_new(LEG_CHUNK_SIZE);
-		size_t n;
-		int r;
-
-		if (!chunk)
+	do {
+		if (leg->state != LEG_OPEN || t->failed)
 			return;
-		ERR_clear_error();
-		r = SSL_read_ex(t->ssl, chunk->data, chunk->size, &n);
-		if (r == 1) {
-			chunk->used = (uint32_t)n;
-			leg->input_chunk = chunk;
-			leg->events->received(leg, slice_of(chunk->data, n));
-			leg->input_chunk = NULL;
-			chunk_put(chunk);
-			continue;
-		}
-		chunk_put(chunk);
-		r = SSL_get_error(t->ssl, r);
-		take_output(leg);
-		if (r == SSL_ERROR_ZERO_RETURN) {
-			leg->cut = false; /* whatever becomes of the connection below it */
-			leg_end(leg, 0);
-		} else if (r != SSL_ERROR_WANT_READ && r != SSL_ERROR_WANT_WRITE) {
-			fail(leg);
-		}
-		return;
+		r = read_some(leg);
+	} while (r == SSL_ERROR_NONE);
+	take_output(leg);
+	if (r == SSL_ERROR_ZERO_RETURN) {
+		leg->cut = false; /* whatever becomes of the connection below it */
+		leg_end(leg, 0);
+	} else if (r != SSL_ERROR_WANT_READ && r != SSL_ERROR_WANT_WRITE) {
+		fail(leg);
 	}
 }
 
