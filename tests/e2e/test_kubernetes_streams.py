@@ -250,21 +250,6 @@ def test_kubectl_proxy(daemon, cluster, transport):
         process.terminate()
 
 
-def node(daemon, *words):
-    done = daemon.run("node", CLIENTS / "kubernetes_exec.mjs", *words, env=environment(daemon, "websocket"))
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_client_node(daemon, cluster):
-    got = node(daemon, "prod", "masked", "", "", "sh", "-c", "echo to ann@example.com; echo wrong >&2; exit 3")
-    assert (got["out"], got["errors"]) == ("to [masked]\n", "wrong\n")
-    assert got["status"]["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
-    got = node(daemon, "prod", "open", "", "hello\n", "head", "-n1")
-    assert (got["out"], got["status"]["status"]) == ("hello\n", "Success")
-    assert "403" in node(daemon, "dev", "open", "", "", "id")["refused"]
-
-
 def shout(peer, _):
     while data := peer.recv(1000):
         peer.sendall(data.upper())

@@ -297,6 +297,33 @@ def copy_port(spdy, stream, peer):
     spdy.write(struct.pack(">II", stream, 1 << 24))
 
 
+def serve_channels(handler, query):
+    """A port in the channels of a WebSocket: 0 is its bytes, 1 what went wrong; each begins with the port."""
+    connection, port = Connection(handler), int(query["ports"][0])
+    switch_to_messages(handler, "v4.channel.k8s.io")
+    peer = socket.create_connection(("127.0.0.1", port))
+    for channel in (0, 1):
+        connection.write(websocket_frame(2, bytes([channel]) + struct.pack("<H", port)))
+
+    def copy():
+        while data := peer.recv(65536):
+            connection.write(websocket_frame(2, b"\0" + data))
+
+    threading.Thread(target=copy, daemon=True).start()
+    try:
+        while True:
+            opcode, data = read_websocket(connection)
+            if opcode == 8:
+                connection.write(websocket_frame(8, data))
+                break
+            if opcode < 8:
+                assert data[0] == 0
+                peer.sendall(data[1:])
+    except EOFError:
+        pass
+    peer.close()
+
+
 def serve_forward(handler, tunnelled):
     if tunnelled:
         switch_to_messages(handler, "SPDY/3.1+portforward.k8s.io")
@@ -347,7 +374,10 @@ def serve(handler, query):
     """Runs the command, or reaches the port, over the transport that was asked for. False: none was."""
     if "/portforward" in handler.path and "Upgrade" in handler.headers:
         handler.close_connection = True
-        serve_forward(handler, handler.headers["Upgrade"].lower() == "websocket")
+        if "channel.k8s.io" in handler.headers.get("Sec-WebSocket-Protocol", ""):
+            serve_channels(handler, query)
+        else:
+            serve_forward(handler, handler.headers["Upgrade"].lower() == "websocket")
         return True
     transports = {"websocket": serve_messages, "spdy/3.1": serve_spdy}
     transport = transports.get(handler.headers.get("Upgrade", "").lower())
