@@ -40,6 +40,9 @@ RESOURCES = {
 }
 
 
+POSED = "127.0.0.20"  # where no server is
+
+
 def address(name):
     return f"127.0.0.{RESOURCES[name][2]}"
 
@@ -85,6 +88,8 @@ def daemon(web, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
         **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [*(resource(web, folder, name) for name in RESOURCES),
+                      {"name": "posed", "protocol": "http", "hosts": [f"{POSED}:{web.place}"], "tls": WITHOUT,
+                       "credentials": {"bearer_file": write_secret(folder / "posed", SECRET + "\n"), "allow_cleartext": True}},
                       {"name": "elsewhere", "protocol": "http", "hosts": [f"127.0.0.1:{web.elsewhere}"]}]}, RULES)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     d.secrets = folder
@@ -173,6 +178,34 @@ def test_reviews_do_not_show_it(daemon):
 def test_another_place_never_gets_it(daemon):
     """The server sends the client elsewhere: the secret is the resource's, and stays there."""
     assert curl(daemon, "-L", f"{daemon.url('bearer')}/v1/away") == "|||"
+
+
+# A server of an agent's own making, in the place of a resource's that is not up: what it is told until the end of input.
+POSER = """
+import socket, sys, threading
+s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+told = []
+def answer(c):
+    while data := c.recv(9999):
+        told.append(data)
+        c.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nposed")
+def serve():
+    while True:
+        threading.Thread(target=answer, args=(s.accept()[0],), daemon=True).start()
+threading.Thread(target=serve, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.readline()
+print(b"".join(told), flush=True)
+"""
+
+
+def test_an_agents_own_process_never_gets_it(daemon, web):
+    with daemon.popen("/usr/bin/python3", "-c", POSER, POSED, web.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as poser:
+        assert poser.stdout.readline() == "ready\n"
+        said = curl(daemon, "-H", "authorization: Bearer mine", f"http://{POSED}:{web.place}/v1/seen")
+        told = poser.communicate("\n", timeout=20)[0]
+    assert SECRET not in told and SECRET not in said
+    assert "a process of an agent's" in said and "posed" not in said
 
 
 def test_no_memory_and_no_file_has_it(daemon):

@@ -159,6 +159,10 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 /* Whether a process is in, or below, the cgroup of any agent, and of which (0 = none). */
 int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent);
 
+/* Whose process a connection over TCP leads to: the agent's id, or 0 where it leaves this host or
+ * is nobody's that is governed. Negative errno: it is on this host, and can't be found out. */
+int capture_find_peer(struct capture *c, int fd, uint32_t *ret_agent);
+
 /* Counters and pending connections of an agent, or of the host (agent 0). -ENOENT. */
 int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_agent *ret);
 

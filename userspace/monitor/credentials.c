@@ -361,18 +361,32 @@ static const char *refusal_text(int error)
 		return "the resource has no credentials any more";
 	case -EPERM:
 		return "the configuration lets this password not be sent in clear";
+	case -EACCES:
+		return "the server is a process of an agent's, or can't be found";
 	default:
 		return "the server's challenge is not one that is answered";
 	}
 }
 
-void credentials_ask(struct monitor_worker *w, struct slice request)
+/* Whoever binds a server's place on this host while that is not up. */
+static int check_server(struct monitor_worker *w, int server)
+{
+	uint32_t agent = 0;
+
+	return server < 0 || (capture_find_peer(w->monitor->capture, server, &agent) == 0 && !agent)
+		? 0
+		: -EACCES;
+}
+
+void credentials_ask(struct monitor_worker *w, struct slice request, int server)
 {
 	struct message_proof message;
 	int r;
 
 	memcpy(&message, request.data, sizeof(message));
-	r = ask(w, &message, slice_from(request, sizeof(message)));
+	r = check_server(w, server);
+	if (r == 0)
+		r = ask(w, &message, slice_from(request, sizeof(message)));
 	if (r == 0)
 		return;
 	if (r != -EBUSY && r != -ENOENT)

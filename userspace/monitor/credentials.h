@@ -18,7 +18,8 @@ struct monitor_worker;
 
 /* -errno: no thread. */
 int credentials_new(struct monitor *m, struct credentials **ret);
-/* A MESSAGE_PROOF; answered by and by. */
-void credentials_ask(struct monitor_worker *w, struct slice request);
+/* A MESSAGE_PROOF; answered by and by. `server`: the worker's connection, or -1; what an agent's
+ * own process would get by it is refused. */
+void credentials_ask(struct monitor_worker *w, struct slice request, int server);
 
 #endif

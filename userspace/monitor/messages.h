@@ -39,9 +39,9 @@ enum message_type {
 	 * waits until MESSAGE_DECISION, unless the answer is an error, with a sentence */
 	MESSAGE_REVIEW,
 	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
-	/* struct message_proof, the resource's name, the challenge → what proves the resource's
-	 * credentials to its server, or an error with a sentence for the agent; as enum proof_kind
-	 * says (protocol/protocol.h) */
+	/* struct message_proof, the resource's name, the challenge, and the connection to the
+	 * server where the worker has it → what proves the resource's credentials to its server, or
+	 * an error with a sentence for the agent; as enum proof_kind says (protocol/protocol.h) */
 	MESSAGE_PROOF,
 	/* struct message_pin, its addresses, its name → nothing; what it says holds in all workers
 	 * from then on, or was not to be believed */

@@ -331,8 +331,7 @@ static void on_pin(struct monitor_worker *w, struct slice request, int fd)
 
 static void on_proof(struct monitor_worker *w, struct slice request, int fd)
 {
-	(void)fd;
-	credentials_ask(w, request);
+	credentials_ask(w, request, fd);
 }
 
 static const struct row {

@@ -79,7 +79,7 @@ static int ask(
 	if (error == 0) {
 		s->outstanding++;
 		channel_ask(&s->worker->channel, MESSAGE_PROOF, &head, sizeof(head),
-			buffer_slice(&text), -1, reply, s);
+			buffer_slice(&text), s->legs[SIDE_SERVER].fd, reply, s);
 	}
 	buffer_done(&text);
 	return error;
