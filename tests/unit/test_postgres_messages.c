@@ -11,7 +11,8 @@ static const char policy[] =
 	"config:\n"
 	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
 	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
-	"rules: [{ name: writes, operations: [copy_in], objects: [public.orders], allow: {} }]\n";
+	"rules: [{ name: writes, operations: [copy_in, select], objects: [public.orders], allow: "
+	"{} }]\n";
 
 #define MIB (1u << 20)
 #define GIB (1u << 30)
@@ -184,4 +185,17 @@ Test(messages, larger_data_ends_the_session, .fini = played_tear_down)
 	cr_expect(happened("! violation agent"));
 	cr_expect(run.closed);
 	cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
+}
+
+/* Behind another row, too, with which it comes in one piece. */
+Test(messages, a_larger_row_ends_the_session, .fini = played_tear_down)
+{
+	played_set_up(policy, NULL);
+	query("select id from orders");
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("T\0\0\0\6\0\0"
+		      "D\0\0\0\6\0\0"
+		      "D\x40\0\0\4\0\0"));
+	cr_expect(happened("! violation server"));
+	cr_expect(run.closed);
 }

@@ -311,7 +311,8 @@ static int rows_through(struct pg_engine *e, struct pg_request *q, struct slice 
 	struct pg_header header;
 	int r;
 
-	while (pg_header_get(slice_from(in, n), &header) && header.type == 'D') {
+	while (pg_header_get(slice_from(in, n), &header) && header.type == 'D' &&
+		header.length <= pg_server_messages['D'].most) {
 		size_t size = PG_HEADER_SIZE + (size_t)header.length;
 
 		q->rows++;
