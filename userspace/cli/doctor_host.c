@@ -3,13 +3,11 @@
  * What Wayleave needs of this host: the kernel, its interfaces, the clock, the launcher.
  */
 #include <limits.h>
-#include <linux/landlock.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/landlock.h"
 #include "base/memory.h"
 #include "base/mountinfo.h"
 #include "cli/doctor.h"
@@ -96,15 +95,15 @@ static void check_ring(struct doctor *d)
 
 static void check_landlock(struct doctor *d)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int version = landlock_version();
 
-	if (abi >= 6)
-		doctor_note(d, DOCTOR_OK, "landlock", "version %ld", abi);
+	if (version >= LANDLOCK_VERSION_SCOPES)
+		doctor_note(d, DOCTOR_OK, "landlock", "version %d", version);
 	else
 		doctor_note(d, DOCTOR_WARNING, "landlock",
 			"%s: agents may signal processes of the same user and dial their abstract "
 			"sockets (kernel 6.12 closes that)",
-			abi < 1 ? "not there" : "an early version");
+			version < 1 ? "not there" : "an early version");
 }
 
 static void check_clock(struct doctor *d)

@@ -5,75 +5,29 @@
  */
 #include <cap-ng.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/landlock.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/landlock.h"
 #include "launcher/launcher.h"
-
-/* linux/landlock.h of kernel 6.12; Debian 12's ends at the first field. */
-struct landlock_rules {
-	uint64_t handled_access_fs;
-	uint64_t handled_access_net;
-	uint64_t scoped;
-};
-#define LANDLOCK_SCOPED_ABSTRACT_SOCKET (1ULL << 0)
-#define LANDLOCK_SCOPED_SIGNAL (1ULL << 1)
-#define LANDLOCK_ABI_SCOPED 6
-#define LANDLOCK_ABI_REFER 2
-
-static int landlock_abi(void)
-{
-	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-}
-
-/* Allows below "/" what the rules handle, so that they restrict nothing. */
-static int allow_everywhere(int rules, uint64_t access)
-{
-	struct landlock_path_beneath_attr beneath = {.allowed_access = access};
-	int r;
-
-	beneath.parent_fd = open("/", O_PATH | O_CLOEXEC);
-	if (beneath.parent_fd < 0)
-		return -errno;
-	r = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0
-		? -errno
-		: 0;
-	close(beneath.parent_fd);
-	return r;
-}
 
 /* A domain is wanted, not its rules: a process inside can't trace one outside, nor read its memory
  * or go through its /proc/PID/root and cwd. Rules about signals alone, and about sockets without a
  * path, which no mount hides, come with kernel 6.12;
  * before, only rules about files make a domain, which costs mount(2). Referring (link and rename
  * across folders) has to be handled, or it is refused. */
-int confine_landlock(int abi, struct error *e)
+int confine_landlock(int version, struct error *e)
 {
-	struct landlock_rules rules = {0};
-	size_t size = sizeof(rules.handled_access_fs);
-	int fd, r = 0;
+	static const struct landlock_rules apart = {
+		.scopes = LANDLOCK_SCOPE_SIGNAL | LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET};
+	static const struct landlock_rules older = {
+		.files = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_REFER};
 
-	if (abi < LANDLOCK_ABI_REFER)
+	if (version < LANDLOCK_VERSION_REFER)
 		return 0;
-	if (abi >= LANDLOCK_ABI_SCOPED) {
-		rules.scoped = LANDLOCK_SCOPED_SIGNAL | LANDLOCK_SCOPED_ABSTRACT_SOCKET;
-		size = sizeof(rules);
-	} else {
-		rules.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_REFER;
-	}
-	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-	if (fd < 0)
-		return error_set_errno(e, -errno, "Landlock");
-	if (rules.handled_access_fs)
-		r = allow_everywhere(fd, rules.handled_access_fs);
-	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		r = -errno;
-	close(fd);
-	return r < 0 ? error_set_errno(e, r, "Landlock") : 0;
+	return version >= LANDLOCK_VERSION_SCOPES ? landlock_enter(&apart, 0, e)
+						  : landlock_enter(&older, older.files, e);
 }
 
 /* Groups first, while there is the right to. */
@@ -129,6 +83,6 @@ int confine(const struct run_plan *plan, const struct caller *c, struct error *e
 	if (has_privilege(plan, c))
 		return error_set(e, -EPERM, "privileges could not be given up");
 	if (plan->flags & RUN_PLAN_LANDLOCK)
-		r = confine_landlock(landlock_abi(), e);
+		r = confine_landlock(landlock_version(), e);
 	return r < 0 ? r : confine_system_calls(plan->flags & RUN_PLAN_DENY_IO_URING, e);
 }

@@ -107,8 +107,8 @@ int user_known_hosts_show(char *const *environment, const struct run_plan *plan,
 /* confine.c, system_calls.c: users, groups, capabilities, new privileges, Landlock, seccomp. No way
  * back. */
 int confine(const struct run_plan *plan, const struct caller *c, struct error *e);
-/* Landlock alone, as the kernel's ABI version `abi` has it; below 2 nothing is done. */
-int confine_landlock(int abi, struct error *e);
+/* Landlock alone, as far as `version` goes (base/landlock.h); below 2 nothing is done. */
+int confine_landlock(int version, struct error *e);
 /* The seccomp filter alone; needs no-new-privileges. */
 int confine_system_calls(bool deny_io_uring, struct error *e);
 

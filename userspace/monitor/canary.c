@@ -4,15 +4,14 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/privileges.h"
 #include "base/text.h"
@@ -20,16 +19,10 @@
 #include "launcher/launcher.h"
 
 #define NOBODY 65534
-#define LANDLOCK_WITH_SCOPES 6
 #define RUN_TIME (10 * NANOSECONDS_PER_SECOND)
 #define FIRST (10 * NANOSECONDS_PER_SECOND) /* after the start */
 
 /* --- the catchers */
-
-static int landlock_abi(void)
-{
-	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-}
 
 static void set_address(struct canary_catcher *c, enum canary_way way)
 {
@@ -94,7 +87,7 @@ static void enter(pid_t parent, int cgroup_fd)
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
 		cgroup_enter(cgroup_fd) < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 ||
-		confine_landlock(landlock_abi(), &e) < 0 || confine_system_calls(false, &e) < 0)
+		confine_landlock(landlock_version(), &e) < 0 || confine_system_calls(false, &e) < 0)
 		_exit(1);
 }
 
@@ -225,7 +218,7 @@ void canary_start(struct canary *c)
 	for (int i = 0; i < CANARY_CAUGHT; i++)
 		catcher_open(&c->catchers[i], (enum canary_way)i);
 	/* Without Landlock's scopes agents reach each other there; the threat model says so. */
-	if (landlock_abi() < LANDLOCK_WITH_SCOPES && c->catchers[CANARY_ABSTRACT].fd >= 0) {
+	if (landlock_version() < LANDLOCK_VERSION_SCOPES && c->catchers[CANARY_ABSTRACT].fd >= 0) {
 		close(c->catchers[CANARY_ABSTRACT].fd);
 		c->catchers[CANARY_ABSTRACT].fd = -1;
 	}
