@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker that was taken over could do: the same sandbox tried from inside, and the live workers as the kernel shows them."""
+import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 
 import pytest
-from harness.daemon import BUILD
+from harness.daemon import BUILD, Daemon, cgroup_root
 
 PROBE = BUILD.parent / "tests" / "sandbox_probe"
-ALLOWED = ["append", "tcp-socket", "stop-recording"]
+ALLOWED = ["append", "tcp-socket", "stop-recording", "unfiltered-dial"]
 KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "exec", "fork", "ptrace", "kill", "signal-thread", "root",
           "unix-socket", "netlink-socket", "udp-socket", "raw-socket", "code", "bpf", "second-ring"]
+# By Landlock, whose version says what it knows.
+SHUT = {"unfiltered-open": ("EACCES", 1), "unfiltered-create": ("EACCES", 1), "unfiltered-exec": ("EACCES", 1),
+        "unfiltered-bind": ("EACCES", 4), "unfiltered-signal": ("EPERM", 6)}
 REFUSED = ["open", "ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
 
 
@@ -20,7 +24,7 @@ def probe(what):
 
 
 def test_the_probe_knows_no_more_than_is_tried_here():
-    assert sorted(subprocess.run([PROBE], capture_output=True, text=True).stdout.split()) == sorted(ALLOWED + KILLED + REFUSED)
+    assert sorted(subprocess.run([PROBE], capture_output=True, text=True).stdout.split()) == sorted(ALLOWED + KILLED + REFUSED + list(SHUT))
 
 
 @pytest.mark.parametrize("what", ALLOWED)
@@ -41,6 +45,20 @@ def test_opening_files_and_whatever_else_the_ring_could_do_is_refused(what):
     assert done.stdout == "refused: EACCES", (done.returncode, done.stdout, done.stderr)
 
 
+def landlock_version():
+    create_ruleset, version = 444, 1
+    return ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), version)
+
+
+@pytest.mark.parametrize("what", SHUT)
+def test_without_the_filter_there_is_still_nothing_to_open_or_to_listen_on(what):
+    error, since = SHUT[what]
+    if landlock_version() < since:
+        pytest.skip(f"Landlock of version {since} is not in this kernel")
+    done = probe(what)
+    assert done.stdout == f"refused: {error}", (done.returncode, done.stdout, done.stderr)
+
+
 def status_of(pid):
     lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
@@ -59,6 +77,50 @@ def test_live_workers_have_given_up_what_they_do_not_need(wayleave):
         assert os.stat(f"/proc/{pid}/environ").st_uid == 0
         limits = {line[:26].strip(): line[26:].split() for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines()}
         assert limits["Max core file size"][:2] == ["0", "0"]
+
+
+def cgroup_of(pid):
+    line = next(x for x in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines() if x.startswith("0::/"))
+    return cgroup_root() / line[4:]
+
+
+def test_a_cgroup_of_others_is_not_divided(wayleave):
+    assert {cgroup_of(pid) for pid in wayleave.workers()} == {cgroup_of(wayleave.process.pid)}
+    assert "Delegate=" in wayleave.status()["worker_limits"]["problem"] and "worker_limits: not set" in wayleave.text()
+
+
+@pytest.fixture(scope="module")
+def delegated(tmp_path_factory):
+    """A daemon in a cgroup that is left to it, as systemd does."""
+    folder = cgroup_root() / f"wlt{os.getpid()}.service"
+    folder.mkdir()
+    os.setxattr(folder, "user.delegate", b"1")
+    d = Daemon(tmp_path_factory.mktemp("delegated"), {"workers": 2, "agents": [], "resources": []}, [],
+               enter=lambda: (folder / "cgroup.procs").write_text("0"))
+    yield d, folder
+    d.stop()
+    subprocess.run(d.daemon_command("--teardown"), check=True, capture_output=True)
+    for inner in ("workers", "monitor", "."):
+        (folder / inner).rmdir()
+
+
+def test_in_a_cgroup_of_its_own_workers_have_one(delegated):
+    d, folder = delegated
+    assert {cgroup_of(pid) for pid in d.workers()} == {folder / "workers"}
+    assert cgroup_of(d.process.pid) == folder / "monitor" and (folder / "cgroup.procs").read_text() == ""
+
+
+@pytest.mark.parametrize("name, controller, file", [("memory", "memory", "memory.max"), ("tasks", "pids", "pids.max")])
+def test_that_cgroup_is_limited(delegated, name, controller, file):
+    d, folder = delegated
+    limits, there = d.status()["worker_limits"], (folder / "cgroup.controllers").read_text().split()
+    assert (controller in there) is (controller not in limits.get("missing", "").split(", ")) is (name in limits)
+    if controller not in there:
+        assert f"cgroup2 has no controller {limits['missing']} here" in d.text()
+        pytest.skip(f"cgroup2 has no controller {controller} here")
+    folder /= "workers"
+    page = os.sysconf("SC_PAGESIZE") if name == "memory" else 1
+    assert int((folder / file).read_text()) == limits[name] // page * page
 
 
 def test_live_workers_hold_their_files_for_appending_alone(wayleave):

@@ -2,7 +2,8 @@
  *
  * sandbox_probe WHAT: enters a worker's sandbox as user 65534, with a ring and an append-only file
  * like those of a recording, then tries one thing. Prints "allowed", or "refused: ERROR"; killed by
- * SIGSYS where the system call filter refuses it. For tests/e2e/test_sandbox.py.
+ * SIGSYS where the system call filter refuses it. What is named unfiltered-… is tried before that
+ * filter is there: Landlock alone refuses it. For tests/e2e/test_sandbox.py.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 static int file; /* O_APPEND, write-only */
 static struct ring ring;
 static struct recorder *recorder;
+static pid_t outside; /* a process of the same user that is not in the sandbox */
 
 static long try_append(void)
 {
@@ -195,10 +197,49 @@ static long try_ring_flags(void)
 	return submit(IORING_OP_TIMEOUT, -1, NULL, IOSQE_IO_LINK);
 }
 
+/* --- what the filter would refuse, too */
+
+static long try_create(void)
+{
+	return open("/tmp/sandbox-probe", O_CREAT | O_WRONLY, 0600);
+}
+
+/* A port of the kernel's choice. */
+static long try_bind(void)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET};
+
+	return bind(socket(AF_INET, SOCK_STREAM, 0), (const struct sockaddr *)&any, sizeof(any));
+}
+
+/* Of the same user, so that nothing else is in the way. */
+static long try_signal_outside(void)
+{
+	return kill(outside, 0);
+}
+
+static long try_dial(void)
+{
+	const struct sockaddr_in here = {.sin_family = AF_INET,
+		.sin_port = htons(9),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int r = connect(fd, (const struct sockaddr *)&here, sizeof(here));
+
+	return r < 0 && (errno == EINPROGRESS || errno == ECONNREFUSED) ? 0 : r;
+}
+
 static const struct attempt {
 	const char *name;
 	long (*try)(void);
+	bool unfiltered;
 } attempts[] = {
+	{"unfiltered-dial", try_dial, true},
+	{"unfiltered-open", try_open, true},
+	{"unfiltered-create", try_create, true},
+	{"unfiltered-exec", try_exec, true},
+	{"unfiltered-bind", try_bind, true},
+	{"unfiltered-signal", try_signal_outside, true},
 	{"append", try_append},
 	{"tcp-socket", try_tcp_socket},
 	{"stop-recording", try_stop_recording},
@@ -239,7 +280,28 @@ static void start_recording(void)
 			recorder, (enum stream_kind)kind, memfd_create("segment", MFD_CLOEXEC), 1);
 }
 
-static void enter(void)
+/* Ends with this process, which holds the pipe's other end: a signal at its death would be one from
+ * inside of the sandbox. */
+static void start_outside(void)
+{
+	struct error e;
+	int ends[2];
+	char none;
+
+	if (pipe(ends) < 0)
+		exit(EXIT_FAILURE);
+	outside = fork();
+	if (outside > 0)
+		return;
+	close(STDOUT_FILENO);
+	close(STDERR_FILENO);
+	close(ends[1]);
+	if (outside < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 || read(ends[0], &none, 1) < 0)
+		_exit(EXIT_FAILURE);
+	_exit(EXIT_SUCCESS);
+}
+
+static void enter(bool unfiltered)
 {
 	char path[] = "/tmp/sandbox-probe.XXXXXX";
 	struct error e = {""};
@@ -250,9 +312,15 @@ static void enter(void)
 	file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	close(made);
 	unlink(path);
+	if (unfiltered)
+		start_outside();
+	if (file < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 || sandbox_shut(&e) < 0 ||
+		ring_init(&ring, 8, &e) < 0) {
+		fprintf(stderr, "%s\n", e.text);
+		exit(EXIT_FAILURE);
+	}
 	start_recording();
-	if (file < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 || ring_init(&ring, 8, &e) < 0 ||
-		sandbox_filter(&e) < 0) {
+	if (!unfiltered && sandbox_filter(&e) < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		exit(EXIT_FAILURE);
 	}
@@ -270,7 +338,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(attempts); i++) {
 		if (strcmp(argv[1], attempts[i].name) != 0)
 			continue;
-		enter();
+		enter(attempts[i].unfiltered);
 		if (attempts[i].try() < 0) {
 			say("refused: ");
 			say(strerrorname_np(errno));

@@ -335,7 +335,8 @@ Test(config_load, extensions)
 
 	put_file("wayleave.yaml", 0644,
 		"policies: [one.yaml]\nuser: wl\nlisten_port: 700\nmode: observe\negress: allow\n"
-		"loopback: direct\nworkers: 3\nagents: [{name: a, cgroup: a, listen: allow}]\n"
+		"loopback: direct\nworkers: 3\nworker_limits: {memory: 2G}\nagents: [{name: a, "
+		"cgroup: a, listen: allow}]\n"
 		"resources:\n"
 		"  - {name: s, protocol: postgres, hosts: [\"localhost:5432\"], "
 		"upstream: {unix: run/pg}, allow_cleartext: true, "
@@ -348,6 +349,8 @@ Test(config_load, extensions)
 	cr_expect_eq(c->egress.value, EGRESS_ALLOW);
 	cr_expect_eq(c->loopback.value, LOOPBACK_DIRECT);
 	cr_expect_eq(c->workers.value, 3);
+	cr_expect_eq(c->worker_limits->memory.value, 2ULL << 30);
+	cr_expect_eq(c->worker_limits->tasks.value, 8192);
 	cr_expect_eq(c->agents[0].listen.value, LISTEN_ALLOW);
 	cr_expect_eq(c->resources[0].tls->upstream.value, TLS_UPSTREAM_AS_CLIENT);
 	cr_expect_str_eq(c->resources[0].tls->server_name.text, "db.example.com");

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/landlock.h"
 #include "base/memory.h"
 #include "base/privileges.h"
 
@@ -91,5 +92,7 @@ int descriptors_filter(struct error *e)
 		.command_count = ARRAY_SIZE(commands),
 	};
 
-	return privileges_filter(&calls, e);
+	int r = landlock_shut(landlock_version(), false, e);
+
+	return r < 0 ? r : privileges_filter(&calls, e);
 }

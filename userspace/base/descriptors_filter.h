@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-/* From now on; another call kills the process. */
+/* From now on; another call kills the process. Landlock, as far as the kernel has it, refuses the
+ * same beside it. */
 int descriptors_filter(struct error *e);
 
 #endif

@@ -95,6 +95,10 @@
 #define LIMIT_SPDY_HEADERS 65536u /* of one frame, uncompressed */
 #define LIMIT_KUBERNETES_FORWARDS 256u /* connections of one port-forward that are told apart */
 
+/* What `worker_limits` may not be below: 16 tasks for each of as many workers as there may be. */
+#define LIMIT_WORKERS_LEAST_MEMORY (128u << 20)
+#define LIMIT_WORKERS_LEAST_TASKS 1024u
+
 /* SSH */
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
 #define LIMIT_HOST_KEYS_BYTES 65536u /* of a resource's known_hosts */

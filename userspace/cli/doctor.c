@@ -145,6 +145,21 @@ static void check_unix(struct doctor *d, const cJSON *status)
 			"of resources are hidden from wayleave run's commands, and open to others");
 }
 
+static void check_limits(struct doctor *d, const cJSON *status)
+{
+	const cJSON *limits = cJSON_GetObjectItemCaseSensitive(status, "worker_limits");
+
+	if (text_of(limits, "problem"))
+		doctor_note(d, DOCTOR_WARNING, "worker limits", "%s", text_of(limits, "problem"));
+	else if (text_of(limits, "missing"))
+		doctor_note(d, DOCTOR_WARNING, "worker limits",
+			"cgroup2 has no controller %s here, so that is not limited",
+			text_of(limits, "missing"));
+	else
+		doctor_note(d, DOCTOR_OK, "worker limits", "%.0f MiB of memory, %.0f tasks",
+			number_of(limits, "memory") / (1 << 20), number_of(limits, "tasks"));
+}
+
 static bool check_daemon(struct doctor *d)
 {
 	static const char *const problems[] = {
@@ -170,6 +185,7 @@ static bool check_daemon(struct doctor *d)
 			doctor_note(d, DOCTOR_FAILED, "daemon", "%s", text_of(status, problems[i]));
 	}
 	check_unix(d, status);
+	check_limits(d, status);
 	cJSON_Delete(status);
 	return true;
 }

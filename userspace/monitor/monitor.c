@@ -369,6 +369,8 @@ static int start(struct monitor *m, struct error *e)
 
 	if (r == 0)
 		r = settings_load(m, e);
+	worker_limits_open(&m->limits);
+	m->ssh.limits = &m->limits;
 	if (r == 0)
 		r = take_instance(m, e);
 	if (r == 0)
@@ -478,6 +480,7 @@ static void stop(struct monitor *m)
 	ssh_authority_free(m->ssh_authority);
 	names_free(m->names);
 	config_free(m->config);
+	worker_limits_close(&m->limits);
 	start_pace_done(&m->unit_starts);
 	memory_wipe(m->hash_key, sizeof(m->hash_key));
 }
@@ -502,6 +505,7 @@ int monitor_run(const char *config_file)
 	m->grants_fd = -1;
 	m->pinned_fd = -1;
 	m->unix_fd = -1;
+	m->limits.outer = m->limits.cgroup = -1;
 	m->pin_file.fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;

@@ -44,6 +44,7 @@
 #include "monitor/names.h"
 #include "monitor/pin_file.h"
 #include "monitor/ssh_process.h"
+#include "monitor/worker_limits.h"
 #include "policy/config.h"
 #include "recording/store.h"
 #include "worker/worker.h"
@@ -108,6 +109,7 @@ struct monitor {
 	struct pin_file pin_file;
 	struct grant_table *grants; /* mapped */
 	uint8_t hash_key[32];
+	struct worker_limits limits;
 	uid_t worker_uid;
 	gid_t worker_gid;
 

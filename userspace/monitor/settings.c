@@ -359,6 +359,7 @@ int settings_apply(struct monitor *m, struct error *e)
 	/* The workers first: an agent that is new finds its rules there. */
 	for (unsigned i = 0; i < m->worker_count; i++)
 		workers_send_policy(m, &m->workers[i]);
+	worker_limits_apply(&m->limits, m->config);
 	/* What holds agents does not wait for files. */
 	r = apply_capture(m, e);
 	return r < 0 ? r : ssh_configure(m, e);

@@ -149,6 +149,8 @@ static void become_ssh(
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (p->limits)
+		worker_limits_enter(p->limits, PROGRAM);
 	fd = start_descriptor(p, channel, uid, gid);
 	if (fd < 0 || fcntl(channel, F_SETFD, 0) < 0)
 		_exit(EXIT_FAILURE);

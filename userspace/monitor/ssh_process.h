@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "monitor/loop.h"
+#include "monitor/worker_limits.h"
 #include "ssh/messages.h"
 
 struct ssh_process {
@@ -19,6 +20,7 @@ struct ssh_process {
 	int channel; /* -1: none */
 	uint64_t started; /* monotonic */
 	bool wanted;
+	const struct worker_limits *limits; /* whose cgroup it is to enter; NULL: none */
 };
 
 void ssh_process_init(struct ssh_process *p);

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "capture/queue.h"
 #include "monitor/authority.h"
@@ -162,6 +163,7 @@ static void become_worker(struct monitor *m, struct worker_start *start)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	worker_limits_enter(&m->limits, "a worker");
 	fd = start_descriptor(start);
 	if (fd < 0 || keep_open(start->channel) < 0 || keep_open(m->epochs_fd) < 0 ||
 		keep_open(m->grants_fd) < 0 || keep_open(m->pinned_fd) < 0 ||
@@ -265,6 +267,9 @@ static int start_worker(struct monitor_worker *w, struct error *e)
 
 int workers_start(struct monitor *m, struct error *e)
 {
+	if (landlock_version() == 0)
+		log_info("no Landlock in this kernel: what reads peers' bytes is kept from files "
+			 "by its filter of system calls alone");
 	for (unsigned i = 0; i < m->worker_count; i++) {
 		int r = start_worker(&m->workers[i], e);
 

@@ -145,9 +145,25 @@ static void read_policies(struct config *c, struct loader *l)
 		read_policy_pattern(c, l, &patterns->items[i]);
 }
 
+/* Less than that and workers would not even start, or end with what one session may hold. */
+static void check_worker_limits(const struct config *c, struct loader *l)
+{
+	const struct config_worker_limits *limits = c->worker_limits;
+
+	if (!limits)
+		return;
+	if (limits->memory.place.file && limits->memory.value < LIMIT_WORKERS_LEAST_MEMORY)
+		loader_error(l, limits->memory.place, "\"memory\": expected at least %uM",
+			LIMIT_WORKERS_LEAST_MEMORY >> 20);
+	if (limits->tasks.place.file && limits->tasks.value < LIMIT_WORKERS_LEAST_TASKS)
+		loader_error(l, limits->tasks.place, "\"tasks\": expected at least %u",
+			LIMIT_WORKERS_LEAST_TASKS);
+}
+
 void config_check(struct config *c, struct loader *l, unsigned flags)
 {
 	if (c->file) {
+		check_worker_limits(c, l);
 		config_check_agents(c, l);
 		config_check_identity(c, l);
 		config_check_people(c, l);

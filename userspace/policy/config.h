@@ -32,6 +32,13 @@ struct config_retention {
 	struct config_number warn_at; /* percent of max_bytes */
 };
 
+/* Of the workers' processes. */
+struct config_worker_limits {
+	struct place place;
+	struct config_number memory; /* bytes; 0: half of the host's */
+	struct config_number tasks; /* processes and threads */
+};
+
 /* As which client people log in. */
 struct config_login {
 	struct place place;
@@ -231,6 +238,7 @@ struct config {
 	struct config_number canary; /* between its runs: nanoseconds */
 	struct config_number listen_port; /* 0: chosen, below 1024 */
 	struct config_retention *retention; /* NULL: config_default_retention */
+	struct config_worker_limits *worker_limits; /* NULL: config_default_worker_limits */
 	struct config_ca *ca; /* NULL: it is not limited */
 	struct config_issuer *issuers;
 	size_t issuer_count;
@@ -266,6 +274,7 @@ struct config_policy_file {
 extern const struct schema config_schema;
 extern const struct schema policy_file_schema;
 extern const struct config_retention config_default_retention;
+extern const struct config_worker_limits config_default_worker_limits;
 
 enum config_flags {
 	/* Files that the configuration names (certificates, secrets) are not opened, so that others

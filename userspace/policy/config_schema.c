@@ -4,6 +4,7 @@
  */
 #include "policy/config.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 
 #define KEY(object, name_, type_, member, ...)                                                     \
@@ -36,6 +37,18 @@ const struct config_retention config_default_retention = {
 static const struct schema retention_schema = {
 	SCHEMA("retention", config_retention, retention_keys),
 	.initial = &config_default_retention};
+
+static const struct schema_key worker_limits_keys[] = {
+	KEY(config_worker_limits, "memory", SIZE, memory),
+	KEY(config_worker_limits, "tasks", NUMBER, tasks, .most = 1000000),
+};
+/* Every session of SSH is a process. */
+const struct config_worker_limits config_default_worker_limits = {
+	.tasks.value = 2 * LIMIT_SSH_SESSIONS,
+};
+static const struct schema worker_limits_schema = {
+	SCHEMA("worker_limits", config_worker_limits, worker_limits_keys),
+	.initial = &config_default_worker_limits};
 
 static const struct schema_key metrics_keys[] = {
 	KEY(config_metrics, "listen", TEXT, listen),
@@ -230,6 +243,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "listen_port", NUMBER, listen_port, .most = 65535),
 	KEY(config, "metrics", MAPPING, metrics, OF(metrics_schema)),
 	KEY(config, "retention", MAPPING, retention, OF(retention_schema)),
+	KEY(config, "worker_limits", MAPPING, worker_limits, OF(worker_limits_schema)),
 	KEY(config, "ca", MAPPING, ca, OF(ca_schema)),
 	KEY(config, "issuers", NAMED, issuers, MANY(config, issuer_schema, issuer_count)),
 	KEY(config, "agents", LIST, agents, MANY(config, agent_schema, agent_count)),

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/landlock.h"
 #include "base/memory.h"
 #include "base/privileges.h"
 
@@ -92,6 +93,11 @@ static int add_sockets(void *filter)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
 			SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	return r;
+}
+
+int sandbox_shut(struct error *e)
+{
+	return landlock_shut(landlock_version(), true, e);
 }
 
 int sandbox_filter(struct error *e)

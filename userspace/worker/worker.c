@@ -391,7 +391,6 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	catalogs_init(&w->catalogs,
 		map_shared(start->epochs_fd, WORKER_EPOCHS * sizeof(uint64_t),
 			PROT_READ | PROT_WRITE));
-	tls_load_system_store(start->host_ca);
 	w->texts = sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES);
 	w->detectors = detector_engine_new(&e);
 	if (!w->detectors)
@@ -458,6 +457,10 @@ void worker_main(int fd)
 	/* With the monitor gone there is nobody to record for. Behind the change of user, which
 	 * clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* The last files that it opens. Threads have Landlock's domain from who starts them. */
+	tls_load_system_store(start.host_ca);
+	if (sandbox_shut(&e) < 0)
+		fail("sandbox", &e);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, LIMIT_PARSER_STACK);
 	if (pthread_create(&thread, &attributes, worker_thread, &start) != 0)
