@@ -17,17 +17,19 @@ import socket
 import stat
 import struct
 import subprocess
+import tempfile
+import textwrap
 import threading
 import time
 
 import pytest
 
-from conftest import BUILD, CGROUPS, HOST4, PATIENCE, PYTHON, SERVER4, program, sh
+from conftest import BUILD, CGROUPS, HOST4, PATIENCE, PYTHON, SERVER4, program, sh, wait_until
 
 NAME = "games"  # of Debian's base-passwd; owns nothing that matters
 USER, GROUP = pwd.getpwnam(NAME).pw_uid, pwd.getpwnam(NAME).pw_gid
 CLONE_NEWNET = 0x40000000
-DENY_IO_URING, LANDLOCK, KEEP_USER, USER_KNOWN_HOSTS = 1, 2, 4, 8
+DENY_IO_URING, LANDLOCK, KEEP_USER, USER_KNOWN_HOSTS, OWN_KEYS = 1, 2, 4, 8, 16
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -809,6 +811,161 @@ def test_sockets_that_the_admin_allows(launcher):
             server.close()
         for folder in folders:
             sh("rm", "-rf", str(folder))
+
+
+@contextlib.contextmanager
+def made_folders(*paths):
+    """Where they are not there; anybody may write in them."""
+    made = []
+    try:
+        for path in map(pathlib.Path, paths):
+            for folder in [*reversed(path.parents), path]:
+                if not folder.exists():
+                    folder.mkdir(mode=0o755)
+                    folder.chmod(0o777)
+                    made.append(folder)
+        yield
+    finally:
+        for folder in reversed(made):
+            sh("rm", "-rf", str(folder))
+
+
+CRON, AT = "/var/spool/cron/crontabs", "/var/spool/at"
+PUT_JOB = f"""
+    def put(folder):
+        try:
+            open(folder + "/wayleave-test", "w").write("* * * * * true")
+            return "put"
+        except OSError as e:
+            return errno.errorcode[e.errno]
+    result = {{folder: put(folder) for folder in ({CRON!r}, {AT!r}, "/etc/cron.d")}}
+    result["listed"] = os.listdir("/etc/cron.d")
+    result["programs"] = [subprocess.run([name, *words], input="true", capture_output=True, text=True).returncode
+                          for name, *words in (["crontab", "-"], ["at", "now + 1 minute"], ["batch"]) if shutil.which(name)]
+"""
+
+
+@pytest.mark.parametrize("uid", [None, USER])
+def test_jobs_for_cron_and_at(launcher, uid):
+    """What is put there starts outside of the agent."""
+    with made_folders(CRON, AT, "/etc/cron.d"):
+        job = pathlib.Path("/etc/cron.d/wayleave-test-job")
+        job.write_text("")
+        try:
+            answer = launcher(NAME).python("import shutil\n" + textwrap.dedent(PUT_JOB), uid=uid)
+            assert answer[CRON] == "ENOENT" and answer[AT] in ("EROFS", "EACCES") and answer["/etc/cron.d"] in ("EROFS", "EACCES")
+            assert answer["listed"] == [] and 0 not in answer["programs"]
+        finally:
+            job.unlink()
+
+
+def test_jobs_that_the_admin_allows(launcher):
+    with made_folders(CRON, AT):
+        answer = launcher(NAME, sockets=[AT]).python("import shutil\n" + textwrap.dedent(PUT_JOB), uid=USER)
+        assert answer[AT] == "put" and answer[CRON] == "ENOENT"
+
+
+@pytest.mark.parametrize("words", [["systemd-run", "true"], ["systemd-run", "--user", "true"]])
+def test_systemd_is_not_asked(launcher, words):
+    places = [pathlib.Path("/run/systemd/private"), pathlib.Path("/run/dbus/system_bus_socket"),
+              pathlib.Path(f"/run/user/{USER}/systemd/private"), pathlib.Path(f"/run/user/{USER}/bus")]
+    if any(place.exists() for place in places):
+        pytest.skip("systemd or D-Bus runs on this host")
+    run = launcher(NAME)
+    with made_folders(*(place.parent for place in places), "/run/systemd/system"):
+        servers = []
+        for place in places:
+            servers.append(socket.socket(socket.AF_UNIX))
+            servers[-1].bind(str(place))
+            place.chmod(0o777)
+            servers[-1].listen()
+            servers[-1].setblocking(False)
+
+        def asked():
+            found = 0
+            for server in servers:
+                with contextlib.suppress(BlockingIOError):
+                    server.accept()[0].close()
+                    found += 1
+            return found
+        try:
+            environment = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{USER}"}
+            done = run.run(*words, uid=USER, env=environment)
+            assert done.returncode != 0 and not asked(), done.stderr
+            # Who is no agent reaches one, which hangs up.
+            outside = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, preexec_fn=run.enter(USER))
+            try:
+                wait_until(asked)
+            finally:
+                outside.kill()
+                outside.wait()
+        finally:
+            for server, place in zip(servers, places):
+                server.close()
+                place.unlink()
+
+
+@contextlib.contextmanager
+def key_agent(path):
+    """An ssh-agent of the user's, with a key in it."""
+    def become():
+        os.setgroups([])
+        os.setresgid(GROUP, GROUP, GROUP)
+        os.setresuid(USER, USER, USER)
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL, preexec_fn=become)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with tempfile.TemporaryDirectory() as folder:
+            sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}/key")
+            subprocess.run(["ssh-add", "-q", f"{folder}/key"], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)},
+                           stdin=subprocess.DEVNULL)
+        yield path
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+LIST_KEYS = ["sh", "-c", 'for s; do SSH_AUTH_SOCK=$s ssh-add -l >/dev/null 2>&1; echo $?; done', "-"]
+LISTED, NO_AGENT = "0", "2"
+
+
+@pytest.fixture
+def key_agents():
+    """As sshd makes one for a session, one elsewhere, and one of a desktop's, of the user that the agent runs as."""
+    session, elsewhere, desktop = (pathlib.Path(p) for p in (
+        f"/tmp/ssh-wl{os.getpid()}", f"/tmp/wl-keys{os.getpid()}", f"/run/user/{USER}/keyring"))
+    if desktop.parent.exists():
+        pytest.skip(f"{desktop.parent} is in use on this host")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(made_folders(session, elsewhere, desktop))
+        for folder in (session, elsewhere, desktop):
+            os.chown(folder, USER, GROUP)
+            folder.chmod(0o700)
+        yield [str(stack.enter_context(key_agent(path))) for path in (session / "agent.77", elsewhere / "socket", desktop / "ssh")]
+
+
+def test_agents_of_keys(launcher, key_agents):
+    """Whoever runs as the same user has no say in whose keys the agent logs in with."""
+    session, elsewhere, desktop = key_agents
+    run = launcher(NAME)
+
+    def seen(own, **more):
+        done = run.run(*LIST_KEYS, *key_agents, uid=USER, env={**os.environ, "SSH_AUTH_SOCK": own}, **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+    outside = subprocess.run([*LIST_KEYS, *key_agents], capture_output=True, text=True, preexec_fn=run.enter(USER))
+    assert outside.stdout.split() == [LISTED] * 3
+    assert seen(elsewhere) == [NO_AGENT] * 3
+    # One that is neither named so nor named to it may be anybody's socket.
+    assert seen(session) == seen(desktop) == [NO_AGENT, LISTED, NO_AGENT]
+    # Where a resource logs in by the agent's own keys, the one that its environment names, and no other.
+    with run.fake(encode_plan(run.agent, flags=KEEP_USER | OWN_KEYS)):
+        at = run.folder / "fake.sock"
+        assert seen(session, at=at) == [LISTED, LISTED, NO_AGENT]
+        assert seen(elsewhere, at=at) == [NO_AGENT, LISTED, NO_AGENT]
+        assert seen(desktop, at=at) == [NO_AGENT, LISTED, LISTED]
 
 
 @pytest.mark.parametrize("there_before", [False, True])

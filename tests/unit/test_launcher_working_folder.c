@@ -143,7 +143,7 @@ Test(launcher_working_folder, a_link_out_of_the_namespace)
 
 	make_root();
 	swap_at_open("/run", HOME "/b", true);
-	cr_expect_eq(mounts_make(&plan, &user, &e), -ENOENT);
+	cr_expect_eq(mounts_make(&plan, &user, NULL, &e), -ENOENT);
 	cr_expect(strstr(e.text, "is hidden from agents"), "%s", e.text);
 	expect_swapped();
 }

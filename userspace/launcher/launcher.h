@@ -88,8 +88,21 @@ int working_folder_enter(const struct working_folder *f, const dev_t *covers, si
 	const struct caller *c, bool *ret_entered, struct error *e);
 
 /* mounts.c: a mount namespace of its own, and the same working folder in it. For user 0, who owns
- * files that others can't write anyway, more of it is read-only. */
-int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e);
+ * files that others can't write anyway, more of it is read-only. `keys`: as below. */
+int mounts_make(
+	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e);
+
+/* key_sockets.c: of ssh-agents of the command's user, inside the mount namespace: hides them, but
+ * for `own`, the SSH_AUTH_SOCK of its environment (NULL: none), where the plan lets it use that. */
+struct shown;
+int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
+	const char *own, struct error *e);
+/* Before that, where `own` is in what is hidden of the user's folder in /run: the plan shows it.
+ * `own` must live as long as the plan. */
+int key_sockets_show(
+	struct run_plan *plan, uid_t user, const char *own, struct arena *memory, struct error *e);
+/* What is hidden there: sockets, and folders with nothing but such. */
+#define KEY_SOCKETS_OF_USER "keyring", "gcr", "ssh-agent", "ssh-agent.socket", "openssh_agent"
 
 /* kubeconfig.c: the command sees its kubeconfig, and the CA files that this and its pod name, with
  * the host's CA. `environment`: as the command gets it, but for its user. */

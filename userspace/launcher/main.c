@@ -110,14 +110,17 @@ static int follow_token(const struct options *o, const struct caller *c, const c
 }
 
 /* What the command sees, and no more than that. */
-static int make_view(const struct run_plan *plan, const struct caller *c, char *const *environment,
-	struct error *e)
+static int make_view(struct run_plan *plan, const struct caller *c, char *const *environment,
+	struct arena *memory, struct error *e)
 {
+	const char *keys = environment_get(environment, "SSH_AUTH_SOCK");
 	struct buffer hosts;
 	int r = user_known_hosts_read(plan, &hosts, e);
 
 	if (r == 0)
-		r = mounts_make(plan, c, e);
+		r = key_sockets_show(plan, run_user(plan, c), keys, memory, e);
+	if (r == 0)
+		r = mounts_make(plan, c, keys, e);
 	if (r == 0)
 		r = kubeconfig_show(environment, plan, c, e);
 	if (r == 0)
@@ -153,7 +156,7 @@ static int prepare(
 	if (r == 0 && !*o->unit)
 		r = enter_cgroup(&plan, e);
 	if (r == 0)
-		r = make_view(&plan, c, *ret_environment, e);
+		r = make_view(&plan, c, *ret_environment, &memory, e);
 	if (r == 0)
 		r = confine(&plan, c, e);
 	if (r == 0) {

@@ -24,7 +24,8 @@ static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 
 /* Those who start processes for others, outside the agent (bypass B8), have their sockets in these
  * folders, besides others that a command may need; so have databases, whose sockets are dialled by
- * way of the daemon (bpf/unix.bpf.c) where a resource names them. They are kept out of sight rather
+ * way of the daemon (bpf/unix.bpf.c) where a resource names them; and agents of keys
+ * (key_sockets.c). They are kept out of sight rather
  * than refused at connect(2): a path can be written in many ways. What the plan shows of them
  * stays.
  */
@@ -38,11 +39,13 @@ static const char *const systemd_without[] = {
  * DNS instead, which is judged. The configurations of DNS are there, too. */
 static const char *const resolve_without[] = {"io.systemd.Resolve", "io.systemd.Resolve.Monitor"};
 static const char *const user_without[] = {"bus", "systemd", "docker.sock", "docker", "podman",
-	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1"};
+	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1", KEY_SOCKETS_OF_USER};
 
-/* The same in folders that nothing else is in. */
-static const char *const launcher_folders[] = {
-	"/var/lib/incus", "/var/lib/lxd", "/var/snap/lxd/common/lxd"};
+/* The same in folders that nothing else is in; and what cron and at are to start. */
+static const char *const launcher_folders[] = {"/var/lib/incus", "/var/lib/lxd",
+	"/var/snap/lxd/common/lxd", "/var/spool/cron", "/var/spool/at", "/etc/crontab",
+	"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
+	"/etc/cron.monthly", "/etc/cron.yearly"};
 
 /* Besides the plan's. What only root's own files matter for is left alone for others. */
 static const struct {
@@ -55,7 +58,6 @@ static const struct {
 	{"/proc/irq", true},
 	{"/proc/bus", true},
 	{"/etc", true},
-	{"/var/spool/cron", true},
 };
 
 static bool is_hidden_type(const char *type)
@@ -264,8 +266,8 @@ static int show(const struct run_plan *plan, const struct shown *shown,
 	return r;
 }
 
-static int change(
-	const struct run_plan *plan, const struct shown *shown, uid_t user, struct error *e)
+static int change(const struct run_plan *plan, const struct shown *shown, uid_t user,
+	const char *keys, struct error *e)
 {
 	struct partly folders[PARTLY_MOST];
 	char *user_folder;
@@ -276,6 +278,8 @@ static int change(
 	r = hide_all(launcher_folders, ARRAY_SIZE(launcher_folders), plan, shown, e);
 	if (r == 0)
 		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
+	if (r == 0)
+		r = key_sockets_hide(plan, shown, user, keys, e);
 	if (r == 0)
 		r = make_all_read_only(plan, user == 0, e);
 	if (r < 0)
@@ -298,7 +302,8 @@ static int return_to_folder(
 	return error_set(e, -ENOENT, "the working folder %s is hidden from agents", folder->path);
 }
 
-int mounts_make(const struct run_plan *plan, const struct caller *c, struct error *e)
+int mounts_make(
+	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e)
 {
 	struct shown *shown = memory_new_array(plan->shown_count + 1, sizeof(*shown));
 	mode_t mask = umask(022); /* of the caller, for the command */
@@ -312,7 +317,7 @@ int mounts_make(const struct run_plan *plan, const struct caller *c, struct erro
 	else if ((r = take_shown(plan, shown)) < 0)
 		error_set_errno(e, r, "what is to be seen");
 	else
-		r = change(plan, shown, run_user(plan, c), e);
+		r = change(plan, shown, run_user(plan, c), keys, e);
 	for (size_t i = 0; i < plan->shown_count; i++) {
 		if (shown[i].tree >= 0)
 			close(shown[i].tree);

@@ -50,8 +50,10 @@ enum run_plan_flags {
 	RUN_PLAN_KEEP_USER = 1 << 2,
 	/* The user's own known_hosts is shown with what is shown as RUN_PLAN_KNOWN_HOSTS. */
 	RUN_PLAN_USER_KNOWN_HOSTS = 1 << 3,
+	/* The ssh-agent that the caller's SSH_AUTH_SOCK names is not hidden, as others are. */
+	RUN_PLAN_OWN_KEYS = 1 << 4,
 	RUN_PLAN_FLAGS = RUN_PLAN_DENY_IO_URING | RUN_PLAN_LANDLOCK | RUN_PLAN_KEEP_USER |
-		RUN_PLAN_USER_KNOWN_HOSTS,
+		RUN_PLAN_USER_KNOWN_HOSTS | RUN_PLAN_OWN_KEYS,
 };
 
 struct run_path {

@@ -238,6 +238,16 @@ static int fill_paths(struct monitor *m, const struct config_agent *agent, struc
 	return r < 0 ? r : show_pinned(m, agent, memory, shown, plan);
 }
 
+/* Where a login is by the keys of who connects. */
+static bool logs_in_by_own_keys(const struct config *c)
+{
+	for (size_t i = 0; i < c->resource_count; i++) {
+		if (c->resources[i].credentials && c->resources[i].credentials->agent)
+			return true;
+	}
+	return false;
+}
+
 /* What every command of the agent gets, however it comes into its cgroup. */
 static int fill_plan(struct monitor *m, const struct config_agent *agent, struct arena *memory,
 	struct run_plan *plan, struct error *e)
@@ -247,6 +257,8 @@ static int fill_plan(struct monitor *m, const struct config_agent *agent, struct
 	plan->flags |= RUN_PLAN_LANDLOCK;
 	if (agent->io_uring.value == IO_URING_DENY)
 		plan->flags |= RUN_PLAN_DENY_IO_URING;
+	if (logs_in_by_own_keys(m->config))
+		plan->flags |= RUN_PLAN_OWN_KEYS;
 	plan->agent = agent->id;
 	r = fill_paths(m, agent, memory, plan);
 	if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What of /run an agent's commands are to see although it is hidden from others; and sockets of
+ * What an agent's commands are to see although it is hidden from others; and sockets of
  * servers that are no others.
  */
 #include <stdlib.h>
@@ -43,15 +43,24 @@ static bool is_plain(const char *path)
 	return true;
 }
 
-/* What is hidden from commands is in these. */
-static bool is_of_run(const char *path)
+/* What is hidden from commands, besides what nobody may see, is in these, or is one of them:
+ * launcher/mounts.c, launcher/key_sockets.c. */
+static bool may_be_hidden(const char *path)
 {
-	static const char *const folders[] = {"/run/", "/var/run/"};
+	static const char *const folders[] = {"/run/", "/var/run/", "/tmp/", "/home/", "/root/",
+		"/var/spool/cron/", "/var/spool/at/"};
+	static const char *const names[] = {"/var/spool/cron", "/var/spool/at", "/etc/crontab",
+		"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
+		"/etc/cron.monthly", "/etc/cron.yearly"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		size_t length = strlen(folders[i]);
 
 		if (strncmp(path, folders[i], length) == 0 && path[length])
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(path, names[i]) == 0)
 			return true;
 	}
 	return false;
@@ -116,12 +125,12 @@ static void check_socket(const struct sockets *s, struct config_text *path)
 	if (!path->text)
 		return;
 	drop_slash(s->loader, path);
-	if (is_of_run(path->text) && is_plain(path->text))
+	if (may_be_hidden(path->text) && is_plain(path->text))
 		check_hidden(s, path);
 	else
 		loader_error(s->loader, path->place,
-			"\"sockets\": expected a path below /run, as /run/docker.sock, not "
-			"\"%s\"",
+			"\"sockets\": expected a path below /run, as /run/docker.sock, or of "
+			"another thing that is hidden, not \"%s\"",
 			path->text);
 }
 

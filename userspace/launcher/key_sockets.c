@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sockets of ssh-agent(1) and its like. Whoever reaches one logs in elsewhere with a person's keys,
+ * and where that happens nobody asks. Other users' are out of reach by their folders' modes; those
+ * of the command's own user are hidden, but for the one that its environment names where a resource
+ * logs in by the agent's own keys.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "launcher/cover.h"
+#include "launcher/launcher.h"
+
+/* As ssh-agent and sshd name them (OpenSSH before 10.1): /tmp/ssh-XXXXXXXXXX/agent.PID. */
+#define KEY_HOME "/tmp"
+#define KEY_FOLDER "ssh-"
+#define KEY_SOCKET "agent."
+#define SOCKETS_MOST 1024 /* each is a mount */
+
+struct search {
+	const struct run_plan *plan;
+	const struct shown *shown;
+	uid_t user;
+	struct stat own; /* zero: all are hidden */
+	unsigned count;
+	struct error *e;
+};
+
+/* Links are not followed: what they lead to is nobody's that is meant here. */
+static bool find_socket(const char *path, uid_t user, struct stat *ret)
+{
+	return lstat(path, ret) == 0 && S_ISSOCK(ret->st_mode) && ret->st_uid == user;
+}
+
+static bool may_use_own(const struct run_plan *plan, uid_t user)
+{
+	return plan->flags & RUN_PLAN_OWN_KEYS && user != 0;
+}
+
+static int hide(struct search *s, const char *path)
+{
+	struct stat found;
+	int r;
+
+	if (!find_socket(path, s->user, &found) ||
+		(found.st_dev == s->own.st_dev && found.st_ino == s->own.st_ino))
+		return 0;
+	if (s->count++ >= SOCKETS_MOST)
+		return error_set(s->e, -E2BIG, "more than %u sockets of ssh-agents below %s",
+			SOCKETS_MOST, KEY_HOME);
+	r = cover_hide(path, s->plan, s->shown);
+	return r < 0 ? error_set_errno(s->e, r, "hiding %s", path) : 0;
+}
+
+/* What in `folder` begins so; one that can't be listed has nothing. */
+static int each(struct search *s, const char *folder, const char *prefix,
+	int (*call)(struct search *s, const char *path))
+{
+	DIR *listing = opendir(folder);
+	struct dirent *entry;
+	int r = 0;
+
+	while (r == 0 && listing && (entry = readdir(listing))) {
+		char *path;
+
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		path = memory_format("%s/%s", folder, entry->d_name);
+		r = call(s, path);
+		free(path);
+	}
+	if (listing)
+		closedir(listing);
+	return r;
+}
+
+/* Others' folders are not even looked into: they could hold anything. */
+static int hide_in(struct search *s, const char *folder)
+{
+	struct stat found;
+
+	if (lstat(folder, &found) < 0 || !S_ISDIR(found.st_mode) || found.st_uid != s->user)
+		return 0;
+	return each(s, folder, KEY_SOCKET, hide);
+}
+
+/* gpg-agent's, beside which there are others of its. */
+static int hide_gpg(struct search *s)
+{
+	char *path = memory_format("/run/user/%u/gnupg/S.gpg-agent.ssh", s->user);
+	int r = hide(s, path);
+
+	free(path);
+	return r;
+}
+
+int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
+	const char *own, struct error *e)
+{
+	struct search s = {.plan = plan, .shown = shown, .user = user, .e = e};
+	int r = 0;
+
+	if (own && may_use_own(plan, user))
+		(void)find_socket(own, user, &s.own);
+	else if (own)
+		r = hide(&s, own);
+	if (r == 0)
+		r = hide_gpg(&s);
+	return r == 0 ? each(&s, KEY_HOME, KEY_FOLDER, hide_in) : r;
+}
+
+/* Whether it is such an entry of the user's folder, or directly in one. */
+static bool is_of_user(const char *path, uid_t user)
+{
+	static const char *const names[] = {KEY_SOCKETS_OF_USER};
+	char folder[64];
+	int length = snprintf(folder, sizeof(folder), "/run/user/%u/", user);
+
+	if (strncmp(path, folder, (size_t)length) != 0)
+		return false;
+	path += length;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		size_t own = strlen(names[i]);
+
+		if (strncmp(path, names[i], own) == 0 &&
+			(!path[own] || (path[own] == '/' && !strchr(path + own + 1, '/'))))
+			return true;
+	}
+	return false;
+}
+
+int key_sockets_show(
+	struct run_plan *plan, uid_t user, const char *own, struct arena *memory, struct error *e)
+{
+	size_t count = plan->shown_count;
+	struct run_path *shown;
+	struct stat s;
+
+	if (!own || !may_use_own(plan, user) || !is_of_user(own, user) ||
+		!find_socket(own, user, &s))
+		return 0;
+	shown = arena_new_array(memory, count + 1, sizeof(*shown));
+	if (!shown)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		shown[i] = plan->shown[i];
+	shown[count] = (struct run_path){own, own};
+	plan->shown = shown;
+	plan->shown_count = count + 1;
+	return 0;
+}
