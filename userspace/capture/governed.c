@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,6 @@
 
 /* The folder of the pinned links: AGENT, or AGENT-CGROUP where the agent may have several. */
 #define OWNER_SIZE (8 + 1 + 16 + 1)
-#define OWNER_AGENT 8
 
 static void set_owner(uint32_t id, bool wild, uint64_t cgroup_id, char ret[OWNER_SIZE])
 {
@@ -37,7 +35,7 @@ struct governed *governed_find(struct capture *c, uint32_t id)
 	return NULL;
 }
 
-static struct governed *find_wild(struct capture *c, uint32_t id, uint64_t cgroup_id)
+struct governed *governed_find_wild(struct capture *c, uint32_t id, uint64_t cgroup_id)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct governed *g = &c->governed[i];
@@ -48,7 +46,7 @@ static struct governed *find_wild(struct capture *c, uint32_t id, uint64_t cgrou
 	return NULL;
 }
 
-static struct governed *governed_new(struct capture *c, uint32_t id, const char *cgroup)
+struct governed *governed_new(struct capture *c, uint32_t id, const char *cgroup)
 {
 	struct governed *g;
 
@@ -98,55 +96,6 @@ static void release(struct capture *c, struct governed *g)
 	cgroup_remove(&c->root, g->cgroup);
 	free(g->cgroup);
 	*g = c->governed[--c->count];
-}
-
-/* What one folder of pinned links says. */
-static int adopt_one(struct capture *c, const char *owner, struct error *e)
-{
-	char path[CGROUP_PATH_SIZE], *end;
-	struct steer_attachment attachment;
-	uint32_t id = (uint32_t)strtoul(owner, &end, 16);
-	struct governed *g;
-	uint64_t cgroup = 0;
-	int fd, r;
-
-	if (end - owner != OWNER_AGENT || (*end && *end != '-'))
-		return 0;
-	if (programs_agent_cgroup(&c->pins, owner, &cgroup) < 0 || cgroup == 0 ||
-		cgroup_open_id(&c->root, cgroup, &fd, path) < 0) {
-		/* The cgroup is gone, so nobody is in it. */
-		programs_detach(&c->programs, owner);
-		return 0;
-	}
-	r = programs_attach(&c->programs, PROGRAMS_AGENT, owner, fd, e);
-	close(fd);
-	if (r < 0)
-		return r;
-	g = governed_new(c, id, path);
-	g->cgroup_id = cgroup;
-	g->wild = *end == '-';
-	/* Until it is configured again. */
-	g->udp = UDP_DENY;
-	if (bpf_map_lookup_elem(c->programs.maps[PROGRAMS_ATTACHMENTS], &cgroup, &attachment) == 0)
-		g->loopback = attachment.loopback;
-	return 0;
-}
-
-int governed_adopt(struct capture *c, struct error *e)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	DIR *folder;
-	int r = 0;
-
-	pins_path(&c->pins, "links", NULL, NULL, path);
-	folder = opendir(path);
-	if (!folder)
-		return error_set_errno(e, -errno, "%s", path);
-	while (r == 0 && (entry = readdir(folder)))
-		r = adopt_one(c, entry->d_name, e);
-	closedir(folder);
-	return r;
 }
 
 static int check_one(
@@ -288,7 +237,7 @@ int governed_put(
 	close(fd);
 	if (r < 0)
 		return r;
-	g = wild ? find_wild(c, a->id, id) : governed_find(c, a->id);
+	g = wild ? governed_find_wild(c, a->id, id) : governed_find(c, a->id);
 	if (!g)
 		g = governed_new(c, a->id, path);
 	g->fresh |= g->cgroup_id != id;

@@ -132,21 +132,39 @@ void pins_remove_tree(const char *path)
 	rmdir(path);
 }
 
-void pins_remove_other_layouts(const struct pins *p)
+int pins_each_layout(
+	const struct pins *p, int (*call)(void *context, const char *layout), void *context)
 {
 	DIR *folder = opendir(p->folder);
 	struct dirent *entry;
+	int r = folder ? 0 : -errno;
 
-	while (folder && (entry = readdir(folder))) {
+	while (r == 0 && (entry = readdir(folder))) {
 		char path[PATH_MAX];
 
-		if (entry->d_name[0] == '.' || strcmp(entry->d_name, CAPTURE_LAYOUT) == 0)
+		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", p->folder, entry->d_name);
-		pins_remove_tree(path);
+		r = call(context, path);
 	}
 	if (folder)
 		closedir(folder);
+	return r;
+}
+
+static int remove_other(void *context, const char *layout)
+{
+	char own[PATH_MAX];
+
+	pins_path(context, NULL, NULL, NULL, own);
+	if (strcmp(layout, own) != 0)
+		pins_remove_tree(layout);
+	return 0;
+}
+
+void pins_remove_other_layouts(const struct pins *p)
+{
+	(void)pins_each_layout(p, remove_other, (void *)p);
 }
 
 void pins_remove(struct pins *p)

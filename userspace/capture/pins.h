@@ -39,7 +39,11 @@ void pins_close(struct pins *p);
 void pins_path(
 	const struct pins *p, const char *kind, const char *name, const char *leaf, char *ret);
 int pins_make_folder(const char *path, struct error *e);
-/* Removes what other layouts left: their links go first, so that nothing is attached twice. */
+/* Calls for each layout that anything is pinned under, this one's too, with its folder,
+ * "FOLDER/LAYOUT"; ends with the first negative errno, which it returns. */
+int pins_each_layout(
+	const struct pins *p, int (*call)(void *context, const char *layout), void *context);
+/* Removes what other layouts left: with their links what was attached twice is attached once. */
 void pins_remove_other_layouts(const struct pins *p);
 /* Removes a folder of the pins and all below it; what is not there is no error. */
 void pins_remove_tree(const char *path);

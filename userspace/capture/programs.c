@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -421,16 +422,28 @@ void programs_detach(const struct programs *p, const char *owner)
 	pins_remove_tree(folder);
 }
 
-int programs_agent_cgroup(const struct pins *pins, const char *owner, uint64_t *ret_id)
+int programs_find_cgroup(const char *folder, uint64_t *ret_id)
 {
-	char path[PATH_MAX];
-	int fd, r;
+	DIR *links = opendir(folder);
+	struct dirent *entry;
+	int r = links ? -ENOENT : -errno;
 
-	pins_path(pins, "links", owner, programs[0].name, path);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return -errno;
-	r = link_cgroup(fd, ret_id);
-	close(fd);
+	while (links && r < 0 && (entry = readdir(links))) {
+		char path[PATH_MAX];
+		int fd;
+
+		if (entry->d_name[0] == '.' ||
+			(size_t)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >=
+				sizeof(path))
+			continue;
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			continue;
+		if (link_cgroup(fd, ret_id) == 0)
+			r = 0;
+		close(fd);
+	}
+	if (links)
+		closedir(links);
 	return r;
 }

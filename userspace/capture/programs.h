@@ -64,7 +64,8 @@ const char *programs_missing(
 	const struct programs *p, enum programs_side side, const char *owner, uint64_t cgroup);
 /* Detaches what is pinned under `owner`. */
 void programs_detach(const struct programs *p, const char *owner);
-/* The cgroup that an agent's links are attached to; 0 where it is gone. */
-int programs_agent_cgroup(const struct pins *pins, const char *owner, uint64_t *ret_id);
+/* The cgroup that the links in a folder of the pins are attached to, of whatever layout; 0 where it
+ * is gone. -ENOENT: none is there. */
+int programs_find_cgroup(const char *folder, uint64_t *ret_id);
 
 #endif

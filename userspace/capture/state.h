@@ -79,11 +79,16 @@ int capture_set_servers(struct capture *c, const struct capture_setup *setup, st
 
 /* The list of governed agents (governed.c). */
 
-/* Takes over what is pinned: with new programs, not configured. */
+/* Takes over what is pinned: with new programs, not configured. What an older layout's programs are
+ * on has these as well, until it is configured. */
 int governed_adopt(struct capture *c, struct error *e);
+/* One more, in no cgroup yet. */
+struct governed *governed_new(struct capture *c, uint32_t id, const char *cgroup);
 void governed_done(struct capture *c);
 /* That of an agent without wildcards. */
 struct governed *governed_find(struct capture *c, uint32_t id);
+/* That of one with wildcards. */
+struct governed *governed_find_wild(struct capture *c, uint32_t id, uint64_t cgroup_id);
 /* Whether the agents can be governed together; nothing changes. */
 int governed_check(
 	struct capture *c, const struct capture_agent *agents, size_t count, struct error *e);

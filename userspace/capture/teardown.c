@@ -33,27 +33,53 @@ static void paths_add(struct paths *p, const char *path)
 	p->items[p->count++] = memory_copy_string(path);
 }
 
-/* The cgroups that the links are attached to: with the links gone, nothing would name them. */
-static void find_cgroups(const struct pins *pins, const struct cgroup_root *root, struct paths *ret)
+static void paths_add_once(struct paths *p, const char *path)
 {
-	char folder[PATH_MAX], path[CGROUP_PATH_SIZE];
+	for (size_t i = 0; i < p->count; i++) {
+		if (strcmp(p->items[i], path) == 0)
+			return;
+	}
+	paths_add(p, path);
+}
+
+struct search {
+	const struct cgroup_root *root;
+	struct paths *ret;
+};
+
+static int find_in_layout(void *context, const char *layout)
+{
+	const struct search *s = context;
+	char folder[PATH_MAX], owner[PATH_MAX], path[CGROUP_PATH_SIZE];
 	struct dirent *entry;
-	uint64_t id;
+	uint64_t id = 0;
 	DIR *links;
 	int fd;
 
-	pins_path(pins, "links", NULL, NULL, folder);
+	if ((size_t)snprintf(folder, sizeof(folder), "%s/links", layout) >= sizeof(folder))
+		return 0;
 	links = opendir(folder);
 	while (links && (entry = readdir(links))) {
 		if (entry->d_name[0] == '.' ||
-			programs_agent_cgroup(pins, entry->d_name, &id) < 0 || id == 0 ||
-			cgroup_open_id(root, id, &fd, path) < 0)
+			(size_t)snprintf(owner, sizeof(owner), "%s/%s", folder, entry->d_name) >=
+				sizeof(owner) ||
+			programs_find_cgroup(owner, &id) < 0 || id == 0 ||
+			cgroup_open_id(s->root, id, &fd, path) < 0)
 			continue;
 		close(fd);
-		paths_add(ret, path);
+		paths_add_once(s->ret, path);
 	}
 	if (links)
 		closedir(links);
+	return 0;
+}
+
+/* The cgroups that the links are attached to: with the links gone, nothing would name them. */
+static void find_cgroups(const struct pins *pins, const struct cgroup_root *root, struct paths *ret)
+{
+	struct search s = {root, ret};
+
+	(void)pins_each_layout(pins, find_in_layout, &s);
 }
 
 static void add_own(const char *instance, struct paths *ret)
