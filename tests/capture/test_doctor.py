@@ -48,6 +48,27 @@ def test_for_people(host):
     assert "OPEN" not in text
 
 
+@pytest.mark.parametrize("flushed", ["chain inet wayleave_{} output", "chain inet wayleave_{} other", "table inet wayleave_{}_queue"])
+def test_changed_rules_are_put_back_at_once(host, network, flushed):
+    """The canary is minutes away, and tells of it then."""
+    daemon, agent = host.govern(egress="deny")
+    datagram = f"""
+        try:
+            socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ({SERVER4!r}, 123))
+            result = "left"
+        except OSError as e:
+            result = errno.errorcode[e.errno]
+    """
+    assert agent.python(datagram) == "EPERM"
+    chain = flushed.format(daemon.instance).split()
+    before = network.in_host("nft", "list", *chain)
+    network.in_host("nft", "flush", *chain)
+    wait_until(lambda: network.in_host("nft", "list", *chain) == before, patience=3)
+    assert agent.python(datagram) == "EPERM"
+    assert "somebody has changed the rules; they are put back" in daemon.text()
+    network.leaks()  # what passed meanwhile was nobody's
+
+
 @pytest.mark.parametrize("take_away, problem", [
     (lambda daemon, agent, network: daemon.pin(agent, "steer_connect4").unlink(), "a hook of cgroup"),
     (lambda daemon, agent, network: network.in_host("nft", "flush", "chain", "inet", f"wayleave_{daemon.instance}", "output"),

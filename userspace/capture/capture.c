@@ -462,6 +462,41 @@ int capture_descriptor(const struct capture *c)
 	return c->epoll;
 }
 
+/* Whether somebody has changed those of one table; the canary tells of it, though they are put back
+ * at once. */
+static bool are_others(struct capture *c, struct guard_watch *watch,
+	int (*check)(struct capture *c, struct error *e))
+{
+	enum guard_news news = guard_watch_read(watch);
+	struct error e;
+
+	if (news != GUARD_CHANGED || check(c, &e) == 0)
+		return news == GUARD_GONE;
+	log_warning("%s; they are put back", e.text);
+	c->tampered = e;
+	return true;
+}
+
+/* Puts back what is not as it was loaded. */
+static int renew_rules(struct capture *c, struct error *e)
+{
+	int r = 0;
+
+	if (are_others(c, &c->watch, governed_check_guard) ||
+		c->resolvers_version != resolvers_version())
+		c->guard_gone = true;
+	if (c->guard_gone) {
+		c->queue_use = QUEUE_UNUSED;
+		r = governed_guard(c, e);
+		c->guard_gone = r < 0;
+		c->forwarded.loaded = false;
+	}
+	/* In any case: what happened is not to be read once more. */
+	if (are_others(c, &c->forward_watch, forwarded_verify) && c->forwarded.count > 0)
+		c->forwarded.loaded = false;
+	return r == 0 ? forwarded_process(c, e) : r;
+}
+
 int capture_process(struct capture *c, capture_on_event *on_event, void *context, struct error *e)
 {
 	bool complete = c->routes.complete;
@@ -470,16 +505,8 @@ int capture_process(struct capture *c, capture_on_event *on_event, void *context
 	routes_process(&c->routes);
 	if (c->routes.complete != complete)
 		r = capture_write_settings(c, e);
-	if (guard_watch_is_gone(&c->watch) || c->resolvers_version != resolvers_version())
-		c->guard_gone = true;
-	if (c->guard_gone && r == 0) {
-		c->queue_use = QUEUE_UNUSED;
-		r = governed_guard(c, e);
-		c->guard_gone = r < 0;
-		c->forwarded.loaded = false;
-	}
 	if (r == 0)
-		r = forwarded_process(c, e);
+		r = renew_rules(c, e);
 	c->on_event = on_event;
 	c->context = context;
 	ring_buffer__consume(c->ring);

@@ -185,8 +185,8 @@ typedef void capture_on_event(void *context, const struct steer_event *event);
 
 /* Where cgroup2 is mounted; the capture's. */
 const char *capture_cgroup_root(const struct capture *c);
-/* Whether hooks and rules of all agents are what was put there; where they are not, puts them back
- * and says in `e` what was wrong. */
+/* Whether hooks and rules of all agents are what was put there, and were since the last call; where
+ * they are not, puts them back. Says in `e` what was wrong. */
 int capture_verify(struct capture *c, struct error *e);
 
 /* Tells `on_network` of all those that are there (again), and of the listeners for agents that are

@@ -165,6 +165,13 @@ static void forget(struct capture *c, uint64_t id)
 		__atomic_fetch_sub(&c->enrolment->awaited, 1, __ATOMIC_ACQ_REL);
 }
 
+bool enrolment_awaits(const struct capture *c, uint64_t id)
+{
+	uint32_t value;
+
+	return bpf_map_lookup_elem(c->programs.maps[PROGRAMS_AWAITED], &id, &value) == 0;
+}
+
 static size_t list_awaited(const struct capture *c, uint64_t *ret, size_t room)
 {
 	int map = c->programs.maps[PROGRAMS_AWAITED];

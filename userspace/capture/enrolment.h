@@ -21,6 +21,8 @@ int enrolment_set(
 	struct capture *c, const struct capture_agent *agents, size_t count, struct error *e);
 /* Governs the cgroups of an agent with wildcards that are there already. */
 int enrolment_find(struct capture *c, const struct capture_agent *agent, struct error *e);
+/* Whether sockets are refused in the cgroup with that id, and were ever since it was made. */
+bool enrolment_awaits(const struct capture *c, uint64_t id);
 bool enrolment_is_due(const struct capture *c);
 /* Governs what is awaited. After an error it stays awaited. */
 int enrolment_process(struct capture *c, struct error *e);

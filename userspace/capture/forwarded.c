@@ -260,10 +260,7 @@ int forwarded_apply(struct capture *c, const struct capture_setup *setup, struct
 
 int forwarded_process(struct capture *c, struct error *e)
 {
-	/* In any case: what happened is not to be read once more. */
-	bool gone = guard_watch_is_gone(&c->forward_watch);
-
-	if (!c->forwarded.known || (c->forwarded.loaded && (!gone || c->forwarded.count == 0)))
+	if (!c->forwarded.known || c->forwarded.loaded)
 		return 0;
 	return forwarded_load(c, e);
 }

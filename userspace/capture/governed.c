@@ -240,7 +240,9 @@ int governed_put(
 	g = wild ? governed_find_wild(c, a->id, id) : governed_find(c, a->id);
 	if (!g)
 		g = governed_new(c, a->id, path);
-	g->fresh |= g->cgroup_id != id;
+	/* No socket was made in one that is awaited: looking for some goes through all threads of
+	 * the host. */
+	g->fresh |= g->cgroup_id != id && !enrolment_awaits(c, id);
 	moved(c, g, path);
 	g->cgroup_id = id;
 	g->wild = wild;
@@ -361,9 +363,19 @@ int governed_guard(struct capture *c, struct error *e)
 	return r;
 }
 
-int governed_verify(struct capture *c, struct error *e)
+int governed_check_guard(struct capture *c, struct error *e)
 {
 	struct guard guard;
+	int r;
+
+	governed_fill_guard(c, 0, &guard);
+	r = guard_check(&guard, c->guard_shape, e);
+	free((void *)guard.agents);
+	return r;
+}
+
+int governed_verify(struct capture *c, struct error *e)
+{
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->count; i++) {
@@ -379,12 +391,7 @@ int governed_verify(struct capture *c, struct error *e)
 			r = error_set(e, -ESTALE, "a hook of cgroup %s was taken away: %s",
 				g->cgroup, missing);
 	}
-	if (r < 0)
-		return r;
-	governed_fill_guard(c, 0, &guard);
-	r = guard_check(&guard, c->guard_shape, e);
-	free((void *)guard.agents);
-	return r;
+	return r < 0 ? r : governed_check_guard(c, e);
 }
 
 int governed_renew(struct capture *c, struct error *e)
@@ -404,16 +411,19 @@ int governed_renew(struct capture *c, struct error *e)
 
 int governed_abort_older(struct capture *c, struct error *e)
 {
+	const char **cgroups = memory_new_array(c->count + 1, sizeof(*cgroups));
+	size_t count = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < c->count; i++) {
-		struct governed *g = &c->governed[i];
-
-		if (!g->fresh)
-			continue;
-		r = older_abort(&c->root, g->cgroup, e);
-		g->fresh = r < 0;
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->governed[i].fresh)
+			cgroups[count++] = c->governed[i].cgroup;
 	}
+	if (count)
+		r = older_abort(&c->root, cgroups, count, e);
+	for (size_t i = 0; r == 0 && i < c->count; i++)
+		c->governed[i].fresh = false;
+	free(cgroups);
 	return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/guard_watch.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -9,10 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define EVENTS_BUFFER 16384
 
-enum { KIND_NONE, KIND_ADDED, KIND_REMOVED, KIND_INSIDE };
+enum { KIND_NONE, KIND_ADDED, KIND_REMOVED, KIND_INSIDE, KIND_END };
 
 /* Of whatever is in a table: chains, rules, sets and their elements (linux/netfilter/nf_tables.h).
  */
@@ -55,7 +57,19 @@ int guard_watch_descriptor(const struct guard_watch *w)
 	return mnl_socket_get_fd(w->events);
 }
 
-/* What a message says about our table. */
+/* The table that fills the queue belongs to the rules. */
+static int kind_of(const struct guard_watch *w, int kind, const char *table)
+{
+	size_t length = strlen(w->table);
+
+	if (strncmp(table, w->table, length) != 0)
+		return KIND_NONE;
+	if (table[length] == '\0')
+		return kind;
+	return strcmp(table + length, "_queue") == 0 ? KIND_INSIDE : KIND_NONE;
+}
+
+/* What a message says about our tables. */
 static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
 {
 	const struct nlattr *attribute;
@@ -80,23 +94,39 @@ static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
 	case NFT_MSG_DELSETELEM:
 		kind = KIND_INSIDE;
 		break;
+	case NFT_MSG_NEWGEN:
+		return KIND_END;
 	default:
 		return KIND_NONE;
 	}
 	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
 	{
 		if (mnl_attr_get_type(attribute) == TABLE_OF_ANY &&
-			mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0 &&
-			strcmp(mnl_attr_get_str(attribute), w->table) == 0)
-			return kind;
+			mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+			return kind_of(w, kind, mnl_attr_get_str(attribute));
 	}
 	return KIND_NONE;
+}
+
+/* What ends a transaction says which process it was of. */
+static bool is_own(const struct nlmsghdr *message)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_PID &&
+			mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+			return ntohl(mnl_attr_get_u32(attribute)) == (uint32_t)getpid();
+	}
+	return false;
 }
 
 enum guard_news guard_watch_read(struct guard_watch *w)
 {
 	uint8_t buffer[EVENTS_BUFFER];
-	bool gone = false, changed = false;
+	/* `before`: in front of the transaction that is being told of. */
+	bool gone = false, changed = false, before = false;
 
 	for (;;) {
 		ssize_t n = recv(mnl_socket_get_fd(w->events), buffer, sizeof(buffer), 0);
@@ -114,12 +144,9 @@ enum guard_news guard_watch_read(struct guard_watch *w)
 
 			if (kind == KIND_ADDED || kind == KIND_REMOVED)
 				gone = kind == KIND_REMOVED;
-			changed |= kind != KIND_NONE;
+			changed |= kind != KIND_NONE && kind != KIND_END;
+			if (kind == KIND_END)
+				changed = before = is_own(message) ? before : changed;
 		}
 	}
-}
-
-bool guard_watch_is_gone(struct guard_watch *w)
-{
-	return guard_watch_read(w) == GUARD_GONE;
 }

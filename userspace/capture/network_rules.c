@@ -181,7 +181,6 @@ static int verify(struct capture *c, struct network *w, struct error *e)
 	return r;
 }
 
-/* Loading them changes them, too: that they are what was loaded is seen then. */
 static bool are_others(struct capture *c, struct network *w)
 {
 	enum guard_news news = w->rules ? guard_watch_read(&w->rules->watch) : GUARD_NO_NEWS;

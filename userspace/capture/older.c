@@ -14,7 +14,8 @@
 
 struct search {
 	const struct cgroup_root *root;
-	const char *cgroup;
+	const char *const *cgroups;
+	size_t cgroup_count;
 	struct inet_diag_req_v2 *found; /* on the heap */
 	size_t count;
 	/* Of the last socket: many are of one cgroup. */
@@ -36,7 +37,8 @@ static bool is_inside(struct search *s, uint64_t id)
 	s->last_is_inside = false;
 	if (cgroup_open_id(s->root, id, &fd, path) == 0) {
 		close(fd);
-		s->last_is_inside = cgroup_path_is_within(path, s->cgroup);
+		for (size_t i = 0; i < s->cgroup_count; i++)
+			s->last_is_inside |= cgroup_path_is_within(path, s->cgroups[i]);
 	}
 	return s->last_is_inside;
 }
@@ -113,9 +115,10 @@ static void abort_there(void *context)
 		s->result = r;
 }
 
-int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e)
+int older_abort(
+	const struct cgroup_root *root, const char *const *cgroups, size_t count, struct error *e)
 {
-	struct search s = {.root = root, .cgroup = cgroup};
+	struct search s = {.root = root, .cgroups = cgroups, .cgroup_count = count};
 
 	/* By itself, since without CAP_SYS_ADMIN it is the only one. */
 	s.result = abort_here(&s);
@@ -123,6 +126,7 @@ int older_abort(const struct cgroup_root *root, const char *cgroup, struct error
 		namespace_each(abort_there, &s);
 	free(s.found);
 	return s.result < 0
-		? error_set_errno(e, s.result, "ending older connections of cgroup %s", cgroup)
+		? error_set_errno(e, s.result, "ending older connections of cgroup %s%s",
+			  cgroups[0], count > 1 ? " and others" : "")
 		: 0;
 }

@@ -10,9 +10,11 @@
 #include "capture/cgroup.h"
 
 /* Aborts the TCP connections, in the network namespaces of namespace_each(), of sockets that were
- * made in the cgroup (a path relative to the root) or below it; listening sockets stay. After the
+ * made in one of the cgroups (paths relative to the root) or below; listening sockets stay. All
+ * threads of the host are looked at once, however many cgroups there are. After the
  * hooks and the guard are in force, so that none is made meanwhile. -EOPNOTSUPP: the kernel can't
  * (CONFIG_INET_DIAG_DESTROY), and there are some. */
-int older_abort(const struct cgroup_root *root, const char *cgroup, struct error *e);
+int older_abort(
+	const struct cgroup_root *root, const char *const *cgroups, size_t count, struct error *e);
 
 #endif

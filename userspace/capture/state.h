@@ -42,6 +42,7 @@ struct capture {
 	struct ring_buffer *ring;
 	int epoll;
 	bool guard_gone; /* the rules must be loaded again */
+	struct error tampered; /* what of the rules was not as it was put there; empty: nothing */
 	uint64_t guard_shape; /* of the rules as they were loaded */
 	uint64_t resolvers_version; /* of those that the rules name */
 	struct queue queue; /* of flows to judge; not open where the kernel has none */
@@ -109,7 +110,9 @@ void governed_forget_counters(struct capture *c, uint32_t id);
 int governed_guard(struct capture *c, struct error *e);
 /* What the guard is made of: of one agent, or of all (agent 0). `ret->agents` is from malloc(). */
 void governed_fill_guard(struct capture *c, uint32_t agent, struct guard *ret);
-/* Whether hooks and rules are what was put there. */
+/* Whether the rules are what was loaded. */
+int governed_check_guard(struct capture *c, struct error *e);
+/* The same of hooks and rules. */
 int governed_verify(struct capture *c, struct error *e);
 /* Puts them back. */
 int governed_renew(struct capture *c, struct error *e);

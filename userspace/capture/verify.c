@@ -58,14 +58,17 @@ static int verify_part(struct capture *c, const struct part *part, struct error 
 
 int capture_verify(struct capture *c, struct error *e)
 {
-	struct error later;
+	struct error later, before = c->tampered;
 	int r = 0;
 
+	c->tampered.text[0] = '\0';
 	/* The first is told, and all are put back. */
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		int own = verify_part(c, &parts[i], r == 0 ? e : &later);
 
 		r = r == 0 ? own : r;
 	}
+	if (r == 0 && before.text[0])
+		r = error_set(e, -ESTALE, "%s", before.text);
 	return r;
 }
