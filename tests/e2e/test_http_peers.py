@@ -241,6 +241,41 @@ def test_who_reads_on_later_gets_all_of_it(daemon, odd):
     wait_for(lambda: daemon.status()["sessions"] == 0)
 
 
+HALF = """
+import socket, sys
+with socket.socket() as peer:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    peer.connect(("127.0.0.1", int(sys.argv[1])))
+    peer.sendall(b"GET /much-and-no-more HTTP/1.1\\r\\nHost: 127.0.0.1:%d\\r\\n\\r\\n" % int(sys.argv[1]))
+    length = len(peer.recv(1000))
+    print("begun", flush=True)
+    sys.stdin.readline()
+    try:
+        while data := peer.recv(65536):
+            length += len(data)
+        print(length, "in order")
+    except ConnectionResetError:
+        print(length, "reset")
+"""
+
+
+def test_who_never_reads_on_can_be_ended(daemon, odd):
+    """Its session has ended long ago, is listed as one that keeps its connection, and is gone once it is killed."""
+    with daemon.popen(PYTHON, "-c", HALF, odd["clear"].port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout.readline() == "begun\n"
+        session = wait_for(lambda: next((s for s in daemon.json("sessions", "list", "--active") if s["end"]), None))
+        assert session["state"] == "unread" and session["reason"] in ("none", "upstream_closed") and daemon.status()["sessions"] == 1
+        assert daemon.wayleave("sessions", "list").stdout.splitlines()[1].endswith("  unread")
+        assert daemon.wayleave("sessions", "kill", session["id"]).returncode == 0
+        wait_for(lambda: daemon.status()["sessions"] == 0)
+        out, _ = reader.communicate("\n", timeout=20)
+    length, ended = out.split(maxsplit=1)
+    assert int(length) < 1_000_000 and ended == "reset\n"
+    wait_for(lambda: not daemon.json("sessions", "list", "--active"))
+    again = daemon.wayleave("sessions", "kill", session["id"])
+    assert again.returncode == 1 and "has ended already" in again.stderr
+
+
 LEAVE = """
 import socket, struct, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as peer:

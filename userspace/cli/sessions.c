@@ -30,7 +30,8 @@ static void usage(FILE *out)
 		"  --agent NAME    only sessions of that agent\n"
 		"  --since TIME    started since then: 2026-01-31T12:00:00Z, 2026-01-31, or 90m, "
 		"2d ago\n"
-		"  --active        only sessions that go on\n"
+		"  --active        only sessions that go on, or whose agent has yet to read the "
+		"rest\n"
 		"  --speed N       1 = as it was, 10 = ten times as fast, 0 = without waiting\n"
 		"  --asciicast     for asciinema's players: a terminal, or a command's output\n"
 		"  --state-dir DIR read there, without the daemon\n"
@@ -45,7 +46,7 @@ const char *cli_session_state(const struct session_summary *session)
 		[SESSION_ENDED] = "ended",
 		[SESSION_LOST] = "abnormal"};
 
-	return names[session->state];
+	return session->unread ? "unread" : names[session->state];
 }
 
 struct slice cli_session_reason(struct slice reason)
@@ -162,8 +163,9 @@ static void list_table(const struct session_list *list)
 		print_cell(s->protocol, 10);
 		printf("%8" PRIu64 "  %7" PRIu64 "  ", s->actions, s->denied);
 		cli_print_line(stdout,
-			s->state == SESSION_ENDED ? cli_session_reason(s->reason)
-						  : slice_from_string(cli_session_state(s)));
+			s->state == SESSION_ENDED && !s->unread
+				? cli_session_reason(s->reason)
+				: slice_from_string(cli_session_state(s)));
 		putchar('\n');
 	}
 }
@@ -252,7 +254,7 @@ static int kill_session(const struct cli_session *s, const struct options *o)
 	int r;
 
 	(void)o;
-	if (s->session->state != SESSION_ACTIVE)
+	if (s->session->state != SESSION_ACTIVE && !s->session->unread)
 		return cli_fail(VERB, CLI_REFUSED, "the session has ended already");
 	r = control_open(&client, s->cli->socket, &e);
 	if (r < 0)

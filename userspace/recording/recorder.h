@@ -56,6 +56,8 @@ struct recorder_session {
 	uint64_t actions, denied, rows;
 	uint64_t progress_due; /* monotonic */
 	uint64_t progress_wait;
+	uint64_t ended; /* the handle that it had */
+	bool unread;
 };
 
 struct record_action {
@@ -112,6 +114,9 @@ void recorder_session_change(
 /* `detail`: more about the reason, or empty. The session can be started again or forgotten. */
 void recorder_session_end(struct recorder *r, struct recorder_session *s, enum reason reason,
 	struct slice detail, uint64_t bytes_to_agent, uint64_t bytes_to_server);
+/* A session that has ended keeps its connection as long as its agent has yet to read what it was
+ * sent; `unread` false: no more. */
+void recorder_session_unread(struct recorder *r, struct recorder_session *s, bool unread);
 
 /* One action and its verdict, before anything of it is forwarded. Returns its number in the
  * session, from 1. */

@@ -185,7 +185,21 @@ void recorder_session_end(struct recorder *r, struct recorder_session *s, enum r
 	}
 	list_remove(&s->changed);
 	free((void *)s->facts.data);
-	*s = (struct recorder_session){0};
+	*s = (struct recorder_session){.ended = s->handle};
+}
+
+/* For the lists alone: what was decided, and what came of it, is told. */
+void recorder_session_unread(struct recorder *r, struct recorder_session *s, bool unread)
+{
+	struct journal *j = &r->journals[STREAM_INDEX];
+
+	assert(s->ended);
+	if (s->unread == unread)
+		return;
+	s->unread = unread;
+	journal_begin(j, unread ? RECORD_UNREAD : RECORD_CLOSED, r->clock());
+	journal_number(j, FIELD_SESSION, s->ended);
+	journal_end(j);
 }
 
 void recorder_make_progress(struct recorder *r, uint64_t now)

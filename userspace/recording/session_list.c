@@ -151,6 +151,8 @@ static void adopt_entry(
 		known->summary.state = SESSION_ENDED;
 		known->summary.ended = entry->time;
 	}
+	if (entry->type == RECORD_UNREAD || entry->type == RECORD_CLOSED)
+		known->summary.unread = entry->type == RECORD_UNREAD;
 }
 
 static void load_segment(struct loader *l, const struct segment_name *name)
@@ -199,7 +201,8 @@ static void finish_incarnation(struct loader *l, const struct identifier *incarn
 			s->state = SESSION_LOST;
 			s->ended = l->last_time;
 		}
-		if (!l->filter->active || s->state == SESSION_ACTIVE)
+		s->unread &= live;
+		if (!l->filter->active || s->state == SESSION_ACTIVE || s->unread)
 			list->sessions[kept++] = s;
 	}
 	list->count = l->first = kept;

@@ -25,6 +25,7 @@ struct session_summary {
 	uint64_t pid, uid, cgroup, process_start;
 	bool observed;
 	enum session_state state;
+	bool unread; /* ended; its connection is there until its agent has read the rest */
 	uint64_t started,
 		ended; /* wall clock; ended: 0 while active; the last sign of life where lost */
 	struct slice reason, detail; /* of the end */
@@ -38,7 +39,7 @@ struct session_summary {
 struct session_filter {
 	struct slice id, agent; /* empty: any */
 	uint64_t since; /* started at or after */
-	bool active; /* only active ones */
+	bool active; /* only those with a connection: active ones and unread ones */
 	const struct identifier *live; /* incarnations that are alive */
 	size_t live_count;
 };

@@ -205,6 +205,7 @@ static void become_dead(struct session *s)
 	if (s->state == SESSION_DEAD)
 		return;
 	s->state = SESSION_DEAD;
+	recorder_session_unread(w->recorder, &s->record, false);
 	ring_cancel(&w->ring, &s->connect);
 	table_remove(&w->ids, &s->id_node);
 	if (buffer_length(&s->cancel_key))
@@ -374,8 +375,10 @@ void session_reap(struct worker *w)
 /* Nothing tells when the agent has taken what it was sent, so it is looked at each time. */
 static void tick_closing(struct session *s, uint64_t now)
 {
-	if (now >= s->deadline && agent_still_reads(s))
+	if (now >= s->deadline && agent_still_reads(s)) {
 		s->deadline = now + SESSION_LINGER;
+		recorder_session_unread(s->worker->recorder, &s->record, true);
+	}
 	if (now >= s->deadline)
 		session_reset(s, s->reason, NULL);
 	else if (s->legs[SIDE_AGENT].abrupt)

@@ -63,7 +63,9 @@ static void kill_session(struct worker *w, struct slice id)
 {
 	struct session *s = session_find(w, id);
 
-	if (s)
+	if (s && s->state == SESSION_CLOSING)
+		session_reset(s, REASON_KILLED, NULL); /* it has been told all that it will be */
+	else if (s)
 		session_abort(s, REASON_KILLED, "%s", "");
 }
 
