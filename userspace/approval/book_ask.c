@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who asks for a review, joins one, and leaves.
+ * Who asks for a review, and joins one.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -14,7 +14,6 @@
 
 #define REVIEW_DIGITS 4 /* r-7Q2K */
 #define KEPT_BETWEEN (32u << 20) /* bytes of new questions, then what is old is forgotten */
-#define LEFT "the agent no longer waits"
 
 /* --- what is alike --- */
 
@@ -346,50 +345,4 @@ int book_ask(struct book *b, const struct book_wait *wait, const struct question
 	snprintf(ret->reviewers, sizeof(ret->reviewers), "%s", groups);
 	free(groups);
 	return 0;
-}
-
-/* --- leaving --- */
-
-static void leave(struct book *b, struct waiter *w, bool stays, uint64_t now)
-{
-	struct pending *p = w->review;
-	uint64_t number = w->number;
-	struct error e;
-
-	waiter_free(b, w);
-	if (book_begin(b, false, &e) == 0)
-		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
-	p->stays = stays;
-	if (p->waiter_count == 0 && !stays)
-		pending_give_up(b, p, REVIEW_CANCELLED, LEFT, now);
-	else
-		book_changed(b, &p->id, BOOK_WAITERS);
-}
-
-void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now)
-{
-	struct waiter *w = book_find_waiter(b, wait);
-
-	if (w)
-		leave(b, w, stays, now);
-	else if (stays)
-		book_give_back(b, wait, now);
-}
-
-void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
-{
-	list_for_each_safe (position, &b->pending) {
-		struct pending *p = list_entry(position, struct pending, link);
-
-		list_for_each_safe (inner, &p->waiters) {
-			struct waiter *w = list_entry(inner, struct waiter, link);
-			bool last = p->waiter_count == 1;
-
-			if (w->wait.worker != worker)
-				continue;
-			leave(b, w, false, now);
-			if (last)
-				break; /* the review went with it */
-		}
-	}
 }
