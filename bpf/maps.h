@@ -70,7 +70,8 @@ struct {
 	__type(value, struct steered);
 } steered SEC(".maps");
 
-/* Of a listening socket: the agent it belongs to; 0 = it is the worker's. */
+/* Of a listening socket: the agent it belongs to; 0 = it is the worker's; STEER_LISTENER_FORBIDDEN
+ * = no agent may dial it, as the monitor says. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -83,6 +83,8 @@ SHARED_SIZE(struct steer_forwarded, 8);
 
 enum steer_loopback { STEER_LOOPBACK_OWN, STEER_LOOPBACK_DIRECT, STEER_LOOPBACK_EGRESS };
 
+#define STEER_LISTENER_FORBIDDEN 0xfffffffeu /* no agent's id: of a listening socket, nobody's */
+
 /* Of one attachment: the storage of the agent's cgroup. Zeroes, as before it is filled in, refuse
  * everything. */
 struct steer_attachment {

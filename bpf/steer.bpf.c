@@ -247,6 +247,9 @@ static __always_inline int steer_local(struct attempt *a)
 	/* Dialling the worker itself would make it dial itself. */
 	if (a->port == a->worker_port && address_is_loopback(&a->destination))
 		return refuse(a, STEER_LOOPBACK, ECONNREFUSED);
+	/* Whatever is named or let through: where people decide no agent takes part. */
+	if (find_listener(a, &a->destination, a->port, STEER_LISTENER_FORBIDDEN) == LISTENER_OURS)
+		return refuse_and_tell(a, STEER_LOOPBACK, ECONNREFUSED);
 	if (a->at_home && is_named(a))
 		return redirect(a);
 	switch (a->attachment->loopback) {

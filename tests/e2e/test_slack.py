@@ -533,27 +533,6 @@ def test_another_signing_secret_counts_after_a_reload(make):
         f"slack: review {review['id']} in {slacks.CHANNEL}: Slack says: invalid_auth (1 of the 1 messages that wait)")
 
 
-def test_agents_reach_neither_listener_nor_broker(setting):
-    _, ts, review = setting.hold("delete from orders where id = 19")
-    body = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
-    done = setting.daemon.run("/usr/bin/python3", "-c", f"""
-import os, socket
-try:
-    socket.create_connection(("127.0.0.1", {setting.port}), 3)
-    print("connected")
-except OSError as e:
-    print("refused")
-for name in ("environ", "mem", "fd"):
-    try:
-        p = "/proc/{setting.broker()}/" + name
-        print(name, os.listdir(p) if name == "fd" else open(p, "rb").read(1))
-    except OSError as e:
-        print("hidden")
-""", user="nobody")
-    assert done.stdout.split() == ["refused", "hidden", "hidden", "hidden"], done
-    assert body and state_of(setting.daemon, review) == "pending"
-
-
 def test_the_configuration_of_the_documentation(setting, tmp_path):
     """Its section is taken as it stands, with the files where an admin put them."""
     root = pathlib.Path(__file__).resolve().parents[2]

@@ -425,6 +425,15 @@ int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent)
 	return 0;
 }
 
+int capture_forbid(const struct capture *c, int fd)
+{
+	const uint32_t nobody = STEER_LISTENER_FORBIDDEN;
+
+	return bpf_map_update_elem(c->programs.maps[PROGRAMS_LISTENERS], &fd, &nobody, BPF_ANY) < 0
+		? -errno
+		: 0;
+}
+
 int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_agent *ret)
 {
 	struct steer_agent counts;

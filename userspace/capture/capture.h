@@ -163,6 +163,10 @@ int capture_find_agent(struct capture *c, pid_t pid, uint32_t *ret_agent);
  * is nobody's that is governed. Negative errno: it is on this host, and can't be found out. */
 int capture_find_peer(struct capture *c, int fd, uint32_t *ret_agent);
 
+/* No agent connects to that listening socket in the daemon's network namespace, whatever `loopback`
+ * and resources say. Negative errno. */
+int capture_forbid(const struct capture *c, int fd);
+
 /* Counters and pending connections of an agent, or of the host (agent 0). -ENOENT. */
 int capture_get_counts(const struct capture *c, uint32_t agent, struct steer_agent *ret);
 

@@ -104,11 +104,13 @@ static void share_port(int fd, int on)
 }
 
 static int bind_and_listen(
-	int fd, int old, const struct sockaddr_storage *address, socklen_t length)
+	struct broker_process *b, int fd, const struct sockaddr_storage *address, socklen_t length)
 {
 	const int on = 1;
-	int r = 0;
+	int old = b->listener, r = b->on_listen ? b->on_listen(b->context, fd) : 0;
 
+	if (r < 0)
+		return r;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	share_port(fd, 1);
 	share_port(old, 1);
@@ -119,8 +121,8 @@ static int bind_and_listen(
 	return r;
 }
 
-/* `old`: the one that it takes over from; -1: none. */
-static int listen_on(const char *text, int old, int *ret, struct error *e)
+/* Takes over from the listener that there is. */
+static int listen_on(struct broker_process *b, const char *text, int *ret, struct error *e)
 {
 	struct sockaddr_storage address;
 	char *copy = memory_copy_string(text);
@@ -135,7 +137,7 @@ static int listen_on(const char *text, int old, int *ret, struct error *e)
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set_errno(e, -errno, "socket");
-	r = bind_and_listen(fd, old, &address, length);
+	r = bind_and_listen(b, fd, &address, length);
 	if (r < 0) {
 		close(fd);
 		return error_set_errno(e, r, "slack: can't listen on %s", text);
@@ -315,7 +317,7 @@ int broker_process_set(struct broker_process *b, struct broker_setup *setup, str
 	if (same_address(b->setup, setup)) {
 		listener = b->listener;
 	} else if (setup && setup->listen) {
-		int r = listen_on(setup->listen, b->listener, &listener, e);
+		int r = listen_on(b, setup->listen, &listener, e);
 
 		if (r < 0) {
 			broker_setup_free(setup);

@@ -25,6 +25,8 @@ struct broker_process {
 	struct loop *loop;
 	void (*on_start)(void *context); /* one is there that knows nothing yet */
 	void (*on_message)(void *context, uint32_t type, struct slice payload);
+	/* A socket is about to listen for it; negative errno: it can't. NULL: nothing to do. */
+	int (*on_listen)(void *context, int fd);
 	void *context;
 
 	struct broker_setup *setup; /* NULL: there shall be none */
