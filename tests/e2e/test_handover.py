@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -109,6 +110,32 @@ def test_what_was_connected_is_finished(managed, server):
     sessions = d.json("sessions", "list")
     assert sessions[0]["end"] and sessions[0]["denied"] == 0
     assert d.wayleave("audit", "verify").returncode == 0
+
+
+def test_what_waits_for_people_can_be_decided_until_the_end(managed, server):
+    """What nobody decides by then is cancelled, which the agent is told, and who looks at it later."""
+    d, manager = managed
+    server.sql("create table kept (id int); insert into kept values (1), (2); grant all on kept to app")
+    d.config["reviewers"] = {"root": {"local_users": ["root"]}}
+    d.write_config()
+    d.write_rules([{"name": "reads", "operations": ["read", "select"], "allow": {}},
+                   {"name": "deletes", "operations": ["delete"], "review": {"by": "root"}}])
+    d.reload()
+    processes = [d.popen("psql", "-X", "-v", "VERBOSITY=verbose", f"host=127.0.0.1 port={server.port} user=app dbname=postgres",
+                         "-c", f"delete from kept where id = {i}", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in (1, 2)]
+    reviews = wait_for(lambda: len(found := d.json("reviews", "list")) == 2 and found)
+    first, second = sorted(reviews, key=lambda r: r["text"])
+    d.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: {"STOPPING": "1"} in manager.states)
+    assert d.wayleave("reviews", "approve", first["id"]).returncode == 0
+    assert processes[0].communicate(timeout=15)[0] == "DELETE 1\n"
+    d.stop()  # the second signal
+    out, said = processes[1].communicate(timeout=15)
+    assert out == "" and "FATAL:  57P01: wayleave: wayleave is stopping\n" in said, said
+    d.start()
+    states = {r["id"]: (r["state"], r["reason"]) for r in d.json("reviews", "list")}
+    assert states == {first["id"]: ("approved", None), second["id"]: ("cancelled", "Wayleave stopped")}
+    assert server.sql("select id from kept") == "2"
 
 
 def test_but_not_for_ever(managed, server):

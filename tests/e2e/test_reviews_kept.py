@@ -6,8 +6,10 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import time
 
+import psycopg2
 import pytest
 from harness import faulty
 from harness import slack as slacks
@@ -149,6 +151,76 @@ def test_killed_before_it_is_in_slack(setting, server):
     setting.outcome(setting.slack.wait_message(review["id"]), "cancelled")
     wait_over(server, session)
     assert count(server, "item = 'unseen'") == 1
+
+
+@contextlib.contextmanager
+def locked(server, item):
+    """What concerns this row waits in the server meanwhile."""
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
+        blocker.cursor().execute("select from orders where item = %s for update", (item,))
+        yield
+        blocker.rollback()
+
+
+def test_killed_in_between(setting, server):
+    """With a dialog open, with one of two approvals given, and while what was approved is running: three reviews, one death."""
+    asked, ts, dialog = held(setting, server, "dialog")
+    message = setting.slack.messages[ts]
+    setting.slack.views.clear()
+    assert setting.clicker.click(ts, "deny", "U222") == 200
+    view = setting.slack.wait(lambda: setting.slack.views and setting.slack.views[-1])
+    add(server, "half")
+    halved, half_ts, half = setting.hold("update orders set amount = 78 where item = 'half'")
+    assert setting.clicker.click(half_ts, "approve", "U222") == 200
+    setting.slack.wait(lambda: "two 1 of 2" in slacks.flatten(setting.slack.messages[half_ts]))
+    ran, ran_ts, running = held(setting, server, "running")
+    with locked(server, "running"):
+        assert setting.clicker.click(ran_ts, "approve", "U222") == 200
+        wait_for(lambda: server.sql(f"select wait_event_type from pg_stat_activity where pid = {ran.pid}") == "Lock", what="its running")
+        restart(setting)
+        assert [state_of(setting.daemon, r) for r in (dialog, half, running)] == ["cancelled", "cancelled", "approved"]
+        # As without us, the server goes on with what it has.
+        assert count(server, "item = 'running'") == 1
+    wait_for(lambda: count(server, "item = 'running'") == 0, what="its end")
+    for session in (asked, halved, ran):
+        wait_over(server, session)
+    for place, outcome in ((ts, "cancelled"), (half_ts, "cancelled"), (ran_ts, "approved by bob")):
+        setting.outcome(place, outcome)
+    time.sleep(1.1)  # what was signed before the broker began is not for it
+    setting.slack.private.clear()
+    assert setting.clicker.submit(view, "U222", "too late") == 200
+    assert setting.clicker.click(ts, "approve", "U222", message) == 200
+    told = f"{dialog['id']} is not pending any more: cancelled"
+    setting.slack.wait(lambda: setting.slack.private == [told, told])
+    assert count(server, "item = 'dialog'") == 1 and count(server, "item = 'half' and amount = 78") == 0
+    # Who approved the one has not approved the next one of these words.
+    votes = setting.daemon.json("reviews", "show", half["id"])["votes"]
+    assert [(v["by"], v["verdict"]) for v in votes] == [("bob (Slack U222)", "approve")], votes
+    _, _, again = setting.hold("update orders set amount = 78 where item = 'half'")
+    assert setting.daemon.json("reviews", "show", again["id"])["votes"] == [] and again["digest"] == half["digest"]
+
+
+def test_stopped_while_it_waits(setting, server):
+    """In order: the agent gets an error that says why, Slack's message says so before the daemon is gone, the record too; once."""
+    add(server, "stopped")
+    psql = setting.daemon.popen("psql", "-X", "-v", "VERBOSITY=verbose", f"host=127.0.0.1 port={server.port} dbname=shop user=app",
+                                "-c", "delete from orders where item = 'stopped'", stderr=subprocess.PIPE, text=True)
+    (review,) = wait_for_pending(setting.daemon)
+    ts = setting.slack.wait_message(review["id"])
+    setting.wait_known()
+    setting.daemon.stop()
+    _, said = psql.communicate(timeout=15)
+    assert "FATAL:  57P01: wayleave: wayleave is stopping\n" in said, said
+    text = slacks.flatten(setting.slack.messages[ts])
+    assert "cancelled" in text and "Wayleave stopped" in text and not slacks.buttons(setting.slack.messages[ts]), text
+    told = len(setting.slack.requests)
+    setting.daemon.start()
+    shown = setting.daemon.json("reviews", "show", review["id"])
+    assert (shown["state"], shown["reason"], shown["decided_by"]) == ("cancelled", "Wayleave stopped", None), shown
+    entries = [r["event"] for r in audit(setting.daemon) if r.get("subject") == review["id"]]
+    assert entries == ["review", "cancelled"] and count(server, "item = 'stopped'") == 1
+    setting.hold("delete from orders where item = 'stopped'")
+    assert [body for _, body in setting.slack.requests[told:] if review["id"] in slacks.flatten(body)] == []
 
 
 def test_killed_between_the_approval_and_the_release(setting, server):

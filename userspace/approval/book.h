@@ -104,6 +104,9 @@ void book_answer(struct book *b, const struct book_wait *wait);
 void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now);
 /* All of a worker's. */
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now);
+/* Wayleave is about to end all sessions, which is why their reviews are cancelled from now on; what
+ * nobody waits for at present, but might be asked again, is cancelled here. */
+void book_stop(struct book *b, uint64_t now);
 
 struct book_decision {
 	struct reviewer who;

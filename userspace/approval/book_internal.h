@@ -111,6 +111,7 @@ struct book {
 	struct note notes[NOTES_MOST];
 	size_t note_count;
 	bool opening; /* nobody is told of changes yet */
+	bool stopping; /* sessions end because Wayleave does */
 };
 
 /* A time by the clock as it is set now. */

@@ -5,8 +5,10 @@
 #include "approval/book_internal.h"
 
 #define LEFT "the agent no longer waits"
+#define LOST "the worker that had its session ended"
+#define STOPPED "Wayleave stopped"
 
-static void leave(struct book *b, struct waiter *w, bool stays, uint64_t now)
+static void leave(struct book *b, struct waiter *w, bool stays, const char *why, uint64_t now)
 {
 	struct pending *p = w->review;
 	uint64_t number = w->number;
@@ -17,7 +19,7 @@ static void leave(struct book *b, struct waiter *w, bool stays, uint64_t now)
 		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
 	p->stays = stays;
 	if (p->waiter_count == 0 && !stays)
-		pending_give_up(b, p, REVIEW_CANCELLED, LEFT, now);
+		pending_give_up(b, p, REVIEW_CANCELLED, b->stopping ? STOPPED : why, now);
 	else
 		book_changed(b, &p->id, BOOK_WAITERS);
 }
@@ -27,7 +29,7 @@ void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64
 	struct waiter *w = book_find_waiter(b, wait);
 
 	if (w)
-		leave(b, w, stays, now);
+		leave(b, w, stays, LEFT, now);
 	else if (stays)
 		book_give_back(b, wait, now);
 }
@@ -43,9 +45,20 @@ void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
 
 			if (w->wait.worker != worker)
 				continue;
-			leave(b, w, false, now);
+			leave(b, w, false, LOST, now);
 			if (last)
 				break; /* the review went with it */
 		}
+	}
+}
+
+void book_stop(struct book *b, uint64_t now)
+{
+	b->stopping = true;
+	list_for_each_safe (position, &b->pending) {
+		struct pending *p = list_entry(position, struct pending, link);
+
+		if (p->waiter_count == 0)
+			pending_give_up(b, p, REVIEW_CANCELLED, STOPPED, now);
 	}
 }

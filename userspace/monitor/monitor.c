@@ -25,6 +25,7 @@
 #define START_TIME (10 * NANOSECONDS_PER_SECOND) /* for workers and the self-test */
 #define NAMES_TIME (3 * NANOSECONDS_PER_SECOND) /* for the first lookup of names */
 #define STOP_TIME (5 * NANOSECONDS_PER_SECOND)
+#define SLACK_TIME (2 * NANOSECONDS_PER_SECOND) /* to be told what became of reviews at the end */
 #define TICK NANOSECONDS_PER_SECOND
 
 /* --- signals --- */
@@ -437,6 +438,18 @@ static void drain(struct monitor *m)
 		monitor_turn(m);
 }
 
+/* Whoever looks there sees that nothing is to be decided any more; what Slack is not told now the
+ * next daemon tells. */
+static void tell_slack(struct monitor *m)
+{
+	uint64_t deadline = clock_monotonic() + SLACK_TIME;
+
+	while (!slack_is_settled(m) && !m->hurried && clock_monotonic() < deadline) {
+		slack_turn(m);
+		monitor_turn(m);
+	}
+}
+
 /* Sessions end, records are synced, the last checkpoint is signed. Hooks and rules stay: agents can
  * reach nothing while nobody judges what they do. */
 static void stop(struct monitor *m)
@@ -450,6 +463,7 @@ static void stop(struct monitor *m)
 	canary_done(&m->canary);
 	metrics_close(m);
 	server_close(m);
+	reviews_stop(m);
 	workers_stop(m);
 	while (!workers_are_gone(m) && clock_monotonic() < deadline)
 		monitor_turn(m);
@@ -462,6 +476,7 @@ static void stop(struct monitor *m)
 				m->store, &m->workers[i].incarnation, "killed at the end");
 		}
 	}
+	tell_slack(m);
 	ssh_process_close(&m->ssh);
 	own_keys_close(&m->own_keys);
 	inspector_process_close(&m->inspector);

@@ -261,6 +261,8 @@ int reviews_ask(
 void reviews_asked(struct monitor_worker *w, const struct message_review *request);
 void reviews_leave(struct monitor_worker *w, const struct message_leave *request);
 void reviews_worker_gone(struct monitor_worker *w);
+/* Before the workers are told to stop. */
+void reviews_stop(struct monitor *m);
 /* The list of grants, to a worker that begins. */
 void reviews_send_grants(struct monitor *m, struct monitor_worker *w);
 /* Handlers of the requests of control.h with these names. */
@@ -285,6 +287,8 @@ void slack_on_configured(struct monitor *m);
 /* What is due at once, and what is due every second. */
 void slack_turn(struct monitor *m);
 void slack_tick(struct monitor *m, uint64_t now);
+/* Whether Slack shows how all reviews that are over ended, or can't at present. */
+bool slack_is_settled(const struct monitor *m);
 /* For the book: a review changed. */
 void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change);
 

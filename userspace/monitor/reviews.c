@@ -233,6 +233,12 @@ void reviews_worker_gone(struct monitor_worker *w)
 	book_worker_gone(w->monitor->book, w->index, wall_now(w->monitor));
 }
 
+void reviews_stop(struct monitor *m)
+{
+	if (m->book)
+		book_stop(m->book, wall_now(m));
+}
+
 void reviews_send_grants(struct monitor *m, struct monitor_worker *w)
 {
 	int fd = give_grants(m);

@@ -137,6 +137,22 @@ void slack_tick(struct monitor *m, uint64_t now)
 	tell_changed(m, true);
 }
 
+bool slack_is_settled(const struct monitor *m)
+{
+	struct requirement ignored;
+
+	if (!m->announcements || m->broker.channel < 0 || m->slack_state.failing_since)
+		return true;
+	list_for_each (position, announcements_list(m->announcements)) {
+		const struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (item->posted != BROKER_POSTED_OUTCOME &&
+			book_requirement(m->book, &item->place.review, &ignored) < 0)
+			return false;
+	}
+	return true;
+}
+
 /* A message per channel; a webhook has one of its own, whatever the groups say. */
 static void announce(struct monitor *m, const struct identifier *review)
 {
@@ -196,6 +212,12 @@ static void on_start(void *context)
 
 	m->slack_state = (struct broker_state){0};
 	announcements_forget_broker(m->announcements);
+}
+
+/* Agents have no part in what is decided there, even where they may dial others on this host. */
+static int on_listen(void *context, int fd)
+{
+	return capture_forbid(((struct monitor *)context)->capture, fd);
 }
 
 /* --- what the broker says: fixed structs and short texts, each checked --- */
@@ -347,6 +369,7 @@ int slack_open(struct monitor *m, struct error *e)
 	broker_process_init(&m->broker, &m->loop);
 	m->broker.on_start = on_start;
 	m->broker.on_message = on_message;
+	m->broker.on_listen = on_listen;
 	m->broker.context = m;
 	return r;
 }
