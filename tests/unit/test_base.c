@@ -177,6 +177,16 @@ Test(text, shows_what_drives_terminals)
 	cr_assert_eq(text_append_visible(&b, slice_of("a\x1b[2J\xc2\x9b\xff\n", 9)), 0);
 	cr_assert(slice_equal_string(buffer_slice(&b), "a\\x1b[2J\\xc2\\x9b\\xff\n"), "%.*s",
 		SLICE_PRINT(buffer_slice(&b)));
+	/* Nor is a name another one because of what is not seen in it. */
+	buffer_clear(&b);
+	cr_assert_eq(text_append_visible(&b,
+			     s("or\xe2\x80\x8b"
+			       "ders\xf3\xa0\x81\x81 \xc3\xab")),
+		0);
+	cr_assert(slice_equal_string(buffer_slice(&b),
+			  "or\\xe2\\x80\\x8b"
+			  "ders\\xf3\\xa0\\x81\\x81 \xc3\xab"),
+		"%.*s", SLICE_PRINT(buffer_slice(&b)));
 	buffer_done(&b);
 }
 

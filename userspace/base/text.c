@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/unseen.h"
 
 bool text_glob(struct slice pattern, struct slice text)
 {
@@ -288,16 +289,16 @@ int text_append_visible(struct buffer *b, struct slice s)
 {
 	while (s.length) {
 		size_t n = text_utf8_sequence(s);
-		bool control = text_is_control(s, n);
+		bool hidden = n == 0 || unseen_is(s, n);
 		int r;
 
-		if (n == 0 || control)
+		if (hidden)
 			r = buffer_append_format(b, "\\x%02x", s.data[0]);
 		else
 			r = buffer_append(b, s.data, n);
 		if (r < 0)
 			return r;
-		s = slice_from(s, n == 0 || control ? 1 : n);
+		s = slice_from(s, hidden ? 1 : n);
 	}
 	return 0;
 }

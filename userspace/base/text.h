@@ -42,8 +42,8 @@ int text_to_duration(struct slice text, uint64_t *ret_nanoseconds);
 int text_to_size(struct slice text, uint64_t *ret_bytes);
 /* RFC 3339 in UTC with milliseconds: 2026-01-31T12:00:00.000Z. `ret` has room for 32. */
 void text_from_time(uint64_t wall_nanoseconds, char *ret);
-/* For people at a terminal: printable text as it is; control bytes, what reorders text, and broken
- * UTF-8 as \xNN. */
+/* For people at a terminal: printable text as it is; control bytes, what reorders text or can't be
+ * seen (unseen.h), and broken UTF-8 as \xNN. */
 int text_append_visible(struct buffer *b, struct slice s);
 
 #endif

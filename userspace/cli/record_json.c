@@ -5,6 +5,7 @@
  */
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/unseen.h"
 #include "cli/recordings.h"
 #include "recording/pair.h"
 #include "recording/value.h"
@@ -171,21 +172,16 @@ cJSON *cli_json_entry(const struct entry *entry)
 	return json;
 }
 
-/* What of UTF-8 would drive a terminal, as a JSON escape. */
-static void print_control(struct slice sequence, size_t n)
+/* As a JSON escape: beyond 16 bits two of them (RFC 8259, 7). */
+static void print_hidden(uint32_t point)
 {
-	const uint8_t *c = sequence.data;
-	unsigned point = c[0];
-
-	if (n == 2)
-		point = (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu);
-	else if (n == 3)
-		point = (c[0] & 0xfu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
-	printf("\\u%04x", point);
+	if (point > 0xffff)
+		printf("\\u%04x", 0xd7c0u + (point >> 10));
+	printf("\\u%04x", point > 0xffff ? 0xdc00u + (point & 0x3ff) : point);
 }
 
 /* cJSON escapes C0 controls, and what it prints between strings has none but newlines and tabs;
- * other controls stand in strings alone. */
+ * what else drives a terminal, or is not seen there, stands in strings alone. */
 static void print_escaped(struct slice text)
 {
 	size_t plain = 0;
@@ -194,13 +190,13 @@ static void print_escaped(struct slice text)
 		struct slice rest = slice_from(text, plain);
 		size_t n = rest.data[0] < 0x7f ? 1 : text_utf8_sequence(rest);
 
-		if (n && (rest.data[0] < 0x7f || !text_is_control(rest, n))) {
+		if (n && (rest.data[0] < 0x7f || !unseen_is(rest, n))) {
 			plain += n;
 			continue;
 		}
 		fwrite(text.data, 1, plain, stdout);
 		if (n)
-			print_control(rest, n);
+			print_hidden(unseen_code_point(rest, n));
 		text = slice_from(rest, n ? n : 1);
 		plain = 0;
 	}

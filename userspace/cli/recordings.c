@@ -276,21 +276,47 @@ size_t cli_line_width(struct slice text)
 	return width;
 }
 
-void cli_print_block(FILE *out, struct slice text, const char *indent)
+/* How far a tab goes the terminal decides, and what it pushes beyond the edge is not seen. */
+static void append_untabbed(struct buffer *b, struct slice line)
+{
+	for (size_t i = 0; i < line.length; i++) {
+		if (line.data[i] == '\t')
+			buffer_append_string(b, "\\x09");
+		else
+			buffer_append_byte(b, line.data[i]);
+	}
+}
+
+void cli_append_block(struct buffer *b, struct slice text, const char *indent)
 {
 	struct buffer visible;
 	struct slice rest;
 
 	make_visible(text, &visible);
 	rest = buffer_slice(&visible);
-	do {
-		const uint8_t *end = rest.length ? memchr(rest.data, '\n', rest.length) : NULL;
+	while (rest.length) {
+		const uint8_t *end = memchr(rest.data, '\n', rest.length);
 		size_t length = end ? (size_t)(end - rest.data) : rest.length;
 
-		fprintf(out, "%s%.*s\n", indent, (int)length, (const char *)rest.data);
+		buffer_append_string(b, indent);
+		append_untabbed(b, slice_head(rest, length));
+		buffer_append_byte(b, '\n');
 		rest = slice_from(rest, length + 1);
-	} while (rest.length);
+	}
 	buffer_done(&visible);
+}
+
+void cli_print_block(FILE *out, struct slice text, const char *indent)
+{
+	struct buffer block;
+
+	buffer_init(&block, 5 * PRINTED_MOST);
+	cli_append_block(&block, text, indent);
+	if (text.length)
+		fwrite(buffer_slice(&block).data, 1, buffer_length(&block), out);
+	else
+		fprintf(out, "%s\n", indent);
+	buffer_done(&block);
 }
 
 void cli_print_count(FILE *out, uint64_t count, const char *noun)

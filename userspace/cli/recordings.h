@@ -46,6 +46,7 @@ int cli_parse_time(const char *text, uint64_t *ret);
 /* Text of others: never raw to the terminal. As one line, or as a block whose lines begin with
  * `indent`. */
 void cli_append_line(struct buffer *b, struct slice text);
+void cli_append_block(struct buffer *b, struct slice text, const char *indent);
 void cli_print_line(FILE *out, struct slice text);
 void cli_print_block(FILE *out, struct slice text, const char *indent);
 /* "1 row", "2 rows" */

@@ -245,36 +245,9 @@ static void add_line(struct buffer *b, const char *name, struct slice text)
 	buffer_append_byte(b, '\n');
 }
 
-/* How far a tab goes the terminal decides, and what it pushes beyond the edge is not seen. */
-static void append_untabbed(struct buffer *b, struct slice line)
-{
-	for (size_t i = 0; i < line.length; i++) {
-		if (line.data[i] == '\t')
-			buffer_append_string(b, "\\x09");
-		else
-			buffer_append_byte(b, line.data[i]);
-	}
-}
-
 static void add_block(struct buffer *b, struct slice text)
 {
-	struct buffer visible;
-	struct slice rest;
-
-	buffer_init(&visible, 64u << 20);
-	if (text_append_visible(&visible, text) < 0)
-		buffer_append_string(b, "    (too long to be shown)\n");
-	rest = buffer_slice(&visible);
-	while (rest.length) {
-		const uint8_t *end = memchr(rest.data, '\n', rest.length);
-		size_t length = end ? (size_t)(end - rest.data) : rest.length;
-
-		buffer_append_string(b, "    | ");
-		append_untabbed(b, slice_head(rest, length));
-		buffer_append_byte(b, '\n');
-		rest = slice_from(rest, length + 1);
-	}
-	buffer_done(&visible);
+	cli_append_block(b, text, "    | ");
 }
 
 static void add_state(const cJSON *review, const struct review_layout *l, struct buffer *b)
@@ -360,7 +333,9 @@ static void add_rules(const cJSON *review, struct buffer *b)
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "unknown"))
 	{
 		add_name(b, "NOT KNOWN");
-		buffer_append_format(b, "its %s\n", item->valuestring ? item->valuestring : "?");
+		buffer_append_string(b, "its ");
+		cli_append_line(b, slice_from_string(cJSON_GetStringValue(item)));
+		buffer_append_byte(b, '\n');
 	}
 }
 
