@@ -816,7 +816,7 @@ def test_decisions_are_in_the_audit_log_and_the_recording(daemon, server, sessio
     decide(daemon, "approve", review, "--reason", "ticket 4711")
     s.answer()
     (entry,) = [r for r in audit(daemon) if r.get("event") == "approved" and r["subject"] == review["id"]]
-    assert entry["detail"] == "by root at the command line: ticket 4711 (agent demo, 1 waiting)"
+    assert entry["detail"] == "by root at the command line: ticket 4711 (agent demo, 1 waiting, digest " + review["digest"] + ")"
     assert daemon.wayleave("audit", "verify").returncode == 0
     newest = max(daemon.json("sessions", "list"), key=lambda x: x["start"])
     shown = daemon.wayleave("sessions", "show", newest["id"]).stdout

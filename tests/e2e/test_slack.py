@@ -182,7 +182,7 @@ def test_denied_with_a_reason(setting):
     setting.outcome(ts, "denied by bob")
     assert "not on a Friday" in slacks.flatten(setting.slack.messages[ts])
     (entry,) = [r for r in audit(setting.daemon) if r.get("event") == "denied" and r["subject"] == review["id"]]
-    assert entry["detail"] == "by bob (Slack U222) in Slack: not on a Friday (agent demo, 1 waiting)"
+    assert entry["detail"] == f"by bob (Slack U222) in Slack: not on a Friday (agent demo, 1 waiting, digest {review['digest']})"
 
 
 def test_approved_for_a_time(setting, server):

@@ -39,6 +39,43 @@ Test(book, asks_and_is_approved_once)
 	book_test_free(t);
 }
 
+static void assert_noted(struct book_test *t, const struct identifier *review, const char *format)
+{
+	cJSON *json = book_test_show(t, review->text);
+	char *what = memory_format(format, book_test_text(json, "digest")),
+	     *whole = memory_format("%s %s", review->text, what);
+
+	cr_assert_str_eq(t->last_note, whole);
+	free(whole);
+	free(what);
+	cJSON_Delete(json);
+}
+
+/* IDs come again when what had them is forgotten; digests don't. */
+Test(book, the_audit_log_has_who_how_why_and_what)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", false, 0), 0);
+	assert_noted(
+		t, &id, "by bob at the command line: because (agent bot, 1 waiting, digest %s)");
+	id = ASK(t, .id = 2);
+	cr_assert_eq(book_test_slack(t, id.text, "U2", true, 0), 0);
+	assert_noted(t, &id, "by Slack U2 in Slack (agent bot, 1 waiting, digest %s)");
+	id = ASK(t, .id = 3);
+	cr_assert_eq(book_test_slack(t, id.text, "U1", false, 0), 0);
+	assert_noted(t, &id, "by Ann (Slack U1) in Slack (agent bot, 1 waiting, digest %s)");
+	id = ASK(t, .id = 4, .rule = "pair");
+	cr_assert_eq(book_test_decide(t, id.text, "cid", true, 0), 1);
+	assert_noted(t, &id,
+		"approved by cid at the command line; others must approve too: because (digest "
+		"%s)");
+	cr_assert_eq(book_test_slack(t, id.text, "U1", true, 0), 0);
+	assert_noted(t, &id, "by cid, Ann (Slack U1) in Slack (agent bot, 1 waiting, digest %s)");
+	book_test_free(t);
+}
+
 Test(book, is_denied_with_a_reason)
 {
 	struct book_test *t = book_test_new();

@@ -9,6 +9,7 @@
 #include "approval/book_internal.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 #define DETAIL_MOST (LIMIT_RECORD_NAME - 1)
 
@@ -40,15 +41,17 @@ static void tell_waiters(struct book *b, const struct pending *p, const struct e
 			b->context, &list_entry(position, struct waiter, link)->wait, &outcome);
 }
 
-/* For the audit log: who, how, why. */
+/* For the audit log: who, how, why, and what. */
 static char *describe(const struct pending *p, const struct ending *ending)
 {
 	const char *how = ending->vote ? reviewer_via_text(ending->vote->via) : "";
+	char digest[2 * QUESTION_DIGEST_SIZE + 1];
 
-	return memory_format("%s%.*s%s%s%s%.*s (agent %.64s, %zu waiting)",
+	text_to_hex(slice_of(p->digest, sizeof(p->digest)), digest);
+	return memory_format("%s%.*s%s%s%s%.*s (agent %.64s, %zu waiting, digest %s)",
 		ending->by.length ? "by " : "", SLICE_PRINT(ending->by), *how ? " " : "", how,
 		ending->reason.length ? ": " : "", SLICE_PRINT(ending->reason), p->agent,
-		p->waiter_count);
+		p->waiter_count, digest);
 }
 
 static int write_ending(struct book *b, struct pending *p, const struct ending *ending,
@@ -309,14 +312,16 @@ void votes_free(struct vote *votes, size_t count)
 static int write_vote(
 	struct book *b, const struct pending *p, const struct ledger_vote *vote, struct error *e)
 {
-	char detail[DETAIL_MOST];
+	char detail[DETAIL_MOST], digest[2 * QUESTION_DIGEST_SIZE + 1];
 	int r = book_begin(b, true, e);
 
 	if (r < 0)
 		return r;
-	snprintf(detail, sizeof(detail), "approved by %.*s %s; others must approve too%s%.*s",
+	text_to_hex(slice_of(p->digest, sizeof(p->digest)), digest);
+	snprintf(detail, sizeof(detail),
+		"approved by %.*s %s; others must approve too%s%.*s (digest %s)",
 		SLICE_PRINT(vote->by), reviewer_via_text(vote->via),
-		vote->reason.length ? ": " : "", SLICE_PRINT(vote->reason));
+		vote->reason.length ? ": " : "", SLICE_PRINT(vote->reason), digest);
 	r = ledger_add_vote(b->ledger, &p->id, vote);
 	book_note(b, HOST_VOTE, &p->id, detail);
 	return book_end(b, r, e);
