@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/yaml_event.h"
 
 struct reader {
 	yaml_parser_t parser;
@@ -77,21 +78,6 @@ static struct node *reader_read_node(struct reader *r, yaml_event_t *event, unsi
 static unsigned event_line(const yaml_event_t *event)
 {
 	return (unsigned)event->start_mark.line + 1;
-}
-
-/* Anchors and tags stand on any node; both are refused, since nothing here needs them. */
-static bool event_is_decorated(const yaml_event_t *event)
-{
-	switch (event->type) {
-	case YAML_SCALAR_EVENT:
-		return event->data.scalar.anchor || event->data.scalar.tag;
-	case YAML_SEQUENCE_START_EVENT:
-		return event->data.sequence_start.anchor || event->data.sequence_start.tag;
-	case YAML_MAPPING_START_EVENT:
-		return event->data.mapping_start.anchor || event->data.mapping_start.tag;
-	default:
-		return event->type == YAML_ALIAS_EVENT;
-	}
 }
 
 /* Names and messages end up in logs, on terminals and in errors that agents read. */
@@ -187,7 +173,7 @@ static struct node *reader_read_node(struct reader *r, yaml_event_t *event, unsi
 	bool ok = true;
 
 	node->line = event_line(event);
-	if (event_is_decorated(event)) {
+	if (yaml_event_is_decorated(event)) {
 		reader_error(r, node->line,
 			"anchors, aliases and tags are not used here; "
 			"expected the value itself");

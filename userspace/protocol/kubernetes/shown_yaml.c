@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "base/memory.h"
+#include "base/yaml_event.h"
 #include "protocol/kubernetes/kubernetes.h"
 
 #define DEPTH_MOST 64u /* an object of the API has ten */
@@ -38,21 +39,6 @@ static bool is_of_values(struct slice key)
 {
 	return slice_equal_string(key, "data") || slice_equal_string(key, "stringData") ||
 		slice_equal_string(key, KUBERNETES_LAST_APPLIED);
-}
-
-/* One could mean a value that stands elsewhere, or what only its reader makes of it. */
-static bool is_decorated(const yaml_event_t *event)
-{
-	switch (event->type) {
-	case YAML_SCALAR_EVENT:
-		return event->data.scalar.anchor || event->data.scalar.tag;
-	case YAML_SEQUENCE_START_EVENT:
-		return event->data.sequence_start.anchor || event->data.sequence_start.tag;
-	case YAML_MAPPING_START_EVENT:
-		return event->data.mapping_start.anchor || event->data.mapping_start.tag;
-	default:
-		return event->type == YAML_ALIAS_EVENT;
-	}
 }
 
 /* Whether what comes next is a mapping's key. */
@@ -111,7 +97,7 @@ static bool read_event(struct reading *r, yaml_event_t *event)
 	bool begins = event->type == YAML_SCALAR_EVENT ||
 		event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_MAPPING_START_EVENT;
 
-	if (is_decorated(event))
+	if (yaml_event_is_decorated(event))
 		return false;
 	if (event->type == YAML_SEQUENCE_END_EVENT || event->type == YAML_MAPPING_END_EVENT)
 		r->depth--;
