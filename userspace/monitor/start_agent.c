@@ -322,23 +322,14 @@ static int make_unit_plan(struct monitor *m, uint32_t id, const struct run_reque
 	return r < 0 ? r : fill_plan(m, agent, memory, plan, e);
 }
 
-/* Encodes what one of the two made, if it did. */
-static int finish(int r, const struct run_plan *plan, struct buffer *ret, struct error *e)
-{
-	if (r == 0) {
-		r = run_plan_encode(plan, ret);
-		if (r < 0)
-			error_set_errno(e, r, "the plan");
-	}
-	return r;
-}
+/* How a plan is made for who asks: a user, or the agent of a unit. */
+typedef int plan_maker(struct monitor *m, uint32_t who, const struct run_request *request,
+	struct arena *memory, struct run_plan *plan, struct error *e);
 
-#define EMPTY_PLAN ((struct run_plan){.cgroup_path = "/", .user = "", .home = "", .trust_file = ""})
-
-int start_agent(
-	struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret, struct error *e)
+static int start(struct monitor *m, plan_maker *make, uint32_t who, struct slice payload,
+	struct buffer *ret, struct error *e)
 {
-	struct run_plan plan = EMPTY_PLAN;
+	struct run_plan plan = {.cgroup_path = "/", .user = "", .home = "", .trust_file = ""};
 	struct run_request request;
 	struct arena memory;
 	int r = run_request_decode(payload, &request);
@@ -346,25 +337,24 @@ int start_agent(
 	if (r < 0)
 		return error_set(e, -EINVAL, "malformed request");
 	arena_init(&memory, RUN_PLAN_MEMORY);
-	r = make_plan(m, caller, &request, &memory, &plan, e);
-	r = finish(r, &plan, ret, e);
+	r = make(m, who, &request, &memory, &plan, e);
+	if (r == 0) {
+		r = run_plan_encode(&plan, ret);
+		if (r < 0)
+			error_set_errno(e, r, "the plan");
+	}
 	arena_done(&memory);
 	return r;
+}
+
+int start_agent(
+	struct monitor *m, uid_t caller, struct slice payload, struct buffer *ret, struct error *e)
+{
+	return start(m, make_plan, caller, payload, ret, e);
 }
 
 int start_unit(struct monitor *m, uint32_t agent, struct slice payload, struct buffer *ret,
 	struct error *e)
 {
-	struct run_plan plan = EMPTY_PLAN;
-	struct run_request request;
-	struct arena memory;
-	int r = run_request_decode(payload, &request);
-
-	if (r < 0)
-		return error_set(e, -EINVAL, "malformed request");
-	arena_init(&memory, RUN_PLAN_MEMORY);
-	r = make_unit_plan(m, agent, &request, &memory, &plan, e);
-	r = finish(r, &plan, ret, e);
-	arena_done(&memory);
-	return r;
+	return start(m, make_unit_plan, agent, payload, ret, e);
 }
