@@ -3,9 +3,9 @@
  * grant_speed: what an action that a grant covers costs the worker over one that a rule allows, in
  * nanoseconds of CPU time: judged, recorded and answered by the worker's own code
  * (worker/decide.c), between an engine and a server that do nothing. Rounds of both are
- * interleaved, and the medians compared: end to end the difference drowns in noise. Ends with 1
- * where an action whose verdict is kept, as that of a statement that repeats, costs MOST more than
- * a plain allow.
+ * interleaved, and the medians compared: end to end the difference drowns in noise. Each row with
+ * one grant says whether it costs at most MOST more than a plain allow; ends with 1 where one does
+ * not. With as many grants as there may be it is for information.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -214,8 +214,8 @@ static double median(struct subject *s)
 	return s->rounds[ROUNDS / 2];
 }
 
-/* Nanoseconds that a granted action costs more. */
-static double measure(struct session *s, const char *what, size_t grants, bool keeps)
+/* Whether a granted action costs at most so many nanoseconds more; 0: that is for information. */
+static bool measure(struct session *s, const char *what, size_t grants, bool keeps, int goal)
 {
 	struct subject allowed = subject_of("allowed.t"), granted = subject_of("granted.t");
 	double plain, covered;
@@ -230,31 +230,32 @@ static double measure(struct session *s, const char *what, size_t grants, bool k
 		abort();
 	plain = median(&allowed);
 	covered = median(&granted);
-	printf("%-42s allowed %5.0f ns, granted %5.0f ns: %+5.0f ns\n", what, plain, covered,
+	printf("%-42s allowed %5.0f ns, granted %5.0f ns: %+5.0f ns", what, plain, covered,
 		covered - plain);
+	if (goal)
+		printf(", goal at most %d: %s", goal, covered - plain <= goal ? "met" : "MISSED");
+	putchar('\n');
 	if (keeps) {
 		allowed.kept->free(allowed.kept);
 		granted.kept->free(granted.kept);
 	}
-	return covered - plain;
+	return !goal || covered - plain <= goal;
 }
 
 int main(void)
 {
 	struct worker *w = memory_new(sizeof(*w));
 	struct session *s = make_session(w);
-	double more = measure(s, "a statement that repeats", 1, true);
+	bool met = measure(s, "a statement that repeats", 1, true, MOST);
 
-	measure(s, "the same, with 1024 grants", GRANTS_MOST, true);
-	measure(s, "a statement that is new", 1, false);
-	measure(s, "the same, with 1024 grants", GRANTS_MOST, false);
+	measure(s, "the same, with 1024 grants", GRANTS_MOST, true, 0);
+	met &= measure(s, "a statement that is new", 1, false, MOST);
+	measure(s, "the same, with 1024 grants", GRANTS_MOST, false, 0);
 	recorder_session_end(w->recorder, &s->record, REASON_NONE, SLICE_EMPTY, 0, 0);
 	recorder_free(w->recorder);
 	policy_scope_put(s->scope);
 	policy_put(w->policy);
 	free(s);
 	free(w);
-	if (more > MOST)
-		fprintf(stderr, "grant_speed: more than %d ns\n", MOST);
-	return more > MOST;
+	return !met;
 }
