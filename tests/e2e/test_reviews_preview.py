@@ -6,12 +6,13 @@ import json
 import re
 import subprocess
 import threading
+import time
 
 import psycopg2
 import pytest
 from conftest import make_config
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, RULES, count, decide, session, start, wait_for_pending  # noqa: F401
+from test_reviews import REVIEWERS, RULES, add, count, decide, lookups_blocked, pending, session, start, wait_for_pending  # noqa: F401
 
 DDL = [
     {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},
@@ -25,7 +26,7 @@ DDL = [
 @pytest.fixture(scope="module")
 def daemon(server, tmp_path_factory):
     from harness import daemon as daemons
-    d = daemons.Daemon(tmp_path_factory.mktemp("previews"), make_config(server.port, reviewers=REVIEWERS), RULES + DDL)
+    d = daemons.Daemon(tmp_path_factory.mktemp("previews"), make_config(server.port, reviewers=REVIEWERS, workers=1), RULES + DDL)
     yield d
     d.close()
 
@@ -90,6 +91,34 @@ def test_the_plan_of_a_merge(daemon, server, session, preview):  # noqa: F811
     text = preview(session(), "merge into orders o using (values (20, 'x'), (99, 'y')) as n (id, item) on o.id = n.id "
                    "when matched then update set item = n.item when not matched then insert (id, item) values (n.id, n.item)")
     assert "Merge on orders" in text and "\npublic.orders: table, " in text, text
+
+
+def test_others_of_the_only_worker_go_on(daemon, server, session):  # noqa: F811
+    """While the server is slow to say what a statement would do, while people are asked, and while it is slow to say what its names
+    mean by then."""
+    assert len(daemon.workers()) == 1
+    add(server, "alone")
+    s, other = session(), session()
+
+    def answers(until):
+        number = 0
+        while not until():
+            assert other("select 1")["rows"] == [["1"]]
+            number += 1
+        return number
+
+    with locked(server, "orders"):
+        s.send("delete from orders where item = 'alone'")
+        assert answers(lambda: pending(daemon)) >= 5
+    (review,) = pending(daemon)
+    assert "alone" in review["text"] and s.waits()
+    assert other("select count(*) from orders where item = 'alone'")["rows"] == [["1"]]
+    with lookups_blocked(server):
+        decide(daemon, "approve", review)
+        end = time.monotonic() + 0.5
+        assert answers(lambda: time.monotonic() > end) >= 5 and s.waits()
+    assert s.answer()["count"] == 1
+    assert other("select count(*) from orders where item = 'alone'")["rows"] == [["0"]]
 
 
 @pytest.mark.parametrize("begin", [None, "begin"])
