@@ -66,7 +66,10 @@ static const struct {
 	/* What a shell makes something of. */
 	{"scp -f /srv/*", "scp_read ?scp -f /srv/*"},
 	{"scp -f $HOME/a", "scp_read ?scp -f $HOME/a"},
-	{"scp -f /srv/\\*", "scp_read /srv/*"},
+	{"scp -f /srv/\\*", "scp_read ?/srv/*"},
+	{"rsync --server --sender -e.L . '/srv/[a]'", "rsync_read ?/srv/[a]"},
+	{"rsync --server --sender -e.L . '/srv/\\\\a'", "rsync_read ?/srv/\\\\a"},
+	{"bash -c 'scp -t /x'", "scp_write ?bash -c scp -t /x"},
 	{"scp -f '/srv/a b'", "scp_read ?scp -f /srv/a b"},
 	{"scp -f ''", "scp_read ?scp -f "},
 	{"scp -f /a '' /b", "scp_read ?scp -f /a  /b"},

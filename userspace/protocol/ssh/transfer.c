@@ -199,6 +199,7 @@ bool transfer_next(struct transfer *t, struct slice *ret, bool *ret_known)
 		return false;
 	while (ret->length > 1 && ret->data[ret->length - 1] == '/')
 		ret->length--;
-	*ret_known = path_is_plain(*ret);
+	/* rsync's programs expand some arguments by themselves. */
+	*ret_known = path_is_plain(*ret) && !shell_has_any(*ret, "*?[{\\");
 	return true;
 }
