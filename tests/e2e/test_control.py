@@ -10,7 +10,7 @@ import pytest
 from harness.daemon import BUILD, cgroup_root
 
 STATUS, RUN, POLICY, RECORDINGS, KILL, CA, REVIEWS, REVIEW, DECIDE, GRANTS, REVOKE, AGENTS, SUSPEND, RESUME, CANARY = range(1, 16)
-VERBS = ["run", "status", "doctor", "reviews", "grants", "agents", "sessions", "audit", "policy", "ca"]
+VERBS = ["run", "status", "doctor", "reviews", "grants", "agents", "sessions", "audit", "policy", "ca", "known-hosts"]
 
 ASK = """
 import socket, struct, sys
@@ -157,7 +157,7 @@ def test_what_is_not_there_is_status_1(wayleave, words, text):
     assert done.returncode == 1 and text in done.stderr, done
 
 
-@pytest.mark.parametrize("words", [["status"], ["reviews"], ["reviews", "--watch"], ["grants"], ["sessions"], ["audit", "verify"], ["ca", "show"]])
+@pytest.mark.parametrize("words", [["status"], ["reviews"], ["reviews", "--watch"], ["grants"], ["sessions"], ["audit", "verify"], ["ca", "show"], ["known-hosts", "install"]])
 def test_without_a_daemon_the_error_names_the_socket(wayleave, words):
     done = wayleave.wayleave("--socket", "/nowhere/control.sock", *words)
     assert done.returncode == 1 and "no daemon at /nowhere/control.sock" in done.stderr, done

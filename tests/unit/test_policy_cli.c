@@ -130,6 +130,55 @@ Test(policy_cli, check)
 	cr_expect_eq(RUN(false, NULL, "check", "/nonexistent.yaml"), CLI_REFUSED);
 }
 
+/* Command lines, as they would be judged without a terminal. */
+Test(policy_cli, commands_of_ssh)
+{
+	static const struct {
+		const char *line, *verdict, *operations, *objects, *unknown;
+	} rows[] = {
+		{"ls -l", "allow", "[\"exec\"]", "[\"ls -l\"]", "[]"},
+		{"ls; rm x", "deny", "[\"exec\"]", "[\"ls; rm x\",\"ls\",\"rm x\"]", "[]"},
+		{"scp -f /srv/a", "allow", "[\"exec\",\"scp_read\"]",
+			"[\"scp -f /srv/a\",\"/srv/a\"]", "[]"},
+		{"scp -f a", "deny", "[\"exec\",\"scp_read\"]", "[\"scp -f a\",\"a\"]",
+			"[\"object\"]"},
+		{"git-upload-pack '/srv/x.git'", "review", "[\"git_fetch\"]", "[\"/srv/x.git\"]",
+			"[]"},
+		{"/bin/x", "deny", "[\"exec\"]", "[\"/bin/x\"]", "[]"},
+	};
+
+	put_file(config,
+		"policies: [rules.yaml]\n"
+		"agents: [{name: claude-ci, cgroup: wayleave.slice/claude-ci}]\n"
+		"reviewers: {ops: {local_users: [root]}}\n"
+		"resources:\n"
+		"  - {name: api, protocol: http, hosts: [\"api:80\"]}\n"
+		"  - {name: orders, protocol: ssh, hosts: [\"box:22\"], credentials: {user: x, "
+		"agent: true}}\n");
+	put_file(policies,
+		"rules:\n"
+		"  - {name: look, operations: [exec], objects: [\"ls\", \"ls *\"], allow: }\n"
+		"  - {name: files, operations: [scp_read], objects: [\"/srv/*\"], allow: }\n"
+		"  - {name: code, operations: [git_fetch], review: {by: ops}}\n"
+		"  - {name: masked, operations: [exec, read], objects: [/bin/x], allow: {mask: "
+		"[{json: [\"$.a\"], with: redact}]}}\n");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cJSON *json;
+
+		cr_expect_eq(RUN(true, NULL, EXPLAIN, rows[i].line),
+			strcmp(rows[i].verdict, "allow") == 0 ? CLI_DONE : CLI_REFUSED);
+		json = cJSON_Parse(output);
+		cr_assert_not_null(json, "%s: %s", rows[i].line, output);
+		cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(json, "verdict")),
+			rows[i].verdict, "%s: %s", rows[i].line, output);
+		expect_list(json, "operations", rows[i].operations);
+		expect_list(json, "objects", rows[i].objects);
+		expect_list(json, "unknown", rows[i].unknown);
+		cJSON_Delete(json);
+	}
+	cr_expect_not_null(strstr(output, "what SSH carries here can't be masked so"));
+}
+
 Test(policy_cli, usage)
 {
 	cr_expect_eq(RUN(false, NULL, "check"), CLI_USAGE);

@@ -30,7 +30,7 @@ struct explain {
 
 #define TOO_MUCH "it names too much"
 
-static void explanation_refuse(struct explanation *x, enum reason reason, const char *why)
+void explanation_refuse(struct explanation *x, enum reason reason, const char *why)
 {
 	x->verdict.kind = VERDICT_DENY;
 	x->verdict.reason = reason;
@@ -101,16 +101,21 @@ void explanation_init(struct explanation *x, struct policy_scope *scope,
 	};
 	if (x->action.protocol == PROTOCOL_POSTGRES)
 		resolve_sql(x, text);
+	else if (x->action.protocol == PROTOCOL_SSH)
+		explanation_resolve_command(x, text);
 	else
 		resolve_web(x, text);
 	policy_judge(scope, &x->action, &x->verdict);
 	if (x->text)
 		explanation_refine(x);
+	if (x->action.protocol == PROTOCOL_SSH)
+		explanation_refine_command(x);
 }
 
 void explanation_done(struct explanation *x)
 {
 	sql_text_put(x->text);
+	explanation_drop_command(x);
 	buffer_done(&x->paths);
 	arena_done(&x->arena);
 }
@@ -241,7 +246,7 @@ static int find_subject(struct explain *e, struct policy_subject *ret)
 	if (!resource && strcmp(e->resource, CONFIG_EGRESS) != 0)
 		return cli_fail(VERB, CLI_REFUSED, "there is no resource \"%s\"", e->resource);
 	if (ret->protocol != PROTOCOL_POSTGRES && ret->protocol != PROTOCOL_HTTP &&
-		ret->protocol != PROTOCOL_KUBERNETES)
+		ret->protocol != PROTOCOL_KUBERNETES && ret->protocol != PROTOCOL_SSH)
 		return cli_fail(VERB, CLI_REFUSED, "resource \"%s\" is %s, which has no statements",
 			e->resource, protocol_name(ret->protocol));
 	return CLI_DONE;

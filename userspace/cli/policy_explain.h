@@ -29,6 +29,7 @@ struct explanation {
 	struct sql_text *text; /* NULL: of a protocol without statements */
 	struct http_pairs http; /* of one with requests */
 	struct buffer paths; /* of them */
+	struct ssh_facts *command; /* of SSH; else NULL */
 	struct action action;
 	struct verdict verdict;
 	const char *refusal; /* why masks refuse it, or NULL; `verdict` then denies */
@@ -41,6 +42,15 @@ void explanation_init(struct explanation *x, struct policy_scope *scope,
 void explanation_done(struct explanation *x);
 /* The sentence for the agent, or "" where the verdict is allow. Errors are the buffer's. */
 int explanation_text(const struct explanation *x, struct buffer *ret);
+
+/* It is refused all the same; `why` is static. */
+void explanation_refuse(struct explanation *x, enum reason reason, const char *why);
+
+/* policy_explain_ssh.c: the facts of a command line, what rules alone don't decide about it, and
+ * the end of them. */
+void explanation_resolve_command(struct explanation *x, struct slice text);
+void explanation_refine_command(struct explanation *x);
+void explanation_drop_command(struct explanation *x);
 
 /* For people, with the reasons rule by rule. */
 void explanation_print(const struct explanation *x);
