@@ -20,11 +20,11 @@ REFUSED = ["open", "ring-open", "ring-write", "ring-truncate", "ring-socket", "r
 
 
 def probe(what):
-    return subprocess.run([PROBE, what], capture_output=True, text=True, timeout=20)
+    return subprocess.run([PROBE, "worker", what], capture_output=True, text=True, timeout=20)
 
 
 def test_the_probe_knows_no_more_than_is_tried_here():
-    assert sorted(subprocess.run([PROBE], capture_output=True, text=True).stdout.split()) == sorted(ALLOWED + KILLED + REFUSED + list(SHUT))
+    assert sorted(subprocess.run([PROBE, "worker"], capture_output=True, text=True).stdout.split()) == sorted(ALLOWED + KILLED + REFUSED + list(SHUT))
 
 
 @pytest.mark.parametrize("what", ALLOWED)
@@ -64,19 +64,23 @@ def status_of(pid):
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
+def assert_powerless(pid):
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        status = status_of(f"{pid}/task/{thread.name}")
+        assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
+        assert status["Groups"] == ""
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(status[name], 16) == 0, name
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    # Not dumpable: the kernel gives the files of such a process to root.
+    assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+    limits = {line[:26].strip(): line[26:].split() for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines()}
+    assert limits["Max core file size"][:2] == ["0", "0"]
+
+
 def test_live_workers_have_given_up_what_they_do_not_need(wayleave):
     for pid in wayleave.workers():
-        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            status = status_of(f"{pid}/task/{thread.name}")
-            assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
-            assert status["Groups"] == ""
-            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
-                assert int(status[name], 16) == 0, name
-            assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
-        # Not dumpable: the kernel gives the files of such a process to root.
-        assert os.stat(f"/proc/{pid}/environ").st_uid == 0
-        limits = {line[:26].strip(): line[26:].split() for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines()}
-        assert limits["Max core file size"][:2] == ["0", "0"]
+        assert_powerless(pid)
 
 
 def cgroup_of(pid):

@@ -245,13 +245,13 @@ def test_a_command_waits_for_people(daemon, server, tmp_path):
 
 def test_variables_are_part_of_what_is_decided(daemon, server, tmp_path):
     """The words are the same, and what they do may hang on them."""
-    processes = [daemon.popen("ssh", *OPTIONS, *more, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/kept",
+    clients = [daemon.popen("ssh", *OPTIONS, *more, "-p", str(server.port), "root@127.0.0.1", f"touch {tmp_path}/kept",
                               stdin=subprocess.DEVNULL) for more in ((), ("-o", "SetEnv=WAYLEAVE_A=x"), ("-o", "SetEnv=WAYLEAVE_A=y"))]
     found = wait_for(lambda: [r for r in [[r for r in daemon.json("reviews") if r["state"] == "pending"]] if len(r) == 3])[0]
     assert {daemon.json("reviews", "show", r["id"])["settings"] for r in found} == {"root", "root\nenv: WAYLEAVE_A=x", "root\nenv: WAYLEAVE_A=y"}
     for review in found:
         assert daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode == 0
-    assert [p.wait(15) for p in processes] == [126] * 3
+    assert [p.wait(15) for p in clients] == [126] * 3
 
 
 def test_a_refused_command_never_runs(daemon, server, tmp_path):
@@ -401,51 +401,32 @@ def running(daemon, text):
     return session if session.get("id") and any(a["text"] == text for a in records_of(daemon, session)) else None
 
 
-def processes():
-    return {p for p in os.listdir("/proc") if p.isdigit() and _name(p) == "ssh: session"}
-
-
-def _name(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
 def test_a_killed_session_ends_its_process(daemon, server):
-    before = processes()
+    before = daemon.ssh_sessions()
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", "sleep 60", stdin=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True)
     session = wait_for(lambda: running(daemon, "sleep 60"))
     assert daemon.wayleave("sessions", "kill", session["id"]).returncode == 0
     assert process.wait(15) != 0
-    wait_for(lambda: not processes() - before)
+    wait_for(lambda: not daemon.ssh_sessions() - before)
 
 
 def test_nothing_runs_without_a_worker(daemon, server):
-    before = processes()
+    before = daemon.ssh_sessions()
     process = daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", "sleep 61", stdin=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     wait_for(lambda: running(daemon, "sleep 61"))
     for worker in daemon.workers():
         os.kill(worker, 9)
     assert process.wait(15) != 0
-    wait_for(lambda: not processes() - before)
+    wait_for(lambda: not daemon.ssh_sessions() - before)
     wait_for(lambda: run(daemon, server, "echo again").stdout == "again\n")
 
 
 def test_the_process_is_started_again(daemon, server):
-    parent = wait_for(lambda: [p for p in os.listdir("/proc") if p.isdigit() and _name(p) == "wayleave-ssh"
-                               and _parent(p) == daemon.process.pid])
-    os.kill(int(parent[0]), 9)
+    (parent,) = wait_for(daemon.ssh_parents)
+    os.kill(parent, 9)
     wait_for(lambda: run(daemon, server, "echo again").stdout == "again\n")
-
-
-def _parent(pid):
-    try:
-        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
 
 
 def test_a_place_that_no_resource_names_is_no_way_round(server, tmp_path):
@@ -506,19 +487,19 @@ def test_a_host_that_misbehaves_harms_itself_alone(tmp_path):
     config = config_for(asked, tmp_path / "known", user="deploy", password_file=str(tmp_path / "password"))
     d = daemons.Daemon(tmp_path / "d", config, [{"name": "all", "operations": ["*"], "allow": {}}])
     try:
-        before = processes()
         assert run(d, asked, "vanish").returncode not in (0, 3)
         hanging = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "hang", stdin=subprocess.DEVNULL)
         flooded = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "flood", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         time.sleep(2)  # nobody reads: what is on its way stays bounded
-        for pid in processes() - before:
+        assert d.ssh_sessions()
+        for pid in d.ssh_sessions():
             assert _resident(pid) < 40 << 20
         assert run(d, asked, "other").returncode == 3
         for process in (hanging, flooded):
             process.terminate()
             process.wait(10)
         flooded.stdout.close()
-        wait_for(lambda: not processes() - before)
+        wait_for(lambda: not d.ssh_sessions())
     finally:
         d.close()
         asked.stop()

@@ -170,6 +170,25 @@ class Daemon:
     def workers(self):
         return [w["pid"] for w in self.status()["workers"]]
 
+    def ssh_parents(self):
+        """Which fork a process for each session of SSH; there is one, or none yet."""
+        return children(self.process.pid, "wayleave-ssh")
+
+    def ssh_sessions(self):
+        """Processes of the sessions that there are now."""
+        return {pid for parent in self.ssh_parents() for pid in children(parent, "ssh: session")}
+
+
+def children(parent, name):
+    """Its processes of that name."""
+    found = set()
+    for place in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            other, rest = place.read_text().split("(", 1)[1].rsplit(")", 1)
+            if other == name and int(rest.split()[1]) == parent:
+                found.add(int(place.parent.name))
+    return found
+
 
 def leftovers(cgroups, told):
     """What a teardown that told this left behind."""

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sandbox_probe WHAT: enters a worker's sandbox as user 65534, with a ring and an append-only file
- * like those of a recording, then tries one thing. Prints "allowed", or "refused: ERROR"; killed by
- * SIGSYS where the system call filter refuses it. What is named unfiltered-… is tried before that
- * filter is there: Landlock alone refuses it. For tests/e2e/test_sandbox.py.
+ * sandbox_probe SANDBOX WHAT: enters a sandbox as user 65534 with an append-only file, then tries
+ * one thing. Prints "allowed", or "refused: ERROR"; killed by SIGSYS where the system call filter
+ * refuses it. SANDBOX: "worker", with a ring and a recording; "session", of SSH. Without WHAT it
+ * prints what can be tried there. What is named unfiltered-… is tried before that filter is there:
+ * Landlock alone refuses it. For tests/e2e/test_sandbox.py and test_ssh_sandbox.py.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +18,11 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors_filter.h"
 #include "base/memory.h"
 #include "recording/recorder.h"
 #include "ring/ring.h"
@@ -77,6 +81,13 @@ static long try_open(void)
 	return open("/etc/passwd", O_RDONLY);
 }
 
+static long try_read_link(void)
+{
+	char target[64];
+
+	return readlink("/proc/self/exe", target, sizeof(target));
+}
+
 static long try_exec(void)
 {
 	return execl("/bin/true", "true", (char *)NULL);
@@ -90,6 +101,14 @@ static long try_fork(void)
 static long try_ptrace(void)
 {
 	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+}
+
+static long try_read_memory(void)
+{
+	char byte;
+	struct iovec here = {&byte, 1}, there = {&byte, 1};
+
+	return process_vm_readv(getppid(), &here, 1, &there, 1, 0);
 }
 
 static long try_kill(void)
@@ -130,6 +149,28 @@ static long try_raw_socket(void)
 static long try_tcp_socket(void)
 {
 	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static long try_connect(void)
+{
+	const struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(1)};
+
+	return connect(STDIN_FILENO, (const struct sockaddr *)&there, sizeof(there));
+}
+
+static long try_listen(void)
+{
+	return listen(STDIN_FILENO, 1);
+}
+
+static long try_duplicate(void)
+{
+	return fcntl(file, F_DUPFD, 0);
+}
+
+static long try_namespace(void)
+{
+	return unshare(CLONE_NEWUSER);
 }
 
 static long try_code(void)
@@ -229,44 +270,53 @@ static long try_dial(void)
 	return r < 0 && (errno == EINPROGRESS || errno == ECONNREFUSED) ? 0 : r;
 }
 
+enum sandbox { WORKER = 1, SESSION = 2 };
+
 static const struct attempt {
 	const char *name;
 	long (*try)(void);
+	unsigned in;
 	bool unfiltered;
 } attempts[] = {
-	{"unfiltered-dial", try_dial, true},
-	{"unfiltered-open", try_open, true},
-	{"unfiltered-create", try_create, true},
-	{"unfiltered-exec", try_exec, true},
-	{"unfiltered-bind", try_bind, true},
-	{"unfiltered-signal", try_signal_outside, true},
-	{"append", try_append},
-	{"tcp-socket", try_tcp_socket},
-	{"stop-recording", try_stop_recording},
-	{"truncate", try_truncate},
-	{"allocate", try_allocate},
-	{"pwrite", try_pwrite},
-	{"pwritev2", try_pwritev2},
-	{"set-flags", try_set_flags},
-	{"open", try_open},
-	{"exec", try_exec},
-	{"fork", try_fork},
-	{"ptrace", try_ptrace},
-	{"kill", try_kill},
-	{"signal-thread", try_signal_thread},
-	{"root", try_root},
-	{"unix-socket", try_unix_socket},
-	{"netlink-socket", try_netlink_socket},
-	{"udp-socket", try_udp_socket},
-	{"raw-socket", try_raw_socket},
-	{"code", try_code},
-	{"bpf", try_bpf},
-	{"second-ring", try_second_ring},
-	{"ring-open", try_ring_open},
-	{"ring-write", try_ring_write},
-	{"ring-truncate", try_ring_truncate},
-	{"ring-socket", try_ring_socket},
-	{"ring-flags", try_ring_flags},
+	{"unfiltered-dial", try_dial, WORKER, true},
+	{"unfiltered-open", try_open, WORKER, true},
+	{"unfiltered-create", try_create, WORKER, true},
+	{"unfiltered-exec", try_exec, WORKER, true},
+	{"unfiltered-bind", try_bind, WORKER, true},
+	{"unfiltered-signal", try_signal_outside, WORKER, true},
+	{"append", try_append, WORKER | SESSION},
+	{"tcp-socket", try_tcp_socket, WORKER | SESSION},
+	{"stop-recording", try_stop_recording, WORKER},
+	{"truncate", try_truncate, WORKER | SESSION},
+	{"allocate", try_allocate, WORKER | SESSION},
+	{"pwrite", try_pwrite, WORKER | SESSION},
+	{"pwritev2", try_pwritev2, WORKER | SESSION},
+	{"set-flags", try_set_flags, WORKER | SESSION},
+	{"open", try_open, WORKER | SESSION},
+	{"exec", try_exec, WORKER | SESSION},
+	{"fork", try_fork, WORKER | SESSION},
+	{"ptrace", try_ptrace, WORKER | SESSION},
+	{"kill", try_kill, WORKER | SESSION},
+	{"signal-thread", try_signal_thread, WORKER | SESSION},
+	{"root", try_root, WORKER | SESSION},
+	{"unix-socket", try_unix_socket, WORKER | SESSION},
+	{"netlink-socket", try_netlink_socket, WORKER | SESSION},
+	{"udp-socket", try_udp_socket, WORKER | SESSION},
+	{"raw-socket", try_raw_socket, WORKER | SESSION},
+	{"code", try_code, WORKER | SESSION},
+	{"bpf", try_bpf, WORKER | SESSION},
+	{"second-ring", try_second_ring, WORKER | SESSION},
+	{"ring-open", try_ring_open, WORKER},
+	{"ring-write", try_ring_write, WORKER},
+	{"ring-truncate", try_ring_truncate, WORKER},
+	{"ring-socket", try_ring_socket, WORKER},
+	{"ring-flags", try_ring_flags, WORKER},
+	{"read-link", try_read_link, SESSION},
+	{"duplicate", try_duplicate, SESSION},
+	{"read-memory", try_read_memory, SESSION},
+	{"namespace", try_namespace, SESSION},
+	{"connect", try_connect, SESSION},
+	{"listen", try_listen, SESSION},
 };
 
 static void start_recording(void)
@@ -301,7 +351,29 @@ static void start_outside(void)
 	_exit(EXIT_SUCCESS);
 }
 
-static void enter(bool unfiltered)
+static int enter_worker(bool unfiltered, struct error *e)
+{
+	int r;
+
+	if (unfiltered)
+		start_outside();
+	r = privileges_drop(NOBODY, NOBODY, e);
+	if (r == 0)
+		r = sandbox_shut(e);
+	if (r == 0)
+		r = ring_init(&ring, 8, e);
+	start_recording();
+	return r == 0 && !unfiltered ? sandbox_filter(e) : r;
+}
+
+static int enter_session(struct error *e)
+{
+	int r = privileges_drop(NOBODY, NOBODY, e);
+
+	return r == 0 ? descriptors_filter(e) : r;
+}
+
+static void enter(enum sandbox sandbox, bool unfiltered)
 {
 	char path[] = "/tmp/sandbox-probe.XXXXXX";
 	struct error e = {""};
@@ -312,15 +384,8 @@ static void enter(bool unfiltered)
 	file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	close(made);
 	unlink(path);
-	if (unfiltered)
-		start_outside();
-	if (file < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 || sandbox_shut(&e) < 0 ||
-		ring_init(&ring, 8, &e) < 0) {
-		fprintf(stderr, "%s\n", e.text);
-		exit(EXIT_FAILURE);
-	}
-	start_recording();
-	if (!unfiltered && sandbox_filter(&e) < 0) {
+	if (file < 0 ||
+		(sandbox == WORKER ? enter_worker(unfiltered, &e) : enter_session(&e)) < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		exit(EXIT_FAILURE);
 	}
@@ -333,21 +398,29 @@ static void say(const char *text)
 		_exit(EXIT_FAILURE);
 }
 
+static void attempt(enum sandbox sandbox, const struct attempt *a)
+{
+	enter(sandbox, a->unfiltered);
+	if (a->try() < 0) {
+		say("refused: ");
+		say(strerrorname_np(errno));
+	} else {
+		say("allowed");
+	}
+	_exit(EXIT_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
-	for (size_t i = 0; argc == 2 && i < ARRAY_SIZE(attempts); i++) {
-		if (strcmp(argv[1], attempts[i].name) != 0)
+	enum sandbox sandbox = argc > 1 && strcmp(argv[1], "session") == 0 ? SESSION : WORKER;
+
+	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
+		if (!(attempts[i].in & sandbox))
 			continue;
-		enter(attempts[i].unfiltered);
-		if (attempts[i].try() < 0) {
-			say("refused: ");
-			say(strerrorname_np(errno));
-		} else {
-			say("allowed");
-		}
-		_exit(EXIT_SUCCESS);
+		if (argc < 3)
+			puts(attempts[i].name);
+		else if (strcmp(argv[2], attempts[i].name) == 0)
+			attempt(sandbox, &attempts[i]);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++)
-		puts(attempts[i].name);
 	return 2;
 }
