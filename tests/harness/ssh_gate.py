@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import select
 import subprocess
 import time
@@ -57,6 +58,12 @@ def environment(server):
 def run(daemon, server, *words, options=(), **more):
     more.setdefault("stdin", subprocess.DEVNULL)
     return daemon.run("ssh", *OPTIONS, *options, "-p", server.port, "root@127.0.0.1", *words, **more)
+
+
+def fingerprints(daemon, server):
+    """Of the keys by which an agent knows the server, as libraries want them that read no file."""
+    shown = daemon.run("ssh-keygen", "-l", "-F", f"[127.0.0.1]:{server.port}", "-f", "/etc/ssh/ssh_known_hosts", stdin=subprocess.DEVNULL)
+    return re.findall(r"SHA256:(\S+)", shown.stdout)
 
 
 def last(daemon):

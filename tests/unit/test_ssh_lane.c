@@ -3,6 +3,7 @@
  * The life of a channel, between a host and an agent whose library is played here.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -16,6 +17,7 @@ static char host, agent, gone; /* ends of channels, by their addresses */
 static char sessions[2], message;
 static bool ended; /* the host's end of file was read */
 static int status; /* that the agent was given; -1: none */
+static char signalled[64]; /* the same, of a signal */
 static char said[256];
 static size_t called_back, freed_with_callbacks; /* ends of channels */
 /* What was asked, once: in whose session, of which channel. */
@@ -137,6 +139,15 @@ int ssh_channel_request_send_exit_status(ssh_channel channel, int of)
 	return SSH_OK;
 }
 
+int ssh_channel_request_send_exit_signal(
+	ssh_channel channel, const char *name, int core, const char *why, const char *language)
+{
+	(void)channel;
+	(void)language;
+	snprintf(signalled, sizeof(signalled), "%s %d %s", name, core, why);
+	return SSH_OK;
+}
+
 int ssh_channel_send_eof(ssh_channel channel)
 {
 	(void)channel;
@@ -174,6 +185,7 @@ static void setup(void)
 	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
 	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
 	status = -1;
+	signalled[0] = '\0';
 	called_back = freed_with_callbacks = answers = messages_freed = 0;
 }
 
@@ -204,6 +216,78 @@ Test(ssh_lane, output_that_was_lost_has_no_status)
 	turn_to_the_end();
 	cr_expect_eq(status, -1);
 	cr_expect_str_eq(said, broke);
+}
+
+static void tell_status(int of)
+{
+	const struct ssh_channel_callbacks_struct *c = &lane->server_callbacks;
+
+	c->channel_exit_status_function(NULL, lane->server, of, c->userdata);
+}
+
+static void tell_signal(const char *name, const char *why)
+{
+	const struct ssh_channel_callbacks_struct *c = &lane->server_callbacks;
+
+	c->channel_exit_signal_function(NULL, lane->server, name, 1, why, "en", c->userdata);
+}
+
+/* As it was when the library calls back. */
+static void begin_with_callbacks(void)
+{
+	callbacks_listen(lane);
+	lane->status = BRIDGE_NO_STATUS;
+	ended = true;
+}
+
+Test(ssh_lane, what_a_signal_ended_is_told_in_full)
+{
+	begin_with_callbacks();
+	tell_signal("SEGV", "it fell over");
+	turn_to_the_end();
+	cr_expect_str_eq(signalled, "SEGV 1 it fell over");
+	cr_expect_eq(status, -1);
+}
+
+Test(ssh_lane, a_text_that_nobody_masked_or_that_is_long_is_not_told)
+{
+	char text[2 * RELAY_MESSAGE_SIZE];
+
+	begin_with_callbacks();
+	lane->inspect = BRIDGE_INSPECT_MASK;
+	tell_signal("SEGV", "password=swordfish");
+	turn_to_the_end();
+	cr_expect_str_eq(signalled, "SEGV 1 ");
+
+	setup();
+	begin_with_callbacks();
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	tell_signal("SEGV", text);
+	turn_to_the_end();
+	cr_expect_str_eq(signalled, "SEGV 1 ");
+}
+
+/* The recording has what the agent was told. */
+Test(ssh_lane, the_first_status_counts)
+{
+	begin_with_callbacks();
+	tell_status(3);
+	tell_status(0);
+	tell_signal("TERM", "");
+	cr_expect_eq(lane->status, 3);
+	turn_to_the_end();
+	cr_expect_eq(status, 3);
+	cr_expect_str_empty(signalled);
+}
+
+Test(ssh_lane, what_was_refused_has_no_other_status)
+{
+	begin_with_callbacks();
+	lane_fail(lane, slice_from_string("no"));
+	tell_status(0);
+	turn_to_the_end();
+	cr_expect_eq(status, 126);
 }
 
 Test(ssh_lane, nobody_is_called_back_for_what_is_gone)

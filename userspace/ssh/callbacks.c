@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "ssh/relay.h"
 
@@ -19,7 +20,8 @@ static void on_exit_status(ssh_session session, ssh_channel channel, int status,
 
 	(void)session;
 	(void)channel;
-	lane->status = (uint32_t)status;
+	if (!streams_have_status(lane))
+		lane->status = (uint32_t)status;
 }
 
 static void on_exit_signal(ssh_session session, ssh_channel channel, const char *name, int core,
@@ -29,10 +31,13 @@ static void on_exit_signal(ssh_session session, ssh_channel channel, const char 
 
 	(void)session;
 	(void)channel;
-	(void)core;
-	(void)message;
 	(void)language;
+	if (streams_have_status(lane))
+		return;
 	snprintf(lane->exit_signal, sizeof(lane->exit_signal), "%s", name);
+	lane->exit_core = core;
+	if (strlen(message) < sizeof(lane->exit_message))
+		snprintf(lane->exit_message, sizeof(lane->exit_message), "%s", message);
 }
 
 /* Not as a message: the library keeps that, and whether an answer is wanted, to itself. */

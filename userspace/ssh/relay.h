@@ -36,7 +36,10 @@
 
 #define RELAY_SIGNALS_MOST 8
 #define RELAY_SIGNAL_SIZE 16
-#define RELAY_ALONE_SECONDS 30 /* to tell the agent why, when the worker is gone */
+#define RELAY_MESSAGE_SIZE 512 /* a longer one, of what a signal ended, is not passed on */
+#define RELAY_ALONE_SECONDS 30 /* to tell the agent why, when the worker or the host is gone */
+#define RELAY_LEAVE_SECONDS 1 /* for the agent to end the connection, when it was told */
+#define RELAY_HOST_GONE "wayleave: the connection to the host broke"
 
 /* What a session begins with. */
 struct opening {
@@ -90,8 +93,10 @@ struct lane {
 	struct flow flows[BRIDGE_STREAM_COUNT];
 	bool input_ended, output_ended; /* the end of file was passed on */
 	bool told_end; /* the worker knows that nobody sends more of what it keeps */
+	/* What the host says first of the end of what ran. */
 	uint32_t status;
-	char exit_signal[RELAY_SIGNAL_SIZE];
+	char exit_signal[RELAY_SIGNAL_SIZE], exit_message[RELAY_MESSAGE_SIZE];
+	bool exit_core;
 	bool status_sent;
 	char signals[RELAY_SIGNALS_MOST][RELAY_SIGNAL_SIZE]; /* of the agent, to be passed on */
 	size_t signal_count;
@@ -177,6 +182,8 @@ bool requests_run(const struct lane *lane);
 void requests_begin_script(struct lane *lane);
 
 /* streams.c */
+/* It is known what came of it. */
+bool streams_have_status(const struct lane *lane);
 /* Moves what can be moved, for a lane that is open; true: something was. */
 bool streams_turn_input(struct lane *lane);
 bool streams_turn_output(struct lane *lane);

@@ -38,14 +38,23 @@ bool streams_turn_input(struct lane *lane)
 	return moved;
 }
 
-/* What came of it, before the channel is closed. */
+bool streams_have_status(const struct lane *lane)
+{
+	return lane->status != BRIDGE_NO_STATUS || lane->exit_signal[0];
+}
+
+/* What came of it, before the channel is closed. What the host says to it is its text like others,
+ * and nobody masks it. */
 static void send_status(struct lane *lane)
 {
+	const char *message = lane->inspect & BRIDGE_INSPECT_MASK ? "" : lane->exit_message;
+
 	if (lane->status_sent || lane->kind == BRIDGE_FORWARD)
 		return;
 	lane->status_sent = true;
 	if (lane->exit_signal[0])
-		ssh_channel_request_send_exit_signal(lane->agent, lane->exit_signal, 0, "", "");
+		ssh_channel_request_send_exit_signal(
+			lane->agent, lane->exit_signal, lane->exit_core, message, "");
 	else if (lane->status != BRIDGE_NO_STATUS)
 		ssh_channel_request_send_exit_status(lane->agent, (int)lane->status);
 }
@@ -81,7 +90,7 @@ uint64_t streams_due(const struct lane *lane)
 static void lose_output(struct lane *lane)
 {
 	if (lane->kind != BRIDGE_FORWARD)
-		lane_say(lane, slice_from_string("wayleave: the connection to the host broke"));
+		lane_say(lane, slice_from_string(RELAY_HOST_GONE));
 	lane->status = BRIDGE_NO_STATUS;
 	lane->exit_signal[0] = '\0';
 }
@@ -92,7 +101,7 @@ static void lose_output(struct lane *lane)
 static bool waits_for_status(const struct lane *lane)
 {
 	return !lane->ended && lane->kind != BRIDGE_FORWARD && lane->input_ended &&
-		lane->status == BRIDGE_NO_STATUS && !lane->exit_signal[0];
+		!streams_have_status(lane);
 }
 
 bool streams_turn_output(struct lane *lane)
@@ -112,7 +121,7 @@ bool streams_turn_output(struct lane *lane)
 		(lane->ended || (lane->server && ssh_channel_is_eof(lane->server)))) {
 		lane->output_ended = true;
 		/* Some clients close the channel when the output ends, and read no more. */
-		if (lane->status != BRIDGE_NO_STATUS || lane->exit_signal[0])
+		if (streams_have_status(lane))
 			send_status(lane);
 		ssh_channel_send_eof(lane->agent);
 	}
