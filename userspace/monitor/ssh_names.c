@@ -38,8 +38,8 @@ static int append_prefix(const struct host *h, struct buffer *ret)
 	return r;
 }
 
-/* The names by which an agent may dial it: never "*", which would also mean hosts that are not
- * ours. */
+/* The names by which an agent may dial it: never "*" alone, which would also mean hosts that are
+ * not ours. */
 static int append_names(struct monitor *m, const struct host *h, struct buffer *ret)
 {
 	struct policy_address *known;
@@ -53,7 +53,8 @@ static int append_names(struct monitor *m, const struct host *h, struct buffer *
 		ssh_address_text(h->address.bytes, text, sizeof(text));
 		return buffer_append_string(ret, text);
 	}
-	r = buffer_append_slice(ret, h->name);
+	r = buffer_append_format(
+		ret, "%s%.*s", h->kind == HOST_WILDCARD ? "*" : "", SLICE_PRINT(h->name));
 	count = names_take(m->names, &known);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (!host_matches_name(h, known[i].name))
