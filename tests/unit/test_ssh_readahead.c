@@ -132,3 +132,39 @@ Test(readahead, a_number_that_is_used_again_has_nothing_ahead)
 	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
 	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == EAGAIN);
 }
+
+/* But for the one who asks for them. */
+Test(readahead, ends_are_nobody_s_business)
+{
+	struct pollfd p[] = {
+		{.fd = ours, .events = POLLIN | POLLOUT}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 10);
+	send_bytes(others, 1);
+	close(theirs);
+	cr_assert(readahead_poll(p, 2, -1) == 2 && p[0].revents & POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(readahead_poll(p, 2, -1) == 1 && p[0].revents == 0);
+		cr_assert(p[0].fd == ours && p[1].revents == POLLIN);
+	}
+	readahead_tell_ends(true);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents & POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 0);
+}
+
+Test(readahead, a_failure_is_told_as_it_was)
+{
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+	unsigned char byte;
+
+	/* With something unread at the other end. */
+	send_bytes(ours, 1);
+	close(theirs);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
+	readahead_tell_ends(true);
+	cr_assert(readahead_poll(&p, 1, -1) == 1 && p.revents & POLLIN);
+	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
+	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/readahead.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -12,10 +12,13 @@
 
 static struct socket_ahead {
 	int fd;
+	bool ended; /* by its peer, behind what was not taken yet, */
+	int error; /* with this; 0: in order */
 	size_t start, end; /* of what was not taken yet */
 	uint8_t bytes[READAHEAD_SIZE];
 } sockets[SOCKETS_MOST];
 static size_t socket_count;
+static bool ends_told;
 
 static struct socket_ahead *find(int fd)
 {
@@ -46,19 +49,34 @@ static ssize_t receive(int fd, void *ret, size_t length)
 	return syscall(SYS_recvfrom, fd, ret, length, 0, NULL, NULL);
 }
 
+/* With nothing ahead; as recv(2). */
+static ssize_t fill(struct socket_ahead *s)
+{
+	ssize_t n;
+
+	if (s->ended) {
+		errno = s->error;
+		return s->error ? -1 : 0;
+	}
+	n = receive(s->fd, s->bytes, sizeof(s->bytes));
+	s->ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	s->error = n < 0 ? errno : 0;
+	s->start = 0;
+	s->end = n > 0 ? (size_t)n : 0;
+	return n;
+}
+
 ssize_t readahead_receive(int fd, void *ret, size_t length)
 {
 	struct socket_ahead *s = find(fd);
-	ssize_t n;
 
-	if (!s || (s->start == s->end && length >= sizeof(s->bytes)))
+	if (!s)
 		return receive(fd, ret, length);
 	if (s->start == s->end) {
-		n = receive(fd, s->bytes, sizeof(s->bytes));
+		ssize_t n = fill(s);
+
 		if (n <= 0)
 			return n;
-		s->start = 0;
-		s->end = (size_t)n;
 	}
 	if (length > s->end - s->start)
 		length = s->end - s->start;
@@ -67,11 +85,50 @@ ssize_t readahead_receive(int fd, void *ret, size_t length)
 	return (ssize_t)length;
 }
 
+void readahead_tell_ends(bool on)
+{
+	ends_told = on;
+}
+
 static bool is_ahead(const struct pollfd *p)
 {
 	const struct socket_ahead *s = p->events & POLLIN ? find(p->fd) : NULL;
 
-	return s && s->start < s->end;
+	return s && (s->start < s->end || (s->ended && ends_told));
+}
+
+/* Nobody is to be told that there is nothing more. */
+static bool is_hidden(const struct pollfd *p)
+{
+	const struct socket_ahead *s = find(p->fd);
+
+	return s && s->ended && s->start == s->end && !ends_told;
+}
+
+/* The descriptors of those that are hidden are none for the time of the call: their complements,
+ * which are below -1, as nothing is hidden of standard input. */
+static int poll_others(struct pollfd *fds, nfds_t count, int timeout)
+{
+	int n;
+
+	for (nfds_t i = 0; i < count; i++)
+		fds[i].fd = is_hidden(&fds[i]) ? ~fds[i].fd : fds[i].fd;
+	n = (int)syscall(SYS_poll, fds, count, timeout);
+	for (nfds_t i = 0; i < count; i++)
+		fds[i].fd = fds[i].fd < -1 ? ~fds[i].fd : fds[i].fd;
+	return n;
+}
+
+/* Whether it is an end is known only by reading. */
+static void hide_end(struct pollfd *p)
+{
+	struct socket_ahead *s = find(p->fd);
+
+	if (!s || ends_told || s->start < s->end || !(p->revents & (POLLIN | POLLHUP | POLLERR)))
+		return;
+	(void)fill(s);
+	if (s->ended)
+		p->revents = 0;
 }
 
 int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
@@ -82,10 +139,8 @@ int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
 
 	for (nfds_t i = 0; i < count; i++)
 		ahead |= is_ahead(&fds[i]);
-	if (!ahead)
-		return (int)syscall(SYS_poll, fds, count, timeout);
-	if (++turns % POLL_EACH == 0) {
-		n = (int)syscall(SYS_poll, fds, count, 0);
+	if (!ahead || ++turns % POLL_EACH == 0) {
+		n = poll_others(fds, count, ahead ? 0 : timeout);
 		if (n < 0)
 			return n;
 	} else {
@@ -93,6 +148,7 @@ int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
 			fds[i].revents = 0;
 	}
 	for (nfds_t i = 0; i < count; i++) {
+		hide_end(&fds[i]);
 		if (is_ahead(&fds[i]))
 			fds[i].revents |= POLLIN;
 		ready += fds[i].revents != 0;

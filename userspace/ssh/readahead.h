@@ -6,11 +6,17 @@
  * KiB that is sixteen system calls, a third of what a copy costs the session's process. It has no
  * setting for it. In wayleave-ssh its recv(2) and poll(2) come here (interpose.c), and nobody
  * else's do.
+ *
+ * And where it polls for one session, and the other's connection has ended, it takes that for the
+ * end of the first: ssh_handle_packets() marks its session as failed when a socket was closed in
+ * the middle of ssh_poll_ctx_dopoll(), whosever it was. So ends are told in the relay's own loop
+ * alone.
  */
 #ifndef WAYLEAVE_SSH_READAHEAD_H
 #define WAYLEAVE_SSH_READAHEAD_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,6 +27,10 @@
 void readahead_add(int fd);
 /* `fd` is about to be closed: what was read ahead is lost, and its number may be another's. */
 void readahead_forget(int fd);
+
+/* Whether readahead_poll() says from now on that a socket which is read ahead has ended; until then
+ * such a one is as if nothing came. Not at first. */
+void readahead_tell_ends(bool on);
 
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);

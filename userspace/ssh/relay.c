@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "ssh/readahead.h"
 
+#define ERRORS_MOST 8 /* of the library's loop, one after the other */
+
 void relay_refuse(struct relay *r, struct slice text)
 {
 	if (!r->refused)
@@ -122,6 +124,36 @@ static void on_link_closed(struct relay *r)
 	alarm(RELAY_ALONE_SECONDS);
 }
 
+/* Without a host nothing is left to do but to tell the agent, which may take its time to read the
+ * rest. What runs finds out by itself. */
+static void on_host_gone(struct relay *r)
+{
+	const struct slice text = slice_from_string(RELAY_HOST_GONE);
+
+	r->host_gone = true;
+	if (!r->refused)
+		r->refused = memory_copy_text(text.data, text.length);
+	list_for_each (position, &r->lanes) {
+		struct lane *lane = list_entry(position, struct lane, link);
+
+		if (!lane->started)
+			lane_refuse(lane, text);
+	}
+	r->leave_at = clock_monotonic();
+	if (r->lane_count)
+		r->leave_at += RELAY_ALONE_SECONDS * NANOSECONDS_PER_SECOND;
+}
+
+/* An agent that has been told most often ends the connection. If we did, what it has sent and
+ * nobody read would take what it has yet to read with it (RFC 1122, 4.2.2.13). */
+static void leave_soon(struct relay *r)
+{
+	uint64_t soon = clock_monotonic() + RELAY_LEAVE_SECONDS * NANOSECONDS_PER_SECOND;
+
+	if (r->leave_at > soon)
+		r->leave_at = soon;
+}
+
 /* --- the loop --- */
 
 /* Only that the loop turns: the library polls in many places. */
@@ -164,7 +196,7 @@ static bool turn_lanes(struct relay *r)
 /* How long nothing may happen, in ms; -1: for ever. */
 static int time_to_wait(const struct relay *r)
 {
-	uint64_t first = 0, now;
+	uint64_t first = r->leave_at, now;
 
 	list_for_each (position, &r->lanes) {
 		uint64_t due = streams_due(list_entry(position, const struct lane, link));
@@ -179,10 +211,8 @@ static int time_to_wait(const struct relay *r)
 
 static bool is_over(const struct relay *r)
 {
-	if (!ssh_is_connected(r->agent))
-		return true;
 	/* Where it was refused, the agent ends it when it has read why. */
-	return r->server && !ssh_is_connected(r->server) && !r->refused;
+	return !ssh_is_connected(r->agent) || (r->leave_at && clock_monotonic() >= r->leave_at);
 }
 
 static uint64_t bytes_received(const struct relay *r)
@@ -210,11 +240,19 @@ static void turn(struct relay *r)
 			on_link_closed(r);
 			moved = true;
 		}
+		if (r->server && !ssh_is_connected(r->server) && !r->host_gone) {
+			on_host_gone(r);
+			moved = true;
+		}
 	} while (moved || bytes_received(r) != before);
+	if (r->host_gone && r->lane_count == 0)
+		leave_soon(r);
 }
 
 static void relay_loop(struct relay *r)
 {
+	unsigned errors = 0;
+
 	ssh_set_blocking(r->agent, 0);
 	ssh_set_counters(r->agent, &r->counters[0], NULL);
 	r->event = ssh_event_new();
@@ -230,12 +268,23 @@ static void relay_loop(struct relay *r)
 	if (r->server)
 		readahead_add(ssh_get_fd(r->server));
 	turn(r);
-	while (!is_over(r)) {
+	while (!is_over(r) && errors < ERRORS_MOST) {
 		poll_sockets(r);
-		if (ssh_event_dopoll(r->event, time_to_wait(r)) == SSH_ERROR)
-			break;
+		readahead_tell_ends(true);
+		/* Also where a socket was closed, of which both sides have yet to learn. */
+		errors = ssh_event_dopoll(r->event, time_to_wait(r)) == SSH_ERROR ? errors + 1 : 0;
+		readahead_tell_ends(false);
 		turn(r);
 	}
+}
+
+/* The worker sees the end of the link itself; by whom it was it can't. */
+static void tell_end(struct relay *r)
+{
+	const uint8_t end = BRIDGE_END_SERVER_GONE;
+
+	if (r->host_gone && !r->alone)
+		link_tell(&r->link, BRIDGE_ENDED, 0, SLICE_EMPTY, slice_of(&end, 1));
 }
 
 /* What was said is still sent. */
@@ -252,27 +301,31 @@ static void say_goodbye(struct relay *r)
 	}
 	if (r->server && ssh_is_connected(r->server))
 		ssh_disconnect(r->server);
+	tell_end(r);
 	link_flush(&r->link);
 }
 
-/* --- a worker that goes away while we wait for a peer --- */
+/* --- a worker or an agent that goes away while we wait for somebody else --- */
 
-static int watched_link;
+static int watched_link, watched_agent;
 
 static void on_alarm(int signal)
 {
-	struct pollfd p = {.fd = watched_link, .events = POLLRDHUP};
+	struct pollfd sources[] = {{.fd = watched_link, .events = POLLRDHUP},
+		{.fd = watched_agent, .events = POLLRDHUP}};
 
 	(void)signal;
-	if (poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR))
+	if (poll(sources, ARRAY_SIZE(sources), 0) > 0 &&
+		(sources[0].revents | sources[1].revents) & (POLLRDHUP | POLLHUP | POLLERR))
 		_exit(EXIT_FAILURE);
 }
 
-static void watch_link(const struct relay *r, bool on)
+static void watch(const struct relay *r, bool on)
 {
 	const struct itimerval second = {{1, 0}, {1, 0}}, never = {{0, 0}, {0, 0}};
 
 	watched_link = r->link.fd;
+	watched_agent = -1;
 	if (on)
 		signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, on ? &second : &never, NULL);
@@ -288,11 +341,13 @@ void relay_run(ssh_bind keys, struct opening *o)
 
 	list_init(&r->lanes);
 	link_init(&r->link, o->fds[SSH_DESCRIPTOR_WORKER]);
-	watch_link(r, true);
+	watch(r, true);
 	rc = login_agent(r, keys, o->fds[SSH_DESCRIPTOR_AGENT]);
-	if (rc == 0)
+	if (rc == 0) {
+		watched_agent = ssh_get_fd(r->agent);
 		rc = login_server(r, o);
-	watch_link(r, false);
+	}
+	watch(r, false);
 	if (rc < 0)
 		return;
 	relay_loop(r);

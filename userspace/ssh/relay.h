@@ -124,7 +124,8 @@ struct relay {
 	char agent_user[64];
 	char *refused; /* every channel is answered so; NULL: none is */
 	bool alone; /* the worker is gone */
-	bool done;
+	bool host_gone;
+	uint64_t leave_at; /* (clock.h) whatever the agent does; 0: it decides */
 };
 
 /* login.c: 0, or -1: the agent is gone. Where the host does not let us in, `refused` says why.

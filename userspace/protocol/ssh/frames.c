@@ -22,6 +22,24 @@ static int on_failed(struct ssh_engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+static int on_ended(struct ssh_engine *e, const struct bridge_frame *frame)
+{
+	static const struct {
+		enum reason reason;
+		const char *text;
+	} ends[] = {
+		[BRIDGE_END_SERVER_GONE] = {REASON_UPSTREAM_CLOSED, ""},
+		[BRIDGE_END_TOO_MUCH] = {REASON_PROTOCOL_VIOLATION,
+			"more in a channel than there is room for"},
+	};
+
+	if (frame->lane != 0 || frame->body.length != 1 || frame->body.data[0] >= BRIDGE_END_COUNT)
+		return -EBADMSG;
+	ssh_close_for(e, ends[frame->body.data[0]].reason,
+		slice_from_string(ends[frame->body.data[0]].text));
+	return 0;
+}
+
 static uint8_t understood(const struct bridge_request *request, const struct action *action)
 {
 	if (request->kind == BRIDGE_SUBSYSTEM && slice_equal_string(request->text, "sftp"))
@@ -189,6 +207,7 @@ static int (*const handlers[BRIDGE_TYPE_COUNT])(
 	[BRIDGE_GONE] = on_gone,
 	[BRIDGE_RESULT] = on_result,
 	[BRIDGE_WINDOW] = on_window,
+	[BRIDGE_ENDED] = on_ended,
 	[BRIDGE_DATA] = ssh_take_data,
 	[BRIDGE_CARRIED] = on_carried,
 };
