@@ -3,14 +3,13 @@
 import json
 import os
 import pathlib
-import re
 import stat
 import subprocess
 import tempfile
 
 import pytest
 from harness import ssh
-from harness.ssh_gate import OPTIONS, ended, gate, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, ended, fingerprints, gate, run, server  # noqa: F401
 from harness.records import records_of
 
 CLIENTS = pathlib.Path(__file__).with_name("clients")
@@ -81,23 +80,29 @@ PLAYBOOK = """
 
 
 def test_ansible(daemon, server, tmp_path):
+    """As it is by default: one connection, which it keeps (ControlPersist) and compresses."""
     (tmp_path / "from").write_bytes(os.urandom(100000))
     book = tmp_path / "book.yaml"
     book.write_text(PLAYBOOK.replace("FOLDER", str(tmp_path)))
-    settings = {"HOME": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-                "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o BatchMode=yes -o StrictHostKeyChecking=yes", "LANG": "C.UTF-8"}
-    done = daemon.run("env", *(f"{name}={value}" for name, value in settings.items()), "ansible-playbook", "-i", "127.0.0.1,", "-u", "root",
-                      "-e", f"ansible_port={server.port} ansible_python_interpreter=/usr/bin/python3", book, stdin=subprocess.DEVNULL, timeout=120)
+    before = len(daemon.json("sessions", "list"))
+    # Its sockets' paths may not be long.
+    with tempfile.TemporaryDirectory() as home:
+        settings = {"HOME": home, "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"), "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+                    "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{home}/cp", "ANSIBLE_NOCOLOR": "1", "LANG": "C.UTF-8"}
+        done = daemon.run("env", *(f"{name}={value}" for name, value in settings.items()), "ansible-playbook", "-i", "127.0.0.1,", "-u", "root",
+                          "-e", f"ansible_port={server.port} ansible_python_interpreter=/usr/bin/python3", book, stdin=subprocess.DEVNULL, timeout=120)
+        (control,) = pathlib.Path(home, "cp").iterdir()
+        assert daemon.run("ssh", "-O", "exit", "-o", f"ControlPath={control}", "any").returncode == 0
     assert done.returncode == 0 and "100000" in done.stdout, done.stdout[-2000:] + done.stderr[-1000:]
     assert (tmp_path / "to").read_bytes() == (tmp_path / "from").read_bytes() and (tmp_path / "to").stat().st_mode & 0o777 == 0o640
+    assert len(daemon.json("sessions", "list")) == before + 1
+    assert len([a for a in records_of(daemon, ended(daemon)) if a["pairs"][0]["operation"] == "exec"]) > 5
 
 
 def test_ssh2_of_node(daemon, server, tmp_path):
     """Commands, files and a terminal by the library that most programs for Node use."""
     (tmp_path / "there").write_bytes(os.urandom(300000))
-    listed = daemon.run("ssh-keygen", "-l", "-F", f"[127.0.0.1]:{server.port}", "-f", "/etc/ssh/ssh_known_hosts", stdin=subprocess.DEVNULL)
-    keys = re.findall(r"SHA256:(\S+)", listed.stdout)
-    done = daemon.run("node", CLIENTS / "ssh2.js", server.port, ",".join(keys), tmp_path, stdin=subprocess.DEVNULL, timeout=60)
+    done = daemon.run("node", CLIENTS / "ssh2.js", server.port, ",".join(fingerprints(daemon, server)), tmp_path, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout)
     assert (seen["exec"]["out"], seen["exec"]["status"]) == ("through", 3) and "/there/is/none" in seen["exec"]["err"]

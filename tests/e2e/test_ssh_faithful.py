@@ -21,7 +21,7 @@ RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell", "
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """It wants new keys after each megabyte."""
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes", "MaxSessions 50"])
+    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes", "MaxSessions 100"])
     yield s
     s.stop()
 
@@ -128,6 +128,45 @@ def test_many_commands_at_once_in_one_connection(daemon, server, tmp_path):
     finally:
         master.terminate()
         master.wait(10)
+
+
+MANY = """
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t.connect(username="root", password="any")
+
+def open_one():
+    c = t.open_session()
+    c.exec_command("cat")
+    return c
+
+def ask(c):
+    c.sendall(b"there")
+    return c.recv(5) == b"there"
+
+def end(c):
+    c.shutdown_write()
+    return c.recv_exit_status()
+
+channels = [open_one() for _ in range(64)]
+print(all(ask(c) for c in channels))
+for _ in range(2):
+    try:
+        open_one()
+    except paramiko.ChannelException as e:
+        print(e.code)
+print(all(ask(c) for c in channels), end(channels.pop()))
+channels[0].close()
+channels.append(open_one())
+print(all(ask(c) for c in channels[1:]), {end(c) for c in channels[1:]})
+t.close()
+"""
+
+
+def test_one_channel_too_many(daemon, server):
+    """It is refused as a server refuses one (1: administratively prohibited); the others live, and there is room when one has ended."""
+    done = daemon.run("/usr/bin/python3", "-c", MANY, server.port, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.stdout == "True\n1\n1\nTrue 0\nTrue {0}\n", done.stderr[-2000:]
 
 
 def test_the_agents_keys_and_screen_stay_with_it(daemon, server):
