@@ -395,8 +395,12 @@ class Host:
         return self.start(self.config_of(agent, listen), loopback=loopback, **config), agent
 
     def close(self):
-        for daemon in self.daemons:
-            daemon.close()
+        with contextlib.ExitStack() as last:
+            last.callback(self.remove)
+            for daemon in self.daemons:
+                last.callback(daemon.close)
+
+    def remove(self):
         if (CGROUPS / self.name).exists():
             remove_cgroup(CGROUPS / self.name)
         sh("rm", "-rf", str(self.folder))

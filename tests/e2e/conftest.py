@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import itertools
 import json
 import os
@@ -113,16 +114,14 @@ def wayleave(base_daemon):
 
 @pytest.fixture
 def make_daemon(tmp_path):
-    made = []
+    folders = itertools.count()
+    with contextlib.ExitStack() as made:
+        def make(config, rules, **options):
+            d = daemons.Daemon(tmp_path / f"wayleave{next(folders)}", config, rules, **options)
+            made.callback(d.close)
+            return d
 
-    def make(config, rules, **options):
-        d = daemons.Daemon(tmp_path / f"wayleave{len(made)}", config, rules, **options)
-        made.append(d)
-        return d
-
-    yield make
-    for d in made:
-        d.close()
+        yield make
 
 
 class Psql:

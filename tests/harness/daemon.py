@@ -13,7 +13,14 @@ import time
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LEAKS = ROOT / "tests" / "harness" / "leaks.supp"
 BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build" / "release")) / "bin"
+
+
+# How sanitizers begin what they tell of: UBSan, ASan and LeakSanitizer, and this where it can't look.
+REPORT = re.compile(r"^.*(?:runtime error: |ERROR: \w+Sanitizer|LeakSanitizer has encountered).*$", re.M)
+# What nobody but a mistake of its own ends it with.
+CRASHES = [-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGSYS]
 
 
 class Process(subprocess.Popen):
@@ -62,11 +69,14 @@ class Daemon:
     def daemon_command(self, *more):
         return [*self.wrapper, str(BUILD / "wayleaved"), "--config", str(self.config_file), *more]
 
+    def daemon_environment(self):
+        return {**os.environ, "LSAN_OPTIONS": f"suppressions={LEAKS}:print_suppressions=0"}
+
     def start(self, wait=True):
         before = self.text().count("ready:") if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.daemon_command(), stderr=log, stdout=log, stdin=subprocess.DEVNULL,
-                                            preexec_fn=self.enter)
+                                            preexec_fn=self.enter, env=self.daemon_environment())
         if wait:
             self.wait_for("ready:", since_start=True, count=before + 1)
 
@@ -84,14 +94,23 @@ class Daemon:
         raise TimeoutError(f"{text!r} did not appear: {self.text()[-2000:]}")
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        """Fails where it doesn't end in order, or a sanitizer told of something in any of its processes."""
+        process, self.process = self.process, None
+        problems = []
+        if process and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
+                process.wait(30)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.process = None
+                process.kill()
+                process.wait()
+            if process.returncode:
+                problems.append(f"after SIGTERM: status {process.returncode}")
+        elif process and process.returncode in CRASHES:
+            problems.append(f"ended by itself: status {process.returncode}")
+        text = self.text() if self.log.exists() else ""
+        problems += REPORT.findall(text)
+        assert not problems, "\n".join([*problems, text[-6000:]])
 
     def kill(self):
         self.process.kill()
@@ -108,9 +127,11 @@ class Daemon:
             time.sleep(0.02)
 
     def close(self):
-        self.stop()
-        self.end_agents()
-        self.teardown()
+        try:
+            self.stop()
+        finally:
+            self.end_agents()
+            self.teardown()
 
     def end_agents(self):
         """What a test, failed perhaps, left running in them."""
@@ -122,7 +143,8 @@ class Daemon:
                     time.sleep(0.02)
 
     def teardown(self):
-        done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30,
+                              env=self.daemon_environment())
         left = leftovers(self.cgroups(), done.stdout + done.stderr)
         assert not left, "\n".join([*left, done.stdout + done.stderr, self.text()[-2000:] if self.log.exists() else ""])
 
