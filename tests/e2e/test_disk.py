@@ -3,7 +3,9 @@
 import collections
 import contextlib
 import errno
+import json
 import os
+import pathlib
 import resource
 import signal
 import subprocess
@@ -130,6 +132,62 @@ def test_an_io_error_stops_everything_and_is_overcome(disk, server, tmp_path, be
         assert_told(d, "select 'unrecorded';", why)
         assert_verified(d)
         shell.close()
+
+
+WIRE = pathlib.Path(__file__).resolve().parent.parent / "harness" / "wire.py"
+BEFORE, AFTER = (f"insert into orders (item) values ('disk-{when}')" for when in ("before", "after"))
+
+
+def run(text):
+    return [("P", "", text), ("B", "", ""), ("E", "")]
+
+
+# What was done before the disk failed, and what is asked for then.
+MIDWAY = {
+    "extended": ([], [("batch", [*run(AFTER), ("S",)])]),
+    "pipeline": ([], [("batch", [*run(AFTER), ("S",)] * 3 + [("Q", AFTER)])]),
+    "transaction": ([("Q", "begin"), ("wait", "Z"), ("Q", BEFORE), ("wait", "Z")], [("batch", [("Q", AFTER), ("Q", "commit")])]),
+    "batch": ([("batch", [*run(BEFORE), ("H",)]), ("wait", "C")], [("batch", [*run(AFTER), ("S",), *run(AFTER), ("S",)])]),
+    "commit alone": ([("Q", "begin"), ("wait", "Z"), ("Q", BEFORE), ("wait", "Z")], [("batch", [*run("commit"), ("S",)])]),
+    "copy": ([], [("Q", "copy orders (item) from stdin")]),
+    "behind copy": ([("Q", "begin"), ("wait", "Z"), ("Q", "copy orders (item) from stdin"), ("wait", "G"), ("d", "disk-before\n")],
+                    [("batch", [("c",), ("Q", AFTER), ("Q", "commit")])]),
+    "bound": ([("batch", [("P", "again", AFTER), ("S",)]), ("wait", "Z")], [("batch", [("B", "", "again"), ("E", ""), ("S",)])]),
+}
+
+
+@pytest.fixture(scope="module")
+def breaking(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("breaking")
+    disk = faulty.Disk(folder / "faulty")
+    with contextlib.closing(disk), daemon_on(disk.path, server, folder) as d:
+        yield d, disk
+
+
+@pytest.mark.parametrize("case", MIDWAY)
+def test_midway_nothing_is_forwarded_and_the_server_undoes_the_rest(breaking, server, case):
+    daemon, disk = breaking
+    before, after = MIDWAY[case]
+    executed = len(server.executed())
+    process = daemon.popen("/usr/bin/python3", WIRE, "127.0.0.1", server.port, "app", "shop",
+                           repr([*before, ("line", "now"), *after, ("eof",)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        with process:
+            assert process.stdout.readline() == "now\n"
+            disk.fail("write")
+            process.stdin.write("\n")
+            process.stdin.close()
+            seen = json.loads(process.stdout.read())
+    finally:
+        disk.heal()
+    told = seen[-1][1]
+    assert seen[-1][0] == "E" and (told["S"], told["C"]) == ("FATAL", "58030"), seen
+    assert told["M"] == "wayleave: denied: it could not be recorded (Input/output error)"
+    assert any(m[0] == "G" for m in seen) == (case == "behind copy"), seen
+    wait_for(lambda: server.sql("select count(*) from pg_stat_activity where usename = 'app'") == "0", what="the end of the server's session")
+    assert "disk-after" not in server.executed()[executed:]
+    assert server.sql("select count(*) from orders where item like 'disk-%'", "shop") == "0"
+    wait_for_recovery(daemon, server)
 
 
 def segments(daemon, pattern):
