@@ -70,9 +70,10 @@ class LoginServer:
             connection = self.first_packets(connection)
             if not self.log_in(connection):
                 return
+            connection.sendall(authentication(0))
             for name, value in [("server_version", "15.1"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")]:
                 connection.sendall(message("S", text(name) + text(value)))
-            connection.sendall(authentication(0) + message("K", struct.pack("!II", 1, 2)) + message("Z", b"I"))
+            connection.sendall(message("K", struct.pack("!II", 1, 2)) + message("Z", b"I"))
             while receive(connection, 1) != b"X":
                 receive(connection, struct.unpack("!I", receive(connection, 4))[0] - 4)
         except (EOFError, OSError, ssl.SSLError):
