@@ -5,14 +5,21 @@
  */
 #include <malloc.h>
 
+#include "base/bytes.h"
 #include "postgres_played.h"
 
 static const char policy[] =
 	"config:\n"
 	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
 	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
-	"rules: [{ name: writes, operations: [copy_in, select], objects: [public.orders], allow: "
-	"{} }]\n";
+	"rules: [{ name: all, operations: [select, copy_in, copy_out], objects: [public.orders], "
+	"allow: {} }]\n";
+static const char masking[] =
+	"config:\n"
+	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
+	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
+	"rules: [{ name: all, operations: [copy_out], objects: [public.orders], "
+	"allow: { mask: [{ detect: [email], with: redact }] } }]\n";
 
 #define MIB (1u << 20)
 #define GIB (1u << 30)
@@ -156,26 +163,102 @@ static void start_copying(void)
 	run.watch = NULL; /* which would keep the message until it is whole */
 }
 
-/* The largest that the server takes; whatever it is, it is passed on as it comes. */
-Test(messages, the_largest_data_passes_in_little_memory, .fini = played_tear_down)
+/* What leaves for the other side of one message of `length` bytes, made of `piece` again and again.
+ */
+static size_t stream(enum side from, uint8_t type, size_t length, struct slice piece)
 {
-	size_t left = GIB - 1, passed = 0, before;
-	struct slice piece;
+	size_t left = length, passed = 0, before = held();
+	uint8_t header[PG_HEADER_SIZE] = {type};
 
-	start_copying();
-	piece = slice_of(memory_new(MIB), MIB);
-	before = held();
-	engine_run_feed(&run, SIDE_AGENT, BYTES("d\x40\0\0\3"));
+	bytes_put_u32(header + 1, (uint32_t)length + 4);
+	engine_run_feed(&run, from, slice_of(header, sizeof(header)));
 	while (left) {
-		engine_run_feed(&run, SIDE_AGENT, slice_head(piece, left));
-		left -= left < MIB ? left : MIB;
-		passed += buffer_length(&run.sent[SIDE_SERVER]);
-		buffer_clear(&run.sent[SIDE_SERVER]);
+		engine_run_feed(&run, from, slice_head(piece, left));
+		left -= left < piece.length ? left : piece.length;
+		passed += buffer_length(&run.sent[side_other(from)]);
+		buffer_clear(&run.sent[side_other(from)]);
 		cr_assert_lt(held(), before + 8 * MIB);
 	}
-	cr_expect_eq(passed, PG_HEADER_SIZE + (size_t)GIB - 1);
-	cr_expect_not(run.closed);
+	cr_expect_not(run.closed, "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
+	return passed;
+}
+
+/* The largest that the server takes; whatever it is, it is passed on as it comes. */
+static void expect_largest_passes(enum side from, uint8_t type)
+{
+	struct slice piece = slice_of(memory_new(MIB), MIB);
+
+	cr_expect_eq(stream(from, type, GIB - 1, piece), PG_HEADER_SIZE + (size_t)GIB - 1);
 	free((void *)piece.data);
+}
+
+Test(messages, the_largest_data_passes_in_little_memory, .fini = played_tear_down)
+{
+	start_copying();
+	expect_largest_passes(SIDE_AGENT, 'd');
+}
+
+static void start_reading(const char *rules, const char *text, struct slice answer)
+{
+	played_set_up(rules, NULL);
+	query(text);
+	cr_assert(sent(text), "%.*s", SLICE_PRINT(buffer_slice(&run.events)));
+	engine_run_feed(&run, SIDE_SERVER, answer);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	run.watch = NULL;
+}
+
+#define ONE_COLUMN BYTES("T\0\0\0\x1b\0\1id\0\0\0\x40\x09\0\1\0\0\0\x17\0\4\xff\xff\xff\xff\0\0")
+#define COPY_OF_ONE BYTES("H\0\0\0\x09\0\0\1\0\0")
+
+Test(messages, the_largest_row_passes_in_little_memory, .fini = played_tear_down)
+{
+	start_reading(policy, "select id from orders", ONE_COLUMN);
+	expect_largest_passes(SIDE_SERVER, 'D');
+}
+
+Test(messages, the_largest_copied_data_passes_in_little_memory, .fini = played_tear_down)
+{
+	start_reading(policy, "copy orders to stdout", COPY_OF_ONE);
+	expect_largest_passes(SIDE_SERVER, 'd');
+}
+
+/* Rows of COPY are searched one by one, in however large a message they come. */
+Test(messages, the_largest_searched_data_passes_in_little_memory, .fini = played_tear_down)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const size_t rows = 1000; /* as it is slow there */
+#else
+	const size_t rows = (GIB - 1) / (64u << 10);
+#endif
+	static char row[64u << 10];
+
+	memset(row, '7', sizeof(row));
+	row[sizeof(row) - 1] = '\n';
+	start_reading(masking, "copy orders to stdout", COPY_OF_ONE);
+	cr_expect_eq(stream(SIDE_SERVER, 'd', rows * sizeof(row), slice_of(row, sizeof(row))),
+		rows * (PG_HEADER_SIZE + sizeof(row)));
+}
+
+static void expect_larger_ends(uint8_t type)
+{
+	const uint8_t header[] = {type, 0x40, 0, 0, 4};
+
+	engine_run_feed(&run, SIDE_SERVER, slice_of(header, sizeof(header)));
+	cr_expect(happened("! violation server"));
+	cr_expect(run.closed);
+}
+
+Test(messages, a_larger_row_by_itself_ends_the_session, .fini = played_tear_down)
+{
+	start_reading(policy, "select id from orders", ONE_COLUMN);
+	expect_larger_ends('D');
+}
+
+Test(messages, larger_copied_data_ends_the_session, .fini = played_tear_down)
+{
+	start_reading(policy, "copy orders to stdout", COPY_OF_ONE);
+	expect_larger_ends('d');
 }
 
 Test(messages, larger_data_ends_the_session, .fini = played_tear_down)
