@@ -25,6 +25,32 @@ def daemon(server, make_daemon):
     return make_daemon(make_config(server.port, workers=1), RULES)
 
 
+def has_attribute(file):
+    return "a" in subprocess.run(["lsattr", file], check=True, capture_output=True, text=True).stdout.split()[0]
+
+
+def test_the_audit_log_is_append_only_where_that_is_said(server, daemon, make_daemon, tmp_path):
+    assert not any(map(has_attribute, (daemon.state / "audit").glob("*.0*")))
+    probe = tmp_path / "probe"
+    probe.touch()
+    if subprocess.run(["chattr", "+a", probe], capture_output=True).returncode:
+        pytest.skip("the file system has no append-only attribute")
+    subprocess.run(["chattr", "-a", probe], check=True)
+    d = make_daemon(make_config(server.port, workers=1, audit={"append_only": True}), RULES)
+    try:
+        assert Psql(d, server).rows("select 1") == ["1"]
+        files = list((d.state / "audit").glob("*.0*"))
+        assert len(files) == 3 and all(map(has_attribute, files)), files
+        for file in files:
+            with pytest.raises(PermissionError):
+                os.truncate(file, 0)
+            with pytest.raises(PermissionError):
+                file.unlink()
+        assert not any(map(has_attribute, (d.state / "recordings").glob("*.0*")))
+    finally:
+        subprocess.run(["chattr", "-R", "-a", d.state], check=True)
+
+
 def ended(daemon, count=1):
     deadline = time.monotonic() + 5
     while True:

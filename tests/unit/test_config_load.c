@@ -249,6 +249,7 @@ Test(config_load, defaults)
 
 	put_file("wayleave.yaml", 0644, "policies: []\n");
 	c = load("wayleave.yaml", 0, 0);
+	cr_expect_null(c->audit);
 	cr_expect_str_eq(c->state_dir.text, "/var/lib/wayleave");
 	cr_expect_str_eq(c->runtime_dir.text, "/run/wayleave");
 	cr_expect_str_eq(c->user.text, "wayleave");
@@ -335,7 +336,8 @@ Test(config_load, extensions)
 
 	put_file("wayleave.yaml", 0644,
 		"policies: [one.yaml]\nuser: wl\nlisten_port: 700\nmode: observe\negress: allow\n"
-		"loopback: direct\nworkers: 3\nworker_limits: {memory: 2G}\nagents: [{name: a, "
+		"loopback: direct\nworkers: 3\nworker_limits: {memory: 2G}\naudit: {append_only: "
+		"true}\nagents: [{name: a, "
 		"cgroup: a, listen: allow}]\n"
 		"resources:\n"
 		"  - {name: s, protocol: postgres, hosts: [\"localhost:5432\"], "
@@ -351,6 +353,7 @@ Test(config_load, extensions)
 	cr_expect_eq(c->workers.value, 3);
 	cr_expect_eq(c->worker_limits->memory.value, 2ULL << 30);
 	cr_expect_eq(c->worker_limits->tasks.value, 8192);
+	cr_expect(c->audit && c->audit->append_only);
 	cr_expect_eq(c->agents[0].listen.value, LISTEN_ALLOW);
 	cr_expect_eq(c->resources[0].tls->upstream.value, TLS_UPSTREAM_AS_CLIENT);
 	cr_expect_str_eq(c->resources[0].tls->server_name.text, "db.example.com");

@@ -212,13 +212,21 @@ static int load_hash_key(struct monitor *m, struct error *e)
 	return r;
 }
 
+/* Elsewhere than in its own place the log may be somebody's to throw away, who would need chattr(1)
+ * first: there, whoever wants it has to say so. */
+static bool audit_is_append_only(const struct config *c)
+{
+	if (c->audit)
+		return c->audit->append_only;
+	return strcmp(c->state_dir.text, SETTINGS_STATE_DIR) == 0;
+}
+
 static int open_stores(struct monitor *m, struct error *e)
 {
 	struct store_options options = {
 		.state_dir = m->config->state_dir.text,
 		.version = MONITOR_VERSION,
-		/* Elsewhere than in its own place the log is somebody's to throw away. */
-		.append_only = strcmp(m->config->state_dir.text, SETTINGS_STATE_DIR) == 0,
+		.append_only = audit_is_append_only(m->config),
 	};
 	int r = file_make_folders(m->config->state_dir.text, 0755, e);
 
@@ -226,6 +234,9 @@ static int open_stores(struct monitor *m, struct error *e)
 		r = file_make_folders(m->config->runtime_dir.text, 0755, e);
 	if (r == 0)
 		r = store_open(&m->store, &options, e);
+	if (r == 0 && options.append_only && !store_is_append_only(m->store))
+		log_warning("%s: the file system can't make the audit log append-only",
+			m->config->state_dir.text);
 	if (r == 0)
 		r = load_hash_key(m, e);
 	if (r == 0)

@@ -39,6 +39,11 @@ struct config_worker_limits {
 	struct config_number tasks; /* processes and threads */
 };
 
+struct config_audit {
+	struct place place;
+	bool append_only; /* by the file system's attribute */
+};
+
 /* As which client people log in. */
 struct config_login {
 	struct place place;
@@ -239,6 +244,7 @@ struct config {
 	struct config_number listen_port; /* 0: chosen, below 1024 */
 	struct config_retention *retention; /* NULL: config_default_retention */
 	struct config_worker_limits *worker_limits; /* NULL: config_default_worker_limits */
+	struct config_audit *audit; /* NULL: append-only in the default state_dir alone */
 	struct config_ca *ca; /* NULL: it is not limited */
 	struct config_issuer *issuers;
 	size_t issuer_count;

@@ -50,6 +50,11 @@ static const struct schema worker_limits_schema = {
 	SCHEMA("worker_limits", config_worker_limits, worker_limits_keys),
 	.initial = &config_default_worker_limits};
 
+static const struct schema_key audit_keys[] = {
+	KEY(config_audit, "append_only", FLAG, append_only, NEEDED),
+};
+static const struct schema audit_schema = {SCHEMA("audit", config_audit, audit_keys)};
+
 static const struct schema_key metrics_keys[] = {
 	KEY(config_metrics, "listen", TEXT, listen),
 	KEY(config_metrics, "health", TEXT, health),
@@ -244,6 +249,7 @@ static const struct schema_key config_keys[] = {
 	KEY(config, "metrics", MAPPING, metrics, OF(metrics_schema)),
 	KEY(config, "retention", MAPPING, retention, OF(retention_schema)),
 	KEY(config, "worker_limits", MAPPING, worker_limits, OF(worker_limits_schema)),
+	KEY(config, "audit", MAPPING, audit, OF(audit_schema)),
 	KEY(config, "ca", MAPPING, ca, OF(ca_schema)),
 	KEY(config, "issuers", NAMED, issuers, MANY(config, issuer_schema, issuer_count)),
 	KEY(config, "agents", LIST, agents, MANY(config, agent_schema, agent_count)),

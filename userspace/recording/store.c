@@ -19,16 +19,15 @@ int store_folder_of(const struct store *s, enum stream_kind kind)
 	return stream_is_chained(kind) ? s->audit_folder : s->recordings_folder;
 }
 
-static void set_append_only(int fd)
+/* Not every file system has it; the checkpoints hold without. */
+static bool set_append_only(int fd)
 {
 	int flags;
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
-		return;
+		return false;
 	flags |= FS_APPEND_FL;
-	/* Not every file system has it; the checkpoints hold without. */
-	if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
-		return;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
 }
 
 int store_create(struct store *s, const struct segment_name *name)
@@ -43,7 +42,7 @@ int store_create(struct store *s, const struct segment_name *name)
 	if (fd < 0)
 		return -errno;
 	if (s->append_only && stream_is_chained(name->kind))
-		set_append_only(fd);
+		s->not_append_only |= !set_append_only(fd);
 	if (fsync(folder) < 0) {
 		int r = -errno;
 
@@ -229,6 +228,11 @@ static int store_start(struct store *s, const char *version, struct error *e)
 	if (r == 0)
 		r = store_checkpoint_now(s);
 	return r < 0 ? error_set_errno(e, r, "%s", s->state_dir) : 0;
+}
+
+bool store_is_append_only(const struct store *s)
+{
+	return s->append_only && !s->not_append_only;
 }
 
 int store_open(struct store **ret, const struct store_options *options, struct error *e)

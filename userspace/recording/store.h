@@ -32,8 +32,8 @@ struct store_options {
 	const char *version; /* of the program, for the audit log */
 	uint64_t (*clock)(void); /* wall clock in nanoseconds; NULL = clock_wall() */
 	/* Set the file system's append-only attribute on audit files, so that not even root changes
-	 * them in passing (chattr -a takes it off). Where the file system has none, nothing
-	 * happens. */
+	 * them in passing (chattr -a takes it off). Where the file system has none, they are as
+	 * others (store_is_append_only()). */
 	bool append_only;
 };
 
@@ -41,6 +41,8 @@ struct store_options {
 int store_open(struct store **ret, const struct store_options *options, struct error *e);
 /* A last checkpoint; blocks. Takes NULL. Workers have been reported gone. */
 void store_close(struct store *s);
+/* Whether each audit file that was made has that attribute. */
+bool store_is_append_only(const struct store *s);
 /* Descriptors of the folders, for CONTROL_RECORDINGS; owned by the store. */
 int store_audit_folder(const struct store *s);
 int store_recordings_folder(const struct store *s);

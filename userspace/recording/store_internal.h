@@ -50,6 +50,7 @@ struct store {
 	char *state_dir;
 	int audit_folder, recordings_folder;
 	bool append_only;
+	bool not_append_only; /* a file could not be made that */
 	uint64_t (*clock)(void);
 	struct signing_key key;
 	struct store_worker own; /* the monitor's incarnation; not in `workers` */
