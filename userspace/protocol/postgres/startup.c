@@ -130,7 +130,8 @@ static int take_parameter(
 	else if (slice_equal_string(name, "database"))
 		s->database = value;
 	else if (slice_equal_string(name, "replication"))
-		s->replication = asks_for_replication(value);
+		/* The server goes by the last one; what is in between may not. */
+		s->replication |= asks_for_replication(value);
 	else if (slice_equal_string(name, "options"))
 		return parse_options(s, arena, value);
 	else if (slice_starts_with(name, slice_from_string("_pq_.")))
