@@ -71,14 +71,18 @@ void trace_refuse(struct trace *t, const struct value *v, const char *place, str
 	t->refusal = (const char *)text.data;
 }
 
+/* A refusal names one of the two: one that is in the way. */
 struct value value_join(struct value a, struct value b)
 {
-	struct value joined = value_is_masked(&a) ? a : b;
+	bool names_b = !value_is_masked(&a) ||
+		(value_is_masked(&b) && a.filter_allowed && !b.filter_allowed);
+	struct value joined = names_b ? b : a;
+	const struct value *other = names_b ? &a : &b;
 
-	if (joined.state < b.state)
-		joined.state = b.state;
-	if (joined.strategy < b.strategy)
-		joined.strategy = b.strategy;
+	if (joined.state < other->state)
+		joined.state = other->state;
+	if (joined.strategy < other->strategy)
+		joined.strategy = other->strategy;
 	joined.filter_allowed = a.filter_allowed && b.filter_allowed;
 	joined.type = (struct sql_type){0};
 	return joined;

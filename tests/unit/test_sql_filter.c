@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `filter` of a mask: in which uses of a masked column its value decides what can be seen. Each is
+ * refused by name, unless all masks on the column say `filter: allow`; then it passes, and what is
+ * shown of the column stays masked.
+ */
+#include "base/limits.h"
+#include "sql_test.h"
+
+/* {what uses it, a text that shows customers.ssn first}. */
+static const char *const uses[][2] = {
+	{"WHERE", "select ssn from customers where ssn = '1'"},
+	{"WHERE", "select ssn from customers where ssn like '1%'"},
+	{"WHERE", "select ssn from customers where ssn in ('1', '2')"},
+	{"WHERE", "select ssn from customers where ssn in (select a from t)"},
+	{"WHERE", "select ssn from customers where exists (select 1 from t where a = ssn)"},
+	{"WHERE", "select ssn from customers where ssn is null"},
+	{"WHERE", "select ssn from (select ssn from customers) s where ssn > '5'"},
+	{"WHERE",
+		"with s as (select ssn as x from customers) select x from s where x between '1' "
+		"and '2'"},
+	{"JOIN", "select c.ssn from customers c join t on t.a = c.ssn"},
+	{"JOIN", "select c.ssn from customers c left join t on t.a = c.ssn and t.id = 1"},
+	{"JOIN", "select c.ssn from customers c join orders o using (ssn)"},
+	{"GROUP BY", "select ssn from customers group by ssn"},
+	{"GROUP BY", "select ssn, count(*) from customers group by 1"},
+	{"GROUP BY", "select ssn from customers group by rollup (ssn, id)"},
+	{"GROUP BY", "select ssn from customers group by grouping sets ((ssn), ())"},
+	{"HAVING", "select max(ssn) from customers group by id having max(ssn) > '5'"},
+	{"ORDER BY", "select ssn from customers order by ssn"},
+	{"ORDER BY", "select ssn from customers order by 1 desc"},
+	{"ORDER BY", "select ssn as x from customers order by x limit 1"},
+	{"ORDER BY", "select ssn from customers order by upper(ssn)"},
+	{"DISTINCT", "select distinct ssn from customers"},
+	{"DISTINCT", "select distinct on (ssn) ssn, id from customers"},
+	{"a window", "select ssn, row_number() over (order by ssn) from customers"},
+	{"a window", "select ssn, rank() over w from customers window w as (partition by ssn)"},
+	{"FILTER", "select max(ssn), count(*) filter (where ssn = '1') from customers"},
+};
+
+static const char *const others[] = {
+	"select ssn from customers",
+	"select ssn from customers where id = 1 order by id",
+	"select ssn from customers c join orders o on o.customer_id = c.id",
+	"select distinct on (id) ssn from customers order by id",
+	"select max(ssn) from customers group by id having count(*) > 1",
+	"select ssn, row_number() over (partition by name order by id) from customers",
+};
+
+static const struct mask_column denied = {
+	{(const uint8_t *)"public.customers.ssn", 20}, MASK_REDACT, false};
+static const struct mask_column allowed = {
+	{(const uint8_t *)"public.customers.ssn", 20}, MASK_PARTIAL, true};
+
+/* Whether the text is refused under these masks; else that its first column is masked. The words of
+ * a refusal name the column and, where it is not NULL, the use. */
+static bool is_refused(
+	const char *text, const struct mask_column *columns, size_t count, const char *use)
+{
+	static uint64_t serial;
+	struct sql_catalog *c = sql_test_catalog();
+	struct sql_view view = sql_test_view(c);
+	struct mask_rules rules = {.serial = serial + 1, .columns = columns, .column_count = count};
+	struct sql_text *t = sql_text_parse(sql_test_slice(text));
+	struct sql_lineage lineage;
+	struct arena arena;
+	bool refused;
+
+	serial++;
+	arena_init(&arena, SQL_TEST_ARENA);
+	cr_assert_eq(sql_text_status(t), SQL_PARSED, "%s: %s", text, sql_text_problem(t));
+	cr_assert_eq(sql_trace(t, &view, &rules, &arena, &lineage), 0, "%s", text);
+	refused = lineage.refusal;
+	if (refused) {
+		cr_expect(strstr(lineage.refusal, "ssn"), "%s: %s", text, lineage.refusal);
+		cr_expect(!use || strstr(lineage.refusal, use), "%s: %s", text, lineage.refusal);
+	} else {
+		cr_expect(lineage.commands[0].has_outputs, "%s", text);
+		cr_expect_neq(lineage.commands[0].outputs[0].state, SQL_OUTPUT_CLEAN, "%s", text);
+		cr_expect_geq(lineage.commands[0].outputs[0].strategy,
+			columns[0].filter_allowed ? MASK_PARTIAL : MASK_REDACT, "%s", text);
+	}
+	arena_done(&arena);
+	sql_text_put(t);
+	sql_catalog_put(c);
+	return refused;
+}
+
+Test(sql_filter, what_it_decides_is_refused_without)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
+		cr_expect(is_refused(uses[i][1], &denied, 1, uses[i][0]), "%s", uses[i][1]);
+}
+
+Test(sql_filter, and_allowed_with_it)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
+		cr_expect_not(is_refused(uses[i][1], &allowed, 1, NULL), "%s", uses[i][1]);
+}
+
+/* Each rule's mask stands on its own. */
+Test(sql_filter, all_masks_have_to_say_so)
+{
+	const struct mask_column both[] = {allowed, denied}, twice[] = {allowed, allowed};
+
+	for (size_t i = 0; i < ARRAY_SIZE(uses); i++) {
+		cr_expect(is_refused(uses[i][1], both, 2, uses[i][0]), "%s", uses[i][1]);
+		cr_expect_not(is_refused(uses[i][1], twice, 2, NULL), "%s", uses[i][1]);
+	}
+}
+
+/* That of another column is none of this one's. */
+Test(sql_filter, it_is_of_its_column)
+{
+	const struct mask_column columns[] = {denied,
+		{{(const uint8_t *)"public.t.a", 10}, MASK_REDACT, true},
+		{{(const uint8_t *)"public.orders.ssn", 17}, MASK_REDACT, true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
+		cr_expect(is_refused(uses[i][1], columns, 3, NULL), "%s", uses[i][1]);
+}
+
+Test(sql_filter, what_it_does_not_decide_needs_none)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		cr_expect_not(is_refused(others[i], &denied, 1, NULL), "%s", others[i]);
+}
