@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * sql_speed: what it costs to understand a text, in microseconds per text: parsing, finding a text
- * again, resolving its names, following its columns. With an argument: that text alone.
+ * again, resolving its names, following its columns. A text that comes again is to cost next to
+ * nothing: finding each of them has a goal, and the status says whether it is missed. With an
+ * argument: that text alone.
  */
 #include <pg_query.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #define ROUNDS 2000
 #define RUNS 30
 #define ARENA_LIMIT (1u << 20)
+#define GOAL 0.1 /* of what parsing it costs, at most */
 
 static struct slice path[] = {{(const uint8_t *)"pg_catalog", 10}, {(const uint8_t *)"public", 6}};
 static struct mask_column masks[] = {
@@ -109,20 +112,24 @@ static double microseconds(void (*run)(struct subject *s), struct subject *s)
 	return best;
 }
 
-static void measure(struct slice text, const struct sql_view *view)
+/* What finding it costs, of what parsing it does. */
+static double measure(struct slice text, const struct sql_view *view)
 {
 	struct subject s = {
 		text, view, sql_cache_new(LIMIT_STATEMENT_CACHE_BYTES), sql_text_parse(text)};
+	double parse, find;
 
 	sql_cache_add(s.cache, text, s.parsed);
+	parse = microseconds(run_parse, &s);
+	find = microseconds(run_find, &s);
 	printf("parse %6.2f (libpg_query %6.2f)  find %5.3f  resolve %5.2f  trace %5.2f  %zu bytes"
 	       "  %.*s\n",
-		microseconds(run_parse, &s), microseconds(run_library, &s),
-		microseconds(run_find, &s), microseconds(run_resolve, &s),
+		parse, microseconds(run_library, &s), find, microseconds(run_resolve, &s),
 		microseconds(run_trace, &s), sql_text_size(s.parsed),
 		(int)(text.length > 50 ? 50 : text.length), (const char *)text.data);
 	sql_text_put(s.parsed);
 	sql_cache_free(s.cache);
+	return find / parse;
 }
 
 int main(int argc, char **argv)
@@ -139,11 +146,17 @@ int main(int argc, char **argv)
 	};
 	struct sql_catalog *catalog = make_catalog();
 	struct sql_view view = {.catalog = catalog, .path = path, .path_count = 2};
+	double most = 0;
 
-	for (size_t i = 0; argc < 2 && i < ARRAY_SIZE(texts); i++)
-		measure(slice_from_string(texts[i]), &view);
+	for (size_t i = 0; argc < 2 && i < ARRAY_SIZE(texts); i++) {
+		double share = measure(slice_from_string(texts[i]), &view);
+
+		most = share > most ? share : most;
+	}
 	if (argc > 1)
-		measure(slice_from_string(argv[1]), &view);
+		most = measure(slice_from_string(argv[1]), &view);
 	sql_catalog_put(catalog);
-	return 0;
+	printf("a text again: %.3f of parsing it at most, goal at most %.1f: %s\n", most, GOAL,
+		most <= GOAL ? "met" : "MISSED");
+	return most > GOAL;
 }

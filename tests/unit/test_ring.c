@@ -3,6 +3,7 @@
  * The ring's receive buffers: more receives than are offered, and more than there are.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -154,6 +155,63 @@ Test(ring, receives_what_came_before_it_was_asked_for)
 	turn_until_quiet(all[0].ring);
 	take_number(&all[0], 2);
 	close_receivers(all, 1);
+}
+
+/* What a worker needs, and no more: a filter of system calls sees none of it. */
+static bool is_needed(unsigned opcode)
+{
+	static const unsigned needed[] = {IORING_OP_RECV, IORING_OP_SENDMSG, IORING_OP_RECVMSG,
+		IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_POLL_ADD, IORING_OP_TIMEOUT,
+		IORING_OP_ASYNC_CANCEL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (needed[i] == opcode)
+			return true;
+	}
+	return false;
+}
+
+/* With nothing to work on: what is let through fails for that. */
+static int try_operation(struct ring *r, unsigned opcode)
+{
+	struct io_uring_sqe *entry = io_uring_get_sqe(&r->uring);
+	struct io_uring_cqe *completion;
+	int result;
+
+	cr_assert_not_null(entry);
+	memset(entry, 0, sizeof(*entry));
+	entry->opcode = (uint8_t)opcode;
+	entry->fd = -1;
+	cr_assert_eq(io_uring_submit_and_wait(&r->uring, 1), 1);
+	cr_assert_eq(io_uring_peek_cqe(&r->uring, &completion), 0, "%u", opcode);
+	result = completion->res;
+	io_uring_cqe_seen(&r->uring, completion);
+	return result;
+}
+
+Test(ring, all_other_operations_are_refused)
+{
+	struct io_uring_probe *probe = io_uring_get_probe();
+	struct ring *r = start();
+	unsigned refused = 0;
+
+	cr_assert_not_null(probe);
+	for (unsigned opcode = 0; opcode <= UINT8_MAX; opcode++) {
+		int result = try_operation(r, opcode);
+
+		if (is_needed(opcode)) {
+			cr_expect(result < 0 && result != -EACCES, "%u: %d", opcode, result);
+		} else if (opcode <= probe->last_op) {
+			cr_expect_eq(result, -EACCES, "%u: %d", opcode, result);
+			refused++;
+		} else { /* the kernel has none of that number */
+			cr_expect_eq(result, -EINVAL, "%u: %d", opcode, result);
+		}
+	}
+	cr_expect_gt(refused, 30);
+	io_uring_free_probe(probe);
+	ring_done(r);
+	free(r);
 }
 
 Test(ring, turn_ends_after_the_time_given)
