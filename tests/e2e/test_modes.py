@@ -6,6 +6,7 @@ import struct
 import subprocess
 import time
 
+import psycopg2
 import pytest
 from conftest import ROOT, RULES, Psql, make_config
 from harness.ports import echo, listening
@@ -103,6 +104,38 @@ scripts = [
 ]
 print(json.dumps([wire.run("127.0.0.1", int(sys.argv[2]), "app", "shop", script) for script in scripts]))
 """
+
+
+def simple(*texts):
+    return [step for text in texts for step in (("Q", text), ("wait", "Z"))]
+
+
+def run(text):
+    return [("P", "", text), ("B", "", ""), ("E", "")]
+
+
+# Behind code that may have changed any name the catalogs are looked at before the next statement is judged.
+UNKNOWN, COUNT = "do $$ begin end $$", "select count(*) from orders where false"
+
+
+@pytest.mark.parametrize("steps", [
+    simple(UNKNOWN, COUNT), simple("begin", UNKNOWN, COUNT, "commit"),
+    [("batch", [*run(UNKNOWN), *run(COUNT), ("S",)]), ("wait", "Z")],
+    [("batch", [*run("begin"), *run(UNKNOWN), *run(COUNT), ("S",), *run(COUNT), ("S",), *run("commit"), ("S",)])] + [("wait", "Z")] * 3,
+], ids=["alone", "in a transaction", "in a batch", "in both"])
+def test_observing_a_question_that_the_server_fails_ends_nothing(server, make_daemon, steps):
+    d = make_daemon(make_config(server.port, mode="observe", workers=1), RULES)
+    with psycopg2.connect(host=str(server.data), port=server.port, user="postgres", dbname="shop") as outside:
+        script = repr([*simple("set lock_timeout = 100"), ("line", "logged in"), *steps])
+        agent = d.popen("/usr/bin/python3", ROOT / "harness" / "wire.py", "127.0.0.1", server.port, "app", "shop", script,
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert agent.stdout.readline() == "logged in\n"
+        outside.cursor().execute("lock table pg_rewrite in access exclusive mode")
+        out, _ = agent.communicate("\n", timeout=20)
+        outside.rollback()
+    outside.close()
+    seen = json.loads(out)
+    assert not [m for m in seen if m[0] == "E"] and ["D", ["0"]] in seen and seen[-1] == ["Z", "I"], seen
 
 
 BROKEN_STARTS = [struct.pack("!IHH", 8 + len(body), major, 0) + body for major, body in [

@@ -136,32 +136,87 @@ Test(lookup, what_the_server_fails_is_refused)
 	cr_expect_not(sent(SELECT));
 }
 
+/* An error of the server's would end it. */
+Test(lookup_observed, inside_a_batch_nothing_is_asked)
+{
+	begin_batch();
+	cr_expect(sent(SELECT) && !sent(QUESTION));
+	cr_expect(happened("unknown"));
+	engine_run_feed(&run, SIDE_SERVER, BYTES("1\0\0\0\4"));
+	end_batch();
+}
+
+static void server_is_ready(char transaction)
+{
+	const uint8_t ready[] = {'Z', 0, 0, 0, 5, (uint8_t)transaction};
+
+	engine_run_feed(&run, SIDE_SERVER, slice_of(ready, sizeof(ready)));
+}
+
 Test(lookup_observed, what_could_not_be_kept_passes)
 {
 	begin_batch();
-	cr_assert(sent(QUESTION));
+	engine_run_feed(&run, SIDE_SERVER, BYTES("1\0\0\0\4"));
+	end_batch();
+	query(SELECT);
+	cr_assert(sent(QUESTION) && !sent(SELECT) && !sent("SAVEPOINT"));
 	server_says_what_can_not_be_kept(false);
+	server_is_ready('I');
 	cr_expect(sent(SELECT));
 	cr_expect_eq(buffer_length(&run.sent[SIDE_AGENT]), 0);
 }
 
-/* The server has no other answer to give; nor does it get to give it twice. */
-Test(lookup_observed, what_the_server_fails_is_not_asked_again_where_it_ends_something)
+Test(lookup_observed, what_the_server_fails_passes)
 {
 	begin_batch();
-	cr_assert(sent(QUESTION));
-	server_fails();
-	cr_expect(told("XX000") && told("out of order") && !told("wayleave"));
-	cr_expect(happened("! note") && happened("failed the lookup"));
-	end_batch();
-	begin_batch();
-	cr_expect(sent(SELECT) && !sent(QUESTION));
 	engine_run_feed(&run, SIDE_SERVER, BYTES("1\0\0\0\4"));
 	end_batch();
-	/* Outside of batches it costs nothing. */
 	query(SELECT);
-	cr_expect(sent(QUESTION) && !sent(SELECT));
+	cr_assert(sent(QUESTION) && !sent(SELECT));
 	server_fails();
-	engine_run_feed(&run, SIDE_SERVER, BYTES("Z\0\0\0\5I"));
+	server_is_ready('I');
 	cr_expect(sent(SELECT) && buffer_length(&run.sent[SIDE_AGENT]) == 0);
+}
+
+static void server_answers(const char *tags, char transaction)
+{
+	struct buffer b;
+
+	buffer_init(&b, 4096);
+	for (const char *tag = tags; *tag; tag += strlen(tag) + 1) {
+		add(&b, '1', SLICE_EMPTY);
+		add(&b, '2', SLICE_EMPTY);
+		add(&b, 'C', slice_of(tag, strlen(tag) + 1));
+		add(&b, '3', SLICE_EMPTY);
+		add(&b, '3', SLICE_EMPTY);
+	}
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+	if (transaction)
+		server_is_ready(transaction);
+}
+
+/* The agent's transaction goes on as if nothing had been asked. */
+Test(lookup_observed, what_the_server_fails_in_a_transaction_is_undone)
+{
+	query("begin");
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("C\0\0\0\x0a"
+		      "BEGIN\0Z\0\0\0\5T"));
+	query("set datestyle to dmy");
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("C\0\0\0\x08"
+		      "SET\0Z\0\0\0\5T"));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	query(SELECT);
+	cr_assert(sent("SAVEPOINT wayleave_lookup") && sent(QUESTION) && !sent(SELECT));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	server_answers("SAVEPOINT\0", 0);
+	server_fails();
+	server_is_ready('E');
+	cr_assert(sent("ROLLBACK TO SAVEPOINT wayleave_lookup") && !sent(SELECT));
+	server_answers("ROLLBACK\0RELEASE\0", 'T');
+	cr_expect(sent(SELECT));
+	cr_expect_eq(buffer_length(&run.sent[SIDE_AGENT]), 0);
 }

@@ -247,7 +247,6 @@ struct pg_engine {
 	bool names_check; /* this session may have changed them: compare before the next text */
 	bool plans_stale; /* the server may keep what prepared statements named before */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
-	bool lookups_fail; /* the last one did, and no cancel was the reason */
 	char *role; /* current_user and session_user, as read last; NULL: not read */
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */
@@ -404,6 +403,8 @@ size_t pg_server_needs(struct pg_engine *e, struct slice in);
 void pg_naming_view(struct pg_engine *e, struct sql_view *ret);
 /* PG_TAKEN: what is known is fresh; PG_WAITING: it is being read now; -EPERM: it can't be read. */
 int pg_naming_refresh(struct pg_engine *e);
+/* Whether the server may be asked anything now. */
+bool pg_naming_may_ask(const struct pg_engine *e);
 void pg_naming_on_encoding(struct pg_engine *e, struct slice name);
 void pg_naming_on_effects(struct pg_engine *e, unsigned effects);
 void pg_naming_on_ready(struct pg_engine *e);

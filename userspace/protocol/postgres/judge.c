@@ -214,7 +214,7 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 	if (!e->pending.plan)
 		return plan_as_unknown(e, text, "too large to be judged");
 	if (!facts || !e->pending.plan->resolution.unresolved || e->pending.refreshed ||
-		e->transaction == 'E')
+		e->transaction == 'E' || !pg_naming_may_ask(e))
 		return PG_TAKEN;
 	r = plan_again(e);
 	if (r <= 0)

@@ -69,6 +69,14 @@ static const struct sql_catalog_query version_queries[] = {
  * them on the search path (plancache.c). */
 static const struct sql_catalog_query plans_query = {"DISCARD PLANS", 0};
 
+/* As an agent's own of this name would be, it is there no more when the agent goes on. */
+static const struct sql_catalog_query guard_query = {"SAVEPOINT wayleave_lookup", 0},
+				      release_query = {"RELEASE SAVEPOINT wayleave_lookup", 0};
+static const struct sql_catalog_query undo_queries[] = {
+	{"ROLLBACK TO SAVEPOINT wayleave_lookup", 0},
+	{"RELEASE SAVEPOINT wayleave_lookup", 0},
+};
+
 /* Its text is the session's. */
 static const struct sql_catalog_query name_query = {NULL, 0};
 
@@ -90,6 +98,12 @@ static struct step_queries step_queries(enum pg_lookup_step step)
 		return (struct step_queries){&plans_query, 1};
 	case PG_LOOKUP_NAME:
 		return (struct step_queries){&name_query, 1};
+	case PG_LOOKUP_GUARD:
+		return (struct step_queries){&guard_query, 1};
+	case PG_LOOKUP_RELEASE:
+		return (struct step_queries){&release_query, 1};
+	case PG_LOOKUP_UNDO:
+		return (struct step_queries){undo_queries, ARRAY_SIZE(undo_queries)};
 	default:
 		return (struct step_queries){sql_temporary_queries, sql_temporary_query_count};
 	}
@@ -108,7 +122,6 @@ void pg_lookup_free(struct pg_lookup *l)
 	free(l->role);
 	pg_meanings_done(&l->meanings);
 	free(l->interrupted);
-	free((void *)l->error.data);
 	sql_catalog_put(l->names);
 	sql_catalog_put(l->temporary);
 	free(l);
@@ -176,7 +189,7 @@ static int put_drop_kept(struct pg_engine *e, struct pg_lookup *l)
 /* The first step of the round from `from` on; false: there is none. */
 static bool next_step(struct pg_lookup *l, unsigned from)
 {
-	for (unsigned i = from; i <= PG_LOOKUP_PLANS; i++) {
+	for (unsigned i = from; i < PG_LOOKUP_GUARD; i++) {
 		if (!(l->wanted & 1u << i))
 			continue;
 		l->step = (enum pg_lookup_step)i;
@@ -184,6 +197,20 @@ static bool next_step(struct pg_lookup *l, unsigned from)
 		return true;
 	}
 	return false;
+}
+
+static bool first_step(struct pg_lookup *l)
+{
+	if (!(l->wanted & 1u << PG_LOOKUP_GUARD))
+		return next_step(l, 0);
+	l->step = PG_LOOKUP_GUARD;
+	l->query = 0;
+	return true;
+}
+
+static bool step_behind(struct pg_lookup *l)
+{
+	return next_step(l, l->step == PG_LOOKUP_GUARD ? 0 : l->step + 1);
 }
 
 /* The agent would keep who it is out of the server's logs, if anything of its had this name. */
@@ -227,9 +254,26 @@ static int put_step(struct pg_engine *e, struct pg_lookup *l)
 	return r;
 }
 
-int pg_lookup_start(struct pg_engine *e, unsigned wanted)
+static int send_round(struct pg_engine *e, struct pg_lookup *l)
 {
 	static const uint8_t sync[] = {'S', 0, 0, 0, 4}, flush[] = {'H', 0, 0, 0, 4};
+	int r = buffer_append(&e->scratch, l->synced ? sync : flush, 5);
+
+	e->wait = PG_WAIT_LOOKUP;
+	return r < 0 ? r
+		     : e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(&e->scratch));
+}
+
+/* Where nothing is to be denied, a question that the server fails must not end the transaction. */
+static unsigned guards(const struct pg_engine *e)
+{
+	bool needed = e->base.host->observes && e->transaction == 'T';
+
+	return needed ? 1u << PG_LOOKUP_GUARD | 1u << PG_LOOKUP_RELEASE : 0;
+}
+
+int pg_lookup_start(struct pg_engine *e, unsigned wanted)
+{
 	struct pg_lookup *l = e->lookup;
 	int r = 0;
 
@@ -237,7 +281,7 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 		l = e->lookup = memory_new(sizeof(*l));
 		arena_init(&l->arena, LIMIT_SESSION_ARENA);
 	}
-	l->wanted = wanted;
+	l->wanted = wanted | guards(e);
 	l->closes = 0;
 	l->synced = !e->unsynced || pg_requests_sent(e) < e->requests.count;
 	if (wanted & 1u << PG_LOOKUP_NAMES) {
@@ -247,17 +291,30 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	if (wanted & 1u << PG_LOOKUP_TEMPORARY)
 		l->temporary = sql_catalog_new(LIMIT_CATALOG_BYTES);
 	buffer_clear(&e->scratch);
-	for (bool more = next_step(l, 0); r == 0 && more; more = next_step(l, l->step + 1))
+	for (bool more = first_step(l); r == 0 && more; more = step_behind(l))
 		r = put_step(e, l);
-	next_step(l, 0);
+	first_step(l);
 	if (r == 0 && e->kept != PG_KEPT_NONE)
 		r = put_drop_kept(e, l);
-	if (r == 0)
-		r = buffer_append(&e->scratch, l->synced ? sync : flush, 5);
-	if (r == 0)
-		r = e->base.host->write(e->base.host, SIDE_SERVER, buffer_slice(&e->scratch));
-	e->wait = PG_WAIT_LOOKUP;
-	return r;
+	return r < 0 ? r : send_round(e, l);
+}
+
+static int undo(struct pg_engine *e, struct pg_lookup *l)
+{
+	int r;
+
+	l->wanted |= 1u << PG_LOOKUP_UNDO;
+	l->closes = 0;
+	next_step(l, PG_LOOKUP_UNDO);
+	buffer_clear(&e->scratch);
+	r = put_step(e, l);
+	return r < 0 ? r : send_round(e, l);
+}
+
+static bool is_to_be_undone(const struct pg_engine *e, const struct pg_lookup *l)
+{
+	return l->failed && e->transaction == 'E' && (l->wanted & 1u << PG_LOOKUP_GUARD) &&
+		!(l->wanted & 1u << PG_LOOKUP_UNDO);
 }
 
 static int take_session_row(struct pg_lookup *l, const struct slice *values)
@@ -301,11 +358,10 @@ static int take_row(struct pg_lookup *l, const struct slice *values, size_t coun
 		return 0;
 	case PG_LOOKUP_NAMES:
 		return sql_catalog_add_row(l->names, l->query, values, count);
-	case PG_LOOKUP_PLANS:
-	case PG_LOOKUP_NAME:
-		return -EBADMSG; /* they return none */
-	default:
+	case PG_LOOKUP_TEMPORARY:
 		return sql_catalog_add_row(l->temporary, l->query, values, count);
+	default:
+		return -EBADMSG; /* they return none */
 	}
 }
 
@@ -335,6 +391,8 @@ static int finish(struct pg_engine *e)
 
 	e->leftovers = l->failed;
 	e->kept = e->kept != PG_KEPT_NONE && l->failed ? PG_KEPT_LEFT : PG_KEPT_NONE;
+	if (is_to_be_undone(e, l))
+		return undo(e, l);
 	if (!l->failed && l->names && (l->wanted & 1u << PG_LOOKUP_NAMES))
 		l->failed = sql_catalog_finish(l->names) < 0;
 	if (!l->failed && l->temporary && (l->wanted & 1u << PG_LOOKUP_TEMPORARY))
@@ -345,7 +403,7 @@ static int finish(struct pg_engine *e)
 static void on_command_complete(struct pg_lookup *l)
 {
 	if (++l->query >= step_queries(l->step).count)
-		next_step(l, l->step + 1);
+		step_behind(l);
 }
 
 /* A cancel, or the agent's own statement_timeout, that met our question was meant for what the
@@ -387,7 +445,7 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 			return 0;
 		/* Inside the agent's batch the server now skips to the agent's Sync. */
 		e->skipping = true;
-		l->error = slice_of(memory_copy_text(body.data, body.length), body.length);
+		l->ended_batch = true;
 		return finish(e);
 	case 'Z':
 		if (!l->synced || body.length != 1)

@@ -27,6 +27,10 @@ enum pg_lookup_step {
 	/* These read nothing. */
 	PG_LOOKUP_NAME, /* the session's name is set (inject.c) */
 	PG_LOOKUP_PLANS, /* the server is to look up again what prepared statements name */
+	PG_LOOKUP_RELEASE, /* of the guard */
+	PG_LOOKUP_UNDO, /* back to the guard, in a round of its own */
+	/* Before all others: where we only observe, in a transaction, what fails is undone. */
+	PG_LOOKUP_GUARD,
 };
 
 struct pg_lookup {
@@ -37,9 +41,9 @@ struct pg_lookup {
 	bool synced; /* ends with a ReadyForQuery */
 	bool failed;
 	char *interrupted; /* owned; the server was told to stop: its words. NULL: it was not */
-	/* The ErrorResponse that ended it inside the agent's batch; owned; NULL data: there was
-	 * none, and what the server said could not be kept. */
-	struct slice error;
+	/* By an error inside the agent's batch, whose rest the server skips; else it was undone, or
+	 * what the server said could not be kept. */
+	bool ended_batch;
 	/* What was read. */
 	struct arena arena; /* becomes the session's naming_arena */
 	struct slice *path;
@@ -54,8 +58,8 @@ struct pg_lookup {
 	uint64_t epoch; /* when reading the names began */
 };
 
-/* Sends the queries of the steps in `wanted`. The caller has made sure that nothing is in flight.
- */
+/* Sends the queries of the steps in `wanted`, which are not those of guards. The caller has made
+ * sure that nothing is in flight; and, where we only observe, that it is not inside a batch. */
 int pg_lookup_start(struct pg_engine *e, unsigned wanted);
 /* Whether the server may prepare them now: outside of transactions, as planning takes a snapshot.
  */

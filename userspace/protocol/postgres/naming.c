@@ -126,11 +126,18 @@ static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch
 	e->naming_stale = true;
 }
 
-/* Where we only observe, a question that the server does not answer anyway must not end the agent's
- * transaction, or batch. */
-static bool would_disturb(const struct pg_engine *e)
+/* Where we only observe, a question must not end the agent's batch, as one would that the server
+ * fails, whatever the reason; nor could that be undone. */
+bool pg_naming_may_ask(const struct pg_engine *e)
 {
-	return e->base.host->observes && e->lookups_fail && (e->transaction != 'I' || e->unsynced);
+	return !e->base.host->observes || !e->unsynced;
+}
+
+/* What may not be asked is unknown; but for what others may have changed meanwhile, if they have.
+ */
+static int do_without_asking(unsigned steps)
+{
+	return steps & ~STEP(VERSION) ? -EPERM : PG_TAKEN;
 }
 
 int pg_naming_refresh(struct pg_engine *e)
@@ -158,8 +165,10 @@ int pg_naming_refresh(struct pg_engine *e)
 		e->lookup_failed = false;
 		return -EPERM;
 	}
-	if (e->transaction == 'E' || e->skipping || would_disturb(e))
+	if (e->transaction == 'E' || e->skipping)
 		return -EPERM;
+	if (!pg_naming_may_ask(e))
+		return do_without_asking(steps);
 	/* What is deferred stays so: it is asked past that. */
 	r = pg_requests_sent(e) ? pg_judge_drain(e) : PG_TAKEN;
 	if (r != PG_TAKEN)
@@ -250,8 +259,7 @@ void pg_naming_on_encoding(struct pg_engine *e, struct slice name)
 		e->temporary_stale = true;
 }
 
-/* Inside a batch the message that waited is among what the server skips: this is its answer. Where
- * we only observe, nothing is denied: it is the server's own. */
+/* Inside a batch the message that waited is among what the server skips: this is its answer. */
 static int tell_failure(struct pg_engine *e, const struct pg_lookup *l)
 {
 	static const char unknown[] = "wayleave: denied: its names could not be looked up";
@@ -262,12 +270,9 @@ static int tell_failure(struct pg_engine *e, const struct pg_lookup *l)
 	event->note.text = slice_from_string(
 		"the server failed the lookup of what names mean, and skips the rest of the batch");
 	buffer_clear(&e->scratch);
-	if (e->base.host->observes)
-		r = pg_put_message(&e->scratch, 'E', l->error);
-	else
-		r = pg_error_put(&e->scratch, false,
-			l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
-			slice_from_string(l->interrupted ? l->interrupted : unknown));
+	r = pg_error_put(&e->scratch, false,
+		l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
+		slice_from_string(l->interrupted ? l->interrupted : unknown));
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 }
 
@@ -292,8 +297,7 @@ static int on_failed_lookup(struct pg_engine *e, struct pg_lookup *l)
 		e->catalog->check = true;
 	if (l->wanted & STEP(NAME))
 		pg_inject_not_renamed(e);
-	e->lookups_fail = !l->interrupted;
-	if (l->error.data)
+	if (l->ended_batch)
 		r = tell_failure(e, l);
 	else
 		do_without(e, l);
@@ -306,7 +310,6 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 
 	if (l->failed)
 		return on_failed_lookup(e, l);
-	e->lookups_fail = false;
 	/* Before a Sync the server does not say that it changed. */
 	if (wanted & STEP(SESSION) && strcmp(l->encoding, e->encoding) != 0) {
 		pg_naming_on_encoding(e, slice_from_string(l->encoding));
