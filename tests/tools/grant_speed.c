@@ -159,6 +159,7 @@ static struct session *make_session(struct worker *w)
 	s->scope = policy_scope_get(w->policy, &subject);
 	s->engine = &engine;
 	list_init(&s->dirty);
+	list_init(&s->holds);
 	recorder_session_start(w->recorder, &s->record, &facts);
 	return s;
 }
