@@ -228,13 +228,24 @@ Test(forging, reviews)
 /* --- sessions and the audit log --- */
 
 static char dir[64];
+static char *marks[32];
+static size_t mark_count;
 
+/* Until forget_marks(). */
 static struct slice mark(const char *name, size_t payload)
 {
-	char *text = make_text(payload), *marked = memory_format("%s-%s", text, name);
+	char *text = make_text(payload);
 
+	cr_assert_lt(mark_count, ARRAY_SIZE(marks));
+	marks[mark_count] = memory_format("%s-%s", text, name);
 	free(text);
-	return slice_from_string(marked); /* until the test ends */
+	return slice_from_string(marks[mark_count++]);
+}
+
+static void forget_marks(void)
+{
+	while (mark_count)
+		free(marks[--mark_count]);
 }
 
 /* A session of which all that an agent has any influence on is hostile. */
@@ -288,6 +299,7 @@ static void fabricate(size_t payload)
 	cr_assert_eq(recorder_flush(w.recorder), 0);
 	state_worker_end(&w, false);
 	store_close(store);
+	forget_marks();
 }
 
 /* What a command prints; the caller's to free. */
