@@ -324,6 +324,47 @@ def test_a_worker_without_descriptors_recovers(server, make_daemon):
     first.close()
 
 
+def test_a_monitor_without_descriptors_says_so_and_recovers(server, make_daemon):
+    """Workers go on with their sessions, clients are answered one after the other, nothing spins; a review that can't be opened is an
+    error that says why."""
+    config = make_config(server.port, workers=1)
+    config["reviewers"] = {"dba": {"local_users": ["root"]}}
+    d = make_daemon(config, [*RULES, {"name": "ask", "operations": ["delete"], "review": {"by": "dba", "within": "1m"}}])
+    shell = Shell(d, url(server))
+    assert shell.ask("select 1") == "1"
+    monitor, workers = d.process.pid, d.workers()
+    limits = resource.prlimit(monitor, resource.RLIMIT_NOFILE)
+    # What it keeps for clients are its lowest numbers; whatever else it would open fails.
+    resource.prlimit(monitor, resource.RLIMIT_NOFILE, (7, limits[1]))
+    idle = []
+    try:
+        refused = shell.ask("delete from orders where false")
+        assert "the daemon has no room for the question: Too many open files" in refused, refused
+        assert d.workers() == workers
+        for _ in range(20):
+            idle.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            idle[-1].connect(str(d.socket))
+        time.sleep(0.2)
+        ticks = cpu_ticks(monitor)
+        time.sleep(1)
+        assert cpu_ticks(monitor) - ticks < 30, "the monitor spins"
+        assert "who connects to the control socket has to wait: Too many open files" in d.text()
+        assert shell.ask("select 2") == "2"
+    finally:
+        for one in idle:
+            one.close()
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, limits)
+    assert wait_for(lambda: d.workers() == workers, what="an answer")
+    answered = []
+    asking = threading.Thread(target=lambda: answered.append(shell.ask("delete from orders where false")))
+    asking.start()
+    review = wait_for(lambda: d.json("reviews", "list"), what="a review")[0]
+    assert d.wayleave("reviews", "approve", review["id"]).returncode == 0
+    asking.join(20)
+    assert answered and "ERROR" not in answered[0], answered
+    shell.close()
+
+
 # --- the server
 
 def connection_error(daemon, port, host="127.0.0.1", sslmode="disable", **options):

@@ -332,6 +332,24 @@ Test(store, compression_of_what, .init = make_dir, .fini = remove_dir)
 }
 
 /* Plain and compressed side by side, as a crash leaves them: the plain one goes, once. */
+/* Nothing is known of the folder then, and nothing of what the stack holds is taken for it. */
+Test(store, no_descriptor_for_the_folder, .init = make_dir, .fini = remove_dir)
+{
+	const struct retention_policy policy = {.days = 1};
+	char warning[RETENTION_WARNING_SIZE];
+	struct store *store = state_open(dir);
+	struct compress_job job;
+	struct rlimit limit;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+	cr_expect_eq(store_next_compression(store, &job), -EMFILE);
+	cr_expect_eq(store_enforce_retention(store, &policy, warning), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_expect_eq(store_next_compression(store, &job), 0);
+	store_close(store);
+}
+
 Test(store, crash_between_rename_and_unlink, .init = make_dir, .fini = remove_dir)
 {
 	struct store *store = state_open(dir);

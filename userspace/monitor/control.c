@@ -113,6 +113,7 @@ int control_receive(int fd, struct control_header *ret_header, struct buffer *re
 		.msg_control = control.space,
 		.msg_controllen = sizeof(control.space)};
 	ssize_t n;
+	bool lost;
 	int r;
 
 	r = buffer_reserve(ret_payload, CONTROL_PAYLOAD_MOST, &space);
@@ -125,14 +126,18 @@ int control_receive(int fd, struct control_header *ret_header, struct buffer *re
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (n < (ssize_t)sizeof(header) || message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+	if (n < (ssize_t)sizeof(header) || message.msg_flags & MSG_TRUNC) {
 		control_take_descriptors(&message, NULL, NULL);
 		return n == 0 ? -EPIPE : -EBADMSG;
 	}
-	control_take_descriptors(&message, ret_fds, ret_fd_count);
+	/* Some did not arrive: which ones, nobody knows. */
+	lost = message.msg_flags & MSG_CTRUNC;
+	control_take_descriptors(&message, lost ? NULL : ret_fds, ret_fd_count);
+	if (lost && ret_fd_count)
+		*ret_fd_count = 0;
 	buffer_commit(ret_payload, (size_t)n - sizeof(header));
 	*ret_header = header;
-	return 0;
+	return lost ? -EMFILE : 0;
 }
 
 int control_call(struct control_client *c, enum control_request type, struct slice payload,

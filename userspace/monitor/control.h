@@ -120,7 +120,8 @@ int control_call(struct control_client *c, enum control_request type, struct sli
 /* One datagram with descriptors, for both ends. Blocking sockets block; -EAGAIN otherwise. */
 int control_send(int fd, const struct control_header *header, struct slice payload, const int *fds,
 	size_t fd_count);
-/* -EPIPE at the peer's end, -EBADMSG for a short or oversized datagram. */
+/* -EPIPE at the peer's end, -EBADMSG for a short or oversized datagram. -EMFILE: header and payload
+ * are there, and of its descriptors none: there was no room for all of them in this process. */
 int control_receive(int fd, struct control_header *ret_header, struct buffer *ret_payload,
 	int *ret_fds, size_t *ret_fd_count);
 

@@ -19,6 +19,23 @@ int loop_add(struct loop *l, struct loop_source *source, int fd,
 	return epoll_ctl(l->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static void set_events(struct loop *l, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+
+	epoll_ctl(l->fd, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+void loop_pause(struct loop *l, struct loop_source *source)
+{
+	set_events(l, source, 0);
+}
+
+void loop_go_on(struct loop *l, struct loop_source *source)
+{
+	set_events(l, source, EPOLLIN);
+}
+
 void loop_remove(struct loop *l, struct loop_source *source)
 {
 	epoll_ctl(l->fd, EPOLL_CTL_DEL, source->fd, NULL);

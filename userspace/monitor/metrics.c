@@ -73,6 +73,9 @@ static void on_connection(struct loop_source *source)
 	int room = ANSWER_MOST;
 	struct connection *c;
 
+	/* It stays ready as long as it can't be taken. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		loop_pause(&l->monitor->loop, source);
 	if (fd < 0)
 		return;
 	if (l->count >= CONNECTIONS_MOST)
@@ -214,6 +217,8 @@ int metrics_configure(struct monitor *m, struct error *e)
 
 static void expire(struct metrics_listener *l, uint64_t now)
 {
+	if (l->source.fd >= 0)
+		loop_go_on(&l->monitor->loop, &l->source);
 	list_for_each_safe (position, &l->connections) {
 		struct connection *c = list_entry(position, struct connection, link);
 

@@ -148,6 +148,7 @@ static void tick(struct monitor *m, uint64_t now)
 {
 	m->next_tick = now + TICK;
 	store_tick(m->store, now);
+	server_tick(m);
 	workers_tick(m, now);
 	ssh_process_tick(&m->ssh, now, m->worker_uid, m->worker_gid);
 	ssh_signers_tick(&m->ssh_signers, now);
@@ -532,6 +533,9 @@ int monitor_run(const char *config_file)
 	m->pinned_fd = -1;
 	m->unix_fd = -1;
 	m->limits.outer = m->limits.cgroup = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(m->reserve); i++)
+		m->reserve[i] = -1;
+	server_reserve(m);
 	m->pin_file.fd = -1;
 	m->watch.fd = -1;
 	m->selftest_source.fd = -1;

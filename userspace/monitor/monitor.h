@@ -116,6 +116,8 @@ struct monitor {
 	struct monitor_worker workers[MONITOR_WORKERS_MOST];
 	unsigned worker_count;
 	struct list clients; /* of the control socket */
+	int reserve[4]; /* descriptors that make room for one of them; -1: one has it */
+	bool deaf; /* who connects there has to wait, and that was told */
 	struct start_pace unit_starts; /* of agents */
 	struct broker_process broker;
 	struct ssh_process ssh;
@@ -199,7 +201,10 @@ void housekeeping_on_compressed(struct monitor *m);
 /* At which size a recording goes on in another segment. */
 uint64_t housekeeping_segment_bytes(const struct monitor *m);
 
-/* requests.c */
+/* requests.c. `fd` came with the request, or none did, or the monitor had no room for it: who needs
+ * it is refused with that error. */
+#define REQUESTS_NO_DESCRIPTOR (-1)
+#define REQUESTS_LOST_DESCRIPTOR (-EMFILE)
 void requests_handle(struct monitor_worker *w, uint32_t type, struct slice payload, int fd);
 /* The reply to the request with that id. `fd` stays the caller's. */
 void requests_reply(struct monitor_worker *w, enum message_type type, uint64_t id, int status,
@@ -220,6 +225,10 @@ struct answer {
 	struct error error;
 };
 int server_open(struct monitor *m, struct error *e);
+/* Before anything else is opened: what is kept for clients when there is no descriptor left is a
+ * low number, which a limit that somebody lowers later lets be. */
+void server_reserve(struct monitor *m);
+void server_tick(struct monitor *m);
 void server_close(struct monitor *m);
 
 /* wall.c */

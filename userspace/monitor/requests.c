@@ -149,6 +149,8 @@ static int connect_for(struct monitor *m, const struct message_connect_unix *req
 	struct origin origin;
 	int server, r;
 
+	if (fd == REQUESTS_LOST_DESCRIPTOR)
+		return fd;
 	if (fd < 0 || origin_get(fd, &origin) < 0)
 		return -EPERM;
 	/* Its user is nobody's of this host. */

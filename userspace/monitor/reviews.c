@@ -159,6 +159,8 @@ static int read_question(int fd, struct buffer *ret)
 {
 	struct stat s;
 
+	if (fd == REQUESTS_LOST_DESCRIPTOR)
+		return fd;
 	if (fd < 0 || fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) ||
 		s.st_size > (off_t)QUESTION_BYTES_MOST)
 		return -EBADMSG;
@@ -200,6 +202,8 @@ int reviews_ask(
 
 	buffer_init(&encoded, QUESTION_BYTES_MOST);
 	r = read_question(fd, &encoded);
+	if (r == -EMFILE)
+		error_set_errno(&e, r, "the daemon has no room for the question");
 	if (r == 0)
 		r = ask(w, request, buffer_slice(&encoded), &book_held, &e);
 	buffer_done(&encoded);

@@ -5,6 +5,7 @@
  * of the agent is not to see. One row per request says who may ask.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -154,9 +155,32 @@ static int check_asker(const struct row *row, const struct asker *who, struct er
 	return 0;
 }
 
+void server_reserve(struct monitor *m)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(m->reserve); i++) {
+		if (m->reserve[i] < 0)
+			m->reserve[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+}
+
+/* A client takes its connection and its process, and looking at it and answering one each. False:
+ * there is none to make. */
+static bool make_room(struct monitor *m)
+{
+	bool made = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(m->reserve); i++) {
+		made |= m->reserve[i] >= 0;
+		if (m->reserve[i] >= 0)
+			close(m->reserve[i]);
+		m->reserve[i] = -1;
+	}
+	return made;
+}
+
 /* Before kernel 6.5 whoever has the number now is taken for the peer, as if it could not have been
  * given to another process between connect(2) and here. */
-static int open_peer(int fd, pid_t pid)
+static int find_peer(int fd, pid_t pid)
 {
 	int process;
 	socklen_t length = sizeof(process);
@@ -164,6 +188,13 @@ static int open_peer(int fd, pid_t pid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &length) == 0)
 		return process;
 	return errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
+static int open_peer(struct monitor *m, int fd, pid_t pid)
+{
+	int process = find_peer(fd, pid);
+
+	return process < 0 && errno == EMFILE && make_room(m) ? find_peer(fd, pid) : process;
 }
 
 static bool peer_lives(const struct client *c)
@@ -218,12 +249,15 @@ static void answer(struct client *c, uint32_t type, struct slice request)
 
 static void client_free(struct client *c)
 {
-	loop_remove(&c->monitor->loop, &c->source);
+	struct monitor *m = c->monitor;
+
+	loop_remove(&m->loop, &c->source);
 	list_remove(&c->link);
 	if (c->process >= 0)
 		close(c->process);
 	close(c->fd);
 	free(c);
+	server_reserve(m);
 }
 
 static void on_client(struct loop_source *source)
@@ -251,15 +285,51 @@ static size_t count_clients(const struct monitor *m)
 	return count;
 }
 
+static int take_connection(const struct loop_source *source)
+{
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A connection that can't be taken stays ready, and would be looked at without end. */
+static void hear_nobody(struct monitor *m, int error)
+{
+	if (!m->deaf)
+		log_warning("who connects to the control socket has to wait: %s", strerror(-error));
+	m->deaf = true;
+	loop_pause(&m->loop, &m->control);
+}
+
+/* With what is kept for that one client is served after the other. */
+static int take_client(struct monitor *m, const struct loop_source *source)
+{
+	int fd = take_connection(source);
+
+	if (fd == -EMFILE && make_room(m))
+		fd = take_connection(source);
+	if (fd < 0 && fd != -EAGAIN && fd != -ECONNABORTED)
+		hear_nobody(m, fd);
+	return fd;
+}
+
+void server_tick(struct monitor *m)
+{
+	server_reserve(m);
+	if (m->deaf && m->control.ready)
+		loop_go_on(&m->loop, &m->control);
+}
+
 static void on_connection(struct loop_source *source)
 {
 	struct monitor *m = source->context;
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = take_client(m, source);
 	socklen_t length = sizeof(struct ucred);
 	struct client *c;
 
 	if (fd < 0)
 		return;
+	m->deaf = false;
 	/* The oldest goes, so that nobody can keep the others out by connecting. */
 	if (count_clients(m) >= CLIENTS_MOST)
 		client_free(list_entry(m->clients.next, struct client, link));
@@ -272,7 +342,7 @@ static void on_connection(struct loop_source *source)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &length) < 0)
 		client_free(c);
 	else
-		c->process = open_peer(fd, c->peer.pid);
+		c->process = open_peer(m, fd, c->peer.pid);
 }
 
 int server_open(struct monitor *m, struct error *e)

@@ -289,6 +289,8 @@ int ssh_delegate(struct monitor *m, const struct message_delegate *request, int 
 	/* It stands in the certificate's key id, which hosts log. */
 	if (!identifier_is_valid(session, 's'))
 		return error_set(e, -EINVAL, "not a session's name");
+	if (fd == REQUESTS_LOST_DESCRIPTOR)
+		return error_set_errno(e, fd, "the daemon has no room for the connection");
 	if (fd < 0 || origin_get(fd, &origin) < 0)
 		return error_set(e, -EPERM, "not an agent's connection");
 	if (request->generation != m->generation || request->resource >= m->config->resource_count)

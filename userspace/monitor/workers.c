@@ -114,8 +114,11 @@ static bool receive(struct monitor_worker *w)
 
 	buffer_init(&payload, CONTROL_PAYLOAD_MOST);
 	r = control_receive(w->channel, &header, &payload, fds, &count);
-	if (r == 0) {
-		requests_handle(w, header.type, buffer_slice(&payload), count ? fds[0] : -1);
+	if (r == 0 || r == -EMFILE) {
+		int none = r == 0 ? REQUESTS_NO_DESCRIPTOR : REQUESTS_LOST_DESCRIPTOR;
+
+		requests_handle(w, header.type, buffer_slice(&payload), count ? fds[0] : none);
+		r = 0;
 	} else if (r != -EAGAIN) {
 		/* Its end is closed: SIGCHLD says the rest. */
 		loop_remove(&w->monitor->loop, &w->source);

@@ -89,6 +89,8 @@ int store_next_compression(struct store *s, struct compress_job *ret)
 	struct segment_list files;
 	int r = segment_list_load(&files, s->recordings_folder, NULL);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; r == 0 && i < files.count; i++) {
 		const struct segment_file *file = &files.files[i];
 		bool twice = i + 1 < files.count && files.files[i + 1].duplicate;
