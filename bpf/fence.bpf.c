@@ -6,7 +6,8 @@
  * there, and its listening sockets answer other hosts only where they may.
  *
  * It also holds back the SYN of a connection that was turned to a listener which is still to come:
- * the kernel sends it again.
+ * the kernel sends it again. And it looks once more where a SYN on loopback goes that was let
+ * through because a listener of the same agent is there.
  */
 #include "kernel.h"
 #include "maps.h"
@@ -14,6 +15,7 @@
 #include "report.h"
 
 #include <bpf/bpf_endian.h>
+#include <linux/if_ether.h>
 #include <linux/in.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -46,6 +48,61 @@ static __always_inline int hold(struct __sk_buff *skb)
 	network = network_of(skb);
 	known = bpf_map_lookup_elem(&networks, &network);
 	return known && known->port && bpf_htons(known->port) == sk->dst_port ? PASS : DROP;
+}
+
+/* Where the SYN goes, as the kernel will look it up. Bytes of the tuple. */
+static __always_inline __u32 tuple_set(
+	struct bpf_sock_tuple *tuple, const struct __sk_buff *skb, const struct bpf_sock *sk)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		tuple->ipv4.saddr = sk->src_ip4;
+		tuple->ipv4.daddr = sk->dst_ip4;
+		tuple->ipv4.sport = bpf_htons(sk->src_port);
+		tuple->ipv4.dport = sk->dst_port;
+		return sizeof(tuple->ipv4);
+	}
+	for (int i = 0; i < 4; i++) {
+		tuple->ipv6.saddr[i] = sk->src_ip6[i];
+		tuple->ipv6.daddr[i] = sk->dst_ip6[i];
+	}
+	tuple->ipv6.sport = bpf_htons(sk->src_port);
+	tuple->ipv6.dport = sk->dst_port;
+	return sizeof(tuple->ipv6);
+}
+
+/* Of several sockets that listen on one port (SO_REUSEPORT) the kernel chooses by both ends, of
+ * which connect(2) didn't know its own yet: what it found may have been the agent's, and this is
+ * somebody else's. */
+static __always_inline int direct(struct __sk_buff *skb)
+{
+	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL, *listener;
+	struct bpf_sock_tuple tuple = {};
+	bool own = true;
+	__u32 *owner;
+
+	if (!sk || sk->state != BPF_TCP_SYN_SENT || attachment->loopback != STEER_LOOPBACK_OWN)
+		return PASS;
+	listener =
+		bpf_sk_lookup_tcp(skb, &tuple, tuple_set(&tuple, skb, sk), BPF_F_CURRENT_NETNS, 0);
+	if (!listener)
+		return PASS;
+	if (listener->state == BPF_TCP_LISTEN) {
+		owner = bpf_sk_storage_get(&listeners, listener, NULL, 0);
+		own = owner && *owner == attachment->agent;
+	}
+	bpf_sk_release(listener);
+	if (own)
+		return PASS;
+	count(agent_get(attachment->agent), STEER_LOOPBACK);
+	return DROP;
+}
+
+static __always_inline int loopback(struct __sk_buff *skb)
+{
+	if (skb->mark == STEER_MARK_DIRECT)
+		return direct(skb);
+	return skb->mark == STEER_MARK_HELD ? hold(skb) : PASS;
 }
 
 /* A socket that answers is one that waits for others, or came of it: what connects sends a SYN
@@ -92,7 +149,7 @@ int fence_egress(struct __sk_buff *skb)
 	__u32 zero = 0;
 
 	if (skb->ifindex == LOOPBACK_DEVICE)
-		return skb->mark == STEER_MARK_HELD ? hold(skb) : PASS;
+		return loopback(skb);
 	known = bpf_map_lookup_elem(&settings, &zero);
 	network = network_of(skb);
 	if (known && network == known->network)

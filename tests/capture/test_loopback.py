@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Destinations on this host: own listeners, somebody else's, named ones (bypasses B3, B30).
+import json
+import subprocess
+
 import pytest
 
-from conftest import HOST4, HOST6
+from conftest import HOST4, HOST6, PYTHON, Network
 from test_closed import socket_in
 
 FORMS4 = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", HOST4]
@@ -56,6 +59,61 @@ def test_nobody_there_tells_nothing(host):
     daemon, agent = host.govern("own")
     assert dial(agent, FORMS4 + FORMS6) == ["ECONNREFUSED"] * 9
     assert daemon.refusals() == []
+
+
+# A listener on a port that others of the same user may share (SO_REUSEPORT), which says whose it is.
+SHARED = """
+import os, socket, sys, threading
+os.setgroups([]); os.setgid(1234); os.setuid(1234)
+def share(address, word):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind((address, 7010))
+    s.listen(64)
+    def serve():
+        while True:
+            c = s.accept()[0]
+            c.send(word)
+            c.close()
+    threading.Thread(target=serve, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")])
+def test_a_listener_that_is_shared(host, bound, address):
+    """Of those on one port the kernel chooses by the connection's own port: the agent's are some of them, and it gets to no other."""
+    _, agent = host.govern()
+    # Which one the hook finds changes with their number; were the other the first, it could always be that one.
+    process = agent.start(f"""
+        exec({SHARED!r})
+        share({bound!r}, b"own")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        result = []
+        for _ in range(6):
+            share({bound!r}, b"own")
+            for _ in range(4):
+                s = socket.socket(socket.AF_INET6 if ":" in {address!r} else socket.AF_INET)
+                s.settimeout(0.1)
+                try:
+                    s.connect(({address!r}, 7010))
+                    result.append(s.recv(9).decode())
+                except socket.timeout:
+                    result.append("timeout")
+                except OSError as e:
+                    result.append(errno.errorcode[e.errno])
+    """)
+    assert process.stdout.readline() == "ready\n"
+    other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"{SHARED}\nshare({bound!r}, b'other')\n"
+                                           "print('ready', flush=True)\nsys.stdin.readline()"),
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "ready\n"
+        said = json.loads(process.communicate("\n", timeout=60)[0])
+    finally:
+        other.kill()
+        other.communicate()
+    assert "own" in said and "other" not in said, said
 
 
 def test_a_port_scan_is_told_slowly(host, servers):
