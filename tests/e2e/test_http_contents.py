@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import subprocess
+import zlib
 
 import pytest
 from conftest import make_config
@@ -18,6 +19,7 @@ FORM = "multipart/form-data; boundary=x"
 # Servers that answer in a coding whatever they are asked for, and one that does as it is asked.
 SERVER = """
     location /v1/always/ { gzip_static always; default_type application/json; }
+    location /v1/deflate/ { default_type application/json; add_header Content-Encoding deflate; }
     location /v1/br/ { default_type application/json; add_header Content-Encoding br; }
     location /v1/zstd/ { default_type application/json; add_header Content-Encoding zstd; }
     location /v1/both/ { default_type application/json; add_header Content-Encoding "br, gzip"; }
@@ -34,7 +36,7 @@ SERVER = """
 MASKS = [{"detect": ["email", "credit_card", "secret"], "with": "redact"}, {"json": ["$.people[*].ssn"], "with": "redact"}]
 RULES = [
     {"name": "read", "operations": ["read"], "objects": [f"/v1/{name}/**" for name in (
-        "always", "br", "zstd", "both", "cut", "asked", "form", "csv", "parts")], "allow": {"mask": MASKS}},
+        "always", "deflate", "br", "zstd", "both", "cut", "asked", "form", "csv", "parts")], "allow": {"mask": MASKS}},
     {"name": "files", "operations": ["read"], "objects": ["/v1/files/**"],
      "allow": {"mask": [{"detect": ["email"], "with": "redact", "binary": "pass"}]}},
     {"name": "strict", "operations": ["read"], "objects": ["/v1/strict/**"],
@@ -61,7 +63,8 @@ def zstd(data):
 def server(tmp_path_factory):
     s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server", more=SERVER)
     people = json.dumps(PEOPLE).encode()
-    for name, data in (("always/people.gz", gzip.compress(people)), ("br/people", brotli(people)), ("zstd/people", zstd(people)),
+    for name, data in (("always/people.gz", gzip.compress(people)), ("deflate/people", zlib.compress(people)),
+                       ("br/people", brotli(people)), ("zstd/people", zstd(people)),
                        ("both/people", gzip.compress(brotli(people))), ("cut/people", gzip.compress(people)[:-9]), ("asked/people", people),
                        ("form/a", b"name=ann&mail=ann%40acme.com&card=4111+1111+1111+1111&password=hunter2%2Bhunter2&n=1"),
                        ("csv/a", b"name,mail,card\r\nann,ann@acme.com,4111-1111-1111-1111\r\n" * 5000),
@@ -102,7 +105,7 @@ def ask(daemon, *more):
     return (int(code) if done.returncode == 0 else f"curl {done.returncode}"), head, out.read_bytes() if out.exists() else b""
 
 
-@pytest.mark.parametrize("name", ["always", "br", "zstd", "both"])
+@pytest.mark.parametrize("name", ["always", "deflate", "br", "zstd", "both"])
 def test_what_comes_in_a_coding_is_masked(daemon, place, name):
     for more in ((), ("--compressed",)):
         code, head, content = ask(daemon, *more, f"{place}/v1/{name}/people")
