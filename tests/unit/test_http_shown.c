@@ -48,11 +48,16 @@ static const char *shown(enum http_shown kind, struct slice content)
 Test(http_shown, kubernetes)
 {
 	SHOWN(KUBERNETES, ENVELOPE,
-		"protobuf of Kubernetes, 51 bytes\nv1 ConfigMap\n"
-		"1: {\n  1: \"web\"\n}\n2: {\n  1: \"colour\"\n  2: \"green\"\n}\n");
-	SHOWN(KUBERNETES, "k8s\0\x0a\x05\x12\3a\tb", "protobuf of Kubernetes, 11 bytes\n");
+		"protobuf of Kubernetes, 51 bytes\n"
+		"1: {\n  1: \"v1\"\n  2: \"ConfigMap\"\n}\n"
+		"2: {\n  1: {\n    1: \"web\"\n  }\n"
+		"  2: {\n    1: \"colour\"\n    2: \"green\"\n  }\n}\n3: \"\"\n4: \"\"\n");
+	/* Of two objects the server takes the last. */
+	SHOWN(KUBERNETES, "k8s\0\x12\4safe\x12\7another",
+		"protobuf of Kubernetes, 19 bytes\n2: \"safe\"\n2: \"another\"\n");
 	/* What is no envelope is read as far as it can be. */
-	SHOWN(KUBERNETES, "k8s\0\xffhello\1", "protobuf of Kubernetes, 11 bytes\nhello\n");
+	SHOWN(KUBERNETES, "k8s\0\xffhello\1",
+		"protobuf of Kubernetes, 11 bytes\n[1 byte]\nhello\n[1 byte]\n");
 }
 
 Test(http_shown, protobuf)
@@ -64,7 +69,7 @@ Test(http_shown, protobuf)
 	SHOWN(PROTOBUF,
 		"\x12\x09"
 		"hello\1",
-		"protobuf, 8 bytes\nhello\n");
+		"protobuf, 8 bytes\n[2 bytes]\nhello\n[1 byte]\n");
 	/* Groups, a field without a number, a number that does not end. */
 	cr_expect_not(protobuf_is_message(BYTES("\x0b\x0c")));
 	cr_expect_not(protobuf_is_message(BYTES("\0\1")));
@@ -77,14 +82,15 @@ Test(http_shown, grpc)
 	SHOWN(GRPC, "\0\0\0\0\7\x0a\5hello\0\0\0\0\0\1\0\0\0\4abcd",
 		"gRPC, 26 bytes\na message, 7 bytes\n1: \"hello\"\na message, 0 bytes\n"
 		"a message, 4 bytes, compressed\n");
-	SHOWN(GRPC, "\0\0\0\0\x09only a part", "gRPC, 16 bytes\na message, 9 bytes\nonly a pa\n");
+	SHOWN(GRPC, "\0\0\0\0\x09only a part",
+		"gRPC, 16 bytes\na message, 9 bytes\nonly a pa\n[2 bytes]\n");
 }
 
 Test(http_shown, others)
 {
 	SHOWN(BINARY, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\1caf\xc3\xa9\xff\xff\x1b[2Jabc",
-		"binary, 31 bytes\nIHDR\ncaf\xc3\xa9\n[2Jabc\n");
-	SHOWN(BINARY, "\0", "binary, 1 byte\n");
+		"binary, 31 bytes\n[12 bytes]\nIHDR\n[1 byte]\ncaf\xc3\xa9\n[3 bytes]\n[2Jabc\n");
+	SHOWN(BINARY, "\0", "binary, 1 byte\n[1 byte]\n");
 }
 
 /* What looks like a secret or a person's data is nobody's to see there either. */
@@ -147,8 +153,13 @@ Test(http_shown, what_it_is)
 {
 	cr_expect_eq(kind_of(NULL, BYTES(ENVELOPE)), HTTP_SHOWN_KUBERNETES);
 	cr_expect_eq(kind_of("application/json", BYTES(ENVELOPE)), HTTP_SHOWN_KUBERNETES);
-	cr_expect_eq(kind_of("application/grpc+proto", BYTES("")), HTTP_SHOWN_GRPC);
-	cr_expect_eq(kind_of("Application/X-Protobuf; a=b", BYTES("hi")), HTTP_SHOWN_PROTOBUF);
+	cr_expect_eq(kind_of("application/grpc+proto", BYTES("\0\0\0\0\1a")), HTTP_SHOWN_GRPC);
+	cr_expect_eq(
+		kind_of("Application/X-Protobuf; a=b", BYTES("\x0a\2hi")), HTTP_SHOWN_PROTOBUF);
+	/* What is text is shown whole, whatever it claims to be. */
+	cr_expect_eq(kind_of("application/x-protobuf", BYTES("{\n\"n\":\n9}")), HTTP_SHOWN_TEXT);
+	cr_expect_eq(kind_of("application/grpc", BYTES("{\n\"n\":\n9}")), HTTP_SHOWN_TEXT);
+	cr_expect_eq(kind_of("application/grpc", BYTES("\0\0\0\0\2a")), HTTP_SHOWN_BINARY);
 	cr_expect_eq(kind_of("application/json", BYTES("{\"a\":\t1}\r\n")), HTTP_SHOWN_TEXT);
 	cr_expect_eq(kind_of("application/json", BYTES("a\0b")), HTTP_SHOWN_BINARY);
 	cr_expect_eq(kind_of("text/plain", BYTES("caf\xe9")), HTTP_SHOWN_BINARY);

@@ -80,17 +80,6 @@ static bool take_field(struct slice *in, struct field *ret)
 	}
 }
 
-struct slice protobuf_find(struct slice message, unsigned number)
-{
-	struct field f;
-
-	while (message.length && take_field(&message, &f)) {
-		if (f.number == number && f.type == WIRE_LENGTH)
-			return f.content;
-	}
-	return SLICE_EMPTY;
-}
-
 bool protobuf_is_message(struct slice bytes)
 {
 	struct field f;

@@ -13,8 +13,6 @@
 /* Messages within each other that are told apart; what is deeper is shown in hexadecimal. */
 #define PROTOBUF_TEXT_DEPTH 16u
 
-/* The content of the first field of that number that has a length; empty: there is none. */
-struct slice protobuf_find(struct slice message, unsigned number);
 /* Whether the bytes are fields to their end. Empty ones are. */
 bool protobuf_is_message(struct slice bytes);
 /* Appends a line for each field of a message, which it is, until `most` bytes were appended, or a

@@ -36,6 +36,33 @@ static bool is_protobuf(struct slice type)
 	return false;
 }
 
+/* The next message; without data where there is none. */
+static struct slice take_grpc(struct slice *content, bool *ret_compressed)
+{
+	struct slice rest = slice_from(*content, GRPC_PREFIX);
+	size_t length;
+
+	if (content->length < GRPC_PREFIX || content->data[0] > 1)
+		return SLICE_EMPTY;
+	length = bytes_get_u32(content->data + 1);
+	if (length > rest.length)
+		return SLICE_EMPTY;
+	*ret_compressed = content->data[0] == 1;
+	*content = slice_from(rest, length);
+	return slice_of(rest.data, length);
+}
+
+static bool is_grpc(struct slice content)
+{
+	bool compressed;
+
+	while (content.length) {
+		if (!take_grpc(&content, &compressed).data)
+			return false;
+	}
+	return true;
+}
+
 enum http_shown http_shown_of(const struct http_fields *fields, struct slice content)
 {
 	const struct http_field *type = http_fields_find(fields, "content-type", NULL);
@@ -43,9 +70,10 @@ enum http_shown http_shown_of(const struct http_fields *fields, struct slice con
 
 	if (slice_starts_with(content, magic))
 		return HTTP_SHOWN_KUBERNETES;
-	if (type && says(type->value, "application/grpc"))
+	/* Whatever type is claimed: a server may read as text what is text. */
+	if (type && says(type->value, "application/grpc") && is_grpc(content))
 		return HTTP_SHOWN_GRPC;
-	if (type && is_protobuf(type->value))
+	if (type && is_protobuf(type->value) && protobuf_is_message(content))
 		return HTTP_SHOWN_PROTOBUF;
 	return text_is_utf8(content) && !http_holds_binary(content) ? HTTP_SHOWN_TEXT
 								    : HTTP_SHOWN_BINARY;
@@ -89,21 +117,44 @@ static size_t run_of(struct slice s, size_t *ret_characters)
 	return length;
 }
 
-/* What stands in it that people can read, a line each. */
+/* What stands where nothing can be read. */
+static int put_gap(struct buffer *out, struct slice *gap)
+{
+	int r = gap->length ? buffer_append_byte(out, '[') : 0;
+
+	if (gap->length && r == 0)
+		r = put_size(out, *gap);
+	if (gap->length && r == 0)
+		r = buffer_append_string(out, "]\n");
+	*gap = SLICE_EMPTY;
+	return r;
+}
+
+/* What stands in it that people can read, a line each, and how much stands between: nothing is left
+ * out without a word. */
 static int put_runs(struct buffer *out, struct slice content)
 {
 	size_t end = buffer_length(out) + HTTP_SHOWN_MOST, characters;
+	struct slice gap = SLICE_EMPTY;
 	int r = 0;
 
 	while (r == 0 && content.length && buffer_length(out) < end) {
 		size_t n = run_of(content, &characters);
 
-		if (characters >= RUN_LEAST)
-			r = buffer_append_slice(out, slice_head(content, n));
-		if (r == 0 && characters >= RUN_LEAST)
-			r = buffer_append_byte(out, '\n');
-		content = slice_from(content, n ? n : 1);
+		if (characters >= RUN_LEAST) {
+			r = put_gap(out, &gap);
+			if (r == 0)
+				r = buffer_append_slice(out, slice_head(content, n));
+			if (r == 0)
+				r = buffer_append_byte(out, '\n');
+		} else {
+			n += n < content.length;
+			gap = slice_of(gap.length ? gap.data : content.data, gap.length + n);
+		}
+		content = slice_from(content, n);
 	}
+	if (r == 0)
+		r = put_gap(out, &gap);
 	return r < 0 || content.length == 0 ? r
 					    : buffer_append_string(out, "CUT: more is not shown\n");
 }
@@ -112,44 +163,6 @@ static int put_protobuf(struct buffer *out, struct slice content)
 {
 	return protobuf_is_message(content) ? protobuf_append_text(out, content, HTTP_SHOWN_MOST)
 					    : put_runs(out, content);
-}
-
-/* An envelope (runtime.Unknown) with what the object is (1: 1 version, 2 kind), and the object (2).
- */
-static int put_kubernetes(struct buffer *out, struct slice content)
-{
-	struct slice envelope = slice_from(content, KUBERNETES_MAGIC_LENGTH);
-	struct slice meta = protobuf_find(envelope, 1), object = protobuf_find(envelope, 2);
-	struct slice version = protobuf_find(meta, 1), kind = protobuf_find(meta, 2);
-	int r;
-
-	if (!protobuf_is_message(envelope) || !kind.length || !text_is_one_line(kind) ||
-		!text_is_one_line(version))
-		return put_runs(out, content);
-	r = text_append_visible(out, version);
-	if (r == 0)
-		r = buffer_append_byte(out, ' ');
-	if (r == 0)
-		r = text_append_visible(out, kind);
-	if (r == 0)
-		r = buffer_append_byte(out, '\n');
-	return r < 0 ? r : put_protobuf(out, object);
-}
-
-/* Messages to the end; empty where they are none. */
-static struct slice take_grpc(struct slice *content, bool *ret_compressed)
-{
-	struct slice rest = slice_from(*content, GRPC_PREFIX);
-	size_t length;
-
-	if (content->length < GRPC_PREFIX || content->data[0] > 1)
-		return SLICE_EMPTY;
-	length = bytes_get_u32(content->data + 1);
-	if (length > rest.length)
-		return SLICE_EMPTY;
-	*ret_compressed = content->data[0] == 1;
-	*content = slice_from(rest, length);
-	return slice_of(rest.data, length);
 }
 
 static int put_grpc(struct buffer *out, struct slice content)
@@ -192,7 +205,9 @@ static int put(struct buffer *out, enum http_shown kind, struct slice content)
 		return r;
 	switch (kind) {
 	case HTTP_SHOWN_KUBERNETES:
-		return put_kubernetes(out, content);
+		/* All of its envelope (runtime.Unknown): of what stands twice, readers take the
+		 * last. */
+		return put_protobuf(out, slice_from(content, KUBERNETES_MAGIC_LENGTH));
 	case HTTP_SHOWN_GRPC:
 		return put_grpc(out, content);
 	case HTTP_SHOWN_PROTOBUF:
