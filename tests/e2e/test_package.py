@@ -16,7 +16,9 @@ CONFIG = """
 policies: [/etc/wayleave/policies/*.yaml]
 workers: 1
 agents: [{{name: coder, cgroup: {cgroup}/coder}}]
-resources: [{{name: discard, protocol: tcp, hosts: ["192.0.2.1:9"]}}]
+resources:
+  - {{name: discard, protocol: tcp, hosts: ["192.0.2.1:9"]}}
+  - {{name: box, protocol: ssh, hosts: ["192.0.2.2:22"], credentials: {{user: x, agent: true}}}}
 """
 POLICY = 'rules: [{name: all, operations: ["*"], allow: {}}]\n'
 # What dpkg, and what it starts, note for themselves.
@@ -160,7 +162,7 @@ def test_install_upgrade_remove_purge(root, package, newer):
     root.start()
     # Who speaks with agents and servers is nobody; who looks at processes is root, and speaks with no one.
     children = [line.split(None, 1) for line in root("ps", "-ww", "-o", "user=,args=", "--ppid", root.daemon.pid).stdout.splitlines()]
-    assert [user for user, args in children if not args.startswith("wayleaved: inspector ")] == ["wayleave"], children
+    assert [user for user, args in children if not args.startswith("wayleaved: inspector ")] == 2 * ["wayleave"], children
     assert [user for user, args in children if args.startswith("wayleaved: inspector ")] == ["root"], children
     agent = f"cat /proc/self/cgroup; exec 3<>/dev/tcp/192.0.2.1/9"
     done = root("wayleave", "run", "--agent", "coder", "--", "bash", "-c", agent, check=False)
@@ -169,6 +171,9 @@ def test_install_upgrade_remove_purge(root, package, newer):
     store = ("/usr/local/share/ca-certificates/wayleave.crt", "/etc/ssl/certs/wayleave.pem")
     root("wayleave", "ca", "install")
     assert all(root("test", "-e", path, check=False).returncode == 0 for path in store)
+    root("sh", "-c", "echo mine ssh-ed25519 AAAA >/etc/ssh/ssh_known_hosts")
+    root("wayleave", "known-hosts", "install")
+    assert root.text("/etc/ssh/ssh_known_hosts").count("192.0.2.2 ") == 3
 
     # An upgrade keeps the admin's configuration and what is in the kernel, so that agents stay governed.
     held = in_the_kernel(root)
@@ -189,6 +194,7 @@ def test_install_upgrade_remove_purge(root, package, newer):
     assert in_the_kernel(root) == ([], [], [])
     waiting.wait_for(lambda: not (cgroup_root() / own).exists())
     assert all(root("test", "-e", path, check=False).returncode == 1 for path in store)
+    assert root.text("/etc/ssh/ssh_known_hosts") == "mine ssh-ed25519 AAAA\n"
     left = {p for p in root.changed() - before if "wayleave" in p}
     assert not [p for p in left if p.startswith(("usr/", "lib/", "run/"))]
     assert {"etc/wayleave/wayleave.yaml", "etc/wayleave/policies/all.yaml"} <= left
