@@ -1028,3 +1028,20 @@ Test(ssh_engine, either_side_may_speak_first)
 	cr_expect_eq(protocol_ssh.detect(slice_from_string("GET /"), SLICE_EMPTY), DETECTION_NO);
 	cr_expect_eq(protocol_ssh.detect(SLICE_EMPTY, SLICE_EMPTY), DETECTION_NO);
 }
+
+Test(ssh_engine, a_host_that_is_gone_is_the_reason)
+{
+	bridge_append(&said, BRIDGE_HOST_GONE, 0, SLICE_EMPTY, SLICE_EMPTY);
+	cr_assert_eq(offer(), 0);
+	cr_expect_eq(next(EVENT_CLOSE).note.reason, REASON_UPSTREAM_CLOSED);
+	cr_expect(!protocol_ssh.wants(e, SIDE_SERVER));
+}
+
+Test(ssh_engine, a_host_that_is_gone_is_no_lane_and_has_no_words)
+{
+	bridge_append(&said, BRIDGE_HOST_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+	cr_expect_eq(offer(), -EBADMSG);
+	buffer_clear(&said);
+	bridge_append(&said, BRIDGE_HOST_GONE, 0, SLICE_EMPTY, slice_from_string("x"));
+	cr_expect_eq(offer(), -EBADMSG);
+}

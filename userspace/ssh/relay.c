@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -124,6 +125,13 @@ static void on_link_closed(struct relay *r)
 	alarm(RELAY_ALONE_SECONDS);
 }
 
+/* What can't be deciphered leaves a session connected. */
+static bool is_gone(ssh_session session)
+{
+	return !ssh_is_connected(session) ||
+		ssh_get_status(session) & (SSH_CLOSED | SSH_CLOSED_ERROR);
+}
+
 /* Without a host nothing is left to do but to tell the agent, which may take its time to read the
  * rest. What runs finds out by itself. */
 static void on_host_gone(struct relay *r)
@@ -131,6 +139,9 @@ static void on_host_gone(struct relay *r)
 	const struct slice text = slice_from_string(RELAY_HOST_GONE);
 
 	r->host_gone = true;
+	/* Its channels are closed when its socket is. */
+	if (ssh_is_connected(r->server))
+		shutdown(ssh_get_fd(r->server), SHUT_RDWR);
 	if (!r->refused)
 		r->refused = memory_copy_text(text.data, text.length);
 	list_for_each (position, &r->lanes) {
@@ -212,7 +223,7 @@ static int time_to_wait(const struct relay *r)
 static bool is_over(const struct relay *r)
 {
 	/* Where it was refused, the agent ends it when it has read why. */
-	return !ssh_is_connected(r->agent) || (r->leave_at && clock_monotonic() >= r->leave_at);
+	return is_gone(r->agent) || (r->leave_at && clock_monotonic() >= r->leave_at);
 }
 
 static uint64_t bytes_received(const struct relay *r)
@@ -240,7 +251,7 @@ static void turn(struct relay *r)
 			on_link_closed(r);
 			moved = true;
 		}
-		if (r->server && !ssh_is_connected(r->server) && !r->host_gone) {
+		if (r->server && is_gone(r->server) && !r->host_gone) {
 			on_host_gone(r);
 			moved = true;
 		}
@@ -281,10 +292,8 @@ static void relay_loop(struct relay *r)
 /* The worker sees the end of the link itself; by whom it was it can't. */
 static void tell_end(struct relay *r)
 {
-	const uint8_t end = BRIDGE_END_SERVER_GONE;
-
 	if (r->host_gone && !r->alone)
-		link_tell(&r->link, BRIDGE_ENDED, 0, SLICE_EMPTY, slice_of(&end, 1));
+		link_tell(&r->link, BRIDGE_HOST_GONE, 0, SLICE_EMPTY, SLICE_EMPTY);
 }
 
 /* What was said is still sent. */

@@ -25,7 +25,7 @@ enum bridge_type {
 	BRIDGE_GONE, /* nobody waits for that answer any more: the channel was closed */
 	BRIDGE_RESULT, /* struct bridge_result: what was allowed is over */
 	BRIDGE_WINDOW, /* u16 columns, u16 rows: the terminal has another size */
-	BRIDGE_ENDED, /* u8 enum bridge_end: last of all, where it was not the agent */
+	BRIDGE_HOST_GONE, /* last of all, where it was not the agent that ended the session */
 	/* both ways */
 	BRIDGE_DATA, /* u8 enum bridge_stream, bytes: to be recorded or masked, and as it shall
 			be passed on. Of a forward, empty: it ended. Of what is masked, empty: it
@@ -52,12 +52,6 @@ enum bridge_type {
 	/* process → worker */
 	BRIDGE_CARRIED, /* of what runs: a file that passed, for the recording */
 	BRIDGE_TYPE_COUNT
-};
-
-enum bridge_end {
-	BRIDGE_END_SERVER_GONE, /* its connection broke, or it ended it */
-	BRIDGE_END_TOO_MUCH, /* a peer sent more than it was given room for */
-	BRIDGE_END_COUNT
 };
 
 enum bridge_kind {

@@ -22,21 +22,11 @@ static int on_failed(struct ssh_engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
-static int on_ended(struct ssh_engine *e, const struct bridge_frame *frame)
+static int on_host_gone(struct ssh_engine *e, const struct bridge_frame *frame)
 {
-	static const struct {
-		enum reason reason;
-		const char *text;
-	} ends[] = {
-		[BRIDGE_END_SERVER_GONE] = {REASON_UPSTREAM_CLOSED, ""},
-		[BRIDGE_END_TOO_MUCH] = {REASON_PROTOCOL_VIOLATION,
-			"more in a channel than there is room for"},
-	};
-
-	if (frame->lane != 0 || frame->body.length != 1 || frame->body.data[0] >= BRIDGE_END_COUNT)
+	if (frame->lane != 0 || frame->body.length != 0)
 		return -EBADMSG;
-	ssh_close_for(e, ends[frame->body.data[0]].reason,
-		slice_from_string(ends[frame->body.data[0]].text));
+	ssh_close_for(e, REASON_UPSTREAM_CLOSED, SLICE_EMPTY);
 	return 0;
 }
 
@@ -207,7 +197,7 @@ static int (*const handlers[BRIDGE_TYPE_COUNT])(
 	[BRIDGE_GONE] = on_gone,
 	[BRIDGE_RESULT] = on_result,
 	[BRIDGE_WINDOW] = on_window,
-	[BRIDGE_ENDED] = on_ended,
+	[BRIDGE_HOST_GONE] = on_host_gone,
 	[BRIDGE_DATA] = ssh_take_data,
 	[BRIDGE_CARRIED] = on_carried,
 };
