@@ -66,24 +66,20 @@ def asking(channel):
             send(channel, GLOBAL_REQUEST, kind, wanted, "localhost", 22)
 
 
-def overflow(channel):
-    """More than there is room for, which the agent said."""
-    for _ in range(4096):
-        send(channel, DATA, channel.remote_chanid, b"x" * 32768)
-
-
 def signal(channel):
     send(channel, REQUEST, channel.remote_chanid, "exit-signal", False, "SEGV", True, "it fell over", "en")
 
 
 def scribble(channel):
+    """When the agent knows that its command runs."""
+    time.sleep(0.5)
     channel.get_transport().sock.sendall(os.urandom(100000))
 
 
 # What comes before the text and the status, between them, and behind them.
 MISDEEDS = {
     b"stray": (stray, None, None), b"again": (again, None, None), b"truncated": (truncated, None, None), b"asking": (asking, None, None),
-    b"overflow": (overflow, None, None), b"scribble": (None, scribble, None), b"signal": (None, signal, None),
+    b"scribble": (None, scribble, None), b"signal": (None, signal, None),
     b"twice": (None, None, lambda channel: channel.send_exit_status(0)),
     b"late": (None, lambda channel: send(channel, EOF, channel.remote_chanid), lambda channel: send(channel, DATA, channel.remote_chanid, b"late\n")),
     b"closed": (None, None, lambda channel: [send(channel, kind, channel.remote_chanid, *more) for kind, *more in (
