@@ -8,9 +8,10 @@ import re
 import struct
 import subprocess
 import termios
+import time
 
 import pytest
-from harness import ssh
+from harness import memory, ssh
 from harness.records import records_of
 from harness.ssh_gate import OPTIONS, ended, gate, read_until, run
 from harness.waiting import wait_for
@@ -66,6 +67,17 @@ def test_the_end_of_output_is_no_end_of_input(daemon, server, tmp_path):
     process.stdin.close()
     assert process.wait(30) == 9 and (tmp_path / "got").read_text() == "later\n"
     process.stdout.close()
+
+
+def test_an_agent_that_reads_slowly_costs_no_memory(daemon, server):
+    with daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", "yes", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as client:
+        most = 0
+        for _ in range(60):
+            os.read(client.stdout.fileno(), 65536)
+            time.sleep(0.02)
+            most = max([most, *(memory.own([pid]) for pid in daemon.ssh_sessions())])
+        client.kill()
+    assert 0 < most < 16 << 10  # KiB
 
 
 def test_a_quiet_connection_is_kept_alive(daemon, server):

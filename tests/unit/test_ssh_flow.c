@@ -380,6 +380,30 @@ Test(ssh_flow, an_interrupt_passes)
 	typed_end(&lane);
 }
 
+/* Each read lets the host send more, whatever else is still to be read. */
+Test(ssh_flow, what_was_begun_is_read_to_its_end)
+{
+	flow.masked = false;
+	host.readable = 8 * FLOW_PENDING_HIGH + 1;
+	flow_turn(&flow, &lane, false);
+	cr_expect_eq(host.readable, 0);
+	host.readable = BRIDGE_DATA_MOST;
+	agent.window = 7 * FLOW_PENDING_HIGH;
+	flow_turn(&flow, &lane, false);
+	cr_expect_eq(host.readable, BRIDGE_DATA_MOST);
+	agent.window = 2 * BRIDGE_DATA_MOST;
+	flow_turn(&flow, &lane, false);
+	cr_expect_eq(host.readable, 0);
+}
+
+Test(ssh_flow, what_has_no_end_is_not)
+{
+	flow.masked = false;
+	host.readable = 100 * FLOW_PENDING_HIGH;
+	flow_turn(&flow, &lane, false);
+	cr_expect_eq(buffer_length(&flow.pending), FLOW_PENDING_MOST);
+}
+
 Test(ssh_flow, what_has_waited_is_asked_for)
 {
 	host.readable = 100;
@@ -395,7 +419,7 @@ Test(ssh_flow, what_has_waited_is_asked_for)
  */
 Test(ssh_flow, an_agent_that_does_not_read_is_not_told_what_is_kept)
 {
-	host.readable = 4 * FLOW_PENDING_HIGH;
+	host.readable = FLOW_PENDING_MOST + FLOW_PENDING_HIGH;
 	run();
 	cr_assert_gt(host.readable, 0);
 	for (int i = 0; i < 3; i++) {
@@ -405,7 +429,7 @@ Test(ssh_flow, an_agent_that_does_not_read_is_not_told_what_is_kept)
 	}
 	/* It reads again, and the host has yet to go on. */
 	host.readable = 0;
-	agent.window = 2 * FLOW_PENDING_HIGH;
+	agent.window = 2 * FLOW_PENDING_MOST;
 	let_time_pass();
 	turn();
 	cr_expect_eq(buffer_length(&flow.pending), 0);

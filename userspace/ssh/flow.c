@@ -9,7 +9,7 @@ void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_str
 	f->to = to;
 	f->stream = stream;
 	/* A mask may be longer than what it hides. */
-	buffer_init(&f->pending, 16 * FLOW_PENDING_HIGH);
+	buffer_init(&f->pending, 8 * FLOW_PENDING_MOST);
 }
 
 void flow_done(struct flow *f)
@@ -17,12 +17,18 @@ void flow_done(struct flow *f)
 	buffer_done(&f->pending);
 }
 
+bool flow_has_enough(const struct flow *f)
+{
+	return buffer_length(&f->pending) + f->at_worker >=
+		(f->draining ? FLOW_PENDING_MOST : FLOW_PENDING_HIGH);
+}
+
 /* The agent, or the worker, has yet to take what came before: what a masked flow hands on piece by
  * piece is joined meanwhile, so that tiny ones cost no more than the worker has time for. */
 static bool is_full(const struct flow *f, const struct link *l)
 {
-	return buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH ||
-		buffer_length(&l->out) >= LINK_QUEUE_HIGH || f->unanswered >= FLOW_UNANSWERED_MOST;
+	return flow_has_enough(f) || buffer_length(&l->out) >= LINK_QUEUE_HIGH ||
+		f->unanswered >= FLOW_UNANSWERED_MOST;
 }
 
 void flow_to_worker(struct flow *f, struct lane *lane, struct slice bytes)
@@ -47,6 +53,7 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 	if (!f->from || is_full(f, l) || (f->stream == BRIDGE_STDIN && !typed_is_dry(lane)))
 		return false;
 	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);
+	f->draining = n == sizeof(bytes);
 	if (n <= 0)
 		return false;
 	f->bytes += (size_t)n;

@@ -157,9 +157,10 @@ bool inside_read(struct flow *f, struct lane *lane)
 	if (!f->from || buffer_length(&lane->relay->link.out) >= LINK_QUEUE_HIGH)
 		return false;
 	on_taken(lane, take(lane, from, SLICE_EMPTY), who);
-	if (buffer_length(&f->pending) >= FLOW_PENDING_HIGH || !wants(lane, from))
+	if (flow_has_enough(f) || !wants(lane, from))
 		return buffer_length(&f->pending) > before;
 	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), false);
+	f->draining = n == sizeof(bytes);
 	if (n <= 0)
 		return buffer_length(&f->pending) > before;
 	f->bytes += (size_t)n;

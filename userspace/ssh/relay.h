@@ -53,6 +53,7 @@ struct flow {
 	enum bridge_stream stream;
 	struct buffer pending; /* may be written */
 	size_t at_worker; /* bytes that it has yet to give back, or keeps to be masked */
+	bool draining; /* what is read goes on to the end of what the library has */
 	bool masked; /* it gives back something else, and says for how many bytes it stands */
 	size_t unanswered; /* of what was sent to it, if it is masked */
 	bool held_up; /* since `due` was put off last, something was not read that may be there */
@@ -245,6 +246,10 @@ uint64_t carry_bytes(const struct lane *lane, enum side to);
 
 /* flow.c */
 #define FLOW_PENDING_HIGH (256u << 10)
+/* Each read gives the sender room for 1.28 MB more, whatever the library still has: read piece by
+ * piece for somebody slow, that grows until there is no more memory. So what was begun is read to
+ * its end, which is at most what there was room for, unless it is more than this. */
+#define FLOW_PENDING_MOST (12 * FLOW_PENDING_HIGH)
 #define FLOW_UNANSWERED_MOST 4u /* pieces at the worker that are masked */
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
 /* Reads and writes what it can; true: some bytes moved. */
@@ -255,6 +260,8 @@ void flow_to_worker(struct flow *f, struct lane *lane, struct slice bytes);
 int flow_on_masked(struct flow *f, const struct lane *lane, const struct bridge_masked *m);
 /* Asks for what the worker keeps, where nothing follows or it is due. */
 void flow_ask_for_kept(struct flow *f, struct lane *lane);
+/* No more is to be read before something of it was taken. */
+bool flow_has_enough(const struct flow *f);
 /* All that the source sent has been written. */
 bool flow_is_dry(const struct flow *f);
 void flow_done(struct flow *f);
