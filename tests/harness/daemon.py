@@ -13,7 +13,6 @@ import time
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-LEAKS = ROOT / "tests" / "harness" / "leaks.supp"
 BUILD = pathlib.Path(os.environ.get("WAYLEAVE_BUILD", ROOT / "build" / "release")) / "bin"
 
 
@@ -69,14 +68,11 @@ class Daemon:
     def daemon_command(self, *more):
         return [*self.wrapper, str(BUILD / "wayleaved"), "--config", str(self.config_file), *more]
 
-    def daemon_environment(self):
-        return {**os.environ, "LSAN_OPTIONS": f"suppressions={LEAKS}:print_suppressions=0"}
-
     def start(self, wait=True):
         before = self.text().count("ready:") if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.daemon_command(), stderr=log, stdout=log, stdin=subprocess.DEVNULL,
-                                            preexec_fn=self.enter, env=self.daemon_environment())
+                                            preexec_fn=self.enter)
         if wait:
             self.wait_for("ready:", since_start=True, count=before + 1)
 
@@ -143,8 +139,7 @@ class Daemon:
                     time.sleep(0.02)
 
     def teardown(self):
-        done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30,
-                              env=self.daemon_environment())
+        done = subprocess.run(self.daemon_command("--teardown"), check=True, capture_output=True, text=True, timeout=30)
         left = leftovers(self.cgroups(), done.stdout + done.stderr)
         assert not left, "\n".join([*left, done.stdout + done.stderr, self.text()[-2000:] if self.log.exists() else ""])
 

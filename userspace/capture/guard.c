@@ -2,7 +2,6 @@
 #include "capture/guard.h"
 
 #include <errno.h>
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,8 +13,6 @@
 
 /* Where libnftables 1.0.6 looks a cgroup's path up, whatever is mounted there. */
 #define NFT_CGROUP_ROOT "/sys/fs/cgroup"
-#define TEXT_MOST (4u << 20)
-#define RUN_TRIES 20
 #define CHAIN_SIZE 32
 
 /* Priority raw: before address translation and connection tracking, so that the rules see the
@@ -282,45 +279,12 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	return r;
 }
 
-/* nft says why, but not which errno. */
-static int run_once(const char *text, struct buffer *ret, struct error *e)
-{
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	int r = 0;
-
-	if (!nft)
-		return error_set(e, -ENOMEM, "nftables can't be reached");
-	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS);
-	nft_ctx_buffer_output(nft);
-	nft_ctx_buffer_error(nft);
-	if (nft_run_cmd_from_buffer(nft, text) != 0) {
-		const char *why = nft_ctx_get_error_buffer(nft);
-
-		r = why && strstr(why, strerrordesc_np(EINTR)) ? -EINTR : -EIO;
-		r = error_set(e, r, "nftables: %s", why ? why : "refused");
-	} else if (ret) {
-		r = buffer_append_string(ret, nft_ctx_get_output_buffer(nft));
-	}
-	nft_ctx_free(nft);
-	return r;
-}
-
-/* Whoever changes rules anywhere on the host meanwhile interrupts what reads ours. */
-int guard_run(const char *text, struct buffer *ret, struct error *e)
-{
-	int r = -EINTR;
-
-	for (unsigned tries = 0; r == -EINTR && tries < RUN_TRIES; tries++)
-		r = run_once(text, ret, e);
-	return r;
-}
-
 int guard_apply(const struct guard *g, struct error *e)
 {
 	struct buffer text;
 	int r;
 
-	buffer_init(&text, TEXT_MOST);
+	buffer_init(&text, GUARD_TEXT_MOST);
 	r = guard_text(g, &text);
 	if (r < 0)
 		error_set_errno(e, r, "the rules for nftables");
@@ -335,7 +299,7 @@ int guard_remove(const char *instance, struct error *e)
 	struct buffer text;
 	int r;
 
-	buffer_init(&text, TEXT_MOST);
+	buffer_init(&text, GUARD_TEXT_MOST);
 	/* Adding it first makes deleting what is not there no error. */
 	r = buffer_append_format(&text,
 		"add table inet wayleave_%s\ndelete table inet wayleave_%s\n"
@@ -381,7 +345,7 @@ int guard_shape_of(const char *family, const char *instance, uint64_t *ret, stru
 	int r;
 
 	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
-	buffer_init(&text, TEXT_MOST);
+	buffer_init(&text, GUARD_TEXT_MOST);
 	r = guard_run(command, &text, e);
 	if (r == 0)
 		r = buffer_append_byte(&text, 0);
@@ -429,7 +393,7 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 		return r;
 	if (now != shape)
 		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
-	buffer_init(&text, TEXT_MOST);
+	buffer_init(&text, GUARD_TEXT_MOST);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
 			r = append_lookup(&text, g, &g->agents[i], kind);

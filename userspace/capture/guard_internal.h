@@ -7,7 +7,10 @@
 
 #include "capture/guard.h"
 
-/* Runs nft's text. What it prints is appended to `ret`, unless that is NULL. */
+#define GUARD_TEXT_MOST (4u << 20) /* bytes, of rules as nft reads and prints them */
+
+/* guard_run.c: runs nft's text in the caller's network namespace. What it prints is appended to
+ * `ret`, unless that is NULL. */
 int guard_run(const char *text, struct buffer *ret, struct error *e);
 /* Rules that accept what goes to the host's resolvers. */
 int guard_append_resolvers(struct buffer *b, const struct guard *g);

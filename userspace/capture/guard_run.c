@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Running nft's text, each time in a child: libnftables reads all rules of the host first, and of
+ * those with a target of xtables, which Docker and firewalls have many of, it never frees all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <nftables/libnftables.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "capture/guard_internal.h"
+
+#define RUN_TRIES 20
+
+/* What the child says; behind it what nft printed. */
+struct outcome {
+	int error; /* of errno, negative */
+	struct error why;
+	size_t printed; /* bytes */
+};
+
+/* nft says why, but not which errno. */
+static void run(struct nft_ctx *nft, const char *text, struct outcome *ret)
+{
+	const char *why;
+
+	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS);
+	nft_ctx_buffer_output(nft);
+	nft_ctx_buffer_error(nft);
+	if (nft_run_cmd_from_buffer(nft, text) == 0)
+		return;
+	why = nft_ctx_get_error_buffer(nft);
+	ret->error = why && strstr(why, strerrordesc_np(EINTR)) ? -EINTR : -EIO;
+	error_set(&ret->why, ret->error, "nftables: %s", why ? why : "refused");
+}
+
+static bool send_all(int fd, const void *data, size_t length)
+{
+	const char *at = data;
+
+	while (length) {
+		ssize_t n = write(fd, at, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		length -= (size_t)n;
+	}
+	return true;
+}
+
+_Noreturn static void be_child(int fd, const char *text, bool prints)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct outcome outcome = {.error = 0};
+	const char *printed = NULL;
+	bool sent;
+
+	if (nft)
+		run(nft, text, &outcome);
+	else
+		outcome.error = error_set(&outcome.why, -ENOMEM, "nftables can't be reached");
+	if (nft && prints && outcome.error == 0)
+		printed = nft_ctx_get_output_buffer(nft);
+	outcome.printed = printed ? strlen(printed) : 0;
+	sent = send_all(fd, &outcome, sizeof(outcome)) && send_all(fd, printed, outcome.printed);
+	_exit(sent ? 0 : 1);
+}
+
+/* Not until its end: another thread's child may have inherited the other end of the pipe. */
+static int receive(int fd, void *data, size_t length)
+{
+	char *at = data;
+
+	while (length) {
+		ssize_t n = read(fd, at, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EPIPE;
+		at += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+static int take_outcome(int fd, struct buffer *ret, struct error *e)
+{
+	struct outcome outcome;
+	uint8_t *room;
+	int r = receive(fd, &outcome, sizeof(outcome));
+
+	if (r == 0 && outcome.error)
+		return error_set(e, outcome.error, "%s", outcome.why.text);
+	if (r == 0 && ret) {
+		r = buffer_reserve(ret, outcome.printed, &room);
+		if (r == 0)
+			r = receive(fd, room, outcome.printed);
+		if (r == 0)
+			buffer_commit(ret, outcome.printed);
+	}
+	return r < 0 ? error_set_errno(e, r, "nftables") : 0;
+}
+
+static int run_once(const char *text, struct buffer *ret, struct error *e)
+{
+	int ends[2], r;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(e, -errno, "nftables");
+	child = fork();
+	if (child == 0)
+		be_child(ends[1], text, ret != NULL);
+	r = child < 0 ? error_set_errno(e, -errno, "nftables") : 0;
+	close(ends[1]);
+	if (r == 0)
+		r = take_outcome(ends[0], ret, e);
+	close(ends[0]); /* a child that has more to say is not waited for */
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
+/* Whoever changes rules anywhere on the host meanwhile interrupts what reads ours. */
+int guard_run(const char *text, struct buffer *ret, struct error *e)
+{
+	int r = -EINTR;
+
+	for (unsigned tries = 0; r == -EINTR && tries < RUN_TRIES; tries++)
+		r = run_once(text, ret, e);
+	return r;
+}
