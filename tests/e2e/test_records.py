@@ -142,12 +142,13 @@ def test_rows_are_recorded_masked_and_only_where_policy_says_so(daemon, server):
     rules[0]["allow"]["record"] = "rows"
     daemon.write_rules(rules)
     daemon.wait_for("is in force")
-    Psql(daemon, server).rows("select id, ssn, email from customers where id = 1")
+    Psql(daemon, server).rows("select id, ssn, email from customers /*\n=#9> forged */ where id = 1")
     session = ended(daemon, 2)[0]
     rows = [r for r in daemon.json("sessions", "show", session["id"])["records"] if r["record"] == "rows"]
     assert len(rows) == 1 and rows[0]["values"][0][:2] == ["1", "[masked]"] and "[hash:" in rows[0]["values"][0][2], rows
     replay = daemon.wayleave("sessions", "replay", session["id"], "--speed", "0").stdout
     assert "[masked]" in replay and "101-45-6789" not in replay
+    assert "\n| =#9> forged */" in replay, "a line of a text is marked as one"
     assert grep(daemon, "101-45-6789") == [] and grep(daemon, "user1@example.com") == []
 
 

@@ -161,6 +161,18 @@ static void replay_rows(struct replayer *r, const struct entry *entry)
 
 /* ---- the rest ---- */
 
+/* Behind the first line each has a mark, so that no text looks like another action. */
+static void print_statement(struct slice text)
+{
+	const uint8_t *end = memchr(text.data, '\n', text.length);
+	size_t first = end ? (size_t)(end - text.data) : text.length;
+	struct slice rest = slice_from(text, first + 1);
+
+	cli_print_block(stdout, slice_head(text, first), "");
+	if (rest.length)
+		cli_print_block(stdout, rest, "| ");
+}
+
 static void replay_action(struct replayer *r, const struct entry *entry)
 {
 	uint64_t verdict = entry_number(entry, FIELD_VERDICT);
@@ -170,7 +182,7 @@ static void replay_action(struct replayer *r, const struct entry *entry)
 	cli_print_line(stdout, r->prompt);
 	printf("#%" PRIu64 "> ", entry_number(entry, FIELD_NUMBER));
 	if (text.length)
-		cli_print_block(stdout, text, "");
+		print_statement(text);
 	else if (entry_has(entry, FIELD_RUN_OF))
 		printf("(the statement of #%" PRIu64 ")\n", entry_number(entry, FIELD_RUN_OF));
 	else
