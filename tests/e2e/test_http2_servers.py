@@ -16,6 +16,7 @@ import pytest
 from conftest import make_config
 from harness import certificates
 from harness import daemon as daemons
+from harness.listener import Listener
 
 PYTHON = "/usr/bin/python3"
 RULES = [{"name": "read", "operations": ["read"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}}]
@@ -39,7 +40,7 @@ def large():
     return text, gzip.compress(text, mtime=0)
 
 
-class Server:
+class Server(Listener):
     """Answers each request with text in gzip, of which the last bytes, the end of the stream and of TLS come in one write."""
 
     def __init__(self, folder):
@@ -49,17 +50,7 @@ class Server:
         self.context.set_alpn_protocols(["h2"])
         self.text, self.coded = large()
         self.said = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+        super().__init__()
 
     def serve(self, peer):
         came, leaves = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -99,16 +90,12 @@ class Server:
             while peer.recv(65536):
                 pass
 
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     s = Server(tmp_path_factory.mktemp("server"))
     yield s
-    s.stop()
+    s.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ import base64
 import hashlib
 import hmac
 import os
-import socket
 import ssl
 import struct
-import threading
 
+from .listener import Listener
 from .wire import message, text
 
 PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
@@ -32,7 +31,7 @@ def error(state, words):
     return message("E", b"SFATAL\0VFATAL\0C" + text(state) + b"M" + text(words) + b"\0")
 
 
-class LoginServer:
+class LoginServer(Listener):
     """`method`: scram, password or md5; `mechanisms`: what it offers; `iterations`: what it asks for; `lies`: its signature
     is wrong; `interrupts`: it sends what is not legal while it is owed a proof; `certificate`: (certificate, key), for TLS
     up to version `newest`.
@@ -43,29 +42,19 @@ class LoginServer:
         self.password, self.method, self.mechanisms, self.iterations = password, method, mechanisms, iterations
         self.lies, self.interrupts, self.certificate, self.newest = lies, interrupts, certificate, newest
         self.seen = {}
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
         self.connections = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
+        self.close()
         for connection in self.connections:
             connection.close()
 
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
     def serve(self, connection):
+        self.connections.append(connection)
         try:
             connection = self.first_packets(connection)
             if not self.log_in(connection):
@@ -74,8 +63,8 @@ class LoginServer:
             for name, value in [("server_version", "15.1"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")]:
                 connection.sendall(message("S", text(name) + text(value)))
             connection.sendall(message("K", struct.pack("!II", 1, 2)) + message("Z", b"I"))
-            while receive(connection, 1) != b"X":
-                receive(connection, struct.unpack("!I", receive(connection, 4))[0] - 4)
+            if receive(connection, 1) != b"X":
+                connection.sendall(error("0A000", "all that is here is a login"))
         except (EOFError, OSError, ssl.SSLError):
             pass
         finally:

@@ -2,13 +2,13 @@
 """Servers that speak HTTP/1.1 inside TLS and say how: "TLSv1.3 reused"; and certificates of every kind for them."""
 import datetime
 import pathlib
-import socket
 import ssl
-import threading
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from .listener import Listener
 
 DAY = datetime.timedelta(days=1)
 
@@ -42,7 +42,7 @@ class Authority:
         return path
 
 
-class TlsServer:
+class TlsServer(Listener):
     """On a port of 127.0.0.1, with the certificate and key of `pem`, up to version `newest`. `requests` counts."""
 
     def __init__(self, pem, newest=ssl.TLSVersion.TLSv1_3):
@@ -50,17 +50,7 @@ class TlsServer:
         self.context.load_cert_chain(pem)
         self.context.maximum_version = newest
         self.requests = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def serve(self, connection):
         try:
@@ -79,6 +69,3 @@ class TlsServer:
                 self.requests += 1
                 body = f"{s.version()} {'reused' if s.session_reused else 'new'}".encode()
                 s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-
-    def close(self):
-        self.listener.close()
