@@ -44,18 +44,21 @@ static void log_diagnostics(const struct diagnostics *d)
 
 static int load(struct monitor *m, struct config **ret, struct error *e)
 {
+	struct config *c = NULL;
 	struct diagnostics d;
 	int r;
 
 	diagnostics_init(&d);
-	r = config_load(m->config_file, 0, &d, ret);
-	if (r == 0 && authority_check(*ret, &d) < 0) {
-		config_free(*ret);
-		r = -EINVAL;
-	}
+	r = config_load(m->config_file, 0, &d, &c);
+	if (r == 0)
+		r = authority_check(c, &d);
 	log_diagnostics(&d);
-	if (r < 0)
+	if (r == 0) {
+		*ret = c;
+	} else {
+		config_free(c);
 		error_set(e, r, "%zu errors in %s", d.errors, m->config_file);
+	}
 	diagnostics_done(&d);
 	return r;
 }
