@@ -69,12 +69,20 @@ def test_changed_rules_are_put_back_at_once(host, network, flushed):
     network.leaks()  # what passed meanwhile was nobody's
 
 
+def lead_elsewhere(daemon, agent, network):
+    """The agent is still named where its packets are looked up."""
+    where = f"inet wayleave_{daemon.instance} outbound_2"
+    path = re.search(r'"[^"]+"', network.in_host("nft", "list", "map", *where.split()))[0]
+    network.in_host("nft", f"delete element {where} {{ {path} }}; add element {where} {{ {path} : accept }}")
+
+
 @pytest.mark.parametrize("take_away, problem", [
     (lambda daemon, agent, network: daemon.pin(agent, "steer_connect4").unlink(), "a hook of cgroup"),
     (lambda daemon, agent, network: network.in_host("nft", "flush", "chain", "inet", f"wayleave_{daemon.instance}", "output"),
      "somebody has changed the rules"),
     (lambda daemon, agent, network: network.in_host("nft", "flush", "map", "inet", f"wayleave_{daemon.instance}", "outbound_2"),
      "nftables"),
+    (lead_elsewhere, "nftables: the rules for cgroup"),
 ])
 def test_what_is_taken_away_is_told_and_put_back(host, network, take_away, problem):
     daemon, agent = host.govern()

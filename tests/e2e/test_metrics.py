@@ -126,7 +126,7 @@ def test_rules_of_others_that_change_are_no_failure(daemon):
     others = [subprocess.Popen(["sh", "-c", loop, f"wltother{i}"], start_new_session=True) for i in range(4)]
     try:
         wait_for(lambda: metrics(daemon)["wayleave_canary_runs_total"] > runs + 4, 60)
-        assert metrics(daemon)["wayleave_canary_failed_runs_total"] == 0
+        assert metrics(daemon)["wayleave_canary_failed_runs_total"] == 0, daemon.text()[-3000:]
     finally:
         for i, other in enumerate(others):
             os.killpg(other.pid, signal.SIGKILL)

@@ -161,7 +161,8 @@ def test_install_upgrade_remove_purge(root, package, newer):
     root("sh", "-c", f"cat > /etc/wayleave/policies/all.yaml <<'EOF'\n{POLICY}\nEOF")
     root.start()
     # Who speaks with agents and servers is nobody; who looks at processes is root, and speaks with no one.
-    children = [line.split(None, 1) for line in root("ps", "-ww", "-o", "user=,args=", "--ppid", root.daemon.pid).stdout.splitlines()]
+    shown = root("ps", "-ww", "-o", "user:20=,comm:16=,args=", "--ppid", root.daemon.pid).stdout.splitlines()
+    children = [(line[:20].strip(), line[38:]) for line in shown if line[21:37].strip() != "wayleaved: nft"]
     assert [user for user, args in children if not args.startswith("wayleaved: inspector ")] == 2 * ["wayleave"], children
     assert [user for user, args in children if args.startswith("wayleaved: inspector ")] == ["root"], children
     agent = f"cat /proc/self/cgroup; exec 3<>/dev/tcp/192.0.2.1/9"

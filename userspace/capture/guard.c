@@ -333,6 +333,17 @@ static uint64_t shape_of(const char *text)
 	return sum;
 }
 
+/* `ret` gets the rules of a table as nft prints them, a NUL behind. */
+static int list_table(const char *family, const char *instance, struct buffer *ret, struct error *e)
+{
+	char command[96];
+	int r;
+
+	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
+	r = guard_run(command, ret, e);
+	return r == 0 ? buffer_append_byte(ret, 0) : r;
+}
+
 int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 {
 	return guard_shape_of("inet", instance, ret, e);
@@ -341,67 +352,101 @@ int guard_shape(const char *instance, uint64_t *ret, struct error *e)
 int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e)
 {
 	struct buffer text;
-	char command[96];
 	int r;
 
-	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
 	buffer_init(&text, GUARD_TEXT_MOST);
-	r = guard_run(command, &text, e);
-	if (r == 0)
-		r = buffer_append_byte(&text, 0);
+	r = list_table(family, instance, &text, e);
 	if (r == 0)
 		*ret = shape_of((const char *)buffer_slice(&text).data);
 	buffer_done(&text);
 	return r;
 }
 
-int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e)
+/* `ret` gets the table, and `ret_shape` the number of it and of what fills the queue. */
+static int take(const struct guard *g, struct buffer *ret, uint64_t *ret_shape, struct error *e)
 {
-	uint64_t rules, queue = 0;
-	int r = guard_shape(g->instance, &rules, e);
+	uint64_t queue = 0;
+	int r = list_table("inet", g->instance, ret, e);
 
 	if (r == 0 && guard_queues(g))
 		r = guard_queue_shape(g, &queue, e);
 	if (r == 0)
-		*ret = rules * 31 + queue;
+		*ret_shape = shape_of((const char *)buffer_slice(ret).data) * 31 + queue;
 	return r;
 }
 
-static int append_lookup(
-	struct buffer *b, const struct guard *g, const struct guard_agent *a, enum kind kind)
+int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e)
 {
+	struct buffer text;
+	int r;
+
+	buffer_init(&text, GUARD_TEXT_MOST);
+	r = take(g, &text, ret, e);
+	buffer_done(&text);
+	return r;
+}
+
+/* Of a table as nft prints it, what stands in one map; empty where there is none. */
+static struct slice find_map(const char *text, enum kind kind, unsigned level)
+{
+	char head[32];
+	const char *at, *end;
+
+	snprintf(head, sizeof(head), "\tmap %s_%u {\n", kind_names[kind], level);
+	at = strstr(text, head);
+	end = at ? strstr(at, "\n\t}\n") : NULL;
+	return end ? slice_of(at, (size_t)(end - at)) : slice_of(NULL, 0);
+}
+
+/* Whether the map sends the agent's packets where it should; `room` is the caller's. */
+static int look_up(const struct guard *g, const struct guard_agent *a, enum kind kind,
+	const char *text, struct buffer *room)
+{
+	struct slice map, element;
 	char chain[CHAIN_SIZE];
 	int r;
 
 	chain_of(g, a, kind, chain);
 	if (!*chain)
 		return 0;
-	r = buffer_append_format(b, "get element inet wayleave_%s %s_%u { ", g->instance,
-		kind_names[kind], cgroup_path_depth(a->cgroup));
+	buffer_clear(room);
+	r = append_path(room, g, a->cgroup);
 	if (r == 0)
-		r = append_path(b, g, a->cgroup);
-	return r == 0 ? buffer_append_string(b, " }\n") : r;
+		r = buffer_append_format(room, " : goto %s", chain);
+	if (r < 0)
+		return r;
+	element = buffer_slice(room);
+	for (map = find_map(text, kind, cgroup_path_depth(a->cgroup)); map.length > 0;) {
+		const uint8_t *at = memmem(map.data, map.length, element.data, element.length);
+		size_t behind = at ? (size_t)(at - map.data) + element.length : map.length;
+
+		if (behind < map.length && strchr(", ", map.data[behind]))
+			return 0;
+		map = slice_of(map.data + behind, map.length - behind);
+	}
+	return -ENOENT;
 }
 
 int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 {
-	struct buffer text;
+	struct buffer text, room;
 	uint64_t now;
-	int r = guard_take_shape(g, &now, e);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (now != shape)
-		return error_set(e, -ESTALE, "nftables: somebody has changed the rules");
 	buffer_init(&text, GUARD_TEXT_MOST);
+	buffer_init(&room, GUARD_TEXT_MOST);
+	r = take(g, &text, &now, e);
+	if (r == 0 && now != shape)
+		r = error_set(e, -ESTALE, "nftables: somebody has changed the rules");
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
+		const struct guard_agent *a = &g->agents[i];
+
 		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
-			r = append_lookup(&text, g, &g->agents[i], kind);
+			r = look_up(g, a, kind, (const char *)buffer_slice(&text).data, &room);
+		if (r < 0)
+			error_set_errno(e, r, "nftables: the rules for cgroup %s", a->cgroup);
 	}
-	if (r == 0)
-		r = buffer_append_byte(&text, 0);
-	if (r == 0 && g->count > 0)
-		r = guard_run((const char *)buffer_slice(&text).data, NULL, e);
+	buffer_done(&room);
 	buffer_done(&text);
 	return r;
 }

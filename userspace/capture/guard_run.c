@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <nftables/libnftables.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture/guard_internal.h"
 
 #define RUN_TRIES 20
+#define RUN_SECONDS 30
 
 /* What the child says; behind it what nft printed. */
 struct outcome {
@@ -53,13 +55,26 @@ static bool send_all(int fd, const void *data, size_t length)
 	return true;
 }
 
+/* What libxtables has to say of others' rules is not ours to log. */
+static void be_quiet(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
+}
+
 _Noreturn static void be_child(int fd, const char *text, bool prints)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	struct outcome outcome = {.error = 0};
 	const char *printed = NULL;
+	struct nft_ctx *nft;
 	bool sent;
 
+	prctl(PR_SET_NAME, "wayleaved: nft");
+	alarm(RUN_SECONDS); /* the caller waits */
+	be_quiet();
+	nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (nft)
 		run(nft, text, &outcome);
 	else
