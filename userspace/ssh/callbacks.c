@@ -51,22 +51,38 @@ static void on_agent_request(ssh_session session, ssh_channel channel, void *con
 		lane->agent_forward = AGENT_WANTED;
 }
 
-void callbacks_listen(struct lane *lane)
+static void on_close(ssh_session session, ssh_channel channel, void *context)
 {
-	lane->agent_callbacks = (struct ssh_channel_callbacks_struct){
-		.userdata = lane,
-		.channel_signal_function = on_signal,
-		.channel_auth_agent_req_function = on_agent_request,
+	struct lane *lane = context;
+
+	(void)session;
+	if (channel == lane->agent)
+		lane->agent_closed = true;
+	else
+		lane->server_closed = true;
+}
+
+void callbacks_listen(struct lane *lane, enum side side)
+{
+	static const struct ssh_channel_callbacks_struct functions[] = {
+		[SIDE_AGENT] =
+			{
+				.channel_close_function = on_close,
+				.channel_signal_function = on_signal,
+				.channel_auth_agent_req_function = on_agent_request,
+			},
+		[SIDE_SERVER] =
+			{
+				.channel_close_function = on_close,
+				.channel_exit_status_function = on_exit_status,
+				.channel_exit_signal_function = on_exit_signal,
+			},
 	};
-	ssh_callbacks_init(&lane->agent_callbacks);
-	lane->server_callbacks = (struct ssh_channel_callbacks_struct){
-		.userdata = lane,
-		.channel_exit_status_function = on_exit_status,
-		.channel_exit_signal_function = on_exit_signal,
-	};
-	ssh_callbacks_init(&lane->server_callbacks);
-	if (lane->agent)
-		ssh_set_channel_callbacks(lane->agent, &lane->agent_callbacks);
-	if (lane->server)
-		ssh_set_channel_callbacks(lane->server, &lane->server_callbacks);
+	struct ssh_channel_callbacks_struct *callbacks =
+		side == SIDE_AGENT ? &lane->agent_callbacks : &lane->server_callbacks;
+
+	*callbacks = functions[side];
+	callbacks->userdata = lane;
+	ssh_callbacks_init(callbacks);
+	ssh_set_channel_callbacks(side == SIDE_AGENT ? lane->agent : lane->server, callbacks);
 }

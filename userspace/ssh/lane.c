@@ -67,7 +67,7 @@ static struct lane *new_lane(struct relay *r, ssh_message message)
 {
 	struct lane *lane;
 
-	if (r->lane_count >= LIMIT_SSH_CHANNELS) {
+	if (r->lane_count >= LIMIT_SSH_CHANNELS || r->closing_count >= LIMIT_SSH_CLOSING) {
 		ssh_message_reply_default(message);
 		ssh_message_free(message);
 		return NULL;
@@ -94,6 +94,13 @@ void lane_open_listener(struct relay *r, ssh_message message)
 			ssh_message_global_request_port(message));
 }
 
+static void make_server(struct lane *lane)
+{
+	lane->server = ssh_channel_new(lane->relay->server);
+	if (lane->server)
+		callbacks_listen(lane, SIDE_SERVER);
+}
+
 void lane_open(struct relay *r, ssh_message message)
 {
 	int type = ssh_message_subtype(message);
@@ -102,7 +109,7 @@ void lane_open(struct relay *r, ssh_message message)
 	if (!lane)
 		return;
 	if (type == SSH_CHANNEL_SESSION && !r->refused)
-		lane->server = ssh_channel_new(r->server);
+		make_server(lane);
 	else if (type == SSH_CHANNEL_DIRECT_TCPIP && !r->refused)
 		ask_for_place(lane, BRIDGE_FORWARD,
 			ssh_message_channel_request_open_destination(message),
@@ -111,13 +118,16 @@ void lane_open(struct relay *r, ssh_message message)
 		lane->ended = true;
 }
 
-/* The library keeps a channel, and calls back, until its other end has closed it too. */
-static void free_channel(ssh_channel channel, struct ssh_channel_callbacks_struct *callbacks)
+static void free_agent(struct lane *lane)
 {
-	if (!channel)
-		return;
-	ssh_remove_channel_callbacks(channel, callbacks);
-	ssh_channel_free(channel);
+	closing_begin(lane->relay, lane->agent, &lane->agent_callbacks, &lane->agent_closed);
+	lane->agent = NULL;
+}
+
+static void free_server(struct lane *lane)
+{
+	closing_begin(lane->relay, lane->server, &lane->server_callbacks, &lane->server_closed);
+	lane->server = NULL;
 }
 
 void lane_free(struct lane *lane)
@@ -133,8 +143,8 @@ void lane_free(struct lane *lane)
 		ssh_message_free(lane->open);
 	}
 	requests_drop(lane);
-	free_channel(lane->agent, &lane->agent_callbacks);
-	free_channel(lane->server, &lane->server_callbacks);
+	free_agent(lane);
+	free_server(lane);
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++)
 		flow_done(&lane->flows[i]);
 	if (lane->told && !r->alone)
@@ -186,7 +196,7 @@ static void accept_channel(struct lane *lane)
 		lane->ended = true;
 		return;
 	}
-	callbacks_listen(lane);
+	callbacks_listen(lane, SIDE_AGENT);
 	flow_init(&lane->flows[BRIDGE_STDIN], lane->agent, lane->server, BRIDGE_STDIN);
 	flow_init(&lane->flows[BRIDGE_STDOUT], lane->server, lane->agent, BRIDGE_STDOUT);
 	flow_init(&lane->flows[BRIDGE_STDERR], lane->server, lane->agent, BRIDGE_STDERR);
@@ -241,7 +251,7 @@ static void on_allow(struct lane *lane, struct slice body)
 {
 	if (!lane->agent) {
 		if (lane->kind == BRIDGE_FORWARD)
-			lane->server = ssh_channel_new(lane->relay->server);
+			make_server(lane);
 		lane->ended = !lane->server; /* nothing here could carry it */
 		lane->inspect = body.length ? body.data[0] : 0;
 		lane->step = LANE_OPENING;

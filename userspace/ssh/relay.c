@@ -245,6 +245,7 @@ static void turn(struct relay *r)
 		moved = take_frames(r);
 		moved |= relay_take_messages(r);
 		moved |= turn_lanes(r);
+		closing_turn(r);
 		if (!r->alone)
 			link_flush(&r->link);
 		if (r->link.closed && !r->alone) {
@@ -349,6 +350,7 @@ void relay_run(ssh_bind keys, struct opening *o)
 	int rc;
 
 	list_init(&r->lanes);
+	list_init(&r->closing);
 	link_init(&r->link, o->fds[SSH_DESCRIPTOR_WORKER]);
 	watch(r, true);
 	rc = login_agent(r, keys, o->fds[SSH_DESCRIPTOR_AGENT]);

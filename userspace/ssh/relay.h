@@ -6,6 +6,7 @@
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
  *   callbacks.c what the library says of it, to be remembered
+ *   closing.c   those that are over for us
  *   requests.c  what the agent asks of it, in its order
  *   streams.c   its data, both ways, and what came of it
  *   flow.c      bytes of one direction
@@ -78,6 +79,7 @@ struct lane {
 	ssh_message open; /* not answered yet */
 	ssh_channel agent, server; /* NULL: none yet, or none any more */
 	struct ssh_channel_callbacks_struct agent_callbacks, server_callbacks;
+	bool agent_closed, server_closed; /* by the other end of it */
 	ssh_message requests[LIMIT_SSH_REQUESTS]; /* in their order */
 	size_t request_count;
 	enum lane_step step; /* of the first of them */
@@ -120,6 +122,8 @@ struct relay {
 	struct ssh_counter_struct counters[2]; /* of what came from the agent, and the host */
 	struct list lanes;
 	size_t lane_count;
+	struct list closing; /* channels: closing.c */
+	size_t closing_count;
 	uint32_t last_lane;
 	size_t questions; /* that are not over; what a channel holds open is one */
 	char agent_user[64];
@@ -162,8 +166,16 @@ void lane_refuse(struct lane *lane, struct slice text);
 void lane_fail(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
 
-/* callbacks.c: for both channels of the lane, which are there now. */
-void callbacks_listen(struct lane *lane);
+/* callbacks.c: for that channel of the lane, which is there now. */
+void callbacks_listen(struct lane *lane, enum side side);
+
+/* closing.c */
+/* Closes the channel, which may be NULL, and has the library forget it when its other end has
+ * closed it, which it may have: `closed`. What still comes is dropped. */
+void closing_begin(struct relay *r, ssh_channel channel,
+	struct ssh_channel_callbacks_struct *callbacks, const bool *closed);
+/* Forgets those that are over. */
+void closing_turn(struct relay *r);
 
 /* requests.c */
 /* Another request of the agent's channel; takes the message. */

@@ -152,6 +152,5 @@ void streams_finish(struct lane *lane)
 {
 	send_status(lane);
 	streams_report(lane);
-	ssh_channel_close(lane->agent);
 	lane_free(lane);
 }
