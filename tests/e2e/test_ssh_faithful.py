@@ -137,6 +137,12 @@ def test_many_commands_at_once_in_one_connection(daemon, server, tmp_path):
         for process, bytes_of_it in zip(many, data):
             rest, _ = process.communicate(bytes_of_it[1000:], timeout=60)
             assert (process.returncode, rest) == (0, bytes_of_it[1000:])
+        # Such a client closes its channel when it has sent its last, and what it was sent has ended before.
+        early = daemon.popen(*words, f"exec >&- 2>&-; touch {tmp_path}/silent; cat >/dev/null; exit 9", stdin=subprocess.PIPE)
+        wait_for(lambda: (tmp_path / "silent").exists())
+        time.sleep(0.3)
+        early.communicate(b"later\n", timeout=30)
+        assert early.returncode == 9
     finally:
         master.terminate()
         master.wait(10)

@@ -355,6 +355,48 @@ Test(ssh_lane, what_was_refused_has_no_other_status)
 	cr_expect_eq(status, 126);
 }
 
+static void close_agent(void)
+{
+	const struct ssh_channel_callbacks_struct *c = agent.callbacks;
+
+	agent.ended = agent.closed = true;
+	c->channel_close_function(NULL, lane->agent, c->userdata);
+}
+
+/* A program may end its output, and read on (cat >/dev/null); the agent ends what it sends, and
+ * closes the channel. */
+Test(ssh_lane, an_agent_that_has_all_of_the_output_is_told_what_came_of_it)
+{
+	begin_with_callbacks();
+	host.closed = false;
+	while (lane_turn(lane))
+		;
+	cr_assert(lane->output_ended && !lane->input_ended);
+	agent.unread = 100;
+	close_agent();
+	while (lane_turn(lane))
+		;
+	cr_assert_eq(relay.lane_count, 1);
+	cr_expect_eq(written, 100);
+	cr_expect(host_told_end);
+	cr_expect_not(agent.freed);
+	cr_expect_eq(status, -1);
+	tell_status(9);
+	host.closed = true;
+	turn_to_the_end();
+	cr_expect_eq(status, 9);
+}
+
+Test(ssh_lane, an_agent_that_closes_before_is_gone)
+{
+	begin_with_callbacks();
+	host.closed = host.ended = false;
+	close_agent();
+	turn_to_the_end();
+	cr_expect(host.freed);
+	cr_expect_eq(status, -1);
+}
+
 /* --- what is closed --- */
 
 Test(ssh_lane, nobody_is_called_back_for_what_is_gone)

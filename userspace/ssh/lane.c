@@ -352,7 +352,7 @@ bool lane_turn(struct lane *lane)
 			lane_free(lane);
 		return lane->ended;
 	}
-	if (ssh_channel_is_closed(lane->agent)) {
+	if (ssh_channel_is_closed(lane->agent) && !streams_owe_status(lane)) {
 		streams_report(lane);
 		lane_free(lane);
 		return true;

@@ -198,6 +198,8 @@ void requests_begin_script(struct lane *lane);
 /* streams.c */
 /* It is known what came of it. */
 bool streams_have_status(const struct lane *lane);
+/* The agent has all of the output, and has yet to be told. */
+bool streams_owe_status(const struct lane *lane);
 /* Moves what can be moved, for a lane that is open; true: something was. */
 bool streams_turn_input(struct lane *lane);
 bool streams_turn_output(struct lane *lane);

@@ -104,6 +104,13 @@ static bool waits_for_status(const struct lane *lane)
 		!streams_have_status(lane);
 }
 
+/* Such an agent reads what came of it still: it closed the channel because the output had ended. */
+bool streams_owe_status(const struct lane *lane)
+{
+	return lane->output_ended && lane->started && !lane->status_sent && !lane->carry &&
+		lane->kind != BRIDGE_FORWARD;
+}
+
 bool streams_turn_output(struct lane *lane)
 {
 	bool moved = turn_streams(lane);
