@@ -397,6 +397,49 @@ Test(ssh_lane, an_agent_that_closes_before_is_gone)
 	cr_expect_eq(status, -1);
 }
 
+/* --- a host that is gone --- */
+
+static void lose_host(void)
+{
+	relay.server = (ssh_session)(void *)&sessions[1];
+	connected = false;
+	outcome = SSH_ERROR;
+	lane->started = false;
+}
+
+Test(ssh_lane, a_command_that_the_host_was_asked_for_is_refused_with_the_reason)
+{
+	message_kind = SSH_CHANNEL_REQUEST_EXEC;
+	lane->requests[0] = (ssh_message)(void *)&message;
+	lane->request_count = 1;
+	lane->step = LANE_REQUESTING;
+	lose_host();
+	cr_assert_not(lane_turn(lane));
+	cr_assert_eq(answers, 0);
+	lane_refuse(lane, slice_from_string(RELAY_HOST_GONE));
+	turn_to_the_end();
+	cr_expect_eq(successes, 1);
+	cr_expect_eq(status, 126);
+	cr_expect_str_eq(said, broke);
+}
+
+Test(ssh_lane, a_channel_that_the_host_was_asked_for_is_opened_to_tell_the_reason)
+{
+	lane->agent = NULL;
+	lane->kind = 0;
+	lane->step = LANE_OPENING;
+	lane->open = (ssh_message)(void *)&message;
+	host.closed = false;
+	lose_host();
+	cr_assert_not(lane_turn(lane));
+	lane_refuse(lane, slice_from_string(RELAY_HOST_GONE));
+	cr_expect(host.freed);
+	cr_assert(lane_turn(lane));
+	cr_expect_eq(end_of(lane->agent), &agent);
+	cr_expect_eq(lane->step, LANE_IDLE);
+	lane_free(lane);
+}
+
 /* --- what is closed --- */
 
 Test(ssh_lane, nobody_is_called_back_for_what_is_gone)

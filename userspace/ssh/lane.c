@@ -219,7 +219,7 @@ static bool turn_opening(struct lane *lane)
 {
 	int rc = open_server(lane);
 
-	if (rc == SSH_AGAIN)
+	if (rc == SSH_AGAIN || (rc == SSH_ERROR && relay_lost_host(lane->relay)))
 		return false;
 	if (rc == SSH_OK) {
 		accept_channel(lane);
@@ -233,9 +233,13 @@ static bool turn_opening(struct lane *lane)
 	return true;
 }
 
+/* What is asked of a channel without a host is refused with the reason, for which an opening that
+ * fails has no place. */
 void lane_refuse(struct lane *lane, struct slice text)
 {
-	if (!lane->agent)
+	if (!lane->agent && !lane->kind)
+		free_server(lane);
+	else if (!lane->agent)
 		lane->ended = true;
 	else if (lane->started)
 		lane_fail(lane, text);

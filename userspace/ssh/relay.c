@@ -132,6 +132,11 @@ static bool is_gone(ssh_session session)
 		ssh_get_status(session) & (SSH_CLOSED | SSH_CLOSED_ERROR);
 }
 
+bool relay_lost_host(const struct relay *r)
+{
+	return r->server && !r->host_gone && is_gone(r->server);
+}
+
 /* Without a host nothing is left to do but to tell the agent, which may take its time to read the
  * rest. What runs finds out by itself. */
 static void on_host_gone(struct relay *r)
@@ -252,7 +257,7 @@ static void turn(struct relay *r)
 			on_link_closed(r);
 			moved = true;
 		}
-		if (r->server && is_gone(r->server) && !r->host_gone) {
+		if (relay_lost_host(r)) {
 			on_host_gone(r);
 			moved = true;
 		}

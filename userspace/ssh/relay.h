@@ -142,6 +142,9 @@ int login_server(struct relay *r, const struct opening *o);
 void relay_run(ssh_bind keys, struct opening *o);
 /* From now on nothing passes. Keeps a copy. */
 void relay_refuse(struct relay *r, struct slice text);
+/* Its connection has ended, of which the lanes have yet to be told: what it was asked for last did
+ * not fail for a reason of its own. */
+bool relay_lost_host(const struct relay *r);
 /* Takes what both ends ask for; true: the agent asked for something. */
 bool relay_take_messages(struct relay *r);
 

@@ -274,7 +274,7 @@ static bool turn_requesting(struct lane *lane)
 	int rc = send_request(lane);
 	bool runs;
 
-	if (rc == SSH_AGAIN)
+	if (rc == SSH_AGAIN || (rc == SSH_ERROR && relay_lost_host(lane->relay)))
 		return false;
 	/* Where the host has none to give, what runs may go on without. */
 	lane->terminal |=
