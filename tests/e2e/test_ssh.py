@@ -490,16 +490,18 @@ def test_a_host_that_misbehaves_harms_itself_alone(tmp_path):
         gone = run(d, asked, "vanish")
         assert gone.returncode == 126 and "wayleave: the connection to the host broke" in gone.stderr, gone
         hanging = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "hang", stdin=subprocess.DEVNULL)
-        flooded = d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", "flood", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        flooded = [d.popen("ssh", *OPTIONS, "-p", str(asked.port), "root@127.0.0.1", how, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                   for how in ("flood", "flood its window", "flood both")]
         time.sleep(2)  # nobody reads: what is on its way stays bounded
         assert d.ssh_sessions()
         for pid in d.ssh_sessions():
             assert _resident(pid) < 40 << 20
         assert run(d, asked, "other").returncode == 3
-        for process in (hanging, flooded):
+        for process in (hanging, *flooded):
             process.terminate()
             process.wait(10)
-        flooded.stdout.close()
+        for process in flooded:
+            process.stdout.close()
         wait_for(lambda: not d.ssh_sessions())
     finally:
         d.close()

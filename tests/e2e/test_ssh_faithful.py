@@ -187,6 +187,33 @@ def test_one_channel_too_many(daemon, server):
     assert done.stdout == "True\n1\n1\nTrue 0\nTrue {0}\n", done.stderr[-2000:]
 
 
+TOO_MUCH = """
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t.connect(username="root", password="any")
+c = t.open_session()
+c.exec_command("sleep 5")
+m = paramiko.Message()
+m.add_byte(bytes([94]))
+m.add_int(c.remote_chanid)
+m.add_string(b"x" * 32768)
+try:
+    for _ in range(1000):
+        t._send_user_message(m)
+except (OSError, EOFError):
+    pass
+t.join(20)
+print(t.is_active())
+"""
+
+
+def test_an_agent_that_ignores_its_window_ends_its_session(daemon, server):
+    done = daemon.run("/usr/bin/python3", "-c", TOO_MUCH, server.port, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.stdout == "False\n", done.stderr[-2000:]
+    ended(daemon)
+    wait_for(lambda: not daemon.ssh_sessions())
+
+
 def test_the_agents_keys_and_screen_stay_with_it(daemon, server):
     """Nothing carries them, whatever a rule says; what runs does without."""
     words = ["ssh-agent", "ssh", *OPTIONS, "-A", "-Y", "-p", server.port]

@@ -4,7 +4,7 @@
     ssh_server.py PORT KEY USER PASSWORD WAYS    WAYS: "password", "keyboard-interactive"
 
 It says each way that was tried, as "tried WAY". It runs no command: each is answered with its text and status 3. "hang" never answers,
-"vanish" ends the connection, "flood" writes without end. MISDEEDS are answered so, too, and with what a server must not send."""
+"vanish" ends the connection, FLOODS write without end. MISDEEDS are answered so, too, and with what a server must not send."""
 import os
 import socket
 import sys
@@ -76,6 +76,15 @@ def scribble(channel):
     channel.get_transport().sock.sendall(os.urandom(100000))
 
 
+def flood_both(channel):
+    """What a command writes in its two streams has one window."""
+    channel.sendall(b"x" * 32768)
+    channel.sendall_stderr(b"x")
+
+
+FLOODS = {b"flood": lambda channel: channel.sendall(b"x" * 32768), b"flood both": flood_both,
+          b"flood its window": lambda channel: send(channel, DATA, channel.remote_chanid, b"x" * 32768)}
+
 # What comes before the text and the status, between them, and behind them.
 MISDEEDS = {
     b"stray": (stray, None, None), b"again": (again, None, None), b"truncated": (truncated, None, None), b"asking": (asking, None, None),
@@ -124,8 +133,8 @@ class Asking(paramiko.ServerInterface):
 
     @staticmethod
     def answer(channel, command):
-        while command == b"flood":
-            channel.sendall(b"x" * 32768)
+        while command in FLOODS:
+            FLOODS[command](channel)
         before, between, behind = [deed or (lambda channel: None) for deed in MISDEEDS.get(command, (None, None, None))]
         before(channel)
         channel.sendall(command + b"\n")

@@ -14,6 +14,7 @@
 /* One end of a channel. */
 static struct end {
 	size_t readable, at_once;
+	bool ended;
 	uint32_t window;
 } host, agent;
 
@@ -38,6 +39,12 @@ int ssh_channel_read_nonblocking(ssh_channel channel, void *to, uint32_t most, i
 	memset(to, 'x', n);
 	end->readable -= n;
 	return (int)n;
+}
+
+int ssh_channel_poll(ssh_channel channel, int errors)
+{
+	(void)errors;
+	return (int)end_of(channel)->readable;
 }
 
 int ssh_channel_write(ssh_channel channel, const void *bytes, uint32_t length)
@@ -66,8 +73,7 @@ int ssh_channel_is_closed(ssh_channel channel)
 
 int ssh_channel_is_eof(ssh_channel channel)
 {
-	(void)channel;
-	return 0;
+	return end_of(channel)->ended && end_of(channel)->readable == 0;
 }
 
 /* --- the worker --- */
@@ -380,6 +386,49 @@ Test(ssh_flow, an_interrupt_passes)
 	typed_end(&lane);
 }
 
+/* Each read lets the host send more, whatever the library still has; also where the rest of it is
+ * looked at later. */
+Test(ssh_flow, all_that_there_is_is_fetched_at_once)
+{
+	host.readable = 8 * FLOW_PENDING_HIGH;
+	cr_assert(flow_turn(&flow, &lane, true));
+	cr_expect_eq(flow.unanswered, FLOW_UNANSWERED_MOST);
+	cr_expect_eq(host.readable, 0);
+	host.readable = 1;
+	answer(flow.at_worker);
+	flow_turn(&flow, &lane, true);
+	cr_expect_eq(host.readable, 1);
+}
+
+Test(ssh_flow, what_was_fetched_comes_before_the_end)
+{
+	uint8_t bytes[BRIDGE_DATA_MOST];
+	size_t got = 0;
+
+	flow.masked = false;
+	host.readable = 3 * BRIDGE_DATA_MOST + 1;
+	host.ended = true;
+	for (int n; (n = flow_fetch(&flow, bytes)) > 0; got += (size_t)n) {
+		cr_expect_eq(flow_is_over(&flow, flow.from),
+			got + (size_t)n == 3 * BRIDGE_DATA_MOST + 1);
+		cr_expect_not(got == 0 && flow_is_dry(&flow));
+	}
+	cr_expect_eq(got, 3 * BRIDGE_DATA_MOST + 1);
+	cr_expect(flow_is_dry(&flow));
+}
+
+Test(ssh_flow, what_is_cut_off_has_nothing_left)
+{
+	uint8_t bytes[BRIDGE_DATA_MOST];
+
+	host.readable = 2 * BRIDGE_DATA_MOST;
+	cr_assert_eq(flow_fetch(&flow, bytes), BRIDGE_DATA_MOST);
+	cr_assert_not(flow_is_dry(&flow));
+	flow_cut(&flow);
+	cr_expect(flow_is_dry(&flow));
+	cr_expect_not(flow_turn(&flow, &lane, true));
+}
+
 /* Each read lets the host send more, whatever else is still to be read. */
 Test(ssh_flow, what_was_begun_is_read_to_its_end)
 {
@@ -401,7 +450,9 @@ Test(ssh_flow, what_has_no_end_is_not)
 	flow.masked = false;
 	host.readable = 100 * FLOW_PENDING_HIGH;
 	flow_turn(&flow, &lane, false);
-	cr_expect_eq(buffer_length(&flow.pending), FLOW_PENDING_MOST);
+	cr_expect_eq(buffer_length(&flow.pending), FLOW_PENDING_HIGH);
+	cr_expect_eq(buffer_length(&flow.pending) + buffer_length(&flow.fetched),
+		BRIDGE_DATA_MOST + FLOW_FETCHED_MOST);
 }
 
 Test(ssh_flow, what_has_waited_is_asked_for)
@@ -419,7 +470,7 @@ Test(ssh_flow, what_has_waited_is_asked_for)
  */
 Test(ssh_flow, an_agent_that_does_not_read_is_not_told_what_is_kept)
 {
-	host.readable = FLOW_PENDING_MOST + FLOW_PENDING_HIGH;
+	host.readable = FLOW_FETCHED_MOST + 2 * FLOW_PENDING_HIGH;
 	run();
 	cr_assert_gt(host.readable, 0);
 	for (int i = 0; i < 3; i++) {
@@ -429,7 +480,8 @@ Test(ssh_flow, an_agent_that_does_not_read_is_not_told_what_is_kept)
 	}
 	/* It reads again, and the host has yet to go on. */
 	host.readable = 0;
-	agent.window = 2 * FLOW_PENDING_MOST;
+	buffer_clear(&flow.fetched);
+	agent.window = 2 * FLOW_PENDING_HIGH;
 	let_time_pass();
 	turn();
 	cr_expect_eq(buffer_length(&flow.pending), 0);

@@ -26,6 +26,7 @@ static int outcome; /* of what the host was asked for last */
 static bool connected; /* the host's session */
 static bool host_told_end;
 static size_t written; /* to the host */
+static uint32_t window;
 static int status; /* that the agent was given; -1: none */
 static char signalled[64]; /* the same, of a signal */
 static char said[256];
@@ -139,7 +140,7 @@ void ssh_message_free(ssh_message m)
 
 int ssh_channel_is_closed(ssh_channel channel)
 {
-	return end_of(channel)->closed;
+	return end_of(channel)->closed && end_of(channel)->unread == 0;
 }
 
 int ssh_channel_is_open(ssh_channel channel)
@@ -171,7 +172,7 @@ int ssh_channel_read_nonblocking(ssh_channel channel, void *to, uint32_t most, i
 uint32_t ssh_channel_window_size(ssh_channel channel)
 {
 	(void)channel;
-	return sizeof(said) - 1;
+	return window;
 }
 
 int ssh_channel_write(ssh_channel channel, const void *bytes, uint32_t length)
@@ -231,6 +232,7 @@ static void setup(void)
 	connected = true;
 	host_told_end = false;
 	written = 0;
+	window = sizeof(said) - 1;
 	message_kind = SSH_CHANNEL_REQUEST_WINDOW_CHANGE;
 	outcome = SSH_OK;
 	link_init(&relay.link, -1);
@@ -395,6 +397,39 @@ Test(ssh_lane, an_agent_that_closes_before_is_gone)
 	turn_to_the_end();
 	cr_expect(host.freed);
 	cr_expect_eq(status, -1);
+}
+
+Test(ssh_lane, what_an_agent_sent_before_it_closed_is_passed_on)
+{
+	const size_t most = FLOW_PENDING_HIGH + 3 * BRIDGE_DATA_MOST + 1;
+
+	begin_with_callbacks();
+	host.closed = host.ended = false;
+	agent.unread = most;
+	close_agent();
+	window = 0;
+	while (lane_turn(lane))
+		;
+	cr_assert_eq(relay.lane_count, 1);
+	cr_assert_eq(agent.unread, 0);
+	window = sizeof(said) - 1;
+	turn_to_the_end();
+	cr_expect_eq(written, most);
+	cr_expect(host.freed);
+}
+
+/* Where nobody takes it any more it is not. */
+Test(ssh_lane, what_an_agent_sent_is_not_waited_for_when_the_host_has_closed)
+{
+	begin_with_callbacks();
+	host.closed = host.ended = false;
+	agent.unread = FLOW_PENDING_HIGH + 3 * BRIDGE_DATA_MOST;
+	close_agent();
+	window = 0;
+	while (lane_turn(lane))
+		;
+	host.closed = host.ended = true;
+	turn_to_the_end();
 }
 
 /* --- a host that is gone --- */

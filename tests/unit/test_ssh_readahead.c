@@ -168,3 +168,43 @@ Test(readahead, a_failure_is_told_as_it_was)
 	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
 	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
 }
+
+Test(readahead, who_is_held_waits)
+{
+	struct pollfd p[] = {
+		{.fd = ours, .events = POLLIN | POLLOUT}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 2 * PIECE);
+	send_bytes(others, 1);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	readahead_hold(ours, true);
+	for (unsigned i = 0; i < 10; i++) {
+		cr_assert(readahead_poll(p, 2, -1) == 2 && p[0].revents == POLLOUT);
+		cr_assert(p[0].events == (POLLIN | POLLOUT) && p[1].revents == POLLIN);
+	}
+	send_bytes(theirs, 1);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLOUT);
+	readahead_hold(ours, false);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents & POLLIN);
+	cr_assert(
+		readahead_receive(ours, piece, PIECE) == PIECE && piece[0] == (unsigned char)PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 1);
+}
+
+/* Else nobody would learn that it has left. */
+Test(readahead, who_has_left_is_not_held)
+{
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 10);
+	readahead_hold(ours, true);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
+	close(theirs);
+	cr_assert(readahead_poll(&p, 1, -1) <= 1 && p.events == POLLIN);
+	readahead_hold(ours, true);
+	cr_assert(readahead_poll(&p, 1, -1) == 1 && p.revents & POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 0);
+}

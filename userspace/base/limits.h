@@ -104,6 +104,8 @@
 #define LIMIT_HOST_KEYS_BYTES 65536u /* of a resource's known_hosts */
 #define LIMIT_SSH_CHANNELS 64u /* of one session at a time */
 #define LIMIT_SSH_CLOSING 1024u /* closed by us alone, of one session at a time */
+/* Bytes of one stream that wait in libssh, which gives room for 1.92 MB. */
+#define LIMIT_SSH_UNREAD (2u << 20)
 #define LIMIT_SSH_HOST 250u /* bytes of the name that a forward goes to */
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
 #define LIMIT_SSH_ENVIRONMENT 8192u /* bytes of a channel's variables, to be reviewed with it */

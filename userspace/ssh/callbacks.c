@@ -62,17 +62,37 @@ static void on_close(ssh_session session, ssh_channel channel, void *context)
 		lane->server_closed = true;
 }
 
+/* How much is there now; it is read between two rounds. What nobody reads any more is dropped. */
+static int on_data(ssh_session session, ssh_channel channel, void *data, uint32_t length,
+	int errors, void *context)
+{
+	struct lane *lane = context;
+	enum side from = channel == lane->agent ? SIDE_AGENT : SIDE_SERVER;
+	enum bridge_stream stream = errors ? BRIDGE_STDERR : BRIDGE_STDOUT;
+
+	(void)session;
+	(void)data;
+	if (from == SIDE_AGENT)
+		stream = BRIDGE_STDIN;
+	if (lane->agent && (!lane->flows[stream].from || (from == SIDE_AGENT && errors)))
+		return (int)length;
+	pressure_on_unread(lane->relay, from, length);
+	return 0;
+}
+
 void callbacks_listen(struct lane *lane, enum side side)
 {
 	static const struct ssh_channel_callbacks_struct functions[] = {
 		[SIDE_AGENT] =
 			{
+				.channel_data_function = on_data,
 				.channel_close_function = on_close,
 				.channel_signal_function = on_signal,
 				.channel_auth_agent_req_function = on_agent_request,
 			},
 		[SIDE_SERVER] =
 			{
+				.channel_data_function = on_data,
 				.channel_close_function = on_close,
 				.channel_exit_status_function = on_exit_status,
 				.channel_exit_signal_function = on_exit_signal,

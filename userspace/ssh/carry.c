@@ -81,7 +81,7 @@ void carry_end(struct lane *lane)
 static void give_up(struct carry_end *end)
 {
 	end->over = end->shut = true;
-	end->in->from = NULL;
+	flow_cut(end->in);
 	buffer_clear(&end->in->pending);
 }
 
@@ -127,7 +127,7 @@ static void pass_ends(struct carry_end *end)
 	if (!end->shut && (ssh_channel_is_eof(channel) || ssh_channel_is_closed(channel)) &&
 		flow_is_dry(end->in)) {
 		end->shut = true;
-		end->in->from = NULL;
+		flow_cut(end->in);
 		shutdown(end->fd, SHUT_WR);
 	}
 	if (!end->ended && end->over && flow_is_dry(&end->back)) {
@@ -148,7 +148,8 @@ static bool turn_end(struct lane *lane, struct carry_end *end)
 		moved |= some;
 	} while (some);
 	/* Who reads no more makes what is for them pointless. */
-	if (!end->over && ssh_channel_is_closed(end->back.to)) {
+	if (!end->over && ssh_channel_is_closed(end->back.to) &&
+		buffer_length(&end->in->fetched) == 0) {
 		give_up(end);
 		buffer_clear(&end->back.pending);
 		shutdown(end->fd, SHUT_RDWR);

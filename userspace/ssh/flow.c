@@ -8,19 +8,65 @@ void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_str
 	f->from = from;
 	f->to = to;
 	f->stream = stream;
+	buffer_init(&f->fetched, FLOW_FETCHED_MOST);
 	/* A mask may be longer than what it hides. */
-	buffer_init(&f->pending, 8 * FLOW_PENDING_MOST);
+	buffer_init(&f->pending, 8 * (FLOW_PENDING_HIGH + FLOW_FETCHED_MOST));
 }
 
 void flow_done(struct flow *f)
 {
+	buffer_done(&f->fetched);
 	buffer_done(&f->pending);
+}
+
+void flow_cut(struct flow *f)
+{
+	f->from = NULL;
+	buffer_done(&f->fetched);
+}
+
+bool flow_is_over(const struct flow *f, ssh_channel source)
+{
+	return buffer_length(&f->fetched) == 0 && ssh_channel_is_eof(source);
+}
+
+/* Nothing more comes of the connection as long as there is something to be read. */
+static void fetch_rest(struct flow *f)
+{
+	bool errors = f->stream == BRIDGE_STDERR;
+	int left = ssh_channel_poll(f->from, errors), n = 1;
+	uint8_t *space;
+
+	for (; left > 0 && n > 0; left -= n) {
+		if (buffer_reserve(&f->fetched, BRIDGE_DATA_MOST, &space) < 0)
+			return;
+		n = ssh_channel_read_nonblocking(f->from, space, BRIDGE_DATA_MOST, errors);
+		buffer_commit(&f->fetched, n > 0 ? (size_t)n : 0);
+	}
+}
+
+int flow_fetch(struct flow *f, uint8_t ret_bytes[BRIDGE_DATA_MOST])
+{
+	struct slice some = slice_head(buffer_slice(&f->fetched), BRIDGE_DATA_MOST);
+	int n;
+
+	if (some.length) {
+		memcpy(ret_bytes, some.data, some.length);
+		buffer_consume(&f->fetched, some.length);
+		if (buffer_length(&f->fetched) == 0)
+			buffer_done(&f->fetched);
+		return (int)some.length;
+	}
+	n = ssh_channel_read_nonblocking(
+		f->from, ret_bytes, BRIDGE_DATA_MOST, f->stream == BRIDGE_STDERR);
+	if (n == BRIDGE_DATA_MOST)
+		fetch_rest(f);
+	return n;
 }
 
 bool flow_has_enough(const struct flow *f)
 {
-	return buffer_length(&f->pending) + f->at_worker >=
-		(f->draining ? FLOW_PENDING_MOST : FLOW_PENDING_HIGH);
+	return buffer_length(&f->pending) + f->at_worker >= FLOW_PENDING_HIGH;
 }
 
 /* The agent, or the worker, has yet to take what came before: what a masked flow hands on piece by
@@ -52,8 +98,7 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 		return false;
 	if (!f->from || is_full(f, l) || (f->stream == BRIDGE_STDIN && !typed_is_dry(lane)))
 		return false;
-	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), f->stream == BRIDGE_STDERR);
-	f->draining = n == sizeof(bytes);
+	n = flow_fetch(f, bytes);
 	if (n <= 0)
 		return false;
 	f->bytes += (size_t)n;
@@ -104,7 +149,8 @@ void flow_ask_for_kept(struct flow *f, struct lane *lane)
 
 	if (!f->masked || f->at_worker == 0 || f->end_told || lane->relay->alone)
 		return;
-	over = over && (!f->from || ssh_channel_poll(f->from, f->stream == BRIDGE_STDERR) <= 0);
+	over = over && buffer_length(&f->fetched) == 0 &&
+		(!f->from || ssh_channel_poll(f->from, f->stream == BRIDGE_STDERR) <= 0);
 	put_off(f);
 	if (!over && (f->due == 0 || clock_monotonic() < f->due))
 		return;
@@ -115,13 +161,15 @@ void flow_ask_for_kept(struct flow *f, struct lane *lane)
 }
 
 /* Never more than the window takes: the library would wait for it. */
-static bool flow_write(struct flow *f)
+static bool flow_write(struct flow *f, const struct lane *lane)
 {
+	enum side to = f->to == lane->agent ? SIDE_AGENT : SIDE_SERVER;
 	struct slice rest = buffer_slice(&f->pending);
 	uint32_t window;
 	int n;
 
-	if (rest.length == 0 || !f->to || !ssh_channel_is_open(f->to))
+	if (rest.length == 0 || !f->to || !ssh_channel_is_open(f->to) ||
+		!pressure_allows_writing(lane->relay, to))
 		return false;
 	window = ssh_channel_window_size(f->to);
 	if (window == 0)
@@ -132,6 +180,7 @@ static bool flow_write(struct flow *f)
 		: ssh_channel_write(f->to, rest.data, (uint32_t)rest.length);
 	if (n <= 0)
 		return false;
+	pressure_wrote(lane->relay, to, (size_t)n);
 	buffer_consume(&f->pending, (size_t)n);
 	return true;
 }
@@ -144,7 +193,7 @@ bool flow_turn(struct flow *f, struct lane *lane, bool inspected)
 	/* As it was since the last turn. */
 	f->held_up |= is_full(f, l);
 	do {
-		some = flow_write(f);
+		some = flow_write(f, lane);
 		some |= flow_read(f, lane, inspected);
 		moved |= some;
 	} while (some);
@@ -154,5 +203,6 @@ bool flow_turn(struct flow *f, struct lane *lane, bool inspected)
 
 bool flow_is_dry(const struct flow *f)
 {
-	return buffer_length(&f->pending) == 0 && f->at_worker == 0;
+	return buffer_length(&f->fetched) == 0 && buffer_length(&f->pending) == 0 &&
+		f->at_worker == 0;
 }

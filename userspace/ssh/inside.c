@@ -159,8 +159,7 @@ bool inside_read(struct flow *f, struct lane *lane)
 	on_taken(lane, take(lane, from, SLICE_EMPTY), who);
 	if (flow_has_enough(f) || !wants(lane, from))
 		return buffer_length(&f->pending) > before;
-	n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), false);
-	f->draining = n == sizeof(bytes);
+	n = flow_fetch(f, bytes);
 	if (n <= 0)
 		return buffer_length(&f->pending) > before;
 	f->bytes += (size_t)n;

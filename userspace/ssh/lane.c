@@ -171,7 +171,7 @@ static void cut(struct lane *lane)
 	for (size_t i = 0; i < BRIDGE_STREAM_COUNT; i++) {
 		lane->flows[i].at_worker = 0;
 		lane->flows[i].due = 0;
-		lane->flows[i].from = NULL;
+		flow_cut(&lane->flows[i]);
 	}
 	lane->ended = true;
 }
@@ -345,6 +345,15 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 		on_tunnel(lane, frame);
 }
 
+/* What it sent before is passed on, and what came of it told where it waits for that. */
+static bool agent_is_gone(const struct lane *lane)
+{
+	bool passing = lane->started && !lane->ended && ssh_channel_is_open(lane->server) &&
+		buffer_length(&lane->flows[BRIDGE_STDIN].fetched);
+
+	return ssh_channel_is_closed(lane->agent) && !streams_owe_status(lane) && !passing;
+}
+
 bool lane_turn(struct lane *lane)
 {
 	bool moved = false;
@@ -356,7 +365,7 @@ bool lane_turn(struct lane *lane)
 			lane_free(lane);
 		return lane->ended;
 	}
-	if (ssh_channel_is_closed(lane->agent) && !streams_owe_status(lane)) {
+	if (agent_is_gone(lane)) {
 		streams_report(lane);
 		lane_free(lane);
 		return true;

@@ -14,6 +14,9 @@ static struct socket_ahead {
 	int fd;
 	bool ended; /* by its peer, behind what was not taken yet, */
 	int error; /* with this; 0: in order */
+	bool held;
+	bool parting; /* its peer sends nothing more, and is not held for that rest */
+	short wanted; /* while it is held */
 	size_t start, end; /* of what was not taken yet */
 	uint8_t bytes[READAHEAD_SIZE];
 } sockets[SOCKETS_MOST];
@@ -41,6 +44,14 @@ void readahead_forget(int fd)
 
 	if (s)
 		s->fd = -1;
+}
+
+void readahead_hold(int fd, bool on)
+{
+	struct socket_ahead *s = find(fd);
+
+	if (s)
+		s->held = on && !s->parting;
 }
 
 /* The system calls themselves: the C library's names lead here. */
@@ -94,7 +105,7 @@ static bool is_ahead(const struct pollfd *p)
 {
 	const struct socket_ahead *s = p->events & POLLIN ? find(p->fd) : NULL;
 
-	return s && (s->start < s->end || (s->ended && ends_told));
+	return s && !s->held && (s->start < s->end || (s->ended && ends_told));
 }
 
 /* Nobody is to be told that there is nothing more. */
@@ -105,17 +116,44 @@ static bool is_hidden(const struct pollfd *p)
 	return s && s->ended && s->start == s->end && !ends_told;
 }
 
+static void hold(struct pollfd *p)
+{
+	struct socket_ahead *s = find(p->fd);
+
+	if (!s || !s->held)
+		return;
+	s->wanted = p->events;
+	p->events = (short)((p->events & ~POLLIN) | POLLRDHUP);
+}
+
+/* Who has left would be held for ever, and the room that it had for its rest is the socket's. */
+static void let_go(struct pollfd *p, bool polled)
+{
+	struct socket_ahead *s = find(p->fd);
+
+	if (!s || !s->held)
+		return;
+	p->events = s->wanted;
+	s->parting = polled && p->revents & (POLLRDHUP | POLLHUP | POLLERR);
+	s->held = !s->parting;
+	p->revents &= POLLOUT;
+}
+
 /* The descriptors of those that are hidden are none for the time of the call: their complements,
  * which are below -1, as nothing is hidden of standard input. */
 static int poll_others(struct pollfd *fds, nfds_t count, int timeout)
 {
 	int n;
 
-	for (nfds_t i = 0; i < count; i++)
+	for (nfds_t i = 0; i < count; i++) {
+		hold(&fds[i]);
 		fds[i].fd = is_hidden(&fds[i]) ? ~fds[i].fd : fds[i].fd;
+	}
 	n = (int)syscall(SYS_poll, fds, count, timeout);
-	for (nfds_t i = 0; i < count; i++)
+	for (nfds_t i = 0; i < count; i++) {
 		fds[i].fd = fds[i].fd < -1 ? ~fds[i].fd : fds[i].fd;
+		let_go(&fds[i], n > 0);
+	}
 	return n;
 }
 

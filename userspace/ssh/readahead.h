@@ -32,6 +32,10 @@ void readahead_forget(int fd);
  * such a one is as if nothing came. Not at first. */
 void readahead_tell_ends(bool on);
 
+/* Whether `fd`, which is read ahead, is to be as if nothing came, until the other says so; but for
+ * the end of what its peer sends, with which it is over. */
+void readahead_hold(int fd, bool on);
+
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);
 /* As poll(2). Where something that was read ahead can be taken it doesn't wait, and looks at the

@@ -170,6 +170,13 @@ static void leave_soon(struct relay *r)
 		r->leave_at = soon;
 }
 
+/* There is nothing that it could still be told in its channels: what it sends is not read. */
+static void on_window_ignored(struct relay *r)
+{
+	refuse_all(r, slice_from_string("the agent sent more than there was room for"));
+	r->leave_at = clock_monotonic();
+}
+
 /* --- the loop --- */
 
 /* Only that the loop turns: the library polls in many places. */
@@ -264,6 +271,8 @@ static void turn(struct relay *r)
 	} while (moved || bytes_received(r) != before);
 	if (r->host_gone && r->lane_count == 0)
 		leave_soon(r);
+	if (!pressure_turn(r) && !r->leave_at)
+		on_window_ignored(r);
 }
 
 static void relay_loop(struct relay *r)

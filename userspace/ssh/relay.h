@@ -7,6 +7,7 @@
  *   lane.c      one channel, from its opening to its end
  *   callbacks.c what the library says of it, to be remembered
  *   closing.c   those that are over for us
+ *   pressure.c  what bounds that which the library holds
  *   requests.c  what the agent asks of it, in its order
  *   streams.c   its data, both ways, and what came of it
  *   flow.c      bytes of one direction
@@ -37,6 +38,7 @@
 
 #define RELAY_SIGNALS_MOST 8
 #define RELAY_SIGNAL_SIZE 16
+#define RELAY_REQUEST_SIZE 64 /* of a signal, or a terminal's size, on its way to the host */
 #define RELAY_MESSAGE_SIZE 512 /* a longer one, of what a signal ended, is not passed on */
 #define RELAY_ALONE_SECONDS 30 /* to tell the agent why, when the worker or the host is gone */
 #define RELAY_LEAVE_SECONDS 1 /* for the agent to end the connection, when it was told */
@@ -52,9 +54,9 @@ struct opening {
 struct flow {
 	ssh_channel from, to;
 	enum bridge_stream stream;
+	struct buffer fetched; /* from the library, and not looked at yet */
 	struct buffer pending; /* may be written */
 	size_t at_worker; /* bytes that it has yet to give back, or keeps to be masked */
-	bool draining; /* what is read goes on to the end of what the library has */
 	bool masked; /* it gives back something else, and says for how many bytes it stands */
 	size_t unanswered; /* of what was sent to it, if it is masked */
 	bool held_up; /* since `due` was put off last, something was not read that may be there */
@@ -114,6 +116,14 @@ struct lane {
 	size_t said; /* bytes, beside what the agent asked for */
 };
 
+/* One side's, in numbers of the library's counters. */
+struct pressure {
+	bool crowded; /* a channel has more that is unread than there was room for */
+	size_t unsent; /* bytes written since nothing was left to be sent */
+	uint64_t sent; /* by then */
+	uint64_t received; /* when nothing was left to be sent that it may be waiting for */
+};
+
 struct relay {
 	struct link link;
 	ssh_session agent, server; /* server NULL: there is none */
@@ -124,6 +134,7 @@ struct relay {
 	size_t lane_count;
 	struct list closing; /* channels: closing.c */
 	size_t closing_count;
+	struct pressure pressure[2]; /* by enum side, as the counters */
 	uint32_t last_lane;
 	size_t questions; /* that are not over; what a channel holds open is one */
 	char agent_user[64];
@@ -179,6 +190,17 @@ void closing_begin(struct relay *r, ssh_channel channel,
 	struct ssh_channel_callbacks_struct *callbacks, const bool *closed);
 /* Forgets those that are over. */
 void closing_turn(struct relay *r);
+
+/* pressure.c */
+/* The library holds that much for one stream of a channel now: the connection over which it came is
+ * not read for the time being if that is more than there was room for. */
+void pressure_on_unread(struct relay *r, enum side from, size_t unread);
+/* Bytes were written, in a channel or as a request; whether more may be for now. */
+void pressure_wrote(struct relay *r, enum side to, size_t length);
+bool pressure_allows_writing(struct relay *r, enum side to);
+/* Decides whose connection is read. False: the agent ignores its windows, nothing more is to be
+ * read from it. */
+bool pressure_turn(struct relay *r);
 
 /* requests.c */
 /* Another request of the agent's channel; takes the message. */
@@ -264,11 +286,18 @@ uint64_t carry_bytes(const struct lane *lane, enum side to);
 /* flow.c */
 #define FLOW_PENDING_HIGH (256u << 10)
 /* Each read gives the sender room for 1.28 MB more, whatever the library still has: read piece by
- * piece for somebody slow, that grows until there is no more memory. So what was begun is read to
- * its end, which is at most what there was room for, unless it is more than this. */
-#define FLOW_PENDING_MOST (12 * FLOW_PENDING_HIGH)
+ * piece for somebody slow, that grows until there is no more memory. So all that it has is fetched
+ * at once, and nothing more before that was looked at. It has more only of a peer that ignores its
+ * window. */
+#define FLOW_FETCHED_MOST LIMIT_SSH_UNREAD
 #define FLOW_UNANSWERED_MOST 4u /* pieces at the worker that are masked */
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
+/* The next bytes of the source: their count, or 0 or less: there are none now. */
+int flow_fetch(struct flow *f, uint8_t ret_bytes[BRIDGE_DATA_MOST]);
+/* Its source ended what it sends, of which nothing is left to be fetched. */
+bool flow_is_over(const struct flow *f, ssh_channel source);
+/* Nothing more is fetched. */
+void flow_cut(struct flow *f);
 /* Reads and writes what it can; true: some bytes moved. */
 bool flow_turn(struct flow *f, struct lane *lane, bool inspected);
 /* Has the worker see bytes, which it gives back. */

@@ -80,7 +80,7 @@ static void ask_for_script(struct lane *lane, bool whole)
 	lane->flows[BRIDGE_STDIN].due = 0;
 	lane->whole = whole;
 	if (whole)
-		lane->flows[BRIDGE_STDIN].from = NULL;
+		flow_cut(&lane->flows[BRIDGE_STDIN]);
 	buffer_init(&text, BRIDGE_BODY_MOST / 2 + BRIDGE_DATA_MOST);
 	if (buffer_append_byte(&text, whole) == 0 &&
 		buffer_append_slice(&text, slice_head(script, LIMIT_SSH_SCRIPT)) == 0) {
@@ -97,7 +97,7 @@ static bool turn_collecting(struct lane *lane)
 {
 	struct flow *f = &lane->flows[BRIDGE_STDIN];
 	uint8_t bytes[BRIDGE_DATA_MOST];
-	int n = ssh_channel_read_nonblocking(f->from, bytes, sizeof(bytes), false);
+	int n = flow_fetch(f, bytes);
 
 	if (n > 0) {
 		f->bytes += (size_t)n;
@@ -107,7 +107,7 @@ static bool turn_collecting(struct lane *lane)
 	}
 	if (buffer_length(&f->pending) > LIMIT_SSH_SCRIPT)
 		ask_for_script(lane, false);
-	else if (n <= 0 && ssh_channel_is_eof(f->from))
+	else if (n <= 0 && flow_is_over(f, f->from))
 		ask_for_script(lane, true);
 	else if (n <= 0 && clock_monotonic() >= f->due)
 		ask_for_script(lane, false);
@@ -141,8 +141,10 @@ static void change_window(struct lane *lane, ssh_message m)
 	uint8_t size[4];
 
 	take_window(lane, m);
-	if (lane->server)
+	if (lane->server) {
 		ssh_channel_change_pty_size(lane->server, lane->columns, lane->rows);
+		pressure_wrote(lane->relay, SIDE_SERVER, RELAY_REQUEST_SIZE);
+	}
 	bytes_put_u16(size, lane->columns);
 	bytes_put_u16(size + 2, lane->rows);
 	if (lane->started && !lane->relay->alone)
@@ -309,7 +311,7 @@ bool requests_turn(struct lane *lane)
 		ask(lane, BRIDGE_AGENT_FORWARD, slice_from_string("agent"));
 		return true;
 	}
-	if (lane->request_count == 0)
+	if (lane->request_count == 0 || !pressure_allows_writing(lane->relay, SIDE_SERVER))
 		return false;
 	begin_request(lane);
 	return true;

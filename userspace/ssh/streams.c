@@ -5,13 +5,21 @@
  * behind their end all the same, which nobody would have looked at, is not read (RFC 4254, 5.3). */
 static void tell_end(struct lane *lane, enum bridge_stream stream, ssh_channel from)
 {
-	if (lane->kind != BRIDGE_FORWARD || !ssh_channel_is_eof(from))
+	if (lane->kind != BRIDGE_FORWARD || !flow_is_over(&lane->flows[stream], from))
 		return;
-	lane->flows[stream].from = NULL;
+	flow_cut(&lane->flows[stream]);
 	if (lane->told_end || lane->relay->alone || !lane->flows[stream].at_worker)
 		return;
 	lane->told_end = true;
 	link_data(&lane->relay->link, lane->id, stream, SLICE_EMPTY);
+}
+
+static void pass_signals(struct lane *lane)
+{
+	for (size_t i = 0; i < lane->signal_count; i++)
+		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
+	pressure_wrote(lane->relay, SIDE_SERVER, lane->signal_count * RELAY_REQUEST_SIZE);
+	lane->signal_count = 0;
 }
 
 bool streams_turn_input(struct lane *lane)
@@ -24,12 +32,11 @@ bool streams_turn_input(struct lane *lane)
 		return false;
 	moved = flow_turn(f, lane, lane->inspect & BRIDGE_INSPECT_INPUT);
 	moved |= typed_turn(lane);
-	if (ssh_channel_is_eof(lane->agent))
+	if (flow_is_over(f, lane->agent))
 		inside_on_input_end(lane);
 	tell_end(lane, BRIDGE_STDIN, lane->agent);
-	for (size_t i = 0; i < lane->signal_count; i++)
-		ssh_channel_request_send_signal(lane->server, lane->signals[i]);
-	lane->signal_count = 0;
+	if (pressure_allows_writing(lane->relay, SIDE_SERVER))
+		pass_signals(lane);
 	if (!lane->input_ended && (lane->whole || ssh_channel_is_eof(lane->agent)) &&
 		flow_is_dry(f) && inside_is_dry(lane, BRIDGE_STDIN) && typed_is_dry(lane)) {
 		lane->input_ended = true;
