@@ -528,6 +528,16 @@ Test(ssh_lane, a_session_whose_channels_are_not_closed_opens_no_more)
 	lane_free(lane);
 }
 
+/* Whose channel could not be opened at the host. */
+Test(ssh_lane, what_ended_before_it_began_is_gone)
+{
+	lane->agent = lane->server = NULL;
+	lane->ended = true;
+	lane->started = false;
+	cr_expect(lane_turn(lane));
+	cr_expect_eq(relay.lane_count, 0);
+}
+
 /* An answer is taken from the channel, which the library has freed with its lane. */
 Test(ssh_lane, what_is_asked_of_a_channel_that_is_gone_is_not_answered)
 {

@@ -361,9 +361,10 @@ bool lane_turn(struct lane *lane)
 	if (lane->step == LANE_OPENING && !lane->ended)
 		moved = turn_opening(lane);
 	if (!lane->agent) {
-		if (lane->ended)
-			lane_free(lane);
-		return lane->ended;
+		if (!lane->ended)
+			return false;
+		lane_free(lane);
+		return true;
 	}
 	if (agent_is_gone(lane)) {
 		streams_report(lane);
