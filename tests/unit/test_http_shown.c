@@ -139,6 +139,23 @@ Test(http_shown, deep_and_long)
 	cr_expect_str_eq(text + end - 23, "CUT: more is not shown\n");
 }
 
+/* One line of it alone is more than is shown. */
+Test(http_shown, a_long_line_is_cut)
+{
+	static const char begin[] = "binary, 1048576 bytes\n";
+	static uint8_t bytes[1 << 20];
+	const char *text;
+	size_t end;
+
+	memset(bytes, 'a', sizeof(bytes));
+	bytes[sizeof(bytes) - 1] = 0;
+	text = shown(HTTP_SHOWN_BINARY, slice_of(bytes, sizeof(bytes)));
+	cr_expect(strncmp(text, begin, sizeof(begin) - 1) == 0);
+	cr_expect_eq(strspn(text + sizeof(begin) - 1, "a"), HTTP_SHOWN_MOST);
+	end = strlen(text);
+	cr_expect_str_eq(text + end - 24, "\nCUT: more is not shown\n");
+}
+
 static enum http_shown kind_of(const char *type, struct slice content)
 {
 	static struct http_fields fields;

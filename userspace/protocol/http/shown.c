@@ -101,12 +101,13 @@ static int put_digest(struct buffer *out, struct slice content)
 	return r < 0 ? r : buffer_append_format(out, ", SHA-256 %s\n", hex);
 }
 
-/* Bytes at the front that can be read, and how many characters they are. */
-static size_t run_of(struct slice s, size_t *ret_characters)
+/* Bytes at the front that can be read, up to `most` or a character more, and how many characters
+ * they are. */
+static size_t run_of(struct slice s, size_t most, size_t *ret_characters)
 {
 	size_t length = 0;
 
-	for (*ret_characters = 0; length < s.length; (*ret_characters)++) {
+	for (*ret_characters = 0; length < s.length && length < most; (*ret_characters)++) {
 		struct slice rest = slice_from(s, length);
 		size_t n = text_utf8_sequence(rest);
 
@@ -139,7 +140,7 @@ static int put_runs(struct buffer *out, struct slice content)
 	int r = 0;
 
 	while (r == 0 && content.length && buffer_length(out) < end) {
-		size_t n = run_of(content, &characters);
+		size_t n = run_of(content, HTTP_SHOWN_MOST, &characters);
 
 		if (characters >= RUN_LEAST) {
 			r = put_gap(out, &gap);
