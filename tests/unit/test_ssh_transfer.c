@@ -88,6 +88,9 @@ static const struct {
 		"rsync_read ?rsync --server --sender --files-from=/x . /a"},
 	{"rsync --server -T /tmp . /a", "rsync_write ?rsync --server -T /tmp . /a"},
 	{"rsync --server --backup-dir /b . /a", "rsync_write ?rsync --server --backup-dir /b . /a"},
+	/* What was there is kept as "a~". */
+	{"rsync --server -blogDtpre.iLsfxCIvu . /a",
+		"rsync_write ?rsync --server -blogDtpre.iLsfxCIvu . /a"},
 	/* -s: the paths come later. Behind "e" it is something else. */
 	{"rsync --server --sender -slogDtpre.iLsfxCIvu . /a",
 		"rsync_read ?rsync --server --sender -slogDtpre.iLsfxCIvu . /a"},

@@ -83,10 +83,10 @@ static void read_scp(struct transfer *t, struct words *w)
 /* --- rsync --- */
 
 /* "-logDtpre.iLsfxCIvu": behind "e" stands what the client is able to. "s" has the paths come
- * later, where nobody reads them. */
+ * later, where nobody reads them; "b" keeps what was there under another name beside it. */
 static bool take_rsync_letters(struct transfer *t, struct slice letters)
 {
-	static const char plain[] = "vqnlLkKHogDtOpEAXrRxSucCzbWyIdmiNUJ";
+	static const char plain[] = "vqnlLkKHogDtOpEAXrRxSucCzWyIdmiNUJ";
 
 	for (size_t i = 0; i < letters.length; i++) {
 		t->below |= letters.data[i] == 'r' || letters.data[i] == 'd';
