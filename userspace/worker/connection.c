@@ -27,7 +27,7 @@ static void add(struct connection_facts *f, struct slice user, struct slice host
 {
 	size_t i = f->action.pair_count;
 
-	if (host.length == 0 || (i && slice_equal_string(host, strchr(f->objects[0], '@') + 1)))
+	if (host.length == 0)
 		return;
 	/* What is longer is no name that could be matched for sure. */
 	f->pairs[i].state = user.length + host.length + 2 > sizeof(f->objects[i]) ? OBJECT_UNKNOWN
@@ -52,9 +52,11 @@ void connection_describe(const struct session *s, struct connection_facts *ret)
 	};
 	if (protocol == PROTOCOL_SSH && s->resource != POLICY_EGRESS) {
 		struct slice user = p->resources[s->resource].login_user;
+		struct slice name = name_of(s), host = host_of(s->address);
 
-		add(ret, user, name_of(s));
-		add(ret, user, host_of(s->address));
+		add(ret, user, name);
+		if (!slice_equal(name, host))
+			add(ret, user, host);
 	}
 	if (ret->action.pair_count == 0)
 		ret->action.pair_count = 1;
