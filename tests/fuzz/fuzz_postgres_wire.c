@@ -235,10 +235,17 @@ static bool lacks_lines_only(struct slice some, struct slice all)
 /* What an agent sent while it had to wait gets its turn at the reply that ends the wait, before or
  * after what the server sent behind that reply. Where one of the two is a violation, which ends the
  * session, both orders are right: where it is the server's, the agent's message may be one itself
- * or be never reached; where it is the agent's, what the server sent behind may be missing. */
+ * or be never reached; where it is the agent's, what the server sent behind may be missing. And
+ * where the agent's message left first, what was an answer that nobody asked for is the one to it:
+ * nothing but its time tells an early answer from one. */
 static bool is_other_order(const struct buffer *whole, const struct buffer *found)
 {
-	if (!says(whole, "! violation") || !says(found, "! violation"))
+	bool ends = says(whole, "! violation");
+
+	if (ends != says(found, "! violation"))
+		return says(ends ? whole : found, "! violation server") &&
+			says(ends ? found : whole, "\n>S ");
+	if (!ends)
 		return false;
 	return says(whole, "! violation server") || says(found, "! violation server") ||
 		lacks_lines_only(buffer_slice(found), buffer_slice(whole));
