@@ -3,6 +3,7 @@
 import json
 import subprocess
 from base64 import b64encode
+from resource import RLIMIT_NOFILE, prlimit
 
 import pytest
 from conftest import make_config
@@ -206,6 +207,22 @@ def test_an_agents_own_process_never_gets_it(daemon, web):
         told = poser.communicate("\n", timeout=20)[0]
     assert SECRET not in told and SECRET not in said
     assert "a process of an agent's" in said and "posed" not in said
+
+
+def test_a_server_that_could_not_be_looked_at_gets_none(daemon):
+    """A monitor without a descriptor left does not see who the server is."""
+    monitor, place = daemon.process.pid, f"{daemon.url('allowed')}/v1/seen"
+    limits = prlimit(monitor, RLIMIT_NOFILE)
+    with daemon.popen("sh", "-c", 'echo ready; read go; exec curl -sS "$1"', "sh", place, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                      text=True) as waiting:
+        assert waiting.stdout.readline() == "ready\n"
+        prlimit(monitor, RLIMIT_NOFILE, (7, limits[1]))
+        try:
+            said = waiting.communicate("go\n", timeout=20)[0]
+        finally:
+            prlimit(monitor, RLIMIT_NOFILE, limits)
+    assert "no room to see who the server is" in said and SECRET not in said
+    assert SECRET in curl(daemon, place)
 
 
 def test_no_memory_and_no_file_has_it(daemon):

@@ -363,6 +363,8 @@ static const char *refusal_text(int error)
 		return "the configuration lets this password not be sent in clear";
 	case -EACCES:
 		return "the server is a process of an agent's, or can't be found";
+	case REQUESTS_LOST_DESCRIPTOR:
+		return "the daemon has no room to see who the server is";
 	default:
 		return "the server's challenge is not one that is answered";
 	}
@@ -373,9 +375,9 @@ static int check_server(struct monitor_worker *w, int server)
 {
 	uint32_t agent = 0;
 
-	return server < 0 || (capture_find_peer(w->monitor->capture, server, &agent) == 0 && !agent)
-		? 0
-		: -EACCES;
+	if (server < 0)
+		return server == REQUESTS_LOST_DESCRIPTOR ? server : 0;
+	return capture_find_peer(w->monitor->capture, server, &agent) == 0 && !agent ? 0 : -EACCES;
 }
 
 void credentials_ask(struct monitor_worker *w, struct slice request, int server)

@@ -18,8 +18,9 @@ struct monitor_worker;
 
 /* -errno: no thread. */
 int credentials_new(struct monitor *m, struct credentials **ret);
-/* A MESSAGE_PROOF; answered by and by. `server`: the worker's connection, or -1; what an agent's
- * own process would get by it is refused. */
+/* A MESSAGE_PROOF; answered by and by. `server`: the worker's connection, or why there is none
+ * (requests_handle()); what an agent's own process would get by it is refused, and what is asked
+ * for by a connection that was lost on the way. */
 void credentials_ask(struct monitor_worker *w, struct slice request, int server);
 
 #endif
