@@ -181,10 +181,20 @@ def test_another_place_never_gets_it(daemon):
     assert curl(daemon, "-L", f"{daemon.url('bearer')}/v1/away") == "|||"
 
 
-# A server of an agent's own making, in the place of a resource's that is not up: what it is told until the end of input.
+# A server of an agent's own making, in the place of a resource's that is not up: what it is told until the end of input. With a cgroup: its
+# socket was made in one below it that is gone, as if that one's processes had passed it on.
 POSER = """
-import socket, sys, threading
+import os, socket, sys, threading
+def enter(cgroup):
+    open(cgroup + "/cgroup.procs", "w").write("0")
+handed = sys.argv[3:]
+for cgroup in handed:
+    os.mkdir(cgroup + "/before")
+    enter(cgroup + "/before")
 s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+for cgroup in handed:
+    enter(cgroup)
+    os.rmdir(cgroup + "/before")
 told = []
 def answer(c):
     while data := c.recv(9999):
@@ -200,8 +210,12 @@ print(b"".join(told), flush=True)
 """
 
 
-def test_an_agents_own_process_never_gets_it(daemon, web):
-    with daemon.popen("/usr/bin/python3", "-c", POSER, POSED, web.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as poser:
+@pytest.mark.parametrize("handed", [False, True])
+def test_an_agents_own_process_never_gets_it(daemon, web, handed):
+    command = ["/usr/bin/python3", "-c", POSER, POSED, str(web.place)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    cgroup = str(daemons.cgroup_root() / daemon.cgroups()[0])
+    with subprocess.Popen([*command, cgroup], **pipes) if handed else daemon.popen(*command, **pipes) as poser:
         assert poser.stdout.readline() == "ready\n"
         said = curl(daemon, "-H", "authorization: Bearer mine", f"http://{POSED}:{web.place}/v1/seen")
         told = poser.communicate("\n", timeout=20)[0]

@@ -90,17 +90,21 @@ static int ask_cgroup(const union place *own, const union place *peer, uint64_t 
 	return r == 0 && !a.known ? -ENODATA : r;
 }
 
-/* The root has no path; nor has a cgroup that is gone, in which no agent's process is any more. */
+/* In the root, which has no path, is no agent. Whose a cgroup was that is gone nobody knows: its
+ * processes may have handed on the socket. */
 static int find_agent(struct capture *c, uint64_t cgroup, uint32_t *ret)
 {
 	char path[CGROUP_PATH_SIZE];
 	uint32_t agent = 0;
-	int fd, r = cgroup_open_id(&c->root, cgroup, &fd, path);
+	uint64_t root;
+	int fd, r = cgroup_get_id(c->root.fd, &root);
 
-	if (r == -ESTALE) {
+	if (r == 0 && cgroup == root) {
 		*ret = 0;
 		return 0;
 	}
+	if (r == 0)
+		r = cgroup_open_id(&c->root, cgroup, &fd, path);
 	if (r < 0)
 		return r;
 	close(fd);
