@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cgroups of agents that appear while the daemon runs, or while it doesn't: governed before anybody in them can connect."""
 import os
+import resource
 import shutil
 import signal
 import time
@@ -30,6 +31,13 @@ ONCE = """
 try:
     socket.socket()
     result = "made"
+except OSError as e:
+    result = errno.errorcode[e.errno]
+"""
+DATAGRAM = f"""
+try:
+    socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ({SERVER4!r}, 123))
+    result = "left"
 except OSError as e:
     result = errno.errorcode[e.errno]
 """
@@ -128,6 +136,27 @@ def test_wildcards(host):
     third = made(host, f"{host.name}/job-3.service")
     assert third.python(ATTEMPT)[1] == "ping"
     assert len(list(links.glob("*-*"))) == 2
+
+
+def test_what_can_not_be_looked_at_is_not_taken_for_gone(host):
+    """A daemon without a descriptor left lets nobody go, neither whom it governs nor whom it is to."""
+    daemon = host.start({**wild(host, "job-*"), "udp": "deny"})
+    running = made(host, f"{host.name}/job-1")
+    wait_until(lambda: running.python(ONCE) == "made")
+    limits = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    # What it keeps for clients are its lowest numbers.
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (7, limits[1]))
+    try:
+        new = made(host, f"{host.name}/job-2")
+        wait_until(lambda: "a cgroup that is new" in daemon.text())
+        assert new.python(ONCE) == "ENETDOWN"
+    finally:
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, limits)
+    wait_until(lambda: new.python(ONCE) == "made")
+    for agent in (running, new):
+        assert agent.python(DATAGRAM) == "EPERM"
+        assert agent.python(ATTEMPT)[1] == "ping"
+        assert daemon.session(SERVER4)["agent"] == "a"
 
 
 def test_wildcards_over_a_restart(host):

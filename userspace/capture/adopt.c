@@ -29,12 +29,16 @@ static int adopt_one(struct capture *c, const char *links, const char *owner, st
 	if (end - owner != OWNER_AGENT || (*end && *end != '-') ||
 		(size_t)snprintf(folder, sizeof(folder), "%s/%s", links, owner) >= sizeof(folder))
 		return 0;
-	if (programs_find_cgroup(folder, &cgroup) < 0 || cgroup == 0 ||
-		cgroup_open_id(&c->root, cgroup, &fd, path) < 0) {
+	r = programs_find_cgroup(folder, &cgroup);
+	if (r == 0)
+		r = cgroup ? cgroup_open_id(&c->root, cgroup, &fd, path) : -ESTALE;
+	if (r == -ESTALE || r == -ENOENT) {
 		/* The cgroup is gone, so nobody is in it. */
 		pins_remove_tree(folder);
 		return 0;
 	}
+	if (r < 0)
+		return error_set_errno(e, r, "the cgroup of %s", folder);
 	if (*end ? governed_find_wild(c, id, cgroup) != NULL : governed_find(c, id) != NULL) {
 		close(fd);
 		return 0; /* of another layout, whose successor had begun */

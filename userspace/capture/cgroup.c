@@ -154,6 +154,28 @@ int cgroup_open(
 	return 0;
 }
 
+static int find_path(const struct cgroup_root *root, int fd, char *ret)
+{
+	char link[64], target[PATH_MAX];
+	size_t skip = strlen(root->path);
+	ssize_t length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, target, sizeof(target) - 1);
+	if (length < 0)
+		return -errno;
+	target[length] = '\0';
+	/* One that is being removed reads "… (deleted)" and can't be entered any more. */
+	if (access(link, F_OK) < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (strncmp(target, root->path, skip) != 0 || target[skip] != '/')
+		return -ESTALE;
+	if (strlen(target + skip + 1) >= CGROUP_PATH_SIZE)
+		return -ENAMETOOLONG;
+	strcpy(ret, target + skip + 1);
+	return 0;
+}
+
 int cgroup_open_id(const struct cgroup_root *root, uint64_t id, int *ret_fd, char *ret_path)
 {
 	/* FILEID_KERNFS: cgroup2 takes the id itself as a file handle (kernel 5.5). */
@@ -161,27 +183,18 @@ int cgroup_open_id(const struct cgroup_root *root, uint64_t id, int *ret_fd, cha
 		struct file_handle handle;
 		char space[sizeof(struct file_handle) + sizeof(id)];
 	} name = {.handle = {.handle_bytes = sizeof(id), .handle_type = 0xfe}};
-	char link[64], target[PATH_MAX];
-	size_t skip = strlen(root->path);
-	ssize_t length;
-	int fd;
+	int fd, r;
 
 	memcpy(name.handle.f_handle, &id, sizeof(id));
 	fd = open_by_handle_at(root->fd, &name.handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	length = readlink(link, target, sizeof(target) - 1);
-	target[length < 0 ? 0 : length] = '\0';
-	/* One that is being removed reads "… (deleted)" and can't be entered any more. */
-	if (strncmp(target, root->path, skip) != 0 || target[skip] != '/' ||
-		strlen(target + skip + 1) >= CGROUP_PATH_SIZE || access(link, F_OK) < 0) {
+	r = find_path(root, fd, ret_path);
+	if (r < 0)
 		close(fd);
-		return -ESTALE;
-	}
-	strcpy(ret_path, target + skip + 1);
-	*ret_fd = fd;
-	return 0;
+	else
+		*ret_fd = fd;
+	return r;
 }
 
 int cgroup_get_id(int fd, uint64_t *ret_id)

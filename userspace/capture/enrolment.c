@@ -189,10 +189,12 @@ static int enrol(struct capture *c, uint64_t id, struct error *e)
 {
 	const struct capture_agent *agent;
 	char path[CGROUP_PATH_SIZE];
-	int fd;
+	int fd, r = cgroup_open_id(&c->root, id, &fd, path);
 
-	if (cgroup_open_id(&c->root, id, &fd, path) < 0)
+	if (r == -ESTALE)
 		return 0;
+	if (r < 0)
+		return error_set_errno(e, r, "a cgroup that is new");
 	close(fd);
 	agent = enrolment_agent(c, path);
 	return agent && cgroup_pattern_matches(agent->cgroup, path)

@@ -259,15 +259,15 @@ int governed_set(struct capture *c, const struct capture_agent *a, struct error 
 						 : governed_put(c, a, a->cgroup, e);
 }
 
-/* Whether it is still the cgroup that the hooks are on, with somebody in it. */
+/* Whether it is still the cgroup that the hooks are on, with somebody in it, or nobody knows. */
 static bool is_in_use(struct capture *c, const struct governed *g)
 {
 	char path[CGROUP_PATH_SIZE];
 	bool populated;
-	int fd;
+	int fd, r = cgroup_open_id(&c->root, g->cgroup_id, &fd, path);
 
-	if (cgroup_open_id(&c->root, g->cgroup_id, &fd, path) < 0)
-		return false;
+	if (r < 0)
+		return r != -ESTALE;
 	if (cgroup_is_populated(fd, &populated) < 0)
 		populated = true;
 	close(fd);
@@ -282,15 +282,15 @@ void governed_release_empty(struct capture *c)
 	}
 }
 
+/* What can't be looked for is taken to be there. */
 static bool is_there(const struct capture *c, const struct governed *g)
 {
 	char path[CGROUP_PATH_SIZE];
-	int fd;
+	int fd, r = cgroup_open_id(&c->root, g->cgroup_id, &fd, path);
 
-	if (cgroup_open_id(&c->root, g->cgroup_id, &fd, path) < 0)
-		return false;
-	close(fd);
-	return true;
+	if (r == 0)
+		close(fd);
+	return r != -ESTALE;
 }
 
 /* A cgroup that is gone has nobody in it to guard against, and nft takes no path without one. */

@@ -21,6 +21,7 @@ struct search {
 	/* Of the last socket: many are of one cgroup. */
 	uint64_t last;
 	bool last_is_inside;
+	int unknown; /* why a socket's cgroup can't be told; 0: all can */
 	int result; /* of the first that failed */
 };
 
@@ -29,13 +30,16 @@ struct search {
 static bool is_inside(struct search *s, uint64_t id)
 {
 	char path[CGROUP_PATH_SIZE];
-	int fd;
+	int fd, r;
 
 	if (id == s->last)
 		return s->last_is_inside;
 	s->last = id;
 	s->last_is_inside = false;
-	if (cgroup_open_id(s->root, id, &fd, path) == 0) {
+	r = cgroup_open_id(s->root, id, &fd, path);
+	if (r < 0 && r != -ESTALE)
+		s->unknown = r;
+	if (r == 0) {
 		close(fd);
 		for (size_t i = 0; i < s->cgroup_count; i++)
 			s->last_is_inside |= cgroup_path_is_within(path, s->cgroups[i]);
@@ -99,9 +103,12 @@ static int abort_here(struct search *s)
 	if (!netlink)
 		return -errno;
 	s->count = 0;
+	s->unknown = 0;
 	r = find(netlink, s);
 	if (r == 0)
 		r = abort_found(netlink, s);
+	if (r == 0)
+		r = s->unknown;
 	mnl_socket_close(netlink);
 	return r;
 }

@@ -426,9 +426,12 @@ int programs_find_cgroup(const char *folder, uint64_t *ret_id)
 {
 	DIR *links = opendir(folder);
 	struct dirent *entry;
-	int r = links ? -ENOENT : -errno;
+	int r = links ? 0 : -errno;
+	bool any = false;
+	uint64_t id = 0;
 
-	while (links && r < 0 && (entry = readdir(links))) {
+	/* One that was detached is there still, and says nothing. */
+	while (links && r == 0 && id == 0 && (entry = readdir(links))) {
 		char path[PATH_MAX];
 		int fd;
 
@@ -437,13 +440,17 @@ int programs_find_cgroup(const char *folder, uint64_t *ret_id)
 				sizeof(path))
 			continue;
 		fd = bpf_obj_get(path);
-		if (fd < 0)
-			continue;
-		if (link_cgroup(fd, ret_id) == 0)
-			r = 0;
+		if (fd < 0) {
+			r = -errno;
+			break;
+		}
+		any |= link_cgroup(fd, &id) == 0;
 		close(fd);
 	}
 	if (links)
 		closedir(links);
-	return r;
+	if (r < 0 || !any)
+		return r < 0 ? r : -ENOENT;
+	*ret_id = id;
+	return 0;
 }
