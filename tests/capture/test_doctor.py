@@ -83,6 +83,7 @@ def lead_elsewhere(daemon, agent, network):
     (lambda daemon, agent, network: network.in_host("nft", "flush", "map", "inet", f"wayleave_{daemon.instance}", "outbound_2"),
      "nftables"),
     (lead_elsewhere, "nftables: the rules for cgroup"),
+    (lambda daemon, agent, network: network.in_host("nft", "delete", "table", "inet", f"wayleave_{daemon.instance}"), "nftables"),
 ])
 def test_what_is_taken_away_is_told_and_put_back(host, network, take_away, problem):
     daemon, agent = host.govern()

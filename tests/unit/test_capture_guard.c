@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/mountinfo.h"
 #include "capture/capture.h"
 #include "capture/cgroup.h"
 #include "capture/guard.h"
+#include "capture/guard_internal.h"
 #include "capture/origin.h"
 #include "capture/pins.h"
 #include "capture/queue.h"
@@ -321,4 +324,32 @@ Test(counts, each_has_its_text)
 		cr_assert_neq(capture_count_text(i)->metric[0], 0);
 		cr_assert_neq(capture_count_text(i)->text[0], 0);
 	}
+}
+
+/* In a network namespace of its own. */
+Test(guard, what_others_change_is_news_and_what_is_loaded_is_none)
+{
+	static const char *const changes[] = {"flush chain inet wayleave_x output\n",
+		"add chain inet wayleave_x more\n", "delete table inet wayleave_x\n"};
+	const struct guard g = {.instance = "x", .cgroup_root = "/sys/fs/cgroup", .port = 1000};
+	struct guard_watch watch;
+	uint64_t shape;
+	struct error e;
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root to make a network namespace");
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	cr_assert_eq(guard_watch_open(&watch, "x", &e), 0, "%s", e.text);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		cr_assert_eq(guard_apply(&g, &e), 0, "%s", e.text);
+		cr_assert_eq(guard_take_shape(&g, &watch, &shape, &e), 0, "%s", e.text);
+		cr_expect_not(guard_watch_read(&watch));
+		cr_expect_eq(guard_check(&g, shape, &e), 0, "%s", e.text);
+		cr_assert_eq(guard_run("add table inet others\n", NULL, &e), 0, "%s", e.text);
+		cr_expect_not(guard_watch_read(&watch));
+		cr_assert_eq(guard_run(changes[i], NULL, &e), 0, "%s", e.text);
+		cr_expect(guard_watch_read(&watch), "%s", changes[i]);
+		cr_expect_lt(guard_check(&g, shape, &e), 0, "%s", changes[i]);
+	}
+	guard_watch_close(&watch);
 }

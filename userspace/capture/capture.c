@@ -476,11 +476,10 @@ int capture_descriptor(const struct capture *c)
 static bool are_others(struct capture *c, struct guard_watch *watch,
 	int (*check)(struct capture *c, struct error *e))
 {
-	enum guard_news news = guard_watch_read(watch);
 	struct error e;
 
-	if (news != GUARD_CHANGED || check(c, &e) == 0)
-		return news == GUARD_GONE;
+	if (!guard_watch_read(watch) || check(c, &e) == 0)
+		return false;
 	log_warning("%s; they are put back", e.text);
 	c->tampered = e;
 	return true;

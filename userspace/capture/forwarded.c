@@ -187,6 +187,8 @@ static int load_rules(struct capture *c, struct error *e)
 
 static int keep_shape(struct capture *c, struct error *e)
 {
+	/* That they were loaded is no news. */
+	(void)guard_watch_read(&c->forward_watch);
 	if (c->forwarded.count == 0)
 		return 0;
 	return forward_rules_shape(c->pins.instance, &c->forwarded.shape, e);

@@ -357,7 +357,7 @@ int governed_guard(struct capture *c, struct error *e)
 	else
 		dropped_begin_anew(c, DROPPED_RULES);
 	if (r == 0)
-		r = guard_take_shape(&guard, &c->guard_shape, e);
+		r = guard_take_shape(&guard, &c->watch, &c->guard_shape, e);
 	free((void *)guard.agents);
 	network_rules_reload(&c->networks);
 	return r;

@@ -375,11 +375,13 @@ static int take(const struct guard *g, struct buffer *ret, uint64_t *ret_shape, 
 	return r;
 }
 
-int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e)
+int guard_take_shape(
+	const struct guard *g, struct guard_watch *watch, uint64_t *ret, struct error *e)
 {
 	struct buffer text;
 	int r;
 
+	(void)guard_watch_read(watch);
 	buffer_init(&text, GUARD_TEXT_MOST);
 	r = take(g, &text, ret, e);
 	buffer_done(&text);

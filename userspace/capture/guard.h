@@ -18,6 +18,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "capture/guard_watch.h"
 #include "capture/resolvers.h"
 #include "policy/mode.h"
 
@@ -58,8 +59,10 @@ bool guard_queues(const struct guard *g);
 int guard_make_queue(const struct guard *g, struct error *e);
 /* Loads the table. */
 int guard_apply(const struct guard *g, struct error *e);
-/* A number for the rules as they are, with those that fill the queue. */
-int guard_take_shape(const struct guard *g, uint64_t *ret, struct error *e);
+/* A number for the rules as they are, with those that fill the queue. What was told of before, as
+ * that they were loaded, is in it, and no news to the watch any more. */
+int guard_take_shape(
+	const struct guard *g, struct guard_watch *watch, uint64_t *ret, struct error *e);
 /* Whether the rules are those that were loaded, and name every agent. `shape`: what
  * guard_take_shape() said then. */
 int guard_check(const struct guard *g, uint64_t shape, struct error *e);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/guard_watch.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -13,8 +12,6 @@
 #include <unistd.h>
 
 #define EVENTS_BUFFER 16384
-
-enum { KIND_NONE, KIND_ADDED, KIND_REMOVED, KIND_INSIDE, KIND_END };
 
 /* Of whatever is in a table: chains, rules, sets and their elements (linux/netfilter/nf_tables.h).
  */
@@ -58,32 +55,24 @@ int guard_watch_descriptor(const struct guard_watch *w)
 }
 
 /* The table that fills the queue belongs to the rules. */
-static int kind_of(const struct guard_watch *w, int kind, const char *table)
+static bool is_ours(const struct guard_watch *w, const char *table)
 {
 	size_t length = strlen(w->table);
 
-	if (strncmp(table, w->table, length) != 0)
-		return KIND_NONE;
-	if (table[length] == '\0')
-		return kind;
-	return strcmp(table + length, "_queue") == 0 ? KIND_INSIDE : KIND_NONE;
+	return strncmp(table, w->table, length) == 0 &&
+		(table[length] == '\0' || strcmp(table + length, "_queue") == 0);
 }
 
-/* What a message says about our tables. */
-static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
+/* Whether the message is about our tables. */
+static bool concerns(const struct guard_watch *w, const struct nlmsghdr *message)
 {
 	const struct nlattr *attribute;
-	int kind = KIND_NONE;
 
 	if (NFNL_SUBSYS_ID(message->nlmsg_type) != NFNL_SUBSYS_NFTABLES)
-		return KIND_NONE;
+		return false;
 	switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
 	case NFT_MSG_NEWTABLE:
-		kind = KIND_ADDED;
-		break;
 	case NFT_MSG_DELTABLE:
-		kind = KIND_REMOVED;
-		break;
 	case NFT_MSG_NEWCHAIN:
 	case NFT_MSG_DELCHAIN:
 	case NFT_MSG_NEWRULE:
@@ -92,41 +81,23 @@ static int classify(const struct guard_watch *w, const struct nlmsghdr *message)
 	case NFT_MSG_DELSET:
 	case NFT_MSG_NEWSETELEM:
 	case NFT_MSG_DELSETELEM:
-		kind = KIND_INSIDE;
 		break;
-	case NFT_MSG_NEWGEN:
-		return KIND_END;
 	default:
-		return KIND_NONE;
+		return false;
 	}
 	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
 	{
 		if (mnl_attr_get_type(attribute) == TABLE_OF_ANY &&
 			mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
-			return kind_of(w, kind, mnl_attr_get_str(attribute));
-	}
-	return KIND_NONE;
-}
-
-/* What ends a transaction says which process it was of. */
-static bool is_own(const struct nlmsghdr *message)
-{
-	const struct nlattr *attribute;
-
-	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attribute) == NFTA_GEN_PROC_PID &&
-			mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
-			return ntohl(mnl_attr_get_u32(attribute)) == (uint32_t)getpid();
+			return is_ours(w, mnl_attr_get_str(attribute));
 	}
 	return false;
 }
 
-enum guard_news guard_watch_read(struct guard_watch *w)
+bool guard_watch_read(struct guard_watch *w)
 {
 	uint8_t buffer[EVENTS_BUFFER];
-	/* `before`: in front of the transaction that is being told of. */
-	bool gone = false, changed = false, before = false;
+	bool news = false;
 
 	for (;;) {
 		ssize_t n = recv(mnl_socket_get_fd(w->events), buffer, sizeof(buffer), 0);
@@ -134,19 +105,12 @@ enum guard_news guard_watch_read(struct guard_watch *w)
 		int left = (int)n;
 
 		if (n < 0 && errno == ENOBUFS) {
-			gone = true;
+			news = true;
 			continue;
 		}
 		if (n <= 0)
-			return gone ? GUARD_GONE : changed ? GUARD_CHANGED : GUARD_NO_NEWS;
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-			int kind = classify(w, message);
-
-			if (kind == KIND_ADDED || kind == KIND_REMOVED)
-				gone = kind == KIND_REMOVED;
-			changed |= kind != KIND_NONE && kind != KIND_END;
-			if (kind == KIND_END)
-				changed = before = is_own(message) ? before : changed;
-		}
+			return news;
+		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+			news |= concerns(w, message);
 	}
 }

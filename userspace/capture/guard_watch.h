@@ -23,11 +23,10 @@ int guard_watch_open(struct guard_watch *ret, const char *name, struct error *e)
 void guard_watch_close(struct guard_watch *w);
 /* To poll for reading. */
 int guard_watch_descriptor(const struct guard_watch *w);
-enum guard_news { GUARD_NO_NEWS, GUARD_CHANGED, GUARD_GONE };
 
-/* After poll. GUARD_GONE where the table is gone, or events were lost, so that it may be: load it
- * again. GUARD_CHANGED where another process has changed something in it, or all of it: look
- * whether it is what was. Doesn't block. */
-enum guard_news guard_watch_read(struct guard_watch *w);
+/* After poll. Whether anything in it, or all of it, may be another than at the last call, or is
+ * gone: look whether it is what was. Also where that was our own doing (guard_take_shape()).
+ * Doesn't block. */
+bool guard_watch_read(struct guard_watch *w);
 
 #endif

@@ -79,7 +79,7 @@ static int load_here(struct capture *c, struct network *w, struct error *e)
 	if (r == 0)
 		r = guard_apply(&guard, e);
 	if (r == 0)
-		r = guard_take_shape(&guard, &w->rules->shape, e);
+		r = guard_take_shape(&guard, &w->rules->watch, &w->rules->shape, e);
 	if (r == 0)
 		w->rules->loaded = sum;
 out:
@@ -183,10 +183,9 @@ static int verify(struct capture *c, struct network *w, struct error *e)
 
 static bool are_others(struct capture *c, struct network *w)
 {
-	enum guard_news news = w->rules ? guard_watch_read(&w->rules->watch) : GUARD_NO_NEWS;
 	struct error e;
 
-	return news == GUARD_GONE || (news == GUARD_CHANGED && verify(c, w, &e) < 0);
+	return w->rules && guard_watch_read(&w->rules->watch) && verify(c, w, &e) < 0;
 }
 
 /* --- of all --- */
