@@ -2,10 +2,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -352,4 +354,59 @@ Test(guard, what_others_change_is_news_and_what_is_loaded_is_none)
 		cr_expect_lt(guard_check(&g, shape, &e), 0, "%s", changes[i]);
 	}
 	guard_watch_close(&watch);
+}
+
+/* So many that loading them takes a while. */
+static void load_much(int held)
+{
+	struct buffer text;
+	struct error e;
+
+	buffer_init(&text, 1 << 22);
+	buffer_append_string(&text, "add table inet wayleave_x\n");
+	for (unsigned i = 0; i < 20000; i++)
+		buffer_append_format(&text, "add chain inet wayleave_x chain%u\n", i);
+	buffer_append_byte(&text, 0);
+	guard_run((const char *)buffer_slice(&text).data, NULL, &e);
+	close(held);
+	_exit(0);
+}
+
+static bool has_child(pid_t pid)
+{
+	char path[64];
+	FILE *file;
+	int first;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	file = fopen(path, "re");
+	cr_assert_not_null(file);
+	first = fgetc(file);
+	fclose(file);
+	return first != EOF;
+}
+
+/* Neither what it holds outlives a daemon that is killed, nor what it was about to load. */
+Test(guard, who_runs_nft_ends_with_the_daemon)
+{
+	struct error e;
+	int held[2];
+	pid_t daemon;
+	char byte;
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root to make a network namespace");
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	cr_assert_eq(pipe(held), 0);
+	daemon = fork();
+	if (daemon == 0)
+		load_much(held[1]);
+	close(held[1]);
+	while (!has_child(daemon))
+		usleep(100);
+	cr_assert_eq(kill(daemon, SIGKILL), 0);
+	cr_assert_eq(waitpid(daemon, NULL, 0), daemon);
+	cr_expect_eq(read(held[0], &byte, 1), 0);
+	cr_expect_lt(guard_run("list table inet wayleave_x\n", NULL, &e), 0);
+	close(held[0]);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nftables/libnftables.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -64,13 +65,21 @@ static void be_quiet(void)
 		dup2(null, STDERR_FILENO);
 }
 
-_Noreturn static void be_child(int fd, const char *text, bool prints)
+/* It has the instance's lock, too, and what it is to load is nobody's any more. */
+static void end_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+}
+
+_Noreturn static void be_child(pid_t parent, int fd, const char *text, bool prints)
 {
 	struct outcome outcome = {.error = 0};
 	const char *printed = NULL;
 	struct nft_ctx *nft;
 	bool sent;
 
+	end_with(parent);
 	prctl(PR_SET_NAME, "wayleaved: nft");
 	alarm(RUN_SECONDS); /* the caller waits */
 	be_quiet();
@@ -124,14 +133,14 @@ static int take_outcome(int fd, struct buffer *ret, struct error *e)
 
 static int run_once(const char *text, struct buffer *ret, struct error *e)
 {
+	pid_t child, parent = getpid();
 	int ends[2], r;
-	pid_t child;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_set_errno(e, -errno, "nftables");
 	child = fork();
 	if (child == 0)
-		be_child(ends[1], text, ret != NULL);
+		be_child(parent, ends[1], text, ret != NULL);
 	r = child < 0 ? error_set_errno(e, -errno, "nftables") : 0;
 	close(ends[1]);
 	if (r == 0)
