@@ -70,9 +70,19 @@ static __always_inline __u32 tuple_set(
 	return sizeof(tuple->ipv6);
 }
 
+/* Nothing of the other end has come but its answer to the SYN, nor will, until that is answered. */
+static __always_inline bool is_beginning(struct bpf_sock *sk)
+{
+	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+	return tcp && tcp->bytes_received == 0 && tcp->bytes_acked <= 1;
+}
+
 /* Of several sockets that listen on one port (SO_REUSEPORT) the kernel chooses by both ends, of
  * which connect(2) didn't know its own yet: what it found may have been the agent's, and this is
- * somebody else's. */
+ * somebody else's. Also when the SYN is sent it is not for sure: the agent may close its own at
+ * that moment, and the kernel hands what comes to a connection that has ended (TIME_WAIT) to
+ * whoever listens. Who took it is found when the handshake is about to be completed. */
 static __always_inline int direct(struct __sk_buff *skb)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -81,7 +91,7 @@ static __always_inline int direct(struct __sk_buff *skb)
 	bool own = true;
 	__u32 *owner;
 
-	if (!sk || sk->state != BPF_TCP_SYN_SENT || attachment->loopback != STEER_LOOPBACK_OWN)
+	if (!sk || attachment->loopback != STEER_LOOPBACK_OWN || !is_beginning(sk))
 		return PASS;
 	listener =
 		bpf_sk_lookup_tcp(skb, &tuple, tuple_set(&tuple, skb, sk), BPF_F_CURRENT_NETNS, 0);

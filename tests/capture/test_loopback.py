@@ -79,40 +79,71 @@ def share(address, word):
 """
 
 
-@pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")])
-def test_a_listener_that_is_shared(host, bound, address):
-    """Of those on one port the kernel chooses by the connection's own port: the agent's are some of them, and it gets to no other."""
+# What becomes of connecting there, from a port of one's own where one is given.
+DIAL_SHARED = """
+def dial(address, port=0):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.settimeout(0.1)
+    try:
+        if port:
+            s.bind((address, port))
+        s.connect((address, 7010))
+        said = s.recv(9).decode()
+        s.recv(9)
+        return said
+    except socket.timeout:
+        return "timeout"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    finally:
+        s.close()
+"""
+
+
+def dial_shared(host, bound, code):
+    """What an agent got that shares a port with somebody else's server, by code that begins when both listen."""
     _, agent = host.govern()
-    # Which one the hook finds changes with their number; were the other the first, it could always be that one.
     process = agent.start(f"""
         exec({SHARED!r})
+        exec({DIAL_SHARED!r})
         share({bound!r}, b"own")
         print("ready", flush=True)
         sys.stdin.readline()
         result = []
-        for _ in range(6):
-            share({bound!r}, b"own")
-            for _ in range(4):
-                s = socket.socket(socket.AF_INET6 if ":" in {address!r} else socket.AF_INET)
-                s.settimeout(0.1)
-                try:
-                    s.connect(({address!r}, 7010))
-                    result.append(s.recv(9).decode())
-                except socket.timeout:
-                    result.append("timeout")
-                except OSError as e:
-                    result.append(errno.errorcode[e.errno])
-    """)
+""" + code)
     assert process.stdout.readline() == "ready\n"
     other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"{SHARED}\nshare({bound!r}, b'other')\n"
                                            "print('ready', flush=True)\nsys.stdin.readline()"),
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "ready\n"
-        said = json.loads(process.communicate("\n", timeout=60)[0])
+        return json.loads(process.communicate("\n", timeout=60)[0])
     finally:
         other.kill()
         other.communicate()
+
+
+@pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")])
+def test_a_listener_that_is_shared(host, bound, address):
+    """Of those on one port the kernel chooses by the connection's own port: the agent's are some of them, and it gets to no other."""
+    # Which one the hook finds changes with their number; were the other the first, it could always be that one.
+    said = dial_shared(host, bound, f"""
+        for _ in range(6):
+            share({bound!r}, b"own")
+            result += [dial({address!r}) for _ in range(4)]
+    """)
+    assert "own" in said and "other" not in said, said
+
+
+@pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1")])
+def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, bound, address):
+    """The kernel finds that one first (TIME_WAIT), and hands a new one from the same port to whoever is to have it by now."""
+    said = dial_shared(host, bound, f"""
+        for _ in range(5):
+            share({bound!r}, b"own")
+            result += [dial({address!r}, port) for port in range(20000, 20016)]
+    """)
     assert "own" in said and "other" not in said, said
 
 
