@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "capture/state.h"
 #include "monitor/unix_servers.h"
 #include "policy/unix_server.h"
 
@@ -287,4 +290,53 @@ Test(unix_servers, links_are_followed_where_root_alone_can_change_them)
 	free(link);
 	free(inner);
 	free(through);
+}
+
+/* --- who listens there */
+
+#define PEERPIDFD 77 /* SO_PEERPIDFD */
+
+/* Of an errno that the kernel gives for the peer's process; 0: as it is. */
+static int peer_error;
+
+int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict length)
+{
+	int (*real)(int, int, int, void *, socklen_t *);
+
+	if (level == SOL_SOCKET && name == PEERPIDFD && peer_error) {
+		errno = peer_error;
+		return -1;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "getsockopt");
+	return real(fd, level, name, value, length);
+}
+
+/* Of a server that is this process, in no agent's cgroup, dialled by a process of `user`. */
+static int check_peer(int error, uid_t user)
+{
+	struct capture none = {.agent_count = 0};
+	int pair[2], r;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	peer_error = error;
+	r = unix_servers_check(&none, pair[0], user);
+	peer_error = 0;
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
+Test(unix_servers, whoever_has_the_number_of_a_process_that_ended_is_not_taken_for_it)
+{
+	uid_t own = geteuid(), other = own + 1;
+
+	cr_expect_eq(check_peer(0, own), 0);
+	/* Kernels that know no more than the number, */
+	cr_expect_eq(check_peer(ENOPROTOOPT, own), 0);
+	/* that it has ended, in two ways, */
+	cr_expect_eq(check_peer(ESRCH, own), -EACCES);
+	cr_expect_eq(check_peer(EINVAL, own), -EACCES);
+	cr_expect_eq(check_peer(ESRCH, other), 0);
+	/* and that nobody can say. */
+	cr_expect_eq(check_peer(EMFILE, other), -EMFILE);
 }

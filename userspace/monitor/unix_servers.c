@@ -120,20 +120,23 @@ void unix_servers_free(struct capture_server *servers, size_t count)
 	free(servers);
 }
 
-/* Numbers of processes are given again. -1: the kernel doesn't say (6.5), or it has ended. */
+/* Numbers of processes are given again. -ENOPROTOOPT: the kernel doesn't say (6.5). -ESRCH: it has
+ * ended, and nothing more is known of it, of which some kernels say that it is not valid. */
 static int open_peer(int fd)
 {
 	socklen_t size = sizeof(int);
 	int process;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &size) < 0 ? -1 : process;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &size) < 0)
+		return errno == EINVAL ? -ESRCH : -errno;
+	return process;
 }
 
 static bool has_ended(int process)
 {
 	struct pollfd wanted = {.fd = process, .events = POLLIN};
 
-	return process >= 0 && poll(&wanted, 1, 0) > 0;
+	return process == -ESRCH || (process >= 0 && poll(&wanted, 1, 0) > 0);
 }
 
 int unix_servers_check(struct capture *c, int fd, uid_t user)
@@ -147,6 +150,8 @@ int unix_servers_check(struct capture *c, int fd, uid_t user)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return -errno;
 	process = open_peer(fd);
+	if (process < 0 && process != -ENOPROTOOPT && process != -ESRCH)
+		return process;
 	r = capture_find_agent(c, peer.pid, &agent);
 	ended = r == -ENOENT || r == -ESRCH || has_ended(process);
 	if (process >= 0)
