@@ -17,8 +17,9 @@ static void leave(struct book *b, struct waiter *w, bool stays, const char *why,
 	waiter_free(b, w);
 	if (book_begin(b, false, &e) == 0)
 		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
-	p->stays = stays;
-	if (p->waiter_count == 0 && !stays)
+	/* Nobody could ask the same again. */
+	p->stays = stays && !b->stopping;
+	if (p->waiter_count == 0 && !p->stays)
 		pending_give_up(b, p, REVIEW_CANCELLED, b->stopping ? STOPPED : why, now);
 	else
 		book_changed(b, &p->id, BOOK_WAITERS);
