@@ -331,7 +331,6 @@ Test(store, compression_of_what, .init = make_dir, .fini = remove_dir)
 	cr_assert_eq(broken(), 0);
 }
 
-/* Plain and compressed side by side, as a crash leaves them: the plain one goes, once. */
 /* Nothing is known of the folder then, and nothing of what the stack holds is taken for it. */
 Test(store, no_descriptor_for_the_folder, .init = make_dir, .fini = remove_dir)
 {
@@ -350,6 +349,7 @@ Test(store, no_descriptor_for_the_folder, .init = make_dir, .fini = remove_dir)
 	store_close(store);
 }
 
+/* Plain and compressed side by side, as a crash leaves them: the plain one goes, once. */
 Test(store, crash_between_rename_and_unlink, .init = make_dir, .fini = remove_dir)
 {
 	struct store *store = state_open(dir);

@@ -24,10 +24,10 @@ int loop_init(struct loop *l);
 /* Calls `ready` whenever the descriptor can be read, or its peer is gone. */
 int loop_add(struct loop *l, struct loop_source *source, int fd,
 	void (*ready)(struct loop_source *source), void *context);
-/* Before the descriptor is closed. */
 /* For a time nothing is heard of it; what is ready then is told when it goes on. */
 void loop_pause(struct loop *l, struct loop_source *source);
 void loop_go_on(struct loop *l, struct loop_source *source);
+/* Before the descriptor is closed. */
 void loop_remove(struct loop *l, struct loop_source *source);
 /* One round, of at most `milliseconds`. A source that another one's `ready` removed is not called.
  */
