@@ -129,6 +129,14 @@ struct sql_column *catalog_find_column(struct sql_relation *r, int number);
 void catalog_visit_schema(const struct sql_catalog *c, struct slice schema,
 	void (*visit)(void *context, const struct sql_relation *r), void *context);
 
+/* Relations, each once: `visited` marks them until they are done with. */
+struct relatives {
+	struct sql_relation **items;
+	size_t count, room;
+};
+void catalog_relatives_add(struct relatives *all, struct sql_relation *r);
+void catalog_relatives_done(struct relatives *all);
+
 /* Traces a view's columns to those that it shows, from its rule as stored (pg_rewrite.ev_action);
  * NULL data: not known. -E2BIG. (catalog_view.c) */
 int catalog_trace_view(struct sql_catalog *c, struct sql_relation *view, struct slice rule);

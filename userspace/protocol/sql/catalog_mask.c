@@ -46,42 +46,22 @@ static void join_rules(
 	}
 }
 
-/* Relatives in one direction, each once: `visited` marks them, and a list of them is kept to take
- * the marks back. Inheritance may be deep, so this does not recurse. */
-struct relatives {
-	struct sql_relation **items;
-	size_t count, room;
-};
-
-static void relatives_add(struct relatives *all, struct sql_relation *r)
-{
-	if (r->visited)
-		return;
-	if (all->count == all->room) {
-		all->room = all->room ? all->room * 2 : 16;
-		all->items = memory_resize_array(all->items, all->room, sizeof(*all->items));
-	}
-	r->visited = true;
-	all->items[all->count++] = r;
-}
-
+/* Relatives in one direction. Inheritance may be deep, so this does not recurse. */
 static void join_relatives(struct sql_relation *r, const struct mask_rules *rules, bool parents)
 {
 	struct relatives all = {0};
 
-	relatives_add(&all, r);
+	catalog_relatives_add(&all, r);
 	for (size_t i = 0; i < all.count; i++) {
 		struct relation_link *link =
 			parents ? all.items[i]->parents : all.items[i]->children;
 
 		for (; link; link = link->next)
-			relatives_add(&all, link->relation);
+			catalog_relatives_add(&all, link->relation);
 		if (i > 0)
 			join_rules(r, all.items[i], rules);
 	}
-	for (size_t i = 0; i < all.count; i++)
-		all.items[i]->visited = false;
-	free(all.items);
+	catalog_relatives_done(&all);
 }
 
 static const struct column_mask hidden = {MASK_REDACT, false};
