@@ -27,15 +27,18 @@ create table made (id int primary key, ssn text, shouted text generated always a
                    kept text generated always as (lower(ssn)) stored, doubled int generated always as (id * 2) virtual);
 insert into made values (1, 'Quokka-7731');
 create view over_made as select shouted as x, doubled from made;
+create function made_up() returns int language sql as 'select 1';
+create view called as select id, made_up() as x from made;
+create view counted as select count(*), set_config('search_path', 'nowhere', false) as x from made;
 create table stays (room int4range, during daterange, ssn text, primary key (room, during without overlaps));
 insert into stays values ('[1,2)', '[2020-01-01,2021-01-01)', 'Quokka-7731');
-grant all on made, over_made, stays to app;
+grant all on made, over_made, called, counted, stays to app;
 """
 MASKED = ["public.made.ssn", "public.stays.ssn", "public.customers.ssn"]
 MORE_RULES = [
     {"name": "reads elsewhere", "resources": ["upgraded", "bare"], "operations": ["read"], "allow": {}},
     {"name": "newer tables", "resources": ["shop"], "operations": ["read", "write"],
-     "objects": ["public.made", "public.over_made", "public.stays"],
+     "objects": ["public.made", "public.over_made", "public.called", "public.counted", "public.stays"],
      "allow": {"mask": [{"columns": ["public.made.ssn", "public.stays.ssn"], "with": "redact"}]}},
     {"name": "waiting", "operations": ["function"], "objects": ["pg_catalog.pg_sleep()"], "allow": {}},
 ]
@@ -179,6 +182,11 @@ def test_generated_columns(psql):
     assert psql.rows("copy (select * from made) to stdout") == ["1\t[masked]\t[masked]\t[masked]\t2"]
     assert "can't be used in WHERE" in psql.error("select id from made where shouted like 'Q%'")
     assert psql.rows("select room, ssn from stays where during @> '2020-05-05'::date") == ["[1,2)|[masked]"]
+
+
+def test_what_views_call(psql):
+    for view, function in [("called", "public.made_up()"), ("counted", "pg_catalog.set_config()")]:
+        assert f"wayleave: denied: no rule allows function on {function}" in psql.error(f"select * from {view}")
 
 
 # Of a row before and after a change: to our parser relations that it doesn't know.

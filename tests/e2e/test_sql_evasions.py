@@ -43,8 +43,30 @@ create operator ~~ (leftarg = orders, rightarg = int, function = orders_int);
 create operator <> (leftarg = orders, rightarg = int, function = orders_int);
 create operator !! (rightarg = orders, function = net);
 create aggregate last_one(orders) (sfunc = keep_one, stype = int);
+create function seven() returns int language sql as 'select 7';
+create schema seen;
+create view seen.plain as select id, lower(item) as item from orders;
+create view seen.calls as select wipe() as x;
+create view seen.nested as select o.id from orders o where exists (select from seen.calls);
+create view seen.chosen as select id from orders where id = public.net(orders);
+create view seen.operates as select 'x' operator(public.~~~) 1 as x;
+create view seen.converts as select 1::mood as x;
+create view seen.gathers as select last_one(o) from orders o;
+create view seen.counts as select nextval('numbers') as x;
+create view seen.sets as select set_config('search_path', 'decoy', false) as x;
+create view seen.reads as select query_to_xml('select * from secrets', true, true, '') as x;
+create view seen.reveals as select pg_read_file('PG_VERSION') as x;
+create materialized view seen.stored as select seven() as x;
+create view seen.over_stored as select x from seen.stored;
+create table ruled (i int);
+create rule calls as on insert to ruled do also select wipe();
+create rule asks as on update to ruled where wipe() = 1 do instead nothing;
+create rule comes as on delete to ruled do also select * from seen.nested;
+create view seen.over_ruled as select i from ruled;
 """
 RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders", "public.customers", "pg_temp.*"], "allow": {}},
+         {"name": "see", "operations": ["read"], "objects": ["seen.*"], "allow": {}},
+         {"name": "write", "operations": ["write"], "objects": ["public.ruled", "seen.*"], "allow": {}},
          {"name": "cursors", "operations": ["cursor"], "allow": {}},
          {"name": "own tables", "operations": ["create"], "objects": ["pg_temp.mine", "pg_temp.secrets"], "allow": {}}]
 WRITES = """
@@ -227,6 +249,33 @@ create table public.x (a int default wipe())
 execute nothing
 fetch all from nothing
 move all in nothing
+select * from seen.calls
+select x from seen.calls limit 0
+table seen.nested
+select * from orders where id in (select id from seen.nested)
+with x as (select * from seen.calls) select 1 from x
+explain select * from seen.calls
+explain analyze select * from seen.nested
+copy (select * from seen.calls) to stdout
+declare c cursor with hold for select * from seen.calls; fetch all from c
+select * from seen.chosen
+select * from seen.operates
+select * from seen.converts
+select * from seen.gathers
+select * from seen.counts
+select * from seen.sets; select * from orders
+select * from seen.reads
+select * from seen.reveals
+delete from seen.chosen where id = 1
+update seen.nested set id = 1
+insert into ruled values (1)
+insert into ruled select id from orders
+with x as (insert into ruled values (1)) select 1
+update ruled set i = 1
+delete from ruled
+insert into seen.over_ruled values (1)
+delete from seen.over_ruled
+prepare p as select * from seen.calls; execute p
 """
 STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
     [["Q", "select 1"], [["P", "", "delete from orders"], ["B", "", ""], ["E", ""], ["S"]]],
@@ -339,3 +388,9 @@ def test_nothing_but_reading_is_done(ask, steps):
 def test_what_is_allowed_goes_through(ask):
     seen = ask([["Q", "select o.item, c.name from orders o join customers c on o.id > c.id where c.id < 2 order by lower(item)"]])
     assert [kind for kind, _ in seen] == ["T"] + ["D"] * 4 + ["C", "Z"]
+
+
+@pytest.mark.parametrize("text", ["select * from seen.plain limit 1", "select * from seen.stored", "select x from seen.over_stored"])
+def test_views_that_call_nothing_are_shown(ask, text):
+    """Nothing that is not known to be harmless; where a view's rows are stored, nothing at all."""
+    assert [kind for kind, _ in ask([["Q", text]])] == ["T", "D", "C", "Z"]

@@ -67,7 +67,7 @@ static const struct sql_test_row sql_test_rows[] = {
 	{1, {"16401", "2", "x", "25", "-1"}},
 	{1, {"16402", "1", "id", "23", "-1"}},
 	{1, {"16402", "2", "amount", "23", "-1"}},
-	{3, {"16390", "16384"}},
+	{3, {"16390", "1", "16384"}},
 	{5,
 		{"16390",
 			"({QUERY :commandType 1 :rtable ({RTE :rtekind 0 :relid 16384 :eref "

@@ -257,31 +257,6 @@ static int add_inherits(struct sql_catalog *c, const struct slice *v)
 	return r < 0 ? r : add_link(c, &parent->children, child);
 }
 
-static int add_view_depends(struct sql_catalog *c, const struct slice *v)
-{
-	struct sql_relation *view, *shown;
-	uint32_t oids[2] = {0};
-
-	if (catalog_parse_oid(v[0], &oids[0]) < 0 || catalog_parse_oid(v[1], &oids[1]) < 0)
-		return -EINVAL;
-	view = catalog_find_by_oid(c, oids[0]);
-	shown = catalog_find_by_oid(c, oids[1]);
-	return view && shown ? add_link(c, &view->shown, shown) : 0;
-}
-
-static int add_view_functions(struct sql_catalog *c, const struct slice *v)
-{
-	struct sql_relation *view;
-	uint32_t oid = 0;
-
-	if (catalog_parse_oid(v[0], &oid) < 0)
-		return -EINVAL;
-	view = catalog_find_by_oid(c, oid);
-	if (view)
-		view->uses_functions = true;
-	return 0;
-}
-
 static int add_view(struct sql_catalog *c, const struct slice *v)
 {
 	struct sql_relation *view;
@@ -379,8 +354,8 @@ int sql_catalog_add_row(
 		[CATALOG_RELATIONS] = add_relation,
 		[CATALOG_COLUMNS] = add_column,
 		[CATALOG_INHERITS] = add_inherits,
-		[CATALOG_VIEW_DEPENDS] = add_view_depends,
-		[CATALOG_VIEW_FUNCTIONS] = add_view_functions,
+		[CATALOG_RULE_RELATIONS] = catalog_add_rule_relation,
+		[CATALOG_RULE_CALLS] = catalog_add_rule_call,
 		[CATALOG_VIEWS] = add_view,
 		[CATALOG_GENERATED] = add_generated,
 		[CATALOG_FUNCTIONS] = add_function,
@@ -410,6 +385,7 @@ bool sql_catalog_is_ascii(const struct sql_catalog *c)
 
 int sql_catalog_finish(struct sql_catalog *c)
 {
+	catalog_follow_rules(c);
 	c->finished = true;
 	return 0;
 }

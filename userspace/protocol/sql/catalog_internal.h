@@ -15,8 +15,8 @@ enum catalog_query {
 	CATALOG_RELATIONS,
 	CATALOG_COLUMNS,
 	CATALOG_INHERITS,
-	CATALOG_VIEW_DEPENDS,
-	CATALOG_VIEW_FUNCTIONS,
+	CATALOG_RULE_RELATIONS,
+	CATALOG_RULE_CALLS,
 	CATALOG_VIEWS,
 	CATALOG_GENERATED,
 	CATALOG_FUNCTIONS,
@@ -48,6 +48,35 @@ struct relation_link {
 	struct sql_relation *relation;
 };
 
+/* What sets off a rule (pg_rewrite.ev_type, '1' to '4'; a view is a rule on SELECT). */
+enum rule_event {
+	RULE_ON_SELECT = 1 << 0,
+	RULE_ON_UPDATE = 1 << 1,
+	RULE_ON_INSERT = 1 << 2,
+	RULE_ON_DELETE = 1 << 3,
+};
+
+/* A relation that rules name. */
+struct rule_relation {
+	struct rule_relation *next;
+	struct sql_relation *relation;
+	uint8_t events; /* enum rule_event, or-ed: of those rules */
+};
+
+/* A function that rules call, and that is not known to be harmless. */
+struct rule_call {
+	struct rule_call *next;
+	struct slice schema, name;
+	uint8_t events;
+};
+
+/* What is known of a relation's rules. */
+enum rule_fact {
+	RULES_SHOW_CODE = 1 << 0, /* a view that calls code of users', which may show anything */
+	RULES_SHOW_READS = 1 << 1, /* the same of the server's own: BUILTIN_FUNCTION_READS */
+	RULES_CALL_UNKNOWN = 1 << 2, /* not all that they call is known */
+};
+
 struct column_mask {
 	uint8_t strategy;
 	bool filter_allowed;
@@ -58,14 +87,15 @@ struct sql_relation {
 	uint32_t oid;
 	char kind; /* pg_class.relkind */
 	bool open;
-	bool uses_functions; /* a view that calls user-defined functions */
+	uint8_t rules; /* enum rule_fact, or-ed */
 	bool visited; /* while relatives are gathered */
 	bool busy; /* while its masks are found */
 	uint16_t column_count, column_room;
 	struct slice schema, name;
 	struct sql_column *columns;
 	struct relation_link *parents, *children;
-	struct relation_link *shown; /* relations that a view depends on */
+	struct rule_relation *named; /* by its rules */
+	struct rule_call *calls; /* of its rules and, once finished, of what these name */
 	/* The masks of its columns, and in front of them those of the whole row, under the rules
 	 * with that serial. */
 	uint64_t masks_serial;
@@ -136,6 +166,12 @@ struct relatives {
 };
 void catalog_relatives_add(struct relatives *all, struct sql_relation *r);
 void catalog_relatives_done(struct relatives *all);
+
+/* Rows of CATALOG_RULE_RELATIONS and CATALOG_RULE_CALLS. (catalog_rule.c) */
+int catalog_add_rule_relation(struct sql_catalog *c, const struct slice *v);
+int catalog_add_rule_call(struct sql_catalog *c, const struct slice *v);
+/* After the last row: what rules name has rules itself. */
+void catalog_follow_rules(struct sql_catalog *c);
 
 /* Traces a view's columns to those that it shows, from its rule as stored (pg_rewrite.ev_action);
  * NULL data: not known. -E2BIG. (catalog_view.c) */

@@ -15,6 +15,7 @@
 #define NE " OPERATOR(pg_catalog.<>) "
 #define GT " OPERATOR(pg_catalog.>) "
 #define GE " OPERATOR(pg_catalog.>=) "
+#define LT " OPERATOR(pg_catalog.<) "
 #define ANY_OF(list) " OPERATOR(pg_catalog.=) ANY (ARRAY[" list "]::" P "\"char\"[])"
 #define CLASS(name) "'" P name "'::" P "regclass"
 #define FLAG(condition) "CASE WHEN " condition " THEN 't' ELSE 'f' END"
@@ -34,13 +35,55 @@
 					    "WHERE l.oid" EQ function ".prolang AND l.lanname" EQ  \
 					    "ANY (ARRAY['c', 'internal']::" P "name[]))))"
 
+/* What else a text calls by name: an extension's that says so. */
+#define HARMLESS(function)                                                                         \
+	"(" function ".provolatile" NE "'v'::" P                                                   \
+	"\"char\" AND " OF_EXTENSION("pg_proc", function ".oid") ")"
+
+/* An extension's view or table with the extension's functions is as that was made. */
+#define OF_ONE_EXTENSION(class, function)                                                          \
+	"EXISTS (SELECT 1 FROM " P "pg_depend AS x JOIN " P "pg_depend AS y ON y.refclassid" EQ    \
+	"x.refclassid AND y.refobjid" EQ "x.refobjid WHERE x.classid" EQ CLASS(                    \
+		"pg_class") " AND x.objid" EQ class " AND x.deptype" EQ "'e'::" P                  \
+						    "\"char\" AND y.classid" EQ CLASS(             \
+							    "pg_proc") " AND y.objid" EQ function  \
+								       " AND y.deptype" EQ         \
+								       "'e'::" P "\"char\")"
+
 #define COLUMN_KINDS "'r', 'v', 'm', 'f', 'p'"
 #define NOT_SYSTEM(namespace)                                                                      \
 	namespace ".nspname" NE "'pg_catalog'::" P                                                 \
 		  "name AND " namespace ".nspname" NE "'information_schema'::" P "name"
 #define NOT_TOAST(namespace)                                                                       \
 	"pg_catalog.left(" namespace ".nspname::" P "text, 8)" NE "'pg_toast'::" P "text"
+#define ENABLED(rule) rule ".ev_enabled" NE "'D'::" P "\"char\""
 #define PERMANENT(class) class ".relpersistence" NE "'t'::" P "\"char\""
+
+/* clang-format off */
+/* Rules and functions or, of operators, what these run. On the server's own functions, which are
+ * never dropped, it keeps no dependencies: they are found in the rule as stored. */
+#define RULE_CODE                                                                                  \
+	"SELECT d.objid, d.refobjid, false FROM " P "pg_depend AS d"                               \
+	" WHERE d.classid" EQ CLASS("pg_rewrite") " AND d.refclassid" EQ CLASS("pg_proc")          \
+	" UNION ALL SELECT d.objid, o.oprcode::" P "oid, true FROM " P "pg_depend AS d"            \
+	" JOIN " P "pg_operator AS o ON o.oid" EQ "d.refobjid"                                     \
+	" WHERE d.classid" EQ CLASS("pg_rewrite") " AND d.refclassid" EQ CLASS("pg_operator")      \
+	" UNION ALL SELECT w.oid, b.oid, false FROM " P "pg_rewrite AS w CROSS JOIN LATERAL "      \
+	P "unnest(" P "string_to_array(" P "concat(w.ev_action, w.ev_qual), ' :funcid ')) AS s(t)" \
+	" JOIN " P "pg_proc AS b"                                                                  \
+	" ON b.oid::" P "text" EQ P "split_part(" P "left(s.t, 11), ' ', 1)"                       \
+	" WHERE w.ev_class" GE OWN " AND b.oid" LT OWN
+#define RULE_CALLS                                                                                 \
+	"SELECT DISTINCT r.ev_class, r.ev_type, n.nspname, p.proname, " FLAG("p.oid" GE OWN)       \
+	" FROM (" RULE_CODE ") AS f(rule, code, by_operator)"                                      \
+	" JOIN " P "pg_rewrite AS r ON r.oid" EQ "f.rule"                                          \
+	" JOIN " P "pg_class AS c ON c.oid" EQ "r.ev_class"                                        \
+	" JOIN " P "pg_proc AS p ON p.oid" EQ "f.code"                                             \
+	" JOIN " P "pg_namespace AS n ON n.oid" EQ "p.pronamespace"                                \
+	" WHERE r.ev_class" GE OWN " AND " ENABLED("r") " AND " PERMANENT("c")                     \
+	" AND c.relkind" NE "'m'::" P "\"char\" AND (p.oid" LT OWN " OR NOT (" HARMLESS("p")       \
+	" OR (f.by_operator AND " TRUSTED("p") ") OR " OF_ONE_EXTENSION("r.ev_class", "p.oid") "))"
+/* clang-format on */
 
 const struct sql_catalog_query sql_catalog_queries[] = {
 	[CATALOG_RELATIONS] =
@@ -61,28 +104,18 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 			      "pg_class AS c ON c.oid" EQ
 			      "i.inhrelid WHERE c.relkind" ANY_OF(COLUMN_KINDS),
 		2},
-	[CATALOG_VIEW_DEPENDS] =
-		{"SELECT DISTINCT r.ev_class, d.refobjid FROM " P "pg_rewrite AS r JOIN " P
-		 "pg_depend AS d ON d.classid" EQ CLASS(
+	[CATALOG_RULE_RELATIONS] =
+		{"SELECT DISTINCT r.ev_class, r.ev_type, d.refobjid FROM " P
+		 "pg_rewrite AS r JOIN " P "pg_depend AS d ON d.classid" EQ CLASS(
 			 "pg_rewrite") " AND d.objid" EQ "r.oid JOIN " P "pg_class AS c ON c.oid" EQ
-				       "r.ev_class WHERE "
-				       "r.rulename" EQ "'_RETURN'::" P
-				       "name AND d.refclassid" EQ CLASS(
+				       "r.ev_class WHERE d.refclassid" EQ CLASS(
 					       "pg_class") " AND d.refobjid" NE
 							   "r.ev_class AND r.ev_class" GE OWN
-							   " AND " PERMANENT("c"),
-			2},
-	[CATALOG_VIEW_FUNCTIONS] =
-		{"SELECT DISTINCT r.ev_class FROM " P "pg_rewrite AS r JOIN " P
-		 "pg_depend AS d ON d.classid" EQ CLASS(
-			 "pg_rewrite") " AND d.objid" EQ "r.oid JOIN " P "pg_proc AS p ON p.oid" EQ
-				       "d.refobjid WHERE "
-				       "r.rulename" EQ "'_RETURN'::" P
-				       "name AND d.refclassid" EQ CLASS(
-					       "pg_proc") " AND p.oid" GE OWN
-							  " AND NOT " OF_EXTENSION(
-								  "pg_proc", "p.oid"),
-			1},
+							   " AND " ENABLED("r") " AND " PERMANENT(
+								   "c"),
+			3},
+	/* The fifth: it is of users. */
+	[CATALOG_RULE_CALLS] = {RULE_CALLS, 5},
 	[CATALOG_VIEWS] = {"SELECT r.ev_class, CASE WHEN " P "octet_length(r.ev_action::" P "text)"
 			   " OPERATOR(pg_catalog.<) 1048576 THEN r.ev_action::" P "text END FROM " P
 			   "pg_rewrite AS r JOIN " P "pg_class AS c ON c.oid" EQ "r.ev_class WHERE "
@@ -113,15 +146,12 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 			   "int2 AND (p.pronargs OPERATOR(pg_catalog.-) p.pronargdefaults)"
 			   " OPERATOR(pg_catalog.<=) 1 AND t.typtype" ANY_OF(
 				   "'c', 'p', 'd'") ")") ", " FLAG(P
-			 "bool_and(p.provolatile" NE "'v'::" P
-			 "\"char\" AND " OF_EXTENSION("pg_proc",
-				 "p.oid") ")") " FROM " P "pg_proc AS p JOIN " P
-					       "pg_namespace AS n ON n.oid" EQ
-					       "p.pronamespace LEFT JOIN " P "pg_type AS t ON "
-					       "t.oid" EQ "p.proargtypes[0] WHERE p.oid" GE OWN
-					       " OR (" NOT_SYSTEM(
-						       "n") ")"
-							    " GROUP BY n.nspname, p.proname",
+			 "bool_and" HARMLESS(
+				 "p")) " FROM " P "pg_proc AS p JOIN " P
+				       "pg_namespace AS n ON n.oid" EQ "p.pronamespace LEFT JOIN " P
+				       "pg_type AS t ON t.oid" EQ
+				       "p.proargtypes[0] WHERE p.oid" GE OWN
+				       " OR (" NOT_SYSTEM("n") ") GROUP BY n.nspname, p.proname",
 			4},
 	[CATALOG_OPERATORS] = {"SELECT DISTINCT n.nspname, o.oprname, m.nspname, p.proname FROM " P
 			       "pg_operator AS o JOIN " P "pg_namespace AS n ON n.oid" EQ

@@ -17,9 +17,11 @@ static int add_all_shown(
 	int result = 0;
 
 	column->traced = true;
-	column->opaque |= view->uses_functions;
-	for (struct relation_link *link = view->shown; result == 0 && link; link = link->next)
-		result = catalog_add_source(c, column, link->relation, 0, true);
+	column->opaque |= view->rules & (RULES_SHOW_CODE | RULES_SHOW_READS);
+	for (struct rule_relation *shown = view->named; result == 0 && shown; shown = shown->next) {
+		if (shown->events & RULE_ON_SELECT)
+			result = catalog_add_source(c, column, shown->relation, 0, true);
+	}
 	return result;
 }
 
@@ -60,6 +62,13 @@ static int add_variables(struct sql_catalog *c, const struct node_query *q,
 	return result;
 }
 
+/* Whether it may be code that shows anything. */
+static bool is_opaque(const struct sql_relation *view, const struct node_target *target)
+{
+	return (target->user_code && (view->rules & RULES_SHOW_CODE)) ||
+		(target->calls && (view->rules & RULES_SHOW_READS));
+}
+
 static int trace_target(struct sql_catalog *c, struct sql_relation *view,
 	const struct node_query *q, const struct node_target *target)
 {
@@ -70,8 +79,7 @@ static int trace_target(struct sql_catalog *c, struct sql_relation *view,
 	if (target->hidden || !column)
 		return 0;
 	column->traced = true;
-	if (target->user_code)
-		column->opaque |= view->uses_functions;
+	column->opaque |= is_opaque(view, target);
 	if (origin && target->origin_column <= INT16_MAX)
 		return catalog_add_source(c, column, origin, (int)target->origin_column, false);
 	if (is_plain(c, q, target))

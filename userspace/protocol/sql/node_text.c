@@ -100,6 +100,13 @@ static void store_code(struct node_reader *r, uint32_t value)
 		last_target(r)->user_code = true;
 }
 
+static void store_function(struct node_reader *r, uint32_t value)
+{
+	if (r->in_target)
+		last_target(r)->calls = true;
+	store_code(r, value);
+}
+
 static const struct node_field fields[] = {
 	{NODE_RANGE, ":rtekind", store_range_kind},
 	{NODE_RANGE, ":relid", store_range_relation},
@@ -109,7 +116,7 @@ static const struct node_field fields[] = {
 	{NODE_VARIABLE, ":varno", store_variable_range},
 	{NODE_VARIABLE, ":varattno", store_variable_column},
 	{NODE_VARIABLE, ":varlevelsup", store_variable_level},
-	{NODE_OTHER, ":funcid", store_code},
+	{NODE_OTHER, ":funcid", store_function},
 	{NODE_OTHER, ":opno", store_code},
 	{NODE_OTHER, ":aggfnoid", store_code},
 	{NODE_OTHER, ":winfnoid", store_code},

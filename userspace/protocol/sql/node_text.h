@@ -26,6 +26,7 @@ struct node_target {
 	uint32_t origin, origin_column; /* what it shows as it is; 0: it is an expression */
 	bool hidden; /* resjunk: no column of the result */
 	bool complicated; /* holds a subquery or a variable of an outer query */
+	bool calls; /* a function, whoever made it */
 	bool user_code; /* calls a function or operator that initdb did not make */
 	uint32_t first_variable, variable_count;
 };

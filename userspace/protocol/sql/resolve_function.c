@@ -16,8 +16,7 @@ static void note_call(struct resolver *r, const struct mention *m)
 	r->disturbs |= DISTURBS_NAMES;
 }
 
-/* A call of code that is not known to be harmless. */
-static void emit_call(
+void resolve_emit_call(
 	struct resolver *r, const struct mention *m, struct slice schema, struct slice name)
 {
 	resolve_emit_named(r, m, schema, name, "()");
@@ -35,7 +34,7 @@ static bool emit_path_functions(struct resolver *r, const struct mention *m, boo
 		if (lookup_is_temporary(&r->lookup, view->path[i]) ||
 			!lookup_has_function(&r->lookup, view->path[i], m->name, trusted_too))
 			continue;
-		emit_call(r, m, view->path[i], m->name);
+		resolve_emit_call(r, m, view->path[i], m->name);
 		any = true;
 	}
 	return any;
@@ -50,7 +49,7 @@ static void emit_builtin_function(struct resolver *r, const struct mention *m)
 	if (m->builtin == BUILTIN_FUNCTION_EFFECT)
 		resolve_emit_named(r, m, schema, m->name, "()");
 	else
-		emit_call(r, m, schema, m->name);
+		resolve_emit_call(r, m, schema, m->name);
 }
 
 static void resolve_qualified_function(struct resolver *r, const struct mention *m)
@@ -62,10 +61,11 @@ static void resolve_qualified_function(struct resolver *r, const struct mention 
 			!builtin_function_is_harmless((enum builtin_function)m->builtin)))
 		emit_builtin_function(r, m);
 	else
-		emit_call(r, m, temporary ? slice_from_string("pg_temp") : m->schema, m->name);
+		resolve_emit_call(
+			r, m, temporary ? slice_from_string("pg_temp") : m->schema, m->name);
 }
 
-static void emit_unknown_call(struct resolver *r, const struct mention *m)
+void resolve_emit_unknown_call(struct resolver *r, const struct mention *m)
 {
 	resolve_emit_unknown(r, m, "()");
 	note_call(r, m);
@@ -82,17 +82,17 @@ void resolve_function(struct resolver *r, const struct mention *m)
 		return;
 	}
 	if (r->lookup.names_moved || (!r->lookup.view->catalog && assumed.length == 0)) {
-		emit_unknown_call(r, m);
+		resolve_emit_unknown_call(r, m);
 		return;
 	}
 	any = emit_path_functions(r, m, !harmless);
 	if (m->builtin) {
 		emit_builtin_function(r, m);
 	} else if (!any && assumed.length) {
-		emit_call(r, m, assumed, m->name);
+		resolve_emit_call(r, m, assumed, m->name);
 	} else if (!any) {
 		r->result.unresolved = true;
-		emit_unknown_call(r, m);
+		resolve_emit_unknown_call(r, m);
 	}
 }
 
@@ -127,7 +127,7 @@ static bool emit_codes(
 	bool any = false;
 
 	while ((code = catalog_find_code(codes, schema, m->name, code))) {
-		emit_call(r, m, code->function_schema, code->function_name);
+		resolve_emit_call(r, m, code->function_schema, code->function_name);
 		any = true;
 	}
 	return any;
@@ -152,7 +152,7 @@ void resolve_operator(struct resolver *r, const struct mention *m)
 	if (c)
 		resolve_code(r, m, &c->operators);
 	else if (m->schema.length && !slice_equal_string(m->schema, "pg_catalog"))
-		emit_unknown_call(r, m);
+		resolve_emit_unknown_call(r, m);
 }
 
 void resolve_cast(struct resolver *r, const struct mention *m)
@@ -218,6 +218,6 @@ void resolve_attribute(struct resolver *r, const struct mention *m)
 	for (size_t i = 0; view->catalog && i < view->path_count; i++) {
 		f = catalog_find_function(view->catalog, view->path[i], m->name);
 		if (f && f->attribute && !is_column(r, m))
-			emit_call(r, m, view->path[i], m->name);
+			resolve_emit_call(r, m, view->path[i], m->name);
 	}
 }

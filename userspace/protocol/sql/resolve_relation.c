@@ -23,6 +23,8 @@ static void emit_relation(
 		operation = OPERATION_CATALOG;
 	resolve_emit(r, m, operation, OBJECT_KNOWN,
 		resolve_join_name(r, found->schema, found->name, ""));
+	if (found->relation)
+		resolve_rules(r, m, operation, found->relation);
 }
 
 static void resolve_qualified(struct resolver *r, const struct mention *m)

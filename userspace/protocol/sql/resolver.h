@@ -62,7 +62,15 @@ void resolve_created(struct resolver *r, const struct mention *m);
 void resolve_object(struct resolver *r, const struct mention *m);
 void resolve_schema(struct resolver *r, const struct mention *m);
 
+/* resolve_rule.c: the code that comes with a relation to which `operation` is done. */
+void resolve_rules(struct resolver *r, const struct mention *m, enum operation operation,
+	const struct sql_relation *relation);
+
 /* resolve_function.c */
+/* A call of code that is not known to be harmless; and one of a function that is not known. */
+void resolve_emit_call(
+	struct resolver *r, const struct mention *m, struct slice schema, struct slice name);
+void resolve_emit_unknown_call(struct resolver *r, const struct mention *m);
 void resolve_function(struct resolver *r, const struct mention *m);
 void resolve_routine(struct resolver *r, const struct mention *m);
 void resolve_operator(struct resolver *r, const struct mention *m);
