@@ -230,7 +230,9 @@ const char *http_request_upgrade(const struct http_request *r)
 
 /* These differ from one attempt of a client to its next, and decide nothing. */
 static const char *const volatile_headers[] = {"date", "user-agent", "traceparent", "tracestate",
-	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect"};
+	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect",
+	/* gRPC's: how long its client waits, to the microsecond, and how often it has tried. */
+	"grpc-timeout", "grpc-previous-rpc-attempts"};
 
 /* And these between a client's attempt over one transport of a stream and that over the other. */
 static const char *const transport_headers[] = {"upgrade", "sec-websocket-key",
