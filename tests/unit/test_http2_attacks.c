@@ -136,6 +136,37 @@ Test(http2_attacks, rapid_resets)
 	cr_assert_leq(requests_at_server(), LIMIT_HTTP2_RESETS + 1);
 }
 
+static void ask_what_is_denied_and_reset(uint32_t times)
+{
+	static const uint8_t denied[] = {0x42, 6, 'D', 'E', 'L', 'E', 'T', 'E', 0x86, 0x44, 5, '/',
+		'v', '1', '/', 'a', 0x41, 1, 'h'};
+
+	for (uint32_t i = 0; i < times && !run.closed; i++) {
+		send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 2 * i + 1, denied,
+			sizeof(denied));
+		send_number(NGHTTP2_RST_STREAM, 2 * i + 1, NGHTTP2_NO_ERROR);
+		listen();
+	}
+	cr_assert_eq(requests_at_server(), 0);
+}
+
+/* Nothing more is wanted of a call that is denied before its client has ended it: Go's and C's
+ * libraries of gRPC reset it then. */
+Test(http2_attacks, resets_behind_denials)
+{
+	ask_what_is_denied_and_reset(LIMIT_HTTP2_RESETS + 100);
+	cr_assert_not(run.closed);
+	TOLD("headers 1199\n");
+}
+
+/* nghttp2's own bound, which counts all of them. */
+Test(http2_attacks, more_resets_than_streams_are_worth)
+{
+	ask_what_is_denied_and_reset(4 * LIMIT_HTTP2_RESETS);
+	TOLD("goaway 2\n");
+	cr_assert(run.closed);
+}
+
 /* The agent breaks the rules of a stream, so that it is us who reset it. */
 Test(http2_attacks, resets_that_we_are_made_to_send)
 {

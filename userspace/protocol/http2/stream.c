@@ -284,6 +284,8 @@ static void drop_response(struct http2_stream *s)
 static void submit(struct http2_stream *s, const struct http2_list *list, bool content)
 {
 	s->flows[SIDE_AGENT].ended = s->answering = true;
+	/* Common clients reset a stream that is answered before they have ended it. */
+	http2_forgive(s->h);
 	http2_stream_stop(s);
 	nghttp2_submit_response(s->h->sessions[SIDE_AGENT], s->id, list->items, list->count,
 		content ? &http2_content : NULL);
