@@ -14,7 +14,7 @@ import subprocess
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
-from harness import postgres
+from harness import golang, postgres
 
 HERE = pathlib.Path(__file__).resolve().parent / "drivers"
 JARS = ":".join(f"/usr/share/java/{name}.jar" for name in ("postgresql", "HikariCP", "slf4j-api", "slf4j-nop"))
@@ -123,15 +123,7 @@ def java(place, address, port, database, mode, ca):
 
 
 def go(name):
-    def words(place, *parts):
-        program = daemons.ROOT / "build" / "clients" / name
-        source = HERE / f"{name}.go"
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            program.parent.mkdir(parents=True, exist_ok=True)
-            settings = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(daemons.ROOT / "build" / "go-cache"), "GOFLAGS": ""}
-            subprocess.run(["/usr/bin/go", "build", "-o", program, source], check=True, timeout=300, env=settings)
-        return [program, *parts]
-    return words
+    return lambda place, *parts: [golang.build(HERE / f"{name}.go"), *parts]
 
 
 DRIVERS = {

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Java's and Go's own clients of HTTP, in TLS, over HTTP/2 and HTTP/1.1: a read, an upload, a refusal, and a read on what is left."""
-import os
 import pathlib
 import subprocess
 
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
+from harness import golang
 
 HERE = pathlib.Path(__file__).resolve().parent / "drivers"
 RULES = [
@@ -45,10 +45,8 @@ def test_java(daemon, tmp_path):
     assert done.stdout.splitlines() == [*lines("HTTP_2"), *lines("HTTP_1_1")]
 
 
-def test_go(daemon, tmp_path):
-    program = tmp_path / "fetch"
-    subprocess.run(["go", "build", "-o", program, HERE / "fetch.go"], check=True, timeout=300,
-                   env={**os.environ, "GO111MODULE": "off", "GOCACHE": str(daemons.ROOT / "build" / "go-cache"), "GOFLAGS": ""})
+def test_go(daemon):
+    program = golang.build(HERE / "fetch.go")
     for version, setting in (("HTTP/2.0", ""), ("HTTP/1.1", "http2client=0")):
         done = daemon.run(program, daemon.place, env={"SSL_CERT_FILE": str(daemon.ca), "GODEBUG": setting})
         assert done.returncode == 0, done.stderr
