@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * grpc: what a response of our own says to who speaks gRPC: a status and a message, in headers that
- * are the whole response ("Trailers-Only" of gRPC's "PROTOCOL-HTTP2"). Its libraries read nothing
- * else.
+ * are the whole response ("Trailers-Only" of gRPC's "PROTOCOL-HTTP2"), or in trailers behind what
+ * the server broke off. Its libraries read nothing else; a stream that is reset is an error of this
+ * protocol's own to them, which they don't try again.
  */
 #include "protocol/http/dialect.h"
 #include "protocol/http2/http2.h"
@@ -55,4 +56,22 @@ bool http2_is_grpc(const struct http_request *r)
 	const struct http_field *type = http_fields_find(&r->head.fields, "content-type", NULL);
 
 	return type && slice_starts_with(type->value, slice_from_string("application/grpc"));
+}
+
+bool http2_grpc_end(struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal)
+{
+	if (!s->grpc || s->server_ended || !http2_is_grpc(&s->request))
+		return false;
+	if (http2_grpc_put_message(&s->grpc_message, refusal) < 0)
+		buffer_clear(&s->grpc_message);
+	s->grpc_status = http2_grpc_status(status);
+	http2_stream_stop(s);
+	http2_stream_end(s, SIDE_AGENT);
+	return true;
+}
+
+void http2_grpc_list_end(struct http2_list *l, const struct http2_stream *s)
+{
+	http2_list_add(l, slice_from_string("grpc-status"), slice_from_string(s->grpc_status));
+	http2_list_add(l, slice_from_string("grpc-message"), buffer_slice(&s->grpc_message));
 }

@@ -68,6 +68,7 @@ enum http2_state {
 
 struct http2_socket;
 struct http2_tunnel;
+struct http2_list;
 
 /* A result that is still to be told. */
 struct http2_report {
@@ -98,6 +99,10 @@ struct http2_stream {
 	struct http2_tunnel *tunnel; /* it is a CONNECT; owned. NULL: not that */
 	bool reported; /* what came of the WebSocket was */
 	bool grpc; /* that is what the request says it is */
+	/* What trailers of our own say, which end a response that was begun. NULL: there are none.
+	 */
+	const char *grpc_status;
+	struct buffer grpc_message;
 };
 
 /* Frames of one side as they come. */
@@ -258,7 +263,6 @@ void http2_stream_fail(struct http2_stream *s, enum reason reason, const char *t
 /* secret.c: the stream goes to the server once the host has lent the resource's secret. */
 int http2_secret_ask(struct http2_stream *s);
 void http2_proven(struct protocol_engine *base, int error, struct slice answer);
-struct http2_list;
 /* Puts the secret into the list, which refers to `room`. -EINVAL: it can't stand there. */
 int http2_secret_put(const struct http2_stream *s, struct http2_list *list, struct buffer *room);
 /* For a session that is to show it: what is freed is wiped. */
@@ -317,7 +321,13 @@ bool http2_tunnel_outlives(const struct http2_stream *s, uint32_t error);
 const char *http2_grpc_status(unsigned status);
 /* Appends its message. */
 int http2_grpc_put_message(struct buffer *out, const struct protocol_refusal *refusal);
+/* By the head that it has now, be it the request's or the response's. */
 bool http2_is_grpc(const struct http_request *r);
+/* A response that was begun ends behind what has come of it, with a status and our message in
+ * trailers. False: it is not gRPC's, or has ended. */
+bool http2_grpc_end(
+	struct http2_stream *s, unsigned status, const struct protocol_refusal *refusal);
+void http2_grpc_list_end(struct http2_list *l, const struct http2_stream *s);
 
 /* block.c */
 void http2_block_clear(struct http2_block *b);

@@ -22,6 +22,7 @@ struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
 	buffer_init(
 		&s->flows[SIDE_SERVER].data, LIMIT_HTTP_BODY_HELD + 2 * LIMIT_HTTP2_STREAM_WINDOW);
 	buffer_init(&s->flows[SIDE_AGENT].data, 4 * LIMIT_HTTP_BODY_MASKED);
+	buffer_init(&s->grpc_message, 3 * LIMIT_HTTP_ANSWER);
 	return s;
 }
 
@@ -75,6 +76,7 @@ void http2_streams_free_closed(struct http2 *h)
 		http2_socket_free(s);
 		http2_block_clear(&s->block);
 		http_request_done(&s->request);
+		buffer_done(&s->grpc_message);
 		list_remove(&s->link);
 		free(s);
 	}
@@ -185,13 +187,19 @@ static enum side side_of(const struct http2 *h, const nghttp2_session *session)
 	return session == h->sessions[SIDE_AGENT] ? SIDE_AGENT : SIDE_SERVER;
 }
 
-static int submit_trailers(nghttp2_session *session, int32_t id, const struct http2_stream *s,
-	const struct http2_block *b)
+/* Whether there are any. */
+static bool submit_trailers(nghttp2_session *session, int32_t id, const struct http2_stream *s,
+	const struct http2_flow *f)
 {
-	struct http2_list list;
+	struct http2_list list = {.count = 0};
 
-	http2_list_of_trailers(&list, &s->request, b);
-	return nghttp2_submit_trailer(session, id, list.items, list.count);
+	if (s->grpc_status && f == &s->flows[SIDE_AGENT])
+		http2_grpc_list_end(&list, s);
+	else if (f->trailers)
+		http2_list_of_trailers(&list, &s->request, f->trailers);
+	else
+		return false;
+	return nghttp2_submit_trailer(session, id, list.items, list.count) == 0;
 }
 
 static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *room, size_t length,
@@ -218,7 +226,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t id, uint8_t *room, si
 	if (!f->ended)
 		return (ssize_t)n;
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
-	if (f->trailers && submit_trailers(session, id, s, f->trailers) == 0)
+	if (submit_trailers(session, id, s, f))
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 	return (ssize_t)n;
 }
@@ -340,7 +348,8 @@ void http2_answer(struct http2_stream *s, unsigned status, const struct protocol
 {
 	http2_socket_stop(s);
 	if (s->answering) {
-		reset(s);
+		if (!http2_grpc_end(s, status, refusal))
+			reset(s);
 		return;
 	}
 	drop_response(s);
