@@ -1,119 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC through an agent: its own library on both ends, in TLS and in clear."""
+"""gRPC through an agent, by the libraries that there are: the one in C, of Python, in TLS and in clear; grpc-js of Node and Go's in TLS. Each runs the
+same calls (clients/grpc_calls.*)."""
 import json
+import os
 import pathlib
 import subprocess
 
 import pytest
 from conftest import make_config
-from harness import certificates
+from harness import certificates, golang
 from harness import daemon as daemons
 from harness.ports import free_port
 from harness.waiting import wait_for
 
 PYTHON = "/usr/bin/python3"
-SERVER = """
-import concurrent.futures, grpc, pathlib, sys
-folder, clear, secure = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-
-def seen(context):
-    with open(folder / "calls", "a") as f:
-        f.write(dict(context.invocation_metadata()).get("x-who", "") + "\\n")
-
-def one(message, context):
-    seen(context)
-    context.send_initial_metadata([("x-first", "yes")])
-    context.set_trailing_metadata([("x-last", "too")])
-    return message.upper()
-
-def down(message, context):
-    seen(context)
-    for word in message.split():
-        yield word
-
-def up(messages, context):
-    seen(context)
-    return b" ".join(messages)
-
-def both(messages, context):
-    seen(context)
-    for message in messages:
-        yield message[::-1]
-
-def fail(message, context):
-    seen(context)
-    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today: 100% \\u00fc")
-
-calls = {"One": grpc.unary_unary_rpc_method_handler(one), "Delete": grpc.unary_unary_rpc_method_handler(one),
-         "Asked": grpc.unary_unary_rpc_method_handler(one), "Fail": grpc.unary_unary_rpc_method_handler(fail),
-         "Down": grpc.unary_stream_rpc_method_handler(down), "Up": grpc.stream_unary_rpc_method_handler(up),
-         "Both": grpc.stream_stream_rpc_method_handler(both)}
-server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
-server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Orders", calls),))
-server.add_insecure_port(f"127.0.0.1:{clear}")
-server.add_secure_port(f"127.0.0.1:{secure}", grpc.ssl_server_credentials(
-    [((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())]))
-server.start()
-(folder / "ready").touch()
-server.wait_for_termination()
-"""
-CLIENT = """
-import grpc, json, queue, sys
-place, ca, what = sys.argv[1:4]
-channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(open(ca, "rb").read())) if ca else grpc.insecure_channel(place)
-who = [("x-who", "me")]
-
-def say(call, *more):
-    print(json.dumps([call.code().name, call.details(), *more]), flush=True)
-
-def one(name, message):
-    try:
-        answer, call = channel.unary_unary("/shop.Orders/" + name).with_call(message, metadata=who, timeout=60)
-        say(call, answer.decode(), dict(call.initial_metadata()).get("x-first"), dict(call.trailing_metadata()).get("x-last"))
-    except grpc.RpcError as e:
-        say(e)
-
-if what == "Down":
-    call = channel.unary_stream("/shop.Orders/Down")(b"a b c", metadata=who, timeout=60)
-    answers = [m.decode() for m in call]
-    say(call, answers)
-elif what == "Up":
-    answer, call = channel.stream_unary("/shop.Orders/Up").with_call(iter([b"x", b"y" * 200000, b"z"]), metadata=who, timeout=60)
-    say(call, len(answer))
-elif what == "Both":
-    words = queue.Queue()
-    call = channel.stream_stream("/shop.Orders/Both")(iter(words.get, None), metadata=who, timeout=60)
-    answers = []
-    for word in (b"one", b"two", b"three"):
-        words.put(word)
-        answers.append(next(call).decode())
-    words.put(None)
-    say(call, answers, list(call))
-elif what == "denied twice":
-    one("Delete", b"x")
-    one("One", b"x")
-else:
-    one(what, b"hello")
-"""
+CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
+# google.rpc.Code
+OK, CANCELLED, DEADLINE_EXCEEDED, PERMISSION_DENIED, FAILED_PRECONDITION, UNAVAILABLE = 0, 1, 4, 7, 9, 14
 RULES = [
     {"name": "calls", "operations": ["POST"], "objects": ["/shop.Orders/*"], "allow": {}},
-    {"name": "no deletes", "operations": ["POST"], "objects": ["/shop.Orders/Delete"], "deny": {"message": "100 % never\u2026"}},
-    {"name": "people", "operations": ["POST"], "objects": ["/shop.Orders/Asked"], "review": {"by": "dba"}},
+    {"name": "no deletes", "operations": ["POST"], "objects": ["/shop.Orders/Delete*"], "deny": {"message": "100 % never\u2026"}},
+    {"name": "people", "operations": ["POST"], "objects": ["/shop.Orders/Asked*"], "review": {"by": "dba"}},
 ]
+DENIED = [PERMISSION_DENIED, 'wayleave: denied by rule "no deletes": 100 % never\u2026']
+ONE = [OK, "", "HELLO", "yes", "too", "00ff"]
+# What lets a library tell of its pings, and what it says of one that was answered. Go's sends none more often than each ten seconds.
+PINGS = {"python": ("http_keepalive", "Finish keepalive ping"), "node": ("keepalive", "Received ping response")}
+
+
+def telling_of_pings(library):
+    return {"GRPC_TRACE": PINGS[library][0], "GRPC_VERBOSITY": "DEBUG"} if library in PINGS else {}
+
+
+def pings(library, log):
+    """That were answered, as it says."""
+    return log.read_text().count(PINGS[library][1])
 
 
 class Server:
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.ca = certificates.make_authority(self.folder)
-        certificates.make_leaf(self.folder, "server", ("localhost",))
-        self.ports = {"clear": free_port(), "TLS": free_port()}
-        self.process = subprocess.Popen([PYTHON, "-c", SERVER, str(self.folder), *map(str, self.ports.values())])
-        wait_for((self.folder / "ready").exists)
+    """With a certificate of the authority in its folder."""
 
-    def calls(self):
+    def __init__(self, folder, ports):
+        self.folder, self.ports = folder, ports
+        ready = folder / f"ready-{ports['TLS']}"
+        ready.unlink(missing_ok=True)
+        self.log = folder / f"log-{ports['TLS']}"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen([PYTHON, CLIENTS / "grpc_server.py", folder, *map(str, ports.values())], stderr=log,
+                                            env={**os.environ, **telling_of_pings("python")})
+        wait_for(ready.exists)
+
+    def notes(self):
         file = self.folder / "calls"
-        return file.read_text().count("me\n") if file.exists() else 0
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def stop(self):
         self.process.terminate()
@@ -122,7 +61,11 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    s = Server(tmp_path_factory.mktemp("grpc"))
+    folder = tmp_path_factory.mktemp("grpc")
+    certificates.make_authority(folder)
+    certificates.make_leaf(folder, "server", ("localhost",))
+    s = Server(folder, {"clear": free_port(), "TLS": free_port()})
+    s.of_another = {"clear": free_port(), "TLS": free_port()}
     yield s
     s.stop()
 
@@ -131,73 +74,144 @@ def server(tmp_path_factory):
 def daemon(server, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
         **make_config(1), "workers": 1, "reviewers": {"dba": {"local_users": ["root"]}},
-        "resources": [{"name": "clear", "protocol": "http", "hosts": [f"127.0.0.1:{server.ports['clear']}"]},
-                      {"name": "TLS", "protocol": "http", "hosts": [f"localhost:{server.ports['TLS']}"],
-                       "tls": {"ca_file": str(server.ca)}}]}, RULES)
+        "resources": [{"name": "clear", "protocol": "http", "hosts": [f"127.0.0.1:{p['clear']}" for p in (server.ports, server.of_another)]},
+                      {"name": "TLS", "protocol": "http", "hosts": [f"localhost:{p['TLS']}" for p in (server.ports, server.of_another)],
+                       "tls": {"ca_file": str(server.folder / "ca.pem")}}]}, RULES)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     yield d
     assert d.process.poll() is None, d.text()[-2000:]
     d.close()
 
 
-@pytest.fixture(params=["clear", "TLS"])
-def place(request, daemon, server):
-    ca = str(daemon.folder / "host-ca.pem") if request.param == "TLS" else ""
-    return [PYTHON, "-c", CLIENT, f"{'localhost' if ca else '127.0.0.1'}:{server.ports[request.param]}", ca]
+def command(library):
+    if library == "go":
+        return [golang.build(CLIENTS / "grpc_calls.go")]
+    return {"python": [PYTHON, CLIENTS / "grpc_calls.py"], "node": ["node", CLIENTS / "grpc_calls.js"]}[library]
 
 
-def call(daemon, place, what):
-    done = daemon.run(*place, what)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+class Client:
+    """A library in the agent, at one of the server's places."""
+
+    def __init__(self, daemon, server, library, place):
+        self.daemon, self.server, self.library, self.place = daemon, server, library, place
+        ca = str(daemon.folder / "host-ca.pem") if place == "TLS" else ""
+        self.words = [*command(library), f"{'localhost' if ca else '127.0.0.1'}:{server.ports[place]}", ca]
+
+    def __call__(self, *calls):
+        """What came of each call, all on one connection, and what the server noted meanwhile."""
+        before = len(self.server.notes())
+        done = self.daemon.run(*self.words, *calls, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], self.server.notes()[before:]
 
 
-def test_calls_of_all_four_kinds(daemon, place):
-    assert call(daemon, place, "One") == [["OK", "", "HELLO", "yes", "too"]]
-    assert call(daemon, place, "Down") == [["OK", "", ["a", "b", "c"]]]
-    assert call(daemon, place, "Up") == [["OK", "", 200_004]]
-    # Each answer comes before the next message is sent.
-    assert call(daemon, place, "Both") == [["OK", "", ["eno", "owt", "eerht"], []]]
+@pytest.fixture(params=["python clear", "python TLS", "node TLS", "go TLS"])
+def client(request, daemon, server):
+    return Client(daemon, server, *request.param.split())
 
 
-def test_a_servers_status_passes(daemon, place):
-    assert call(daemon, place, "Fail") == [["FAILED_PRECONDITION", "not today: 100% \u00fc"]]
+def test_calls_of_all_four_kinds(client):
+    said, noted = client("One", "Down", "Up", "Both", "Large")
+    # Of Both, each answer comes before the next message is sent. Large: 5 MiB, there and back.
+    assert said == [ONE, [OK, "", ["a", "b", "c"]], [OK, "", 200_004], [OK, "", ["eno", "owt", "eerht"], 0], [OK, "", True]]
+    assert [n["call"] for n in noted] == ["One", "Down", "Up", "Both", "One"]
+    assert len({n["peer"] for n in noted}) == 1
+    shown = client.daemon.wayleave("sessions", "show", client.daemon.json("sessions", "list")[0]["id"]).stdout
+    assert all(f"/shop.Orders/{n['call']}" in shown for n in noted), shown
 
 
-def test_a_denial_is_a_status(daemon, server, place):
-    """With its message, and the connection lives on."""
-    before = server.calls()
-    assert call(daemon, place, "denied twice") == [
-        ["PERMISSION_DENIED", 'wayleave: denied by rule "no deletes": 100 % never\u2026'], ["OK", "", "X", "yes", "too"]]
-    assert server.calls() == before + 1
+def test_a_servers_status_passes(client):
+    """With its details, which are a trailer of bytes."""
+    (said,), _ = client("Fail")
+    assert said[:2] == [FAILED_PRECONDITION, "not today: 100% \u00fc"]
+    assert said[2].startswith("0809") and b"StringValue" in bytes.fromhex(said[2]) and said[2].endswith(b"later".hex())
+
+
+def test_deadlines_and_cancelled_calls(client):
+    """The client's own to tell; the server is told of both, and the connection lives on."""
+    said, noted = client("Slow", "Watch", "One")
+    assert said == [[DEADLINE_EXCEEDED], [CANCELLED, "first"], ONE]
+    assert 0 < noted[0]["waits"] <= 0.5
+    assert len({n["peer"] for n in noted if "peer" in n}) == 1
+    wait_for(lambda: {n["gone"]: n["after"] for n in client.server.notes() if "gone" in n} == {"Slow": True, "Watch": True})
+
+
+def test_a_denial_is_a_status(client):
+    """With its message, whatever the kind of call; and the connection lives on."""
+    sessions = len(client.daemon.json("sessions", "list"))
+    said, noted = client("One", "Delete", "DeleteUp", "DeleteBoth", "One")
+    assert said == [ONE, DENIED, DENIED, DENIED, ONE]
+    assert [n["call"] for n in noted] == ["One", "One"] and len({n["peer"] for n in noted}) == 1
+    assert len(client.daemon.json("sessions", "list")) == sessions + 1
+
+
+def test_many_denials_end_no_connection(client):
+    """Libraries reset a call that is over before they have ended it."""
+    said, noted = client("One", *["DeleteBoth"] * 600, "One")
+    assert said == [ONE, *[DENIED] * 600, ONE]
+    assert len(noted) == 2 and len({n["peer"] for n in noted}) == 1
+
+
+def pending(daemon):
+    return [r for r in daemon.json("reviews", "list") if r["state"] == "pending" and r["objects"] == ["/shop.Orders/Asked"]]
+
+
+def wait_for_pings(client, log):
+    """Of the client and the server, on connections over which nothing else passes."""
+    ends = [("python", client.server.log), *([(client.library, log)] if client.library in PINGS else [])]
+    before = [pings(*end) for end in ends]
+    wait_for(lambda: all(pings(*end) > count for end, count in zip(ends, before)))
 
 
 @pytest.mark.parametrize("decision", ["approve", "deny"])
-def test_people_decide(daemon, server, place, decision):
-    before = server.calls()
-    with daemon.popen(*place, "Asked", stdout=subprocess.PIPE, text=True) as p:
-        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
-        assert review["objects"] == ["/shop.Orders/Asked"] and server.calls() == before
+def test_people_decide(client, decision, tmp_path):
+    """Meanwhile pings are answered: whoever sends them would end its connection."""
+    daemon, before, log = client.daemon, len(client.server.notes()), tmp_path / "log"
+    with open(log, "w") as told, daemon.popen(*client.words, "One", "Asked", stdout=subprocess.PIPE, stderr=told, text=True,
+                                              env=telling_of_pings(client.library)) as p:
+        assert json.loads(p.stdout.readline()) == ONE
+        review = wait_for(lambda: pending(daemon))[0]
         assert "    | a message, 5 bytes\n    | hello\n" in daemon.wayleave("reviews", "show", review["id"]).stdout
+        if decision == "approve":
+            wait_for_pings(client, log)
+        assert len(client.server.notes()) == before + 1
         daemon.wayleave("reviews", decision, review["id"], *([] if decision == "approve" else ["--reason", "not now"]))
         said = json.loads(p.stdout.readline())
+    noted = client.server.notes()[before:]
     if decision == "approve":
-        assert said == ["OK", "", "HELLO", "yes", "too"]
+        assert said == ONE
+        assert [n["call"] for n in noted] == ["One", "Asked"] and len({n["peer"] for n in noted}) == 1
     else:
-        assert said[0] == "PERMISSION_DENIED" and "not now" in said[1], said
-    assert server.calls() == before + (decision == "approve")
+        assert said[0] == PERMISSION_DENIED and "not now" in said[1], said
+        assert len(noted) == 1
 
 
-def test_it_is_recorded(daemon, place):
-    call(daemon, place, "One")
-    shown = daemon.wayleave("sessions", "show", daemon.json("sessions", "list")[0]["id"]).stdout
-    assert "/shop.Orders/One" in shown
+def test_people_decide_behind_the_deadline(client):
+    """Who asks again gets what was approved, however long it waits now."""
+    said, noted = client("Soon")
+    assert (said, noted) == ([[DEADLINE_EXCEEDED]], [])
+    review, = pending(client.daemon)
+    assert client.daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+    said, noted = client("Again")
+    assert said == [[OK, "", "AGAIN", *ONE[3:]]]
+    assert [n["call"] for n in noted] == ["Asked"] and not pending(client.daemon)
 
 
-def test_a_server_that_is_gone(make_daemon):
-    port = free_port()
-    d = make_daemon({**make_config(1), "workers": 1,
-                     "resources": [{"name": "gone", "protocol": "http", "hosts": [f"127.0.0.1:{port}"]}]},
-                    RULES[:2])
-    said = call(d, [PYTHON, "-c", CLIENT, f"127.0.0.1:{port}", ""], "One")
-    assert said[0][0] == "UNAVAILABLE" and "wayleave: cannot reach" in said[0][1], said
+def test_what_people_can_not_be_shown(client):
+    """Too much, and what has not ended yet."""
+    said, noted = client("AskedLarge", "AskedBoth", "One")
+    assert said[0][0] == PERMISSION_DENIED and "it needs approval, but" in said[0][1], said
+    assert said[1:] == [[DEADLINE_EXCEEDED], ONE] and len(noted) == 1
+
+
+def test_a_server_that_is_gone(client):
+    """Midway, what it said stays; and the status is one that libraries try again."""
+    server = Server(client.server.folder, client.server.of_another)
+    of_it = Client(client.daemon, server, client.library, client.place)
+    try:
+        said, _ = of_it("One", "Break")
+    finally:
+        server.stop()
+    assert said == [ONE, [UNAVAILABLE, "wayleave: the server closed the connection", ["first"]]]
+    (said,), _ = of_it("One")
+    assert said[0] == UNAVAILABLE and "wayleave: cannot reach" in said[1], said
