@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of HTTP resources: the agent never holds them, whatever it says itself, and nginx lets it in."""
 import json
+import os
 import subprocess
 from base64 import b64encode
 from resource import RLIMIT_NOFILE, prlimit
@@ -42,6 +43,9 @@ RESOURCES = {
 
 
 POSED = "127.0.0.20"  # where no server is
+# Addresses of this host's that its own rules lead elsewhere, as published ports of containers are: to a server here, to where an agent may
+# pose as one, and to another network namespace.
+LED = {"127.0.0.21": "127.0.0.10", "127.0.0.22": POSED, "10.98.7.1": "10.98.7.2"}
 
 
 def address(name):
@@ -89,7 +93,7 @@ def daemon(web, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
         **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [*(resource(web, folder, name) for name in RESOURCES),
-                      {"name": "posed", "protocol": "http", "hosts": [f"{POSED}:{web.place}"], "tls": WITHOUT,
+                      {"name": "posed", "protocol": "http", "hosts": [f"{host}:{web.place}" for host in (POSED, *LED)], "tls": WITHOUT,
                        "credentials": {"bearer_file": write_secret(folder / "posed", SECRET + "\n"), "allow_cleartext": True}},
                       {"name": "elsewhere", "protocol": "http", "hosts": [f"127.0.0.1:{web.elsewhere}"]}]}, RULES)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
@@ -221,6 +225,47 @@ def test_an_agents_own_process_never_gets_it(daemon, web, handed):
         told = poser.communicate("\n", timeout=20)[0]
     assert SECRET not in told and SECRET not in said
     assert "a process of an agent's" in said and "posed" not in said
+
+
+@pytest.fixture
+def led(web):
+    """The rules, and a server in the other network namespace; its process."""
+    name = f"wlled{os.getpid()}"
+    rules = "".join(f"ip daddr {host} tcp dport {web.place} dnat ip to {to}\n" for host, to in LED.items())
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", "wlled0", "type", "veth", "peer", "name", "wlled1", "netns", name)
+        ip("address", "add", "10.98.7.1/30", "dev", "wlled0")
+        ip("link", "set", "wlled0", "up")
+        ip("-n", name, "address", "add", "10.98.7.2/30", "dev", "wlled1")
+        ip("-n", name, "link", "set", "wlled1", "up")
+        subprocess.run(["nft", "-f", "-"], text=True, check=True,
+                       input=f"table inet {name} {{\nchain out {{\ntype nat hook output priority -100\n{rules}}}\n}}\n")
+        # Not "ip netns exec", which mounts another /sys.
+        with subprocess.Popen(["nsenter", f"--net=/run/netns/{name}", "/usr/bin/python3", "-c", POSER, "10.98.7.2", str(web.place)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout.readline() == "ready\n"
+            yield server
+            server.stdin.close()
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", name], capture_output=True)
+        ip("netns", "delete", name)
+
+
+def test_where_rules_of_the_hosts_own_lead(daemon, web, led):
+    """The server is who is there in truth."""
+    here, poser, elsewhere = (f"http://{host}:{web.place}/v1/seen" for host in LED)
+    assert curl(daemon, here).startswith(f"Bearer {SECRET}|")
+    wait_for(lambda: "posed" in curl(daemon, elsewhere))
+    assert SECRET in led.communicate("\n", timeout=20)[0]
+    with daemon.popen("/usr/bin/python3", "-c", POSER, POSED, web.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout.readline() == "ready\n"
+        assert "a process of an agent's" in curl(daemon, poser)
+        assert SECRET not in agent.communicate("\n", timeout=20)[0]
 
 
 def test_a_server_that_could_not_be_looked_at_gets_none(daemon):

@@ -15,17 +15,17 @@
 #include "capture/diag.h"
 #include "capture/prefix.h"
 #include "capture/state.h"
-
-union place {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
+#include "capture/translated.h"
 
 static const void *address_of(const union place *p)
 {
 	return p->any.sa_family == AF_INET6 ? (const void *)&p->v6.sin6_addr
 					    : (const void *)&p->v4.sin_addr;
+}
+
+static size_t address_size(const union place *p)
+{
+	return p->any.sa_family == AF_INET6 ? sizeof(p->v6.sin6_addr) : sizeof(p->v4.sin_addr);
 }
 
 static bool is_of_host(const struct capture *c, const union place *p)
@@ -41,12 +41,11 @@ static bool is_of_host(const struct capture *c, const union place *p)
 
 /* Connected to one's own address the source is the same: that of a host whose addresses are not all
  * known. */
-static bool is_here(const struct capture *c, const union place *own, const union place *peer)
+static bool is_here(const struct capture *c, const struct ends *ends)
 {
-	size_t size = own->any.sa_family == AF_INET6 ? sizeof(own->v6.sin6_addr)
-						     : sizeof(own->v4.sin_addr);
-
-	return memcmp(address_of(own), address_of(peer), size) == 0 || is_of_host(c, peer);
+	return memcmp(address_of(&ends->own), address_of(&ends->peer), address_size(&ends->own)) ==
+		0 ||
+		is_of_host(c, &ends->peer);
 }
 
 struct answer {
@@ -63,10 +62,10 @@ static int on_socket(const struct nlmsghdr *message, void *context)
 }
 
 /* The other end's own socket, by what is the other way round for it. */
-static int ask_cgroup(const union place *own, const union place *peer, uint64_t *ret)
+static int ask_cgroup(const struct ends *ends, uint64_t *ret)
 {
+	const union place *own = &ends->own, *peer = &ends->peer;
 	bool six = own->any.sa_family == AF_INET6;
-	size_t size = six ? sizeof(own->v6.sin6_addr) : sizeof(own->v4.sin_addr);
 	struct inet_diag_req_v2 request = {
 		.sdiag_family = (uint8_t)own->any.sa_family,
 		.sdiag_protocol = IPPROTO_TCP,
@@ -81,8 +80,8 @@ static int ask_cgroup(const union place *own, const union place *peer, uint64_t 
 
 	if (!netlink)
 		return -errno;
-	memcpy(request.id.idiag_src, address_of(peer), size);
-	memcpy(request.id.idiag_dst, address_of(own), size);
+	memcpy(request.id.idiag_src, address_of(peer), address_size(peer));
+	memcpy(request.id.idiag_dst, address_of(own), address_size(own));
 	r = diag_ask(netlink, SOCK_DIAG_BY_FAMILY, 0, &request, on_socket, &a);
 	mnl_socket_close(netlink);
 	if (r == 0)
@@ -116,22 +115,40 @@ static int find_agent(struct capture *c, uint64_t cgroup, uint32_t *ret)
 	return 0;
 }
 
+/* Where nobody has the other end rules of this host's may have led it elsewhere. */
+static int find_there(struct capture *c, const struct ends *dialled, uint32_t *ret_agent)
+{
+	struct ends real;
+	uint64_t cgroup = 0;
+	int r = ask_cgroup(dialled, &cgroup);
+
+	if (r == -ENOENT) {
+		r = translated_find(dialled, &real);
+		if (r == 0 && !is_here(c, &real)) {
+			*ret_agent = 0;
+			return 0;
+		}
+		if (r == 0)
+			r = ask_cgroup(&real, &cgroup);
+	}
+	return r < 0 ? r : find_agent(c, cgroup, ret_agent);
+}
+
 int capture_find_peer(struct capture *c, int fd, uint32_t *ret_agent)
 {
-	union place own, peer;
-	socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
-	uint64_t cgroup = 0;
-	int r;
+	struct ends ends;
+	socklen_t own_size = sizeof(ends.own), peer_size = sizeof(ends.peer);
+	sa_family_t family;
 
-	memset(&own, 0, sizeof(own));
-	memset(&peer, 0, sizeof(peer));
-	if (getsockname(fd, &own.any, &own_size) < 0 || getpeername(fd, &peer.any, &peer_size) < 0)
+	memset(&ends, 0, sizeof(ends));
+	if (getsockname(fd, &ends.own.any, &own_size) < 0 ||
+		getpeername(fd, &ends.peer.any, &peer_size) < 0)
 		return -errno;
-	if ((peer.any.sa_family != AF_INET && peer.any.sa_family != AF_INET6) ||
-		own.any.sa_family != peer.any.sa_family || !is_here(c, &own, &peer)) {
+	family = ends.peer.any.sa_family;
+	if ((family != AF_INET && family != AF_INET6) || ends.own.any.sa_family != family ||
+		!is_here(c, &ends)) {
 		*ret_agent = 0;
 		return 0;
 	}
-	r = ask_cgroup(&own, &peer, &cgroup);
-	return r < 0 ? r : find_agent(c, cgroup, ret_agent);
+	return find_there(c, &ends, ret_agent);
 }
