@@ -270,6 +270,42 @@ Test(messages, larger_data_ends_the_session, .fini = played_tear_down)
 	cr_expect_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
 }
 
+/* What is said then would be read as the rest of it. */
+static void expect_nothing_within(struct slice message)
+{
+	engine_run_feed(&run, SIDE_SERVER, slice_head(message, message.length - 1));
+	cr_expect_geq(buffer_length(&run.sent[SIDE_AGENT]), message.length - 1);
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	engine_run_abort(&run, REASON_KILLED);
+	cr_expect_eq(buffer_length(&run.sent[SIDE_AGENT]), 0);
+	cr_expect(happened("! close"));
+}
+
+Test(messages, nobody_is_told_within_a_row, .fini = played_tear_down)
+{
+	start_reading(policy, "select id from orders", ONE_COLUMN);
+	expect_nothing_within(BYTES("D\0\0\0\x0c\0\1\0\0\0\2"
+				    "12"));
+}
+
+Test(messages, nobody_is_told_within_copied_data, .fini = played_tear_down)
+{
+	start_reading(policy, "copy orders to stdout", COPY_OF_ONE);
+	expect_nothing_within(BYTES("d\0\0\0\x07"
+				    "12\n"));
+}
+
+Test(messages, who_reads_a_whole_row_is_told, .fini = played_tear_down)
+{
+	start_reading(policy, "select id from orders", ONE_COLUMN);
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("D\0\0\0\x0c\0\1\0\0\0\2"
+		      "12"));
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	engine_run_abort(&run, REASON_KILLED);
+	cr_expect_eq(buffer_slice(&run.sent[SIDE_AGENT]).data[0], 'E');
+}
+
 /* Behind another row, too, with which it comes in one piece. */
 Test(messages, a_larger_row_ends_the_session, .fini = played_tear_down)
 {

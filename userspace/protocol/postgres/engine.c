@@ -182,14 +182,21 @@ static const char *fatal_state(enum reason reason)
 	}
 }
 
-/* Tells the agent, once it can read an ErrorResponse: after its StartupMessage (before that its
- * libraries show no text). */
+/* After its StartupMessage (before that its libraries show no text), and not within a message of
+ * the server's, of which it would be the rest. */
+static bool agent_can_read_error(const struct pg_engine *e)
+{
+	bool within = e->from_server.left && e->from_server.mode == PG_STREAM_PASS;
+
+	return !within && (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY);
+}
+
+/* Tells the agent, once it can read an ErrorResponse. */
 static void engine_tell_abort(struct pg_engine *e)
 {
 	struct protocol_event *event;
-	bool can_read = e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY;
 
-	if (can_read) {
+	if (agent_can_read_error(e)) {
 		buffer_clear(&e->scratch);
 		if (pg_error_put(&e->scratch, true, fatal_state(e->abort.reason), e->abort.text) ==
 			0)
