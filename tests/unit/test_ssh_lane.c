@@ -445,8 +445,7 @@ static void lose_host(void)
 Test(ssh_lane, a_command_that_the_host_was_asked_for_is_refused_with_the_reason)
 {
 	message_kind = SSH_CHANNEL_REQUEST_EXEC;
-	lane->requests[0] = (ssh_message)(void *)&message;
-	lane->request_count = 1;
+	requests_add(lane, (ssh_message)(void *)&message);
 	lane->step = LANE_REQUESTING;
 	lose_host();
 	cr_assert_not(lane_turn(lane));

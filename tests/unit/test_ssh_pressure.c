@@ -146,3 +146,17 @@ Test(ssh_pressure, who_takes_no_answers_asks_no_more)
 	cr_expect(pressure_turn(&relay));
 	cr_expect(is_read(SIDE_AGENT));
 }
+
+Test(ssh_pressure, who_asked_for_much_asks_no_more_for_now)
+{
+	relay.request_count = LIMIT_SSH_REQUESTS_ALL;
+	cr_expect(pressure_turn(&relay));
+	cr_expect(is_read(SIDE_AGENT));
+	relay.request_count++;
+	cr_expect(pressure_turn(&relay));
+	cr_expect_not(is_read(SIDE_AGENT));
+	cr_expect(is_read(SIDE_SERVER));
+	relay.request_count--;
+	cr_expect(pressure_turn(&relay));
+	cr_expect(is_read(SIDE_AGENT));
+}

@@ -134,3 +134,19 @@ Test(ssh_requests, a_second_terminal_that_is_refused_leaves_the_first)
 	terminals = 1;
 	expect_asked_with_terminal(2, true);
 }
+
+Test(ssh_requests, what_waits_is_counted_for_the_session)
+{
+	terminals = 1;
+	lane->step = LANE_ASKING;
+	for (size_t i = 0; i < LIMIT_SSH_REQUESTS + 3; i++)
+		request(&a_terminal);
+	cr_expect_eq(relay.request_count, LIMIT_SSH_REQUESTS);
+	lane->step = LANE_IDLE;
+	request(&a_command);
+	cr_expect_eq(relay.request_count, 0);
+	request(&a_command);
+	cr_expect_eq(relay.request_count, 1);
+	requests_drop(lane);
+	cr_expect_eq(relay.request_count, 0);
+}

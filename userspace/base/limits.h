@@ -108,6 +108,7 @@
 #define LIMIT_SSH_UNREAD (2u << 20)
 #define LIMIT_SSH_HOST 250u /* bytes of the name that a forward goes to */
 #define LIMIT_SSH_REQUESTS 64u /* of one channel that wait for their turn */
+#define LIMIT_SSH_REQUESTS_ALL 512u /* of all channels of one session, of 256 KiB at most */
 #define LIMIT_SSH_ENVIRONMENT 8192u /* bytes of a channel's variables, to be reviewed with it */
 #define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
 #define LIMIT_FORCED_COMMAND 1024u /* bytes, of a certificate */

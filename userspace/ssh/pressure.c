@@ -76,6 +76,9 @@ static bool is_to_wait(struct relay *r, enum side from)
 
 	if (!is_sending(r, from))
 		p->received = received;
+	/* They wait for others. */
+	if (from == SIDE_AGENT && r->request_count > LIMIT_SSH_REQUESTS_ALL)
+		return true;
 	return p->crowded || received - p->received > ANSWERED_MOST;
 }
 

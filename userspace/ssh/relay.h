@@ -135,6 +135,7 @@ struct relay {
 	struct list closing; /* channels: closing.c */
 	size_t closing_count;
 	struct pressure pressure[2]; /* by enum side, as the counters */
+	size_t request_count; /* of all lanes */
 	uint32_t last_lane;
 	size_t questions; /* that are not over; what a channel holds open is one */
 	char agent_user[64];

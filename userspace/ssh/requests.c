@@ -10,6 +10,7 @@ void requests_add(struct lane *lane, ssh_message message)
 {
 	if (lane->request_count < LIMIT_SSH_REQUESTS) {
 		lane->requests[lane->request_count++] = message;
+		lane->relay->request_count++;
 		return;
 	}
 	ssh_message_reply_default(message);
@@ -20,6 +21,7 @@ void requests_drop(struct lane *lane)
 {
 	for (size_t i = 0; i < lane->request_count; i++)
 		ssh_message_free(lane->requests[i]);
+	lane->relay->request_count -= lane->request_count;
 	lane->request_count = 0;
 }
 
@@ -28,6 +30,7 @@ void requests_finish(struct lane *lane, bool success)
 	ssh_message message = lane->requests[0];
 
 	lane->request_count--;
+	lane->relay->request_count--;
 	memmove(lane->requests, lane->requests + 1, lane->request_count * sizeof(*lane->requests));
 	lane->step = LANE_IDLE;
 	if (lane->answered)
