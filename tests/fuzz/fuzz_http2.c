@@ -118,6 +118,7 @@ static void begin_peer(struct http2_peer *p)
 	http2_peer_ask(p, "DELETE", "/v1/d", NULL, NULL, false);
 	http2_peer_ask(p, "CONNECT", "/v1/e", ":protocol: websocket\n", SAID, !seen.ends);
 	http2_peer_connect(p, "db.test:443", NULL);
+	http2_peer_ask(p, "GET", "/v1/f", "content-type: application/grpc\n", "hello", true);
 }
 
 static void answer(struct http2_peer *p, int32_t id)
