@@ -478,7 +478,8 @@ except ConnectionResetError:
     # Nobody else is a name server whom everybody may ask; with `udp: deny` none is.
     assert names.python(agent, OVER_TCP + f"result = look_up('db.example', {WORLD4!r})") in ("end", "ECONNRESET")
     assert daemon.set_config(agents=[names.host.config_of(agent, udp="deny")]) is None
-    assert names.python(agent, OVER_TCP + "result = look_up('db.example')") in ("end", "ECONNRESET")
+    # Once the worker has the new policy.
+    wait_until(lambda: names.python(agent, OVER_TCP + "result = look_up('db.example')") in ("end", "ECONNRESET"))
 
 
 def test_an_answer_waits_for_its_place(names):
