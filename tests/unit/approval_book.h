@@ -68,6 +68,7 @@ struct book_test {
 	unsigned notes[64]; /* by enum host_event */
 	char last_note[1024];
 	unsigned lists; /* of grants */
+	size_t settled_after; /* of `told`, when what waits is judged again */
 	unsigned changes[5]; /* by enum book_change */
 	int note_fails; /* negative errno; 0: no */
 	enum host_event only_fails; /* with it: only this one; 0: each */
@@ -118,13 +119,21 @@ static void test_granted(void *context)
 	buffer_done(&list);
 }
 
+static void test_settled(void *context)
+{
+	struct book_test *t = context;
+
+	t->settled_after = t->told_count;
+}
+
 static void test_changed(void *context, const struct identifier *review, enum book_change change)
 {
 	(void)review;
 	((struct book_test *)context)->changes[change]++;
 }
 
-static const struct book_events test_events = {test_note, test_decided, test_granted, test_changed};
+static const struct book_events test_events = {
+	test_note, test_decided, test_granted, test_settled, test_changed};
 
 static inline struct config *book_test_config(const char *text)
 {

@@ -53,6 +53,7 @@ Test(grants, cover_what_was_approved_until_they_end)
 
 	cr_assert_eq(id.text[0], 'g');
 	cr_assert(t->told[0].in_force, "before anybody goes on");
+	cr_assert_eq(t->settled_after, 1, "who waited for it goes on by it, not by the grant");
 	cr_assert_eq(t->lists, 1);
 	cr_assert_eq(t->notes[HOST_GRANTED], 1);
 	cr_assert(passes(t, &(struct asking){.text = "update orders set x = 2"}));

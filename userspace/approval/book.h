@@ -50,6 +50,8 @@ struct book_events {
 		void *context, const struct book_wait *wait, const struct book_outcome *outcome);
 	/* There is another list of grants (book_grants_encode()). */
 	void (*granted)(void *context);
+	/* All have been told who waited for the review that gave a grant: others may be covered. */
+	void (*settled)(void *context);
 	/* A review changed; book_review_json() says how. */
 	void (*changed)(void *context, const struct identifier *review, enum book_change change);
 };

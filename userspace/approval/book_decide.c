@@ -112,6 +112,8 @@ int pending_end(struct book *b, struct pending *p, const struct ending *ending, 
 	if (ending->grant)
 		book_grant_start(b);
 	tell_waiters(b, p, ending, &grant);
+	if (ending->grant)
+		b->events->settled(b->context);
 	book_keep_answer(b, p, ending, now);
 	pending_free(b, p);
 	book_changed(b, &id, BOOK_ENDED);

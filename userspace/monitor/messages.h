@@ -50,6 +50,7 @@ enum message_type {
 	 * MESSAGE_CANCELLED */
 	MESSAGE_POLICY, /* a descriptor: the compiled policy */
 	MESSAGE_GRANTS, /* a descriptor: the grants there are (approval/grant.h) */
+	MESSAGE_SETTLED, /* what waits may be covered by one of the grants */
 	MESSAGE_PRINCIPALS, /* a descriptor: who agents are now (identity/principals.h) */
 	MESSAGE_FACTS, /* struct message_facts, arguments, parents */
 	MESSAGE_DECISION, /* struct message_decision, by, detail */

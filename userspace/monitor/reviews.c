@@ -77,6 +77,14 @@ static void on_granted(void *context)
 	close(fd);
 }
 
+static void on_settled(void *context)
+{
+	struct monitor *m = context;
+
+	for (unsigned i = 0; i < m->worker_count; i++)
+		workers_tell(&m->workers[i], MESSAGE_SETTLED, SLICE_EMPTY, -1);
+}
+
 static void on_changed(void *context, const struct identifier *review, enum book_change change)
 {
 	static const char *const texts[] = {[BOOK_ASKED] = "asked",
@@ -89,7 +97,7 @@ static void on_changed(void *context, const struct identifier *review, enum book
 	slack_on_review(context, review, change);
 }
 
-static const struct book_events events = {on_note, on_decided, on_granted, on_changed};
+static const struct book_events events = {on_note, on_decided, on_granted, on_settled, on_changed};
 
 /* --- life --- */
 

@@ -153,6 +153,8 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		return; /* the recorder has the descriptor */
 	case MESSAGE_GRANTS:
 		grants_take(&w->grants, fd);
+		break;
+	case MESSAGE_SETTLED:
 		hold_on_grants(w);
 		break;
 	case MESSAGE_PRINCIPALS:
