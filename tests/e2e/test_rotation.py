@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings are cut into segments, compressed when finished, read as one, and deleted when they are too many, with a warning first."""
+import concurrent.futures
+import contextlib
+import os
+import pathlib
 import random
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 from conftest import RULES, Psql, make_config
@@ -38,14 +44,46 @@ def talk(daemon, server, name, count, text):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-def noise():
-    """10,000 characters that hardly get shorter."""
-    return "".join(random.choices("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/", k=10000))
+def noise(count=10000):
+    """Characters that hardly get shorter."""
+    return "".join(random.choices("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/", k=count))
 
 
 def texts(daemon, session):
     """Of its statements, behind the connection itself."""
     return [r["text"] for r in records_of(daemon, session) if r.get("text")][1:]
+
+
+def stop_compressor(daemon):
+    """Stands still from now on; its pid."""
+    children = pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
+
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:  # it has little to do
+        for pid in map(int, children.read_text().split()):
+            with contextlib.suppress(OSError):
+                if os.getpriority(os.PRIO_PROCESS, pid) == 10:
+                    os.kill(pid, signal.SIGSTOP)
+                    return pid
+    raise TimeoutError("nothing compresses")
+
+
+def test_who_compresses_ends_with_the_daemon(server, make_daemon):
+    """It would keep the next one from starting."""
+    config = make_config(server.port, workers=1)
+    config["retention"] = {"days": 90, "max_bytes": 64 * MOST, "warn_at": "90%"}
+    daemon = make_daemon(config, RULES)
+    shell = Shell(daemon, f"host=127.0.0.1 port={server.port} dbname=shop user=app")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(stop_compressor, daemon)
+        talk(daemon, server, "much", 40, lambda: noise(200000))
+        pid = stopped.result()
+    shell.close()
+    daemon.stop()
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+    daemon.start()
+    wait_for(lambda: segments(daemon, ".zst") == segments(daemon), what="all finished segments compressed")
+    assert_verified(daemon)
 
 
 def test_a_recording_is_read_across_its_segments(daemon, server):

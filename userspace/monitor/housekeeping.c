@@ -4,8 +4,10 @@
  * time is over or they are too many.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +23,9 @@ static void run_compressor(const struct compress_job *job, int result)
 {
 	struct compress_result compressed;
 
+	/* Nothing takes what it has to say then, and it would keep the instance from the next
+	 * daemon. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (nice(10) < 0 && errno == EPERM)
 		_exit(EXIT_FAILURE);
@@ -61,6 +66,17 @@ void housekeeping_on_compressed(struct monitor *m)
 	m->compressor = 0;
 	store_finish_compression(m->store, &m->compression, good ? &result : NULL);
 	start_compressor(m);
+}
+
+void housekeeping_stop(struct monitor *m)
+{
+	if (!m->compressor)
+		return;
+	kill(m->compressor, SIGKILL);
+	waitpid(m->compressor, NULL, 0);
+	close(m->compressor_result);
+	m->compressor = 0;
+	store_finish_compression(m->store, &m->compression, NULL);
 }
 
 static struct retention_policy policy_of(const struct monitor *m)

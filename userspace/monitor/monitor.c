@@ -496,6 +496,7 @@ static void stop(struct monitor *m)
 	openid_close(m);
 	reviews_close(m);
 	pinning_close(m);
+	housekeeping_stop(m);
 	store_close(m->store);
 	listener_close(&m->listeners);
 	if (m->unix_fd >= 0 && !m->handed_over)

@@ -198,6 +198,8 @@ void housekeeping_run(struct monitor *m, uint64_t now);
 void housekeeping_soon(struct monitor *m);
 /* The compressing process has ended. */
 void housekeeping_on_compressed(struct monitor *m);
+/* Ends that process; the next daemon compresses what it had begun. */
+void housekeeping_stop(struct monitor *m);
 /* At which size a recording goes on in another segment. */
 uint64_t housekeeping_segment_bytes(const struct monitor *m);
 
