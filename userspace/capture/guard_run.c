@@ -81,6 +81,8 @@ _Noreturn static void be_child(pid_t parent, int fd, const char *text, bool prin
 
 	end_with(parent);
 	prctl(PR_SET_NAME, "wayleaved: nft");
+	/* The next daemon's rules are not to be overtaken by ours. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(RUN_SECONDS); /* the caller waits */
 	be_quiet();
 	nft = nft_ctx_new(NFT_CTX_DEFAULT);

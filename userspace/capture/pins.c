@@ -13,9 +13,12 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "bpf/shared.h"
 
 #define PINS_HOME PINS_ROOT "/wayleave"
+#define LOCK_PATIENCE NANOSECONDS_PER_SECOND
+#define LOCK_EVERY 20000 /* microseconds */
 
 bool pins_instance_is_valid(const char *instance)
 {
@@ -69,6 +72,19 @@ static int make_folders(struct pins *p, struct error *e)
 	return r;
 }
 
+/* The daemon before may have been killed; its children die a moment later. */
+static int take_lock(int fd)
+{
+	uint64_t deadline = clock_monotonic() + LOCK_PATIENCE;
+	int r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+
+	while (r == -EWOULDBLOCK && clock_monotonic() < deadline) {
+		usleep(LOCK_EVERY);
+		r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	}
+	return r == -EWOULDBLOCK ? -EBUSY : r;
+}
+
 int pins_open(struct pins *ret, const char *instance, struct error *e)
 {
 	struct pins p = {.lock = -1};
@@ -86,8 +102,8 @@ int pins_open(struct pins *ret, const char *instance, struct error *e)
 	p.lock = open(p.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p.lock < 0)
 		return error_set_errno(e, -errno, "%s", p.folder);
-	if (flock(p.lock, LOCK_EX | LOCK_NB) < 0) {
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	r = take_lock(p.lock);
+	if (r < 0) {
 		close(p.lock);
 		return error_set_errno(e, r, "another daemon has the instance \"%s\"", instance);
 	}
