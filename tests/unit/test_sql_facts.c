@@ -68,6 +68,56 @@ Test(sql_facts, queries)
 	EXPECT(facts);
 }
 
+/* What a grant goes by. */
+Test(sql_facts, what_is_read_without_a_condition)
+{
+	static const struct {
+		const char *text;
+		bool unfiltered;
+	} cases[] = {
+		{"select 1", false},
+		{"select * from t", true},
+		{"select * from t limit 1", true},
+		{"select * from t where true", true},
+		{"select * from t where 1 = (select 1 from (values (1)) as v (x) where x = 1)",
+			true},
+		{"select * from t where id = 1", false},
+		{"select * from t join u on t.id = u.id", true},
+		{"select * from t join u on t.id = u.id where u.id = 1", false},
+		{"select * from (select * from t) x", true},
+		{"select * from (select * from t) x where x.id = 1", false},
+		{"select * from (select * from t where id = 1) x", false},
+		{"select * from (select * from t union select * from u) x where x.id = 1", false},
+		{"select * from t where id = 1 union select * from t", true},
+		{"select (select max(id) from t) from u where u.id = 1", true},
+		{"select * from u where id in (select id from t)", true},
+		{"with x as (select * from t) select * from x where id = 1", true},
+		{"insert into u select * from t", true},
+		{"delete from u using t where t.id = u.id", false},
+		{"copy (select * from t) to stdout", true},
+		{"select * from t, pg_class c where c.oid = t.id", false},
+		{"explain select * from t", false},
+	};
+	struct sql_catalog *c = sql_test_catalog();
+	struct sql_view view = sql_test_view(c);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sql_text *t = sql_text_parse(sql_test_slice(cases[i].text));
+		struct sql_resolution resolution;
+		struct arena arena;
+		bool unfiltered = false;
+
+		arena_init(&arena, SQL_TEST_ARENA);
+		cr_assert_eq(sql_resolve(t, &view, &arena, &resolution), 0, "%s", cases[i].text);
+		for (size_t j = 0; j < resolution.pair_count; j++)
+			unfiltered |= resolution.pairs[j].unfiltered;
+		cr_expect_eq(unfiltered, cases[i].unfiltered, "%s", cases[i].text);
+		arena_done(&arena);
+		sql_text_put(t);
+	}
+	sql_catalog_put(c);
+}
+
 Test(sql_facts, changes)
 {
 	static const struct fact facts[] = {

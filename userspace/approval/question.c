@@ -18,8 +18,10 @@ int scope_of_action_set(
 {
 	if (pair_count > QUESTION_PAIRS_MOST)
 		return -E2BIG;
-	for (size_t i = 0; i < pair_count; i++)
+	for (size_t i = 0; i < pair_count; i++) {
 		ret->pairs[i] = pairs[i];
+		ret->pairs[i].everything |= pairs[i].unfiltered;
+	}
 	ret->pair_count = pair_count;
 	return 0;
 }

@@ -23,6 +23,7 @@ struct action_pair {
 	 * what is below it. */
 	bool everything;
 	struct slice object;
+	bool unfiltered; /* SELECT without WHERE, and the like: for what a grant covers alone */
 };
 
 /* Facts that could not be established for the action as a whole. */

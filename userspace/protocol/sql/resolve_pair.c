@@ -61,6 +61,7 @@ void resolve_add_pair(struct resolver *r, const struct action_pair *p, bool late
 	slot = pair_slot(list, p);
 	if (*slot) {
 		list->items[*slot - 1].everything |= p->everything;
+		list->items[*slot - 1].unfiltered |= p->unfiltered;
 		return;
 	}
 	list->items[list->count++] = *p;
@@ -87,6 +88,11 @@ static bool is_only_planned(enum operation operation)
 	}
 }
 
+static bool is_read(enum operation operation)
+{
+	return operation == OPERATION_SELECT || operation == OPERATION_CATALOG;
+}
+
 void resolve_emit(struct resolver *r, const struct mention *m, enum operation operation,
 	enum object_state state, struct slice object)
 {
@@ -94,9 +100,11 @@ void resolve_emit(struct resolver *r, const struct mention *m, enum operation op
 	struct action_pair pair = {
 		.operation = operation,
 		.state = state,
-		.everything = m->flags & MENTION_EVERYTHING,
 		.object = object,
 	};
+
+	if (m->flags & MENTION_EVERYTHING)
+		*(is_read(operation) ? &pair.unfiltered : &pair.everything) = true;
 
 	if ((m->flags & MENTION_EXPLAINED) && operation == OPERATION_CURSOR)
 		return;
@@ -108,7 +116,7 @@ void resolve_emit(struct resolver *r, const struct mention *m, enum operation op
 	if (state == OBJECT_NONE)
 		return;
 	pair.operation = OPERATION_EXPLAIN;
-	pair.everything = false;
+	pair.everything = pair.unfiltered = false;
 	resolve_add_pair(r, &pair, later);
 }
 

@@ -21,6 +21,8 @@ struct walk {
 	uint8_t flags; /* of every mention */
 	struct slice new_schema; /* inside CREATE SCHEMA */
 	bool saw_column; /* set by every column reference */
+	bool in_from; /* inside the FROM of a SELECT */
+	bool reads_all; /* there: neither that nor one around it has a WHERE that names a column */
 	tree_index settings; /* pg_settings, of which this SELECT reads the row `setting` alone */
 	struct slice setting;
 	int error;

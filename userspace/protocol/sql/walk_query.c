@@ -24,7 +24,8 @@ void walk_range_var(struct walk *w, tree_index n)
 	uint32_t relation = MENTION_NONE;
 
 	if (!is_cte_reference(w, n))
-		relation = walk_relation(w, OPERATION_SELECT, n, 0);
+		relation = walk_relation(
+			w, OPERATION_SELECT, n, w->reads_all ? MENTION_EVERYTHING : 0);
 	walk_alias(w, alias_of(w, n), relation);
 }
 
@@ -148,6 +149,45 @@ static void note_condition(struct walk *w, tree_index n)
 			!tree_get(w->tree, n, FIELD_whereClause);
 }
 
+/* Not one of a SELECT inside, which is not about the rows of this one. */
+static bool names_column(const struct tree *t, tree_index n)
+{
+	if (tree_type(t, n) == TYPE_ColumnRef)
+		return true;
+	if (tree_type(t, n) == TYPE_SelectStmt)
+		return false;
+	tree_for_each(child, t, n)
+	{
+		if (names_column(t, child))
+			return true;
+	}
+	return false;
+}
+
+/* What stands in FROM is read as far as the conditions around it say; what stands elsewhere in the
+ * SELECT is not what they are about. */
+static void walk_from(struct walk *w, tree_index n, tree_index from)
+{
+	bool in_from = w->in_from, reads_all = w->reads_all;
+
+	w->reads_all = (!in_from || reads_all) &&
+		!names_column(w->tree, tree_get(w->tree, n, FIELD_whereClause));
+	w->in_from = true;
+	walk_visit(w, from);
+	w->in_from = in_from;
+	w->reads_all = reads_all;
+}
+
+static void walk_outside_from(struct walk *w, tree_index child)
+{
+	bool in_from = w->in_from, reads_all = w->reads_all;
+
+	w->in_from = w->reads_all = false;
+	walk_visit(w, child);
+	w->in_from = in_from;
+	w->reads_all = reads_all;
+}
+
 void walk_select(struct walk *w, tree_index n)
 {
 	struct cte_scope *ctes = walk_ctes_enter(w, tree_get(w->tree, n, FIELD_withClause));
@@ -170,14 +210,21 @@ void walk_select(struct walk *w, tree_index n)
 		case FIELD_lockingClause:
 			walk_locking(w, n, child);
 			break;
+		case FIELD_fromClause:
+			walk_from(w, n, child);
+			break;
+		case FIELD_larg: /* of UNION and the like */
+		case FIELD_rarg:
+			walk_visit(w, child);
+			break;
 		case FIELD_sortClause:
 		case FIELD_groupClause:
 		case FIELD_distinctClause:
 			walk_positions(w, child);
-			walk_visit(w, child);
+			walk_outside_from(w, child);
 			break;
 		default:
-			walk_visit(w, child);
+			walk_outside_from(w, child);
 		}
 	}
 	w->settings = settings;
