@@ -389,6 +389,22 @@ def test_a_grant_lets_like_actions_pass_until_it_is_revoked(daemon, server, sess
     assert s.answer()["state"] == "42501" and count(server, "item = 'g3'") == 1
 
 
+def test_nobody_is_asked_in_a_failed_transaction(daemon, server, session):
+    """There the server runs nothing, whatever people say."""
+    s = session()
+    for statement, state in (("begin", None), ("select 1/0", "22012"), ("delete from orders where item = 'f1'", "25P02")):
+        assert s(statement).get("state") == state, statement
+    wait_for_pending(daemon, 0)
+    s("rollback; begin")
+    add(server, "f1")
+    s.send("delete from orders where item = 'f1'")
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
+    s("rollback")
+    assert count(server, "item = 'f1'") == 1
+
+
 def test_a_grant_is_for_one_database_and_user(daemon, server, session):
     for statement in ("create database prod template shop", "do $$ begin create role owner login in role app; exception when duplicate_object then end $$"):
         server.sql(statement)
@@ -424,6 +440,25 @@ def test_a_grant_ends_by_itself(daemon, server, session):
     assert again["id"] != review["id"]
     decide(daemon, "deny", again, "--reason", "its time is over")
     assert s.answer()["state"] == "42501"
+
+
+def test_a_grant_of_some_rows_is_none_of_all_and_hides_none_when_it_is_over(daemon, server, session):  # noqa: ARG001
+    s = session()
+    some, ends = "select id, ssn from customers where id = 1", []
+    for statement, length in ((some, "4s"), ("select id, ssn from customers", "5m")):
+        s.send(statement)
+        (review,) = wait_for_pending(daemon)
+        decide(daemon, "approve", review, "--for", length)
+        ends.append(time.monotonic() + 4)
+        assert s.answer()["rows"][0] == ["1", "[masked]"]
+        assert s(some)["rows"] == [["1", "[masked]"]]
+    # Before the monitor has looked at the time.
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(max(0, ends[0] - time.monotonic()))
+        assert s(some)["rows"] == [["1", "[masked]"]]
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
 
 
 def test_a_grant_releases_what_waits_already(daemon, server, session):

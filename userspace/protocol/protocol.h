@@ -107,6 +107,8 @@ struct protocol_action_event {
 	/* Actions of one lane with one number stand or fall together (a pipeline of PostgreSQL's up
 	 * to its Sync), and can be decided together. 0: it stands by itself. */
 	uint64_t unit;
+	/* The server will refuse it, whatever people say: nobody is asked. */
+	bool runs_nothing;
 };
 
 /* What an action that is held for people is bound to, beyond its facts and text. */

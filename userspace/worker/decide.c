@@ -74,10 +74,14 @@ static const struct grant *look_for_grant(
 	return grants_find(&s->worker->grants, &scope, action->unknown | verdict->unknown);
 }
 
+/* One that is over may have hidden another. */
 static bool knows_grant(const struct judgement *kept, const struct session *s)
 {
-	return kept->grants_version == s->worker->grants.version &&
-		strcmp(kept->user, s->user) == 0 && strcmp(kept->database, s->database) == 0;
+	const struct grants *grants = &s->worker->grants;
+
+	return kept->grants_version == grants->version && strcmp(kept->user, s->user) == 0 &&
+		strcmp(kept->database, s->database) == 0 &&
+		(!kept->grant || grant_is_in_force(kept->grant, grants->table, clock_wall()));
 }
 
 static void keep_grant(struct judgement *kept, const struct session *s, const struct grant *grant)
@@ -92,19 +96,16 @@ static void keep_grant(struct judgement *kept, const struct session *s, const st
 static const struct grant *find_grant(struct session *s, const struct protocol_action_event *event,
 	const struct verdict *verdict, struct judgement *kept)
 {
-	const struct grants *grants = &s->worker->grants;
 	const struct grant *grant;
 
-	if (grants->count == 0)
+	if (s->worker->grants.count == 0)
 		return NULL;
-	if (kept && knows_grant(kept, s)) {
-		grant = kept->grant;
-	} else {
-		grant = look_for_grant(s, verdict, event->action);
-		if (kept)
-			keep_grant(kept, s, grant);
-	}
-	return grant && grant_is_in_force(grant, grants->table, clock_wall()) ? grant : NULL;
+	if (kept && knows_grant(kept, s))
+		return kept->grant;
+	grant = look_for_grant(s, verdict, event->action);
+	if (kept)
+		keep_grant(kept, s, grant);
+	return grant;
 }
 
 /* --- record --- */
@@ -186,7 +187,8 @@ static bool may_go_on(const struct protocol_action_event *event, const struct ve
 	if (!verdict_is_enforced(verdict) || verdict->kind == VERDICT_ALLOW)
 		return true;
 	/* It runs nothing: what is unknown or needs a person is decided when it runs. */
-	if (event->phase == ACTION_PROBED)
+	if (event->phase == ACTION_PROBED ||
+		(event->runs_nothing && verdict->kind == VERDICT_REVIEW))
 		return true;
 	return event->phase == ACTION_PREPARED &&
 		(verdict->kind == VERDICT_REVIEW || event->action->unknown);
@@ -291,7 +293,8 @@ static enum hold_answer decide(
 		return HOLD_GOES_ON;
 
 	if (event->phase == ACTION_RUN) {
-		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict))
+		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict) &&
+			!event->runs_nothing)
 			return ask(s, event, kept, d);
 		hold_leave(s, event->lane, "it no longer needs approval");
 	}

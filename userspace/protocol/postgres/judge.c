@@ -159,12 +159,17 @@ static bool can_do_without_lookup(const struct pg_engine *e, const struct sql_te
 	return !sql_text_has_names(text) && (!e->naming_stale || sql_text_is_plain(text));
 }
 
-/* In a failed transaction the server runs one command only if that ends it. What its names mean now
- * can't be read there, and makes no difference. */
+/* In a failed transaction the server runs one command only if that ends it. */
 static bool runs_nothing(const struct pg_engine *e, const struct sql_text *text)
 {
-	return e->transaction == 'E' && e->requests.count == 0 && e->names && e->path &&
+	return e->transaction == 'E' && e->requests.count == 0 &&
 		sql_text_command_count(text) == 1 && !only_ends_transaction(text);
+}
+
+/* There what its names mean now can't be read, and makes no difference. */
+static bool can_do_with_old_names(const struct pg_engine *e, const struct sql_text *text)
+{
+	return e->names && e->path && runs_nothing(e, text);
 }
 
 static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
@@ -184,7 +189,7 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	}
 	if (only_ends_transaction(text) || can_do_without_lookup(e, text))
 		return PG_TAKEN;
-	r = runs_nothing(e, text) ? PG_TAKEN : pg_naming_refresh(e);
+	r = can_do_with_old_names(e, text) ? PG_TAKEN : pg_naming_refresh(e);
 	if (r == -EPERM)
 		return plan_as_unknown(e, text, "its names could not be looked up");
 	if (r == PG_TAKEN && names_may_be_others(e, text))
@@ -267,6 +272,7 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 		.value_total = bind ? bind->value_total : 0,
 		.judgement = p->plan ? &p->plan->judgement : NULL,
 		.unit = p->unit,
+		.runs_nothing = p->plan && runs_nothing(e, p->plan->text),
 	};
 	e->wait = PG_WAIT_VERDICT;
 	return PG_WAITING;
