@@ -80,6 +80,20 @@ def test_an_agent_that_reads_slowly_costs_no_memory(daemon, server):
     assert 0 < most < 16 << 10  # KiB
 
 
+BOTH = "i=0; while [ $i -lt 100 ]; do head -c 200000 /dev/zero; echo x >&2; i=$((i+1)); done"
+
+
+def test_an_agent_that_reads_late_costs_no_memory_and_gets_both_streams(daemon, server):
+    """What comes in one of them has the library give room for more in the other."""
+    with daemon.popen("ssh", *OPTIONS, "-p", str(server.port), "root@127.0.0.1", BOTH, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                      stderr=subprocess.PIPE) as client:
+        wait_for(daemon.ssh_sessions)
+        time.sleep(1.5)
+        assert 0 < memory.own(daemon.ssh_sessions()) < 16 << 10  # KiB
+        output, errors = client.communicate(timeout=60)
+    assert client.returncode == 0 and errors == b"x\n" * 100 and output == bytes(20000000)
+
+
 def test_a_quiet_connection_is_kept_alive(daemon, server):
     """Each second the client asks whether somebody is there, and gives up after the first that is not answered."""
     done = run(daemon, server, "sleep 4; echo still", options=["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1"])
