@@ -95,6 +95,7 @@ struct sql_relation {
 	struct sql_column *columns;
 	struct relation_link *parents, *children;
 	struct rule_relation *named; /* by its rules */
+	struct sql_relation *next_ruled; /* of those with `named` */
 	struct rule_call *calls; /* of its rules and, once finished, of what these name */
 	/* The masks of its columns, and in front of them those of the whole row, under the rules
 	 * with that serial. */
@@ -135,6 +136,7 @@ struct sql_catalog {
 	struct arena arena;
 	struct table relations_by_name, relations_by_oid;
 	struct table functions, operators, casts, types;
+	struct sql_relation *ruled;
 	size_t rows; /* that were added */
 	bool full; /* columns no longer fit */
 	bool finished;

@@ -41,6 +41,10 @@ int catalog_add_rule_relation(struct sql_catalog *c, const struct slice *v)
 	if (!named)
 		return -E2BIG;
 	*named = (struct rule_relation){r->named, relation, event};
+	if (!r->named) {
+		r->next_ruled = c->ruled;
+		c->ruled = r;
+	}
 	r->named = named;
 	return 0;
 }
@@ -147,7 +151,7 @@ static void follow_event(struct following *f, struct sql_relation *r, unsigned e
 
 static void follow(struct following *f, struct sql_relation *r)
 {
-	if (!r->named || r->kind == 'm')
+	if (r->kind == 'm')
 		return;
 	for (unsigned event = RULE_ON_SELECT; event <= RULE_ON_DELETE; event <<= 1)
 		follow_event(f, r, event);
@@ -155,12 +159,12 @@ static void follow(struct following *f, struct sql_relation *r)
 		r->rules |= RULES_CALL_UNKNOWN;
 }
 
+/* In the order of the rows, so that the same names give the same calls in the same order: reviews
+ * are bound to them. */
 void catalog_follow_rules(struct sql_catalog *c)
 {
 	struct following f = {.catalog = c};
 
-	for (size_t i = 0; i < c->relations_by_oid.bucket_count; i++) {
-		list_for_each (position, &c->relations_by_oid.buckets[i])
-			follow(&f, list_entry(position, struct sql_relation, by_oid.link));
-	}
+	for (struct sql_relation *r = c->ruled; r; r = r->next_ruled)
+		follow(&f, r);
 }
