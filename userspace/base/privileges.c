@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,6 +13,13 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+
+int privileges_end_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH;
+}
 
 int privileges_drop(uid_t uid, gid_t gid, struct error *e)
 {

@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 
+/* For a child: SIGKILL once the thread that forked it has ended. -ESRCH: it has already. */
+int privileges_end_with(pid_t parent);
 /* Another user, no capabilities, no new privileges, not dumpable, no core file. Before threads are
  * started. */
 int privileges_drop(uid_t uid, gid_t gid, struct error *e);

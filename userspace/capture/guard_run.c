@@ -6,12 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nftables/libnftables.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/privileges.h"
 #include "capture/guard_internal.h"
 
 #define RUN_TRIES 20
@@ -65,13 +65,6 @@ static void be_quiet(void)
 		dup2(null, STDERR_FILENO);
 }
 
-/* It has the instance's lock, too, and what it is to load is nobody's any more. */
-static void end_with(pid_t parent)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-		_exit(1);
-}
-
 _Noreturn static void be_child(pid_t parent, int fd, const char *text, bool prints)
 {
 	struct outcome outcome = {.error = 0};
@@ -79,10 +72,10 @@ _Noreturn static void be_child(pid_t parent, int fd, const char *text, bool prin
 	struct nft_ctx *nft;
 	bool sent;
 
-	end_with(parent);
+	/* It has the instance's lock, too, and what it is to load is nobody's any more. */
+	if (privileges_end_with(parent) < 0)
+		_exit(1);
 	prctl(PR_SET_NAME, "wayleaved: nft");
-	/* The next daemon's rules are not to be overtaken by ours. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(RUN_SECONDS); /* the caller waits */
 	be_quiet();
 	nft = nft_ctx_new(NFT_CTX_DEFAULT);

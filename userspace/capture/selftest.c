@@ -7,11 +7,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/privileges.h"
 #include "capture/prefix.h"
 #include "capture/scratch.h"
 
@@ -68,7 +68,7 @@ static void live(pid_t parent, int cgroup_fd, int out, const bool *wanted)
 	struct result failed = {.error = -cgroup_enter(cgroup_fd)};
 
 	/* A daemon that is killed takes its child along, and with it the copies of the listener. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+	if (privileges_end_with(parent) < 0)
 		_exit(1);
 	if (failed.error && write(out, &failed, sizeof(failed)) < 0)
 		_exit(1);

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,8 +84,8 @@ static void enter(pid_t parent, int cgroup_fd)
 {
 	struct error e;
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-		cgroup_enter(cgroup_fd) < 0 || privileges_drop(NOBODY, NOBODY, &e) < 0 ||
+	if (privileges_end_with(parent) < 0 || cgroup_enter(cgroup_fd) < 0 ||
+		privileges_drop(NOBODY, NOBODY, &e) < 0 ||
 		confine_landlock(landlock_version(), &e) < 0 || confine_system_calls(false, &e) < 0)
 		_exit(1);
 }

@@ -13,19 +13,21 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/privileges.h"
 #include "monitor/monitor.h"
 
 #define EVERY (60 * NANOSECONDS_PER_SECOND)
 #define SOON (2 * NANOSECONDS_PER_SECOND) /* until the end of a segment is synced */
 #define WARN_EVERY (3600 * NANOSECONDS_PER_SECOND)
 
-static void run_compressor(const struct compress_job *job, int result)
+static void run_compressor(pid_t parent, const struct compress_job *job, int result)
 {
 	struct compress_result compressed;
 
 	/* Nothing takes what it has to say then, and it would keep the instance from the next
 	 * daemon. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (privileges_end_with(parent) < 0)
+		_exit(EXIT_FAILURE);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (nice(10) < 0 && errno == EPERM)
 		_exit(EXIT_FAILURE);
@@ -37,6 +39,7 @@ static void run_compressor(const struct compress_job *job, int result)
 
 static void start_compressor(struct monitor *m)
 {
+	pid_t parent = getpid();
 	int result[2];
 
 	if (m->compressor || store_next_compression(m->store, &m->compression) <= 0)
@@ -47,7 +50,7 @@ static void start_compressor(struct monitor *m)
 	}
 	m->compressor = fork();
 	if (m->compressor == 0)
-		run_compressor(&m->compression, result[1]);
+		run_compressor(parent, &m->compression, result[1]);
 	close(result[1]);
 	m->compressor_result = result[0];
 	if (m->compressor < 0) {
