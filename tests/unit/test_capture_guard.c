@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/mountinfo.h"
+#include "bpf/shared.h"
 #include "capture/capture.h"
 #include "capture/cgroup.h"
 #include "capture/guard.h"
@@ -354,6 +356,70 @@ Test(guard, what_others_change_is_news_and_what_is_loaded_is_none)
 		cr_expect_lt(guard_check(&g, shape, &e), 0, "%s", changes[i]);
 	}
 	guard_watch_close(&watch);
+}
+
+#define AGENTS_MOST (STEER_AGENTS_MOST / 2) /* of a configuration */
+
+/* Each in a cgroup of its own, below one that the caller removes. */
+static struct guard_agent *make_agents(const struct cgroup_root *root, const char *folder)
+{
+	struct guard_agent *agents = memory_new_array(AGENTS_MOST, sizeof(*agents));
+	int fd;
+
+	for (size_t i = 0; i < AGENTS_MOST; i++) {
+		char *path = memory_format("%s/%zu", folder, i);
+
+		cr_assert_eq(cgroup_open(root, path, true, &fd, NULL), 0);
+		close(fd);
+		agents[i] = (struct guard_agent){path, false, UDP_POLICY, (uint32_t)i + 1};
+	}
+	return agents;
+}
+
+static void remove_agents(const struct cgroup_root *root, struct guard_agent *agents)
+{
+	for (size_t i = 0; i < AGENTS_MOST; i++) {
+		(void)cgroup_remove(root, agents[i].cgroup);
+		free((void *)agents[i].cgroup);
+	}
+	free(agents);
+}
+
+/* As many as there may be are looked at while others wait. */
+Test(guard, many_agents_are_looked_at_soon)
+{
+	struct guard g = {.instance = "x", .port = 1000, .count = AGENTS_MOST, .queue = 7};
+	char *folder = memory_format("wltguard%d", getpid());
+	struct guard_watch watch;
+	struct cgroup_root root;
+	uint64_t shape, start;
+	struct error e;
+	int r;
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root to make a network namespace");
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	cr_assert_eq(cgroup_root_open(&root, &e), 0, "%s", e.text);
+	g.cgroup_root = root.path;
+	g.agents = make_agents(&root, folder);
+	cr_assert_eq(guard_watch_open(&watch, "x", &e), 0, "%s", e.text);
+	r = guard_make_queue(&g, &e);
+	if (r == 0)
+		r = guard_apply(&g, &e);
+	start = clock_monotonic();
+	if (r == 0)
+		r = guard_take_shape(&g, &watch, &shape, &e);
+	if (r == 0)
+		r = guard_check(&g, shape, &e);
+	cr_expect_eq(r, 0, "%s", e.text);
+	cr_expect_lt(clock_monotonic() - start, 10 * NANOSECONDS_PER_SECOND);
+	/* Also by what they hold, which the number does not have. */
+	cr_expect_eq(guard_run("flush map inet wayleave_x judged_2\n", NULL, &e), 0, "%s", e.text);
+	cr_expect_eq(guard_check(&g, shape, &e), -ENOENT);
+	guard_watch_close(&watch);
+	remove_agents(&root, (struct guard_agent *)g.agents);
+	cgroup_root_close(&root);
+	free(folder);
 }
 
 /* So many that loading them takes a while. */

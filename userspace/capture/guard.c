@@ -2,18 +2,19 @@
 #include "capture/guard.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <xxhash.h>
+#include <sys/stat.h>
 
 #include "bpf/shared.h"
 #include "capture/cgroup.h"
+#include "capture/guard_elements.h"
 #include "capture/guard_internal.h"
 
 /* Where libnftables 1.0.6 looks a cgroup's path up, whatever is mounted there. */
 #define NFT_CGROUP_ROOT "/sys/fs/cgroup"
-#define CHAIN_SIZE 32
 
 /* Priority raw: before address translation and connection tracking, so that the rules see the
  * addresses that the socket has. The agent's cgroup is compared once per level, not once per agent,
@@ -99,15 +100,15 @@ static enum kind first_kind(const struct guard *g)
 static const char *const kind_names[KIND_COUNT] = {
 	"outbound", "inbound", "other", "judged", "answers"};
 
-static void number_chain(
-	const struct guard *g, const struct guard_agent *a, const char *name, char ret[CHAIN_SIZE])
+static void number_chain(const struct guard *g, const struct guard_agent *a, const char *name,
+	char ret[GUARD_CHAIN_SIZE])
 {
-	snprintf(ret, CHAIN_SIZE, "%s_%zu", name, (size_t)(a - g->agents));
+	snprintf(ret, GUARD_CHAIN_SIZE, "%s_%zu", name, (size_t)(a - g->agents));
 }
 
 /* The chain for an agent's packets; empty: they pass. */
-static void chain_of(
-	const struct guard *g, const struct guard_agent *a, enum kind kind, char ret[CHAIN_SIZE])
+static void chain_of(const struct guard *g, const struct guard_agent *a, enum kind kind,
+	char ret[GUARD_CHAIN_SIZE])
 {
 	const char *name = "";
 
@@ -140,7 +141,7 @@ static void chain_of(
 			return;
 		}
 	}
-	snprintf(ret, CHAIN_SIZE, "%s", name);
+	snprintf(ret, GUARD_CHAIN_SIZE, "%s", name);
 }
 
 /* The agents of one level, as a map from cgroup to chain. */
@@ -152,7 +153,7 @@ static int append_map(struct buffer *b, const struct guard *g, enum kind kind, u
 
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct guard_agent *a = &g->agents[i];
-		char chain[CHAIN_SIZE];
+		char chain[GUARD_CHAIN_SIZE];
 
 		chain_of(g, a, kind, chain);
 		if (cgroup_path_depth(a->cgroup) != level || !*chain)
@@ -313,142 +314,61 @@ int guard_remove(const char *instance, struct error *e)
 	return r;
 }
 
-/* The elements of maps come in any order, on lines from "elements" to "}". */
-static uint64_t shape_of(const char *text)
-{
-	bool inside = false;
-	uint64_t sum = 0;
-
-	while (*text) {
-		size_t length = strcspn(text, "\n");
-		const char *word = text + strspn(text, " \t");
-
-		inside |= strncmp(word, "elements", 8) == 0;
-		if (!inside)
-			sum = sum * 31 + XXH3_64bits(text, length);
-		if (inside && length > 0 && text[length - 1] == '}')
-			inside = false;
-		text += length + (text[length] == '\n');
-	}
-	return sum;
-}
-
-/* `ret` gets the rules of a table as nft prints them, a NUL behind. */
-static int list_table(const char *family, const char *instance, struct buffer *ret, struct error *e)
-{
-	char command[96];
-	int r;
-
-	snprintf(command, sizeof(command), "list table %s wayleave_%s\n", family, instance);
-	r = guard_run(command, ret, e);
-	return r == 0 ? buffer_append_byte(ret, 0) : r;
-}
-
-int guard_shape(const char *instance, uint64_t *ret, struct error *e)
-{
-	return guard_shape_of("inet", instance, ret, e);
-}
-
-int guard_shape_of(const char *family, const char *instance, uint64_t *ret, struct error *e)
-{
-	struct buffer text;
-	int r;
-
-	buffer_init(&text, GUARD_TEXT_MOST);
-	r = list_table(family, instance, &text, e);
-	if (r == 0)
-		*ret = shape_of((const char *)buffer_slice(&text).data);
-	buffer_done(&text);
-	return r;
-}
-
-/* `ret` gets the table, and `ret_shape` the number of it and of what fills the queue. */
-static int take(const struct guard *g, struct buffer *ret, uint64_t *ret_shape, struct error *e)
-{
-	uint64_t queue = 0;
-	int r = list_table("inet", g->instance, ret, e);
-
-	if (r == 0 && guard_queues(g))
-		r = guard_queue_shape(g, &queue, e);
-	if (r == 0)
-		*ret_shape = shape_of((const char *)buffer_slice(ret).data) * 31 + queue;
-	return r;
-}
-
-int guard_take_shape(
-	const struct guard *g, struct guard_watch *watch, uint64_t *ret, struct error *e)
-{
-	struct buffer text;
-	int r;
-
-	(void)guard_watch_read(watch);
-	buffer_init(&text, GUARD_TEXT_MOST);
-	r = take(g, &text, ret, e);
-	buffer_done(&text);
-	return r;
-}
-
-/* Of a table as nft prints it, what stands in one map; empty where there is none. */
-static struct slice find_map(const char *text, enum kind kind, unsigned level)
-{
-	char head[32];
-	const char *at, *end;
-
-	snprintf(head, sizeof(head), "\tmap %s_%u {\n", kind_names[kind], level);
-	at = strstr(text, head);
-	end = at ? strstr(at, "\n\t}\n") : NULL;
-	return end ? slice_of(at, (size_t)(end - at)) : slice_of(NULL, 0);
-}
-
-/* Whether the map sends the agent's packets where it should; `room` is the caller's. */
+/* Whether the map sends the agent's packets where it should. One that is gone has none. */
 static int look_up(const struct guard *g, const struct guard_agent *a, enum kind kind,
-	const char *text, struct buffer *room)
+	const struct guard_elements *map)
 {
-	struct slice map, element;
-	char chain[CHAIN_SIZE];
-	int r;
+	char chain[GUARD_CHAIN_SIZE], path[PATH_MAX];
+	const char *found;
+	struct stat s;
 
 	chain_of(g, a, kind, chain);
 	if (!*chain)
 		return 0;
-	buffer_clear(room);
-	r = append_path(room, g, a->cgroup);
-	if (r == 0)
-		r = buffer_append_format(room, " : goto %s", chain);
-	if (r < 0)
-		return r;
-	element = buffer_slice(room);
-	for (map = find_map(text, kind, cgroup_path_depth(a->cgroup)); map.length > 0;) {
-		const uint8_t *at = memmem(map.data, map.length, element.data, element.length);
-		size_t behind = at ? (size_t)(at - map.data) + element.length : map.length;
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", g->cgroup_root, a->cgroup) >=
+		sizeof(path))
+		return -ENAMETOOLONG;
+	if (stat(path, &s) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	found = guard_elements_find(map, s.st_ino);
+	return found && strcmp(found, chain) == 0 ? 0 : -ENOENT;
+}
 
-		if (behind < map.length && strchr(", ", map.data[behind]))
-			return 0;
-		map = slice_of(map.data + behind, map.length - behind);
+static int check_map(const struct guard *g, enum kind kind, unsigned level, struct error *e)
+{
+	struct guard_elements map;
+	char name[32];
+	int r;
+
+	snprintf(name, sizeof(name), "%s_%u", kind_names[kind], level);
+	r = guard_elements_read(g->instance, name, &map);
+	if (r < 0)
+		return error_set_errno(e, r, "nftables: the map %s", name);
+	for (size_t i = 0; r == 0 && i < g->count; i++) {
+		const struct guard_agent *a = &g->agents[i];
+
+		if (cgroup_path_depth(a->cgroup) != level)
+			continue;
+		r = look_up(g, a, kind, &map);
+		if (r < 0)
+			error_set_errno(e, r, "nftables: the rules for cgroup %s", a->cgroup);
 	}
-	return -ENOENT;
+	guard_elements_done(&map);
+	return r;
 }
 
 int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 {
-	struct buffer text, room;
 	uint64_t now;
-	int r;
+	int r = guard_whole_shape(g, &now, e);
 
-	buffer_init(&text, GUARD_TEXT_MOST);
-	buffer_init(&room, GUARD_TEXT_MOST);
-	r = take(g, &text, &now, e);
 	if (r == 0 && now != shape)
 		r = error_set(e, -ESTALE, "nftables: somebody has changed the rules");
-	for (size_t i = 0; r == 0 && i < g->count; i++) {
-		const struct guard_agent *a = &g->agents[i];
-
+	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
+		if (!level_is_used(g, level))
+			continue;
 		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
-			r = look_up(g, a, kind, (const char *)buffer_slice(&text).data, &room);
-		if (r < 0)
-			error_set_errno(e, r, "nftables: the rules for cgroup %s", a->cgroup);
+			r = check_map(g, kind, level, e);
 	}
-	buffer_done(&room);
-	buffer_done(&text);
 	return r;
 }

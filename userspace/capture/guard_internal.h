@@ -10,7 +10,7 @@
 #define GUARD_TEXT_MOST (4u << 20) /* bytes, of rules as nft reads and prints them */
 
 /* guard_run.c: runs nft's text in the caller's network namespace. What it prints is appended to
- * `ret`, unless that is NULL. */
+ * `ret`, unless that is NULL; of sets with names not what they hold. */
 int guard_run(const char *text, struct buffer *ret, struct error *e);
 /* Rules that accept what goes to the host's resolvers. */
 int guard_append_resolvers(struct buffer *b, const struct guard *g);
@@ -38,6 +38,9 @@ int guard_append_answers(struct buffer *b, const struct guard *g);
 
 /* Behind the table: that of the queue goes where nobody needs it. */
 int guard_append_queue(struct buffer *b, const struct guard *g);
+/* guard_shape.c: of the rules, with those that fill the queue. */
+int guard_whole_shape(const struct guard *g, uint64_t *ret, struct error *e);
+
 /* As guard_shape(), of that table. One without its rule drops what it should queue. */
 int guard_queue_shape(const struct guard *g, uint64_t *ret, struct error *e);
 

@@ -29,7 +29,8 @@ static void run(struct nft_ctx *nft, const char *text, struct outcome *ret)
 {
 	const char *why;
 
-	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS);
+	/* What stands in maps is asked of the kernel (guard_elements.h). */
+	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE);
 	nft_ctx_buffer_output(nft);
 	nft_ctx_buffer_error(nft);
 	if (nft_run_cmd_from_buffer(nft, text) == 0)
