@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of HTTP resources: the agent never holds them, whatever it says itself, and nginx lets it in."""
+import contextlib
 import json
 import os
 import subprocess
@@ -45,7 +46,7 @@ RESOURCES = {
 POSED = "127.0.0.20"  # where no server is
 # Addresses of this host's that its own rules lead elsewhere, as published ports of containers are: to a server here, to where an agent may
 # pose as one, and to another network namespace.
-LED = {"127.0.0.21": "127.0.0.10", "127.0.0.22": POSED, "10.98.7.1": "10.98.7.2"}
+LED = {"127.0.0.21": "127.0.0.10", "127.0.0.22": POSED, "10.98.7.1": "10.98.7.2", "[fd98:7::1]": "[fd98:7::2]"}
 
 
 def address(name):
@@ -195,7 +196,7 @@ handed = sys.argv[3:]
 for cgroup in handed:
     os.mkdir(cgroup + "/before")
     enter(cgroup + "/before")
-s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+s = socket.create_server((sys.argv[1], int(sys.argv[2])), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
 for cgroup in handed:
     enter(cgroup)
     os.rmdir(cgroup + "/before")
@@ -229,9 +230,10 @@ def test_an_agents_own_process_never_gets_it(daemon, web, handed):
 
 @pytest.fixture
 def led(web):
-    """The rules, and a server in the other network namespace; its process."""
+    """The rules, and servers in the other network namespace: their processes."""
     name = f"wlled{os.getpid()}"
-    rules = "".join(f"ip daddr {host} tcp dport {web.place} dnat ip to {to}\n" for host, to in LED.items())
+    rules = "".join("{0} daddr {1} tcp dport {3} dnat {0} to {2}\n".format("ip6" if "[" in host else "ip", host.strip("[]"), to, web.place)
+                    for host, to in LED.items())
 
     def ip(*words):
         subprocess.run(["ip", *words], check=True)
@@ -239,18 +241,21 @@ def led(web):
     ip("netns", "add", name)
     try:
         ip("link", "add", "wlled0", "type", "veth", "peer", "name", "wlled1", "netns", name)
-        ip("address", "add", "10.98.7.1/30", "dev", "wlled0")
-        ip("link", "set", "wlled0", "up")
-        ip("-n", name, "address", "add", "10.98.7.2/30", "dev", "wlled1")
-        ip("-n", name, "link", "set", "wlled1", "up")
+        for where, end in (([], "1"), (["-n", name], "2")):
+            ip(*where, "address", "add", f"10.98.7.{end}/30", "dev", f"wlled{int(end) - 1}")
+            ip(*where, "address", "add", f"fd98:7::{end}/64", "dev", f"wlled{int(end) - 1}", "nodad")
+            ip(*where, "link", "set", f"wlled{int(end) - 1}", "up")
         subprocess.run(["nft", "-f", "-"], text=True, check=True,
                        input=f"table inet {name} {{\nchain out {{\ntype nat hook output priority -100\n{rules}}}\n}}\n")
-        # Not "ip netns exec", which mounts another /sys.
-        with subprocess.Popen(["nsenter", f"--net=/run/netns/{name}", "/usr/bin/python3", "-c", POSER, "10.98.7.2", str(web.place)],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout.readline() == "ready\n"
-            yield server
-            server.stdin.close()
+        with contextlib.ExitStack() as stack:
+            servers = []
+            for address in ("10.98.7.2", "fd98:7::2"):
+                # Not "ip netns exec", which mounts another /sys.
+                command = ["nsenter", f"--net=/run/netns/{name}", "/usr/bin/python3", "-c", POSER, address, str(web.place)]
+                servers.append(stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)))
+                stack.callback(servers[-1].kill)
+                assert servers[-1].stdout.readline() == "ready\n"
+            yield servers
     finally:
         subprocess.run(["nft", "delete", "table", "inet", name], capture_output=True)
         ip("netns", "delete", name)
@@ -258,10 +263,11 @@ def led(web):
 
 def test_where_rules_of_the_hosts_own_lead(daemon, web, led):
     """The server is who is there in truth."""
-    here, poser, elsewhere = (f"http://{host}:{web.place}/v1/seen" for host in LED)
+    here, poser, *elsewhere = (f"http://{host}:{web.place}/v1/seen" for host in LED)
     assert curl(daemon, here).startswith(f"Bearer {SECRET}|")
-    wait_for(lambda: "posed" in curl(daemon, elsewhere))
-    assert SECRET in led.communicate("\n", timeout=20)[0]
+    for place, server in zip(elsewhere, led):
+        wait_for(lambda: "posed" in curl(daemon, "-g", place))
+        assert SECRET in server.communicate("\n", timeout=20)[0]
     with daemon.popen("/usr/bin/python3", "-c", POSER, POSED, web.place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout.readline() == "ready\n"
         assert "a process of an agent's" in curl(daemon, poser)
