@@ -159,6 +159,28 @@ def test_what_can_not_be_looked_at_is_not_taken_for_gone(host):
         assert daemon.session(SERVER4)["agent"] == "a"
 
 
+def test_a_path_that_is_too_long_keeps_nobody_out(host):
+    """Whoever may make cgroups of their own makes them as deep as they like, and connections in them."""
+    deep = Agent(host.network, "deep", "/".join([host.name, "others", *5 * ["d" * 250]]))
+    deep.path.mkdir(parents=True)
+    wait_until(lambda: deep.python(ONCE) == "made")  # other daemons of this host look at it, too
+    talking = deep.start("""
+        listener = socket.create_server(("127.0.0.1", 0))
+        pair = socket.create_connection(listener.getsockname()), listener.accept()[0]
+        print("ready", flush=True)
+        sys.stdin.readline()
+        pair[0].send(b"still there")
+        result = pair[1].recv(100).decode()
+    """)
+    assert talking.stdout.readline() == "ready\n"
+    before = made(host, f"{host.name}/job-1")
+    daemon = host.start(wild(host, "job-*"))
+    for agent in (before, made(host, f"{host.name}/job-2")):
+        assert agent.python(ATTEMPT)[1] == "ping"
+        assert daemon.session(SERVER4)["agent"] == "a"
+    assert '"still there"' in talking.communicate("\n", timeout=20)[0]
+
+
 def test_wildcards_over_a_restart(host):
     daemon = host.start(wild(host, "*/job-*"))
     first = made(host, f"{host.name}/x/job-1")

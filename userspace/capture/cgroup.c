@@ -161,6 +161,7 @@ static int find_path(const struct cgroup_root *root, int fd, char *ret)
 	ssize_t length;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ret[0] = '\0';
 	length = readlink(link, target, sizeof(target) - 1);
 	if (length < 0)
 		return -errno;
@@ -170,10 +171,9 @@ static int find_path(const struct cgroup_root *root, int fd, char *ret)
 		return errno == ENOENT ? -ESTALE : -errno;
 	if (strncmp(target, root->path, skip) != 0 || target[skip] != '/')
 		return -ESTALE;
-	if (strlen(target + skip + 1) >= CGROUP_PATH_SIZE)
-		return -ENAMETOOLONG;
-	strcpy(ret, target + skip + 1);
-	return 0;
+	return snprintf(ret, CGROUP_PATH_SIZE, "%s", target + skip + 1) < CGROUP_PATH_SIZE
+		? 0
+		: -ENAMETOOLONG;
 }
 
 int cgroup_open_id(const struct cgroup_root *root, uint64_t id, int *ret_fd, char *ret_path)

@@ -40,7 +40,8 @@ bool cgroup_path_is_within(const char *inner, const char *outer);
 int cgroup_open(const struct cgroup_root *root, const char *path, bool create, int *ret_fd,
 	struct error *e);
 /* By id; -ESTALE where there is none (any more) below the root: after another error it may be
- * there. ret_path has CGROUP_PATH_SIZE bytes. */
+ * there. ret_path has CGROUP_PATH_SIZE bytes. -ENAMETOOLONG: it has as much of the path as is
+ * known; whoever may make cgroups makes such. */
 int cgroup_open_id(const struct cgroup_root *root, uint64_t id, int *ret_fd, char *ret_path);
 int cgroup_get_id(int fd, uint64_t *ret_id);
 /* Whether a process is in it or below it. */

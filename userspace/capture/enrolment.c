@@ -191,7 +191,8 @@ static int enrol(struct capture *c, uint64_t id, struct error *e)
 	char path[CGROUP_PATH_SIZE];
 	int fd, r = cgroup_open_id(&c->root, id, &fd, path);
 
-	if (r == -ESTALE)
+	/* No agent's own has a path as long as that. */
+	if (r == -ESTALE || r == -ENAMETOOLONG)
 		return 0;
 	if (r < 0)
 		return error_set_errno(e, r, "a cgroup that is new");

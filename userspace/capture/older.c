@@ -37,10 +37,12 @@ static bool is_inside(struct search *s, uint64_t id)
 	s->last = id;
 	s->last_is_inside = false;
 	r = cgroup_open_id(s->root, id, &fd, path);
-	if (r < 0 && r != -ESTALE)
+	if (r < 0 && r != -ESTALE && r != -ENAMETOOLONG)
 		s->unknown = r;
-	if (r == 0) {
+	if (r == 0)
 		close(fd);
+	/* The beginning of a path that is too long says it too. */
+	if (r == 0 || r == -ENAMETOOLONG) {
 		for (size_t i = 0; i < s->cgroup_count; i++)
 			s->last_is_inside |= cgroup_path_is_within(path, s->cgroups[i]);
 	}
