@@ -462,15 +462,21 @@ def test_a_grant_of_some_rows_is_none_of_all_and_hides_none_when_it_is_over(daem
 
 
 def test_a_grant_releases_what_waits_already(daemon, server, session):
-    first, second = session(), session()
+    first, second, other = session(), session(), session()
     first.send("delete from orders where item = 'w1'")
     wait_for_pending(daemon)
     second.send("delete from orders where item = 'w2'")
-    reviews = wait_for_pending(daemon, 2)
+    other.send("update orders set amount = 1 where item = 'w3'")
+    reviews = wait_for_pending(daemon, 3)
     mine = next(r for r in reviews if "'w1'" in r["text"])
+    asked = f"select state_change from pg_stat_activity where pid = {other.pid}"
+    before = server.sql(asked)
     decide(daemon, "approve", mine, "--for", "1m")
     assert first.answer()["count"] == 0 and second.answer()["count"] == 0
-    wait_for_pending(daemon, 0)
+    (left,) = wait_for_pending(daemon, 1)
+    assert server.sql(asked) == before, "what it does not cover is not looked at again"
+    decide(daemon, "deny", left, "--reason", "only looking")
+    assert other.answer()["state"] == "42501"
 
 
 def test_masks_of_a_review_rule_hold_for_what_it_lets_through(daemon, server, session):

@@ -2,8 +2,12 @@
 #include "worker/hold.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "approval/fields.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "worker/decide.h"
 #include "worker/hold_internal.h"
 #include "worker/unit.h"
@@ -299,14 +303,39 @@ void hold_on_decision(struct worker *w, struct slice payload)
 	hold_refuse(h, reason_of((enum record_outcome)decision.outcome), text);
 }
 
+/* `room` is the caller's: it is large. */
+static bool is_covered(const struct hold *h, struct scope_of_action *room)
+{
+	struct field_reader reader = {.rest = buffer_slice(&h->scope)};
+
+	if (h->state != HOLD_WAITING || buffer_length(&h->scope) == 0)
+		return false;
+	memset(room, 0, sizeof(*room));
+	fields_get_scope(&reader, room);
+	return !reader.bad && grants_find(&h->session->worker->grants, room, 0);
+}
+
+static bool any_is_covered(const struct session *s, struct scope_of_action *room)
+{
+	list_for_each (position, &s->holds) {
+		if (is_covered(list_entry(position, struct hold, sibling), room))
+			return true;
+	}
+	return false;
+}
+
+/* Judging again asks the server, and a thousand may wait that the grant is nothing to. */
 void hold_on_grants(struct worker *w)
 {
+	struct scope_of_action *room = memory_new(sizeof(*room));
+
 	list_for_each_safe (position, &w->sessions) {
 		struct session *s = list_entry(position, struct session, link);
 
-		if (hold_find_in_state(s, HOLD_WAITING))
+		if (any_is_covered(s, room))
 			hold_judge_again(s);
 	}
+	free(room);
 }
 
 /* Whatever it waits for, its library hears something: the server may take long to answer what it is

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "approval/fields.h"
 #include "base/limits.h"
 #include "worker/decide.h"
 #include "worker/hold_internal.h"
@@ -118,6 +119,13 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 		hold_judge_anew(h);
 }
 
+static void keep_scope(struct hold *h, const struct question *q)
+{
+	buffer_clear(&h->scope);
+	if (q->unknown || fields_put_scope(&h->scope, &q->scope) < 0)
+		buffer_clear(&h->scope);
+}
+
 bool hold_ask(struct hold *h, struct draft *d)
 {
 	struct message_review request = {0};
@@ -131,6 +139,7 @@ bool hold_ask(struct hold *h, struct draft *d)
 	h->asking = true;
 	h->state = HOLD_ASKING;
 	h->grants_version = s->worker->grants.version;
+	keep_scope(h, &d->question);
 	channel_ask(&s->worker->channel, MESSAGE_REVIEW, &request, sizeof(request), SLICE_EMPTY, fd,
 		on_asked, h);
 	h->wait = request.id;
@@ -144,6 +153,7 @@ struct hold *hold_new(struct session *s, uint32_t lane)
 
 	h->session = s;
 	h->lane = lane;
+	buffer_init(&h->scope, QUESTION_BYTES_MOST);
 	list_append(&s->worker->holds, &h->link);
 	s->worker->hold_count++;
 	h->next_beat = clock_monotonic() + beat_time(s->worker);

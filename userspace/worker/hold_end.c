@@ -29,6 +29,7 @@ void hold_detach(struct hold *h)
 	list_remove(&h->sibling);
 	free(h->preview);
 	h->preview = NULL;
+	buffer_done(&h->scope);
 	if (!h->asking)
 		free(h);
 }

@@ -41,6 +41,9 @@ struct hold {
 	struct identifier grant; /* that came of the approval */
 	char reviewers[128], by[128];
 	uint64_t grants_version; /* of the grants when people were asked */
+	/* Encoded (approval/fields.h), of what people were asked about; empty: no grant covers it.
+	 */
+	struct buffer scope;
 	char *preview; /* for people */
 	uint64_t preview_deadline; /* monotonic */
 	uint64_t next_notice, next_beat; /* monotonic */
