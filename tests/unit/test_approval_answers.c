@@ -47,6 +47,19 @@ Test(answers, the_review_goes_on)
 	cr_assert_str_neq(ASK(t, .id = 3).text, first.text, "who waited had the answer");
 }
 
+Test(answers, the_review_goes_on_whoever_leaves_later)
+{
+	struct identifier first = ASK(t, .id = 1);
+
+	give_up(1);
+	cr_assert_str_eq(ASK(t, .id = 2).text, first.text);
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
+	cr_assert_eq(book_count_pending(t->book), 1);
+	cr_assert_eq(book_test_decide(t, first.text, "bob", true, 0), 0);
+	cr_assert_str_eq(ASK(t, .id = 3).text, first.text);
+	cr_assert(is_answered(3));
+}
+
 Test(answers, one_is_given_once)
 {
 	struct identifier first = ASK(t, .id = 1);

@@ -17,8 +17,9 @@ static void leave(struct book *b, struct waiter *w, bool stays, const char *why,
 	waiter_free(b, w);
 	if (book_begin(b, false, &e) == 0)
 		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
-	/* Nobody could ask the same again. */
-	p->stays = stays && !b->stopping;
+	/* One who may ask the same again finds the answer, whoever leaves behind it; nobody could
+	 * where all stops. */
+	p->stays = (p->stays || stays) && !b->stopping;
 	if (p->waiter_count == 0 && !p->stays)
 		pending_give_up(b, p, REVIEW_CANCELLED, b->stopping ? STOPPED : why, now);
 	else
