@@ -295,18 +295,18 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 {
 	const struct protocol *protocol = run->engine->protocol;
 	struct protocol_binding binding;
-	int r;
+	int r = run->held == HELD_APPROVED ? -EALREADY
+					   : protocol->bind(run->engine, event->lane, &binding);
 
-	if (run->held == HELD_NOT && protocol->preview) {
+	if (r == 0 && run->held == HELD_NOT && protocol->preview) {
 		run->held = HELD_PREVIEWED;
 		if (!protocol->preview(run->engine, event->lane)) {
 			if (run->bench->restless)
 				protocol->judge_again(run->engine, event->lane, false);
 			return true;
 		}
+		r = protocol->bind(run->engine, event->lane, &binding);
 	}
-	r = run->held == HELD_APPROVED ? -EALREADY
-				       : protocol->bind(run->engine, event->lane, &binding);
 	if (r == -EAGAIN)
 		return true;
 	if (r < 0) {

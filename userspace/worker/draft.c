@@ -9,6 +9,15 @@
 #include "worker/session_internal.h"
 
 static const char too_large[] = "it is too large to be reviewed";
+static const char too_long[] = "with its parameters it is longer than 4 MiB";
+_Static_assert(LIMIT_STATEMENT_BYTES == 4u << 20, "too_long names it");
+
+static const char *problem_of(int error)
+{
+	if (error == -ENOTSUP)
+		return "nobody can be asked at this point";
+	return error == -EMSGSIZE ? too_long : too_large;
+}
 
 void draft_free(struct draft *d)
 {
@@ -368,6 +377,6 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 		return d;
 	draft_free(d);
 	if (r != -EAGAIN)
-		*ret_problem = r == -ENOTSUP ? "nobody can be asked at this point" : too_large;
+		*ret_problem = problem_of(r);
 	return NULL;
 }

@@ -93,8 +93,7 @@ static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 	snprintf(e->pending.note, sizeof(e->pending.note), "%s", text);
 	e->pending.pair = (struct action_pair){
 		OPERATION_FUNCTION_CALL, OBJECT_UNKNOWN, false, slice_from_string(e->pending.note)};
-	e->pending.may_wait = true;
-	e->pending.bound_whole = m->complete;
+	pg_hold_may(e, m);
 	e->pending.bound[0] = m->body;
 	return pg_judge_ask(e, e->pending.pair.object, ACTION_RUN, 0, NULL);
 }
@@ -178,6 +177,8 @@ int pg_agent_input(struct pg_engine *e, struct slice in, size_t *ret_taken)
 
 	if (e->wait == PG_WAIT_DRAIN)
 		e->wait = PG_WAIT_NONE;
+	if (e->rest_wanted)
+		pg_hold_on_rest(e, in);
 	while (r >= 0 && taken < in.length && e->wait == PG_WAIT_NONE && !pg_preview_bars(e) &&
 		pg_event_has_room(e) && e->agent != PG_AGENT_DONE && !e->terminated) {
 		struct pg_frame m;

@@ -294,8 +294,9 @@ static int engine_input(
 	return pg_agent_input(e, in, ret_taken);
 }
 
-/* A message that breaks the rules, or streams, makes progress with what is there. */
-static size_t message_needs(const struct pg_message *table, struct slice in)
+/* A message that breaks the rules, or streams, makes progress with what is there; `rest`: not
+ * before all of it is. */
+static size_t message_needs(const struct pg_message *table, struct slice in, bool rest)
 {
 	const struct pg_message *message;
 	struct pg_header header;
@@ -306,8 +307,8 @@ static size_t message_needs(const struct pg_message *table, struct slice in)
 	message = &table[header.type];
 	if (!message->name || header.length > message->most)
 		return 1;
-	wanted =
-		PG_HEADER_SIZE + (header.length <= message->whole ? header.length : message->whole);
+	rest |= header.length <= message->whole;
+	wanted = PG_HEADER_SIZE + (size_t)(rest ? header.length : message->whole);
 	return in.length >= wanted ? 1 : wanted - in.length;
 }
 
@@ -334,7 +335,7 @@ static size_t engine_needs(struct protocol_engine *base, enum side side, struct 
 	}
 	if (e->agent == PG_AGENT_FIRST)
 		return first_packet_needs(in);
-	return e->from_agent.left ? 1 : message_needs(pg_agent_messages, in);
+	return e->from_agent.left ? 1 : message_needs(pg_agent_messages, in, e->rest_wanted);
 }
 
 static bool engine_wants(const struct protocol_engine *base, enum side side)
@@ -357,7 +358,7 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 			return false;
 		if (e->wait == PG_WAIT_DRAIN)
 			return e->requests.count == 0 && !e->lookup && !e->preview;
-		return e->wait == PG_WAIT_NONE;
+		return e->wait == PG_WAIT_NONE || e->rest_wanted;
 	default:
 		return true;
 	}
@@ -532,6 +533,7 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		return 0;
 	}
 	let_kept_go(e);
+	e->rest_wanted = false;
 	e->pending.decision = PG_RELEASED;
 	e->pending.action = number;
 	e->pending.grant = base->host->grant;
@@ -557,6 +559,7 @@ static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t n
 		return 0;
 	}
 	let_kept_go(e);
+	e->rest_wanted = false;
 	p->decision = PG_REFUSED;
 	p->action = number;
 	free(p->refusal_text);

@@ -122,6 +122,7 @@ struct pg_pending {
 	bool let_through; /* refused, and recorded as allowed before */
 	size_t values_length; /* of bound[0]: formats and values, without the results' formats */
 	bool bound_whole; /* all of what is bound is in `bound` */
+	uint32_t length; /* of the message's body, where it may wait */
 	struct slice
 		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
 	struct protocol_value values[PG_VALUES_MOST];
@@ -230,6 +231,9 @@ struct pg_engine {
 	struct pg_ahead *ahead;
 	struct pg_changes changes; /* by what was released in the batch */
 	struct pg_acting acting;
+	/* People are to be asked about the pending message, and it is not all here: it is judged
+	 * from the start when it is. Until then any verdict is good. */
+	bool rest_wanted;
 	bool judged_again; /* the pending message was held, and has not come to a verdict again yet
 			    */
 	struct pg_parse_job *parse_job;
@@ -382,6 +386,10 @@ void pg_ahead_free(struct pg_ahead *a); /* takes NULL */
 
 /* hold.c: protocol.h's functions for an action that people decide */
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret);
+/* People may be asked about the pending message. */
+void pg_hold_may(struct pg_engine *e, const struct pg_frame *m);
+/* More of a message has arrived that is wanted whole. */
+void pg_hold_on_rest(struct pg_engine *e, struct slice in);
 /* struct protocol_binding's in_unit, where `changes` stand before the text; into e->in_unit.
  * -ENOENT: it names what is neither a plain table nor changed by them. */
 int pg_hold_in_unit(struct pg_engine *e, const struct pg_changes *changes,

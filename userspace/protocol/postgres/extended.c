@@ -261,9 +261,8 @@ int pg_extended_on_bind(struct pg_engine *e, const struct pg_frame *m)
 		if (r != PG_TAKEN)
 			return r;
 	}
-	e->pending.may_wait = true;
+	pg_hold_may(e, m);
 	e->pending.by_portal = true;
-	e->pending.bound_whole = m->complete;
 	e->pending.bound[0] = parts.bound;
 	e->pending.values_length = parts.values_length;
 	e->pending.bound[1] = statement->types;

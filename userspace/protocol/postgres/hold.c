@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "protocol/postgres/engine.h"
 #include "protocol/postgres/error.h"
 #include "protocol/postgres/preview.h"
@@ -304,6 +305,35 @@ static int in_unit(struct pg_engine *e, const struct sql_text *text)
 	return pg_hold_in_unit(e, &e->changes, &e->pending.facts, text);
 }
 
+void pg_hold_may(struct pg_engine *e, const struct pg_frame *m)
+{
+	e->pending.may_wait = true;
+	e->pending.bound_whole = m->complete;
+	e->pending.length = m->length;
+}
+
+/* Of what is bound only the beginning is kept where nobody decides about it, so that it costs no
+ * memory. Here it is as with a text. */
+static int wait_for_rest(struct pg_engine *e)
+{
+	if (e->pending.length > LIMIT_STATEMENT_BYTES)
+		return -EMSGSIZE;
+	e->rest_wanted = true;
+	return -EAGAIN;
+}
+
+/* Names may have changed while it arrived. */
+void pg_hold_on_rest(struct pg_engine *e, struct slice in)
+{
+	struct pg_frame m;
+
+	if (pg_frame_next(pg_agent_messages, e->phase, in, &m) != 1 || !m.complete)
+		return;
+	pg_pending_clear(e);
+	e->rest_wanted = false;
+	e->wait = PG_WAIT_NONE;
+}
+
 int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_binding *ret)
 {
 	struct pg_engine *e = pg_engine_of(base);
@@ -318,7 +348,7 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	if (!e->pending.may_wait)
 		return -ENOTSUP;
 	if (!e->pending.bound_whole)
-		return -E2BIG;
+		return wait_for_rest(e);
 	buffer_clear(b);
 	r = put_settings(b, e, text, 0);
 	buffer_clear(&e->identity);
@@ -366,6 +396,7 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 	if (e->wait != PG_WAIT_VERDICT || e->agent != PG_AGENT_QUERY)
 		return false;
 	pg_pending_clear(e);
+	e->rest_wanted = false;
 	e->wait = PG_WAIT_NONE;
 	e->judged_again = true;
 	if (anew) {

@@ -130,8 +130,7 @@ static bool is_replication_command(struct slice text)
 static int ask_for_replication(struct pg_engine *e, const struct pg_frame *m, struct slice text)
 {
 	e->pending.pair = (struct action_pair){.operation = OPERATION_REPLICATION};
-	e->pending.may_wait = true;
-	e->pending.bound_whole = m->complete;
+	pg_hold_may(e, m);
 	return pg_judge_ask(e, text, ACTION_RUN, 0, NULL);
 }
 
@@ -162,8 +161,7 @@ int pg_query_on_query(struct pg_engine *e, const struct pg_frame *m)
 			return r;
 		return pg_judge_ask(e, text, ACTION_PROBED, 0, NULL);
 	}
-	e->pending.may_wait = true;
-	e->pending.bound_whole = m->complete;
+	pg_hold_may(e, m);
 	return pg_judge_ask(e, text, ACTION_RUN, e->pending.probed ? e->pending.action : 0, NULL);
 }
 
