@@ -236,6 +236,20 @@ create or replace view noticed.v as select i + 1 as i from noticed.t
 create operator noticed.=== (leftarg = int, rightarg = int, function = int4eq)
 create cast (noticed.e as int) with function noticed.c(noticed.e)
 create table noticed.w () inherits (noticed.u)
+alter type noticed.e rename value 'a' to 'b'
+create foreign data wrapper noticed_wrapper
+alter foreign data wrapper noticed_wrapper options (add debug 'true')
+create server noticed_server foreign data wrapper noticed_wrapper
+alter server noticed_server options (add host 'elsewhere')
+create foreign table noticed.f (i int) server noticed_server
+alter foreign table noticed.f options (add table_name 'other')
+create function noticed.e() returns event_trigger language plpgsql as 'begin end'
+create event trigger noticed_event on ddl_command_end execute function noticed.e()
+alter event trigger noticed_event disable
+alter role app bypassrls
+alter role app superuser
+alter role app nosuperuser
+alter role app nobypassrls
 alter table noticed.u rename to x
 alter table noticed.t set schema public
 alter schema noticed rename to renamed
@@ -259,7 +273,8 @@ def test_whatever_others_change_is_noticed(server, psql):
         server.sql("create temporary table t (i int)", database="shop")
         assert server.sql(query, database="shop") == seen[-1]
     finally:
-        server.sql("drop schema if exists noticed, renamed cascade; drop table if exists public.t", database="shop")
+        server.sql("drop schema if exists noticed, renamed cascade; drop table if exists public.t;"
+                   "drop foreign data wrapper if exists noticed_wrapper cascade; alter role app nosuperuser nobypassrls", database="shop")
 
 
 def test_lookups_are_cheap_without_sequential_scans(server, psql):

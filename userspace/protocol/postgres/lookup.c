@@ -32,8 +32,8 @@ static const struct sql_catalog_query session_queries[] = {
 };
 
 /* One number for all that names depend on: row versions (xmin, ctid) of user objects, and of
- * memberships, which open schemas to the search path. Objects made by initdb have OIDs below 16384.
- * Each condition fits an index (catalog_query.c). */
+ * memberships, which open schemas to the search path; and roles that see all rows. Objects made by
+ * initdb have OIDs below 16384. Each condition fits an index (catalog_query.c). */
 #define ROW_VERSION "pg_catalog.hashtextextended(xmin::pg_catalog.text || ctid::pg_catalog.text, 0)"
 #define SUM_OF(table, condition)                                                                   \
 	"SELECT pg_catalog.count(*) AS c, pg_catalog.sum(" ROW_VERSION ") AS s FROM "              \
@@ -41,6 +41,13 @@ static const struct sql_catalog_query session_queries[] = {
 #define OWN " OPERATOR(pg_catalog.>=) 16384"
 #define PERMANENT "relpersistence OPERATOR(pg_catalog.<>) 't'"
 #define AND " UNION ALL "
+/* Roles that row security does not hold back. pg_authid is not for everybody to read, and its row
+ * versions are not those of the view. All of them, whoever asks: the number is one for all roles.
+ */
+#define FREE_ROLES                                                                                 \
+	"SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog."       \
+	"concat(oid, rolsuper, rolbypassrls), 0)) FROM pg_catalog.pg_roles WHERE oid "             \
+	"OPERATOR(pg_catalog.>=) 0 AND (rolsuper OR rolbypassrls)"
 /* clang-format off */
 static const struct sql_catalog_query version_queries[] = {
 	{"SELECT pg_catalog.concat(pg_catalog.sum(c), ':', pg_catalog.sum(s)) FROM ("
@@ -60,7 +67,13 @@ static const struct sql_catalog_query version_queries[] = {
 	 /* Domains: their defaults and CHECKs. Those of tables change their pg_class, too. */
 	 SUM_OF("pg_type", "oid" OWN " AND typtype OPERATOR(pg_catalog.=) 'd'") AND
 	 SUM_OF("pg_constraint", "contypid" OWN) AND
-	 SUM_OF("pg_auth_members", "roleid OPERATOR(pg_catalog.>=) 0") ") AS q",
+	 SUM_OF("pg_enum", "oid" OWN) AND
+	 SUM_OF("pg_foreign_data_wrapper", "oid" OWN) AND
+	 SUM_OF("pg_foreign_server", "oid" OWN) AND
+	 SUM_OF("pg_foreign_table", "ftrelid" OWN) AND
+	 SUM_OF("pg_event_trigger", "oid" OWN) AND
+	 SUM_OF("pg_auth_members", "roleid OPERATOR(pg_catalog.>=) 0") AND
+	 FREE_ROLES ") AS q",
 		1},
 };
 /* clang-format on */
