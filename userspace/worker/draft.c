@@ -10,7 +10,7 @@
 
 static const char too_large[] = "it is too large to be reviewed";
 static const char too_long[] = "with its parameters it is longer than 4 MiB";
-_Static_assert(LIMIT_STATEMENT_BYTES == 4u << 20, "too_long names it");
+_Static_assert(LIMIT_STATEMENT_BYTES == 4194304, "too_long names it");
 
 static const char *problem_of(int error)
 {
