@@ -3,6 +3,7 @@
 was approved runs."""
 import json
 import subprocess
+import time
 
 import pytest
 from conftest import make_config
@@ -24,6 +25,7 @@ MORE = [
     {"name": "cursors", "operations": ["cursor"], "allow": {}},
     {"name": "own tables", "operations": ["write", "select"], "objects": ["pg_temp.*"], "allow": {}},
     {"name": "code needs a person", "operations": ["function"], "objects": ["public.judged()"], "review": {"by": "dba"}},
+    {"name": "what moves needs a person", "operations": ["delete", "select"], "objects": ["moving.a"], "review": {"by": "dba"}},
 ]
 READ = "select id from customers order by id"
 LINE, Z = ("line", "ready"), ("wait", "Z")
@@ -255,3 +257,60 @@ def test_a_function_does_something_else_by_then(daemon, server, session):  # noq
         assert s.answer()["rows"] == [["2"]]
     finally:
         server.sql("drop function judged", database="shop")
+
+
+SWAP = "alter table moving.a rename to old; alter table moving.b rename to a"
+TO_MOVE = "delete from moving.a where id = 1"
+
+
+@pytest.fixture
+def moving(server, session):  # noqa: F811
+    server.sql("create schema moving; grant usage on schema moving to app; create table moving.a (id int); create table moving.b (id int);"
+               "insert into moving.b values (1); insert into moving.a values (1), (2); grant all on moving.a, moving.b to app;"
+               "create function judged(i int) returns int language plpgsql as 'begin return i; end'", database="shop")
+    assert session()("update moving.a set id = 1")["state"] == "42501"  # no rule allows it, but the names are known from then on
+    yield
+    server.sql("drop schema moving cascade; drop function judged", database="shop")
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_transaction_that_sees_old_names_is_not_asked_about(daemon, server, session, moving, level):  # noqa: F811
+    """Approve A, run B: its own look at the catalog is as old as its snapshot, while the server goes by the names of the moment."""
+    s = session()
+    for statement in (TO_MOVE, "select judged(1)"):
+        s(f"begin isolation level {level}")
+        s("select 1 from orders")
+        got = s(statement)
+        assert got["state"] == "42501" and "begin a new one, with this statement first" in got["error"] and not pending(daemon), (statement, got)
+        s("rollback")
+    s("begin")
+    s("select 1 from orders")
+    s.send(TO_MOVE)
+    (review,) = wait_for_pending(daemon)
+    decide(daemon, "approve", review)
+    assert s.answer()["count"] == 1
+    s("rollback")
+
+
+@pytest.mark.parametrize("others", [None, SWAP, "create or replace function judged(i int) returns int language plpgsql as 'begin return 7; end'"],
+                         ids=["nothing", "table", "body"])
+def test_a_transaction_that_begins_with_what_waits(daemon, server, session, moving, others):  # noqa: F811
+    """Its snapshot is taken when it is approved, so what others changed is seen."""
+    s = session()
+    statement, done = (TO_MOVE, {"count": 1}) if others in (None, SWAP) else ("select judged(1)", {"rows": [["1"]]})
+    time.sleep(0.7)  # names are to be compared again
+    s("begin isolation level repeatable read")
+    s.send(statement)
+    (review,) = wait_for_pending(daemon)
+    assert server.sql(f"select state, backend_xmin is null from pg_stat_activity where pid = {s.pid}", database="shop").strip() == "idle in transaction|t"
+    if others:
+        server.sql(others, database="shop")
+    decide(daemon, "approve", review)
+    got = s.answer()
+    if others:
+        assert got["state"] == "42501" and "begin a new one" in got["error"] and not pending(daemon), got
+    else:
+        assert done.items() <= got.items(), got
+    s("rollback")
+    # It was judged by an old snapshot's names, perhaps; others are not.
+    assert "error" not in session()("select 1 from orders limit 1")

@@ -536,8 +536,9 @@ struct protocol {
 		const struct protocol_refusal *refusal);
 	/* For an action that people are to decide; valid until the next call of any function here.
 	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known;
-	 * -EMSGSIZE: likewise, as it is longer than LIMIT_STATEMENT_BYTES; -EAGAIN: not yet, and it
-	 * comes again as a new EVENT_ACTION when it is. Until then it may be released or refused.
+	 * -EMSGSIZE: likewise, as it is longer than LIMIT_STATEMENT_BYTES; -ESTALE: whether it is
+	 * still the same when people have decided can't be known; -EAGAIN: not yet, and it comes
+	 * again as a new EVENT_ACTION when it is. Until then it may be released or refused.
 	 */
 	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
 	/* For such an action: the next of those that stand behind it in its unit and have arrived

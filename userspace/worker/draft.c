@@ -11,12 +11,22 @@
 static const char too_large[] = "it is too large to be reviewed";
 static const char too_long[] = "with its parameters it is longer than 4 MiB";
 _Static_assert(LIMIT_STATEMENT_BYTES == 4194304, "too_long names it");
+static const char too_late[] =
+	"what others change can't be seen inside a REPEATABLE READ or SERIALIZABLE transaction "
+	"that has begun reading: begin a new one, with this statement first";
 
 static const char *problem_of(int error)
 {
-	if (error == -ENOTSUP)
+	switch (error) {
+	case -ENOTSUP:
 		return "nobody can be asked at this point";
-	return error == -EMSGSIZE ? too_long : too_large;
+	case -EMSGSIZE:
+		return too_long;
+	case -ESTALE:
+		return too_late;
+	default:
+		return too_large;
+	}
 }
 
 void draft_free(struct draft *d)

@@ -140,7 +140,7 @@ enum hold_answer hold_action(
 	struct hold *h = hold_find(s, event->lane);
 	struct draft *draft = draft_make(s, event, &d->verdict, most_of(h), &problem);
 	enum hold_answer answer = HOLD_WAITS;
-	char text[200];
+	char text[300];
 
 	/* The engine brings it again. */
 	if (!draft && !problem)

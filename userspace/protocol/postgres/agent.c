@@ -85,6 +85,7 @@ static int on_function_call(struct pg_engine *e, const struct pg_frame *m)
 		q->action = e->pending.action;
 		q->masks = e->pending.masks;
 		e->pending.masks = NULL;
+		pg_snapshot_on_sent(e, NULL);
 		pg_send_effects(e, q, NULL);
 		pg_pending_clear(e);
 		return pg_send_on(e, m);

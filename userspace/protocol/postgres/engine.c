@@ -40,6 +40,7 @@ static int send_deferred(struct pg_engine *e, enum side to)
 	int r = 0;
 
 	if (to == SIDE_SERVER && buffer_length(&e->deferred)) {
+		pg_snapshot_on_sent(e, NULL);
 		r = e->base.host->write(e->base.host, to, buffer_slice(&e->deferred));
 		buffer_done(&e->deferred);
 	}
@@ -541,6 +542,8 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		pg_masks_put(e->pending.masks);
 		e->pending.masks = NULL;
 	}
+	if (e->pending.unchecked && e->pending.phase == ACTION_RUN)
+		return pg_naming_compare(e);
 	e->wait = PG_WAIT_NONE;
 	/* What the StartupMessage asked for is judged before the server hears of it. */
 	return e->agent == PG_AGENT_STARTED ? pg_login_advance(e) : 0;

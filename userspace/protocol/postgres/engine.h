@@ -9,6 +9,7 @@
  *   server.c  what the server sends: belongs to requests.h' head; result.c: is masked and passed
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
  *   naming.c  how names are looked up in this session; reading the catalog in-band
+ *   snapshot.c  how old what we read there may be
  *   meanings.c  settings that decide what values in a text mean
  *   scrub.c   errors, notices, notifications
  *   role.c   what runs as another role
@@ -84,6 +85,13 @@ enum pg_wait {
 
 enum pg_decision { PG_UNDECIDED, PG_RELEASED, PG_REFUSED };
 
+/* What in a transaction sees the same. */
+enum pg_snapshot_scope {
+	PG_SNAPSHOT_UNKNOWN,
+	PG_SNAPSHOT_EACH, /* one statement: READ COMMITTED */
+	PG_SNAPSHOT_ONE, /* all of it: REPEATABLE READ, SERIALIZABLE */
+};
+
 /* A body that passes in pieces. */
 enum pg_stream { PG_STREAM_PASS, PG_STREAM_SKIP, PG_STREAM_COPY };
 
@@ -115,6 +123,9 @@ struct pg_pending {
 	struct action facts; /* the plan's, with the exact text */
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
+	bool met; /* judging it has begun */
+	bool late; /* then its transaction may have had a snapshot already */
+	bool unchecked; /* names are to be compared before it runs, and not before it is held */
 	bool may_wait; /* people may be asked */
 	bool decided; /* they were, or it is one of what they decided about together */
 	bool by_portal; /* it is run by a portal, not by a Query */
@@ -248,6 +259,7 @@ struct pg_engine {
 	size_t path_count;
 	bool naming_stale, temporary_stale;
 	bool names_private; /* read inside a transaction that had changed them */
+	char names_version[64]; /* with names_private: as struct protocol_catalog's */
 	bool names_check; /* this session may have changed them: compare before the next text */
 	bool plans_stale; /* the server may keep what prepared statements named before */
 	bool lookup_failed; /* the last try; the text that needed it stays unknown */
@@ -257,6 +269,10 @@ struct pg_engine {
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_meanings values_mean;
+	/* snapshot.c */
+	bool snapshot; /* the transaction that is open, or what is in flight begins, may have one */
+	enum pg_snapshot_scope isolation; /* of that transaction */
+	bool compared; /* names were, in that transaction with ONE */
 	struct pg_lookup *lookup;
 	/* Queries that are kept prepared for a lookup; LEFT: to be dropped, if they are there. */
 	enum { PG_KEPT_NONE, PG_KEPT_READY, PG_KEPT_LEFT } kept;
@@ -407,10 +423,25 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);
 size_t pg_server_needs(struct pg_engine *e, struct slice in);
 
+/* snapshot.c */
+/* Whether what is asked now is asked in a transaction of the agent's. */
+bool pg_snapshot_is_inside(const struct pg_engine *e);
+/* The server says how the open transaction is isolated. */
+void pg_snapshot_on_isolation(struct pg_engine *e, struct slice level);
+/* A text goes to the server, to be run, or only looked at. NULL: it is not known. */
+void pg_snapshot_on_sent(struct pg_engine *e, const struct sql_text *text);
+void pg_snapshot_on_ready(struct pg_engine *e);
+/* The pending message is judged: before anything is asked for it. */
+void pg_snapshot_on_judging(struct pg_engine *e);
+/* Whether what others changed since the pending message was judged first is hidden from us. */
+bool pg_snapshot_hides_others(const struct pg_engine *e);
+
 /* naming.c */
 void pg_naming_view(struct pg_engine *e, struct sql_view *ret);
 /* PG_TAKEN: what is known is fresh; PG_WAITING: it is being read now; -EPERM: it can't be read. */
 int pg_naming_refresh(struct pg_engine *e);
+/* A released message whose names were not compared before: its wait goes on until they are. */
+int pg_naming_compare(struct pg_engine *e);
 /* Whether the server may be asked anything now. */
 bool pg_naming_may_ask(const struct pg_engine *e);
 void pg_naming_on_encoding(struct pg_engine *e, struct slice name);

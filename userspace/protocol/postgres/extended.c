@@ -52,6 +52,8 @@ static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slic
 		r = buffer_append_slice(&e->deferred, m->whole);
 		return r < 0 ? r : PG_TAKEN;
 	}
+	if (q)
+		pg_snapshot_on_sent(e, q->statement->text);
 	return r < 0 ? PG_TAKEN : pg_send_on(e, m);
 }
 
@@ -159,6 +161,7 @@ static int bind_send(struct pg_engine *e, const struct pg_frame *m, const struct
 		q->name = memory_copy_text(parts->portal.data, parts->portal.length);
 		q->name_length = parts->portal.length;
 		e->unsynced = true;
+		pg_snapshot_on_sent(e, p->plan ? p->plan->text : NULL);
 		pg_changes_begin(&e->changes, e->batch + 1);
 		pg_hold_bound(e, &e->changes, p->plan, statement->exact, bound, parts->portal);
 		r = pg_names_begin(&e->portals, parts->portal, portal, e->batch);
@@ -317,6 +320,7 @@ static int execute_send(
 	q->portal = pg_portal_get(portal);
 	portal->begun = true;
 	e->unsynced = true;
+	pg_snapshot_on_sent(e, portal->plan ? portal->plan->text : NULL);
 	pg_send_reader(e, q, portal->plan);
 	if (portal->plan && e->base.host->needs_facts)
 		pg_send_effects(e, q, portal->plan);
@@ -536,6 +540,8 @@ int pg_extended_on_describe(struct pg_engine *e, const struct pg_frame *m)
 	}
 	if (kind == 'S' && pg_names_find(&e->statements, name, e->batch, &found) == PG_NAME_FOUND)
 		q->statement = pg_statement_get(found);
+	if (kind == 'S')
+		pg_snapshot_on_sent(e, q->statement ? q->statement->text : NULL);
 	return pg_send_on(e, m);
 }
 

@@ -202,7 +202,8 @@ static int identify(const struct pg_engine *e, const struct action *action, stru
 		any = true;
 	}
 	if (r == 0 && any && e->catalog)
-		r = buffer_append_string(b, e->catalog->version);
+		r = buffer_append_string(
+			b, e->names_private ? e->names_version : e->catalog->version);
 	return r;
 }
 
@@ -349,6 +350,9 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		return -ENOTSUP;
 	if (!e->pending.bound_whole)
 		return wait_for_rest(e);
+	/* When it is approved, what it names could not be compared with what people were asked. */
+	if (pg_snapshot_hides_others(e))
+		return -ESTALE;
 	buffer_clear(b);
 	r = put_settings(b, e, text, 0);
 	buffer_clear(&e->identity);
@@ -401,6 +405,7 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 	e->judged_again = true;
 	if (anew) {
 		e->naming_stale = true;
+		e->names_check = true;
 		if (e->catalog)
 			e->catalog->check = true;
 	}

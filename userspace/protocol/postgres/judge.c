@@ -159,6 +159,19 @@ static bool can_do_without_lookup(const struct pg_engine *e, const struct sql_te
 	return !sql_text_has_names(text) && (!e->naming_stale || sql_text_is_plain(text));
 }
 
+/* What is to be read anyway is read before it. */
+static int look_before_transaction(struct pg_engine *e, const struct sql_text *text)
+{
+	bool outside = e->transaction == 'I' && !e->unsynced && e->requests.count == 0;
+	int r;
+
+	if (!outside || sql_text_command_count(text) == 0 ||
+		sql_text_command(text, 0)->kind != SQL_COMMAND_BEGIN)
+		return PG_TAKEN;
+	r = pg_naming_refresh(e);
+	return r == -EPERM ? PG_TAKEN : r;
+}
+
 /* In a failed transaction the server runs one command only if that ends it. */
 static bool runs_nothing(const struct pg_engine *e, const struct sql_text *text)
 {
@@ -187,8 +200,10 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 		if (r <= 0)
 			return r;
 	}
-	if (only_ends_transaction(text) || can_do_without_lookup(e, text))
+	if (only_ends_transaction(text))
 		return PG_TAKEN;
+	if (can_do_without_lookup(e, text))
+		return look_before_transaction(e, text);
 	r = can_do_with_old_names(e, text) ? PG_TAKEN : pg_naming_refresh(e);
 	if (r == -EPERM)
 		return plan_as_unknown(e, text, "its names could not be looked up");
@@ -206,6 +221,7 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 
 	if (e->pending.plan)
 		return PG_TAKEN;
+	pg_snapshot_on_judging(e);
 	if (sql_text_status(text) != SQL_PARSED)
 		return plan_as_unknown(e, text, sql_text_problem(text));
 	if (facts) {

@@ -82,6 +82,8 @@ static const struct sql_catalog_query version_queries[] = {
  * them on the search path (plancache.c). */
 static const struct sql_catalog_query plans_query = {"DISCARD PLANS", 0};
 
+static const struct sql_catalog_query isolation_query = {"SHOW transaction_isolation", 1};
+
 /* As an agent's own of this name would be, it is there no more when the agent goes on. */
 static const struct sql_catalog_query guard_query = {"SAVEPOINT wayleave_lookup", 0},
 				      release_query = {"RELEASE SAVEPOINT wayleave_lookup", 0};
@@ -109,6 +111,8 @@ static struct step_queries step_queries(enum pg_lookup_step step)
 		return (struct step_queries){sql_catalog_queries, sql_catalog_query_count};
 	case PG_LOOKUP_PLANS:
 		return (struct step_queries){&plans_query, 1};
+	case PG_LOOKUP_ISOLATION:
+		return (struct step_queries){&isolation_query, 1};
 	case PG_LOOKUP_NAME:
 		return (struct step_queries){&name_query, 1};
 	case PG_LOOKUP_GUARD:
@@ -293,10 +297,13 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	if (!l) {
 		l = e->lookup = memory_new(sizeof(*l));
 		arena_init(&l->arena, LIMIT_SESSION_ARENA);
+		l->inside = pg_snapshot_is_inside(e);
+		l->late = l->inside && e->snapshot;
 	}
 	l->wanted = wanted | guards(e);
 	l->closes = 0;
 	l->synced = !e->unsynced || pg_requests_sent(e) < e->requests.count;
+	e->snapshot |= l->inside && wanted & ~(1u << PG_LOOKUP_ISOLATION | 1u << PG_LOOKUP_NAME);
 	if (wanted & 1u << PG_LOOKUP_NAMES) {
 		l->names = sql_catalog_new(LIMIT_CATALOG_BYTES);
 		l->epoch = atomic_load(e->catalog->epoch);
@@ -371,6 +378,9 @@ static int take_row(struct pg_lookup *l, const struct slice *values, size_t coun
 		return 0;
 	case PG_LOOKUP_NAMES:
 		return sql_catalog_add_row(l->names, l->query, values, count);
+	case PG_LOOKUP_ISOLATION:
+		snprintf(l->isolation, sizeof(l->isolation), "%.*s", SLICE_PRINT(values[0]));
+		return 0;
 	case PG_LOOKUP_TEMPORARY:
 		return sql_catalog_add_row(l->temporary, l->query, values, count);
 	default:

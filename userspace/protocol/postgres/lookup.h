@@ -24,9 +24,10 @@ enum pg_lookup_step {
 	PG_LOOKUP_NAMES, /* the catalog */
 	PG_LOOKUP_SESSION, /* role, search path and the settings that say how text is read */
 	PG_LOOKUP_TEMPORARY, /* the session's temporary relations */
-	/* These read nothing. */
+	/* These read nothing of the catalog. */
 	PG_LOOKUP_NAME, /* the session's name is set (inject.c) */
 	PG_LOOKUP_PLANS, /* the server is to look up again what prepared statements name */
+	PG_LOOKUP_ISOLATION, /* how the agent's transaction is isolated; takes no snapshot */
 	PG_LOOKUP_RELEASE, /* of the guard */
 	PG_LOOKUP_UNDO, /* back to the guard, in a round of its own */
 	/* Before all others: where we only observe, in a transaction, what fails is undone. */
@@ -39,6 +40,8 @@ struct pg_lookup {
 	size_t query; /* which query of the step */
 	size_t closes; /* CloseCompletes that are still to come */
 	bool synced; /* ends with a ReadyForQuery */
+	bool inside; /* a transaction of the agent's */
+	bool late; /* and that may have had a snapshot before */
 	bool failed;
 	char *interrupted; /* owned; the server was told to stop: its words. NULL: it was not */
 	/* By an error inside the agent's batch, whose rest the server skips; else it was undone, or
@@ -53,7 +56,7 @@ struct pg_lookup {
 	char *role; /* owned */
 	struct pg_meanings meanings;
 	bool has_meanings;
-	char version[64];
+	char version[64], isolation[32];
 	struct sql_catalog *names, *temporary; /* being filled */
 	uint64_t epoch; /* when reading the names began */
 };

@@ -70,6 +70,12 @@ static bool names_may_be_private(const struct pg_engine *e)
 	return e->transaction_effects & (SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN);
 }
 
+/* Whether what was read may be older than what others see. */
+static bool may_be_old(const struct pg_engine *e, const struct pg_lookup *l)
+{
+	return l->late && e->isolation != PG_SNAPSHOT_EACH;
+}
+
 bool pg_naming_has_version(const struct pg_engine *e)
 {
 	const struct protocol_catalog *c = e->catalog;
@@ -102,7 +108,7 @@ static unsigned steps_needed(struct pg_engine *e)
 	} else if (e->names_private) {
 		if (e->names_check)
 			steps |= STEP(VERSION) | STEP(NAMES);
-	} else if (e->names_check || e->catalog->check) {
+	} else if (e->names_check || (e->catalog->check && !e->compared)) {
 		steps |= STEP(VERSION);
 	}
 	if (steps & STEP(NAMES))
@@ -112,6 +118,16 @@ static unsigned steps_needed(struct pg_engine *e)
 	if (e->kept == PG_KEPT_LEFT && e->transaction != 'E' && !e->skipping)
 		steps |= STEP(SESSION);
 	return steps;
+}
+
+/* Where it decides what the names that are read are good for. */
+static unsigned isolation_step(const struct pg_engine *e, unsigned steps)
+{
+	bool goes_on = e->judged_again && e->pending.late;
+
+	if (!pg_snapshot_is_inside(e) || e->isolation != PG_SNAPSHOT_UNKNOWN)
+		return 0;
+	return steps & STEP(VERSION) || goes_on ? STEP(ISOLATION) : 0;
 }
 
 static void adopt(struct pg_engine *e, struct sql_catalog *names, uint64_t epoch)
@@ -137,7 +153,22 @@ bool pg_naming_may_ask(const struct pg_engine *e)
  */
 static int do_without_asking(unsigned steps)
 {
-	return steps & ~STEP(VERSION) ? -EPERM : PG_TAKEN;
+	return steps & ~(STEP(VERSION) | STEP(ISOLATION)) ? -EPERM : PG_TAKEN;
+}
+
+/* Comparing names now and then would fix the snapshot of a transaction that may have to wait for
+ * people first, and what others change meanwhile could not be seen behind that. */
+static bool compares_later(const struct pg_engine *e, unsigned steps)
+{
+	return steps == STEP(VERSION) && !e->names_check && !e->snapshot && !e->lookup_failed &&
+		e->transaction == 'T' && pg_naming_may_ask(e);
+}
+
+int pg_naming_compare(struct pg_engine *e)
+{
+	e->pending.unchecked = false;
+	e->catalog->check = false;
+	return pg_lookup_start(e, STEP(VERSION));
 }
 
 int pg_naming_refresh(struct pg_engine *e)
@@ -158,6 +189,12 @@ int pg_naming_refresh(struct pg_engine *e)
 	if (!e->names_private && shared_names_are_fresh(e) && e->names != e->catalog->names)
 		adopt(e, e->catalog->names, e->catalog->names_epoch);
 	steps = steps_needed(e);
+	e->pending.unchecked = compares_later(e, steps) && e->isolation == PG_SNAPSHOT_ONE;
+	if (e->pending.unchecked)
+		return PG_TAKEN;
+	if (compares_later(e, steps) && e->isolation == PG_SNAPSHOT_UNKNOWN)
+		steps = STEP(ISOLATION);
+	steps |= isolation_step(e, steps);
 	if (steps == 0)
 		return PG_TAKEN;
 	if (e->lookup_failed) {
@@ -187,8 +224,9 @@ static void take_names(struct pg_engine *e, struct pg_lookup *l)
 
 	adopt(e, l->names, l->epoch);
 	e->names_check = false;
-	if (names_may_be_private(e)) {
+	if (names_may_be_private(e) || may_be_old(e, l)) {
 		e->names_private = true;
+		snprintf(e->names_version, sizeof(e->names_version), "%s", l->version);
 		return;
 	}
 	sql_catalog_put(c->names);
@@ -289,12 +327,26 @@ static void do_without(struct pg_engine *e, struct pg_lookup *l)
 	e->lookup_failed = !e->pending.interrupted;
 }
 
+/* It was, by what names meant before; a cancel that came meanwhile is its answer. */
+static void not_released(struct pg_engine *e)
+{
+	char *interrupted = e->pending.interrupted;
+
+	if (e->pending.decision != PG_RELEASED)
+		return;
+	e->pending.interrupted = NULL;
+	pg_pending_clear(e);
+	e->pending.interrupted = interrupted;
+}
+
 static int on_failed_lookup(struct pg_engine *e, struct pg_lookup *l)
 {
 	int r = 0;
 
-	if (l->wanted & STEP(VERSION))
+	if (l->wanted & STEP(VERSION)) {
+		not_released(e);
 		e->catalog->check = true;
+	}
 	if (l->wanted & STEP(NAME))
 		pg_inject_not_renamed(e);
 	if (l->ended_batch)
@@ -315,8 +367,17 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 		pg_naming_on_encoding(e, slice_from_string(l->encoding));
 		return let_go(e);
 	}
-	if (wanted & STEP(NAMES))
+	if (wanted & STEP(ISOLATION))
+		pg_snapshot_on_isolation(e, slice_from_string(l->isolation));
+	/* What others have to know is not answered by it. */
+	if (wanted & STEP(VERSION) && may_be_old(e, l))
+		e->catalog->check = true;
+	if (wanted & STEP(VERSION) && l->inside)
+		e->compared = e->isolation != PG_SNAPSHOT_EACH;
+	if (wanted & STEP(NAMES)) {
 		take_names(e, l);
+		not_released(e);
+	}
 	if (wanted & STEP(SESSION))
 		take_session(e, l);
 	if (wanted & STEP(TEMPORARY))
@@ -358,6 +419,7 @@ void pg_naming_on_ready(struct pg_engine *e)
 {
 	unsigned effects = e->transaction_effects;
 
+	pg_snapshot_on_ready(e);
 	if (e->transaction != 'I')
 		return;
 	if (e->names_private)

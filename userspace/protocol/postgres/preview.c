@@ -31,7 +31,6 @@ struct pg_preview {
 	bool passed; /* the action may be judged although it has not ended */
 	bool left; /* an error may have left the statement behind */
 	bool savepoint;
-	bool read_committed;
 	bool takes_all; /* as in struct sql_command */
 	bool plannable; /* some of it is a read or write, of which a plan would say something */
 	unsigned queries, completed; /* of this stage */
@@ -178,8 +177,10 @@ static int begin_stage(struct pg_engine *e, enum preview_stage stage)
 	p->completed = 0;
 	switch (stage) {
 	case PREVIEW_ISOLATION:
+		e->isolation = PG_SNAPSHOT_UNKNOWN;
 		return send_texts(e, "SHOW transaction_isolation", NULL);
 	case PREVIEW_SAVEPOINT:
+		e->snapshot = true;
 		snprintf(savepoint, sizeof(savepoint), "SAVEPOINT %s", p->name);
 		return send_texts(e, savepoint, NULL);
 	case PREVIEW_OBJECTS:
@@ -306,7 +307,7 @@ static void take_object(struct pg_preview *p, const struct slice *values)
 		buffer_append_format(b, ", about %.*s rows\n", SLICE_PRINT(rows));
 }
 
-static void take_row(struct pg_preview *p, struct slice body)
+static void take_row(struct pg_engine *e, struct pg_preview *p, struct slice body)
 {
 	struct slice values[PREVIEW_COLUMNS] = {{0}};
 	/* Behind the limits; the one that is asked about is the last. */
@@ -331,9 +332,7 @@ static void take_row(struct pg_preview *p, struct slice body)
 	else if (p->stage == PREVIEW_PLAN && count == 1)
 		buffer_append_format(&p->plan, "%.*s\n", SLICE_PRINT(values[0]));
 	else if (p->stage == PREVIEW_ISOLATION && count == 1)
-		/* READ UNCOMMITTED is the same to this server. */
-		p->read_committed = slice_equal_string(values[0], "read committed") ||
-			slice_equal_string(values[0], "read uncommitted");
+		pg_snapshot_on_isolation(e, values[0]);
 }
 
 static void show(struct pg_preview *p)
@@ -429,7 +428,7 @@ static int end_of_stage(struct pg_engine *e)
 	p->left |= p->failed;
 	switch (p->stage) {
 	case PREVIEW_ISOLATION:
-		if (p->failed || !p->read_committed)
+		if (p->failed || e->isolation != PG_SNAPSHOT_EACH)
 			return end_without(e,
 				p->failed ? "the server does not say how the transaction is "
 					    "isolated"
@@ -478,7 +477,7 @@ int pg_preview_reply(struct pg_engine *e, uint8_t type, struct slice body)
 		e->preview->completed++;
 		return 0;
 	case 'D':
-		take_row(e->preview, body);
+		take_row(e, e->preview, body);
 		return 0;
 	case 'E':
 		on_error(e->preview, body);

@@ -21,6 +21,7 @@ static int query_probe(struct pg_engine *e, const struct pg_frame *m, struct sli
 	if (!q)
 		return PG_TAKEN;
 	(void)m;
+	pg_snapshot_on_sent(e, NULL);
 	q->flags = PG_REQUEST_PROBE;
 	q->action = e->pending.action;
 	buffer_clear(&e->scratch);
@@ -58,6 +59,7 @@ static int query_send(struct pg_engine *e, const struct pg_frame *m)
 	p->masks = NULL;
 	if (p->record_rows)
 		q->flags |= PG_REQUEST_RECORDS_ROWS;
+	pg_snapshot_on_sent(e, q->plan ? q->plan->text : NULL);
 	pg_send_reader(e, q, q->plan);
 	if (q->plan && e->base.host->needs_facts)
 		pg_send_effects(e, q, q->plan);

@@ -113,6 +113,7 @@ int pg_send_poison(struct pg_engine *e, const struct pg_frame *m, enum pg_reques
 	q->refusal = memory_copy_text(text.data, text.length);
 	q->action = e->pending.action;
 	q->let_through = e->pending.let_through || e->pending.decision == PG_RELEASED;
+	pg_snapshot_on_sent(e, NULL); /* what was asked for it may have taken one */
 	pg_pending_clear(e);
 	r = write_poison(e, type, name);
 	if (kind != PG_REQUEST_QUERY) {

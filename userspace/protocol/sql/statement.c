@@ -123,6 +123,54 @@ bool sql_text_has_names(const struct sql_text *t)
 	return false;
 }
 
+static bool is_of_transactions(const struct sql_command *command)
+{
+	switch (command->kind) {
+	case SQL_COMMAND_EMPTY:
+	case SQL_COMMAND_BEGIN:
+	case SQL_COMMAND_COMMIT:
+	case SQL_COMMAND_ROLLBACK:
+	case SQL_COMMAND_SAVEPOINT:
+	case SQL_COMMAND_ROLLBACK_TO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_of_settings(const struct facts *f, size_t index)
+{
+	const struct command_facts *c = &f->command_facts[index];
+
+	if (f->commands[index].kind != SQL_COMMAND_OTHER || c->count == 0 || c->attribute_count)
+		return false;
+	for (uint32_t i = c->first; i < c->first + c->count; i++) {
+		const struct mention *m = &f->mentions[i];
+
+		if (m->kind != MENTION_PLAIN ||
+			(m->operation != OPERATION_TRANSACTION &&
+				m->operation != OPERATION_SESSION &&
+				m->operation != OPERATION_SHOW && m->operation != OPERATION_SET &&
+				m->operation != OPERATION_SET_ROLE))
+			return false;
+	}
+	return true;
+}
+
+bool sql_text_takes_snapshot(const struct sql_text *t)
+{
+	const struct facts *f = sql_text_facts(t);
+
+	/* SET TRANSACTION SNAPSHOT takes somebody else's. */
+	if (!f || f->problem || strcasestr((const char *)t->bytes, "snapshot"))
+		return true;
+	for (size_t i = 0; i < f->command_count; i++) {
+		if (!is_of_transactions(&f->commands[i]) && !is_of_settings(f, i))
+			return true;
+	}
+	return false;
+}
+
 struct sql_text *sql_text_get(struct sql_text *t)
 {
 	t->references++;

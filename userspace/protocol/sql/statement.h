@@ -92,6 +92,9 @@ bool sql_text_is_ascii(const struct sql_text *t);
 bool sql_text_is_plain(const struct sql_text *t);
 /* Whether anything in it is looked up in the catalog: not in BEGIN, nor in SET. */
 bool sql_text_has_names(const struct sql_text *t);
+/* Whether the server may take a snapshot for it: not for what begins and ends transactions, nor for
+ * SET and SHOW. */
+bool sql_text_takes_snapshot(const struct sql_text *t);
 /* For anything but SQL_PARSED: why, for people. Owned by the text. */
 const char *sql_text_problem(const struct sql_text *t);
 /* 0 where the text was not parsed. A text of nothing but comments has one SQL_COMMAND_EMPTY. */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * snapshot: how old our own look at the catalog is. At REPEATABLE READ and SERIALIZABLE all of a
+ * transaction sees what its first query saw, and so do questions of ours; the server itself goes by
+ * what names mean now (PostgreSQL 15 documentation, 13.2.2). What others change behind that can't
+ * be seen there.
+ */
+#include "protocol/postgres/engine.h"
+#include "protocol/postgres/plan.h"
+
+bool pg_snapshot_is_inside(const struct pg_engine *e)
+{
+	bool in_batch = e->unsynced && pg_requests_sent(e) == e->requests.count;
+
+	return e->transaction != 'I' || in_batch;
+}
+
+void pg_snapshot_on_isolation(struct pg_engine *e, struct slice level)
+{
+	/* READ UNCOMMITTED is the same to this server. */
+	bool each = slice_equal_string(level, "read committed") ||
+		slice_equal_string(level, "read uncommitted");
+
+	e->isolation = each ? PG_SNAPSHOT_EACH : PG_SNAPSHOT_ONE;
+}
+
+static void forget_isolation(struct pg_engine *e)
+{
+	e->isolation = PG_SNAPSHOT_UNKNOWN;
+	e->compared = false;
+}
+
+/* It can be changed until there is a snapshot, and is another transaction's behind the end of this
+ * one. */
+void pg_snapshot_on_sent(struct pg_engine *e, const struct sql_text *text)
+{
+	bool takes = !text || sql_text_takes_snapshot(text);
+	bool undoes = text && pg_judge_undoes(text);
+
+	e->snapshot |= takes;
+	/* A transaction that follows at once sees other names. */
+	e->names_check |= undoes && e->names_private;
+	if (!text || !takes || undoes || pg_judge_uses_names(text))
+		forget_isolation(e);
+}
+
+/* Where more is in flight, it may have begun the next transaction. */
+void pg_snapshot_on_ready(struct pg_engine *e)
+{
+	if (e->transaction != 'I' || e->requests.count)
+		return;
+	e->snapshot = false;
+	forget_isolation(e);
+}
+
+void pg_snapshot_on_judging(struct pg_engine *e)
+{
+	struct pg_pending *p = &e->pending;
+
+	if (p->met)
+		return;
+	p->met = true;
+	p->late = e->snapshot;
+}
+
+bool pg_snapshot_hides_others(const struct pg_engine *e)
+{
+	return e->pending.late && e->isolation == PG_SNAPSHOT_ONE;
+}
