@@ -143,7 +143,7 @@ def test_a_denial_fails_all_of_it(daemon, server):
 
 
 def test_the_first_of_a_batch_is_planned(daemon, server):
-    p = pipeline(daemon, server, query("delete from orders where item = $1", "f1"), query("delete from orders where item = $1", "f2"))
+    p = pipeline(daemon, server, query("delete from orders where item = $1", "not there"), query("delete from orders where item = $1", "nor there"))
     (review,) = wait_for_pending(daemon)
     preview = show(daemon, review)["preview"]
     assert preview.startswith("of the first statement:\nDelete on orders") and "\nno preview of the statements behind it: " in preview, preview
