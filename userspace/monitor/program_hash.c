@@ -16,6 +16,7 @@
 #include "capture/origin.h"
 
 #define READ_SIZE 65536
+#define TRIES 3
 
 void program_hashes_init(struct program_hashes *h)
 {
@@ -105,33 +106,41 @@ static int digest(int fd, off_t size, uint8_t ret[MESSAGE_HASH_SIZE])
 	return good ? 0 : -EIO;
 }
 
-/* The link of /proc leads to the very file that runs, whatever its name leads to now. */
-int program_hash(struct program_hashes *h, int folder, const struct message_process *process,
+/* -EAGAIN: it changed meanwhile. */
+static int hash_once(struct program_hashes *h, int fd, const struct message_process *process,
 	uint8_t ret[MESSAGE_HASH_SIZE])
 {
-	int fd = openat(folder, "exe", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct program_file before, after;
-	uint8_t hash[MESSAGE_HASH_SIZE];
-	int r;
+	int r = look(fd, process, &before);
 
-	if (fd < 0)
-		return -errno;
-	r = look(fd, process, &before);
-	if (r == 0 && find(h, &before, hash)) {
-		memcpy(ret, hash, sizeof(hash));
-		close(fd);
-		return 0;
-	}
-	if (r == 0)
-		r = digest(fd, before.size, hash);
+	if (r < 0 || find(h, &before, ret))
+		return r;
+	r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : digest(fd, before.size, ret);
 	if (r == 0)
 		r = look(fd, process, &after);
 	if (r == 0 && !is_same(&before, &after))
 		r = -EAGAIN;
+	if (r == 0)
+		remember(h, &before, ret);
+	return r;
+}
+
+/* The link of /proc leads to the very file that runs, whatever its name leads to now. That name may
+ * go to another file meanwhile, as when a package is upgraded: this, too, is a change of the file.
+ */
+int program_hash(struct program_hashes *h, int folder, const struct message_process *process,
+	uint8_t ret[MESSAGE_HASH_SIZE])
+{
+	int fd = openat(folder, "exe", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	uint8_t hash[MESSAGE_HASH_SIZE];
+	int r = -EAGAIN;
+
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; r == -EAGAIN && i < TRIES; i++)
+		r = hash_once(h, fd, process, hash);
 	close(fd);
-	if (r < 0)
-		return r;
-	remember(h, &before, hash);
-	memcpy(ret, hash, sizeof(hash));
-	return 0;
+	if (r == 0)
+		memcpy(ret, hash, sizeof(hash));
+	return r;
 }
