@@ -14,33 +14,18 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "capture/nft_dump.h"
 #include "capture/state.h"
 
-#define REQUEST_ROOM 256
-#define ANSWER_ROOM 32768
 #define TABLE_SIZE 96
-/* Rules that change meanwhile make the list worth nothing (NLM_F_DUMP_INTR). */
-#define TRIES 3
 
 static const char queues_path[] = "/proc/thread-self/net/netfilter/nfnetlink_queue";
 
 /* --- rules (linux/netfilter/nf_tables.h) --- */
 
-static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
-{
-	const struct nlattr *attribute;
-
-	mnl_attr_for_each_nested(attribute, nest)
-	{
-		if (mnl_attr_get_type(attribute) == type)
-			return attribute;
-	}
-	return NULL;
-}
-
 static uint64_t packets_of(const struct nlattr *counter)
 {
-	const struct nlattr *packets = find(counter, NFTA_COUNTER_PACKETS);
+	const struct nlattr *packets = nft_dump_find(counter, NFTA_COUNTER_PACKETS);
 
 	return packets && mnl_attr_validate(packets, MNL_TYPE_U64) >= 0
 		? be64toh(mnl_attr_get_u64(packets))
@@ -49,9 +34,9 @@ static uint64_t packets_of(const struct nlattr *counter)
 
 static bool is_drop(const struct nlattr *immediate)
 {
-	const struct nlattr *data = find(immediate, NFTA_IMMEDIATE_DATA);
-	const struct nlattr *verdict = data ? find(data, NFTA_DATA_VERDICT) : NULL;
-	const struct nlattr *code = verdict ? find(verdict, NFTA_VERDICT_CODE) : NULL;
+	const struct nlattr *data = nft_dump_find(immediate, NFTA_IMMEDIATE_DATA);
+	const struct nlattr *verdict = data ? nft_dump_find(data, NFTA_DATA_VERDICT) : NULL;
+	const struct nlattr *code = verdict ? nft_dump_find(verdict, NFTA_VERDICT_CODE) : NULL;
 
 	return code && mnl_attr_validate(code, MNL_TYPE_U32) >= 0 &&
 		ntohl(mnl_attr_get_u32(code)) == NF_DROP;
@@ -66,8 +51,8 @@ static uint64_t packets_ended_by(const struct nlattr *expressions)
 
 	mnl_attr_for_each_nested(element, expressions)
 	{
-		const struct nlattr *name = find(element, NFTA_EXPR_NAME);
-		const struct nlattr *data = find(element, NFTA_EXPR_DATA);
+		const struct nlattr *name = nft_dump_find(element, NFTA_EXPR_NAME);
+		const struct nlattr *data = nft_dump_find(element, NFTA_EXPR_DATA);
 
 		if (!name || !data || mnl_attr_validate(name, MNL_TYPE_NUL_STRING) < 0)
 			continue;
@@ -94,58 +79,31 @@ static int on_rule(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-static int list_rules(
-	struct mnl_socket *netlink, uint8_t family, const char *table, uint64_t *ret_sum)
+static void begin(void *context)
 {
-	uint8_t request[REQUEST_ROOM] = {0}, answer[ANSWER_ROOM];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(request);
-	struct nfgenmsg *head;
-	int r = MNL_CB_OK;
-
-	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
-	head->nfgen_family = family;
-	head->version = NFNETLINK_V0;
-	mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
-	if (mnl_socket_sendto(netlink, message, message->nlmsg_len) < 0)
-		return -errno;
-	*ret_sum = 0;
-	while (r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(netlink, answer, sizeof(answer));
-
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(
-			answer, (size_t)n, 0, mnl_socket_get_portid(netlink), on_rule, ret_sum);
-	}
-	return r < 0 ? -errno : 0;
-}
-
-static int read_once(uint8_t family, const char *table, uint64_t *ret)
-{
-	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	uint64_t sum = 0;
-	int r;
-
-	if (!netlink)
-		return -errno;
-	r = mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) < 0
-		? -errno
-		: list_rules(netlink, family, table, &sum);
-	mnl_socket_close(netlink);
-	if (r == 0)
-		*ret = sum;
-	return r;
+	*(uint64_t *)context = 0;
 }
 
 int dropped_read_table(uint8_t family, const char *table, uint64_t *ret)
 {
-	int r = -EINTR;
+	const struct nft_dump_name name = {NFTA_RULE_TABLE, table};
+	uint64_t sum;
+	const struct nft_dump rules = {.message = NFT_MSG_GETRULE,
+		.family = family,
+		.names = &name,
+		.name_count = 1,
+		.begin = begin,
+		.answer = on_rule,
+		.context = &sum};
+	int r = nft_dump_run(&rules);
 
-	for (int i = 0; r == -EINTR && i < TRIES; i++)
-		r = read_once(family, table, ret);
-	return r == -ENOENT ? (*ret = 0, 0) : r;
+	if (r == -ENOENT) {
+		sum = 0;
+		r = 0;
+	}
+	if (r == 0)
+		*ret = sum;
+	return r;
 }
 
 /* --- */

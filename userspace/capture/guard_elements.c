@@ -12,32 +12,17 @@
 #include <string.h>
 
 #include "base/memory.h"
-
-#define REQUEST_ROOM 512
-#define ANSWER_ROOM 32768
-#define TRIES 20 /* others' changes of rules interrupt it */
+#include "capture/nft_dump.h"
 
 struct guard_element {
 	uint64_t cgroup;
 	char chain[GUARD_CHAIN_SIZE];
 };
 
-static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
-{
-	const struct nlattr *attribute;
-
-	mnl_attr_for_each_nested(attribute, nest)
-	{
-		if (mnl_attr_get_type(attribute) == type)
-			return attribute;
-	}
-	return NULL;
-}
-
 static bool take_cgroup(const struct nlattr *element, uint64_t *ret)
 {
-	const struct nlattr *key = find(element, NFTA_SET_ELEM_KEY);
-	const struct nlattr *value = key ? find(key, NFTA_DATA_VALUE) : NULL;
+	const struct nlattr *key = nft_dump_find(element, NFTA_SET_ELEM_KEY);
+	const struct nlattr *value = key ? nft_dump_find(key, NFTA_DATA_VALUE) : NULL;
 
 	if (!value || mnl_attr_get_payload_len(value) != sizeof(*ret))
 		return false;
@@ -47,10 +32,10 @@ static bool take_cgroup(const struct nlattr *element, uint64_t *ret)
 
 static bool take_chain(const struct nlattr *element, char ret[GUARD_CHAIN_SIZE])
 {
-	const struct nlattr *data = find(element, NFTA_SET_ELEM_DATA);
-	const struct nlattr *verdict = data ? find(data, NFTA_DATA_VERDICT) : NULL;
-	const struct nlattr *code = verdict ? find(verdict, NFTA_VERDICT_CODE) : NULL;
-	const struct nlattr *chain = verdict ? find(verdict, NFTA_VERDICT_CHAIN) : NULL;
+	const struct nlattr *data = nft_dump_find(element, NFTA_SET_ELEM_DATA);
+	const struct nlattr *verdict = data ? nft_dump_find(data, NFTA_DATA_VERDICT) : NULL;
+	const struct nlattr *code = verdict ? nft_dump_find(verdict, NFTA_VERDICT_CODE) : NULL;
+	const struct nlattr *chain = verdict ? nft_dump_find(verdict, NFTA_VERDICT_CHAIN) : NULL;
 
 	if (!code || !chain || mnl_attr_validate(code, MNL_TYPE_U32) < 0 ||
 		mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) < 0 ||
@@ -83,47 +68,9 @@ static int on_elements(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-static int ask(
-	struct mnl_socket *netlink, const char *table, const char *map, struct guard_elements *ret)
+static void begin(void *context)
 {
-	uint8_t request[REQUEST_ROOM] = {0}, answer[ANSWER_ROOM];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(request);
-	struct nfgenmsg *head;
-	int r = MNL_CB_OK;
-
-	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	head = mnl_nlmsg_put_extra_header(message, sizeof(*head));
-	head->nfgen_family = NFPROTO_INET;
-	head->version = NFNETLINK_V0;
-	mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table);
-	mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, map);
-	if (mnl_socket_sendto(netlink, message, message->nlmsg_len) < 0)
-		return -errno;
-	while (r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(netlink, answer, sizeof(answer));
-
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(
-			answer, (size_t)n, 0, mnl_socket_get_portid(netlink), on_elements, ret);
-	}
-	return r < 0 ? -errno : 0;
-}
-
-static int read_once(const char *table, const char *map, struct guard_elements *ret)
-{
-	struct mnl_socket *netlink = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	int r;
-
-	if (!netlink)
-		return -errno;
-	r = mnl_socket_bind(netlink, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno
-								: ask(netlink, table, map, ret);
-	mnl_socket_close(netlink);
-	if (r < 0)
-		guard_elements_done(ret);
-	return r;
+	guard_elements_done(context);
 }
 
 static int compare(const void *a, const void *b)
@@ -137,13 +84,23 @@ int guard_elements_read(const char *instance, const char *map, struct guard_elem
 {
 	struct guard_elements found = {0};
 	char table[64];
-	int r = -EINTR;
+	const struct nft_dump_name names[] = {
+		{NFTA_SET_ELEM_LIST_TABLE, table}, {NFTA_SET_ELEM_LIST_SET, map}};
+	const struct nft_dump elements = {.message = NFT_MSG_GETSETELEM,
+		.family = NFPROTO_INET,
+		.names = names,
+		.name_count = ARRAY_SIZE(names),
+		.begin = begin,
+		.answer = on_elements,
+		.context = &found};
+	int r;
 
 	snprintf(table, sizeof(table), "wayleave_%s", instance);
-	for (int i = 0; r == -EINTR && i < TRIES; i++)
-		r = read_once(table, map, &found);
-	if (r < 0)
+	r = nft_dump_run(&elements);
+	if (r < 0) {
+		guard_elements_done(&found);
 		return r;
+	}
 	if (found.count)
 		qsort(found.items, found.count, sizeof(*found.items), compare);
 	*ret = found;
