@@ -92,9 +92,15 @@ int working_folder_enter(const struct working_folder *f, const dev_t *covers, si
 int mounts_make(
 	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e);
 
+/* run_folders.c: in /run the sockets of those who act for others are not seen, but for what the plan
+ * shows: first there is room for that inside of what is hidden, then, when it is in its place, the
+ * folders become snapshots. `user`: the command's. */
+struct shown;
+int run_folders_make_room(const struct run_plan *plan, const struct shown *shown, uid_t user);
+int run_folders_hide(const struct run_plan *plan, uid_t user, struct error *e);
+
 /* key_sockets.c: of ssh-agents of the command's user, inside the mount namespace: hides them, but
  * for `own`, the SSH_AUTH_SOCK of its environment (NULL: none), where the plan lets it use that. */
-struct shown;
 int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	const char *own, struct error *e);
 /* Before that, where `own` is in what is hidden of the user's folder in /run: the plan shows it.

@@ -22,26 +22,8 @@
 /* Filesystems whose mounts are hidden wherever they are. */
 static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 
-/* Those who start processes for others, outside the agent (bypass B8), have their sockets in these
- * folders, besides others that a command may need; so have databases, whose sockets are dialled by
- * way of the daemon (bpf/unix.bpf.c) where a resource names them; and agents of keys
- * (key_sockets.c). They are kept out of sight rather
- * than refused at connect(2): a path can be written in many ways. What the plan shows of them
- * stays.
- */
-static const char *const run_without[] = {"docker.sock", "docker", "containerd", "podman", "crio",
-	"cri-dockerd.sock", "k3s", "buildkit", "libvirt", "incus", "lxd", "snapd.socket",
-	"snapd-snap.socket", "dbus", "postgresql", "mysqld", "fcgiwrap.socket", "supervisor.sock",
-	"supervisor", "cups", "nscd", "avahi-daemon"};
-static const char *const systemd_without[] = {
-	"private", "io.systemd.Manager", "io.systemd.Import", "machine"};
-/* Who looks names up for others asks in their place, where nobody sees for whom: programs ask by
- * DNS instead, which is judged. The configurations of DNS are there, too. */
-static const char *const resolve_without[] = {"io.systemd.Resolve", "io.systemd.Resolve.Monitor"};
-static const char *const user_without[] = {"bus", "systemd", "docker.sock", "docker", "podman",
-	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1", KEY_SOCKETS_OF_USER};
-
-/* The same in folders that nothing else is in; and what cron and at are to start. */
+/* Folders of those who start processes for others (run_folders.c), elsewhere than in /run; and what
+ * cron and at are to start. */
 static const char *const launcher_folders[] = {"/var/lib/incus", "/var/lib/lxd",
 	"/var/snap/lxd/common/lxd", "/var/spool/cron", "/var/spool/at", "/etc/crontab",
 	"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
@@ -154,82 +136,6 @@ static int hide_all(const char *const *paths, size_t count, const struct run_pla
 	return 0;
 }
 
-/* A folder in which some entries are hidden. */
-struct partly {
-	const char *path;
-	const char *const *without;
-	size_t count;
-};
-
-enum seen { SEEN_NOT, SEEN_INSIDE, SEEN_WHOLE };
-
-/* What of a hidden entry the plan shows. */
-static enum seen seen_of(const struct run_plan *plan, const char *path)
-{
-	size_t length = strlen(path);
-	enum seen ret = SEEN_NOT;
-
-	for (size_t i = 0; i < plan->shown_count; i++) {
-		const char *target = plan->shown[i].target;
-
-		if (strncmp(target, path, length) != 0)
-			continue;
-		if (target[length] == '\0')
-			return SEEN_WHOLE;
-		if (target[length] == '/')
-			ret = SEEN_INSIDE;
-	}
-	return ret;
-}
-
-/* An entry of which something is shown, and nothing else. */
-static int hide_around(
-	const struct partly *folder, const struct run_plan *plan, const struct shown *shown)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < folder->count; i++) {
-		char *path = memory_format("%s/%s", folder->path, folder->without[i]);
-
-		if (seen_of(plan, path) == SEEN_INSIDE)
-			r = cover_hide(path, plan, shown);
-		free(path);
-	}
-	return r;
-}
-
-static int take_snapshot(const struct partly *folder, const struct run_plan *plan)
-{
-	const char **without = memory_new_array(folder->count + 1, sizeof(*without));
-	size_t count = 0;
-	int r;
-
-	for (size_t i = 0; i < folder->count; i++) {
-		char *path = memory_format("%s/%s", folder->path, folder->without[i]);
-
-		if (seen_of(plan, path) == SEEN_NOT)
-			without[count++] = folder->without[i];
-		free(path);
-	}
-	r = snapshot_put(folder->path, without, count);
-	free(without);
-	return r;
-}
-
-#define PARTLY_MOST 5
-
-/* From the inside out: what is in /run is shown as it is then. `user_folder` is for free(). */
-static void list_partly(uid_t user, struct partly ret[PARTLY_MOST], char **ret_user_folder)
-{
-	*ret_user_folder = memory_format("/run/user/%u", user);
-	ret[0] = (struct partly){
-		"/run/systemd/resolve", resolve_without, ARRAY_SIZE(resolve_without)};
-	ret[1] = (struct partly){"/run/systemd", systemd_without, ARRAY_SIZE(systemd_without)};
-	ret[2] = (struct partly){*ret_user_folder, user_without, ARRAY_SIZE(user_without)};
-	ret[3] = (struct partly){"/run/user", NULL, 0};
-	ret[4] = (struct partly){"/run", run_without, ARRAY_SIZE(run_without)};
-}
-
 static int make_all_read_only(const struct run_plan *plan, bool is_root, struct error *e)
 {
 	const char *path = NULL;
@@ -247,30 +153,20 @@ static int make_all_read_only(const struct run_plan *plan, bool is_root, struct 
 	return r < 0 ? error_set_errno(e, r, "making %s read-only", path) : 0;
 }
 
-static int show(const struct run_plan *plan, const struct shown *shown,
-	const struct partly *folders, struct error *e)
+static int show(const struct run_plan *plan, const struct shown *shown, uid_t user, struct error *e)
 {
-	int r = 0;
+	int r = run_folders_make_room(plan, shown, user);
 
-	for (size_t i = 0; r == 0 && i < PARTLY_MOST; i++)
-		r = hide_around(&folders[i], plan, shown);
 	if (r == 0)
 		r = put_shown(plan, shown);
 	if (r < 0)
 		return error_set_errno(e, r, "showing what is to be seen");
-	for (size_t i = 0; r == 0 && i < PARTLY_MOST; i++) {
-		r = take_snapshot(&folders[i], plan);
-		if (r < 0)
-			error_set_errno(e, r, "hiding sockets in %s", folders[i].path);
-	}
-	return r;
+	return run_folders_hide(plan, user, e);
 }
 
 static int change(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	const char *keys, struct error *e)
 {
-	struct partly folders[PARTLY_MOST];
-	char *user_folder;
 	int r = hide_by_type(plan, shown);
 
 	if (r < 0)
@@ -282,12 +178,7 @@ static int change(const struct run_plan *plan, const struct shown *shown, uid_t 
 		r = key_sockets_hide(plan, shown, user, keys, e);
 	if (r == 0)
 		r = make_all_read_only(plan, user == 0, e);
-	if (r < 0)
-		return r;
-	list_partly(user, folders, &user_folder);
-	r = show(plan, shown, folders, e);
-	free(user_folder);
-	return r;
+	return r == 0 ? show(plan, shown, user, e) : r;
 }
 
 /* The working folder is held from before, so it could be inside something that is hidden now. */

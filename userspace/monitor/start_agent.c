@@ -181,7 +181,7 @@ static int add_servers(struct monitor *m, struct arena *memory, const char **hid
 }
 
 /* Sockets of those who start processes for others, and of databases that no resource names: hidden
- * (launcher/mounts.c), but for these. */
+ * (launcher/run_folders.c), but for these. */
 static int show_sockets(const struct config_agent *agent, struct arena *memory,
 	struct run_path *shown, struct run_plan *plan)
 {

@@ -44,7 +44,7 @@ static bool is_plain(const char *path)
 }
 
 /* What is hidden from commands, besides what nobody may see, is in these, or is one of them:
- * launcher/mounts.c, launcher/key_sockets.c. */
+ * launcher/run_folders.c, launcher/mounts.c, launcher/key_sockets.c. */
 static bool may_be_hidden(const char *path)
 {
 	static const char *const folders[] = {"/run/", "/var/run/", "/tmp/", "/home/", "/root/",
