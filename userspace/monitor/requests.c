@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/host_path.h"
 #include "capture/origin.h"
 #include "monitor/monitor.h"
 #include "monitor/process.h"
 #include "monitor/unix_servers.h"
-#include "policy/unix_server.h"
 #include "protocol/dns.h"
 
 #define CANCEL_KEY_MOST 260
@@ -104,7 +104,7 @@ static void on_certificate(struct monitor_worker *w, struct slice request, int f
 static int connect_to(int fd, const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int place, r = unix_server_open(path, &place, NULL);
+	int place, r = host_path_open(path, &place, NULL);
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/host_path.h"
 #include "policy/config_check.h"
 #include "policy/unix_server.h"
 
@@ -28,19 +29,6 @@ static void drop_slash(struct loader *l, struct config_text *path)
 	shorter = memory_format("%.*s", (int)(length - 1), path->text);
 	path->text = node_copy_text(l->arena, shorter);
 	free(shorter);
-}
-
-/* No part is empty, "." or "..": each place has one text. */
-static bool is_plain(const char *path)
-{
-	while (*path == '/') {
-		size_t length = strcspn(++path, "/");
-
-		if (length == 0 || (length <= 2 && strncmp(path, "..", length) == 0))
-			return false;
-		path += length;
-	}
-	return true;
 }
 
 /* What is hidden from commands, besides what nobody may see, is in these, or is one of them:
@@ -125,7 +113,7 @@ static void check_socket(const struct sockets *s, struct config_text *path)
 	if (!path->text)
 		return;
 	drop_slash(s->loader, path);
-	if (may_be_hidden(path->text) && is_plain(path->text))
+	if (may_be_hidden(path->text) && host_path_is_plain(path->text))
 		check_hidden(s, path);
 	else
 		loader_error(s->loader, path->place,
@@ -179,7 +167,7 @@ static void check_way(const struct sockets *s, const struct config_resource *r)
 
 	if (!path)
 		return;
-	if (unix_server_open(path->text, &fd, &link) == 0)
+	if (host_path_open(path->text, &fd, &link) == 0)
 		close(fd);
 	else if (link)
 		loader_error(s->loader, path->place,

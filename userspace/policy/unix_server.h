@@ -21,11 +21,6 @@ char *unix_server_place(const char *path);
 /* The same of what it leads to where it is a link itself, also one to what is not there yet; as far
  * as it can be followed. Never NULL; for free(). */
 char *unix_server_target(const char *path);
-/* What the path leads to (O_PATH), by no link but those that root alone can change: in a folder of
- * root's that nobody else can write to, or that is sticky. Whoever could make another of them would
- * choose who is connected to. -ELOOP: there is one; `ret_link`, unless NULL, gets its name, for
- * free(). Others as openat(2). */
-int unix_server_open(const char *path, int *ret_fd, char **ret_link);
 /* The same path with /var/run for /run, or the other way round; for free(). NULL: neither. */
 char *unix_server_other_name(const char *path);
 
