@@ -284,6 +284,7 @@ Test(mountinfo, lines_are_taken_apart)
 	char bind[] = "41 31 0:38 /part\\134 /mnt rw - ext4 /dev/x rw";
 	char wrong[] = "41 31 0:38 / - cgroup2";
 	char shorter[] = "41 31 0:38 / /mnt rw";
+	char map[] = "41 31 0:38 / /net rw - autofs -hosts\\0401 rw,fd=5,indirect";
 	struct mountinfo m;
 
 	cr_assert(mountinfo_parse(line, &m));
@@ -292,6 +293,9 @@ Test(mountinfo, lines_are_taken_apart)
 	cr_assert_str_eq(m.type, "cgroup2");
 	cr_assert(mountinfo_parse(bind, &m));
 	cr_assert_str_eq(m.root, "/part\\");
+	cr_assert_str_eq(m.source, "/dev/x");
+	cr_assert(mountinfo_parse(map, &m));
+	cr_assert_str_eq(m.source, "-hosts 1");
 	cr_assert_not(mountinfo_parse(wrong, &m));
 	cr_assert_not(mountinfo_parse(shorter, &m));
 }

@@ -22,7 +22,7 @@ static void decode_octal(char *text)
 /* 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue */
 bool mountinfo_parse(char *line, struct mountinfo *ret)
 {
-	char *type = strstr(line, " - "), *words[5], *save;
+	char *type = strstr(line, " - "), *source, *words[5], *save;
 
 	if (!type)
 		return false;
@@ -34,10 +34,12 @@ bool mountinfo_parse(char *line, struct mountinfo *ret)
 			return false;
 	}
 	type = strtok_r(type, " ", &save);
-	if (!type)
+	source = type ? strtok_r(NULL, " ", &save) : NULL;
+	if (!source)
 		return false;
 	decode_octal(words[3]);
 	decode_octal(words[4]);
-	*ret = (struct mountinfo){words[3], words[4], type};
+	decode_octal(source);
+	*ret = (struct mountinfo){words[3], words[4], type, source};
 	return true;
 }

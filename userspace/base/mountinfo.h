@@ -11,6 +11,7 @@ struct mountinfo {
 	const char *root; /* what of the filesystem is mounted: "/" = all of it */
 	const char *point; /* where */
 	const char *type; /* filesystem */
+	const char *source; /* as mount(8) was told: a device, a server, a map of autofs */
 };
 
 /* Takes a line apart in place; the texts point into it. False for anything else. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/host_path.h"
 #include "launcher/cover.h"
 #include "launcher/launcher.h"
 
@@ -91,16 +92,6 @@ static int hide_in(struct search *s, const char *folder)
 	return each(s, folder, KEY_SOCKET, hide);
 }
 
-/* gpg-agent's, beside which there are others of its. */
-static int hide_gpg(struct search *s)
-{
-	char *path = memory_format("/run/user/%u/gnupg/S.gpg-agent.ssh", s->user);
-	int r = hide(s, path);
-
-	free(path);
-	return r;
-}
-
 int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	const char *own, struct error *e)
 {
@@ -111,29 +102,7 @@ int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid
 		(void)find_socket(own, user, &s.own);
 	else if (own)
 		r = hide(&s, own);
-	if (r == 0)
-		r = hide_gpg(&s);
 	return r == 0 ? each(&s, KEY_HOME, KEY_FOLDER, hide_in) : r;
-}
-
-/* Whether it is such an entry of the user's folder, or directly in one. */
-static bool is_of_user(const char *path, uid_t user)
-{
-	static const char *const names[] = {KEY_SOCKETS_OF_USER};
-	char folder[64];
-	int length = snprintf(folder, sizeof(folder), "/run/user/%u/", user);
-
-	if (strncmp(path, folder, (size_t)length) != 0)
-		return false;
-	path += length;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		size_t own = strlen(names[i]);
-
-		if (strncmp(path, names[i], own) == 0 &&
-			(!path[own] || (path[own] == '/' && !strchr(path + own + 1, '/'))))
-			return true;
-	}
-	return false;
 }
 
 int key_sockets_show(
@@ -143,8 +112,8 @@ int key_sockets_show(
 	struct run_path *shown;
 	struct stat s;
 
-	if (!own || !may_use_own(plan, user) || !is_of_user(own, user) ||
-		!find_socket(own, user, &s))
+	if (!own || !may_use_own(plan, user) || !run_folders_is_of_user(own, user) ||
+		!host_path_is_plain(own) || !find_socket(own, user, &s))
 		return 0;
 	shown = arena_new_array(memory, count + 1, sizeof(*shown));
 	if (!shown)

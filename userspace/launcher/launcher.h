@@ -92,23 +92,23 @@ int working_folder_enter(const struct working_folder *f, const dev_t *covers, si
 int mounts_make(
 	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e);
 
-/* run_folders.c: in /run the sockets of those who act for others are not seen, but for what the plan
- * shows: first there is room for that inside of what is hidden, then, when it is in its place, the
- * folders become snapshots. `user`: the command's. */
+/* run_folders.c: in /run the sockets of those who act for others are not seen, but for what the
+ * plan shows: first there is room for that inside of what is hidden, then, when it is in its place,
+ * the folders become snapshots. `user`: the command's. */
 struct shown;
 int run_folders_make_room(const struct run_plan *plan, const struct shown *shown, uid_t user);
 int run_folders_hide(const struct run_plan *plan, uid_t user, struct error *e);
+/* Whether a path is inside of the user's folder in /run, of which only ordinary files are seen. */
+bool run_folders_is_of_user(const char *path, uid_t user);
 
 /* key_sockets.c: of ssh-agents of the command's user, inside the mount namespace: hides them, but
  * for `own`, the SSH_AUTH_SOCK of its environment (NULL: none), where the plan lets it use that. */
 int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	const char *own, struct error *e);
-/* Before that, where `own` is in what is hidden of the user's folder in /run: the plan shows it.
- * `own` must live as long as the plan. */
+/* Before that, where `own` is in the user's folder in /run: the plan shows it. `own` must live as
+ * long as the plan. */
 int key_sockets_show(
 	struct run_plan *plan, uid_t user, const char *own, struct arena *memory, struct error *e);
-/* What is hidden there: sockets, and folders with nothing but such. */
-#define KEY_SOCKETS_OF_USER "keyring", "gcr", "ssh-agent", "ssh-agent.socket", "openssh_agent"
 
 /* kubeconfig.c: the command sees its kubeconfig, and the CA files that this and its pod name, with
  * the host's CA. `environment`: as the command gets it, but for its user. */

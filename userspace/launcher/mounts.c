@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "base/mountinfo.h"
+#include "base/host_path.h"
 #include "launcher/cover.h"
 #include "launcher/launcher.h"
 #include "launcher/snapshot.h"
@@ -42,13 +43,15 @@ static const struct {
 	{"/etc", true},
 };
 
-static bool is_hidden_type(const char *type)
+static bool is_hidden_type(const struct mountinfo *mount)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(hidden_types); i++) {
-		if (strcmp(type, hidden_types[i]) == 0)
+		if (strcmp(mount->type, hidden_types[i]) == 0)
 			return true;
 	}
-	return false;
+	/* The automounter looks any name up that is read there, and asks that host
+	 * (auto.master(5)). */
+	return strcmp(mount->type, "autofs") == 0 && strcmp(mount->source, "-hosts") == 0;
 }
 
 /* The list is read whole first: hiding changes it. */
@@ -61,11 +64,13 @@ static int hide_by_type(const struct run_plan *plan, const struct shown *shown)
 	int r = mounts ? 0 : -errno;
 
 	while (mounts && getline(&line, &capacity, mounts) >= 0) {
-		if (!mountinfo_parse(line, &mount) || !is_hidden_type(mount.type))
+		if (!mountinfo_parse(line, &mount) || !is_hidden_type(&mount))
 			continue;
 		paths = memory_resize_array(paths, count + 1, sizeof(*paths));
 		paths[count++] = memory_copy_string(mount.point);
 	}
+	if (mounts && !feof(mounts))
+		r = -EIO;
 	if (mounts)
 		fclose(mounts);
 	free(line);
@@ -78,6 +83,25 @@ static int hide_by_type(const struct run_plan *plan, const struct shown *shown)
 	return r;
 }
 
+/* A mount of what is there now. -ELOOP: by a link that others than root can change, who are not to
+ * say what root shows. */
+static int take_tree(const char *source)
+{
+	int place, tree, r = host_path_open(source, &place, NULL);
+
+	if (r < 0)
+		return r;
+	tree = open_tree(place, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	r = tree < 0 ? -errno : tree;
+	close(place);
+	return r;
+}
+
+static bool is_not_shown(int error)
+{
+	return cover_is_missing(error) || error == -ELOOP;
+}
+
 /* Before anything is hidden. */
 static int take_shown(const struct run_plan *plan, struct shown *ret)
 {
@@ -86,15 +110,17 @@ static int take_shown(const struct run_plan *plan, struct shown *ret)
 	for (size_t i = 0; i < plan->shown_count; i++)
 		ret[i].tree = -1;
 	for (size_t i = 0; r == 0 && i < plan->shown_count; i++) {
+		int tree = take_tree(plan->shown[i].source);
 		struct stat s;
 
-		ret[i].tree = open_tree(
-			AT_FDCWD, plan->shown[i].source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-		if (ret[i].tree < 0 && !cover_is_missing(-errno))
+		if (tree < 0) {
+			r = is_not_shown(tree) ? 0 : tree;
+			continue;
+		}
+		ret[i].tree = tree;
+		if (fstat(tree, &s) < 0)
 			r = -errno;
-		else if (ret[i].tree >= 0 && fstat(ret[i].tree, &s) < 0)
-			r = -errno;
-		else if (ret[i].tree >= 0)
+		else
 			ret[i].is_folder = S_ISDIR(s.st_mode);
 	}
 	return r;
@@ -113,11 +139,13 @@ static int put_shown(const struct run_plan *plan, const struct shown *shown)
 			r = snapshot_make_file(plan->shown[i].target);
 		if (r < 0)
 			return r;
-		place = open(plan->shown[i].target, O_PATH | O_CLOEXEC);
-		if (place < 0 && cover_is_missing(-errno))
+		r = host_path_open(plan->shown[i].target, &place, NULL);
+		if (r < 0 && is_not_shown(r)) {
+			r = 0;
 			continue; /* nor the folder that it would be in */
-		if (place < 0)
-			return -errno;
+		}
+		if (r < 0)
+			return r;
 		r = cover_put(shown[i].tree, place);
 		close(place);
 	}

@@ -10,109 +10,124 @@
 #include "launcher/launcher.h"
 #include "launcher/snapshot.h"
 
-/* Those who start processes for others, outside the agent (bypass B8), have their sockets in these
- * folders, besides others that a command may need; so have databases, whose sockets are dialled by
- * way of the daemon (bpf/unix.bpf.c) where a resource names them; and agents of keys
- * (key_sockets.c). They are kept out of sight rather
- * than refused at connect(2): a path can be written in many ways. What the plan shows of them
- * stays.
- */
+/* Those who act for whoever asks, outside of the agent (bypass B8), have their sockets in these
+ * folders, besides others that a command may need: they start processes, log in (sshd, by way of
+ * systemd), send keys to a terminal, dial, fetch or send what they are told to, or look names up.
+ * So have databases, whose sockets are dialled by way of the daemon (bpf/unix.bpf.c) where a
+ * resource names them. They are kept out of sight rather than refused at connect(2): a path can be
+ * written in many ways. What the plan shows of them stays. */
 static const char *const run_without[] = {"docker.sock", "docker", "containerd", "podman", "crio",
 	"cri-dockerd.sock", "k3s", "buildkit", "libvirt", "incus", "lxd", "snapd.socket",
-	"snapd-snap.socket", "dbus", "postgresql", "mysqld", "fcgiwrap.socket", "supervisor.sock",
-	"supervisor", "cups", "nscd", "avahi-daemon"};
-static const char *const systemd_without[] = {
-	"private", "io.systemd.Manager", "io.systemd.Import", "machine"};
-/* Who looks names up for others asks in their place, where nobody sees for whom: programs ask by
- * DNS instead, which is judged. The configurations of DNS are there, too. */
-static const char *const resolve_without[] = {"io.systemd.Resolve", "io.systemd.Resolve.Monitor"};
-static const char *const user_without[] = {"bus", "systemd", "docker.sock", "docker", "podman",
-	"containerd", "containerd-rootless", "buildkit", "libvirt", "dbus-1", KEY_SOCKETS_OF_USER};
+	"snapd-snap.socket", "dbus", "postgresql", "mysqld", "redis", "valkey", "fcgiwrap.socket",
+	"php", "uwsgi", "supervisor.sock", "supervisor", "cups", "nscd", "avahi-daemon",
+	"ssh-unix-local", "screen", "tmux", "initctl", "tor", "tailscale", "apt-cacher-ng",
+	"smtpd.sock", "mpd", "pulse"};
+/* Besides systemd's own: all of its services that are asked by Varlink. One gives a network
+ * namespace a way out (io.systemd.NamespaceResource), one looks names up, where nobody sees for
+ * whom (io.systemd.Resolve: programs ask by DNS instead, which is judged), and there are more with
+ * every version. The configurations of DNS are there, too. */
+static const char *const systemd_without[] = {"private", "machine"};
+#define SYSTEMD_PREFIX "io.systemd."
 
-/* A folder in which some entries are hidden. */
-struct partly {
+#define FOLDERS_MOST 5
+
+/* A folder, and what of it is hidden; `with` is what the plan shows of that. */
+struct folder {
 	const char *path;
-	const char *const *without;
-	size_t count;
+	struct snapshot_choice choice;
 };
 
-enum seen { SEEN_NOT, SEEN_INSIDE, SEEN_WHOLE };
+/* The folder of the user in /run. Any program of the user's sessions may listen there, for whoever
+ * is that user: editors, terminals and window managers start what they are told to. */
+#define USER_FOLDER "/run/user/%u"
 
-/* What of a hidden entry the plan shows. */
-static enum seen seen_of(const struct run_plan *plan, const char *path)
+bool run_folders_is_of_user(const char *path, uid_t user)
 {
-	size_t length = strlen(path);
-	enum seen ret = SEEN_NOT;
+	char *folder = memory_format(USER_FOLDER "/", user);
+	bool ret = strncmp(path, folder, strlen(folder)) == 0;
 
-	for (size_t i = 0; i < plan->shown_count; i++) {
-		const char *target = plan->shown[i].target;
-
-		if (strncmp(target, path, length) != 0)
-			continue;
-		if (target[length] == '\0')
-			return SEEN_WHOLE;
-		if (target[length] == '/')
-			ret = SEEN_INSIDE;
-	}
+	free(folder);
 	return ret;
 }
 
-/* An entry of which something is shown, and nothing else. */
+/* From the inside out: what is in /run is shown as it is then. `user_folder` is for free(). */
+static void list_folders(uid_t user, struct folder ret[FOLDERS_MOST], char **ret_user_folder)
+{
+	*ret_user_folder = memory_format(USER_FOLDER, user);
+	ret[0] = (struct folder){"/run/systemd/resolve", {.without_prefix = SYSTEMD_PREFIX}};
+	ret[1] = (struct folder){"/run/systemd",
+		{.without = systemd_without,
+			.without_count = ARRAY_SIZE(systemd_without),
+			.without_prefix = SYSTEMD_PREFIX}};
+	ret[2] = (struct folder){*ret_user_folder, {.files_alone = true}};
+	ret[3] = (struct folder){"/run/user", {.without_count = 0}};
+	ret[4] = (struct folder){
+		"/run", {.without = run_without, .without_count = ARRAY_SIZE(run_without)}};
+}
+
+/* What of a path is in the folder: "b" of /a/b/c in /a, for free(); NULL = the path is elsewhere.
+ * Whether it is all of the path. */
+static char *entry_of(const char *path, const char *folder, bool *ret_whole)
+{
+	size_t length = strlen(folder), own;
+
+	if (strncmp(path, folder, length) != 0 || path[length] != '/')
+		return NULL;
+	path += length + 1;
+	own = strcspn(path, "/");
+	*ret_whole = !path[own];
+	return own ? memory_copy_text((const uint8_t *)path, own) : NULL;
+}
+
+/* An entry of which something is shown, and nothing else: it is a folder. */
 static int hide_around(
-	const struct partly *folder, const struct run_plan *plan, const struct shown *shown)
+	const struct folder *folder, const struct run_plan *plan, const struct shown *shown)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < folder->count; i++) {
-		char *path = memory_format("%s/%s", folder->path, folder->without[i]);
+	for (size_t i = 0; r == 0 && i < plan->shown_count; i++) {
+		bool whole;
+		char *name = entry_of(plan->shown[i].target, folder->path, &whole), *path;
 
-		if (seen_of(plan, path) == SEEN_INSIDE)
+		if (name && !whole && !snapshot_has(&folder->choice, name, S_IFDIR)) {
+			path = memory_format("%s/%s", folder->path, name);
 			r = cover_hide(path, plan, shown);
-		free(path);
+			free(path);
+		}
+		free(name);
 	}
 	return r;
 }
 
-static int take_snapshot(const struct partly *folder, const struct run_plan *plan)
+static int take_snapshot(const struct folder *folder, const struct run_plan *plan)
 {
-	const char **without = memory_new_array(folder->count + 1, sizeof(*without));
-	size_t count = 0;
+	char **with = memory_new_array(plan->shown_count + 1, sizeof(*with));
+	struct snapshot_choice choice = folder->choice;
 	int r;
 
-	for (size_t i = 0; i < folder->count; i++) {
-		char *path = memory_format("%s/%s", folder->path, folder->without[i]);
+	for (size_t i = 0; i < plan->shown_count; i++) {
+		bool whole;
+		char *name = entry_of(plan->shown[i].target, folder->path, &whole);
 
-		if (seen_of(plan, path) == SEEN_NOT)
-			without[count++] = folder->without[i];
-		free(path);
+		if (name)
+			with[choice.with_count++] = name;
 	}
-	r = snapshot_put(folder->path, without, count);
-	free(without);
+	choice.with = (const char *const *)with;
+	r = snapshot_put(folder->path, &choice);
+	for (size_t i = 0; i < choice.with_count; i++)
+		free(with[i]);
+	free(with);
 	return r;
-}
-
-#define PARTLY_MOST 5
-
-/* From the inside out: what is in /run is shown as it is then. `user_folder` is for free(). */
-static void list_partly(uid_t user, struct partly ret[PARTLY_MOST], char **ret_user_folder)
-{
-	*ret_user_folder = memory_format("/run/user/%u", user);
-	ret[0] = (struct partly){
-		"/run/systemd/resolve", resolve_without, ARRAY_SIZE(resolve_without)};
-	ret[1] = (struct partly){"/run/systemd", systemd_without, ARRAY_SIZE(systemd_without)};
-	ret[2] = (struct partly){*ret_user_folder, user_without, ARRAY_SIZE(user_without)};
-	ret[3] = (struct partly){"/run/user", NULL, 0};
-	ret[4] = (struct partly){"/run", run_without, ARRAY_SIZE(run_without)};
 }
 
 int run_folders_make_room(const struct run_plan *plan, const struct shown *shown, uid_t user)
 {
-	struct partly folders[PARTLY_MOST];
+	struct folder folders[FOLDERS_MOST];
 	char *user_folder;
 	int r = 0;
 
-	list_partly(user, folders, &user_folder);
-	for (size_t i = 0; r == 0 && i < PARTLY_MOST; i++)
+	list_folders(user, folders, &user_folder);
+	for (size_t i = 0; r == 0 && i < FOLDERS_MOST; i++)
 		r = hide_around(&folders[i], plan, shown);
 	free(user_folder);
 	return r;
@@ -120,12 +135,12 @@ int run_folders_make_room(const struct run_plan *plan, const struct shown *shown
 
 int run_folders_hide(const struct run_plan *plan, uid_t user, struct error *e)
 {
-	struct partly folders[PARTLY_MOST];
+	struct folder folders[FOLDERS_MOST];
 	char *user_folder;
 	int r = 0;
 
-	list_partly(user, folders, &user_folder);
-	for (size_t i = 0; r == 0 && i < PARTLY_MOST; i++) {
+	list_folders(user, folders, &user_folder);
+	for (size_t i = 0; r == 0 && i < FOLDERS_MOST; i++) {
 		r = take_snapshot(&folders[i], plan);
 		if (r < 0)
 			error_set_errno(e, r, "hiding sockets in %s", folders[i].path);

@@ -60,16 +60,6 @@ static int copy_mount(int folder, int copy, const char *name, bool is_folder)
 	return r;
 }
 
-static int copy_entry(int folder, int copy, const char *name)
-{
-	struct stat s;
-
-	if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
-		return -errno;
-	return S_ISLNK(s.st_mode) ? copy_link(folder, copy, name)
-				  : copy_mount(folder, copy, name, S_ISDIR(s.st_mode));
-}
-
 static bool is_named(const char *name, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -79,9 +69,33 @@ static bool is_named(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
+bool snapshot_has(const struct snapshot_choice *choice, const char *name, mode_t mode)
+{
+	const char *prefix = choice->without_prefix;
+
+	if (is_named(name, choice->with, choice->with_count))
+		return true;
+	if (is_named(name, choice->without, choice->without_count) ||
+		(prefix && strncmp(name, prefix, strlen(prefix)) == 0))
+		return false;
+	return !choice->files_alone || S_ISREG(mode) || S_ISLNK(mode);
+}
+
+static int copy_entry(int folder, int copy, const char *name, const struct snapshot_choice *choice)
+{
+	struct stat s;
+
+	if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return -errno;
+	if (!snapshot_has(choice, name, s.st_mode))
+		return 0;
+	return S_ISLNK(s.st_mode) ? copy_link(folder, copy, name)
+				  : copy_mount(folder, copy, name, S_ISDIR(s.st_mode));
+}
+
 /* An entry that can't be shown (it went away meanwhile, or its filesystem lets only its user in)
  * stays away: that is the safe side. */
-static int copy_entries(int folder, int copy, const char *const *without, size_t count)
+static int copy_entries(int folder, int copy, const struct snapshot_choice *choice)
 {
 	int listed = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *listing = listed < 0 ? NULL : fdopendir(listed);
@@ -90,9 +104,8 @@ static int copy_entries(int folder, int copy, const char *const *without, size_t
 	if (!listing)
 		return -errno;
 	while ((entry = readdir(listing))) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-			!is_named(entry->d_name, without, count))
-			(void)copy_entry(folder, copy, entry->d_name);
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			(void)copy_entry(folder, copy, entry->d_name, choice);
 	}
 	closedir(listing);
 	return 0;
@@ -133,13 +146,13 @@ static int put_empty(int folder)
 
 /* Mounts can only be put into what has its place already, so the new filesystem goes over the
  * folder first, and is filled from the descriptor that still leads to what it covers. */
-static int put(int folder, const char *const *without, size_t count)
+static int put(int folder, const struct snapshot_choice *choice)
 {
 	int copy = put_empty(folder), r;
 
 	if (copy < 0)
 		return copy;
-	r = copy_entries(folder, copy, without, count);
+	r = copy_entries(folder, copy, choice);
 	if (r == 0)
 		r = copy_access_list(folder, copy);
 	close(copy);
@@ -174,12 +187,13 @@ static int write_file(
 int snapshot_put_with(int folder, const char *name, const struct snapshot_like *like,
 	struct slice content, dev_t *ret_device)
 {
+	const struct snapshot_choice others = {.without = &name, .without_count = 1};
 	int copy = put_empty(folder), r;
 	struct stat made;
 
 	if (copy < 0)
 		return copy;
-	r = copy_entries(folder, copy, &name, 1);
+	r = copy_entries(folder, copy, &others);
 	if (r == 0)
 		r = write_file(copy, name, like, content);
 	/* At last, as it need not let root in. */
@@ -232,20 +246,21 @@ int snapshot_put_on(int folder, int file, const struct snapshot_like *like, stru
 	return r;
 }
 
-int snapshot_put(const char *path, const char *const *without, size_t count)
+int snapshot_put(const char *path, const struct snapshot_choice *choice)
 {
 	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
 	if (folder < 0)
 		return cover_is_missing(-errno) ? 0 : -errno;
-	r = put(folder, without, count);
+	r = put(folder, choice);
 	close(folder);
 	return r;
 }
 
 int snapshot_make_file(const char *path)
 {
+	static const struct snapshot_choice all = {.without_count = 0};
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 	int fd, r;
@@ -255,7 +270,7 @@ int snapshot_make_file(const char *path)
 		return 0;
 	memcpy(folder, path, (size_t)(slash - path));
 	folder[slash - path] = '\0';
-	r = snapshot_put(folder, NULL, 0);
+	r = snapshot_put(folder, &all);
 	if (r < 0)
 		return r;
 	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -7,6 +7,7 @@
 #ifndef WAYLEAVE_LAUNCHER_SNAPSHOT_H
 #define WAYLEAVE_LAUNCHER_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -19,11 +20,25 @@ struct snapshot_like {
 	int list;
 };
 
+/* Which entries of a folder are left out. */
+struct snapshot_choice {
+	const char *const *without; /* by their names */
+	size_t without_count;
+	const char *without_prefix; /* all whose names begin so; NULL = none */
+	bool files_alone; /* all but ordinary files and links */
+	/* These stay, whatever the others say. */
+	const char *const *with;
+	size_t with_count;
+};
+
+/* Whether an entry of that name and st_mode is there. */
+bool snapshot_has(const struct snapshot_choice *choice, const char *name, mode_t mode);
+
 /* Puts a new filesystem over the folder, with its owner, mode and access list, in which its
- * entries are mounted, all but those named. Folders among them stay what they are outside; what
- * comes into this one later, on either side, is not seen on the other. A path that is no folder is
- * no error. */
-int snapshot_put(const char *path, const char *const *without, size_t count);
+ * entries are mounted, but for those that `choice` leaves out. Folders among them stay what they
+ * are outside; what comes into this one later, on either side, is not seen on the other. A path
+ * that is no folder is no error. */
+int snapshot_put(const char *path, const struct snapshot_choice *choice);
 
 /* The same for what a path descriptor leads to, but for one entry, which is an ordinary file there:
  * with this content, and what `like` says. *ret_device is the new filesystem's. */

@@ -186,11 +186,19 @@ static int show_sockets(const struct config_agent *agent, struct arena *memory,
 	struct run_path *shown, struct run_plan *plan)
 {
 	for (size_t i = 0; i < agent->sockets.count; i++) {
-		const char *path = unix_servers_real(agent->sockets.items[i].text, memory);
+		const char *wanted = agent->sockets.items[i].text, *path;
+		int r = unix_servers_real(wanted, memory, &path);
 
-		if (!path)
-			return -ENOMEM;
-		shown[plan->shown_count++] = (struct run_path){path, path};
+		/* Whoever made the link, the agent in an earlier command perhaps, would choose what
+		 * is shown. */
+		if (r == -ELOOP)
+			log_warning("agent %s: %s leads through a link that others than root can "
+				    "change: it is not shown",
+				agent->name.text, wanted);
+		else if (r < 0)
+			return r;
+		else
+			shown[plan->shown_count++] = (struct run_path){path, path};
 	}
 	return 0;
 }

@@ -2,7 +2,9 @@
 #include "monitor/unix_servers.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/host_path.h"
 #include "policy/unix_server.h"
 
 #define SOCKET_NAME "worker.sock"
@@ -165,14 +168,40 @@ int unix_servers_check(struct capture *c, int fd, uid_t user)
 	return -EACCES;
 }
 
-const char *unix_servers_real(const char *path, struct arena *memory)
+/* The folder as it stands, by no link that others than root can change. NULL: by one. */
+static char *real_folder(const char *folder)
 {
-	char *real = unix_server_place(path);
-	const char *ret =
-		(const char *)arena_copy(memory, slice_from_string(real ? real : path)).data;
+	char proc[64], text[PATH_MAX];
+	int fd, r = host_path_open(folder, &fd, NULL);
+	ssize_t n;
 
+	if (r < 0)
+		return r == -ELOOP ? NULL : memory_copy_string(folder);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = readlink(proc, text, sizeof(text));
+	close(fd);
+	return n <= 0 ? memory_copy_string(folder) : memory_copy_text(text, (size_t)n);
+}
+
+int unix_servers_real(const char *path, struct arena *memory, const char **ret)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = memory_copy_text(path, slash == path ? 1 : (size_t)(slash - path)), *real,
+	     *whole;
+	const char *copy;
+
+	real = real_folder(folder);
+	free(folder);
+	if (!real)
+		return -ELOOP;
+	whole = memory_format("%s%s", strcmp(real, "/") == 0 ? "" : real, slash);
 	free(real);
-	return ret;
+	copy = (const char *)arena_copy(memory, slice_from_string(whole)).data;
+	free(whole);
+	if (!copy)
+		return -ENOMEM;
+	*ret = copy;
+	return 0;
 }
 
 const char *unix_servers_cover(const char *path, struct arena *memory)

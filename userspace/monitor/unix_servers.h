@@ -32,8 +32,9 @@ void unix_servers_free(struct capture_server *servers, size_t count);
  * ended, and left its socket to another, nobody of that user is believed. */
 int unix_servers_check(struct capture *c, int fd, uid_t user);
 
-/* The path with its folder as it is without links; the arena's. NULL: no memory. */
-const char *unix_servers_real(const char *path, struct arena *memory);
+/* The path with its folder as it is without links; the arena's. -ELOOP: others than root could make
+ * it another one (host_path_open()); -ENOMEM. */
+int unix_servers_real(const char *path, struct arena *memory, const char **ret);
 /* What hides a server's socket, or what its link leads to, from a command: the folder where that is
  * one of /run, so that a server that starts again stays hidden, else the socket alone. The arena's;
  * NULL: no memory. */
