@@ -5,7 +5,7 @@ import threading
 from harness import slack as slacks
 from harness.waiting import wait_for
 from test_reviews import state_of, wait_for_pending
-from test_slack import make, setting, shared  # noqa: F401
+from test_slack import RULES, make, setting, shared  # noqa: F401
 
 
 def shown(setting, ts):  # noqa: F811
@@ -91,6 +91,38 @@ def test_a_grant_and_its_end(setting):  # noqa: F811
     told_whole = setting.daemon.json("reviews", "show", review["id"])
     assert told_whole["grant_revoked_by"] == "root" and told_whole["grant_end"] < grant["end"]
     assert f", revoked by root, {told_whole['grant_end']}\n" in setting.daemon.wayleave("reviews", "show", review["id"]).stdout
+
+
+def test_a_click_for_a_time_that_the_rule_does_not_give_any_more(make):  # noqa: F811
+    """What the button said is what would be approved: not a shorter time, and not this action alone. The message says what can be."""
+    setting = make()  # noqa: F811
+
+    def use(grant):
+        rules = [{**r, "review": {k: v for k, v in {**r["review"], "grant": grant}.items() if v}} if r["name"] == "deletes" else r for r in RULES]
+        setting.daemon.write_rules(rules)
+        setting.daemon.reload()
+
+    def offered(text):
+        setting.slack.wait(lambda: slacks.buttons(setting.slack.messages[ts]).get("approve_time", {}).get("text", {}).get("text") == text)
+
+    session, ts, review = setting.hold("delete from orders where item = 'for a time'")
+    message = as_posted(setting, review)
+    offered("Approve for 30 min")
+    use("10m")
+    setting.clicker.click(ts, "approve_time", "U222", message)
+    told(setting, "refused: longer than the rule's grant (600 s)")
+    use(None)
+    setting.clicker.click(ts, "approve_time", "U222", message)
+    told(setting, f"refused: {review['id']} can be approved for this action alone, not for a time")
+    assert state_of(setting.daemon, review) == "pending" and session.waits() and not setting.daemon.json("grants", "list")
+    # Given again, it is as before.
+    use("20m")
+    offered("Approve for 20 min")
+    setting.clicker.click(ts, "approve_time", "U222")
+    session.answer()
+    (grant,) = setting.daemon.json("grants", "list")
+    assert grant["review"] == review["id"]
+    setting.outcome(ts, f"Grant {grant['id']} until ")
 
 
 def test_a_grant_that_the_configuration_revokes_while_nothing_runs(make):  # noqa: F811

@@ -376,8 +376,8 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 			book_changed(b, &p->id, BOOK_WAITERS);
 			continue;
 		}
-		if (!p->requirement.grant)
-			requirement.grant = 0; /* see book_ask(): facts that are not known */
+		if (p->unknown)
+			requirement.grant = 0; /* see book_ask.c */
 		regroup(b, p, &requirement);
 	}
 	if (book_grants_configure(b, now))

@@ -133,7 +133,8 @@ static struct pending *new_pending(struct book *b, const struct question *q,
 	p->groups = requirement_groups(requirement, "\n");
 	p->requirement = *requirement;
 	/* What is not known can't be recognised again: no grant would ever cover it. */
-	if (q->unknown)
+	p->unknown = q->unknown != 0;
+	if (p->unknown)
 		p->requirement.grant = 0;
 	copy_rules(p, q);
 	p->retried = is_retried(q);

@@ -54,6 +54,7 @@ struct pending {
 	struct list waiters;
 	size_t waiter_count;
 	size_t joined; /* all that ever waited */
+	bool unknown; /* with facts that are not known: no grant */
 	bool stays; /* one that left may ask again */
 	bool retried; /* clients try the action over another transport by themselves */
 	struct requester *requesters;
