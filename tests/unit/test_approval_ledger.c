@@ -496,6 +496,57 @@ Test(ledger, only_what_was_decided_counts_as_kept)
 	book_test_free(t);
 }
 
+/* Nor does an agent that asks and leaves in a loop: what nobody decided has half of the room. */
+Test(ledger, what_nobody_decided_makes_no_decision_go)
+{
+	struct book_test *t = book_test_new();
+	char *fill = memory_format(
+		"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u) "
+		"INSERT INTO reviews (id, state, agent, groups, kind, shown, created, deadline, "
+		"grant_limit, bytes, ended) SELECT 'old ' || i, iif(i <= 1000, 1, 3 + i %% 2), "
+		"'bot', "
+		"'dba', x'', '{}', i, i, 0, 1, %lu FROM n",
+		LIMIT_REVIEWS_KEPT + 40, (unsigned long)NOW);
+
+	execute(t->path, fill);
+	book_tick(t->book, t->now, false);
+	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
+	cr_assert_eq(count_rows(t->path, "state = 1"), 1000, "the oldest, but people's");
+	/* Of a busy host's decisions the oldest go: what expired lately is to be seen, too. */
+	execute(t->path, "UPDATE reviews SET state = 1 WHERE rowid % 10 > 0");
+	ASK(t, .id = 1);
+	book_leave(t->book, &(struct book_wait){0, 1}, false, t->now);
+	book_tick(t->book, t->now + 20 * MINUTE, false);
+	cr_assert_eq(count_rows(t->path, "state > 0"), LIMIT_REVIEWS_KEPT);
+	cr_assert_eq(count_rows(t->path, "id = 'old 1'"), 0);
+	free(fill);
+	book_test_free(t);
+}
+
+/* Those who wait take room as well: of one review thousands may come and leave. */
+Test(ledger, who_waited_counts_as_kept)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+	char *condition;
+
+	for (uint64_t i = 2; i <= 1000; i++) {
+		ASK(t, .id = i);
+		book_leave(t->book, &(struct book_wait){0, i}, false, t->now);
+	}
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, 0), 0);
+	condition = memory_format("id = '%s' AND bytes >= %d", id.text, 1000 * LEDGER_WAITER_BYTES);
+	cr_assert_eq(count_rows(t->path, condition), 1);
+	free(condition);
+	/* At the end of the daemon as well. */
+	id = ASK(t, .id = 2000);
+	book_test_restart(t, NULL);
+	condition = memory_format("id = '%s' AND bytes >= %d", id.text, LEDGER_WAITER_BYTES);
+	cr_assert_eq(count_rows(t->path, condition), 1);
+	free(condition);
+	book_test_free(t);
+}
+
 /* Agents choose how large each of them is. */
 Test(ledger, a_list_that_would_be_too_large_is_brief_at_its_end, .timeout = 60)
 {

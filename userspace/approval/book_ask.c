@@ -232,6 +232,14 @@ static int add_waiter_row(
 	return ledger_add_waiter(b->ledger, &p->id, &row, ret_number);
 }
 
+/* Who asks and leaves in a loop must not fill the disk between two looks. */
+static void note_size(struct book *b, size_t bytes, uint64_t now)
+{
+	b->kept_since += bytes;
+	if (b->kept_since > KEPT_BETWEEN)
+		b->next_prune = b->next = now;
+}
+
 static void add_waiter(struct book *b, struct pending *p, const struct book_wait *wait,
 	const struct question *q, const char *user, uint64_t number)
 {
@@ -248,12 +256,13 @@ static void add_waiter(struct book *b, struct pending *p, const struct book_wait
 }
 
 static int join(struct book *b, struct pending *p, const struct book_wait *wait,
-	const struct question *q, const char *user, struct error *e)
+	const struct question *q, const char *user, uint64_t now, struct error *e)
 {
 	uint8_t content[QUESTION_DIGEST_SIZE];
 	uint64_t number = 0;
 	int r = content_of(q, content);
 
+	note_size(b, LEDGER_WAITER_BYTES, now);
 	if (r < 0 || memcmp(content, p->content, sizeof(content)) != 0)
 		return error_set(e, -EINVAL, "another action has this digest");
 	if (p->waiter_count >= LIMIT_REVIEW_WAITERS)
@@ -307,10 +316,7 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 		return r;
 	}
 	add_waiter(b, p, wait, q, user, number);
-	/* Who asks and leaves in a loop must not fill the disk between two looks. */
-	b->kept_since += encoded.length;
-	if (b->kept_since > KEPT_BETWEEN)
-		b->next_prune = b->next = now;
+	note_size(b, encoded.length + LEDGER_WAITER_BYTES, now);
 	book_changed(b, &p->id, BOOK_ASKED);
 	*ret = p;
 	return 0;
@@ -337,7 +343,7 @@ int book_ask(struct book *b, const struct book_wait *wait, const struct question
 		pending_give_up(b, p, REVIEW_EXPIRED, "nobody decided in time", now);
 		p = NULL;
 	}
-	r = p ? join(b, p, wait, q, user, e) : open_new(b, wait, q, encoded, user, now, &p, e);
+	r = p ? join(b, p, wait, q, user, now, e) : open_new(b, wait, q, encoded, user, now, &p, e);
 	if (r < 0)
 		return r;
 	groups = requirement_groups(&p->requirement, " and ");

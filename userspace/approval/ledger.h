@@ -13,6 +13,8 @@
 #include "base/identifier.h"
 
 #define LEDGER_FILE "approval.db"
+/* What one that waited takes beside its review, at most. */
+#define LEDGER_WAITER_BYTES 128
 
 struct ledger;
 
@@ -120,6 +122,7 @@ int ledger_count_approved(struct ledger *l, struct slice kind, uint64_t since, u
 /* Ends what is pending, as that of a process that is gone. */
 int ledger_cancel_pending(struct ledger *l, const char *reason, uint64_t now, uint64_t *ret_count);
 /* Forgets decided reviews that are older than `before`, or too many or too large; a few at a time.
+ * What nobody decided goes first where it has more than half of the room.
  * Grants that are over go with their reviews. A transaction of its own. */
 int ledger_prune(struct ledger *l, uint64_t before, bool *ret_more);
 

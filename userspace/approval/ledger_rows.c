@@ -28,8 +28,8 @@ int ledger_change_review(
 
 int ledger_end_review(struct ledger *l, const struct ledger_review *v)
 {
-	return ledger_run(l, STATEMENT_END_REVIEW, "inittn", &v->id, (uint64_t)v->state, &v->grant,
-		v->decided_by, v->reason, v->ended);
+	return ledger_run(l, STATEMENT_END_REVIEW, "inittnn", &v->id, (uint64_t)v->state, &v->grant,
+		v->decided_by, v->reason, v->ended, (uint64_t)LEDGER_WAITER_BYTES);
 }
 
 int ledger_add_waiter(struct ledger *l, const struct identifier *review,
@@ -93,7 +93,8 @@ int ledger_end_old_grants(struct ledger *l, const char *by, uint64_t now, uint64
 
 int ledger_cancel_pending(struct ledger *l, const char *reason, uint64_t now, uint64_t *ret_count)
 {
-	int r = ledger_run(l, STATEMENT_CANCEL_PENDING, "tn", slice_from_string(reason), now);
+	int r = ledger_run(l, STATEMENT_CANCEL_PENDING, "tnn", slice_from_string(reason), now,
+		(uint64_t)LEDGER_WAITER_BYTES);
 
 	if (r == 0)
 		*ret_count = (uint64_t)sqlite3_changes64(l->database);
@@ -269,46 +270,100 @@ static int forget(struct ledger *l, const struct identifier *id)
 	return r;
 }
 
-/* 1: one was forgotten, 0: none need be. */
-static int forget_oldest(struct ledger *l, uint64_t before, uint64_t *reviews, uint64_t *bytes)
+struct used {
+	uint64_t reviews, bytes;
+};
+
+static int read_used(struct ledger *l, enum statement which, struct used *ret)
 {
-	sqlite3_stmt *s = ledger_bind(l, STATEMENT_OLDEST, "");
+	sqlite3_stmt *s = ledger_bind(l, which, "");
+	int r = ledger_step(s);
+
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	*ret = (struct used){ledger_number(s, 0), ledger_number(s, 1)};
+	ledger_stop(s);
+	return 0;
+}
+
+static bool is_beyond(const struct used *u, unsigned share)
+{
+	return u->reviews > LIMIT_REVIEWS_KEPT / share || u->bytes > LIMIT_REVIEWS_BYTES / share;
+}
+
+struct oldest {
 	struct identifier id;
 	uint64_t size, ended;
+	bool undecided;
+};
+
+/* 1: there is one. */
+static int read_oldest(sqlite3_stmt *s, bool undecided, struct oldest *ret)
+{
 	int r = ledger_step(s);
 
 	if (r <= 0)
 		return r;
-	id = ledger_identifier(s, 0);
-	size = ledger_number(s, 1);
-	ended = ledger_number(s, 2);
+	*ret = (struct oldest){
+		ledger_identifier(s, 0), ledger_number(s, 1), ledger_number(s, 2), undecided};
 	ledger_stop(s);
-	if (ended >= before && *reviews <= LIMIT_REVIEWS_KEPT && *bytes <= LIMIT_REVIEWS_BYTES)
-		return 0;
-	r = forget(l, &id);
+	return 1;
+}
+
+static int find_undecided(struct ledger *l, struct oldest *ret)
+{
+	int r = read_oldest(
+		ledger_bind(l, STATEMENT_OLDEST_OF, "n", (uint64_t)REVIEW_CANCELLED), true, ret);
+
+	return r ? r
+		 : read_oldest(ledger_bind(l, STATEMENT_OLDEST_OF, "n", (uint64_t)REVIEW_EXPIRED),
+			   true, ret);
+}
+
+/* What nobody decided has half of the room: an agent that asks and leaves in a loop makes its own
+ * questions go, not what people decided about others'. */
+static int find_oldest(
+	struct ledger *l, const struct used *all, const struct used *undecided, struct oldest *ret)
+{
+	if (is_beyond(all, 1) && is_beyond(undecided, 2))
+		return find_undecided(l, ret);
+	return read_oldest(ledger_bind(l, STATEMENT_OLDEST, ""), false, ret);
+}
+
+/* 1: one was forgotten, 0: none need be. */
+static int forget_oldest(
+	struct ledger *l, uint64_t before, struct used *all, struct used *undecided)
+{
+	struct oldest oldest;
+	int r = find_oldest(l, all, undecided, &oldest);
+
+	if (r <= 0 || (oldest.ended >= before && !is_beyond(all, 1)))
+		return r < 0 ? r : 0;
+	r = forget(l, &oldest.id);
 	if (r < 0)
 		return r;
-	--*reviews;
-	*bytes -= size;
+	all->reviews--;
+	all->bytes -= oldest.size;
+	if (oldest.undecided) {
+		undecided->reviews--;
+		undecided->bytes -= oldest.size;
+	}
 	return 1;
 }
 
 int ledger_prune(struct ledger *l, uint64_t before, bool *ret_more)
 {
-	uint64_t reviews, bytes;
-	sqlite3_stmt *s;
+	struct used all, undecided;
 	int r = ledger_begin(l, false), count = 0;
 
 	if (r < 0)
 		return r;
-	s = ledger_bind(l, STATEMENT_USED, "");
-	r = ledger_step(s);
-	if (r == 1) {
-		reviews = ledger_number(s, 0);
-		bytes = ledger_number(s, 1);
-		ledger_stop(s);
+	r = read_used(l, STATEMENT_USED, &all);
+	if (r == 0)
+		r = read_used(l, STATEMENT_USED_BY_UNDECIDED, &undecided);
+	if (r == 0) {
 		do {
-			r = forget_oldest(l, before, &reviews, &bytes);
+			r = forget_oldest(l, before, &all, &undecided);
 		} while (r == 1 && ++count < FORGOTTEN_AT_ONCE);
 	}
 	if (r < 0) {
