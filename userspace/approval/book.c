@@ -282,6 +282,7 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	b->generation = b->known_since = 1;
 	list_init(&b->pending);
 	list_init(&b->answers);
+	list_init(&b->paces);
 	table_init(&b->by_digest);
 	table_init(&b->by_wait);
 	table_init(&b->by_id);
@@ -313,6 +314,7 @@ void book_free(struct book *b)
 	list_for_each_safe (position, &b->pending)
 		pending_free(b, list_entry(position, struct pending, link));
 	book_forget_answers(b, UINT64_MAX);
+	book_pace_free(b);
 	table_done(&b->by_digest);
 	table_done(&b->by_wait);
 	table_done(&b->by_id);
@@ -380,6 +382,7 @@ void book_configure(struct book *b, const struct config *config, uint64_t now)
 			requirement.grant = 0; /* see book_ask.c */
 		regroup(b, p, &requirement);
 	}
+	book_pace_configure(b, now);
 	if (book_grants_configure(b, now))
 		b->events->granted(b->context);
 	find_next(b);
@@ -429,6 +432,7 @@ void book_set_clock(struct book *b, int64_t by)
 	}
 	book_move_grants(b, by);
 	book_move_answers(b, by);
+	book_pace_move(b, by);
 	b->next_prune = book_moved(b->next_prune, by);
 	find_next(b);
 	/* All that lists show has another time. */

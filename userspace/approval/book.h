@@ -93,7 +93,7 @@ struct book_held {
 /* An action wants to be reviewed. `encoded` is `q` as bytes; `user` is the name of the local user
  * that the asking process runs as (NULL: none). Errors come with a sentence for the agent:
  * -EINVAL: not a question that this configuration asks, -EDQUOT: too many of this agent are
- * pending, -EIO and others: could not be kept. */
+ * pending, or were left lately, -EIO and others: could not be kept. */
 int book_ask(struct book *b, const struct book_wait *wait, const struct question *q,
 	struct slice encoded, const char *user, uint64_t now, struct book_held *ret,
 	struct error *e);
@@ -139,6 +139,12 @@ void book_each_pending(const struct book *b,
 size_t book_count_grants(const struct book *b);
 
 enum book_grant { BOOK_GRANT_NONE, BOOK_GRANT_IN_FORCE, BOOK_GRANT_REVOKED, BOOK_GRANT_OVER };
+
+/* Of one agent: `pending_reviews`, and `reviews_per_minute`. */
+enum book_limit { BOOK_LIMIT_PENDING, BOOK_LIMIT_RATE, BOOK_LIMIT_COUNT };
+
+/* How many reviews that the agent of that name wanted were refused for it, since it was opened. */
+uint64_t book_count_refused(const struct book *b, const char *agent, enum book_limit limit);
 
 /* What has become of the grant that came of the review. */
 enum book_grant book_grant_of(struct book *b, const struct identifier *review);

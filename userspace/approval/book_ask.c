@@ -174,30 +174,15 @@ static int add_row(struct book *b, struct pending *p, const struct question *q,
 	return r;
 }
 
-static uint64_t count_of_agent(const struct book *b, struct slice agent)
-{
-	uint64_t count = 0;
-
-	list_for_each (position, &b->pending)
-		count += slice_equal_string(
-			agent, list_entry(position, struct pending, link)->agent);
-	return count;
-}
-
-static int check_room(const struct book *b, struct slice agent, struct error *e)
+static int check_room(struct book *b, struct slice agent, uint64_t now, struct error *e)
 {
 	char *name = memory_copy_text(agent.data, agent.length);
 	const struct config_agent *a = config_find_agent(b->config, name);
-	int r = 0;
 
 	free(name);
 	if (!a)
 		return error_set(e, -EINVAL, "there is no agent of that name any more");
-	if (count_of_agent(b, agent) >= a->pending_reviews.value)
-		r = error_set(e, -EDQUOT,
-			"too many reviews of this agent are pending (at most %lu)",
-			(unsigned long)a->pending_reviews.value);
-	return r;
+	return book_pace_check(b, a, now, e);
 }
 
 /* --- waiters --- */
@@ -232,14 +217,6 @@ static int add_waiter_row(
 	return ledger_add_waiter(b->ledger, &p->id, &row, ret_number);
 }
 
-/* Who asks and leaves in a loop must not fill the disk between two looks. */
-static void note_size(struct book *b, size_t bytes, uint64_t now)
-{
-	b->kept_since += bytes;
-	if (b->kept_since > KEPT_BETWEEN)
-		b->next_prune = b->next = now;
-}
-
 static void add_waiter(struct book *b, struct pending *p, const struct book_wait *wait,
 	const struct question *q, const char *user, uint64_t number)
 {
@@ -255,6 +232,14 @@ static void add_waiter(struct book *b, struct pending *p, const struct book_wait
 	remember_requester(p, (uid_t)q->uid, user);
 }
 
+/* Who asks and leaves in a loop must not fill the disk between two looks. */
+static void note_size(struct book *b, size_t bytes, uint64_t now)
+{
+	b->kept_since += bytes;
+	if (b->kept_since > KEPT_BETWEEN)
+		b->next_prune = b->next = now;
+}
+
 static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 	const struct question *q, const char *user, uint64_t now, struct error *e)
 {
@@ -262,7 +247,6 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 	uint64_t number = 0;
 	int r = content_of(q, content);
 
-	note_size(b, LEDGER_WAITER_BYTES, now);
 	if (r < 0 || memcmp(content, p->content, sizeof(content)) != 0)
 		return error_set(e, -EINVAL, "another action has this digest");
 	if (p->waiter_count >= LIMIT_REVIEW_WAITERS)
@@ -278,6 +262,7 @@ static int join(struct book *b, struct pending *p, const struct book_wait *wait,
 	if (r < 0)
 		return r;
 	add_waiter(b, p, wait, q, user, number);
+	note_size(b, LEDGER_WAITER_BYTES, now);
 	book_changed(b, &p->id, BOOK_WAITERS);
 	return 0;
 }
@@ -293,7 +278,7 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 	int r = requirement_find(b->config, q->scope.rules, q->scope.rule_count, &requirement, e);
 
 	if (r == 0)
-		r = check_room(b, q->scope.agent, e);
+		r = check_room(b, q->scope.agent, now, e);
 	if (r == 0)
 		r = book_begin(b, false, e);
 	if (r < 0)
@@ -315,6 +300,7 @@ static int open_new(struct book *b, const struct book_wait *wait, const struct q
 		pending_free(b, p);
 		return r;
 	}
+	book_pace_take(b, p->agent);
 	add_waiter(b, p, wait, q, user, number);
 	note_size(b, encoded.length + LEDGER_WAITER_BYTES, now);
 	book_changed(b, &p->id, BOOK_ASKED);

@@ -115,6 +115,8 @@ int pending_end(struct book *b, struct pending *p, const struct ending *ending, 
 	if (ending->grant)
 		b->events->settled(b->context);
 	book_keep_answer(b, p, ending, now);
+	if (ending->vote)
+		book_pace_give_back(b, p->agent);
 	pending_free(b, p);
 	book_changed(b, &id, BOOK_ENDED);
 	return 0;

@@ -107,6 +107,7 @@ struct book {
 	char *problem;
 	struct list answers; /* book_answers.c */
 	size_t answer_count;
+	struct list paces; /* book_pace.c */
 	struct answer *taken; /* by an asker that is not told yet; in `answers` */
 	struct book_wait taken_by;
 	struct note notes[NOTES_MOST];
@@ -144,6 +145,18 @@ void pending_name(struct book *b, struct pending *p, const struct identifier *id
 /* Out of the lists, and freed. */
 void pending_free(struct book *b, struct pending *p);
 void waiter_free(struct book *b, struct waiter *w);
+
+/* --- book_pace.c --- */
+
+/* Whether the agent may ask for one more review; -EDQUOT, which is counted, with a sentence. */
+int book_pace_check(struct book *b, const struct config_agent *a, uint64_t now, struct error *e);
+/* It has; and people decided one of its. */
+void book_pace_take(struct book *b, const char *agent);
+void book_pace_give_back(struct book *b, const char *agent);
+/* Another configuration is in force; the clock was set; all is over. */
+void book_pace_configure(struct book *b, uint64_t now);
+void book_pace_move(struct book *b, int64_t by);
+void book_pace_free(struct book *b);
 
 /* --- book_decide.c --- */
 

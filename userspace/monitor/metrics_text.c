@@ -57,6 +57,28 @@ static int put_connections(const struct monitor *m, struct buffer *b)
 	return r;
 }
 
+/* What stood in the way of an agent that wanted people to be asked. */
+static int put_refused_reviews(const struct monitor *m, struct buffer *b)
+{
+	static const char *const limits[BOOK_LIMIT_COUNT] = {
+		[BOOK_LIMIT_PENDING] = "pending", [BOOK_LIMIT_RATE] = "rate"};
+	int r = head(b, "reviews_refused_total", "counter",
+		"Reviews that agents may not ask for, by the limit of theirs that says so.");
+
+	for (size_t i = 0; r == 0 && i < m->config->agent_count; i++) {
+		const char *agent = m->config->agents[i].name.text;
+
+		for (int limit = 0; r == 0 && limit < BOOK_LIMIT_COUNT; limit++)
+			r = buffer_append_format(b,
+				"wayleave_reviews_refused_total{agent=\"%s\",limit=\"%s\"} "
+				"%llu\n",
+				agent, limits[limit],
+				(unsigned long long)book_count_refused(
+					m->book, agent, (enum book_limit)limit));
+	}
+	return r;
+}
+
 static int put_dropped(const struct monitor *m, struct buffer *b)
 {
 	uint64_t dropped[DROPPED_BY_COUNT];
@@ -137,6 +159,8 @@ int status_build_metrics(struct monitor *m, struct buffer *ret)
 		r = put(ret, simple[i].name, simple[i].type, simple[i].help, simple[i].value);
 	if (r == 0)
 		r = put_reasons(&sum, ret);
+	if (r == 0)
+		r = put_refused_reviews(m, ret);
 	if (r == 0)
 		r = put_connections(m, ret);
 	if (r == 0)

@@ -98,6 +98,7 @@ struct monitor {
 	int epochs_fd, shares_fd; /* memfds */
 	struct credentials *credentials;
 	struct book *book;
+	uint64_t reviews_log_again; /* monotonic: of what is beyond agents' limits */
 	struct wall {
 		uint64_t now, boot; /* what both clocks said; boot 0: nothing yet */
 		uint64_t set_at; /* clock_boot(): when somebody set it last; 0: nobody has */

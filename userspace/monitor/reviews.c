@@ -18,6 +18,7 @@
 #include "monitor/user_name.h"
 
 #define JSON_MOST (128u << 20) /* bytes of an answer */
+#define LOG_GAP (60 * NANOSECONDS_PER_SECOND) /* between two that are refused, in the log */
 
 /* --- what the book tells --- */
 
@@ -199,6 +200,20 @@ static int ask(struct monitor_worker *w, const struct message_review *request, s
 	return r;
 }
 
+/* What is beyond an agent's limits it may ask for as often as it likes; the audit log and the
+ * metrics have how often. */
+static void log_refused(const struct monitor_worker *w, int r, const char *why)
+{
+	struct monitor *m = w->monitor;
+	uint64_t now = clock_monotonic();
+
+	if (r == -EDQUOT && now < m->reviews_log_again)
+		return;
+	if (r == -EDQUOT)
+		m->reviews_log_again = now + LOG_GAP;
+	log_warning("worker %u: no review: %s", w->index, why);
+}
+
 int reviews_ask(
 	struct monitor_worker *w, const struct message_review *request, int fd, struct buffer *ret)
 {
@@ -216,7 +231,7 @@ int reviews_ask(
 		r = ask(w, request, buffer_slice(&encoded), &book_held, &e);
 	buffer_done(&encoded);
 	if (r < 0) {
-		log_warning("worker %u: no review: %s", w->index, e.text);
+		log_refused(w, r, e.text);
 		buffer_append_string(ret, e.text);
 		return r;
 	}

@@ -98,6 +98,7 @@ struct config_agent {
 	struct config_choice known_hosts; /* enum known_hosts_mode */
 	struct config_texts sockets; /* of /run that its commands see although they are hidden */
 	struct config_number pending_reviews; /* most at once */
+	struct config_number reviews_per_minute; /* new ones that nobody decides; 0: not limited */
 	struct config_limits *limits; /* NULL: none */
 	uint32_t id; /* config_agent_id() of the name */
 };

@@ -121,10 +121,12 @@ static const struct schema_key agent_keys[] = {
 	KEY(config_agent, "known_hosts", CHOICE, known_hosts, CHOICES("system", "user")),
 	KEY(config_agent, "sockets", TEXTS, sockets),
 	KEY(config_agent, "pending_reviews", NUMBER, pending_reviews, .most = 10000),
+	KEY(config_agent, "reviews_per_minute", NUMBER, reviews_per_minute, .most = 100000),
 	KEY(config_agent, "limits", MAPPING, limits, OF(limits_schema)),
 };
 static const struct schema agent_schema = {SCHEMA("an agent", config_agent, agent_keys),
-	.initial = &(const struct config_agent){.pending_reviews.value = 64}};
+	.initial = &(const struct config_agent){
+		.pending_reviews.value = 64, .reviews_per_minute.value = 120}};
 
 static const struct schema_key tls_keys[] = {
 	KEY(config_tls, "upstream", CHOICE, upstream,
