@@ -11,8 +11,9 @@
 
 /* The last request, and how many there were. */
 static struct outbox_message *in_flight[OUTBOX_IN_FLIGHT_MOST + 1];
-static unsigned requests, flying, shown, closed;
+static unsigned requests, flying, shown, closed, offered_again;
 static char last_url[200], last_json[1000];
+static char sent_by[100]; /* the first letter of each request's agent */
 static uint64_t now = 1000 * S;
 static struct outbox box;
 
@@ -23,6 +24,8 @@ static void send(void *context, struct outbox_message *m, const char *url, const
 	(void)bearer;
 	cr_assert_lt(flying, ARRAY_SIZE(in_flight));
 	in_flight[flying++] = m;
+	if (strstr(json, "\"agent\":\"") && requests < sizeof(sent_by) - 1)
+		sent_by[requests] = strstr(json, "\"agent\":\"")[strlen("\"agent\":\"")];
 	requests++;
 	snprintf(last_url, sizeof(last_url), "%s", url);
 	snprintf(last_json, sizeof(last_json), "%s", json);
@@ -34,6 +37,7 @@ static void on_shown(void *context, const struct broker_place *place, enum broke
 	(void)place;
 	shown++;
 	closed += state == BROKER_SHOWN_CLOSED;
+	offered_again += state == BROKER_SHOWN_NOT;
 }
 
 static struct outbox_state state_of_box(void)
@@ -55,7 +59,7 @@ static void start(const char *token)
 	outbox_init(&box, &options);
 }
 
-static int show_posted(unsigned number, bool is_closed, enum broker_posted posted)
+static int show_of(const char *agent, unsigned number, bool is_closed, enum broker_posted posted)
 {
 	struct broker_show s = {.closed = is_closed, .posted = posted};
 	cJSON *card = cJSON_CreateObject(), *outcome = cJSON_CreateObject();
@@ -63,8 +67,14 @@ static int show_posted(unsigned number, bool is_closed, enum broker_posted poste
 	snprintf(s.place.review.text, sizeof(s.place.review.text), "r-%04u", number);
 	snprintf(s.place.channel, sizeof(s.place.channel), "C1");
 	cJSON_AddStringToObject(card, "text", is_closed ? "closed card" : "card");
+	cJSON_AddStringToObject(card, "agent", agent);
 	cJSON_AddStringToObject(outcome, "text", "outcome");
-	return outbox_show(&box, &s, card, outcome, now);
+	return outbox_show(&box, &s, agent, card, outcome, now);
+}
+
+static int show_posted(unsigned number, bool is_closed, enum broker_posted posted)
+{
+	return show_of("bot", number, is_closed, posted);
 }
 
 static int show(unsigned number, bool is_closed)
@@ -355,5 +365,52 @@ Test(broker_outbox, outcomes_are_not_tried_for_ever)
 	turn(OUTBOX_CLOSED_TIME);
 	cr_assert_eq(closed, 1);
 	cr_assert_eq(flying, 0);
+	outbox_done(&box);
+}
+
+/* Slack lets few pass: who asks for little comes behind one of each other agent, not behind all. */
+Test(broker_outbox, agents_take_turns)
+{
+	start("token");
+	box.hold_until = now + 30 * S;
+	for (unsigned i = 0; i < 20; i++)
+		show_of("flood", i, false, BROKER_NOT_POSTED);
+	show_of("calm", 100, false, BROKER_NOT_POSTED);
+	show_of("calm", 101, false, BROKER_NOT_POSTED);
+	show_of("third", 102, false, BROKER_NOT_POSTED);
+	turn(30);
+	cr_assert_eq(flying, OUTBOX_IN_FLIGHT_MOST);
+	cr_assert_str_eq(sent_by, "fctfcfff");
+	/* One that comes later does not wait for the rest of them, either. */
+	show_of("late", 103, false, BROKER_NOT_POSTED);
+	answer(200, OK, 0);
+	turn(0);
+	cr_assert_str_eq(sent_by, "fctfcfffl");
+	outbox_done(&box);
+}
+
+/* Nor does one agent take all the room, whatever it asks for. */
+Test(broker_outbox, agents_have_equal_room)
+{
+	start("token");
+	for (unsigned i = 0; i < OUTBOX_MOST; i++)
+		cr_assert_eq(show_of("flood", i, false, BROKER_NOT_POSTED), 0);
+	turn(0);
+	cr_assert_eq(show_of("flood", 5000, false, BROKER_NOT_POSTED), -ENOSPC);
+	cr_assert_eq(offered_again, 0);
+	for (unsigned i = 0; i < OUTBOX_MOST / 2; i++)
+		cr_assert_eq(show_of("calm", 6000 + i, false, BROKER_NOT_POSTED), 0, "%u", i);
+	cr_assert_eq(offered_again, OUTBOX_MOST / 2);
+	cr_assert_eq(box.count, OUTBOX_MOST);
+	/* Else the two would put each other out for ever. */
+	cr_assert_eq(show_of("calm", 7000, false, BROKER_NOT_POSTED), -ENOSPC);
+	cr_assert_eq(show_of("flood", 7001, false, BROKER_NOT_POSTED), -ENOSPC);
+	/* Outcomes that can't be told give way first, of who has the most. */
+	show_of("calm", 6000, true, BROKER_PERHAPS_POSTED);
+	cr_assert_eq(closed, 1, "nobody has seen it");
+	cr_assert_eq(show_of("third", 8000, false, BROKER_NOT_POSTED), 0);
+	cr_assert_eq(show_of("third", 8001, false, BROKER_NOT_POSTED), 0);
+	cr_assert_eq(offered_again, OUTBOX_MOST / 2 + 1);
+	cr_assert_eq(closed, 1);
 	outbox_done(&box);
 }

@@ -7,35 +7,18 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "broker/answer.h"
-#include "broker/callback.h"
+#include "broker/outbox_internal.h"
 
 #define SECOND NANOSECONDS_PER_SECOND
-
-struct outbox_message {
-	struct list link;
-	struct broker_place place;
-	cJSON *card, *outcome;
-	bool closed;
-	bool posted; /* Slack shows it */
-	bool unsure; /* or may show it: a request went unanswered */
-	bool waiting; /* what Slack shows is not the newest */
-	bool in_flight, changed; /* since the request that is under way was made */
-	unsigned failures; /* in a row */
-	uint64_t failing_since; /* wall clock; 0: they are none */
-	char why[256];
-	uint64_t due; /* monotonic */
-	uint64_t closed_at, url_until;
-	char response_url[CALLBACK_URL_SIZE];
-	bool used_url; /* by the request that is under way */
-};
 
 void outbox_init(struct outbox *o, const struct outbox_options *options)
 {
 	*o = (struct outbox){.options = *options};
 	list_init(&o->messages);
+	list_init(&o->senders);
 }
 
-static void set_content(struct outbox_message *m, cJSON *card, cJSON *outcome)
+void outbox_set_content(struct outbox_message *m, cJSON *card, cJSON *outcome)
 {
 	cJSON_Delete(m->card);
 	cJSON_Delete(m->outcome);
@@ -43,25 +26,16 @@ static void set_content(struct outbox_message *m, cJSON *card, cJSON *outcome)
 	m->outcome = outcome;
 }
 
-static void forget(struct outbox *o, struct outbox_message *m)
+void outbox_finish(struct outbox *o, struct outbox_message *m)
 {
-	list_remove(&m->link);
-	o->count--;
-	set_content(m, NULL, NULL);
-	free(m);
+	o->options.shown(o->options.context, &m->place, BROKER_SHOWN_CLOSED);
+	outbox_forget(o, m);
 }
 
 void outbox_done(struct outbox *o)
 {
 	list_for_each_safe (position, &o->messages)
-		forget(o, list_entry(position, struct outbox_message, link));
-}
-
-/* Nothing is left to be done about it. */
-static void finish(struct outbox *o, struct outbox_message *m)
-{
-	o->options.shown(o->options.context, &m->place, BROKER_SHOWN_CLOSED);
-	forget(o, m);
+		outbox_forget(o, list_entry(position, struct outbox_message, link));
 }
 
 void outbox_get_state(const struct outbox *o, struct outbox_state *ret)
@@ -101,44 +75,16 @@ static struct outbox_message *find(struct outbox *o, const struct broker_place *
 	return NULL;
 }
 
-/* What is shown as it should be need not be kept; and outcomes that could not be told give way to
- * reviews that somebody waits for. */
-static bool make_room(struct outbox *o)
+static struct outbox_message *add(
+	struct outbox *o, const struct broker_show *show, const char *agent)
 {
-	struct outbox_message *closed = NULL;
+	struct outbox_message *m = outbox_add(o, agent);
 
-	if (o->count < OUTBOX_MOST)
-		return true;
-	list_for_each (position, &o->messages) {
-		struct outbox_message *m = list_entry(position, struct outbox_message, link);
-
-		if (m->in_flight)
-			continue;
-		if (!m->waiting) {
-			forget(o, m);
-			return true;
-		}
-		if (m->closed && !closed)
-			closed = m;
-	}
-	if (!closed)
-		return false;
-	finish(o, closed);
-	return true;
-}
-
-static struct outbox_message *add(struct outbox *o, const struct broker_show *show)
-{
-	struct outbox_message *m;
-
-	if (!make_room(o))
+	if (!m)
 		return NULL;
-	m = memory_new(sizeof(*m));
 	m->place = show->place;
 	m->posted = show->posted >= BROKER_POSTED;
 	m->unsure = show->posted == BROKER_PERHAPS_POSTED;
-	list_append(&o->messages, &m->link);
-	o->count++;
 	return m;
 }
 
@@ -154,19 +100,19 @@ static bool is_needless(const struct outbox_message *m)
 	return m->closed && !m->posted && !m->unsure && !m->in_flight;
 }
 
-int outbox_show(
-	struct outbox *o, const struct broker_show *show, cJSON *card, cJSON *outcome, uint64_t now)
+int outbox_show(struct outbox *o, const struct broker_show *show, const char *agent, cJSON *card,
+	cJSON *outcome, uint64_t now)
 {
 	struct outbox_message *m = find(o, &show->place);
 
 	if (!m)
-		m = add(o, show);
+		m = add(o, show, agent);
 	if (!m) {
 		cJSON_Delete(card);
 		cJSON_Delete(outcome);
 		return -ENOSPC;
 	}
-	set_content(m, card, outcome);
+	outbox_set_content(m, card, outcome);
 	m->changed = true;
 	if (show->closed && !m->closed) {
 		m->closed = true;
@@ -176,7 +122,7 @@ int outbox_show(
 	}
 	m->waiting = is_worth_sending(o, m);
 	if (is_needless(m))
-		finish(o, m);
+		outbox_finish(o, m);
 	return 0;
 }
 
@@ -202,6 +148,7 @@ static void send(struct outbox *o, struct outbox_message *m, const char *url, co
 
 	m->in_flight = true;
 	m->changed = false;
+	outbox_take_turn(o, m);
 	o->in_flight++;
 	o->options.send(o->options.context, m, url, bearer, json);
 	free(json);
@@ -250,22 +197,14 @@ static void send_to_webhook(struct outbox *o, struct outbox_message *m, uint64_t
 		send(o, m, o->options.webhook_url, "", make_post(m->posted ? m->outcome : m->card));
 }
 
-static bool is_due(const struct outbox_message *m, uint64_t now)
-{
-	return m->waiting && !m->in_flight && m->due <= now;
-}
-
 void outbox_turn(struct outbox *o, uint64_t now)
 {
-	list_for_each_safe (position, &o->messages) {
-		struct outbox_message *m = list_entry(position, struct outbox_message, link);
+	struct outbox_message *m;
 
-		if (o->hold_until > now || o->in_flight >= OUTBOX_IN_FLIGHT_MOST)
-			return;
-		if (!is_due(m, now))
-			continue;
+	while (o->hold_until <= now && o->in_flight < OUTBOX_IN_FLIGHT_MOST &&
+		(m = outbox_find_next(o, now))) {
 		if (m->closed && m->failures && now - m->closed_at > OUTBOX_CLOSED_TIME * SECOND)
-			finish(o, m);
+			outbox_finish(o, m);
 		else if (has_token(o))
 			send_with_token(o, m);
 		else
@@ -307,9 +246,9 @@ static void on_success(
 	m->due = m->closed ? now : now + OUTBOX_UPDATE_GAP * SECOND;
 	m->waiting = m->changed && is_worth_sending(o, m);
 	if (!m->waiting)
-		set_content(m, NULL, NULL);
+		outbox_set_content(m, NULL, NULL);
 	if (m->closed && !m->waiting)
-		finish(o, m);
+		outbox_finish(o, m);
 	else
 		o->options.shown(o->options.context, &m->place, BROKER_SHOWN_OPEN);
 }
@@ -349,7 +288,7 @@ static void on_failure(
 	if (answer->kind == ANSWER_FAILED)
 		m->unsure = true;
 	if (is_needless(m))
-		finish(o, m);
+		outbox_finish(o, m);
 }
 
 void outbox_on_answer(struct outbox *o, struct outbox_message *m,

@@ -3,7 +3,8 @@
  * outbox: what Slack shows against what it should show. For every place of a review (a message in a
  * channel) it keeps the newest content alone and at most one request under way, so that neither a
  * slow Slack nor an agent that asks a lot makes a queue grow. What fails is tried again, later and
- * later.
+ * later. Agents take turns: what one of them asks for waits for its own messages before it, and for
+ * one of each other agent.
  *
  * It has no clock and no sockets: time comes with each call, requests go through `send`.
  */
@@ -40,7 +41,9 @@ struct outbox_options {
 struct outbox {
 	struct outbox_options options;
 	struct list messages;
+	struct list senders; /* agents of messages */
 	unsigned count, in_flight;
+	uint64_t turns; /* grows with each request */
 	uint64_t hold_until; /* monotonic: Slack wants no requests before */
 };
 
@@ -54,11 +57,12 @@ struct outbox_state {
 	const char *why;
 };
 
-/* What Slack is to show: takes `card` and `outcome` (card.h; the latter is for closed reviews).
- * Where there is no room, what Slack shows as it should be is forgotten: if it changes, that comes
- * with its place. -ENOSPC: all the others still wait. */
-int outbox_show(struct outbox *o, const struct broker_show *show, cJSON *card, cJSON *outcome,
-	uint64_t now);
+/* What Slack is to show, of a review of `agent`: takes `card` and `outcome` (card.h; the latter is
+ * for closed reviews). Where there is no room, what Slack shows as it should be is forgotten: if it
+ * changes, that comes with its place; or one gives way that waits, of the agent with the most.
+ * -ENOSPC: all the others still wait, and no agent has more than this one. */
+int outbox_show(struct outbox *o, const struct broker_show *show, const char *agent, cJSON *card,
+	cJSON *outcome, uint64_t now);
 /* A click on the review came with this URL, by which its message can be replaced for a while. */
 void outbox_on_click(
 	struct outbox *o, const struct identifier *review, const char *response_url, uint64_t now);

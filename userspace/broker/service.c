@@ -115,6 +115,7 @@ static void on_show(struct service *s, struct slice payload, int fd)
 {
 	struct broker_show show;
 	struct card_options options = {.host = s->host, .interactive = s->receiver};
+	const char *agent;
 	cJSON *review;
 
 	if (payload.length != sizeof(show) || fd < 0)
@@ -127,7 +128,8 @@ static void on_show(struct service *s, struct slice payload, int fd)
 	}
 	options.grant = show.grant;
 	options.closed = show.closed;
-	if (outbox_show(&s->outbox, &show, card_build(review, &options),
+	agent = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(review, "agent"));
+	if (outbox_show(&s->outbox, &show, agent ? agent : "", card_build(review, &options),
 		    card_build_outcome(review, &options), clock_monotonic()) < 0)
 		on_shown(s, &show.place, BROKER_SHOWN_NOT);
 	cJSON_Delete(review);
