@@ -34,9 +34,9 @@ RULES = [
 class Session:
     """A session of the agent whose statements are sent without waiting for them."""
 
-    def __init__(self, daemon, server, more=""):
+    def __init__(self, daemon, server, more="", **options):
         self.process = daemon.popen("/usr/bin/python3", SESSION, f"host=127.0.0.1 port={server.port} dbname=shop user=app {more}",
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
         self.pid = json.loads(self.process.stdout.readline() or json.dumps({"pid": self.process.stderr.read()}))["pid"]
 
     def send(self, statement, *arguments):

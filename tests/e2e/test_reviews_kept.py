@@ -144,7 +144,7 @@ def test_killed_before_it_is_in_slack(setting, server):
     with stopped(setting.broker()):
         session.send("delete from orders where item = 'unseen'")
         (review,) = wait_for_pending(setting.daemon)
-        time.sleep(0.3)  # the broker would be told by now
+        time.sleep(0.9)  # the broker would be told by now
         kill(setting)
     setting.daemon.start()
     assert state_of(setting.daemon, review) == "cancelled"

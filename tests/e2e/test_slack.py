@@ -42,7 +42,7 @@ RULES = [
 class Setting:
     """A daemon, its Slack, and somebody who clicks."""
 
-    def __init__(self, folder, server, mode="token", tls=False, people=PEOPLE, **more):
+    def __init__(self, folder, server, mode="token", tls=False, people=PEOPLE, reviewers=REVIEWERS, rules=RULES, **more):
         folder = pathlib.Path(folder)
         self.server, self.slack, self.port = server, slacks.Slack(), free_port()
         self.sessions = []
@@ -63,7 +63,7 @@ class Setting:
             key.chmod(0o600)
             config["tls"] = {"cert_file": str(certificate), "key_file": str(key)}
         self.daemon = Daemon(folder / "daemon", make_config(
-            server.port, reviewers=REVIEWERS, people=people, **({"slack": config} if mode else {}), **more), RULES)
+            server.port, reviewers=reviewers, people=people, **({"slack": config} if mode else {}), **more), rules)
         self.clicker = slacks.Clicker(self.slack, self.port, context)
 
     def use(self, config, mode):
@@ -73,14 +73,14 @@ class Setting:
         for name in ("signing_secret_file", "bot_token_file" if mode == "token" else "webhook_url_file"):
             config[name] = self.files[name]
 
-    def session(self):
-        self.sessions.append(Session(self.daemon, self.server))
+    def session(self, **options):
+        self.sessions.append(Session(self.daemon, self.server, **options))
         return self.sessions[-1]
 
-    def hold(self, statement, *arguments):
+    def hold(self, statement, *arguments, **options):
         """A session that waits with the statement; the session, the message's time, the review."""
         before = {r["id"] for r in pending(self.daemon)}
-        session = self.session()
+        session = self.session(**options)
         session.send(statement, *arguments)
         review = next(r for r in wait_for_pending(self.daemon, len(before) + 1) if r["id"] not in before)
         ts = self.slack.wait_message(review["id"])

@@ -48,10 +48,13 @@ Test(announcements, are_there_after_a_restart)
 	struct announcement *item;
 	struct stat s;
 
-	announcements_set_posted(a, announcements_add(a, &one, "C1"), "1.5");
-	announcements_set_told(a, announcements_add(a, &one, "C2"));
-	announcements_add(a, &one, "C3");
-	announcements_remove(a, announcements_add(a, &two, "C1"));
+	announcements_set_posted(a, announcements_add(a, &one, "C1", 7), "1.5");
+	announcements_set_told(a, announcements_add(a, &one, "C2", 7));
+	item = announcements_add(a, &one, "C3", 7);
+	announcements_set_told(a, item);
+	announcements_set_refused(a, item);
+	announcements_add(a, &two, "C2", 7);
+	announcements_remove(a, announcements_add(a, &two, "C1", 7));
 	announcements_close(a);
 	cr_assert_eq(stat(path, &s), 0);
 	cr_assert_eq(s.st_mode & 07777, 0600);
@@ -65,6 +68,7 @@ Test(announcements, are_there_after_a_restart)
 	item = announcements_find(a, &one, "C3");
 	cr_assert(item && item->posted == BROKER_NOT_POSTED);
 	cr_assert_eq(announcements_find(a, &two, "C1"), NULL);
+	cr_assert_eq(announcements_find(a, &two, "C2"), NULL, "no broker was told");
 	announcements_close(a);
 }
 
@@ -72,7 +76,7 @@ Test(announcements, are_there_after_a_restart)
 Test(announcements, outcomes_are_told_once)
 {
 	struct announcements *a = open_it();
-	struct announcement *item = announcements_add(a, &one, "C1");
+	struct announcement *item = announcements_add(a, &one, "C1", 7);
 
 	announcements_set_told(a, item);
 	announcements_set_posted(a, item, "1.5");
@@ -104,8 +108,26 @@ Test(announcements, have_a_limit)
 
 	for (unsigned i = 0; i <= ANNOUNCEMENTS_MOST; i++) {
 		snprintf(id.text, sizeof(id.text), "r-%05u", i);
-		announcements_add(a, &id, "C1");
+		announcements_add(a, &id, "C1", 1 + i % 5);
 	}
+	cr_assert_eq(announcements_find(a, &(struct identifier){"r-00000"}, "C1"), NULL);
+	cr_assert(announcements_find(a, &(struct identifier){"r-00001"}, "C1"));
+	cr_assert(announcements_find(a, &id, "C1"));
+	announcements_close(a);
+}
+
+/* One that asks while Slack is down puts its own out, not others'. */
+Test(announcements, an_agent_has_its_part)
+{
+	struct announcements *a = open_it();
+	struct identifier id;
+
+	announcements_add(a, &one, "C1", 8);
+	for (unsigned i = 0; i <= ANNOUNCEMENTS_OF_AGENT_MOST; i++) {
+		snprintf(id.text, sizeof(id.text), "r-%05u", i);
+		announcements_add(a, &id, "C1", 7);
+	}
+	cr_assert(announcements_find(a, &one, "C1"));
 	cr_assert_eq(announcements_find(a, &(struct identifier){"r-00000"}, "C1"), NULL);
 	cr_assert(announcements_find(a, &(struct identifier){"r-00001"}, "C1"));
 	cr_assert(announcements_find(a, &id, "C1"));

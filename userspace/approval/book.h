@@ -130,6 +130,8 @@ int book_revoke(
  * changes. -ENOENT: it is not pending. */
 int book_requirement(
 	const struct book *b, const struct identifier *review, struct requirement *ret);
+/* Whose pending review it is, as long as it is pending; NULL: it is not. */
+const char *book_agent(const struct book *b, const struct identifier *review);
 /* The list for workers. Appends. */
 int book_grants_encode(const struct book *b, struct buffer *ret);
 size_t book_count_pending(const struct book *b);
@@ -138,13 +140,13 @@ void book_each_pending(const struct book *b,
 	void (*each)(void *context, const struct identifier *review), void *context);
 size_t book_count_grants(const struct book *b);
 
-enum book_grant { BOOK_GRANT_NONE, BOOK_GRANT_IN_FORCE, BOOK_GRANT_REVOKED, BOOK_GRANT_OVER };
-
 /* Of one agent: `pending_reviews`, and `reviews_per_minute`. */
 enum book_limit { BOOK_LIMIT_PENDING, BOOK_LIMIT_RATE, BOOK_LIMIT_COUNT };
 
 /* How many reviews that the agent of that name wanted were refused for it, since it was opened. */
 uint64_t book_count_refused(const struct book *b, const char *agent, enum book_limit limit);
+
+enum book_grant { BOOK_GRANT_NONE, BOOK_GRANT_IN_FORCE, BOOK_GRANT_REVOKED, BOOK_GRANT_OVER };
 
 /* What has become of the grant that came of the review. */
 enum book_grant book_grant_of(struct book *b, const struct identifier *review);

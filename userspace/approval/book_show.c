@@ -111,6 +111,13 @@ int book_requirement(const struct book *b, const struct identifier *review, stru
 	return 0;
 }
 
+const char *book_agent(const struct book *b, const struct identifier *review)
+{
+	const struct pending *p = book_find(b, slice_from_string(review->text));
+
+	return p ? p->agent : NULL;
+}
+
 /* --- one --- */
 
 struct whole {

@@ -94,7 +94,8 @@ static int load(struct announcements *a)
 		remember(a, (const char *)sqlite3_column_text(rows, 0),
 			(const char *)sqlite3_column_text(rows, 1),
 			(const char *)sqlite3_column_text(rows, 2),
-			(enum broker_posted)sqlite3_column_int(rows, 3));
+			(enum broker_posted)sqlite3_column_int(rows, 3))
+			->kept = true;
 	if (r == SQLITE_OK)
 		r = sqlite3_finalize(rows);
 	return r;
@@ -160,16 +161,43 @@ static void write_row(
 
 /* --- changes --- */
 
-struct announcement *announcements_add(
-	struct announcements *a, const struct identifier *review, const char *channel)
+/* One agent's take no room from all others': Slack may be down for long. */
+static void make_room(struct announcements *a, uint32_t agent)
+{
+	struct announcement *oldest = NULL;
+	unsigned count = 0;
+
+	list_for_each (position, &a->list) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (item->agent != agent)
+			continue;
+		count++;
+		if (!oldest)
+			oldest = item;
+	}
+	if (oldest && count >= ANNOUNCEMENTS_OF_AGENT_MOST)
+		announcements_remove(a, oldest);
+	else if (a->count >= ANNOUNCEMENTS_MOST)
+		announcements_remove(a, list_entry(a->list.next, struct announcement, link));
+}
+
+struct announcement *announcements_add(struct announcements *a, const struct identifier *review,
+	const char *channel, uint32_t agent)
 {
 	struct announcement *item;
 
-	if (a->count >= ANNOUNCEMENTS_MOST)
-		announcements_remove(a, list_entry(a->list.next, struct announcement, link));
+	make_room(a, agent);
 	item = remember(a, review->text, channel, "", BROKER_NOT_POSTED);
-	write_row(a, INSERT, item);
+	item->agent = agent;
 	return item;
+}
+
+/* As it is now; also where nothing of it was on disk yet. */
+static void keep(struct announcements *a, struct announcement *item)
+{
+	write_row(a, item->kept ? UPDATE : INSERT, item);
+	item->kept = true;
 }
 
 void announcements_set_told(struct announcements *a, struct announcement *item)
@@ -182,7 +210,7 @@ void announcements_set_told(struct announcements *a, struct announcement *item)
 	} else {
 		return;
 	}
-	write_row(a, UPDATE, item);
+	keep(a, item);
 }
 
 void announcements_set_refused(struct announcements *a, struct announcement *item)
@@ -191,7 +219,7 @@ void announcements_set_refused(struct announcements *a, struct announcement *ite
 	if (item->posted != BROKER_PERHAPS_POSTED || !item->first)
 		return;
 	item->posted = BROKER_NOT_POSTED;
-	write_row(a, UPDATE, item);
+	keep(a, item);
 }
 
 void announcements_forget_broker(struct announcements *a)
@@ -212,7 +240,7 @@ static void set_posted(struct announcements *a, struct announcement *item,
 		return;
 	item->posted = posted;
 	snprintf(item->place.time, sizeof(item->place.time), "%s", time);
-	write_row(a, UPDATE, item);
+	keep(a, item);
 }
 
 void announcements_set_posted(struct announcements *a, struct announcement *item, const char *time)
@@ -227,6 +255,7 @@ void announcements_set_outcome(struct announcements *a, struct announcement *ite
 
 void announcements_remove(struct announcements *a, struct announcement *item)
 {
-	write_row(a, DELETE, item);
+	if (item->kept)
+		write_row(a, DELETE, item);
 	forget(a, item);
 }

@@ -11,11 +11,15 @@
 #include "broker/messages.h"
 
 #define ANNOUNCEMENTS_MOST 4096
+#define ANNOUNCEMENTS_OF_AGENT_MOST (ANNOUNCEMENTS_MOST / 4)
 
 struct announcement {
 	struct list link;
 	struct broker_place place;
 	enum broker_posted posted;
+	uint64_t due; /* monotonic: no broker is told before */
+	uint32_t agent; /* config_agent_id(); 0: not known, as it asked before a restart */
+	bool kept; /* on disk */
 	bool changed; /* since the broker was told */
 	bool soon; /* what changed is more than how many wait */
 	bool first; /* this broker was the first to be told */
@@ -32,9 +36,10 @@ struct list *announcements_list(struct announcements *a);
 /* NULL: there is none. */
 struct announcement *announcements_find(
 	struct announcements *a, const struct identifier *review, const char *channel);
-/* A new one, which belongs to `a`; where there are ANNOUNCEMENTS_MOST, the oldest goes. */
-struct announcement *announcements_add(
-	struct announcements *a, const struct identifier *review, const char *channel);
+/* A new one, which belongs to `a`; on disk it is from when a broker is told. Where there are too
+ * many, of the agent's or in all, the oldest of them goes. */
+struct announcement *announcements_add(struct announcements *a, const struct identifier *review,
+	const char *channel, uint32_t agent);
 /* A broker has been told, so that it may stand there; and that its outcome does is not known. */
 void announcements_set_told(struct announcements *a, struct announcement *item);
 /* This broker can't show it now. */

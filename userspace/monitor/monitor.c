@@ -172,8 +172,9 @@ static void tick(struct monitor *m, uint64_t now)
 int monitor_turn(struct monitor *m)
 {
 	uint64_t now;
-	int r = loop_turn(&m->loop, 100);
+	int r = loop_turn(&m->loop, m->slack_more ? 0 : 100);
 
+	m->slack_more = false;
 	now = clock_monotonic();
 	if (now >= m->next_tick)
 		tick(m, now);

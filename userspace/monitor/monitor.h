@@ -127,6 +127,7 @@ struct monitor {
 	struct list ssh_signers; /* of sessions that log in */
 	char *known_hosts; /* file; NULL: none was needed yet */
 	struct announcements *announcements;
+	bool slack_more; /* is to be told at once */
 	struct broker_state slack_state; /* as the broker says */
 	char *slack_why; /* NULL: it has said nothing */
 	char *slack_logged; /* the same, of the last time that it was logged */

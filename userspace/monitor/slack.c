@@ -15,7 +15,10 @@
 #include "monitor/monitor.h"
 
 #define FILE_NAME "slack.db"
-#define TOLD_AT_ONCE 4 /* reviews per turn of the loop, since each may be megabytes */
+/* Nobody is told of what is over within it: an agent that asks and leaves in a loop would use up
+ * what Slack takes in a minute, and people would read of what needs no decision. */
+#define SETTLE_TIME (NANOSECONDS_PER_SECOND / 2)
+#define HASTENED_MOST 4 /* reviews in a second of which no more changed than how many wait */
 #define LOG_GAP (60 * NANOSECONDS_PER_SECOND) /* between two failures in the log */
 
 /* --- what is to be shown --- */
@@ -90,26 +93,44 @@ static int tell(struct monitor *m, struct announcement *item)
 	return r;
 }
 
-/* `all`: also those of which only more or fewer wait. */
-static void tell_changed(struct monitor *m, bool all)
+/* One in a turn of the loop, since each may be megabytes, and decisions wait meanwhile. */
+void slack_turn(struct monitor *m)
 {
-	unsigned told = 0;
+	uint64_t now = clock_monotonic();
+	bool told = false;
 
+	m->slack_more = false;
 	if (!m->config->slack || m->broker.channel < 0)
 		return;
 	list_for_each_safe (position, announcements_list(m->announcements)) {
 		struct announcement *item = list_entry(position, struct announcement, link);
 
-		if (!(all ? item->changed : item->soon))
+		if (!item->soon || now < item->due)
 			continue;
-		if (told++ >= TOLD_AT_ONCE || tell(m, item) < 0)
+		m->slack_more = told;
+		if (told || tell(m, item) < 0)
 			return;
+		told = true;
 	}
 }
 
-void slack_turn(struct monitor *m)
+/* Of which only more or fewer wait, and what could not be told before: some of them, the longest
+ * waiting first. */
+static void hasten(struct monitor *m)
 {
-	tell_changed(m, false);
+	unsigned count = 0;
+
+	list_for_each_safe (position, announcements_list(m->announcements)) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (!item->changed || item->soon)
+			continue;
+		if (count++ == HASTENED_MOST)
+			return;
+		item->soon = true;
+		list_remove(&item->link);
+		list_append(announcements_list(m->announcements), &item->link);
+	}
 }
 
 /* What has changed since it was said; a Slack that fails in turns does not fill the journal. */
@@ -134,7 +155,7 @@ void slack_tick(struct monitor *m, uint64_t now)
 {
 	log_state(m, now);
 	broker_process_tick(&m->broker, now);
-	tell_changed(m, true);
+	hasten(m);
 }
 
 bool slack_is_settled(const struct monitor *m)
@@ -156,9 +177,11 @@ bool slack_is_settled(const struct monitor *m)
 /* A message per channel; a webhook has one of its own, whatever the groups say. */
 static void announce(struct monitor *m, const struct identifier *review)
 {
+	const char *agent = book_agent(m->book, review);
 	struct requirement requirement;
+	struct announcement *item;
 
-	if (book_requirement(m->book, review, &requirement) < 0)
+	if (!agent || book_requirement(m->book, review, &requirement) < 0)
 		return;
 	for (size_t i = 0; i < requirement.group_count; i++) {
 		const struct config_reviewer_slack *slack = requirement.groups[i]->slack;
@@ -167,8 +190,10 @@ static void announce(struct monitor *m, const struct identifier *review)
 		if (!slack)
 			continue;
 		channel = m->config->slack->bot_token_file.text ? slack->channel.text : "";
-		if (!announcements_find(m->announcements, review, channel))
-			announcements_add(m->announcements, review, channel);
+		if (announcements_find(m->announcements, review, channel))
+			continue;
+		item = announcements_add(m->announcements, review, channel, config_agent_id(agent));
+		item->due = clock_monotonic() + SETTLE_TIME;
 	}
 }
 
@@ -197,6 +222,10 @@ void slack_on_review(struct monitor *m, const struct identifier *review, enum bo
 			continue;
 		if (change == BOOK_GRANT_ENDED) {
 			look_at_grant(m, item);
+			continue;
+		}
+		if (change == BOOK_ENDED && item->posted == BROKER_NOT_POSTED) {
+			announcements_remove(m->announcements, item); /* nobody has seen it */
 			continue;
 		}
 		item->changed = true;
