@@ -163,6 +163,16 @@ def test_the_tail_of_a_long_statement_is_not_hidden(daemon, held, terminal):  # 
     shown = daemon.wayleave("reviews", "show", review["id"]).stdout
     assert shown.rstrip().endswith("'TAIL'") and f"statement ({len(statement)} bytes)" in shown
     assert daemon.json("reviews", "show", review["id"])["text"] == statement
+    # A reader that has enough ends it; what can't be written is said.
+    with subprocess.Popen([BUILD / "wayleave", "reviews", "show", review["id"]], env=daemon.environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        assert p.stdout.read(1000)
+        p.stdout.close()
+        assert p.stderr.read() == b"" and p.wait(10) == -signal.SIGPIPE
+    for words in (["reviews", "show", review["id"]], ["--json", "reviews", "show", review["id"]], ["reviews"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BUILD / "wayleave", *words], env=daemon.environment, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (1, "wayleave: not all could be printed: No space left on device\n"), (words, done)
     t = terminal("reviews", "--watch", columns=140)
     t.wait_for(f"({len(statement)} bytes, SHA-256 {review['digest'][:12]}")
     t.keys("\r")
@@ -291,6 +301,7 @@ def test_one_key_decides(daemon, held, terminal):  # noqa: F811
     s, review = held("delete from orders where item = 'grant'")
     t.read_it(review)
     t.keys("g")
+    t.wait_for(f"{review['id']}: approved, for at most 30m00s")
     s.answer()
     assert daemon.json("reviews", "show", review["id"])["grant"] == daemon.json("grants")[0]["id"]
     daemon.wayleave("grants", "revoke", daemon.json("grants")[0]["id"])
@@ -305,6 +316,40 @@ def test_one_key_decides(daemon, held, terminal):  # noqa: F811
     assert got["state"] == "42501" and "night so q" in got["error"], got
     t.keys("q")
     assert t.end() == 0
+
+
+def test_a_key_that_stays_down_decides_once(daemon, held, terminal):  # noqa: F811
+    """Terminals repeat it; what the list has put under it meanwhile nobody has read."""
+    sessions, reviews = zip(*(held(f"delete from orders where item = 'down {i}'") for i in range(3)), strict=True)
+    t = terminal("reviews", "--watch")
+    t.read_it(reviews[2])
+    t.keys("a")
+    sessions[2].answer()
+    for pause in (0.66, *[0.05] * 30):
+        time.sleep(pause)
+        t.keys("a")
+        t.read()
+    time.sleep(0.4)
+    assert [state_of(daemon, r) for r in reviews] == ["pending", "pending", "approved"]
+    t.keys("a")
+    sessions[1].answer()
+    assert state_of(daemon, reviews[0]) == "pending" and sessions[0].waits()
+
+
+def test_what_ends_while_it_is_read_says_so(daemon, held, terminal):  # noqa: F811
+    """And a key decides nothing then, neither on it nor on what stands below it in the list."""
+    s, first = held("delete from orders where item = 'first'")
+    u, second = held("delete from orders where item = 'second'")
+    t = terminal("reviews", "--watch")
+    t.read_it(second)
+    t.keys("\r")
+    t.wait_for(f"review {second['id']}  ")
+    u.process.kill()
+    t.wait_for("the agent no longer waits")
+    time.sleep(0.6)
+    t.keys("ag")
+    t.wait_for(f"{second['id']} is not pending any more: cancelled")
+    assert s.waits() and state_of(daemon, first) == "pending"
 
 
 def test_a_denial_can_be_thought_over(daemon, held, terminal):  # noqa: F811

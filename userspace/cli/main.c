@@ -2,6 +2,7 @@
  *
  * The command `wayleave`: options that all verbs share, and the table of verbs.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,15 @@ static bool take_options(struct cli *cli, int *argc, char **argv)
 	return true;
 }
 
+/* A text that was cut, as on a full disk, is no success. */
+static int finish(int status)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || status != CLI_DONE)
+		return status;
+	fprintf(stderr, "wayleave: not all could be printed: %s\n", strerror(errno));
+	return CLI_REFUSED;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {0};
@@ -76,7 +86,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		if (strcmp(argv[1], verbs[i].name) == 0)
-			return verbs[i].function(&cli, argc - 1, argv + 1);
+			return finish(verbs[i].function(&cli, argc - 1, argv + 1));
 	}
 	fprintf(stderr, "wayleave: there is no verb \"%s\"\n\n", argv[1]);
 	usage(stderr);

@@ -6,41 +6,33 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/reviews.h"
+#include "cli/reviews_screen.h"
 #include "cli/screen.h"
 
 #define TURN_MILLISECONDS 250
 /* A key that decides counts only when its review has been marked for so long: a key that was
  * pressed twice, or while the list moved, decides nothing that nobody read. */
 #define READ_TIME (NANOSECONDS_PER_SECOND / 2)
-#define TEXT_MOST (128u << 20)
+/* A key that stays down decides once. Terminals repeat it after at most so long, then faster. */
+#define REPEAT_FIRST (3 * NANOSECONDS_PER_SECOND / 4)
+#define REPEAT_NEXT (NANOSECONDS_PER_SECOND / 5)
 #define ROWS_ALL (1 << 30) /* more than there are of either */
-#define REASON_MOST 500
-
-enum mode { MODE_LIST, MODE_WHOLE, MODE_REASON };
-
-struct watch {
-	const struct cli *cli;
-	struct control_client client; /* fd -1: not connected */
-	struct reviews_list list;
-	int marked, top; /* rows of the list */
-	uint64_t marked_since; /* monotonic: when the list, not a key, put the mark there */
-	enum mode mode, mode_behind; /* the reason is asked above another one */
-	char shown_id[32]; /* MODE_WHOLE */
-	struct buffer whole; /* its text */
-	size_t scroll;
-	char reason[REASON_MOST + 1];
-	size_t reason_length;
-	char message[600]; /* how the last decision went */
-	struct review_layout layout;
-	size_t height;
-};
 
 /* --- the daemon --- */
 
-static const cJSON *marked_review(const struct watch *w)
+const cJSON *watch_marked(const struct watch *w)
 {
 	return cJSON_GetArrayItem(w->list.items, w->marked);
+}
+
+bool watch_reads_whole(const struct watch *w)
+{
+	return w->mode == MODE_WHOLE || (w->mode == MODE_REASON && w->mode_behind == MODE_WHOLE);
+}
+
+const char *watch_subject(const struct watch *w)
+{
+	return w->mode == MODE_LIST ? review_text_of(watch_marked(w), "id") : w->shown_id;
 }
 
 static void say(struct watch *w, const char *text)
@@ -58,7 +50,7 @@ static void say(struct watch *w, const char *text)
  * pending; where nothing was pending it waits at the top for what comes. */
 static void take_changes(struct watch *w)
 {
-	const cJSON *old = marked_review(w), *list;
+	const cJSON *old = watch_marked(w), *list;
 	bool was_pending = review_is_pending(old);
 	const char *id = review_text_of(old, "id");
 	char marked[32];
@@ -86,38 +78,66 @@ static void disconnect(struct watch *w, const struct error *e)
 	say(w, e->text);
 }
 
-static void refresh(struct watch *w)
-{
-	struct error e;
-	int r = 0;
-
-	if (w->client.fd < 0)
-		r = control_open(&w->client, w->cli->socket, &e);
-	if (r == 0)
-		r = reviews_list_ask(&w->client, &w->list, &e);
-	if (r < 0)
-		disconnect(w, &e);
-	else if (w->list.changed)
-		take_changes(w);
-}
-
 static void show_whole(struct watch *w)
 {
 	cJSON *review = NULL;
 	struct error e;
 
+	w->whole_grant = 0;
 	buffer_clear(&w->whole);
 	if (reviews_ask(&w->client, CONTROL_REVIEW, slice_from_string(w->shown_id), NULL, &review,
 		    &e) < 0)
 		buffer_append_string(&w->whole, e.text);
 	else if (review)
 		review_text_whole(review, &w->layout, &w->whole);
+	if (review)
+		w->whole_grant = review_number_of(review, "grant_limit");
 	cJSON_Delete(review);
+}
+
+/* Whether what is read as a whole says something else now: that it is over, that somebody approved,
+ * for how long it may be. How many wait is not worth reading all of it again. */
+static bool is_whole_old(const struct watch *w)
+{
+	static const char *const parts[] = {"state", "groups", "grant_limit"};
+	int before = reviews_list_find(w->list.items, w->shown_id);
+	int after = reviews_list_find(w->list.changed, w->shown_id);
+	bool same = before >= 0;
+
+	if (!watch_reads_whole(w) || (after < 0 && !w->list.whole))
+		return false;
+	for (size_t i = 0; same && after >= 0 && i < ARRAY_SIZE(parts); i++)
+		same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(
+					     cJSON_GetArrayItem(w->list.items, before), parts[i]),
+			cJSON_GetObjectItemCaseSensitive(
+				cJSON_GetArrayItem(w->list.changed, after), parts[i]),
+			true);
+	return !same;
+}
+
+static void refresh(struct watch *w)
+{
+	struct error e;
+	bool old;
+	int r = 0;
+
+	if (w->client.fd < 0)
+		r = control_open(&w->client, w->cli->socket, &e);
+	if (r == 0)
+		r = reviews_list_ask(&w->client, &w->list, &e);
+	if (r < 0) {
+		disconnect(w, &e);
+	} else if (w->list.changed) {
+		old = is_whole_old(w);
+		take_changes(w);
+		if (old)
+			show_whole(w);
+	}
 }
 
 static void open_whole(struct watch *w)
 {
-	const char *id = review_text_of(marked_review(w), "id");
+	const char *id = review_text_of(watch_marked(w), "id");
 
 	if (!id)
 		return;
@@ -125,12 +145,6 @@ static void open_whole(struct watch *w)
 	w->mode = MODE_WHOLE;
 	w->scroll = 0;
 	show_whole(w);
-}
-
-/* The review that the keys are about now. */
-static const char *subject(const struct watch *w)
-{
-	return w->mode == MODE_LIST ? review_text_of(marked_review(w), "id") : w->shown_id;
 }
 
 /* What the list has just put under the mark can't have been read, nor what a key that came too late
@@ -143,136 +157,76 @@ static bool has_just_moved(struct watch *w)
 	return true;
 }
 
+/* Whether it is the press that has decided already, which the terminal repeats. */
+static bool is_still_down(struct watch *w, int key)
+{
+	uint64_t now = clock_monotonic();
+
+	if (key != w->down || now - w->down_at >= w->down_for)
+		return false;
+	w->down_at = now;
+	w->down_for = REPEAT_NEXT;
+	return true;
+}
+
+/* What the screen says now, which the rule may not say any more: then it is refused, and never
+ * approved for longer than anybody has read. */
+static double shown_grant(const struct watch *w)
+{
+	return w->mode == MODE_LIST ? review_number_of(watch_marked(w), "grant_limit")
+				    : w->whole_grant;
+}
+
 static void decide(struct watch *w, bool approve, uint64_t grant, const char *reason)
 {
-	char id[32], text[sizeof(w->message)];
+	char id[32], time[32], text[sizeof(w->message)];
 	struct error e = {"not connected"};
 	int r = -1;
 
-	if (!subject(w) || has_just_moved(w))
-		return;
 	/* The list that has it is replaced below. */
-	snprintf(id, sizeof(id), "%s", subject(w));
+	snprintf(id, sizeof(id), "%s", watch_subject(w));
+	review_text_duration(grant, time, sizeof(time));
 	if (w->client.fd >= 0)
 		r = reviews_decide(&w->client, id, approve, grant, reason, &e);
 	if (r < 0)
 		snprintf(text, sizeof(text), "%s", e.text);
 	else
-		snprintf(text, sizeof(text), "%s: %s", id,
+		snprintf(text, sizeof(text), "%s: %s%s%s", id,
 			r                 ? "your approval counts; others must approve too"
 				: approve ? "approved"
-					  : "denied");
+					  : "denied",
+			r == 0 && grant ? ", for at most " : "", r == 0 && grant ? time : "");
 	say(w, text);
 	refresh(w);
 	if (w->mode != MODE_LIST)
 		show_whole(w);
 }
 
-/* --- drawing --- */
-
-static void draw_text(const char *text)
+static void approve(struct watch *w, int key, uint64_t grant)
 {
-	screen_line(slice_from_string(text), false);
+	if (!watch_subject(w) || is_still_down(w, key) || has_just_moved(w))
+		return;
+	w->down = key;
+	w->down_at = clock_monotonic();
+	w->down_for = REPEAT_FIRST;
+	decide(w, true, grant, NULL);
 }
 
-static void draw_list(struct watch *w)
+static void approve_for_time(struct watch *w, int key)
 {
-	int count = cJSON_GetArraySize(w->list.items), rows = (int)w->height - 3;
-	bool colours = w->layout.colours;
-	struct buffer b;
+	double seconds = shown_grant(w);
 
-	if (w->marked < w->top)
-		w->top = w->marked;
-	if (w->marked >= w->top + rows)
-		w->top = w->marked - rows + 1;
-	if (w->top > count - rows)
-		w->top = count > rows ? count - rows : 0;
-	buffer_init(&b, TEXT_MOST);
-	review_text_head(&w->layout, &b);
-	screen_line(buffer_slice(&b), false);
-	for (int i = w->top; i < w->top + rows; i++) {
-		/* Colours would end the mark. */
-		w->layout.colours = colours && i != w->marked;
-		buffer_clear(&b);
-		if (i < count)
-			review_text_row(cJSON_GetArrayItem(w->list.items, i), &w->layout, &b);
-		screen_line(buffer_slice(&b), i == w->marked && i < count);
-	}
-	w->layout.colours = colours;
-	buffer_done(&b);
-	draw_text(w->message);
-}
-
-/* The next line of at most `width` columns; long lines go on in the next one, as nothing may hide.
- */
-static struct slice take_line(struct slice *rest, size_t width)
-{
-	size_t i = 0, columns = 0;
-	struct slice line;
-
-	while (i < rest->length && rest->data[i] != '\n') {
-		columns += review_text_columns(rest->data[i]);
-		if (columns > width && i)
-			break;
-		i++;
-	}
-	line = slice_head(*rest, i);
-	*rest = slice_from(*rest, i + (i < rest->length && rest->data[i] == '\n'));
-	return line;
-}
-
-static void draw_whole(struct watch *w)
-{
-	struct slice rest = buffer_slice(&w->whole);
-	size_t rows = w->height - 2, number = 0, total = 0;
-	char below[sizeof(w->message) + 32];
-
-	for (struct slice all = rest; all.length; total++)
-		take_line(&all, w->layout.width);
-	if (w->scroll + rows > total)
-		w->scroll = total > rows ? total - rows : 0;
-	while (number < w->scroll && rest.length) {
-		take_line(&rest, w->layout.width);
-		number++;
-	}
-	for (size_t i = 0; i < rows; i++)
-		screen_line(take_line(&rest, w->layout.width), false);
-	snprintf(below, sizeof(below), "%s%s", rest.length ? "-- more below --  " : "", w->message);
-	draw_text(below);
-}
-
-static void draw(struct watch *w)
-{
-	static const char *const helps[] = {
-		[MODE_LIST] = "a approve once  g approve for the rule's time  d deny  "
-			      "enter show  j/k move  q quit",
-		[MODE_WHOLE] =
-			"a approve once  g for the rule's time  d deny  j/k < > scroll  q back",
-	};
-	char prompt[REASON_MOST + 64];
-
-	screen_size(&w->layout.width, &w->height);
-	w->layout.now = clock_wall();
-	screen_begin();
-	if (w->mode == MODE_WHOLE || (w->mode == MODE_REASON && w->mode_behind == MODE_WHOLE))
-		draw_whole(w);
-	else
-		draw_list(w);
-	if (w->mode == MODE_REASON) {
-		snprintf(prompt, sizeof(prompt), "why is %s denied? (esc: not) %s_",
-			subject(w) ? subject(w) : "it", w->reason);
-		draw_text(prompt);
-	} else {
-		draw_text(helps[w->mode]);
-	}
-	screen_show();
+	if (seconds > 0)
+		approve(w, key, (uint64_t)(seconds * (double)NANOSECONDS_PER_SECOND));
+	else if (watch_subject(w))
+		say(w, "this can be approved for this action alone, not for a time");
 }
 
 /* --- keys --- */
 
 static void ask_reason(struct watch *w)
 {
-	const char *id = subject(w);
+	const char *id = watch_subject(w);
 
 	if (!id || has_just_moved(w))
 		return;
@@ -362,10 +316,10 @@ static bool on_key(struct watch *w, int key)
 			open_whole(w);
 		break;
 	case 'a':
-		decide(w, true, 0, NULL);
+		approve(w, key, 0);
 		break;
 	case 'g':
-		decide(w, true, CONTROL_GRANT_RULES, NULL);
+		approve_for_time(w, key);
 		break;
 	case 'd':
 		ask_reason(w);
@@ -384,12 +338,12 @@ int reviews_watch_screen(const struct cli *cli)
 	/* A daemon that isn't there is told now; one that goes later comes again. */
 	if (control_open(&w.client, cli->socket, &e) < 0)
 		return cli_fail("reviews", CLI_REFUSED, "%s", e.text);
-	buffer_init(&w.whole, TEXT_MOST);
+	buffer_init(&w.whole, WATCH_TEXT_MOST);
 	if (screen_open() < 0)
 		return cli_fail("reviews", CLI_REFUSED, "this is no terminal");
 	do {
 		refresh(&w);
-		draw(&w);
+		watch_draw(&w);
 	} while (on_key(&w, screen_key(TURN_MILLISECONDS)));
 	screen_close();
 	reviews_list_free(&w.list);
