@@ -284,15 +284,19 @@ def test_signed_nonsense(slack, broker, clicker):
 
 
 def test_answers_go_to_slack_alone(slack, broker, clicker):
+    """A click counts wherever it wants its answer, and gets none at another origin: another port, a name or a user that looks like Slack's."""
     ts = post(broker, slack)
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(1)
-        payload = {**clicker.click_payload(ts, "approve", "U111"),
-                   "response_url": f"http://127.0.0.1:{other.getsockname()[1]}/x"}
-        assert clicker.post(slacks.encode(payload)) == 200
-        broker.decided(broker.wait(Decision), -1, "no")
+        place, port = f"127.0.0.1:{other.getsockname()[1]}", other.getsockname()[1]
+        for url in (f"http://{place}/x", f"{slack.url}@{place}/x", f"http://hooks.slack.com@{place}/x", f"http://hooks.slack.com:{port}/x",
+                    f"http://{place}/{slack.url}/x", f"{slack.url[:-1]}/x", "file:///etc/passwd", ""):
+            payload = {**clicker.click_payload(ts, "approve", "U111"), "response_url": url}
+            assert clicker.post(slacks.encode(payload)) == 200, url
+            broker.decided(broker.wait(Decision), -1, "no")
         with pytest.raises(TimeoutError):
             other.accept()
+    assert not slack.private
 
 
 def test_slow_connections_keep_nobody_out(slack, broker, clicker):

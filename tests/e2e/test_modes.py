@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from conftest import ROOT, RULES, Psql, make_config
 from harness.ports import echo, listening
-from harness.records import recorded_actions
+from harness.records import audit, recorded_actions
 
 
 def banner(c, got):
@@ -74,6 +74,28 @@ def test_observing_refuses_and_masks_nothing_and_records_what_would_have_been(se
     assert verdicts["create temporary table t (a int); select 'made'"][0] == "deny"
     assert verdicts["select ssn from customers where id = 1"][0] == "allow"
     assert all(s["observed"] for s in d.json("sessions", "list"))
+
+
+def test_observing_asks_nobody(server, make_daemon):
+    """What people would have been asked about runs at once, and is recorded as that; by either protocol, in a batch, and with masks."""
+    rules = [{"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
+             {"name": "names need a person", "operations": ["read"], "objects": ["public.customers"],
+              "review": {"by": "dba", "mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
+             {"name": "writes need a person", "operations": ["write"], "objects": ["public.orders"], "review": {"by": "dba", "grant": "1h"}}]
+    d = make_daemon(make_config(server.port, mode="observe", reviewers={"dba": {"local_users": ["root"]}}), rules)
+    written, ssn = "update orders set item = item where id = -{}", "select ssn from customers where id = 1"
+    steps = [("Q", written.format(1)), ("wait", "Z"), ("Q", ssn), ("wait", "Z"),
+             ("batch", [("P", "", "select 1 from orders where false"), ("B", "", ""), ("E", ""), ("P", "", written.format(2)), ("B", "", ""), ("E", ""),
+                        ("P", "", written.format(3)), ("B", "", ""), ("E", ""), ("S",)]), ("wait", "Z")]
+    began = time.monotonic()
+    done = d.run("/usr/bin/python3", ROOT / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop", repr(steps))
+    assert done.returncode == 0 and time.monotonic() - began < 5, done
+    said = str(done.stdout)
+    assert said.count("UPDATE 0") == 3 and "101-45-6789" in said and "waiting for approval" not in said and "wayleave" not in said, said
+    asked = {a["text"]: (a["verdict"], a["observed"], a["rules"]) for a in recorded_actions(d) if a["verdict"] != "allow"}
+    assert asked == {**{written.format(i): ("review", 1, ["writes need a person"]) for i in (1, 2, 3)}, ssn: ("review", 1, ["names need a person"])}, asked
+    assert d.json("reviews", "list") == [] and d.status()["reviews_pending"] == 0
+    assert not [r for r in audit(d) if r.get("event") == "review"]
 
 
 # What enforcing refuses by itself, as it could not be judged or masked, and what it judges from one message to the next.
