@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-REVIEWS, DECIDE, CANARY = 7, 9, 15  # userspace/monitor/control.h
+REVIEWS, DECIDE, GRANTS, REVOKE, CANARY = 7, 9, 10, 11, 15  # userspace/monitor/control.h
 
 
 class Control:
@@ -20,15 +20,25 @@ class Control:
         assert status == 0, data[8:]
         return fds
 
-    def reviews(self):
-        """Those that are pending."""
-        (fd,) = self.ask(REVIEWS, struct.pack("=Q", 0))
+    def ask_json(self, kind, payload):
+        (fd,) = self.ask(kind, payload)
         os.lseek(fd, 0, os.SEEK_SET)
         with open(fd) as file:
-            return [r for r in json.load(file) if r["state"] == "pending"]
+            return json.load(file)
 
-    def approve(self, review):
-        self.ask(DECIDE, struct.pack("=QII", 0, 1, len(review)) + review.encode())
+    def reviews(self):
+        """Those that are pending."""
+        return [r for r in self.ask_json(REVIEWS, struct.pack("=Q", 0)) if r["state"] == "pending"]
+
+    def approve(self, review, seconds=0):
+        """For a time, or, with 0, for this action alone."""
+        self.ask(DECIDE, struct.pack("=QII", seconds * 10**9, 1, len(review)) + review.encode())
+
+    def grants(self):
+        return self.ask_json(GRANTS, b"")
+
+    def revoke(self, grant):
+        self.ask(REVOKE, grant.encode())
 
     def start_canary(self):
         self.ask(CANARY, b"")
