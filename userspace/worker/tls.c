@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/trust_store.h"
 #include "worker/resume.h"
+#include "worker/tls_bio.h"
 
 #define ALPN_MOST 32
 
@@ -125,16 +126,14 @@ static int tls_new(
 
 	t->events = events;
 	t->ssl = SSL_new(context);
-	t->in = BIO_new(BIO_s_mem());
-	t->out = BIO_new(BIO_s_mem());
-	if (!t->ssl || !t->in || !t->out) {
-		BIO_free(t->in);
-		BIO_free(t->out);
+	t->bio = tls_bio_new(leg);
+	if (!t->ssl || !t->bio) {
+		BIO_free(t->bio);
 		SSL_free(t->ssl);
 		free(t);
 		return -ENOMEM;
 	}
-	SSL_set_bio(t->ssl, t->in, t->out);
+	SSL_set_bio(t->ssl, t->bio, t->bio);
 	SSL_set_ex_data(t->ssl, get_leg_index(), leg);
 	*ret = t;
 	return 0;
@@ -280,16 +279,12 @@ int tls_connect(struct leg *leg, const struct tls_events *events, SSL_CTX *conte
 	return 0;
 }
 
-/* Moves what OpenSSL wants to send into the leg's queue. */
-static void take_output(struct leg *leg)
+/* What OpenSSL says of a failure must be of the call that failed. Clearing costs as much as
+ * encrypting a short record, and nearly always there is nothing. */
+static void forget_errors(void)
 {
-	char *data;
-	long length = BIO_get_mem_data(leg->tls->out, &data);
-
-	if (length <= 0)
-		return;
-	leg_write_encrypted(leg, slice_of(data, (size_t)length));
-	(void)BIO_reset(leg->tls->out);
+	if (ERR_peek_error())
+		ERR_clear_error();
 }
 
 /* 1: established; 0: goes on; negative: failed. */
@@ -300,9 +295,8 @@ static int shake_hands(struct leg *leg)
 
 	if (t->established)
 		return 1;
-	ERR_clear_error();
+	forget_errors();
 	r = go_on_shaking(t);
-	take_output(leg);
 	if (r == 1) {
 		t->established = true;
 		forget_key(t);
@@ -320,7 +314,7 @@ static int shake_hands(struct leg *leg)
 /* Asking OpenSSL for what is not there costs about as much as decrypting a short record. */
 static bool may_have_plain(const struct tls *t)
 {
-	return BIO_ctrl_pending(t->in) > 0 || SSL_has_pending(t->ssl);
+	return tls_bio_has(t->bio) || SSL_has_pending(t->ssl);
 }
 
 /* Gives the session what one record holds. One of SSL_get_error()'s. */
@@ -336,7 +330,7 @@ static int read_some(struct leg *leg)
 	chunk = chunk_new(LEG_CHUNK_SIZE);
 	if (!chunk)
 		return SSL_ERROR_WANT_READ;
-	ERR_clear_error();
+	forget_errors();
 	r = SSL_read_ex(t->ssl, chunk->data, chunk->size, &n);
 	if (r == 1) {
 		chunk->used = (uint32_t)n;
@@ -358,7 +352,6 @@ static void read_plain(struct leg *leg)
 			return;
 		r = read_some(leg);
 	} while (r == SSL_ERROR_NONE);
-	take_output(leg);
 	if (r == SSL_ERROR_ZERO_RETURN) {
 		leg->cut = false; /* whatever becomes of the connection below it */
 		leg_end(leg, 0);
@@ -397,11 +390,10 @@ void tls_on_bytes(struct leg *leg, struct slice bytes)
 {
 	if (leg->tls->failed)
 		return;
-	if (BIO_write(leg->tls->in, bytes.data, (int)bytes.length) != (int)bytes.length) {
+	tls_bio_give(leg->tls->bio, bytes);
+	tls_resume(leg);
+	if (tls_bio_keep(leg->tls->bio) < 0)
 		fail(leg);
-	} else {
-		tls_resume(leg);
-	}
 	/* Even where no plaintext came of it, there may be more to send and to receive. */
 	if (leg->state != LEG_CLOSED)
 		leg->events->received(leg, SLICE_EMPTY);
@@ -420,17 +412,15 @@ bool tls_flush(struct leg *leg)
 		/* Some ciphertext is enough at a time; the rest waits as plaintext. */
 		if (leg->out.bytes > LEG_QUEUE_HIGH)
 			return true;
-		ERR_clear_error();
+		forget_errors();
 		if (SSL_write_ex(t->ssl, segment->data, segment->length, &n) != 1) {
 			fail(leg);
 			return false;
 		}
-		take_output(leg);
 		leg_consume_plain(leg, n);
 	}
 	if (leg->shut && !leg->abrupt && leg->plain.count == 0) {
 		SSL_shutdown(t->ssl);
-		take_output(leg);
 	}
 	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tls: OpenSSL over memory BIOs, for legs. The agent's leg is a server with a certificate that the
+ * tls: OpenSSL for legs. The agent's leg is a server with a certificate that the
  * monitor minted for the name that the agent asked for; the server's leg is a client that verifies
  * as the resource says.
  */
@@ -30,7 +30,7 @@ struct tls_events {
 
 struct tls {
 	SSL *ssl;
-	BIO *in, *out; /* owned by ssl */
+	BIO *bio; /* owned by ssl */
 	const struct tls_events *events;
 	const char *alpn; /* required of a client; NULL: none */
 	struct tls_key_wait *key; /* during the handshake, with a certificate; else NULL */

@@ -286,14 +286,17 @@ static int write_text(struct http_request *request, const struct http_target *ta
 
 	buffer_clear(&request->text);
 	/* A stream is the same whichever transport it is asked for over, with whatever method. */
-	r = buffer_append_format(&request->text, "%.*s ",
-		SLICE_PRINT(request->streams ? slice_from_string(operation_name(
-						       request->pairs.items[0].operation))
-					     : m->method));
+	r = buffer_append_slice(&request->text,
+		request->streams
+			? slice_from_string(operation_name(request->pairs.items[0].operation))
+			: m->method);
+	if (r == 0)
+		r = buffer_append_byte(&request->text, ' ');
 	if (r == 0 && target->authority.length == 0)
-		r = buffer_append_format(&request->text, "%s://%.*s",
-			request->origin->tls ? "https" : "http",
-			SLICE_PRINT(host ? host->value : SLICE_EMPTY));
+		r = buffer_append_string(
+			&request->text, request->origin->tls ? "https://" : "http://");
+	if (r == 0 && target->authority.length == 0 && host)
+		r = buffer_append_slice(&request->text, host->value);
 	if (r == 0)
 		r = buffer_append_slice(&request->text, m->target);
 	if (r == 0 && request->origin->dialect->describe)
