@@ -5,6 +5,7 @@
  *   login.c     both sides, until both are let in; blocking
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
+ *   lane_open.c what is asked and told until it is open
  *   callbacks.c what the library says of it, to be remembered
  *   closing.c   those that are over for us
  *   pressure.c  what bounds that which the library holds
@@ -161,10 +162,6 @@ bool relay_lost_host(const struct relay *r);
 bool relay_take_messages(struct relay *r);
 
 /* lane.c */
-/* A channel that the agent wants to open; takes the message. */
-void lane_open(struct relay *r, ssh_message message);
-/* The agent wants the host to listen for it; takes the message. */
-void lane_open_listener(struct relay *r, ssh_message message);
 struct lane *lane_find(struct relay *r, uint32_t id);
 /* Whose channel it is, on either side; NULL: it is gone, or never was any. */
 struct lane *lane_of(struct relay *r, ssh_channel channel);
@@ -180,6 +177,16 @@ void lane_refuse(struct lane *lane, struct slice text);
 /* What runs ends so, with `text` beside the data. */
 void lane_fail(struct lane *lane, struct slice text);
 void lane_free(struct lane *lane);
+
+/* lane_open.c */
+/* A channel that the agent wants to open; takes the message. */
+void lane_open(struct relay *r, ssh_message message);
+/* The agent wants the host to listen for it; takes the message. */
+void lane_open_listener(struct relay *r, ssh_message message);
+/* The channel to the host, not open yet. */
+void lane_make_server(struct lane *lane);
+/* Goes on with what is not open yet; true: something was done. */
+bool lane_turn_opening(struct lane *lane);
 
 /* callbacks.c: for that channel of the lane, which is there now. */
 void callbacks_listen(struct lane *lane, enum side side);
