@@ -7,8 +7,9 @@ import subprocess
 import threading
 
 import pytest
+from harness.ports import free_port
 from harness.records import assert_verified, records_of
-from harness.ssh_gate import OPTIONS, ended, gate, pending, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, ended, gate, pending, server  # noqa: F401
 from harness.waiting import wait_for
 
 
@@ -141,6 +142,8 @@ def test_observed_it_passes_and_is_noted(server, echo, tmp_path):
         assert ("wrong_protocol", "in a forward: http") in notes(d, session)
         assert records_of(d, session)[-1]["verdict"] == "deny"
         # What nothing carries is not to be had, and is recorded as refused.
-        run(d, server, "true", options=["-R", "1:localhost:2"])
-        (wanted,) = [a for a in records_of(d, ended(d)) if a["pairs"][0]["operation"] == "remote_forward"]
-        assert (wanted["verdict"], wanted["observed"], wanted["reason"]) == ("deny", 1, "not_built")
+        words = ["ssh-agent", "ssh", *OPTIONS, "-A", "-R", f"{free_port()}:localhost:2", "-p", server.port, "root@127.0.0.1", "env"]
+        assert "SSH_AUTH_SOCK" not in d.run(*words, stdin=subprocess.DEVNULL).stdout
+        wanted = {a["pairs"][0]["operation"]: (a["verdict"], a["observed"], a["reason"]) for a in records_of(d, ended(d))}
+        assert wanted["agent_forward"] == ("deny", 1, "not_built")
+        assert wanted["remote_forward"][:2] == ("deny", 1)

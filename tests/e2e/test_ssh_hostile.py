@@ -87,6 +87,16 @@ def test_what_a_host_must_not_send(daemon, host, deed):
     wait_for(lambda: not daemon.ssh_sessions())
 
 
+@pytest.mark.parametrize("options", [[], ["-R", "4242:127.0.0.1:9"]])
+def test_a_host_that_connects_without_end(daemon, host, options):
+    """To what it was asked to listen on; else nobody learns of it."""
+    done = run(daemon, host, "connecting", options=["-o", "LogLevel=QUIET", *options])
+    assert (done.returncode, done.stdout) == (3, "connecting\n"), done
+    came = [a for a in records_of(daemon, ended(daemon)) if a["pairs"][0]["operation"] == "remote_connection"]
+    assert {a["text"] for a in came} == ({"localhost:4242 from 127.0.0.1:23"} if options else set())
+    wait_for(lambda: not daemon.ssh_sessions())
+
+
 @pytest.mark.parametrize("what", GREETINGS)
 def test_greetings_that_are_none(daemon, greeting, what):
     greeting.text = GREETINGS[what]

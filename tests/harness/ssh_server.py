@@ -66,6 +66,14 @@ def asking(channel):
             send(channel, GLOBAL_REQUEST, kind, wanted, "localhost", 22)
 
 
+def connecting(channel):
+    """To what it listens on for the agent, and to much that it does not."""
+    for place, port, origin in [("localhost", 4242, "127.0.0.1")] * 200 + [
+            ("localhost", 4243, "127.0.0.1"), ("", 0, ""), ("localhost", 4242, ""), ("localhost", 4242, "a b"),
+            ("localhost", 4242, "x" * 1000), ("localhost", 4242, "1 from 2")]:
+        send(channel, OPEN, "forwarded-tcpip", 1000, 1 << 20, 32768, place, port, origin, 23)
+
+
 def signal(channel):
     send(channel, REQUEST, channel.remote_chanid, "exit-signal", False, "SEGV", True, "it fell over", "en")
 
@@ -88,6 +96,7 @@ FLOODS = {b"flood": lambda channel: channel.sendall(b"x" * 32768), b"flood both"
 # What comes before the text and the status, between them, and behind them.
 MISDEEDS = {
     b"stray": (stray, None, None), b"again": (again, None, None), b"truncated": (truncated, None, None), b"asking": (asking, None, None),
+    b"connecting": (connecting, None, None),
     b"scribble": (None, scribble, None), b"signal": (None, signal, None),
     b"twice": (None, None, lambda channel: channel.send_exit_status(0)),
     b"late": (None, lambda channel: send(channel, EOF, channel.remote_chanid), lambda channel: send(channel, DATA, channel.remote_chanid, b"late\n")),
@@ -122,6 +131,9 @@ class Asking(paramiko.ServerInterface):
 
     def check_channel_request(self, kind, chanid):
         return paramiko.OPEN_SUCCEEDED
+
+    def check_port_forward_request(self, address, port):
+        return port  # nobody listens
 
     def check_channel_exec_request(self, channel, command):
         if command == b"hang":

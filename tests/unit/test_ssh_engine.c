@@ -253,6 +253,8 @@ Test(ssh_engine, masks_are_refused_rather_than_left_out)
 	cr_expect_eq(mask(BRIDGE_SHELL, "", &columns), -EPERM);
 	cr_expect_eq(mask(BRIDGE_SUBSYSTEM, "netconf", &emails), -EPERM);
 	cr_expect_eq(mask(BRIDGE_FORWARD, "a:1", &emails), -EPERM);
+	cr_expect_eq(mask(BRIDGE_REMOTE_FORWARD, "a:1", &emails), -EPERM);
+	cr_expect_eq(mask(BRIDGE_FORWARDED, "a:1 from b:2", &emails), -EPERM);
 	cr_expect_eq(mask(BRIDGE_EXEC, "ls", &emails), 0);
 	/* Files are not text. */
 	cr_expect_eq(mask(BRIDGE_SUBSYSTEM, "sftp", &emails), 0);
@@ -270,7 +272,7 @@ Test(ssh_engine, telling_what_would_be_refused_binds_nothing)
 	cr_expect_eq(protocol_ssh.would_refuse(e, 1, &emails, &would), 0);
 	protocol_ssh.release(e, 1, 7);
 	expect_told(BRIDGE_ALLOW, 1, slice_of(&nothing, 1));
-	request(2, BRIDGE_REMOTE_FORWARD, false, "0.0.0.0:1");
+	request(2, BRIDGE_AGENT_FORWARD, false, "agent");
 	next(EVENT_ACTION);
 	cr_expect_eq(protocol_ssh.would_refuse(e, 2, NULL, &would), -EPERM);
 	cr_expect_eq(would.reason, REASON_NOT_BUILT);
@@ -687,11 +689,10 @@ Test(ssh_engine, a_line_is_what_its_commands_are)
 
 Test(ssh_engine, what_opens_the_agents_side_is_refused_whatever_a_rule_says)
 {
-	static const enum bridge_kind kinds[] = {
-		BRIDGE_REMOTE_FORWARD, BRIDGE_AGENT_FORWARD, BRIDGE_X11};
+	static const enum bridge_kind kinds[] = {BRIDGE_AGENT_FORWARD, BRIDGE_X11};
 	struct protocol_refusal refusal;
 
-	for (uint32_t i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 2; i++) {
 		request(i + 1, kinds[i], false, "db:5432");
 		next(EVENT_ACTION);
 		cr_expect_eq(protocol_ssh.mask(e, i + 1, NULL, false, &refusal), -EPERM);
@@ -821,6 +822,108 @@ Test(ssh_engine, what_is_spoken_elsewhere_is_no_tunnel)
 	}
 }
 
+Test(ssh_engine, what_a_host_listens_on_is_open_until_it_does_not)
+{
+	const uint8_t nothing = 0;
+	struct protocol_event event;
+
+	request(1, BRIDGE_REMOTE_FORWARD, false, "*:8080");
+	event = next(EVENT_ACTION);
+	cr_assert_eq(event.action.action->pair_count, 1);
+	cr_expect_eq(event.action.action->pairs[0].operation, OPERATION_SSH_REMOTE_FORWARD);
+	cr_expect(slice_equal_string(event.action.action->pairs[0].object, "*:8080"));
+	cr_expect_eq(protocol_ssh.mask(e, 1, NULL, true, NULL), 0);
+	protocol_ssh.release(e, 1, 7);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&nothing, 1));
+	cr_expect(protocol_ssh.is_busy(e));
+	/* It carries nothing itself. */
+	bridge_append(&said, BRIDGE_DATA, 1, slice_of(&nothing, 1), slice_from_string("x"));
+	cr_expect_eq(offer(), -EBADMSG);
+	buffer_clear(&said);
+	bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
+	cr_assert_eq(offer(), 0);
+	event = next(EVENT_RESULT);
+	cr_expect_eq(event.result.action, 7);
+	cr_expect(slice_equal_string(event.result.tag, "closed"));
+}
+
+static void open_forwarded(void)
+{
+	const uint8_t both = BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
+
+	request(1, BRIDGE_FORWARDED, false, "localhost:80 from [::1]:4242");
+	next(EVENT_ACTION);
+	cr_expect_eq(protocol_ssh.mask(e, 1, NULL, false, NULL), 0);
+	protocol_ssh.release(e, 1, 9);
+	expect_told(BRIDGE_ALLOW, 1, slice_of(&both, 1));
+}
+
+static void close_forwarded(void)
+{
+	bridge_append_result(&said, 1, &(struct bridge_result){.status = BRIDGE_NO_STATUS});
+	bridge_append(&said, BRIDGE_GONE, 1, SLICE_EMPTY, SLICE_EMPTY);
+	cr_assert_eq(offer(), 0);
+	next(EVENT_RESULT);
+	cr_assert_eq(offer(), 0);
+}
+
+Test(ssh_engine, a_connection_that_comes_is_known_by_where_and_by_whom)
+{
+	static const char *const none[] = {"localhost:80", "localhost:80 from ",
+		"localhost:80 from 1", " from a:1", "localhost:80 from :1",
+		"localhost:80 from []:1"};
+	const struct action *a;
+	struct protocol_event event;
+
+	request(1, BRIDGE_FORWARDED, false, "localhost:80 from [fd00::1]:4242");
+	event = next(EVENT_ACTION);
+	a = event.action.action;
+	cr_assert_eq(a->pair_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		cr_expect_eq(a->pairs[i].operation, OPERATION_SSH_REMOTE_CONNECTION);
+		cr_expect_eq(a->pairs[i].state, OBJECT_KNOWN);
+	}
+	cr_expect(slice_equal_string(a->pairs[0].object, "localhost:80"));
+	cr_expect(slice_equal_string(a->pairs[1].object, "fd00::1"));
+	for (uint32_t i = 0; i < ARRAY_SIZE(none); i++) {
+		const struct bridge_request r = {
+			.kind = BRIDGE_FORWARDED, .text = slice_from_string(none[i])};
+
+		bridge_append_request(&said, 2 + i, &r);
+		cr_expect_eq(offer(), -EBADMSG, "%s", none[i]);
+		buffer_clear(&said);
+	}
+}
+
+static const struct {
+	const char *bytes, *note; /* NULL: nothing is known of it */
+} asked_of_the_agent[] = {
+	{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "in a remote forward: http"},
+	{"\026\003\001\002", "in a remote forward: tls"},
+	{"hello world", NULL},
+	{"P", NULL},
+};
+
+Test(ssh_engine, what_is_asked_of_the_agent_passes)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(asked_of_the_agent); i++) {
+		struct protocol_event event;
+
+		open_forwarded();
+		carry(BRIDGE_STDOUT, asked_of_the_agent[i].bytes);
+		expect_carried("", asked_of_the_agent[i].bytes);
+		if (asked_of_the_agent[i].note) {
+			event = next(EVENT_NOTE);
+			cr_expect_eq(event.note.reason, REASON_NONE);
+			cr_expect(slice_equal_string(event.note.text, asked_of_the_agent[i].note));
+		}
+		nothing_happens();
+		carry(BRIDGE_STDIN, "HTTP/1.1 200 OK\r\n");
+		expect_told(BRIDGE_DATA, 1, slice_of("\0HTTP/1.1 200 OK\r\n", 18));
+		close_forwarded();
+	}
+}
+
 static char carried_to[64];
 static int carry_result;
 
@@ -830,6 +933,30 @@ static int carry_it(struct protocol_host *h, uint32_t lane, struct slice place)
 	cr_expect_eq(lane, 1);
 	snprintf(carried_to, sizeof(carried_to), "%.*s", SLICE_PRINT(place));
 	return carry_result;
+}
+
+/* Nobody knows whom it asks; of SSH, nobody knows who asks. */
+Test(ssh_engine, an_agent_asks_nothing_through_what_comes_to_it)
+{
+	carried_to[0] = '\0';
+	host.carry = carry_it;
+	for (size_t i = 0; i < ARRAY_SIZE(spoken); i++) {
+		char text[64];
+		struct protocol_event event;
+
+		snprintf(text, sizeof(text), "in a remote %s", spoken[i].name + strlen("in a "));
+		open_forwarded();
+		carry(spoken[i].stream, spoken[i].bytes);
+		event = next(EVENT_NOTE);
+		cr_expect_eq(event.note.reason, REASON_WRONG_PROTOCOL);
+		cr_expect(slice_equal_string(event.note.text, text), "%.*s",
+			SLICE_PRINT(event.note.text));
+		expect_told(BRIDGE_DENY, 1, slice_from_string(text));
+		carry(BRIDGE_STDOUT, "y");
+		cr_expect_eq(buffer_length(&told), 0);
+		close_forwarded();
+	}
+	cr_expect_str_empty(carried_to);
 }
 
 /* The process is told before it gets back what the worker kept, so that none of it goes elsewhere.

@@ -43,6 +43,7 @@ int ssh_channel_poll(ssh_channel channel, int errors)
 static void setup(void)
 {
 	list_init(&relay.lanes);
+	list_init(&relay.listeners);
 	list_append(&relay.lanes, &lane.link);
 	relay.agent = (ssh_session)(void *)&sessions[SIDE_AGENT];
 	relay.server = (ssh_session)(void *)&sessions[SIDE_SERVER];

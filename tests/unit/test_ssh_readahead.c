@@ -208,3 +208,48 @@ Test(readahead, who_has_left_is_not_held)
 	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
 	cr_assert(readahead_receive(ours, piece, PIECE) == 0);
 }
+
+/* What comes in one piece is one packet's, and nobody takes it by the way. */
+Test(readahead, who_is_taken_in_steps_waits_for_each)
+{
+	struct pollfd p[] = {{.fd = ours, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, PIECE);
+	send_bytes(others, 1);
+	readahead_step(ours, true);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(readahead_poll(p, 2, 0) == 1 && !p[0].revents && p[0].fd == ours);
+	for (unsigned char i = 0; i < 10; i++) {
+		cr_assert_eq(readahead_give_steps(ours, true), i);
+		cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLIN);
+		cr_assert(readahead_receive(ours, piece, PIECE) == READAHEAD_STEP);
+		cr_assert(piece[0] == i * READAHEAD_STEP);
+		cr_assert_eq(readahead_give_steps(ours, false), i + 1u);
+		cr_assert(readahead_poll(p, 1, 0) == 0);
+	}
+	/* The relay's loop has to learn that there is something. */
+	readahead_tell_ends(true);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == READAHEAD_STEP);
+	readahead_tell_ends(false);
+	readahead_step(ours, false);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE - 11 * READAHEAD_STEP);
+}
+
+Test(readahead, who_is_held_has_no_steps)
+{
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 2 * PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	readahead_step(ours, true);
+	readahead_hold(ours, true);
+	readahead_give_steps(ours, true);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
+	readahead_hold(ours, false);
+	cr_assert(readahead_poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+	readahead_give_steps(ours, false);
+}

@@ -103,6 +103,9 @@
 #define LIMIT_SSH_SESSIONS 4096u /* processes, of all agents */
 #define LIMIT_HOST_KEYS_BYTES 65536u /* of a resource's known_hosts */
 #define LIMIT_SSH_CHANNELS 64u /* of one session at a time */
+#define LIMIT_SSH_FORWARDED 48u /* … that the host opened, of these */
+#define LIMIT_SSH_LISTENERS 64u /* that the host has for the agent, of one session */
+#define LIMIT_SSH_LISTENERS_OWED 1024u /* … and those that wait for an answer, of one session */
 #define LIMIT_SSH_CLOSING 1024u /* closed by us alone, of one session at a time */
 /* Bytes of one stream that wait in libssh, which gives room for 1.92 MB. */
 #define LIMIT_SSH_UNREAD (2u << 20)

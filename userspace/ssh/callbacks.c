@@ -74,7 +74,7 @@ static int on_data(ssh_session session, ssh_channel channel, void *data, uint32_
 	(void)data;
 	if (from == SIDE_AGENT)
 		stream = BRIDGE_STDIN;
-	if (lane->agent && (!lane->flows[stream].from || (from == SIDE_AGENT && errors)))
+	if (lane_is_open(lane) && (!lane->flows[stream].from || (from == SIDE_AGENT && errors)))
 		return (int)length;
 	pressure_on_unread(lane->relay, from, length);
 	return 0;

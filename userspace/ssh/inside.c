@@ -25,7 +25,7 @@ static uint32_t ask(
 	struct relay *r = lane->relay;
 	struct buffer body;
 
-	if (r->alone || r->questions >= LIMIT_SSH_LANES - LIMIT_SSH_CHANNELS)
+	if (r->alone || r->questions >= LIMIT_SSH_LANES - LIMIT_SSH_CHANNELS - LIMIT_SSH_LISTENERS)
 		return 0;
 	buffer_init(&body, BRIDGE_BODY_MOST / 2);
 	if (bridge_append_deeds(&body, deeds, count, text) == 0) {

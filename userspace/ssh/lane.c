@@ -62,6 +62,7 @@ void lane_free(struct lane *lane)
 		link_tell(&r->link, BRIDGE_GONE, lane->id, SLICE_EMPTY, SLICE_EMPTY);
 	list_remove(&lane->link);
 	r->lane_count--;
+	free(lane->listener.address);
 	free(lane);
 }
 
@@ -89,7 +90,7 @@ static void cut(struct lane *lane)
 
 void lane_fail(struct lane *lane, struct slice text)
 {
-	if (lane->kind != BRIDGE_FORWARD)
+	if (!lane_is_tunnel(lane))
 		lane_say(lane, text);
 	cut(lane);
 	lane->status = EXIT_DENIED;
@@ -102,9 +103,9 @@ void lane_fail(struct lane *lane, struct slice text)
  * fails has no place. */
 void lane_refuse(struct lane *lane, struct slice text)
 {
-	if (!lane->agent && !lane->kind)
+	if (!lane_is_open(lane) && !lane->kind)
 		free_server(lane);
-	else if (!lane->agent)
+	else if (!lane_is_open(lane))
 		lane->ended = true;
 	else if (lane->started)
 		lane_fail(lane, text);
@@ -118,10 +119,8 @@ void lane_refuse(struct lane *lane, struct slice text)
 
 static void on_allow(struct lane *lane, struct slice body)
 {
-	if (!lane->agent) {
-		if (lane->kind == BRIDGE_FORWARD)
-			lane_make_server(lane);
-		lane->ended = !lane->server; /* nothing here could carry it */
+	if (!lane_is_open(lane)) {
+		lane->ended = !lane_make_other(lane);
 		lane->inspect = body.length ? body.data[0] : 0;
 		lane->step = LANE_OPENING;
 		return;
@@ -140,7 +139,7 @@ static void on_deny(struct lane *lane, struct slice text)
 {
 	char line[4096];
 
-	if (!lane->agent) {
+	if (!lane_is_open(lane)) {
 		lane->ended = true;
 	} else if (lane->kind == BRIDGE_ENV || lane->kind == BRIDGE_AGENT_FORWARD ||
 		lane->kind == BRIDGE_X11) {
@@ -174,7 +173,7 @@ static void on_data(struct lane *lane, struct slice body)
 	f = &lane->flows[body.data[0]];
 	body = slice_from(body, 1);
 	/* What was cut off gets nothing back. */
-	if (lane->kind == BRIDGE_FORWARD && body.length > f->at_worker)
+	if (lane_is_tunnel(lane) && body.length > f->at_worker)
 		return;
 	f->at_worker -= body.length < f->at_worker ? body.length : f->at_worker;
 	if (buffer_append_slice(&f->pending, body) < 0)
@@ -198,23 +197,26 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 		on_data(lane, frame->body);
 	else if (frame->type == BRIDGE_MASKED)
 		on_masked(lane, frame->body);
-	else if (frame->type == BRIDGE_NOTICE && lane->agent)
+	else if (frame->type == BRIDGE_NOTICE && lane_is_open(lane))
 		lane_say(lane, frame->body);
 	else if (frame->type == BRIDGE_ALLOW && lane->step == LANE_ASKING)
 		on_allow(lane, frame->body);
-	else if (frame->type == BRIDGE_COLLECT && lane->step == LANE_ASKING && lane->agent)
+	else if (frame->type == BRIDGE_COLLECT && lane->step == LANE_ASKING && lane_is_open(lane))
 		requests_begin_script(lane);
 	else if (frame->type == BRIDGE_DENY && lane->step == LANE_ASKING)
 		on_deny(lane, frame->body);
-	else if (lane->kind == BRIDGE_FORWARD && lane->started)
+	else if (lane_is_tunnel(lane) && lane->started)
 		on_tunnel(lane, frame);
 }
 
-/* What it sent before is passed on, and what came of it told where it waits for that. */
+/* What it sent before is passed on, and what came of it told where it waits for that. A connection
+ * that is nobody else's has all of it. */
 static bool agent_is_gone(const struct lane *lane)
 {
+	const struct flow *input = &lane->flows[BRIDGE_STDIN];
+	bool all = lane_is_tunnel(lane) && !lane->carry;
 	bool passing = lane->started && !lane->ended && ssh_channel_is_open(lane->server) &&
-		buffer_length(&lane->flows[BRIDGE_STDIN].fetched);
+		(all ? !flow_is_dry(input) : buffer_length(&input->fetched) != 0);
 
 	return ssh_channel_is_closed(lane->agent) && !streams_owe_status(lane) && !passing;
 }
@@ -225,7 +227,7 @@ bool lane_turn(struct lane *lane)
 
 	if (lane->step == LANE_OPENING && !lane->ended)
 		moved = lane_turn_opening(lane);
-	if (!lane->agent) {
+	if (!lane_is_open(lane)) {
 		if (!lane->ended)
 			return false;
 		lane_free(lane);

@@ -77,7 +77,7 @@ static bool is_to_wait(struct relay *r, enum side from)
 	if (!is_sending(r, from))
 		p->received = received;
 	/* They wait for others. */
-	if (from == SIDE_AGENT && r->request_count > LIMIT_SSH_REQUESTS_ALL)
+	if (from == SIDE_AGENT && (r->request_count > LIMIT_SSH_REQUESTS_ALL || listeners_owe(r)))
 		return true;
 	return p->crowded || received - p->received > ANSWERED_MOST;
 }

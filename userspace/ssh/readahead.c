@@ -16,12 +16,14 @@ static struct socket_ahead {
 	int error; /* with this; 0: in order */
 	bool held;
 	bool parting; /* its peer sends nothing more, and is not held for that rest */
+	bool stepped;
+	size_t steps; /* that were taken since */
 	short wanted; /* while it is held */
 	size_t start, end; /* of what was not taken yet */
 	uint8_t bytes[READAHEAD_SIZE];
 } sockets[SOCKETS_MOST];
 static size_t socket_count;
-static bool ends_told;
+static bool ends_told, steps_given;
 
 static struct socket_ahead *find(int fd)
 {
@@ -52,6 +54,30 @@ void readahead_hold(int fd, bool on)
 
 	if (s)
 		s->held = on && !s->parting;
+}
+
+void readahead_step(int fd, bool on)
+{
+	struct socket_ahead *s = find(fd);
+
+	if (!s || s->stepped == on)
+		return;
+	s->stepped = on;
+	s->steps = 0;
+}
+
+size_t readahead_give_steps(int fd, bool on)
+{
+	const struct socket_ahead *s = find(fd);
+
+	steps_given = on;
+	return s ? s->steps : 0;
+}
+
+/* What it has is for others now. */
+static bool is_waiting(const struct socket_ahead *s)
+{
+	return s->stepped && !steps_given && !ends_told;
 }
 
 /* The system calls themselves: the C library's names lead here. */
@@ -91,6 +117,9 @@ ssize_t readahead_receive(int fd, void *ret, size_t length)
 	}
 	if (length > s->end - s->start)
 		length = s->end - s->start;
+	if (s->stepped && length > READAHEAD_STEP)
+		length = READAHEAD_STEP;
+	s->steps++;
 	memcpy(ret, s->bytes + s->start, length);
 	s->start += length;
 	return (ssize_t)length;
@@ -105,15 +134,15 @@ static bool is_ahead(const struct pollfd *p)
 {
 	const struct socket_ahead *s = p->events & POLLIN ? find(p->fd) : NULL;
 
-	return s && !s->held && (s->start < s->end || (s->ended && ends_told));
+	return s && !s->held && !is_waiting(s) && (s->start < s->end || (s->ended && ends_told));
 }
 
-/* Nobody is to be told that there is nothing more. */
+/* Nobody is to be told that there is nothing more; or not now, that there is something. */
 static bool is_hidden(const struct pollfd *p)
 {
 	const struct socket_ahead *s = find(p->fd);
 
-	return s && s->ended && s->start == s->end && !ends_told;
+	return s && (is_waiting(s) || (s->ended && s->start == s->end && !ends_told));
 }
 
 static void hold(struct pollfd *p)

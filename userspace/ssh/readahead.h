@@ -11,6 +11,11 @@
  * end of the first: ssh_handle_packets() marks its session as failed when a socket was closed in
  * the middle of ssh_poll_ctx_dopoll(), whosever it was. So ends are told in the relay's own loop
  * alone.
+ *
+ * And it gives the port that a host chose from the packet that it took last, whichever that is by
+ * the time it is asked. So until it is known, that host's are taken in steps, which are too small
+ * to end a packet and begin to read the next one (ssh_packet_socket_callback() wants four bytes of
+ * it), and by nobody who does not ask for it.
  */
 #ifndef WAYLEAVE_SSH_READAHEAD_H
 #define WAYLEAVE_SSH_READAHEAD_H
@@ -21,6 +26,7 @@
 #include <sys/types.h>
 
 #define READAHEAD_SIZE 65536
+#define READAHEAD_STEP 4 /* bytes */
 
 /* From now on `fd` is read ahead, until it is closed; at most two are, others are not. It must be
  * non-blocking. */
@@ -35,6 +41,12 @@ void readahead_tell_ends(bool on);
 /* Whether `fd`, which is read ahead, is to be as if nothing came, until the other says so; but for
  * the end of what its peer sends, with which it is over. */
 void readahead_hold(int fd, bool on);
+
+/* Whether `fd`, which is read ahead, is taken in steps from now on, of which each call of
+ * readahead_poll() can lead to one: in the relay's own loop, and while they are given. */
+void readahead_step(int fd, bool on);
+/* Whether they are given from now on; how many were taken. */
+size_t readahead_give_steps(int fd, bool on);
 
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);

@@ -40,18 +40,22 @@ static void take_message(struct relay *r, ssh_message m)
 			ssh_message_free(m);
 		return;
 	}
-	if (type == SSH_REQUEST_GLOBAL &&
-		ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD && !r->refused) {
-		lane_open_listener(r, m);
+	if (type == SSH_REQUEST_GLOBAL) {
+		listeners_take(r, m);
 		return;
 	}
 	ssh_message_reply_default(m);
 	ssh_message_free(m);
 }
 
-/* A host asks its client for nothing that we have. */
+/* But for connections to what it listens on, a host asks its client for nothing that we have. */
 static void answer_host(struct relay *r, ssh_message m)
 {
+	if (ssh_message_type(m) == SSH_REQUEST_CHANNEL_OPEN &&
+		ssh_message_subtype(m) == SSH_CHANNEL_FORWARDED_TCPIP) {
+		lane_open_forwarded(r, m);
+		return;
+	}
 	if (ssh_message_type(m) != SSH_REQUEST_CHANNEL ||
 		lane_of(r, ssh_message_channel_request_channel(m)))
 		ssh_message_reply_default(m);
@@ -93,6 +97,7 @@ static void refuse_all(struct relay *r, struct slice text)
 
 		lane_refuse(lane, slice_from_string(r->refused));
 	}
+	listeners_refuse(r);
 }
 
 static bool take_frames(struct relay *r)
@@ -110,7 +115,7 @@ static bool take_frames(struct relay *r)
 		lane = lane_find(r, frame.lane);
 		if (lane)
 			lane_on_frame(lane, &frame);
-		else if (frame.type == BRIDGE_CARRY)
+		else if (!listeners_on_frame(r, &frame) && frame.type == BRIDGE_CARRY)
 			drop_sockets(r, frame.lane);
 	}
 	return any;
@@ -155,6 +160,7 @@ static void on_host_gone(struct relay *r)
 		if (!lane->started)
 			lane_refuse(lane, text);
 	}
+	listeners_refuse(r);
 	r->leave_at = clock_monotonic();
 	if (r->lane_count)
 		r->leave_at += RELAY_ALONE_SECONDS * NANOSECONDS_PER_SECOND;
@@ -219,8 +225,9 @@ static bool turn_lanes(struct relay *r)
 /* How long nothing may happen, in ms; -1: for ever. */
 static int time_to_wait(const struct relay *r)
 {
-	uint64_t first = r->leave_at, now;
+	uint64_t first = r->leave_at, shown = listeners_due(r), now;
 
+	first = shown && (!first || shown < first) ? shown : first;
 	list_for_each (position, &r->lanes) {
 		uint64_t due = streams_due(list_entry(position, const struct lane, link));
 
@@ -256,6 +263,7 @@ static void turn(struct relay *r)
 			link_receive(&r->link);
 		moved = take_frames(r);
 		moved |= relay_take_messages(r);
+		moved |= listeners_turn(r);
 		moved |= turn_lanes(r);
 		closing_turn(r);
 		if (!r->alone)
@@ -318,6 +326,7 @@ static void say_goodbye(struct relay *r)
 		ssh_session_set_disconnect_message(r->agent, r->refused);
 	list_for_each_safe (position, &r->lanes)
 		lane_free(list_entry(position, struct lane, link));
+	listeners_free(r);
 	ssh_set_blocking(r->agent, 1);
 	if (ssh_is_connected(r->agent)) {
 		ssh_blocking_flush(r->agent, 1000);
@@ -365,6 +374,7 @@ void relay_run(ssh_bind keys, struct opening *o)
 
 	list_init(&r->lanes);
 	list_init(&r->closing);
+	list_init(&r->listeners);
 	link_init(&r->link, o->fds[SSH_DESCRIPTOR_WORKER]);
 	watch(r, true);
 	rc = login_agent(r, keys, o->fds[SSH_DESCRIPTOR_AGENT]);

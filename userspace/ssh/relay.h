@@ -6,6 +6,7 @@
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
  *   lane_open.c what is asked and told until it is open
+ *   listeners.c what the host listens on for the agent
  *   callbacks.c what the library says of it, to be remembered
  *   closing.c   those that are over for us
  *   pressure.c  what bounds that which the library holds
@@ -79,7 +80,11 @@ struct lane {
 	struct list link;
 	struct relay *relay;
 	uint32_t id;
-	ssh_message open; /* not answered yet */
+	ssh_message open; /* of who wants to open it; not answered yet */
+	struct {
+		char *address;
+		int port;
+	} listener; /* of the host, through which it came; the first owned; NULL: it did not */
 	ssh_channel agent, server; /* NULL: none yet, or none any more */
 	struct ssh_channel_callbacks_struct agent_callbacks, server_callbacks;
 	bool agent_closed, server_closed; /* by the other end of it */
@@ -117,6 +122,24 @@ struct lane {
 	size_t said; /* bytes, beside what the agent asked for */
 };
 
+/* Something that the host is to listen on for the agent. */
+struct listener {
+	struct list link; /* in the order in which they were asked for */
+	struct relay *relay;
+	uint32_t id; /* for the worker, as of a lane; 0: it knows nothing of it */
+	ssh_message message; /* of the agent, which is owed an answer; NULL: it has it */
+	char *address; /* as the agent wrote it; "": all */
+	int port; /* the same; 0: any that is free */
+	int bound; /* where the host listens */
+	enum listener_state {
+		LISTENER_ASKING, /* the worker */
+		LISTENER_ALLOWED, /* the host is asked when its turn has come */
+		LISTENER_REFUSED, /* the agent is told when its turn has come */
+		LISTENER_LISTENS,
+		LISTENER_CANCELS, /* it ends another one instead */
+	} state;
+};
+
 /* One side's, in numbers of the library's counters. */
 struct pressure {
 	bool crowded; /* a channel has more that is unread than there was room for */
@@ -136,6 +159,9 @@ struct relay {
 	struct list closing; /* channels: closing.c */
 	size_t closing_count;
 	struct pressure pressure[2]; /* by enum side, as the counters */
+	struct list listeners;
+	size_t listener_count;
+	uint64_t owed_since; /* (clock.h) an answer, or that life was shown last; 0: nothing is */
 	size_t request_count; /* of all lanes */
 	uint32_t last_lane;
 	size_t questions; /* that are not over; what a channel holds open is one */
@@ -163,6 +189,16 @@ bool relay_take_messages(struct relay *r);
 
 /* lane.c */
 struct lane *lane_find(struct relay *r, uint32_t id);
+/* Both ends know that it is open; before, its flows are none. */
+static inline bool lane_is_open(const struct lane *lane)
+{
+	return lane->agent && !lane->open;
+}
+/* It carries a connection, in which nothing runs. */
+static inline bool lane_is_tunnel(const struct lane *lane)
+{
+	return lane->kind == BRIDGE_FORWARD || lane->kind == BRIDGE_FORWARDED;
+}
 /* Whose channel it is, on either side; NULL: it is gone, or never was any. */
 struct lane *lane_of(struct relay *r, ssh_channel channel);
 /* What the worker says. */
@@ -181,12 +217,33 @@ void lane_free(struct lane *lane);
 /* lane_open.c */
 /* A channel that the agent wants to open; takes the message. */
 void lane_open(struct relay *r, ssh_message message);
-/* The agent wants the host to listen for it; takes the message. */
-void lane_open_listener(struct relay *r, ssh_message message);
-/* The channel to the host, not open yet. */
-void lane_make_server(struct lane *lane);
+/* A channel that the host wants to open to what it listens on; takes the message. */
+void lane_open_forwarded(struct relay *r, ssh_message message);
+/* The channel to who did not ask for it, not open yet. False: there is none. */
+bool lane_make_other(struct lane *lane);
+#define LANE_PLACE_SIZE (LIMIT_SSH_HOST + 16)
+/* "HOST:PORT" as rules have it, where that is a name or an address, or empty or "*": all that there
+ * are. False: it is none. */
+bool lane_place(const char *host, int port, char ret[LANE_PLACE_SIZE]);
 /* Goes on with what is not open yet; true: something was done. */
 bool lane_turn_opening(struct lane *lane);
+
+/* listeners.c */
+/* The agent wants the host to listen, or to do so no more; takes the message. */
+void listeners_take(struct relay *r, ssh_message message);
+/* An answer to such is owed to the agent, and nothing of it is read before it has it. */
+bool listeners_owe(const struct relay *r);
+/* On which a connection came, by where it went to. NULL: nobody listens there. */
+struct listener *listeners_find(struct relay *r, const char *address, int port);
+/* What the worker says; false: it is not about any of these. */
+bool listeners_on_frame(struct relay *r, const struct bridge_frame *frame);
+/* Those that wait are not to be had. */
+void listeners_refuse(struct relay *r);
+/* Does what can be done now; true: something was. */
+bool listeners_turn(struct relay *r);
+/* When they are to have another turn even if nothing happens (clock.h); 0: not. */
+uint64_t listeners_due(const struct relay *r);
+void listeners_free(struct relay *r);
 
 /* callbacks.c: for that channel of the lane, which is there now. */
 void callbacks_listen(struct lane *lane, enum side side);

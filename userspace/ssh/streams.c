@@ -5,7 +5,7 @@
  * behind their end all the same, which nobody would have looked at, is not read (RFC 4254, 5.3). */
 static void tell_end(struct lane *lane, enum bridge_stream stream, ssh_channel from)
 {
-	if (lane->kind != BRIDGE_FORWARD || !flow_is_over(&lane->flows[stream], from))
+	if (!lane_is_tunnel(lane) || !flow_is_over(&lane->flows[stream], from))
 		return;
 	flow_cut(&lane->flows[stream]);
 	if (lane->told_end || lane->relay->alone || !lane->flows[stream].at_worker)
@@ -56,7 +56,7 @@ static void send_status(struct lane *lane)
 {
 	const char *message = lane->inspect & BRIDGE_INSPECT_MASK ? "" : lane->exit_message;
 
-	if (lane->status_sent || lane->kind == BRIDGE_FORWARD)
+	if (lane->status_sent || lane_is_tunnel(lane))
 		return;
 	lane->status_sent = true;
 	if (lane->exit_signal[0])
@@ -96,7 +96,7 @@ uint64_t streams_due(const struct lane *lane)
  * would be of output that is not whole. */
 static void lose_output(struct lane *lane)
 {
-	if (lane->kind != BRIDGE_FORWARD)
+	if (!lane_is_tunnel(lane))
 		lane_say(lane, slice_from_string(RELAY_HOST_GONE));
 	lane->status = BRIDGE_NO_STATUS;
 	lane->exit_signal[0] = '\0';
@@ -107,7 +107,7 @@ static void lose_output(struct lane *lane)
  */
 static bool waits_for_status(const struct lane *lane)
 {
-	return !lane->ended && lane->kind != BRIDGE_FORWARD && lane->input_ended &&
+	return !lane->ended && !lane_is_tunnel(lane) && lane->input_ended &&
 		!streams_have_status(lane);
 }
 
@@ -115,7 +115,7 @@ static bool waits_for_status(const struct lane *lane)
 bool streams_owe_status(const struct lane *lane)
 {
 	return lane->output_ended && lane->started && !lane->status_sent && !lane->carry &&
-		lane->kind != BRIDGE_FORWARD;
+		!lane_is_tunnel(lane);
 }
 
 bool streams_turn_output(struct lane *lane)

@@ -12,10 +12,10 @@ static struct ssh_lane *asked_lane(struct protocol_engine *base, uint32_t id)
 	return lane && lane->asked ? lane : NULL;
 }
 
-/* What the host could open, or use, on the agent's side. */
+/* What the host could use on the agent's side. */
 static bool is_backward(const struct ssh_lane *lane)
 {
-	return lane->kind >= BRIDGE_REMOTE_FORWARD && lane->kind <= BRIDGE_X11;
+	return lane->kind == BRIDGE_AGENT_FORWARD || lane->kind == BRIDGE_X11;
 }
 
 static bool is_text(const struct ssh_lane *lane)
@@ -101,7 +101,7 @@ static bool runs(const struct ssh_lane *lane)
 {
 	return lane->kind == BRIDGE_EXEC || lane->kind == BRIDGE_SHELL ||
 		lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS ||
-		lane->kind == BRIDGE_FORWARD;
+		lane->kind == BRIDGE_REMOTE_FORWARD || ssh_lane_is_tunnel(lane);
 }
 
 /* A terminal is always recorded, what a command writes where the rule says so. Subsystems and git
@@ -109,7 +109,7 @@ static bool runs(const struct ssh_lane *lane)
 static uint8_t recorded(const struct ssh_lane *lane)
 {
 	if (lane->inside || lane->kind == BRIDGE_SUBSYSTEM || lane->kind == BRIDGE_DEEDS ||
-		lane->kind == BRIDGE_FORWARD)
+		lane->kind == BRIDGE_REMOTE_FORWARD || ssh_lane_is_tunnel(lane))
 		return 0;
 	if (lane->terminal || lane->kind == BRIDGE_SHELL)
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
@@ -126,7 +126,7 @@ static uint8_t inspected(const struct ssh_lane *lane, const struct protocol_host
 		inspect |= BRIDGE_INSPECT_MASK;
 	if (lane->inside)
 		return inspect | lane->inside | (host->observes ? BRIDGE_INSPECT_OBSERVE : 0);
-	if (lane->kind == BRIDGE_FORWARD)
+	if (ssh_lane_is_tunnel(lane))
 		return BRIDGE_INSPECT_INPUT | BRIDGE_INSPECT_OUTPUT;
 	if (lane->output && !ssh_output_is_binary(lane->output))
 		inspect |= BRIDGE_INSPECT_OUTPUT;
@@ -159,7 +159,7 @@ int ssh_release(struct protocol_engine *base, uint32_t id, uint64_t number)
 	if (runs(lane)) {
 		tunnel_free(lane->tunnel);
 		lane->tunnel =
-			lane->kind == BRIDGE_FORWARD ? tunnel_new(lane->facts.action.text) : NULL;
+			ssh_lane_is_tunnel(lane) ? tunnel_new(lane->facts.action.text) : NULL;
 	}
 	leave_lane(lane);
 	if (runs(lane)) {

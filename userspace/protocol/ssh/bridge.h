@@ -5,8 +5,8 @@
  * Neither trusts the other's lengths.
  *
  * A frame: u32 length of the body, u8 type, u32 lane, the body. Integers are big-endian. A lane is
- * a channel that the agent opened, or one deed in a channel, numbered from 1; it asks for one thing
- * at a time. Lane 0 is the connection.
+ * a channel that was opened, what the server listens on, or one deed in a channel, numbered from 1;
+ * it asks for one thing at a time. Lane 0 is the connection.
  */
 #ifndef WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
 #define WAYLEAVE_PROTOCOL_SSH_BRIDGE_H
@@ -66,6 +66,9 @@ enum bridge_kind {
 	BRIDGE_SCRIPT, /* u8 whether that is all, what the agent sent for the shell to read */
 	BRIDGE_DEEDS, /* u16 count, that many struct bridge_deed, text for people */
 	BRIDGE_LINE, /* that was typed into a shell; empty: one that can't be known */
+	/* "HOST:PORT from ADDRESS:PORT": a connection to what the server listens on, by whom the
+	 * server says */
+	BRIDGE_FORWARDED,
 	BRIDGE_KIND_COUNT
 };
 

@@ -28,12 +28,30 @@ static int pass_tunnel(struct ssh_engine *e, struct ssh_lane *lane)
 		: ssh_tell(&e->base, BRIDGE_ALLOW, lane->id, slice_of(&unread, 1), SLICE_EMPTY);
 }
 
-/* What is known is judged as what it is, at its place. */
+/* By who connects, where the host opened it: that asks, and the agent is asked. */
+static int pass_forwarded(struct ssh_engine *e, struct ssh_lane *lane)
+{
+	const char *name = tunnel_asked_by_server(lane->tunnel);
+
+	if (name) {
+		struct protocol_event *event = ssh_set_event(e, EVENT_NOTE);
+
+		snprintf(e->tag, sizeof(e->tag), "in a remote forward: %s", name);
+		event->note.reason = REASON_NONE;
+		event->note.text = slice_from_string(e->tag);
+	}
+	return pass_tunnel(e, lane);
+}
+
+/* What is known is judged as what it is, at its place. What the agent asks for where it was to be
+ * asked has none: nobody knows who is there. */
 static int carry_tunnel(struct ssh_engine *e, struct ssh_lane *lane)
 {
 	struct protocol_host *host = e->base.host;
-	int r = host->carry ? host->carry(host, lane->id, tunnel_place(lane->tunnel)) : -ENOENT;
+	int r = -ENOENT;
 
+	if (host->carry && lane->kind == BRIDGE_FORWARD)
+		r = host->carry(host, lane->id, tunnel_place(lane->tunnel));
 	if (r == 0)
 		r = ssh_tell(&e->base, BRIDGE_CARRY, lane->id, SLICE_EMPTY, SLICE_EMPTY);
 	return r < 0 ? r : give_back(e, lane);
@@ -44,7 +62,9 @@ static int refuse_tunnel(struct ssh_engine *e, struct ssh_lane *lane, const char
 {
 	struct protocol_event *event = ssh_set_event(e, EVENT_NOTE);
 
-	snprintf(e->tag, sizeof(e->tag), "in a forward: %s", name);
+	snprintf(e->tag, sizeof(e->tag),
+		lane->kind == BRIDGE_FORWARD ? "in a forward: %s" : "in a remote forward: %s",
+		name);
 	event->note.reason = REASON_WRONG_PROTOCOL;
 	event->note.text = slice_from_string(e->tag);
 	if (e->base.host->observes)
@@ -74,7 +94,8 @@ static int on_tunnel_data(struct ssh_engine *e, struct ssh_lane *lane, struct sl
 		r = carry_tunnel(e, lane);
 		return r < 0 && lane->tunnel ? refuse_tunnel(e, lane, name) : r;
 	case DETECTION_NO:
-		return pass_tunnel(e, lane);
+		return lane->kind == BRIDGE_FORWARD ? pass_tunnel(e, lane)
+						    : pass_forwarded(e, lane);
 	default:
 		return 0;
 	}
@@ -146,7 +167,7 @@ int ssh_take_data(struct ssh_engine *e, const struct bridge_frame *frame)
 		frame->body.length > 1 + BRIDGE_DATA_MOST ||
 		frame->body.data[0] >= BRIDGE_STREAM_COUNT)
 		return -EBADMSG;
-	if (lane->kind == BRIDGE_FORWARD)
+	if (ssh_lane_is_tunnel(lane))
 		return on_tunnel_data(e, lane, frame->body);
 	stream = (enum bridge_stream)frame->body.data[0];
 	bytes = slice_from(frame->body, 1);

@@ -59,6 +59,12 @@ struct ssh_engine {
 	bool closed;
 };
 
+/* It carries a connection, of which nothing passes before it is known what it is. */
+static inline bool ssh_lane_is_tunnel(const struct ssh_lane *lane)
+{
+	return lane->kind == BRIDGE_FORWARD || lane->kind == BRIDGE_FORWARDED;
+}
+
 static inline struct ssh_engine *ssh_engine_of(struct protocol_engine *e)
 {
 	return container_of(e, struct ssh_engine, base);

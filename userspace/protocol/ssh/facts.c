@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "protocol/ssh/forwarded.h"
 #include "protocol/ssh/path.h"
 #include "protocol/ssh/shell.h"
 #include "protocol/ssh/transfer.h"
@@ -331,6 +332,18 @@ int ssh_facts_init_script(
 	return r;
 }
 
+static int read_forwarded(struct ssh_facts *f, struct slice text)
+{
+	struct slice place, origin;
+	int r = forwarded_split(text, &place, &origin);
+
+	if (r < 0)
+		return r;
+	add(f, OPERATION_SSH_REMOTE_CONNECTION, OBJECT_KNOWN, place);
+	add(f, OPERATION_SSH_REMOTE_CONNECTION, OBJECT_KNOWN, origin);
+	return 0;
+}
+
 static const enum operation deed_operations[BRIDGE_DEED_COUNT] = {
 	[BRIDGE_DEED_READ] = OPERATION_SFTP_READ,
 	[BRIDGE_DEED_LIST] = OPERATION_SFTP_LIST,
@@ -373,6 +386,8 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 		r = read_deeds(f, text);
 	else if (r == 0 && request->kind == BRIDGE_LINE)
 		r = read_line(f, text);
+	else if (r == 0 && request->kind == BRIDGE_FORWARDED)
+		r = read_forwarded(f, text);
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
 	if (request->kind == BRIDGE_SHELL)

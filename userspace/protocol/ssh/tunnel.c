@@ -164,6 +164,15 @@ enum detection tunnel_take(
 	return found;
 }
 
+const char *tunnel_asked_by_server(const struct tunnel *t)
+{
+	const char *name = NULL;
+	enum detection found =
+		detect(tunnel_kept(t, SIDE_SERVER), tunnel_kept(t, SIDE_AGENT), &name);
+
+	return found == DETECTION_YES ? name : NULL;
+}
+
 struct slice tunnel_kept(const struct tunnel *t, enum side from)
 {
 	return buffer_slice(&t->first[from]);

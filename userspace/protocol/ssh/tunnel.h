@@ -18,6 +18,8 @@ void tunnel_free(struct tunnel *t); /* takes NULL */
  * nothing that we speak, and what was kept may pass. */
 enum detection tunnel_take(
 	struct tunnel *t, enum side from, struct slice bytes, const char **ret_name);
+/* What the server asks of the agent, of a connection that it opened; NULL: nobody knows. */
+const char *tunnel_asked_by_server(const struct tunnel *t);
 /* Where it goes; lives as long as the tunnel. */
 struct slice tunnel_place(const struct tunnel *t);
 /* What was kept; valid until the next call. */
