@@ -782,6 +782,41 @@ def test_a_worker_that_dies_leaves_no_review_behind(daemon, server, session):
         time.sleep(0.1)
 
 
+def test_a_worker_that_dies_between_the_approval_and_the_run(daemon, server, session):
+    """What it had not sent never runs, nor for who sends it again; and what it had sent runs once. The record says which."""
+    for item in ("unsent", "sent"):
+        add(server, item)
+    unsent, sent = session(), session()
+    unsent.send("delete from orders where item = 'unsent'")
+    (first,) = wait_for_pending(daemon)
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
+        blocker.cursor().execute("select from orders where item = 'sent' for update")
+        sent.send("delete from orders where item = 'sent'")
+        (second,) = [r for r in wait_for_pending(daemon, 2) if r["id"] != first["id"]]
+        decide(daemon, "approve", second)
+        wait_for(lambda: server.sql(f"select wait_event_type from pg_stat_activity where pid = {sent.pid}") == "Lock", what="its running")
+        with lookups_blocked(server):
+            decide(daemon, "approve", first)
+            time.sleep(0.3)
+            for pid in daemon.workers():
+                subprocess.run(["kill", "-KILL", str(pid)])
+            assert all("error" in s.answer() for s in (unsent, sent))
+        blocker.rollback()
+    wait_for(lambda: count(server, "item = 'sent'") == 0, what="the end of what ran")
+    assert count(server, "item = 'unsent'") == 1 and [state_of(daemon, r) for r in (first, second)] == ["approved"] * 2
+    wait_for(lambda: all(daemon.workers()))
+    again = session()
+    again.send("delete from orders where item = 'unsent'")
+    (third,) = wait_for_pending(daemon)
+    assert third["id"] != first["id"] and again.waits() and count(server, "item = 'unsent'") == 1
+    decide(daemon, "deny", third, "--reason", "no")
+    assert again.answer()["state"] == "42501"
+    for review, ran in ((first, False), (second, True)):
+        (asked,) = daemon.json("reviews", "show", review["id"])["sessions"]
+        recorded = daemon.wayleave("sessions", "show", asked["session"]).stdout
+        assert ("review approved" in recorded) == ran, recorded
+
+
 def test_after_a_crash_nothing_approved_is_lost(daemon, server, session):
     s = session()
     s.send("delete from orders where item = 'crash'")

@@ -8,17 +8,22 @@ import time
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
+from harness import golang
 from harness.postgres import open_way
 from harness.waiting import wait_for
 from test_drivers import JARS
-from test_reviews import REVIEWERS, RULES, count, pending, wait_for_pending
+from test_reviews import REVIEWERS, RULES, wait_for_pending
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
 LIMIT = 1.5  # seconds, of each
 PSYCOPG = "import psycopg2, sys; c = psycopg2.connect(sys.argv[1]).cursor(); c.execute('delete from orders where item = %s', (sys.argv[2],)); " \
     "c.connection.commit(); print('psycopg2', c.rowcount)"
-# The other is node-postgres' query_timeout, a clock of its own.
-WAITS = ["jdbc", "pool", "statement_timeout", "psycopg2"]
+WAITS = ["jdbc", "pool", "statement_timeout", "psycopg2", "asyncpg", "pgx", "pgx-watched", "pq", "pq-watched", "dbd", "dbd-limits"]
+# Of four connections, which ask the same.
+POOLS = ["asyncpg-pool", "pgx-pool", "pq-pool", "dbd-pool"]
+# Clocks of their own.
+GIVE_UP = {"query_timeout": "Query read timeout", "asyncpg-limit": "gave up 42", "pgx-deadline": "gave up", "pq-deadline": "gave up",
+           "dbd-alarm": "gave up", "jdbc-limit": "57014"}
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +41,33 @@ def start(daemon, server, classes, item):
     commands = [
         ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{classes}:{JARS}", "Held", url, item],
         ["node", CLIENTS / "held.js", port, item],
-        ["/usr/bin/python3", "-c", PSYCOPG, where, f"{item} psycopg2"]]
+        ["/usr/bin/python3", "-c", PSYCOPG, where, f"{item} psycopg2"],
+        ["/usr/bin/python3", CLIENTS / "held_asyncpg.py", port, item, LIMIT],
+        ["perl", CLIENTS / "held_dbd.pl", port, item, LIMIT],
+        [golang.build(CLIENTS / "held.go"), port, item, LIMIT]]
     return [daemon.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for words in commands]
 
 
 def test_time_limits_of_drivers_while_people_decide(daemon, server, tmp_path):
     subprocess.run(["javac", "-nowarn", "-cp", JARS, "-d", tmp_path, CLIENTS / "Held.java"], check=True, timeout=120)
     open_way(tmp_path)
-    item = "held"
-    server.sql("insert into orders (item) select 'held ' || n from unnest(array['jdbc', 'pool', 'statement_timeout', 'query_timeout', 'psycopg2']) n",
-               "shop")
+    item, names = "held", [*WAITS, *POOLS, *GIVE_UP]
+    golang.build(CLIENTS / "held.go")
+    server.sql(f"insert into orders (item) select 'held ' || n from unnest(array{names}) n", "shop")
     clients = start(daemon, server, tmp_path, item)
-    # All have asked; the one that gives up is gone again, and its review with it.
-    seen = set()
-
-    def asked():
-        seen.update(review["id"] for review in pending(daemon))
-        return len(seen) == len(WAITS) + 1
-    wait_for(asked, 60, "a review of each")
-    wait_for_pending(daemon, len(WAITS), 30)
+    # All have asked; those that give up are gone again, and their reviews with them.
+    wait_for(lambda: len(daemon.json("reviews", "list")) == len(names), 60, "a review of each")
+    wait_for_pending(daemon, len(WAITS) + len(POOLS), 30)
     time.sleep(2 * LIMIT)
-    for review in wait_for_pending(daemon, len(WAITS)):
+    reviews = wait_for_pending(daemon, len(WAITS) + len(POOLS))
+    assert sorted(review["waiters"] for review in reviews) == [1] * len(WAITS) + [4] * len(POOLS)
+    for review in reviews:
         assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
     lines = [line for client in clients for line in client.communicate(timeout=60)[0].splitlines()]
     told = dict(line.split(" ", 1) for line in lines)
-    assert {name: told.get(name) for name in WAITS} == {name: "1" for name in WAITS}, lines
-    assert told["query_timeout"] == "Query read timeout" and told["other"] == "had to wait too long" and told["again"] == "true", lines
-    assert count(server, "item like 'held %'") == 1 and count(server, "item = 'held query_timeout'") == 1
+    assert {name: told.get(name) for name in (*WAITS, *POOLS)} == {name: "1" for name in (*WAITS, *POOLS)}, lines
+    assert {name: told.get(name) for name in GIVE_UP} == GIVE_UP, lines
+    assert told["other"] == "had to wait too long" and told["again"] == "true", lines
+    left = server.sql("select item from orders where item like 'held %'", "shop").split("\n")
+    assert sorted(left) == sorted(f"held {name}" for name in GIVE_UP)
     server.sql("delete from orders where item like 'held %'", "shop")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Held URL POOL_URL ITEM: statements that people decide, by pgjdbc with a socket timeout and by a pool with one connection, from which
-// another thread wants one meanwhile. Prints a line for each outcome.
+// Held URL POOL_URL ITEM: statements that people decide, by pgjdbc with a socket timeout, with a query timeout, and by a pool with one
+// connection, from which another thread wants one meanwhile. Prints a line for each outcome.
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import java.sql.Connection;
@@ -27,6 +27,18 @@ public class Held {
 			say("jdbc " + delete(c, item));
 		} catch (SQLException e) {
 			say("jdbc " + e.getSQLState() + " " + e.getMessage());
+		}
+	}
+
+	/* Its clock cancels the statement at the server. */
+	static void limited(String url, String item) {
+		try (Connection c = DriverManager.getConnection(url);
+			PreparedStatement s = c.prepareStatement("delete from orders where item = ?")) {
+			s.setString(1, item);
+			s.setQueryTimeout(1);
+			say("jdbc-limit " + s.executeUpdate());
+		} catch (SQLException e) {
+			say("jdbc-limit " + e.getSQLState());
 		}
 	}
 
@@ -57,9 +69,12 @@ public class Held {
 		try (HikariDataSource pool = new HikariDataSource(config)) {
 			Thread other = new Thread(() -> waiting(pool));
 			Thread first = new Thread(() -> plain(args[0], args[1] + " jdbc"));
+			Thread second = new Thread(() -> limited(args[0], args[1] + " jdbc-limit"));
 			first.start();
+			second.start();
 			pooled(pool, args[1] + " pool", other);
 			first.join();
+			second.join();
 			other.join();
 			try (Connection c = pool.getConnection()) {
 				say("again " + c.isValid(5));
