@@ -369,7 +369,7 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 		run->host.grant =
 			run->bench->restless ? (struct protocol_grant){.serial = 1} : run->grant;
 	} else if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN &&
-		hold(run, event)) {
+		!event->runs_nothing && hold(run, event)) {
 		buffer_done(&text);
 		return;
 	}

@@ -9,9 +9,16 @@ static const char policy[] =
 	"config:\n"
 	"  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
 	"  resources: [{ name: shop, protocol: postgres, hosts: [\"127.0.0.1:5432\"] }]\n"
-	"rules: [{ name: reads, operations: [select], objects: [public.orders], allow: {} }]\n";
+	"  reviewers: { dba: { local_users: [root] } }\n"
+	"rules:\n"
+	"  - { name: reads, operations: [select], objects: [public.orders], allow: {} }\n"
+	"  - { name: people, operations: [delete], objects: [public.orders],\n"
+	"      review: { by: dba } }\n"
+	"  - { name: calls, operations: [function_call], review: { by: dba } }\n";
 
 #define PARSE_ROLLBACK "P\0\0\0\x10\0rollback\0\0\0"
+#define DELETE "delete from orders where id = 1"
+#define PARSE_DELETE "P\0\0\0\x27\0" DELETE "\0\0\0"
 #define PARSE_SELECT "P\0\0\0\x1d\0select id from orders\0\0\0"
 #define BIND "B\0\0\0\x0c\0\0\0\0\0\0\0\0"
 #define EXECUTE "E\0\0\0\x09\0\0\0\0\0"
@@ -65,4 +72,58 @@ Test(aborted, behind_its_end_names_are_looked_up_anew)
 	cr_expect(sent("current_schemas") && !sent("select id from orders"));
 	answer_session("app (app)", 0);
 	cr_expect(sent("select id from orders"));
+}
+
+/* What the server fails is nothing to ask people about, be it the first of several commands. */
+Test(aborted, nobody_is_asked_about_what_it_does_not_run)
+{
+	static const char *const texts[] = {DELETE, DELETE "; select 1",
+		DELETE "; rollback; " DELETE, "savepoint a; " DELETE,
+		"select 1; rollback; " DELETE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		query(texts[i]);
+		cr_expect(sent(texts[i]), "%s", texts[i]);
+		server(BYTES(ERROR "Z\0\0\0\5E"));
+		buffer_clear(&run.sent[SIDE_SERVER]);
+	}
+	agent(BYTES("F\0\0\0\x0e\0\0\7\xea\0\0\0\0\0\0"));
+	cr_expect(sent("F"));
+	server(BYTES(ERROR "Z\0\0\0\5E"));
+	agent(BYTES(PARSE_DELETE BIND EXECUTE));
+	cr_expect(sent(DELETE));
+	cr_expect_not(happened("! held") || happened("! preview"), "%.*s",
+		SLICE_PRINT(buffer_slice(&run.events)));
+}
+
+static void check_asks(const char *text)
+{
+	query(text);
+	cr_expect(happened("! held"), "%s", text);
+}
+
+Test(aborted, behind_a_rollback_people_are_asked)
+{
+	check_asks("rollback; " DELETE);
+}
+
+Test(aborted, behind_a_commit_people_are_asked)
+{
+	check_asks("commit; " DELETE);
+}
+
+Test(aborted, behind_a_prepared_transaction_people_are_asked)
+{
+	check_asks("prepare transaction 'a'; " DELETE);
+}
+
+Test(aborted, behind_a_way_back_people_are_asked)
+{
+	check_asks("rollback to a; " DELETE);
+}
+
+Test(aborted, behind_its_end_in_a_batch_people_are_asked)
+{
+	agent(BYTES(PARSE_ROLLBACK BIND EXECUTE PARSE_DELETE BIND EXECUTE));
+	cr_expect_not(sent(DELETE));
 }

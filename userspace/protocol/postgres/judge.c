@@ -172,11 +172,39 @@ static int look_before_transaction(struct pg_engine *e, const struct sql_text *t
 	return r == -EPERM ? PG_TAKEN : r;
 }
 
-/* In a failed transaction the server runs one command only if that ends it. */
+/* What is in flight of an extended batch that does not run anything, so that a failed transaction
+ * is still a failed one behind it. */
+static bool is_still_failed(const struct pg_engine *e)
+{
+	for (size_t i = 0; e->transaction == 'E' && i < e->requests.count; i++) {
+		switch (pg_requests_at((struct pg_requests *)&e->requests, i)->kind) {
+		case PG_REQUEST_PARSE:
+		case PG_REQUEST_BIND:
+		case PG_REQUEST_DESCRIBE_STATEMENT:
+		case PG_REQUEST_DESCRIBE_PORTAL:
+			break;
+		default:
+			return false;
+		}
+	}
+	return e->transaction == 'E';
+}
+
+/* In a failed transaction the server fails the first command of a text unless that ends it, and
+ * then runs none of the others (exec_simple_query()). */
 static bool runs_nothing(const struct pg_engine *e, const struct sql_text *text)
 {
-	return e->transaction == 'E' && e->requests.count == 0 &&
-		sql_text_command_count(text) == 1 && !only_ends_transaction(text);
+	if (!is_still_failed(e) || sql_text_command_count(text) == 0)
+		return false;
+	switch (sql_text_command(text, 0)->kind) {
+	case SQL_COMMAND_COMMIT: /* and PREPARE TRANSACTION */
+	case SQL_COMMAND_ROLLBACK:
+	case SQL_COMMAND_ROLLBACK_TO:
+	case SQL_COMMAND_EMPTY:
+		return false;
+	default:
+		return true;
+	}
 }
 
 /* There what its names mean now can't be read, and makes no difference. */
@@ -288,7 +316,9 @@ int pg_judge_ask(struct pg_engine *e, struct slice exact, enum protocol_action_p
 		.value_total = bind ? bind->value_total : 0,
 		.judgement = p->plan ? &p->plan->judgement : NULL,
 		.unit = p->unit,
-		.runs_nothing = p->plan && runs_nothing(e, p->plan->text),
+		.runs_nothing = p->plan
+			? runs_nothing(e, p->plan->text)
+			: p->pair.operation == OPERATION_FUNCTION_CALL && is_still_failed(e),
 	};
 	e->wait = PG_WAIT_VERDICT;
 	return PG_WAITING;

@@ -202,6 +202,10 @@ int pg_naming_refresh(struct pg_engine *e)
 		e->lookup_failed = false;
 		return -EPERM;
 	}
+	/* What is in flight may be its end. */
+	r = e->transaction == 'E' && pg_requests_sent(e) ? pg_judge_drain(e) : PG_TAKEN;
+	if (r != PG_TAKEN)
+		return r;
 	if (e->transaction == 'E' || e->skipping)
 		return -EPERM;
 	if (!pg_naming_may_ask(e))
