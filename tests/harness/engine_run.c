@@ -289,14 +289,20 @@ static void look_ahead(struct engine_run *run, uint32_t lane)
 	protocol->ahead(run->engine, lane, false, NULL, NULL);
 }
 
+static int bind(struct engine_run *run, uint32_t lane, struct protocol_binding *ret)
+{
+	int r = run->engine->protocol->bind(run->engine, lane, ret);
+
+	return r == 0 && ret->late ? -ESTALE : r;
+}
+
 /* People decide: the action is previewed where it can be, held once, as worker/hold.c does it, and
  * comes again. True: it does. */
 static bool hold(struct engine_run *run, const struct protocol_action_event *event)
 {
 	const struct protocol *protocol = run->engine->protocol;
 	struct protocol_binding binding;
-	int r = run->held == HELD_APPROVED ? -EALREADY
-					   : protocol->bind(run->engine, event->lane, &binding);
+	int r = run->held == HELD_APPROVED ? -EALREADY : bind(run, event->lane, &binding);
 
 	if (r == 0 && run->held == HELD_NOT && protocol->preview) {
 		run->held = HELD_PREVIEWED;
@@ -305,7 +311,7 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 				protocol->judge_again(run->engine, event->lane, false);
 			return true;
 		}
-		r = protocol->bind(run->engine, event->lane, &binding);
+		r = bind(run, event->lane, &binding);
 	}
 	if (r == -EAGAIN)
 		return true;

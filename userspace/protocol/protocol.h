@@ -126,6 +126,9 @@ struct protocol_binding {
 	struct slice in_unit;
 	/* What stands behind it in its unit may mean something else by it. */
 	bool changes;
+	/* Whether it is still the same when people have decided can't be known: what they decided
+	 * before, with its unit, covers it, but they can't be asked any more. */
+	bool late;
 };
 
 struct protocol_result {
@@ -319,6 +322,7 @@ struct protocol_catalog {
 			       */
 	char version[64]; /* what the server's catalogs summed up to, to compare with later */
 	bool check; /* set now and then by the worker: compare before the next use */
+	uint64_t checks; /* counts how often the worker did that */
 };
 
 /* A connection that the server made for the agent within the engine's, in a lane (RFC 9113, 8.5) or
@@ -536,9 +540,10 @@ struct protocol {
 		const struct protocol_refusal *refusal);
 	/* For an action that people are to decide; valid until the next call of any function here.
 	 * -ENOTSUP: this one can't be held; -E2BIG: not all that it is bound to is known;
-	 * -EMSGSIZE: likewise, as it is longer than LIMIT_STATEMENT_BYTES; -ESTALE: whether it is
-	 * still the same when people have decided can't be known; -EAGAIN: not yet, and it comes
-	 * again as a new EVENT_ACTION when it is. Until then it may be released or refused.
+	 * -EMSGSIZE: likewise, as it is longer than LIMIT_STATEMENT_BYTES; -ESTALE: as with
+	 * the result's `late`, nor can it be what was decided with its unit; -EAGAIN: not yet, and
+	 * it comes again as a new EVENT_ACTION when it is. Until then it may be released or
+	 * refused.
 	 */
 	int (*bind)(struct protocol_engine *e, uint32_t lane, struct protocol_binding *ret);
 	/* For such an action: the next of those that stand behind it in its unit and have arrived

@@ -71,6 +71,7 @@ void catalogs_check(struct catalogs *c, uint64_t now)
 				continue;
 			entry->checked = now;
 			entry->catalog.check = true;
+			entry->catalog.checks++;
 		}
 	}
 }

@@ -371,6 +371,8 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 
 	if (protocol->bind)
 		r = protocol->bind(s->engine, event->lane, &binding);
+	if (r == 0 && binding.late)
+		r = -ESTALE;
 	if (r == 0)
 		r = join_groups(s, &d->groups);
 	if (r == 0)

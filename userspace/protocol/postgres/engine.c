@@ -37,10 +37,13 @@ static bool engine_next_event(struct protocol_engine *base, struct protocol_even
 
 static int send_deferred(struct pg_engine *e, enum side to)
 {
+	const struct pg_request *q;
 	int r = 0;
 
 	if (to == SIDE_SERVER && buffer_length(&e->deferred)) {
-		pg_snapshot_on_sent(e, NULL);
+		/* Nothing is in flight before it. */
+		q = pg_requests_head(&e->requests);
+		pg_snapshot_on_sent(e, q && q->statement ? q->statement->text : NULL);
 		r = e->base.host->write(e->base.host, to, buffer_slice(&e->deferred));
 		buffer_done(&e->deferred);
 	}

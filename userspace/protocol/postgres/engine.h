@@ -273,6 +273,7 @@ struct pg_engine {
 	bool snapshot; /* the transaction that is open, or what is in flight begins, may have one */
 	enum pg_snapshot_scope isolation; /* of that transaction */
 	bool compared; /* names were, in that transaction with ONE */
+	uint64_t compared_new; /* catalog.checks then, and 1, if its snapshot was a new one; or 0 */
 	struct pg_lookup *lookup;
 	/* Queries that are kept prepared for a lookup; LEFT: to be dropped, if they are there. */
 	enum { PG_KEPT_NONE, PG_KEPT_READY, PG_KEPT_LEFT } kept;
@@ -435,6 +436,12 @@ void pg_snapshot_on_ready(struct pg_engine *e);
 void pg_snapshot_on_judging(struct pg_engine *e);
 /* Whether what others changed since the pending message was judged first is hidden from us. */
 bool pg_snapshot_hides_others(const struct pg_engine *e);
+/* A lookup compared names in the open transaction, `late`: in a snapshot that may have been older.
+ */
+void pg_snapshot_on_compared(struct pg_engine *e, bool late);
+/* Whether they were in one that was new then, and not so long ago that they would be compared again
+ * in a transaction that sees what others do: what was decided before that holds still. */
+bool pg_snapshot_is_new(const struct pg_engine *e);
 
 /* naming.c */
 void pg_naming_view(struct pg_engine *e, struct sql_view *ret);

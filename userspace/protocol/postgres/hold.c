@@ -341,9 +341,8 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	const struct sql_text *text = e->pending.plan ? e->pending.plan->text : NULL;
 	struct buffer *b = &e->context;
 	struct runs runs = {.engine = e, .text = text};
-	int r = 0;
-
-	int unit;
+	bool late;
+	int unit, r;
 
 	(void)lane;
 	if (!e->pending.may_wait)
@@ -351,7 +350,8 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 	if (!e->pending.bound_whole)
 		return wait_for_rest(e);
 	/* When it is approved, what it names could not be compared with what people were asked. */
-	if (pg_snapshot_hides_others(e))
+	late = pg_snapshot_hides_others(e);
+	if (late && !pg_snapshot_is_new(e))
 		return -ESTALE;
 	buffer_clear(b);
 	r = put_settings(b, e, text, 0);
@@ -369,7 +369,8 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		.bound = {e->pending.bound[0], e->pending.bound[1], buffer_slice(&e->identity)},
 		.context = buffer_slice(b),
 		.runs = buffer_slice(&e->runs),
-		.in_unit = unit == 0 ? buffer_slice(&e->in_unit) : SLICE_EMPTY};
+		.in_unit = unit == 0 ? buffer_slice(&e->in_unit) : SLICE_EMPTY,
+		.late = late};
 	return 0;
 }
 

@@ -377,7 +377,7 @@ int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l)
 	if (wanted & STEP(VERSION) && may_be_old(e, l))
 		e->catalog->check = true;
 	if (wanted & STEP(VERSION) && l->inside)
-		e->compared = e->isolation != PG_SNAPSHOT_EACH;
+		pg_snapshot_on_compared(e, l->late);
 	if (wanted & STEP(NAMES)) {
 		take_names(e, l);
 		not_released(e);

@@ -28,6 +28,7 @@ static void forget_isolation(struct pg_engine *e)
 {
 	e->isolation = PG_SNAPSHOT_UNKNOWN;
 	e->compared = false;
+	e->compared_new = 0;
 }
 
 /* It can be changed until there is a snapshot, and is another transaction's behind the end of this
@@ -66,4 +67,18 @@ void pg_snapshot_on_judging(struct pg_engine *e)
 bool pg_snapshot_hides_others(const struct pg_engine *e)
 {
 	return e->pending.late && e->isolation == PG_SNAPSHOT_ONE;
+}
+
+void pg_snapshot_on_compared(struct pg_engine *e, bool late)
+{
+	e->compared = e->isolation != PG_SNAPSHOT_EACH;
+	if (!late)
+		e->compared_new = e->catalog->checks + 1;
+}
+
+/* Statements that are decided together run one behind the other, as they would at READ COMMITTED:
+ * there, too, names are compared only now and then. */
+bool pg_snapshot_is_new(const struct pg_engine *e)
+{
+	return e->compared && e->catalog && e->compared_new == e->catalog->checks + 1;
 }
