@@ -327,6 +327,8 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	put_text(&run->events, binding.runs);
 	buffer_append_byte(&run->events, '\n');
 	look_ahead(run, event->lane);
+	if (protocol->leaves)
+		protocol->leaves(run->engine, buffer_slice(&run->partial[SIDE_AGENT]));
 	protocol->reassure(run->engine, event->lane, slice_from_string("waiting"));
 	protocol->reassure(run->engine, event->lane, SLICE_EMPTY);
 	protocol->judge_again(run->engine, event->lane, true);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that says nothing for a while: what stands between it and its clients keeps back what it says."""
+"""A server that says nothing for a while, or what it would not: what stands between it and its clients keeps back what it says, or adds to it."""
 import contextlib
 import socket
 import threading
@@ -11,6 +11,7 @@ class Stalling:
     def __init__(self, port):
         self.server_port, self.words, self.speaks = port, None, threading.Event()
         self.speaks.set()
+        self.client = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -23,10 +24,15 @@ class Stalling:
         self.words = None
         self.speaks.set()
 
+    def say(self, data):
+        """To the last client, which nothing is being said to at the moment."""
+        self.client.sendall(data)
+
     def accept(self):
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                self.client = client
                 server = socket.create_connection(("127.0.0.1", self.server_port))
                 threading.Thread(target=self.copy, args=(client, server, True), daemon=True).start()
                 threading.Thread(target=self.copy, args=(server, client, False), daemon=True).start()

@@ -5,10 +5,12 @@
 
 SCRIPT is a Python expression: a list of steps. A step is a message ("Q", "select 1"), or ("wait", "Z") to read up to and
 including a message of that type, or ("sleep", seconds), ("raw", hex), ("close",), ("eof",) to read to the end, or ("line", text) to print that and
-wait for a line, or ("cancel",) for a cancel request. Prints what came as a JSON list of [type, fields…]."""
+wait for a line, or ("cancel",) for a cancel request, ("cancel", "tls") for one inside TLS, or ("shut",) to send no more. Prints what came as
+a JSON list of [type, fields…]."""
 import ast
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -132,9 +134,15 @@ class Connection:
                 return m
 
 
-def cancel(host, port, key):
+def cancel(host, port, key, way="clear"):
     """Asks for what the session with that key does to be given up; returns when that was received."""
     with socket.create_connection((host, port)) as s:
+        if way == "tls":
+            s.sendall(struct.pack("!II", 8, 80877103))
+            assert s.recv(1) == b"S"
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            s = context.wrap_socket(s)
         s.sendall(struct.pack("!II", 8 + len(key), 80877102) + key)
         s.recv(1)
 
@@ -151,7 +159,9 @@ def run(host, port, user, database, script, parameters=()):
             print(step[1], flush=True)
             sys.stdin.readline()
         elif step[0] == "cancel":
-            cancel(host, port, c.key)
+            cancel(host, port, c.key, *step[1:])
+        elif step[0] == "shut":
+            c.socket.shutdown(socket.SHUT_WR)
         elif step[0] == "raw":
             c.socket.sendall(bytes.fromhex(step[1]))
         elif step[0] == "eof":

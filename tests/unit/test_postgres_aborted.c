@@ -127,3 +127,24 @@ Test(aborted, behind_its_end_in_a_batch_people_are_asked)
 	agent(BYTES(PARSE_ROLLBACK BIND EXECUTE PARSE_DELETE BIND EXECUTE));
 	cr_expect_not(sent(DELETE));
 }
+
+static bool leaves(struct slice untaken)
+{
+	return run.engine->protocol->leaves(run.engine, untaken);
+}
+
+Test(aborted, an_agent_that_leaves_says_so_behind_what_waits)
+{
+	cr_expect(leaves(BYTES(PARSE_DELETE BIND EXECUTE "S\0\0\0\4"
+							 "X\0\0\0\4")));
+	cr_expect(leaves(BYTES(PARSE_DELETE "d\0\0\0\5X"
+					    "c\0\0\0\4"
+					    "X\0\0\0\4")));
+	cr_expect_not(leaves(BYTES(PARSE_DELETE "d\0\0\0\x09X\0\0\0\4")), "data");
+	cr_expect_not(leaves(BYTES(PARSE_DELETE BIND "X\0\0\0")), "not all here");
+	cr_expect_not(leaves(BYTES(PARSE_DELETE "y\0\0\0\4"
+						"X\0\0\0\4")),
+		"behind what is no message");
+	cr_expect_not(leaves(BYTES("d\0\0\0\xffX\0\0\0\4")), "within a message");
+	cr_expect_not(leaves(SLICE_EMPTY));
+}

@@ -572,6 +572,9 @@ struct protocol {
 	 * `anew`: by what its names mean now, which the server is asked first. False: it is not
 	 * waiting for a verdict, as it is being judged again already. */
 	bool (*judge_again)(struct protocol_engine *e, uint32_t lane, bool anew);
+	/* While an action is held: whether what of the agent is not taken yet says that it leaves,
+	 * and waits for no answer. NULL: it just closes its connection. */
+	bool (*leaves)(const struct protocol_engine *e, struct slice untaken);
 	/* What the server is to be sent, on a connection of its own, so that it gives up what it is
 	 * doing for this session; empty: it does nothing, or can't be told. Valid until the next
 	 * call of any function here. NULL: the protocol has no such thing. */

@@ -338,6 +338,18 @@ void hold_on_grants(struct worker *w)
 	free(room);
 }
 
+/* Whether the agent says, behind what waits, that it leaves. */
+static bool agent_leaves(struct hold *h)
+{
+	const struct protocol *protocol = h->session->engine->protocol;
+	struct slice untaken = buffer_slice(&h->session->partial[SIDE_AGENT]);
+
+	if (!protocol->leaves || untaken.length == h->seen)
+		return false;
+	h->seen = untaken.length;
+	return protocol->leaves(h->session->engine, untaken);
+}
+
 /* Whatever it waits for, its library hears something: the server may take long to answer what it is
  * asked before people are, and behind the approval. */
 static void tick(struct hold *h, uint64_t now)
@@ -345,7 +357,9 @@ static void tick(struct hold *h, uint64_t now)
 	struct session *s = h->session;
 
 	h->ticked = now;
-	if (h->token_deadline && now >= h->token_deadline) {
+	if (agent_leaves(h)) {
+		hold_give_up(s);
+	} else if (h->token_deadline && now >= h->token_deadline) {
 		hold_stop_waiting(h);
 	} else if (h->state == HOLD_GATHERING && now >= h->gather_deadline) {
 		hold_judge(h, false);

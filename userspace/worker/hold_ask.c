@@ -225,7 +225,9 @@ bool hold_start(struct hold *h, struct draft *d)
 
 bool hold_gathers(const struct session *s)
 {
-	return hold_find_in_state(s, HOLD_GATHERING) &&
+	bool looks = s->engine->protocol->leaves && !list_is_empty(&s->holds);
+
+	return (looks || hold_find_in_state(s, HOLD_GATHERING)) &&
 		buffer_length(&s->partial[SIDE_AGENT]) < GATHER_BYTES;
 }
 

@@ -49,6 +49,7 @@ struct hold {
 	uint64_t next_notice, next_beat; /* monotonic */
 	uint64_t token_deadline; /* monotonic; 0: it waits for no token */
 	uint64_t ticked; /* when hold_tick() looked at it last */
+	size_t seen; /* bytes of what is not taken of the agent, when that was looked at last */
 	enum reason reason; /* HOLD_OVER */
 	char text[600]; /* HOLD_OVER: for the agent */
 };

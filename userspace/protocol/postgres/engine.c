@@ -418,6 +418,8 @@ static void engine_end(struct protocol_engine *base, enum side side)
 		return;
 	}
 	/* In the query phase a server that goes just closes, and so do we. */
+	if (side == SIDE_AGENT)
+		pg_hold_on_end(e);
 	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	if (side == SIDE_AGENT)
 		event->note.text = why_gone(e);
@@ -700,6 +702,7 @@ const struct protocol protocol_postgres = {
 	.preview = pg_preview_start,
 	.reassure = pg_hold_reassure,
 	.judge_again = pg_hold_judge_again,
+	.leaves = pg_hold_leaves,
 	.give_up = pg_login_give_up,
 	.interrupt = engine_interrupt,
 	.abort = engine_abort,

@@ -419,6 +419,10 @@ void pg_hold_ran(struct pg_engine *e, struct pg_changes *changes, struct slice n
 	const struct pg_portal *portal);
 bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice text);
 bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew);
+bool pg_hold_leaves(const struct protocol_engine *base, struct slice untaken);
+/* The agent sends no more while its message waits for people: it may still read that this ends it.
+ */
+void pg_hold_on_end(struct pg_engine *e);
 
 /* server.c */
 int pg_server_input(struct pg_engine *e, struct slice in, size_t *ret_taken);

@@ -412,3 +412,31 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 	}
 	return true;
 }
+
+/* A Terminate, however far behind the message that is held. */
+bool pg_hold_leaves(const struct protocol_engine *base, struct slice untaken)
+{
+	const struct pg_engine *e = container_of(base, const struct pg_engine, base);
+	struct pg_frame m;
+
+	if (e->agent != PG_AGENT_QUERY || e->from_agent.left)
+		return false;
+	while (pg_frame_next(pg_agent_messages, e->phase, untaken, &m) == 1 && m.complete) {
+		if (m.type == 'X')
+			return true;
+		untaken = slice_from(untaken, m.whole.length);
+	}
+	return false;
+}
+
+void pg_hold_on_end(struct pg_engine *e)
+{
+	static const char cancelled[] = "wayleave: the agent closed its connection";
+
+	if (e->agent != PG_AGENT_QUERY || e->wait != PG_WAIT_VERDICT || e->from_server.left)
+		return;
+	buffer_clear(&e->scratch);
+	if (pg_error_put(
+		    &e->scratch, false, PG_STATE_QUERY_CANCELED, slice_from_string(cancelled)) == 0)
+		pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+}
