@@ -447,3 +447,151 @@ Test(ssh_lane, of_a_remote_forward_all_that_an_agent_sent_is_passed_on)
 {
 	expect_all_of_a_connection(BRIDGE_FORWARDED);
 }
+
+/* Where nobody takes it any more it is not. */
+Test(ssh_lane, what_an_agent_sent_is_not_waited_for_when_the_host_has_closed)
+{
+	begin_with_callbacks();
+	host.closed = host.ended = false;
+	agent.unread = FLOW_PENDING_HIGH + 3 * BRIDGE_DATA_MOST;
+	close_agent();
+	window = 0;
+	while (lane_turn(lane))
+		;
+	host.closed = host.ended = true;
+	turn_to_the_end();
+}
+
+/* --- a host that is gone --- */
+
+static void lose_host(void)
+{
+	relay.server = (ssh_session)(void *)&sessions[1];
+	connected = false;
+	outcome = SSH_ERROR;
+	lane->started = false;
+}
+
+Test(ssh_lane, a_command_that_the_host_was_asked_for_is_refused_with_the_reason)
+{
+	message_kind = SSH_CHANNEL_REQUEST_EXEC;
+	requests_add(lane, (ssh_message)(void *)&message);
+	lane->step = LANE_REQUESTING;
+	lose_host();
+	cr_assert_not(lane_turn(lane));
+	cr_assert_eq(answers, 0);
+	lane_refuse(lane, slice_from_string(RELAY_HOST_GONE));
+	turn_to_the_end();
+	cr_expect_eq(successes, 1);
+	cr_expect_eq(status, 126);
+	cr_expect_str_eq(said, broke);
+}
+
+Test(ssh_lane, a_channel_that_the_host_was_asked_for_is_opened_to_tell_the_reason)
+{
+	lane->agent = NULL;
+	lane->kind = 0;
+	lane->step = LANE_OPENING;
+	lane->open = (ssh_message)(void *)&message;
+	host.closed = false;
+	lose_host();
+	cr_assert_not(lane_turn(lane));
+	lane_refuse(lane, slice_from_string(RELAY_HOST_GONE));
+	cr_expect(host.freed);
+	cr_assert(lane_turn(lane));
+	cr_expect_eq(end_of(lane->agent), &agent);
+	cr_expect_eq(lane->step, LANE_IDLE);
+	lane_free(lane);
+}
+
+/* --- what is closed --- */
+
+Test(ssh_lane, nobody_is_called_back_for_what_is_gone)
+{
+	begin_with_callbacks();
+	lane_free(lane);
+	cr_expect(host.freed && !host.freed_with_lane);
+	cr_expect(agent.freed && !agent.freed_with_lane);
+}
+
+Test(ssh_lane, a_channel_is_closed_when_its_other_end_has_closed_it)
+{
+	static uint8_t bytes[100];
+	const struct ssh_channel_callbacks_struct *c;
+
+	begin_with_callbacks();
+	agent.unread = 3 * BRIDGE_DATA_MOST + 1;
+	lane_free(lane);
+	cr_expect_eq(agent.unread, 0);
+	/* The host has closed its end before. */
+	cr_assert_eq(relay.closing_count, 1);
+	c = agent.callbacks;
+	cr_expect_eq(c->channel_data_function(NULL, NULL, bytes, 100, 0, c->userdata), 100);
+	cr_expect_eq(c->channel_data_function(NULL, NULL, bytes, 90, 1, c->userdata), 90);
+	closing_turn(&relay);
+	cr_expect_eq(relay.closing_count, 1);
+	c->channel_close_function(NULL, NULL, c->userdata);
+	/* What comes behind that finds it still there. */
+	cr_expect_eq(c->channel_data_function(NULL, NULL, bytes, 100, 0, c->userdata), 100);
+	closing_turn(&relay);
+	cr_expect_eq(relay.closing_count, 0);
+	cr_expect(list_is_empty(&relay.closing));
+}
+
+Test(ssh_lane, what_is_left_unread_by_who_closed_is_not_waited_for)
+{
+	begin_with_callbacks();
+	agent.callbacks->channel_close_function(NULL, lane->agent, lane);
+	agent.unread = 1;
+	lane_free(lane);
+	cr_expect_eq(relay.closing_count, 0);
+}
+
+Test(ssh_lane, a_session_whose_channels_are_not_closed_opens_no_more)
+{
+	relay.closing_count = LIMIT_SSH_CLOSING;
+	message_kind = SSH_CHANNEL_SESSION;
+	lane_open(&relay, (ssh_message)(void *)&message);
+	cr_expect_eq(relay.lane_count, 1);
+	cr_expect_eq(answers, 1);
+	lane_free(lane);
+}
+
+/* Whose channel could not be opened at the host. */
+Test(ssh_lane, what_ended_before_it_began_is_gone)
+{
+	lane->agent = lane->server = NULL;
+	lane->ended = true;
+	lane->started = false;
+	cr_expect(lane_turn(lane));
+	cr_expect_eq(relay.lane_count, 0);
+}
+
+/* An answer is taken from the channel, which the library has freed with its lane. */
+Test(ssh_lane, what_is_asked_of_a_channel_that_is_gone_is_not_answered)
+{
+	static const struct {
+		size_t session;
+		struct end *channel;
+		size_t answers, freed, requests;
+	} rows[] = {
+		{0, &gone, 0, 1, 0},
+		{1, &gone, 0, 1, 0},
+		{1, &host, 1, 1, 0},
+		{0, &agent, 0, 0, 1},
+	};
+
+	relay.agent = (ssh_session)(void *)&sessions[0];
+	relay.server = (ssh_session)(void *)&sessions[1];
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		answers = messages_freed = 0;
+		asking = (ssh_session)(void *)&sessions[rows[i].session];
+		asked = (ssh_channel)(void *)rows[i].channel;
+		cr_expect_eq(relay_take_messages(&relay), rows[i].session == 0);
+		cr_expect_eq(answers, rows[i].answers, "%zu", i);
+		cr_expect_eq(messages_freed, rows[i].freed, "%zu", i);
+		cr_expect_eq(lane->request_count, rows[i].requests, "%zu", i);
+	}
+	lane_free(lane);
+	cr_expect_eq(messages_freed, 1);
+}
