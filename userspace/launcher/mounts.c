@@ -23,6 +23,13 @@
 /* Filesystems whose mounts are hidden wherever they are. */
 static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 
+/* The kernel's own settings, which can't be written wherever they are mounted, as for somebody's
+ * chroot: where they are of all hosts read_only_paths says. A procfs that could be written would
+ * also let a user namespace mount another one. */
+static const char *const setting_types[] = {"proc", "sysfs", "debugfs", "tracefs", "securityfs",
+	"configfs", "efivarfs", "binfmt_misc", "fusectl", "nfsd"};
+static const char *const setting_places[] = {"/proc", "/sys", "/proc/sys/", "/sys/"};
+
 /* Folders of those who start processes for others (run_folders.c), elsewhere than in /run; and what
  * cron and at are to start. */
 static const char *const launcher_folders[] = {"/var/lib/incus", "/var/lib/lxd",
@@ -43,43 +50,86 @@ static const struct {
 	{"/etc", true},
 };
 
-static bool is_hidden_type(const struct mountinfo *mount)
+static bool is_one_of(const char *text, const char *const *list, size_t count)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(hidden_types); i++) {
-		if (strcmp(mount->type, hidden_types[i]) == 0)
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(text, list[i]) == 0)
 			return true;
 	}
+	return false;
+}
+
+static bool is_hidden(const struct mountinfo *mount)
+{
+	if (is_one_of(mount->type, hidden_types, ARRAY_SIZE(hidden_types)))
+		return true;
 	/* The automounter looks any name up that is read there, and asks that host
-	 * (auto.master(5)). */
+	 * (auto.master(5)).
+	 */
 	return strcmp(mount->type, "autofs") == 0 && strcmp(mount->source, "-hosts") == 0;
 }
 
-/* The list is read whole first: hiding changes it. */
-static int hide_by_type(const struct run_plan *plan, const struct shown *shown)
+/* Of the kernel's settings, elsewhere than usual. */
+static bool is_read_only(const struct mountinfo *mount)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(setting_places); i++) {
+		const char *place = setting_places[i];
+		size_t length = strlen(place);
+
+		if (place[length - 1] == '/' ? strncmp(mount->point, place, length) == 0
+					     : strcmp(mount->point, place) == 0)
+			return false;
+	}
+	return is_one_of(mount->type, setting_types, ARRAY_SIZE(setting_types));
+}
+
+/* A mount point, and what is to be done there. */
+struct found {
+	char *path;
+	bool hide;
+};
+
+/* The list is read whole first: covering changes it. It is for free(), also after a failure. */
+static int find_by_type(struct found **ret, size_t *ret_count)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char **paths = NULL, *line = NULL;
+	char *line = NULL;
 	struct mountinfo mount;
-	size_t count = 0, capacity = 0;
-	int r = mounts ? 0 : -errno;
+	size_t capacity = 0;
+	int r;
 
-	while (mounts && getline(&line, &capacity, mounts) >= 0) {
-		if (!mountinfo_parse(line, &mount) || !is_hidden_type(&mount))
+	if (!mounts)
+		return -errno;
+	while (getline(&line, &capacity, mounts) >= 0) {
+		bool hide;
+
+		if (!mountinfo_parse(line, &mount))
 			continue;
-		paths = memory_resize_array(paths, count + 1, sizeof(*paths));
-		paths[count++] = memory_copy_string(mount.point);
+		hide = is_hidden(&mount);
+		if (!hide && !is_read_only(&mount))
+			continue;
+		*ret = memory_resize_array(*ret, *ret_count + 1, sizeof(**ret));
+		(*ret)[(*ret_count)++] = (struct found){memory_copy_string(mount.point), hide};
 	}
-	if (mounts && !feof(mounts))
-		r = -EIO;
-	if (mounts)
-		fclose(mounts);
+	r = feof(mounts) ? 0 : -EIO;
+	fclose(mounts);
 	free(line);
+	return r;
+}
+
+static int cover_by_type(const struct run_plan *plan, const struct shown *shown)
+{
+	struct found *found = NULL;
+	size_t count = 0;
+	int r = find_by_type(&found, &count);
+
 	for (size_t i = 0; i < count; i++) {
 		if (r == 0)
-			r = cover_hide(paths[i], plan, shown);
-		free(paths[i]);
+			r = found[i].hide ? cover_hide(found[i].path, plan, shown)
+					  : cover_read_only(found[i].path);
+		free(found[i].path);
 	}
-	free(paths);
+	free(found);
 	return r;
 }
 
@@ -195,10 +245,10 @@ static int show(const struct run_plan *plan, const struct shown *shown, uid_t us
 static int change(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	const char *keys, struct error *e)
 {
-	int r = hide_by_type(plan, shown);
+	int r = cover_by_type(plan, shown);
 
 	if (r < 0)
-		return error_set_errno(e, r, "hiding cgroups");
+		return error_set_errno(e, r, "covering the kernel's filesystems");
 	r = hide_all(launcher_folders, ARRAY_SIZE(launcher_folders), plan, shown, e);
 	if (r == 0)
 		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
