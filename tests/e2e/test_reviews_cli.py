@@ -143,6 +143,30 @@ def test_the_list_and_the_whole(daemon, held):  # noqa: F811
     assert "denied" in shown and "by          root" in shown and "reason      no" in shown
 
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
+
+
+def test_what_programs_read(daemon, held):  # noqa: F811
+    """The members that are promised, of the list, of one, and of a grant; before and after the decision."""
+    s, review = held()
+    promised = {"id": review["id"], "state": "pending", "agent": "demo", "principal": review["principal"], "resource": "shop",
+                "rule": "deletes need a person", "operations": ["delete", "select"], "objects": ["public.orders"],
+                "text": "delete from orders where item = 'nothing'", "waiters": 1, "decided_by": None}
+    whole = daemon.json("reviews", "show", review["id"])
+    for seen in (review, whole):
+        assert {**promised, "operations": sorted(seen["operations"])} == {name: sorted(seen[name]) if name == "operations" else seen[name]
+                                                                          for name in promised}
+        assert re.fullmatch("[0-9a-f]{64}", seen["digest"]) and re.fullmatch(TIME, seen["created"]) and re.fullmatch(TIME, seen["deadline"])
+        assert seen["created"] < seen["deadline"] and (seen["grant_limit"], seen["decided"], seen["grant"]) == (1800, None, None)
+    done = daemon.json("reviews", "approve", review["id"], "--for", "90s", "--reason", "seen")
+    assert (done["state"], done["decided_by"], done["reason"]) == ("approved", "root", "seen") and re.fullmatch(TIME, done["decided"])
+    s.answer()
+    (grant,) = daemon.json("grants", "list")
+    assert done["grant"] == grant["id"] and (grant["review"], grant["by"], grant["rules"]) == (review["id"], "root", ["deletes need a person"])
+    assert re.fullmatch(TIME, grant["created"]) and re.fullmatch(TIME, grant["end"]) and grant["created"] < grant["end"]
+    assert [r["state"] for r in daemon.json("reviews") if r["id"] == review["id"]] == ["approved"]
+
+
 def test_what_an_agent_writes_drives_no_terminal(daemon, held):  # noqa: F811
     s, review = held(HOSTILE)
     for words in (["reviews"], ["reviews", "show", review["id"]]):
