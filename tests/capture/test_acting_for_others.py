@@ -8,12 +8,13 @@ import json
 import os
 import pathlib
 import socket
+import stat
 import subprocess
 
 import pytest
-from conftest import PYTHON, Host, sh
+from conftest import PYTHON, Host, program, sh
 from test_by_name import TOOLS, as_user
-from test_launcher import GROUP, NAME, USER, Launcher, encode_plan, libc, made_folders
+from test_launcher import GROUP, KEEP_USER, NAME, OWN_KEYS, USER, Launcher, encode_plan, libc, made_folders
 
 OWN = pathlib.Path(f"/run/user/{USER}")
 ALLOWED = [OWN / "engine.sock", OWN / "allowed/engine.sock", pathlib.Path("/run/systemd/io.systemd.Hostname")]
@@ -132,3 +133,56 @@ def test_automounter(inside):
         os.close(out)  # nobody waits for an answer any more
         sh("umount", str(place), check=False)
         place.rmdir()
+
+
+def test_agents_of_keys_at_home(inside):
+    """As OpenSSH 10.1 has them. One that comes later is not seen either."""
+    home = inside.folder / "home"
+    folder = home / ".ssh/agent"
+    paths = [folder / "s.one", folder / "s.two", folder / "s.late"]
+    code = TOOLS + REACH + f"""
+print("started", flush=True)
+sys.stdin.readline()
+result = [reach(p, {STREAM}) for p in {list(map(str, paths))!r}]
+"""
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(made_folders(home, home / ".ssh", folder))
+
+        def serve(path):
+            server = undo.enter_context(socket.socket(socket.AF_UNIX))
+            server.bind(str(path))
+            server.listen()
+            os.chown(path, USER, GROUP)
+
+        def seen(**more):
+            process = inside.popen(PYTHON, "-c", program(code), uid=USER, env={**os.environ, "HOME": str(home), "SSH_AUTH_SOCK": str(paths[0])},
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
+            assert process.stdout.readline() == "started\n"
+            if not paths[2].exists():
+                serve(paths[2])
+            return json.loads(process.communicate("\n", timeout=30)[0])
+        for path in paths[:2]:
+            serve(path)
+        for path in (home, home / ".ssh", folder):
+            os.chown(path, USER, GROUP)
+        assert seen() == ["ENOENT"] * 3
+        with inside.fake(encode_plan(inside.agent, flags=KEEP_USER | OWN_KEYS)):
+            assert seen(at=inside.folder / "fake.sock") == [None, "ENOENT", "ENOENT"]
+
+
+def test_devices_of_networks(inside):
+    """Adapters that a program speaks with by itself: no rule sees what they send."""
+    folder, paths = pathlib.Path("/dev/infiniband"), [pathlib.Path(p) for p in ("/dev/infiniband/uverbs0", "/dev/hfi1_0", "/dev/uinput")]
+    if folder.exists() or any(path.exists() for path in paths):
+        pytest.skip("such devices are in use on this host")
+    code = f"result = [tried(lambda: open(p, 'rb').read(1).hex()) for p in {list(map(str, paths))!r}]"
+    with made_folders(folder):
+        try:
+            for path in paths:
+                os.mknod(path, stat.S_IFCHR, os.makedev(1, 5))  # zero
+                path.chmod(0o666)
+            assert as_user(inside, code) == ["ENOENT", "", ""]
+            assert [open(path, "rb").read(1) for path in paths] == [b"\0"] * 3  # they were there
+        finally:
+            for path in paths:
+                path.unlink(missing_ok=True)

@@ -14,15 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/host_path.h"
+#include "base/memory.h"
 #include "launcher/cover.h"
 #include "launcher/launcher.h"
+#include "launcher/snapshot.h"
+#include "launcher/user_file.h"
 
 /* As ssh-agent and sshd name them (OpenSSH before 10.1): /tmp/ssh-XXXXXXXXXX/agent.PID. */
 #define KEY_HOME "/tmp"
 #define KEY_FOLDER "ssh-"
 #define KEY_SOCKET "agent."
+/* From OpenSSH 10.1 on: in the user's home. */
+#define KEY_HOME_FOLDER ".ssh/agent"
 #define SOCKETS_MOST 1024 /* each is a mount */
 
 struct search {
@@ -92,22 +96,53 @@ static int hide_in(struct search *s, const char *folder)
 	return each(s, folder, KEY_SOCKET, hide);
 }
 
+/* In that folder there is nothing else, and what others open there later is not seen. `own` is
+ * there all the same, where it is not hidden. */
+static int hide_at_home(const struct search *s, const char *home, const char *own)
+{
+	char *path = memory_format("%s/" KEY_HOME_FOLDER "/", home);
+	const char *name = own && s->own.st_ino && strncmp(own, path, strlen(path)) == 0
+		? own + strlen(path)
+		: NULL;
+	const struct snapshot_choice choice = {
+		.files_alone = true, .with = &name, .with_count = name ? 1 : 0};
+	struct stat found;
+	int folder, r = host_path_open(path, &folder, NULL);
+
+	if (r == 0) {
+		if (fstat(folder, &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == s->user)
+			r = snapshot_put_at(folder, &choice);
+		close(folder);
+	} else {
+		r = 0; /* not there, or for nobody but its user: nothing can be mounted there */
+	}
+	if (r < 0)
+		error_set_errno(s->e, r, "hiding what is in %s", path);
+	free(path);
+	return r;
+}
+
 int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
-	const char *own, struct error *e)
+	char *const *environment, struct error *e)
 {
 	struct search s = {.plan = plan, .shown = shown, .user = user, .e = e};
+	const char *own = environment_get(environment, "SSH_AUTH_SOCK");
+	const char *home = user_file_home(environment, plan);
 	int r = 0;
 
 	if (own && may_use_own(plan, user))
 		(void)find_socket(own, user, &s.own);
 	else if (own)
 		r = hide(&s, own);
-	return r == 0 ? each(&s, KEY_HOME, KEY_FOLDER, hide_in) : r;
+	if (r == 0)
+		r = each(&s, KEY_HOME, KEY_FOLDER, hide_in);
+	return r == 0 && home && *home == '/' ? hide_at_home(&s, home, own) : r;
 }
 
-int key_sockets_show(
-	struct run_plan *plan, uid_t user, const char *own, struct arena *memory, struct error *e)
+int key_sockets_show(struct run_plan *plan, uid_t user, char *const *environment,
+	struct arena *memory, struct error *e)
 {
+	const char *own = environment_get(environment, "SSH_AUTH_SOCK");
 	size_t count = plan->shown_count;
 	struct run_path *shown;
 	struct stat s;

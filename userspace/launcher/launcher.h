@@ -88,9 +88,10 @@ int working_folder_enter(const struct working_folder *f, const dev_t *covers, si
 	const struct caller *c, bool *ret_entered, struct error *e);
 
 /* mounts.c: a mount namespace of its own, and the same working folder in it. For user 0, who owns
- * files that others can't write anyway, more of it is read-only. `keys`: as below. */
-int mounts_make(
-	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e);
+ * files that others can't write anyway, more of it is read-only. `environment`: as the
+ * command gets it. */
+int mounts_make(const struct run_plan *plan, const struct caller *c, char *const *environment,
+	struct error *e);
 
 /* run_folders.c: in /run the sockets of those who act for others are not seen, but for what the
  * plan shows: first there is room for that inside of what is hidden, then, when it is in its place,
@@ -102,13 +103,13 @@ int run_folders_hide(const struct run_plan *plan, uid_t user, struct error *e);
 bool run_folders_is_of_user(const char *path, uid_t user);
 
 /* key_sockets.c: of ssh-agents of the command's user, inside the mount namespace: hides them, but
- * for `own`, the SSH_AUTH_SOCK of its environment (NULL: none), where the plan lets it use that. */
+ * for the one that SSH_AUTH_SOCK names, where the plan lets the command use that. */
 int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid_t user,
-	const char *own, struct error *e);
-/* Before that, where `own` is in the user's folder in /run: the plan shows it. `own` must live as
- * long as the plan. */
-int key_sockets_show(
-	struct run_plan *plan, uid_t user, const char *own, struct arena *memory, struct error *e);
+	char *const *environment, struct error *e);
+/* Before that, where it is in the user's folder in /run: the plan shows it. The environment must
+ * live as long as the plan. */
+int key_sockets_show(struct run_plan *plan, uid_t user, char *const *environment,
+	struct arena *memory, struct error *e);
 
 /* kubeconfig.c: the command sees its kubeconfig, and the CA files that this and its pod name, with
  * the host's CA. `environment`: as the command gets it, but for its user. */

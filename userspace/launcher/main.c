@@ -113,14 +113,13 @@ static int follow_token(const struct options *o, const struct caller *c, const c
 static int make_view(struct run_plan *plan, const struct caller *c, char *const *environment,
 	struct arena *memory, struct error *e)
 {
-	const char *keys = environment_get(environment, "SSH_AUTH_SOCK");
 	struct buffer hosts;
 	int r = user_known_hosts_read(plan, &hosts, e);
 
 	if (r == 0)
-		r = key_sockets_show(plan, run_user(plan, c), keys, memory, e);
+		r = key_sockets_show(plan, run_user(plan, c), environment, memory, e);
 	if (r == 0)
-		r = mounts_make(plan, c, keys, e);
+		r = mounts_make(plan, c, environment, e);
 	if (r == 0)
 		r = kubeconfig_show(environment, plan, c, e);
 	if (r == 0)

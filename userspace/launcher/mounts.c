@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,12 @@ static const char *const launcher_folders[] = {"/var/lib/incus", "/var/lib/lxd",
 	"/var/snap/lxd/common/lxd", "/var/spool/cron", "/var/spool/at", "/etc/crontab",
 	"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
 	"/etc/cron.monthly", "/etc/cron.yearly"};
+
+/* Devices by which a program sends what no socket does: adapters that it speaks with past the
+ * kernel (RDMA, Onload, Omni-Path, Slingshot), often open to everybody, and modems; and keyboards
+ * that it makes, which type where a person does. */
+static const char *const hidden_devices[] = {"/dev/infiniband", "/dev/onload*", "/dev/sfc_*",
+	"/dev/hfi1*", "/dev/cxi*", "/dev/cdc-wdm*", "/dev/wwan*", "/dev/uinput", "/dev/uhid"};
 
 /* Besides the plan's. What only root's own files matter for is left alone for others. */
 static const struct {
@@ -214,6 +221,24 @@ static int hide_all(const char *const *paths, size_t count, const struct run_pla
 	return 0;
 }
 
+static int hide_devices(const struct run_plan *plan, const struct shown *shown, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(hidden_devices); i++) {
+		glob_t found;
+		int problem = glob(hidden_devices[i], GLOB_NOSORT, NULL, &found);
+
+		if (problem == GLOB_NOMATCH)
+			continue;
+		if (problem)
+			return error_set(e, -EIO, "looking for %s", hidden_devices[i]);
+		r = hide_all((const char *const *)found.gl_pathv, found.gl_pathc, plan, shown, e);
+		globfree(&found);
+	}
+	return r;
+}
+
 static int make_all_read_only(const struct run_plan *plan, bool is_root, struct error *e)
 {
 	const char *path = NULL;
@@ -243,7 +268,7 @@ static int show(const struct run_plan *plan, const struct shown *shown, uid_t us
 }
 
 static int change(const struct run_plan *plan, const struct shown *shown, uid_t user,
-	const char *keys, struct error *e)
+	char *const *environment, struct error *e)
 {
 	int r = cover_by_type(plan, shown);
 
@@ -253,7 +278,9 @@ static int change(const struct run_plan *plan, const struct shown *shown, uid_t 
 	if (r == 0)
 		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
 	if (r == 0)
-		r = key_sockets_hide(plan, shown, user, keys, e);
+		r = hide_devices(plan, shown, e);
+	if (r == 0)
+		r = key_sockets_hide(plan, shown, user, environment, e);
 	if (r == 0)
 		r = make_all_read_only(plan, user == 0, e);
 	return r == 0 ? show(plan, shown, user, e) : r;
@@ -271,8 +298,8 @@ static int return_to_folder(
 	return error_set(e, -ENOENT, "the working folder %s is hidden from agents", folder->path);
 }
 
-int mounts_make(
-	const struct run_plan *plan, const struct caller *c, const char *keys, struct error *e)
+int mounts_make(const struct run_plan *plan, const struct caller *c, char *const *environment,
+	struct error *e)
 {
 	struct shown *shown = memory_new_array(plan->shown_count + 1, sizeof(*shown));
 	mode_t mask = umask(022); /* of the caller, for the command */
@@ -286,7 +313,7 @@ int mounts_make(
 	else if ((r = take_shown(plan, shown)) < 0)
 		error_set_errno(e, r, "what is to be seen");
 	else
-		r = change(plan, shown, run_user(plan, c), keys, e);
+		r = change(plan, shown, run_user(plan, c), environment, e);
 	for (size_t i = 0; i < plan->shown_count; i++) {
 		if (shown[i].tree >= 0)
 			close(shown[i].tree);

@@ -146,7 +146,7 @@ static int put_empty(int folder)
 
 /* Mounts can only be put into what has its place already, so the new filesystem goes over the
  * folder first, and is filled from the descriptor that still leads to what it covers. */
-static int put(int folder, const struct snapshot_choice *choice)
+int snapshot_put_at(int folder, const struct snapshot_choice *choice)
 {
 	int copy = put_empty(folder), r;
 
@@ -253,7 +253,7 @@ int snapshot_put(const char *path, const struct snapshot_choice *choice)
 
 	if (folder < 0)
 		return cover_is_missing(-errno) ? 0 : -errno;
-	r = put(folder, choice);
+	r = snapshot_put_at(folder, choice);
 	close(folder);
 	return r;
 }

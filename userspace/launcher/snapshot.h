@@ -39,6 +39,8 @@ bool snapshot_has(const struct snapshot_choice *choice, const char *name, mode_t
  * are outside; what comes into this one later, on either side, is not seen on the other. A path
  * that is no folder is no error. */
 int snapshot_put(const char *path, const struct snapshot_choice *choice);
+/* The same for the folder that a path descriptor leads to. */
+int snapshot_put_at(int folder, const struct snapshot_choice *choice);
 
 /* The same for what a path descriptor leads to, but for one entry, which is an ordinary file there:
  * with this content, and what `like` says. *ret_device is the new filesystem's. */
