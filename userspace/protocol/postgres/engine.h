@@ -8,7 +8,8 @@
  *             send.c: is sent on or poisoned
  *   server.c  what the server sends: belongs to requests.h' head; result.c: is masked and passed
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
- *   naming.c  how names are looked up in this session; reading the catalog in-band
+ *   naming.c  how names are looked up in this session; reading the catalog in-band;
+ *             naming_answer.c: what was read
  *   snapshot.c  how old what we read there may be
  *   meanings.c  settings that decide what values in a text mean
  *   scrub.c   errors, notices, notifications
@@ -455,10 +456,11 @@ int pg_naming_refresh(struct pg_engine *e);
 int pg_naming_compare(struct pg_engine *e);
 /* Whether the server may be asked anything now. */
 bool pg_naming_may_ask(const struct pg_engine *e);
-void pg_naming_on_encoding(struct pg_engine *e, struct slice name);
 void pg_naming_on_effects(struct pg_engine *e, unsigned effects);
 void pg_naming_on_ready(struct pg_engine *e);
 void pg_naming_done(struct pg_engine *e);
+/* naming_answer.c: the client encoding is `name` now. */
+void pg_naming_on_encoding(struct pg_engine *e, struct slice name);
 /* Replies to our own queries. */
 int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body);
 

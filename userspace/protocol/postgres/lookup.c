@@ -407,7 +407,7 @@ static int on_row(struct pg_lookup *l, struct slice body)
 	return take_row(l, values, count);
 }
 
-/* The round is over: what was read goes to naming.c, which may start another. */
+/* The round is over: what was read goes to naming_answer.c, which may start another. */
 static int finish(struct pg_engine *e)
 {
 	struct pg_lookup *l = e->lookup;

@@ -72,7 +72,7 @@ int pg_lookup_keep(struct pg_engine *e);
 /* Its answer is one row: what struct protocol_catalog has as `version`. */
 const char *pg_lookup_version_query(void);
 void pg_lookup_free(struct pg_lookup *l); /* takes NULL */
-/* naming.c: a round is over; takes what was read. */
+/* naming_answer.c: a round is over; takes what was read. */
 int pg_naming_on_lookup(struct pg_engine *e, struct pg_lookup *l);
 /* naming.c: whether that version is the one of the names that the last text was judged by. */
 bool pg_naming_has_version(const struct pg_engine *e);
