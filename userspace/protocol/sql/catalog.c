@@ -48,6 +48,7 @@ void sql_catalog_put(struct sql_catalog *c)
 	if (!c || --c->references > 0)
 		return;
 	free_masks(c);
+	free(c->sorted);
 	table_done(&c->relations_by_name);
 	table_done(&c->relations_by_oid);
 	table_done(&c->functions);
@@ -114,20 +115,6 @@ const struct catalog_code *catalog_find_code(const struct table *codes, struct s
 			return code;
 	}
 	return NULL;
-}
-
-void catalog_visit_schema(const struct sql_catalog *c, struct slice schema,
-	void (*visit)(void *context, const struct sql_relation *r), void *context)
-{
-	for (size_t i = 0; i < c->relations_by_name.bucket_count; i++) {
-		list_for_each (position, &c->relations_by_name.buckets[i]) {
-			struct sql_relation *r =
-				list_entry(position, struct sql_relation, by_name.link);
-
-			if (slice_equal(r->schema, schema))
-				visit(context, r);
-		}
-	}
 }
 
 struct sql_column *catalog_find_column(struct sql_relation *r, int number)
@@ -385,6 +372,7 @@ bool sql_catalog_is_ascii(const struct sql_catalog *c)
 
 int sql_catalog_finish(struct sql_catalog *c)
 {
+	catalog_sort(c);
 	catalog_follow_rules(c);
 	c->finished = true;
 	return 0;

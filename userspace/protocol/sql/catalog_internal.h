@@ -137,6 +137,7 @@ struct sql_catalog {
 	struct table relations_by_name, relations_by_oid;
 	struct table functions, operators, casts, types;
 	struct sql_relation *ruled;
+	struct sql_relation **sorted; /* owned; by schema and name, once finished */
 	size_t rows; /* that were added */
 	bool full; /* columns no longer fit */
 	bool finished;
@@ -157,7 +158,10 @@ const struct catalog_function *catalog_find_function(
 const struct catalog_code *catalog_find_code(const struct table *codes, struct slice schema,
 	struct slice name, const struct catalog_code *previous);
 struct sql_column *catalog_find_column(struct sql_relation *r, int number);
-/* Calls `visit` for each relation of the schema. */
+/* After the last row: puts relations in order. (catalog_schema.c) */
+void catalog_sort(struct sql_catalog *c);
+/* Calls `visit` for each relation of the schema, in the order of their names: what comes of it
+ * stands in reviews, which are one where all is the same and in the same order. */
 void catalog_visit_schema(const struct sql_catalog *c, struct slice schema,
 	void (*visit)(void *context, const struct sql_relation *r), void *context);
 
