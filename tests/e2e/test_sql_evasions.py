@@ -31,6 +31,9 @@ create function decoy.lower(text) returns text language plpgsql as $$ begin dele
 create function public.net(orders) returns int language plpgsql as $$ begin delete from orders; return 1; end $$;
 create function equal_wipe(text, int) returns bool language plpgsql as $$ begin delete from orders; return true; end $$;
 create operator ~~~ (leftarg = text, rightarg = int, function = equal_wipe);
+create function decoy.plunder(orders) returns int language plpgsql as $$ begin delete from orders; return 1; end $$;
+create function decoy.both(int, int) returns bool language plpgsql as $$ begin delete from public.orders; return true; end $$;
+create operator decoy.=== (leftarg = int, rightarg = int, function = decoy.both);
 create type mood as (x int);
 create function to_mood(int) returns mood language plpgsql as $$ begin delete from orders; return row(1)::mood; end $$;
 create function keep_one(int, orders) returns int language plpgsql as $$ begin delete from orders; return 1; end $$;
@@ -68,7 +71,8 @@ RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders", "
          {"name": "see", "operations": ["read"], "objects": ["seen.*"], "allow": {}},
          {"name": "write", "operations": ["write"], "objects": ["public.ruled", "seen.*"], "allow": {}},
          {"name": "cursors", "operations": ["cursor"], "allow": {}},
-         {"name": "own tables", "operations": ["create"], "objects": ["pg_temp.mine", "pg_temp.secrets"], "allow": {}}]
+         {"name": "own tables", "operations": ["create"], "objects": ["pg_temp.mine", "pg_temp.secrets"], "allow": {}},
+         {"name": "own code", "operations": ["create"], "objects": ["pg_temp.own()", "public.own()", "pg_temp.==="], "allow": {}}]
 WRITES = """
 delete from orders
 DELETE/**/FROM orders
@@ -295,6 +299,19 @@ STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
     [["Q", "begin"], ["Q", "set local search_path to decoy"], ["Q", "select * from customers"], ["Q", "rollback"],
      ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to decoy"], ["Q", "rollback to a"], ["Q", "select 1 from orders"],
      ["Q", "set search_path to decoy"], ["Q", "commit"], ["Q", "select * from orders"]],
+    # Code by operators and attributes that the path did not lead to before, or that were not there.
+    [["Q", "set search_path to decoy, pg_catalog; select 1 === 2"]],
+    [["Q", "set search_path to decoy, public; select o.plunder from public.orders o"]],
+    [["Q", "begin"], ["Q", "create function pg_temp.own(int, int) returns int language sql as 'delete from orders returning id'"],
+     ["Q", "create operator pg_temp.=== (leftarg = int, rightarg = int, function = pg_temp.own)"],
+     ["Q", "select 1 operator(pg_temp.===) 2"], ["Q", "commit"]],
+    [["Q", "begin"], ["Q", "create function pg_temp.own(int, int) returns int language sql as 'delete from orders returning id'"],
+     ["Q", "create operator pg_temp.=== (leftarg = int, rightarg = int, function = pg_temp.own); select 1 operator(pg_temp.===) 2"],
+     ["Q", "commit"]],
+    [["Q", "create function public.own(orders) returns int language sql as 'delete from orders returning id';"
+      " select o.own from orders o"]],
+    [["Q", "create function public.own(orders) returns int language sql as 'delete from orders returning id';"
+      " select (o).own from orders o"]],
     # What was looked up before its undoing, while the transaction goes on.
     [["Q", "set search_path to decoy"], ["Q", "begin"], ["Q", "savepoint a"], ["Q", "set search_path to public"], ["Q", "select 1 from orders"],
      ["Q", "rollback to a"], ["Q", "select * from orders"]],

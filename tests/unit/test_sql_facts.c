@@ -668,3 +668,49 @@ Test(sql_facts, what_falls_with_a_schema_has_an_order)
 		sql_catalog_put(c);
 	}
 }
+
+/* Operators, casts and attributes of which the catalog, or the path, does not say what they are
+ * where the command stands. */
+Test(sql_facts, code_that_came_to_be)
+{
+	static const struct fact facts[] = {
+		{"create operator public.~~+~ (rightarg = int, function = f); select ~~+~ 1",
+			"create public.~~+~, function ?~~+~(), select"},
+		{"create cast (t as int) with function f(t); select 1::int8",
+			"create ?an object without a name, function ?int8(), select"},
+		{"create function g(u) returns int language sql as ''; select u.g from u",
+			"create public.g(), select public.u, function ?g()"},
+		{"create function g(u) returns int language sql as ''; select u.id from u",
+			"create public.g(), select public.u"},
+		{"alter function app.f() rename to h; select u.h from u",
+			"alter app.f(), select ?u, function ?h()"},
+		{"set search_path = app; select 1 ~~~ 2", "session, function ?~~~(), select"},
+		{"set search_path = app; select 1 + 2", "session, select"},
+		{"set search_path = app; select x.net from public.t x",
+			"session, select public.t, function ?net(), function public.net()"},
+		{"set search_path = app; select x.id from public.t x", "session, select public.t"},
+	};
+
+	EXPECT(facts);
+}
+
+/* pg_temp is a schema with a number in the server's catalogs. */
+Test(sql_facts, code_of_the_session)
+{
+	static const struct sql_test_row rows[] = {
+		{8, {"pg_temp_3", "===", "pg_temp_3", "spy"}},
+		{9, {"pg_temp_3", "mood", "pg_temp_3", "to_mood"}},
+	};
+	static const struct slice path[] = {{(const uint8_t *)"pg_temp_3", 9},
+		{(const uint8_t *)"pg_catalog", 10}, {(const uint8_t *)"public", 6}};
+	struct sql_catalog *c = sql_test_fill(rows, ARRAY_SIZE(rows));
+	struct sql_view view = {.catalog = c, .path = path, .path_count = 3};
+
+	sql_test_expect(
+		"select 1 operator(pg_temp.===) 2", &view, "function pg_temp.spy(), select");
+	sql_test_expect(
+		"select 1 operator(pg_temp_3.===) 2", &view, "function pg_temp.spy(), select");
+	sql_test_expect("select 1::pg_temp.mood", &view, "function pg_temp.to_mood(), select");
+	sql_test_expect("select 1::pg_temp_4.mood", &view, "select");
+	sql_catalog_put(c);
+}

@@ -274,7 +274,8 @@ int pg_judge_plan(struct pg_engine *e, struct sql_text *text)
 struct pg_plan *pg_judge_ahead(
 	struct pg_engine *e, struct sql_text *text, const struct sql_before *before)
 {
-	bool alone = !before->made && !before->names_moved && !before->relations_gone;
+	bool alone = !before->made && !before->names_moved && !before->relations_gone &&
+		!before->code_made;
 	struct sql_view view;
 	struct pg_plan *plan;
 

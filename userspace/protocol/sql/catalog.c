@@ -52,8 +52,11 @@ void sql_catalog_put(struct sql_catalog *c)
 	table_done(&c->relations_by_name);
 	table_done(&c->relations_by_oid);
 	table_done(&c->functions);
-	table_done(&c->operators);
-	table_done(&c->casts);
+	table_done(&c->attributes);
+	table_done(&c->operators.table);
+	table_done(&c->operators.names);
+	table_done(&c->casts.table);
+	table_done(&c->casts.names);
 	table_done(&c->types);
 	arena_done(&c->arena);
 	free(c);
@@ -102,19 +105,31 @@ const struct catalog_function *catalog_find_function(
 	return NULL;
 }
 
-const struct catalog_code *catalog_find_code(const struct table *codes, struct slice schema,
+const struct catalog_code *catalog_find_code(const struct catalog_codes *codes, struct slice schema,
 	struct slice name, const struct catalog_code *previous)
 {
-	struct table_node *node = previous ? table_find_next(codes, &previous->node)
-					   : table_find(codes, name_hash(schema, name));
+	const struct table *table = &codes->table;
+	struct table_node *node = previous ? table_find_next(table, &previous->node)
+					   : table_find(table, name_hash(schema, name));
 
-	for (; node; node = table_find_next(codes, node)) {
+	for (; node; node = table_find_next(table, node)) {
 		struct catalog_code *code = container_of(node, struct catalog_code, node);
 
 		if (slice_equal(code->name, name) && slice_equal(code->schema, schema))
 			return code;
 	}
 	return NULL;
+}
+
+/* By the hash alone, which is keyed: in doubt there is one. */
+bool catalog_names_code(const struct catalog_codes *codes, struct slice name)
+{
+	return table_find(&codes->names, table_hash_slice(name));
+}
+
+bool catalog_names_attribute(const struct sql_catalog *c, struct slice name)
+{
+	return table_find(&c->attributes, table_hash_slice(name));
 }
 
 struct sql_column *catalog_find_column(struct sql_relation *r, int number)
@@ -298,10 +313,12 @@ static int add_function(struct sql_catalog *c, const struct slice *v)
 	if (!f->schema.data || !f->name.data)
 		return -E2BIG;
 	table_insert(&c->functions, &f->node, name_hash(f->schema, f->name));
+	if (f->attribute)
+		table_insert(&c->attributes, &f->by_name, table_hash_slice(f->name));
 	return 0;
 }
 
-static int add_code(struct sql_catalog *c, struct table *codes, const struct slice *v)
+static int add_code(struct sql_catalog *c, struct catalog_codes *codes, const struct slice *v)
 {
 	struct catalog_code *code;
 	struct slice copies[4];
@@ -320,7 +337,8 @@ static int add_code(struct sql_catalog *c, struct table *codes, const struct sli
 		.name = copies[1],
 		.function_schema = copies[2],
 		.function_name = copies[3]};
-	table_insert(codes, &code->node, name_hash(code->schema, code->name));
+	table_insert(&codes->table, &code->node, name_hash(code->schema, code->name));
+	table_insert(&codes->names, &code->by_name, table_hash_slice(code->name));
 	return 0;
 }
 

@@ -110,6 +110,7 @@ static inline bool catalog_is_view(const struct sql_relation *r)
 
 struct catalog_function {
 	struct table_node node;
+	struct table_node by_name; /* with `attribute` */
 	struct slice schema, name;
 	bool attribute; /* name(x) may be written x.name */
 	bool trusted; /* an extension's, and changes nothing */
@@ -117,9 +118,14 @@ struct catalog_function {
 
 /* An operator or cast, and the function that it runs. */
 struct catalog_code {
-	struct table_node node;
+	struct table_node node, by_name;
 	struct slice schema, name;
 	struct slice function_schema, function_name;
+};
+
+struct catalog_codes {
+	struct table table; /* by schema and name */
+	struct table names;
 };
 
 /* A type that results show as another one, or that takes any text. */
@@ -135,7 +141,8 @@ struct sql_catalog {
 	unsigned references;
 	struct arena arena;
 	struct table relations_by_name, relations_by_oid;
-	struct table functions, operators, casts, types;
+	struct table functions, attributes, types;
+	struct catalog_codes operators, casts;
 	struct sql_relation *ruled;
 	struct sql_relation **sorted; /* owned; by schema and name, once finished */
 	size_t rows; /* that were added */
@@ -155,8 +162,12 @@ const struct catalog_function *catalog_find_function(
 	const struct sql_catalog *c, struct slice schema, struct slice name);
 /* The first operator or cast of that name in the schema that runs code which is not known to be
  * harmless, or the next one after `previous`; NULL at the end. */
-const struct catalog_code *catalog_find_code(const struct table *codes, struct slice schema,
+const struct catalog_code *catalog_find_code(const struct catalog_codes *codes, struct slice schema,
 	struct slice name, const struct catalog_code *previous);
+/* Whether some schema has one of that name. */
+bool catalog_names_code(const struct catalog_codes *codes, struct slice name);
+/* Whether some schema has a function name(x) that may be written x.name. */
+bool catalog_names_attribute(const struct sql_catalog *c, struct slice name);
 struct sql_column *catalog_find_column(struct sql_relation *r, int number);
 /* After the last row: puts relations in order. (catalog_schema.c) */
 void catalog_sort(struct sql_catalog *c);

@@ -73,6 +73,8 @@ enum disturbance {
 	/* The path, or which object has which name, is not known any more. */
 	DISTURBS_NAMES = 1 << 1,
 	DISTURBS_TRANSACTION = 1 << 2, /* ends it */
+	/* There may be operators, casts or functions that the catalog does not have there. */
+	DISTURBS_CODE = 1 << 3,
 };
 
 struct command_facts {

@@ -17,6 +17,17 @@ bool lookup_is_temporary(const struct lookup *l, struct slice schema)
 	return false;
 }
 
+struct slice lookup_stored_schema(const struct lookup *l, struct slice schema)
+{
+	if (!lookup_is_temporary(l, schema))
+		return schema;
+	for (size_t i = 0; i < l->view->path_count; i++) {
+		if (lookup_is_temporary(l, l->view->path[i]))
+			return l->view->path[i];
+	}
+	return schema;
+}
+
 static const struct lookup_made *find_made(
 	const struct lookup *l, struct slice schema, struct slice name, bool function)
 {
@@ -132,4 +143,32 @@ bool lookup_has_function(
 		return true;
 	f = l->view->catalog ? catalog_find_function(l->view->catalog, schema, name) : NULL;
 	return f && (trusted_too || !f->trusted);
+}
+
+bool lookup_may_be_code(const struct lookup *l, const struct catalog_codes *codes,
+	struct slice schema, struct slice name)
+{
+	if (l->code_made)
+		return true;
+	if (schema.length)
+		return catalog_find_code(codes, lookup_stored_schema(l, schema), name, NULL);
+	if (l->names_moved)
+		return catalog_names_code(codes, name);
+	for (size_t i = 0; codes->table.count && i < l->view->path_count; i++) {
+		if (catalog_find_code(codes, l->view->path[i], name, NULL))
+			return true;
+	}
+	return false;
+}
+
+bool lookup_may_be_attribute(const struct lookup *l, struct slice name)
+{
+	if (l->code_made)
+		return true;
+	for (const struct lookup_made *m = l->made; m; m = m->next) {
+		if (m->function && slice_equal(m->name, name))
+			return true;
+	}
+	return l->names_moved && l->view->catalog &&
+		catalog_names_attribute(l->view->catalog, name);
 }

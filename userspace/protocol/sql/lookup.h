@@ -34,6 +34,8 @@ struct lookup {
 	bool names_moved;
 	/* Relations may be gone: every relation of that name on the path is a reading. */
 	bool relations_gone;
+	/* Operators, casts and functions may stand where the catalog has none. */
+	bool code_made;
 };
 
 /* As sql_resolve(). `ret_lookups`, if any, gets for each command how names are looked up where it
@@ -42,6 +44,8 @@ int resolve_text(const struct sql_text *t, const struct sql_view *view, struct a
 	struct sql_resolution *ret, struct lookup *ret_lookups);
 
 bool lookup_is_temporary(const struct lookup *l, struct slice schema);
+/* The schema as the server's catalogs name it: the session's own has a number there. */
+struct slice lookup_stored_schema(const struct lookup *l, struct slice schema);
 /* A name with its schema: exactly one reading. False: no name that can be judged (another session's
  * temporary relation, a TOAST table). */
 bool lookup_qualified(const struct lookup *l, struct slice schema, struct slice name,
@@ -58,5 +62,11 @@ struct slice lookup_assumed_schema(const struct lookup *l);
  * known to be harmless. */
 bool lookup_has_function(
 	const struct lookup *l, struct slice schema, struct slice name, bool trusted_too);
+/* Whether the name of an operator or cast may stand for code that is not known to be harmless;
+ * `schema` empty: unqualified. `codes` are of the view's catalog. */
+bool lookup_may_be_code(const struct lookup *l, const struct catalog_codes *codes,
+	struct slice schema, struct slice name);
+/* Whether x.name may be a call of something that is not to be found on the path as it was read. */
+bool lookup_may_be_attribute(const struct lookup *l, struct slice name);
 
 #endif

@@ -209,6 +209,8 @@ static void note_disturbances(struct resolver *r)
 		((r->disturbs & DISTURBS_TRANSACTION) &&
 			r->lookup.view->path_ends_with_transaction))
 		r->lookup.names_moved = true;
+	if (r->disturbs & DISTURBS_CODE)
+		r->lookup.code_made = true;
 	r->disturbs = 0;
 }
 
@@ -231,6 +233,7 @@ static void take_before(struct resolver *r, const struct sql_before *before)
 	r->lookup.made = before->made;
 	r->lookup.names_moved = before->names_moved;
 	r->lookup.relations_gone = before->relations_gone;
+	r->lookup.code_made = before->code_made;
 	r->made_count = before->made_count;
 }
 
@@ -261,8 +264,8 @@ int resolve_text(const struct sql_text *t, const struct sql_view *view, struct a
 	r.result.pair_count = r.pairs.count;
 	r.result.later_pairs = r.later.items;
 	r.result.later_count = r.later.count;
-	r.result.after = (struct sql_before){
-		r.lookup.made, r.made_count, r.lookup.names_moved, r.lookup.relations_gone};
+	r.result.after = (struct sql_before){r.lookup.made, r.made_count, r.lookup.names_moved,
+		r.lookup.relations_gone, r.lookup.code_made};
 	*ret = r.result;
 	return 0;
 }

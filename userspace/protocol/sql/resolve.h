@@ -20,7 +20,7 @@ struct lookup_made;
 struct sql_before {
 	const struct lookup_made *made; /* in their arenas; NULL: nothing */
 	size_t made_count;
-	bool names_moved, relations_gone;
+	bool names_moved, relations_gone, code_made;
 };
 
 /* What a name that runs later stands for; `text` NULL: not known. */

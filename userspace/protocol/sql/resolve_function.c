@@ -120,36 +120,45 @@ void resolve_routine(struct resolver *r, const struct mention *m)
 /* --- operators and casts --- */
 
 /* Operators and casts that run code which is not known to be harmless. */
-static bool emit_codes(
-	struct resolver *r, const struct mention *m, const struct table *codes, struct slice schema)
+static void emit_codes(struct resolver *r, const struct mention *m,
+	const struct catalog_codes *codes, struct slice schema)
 {
 	const struct catalog_code *code = NULL;
-	bool any = false;
 
-	while ((code = catalog_find_code(codes, schema, m->name, code))) {
+	while ((code = catalog_find_code(codes, schema, m->name, code)))
 		resolve_emit_call(r, m, code->function_schema, code->function_name);
-		any = true;
-	}
-	return any;
 }
 
-static void resolve_code(struct resolver *r, const struct mention *m, const struct table *codes)
+static void resolve_code(
+	struct resolver *r, const struct mention *m, const struct catalog_codes *codes)
 {
 	const struct sql_view *view = r->lookup.view;
 
 	if (m->schema.length) {
-		emit_codes(r, m, codes, m->schema);
+		emit_codes(r, m, codes, lookup_stored_schema(&r->lookup, m->schema));
 		return;
 	}
 	for (size_t i = 0; i < view->path_count; i++)
 		emit_codes(r, m, codes, view->path[i]);
 }
 
+/* Whether it may be code that only the server can find behind what stands before it in the text. */
+static bool may_be_found_elsewhere(
+	const struct resolver *r, const struct mention *m, const struct catalog_codes *codes)
+{
+	if (r->lookup.code_made)
+		return true;
+	return codes && r->lookup.names_moved && m->schema.length == 0 &&
+		lookup_may_be_code(&r->lookup, codes, m->schema, m->name);
+}
+
 void resolve_operator(struct resolver *r, const struct mention *m)
 {
 	const struct sql_catalog *c = r->lookup.view->catalog;
 
-	if (c)
+	if (may_be_found_elsewhere(r, m, c ? &c->operators : NULL))
+		resolve_emit_unknown_call(r, m);
+	else if (c)
 		resolve_code(r, m, &c->operators);
 	else if (m->schema.length && !slice_equal_string(m->schema, "pg_catalog"))
 		resolve_emit_unknown_call(r, m);
@@ -159,7 +168,9 @@ void resolve_cast(struct resolver *r, const struct mention *m)
 {
 	const struct sql_catalog *c = r->lookup.view->catalog;
 
-	if (c)
+	if (may_be_found_elsewhere(r, m, c ? &c->casts : NULL))
+		resolve_emit_unknown_call(r, m);
+	else if (c)
 		resolve_code(r, m, &c->casts);
 }
 
@@ -176,6 +187,8 @@ static bool alias_has_column(
 	if (alias->relation == MENTION_NONE)
 		return false;
 	m = &r->facts->mentions[alias->relation];
+	if (r->lookup.names_moved && m->schema.length == 0)
+		return false;
 	if (m->schema.length ? !lookup_qualified(&r->lookup, m->schema, m->name, &found)
 			     : !lookup_next(&r->lookup, m->name, &position, &found))
 		return false;
@@ -214,7 +227,11 @@ void resolve_attribute(struct resolver *r, const struct mention *m)
 {
 	const struct sql_view *view = r->lookup.view;
 	const struct catalog_function *f;
+	struct mention call = *m;
 
+	call.schema = SLICE_EMPTY; /* what stands before the dot */
+	if (lookup_may_be_attribute(&r->lookup, m->name) && !is_column(r, m))
+		resolve_emit_unknown_call(r, &call);
 	for (size_t i = 0; view->catalog && i < view->path_count; i++) {
 		f = catalog_find_function(view->catalog, view->path[i], m->name);
 		if (f && f->attribute && !is_column(r, m))

@@ -73,11 +73,11 @@ static bool runs_unknown_code(const struct trace *t, const struct mention *m)
 		}
 		return false;
 	case MENTION_OPERATOR:
-		return m->schema.length || (c && c->operators.count);
+		return m->schema.length || l->code_made || (c && c->operators.table.count);
 	case MENTION_CAST:
-		return c && c->casts.count;
+		return l->code_made || (c && c->casts.table.count);
 	case MENTION_ATTRIBUTE:
-		return c && c->functions.count;
+		return l->code_made || l->made || (c && c->functions.count);
 	default:
 		return m->kind == MENTION_ROUTINE && m->operation == OPERATION_CALL;
 	}

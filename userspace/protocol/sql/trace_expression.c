@@ -102,18 +102,12 @@ static bool is_user_code(const struct trace *t, tree_index name_list, bool opera
 	bool qualified = tree_count(t->tree, name_list) > 1;
 	struct slice schema =
 		qualified ? tree_string(t->tree, tree_first(t->tree, name_list)) : SLICE_EMPTY;
-	const struct table *codes;
-
 	if (!view->catalog)
-		return qualified && operator&& !slice_equal_string(schema, "pg_catalog");
-	codes = operator? &view->catalog->operators : & view->catalog->casts;
-	if (qualified)
-		return catalog_find_code(codes, schema, name, NULL);
-	for (size_t i = 0; codes->count && i < view->path_count; i++) {
-		if (catalog_find_code(codes, view->path[i], name, NULL))
-			return true;
-	}
-	return false;
+		return t->lookup->code_made ||
+			(qualified && operator&& !slice_equal_string(schema, "pg_catalog"));
+	return lookup_may_be_code(
+		t->lookup, operator? &view->catalog->operators : & view->catalog->casts, schema,
+		name);
 }
 
 static struct value operator_result(

@@ -205,28 +205,29 @@ struct value trace_function_call(struct trace *t, const struct trace_level *leve
 	return call_result(t, &c);
 }
 
-/* (x).name where x holds nothing masked: a field of it, or the call name(x). */
-struct value trace_unknown_attribute(struct trace *t, struct slice name)
+static bool may_be_call(const struct trace *t, struct slice name)
 {
 	const struct lookup *l = t->lookup;
 
 	for (size_t i = 0; i < l->view->path_count; i++) {
 		if (lookup_has_function(l, l->view->path[i], name, true))
-			return trace_unknown_code(t, name);
+			return true;
 	}
-	return value_clean;
+	return lookup_may_be_attribute(l, name);
+}
+
+/* (x).name where x holds nothing masked: a field of it, or the call name(x). */
+struct value trace_unknown_attribute(struct trace *t, struct slice name)
+{
+	return may_be_call(t, name) ? trace_unknown_code(t, name) : value_clean;
 }
 
 /* x.name where the row x holds something masked and has no such column: the call name(x), or
  * nothing. */
 struct value trace_row_attribute(struct trace *t, const struct value *row, struct slice name)
 {
-	const struct lookup *l = t->lookup;
-
-	for (size_t i = 0; i < l->view->path_count; i++) {
-		if (lookup_has_function(l, l->view->path[i], name, true))
-			trace_refuse(t, row, "function ", name);
-	}
+	if (may_be_call(t, name))
+		trace_refuse(t, row, "function ", name);
 	return *row;
 }
 

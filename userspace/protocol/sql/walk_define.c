@@ -14,6 +14,7 @@ static const struct simple_command {
 	enum tree_field field; /* FIELD_NONE: the object has no name */
 	unsigned effects;
 	bool is_here;
+	unsigned disturbs; /* enum disturbance */
 } simple_commands[TYPE_COUNT] = {
 #define CATALOG SQL_EFFECT_CATALOG
 #define BOTH (SQL_EFFECT_CATALOG | SQL_EFFECT_TEMPORARY)
@@ -51,7 +52,8 @@ static const struct simple_command {
 	[TYPE_CompositeTypeStmt] = {OPERATION_CREATE, MENTION_CREATED, FIELD_typevar, CATALOG,
 		true},
 	[TYPE_CreateAmStmt] = {OPERATION_CREATE, MENTION_PLAIN, FIELD_amname, CATALOG, true},
-	[TYPE_CreateCastStmt] = {OPERATION_CREATE, MENTION_UNKNOWN, FIELD_NONE, CATALOG, true},
+	[TYPE_CreateCastStmt] = {OPERATION_CREATE, MENTION_UNKNOWN, FIELD_NONE, CATALOG, true,
+		DISTURBS_CODE},
 	[TYPE_CreateConversionStmt] = {OPERATION_CREATE, MENTION_CREATED_OBJECT,
 		FIELD_conversion_name, CATALOG, true},
 	[TYPE_CreateDomainStmt] = {OPERATION_CREATE, MENTION_CREATED_OBJECT, FIELD_domainname,
@@ -106,6 +108,7 @@ void walk_simple(struct walk *w, tree_index n)
 		walk_mention(w, MENTION_UNKNOWN, c->operation, SLICE_EMPTY,
 			slice_from_string("an object without a name"), 0);
 	walk_effects(w, c->effects);
+	walk_command_facts(w)->disturbs |= c->disturbs;
 	if (object)
 		walk_children_but(w, n, c->field);
 	else
@@ -163,6 +166,14 @@ void walk_truncate(struct walk *w, tree_index n)
 	walk_cascade(w, n, OPERATION_TRUNCATE);
 }
 
+/* Code that is not where the catalog has it, or has another name, which it may be called by. */
+static void disturb_code(struct walk *w, tree_index n)
+{
+	disturb(w,
+		tree_get(w->tree, n, FIELD_relation) ? DISTURBS_NAMES
+						     : DISTURBS_NAMES | DISTURBS_CODE);
+}
+
 /* The object of ALTER … RENAME, SET SCHEMA, OWNER TO, DEPENDS ON. */
 static void walk_altered(struct walk *w, tree_index n, enum tree_field type_field)
 {
@@ -183,7 +194,7 @@ void walk_rename(struct walk *w, tree_index n)
 {
 	walk_altered(w, n, FIELD_renameType);
 	walk_effects(w, SQL_EFFECT_NAMING);
-	disturb(w, DISTURBS_NAMES);
+	disturb_code(w, n);
 }
 
 /* To put an object into a schema is to create it there. */
@@ -198,7 +209,7 @@ void walk_set_schema(struct walk *w, tree_index n)
 	moved = walk_name(w, object);
 	moved.schema = tree_get_string(w->tree, n, FIELD_newschema);
 	walk_named(w, MENTION_CREATED_OBJECT, OPERATION_CREATE, moved, 0);
-	disturb(w, DISTURBS_NAMES);
+	disturb_code(w, n);
 }
 
 void walk_alter_other(struct walk *w, tree_index n)
@@ -299,6 +310,8 @@ void walk_define(struct walk *w, tree_index n)
 	walk_named(w, routine ? MENTION_CREATED_ROUTINE : MENTION_CREATED_OBJECT, OPERATION_CREATE,
 		walk_name(w, tree_get(w->tree, n, FIELD_defnames)), 0);
 	walk_effects(w, SQL_EFFECT_CATALOG);
+	if (tree_is(w->tree, n, FIELD_kind, "OBJECT_OPERATOR"))
+		disturb(w, DISTURBS_CODE);
 }
 
 void walk_create_schema(struct walk *w, tree_index n)
@@ -324,7 +337,7 @@ void walk_create_extension(struct walk *w, tree_index n)
 {
 	walk_plain(w, OPERATION_CREATE, tree_get_string(w->tree, n, FIELD_extname));
 	walk_effects(w, SQL_EFFECT_CATALOG | SQL_EFFECT_UNKNOWN);
-	disturb(w, DISTURBS_NAMES);
+	disturb(w, DISTURBS_NAMES | DISTURBS_CODE);
 }
 
 /* Options that make members: CREATE ROLE … IN ROLE, ALTER GROUP … ADD USER. */
