@@ -35,6 +35,10 @@ static const char *const uses[][2] = {
 	{"DISTINCT", "select distinct on (ssn) ssn, id from customers"},
 	{"a window", "select ssn, row_number() over (order by ssn) from customers"},
 	{"a window", "select ssn, rank() over w from customers window w as (partition by ssn)"},
+	/* Whether a part of it is there. */
+	{"COALESCE", "select coalesce(substring(ssn from '^1'), name) from customers"},
+	{"function json_build_object",
+		"select json_build_object(substring(ssn from '^1'), 1) from customers"},
 	{"FILTER", "select max(ssn), count(*) filter (where ssn = '1') from customers"},
 };
 
@@ -43,6 +47,9 @@ static const char *const others[] = {
 	"select ssn from customers where id = 1 order by id",
 	"select ssn from customers c join orders o on o.customer_id = c.id",
 	"select distinct on (id) ssn from customers order by id",
+	"select substring(ssn from '^1') from customers",
+	"select coalesce(ssn, name) from customers",
+	"select coalesce(name, substring(ssn from '^1')) from customers",
 	"select max(ssn) from customers group by id having count(*) > 1",
 	"select ssn, row_number() over (partition by name order by id) from customers",
 };

@@ -367,6 +367,7 @@ int sql_catalog_add_row(
 		[CATALOG_OPERATORS] = add_operator,
 		[CATALOG_CASTS] = add_cast,
 		[CATALOG_TYPES] = catalog_add_type,
+		[CATALOG_TEXT_NAMES] = catalog_add_text_name,
 	};
 
 	if (c->finished || query >= sql_catalog_query_count ||

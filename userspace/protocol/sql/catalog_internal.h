@@ -23,6 +23,7 @@ enum catalog_query {
 	CATALOG_OPERATORS,
 	CATALOG_CASTS,
 	CATALOG_TYPES,
+	CATALOG_TEXT_NAMES,
 };
 
 /* A column from which another one takes values. */
@@ -137,12 +138,19 @@ struct catalog_type {
 	bool text_like;
 };
 
+/* A type of somebody's own that has the name of one of the server's that take any text. */
+struct catalog_text_name {
+	struct catalog_text_name *next;
+	struct slice schema, name;
+};
+
 struct sql_catalog {
 	unsigned references;
 	struct arena arena;
 	struct table relations_by_name, relations_by_oid;
 	struct table functions, attributes, types;
 	struct catalog_codes operators, casts;
+	struct catalog_text_name *text_names;
 	struct sql_relation *ruled;
 	struct sql_relation **sorted; /* owned; by schema and name, once finished */
 	size_t rows; /* that were added */
@@ -168,6 +176,10 @@ const struct catalog_code *catalog_find_code(const struct catalog_codes *codes, 
 bool catalog_names_code(const struct catalog_codes *codes, struct slice name);
 /* Whether some schema has a function name(x) that may be written x.name. */
 bool catalog_names_attribute(const struct sql_catalog *c, struct slice name);
+/* A row of CATALOG_TEXT_NAMES. (catalog_type.c) */
+int catalog_add_text_name(struct sql_catalog *c, const struct slice *v);
+/* Whether the schema has such a type of that name. */
+bool catalog_has_text_name(const struct sql_catalog *c, struct slice schema, struct slice name);
 struct sql_column *catalog_find_column(struct sql_relation *r, int number);
 /* After the last row: puts relations in order. (catalog_schema.c) */
 void catalog_sort(struct sql_catalog *c);

@@ -178,6 +178,12 @@ const struct sql_catalog_query sql_catalog_queries[] = {
 					       "\"char\" OR (t.oid" GE OWN " AND t.typcategory" EQ
 					       "'S'::" P "\"char\"))",
 		4},
+	/* Those of temporary schemas too. */
+	[CATALOG_TEXT_NAMES] = {"SELECT n.nspname, t.typname FROM " P "pg_type AS t JOIN " P
+				"pg_namespace AS n ON n.oid" EQ "t.typnamespace WHERE t.typname" EQ
+				"ANY (ARRAY['text', 'varchar', 'bpchar', 'char', 'name']::" P
+				"name[]) AND t.oid" GE OWN,
+		2},
 };
 const size_t sql_catalog_query_count = ARRAY_SIZE(sql_catalog_queries);
 

@@ -91,3 +91,30 @@ struct sql_type sql_relation_column_type(
 {
 	return sql_catalog_type(c, r->columns[index].type, r->columns[index].modifier);
 }
+
+int catalog_add_text_name(struct sql_catalog *c, const struct slice *v)
+{
+	struct catalog_text_name *type;
+
+	if (v[0].length == 0 || v[1].length == 0)
+		return -EINVAL;
+	type = arena_new(&c->arena, sizeof(*type));
+	if (!type)
+		return -E2BIG;
+	type->schema = arena_copy(&c->arena, v[0]);
+	type->name = arena_copy(&c->arena, v[1]);
+	if (!type->schema.data || !type->name.data)
+		return -E2BIG;
+	type->next = c->text_names;
+	c->text_names = type;
+	return 0;
+}
+
+bool catalog_has_text_name(const struct sql_catalog *c, struct slice schema, struct slice name)
+{
+	for (const struct catalog_text_name *t = c->text_names; t; t = t->next) {
+		if (slice_equal(t->name, name) && slice_equal(t->schema, schema))
+			return true;
+	}
+	return false;
+}

@@ -29,11 +29,10 @@ struct slice lookup_stored_schema(const struct lookup *l, struct slice schema)
 }
 
 static const struct lookup_made *find_made(
-	const struct lookup *l, struct slice schema, struct slice name, bool function)
+	const struct lookup *l, struct slice schema, struct slice name, enum lookup_kind kind)
 {
 	for (const struct lookup_made *m = l->made; m; m = m->next) {
-		if (m->function == function && slice_equal(m->name, name) &&
-			slice_equal(m->schema, schema))
+		if (m->kind == kind && slice_equal(m->name, name) && slice_equal(m->schema, schema))
 			return m;
 	}
 	return NULL;
@@ -53,7 +52,7 @@ static struct lookup_relation read_name(
 		found.relation = sql_catalog_find(c, schema, name);
 	/* The server's own catalog knows better than the list which of its relations there are. */
 	found.exists = found.relation || (found.builtin && !l->view->catalog) ||
-		find_made(l, schema, name, false);
+		find_made(l, schema, name, LOOKUP_RELATION);
 	if (found.relation && builtin_schema(schema) && !found.builtin)
 		found.builtin = BUILTIN_RELATION_HELD;
 	return found;
@@ -139,7 +138,7 @@ bool lookup_has_function(
 {
 	const struct catalog_function *f;
 
-	if (find_made(l, schema, name, true))
+	if (find_made(l, schema, name, LOOKUP_FUNCTION))
 		return true;
 	f = l->view->catalog ? catalog_find_function(l->view->catalog, schema, name) : NULL;
 	return f && (trusted_too || !f->trusted);
@@ -161,12 +160,41 @@ bool lookup_may_be_code(const struct lookup *l, const struct catalog_codes *code
 	return false;
 }
 
+static bool schema_has_type(const struct lookup *l, struct slice schema, struct slice name)
+{
+	const struct sql_view *view = l->view;
+
+	if (view->catalog &&
+		(catalog_has_text_name(view->catalog, schema, name) ||
+			sql_catalog_find(view->catalog, schema, name)))
+		return true;
+	return view->temporary && lookup_is_temporary(l, schema) &&
+		sql_catalog_find(view->temporary, temporary_schema, name);
+}
+
+bool lookup_may_be_own_type(const struct lookup *l, struct slice name)
+{
+	if (l->names_moved)
+		return true;
+	for (const struct lookup_made *m = l->made; m; m = m->next) {
+		if (slice_equal(m->name, name))
+			return true;
+	}
+	for (size_t i = 0; i < l->view->path_count; i++) {
+		if (slice_equal_string(l->view->path[i], "pg_catalog"))
+			return false;
+		if (schema_has_type(l, l->view->path[i], name))
+			return true;
+	}
+	return false;
+}
+
 bool lookup_may_be_attribute(const struct lookup *l, struct slice name)
 {
 	if (l->code_made)
 		return true;
 	for (const struct lookup_made *m = l->made; m; m = m->next) {
-		if (m->function && slice_equal(m->name, name))
+		if (m->kind == LOOKUP_FUNCTION && slice_equal(m->name, name))
 			return true;
 	}
 	return l->names_moved && l->view->catalog &&

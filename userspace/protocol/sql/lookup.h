@@ -20,10 +20,15 @@ struct lookup_relation {
 };
 
 /* An object that the same text made earlier. */
+enum lookup_kind {
+	LOOKUP_RELATION,
+	LOOKUP_FUNCTION,
+	LOOKUP_OTHER, /* types and the like */
+};
 struct lookup_made {
 	const struct lookup_made *next;
 	struct slice schema, name;
-	bool function;
+	enum lookup_kind kind;
 };
 
 struct lookup {
@@ -66,6 +71,9 @@ bool lookup_has_function(
  * `schema` empty: unqualified. `codes` are of the view's catalog. */
 bool lookup_may_be_code(const struct lookup *l, const struct catalog_codes *codes,
 	struct slice schema, struct slice name);
+/* Whether a type's name without a schema may be one of somebody's own, which comes before
+ * pg_catalog's. */
+bool lookup_may_be_own_type(const struct lookup *l, struct slice name);
 /* Whether x.name may be a call of something that is not to be found on the path as it was read. */
 bool lookup_may_be_attribute(const struct lookup *l, struct slice name);
 

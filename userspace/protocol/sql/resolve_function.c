@@ -125,8 +125,13 @@ static void emit_codes(struct resolver *r, const struct mention *m,
 {
 	const struct catalog_code *code = NULL;
 
-	while ((code = catalog_find_code(codes, schema, m->name, code)))
-		resolve_emit_call(r, m, code->function_schema, code->function_name);
+	while ((code = catalog_find_code(codes, schema, m->name, code))) {
+		struct slice function_schema = code->function_schema;
+
+		if (lookup_is_temporary(&r->lookup, function_schema))
+			function_schema = slice_from_string("pg_temp");
+		resolve_emit_call(r, m, function_schema, code->function_name);
+	}
 }
 
 static void resolve_code(

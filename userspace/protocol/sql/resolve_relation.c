@@ -82,7 +82,7 @@ void resolve_relation(struct resolver *r, const struct mention *m)
 		resolve_missing(r, m);
 }
 
-static void make(struct resolver *r, struct slice schema, struct slice name, bool function)
+static void make(struct resolver *r, struct slice schema, struct slice name, enum lookup_kind kind)
 {
 	struct lookup_made *made = arena_new(r->arena, sizeof(*made));
 
@@ -92,7 +92,7 @@ static void make(struct resolver *r, struct slice schema, struct slice name, boo
 		r->error = -E2BIG;
 		return;
 	}
-	*made = (struct lookup_made){r->lookup.made, schema, name, function};
+	*made = (struct lookup_made){r->lookup.made, schema, name, kind};
 	r->lookup.made = made;
 	if (++r->made_count > MADE_MOST)
 		r->disturbs |= DISTURBS_NAMES;
@@ -119,8 +119,10 @@ static void resolve_new(struct resolver *r, const struct mention *m, const char 
 		return;
 	}
 	resolve_emit_named(r, m, schema, m->name, suffix);
-	if (m->kind != MENTION_CREATED_OBJECT)
-		make(r, schema, m->name, m->kind == MENTION_CREATED_ROUTINE);
+	make(r, schema, m->name,
+		m->kind == MENTION_CREATED_ROUTINE          ? LOOKUP_FUNCTION
+			: m->kind == MENTION_CREATED_OBJECT ? LOOKUP_OTHER
+							    : LOOKUP_RELATION);
 }
 
 void resolve_created(struct resolver *r, const struct mention *m)

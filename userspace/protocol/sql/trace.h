@@ -21,6 +21,9 @@ struct value {
 	bool filter_allowed; /* every masked column in it may be used in filters */
 	struct slice what; /* not CLEAN: "column public.customers.ssn is masked" */
 	struct sql_type type; /* of a plain column, masked or not; oid 0 for others */
+	/* Whether it is NULL tells something of what is masked in it: nothing may hang on that. */
+	bool telling;
+	bool no_text; /* something masked in it may be of another type than a text */
 };
 
 /* A column of a FROM item or of a result. */
@@ -98,6 +101,8 @@ void trace_leave(struct trace *t);
 void trace_refuse(struct trace *t, const struct value *v, const char *place, struct slice name);
 
 /* trace_scope.c */
+/* What may be of any masked column. */
+struct value value_unknown(struct slice what);
 struct value value_join(struct value a, struct value b);
 /* The value within an expression: masked whole. */
 struct value value_derive(struct value v);

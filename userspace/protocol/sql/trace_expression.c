@@ -149,6 +149,17 @@ static struct value trace_operator(struct trace *t, const struct trace_level *le
 	return operator_result(t, name, &left, &right);
 }
 
+/* Whether the type's name stands for the server's own, and no code of users' makes the text. */
+static bool is_servers_text(const struct trace *t, tree_index names, const struct value *v)
+{
+	bool qualified = tree_count(t->tree, names) > 1;
+
+	if (!qualified &&
+		lookup_may_be_own_type(t->lookup, tree_string(t->tree, tree_first(t->tree, names))))
+		return false;
+	return !v->no_text || !is_user_code(t, names, false);
+}
+
 /* A cast fails for values that don't fit, and says which: only text takes all. */
 static struct value trace_cast(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
@@ -162,9 +173,11 @@ static struct value trace_cast(struct trace *t, const struct trace_level *level,
 
 	if (value_is_masked(&v)) {
 		if (own || tree_get(t->tree, type, FIELD_arrayBounds) ||
-			!IS_ONE_OF(name, text_types))
+			!IS_ONE_OF(name, text_types) || !is_servers_text(t, names, &v))
 			trace_refuse(t, &v, "a cast to ", name);
-		return value_derive(v);
+		v = value_derive(v);
+		v.no_text = false;
+		return v;
 	}
 	return is_user_code(t, names, false) ? trace_unknown_code(t, name) : value_clean;
 }
@@ -247,6 +260,21 @@ static struct value trace_indirection(struct trace *t, const struct trace_level 
 		return v;
 	return value_is_masked(&v) ? trace_row_attribute(t, &v, part)
 				   : trace_unknown_attribute(t, part);
+}
+
+/* What stands behind a value is only computed, and may fail, where that is NULL. */
+static struct value trace_coalesce(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n)
+{
+	struct value joined = value_clean;
+
+	tree_for_each(item, t->tree, tree_get(t->tree, n, FIELD_args))
+	{
+		if (joined.telling)
+			trace_decide(t, &joined, "COALESCE", SLICE_EMPTY);
+		joined = value_join(joined, trace_expression(t, level, place, item));
+	}
+	return value_derive(joined);
 }
 
 /* Expressions whose arguments can only be passed on. */
@@ -335,7 +363,7 @@ static trace_handler *const handlers[TYPE_COUNT] = {
 	[TYPE_BoolExpr] = trace_deciding,
 	[TYPE_BooleanTest] = trace_deciding,
 	[TYPE_CaseExpr] = trace_case,
-	[TYPE_CoalesceExpr] = trace_passed_on,
+	[TYPE_CoalesceExpr] = trace_coalesce,
 	[TYPE_CollateClause] = trace_collate,
 	[TYPE_ColumnRef] = trace_column,
 	[TYPE_CurrentOfExpr] = trace_constant,

@@ -98,8 +98,8 @@ static bool is_quiet(struct slice name)
 struct value trace_unknown_code(struct trace *t, struct slice name)
 {
 	t->unknown_code = true;
-	return (struct value){SQL_OUTPUT_DERIVED, MASK_REDACT, false,
-		trace_format(t, "the result of %.*s may hold masked columns", SLICE_PRINT(name))};
+	return value_unknown(
+		trace_format(t, "the result of %.*s may hold masked columns", SLICE_PRINT(name)));
 }
 
 /* The strictest of all functions that the name may stand for. */
@@ -128,6 +128,7 @@ struct call {
 	struct slice schema, name;
 	enum builtin_function function;
 	struct value first, others; /* the arguments */
+	size_t count; /* of arguments */
 	bool numbers; /* all but the first are written as integers */
 };
 
@@ -135,7 +136,6 @@ static struct call trace_call(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
 {
 	struct call c = {.first = value_clean, .others = value_clean, .numbers = true};
-	bool first = true;
 
 	tree_for_each(part, t->tree, tree_get(t->tree, n, FIELD_funcname))
 	{
@@ -147,14 +147,28 @@ static struct call trace_call(struct trace *t, const struct trace_level *level,
 	{
 		struct value v = trace_expression(t, level, place, argument);
 
-		if (first)
+		if (c.count == 0)
 			c.first = v;
 		else
 			c.others = value_join(c.others, v);
-		c.numbers &= first || tree_is_integer_literal(t->tree, argument);
-		first = false;
+		c.numbers &= c.count == 0 || tree_is_integer_literal(t->tree, argument);
+		c.count++;
 	}
 	return c;
+}
+
+static bool is_any(struct slice name, const char *a, const char *b)
+{
+	return slice_equal_string(name, a) || slice_equal_string(name, b);
+}
+
+/* Functions whose result is NULL for some values: with a pattern where nothing fits; the bounds of
+ * a range where it has none. */
+static bool tells_by_null(const struct call *c, const struct value *all)
+{
+	if (slice_equal_string(c->name, "substring"))
+		return !c->numbers;
+	return is_any(c->name, "lower", "upper") && all->no_text;
 }
 
 static struct value call_result(struct trace *t, const struct call *c)
@@ -162,14 +176,20 @@ static struct value call_result(struct trace *t, const struct call *c)
 	struct value all = value_derive(value_join(c->first, c->others));
 	enum total_arguments total = find_total(c->name);
 
+	/* With an encoding it fails for bytes that don't fit that. */
+	if (slice_equal_string(c->name, "length") && c->count > 1)
+		total = TOTAL_NONE;
+
 	if (!builtin_function_is_harmless(c->function)) {
 		if (value_is_masked(&all))
 			trace_refuse(t, &all, "function ", c->name);
 		return c->function == BUILTIN_FUNCTION_EFFECT ? value_clean
 							      : trace_unknown_code(t, c->name);
 	}
-	/* With a pattern it is NULL where nothing fits. */
-	if (slice_equal_string(c->name, "substring") && !c->numbers)
+	/* A function is not called with NULL, or fails for it: what fails otherwise tells. */
+	if (all.telling)
+		trace_decide(t, &all, "function ", c->name);
+	if (tells_by_null(c, &all))
 		all = value_hide(all);
 	if (!value_is_masked(&all) || total == TOTAL_ALL ||
 		(total == TOTAL_FIRST && !value_is_masked(&c->others)))

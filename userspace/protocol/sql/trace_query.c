@@ -143,8 +143,8 @@ static bool trace_star(struct trace *t, const struct trace_level *level,
 		trace_expand_item(t, item, c);
 	} else {
 		c->open = true;
-		c->rest = (struct value){SQL_OUTPUT_DERIVED, MASK_REDACT, false,
-			trace_format(t, "relation %.*s is not known", SLICE_PRINT(parts[1]))};
+		c->rest = value_unknown(
+			trace_format(t, "relation %.*s is not known", SLICE_PRINT(parts[1])));
 	}
 	return true;
 }
@@ -176,7 +176,8 @@ static bool join_round(struct trace_columns *c, const struct trace_columns *roun
 		struct value joined = value_derive(value_join(*v, round->items[i].value));
 
 		grown |= joined.state != v->state || joined.strategy != v->strategy ||
-			joined.filter_allowed != v->filter_allowed;
+			joined.filter_allowed != v->filter_allowed ||
+			joined.telling != v->telling || joined.no_text != v->no_text;
 		*v = joined;
 	}
 	return grown;

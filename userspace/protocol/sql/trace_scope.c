@@ -71,6 +71,14 @@ void trace_refuse(struct trace *t, const struct value *v, const char *place, str
 	t->refusal = (const char *)text.data;
 }
 
+struct value value_unknown(struct slice what)
+{
+	return (struct value){.state = SQL_OUTPUT_DERIVED,
+		.strategy = MASK_REDACT,
+		.what = what,
+		.no_text = true};
+}
+
 /* A refusal names one of the two: one that is in the way. */
 struct value value_join(struct value a, struct value b)
 {
@@ -84,6 +92,8 @@ struct value value_join(struct value a, struct value b)
 	if (joined.strategy < other->strategy)
 		joined.strategy = other->strategy;
 	joined.filter_allowed = a.filter_allowed && b.filter_allowed;
+	joined.telling = a.telling || b.telling;
+	joined.no_text = a.no_text || b.no_text;
 	joined.type = (struct sql_type){0};
 	return joined;
 }
@@ -104,8 +114,10 @@ struct value value_derive(struct value v)
 struct value value_hide(struct value v)
 {
 	v = value_derive(v);
-	if (value_is_masked(&v))
+	if (value_is_masked(&v)) {
 		v.strategy = MASK_NULL;
+		v.telling = true;
+	}
 	return v;
 }
 
@@ -183,9 +195,12 @@ static struct value masked_column(struct trace *t, struct slice schema, struct s
 {
 	if (strategy == MASK_NONE)
 		return value_clean;
-	return (struct value){SQL_OUTPUT_ORIGIN, strategy, filter_allowed,
-		trace_format(t, "column %.*s.%.*s.%.*s is masked", SLICE_PRINT(schema),
-			SLICE_PRINT(table), SLICE_PRINT(column))};
+	return (struct value){.state = SQL_OUTPUT_ORIGIN,
+		.strategy = strategy,
+		.filter_allowed = filter_allowed,
+		.what = trace_format(t, "column %.*s.%.*s.%.*s is masked", SLICE_PRINT(schema),
+			SLICE_PRINT(table), SLICE_PRINT(column)),
+		.no_text = true};
 }
 
 /* A column that is not listed, of an item that may have others. */
@@ -263,8 +278,7 @@ bool trace_may_be_column(const struct trace_level *level, struct slice name)
 /* Not found: newer servers may know the name, or the table may have changed. */
 static struct value missing_column(struct trace *t, struct slice name)
 {
-	return (struct value){SQL_OUTPUT_DERIVED, MASK_REDACT, false,
-		trace_format(t, "column %.*s is not known", SLICE_PRINT(name))};
+	return value_unknown(trace_format(t, "column %.*s is not known", SLICE_PRINT(name)));
 }
 
 /* Unqualified. In an open item a column may be or not be: then names go on further out too. */
@@ -338,6 +352,12 @@ struct value trace_column_ref(struct trace *t, const struct trace_level *level, 
 	return found;
 }
 
+/* text, varchar, bpchar, name and "char" (catalog/pg_type.dat). */
+static bool is_text(uint32_t type)
+{
+	return type == 25 || type == 1043 || type == 1042 || type == 19 || type == 18;
+}
+
 static void set_known(struct trace *t, struct trace_item *item, const struct sql_relation *relation)
 {
 	const struct sql_catalog *catalog = t->lookup->view->catalog;
@@ -351,6 +371,7 @@ static void set_known(struct trace *t, struct trace_item *item, const struct sql
 			strategy, filter_allowed);
 
 		v.type = sql_relation_column_type(catalog, relation, i);
+		v.no_text = value_is_masked(&v) && !is_text(v.type.oid);
 		trace_add_column(t, &item->columns, column->name, v);
 		if (trace_goes_on(t))
 			item->columns.items[i].generated =
@@ -361,8 +382,8 @@ static void set_known(struct trace *t, struct trace_item *item, const struct sql
 static void set_unknown(struct trace *t, struct trace_item *item, struct slice name)
 {
 	item->columns.open = true;
-	item->columns.rest = (struct value){SQL_OUTPUT_DERIVED, MASK_REDACT, false,
-		trace_format(t, "relation %.*s is not known", SLICE_PRINT(name))};
+	item->columns.rest =
+		value_unknown(trace_format(t, "relation %.*s is not known", SLICE_PRINT(name)));
 }
 
 /* Columns that are not known: by name those that a rule could mean. */
@@ -382,9 +403,10 @@ static void set_open(struct trace *t, struct trace_item *item, const struct look
 		strategy = MASK_REDACT;
 	if (strategy == MASK_NONE)
 		return;
-	item->columns.rest = (struct value){SQL_OUTPUT_ORIGIN, strategy, false,
-		trace_format(t, "relation %.*s.%.*s has masked columns", SLICE_PRINT(found->schema),
-			SLICE_PRINT(found->name))};
+	item->columns.rest = value_unknown(trace_format(t, "relation %.*s.%.*s has masked columns",
+		SLICE_PRINT(found->schema), SLICE_PRINT(found->name)));
+	item->columns.rest.state = SQL_OUTPUT_ORIGIN;
+	item->columns.rest.strategy = strategy;
 	if (found->builtin != BUILTIN_RELATION_VALUES) {
 		item->rule_schema = found->schema;
 		item->rule_table = found->name;
