@@ -97,6 +97,7 @@ struct sql_lineage_command {
 	size_t output_count;
 	struct sql_output rest;
 	bool touches_masked; /* some relation with masked columns is involved */
+	bool runs_code; /* that is not known to be harmless, and may say anything */
 	bool rowless; /* it returns no rows of its own: those that come are of a rule on its table
 		       */
 };
@@ -106,7 +107,7 @@ struct sql_lineage {
 	const char *refusal;
 	const struct sql_lineage_command *commands; /* one per command of the text */
 	size_t command_count;
-	bool touches_masked;
+	bool touches_masked, runs_code; /* of any of them */
 };
 
 /* Where the values of the columns that `rules` masks would go; for COPY with detectors, the types

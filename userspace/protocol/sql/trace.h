@@ -193,4 +193,26 @@ bool trace_is_change(enum tree_type type);
 /* Refuses where any of the columns is masked: they would be copied. */
 void trace_copied(struct trace *t, const struct trace_columns *c, const char *place);
 
+/* trace_command.c */
+/* One text being traced. */
+struct tracer {
+	const struct sql_text *text;
+	const struct facts *facts;
+	size_t command;
+	struct lookup *lookups;
+	struct sql_lineage_command *commands; /* those in front of the present one are done */
+	unsigned stored_depth;
+	uint64_t work; /* of all commands so far */
+};
+/* Whether any column of the relation that the mention may mean is masked. */
+bool trace_is_masked(const struct trace *t, const struct mention *m);
+
+/* trace_define.c: CREATE and ALTER TABLE, indexes, statistics. */
+void trace_define(struct tracer *tracer, struct trace *t, tree_index statement);
+/* RENAME and SET SCHEMA. */
+void trace_move(struct tracer *tracer, struct trace *t, tree_index statement);
+/* Refuses where a relation that the command names has masked columns, and, unless `any`, is read.
+ */
+void trace_refuse_masked(struct tracer *tracer, struct trace *t, bool any, const char *place);
+
 #endif

@@ -10,19 +10,7 @@
 
 #define STORED_DEPTH_MOST 8
 
-/* One text being traced. */
-struct tracer {
-	const struct sql_text *text;
-	const struct facts *facts;
-	size_t command;
-	struct lookup *lookups;
-	struct sql_lineage_command *commands; /* those in front of the present one are done */
-	unsigned stored_depth;
-	uint64_t work; /* of all commands so far */
-};
-
-/* Whether any column of the relation that the mention may mean is masked. */
-static bool relation_is_masked(const struct trace *t, const struct mention *m)
+bool trace_is_masked(const struct trace *t, const struct mention *m)
 {
 	const struct sql_view *view = t->lookup->view;
 	struct lookup_relation found;
@@ -42,7 +30,7 @@ static bool relation_is_masked(const struct trace *t, const struct mention *m)
 	while (lookup_next(t->lookup, m->name, &position, &found)) {
 		struct mention qualified = {.schema = found.schema, .name = found.name};
 
-		if (relation_is_masked(t, &qualified))
+		if (trace_is_masked(t, &qualified))
 			return true;
 		any = true;
 	}
@@ -86,7 +74,7 @@ static bool runs_unknown_code(const struct trace *t, const struct mention *m)
 static bool mention_concerns(const struct trace *t, const struct mention *m)
 {
 	if (m->kind == MENTION_RELATION)
-		return relation_is_masked(t, m);
+		return trace_is_masked(t, m);
 	return m->kind == MENTION_EXECUTE || m->kind == MENTION_FETCH || runs_unknown_code(t, m);
 }
 
@@ -94,8 +82,15 @@ static bool command_concerns(const struct trace *t, const struct facts *f, size_
 {
 	const struct command_facts *c = &f->command_facts[command];
 
-	if (tree_type(t->tree, c->statement) == TYPE_DoStmt)
+	switch (tree_type(t->tree, c->statement)) {
+	case TYPE_DoStmt:
+	/* Of schemas and extensions, which move what they hold. */
+	case TYPE_RenameStmt:
+	case TYPE_AlterObjectSchemaStmt:
 		return true;
+	default:
+		break;
+	}
 	for (size_t i = 0; i < c->count; i++) {
 		if (mention_concerns(t, &f->mentions[c->first + i]))
 			return true;
@@ -295,8 +290,9 @@ static bool find_own(const struct tracer *tracer, struct trace *t, enum sql_comm
 
 static void set_not_known(struct sql_lineage_command *ret)
 {
-	*ret = (struct sql_lineage_command){
-		.rest = {SQL_OUTPUT_ORIGIN, MASK_REDACT}, .touches_masked = true};
+	*ret = (struct sql_lineage_command){.rest = {SQL_OUTPUT_ORIGIN, MASK_REDACT},
+		.touches_masked = true,
+		.runs_code = true};
 }
 
 static void trace_stored(struct tracer *tracer, struct trace *t, const struct sql_text *text,
@@ -367,88 +363,18 @@ static void statement_call(
 	ret->rest = (struct sql_output){SQL_OUTPUT_DERIVED, MASK_REDACT};
 }
 
-/* CREATE TABLE: whether the mention is the table itself, which has no rows that a definition could
- * fail on. A relation that is there already may be meant by the same name in another schema. */
-static bool is_being_created(struct tracer *tracer, struct trace *t, const struct mention *m)
-{
-	const struct command_facts *c = &tracer->facts->command_facts[tracer->command];
-	tree_index own = tree_get(t->tree, c->statement, FIELD_relation);
-	struct lookup_relation found;
-	size_t position = 0;
-
-	if (tree_type(t->tree, c->statement) != TYPE_CreateStmt || t->lookup->names_moved ||
-		!slice_equal(tree_get_string(t->tree, own, FIELD_relname), m->name))
-		return false;
-	return m->schema.length == 0 && !lookup_next(t->lookup, m->name, &position, &found);
-}
-
-/* Whether some relation of the command has a masked column of that name. */
-static bool name_is_masked(struct tracer *tracer, struct trace *t, struct slice name)
-{
-	const struct command_facts *c = &tracer->facts->command_facts[tracer->command];
-
-	for (size_t i = 0; i < c->count; i++) {
-		const struct mention *m = &tracer->facts->mentions[c->first + i];
-		struct trace_level level = {0};
-		struct trace_item *item;
-		struct value v;
-
-		trace_work(t, 16);
-		if (m->kind != MENTION_RELATION || !trace_goes_on(t) || !relation_is_masked(t, m) ||
-			is_being_created(tracer, t, m))
-			continue;
-		item = trace_add_item(t, &level);
-		if (!item)
-			return true;
-		trace_set_mentioned(t, item, m->schema, m->name);
-		if (trace_item_column(t, item, name, &v) && value_is_masked(&v))
-			return true;
-	}
-	return false;
-}
-
-static void refuse_definition(struct trace *t, struct slice name)
-{
-	struct value masked = {SQL_OUTPUT_DERIVED, MASK_REDACT, false, SLICE_EMPTY};
-
-	masked.what = trace_format(t, "column %.*s is masked", SLICE_PRINT(name));
-	trace_refuse(t, &masked, "a definition", SLICE_EMPTY);
-}
-
-/* Definitions that the server checks against the rows there are, and fails with a value of them:
- * constraints, indexes, new types, generated columns. */
-static void scan_definition(struct tracer *tracer, struct trace *t, tree_index n)
-{
-	enum tree_type type = tree_type(t->tree, n);
-	static const enum tree_field lists[] = {FIELD_keys, FIELD_fk_attrs, FIELD_pk_attrs};
-	struct slice name = SLICE_EMPTY;
-
-	if (!trace_enter(t))
-		return;
-	if (type == TYPE_ColumnRef)
-		name = trace_column_name(t->tree, n);
-	else if (type == TYPE_IndexElem || type == TYPE_StatsElem ||
-		(type == TYPE_AlterTableCmd &&
-			tree_is(t->tree, n, FIELD_subtype, "AT_AlterColumnType")))
-		name = tree_get_string(t->tree, n, FIELD_name);
-	if (name.length && name_is_masked(tracer, t, name))
-		refuse_definition(t, name);
-	for (size_t i = 0; type == TYPE_Constraint && i < ARRAY_SIZE(lists); i++) {
-		tree_for_each(key, t->tree, tree_get(t->tree, n, lists[i]))
-		{
-			if (name_is_masked(tracer, t, tree_string(t->tree, key)))
-				refuse_definition(t, tree_string(t->tree, key));
-		}
-	}
-	tree_for_each(child, t->tree, n) scan_definition(tracer, t, child);
-	trace_leave(t);
-}
-
 static void statement_define(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
 	(void)ret;
-	scan_definition(tracer, t, n);
+	trace_define(tracer, t, n);
+}
+
+static void statement_move(
+	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
+{
+	(void)ret;
+	trace_move(tracer, t, n);
 }
 
 /* A block of code has no result, but it can raise what it read. */
@@ -461,36 +387,24 @@ static void statement_do(
 	t->unknown_code = true;
 }
 
-/* Everything else: what has masked columns may not be read, moved to another name, or put into
- * code. */
+/* Everything else: what has masked columns may not be read, or put into code. */
 static void statement_other(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
-	const struct command_facts *c = &tracer->facts->command_facts[tracer->command];
 	enum tree_type type = tree_type(t->tree, n);
-	bool moves = type == TYPE_RenameStmt || type == TYPE_AlterObjectSchemaStmt;
 	bool code = type == TYPE_RuleStmt || type == TYPE_CreateFunctionStmt ||
 		type == TYPE_CreatePolicyStmt || type == TYPE_AlterPolicyStmt ||
 		type == TYPE_CreateTrigStmt;
 
 	(void)ret;
-	for (size_t i = 0; i < c->count && trace_goes_on(t); i++) {
-		const struct mention *m = &tracer->facts->mentions[c->first + i];
-		struct value v = {.state = SQL_OUTPUT_DERIVED};
-
-		if (m->kind != MENTION_RELATION || !relation_is_masked(t, m) ||
-			!(moves || code || m->operation == OPERATION_SELECT))
-			continue;
-		v.what = trace_format(t, "relation %.*s has masked columns or is not known",
-			SLICE_PRINT(m->name));
-		trace_refuse(t, &v, moves ? "a renaming" : "this command", SLICE_EMPTY);
-	}
+	trace_refuse_masked(tracer, t, code, "this command");
 }
 
 typedef void statement_handler(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret);
 
 static statement_handler *const statement_handlers[TYPE_COUNT] = {
+	[TYPE_AlterObjectSchemaStmt] = statement_move,
 	[TYPE_AlterTableStmt] = statement_define,
 	[TYPE_CallStmt] = statement_call,
 	[TYPE_CopyStmt] = statement_copy,
@@ -507,6 +421,7 @@ static statement_handler *const statement_handlers[TYPE_COUNT] = {
 	[TYPE_InsertStmt] = statement_change,
 	[TYPE_MergeStmt] = statement_change,
 	[TYPE_PrepareStmt] = statement_inner,
+	[TYPE_RenameStmt] = statement_move,
 	[TYPE_SelectStmt] = statement_select,
 	[TYPE_UpdateStmt] = statement_change,
 	[TYPE_ViewStmt] = statement_create_as,
@@ -543,6 +458,32 @@ static bool needs_tracing(const struct sql_text *t, const struct mask_rules *rul
 	return false;
 }
 
+/* What views and rules call. */
+static bool relation_runs_code(const struct trace *t, const struct mention *m)
+{
+	struct lookup_relation found;
+	size_t position = 0;
+	bool any = m->schema.length ? lookup_qualified(t->lookup, m->schema, m->name, &found)
+				    : lookup_next(t->lookup, m->name, &position, &found);
+
+	return any && found.relation && (found.relation->calls || found.relation->rules);
+}
+
+/* All that the command names is part of what the server may quote in an error. */
+static void note_mentioned(struct trace *t, const struct facts *f, size_t command)
+{
+	const struct command_facts *c = &f->command_facts[command];
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct mention *m = &f->mentions[c->first + i];
+
+		if (m->kind != MENTION_RELATION)
+			continue;
+		t->touches_masked |= trace_is_masked(t, m);
+		t->unknown_code |= relation_runs_code(t, m);
+	}
+}
+
 static int trace_one(struct tracer *tracer, const struct mask_rules *rules, struct arena *arena,
 	struct sql_lineage *lineage)
 {
@@ -564,7 +505,10 @@ static int trace_one(struct tracer *tracer, const struct mask_rules *rules, stru
 	trace_statement(tracer, &t, statement, command);
 	if (t.types_only)
 		return t.error;
+	note_mentioned(&t, f, tracer->command);
+	command->runs_code |= t.unknown_code;
 	command->touches_masked |= t.touches_masked || t.unknown_code;
+	lineage->runs_code |= command->runs_code;
 	lineage->touches_masked |= command->touches_masked;
 	lineage->refusal = t.refusal;
 	tracer->work = t.work;
