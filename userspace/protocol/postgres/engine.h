@@ -454,6 +454,9 @@ void pg_naming_view(struct pg_engine *e, struct sql_view *ret);
 int pg_naming_refresh(struct pg_engine *e);
 /* A released message whose names were not compared before: its wait goes on until they are. */
 int pg_naming_compare(struct pg_engine *e);
+/* What a name, as policy's objects are (SCHEMA.NAME), stands for; NULL: no relation that is known.
+ */
+const struct sql_relation *pg_naming_find(const struct pg_engine *e, struct slice object);
 /* Whether the server may be asked anything now. */
 bool pg_naming_may_ask(const struct pg_engine *e);
 void pg_naming_on_effects(struct pg_engine *e, unsigned effects);
@@ -469,7 +472,7 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body);
 int pg_scrub(struct pg_engine *e, struct slice message, uint8_t type, struct slice body,
 	const struct pg_request *request);
 /* Whether pg_scrub() would look at it; if so, a message that is too long to be held is replaced. */
-bool pg_scrub_needed(const struct pg_engine *e, const struct pg_request *request);
+bool pg_scrub_needed(const struct pg_engine *e);
 int pg_scrub_oversized(struct pg_engine *e, uint8_t type);
 
 #endif

@@ -62,7 +62,7 @@ static int pass_text(struct pg_engine *e, const struct pg_frame *m, struct pg_re
 {
 	if (m->complete)
 		return pg_scrub(e, m->whole, m->type, m->body, q);
-	if (!pg_scrub_needed(e, q))
+	if (!pg_scrub_needed(e))
 		return pg_server_forward(e, m);
 	e->from_server.mode = PG_STREAM_SKIP;
 	e->from_server.left = m->length - (uint32_t)m->body.length;
@@ -70,12 +70,11 @@ static int pass_text(struct pg_engine *e, const struct pg_frame *m, struct pg_re
 }
 
 /* For the record: as the agent got it, where something was taken out. */
-static struct slice error_text(
-	struct pg_engine *e, const struct pg_frame *m, const struct pg_request *q)
+static struct slice error_text(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice sent = slice_from(buffer_slice(&e->scratch), PG_HEADER_SIZE);
 
-	return pg_error_field(pg_scrub_needed(e, q) ? sent : m->body, 'M');
+	return pg_error_field(pg_scrub_needed(e) ? sent : m->body, 'M');
 }
 
 /* The error stands for the whole probed Query, whose ReadyForQuery a Sync of ours will give. */
@@ -87,8 +86,7 @@ static int on_probe_error(struct pg_engine *e, const struct pg_frame *m)
 
 	if (!accepted) {
 		r = pass_text(e, m, q);
-		pg_settle_report(
-			e, q, SLICE_EMPTY, pg_error_field(m->body, 'C'), error_text(e, m, q));
+		pg_settle_report(e, q, SLICE_EMPTY, pg_error_field(m->body, 'C'), error_text(e, m));
 	}
 	pg_settle_head(e, false);
 	e->skipping = false;
@@ -126,7 +124,7 @@ int pg_failure_on_error(struct pg_engine *e, const struct pg_frame *m)
 		r = pg_server_drop(e, m);
 	} else {
 		r = pass_text(e, m, q);
-		pg_settle_report(e, q, SLICE_EMPTY, code, error_text(e, m, q));
+		pg_settle_report(e, q, SLICE_EMPTY, code, error_text(e, m));
 	}
 	extended = q->kind != PG_REQUEST_QUERY && q->kind != PG_REQUEST_FUNCTION;
 	e->copying_in = false;

@@ -171,18 +171,6 @@ static int put_session(struct buffer *b, const struct pg_engine *e, const struct
 	return 0;
 }
 
-/* By the name, which policy's objects are: SCHEMA.NAME. */
-static const struct sql_relation *find_relation(const struct pg_engine *e, struct slice object)
-{
-	const uint8_t *dot = object.length ? memchr(object.data, '.', object.length) : NULL;
-	size_t length = dot ? (size_t)(dot - object.data) : 0;
-	struct slice schema = slice_head(object, length);
-	const struct sql_catalog *c =
-		slice_equal_string(schema, "pg_temp") ? e->temporary : e->names;
-
-	return c && dot ? sql_catalog_find(c, schema, slice_from(object, length + 1)) : NULL;
-}
-
 /* What the names of an action stand for: what they are, and one number for all that the database's
  * catalogs say of names, as that has what runs behind them, too: views, rules, functions. */
 static int identify(const struct pg_engine *e, const struct action *action, struct buffer *b)
@@ -195,7 +183,7 @@ static int identify(const struct pg_engine *e, const struct action *action, stru
 
 		if (action->pairs[i].state == OBJECT_NONE)
 			continue;
-		relation = find_relation(e, action->pairs[i].object);
+		relation = pg_naming_find(e, action->pairs[i].object);
 		if (relation)
 			sql_relation_identify(relation, b);
 		r = buffer_append_byte(b, ';');
@@ -242,7 +230,7 @@ static bool says_all(const struct action_pair *pair)
 static int identify_unchanged(
 	struct pg_engine *e, const struct pg_changes *changes, const struct action_pair *pair)
 {
-	const struct sql_relation *relation = find_relation(e, pair->object);
+	const struct sql_relation *relation = pg_naming_find(e, pair->object);
 
 	if (says_all(pair) || pg_changes_has_object(changes, pair->object))
 		return 0;

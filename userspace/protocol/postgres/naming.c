@@ -53,6 +53,17 @@ void pg_naming_view(struct pg_engine *e, struct sql_view *ret)
 	};
 }
 
+const struct sql_relation *pg_naming_find(const struct pg_engine *e, struct slice object)
+{
+	const uint8_t *dot = object.length ? memchr(object.data, '.', object.length) : NULL;
+	size_t length = dot ? (size_t)(dot - object.data) : 0;
+	struct slice schema = slice_head(object, length);
+	const struct sql_catalog *c =
+		slice_equal_string(schema, "pg_temp") ? e->temporary : e->names;
+
+	return c && dot ? sql_catalog_find(c, schema, slice_from(object, length + 1)) : NULL;
+}
+
 static bool shared_names_are_fresh(const struct pg_engine *e)
 {
 	const struct protocol_catalog *c = e->catalog;
