@@ -60,4 +60,20 @@ CREATE VIEW window_view AS SELECT id, lag(ssn) OVER (ORDER BY id) AS before FROM
 CREATE VIEW star_view AS SELECT * FROM customers NATURAL JOIN (SELECT id, state FROM orders) AS o;
 CREATE VIEW values_view AS SELECT * FROM (VALUES (1, (SELECT max(ssn) FROM customers))) AS v(a, b);
 CREATE VIEW lateral_view AS SELECT c.id, l.x FROM customers c, LATERAL (SELECT c.ssn AS x) AS l;
+CREATE TABLE keyed (ssn text PRIMARY KEY);
+INSERT INTO keyed VALUES ('{SECRET}');
+CREATE TABLE broken (id int, ssn text);
+INSERT INTO broken VALUES (1, '{SECRET}-z');
+ALTER TABLE broken ADD CONSTRAINT known FOREIGN KEY (ssn) REFERENCES keyed NOT VALID;
+CREATE TABLE twice (id int, ssn text, note text);
+INSERT INTO twice SELECT id, ssn, 'same' FROM customers;
+CREATE TABLE held (id int PRIMARY KEY);
+INSERT INTO held VALUES (1);
+CREATE TABLE holder (number int NOT NULL REFERENCES held ON DELETE SET NULL, ssn text);
+INSERT INTO holder VALUES (1, '{SECRET}-h');
+CREATE MATERIALIZED VIEW refreshed AS SELECT c.ssn, o.customer_id FROM customers c JOIN orders o ON o.customer_id = c.id
+    WHERE o.id IN (1, 2, 30, 31);
+CREATE UNIQUE INDEX ON refreshed (customer_id, ssn);
+CREATE TABLE beyond (id int, ssn text);
+INSERT INTO beyond VALUES (1, chr({NUMBER}));
 ANALYZE;

@@ -19,7 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Of different lengths and order; the second would be first in a list that is sorted by it.
 SECRETS = ({"SECRET": "quokka-7731", "NUMBER": "4100"}, {"SECRET": "aardvarks-52", "NUMBER": "977"})
 MASKS = [
-    {"columns": ["public.customers.ssn", "public.customers.doc", "public.part.ssn", "public.child.kept",
+    {"columns": ["public.customers.ssn", "public.customers.doc", "public.holder.ssn", "public.keyed.ssn", "public.broken.ssn",
+                 "public.twice.ssn", "public.beyond.ssn",
+                 "public.part.ssn", "public.child.kept",
                  "public.typed.word", "public.typed.words", "public.typed.home", "public.typed.number"], "with": "redact"},
     {"columns": ["public.customers.salary", "public.typed.born", "public.typed.raw"], "with": "null"},
     {"columns": ["public.made.ssn", "public.typed.code"], "with": "hash"},
@@ -28,7 +30,10 @@ RULES = [
     {"name": "rows", "resources": ["first", "second"], "operations": ["read", "write", "cursor", "lock"],
      "objects": ["public.*", "pg_temp.*"], "allow": {"mask": MASKS}},
     {"name": "own tables", "resources": ["first", "second"], "operations": ["create", "alter", "drop", "comment", "analyze"],
-     "objects": ["pg_temp.*", "public.new_*"], "allow": {}},
+     "objects": ["pg_temp.*", "public.new_*", "public.refreshed"], "allow": {}},
+    # So that it is the masks that refuse definitions.
+    {"name": "definitions", "resources": ["first", "second"], "operations": ["create", "alter", "comment"],
+     "objects": ["public.*", "public"], "allow": {"mask": copy.deepcopy(MASKS)}},
     {"name": "code that is there", "resources": ["first", "second"], "operations": ["function"],
      "objects": ["public.*"], "allow": {}},
     {"name": "statistics", "resources": ["first", "second"], "operations": ["read"],
