@@ -163,7 +163,7 @@ static void segments_unshare(struct leg *leg, struct segments *s)
 
 static void leg_operation_done(struct leg *leg)
 {
-	if (leg->state == LEG_CLOSED)
+	if (leg->state == LEG_CLOSED || leg->resting)
 		leg->events->closed(leg);
 }
 
@@ -212,7 +212,7 @@ static void on_receive(struct ring_operation *operation, int result)
 
 void leg_receive(struct leg *leg)
 {
-	if (leg->state != LEG_OPEN || leg->receive.in_flight)
+	if (leg->state != LEG_OPEN || leg->receive.in_flight || leg->resting)
 		return;
 	ring_receive(leg->ring, &leg->receive, leg->fd);
 }
@@ -460,6 +460,54 @@ void leg_open(struct leg *leg, int fd)
 	assert(leg->state == LEG_UNUSED);
 	leg->fd = fd;
 	leg->state = LEG_OPEN;
+}
+
+void leg_rest(struct leg *leg)
+{
+	leg->resting = true;
+	ring_cancel(leg->ring, &leg->receive);
+	ring_cancel(leg->ring, &leg->watch);
+}
+
+bool leg_is_quiet(const struct leg *leg)
+{
+	return leg->state == LEG_OPEN && !leg->broken && !leg->shut && !leg->cut &&
+		leg_queued(leg) == 0 && (!leg->tls || tls_is_quiet(leg->tls));
+}
+
+void leg_take(struct leg *leg, struct leg_connection *ret)
+{
+	assert(leg_is_idle(leg) && leg_is_quiet(leg));
+	*ret = (struct leg_connection){leg->fd, leg->tls};
+	if (leg->tls)
+		tls_set_leg(leg->tls, NULL);
+	leg->fd = -1;
+	leg->tls = NULL;
+	leg->state = LEG_CLOSED;
+}
+
+void leg_give(struct leg *leg, const struct leg_connection *connection)
+{
+	leg_open(leg, connection->fd);
+	leg->tls = connection->tls;
+	if (leg->tls)
+		tls_set_leg(leg->tls, leg);
+}
+
+void leg_connection_close(struct leg_connection *connection)
+{
+	struct leg leg;
+
+	leg_init(&leg, NULL, NULL, NULL);
+	leg_give(&leg, connection);
+	leg.shut = true;
+	if (leg.tls)
+		tls_flush(&leg);
+	if (leg.out.count)
+		send_at_once(&leg);
+	leg_done(&leg);
+	close(leg.fd);
+	*connection = (struct leg_connection){-1, NULL};
 }
 
 void leg_close(struct leg *leg, bool reset)

@@ -58,7 +58,8 @@ struct leg_events {
 	void (*leaves)(struct leg *leg);
 	/* Something that was queued is sent. */
 	void (*sent)(struct leg *leg);
-	/* An operation completed after leg_close(): the owner may be free to go. */
+	/* An operation completed after leg_close() or leg_rest(): the owner may be free to go, the
+	 * connection free to be taken. */
 	void (*closed)(struct leg *leg);
 };
 
@@ -67,6 +68,12 @@ enum leg_state {
 	LEG_OPEN,
 	LEG_ENDED, /* the peer sends no more */
 	LEG_CLOSED,
+};
+
+/* What a leg sends and receives by, while no leg has it. */
+struct leg_connection {
+	int fd;
+	struct tls *tls; /* NULL: none; owned */
 };
 
 struct leg {
@@ -78,6 +85,7 @@ struct leg {
 	bool broken; /* nothing can be sent any more */
 	bool slow; /* the last send did not take all */
 	bool shut; /* shutdown(SHUT_WR) once the queue is empty */
+	bool resting; /* nothing is received until it is taken */
 	/* The peer's end was none in order: a reset, or TLS that was not closed. Or it will be
 	 * none.
 	 */
@@ -123,6 +131,16 @@ void leg_shut(struct leg *leg);
 /* The same, but what was sent is not to look as if it was all: without TLS's close, and where there
  * is no TLS, without an end of file, by a reset when the leg is closed. */
 void leg_cut(struct leg *leg);
+/* Cancels what is being received; when leg_is_idle(), the connection may be taken from it. What
+ * comes until then is received. */
+void leg_rest(struct leg *leg);
+/* Whether nothing was received or is to be sent that nobody has taken. */
+bool leg_is_quiet(const struct leg *leg);
+/* Takes the connection of a quiet, idle leg, which is closed then; gives one to an unused leg. */
+void leg_take(struct leg *leg, struct leg_connection *ret);
+void leg_give(struct leg *leg, const struct leg_connection *connection);
+/* Ends one that no leg has, in TLS with its word for that. */
+void leg_connection_close(struct leg_connection *connection);
 /* Cancels everything and closes; `reset`: the peer gets a RST, as it does after leg_cut() without
  * TLS. leg_is_idle() tells when the
  * owner may be freed; `closed` is called for each operation that ends until then. */

@@ -438,6 +438,17 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
+bool tls_is_quiet(const struct tls *t)
+{
+	return t->established && !t->failed && !may_have_plain(t) && SSL_get_shutdown(t->ssl) == 0;
+}
+
+void tls_set_leg(struct tls *t, struct leg *leg)
+{
+	SSL_set_ex_data(t->ssl, get_leg_index(), leg);
+	tls_bio_set_leg(t->bio, leg);
+}
+
 struct slice tls_alpn(const struct tls *t)
 {
 	const unsigned char *name;

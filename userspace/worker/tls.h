@@ -59,6 +59,10 @@ void tls_on_bytes(struct leg *leg, struct slice bytes);
 /* Encrypts what is queued; true: there is more, for when that is sent. */
 bool tls_flush(struct leg *leg);
 void tls_free(struct tls *t); /* takes NULL */
+/* Whether the handshake is done, and nothing waits to be read or sent. */
+bool tls_is_quiet(const struct tls *t);
+/* Another leg has it from here on, whose events are of the same kind. NULL: none has. */
+void tls_set_leg(struct tls *t, struct leg *leg);
 
 /* The protocol that was agreed on; empty: none. Lives as long as the leg's TLS. */
 struct slice tls_alpn(const struct tls *t);

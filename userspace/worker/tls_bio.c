@@ -48,7 +48,8 @@ static int on_write(BIO *bio, const char *data, size_t length, size_t *ret_lengt
 
 	BIO_clear_retry_flags(bio);
 	/* A handshake that stood still may end after its leg. */
-	if (b->leg->state != LEG_CLOSED && leg_write_encrypted(b->leg, slice_of(data, length)) < 0)
+	if (b->leg && b->leg->state != LEG_CLOSED &&
+		leg_write_encrypted(b->leg, slice_of(data, length)) < 0)
 		return 0;
 	*ret_length = length;
 	return 1;
@@ -102,6 +103,13 @@ BIO *tls_bio_new(struct leg *leg)
 	BIO_set_data(bio, b);
 	BIO_set_init(bio, 1);
 	return bio;
+}
+
+void tls_bio_set_leg(BIO *bio, struct leg *leg)
+{
+	struct tls_bio *b = BIO_get_data(bio);
+
+	b->leg = leg;
 }
 
 void tls_bio_give(BIO *bio, struct slice bytes)
