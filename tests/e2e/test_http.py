@@ -319,11 +319,12 @@ def test_tls_sessions_are_resumed_on_both_sides(by_name, web):
 # --- places
 
 def named(web, **tls):
-    """One resource by a name, for both ports."""
+    """One resource by a name, for both ports. In TLS each session has a handshake of its own with the server."""
     c = config(web)
     return {**c, "resources": [
         {"name": "api", "protocol": "http", "hosts": [f"localhost:{web.port}"]},
-        {"name": "secure", "protocol": "http", "hosts": [f"localhost:{web.tls_port}"], "tls": tls or {"ca_file": str(web.ca)}}]}
+        {"name": "secure", "protocol": "http", "hosts": [f"localhost:{web.tls_port}"], "tls": tls or {"ca_file": str(web.ca)},
+         "reuse": "off"}]}
 
 
 @pytest.fixture(scope="module")

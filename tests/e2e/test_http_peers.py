@@ -139,7 +139,7 @@ def daemon(web, odd, tmp_path_factory):
             {"name": "odd-tls", "protocol": "http", "hosts": [f"127.0.0.1:{odd['TLS'].port}"], "tls": {"ca_file": str(odd["TLS"].ca)}},
             {"name": "removed", "protocol": "http", "hosts": [f"127.0.0.1:{odd['removed'].port}"]},
             {"name": "relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{odd['relay'].port}"]},
-            {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"]},
+            {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"], "reuse": "60s"},
             {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, [*RULES, REMOVED])
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     yield d
@@ -294,15 +294,15 @@ def test_what_is_relayed_to_a_server_ends_as_it_does(daemon, odd, how):
 
 
 def test_connections_to_servers_are_no_other_agents(daemon, web):
-    """nginx numbers them, and the requests on each."""
+    """nginx numbers them, and the requests on each: the agent's next session goes on with its own."""
     url = f"http://127.0.0.1:{web.port}/v1/connection"
     seen = {}
-    for agent in ("demo", "other", "demo"):
+    for agent, first in (("demo", 1), ("other", 1), ("demo", 4)):
         done = daemon.run("curl", "-sS", url, url, url, agent=agent)
-        number, *requests = [line.split() for line in done.stdout.splitlines()]
-        assert [number[1]] + [r[1] for r in requests] == ["1", "2", "3"] and {r[0] for r in requests} == {number[0]}, done.stdout
-        seen.setdefault(number[0], []).append(agent)
-    assert sorted(seen.values()) == [["demo"], ["demo"], ["other"]]
+        numbers, requests = zip(*(line.split() for line in done.stdout.splitlines()))
+        assert requests == tuple(str(first + i) for i in range(3)) and len(set(numbers)) == 1, done.stdout
+        seen.setdefault(numbers[0], []).append(agent)
+    assert sorted(seen.values()) == [["demo", "demo"], ["other"]]
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])

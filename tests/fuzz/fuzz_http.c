@@ -5,8 +5,9 @@
  * and reported however the agent's bytes are cut (the server's may come before or after the agent's
  * next request); paths and ClientHellos are read on the way.
  *
- * Input: which rules (1 byte), then pieces: a byte with the side (bit 7) and the length (127: all
- * of the rest; 126: that side breaks off; 0: it ends), and the piece.
+ * Input: which rules (1 byte; bit 7: the first connection is one that another session left), then
+ * pieces: a byte with the side (bit 7) and the length (127: all of the rest; 126: that side breaks
+ * off; 0: it ends), and the piece.
  */
 #include <stdio.h>
 
@@ -51,7 +52,8 @@ static void feed(struct engine_run *run, enum side side, struct slice piece, siz
 }
 
 /* False: it became HTTP/2, which fuzz_http2 is about. */
-static bool play(const struct engine_bench *bench, struct slice in, size_t step, struct buffer *ret)
+static bool play(const struct engine_bench *bench, bool keeps, struct slice in, size_t step,
+	struct buffer *ret)
 {
 	bool is_http_1;
 	struct http_guard guard;
@@ -59,6 +61,7 @@ static bool play(const struct engine_bench *bench, struct slice in, size_t step,
 
 	http_guard_init(&guard);
 	engine_run_init(&run, bench, &guard.watch);
+	run.keeps = run.host.keeps = keeps;
 	while (in.length) {
 		enum side side = in.data[0] >> 7 ? SIDE_SERVER : SIDE_AGENT;
 		size_t length = in.data[0] & 127;
@@ -102,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(tls_hello_needs(in) > 0, "a ClientHello that waits for nothing");
 	buffer_init(&whole, 1u << 30);
 	buffer_init(&cut, 1u << 30);
-	if (play(bench, in, size, &whole) && play(bench, in, 1, &cut))
+	if (play(bench, data[0] >> 7, in, size, &whole) && play(bench, data[0] >> 7, in, 1, &cut))
 		check(slice_equal(buffer_slice(&whole), buffer_slice(&cut)),
 			"what is judged depends on how the bytes are cut");
 	buffer_done(&whole);

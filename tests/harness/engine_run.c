@@ -372,6 +372,7 @@ static void on_action(struct engine_run *run, const struct protocol_action_event
 	buffer_init(&text, 4096);
 	policy_judge(run->bench->scope, event->action, &verdict);
 	keep_judgement(event, &verdict);
+	run->host.reviewed = verdict.kind == VERDICT_REVIEW;
 	run->host.grant = (struct protocol_grant){0};
 	if (verdict.kind == VERDICT_REVIEW && event->phase == ACTION_RUN && is_granted(run)) {
 		run->host.grant =
@@ -558,6 +559,11 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		put_data(run, &event->data);
 		break;
 	case EVENT_CONNECT:
+		run->host.reused = run->keeps && event->connect.reuses;
+		run->keeps &= !run->host.reused;
+		/* What came of the one before nobody gets. */
+		if (run->connects++)
+			buffer_clear(&run->partial[SIDE_SERVER]);
 		engine_run_connected(run);
 		break;
 	case EVENT_TUNNEL:
@@ -588,6 +594,7 @@ static void on_event(struct engine_run *run, const struct protocol_event *event)
 		break;
 	case EVENT_CLOSE:
 		put_note(run, "close", event);
+		run->left = event->note.leaves_server;
 		run->closed = true;
 		break;
 	}

@@ -84,7 +84,9 @@ struct engine_run {
 	struct protocol_grant grant;
 	/* An action that people decide comes again, until it is approved. */
 	enum { HELD_NOT, HELD_PREVIEWED, HELD_APPROVED } held;
-	bool closed;
+	bool keeps; /* the next connection is one that another session left, where that will do */
+	unsigned connects; /* connections that the engine asked for */
+	bool closed, left; /* it left the server's connection to another session */
 	int fail_tls; /* enum side + 1: the handshake with that side fails */
 	bool fail_proof; /* the host has no answer */
 	bool keep_proof; /* nor gives one */

@@ -148,15 +148,25 @@ static bool take_body(struct http_guard *g)
 	return n > 0;
 }
 
+/* What went over a connection that had been left goes once more over a new one, and no further. */
+static void note_connection(struct http_guard *g, const struct engine_run *run)
+{
+	if (run->connects == g->connects)
+		return;
+	g->connects = run->connects;
+	g->released |= g->reused;
+	g->reused = run->host.reused;
+}
+
 static void on_wrote(
 	struct engine_watch *w, struct engine_run *run, enum side to, struct slice bytes)
 {
 	struct http_guard *g = container_of(w, struct http_guard, watch);
 	bool progress = true;
 
-	(void)run;
 	if (to != SIDE_SERVER || g->broken)
 		return;
+	note_connection(g, run);
 	buffer_append_slice(&g->to_server, bytes);
 	while (progress && !g->broken) {
 		if (g->body)

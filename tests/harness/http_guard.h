@@ -15,6 +15,8 @@ struct http_guard {
 	uint64_t body; /* bytes of the request's content still to come */
 	bool chunked, in_chunk, in_trailers;
 	bool released; /* an action was, and its request has not left yet */
+	unsigned connects; /* of the run, when something left last */
+	bool reused; /* that connection is one that another session left: a request goes twice */
 	struct buffer text; /* of that action */
 	bool tunnel; /* anything goes */
 	const char *broken; /* the first thing that was wrong; static */

@@ -107,6 +107,7 @@ static void compile_resource(
 	ret->names_identity = from->application_name.value == APPLICATION_IDENTITY ||
 		(from->application_name.value == APPLICATION_BY_CREDENTIALS && from->credentials &&
 			ret->protocol == PROTOCOL_POSTGRES);
+	ret->reuse = from->reuse_time;
 	if (from->credentials)
 		compile_login(k, from->credentials, ret);
 	ret->hosts = from->hosts;

@@ -154,6 +154,8 @@ struct config_resource {
 	struct config_text host_keys;
 	bool allow_cleartext;
 	struct config_choice application_name; /* enum application_mode */
+	struct config_text reuse; /* as written; absent: the default */
+	uint64_t reuse_time; /* nanoseconds; 0: off */
 };
 
 struct config_reviewer_slack {

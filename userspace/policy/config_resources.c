@@ -14,6 +14,10 @@
 #define ON_WEB (ON(HTTP) | ON(KUBERNETES))
 #define ON_NOTHING_WITH_TLS (ON(TCP) | ON(SSH) | ON(UDP) | ON(ICMP))
 
+/* Nanoseconds for which a server's connection is kept: shorter than servers commonly do. */
+#define REUSE_TIME (5 * 1000000000ULL)
+#define REUSE_MOST (60 * 1000000000ULL)
+
 static void read_hosts(struct loader *l, struct config_resource *resource)
 {
 	const struct config_texts *texts = &resource->host_texts;
@@ -310,6 +314,24 @@ static void check_certificate(struct loader *l, const struct config_resource *re
 			"\"upstream: off\" and no \"unix\"");
 }
 
+static void check_reuse(struct loader *l, struct config_resource *resource)
+{
+	const char *given = resource->reuse.text;
+
+	resource->reuse_time = given ? 0 : REUSE_TIME;
+	if (!(ON_WEB >> resource->protocol.value & 1)) {
+		resource->reuse_time = 0;
+		if (given)
+			loader_error(l, resource->reuse.place,
+				"\"reuse\" is for protocols http and kubernetes alone");
+	} else if (given && strcmp(given, "off") != 0 &&
+		(text_to_duration(slice_from_string(given), &resource->reuse_time) < 0 ||
+			resource->reuse_time == 0 || resource->reuse_time > REUSE_MOST)) {
+		loader_error(l, resource->reuse.place,
+			"\"reuse\": expected off or a duration of at most 60s, not \"%s\"", given);
+	}
+}
+
 static void check_resource(struct loader *l, struct config_resource *resource)
 {
 	config_check_name(l, &resource->name, "a resource");
@@ -342,6 +364,7 @@ static void check_resource(struct loader *l, struct config_resource *resource)
 	if (resource->application_name.place.file && resource->protocol.value != PROTOCOL_POSTGRES)
 		loader_error(l, resource->application_name.place,
 			"\"application_name\" is for protocol postgres alone");
+	check_reuse(l, resource);
 	if (resource->credentials)
 		resource->allow_cleartext |= resource->credentials->allow_cleartext;
 	if (resource->allow_cleartext && !((ON_SQL | ON_WEB) >> resource->protocol.value & 1))

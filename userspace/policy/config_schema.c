@@ -190,6 +190,7 @@ static const struct schema_key resource_keys[] = {
 	KEY(config_resource, "allow_cleartext", FLAG, allow_cleartext),
 	KEY(config_resource, "application_name", CHOICE, application_name,
 		CHOICES("agent", "identity")),
+	KEY(config_resource, "reuse", TEXT, reuse),
 };
 static const struct schema resource_schema = {SCHEMA("a resource", config_resource, resource_keys),
 	.initial = &(const struct config_resource){.protocol.value = PROTOCOL_COUNT,

@@ -16,7 +16,7 @@
 #include "policy/body.h"
 #include "policy/private.h"
 
-#define IMAGE_MAGIC 0x57594c56504f4c37ULL /* "WYLVPOL7": the digit is the format's version */
+#define IMAGE_MAGIC 0x57594c56504f4c38ULL /* "WYLVPOL8": the digit is the format's version */
 #define IMAGE_ITEM_LEAST 4 /* bytes that one item of any list takes */
 
 struct codec {
@@ -183,6 +183,7 @@ static void codec_resource(struct codec *c, struct policy_resource *r)
 	codec_text(c, &r->unix_path);
 	CODEC_CHOICE(c, r->allow_cleartext, 2);
 	CODEC_CHOICE(c, r->names_identity, 2);
+	codec_u64(c, &r->reuse);
 	CODEC_CHOICE(c, r->login, LOGIN_COUNT);
 	codec_text(c, &r->login_user);
 	codec_text(c, &r->login_name);

@@ -70,6 +70,9 @@ struct policy_resource {
 	struct slice unix_path; /* connect there instead; empty: to where the agent dialled */
 	bool allow_cleartext;
 	bool names_identity; /* the server's logs are told who the agent is */
+	/* For how long a connection that a session left is kept for the next, in nanoseconds. 0: it
+	 * is not. */
+	uint64_t reuse;
 	enum policy_login login;
 	struct slice login_user; /* empty where there is none; never with LOGIN_PASSWORD */
 	struct slice login_name; /* of the header or query parameter; else empty */

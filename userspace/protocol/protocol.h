@@ -180,6 +180,15 @@ struct protocol_tls {
 	bool resumes; /* the server's certificate need not be seen anew, if it was before */
 };
 
+/* Which connection to the server is needed (EVENT_CONNECT). */
+struct protocol_connect {
+	/* One that another session left (leaves_server) will do: what goes over it first can be
+	 * sent again where it turns out to be closed. */
+	bool reuses;
+	/* With TLS, for which this is offered, as in struct protocol_tls; NULL: in clear. */
+	const char *alpn;
+};
+
 struct protocol_tls_result {
 	int error; /* 0 or negative errno; on an error the engine explains and closes */
 	const char *text; /* with an error: why, for people; valid during the call */
@@ -262,7 +271,11 @@ struct protocol_event {
 		struct {
 			enum reason reason;
 			struct slice text;
+			/* EVENT_CLOSE: the server has answered all that it was asked, and may be
+			 * asked more by another session of the same agent. */
+			bool leaves_server;
 		} note; /* EVENT_NOTE and EVENT_CLOSE */
+		struct protocol_connect connect;
 		struct {
 			struct slice name; /* as in beyond() */
 			uint16_t port;
@@ -446,6 +459,12 @@ struct protocol_host {
 	struct slice as;
 	/* The one by which the action passes that release() is called for. */
 	struct protocol_grant grant;
+	/* People let the action pass that release() is called for: it is sent once. */
+	bool reviewed;
+	/* Connections to the server may be left to other sessions, and taken from them. */
+	bool keeps;
+	/* With connected(): the connection is one that another session left. */
+	bool reused;
 	bool suspended; /* the agent is: nothing that comes unasked is passed on to it */
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;

@@ -361,6 +361,7 @@ static void answer(struct session *s, const struct protocol_action_event *event,
 		protocol->refuse(s->engine, event->lane, d->number, &d->refusal);
 		return;
 	}
+	s->host.reviewed = d->verdict.kind == VERDICT_REVIEW;
 	s->host.grant = (struct protocol_grant){0};
 	if (d->grant) {
 		record_grant(s, d->number, d->grant);

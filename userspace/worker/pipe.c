@@ -15,6 +15,7 @@
 #include "worker/decide.h"
 #include "worker/hold.h"
 #include "worker/login.h"
+#include "worker/reuse.h"
 #include "worker/tunnel.h"
 #include "worker/values.h"
 
@@ -167,6 +168,7 @@ void pipe_set_scope(struct session *s)
 	h->session_masks = h->observes ? NULL : policy_scope_masks(s->scope);
 	h->upstream_tls = upstream_tls_of(s);
 	login_prepare(s);
+	reuse_prepare(s);
 	h->unnamed = s->resource == POLICY_EGRESS;
 	h->asks_first = h->unnamed && p->egress == EGRESS_REVIEW;
 	h->tls_passthrough = !h->unnamed && p->resources[s->resource].tls_mode == TLS_PASSTHROUGH;
@@ -410,10 +412,17 @@ static void start_agent_tls(struct session *s)
 	buffer_done(&early);
 }
 
+static void connect_late(struct session *s, const struct protocol_connect *wanted)
+{
+	s->wanted = *wanted;
+	upstream_connect(s);
+}
+
 static void on_close(struct session *s, const struct protocol_event *event)
 {
 	char text[SESSION_DETAIL_MOST];
 
+	s->leaves_server = event->note.leaves_server;
 	copy_text(text, sizeof(text), event->note.text);
 	session_close(s, event->note.reason, text);
 }
@@ -474,7 +483,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 		if (s->flow)
 			flow_on_approved(s);
 		else if (s->engine->protocol->connects_late)
-			upstream_connect(s);
+			connect_late(s, &event->connect);
 		else
 			detect_on_approved(s);
 		break;

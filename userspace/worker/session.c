@@ -12,6 +12,7 @@
 #include "worker/cancel.h"
 #include "worker/ferry.h"
 #include "worker/hold.h"
+#include "worker/reuse.h"
 
 #define SESSION_ID_DIGITS 8
 /* How long a closing session waits for the agent to read what it was told, and to close; see
@@ -102,6 +103,9 @@ static void on_leg_received(struct leg *leg, struct slice bytes)
 	if (!s->inner.ferry)
 		share_moved(s, bytes.length);
 	if (s->state == SESSION_CLOSING) {
+		/* Whoever came next would take it for an answer. */
+		if (side == SIDE_SERVER && bytes.length)
+			s->leaves_server = false;
 		leg_receive(leg); /* thrown away, until the peer has read what we said */
 		return;
 	}
@@ -284,7 +288,7 @@ static void go_on_closing(struct session *s)
 	struct leg *agent = &s->legs[SIDE_AGENT], *server = &s->legs[SIDE_SERVER];
 
 	/* Poolers know whose statement it is as long as the connection stands. */
-	if (!s->gives_up) {
+	if (!s->gives_up && !reuse_leave(s)) {
 		leg_shut(server);
 		if (leg_queued(server) == 0 || server->broken)
 			leg_close(server, false);
@@ -359,6 +363,7 @@ static void session_free(struct session *s)
 	policy_scope_put(s->scope);
 	process_done(&s->process);
 	free(s->unit);
+	reuse_done(s);
 	free(s);
 }
 

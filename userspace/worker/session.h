@@ -6,7 +6,7 @@
  *   session.c   what is recorded of it; legs; closing; freeing
  *   session_begin.c  accepted socket → origin → the connection, judged
  *   session_scope.c  agent, resource and rules
- *   upstream.c  the connection to the server
+ *   upstream.c  the connection to the server; reuse.c: left to, and taken from, other sessions
  *   delegate.c  sessions that a process of their own carries
  *   inner.c     sessions that another one carries; ferry.c: in its own connection
  *   detect.c    first bytes at places that no resource names
@@ -104,6 +104,9 @@ struct session {
 	enum connection_state connection;
 	enum upstream_state upstream;
 	bool reconnects; /* when the last connection is gone */
+	struct protocol_connect wanted; /* for the connection that is made next */
+	struct reuse *reuse; /* reuse.h; owned. NULL: nobody else gets the server's connection */
+	bool leaves_server; /* it ends, and somebody else may have that */
 	struct ring_operation connect;
 	uint64_t asked_generation; /* of the policy by which the monitor was asked for a socket */
 	enum reason refused; /* SESSION_DELEGATING: the connection, for `detail`; else none */
@@ -197,6 +200,8 @@ void upstream_tell_engine(struct session *s);
 void upstream_start_tls(struct session *s, const struct protocol_tls *tls);
 /* NULL: what no resource names. Of the scope's policy. */
 const struct policy_resource *upstream_resource(const struct session *s);
+/* The name that TLS with the server asks for, and verifies. May lie in `room`. */
+const char *upstream_server_name(const struct session *s, char *room, size_t size);
 /* Where it is connected to, by that policy. */
 void upstream_put_name(const struct session *s, char *ret, size_t size);
 /* A socket for another connection to where upstream_address, which it fills, is; or negative errno.

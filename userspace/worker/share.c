@@ -194,6 +194,18 @@ bool share_may_begin(const struct session *s, struct buffer *ret)
 	return false;
 }
 
+uint64_t share_room(const struct session *s)
+{
+	uint64_t most = s->agent->limits.sessions, count;
+
+	if (most == 0)
+		return UINT64_MAX;
+	if (s->share.slot < 0)
+		return 0;
+	count = count_sessions(s->worker->shares.table, s->share.slot);
+	return count < most ? most - count : 0;
+}
+
 void share_moved(struct session *s, size_t bytes)
 {
 	uint64_t most = s->agent && s->share.slot >= 0 ? s->agent->limits.bandwidth : 0;

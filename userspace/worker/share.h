@@ -48,6 +48,8 @@ int share_take(struct session *s);
 void share_give_back(struct session *s);
 /* Whether it may begin; else why not, for the agent, is appended to `ret`. */
 bool share_may_begin(const struct session *s, struct buffer *ret);
+/* How many connections its agent may have besides its sessions. */
+uint64_t share_room(const struct session *s);
 /* It has received so many bytes. */
 void share_moved(struct session *s, size_t bytes);
 /* Whether it receives no more for now; then it goes on by itself when there is room again. What a

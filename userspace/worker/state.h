@@ -16,6 +16,7 @@
 #include "worker/channel.h"
 #include "worker/flow.h"
 #include "worker/grants.h"
+#include "worker/kept.h"
 #include "worker/lookups.h"
 #include "worker/share.h"
 #include "worker/strangers.h"
@@ -50,6 +51,7 @@ struct worker {
 	struct flows flows;
 	struct lookups lookups;
 	struct shares shares;
+	struct kept kept; /* connections to servers that sessions have left */
 	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
 	struct list holds; /* actions that wait for people, hold_count of them */
 	size_t hold_count;

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "worker/login.h"
-#include "worker/session.h"
+#include "worker/reuse.h"
 
 const struct policy_resource *upstream_resource(const struct session *s)
 {
@@ -58,21 +58,31 @@ static void connect_through_proxy(struct session *s)
 		upstream_tell_engine(s);
 }
 
-static void on_connected(struct session *s, int fd)
+/* The server's leg is open. What the engine makes of it its caller goes on with. */
+static void announce(struct session *s)
 {
 	s->upstream = UPSTREAM_CONNECTED;
 	s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
-	if (session_is_delegated(s)) {
-		if (delegate_connected(s, fd) < 0)
-			session_reset(s, REASON_INTERNAL, "the session's process is gone");
-		return;
-	}
-	leg_open(&s->legs[SIDE_SERVER], fd);
 	/* Until somebody says something, such a connection may be as silent as it likes. */
 	if (s->state == SESSION_DETECTING && buffer_length(&s->partial[SIDE_AGENT]) == 0)
 		s->deadline = 0;
 	if (s->engine)
 		upstream_tell_engine(s);
+	session_touch(s);
+}
+
+static void on_connected(struct session *s, int fd)
+{
+	if (session_is_delegated(s)) {
+		s->upstream = UPSTREAM_CONNECTED;
+		s->deadline = clock_monotonic() + LIMIT_STARTUP_TIME * NANOSECONDS_PER_MILLISECOND;
+		if (delegate_connected(s, fd) < 0)
+			session_reset(s, REASON_INTERNAL, "the session's process is gone");
+		return;
+	}
+	leg_open(&s->legs[SIDE_SERVER], fd);
+	reuse_on_connected(s);
+	announce(s);
 	pipe_go_on(s);
 	session_touch(s);
 }
@@ -187,6 +197,10 @@ void upstream_finish_turn(struct session *s)
 	leg_init(leg, leg->ring, leg->events, s);
 	leg->sent_bytes = sent;
 	upstream_connect(s);
+	if (s->upstream == UPSTREAM_CONNECTED) {
+		pipe_go_on(s);
+		session_touch(s);
+	}
 }
 
 void upstream_connect(struct session *s)
@@ -212,6 +226,12 @@ void upstream_connect(struct session *s)
 		session_touch(s);
 		return;
 	}
+	if (reuse_take(s)) {
+		upstream_put_name(s, s->upstream_name, sizeof(s->upstream_name));
+		announce(s);
+		return;
+	}
+	reuse_make_room(s);
 	s->upstream = UPSTREAM_CONNECTING;
 	s->deadline = clock_monotonic() + LIMIT_CONNECT_TIME * NANOSECONDS_PER_MILLISECOND;
 	if (resource && resource->unix_path.length) {
@@ -269,9 +289,10 @@ static const struct tls_events server_tls_events = {.done = server_tls_done, .si
 /* The name to send and to verify: the configured one, else SNI, else the matched host, or what was
  * looked up of a wildcard's, else the address. Where an answer made the address a resource's, a
  * certificate for the address proves nothing. */
-static const char *server_name(
-	const struct session *s, const struct policy_resource *resource, char *room, size_t size)
+const char *upstream_server_name(const struct session *s, char *room, size_t size)
 {
+	const struct policy_resource *resource = upstream_resource(s);
+
 	if (resource && resource->server_name.length)
 		return (const char *)resource->server_name.data; /* followed by a NUL */
 	if (s->sni[0])
@@ -307,12 +328,21 @@ void upstream_start_tls(struct session *s, const struct protocol_tls *tls)
 	struct protocol_tls_result failure = {.error = -EINVAL};
 	struct error e = {"out of memory"};
 	char room[HOST_NAME_MOST + 1];
-	SSL_CTX *context = upstream_context(s->worker, s->resource, &e);
+	const char *name = upstream_server_name(s, room, sizeof(room));
+	struct leg *leg = &s->legs[SIDE_SERVER];
+	SSL_CTX *context;
 
 	session_touch(s);
+	/* Another session has done it, for the same. */
+	if (s->host.reused && leg->tls) {
+		server_tls_done(leg, 0, NULL);
+		return;
+	}
+	reuse_on_tls(s, tls->alpn, name);
+	context = upstream_context(s->worker, s->resource, &e);
 	if (context &&
-		tls_connect(&s->legs[SIDE_SERVER], &server_tls_events, context, check_of(resource),
-			server_name(s, resource, room, sizeof(room)), tls->alpn, tls->resumes) == 0)
+		tls_connect(leg, &server_tls_events, context, check_of(resource), name, tls->alpn,
+			tls->resumes) == 0)
 		return;
 	failure.text = e.text;
 	s->engine->protocol->tls_done(s->engine, SIDE_SERVER, &failure);

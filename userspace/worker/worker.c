@@ -52,6 +52,8 @@ static void take_policy(struct worker *w, int fd)
 		return;
 	}
 	w->policy = policy;
+	/* Of other rules, CAs and credentials. */
+	kept_clear(&w->kept);
 	list_for_each_safe (position, &w->sessions)
 		session_reload(list_entry(position, struct session, link));
 	flows_forget(w);
@@ -89,12 +91,14 @@ static void drain(struct worker *w)
 {
 	w->draining = true;
 	accept_stop(w);
+	kept_clear(&w->kept);
 }
 
 static void stop(struct worker *w)
 {
 	w->stopping = true;
 	accept_stop(w);
+	kept_clear(&w->kept);
 	list_for_each_safe (position, &w->sessions)
 		session_abort(
 			list_entry(position, struct session, link), REASON_SHUTDOWN, "%s", "");
@@ -159,6 +163,7 @@ static void on_message(void *context, enum message_type type, struct slice paylo
 		break;
 	case MESSAGE_PRINCIPALS:
 		who_take(&w->who, fd);
+		kept_clear(&w->kept);
 		list_for_each_safe (position, &w->sessions)
 			session_on_principals(list_entry(position, struct session, link));
 		flows_forget(w);
@@ -244,6 +249,7 @@ static void on_tick(struct ring_operation *operation, int result)
 
 	(void)result;
 	session_tick(w, now);
+	kept_tick(&w->kept, now);
 	flows_tick(w, now);
 	lookups_tick(w, now);
 	cancel_tick(w, now);
@@ -390,6 +396,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->holds);
 	who_init(&w->who);
 	list_init(&w->cancels);
+	kept_init(&w->kept);
 	table_init(&w->keys);
 	table_init(&w->ids);
 	catalogs_init(&w->catalogs,

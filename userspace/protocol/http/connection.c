@@ -47,8 +47,7 @@ static void reach_server(struct http_engine *e)
 	if (!may_be_something_else(e) || e->agent != HTTP_AGENT_HEAD || e->abort_text)
 		return;
 	if (e->server == HTTP_SERVER_NONE) {
-		e->server = HTTP_SERVER_CONNECTING;
-		http_event(e, EVENT_CONNECT);
+		http_connect(e, false);
 	} else if (e->server == HTTP_SERVER_PLAIN) {
 		e->server = HTTP_SERVER_TLS;
 		http_start_tls(e, SIDE_SERVER, HTTP_1);
@@ -80,8 +79,7 @@ static void accept_tls(struct http_engine *e)
 static void ask_server(struct http_engine *e)
 {
 	e->agent = HTTP_AGENT_OFFERED;
-	e->server = HTTP_SERVER_CONNECTING;
-	http_event(e, EVENT_CONNECT);
+	http_connect(e, true);
 }
 
 static void server_has_chosen(struct http_engine *e, struct slice alpn)
@@ -197,8 +195,7 @@ int http_go_on(struct http_engine *e)
 		return 0;
 	switch (e->server) {
 	case HTTP_SERVER_NONE:
-		e->server = HTTP_SERVER_CONNECTING;
-		http_event(e, EVENT_CONNECT);
+		http_connect(e, true);
 		return 0;
 	case HTTP_SERVER_PLAIN:
 		if (!http_wants_server_tls(e))
@@ -207,6 +204,10 @@ int http_go_on(struct http_engine *e)
 		http_start_tls(e, SIDE_SERVER, HTTP_1);
 		return 0;
 	case HTTP_SERVER_IDLE:
+		if (e->reused && !http_repeats(e)) {
+			http_connect(e, false);
+			return 0;
+		}
 		if (e->unreadable) {
 			e->agent = HTTP_AGENT_HEAD;
 			return 0;
@@ -227,9 +228,10 @@ void http_connected(struct http_engine *e)
 		return;
 	e->server = HTTP_SERVER_PLAIN;
 	e->verified = false;
+	http_see_server(e);
 	if (e->agent == HTTP_AGENT_OFFERED) {
 		e->server = HTTP_SERVER_TLS;
-		http_start_tls(e, SIDE_SERVER, e->offers_1 ? HTTP_2 "," HTTP_1 : HTTP_2);
+		http_start_tls(e, SIDE_SERVER, http_offer(e));
 		return;
 	}
 	reach_server(e);
@@ -359,7 +361,10 @@ static void server_end(struct http_engine *e)
 		return;
 	case HTTP_AGENT_HEAD:
 	case HTTP_AGENT_DRAIN:
-		http_close(e, REASON_NONE, "");
+		e->server = HTTP_SERVER_NONE;
+		/* One of its own it would have just made. */
+		if (!e->reused)
+			http_close(e, REASON_NONE, "");
 		return;
 	default:
 		http_server_end(e);

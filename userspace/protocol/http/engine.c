@@ -59,6 +59,7 @@ int http_pass_data(
 
 int http_close(struct http_engine *e, enum reason reason, const char *text)
 {
+	bool leaves_server = reason == REASON_NONE && http_leaves_server(e);
 	struct protocol_event *event;
 	char *copy;
 
@@ -73,6 +74,7 @@ int http_close(struct http_engine *e, enum reason reason, const char *text)
 	event = event_queue_add_last(&e->events, EVENT_CLOSE);
 	event->note.reason = reason;
 	event->note.text = slice_from_string(e->abort_text);
+	event->note.leaves_server = leaves_server;
 	return 0;
 }
 
@@ -235,6 +237,7 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 	(void)lane;
 	assert(e->agent == HTTP_AGENT_VERDICT);
 	e->request.number = number;
+	e->once = e->base.host->reviewed;
 	if (e->abort_text)
 		return http_abort_now(e);
 	/* Before anything of it leaves; what was not collected is looked at as it passes. */

@@ -3,6 +3,7 @@
  * engine: one HTTP/1.1 connection as its two ends see it. Internal to protocol/http/.
  *
  *   connection.c  first bytes, TLS on either side, the upstream connection, tunnels, the end
+ *   reuse.c       connections to the server that sessions leave, and others go on with
  *   agent.c       requests: judged, sent on, drained where they are refused
  *   request.h     what a request does, and what of it goes on; shared with HTTP/2
  *   connect.c     what a proxy is asked to connect to; tunnel.c: what it carries in TLS
@@ -70,6 +71,11 @@ struct http_engine {
 	bool speaks_2; /* HTTP/2 was chosen */
 	bool ended[2]; /* by side */
 	bool verified; /* the server proved in TLS who it is */
+	bool reused; /* another session left its connection, and it has answered nothing since */
+	bool bound; /* it may know by its connection who asks: no other session may have that */
+	bool persists; /* it has said or shown that it answers more than once on a connection */
+	bool answers; /* it has answered once on this one */
+	bool once; /* people let the request pass: it is sent once */
 	struct slice secret; /* only while a head is written */
 	struct http_origin origin;
 
@@ -151,6 +157,27 @@ void http_begin_tunnel(struct http_engine *e, const char *note);
 /* The same for what is something else, once there is a server. */
 int http_relay_something_else(struct http_engine *e);
 int http_tunnel(struct http_engine *e, enum side side, struct slice in, size_t *ret_taken);
+
+/* reuse.c */
+/* What TLS with the server offers: both where the agent is to be told what it chose. */
+const char *http_offer(const struct http_engine *e);
+/* Asks for a connection to the server; `reuses`: for one that another session left, if the request
+ * in hand allows that. */
+void http_connect(struct http_engine *e, bool reuses);
+/* Whether the request in hand may be sent twice. */
+bool http_repeats(const struct http_engine *e);
+/* The connection that was used again had been given up by the server before the request came: there
+ * is a new one for it. */
+int http_repeat(struct http_engine *e);
+/* Whether a response that begins so tells of a connection that was idle for too long. */
+bool http_is_timeout(struct slice head);
+/* A connection that stands; the request's head leaves by it; its response's came: what they tell of
+ * it. */
+void http_see_server(struct http_engine *e);
+void http_see_request(struct http_engine *e);
+void http_see_response(struct http_engine *e);
+/* The session ends: whether another one may go on with the server's connection. */
+bool http_leaves_server(const struct http_engine *e);
 
 /* tunnel.c: what the proxy has made is carried from here on. Negative errno: it can't be. */
 int http_tunnel_begin(struct http_engine *e);

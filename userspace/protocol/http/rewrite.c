@@ -74,8 +74,9 @@ static const char *connection_of_request(const struct http_engine *e)
 {
 	if (http_request_upgrade(&e->request))
 		return upgrade_of(e);
+	/* What the agent wants of its own connection is no matter of one that others may have. */
 	if (e->request.closes)
-		return e->request.minor == 1 ? "Connection: close\r\n" : "";
+		return e->request.minor == 1 && !e->base.host->keeps ? "Connection: close\r\n" : "";
 	return e->request.minor == 0 ? "Connection: keep-alive\r\n" : "";
 }
 

@@ -31,6 +31,8 @@ static void report(struct http_engine *e)
 static int complete(struct http_engine *e)
 {
 	report(e);
+	if (!e->response_closes && e->request.closes && e->agent == HTTP_AGENT_SENT)
+		e->server = HTTP_SERVER_IDLE;
 	if (e->response_closes || e->request.closes)
 		return http_close(e, REASON_NONE, "");
 	e->server = HTTP_SERVER_ANSWERED;
@@ -243,9 +245,14 @@ static int on_head(struct http_engine *e)
 	struct http_problem problem;
 	int r;
 
+	/* Sent before the request came. */
+	if (e->reused && http_is_timeout(buffer_slice(&e->answer.held)) && http_repeats(e))
+		return http_repeat(e);
+	e->reused = false;
 	if (!http_head_read_response(buffer_slice(&e->answer.held), m, &problem))
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->request.status = m->status;
+	http_see_response(e);
 	snprintf(e->request.tag, sizeof(e->request.tag), "%u %.*s", m->status,
 		SLICE_PRINT(m->reason));
 	if (m->status < 200)
@@ -296,6 +303,12 @@ int http_server_input(struct http_engine *e, struct slice in, size_t *ret_taken)
 		return http_relay_something_else(e);
 	/* It would be taken for the answer to the next request. */
 	*ret_taken += in.length;
+	if (e->reused && e->server <= HTTP_SERVER_IDLE) {
+		/* Nobody was asked for anything yet: there is another connection for that. */
+		if (e->server == HTTP_SERVER_IDLE)
+			e->server = HTTP_SERVER_NONE;
+		return 0;
+	}
 	return http_close(e, REASON_UPSTREAM_PROTOCOL, "the server spoke unasked");
 }
 
@@ -317,6 +330,9 @@ int http_server_end(struct http_engine *e)
 
 	if (e->server == HTTP_SERVER_BODY && e->response.kind == HTTP_BODY_UNTIL_END)
 		return in_order ? finish_body(e) : break_off(e);
+	if (e->server == HTTP_SERVER_HEAD && e->reused && !buffer_length(&e->answer.held) &&
+		http_repeats(e))
+		return http_repeat(e);
 	/* Without one byte of a response, clients that may will ask again by themselves, as
 	 * without us; what is cut short, they see. */
 	if (e->server == HTTP_SERVER_HEAD && buffer_length(&e->answer.held))
