@@ -3,15 +3,21 @@
 import subprocess
 
 import pytest
+from harness import slack as slacks
 from harness.daemon import BUILD
 from harness.records import audit
 from test_reviews import state_of
 from test_slack import Setting, at_once
 
-REVIEWERS = {"two": {"slack": {"channel": "C012AB3CD", "users": ["U222", "U333"]}, "local_users": ["daemon", "games", "bin"], "approvals": 2}}
+REVIEWERS = {
+    "two": {"slack": {"channel": slacks.CHANNEL, "users": ["U222", "U333"]}, "local_users": ["daemon", "games", "bin"], "approvals": 2},
+    "dba": {"slack": {"channel": slacks.CHANNEL, "users": ["U222"]}},
+    "security": {"slack": {"channel": slacks.OTHER_CHANNEL, "users": ["U555"]}}}
 PEOPLE = [{"name": "ann", "slack": "U333", "local": "games"}, {"name": "bob", "slack": "U222"}]
 RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
-         {"name": "updates", "operations": ["update"], "objects": ["public.orders"], "review": {"by": "two", "grant": "10m"}}]
+         {"name": "updates", "operations": ["update"], "objects": ["public.orders"], "review": {"by": "two", "grant": "10m"}},
+         {"name": "deletes", "operations": ["delete"], "objects": ["public.orders"], "review": {"by": "dba"}},
+         {"name": "what is lost", "operations": ["delete"], "objects": ["*.*"], "review": {"by": "security"}}]
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +107,25 @@ def test_a_grant_is_as_long_as_both_want(setting, held):
     assert grant["review"] == review["id"] and grant["by"] == "daemon, bob (Slack U222)"
     (granted,) = [r["detail"] for r in audit(setting.daemon) if r.get("subject") == grant["id"]]
     assert granted == f"by daemon, bob (Slack U222), for 300 s, by review {review['id']}"
+
+
+def test_each_group_is_asked_in_its_channel(setting, held):
+    """The messages say the same, whoever clicked where; and who is in one group alone does not count for the other."""
+    session, ts, review = held("delete from orders where id = 906")
+
+    def message(channel):
+        return next(m for m in setting.slack.messages.values() if m["channel"] == channel and review["id"] in slacks.flatten(m))
+
+    def both(text):
+        setting.slack.wait(lambda: all(text in slacks.flatten(message(c)) for c in (slacks.CHANNEL, slacks.OTHER_CHANNEL)))
+
+    both("dba 0 of 1, security 0 of 1")
+    other = next(ts for ts, m in setting.slack.messages.items() if m is message(slacks.OTHER_CHANNEL))
+    for _ in range(2):
+        assert setting.clicker.click(other, "approve", "U222") == 200
+    both("dba 1 of 1, security 0 of 1")
+    assert state_of(setting.daemon, review) == "pending" and session.waits()
+    assert setting.clicker.click(other, "approve", "U555") == 200
+    session.answer()
+    both("approved by bob (Slack U222), Slack U555")
+    assert not any(slacks.buttons(message(c)) for c in (slacks.CHANNEL, slacks.OTHER_CHANNEL))

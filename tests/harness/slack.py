@@ -17,7 +17,7 @@ import urllib.parse
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 TOKEN = "xoxb-stand-in"
-CHANNEL = "C012AB3CD"
+CHANNEL, OTHER_CHANNEL = "C012AB3CD", "C0SECURITY"
 WEBHOOK = "/services/T0/B0/XX"
 URL_USES, URL_TIME = 5, 30 * 60  # of a response_url
 ANSWER_TIME = 3  # seconds: for our answer to a callback, and for which a trigger_id is good
@@ -270,17 +270,17 @@ class Slack:
 
     def api_chat_postMessage(self, body, _):
         check_message(body, ("channel",))
-        need(body["channel"] == CHANNEL, "an unknown channel")
+        need(body["channel"] in (CHANNEL, OTHER_CHANNEL), "an unknown channel")
         ts = self.new_time()
         self.messages[ts] = body
-        return {"channel": CHANNEL, "ts": ts, "message": body}
+        return {"channel": body["channel"], "ts": ts, "message": body}
 
     def api_chat_update(self, body, _):
         check_message(body, ("channel", "ts"), ())
         # A message of a webhook is not the bot's to change.
         need(self.messages.get(body["ts"], {}).get("channel") == body["channel"], "no message of the bot's in this channel")
         self.messages[body["ts"]] = body
-        return {"channel": CHANNEL, "ts": body["ts"], "text": body["text"]}
+        return {"channel": body["channel"], "ts": body["ts"], "text": body["text"]}
 
     def api_views_open(self, body, arrived):
         check_view(body)
@@ -440,10 +440,11 @@ class Clicker:
         self.slack.response_urls[path] = [ts, 0, self.slack.clock()]
         self.slack.triggers[trigger] = self.slack.clock()
         message = message or self.slack.messages[ts]
+        channel = message.get("channel", CHANNEL)
         return {"type": "block_actions", "user": {"id": user, "username": "x", "team_id": "T0"}, "trigger_id": trigger,
                 "api_app_id": "A0", "team": {"id": "T0", "domain": "acme"}, "is_enterprise_install": False,
-                "container": {"type": "message", "message_ts": ts, "channel_id": CHANNEL, "is_ephemeral": False},
-                "channel": {"id": CHANNEL, "name": "reviews"},
+                "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False},
+                "channel": {"id": channel, "name": "reviews"},
                 "response_url": self.slack.url + path, "message": {"type": "message", "ts": ts, "blocks": message["blocks"]},
                 "actions": [{"type": "button", "action_id": action, "action_ts": f"{time.time():.6f}",
                              "block_id": "b", "value": buttons(message)[action]["value"]}]}
