@@ -91,6 +91,7 @@ def cgroup_of(pid):
 def test_a_cgroup_of_others_is_not_divided(wayleave):
     assert {cgroup_of(pid) for pid in wayleave.workers()} == {cgroup_of(wayleave.process.pid)}
     assert "Delegate=" in wayleave.status()["worker_limits"]["problem"] and "worker_limits: not set" in wayleave.text()
+    assert "WARNING: worker_limits: the daemon's cgroup is not left to it" in wayleave.wayleave("status").stdout
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +119,13 @@ def test_in_a_cgroup_of_its_own_workers_have_one(delegated):
 def test_that_cgroup_is_limited(delegated, name, controller, file):
     d, folder = delegated
     limits, there = d.status()["worker_limits"], (folder / "cgroup.controllers").read_text().split()
+    shown = d.wayleave("status").stdout
     assert (controller in there) is (controller not in limits.get("missing", "").split(", ")) is (name in limits)
     if controller not in there:
         assert f"cgroup2 has no controller {limits['missing']} here" in d.text()
+        assert f"WARNING: worker_limits: cgroup2 has no controller {limits['missing']} here" in shown
         pytest.skip(f"cgroup2 has no controller {controller} here")
+    assert {"memory": f"{limits[name] / (1 << 20):.0f} MiB of memory", "tasks": f"{limits[name]} tasks"}[name] in shown
     folder /= "workers"
     page = os.sysconf("SC_PAGESIZE") if name == "memory" else 1
     assert int((folder / file).read_text()) == limits[name] // page * page

@@ -66,6 +66,31 @@ static void print_canary(const cJSON *canary)
 	}
 }
 
+/* What is set and what is not: a limit that is believed to hold is worse than none. */
+static void print_limits(const cJSON *status)
+{
+	const cJSON *limits = cJSON_GetObjectItemCaseSensitive(status, "worker_limits");
+	double memory = number(limits, "memory"), tasks = number(limits, "tasks");
+
+	if (text(limits, "problem")) {
+		printf("WARNING: worker_limits: %s\n", text(limits, "problem"));
+	} else {
+		printf("workers   have together");
+		if (memory)
+			printf(" %.0f MiB of memory", memory / (1 << 20));
+		if (tasks)
+			printf("%s %.0f tasks", memory ? "," : "", tasks);
+		printf("%s\n", memory || tasks ? " at most" : " no limits");
+	}
+	if (text(limits, "missing"))
+		printf("WARNING: worker_limits: cgroup2 has no controller %s here, so that is not "
+		       "limited\n",
+			text(limits, "missing"));
+	if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(status, "datagram_limits")))
+		printf("WARNING: the kernel's nftables has no limit: an agent's bandwidth does not "
+		       "hold for datagrams\n");
+}
+
 static void print_host(const cJSON *status)
 {
 	const cJSON *worker, *workers = cJSON_GetObjectItemCaseSensitive(status, "workers");
@@ -91,6 +116,7 @@ static void print_host(const cJSON *status)
 		number(status, "grants"));
 	print_canary(cJSON_GetObjectItemCaseSensitive(status, "canary"));
 	print_slack(cJSON_GetObjectItemCaseSensitive(status, "slack"));
+	print_limits(status);
 	printf("sessions  %.0f now, %.0f since the workers started\n", number(status, "sessions"),
 		number(status, "sessions_total"));
 	printf("actions   %.0f, %.0f of them refused\n", number(status, "actions"),

@@ -9,6 +9,7 @@
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -126,14 +127,13 @@ static const char *missing(const struct worker_limits *l)
 void worker_limits_apply(struct worker_limits *l, const struct config *c)
 {
 	unsigned before = l->missing;
-	struct error e;
 
 	l->set = false;
 	l->limits = configured(c);
 	if (l->cgroup < 0)
 		return;
-	if (cgroup_limits_set(l->outer, l->cgroup, &l->limits, &l->missing, &e) < 0) {
-		log_error("worker_limits: %s", e.text);
+	if (cgroup_limits_set(l->outer, l->cgroup, &l->limits, &l->missing, &l->failure) < 0) {
+		log_error("worker_limits: %s", l->failure.text);
 		return;
 	}
 	l->set = true;
@@ -145,13 +145,17 @@ void worker_limits_apply(struct worker_limits *l, const struct config *c)
 void worker_limits_describe(const struct worker_limits *l, cJSON *object)
 {
 	cJSON *item = cJSON_AddObjectToObject(object, "worker_limits");
+	char text[sizeof(l->failure.text) + 64];
 
-	if (!l->set) {
+	if (l->cgroup < 0) {
 		cJSON_AddStringToObject(item, "problem",
-			l->cgroup < 0
-				? "the daemon's cgroup is not left to it to divide (Delegate= "
-				  "of a unit), so nothing is limited"
-				: "they could not be set: the log says why");
+			"the daemon's cgroup is not left to it to divide (Delegate= of a unit), so "
+			"nothing is limited");
+		return;
+	}
+	if (!l->set) {
+		snprintf(text, sizeof(text), "not all could be set: %s", l->failure.text);
+		cJSON_AddStringToObject(item, "problem", text);
 		return;
 	}
 	if (!(l->missing & CGROUP_MEMORY))

@@ -18,6 +18,7 @@ struct worker_limits {
 	struct cgroup_limits limits;
 	unsigned missing; /* enum cgroup_controller */
 	bool set;
+	struct error failure; /* of the last try to set them */
 };
 
 /* Divides the daemon's cgroup, where that is its own. What can't be done is logged, and nothing is
