@@ -10,13 +10,13 @@ import pytest
 from harness.daemon import BUILD, Daemon, cgroup_root
 
 PROBE = BUILD.parent / "tests" / "sandbox_probe"
-ALLOWED = ["append", "tcp-socket", "stop-recording", "unfiltered-dial"]
+ALLOWED = ["append", "tcp-socket", "stop-recording", "unread", "unfiltered-dial"]
 KILLED = ["truncate", "allocate", "pwrite", "pwritev2", "set-flags", "exec", "fork", "ptrace", "kill", "signal-thread", "root",
           "unix-socket", "netlink-socket", "udp-socket", "raw-socket", "code", "bpf", "second-ring"]
 # By Landlock, whose version says what it knows.
 SHUT = {"unfiltered-open": ("EACCES", 1), "unfiltered-create": ("EACCES", 1), "unfiltered-exec": ("EACCES", 1),
         "unfiltered-bind": ("EACCES", 4), "unfiltered-signal": ("EPERM", 6)}
-REFUSED = ["open", "ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
+REFUSED = ["open", "device", "ring-open", "ring-write", "ring-truncate", "ring-socket", "ring-flags"]
 
 
 def probe(what):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """scp's own protocol and rsync: commands whose direction and paths rules can name."""
+import concurrent.futures
 import hashlib
 import os
+import time
 
 import pytest
 from harness.records import assert_verified, records_of
@@ -29,12 +31,16 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(server, files, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("ssh"), server, rules(files)) as d:
+    def change(config):
+        cgroup = config["agents"][0]["cgroup"].rpartition("/")[0]
+        config["agents"].append({"name": "narrow", "cgroup": f"{cgroup}/narrow", "limits": {"bandwidth": "1M"}})
+
+    with gate(tmp_path_factory.mktemp("ssh"), server, rules(files), change) as d:
         yield d
 
 
-def scp(daemon, server, *words):
-    return daemon.run("scp", "-O", "-q", *OPTIONS, "-P", server.port, *words)
+def scp(daemon, server, *words, **more):
+    return daemon.run("scp", "-O", "-q", *OPTIONS, "-P", server.port, *words, **more)
 
 
 def rsync(daemon, server, *words):
@@ -96,3 +102,23 @@ def test_nothing_else_is_run(daemon, server, files):
     for line in (f"scp -f {files}/out/a; id", f"scp -f {files}/out/a $(id)", f"/tmp/scp -f {files}/out/a", f"rsync --server --sender -e.L --config=/x . {files}/out/a"):
         done = run(daemon, server, line)
         assert done.returncode == 126 and "wayleave: denied" in done.stderr, done
+
+
+def test_what_an_agent_may_move_in_a_second(daemon, server, files, tmp_path):
+    """Both ways, and of all its sessions together: a second's worth at once, and no more than that in each; nothing is lost."""
+    data = os.urandom(2 << 20)
+    (files / "out/large").write_bytes(data)
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(scp, daemon, server, f"root@127.0.0.1:{files}/out/large", tmp_path / "first", agent="narrow", timeout=60)
+        second = pool.submit(scp, daemon, server, files / "out/large", f"root@127.0.0.1:{files}/in/second", agent="narrow", timeout=60)
+        # Nobody else waits for it.
+        assert scp(daemon, server, f"root@127.0.0.1:{files}/out/large", tmp_path / "other").returncode == 0
+        other = time.monotonic() - begin
+        assert first.result().returncode == second.result().returncode == 0
+    # Not sooner, however fast the host is.
+    took = time.monotonic() - begin
+    assert 2.9 < took and other < took, (took, other)
+    assert (tmp_path / "first").read_bytes() == (files / "in/second").read_bytes() == (tmp_path / "other").read_bytes() == data
+    for session in daemon.json("sessions", "list")[:3]:
+        assert session["reason"] == "none", session

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -149,6 +150,19 @@ static long try_raw_socket(void)
 static long try_tcp_socket(void)
 {
 	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+/* How much of a socket is unread, and another one of the same kind of call. */
+static long try_unread(void)
+{
+	int count;
+
+	return ioctl(socket(AF_INET, SOCK_STREAM, 0), FIONREAD, &count);
+}
+
+static long try_device(void)
+{
+	return ioctl(file, FIOCLEX);
 }
 
 static long try_connect(void)
@@ -287,6 +301,8 @@ static const struct attempt {
 	{"append", try_append, WORKER | SESSION},
 	{"tcp-socket", try_tcp_socket, WORKER | SESSION},
 	{"stop-recording", try_stop_recording, WORKER},
+	{"unread", try_unread, WORKER},
+	{"device", try_device, WORKER},
 	{"truncate", try_truncate, WORKER | SESSION},
 	{"allocate", try_allocate, WORKER | SESSION},
 	{"pwrite", try_pwrite, WORKER | SESSION},

@@ -253,3 +253,85 @@ Test(readahead, who_is_held_has_no_steps)
 	cr_assert(readahead_poll(&p, 1, 0) == 1 && p.revents == POLLIN);
 	readahead_give_steps(ours, false);
 }
+
+/* Of all that are read ahead, together. */
+Test(readahead, no_more_is_taken_than_is_allowed)
+{
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+	unsigned char piece[PIECE];
+
+	readahead_add(other);
+	send_bytes(theirs, 2 * PIECE);
+	send_bytes(others, 100);
+	readahead_allow(PIECE + 50);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 50);
+	cr_assert(readahead_taken() == PIECE + 50);
+	cr_assert(left_in(ours) == PIECE - 50 && left_in(other) == 100);
+	for (unsigned i = 0; i < 10; i++) {
+		errno = 0;
+		cr_assert(readahead_receive(ours, piece, PIECE) == -1 && errno == EAGAIN);
+		cr_assert(readahead_receive(other, piece, PIECE) == -1 && errno == EAGAIN);
+		cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0 && p.events == POLLIN);
+	}
+	readahead_allow(PIECE + 60);
+	cr_assert(readahead_poll(&p, 1, -1) == 1 && p.revents == POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 10 && piece[0] == (PIECE + 50) % 256);
+	readahead_allow(UINT64_MAX);
+	cr_assert(readahead_receive(other, piece, PIECE) == 100);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE - 60);
+}
+
+/* Nobody is told of an end as long as there may be something before it, nor woken by it. */
+Test(readahead, what_is_used_up_has_no_end)
+{
+	struct pollfd p[] = {
+		{.fd = ours, .events = POLLIN | POLLOUT}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 20);
+	readahead_allow(10);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
+	shutdown(theirs, SHUT_WR);
+	readahead_tell_ends(true);
+	cr_assert(readahead_poll(p, 2, -1) == 1 && p[0].revents == POLLOUT);
+	close(theirs);
+	p[0].events = POLLIN;
+	cr_assert(readahead_poll(p, 2, 0) == 0 && p[0].revents == 0 && p[0].fd == ours);
+	readahead_hold(ours, true);
+	cr_assert(readahead_poll(p, 2, 0) == 0 && p[0].revents == 0);
+	readahead_allow(UINT64_MAX);
+	readahead_hold(ours, false);
+	cr_assert(readahead_poll(p, 2, -1) == 1 && p[0].revents & POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
+	cr_assert(readahead_receive(ours, piece, PIECE) == 0);
+}
+
+/* libssh takes it for a failure when it gets nothing. */
+Test(readahead, who_is_told_gets_something)
+{
+	struct pollfd p[] = {{.fd = ours, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	readahead_add(other);
+	readahead_tell_ends(true);
+	for (uint64_t most = 1; most < 20; most++) {
+		send_bytes(theirs, 1);
+		send_bytes(others, 1);
+		readahead_allow(most);
+		cr_assert(readahead_poll(p, 2, -1) == 1);
+		for (unsigned i = 0; i < 2; i++) {
+			if (p[i].revents)
+				cr_assert(readahead_receive(p[i].fd, piece, PIECE) == 1);
+		}
+	}
+	readahead_allow(100);
+	cr_assert(readahead_poll(p, 2, -1) > 0);
+}
+
+Test(readahead, who_is_closed_was_read_ahead_or_not)
+{
+	cr_assert(readahead_forget(ours));
+	cr_assert_not(readahead_forget(ours));
+	cr_assert_not(readahead_forget(other));
+}

@@ -114,6 +114,9 @@
 #define LIMIT_SSH_REQUESTS_ALL 512u /* of all channels of one session, of 256 KiB at most */
 #define LIMIT_SSH_ENVIRONMENT 8192u /* bytes of a channel's variables, to be reviewed with it */
 #define LIMIT_SSH_LANES 2048u /* channels and what is open in them, of one session */
+/* Bytes that a session's process takes beyond its allowance before it is cut off: what both sides
+ * said until they were let in is among them. */
+#define LIMIT_SSH_ALLOWANCE_EXCESS (256u << 10)
 #define LIMIT_FORCED_COMMAND 1024u /* bytes, of a certificate */
 #define LIMIT_SSH_OWN_KEYS 16u /* of an agent's process, that one login may try */
 #define LIMIT_SSH_OWN_LOGINS 64u /* by agents' own keys, that are under way */

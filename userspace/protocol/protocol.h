@@ -436,6 +436,10 @@ struct protocol_host {
 	struct slice identity;
 	/* Bytes that another process carried to that side for the engine, which counts them. */
 	uint64_t carried[2];
+	/* That process has taken so many bytes of its connections, as it says, and is to be told
+	 * when it may take more. */
+	uint64_t taken;
+	bool wants_more;
 	enum protocol_ending endings[2]; /* of a side that has ended */
 
 	/* What the resource says of TLS with the server. */

@@ -22,6 +22,8 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 
 int close(int fd)
 {
-	readahead_forget(fd);
+	/* The worker has it, too, and its peer is to know at once. */
+	if (readahead_forget(fd))
+		shutdown(fd, SHUT_WR);
 	return (int)syscall(SYS_close, fd);
 }

@@ -76,6 +76,9 @@ static bool is_to_wait(struct relay *r, enum side from)
 
 	if (!is_sending(r, from))
 		p->received = received;
+	/* Nothing more passes. */
+	if (from == SIDE_SERVER && r->alone)
+		return true;
 	/* They wait for others. */
 	if (from == SIDE_AGENT && (r->request_count > LIMIT_SSH_REQUESTS_ALL || listeners_owe(r)))
 		return true;

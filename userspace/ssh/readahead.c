@@ -2,7 +2,6 @@
 #include "ssh/readahead.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,12 +17,14 @@ static struct socket_ahead {
 	bool parting; /* its peer sends nothing more, and is not held for that rest */
 	bool stepped;
 	size_t steps; /* that were taken since */
-	short wanted; /* while it is held */
+	bool stopped; /* for the time of a call: nothing is to come, or may be taken, */
+	short wanted; /* of this */
 	size_t start, end; /* of what was not taken yet */
 	uint8_t bytes[READAHEAD_SIZE];
 } sockets[SOCKETS_MOST];
 static size_t socket_count;
 static bool ends_told, steps_given;
+static uint64_t allowed = UINT64_MAX, taken; /* bytes of all */
 
 static struct socket_ahead *find(int fd)
 {
@@ -40,12 +41,13 @@ void readahead_add(int fd)
 		sockets[socket_count++].fd = fd;
 }
 
-void readahead_forget(int fd)
+bool readahead_forget(int fd)
 {
 	struct socket_ahead *s = find(fd);
 
 	if (s)
 		s->fd = -1;
+	return s != NULL;
 }
 
 void readahead_hold(int fd, bool on)
@@ -80,6 +82,21 @@ static bool is_waiting(const struct socket_ahead *s)
 	return s->stepped && !steps_given && !ends_told;
 }
 
+void readahead_allow(uint64_t most)
+{
+	allowed = most;
+}
+
+uint64_t readahead_taken(void)
+{
+	return taken;
+}
+
+static bool is_used_up(void)
+{
+	return taken >= allowed;
+}
+
 /* The system calls themselves: the C library's names lead here. */
 static ssize_t receive(int fd, void *ret, size_t length)
 {
@@ -89,17 +106,25 @@ static ssize_t receive(int fd, void *ret, size_t length)
 /* With nothing ahead; as recv(2). */
 static ssize_t fill(struct socket_ahead *s)
 {
+	size_t most = sizeof(s->bytes);
 	ssize_t n;
 
 	if (s->ended) {
 		errno = s->error;
 		return s->error ? -1 : 0;
 	}
-	n = receive(s->fd, s->bytes, sizeof(s->bytes));
+	if (is_used_up()) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (most > allowed - taken)
+		most = (size_t)(allowed - taken);
+	n = receive(s->fd, s->bytes, most);
 	s->ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 	s->error = n < 0 ? errno : 0;
 	s->start = 0;
 	s->end = n > 0 ? (size_t)n : 0;
+	taken += s->end;
 	return n;
 }
 
@@ -137,22 +162,29 @@ static bool is_ahead(const struct pollfd *p)
 	return s && !s->held && !is_waiting(s) && (s->start < s->end || (s->ended && ends_told));
 }
 
-/* Nobody is to be told that there is nothing more; or not now, that there is something. */
+/* Nobody is to be told that there is nothing more; or not now, that there is something, or not yet,
+ * where it may not be taken: who has left would say so at once, again and again. */
 static bool is_hidden(const struct pollfd *p)
 {
 	const struct socket_ahead *s = find(p->fd);
 
-	return s && (is_waiting(s) || (s->ended && s->start == s->end && !ends_told));
+	if (!s)
+		return false;
+	return is_waiting(s) || (s->ended && s->start == s->end && !ends_told) ||
+		(s->stopped && !p->events);
 }
 
 static void hold(struct pollfd *p)
 {
 	struct socket_ahead *s = find(p->fd);
 
-	if (!s || !s->held)
+	if (!s || (!s->held && !is_used_up()))
 		return;
+	s->stopped = true;
 	s->wanted = p->events;
-	p->events = (short)((p->events & ~POLLIN) | POLLRDHUP);
+	p->events = (short)(p->events & ~POLLIN);
+	if (!is_used_up())
+		p->events |= POLLRDHUP;
 }
 
 /* Who has left would be held for ever, and the room that it had for its rest is the socket's. */
@@ -160,11 +192,14 @@ static void let_go(struct pollfd *p, bool polled)
 {
 	struct socket_ahead *s = find(p->fd);
 
-	if (!s || !s->held)
+	if (!s || !s->stopped)
 		return;
+	s->stopped = false;
 	p->events = s->wanted;
-	s->parting = polled && p->revents & (POLLRDHUP | POLLHUP | POLLERR);
-	s->held = !s->parting;
+	if (s->held && !is_used_up()) {
+		s->parting = polled && p->revents & (POLLRDHUP | POLLHUP | POLLERR);
+		s->held = !s->parting;
+	}
 	p->revents &= POLLOUT;
 }
 
@@ -198,6 +233,19 @@ static void hide_end(struct pollfd *p)
 		p->revents = 0;
 }
 
+/* Who is told that there is something must get it, for libssh takes it for a failure otherwise,
+ * though the other socket uses up what may be taken meanwhile. */
+static void take_what_is_told(struct pollfd *p)
+{
+	struct socket_ahead *s = find(p->fd);
+
+	if (!s || allowed == UINT64_MAX || !(p->revents & POLLIN) || s->start < s->end || s->ended)
+		return;
+	(void)fill(s);
+	if (s->start == s->end && !s->ended)
+		p->revents &= ~POLLIN;
+}
+
 int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
 	static unsigned turns;
@@ -216,6 +264,7 @@ int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
 	}
 	for (nfds_t i = 0; i < count; i++) {
 		hide_end(&fds[i]);
+		take_what_is_told(&fds[i]);
 		if (is_ahead(&fds[i]))
 			fds[i].revents |= POLLIN;
 		ready += fds[i].revents != 0;

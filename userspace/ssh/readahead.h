@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define READAHEAD_SIZE 65536
@@ -31,8 +32,9 @@
 /* From now on `fd` is read ahead, until it is closed; at most two are, others are not. It must be
  * non-blocking. */
 void readahead_add(int fd);
-/* `fd` is about to be closed: what was read ahead is lost, and its number may be another's. */
-void readahead_forget(int fd);
+/* `fd` is about to be closed: what was read ahead is lost, and its number may be another's. False:
+ * it was not read ahead. */
+bool readahead_forget(int fd);
 
 /* Whether readahead_poll() says from now on that a socket which is read ahead has ended; until then
  * such a one is as if nothing came. Not at first. */
@@ -47,6 +49,11 @@ void readahead_hold(int fd, bool on);
 void readahead_step(int fd, bool on);
 /* Whether they are given from now on; how many were taken. */
 size_t readahead_give_steps(int fd, bool on);
+
+/* From now on no more than so many bytes in all are taken of the sockets that are read ahead;
+ * beyond that they are as if nothing came, not even an end. Any number at first. */
+void readahead_allow(uint64_t most);
+uint64_t readahead_taken(void);
 
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);

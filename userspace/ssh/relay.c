@@ -112,6 +112,10 @@ static bool take_frames(struct relay *r)
 			refuse_all(r, frame.body);
 			continue;
 		}
+		if (frame.type == BRIDGE_ALLOWANCE) {
+			r->link.closed |= !ration_on_frame(r, &frame);
+			continue;
+		}
 		lane = lane_find(r, frame.lane);
 		if (lane)
 			lane_on_frame(lane, &frame);
@@ -266,6 +270,7 @@ static void turn(struct relay *r)
 		moved |= listeners_turn(r);
 		moved |= turn_lanes(r);
 		closing_turn(r);
+		ration_turn(r);
 		if (!r->alone)
 			link_flush(&r->link);
 		if (r->link.closed && !r->alone) {
@@ -375,6 +380,7 @@ void relay_run(ssh_bind keys, struct opening *o)
 	list_init(&r->lanes);
 	list_init(&r->closing);
 	list_init(&r->listeners);
+	r->asks_at = UINT64_MAX;
 	link_init(&r->link, o->fds[SSH_DESCRIPTOR_WORKER]);
 	watch(r, true);
 	rc = login_agent(r, keys, o->fds[SSH_DESCRIPTOR_AGENT]);

@@ -10,6 +10,7 @@
  *   callbacks.c what the library says of it, to be remembered
  *   closing.c   those that are over for us
  *   pressure.c  what bounds that which the library holds
+ *   ration.c    what bounds that which is taken in a second
  *   requests.c  what the agent asks of it, in its order
  *   streams.c   its data, both ways, and what came of it
  *   flow.c      bytes of one direction
@@ -168,6 +169,9 @@ struct relay {
 	char agent_user[64];
 	char *refused; /* every channel is answered so; NULL: none is */
 	bool alone; /* the worker is gone */
+	/* Bytes of both connections at which it asks for more; UINT64_MAX: it needs none, or has
+	 * asked. */
+	uint64_t asks_at;
 	bool host_gone;
 	uint64_t leave_at; /* (clock.h) whatever the agent does; 0: it decides */
 };
@@ -266,6 +270,12 @@ bool pressure_allows_writing(struct relay *r, enum side to);
 /* Decides whose connection is read. False: the agent ignores its windows, nothing more is to be
  * read from it. */
 bool pressure_turn(struct relay *r);
+
+/* ration.c */
+/* What the worker says of it; false: that is none. */
+bool ration_on_frame(struct relay *r, const struct bridge_frame *frame);
+/* Asks for more, where it is time. */
+void ration_turn(struct relay *r);
 
 /* requests.c */
 /* Another request of the agent's channel; takes the message. */

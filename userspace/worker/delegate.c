@@ -141,7 +141,11 @@ int delegate_connected(struct session *s, int fd)
 		r = tell_with(s, BRIDGE_CONNECTED, (const int[]){fd, pair[1]}, 2);
 		close(pair[1]);
 	}
-	close(fd);
+	/* What another session carries is counted, and held back, in that one. */
+	if (r == 0 && !s->inner.is)
+		allowance_begin(s, fd);
+	else
+		close(fd);
 	return r;
 }
 

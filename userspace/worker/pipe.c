@@ -635,7 +635,8 @@ static void receive_more(struct session *s, enum side side)
 	/* Who does not read what it was answered is not answered any more. */
 	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)
 		return;
-	if (share_waits(s))
+	/* A process of its own is held back where it reads (allowance.h). */
+	if (!session_is_delegated(s) && share_waits(s))
 		return;
 	if (is_shaking_hands(leg) || s->engine->protocol->wants(s->engine, side) ||
 		(side == SIDE_AGENT && hold_gathers(s)))
@@ -698,5 +699,7 @@ void pipe_go_on(struct session *s)
 		return;
 	receive_more(s, SIDE_AGENT);
 	receive_more(s, SIDE_SERVER);
+	if (session_is_delegated(s))
+		allowance_turn(s);
 	ferries_receive(s);
 }

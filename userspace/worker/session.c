@@ -99,8 +99,9 @@ static void on_leg_received(struct leg *leg, struct slice bytes)
 	enum side side;
 	struct session *s = session_of_leg(leg, &side);
 
-	/* What another session carries here, it was counted in. */
-	if (!s->inner.ferry)
+	/* What another session carries was counted in that one. A process says nothing that
+	 * counts: what it takes itself does (allowance.h). */
+	if (!s->inner.is && !session_is_delegated(s))
 		share_moved(s, bytes.length);
 	if (s->state == SESSION_CLOSING) {
 		/* Whoever came next would take it for an answer. */
@@ -121,6 +122,7 @@ static void on_leg_ended(struct leg *leg, int error)
 
 	(void)error;
 	session_touch(s);
+	s->allowance.gone |= side == SIDE_SERVER;
 	if (s->state == SESSION_DETECTING)
 		detect_on_end(s);
 	if (s->state != SESSION_OPEN)
@@ -218,6 +220,7 @@ static void become_dead(struct session *s)
 		certificates_forget(&w->certificates, s);
 	list_remove(&s->link);
 	list_append(&w->dead, &s->link);
+	allowance_end(s);
 	share_give_back(s);
 	w->statistics.sessions--;
 }
@@ -395,6 +398,11 @@ void session_tick(struct worker *w, uint64_t now)
 	list_for_each_safe (position, &w->sessions) {
 		struct session *s = list_entry(position, struct session, link);
 
+		if (!allowance_check(s)) {
+			session_reset(s, REASON_LIMIT,
+				"its process took more than this agent may move in a second");
+			continue;
+		}
 		if (s->state == SESSION_CLOSING) {
 			tick_closing(s, now);
 			continue;
@@ -433,7 +441,7 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	s->worker = w;
 	s->origin = *origin;
 	s->inner.server = -1;
-	s->passing = s->proof = -1;
+	s->passing = s->proof = s->allowance.server = -1;
 	s->id = identifier_new('s', SESSION_ID_DIGITS);
 	s->deadline = clock_monotonic() + LIMIT_TOKEN_TIME * NANOSECONDS_PER_MILLISECOND;
 	/* A Unix socket's path is known with its resource (session_take_scope). */

@@ -7,7 +7,7 @@
  *   session_begin.c  accepted socket → origin → the connection, judged
  *   session_scope.c  agent, resource and rules
  *   upstream.c  the connection to the server; reuse.c: left to, and taken from, other sessions
- *   delegate.c  sessions that a process of their own carries
+ *   delegate.c  sessions that a process of their own carries; allowance.c: how fast
  *   inner.c     sessions that another one carries; ferry.c: in its own connection
  *   detect.c    first bytes at places that no resource names
  *   tunnel.c    what becomes of a session that asked a proxy for a connection elsewhere
@@ -23,6 +23,7 @@
 #include "capture/origin.h"
 #include "policy/host.h"
 #include "protocol/opaque.h"
+#include "worker/allowance.h"
 #include "worker/inner.h"
 #include "worker/leg.h"
 #include "worker/place.h"
@@ -114,6 +115,7 @@ struct session {
 	/* The agent's connection as the kernel knows it, of a session with a process or of what one
 	 * carries; -1: none, or the leg's. */
 	int proof;
+	struct allowance allowance; /* of its process */
 	struct sockaddr_storage upstream_address;
 	char upstream_name[384]; /* what is connected to, as text */
 	char sni[256]; /* that the agent sent; empty: none */

@@ -206,9 +206,14 @@ uint64_t share_room(const struct session *s)
 	return count < most ? most - count : 0;
 }
 
+uint64_t share_bandwidth(const struct session *s)
+{
+	return s->agent && s->share.slot >= 0 ? s->agent->limits.bandwidth : 0;
+}
+
 void share_moved(struct session *s, size_t bytes)
 {
-	uint64_t most = s->agent && s->share.slot >= 0 ? s->agent->limits.bandwidth : 0;
+	uint64_t most = share_bandwidth(s);
 
 	if (most)
 		take(&s->worker->shares.table->slots[s->share.slot].moved, bytes, most, false);
@@ -218,8 +223,7 @@ bool share_waits(struct session *s)
 {
 	struct shares *shares = &s->worker->shares;
 
-	if (!s->agent || !s->agent->limits.bandwidth || s->share.slot < 0 ||
-		session_is_delegated(s) ||
+	if (!share_bandwidth(s) ||
 		atomic_load(&shares->table->slots[s->share.slot].moved) <
 			clock_monotonic() + NANOSECONDS_PER_SECOND)
 		return false;

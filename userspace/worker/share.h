@@ -50,10 +50,12 @@ void share_give_back(struct session *s);
 bool share_may_begin(const struct session *s, struct buffer *ret);
 /* How many connections its agent may have besides its sessions. */
 uint64_t share_room(const struct session *s);
+/* Bytes in a second that its agent may move; 0: any number. */
+uint64_t share_bandwidth(const struct session *s);
 /* It has received so many bytes. */
 void share_moved(struct session *s, size_t bytes);
-/* Whether it receives no more for now; then it goes on by itself when there is room again. What a
- * process of its own carries is not held back. */
+/* Whether it receives no more for now; then it goes on by itself when there is room again. What its
+ * process may take, if it has one, allowance.h says. */
 bool share_waits(struct session *s);
 
 #endif

@@ -11,6 +11,7 @@
 #include "policy/judge.h"
 #include "protocol/sql/cache.h"
 #include "recording/recorder.h"
+#include "worker/allowance.h"
 #include "worker/catalogs.h"
 #include "worker/certificates.h"
 #include "worker/channel.h"
@@ -52,6 +53,7 @@ struct worker {
 	struct lookups lookups;
 	struct shares shares;
 	struct kept kept; /* connections to servers that sessions have left */
+	struct partings partings;
 	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
 	struct list holds; /* actions that wait for people, hold_count of them */
 	size_t hold_count;

@@ -250,6 +250,7 @@ static void on_tick(struct ring_operation *operation, int result)
 	(void)result;
 	session_tick(w, now);
 	kept_tick(&w->kept, now);
+	partings_tick(&w->partings, now);
 	flows_tick(w, now);
 	lookups_tick(w, now);
 	cancel_tick(w, now);
@@ -392,6 +393,7 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	list_init(&w->sessions);
 	list_init(&w->dirty);
 	list_init(&w->dead);
+	partings_init(&w->partings);
 	list_init(&w->ferries);
 	list_init(&w->holds);
 	who_init(&w->who);

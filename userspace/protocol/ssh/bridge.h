@@ -51,6 +51,10 @@ enum bridge_type {
 	BRIDGE_AGENT, /* before all others, with a descriptor: the agent's connection */
 	/* process → worker */
 	BRIDGE_CARRIED, /* of what runs: a file that passed, for the recording */
+	/* Both ways, u64: bytes of both connections. The process has taken so many, and asks for
+	 * more; the worker lets it take so many in all, UINT64_MAX: any number. The process counts
+	 * from where both are let in. */
+	BRIDGE_ALLOWANCE,
 	BRIDGE_TYPE_COUNT
 };
 

@@ -30,6 +30,16 @@ static int on_host_gone(struct ssh_engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+/* What it took the host counts itself. */
+static int on_allowance(struct ssh_engine *e, const struct bridge_frame *frame)
+{
+	if (frame->lane != 0 || frame->body.length != sizeof(uint64_t))
+		return -EBADMSG;
+	e->base.host->taken = bytes_get_u64(frame->body.data);
+	e->base.host->wants_more = true;
+	return 0;
+}
+
 static uint8_t understood(const struct bridge_request *request, const struct action *action)
 {
 	if (request->kind == BRIDGE_SUBSYSTEM && slice_equal_string(request->text, "sftp"))
@@ -200,6 +210,7 @@ static int (*const handlers[BRIDGE_TYPE_COUNT])(
 	[BRIDGE_HOST_GONE] = on_host_gone,
 	[BRIDGE_DATA] = ssh_take_data,
 	[BRIDGE_CARRIED] = on_carried,
+	[BRIDGE_ALLOWANCE] = on_allowance,
 };
 
 int ssh_take_frame(struct ssh_engine *e, const struct bridge_frame *frame)
