@@ -6,17 +6,19 @@
  * there, and its listening sockets answer other hosts only where they may.
  *
  * It also holds back the SYN of a connection that was turned to a listener which is still to come:
- * the kernel sends it again. And it looks once more where a SYN on loopback goes that was let
- * through because a listener of the same agent is there.
+ * the kernel sends it again. And it looks once more where a connection on loopback goes that was
+ * let through because a listener of the same agent is there.
  */
 #include "kernel.h"
 #include "maps.h"
 #include "networks.h"
 #include "report.h"
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/ipv6.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -78,32 +80,82 @@ static __always_inline bool is_beginning(struct bpf_sock *sk)
 	return tcp && tcp->bytes_received == 0 && tcp->bytes_acked <= 1;
 }
 
+/* Whether bytes of the agent's may be in the SYN (TCP fast open): its server gets them before the
+ * handshake is completed. Behind options of IPv6 nobody looks. */
+static __always_inline bool opens_with_data(struct __sk_buff *skb, const struct bpf_sock *sk)
+{
+	__u32 head = sizeof(struct ipv6hdr);
+	__u8 byte = 0;
+
+	if (sk->state != BPF_TCP_SYN_SENT)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, 0, &byte, sizeof(byte)))
+			return true;
+		head = (byte & 0xf) * 4;
+	} else if (bpf_skb_load_bytes(
+			   skb, offsetof(struct ipv6hdr, nexthdr), &byte, sizeof(byte)) ||
+		byte != IPPROTO_TCP) {
+		return true;
+	}
+	/* RFC 9293, 3.1: the header's length is in the upper half of byte 12, in words. */
+	if (bpf_skb_load_bytes(skb, head + 12, &byte, sizeof(byte)))
+		return true;
+	return skb->len > head + (byte >> 4) * 4;
+}
+
+/* Whether the port may be others' as well. */
+static __always_inline bool is_shared(struct bpf_sock *listener)
+{
+	struct sock *kernel = (struct sock *)bpf_skc_to_tcp_sock(listener);
+
+	return !kernel || BPF_CORE_READ_BITFIELD(&kernel->__sk_common, skc_reuseport);
+}
+
+/* Who connects to itself is what it finds at the other end. */
+static __always_inline bool is_itself(const struct bpf_sock_tuple *tuple, __u32 size)
+{
+	if (size == sizeof(tuple->ipv4))
+		return tuple->ipv4.sport == tuple->ipv4.dport &&
+			tuple->ipv4.saddr == tuple->ipv4.daddr;
+	return tuple->ipv6.sport == tuple->ipv6.dport &&
+		tuple->ipv6.saddr[0] == tuple->ipv6.daddr[0] &&
+		tuple->ipv6.saddr[1] == tuple->ipv6.daddr[1] &&
+		tuple->ipv6.saddr[2] == tuple->ipv6.daddr[2] &&
+		tuple->ipv6.saddr[3] == tuple->ipv6.daddr[3];
+}
+
 /* Of several sockets that listen on one port (SO_REUSEPORT) the kernel chooses by both ends, of
  * which connect(2) didn't know its own yet: what it found may have been the agent's, and this is
  * somebody else's. Also when the SYN is sent it is not for sure: the agent may close its own at
  * that moment, and the kernel hands what comes to a connection that has ended (TIME_WAIT) to
- * whoever listens. Who took it is found when the handshake is about to be completed. */
+ * whoever listens. Who took it is found when the handshake is about to be completed, and once more
+ * by the end that came of it, when the first bytes are: who listens with SYN cookies is chosen only
+ * by the last packet of the handshake. So a SYN carries bytes only where there is no choice. */
 static __always_inline int direct(struct __sk_buff *skb)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
-	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL, *listener;
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : NULL, *other;
 	struct bpf_sock_tuple tuple = {};
-	bool own = true;
-	__u32 *owner;
+	__u32 *owner, size;
+	bool early, own;
 
 	if (!sk || attachment->loopback != STEER_LOOPBACK_OWN || !is_beginning(sk))
 		return PASS;
-	listener =
-		bpf_sk_lookup_tcp(skb, &tuple, tuple_set(&tuple, skb, sk), BPF_F_CURRENT_NETNS, 0);
-	if (!listener)
+	size = tuple_set(&tuple, skb, sk);
+	if (is_itself(&tuple, size))
 		return PASS;
-	if (listener->state == BPF_TCP_LISTEN) {
-		owner = bpf_sk_storage_get(&listeners, listener, NULL, 0);
-		own = owner && *owner == attachment->agent;
-	}
-	bpf_sk_release(listener);
+	early = opens_with_data(skb, sk);
+	other = bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	/* Sent again, it carries none. */
+	if (!other)
+		return early ? DROP : PASS;
+	owner = bpf_sk_storage_get(&listeners, other, NULL, 0);
+	own = owner && *owner == attachment->agent;
+	early = early && is_shared(other);
+	bpf_sk_release(other);
 	if (own)
-		return PASS;
+		return early ? DROP : PASS;
 	count(agent_get(attachment->agent), STEER_LOOPBACK);
 	return DROP;
 }

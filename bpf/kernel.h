@@ -96,6 +96,7 @@ typedef struct {
 
 struct sock_common {
 	possible_net_t skc_net;
+	unsigned char skc_reuseport : 1;
 };
 
 struct sock {

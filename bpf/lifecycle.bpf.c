@@ -175,14 +175,19 @@ static __always_inline void on_retransmission(struct bpf_sock_ops *ctx)
 	}
 }
 
+/* What is left of a connection that the socket had before would be taken for one by what comes of
+ * it now (fence.bpf.c). */
 static __always_inline void on_listen(struct bpf_sock_ops *ctx)
 {
 	const struct steer_attachment *attachment = bpf_get_local_storage(&attachments, 0);
 	struct bpf_sock *sk = ctx->sk;
-	__u32 agent = attachment->agent;
+	__u32 agent = attachment->agent, none = 0;
 
-	if (sk && agent)
-		bpf_sk_storage_get(&listeners, sk, &agent, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sk || !agent)
+		return;
+	if (sk->mark == STEER_MARK_DIRECT)
+		bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &none, sizeof(none));
+	bpf_sk_storage_get(&listeners, sk, &agent, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 SEC("sockops")

@@ -71,10 +71,11 @@ struct {
 } steered SEC(".maps");
 
 /* Of a listening socket: the agent it belongs to; 0 = it is the worker's; STEER_LISTENER_FORBIDDEN
- * = no agent may dial it, as the monitor says. */
+ * = no agent may dial it, as the monitor says. What comes of it has a copy, so that who dials sees
+ * whose that is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, __u32);
 } listeners SEC(".maps");

@@ -17,7 +17,7 @@
 #endif
 
 /* Changes with every layout below and with every key, value type or size of maps.h. */
-#define CAPTURE_LAYOUT "v2"
+#define CAPTURE_LAYOUT "v3"
 
 /* getsockopt(fd, ORIGIN_LEVEL, ORIGIN_OPTION, struct origin *): no protocol of the kernel has this
  * level, so without our program it is an error. */

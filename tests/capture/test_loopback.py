@@ -124,8 +124,16 @@ def dial_shared(host, bound, code):
         other.communicate()
 
 
+@pytest.fixture(params=[1, 2], ids=["", "cookies"])
+def cookies(request, network):
+    """With 2 a listener keeps nothing of a handshake: who gets the connection is chosen by its last packet."""
+    network.in_host("sysctl", "-qw", f"net.ipv4.tcp_syncookies={request.param}")
+    yield
+    network.in_host("sysctl", "-qw", "net.ipv4.tcp_syncookies=1")
+
+
 @pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")])
-def test_a_listener_that_is_shared(host, bound, address):
+def test_a_listener_that_is_shared(host, cookies, bound, address):
     """Of those on one port the kernel chooses by the connection's own port: the agent's are some of them, and it gets to no other."""
     # Which one the hook finds changes with their number; were the other the first, it could always be that one.
     said = dial_shared(host, bound, f"""
@@ -137,7 +145,7 @@ def test_a_listener_that_is_shared(host, bound, address):
 
 
 @pytest.mark.parametrize("bound, address", [("127.0.0.1", "127.0.0.1"), ("::1", "::1")])
-def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, bound, address):
+def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, cookies, bound, address):
     """The kernel finds that one first (TIME_WAIT), and hands a new one from the same port to whoever is to have it by now."""
     said = dial_shared(host, bound, f"""
         for _ in range(5):
@@ -145,6 +153,108 @@ def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, bound, 
             result += [dial({address!r}, port) for port in range(20000, 20016)]
     """)
     assert "own" in said and "other" not in said, said
+
+
+# What arrives at whom, where a connection opens with bytes (TCP fast open).
+OPENING = """
+import os, socket, sys, threading
+def listen(address, port, shared):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+    s.setsockopt(socket.IPPROTO_TCP, 23, 64)  # TCP_FASTOPEN
+    s.bind((address, port))
+    s.listen(64)
+    return s
+def answer(s, word):
+    def serve():
+        while True:
+            c = s.accept()[0]
+            try:
+                c.settimeout(3)
+                c.sendall(word + b" " + c.recv(100))
+                c.close()
+            except OSError:
+                pass
+    threading.Thread(target=serve, daemon=True).start()
+def opening(address, port, own=0):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.settimeout(2)
+    try:
+        if own:
+            s.bind((address, own))
+        s.sendto(b"bytes", 0x20000000, (address, port))  # MSG_FASTOPEN
+        early = s.getsockopt(socket.IPPROTO_TCP, 11, 104)[5] & 32  # TCP_INFO: TCPI_OPT_SYN_DATA
+        return [s.recv(100).decode(), bool(early)]
+    except OSError as e:
+        return [type(e).__name__, False]
+    finally:
+        s.close()
+"""
+FAST_OPEN = 1 | 2 | 4 | 0x200  # both sides, without cookies
+
+
+@pytest.fixture
+def fast_open(network):
+    network.in_host("sysctl", "-qw", f"net.ipv4.tcp_fastopen={FAST_OPEN}")
+    yield
+    network.in_host("sysctl", "-qw", "net.ipv4.tcp_fastopen=1")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_fast_open_to_an_own_listener(host, fast_open, address):
+    """As without us: with the first packet."""
+    _, agent = host.govern()
+    assert agent.python(f"""
+        exec({OPENING!r})
+        answer(listen({address!r}, 7011, False), b"own")
+        result = [opening({address!r}, 7011) for _ in range(3)]
+    """) == [["own bytes", True]] * 3
+
+
+def test_fast_open_where_the_listener_is_shared(host, fast_open):
+    """The first packet carries nothing, since who gets it is not for sure; nobody else gets anything, also from where a
+    connection has ended (TIME_WAIT), which is found instead of who listens."""
+    _, agent = host.govern()
+    address = "127.0.0.1"
+    process = agent.start(f"""
+        exec({OPENING!r})
+        answer(listen({address!r}, 7011, True), b"own")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(8) as pool:
+            result = [said for _ in range(2) for said in pool.map(lambda port: opening({address!r}, 7011, port), range(21000, 21008))]
+    """)
+    assert process.stdout.readline() == "ready\n"
+    other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""if True:
+        exec({OPENING!r})
+        s = listen({address!r}, 7011, True)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        s.settimeout(0.1)
+        try:
+            while True:
+                c = s.accept()[0]
+                c.settimeout(0.1)
+                try:
+                    print(c.recv(100), flush=True)
+                except OSError:
+                    pass
+        except OSError:
+            pass
+    """), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "ready\n"
+        said = json.loads(process.communicate("\n", timeout=100)[0])
+        assert {word for word, early in said} <= {"own bytes", "TimeoutError", "timeout", "ConnectionResetError"} and "own bytes" in dict(said), said
+        assert not any(early for _, early in said), said
+        # Whatever waits there is empty.
+        assert "bytes" not in other.communicate("\n", timeout=30)[0]
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_port_scan_is_told_slowly(host, servers):
