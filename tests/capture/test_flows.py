@@ -11,7 +11,7 @@ from conftest import METRICS, PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait
 from test_datagrams import resolvers
 
 PORT = 7001
-# Answers from the address that was asked, on every address and a few ports of the world.
+# Answers from the address that was asked, on every address and a few ports of the world; to "many N" with N of a thousand bytes.
 ECHO = """
 import select, socket
 sockets = []
@@ -19,13 +19,15 @@ for address in %r:
     for port in %r:
         s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         s.setsockopt(*((socket.IPPROTO_IPV6, 78) if ":" in address else (socket.IPPROTO_IP, 15)), 1)  # FREEBIND
+        s.setsockopt(socket.SOL_SOCKET, 33, 1 << 20)  # SO_RCVBUFFORCE
         s.bind((address, port))
         sockets.append(s)
 print("ready", flush=True)
 while True:
     for s in select.select(sockets, [], [])[0]:
         data, peer = s.recvfrom(65536)
-        s.sendto(b"echo " + data[:20], peer)
+        for _ in range(int(data[5:]) if data.startswith(b"many ") else 1):
+            s.sendto((b"echo " + data[:20]).ljust(1000 if data.startswith(b"many ") else 0), peer)
 """
 PORTS = [PORT, PORT + 1, 443, 53]
 
@@ -69,6 +71,41 @@ def echo(network):
 
 def allow(*resources):
     return [{"name": "known", "resources": list(resources), "operations": ["connect"], "allow": {}}]
+
+
+# On a socket that has an answer already: how many of 400 datagrams of a thousand bytes leave, and of 300 come, each with how
+# many there was time for at most; and how many of the former were answered.
+BLAST = """
+def blast(s, rate):
+    try:
+        s.setsockopt(socket.SOL_SOCKET, 33, 1 << 20)  # SO_RCVBUFFORCE
+    except PermissionError:
+        pass
+    begin, left = time.monotonic(), 0
+    for _ in range(400):
+        try:
+            left += s.send(b"y" * 1000) == 1000
+        except PermissionError:
+            pass
+    left, most = left, 2 + (time.monotonic() - begin + 1) * rate / 1000
+    time.sleep(1.2)
+    s.settimeout(0.3)
+    came = answers = 0
+    try:
+        while True:
+            answers += len(s.recv(2000)) < 100
+    except socket.timeout:
+        pass
+    time.sleep(1.2)
+    begin = time.monotonic()
+    s.send(b"many 300")
+    try:
+        while True:
+            came += len(s.recv(2000)) == 1000
+    except socket.timeout:
+        pass
+    return left, most, came, 2 + (time.monotonic() - begin + 1) * rate / 1000, answers
+"""
 
 
 def tracked(network, *names):
@@ -456,6 +493,46 @@ def test_other_network_namespace(host, network, echo):
         """)) == ["echo x", "ECONNREFUSED", "own"]
     finally:
         sh("ip", "netns", "del", inner)
+
+
+RATE = 100_000  # bytes in a second
+
+
+def limited(agent, **more):
+    return {**agent, "limits": {"bandwidth": f"{RATE}"}, **more}
+
+
+def assert_limited(blasted):
+    left, most, came, most_came, _ = blasted
+    assert 80 <= left <= most and 80 <= came <= most_came, blasted
+
+
+@pytest.mark.parametrize("udp", ["policy", "allow"])
+def test_bandwidth(host, network, echo, udp):
+    """A second's worth at once, and no more in each; the agent's own, and nobody else's. On this host it holds for nothing."""
+    a, b = host.agent("a"), host.agent("b")
+    daemon = host.start(limited(host.config_of(a), udp=udp), host.config_of(b, udp=udp), egress="deny", resources=[PLACE], metrics=METRICS)
+    daemon.write_rules(allow("place", "world"))
+    daemon.reload()
+    dropped = daemon.dropped("rules")
+    code = BLAST + talking(f"""
+        s, there = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+        assert talk({SERVER4!r}, {PORT}, s=s) == "echo x"
+        there.bind(("127.0.0.1", 0))
+        here = socket.socket(type=socket.SOCK_DGRAM)
+        here.connect(there.getsockname())
+        assert [here.send(b"y" * 1000) for _ in range(400)] == [1000] * 400
+        result = blast(s, {RATE})
+    """)
+    blasted = a.python(code)
+    assert_limited(blasted)
+    assert daemon.dropped("rules") >= dropped + 400 - blasted[0] + 300 - blasted[2]
+    assert b.python(code)[0:3:2] == [400, 300]
+    assert daemon.status()["datagram_limits"] is True
+    if udp == "policy":
+        # A reload takes the limit away.
+        assert daemon.set_config(agents=[host.config_of(a), host.config_of(b)]) is None
+        assert a.python(code)[0:3:2] == [400, 300]
 
 
 def test_first_packets_are_quick(host, network, echo):

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import HOST4, HOST6, METRICS, PYTHON, SERVER4, SERVER6, WORLD4, program, sh, text_of, wait_until
-from test_flows import PLACE, PORT, allow, echo, talking  # noqa: F401
+from test_flows import BLAST, PLACE, PORT, RATE, allow, echo, limited, talking  # noqa: F401
 from test_names import CONNECT, DATABASE, NAMED, ONLY_NAMED, RESOLVER4, RESOLVER6, names, resolv_conf, with_resolvers  # noqa: F401
 
 REFUSED, SILENT = "ECONNREFUSED", "timeout"
@@ -320,6 +320,20 @@ result = [told(to, 0, None, socket.SOCK_RAW, 1, b"\\x08\\0\\xf7\\xff\\0\\0\\0\\0
     for pid in daemon.workers():
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: a.python(talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x")
+
+
+def test_bandwidth(host, network, machines, echo):
+    """Whoever is behind the interface is not told what was dropped: the answers are fewer."""
+    a, b, _ = machines
+    host.start(limited(config_of(a)), config_of(b, "b"), egress="deny", resources=[PLACE])
+    code = BLAST + talking(f"""
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        assert talk({SERVER4!r}, {PORT}, s=s) == "echo x"
+        result = blast(s, {RATE})
+    """)
+    _, most, came, most_came, answers = a.python(code)
+    assert 0 < answers <= most and 80 <= came <= most_came, (answers, most, came, most_came)
+    assert b.python(code)[2::2] == [300, 400]
 
 
 def test_names(host, network, machines, names):

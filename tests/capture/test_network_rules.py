@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from conftest import HOST4, HOST6, PYTHON, SERVER4, SERVER6, program, wait_until
-from test_flows import PLACE, PORT, echo, talking  # noqa: F401
+from test_flows import BLAST, PLACE, PORT, RATE, assert_limited, echo, limited, talking  # noqa: F401
 from test_names import (CONNECT, DATABASE, NAMED, ONLY_NAMED, RESOLVER4, Names, lookups, names,  # noqa: F401
                         resolv_conf, with_resolvers)
 from test_networks import INNER4, container  # noqa: F401
@@ -91,6 +91,16 @@ def test_flows(host, network, echo, inside):
     finally:
         there.kill()
         there.wait()
+
+
+def test_bandwidth(host, network, echo, inside):
+    agent = host.agent()
+    host.start(limited(host.config_of(agent)), egress="deny", resources=[PLACE])
+    assert_limited(run(agent, inside, BLAST + talking(f"""
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        assert talk({SERVER4!r}, {PORT}, s=s) == "echo x"
+        result = blast(s, {RATE})
+    """)))
 
 
 def test_a_dead_worker_and_a_dead_daemon(host, network, echo, inside):

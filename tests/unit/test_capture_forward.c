@@ -157,3 +157,26 @@ Test(forward_rules, ask_for_datagrams_where_policy_says)
 	cr_expect_eq(times(&b, "chain forward_2 {\n\t\tgoto refuse_2\n"), 1);
 	buffer_done(&b);
 }
+
+/* What comes in there, and what other hosts send there. */
+Test(forward_rules, limit_what_datagrams_carry)
+{
+	const struct forward_agent agents[] = {
+		{.interfaces = veth, .interface_count = 1, .id = 0x11, .bandwidth = 5000},
+		{.interfaces = shared, .interface_count = 2, .id = 0x22},
+	};
+	struct buffer b = text_of(agents, 2);
+
+	cr_expect_eq(
+		times(&b, "chain pace_11 {\n\t\tlimit rate over 5000 bytes/second burst 65536 "),
+		1);
+	cr_expect_eq(times(&b, "chain pace_22"), 0);
+	cr_expect_eq(times(&b, "meta l4proto != tcp jump pace_11\n"), 1);
+	cr_expect_eq(times(&b, "chain arrive_0 {\n\t\tgoto pace_11\n\t}\n"), 1);
+	cr_expect_eq(times(&b, "oifname \"veth-a*\" goto arrive_0\n"), 1);
+	cr_expect_eq(times(&b, "chain arrive_1 {\n\t}\n"), 1);
+	buffer_done(&b);
+	b = text_of(agents + 1, 1);
+	cr_expect_eq(times(&b, "arriv"), 0);
+	buffer_done(&b);
+}

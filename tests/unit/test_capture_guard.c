@@ -103,6 +103,70 @@ Test(guard, lets_udp_go_to_the_resolvers_alone)
 	buffer_done(&b);
 }
 
+/* One bucket for what leaves and what comes, of all the cgroups of an agent. */
+Test(guard, limits_what_datagrams_carry)
+{
+	static const struct guard_agent agents[] = {
+		{"a", .udp = UDP_ALLOW, .id = 0x11, .bandwidth = 1000000},
+		{"b", .udp = UDP_DENY, .id = 0x22},
+		{"c", .udp = UDP_POLICY, .id = 0x33, .bandwidth = 1000},
+		{"d", .udp = UDP_POLICY, .id = 0x33, .bandwidth = 1000},
+		{"e", .udp = UDP_DENY, .id = 0x44, .bandwidth = UINT64_MAX}};
+	struct guard g = {.instance = "x",
+		.cgroup_root = "/sys/fs/cgroup",
+		.agents = agents,
+		.count = ARRAY_SIZE(agents),
+		.queue = 7};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct buffer b;
+
+		g.elsewhere = i == 1;
+		g.limits_not = i == 2;
+		buffer_init(&b, 1 << 20);
+		cr_assert_eq(guard_text(&g, &b), 0);
+		if (g.limits_not) {
+			cr_expect_eq(times(&b, "bytes/second"), 0);
+			cr_expect_eq(times(&b, "arriving"), 0);
+			cr_expect_eq(times(&b, "\"a\" : "), 2, "those of TCP alone");
+			buffer_done(&b);
+			continue;
+		}
+		cr_expect_eq(times(&b, "bytes/second"), 3);
+		cr_expect_eq(times(&b,
+				     "chain pace_11 {\n\t\tlimit rate over 1000000 bytes/second "
+				     "burst 0 bytes counter drop\n\t}\n"),
+			1);
+		/* The largest datagram is no more than it has room for. */
+		cr_expect_eq(times(&b, "over 1000 bytes/second burst 65536 bytes counter drop"), 1);
+		cr_expect_eq(times(&b, "over 16000000000 bytes/second"), 1);
+		cr_expect_eq(times(&b, "oif != \"lo\" jump pace_33\n\t\tgoto watch_2\n"), 1);
+		cr_expect_eq(times(&b, "oif != \"lo\" jump pace_33\n\t\tgoto watch_3\n"), 1);
+		cr_expect_eq(times(&b, "oif != \"lo\" jump pace_11\n\t}\n"), 1);
+		cr_expect_eq(times(&b, "jump pace_44\n\t\tgoto refuse_udp\n"), 1);
+		cr_expect_eq(times(&b, "\"a\" : goto leave_0"), 1);
+		cr_expect_eq(times(&b, "\"b\" : goto refuse_udp"), 1);
+		cr_expect_eq(times(&b, "\"d\" : goto pace_33"), 1);
+		cr_expect_eq(times(&b,
+				     "hook input priority raw; policy accept;\n"
+				     "\t\tmeta l4proto != udp accept\n\t\tiif \"lo\" accept\n"
+				     "\t\tsocket cgroupv2 level 1 vmap @arriving_1\n"),
+			1);
+		buffer_done(&b);
+	}
+}
+
+/* Other hosts' datagrams are looked up for nobody. */
+Test(guard, looks_nothing_up_where_nobody_is_limited)
+{
+	static const struct guard_agent agents[] = {{"a", .udp = UDP_ALLOW, .id = 0x11}};
+	struct buffer b = text_of("/sys/fs/cgroup", 1000, agents, 1);
+
+	cr_assert_eq(times(&b, "arriving"), 0);
+	cr_assert_eq(times(&b, "pace"), 0);
+	buffer_done(&b);
+}
+
 static size_t goes_on_by(const struct buffer *b, uint32_t mark)
 {
 	char text[64];

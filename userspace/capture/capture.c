@@ -167,6 +167,11 @@ void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts)
 	*ret_verdicts = c->queue.socket ? c->queue.verdicts : -1;
 }
 
+bool capture_limits_datagrams(const struct capture *c)
+{
+	return !c->limits_not;
+}
+
 static int open_watches(struct capture *c, struct error *e)
 {
 	char name[FORWARD_RULES_NAME_SIZE];
@@ -219,6 +224,7 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 		r = open_epoll(c, e);
 	if (r == 0) {
 		open_queue(c);
+		c->limits_not = !guard_can_limit();
 		r = governed_adopt(c, e);
 	}
 	if (r == 0)
@@ -390,7 +396,8 @@ int capture_prepare(struct capture *c, uint32_t agent, struct capture_place *ret
 		.cgroup = g->cgroup,
 		.loopback = g->loopback,
 		.listen = g->listen,
-		.udp = g->udp};
+		.udp = g->udp,
+		.bandwidth = g->bandwidth};
 	before = g->cgroup_id;
 	r = governed_set(c, &same, e);
 	if (r == 0 && g->cgroup_id != before)

@@ -55,6 +55,7 @@ struct capture_agent {
 	enum steer_loopback loopback;
 	bool listen; /* its listening sockets may answer other hosts */
 	enum udp_mode udp;
+	uint64_t bandwidth; /* bytes in a second of its datagrams; 0: any number */
 };
 
 /* An agent that is known by the interfaces of this host behind which it is (forwarded.h). */
@@ -71,6 +72,7 @@ struct capture_forwarded {
 	enum steer_loopback loopback; /* STEER_LOOPBACK_EGRESS, or what resources name alone */
 	bool listen; /* its listening sockets may answer */
 	enum udp_mode udp; /* UDP_ALLOW, or none */
+	uint64_t bandwidth; /* as above */
 };
 
 /* The agent of the self-test's connections; no name's id (identity of names: config). */
@@ -138,6 +140,8 @@ int capture_adopt_unix(struct capture *c, const char *path, int fd);
 /* For the worker that judges flows: where packets come from, and where verdicts go (queue.h); the
  * capture's. Both -1 where the kernel has no queue: then UDP_POLICY is UDP_DNS. */
 void capture_queue(const struct capture *c, int *ret_packets, int *ret_verdicts);
+/* Whether capture_agent.bandwidth holds: the kernel's nftables can limit. */
+bool capture_limits_datagrams(const struct capture *c);
 /* The worker that had them is gone: what it may have given away is worth nothing from here on. */
 void capture_renew_queue(struct capture *c);
 

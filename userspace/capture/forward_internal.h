@@ -33,6 +33,11 @@ int forward_append_refused(struct buffer *b, const struct forward_rules *f, size
 /* For forward_N: the same, and what was judged passes. */
 int forward_append_passes(
 	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i);
+/* For the agent with index `i`: pace_ID of guard_pace.c, where its datagrams are limited, and
+ * arrive_N, which leads there; and the chain of the hook that leads to those. */
+int forward_append_pace(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i);
+int forward_append_arriving(struct buffer *b, const struct forward_rules *f);
 /* The chains around the queue, for all agents. */
 int forward_append_settling(struct buffer *b, const struct forward_rules *f);
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "capture/forward_internal.h"
+#include "capture/guard_internal.h"
 #include "capture/queue.h"
 
 /* A flood is dropped before anybody reads it. */
@@ -173,6 +174,45 @@ int forward_append_passes(
 		r = buffer_append_format(b, "\t\tmeta l4proto != tcp ct mark %#x accept\n",
 			queue_pass_mark(a->id, f->generation));
 	return r;
+}
+
+static bool any_is_paced(const struct forward_rules *f)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		if (f->agents[i].bandwidth)
+			return true;
+	}
+	return false;
+}
+
+int forward_append_pace(
+	struct buffer *b, const struct forward_rules *f, const struct forward_agent *a, size_t i)
+{
+	int r;
+
+	if (!any_is_paced(f))
+		return 0;
+	r = a->bandwidth ? guard_append_pace(b, a->id, a->bandwidth) : 0;
+	if (r == 0)
+		r = buffer_append_format(b, "\tchain arrive_%zu {\n", i);
+	if (r == 0 && a->bandwidth)
+		r = buffer_append_format(b, "\t\tgoto pace_%x\n", a->id);
+	return r == 0 ? buffer_append_string(b, "\t}\n") : r;
+}
+
+int forward_append_arriving(struct buffer *b, const struct forward_rules *f)
+{
+	int r;
+
+	if (!any_is_paced(f))
+		return 0;
+	r = buffer_append_string(b,
+		"\tchain arriving {\n"
+		"\t\ttype filter hook forward priority raw; policy accept;\n"
+		"\t\tmeta l4proto tcp accept\n");
+	if (r == 0)
+		r = forward_append_dispatch(b, f, FORWARD_OUT, "arrive");
+	return r == 0 ? buffer_append_string(b, "\t}\n") : r;
 }
 
 /* The chains of hooks that lead to those of agents. */

@@ -130,6 +130,8 @@ static int append_source_chain(
 {
 	int r = buffer_append_format(b, source_head, i);
 
+	if (r == 0 && a->bandwidth)
+		r = buffer_append_format(b, "\t\tmeta l4proto != tcp jump pace_%x\n", a->id);
 	if (r == 0 && forward_is_watched(f, a))
 		r = forward_append_queries(b, f, i);
 	return r == 0 ? buffer_append_string(b, chain_tail) : r;
@@ -182,6 +184,8 @@ static int append_agent(
 {
 	int r = buffer_append_format(b, refuse_chain, i);
 
+	if (r == 0)
+		r = forward_append_pace(b, f, a, i);
 	if (r == 0)
 		r = forward_append_queueing(b, f, a, i);
 	if (r == 0)
@@ -280,6 +284,8 @@ int forward_rules_text(const struct forward_rules *f, struct buffer *ret)
 		r = append_input(ret, f);
 	if (r == 0)
 		r = append_forward(ret, f);
+	if (r == 0)
+		r = forward_append_arriving(ret, f);
 	if (r == 0)
 		r = forward_append_settling(ret, f);
 	if (r == 0)

@@ -18,6 +18,9 @@
  * any name server on this host, each by itself, as in guard_names.c, before connection tracking;
  * flows by their first packet, as in guard_judge.c, behind it.
  *
+ * How much an agent's datagrams may carry in a second holds for what comes in there, and what goes
+ * out there from other hosts, together (guard_pace.c).
+ *
  * A port of a worker's listener is refused to everybody else, whatever the interface. What comes in
  * by a port of a bridge has the bridge's name at these hooks, or does not meet them: a table of the
  * family bridge drops the frames of ports that are named.
@@ -54,6 +57,7 @@ struct forward_agent {
 	uint16_t port_here; /* the same for this host's */
 	bool listen; /* may answer who dials it */
 	enum udp_mode udp; /* without a queue only UDP_ALLOW lets any pass */
+	uint64_t bandwidth; /* as in struct guard_agent; 0 also where the kernel can't limit it */
 };
 
 struct forward_rules {

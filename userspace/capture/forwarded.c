@@ -173,6 +173,7 @@ static int load_rules(struct capture *c, struct error *e)
 			.port_here = a->here.port,
 			.listen = a->listen,
 			.udp = a->udp,
+			.bandwidth = c->limits_not ? 0 : a->bandwidth,
 		};
 	}
 	dropped_note(c);
@@ -239,6 +240,7 @@ static int take(struct capture *c, const struct capture_forwarded *from, struct 
 	a->named = from->loopback != STEER_LOOPBACK_EGRESS;
 	a->listen = from->listen;
 	a->udp = from->udp;
+	a->bandwidth = from->bandwidth;
 	return open_listeners(c, a, e);
 }
 

@@ -38,6 +38,7 @@ struct forwarded_agent {
 	size_t source_count;
 	bool listen;
 	enum udp_mode udp;
+	uint64_t bandwidth;
 };
 
 struct forwarded {

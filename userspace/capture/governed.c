@@ -249,6 +249,7 @@ int governed_put(
 	g->loopback = a->loopback;
 	g->listen = a->listen;
 	g->udp = a->udp;
+	g->bandwidth = a->bandwidth;
 	g->configured = true;
 	return 0;
 }
@@ -303,6 +304,7 @@ void governed_fill_guard(struct capture *c, uint32_t agent, struct guard *ret)
 		.port = (uint16_t)c->settings.port,
 		.queue = c->queue_is_taken ? 0 : c->queue.number,
 		.queue_is_native = c->queue_is_native,
+		.limits_not = c->limits_not,
 		.queue_is_taken = c->queue_is_taken,
 		.generation = c->generation,
 		.forwards_names = forwarded_watches(c),
@@ -312,8 +314,8 @@ void governed_fill_guard(struct capture *c, uint32_t agent, struct guard *ret)
 		const struct governed *g = &c->governed[i];
 
 		if ((!agent || g->id == agent) && is_there(c, g))
-			agents[ret->count++] =
-				(struct guard_agent){g->cgroup, g->listen, g->udp, g->id};
+			agents[ret->count++] = (struct guard_agent){
+				g->cgroup, g->listen, g->udp, g->id, g->bandwidth};
 	}
 }
 

@@ -89,7 +89,7 @@ static int append_path(struct buffer *b, const struct guard *g, const char *cgro
 	return buffer_append_format(b, "\"%s%s%s\"", root, *root ? "/" : "", cgroup);
 }
 
-enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, ANSWERS, KIND_COUNT };
+enum kind { OUTBOUND, INBOUND, OTHER, JUDGED, ANSWERS, ARRIVING, KIND_COUNT };
 
 /* The first that there are. */
 static enum kind first_kind(const struct guard *g)
@@ -97,13 +97,34 @@ static enum kind first_kind(const struct guard *g)
 	return g->elsewhere ? OTHER : OUTBOUND;
 }
 
+static enum kind end_of_kinds(const struct guard *g)
+{
+	return guard_paces(g) ? KIND_COUNT : ARRIVING;
+}
+
 static const char *const kind_names[KIND_COUNT] = {
-	"outbound", "inbound", "other", "judged", "answers"};
+	"outbound", "inbound", "other", "judged", "answers", "arriving"};
 
 static void number_chain(const struct guard *g, const struct guard_agent *a, const char *name,
 	char ret[GUARD_CHAIN_SIZE])
 {
 	snprintf(ret, GUARD_CHAIN_SIZE, "%s_%zu", name, (size_t)(a - g->agents));
+}
+
+void guard_other_chain(
+	const struct guard *g, const struct guard_agent *a, char ret[GUARD_CHAIN_SIZE])
+{
+	const char *name = "";
+
+	if (guard_is_watched(g, a)) {
+		number_chain(g, a, "watch", ret);
+		return;
+	}
+	if (a->udp == UDP_DENY)
+		name = "refuse_udp";
+	else if (a->udp != UDP_ALLOW)
+		name = "udp_dns";
+	snprintf(ret, GUARD_CHAIN_SIZE, "%s", name);
 }
 
 /* The chain for an agent's packets; empty: they pass. */
@@ -120,14 +141,16 @@ static void chain_of(const struct guard *g, const struct guard_agent *a, enum ki
 		name = a->listen ? "" : "refuse";
 		break;
 	case OTHER:
-		if (guard_is_watched(g, a)) {
-			number_chain(g, a, "watch", ret);
+		if (guard_is_paced(g, a))
+			number_chain(g, a, "leave", ret);
+		else
+			guard_other_chain(g, a, ret);
+		return;
+	case ARRIVING:
+		if (guard_is_paced(g, a)) {
+			snprintf(ret, GUARD_CHAIN_SIZE, "pace_%x", a->id);
 			return;
 		}
-		if (a->udp == UDP_DENY)
-			name = "refuse_udp";
-		else if (a->udp != UDP_ALLOW)
-			name = "udp_dns";
 		break;
 	case ANSWERS:
 		if (guard_is_watched(g, a)) {
@@ -188,7 +211,7 @@ static int append_maps(struct buffer *b, const struct guard *g)
 	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
 		if (!level_is_used(g, level))
 			continue;
-		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
+		for (enum kind kind = first_kind(g); r == 0 && kind < end_of_kinds(g); kind++)
 			r = append_map(b, g, kind, level);
 	}
 	return r;
@@ -262,11 +285,15 @@ int guard_text(const struct guard *g, struct buffer *ret)
 	if (r == 0)
 		r = guard_append_judges(ret, g);
 	if (r == 0)
+		r = guard_append_paces(ret, g);
+	if (r == 0)
 		r = append_maps(ret, g);
 	if (r == 0)
 		r = append_hooks(ret, g);
 	if (r == 0 && guard_judges(g))
 		r = append_chain(ret, g, guard_judged_head, JUDGED);
+	if (r == 0 && guard_paces(g))
+		r = append_chain(ret, g, guard_arriving_head, ARRIVING);
 	if (r == 0 && guard_watches(g))
 		r = append_chain(ret, g, guard_whose_head, ANSWERS);
 	if (r == 0 && guard_watches(g))
@@ -367,7 +394,7 @@ int guard_check(const struct guard *g, uint64_t shape, struct error *e)
 	for (unsigned level = 1; r == 0 && level <= CGROUP_DEPTH_MOST; level++) {
 		if (!level_is_used(g, level))
 			continue;
-		for (enum kind kind = first_kind(g); r == 0 && kind < KIND_COUNT; kind++)
+		for (enum kind kind = first_kind(g); r == 0 && kind < end_of_kinds(g); kind++)
 			r = check_map(g, kind, level, e);
 	}
 	return r;

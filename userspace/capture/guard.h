@@ -3,8 +3,9 @@
  * guard: the nftables rules that reject whatever of an agent's TCP was not redirected: what left
  * before the hooks were there, what a detached hook lets through, and replies of its own listening
  * sockets to other hosts; and its UDP, as far as the configuration says: where policy is to say it,
- * the first packet of each flow is queued for a worker (queue.h). One table, "inet
- * wayleave_INSTANCE", replaced in one transaction.
+ * the first packet of each flow is queued for a worker (queue.h). And how much its datagrams may
+ * carry in a second (guard_pace.c). One table, "inet wayleave_INSTANCE", replaced in one
+ * transaction.
  *
  * Rules name a cgroup by its id, which nft takes from the path when they are loaded: after a cgroup
  * was made anew they must be loaded again.
@@ -27,6 +28,8 @@ struct guard_agent {
 	bool listen; /* may answer other hosts from its listening sockets */
 	enum udp_mode udp;
 	uint32_t id;
+	/* Bytes in a second of its datagrams to and from other hosts; 0: any number. */
+	uint64_t bandwidth;
 };
 
 struct guard {
@@ -35,6 +38,7 @@ struct guard {
 	uint16_t port; /* of the worker's listener; 0 = none */
 	uint16_t queue; /* where flows of UDP_POLICY wait; 0 = none, they are UDP_DNS */
 	bool queue_is_native; /* queue_is_native() */
+	bool limits_not; /* the kernel's nftables can't: guard_can_limit() */
 	bool queue_is_taken; /* its table can't be had, so it is left as it is */
 	uint16_t generation; /* of the policy that flows have to be judged by */
 	/* Of agents behind interfaces (forward_rules.h), whose rules fill the same queue: */
@@ -49,6 +53,8 @@ struct guard {
 
 /* The transaction as nft's text (nft(8)), a NUL behind it. */
 int guard_text(const struct guard *g, struct buffer *ret);
+/* Whether the kernel's nftables has `limit`, without which no agent's datagrams are limited. */
+bool guard_can_limit(void);
 /* Whether some agent's flows are queued. */
 bool guard_judges(const struct guard *g);
 /* Whether what some agent asks name servers is: never less than the above. */

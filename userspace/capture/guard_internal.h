@@ -6,14 +6,33 @@
 #define WAYLEAVE_CAPTURE_GUARD_INTERNAL_H
 
 #include "capture/guard.h"
+#include "capture/guard_elements.h"
 
 #define GUARD_TEXT_MOST (4u << 20) /* bytes, of rules as nft reads and prints them */
 
 /* guard_run.c: runs nft's text in the caller's network namespace. What it prints is appended to
  * `ret`, unless that is NULL; of sets with names not what they hold. */
 int guard_run(const char *text, struct buffer *ret, struct error *e);
+/* Whether the kernel and nft know such a statement. */
+bool guard_try(const char *statement);
 /* Rules that accept what goes to the host's resolvers. */
 int guard_append_resolvers(struct buffer *b, const struct guard *g);
+
+/* guard.c: where datagrams of the agent go on, however many there are; empty: they pass. */
+void guard_other_chain(
+	const struct guard *g, const struct guard_agent *a, char ret[GUARD_CHAIN_SIZE]);
+
+/* guard_pace.c */
+
+/* Whether the agent's datagrams are limited; whether some agent's are. */
+bool guard_is_paced(const struct guard *g, const struct guard_agent *a);
+bool guard_paces(const struct guard *g);
+/* The chain pace_ID, which drops what is beyond. */
+int guard_append_pace(struct buffer *b, uint32_t agent, uint64_t bandwidth);
+/* Those, and the chains leave_N for the agent with index N. */
+int guard_append_paces(struct buffer *b, const struct guard *g);
+/* What the chain begins with that looks up whose it is that comes. */
+extern const char guard_arriving_head[];
 
 /* guard_judge.c */
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nftables/libnftables.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -145,6 +146,32 @@ static int run_once(const char *text, struct buffer *ret, struct error *e)
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
 	return r;
+}
+
+bool guard_try(const char *statement)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	char text[256];
+	bool known;
+
+	if (!nft)
+		return false;
+	snprintf(text, sizeof(text),
+		"add table inet wayleave_try\n"
+		"add chain inet wayleave_try c\n"
+		"add rule inet wayleave_try c %s\n",
+		statement);
+	/* The kernel looks at it, and keeps nothing. */
+	nft_ctx_set_dry_run(nft, true);
+	nft_ctx_buffer_error(nft);
+	known = nft_run_cmd_from_buffer(nft, text) == 0;
+	nft_ctx_free(nft);
+	return known;
+}
+
+bool guard_can_limit(void)
+{
+	return guard_try("limit rate over 1000 bytes/second counter drop");
 }
 
 /* Whoever changes rules anywhere on the host meanwhile interrupts what reads ours. */

@@ -13,10 +13,10 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
-#include <nftables/libnftables.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "capture/guard_internal.h"
 #include "capture/queue.h"
 
 #define BATCH_ROOM 4096
@@ -25,20 +25,7 @@
 
 bool queue_is_native(void)
 {
-	static const char text[] = "add table inet wayleave_try\n"
-				   "add chain inet wayleave_try c\n"
-				   "add rule inet wayleave_try c queue num 0\n";
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	bool native;
-
-	if (!nft)
-		return false;
-	/* The kernel looks at it, and keeps nothing. */
-	nft_ctx_set_dry_run(nft, true);
-	nft_ctx_buffer_error(nft);
-	native = nft_run_cmd_from_buffer(nft, text) == 0;
-	nft_ctx_free(nft);
-	return native;
+	return guard_try("queue num 0");
 }
 
 static struct nlmsghdr *put(void *room, uint16_t type, uint16_t flags, uint8_t family, uint16_t id)

@@ -24,6 +24,7 @@ struct governed {
 	enum steer_loopback loopback;
 	bool listen;
 	enum udp_mode udp;
+	uint64_t bandwidth;
 	bool wild; /* one of several that a path with wildcards stands for */
 	bool fresh; /* it may have connections from before the hooks */
 	bool configured; /* false: left out of the last setup, but not empty yet */
@@ -47,6 +48,7 @@ struct capture {
 	uint64_t resolvers_version; /* of those that the rules name */
 	struct queue queue; /* of flows to judge; not open where the kernel has none */
 	bool queue_is_native;
+	bool limits_not; /* guard.h */
 	unsigned queue_use; /* the rules that fill it: enum queue_use */
 	bool queue_is_taken; /* that rule can't be made: somebody else has its table */
 	uint16_t generation; /* of the policy in force */

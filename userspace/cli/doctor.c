@@ -160,6 +160,16 @@ static void check_limits(struct doctor *d, const cJSON *status)
 			number_of(limits, "memory") / (1 << 20), number_of(limits, "tasks"));
 }
 
+static void check_datagrams(struct doctor *d, const cJSON *status)
+{
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "datagram_limits")))
+		doctor_note(d, DOCTOR_OK, "datagram limits", "an agent's bandwidth holds for them");
+	else
+		doctor_note(d, DOCTOR_WARNING, "datagram limits",
+			"the kernel's nftables has no limit (CONFIG_NFT_LIMIT): an agent's "
+			"bandwidth does not hold for datagrams");
+}
+
 static bool check_daemon(struct doctor *d)
 {
 	static const char *const problems[] = {
@@ -186,6 +196,7 @@ static bool check_daemon(struct doctor *d)
 	}
 	check_unix(d, status);
 	check_limits(d, status);
+	check_datagrams(d, status);
 	cJSON_Delete(status);
 	return true;
 }

@@ -206,6 +206,11 @@ static enum udp_mode udp_of(const struct config *c, const struct config_agent *a
 	return UDP_DNS;
 }
 
+static uint64_t bandwidth_of(const struct config_agent *agent)
+{
+	return agent->limits ? agent->limits->bandwidth.value : 0;
+}
+
 static struct capture_agent *list_agents(const struct config *c, size_t *ret_count)
 {
 	struct capture_agent *agents = memory_new_array(c->agent_count + 1, sizeof(*agents));
@@ -221,6 +226,7 @@ static struct capture_agent *list_agents(const struct config *c, size_t *ret_cou
 			.loopback = loopback_of(c),
 			.listen = c->agents[i].listen.value == LISTEN_ALLOW,
 			.udp = udp_of(c, &c->agents[i]),
+			.bandwidth = bandwidth_of(&c->agents[i]),
 		};
 	}
 	*ret_count = count;
@@ -249,6 +255,7 @@ static void fill_forwarded(
 		.loopback = loopback_of(c),
 		.listen = a->listen.value == LISTEN_ALLOW,
 		.udp = udp_of(c, a),
+		.bandwidth = bandwidth_of(a),
 	};
 }
 

@@ -162,6 +162,7 @@ static void add_host(const struct monitor *m, cJSON *object)
 	add_slack(m, object);
 	add_issuers(m, object);
 	cJSON_AddBoolToObject(object, "unix_sockets", m->unix_fd >= 0);
+	cJSON_AddBoolToObject(object, "datagram_limits", capture_limits_datagrams(m->capture));
 	worker_limits_describe(&m->limits, object);
 	canary_describe(&m->canary, cJSON_AddObjectToObject(object, "canary"));
 	add_workers(m, object);
