@@ -28,3 +28,12 @@ void sha256_get(const struct sha256 *h, uint8_t ret[SHA256_SIZE])
 
 	must(SHA256_Final(ret, &copy));
 }
+
+void sha256_of(struct slice bytes, uint8_t ret[SHA256_SIZE])
+{
+	struct sha256 h;
+
+	sha256_begin(&h);
+	sha256_add(&h, bytes);
+	sha256_get(&h, ret);
+}

@@ -21,5 +21,7 @@ void sha256_begin(struct sha256 *h);
 void sha256_add(struct sha256 *h, struct slice bytes);
 /* Of all that was added so far; more may follow. */
 void sha256_get(const struct sha256 *h, uint8_t ret[SHA256_SIZE]);
+/* The whole of it at once. OpenSSL's SHA256() allocates, and leaves `ret` as it was if it can't. */
+void sha256_of(struct slice bytes, uint8_t ret[SHA256_SIZE]);
 
 #endif

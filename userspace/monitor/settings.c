@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
-#include <openssl/sha.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/inotify.h>
@@ -18,6 +17,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "monitor/monitor.h"
 #include "monitor/unix_servers.h"
@@ -77,9 +77,9 @@ static int find_worker_user(struct monitor *m, struct error *e)
 		m->worker_uid = (uid_t)number;
 		m->worker_gid = (gid_t)number;
 	} else {
-		uint8_t digest[SHA256_DIGEST_LENGTH];
+		uint8_t digest[SHA256_SIZE];
 
-		SHA256((const uint8_t *)m->instance, strlen(m->instance), digest);
+		sha256_of(slice_from_string(m->instance), digest);
 		m->worker_uid =
 			DYNAMIC_UID_FIRST + (digest[0] << 8 | digest[1]) % DYNAMIC_UID_COUNT;
 		m->worker_gid = m->worker_uid;
@@ -93,14 +93,14 @@ static int find_worker_user(struct monitor *m, struct error *e)
 
 void settings_instance(const char *state_dir, char *ret, size_t size)
 {
-	uint8_t digest[SHA256_DIGEST_LENGTH];
+	uint8_t digest[SHA256_SIZE];
 	char hex[9];
 
 	if (strcmp(state_dir, SETTINGS_STATE_DIR) == 0) {
 		snprintf(ret, size, "host");
 		return;
 	}
-	SHA256((const uint8_t *)state_dir, strlen(state_dir), digest);
+	sha256_of(slice_from_string(state_dir), digest);
 	text_to_hex(slice_of(digest, 4), hex);
 	snprintf(ret, size, "i%s", hex);
 }

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <glob.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "policy/config_check.h"
 #include "policy/unbuilt.h"
 
@@ -239,9 +239,9 @@ int config_load_policies(const char *const *files, size_t count, unsigned flags,
 
 uint32_t config_agent_id(const char *name)
 {
-	uint8_t digest[SHA256_DIGEST_LENGTH];
+	uint8_t digest[SHA256_SIZE];
 
-	SHA256((const unsigned char *)name, strlen(name), digest);
+	sha256_of(slice_from_string(name), digest);
 	return bytes_get_u32(digest);
 }
 
