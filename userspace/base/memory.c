@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void out_of_memory(size_t size)
+void memory_exhausted(size_t size)
 {
 	fprintf(stderr, "<2>out of memory (%zu bytes)\n", size);
 	abort();
@@ -17,7 +17,7 @@ void *memory_new(size_t size)
 	void *p = calloc(1, size ? size : 1);
 
 	if (!p)
-		out_of_memory(size);
+		memory_exhausted(size);
 	return p;
 }
 
@@ -26,7 +26,7 @@ void *memory_new_array(size_t count, size_t size)
 	void *p = calloc(count ? count : 1, size ? size : 1);
 
 	if (!p)
-		out_of_memory(size);
+		memory_exhausted(size);
 	return p;
 }
 
@@ -35,7 +35,7 @@ void *memory_resize_array(void *pointer, size_t count, size_t size)
 	void *p = reallocarray(pointer, count ? count : 1, size ? size : 1);
 
 	if (!p)
-		out_of_memory(size);
+		memory_exhausted(size);
 	return p;
 }
 
@@ -63,7 +63,7 @@ char *memory_format(const char *format, ...)
 	n = vasprintf(&text, format, arguments);
 	va_end(arguments);
 	if (n < 0)
-		out_of_memory(0);
+		memory_exhausted(0);
 	return text;
 }
 

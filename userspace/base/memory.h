@@ -14,6 +14,8 @@
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Ends the process with the message; `size`: bytes that there were not, 0: that is not known. */
+void memory_exhausted(size_t size) __attribute__((noreturn, cold));
 /* Zeroed memory; never NULL. Free with free(). */
 void *memory_new(size_t size) __attribute__((malloc, returns_nonnull));
 /* Zeroed array; an overflowing product ends the process. Never NULL. */

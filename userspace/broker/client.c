@@ -126,7 +126,7 @@ void client_send(
 	list_append(&c->posts, &p->link);
 	p->easy = curl_easy_init();
 	if (!p->easy)
-		abort(); /* no memory: as base/memory.h has it */
+		memory_exhausted(0);
 	set_headers(p, request);
 	set_options(p, request);
 	curl_multi_add_handle(c->multi, p->easy);

@@ -73,7 +73,7 @@ static uint8_t *number_pair_to_der(struct slice pair, unsigned number, size_t *r
 	r = BN_bin2bn(pair.data, (int)number, NULL);
 	s = BN_bin2bn(pair.data + number, (int)number, NULL);
 	if (!parts || !r || !s || ECDSA_SIG_set0(parts, r, s) != 1)
-		abort(); /* no memory: as base/memory.h has it */
+		memory_exhausted(0);
 	length = i2d_ECDSA_SIG(parts, &der);
 	ECDSA_SIG_free(parts);
 	if (length <= 0)

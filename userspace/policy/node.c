@@ -22,7 +22,7 @@ void *node_allocate(struct arena *a, size_t size)
 	void *p = arena_new(a, size);
 
 	if (!p)
-		abort();
+		memory_exhausted(size);
 	return p;
 }
 
@@ -31,7 +31,7 @@ const char *node_copy_text(struct arena *a, const char *text)
 	struct slice copy = arena_copy(a, slice_from_string(text));
 
 	if (!copy.data)
-		abort();
+		memory_exhausted(strlen(text) + 1);
 	return (const char *)copy.data;
 }
 
@@ -237,7 +237,7 @@ struct node *node_read(
 	struct node *root;
 
 	if (!yaml_parser_initialize(&r.parser))
-		abort();
+		memory_exhausted(0);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	/* A file without a byte has no data; libyaml ends the process where it gets NULL. */
 	yaml_parser_set_input_string(

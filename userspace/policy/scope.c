@@ -173,7 +173,7 @@ static void build_scope(struct policy_scope *s)
 	arena_init(&s->interned, LIMIT_SCOPE_BYTES + size_of_all_masks(s));
 	s->all_masks = scope_find_masks(s, s->masking);
 	if (!s->all_masks)
-		abort(); /* the limit has room for them, so memory has run out */
+		memory_exhausted(0); /* the limit has room for them */
 }
 
 /* Principals come from identity providers, so their texts are copied: the scope outlives the
@@ -190,12 +190,12 @@ static void copy_subject(struct policy_scope *s, const struct policy_subject *fr
 	own->on_behalf_of = arena_copy(&s->texts, given->on_behalf_of);
 	own->groups = groups = arena_new_array(&s->texts, given->group_count + 1, sizeof(*groups));
 	if (!own->name.data || !own->on_behalf_of.data || !groups)
-		abort();
+		memory_exhausted(0);
 	for (; own->group_count < given->group_count; own->group_count++) {
 		struct slice copy = arena_copy(&s->texts, given->groups[own->group_count]);
 
 		if (!copy.data)
-			abort();
+			memory_exhausted(0);
 		groups[own->group_count] = copy;
 	}
 	s->subject = *from;
@@ -203,7 +203,7 @@ static void copy_subject(struct policy_scope *s, const struct policy_subject *fr
 	s->subject.exe = arena_copy(&s->texts, from->exe);
 	s->subject.exe_hash = arena_copy(&s->texts, from->exe_hash);
 	if (!s->subject.exe.data || !s->subject.exe_hash.data)
-		abort();
+		memory_exhausted(0);
 }
 
 static uint64_t hash_subject(const struct policy_subject *s)

@@ -28,7 +28,7 @@ void source_init(struct source *s, int fd, bool compressed)
 	s->inflater->input.src = s->inflater->bytes;
 	s->inflater->context = ZSTD_createDCtx();
 	if (!s->inflater->context)
-		abort();
+		memory_exhausted(0);
 	ZSTD_DCtx_setParameter(s->inflater->context, ZSTD_d_windowLogMax, INFLATER_WINDOW_LOG);
 }
 

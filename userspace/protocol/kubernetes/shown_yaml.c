@@ -140,7 +140,7 @@ bool kubernetes_yaml_hide(struct slice content, struct buffer *ret)
 		return false;
 	r = memory_new(sizeof(*r));
 	if (!yaml_parser_initialize(&r->parser) || !yaml_emitter_initialize(&r->emitter))
-		abort();
+		memory_exhausted(0);
 	yaml_parser_set_input_string(&r->parser, content.data, content.length);
 	yaml_emitter_set_output(&r->emitter, write_out, ret);
 	yaml_emitter_set_unicode(&r->emitter, 1);
