@@ -105,8 +105,8 @@ def test_the_workers_user(tmp_path):
 def test_a_unit_hides_what_the_launcher_hides(installed):
     """Both keep an agent from those who start processes for others."""
     drop_in = (ROOT / "systemd/agent.conf").read_text()
-    launcher = (ROOT / "userspace/launcher/mounts.c").read_text()
-    folders = re.search(r"launcher_folders\[\] = \{(.*?)\}", launcher, re.S)[1]
+    hidden_places = (ROOT / "userspace/base/hidden_places.c").read_text()
+    folders = re.search(r" places\[\] = \{(.*?)\}", hidden_places, re.S)[1]
     hidden = re.findall(r"-(/\S+)", " ".join(re.findall(r"^InaccessiblePaths=(.*)$", drop_in, re.M)))
     assert "TemporaryFileSystem=/run:ro" in drop_in
     for folder in re.findall(r'"([^"]+)"', folders):

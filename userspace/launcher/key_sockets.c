@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hidden_places.h"
 #include "base/host_path.h"
 #include "base/memory.h"
 #include "launcher/cover.h"
@@ -22,7 +23,6 @@
 #include "launcher/user_file.h"
 
 /* As ssh-agent and sshd name them (OpenSSH before 10.1): /tmp/ssh-XXXXXXXXXX/agent.PID. */
-#define KEY_HOME "/tmp"
 #define KEY_FOLDER "ssh-"
 #define KEY_SOCKET "agent."
 /* From OpenSSH 10.1 on: in the user's home. */
@@ -59,7 +59,7 @@ static int hide(struct search *s, const char *path)
 		return 0;
 	if (s->count++ >= SOCKETS_MOST)
 		return error_set(s->e, -E2BIG, "more than %u sockets of ssh-agents below %s",
-			SOCKETS_MOST, KEY_HOME);
+			SOCKETS_MOST, HIDDEN_KEYS_FOLDER);
 	r = cover_hide(path, s->plan, s->shown);
 	return r < 0 ? error_set_errno(s->e, r, "hiding %s", path) : 0;
 }
@@ -135,7 +135,7 @@ int key_sockets_hide(const struct run_plan *plan, const struct shown *shown, uid
 	else if (own)
 		r = hide(&s, own);
 	if (r == 0)
-		r = each(&s, KEY_HOME, KEY_FOLDER, hide_in);
+		r = each(&s, HIDDEN_KEYS_FOLDER, KEY_FOLDER, hide_in);
 	return r == 0 && home && *home == '/' ? hide_at_home(&s, home, own) : r;
 }
 

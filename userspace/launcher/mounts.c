@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hidden_places.h"
 #include "base/memory.h"
 #include "base/mountinfo.h"
 #include "base/host_path.h"
@@ -30,13 +31,6 @@ static const char *const hidden_types[] = {"cgroup", "cgroup2", "bpf"};
 static const char *const setting_types[] = {"proc", "sysfs", "debugfs", "tracefs", "securityfs",
 	"configfs", "efivarfs", "binfmt_misc", "fusectl", "nfsd"};
 static const char *const setting_places[] = {"/proc", "/sys", "/proc/sys/", "/sys/"};
-
-/* Folders of those who start processes for others (run_folders.c), elsewhere than in /run; and what
- * cron and at are to start. */
-static const char *const launcher_folders[] = {"/var/lib/incus", "/var/lib/lxd",
-	"/var/snap/lxd/common/lxd", "/var/spool/cron", "/var/spool/at", "/etc/crontab",
-	"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
-	"/etc/cron.monthly", "/etc/cron.yearly"};
 
 /* Devices by which a program sends what no socket does: adapters that it speaks with past the
  * kernel (RDMA, Onload, Omni-Path, Slingshot), often open to everybody, and modems; and keyboards
@@ -270,11 +264,14 @@ static int show(const struct run_plan *plan, const struct shown *shown, uid_t us
 static int change(const struct run_plan *plan, const struct shown *shown, uid_t user,
 	char *const *environment, struct error *e)
 {
+	const char *const *places;
+	size_t place_count;
 	int r = cover_by_type(plan, shown);
 
 	if (r < 0)
 		return error_set_errno(e, r, "covering the kernel's filesystems");
-	r = hide_all(launcher_folders, ARRAY_SIZE(launcher_folders), plan, shown, e);
+	places = hidden_places(&place_count);
+	r = hide_all(places, place_count, plan, shown, e);
 	if (r == 0)
 		r = hide_all(plan->hidden, plan->hidden_count, plan, shown, e);
 	if (r == 0)

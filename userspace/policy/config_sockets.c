@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hidden_places.h"
 #include "base/memory.h"
 #include "base/host_path.h"
 #include "policy/config_check.h"
@@ -29,29 +30,6 @@ static void drop_slash(struct loader *l, struct config_text *path)
 	shorter = memory_format("%.*s", (int)(length - 1), path->text);
 	path->text = node_copy_text(l->arena, shorter);
 	free(shorter);
-}
-
-/* What is hidden from commands, besides what nobody may see, is in these, or is one of them:
- * launcher/run_folders.c, launcher/mounts.c, launcher/key_sockets.c. */
-static bool may_be_hidden(const char *path)
-{
-	static const char *const folders[] = {"/run/", "/var/run/", "/tmp/", "/home/", "/root/",
-		"/var/spool/cron/", "/var/spool/at/"};
-	static const char *const names[] = {"/var/spool/cron", "/var/spool/at", "/etc/crontab",
-		"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly",
-		"/etc/cron.monthly", "/etc/cron.yearly"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		size_t length = strlen(folders[i]);
-
-		if (strncmp(path, folders[i], length) == 0 && path[length])
-			return true;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(path, names[i]) == 0)
-			return true;
-	}
-	return false;
 }
 
 static char *comparable(const char *path, bool follow)
@@ -113,7 +91,7 @@ static void check_socket(const struct sockets *s, struct config_text *path)
 	if (!path->text)
 		return;
 	drop_slash(s->loader, path);
-	if (may_be_hidden(path->text) && host_path_is_plain(path->text))
+	if (hidden_may_be(path->text) && host_path_is_plain(path->text))
 		check_hidden(s, path);
 	else
 		loader_error(s->loader, path->place,
