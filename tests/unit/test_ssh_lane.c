@@ -430,6 +430,10 @@ static void expect_all_of_a_connection(enum bridge_kind kind)
 	while (lane_turn(lane))
 		;
 	cr_assert_eq(relay.lane_count, 1);
+	/* What the host sends meanwhile would hold up all of its channels. */
+	cr_expect_eq(host.callbacks->channel_data_function(
+			     NULL, lane->server, NULL, 10, 0, host.callbacks->userdata),
+		10);
 	window = sizeof(said) - 1;
 	turn_to_the_end();
 	cr_expect_eq(written, 1000);

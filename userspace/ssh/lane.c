@@ -210,15 +210,20 @@ void lane_on_frame(struct lane *lane, const struct bridge_frame *frame)
 }
 
 /* What it sent before is passed on, and what came of it told where it waits for that. A connection
- * that is nobody else's has all of it. */
-static bool agent_is_gone(const struct lane *lane)
+ * that is nobody else's has all of it, and nothing more of what comes to an agent that has closed
+ * it. */
+static bool agent_is_gone(struct lane *lane)
 {
 	const struct flow *input = &lane->flows[BRIDGE_STDIN];
 	bool all = lane_is_tunnel(lane) && !lane->carry;
 	bool passing = lane->started && !lane->ended && ssh_channel_is_open(lane->server) &&
 		(all ? !flow_is_dry(input) : buffer_length(&input->fetched) != 0);
 
-	return ssh_channel_is_closed(lane->agent) && !streams_owe_status(lane) && !passing;
+	if (!ssh_channel_is_closed(lane->agent) || streams_owe_status(lane))
+		return false;
+	for (size_t i = BRIDGE_STDOUT; all && i < BRIDGE_STREAM_COUNT; i++)
+		flow_cut(&lane->flows[i]);
+	return !passing;
 }
 
 bool lane_turn(struct lane *lane)
