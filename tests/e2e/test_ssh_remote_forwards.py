@@ -161,6 +161,20 @@ def test_the_agents_side_may_end_first(daemon, server):
     assert heard == [data]
 
 
+def test_dropbears_client(daemon, server, echo):
+    """Another one that asks, and is connected to."""
+    process = daemon.popen("dbclient", "-y", "-y", "-N", "-R", f"{PORTS['fixed']}:127.0.0.1:{echo.port}", "-p", str(server.port), "root@127.0.0.1",
+                           stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: listens(PORTS["fixed"]), what="dbclient -R")
+        data = b"\0" + os.urandom(1 << 20)
+        assert exchange(PORTS["fixed"], data) == data + b"bye"
+    finally:
+        process.terminate()
+        process.wait(20)
+        wait_for(lambda: not listens(PORTS["fixed"]))
+
+
 def test_many_at_a_time(daemon, server, echo):
     with listening(daemon, server, echo.port):
         sockets = [connect(PORTS["fixed"]) for _ in range(40)]
