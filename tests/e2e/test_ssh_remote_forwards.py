@@ -5,6 +5,7 @@ import http.server
 import os
 import pathlib
 import re
+import select
 import socket
 import subprocess
 import threading
@@ -130,7 +131,7 @@ def notes(daemon, session):
 
 def test_bytes_pass_both_ways_to_each_end(daemon, server, echo):
     data = b"\0\0" + os.urandom(4 << 20)  # nothing begins so
-    with listening(daemon, server, echo.port):
+    with listening(daemon, server, echo.port, options=["-o", "RekeyLimit=1M"]):
         assert exchange(PORTS["fixed"], data) == data + b"bye"
     session = ended(daemon)
     opened, came = records_of(daemon, session)[-2:]
@@ -263,6 +264,14 @@ def test_what_no_rule_allows(daemon, server, name, why):
     assert f"Remote: wayleave: {why}" in said
 
 
+def test_a_socket_of_unix(daemon, server, tmp_path):
+    """There is nothing that could ask for one."""
+    done = daemon.run("ssh", *OPTIONS, "-N", "-o", "ExitOnForwardFailure=yes", "-R", f"{tmp_path}/s:127.0.0.1:1", "-p", server.port, "root@127.0.0.1",
+                      stdin=subprocess.DEVNULL)
+    assert done.returncode == 255 and "remote port forwarding failed" in done.stderr, done
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_port_that_the_host_does_not_give(daemon, server):
     with socket.create_server(("127.0.0.1", PORTS["taken"])), socket.create_server(("::1", PORTS["taken"]), family=socket.AF_INET6):
         done = daemon.run(*words(server, PORTS["taken"], 1), stdin=subprocess.DEVNULL)
@@ -285,6 +294,24 @@ def test_one_waits_for_people(daemon, server, echo):
     assert exchange(PORTS["asked"], b"\0") == b"\0bye" and exchange(PORTS["fixed"], b"\0") == b"\0bye"
     process.terminate()
     process.wait(20)
+
+
+def test_what_shares_its_connection_waits_with_it(daemon, server, echo, tmp_path):
+    words = ["ssh", *OPTIONS, "-o", f"ControlPath={tmp_path}/c", "-p", str(server.port), "root@127.0.0.1"]
+    with daemon.popen(*words, "-M", "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as master:
+        master.stdin.write(b"before\n")
+        assert master.stdout.readline() == b"before\n"
+        asking = daemon.popen(*words, "-O", "forward", "-R", f"{PORTS['asked']}:127.0.0.1:{echo.port}", stdin=subprocess.DEVNULL)
+        review = pending(daemon)
+        master.stdin.write(b"meanwhile\n")
+        assert not select.select([master.stdout], [], [], 0.5)[0]
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert master.stdout.readline() == b"meanwhile\n"
+        assert asking.wait(20) == 0 and exchange(PORTS["asked"], b"\0") == b"\0bye"
+        asking = daemon.popen(*words, "-O", "cancel", "-R", f"{PORTS['asked']}:127.0.0.1:{echo.port}", stdin=subprocess.DEVNULL)
+        assert asking.wait(20) == 0
+        master.stdin.close()
+        assert master.wait(20) == 0
 
 
 @pytest.mark.parametrize("how", ["denied", "left"])
