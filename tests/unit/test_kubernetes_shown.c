@@ -174,3 +174,22 @@ Test(kubernetes_shown, what_is_decided_about_leaves_whole)
 	cr_expect(holds(&run.sent[SIDE_SERVER], "\r\n\r\n{\"data\":{\"a\":\"czNjcmV0\"}}"));
 	http_run_end();
 }
+
+/* kubectl says it behind the path, but where it deletes: in the options that are the content. */
+Test(kubernetes_shown, what_is_only_tried)
+{
+	struct watching watching = {.watch = {.decided = decided}};
+
+	engine_bench_init(&bench, rules);
+	engine_run_init(&run, &bench, &watching.watch);
+	agent_sends("DELETE /api/v1/namespaces/prod/pods/web HTTP/1.1\r\nHost: h\r\n"
+		    "Content-Type: application/json\r\nContent-Length: 18\r\n\r\n"
+		    "{\"dryRun\":[\"All\"]}");
+	cr_expect_str_eq(watching.value, "{\"dryRun\":[\"All\"]}", "%s", watching.value);
+	http_run_restart();
+	agent_sends(
+		"DELETE /api/v1/namespaces/prod/pods/web?dryRun=All HTTP/1.1\r\nHost: h\r\n\r\n");
+	cr_expect(holds(&run.events, "/pods/web?dryRun=All"), "%.*s",
+		SLICE_PRINT(buffer_slice(&run.events)));
+	http_run_end();
+}

@@ -209,32 +209,38 @@ static bool read_request(
 	return true;
 }
 
-/* What runs, and where, as it is meant: the query has it encoded. The words of a command stand
- * behind each other. */
+/* A parameter's values, behind each other. */
+static int describe_parameter(struct http_request *r, const char *wanted)
+{
+	struct slice query = http_target_query(r->head.target), name, value;
+	struct buffer room;
+	bool bad, any = false;
+	uint8_t *space;
+	int error;
+
+	buffer_init(&room, LIMIT_HTTP_HEAD);
+	error = buffer_reserve(&room, query.length + 1, &space);
+	while (error == 0 && kubernetes_query_next(&query, &room, &name, &value, &bad)) {
+		if (bad || !slice_equal_string(name, wanted))
+			continue;
+		error = any ? buffer_append_byte(&r->text, ' ')
+			    : buffer_append_format(&r->text, "\n%s: ", wanted);
+		if (error == 0)
+			error = text_append_visible(&r->text, value);
+		any = true;
+	}
+	buffer_done(&room);
+	return error;
+}
+
+/* What runs, and where, or whose log it is, as it is meant: the query has it encoded. */
 static int describe(struct http_request *r)
 {
-	static const char *const shown[] = {"command", "container"};
-	int error = 0;
+	static const enum operation logs[] = {OPERATION_KUBE_LOGS};
+	int error = r->streams ? describe_parameter(r, "command") : 0;
 
-	for (size_t i = 0; r->streams && error == 0 && i < ARRAY_SIZE(shown); i++) {
-		struct slice query = http_target_query(r->head.target), name, value;
-		struct buffer room;
-		bool bad, any = false;
-		uint8_t *space;
-
-		buffer_init(&room, LIMIT_HTTP_HEAD);
-		error = buffer_reserve(&room, query.length + 1, &space);
-		while (error == 0 && kubernetes_query_next(&query, &room, &name, &value, &bad)) {
-			if (bad || !slice_equal_string(name, shown[i]))
-				continue;
-			error = any ? buffer_append_byte(&r->text, ' ')
-				    : buffer_append_format(&r->text, "\n%s: ", shown[i]);
-			if (error == 0)
-				error = text_append_visible(&r->text, value);
-			any = true;
-		}
-		buffer_done(&room);
-	}
+	if (error == 0 && (r->streams || does(r, logs, ARRAY_SIZE(logs))))
+		error = describe_parameter(r, "container");
 	return error;
 }
 
