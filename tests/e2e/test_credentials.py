@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import ssl
 import subprocess
 import types
 
@@ -457,10 +456,17 @@ def test_a_certificate_is_no_answer_to_a_password(with_certificate, certificates
         assert "wayleave: the server asks for a password, and the resource's credentials are a client certificate" in psql(daemon, server.port)
 
 
-def test_a_certificate_needs_tls_1_3(with_certificate, certificates):
-    with LoginServer(PASSWORD, certificate=certificates.leaf, newest=ssl.TLSVersion.TLSv1_2) as server:
-        daemon = with_certificate(port=server.port, tls={"upstream": "require"})
-        assert "wayleave: TLS handshake failed: tlsv1 alert protocol version" in psql(daemon, server.port)
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_a_certificate_in_tls_1_2(certified, with_certificate, key):
+    certified.sql("alter system set ssl_max_protocol_version = 'TLSv1.2'")
+    try:
+        certified.sql("select pg_reload_conf()")
+        wait_for(lambda: certified.sql("show ssl_max_protocol_version") == "TLSv1.2")
+        assert psql(with_certificate(key=key), certified.port) == "u_cert"
+    finally:
+        certified.sql("alter system reset ssl_max_protocol_version")
+        certified.sql("select pg_reload_conf()")
+        wait_for(lambda: certified.sql("show ssl_max_protocol_version") != "TLSv1.2")
 
 
 def test_no_memory_of_a_worker_has_the_key(certified, with_certificate):

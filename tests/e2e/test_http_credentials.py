@@ -26,6 +26,13 @@ LOCATIONS = """
     location /v1/certified {{ if ($ssl_client_verify != SUCCESS) {{ return 403; }} return 200 "$ssl_client_s_dn"; }}
     listen 127.0.0.1:{elsewhere}; {listen}
 """
+# A server of its own that speaks no TLS 1.3.
+OLD = """
+    }} server {{
+    listen {address}:{port} ssl http2; ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+    ssl_protocols TLSv1.2; ssl_client_certificate {folder}/ca.pem; ssl_verify_client on; {way}
+    location / {{ return 200 "$ssl_client_s_dn $ssl_protocol $ssl_session_reused"; }}
+"""
 WITHOUT = {"upstream": "off"}
 UNVERIFIED = {"upstream": "require"}
 # name → credentials, the secret's text, what stands behind 127.0.0. in the server's address, TLS there
@@ -40,7 +47,13 @@ RESOURCES = {
     "clear": ({"bearer_file"}, SECRET, 9, WITHOUT),
     "allowed": ({"bearer_file"}, SECRET, 10, WITHOUT),
     "certified": ({}, None, 11, None),
+    "old": ({}, None, 12, None),
+    "old-pss": ({}, None, 13, None),
+    "old-pkcs1": ({}, None, 14, None),
 }
+# What those of TLS 1.2 want to be signed; the certificate that they are shown.
+WAYS = {"old": ("", "robot"), "old-pss": ("ssl_conf_command ClientSignatureAlgorithms rsa_pss_rsae_sha256;", "machine"),
+        "old-pkcs1": ("ssl_conf_command ClientSignatureAlgorithms RSA+SHA384;", "machine")}
 
 
 POSED = "127.0.0.20"  # where no server is
@@ -60,10 +73,12 @@ def web(tmp_path_factory):
     (folder / "users").write_text(f"ann:{{PLAIN}}{SECRET}\n")
     ports = free_port(), free_port()
     listen = "".join(f"listen {address(name)}:{ports[0]}{'' if tls is WITHOUT else ' ssl http2'};"
-                     for name, (_, _, _, tls) in RESOURCES.items())
-    s = nginx.Nginx(folder, more=LOCATIONS.format(folder=folder, seen=SEEN, elsewhere=ports[1], listen=listen))
+                     for name, (_, _, _, tls) in RESOURCES.items() if name not in WAYS)
+    old = "".join(OLD.format(folder=folder, address=address(name), port=ports[0], way=way) for name, (way, _) in WAYS.items())
+    s = nginx.Nginx(folder, more=LOCATIONS.format(folder=folder, seen=SEEN, elsewhere=ports[1], listen=listen) + old)
     s.place, s.elsewhere = ports
     certificates.make_leaf(folder, "robot")
+    certificates.make_leaf(folder, "machine", key="rsa:2048")
     yield s
     s.stop()
 
@@ -80,7 +95,8 @@ def resource(web, folder, name):
         file = write_secret(folder / name, text + "\n")
         credentials = {way: {"name": ways[way], "value_file": file} if isinstance(ways, dict) else file for way in ways}
     else:
-        credentials = {"client_cert_file": str(web.folder / "robot.pem"), "client_key_file": str(web.folder / "robot.key")}
+        who = WAYS.get(name, ("", "robot"))[1]
+        credentials = {"client_cert_file": str(web.folder / f"{who}.pem"), "client_key_file": str(web.folder / f"{who}.key")}
     if name == "allowed":
         credentials["allow_cleartext"] = True
     return {"name": name, "protocol": "http", "hosts": [f"{address(name)}:{web.place}"], "credentials": credentials,
@@ -145,6 +161,14 @@ def test_a_client_certificate(daemon):
     for _ in range(2):  # the second resumes the server's TLS session
         assert curl(daemon, f"{daemon.url('certified')}/v1/certified") == "CN=robot"
     assert status(daemon, f"{daemon.url('bearer')}/v1/certified") == "403"
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_client_certificate_in_tls_1_2(daemon, name):
+    """The whole handshake is signed there, not a text of its own."""
+    place = f"{daemon.url(name)}/v1/certified"
+    assert curl(daemon, place).startswith(f"CN={WAYS[name][1]} TLSv1.2 ")
+    assert curl(daemon, place) == f"CN={WAYS[name][1]} TLSv1.2 r"  # the server's TLS session is resumed
 
 
 def test_a_new_secret_holds_for_the_next_request(daemon):

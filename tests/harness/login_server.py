@@ -33,14 +33,13 @@ def error(state, words):
 
 class LoginServer(Listener):
     """`method`: scram, password or md5; `mechanisms`: what it offers; `iterations`: what it asks for; `lies`: its signature
-    is wrong; `interrupts`: it sends what is not legal while it is owed a proof; `certificate`: (certificate, key), for TLS
-    up to version `newest`.
+    is wrong; `interrupts`: it sends what is not legal while it is owed a proof; `certificate`: (certificate, key), for TLS.
     `seen` gets what clients said, by name."""
 
     def __init__(self, password, method="scram", mechanisms=(PLAIN,), iterations=4096, lies=False, interrupts=False,
-                 certificate=None, newest=None):
+                 certificate=None):
         self.password, self.method, self.mechanisms, self.iterations = password, method, mechanisms, iterations
-        self.lies, self.interrupts, self.certificate, self.newest = lies, interrupts, certificate, newest
+        self.lies, self.interrupts, self.certificate = lies, interrupts, certificate
         self.seen = {}
         self.connections = []
         super().__init__()
@@ -78,7 +77,6 @@ class LoginServer(Listener):
                 connection.sendall(b"S")
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*map(str, self.certificate))
-                context.maximum_version = self.newest or ssl.TLSVersion.MAXIMUM_SUPPORTED
                 connection = context.wrap_socket(connection, server_side=True)
                 self.connections.append(connection)
             elif code in (80877103, 80877104):

@@ -207,7 +207,7 @@ Test(proofs, the_password_itself_only_where_it_may_be_sent)
 Test(proofs, that_are_none)
 {
 	struct scram_exchange x = sound_exchange();
-	struct proof_signature signature = {.length = 130};
+	struct message_signature signature = {.digest = PROOF_SHA256};
 
 	expect(PROOF_SCRAM, "none", slice_of(&x, sizeof(x)), -ENOENT);
 	expect(PROOF_SCRAM, "nowhere", slice_of(&x, sizeof(x)), -ENOENT);

@@ -47,7 +47,7 @@ struct proof {
 	char user[USER_MOST];
 	uint8_t salt[PG_MD5_SALT];
 	struct scram_exchange scram;
-	struct proof_signature signature;
+	struct proof_signature signature; /* client_proof_done() */
 	/* … and what it makes. */
 	int result;
 	struct error error;
@@ -190,6 +190,7 @@ static void on_proof_made(struct job *job)
 	line->count--;
 	answer(p);
 	run_first(p->credentials, line);
+	client_proof_done(&p->signature);
 	locked_free(p, sizeof(*p));
 }
 
@@ -242,7 +243,7 @@ static bool may_lend(const struct config_resource *r)
 			r->tls->upstream.value != TLS_UPSTREAM_REQUIRE);
 }
 
-/* The challenge is a peer's: fixed sizes, and looked at for form alone. */
+/* The challenge is a peer's: looked at for form alone. */
 static int take_challenge(struct proof *p, struct slice challenge)
 {
 	switch (p->kind) {
@@ -254,10 +255,7 @@ static int take_challenge(struct proof *p, struct slice challenge)
 		memcpy(p->salt, challenge.data, sizeof(p->salt));
 		return 0;
 	case PROOF_SIGNATURE:
-		if (challenge.length != sizeof(p->signature))
-			return -EINVAL;
-		memcpy(&p->signature, challenge.data, sizeof(p->signature));
-		return client_proof_is_sound(&p->signature) ? 0 : -EINVAL;
+		return client_proof_take(challenge, &p->signature);
 	default:
 		if (challenge.length != sizeof(p->scram))
 			return -EINVAL;

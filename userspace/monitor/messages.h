@@ -14,6 +14,7 @@
 
 #include "base/identifier.h"
 #include "policy/host.h"
+#include "protocol/protocol.h"
 
 enum message_type {
 	/* worker → monitor */
@@ -150,11 +151,15 @@ struct message_segment {
 };
 
 /* What follows struct message_proof: a name of up to 63 bytes, a challenge. */
-#define MESSAGE_PROOF_MOST 1024u
+#define MESSAGE_PROOF_MOST (1024u + PROOF_SIGNED_MOST)
 struct message_proof {
 	uint64_t id;
 	uint32_t kind; /* enum proof_kind */
 	uint32_t resource_length; /* the challenge is the rest */
+};
+/* The challenge of PROOF_SIGNATURE, as in struct proof_signature; what is signed is the rest. */
+struct message_signature {
+	uint32_t digest, padding;
 };
 
 /* What a name server answered an agent. */

@@ -205,17 +205,19 @@ enum proof_kind {
 	PROOF_PASSWORD, /* nothing → the password or token, to be sent and wiped at once */
 	PROOF_POSTGRES_MD5, /* the salt of 4 bytes → 35 characters */
 	PROOF_SCRAM, /* struct scram_exchange → struct scram_proof (postgres/scram.h) */
-	PROOF_SIGNATURE, /* struct proof_signature → the client certificate's signature */
+	PROOF_SIGNATURE, /* asked for by a handshake → the client certificate's signature */
 	PROOF_KIND_COUNT
 };
 
-/* What a client's TLS 1.3 signs: asked for by a handshake, not by an engine. */
+/* What a client's TLS signs: in 1.3 a text of its own, in 1.2 all that was said in the handshake.
+ * An RSA key signs the latter in either way; others have but one. */
 enum proof_digest { PROOF_SHA256, PROOF_SHA384, PROOF_SHA512, PROOF_DIGEST_COUNT };
-#define PROOF_SIGNED_MOST 160u
+enum proof_padding { PROOF_PKCS1, PROOF_PSS, PROOF_PADDING_COUNT };
+#define PROOF_SIGNED_MOST 32768u
 struct proof_signature {
 	uint32_t digest; /* enum proof_digest */
-	uint32_t length;
-	uint8_t text[PROOF_SIGNED_MOST];
+	uint32_t padding; /* enum proof_padding; nothing, in 1.3 */
+	struct slice text; /* at most PROOF_SIGNED_MOST bytes */
 };
 
 struct protocol_proof {

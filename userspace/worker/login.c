@@ -108,5 +108,16 @@ static void on_signed(void *context, int status, struct slice signature, int fd)
 
 int login_sign(struct leg *leg, const struct proof_signature *wanted)
 {
-	return ask(leg->owner, PROOF_SIGNATURE, slice_of(wanted, sizeof(*wanted)), on_signed);
+	const struct message_signature head = {wanted->digest, wanted->padding};
+	struct buffer challenge;
+	int error;
+
+	buffer_init(&challenge, sizeof(head) + PROOF_SIGNED_MOST);
+	error = buffer_append(&challenge, &head, sizeof(head));
+	if (error == 0)
+		error = buffer_append_slice(&challenge, wanted->text);
+	if (error == 0)
+		error = ask(leg->owner, PROOF_SIGNATURE, buffer_slice(&challenge), on_signed);
+	buffer_done(&challenge);
+	return error;
 }

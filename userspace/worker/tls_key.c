@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
+#include <openssl/rsa.h>
 
 #include "base/memory.h"
 
@@ -174,6 +175,7 @@ static const OSSL_ALGORITHM key_algorithms[] = {
 struct signing {
 	const struct key *key;
 	unsigned digest;
+	enum proof_padding padding;
 };
 
 static void *signing_new(void *provider, const char *query)
@@ -201,6 +203,7 @@ static int signing_begin(void *data, const char *digest, void *key, const OSSL_P
 	(void)parameters;
 	signing->key = key;
 	signing->digest = PROOF_DIGEST_COUNT;
+	signing->padding = PROOF_PKCS1;
 	for (unsigned i = 0; md && i < PROOF_DIGEST_COUNT; i++) {
 		if (EVP_MD_is_a(md, names[i]))
 			signing->digest = i;
@@ -210,13 +213,12 @@ static int signing_begin(void *data, const char *digest, void *key, const OSSL_P
 }
 
 /* Runs within a handshake's own stack (SSL_MODE_ASYNC), which stands still here. */
-static int wait_for(struct tls_key_wait *wait, unsigned digest, struct slice text)
+static int wait_for(struct tls_key_wait *wait, const struct signing *signing, struct slice text)
 {
-	struct proof_signature wanted = {.digest = digest, .length = (uint32_t)text.length};
+	const struct proof_signature wanted = {signing->digest, signing->padding, text};
 
-	if (text.length > sizeof(wanted.text))
+	if (text.length > PROOF_SIGNED_MOST)
 		return 0;
-	memcpy(wanted.text, text.data, text.length);
 	wait->asked = true;
 	if (wait->ask(wait, &wanted) < 0)
 		return 0;
@@ -238,19 +240,36 @@ static int signing_sign(void *data, unsigned char *signature, size_t *length, si
 		return 1;
 	}
 	if (!wait || wait->asked || !ASYNC_get_current_job() ||
-		!wait_for(wait, signing->digest, slice_of(text, text_length)) ||
-		wait->length > room)
+		!wait_for(wait, signing, slice_of(text, text_length)) || wait->length > room)
 		return 0;
 	memcpy(signature, wait->signature, wait->length);
 	*length = wait->length;
 	return 1;
 }
 
-/* TLS 1.3 leaves no choice (RFC 8446, 4.2.3): PSS with a salt as long as the digest. */
+/* The padding's name, or number. */
+static bool is_pss(const OSSL_PARAM *mode)
+{
+	const char *name;
+	int number;
+
+	if (OSSL_PARAM_get_int(mode, &number))
+		return number == RSA_PKCS1_PSS_PADDING;
+	return OSSL_PARAM_get_utf8_string_ptr(mode, &name) &&
+		strcmp(name, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0;
+}
+
+/* PSS, or in TLS 1.2 nothing. The salt is as long as the digest in both (RFC 8446, 4.2.3). */
 static int signing_set(void *data, const OSSL_PARAM parameters[])
 {
-	(void)data;
-	(void)parameters;
+	const OSSL_PARAM *mode = OSSL_PARAM_locate_const(parameters, OSSL_SIGNATURE_PARAM_PAD_MODE);
+	struct signing *signing = data;
+
+	if (!mode)
+		return 1;
+	if (!is_pss(mode))
+		return 0;
+	signing->padding = PROOF_PSS;
 	return 1;
 }
 
@@ -377,7 +396,7 @@ SSL_CTX *tls_key_context(struct slice chain, struct error *e)
 	BIO *text = BIO_new_mem_buf(chain.data, (int)chain.length);
 
 	if (!context || !text || use(context, text) < 0 ||
-		SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1) {
+		SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
 		error_set(e, -EINVAL, "the client certificate can't be used");
 		SSL_CTX_free(context);
 		context = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tls_key: a certificate whose private key is in another process, for TLS 1.3. OpenSSL is given a
- * key of a provider of ours, which knows the public half; where a handshake comes to its signature,
- * somebody else is asked for it, and the handshake stands still (SSL_ERROR_WANT_ASYNC) until that
- * is there.
+ * tls_key: a certificate whose private key is in another process, for TLS 1.2 and 1.3. OpenSSL is
+ * given a key of a provider of ours, which knows the public half; where a handshake comes to its
+ * signature, somebody else is asked for it, and the handshake stands still (SSL_ERROR_WANT_ASYNC)
+ * until that is there.
  */
 #ifndef WAYLEAVE_WORKER_TLS_KEY_H
 #define WAYLEAVE_WORKER_TLS_KEY_H
@@ -18,7 +18,8 @@
 
 /* The signature that a handshake waits for; one per handshake. */
 struct tls_key_wait {
-	/* Asks for the signature; 0, or it can't be had. Called on a small stack. */
+	/* Asks for the signature; 0, or it can't be had. Called on a small stack; what is signed
+	 * lives for as long as the call. */
 	int (*ask)(struct tls_key_wait *wait, const struct proof_signature *wanted);
 	void *context;
 	bool asked, answered;
