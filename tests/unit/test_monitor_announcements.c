@@ -134,6 +134,31 @@ Test(announcements, an_agent_has_its_part)
 	announcements_close(a);
 }
 
+/* Each may be megabytes: who has one waits for one of each other agent. */
+Test(announcements, agents_take_turns)
+{
+	struct announcements *a = open_it();
+	struct announcement *item;
+	char order[8] = "";
+	bool more = false;
+
+	for (unsigned i = 0; i < 6; i++) {
+		struct identifier id;
+
+		snprintf(id.text, sizeof(id.text), "r-%05u", i);
+		item = announcements_add(a, &id, "C1", i < 4 ? 7 : 4 + i);
+		item->due = i == 5 ? 100 : 50;
+	}
+	cr_assert_eq(announcements_next(a, 49, &more), NULL);
+	for (unsigned i = 0; (item = announcements_next(a, i < 2 ? 50 : 100, &more)); i++) {
+		order[i] = (char)('0' + item->agent);
+		item->soon = false;
+		cr_assert_eq(more, i != 5, "%u", i);
+	}
+	cr_assert_str_eq(order, "787977");
+	announcements_close(a);
+}
+
 Test(announcements, what_is_no_database_is_said)
 {
 	struct announcements *a = NULL;

@@ -17,6 +17,7 @@ struct announcements {
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	struct list list;
 	unsigned count;
+	uint32_t last_agent; /* whose was to be told last */
 };
 
 /* What is lost with the power are names of messages, no decisions: nothing waits for the disk. */
@@ -198,6 +199,30 @@ static void keep(struct announcements *a, struct announcement *item)
 {
 	write_row(a, item->kept ? UPDATE : INSERT, item);
 	item->kept = true;
+}
+
+struct announcement *announcements_next(struct announcements *a, uint64_t now, bool *ret_more)
+{
+	struct announcement *oldest = NULL, *others = NULL;
+	unsigned count = 0;
+
+	list_for_each (position, &a->list) {
+		struct announcement *item = list_entry(position, struct announcement, link);
+
+		if (!item->soon || now < item->due)
+			continue;
+		count++;
+		if (!oldest)
+			oldest = item;
+		if (!others && item->agent != a->last_agent)
+			others = item;
+	}
+	*ret_more = count > 1;
+	if (others)
+		oldest = others;
+	if (oldest)
+		a->last_agent = oldest->agent;
+	return oldest;
 }
 
 void announcements_set_told(struct announcements *a, struct announcement *item)

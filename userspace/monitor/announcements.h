@@ -40,6 +40,9 @@ struct announcement *announcements_find(
  * many, of the agent's or in all, the oldest of them goes. */
 struct announcement *announcements_add(struct announcements *a, const struct identifier *review,
 	const char *channel, uint32_t agent);
+/* What is to be told soon and is due, the oldest first, but of another agent than the last time
+ * where there is such; NULL: nothing is. *ret_more: there is more behind it. */
+struct announcement *announcements_next(struct announcements *a, uint64_t now, bool *ret_more);
 /* A broker has been told, so that it may stand there; and that its outcome does is not known. */
 void announcements_set_told(struct announcements *a, struct announcement *item);
 /* This broker can't show it now. */

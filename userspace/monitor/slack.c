@@ -93,25 +93,19 @@ static int tell(struct monitor *m, struct announcement *item)
 	return r;
 }
 
-/* One in a turn of the loop, since each may be megabytes, and decisions wait meanwhile. */
+/* One in a turn of the loop, since each may be megabytes, and decisions wait meanwhile; agents in
+ * turns. */
 void slack_turn(struct monitor *m)
 {
-	uint64_t now = clock_monotonic();
-	bool told = false;
+	struct announcement *item;
+	bool more;
 
 	m->slack_more = false;
 	if (!m->config->slack || m->broker.channel < 0)
 		return;
-	list_for_each_safe (position, announcements_list(m->announcements)) {
-		struct announcement *item = list_entry(position, struct announcement, link);
-
-		if (!item->soon || now < item->due)
-			continue;
-		m->slack_more = told;
-		if (told || tell(m, item) < 0)
-			return;
-		told = true;
-	}
+	item = announcements_next(m->announcements, clock_monotonic(), &more);
+	if (item && tell(m, item) == 0)
+		m->slack_more = more;
 }
 
 /* Of which only more or fewer wait, and what could not be told before: some of them, the longest
