@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """More held at once than a worker says something to in each second, in clear and in TLS: all see life, all are released, each by its own
 decision, and none takes much memory. tests/bench/reviews does it with a thousand."""
+import contextlib
 import json
 import subprocess
 
@@ -10,11 +11,14 @@ from harness import daemon as daemons
 from harness import memory
 from harness.control import Control
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS
+from test_reviews import REVIEWERS, lookups_blocked
 
 HELD, SHARED = 300, 100  # the latter are one action
+APPROVED = 20
 SILENCE = 2.0  # seconds, besides those in which nobody hears anything: a machine may stand still
 RULES = [{"name": "updates need a person", "operations": ["update", "select"], "objects": ["public.held"], "review": {"by": "dba"}}]
+OTHERS = {"name": "others", "operations": ["delete"], "objects": ["public.others"], "allow": {}}
+DENIED = {"name": "no updates now", "operations": ["update"], "objects": ["public.held"], "deny": {"message": "not now"}}
 # Asks on each of many connections, each tenth in TLS; says how long nothing came at all, and how long the longest silence of each was, as its
 # reader sees it, when it is told to, and then what came of it.
 CLIENT = """
@@ -89,6 +93,10 @@ def test_hundreds_are_held_and_released(place):
         each = (memory.own(d.workers()) - before) / HELD
         assert each <= 64, f"{each} KiB"
 
+        # Other rules for others: all is judged again, and nothing of it has changed.
+        d.write_rules([*RULES, OTHERS])
+        d.reload()
+
         def heard():
             agent.stdin.write("\n")
             agent.stdin.flush()
@@ -96,6 +104,7 @@ def test_hundreds_are_held_and_released(place):
             return (still, found) if min(count for _, count in found) >= 3 else None
         still, found = wait_for(heard, 60, "three signs of life for each")
         assert max(longest for longest, _ in found) < still + SILENCE
+        assert {r["id"]: r["waiters"] for r in control.reviews()} == {r["id"]: r["waiters"] for r in reviews}
         for review in reviews:
             control.approve(review["id"])
         kinds = json.loads(agent.stdout.readline())
@@ -104,4 +113,30 @@ def test_hundreds_are_held_and_released(place):
     assert server.sql(f"select n, count(*) from held where id > {SHARED - 1} or id = 0 group by n order by n", database="shop") == (
         f"0|1\n1|{HELD - SHARED}\n{SHARED}|1")
     assert control.reviews() == []
+    control.close()
+
+
+def test_hundreds_end_by_new_rules(place):
+    """Promptly, whatever keeps their server from saying what names mean; and what is approved meanwhile is judged by the new rules, too."""
+    server, d = place
+    control = Control(d)
+    d.write_rules(RULES)
+    d.reload()
+    before = server.sql("select sum(n) from held", database="shop")
+    agent = d.popen("/usr/bin/python3", "-c", CLIENT, server.port, HELD, SHARED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with agent:
+        assert agent.stdout.readline() == "asked\n"
+        reviews = wait_for(lambda: [r for r in [control.reviews()] if sum(x["waiters"] for x in r) == HELD], 60, "all to be held")[0]
+        with lookups_blocked(server):
+            d.write_rules([*RULES, DENIED])
+            d.reload()
+            for review in reviews[-APPROVED:]:
+                with contextlib.suppress(AssertionError):  # it may be over
+                    control.approve(review["id"])
+            # One now and then asks for all whether names have changed.
+            left = "select count(*) from pg_stat_activity where usename = 'app' and query not like 'wayleave_denied%'"
+            wait_for(lambda: int(server.sql(left)) <= 2 * APPROVED, 30, "the end of nearly all")
+        kinds = json.loads(agent.stdout.readline())
+    assert all(k.get("E") == 1 and "C" not in k for k in kinds), kinds
+    assert server.sql("select sum(n) from held", database="shop") == before and control.reviews() == []
     control.close()

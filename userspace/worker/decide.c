@@ -229,6 +229,8 @@ static enum hold_answer ask(struct session *s, const struct protocol_action_even
 		d->grant = find_grant(s, event, &d->verdict, kept);
 	if (!d->grant)
 		return hold_action(s, event, d);
+	if (hold_makes_sure(s, event->lane))
+		return HOLD_WAITS;
 	hold_leave(s, event->lane, "a grant covers it");
 	return HOLD_GOES_ON;
 }
@@ -296,6 +298,8 @@ static enum hold_answer decide(
 		if (d->verdict.kind == VERDICT_REVIEW && verdict_is_enforced(&d->verdict) &&
 			!event->runs_nothing)
 			return ask(s, event, kept, d);
+		if (may_go_on(event, &d->verdict) && hold_makes_sure(s, event->lane))
+			return HOLD_WAITS;
 		hold_leave(s, event->lane, "it no longer needs approval");
 	}
 	if (!may_go_on(event, &d->verdict))

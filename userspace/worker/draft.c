@@ -366,7 +366,7 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 {
 	const struct protocol *protocol = s->engine->protocol;
 	struct draft *d = draft_new(s);
-	struct protocol_binding binding;
+	struct protocol_binding binding = {0};
 	int r = -ENOTSUP;
 
 	if (protocol->bind)

@@ -145,7 +145,10 @@ enum hold_answer hold_action(
 	/* The engine brings it again. */
 	if (!draft && !problem)
 		return HOLD_WAITS;
-	if (draft && h && is_same(h, draft))
+	if (draft && h && (!is_same(h, draft) || h->state == HOLD_DECIDED) &&
+		hold_makes_sure(s, event->lane))
+		answer = HOLD_WAITS;
+	else if (draft && h && is_same(h, draft))
 		answer = go_on(h, event, draft, d, &problem);
 	else if (!problem)
 		problem = hold_anew(s, event, &d->verdict, &draft);
@@ -221,16 +224,6 @@ bool hold_is_approved(const struct session *s, uint32_t lane)
 	const struct hold *h = hold_find(s, lane);
 
 	return h && h->state == HOLD_DECIDED;
-}
-
-void hold_judge_again(struct session *s)
-{
-	if (list_is_empty(&s->holds) || s->state != SESSION_OPEN)
-		return;
-	list_for_each (position, &s->holds)
-		hold_judge(list_entry(position, struct hold, sibling), true);
-	pipe_go_on(s);
-	session_touch(s);
 }
 
 /* --- the answer --- */
@@ -338,18 +331,6 @@ void hold_on_grants(struct worker *w)
 	free(room);
 }
 
-/* Whether the agent says, behind what waits, that it leaves. */
-static bool agent_leaves(struct hold *h)
-{
-	const struct protocol *protocol = h->session->engine->protocol;
-	struct slice untaken = buffer_slice(&h->session->partial[SIDE_AGENT]);
-
-	if (!protocol->leaves || untaken.length == h->seen)
-		return false;
-	h->seen = untaken.length;
-	return protocol->leaves(h->session->engine, untaken);
-}
-
 /* Whatever it waits for, its library hears something: the server may take long to answer what it is
  * asked before people are, and behind the approval. */
 static void tick(struct hold *h, uint64_t now)
@@ -357,7 +338,7 @@ static void tick(struct hold *h, uint64_t now)
 	struct session *s = h->session;
 
 	h->ticked = now;
-	if (agent_leaves(h)) {
+	if (hold_agent_leaves(h)) {
 		hold_give_up(s);
 	} else if (h->token_deadline && now >= h->token_deadline) {
 		hold_stop_waiting(h);

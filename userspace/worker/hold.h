@@ -40,11 +40,15 @@ void hold_leave_all(struct session *s, const char *why, bool gave_up);
 bool hold_cancel(struct session *s, const char *why);
 /* The agent closed its connection: the same, but it may ask again, and then finds the answer. */
 void hold_give_up(struct session *s);
-/* The policy changed: what waits is judged by the new one. */
+/* The policy changed, or a grant may cover it: what waits is judged by what holds now, in a moment,
+ * and before it could go on. */
 void hold_judge_again(struct session *s);
+/* It was judged by what was known of its names, and the verdict would let it go on: it waits until
+ * it has been by what they mean now. False: it has been. */
+bool hold_makes_sure(struct session *s, uint32_t lane);
 
 /* What stands behind the action is received although nothing of it is taken: people may be asked
- * about all of it. */
+ * about all of it, or it may say that the agent leaves. */
 bool hold_gathers(const struct session *s);
 /* More of it has arrived. */
 void hold_on_bytes(struct session *s);

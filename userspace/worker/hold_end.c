@@ -131,8 +131,10 @@ void hold_judge(struct hold *h, bool anew)
 {
 	struct session *s = h->session;
 
-	if (s->engine->protocol->judge_again(s->engine, h->lane, anew))
-		h->judging = true;
+	if (!s->engine->protocol->judge_again(s->engine, h->lane, anew))
+		return;
+	h->judging = true;
+	h->unsure = h->unsure && !anew;
 }
 
 void hold_judge_anew(struct hold *h)
@@ -201,4 +203,15 @@ bool hold_cancel(struct session *s, const char *why)
 void hold_give_up(struct session *s)
 {
 	cancel_all(s, "the agent closed its connection", asks_again(s));
+}
+
+bool hold_agent_leaves(struct hold *h)
+{
+	const struct protocol *protocol = h->session->engine->protocol;
+	struct slice untaken = buffer_slice(&h->session->partial[SIDE_AGENT]);
+
+	if (!protocol->leaves || untaken.length == h->seen)
+		return false;
+	h->seen = untaken.length;
+	return protocol->leaves(h->session->engine, untaken);
 }

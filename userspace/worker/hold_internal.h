@@ -31,6 +31,7 @@ struct hold {
 	enum hold_state state;
 	bool asking; /* the monitor's answer is still to come */
 	bool judging; /* the engine has the action again, and can't be answered before it comes */
+	bool unsure; /* it was judged by what is known: hold_again.c */
 	uint32_t lane;
 	uint64_t wait; /* the number under which the monitor knows it */
 	uint64_t number; /* of the recorded action */
@@ -88,9 +89,11 @@ void hold_leave_one(struct hold *h, const char *why, bool stays);
 /* Ends the wait, as it is recorded, with an error for the agent: now, or when the action comes
  * again. */
 void hold_refuse(struct hold *h, enum reason reason, const char *text);
-/* The engine brings the action once more; `anew`: with what is known now. */
+/* The engine brings the action once more; `anew`: by what its names mean now. */
 void hold_judge(struct hold *h, bool anew);
 void hold_judge_anew(struct hold *h);
+/* Whether the agent says, behind what waits, that it leaves: once for all that came of it. */
+bool hold_agent_leaves(struct hold *h);
 /* The action is judged once more: refused, if nothing has changed. */
 void hold_stop_waiting(struct hold *h);
 

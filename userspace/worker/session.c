@@ -218,6 +218,7 @@ static void become_dead(struct session *s)
 		table_remove(&w->keys, &s->key_node);
 	if (s->waits_for_certificate)
 		certificates_forget(&w->certificates, s);
+	list_remove(&s->again);
 	list_remove(&s->link);
 	list_append(&w->dead, &s->link);
 	allowance_end(s);
@@ -453,6 +454,7 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	list_init(&s->share.link);
 	s->share.slot = -1;
 	list_init(&s->holds);
+	list_init(&s->again);
 	list_init(&s->ferries);
 	list_append(&w->sessions, &s->link);
 	table_insert(&w->ids, &s->id_node, table_hash_slice(slice_from_string(s->id.text)));

@@ -43,7 +43,7 @@ struct worker {
 	uint64_t contexts_generation;
 
 	struct list accepts; /* accept.h */
-	struct ring_operation tick, holds_tick, recorder_event, jobs_event, results;
+	struct ring_operation tick, holds_tick, holds_again, recorder_event, jobs_event, results;
 	unsigned
 		segments_asked; /* streams for which the monitor was asked, 1 << enum stream_kind */
 
@@ -57,6 +57,10 @@ struct worker {
 	const struct pinned_table *pinned; /* shared with the monitor, which alone writes it */
 	struct list holds; /* actions that wait for people, hold_count of them */
 	size_t hold_count;
+	/* Sessions whose actions of that kind are to be judged again (hold_again.c): by what is
+	 * known, and then by what their servers say, from `holds_ask` (monotonic) on. */
+	struct list holds_known, holds_asked;
+	uint64_t holds_ask;
 	struct list sessions; /* all */
 	struct list dirty; /* with something to send or to finish at the end of the turn */
 	struct list dead; /* freed once nothing of theirs is in flight */

@@ -396,6 +396,8 @@ static void prepare(struct worker *w, const struct worker_start *start)
 	partings_init(&w->partings);
 	list_init(&w->ferries);
 	list_init(&w->holds);
+	list_init(&w->holds_known);
+	list_init(&w->holds_asked);
 	who_init(&w->who);
 	list_init(&w->cancels);
 	kept_init(&w->kept);
