@@ -3,6 +3,7 @@
 # Destinations on this host: own listeners, somebody else's, named ones (bypasses B3, B30).
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -153,6 +154,98 @@ def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, cookies
             result += [dial({address!r}, port) for port in range(20000, 20016)]
     """)
     assert "own" in said and "other" not in said, said
+
+
+# The agent finds a port from which its own listener is chosen, and leaves no TIME_WAIT there; then the last packet of a
+# handshake waits, and meanwhile it closes that listener.
+CLOSING = """
+import struct
+def dial(port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.settimeout(0.2)
+    s.bind(("127.0.0.1", port))
+    s.connect(("127.0.0.1", 7012))
+    return s
+def listen(word):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("127.0.0.1", 7012))
+    s.listen(64)
+    return s
+"""
+
+
+def test_a_listener_that_closes_before_a_handshake_with_cookies_ends(host, network):
+    """Nothing remembers whose listener answered the SYN: somebody else's gets the connection, and nothing of what is sent."""
+    _, agent = host.govern()
+    process = agent.start(f"""
+        exec({CLOSING!r})
+        own = listen(b"own")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for port in range(22000, 22100):
+            try:
+                dial(port).close()
+                break
+            except OSError:
+                pass
+        while True:
+            own.settimeout(0.2)
+            try:
+                own.accept()[0].close()
+            except OSError:
+                break
+        print("found", flush=True)
+        sys.stdin.readline()
+        s = dial(port)
+        own.close()
+        time.sleep(1.5)
+        s.setblocking(False)
+        try:
+            result = s.send(b"bytes")
+        except OSError as e:
+            result = errno.errorcode[e.errno]
+        print(json.dumps(result), flush=True)
+        sys.stdin.readline()
+    """)
+    assert process.stdout.readline() == "ready\n"
+    other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""if True:
+        import socket, sys
+        exec({CLOSING!r})
+        s = listen(b"other")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        s.settimeout(0.1)
+        try:
+            c = s.accept()[0]
+            c.settimeout(0.1)
+            print("accepted", flush=True)
+            print(c.recv(100), flush=True)
+        except OSError:
+            pass
+    """), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    network.in_host("sysctl", "-qw", "net.ipv4.tcp_syncookies=2")
+    try:
+        assert other.stdout.readline() == "ready\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "found\n"
+        # Room for two packets, and for a third half a second later.
+        network.in_host("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", "1kbit", "burst", "150", "limit", "10000")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "5\n"
+        network.in_host("tc", "qdisc", "change", "dev", "lo", "root", "tbf", "rate", "1mbit", "burst", "10000", "limit", "10000")
+        time.sleep(0.5)
+        assert other.communicate("\n", timeout=30)[0] == "accepted\n"
+    finally:
+        network.in_host("tc", "qdisc", "del", "dev", "lo", "root", check=False)
+        network.in_host("sysctl", "-qw", "net.ipv4.tcp_syncookies=1")
+        for p in (process, other):
+            p.kill()
+            p.wait()
 
 
 # What arrives at whom, where a connection opens with bytes (TCP fast open).
