@@ -24,6 +24,7 @@ from test_reviews import (  # noqa: F401
 MORE = [
     {"name": "cursors", "operations": ["cursor"], "allow": {}},
     {"name": "own tables", "operations": ["write", "select"], "objects": ["pg_temp.*"], "allow": {}},
+    {"name": "own tables that need a person", "operations": ["delete", "select"], "objects": ["pg_temp.held"], "review": {"by": "dba"}},
     {"name": "code needs a person", "operations": ["function"], "objects": ["public.judged()"], "review": {"by": "dba"}},
     {"name": "what moves needs a person", "operations": ["delete", "select"], "objects": ["moving.a"], "review": {"by": "dba"}},
 ]
@@ -257,6 +258,39 @@ def test_a_function_does_something_else_by_then(daemon, server, session):  # noq
         assert s.answer()["rows"] == [["2"]]
     finally:
         server.sql("drop function judged", database="shop")
+
+
+HELD_TABLE = ("create temporary table held (a int, b int)", "delete from held where a = 1")
+HELD_VIEW = ("create temporary view held as select 1 as x", "select x from held")
+
+
+@pytest.mark.parametrize("made, held, change", [
+    (*HELD_TABLE, "alter table {0}.held rename a to c; alter table {0}.held rename b to a"),
+    (*HELD_TABLE, "drop table {0}.held"),
+    (*HELD_VIEW, 'create or replace rule "_RETURN" as on select to {0}.held do instead select 2 as x'),
+], ids=["columns", "dropped", "view"])
+def test_what_is_the_sessions_own_is_something_else_by_then(daemon, server, session, made, held, change):  # noqa: F811
+    """Approve A, run B: who may change what this session made for itself does so while it waits."""
+    server.sql("create table public.held (a int); insert into held values (1); grant all on held to app", database="shop")
+    try:
+        s = session()
+        assert "error" not in s(made)
+        s.send(held)
+        (review,) = wait_for_pending(daemon)
+        schema = server.sql("select relnamespace::regnamespace from pg_class where relname = 'held' and relnamespace <> 'public'::regnamespace",
+                            database="shop")
+        server.sql(change.format(schema), database="shop")
+        decide(daemon, "approve", review)
+        if change.startswith("drop"):
+            got = s.answer()
+            assert "no rule allows delete on public.held" in got["error"], got
+        else:
+            (again,) = wait_for_pending(daemon)
+            assert again["digest"] != review["digest"] and s.waits()
+            decide(daemon, "deny", again, "--reason", "no")
+            assert s.answer()["state"] == "42501"
+    finally:
+        server.sql("drop table public.held", database="shop")
 
 
 SWAP = "alter table moving.a rename to old; alter table moving.b rename to a"

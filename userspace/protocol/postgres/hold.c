@@ -395,6 +395,8 @@ bool pg_hold_judge_again(struct protocol_engine *base, uint32_t lane, bool anew)
 	if (anew) {
 		e->naming_stale = true;
 		e->names_check = true;
+		/* Others may change and drop what is this session's, too. */
+		e->temporary_stale |= e->temporary != NULL;
 		if (e->catalog)
 			e->catalog->check = true;
 	}
