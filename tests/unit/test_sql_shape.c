@@ -17,6 +17,7 @@ static const char *const texts[] = {
 	"select id, ssn from customers group by grouping sets ((1), (2))",
 	"select distinct on (2) ssn, id from customers",
 	"select distinct on (1) ssn, id from customers order by 1",
+	"select ssn, id from customers group by (1, 2), rollup ((2, 1))",
 	"(select id, ssn from customers) union all (select 1, 'x') order by 2",
 	"select * from (select ssn, id from customers order by 1) s limit 2",
 	"select row_number() over (order by 2), ssn from customers",

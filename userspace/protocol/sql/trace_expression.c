@@ -56,9 +56,10 @@ void trace_filter_list(struct trace *t, const struct trace_level *level,
 {
 	tree_for_each(item, t->tree, list)
 	{
-		if (tree_type(t->tree, item) == TYPE_SortBy)
-			item = tree_get(t->tree, item, FIELD_node);
-		trace_filter(t, level, place, item, clause);
+		bool sort = tree_type(t->tree, item) == TYPE_SortBy;
+
+		trace_filter(
+			t, level, place, sort ? tree_get(t->tree, item, FIELD_node) : item, clause);
 	}
 }
 

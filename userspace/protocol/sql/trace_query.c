@@ -285,6 +285,20 @@ const struct trace_cte *trace_with(
 	return ctes;
 }
 
+/* "rollup (1, 2)"; and "group by (1, 2)", which is "group by 1, 2" (flatten_grouping_sets,
+ * parse_clause.c). Elsewhere a row is only compared. */
+static tree_index by_several(const struct tree *t, tree_index n)
+{
+	switch (tree_type(t, n)) {
+	case TYPE_GroupingSet:
+		return tree_get(t, n, FIELD_content);
+	case TYPE_RowExpr:
+		return tree_get(t, n, FIELD_args);
+	default:
+		return 0;
+	}
+}
+
 /* ORDER BY and GROUP BY: a position, a name of the result, or an expression over the input; where
  * it may be more than one of these, all count. */
 static void trace_by(struct trace *t, const struct trace_level *level,
@@ -293,9 +307,10 @@ static void trace_by(struct trace *t, const struct trace_level *level,
 {
 	int32_t position;
 	struct slice name;
+	tree_index several = by_several(t->tree, n);
 
-	if (tree_type(t->tree, n) == TYPE_GroupingSet) {
-		tree_for_each(item, t->tree, tree_get(t->tree, n, FIELD_content))
+	if (several) {
+		tree_for_each(item, t->tree, several)
 			trace_by(t, level, place, result, item, clause);
 		return;
 	}
@@ -332,10 +347,11 @@ static void trace_by_list(struct trace *t, const struct trace_level *level,
 {
 	tree_for_each(item, t->tree, list)
 	{
-		if (tree_type(t->tree, item) == TYPE_SortBy)
-			item = tree_get(t->tree, item, FIELD_node);
-		if (item && tree_kind(t->tree, item) != TREE_EMPTY)
-			trace_by(t, level, place, result, item, clause);
+		bool sort = tree_type(t->tree, item) == TYPE_SortBy;
+		tree_index by = sort ? tree_get(t->tree, item, FIELD_node) : item;
+
+		if (by && tree_kind(t->tree, by) != TREE_EMPTY)
+			trace_by(t, level, place, result, by, clause);
 	}
 }
 

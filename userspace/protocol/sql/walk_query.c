@@ -119,6 +119,8 @@ static void walk_positions(struct walk *w, tree_index list)
 			w->facts->depends_on_literals = true;
 		if (tree_type(w->tree, value) == TYPE_GroupingSet)
 			walk_positions(w, tree_get(w->tree, value, FIELD_content));
+		if (tree_type(w->tree, value) == TYPE_RowExpr)
+			walk_positions(w, tree_get(w->tree, value, FIELD_args));
 	}
 }
 
