@@ -73,8 +73,7 @@ struct http_engine {
 	bool verified; /* the server proved in TLS who it is */
 	bool reused; /* another session left its connection, and it has answered nothing since */
 	bool bound; /* it may know by its connection who asks: no other session may have that */
-	bool persists; /* it has said or shown that it answers more than once on a connection */
-	bool answers; /* it has answered once on this one */
+	bool persists; /* it has said that it answers more than once on this connection */
 	bool once; /* people let the request pass: it is sent once */
 	struct slice secret; /* only while a head is written */
 	struct http_origin origin;

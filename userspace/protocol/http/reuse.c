@@ -106,22 +106,21 @@ void http_see_request(struct http_engine *e)
 void http_see_server(struct http_engine *e)
 {
 	e->reused = e->base.host->reused;
-	e->answers = e->persists = e->reused;
+	e->persists = e->reused;
 	e->bound = false;
 }
 
-/* What asks for proof may go on with the connection as a whole, whatever schemes it names. And a
- * server that answers once, and then neither answers nor closes its connection, is no trouble for
- * who makes a new one each time. */
+/* What asks for proof may go on with the connection as a whole, whatever schemes it names. And
+ * persistence is the default (RFC 9112, 9.3), but a server that means one session, or one client at
+ * a time, by each connection says no more of it than others do: its word is waited for. */
 void http_see_response(struct http_engine *e)
 {
 	const struct http_head *m = &e->request.head;
 
 	if (m->status == 401 || m->status == 407 || m->minor == 0)
 		e->bound = true;
-	e->persists = e->persists || e->answers ||
+	e->persists |=
 		http_fields_list_has(&m->fields, "connection", slice_from_string("keep-alive"));
-	e->answers = e->answers || m->status >= 200;
 }
 
 bool http_leaves_server(const struct http_engine *e)
