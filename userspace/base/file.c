@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -149,6 +150,17 @@ bool file_is_served_by_process(int fd)
 	struct statfs s;
 
 	return fstatfs(fd, &s) < 0 || s.f_type == FUSE_SUPER_MAGIC;
+}
+
+int file_identify(int folder, const char *name, struct stat *ret)
+{
+	struct statx s;
+
+	if (statx(folder, name, AT_STATX_DONT_SYNC | AT_EMPTY_PATH, STATX_INO, &s) < 0)
+		return -errno;
+	*ret = (struct stat){
+		.st_dev = makedev(s.stx_dev_major, s.stx_dev_minor), .st_ino = s.stx_ino};
+	return 0;
 }
 
 char *file_find_program(const char *name)

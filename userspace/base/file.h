@@ -6,6 +6,7 @@
 #define WAYLEAVE_BASE_FILE_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
@@ -29,6 +30,9 @@ int file_make_sealed(const char *name, struct slice content);
 /* Whether a process serves its filesystem (FUSE), which may show each reader another file and let
  * readers wait for ever; also where that can't be found out. */
 bool file_is_served_by_process(int fd);
+/* Which file it is: st_dev and st_ino, and nothing else. "": the one of the descriptor. What is
+ * known of it will do, so that nobody who serves its filesystem is asked, and could let it wait. */
+int file_identify(int folder, const char *name, struct stat *ret);
 /* The path of another program of Wayleave's, seen from this one: beside it (a build), or in
  * ../libexec/wayleave. For free(); NULL: it is not there. */
 char *file_find_program(const char *name);

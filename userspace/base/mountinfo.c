@@ -40,6 +40,6 @@ bool mountinfo_parse(char *line, struct mountinfo *ret)
 	decode_octal(words[3]);
 	decode_octal(words[4]);
 	decode_octal(source);
-	*ret = (struct mountinfo){words[3], words[4], type, source};
+	*ret = (struct mountinfo){words[2], words[3], words[4], type, source};
 	return true;
 }

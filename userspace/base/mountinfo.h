@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct mountinfo {
+	const char *device; /* "8:1", of its files */
 	const char *root; /* what of the filesystem is mounted: "/" = all of it */
 	const char *point; /* where */
 	const char *type; /* filesystem */

@@ -101,9 +101,10 @@ static void check_landlock(struct doctor *d)
 		doctor_note(d, DOCTOR_OK, "landlock", "version %d", version);
 	else
 		doctor_note(d, DOCTOR_WARNING, "landlock",
-			"%s: agents may signal processes of the same user and dial their abstract "
-			"sockets (kernel 6.12 closes that)",
-			version < 1 ? "not there" : "an early version");
+			"%s: agents may %ssignal processes of the same user and dial their "
+			"abstract sockets (kernel 6.12 closes that)",
+			version < 1 ? "not there" : "an early version",
+			version < LANDLOCK_VERSION_REFER ? "trace and " : "");
 }
 
 static void check_clock(struct doctor *d)

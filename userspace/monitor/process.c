@@ -3,17 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cgroup_pattern.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/limits.h"
+#include "base/mountinfo.h"
 #include "capture/cgroup.h"
 
 /* Fields of /proc/PID/stat that are looked at (proc(5)). */
@@ -68,8 +72,10 @@ static int check_start(int folder, uint64_t start_time)
 
 static int check_program(int folder, const struct message_process *process, struct stat *ret)
 {
-	if (fstatat(folder, "exe", ret, 0) < 0)
-		return -errno;
+	int r = file_identify(folder, "exe", ret);
+
+	if (r < 0)
+		return r;
 	/* The kernel's device number, (major << 20) | minor, against that of stat(2). Overlays
 	 * report a device of their own to stat(2), so there the inode has to do. */
 	if (ret->st_ino != process->exe_inode)
@@ -77,12 +83,72 @@ static int check_program(int folder, const struct message_process *process, stru
 	return 0;
 }
 
-/* A process with mounts of its own can have any path shown for its program. */
+#define TRIES 16 /* for what the kernel is changing in the same moment */
+
+static int open_by(const char *path, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | resolve};
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_below(const char *path, const char *point)
+{
+	size_t length = strlen(point);
+
+	return strncmp(path, point, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
+/* Whether the way there is by the host's root and the program's own filesystem alone, and no
+ * process serves that. */
+static bool is_own_way(const char *path, const struct stat *program)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	struct mountinfo mount;
+	char *line = NULL, own[32];
+	size_t capacity = 0;
+	bool ret = mounts != NULL;
+
+	snprintf(own, sizeof(own), "%u:%u", major(program->st_dev), minor(program->st_dev));
+	while (ret && getline(&line, &capacity, mounts) >= 0) {
+		if (mountinfo_parse(line, &mount) && strcmp(mount.point, "/") != 0 &&
+			is_below(path, mount.point))
+			ret = strcmp(mount.device, own) == 0 && strncmp(mount.type, "fuse", 4) != 0;
+	}
+	ret = ret && feof(mounts);
+	if (mounts)
+		fclose(mounts);
+	free(line);
+	return ret;
+}
+
+/* A process with mounts of its own can have any path shown for its program: one whose lookup would
+ * mount something, ask for any name, or wait for a server that does not answer. What runs is known
+ * to the kernel with its whole path, so that there is nothing to be looked up; but filesystems of
+ * servers are asked all the same, where the program is on one. */
+static int open_standing(const char *path, const struct stat *program)
+{
+	int fd = -EAGAIN;
+
+	for (int i = 0; fd == -EAGAIN && i < TRIES; i++)
+		fd = open_by(path, RESOLVE_CACHED);
+	return fd == -EAGAIN && is_own_way(path, program) ? open_by(path, 0) : fd;
+}
+
 static bool stands_at(const char *path, const struct stat *program)
 {
+	int fd = open_standing(path, program);
 	struct stat s;
+	bool ret;
 
-	return stat(path, &s) == 0 && s.st_ino == program->st_ino && s.st_dev == program->st_dev;
+	if (fd < 0)
+		return false;
+	ret = file_identify(fd, "", &s) == 0 && s.st_ino == program->st_ino &&
+		s.st_dev == program->st_dev;
+	close(fd);
+	return ret;
 }
 
 /* The folder stays that of this process: when it has gone, its files are not found any more, even
