@@ -61,6 +61,9 @@ def test_time_limits_of_drivers_while_people_decide(daemon, server, tmp_path):
     time.sleep(2 * LIMIT)
     reviews = wait_for_pending(daemon, len(WAITS) + len(POOLS))
     assert sorted(review["waiters"] for review in reviews) == [1] * len(WAITS) + [4] * len(POOLS)
+    # asyncpg sends text in binary format, and psycopg2 no parameters.
+    shown = [value for review in reviews for value in daemon.json("reviews", "show", review["id"])["parameters"]]
+    assert {value.get("text") for value in shown} == {f"{item} {name}" for name in (*WAITS, *POOLS) if name != "psycopg2"}
     for review in reviews:
         assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
     lines = [line for client in clients for line in client.communicate(timeout=60)[0].splitlines()]

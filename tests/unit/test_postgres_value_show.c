@@ -11,14 +11,21 @@
 #define BYTES(text) slice_of(text, sizeof(text) - 1)
 
 enum {
+	BYTEA = 17,
+	NAME = 19,
 	INT8 = 20,
 	INT2 = 21,
 	INT4 = 23,
 	TEXT = 25,
 	OID = 26,
+	JSON = 114,
+	XML = 142,
 	FLOAT4 = 700,
 	FLOAT8 = 701,
+	UNKNOWN = 705,
 	INT8_ARRAY = 1016,
+	BPCHAR = 1042,
+	VARCHAR = 1043,
 	TIMESTAMPTZ = 1184,
 	NUMERIC = 1700,
 	JSONB = 3802,
@@ -167,10 +174,23 @@ Test(value_show, others)
 		"card ************1111");
 	check(JSONB, BYTES("\1{\"card\": \"4111111111111111\"}"), PROTOCOL_SHOWN_REPLACED,
 		"\1{\"card\": \"************1111\"}");
-	check(TEXT, BYTES("a text"), PROTOCOL_SHOWN_AS_IT_IS, "");
 	check(TIMESTAMPTZ, BYTES("\0\2\x0a\xb5\x6b\x0c\x4d\x40"), PROTOCOL_SHOWN_AS_IT_IS, "");
 	/* Which the server refuses. */
 	check(INT8, BYTES("\0\0\x12\x67"), PROTOCOL_SHOWN_AS_IT_IS, "");
+}
+
+Test(value_show, text_is_text)
+{
+	static const uint32_t types[] = {TEXT, NAME, JSON, XML, UNKNOWN, BPCHAR, VARCHAR};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		check(types[i], BYTES("na\xc3\xafve"), PROTOCOL_SHOWN_AS_TEXT, "na\xc3\xafve");
+	check(TEXT, BYTES(""), PROTOCOL_SHOWN_AS_TEXT, "");
+	/* In another encoding, or none that the server takes. */
+	check(TEXT, BYTES("na\xefve"), PROTOCOL_SHOWN_AS_IT_IS, "");
+	check(TEXT, BYTES("a\0b"), PROTOCOL_SHOWN_AS_IT_IS, "");
+	check(BYTEA, BYTES("a text"), PROTOCOL_SHOWN_AS_IT_IS, "");
+	check(0, BYTES("a text"), PROTOCOL_SHOWN_AS_IT_IS, "");
 }
 
 Test(value_show, types_are_those_that_were_declared_or_described)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "protocol/postgres/value_kind.h"
 
 enum { INT8 = 20, INT2 = 21, INT4 = 23, OID = 26, FLOAT4 = 700, FLOAT8 = 701, NUMERIC = 1700 };
@@ -214,6 +215,33 @@ static int show_number(
 	return PROTOCOL_SHOWN_NOT;
 }
 
+/* What *_send() of its type writes as the text that it is. */
+static bool is_shown_as_text(const struct value_type *type, struct slice value)
+{
+	switch (value_type_find(type).kind) {
+	case VALUE_KIND_TEXT:
+	case VALUE_KIND_VARCHAR:
+	case VALUE_KIND_BPCHAR:
+	case VALUE_KIND_NAME:
+	case VALUE_KIND_JSON:
+	case VALUE_KIND_XML:
+		return text_is_utf8(value) &&
+			!(value.length && memchr(value.data, 0, value.length));
+	default:
+		return false;
+	}
+}
+
+static int show_text(struct slice text, struct buffer *ret)
+{
+	size_t before = buffer_length(ret);
+
+	if (buffer_append_slice(ret, text) == 0)
+		return PROTOCOL_SHOWN_AS_TEXT;
+	buffer_truncate(ret, before);
+	return PROTOCOL_SHOWN_NOT;
+}
+
 int pg_value_show(
 	const struct masker *masker, const struct protocol_value *value, struct buffer *ret)
 {
@@ -235,6 +263,8 @@ int pg_value_show(
 	buffer_init(&number, PG_NUMBER_MOST);
 	if (pg_number_put(value->type, value->data, &number) == 0)
 		r = show_number(masker, buffer_slice(&number), outcome, ret);
+	else if (outcome == MASK_UNCHANGED && is_shown_as_text(&column.type, value->data))
+		r = show_text(value->data, ret);
 	else
 		r = outcome == MASK_TO_NULL ? PROTOCOL_SHOWN_NOT : PROTOCOL_SHOWN_AS_IT_IS;
 	buffer_done(&number);
