@@ -4,7 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -110,8 +109,7 @@ static void set_agent(struct session *s, const char *name)
 
 static void session_init(struct session *s)
 {
-	struct principal *nobody = calloc(1, sizeof(*nobody));
-	struct policy_subject subject = {.principal = nobody, .resource = POLICY_EGRESS};
+	struct policy_subject subject = {.principal = &principal_none, .resource = POLICY_EGRESS};
 
 	s->worker = &worker;
 	set_agent(s, "narrow");
