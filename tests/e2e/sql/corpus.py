@@ -149,6 +149,14 @@ REFUSED = [
     "select coalesce(x, (1 / (id - id))::text) from (select id, substring(ssn from '^q') as x from customers) s",
     "select coalesce((select substring(c.ssn from '^q')), (1 / (id - id))::text) from customers c",
     "with c as materialized (select id, words[2] as w from typed) select coalesce(w, (1 / (id - id))::text) from c",
+    "select coalesce(case when id > 0 then substring(ssn from '^z') end, (1 / (id - id))::text) from customers where id < 4",
+    "select coalesce((array[substring(ssn from '^z')])[1], (1 / (id - id))::text) from customers",
+    "select coalesce(max(substring(ssn from '^q')), (1 / (count(*) - 4))::text) from customers",
+    "select coalesce(x, (1 / (n - n))::text) from (select 1 n, substring(ssn from '^z') x from customers where id = 1 union all select 2, 'a') s",
+    "select coalesce(column1, (1 / (column2 - column2))::text) from"
+    " (values ((select substring(ssn from '^z') from customers where id = 1), 2)) v",
+    "with recursive r(n, x, y) as (select 1, substring(ssn from '^z'), name from customers where id = 1 union all"
+    " select n + 1, y, coalesce(x, (1 / (n - n))::text) from r where n < 3) select * from r",
     "select split_part(substring(ssn from '^q'), '-', 0) from customers",
     "select substr(doc->>'quokka-7731', 1, -1) from customers where id = 2",
     "select json_build_object(substring(ssn from '^q'), 1) from customers where id < 4",

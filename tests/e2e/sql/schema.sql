@@ -4,7 +4,7 @@
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, ssn text, salary int, note text,
     tags text[], doc jsonb);
 INSERT INTO customers VALUES
-    (1, 'Ann', '{SECRET}-a9', {NUMBER} + 5, 'first', '{x,y}', '{"k": "{SECRET}", "n": 1}'),
+    (1, 'Ann', '{SECRET}-{LETTER}9', {NUMBER} * {TIMES} + 5, 'first', '{x,y}', '{"k": "{SECRET}", "n": 1}'),
     (2, 'Bob', '{SECRET}-b3', {NUMBER} * 2, 'second', '{z}', '{"k": "{SECRET}2", "{SECRET}": 1}'),
     (3, 'Cid', '{SECRET}-c7', {NUMBER}, NULL, NULL, NULL),
     (4, 'Dee', NULL, NULL, 'fourth', '{}', '{}');
@@ -45,9 +45,9 @@ CREATE TYPE address AS (street text, town text);
 CREATE TABLE typed (id int PRIMARY KEY, word text, words text[], home address, number numeric,
     born date, raw bytea, code code, plain text);
 INSERT INTO typed VALUES
-    (1, '{SECRET}-w1', '{"{SECRET}-x","{SECRET}-y"}', '("{SECRET} street",Ulm)', {NUMBER}.5,
+    (1, '{SECRET}-{LETTER}1', '{"{SECRET}-x","{SECRET}-y"}', '("{SECRET} street",Ulm)', {NUMBER}.5,
         date '2000-01-01' + {NUMBER}, '{SECRET}', '{SECRET}-c', 'one'),
-    (2, '{SECRET}-w0', '{"{SECRET}"}', '("{SECRET} lane","{SECRET} town")', {NUMBER} * 3,
+    (2, '{SECRET}-m0', '{"{SECRET}"}', '("{SECRET} lane","{SECRET} town")', {NUMBER} * 3,
         date '2000-01-01' - {NUMBER}, '{SECRET}2', '{SECRET}-d', 'two');
 CREATE VIEW typed_view AS SELECT id, t AS whole, (t.home).street AS street, t.words[1] AS first_word,
     plain FROM typed t;

@@ -16,8 +16,9 @@ from harness import daemon as daemons
 from harness import postgres
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Of different lengths and order; the second would be first in a list that is sorted by it.
-SECRETS = ({"SECRET": "quokka-7731", "NUMBER": "4100"}, {"SECRET": "aardvarks-52", "NUMBER": "977"})
+# Of different lengths and order; the second would be first in a list that is sorted by it, and its rows in another order.
+SECRETS = ({"SECRET": "quokka-7731", "NUMBER": "4100", "LETTER": "a", "TIMES": "1"},
+           {"SECRET": "aardvarks-52", "NUMBER": "977", "LETTER": "z", "TIMES": "3"})
 MASKS = [
     {"columns": ["public.customers.ssn", "public.customers.doc", "public.holder.ssn", "public.keyed.ssn", "public.broken.ssn",
                  "public.twice.ssn", "public.beyond.ssn",
