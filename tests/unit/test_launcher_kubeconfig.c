@@ -216,6 +216,85 @@ Test(launcher_kubeconfig, several_files)
 	}
 }
 
+#define NAMING "clusters:\n- name: c\n  cluster: {certificate-authority: ca.crt}\n"
+
+/* Below the folder of their own, with the file of CAs that one names: all of them can be written
+ * anew by rename, which leaves what is on disk as it is. */
+Test(launcher_kubeconfig, files_below)
+{
+	static char list[] = "KUBECONFIG=/mnt/.kube/config:/mnt/.kube/configs/prod/c";
+	static const struct {
+		const char *path, *text;
+	} files[] = {{"/mnt/.kube/config", NAMING}, {"/mnt/.kube/ca.crt", CA},
+		{"/mnt/.kube/configs/prod/c", NAMING}, {"/mnt/.kube/configs/prod/ca.crt", CA}};
+	int on_disk[4];
+
+	if (!make_root())
+		cr_skip("needs root");
+	make_folder("/mnt/.kube/configs");
+	make_folder("/mnt/.kube/configs/prod");
+	for (size_t i = 0; i < 4; i++) {
+		write_text(files[i].path, files[i].text, 0600);
+		on_disk[i] = open(files[i].path, O_RDONLY | O_CLOEXEC);
+	}
+	show(list);
+	for (size_t i = 0; i < 4; i++) {
+		char text[4096] = "", made[64];
+
+		if (strcmp(files[i].text, CA) == 0)
+			cr_expect(strstr(read_text(files[i].path), HOST_CA), "%s", files[i].path);
+		snprintf(made, sizeof(made), "%s.new", files[i].path);
+		write_text(made, "anew", 0600);
+		cr_expect_eq(
+			rename(made, files[i].path), 0, "%s: %s", files[i].path, strerror(errno));
+		cr_expect_str_eq(read_text(files[i].path), "anew");
+		cr_assert_gt(pread(on_disk[i], text, sizeof(text) - 1, 0), 0);
+		cr_expect_str_eq(text, files[i].text);
+		close(on_disk[i]);
+	}
+}
+
+static void write_in_place(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0, "%s: %s", path, strerror(errno));
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* What is made beside such a file stays when the command has ended, so its folder is the real one.
+ * A link in the own folder to another one does not make that one's files such. */
+Test(launcher_kubeconfig, files_elsewhere)
+{
+	static char list[] =
+		"KUBECONFIG=/mnt/elsewhere/c:/mnt/.kube/linked/d:/mnt/.kube/../elsewhere/e";
+	static const char *const files[] = {
+		"/mnt/elsewhere/c", "/mnt/elsewhere/d", "/mnt/elsewhere/e"};
+	struct stat before, after;
+
+	if (!make_root())
+		cr_skip("needs root");
+	cr_assert_eq(symlink("/mnt/elsewhere", "/mnt/.kube/linked"), 0);
+	for (size_t i = 0; i < 3; i++)
+		write_text(files[i], CONFIG, 0600);
+	cr_assert_eq(stat("/mnt/elsewhere", &before), 0);
+	show(list);
+	cr_assert_eq(stat("/mnt/elsewhere", &after), 0);
+	cr_expect_eq(before.st_dev, after.st_dev);
+	for (size_t i = 0; i < 3; i++) {
+		cr_expect_neq(strcmp(read_text(files[i]), CONFIG), 0, "%s", files[i]);
+		/* As kubectl does it; another file can't take its place. */
+		write_in_place(files[i], "anew");
+		cr_expect_str_eq(read_text(files[i]), "anew");
+		write_text("/mnt/elsewhere/new", "anew", 0600);
+		cr_expect_eq(rename("/mnt/elsewhere/new", files[i]), -1);
+		cr_expect_eq(errno, EBUSY);
+		cr_assert_eq(umount2(files[i], MNT_DETACH), 0);
+		cr_expect_str_eq(read_text(files[i]), CONFIG);
+	}
+}
+
 Test(launcher_kubeconfig, where_the_command_begins)
 {
 	static char list[] = "KUBECONFIG=config";

@@ -40,6 +40,46 @@ static int failed(int r, const char *path, struct error *e)
 	return r < 0 ? error_set_errno(e, r, "showing %s with the host's CA", path) : 0;
 }
 
+/* Another of these files is in the same folder. */
+static bool is_in_snapshot(const struct shower *s, const struct user_file *f)
+{
+	struct stat folder;
+	bool found = false;
+
+	if (fstat(f->folder, &folder) < 0)
+		return false;
+	for (unsigned i = 0; i < s->snapshot_count; i++)
+		found |= s->snapshots[i] == folder.st_dev;
+	return found;
+}
+
+/* Nothing else is written into such a folder that is to be found there later. */
+static bool is_in_own_folder(const char *path, const struct user_file *f)
+{
+	return user_file_is_in(path, OWN_FOLDER, f) || user_file_is_below(path, OWN_FOLDER, f);
+}
+
+static int put(struct shower *s, const char *path, const struct user_file *f, struct slice content)
+{
+	struct snapshot_like like;
+	int r;
+
+	if (!user_file_can_cover(f))
+		return 0;
+	like = user_file_like(f);
+	if (!is_in_own_folder(path, f) || !user_file_can_list(f))
+		return snapshot_put_on(f->folder, f->fd, &like, content);
+	if (is_in_snapshot(s, f))
+		return snapshot_put_in(f->folder, user_file_name(path), &like, content);
+	if (s->snapshot_count == FILES_MOST)
+		return -E2BIG;
+	r = snapshot_put_with(
+		f->folder, user_file_name(path), &like, content, &s->snapshots[s->snapshot_count]);
+	if (r == 0)
+		s->snapshot_count++;
+	return r;
+}
+
 /* A file of CAs. */
 static int show_bundle(struct shower *s, const char *path, struct error *e)
 {
@@ -47,15 +87,13 @@ static int show_bundle(struct shower *s, const char *path, struct error *e)
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	if (r == 0 && there && user_file_can_cover(&f) &&
+	if (r == 0 && there &&
 		memmem(f.content.data, buffer_length(&f.content), "-----BEGIN ", 11)) {
-		const struct snapshot_like like = user_file_like(&f);
-
 		r = buffer_append_byte(&f.content, '\n');
 		if (r == 0)
 			r = buffer_append_slice(&f.content, s->ca);
 		if (r == 0)
-			r = snapshot_put_on(f.folder, f.fd, &like, buffer_slice(&f.content));
+			r = put(s, path, &f, buffer_slice(&f.content));
 		r = failed(r, path, e);
 	}
 	user_file_done(&f);
@@ -84,39 +122,6 @@ static int show_named(struct shower *s, const char *path, struct slice text, str
 	return r;
 }
 
-/* Another kubeconfig is in the same folder. */
-static bool is_in_snapshot(const struct shower *s, const struct user_file *f)
-{
-	struct stat folder;
-	bool found = false;
-
-	if (fstat(f->folder, &folder) < 0)
-		return false;
-	for (unsigned i = 0; i < s->snapshot_count; i++)
-		found |= s->snapshots[i] == folder.st_dev;
-	return found;
-}
-
-static int put_config(
-	struct shower *s, const char *path, const struct user_file *f, struct slice content)
-{
-	struct snapshot_like like;
-	int r;
-
-	if (!user_file_can_cover(f))
-		return 0;
-	like = user_file_like(f);
-	if (!user_file_is_in(path, OWN_FOLDER, f) || !user_file_can_list(f))
-		return snapshot_put_on(f->folder, f->fd, &like, content);
-	if (is_in_snapshot(s, f))
-		return snapshot_put_in(f->folder, user_file_name(path), &like, content);
-	r = snapshot_put_with(
-		f->folder, user_file_name(path), &like, content, &s->snapshots[s->snapshot_count]);
-	if (r == 0)
-		s->snapshot_count++;
-	return r;
-}
-
 static int show_config(struct shower *s, const char *path, struct error *e)
 {
 	struct buffer changed;
@@ -126,10 +131,17 @@ static int show_config(struct shower *s, const char *path, struct error *e)
 
 	buffer_init(&changed, 4 * USER_FILE_MOST);
 	if (r == 0 && there) {
-		/* Before the folder is covered, in which they may be. */
+		unsigned before = s->snapshot_count;
+
 		r = show_named(s, path, buffer_slice(&f.content), e);
-		if (r == 0 && kubeconfig_add_ca(buffer_slice(&f.content), s->ca, &changed) > 0)
-			r = failed(put_config(s, path, &f, buffer_slice(&changed)), path, e);
+		/* Its folder may be another one now. */
+		if (r == 0 && s->snapshot_count != before) {
+			user_file_done(&f);
+			r = user_file_find(&s->user, path, &f, &there, e);
+		}
+		if (r == 0 && there &&
+			kubeconfig_add_ca(buffer_slice(&f.content), s->ca, &changed) > 0)
+			r = failed(put(s, path, &f, buffer_slice(&changed)), path, e);
 	}
 	buffer_wipe(&changed);
 	user_file_done(&f);
@@ -145,7 +157,7 @@ static int show_beside(struct shower *s, const char *path, struct error *e)
 	bool there;
 	int r = find(s, path, &f, &there, e);
 
-	if (r == 0 && there && user_file_is_in(path, OWN_FOLDER, &f) && is_in_snapshot(s, &f) &&
+	if (r == 0 && there && is_in_own_folder(path, &f) && is_in_snapshot(s, &f) &&
 		fstat(f.folder, &folder) == 0 && folder.st_dev != f.s.st_dev) {
 		const struct snapshot_like like = user_file_like(&f);
 
@@ -214,6 +226,8 @@ static int show_all(
 		r = show_config(s, own, e);
 	if (r == 0)
 		r = show_listed(s, list, show_beside, e);
+	if (r == 0 && strcmp(list, own) != 0 && own[0] == '/')
+		r = show_beside(s, own, e);
 	free(own);
 	return r;
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -88,6 +90,24 @@ bool user_file_is_in(const char *path, const char *own, const struct user_file *
 	struct stat s;
 
 	return length >= wanted && strncmp(path + length - wanted, own, wanted) == 0 &&
+		fstatat(f->folder, user_file_name(path), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(s.st_mode);
+}
+
+/* Of the folder itself, wherever links have led: what is below a link in `own` is anything. */
+bool user_file_is_below(const char *path, const char *own, const struct user_file *f)
+{
+	char link[64], folder[PATH_MAX];
+	struct stat s;
+	ssize_t length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", f->folder);
+	length = readlink(link, folder, sizeof(folder) - 1);
+	if (length <= 0 || length >= (ssize_t)sizeof(folder) - 1)
+		return false;
+	folder[length++] = '/';
+	folder[length] = '\0';
+	return strstr(folder, own) &&
 		fstatat(f->folder, user_file_name(path), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
 		S_ISREG(s.st_mode);
 }

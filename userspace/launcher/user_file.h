@@ -3,7 +3,8 @@
  * user_file: a file of the command's user that the command is to see changed. It is opened as the
  * user, and what is on disk stays as it is. A folder that is the file's own ("~/.kube") becomes a
  * snapshot in which the file is an ordinary one, so that it can be written anew by rename;
- * elsewhere, other things are in the folder, and a mount is put on the file.
+ * elsewhere, what the command makes beside it is to be found there later, so a mount is put on the
+ * file.
  */
 #ifndef WAYLEAVE_LAUNCHER_USER_FILE_H
 #define WAYLEAVE_LAUNCHER_USER_FILE_H
@@ -41,6 +42,8 @@ bool user_file_can_cover(const struct user_file *f);
 bool user_file_can_list(const struct user_file *f);
 /* Whether it is an ordinary file in a folder of its own: `own`, as "/.kube/". */
 bool user_file_is_in(const char *path, const char *own, const struct user_file *f);
+/* Or in a folder below one of that name, by the path without links. */
+bool user_file_is_below(const char *path, const char *own, const struct user_file *f);
 /* What a copy of it is to be like. */
 static inline struct snapshot_like user_file_like(const struct user_file *f)
 {
