@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+import time
 
 import pytest
 from conftest import make_config
 from harness import daemon as daemons
+from harness.tls_server import TlsServer
 from harness.waiting import wait_for
 
 RULES = [
@@ -18,23 +20,34 @@ RULES = [
 PYTHON = "/usr/bin/python3"
 
 
-def config(web, **more):
+def config(web, mute=None, **more):
     return {**make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
             "resources": [
                 {"name": "clear", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2c_port}"]},
                 {"name": "secure", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}", f"localhost:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}},
-                {"name": "old", "protocol": "http", "hosts": [f"127.0.0.1:{web.tls_port}"], "tls": {"ca_file": str(web.ca)}}], **more}
+                {"name": "old", "protocol": "http", "hosts": [f"127.0.0.1:{p}" for p in (web.tls_port, *([mute.port] if mute else []))],
+                 "tls": {"ca_file": str(web.ca)}}], **more}
 
 
-def start(tmp_path_factory, web, rules):
-    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), config(web), rules)
+def start(tmp_path_factory, web, rules, mute=None):
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), config(web, mute), rules)
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
     return d
 
 
 @pytest.fixture(scope="module")
-def daemon(web, tmp_path_factory):
-    d = start(tmp_path_factory, web, RULES)
+def mute(web):
+    """A server that answers no offer of protocols."""
+    pem = web.folder / "mute.pem"
+    pem.write_text("".join((web.folder / f"server.{end}").read_text() for end in ("pem", "key")))
+    s = TlsServer(pem)
+    yield s
+    s.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(web, mute, tmp_path_factory):
+    d = start(tmp_path_factory, web, RULES, mute)
     yield d
     assert d.process.poll() is None, d.text()[-2000:]
     d.close()
@@ -76,6 +89,45 @@ def test_the_server_decides_which_protocol_it_is(daemon, web):
         assert curl(daemon, f"https://127.0.0.1:{port}/v1/hello", "-w", "%{http_version}") == "hello\n" + version
     assert daemon.run("curl", "-sS", "--http1.1", "--cacert", daemon.folder / "host-ca.pem", "-w", "%{http_version}",
                       f"https://127.0.0.1:{web.h2_port}/v1/hello").stdout == "hello\n1.1"
+
+
+# What a handshake that offers these protocols comes to, and what is answered in HTTP/1.1 then.
+ALPN = """
+import socket, ssl, sys
+port, authority, *offered = sys.argv[1:]
+context = ssl.create_default_context(cafile=authority)
+if offered:
+    context.set_alpn_protocols(offered)
+try:
+    s = context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname="127.0.0.1")
+except ssl.SSLError:
+    sys.exit(print("refused"))
+chosen = s.selected_alpn_protocol()
+if chosen != "h2":
+    s.sendall(b"GET /v1/hello HTTP/1.1\\r\\nHost: 127.0.0.1:" + port.encode() + b"\\r\\n\\r\\n")
+    chosen = f"{chosen} {s.recv(12).decode()}"
+print(chosen)
+"""
+
+
+# By what the server makes of offers: it speaks HTTP/2 too, HTTP/1.1 alone, or knows nothing of them.
+CHOSEN = {
+    "h2": {"": "None HTTP/1.1 200", "h2": "h2", "http/1.1": "http/1.1 HTTP/1.1 200", "h2 http/1.1": "h2", "http/1.1 h2": "h2"},
+    "1.1": {"": "None HTTP/1.1 200", "http/1.1": "http/1.1 HTTP/1.1 200", "h2 http/1.1": "http/1.1 HTTP/1.1 200"},
+    "none": {"": "None HTTP/1.1 200", "h2": "refused", "http/1.1": "http/1.1 HTTP/1.1 200", "h2 http/1.1": "http/1.1 HTTP/1.1 200"}}
+
+
+@pytest.mark.parametrize("server,offered", [(server, offered) for server in CHOSEN for offered in CHOSEN[server]])
+def test_what_an_offer_comes_to(daemon, web, mute, server, offered):
+    port = {"h2": web.h2_port, "1.1": web.tls_port, "none": mute.port}[server]
+    done = daemon.run(PYTHON, "-c", ALPN, port, daemon.folder / "host-ca.pem", *offered.split())
+    assert done.stdout.strip() == CHOSEN[server][offered], done.stderr
+
+
+def test_who_speaks_http_2_alone_is_told_of_a_server_that_does_not(daemon, web):
+    """The server ends the handshake; the agent's comes about, so that the request has an answer that says why."""
+    out = daemon.run("nghttp", "-v", f"https://127.0.0.1:{web.tls_port}/v1/hello").stdout
+    assert ":status: 502" in out and "TLS handshake failed: tlsv1 alert no application protocol" in out, out
 
 
 def test_a_denial_says_why(daemon, web, place):
@@ -123,6 +175,40 @@ def test_people_decide_and_others_go_on(daemon, web, place):
         assert web.accesses().count("review") == before
         assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
         assert p.stdout.read() == "PUT /v1/echo?review"
+
+
+# Asks for something that people decide, and counts the PINGs that come before the answer.
+WAITING = """
+import socket, struct, sys
+def frame(kind, flags, stream, content=b""):
+    return struct.pack(">I", len(content))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + content
+def literal(name, value):
+    return bytes([0x40 | name, len(value)]) + value
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + frame(4, 0, 0) + frame(4, 1, 0) + frame(1, 5, 1, b"\\x86" + literal(2, b"PUT")
+          + literal(4, b"/v1/echo?waiting") + literal(1, b"127.0.0.1:" + sys.argv[1].encode())))
+seen, pings = b"", 0
+while True:
+    seen += s.recv(65536) or sys.exit("closed")
+    while len(seen) >= 9 and len(seen) >= 9 + int.from_bytes(seen[:3], "big"):
+        length, kind, flags = int.from_bytes(seen[:3], "big"), seen[3], seen[4]
+        content, seen = seen[9:9 + length], seen[9 + length:]
+        if kind == 6 and not flags & 1:
+            pings += 1
+            s.sendall(frame(6, 1, 0, content))
+        elif kind == 1:
+            sys.exit(print(pings))
+"""
+
+
+def test_who_waits_is_pinged(daemon, web):
+    """One a second, as of a review that takes long: what is between would take the connection for dead."""
+    with daemon.popen(PYTHON, "-c", WAITING, web.h2c_port, stdout=subprocess.PIPE, text=True) as p:
+        review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
+        time.sleep(3)
+        assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        assert int(p.stdout.read()) in range(2, 8)
+    assert "waiting" in web.accesses()
 
 
 def test_it_is_recorded(daemon, place):

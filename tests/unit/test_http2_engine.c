@@ -248,6 +248,21 @@ Test(http2_engine, a_server_that_is_gone_denies_nothing_less)
 	cr_assert(holds(&run.events, "\"ended by the test\""));
 }
 
+/* Its connection may end behind its handshake, and before the agent asks for anything. */
+Test(http2_engine, a_server_that_is_gone_is_so_once)
+{
+	talk();
+	engine_run_abort(&run, REASON_UPSTREAM_TLS);
+	engine_run_end(&run, SIDE_SERVER);
+	talk();
+	cr_assert_not(http2_peer_heard(&agent, "goaway"));
+	get("/v1/a");
+	HEARD(agent, "1 :status: 502\n");
+	HEARD(agent, "ended by the test");
+	HEARD(agent, "goaway 0\n");
+	cr_assert(run.closed);
+}
+
 /* What the peer sends stays within its windows, however slow the other side is. */
 Test(http2_engine, a_slow_reader_costs_bounded_memory)
 {

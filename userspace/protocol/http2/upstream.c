@@ -161,6 +161,9 @@ void http2_check_drained(struct http2 *h)
 
 void http2_server_gone(struct http2 *h)
 {
+	/* Whoever noticed first has said so, and the next request is told why. */
+	if (h->e->server == HTTP_SERVER_NONE && h->e->abort_text)
+		return;
 	if (h->e->server != HTTP_SERVER_IDLE) {
 		http2_fail(h, REASON_UPSTREAM_CLOSED, "the server closed the connection");
 		http2_flush(h);
