@@ -382,4 +382,9 @@ def test_trust_files(daemon, cluster):
     done = daemon.run(*words)
     assert done.returncode == 0 and "gitVersion" in done.stdout, done.stderr
     assert daemon.run(*words, agent="other").returncode == 60  # the peer's certificate can't be verified
+    # What others have in that folder meanwhile is to be seen there, so another file can't take its place.
+    done = daemon.run("/usr/bin/python3", "-c", "import os, sys; ca = sys.argv[1]; open(ca + '.new', 'w').close(); os.replace(ca + '.new', ca)",
+                      cluster.ca)
+    assert done.returncode == 1 and "[Errno 16]" in done.stderr, done.stderr
+    cluster.ca.with_name(cluster.ca.name + ".new").unlink()
     assert cluster.ca.read_bytes() == before

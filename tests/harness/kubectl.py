@@ -7,8 +7,11 @@ import re
 import shutil
 import subprocess
 
+import pytest
+
 UNPACKED = pathlib.Path(__file__).resolve().parents[1] / "e2e/clients/kubernetes-client/usr/bin/kubectl"
 SPEAKS_WEBSOCKET = 30  # 1.30, where it is asked to
+TRANSPORTS = ("websocket", "SPDY")
 
 
 @functools.lru_cache
@@ -26,5 +29,9 @@ def speaking(transport):
     return own if minor(own) >= SPEAKS_WEBSOCKET else None
 
 
-def transports():
-    return [t for t in ("websocket", "SPDY") if speaking(t)]
+def needed(transport):
+    """The program; a test for which there is none here is skipped."""
+    program = speaking(transport)
+    if not program:
+        pytest.skip(f"kubectl 1.{minor()} speaks no {transport}")
+    return program
