@@ -27,10 +27,12 @@ ASK = 'while read url; do curl -sS "$url"; done'
 
 
 class Closing:
-    """A server that answers the first request on a connection, and closes it when the second comes; `asked`: of each, the methods."""
+    """A server that answers the first request on a connection, `more` behind it, and closes it when the second comes; `asked`: of each,
+    the methods."""
 
     def __init__(self):
         self.asked = []
+        self.more = b""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -48,7 +50,7 @@ class Closing:
                 asked.append(data.split(b" ")[0].decode())
                 if len(asked) == 2:
                     return
-                peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 6\r\n\r\nhello\n")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 6\r\n\r\nhello\n" + self.more)
 
     def stop(self):
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -237,6 +239,17 @@ def test_where_and_for_how_long(daemon, web):
     first, _ = ask(daemon, short)
     time.sleep(1.2)
     assert ask(daemon, short)[0] != first
+
+
+def test_a_server_that_says_more_than_it_was_asked(daemon, closing, monkeypatch):
+    """What it says behind an answer would be the beginning of the next session's."""
+    fresh(daemon)
+    monkeypatch.setattr(closing, "more", b"HTTP/1.1 200 OK\r\nContent-Le")
+    closing.asked.clear()
+    for _ in range(2):
+        done = daemon.run("curl", "-sS", "-H", "Connection: close", f"http://127.0.0.1:{closing.port}/v1/x")
+        assert done.stdout == "hello\n", done
+    assert closing.asked == [["GET"], ["GET"]]
 
 
 def test_it_counts_among_what_an_agent_may_have(daemon, web):

@@ -611,6 +611,9 @@ void pipe_received(struct session *s, enum side side, struct slice bytes)
 		bytes = slice_from(bytes, taken);
 		if (bytes.length && (s->state == SESSION_OPEN || s->enters))
 			keep(s, side, bytes);
+		/* Behind the last answer: whoever came next would get the rest of it as theirs. */
+		else if (bytes.length && side == SIDE_SERVER)
+			s->leaves_server = false;
 	}
 	if (side == SIDE_AGENT)
 		hold_on_bytes(s);
