@@ -2,6 +2,7 @@
 """Servers that answer oddly, break off, or are slow, and agents that are: what an agent sees is what it would see directly, or a
 refusal, and never something cut short that looks whole."""
 import json
+import socket
 import subprocess
 import time
 
@@ -113,6 +114,7 @@ RULES = [
      "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
     {"name": "relayed", "resources": ["relay"], "allow": {}},
+    {"name": "uploads", "resources": ["deaf"], "operations": ["POST"], "allow": {}},
 ]
 REMOVED = {"name": "removed later", "resources": ["removed"], "operations": ["read"], "allow": {}}
 
@@ -131,7 +133,14 @@ def odd(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def daemon(web, odd, tmp_path_factory):
+def deaf():
+    """Connections to it come about, and are not read."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def daemon(web, odd, deaf, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
         **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [
@@ -139,6 +148,7 @@ def daemon(web, odd, tmp_path_factory):
             {"name": "odd-tls", "protocol": "http", "hosts": [f"127.0.0.1:{odd['TLS'].port}"], "tls": {"ca_file": str(odd["TLS"].ca)}},
             {"name": "removed", "protocol": "http", "hosts": [f"127.0.0.1:{odd['removed'].port}"]},
             {"name": "relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{odd['relay'].port}"]},
+            {"name": "deaf", "protocol": "http", "hosts": [f"127.0.0.1:{deaf.getsockname()[1]}"]},
             {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"], "reuse": "60s"},
             {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, [*RULES, REMOVED])
     (d.folder / "host-ca.pem").write_text(d.wayleave("ca", "show").stdout)
@@ -388,6 +398,23 @@ def test_slow_readers_cost_bounded_memory(daemon, web):
             r.communicate()
         (web.root / "large").unlink()
         (web.root / "masked").unlink()
+
+
+def test_a_slow_server_costs_bounded_memory(daemon, deaf):
+    """One that reads nothing of an upload that has no end."""
+    before = memory(daemon)
+    command = ["curl", "-sS", "-X", "POST", "-H", "Expect:", "-T", "/dev/zero", f"http://127.0.0.1:{deaf.getsockname()[1]}/v1/upload"]
+    with daemon.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as upload:
+        try:
+            time.sleep(1.5)
+            assert upload.poll() is None
+            assert memory(daemon) - before < 32 << 10
+            deaf.settimeout(10)
+            peer = deaf.accept()[0]
+            assert peer.recv(4) == b"POST" and len(peer.recv(65536, socket.MSG_WAITALL)) == 65536
+            peer.close()
+        finally:
+            upload.kill()
 
 
 SLOWLY = """

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import termios
+import time
 import urllib.error
 import urllib.request
 
@@ -133,6 +134,24 @@ def test_masks(daemon, transport):
     # Much of it, in pieces of the server's.
     done = kubectl(daemon, transport, "exec", "masked", "--", "sh", "-c", "seq -f 'user%06g@example.com is there' 1 6000")
     assert done.stdout == "[masked] is there\n" * 6000, done.stderr
+
+
+def memory(daemon):
+    return sum(int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) for pid in daemon.workers())
+
+
+def test_a_slow_reader_costs_bounded_memory(daemon, transport, tmp_path):
+    """What the program says waits for who reads it."""
+    before, script = memory(daemon), f"head -c 400M /dev/zero; touch {tmp_path}/all"
+    with daemon.popen(kubectls.speaking(transport), "exec", "open", "--", "sh", "-c", script, env=environment(daemon, transport),
+                      stdout=-1, stderr=-1) as process:
+        try:
+            assert process.stdout.read(1) == b"\0"
+            time.sleep(1.5)
+            assert memory(daemon) - before < 32 << 10
+            assert process.poll() is None and not (tmp_path / "all").exists()
+        finally:
+            process.kill()
 
 
 def said_in(daemon, session):
