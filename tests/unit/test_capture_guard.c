@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -543,4 +544,51 @@ Test(guard, who_runs_nft_ends_with_the_daemon)
 	cr_expect_eq(read(held[0], &byte, 1), 0);
 	cr_expect_lt(guard_run("list table inet wayleave_x\n", NULL, &e), 0);
 	close(held[0]);
+}
+
+/* As Docker and kube-proxy are at work when a host starts. */
+_Noreturn static void change_rules(void)
+{
+	struct error e;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		guard_run("add table inet others\ndelete table inet others\n", NULL, &e);
+}
+
+/* What is said once holds until the daemon ends. */
+Test(guard, what_the_kernel_can_is_told_while_others_change_rules)
+{
+	pid_t others[2];
+	struct error e;
+
+	if (geteuid() != 0)
+		cr_skip_test("it takes root to make a network namespace");
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	if (guard_can_limit(&e) == 0)
+		cr_skip_test("the kernel has no limit");
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		others[i] = fork();
+		if (others[i] == 0)
+			change_rules();
+	}
+	for (unsigned i = 0; i < 100; i++)
+		cr_expect_eq(guard_can_limit(&e), 1, "%u: %s", i, e.text);
+	cr_expect_eq(guard_try("meta mark nothing_known", &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		cr_expect_eq(kill(others[i], SIGKILL), 0);
+		cr_expect_eq(waitpid(others[i], NULL, 0), others[i]);
+	}
+}
+
+/* Who may try nothing has not found that the kernel can't. */
+Test(guard, what_can_not_be_tried_is_an_error)
+{
+	struct error e = {.text = ""};
+
+	if (geteuid() == 0)
+		cr_assert_eq(setuid(65534), 0);
+	cr_expect_lt(guard_can_limit(&e), 0);
+	cr_expect_neq(e.text[0], 0);
+	cr_expect_lt(guard_try("counter", &e), 0);
 }

@@ -224,7 +224,11 @@ static int open_all(struct capture *c, const struct capture_options *options, st
 		r = open_epoll(c, e);
 	if (r == 0) {
 		open_queue(c);
-		c->limits_not = !guard_can_limit();
+		r = guard_can_limit(e);
+	}
+	/* Not known is no reason to go without: no rules could be loaded either. */
+	if (r >= 0) {
+		c->limits_not = r == 0;
 		r = governed_adopt(c, e);
 	}
 	if (r == 0)

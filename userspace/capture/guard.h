@@ -53,8 +53,9 @@ struct guard {
 
 /* The transaction as nft's text (nft(8)), a NUL behind it. */
 int guard_text(const struct guard *g, struct buffer *ret);
-/* Whether the kernel's nftables has `limit`, without which no agent's datagrams are limited. */
-bool guard_can_limit(void);
+/* 1: the kernel's nftables has `limit`; 0: it has none, and no agent's datagrams are limited. An
+ * error where that can't be told. */
+int guard_can_limit(struct error *e);
 /* Whether some agent's flows are queued. */
 bool guard_judges(const struct guard *g);
 /* Whether what some agent asks name servers is: never less than the above. */

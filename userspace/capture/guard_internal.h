@@ -13,8 +13,9 @@
 /* guard_run.c: runs nft's text in the caller's network namespace. What it prints is appended to
  * `ret`, unless that is NULL; of sets with names not what they hold. */
 int guard_run(const char *text, struct buffer *ret, struct error *e);
-/* Whether the kernel and nft know such a statement. */
-bool guard_try(const char *statement);
+/* 1: the kernel and nft know such a statement; 0: they don't. An error where nothing can be tried,
+ * which says neither. */
+int guard_try(const char *statement, struct error *e);
 /* Rules that accept what goes to the host's resolvers. */
 int guard_append_resolvers(struct buffer *b, const struct guard *g);
 

@@ -17,6 +17,7 @@
 
 #define RUN_TRIES 20
 #define RUN_SECONDS 30
+#define TRY_REFUSALS 3 /* until a statement is one that the kernel does not have */
 
 /* What the child says; behind it what nft printed. */
 struct outcome {
@@ -148,30 +149,46 @@ static int run_once(const char *text, struct buffer *ret, struct error *e)
 	return r;
 }
 
-bool guard_try(const char *statement)
+/* The kernel looks at the rule, and keeps nothing. */
+static int try_once(const char *statement, struct error *e)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct outcome outcome = {.error = 0};
 	char text[256];
-	bool known;
 
 	if (!nft)
-		return false;
+		return error_set(e, -ENOMEM, "nftables can't be reached");
 	snprintf(text, sizeof(text),
 		"add table inet wayleave_try\n"
 		"add chain inet wayleave_try c\n"
 		"add rule inet wayleave_try c %s\n",
 		statement);
-	/* The kernel looks at it, and keeps nothing. */
 	nft_ctx_set_dry_run(nft, true);
-	nft_ctx_buffer_error(nft);
-	known = nft_run_cmd_from_buffer(nft, text) == 0;
+	run(nft, text, &outcome);
 	nft_ctx_free(nft);
-	return known;
+	return outcome.error ? error_set(e, outcome.error, "%s", outcome.why.text) : 0;
 }
 
-bool guard_can_limit(void)
+/* A failure says nothing of the statement where others changed rules meanwhile, or where one that
+ * every kernel has fails too; and may have been over when that one was tried. */
+int guard_try(const char *statement, struct error *e)
 {
-	return guard_try("limit rate over 1000 bytes/second counter drop");
+	unsigned refused = 0;
+	int r = -EINTR;
+
+	for (unsigned tries = 0; tries < RUN_TRIES; tries++) {
+		r = try_once(statement, e);
+		if (r == 0)
+			return 1;
+		if (r != -EINTR && try_once("counter", e) == 0 && ++refused == TRY_REFUSALS)
+			return 0;
+	}
+	return r;
+}
+
+int guard_can_limit(struct error *e)
+{
+	return guard_try("limit rate over 1000 bytes/second counter drop", e);
 }
 
 /* Whoever changes rules anywhere on the host meanwhile interrupts what reads ours. */
