@@ -250,6 +250,63 @@ Test(allowance, a_limit_comes_and_goes)
 	cr_assert(allowance_check(&session));
 }
 
+static void limit_comes(void)
+{
+	set_agent(&session, "free");
+	allowance_turn(&session);
+	set_agent(&session, "narrow");
+	allowance_turn(&session);
+	cr_assert(is_told(0));
+}
+
+/* It is in the middle of a transfer, and waits then as others do. */
+Test(allowance, what_is_taken_before_a_limit_is_heard_of_is_excused)
+{
+	limit_comes();
+	carry(&server, 4 << 20);
+	cr_assert(allowance_check(&session));
+	share_moved(&other, 3 * NARROW);
+	told_count = 0;
+	ask(4 << 20);
+	cr_assert_eq(told_count, 0);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(allowance_check(&session));
+	atomic_store(&table.slots[session.share.slot].moved, 0);
+	allowance_turn(&session);
+	cr_assert(is_told((4 << 20) + PART));
+	cr_assert_eq(charged(), 0, "what was free stays so");
+	carry(&server, PART + LIMIT_SSH_ALLOWANCE_EXCESS + 1);
+	cr_assert_not(allowance_check(&session));
+}
+
+Test(allowance, who_never_asks_is_not_excused_for_long)
+{
+	limit_comes();
+	carry(&server, 4 << 20);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert(allowance_check(&session), "%u", i);
+	cr_assert_not(allowance_check(&session));
+	cr_assert(is_over(&agent) && is_over(&server));
+}
+
+/* A limit that is there from the start excuses nothing, nor does a question of before it. */
+Test(allowance, no_other_is_excused)
+{
+	set_agent(&session, "free");
+	allowance_turn(&session);
+	told_count = 0;
+	ask(0);
+	cr_assert_eq(told_count, 0, "nor does one that is not limited wait for an answer");
+	set_agent(&session, "narrow");
+	allowance_turn(&session);
+	allowance_turn(&session);
+	cr_assert(is_told(0));
+	session.allowance = (struct allowance){.server = -1};
+	allowance_begin(&session, server.ours);
+	carry(&server, LIMIT_SSH_ALLOWANCE_EXCESS + 1);
+	cr_assert_not(allowance_check(&session));
+}
+
 /* The process may tell the agent why it is over, and has nothing more of the host. */
 Test(allowance, a_session_that_is_over_leaves_no_way)
 {

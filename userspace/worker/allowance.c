@@ -20,6 +20,8 @@
 #define GIVEN_PART 64u /* of a second */
 /* Longer than a process without a worker stays to tell the agent why (ssh/relay.h). */
 #define PARTING (31 * NANOSECONDS_PER_SECOND)
+/* Looks at a session whose process has yet to hear of a new limit: a second at least. */
+#define EXCUSED 2
 #define TCP_ESTABLISHED 1 /* of the kernel's net/tcp_states.h, which has no header for others */
 
 /* Bytes that were read of a connection by whoever has it. What comes in between the two calls is
@@ -87,19 +89,32 @@ static void give(struct session *s, uint64_t bandwidth)
 	tell(s, s->host.taken + part);
 }
 
-/* The process asks at once. */
+/* The process asks at once when it hears of it. What it takes until then it may: a transfer goes on
+ * meanwhile as fast as it did. A question of before is no answer. */
 static void begin(struct session *s)
 {
 	struct allowance *a = &s->allowance;
 
 	a->limited = true;
+	a->excused = EXCUSED;
 	a->taken = a->most = taken_now(s);
+	s->host.wants_more = false;
 	tell(s, 0);
+}
+
+static void on_heard(struct session *s)
+{
+	struct allowance *a = &s->allowance;
+
+	if (a->excused)
+		a->taken = a->most = taken_now(s);
+	a->excused = 0;
 }
 
 static void release(struct session *s)
 {
 	s->allowance.limited = false;
+	s->allowance.excused = 0;
 	s->host.wants_more = false;
 	tell(s, UINT64_MAX);
 }
@@ -110,23 +125,34 @@ void allowance_turn(struct session *s)
 
 	if (s->allowance.server < 0 || s->state != SESSION_OPEN)
 		return;
-	if (bandwidth && !s->allowance.limited)
+	if (bandwidth && !s->allowance.limited) {
 		begin(s);
-	else if (!bandwidth && s->allowance.limited)
+	} else if (!bandwidth && s->allowance.limited) {
 		release(s);
-	else if (s->host.wants_more && !share_waits(s))
-		give(s, bandwidth);
+	} else if (s->allowance.limited && s->host.wants_more) {
+		on_heard(s);
+		if (!share_waits(s))
+			give(s, bandwidth);
+	}
 }
 
 void allowance_begin(struct session *s, int server)
 {
 	s->allowance.server = server;
 	allowance_turn(s);
+	/* It has taken nothing yet but what both sides say at first. */
+	s->allowance.excused = 0;
 }
 
 bool allowance_check(struct session *s)
 {
-	if (!s->allowance.limited || charge(s))
+	struct allowance *a = &s->allowance;
+
+	if (a->excused) {
+		a->excused--;
+		return true;
+	}
+	if (!a->limited || charge(s))
 		return true;
 	shutdown(s->proof, SHUT_RDWR);
 	shutdown(s->allowance.server, SHUT_RDWR);
@@ -160,7 +186,7 @@ void allowance_end(struct session *s)
 	struct allowance *a = &s->allowance;
 	struct parting *p;
 
-	if (a->limited)
+	if (a->limited && !a->excused)
 		(void)charge(s);
 	if (a->server >= 0 && (a->gone || all->count >= LIMIT_SSH_SESSIONS)) {
 		cut(a->server);

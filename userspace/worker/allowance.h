@@ -23,6 +23,7 @@ struct allowance {
 	bool limited; /* the process was told how much it may take */
 	uint64_t taken; /* bytes, of both connections, that the agent was charged for */
 	uint64_t most; /* up to which the process may take, by the same count */
+	unsigned excused; /* checks that it passes until it has heard of a limit; 0: it has */
 	bool gone; /* the process has left, or says so */
 };
 

@@ -399,6 +399,7 @@ void session_tick(struct worker *w, uint64_t now)
 	list_for_each_safe (position, &w->sessions) {
 		struct session *s = list_entry(position, struct session, link);
 
+		allowance_turn(s);
 		if (!allowance_check(s)) {
 			session_reset(s, REASON_LIMIT,
 				"its process took more than this agent may move in a second");

@@ -457,10 +457,12 @@ void session_reload(struct session *s)
 	}
 	if (s->engine)
 		pipe_set_scope(s);
-	if (!may_stay(s))
+	if (!may_stay(s)) {
 		session_abort(s, REASON_POLICY_CHANGED, "%s", "");
-	else
-		hold_judge_again(s);
+		return;
+	}
+	allowance_turn(s);
+	hold_judge_again(s);
 }
 
 /* Whether it is judged by other rules from now on. A token that ended changes nothing by itself:
