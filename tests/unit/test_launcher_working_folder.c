@@ -138,12 +138,14 @@ static void expect_in(const char *path)
 /* The very folder, by its device and number, but in another namespace. */
 Test(launcher_working_folder, a_link_out_of_the_namespace)
 {
+	static char home[] = "HOME=" HOME;
+	char *environment[] = {home, NULL};
 	const struct run_plan plan = {.flags = RUN_PLAN_KEEP_USER};
 	struct error e = {0};
 
 	make_root();
 	swap_at_open("/run", HOME "/b", true);
-	cr_expect_eq(mounts_make(&plan, &user, NULL, &e), -ENOENT);
+	cr_expect_eq(mounts_make(&plan, &user, environment, &e), -ENOENT);
 	cr_expect(strstr(e.text, "is hidden from agents"), "%s", e.text);
 	expect_swapped();
 }
