@@ -3,6 +3,7 @@
 import json
 import pathlib
 import subprocess
+import time
 
 import pytest
 from conftest import make_config
@@ -142,3 +143,35 @@ def test_people_decide_about_the_upgrade(daemon, server):
     out, errors = process.communicate(timeout=60)
     assert json.loads(out.splitlines()[0]) == {"message": "hello", "binary": False}, errors
     assert [a for a in recorded_actions(daemon) if "/asked" in a["text"]]
+
+
+# Has 64 MiB sent back, and reads no more of it than that it is a WebSocket.
+SLOW = """
+import socket, struct, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
+    s.sendall(b"GET /plain HTTP/1.1\\r\\nHost: 127.0.0.1:" + sys.argv[1].encode() + b"\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+              b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n")
+    assert s.recv(12) == b"HTTP/1.1 101"
+    for _ in range(64):
+        s.sendall(b"\\x82\\xff" + struct.pack(">Q", 1 << 20) + bytes(4 + (1 << 20)))
+    print("said", flush=True)
+    sys.stdin.readline()
+    left = 64 << 20
+    while left > 0:
+        left -= len(s.recv(1 << 20)) or sys.exit("closed")
+    print("heard", flush=True)
+"""
+
+
+def test_who_says_all_before_it_reads(daemon, server):
+    """It gets it all, and costs bounded memory: only the server keeps what is not read."""
+    def memory():
+        text = pathlib.Path(f"/proc/{daemon.workers()[0]}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0])
+
+    before = memory()
+    with daemon.popen("/usr/bin/python3", "-c", SLOW, server.port, stdin=-1, stdout=-1, text=True) as client:
+        assert client.stdout.readline() == "said\n"
+        time.sleep(0.5)
+        assert memory() - before < 32 << 10
+        assert client.communicate("\n", timeout=60)[0] == "heard\n"

@@ -218,13 +218,19 @@ static void opaque_connected(struct protocol_engine *e)
 	opaque_of(e)->connected = true;
 }
 
+/* What nobody reads is not answered. */
+static bool opaque_passes_on(const struct protocol_engine *e)
+{
+	return container_of(e, const struct opaque, base)->connected;
+}
+
 #define OPAQUE(symbol, opener)                                                                     \
 	.id = PROTOCOL_##symbol, .open = opener, .close = opaque_close, .input = opaque_input,     \
 	.needs = opaque_needs, .wants = opaque_wants, .is_busy = opaque_is_busy,                   \
 	.end = opaque_end, .next_event = opaque_next_event, .mask = opaque_mask,                   \
 	.release = opaque_release, .refuse = opaque_refuse, .bind = opaque_bind,                   \
 	.reassure = opaque_reassure, .judge_again = opaque_judge_again, .abort = opaque_abort,     \
-	.connected = opaque_connected
+	.connected = opaque_connected, .passes_on = opaque_passes_on
 
 const struct protocol protocol_opaque = {OPAQUE(TCP, opaque_open)};
 const struct protocol protocol_datagrams = {OPAQUE(UDP, datagrams_open)};

@@ -539,6 +539,10 @@ struct protocol {
 	size_t (*needs)(struct protocol_engine *e, enum side side, struct slice in);
 	/* Whether input() of that side can take anything now. */
 	bool (*wants)(const struct protocol_engine *e, enum side side);
+	/* Whether all that the agent sends now goes on to the server, and nothing of it is answered
+	 * here: then it is taken while the agent reads nothing, too, as the server itself may do.
+	 * NULL: never. */
+	bool (*passes_on)(const struct protocol_engine *e);
 	/* Whether something that was released is still under way, so that bytes pass which nobody
 	 * judges any more. */
 	bool (*is_busy)(const struct protocol_engine *e);

@@ -625,6 +625,13 @@ static bool is_shaking_hands(const struct leg *leg)
 	return leg->tls && !leg->tls->established;
 }
 
+static bool passes_on(const struct session *s)
+{
+	const struct protocol *p = s->engine->protocol;
+
+	return p->passes_on && p->passes_on(s->engine);
+}
+
 /* Receives from `side` where the engine can take more and the other side takes what comes of it. */
 static void receive_more(struct session *s, enum side side)
 {
@@ -636,7 +643,7 @@ static void receive_more(struct session *s, enum side side)
 	if (leg_queued(&s->legs[to]) >= LEG_QUEUE_HIGH)
 		return;
 	/* Who does not read what it was answered is not answered any more. */
-	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH)
+	if (side == SIDE_AGENT && leg_queued(leg) >= LEG_QUEUE_HIGH && !passes_on(s))
 		return;
 	/* A process of its own is held back where it reads (allowance.h). */
 	if (!session_is_delegated(s) && share_waits(s))

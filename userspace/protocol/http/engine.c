@@ -194,6 +194,17 @@ static bool engine_wants(const struct protocol_engine *base, enum side side)
 	}
 }
 
+/* SPDY's pings and what is refused of its streams are answered here, and so is who sends TLS to
+ * what a proxy leads to. */
+static bool engine_passes_on(const struct protocol_engine *base)
+{
+	const struct http_engine *e = container_of(base, const struct http_engine, base);
+
+	if (e->agent == HTTP_AGENT_TUNNEL)
+		return !e->tunnel.events && !e->request.spdy;
+	return e->agent == HTTP_AGENT_BODY;
+}
+
 static bool engine_is_busy(const struct protocol_engine *base)
 {
 	switch (container_of(base, const struct http_engine, base)->agent) {
@@ -396,10 +407,10 @@ static enum detection engine_detect(struct slice from_agent, struct slice from_s
 #define HTTP_ENGINE                                                                                \
 	.connects_late = true, .ends_behind = true, .asks_again = true,                            \
 	.close = http_engine_close, .input = engine_input, .needs = engine_needs,                  \
-	.wants = engine_wants, .is_busy = engine_is_busy, .end = engine_end,                       \
-	.next_event = engine_next_event, .mask = engine_mask, .would_refuse = engine_would_refuse, \
-	.release = engine_release, .refuse = engine_refuse, .bind = http_hold_bind,                \
-	.show = http_shown_put, .reassure = http_hold_reassure,                                    \
+	.wants = engine_wants, .passes_on = engine_passes_on, .is_busy = engine_is_busy,           \
+	.end = engine_end, .next_event = engine_next_event, .mask = engine_mask,                   \
+	.would_refuse = engine_would_refuse, .release = engine_release, .refuse = engine_refuse,   \
+	.bind = http_hold_bind, .show = http_shown_put, .reassure = http_hold_reassure,            \
 	.judge_again = http_hold_judge_again, .abort = engine_abort,                               \
 	.connected = engine_connected, .tls_done = engine_tls_done, .proven = http_inject_proven
 
