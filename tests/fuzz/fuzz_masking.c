@@ -112,7 +112,8 @@ static void check_shown(struct slice value, const struct masker *m, uint32_t typ
 	how = pg_value_show(m, &shown, &out);
 	CHECK(how >= PROTOCOL_SHOWN_AS_IT_IS && how <= PROTOCOL_SHOWN_NOT);
 	if (how == PROTOCOL_SHOWN_AS_TEXT)
-		CHECK(buffer_length(&out) && text_is_utf8(buffer_slice(&out)));
+		CHECK((buffer_length(&out) || value.length == 0) &&
+			text_is_utf8(buffer_slice(&out)));
 	else
 		CHECK(how == PROTOCOL_SHOWN_REPLACED || buffer_length(&out) == 0);
 	buffer_done(&out);
