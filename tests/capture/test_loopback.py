@@ -158,7 +158,7 @@ def test_a_listener_that_is_shared_and_a_connection_that_has_ended(host, cookies
 
 # Who of several on a port is found depends on addresses, and of the ports almost on the connection's own alone, which connect(2) does
 # not know: at some addresses it always is somebody else, and all is refused.
-SHARED = [f"127.0.1.{n}" for n in range(1, 17)]
+ADDRESSES = [f"127.0.1.{n}" for n in range(1, 17)]
 # The agent finds an address and a port from which its own listener is chosen, and leaves no TIME_WAIT there; then the last packet of a
 # handshake waits, and meanwhile it closes that listener.
 CLOSING = """
@@ -185,7 +185,7 @@ def test_a_listener_that_closes_before_a_handshake_with_cookies_ends(host, netwo
     _, agent = host.govern()
     process = agent.start(f"""
         exec({CLOSING!r})
-        listeners = {{address: listen(address) for address in {SHARED!r}}}
+        listeners = {{address: listen(address) for address in {ADDRESSES!r}}}
         print("ready", flush=True)
         sys.stdin.readline()
         for address, port in ((address, port) for address in listeners for port in range(22000, 22008)):
@@ -218,7 +218,7 @@ def test_a_listener_that_closes_before_a_handshake_with_cookies_ends(host, netwo
     other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""if True:
         import socket, sys
         exec({CLOSING!r})
-        listeners = {{address: listen(address) for address in {SHARED!r}}}
+        listeners = {{address: listen(address) for address in {ADDRESSES!r}}}
         print("ready", flush=True)
         s = listeners[sys.stdin.readline().strip()]
         s.settimeout(0.1)
@@ -316,18 +316,18 @@ def test_fast_open_where_the_listener_is_shared(host, fast_open):
     _, agent = host.govern()
     process = agent.start(f"""
         exec({OPENING!r})
-        for address in {SHARED!r}:
+        for address in {ADDRESSES!r}:
             answer(listen(address, 7011, True), b"own")
         print("ready", flush=True)
         sys.stdin.readline()
         from concurrent.futures import ThreadPoolExecutor
         with ThreadPoolExecutor(16) as pool:
-            result = [said for _ in range(2) for said in pool.map(lambda address: opening(address, 7011, 21000), {SHARED!r})]
+            result = [said for _ in range(2) for said in pool.map(lambda address: opening(address, 7011, 21000), {ADDRESSES!r})]
     """)
     assert process.stdout.readline() == "ready\n"
     other = subprocess.Popen(Network.enter(host.network.host, PYTHON, "-c", f"""if True:
         exec({OPENING!r})
-        listeners = [listen(address, 7011, True) for address in {SHARED!r}]
+        listeners = [listen(address, 7011, True) for address in {ADDRESSES!r}]
         print("ready", flush=True)
         sys.stdin.readline()
         for s in listeners:
