@@ -119,7 +119,7 @@ void http_see_response(struct http_engine *e)
 
 	if (m->status == 401 || m->status == 407 || m->minor == 0)
 		e->bound = true;
-	e->persists |=
+	e->persists = e->persists ||
 		http_fields_list_has(&m->fields, "connection", slice_from_string("keep-alive"));
 }
 
