@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that answer oddly, break off, or are slow, and agents that are: what an agent sees is what it would see directly, or a
 refusal, and never something cut short that looks whole."""
+import contextlib
 import json
+import queue
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -108,13 +111,28 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as pe
         ended = "reset"
     print(len(said), ended)
 """
+# Sends all before it reads anything of what comes back, which has another head, or the same.
+MUCH_AHEAD = 32 << 20
+ASKS = b"POST /v1/echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % MUCH_AHEAD
+ANSWERS = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MUCH_AHEAD
+AHEAD = f"""
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as peer:
+    peer.sendall({ASKS!r})
+    for _ in range({MUCH_AHEAD >> 20}):
+        peer.sendall(bytes(1 << 20))
+    got = 0
+    while got < int(sys.argv[2]) and (data := peer.recv(1 << 20)):
+        got += len(data)
+    print(got)
+"""
 RULES = [
     {"name": "read", "resources": ["odd", "odd-tls", "web", "h2"], "operations": ["read"], "allow": {}},
     {"name": "masked", "resources": ["web", "h2"], "operations": ["GET"], "objects": ["/v1/masked*"],
      "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "puts need a person", "operations": ["PUT"], "review": {"by": "dba"}},
-    {"name": "relayed", "resources": ["relay"], "allow": {}},
-    {"name": "uploads", "resources": ["deaf"], "operations": ["POST"], "allow": {}},
+    {"name": "relayed", "resources": ["relay", "echo-relay"], "allow": {}},
+    {"name": "uploads", "resources": ["deaf", "echo"], "operations": ["POST"], "allow": {}},
 ]
 REMOVED = {"name": "removed later", "resources": ["removed"], "operations": ["read"], "allow": {}}
 
@@ -139,8 +157,55 @@ def deaf():
         yield s
 
 
+class Echo:
+    """Reads whatever comes, and sends it back as fast as that is read; `head`: instead of a request's."""
+
+    def __init__(self, head=b""):
+        self.head = head
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer = self.listener.accept()[0]
+                pieces = queue.SimpleQueue()
+                threading.Thread(target=self.read, args=(peer, pieces), daemon=True).start()
+                threading.Thread(target=self.write, args=(peer, pieces), daemon=True).start()
+
+    def read(self, peer, pieces):
+        with contextlib.suppress(OSError):
+            before, head = b"", self.head
+            while head and (data := peer.recv(65536)):
+                before += data
+                if b"\r\n\r\n" in before:
+                    pieces.put(head + before.partition(b"\r\n\r\n")[2])
+                    break
+            while data := peer.recv(65536):
+                pieces.put(data)
+        pieces.put(b"")
+
+    def write(self, peer, pieces):
+        with peer, contextlib.suppress(OSError):
+            while data := pieces.get():
+                peer.sendall(data)
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 @pytest.fixture(scope="module")
-def daemon(web, odd, deaf, tmp_path_factory):
+def echoes():
+    servers = {"echo": Echo(ANSWERS), "echo-relay": Echo()}
+    yield servers
+    for s in servers.values():
+        s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(web, odd, deaf, echoes, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), {
         **make_config(1), "workers": 1, "loopback": "egress", "reviewers": {"dba": {"local_users": ["root"]}},
         "resources": [
@@ -148,6 +213,8 @@ def daemon(web, odd, deaf, tmp_path_factory):
             {"name": "odd-tls", "protocol": "http", "hosts": [f"127.0.0.1:{odd['TLS'].port}"], "tls": {"ca_file": str(odd["TLS"].ca)}},
             {"name": "removed", "protocol": "http", "hosts": [f"127.0.0.1:{odd['removed'].port}"]},
             {"name": "relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{odd['relay'].port}"]},
+            {"name": "echo", "protocol": "http", "hosts": [f"127.0.0.1:{echoes['echo'].port}"]},
+            {"name": "echo-relay", "protocol": "tcp", "hosts": [f"127.0.0.1:{echoes['echo-relay'].port}"]},
             {"name": "deaf", "protocol": "http", "hosts": [f"127.0.0.1:{deaf.getsockname()[1]}"]},
             {"name": "web", "protocol": "http", "hosts": [f"127.0.0.1:{web.port}"], "reuse": "60s"},
             {"name": "h2", "protocol": "http", "hosts": [f"127.0.0.1:{web.h2_port}"], "tls": {"ca_file": str(web.ca)}}]}, [*RULES, REMOVED])
@@ -415,6 +482,16 @@ def test_a_slow_server_costs_bounded_memory(daemon, deaf):
             peer.close()
         finally:
             upload.kill()
+
+
+@pytest.mark.parametrize("name", ["echo", "echo-relay"])
+def test_who_says_all_before_it_reads(daemon, echoes, name):
+    """Of a request's body, and of what nobody reads: the server keeps it, as it would directly."""
+    before = memory(daemon)
+    expected = MUCH_AHEAD + len(echoes[name].head or ASKS)
+    done = daemon.run(PYTHON, "-c", AHEAD, echoes[name].port, expected, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+    assert memory(daemon) - before < 32 << 10
 
 
 SLOWLY = """
