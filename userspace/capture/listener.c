@@ -23,6 +23,8 @@
 /* Where a free port is looked for, downwards; below stand the ports of well-known services. */
 #define PORT_HIGHEST 1023
 #define PORT_LOWEST 600
+#define JOIN_TRIES 100
+#define JOIN_PAUSE 5000 /* microseconds */
 #define BACKLOG 65535 /* the kernel takes net.core.somaxconn where that is less */
 
 /* A datagram from the child: a pair of sockets beside it, or why there is none. */
@@ -152,6 +154,19 @@ static int claim_port(const struct order *o, uint16_t wanted, int fds[2])
 	return r;
 }
 
+/* A socket of somebody who tries the port in this moment counts as listening there until the kernel
+ * has refused it. */
+static int join_port(const struct order *o, uint16_t port, int fds[2])
+{
+	int r = open_pair(o, port, true, fds);
+
+	for (unsigned i = 0; r == -EADDRINUSE && i < JOIN_TRIES; i++) {
+		usleep(JOIN_PAUSE);
+		r = open_pair(o, port, true, fds);
+	}
+	return r;
+}
+
 static int send_made(int channel, const struct made *made, const int *fds, size_t count)
 {
 	union {
@@ -221,7 +236,7 @@ static void make_all(int channel, const struct order *order)
 	if (r == 0)
 		r = send_pair(channel, (uint16_t)port, fds);
 	for (unsigned i = 1; r == 0 && i < order->count; i++) {
-		r = open_pair(order, (uint16_t)port, true, fds);
+		r = join_port(order, (uint16_t)port, fds);
 		if (r == 0)
 			r = send_pair(channel, (uint16_t)port, fds);
 	}
