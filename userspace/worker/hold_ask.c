@@ -9,15 +9,8 @@
 #include "base/limits.h"
 #include "worker/decide.h"
 #include "worker/hold_internal.h"
+#include "worker/signs.h"
 
-/* People see a notice this often, libraries something every second: some give up on a connection
- * that is silent for a few. */
-#define NOTICE_TIME (15 * NANOSECONDS_PER_SECOND)
-#define BEAT_TIME NANOSECONDS_PER_SECOND
-/* Where very many wait, a worker gives this many signs of life a second: each costs a system call
- * and a wake-up, and a library that bears a second's silence bears two. */
-#define BEATS_PER_SECOND 250
-#define BEAT_TIME_MAX (2 * NANOSECONDS_PER_SECOND)
 /* So long the server may take to say what the action would do; a lock may be in its way. */
 #define PREVIEW_TIME (2 * NANOSECONDS_PER_SECOND)
 
@@ -27,15 +20,6 @@
 #define GATHER_BYTES 32768
 /* So long people are not asked because it is not known yet what the process is. */
 #define PROCESS_TIME (2 * NANOSECONDS_PER_SECOND)
-
-static uint64_t beat_time(const struct worker *w)
-{
-	uint64_t shared = w->hold_count * (NANOSECONDS_PER_SECOND / BEATS_PER_SECOND);
-
-	if (shared <= BEAT_TIME)
-		return BEAT_TIME;
-	return shared < BEAT_TIME_MAX ? shared : BEAT_TIME_MAX;
-}
 
 bool hold_was_asked_about(const struct hold *h)
 {
@@ -61,22 +45,21 @@ void hold_reassure(struct hold *h, bool aloud)
 		say_what_it_waits_for(h, text, sizeof(text));
 	if (!s->engine->protocol->reassure(s->engine, h->lane, slice_from_string(text)))
 		return;
-	h->next_beat = clock_monotonic() + beat_time(s->worker);
+	h->next_beat = signs_next_beat(clock_monotonic(), s->worker->hold_count, 0);
 	if (aloud)
-		h->next_notice = clock_monotonic() + NOTICE_TIME;
+		h->next_notice = signs_next_notice(clock_monotonic(), 0);
 	session_touch(s);
 }
 
-/* Those that came together don't speak together from then on: their numbers spread them. */
 static void first_sign(struct hold *h)
 {
-	uint64_t early = (h->wait * 0x9e3779b97f4a7c15 >> 32) % beat_time(h->session->worker);
+	uint64_t now = clock_monotonic();
 
 	hold_reassure(h, true);
 	if (h->next_notice == 0)
 		return; /* it could not be said; the next tick tries again */
-	h->next_beat -= early;
-	h->next_notice -= early;
+	h->next_beat = signs_next_beat(now, h->session->worker->hold_count, h->wait);
+	h->next_notice = signs_next_notice(now, h->wait);
 }
 
 static void on_not_asked(struct hold *h, struct slice why)
@@ -156,7 +139,7 @@ struct hold *hold_new(struct session *s, uint32_t lane)
 	buffer_init(&h->scope, QUESTION_BYTES_MOST);
 	list_append(&s->worker->holds, &h->link);
 	s->worker->hold_count++;
-	h->next_beat = clock_monotonic() + beat_time(s->worker);
+	h->next_beat = signs_next_beat(clock_monotonic(), s->worker->hold_count, 0);
 	list_append(&s->holds, &h->sibling);
 	hold_begin_ticks(s->worker);
 	return h;
