@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
 #include "monitor/own_keys.h"
 #include "monitor/sshkey.h"
@@ -35,10 +36,10 @@ static void check_login(struct slice request)
 {
 	struct slice rest = slice_from(request, 1), blob, data, id, user;
 
-	check(sshkey_take_string(&rest, &blob) && sshkey_take_string(&rest, &data));
-	check(sshkey_take_string(&data, &id) && data.length && data.data[0] == 50);
+	check(ssh_wire_take_string(&rest, &blob) && ssh_wire_take_string(&rest, &data));
+	check(ssh_wire_take_string(&data, &id) && data.length && data.data[0] == 50);
 	data = slice_from(data, 1);
-	check(sshkey_take_string(&data, &user) && slice_equal_string(user, "root"));
+	check(ssh_wire_take_string(&data, &user) && slice_equal_string(user, "root"));
 }
 
 static int ask(void *context, struct slice request, struct buffer *ret)

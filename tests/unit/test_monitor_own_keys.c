@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
 #include "monitor/own_keys.h"
 #include "monitor/sshkey.h"
@@ -62,8 +63,8 @@ static void append_blob(struct buffer *to, const char *kind, uint8_t number)
 {
 	const uint8_t bytes[32] = {number};
 
-	sshkey_append_string(to, slice_from_string(kind));
-	sshkey_append_string(to, slice_of(bytes, sizeof(bytes)));
+	ssh_wire_append_string(to, slice_from_string(kind));
+	ssh_wire_append_string(to, slice_of(bytes, sizeof(bytes)));
 }
 
 static void add_identity(struct behind *b, const char *kind, uint8_t number)
@@ -72,8 +73,8 @@ static void add_identity(struct behind *b, const char *kind, uint8_t number)
 
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
 	append_blob(&blob, kind, number);
-	sshkey_append_string(&b->identities, buffer_slice(&blob));
-	sshkey_append_string(&b->identities, slice_from_string("a comment"));
+	ssh_wire_append_string(&b->identities, buffer_slice(&blob));
+	ssh_wire_append_string(&b->identities, slice_from_string("a comment"));
 	buffer_done(&blob);
 }
 
@@ -96,17 +97,17 @@ static int sign(struct keyring *k, const char *user, uint8_t number)
 	buffer_init(&request, KEYRING_REQUEST_MOST);
 	buffer_init(&answer, KEYRING_ANSWER_MOST);
 	append_blob(&blob, "ssh-ed25519", number);
-	sshkey_append_string(&data, slice_of(id, sizeof(id)));
+	ssh_wire_append_string(&data, slice_of(id, sizeof(id)));
 	buffer_append_byte(&data, 50);
-	sshkey_append_string(&data, slice_from_string(user));
-	sshkey_append_string(&data, slice_from_string("ssh-connection"));
-	sshkey_append_string(&data, slice_from_string("publickey"));
+	ssh_wire_append_string(&data, slice_from_string(user));
+	ssh_wire_append_string(&data, slice_from_string("ssh-connection"));
+	ssh_wire_append_string(&data, slice_from_string("publickey"));
 	buffer_append_byte(&data, 1);
-	sshkey_append_string(&data, slice_from_string("ssh-ed25519"));
-	sshkey_append_string(&data, buffer_slice(&blob));
+	ssh_wire_append_string(&data, slice_from_string("ssh-ed25519"));
+	ssh_wire_append_string(&data, buffer_slice(&blob));
 	buffer_append_byte(&request, 13);
-	sshkey_append_string(&request, buffer_slice(&blob));
-	sshkey_append_string(&request, buffer_slice(&data));
+	ssh_wire_append_string(&request, buffer_slice(&blob));
+	ssh_wire_append_string(&request, buffer_slice(&data));
 	buffer_append_u32(&request, 0);
 	cr_assert_eq(keyring_answer(k, buffer_slice(&request), &answer), 0);
 	first = buffer_slice(&answer).data[0];
@@ -123,11 +124,11 @@ static void set_signature(struct behind *b, const char *algorithm, size_t length
 	struct buffer signature;
 
 	buffer_init(&signature, sizeof(bytes) + 1024);
-	sshkey_append_string(&signature, slice_from_string(algorithm));
-	sshkey_append_string(&signature, slice_of(bytes, length));
+	ssh_wire_append_string(&signature, slice_from_string(algorithm));
+	ssh_wire_append_string(&signature, slice_of(bytes, length));
 	buffer_clear(&b->signature);
 	buffer_append_byte(&b->signature, 14);
-	sshkey_append_string(&b->signature, buffer_slice(&signature));
+	ssh_wire_append_string(&b->signature, buffer_slice(&signature));
 	buffer_done(&signature);
 }
 

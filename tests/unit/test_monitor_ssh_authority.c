@@ -5,9 +5,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
 #include "monitor/ssh_authority.h"
-#include "monitor/sshkey.h"
 
 static struct ssh_authority *authority;
 static char folder[] = "/tmp/ssh-authority-XXXXXX";
@@ -150,17 +150,17 @@ Test(ssh_authority, the_signer_signs_for_the_certificate)
 	cr_assert_eq(keyring_answer(&keys, slice_of(&ask_identities, 1), &answered), 0);
 	rest = slice_from(buffer_slice(&answered), 9);
 	cr_expect(slice_starts_with(rest, buffer_slice(&certificate)));
-	sshkey_append_string(&data, slice_of(id, sizeof(id)));
+	ssh_wire_append_string(&data, slice_of(id, sizeof(id)));
 	buffer_append_byte(&data, 50);
-	sshkey_append_string(&data, slice_from_string("root"));
-	sshkey_append_string(&data, slice_from_string("ssh-connection"));
-	sshkey_append_string(&data, slice_from_string("publickey"));
+	ssh_wire_append_string(&data, slice_from_string("root"));
+	ssh_wire_append_string(&data, slice_from_string("ssh-connection"));
+	ssh_wire_append_string(&data, slice_from_string("publickey"));
 	buffer_append_byte(&data, 1);
-	sshkey_append_string(&data, slice_from_string(SSH_CERTIFICATE_TYPE));
-	sshkey_append_string(&data, buffer_slice(&certificate));
+	ssh_wire_append_string(&data, slice_from_string(SSH_CERTIFICATE_TYPE));
+	ssh_wire_append_string(&data, buffer_slice(&certificate));
 	buffer_append_byte(&request, 13);
-	sshkey_append_string(&request, buffer_slice(&certificate));
-	sshkey_append_string(&request, buffer_slice(&data));
+	ssh_wire_append_string(&request, buffer_slice(&certificate));
+	ssh_wire_append_string(&request, buffer_slice(&data));
 	buffer_append_u32(&request, 0);
 	buffer_clear(&answered);
 	cr_assert_eq(keyring_answer(&keys, buffer_slice(&request), &answered), 0);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
 #include "monitor/sshkey.h"
 #include "monitor/sshkey_file.h"
@@ -124,14 +125,14 @@ static void append_login(EVP_PKEY *key, const char *user, const char *service,
 
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
 	sshkey_append_public(key, &blob);
-	sshkey_append_string(ret, slice_of(id, session));
+	ssh_wire_append_string(ret, slice_of(id, session));
 	buffer_append_byte(ret, 50);
-	sshkey_append_string(ret, slice_from_string(user));
-	sshkey_append_string(ret, slice_from_string(service));
-	sshkey_append_string(ret, slice_from_string("publickey"));
+	ssh_wire_append_string(ret, slice_from_string(user));
+	ssh_wire_append_string(ret, slice_from_string(service));
+	ssh_wire_append_string(ret, slice_from_string("publickey"));
 	buffer_append_byte(ret, 1);
-	sshkey_append_string(ret, slice_from_string(algorithm));
-	sshkey_append_string(ret, buffer_slice(&blob));
+	ssh_wire_append_string(ret, slice_from_string(algorithm));
+	ssh_wire_append_string(ret, buffer_slice(&blob));
 	buffer_done(&blob);
 }
 
@@ -159,8 +160,8 @@ static int ask(EVP_PKEY *key, struct slice data, uint32_t flags)
 	buffer_init(&answered, 16384);
 	sshkey_append_public(key, &blob);
 	buffer_append_byte(&request, 13);
-	sshkey_append_string(&request, buffer_slice(&blob));
-	sshkey_append_string(&request, data);
+	ssh_wire_append_string(&request, buffer_slice(&blob));
+	ssh_wire_append_string(&request, data);
 	buffer_append_u32(&request, flags);
 	cr_assert_eq(answer(key, buffer_slice(&request), &answered), 0);
 	first = buffer_slice(&answered).data[0];

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/sshkey.h"
 
 #define ALGORITHM_MOST 64u
@@ -50,7 +51,7 @@ static const char *algorithm_of(struct slice blob, unsigned flags)
 	};
 	struct slice kind;
 
-	if (!sshkey_take_string(&blob, &kind))
+	if (!ssh_wire_take_string(&blob, &kind))
 		return NULL;
 	if (slice_equal_string(kind, "ssh-rsa"))
 		return flags & SSHKEY_RSA_SHA2_512    ? "rsa-sha2-512"
@@ -121,7 +122,8 @@ static int take_identities(struct keyring *k, struct slice answer)
 	count = bytes_get_u32(answer.data + 1);
 	answer = slice_from(answer, 5);
 	for (uint32_t i = 0; i < count; i++) {
-		if (!sshkey_take_string(&answer, &blob) || !sshkey_take_string(&answer, &comment))
+		if (!ssh_wire_take_string(&answer, &blob) ||
+			!ssh_wire_take_string(&answer, &comment))
 			return -EBADMSG;
 		add_public(k, blob);
 	}
@@ -151,16 +153,16 @@ static int append_expected(
 	int r = buffer_append_byte(ret, USERAUTH_REQUEST);
 
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string(user));
+		r = ssh_wire_append_string(ret, slice_from_string(user));
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string("ssh-connection"));
+		r = ssh_wire_append_string(ret, slice_from_string("ssh-connection"));
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string("publickey"));
+		r = ssh_wire_append_string(ret, slice_from_string("publickey"));
 	if (r == 0)
 		r = buffer_append_byte(ret, 1);
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string(algorithm));
-	return r < 0 ? r : sshkey_append_string(ret, blob);
+		r = ssh_wire_append_string(ret, slice_from_string(algorithm));
+	return r < 0 ? r : ssh_wire_append_string(ret, blob);
 }
 
 /* The identifier is a hash: of at least 20 bytes, of at most 64. */
@@ -171,7 +173,7 @@ static bool is_login(const char *user, struct slice blob, struct slice data, uns
 	struct buffer expected;
 	bool same;
 
-	if (!algorithm || !sshkey_take_string(&data, &session) || session.length < 20 ||
+	if (!algorithm || !ssh_wire_take_string(&data, &session) || session.length < 20 ||
 		session.length > 64)
 		return false;
 	buffer_init(&expected, KEYRING_REQUEST_MOST);
@@ -190,9 +192,9 @@ static int answer_identities(const struct keyring *k, struct buffer *ret)
 	if (r == 0)
 		r = buffer_append_u32(ret, (uint32_t)k->count);
 	for (size_t i = 0; r == 0 && i < k->count; i++) {
-		r = sshkey_append_string(ret, buffer_slice(&k->items[i].blob));
+		r = ssh_wire_append_string(ret, buffer_slice(&k->items[i].blob));
 		if (r == 0)
-			r = sshkey_append_string(ret, slice_from_string("wayleave"));
+			r = ssh_wire_append_string(ret, slice_from_string("wayleave"));
 	}
 	return r;
 }
@@ -207,7 +209,7 @@ static int sign(EVP_PKEY *key, struct slice data, unsigned flags, struct buffer 
 	if (r == 0)
 		r = buffer_append_byte(ret, AGENT_SIGN_RESPONSE);
 	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&signature));
+		r = ssh_wire_append_string(ret, buffer_slice(&signature));
 	buffer_done(&signature);
 	return r;
 }
@@ -220,9 +222,9 @@ static bool is_signature(struct slice answer)
 	if (answer.length == 0 || answer.data[0] != AGENT_SIGN_RESPONSE)
 		return false;
 	answer = slice_from(answer, 1);
-	return sshkey_take_string(&answer, &signature) && answer.length == 0 &&
-		sshkey_take_string(&signature, &algorithm) && algorithm.length &&
-		algorithm.length <= ALGORITHM_MOST && sshkey_take_string(&signature, &bytes) &&
+	return ssh_wire_take_string(&answer, &signature) && answer.length == 0 &&
+		ssh_wire_take_string(&signature, &algorithm) && algorithm.length &&
+		algorithm.length <= ALGORITHM_MOST && ssh_wire_take_string(&signature, &bytes) &&
 		bytes.length && bytes.length <= SSHKEY_BLOB_MOST && signature.length == 0;
 }
 
@@ -247,7 +249,7 @@ static int answer_sign(struct keyring *k, struct slice whole, struct buffer *ret
 	struct keyring_item *item;
 	unsigned flags;
 
-	if (!sshkey_take_string(&rest, &blob) || !sshkey_take_string(&rest, &data) ||
+	if (!ssh_wire_take_string(&rest, &blob) || !ssh_wire_take_string(&rest, &data) ||
 		rest.length != 4)
 		return -EINVAL;
 	flags = bytes_get_u32(rest.data);

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/privileges.h"
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
 #include "monitor/sshkey.h"
 #include "ssh/messages.h"
@@ -72,7 +73,7 @@ static int send_string(int fd, struct slice text, uint64_t deadline)
 	int r;
 
 	buffer_init(&out, KEYRING_ANSWER_MOST + 4);
-	r = sshkey_append_string(&out, text);
+	r = ssh_wire_append_string(&out, text);
 	if (r == 0)
 		r = transfer(fd, out.data, buffer_length(&out), true, deadline);
 	buffer_done(&out);

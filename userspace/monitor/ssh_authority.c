@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/sshkey.h"
 #include "monitor/sshkey_file.h"
 
@@ -130,7 +131,7 @@ static int append_key(const EVP_PKEY *key, struct buffer *ret)
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
 	r = sshkey_append_public(key, &blob);
 	rest = buffer_slice(&blob);
-	if (r == 0 && !sshkey_take_string(&rest, &type))
+	if (r == 0 && !ssh_wire_take_string(&rest, &type))
 		r = -EINVAL;
 	if (r == 0)
 		r = buffer_append_slice(ret, rest);
@@ -143,7 +144,7 @@ static int append_nested(struct slice s, struct buffer *ret)
 {
 	int r = buffer_append_u32(ret, (uint32_t)(4 + s.length));
 
-	return r < 0 ? r : sshkey_append_string(ret, s);
+	return r < 0 ? r : ssh_wire_append_string(ret, s);
 }
 
 /* In the order of their names, as whoever reads it demands; those without a value are not there. */
@@ -164,7 +165,7 @@ static int append_options(const struct ssh_certificate *c, struct buffer *ret)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(options); i++) {
 		if (!options[i].value.length)
 			continue;
-		r = sshkey_append_string(ret, slice_from_string(options[i].name));
+		r = ssh_wire_append_string(ret, slice_from_string(options[i].name));
 		if (r == 0)
 			r = append_nested(options[i].value, ret);
 	}
@@ -181,7 +182,7 @@ static int append_permissions(struct buffer *ret)
 		length += 8 + (uint32_t)strlen(names[i]);
 	r = buffer_append_u32(ret, length);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
-		r = sshkey_append_string(ret, slice_from_string(names[i]));
+		r = ssh_wire_append_string(ret, slice_from_string(names[i]));
 		if (r == 0)
 			r = buffer_append_u32(ret, 0);
 	}
@@ -196,7 +197,7 @@ static int append_blob(const EVP_PKEY *key, struct buffer *ret)
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
 	r = sshkey_append_public(key, &blob);
 	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&blob));
+		r = ssh_wire_append_string(ret, buffer_slice(&blob));
 	buffer_done(&blob);
 	return r;
 }
@@ -205,7 +206,7 @@ static int append_blob(const EVP_PKEY *key, struct buffer *ret)
 static int append_facts(const struct ssh_authority *a, const EVP_PKEY *key,
 	const struct ssh_certificate *c, struct buffer *ret)
 {
-	int r = sshkey_append_string(ret, slice_from_string(SSH_CERTIFICATE_TYPE));
+	int r = ssh_wire_append_string(ret, slice_from_string(SSH_CERTIFICATE_TYPE));
 
 	if (r == 0)
 		r = append_nonce(ret);
@@ -216,7 +217,7 @@ static int append_facts(const struct ssh_authority *a, const EVP_PKEY *key,
 	if (r == 0)
 		r = buffer_append_u32(ret, USER_CERTIFICATE);
 	if (r == 0)
-		r = sshkey_append_string(ret, c->id);
+		r = ssh_wire_append_string(ret, c->id);
 	if (r == 0)
 		r = append_nested(c->user, ret);
 	if (r == 0)
@@ -249,7 +250,7 @@ int ssh_authority_certify(struct ssh_authority *a, const EVP_PKEY *key,
 	if (r == 0)
 		r = buffer_append_slice(ret, buffer_slice(&facts));
 	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&signature));
+		r = ssh_wire_append_string(ret, buffer_slice(&signature));
 	buffer_done(&facts);
 	buffer_done(&signature);
 	return r;

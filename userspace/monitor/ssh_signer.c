@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/keyring.h"
-#include "monitor/sshkey.h"
 
 struct ssh_signer {
 	struct list link;
@@ -40,7 +40,7 @@ static bool send_string(struct ssh_signer *s, struct slice text)
 	bool ok;
 
 	buffer_init(&out, KEYRING_REQUEST_MOST + 4);
-	ok = sshkey_append_string(&out, text) == 0 &&
+	ok = ssh_wire_append_string(&out, text) == 0 &&
 		send(s->source.fd, buffer_slice(&out).data, buffer_length(&out),
 			MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)buffer_length(&out);
 	buffer_done(&out);
@@ -73,7 +73,7 @@ static bool receive(struct ssh_signer *s)
 	while (ok) {
 		struct slice in = buffer_slice(&s->in), request;
 
-		if (!sshkey_take_string(&in, &request))
+		if (!ssh_wire_take_string(&in, &request))
 			break;
 		ok = answer(s, request);
 		buffer_consume(&s->in, 4 + request.length);

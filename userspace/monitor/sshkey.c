@@ -6,8 +6,8 @@
 #include <openssl/ecdsa.h>
 #include <openssl/pem.h>
 
-#include "base/bytes.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/sshkey_file.h"
 
 static const struct curve {
@@ -50,32 +50,11 @@ const char *sshkey_type(const EVP_PKEY *key)
 	}
 }
 
-/* --- RFC 4251, 5 --- */
-
-int sshkey_append_string(struct buffer *b, struct slice s)
-{
-	int r = buffer_append_u32(b, (uint32_t)s.length);
-
-	return r < 0 ? r : buffer_append_slice(b, s);
-}
-
-bool sshkey_take_string(struct slice *from, struct slice *ret)
-{
-	uint32_t length;
-
-	if (from->length < 4)
-		return false;
-	length = bytes_get_u32(from->data);
-	if (length > from->length - 4)
-		return false;
-	*ret = slice_head(slice_from(*from, 4), length);
-	*from = slice_from(*from, 4 + (size_t)length);
-	return true;
-}
+/* --- parts --- */
 
 static int append_text(struct buffer *b, const char *text)
 {
-	return sshkey_append_string(b, slice_from_string(text));
+	return ssh_wire_append_string(b, slice_from_string(text));
 }
 
 /* "mpint" of a number that is not negative. */
@@ -129,7 +108,7 @@ static int append_point(const EVP_PKEY *key, struct buffer *ret)
 			key, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, point, sizeof(point), &length))
 		return -EIO;
 	r = append_text(ret, curve->name);
-	return r < 0 ? r : sshkey_append_string(ret, slice_of(point, length));
+	return r < 0 ? r : ssh_wire_append_string(ret, slice_of(point, length));
 }
 
 static int append_ed25519(const EVP_PKEY *key, struct buffer *ret)
@@ -138,7 +117,7 @@ static int append_ed25519(const EVP_PKEY *key, struct buffer *ret)
 	size_t length = sizeof(raw);
 
 	return EVP_PKEY_get_raw_public_key(key, raw, &length)
-		? sshkey_append_string(ret, slice_of(raw, length))
+		? ssh_wire_append_string(ret, slice_of(raw, length))
 		: -EIO;
 }
 
@@ -225,9 +204,9 @@ static int sign_as(EVP_PKEY *key, const char *algorithm, const EVP_MD *hash, str
 	if (r == 0 && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC) {
 		r = rewrite_ecdsa(buffer_slice(&raw), &numbers);
 		if (r == 0)
-			r = sshkey_append_string(ret, buffer_slice(&numbers));
+			r = ssh_wire_append_string(ret, buffer_slice(&numbers));
 	} else if (r == 0) {
-		r = sshkey_append_string(ret, buffer_slice(&raw));
+		r = ssh_wire_append_string(ret, buffer_slice(&raw));
 	}
 	buffer_done(&numbers);
 	buffer_done(&raw);

@@ -28,9 +28,4 @@ int sshkey_append_line(const EVP_PKEY *key, struct buffer *ret);
 /* The signature with its algorithm in front. */
 int sshkey_append_signature(EVP_PKEY *key, struct slice data, unsigned flags, struct buffer *ret);
 
-/* RFC 4251, 5: "string". */
-int sshkey_append_string(struct buffer *b, struct slice s);
-/* False: there is none. */
-bool sshkey_take_string(struct slice *from, struct slice *ret);
-
 #endif

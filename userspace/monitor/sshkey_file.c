@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/ssh_wire.h"
 #include "monitor/sshkey.h"
 
 #define BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -52,15 +53,16 @@ static int open_envelope(struct slice in, struct slice *ret, struct error *e)
 	if (!slice_starts_with(in, slice_of(MAGIC, sizeof(MAGIC))))
 		return error_set(e, -EINVAL, "not a private key");
 	in = slice_from(in, sizeof(MAGIC));
-	if (!sshkey_take_string(&in, &cipher) || !sshkey_take_string(&in, &kdf) ||
-		!sshkey_take_string(&in, &options) || in.length < 4 || bytes_get_u32(in.data) != 1)
+	if (!ssh_wire_take_string(&in, &cipher) || !ssh_wire_take_string(&in, &kdf) ||
+		!ssh_wire_take_string(&in, &options) || in.length < 4 ||
+		bytes_get_u32(in.data) != 1)
 		return error_set(e, -EINVAL, "a damaged private key");
 	if (!slice_equal_string(cipher, "none"))
 		return error_set(
 			e, -EINVAL, "the private key has a passphrase; expected one without");
 	in = slice_from(in, 4);
-	if (!sshkey_take_string(&in, &public) || !sshkey_take_string(&in, ret) || ret->length < 8 ||
-		memcmp(ret->data, ret->data + 4, 4) != 0)
+	if (!ssh_wire_take_string(&in, &public) || !ssh_wire_take_string(&in, ret) ||
+		ret->length < 8 || memcmp(ret->data, ret->data + 4, 4) != 0)
 		return error_set(e, -EINVAL, "a damaged private key");
 	*ret = slice_from(*ret, 8);
 	return 0;
@@ -72,8 +74,8 @@ static BIGNUM *take_number(struct slice *in)
 {
 	struct slice bytes;
 
-	return sshkey_take_string(in, &bytes) ? BN_bin2bn(bytes.data, (int)bytes.length, NULL)
-					      : NULL;
+	return ssh_wire_take_string(in, &bytes) ? BN_bin2bn(bytes.data, (int)bytes.length, NULL)
+						: NULL;
 }
 
 static EVP_PKEY *make(const char *kind, OSSL_PARAM_BLD *builder, bool complete)
@@ -134,7 +136,7 @@ static EVP_PKEY *read_ecdsa(struct slice in)
 	struct slice curve = SLICE_EMPTY, point = SLICE_EMPTY;
 	BIGNUM *d = NULL;
 	EVP_PKEY *key;
-	bool ok = builder && sshkey_take_string(&in, &curve) && sshkey_take_string(&in, &point);
+	bool ok = builder && ssh_wire_take_string(&in, &curve) && ssh_wire_take_string(&in, &point);
 
 	if (ok)
 		d = take_number(&in);
@@ -162,7 +164,7 @@ static EVP_PKEY *read_ed25519(struct slice in)
 {
 	struct slice public, private;
 
-	if (!sshkey_take_string(&in, &public) || !sshkey_take_string(&in, &private) ||
+	if (!ssh_wire_take_string(&in, &public) || !ssh_wire_take_string(&in, &private) ||
 		private.length != 2 * ED25519_SEED)
 		return NULL;
 	return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private.data, ED25519_SEED);
@@ -183,7 +185,7 @@ static int read_key(struct slice in, EVP_PKEY **ret, struct error *e)
 {
 	struct slice type;
 
-	if (!sshkey_take_string(&in, &type))
+	if (!ssh_wire_take_string(&in, &type))
 		return error_set(e, -EINVAL, "a damaged private key");
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (!slice_equal_string(type, kinds[i].type))
@@ -225,13 +227,13 @@ static int append_inside(struct slice public, struct slice private, struct buffe
 	memcpy(both, private.data, ED25519_SEED);
 	memcpy(both + ED25519_SEED, public.data, ED25519_SEED);
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string("ssh-ed25519"));
+		r = ssh_wire_append_string(ret, slice_from_string("ssh-ed25519"));
 	if (r == 0)
-		r = sshkey_append_string(ret, public);
+		r = ssh_wire_append_string(ret, public);
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_of(both, sizeof(both)));
+		r = ssh_wire_append_string(ret, slice_of(both, sizeof(both)));
 	if (r == 0)
-		r = sshkey_append_string(ret, SLICE_EMPTY);
+		r = ssh_wire_append_string(ret, SLICE_EMPTY);
 	for (uint8_t i = 1; r == 0 && buffer_length(ret) % 8; i++)
 		r = buffer_append_byte(ret, i);
 	memory_wipe(both, sizeof(both));
@@ -245,19 +247,19 @@ static int append_envelope(EVP_PKEY *key, struct slice inside, struct buffer *re
 
 	buffer_init(&blob, SSHKEY_BLOB_MOST);
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string("none"));
+		r = ssh_wire_append_string(ret, slice_from_string("none"));
 	if (r == 0)
-		r = sshkey_append_string(ret, slice_from_string("none"));
+		r = ssh_wire_append_string(ret, slice_from_string("none"));
 	if (r == 0)
-		r = sshkey_append_string(ret, SLICE_EMPTY);
+		r = ssh_wire_append_string(ret, SLICE_EMPTY);
 	if (r == 0)
 		r = buffer_append_u32(ret, 1);
 	if (r == 0)
 		r = sshkey_append_public(key, &blob);
 	if (r == 0)
-		r = sshkey_append_string(ret, buffer_slice(&blob));
+		r = ssh_wire_append_string(ret, buffer_slice(&blob));
 	if (r == 0)
-		r = sshkey_append_string(ret, inside);
+		r = ssh_wire_append_string(ret, inside);
 	buffer_done(&blob);
 	return r;
 }
