@@ -3,6 +3,7 @@
  * relay: one SSH session: a server for the agent, a client of the host, and what passes between.
  *
  *   login.c     both sides, until both are let in; blocking
+ *   ways.c      how we log in at the host
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
  *   lane_open.c what is asked and told until it is open
@@ -180,6 +181,11 @@ struct relay {
  * `fd`: the agent's connection; -1: the worker sends it. */
 int login_agent(struct relay *r, ssh_bind keys, int fd);
 int login_server(struct relay *r, const struct opening *o);
+
+/* ways.c: logs in by one way after the other, of those that there are; returns what the library
+ * does. `problem`: why there are no keys, if so, with room for SSH_SIGNER_PROBLEM_MOST and a NUL;
+ * what was tried counts up. */
+int ways_try(struct relay *r, const struct opening *o, char *problem, unsigned *tried);
 
 /* relay.c: runs the session; returns when it is over. */
 void relay_run(ssh_bind keys, struct opening *o);
