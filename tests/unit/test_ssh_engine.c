@@ -1172,3 +1172,28 @@ Test(ssh_engine, a_host_that_is_gone_is_no_lane_and_has_no_words)
 	bridge_append(&said, BRIDGE_HOST_GONE, 0, SLICE_EMPTY, slice_from_string("x"));
 	cr_expect_eq(offer(), -EBADMSG);
 }
+
+Test(ssh_engine, another_connection_is_had_once_and_before_the_login)
+{
+	bridge_append(&said, BRIDGE_CONNECT, 0, SLICE_EMPTY, SLICE_EMPTY);
+	cr_assert_eq(offer(), 0);
+	next(EVENT_CONNECT);
+	nothing_happens();
+	bridge_append(&said, BRIDGE_CONNECT, 0, SLICE_EMPTY, SLICE_EMPTY);
+	cr_expect_eq(offer(), -EBADMSG);
+}
+
+Test(ssh_engine, another_connection_is_not_had_later)
+{
+	bridge_append(&said, BRIDGE_LOGIN, 0, SLICE_EMPTY, slice_from_string("root"));
+	cr_assert_eq(offer(), 0);
+	next(EVENT_LOGIN);
+	bridge_append(&said, BRIDGE_CONNECT, 0, SLICE_EMPTY, SLICE_EMPTY);
+	cr_expect_eq(offer(), -EBADMSG);
+}
+
+Test(ssh_engine, another_connection_is_the_session_s)
+{
+	bridge_append(&said, BRIDGE_CONNECT, 1, SLICE_EMPTY, SLICE_EMPTY);
+	cr_expect_eq(offer(), -EBADMSG);
+}

@@ -190,6 +190,27 @@ Test(allowance, more_is_given_for_what_was_taken)
 	cr_assert(allowance_check(&session));
 }
 
+/* Who its host is a process may ask it over a connection before. */
+Test(allowance, of_another_connection_the_first_still_counts)
+{
+	struct connection again = connection_new();
+
+	cr_assert(is_told(0));
+	ask(0);
+	cr_assert(is_told(PART));
+	carry(&server, PART / 2);
+	allowance_begin(&session, again.ours);
+	cr_assert(is_over(&server), "whoever else has it");
+	carry(&again, PART / 2);
+	ask(PART);
+	cr_assert(is_told(2 * PART));
+	cr_assert_gt(charged(), PART / 2);
+	carry(&again, PART + LIMIT_SSH_ALLOWANCE_EXCESS);
+	cr_assert(allowance_check(&session));
+	carry(&again, 1);
+	cr_assert_not(allowance_check(&session));
+}
+
 Test(allowance, it_waits_where_the_agent_has_moved_enough)
 {
 	cr_assert(is_told(0));

@@ -68,7 +68,8 @@ enum protocol_event_type {
 	EVENT_LOGIN, /* who logged in where: user and database */
 	EVENT_DROPPED, /* what waits for a verdict needs none any more */
 	EVENT_PREVIEW, /* what preview() asked for */
-	EVENT_CONNECT, /* the upstream connection is needed now (connects_late) */
+	EVENT_CONNECT, /* the upstream connection is needed now (connects_late), or once more
+			  (delegated) */
 	/* The server made a connection elsewhere for the agent: what follows on both sides is that
 	 * connection's, and this engine's no more. The last event. */
 	EVENT_TUNNEL,

@@ -40,7 +40,7 @@ static uint64_t taken_of(int fd)
 
 static uint64_t taken_now(const struct session *s)
 {
-	return taken_of(s->proof) + taken_of(s->allowance.server);
+	return taken_of(s->proof) + taken_of(s->allowance.server) + s->allowance.earlier;
 }
 
 /* False: it took more than it may. What is beyond that is not charged: it would be taken from the
@@ -136,12 +136,24 @@ void allowance_turn(struct session *s)
 	}
 }
 
+static void cut(int server)
+{
+	shutdown(server, SHUT_RDWR);
+	close(server);
+}
+
 void allowance_begin(struct session *s, int server)
 {
-	s->allowance.server = server;
+	struct allowance *a = &s->allowance;
+
+	if (a->server >= 0) {
+		a->earlier += taken_of(a->server);
+		cut(a->server);
+	}
+	a->server = server;
 	allowance_turn(s);
 	/* It has taken nothing yet but what both sides say at first. */
-	s->allowance.excused = 0;
+	a->excused = 0;
 }
 
 bool allowance_check(struct session *s)
@@ -172,12 +184,6 @@ void partings_init(struct partings *p)
 {
 	list_init(&p->all);
 	p->count = 0;
-}
-
-static void cut(int server)
-{
-	shutdown(server, SHUT_RDWR);
-	close(server);
 }
 
 void allowance_end(struct session *s)

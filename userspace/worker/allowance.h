@@ -20,6 +20,7 @@ struct session;
 
 struct allowance {
 	int server; /* the connection to the server as the kernel knows it; -1: none */
+	uint64_t earlier; /* bytes that were taken of those before it */
 	bool limited; /* the process was told how much it may take */
 	uint64_t taken; /* bytes, of both connections, that the agent was charged for */
 	uint64_t most; /* up to which the process may take, by the same count */
@@ -34,7 +35,7 @@ struct partings {
 };
 
 /* The process has both connections. Takes the descriptor of the one to the server, which must be
- * TCP, as must be s->proof. */
+ * TCP, as must be s->proof. One that it had before is ended. */
 void allowance_begin(struct session *s, int server);
 /* Gives the process more, if it has asked for it and there is room, or the session waits for that
  * as share_waits() says; and has it obey the limit that the agent has now. */

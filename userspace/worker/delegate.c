@@ -137,6 +137,8 @@ int delegate_connected(struct session *s, int fd)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
 		r = -errno;
 	} else {
+		if (s->passing >= 0)
+			close(s->passing);
 		s->passing = pair[0];
 		r = tell_with(s, BRIDGE_CONNECTED, (const int[]){fd, pair[1]}, 2);
 		close(pair[1]);

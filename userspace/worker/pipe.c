@@ -482,7 +482,7 @@ static void on_event(struct session *s, const struct protocol_event *event)
 	case EVENT_CONNECT:
 		if (s->flow)
 			flow_on_approved(s);
-		else if (s->engine->protocol->connects_late)
+		else if (s->engine->protocol->connects_late || session_is_delegated(s))
 			connect_late(s, &event->connect);
 		else
 			detect_on_approved(s);

@@ -55,6 +55,9 @@ enum bridge_type {
 	 * more; the worker lets it take so many in all, UINT64_MAX: any number. The process counts
 	 * from where both are let in. */
 	BRIDGE_ALLOWANCE,
+	/* process → worker: the connection to the server is used up before BRIDGE_LOGIN, and
+	 * another one is wanted: once, with which BRIDGE_CONNECTED comes again. */
+	BRIDGE_CONNECT,
 	BRIDGE_TYPE_COUNT
 };
 

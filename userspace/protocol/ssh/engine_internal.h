@@ -52,6 +52,7 @@ struct ssh_engine {
 	struct list lanes;
 	size_t count;
 	char user[64];
+	bool connects_again; /* the process had another connection to the server, or will */
 	bool has_event;
 	struct protocol_event event;
 	char tag[256]; /* of the event */

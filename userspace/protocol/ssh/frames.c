@@ -40,6 +40,16 @@ static int on_allowance(struct ssh_engine *e, const struct bridge_frame *frame)
 	return 0;
 }
 
+/* One is enough to ask who the host is; more would be for something else. */
+static int on_connect(struct ssh_engine *e, const struct bridge_frame *frame)
+{
+	if (frame->lane != 0 || frame->body.length != 0 || e->user[0] || e->connects_again)
+		return -EBADMSG;
+	e->connects_again = true;
+	ssh_set_event(e, EVENT_CONNECT);
+	return 0;
+}
+
 static uint8_t understood(const struct bridge_request *request, const struct action *action)
 {
 	if (request->kind == BRIDGE_SUBSYSTEM && slice_equal_string(request->text, "sftp"))
@@ -211,6 +221,7 @@ static int (*const handlers[BRIDGE_TYPE_COUNT])(
 	[BRIDGE_DATA] = ssh_take_data,
 	[BRIDGE_CARRIED] = on_carried,
 	[BRIDGE_ALLOWANCE] = on_allowance,
+	[BRIDGE_CONNECT] = on_connect,
 };
 
 int ssh_take_frame(struct ssh_engine *e, const struct bridge_frame *frame)
