@@ -213,6 +213,9 @@ def test_a_host_behind_shows_its_own_key(daemon, server, behind):
         known.write_text(f"[inner.test]:{behind.port} {ssh.public(key)}\n")
         done = jump(daemon, server, behind, "echo there")
         assert done.returncode == 126 and "is not the one that host_keys has" in done.stderr, done
+        known.write_text(f"@cert-authority * {ssh.public(key)}\n")
+        done = jump(daemon, server, behind, "echo there")
+        assert done.returncode == 126 and "through another one can't be asked for certificates" in done.stderr, done
     finally:
         known.write_text(good)
 

@@ -32,7 +32,8 @@ cmp "$folder/installed" /etc/ssh/ssh_known_hosts
 @pytest.fixture(scope="module")
 def daemon(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ssh")
-    (folder / "others").write_text(f"# known by their authority before\n*,!other ssh-ed25519 {'A' * 68} comment\n@revoked * {ssh.public(server.host_keys[1])}\n")
+    (folder / "others").write_text(f"# known by their authority before\n*,!other ssh-ed25519 {'A' * 68} comment\n@revoked * {ssh.public(server.host_keys[1])}\n"
+                                   f"@cert-authority *.internal,[*.internal]:* ssh-ed25519 {'B' * 68} comment\n@cert-authority * ssh-ed25519 {'C' * 68}\n")
 
     def change(config):
         login = config["resources"][0]["credentials"]
@@ -52,6 +53,9 @@ def test_what_is_shown_names_hosts_and_nothing_else(daemon, server):
     ours = [line.split(" ", 1)[1] for line in lines if line.startswith(f"{farm} ")]
     assert len(ours) == 4 and f"ssh-ed25519 {'A' * 68} added-by-wayleave" in ours, lines
     assert f"[127.0.0.1]:{server.port} {ssh.public(server.host_keys[0])} added-by-wayleave" in lines
+    assert f"@cert-authority *.internal,[*.internal]:* ssh-ed25519 {'B' * 68} added-by-wayleave" in lines
+    assert f"@cert-authority {farm} ssh-ed25519 {'C' * 68} added-by-wayleave" in lines
+    lines = [line for line in lines if not line.startswith("@")]
     assert len(lines) == 8 and all(line.endswith(" added-by-wayleave") and "*" not in line.split()[0] for line in lines), lines
 
 

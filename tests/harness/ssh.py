@@ -21,9 +21,10 @@ def public(path):
 
 
 class Server:
-    """Logs root in by FOLDER/user; `settings`: more lines of sshd_config; `wrapper`: words before its command line."""
+    """Logs root in by FOLDER/user; `settings`: more lines of sshd_config; `wrapper`: words before its command line; `certified`: options by
+    which ssh-keygen certifies the first host key."""
 
-    def __init__(self, folder, settings=(), host_keys=("ed25519", "ecdsa", "rsa"), wrapper=()):
+    def __init__(self, folder, settings=(), host_keys=("ed25519", "ecdsa", "rsa"), wrapper=(), certified=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -32,6 +33,9 @@ class Server:
         self.log = self.folder / "sshd.log"
         self.config = self.folder / "sshd_config"
         keys = [f"HostKey {key}" for key in self.host_keys]
+        if certified:
+            subprocess.run(["ssh-keygen", "-q", "-I", "host", *map(str, certified), f"{self.host_keys[0]}.pub"], check=True)
+            keys.append(f"HostCertificate {self.host_keys[0]}-cert.pub")
         self.config.write_text("\n".join([
             *settings, f"Port {self.port}", "ListenAddress 127.0.0.1", *keys, "PidFile none", "StrictModes no", "UsePAM no",
             f"AuthorizedKeysFile {self.folder}/authorized", "PasswordAuthentication no", "PermitRootLogin yes",

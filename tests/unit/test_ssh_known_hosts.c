@@ -78,3 +78,26 @@ Test(ssh_known_hosts, algorithms_are_those_of_known_keys)
 	cr_expect_eq(buffer_length(&b), 0);
 	buffer_done(&b);
 }
+
+Test(ssh_known_hosts, a_certificate_is_wanted_where_there_is_no_key)
+{
+	static const struct {
+		const char *file;
+		bool expected;
+	} rows[] = {
+		{"@cert-authority * ssh-ed25519 " KEY "\n", true},
+		{"@cert-authority x ssh-ed25519 " KEY "\n", false},
+		{"@cert-authority * ssh-ed25519 " KEY "\nx ssh-ed25519 " OTHER "\n", true},
+		{"@cert-authority * ssh-ed25519 " KEY "\n10.0.0.1 ssh-rsa " OTHER "\n", false},
+		{"@cert-authority * ssh-ed25519 " KEY "\n@revoked * ssh-ed25519 " OTHER "\n", true},
+		{"@revoked * ssh-ed25519 " KEY "\n", false},
+		{"db ssh-ed25519 " KEY "\n", false},
+		{"", false},
+	};
+	const struct known_host_names names = {
+		{slice_from_string("db"), slice_from_string("10.0.0.1")}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_expect_eq(known_hosts_wants_certificate(slice_from_string(rows[i].file), &names),
+			rows[i].expected, "row %zu", i);
+}

@@ -84,16 +84,23 @@ static bool is_for_all(struct slice hosts)
 	return false;
 }
 
-/* One of `host_keys`, without its comment: what it says of all hosts is said of ours alone. */
+/* One of `host_keys`, without its comment: what it says of all hosts is said of ours alone. Who
+ * knows a host by its authority has to have that beside our keys. */
 static int append_real(struct slice line, struct slice places, struct buffer *ret)
 {
-	struct slice hosts = take_word(&line), type = take_word(&line), key = take_word(&line);
+	struct slice first = take_word(&line);
+	bool signs = slice_equal_string(first, "@cert-authority");
+	struct slice hosts = signs ? take_word(&line) : first;
+	struct slice type = take_word(&line), key = take_word(&line);
 	struct slice both =
 		slice_of(type.data, key.length ? (size_t)(key.data - type.data) + key.length : 0);
+	int r = 0;
 
 	if (hosts.length == 0 || strchr("#@", hosts.data[0]) || both.length == 0)
 		return 0;
-	return append_line(is_for_all(hosts) ? places : hosts, both, ret);
+	if (signs)
+		r = buffer_append_string(ret, "@cert-authority ");
+	return r < 0 ? r : append_line(is_for_all(hosts) ? places : hosts, both, ret);
 }
 
 static int append_file(const char *path, struct slice places, struct buffer *ret)

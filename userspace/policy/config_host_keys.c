@@ -22,17 +22,13 @@ static struct slice first_word(struct slice line)
 static void check_marker(
 	struct loader *l, const struct config_text *path, unsigned number, struct slice word)
 {
-	if (word.length == 0 || word.data[0] != '@' || slice_equal_string(word, "@revoked"))
+	if (word.length == 0 || word.data[0] != '@' || slice_equal_string(word, "@revoked") ||
+		slice_equal_string(word, "@cert-authority"))
 		return;
-	if (slice_equal_string(word, "@cert-authority"))
-		loader_error(l, path->place,
-			"\"host_keys\": %s, line %u: hosts can't be asked for certificates "
-			"(libssh 0.10); expected their own keys instead of \"@cert-authority\"",
-			path->text, number);
-	else
-		loader_error(l, path->place,
-			"\"host_keys\": %s, line %u: expected no marker but \"@revoked\"",
-			path->text, number);
+	loader_error(l, path->place,
+		"\"host_keys\": %s, line %u: expected no marker but \"@cert-authority\" and "
+		"\"@revoked\"",
+		path->text, number);
 }
 
 void config_check_host_keys(struct loader *l, const struct config_text *path)

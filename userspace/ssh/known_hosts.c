@@ -171,6 +171,30 @@ enum known_host known_hosts_check(struct slice file, const struct known_host_nam
 	return found;
 }
 
+bool known_hosts_wants_certificate(struct slice file, const struct known_host_names *names)
+{
+	/* No key is like this one. */
+	return known_hosts_check(file, names, SLICE_EMPTY, SLICE_EMPTY) == KNOWN_HOST_AUTHORITY;
+}
+
+enum known_host known_hosts_check_authority(struct slice file, const struct known_host_names *names,
+	struct slice type, struct slice key)
+{
+	enum known_host found = KNOWN_HOST_UNKNOWN;
+	struct line line;
+
+	while (file.length) {
+		if (!parse(take_line(&file), &line) || !is_about(&line, names) ||
+			!slice_equal(line.type, type) || !slice_equal(line.key, key))
+			continue;
+		if (slice_equal_string(line.marker, "@revoked"))
+			return KNOWN_HOST_REVOKED;
+		if (slice_equal_string(line.marker, "@cert-authority"))
+			found = KNOWN_HOST_SAME;
+	}
+	return found;
+}
+
 static const struct {
 	const char *type, *algorithms;
 } supported[] = {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * known_hosts: the keys that an administrator knows a host by (sshd(8), SSH_KNOWN_HOSTS FILE
- * FORMAT): names with "*" and "?", negated ones, hashed ones, [name]:port, and @revoked lines.
- * @cert-authority lines make no host known: libssh 0.10 strikes the types of certificates off the
- * host key algorithms that it offers (src/kex.c, ssh_client_select_hostkeys()), so that no host
- * shows one.
+ * FORMAT): names with "*" and "?", negated ones, hashed ones, [name]:port, @revoked lines, and
+ * @cert-authority lines, whose keys sign certificates (host_certificate.h).
  */
 #ifndef WAYLEAVE_SSH_KNOWN_HOSTS_H
 #define WAYLEAVE_SSH_KNOWN_HOSTS_H
@@ -13,7 +11,7 @@
 
 enum known_host {
 	KNOWN_HOST_UNKNOWN,
-	KNOWN_HOST_AUTHORITY, /* the same, but for an authority */
+	KNOWN_HOST_AUTHORITY, /* the same, but for an authority: a certificate may make it known */
 	KNOWN_HOST_CHANGED,
 	KNOWN_HOST_REVOKED,
 	KNOWN_HOST_SAME
@@ -25,6 +23,12 @@ struct known_host_names {
 
 /* Whether one of the names has this key: its type ("ssh-ed25519") and its blob in base64. */
 enum known_host known_hosts_check(struct slice file, const struct known_host_names *names,
+	struct slice type, struct slice key);
+/* Whether one of the names has an authority, and no key, so that only a certificate can make the
+ * host known. */
+bool known_hosts_wants_certificate(struct slice file, const struct known_host_names *names);
+/* Whether one of the names has that key as an authority: KNOWN_HOST_SAME, _REVOKED or _UNKNOWN. */
+enum known_host known_hosts_check_authority(struct slice file, const struct known_host_names *names,
 	struct slice type, struct slice key);
 /* Appends the algorithms by which the host can prove that it has one of its known keys, preferred
  * first, with commas; nothing where no key of a supported type is known. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -6,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ssh/certified.h"
 #include "ssh/known_hosts.h"
 #include "ssh/relay.h"
 
@@ -36,6 +38,8 @@ static int wait_for_connection(struct relay *r, enum bridge_type type)
 				relay_refuse(r, frame.body);
 				return -1;
 			}
+			if (frame.type == BRIDGE_ALLOWANCE)
+				r->link.closed |= !ration_on_frame(r, &frame);
 		}
 		poll(&p, 1, -1);
 		link_receive(&r->link);
@@ -158,19 +162,29 @@ static int set_ciphers(ssh_session server)
 #endif
 }
 
+static struct known_host_names names_of(const struct opening *o)
+{
+	return (struct known_host_names){{slice_from_string(o->texts[SSH_TEXT_NAME]),
+		slice_from_string(o->texts[SSH_TEXT_ADDRESS])}};
+}
+
+/* By which the host is to be known: a certificate has put a key in the place of an authority. */
+static struct slice known_of(const struct relay *r, const struct opening *o)
+{
+	return slice_from_string(r->certified ? r->certified : o->texts[SSH_TEXT_KNOWN_HOSTS]);
+}
+
 /* Nothing of this is for the user whose process this is: no files, no configuration. */
 static int set_options(struct relay *r, const struct opening *o, int fd)
 {
-	const struct known_host_names names = {{slice_from_string(o->texts[SSH_TEXT_NAME]),
-		slice_from_string(o->texts[SSH_TEXT_ADDRESS])}};
+	const struct known_host_names names = names_of(o);
 	struct buffer algorithms;
 	long seconds = HANDSHAKE_SECONDS;
 	bool no = false;
 	int rc = 0;
 
 	buffer_init(&algorithms, 4096);
-	if (known_hosts_algorithms(
-		    slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names, &algorithms) < 0 ||
+	if (known_hosts_algorithms(known_of(r, o), &names, &algorithms) < 0 ||
 		buffer_append_byte(&algorithms, 0) < 0)
 		rc = -1;
 	rc |= ssh_options_set(r->server, SSH_OPTIONS_PROCESS_CONFIG, &no);
@@ -192,8 +206,7 @@ static int set_options(struct relay *r, const struct opening *o, int fd)
 
 static enum known_host check_key(struct relay *r, const struct opening *o)
 {
-	const struct known_host_names names = {{slice_from_string(o->texts[SSH_TEXT_NAME]),
-		slice_from_string(o->texts[SSH_TEXT_ADDRESS])}};
+	const struct known_host_names names = names_of(o);
 	enum known_host found = KNOWN_HOST_UNKNOWN;
 	const char *type;
 	char *text = NULL;
@@ -205,6 +218,9 @@ static enum known_host check_key(struct relay *r, const struct opening *o)
 	if (type && ssh_pki_export_pubkey_base64(key, &text) == SSH_OK)
 		found = known_hosts_check(slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names,
 			slice_from_string(type), slice_from_string(text));
+	if (found == KNOWN_HOST_AUTHORITY && r->certified)
+		found = known_hosts_check(
+			known_of(r, o), &names, slice_from_string(type), slice_from_string(text));
 	ssh_string_free_char(text);
 	ssh_key_free(key);
 	return found;
@@ -218,16 +234,11 @@ static bool verify_host(struct relay *r, const struct opening *o)
 	case KNOWN_HOST_SAME:
 		return true;
 	case KNOWN_HOST_CHANGED:
-		fail(r, "the host key of %s is not the one that host_keys has", where);
+		fail(r, "the host key of %s is not the one that %s has", where,
+			r->certified ? "its certificate" : "host_keys");
 		return false;
 	case KNOWN_HOST_REVOKED:
 		fail(r, "the host key of %s is revoked in host_keys", where);
-		return false;
-	case KNOWN_HOST_AUTHORITY:
-		fail(r,
-			"host_keys has an authority for %s and no key: certificates of hosts "
-			"can't be asked for",
-			where);
 		return false;
 	default:
 		fail(r, "host_keys has no key of %s", where);
@@ -250,18 +261,73 @@ static bool try_login(struct relay *r, const struct opening *o)
 	return false;
 }
 
+/* A host that is known by an authority alone is asked for its certificate, over this connection;
+ * returns another one, for the session. -1: there is none, with the reason told. */
+static int certify(struct relay *r, const struct opening *o, int fd)
+{
+	const char *where = o->texts[SSH_TEXT_ADDRESS];
+	const struct known_host_names names = names_of(o);
+	struct error e = {""};
+	struct buffer line;
+	int rc;
+
+	buffer_init(&line, SSH_TEXT_MOST);
+	rc = certified_ask(
+		fd, slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names, &line, &e);
+	close(fd);
+	if (rc == 0)
+		r->certified = memory_copy_text(buffer_slice(&line).data, buffer_length(&line));
+	else if (rc == -ENOENT)
+		fail(r, "host_keys has an authority for %s and no key, and %s", where, e.text);
+	else if (rc == -EKEYREJECTED)
+		fail(r, "the certificate of %s %s", where, e.text);
+	else
+		fail(r, "%s can't be asked for its certificate: %s", where, e.text);
+	buffer_done(&line);
+	if (rc < 0)
+		return -1;
+	link_tell(&r->link, BRIDGE_CONNECT, 0, SLICE_EMPTY, SLICE_EMPTY);
+	link_flush(&r->link);
+	return wait_for_connection(r, BRIDGE_CONNECTED);
+}
+
+static bool wants_certificate(const struct opening *o)
+{
+	const struct known_host_names names = names_of(o);
+
+	return known_hosts_wants_certificate(
+		slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names);
+}
+
+/* The connection that is to be the session's; -1: there is none, with the reason told. */
+static int take_connection(struct relay *r, const struct opening *o)
+{
+	int fd = wait_for_connection(r, BRIDGE_CONNECTED);
+	const char *problem = o->texts[SSH_TEXT_PROBLEM];
+
+	if (fd < 0 || (!problem[0] && !wants_certificate(o)))
+		return fd;
+	/* What another session carries it carries once. */
+	if (!problem[0] && o->fds[SSH_DESCRIPTOR_AGENT] >= 0)
+		return certify(r, o, fd);
+	close(fd);
+	if (problem[0])
+		fail(r, "%s", problem);
+	else
+		fail(r,
+			"host_keys has an authority for %s and no key, and hosts that are reached "
+			"through another one can't be asked for certificates",
+			o->texts[SSH_TEXT_ADDRESS]);
+	return -1;
+}
+
 int login_server(struct relay *r, const struct opening *o)
 {
 	const char *where = o->texts[SSH_TEXT_ADDRESS];
-	int fd = wait_for_connection(r, BRIDGE_CONNECTED);
+	int fd = take_connection(r, o);
 
 	if (fd < 0)
 		return 0;
-	if (o->texts[SSH_TEXT_PROBLEM][0]) {
-		close(fd);
-		fail(r, "%s", o->texts[SSH_TEXT_PROBLEM]);
-		return 0;
-	}
 	r->server = ssh_new();
 	if (!r->server || set_options(r, o, fd) < 0) {
 		fail(r, "the session could not be set up");

@@ -168,6 +168,8 @@ struct relay {
 	uint32_t last_lane;
 	size_t questions; /* that are not over; what a channel holds open is one */
 	char agent_user[64];
+	/* Of known_hosts: the host's key, as its certificate has it; NULL: host_keys has one. */
+	char *certified;
 	char *refused; /* every channel is answered so; NULL: none is */
 	bool alone; /* the worker is gone */
 	/* Bytes of both connections at which it asks for more; UINT64_MAX: it needs none, or has
