@@ -13,7 +13,7 @@
 #include "ssh/relay.h"
 
 static struct relay relay;
-static int fds[2]; /* of the sessions */
+static int fds[2], peers[2]; /* of the sessions */
 static char sessions[2];
 static struct message {
 	int kind, port;
@@ -151,6 +151,7 @@ static void setup(void)
 
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 		fds[i] = pair[0];
+		peers[i] = pair[1];
 		readahead_add(pair[0]);
 		cr_assert_eq(write(pair[1], "0123456789abcdef", 16), 16);
 	}
@@ -355,6 +356,53 @@ Test(ssh_listeners, a_session_that_is_over_listens_on_nothing_more)
 	cr_expect_str_eq(answers, "-1 -2 -3 -4 ");
 	cr_expect_str_empty(asked);
 	cr_expect_eq(told(BRIDGE_REQUEST), 2);
+}
+
+static bool host_is_left(void)
+{
+	char byte;
+
+	return recv(peers[SIDE_SERVER], &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void expect_that_it_is_left(struct listener *l)
+{
+	outcome = SSH_AGAIN;
+	turn();
+	cr_assert_gt(l->until, clock_monotonic());
+	cr_expect_not(host_is_left());
+	cr_expect_null(relay.refused);
+	l->until = clock_monotonic();
+	turn();
+	cr_expect(host_is_left());
+	cr_expect_str_eq(relay.refused, "wayleave: the host does not answer whether it listens");
+	listeners_refuse(&relay);
+	turn();
+	cr_expect_not(listeners_owe(&relay));
+	free(relay.refused);
+	relay.refused = NULL;
+}
+
+/* People may take as long as they like, a host may not. */
+Test(ssh_listeners, a_host_that_never_answers_is_left)
+{
+	struct listener *l;
+
+	want(1);
+	turn();
+	l = list_entry(relay.listeners.previous, struct listener, link);
+	cr_expect_eq(l->until, 0);
+	decide(1, BRIDGE_ALLOW);
+	expect_that_it_is_left(l);
+}
+
+Test(ssh_listeners, a_host_that_never_says_that_it_listens_no_more_is_left)
+{
+	want(1);
+	decide(1, BRIDGE_ALLOW);
+	turn();
+	cancel(1);
+	expect_that_it_is_left(list_entry(relay.listeners.previous, struct listener, link));
 }
 
 Test(ssh_listeners, who_waits_is_shown_that_we_are_there)

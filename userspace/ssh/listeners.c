@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "ssh/readahead.h"
@@ -16,6 +17,7 @@
 
 #define STEPS_MOST 16384u /* of the host's bytes, until others have a turn */
 #define TEXT_MOST 4096
+#define ANSWER_SECONDS 30u /* that a host has to answer what it was asked for */
 
 static struct listener *item(struct list *position)
 {
@@ -260,6 +262,22 @@ uint64_t listeners_due(const struct relay *r)
 	return r->owed_since ? r->owed_since + NANOSECONDS_PER_SECOND : 0;
 }
 
+/* The library can't be asked for anything else of that kind while an answer is missing, and nothing
+ * of the agent is read: without an end of that, neither would ever learn of the other's. */
+static void limit_wait(struct listener *l)
+{
+	struct relay *r = l->relay;
+	uint64_t now = clock_monotonic();
+
+	if (!l->until)
+		l->until = now + ANSWER_SECONDS * NANOSECONDS_PER_SECOND;
+	if (now < l->until)
+		return;
+	relay_refuse(r, slice_from_string("the host does not answer whether it listens"));
+	if (r->server)
+		shutdown(ssh_get_fd(r->server), SHUT_RDWR);
+}
+
 bool listeners_turn(struct relay *r)
 {
 	struct listener *l = first_owed(r);
@@ -274,7 +292,10 @@ bool listeners_turn(struct relay *r)
 		free_listener(l);
 		return true;
 	}
-	if (l->state == LISTENER_ASKING || !pressure_allows_writing(r, SIDE_SERVER))
+	if (l->state == LISTENER_ASKING)
+		return false;
+	limit_wait(l);
+	if (!pressure_allows_writing(r, SIDE_SERVER))
 		return false;
 	return l->state == LISTENER_CANCELS ? turn_cancel(l) : turn_allowed(l);
 }

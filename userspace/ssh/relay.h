@@ -133,6 +133,7 @@ struct listener {
 	char *address; /* as the agent wrote it; "": all */
 	int port; /* the same; 0: any that is free */
 	int bound; /* where the host listens */
+	uint64_t until; /* (clock.h) the host has to have answered; 0: it is not asked yet */
 	enum listener_state {
 		LISTENER_ASKING, /* the worker */
 		LISTENER_ALLOWED, /* the host is asked when its turn has come */
