@@ -24,7 +24,8 @@ enum habit {
 	DECODES_PARAMETERS = 1 << 4, /* the same, once all is decoded */
 	DECODES_TWICE = 1 << 5,
 	MERGES_SLASHES = 1 << 6,
-	ALL_HABITS = (1 << 7) - 1,
+	NAMES_HOST = 1 << 7, /* what stands behind "//" is a host, and not served */
+	ALL_HABITS = (1 << 8) - 1,
 };
 
 struct text {
@@ -119,9 +120,10 @@ static void decode(const struct text *in, unsigned habits, struct text *out)
 	}
 }
 
-/* False: it leads above the root. */
-static bool resolve(const struct text *in, bool merges, struct text *out)
+/* False: it leads above the root, where that is no error to who resolves references. */
+static bool resolve(const struct text *in, unsigned habits, struct text *out)
 {
+	bool merges = habits & MERGES_SLASHES;
 	size_t begins[PATH_MOST * 3 + 8], count = 0;
 	size_t at = 1;
 
@@ -133,9 +135,9 @@ static bool resolve(const struct text *in, bool merges, struct text *out)
 		bool dot = length == 1 && in->bytes[at] == '.';
 		bool dots = length == 2 && memcmp(in->bytes + at, "..", 2) == 0;
 
-		if (dots && count == 0)
+		if (dots && count == 0 && !(habits & NAMES_HOST))
 			return false;
-		if (dots)
+		if (dots && count)
 			out->length = begins[--count];
 		if ((dot || dots) && last)
 			add(out, '/');
@@ -150,11 +152,28 @@ static bool resolve(const struct text *in, bool merges, struct text *out)
 	return true;
 }
 
+static void drop_host(const struct text *in, struct text *out)
+{
+	size_t at = 2;
+
+	while (at < in->length && in->bytes[at] != '/')
+		at++;
+	if (at == in->length)
+		add(out, '/');
+	for (; at < in->length; at++)
+		add(out, in->bytes[at]);
+}
+
 static bool read_by_server(struct slice path, unsigned habits, struct text *ret)
 {
 	struct text text = {.length = path.length}, next = {.length = 0}, decoded = {.length = 0};
 
 	memcpy(text.bytes, path.data, path.length);
+	if ((habits & NAMES_HOST) && slice_starts_with(path, slice_from_string("//"))) {
+		drop_host(&text, &next);
+		text = next;
+		next.length = 0;
+	}
 	if (habits & DROPS_PARAMETERS) {
 		drop_parameters(&text, &next);
 		text = next;
@@ -166,7 +185,7 @@ static bool read_by_server(struct slice path, unsigned habits, struct text *ret)
 		habits |= DECODES_SLASH | DECODES_BACKSLASH;
 	}
 	decode(&text, habits, &decoded);
-	return resolve(&decoded, habits & MERGES_SLASHES, ret);
+	return resolve(&decoded, habits, ret);
 }
 
 static bool is_judged(const struct http_path *read, struct slice reading)

@@ -13,6 +13,7 @@ enum ambiguity {
 	AMBIGUOUS_ENCODED_PARAMETER = 1 << 5, /* %3B, where it is decoded before that is looked for
 					       */
 	AMBIGUOUS_EMPTY = 1 << 6, /* "//", one separator or two */
+	AMBIGUOUS_HOST = 1 << 7, /* the same where the path begins: or what names a host */
 };
 
 struct reading {
@@ -204,7 +205,7 @@ static void resolve(struct reading *r)
 		dots = next - begin == 2 && path[begin] == '.' && path[begin + 1] == '.';
 		at = next;
 		if (next == begin && !last) {
-			r->ambiguous |= AMBIGUOUS_EMPTY;
+			r->ambiguous |= length ? AMBIGUOUS_EMPTY : AMBIGUOUS_HOST;
 			if (r->lenient)
 				continue;
 		}
@@ -232,6 +233,25 @@ static void read_as(struct slice path, bool lenient, struct buffer *room, struct
 		ret->problem = "a path that is not UTF-8";
 }
 
+/* "//host/path" is a reference to another host's path (RFC 3986, 4.2), and servers that resolve the
+ * target as a URL serve what stands behind the name. */
+static struct slice behind_host(struct slice path)
+{
+	struct slice rest = slice_from(path, 2);
+	const uint8_t *slash = rest.length ? memchr(rest.data, '/', rest.length) : NULL;
+
+	return slash ? slice_from(rest, (size_t)(slash - rest.data)) : slice_from_string("/");
+}
+
+static void add_reading(struct http_path *path, struct slice reading)
+{
+	for (size_t i = 0; i < path->count; i++) {
+		if (slice_equal(path->readings[i], reading))
+			return;
+	}
+	path->readings[path->count++] = reading;
+}
+
 void http_path_read(struct slice path, struct buffer *room, struct http_path *ret)
 {
 	struct reading strict, lenient;
@@ -256,8 +276,9 @@ void http_path_read(struct slice path, struct buffer *room, struct http_path *re
 		ret->problem = "a path that servers read differently";
 	if (ret->problem)
 		return;
-	ret->readings[0] =
-		slice_of(buffer_slice(room).data + strict.start, lenient.start - strict.start);
-	ret->readings[1] = slice_from(buffer_slice(room), lenient.start);
-	ret->count = slice_equal(ret->readings[0], ret->readings[1]) ? 1 : 2;
+	add_reading(ret,
+		slice_of(buffer_slice(room).data + strict.start, lenient.start - strict.start));
+	add_reading(ret, slice_from(buffer_slice(room), lenient.start));
+	if (kinds & AMBIGUOUS_HOST)
+		add_reading(ret, behind_host(ret->readings[0]));
 }

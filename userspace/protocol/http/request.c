@@ -14,7 +14,7 @@ void http_request_init(
 	r->host = host;
 	r->origin = origin;
 	buffer_init(&r->text, 2 * LIMIT_HTTP_HEAD);
-	/* Each header may give a path; each path has two readings of three bytes for one. */
+	/* Each header may give a path; each path is read twice, three bytes for one. */
 	buffer_init(&r->paths, 8 * LIMIT_HTTP_HEAD);
 	buffer_init(&r->content, HTTP_CONTENT_MOST);
 	buffer_init(&r->shown, 4 * HTTP_CONTENT_MOST);
