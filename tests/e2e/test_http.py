@@ -350,6 +350,36 @@ def test_a_host_that_means_another_place(by_name, web, host):
     assert web.accesses() == before
 
 
+# Ways to write Host where localhost was dialled, %d for its port, and what each comes to.
+HOSTS = {"localhost:%d": 200, "LOCALHOST:%d": 200, "localhost.:%d": 200, "LocalHost.:%d": 200, "localhost:0%d": 200, "localhost": 200,
+         "localhost:1": 421, "localhost..:%d": 400, ".localhost:%d": 421, "localhost.test:%d": 421, "127.1:%d": 421, "2130706433:%d": 421,
+         "0x7f000001:%d": 421, "xn--lcalhost-54a:%d": 421, "l\xf6calhost:%d": 400, "l\xc3\xb6calhost:%d": 400, "localhost%%2e:%d": 400,
+         "localhost:%d:80": 400, "x@localhost:%d": 400, "localhost:%d, other": 400, "other, localhost:%d": 400, "[localhost]:%d": 400,
+         "localhost:%d/x": 400, "http://localhost:%d": 400}
+HOST_CLIENT = """
+import json, socket, ssl, sys
+port, ca, hosts = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+def status(host):
+    peer = socket.create_connection(("127.0.0.1", port), timeout=20)
+    if ca:
+        peer = ssl.create_default_context(cafile=ca).wrap_socket(peer, server_hostname="localhost")
+    with peer:
+        peer.sendall(f"GET /v1/hello HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n".encode("latin-1"))
+        return int(peer.makefile("rb").readline().split()[1])
+print(json.dumps([status(host) for host in hosts]))
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_host_in_any_spelling(by_name, web, tls):
+    port, before = web.tls_port if tls else web.port, len(web.accesses().splitlines())
+    hosts = [host.replace("%d", str(port)).replace("%%", "%") for host in HOSTS]
+    out = by_name.run(PYTHON, "-c", HOST_CLIENT, port, by_name.folder / "host-ca.pem" if tls else "", json.dumps(hosts))
+    assert out.returncode == 0, out.stderr
+    assert dict(zip(HOSTS, json.loads(out.stdout), strict=True)) == HOSTS
+    assert len(web.accesses().splitlines()) == before + list(HOSTS.values()).count(200)
+
+
 def test_sni_that_means_another_place(by_name, web):
     code, body = refusal(by_name, "--connect-to", f"other.test:{web.tls_port}:localhost:{web.tls_port}",
                          f"https://other.test:{web.tls_port}/v1/hello")

@@ -117,7 +117,8 @@ bool http_authority_read(struct slice text, struct http_authority *ret)
 		return false;
 	if (ret->host.data[ret->host.length - 1] == '.')
 		ret->host.length--;
-	return ret->host.length > 0;
+	/* Who takes off all dots, and who takes off one, would not mean the same. */
+	return ret->host.length > 0 && ret->host.data[ret->host.length - 1] != '.';
 }
 
 /* An address as it is written most shortly; IPv4 in IPv6 as IPv4. False: it is none, or that of no
