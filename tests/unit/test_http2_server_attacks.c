@@ -192,3 +192,17 @@ Test(http2_server_attacks, more_than_a_window)
 	talk();
 	HEARD(server, "3 :path: /v1/b\n");
 }
+
+/* Each by itself is legal, and none of them is an answer. */
+Test(http2_server_attacks, interim_responses_without_end)
+{
+	for (unsigned i = 0; i <= LIMIT_HTTP_INTERIM; i++)
+		send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1,
+			"\x08\x03"
+			"103",
+			5);
+	http2_peer_listen(&agent);
+	cr_expect(http2_peer_heard(&agent, "1 :status: 103\n"));
+	cr_expect(http2_peer_heard(&agent, "1 :status: 502\n"));
+	cr_expect_not(run.closed);
+}

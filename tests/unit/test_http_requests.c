@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/corpus/http/requests: requests that two readers could read differently. Each is refused
- * with its status, ends the connection, and nothing of it reaches the server, however its bytes are
- * cut.
+ * tests/corpus/http: requests that two readers could read differently (each is refused with its
+ * status, ends the connection, and nothing of it reaches the server), and bodies in chunks and
+ * responses; however their bytes are cut.
  */
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "tests/unit/http_run.h"
 
 TestSuite(http_requests, .init = http_run_begin, .fini = http_run_end);
@@ -49,69 +50,125 @@ static void check(struct slice request, const char *status, unsigned number, siz
 	cr_assert_eq(run.actions, 0, "line %u", number);
 }
 
-Test(http_requests, corpus)
+/* Hands each line of a file that is no comment to `take`, and says how many there were. */
+static unsigned each_line(const char *path, void (*take)(char *line, unsigned number))
 {
-	FILE *file = fopen("tests/corpus/http/requests", "re");
+	FILE *file = fopen(path, "re");
 	char line[2048];
-	unsigned number = 0, checked = 0;
+	unsigned number = 0, taken = 0;
 
 	cr_assert(file, "run from the top of the repository");
 	while (fgets(line, sizeof(line), file)) {
-		struct slice request;
-
 		number++;
 		line[strcspn(line, "\n")] = '\0';
-		if (line[0] < '1' || line[0] > '9')
+		if (line[0] == '#' || !line[0])
 			continue;
-		line[3] = '\0';
-		request = slice_of(line + 4, unescape(line + 4));
-		check(request, line, number, request.length);
-		check(request, line, number, 1);
-		check(request, line, number, 7);
-		checked++;
+		take(line, number);
+		taken++;
 	}
 	fclose(file);
-	cr_assert_gt(checked, 60);
+	return taken;
 }
 
-/* Once the head is released, a bad chunk ends the connection within the request. */
-Test(http_requests, bad_chunks)
+static void refused(char *line, unsigned number)
 {
-	static const char *const bodies[] = {"g\r\n", "\r\n", "-1\r\n", "0x1\r\na\r\n",
-		"1 \r\na\r\n", "1\na\n", "1\r\nab\r\n", "1\r\na\n0\r\n\r\n", "ffffffffffffffff\r\n",
-		"1;a=\x01\r\na\r\n", "1\r\na\r\n0\r\n bad: x\r\n\r\n", "0\r\nno colon\r\n\r\n",
-		"0\r\na: b\n\r\n", "0\r\na\r\n\r\n", "10000000000000000\r\n"};
+	struct slice request = slice_of(line + 4, unescape(line + 4));
 
-	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-		http_run_restart();
-		agent_sends("POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-		agent_sends(bodies[i]);
-		cr_assert(run.closed, "%zu", i);
-		cr_assert_not(holds(&run.sent[SIDE_SERVER], "0\r\n"), "%zu", i);
-		AGENT_REFUSED("400");
+	line[3] = '\0';
+	check(request, line, number, request.length);
+	check(request, line, number, 1);
+	check(request, line, number, 7);
+}
+
+Test(http_requests, corpus)
+{
+	cr_assert_gt(each_line("tests/corpus/http/requests", refused), 160);
+}
+
+#define CHUNKED "POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* Once the head is released, a bad chunk ends the connection within the request. */
+static void check_chunks(struct slice body, struct slice wanted, unsigned number, size_t step)
+{
+	struct slice sent;
+
+	http_run_restart();
+	agent_sends(CHUNKED);
+	for (size_t i = 0; i < body.length; i += step)
+		engine_run_feed(&run, SIDE_AGENT, slice_head(slice_from(body, i), step));
+	sent = slice_from(buffer_slice(&run.sent[SIDE_SERVER]), strlen(CHUNKED));
+	if (!slice_equal_string(wanted, "-")) {
+		cr_assert_not(run.closed, "line %u, step %zu", number, step);
+		/* In pieces as they came. */
+		cr_assert(step == 1 || slice_equal(sent, wanted), "line %u: %.*s", number,
+			SLICE_PRINT(sent));
+		return;
 	}
+	cr_assert(run.closed, "line %u, step %zu", number, step);
+	cr_assert_not(sent.length && memmem(sent.data, sent.length, "0\r\n", 3), "line %u", number);
+	AGENT_REFUSED("400");
+}
+
+static void chunks(char *line, unsigned number)
+{
+	char *tab = strchr(line, '\t');
+	struct slice body, wanted;
+
+	cr_assert(tab, "line %u", number);
+	*tab++ = '\0';
+	body = slice_of(tab, unescape(tab));
+	wanted = slice_of(line, unescape(line));
+	check_chunks(body, wanted, number, body.length);
+	check_chunks(body, wanted, number, 1);
+}
+
+Test(http_requests, chunks)
+{
+	cr_assert_gt(each_line("tests/corpus/http/chunks", chunks), 50);
 }
 
 /* Responses that two readers could read differently never reach the agent. */
-Test(http_requests, bad_responses)
+static void check_response(struct slice response, unsigned number, size_t step)
 {
-	static const char *const responses[] = {
-		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\nContent-Length: 1\n\na", "HTTP/1.1 20 OK\r\n\r\n",
-		"HTTP/1.1 099 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-		"SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-		"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"};
+	http_run_restart();
+	agent_sends("GET /v1/x HTTP/1.1\r\nHost: h\r\n\r\n");
+	for (size_t i = 0; i < response.length && !run.closed; i += step)
+		engine_run_feed(&run, SIDE_SERVER, slice_head(slice_from(response, i), step));
+	cr_assert(run.closed, "line %u, step %zu: %.*s", number, step,
+		SLICE_PRINT(buffer_slice(&run.sent[SIDE_AGENT])));
+	AGENT_REFUSED("502");
+}
 
-	for (size_t i = 0; i < sizeof(responses) / sizeof(responses[0]); i++) {
-		http_run_restart();
+static void response(char *line, unsigned number)
+{
+	struct slice text = slice_of(line, unescape(line));
+
+	check_response(text, number, text.length);
+	check_response(text, number, 1);
+}
+
+Test(http_requests, responses)
+{
+	cr_assert_gt(each_line("tests/corpus/http/responses", response), 50);
+}
+
+/* Each by itself is legal, and none of them is an answer. */
+Test(http_requests, interim_responses_without_end)
+{
+	agent_sends("GET /v1/x HTTP/1.1\r\nHost: h\r\n\r\n");
+	for (unsigned i = 0; i < LIMIT_HTTP_INTERIM; i++)
+		server_sends("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+	cr_assert(run.closed);
+	cr_assert(holds(&run.sent[SIDE_AGENT], "HTTP/1.1 502 "));
+}
+
+Test(http_requests, some_interim_responses)
+{
+	for (unsigned round = 0; round < 2; round++) {
 		agent_sends("GET /v1/x HTTP/1.1\r\nHost: h\r\n\r\n");
-		server_sends(responses[i]);
-		cr_assert(run.closed, "%zu", i);
-		AGENT_REFUSED("502");
+		for (unsigned i = 0; i < LIMIT_HTTP_INTERIM; i++)
+			server_sends("HTTP/1.1 103 Early Hints\r\n\r\n");
+		server_sends("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+		cr_assert_not(run.closed, "%u", round);
 	}
 }

@@ -66,6 +66,7 @@
 #define LIMIT_HTTP_FIELDS 128u /* headers of one message */
 #define LIMIT_HTTP_METHOD 32u /* bytes of a method's name */
 #define LIMIT_HTTP_TRAILERS 16384u
+#define LIMIT_HTTP_INTERIM 100u /* interim responses (1xx) to one request */
 #define LIMIT_HTTP_DRAIN (1u << 20) /* of a refused request's body, before its connection ends */
 #define LIMIT_HTTP_BODY_HELD (1u << 20) /* a body that people are shown, or rules look into */
 #define LIMIT_BODY_VALUES 65536u /* of a body that rules look into; with more it is unknown */

@@ -374,6 +374,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->has_trailers = r->is_decoded = false;
 	r->collected = r->too_large = r->tunnels = r->continued = r->masked = r->records = false;
 	r->number = 0;
+	r->interims = 0;
 	r->beyond.port = 0;
 	r->minor = r->head.minor;
 	r->to_head = slice_equal_string(r->head.method, "HEAD");

@@ -75,6 +75,7 @@ struct http_request {
 	bool noted; /* what is to be recorded of the response was told */
 	struct http_decoder *decoder; /* of a masked response in a coding; else NULL */
 	unsigned status;
+	unsigned interims; /* responses so far that were not the final one */
 	char tag[64]; /* the status line's, for the record */
 	char name[HTTP_NAME_MOST]; /* Host's, lower case, without port */
 	char dialled[HTTP_NAME_MOST + 8]; /* Host, where that stands in place of the agent's */

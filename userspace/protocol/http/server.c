@@ -185,6 +185,9 @@ static int interim(struct http_engine *e)
 
 	if (e->request.status == 101)
 		return switch_protocols(e);
+	if (++e->request.interims > LIMIT_HTTP_INTERIM)
+		return http_refuse_response(
+			e, "interim responses without end", buffer_slice(&e->answer.held));
 	if (e->request.status == 100)
 		e->request.continued = true;
 	if (!unwanted)

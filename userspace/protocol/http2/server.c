@@ -125,6 +125,10 @@ static void interim(struct http2_stream *s)
 {
 	struct http_request *r = &s->request;
 
+	if (++r->interims > LIMIT_HTTP_INTERIM) {
+		refuse_response(s, "interim responses without end");
+		return;
+	}
 	if (r->status == 100 && (!r->expects || r->continued))
 		return;
 	r->continued |= r->status == 100;
