@@ -48,6 +48,13 @@ static const char *const uses[][2] = {
 	{"COALESCE", "select coalesce(substring(ssn from '^1'), name) from customers"},
 	{"function json_build_object",
 		"select json_build_object(substring(ssn from '^1'), 1) from customers"},
+	/* What is in a document comes out as columns. */
+	{"XMLTABLE",
+		"select x.a from customers c, xmltable('/r' passing c.ssn columns a text path '.') "
+		"as x"},
+	{"XMLTABLE",
+		"select x.a from customers c, xmltable('/r' passing '<r/>' columns b int path '.', "
+		"a text path '.' default c.ssn) as x"},
 	{"FILTER", "select max(ssn), count(*) filter (where ssn = '1') from customers"},
 };
 

@@ -296,6 +296,21 @@ REFUSED = [
     "select (select count(*) from orders where state < c.ssn) from customers c",
     "select (select id from orders o order by o.ssn < c.ssn, id limit 1) from customers c",
     "set search_path = pg_catalog; select id from public.customers where ssn > 'm'",
+    # names that the server gives to columns that have none: what else they are compared with
+    "select count(*) from (select (case when true then ssn end)::text from customers) a natural join (select 'quokka-7731-b3'::text) b",
+    "select count(*) from (select (values (ssn)) from customers) a natural join (values ('quokka-7731-b3')) b",
+    "select count(*) from (select ssn || '' from customers) a natural join (select 'quokka-7731-b3' || '') b",
+    "select count(*) from (select current_date) a natural join (select born as current_date from typed) b",
+    "select count(*) from (select (select current_role)) a natural join (select ssn as current_role from customers) b",
+    "select count(*) from (select ((('x'::text)::varchar)::text)::name) a natural join (select ssn as name from customers) b",
+    "select count(*) from (select xmlserialize(content '<a/>'::xml as text)) a natural join (select ssn as xmlserialize from customers) b",
+    "select count(*) from (select (customers.*)::text from customers) a natural join (select 'x' as customers) b",
+    # with RECURSIVE a name is also that of what stands behind it
+    "with recursive a as (select id, state from orders), orders as (select id, ssn as state from customers) select id from a where state > 'm'",
+    "with recursive a as (select 1 as n union all select n + 1 from a, b where n < 3 and b.x > 'm'), b as (select ssn as x from customers)"
+    " select count(*) from a",
+    "insert into sink (a) with recursive a as (select state as s from orders), orders as (select ssn as state from customers) select upper(s) from a",
+    "select salary::\"char\" from customers",
 ]
 
 # Rows come, without the values.
@@ -378,6 +393,26 @@ SHOWN = [
     "select s from pg_stats s", "copy pg_statistic to stdout", "select stavalues1::text from pg_statistic",
     "select current_setting('server_version_num')",
     "select attname from pg_attribute where attrelid = 'customers'::regclass and attnum > 0",
+    # names that the server gives to columns that have none, and those further out
+    "select (select upper(text) from (select (case when true then c.ssn end)::text) s) from customers c, (select 'a' as text) o",
+    "select (select upper(text) from (select case when true then 'a' else 'b'::text end) s) from (select ssn as text from customers) c",
+    "select (select upper(text) from (select ((select 'q')::text)) s) from (select ssn as text from customers) c",
+    "select (select upper(column1) from (select (values (c.ssn))) s) from customers c, (select 'a' as column1) o",
+    "select (select upper(x) from (select (select * from (select c.ssn as x) q)) s) from customers c, (select 'a' as x) o",
+    "select (select upper(x) from (select (select c.ssn as x union all select 'b' limit 1)) s) from customers c, (select 'a' as x) o",
+    "select (select upper(\"?column?\") from (select c.ssn || '') s) from customers c, (select 'a' as \"?column?\") o",
+    "select (select upper(ssn) from (select c.ssn" + "::text" * 70 + ") s) from customers c, (select 'a' as ssn) o",
+    "select (select upper(text) from (select ('x' || c.ssn)" + "::text" * 70 + ") s) from customers c, (select 'a' as text) o",
+    # the fields of a row in FROM
+    "select (select upper(street) from coalesce(t.home, t.home) as x) from typed t, (select 'a' as street) o",
+    "select (select upper(ssn) from coalesce(row('a', 'b')::address) as ssn) from customers",
+    "select (select upper(ssn) from cast(row('a', 'b') as address) as ssn) from customers",
+    "select (select upper(street) from rows from (coalesce(t.home, t.home)) as s) from typed t, (select 'a' as street) o",
+    # with RECURSIVE a name is also that of what stands behind it
+    "with recursive a as (select id, state from orders), orders as (select id, ssn as state from customers) select upper(state) from a",
+    "with recursive b as (select ssn as x from customers), a as (select x from b), c as (select upper(x) from d), d as (select x from a) select * from c",
+    "with recursive a as (select id, state as s from orders union all select id + 100, s from b where id < 3), b as (select id, ssn as s from customers)"
+    " select upper(s) from a",
 ]
 
 # Several messages of one session.

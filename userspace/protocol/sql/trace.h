@@ -2,8 +2,9 @@
  *
  * trace: follows the values of masked columns through a parse tree, scope by scope, as the server's
  * own analysis would resolve each name. trace_scope.c finds columns, trace_from.c makes scopes,
- * trace_expression.c and trace_function.c say what becomes of values, trace_query.c and
- * trace_change.c follow statements, trace_command.c whole texts. Internal to protocol/sql/.
+ * trace_expression.c and trace_function.c say what becomes of values, trace_query.c, trace_with.c
+ * and trace_change.c follow statements, trace_name.c names their columns, trace_command.c whole
+ * texts. Internal to protocol/sql/.
  *
  * In doubt a value is taken to be masked. A statement in which a masked value could decide
  * something that the agent sees (rows, order, branches, errors) is refused.
@@ -61,16 +62,28 @@ struct trace_level {
 	size_t first; /* items in front of it can't be seen: in ON */
 };
 
-struct trace_cte {
-	const struct trace_cte *next;
+/* The column's name of a query that is one value. */
+struct trace_sub_name {
+	const struct trace_sub_name *next;
+	tree_index sub_link;
 	struct slice name;
-	struct trace_columns columns;
 };
 
 /* Where a query stands. */
 struct trace_place {
 	const struct trace_level *outer;
-	const struct trace_cte *ctes;
+	struct trace_cte *ctes;
+};
+
+struct trace_cte {
+	struct trace_cte *next; /* in front of it, then further out */
+	struct trace_cte *behind; /* in its own clause */
+	struct slice name;
+	struct trace_columns columns;
+	tree_index node;
+	struct trace_place place; /* of its query */
+	bool recursive; /* of WITH RECURSIVE */
+	bool followed; /* its columns are known, or, of its own query, so far as they are */
 };
 
 struct trace {
@@ -80,6 +93,7 @@ struct trace {
 	struct arena *arena;
 	const char *clause; /* in which the present expression stands, NULL: a target list */
 	const char *refusal;
+	const struct trace_sub_name *sub_names; /* of those that were followed so far */
 	bool unknown_code; /* some result of code that is not known to be harmless was met */
 	bool touches_masked;
 	bool types_only; /* nothing is masked: only the columns' types are asked for */
@@ -152,14 +166,14 @@ void trace_rename(struct trace *t, struct trace_columns *c, tree_index names);
 struct value trace_expression(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n);
 /* A condition, or anything else by whose value rows are chosen, ordered or told apart. */
-void trace_filter(struct trace *t, const struct trace_level *level, const struct trace_place *place,
-	tree_index n, const char *clause);
+struct value trace_filter(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n, const char *clause);
 /* The value decides something that shows: refused, unless the masks allow it. Returns what the
  * outcome tells: nothing more. */
 struct value trace_decide(
 	struct trace *t, const struct value *v, const char *place, struct slice name);
 /* SortBy and bare expressions of a list. */
-void trace_filter_list(struct trace *t, const struct trace_level *level,
+struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause);
 void trace_window(struct trace *t, const struct trace_level *level, const struct trace_place *place,
 	tree_index window);
@@ -178,13 +192,23 @@ struct value trace_row_attribute(struct trace *t, const struct value *row, struc
 /* trace_query.c */
 struct trace_columns trace_query(
 	struct trace *t, const struct trace_place *place, tree_index select);
-/* CTEs of a WITH clause in front of those of the place. */
-const struct trace_cte *trace_with(
-	struct trace *t, const struct trace_place *place, tree_index with_clause);
 /* A target list or RETURNING list. */
 void trace_targets(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index targets, struct trace_columns *c);
-struct slice trace_column_name(const struct tree *t, tree_index n);
+
+/* trace_with.c */
+/* CTEs of a WITH clause in front of those of the place. */
+struct trace_cte *trace_with(
+	struct trace *t, const struct trace_place *place, tree_index with_clause);
+/* The columns of one that was not followed yet. */
+void trace_cte_follow(struct trace *t, struct trace_cte *cte);
+
+/* trace_name.c */
+/* The name of a column that the text gives none, as the server makes it. What is in the expression
+ * was followed before. False: it is not known. */
+bool trace_column_name(struct trace *t, tree_index n, struct slice *ret);
+/* A query that is one value was followed, and has these columns. */
+void trace_note_sub_link(struct trace *t, tree_index n, const struct trace_columns *columns);
 
 /* trace_change.c: INSERT, UPDATE, DELETE, MERGE; the columns of RETURNING. */
 struct trace_columns trace_change(

@@ -37,30 +37,34 @@ struct value trace_decide(
 	return value_clean;
 }
 
-void trace_filter(struct trace *t, const struct trace_level *level, const struct trace_place *place,
-	tree_index n, const char *clause)
+struct value trace_filter(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n, const char *clause)
 {
 	const char *before = t->clause;
 	struct value v;
 
 	if (!n)
-		return;
+		return value_clean;
 	t->clause = clause;
 	v = trace_expression(t, level, place, n);
 	trace_decide(t, &v, clause, SLICE_EMPTY);
 	t->clause = before;
+	return value_derive(v);
 }
 
-void trace_filter_list(struct trace *t, const struct trace_level *level,
+struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause)
 {
+	struct value joined = value_clean;
+
 	tree_for_each(item, t->tree, list)
 	{
 		bool sort = tree_type(t->tree, item) == TYPE_SortBy;
+		tree_index n = sort ? tree_get(t->tree, item, FIELD_node) : item;
 
-		trace_filter(
-			t, level, place, sort ? tree_get(t->tree, item, FIELD_node) : item, clause);
+		joined = value_join(joined, trace_filter(t, level, place, n, clause));
 	}
+	return joined;
 }
 
 void trace_window(struct trace *t, const struct trace_level *level, const struct trace_place *place,
@@ -173,8 +177,10 @@ static struct value trace_cast(struct trace *t, const struct trace_level *level,
 		!slice_equal_string(tree_string(t->tree, tree_first(t->tree, names)), "pg_catalog");
 
 	if (value_is_masked(&v)) {
+		/* A number that is no character is out of range. */
 		if (own || tree_get(t->tree, type, FIELD_arrayBounds) ||
-			!IS_ONE_OF(name, text_types) || !is_servers_text(t, names, &v))
+			!IS_ONE_OF(name, text_types) || !is_servers_text(t, names, &v) ||
+			(v.no_text && slice_equal_string(name, "char")))
 			trace_refuse(t, &v, "a cast to ", name);
 		v = value_derive(v);
 		v.no_text = false;
@@ -217,6 +223,7 @@ static struct value trace_sub_link(struct trace *t, const struct trace_level *le
 	t->clause = NULL;
 	columns = trace_query(t, &inner, tree_get(t->tree, n, FIELD_subselect));
 	t->clause = before;
+	trace_note_sub_link(t, n, &columns);
 	if (tree_is(t->tree, n, FIELD_subLinkType, "EXISTS_SUBLINK"))
 		return value_clean;
 	result = value_derive(trace_columns_join(&columns));

@@ -2,6 +2,7 @@
  *
  * FROM: what each item brings into the namespace, and what joins make of it (parse_clause.c).
  */
+#include "base/memory.h"
 #include "protocol/sql/trace.h"
 
 /* What an item of FROM is to the join around it: items of the level from `first` on, and its
@@ -41,14 +42,14 @@ static void rename_item(struct trace *t, struct trace_item *item, tree_index n)
 	trace_rename(t, &item->columns, tree_get(t->tree, alias, FIELD_colnames));
 }
 
-static const struct trace_cte *find_cte(
+static struct trace_cte *find_cte(
 	struct trace *t, const struct trace_place *place, tree_index range_var)
 {
 	struct slice name = tree_get_string(t->tree, range_var, FIELD_relname);
 
 	if (tree_get(t->tree, range_var, FIELD_schemaname))
 		return NULL;
-	for (const struct trace_cte *cte = place->ctes; cte; cte = cte->next) {
+	for (struct trace_cte *cte = place->ctes; cte; cte = cte->next) {
 		trace_work(t, 1);
 		if (slice_equal(cte->name, name))
 			return cte;
@@ -59,9 +60,12 @@ static const struct trace_cte *find_cte(
 static void from_range_var(
 	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
-	const struct trace_cte *cte = find_cte(t, place, n);
-	struct trace_item *item = trace_add_item(t, level);
+	struct trace_cte *cte = find_cte(t, place, n);
+	struct trace_item *item;
 
+	if (cte && !cte->followed)
+		trace_cte_follow(t, cte);
+	item = trace_add_item(t, level);
 	if (!item)
 		return;
 	if (!cte) {
@@ -106,6 +110,16 @@ static bool add_definitions(
 	return definitions != 0;
 }
 
+/* The name by which an item of FROM without an alias is asked. */
+static struct slice own_name(struct trace *t, tree_index call)
+{
+	struct slice name = SLICE_EMPTY;
+
+	if (!trace_column_name(t, call, &name))
+		t->refusal = "columns are masked, and a part of FROM is not understood";
+	return name;
+}
+
 /* Each of "functions" is a pair: the call, and its column definitions. Its columns have the names
  * of the function's results, which are not known here, or the alias; so any name may be asked for.
  */
@@ -133,7 +147,7 @@ static void from_function(
 		if (single && name.length)
 			trace_add_column(t, &columns, name, value);
 		else if (single)
-			trace_add_column(t, &columns, trace_column_name(t->tree, call), value);
+			trace_add_column(t, &columns, own_name(t, call), value);
 		else
 			columns.open = true;
 	}
@@ -145,29 +159,35 @@ static void from_function(
 	item->columns = columns;
 	rename_item(t, item, n);
 	if (item->alias.length == 0)
-		item->alias = trace_column_name(t->tree,
+		item->alias = own_name(t,
 			tree_first(t->tree,
 				tree_first(t->tree, tree_get(t->tree, n, FIELD_functions))));
 }
 
-/* XMLTABLE */
+/* XMLTABLE: any column may show what is in the document, or in a default. */
 static void from_table_function(
 	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
+	static const enum tree_field parts[] = {FIELD_docexpr, FIELD_rowexpr},
+				     column_parts[] = {FIELD_colexpr, FIELD_coldefexpr};
+	tree_index list = tree_get(t->tree, n, FIELD_columns);
 	struct trace_columns columns = {.rest = value_clean};
+	struct value any = trace_filter_list(
+		t, level, place, tree_get(t->tree, n, FIELD_namespaces), "XMLTABLE");
 	struct trace_item *item;
 
-	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_docexpr), "XMLTABLE");
-	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_rowexpr), "XMLTABLE");
-	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_namespaces), "XMLTABLE");
-	tree_for_each(column, t->tree, tree_get(t->tree, n, FIELD_columns))
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		any = value_join(any,
+			trace_filter(t, level, place, tree_get(t->tree, n, parts[i]), "XMLTABLE"));
+	tree_for_each(column, t->tree, list)
 	{
-		trace_filter(t, level, place, tree_get(t->tree, column, FIELD_colexpr), "XMLTABLE");
-		trace_filter(
-			t, level, place, tree_get(t->tree, column, FIELD_coldefexpr), "XMLTABLE");
-		trace_add_column(
-			t, &columns, tree_get_string(t->tree, column, FIELD_colname), value_clean);
+		for (size_t i = 0; i < ARRAY_SIZE(column_parts); i++)
+			any = value_join(any,
+				trace_filter(t, level, place,
+					tree_get(t->tree, column, column_parts[i]), "XMLTABLE"));
 	}
+	tree_for_each(column, t->tree, list)
+		trace_add_column(t, &columns, tree_get_string(t->tree, column, FIELD_colname), any);
 	item = trace_add_item(t, level);
 	if (!item)
 		return;

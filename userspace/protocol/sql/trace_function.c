@@ -256,9 +256,10 @@ bool trace_from_function(struct trace *t, const struct trace_level *level,
 {
 	struct call c;
 
+	/* COALESCE, CAST and the like: of a row its fields are the columns. */
 	if (tree_type(t->tree, n) != TYPE_FuncCall) {
 		*ret = trace_expression(t, level, place, n);
-		return true;
+		return false;
 	}
 	c = trace_call(t, level, place, n);
 	trace_call_clauses(t, level, place, n, &c);

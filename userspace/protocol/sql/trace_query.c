@@ -2,108 +2,8 @@
  *
  * SELECT: the columns of its result.
  */
-#include <errno.h>
-
 #include "base/memory.h"
 #include "protocol/sql/trace.h"
-
-/* The name that the server gives a column without alias (FigureColname, parse_target.c). */
-static const struct {
-	enum tree_type type;
-	const char *name;
-} fixed_names[] = {
-	{TYPE_A_ArrayExpr, "array"},
-	{TYPE_CoalesceExpr, "coalesce"},
-	{TYPE_GroupingFunc, "grouping"},
-	{TYPE_RowExpr, "row"},
-};
-
-#define NAME_DEPTH_MOST 64
-
-static struct slice figure_name(const struct tree *t, tree_index n, unsigned depth);
-
-static struct slice sub_link_name(const struct tree *t, tree_index n, unsigned depth)
-{
-	tree_index select = tree_get(t, n, FIELD_subselect);
-	tree_index target = tree_first(t, tree_get(t, select, FIELD_targetList));
-	struct slice alias = tree_get_string(t, target, FIELD_name);
-
-	if (tree_is(t, n, FIELD_subLinkType, "EXISTS_SUBLINK"))
-		return slice_from_string("exists");
-	if (tree_is(t, n, FIELD_subLinkType, "ARRAY_SUBLINK"))
-		return slice_from_string("array");
-	if (!tree_is(t, n, FIELD_subLinkType, "EXPR_SUBLINK"))
-		return SLICE_EMPTY;
-	return alias.length ? alias : figure_name(t, tree_get(t, target, FIELD_val), depth + 1);
-}
-
-/* The last field name behind the value, or the value's own name. */
-static struct slice indirection_name(const struct tree *t, tree_index n, unsigned depth)
-{
-	struct slice name = SLICE_EMPTY;
-
-	tree_for_each(item, t, tree_get(t, n, FIELD_indirection))
-	{
-		if (tree_string(t, item).length)
-			name = tree_string(t, item);
-	}
-	return name.length ? name : figure_name(t, tree_get(t, n, FIELD_arg), depth + 1);
-}
-
-static struct slice last_name(const struct tree *t, tree_index n, enum tree_field field)
-{
-	return tree_string(t, tree_last(t, tree_get(t, n, field)));
-}
-
-/* The name of the expression in `field`, or else `otherwise`. */
-static struct slice inner_name(const struct tree *t, tree_index n, enum tree_field field,
-	struct slice otherwise, unsigned depth)
-{
-	struct slice name = figure_name(t, tree_get(t, n, field), depth + 1);
-
-	return name.length ? name : otherwise;
-}
-
-/* The empty slice where the server would say "?column?". */
-static struct slice figure_name(const struct tree *t, tree_index n, unsigned depth)
-{
-	if (depth == NAME_DEPTH_MOST)
-		return SLICE_EMPTY;
-	for (size_t i = 0; i < ARRAY_SIZE(fixed_names); i++) {
-		if (tree_type(t, n) == fixed_names[i].type)
-			return slice_from_string(fixed_names[i].name);
-	}
-	switch (tree_type(t, n)) {
-	case TYPE_ColumnRef:
-		return last_name(t, n, FIELD_fields);
-	case TYPE_FuncCall:
-		return last_name(t, n, FIELD_funcname);
-	case TYPE_A_Indirection:
-		return indirection_name(t, n, depth);
-	case TYPE_TypeCast:
-		return inner_name(t, n, FIELD_arg,
-			last_name(t, tree_get(t, n, FIELD_typeName), FIELD_names), depth);
-	case TYPE_CollateClause:
-		return inner_name(t, n, FIELD_arg, SLICE_EMPTY, depth);
-	case TYPE_CaseExpr:
-		return inner_name(t, n, FIELD_defresult, slice_from_string("case"), depth);
-	case TYPE_SubLink:
-		return sub_link_name(t, n, depth);
-	case TYPE_A_Expr:
-		return tree_is(t, n, FIELD_kind, "AEXPR_NULLIF") ? slice_from_string("nullif")
-								 : SLICE_EMPTY;
-	case TYPE_MinMaxExpr:
-		return slice_from_string(
-			tree_is(t, n, FIELD_op, "IS_GREATEST") ? "greatest" : "least");
-	default:
-		return SLICE_EMPTY;
-	}
-}
-
-struct slice trace_column_name(const struct tree *t, tree_index n)
-{
-	return figure_name(t, n, 0);
-}
 
 /* "*", "x.*", "(x).*"; false: the target is one value. */
 static bool trace_star(struct trace *t, const struct trace_level *level,
@@ -149,6 +49,20 @@ static bool trace_star(struct trace *t, const struct trace_level *level,
 	return true;
 }
 
+/* A column whose name is not known may be meant by any. */
+static void trace_target(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index value, struct slice name,
+	struct trace_columns *c)
+{
+	struct value v = trace_expression(t, level, place, value);
+
+	if (!name.length && !trace_column_name(t, value, &name)) {
+		c->rest = c->open ? value_join(c->rest, value_derive(v)) : value_derive(v);
+		c->open = true;
+	}
+	trace_add_column(t, c, name, v);
+}
+
 void trace_targets(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index targets, struct trace_columns *c)
 {
@@ -159,130 +73,9 @@ void trace_targets(struct trace *t, const struct trace_level *level,
 
 		if (!trace_goes_on(t))
 			return;
-		if (trace_star(t, level, place, value, c))
-			continue;
-		trace_add_column(t, c, name.length ? name : trace_column_name(t->tree, value),
-			trace_expression(t, level, place, value));
+		if (!trace_star(t, level, place, value, c))
+			trace_target(t, level, place, value, name, c);
 	}
-}
-
-/* Takes what another round found into the columns; whether it was anything new. */
-static bool join_round(struct trace_columns *c, const struct trace_columns *round)
-{
-	bool grown = false;
-
-	for (size_t i = 0; i < c->count && i < round->count; i++) {
-		struct value *v = &c->items[i].value;
-		struct value joined = value_derive(value_join(*v, round->items[i].value));
-
-		grown |= joined.state != v->state || joined.strategy != v->strategy ||
-			joined.filter_allowed != v->filter_allowed ||
-			joined.telling != v->telling || joined.no_text != v->no_text;
-		*v = joined;
-	}
-	return grown;
-}
-
-/* Where the columns are not known, once something masked is in one of them all may get it. */
-static struct trace_columns trace_recursive_open(struct trace *t, const struct trace_place *place,
-	tree_index query, struct trace_cte *cte, struct trace_columns columns)
-{
-	struct value any = value_derive(trace_columns_join(&columns));
-
-	if (!value_is_masked(&any))
-		return columns;
-	for (size_t i = 0; i < columns.count; i++)
-		columns.items[i].value = any;
-	columns.rest = any;
-	cte->columns = (struct trace_columns){.open = true, .rest = any};
-	trace_query(t, place, query);
-	return columns;
-}
-
-/* WITH RECURSIVE: the query sees its own result, and is followed until no further round brings
- * anything masked into any column. Each round adds at least one, and all are counted (trace_work).
- */
-static struct trace_columns trace_recursive(struct trace *t, const struct trace_place *place,
-	tree_index query, tree_index names, struct trace_cte *cte)
-{
-	struct trace_columns columns, round;
-
-	cte->columns = (struct trace_columns){.open = true, .rest = value_clean};
-	columns = trace_query(t, place, query);
-	if (columns.open)
-		return trace_recursive_open(t, place, query, cte, columns);
-	do {
-		cte->columns = columns;
-		trace_rename(t, &cte->columns, names);
-		round = trace_query(t, place, query);
-	} while (trace_goes_on(t) && join_round(&columns, &round));
-	return columns;
-}
-
-/* SEARCH and CYCLE add columns that are made of others. */
-static void add_search_columns(struct trace *t, tree_index cte, struct trace_columns *c)
-{
-	static const struct {
-		enum tree_field clause, column;
-	} columns[] = {
-		{FIELD_search_clause, FIELD_search_seq_column},
-		{FIELD_cycle_clause, FIELD_cycle_mark_column},
-		{FIELD_cycle_clause, FIELD_cycle_path_column},
-	};
-	struct value any = value_derive(trace_columns_join(c));
-
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
-		tree_index clause = tree_get(t->tree, cte, columns[i].clause);
-
-		if (!clause)
-			continue;
-		trace_decide(t, &any, "SEARCH or CYCLE", SLICE_EMPTY);
-		trace_add_column(t, c, tree_get_string(t->tree, clause, columns[i].column), any);
-	}
-}
-
-static void trace_cte_query(struct trace *t, const struct trace_place *place, tree_index n,
-	bool recursive, struct trace_cte *cte)
-{
-	tree_index query = tree_get(t->tree, n, FIELD_ctequery);
-	struct trace_columns columns;
-
-	if (trace_is_change(tree_type(t->tree, query)))
-		columns = trace_change(t, place, query);
-	else if (recursive && tree_get(t->tree, query, FIELD_larg))
-		columns = trace_recursive(
-			t, place, query, tree_get(t->tree, n, FIELD_aliascolnames), cte);
-	else
-		columns = trace_query(t, place, query);
-	trace_rename(t, &columns, tree_get(t->tree, n, FIELD_aliascolnames));
-	add_search_columns(t, n, &columns);
-	cte->columns = columns;
-}
-
-const struct trace_cte *trace_with(
-	struct trace *t, const struct trace_place *place, tree_index with_clause)
-{
-	bool recursive = tree_get_flag(t->tree, with_clause, FIELD_recursive);
-	const struct trace_cte *ctes = place->ctes;
-
-	tree_for_each(n, t->tree, tree_get(t->tree, with_clause, FIELD_ctes))
-	{
-		struct trace_cte *cte = arena_new(t->arena, sizeof(*cte));
-		struct trace_place inner = {place->outer, ctes};
-
-		if (!cte) {
-			t->error = -E2BIG;
-			break;
-		}
-		cte->name = tree_get_string(t->tree, n, FIELD_ctename);
-		cte->next = ctes;
-		cte->columns.rest = value_clean;
-		if (recursive)
-			inner.ctes = cte;
-		trace_cte_query(t, &inner, n, recursive, cte);
-		ctes = cte;
-	}
-	return ctes;
 }
 
 /* "rollup (1, 2)"; and "group by (1, 2)", which is "group by 1, 2" (flatten_grouping_sets,
@@ -323,11 +116,11 @@ static void trace_by(struct trace *t, const struct trace_level *level,
 		trace_decide(t, &v, clause, SLICE_EMPTY);
 		return;
 	}
-	name = trace_column_name(t->tree, n);
 	if (tree_type(t->tree, n) == TYPE_ColumnRef &&
 		tree_count(t->tree, tree_get(t->tree, n, FIELD_fields)) == 1) {
 		bool named = false;
 
+		name = tree_string(t->tree, tree_last(t->tree, tree_get(t->tree, n, FIELD_fields)));
 		for (size_t i = 0; i < result->count; i++) {
 			if (!slice_equal(result->items[i].name, name))
 				continue;
