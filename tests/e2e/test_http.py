@@ -148,10 +148,10 @@ def test_people_refuse(daemon, place):
     with daemon.popen("curl", "-sS", "--cacert", daemon.folder / "host-ca.pem", "-X", "PUT", f"{place}/v1/echo",
                       stdout=subprocess.PIPE, text=True) as p:
         review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]
-        daemon.wayleave("reviews", "deny", review["id"], "--reason", "not today")
+        daemon.wayleave("reviews", "deny", review["id"], "--reason", "not today " + 990 * "ü" + 9 * "\"")
         body = json.loads(p.stdout.read())
     assert (body["error"], body["review"]) == ("review_denied", review["id"])
-    assert "not today" in body["message"]
+    assert body["message"].endswith("not today " + 990 * "ü" + 9 * "\"")
 
 
 def pending(daemon):

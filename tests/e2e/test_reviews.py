@@ -899,6 +899,19 @@ def test_decisions_are_in_the_audit_log_and_the_recording(daemon, server, sessio
     assert "review approved" in shown and review["id"] in shown and "by: root" in shown, shown
 
 
+def test_a_long_reason_arrives_whole(daemon, server, session):
+    """As the agent reads text: what its encoding does not have, or we do not know of it, is a question mark."""
+    reason = "nö " + 980 * "ü"
+    for encoding, expected in (("utf8", reason), ("latin1", reason), ("win1252", re.sub("[^ -~]", "?", reason))):
+        s = session(f"client_encoding={encoding}")
+        s.send(f"delete from orders where item = '{encoding}'")
+        (review,) = wait_for_pending(daemon)
+        decide(daemon, "deny", review, "--reason", reason)
+        assert s.answer()["error"] == f"wayleave: denied by root (review {review['id']}): {expected}"
+        assert reason in [r.get("detail") for r in audit(daemon) if r.get("review") == review["id"]]
+        s.close()
+
+
 def test_many_are_held_at_once(daemon, server):
     """More than there are connections of one pool, and the others go on meanwhile."""
     code = "import psycopg2, sys, threading\n" \

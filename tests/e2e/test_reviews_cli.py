@@ -230,6 +230,8 @@ def test_statuses_and_sentences(daemon, held):  # noqa: F811
     assert done.returncode == 1 and "longer than the rule's grant (1800 s)" in done.stderr
     done = daemon.wayleave("reviews", "deny", review["id"], "--reason", "x" * 3000)
     assert done.returncode == 1 and "the reason is too long" in done.stderr
+    done = daemon.wayleave("reviews", "deny", review["id"], "--reason", "caf\udce9")
+    assert done.returncode == 1 and "the reason is not UTF-8 text" in done.stderr
     assert s.waits()
     assert daemon.json("reviews", "approve", review["id"])["state"] == "approved"
     s.answer()

@@ -38,6 +38,9 @@ def daemon(server, tmp_path_factory):
         yield d
 
 
+REASON = "so be it " + 900 * "ü"  # whole, however long it is
+
+
 def held(daemon, server, answer, *words, options=(), wait=0, input=None, first=0, env=None):
     """A client whose question was answered after `wait` seconds: its status and output, and the review. Its input ends when
     the output has had its `first` characters."""
@@ -47,7 +50,7 @@ def held(daemon, server, answer, *words, options=(), wait=0, input=None, first=0
         review = pending(daemon)
         time.sleep(wait)
         assert process.poll() is None
-        assert daemon.wayleave("reviews", answer, review["id"], "--reason", "so be it").returncode == 0
+        assert daemon.wayleave("reviews", answer, review["id"], "--reason", REASON).returncode == 0
         begin = ""
         if first:
             with contextlib.suppress(BrokenPipeError):  # refused, it may have ended
@@ -76,7 +79,7 @@ def test_a_shell(daemon, server, answer):
     if answer == "approve":
         assert code == 5 and "mark2" in out
     else:
-        assert code == DENIED and "mark" not in out and "so be it" in errors
+        assert code == DENIED and "mark" not in out and REASON in errors
 
 
 @pytest.mark.parametrize("answer", ["approve", "deny"])
@@ -87,7 +90,7 @@ def test_a_subsystem(daemon, server, answer):
     if answer == "approve":
         assert (code, out[4:5]) == (0, "\2"), (out, errors)
     else:
-        assert (code, out) == (DENIED, "") and "so be it" in errors
+        assert (code, out) == (DENIED, "") and REASON in errors
 
 
 @pytest.mark.parametrize("answer", ["approve", "deny"])

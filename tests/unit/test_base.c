@@ -152,6 +152,19 @@ Test(text, utf8)
 	cr_assert_not(text_is_utf8(s("\xe2\x82")), "cut");
 }
 
+Test(text, cut_between_characters)
+{
+	static const char umlauts[] = "x\xc3\xbc\xc3\xbc", smile[] = "\xf0\x9f\x98\x80!";
+
+	cr_expect_eq(text_head(s(umlauts), 5).length, 5);
+	cr_expect_eq(text_head(s(umlauts), 4).length, 3);
+	cr_expect_eq(text_head(s(umlauts), 3).length, 3);
+	cr_expect_eq(text_head(s(smile), 4).length, 4);
+	cr_expect_eq(text_head(s(smile), 3).length, 0);
+	cr_expect_eq(text_head(s("plain"), 3).length, 3);
+	cr_expect_eq(text_head(s("\x80\x80\x80\x80\x80\x80"), 5).length, 2, "no UTF-8");
+}
+
 Test(text, numbers_durations_sizes)
 {
 	uint64_t v = 7;

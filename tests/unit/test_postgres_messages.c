@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "postgres_played.h"
+#include "protocol/postgres/error.h"
 
 static const char policy[] =
 	"config:\n"
@@ -317,4 +318,36 @@ Test(messages, a_larger_row_ends_the_session, .fini = played_tear_down)
 		      "D\x40\0\0\4\0\0"));
 	cr_expect(happened("! violation server"));
 	cr_expect(run.closed);
+}
+
+/* --- what we say ourselves, in the client's encoding --- */
+
+static void expect_said(const char *encoding, const char *text, const char *expected)
+{
+	struct buffer b;
+	struct slice said;
+
+	buffer_init(&b, 256);
+	cr_assert_eq(pg_error_put(&b, encoding, false, "42501", slice_from_string(text)), 0);
+	said = pg_error_field(slice_from(buffer_slice(&b), PG_HEADER_SIZE), 'M');
+	cr_expect(slice_equal_string(said, expected), "%s: %.*s", encoding, SLICE_PRINT(said));
+	buffer_clear(&b);
+	cr_assert_eq(pg_notice_put(&b, encoding, slice_from_string(text)), 0);
+	said = pg_error_field(slice_from(buffer_slice(&b), PG_HEADER_SIZE), 'M');
+	cr_expect(slice_equal_string(said, expected), "%s: %.*s", encoding, SLICE_PRINT(said));
+	buffer_done(&b);
+}
+
+Test(messages, ours_are_in_the_clients_encoding)
+{
+	static const char text[] = "n\xc3\xb6 \xc2\xbd \xe2\x82\xac \xf0\x9f\x98\x80";
+	static const char own[] = "its n\xf6, cut \xc3";
+
+	expect_said("utf8", text, text);
+	expect_said("", text, text);
+	expect_said("latin1", text, "n\xf6 \xbd ? ?");
+	expect_said("iso88591", text, "n\xf6 \xbd ? ?");
+	expect_said("win1252", text, "n? ? ? ?");
+	expect_said("sqlascii", text, "n? ? ? ?");
+	expect_said("latin1", own, own);
 }

@@ -75,21 +75,10 @@ void question_json_add_scope(cJSON *object, const struct scope_of_action *scope,
 	add_objects(object, scope, most);
 }
 
-/* Cut between characters, so that the cut looks like nothing of the agent's making. */
-static struct slice cut(struct slice text, size_t most)
-{
-	size_t length = most;
-
-	if (text.length <= most)
-		return text;
-	while (length > most - 4 && (text.data[length] & 0xc0) == 0x80)
-		length--;
-	return slice_head(text, length);
-}
-
 static void add_common(cJSON *object, const struct question *q, size_t most_text, size_t most)
 {
-	struct slice text = most_text ? cut(q->text, most_text) : q->text;
+	/* A cut within a character would look like something of the agent's making. */
+	struct slice text = most_text ? text_head(q->text, most_text) : q->text;
 
 	question_json_add_scope(object, &q->scope, most);
 	cJSON_AddItemToObject(object, "principal_groups", json_lines(q->groups));

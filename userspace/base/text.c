@@ -109,6 +109,17 @@ bool text_is_utf8(struct slice s)
 	return true;
 }
 
+struct slice text_head(struct slice s, size_t most)
+{
+	size_t length = most;
+
+	if (s.length <= most)
+		return s;
+	while (length && most - length < 3 && (s.data[length] & 0xc0) == 0x80)
+		length--;
+	return slice_head(s, length);
+}
+
 bool text_is_one_line(struct slice s)
 {
 	for (size_t i = 0; i < s.length; i++) {

@@ -20,6 +20,8 @@ size_t text_utf8_sequence(struct slice s);
  * order than it has. Newline and tab don't count. */
 bool text_is_control(struct slice s, size_t n);
 bool text_is_utf8(struct slice s);
+/* The first `most` bytes of it, or up to three fewer: UTF-8 is cut between characters. */
+struct slice text_head(struct slice s, size_t most);
 bool text_is_ascii(struct slice s);
 /* No control byte of ASCII in it, also no tab. */
 bool text_is_one_line(struct slice s);

@@ -244,13 +244,16 @@ static void on_reason_key(struct watch *w, int key)
 	if (key == SCREEN_ESCAPE) {
 		w->mode = w->mode_behind;
 	} else if ((key == '\r' || key == '\n') && w->reason_length) {
+		w->reason[text_head(slice_of(w->reason, w->reason_length), REASON_MOST).length] =
+			'\0';
 		decide(w, false, 0, w->reason);
 		w->mode = w->mode_behind;
 	} else if (key == 0x7f || key == 0x08) {
 		while (w->reason_length && (w->reason[--w->reason_length] & 0xc0) == 0x80)
 			;
 		w->reason[w->reason_length] = '\0';
-	} else if (key >= 0x20 && key <= 0xff && w->reason_length < REASON_MOST) {
+	} else if (key >= 0x20 && key <= 0xff &&
+		w->reason_length < REASON_MOST + ((key & 0xc0) == 0x80 ? 3 : 0)) {
 		w->reason[w->reason_length++] = (char)key;
 		w->reason[w->reason_length] = '\0';
 	}

@@ -26,7 +26,7 @@ struct watch {
 	double whole_grant; /* seconds for which that says it may be approved; 0: this action alone
 			     */
 	size_t scroll;
-	char reason[REASON_MOST + 1];
+	char reason[REASON_MOST + 4]; /* the last character may begin within */
 	size_t reason_length;
 	char message[600]; /* how the last decision went */
 	struct review_layout layout;

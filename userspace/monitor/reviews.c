@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "monitor/monitor.h"
 #include "monitor/user_name.h"
 
@@ -31,8 +32,8 @@ static void on_decided(
 	void *context, const struct book_wait *wait, const struct book_outcome *outcome)
 {
 	struct monitor *m = context;
-	struct slice by = slice_head(outcome->by, LIMIT_RECORD_NAME);
-	struct slice detail = slice_head(outcome->detail, LIMIT_RECORD_NAME);
+	struct slice by = text_head(outcome->by, LIMIT_RECORD_NAME);
+	struct slice detail = text_head(outcome->detail, LIMIT_RECORD_NAME);
 	const struct message_decision message = {
 		.id = wait->id,
 		.outcome = outcome->outcome,
@@ -352,6 +353,11 @@ static int read_decision(struct slice request, struct slice *ret_id, struct book
 	return 0;
 }
 
+static bool is_text(struct slice s)
+{
+	return text_is_utf8(s) && !(s.length && memchr(s.data, 0, s.length));
+}
+
 int reviews_on_decide(
 	struct monitor *m, const struct asker *who, struct slice request, struct answer *ret)
 {
@@ -364,6 +370,8 @@ int reviews_on_decide(
 	if (decision.reason.length > BOOK_REASON_MOST)
 		return error_set(&ret->error, -EINVAL, "the reason is too long (at most %d bytes)",
 			BOOK_REASON_MOST);
+	if (!is_text(decision.reason))
+		return error_set(&ret->error, -EINVAL, "the reason is not UTF-8 text");
 	r = book_decide(m->book, id, &decision, wall_now(m), &ret->error);
 	return r < 0 ? r : buffer_append_string(&ret->payload, r ? "counted" : "decided");
 }

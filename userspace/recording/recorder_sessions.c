@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/table.h"
+#include "base/text.h"
 #include "recording/pair.h"
 #include "recording/recorder_internal.h"
 #include "recording/secret.h"
@@ -37,9 +38,9 @@ struct slice recorder_clean(struct recorder *r, struct slice text, size_t most)
 	struct secret_found found = {0};
 
 	buffer_clear(&r->text);
-	text = slice_head(text, most);
+	text = text_head(text, most);
 	recorder_lose(r, secret_hide(text, &r->text, &found));
-	return found.hidden ? slice_head(buffer_slice(&r->text), most) : text;
+	return found.hidden ? text_head(buffer_slice(&r->text), most) : text;
 }
 
 void recorder_touch(struct recorder *r, struct recorder_session *s)

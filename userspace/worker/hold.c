@@ -45,13 +45,13 @@ static void keep_unit(const struct hold *h, const struct draft *d, uint64_t numb
 {
 	struct session *s = h->session;
 
-	free(s->unit);
+	unit_free(s->unit);
 	s->unit = unit_new(d, number);
 	if (!s->unit)
 		return;
 	s->unit->review = h->review;
 	s->unit->grant = h->grant;
-	snprintf(s->unit->by, sizeof(s->unit->by), "%s", h->by);
+	s->unit->by = memory_copy_string(h->by);
 }
 
 /* The action that waits came again as it was. */
@@ -67,7 +67,7 @@ static enum hold_answer go_on(struct hold *h, const struct protocol_action_event
 	d->number = h->number;
 	h->session->approved_action = h->number;
 	h->session->approved_wait = h->wait;
-	hold_record_end(h, OUTCOME_APPROVED, h->by, "");
+	hold_record_end(h, OUTCOME_APPROVED, slice_from_string(h->by), SLICE_EMPTY);
 	keep_unit(h, draft, event->unit);
 	hold_detach(h);
 	return HOLD_GOES_ON;
@@ -244,24 +244,24 @@ static void approve(struct hold *h, const struct message_decision *decision, str
 	h->state = HOLD_DECIDED;
 	h->grant = decision->grant;
 	h->grant.text[sizeof(h->grant.text) - 1] = '\0';
-	snprintf(h->by, sizeof(h->by), "%.*s", SLICE_PRINT(by));
+	free(h->by);
+	h->by = memory_copy_text(by.data, by.length);
 	hold_judge_anew(h);
 }
 
-/* What the agent reads, behind "wayleave: ". */
-static void say_refused(const struct hold *h, enum record_outcome outcome, struct slice by,
-	struct slice detail, char *ret, size_t size)
+/* What the agent reads, behind "wayleave: "; the caller's to free. */
+static char *refused_text(
+	const struct hold *h, enum record_outcome outcome, struct slice by, struct slice detail)
 {
 	const char *colon = detail.length ? ": " : "";
 
 	if (outcome == OUTCOME_DENIED)
-		snprintf(ret, size, "denied by %.*s (review %s)%s%.*s", SLICE_PRINT(by),
+		return memory_format("denied by %.*s (review %s)%s%.*s", SLICE_PRINT(by),
 			h->review.text, colon, SLICE_PRINT(detail));
-	else if (outcome == OUTCOME_EXPIRED)
-		snprintf(ret, size, "denied: nobody decided in time (review %s)", h->review.text);
-	else
-		snprintf(ret, size, "denied: the review was cancelled (review %s)%s%.*s",
-			h->review.text, colon, SLICE_PRINT(detail));
+	if (outcome == OUTCOME_EXPIRED)
+		return memory_format("denied: nobody decided in time (review %s)", h->review.text);
+	return memory_format("denied: the review was cancelled (review %s)%s%.*s", h->review.text,
+		colon, SLICE_PRINT(detail));
 }
 
 static enum reason reason_of(enum record_outcome outcome)
@@ -274,7 +274,7 @@ void hold_on_decision(struct worker *w, struct slice payload)
 	struct message_decision decision;
 	struct slice by, detail;
 	struct hold *h;
-	char text[600], who[128], why[400];
+	char *text;
 
 	if (payload.length < sizeof(decision))
 		return;
@@ -289,11 +289,10 @@ void hold_on_decision(struct worker *w, struct slice payload)
 		approve(h, &decision, by);
 		return;
 	}
-	say_refused(h, (enum record_outcome)decision.outcome, by, detail, text, sizeof(text));
-	snprintf(who, sizeof(who), "%.*s", SLICE_PRINT(by));
-	snprintf(why, sizeof(why), "%.*s", SLICE_PRINT(detail));
-	hold_record_end(h, (enum record_outcome)decision.outcome, who, why);
+	text = refused_text(h, (enum record_outcome)decision.outcome, by, detail);
+	hold_record_end(h, (enum record_outcome)decision.outcome, by, detail);
 	hold_refuse(h, reason_of((enum record_outcome)decision.outcome), text);
+	free(text);
 }
 
 /* `room` is the caller's: it is large. */

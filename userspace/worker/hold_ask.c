@@ -7,6 +7,7 @@
 
 #include "approval/fields.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "worker/decide.h"
 #include "worker/hold_internal.h"
 #include "worker/signs.h"
@@ -68,7 +69,7 @@ static void on_not_asked(struct hold *h, struct slice why)
 
 	snprintf(detail, sizeof(detail), "%.*s", SLICE_PRINT(why));
 	snprintf(text, sizeof(text), reason_get(REASON_REVIEW_IMPOSSIBLE)->agent, detail);
-	hold_record_end(h, OUTCOME_CANCELLED, "", detail);
+	hold_record_end(h, OUTCOME_CANCELLED, SLICE_EMPTY, slice_from_string(detail));
 	hold_refuse(h, REASON_REVIEW_IMPOSSIBLE, text);
 }
 
@@ -94,6 +95,7 @@ static void on_asked(void *context, int status, struct slice payload, int fd)
 	payload = slice_from(payload, sizeof(held));
 	h->review = held.review;
 	h->review.text[sizeof(h->review.text) - 1] = '\0';
+	payload = text_head(payload, sizeof(h->reviewers) - 1);
 	snprintf(h->reviewers, sizeof(h->reviewers), "%.*s", SLICE_PRINT(payload));
 	h->state = HOLD_WAITING;
 	first_sign(h);

@@ -2,20 +2,21 @@
  *
  * How a hold ends: left, refused, cancelled, or judged again.
  */
-#include <stdio.h>
+#include <stdlib.h>
 
+#include "base/memory.h"
 #include "worker/hold_internal.h"
 
 void hold_record_end(
-	struct hold *h, enum record_outcome outcome, const char *by, const char *detail)
+	struct hold *h, enum record_outcome outcome, struct slice by, struct slice detail)
 {
 	struct session *s = h->session;
 	const struct record_decision decision = {
 		.outcome = outcome,
 		.review = slice_from_string(h->review.text),
 		.grant = slice_from_string(h->grant.text),
-		.by = slice_from_string(by),
-		.detail = slice_from_string(detail),
+		.by = by,
+		.detail = detail,
 	};
 
 	recorder_decision(s->worker->recorder, &s->record, h->number, &decision);
@@ -29,6 +30,9 @@ void hold_detach(struct hold *h)
 	list_remove(&h->sibling);
 	free(h->preview);
 	h->preview = NULL;
+	free(h->by);
+	free(h->text);
+	h->by = h->text = NULL;
 	buffer_done(&h->scope);
 	if (!h->asking)
 		free(h);
@@ -68,7 +72,7 @@ void hold_leave_one(struct hold *h, const char *why, bool stays)
 {
 	tell_monitor(h, stays);
 	if (h->state != HOLD_OVER && h->state != HOLD_FOR_TOKEN)
-		hold_record_end(h, OUTCOME_CANCELLED, "", why);
+		hold_record_end(h, OUTCOME_CANCELLED, SLICE_EMPTY, slice_from_string(why));
 	hold_detach(h);
 }
 
@@ -98,18 +102,19 @@ void hold_leave_all(struct session *s, const char *why, bool gave_up)
 /* Where the protocol has no words the session ends of it, so the hold is over before. */
 static void answer(struct hold *h)
 {
-	char text[sizeof(h->text)];
+	char *text = h->text;
 	struct identifier review = h->review;
-	struct protocol_refusal refusal = {
-		.reason = h->reason, .review = slice_from_string(review.text)};
+	struct protocol_refusal refusal = {.reason = h->reason,
+		.text = slice_from_string(text),
+		.review = slice_from_string(review.text)};
 	struct session *s = h->session;
 	uint64_t number = h->number;
 	uint32_t lane = h->lane;
 
-	memcpy(text, h->text, sizeof(text));
-	refusal.text = slice_from_string(text);
+	h->text = NULL;
 	hold_detach(h);
 	s->engine->protocol->refuse(s->engine, lane, number, &refusal);
+	free(text);
 	pipe_go_on(s);
 	session_touch(s);
 }
@@ -122,7 +127,8 @@ void hold_refuse(struct hold *h, enum reason reason, const char *text)
 	s->worker->statistics.reasons[reason]++;
 	h->state = HOLD_OVER;
 	h->reason = reason;
-	snprintf(h->text, sizeof(h->text), "%s", text);
+	free(h->text);
+	h->text = memory_copy_string(text);
 	if (!h->judging)
 		answer(h);
 }
@@ -168,7 +174,7 @@ static void cancel(struct hold *h, const char *why, bool stays)
 		return;
 	}
 	tell_monitor(h, stays);
-	hold_record_end(h, OUTCOME_CANCELLED, "", why);
+	hold_record_end(h, OUTCOME_CANCELLED, SLICE_EMPTY, slice_from_string(why));
 	hold_refuse(h, REASON_REVIEW_CANCELLED, why);
 }
 

@@ -40,7 +40,8 @@ struct hold {
 	uint64_t gather_deadline, process_deadline; /* monotonic */
 	struct identifier review; /* empty while asking */
 	struct identifier grant; /* that came of the approval */
-	char reviewers[128], by[128];
+	char reviewers[128];
+	char *by; /* HOLD_DECIDED; owned */
 	uint64_t grants_version; /* of the grants when people were asked */
 	/* Encoded (approval/fields.h), of what people were asked about; empty: no grant covers it.
 	 */
@@ -52,7 +53,7 @@ struct hold {
 	uint64_t ticked; /* when hold_tick() looked at it last */
 	size_t seen; /* bytes of what is not taken of the agent, when that was looked at last */
 	enum reason reason; /* HOLD_OVER */
-	char text[600]; /* HOLD_OVER: for the agent */
+	char *text; /* HOLD_OVER: for the agent; owned */
 };
 
 /* NULL: there is none. The session's. */
@@ -79,7 +80,7 @@ bool hold_was_asked_about(const struct hold *h);
 /* --- hold_end.c --- */
 
 void hold_record_end(
-	struct hold *h, enum record_outcome outcome, const char *by, const char *detail);
+	struct hold *h, enum record_outcome outcome, struct slice by, struct slice detail);
 /* The session no longer waits. Memory goes when the monitor's answer is not awaited either. */
 void hold_detach(struct hold *h);
 /* Whether the monitor counts this session among those that wait. */

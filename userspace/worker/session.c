@@ -13,6 +13,7 @@
 #include "worker/ferry.h"
 #include "worker/hold.h"
 #include "worker/reuse.h"
+#include "worker/unit.h"
 
 #define SESSION_ID_DIGITS 8
 /* How long a closing session waits for the agent to read what it was told, and to close; see
@@ -366,7 +367,7 @@ static void session_free(struct session *s)
 		close(s->proof);
 	policy_scope_put(s->scope);
 	process_done(&s->process);
-	free(s->unit);
+	unit_free(s->unit);
 	reuse_done(s);
 	free(s);
 }

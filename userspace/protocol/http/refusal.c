@@ -2,11 +2,15 @@
  *
  * refusal: what a response of our own says (contract: what an agent sees).
  */
-#include <stdio.h>
+#include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/http/dialect.h"
+
+/* Bytes of a text: who denied it, and all of their reason. */
+#define MESSAGE_MOST (LIMIT_REVIEW_REASON + 512)
 
 static const struct {
 	enum reason reason;
@@ -81,12 +85,12 @@ static int put_member(struct buffer *b, const char *name, struct slice value)
 
 int http_refusal_put_message(struct buffer *out, const struct protocol_refusal *refusal)
 {
-	char message[2048];
-	int n = snprintf(message, sizeof(message), "wayleave: %.*s", SLICE_PRINT(refusal->text));
+	struct slice text = text_head(refusal->text, MESSAGE_MOST);
+	char *message = memory_format("wayleave: %.*s", SLICE_PRINT(text));
+	int r = http_refusal_put_string(out, slice_from_string(message));
 
-	if (n >= (int)sizeof(message))
-		n = sizeof(message) - 1;
-	return http_refusal_put_string(out, slice_of(message, (size_t)n));
+	free(message);
+	return r;
 }
 
 int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal)

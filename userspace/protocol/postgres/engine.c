@@ -202,8 +202,8 @@ static void engine_tell_abort(struct pg_engine *e)
 
 	if (agent_can_read_error(e)) {
 		buffer_clear(&e->scratch);
-		if (pg_error_put(&e->scratch, true, fatal_state(e->abort.reason), e->abort.text) ==
-			0)
+		if (pg_error_put(&e->scratch, e->encoding, true, fatal_state(e->abort.reason),
+			    e->abort.text) == 0)
 			pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 	}
 	e->agent = PG_AGENT_DONE;

@@ -34,10 +34,14 @@ int pg_error_next(struct pg_error_walk *w, char *ret_code, struct slice *ret_tex
 /* The text of one field; the empty slice where it isn't there or the body is malformed. */
 struct slice pg_error_field(struct slice body, char code);
 
-/* An ErrorResponse of ours. `fatal`: severity FATAL, for what ends the session. */
-int pg_error_put(struct buffer *b, bool fatal, const char *state, struct slice message);
+/* An ErrorResponse of ours. `fatal`: severity FATAL, for what ends the session. `encoding`: of the
+ * client (sql_encoding_clean()), in which the message, which is UTF-8, is written. What it does not
+ * have is a question mark, as all that is not ASCII where it is neither UTF8 nor LATIN1; empty: not
+ * known yet, and the message goes as it is. */
+int pg_error_put(struct buffer *b, const char *encoding, bool fatal, const char *state,
+	struct slice message);
 /* A NoticeResponse of ours, severity NOTICE. */
-int pg_notice_put(struct buffer *b, struct slice message);
+int pg_notice_put(struct buffer *b, const char *encoding, struct slice message);
 /* A ParameterStatus. */
 int pg_status_put(struct buffer *b, const char *name, const char *value);
 

@@ -27,11 +27,11 @@ static int reword(struct pg_engine *e, const struct pg_request *q)
 	int r;
 
 	buffer_clear(&e->scratch);
-	r = pg_error_put(&e->scratch, false, q->state, slice_from_string(q->refusal));
+	r = pg_error_put(&e->scratch, e->encoding, false, q->state, slice_from_string(q->refusal));
 	/* Such were let through, and are recorded so. The request does not live until then. */
 	if (r == 0 && (q->kind == PG_REQUEST_ROLE || q->let_through))
 		pg_settle_report(e, q, SLICE_EMPTY, slice_from_string(q->state),
-			pg_error_field(slice_from(buffer_slice(&e->scratch), PG_HEADER_SIZE), 'M'));
+			slice_from_string(q->refusal));
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 }
 

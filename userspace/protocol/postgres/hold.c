@@ -374,7 +374,7 @@ bool pg_hold_reassure(struct protocol_engine *base, uint32_t lane, struct slice 
 	if (e->from_server.left || e->agent != PG_AGENT_QUERY)
 		return false;
 	buffer_clear(&e->scratch);
-	r = text.length ? pg_notice_put(&e->scratch, text)
+	r = text.length ? pg_notice_put(&e->scratch, e->encoding, text)
 			: pg_status_put(&e->scratch, "integer_datetimes", "on");
 	return r == 0 && pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch)) == 0;
 }
@@ -426,7 +426,7 @@ void pg_hold_on_end(struct pg_engine *e)
 	if (e->agent != PG_AGENT_QUERY || e->wait != PG_WAIT_VERDICT || e->from_server.left)
 		return;
 	buffer_clear(&e->scratch);
-	if (pg_error_put(
-		    &e->scratch, false, PG_STATE_QUERY_CANCELED, slice_from_string(cancelled)) == 0)
+	if (pg_error_put(&e->scratch, e->encoding, false, PG_STATE_QUERY_CANCELED,
+		    slice_from_string(cancelled)) == 0)
 		pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 }

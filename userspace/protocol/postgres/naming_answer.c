@@ -119,7 +119,7 @@ static int tell_failure(struct pg_engine *e, const struct pg_lookup *l)
 	event->note.text = slice_from_string(
 		"the server failed the lookup of what names mean, and skips the rest of the batch");
 	buffer_clear(&e->scratch);
-	r = pg_error_put(&e->scratch, false,
+	r = pg_error_put(&e->scratch, e->encoding, false,
 		l->interrupted ? PG_STATE_QUERY_CANCELED : PG_STATE_INSUFFICIENT_PRIVILEGE,
 		slice_from_string(l->interrupted ? l->interrupted : unknown));
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));

@@ -267,8 +267,9 @@ int pg_scrub_oversized(struct pg_engine *e, uint8_t type)
 	int r;
 
 	buffer_clear(&e->scratch);
-	r = type == 'E' ? pg_error_put(&e->scratch, false, PG_STATE_PROGRAM_LIMIT, text)
-			: pg_notice_put(&e->scratch, text);
+	r = type == 'E'
+		? pg_error_put(&e->scratch, e->encoding, false, PG_STATE_PROGRAM_LIMIT, text)
+		: pg_notice_put(&e->scratch, e->encoding, text);
 	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
 }
 
