@@ -67,7 +67,9 @@ def host(tmp_path_factory):
 @pytest.fixture(scope="module")
 def daemon(host, greeting, tmp_path_factory):
     config = config_for(host, host.folder / "known", user="deploy", password_file=str(host.folder / "password"))
-    config["resources"].append({**copy.deepcopy(config["resources"][0]), "name": "greeting", "hosts": [f"127.0.0.1:{greeting.port}"]})
+    config["resources"].append({**copy.deepcopy(config["resources"][0]), "name": "greeting", "hosts": [f"127.0.0.1:{greeting.port}"],
+                                "host_keys": str(host.folder / "greeting.known")})
+    (host.folder / "greeting.known").write_text("")
     d = daemons.Daemon(tmp_path_factory.mktemp("ssh"), config, [{"name": "all", "operations": ["*"], "allow": {}}])
     yield d
     d.close()
@@ -104,6 +106,28 @@ def test_greetings_that_are_none(daemon, greeting, what):
     assert done.returncode == 126 and done.stdout == "" and done.stderr.startswith(f"wayleave: [127.0.0.1]:{greeting.port}: "), done
     assert done.stderr.count("\n") == 1 and len(done.stderr) < 600
     assert ended(daemon)["reason"] == "upstream_login"
+
+
+@pytest.fixture
+def authority(host):
+    """Makes it the only one that knows who the greeting host is."""
+    known = host.folder / "greeting.known"
+    known.write_text(f"@cert-authority * {ssh.public(host.key)}\n")
+    yield
+    known.write_text("")
+
+
+def test_who_is_asked_for_a_certificate_greets_so_too(daemon, greeting, authority):
+    for what, greeting.text in GREETINGS.items():
+        done = run(daemon, greeting, "true")
+        assert done.returncode == 126 and done.stdout == "", (what, done)
+        assert done.stderr.startswith(f"wayleave: [127.0.0.1]:{greeting.port} can't be asked for its certificate: "), (what, done)
+        assert done.stderr.count("\n") == 1 and len(done.stderr) < 600
+    assert ended(daemon)["reason"] == "upstream_login"
+
+
+def test_who_waits_for_a_certificate_may_go(daemon, greeting, authority, monkeypatch):
+    test_who_waits_for_a_slow_host_may_go(daemon, greeting, monkeypatch, GREETING)
 
 
 @pytest.mark.parametrize("text", [b"", GREETING, GREETING + b"\0\0\x10\0\x04\x14"])
