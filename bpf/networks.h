@@ -116,8 +116,9 @@ static __always_inline bool network_tell(
 }
 
 /* Asks for a listener in the namespace of the calling thread, where that is `network`. Whether the
- * monitor has been told. */
-static __always_inline bool network_ask(__u32 agent, __u64 network)
+ * monitor has been told. A global function: the verifier goes through its loops once, and not again
+ * for each way on which a program comes here, while a daemon that starts waits for it. */
+__noinline bool network_ask(__u32 agent, __u64 network)
 {
 	struct net *net = bpf_get_current_task_btf()->nsproxy->net_ns;
 

@@ -19,27 +19,46 @@ static __always_inline void count(struct steer_agent *agent, enum steer_count wh
 		__sync_fetch_and_add(&agent->counts[what], 1);
 }
 
+static __always_inline struct inode *process_program(void)
+{
+	struct mm_struct *memory = bpf_get_current_task_btf()->mm;
+	struct file *exe = memory ? memory->exe_file : NULL;
+
+	return exe ? exe->f_inode : NULL;
+}
+
+/* Global, as network_ask() is: for each field of a kernel's structure that is read, the verifier
+ * searches all of the kernel's types. 0: there is none. */
+__noinline __u64 process_program_number(void)
+{
+	struct inode *program = process_program();
+
+	return program ? program->i_ino : 0;
+}
+
+__noinline __u32 process_program_device(void)
+{
+	struct inode *program = process_program();
+
+	return program ? program->i_sb->s_dev : 0;
+}
+
+__noinline __u64 process_start_time(void)
+{
+	return bpf_get_current_task_btf()->group_leader->start_boottime;
+}
+
 /* The process behind the call. For io_uring's helper threads the group leader is the process too.
  */
 static __always_inline void origin_set_process(struct origin *o)
 {
-	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-	struct mm_struct *memory = bpf_get_current_task_btf()->mm;
-	struct file *exe;
-
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();
-	o->exe_inode = 0;
-	o->exe_device = 0;
-	o->start_time = leader->start_boottime;
-	bpf_probe_read_kernel(o->command, sizeof(o->command), leader->comm);
-	if (!memory)
-		return;
-	exe = memory->exe_file;
-	if (!exe)
-		return;
-	o->exe_inode = exe->f_inode->i_ino;
-	o->exe_device = exe->f_inode->i_sb->s_dev;
+	o->exe_inode = process_program_number();
+	o->exe_device = process_program_device();
+	o->start_time = process_start_time();
+	bpf_probe_read_kernel(
+		o->command, sizeof(o->command), bpf_get_current_task_btf()->group_leader->comm);
 }
 
 static __always_inline void origin_set_socket(
