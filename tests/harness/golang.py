@@ -12,5 +12,7 @@ def build(source):
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         program.parent.mkdir(parents=True, exist_ok=True)
         settings = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(ROOT / "build" / "go-cache"), "GOFLAGS": ""}
-        subprocess.run(["/usr/bin/go", "build", "-o", program, source], check=True, timeout=300, env=settings)
+        new = program.with_name(f"{source.stem}.{os.getpid()}")  # others may run the one that there is, or build it, too
+        subprocess.run(["/usr/bin/go", "build", "-o", new, source], check=True, timeout=300, env=settings)
+        new.rename(program)
     return program
