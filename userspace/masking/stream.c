@@ -47,7 +47,7 @@ void mask_stream_init_with(struct mask_stream *s, const struct masker *masker)
 	}
 	buffer_init(&s->held, HELD_MOST);
 	s->passed = 0;
-	s->replaced = false;
+	s->replaced = s->prose = false;
 	s->credit = SEARCHED_AHEAD;
 	s->noise = (struct noise){.has_nul = false};
 }
@@ -156,19 +156,19 @@ static bool is_group(struct slice word)
 	return word.length <= GROUP_MOST;
 }
 
-static size_t word_before(struct slice text, size_t end)
+static size_t word_before(struct slice text, size_t end, bool prose)
 {
-	while (end > 0 && text.data[end - 1] > ' ')
+	while (end > 0 && text.data[end - 1] > ' ' && !(prose && text.data[end - 1] >= 0x80))
 		end--;
 	return end;
 }
 
 /* Where the groups begin that end before `end`, one or two blanks behind each. */
-static size_t groups_before(struct slice text, size_t end)
+static size_t groups_before(struct slice text, size_t end, bool prose)
 {
 	for (unsigned i = 0; i < GROUPS_MOST; i++) {
 		size_t n = character_run_before(text, end, CHARACTER_BLANK, 3);
-		size_t word = word_before(text, end - n);
+		size_t word = word_before(text, end - n, prose);
 
 		if (n == 0 || n > 2 || word == end - n ||
 			!is_group(slice_of(text.data + word, end - n - word)))
@@ -228,13 +228,13 @@ static size_t wrapped_before(struct slice text)
 }
 
 /* From where on the text could still become a finding, or a longer one, by what follows. */
-static size_t open_from(struct slice text)
+static size_t open_from(struct slice text, bool prose)
 {
 	size_t element = element_before(text), quote = quote_before(text), open;
 
 	if (text.length && is_line_end(text.data[text.length - 1]))
 		return wrapped_before(text);
-	open = groups_before(text, word_before(text, text.length));
+	open = groups_before(text, word_before(text, text.length, prose), prose);
 	open = element < open ? element : open;
 	return quote < open ? quote : open;
 }
@@ -250,10 +250,10 @@ static size_t cut_before(const struct found *found, size_t end)
 }
 
 /* How much of the text may pass. */
-static size_t settled(struct slice text, const struct found *found)
+static size_t settled(struct slice text, const struct found *found, bool prose)
 {
 	const struct detector_finding *last = found->count ? &found->items[found->count - 1] : NULL;
-	size_t end = open_from(text);
+	size_t end = open_from(text, prose);
 
 	if (last && last->end == text.length && last->start < end)
 		end = last->start;
@@ -345,8 +345,8 @@ static void forget(
 
 	if (last && last->end == t->text.length && last->start < open)
 		open = last->start;
-	if (open_from(slice_head(t->text, passed)) < open)
-		open = open_from(slice_head(t->text, passed));
+	if (open_from(slice_head(t->text, passed), s->prose) < open)
+		open = open_from(slice_head(t->text, passed), s->prose);
 	if (passed - open > MASK_STREAM_KEPT_MOST)
 		open = passed - MASK_STREAM_KEPT_MOST;
 	from = kept_from(s, t, open, passed, end);
@@ -379,7 +379,7 @@ static size_t end_in_input(const struct mask_stream *s, const struct terminal_te
 
 	if (all)
 		return buffer_length(&s->held);
-	end = settled(t->text, found);
+	end = settled(t->text, found, s->prose);
 	end = end == t->text.length ? end_of_text(s, t) : terminal_text_place(t, end);
 	end = end > s->passed ? end : s->passed;
 	return buffer_length(&s->held) - end > MASK_STREAM_INPUT_KEPT_MOST ? t->whole : end;

@@ -23,6 +23,9 @@ struct mask_stream {
 	struct buffer held; /* some that has passed, and all that has not */
 	size_t passed; /* of `held` */
 	bool replaced; /* something, of what has passed so far */
+	/* Set behind init: it is prose, in which a character from 0x80 on ends a word: in some
+	 * languages nothing else does for a whole paragraph. */
+	bool prose;
 	size_t credit; /* bytes that may be searched */
 	struct noise noise;
 };
