@@ -15,6 +15,9 @@ from harness.waiting import wait_for
 PEOPLE = {"people": [{"ssn": f"{n:09}", "name": f"n{n}", "mail": f"n{n}@acme.com"} for n in range(3000)]}
 MASKED = {"people": [{"ssn": "[masked]", "name": f"n{n}", "mail": "[masked]"} for n in range(3000)]}
 IMAGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 50 + b" ann@acme.com " + bytes(1000)
+# A model's words, as its API streams them.
+WORDS = ["My", " mail", " is", " a", "nn@", "ac", "me", ".com", ",", " the", " card", " 4111", " 1111", " 1111", " 1111", ".", " api", "_key", "=", "abc",
+         "def", "123", " and", " that", " is", " all", "."]
 FORM = "multipart/form-data; boundary=x"
 # Servers that answer in a coding whatever they are asked for, and one that does as it is asked.
 SERVER = """
@@ -26,6 +29,7 @@ SERVER = """
     location /v1/cut/ { default_type application/json; add_header Content-Encoding gzip; }
     location /v1/asked/ { gzip on; gzip_min_length 1; gzip_types application/json; default_type application/json; }
     location /v1/form/ { default_type application/x-www-form-urlencoded; }
+    location /v1/events/ { default_type text/event-stream; }
     location /v1/csv/ { default_type text/csv; }
     location /v1/parts/ { default_type "multipart/form-data; boundary=x"; }
     location /v1/files/ { default_type application/octet-stream; }
@@ -36,7 +40,7 @@ SERVER = """
 MASKS = [{"detect": ["email", "credit_card", "secret"], "with": "redact"}, {"json": ["$.people[*].ssn"], "with": "redact"}]
 RULES = [
     {"name": "read", "operations": ["read"], "objects": [f"/v1/{name}/**" for name in (
-        "always", "deflate", "br", "zstd", "both", "cut", "asked", "form", "csv", "parts")], "allow": {"mask": MASKS}},
+        "always", "deflate", "br", "zstd", "both", "cut", "asked", "form", "csv", "parts", "events")], "allow": {"mask": MASKS}},
     {"name": "files", "operations": ["read"], "objects": ["/v1/files/**"],
      "allow": {"mask": [{"detect": ["email"], "with": "redact", "binary": "pass"}]}},
     {"name": "strict", "operations": ["read"], "objects": ["/v1/strict/**"],
@@ -59,6 +63,10 @@ def zstd(data):
     return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
 
 
+def event(text):
+    return b"data: %s\n\n" % json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}).encode()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     s = nginx.Nginx(tmp_path_factory.mktemp("nginx") / "server", more=SERVER)
@@ -68,6 +76,7 @@ def server(tmp_path_factory):
                        ("both/people", gzip.compress(brotli(people))), ("cut/people", gzip.compress(people)[:-9]), ("asked/people", people),
                        ("form/a", b"name=ann&mail=ann%40acme.com&card=4111+1111+1111+1111&password=hunter2%2Bhunter2&n=1"),
                        ("csv/a", b"name,mail,card\r\nann,ann@acme.com,4111-1111-1111-1111\r\n" * 5000),
+                       ("events/model", b"".join(event(word) for word in WORDS) + b"data: [DONE]\n\n"),
                        ("parts/a", b'--x\r\nContent-Disposition: form-data; name="mail"\r\n\r\nann@acme.com\r\n--x--\r\n'),
                        ("files/image", IMAGE), ("strict/image", IMAGE), ("files/text", b"to ann@acme.com\n")):
         (s.root / name).parent.mkdir(exist_ok=True)
@@ -103,6 +112,17 @@ def ask(daemon, *more):
     done = daemon.run(*words(daemon, "-D", "-", "-o", out, "-w", "%{http_code}", *more))
     head, _, code = done.stdout.lower().rpartition("\n")
     return (int(code) if done.returncode == 0 else f"curl {done.returncode}"), head, out.read_bytes() if out.exists() else b""
+
+
+def test_what_a_model_says_is_masked_in_the_events_that_it_is_spread_over(daemon, place):
+    code, _, content = ask(daemon, f"{place}/v1/events/model")
+    events = content.decode().split("\n\n")
+    assert code == 200 and events[-2:] == ["data: [DONE]", ""]
+    said = [json.loads(e.removeprefix("data: "))["choices"][0]["delta"]["content"] for e in events[:-2]]
+    assert "".join(said) == "My mail is [masked], the card [masked]. api_key=[masked] and that is all."
+    assert len(said) == len(WORDS)
+    kept = [0, 1, 2, 8, 9, 10, 22, 26]
+    assert [said[i] for i in kept] == [WORDS[i] for i in kept]
 
 
 @pytest.mark.parametrize("name", ["always", "deflate", "br", "zstd", "both"])

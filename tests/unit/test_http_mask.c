@@ -55,6 +55,21 @@ static void respond(const char *type, const char *body)
 	server_sends(body);
 }
 
+/* Three chunks. */
+static void respond_in_pieces(const char *type, const char *a, const char *b, const char *c)
+{
+	const char *pieces[] = {a, b, c};
+	char text[512];
+
+	snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n" CHUNKED, type);
+	server_sends(text);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "%zx\r\n%s\r\n", strlen(pieces[i]), pieces[i]);
+		server_sends(text);
+	}
+	server_sends("0\r\n\r\n");
+}
+
 Test(http_mask, json_stays_json)
 {
 	agent_sends(GET);
@@ -149,6 +164,39 @@ Test(http_mask, events_pass_one_by_one)
 	AGENT_GOT("14\r\ndata: [masked] one\n\n\r\n");
 	server_sends("9\r\ndata: b\n\n\r\n");
 	AGENT_GOT("9\r\ndata: b\n\n\r\n");
+}
+
+/* Of a model's, whose words come as they are written. */
+Test(http_mask, a_value_over_several_events)
+{
+	static const char one[] =
+		"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+		"\"delta\":{\"type\":\"text_delta\",\"text\":\"write to a\"}}\n\n"
+		": keep alive\n\n";
+
+	agent_sends(GET);
+	respond_in_pieces("text/event-stream; charset=utf-8", one,
+		"event: content_block_delta\r\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+		"\"delta\":{\"type\":\"text_delta\",\"text\":\"nn@acme.com \"}}\r\n\r\n",
+		"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+		"data: [DONE]");
+	cr_assert_str_eq(content(),
+		"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+		"\"delta\":{\"type\":\"text_delta\",\"text\":\"write to [masked]\"}}\n\n"
+		": keep alive\n\n"
+		"event: content_block_delta\r\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+		"\"delta\":{\"type\":\"text_delta\",\"text\":\" \"}}\r\n\r\n"
+		"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+		"data: [DONE]");
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	respond_in_pieces("application/x-ndjson", "{\"response\":\"I'm a\",\"done\":false}\n",
+		"{\"response\":\"nn@acme\",\"done\":false}\n",
+		"{\"response\":\".com\",\"done\":false}\n{\"done\":true}");
+	cr_assert_str_eq(content(),
+		"{\"response\":\"I'm "
+		"[masked]\",\"done\":false}\n{\"response\":\"\",\"done\":false}\n"
+		"{\"response\":\"\",\"done\":false}\n{\"done\":true}");
 }
 
 Test(http_mask, lines_pass_one_by_one)
@@ -381,6 +429,11 @@ Test(http_paths, lines_and_events)
 	agent_sends(GET);
 	respond("text/event-stream", "event: x\ndata: {\"pin\":1}\n\ndata:{\"pin\":2}\n\n");
 	cr_expect_str_eq(content(), "event: x\ndata: {\"pin\":null}\n\ndata:{\"pin\":null}\n\n");
+	/* As models' APIs end. */
+	buffer_clear(&run.sent[SIDE_AGENT]);
+	agent_sends(GET);
+	respond("text/event-stream", "data: {\"pin\":1}\n\ndata: [DONE]\r\n\r\n");
+	cr_expect_str_eq(content(), "data: {\"pin\":null}\n\ndata: [DONE]\r\n\r\n");
 }
 
 Test(http_paths, an_event_passes_when_it_came)

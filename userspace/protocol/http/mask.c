@@ -11,7 +11,6 @@
 #define LOOKAHEAD (8u << 10) /* and so much is kept back: the longest of what is found */
 #define CONTEXT 512u /* of what has passed: the word before a value */
 #define BINARY_LOOK 1024u /* where in its begin a content shows that it is no text */
-#define UNIT_MOST (1u << 20) /* an event, a line, or one finding */
 
 void http_mask_init(struct http_mask *m)
 {
@@ -21,8 +20,20 @@ void http_mask_init(struct http_mask *m)
 
 void http_mask_done(struct http_mask *m)
 {
-	buffer_wipe(&m->held);
+	http_mask_stop(m);
 	json_paths_free(m->paths);
+}
+
+void http_mask_stop(struct http_mask *m)
+{
+	buffer_wipe(&m->held);
+	http_mask_events_free(m->events);
+	m->events = NULL;
+}
+
+size_t http_mask_held(const struct http_mask *m)
+{
+	return buffer_length(&m->held) + (m->events ? http_mask_events_held(m->events) : 0);
 }
 
 int http_mask_bind(struct http_mask *m, struct detector_engine *engine, struct mask_hasher *hasher,
@@ -50,6 +61,10 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 		!http_type_is_text(type);
 	m->passed = m->blank = m->searched = 0;
 	buffer_clear(&m->held);
+	http_mask_events_free(m->events);
+	m->events = NULL;
+	if (m->masker.detectors && (m->mode == HTTP_MASK_EVENTS || m->mode == HTTP_MASK_LINES))
+		m->events = http_mask_events_new(&m->masker, m->mode == HTTP_MASK_LINES);
 }
 
 void http_mask_begin_message(struct http_mask *m, bool binary)
@@ -65,6 +80,9 @@ void http_mask_in_lines(struct http_mask *m)
 {
 	m->mode = HTTP_MASK_LINES;
 	m->undecided = false;
+	/* Whoever waits for a line waits for no other. */
+	http_mask_events_free(m->events);
+	m->events = NULL;
 }
 
 /* Appends [m->passed, end) of `held` with the findings replaced. */
@@ -165,7 +183,7 @@ static int mask_paths(const struct http_mask *m, struct slice *text, struct buff
 {
 	int r;
 
-	if (!m->paths || !begins_as_json(*text))
+	if (!m->paths || !begins_as_json(*text) || http_event_says_done(*text))
 		return 0;
 	r = json_paths_mask(m->paths, &m->masker, *text, room);
 	if (r == MASK_REPLACED)
@@ -214,7 +232,7 @@ static int pass_text(struct http_mask *m, struct buffer *out)
 		r = pass_until(m, length - LOOKAHEAD, false, out);
 		m->searched = m->blank = buffer_length(&m->held);
 	}
-	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
+	return r == 0 && buffer_length(&m->held) > HTTP_MASK_UNIT_MOST ? -E2BIG : r;
 }
 
 /* Behind "data:" of an event's line, or the separator of RFC 7464; else the whole line. */
@@ -290,7 +308,7 @@ static int pass_units(struct http_mask *m, size_t end, struct buffer *out)
 	if (r == 0 && end)
 		r = pass_until(m, end, true, out);
 	m->searched = buffer_length(&m->held);
-	return r == 0 && buffer_length(&m->held) > UNIT_MOST ? -E2BIG : r;
+	return r == 0 && buffer_length(&m->held) > HTTP_MASK_UNIT_MOST ? -E2BIG : r;
 }
 
 /* Of a form, the fields that are complete. */
@@ -304,7 +322,7 @@ static int pass_form(struct http_mask *m, bool last, struct buffer *out)
 				       : buffer_append_slice(out, slice_head(held, end));
 	buffer_consume(&m->held, end);
 	m->searched = buffer_length(&m->held);
-	return r == 0 && m->searched > UNIT_MOST ? -E2BIG : r;
+	return r == 0 && m->searched > HTTP_MASK_UNIT_MOST ? -E2BIG : r;
 }
 
 /* What is not said to be JSON may be, and readers that are asked to will read it. */
@@ -356,7 +374,8 @@ int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct 
 		return buffer_append_slice(out, content);
 	if (is_refused(m, content))
 		return -EPERM;
-	r = buffer_append_slice(&m->held, content);
+	r = m->events ? http_mask_events_pass(m->events, content, last, &m->held)
+		      : buffer_append_slice(&m->held, content);
 	if (r < 0)
 		return r;
 	decide(m);

@@ -2,14 +2,18 @@
  *
  * mask: the content of a response with what must not be seen taken out, by detectors and by paths
  * in JSON, which are looked for wherever the content begins as JSON does. JSON is held
- * whole, so that it stays JSON; events and lines pass one by one; other text passes in windows that
- * overlap, so that what straddles two reads is found.
+ * whole, so that it stays JSON; events and lines pass one by one, those whose texts go on in the
+ * next one as far as nothing found could; other text passes in windows that overlap, so that what
+ * straddles two reads is found.
  */
 #ifndef WAYLEAVE_PROTOCOL_HTTP_MASK_H
 #define WAYLEAVE_PROTOCOL_HTTP_MASK_H
 
 #include "masking/json_path.h"
 #include "protocol/http/head.h"
+#include "protocol/http/mask_events.h"
+
+#define HTTP_MASK_UNIT_MOST (1u << 20) /* an event, a line, or one finding */
 
 enum http_mask_mode {
 	HTTP_MASK_JSON,
@@ -28,6 +32,8 @@ struct http_mask {
 	enum http_mask_mode mode;
 	bool may_be_binary; /* whether it is is seen when it begins, and then it passes */
 	bool undecided; /* whether it is text is seen when it begins */
+	/* Of events and lines in which something may be found; NULL: it is none of these. Owned. */
+	struct http_mask_events *events;
 	struct buffer held; /* content that has not passed, behind some that has */
 	size_t passed; /* of `held` */
 	size_t blank; /* begin of `held` in which nothing stands yet, while undecided */
@@ -52,5 +58,9 @@ void http_mask_in_lines(struct http_mask *m);
  * -E2BIG: more would have to be held than is; -EBADMSG: it begins as JSON, of which paths mask
  * something, and is none; -EPERM: it is binary, and that is refused. */
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out);
+/* Bytes that are kept back, or of what has passed to read what comes by. */
+size_t http_mask_held(const struct http_mask *m);
+/* No more passes: what is kept back is forgotten. */
+void http_mask_stop(struct http_mask *m);
 
 #endif

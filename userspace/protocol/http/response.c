@@ -138,12 +138,12 @@ void http_response_stop_masking(struct http_request *r)
 	http_decoder_free(r->decoder);
 	r->decoder = NULL;
 	if (r->mask)
-		buffer_wipe(&r->mask->held);
+		http_mask_stop(r->mask);
 }
 
 size_t http_response_held(const struct http_request *r)
 {
-	size_t held = buffer_length(&r->mask->held);
+	size_t held = http_mask_held(r->mask);
 
 	return r->decoder ? held + http_decoder_memory(r->decoder) : held;
 }
