@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "protocol/http/dialect.h"
+#include "protocol/http/path.h"
 
 static bool fail(struct http_problem *ret, unsigned status, const char *text)
 {
@@ -124,25 +125,47 @@ static const char *const method_headers[] = {
 /* And these the path. */
 static const char *const path_headers[] = {"x-original-url", "x-rewrite-url"};
 
-static void add_overrides(struct http_request *r, enum operation operation, struct slice path)
+static bool replaces_method(const struct http_field *field)
+{
+	return http_field_is_one_of(field, method_headers, ARRAY_SIZE(method_headers));
+}
+
+static bool replaces_path(const struct http_field *field)
+{
+	return http_field_is_one_of(field, path_headers, ARRAY_SIZE(path_headers));
+}
+
+/* For all paths of the request at once: what is read of one would move with the next. */
+static int reserve_paths(struct http_request *r, struct slice path)
 {
 	const struct http_fields *fields = &r->head.fields;
+	size_t bytes = path.length;
+	uint8_t *space;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		if (replaces_path(&fields->items[i]))
+			bytes += fields->items[i].value.length;
+	}
+	return buffer_reserve(&r->paths, HTTP_PATH_ROOM * bytes, &space);
+}
+
+static void add_overrides(struct http_request *r, enum operation operation)
+{
+	const struct http_fields *fields = &r->head.fields;
+	size_t readings = r->pairs.count;
 	enum operation as = operation;
 
 	for (size_t i = 0; i < fields->count; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(method_headers); j++) {
-			if (!http_field_is(&fields->items[i], method_headers[j]))
-				continue;
-			as = http_operation_of(fields->items[i].value);
-			http_pairs_add_path(&r->pairs, as, path, &r->paths);
-		}
+		if (!replaces_method(&fields->items[i]))
+			continue;
+		as = http_operation_of(fields->items[i].value);
+		for (size_t j = 0; j < readings; j++)
+			http_pairs_add_as(&r->pairs, as, &r->pairs.items[j]);
 	}
 	for (size_t i = 0; i < fields->count; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(path_headers); j++) {
-			if (http_field_is(&fields->items[i], path_headers[j]))
-				http_pairs_add_path(&r->pairs, as,
-					http_target_path(fields->items[i].value), &r->paths);
-		}
+		if (replaces_path(&fields->items[i]))
+			http_pairs_add_path(
+				&r->pairs, as, http_target_path(fields->items[i].value), &r->paths);
 	}
 }
 
@@ -196,8 +219,10 @@ static bool read_plain(
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
 	if (target->form == HTTP_TARGET_PATH) {
+		if (reserve_paths(r, target->path) < 0)
+			return fail(ret, 431, "a request that is too large");
 		http_pairs_add_path(&r->pairs, operation, target->path, &r->paths);
-		add_overrides(r, operation, target->path);
+		add_overrides(r, operation);
 	} else {
 		http_pairs_add(&r->pairs, operation);
 	}

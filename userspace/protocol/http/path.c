@@ -263,8 +263,8 @@ void http_path_read(struct slice path, struct buffer *room, struct http_path *re
 		ret->problem = "a path that does not begin with \"/\"";
 		return;
 	}
-	/* Three bytes for one at most, twice; so that nothing moves. */
-	if (buffer_reserve(room, 6 * path.length, &space) < 0) {
+	/* So that nothing moves. */
+	if (buffer_reserve(room, HTTP_PATH_ROOM * path.length, &space) < 0) {
 		ret->problem = "the path is too long";
 		return;
 	}

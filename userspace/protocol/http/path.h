@@ -12,6 +12,8 @@
 #include "base/buffer.h"
 
 #define HTTP_PATH_READINGS 3
+/* Bytes of `room` that are reserved for one of a path, which is read twice: three at most. */
+#define HTTP_PATH_ROOM 6u
 
 struct http_path {
 	const char *problem; /* static; NULL: it is understood */
