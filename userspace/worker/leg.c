@@ -113,26 +113,34 @@ static void segments_done(struct leg *leg, struct segments *s)
 	*s = (struct segments){0};
 }
 
+/* The last segment, where so many more bytes fit behind it in its chunk; NULL: they don't. A chunk
+ * with one reference belongs to its segment alone, so its tail may grow. */
+static struct segment *segments_with_room(struct segments *s, size_t length)
+{
+	struct segment *last = s->count ? segments_at(s, s->count - 1) : NULL;
+	const struct chunk *chunk = last ? last->chunk : NULL;
+
+	return chunk && chunk->references == 1 && chunk->size - chunk->used >= length &&
+			last->data + last->length == chunk->data + chunk->used
+		? last
+		: NULL;
+}
+
 /* Appends a copy, behind the last segment where that has room. */
 static int segments_copy(struct segments *s, struct slice bytes)
 {
-	struct segment *last = s->count ? segments_at(s, s->count - 1) : NULL;
-	struct chunk *chunk = last ? last->chunk : NULL;
+	struct segment *last = segments_with_room(s, bytes.length);
+	struct chunk *chunk = last ? last->chunk : chunk_new(bytes.length);
 
-	/* A chunk with one reference belongs to its segment alone, so its tail may grow. */
-	if (chunk && chunk->references == 1 && chunk->size - chunk->used >= bytes.length &&
-		last->data + last->length == chunk->data + chunk->used) {
-		memcpy(chunk->data + chunk->used, bytes.data, bytes.length);
-		chunk->used += (uint32_t)bytes.length;
+	if (!chunk)
+		return -ENOMEM;
+	memcpy(chunk->data + chunk->used, bytes.data, bytes.length);
+	chunk->used += (uint32_t)bytes.length;
+	if (last) {
 		last->length += bytes.length;
 		s->bytes += bytes.length;
 		return 0;
 	}
-	chunk = chunk_new(bytes.length);
-	if (!chunk)
-		return -ENOMEM;
-	memcpy(chunk->data, bytes.data, bytes.length);
-	chunk->used = (uint32_t)bytes.length;
 	segments_push(
 		s, (struct segment){.chunk = chunk, .data = chunk->data, .length = bytes.length});
 	return 0;
@@ -273,6 +281,9 @@ int leg_pass(struct leg *leg, struct leg *from, struct slice bytes)
 	struct segment *last;
 
 	if ((!from->input_block && !from->input_chunk) || bytes.length < 256)
+		return leg_write(leg, bytes);
+	/* In TLS each segment is a record, which costs us and the peer more than a copy does. */
+	if (leg->tls && segments_with_room(queue, bytes.length))
 		return leg_write(leg, bytes);
 	if (leg->broken || leg->state == LEG_CLOSED)
 		return 0;
