@@ -137,10 +137,10 @@ struct pg_pending {
 	uint32_t length; /* of the message's body, where it may wait */
 	struct slice
 		bound[2]; /* as struct protocol_binding; part of the input and of `statement` */
-	struct protocol_value values[PG_VALUES_MOST];
 	uint64_t unit; /* as in struct protocol_action_event */
 	struct slice portal; /* that is bound; part of the input */
 	struct slice behind; /* what has arrived behind the message; part of the input */
+	struct protocol_value values[PG_VALUES_MOST]; /* the last: see pg_pending_clear() */
 };
 
 /* A session whose name in the server's logs says who the agent is. As the server keeps names. */

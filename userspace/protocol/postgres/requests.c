@@ -73,6 +73,10 @@ void pg_requests_pop(struct pg_requests *q)
 
 void pg_requests_remove(struct pg_requests *q, size_t index)
 {
+	if (index == 0) {
+		pg_requests_pop(q);
+		return;
+	}
 	request_done(pg_requests_at(q, index));
 	for (size_t i = index; i + 1 < q->count; i++)
 		*pg_requests_at(q, i) = *pg_requests_at(q, i + 1);

@@ -161,14 +161,14 @@ bool sql_text_takes_snapshot(const struct sql_text *t)
 {
 	const struct facts *f = sql_text_facts(t);
 
-	/* SET TRANSACTION SNAPSHOT takes somebody else's. */
-	if (!f || f->problem || strcasestr((const char *)t->bytes, "snapshot"))
+	if (!f || f->problem)
 		return true;
 	for (size_t i = 0; i < f->command_count; i++) {
 		if (!is_of_transactions(&f->commands[i]) && !is_of_settings(f, i))
 			return true;
 	}
-	return false;
+	/* SET TRANSACTION SNAPSHOT takes somebody else's. */
+	return strcasestr((const char *)t->bytes, "snapshot");
 }
 
 struct sql_text *sql_text_get(struct sql_text *t)
