@@ -35,6 +35,12 @@ struct pinned_table {
 int pinned_put(struct pinned_table *table, uint32_t agent, const char *name,
 	const struct address *address, uint64_t now, uint64_t until, uint32_t *ret);
 
+/* Another one, where the table has changed since. */
+static inline uint64_t pinned_version(const struct pinned_table *table)
+{
+	return atomic_load(&table->version);
+}
+
 /* For the only writer; at most PINNED_RESOLVERS_MOST. */
 void pinned_set_resolvers(
 	struct pinned_table *table, const struct address *resolvers, size_t count);

@@ -58,6 +58,14 @@ struct session_job {
 	struct protocol_job *work;
 };
 
+/* Under what the name by which the resource was settled was last found to mean it: each request
+ * says it again. */
+struct session_place_found {
+	uint64_t scope; /* its serial, of rules and hosts; 0: it was not */
+	uint64_t answers; /* the version of the table of what resolvers answered */
+	uint64_t time; /* monotonic, nanoseconds */
+};
+
 struct session {
 	struct worker *worker;
 	struct list link; /* worker.sessions, or worker.dead */
@@ -91,6 +99,7 @@ struct session {
 	char place[256]; /* the name by which the agent settled the resource */
 	bool placed;
 	bool certified; /* the server had to show a certificate for that name */
+	struct session_place_found place_found;
 	struct policy_scope *scope; /* reference */
 
 	struct leg legs[2]; /* by enum side */

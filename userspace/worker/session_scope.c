@@ -13,6 +13,9 @@
 #include "policy/unix_server.h"
 #include "worker/session_internal.h"
 
+/* How long what a name was found to mean is taken for granted: answers may end meanwhile. */
+#define FOUND_FOR NANOSECONDS_PER_SECOND
+
 /* Keeps the candidates that the name means; an address that was dialled means all of them. */
 static size_t narrow(const struct session *s, const struct policy *p, struct slice name,
 	struct policy_candidate *candidates, size_t count)
@@ -238,17 +241,31 @@ static int leave_for_egress(struct session *s, struct slice name, bool certified
 	return 0;
 }
 
+static bool is_settled_as(const struct session *s, struct slice name, bool certified)
+{
+	return s->placed && s->certified == certified && slice_equal_string(name, s->place);
+}
+
+static bool still_holds(const struct session_place_found *f, const struct session_place_found *now)
+{
+	return f->scope == now->scope && f->answers == now->answers &&
+		now->time - f->time < FOUND_FOR;
+}
+
 int session_place(struct session *s, struct slice name, uint16_t port, bool certified)
 {
 	struct policy_candidate all[SESSION_CANDIDATES_MOST];
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	const struct policy *p = policy_scope_policy(s->scope);
+	struct session_place_found found = {policy_scope_serial(s->scope),
+		pinned_version(s->worker->pinned), clock_monotonic()};
+	bool settled = is_settled_as(s, name, certified);
 	struct pinned_names room;
 	size_t all_count, count;
 
 	if (port && port != s->origin.port)
 		return -EPERM;
-	if (s->resource == POLICY_EGRESS)
+	if (s->resource == POLICY_EGRESS || (settled && still_holds(&s->place_found, &found)))
 		return 0;
 	all_count = find_candidates(s, p, &room, all);
 	memcpy(candidates, all, sizeof(candidates));
@@ -258,6 +275,8 @@ int session_place(struct session *s, struct slice name, uint16_t port, bool cert
 		return leave_for_egress(s, name, certified, all, all_count);
 	if (count == 0 || (s->placed && !is_among(s->resource, candidates, count)))
 		return -EPERM;
+	if (settled)
+		s->place_found = found;
 	if (s->placed || (name.length == 0 && count > 1))
 		return 0;
 	/* An address that several names have means none of them. */

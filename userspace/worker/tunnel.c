@@ -85,6 +85,7 @@ static int move(struct session *s, struct slice name, uint16_t port)
 	tunnel_set_place(s, name, port);
 	s->engine = NULL;
 	s->placed = s->certified = false;
+	s->place_found.scope = 0;
 	s->place[0] = '\0';
 	s->answered[0] = '\0';
 	s->matched_name = SLICE_EMPTY;
