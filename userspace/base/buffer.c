@@ -134,19 +134,22 @@ int buffer_append_u64(struct buffer *b, uint64_t value)
 
 int buffer_append_format_list(struct buffer *b, const char *format, va_list arguments)
 {
+	size_t room = b->capacity - b->end;
 	va_list again;
 	uint8_t *space;
 	int n, r;
 
+	/* Nearly always there is room, and it is written once. */
 	va_copy(again, arguments);
-	n = vsnprintf(NULL, 0, format, again);
+	n = vsnprintf(room ? (char *)b->data + b->end : NULL, room, format, again);
 	va_end(again);
 	if (n < 0)
 		return -EINVAL;
 	r = buffer_reserve(b, (size_t)n + 1, &space);
 	if (r < 0)
 		return r;
-	vsnprintf((char *)space, (size_t)n + 1, format, arguments);
+	if ((size_t)n >= room)
+		vsnprintf((char *)space, (size_t)n + 1, format, arguments);
 	b->end += (size_t)n;
 	return 0;
 }

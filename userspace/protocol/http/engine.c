@@ -45,14 +45,15 @@ int http_pass_data(
 	struct http_engine *e, enum side to, const struct http_body *framing, struct slice data)
 {
 	char size[24];
-	int n = snprintf(size, sizeof(size), "%zx\r\n", data.length), r = 0;
-	bool chunked = framing->kind == HTTP_BODY_CHUNKED;
+	int n, r;
 
-	if (chunked)
-		r = http_write(e, to, slice_of(size, (size_t)n));
+	if (framing->kind != HTTP_BODY_CHUNKED)
+		return e->base.host->pass(e->base.host, to, data);
+	n = snprintf(size, sizeof(size), "%zx\r\n", data.length);
+	r = http_write(e, to, slice_of(size, (size_t)n));
 	if (r == 0)
 		r = e->base.host->pass(e->base.host, to, data);
-	if (r == 0 && chunked)
+	if (r == 0)
 		r = http_write(e, to, slice_from_string("\r\n"));
 	return r;
 }

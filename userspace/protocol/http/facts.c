@@ -344,8 +344,9 @@ static bool check_connection(struct http_request *r, struct http_problem *ret)
 {
 	static const char *const kept[] = {"host", "content-length", "transfer-encoding",
 		"content-type", "content-encoding", "authorization", "cookie", "expect", "trailer"};
+	bool names = http_fields_find(&r->head.fields, "connection", NULL);
 
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+	for (size_t i = 0; names && i < ARRAY_SIZE(kept); i++) {
 		if (http_fields_list_has(&r->head.fields, "connection", slice_from_string(kept[i])))
 			return http_request_bar(
 				r, 400, "a Connection that names what must stay", ret);
@@ -357,7 +358,7 @@ static bool check_connection(struct http_request *r, struct http_problem *ret)
 		if (http_field_is_disguised(field))
 			return http_request_bar(r, 400,
 				"a header with \"_\" for \"-\" that some servers read", ret);
-		if (is_shown(field) && !http_field_is_of_connection(field) &&
+		if (names && is_shown(field) && !http_field_is_of_connection(field) &&
 			http_fields_list_has(&r->head.fields, "connection", field->name))
 			return http_request_bar(
 				r, 400, "a Connection that names what must stay", ret);

@@ -233,34 +233,40 @@ bool http_head_read_response(
 		http_fields_read(bytes, &ret->fields, ret_problem);
 }
 
-/* Asked of each field for each of many names: most differ in their first letter. */
-bool http_field_is(const struct http_field *field, const char *name)
+void http_status_put(unsigned status, char ret[HTTP_STATUS_DIGITS])
 {
-	size_t i = 0;
-
-	while (i < field->name.length && name[i] &&
-		text_lower(field->name.data[i]) == text_lower((uint8_t)name[i]))
-		i++;
-	return i == field->name.length && !name[i];
+	ret[0] = (char)('0' + status / 100 % 10);
+	ret[1] = (char)('0' + status / 10 % 10);
+	ret[2] = (char)('0' + status % 10);
 }
 
 bool http_field_is_one_of(const struct http_field *field, const char *const *names, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (http_field_is(field, names[i]))
+	/* How long these are is not known beforehand; most differ in their first letter. */
+	for (size_t i = 0; field->name.length && i < count; i++) {
+		if (text_lower(field->name.data[0]) == text_lower((uint8_t)names[i][0]) &&
+			http_field_is(field, names[i]))
 			return true;
 	}
 	return false;
 }
 
+/* Few of all that there is room for. */
+void http_fields_copy(struct http_fields *to, const struct http_fields *from)
+{
+	memcpy(to->items, from->items, from->count * sizeof(*to->items));
+	to->count = from->count;
+}
+
 const struct http_field *http_fields_find(
 	const struct http_fields *fields, const char *name, size_t *ret_count)
 {
+	struct slice wanted = slice_from_string(name);
 	const struct http_field *found = NULL;
 	size_t count = 0;
 
 	for (size_t i = 0; i < fields->count; i++) {
-		if (!http_field_is(&fields->items[i], name))
+		if (!http_field_is_named(&fields->items[i], wanted))
 			continue;
 		if (!found)
 			found = &fields->items[i];
@@ -287,10 +293,12 @@ bool http_list_next(struct slice *rest, struct slice *ret)
 
 bool http_fields_list_has(const struct http_fields *fields, const char *name, struct slice token)
 {
+	struct slice wanted = slice_from_string(name);
+
 	for (size_t i = 0; i < fields->count; i++) {
 		struct slice rest = fields->items[i].value, element;
 
-		if (!http_field_is(&fields->items[i], name))
+		if (rest.length < token.length || !http_field_is_named(&fields->items[i], wanted))
 			continue;
 		while (http_list_next(&rest, &element)) {
 			if (text_equal_ignore_case(element, token))

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/limits.h"
+#include "base/text.h"
 
 struct http_field {
 	struct slice name; /* a token, not empty */
@@ -56,17 +57,32 @@ bool http_head_read_response(
 bool http_fields_read(
 	struct slice bytes, struct http_fields *ret, struct http_problem *ret_problem);
 
+/* The slices are the same bytes. */
+void http_fields_copy(struct http_fields *to, const struct http_fields *from);
 /* The only field of that name (any case), NULL where there is none. *ret_count: how many there are;
  * may be NULL. */
 const struct http_field *http_fields_find(
 	const struct http_fields *fields, const char *name, size_t *ret_count);
 /* Whether the comma-separated lists of all fields of that name have the token (any case). */
 bool http_fields_list_has(const struct http_fields *fields, const char *name, struct slice token);
+/* The digits of a status, which has three. */
+#define HTTP_STATUS_DIGITS 3
+void http_status_put(unsigned status, char ret[HTTP_STATUS_DIGITS]);
 bool http_is_token(struct slice s);
 /* Whether it can be a target by its bytes; not empty. */
 bool http_is_target(struct slice s);
-/* Whether the field has that name, or one of those (any case). */
-bool http_field_is(const struct http_field *field, const char *name);
+/* Whether the field has that name, or one of those (any case). Asked of each field for each of many
+ * names: most differ in their length. */
+static inline bool http_field_is_named(const struct http_field *field, struct slice name)
+{
+	return field->name.length == name.length && text_equal_ignore_case(field->name, name);
+}
+
+static inline bool http_field_is(const struct http_field *field, const char *name)
+{
+	return http_field_is_named(field, slice_from_string(name));
+}
+
 bool http_field_is_one_of(const struct http_field *field, const char *const *names, size_t count);
 /* Takes the next element of a comma-separated list, without the space around it; false: no more. */
 bool http_list_next(struct slice *rest, struct slice *ret);

@@ -17,13 +17,22 @@ static int put_name(struct buffer *out, const struct http_field *field)
 	return r < 0 ? r : buffer_append(out, ": ", 2);
 }
 
+/* Most of a head: its room is looked for once. */
 static int put_field(struct buffer *out, const struct http_field *field)
 {
-	int r = put_name(out, field);
+	size_t name = field->name.length, value = field->value.length;
+	uint8_t *space;
+	int r = buffer_reserve(out, name + 2 + value + 2, &space);
 
-	if (r == 0)
-		r = buffer_append_slice(out, field->value);
-	return r < 0 ? r : buffer_append(out, "\r\n", 2);
+	if (r < 0)
+		return r;
+	memcpy(space, field->name.data, name);
+	memcpy(space + name, ": ", 2);
+	if (value)
+		memcpy(space + name + 2, field->value.data, value);
+	memcpy(space + name + 2 + value, "\r\n", 2);
+	buffer_commit(out, name + 2 + value + 2);
+	return 0;
 }
 
 /* A server that leads elsewhere may repeat the request's query, with the secret that it had. Where
@@ -165,10 +174,16 @@ int http_rewrite_response(struct http_engine *e)
 {
 	const struct http_head *m = &e->request.head;
 	struct buffer *out = &e->out;
+	char status[HTTP_STATUS_DIGITS];
 	int r;
 
 	buffer_clear(out);
-	r = buffer_append_format(out, "HTTP/1.%u %u ", m->minor, m->status);
+	r = buffer_append_string(out, m->minor ? "HTTP/1.1 " : "HTTP/1.0 ");
+	http_status_put(m->status, status);
+	if (r == 0)
+		r = buffer_append(out, status, sizeof(status));
+	if (r == 0)
+		r = buffer_append_byte(out, ' ');
 	if (r == 0)
 		r = buffer_append_slice(out, m->reason);
 	if (r == 0)

@@ -242,6 +242,19 @@ static bool is_taken_for_get(const struct http_engine *e)
 		e->request.status < 400;
 }
 
+/* The status line's, as much as there is room for. */
+static void put_tag(const struct http_head *m, char *ret, size_t size)
+{
+	struct slice reason = slice_head(m->reason, size - HTTP_STATUS_DIGITS - 2);
+
+	http_status_put(m->status, ret);
+	ret += HTTP_STATUS_DIGITS;
+	*ret++ = ' ';
+	if (reason.length)
+		memcpy(ret, reason.data, reason.length);
+	ret[reason.length] = '\0';
+}
+
 static int on_head(struct http_engine *e)
 {
 	struct http_head *m = &e->request.head;
@@ -256,8 +269,7 @@ static int on_head(struct http_engine *e)
 		return http_refuse_response(e, problem.text, buffer_slice(&e->answer.held));
 	e->request.status = m->status;
 	http_see_response(e);
-	snprintf(e->request.tag, sizeof(e->request.tag), "%u %.*s", m->status,
-		SLICE_PRINT(m->reason));
+	put_tag(m, e->request.tag, sizeof(e->request.tag));
 	if (m->status < 200)
 		return interim(e);
 	if (e->request.beyond.port && m->status < 300)

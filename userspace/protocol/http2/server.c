@@ -223,7 +223,7 @@ static void on_head(struct http2_stream *s, bool ends)
 		return;
 	}
 	s->request.status = (unsigned)status;
-	s->request.head.fields = s->block.fields;
+	http_fields_copy(&s->request.head.fields, &s->block.fields);
 	if (status < 200)
 		interim(s);
 	else
