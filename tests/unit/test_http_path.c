@@ -74,6 +74,48 @@ Test(http_path, what_is_not_a_path)
 	buffer_done(&room);
 }
 
+static void check_same(struct slice plain, struct slice encoded)
+{
+	struct buffer room, other;
+	struct http_path a, b;
+
+	buffer_init(&room, 1024);
+	buffer_init(&other, 1024);
+	http_path_read(plain, &room, &a);
+	http_path_read(encoded, &other, &b);
+	cr_assert_eq(a.count, b.count, "%.*s", SLICE_PRINT(plain));
+	cr_assert_eq(!a.problem, !b.problem, "%.*s", SLICE_PRINT(plain));
+	for (size_t i = 0; i < a.count; i++)
+		cr_assert(slice_equal(a.readings[i], b.readings[i]), "%.*s", SLICE_PRINT(plain));
+	buffer_done(&room);
+	buffer_done(&other);
+}
+
+/* Where nothing is encoded, a path is read as one in which a letter is: at the begin, in the middle
+ * and at the end of a segment, and beside each other byte. */
+Test(http_path, what_is_plain_is_read_as_what_is_not)
+{
+	static const char seconds[] = "./%;\\#ab";
+	static const struct {
+		const char *before, *behind;
+	} frames[] = {{"/", ""}, {"/", "b"}, {"/a", ""}, {"/a", "b"}, {"/a", "/b"}, {"/a/", "/b"},
+		{"/a", "."}};
+
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]) * sizeof(seconds); i++) {
+		const char *before = frames[i / sizeof(seconds)].before;
+		const char *behind = frames[i / sizeof(seconds)].behind;
+
+		for (unsigned first = 1; first < 256; first++) {
+			const char bytes[] = {(char)first, seconds[i % sizeof(seconds)], '\0'};
+			char plain[32], encoded[32];
+
+			snprintf(plain, sizeof(plain), "/x%s%s%s", before, bytes, behind);
+			snprintf(encoded, sizeof(encoded), "/%%78%s%s%s", before, bytes, behind);
+			check_same(slice_from_string(plain), slice_from_string(encoded));
+		}
+	}
+}
+
 /* What is read once is read the same again: a rule that names a reading means it. */
 Test(http_path, a_reading_is_stable)
 {

@@ -252,6 +252,19 @@ static void add_reading(struct http_path *path, struct slice reading)
 	path->readings[path->count++] = reading;
 }
 
+/* Whether it stands there as all servers read it: nothing to decode, to resolve or to doubt. */
+static bool is_plain(struct slice path)
+{
+	for (size_t i = 0; i < path.length; i++) {
+		uint8_t c = path.data[i], next = i + 1 < path.length ? path.data[i + 1] : 0;
+
+		if (is_control(c) || c >= 0x80 || c == '%' || c == ';' || c == '\\' || c == '#' ||
+			(c == '/' && (next == '/' || next == '.')))
+			return false;
+	}
+	return true;
+}
+
 void http_path_read(struct slice path, struct buffer *room, struct http_path *ret)
 {
 	struct reading strict, lenient;
@@ -266,6 +279,12 @@ void http_path_read(struct slice path, struct buffer *room, struct http_path *re
 	/* So that nothing moves. */
 	if (buffer_reserve(room, HTTP_PATH_ROOM * path.length, &space) < 0) {
 		ret->problem = "the path is too long";
+		return;
+	}
+	if (is_plain(path)) {
+		buffer_append_slice(room, path);
+		ret->readings[0] = slice_of(space, path.length);
+		ret->count = 1;
 		return;
 	}
 	read_as(path, false, room, &strict);
