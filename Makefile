@@ -7,6 +7,7 @@
 # make bench            speed against direct, pgbouncer and HAProxy (as root)
 # make fuzz             run the fuzzers for FUZZ_SECONDS each (default 600)
 # make sessions         random sessions of PostgreSQL, directly and through Wayleave, for SESSION_SECONDS (default 600)
+# make queries          random queries of PostgreSQL, with masks and without, for QUERY_SECONDS for each property (default 600)
 # make regress          PostgreSQL's own regression tests, directly and through Wayleave (as root)
 # make curl-cases       curl's own test cases, directly and through Wayleave (as root)
 # make lint             formatting, static analysis, direction of includes
@@ -25,6 +26,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 FUZZ_SECONDS ?= 600
 SESSION_SECONDS ?= 600
+QUERY_SECONDS ?= 600
 
 ifeq ($(V),1)
 Q :=
@@ -179,7 +181,7 @@ unit: $(UNIT_TESTS)
 tools: $(HELPERS)
 fuzzers: $(FUZZERS)
 
-.PHONY: deps demo test bench fuzz sessions regress curl-cases lint format clean
+.PHONY: deps demo test bench fuzz sessions queries regress curl-cases lint format clean
 deps:
 	$(Q)scripts/install-deps
 demo:
@@ -197,6 +199,9 @@ fuzz: deps
 sessions: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)WAYLEAVE_SQL_SEED=$$(date +%s) WAYLEAVE_SQL_SECONDS=$(SESSION_SECONDS) /usr/bin/python3 -m pytest -q tests/e2e/test_sql_through.py
+queries: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)WAYLEAVE_SQL_SEED=$$(date +%s) WAYLEAVE_SQL_SECONDS=$(QUERY_SECONDS) /usr/bin/python3 -m pytest -q tests/e2e/test_sql_queries.py
 regress: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/regress

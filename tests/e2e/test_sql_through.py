@@ -9,8 +9,6 @@ import json
 import os
 import pathlib
 import random
-import re
-import struct
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from harness import postgres
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "sql"))
 
+import comparable  # noqa: E402
 import sessions as sessions_module  # noqa: E402
 
 SEED = int(os.environ.get("WAYLEAVE_SQL_SEED", "1"))
@@ -46,8 +45,7 @@ class Three:
         self.server.sql(sessions_module.SCHEMA)
         for name in PLACES:
             self.server.sql(f"create database {name} template postgres")
-        # Of what the sessions make themselves, the numbers differ.
-        self.first = int(self.server.sql("create table public.last (); select 'public.last'::regclass::oid"))
+        self.first = comparable.first(self.server)
         port = self.server.port
         self.daemon = daemons.Daemon(folder / "wayleave", {
             "agents": [{"name": "demo", "cgroup": f"wayleave-through-{os.getpid()}.slice/demo"}],
@@ -66,7 +64,7 @@ class Three:
         for name, runner in self.runners.items():
             line = runner.stdout.readline()
             assert line, (name, session, self.daemon.text()[-2000:])
-            answers[name] = self.ended([[kind, self.comparable(kind, bytes.fromhex(body))] for kind, body in json.loads(line)])
+            answers[name] = self.ended([[kind, comparable.message(self.first, kind, bytes.fromhex(body))] for kind, body in json.loads(line)])
         return answers
 
     @staticmethod
@@ -77,28 +75,6 @@ class Three:
                 seen.pop()
             seen.append(["closed", b""])
         return seen
-
-    def number(self, oid):
-        return oid if oid < self.first else self.first
-
-    def comparable(self, kind, body):
-        """Without what two servers would not have in common, either."""
-        if kind == "A":
-            return body[4:]
-        if kind in "EN":
-            # Where in the server's own source it comes from is left out: an error of ours has no such thing.
-            fields = [field for field in body.split(b"\0") if field[:1] not in (b"F", b"L", b"R")]
-            return b"\0".join(field if field[:1] == b"C" else re.sub(rb"\d{5,}", lambda m: str(self.number(int(m.group()))).encode(), field)
-                              for field in fields)
-        if kind == "T":
-            at, parts = 2, [body[:2]]
-            for _ in range(struct.unpack("!H", body[:2])[0]):
-                end = body.index(b"\0", at) + 1
-                table, attribute, of_type, *rest = struct.unpack("!IhIhih", body[end:end + 18])
-                parts += [body[at:end], repr((self.number(table), attribute, self.number(of_type), *rest)).encode()]
-                at = end + 18
-            return b"".join(parts)
-        return body
 
     def close(self):
         for runner in self.runners.values():

@@ -56,38 +56,40 @@ def encodings(secret):
     return forms
 
 
-FORMS = [encodings(s["SECRET"]) for s in SECRETS]
-
-
 class Twins:
-    """Both servers, one daemon in front of them, one runner for each inside the agent."""
+    """Both servers, one daemon in front of them, one runner for each inside the agent. Those that derive from it have other
+    tables: `schema` is a file, `secrets` says what stands in it for the words in braces of each server, `rules` are the policy's."""
+    schema, secrets, rules = "schema.sql", SECRETS, RULES
+    settings = ("autovacuum = off", "log_statement = none")
 
     def __init__(self):
-        schema = (HERE / "schema.sql").read_text()
+        self.forms = [encodings(secrets["SECRET"]) for secrets in self.secrets]
         # Not pytest's: another run at the same time would take the servers' rights to it away.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wayleave-twins-"))
         self.folder.chmod(0o755)
         self.servers, self.runners, self.daemon = [], [], None
         try:
-            self.start(schema)
+            self.start()
         except BaseException:
             self.stop()
             raise
 
-    def start(self, schema):
-        folder, resources = self.folder, []
-        for name, secrets in zip(("first", "second"), SECRETS):
-            server = postgres.Server(folder / name, settings=("autovacuum = off", "log_statement = none"))
+    def start(self):
+        for name, secrets in zip(("first", "second"), self.secrets):
+            server = postgres.Server(self.folder / name, settings=self.settings)
             self.servers.append(server)
-            text = schema
+            text = (HERE / self.schema).read_text()
             for word, value in secrets.items():
                 text = text.replace("{" + word + "}", value)
             server.sql(text)
-            resources.append({"name": name, "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]})
-        config = {"agents": [{"name": "demo", "cgroup": f"wayleave-twins-{os.getpid()}.slice/demo"}], "resources": resources}
-        self.daemon = daemons.Daemon(folder / "wayleave", config, RULES)
+        config = {"agents": [{"name": "demo", "cgroup": f"wayleave-twins-{os.getpid()}.slice/demo"}], "resources": self.resources()}
+        self.daemon = daemons.Daemon(self.folder / "wayleave", config, self.rules)
         self.runners = [self.start_runner(server) for server in self.servers]
         self.tables = self.contents()
+
+    def resources(self):
+        return [{"name": name, "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]}
+                for name, server in zip(("first", "second"), self.servers)]
 
     def start_runner(self, server):
         return self.daemon.popen("/usr/bin/python3", HERE / "runner.py", "127.0.0.1", server.port, "postgres", "postgres",
@@ -117,10 +119,8 @@ class Twins:
         answers = self.ask(steps)
         if any(kind == "E" and b"statement timeout" in body for answer in answers for kind, body in answer):
             return "timeout"
-        for answer, forms in zip(answers, FORMS):
-            for kind, body in answer:
-                found = [form for form in forms if form in body]
-                assert not found, f"{steps}: {found[0]} in {kind} {body[:300]}"
+        for answer, forms in zip(answers, self.forms):
+            assert_hidden(steps, answer, forms)
         first, second = ([(kind, HASHED.sub(b"[hash]", body)) for kind, body in answer] for answer in answers)
         assert first == second, f"{steps}: tells the two apart:\n{shorten(first)}\n{shorten(second)}"
         errors = [body for kind, body in first if kind == "E"]
@@ -137,6 +137,12 @@ class Twins:
         for server in self.servers:
             server.stop()
         shutil.rmtree(self.folder)
+
+
+def assert_hidden(steps, answer, forms):
+    for kind, body in answer:
+        found = [form for form in forms if form in body]
+        assert not found, f"{steps}: {found[0]} in {kind} {body[:300]}"
 
 
 def shorten(answer):
