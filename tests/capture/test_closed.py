@@ -713,35 +713,6 @@ def test_moved_agent(host):
     assert not agent.path.exists()
 
 
-def dial_in(network, timeout=2):
-    """From the world to a server of an agent."""
-    return network.in_namespace(network.world, PYTHON, "-c", f"""
-import socket
-try:
-    s = socket.create_connection(("{HOST4}", 9999), {timeout})
-    s.settimeout({timeout})
-    print(s.recv(10).decode())
-except OSError as e:
-    print(type(e).__name__)
-""").strip()
-
-
-@pytest.mark.parametrize("listen, answer", [("deny", "ConnectionRefusedError"), ("allow", "own")])
-def test_inbound(host, network, listen, answer):
-    _, agent = host.govern("own", listen)
-    server = socket_in(host, "0.0.0.0", 9999, agent)
-    assert dial_in(network) == answer
-    server.kill()
-    server.wait()
-
-
-def test_inbound_listener_cannot_dial_out(host):
-    """`listen: allow` lets answers pass, not new connections, hook or not."""
-    daemon, agent = host.govern("own", "allow")
-    daemon.pin(agent, "steer_connect4").unlink()
-    assert errors(agent, [SERVER4]) == ["ECONNREFUSED"]
-
-
 # --- the control socket (bypass B29) ---
 
 @pytest.mark.parametrize("words, refused", [

@@ -105,7 +105,7 @@ Test(forward_rules, let_pass_what_they_are_told_to)
 	cr_expect_eq(times(&b,
 			     "chain forward_1 {\n"
 			     "\t\tct direction reply accept\n"
-			     "\t\tmeta l4proto udp accept\n"
+			     "\t\tmeta l4proto udp ct direction original accept\n"
 			     "\t\tgoto refuse_1\n"),
 		1);
 	cr_expect_eq(times(&b, "chain input_1 {\n\t\tct direction reply accept\n"), 1);

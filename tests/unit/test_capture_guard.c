@@ -129,7 +129,7 @@ Test(guard, limits_what_datagrams_carry)
 		if (g.limits_not) {
 			cr_expect_eq(times(&b, "bytes/second"), 0);
 			cr_expect_eq(times(&b, "arriving"), 0);
-			cr_expect_eq(times(&b, "\"a\" : "), 2, "those of TCP alone");
+			cr_expect_eq(times(&b, "\"a\" : "), 3, "TCP, and answers");
 			buffer_done(&b);
 			continue;
 		}
@@ -199,7 +199,12 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 5)), 1);
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x22, 5)), 1);
 	cr_assert_eq(goes_on_by(&b, queue_pass_mark(0x11, 4)), 0);
+	/* What answers others is listening. */
 	cr_assert_eq(times(&b, "ct direction reply accept"), 1);
+	cr_assert_eq(times(&b,
+			     "\t\tct direction reply goto refuse_udp\n"
+			     "\t\tlimit rate over 2000/second"),
+		1);
 	/* Echoes the same, of either family; they are told by words of their own. */
 	cr_assert_eq(times(&b, "type echo-request goto asked"), 2);
 	cr_assert_eq(times(&b, "type echo-request ct mark 0x5d000007 counter drop"), 2);
@@ -213,6 +218,45 @@ Test(guard, asks_for_each_flow_where_policy_says)
 	cr_assert_eq(times(&b, "\tct "), 0);
 	cr_assert_eq(times(&b, "delete table inet wayleave_x_queue"), 1);
 	buffer_done(&b);
+}
+
+/* Connection tracking is asked for that alone, and only where it matters. */
+Test(guard, what_may_go_anywhere_may_not_answer)
+{
+	static const struct guard_agent agents[] = {
+		{"a", .udp = UDP_ALLOW}, {"b", true, .udp = UDP_ALLOW}, {"c", .udp = UDP_DENY}};
+	struct guard g = {.instance = "x",
+		.cgroup_root = "/sys/fs/cgroup",
+		.agents = agents,
+		.count = 3,
+		.queue = 7};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct buffer b;
+
+		g.elsewhere = i == 1;
+		g.agents = agents;
+		g.count = 3;
+		buffer_init(&b, 1 << 20);
+		cr_assert_eq(guard_text(&g, &b), 0);
+		cr_expect_eq(times(&b,
+				     "\tchain unjudged {\n"
+				     "\t\toif \"lo\" accept\n"
+				     "\t\tct direction original accept\n"
+				     "\t\tgoto refuse_udp\n"),
+			1);
+		cr_expect_eq(times(&b, "\"a\" : goto unjudged"), 1);
+		cr_expect_eq(times(&b, "goto unjudged"), 1);
+		cr_expect_eq(times(&b, "level 1 vmap @judged_1"), 1);
+		cr_expect_eq(times(&b, "goto judge\n"), 0);
+		buffer_clear(&b);
+		g.agents = &agents[1];
+		g.count = 2;
+		cr_assert_eq(guard_text(&g, &b), 0);
+		cr_expect_eq(times(&b, "\tct "), 0);
+		cr_expect_eq(times(&b, "vmap @judged_1"), 0);
+		buffer_done(&b);
+	}
 }
 
 Test(guard, elsewhere_it_knows_datagrams_alone)

@@ -45,7 +45,8 @@ static const char source_head[] = "\tchain source_%zu {\n"
 				  "\t\tjump neighbours\n"
 				  "\t\tfib saddr . iif oif missing counter drop\n";
 static const char answers[] = "\t\tct direction reply accept\n";
-static const char datagrams[] = "\t\tmeta l4proto udp accept\n";
+/* But answers, about which the line above says what there is to say. */
+static const char datagrams[] = "\t\tmeta l4proto udp ct direction original accept\n";
 /* Only what was redirected: that who dials the port itself is. */
 static const char redirected[] =
 	"\t\ttcp dport { %u, %u } ct direction original ct status dnat accept\n";

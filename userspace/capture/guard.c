@@ -163,6 +163,7 @@ static void chain_of(const struct guard *g, const struct guard_agent *a, enum ki
 			number_chain(g, a, "judge", ret);
 			return;
 		}
+		name = guard_is_unjudged(a) ? "unjudged" : "";
 	}
 	snprintf(ret, GUARD_CHAIN_SIZE, "%s", name);
 }
@@ -290,7 +291,7 @@ int guard_text(const struct guard *g, struct buffer *ret)
 		r = append_maps(ret, g);
 	if (r == 0)
 		r = append_hooks(ret, g);
-	if (r == 0 && guard_judges(g))
+	if (r == 0 && guard_tracks(g))
 		r = append_chain(ret, g, guard_judged_head, JUDGED);
 	if (r == 0 && guard_paces(g))
 		r = append_chain(ret, g, guard_arriving_head, ARRIVING);

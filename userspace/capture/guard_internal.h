@@ -39,6 +39,10 @@ extern const char guard_arriving_head[];
 
 /* Whether policy is to say where the agent's datagrams go. */
 bool guard_is_judged(const struct guard *g, const struct guard_agent *a);
+/* Whether they may go anywhere, but for those that answer: the chain `unjudged`. */
+bool guard_is_unjudged(const struct guard_agent *a);
+/* Whether some agent's are either: connection tracking is asked. */
+bool guard_tracks(const struct guard *g);
 /* What the chain begins with that looks agents up, before anything is queued. */
 extern const char guard_judged_head[];
 /* The chains that it leads to, judge_N for the agent with that index; and those for the answers. */

@@ -8,7 +8,8 @@
  *             are replaced, since one kind of rule can't be in the same transaction (queue_rule.c)
  *   answered  what comes back with an answer; what was not queued is dropped
  *
- * Connection tracking is paid for by the whole host: only where some agent's flows are judged.
+ * Connection tracking is paid for by the whole host: only where some agent's flows are judged, or
+ * may go anywhere but as answers.
  */
 #include <stdio.h>
 
@@ -22,8 +23,8 @@ const char guard_judged_head[] = "\tchain judged {\n"
 				 "\t\ttype filter hook output priority mangle; policy accept;\n"
 				 "\t\tmeta l4proto tcp accept\n";
 
-/* What answers somebody else's flow is the agent's listening. A flood of first packets is dropped
- * before anybody reads them. */
+/* What answers somebody else's flow is the agent's listening, wherever its own may go. A flood of
+ * first packets is dropped before anybody reads them. */
 static const char judge_agent[] =
 	"\tchain judge_%zu {\n"
 	"\t\tct mark %#x accept\n"
@@ -36,6 +37,13 @@ static const char judge_agent[] =
 	"\t\tgoto judge\n"
 	"\t}\n";
 static const char judge_listening[] = "\t\tct direction reply accept\n";
+static const char judge_answering[] = "\t\tct direction reply goto refuse_udp\n";
+/* A packet without a flow has no direction. */
+static const char unjudged_chain[] = "\tchain unjudged {\n"
+				     "\t\toif \"lo\" accept\n"
+				     "\t\tct direction original accept\n"
+				     "\t\tgoto refuse_udp\n"
+				     "\t}\n";
 /* A packet without a flow could not be told from one that is not asked for. Errors that answer what
  * is asked for belong to the same flow, and are no agent's. */
 static const char judge_tail[] = "\t}\n"
@@ -114,6 +122,20 @@ bool guard_judges(const struct guard *g)
 	return false;
 }
 
+bool guard_is_unjudged(const struct guard_agent *a)
+{
+	return a->udp == UDP_ALLOW && !a->listen;
+}
+
+bool guard_tracks(const struct guard *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		if (guard_is_unjudged(&g->agents[i]))
+			return true;
+	}
+	return guard_judges(g);
+}
+
 bool guard_queues(const struct guard *g)
 {
 	return guard_watches(g) || (g->queue && (g->forwards_names || g->forwards_flows));
@@ -131,17 +153,17 @@ static int append_judge(struct buffer *b, const struct guard *g)
 int guard_append_judges(struct buffer *b, const struct guard *g)
 {
 	uint32_t asked = QUEUE_MARK_ASKED | g->queue;
-	int r;
+	int r = guard_tracks(g) ? buffer_append_string(b, unjudged_chain) : 0;
 
-	if (!guard_judges(g))
-		return 0;
+	if (r < 0 || !guard_judges(g))
+		return r;
 	r = append_judge(b, g);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		if (guard_is_judged(g, &g->agents[i]))
 			r = buffer_append_format(b, judge_agent, i,
 				queue_pass_mark(g->agents[i].id, g->generation),
-				g->agents[i].listen ? judge_listening : "", g->agents[i].id >> 16,
-				g->agents[i].id & 0xffff);
+				g->agents[i].listen ? judge_listening : judge_answering,
+				g->agents[i].id >> 16, g->agents[i].id & 0xffff);
 	}
 	return r == 0 ? buffer_append_format(b, answered_chain, QUEUE_MARK_REFUSE | g->queue,
 				QUEUE_MARK_MASK, QUEUE_MARK_PASS, asked, asked, asked)
