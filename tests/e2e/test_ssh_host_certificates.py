@@ -23,6 +23,8 @@ CERTIFIED = {
     "stranger": ["-s", "OTHER", *HOST],
     "critical": ["-s", "CA", *HOST, "-O", "critical:verify-required"],
     "none": [],
+    "ecdsa": ["-s", "CA", *HOST],
+    "rsa": ["-s", "OTHER", *HOST],
 }
 
 
@@ -71,7 +73,8 @@ def servers(folder, authorities):
     with contextlib.ExitStack() as all_of_them:
         found = {}
         for name, words in CERTIFIED.items():
-            found[name] = ssh.Server(folder / name, host_keys=["ed25519"], certified=[authorities.get(word, word) for word in words])
+            kind = name if name in ("ecdsa", "rsa") else "ed25519"
+            found[name] = ssh.Server(folder / name, host_keys=[kind], certified=[authorities.get(word, word) for word in words])
             all_of_them.callback(found[name].stop)
             found[name].allow(found["good"].user_key)
         yield found
@@ -125,6 +128,13 @@ def test_its_certificate_makes_a_host_known(daemon, servers, switch, known):
     done = run(daemon, switch, "echo in")
     assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", "")
     assert switch.clients == 2 and "the host's certificate was asked for" in servers["good"].log.read_text()
+
+
+@pytest.mark.parametrize("kind, authority", [("ecdsa", "CA"), ("rsa", "OTHER")])
+def test_keys_of_other_kinds_are_certified_too(daemon, servers, switch, known, kind, authority):
+    switch.lead_to(servers[kind])
+    known(authority=authority)
+    assert run(daemon, switch, "echo in").stdout == "in\n"
 
 
 def test_the_name_that_led_there_is_the_one_that_counts(daemon, named):
