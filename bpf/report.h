@@ -8,6 +8,8 @@
 #include "address.h"
 #include "maps.h"
 
+#include <bpf/bpf_core_read.h>
+
 static __always_inline void count(struct steer_agent *agent, enum steer_count what)
 {
 	__u32 host_id = 0;
@@ -27,8 +29,9 @@ static __always_inline struct inode *process_program(void)
 	return exe ? exe->f_inode : NULL;
 }
 
-/* Global, as network_ask() is: for each field of a kernel's structure that is read, the verifier
- * searches all of the kernel's types. 0: there is none. */
+/* For each field of a kernel's structure that a program reads by itself, and each way on which it
+ * comes there, the verifier searches all of the kernel's types: what is read for each connection is
+ * in global functions, as network_ask() is, or read by bpf_core_read(). 0: there is none. */
 __noinline __u64 process_program_number(void)
 {
 	struct inode *program = process_program();
@@ -52,13 +55,14 @@ __noinline __u64 process_start_time(void)
  */
 static __always_inline void origin_set_process(struct origin *o)
 {
+	struct task_struct *leader = BPF_CORE_READ(bpf_get_current_task_btf(), group_leader);
+
 	o->pid = bpf_get_current_pid_tgid() >> 32;
 	o->uid = bpf_get_current_uid_gid();
 	o->exe_inode = process_program_number();
 	o->exe_device = process_program_device();
 	o->start_time = process_start_time();
-	bpf_probe_read_kernel(
-		o->command, sizeof(o->command), bpf_get_current_task_btf()->group_leader->comm);
+	bpf_core_read(o->command, sizeof(o->command), &leader->comm);
 }
 
 static __always_inline void origin_set_socket(
@@ -66,7 +70,7 @@ static __always_inline void origin_set_socket(
 {
 	struct sock *full = (struct sock *)bpf_skc_to_tcp_sock(sk);
 
-	o->cgroup = full ? full->sk_cgrp_data.cgroup->kn->id : 0;
+	o->cgroup = full ? BPF_CORE_READ(full, sk_cgrp_data.cgroup, kn, id) : 0;
 	o->interface = sk->bound_dev_if;
 	o->socket = bpf_get_socket_cookie(ctx);
 	o->network = bpf_get_netns_cookie(ctx);
