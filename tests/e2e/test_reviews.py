@@ -137,7 +137,7 @@ def test_what_is_approved_runs_once_in_the_same_session(daemon, server, session)
     assert got["notices"] == [f"NOTICE:  wayleave: waiting for approval by dba (review {review['id']})\n"]
     assert count(server, "item = 'one'") == 0
     shown = daemon.json("reviews", "show", review["id"])
-    assert shown["state"] == "approved" and "root" in str(shown["decided_by"])
+    assert shown["state"] == "approved" and "root" in str(shown["decided_by"]) and "ran" not in shown["sessions"][0]
     # Once: the same text again is another review.
     s.send("delete from orders where item = 'one'")
     (again,) = wait_for_pending(daemon)
@@ -539,6 +539,10 @@ def test_what_a_name_means_changes_while_it_waits(daemon, server, session, chang
         decide(daemon, "approve", review)
         (again,) = wait_for_pending(daemon)
         assert again["text"] == review["text"] and again["digest"] != review["digest"] and s.waits()
+        (waited,) = daemon.json("reviews", "show", review["id"])["sessions"]
+        assert waited["ran"] is False  # what was approved did not run by it
+        noted = [r["detail"] for r in audit(daemon) if r.get("subject") == review["id"]]
+        assert noted[-1].startswith("approved, but it no longer waited"), noted
         decide(daemon, "deny", again, "--reason", "not that")
         assert s.answer()["state"] == "42501"
         assert server.sql("select count(*) from swapped.a where id = 1", database="shop").strip() == "1"

@@ -45,3 +45,69 @@ Test(book_stop, says_why)
 	assert_cancelled(t, &waits, "Wayleave restarted");
 	book_test_free(t);
 }
+
+/* What `show` says of the waits, in order: "ran", "not used", "not known". */
+static void assert_ran(struct book_test *t, const struct identifier *review, const char *expected)
+{
+	cJSON *json = book_test_show(t, review->text);
+	const cJSON *item;
+	char said[256] = "";
+
+	cr_assert_str_eq(book_test_text(json, "state"), "approved");
+	cJSON_ArrayForEach(item, cJSON_GetObjectItem(json, "sessions"))
+	{
+		const cJSON *ran = cJSON_GetObjectItem(item, "ran");
+
+		strcat(said, !ran ? "ran " : cJSON_IsFalse(ran) ? "unused " : "unknown ");
+	}
+	cr_expect_str_eq(said, expected);
+	cr_expect_eq(book_test_number(json, "waiters"),
+		cJSON_GetArraySize(cJSON_GetObjectItem(json, "sessions")));
+	cJSON_Delete(json);
+}
+
+Test(book_stop, what_was_approved_and_lost_is_told)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	for (uint64_t i = 2; i <= 5; i++)
+		cr_assert_str_eq(ASK(t, .id = i, .worker = i == 3).text, id.text);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	cr_assert_eq(t->told_count, 5);
+	/* That is over in a moment. */
+	assert_ran(t, &id, "ran ran ran ran ran ");
+	book_ran(t->book, &(struct book_wait){0, 1});
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
+	cr_assert_not_null(
+		strstr(t->last_note, "approved, but it no longer waited"), "%s", t->last_note);
+	cr_assert_not_null(strstr(t->last_note, id.text));
+	book_worker_gone(t->book, 1, t->now);
+	cr_assert_not_null(strstr(t->last_note, "not known to have run"), "%s", t->last_note);
+	assert_ran(t, &id, "ran unused unknown ran ran ");
+	/* Once each. */
+	book_leave(t->book, &(struct book_wait){0, 2}, false, t->now);
+	book_leave(t->book, &(struct book_wait){0, 1}, false, t->now);
+	book_ran(t->book, &(struct book_wait){1, 3});
+	assert_ran(t, &id, "ran unused unknown ran ran ");
+	book_ran(t->book, &(struct book_wait){0, 4});
+	/* What was on its way is not known when all was killed. */
+	book_test_restart(t, NULL);
+	assert_ran(t, &id, "ran unused unknown ran unknown ");
+	book_test_free(t);
+}
+
+Test(book_stop, an_answer_that_was_lost_is_told)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1);
+
+	book_leave(t->book, &(struct book_wait){0, 1}, true, t->now);
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	cr_assert_str_eq(ASK(t, .id = 2).text, id.text);
+	book_answer(t->book, &(struct book_wait){0, 2});
+	cr_assert_eq(t->told_count, 1);
+	book_leave(t->book, &(struct book_wait){0, 2}, true, t->now);
+	cr_assert_not_null(strstr(t->last_note, "no longer waited"), "%s", t->last_note);
+	book_test_free(t);
+}

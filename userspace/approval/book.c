@@ -282,6 +282,7 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	b->generation = b->known_since = 1;
 	list_init(&b->pending);
 	list_init(&b->answers);
+	list_init(&b->released);
 	list_init(&b->paces);
 	table_init(&b->by_digest);
 	table_init(&b->by_wait);
@@ -315,6 +316,7 @@ void book_free(struct book *b)
 		pending_free(b, list_entry(position, struct pending, link));
 	book_forget_answers(b, UINT64_MAX);
 	book_pace_free(b);
+	book_released_free(b);
 	table_done(&b->by_digest);
 	table_done(&b->by_wait);
 	table_done(&b->by_id);

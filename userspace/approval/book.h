@@ -104,6 +104,8 @@ void book_answer(struct book *b, const struct book_wait *wait);
  * `stays` what was approved for one was not begun: the answer is for who asks again. `stays`:
  * who asked may ask again, so the review goes on without it, and its answer is kept. */
 void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now);
+/* What was approved for that wait goes on. Until then the record says that it is not known. */
+void book_ran(struct book *b, const struct book_wait *wait);
 /* All of a worker's. */
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now);
 /* Wayleave is about to end all sessions, which is why their reviews are cancelled from now on; what

@@ -120,7 +120,7 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 				&list_entry(position, struct waiter, link)->wait);
 }
 
-void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
+bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
 {
 	list_for_each (position, &b->answers) {
 		struct answer *a = list_entry(position, struct answer, link);
@@ -129,8 +129,9 @@ void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
 			continue;
 		a->lent = false;
 		a->deadline = now + RETRIED_WITHIN;
-		return;
+		return true;
 	}
+	return false;
 }
 
 /* Nobody approves their own request: also not by approving what another user asked before. */
@@ -162,17 +163,19 @@ static struct answer *find_answer(const struct book *b, const struct question *q
 	return NULL;
 }
 
-static int note_use(
-	struct book *b, const struct answer *a, const struct question *q, struct error *e)
+static int note_use(struct book *b, const struct answer *a, const struct question *q,
+	uint64_t *ret_number, struct error *e)
 {
 	const struct ledger_waiter row = {.session = q->session, .pid = q->pid, .uid = q->uid};
-	uint64_t number;
 	int r = book_begin(b, true, e);
 
 	if (r < 0)
 		return r;
 	book_note(b, HOST_REVIEW, &a->review, "its answer is given to who asked again");
-	return book_end(b, ledger_add_waiter(b->ledger, &a->review, &row, &number), e);
+	r = ledger_add_waiter(b->ledger, &a->review, &row, ret_number);
+	if (r == 0 && a->outcome == OUTCOME_APPROVED)
+		r = ledger_set_waiter(b->ledger, *ret_number, WAITER_RELEASED);
+	return book_end(b, r, e);
 }
 
 int book_take_answer(struct book *b, const struct book_wait *wait, const struct question *q,
@@ -186,7 +189,7 @@ int book_take_answer(struct book *b, const struct book_wait *wait, const struct 
 	a = find_answer(b, q, content, name);
 	if (!a)
 		return 0;
-	r = note_use(b, a, q, e);
+	r = note_use(b, a, q, &b->taken_number, e);
 	if (r < 0)
 		return r;
 	b->taken = a;
@@ -202,6 +205,8 @@ void book_answer(struct book *b, const struct book_wait *wait)
 	if (!a || b->taken_by.worker != wait->worker || b->taken_by.id != wait->id)
 		return;
 	b->taken = NULL;
+	if (a->outcome == OUTCOME_APPROVED)
+		book_release(b, wait, &a->review, b->taken_number);
 	b->events->decided(b->context, wait,
 		&(struct book_outcome){.outcome = a->outcome,
 			.by = slice_from_string(a->by),

@@ -36,9 +36,13 @@ static void tell_waiters(struct book *b, const struct pending *p, const struct e
 		.grant = *grant,
 	};
 
-	list_for_each (position, &p->waiters)
-		b->events->decided(
-			b->context, &list_entry(position, struct waiter, link)->wait, &outcome);
+	list_for_each (position, &p->waiters) {
+		const struct waiter *w = list_entry(position, struct waiter, link);
+
+		if (ending->state == REVIEW_APPROVED)
+			book_release(b, &w->wait, &p->id, w->number);
+		b->events->decided(b->context, &w->wait, &outcome);
+	}
 }
 
 /* For the audit log: who, how, why, and what. */
@@ -72,6 +76,8 @@ static int write_ending(struct book *b, struct pending *p, const struct ending *
 		r = book_grant_write(b, &row.grant);
 	if (r == 0)
 		r = ledger_end_review(b->ledger, &row);
+	if (r == 0 && ending->state == REVIEW_APPROVED)
+		r = ledger_release_waiters(b->ledger, &p->id);
 	*ret_grant = row.grant;
 	return r;
 }

@@ -110,6 +110,8 @@ struct book {
 	struct list paces; /* book_pace.c */
 	struct answer *taken; /* by an asker that is not told yet; in `answers` */
 	struct book_wait taken_by;
+	uint64_t taken_number; /* of that asker, in the ledger */
+	struct list released; /* book_released.c */
 	struct note notes[NOTES_MOST];
 	size_t note_count;
 	bool opening; /* nobody is told of changes yet */
@@ -186,12 +188,24 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 int book_take_answer(struct book *b, const struct book_wait *wait, const struct question *q,
 	const uint8_t content[QUESTION_DIGEST_SIZE], const char *name, uint64_t now,
 	struct book_held *ret, struct error *e);
-/* Who was told an approval has let nothing run by it. */
-void book_give_back(struct book *b, const struct book_wait *wait, uint64_t now);
+/* Who was told an approval has let nothing run by it. True: who asks again gets it. */
+bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now);
 /* The clock was set. */
 void book_move_answers(struct book *b, int64_t by);
 /* Those whose time is over; UINT64_MAX: all. */
 void book_forget_answers(struct book *b, uint64_t now);
+
+/* --- book_released.c --- */
+
+/* Who waits so is told that it was approved. */
+void book_release(struct book *b, const struct book_wait *wait, const struct identifier *review,
+	uint64_t number);
+/* Whether this one, in the ledger, was told and has neither gone on nor left. */
+bool book_is_released(const struct book *b, uint64_t number);
+/* One that was told left; all that a worker had are lost. */
+void book_released_left(struct book *b, const struct book_wait *wait);
+void book_released_lost(struct book *b, unsigned worker);
+void book_released_free(struct book *b);
 
 /* --- book_grants.c --- */
 

@@ -16,7 +16,7 @@ static void leave(struct book *b, struct waiter *w, bool stays, const char *why,
 
 	waiter_free(b, w);
 	if (book_begin(b, false, &e) == 0)
-		book_end(b, ledger_remove_waiter(b->ledger, number), &e);
+		book_end(b, ledger_set_waiter(b->ledger, number, WAITER_LEFT), &e);
 	/* One who may ask the same again finds the answer, whoever leaves behind it; nobody could
 	 * where all stops. */
 	p->stays = (p->stays || stays) && !b->stopping;
@@ -32,8 +32,8 @@ void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64
 
 	if (w)
 		leave(b, w, stays, LEFT, now);
-	else if (stays)
-		book_give_back(b, wait, now);
+	else if (!stays || !book_give_back(b, wait, now))
+		book_released_left(b, wait);
 }
 
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
@@ -52,6 +52,7 @@ void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
 				break; /* the review went with it */
 		}
 	}
+	book_released_lost(b, worker);
 }
 
 void book_stop(struct book *b, uint64_t now)

@@ -126,15 +126,25 @@ struct whole {
 	cJSON *object; /* NULL: not to be seen */
 };
 
+struct sessions {
+	const struct book *book;
+	cJSON *array;
+};
+
 static void add_session(void *context, const struct ledger_waiter *waiter)
 {
+	const struct sessions *s = context;
 	cJSON *item = cJSON_CreateObject();
 
 	json_add_text(item, "session", waiter->session);
 	cJSON_AddItemToObject(item, "pid", json_known_number(waiter->pid));
 	cJSON_AddItemToObject(item, "uid", json_known_number(waiter->uid));
-	cJSON_AddBoolToObject(item, "left", waiter->gone);
-	cJSON_AddItemToArray(context, item);
+	cJSON_AddBoolToObject(item, "left", waiter->state == WAITER_LEFT);
+	if (waiter->state == WAITER_UNUSED)
+		cJSON_AddFalseToObject(item, "ran");
+	else if (waiter->state == WAITER_RELEASED && !book_is_released(s->book, waiter->number))
+		cJSON_AddNullToObject(item, "ran");
+	cJSON_AddItemToArray(s->array, item);
 }
 
 static void add_vote(void *context, const struct ledger_vote *vote)
@@ -209,8 +219,8 @@ int book_review_json(struct book *b, struct slice typed, const struct reviewer *
 	if (r == 0 && !w.object)
 		return error_set(e, -EPERM, "refused: %s is for other reviewers", id.text);
 	if (r == 0)
-		r = ledger_each_waiter(
-			b->ledger, &id, add_session, cJSON_AddArrayToObject(w.object, "sessions"));
+		r = ledger_each_waiter(b->ledger, &id, add_session,
+			&(struct sessions){b, cJSON_AddArrayToObject(w.object, "sessions")});
 	if (r == 0)
 		r = ledger_each_vote(
 			b->ledger, &id, add_vote, cJSON_AddArrayToObject(w.object, "votes"));

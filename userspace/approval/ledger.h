@@ -51,10 +51,19 @@ struct ledger_grant {
 	struct slice revoked_by;
 };
 
+/* On disk: explicit numbers. */
+enum ledger_waiter_state {
+	WAITER_HERE = 0, /* waits, or did when it was decided; what was approved was let go on */
+	WAITER_LEFT = 1, /* did not wait any more when the review was decided */
+	WAITER_RELEASED = 2, /* approved; whether it went on is not known */
+	WAITER_UNUSED = 3, /* approved, and the approval let nothing run */
+};
+
 struct ledger_waiter {
+	uint64_t number; /* when it is read */
 	struct slice session;
 	uint64_t pid, uid;
-	bool gone; /* did not wait any more when the review was decided */
+	enum ledger_waiter_state state;
 };
 
 /* What is there and can't be read is an error that says so: nothing is made anew over it. */
@@ -78,7 +87,9 @@ int ledger_change_review(
 int ledger_end_review(struct ledger *l, const struct ledger_review *review);
 int ledger_add_waiter(struct ledger *l, const struct identifier *review,
 	const struct ledger_waiter *waiter, uint64_t *ret_number);
-int ledger_remove_waiter(struct ledger *l, uint64_t number);
+int ledger_set_waiter(struct ledger *l, uint64_t number, enum ledger_waiter_state state);
+/* All that wait for the review. */
+int ledger_release_waiters(struct ledger *l, const struct identifier *review);
 /* In the place of one that this identity gave before. */
 int ledger_add_vote(
 	struct ledger *l, const struct identifier *review, const struct ledger_vote *vote);

@@ -43,9 +43,14 @@ int ledger_add_waiter(struct ledger *l, const struct identifier *review,
 	return r;
 }
 
-int ledger_remove_waiter(struct ledger *l, uint64_t number)
+int ledger_set_waiter(struct ledger *l, uint64_t number, enum ledger_waiter_state state)
 {
-	return ledger_run(l, STATEMENT_REMOVE_WAITER, "n", number);
+	return ledger_run(l, STATEMENT_SET_WAITER, "nn", number, (uint64_t)state);
+}
+
+int ledger_release_waiters(struct ledger *l, const struct identifier *review)
+{
+	return ledger_run(l, STATEMENT_RELEASE_WAITERS, "i", review);
 }
 
 int ledger_add_vote(struct ledger *l, const struct identifier *review, const struct ledger_vote *v)
@@ -180,7 +185,8 @@ int ledger_each_waiter(struct ledger *l, const struct identifier *review,
 			.session = ledger_text(s, 0),
 			.pid = ledger_number(s, 1),
 			.uid = ledger_number(s, 2),
-			.gone = ledger_number(s, 3) != 0,
+			.number = ledger_number(s, 4),
+			.state = (enum ledger_waiter_state)ledger_number(s, 3),
 		};
 
 		function(context, &waiter);

@@ -2,6 +2,8 @@
  *
  * card_outcome: what came of a review.
  */
+#include <stdio.h>
+
 #include "broker/card_internal.h"
 
 /* "Denied by ann at …: not today" */
@@ -50,12 +52,36 @@ static void add_grant(const struct card *c, cJSON *rich_text)
 	}
 }
 
+/* Whoever approved takes all others for done. */
+static void add_lost(const struct card *c, cJSON *rich_text)
+{
+	unsigned unused = 0, unknown = 0;
+	const cJSON *item;
+	char text[160];
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(c->review, "sessions"))
+	{
+		const cJSON *ran = cJSON_GetObjectItemCaseSensitive(item, "ran");
+
+		unused += cJSON_IsFalse(ran) != 0;
+		unknown += cJSON_IsNull(ran) != 0;
+	}
+	snprintf(text, sizeof(text), "The approval was not used by %u of the sessions.", unused);
+	if (unused)
+		blocks_add_string(blocks_add_paragraph(rich_text), text, NULL);
+	snprintf(text, sizeof(text), "It is not known whether it ran in %u of the sessions.",
+		unknown);
+	if (unknown)
+		blocks_add_string(blocks_add_paragraph(rich_text), text, NULL);
+}
+
 void card_add_outcome(const struct card *c)
 {
 	cJSON *rich_text = blocks_add_rich_text(c->blocks);
 
 	add_words(c, blocks_add_paragraph(rich_text));
 	add_grant(c, rich_text);
+	add_lost(c, rich_text);
 }
 
 cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
@@ -75,5 +101,6 @@ cJSON *card_build_outcome(const cJSON *review, const struct card_options *o)
 	blocks_add_string(paragraph, ": ", NULL);
 	add_words(c, paragraph);
 	add_grant(c, rich_text);
+	add_lost(c, rich_text);
 	return message;
 }

@@ -397,6 +397,11 @@ static void add_waiting(const cJSON *review, struct buffer *b)
 		cli_append_line(b, text_slice(item, "session"));
 		if (is_true(item, "left"))
 			buffer_append_string(b, " (left)");
+		if (cJSON_HasObjectItem(item, "ran"))
+			buffer_append_string(b,
+				cJSON_IsFalse(cJSON_GetObjectItem(item, "ran"))
+					? " (the approval was not used)"
+					: " (not known to have run)");
 		separator = ", ";
 	}
 	buffer_append_byte(b, '\n');

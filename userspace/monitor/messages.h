@@ -39,7 +39,9 @@ enum message_type {
 	 * struct message_review_held, then the reviewers' names as people read them. The action
 	 * waits until MESSAGE_DECISION, unless the answer is an error, with a sentence */
 	MESSAGE_REVIEW,
-	MESSAGE_LEAVE, /* struct message_leave: nobody waits for that answer any more */
+	/* struct message_leave: nobody waits for that answer any more; or what was approved for it
+	 * goes on */
+	MESSAGE_LEAVE,
 	/* struct message_proof, the resource's name, the challenge, and the connection to the
 	 * server where the worker has it → what proves the resource's credentials to its server, or
 	 * an error with a sentence for the agent; as enum proof_kind says (protocol/protocol.h) */
@@ -188,6 +190,7 @@ struct message_review_held {
 struct message_leave {
 	uint64_t id; /* of the MESSAGE_REVIEW */
 	uint64_t stays; /* 1: who waited gave up, or was not let begin, and may ask again; else 0 */
+	uint64_t ran; /* 1: what was approved goes on, and nothing else is meant; else 0 */
 };
 
 /* Approved once for this wait, or not: the wait is over. */

@@ -253,7 +253,10 @@ void reviews_leave(struct monitor_worker *w, const struct message_leave *request
 {
 	const struct book_wait wait = {w->index, request->id};
 
-	book_leave(w->monitor->book, &wait, request->stays != 0, wall_now(w->monitor));
+	if (request->ran)
+		book_ran(w->monitor->book, &wait);
+	else
+		book_leave(w->monitor->book, &wait, request->stays != 0, wall_now(w->monitor));
 }
 
 void reviews_worker_gone(struct monitor_worker *w)

@@ -45,11 +45,20 @@ bool hold_is_counted(const struct hold *h)
 
 static void tell_monitor(const struct hold *h, bool stays)
 {
-	struct message_leave leave = {.id = h->wait, .stays = stays};
+	/* Of what was approved and does not go on, that is all there is to say. */
+	bool decided = h->state == HOLD_DECIDED;
+	struct message_leave leave = {.id = h->wait, .stays = stays && !decided};
 
-	if (hold_is_counted(h))
+	if (hold_is_counted(h) || decided)
 		channel_tell(&h->session->worker->channel, MESSAGE_LEAVE,
 			slice_of(&leave, sizeof(leave)));
+}
+
+void hold_tell_ran(const struct hold *h)
+{
+	const struct message_leave leave = {.id = h->wait, .ran = true};
+
+	channel_tell(&h->session->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
 }
 
 void hold_give_back(struct session *s, uint64_t number)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who was told of an approval, until its worker says that the action goes on. What is lost before,
+ * as its session or its worker ends, was approved and let nothing run, or is not known to have.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "approval/book_internal.h"
+#include "base/memory.h"
+
+#define UNUSED "approved, but it no longer waited: the approval let nothing run"
+#define LOST "approved; the worker that had its session ended, so it is not known to have run"
+
+struct released {
+	struct list link; /* in the book, oldest first */
+	struct book_wait wait;
+	struct identifier review;
+	uint64_t number; /* in the ledger */
+};
+
+static void released_free(struct released *r)
+{
+	list_remove(&r->link);
+	free(r);
+}
+
+/* Most go on in the order in which they were told. */
+static struct released *find(const struct book *b, const struct book_wait *wait)
+{
+	list_for_each (position, &b->released) {
+		struct released *r = list_entry(position, struct released, link);
+
+		if (r->wait.worker == wait->worker && r->wait.id == wait->id)
+			return r;
+	}
+	return NULL;
+}
+
+void book_release(struct book *b, const struct book_wait *wait, const struct identifier *review,
+	uint64_t number)
+{
+	struct released *r = memory_new(sizeof(*r));
+
+	r->wait = *wait;
+	r->review = *review;
+	r->number = number;
+	list_append(&b->released, &r->link);
+}
+
+bool book_is_released(const struct book *b, uint64_t number)
+{
+	list_for_each (position, &b->released) {
+		if (list_entry(position, struct released, link)->number == number)
+			return true;
+	}
+	return false;
+}
+
+/* `note` NULL: nobody needs to be told. What can't be written is not known later, as is said. */
+static void settle(
+	struct book *b, const struct released *r, enum ledger_waiter_state state, const char *note)
+{
+	struct error e;
+
+	if (book_begin(b, false, &e) < 0)
+		return;
+	if (note)
+		book_note(b, HOST_REVIEW, &r->review, note);
+	book_end(b, ledger_set_waiter(b->ledger, r->number, state), &e);
+}
+
+static void lose(
+	struct book *b, struct released *r, enum ledger_waiter_state state, const char *note)
+{
+	const struct identifier review = r->review;
+
+	settle(b, r, state, note);
+	released_free(r);
+	book_changed(b, &review, BOOK_WAITERS);
+}
+
+void book_ran(struct book *b, const struct book_wait *wait)
+{
+	struct released *r = find(b, wait);
+
+	if (!r)
+		return;
+	settle(b, r, WAITER_HERE, NULL);
+	released_free(r);
+}
+
+void book_released_left(struct book *b, const struct book_wait *wait)
+{
+	struct released *r = find(b, wait);
+
+	if (r)
+		lose(b, r, WAITER_UNUSED, UNUSED);
+}
+
+void book_released_lost(struct book *b, unsigned worker)
+{
+	list_for_each_safe (position, &b->released) {
+		struct released *r = list_entry(position, struct released, link);
+
+		if (r->wait.worker == worker)
+			lose(b, r, WAITER_RELEASED, LOST);
+	}
+}
+
+void book_released_free(struct book *b)
+{
+	list_for_each_safe (position, &b->released)
+		released_free(list_entry(position, struct released, link));
+}
