@@ -74,6 +74,39 @@ def test_java_reads_a_store_without_it(daemon, told, web, tmp_path):
     assert done.returncode != 0 and "unable to find valid certification path" in done.stderr
 
 
+# In a mount namespace whose store is a copy, on tmpfs, which an overlay can be made of.
+INSTALLED = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$1"
+for place in /etc/ssl /usr/local/share; do
+    mkdir -p "$1$place" "$1$place-work"
+    mount -t overlay overlay -o "lowerdir=$place,upperdir=$1$place,workdir=$1$place-work" "$place"
+done
+"$2" ca install >&2
+"$2" --json --socket /nonexistent doctor --config "$3" || true
+echo
+shift 3
+exec "$@"
+"""
+
+
+def test_java_and_what_reads_the_systems_store_trust_it_once_installed(daemon, web, tmp_path):
+    """Debian's Java has a store of its own, which its package keeps as the system's."""
+    (tmp_path / "Get.java").write_text(JAVA)
+    (tmp_path / "store").mkdir()
+    url = f"https://localhost:{web.tls_port}/v1/hello"
+    both = 'java "$1" "$2" && wget -qO- "$2"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", INSTALLED, "sh", tmp_path / "store", daemons.BUILD / "wayleave", daemon.config_file,
+                           *daemon.agent_command("sh", "-c", both, "sh", tmp_path / "Get.java", url)],
+                          env=daemon.environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told, _, got = done.stdout.partition("\n\n")
+    assert got == "hello\nhello\n"
+    runtimes = {(r["name"], r["path"]): r for r in json.loads(told)["runtimes"]}
+    assert runtimes["java", "/usr/bin/java"]["trusts"] and runtimes["wget", "/usr/bin/wget"]["trusts"]
+
+
 def test_wget_reads_the_systems_store_alone(daemon, told, web):
     answer = told["wget", "/usr/bin/wget"]
     done = daemon.run("wget", "-qO-", f"https://localhost:{web.tls_port}/v1/hello")

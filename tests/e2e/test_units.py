@@ -61,8 +61,8 @@ class Unit:
             os.chown(path, USER.pw_uid, USER.pw_gid)
         return file
 
-    def start(self, *command, options=(), user=USER.pw_name, cgroup=None, before=None, **environment):
-        """As systemd starts it."""
+    def start(self, *command, options=(), user=USER.pw_name, cgroup=None, before=None, wrapper=(), **environment):
+        """As systemd starts it; `wrapper`: words in front."""
         words = exec_start()
         words[words.index("--"):words.index("--")] = options
 
@@ -73,7 +73,7 @@ class Unit:
         env = {"PATH": os.environ["PATH"], "WAYLEAVE_SOCKET": str(self.daemon.socket), **environment}
         if user:
             env |= {"USER": user, "LOGNAME": user}
-        return subprocess.run([*words, *map(str, command)], env=env, preexec_fn=prepare, capture_output=True, text=True, timeout=30)
+        return subprocess.run([*map(str, wrapper), *words, *map(str, command)], env=env, preexec_fn=prepare, capture_output=True, text=True, timeout=30)
 
     def said(self, *command, **more):
         done = self.start(*command, **more)
@@ -135,6 +135,45 @@ def test_its_kubeconfig_and_what_it_pins(unit):
     assert shown.count(BEGIN) == 2 and host.strip() in shown
     assert (unit.kubeconfig.read_bytes(), unit.pinned.read_text()) == (before, pinned)
     assert list(unit.kubeconfig.parent.iterdir()) == [unit.kubeconfig]
+
+
+# A folder of the user's own, in the place of the one that the host has.
+AT_HOME = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$1"
+cp -r "$2" "$1/.kube"
+chown -R "$3" "$1"
+shift 3
+exec "$@"
+"""
+
+
+def trusted_in(kubeconfig):
+    data = yaml.safe_load(kubeconfig)["clusters"][0]["cluster"]["certificate-authority-data"]
+    return base64.b64decode(data).decode()
+
+
+def test_the_kubeconfig_of_its_user(unit):
+    """Which nothing in its environment names."""
+    user = pwd.getpwnam("backup")
+    host, file = unit.daemon.wayleave("ca", "show").stdout, f"{user.pw_dir}/.kube/config"
+    at_home = ["unshare", "-m", "sh", "-c", AT_HOME, "sh", user.pw_dir, unit.kubeconfig.parent, user.pw_name]
+    bundle = trusted_in(unit.said("cat", file, user=user.pw_name, wrapper=at_home))
+    assert bundle.count(BEGIN) == 2 and host.strip() in bundle
+
+
+def test_a_list_of_kubeconfigs(unit):
+    """And a file of CAs that one of them names, beside it."""
+    host, folder = unit.daemon.wayleave("ca", "show").stdout, unit.folder / "more"
+    folder.mkdir()
+    shutil.copy(unit.kubeconfig, folder / "first")
+    shutil.copy(unit.pinned, folder / "cluster.pem")
+    (folder / "second").write_text("apiVersion: v1\nkind: Config\nclusters: [{name: d, cluster: {server: https://d, certificate-authority: cluster.pem}}]\n")
+    shown = [unit.said("cat", folder / name, KUBECONFIG=f"{folder / 'first'}:{folder / 'absent'}:{folder / 'second'}") for name in ("first", "cluster.pem")]
+    for bundle in (trusted_in(shown[0]), shown[1]):
+        assert bundle.count(BEGIN) == 2 and host.strip() in bundle
+    assert unit.said("cat", folder / "cluster.pem").count(BEGIN) == 1, "where nothing names them"
 
 
 def test_the_hosts_that_are_intercepted_are_known(unit):
