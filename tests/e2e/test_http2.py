@@ -153,6 +153,46 @@ def test_a_name_that_means_another_place(daemon, web):
     assert (code, body["error"]) == (421, "misdirected")
 
 
+# One connection, made for localhost, and a stream for each of the names: clients use one again for other names of its certificate.
+COALESCED = """
+import json, socket, ssl, sys
+import h2.config, h2.connection, h2.events
+port, names = int(sys.argv[1]), json.loads(sys.argv[3])
+context = ssl.create_default_context(cafile=sys.argv[2])
+context.set_alpn_protocols(["h2"])
+config = h2.config.H2Configuration(header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False)
+with context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname="localhost") as peer:
+    c, statuses = h2.connection.H2Connection(config), {}
+    c.initiate_connection()
+    for i, name in enumerate(names):
+        c.send_headers(2 * i + 1, [(":method", "GET"), (":scheme", "https"), (":authority", name), (":path", "/v1/hello")], end_stream=True)
+    peer.sendall(c.data_to_send())
+    while len(statuses) < len(names):
+        data = peer.recv(65536)
+        if not data:
+            break
+        for event in c.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                statuses[event.stream_id] = dict(event.headers)[":status"]
+            elif isinstance(event, h2.events.StreamReset):
+                statuses.setdefault(event.stream_id, "reset")
+        peer.sendall(c.data_to_send())
+print(json.dumps([statuses.get(2 * i + 1) for i in range(len(names))]))
+"""
+NAMES = {"localhost:%d": "200", "127.0.0.1:%d": "421", "api.test:%d": "421", "LOCALHOST.:%d": "200", "other.test": "421", "localhost:1": "421",
+         "localhost..:%d": "400", "x@localhost:%d": "400", "l\xf6calhost:%d": "reset", "localhost": "200"}
+
+
+def test_a_connection_is_for_one_name(daemon, web):
+    """Of which others are refused, by themselves, also where they are the resource's."""
+    before = len(web.accesses().splitlines())
+    names = [name.replace("%d", str(web.h2_port)) for name in NAMES]
+    done = daemon.run(PYTHON, "-c", COALESCED, web.h2_port, daemon.folder / "host-ca.pem", json.dumps(names))
+    assert done.returncode == 0, done.stderr
+    assert dict(zip(NAMES, json.loads(done.stdout), strict=True)) == NAMES
+    assert len(web.accesses().splitlines()) == before + list(NAMES.values()).count("200")
+
+
 def test_bodies_stream_both_ways(daemon, web, place):
     (web.root / "large").write_bytes(os.urandom(1 << 20) * 16)
     out = daemon.run(*words(daemon, place), "-o", daemon.folder / "large", f"{place}/v1/large")
