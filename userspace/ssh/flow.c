@@ -31,37 +31,35 @@ bool flow_is_over(const struct flow *f, ssh_channel source)
 }
 
 /* Nothing more comes of the connection as long as there is something to be read. */
-static void fetch_rest(struct flow *f)
+static void fetch_all(struct flow *f)
 {
 	bool errors = f->stream == BRIDGE_STDERR;
 	int left = ssh_channel_poll(f->from, errors), n = 1;
 	uint8_t *space;
 
+	if (left <= 0)
+		buffer_done(&f->fetched);
 	for (; left > 0 && n > 0; left -= n) {
-		if (buffer_reserve(&f->fetched, BRIDGE_DATA_MOST, &space) < 0)
+		size_t room = FLOW_FETCHED_MOST - buffer_length(&f->fetched),
+		       most = (size_t)left < room ? (size_t)left : room;
+
+		if (most == 0 || buffer_reserve(&f->fetched, most, &space) < 0)
 			return;
-		n = ssh_channel_read_nonblocking(f->from, space, BRIDGE_DATA_MOST, errors);
+		n = ssh_channel_read_nonblocking(f->from, space, (uint32_t)most, errors);
 		buffer_commit(&f->fetched, n > 0 ? (size_t)n : 0);
 	}
 }
 
-int flow_fetch(struct flow *f, uint8_t ret_bytes[BRIDGE_DATA_MOST])
+struct slice flow_fetch(struct flow *f)
 {
-	struct slice some = slice_head(buffer_slice(&f->fetched), BRIDGE_DATA_MOST);
-	int n;
+	struct slice some;
 
-	if (some.length) {
-		memcpy(ret_bytes, some.data, some.length);
-		buffer_consume(&f->fetched, some.length);
-		if (buffer_length(&f->fetched) == 0)
-			buffer_done(&f->fetched);
-		return (int)some.length;
-	}
-	n = ssh_channel_read_nonblocking(
-		f->from, ret_bytes, BRIDGE_DATA_MOST, f->stream == BRIDGE_STDERR);
-	if (n == BRIDGE_DATA_MOST)
-		fetch_rest(f);
-	return n;
+	if (buffer_length(&f->fetched) == 0)
+		fetch_all(f);
+	some = slice_head(buffer_slice(&f->fetched), BRIDGE_DATA_MOST);
+	/* Consuming leaves the bytes where they are. */
+	buffer_consume(&f->fetched, some.length);
+	return some;
 }
 
 bool flow_has_enough(const struct flow *f)
@@ -87,9 +85,8 @@ void flow_to_worker(struct flow *f, struct lane *lane, struct slice bytes)
 /* What is not read stays in the library's window, and so with the sender. */
 static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 {
-	uint8_t bytes[BRIDGE_DATA_MOST];
 	struct link *l = &lane->relay->link;
-	int n;
+	struct slice some;
 
 	if (lane->deeds && f->stream != BRIDGE_STDERR)
 		return inside_read(f, lane);
@@ -98,20 +95,20 @@ static bool flow_read(struct flow *f, struct lane *lane, bool inspected)
 		return false;
 	if (!f->from || is_full(f, l) || (f->stream == BRIDGE_STDIN && !typed_is_dry(lane)))
 		return false;
-	n = flow_fetch(f, bytes);
-	if (n <= 0)
+	some = flow_fetch(f);
+	if (some.length == 0)
 		return false;
-	f->bytes += (size_t)n;
-	copied_take(lane, f->stream, slice_of(bytes, (size_t)n));
+	f->bytes += some.length;
+	copied_take(lane, f->stream, some);
 	if (!inspected)
-		return buffer_append(&f->pending, bytes, (size_t)n) == 0;
+		return buffer_append_slice(&f->pending, some) == 0;
 	if (lane->typed && f->stream == BRIDGE_STDIN) {
-		typed_take(lane, slice_of(bytes, (size_t)n));
+		typed_take(lane, some);
 		return true;
 	}
 	if (lane->typed)
-		typed_show(lane, slice_of(bytes, (size_t)n));
-	flow_to_worker(f, lane, slice_of(bytes, (size_t)n));
+		typed_show(lane, some);
+	flow_to_worker(f, lane, some);
 	return true;
 }
 
@@ -160,6 +157,15 @@ void flow_ask_for_kept(struct flow *f, struct lane *lane)
 	link_data(&lane->relay->link, lane->id, f->stream, SLICE_EMPTY);
 }
 
+/* How much of it is written at once: what fills packets, or less than one. Of what is cut elsewhere
+ * the library would make another, tiny packet each time, which costs as much as a full one. */
+static size_t piece_of(size_t length)
+{
+	if (length > FLOW_WRITTEN_MOST)
+		return FLOW_WRITTEN_MOST;
+	return length < FLOW_PACKET ? length : length - length % FLOW_PACKET;
+}
+
 /* Never more than the window takes: the library would wait for it. */
 static bool flow_write(struct flow *f, const struct lane *lane)
 {
@@ -174,7 +180,8 @@ static bool flow_write(struct flow *f, const struct lane *lane)
 	window = ssh_channel_window_size(f->to);
 	if (window == 0)
 		return false;
-	rest = slice_head(rest, window < BRIDGE_DATA_MOST ? window : BRIDGE_DATA_MOST);
+	rest = slice_head(rest, window);
+	rest = slice_head(rest, piece_of(rest.length));
 	n = f->stream == BRIDGE_STDERR
 		? ssh_channel_write_stderr(f->to, rest.data, (uint32_t)rest.length)
 		: ssh_channel_write(f->to, rest.data, (uint32_t)rest.length);
@@ -192,9 +199,11 @@ bool flow_turn(struct flow *f, struct lane *lane, bool inspected)
 
 	/* As it was since the last turn. */
 	f->held_up |= is_full(f, l);
+	/* As much as there is room for is read before it is written: that fills packets. */
 	do {
-		some = flow_write(f, lane);
-		some |= flow_read(f, lane, inspected);
+		for (some = false; flow_read(f, lane, inspected); some = true)
+			;
+		some |= flow_write(f, lane);
 		moved |= some;
 	} while (some);
 	f->held_up |= is_full(f, l);

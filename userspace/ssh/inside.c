@@ -151,19 +151,18 @@ bool inside_read(struct flow *f, struct lane *lane)
 	enum side from = f->stream == BRIDGE_STDIN ? SIDE_AGENT : SIDE_SERVER;
 	const char *who = from == SIDE_AGENT ? "the agent" : "the host";
 	size_t before = buffer_length(&f->pending);
-	uint8_t bytes[BRIDGE_DATA_MOST];
-	int n;
+	struct slice some;
 
 	if (!f->from || buffer_length(&lane->relay->link.out) >= LINK_QUEUE_HIGH)
 		return false;
 	on_taken(lane, take(lane, from, SLICE_EMPTY), who);
 	if (flow_has_enough(f) || !wants(lane, from))
 		return buffer_length(&f->pending) > before;
-	n = flow_fetch(f, bytes);
-	if (n <= 0)
+	some = flow_fetch(f);
+	if (some.length == 0)
 		return buffer_length(&f->pending) > before;
-	f->bytes += (size_t)n;
-	on_taken(lane, take(lane, from, slice_of(bytes, (size_t)n)), who);
+	f->bytes += some.length;
+	on_taken(lane, take(lane, from, some), who);
 	return true;
 }
 

@@ -373,11 +373,16 @@ uint64_t carry_bytes(const struct lane *lane, enum side to);
  * piece for somebody slow, that grows until there is no more memory. So all that it has is fetched
  * at once, and nothing more before that was looked at. It has more only of a peer that ignores its
  * window. */
-#define FLOW_FETCHED_MOST LIMIT_SSH_UNREAD
+#define FLOW_FETCHED_MOST (LIMIT_SSH_UNREAD + BRIDGE_DATA_MOST)
+/* What the library puts into one packet for who takes packets of 32 KiB, as OpenSSH does: ten bytes
+ * less. */
+#define FLOW_PACKET (32768u - 10)
+#define FLOW_WRITTEN_MOST (4 * FLOW_PACKET) /* at once */
 #define FLOW_UNANSWERED_MOST 4u /* pieces at the worker that are masked */
 void flow_init(struct flow *f, ssh_channel from, ssh_channel to, enum bridge_stream stream);
-/* The next bytes of the source: their count, or 0 or less: there are none now. */
-int flow_fetch(struct flow *f, uint8_t ret_bytes[BRIDGE_DATA_MOST]);
+/* The next bytes of the source, BRIDGE_DATA_MOST at most, which are there until the next call for
+ * that flow; empty: there are none now. */
+struct slice flow_fetch(struct flow *f);
 /* Its source ended what it sends, of which nothing is left to be fetched. */
 bool flow_is_over(const struct flow *f, ssh_channel source);
 /* Nothing more is fetched. */

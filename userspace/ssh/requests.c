@@ -99,23 +99,22 @@ static void ask_for_script(struct lane *lane, bool whole)
 static bool turn_collecting(struct lane *lane)
 {
 	struct flow *f = &lane->flows[BRIDGE_STDIN];
-	uint8_t bytes[BRIDGE_DATA_MOST];
-	int n = flow_fetch(f, bytes);
+	struct slice some = flow_fetch(f);
 
-	if (n > 0) {
-		f->bytes += (size_t)n;
+	if (some.length) {
+		f->bytes += some.length;
 		wait_for_script(f);
-		if (buffer_append(&f->pending, bytes, (size_t)n) < 0)
+		if (buffer_append_slice(&f->pending, some) < 0)
 			lane->ended = true;
 	}
 	if (buffer_length(&f->pending) > LIMIT_SSH_SCRIPT)
 		ask_for_script(lane, false);
-	else if (n <= 0 && flow_is_over(f, f->from))
+	else if (!some.length && flow_is_over(f, f->from))
 		ask_for_script(lane, true);
-	else if (n <= 0 && clock_monotonic() >= f->due)
+	else if (!some.length && clock_monotonic() >= f->due)
 		ask_for_script(lane, false);
 	else
-		return n > 0;
+		return some.length;
 	return true;
 }
 
