@@ -149,7 +149,7 @@ Test(readahead, ends_are_nobody_s_business)
 		cr_assert(readahead_poll(p, 2, -1) == 1 && p[0].revents == 0);
 		cr_assert(p[0].fd == ours && p[1].revents == POLLIN);
 	}
-	readahead_tell_ends(true);
+	readahead_enter(READAHEAD_LOOP);
 	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents & POLLIN);
 	cr_assert(readahead_receive(ours, piece, PIECE) == 0);
 }
@@ -163,7 +163,7 @@ Test(readahead, a_failure_is_told_as_it_was)
 	send_bytes(ours, 1);
 	close(theirs);
 	cr_assert(readahead_poll(&p, 1, 0) == 0 && p.revents == 0);
-	readahead_tell_ends(true);
+	readahead_enter(READAHEAD_LOOP);
 	cr_assert(readahead_poll(&p, 1, -1) == 1 && p.revents & POLLIN);
 	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
 	cr_assert(readahead_receive(ours, &byte, 1) == -1 && errno == ECONNRESET);
@@ -229,10 +229,10 @@ Test(readahead, who_is_taken_in_steps_waits_for_each)
 		cr_assert(readahead_poll(p, 1, 0) == 0);
 	}
 	/* The relay's loop has to learn that there is something. */
-	readahead_tell_ends(true);
+	readahead_enter(READAHEAD_LOOP);
 	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLIN);
 	cr_assert(readahead_receive(ours, piece, PIECE) == READAHEAD_STEP);
-	readahead_tell_ends(false);
+	readahead_enter(READAHEAD_BESIDE);
 	readahead_step(ours, false);
 	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents == POLLIN);
 	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE - 11 * READAHEAD_STEP);
@@ -293,7 +293,7 @@ Test(readahead, what_is_used_up_has_no_end)
 	readahead_allow(10);
 	cr_assert(readahead_receive(ours, piece, PIECE) == 10);
 	shutdown(theirs, SHUT_WR);
-	readahead_tell_ends(true);
+	readahead_enter(READAHEAD_LOOP);
 	cr_assert(readahead_poll(p, 2, -1) == 1 && p[0].revents == POLLOUT);
 	close(theirs);
 	p[0].events = POLLIN;
@@ -314,7 +314,7 @@ Test(readahead, who_is_told_gets_something)
 	unsigned char piece[PIECE];
 
 	readahead_add(other);
-	readahead_tell_ends(true);
+	readahead_enter(READAHEAD_LOOP);
 	for (uint64_t most = 1; most < 20; most++) {
 		send_bytes(theirs, 1);
 		send_bytes(others, 1);
@@ -334,4 +334,87 @@ Test(readahead, who_is_closed_was_read_ahead_or_not)
 	cr_assert(readahead_forget(ours));
 	cr_assert_not(readahead_forget(ours));
 	cr_assert_not(readahead_forget(other));
+}
+
+/* The library looks for more in the middle of what it is asked for, again and again. */
+Test(readahead, nothing_comes_while_the_relay_looks)
+{
+	struct pollfd p[] = {
+		{.fd = ours, .events = POLLIN | POLLOUT}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 3 * PIECE);
+	send_bytes(others, 1);
+	readahead_enter(READAHEAD_TURN);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(readahead_poll(p, 2, 0) == 0 && !p[0].revents && !p[1].revents);
+	/* Also what was read ahead does not. */
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(readahead_poll(p, 2, 0) == 0 && !p[0].revents && !p[1].revents);
+	/* But for who waits. */
+	cr_assert(readahead_poll(p, 2, 1000) > 0 && p[0].revents & POLLIN);
+	readahead_enter(READAHEAD_LOOP);
+	cr_assert(readahead_poll(p, 2, -1) == 2 && p[1].revents == POLLIN);
+	cr_assert(p[0].revents == (POLLIN | POLLOUT));
+}
+
+Test(readahead, what_came_together_is_taken_and_no_more)
+{
+	struct pollfd p[] = {
+		{.fd = ours, .events = POLLIN | POLLOUT}, {.fd = other, .events = POLLIN}};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 2 * PIECE + 1);
+	readahead_enter(READAHEAD_LOOP);
+	cr_assert(readahead_poll(p, 1, -1) == 1 && p[0].revents & POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	readahead_enter(READAHEAD_TAKE);
+	send_bytes(theirs, PIECE);
+	send_bytes(others, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert(readahead_poll(p, 2, 0) == 1 && p[0].revents == POLLIN);
+		cr_assert(readahead_receive(ours, piece, PIECE) == (i ? 1 : PIECE));
+	}
+	shutdown(theirs, SHUT_WR);
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert(readahead_poll(p, 2, 0) == 0 && !p[0].revents && !p[1].revents);
+	cr_assert(left_in(ours) == PIECE && left_in(other) == 1);
+}
+
+Test(readahead, who_is_held_or_stepped_is_not_taken)
+{
+	struct pollfd p = {.fd = ours, .events = POLLIN};
+	unsigned char piece[PIECE];
+
+	send_bytes(theirs, 2 * PIECE);
+	cr_assert(readahead_receive(ours, piece, PIECE) == PIECE);
+	readahead_enter(READAHEAD_TAKE);
+	readahead_hold(ours, true);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && !p.revents);
+	readahead_hold(ours, false);
+	readahead_step(ours, true);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && !p.revents);
+	/* Steps are given while the relay looks. */
+	readahead_enter(READAHEAD_TURN);
+	cr_assert(readahead_poll(&p, 1, 0) == 0 && !p.revents);
+	readahead_give_steps(ours, true);
+	cr_assert(readahead_poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+	cr_assert(readahead_receive(ours, piece, PIECE) == READAHEAD_STEP);
+	readahead_give_steps(ours, false);
+}
+
+/* The agent's socket is held for a while before its own loop begins. */
+Test(readahead, who_was_forgotten_leaves_room)
+{
+	unsigned char byte;
+
+	readahead_add(other);
+	readahead_hold(ours, true);
+	readahead_forget(ours);
+	readahead_add(ours);
+	send_bytes(theirs, 10);
+	cr_assert(readahead_receive(ours, &byte, 1) == 1);
+	cr_assert(left_in(ours) == 0);
+	cr_assert(readahead_poll(&(struct pollfd){.fd = ours, .events = POLLIN}, 1, 0) == 1);
 }

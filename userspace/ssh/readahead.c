@@ -23,7 +23,8 @@ static struct socket_ahead {
 	uint8_t bytes[READAHEAD_SIZE];
 } sockets[SOCKETS_MOST];
 static size_t socket_count;
-static bool ends_told, steps_given;
+static enum readahead_phase phase;
+static bool steps_given;
 static uint64_t allowed = UINT64_MAX, taken; /* bytes of all */
 
 static struct socket_ahead *find(int fd)
@@ -37,8 +38,17 @@ static struct socket_ahead *find(int fd)
 
 void readahead_add(int fd)
 {
-	if (socket_count < SOCKETS_MOST)
-		sockets[socket_count++].fd = fd;
+	struct socket_ahead *s = NULL;
+
+	for (size_t i = 0; i < socket_count; i++)
+		s = sockets[i].fd < 0 ? &sockets[i] : s;
+	if (!s && socket_count < SOCKETS_MOST)
+		s = &sockets[socket_count++];
+	if (!s)
+		return;
+	/* Memory that nothing is read into is none. */
+	memset(s, 0, offsetof(struct socket_ahead, bytes));
+	s->fd = fd;
 }
 
 bool readahead_forget(int fd)
@@ -79,7 +89,7 @@ size_t readahead_give_steps(int fd, bool on)
 /* What it has is for others now. */
 static bool is_waiting(const struct socket_ahead *s)
 {
-	return s->stepped && !steps_given && !ends_told;
+	return s->stepped && !steps_given && phase != READAHEAD_LOOP;
 }
 
 void readahead_allow(uint64_t most)
@@ -150,16 +160,17 @@ ssize_t readahead_receive(int fd, void *ret, size_t length)
 	return (ssize_t)length;
 }
 
-void readahead_tell_ends(bool on)
+void readahead_enter(enum readahead_phase next)
 {
-	ends_told = on;
+	phase = next;
 }
 
 static bool is_ahead(const struct pollfd *p)
 {
 	const struct socket_ahead *s = p->events & POLLIN ? find(p->fd) : NULL;
 
-	return s && !s->held && !is_waiting(s) && (s->start < s->end || (s->ended && ends_told));
+	return s && !s->held && !is_waiting(s) &&
+		(s->start < s->end || (s->ended && phase == READAHEAD_LOOP));
 }
 
 /* Nobody is to be told that there is nothing more; or not now, that there is something, or not yet,
@@ -170,7 +181,7 @@ static bool is_hidden(const struct pollfd *p)
 
 	if (!s)
 		return false;
-	return is_waiting(s) || (s->ended && s->start == s->end && !ends_told) ||
+	return is_waiting(s) || (s->ended && s->start == s->end && phase != READAHEAD_LOOP) ||
 		(s->stopped && !p->events);
 }
 
@@ -226,7 +237,8 @@ static void hide_end(struct pollfd *p)
 {
 	struct socket_ahead *s = find(p->fd);
 
-	if (!s || ends_told || s->start < s->end || !(p->revents & (POLLIN | POLLHUP | POLLERR)))
+	if (!s || phase == READAHEAD_LOOP || s->start < s->end ||
+		!(p->revents & (POLLIN | POLLHUP | POLLERR)))
 		return;
 	(void)fill(s);
 	if (s->ended)
@@ -246,21 +258,36 @@ static void take_what_is_told(struct pollfd *p)
 		p->revents &= ~POLLIN;
 }
 
-int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
+static bool is_quiet(int timeout)
+{
+	return phase == READAHEAD_TURN && timeout == 0 && !steps_given;
+}
+
+/* Whether the sockets themselves are to be looked at. */
+static bool is_to_call(bool ahead)
 {
 	static unsigned turns;
+
+	if (phase == READAHEAD_TAKE)
+		return false;
+	return !ahead || phase == READAHEAD_LOOP || ++turns % POLL_EACH == 0;
+}
+
+int readahead_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
 	bool ahead = false;
 	int n, ready = 0;
 
-	for (nfds_t i = 0; i < count; i++)
+	for (nfds_t i = 0; i < count; i++) {
+		fds[i].revents = 0;
 		ahead |= is_ahead(&fds[i]);
-	if (!ahead || ++turns % POLL_EACH == 0) {
+	}
+	if (is_quiet(timeout))
+		return 0;
+	if (is_to_call(ahead)) {
 		n = poll_others(fds, count, ahead ? 0 : timeout);
 		if (n < 0)
 			return n;
-	} else {
-		for (nfds_t i = 0; i < count; i++)
-			fds[i].revents = 0;
 	}
 	for (nfds_t i = 0; i < count; i++) {
 		hide_end(&fds[i]);

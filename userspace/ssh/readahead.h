@@ -7,10 +7,13 @@
  * setting for it. In wayleave-ssh its recv(2) and poll(2) come here (interpose.c), and nobody
  * else's do.
  *
+ * And it polls in the middle of most of what it is asked for, several times for each packet, and
+ * takes 4 KiB each time, of which the relay would look after each. So sockets are read in the
+ * relay's own loop alone, and all that came together is taken before the relay looks at it.
+ *
  * And where it polls for one session, and the other's connection has ended, it takes that for the
  * end of the first: ssh_handle_packets() marks its session as failed when a socket was closed in
- * the middle of ssh_poll_ctx_dopoll(), whosever it was. So ends are told in the relay's own loop
- * alone.
+ * the middle of ssh_poll_ctx_dopoll(), whosever it was. So ends are told there alone, too.
  *
  * And it gives the port that a host chose from the packet that it took last, whichever that is by
  * the time it is asked. So until it is known, that host's are taken in steps, which are too small
@@ -36,9 +39,14 @@ void readahead_add(int fd);
  * it was not read ahead. */
 bool readahead_forget(int fd);
 
-/* Whether readahead_poll() says from now on that a socket which is read ahead has ended; until then
- * such a one is as if nothing came. Not at first. */
-void readahead_tell_ends(bool on);
+/* What readahead_poll() says from now on, of sockets that are read ahead and of others. */
+enum readahead_phase {
+	READAHEAD_BESIDE, /* all, but of ends nothing; at first */
+	READAHEAD_LOOP, /* all: in the relay's own loop */
+	READAHEAD_TAKE, /* what was read ahead, and nothing else: behind that */
+	READAHEAD_TURN, /* nothing, but to who waits, or is given steps: while the relay looks */
+};
+void readahead_enter(enum readahead_phase phase);
 
 /* Whether `fd`, which is read ahead, is to be as if nothing came, until the other says so; but for
  * the end of what its peer sends, with which it is over. */
@@ -58,7 +66,7 @@ uint64_t readahead_taken(void);
 /* As recv(2) without flags: what was read ahead comes first. */
 ssize_t readahead_receive(int fd, void *ret, size_t length);
 /* As poll(2). Where something that was read ahead can be taken it doesn't wait, and looks at the
- * other sockets every eighth time. */
+ * other sockets every eighth time; in the relay's own loop each time. */
 int readahead_poll(struct pollfd *fds, nfds_t count, int timeout);
 
 #endif

@@ -189,12 +189,13 @@ static void on_window_ignored(struct relay *r)
 
 /* --- the loop --- */
 
-/* Only that the loop turns: the library polls in many places. */
+/* It is received between two rounds: the library polls in many places. */
 static int on_link(socket_t fd, int events, void *context)
 {
+	struct relay *r = context;
+
 	(void)fd;
-	(void)events;
-	(void)context;
+	r->link_waits |= (events & ~POLLOUT) != 0;
 	return 0;
 }
 
@@ -254,7 +255,7 @@ static uint64_t bytes_received(const struct relay *r)
 	return r->counters[0].in_bytes + r->counters[1].in_bytes;
 }
 
-/* The library reads from its sockets in the middle of other things, and what it read then may be
+/* The library may read from its sockets in the middle of other things, and what it read then may be
  * about something that was looked at before. */
 static void turn(struct relay *r)
 {
@@ -263,8 +264,9 @@ static void turn(struct relay *r)
 
 	do {
 		before = bytes_received(r);
-		if (!r->alone)
+		if (!r->alone && r->link_waits)
 			link_receive(&r->link);
+		r->link_waits = false;
 		moved = take_frames(r);
 		moved |= relay_take_messages(r);
 		moved |= listeners_turn(r);
@@ -288,6 +290,23 @@ static void turn(struct relay *r)
 		on_window_ignored(r);
 }
 
+/* Waits until something happens, and takes all that came together; false: the library failed. */
+static bool poll_once(struct relay *r)
+{
+	int rc;
+
+	poll_sockets(r);
+	readahead_enter(READAHEAD_LOOP);
+	rc = ssh_event_dopoll(r->event, time_to_wait(r));
+	readahead_enter(READAHEAD_TAKE);
+	for (uint64_t before = 0; rc != SSH_ERROR && bytes_received(r) != before;) {
+		before = bytes_received(r);
+		rc = ssh_event_dopoll(r->event, 0);
+	}
+	readahead_enter(READAHEAD_TURN);
+	return rc != SSH_ERROR;
+}
+
 static void relay_loop(struct relay *r)
 {
 	unsigned errors = 0;
@@ -306,15 +325,14 @@ static void relay_loop(struct relay *r)
 	readahead_add(ssh_get_fd(r->agent));
 	if (r->server)
 		readahead_add(ssh_get_fd(r->server));
+	readahead_enter(READAHEAD_TURN);
 	turn(r);
 	while (!is_over(r) && errors < ERRORS_MOST) {
-		poll_sockets(r);
-		readahead_tell_ends(true);
 		/* Also where a socket was closed, of which both sides have yet to learn. */
-		errors = ssh_event_dopoll(r->event, time_to_wait(r)) == SSH_ERROR ? errors + 1 : 0;
-		readahead_tell_ends(false);
+		errors = poll_once(r) ? 0 : errors + 1;
 		turn(r);
 	}
+	readahead_enter(READAHEAD_BESIDE);
 }
 
 /* The worker sees the end of the link itself; by whom it was it can't. */

@@ -156,6 +156,7 @@ struct relay {
 	ssh_session agent, server; /* server NULL: there is none */
 	ssh_event event;
 	short polled; /* of the link */
+	bool link_waits; /* something of it may be there */
 	struct ssh_counter_struct counters[2]; /* of what came from the agent, and the host */
 	struct list lanes;
 	size_t lane_count;
