@@ -272,17 +272,34 @@ def test_strong_ones_are(daemon, server, strong):
     assert code == 0, said[-2000:]
 
 
+def ciphers_of(said):
+    return {line.split("cipher: ")[1].split()[0] for line in said.splitlines() if "cipher: " in line}
+
+
+def processor_does_aes():
+    return {"aes", "pclmulqdq"} <= set(pathlib.Path("/proc/cpuinfo").read_text().split())
+
+
+@pytest.mark.parametrize("offered, taken", [
+    (None, "aes128-gcm@openssh.com"), ("chacha20-poly1305@openssh.com,aes256-gcm@openssh.com", "aes256-gcm@openssh.com"),
+    ("chacha20-poly1305@openssh.com,aes256-ctr", "chacha20-poly1305@openssh.com"), ("aes256-ctr,aes128-ctr", "aes256-ctr")])
+def test_the_cipher_to_the_agent_is_one_that_processors_do(daemon, server, offered, taken):
+    """Whatever stands first in its list, of which it has several."""
+    code, said = exchange(daemon, server, *([f"Ciphers={offered}"] if offered else []))
+    assert code == 0, said[-2000:]
+    assert ciphers_of(said) == {taken if processor_does_aes() or not taken.endswith("-gcm@openssh.com") else "chacha20-poly1305@openssh.com"}
+
+
 @pytest.mark.parametrize("offered, taken", [
     ("chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com", "aes128-gcm@openssh.com"),
     ("chacha20-poly1305@openssh.com,aes256-ctr", "chacha20-poly1305@openssh.com"), ("aes256-ctr", "aes256-ctr")])
 def test_the_cipher_to_the_host_is_one_that_processors_do(tmp_path, offered, taken):
-    if taken.startswith("aes128") and not {"aes", "pclmulqdq"} <= set(pathlib.Path("/proc/cpuinfo").read_text().split()):
+    if taken.startswith("aes128") and not processor_does_aes():
         taken = "chacha20-poly1305@openssh.com"
     host = ssh.Server(tmp_path / "sshd", settings=["LogLevel DEBUG1", f"Ciphers {offered}"])
     try:
         with gate(tmp_path, host, RULES) as d:
             assert run(d, host, "echo there").stdout == "there\n"
-        chosen = {line.split("cipher: ")[1].split()[0] for line in host.log.read_text().splitlines() if "cipher: " in line}
-        assert chosen == {taken}
+        assert ciphers_of(host.log.read_text()) == {taken}
     finally:
         host.stop()

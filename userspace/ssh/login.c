@@ -105,7 +105,8 @@ int login_agent(struct relay *r, ssh_bind keys, int fd)
 	ssh_set_auth_methods(r->agent,
 		SSH_AUTH_METHOD_NONE | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_PUBLICKEY |
 			SSH_AUTH_METHOD_INTERACTIVE);
-	if (ssh_handle_key_exchange(r->agent) != SSH_OK)
+	if (ciphers_offer_agent(r->agent, fd) != SSH_OK ||
+		ssh_handle_key_exchange(r->agent) != SSH_OK)
 		return -1;
 	for (unsigned i = 0; i < MESSAGES_MOST; i++) {
 		ssh_message m = ssh_message_get(r->agent);
@@ -142,26 +143,6 @@ static void fail(struct relay *r, const char *format, ...)
 	}
 }
 
-/* The library's order has ChaCha20-Poly1305 first. Where the processor does AES itself, the host
- * spends less on AES-GCM. */
-static int set_ciphers(ssh_session server)
-{
-#ifdef __x86_64__
-	static const char ciphers[] =
-		"aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-		"aes256-ctr,aes192-ctr,aes128-ctr";
-
-	if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul"))
-		return SSH_OK;
-	if (ssh_options_set(server, SSH_OPTIONS_CIPHERS_C_S, ciphers) != SSH_OK)
-		return SSH_ERROR;
-	return ssh_options_set(server, SSH_OPTIONS_CIPHERS_S_C, ciphers);
-#else
-	(void)server;
-	return SSH_OK;
-#endif
-}
-
 static struct known_host_names names_of(const struct opening *o)
 {
 	return (struct known_host_names){{slice_from_string(o->texts[SSH_TEXT_NAME]),
@@ -195,7 +176,7 @@ static int set_options(struct relay *r, const struct opening *o, int fd)
 	rc |= ssh_options_set(r->server, SSH_OPTIONS_USER, o->texts[SSH_TEXT_USER]);
 	rc |= ssh_options_set(r->server, SSH_OPTIONS_TIMEOUT, &seconds);
 	rc |= ssh_options_set(r->server, SSH_OPTIONS_FD, &fd);
-	rc |= set_ciphers(r->server);
+	rc |= ciphers_offer_host(r->server);
 	/* So that a host with several keys shows one that is known. */
 	if (rc == 0 && buffer_length(&algorithms) > 1)
 		rc = ssh_options_set(

@@ -4,6 +4,7 @@
  *
  *   login.c     both sides, until both are let in; blocking
  *   ways.c      how we log in at the host
+ *   ciphers.c   what protects either connection
  *   relay.c     the loop; what the agent opens and asks for; non-blocking from here on
  *   lane.c      one channel, from its opening to its end
  *   lane_open.c what is asked and told until it is open
@@ -190,6 +191,11 @@ int login_server(struct relay *r, const struct opening *o);
  * does. `problem`: why there are no keys, if so, with room for SSH_SIGNER_PROBLEM_MOST and a NUL;
  * what was tried counts up. */
 int ways_try(struct relay *r, const struct opening *o, char *problem, unsigned *tried);
+
+/* ciphers.c: SSH_OK or SSH_ERROR. */
+int ciphers_offer_host(ssh_session server);
+/* Before its key exchange, of which it begins the first part; `fd`: its connection. */
+int ciphers_offer_agent(ssh_session agent, int fd);
 
 /* relay.c: runs the session; returns when it is over. */
 void relay_run(ssh_bind keys, struct opening *o);
