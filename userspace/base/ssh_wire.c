@@ -23,3 +23,17 @@ bool ssh_wire_take_string(struct slice *from, struct slice *ret)
 	*from = slice_from(*from, 4 + (size_t)length);
 	return true;
 }
+
+bool ssh_wire_has_name(struct slice list, const char *name)
+{
+	while (list.length) {
+		const uint8_t *comma = memchr(list.data, ',', list.length);
+		struct slice item =
+			slice_head(list, comma ? (size_t)(comma - list.data) : list.length);
+
+		if (slice_equal_string(item, name))
+			return true;
+		list = slice_from(list, item.length + 1);
+	}
+	return false;
+}

@@ -12,5 +12,7 @@ int ssh_wire_append_string(struct buffer *b, struct slice s);
 /* The string at the front, of which `from` is then what follows; the result is of the same memory.
  * False: there is no whole one, and `from` is as before. */
 bool ssh_wire_take_string(struct slice *from, struct slice *ret);
+/* Whether a "name-list" has the name. */
+bool ssh_wire_has_name(struct slice list, const char *name);
 
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/ssh_wire.h"
 #include "protocol/ssh/hello.h"
 #include "ssh/readahead.h"
 #include "ssh/relay.h"
@@ -83,8 +84,8 @@ static bool peek(int fd, uint8_t *space, size_t size, struct ssh_hello *ret)
 
 static bool has(const struct ssh_hello *hello, const char *cipher)
 {
-	return ssh_hello_has(hello->lists[SSH_HELLO_CIPHERS_TO_SERVER], cipher) &&
-		ssh_hello_has(hello->lists[SSH_HELLO_CIPHERS_TO_CLIENT], cipher);
+	return ssh_wire_has_name(hello->lists[SSH_HELLO_CIPHERS_TO_SERVER], cipher) &&
+		ssh_wire_has_name(hello->lists[SSH_HELLO_CIPHERS_TO_CLIENT], cipher);
 }
 
 /* The lists were made when our version was sent. */

@@ -273,20 +273,6 @@ static int take_greeting(struct first_exchange *x, struct slice in, size_t *ret_
 	return 0;
 }
 
-static bool has_name(struct slice list, const char *name)
-{
-	while (list.length) {
-		const uint8_t *comma = memchr(list.data, ',', list.length);
-		struct slice item =
-			slice_head(list, comma ? (size_t)(comma - list.data) : list.length);
-
-		if (slice_equal_string(item, name))
-			return true;
-		list = slice_from(list, item.length + 1);
-	}
-	return false;
-}
-
 static int take_offer(struct first_exchange *x, struct slice payload)
 {
 	struct slice rest = slice_from(payload, 1 + COOKIE_SIZE), lists[OFFER_LISTS];
@@ -302,9 +288,9 @@ static int take_offer(struct first_exchange *x, struct slice payload)
 	if (rest.length != 1 + sizeof(uint32_t))
 		return break_off(x);
 	for (size_t i = ARRAY_SIZE(algorithms); i-- > 0;)
-		algorithm = has_name(lists[1], algorithms[i]) ? algorithms[i] : algorithm;
+		algorithm = ssh_wire_has_name(lists[1], algorithms[i]) ? algorithms[i] : algorithm;
 	for (size_t i = ARRAY_SIZE(methods); i-- > 0;)
-		method = has_name(lists[0], methods[i].name) ? &methods[i] : method;
+		method = ssh_wire_has_name(lists[0], methods[i].name) ? &methods[i] : method;
 	if (!algorithm)
 		return fail(x, -ENOENT, "it has no certificate");
 	if (!method)

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/bytes.h"
+#include "base/ssh_wire.h"
 
 #define KEXINIT 20
 #define COOKIE_SIZE 16u
@@ -30,21 +31,6 @@ static int read_version(struct slice *in, struct ssh_hello *ret)
 	return 0;
 }
 
-static bool read_list(struct slice *in, struct slice *ret)
-{
-	size_t length;
-
-	if (in->length < sizeof(uint32_t))
-		return false;
-	length = bytes_get_u32(in->data);
-	*in = slice_from(*in, sizeof(uint32_t));
-	if (length > in->length)
-		return false;
-	*ret = slice_head(*in, length);
-	*in = slice_from(*in, length);
-	return true;
-}
-
 int ssh_hello_read(struct slice in, struct ssh_hello *ret)
 {
 	size_t length;
@@ -66,22 +52,8 @@ int ssh_hello_read(struct slice in, struct ssh_hello *ret)
 		return -EBADMSG;
 	in = slice_from(in, PACKET_HEAD + COOKIE_SIZE);
 	for (size_t i = 0; i < SSH_HELLO_LIST_COUNT; i++) {
-		if (!read_list(&in, &ret->lists[i]))
+		if (!ssh_wire_take_string(&in, &ret->lists[i]))
 			return -EBADMSG;
 	}
 	return 0;
-}
-
-bool ssh_hello_has(struct slice list, const char *name)
-{
-	while (list.length) {
-		const uint8_t *comma = memchr(list.data, ',', list.length);
-		struct slice item =
-			slice_head(list, comma ? (size_t)(comma - list.data) : list.length);
-
-		if (slice_equal_string(item, name))
-			return true;
-		list = slice_from(list, item.length + 1);
-	}
-	return false;
 }

@@ -28,7 +28,5 @@ struct ssh_hello {
 /* Reads what stands at the begin of `in`, whose slices it gives. 0; -EAGAIN: more is needed;
  * -EBADMSG: something else stands there. */
 int ssh_hello_read(struct slice in, struct ssh_hello *ret);
-/* Whether the name is one of the list's. */
-bool ssh_hello_has(struct slice list, const char *name);
 
 #endif
