@@ -117,6 +117,22 @@ Test(worker_place, answers_that_changed_are_looked_at)
 	cr_assert_eq(place(NAME), -EPERM);
 }
 
+/* Who says no name in TLS says the address in each request. */
+Test(worker_place, an_address_is_remembered_as_names_are)
+{
+	static const char address[] = "10.0.0.3";
+	struct pinned_table *table = (struct pinned_table *)worker->pinned;
+
+	cr_assert_eq(session_place(s, SLICE_EMPTY, 0, false), 0);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(session_place(s, slice_from_string(address), PORT, false), 0);
+	cr_assert_str_eq(s->place_found.name, address);
+	cr_assert_eq(session_place(s, slice_from_string("10.0.0.4"), PORT, false), -EPERM);
+	table->agents[0] = 0;
+	atomic_fetch_add(&table->version, 2);
+	cr_assert_eq(session_place(s, slice_from_string(address), PORT, false), -EPERM);
+}
+
 Test(worker_place, an_answer_that_ended_is_none)
 {
 	struct pinned_table *table = (struct pinned_table *)worker->pinned;

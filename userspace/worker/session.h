@@ -58,12 +58,14 @@ struct session_job {
 	struct protocol_job *work;
 };
 
-/* Under what the name by which the resource was settled was last found to mean it: each request
- * says it again. */
+/* A name that was found to mean the resource that was settled, and under what: each request says it
+ * again. */
 struct session_place_found {
-	uint64_t scope; /* its serial, of rules and hosts; 0: it was not */
+	uint64_t scope; /* its serial, of rules and hosts; 0: none was */
 	uint64_t answers; /* the version of the table of what resolvers answered */
 	uint64_t time; /* monotonic, nanoseconds */
+	bool certified;
+	char name[256];
 };
 
 struct session {

@@ -241,15 +241,26 @@ static int leave_for_egress(struct session *s, struct slice name, bool certified
 	return 0;
 }
 
-static bool is_settled_as(const struct session *s, struct slice name, bool certified)
+static bool was_found(const struct session *s, struct slice name, bool certified)
 {
-	return s->placed && s->certified == certified && slice_equal_string(name, s->place);
+	const struct session_place_found *f = &s->place_found;
+
+	return f->scope == policy_scope_serial(s->scope) &&
+		f->answers == pinned_version(s->worker->pinned) && f->certified == certified &&
+		slice_equal_string(name, f->name) && clock_monotonic() - f->time < FOUND_FOR;
 }
 
-static bool still_holds(const struct session_place_found *f, const struct session_place_found *now)
+static void remember_found(struct session *s, struct slice name, bool certified, uint64_t answers)
 {
-	return f->scope == now->scope && f->answers == now->answers &&
-		now->time - f->time < FOUND_FOR;
+	struct session_place_found *f = &s->place_found;
+
+	if (name.length >= sizeof(f->name))
+		return;
+	f->scope = policy_scope_serial(s->scope);
+	f->answers = answers;
+	f->time = clock_monotonic();
+	f->certified = certified;
+	snprintf(f->name, sizeof(f->name), "%.*s", SLICE_PRINT(name));
 }
 
 int session_place(struct session *s, struct slice name, uint16_t port, bool certified)
@@ -257,15 +268,13 @@ int session_place(struct session *s, struct slice name, uint16_t port, bool cert
 	struct policy_candidate all[SESSION_CANDIDATES_MOST];
 	struct policy_candidate candidates[SESSION_CANDIDATES_MOST];
 	const struct policy *p = policy_scope_policy(s->scope);
-	struct session_place_found found = {policy_scope_serial(s->scope),
-		pinned_version(s->worker->pinned), clock_monotonic()};
-	bool settled = is_settled_as(s, name, certified);
+	uint64_t answers = pinned_version(s->worker->pinned);
 	struct pinned_names room;
 	size_t all_count, count;
 
 	if (port && port != s->origin.port)
 		return -EPERM;
-	if (s->resource == POLICY_EGRESS || (settled && still_holds(&s->place_found, &found)))
+	if (s->resource == POLICY_EGRESS || was_found(s, name, certified))
 		return 0;
 	all_count = find_candidates(s, p, &room, all);
 	memcpy(candidates, all, sizeof(candidates));
@@ -275,8 +284,8 @@ int session_place(struct session *s, struct slice name, uint16_t port, bool cert
 		return leave_for_egress(s, name, certified, all, all_count);
 	if (count == 0 || (s->placed && !is_among(s->resource, candidates, count)))
 		return -EPERM;
-	if (settled)
-		s->place_found = found;
+	if (s->placed)
+		remember_found(s, name, certified, answers);
 	if (s->placed || (name.length == 0 && count > 1))
 		return 0;
 	/* An address that several names have means none of them. */
