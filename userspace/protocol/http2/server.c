@@ -92,12 +92,12 @@ static int submit_head(struct http2_stream *s, bool final, bool content)
 	nghttp2_session *session = s->h->sessions[SIDE_AGENT];
 	struct http2_list list;
 	struct buffer room;
-	char status[16];
+	char status[HTTP_STATUS_DIGITS];
 	int r;
 
-	snprintf(status, sizeof(status), "%u", s->request.status);
+	http_status_put(s->request.status, status);
 	buffer_init(&room, 2 * LIMIT_HTTP_HEAD);
-	r = http2_list_of_response(&list, s, slice_from_string(status), &room);
+	r = http2_list_of_response(&list, s, slice_of(status, sizeof(status)), &room);
 	if (r == 0 && !final) {
 		r = nghttp2_submit_headers(
 			session, NGHTTP2_FLAG_NONE, s->id, NULL, list.items, list.count, NULL);
@@ -193,7 +193,8 @@ static void on_final(struct http2_stream *s, bool ends)
 {
 	struct http_request *r = &s->request;
 
-	snprintf(r->tag, sizeof(r->tag), "%u", r->status);
+	http_status_put(r->status, r->tag);
+	r->tag[HTTP_STATUS_DIGITS] = '\0';
 	if (s->tunnel && r->status < 300) {
 		on_established(s);
 		return;
@@ -238,7 +239,7 @@ static void report(struct http2_stream *s)
 	struct protocol_event *event = http_event(h->e, EVENT_RESULT);
 	char *tag = h->tags[h->next_tag++ % ARRAY_SIZE(h->tags)];
 
-	snprintf(tag, sizeof(h->tags[0]), "%.7s", s->request.tag);
+	memcpy(tag, s->request.tag, HTTP_STATUS_DIGITS + 1);
 	event->result.action = s->request.number;
 	event->result.bytes = s->content;
 	event->result.tag = slice_from_string(tag);
