@@ -291,6 +291,9 @@ def test_quota_of_all(host):
     assert [answer.get("data") for answer in attempts(agents[-1])] == ["ping"] * 3
 
 
+PENDING_MOST = 32768  # of the map of those who connect
+
+
 class Bpf:
     """bpf(2), as far as a map is filled by somebody else."""
     GET, UPDATE, DELETE = 7, 26, 27  # BPF_OBJ_GET, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH
@@ -326,7 +329,7 @@ def test_full_map(host):
     assert other.stdout.readline() == "ping\n"
     daemon.session(SERVER4)
     pending = Bpf(daemon.pins / LAYOUT / "maps/pending")
-    keys = [struct.pack("Q40x", n) for n in range(32768)]
+    keys = [struct.pack("Q40x", n) for n in range(PENDING_MOST)]
     pending.change(Bpf.UPDATE, keys, bytes(112))
     try:
         assert errors(agent) == ["ECONNREFUSED"] * 3

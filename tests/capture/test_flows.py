@@ -314,6 +314,17 @@ def queued(network):
     return sum(row[2] for row in rows), sum(row[5] + row[6] for row in rows)
 
 
+def fill_queue(agent, count):
+    """Slower than the rules' rate for first packets, over which they would be dropped before the queue."""
+    agent.python(f"""
+        for i in range({count}):
+            s = socket.socket(type=socket.SOCK_DGRAM)
+            s.sendto(b"x", ({SERVER4!r}, {PORT}))
+            s.close()
+            time.sleep(0.001)
+    """)
+
+
 def test_a_full_queue_refuses(host, network, echo, came):
     """Nobody reads, and the queue fills: what waits is not let through, and what there is no room for never is, though rules allow it."""
     daemon, agent = host.govern(egress="deny", resources=[PLACE], metrics=METRICS)
@@ -322,14 +333,7 @@ def test_a_full_queue_refuses(host, network, echo, came):
     assert daemon.dropped("rules") > refused
     sent = QUEUE + 200
     with daemon.paused():
-        # Slower than the rules' rate for first packets, over which they would be dropped before the queue.
-        agent.python(f"""
-            for i in range({sent}):
-                s = socket.socket(type=socket.SOCK_DGRAM)
-                s.sendto(b"x", ({SERVER4!r}, {PORT}))
-                s.close()
-                time.sleep(0.001)
-        """)
+        fill_queue(agent, sent)
         waiting, dropped = queued(network)
         assert (waiting + dropped, came()) == (sent, 0)
         assert dropped > 0

@@ -4,13 +4,18 @@ How fast it is tests/bench/direct measures."""
 import contextlib
 import json
 import os
+import resource
 import signal
+import socket
+import struct
 import subprocess
 import time
 
 import pytest
-from conftest import PYTHON, SERVER4, SERVER_PORT, Network, wait_until
-from test_flows import PORT, echo  # noqa: F401
+from conftest import LAYOUT, PYTHON, SERVER4, SERVER_PORT, Network, wait_until
+from test_closed import PENDING_MOST, Bpf, errors
+from test_flows import PLACE, PORT, QUEUE, echo, fill_queue, queued, talking  # noqa: F401
+from test_names import RESOLVER4, names, resolv_conf, with_resolvers  # noqa: F401
 from test_networks import manager  # noqa: F401
 
 # Dials again and again, keeps one connection, and sends datagrams; for each line, what came of it since the last.
@@ -116,3 +121,44 @@ def test_through_all_failures(host, traffic, manager):  # noqa: F811
         daemon.close()
         host.daemons.remove(daemon)
         traffic("it was taken away")
+
+
+def test_through_what_is_full_or_does_not_answer(host, network, traffic, names, tmp_path):  # noqa: F811
+    """A map, the queue, descriptors, name servers."""
+    names.file = tmp_path / "resolv.conf"
+    names.file.write_text(f"nameserver {RESOLVER4}\noptions timeout:1 attempts:1\n")
+    named = {"name": "named", "protocol": "tcp", "hosts": ["db.example:5432"]}
+    with with_resolvers(names.file):
+        daemon, agent = host.govern(egress="deny", resources=[PLACE, named])
+    daemon.wait_for("db.example can't be resolved: ")
+    traffic("no name server answers")
+    ask = talking(f"result = [attempt({SERVER4!r}).get('data'), talk({SERVER4!r}, {PORT}, timeout=2)]")
+    assert agent.python(ask) == ["ping", "echo x"]
+
+    pending = Bpf(daemon.pins / LAYOUT / "maps/pending")
+    keys = [struct.pack("Q40x", n) for n in range(PENDING_MOST)]
+    pending.change(Bpf.UPDATE, keys, bytes(112))
+    try:
+        assert errors(agent, [SERVER4]) == ["ECONNREFUSED"]
+        traffic("the map of those who connect is full")
+    finally:
+        pending.change(Bpf.DELETE, keys)
+
+    with daemon.paused():
+        fill_queue(agent, QUEUE + 200)
+        assert queued(network)[1] > 0
+        traffic("the queue is full")
+
+    monitor, idle = daemon.process.pid, [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+    limits = resource.prlimit(monitor, resource.RLIMIT_NOFILE)
+    resource.prlimit(monitor, resource.RLIMIT_NOFILE, (7, limits[1]))
+    try:
+        for one in idle:
+            one.connect(str(daemon.socket))
+        daemon.wait_for("who connects to the control socket has to wait: Too many open files")
+        traffic("no descriptors")
+    finally:
+        for one in idle:
+            one.close()
+        resource.prlimit(monitor, resource.RLIMIT_NOFILE, limits)
+    wait_until(lambda: agent.python(ask) == ["ping", "echo x"])
