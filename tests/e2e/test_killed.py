@@ -2,6 +2,7 @@
 """Processes killed in the middle of work: what the recording then says is true, and nothing half-done stays."""
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -31,9 +32,9 @@ def count(server):
     return server.sql("select count(*) from orders where id >= 100000", "shop")
 
 
-def kill_worker(daemon):
+def kill_worker(daemon, how=signal.SIGKILL):
     pid = daemon.workers()[0]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, how)
     wait_for(lambda: daemon.workers() not in ([pid], [0]) and daemon.status()["workers"][0]["ready"], what="another worker")
 
 
@@ -194,14 +195,16 @@ def test_what_a_session_that_is_ended_asked_for_ends_too(daemon, server, end):
 
 
 def test_a_worker_that_dies_again_and_again(daemon):
-    """Each time it is waited for longer, and each death is in the audit log."""
-    waits = []
-    for _ in range(4):
+    """Each time it is waited for longer, and each death is in the audit log: by a mistake of its own, too."""
+    waits, ends = [], [signal.SIGKILL, signal.SIGSEGV, signal.SIGKILL, signal.SIGSEGV]
+    for how in ends:
         started = time.monotonic()
-        kill_worker(daemon)
+        kill_worker(daemon, how)
         waits.append(time.monotonic() - started)
     assert all(least <= wait for least, wait in zip((0.25, 0.5, 1, 2), waits)), waits
     gone = [r for r in audit(daemon) if r["record"] == "host" and r["event"] == "worker_gone"]
-    assert len(gone) == 4 and all("killed by signal 9" in r["detail"] for r in gone), gone
+    assert len(gone) == 4 and all(f"killed by signal {how}" in r["detail"] for how, r in zip(map(int, ends), gone)), gone
+    # What the journal reads of each line is how serious it is (sd-daemon(3)).
+    assert all(re.match(r"<[0-7]>\w+[ \w]*: ", line) for line in daemon.text().splitlines()), daemon.text()
     # Connections are served again.
     assert daemon.status()["workers"][0]["ready"]
