@@ -49,12 +49,18 @@ static const char *const uses[][2] = {
 	{"function json_build_object",
 		"select json_build_object(substring(ssn from '^1'), 1) from customers"},
 	/* What is in a document comes out as columns. */
+	/* One of those that are ordered is the result. */
+	{"ORDER BY", "select mode() within group (order by ssn) from customers"},
+	{"ORDER BY", "select percentile_disc(0.5) within group (order by ssn) from customers"},
 	{"XMLTABLE",
 		"select x.a from customers c, xmltable('/r' passing c.ssn columns a text path '.') "
 		"as x"},
 	{"XMLTABLE",
 		"select x.a from customers c, xmltable('/r' passing '<r/>' columns b int path '.', "
 		"a text path '.' default c.ssn) as x"},
+	{"XMLTABLE",
+		"select (select upper(xmltable.a) from xmltable('/r' passing c.ssn columns a text "
+		"path '.')) from customers c, (select 'x' as a) as xmltable"},
 	{"FILTER", "select max(ssn), count(*) filter (where ssn = '1') from customers"},
 };
 

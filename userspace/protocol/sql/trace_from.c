@@ -193,6 +193,8 @@ static void from_table_function(
 		return;
 	item->columns = columns;
 	rename_item(t, item, n);
+	if (item->alias.length == 0)
+		item->alias = slice_from_string("xmltable");
 }
 
 static void from_sample(

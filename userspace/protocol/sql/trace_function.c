@@ -128,6 +128,7 @@ struct call {
 	struct slice schema, name;
 	enum builtin_function function;
 	struct value first, others; /* the arguments */
+	struct value ordered; /* by WITHIN GROUP, to give one of them */
 	size_t count; /* of arguments */
 	bool numbers; /* all but the first are written as integers */
 };
@@ -135,7 +136,10 @@ struct call {
 static struct call trace_call(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n)
 {
-	struct call c = {.first = value_clean, .others = value_clean, .numbers = true};
+	struct call c = {.first = value_clean,
+		.others = value_clean,
+		.ordered = value_clean,
+		.numbers = true};
 
 	tree_for_each(part, t->tree, tree_get(t->tree, n, FIELD_funcname))
 	{
@@ -201,14 +205,18 @@ static struct value call_result(struct trace *t, const struct call *c)
 	return all;
 }
 
-/* f(DISTINCT x ORDER BY y) FILTER (WHERE z) OVER (…) */
+/* f(DISTINCT x ORDER BY y) FILTER (WHERE z) OVER (…). What mode() WITHIN GROUP (ORDER BY x) and the
+ * like give is one of those that they order. */
 static void trace_call_clauses(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n, const struct call *c)
+	const struct trace_place *place, tree_index n, struct call *c)
 {
 	tree_index window = tree_get(t->tree, n, FIELD_over);
 	struct value all = value_join(c->first, c->others);
+	struct value ordered = trace_filter_list(
+		t, level, place, tree_get(t->tree, n, FIELD_agg_order), "ORDER BY");
 
-	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_agg_order), "ORDER BY");
+	if (tree_get_flag(t->tree, n, FIELD_agg_within_group))
+		c->ordered = ordered;
 	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_agg_filter), "FILTER");
 	if (window)
 		trace_window(t, level, place, window);
@@ -220,9 +228,11 @@ struct value trace_function_call(struct trace *t, const struct trace_level *leve
 	const struct trace_place *place, tree_index n)
 {
 	struct call c = trace_call(t, level, place, n);
+	struct value result;
 
 	trace_call_clauses(t, level, place, n, &c);
-	return call_result(t, &c);
+	result = call_result(t, &c);
+	return value_is_masked(&c.ordered) ? value_derive(value_join(result, c.ordered)) : result;
 }
 
 static bool may_be_call(const struct trace *t, struct slice name)
