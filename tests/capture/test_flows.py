@@ -178,7 +178,9 @@ def test_quic_and_other_resolvers(host, network, echo):
     assert agent.python(talking(f"""
         result = [talk({SERVER4!r}, {PORT}), talk({SERVER4!r}, 443), talk({SERVER6!r}, 443), talk({SERVER4!r}, 53),
                   talk({SERVER4!r}, {PORT + 1}, {initial!r})]
-    """)) == ["echo x"] + ["ECONNREFUSED"] * 4
+        # The same program, which falls back.
+        result.append(attempt({SERVER4!r}, port=443).get("data"))
+    """)) == ["echo x"] + ["ECONNREFUSED"] * 4 + ["ping"]
     assert daemon.session(SERVER4, 443)["denied"] == 0
     wait_until(lambda: daemon.reason("wrong_protocol") == 4)
 

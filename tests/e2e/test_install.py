@@ -102,6 +102,19 @@ def test_the_workers_user(tmp_path):
     assert (home, shell) == ("/", "/usr/sbin/nologin")
 
 
+def test_the_daemons_folders(tmp_path):
+    make("install", tmp_path)
+    # Of the scratch root, whose users these are not: by number.
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\n")
+    done = subprocess.run(["systemd-tmpfiles", f"--root={tmp_path}", "--create", "wayleave.conf"], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    for name in ("run/wayleave", "var/lib/wayleave"):
+        status = (tmp_path / name).stat()
+        assert (status.st_mode, status.st_uid, status.st_gid) == (0o040755, 0, 0)
+        assert list((tmp_path / name).iterdir()) == []
+
+
 def test_a_unit_hides_what_the_launcher_hides(installed):
     """Both keep an agent from those who start processes for others."""
     drop_in = (ROOT / "systemd/agent.conf").read_text()
