@@ -257,6 +257,24 @@ Test(question, the_seal_covers_what_would_run)
 		cr_assert(!same_seal(q, other), "part %zu is not covered", i);
 		*bound[i] = before;
 	}
+	other->scope.rules[0] = S("another");
+	question_seal(other, S("42"));
+	cr_assert(!same_seal(q, other), "the rules");
+	other->scope.rules[0] = q->scope.rules[0];
+	other->scope.pairs[0].operation = OPERATION_UPDATE;
+	question_seal(other, S("42"));
+	cr_assert(!same_seal(q, other), "the operation");
+	other->scope.pairs[0].operation = OPERATION_DELETE;
+	other->scope.pairs[0].state = OBJECT_UNKNOWN;
+	question_seal(other, S("42"));
+	cr_assert(!same_seal(q, other), "whether the object is known");
+	other->scope.pairs[0].state = OBJECT_KNOWN;
+	other->groups = S("ops");
+	question_seal(other, S("42"));
+	cr_assert(!same_seal(q, other), "the principal's groups");
+	other->groups = q->groups;
+	question_seal(other, S("42"));
+	cr_assert(same_seal(q, other));
 	other->scope.pairs[0].everything = true;
 	question_seal(other, S("42"));
 	cr_assert(!same_seal(q, other));

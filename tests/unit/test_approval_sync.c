@@ -93,6 +93,67 @@ Test(ledger_sync, what_was_refused_is_not_decided_after_a_crash)
 	book_test_free(t);
 }
 
+static struct identifier give_grant(struct book_test *t)
+{
+	struct identifier id = ASK(t, .id = 1);
+
+	cr_assert_eq(book_test_decide(t, id.text, "bob", true, BOOK_GRANT_RULES), 0, "%s",
+		t->error.text);
+	cr_assert(t->told[0].in_force);
+	return t->told[0].grant;
+}
+
+static int end_grant(struct book_test *t, const struct identifier *grant)
+{
+	const struct reviewer bob = {REVIEWER_LOCAL, 1098, "bob"};
+
+	return book_revoke(t->book, slice_from_string(grant->text), &bob, t->now, &t->error);
+}
+
+static bool is_in_force(const struct book_test *t)
+{
+	return book_count_grants(t->book) == 1 && atomic_load(&t->table->slots[0].serial) != 0;
+}
+
+static void be_refused_a_revocation_and_die(struct book_test *t)
+{
+	struct identifier grant = give_grant(t);
+
+	break_disk(true);
+	/* Nobody is to think it ended, who would find it in force after a crash. */
+	if (end_grant(t, &grant) != -EIO || failed == 0 || !is_in_force(t) ||
+		t->notes[HOST_GRANT_ENDED])
+		_exit(1);
+	book_test_die(t);
+}
+
+static void revoke_and_die(struct book_test *t)
+{
+	struct identifier grant = give_grant(t);
+
+	break_disk(true);
+	if (end_grant(t, &grant) != -EIO)
+		_exit(2);
+	break_disk(false);
+	if (!is_in_force(t) || end_grant(t, &grant) != 0 || is_in_force(t))
+		_exit(3);
+	book_test_die(t);
+}
+
+Test(ledger_sync, a_grant_is_revoked_once_that_is_on_disk)
+{
+	struct book_test *t = book_test_new();
+
+	book_free(t->book);
+	book_test_die_in(t, be_refused_a_revocation_and_die);
+	cr_assert(is_in_force(t), "its end was refused");
+	book_free(t->book);
+	unlink(t->path);
+	book_test_die_in(t, revoke_and_die);
+	cr_assert_eq(book_count_grants(t->book), 0);
+	book_test_free(t);
+}
+
 /* Rows of the file by itself, as if nothing of its log had ever come to the disk. */
 static int count_without_log(const char *path, const char *table)
 {
