@@ -230,6 +230,11 @@ def test_statuses_and_sentences(daemon, held):  # noqa: F811
     assert done.returncode == 1 and "longer than the rule's grant (1800 s)" in done.stderr
     done = daemon.wayleave("reviews", "deny", review["id"], "--reason", "x" * 3000)
     assert done.returncode == 1 and "the reason is too long" in done.stderr
+    listed = daemon.wayleave("--json", "reviews", "--limit", "1")  # of those that ended
+    assert json.loads(listed.stdout)[0]["id"] == review["id"] and len(json.loads(listed.stdout)) <= 2
+    assert ("no more than the newest 1 of those" in listed.stderr) == (len(json.loads(listed.stdout)) == 2)
+    assert daemon.wayleave("reviews").stderr == "" and daemon.wayleave("reviews", "--limit", "0").returncode == 2
+    assert daemon.wayleave("reviews", "--limit", "1", "--watch").returncode == 2
     done = daemon.wayleave("reviews", "deny", review["id"], "--reason", "caf\udce9")
     assert done.returncode == 1 and "the reason is not UTF-8 text" in done.stderr
     assert s.waits()

@@ -341,9 +341,12 @@ static inline cJSON *book_test_list(
 {
 	struct buffer b;
 	cJSON *json;
+	bool cut;
 
 	buffer_init(&b, 64u << 20);
-	cr_assert_eq(book_list_json(t->book, viewer, since, &b, ret_whole), 0);
+	cr_assert_eq(
+		book_list_json(t->book, viewer, since, LIMIT_REVIEWS_LISTED, &b, ret_whole, &cut),
+		0);
 	json = cJSON_ParseWithLength((const char *)buffer_slice(&b).data, buffer_length(&b));
 	buffer_done(&b);
 	cr_assert(cJSON_IsArray(json));

@@ -822,3 +822,35 @@ Test(book, what_is_due_next)
 	cr_assert_eq(book_next(t->book), NOW + 15 * MINUTE, "the first one expires");
 	book_test_free(t);
 }
+
+Test(book, a_list_says_that_it_is_cut)
+{
+	struct book_test *t = book_test_new();
+	const struct reviewer eve = {REVIEWER_LOCAL, 7, "eve"};
+	struct buffer b;
+	bool whole, cut;
+
+	for (uint64_t i = 1; i <= 3; i++)
+		cr_assert_eq(book_test_decide(t, ASK(t, .id = i).text, "bob", false, 0), 0);
+	ASK(t, .id = 4);
+	buffer_init(&b, 1u << 20);
+	for (uint64_t most = 2; most <= 4; most++) {
+		const char *at;
+		size_t count = 0;
+
+		buffer_clear(&b);
+		cr_assert_eq(book_list_json(t->book, NULL, 0, most, &b, &whole, &cut), 0);
+		cr_assert_eq(buffer_append_byte(&b, 0), 0);
+		for (at = (const char *)buffer_slice(&b).data; (at = strstr(at, "\"denied\""));
+			at++)
+			count++;
+		cr_expect_eq(count, most < 3 ? most : 3);
+		cr_expect_eq(cut, most <= 3);
+	}
+	/* Whose they are does not matter. */
+	buffer_clear(&b);
+	cr_assert_eq(book_list_json(t->book, &eve, 0, 2, &b, &whole, &cut), 0);
+	cr_expect(cut && buffer_length(&b) == 2);
+	buffer_done(&b);
+	book_test_free(t);
+}

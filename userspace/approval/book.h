@@ -165,9 +165,10 @@ int book_review_json(struct book *b, struct slice id, const struct reviewer *vie
 /* An array: all that are pending, then those decided last, each with the beginning of its text;
  * without it where that would be too much (LIMIT_REVIEWS_LIST). `since`: a generation that the
  * viewer has seen the list of; 0: none. Where that can be told, only what has changed since then,
- * the last change first, and *ret_whole is false. */
-int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since,
-	struct buffer *ret, bool *ret_whole);
+ * the last change first, and *ret_whole is false. `most`: of those decided; *ret_cut: there are as
+ * many, and perhaps more, the viewer's or others'. */
+int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since, uint64_t most,
+	struct buffer *ret, bool *ret_whole, bool *ret_cut);
 /* An array: the grants in force. */
 int book_grants_json(struct book *b, const struct reviewer *viewer, struct buffer *ret);
 

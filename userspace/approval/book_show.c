@@ -238,6 +238,7 @@ struct list_reader {
 	struct book *book;
 	const struct reviewer *viewer;
 	struct buffer *text;
+	uint64_t ended; /* read so far, the viewer's or not */
 	int result;
 };
 
@@ -259,6 +260,7 @@ static void add_listed(void *context, const struct ledger_review *row)
 	struct list_reader *l = context;
 	cJSON *object;
 
+	l->ended += row->state != REVIEW_PENDING;
 	if (l->result < 0 || !may_see(l->book, row->groups, l->viewer))
 		return;
 	object = cJSON_CreateObject();
@@ -311,8 +313,8 @@ static int add_changed(struct list_reader *l, uint64_t since)
 	return r;
 }
 
-int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since,
-	struct buffer *ret, bool *ret_whole)
+int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since, uint64_t most,
+	struct buffer *ret, bool *ret_whole, bool *ret_cut)
 {
 	struct list_reader l = {.book = b, .viewer = viewer, .text = ret};
 	bool whole = since < b->known_since || since > b->generation;
@@ -321,11 +323,11 @@ int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since
 	l.result = buffer_append_byte(ret, '[');
 	if (l.result < 0)
 		return l.result;
-	r = whole ? ledger_each_review(b->ledger, LIMIT_REVIEWS_LISTED, add_listed, &l)
-		  : add_changed(&l, since);
+	r = whole ? ledger_each_review(b->ledger, most, add_listed, &l) : add_changed(&l, since);
 	if (r < 0 || l.result < 0)
 		return r < 0 ? r : l.result;
 	*ret_whole = whole;
+	*ret_cut = whole && l.ended >= most;
 	return buffer_append_byte(ret, ']');
 }
 

@@ -2,11 +2,13 @@
  *
  * wayleave reviews: list, show, approve, deny.
  */
+#include <errno.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/reviews.h"
@@ -15,17 +17,18 @@
 #define TEXT_MOST (128u << 20)
 
 struct options {
-	const char *grant, *reason;
+	const char *grant, *reason, *limit;
 	bool watch, help;
 };
 
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: wayleave reviews [list] [--watch]\n"
+		"usage: wayleave reviews [list] [--limit N | --watch]\n"
 		"       wayleave reviews show ID\n"
 		"       wayleave reviews approve ID [--for TIME] [--reason TEXT]\n"
 		"       wayleave reviews deny ID --reason TEXT\n\n"
+		"  --limit N       of those that ended the newest N; without: 500\n"
 		"  --watch         go on: live at a terminal, else one line per change\n"
 		"  --for TIME      not this action alone, but all that a grant covers, for 90s, "
 		"30m,\n"
@@ -64,15 +67,52 @@ static void print_list(const cJSON *list)
 	buffer_done(&b);
 }
 
-static int list(const struct cli *cli)
+/* *ret_cut: no more than `most` of those that ended are listed, and there may be. */
+static int ask_list(
+	const struct cli *cli, uint64_t most, cJSON **ret, bool *ret_cut, struct error *e)
 {
-	const struct control_reviews request = {0};
-	cJSON *reviews;
+	const struct control_reviews request = {.most = most};
+	struct control_reviews_seen seen = {0};
+	struct control_client client;
+	struct buffer answer;
+	int r = control_open(&client, cli->socket, e);
+
+	if (r < 0)
+		return r;
+	buffer_init(&answer, CONTROL_PAYLOAD_MOST);
+	r = reviews_ask(
+		&client, CONTROL_REVIEWS, slice_of(&request, sizeof(request)), &answer, ret, e);
+	control_close(&client);
+	if (r == 0 && (!*ret || buffer_length(&answer) != sizeof(seen))) {
+		cJSON_Delete(*ret);
+		r = error_set(e, -EBADMSG, "the daemon's answer is malformed");
+	}
+	if (r == 0)
+		memcpy(&seen, buffer_slice(&answer).data, sizeof(seen));
+	buffer_done(&answer);
+	*ret_cut = seen.cut;
+	return r;
+}
+
+static int list(const struct cli *cli, const struct options *o)
+{
+	uint64_t most = LIMIT_REVIEWS_LISTED;
+	cJSON *reviews = NULL;
+	bool cut;
 	struct error e;
 
-	if (reviews_ask_once(
-		    cli, CONTROL_REVIEWS, slice_of(&request, sizeof(request)), &reviews, &e) < 0)
+	if (o->limit &&
+		(text_to_number(slice_from_string(o->limit), LIMIT_REVIEWS_KEPT, &most) < 0 ||
+			most == 0))
+		return cli_fail(VERB, CLI_USAGE, "--limit %s: not a number from 1 to %u", o->limit,
+			LIMIT_REVIEWS_KEPT);
+	if (ask_list(cli, most, &reviews, &cut, &e) < 0)
 		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
+	if (cut)
+		fprintf(stderr,
+			"wayleave reviews: no more than the newest %lu of those that ended "
+			"(--limit)\n",
+			(unsigned long)most);
 	if (cli->json)
 		cli_json_print(reviews);
 	else {
@@ -165,6 +205,7 @@ int cli_reviews(const struct cli *cli, int argc, char **argv)
 	const struct cli_option options[] = {
 		{"--for", &o.grant, NULL},
 		{"--reason", &o.reason, NULL},
+		{"--limit", &o.limit, NULL},
 		{"--watch", NULL, &o.watch},
 		{"--help", NULL, &o.help},
 	};
@@ -177,9 +218,10 @@ int cli_reviews(const struct cli *cli, int argc, char **argv)
 		usage(stdout);
 		return CLI_DONE;
 	}
-	if (!decision && (words == 0 || (words == 1 && strcmp(argv[1], "list") == 0)))
-		return o.watch ? watch(cli) : list(cli);
-	for (size_t i = 0; words == 2 && !o.watch && i < ARRAY_SIZE(subverbs); i++) {
+	if (!decision && !(o.watch && o.limit) &&
+		(words == 0 || (words == 1 && strcmp(argv[1], "list") == 0)))
+		return o.watch ? watch(cli) : list(cli, &o);
+	for (size_t i = 0; words == 2 && !o.watch && !o.limit && i < ARRAY_SIZE(subverbs); i++) {
 		if (strcmp(argv[1], subverbs[i].name) == 0 && (subverbs[i].decides || !decision))
 			return subverbs[i].function(cli, argv[2], &o);
 	}

@@ -80,12 +80,14 @@ struct control_token {
 
 struct control_reviews {
 	uint64_t seen; /* generation; 0: none */
+	uint64_t most; /* of those that ended, in a whole list; 0: LIMIT_REVIEWS_LISTED */
 };
 
 struct control_reviews_seen {
 	uint64_t generation; /* the present one */
 	uint64_t whole; /* 1: the whole list; 0: what changed since the generation that was seen,
 			   the last change first */
+	uint64_t cut; /* 1: a whole list that has as many that ended as were asked for */
 };
 
 #define CONTROL_GRANT_RULES UINT64_MAX

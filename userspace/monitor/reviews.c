@@ -312,18 +312,23 @@ int reviews_on_list(
 	struct control_reviews_seen seen = {.generation = book_generation(m->book)};
 	struct control_reviews asked;
 	struct buffer json;
-	bool whole = false;
+	bool whole = false, cut = false;
 	int r = 0;
 
 	if (request.length != sizeof(asked))
 		return error_set(&ret->error, -EINVAL, "not a request for reviews");
 	memcpy(&asked, request.data, sizeof(asked));
+	if (asked.most == 0 || asked.most > LIMIT_REVIEWS_KEPT)
+		asked.most = asked.most ? LIMIT_REVIEWS_KEPT : LIMIT_REVIEWS_LISTED;
 	if (asked.seen != seen.generation) {
 		buffer_init(&json, JSON_MOST);
-		r = give_json(
-			&json, book_list_json(m->book, &reviewer, asked.seen, &json, &whole), ret);
+		r = give_json(&json,
+			book_list_json(
+				m->book, &reviewer, asked.seen, asked.most, &json, &whole, &cut),
+			ret);
 	}
 	seen.whole = whole;
+	seen.cut = cut;
 	return r < 0 ? r : buffer_append(&ret->payload, &seen, sizeof(seen));
 }
 
