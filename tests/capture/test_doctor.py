@@ -33,7 +33,8 @@ def test_all_is_well(host):
     assert ways["udp4"]["by"] == ways["udp6"]["by"] == "EPERM"
     assert {ways[n]["by"] for n in ("mptcp", "ping", "sctp")} == {"EPROTONOSUPPORT"}
     assert {ways[n]["by"] for n in ("packet", "vsock", "alg")} == {"EAFNOSUPPORT"}
-    assert {ways[n]["by"] for n in ("bpf", "mark")} == {"EPERM"}
+    assert {ways[n]["by"] for n in ("bpf", "mark", "raw", "abstract")} == {"EPERM"}
+    assert ways["cgroup"]["by"] == "EACCES"
     states = {c["name"]: c["state"] for c in report["checks"]}
     assert states["kernel"] == states["btf"] == states["cgroups"] == states["daemon"] == states["hooks and rules"] == "ok"
     assert states["keys"] == "ok"

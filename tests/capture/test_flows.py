@@ -69,6 +69,25 @@ def echo(network):
     server.wait()
 
 
+COUNTER = f"""
+table inet queued {{
+    counter came {{ }}
+    chain see {{
+        type filter hook prerouting priority raw;
+        iif "wl0" udp dport {PORT} counter name came
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def came(network):
+    """How many datagrams have come to the place."""
+    network.add_rules(network.world, COUNTER)
+    yield lambda: int(re.search(r"packets (\d+)", network.in_namespace(network.world, "nft", "list", "counter", "inet", "queued", "came"))[1])
+    network.in_namespace(network.world, "nft", "delete", "table", "inet", "queued")
+
+
 def allow(*resources):
     return [{"name": "known", "resources": list(resources), "operations": ["connect"], "allow": {}}]
 
@@ -213,7 +232,7 @@ def review_rules():
 @pytest.mark.parametrize("egress, resources, rules", [
     ("deny", [PLACE], review_rules()),
     ("review", [], [{"name": "ask", "resources": ["egress"], "operations": ["connect"], "review": {"by": "ops", "within": "10m"}}])])
-def test_people_decide(host, network, echo, egress, resources, rules):
+def test_people_decide(host, network, echo, came, egress, resources, rules):
     """Dropped while they are asked; what is sent again after they said yes passes, once."""
     daemon, agent = host.govern(egress="deny", resources=resources, reviewers={"ops": {"local_users": ["root"]}})
     daemon.write_rules(rules)
@@ -232,6 +251,7 @@ def test_people_decide(host, network, echo, egress, resources, rules):
     # No process is known to have sent it.
     asked, = daemon.json("reviews", "show", review["id"])["sessions"]
     assert asked["pid"] is None and asked["uid"] is None
+    assert came() == 0
     assert daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
     assert process.stdout.readline() == "echo x\n"
     out, err = process.communicate(timeout=60)
@@ -291,25 +311,6 @@ def test_a_flood_reaches_nobody(host, network, echo):
 
 
 QUEUE = 1024  # QUEUE_PACKETS_MOST
-COUNTER = f"""
-table inet queued {{
-    counter came {{ }}
-    chain see {{
-        type filter hook prerouting priority raw;
-        iif "wl0" udp dport {PORT} counter name came
-    }}
-}}
-"""
-
-
-@pytest.fixture
-def came(network):
-    """How many datagrams have come to the place."""
-    network.add_rules(network.world, COUNTER)
-    yield lambda: int(re.search(r"packets (\d+)", network.in_namespace(network.world, "nft", "list", "counter", "inet", "queued", "came"))[1])
-    network.in_namespace(network.world, "nft", "delete", "table", "inet", "queued")
-
-
 def queued(network):
     """Of the kernel's queues: packets that wait, and those that there was no room for (nfnetlink_queue's columns)."""
     rows = [list(map(int, line.split())) for line in network.in_host("cat", "/proc/net/netfilter/nfnetlink_queue").splitlines()]
