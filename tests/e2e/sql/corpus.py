@@ -401,8 +401,7 @@ SHOWN = [
     "select (select upper(x) from (select (select * from (select c.ssn as x) q)) s) from customers c, (select 'a' as x) o",
     "select (select upper(x) from (select (select c.ssn as x union all select 'b' limit 1)) s) from customers c, (select 'a' as x) o",
     "select (select upper(\"?column?\") from (select c.ssn || '') s) from customers c, (select 'a' as \"?column?\") o",
-    "select (select upper(ssn) from (select c.ssn" + "::text" * 70 + ") s) from customers c, (select 'a' as ssn) o",
-    "select (select upper(text) from (select ('x' || c.ssn)" + "::text" * 70 + ") s) from customers c, (select 'a' as text) o",
+    "select (select (select upper(ssn) from (select c.ssn" + "::text" * 70 + ") s) from (select 'a' as ssn) o) from customers c",
     # the fields of a row in FROM
     "select (select upper(street) from coalesce(t.home, t.home) as x) from typed t, (select 'a' as street) o",
     "select (select upper(ssn) from coalesce(row('a', 'b')::address) as ssn) from customers",
