@@ -271,9 +271,9 @@ def changed_since(daemon, seen):  # noqa: F811
     """What somebody gets who follows the list: its generation, whether it is the whole list, and the reviews."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.connect(str(daemon.socket))
-        s.send(struct.pack("=IiQ", CONTROL_REVIEWS, 0, seen))
+        s.send(struct.pack("=IiQQ", CONTROL_REVIEWS, 0, seen, 0))
         data, fds, _, _ = socket.recv_fds(s, 1 << 17, 4)
-    _, status, generation, whole = struct.unpack("=IiQQ", data)
+    _, status, generation, whole, _ = struct.unpack("=IiQQQ", data)
     assert status == 0
     found = []
     for fd in fds:
