@@ -31,7 +31,7 @@ def test_inbound(host, network, listen, answer):
     server.wait()
 
 
-# Answers each datagram, of either family; says of each, before that, of which.
+# Answers each datagram, of either family; says of each, behind that, of which.
 ANSWERING = """
     sockets = [socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)]
     sockets[1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -40,17 +40,17 @@ ANSWERING = """
     print("ready", flush=True)
     while True:
         for s in select.select(sockets, [], [])[0]:
+            data, peer = s.recvfrom(100)
             try:
-                data, peer = s.recvfrom(100)
-                print(len(peer), flush=True)
                 s.sendto(b"own", peer)
             except OSError:
                 pass
+            print(len(peer), flush=True)
 """
 
 
 def datagrams_in(namespace, network, server, addresses, answered):
-    """What strangers' datagrams are answered, each once the server has it."""
+    """What strangers' datagrams are answered, each once the server has tried to."""
     asking = subprocess.Popen(network.enter(namespace, PYTHON, "-c", f"""if True:
         import socket
         asking = [socket.socket(socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_DGRAM) for a in {addresses!r}]
