@@ -290,8 +290,10 @@ def test_one_approves_while_another_denies(setting, server):
         setting.slack.wait(lambda ts=ts: "two 1 of 2" in slacks.flatten(setting.slack.messages[ts]))
         assert setting.clicker.click(ts, "deny", "U111") == 200
         view = setting.slack.wait(lambda: setting.slack.views and setting.slack.views[-1])
-        at_once(lambda ts=ts: setting.clicker.click(ts, "approve", "U222"),
-                lambda view=view: setting.clicker.submit(view, "U111", "not this one"))
+        # Before either is sent: the message that the denial leaves has no buttons.
+        approval = slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
+        denial = slacks.encode(setting.clicker.submit_payload(view, "U111", "not this one"))
+        at_once(lambda body=approval: setting.clicker.post(body), lambda body=denial: setting.clicker.post(body))
         answer, state = session.answer(), state_of(setting.daemon, review)
         assert state in ("approved", "denied") and (answer.get("state") == "42501") == (state == "denied"), (answer, state)
         assert count(server, f"item = '{item}' and amount = 77") == (state == "approved")
@@ -315,8 +317,8 @@ def test_a_click_and_the_command_line_at_once(setting, server):
         item = f"at once {i}"
         server.sql(f"insert into orders (item) values ('{item}')", database="shop")
         session, ts, review = setting.hold(f"delete from orders where item = '{item}'")
-        said = []
-        at_once(lambda: setting.clicker.click(ts, "approve", "U222"),
+        said, click = [], slacks.encode(setting.clicker.click_payload(ts, "approve", "U222"))
+        at_once(lambda body=click: setting.clicker.post(body),
                 lambda: said.append(setting.daemon.wayleave("reviews", "deny", review["id"], "--reason", "no").returncode))
         answer, state = session.answer(), state_of(setting.daemon, review)
         assert state == ("denied" if said == [0] else "approved"), (said, state)

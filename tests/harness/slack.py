@@ -452,15 +452,18 @@ class Clicker:
     def click(self, ts, action, user, message=None):
         return self.post(encode(self.click_payload(ts, action, user, message)))
 
-    def submit(self, view, user, reason):
-        """Sends the dialog that was opened."""
+    def submit_payload(self, view, user, reason):
         block = next(b for b in view["blocks"] if b["type"] == "input")
-        return self.post(encode({
+        return {
             "type": "view_submission", "user": {"id": user}, "view": {
                 "id": f"V{next(self.slack.numbers)}", "callback_id": view["callback_id"],
                 "private_metadata": view["private_metadata"], "state": {"values": {
                     block["block_id"]: {block["element"]["action_id"]: {
-                        "type": "plain_text_input", "value": reason}}}}}}))
+                        "type": "plain_text_input", "value": reason}}}}}}
+
+    def submit(self, view, user, reason):
+        """Sends the dialog that was opened."""
+        return self.post(encode(self.submit_payload(view, user, reason)))
 
 
 def trusting(ca_file):
