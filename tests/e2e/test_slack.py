@@ -160,7 +160,9 @@ def make(server, tmp_path):
 def test_approved_by_a_click_runs_once(setting, server):
     session, ts, review = setting.hold("delete from orders where id = 1 -- <!channel> `x`")
     text = slacks.flatten(setting.slack.messages[ts])
+    python = os.path.realpath("/usr/bin/python3")
     for part in ("demo", "shop", "deletes", "delete", "public.orders", review["digest"], "<!channel> `x`",
+                 f"Host  {socket.gethostname()}\n", f"Program  {python} (pid {session.process.pid})\n",
                  f"Decide before  {review['deadline'][:19].replace('T', ' ')}\n"):
         assert part in text, text
     assert setting.clicker.click(ts, "approve", "U222") == 200
