@@ -111,3 +111,35 @@ Test(book_stop, an_answer_that_was_lost_is_told)
 	cr_assert_not_null(strstr(t->last_note, "no longer waited"), "%s", t->last_note);
 	book_test_free(t);
 }
+
+/* kubectl tries it once more by itself: of one approval there are two attempts. */
+Test(book_stop, what_was_given_back_let_nothing_run)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .operation = OPERATION_KUBE_EXEC);
+	uint64_t changes;
+
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	changes = t->changes[BOOK_WAITERS];
+	/* It left while it was being told. */
+	book_leave(t->book, &(struct book_wait){0, 1}, true, t->now);
+	assert_ran(t, &id, "unused ");
+	cr_expect_not_null(strstr(t->last_note, "it did not begin"), "%s", t->last_note);
+	cr_expect_eq(t->changes[BOOK_WAITERS], changes + 1);
+	cr_assert_str_eq(ASK(t, .id = 2, .operation = OPERATION_KUBE_EXEC).text, id.text);
+	book_answer(t->book, &(struct book_wait){0, 2});
+	cr_assert_eq(t->told_count, 2);
+	/* The server got it, and refused. */
+	book_ran(t->book, &(struct book_wait){0, 2});
+	book_leave(t->book, &(struct book_wait){0, 2}, true, t->now);
+	assert_ran(t, &id, "unused unused ");
+	cr_assert_str_eq(ASK(t, .id = 3, .operation = OPERATION_KUBE_EXEC).text, id.text);
+	book_answer(t->book, &(struct book_wait){0, 3});
+	book_ran(t->book, &(struct book_wait){0, 3});
+	strcpy(t->last_note, "none");
+	book_worker_gone(t->book, 0, t->now);
+	cr_expect_str_eq(t->last_note, "none");
+	book_test_restart(t, NULL);
+	assert_ran(t, &id, "unused unused ran ");
+	book_test_free(t);
+}

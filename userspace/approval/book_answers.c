@@ -28,6 +28,7 @@ struct answer {
 	bool retried; /* the action is one that clients try twice by themselves */
 	bool lent; /* somebody has it, and may give it back */
 	struct book_wait lent_to;
+	uint64_t lent_number; /* of that wait, in the ledger */
 	struct vote *votes; /* of those who approved */
 	size_t vote_count;
 };
@@ -78,7 +79,7 @@ static struct vote *copy_votes(const struct vote *votes, size_t count)
 
 /* `lent_to` NULL: it waits for who asks again. */
 static void keep(struct book *b, const struct pending *p, const struct ending *ending,
-	uint64_t deadline, const struct book_wait *lent_to)
+	uint64_t deadline, const struct waiter *lent_to)
 {
 	struct answer *a = memory_new(sizeof(*a));
 
@@ -96,8 +97,10 @@ static void keep(struct book *b, const struct pending *p, const struct ending *e
 	a->deadline = deadline;
 	a->retried = p->retried;
 	a->lent = lent_to != NULL;
-	if (lent_to)
-		a->lent_to = *lent_to;
+	if (lent_to) {
+		a->lent_to = lent_to->wait;
+		a->lent_number = lent_to->number;
+	}
 	a->votes = copy_votes(p->votes, p->vote_count);
 	a->vote_count = p->vote_count;
 	list_append(&b->answers, &a->link);
@@ -117,7 +120,7 @@ void book_keep_answer(struct book *b, struct pending *p, const struct ending *en
 	else if (p->retried)
 		list_for_each (position, &p->waiters)
 			keep(b, p, ending, now + RETRIED_WITHIN,
-				&list_entry(position, struct waiter, link)->wait);
+				list_entry(position, struct waiter, link));
 }
 
 bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
@@ -129,6 +132,7 @@ bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
 			continue;
 		a->lent = false;
 		a->deadline = now + RETRIED_WITHIN;
+		book_released_back(b, wait, &a->review, a->lent_number);
 		return true;
 	}
 	return false;
@@ -216,5 +220,6 @@ void book_answer(struct book *b, const struct book_wait *wait)
 	} else if (a->outcome == OUTCOME_APPROVED) {
 		a->lent = true;
 		a->lent_to = *wait;
+		a->lent_number = b->taken_number;
 	}
 }

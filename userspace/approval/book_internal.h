@@ -204,6 +204,9 @@ void book_release(struct book *b, const struct book_wait *wait, const struct ide
 bool book_is_released(const struct book *b, uint64_t number);
 /* One that was told left; all that a worker had are lost. */
 void book_released_left(struct book *b, const struct book_wait *wait);
+/* One that was told let nothing run, also where it was said to go on: the next attempt may. */
+void book_released_back(struct book *b, const struct book_wait *wait,
+	const struct identifier *review, uint64_t number);
 void book_released_lost(struct book *b, unsigned worker);
 void book_released_free(struct book *b);
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 
 #define UNUSED "approved, but it no longer waited: the approval let nothing run"
+#define BACK "approved, but it did not begin: the approval is for who tries it again"
 #define LOST "approved; the worker that had its session ended, so it is not known to have run"
 
 struct released {
@@ -96,6 +97,18 @@ void book_released_left(struct book *b, const struct book_wait *wait)
 
 	if (r)
 		lose(b, r, WAITER_UNUSED, UNUSED);
+}
+
+void book_released_back(struct book *b, const struct book_wait *wait,
+	const struct identifier *review, uint64_t number)
+{
+	struct released *r = find(b, wait);
+
+	if (!r) {
+		book_release(b, wait, review, number);
+		r = find(b, wait);
+	}
+	lose(b, r, WAITER_UNUSED, BACK);
 }
 
 void book_released_lost(struct book *b, unsigned worker)
