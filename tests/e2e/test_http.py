@@ -252,6 +252,18 @@ def test_a_server_that_is_not_there(make_daemon, web):
     done = d.run("curl", "-sS", f"http://127.0.0.1:{dead}/v1/x")
     assert json.loads(done.stdout)["error"] == "upstream_unreachable"
     assert "refused" in done.stdout
+    approved = []
+    # The server that there is has been asked; of the other nobody says that it was.
+    for port, version in ((web.tls_port, "--http1.1"), (dead, "--http1.1"), (dead, "--http2-prior-knowledge")):
+        url = f"http{'s' if port == web.tls_port else ''}://127.0.0.1:{port}/v1/echo"
+        with d.popen("curl", "-sSk", version, "-X", "PUT", url, stdout=subprocess.PIPE, text=True) as p:
+            review = wait_for(lambda: pending(d))[0]["id"]
+            assert d.wayleave("reviews", "approve", review).returncode == 0
+            assert ("upstream_unreachable" in p.stdout.read()) == (port == dead)
+        approved.append(review)
+    wait_for(lambda: "ran" in d.json("reviews", "show", approved[-1])["sessions"][0])
+    assert [d.json("reviews", "show", r)["sessions"][0].get("ran", "went on") for r in approved] == ["went on", False, False]
+    assert "(the approval was not used)" in d.wayleave("reviews", "show", approved[1]).stdout
 
 
 def test_a_server_whose_certificate_is_bad(make_daemon, web):

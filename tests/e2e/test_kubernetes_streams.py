@@ -378,10 +378,12 @@ BOTH = ["websocket", "SPDY/3.1"]
 
 def test_an_approval_serves_the_transport_that_the_server_has(daemon, cluster, retries):
     process = begins(daemon, "exec", "old", "--", "echo", "old-server")
-    retries()
+    approved = retries()
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "old-server\n"), errors
     assert (retries.upgrades(), retries.reviews()) == (BOTH, 1)
+    sessions = daemon.json("reviews", "show", approved["id"])["sessions"]
+    assert [s.get("ran", "went on") for s in sessions] == [False, "went on"], "the server refused the first"
     # It ran once: who asks anew, asks people.
     process = begins(daemon, "exec", "old", "--", "echo", "old-server")
     review = wait_for(lambda: [r for r in daemon.json("reviews", "list") if r["state"] == "pending"])[0]

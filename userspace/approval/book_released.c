@@ -9,7 +9,9 @@
 #include "approval/book_internal.h"
 #include "base/memory.h"
 
-#define UNUSED "approved, but it no longer waited: the approval let nothing run"
+#define UNUSED                                                                                     \
+	"approved, but it no longer waited, or its server was not reached: the approval let "      \
+	"nothing run"
 #define BACK "approved, but it did not begin: the approval is for who tries it again"
 #define LOST "approved; the worker that had its session ended, so it is not known to have run"
 

@@ -415,6 +415,10 @@ struct protocol_host {
 	/* Both sides are gone. Takes one that is not carried. */
 	void (*tunnel_drop)(struct protocol_tunnel *t);
 
+	/* Of an engine that connects late: what was released goes to the server from here on
+	 * (`begun`), or never will. May be NULL. */
+	void (*begun)(struct protocol_host *host, uint64_t action, bool begun);
+
 	/* Whether what the action's body says can make a difference to its verdict. May be NULL: it
 	 * can't. */
 	bool (*wants_body)(struct protocol_host *host, const struct action *action);
@@ -476,6 +480,12 @@ struct protocol_host {
 	/* Masks of every rule that could match in this session: what unasked-for messages obey. */
 	const struct mask_rules *session_masks;
 };
+
+static inline void protocol_begun(struct protocol_host *host, uint64_t action, bool begun)
+{
+	if (host->begun)
+		host->begun(host, action, begun);
+}
 
 /* Of a connection whose bytes are passed on as they are: nothing more passes either way once that
  * side has ended so. Agents often do not close TLS in order, and still want their answer. */

@@ -353,6 +353,7 @@ static void answer(struct session *s, const struct protocol_action_event *event,
 	const struct protocol *protocol = s->engine->protocol;
 
 	struct protocol_refusal would = {.reason = REASON_NONE};
+	uint64_t approved = d->number; /* or of nothing that was */
 
 	if (d->refusal.reason == REASON_NONE) {
 		bind_masks(s, event, d);
@@ -362,6 +363,7 @@ static void answer(struct session *s, const struct protocol_action_event *event,
 		d->number = decide_record(
 			s, event, &d->verdict, would.reason != REASON_NONE ? &would : &d->refusal);
 	if (d->refusal.reason != REASON_NONE) {
+		hold_begun(s, approved, false);
 		protocol->refuse(s->engine, event->lane, d->number, &d->refusal);
 		return;
 	}
@@ -371,6 +373,9 @@ static void answer(struct session *s, const struct protocol_action_event *event,
 		record_grant(s, d->number, d->grant);
 		s->host.grant = (struct protocol_grant){d->grant->serial, d->grant->slot};
 	}
+	/* Who connects late says itself when it has something of it to send. */
+	if (!protocol->connects_late)
+		hold_begun(s, d->number, true);
 	protocol->release(s->engine, event->lane, d->number);
 }
 

@@ -69,7 +69,7 @@ static enum hold_answer go_on(struct hold *h, const struct protocol_action_event
 	h->session->approved_wait = h->wait;
 	hold_record_end(h, OUTCOME_APPROVED, slice_from_string(h->by), SLICE_EMPTY);
 	keep_unit(h, draft, event->unit);
-	hold_tell_ran(h);
+	hold_let_go_on(h);
 	hold_detach(h);
 	return HOLD_GOES_ON;
 }

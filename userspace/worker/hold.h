@@ -30,11 +30,15 @@ bool hold_was_approved_before(
 	struct session *s, const struct protocol_action_event *event, struct decision *d);
 /* Another verdict than review came of judging it again: the review is left. */
 void hold_leave(struct session *s, uint32_t lane, const char *why);
+/* An action that was let go on is on its way to the server (`begun`), or never will be: people are
+ * told which. Of others nothing is. */
+void hold_begun(struct session *s, uint64_t number, bool begun);
 /* The server did not let the action begin: what people approved is for its next attempt. */
 void hold_give_back(struct session *s, uint64_t number);
 /* EVENT_DROPPED: nobody waits for it any more. */
 void hold_drop(struct session *s, uint32_t lane, const char *why);
-/* The session ends: all of its reviews are left. `gave_up`: by the agent, for no other reason. */
+/* The session ends: all of its reviews are left, and what has not begun never will. `gave_up`: by
+ * the agent, for no other reason. */
 void hold_leave_all(struct session *s, const char *why, bool gave_up);
 /* The agent gave up waiting: what waits ends with errors of its own. False: nothing does. */
 bool hold_cancel(struct session *s, const char *why);

@@ -54,11 +54,39 @@ static void tell_monitor(const struct hold *h, bool stays)
 			slice_of(&leave, sizeof(leave)));
 }
 
-void hold_tell_ran(const struct hold *h)
-{
-	const struct message_leave leave = {.id = h->wait, .ran = true};
+/* Approved, and let go on; its server may still have to be connected to. */
+struct approved {
+	struct list link; /* in the session */
+	uint64_t number; /* of the recorded action */
+	uint64_t wait; /* as the monitor knows it */
+};
 
-	channel_tell(&h->session->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
+void hold_let_go_on(const struct hold *h)
+{
+	struct approved *a = memory_new(sizeof(*a));
+
+	a->number = h->number;
+	a->wait = h->wait;
+	list_append(&h->session->approved, &a->link);
+}
+
+static void tell_begun(struct session *s, struct approved *a, bool begun)
+{
+	const struct message_leave leave = {.id = a->wait, .ran = begun};
+
+	channel_tell(&s->worker->channel, MESSAGE_LEAVE, slice_of(&leave, sizeof(leave)));
+	list_remove(&a->link);
+	free(a);
+}
+
+void hold_begun(struct session *s, uint64_t number, bool begun)
+{
+	list_for_each_safe (position, &s->approved) {
+		struct approved *a = list_entry(position, struct approved, link);
+
+		if (a->number == number)
+			tell_begun(s, a, begun);
+	}
 }
 
 void hold_give_back(struct session *s, uint64_t number)
@@ -106,6 +134,8 @@ void hold_leave_all(struct session *s, const char *why, bool gave_up)
 	list_for_each_safe (position, &s->holds)
 		hold_leave_one(
 			list_entry(position, struct hold, sibling), why, gave_up && asks_again(s));
+	list_for_each_safe (position, &s->approved)
+		tell_begun(s, list_entry(position, struct approved, link), false);
 }
 
 /* Where the protocol has no words the session ends of it, so the hold is over before. */

@@ -85,8 +85,8 @@ void hold_record_end(
 void hold_detach(struct hold *h);
 /* Whether the monitor counts this session among those that wait. */
 bool hold_is_counted(const struct hold *h);
-/* What was approved goes on. */
-void hold_tell_ran(const struct hold *h);
+/* What was approved goes on, and hold_begun() says what becomes of it. */
+void hold_let_go_on(const struct hold *h);
 /* Leaves the review, which `stays` for who asks the same again; frees. */
 void hold_leave_one(struct hold *h, const char *why, bool stays);
 /* Ends the wait, as it is recorded, with an error for the agent: now, or when the action comes

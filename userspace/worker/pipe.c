@@ -109,6 +109,11 @@ static int host_tunnel(
 	return ferry_begin(session_of_host(host), t, name, port);
 }
 
+static void host_begun(struct protocol_host *host, uint64_t action, bool begun)
+{
+	hold_begun(session_of_host(host), action, begun);
+}
+
 static bool host_wants_body(struct protocol_host *host, const struct action *action)
 {
 	return policy_wants_body(session_of_host(host)->scope, action);
@@ -204,6 +209,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.tunnel_write = ferry_write,
 		.tunnel_end = ferry_end,
 		.tunnel_drop = ferry_drop,
+		.begun = host_begun,
 		.wants_body = host_wants_body,
 		.restricts = host_restricts,
 		.grants = host_grants,

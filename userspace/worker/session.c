@@ -456,6 +456,7 @@ struct session *session_new(struct worker *w, int fd, const struct origin *origi
 	list_init(&s->share.link);
 	s->share.slot = -1;
 	list_init(&s->holds);
+	list_init(&s->approved);
 	list_init(&s->again);
 	list_init(&s->ferries);
 	list_append(&w->sessions, &s->link);

@@ -136,6 +136,7 @@ struct session {
 	unsigned outstanding; /* replies of the monitor and jobs that are still to come */
 
 	struct list holds; /* its actions that wait for people */
+	struct list approved; /* those that go on by it, and have not reached the server yet */
 	struct list again; /* in worker.holds_known or holds_asked */
 	struct unit *unit; /* actions that were approved and are still to come; NULL: none */
 	/* The action that people approved last, and how the monitor knows its wait; 0: none. */

@@ -251,6 +251,7 @@ int http_agent_send(struct http_engine *e)
 
 	if (r < 0)
 		return r;
+	protocol_begun(e->base.host, e->request.number, true);
 	http_see_request(e);
 	http_server_expect(e);
 	if (e->request.collected)

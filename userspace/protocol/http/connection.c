@@ -213,6 +213,7 @@ int http_go_on(struct http_engine *e)
 			return 0;
 		}
 		if (e->passthrough) {
+			protocol_begun(e->base.host, e->request.number, true);
 			http_begin_tunnel(e, NULL);
 			return 0;
 		}

@@ -260,6 +260,8 @@ static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t 
 		http_note(e, REASON_MASK_WRITTEN_BACK, why);
 	if (e->request.tunnels && !e->passthrough) {
 		r = http_connect_release(e, &refused);
+		if (refused)
+			protocol_begun(e->base.host, number, false);
 		if (r < 0 || refused)
 			return r;
 	}

@@ -61,6 +61,7 @@ int http2_server_send(struct http2_stream *s)
 		return -ENOMEM;
 	s->server_id = id;
 	s->state = HTTP2_OPEN;
+	protocol_begun(s->h->e->base.host, s->request.number, true);
 	f->waits = false;
 	return 0;
 }

@@ -52,6 +52,7 @@ void http2_stream_free(struct http2_stream *s)
 
 	http2_socket_report(s);
 	http2_socket_stop(s);
+	protocol_begun(h->e->base.host, s->request.number, false);
 	for (int to = SIDE_AGENT; to <= SIDE_SERVER; to++) {
 		struct http2_flow *f = &s->flows[to];
 
