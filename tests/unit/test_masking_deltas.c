@@ -4,7 +4,9 @@
  */
 #include "masking/deltas.h"
 
+#include <malloc.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "masking/json_deltas.h"
 #include "masking_test.h"
@@ -223,21 +225,211 @@ Test(masking_deltas, a_word_without_end)
 		take("{\"delta\":\"abcdefghij\"}");
 		most = mask_deltas_held(deltas) > most ? mask_deltas_held(deltas) : most;
 	}
-	cr_expect_leq(most, DELTAS_EVENTS_MOST * strlen("{\"delta\":\"abcdefghij\"}"));
+	cr_expect_leq(most, DELTAS_HELD_MOST + (64u << 10)); /* and the text's own */
 	end();
 	cr_expect_eq(buffer_length(&out), 20000 * strlen("{\"delta\":\"abcdefghij\"}"));
 }
 
+/* An event whose 16 pieces are `one`, and then the other 15 times. */
+static const char *sixteen(const char *one, const char *others)
+{
+	static char text[1024];
+	char *to = text + sprintf(text, "{\"delta\":{\"text\":\"%s\"", one);
+
+	for (unsigned i = 1; i < 16; i++)
+		to += sprintf(to, ",\"%s\":\"%s\"", one == others ? "text" : "content", others);
+	strcpy(to, "}}");
+	return text;
+}
+
+/* Bytes of memory, without what left; AddressSanitizer's allocator says none. */
+static size_t memory_used(void)
+{
+	size_t used = mallinfo2().uordblks;
+
+	return used > out.capacity ? used - out.capacity : 0;
+}
+
+/* Pieces need much more memory than bytes. */
+Test(masking_deltas, memory_of_what_waits)
+{
+	static const char *const words[] = {"a", "\\u0061", "\xc3\xa4"};
+
+	for (size_t w = 0; w < ARRAY_SIZE(words); w++) {
+		size_t before = memory_used(), most = 0, used = 0;
+
+		for (unsigned i = 0; i < 3000; i++) {
+			size_t now, held;
+
+			take(sixteen(words[w], words[w]));
+			buffer_clear(&out);
+			now = memory_used();
+			now = now > before ? now - before : 0;
+			held = mask_deltas_held(deltas);
+			used = now > used ? now : used;
+			most = held > most ? held : most;
+			/* And the allocator's own: what was freed and is kept counts as used. */
+			cr_assert_leq(now, held + held / 4 + (64u << 10), "%zu of %zu", now, held);
+		}
+		cr_expect_leq(most, DELTAS_HELD_MOST + (64u << 10));
+		cr_expect_leq(used, 1u << 20, "%zu", used);
+		end();
+		buffer_clear(&out);
+	}
+}
+
+static double seconds_of(const char *event)
+{
+	clock_t begin = clock();
+
+	for (unsigned i = 0; i < 3000; i++) {
+		take(event);
+		buffer_clear(&out);
+	}
+	end();
+	buffer_clear(&out);
+	return (double)(clock() - begin) / CLOCKS_PER_SEC;
+}
+
+/* A piece costs the same however many others wait. */
+Test(masking_deltas, time_of_what_waits)
+{
+	double passing = seconds_of(sixteen("a\\n", "b\\n"));
+	double waiting = seconds_of(sixteen("a", "b\\n"));
+
+	cr_expect_lt(waiting, 5 * passing, "%f of %f s", waiting, passing);
+}
+
+/* Every text has each of the pieces, one after the other. */
+static void take_turns(unsigned texts, const char *const *pieces, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned t = 0; t < texts; t++) {
+			char text[128];
+
+			snprintf(text, sizeof(text),
+				"{\"choices\":[{\"index\":%u,\"delta\":{\"content\":\"%s\"}}]}", t,
+				pieces[i]);
+			take(text);
+		}
+	}
+}
+
+/* What stands in all texts that left, without their events. */
+static const char *texts_that_left(void)
+{
+	static char texts[1u << 20];
+	struct slice rest = buffer_slice(&out), name = slice_from_string("\"content\":\"");
+	size_t length = 0;
+
+	for (;;) {
+		const uint8_t *at = memmem(rest.data, rest.length, name.data, name.length);
+		size_t n;
+
+		if (!at)
+			break;
+		rest = slice_from(rest, (size_t)(at - rest.data) + name.length);
+		n = (size_t)((const uint8_t *)memchr(rest.data, '"', rest.length) - rest.data);
+		cr_assert_lt(length + n, sizeof(texts));
+		memcpy(texts + length, rest.data, n);
+		length += n;
+	}
+	texts[length] = 0;
+	buffer_clear(&out);
+	return texts;
+}
+
+#define HAS_NONE_OF(text, characters)                                                              \
+	cr_expect_null(strpbrk(text, characters), "left: %.64s", strpbrk(text, characters))
+
+/* How many is what an agent asks for. */
+Test(masking_deltas, texts_that_take_turns)
+{
+	static const char *const card[] = {
+		"so ", "41", "11", " ", "11", "11", " 1", "11", "1", " ", "11", "11", " ", "yes "};
+	static const char *const mail[] = {"so ", "q", "z", "@", "zq", "q", ".c", "om", " yes "};
+	static const unsigned counts[] = {2, 9, 16, 17, 64, DELTAS_TEXTS_MOST};
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		const char *left;
+
+		take_turns(counts[i], card, ARRAY_SIZE(card));
+		end();
+		left = texts_that_left();
+		HAS_NONE_OF(left, "0123456789");
+		cr_expect(strstr(left, "so ") && strstr(left, "yes "), "%u: %s", counts[i], left);
+		take_turns(counts[i], mail, ARRAY_SIZE(mail));
+		end();
+		left = texts_that_left();
+		HAS_NONE_OF(left, "qz@");
+	}
+}
+
+/* Where more would wait than may: what is no value passes on as soon as that is known. */
+Test(masking_deltas, long_words_that_take_turns)
+{
+	const char *word[41];
+	const char *left;
+
+	for (size_t i = 0; i < 40; i++)
+		word[i] = i % 2 ? "q" : "z.";
+	word[40] = "@acme.com ";
+	take_turns(DELTAS_TEXTS_MOST, word, ARRAY_SIZE(word));
+	end();
+	left = texts_that_left();
+	HAS_NONE_OF(left, "qz@");
+	word[40] = " and so on ";
+	take_turns(2, word, ARRAY_SIZE(word));
+	end();
+	left = texts_that_left();
+	cr_expect_not(strstr(left, "[masked]"), "%s", left);
+}
+
+/* Those that find no room leave masked, as do all later ones. */
 Test(masking_deltas, more_texts_than_are_read_at_once)
 {
-	for (unsigned i = 0; i < 3 * DELTAS_TEXTS_MOST; i++) {
-		char text[64];
+	static const char *const pieces[] = {"so ", "q", "z", "@", "zq", "q", ".c", "om", " yes "};
+	const char *left;
 
-		snprintf(text, sizeof(text), "{\"index\":%u,\"delta\":\"a\"}", i);
-		take(text);
+	take_turns(3 * DELTAS_TEXTS_MOST, pieces, ARRAY_SIZE(pieces));
+	cr_expect_leq(mask_deltas_held(deltas), DELTAS_HELD_MOST + DELTAS_TEXTS_MOST * 1024);
+	for (unsigned i = 0; i < 2 * DELTAS_EVENTS_MOST; i++)
+		take("{}");
+	buffer_clear(&out);
+	take("{\"delta\":\"nothing \"}");
+	LEFT("{\"delta\":\"[masked]\"}");
+	end();
+	take_turns(3 * DELTAS_TEXTS_MOST, pieces, ARRAY_SIZE(pieces));
+	end();
+	left = texts_that_left();
+	HAS_NONE_OF(left, "qz@");
+	cr_expect(strstr(left, "so "));
+}
+
+/* One after the other they may be many. */
+Test(masking_deltas, texts_that_follow_one_another)
+{
+	for (unsigned t = 0; t < 3 * DELTAS_TEXTS_MOST; t++) {
+		for (unsigned i = 0; i < 10; i++) {
+			char text[64];
+
+			snprintf(text, sizeof(text), "{\"index\":%u,\"delta\":\"word\"}", t);
+			take(text);
+		}
 	}
-	cr_expect_leq(mask_deltas_held(deltas),
-		DELTAS_WAIT_MOST * strlen("{\"index\":99,\"delta\":\"a\"}"));
+	end();
+	cr_expect_not(memmem(buffer_slice(&out).data, buffer_length(&out), "[masked]", 8));
+}
+
+/* The last word of one is not waited for without end, where only others go on. */
+Test(masking_deltas, a_text_that_others_follow)
+{
+	take("{\"index\":0,\"delta\":\"check\"}");
+	for (unsigned i = 0; i + 1 < 2 * DELTAS_WAIT_MOST; i++)
+		take("{\"index\":1,\"delta\":\"all\\n\"}");
+	LEFT("");
+	take("{\"index\":1,\"delta\":\"all\\n\"}");
+	cr_expect_neq(buffer_length(&out), 0);
 	end();
 }
 

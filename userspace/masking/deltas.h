@@ -5,17 +5,27 @@
  * they came, but for strings of which something was found. One waits while its text's last word
  * could still become a finding: mostly for the next piece, never for more than some events. Called
  * by protocols that have taken the events apart.
+ *
+ * Where more would wait than may, the text that the first event waits for is taken to be whole if
+ * no other came between, and else what waits of it is masked: how many texts take turns is what the
+ * agent asked for, and each of them makes the others' wait longer. Texts beyond those that are read
+ * at once leave masked, each piece of them.
  */
 #ifndef WAYLEAVE_MASKING_DELTAS_H
 #define WAYLEAVE_MASKING_DELTAS_H
 
 #include "masking/strategy.h"
 
-#define DELTAS_WAIT_MOST 8u /* events behind a text's last piece, until it is taken to be whole */
+/* Events behind a text's last piece, and as many for each other text that had one since: then it is
+ * taken to be whole. */
+#define DELTAS_WAIT_MOST 8u
 #define DELTAS_EVENTS_MOST 1024u /* that wait, */
-#define DELTAS_HELD_MOST (512u << 10) /* and their bytes: then what is there is taken to be all */
+#define DELTAS_PIECES_MOST 1024u /* the strings in them that are searched, */
+#define DELTAS_HELD_MOST (512u << 10) /* and bytes of memory of both */
 #define DELTAS_PIECE_MOST (128u << 10) /* bytes; a longer one is searched by itself alone */
-#define DELTAS_TEXTS_MOST 16u /* at once; the one that waited longest makes room */
+/* That go on; of one that had no piece in the last DELTAS_EVENTS_MOST events none comes any more.
+ */
+#define DELTAS_TEXTS_MOST 128u
 
 struct mask_deltas;
 
@@ -26,9 +36,9 @@ void mask_deltas_free(struct mask_deltas *d); /* takes NULL */
  * to `out` what of all that came may pass. Errors of buffer.h and detector_scan(). */
 int mask_deltas_take(
 	struct mask_deltas *d, struct slice event, struct slice json, struct buffer *out);
-/* No more comes: all that is left passes. */
+/* No more comes: all that is left passes, and the texts are forgotten. */
 int mask_deltas_end(struct mask_deltas *d, struct buffer *out);
-/* Bytes that are kept back. */
+/* Bytes of memory, for what is kept back and the texts that may go on. */
 size_t mask_deltas_held(const struct mask_deltas *d);
 
 #endif
