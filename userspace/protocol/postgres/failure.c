@@ -24,15 +24,22 @@ static void skip_to_sync(struct pg_engine *e)
 /* The error of a message that was sent in order to fail, in the words of the refusal. */
 static int reword(struct pg_engine *e, const struct pg_request *q)
 {
+	size_t length;
 	int r;
 
 	buffer_clear(&e->scratch);
 	r = pg_error_put(&e->scratch, e->encoding, false, q->state, slice_from_string(q->refusal));
-	/* Such were let through, and are recorded so. The request does not live until then. */
-	if (r == 0 && (q->kind == PG_REQUEST_ROLE || q->let_through))
+	length = buffer_length(&e->scratch);
+	/* Behind the message, as it is in UTF-8: the event is read when the request is gone. */
+	if (r == 0)
+		r = buffer_append_string(&e->scratch, q->refusal);
+	if (r < 0)
+		return r;
+	/* Such were let through, and are recorded so. */
+	if (q->kind == PG_REQUEST_ROLE || q->let_through)
 		pg_settle_report(e, q, SLICE_EMPTY, slice_from_string(q->state),
-			slice_from_string(q->refusal));
-	return r < 0 ? r : pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
+			slice_from(buffer_slice(&e->scratch), length));
+	return pg_write(e, SIDE_AGENT, slice_head(buffer_slice(&e->scratch), length));
 }
 
 static bool is_poisons_error(const struct pg_request *q, struct slice code)
