@@ -48,12 +48,13 @@ static bool starts_as_host(struct slice packets)
 	return right;
 }
 
-/* A session that the host logs in. */
-static void check_injected(const struct engine_run *run)
+/* A session that the host logs in. What the server itself says may be anything. */
+static void check_injected(const struct engine_run *run, const struct buffer *server_said)
 {
 	const struct buffer *to_server = &run->sent[SIDE_SERVER];
 
-	postgres_input_check(!contains(&run->sent[SIDE_AGENT], PASSWORD),
+	postgres_input_check(
+		!contains(&run->sent[SIDE_AGENT], PASSWORD) || contains(server_said, PASSWORD),
 		"the agent was told the host's password");
 	postgres_input_check(run->bench->allow_cleartext ||
 			contains(&run->events, "! tls server") || !contains(to_server, PASSWORD),
@@ -62,7 +63,8 @@ static void check_injected(const struct engine_run *run)
 		starts_as_host(buffer_slice(to_server)), "a login in the name of somebody else");
 }
 
-static void feed(struct engine_run *run, struct slice in)
+/* What of it is the server's goes to `server_said`, too. */
+static void feed(struct engine_run *run, struct slice in, struct buffer *server_said)
 {
 	enum postgres_input_kind kind;
 	struct slice bytes;
@@ -75,9 +77,13 @@ static void feed(struct engine_run *run, struct slice in)
 		case POSTGRES_INPUT_SERVER_END:
 			engine_run_end(run, SIDE_SERVER);
 			break;
+		case POSTGRES_INPUT_AGENT:
+			engine_run_feed(run, SIDE_AGENT, bytes);
+			break;
 		default:
-			engine_run_feed(run,
-				kind == POSTGRES_INPUT_AGENT ? SIDE_AGENT : SIDE_SERVER, bytes);
+			if (buffer_append(server_said, bytes.data, bytes.length) < 0)
+				return;
+			engine_run_feed(run, SIDE_SERVER, bytes);
 		}
 	}
 }
@@ -87,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct engine_bench bench;
 	struct engine_guard guard;
 	struct engine_run run;
+	struct buffer server_said;
 	size_t before;
 
 	if (size < 2)
@@ -106,12 +113,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		engine_run_abort(&run, REASON_UPSTREAM_UNREACHABLE);
 	else if (!(data[0] & 32))
 		engine_run_connected(&run);
-	feed(&run, slice_of(data + 1, size - 1));
+	buffer_init(&server_said, size);
+	feed(&run, slice_of(data + 1, size - 1), &server_said);
 	if (data[0] & 32 && !(data[0] & 16) && !run.closed)
 		engine_run_connected(&run);
 	postgres_input_check_guard(&guard);
 	if (bench.user)
-		check_injected(&run);
+		check_injected(&run, &server_said);
+	buffer_done(&server_said);
 	postgres_input_check_memory(before);
 	engine_run_done(&run);
 	engine_guard_done(&guard);
