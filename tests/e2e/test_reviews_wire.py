@@ -152,6 +152,25 @@ def test_what_the_server_says_meanwhile(daemon, stalling):
     assert state_of(daemon, review) == "cancelled"
 
 
+@pytest.mark.parametrize("begin", [(), (("Q", "begin"), Z)], ids=["outside", "in a transaction"])
+def test_a_side_that_breaks_its_connection(daemon, server, stalling, begin):
+    """Nobody is asked any more, nothing runs, and the other side's connection ends, which at this point has no words in this protocol."""
+    item, before = f"broken {len(begin)}", ["BEGIN", "T"][:len(begin)]
+    add(server, item)
+    for breaks, place, steps in ((stalling.reset, stalling, [LINE, ("eof",)]), (lambda: None, server, [LINE, ("reset",)])):
+        script = Script(daemon, place, *begin, delete(item), ASKED, *steps)
+        script.stopped()
+        (review,) = wait_for_pending(daemon)
+        breaks()
+        script.go_on()
+        assert script.end() == before, place
+        wait_for_pending(daemon, 0)
+        assert state_of(daemon, review) == "cancelled" and daemon.wayleave("reviews", "approve", review["id"]).returncode == 1
+    wait_for(lambda: server.sql("select count(*) from pg_stat_activity where state like 'idle in transaction%' and usename = 'app'") == "0",
+             what="the ends of their sessions")
+    assert count(server, f"item = '{item}'") == 1
+
+
 def test_nobody_is_asked_in_a_failed_transaction(daemon, server):
     """The server fails all but what ends it, whatever people say: several commands in one text, a batch, a call by number, a COPY."""
     before, text = daemon.json("reviews", "list"), "delete from orders where id = -1"

@@ -2,6 +2,7 @@
 """A server that says nothing for a while, or what it would not: what stands between it and its clients keeps back what it says, or adds to it."""
 import contextlib
 import socket
+import struct
 import threading
 
 
@@ -27,6 +28,13 @@ class Stalling:
     def say(self, data):
         """To the last client, which nothing is being said to at the moment."""
         self.client.sendall(data)
+
+    def reset(self):
+        """The last client's connection breaks, without a word."""
+        # Not the copiers' any more, which would end it in order; that one of them reads keeps it open until it is woken up.
+        with socket.socket(fileno=self.client.detach()) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.shutdown(socket.SHUT_RD)
 
     def accept(self):
         with contextlib.suppress(OSError):

@@ -5,8 +5,8 @@
 
 SCRIPT is a Python expression: a list of steps. A step is a message ("Q", "select 1"), or ("wait", "Z") to read up to and
 including a message of that type, or ("sleep", seconds), ("raw", hex), ("close",), ("eof",) to read to the end, or ("line", text) to print that and
-wait for a line, or ("cancel",) for a cancel request, ("cancel", "tls") for one inside TLS, or ("shut",) to send no more. Prints what came as
-a JSON list of [type, fields…]."""
+wait for a line, or ("cancel",) for a cancel request, ("cancel", "tls") for one inside TLS, or ("shut",) to send no more, or
+("reset",) to break the connection. Prints what came as a JSON list of [type, fields…]."""
 import ast
 import json
 import socket
@@ -162,6 +162,9 @@ def run(host, port, user, database, script, parameters=()):
             cancel(host, port, c.key, *step[1:])
         elif step[0] == "shut":
             c.socket.shutdown(socket.SHUT_WR)
+        elif step[0] == "reset":
+            c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            c.socket.close()
         elif step[0] == "raw":
             c.socket.sendall(bytes.fromhex(step[1]))
         elif step[0] == "eof":
