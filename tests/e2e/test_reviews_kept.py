@@ -137,6 +137,22 @@ def test_killed_before_the_review_is_kept(setting, server):
     assert setting.daemon.json("reviews", "list") == reviews and count(server, "item = 'unheard'") == 1
 
 
+def test_killed_while_the_server_is_asked_what_it_would_do(setting, server):
+    """Nobody has heard of it, nor will."""
+    add(server, "unplanned")
+    session, reviews = setting.session(), setting.daemon.json("reviews", "list")
+    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
+        blocker.cursor().execute("lock table orders in access exclusive mode")
+        session.send("delete from orders where item = 'unplanned'")
+        wait_for(lambda: server.sql(f"select wait_event_type from pg_stat_activity where pid = {session.pid}") == "Lock", what="its preview")
+        restart(setting)
+        blocker.rollback()
+    wait_over(server, session)
+    assert setting.daemon.json("reviews", "list") == reviews and count(server, "item = 'unplanned'") == 1
+    setting.wait_known()
+    assert not any("unplanned" in slacks.flatten(message) for message in setting.slack.messages.values())
+
+
 def test_killed_before_it_is_in_slack(setting, server):
     """Nobody knows whether it was shown: how it ended is, without buttons."""
     add(server, "unseen")
