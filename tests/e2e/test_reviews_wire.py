@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Held actions, message by message: what is sent behind one that waits, and what either side does meanwhile that no driver would."""
 import json
+import time
 
 import pytest
 from conftest import make_config
@@ -169,6 +170,26 @@ def test_a_side_that_breaks_its_connection(daemon, server, stalling, begin):
     wait_for(lambda: server.sql("select count(*) from pg_stat_activity where state like 'idle in transaction%' and usename = 'app'") == "0",
              what="the ends of their sessions")
     assert count(server, f"item = '{item}'") == 1
+
+
+def test_signs_of_life_of_a_batch_in_a_transaction(daemon, server):
+    """The extended protocol's, behind messages that the server has not answered: a notice, and from then on something every second or two."""
+    script = Script(daemon, server, ("Q", "begin"), Z, ("batch", [*bound("delete from orders where id = -2"), ("E",), ("S",)]), ASKED,
+                    ("line", "ready"), *[("wait", "S")] * 2, LINE, Z, ("Q", "rollback"), Z)
+    script.stopped()
+    (review,) = wait_for_pending(daemon)
+    script.go_on()
+    start = time.monotonic()
+    script.stopped()
+    assert time.monotonic() - start < 4
+    decide(daemon, "approve", review)
+    script.go_on()
+    out, err = script.process.communicate(timeout=20)
+    said = [m for m in json.loads(out) if m[0] in "NSECZ"]
+    notices = [i for i, m in enumerate(said) if m[0] == "N"]
+    assert [said[i][1]["M"] for i in notices] == [f"wayleave: waiting for approval by dba (review {review['id']})"], (out, err)
+    behind = [m[1] for m in said[notices[0] + 1:]]
+    assert behind[:2] == [behind[0]] * 2 and [m for m in behind if m != behind[0]] == ["DELETE 0", "T", "ROLLBACK", "I"], (out, err)
 
 
 def test_nobody_is_asked_in_a_failed_transaction(daemon, server):
