@@ -300,6 +300,7 @@ static void trace_stored(struct tracer *tracer, struct trace *t, const struct sq
 {
 	const struct facts *f = text ? sql_text_facts(text) : NULL;
 	const struct tree *before = t->tree;
+	const struct trace_sub_name *names_before = t->sub_names;
 
 	if (!f || command >= f->command_count || tracer->stored_depth == STORED_DEPTH_MOST) {
 		set_not_known(ret);
@@ -307,8 +308,10 @@ static void trace_stored(struct tracer *tracer, struct trace *t, const struct sq
 	}
 	tracer->stored_depth++;
 	t->tree = &f->tree;
+	t->sub_names = NULL; /* they are of places in the other tree */
 	trace_statement(tracer, t, f->command_facts[command].statement, ret);
 	t->tree = before;
+	t->sub_names = names_before;
 	tracer->stored_depth--;
 }
 
