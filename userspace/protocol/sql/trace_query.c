@@ -127,6 +127,9 @@ static void trace_by(struct trace *t, const struct trace_level *level,
 			trace_decide(t, &result->items[i].value, clause, SLICE_EMPTY);
 			named = true;
 		}
+		/* Columns whose names are not known here may have this one. */
+		if (result->open)
+			trace_decide(t, &result->rest, clause, SLICE_EMPTY);
 		/* A name that only the result has. */
 		if (named && !trace_may_be_column(level, name))
 			return;
@@ -189,6 +192,18 @@ static struct trace_columns trace_select(
 	return result;
 }
 
+/* ORDER BY sees the rows as an item of FROM (transformValuesClause, analyze.c). */
+static void add_values(
+	struct trace *t, struct trace_level *level, const struct trace_columns *columns)
+{
+	struct trace_item *item = trace_add_item(t, level);
+
+	if (!item)
+		return;
+	item->alias = slice_from_string("*VALUES*");
+	item->columns = *columns;
+}
+
 /* VALUES: a column is any of its rows'. */
 static struct trace_columns trace_values(
 	struct trace *t, const struct trace_place *place, tree_index n)
@@ -212,6 +227,7 @@ static struct trace_columns trace_values(
 			i++;
 		}
 	}
+	add_values(t, &level, &result);
 	trace_tail(t, &level, place, &result, n);
 	return result;
 }
