@@ -49,6 +49,9 @@ SEEN = {
     "select p from parent p where id = 1": b'(1,"[masked]")',
     "select v from customer_view v where number = 1": b'(1,Ann,"[masked]","[masked]",ANN,)',
     "select home from typed where id = 1": b"",
+    "select e.value from customers c, jsonb_array_elements('[\"seen\"]') as e where c.id = 1 and value is not null": b'"seen"',
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) search depth first by n set s select * from r order by s limit 1":
+        b"\0\2\0\0\0\x011\0\0\0\5{(1)}",
     "copy (select id, ssn, salary, name from customers where id = 1) to stdout": b"1\t[masked]\t\\N\tAnn\n",
     "copy (select id, code, plain from typed where id = 1) to stdout": b"1\t[hash]\tone\n",
     "copy (select id, number, born, word from typed where id = 1) to stdout (format csv)": b"1,,,[masked]\n",

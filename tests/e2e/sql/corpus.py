@@ -305,6 +305,16 @@ REFUSED = [
     "select count(*) from (select ((('x'::text)::varchar)::text)::name) a natural join (select ssn as name from customers) b",
     "select count(*) from (select xmlserialize(content '<a/>'::xml as text)) a natural join (select ssn as xmlserialize from customers) b",
     "select count(*) from (select (customers.*)::text from customers) a natural join (select 'x' as customers) b",
+    # names that something in FROM seems to have, and what is further out has
+    "select id from customers where (select ssn from jsonb_array_elements('[1]') ssn) > 'm'",
+    "select (select count(*) from (select 50 as salary) z, orders tablesample bernoulli (salary / 100) repeatable (1)) from customers",
+    "select (select x from (values (ssn, 'a'), ('m', 'b') order by column1 || '' limit 1) v(y, x)) from customers, (select 'a' as column1) o",
+    "select (select x from (values (ssn, 'a'), ('m', 'b') order by \"*VALUES*\".column1 || '' limit 1) v(y, x)) from customers,"
+    " (select 'a' as column1) as \"*VALUES*\"",
+    "select id from (select id, ssn from customers) xmin where xmin::text like '%q%'",
+    # names of the result that only the server knows
+    "select x.i from (select (s.w).*, s.id as i from (select c as w, c.id, 'a' as ssn from customers c) s order by ssn) x",
+    "select x.i from (select distinct on (ssn) (s.w).*, s.id as i from (select c as w, c.id, 'a' as ssn from customers c) s) x",
     # with RECURSIVE a name is also that of what stands behind it
     "with recursive a as (select id, state from orders), orders as (select id, ssn as state from customers) select id from a where state > 'm'",
     "with recursive a as (select 1 as n union all select n + 1 from a, b where n < 3 and b.x > 'm'), b as (select ssn as x from customers)"
@@ -402,6 +412,27 @@ SHOWN = [
     "select (select upper(x) from (select (select c.ssn as x union all select 'b' limit 1)) s) from customers c, (select 'a' as x) o",
     "select (select upper(\"?column?\") from (select c.ssn || '') s) from customers c, (select 'a' as \"?column?\") o",
     "select (select (select upper(ssn) from (select c.ssn" + "::text" * 70 + ") s) from (select 'a' as ssn) o) from customers c",
+    # names that something in FROM seems to have, and what is further out has
+    "select (select ssn from jsonb_array_elements('[1]') ssn) from customers",
+    "select (select ssn from json_array_elements_text('[1]') ssn) from customers",
+    "select (select ssn from rows from (jsonb_array_elements('[1]')) with ordinality as ssn) from customers",
+    "select (select ssn from pg_partition_ancestors('part_north') ssn limit 1) from customers",
+    "select (select ssn from rows from (generate_series(1, 1), generate_series(1, 1)) ssn) from customers",
+    "select (select generate_series from rows from (json_each('{\"a\": 1}'), generate_series(1, 1)) as x(a, b, c)) from"
+    " (select ssn as generate_series from customers) q",
+    "select (select ordinality from jsonb_each('{\"a\": 1}') with ordinality as t(k, v, o)) from (select ssn as ordinality from customers) q",
+    "select (select q from (select (w).*, 'a' as q from (select row('a', 'b')::address as w) s) as z(a, b, c)) from (select ssn as q from customers) c",
+    "select (select j.ssn from (orders a join orders b using (ssn) as j) k limit 1) from customers j",
+    "select ctid from (select ssn from customers) ctid",
+    "select (select tableoid from (select 1) z) from (select ssn from customers) tableoid",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) search depth first by n set ssn"
+    " select (select ssn from (select * from r) x limit 1) from customers",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) search depth first by n set ssn"
+    " select (select ssn from (select * from r a join r b using (ssn)) x limit 1) from customers",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) cycle n set ssn using path"
+    " select (select ssn::text from (select * from r) x limit 1) from customers",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) search depth first by n set s"
+    " select upper(x.d) from (select * from r, (select 1 as y, ssn, 'a' as z from customers) c) as x(a, b, d, e)",
     # the fields of a row in FROM
     "select (select upper(street) from coalesce(t.home, t.home) as x) from typed t, (select 'a' as street) o",
     "select (select upper(ssn) from coalesce(row('a', 'b')::address) as ssn) from customers",

@@ -182,6 +182,10 @@ class Queries:
         names = ", ".join(c.name for c in columns)
         if "record(" in form and "populate" not in form or "to_recordset" in form:
             return f"{text} AS {alias}({', '.join(f'{c.name} {c.kind}' for c in columns)})", Item(alias, columns)
+        if self.chance(0.2) and not self.harmless:
+            # Some functions' columns are called after it.
+            alias = self.random.choice(expressions.WILD)
+            return f"{text}{self.choice('', '', ' WITH ORDINALITY')} AS {alias}", Item(alias, [])
         if self.chance(0.2):
             return f"{text} WITH ORDINALITY AS {alias}({names}, o)", Item(alias, columns)
         return f"{text} AS {alias}({names})", Item(alias, columns)

@@ -32,6 +32,7 @@ struct trace_column {
 	struct slice name;
 	struct value value;
 	bool generated; /* of a table: COPY of the whole table leaves it out */
+	bool unstarred; /* "*" may leave it out: whether it does is not known */
 };
 
 struct trace_columns {
@@ -130,6 +131,9 @@ struct slice trace_format(struct trace *t, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void trace_add_column(
 	struct trace *t, struct trace_columns *c, struct slice name, struct value value);
+/* One of other columns, under the name. */
+void trace_copy_column(struct trace *t, struct trace_columns *c, struct slice name,
+	const struct trace_column *column);
 /* All columns, their rest too. */
 struct value trace_columns_join(const struct trace_columns *c);
 struct trace_item *trace_add_item(struct trace *t, struct trace_level *level);
@@ -181,9 +185,10 @@ void trace_window(struct trace *t, const struct trace_level *level, const struct
 /* trace_function.c */
 struct value trace_function_call(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n);
-/* Whether the function's result in FROM is one column; *ret: what is in it. */
+/* Whether the function's result in FROM is one column; *ret: what is in it. *ret_name: the column's
+ * own name, which no alias of the function changes; empty: it has none. */
 bool trace_from_function(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n, struct value *ret);
+	const struct trace_place *place, tree_index n, struct value *ret, struct slice *ret_name);
 /* The result of code that is not known to be harmless. */
 struct value trace_unknown_code(struct trace *t, struct slice name);
 struct value trace_unknown_attribute(struct trace *t, struct slice name);

@@ -20,17 +20,23 @@ void trace_rename(struct trace *t, struct trace_columns *c, tree_index names)
 
 	if (!names)
 		return;
-	/* Which columns the names are for can't be told where some are not known. */
+	/* Which columns the names are for can't be told where some are not known; nor which are
+	 * left with the names that they had. */
+	if (c->open && c->count)
+		renamed.rest = value_derive(any);
 	tree_for_each(name, t->tree, names)
 	{
 		bool known = !c->open && i < c->count;
 
-		trace_add_column(t, &renamed, tree_string(t->tree, name),
-			known ? c->items[i].value : value_derive(any));
+		if (known)
+			trace_copy_column(t, &renamed, tree_string(t->tree, name), &c->items[i]);
+		else
+			trace_add_column(
+				t, &renamed, tree_string(t->tree, name), value_derive(any));
 		i++;
 	}
-	for (i = c->open ? 0 : i; i < c->count && trace_goes_on(t); i++)
-		trace_add_column(t, &renamed, c->items[i].name, c->items[i].value);
+	for (; !c->open && i < c->count && trace_goes_on(t); i++)
+		trace_copy_column(t, &renamed, c->items[i].name, &c->items[i]);
 	*c = renamed;
 }
 
@@ -120,23 +126,27 @@ static struct slice own_name(struct trace *t, tree_index call)
 	return name;
 }
 
-/* Each of "functions" is a pair: the call, and its column definitions. Its columns have the names
- * of the function's results, which are not known here, or the alias; so any name may be asked for.
- */
+/* Each of "functions" is a pair: the call, and its column definitions. The columns of one that
+ * gives several have names that are not known here, so any may be asked for. The column of one that
+ * gives one value is called as its parameter is, else after the alias where it is the only
+ * function, else after itself (chooseScalarFunctionAlias, parse_relation.c). */
 static void from_function(
 	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	tree_index alias = tree_get(t->tree, n, FIELD_alias);
 	struct slice name = tree_get_string(t->tree, alias, FIELD_aliasname);
+	tree_index functions = tree_get(t->tree, n, FIELD_functions);
+	bool only = tree_count(t->tree, functions) == 1;
 	struct trace_columns columns = {.rest = value_clean};
 	struct trace_item *item;
 
-	tree_for_each(pair, t->tree, tree_get(t->tree, n, FIELD_functions))
+	tree_for_each(pair, t->tree, functions)
 	{
 		tree_index call = tree_first(t->tree, pair);
 		tree_index definitions = tree_next(t->tree, call);
+		struct slice parameter = SLICE_EMPTY;
 		struct value value;
-		bool single = trace_from_function(t, level, place, call, &value);
+		bool single = trace_from_function(t, level, place, call, &value, &parameter);
 
 		columns.rest = value_join(columns.rest, value);
 		if (tree_kind(t->tree, definitions) == TREE_LIST &&
@@ -144,7 +154,9 @@ static void from_function(
 			continue;
 		if (add_definitions(t, &columns, tree_get(t->tree, n, FIELD_coldeflist), value))
 			continue;
-		if (single && name.length)
+		if (single && parameter.length)
+			trace_add_column(t, &columns, parameter, value);
+		else if (single && only && name.length)
 			trace_add_column(t, &columns, name, value);
 		else if (single)
 			trace_add_column(t, &columns, own_name(t, call), value);
@@ -159,9 +171,7 @@ static void from_function(
 	item->columns = columns;
 	rename_item(t, item, n);
 	if (item->alias.length == 0)
-		item->alias = own_name(t,
-			tree_first(t->tree,
-				tree_first(t->tree, tree_get(t->tree, n, FIELD_functions))));
+		item->alias = own_name(t, tree_first(t->tree, tree_first(t->tree, functions)));
 }
 
 /* XMLTABLE: any column may show what is in the document, or in a default. */
@@ -197,12 +207,14 @@ static void from_table_function(
 		item->alias = slice_from_string("xmltable");
 }
 
+/* Its arguments see neither the table nor the items beside it (transformRangeTableSample,
+ * parse_clause.c). */
 static void from_sample(
 	struct trace *t, struct trace_level *level, const struct trace_place *place, tree_index n)
 {
 	from_range_var(t, level, place, tree_get(t->tree, n, FIELD_relation));
-	trace_filter_list(t, level, place, tree_get(t->tree, n, FIELD_args), "TABLESAMPLE");
-	trace_filter(t, level, place, tree_get(t->tree, n, FIELD_repeatable), "TABLESAMPLE");
+	trace_filter_list(t, level->outer, place, tree_get(t->tree, n, FIELD_args), "TABLESAMPLE");
+	trace_filter(t, level->outer, place, tree_get(t->tree, n, FIELD_repeatable), "TABLESAMPLE");
 }
 
 static const struct trace_column *find_column(
@@ -218,11 +230,8 @@ static const struct trace_column *find_column(
 
 /* The column of one side that is compared with the other's; what may be there where it is not
  * known. */
-static struct value side_column(
-	struct trace *t, const struct trace_columns *side, struct slice name)
+static struct value side_value(const struct trace_columns *side, const struct trace_column *found)
 {
-	const struct trace_column *found = find_column(t, side, name);
-
 	return found ? found->value : side->open ? side->rest : value_clean;
 }
 
@@ -230,10 +239,16 @@ static struct value side_column(
 static void merge_column(struct trace *t, struct trace_columns *merged,
 	const struct trace_columns *left, const struct trace_columns *right, struct slice name)
 {
-	struct value both = value_join(side_column(t, left, name), side_column(t, right, name));
+	const struct trace_column *sides[] = {
+		find_column(t, left, name), find_column(t, right, name)};
+	struct trace_column column = {
+		.value = value_join(side_value(left, sides[0]), side_value(right, sides[1])),
+		.unstarred =
+			(sides[0] && sides[0]->unstarred) || (sides[1] && sides[1]->unstarred)};
 
-	trace_decide(t, &both, "JOIN", SLICE_EMPTY);
-	trace_add_column(t, merged, name, value_derive(both));
+	trace_decide(t, &column.value, "JOIN", SLICE_EMPTY);
+	column.value = value_derive(column.value);
+	trace_copy_column(t, merged, name, &column);
 }
 
 static void add_others(struct trace *t, struct trace_columns *to, const struct trace_columns *side,
@@ -242,7 +257,7 @@ static void add_others(struct trace *t, struct trace_columns *to, const struct t
 	for (size_t i = 0; i < side->count && trace_goes_on(t); i++) {
 		if (merged->count && find_column(t, merged, side->items[i].name))
 			continue;
-		trace_add_column(t, to, side->items[i].name, side->items[i].value);
+		trace_copy_column(t, to, side->items[i].name, &side->items[i]);
 	}
 	if (side->open) {
 		to->rest = to->open ? value_join(to->rest, side->rest) : side->rest;
@@ -311,8 +326,10 @@ static void from_join(struct trace *t, struct trace_level *level, const struct t
 	all = merged;
 	add_others(t, &all, &left.columns, &merged);
 	add_others(t, &all, &right.columns, &merged);
+	/* An alias of the join hides that of its merged columns too. */
 	hide_items(level, first, alias != 0);
-	add_using_alias(t, level, n, &merged);
+	if (!alias)
+		add_using_alias(t, level, n, &merged);
 	item = trace_add_item(t, level);
 	if (!item)
 		return;

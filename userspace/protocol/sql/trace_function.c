@@ -261,11 +261,33 @@ struct value trace_row_attribute(struct trace *t, const struct value *row, struc
 	return *row;
 }
 
+/* Functions whose only result is a parameter that has a name (pg_proc: proargmodes, proargnames).
+ */
+static const struct {
+	const char *function, *parameter;
+} named_results[] = {
+	{"json_array_elements", "value"},
+	{"json_array_elements_text", "value"},
+	{"jsonb_array_elements", "value"},
+	{"jsonb_array_elements_text", "value"},
+	{"pg_partition_ancestors", "relid"},
+};
+
+static struct slice named_result(struct slice function)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(named_results); i++) {
+		if (slice_equal_string(function, named_results[i].function))
+			return slice_from_string(named_results[i].parameter);
+	}
+	return SLICE_EMPTY;
+}
+
 bool trace_from_function(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n, struct value *ret)
+	const struct trace_place *place, tree_index n, struct value *ret, struct slice *ret_name)
 {
 	struct call c;
 
+	*ret_name = SLICE_EMPTY;
 	/* COALESCE, CAST and the like: of a row its fields are the columns. */
 	if (tree_type(t->tree, n) != TYPE_FuncCall) {
 		*ret = trace_expression(t, level, place, n);
@@ -278,5 +300,6 @@ bool trace_from_function(struct trace *t, const struct trace_level *level,
 		return false;
 	/* How many rows there are tells of the arguments. */
 	trace_decide(t, ret, "FROM", SLICE_EMPTY);
-	return c.function == BUILTIN_FUNCTION_HARMLESS;
+	*ret_name = named_result(c.name);
+	return c.function == BUILTIN_FUNCTION_HARMLESS || ret_name->length;
 }

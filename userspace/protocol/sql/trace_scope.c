@@ -143,6 +143,14 @@ void trace_add_column(
 	c->items[c->count++] = (struct trace_column){.name = name, .value = value};
 }
 
+void trace_copy_column(struct trace *t, struct trace_columns *c, struct slice name,
+	const struct trace_column *column)
+{
+	trace_add_column(t, c, name, column->value);
+	if (t->error == 0)
+		c->items[c->count - 1].unstarred = column->unstarred;
+}
+
 struct value trace_columns_join(const struct trace_columns *c)
 {
 	struct value joined = c->open ? c->rest : value_clean;
@@ -301,7 +309,8 @@ static struct value bare_column(struct trace *t, const struct trace_level *level
 				sure = slice_equal(item->columns.items[j].name, name);
 		}
 	}
-	if (!any && is_system_column(name))
+	/* Tables alone have them: a row may be called so too. */
+	if (!any && !row && is_system_column(name))
 		return value_clean;
 	if (row && !sure)
 		found = any ? value_join(found, trace_whole_row(row)) : trace_whole_row(row);
@@ -467,14 +476,24 @@ void trace_set_relation(struct trace *t, struct trace_item *item, tree_index ran
 	t->touches_masked |= value_is_masked(&all);
 }
 
+static void add_rest(struct trace_columns *c, struct value rest)
+{
+	c->rest = c->open ? value_join(c->rest, rest) : rest;
+	c->open = true;
+}
+
 void trace_expand_item(struct trace *t, const struct trace_item *item, struct trace_columns *c)
 {
-	for (size_t i = 0; i < item->columns.count && trace_goes_on(t); i++)
-		trace_add_column(t, c, item->columns.items[i].name, item->columns.items[i].value);
-	if (item->columns.open) {
-		c->rest = c->open ? value_join(c->rest, item->columns.rest) : item->columns.rest;
-		c->open = true;
+	for (size_t i = 0; i < item->columns.count && trace_goes_on(t); i++) {
+		const struct trace_column *column = &item->columns.items[i];
+
+		if (column->unstarred)
+			add_rest(c, column->value);
+		else
+			trace_add_column(t, c, column->name, column->value);
 	}
+	if (item->columns.open)
+		add_rest(c, item->columns.rest);
 }
 
 void trace_expand_all(struct trace *t, const struct trace_level *level, struct trace_columns *c)

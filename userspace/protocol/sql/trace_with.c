@@ -60,7 +60,8 @@ static struct trace_columns trace_recursive(struct trace *t, const struct trace_
 	return columns;
 }
 
-/* SEARCH and CYCLE add columns that are made of others. */
+/* SEARCH and CYCLE add columns that are made of others. "*" does not stand for them in queries
+ * inside of the one that has the WITH (addRangeTableEntryForCTE, parse_relation.c). */
 static void add_search_columns(struct trace *t, tree_index cte, struct trace_columns *c)
 {
 	static const struct {
@@ -79,6 +80,8 @@ static void add_search_columns(struct trace *t, tree_index cte, struct trace_col
 			continue;
 		trace_decide(t, &any, "SEARCH or CYCLE", SLICE_EMPTY);
 		trace_add_column(t, c, tree_get_string(t->tree, clause, columns[i].column), any);
+		if (t->error == 0)
+			c->items[c->count - 1].unstarred = true;
 	}
 }
 
