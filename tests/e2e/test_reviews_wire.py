@@ -75,12 +75,12 @@ def test_copies_from_the_agent(daemon, server):
     assert eager.end() == ["COPY 1", "I", "SELECT 1", "I"] and patient.end() == ["COPY 1", "I"]
     assert extended.end() == ["COPY 1", "I", "SELECT 1", "I"] and flushed.end() == ["COPY 1", "I"]
     assert count(server, "item in ('eager', 'patient', 'extended', 'flushed')") == 4
-    eager = Script(daemon, server, ("Q", "begin"), Z, ("batch", [("Q", COPY), *data("refused"), ("Q", "rollback")]), Z, Z)
-    extended = Script(daemon, server, ("batch", [*prepared, *data("refused"), ("S",), ("Q", "select 1")]), Z, Z)
+    eager = Script(daemon, server, ("Q", "begin"), Z, ("batch", [("Q", COPY), *data("refused copy"), ("Q", "rollback")]), Z, Z)
+    extended = Script(daemon, server, ("batch", [*prepared, *data("refused copy"), ("S",), ("Q", "select 1")]), Z, Z)
     for review in wait_for_waiters(daemon, 1, 1):
         decide(daemon, "deny", review, "--reason", "no")
     assert eager.end() == ["BEGIN", "T", "42501", "E", "ROLLBACK", "I"] and extended.end() == ["42501", "I", "SELECT 1", "I"]
-    assert count(server, "item = 'refused'") == 0
+    assert count(server, "item = 'refused copy'") == 0
 
 
 def test_a_function_that_is_called_by_its_number(daemon, server):

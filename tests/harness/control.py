@@ -28,7 +28,7 @@ class Control:
 
     def reviews(self):
         """Those that are pending."""
-        return [r for r in self.ask_json(REVIEWS, struct.pack("=Q", 0)) if r["state"] == "pending"]
+        return [r for r in self.ask_json(REVIEWS, struct.pack("=QQ", 0, 0)) if r["state"] == "pending"]
 
     def approve(self, review, seconds=0):
         """For a time, or, with 0, for this action alone."""
