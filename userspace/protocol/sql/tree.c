@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 /* libpg_query writes a node as {"TypeName":{fields}}, and a field of one known type as {fields}.
  * Types begin with a capital letter, fields don't. */
@@ -522,4 +523,37 @@ bool tree_is_string_literal(const struct tree *t, tree_index n, struct slice *re
 bool tree_is_integer_literal(const struct tree *t, tree_index n)
 {
 	return tree_type(t, n) == TYPE_A_Const && tree_get(t, n, FIELD_ival) != 0;
+}
+
+static bool word_is_false(struct slice word)
+{
+	return text_equal_ignore_case(word, slice_from_string("false")) ||
+		text_equal_ignore_case(word, slice_from_string("off"));
+}
+
+/* An option as defGetBoolean() reads it: true unless it is said not to be. */
+static bool option_is_on(const struct tree *t, tree_index option)
+{
+	tree_index value = tree_get(t, option, FIELD_arg);
+
+	switch (tree_type(t, value)) {
+	case TYPE_Integer:
+		return tree_get_number(t, value, FIELD_ival) != 0;
+	case TYPE_Boolean:
+		return tree_get_flag(t, value, FIELD_boolval);
+	default:
+		return !word_is_false(tree_string(t, value));
+	}
+}
+
+bool tree_has_option(const struct tree *t, tree_index n, const char *name)
+{
+	bool on = false;
+
+	tree_for_each(option, t, tree_get(t, n, FIELD_options))
+	{
+		if (tree_is(t, option, FIELD_defname, name) && option_is_on(t, option))
+			on = true;
+	}
+	return on;
 }

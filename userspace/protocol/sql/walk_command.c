@@ -5,43 +5,8 @@
 #include "protocol/sql/walk.h"
 
 #include "base/memory.h"
-#include "base/text.h"
 
 #define CURSOR_WITH_HOLD 0x20 /* CURSOR_OPT_HOLD, nodes/parsenodes.h */
-
-static bool word_is_false(struct slice word)
-{
-	return text_equal_ignore_case(word, slice_from_string("false")) ||
-		text_equal_ignore_case(word, slice_from_string("off"));
-}
-
-/* An option as defGetBoolean() reads it: true unless it is said not to be. */
-static bool option_is_on(struct walk *w, tree_index option)
-{
-	tree_index value = tree_get(w->tree, option, FIELD_arg);
-
-	switch (tree_type(w->tree, value)) {
-	case TYPE_Integer:
-		return tree_get_number(w->tree, value, FIELD_ival) != 0;
-	case TYPE_Boolean:
-		return tree_get_flag(w->tree, value, FIELD_boolval);
-	default:
-		return !word_is_false(tree_string(w->tree, value));
-	}
-}
-
-/* Whether the option is given and on; given twice, once is enough. */
-static bool has_option(struct walk *w, tree_index n, const char *name)
-{
-	bool on = false;
-
-	tree_for_each(option, w->tree, tree_get(w->tree, n, FIELD_options))
-	{
-		if (tree_is(w->tree, option, FIELD_defname, name) && option_is_on(w, option))
-			on = true;
-	}
-	return on;
-}
 
 /* The command, to be marked as what the protocol engine must know it as; something to write to
  * where the statement is inside another one, which is then what the engine sees. */
@@ -228,7 +193,7 @@ void walk_close(struct walk *w, tree_index n)
 /* EXPLAIN plans: it needs the same names, runs none of it, but may call functions. */
 void walk_explain(struct walk *w, tree_index n)
 {
-	bool runs = has_option(w, n, "analyze");
+	bool runs = tree_has_option(w->tree, n, "analyze");
 
 	walk_inner(w, tree_get(w->tree, n, FIELD_query),
 		runs ? MENTION_EXPLAINED_TOO : MENTION_EXPLAINED);
@@ -269,7 +234,7 @@ static void copy_form(struct walk *w, tree_index n, struct sql_copy *copy)
 	copy->null_text = copy_option(w, n, "null", &null_given);
 	if (!null_given)
 		copy->null_text = slice_from_string(csv ? "" : "\\N");
-	copy->header = has_option(w, n, "header");
+	copy->header = tree_has_option(w->tree, n, "header");
 	copy_option(w, n, "encoding", &copy->encoding_given);
 }
 
@@ -334,7 +299,7 @@ void walk_vacuum(struct walk *w, tree_index n)
 	bool vacuum = tree_get_flag(w->tree, n, FIELD_is_vacuumcmd);
 	enum operation operations[] = {OPERATION_VACUUM, OPERATION_ANALYZE};
 	size_t first = vacuum ? 0 : 1;
-	size_t end = !vacuum || has_option(w, n, "analyze") ? 2 : 1;
+	size_t end = !vacuum || tree_has_option(w->tree, n, "analyze") ? 2 : 1;
 	tree_index relations = tree_get(w->tree, n, FIELD_rels);
 
 	for (size_t i = first; i < end; i++) {
