@@ -218,3 +218,21 @@ Test(sql_filter, what_has_nothing_of_it_is_shown)
 	for (size_t i = 0; i < ARRAY_SIZE(clean); i++)
 		cr_expect(is_clean(clean[i]), "%s", clean[i]);
 }
+
+/* It says how much memory the rows took. */
+Test(sql_filter, what_is_computed_of_it_is_not_analyzed)
+{
+	static const char *const texts[] = {
+		"explain analyze select upper(ssn) from customers",
+		"explain (analyze true) select id from (select id, ssn || '' as x from customers) "
+		"s",
+		"explain (analyze) with c as materialized (select ltrim(ssn, 'q') from customers) "
+		"select 1 from c",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		cr_expect(is_refused(texts[i], &denied, 1, "EXPLAIN ANALYZE"), "%s", texts[i]);
+	cr_expect(is_clean("explain analyze select ssn, upper(name) from customers"));
+	cr_expect(is_clean("explain (analyze off) select upper(ssn) from customers"));
+	cr_expect(is_clean("explain select upper(ssn) from customers"));
+}

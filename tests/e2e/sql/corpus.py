@@ -282,6 +282,11 @@ REFUSED = [
     "select id from customers c where c.shown > 'm'",
     "explain (costs off) select id from customers where ssn > 'm'",
     "explain analyze select id from customers where ssn > 'm'",
+    f"explain (analyze, costs off, timing off, summary off) select {' || '.join(['x'] * 64)} from (select id, {' || '.join(['x'] * 64)} as x from"
+    f" (select id, {' || '.join(['x'] * 64)} as x from (select id, translate(ssn, 'abcdefghijklmnoprstuvwxyz0123456789-', '') as x from customers) a) b"
+    " offset 0) c order by id",
+    "explain (analyze, costs off, timing off, summary off) with c as materialized (select id, ltrim(ssn, 'q') from customers order by id)"
+    " select id from c",
     "declare c cursor for select id from customers where ssn > 'm'",
     # names
     "select id from public.customers where public.customers.ssn > 'm'",

@@ -95,6 +95,7 @@ struct trace {
 	const char *clause; /* in which the present expression stands, NULL: a target list */
 	const char *refusal;
 	const struct trace_sub_name *sub_names; /* of those that were followed so far */
+	struct value computed; /* all that was made of masked columns so far; CLEAN: nothing was */
 	bool unknown_code; /* some result of code that is not known to be harmless was met */
 	bool touches_masked;
 	bool types_only; /* nothing is masked: only the columns' types are asked for */

@@ -242,7 +242,9 @@ static void statement_copy(
 		copy_outputs(t, ret, "COPY to a file or program");
 }
 
-/* One column of text. What planning computed with unknown code may stand in it. */
+/* One column of text. What planning computed with unknown code may stand in it. ANALYZE tells how
+ * much memory the rows took, and with that what was made of a value, such as all but one of its
+ * letters. */
 static void statement_explain(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret)
 {
@@ -251,6 +253,8 @@ static void statement_explain(
 	struct value v = value_clean;
 
 	trace_statement(tracer, t, tree_get(t->tree, n, FIELD_query), &explained);
+	if (tree_has_option(t->tree, n, "analyze"))
+		trace_decide(t, &t->computed, "EXPLAIN ANALYZE", SLICE_EMPTY);
 	if (t->unknown_code)
 		v = trace_unknown_code(t, slice_from_string("EXPLAIN"));
 	trace_add_column(t, &plan, slice_from_string("QUERY PLAN"), v);

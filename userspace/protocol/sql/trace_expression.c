@@ -398,6 +398,8 @@ struct value trace_expression(struct trace *t, const struct trace_level *level,
 	if (!trace_enter(t))
 		return value_clean;
 	v = handler ? handler(t, level, place, n) : trace_other(t, level, place, n);
+	if (value_is_masked(&v) && handler != trace_column)
+		t->computed = value_is_masked(&t->computed) ? value_join(t->computed, v) : v;
 	trace_leave(t);
 	return v;
 }
