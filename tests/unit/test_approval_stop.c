@@ -143,3 +143,27 @@ Test(book_stop, what_was_given_back_let_nothing_run)
 	assert_ran(t, &id, "unused unused ran ");
 	book_test_free(t);
 }
+
+/* The next worker of that number counts its waits anew. */
+Test(book_stop, what_a_lost_worker_was_told_is_given_back_by_none)
+{
+	static const char first[] = "exec in one", second[] = "exec in two";
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1, .operation = OPERATION_KUBE_EXEC, .text = first);
+	struct identifier later;
+
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	book_ran(t->book, &(struct book_wait){0, 1});
+	book_worker_gone(t->book, 0, t->now);
+	later = ASK(t, .id = 1, .operation = OPERATION_KUBE_EXEC, .text = second);
+	cr_assert_eq(book_test_decide(t, later.text, "root", true, 0), 0);
+	book_ran(t->book, &(struct book_wait){0, 1});
+	book_leave(t->book, &(struct book_wait){0, 1}, true, t->now);
+	assert_ran(t, &id, "ran ");
+	cr_assert_str_eq(
+		ASK(t, .id = 2, .operation = OPERATION_KUBE_EXEC, .text = second).text, later.text);
+	book_answer(t->book, &(struct book_wait){0, 2});
+	cr_assert_str_neq(
+		ASK(t, .id = 3, .operation = OPERATION_KUBE_EXEC, .text = first).text, id.text);
+	book_test_free(t);
+}

@@ -138,6 +138,16 @@ bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now)
 	return false;
 }
 
+void book_answers_lost(struct book *b, unsigned worker)
+{
+	list_for_each_safe (position, &b->answers) {
+		struct answer *a = list_entry(position, struct answer, link);
+
+		if (a->lent && a->lent_to.worker == worker)
+			answer_free(b, a);
+	}
+}
+
 /* Nobody approves their own request: also not by approving what another user asked before. */
 static bool is_own(const struct book *b, const struct answer *a, const struct reviewer *user)
 {

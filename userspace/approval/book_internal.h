@@ -190,6 +190,8 @@ int book_take_answer(struct book *b, const struct book_wait *wait, const struct 
 	struct book_held *ret, struct error *e);
 /* Who was told an approval has let nothing run by it. True: who asks again gets it. */
 bool book_give_back(struct book *b, const struct book_wait *wait, uint64_t now);
+/* Those who had them are gone with their worker, and others will have their numbers. */
+void book_answers_lost(struct book *b, unsigned worker);
 /* The clock was set. */
 void book_move_answers(struct book *b, int64_t by);
 /* Those whose time is over; UINT64_MAX: all. */

@@ -52,6 +52,7 @@ void book_worker_gone(struct book *b, unsigned worker, uint64_t now)
 				break; /* the review went with it */
 		}
 	}
+	book_answers_lost(b, worker);
 	book_released_lost(b, worker);
 }
 
