@@ -18,6 +18,16 @@ static bool may_see(const struct book *b, struct slice groups, const struct revi
 		reviewer_is_member_of_any(b->config, groups, viewer);
 }
 
+/* Whether there may be any that they see. */
+static bool may_see_some(const struct book *b, const struct reviewer *viewer)
+{
+	for (size_t i = 0; i < b->config->reviewer_count; i++) {
+		if (may_see(b, slice_from_string(b->config->reviewers[i].name.text), viewer))
+			return true;
+	}
+	return may_see(b, SLICE_EMPTY, viewer);
+}
+
 static void add_seconds(cJSON *object, const char *name, uint64_t nanoseconds)
 {
 	uint64_t seconds = nanoseconds / NANOSECONDS_PER_SECOND;
@@ -318,12 +328,15 @@ int book_list_json(struct book *b, const struct reviewer *viewer, uint64_t since
 {
 	struct list_reader l = {.book = b, .viewer = viewer, .text = ret};
 	bool whole = since < b->known_since || since > b->generation;
-	int r;
+	int r = 0;
 
 	l.result = buffer_append_byte(ret, '[');
 	if (l.result < 0)
 		return l.result;
-	r = whole ? ledger_each_review(b->ledger, most, add_listed, &l) : add_changed(&l, since);
+	/* Anybody on the host may ask. */
+	if (may_see_some(b, viewer))
+		r = whole ? ledger_each_review(b->ledger, most, add_listed, &l)
+			  : add_changed(&l, since);
 	if (r < 0 || l.result < 0)
 		return r < 0 ? r : l.result;
 	*ret_whole = whole;
