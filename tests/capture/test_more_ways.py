@@ -5,12 +5,15 @@ import contextlib
 import ctypes
 import errno
 import json
+import os
+import pathlib
+import re
 import resource
 import subprocess
 
 import pytest
-from conftest import CGROUPS, HOST4, SERVER4, Host, sh
-from test_by_name import TOOLS, as_user, seen  # noqa: F401 (a fixture)
+from conftest import CGROUPS, HOST4, PYTHON, SERVER4, Host, sh
+from test_by_name import TOOLS, as_user, bare, seen  # noqa: F401 (a fixture)
 from test_launcher import GROUP, NAME, USER, Launcher, libc
 
 
@@ -130,17 +133,21 @@ result["anew"] = json.load(open(place + "/said"))
     assert set(map(str, answer.values())) <= {"EROFS", "EACCES", "ENOENT", "[]"}, answer
 
 
+class Handle(ctypes.Structure):
+    _fields_ = [("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("handle", ctypes.c_ubyte * 128)]
+
+
+def take_handle(path, flags=0):
+    """None where the filesystem has none."""
+    handle, mount = Handle(bytes=128), ctypes.c_int()
+    r = libc.syscall(303, -100, path.encode(), ctypes.byref(handle), ctypes.byref(mount), flags)
+    return bytes(handle)[:8 + handle.bytes].hex() if r == 0 else None
+
+
 @USERS
 def test_handles_of_files(inside, place, uid):
     """Of what is hidden, taken outside, opened by whatever mount of the same filesystem there is."""
-    class Handle(ctypes.Structure):
-        _fields_ = [("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("handle", ctypes.c_ubyte * 128)]
-
-    def take(path):
-        handle, mount = Handle(bytes=128), ctypes.c_int()
-        r = libc.syscall(303, -100, path.encode(), ctypes.byref(handle), ctypes.byref(mount), 0)
-        return bytes(handle)[:8 + handle.bytes].hex() if r == 0 else None
-    handles = {path: take(path) for path in (str(CGROUPS), str(inside.agent.path.parent), str(inside.daemon.cgroup / "workers"), str(inside.daemon.state),
+    handles = {path: take_handle(path) for path in (str(CGROUPS), str(inside.agent.path.parent), str(inside.daemon.cgroup / "workers"), str(inside.daemon.state),
                                              "/proc/1/ns/net")}
     handles = {k: v for k, v in handles.items() if v}
     assert len(handles) >= 3
@@ -162,6 +169,40 @@ result.update(opened("with its own cgroups"))
 """, uid=uid)
     answer.pop("cgroups")
     assert set(map(str, answer.values())) <= {"EPERM", "ESTALE", "EACCES", "EOPNOTSUPP"}, answer
+
+
+FOLLOW, NAMESPACES, OPEN_BY_HANDLE = 0x400, -10003, 304  # AT_SYMLINK_FOLLOW, FD_NSFS_ROOT (kernel 6.18)
+
+
+def test_namespaces_that_its_user_has_outside(inside):
+    """In which nothing is hidden, and over which its user has every right: by their handles, by the process that is there, one after the other."""
+    made = "import os, ctypes, sys; assert ctypes.CDLL(None).unshare(0x10020000) == 0; print('made', flush=True); sys.stdin.read()"
+    neighbour = subprocess.Popen([PYTHON, "-c", made], user=USER, group=GROUP, extra_groups=[], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert neighbour.stdout.readline() == "made\n"
+        pid = neighbour.pid
+        handles = [h for h in (take_handle(f"/proc/{pid}/ns/{kind}", FOLLOW) for kind in ("user", "mnt")) if h]
+        by_handle = f"""
+def open_by_handle(root, handle):
+    r = call({OPEN_BY_HANDLE}, root, ctypes.create_string_buffer(bytes.fromhex(handle)), os.O_RDONLY)
+    return r if isinstance(r, str) else "opened"
+result = [open_by_handle({NAMESPACES}, h) for h in {handles!r}]
+"""
+        answer = as_user(inside, by_handle + f"""
+own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+room = ctypes.create_string_buffer(64)
+for number in (11, 12):  # NS_MNT_GET_NEXT, NS_MNT_GET_PREV
+    for size in (16, 24):
+        result.append(call(16, own, 2 << 30 | size << 16 | 0xb7 << 8 | number, room))
+result.append(call(308, os.pidfd_open({pid}), 0x10020000))  # setns
+result += [tried(os.open, f"/proc/{pid}/ns/{{kind}}", os.O_RDONLY) for kind in ("user", "mnt")]
+result += [call({OPEN_BY_HANDLE}, -1, ctypes.create_string_buffer(8 + 128), 0), call(16, -1, 0x8010b70b, room)]
+""")
+        assert set(answer) <= {"EPERM", "EACCES"}, answer
+        if handles and list(map(int, os.uname().release.split(".")[:2])) >= [6, 18]:
+            assert set(bare(inside, by_handle)) == {"opened"}  # without the launcher
+    finally:
+        neighbour.communicate()
 
 
 # --- system calls ---
@@ -216,6 +257,29 @@ time.sleep(0.1)
 """)
         assert set(answer) <= {"EPERM", None} and answer.count("EPERM") >= 5, answer
         assert neighbour.poll() is None
+    finally:
+        neighbour.kill()
+        neighbour.wait()
+
+
+@USERS
+def test_limits_of_others(inside, uid):
+    """Who has used up the time that it may have is killed: as good as a signal, and a process may set that of all others of its user, as user 0 of
+    the daemon's, with no capability. Its own are its own."""
+    who = {} if uid is None else {"user": USER, "group": GROUP, "extra_groups": []}
+    neighbour = subprocess.Popen(["sleep", "60"], **who)
+    code = f"""
+import resource
+new, old = ctypes.create_string_buffer(struct.pack("QQ", 1 << 40, 1 << 40)), ctypes.create_string_buffer(16)
+files = resource.getrlimit(resource.RLIMIT_NOFILE)
+result = [call(302, {neighbour.pid}, resource.RLIMIT_CPU, new, old), call(302, {neighbour.pid}, resource.RLIMIT_CPU, None, old),
+          tried(resource.setrlimit, resource.RLIMIT_NOFILE, (64, files[1])), resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+"""
+    try:
+        assert inside.python(TOOLS + code, uid=uid) == ["EPERM", 0, None, 64]
+        assert re.search(r"^Max cpu time +unlimited +unlimited", pathlib.Path(f"/proc/{neighbour.pid}/limits").read_text(), re.M)
+        if uid is not None:
+            assert bare(inside, code)[0] == 0  # without the launcher
     finally:
         neighbour.kill()
         neighbour.wait()

@@ -20,6 +20,13 @@ static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
  */
 static const unsigned long terminal_input[] = {TIOCSTI, IOCTL_TIOCLINUX};
 
+/* NS_MNT_GET_NEXT and NS_MNT_GET_PREV (linux/nsfs.h, kernel 6.12): a descriptor of the next mount
+ * namespace that the caller has rights over, as its user has over those that it has made outside,
+ * where nothing is hidden. Later kernels refuse that by themselves. The size of what they fill in,
+ * above these bits, grows with the kernel's version. */
+#define IOCTL_KIND_AND_NUMBER 0xffffu
+static const unsigned next_namespaces[] = {0xb70b, 0xb70c};
+
 static const int io_uring_calls[] = {
 	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register)};
 
@@ -57,6 +64,32 @@ static int refuse_terminal_input(scmp_filter_ctx filter)
 	return r;
 }
 
+static int refuse_next_namespaces(scmp_filter_ctx filter)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(next_namespaces); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_KIND_AND_NUMBER, next_namespaces[i]));
+	return r;
+}
+
+/* What of other processes no rule of Landlock keeps apart. By its handle (kernel 6.18), which can
+ * be guessed, a namespace is opened that the same user has made outside, and entered; and a limit
+ * of a process is as good as a signal to it: who has used up its RLIMIT_CPU is killed. Of its own
+ * limits a process speaks without naming itself (setrlimit(3)). */
+static int refuse_others(scmp_filter_ctx filter)
+{
+	int r = refuse_next_namespaces(filter);
+
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(open_by_handle_at), 0);
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2,
+			SCMP_A0(SCMP_CMP_NE, 0), SCMP_A2(SCMP_CMP_NE, 0));
+	return r;
+}
+
 static int fill(scmp_filter_ctx filter, bool deny_io_uring)
 {
 	/* Other architectures' calls have other numbers and are not looked at: refused. */
@@ -73,6 +106,8 @@ static int fill(scmp_filter_ctx filter, bool deny_io_uring)
 		r = refuse_families(filter, SCMP_SYS(socketpair));
 	if (r == 0)
 		r = refuse_terminal_input(filter);
+	if (r == 0)
+		r = refuse_others(filter);
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(bpf), 0);
 	/* For a key that is not there the kernel starts a program of root's, in no agent's cgroup,
