@@ -33,10 +33,14 @@ static const char *const setting_types[] = {"proc", "sysfs", "debugfs", "tracefs
 static const char *const setting_places[] = {"/proc", "/sys", "/proc/sys/", "/sys/"};
 
 /* Devices by which a program sends what no socket does: adapters that it speaks with past the
- * kernel (RDMA, Onload, Omni-Path, Slingshot), often open to everybody, and modems; and keyboards
- * that it makes, which type where a person does. */
+ * kernel (RDMA, Onload, Omni-Path, Slingshot), often open to everybody, modems and lines of PPP;
+ * the other end of vsock, as which it would be a guest of this host's; what leads to the host of a
+ * virtual machine (VMware, VirtualBox); and keyboards that it makes, which type as a person does.
+ */
 static const char *const hidden_devices[] = {"/dev/infiniband", "/dev/onload*", "/dev/sfc_*",
-	"/dev/hfi1*", "/dev/cxi*", "/dev/cdc-wdm*", "/dev/wwan*", "/dev/uinput", "/dev/uhid"};
+	"/dev/hfi1*", "/dev/cxi*", "/dev/cdc-wdm*", "/dev/wwan*", "/dev/ppp", "/dev/vhost-vsock",
+	"/dev/vhost-vdpa*", "/dev/vmci", "/dev/vboxguest", "/dev/vboxuser", "/dev/uinput",
+	"/dev/uhid"};
 
 /* Besides the plan's. What only root's own files matter for is left alone for others. */
 static const struct {
