@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 
 import pytest
-from conftest import METRICS, PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait_until
+from conftest import HOST4, METRICS, PYTHON, SERVER4, SERVER6, WORLD, sh, text_of, wait_until
 from test_datagrams import resolvers
 
 PORT = 7001
@@ -164,6 +164,85 @@ def test_a_resource_and_nothing_else(host, network, echo):
     assert refused["resource"] == "egress" and refused["denied"] == 1
     # The world's TCP resource has these addresses and ports too, and says nothing of datagrams.
     assert agent.python(f"result = attempt({SERVER4!r}, port={PORT + 1})")["data"] == "ping"
+
+
+# Of connection tracking, for whom the host's rules say so: what a helper expects of a flow is, to the kernel, part of it.
+HELPERS = """
+table inet helpers {
+    ct helper tftp { type "tftp" protocol udp; l3proto ip; }
+    ct helper sip { type "sip" protocol udp; l3proto ip; }
+    chain choose {
+        type filter hook output priority filter;
+        udp dport 69 ct helper set "tftp"
+        udp dport 5060 ct helper set "sip"
+    }
+}
+"""
+# A server whose answer says that its other port is to be talked with: TFTP's by coming from there.
+OTHER_PORT = rf"""
+import select, socket
+asked, told, other = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(3)]
+for s, port in ((asked, 69), (told, 5060), (other, 7050)):
+    s.setsockopt(socket.IPPROTO_IP, 15, 1)
+    s.bind(({SERVER4!r}, port))
+print("ready", flush=True)
+while True:
+    for s in select.select([asked, told, other], [], [])[0]:
+        data, peer = s.recvfrom(9999)
+        if s is asked:
+            other.sendto(b"first", peer)
+        elif s is told:
+            body = b"v=0\r\nc=IN IP4 {SERVER4}\r\nm=audio 7050 RTP/AVP 0\r\n"
+            s.sendto(b"SIP/2.0 200 OK\r\n" + data.split(b"\r\n", 1)[1].split(b"\r\n\r\n")[0].replace(b"Content-Length: 0", b"Content-Length: %d" % len(body))
+                     + b"\r\n\r\n" + body, peer)
+        else:
+            s.sendto(b"echo " + data, peer)
+"""
+INVITE = "\r\n".join((f"INVITE sip:b@{SERVER4} SIP/2.0", f"Via: SIP/2.0/UDP {HOST4}:5060;branch=z9hG4bK1", "From: <sip:a@a>;tag=1", "To: <sip:b@b>",
+                      "Call-ID: 1@a", "CSeq: 1 INVITE", "Content-Type: application/sdp", "Content-Length: 0", "", ""))
+
+
+def test_what_connection_tracking_expects(host, network):
+    """The kernel gives a flow that it expects the mark of the one that it expects it of: it is judged all the same."""
+    server = subprocess.Popen(network.enter(network.world, PYTHON, "-c", OTHER_PORT), stdout=subprocess.PIPE, text=True)
+    network.add_rules(network.host, HELPERS)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        daemon, agent = host.govern(egress="deny", resources=[{"name": "place", "protocol": "udp", "hosts": [f"{SERVER4}:69", f"{SERVER4}:5060"]}])
+        daemon.write_rules(allow("place"))
+        daemon.reload()
+        tftp, sip = agent.python(f"""
+            def ask(s, data, to, connected=True):
+                s.settimeout(1)
+                try:
+                    if connected:
+                        s.connect(to)
+                        s.send(data)
+                    else:
+                        s.sendto(data, to)
+                    return s.recv(2000).decode()
+                except socket.timeout:
+                    return None
+                except OSError as e:
+                    return errno.errorcode[e.errno]
+            s = socket.socket(type=socket.SOCK_DGRAM)
+            first = ask(s, b"\\0\\1file\\0octet\\0", ({SERVER4!r}, 69), connected=False)
+            tftp = [first, ask(s, b"\\0\\4\\0\\1", ({SERVER4!r}, 7050))]
+            s = socket.socket(type=socket.SOCK_DGRAM)
+            s.bind(({HOST4!r}, 5060))
+            answer = ask(s, {INVITE.encode()!r}, ({SERVER4!r}, 5060))
+            sip = [answer.split("\\r\\n")[0] if answer else answer, ask(socket.socket(type=socket.SOCK_DGRAM), b"x", ({SERVER4!r}, 7050))]
+            result = [tftp, sip]
+        """)
+        assert [tftp[0], sip[0]] == ["first", "SIP/2.0 200 OK"]
+        # What the server began is not the agent's to answer; what the agent begins is judged.
+        assert (tftp[1], sip[1]) == ("EPERM", "ECONNREFUSED")
+        refused = daemon.session(SERVER4, 7050)
+        assert refused["resource"] == "egress" and refused["denied"] == 1
+    finally:
+        server.kill()
+        server.wait()
+        network.in_host("nft", "delete", "table", "inet", "helpers")
 
 
 def test_a_flow_goes_on_without_the_worker(host, network, echo):

@@ -170,9 +170,11 @@ Test(guard, looks_nothing_up_where_nobody_is_limited)
 
 static size_t goes_on_by(const struct buffer *b, uint32_t mark)
 {
-	char text[64];
+	char text[96];
 
-	snprintf(text, sizeof(text), "ct mark %#x accept", mark);
+	/* What is expected of a flow has its mark, and so has what answers there. */
+	snprintf(text, sizeof(text),
+		"\t\tct direction original ct state != related ct mark %#x accept\n", mark);
 	return times(b, text);
 }
 

@@ -28,14 +28,16 @@ static const char judge_head[] = "\tchain judge_%zu {\n"
 				 "%s"
 				 "\t\tfib daddr type local udp dport 53 accept\n"
 				 "\t\tfib daddr type local goto refuse_%zu\n";
-static const char judge_tail[] = "\t\tct direction reply goto refuse_%zu\n"
-				 "\t\tct mark %#x accept\n" FLOOD "\t\tmeta mark set 0\n"
-				 "\t\tmeta priority set %x:%x\n"
-				 "\t\tmeta l4proto udp goto asked\n"
-				 "\t\ticmp type echo-request goto asked\n"
-				 "\t\ticmpv6 type echo-request goto asked\n"
-				 "\t\tgoto refuse_%zu\n"
-				 "\t}\n";
+/* As in guard_judge.c, a flow that is expected has another's mark. */
+static const char judge_tail[] =
+	"\t\tct direction reply goto refuse_%zu\n"
+	"\t\tct state != related ct mark %#x accept\n" FLOOD "\t\tmeta mark set 0\n"
+	"\t\tmeta priority set %x:%x\n"
+	"\t\tmeta l4proto udp goto asked\n"
+	"\t\ticmp type echo-request goto asked\n"
+	"\t\ticmpv6 type echo-request goto asked\n"
+	"\t\tgoto refuse_%zu\n"
+	"\t}\n";
 static const char answers[] = "\t\tct direction reply accept\n";
 /* Chains of hooks: what was refused, what was let pass, and what was not queued. Before connection
  * tracking, and behind it, where an older policy's flows are let pass once. */

@@ -24,10 +24,13 @@ const char guard_judged_head[] = "\tchain judged {\n"
 				 "\t\tmeta l4proto tcp accept\n";
 
 /* What answers somebody else's flow is the agent's listening, wherever its own may go. A flood of
- * first packets is dropped before anybody reads them. */
+ * first packets is dropped before anybody reads them.
+ *
+ * A flow that a helper of connection tracking expects (`ct helper`: TFTP, SIP) has from its
+ * beginning the mark of the one that it was expected of, which says nothing of it. */
 static const char judge_agent[] =
 	"\tchain judge_%zu {\n"
-	"\t\tct mark %#x accept\n"
+	"\t\tct direction original ct state != related ct mark %#x accept\n"
 	"\t\toif \"lo\" accept\n"
 	"\t\tjump resolvers\n"
 	"%s"
