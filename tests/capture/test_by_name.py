@@ -75,13 +75,41 @@ result = {{name: sorted({{tried(lambda: socket.socket(family, kind).close())
     assert answer == {name: ["EAFNOSUPPORT"] for name in FAMILIES}
 
 
-@pytest.mark.parametrize("kind, protocol", [(6, 33), (5, 132), (1, 132), (1, 256), (1, 262), (2, 136), (3, 255)],
-                         ids=["DCCP", "SCTP one to many", "SCTP", "SMC", "MPTCP", "UDP-Lite", "raw"])
+@pytest.mark.parametrize("kind, protocol", [(6, 33), (5, 132), (1, 132), (1, 256), (1, 262), (2, 136), (2, 115), (3, 255)],
+                         ids=["DCCP", "SCTP one to many", "SCTP", "SMC", "MPTCP", "UDP-Lite", "L2TP", "raw"])
 def test_protocols(inside, kind, protocol):
     """Whether the kernel has it or not; without the launcher, too."""
     code = f"result = [tried(lambda: socket.socket(family, {kind}, {protocol}).close()) for family in (socket.AF_INET, socket.AF_INET6)]"
     for answer in (as_user(inside, code), bare(inside, code)):
         assert set(answer) <= {"EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EPERM"}, answer
+
+
+def test_who_would_have_mptcp_has_tcp(inside):
+    """As programs in Go do (1.21 by request, 1.24 where they listen): a socket of MPTCP first, and without it one of TCP."""
+    answer = as_user(inside, f"""
+def either(family):
+    try:
+        return socket.socket(family, socket.SOCK_STREAM, 262), "MPTCP"
+    except OSError:
+        return socket.socket(family, socket.SOCK_STREAM), "TCP"
+result = []
+for family, address in ((socket.AF_INET, {SERVER4!r}), (socket.AF_INET6, {SERVER6!r})):
+    s, kind = either(family)
+    s.settimeout(5)
+    s.connect((address, 7100))
+    s.send(b"ping")
+    result.append([kind, s.recv(9).decode()])
+    own, kind = either(family)
+    own.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    own.listen()
+    s = either(family)[0]
+    s.connect(own.getsockname())
+    s.send(b"own")
+    result.append([kind, own.accept()[0].recv(9).decode()])
+""")
+    assert answer == [["TCP", "ping"], ["TCP", "own"]] * 2
+    for address in (SERVER4, SERVER6):
+        assert inside.daemon.session(address, 7100)["agent"] == inside.agent.name
 
 
 def test_netlink_writes(inside):

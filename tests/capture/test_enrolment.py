@@ -8,6 +8,9 @@ import time
 
 import pytest
 from conftest import BUILD, CGROUPS, LAYOUT, SERVER4, SERVER_PORT, Agent, sh, wait_until
+from test_closed import socket_in
+
+EVENTS = 256 * 1024 // 16  # of a new cgroup, in the ring (bpf/maps.h), each with the kernel's own 8 bytes
 
 ATTEMPT = f"""
 s = None
@@ -83,6 +86,32 @@ def test_the_first_process_finds_it_governed(host):
     wait_until(lambda: agent.python(ONCE) == "made")
     assert inner.python(ATTEMPT)[1] == "ping"
     assert daemon.session(SERVER4)["agent"] == "a"
+
+
+def test_while_events_find_no_room(host):
+    """As many cgroups appear, while the daemon is kept from reading, as its ring of events has room for, and more: what nobody hears of is closed,
+    is refused and counted as before, and is governed as soon as the daemon goes on."""
+    inner, other = host.agent("inner"), host.agent("other")
+    daemon = host.start(inner, other)
+    inner.path.rmdir()
+    foreign = socket_in(host, "127.0.0.1", 7000)
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    try:
+        for _ in range(EVENTS + 100):
+            inner.path.mkdir()
+            inner.path.rmdir()
+        inner.path.mkdir()
+        assert inner.python(ONCE) == "ENETDOWN"
+        assert other.python("result = [attempt('127.0.0.1', port=7000) for _ in range(3)]") == [{"error": "ECONNREFUSED"}] * 3
+    finally:
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        foreign.kill()
+        foreign.wait()
+    wait_until(lambda: inner.python(ONCE) == "made")
+    assert inner.python(ATTEMPT)[1] == "ping"
+    assert daemon.session(SERVER4)["agent"] == "inner"
+    counts = daemon.counts(other)
+    assert (counts["loopback"], counts["event_lost"]) == (3, 3)
 
 
 def test_while_no_daemon_runs(host):
