@@ -268,40 +268,69 @@ static struct event *add_event(struct mask_deltas *d, struct slice bytes, size_t
 	return e;
 }
 
-static size_t find_pieces(struct slice json, struct json_delta found[JSON_DELTAS_MOST])
-{
-	size_t count = json.length ? json_deltas_find(json, found) : 0;
+/* The pieces of an event; most have one. */
+struct found {
+	struct json_delta few[8];
+	struct json_delta *items; /* those, or of its own */
+	size_t count;
+};
 
-	for (size_t i = 0; i < count; i++) {
-		if (found[i].end - found[i].start > DELTAS_PIECE_MOST)
-			return 0;
+static int find_pieces(struct slice json, struct found *f)
+{
+	f->items = f->few;
+	f->count = json.length ? json_deltas_find(json, f->few, ARRAY_SIZE(f->few)) : 0;
+	if (f->count > ARRAY_SIZE(f->few)) {
+		f->items = memory_new_array(DELTAS_OF_EVENT_MOST, sizeof(*f->items));
+		f->count = json_deltas_find(json, f->items, DELTAS_OF_EVENT_MOST);
 	}
-	return count;
+	if (f->count > DELTAS_OF_EVENT_MOST)
+		return -E2BIG;
+	for (size_t i = 0; i < f->count; i++) {
+		if (f->items[i].end - f->items[i].start > DELTAS_PIECE_MOST)
+			f->count = 0;
+	}
+	return 0;
+}
+
+static void found_done(struct found *f)
+{
+	if (f->items != f->few)
+		free(f->items);
+}
+
+static int take_event(struct mask_deltas *d, struct slice event, size_t offset,
+	const struct found *f, struct buffer *out)
+{
+	struct event *e;
+	int r = 0;
+
+	d->number++;
+	if (f->count == 0 && !d->first)
+		return buffer_append_slice(out, event);
+	e = add_event(d, event, f->count);
+	if (!e)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < f->count; i++) {
+		e->parts[i].start = offset + f->items[i].start;
+		e->parts[i].end = offset + f->items[i].end;
+		r = take_part(d, e, &e->parts[i], f->items[i].key);
+	}
+	if (r == 0)
+		r = settle_late(d);
+	return r < 0 ? r : make_room(d, out);
 }
 
 int mask_deltas_take(
 	struct mask_deltas *d, struct slice event, struct slice json, struct buffer *out)
 {
-	struct json_delta found[JSON_DELTAS_MOST];
-	size_t count = find_pieces(json, found);
-	size_t offset = count ? (size_t)(json.data - event.data) : 0;
-	struct event *e;
-	int r = 0;
+	struct found found;
+	int r = find_pieces(json, &found);
 
-	d->number++;
-	if (count == 0 && !d->first)
-		return buffer_append_slice(out, event);
-	e = add_event(d, event, count);
-	if (!e)
-		return -ENOMEM;
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		e->parts[i].start = offset + found[i].start;
-		e->parts[i].end = offset + found[i].end;
-		r = take_part(d, e, &e->parts[i], found[i].key);
-	}
 	if (r == 0)
-		r = settle_late(d);
-	return r < 0 ? r : make_room(d, out);
+		r = take_event(
+			d, event, json.length ? (size_t)(json.data - event.data) : 0, &found, out);
+	found_done(&found);
+	return r;
 }
 
 int mask_deltas_end(struct mask_deltas *d, struct buffer *out)

@@ -23,6 +23,7 @@
 #define DELTAS_PIECES_MOST 1024u /* the strings in them that are searched, */
 #define DELTAS_HELD_MOST (512u << 10) /* and bytes of memory of both */
 #define DELTAS_PIECE_MOST (128u << 10) /* bytes; a longer one is searched by itself alone */
+#define DELTAS_OF_EVENT_MOST 4096u /* pieces; an event with more can't be masked */
 /* That go on; of one that had no piece in the last DELTAS_EVENTS_MOST events none comes any more.
  */
 #define DELTAS_TEXTS_MOST 128u
@@ -33,7 +34,8 @@ struct mask_deltas;
 struct mask_deltas *mask_deltas_new(const struct masker *m);
 void mask_deltas_free(struct mask_deltas *d); /* takes NULL */
 /* Takes an event, in which `json` is all of its data (empty: it has none, or no JSON), and appends
- * to `out` what of all that came may pass. Errors of buffer.h and detector_scan(). */
+ * to `out` what of all that came may pass. -E2BIG: it has more than DELTAS_OF_EVENT_MOST pieces;
+ * else errors of buffer.h and detector_scan(). */
 int mask_deltas_take(
 	struct mask_deltas *d, struct slice event, struct slice json, struct buffer *out);
 /* No more comes: all that is left passes, and the texts are forgotten. */

@@ -19,9 +19,8 @@ struct walk {
 	struct slice name; /* of the next value; empty in an array */
 	uint64_t indices; /* of the whole event */
 	bool goes_on; /* it says that it is not the last one */
-	size_t count; /* pieces */
+	size_t count, room; /* pieces */
 	bool too_many;
-	bool is_unfinished[JSON_DELTAS_MOST]; /* those that are some only where it goes on */
 	struct json_delta *items;
 };
 
@@ -134,12 +133,12 @@ static void take_string(struct walk *w)
 
 	if (!is_text || r->start == r->end)
 		return;
-	if (w->count == JSON_DELTAS_MOST) {
+	if (w->count == w->room) {
 		w->too_many = true;
 		return;
 	}
-	w->is_unfinished[w->count] = unfinished && !w->next.below_delta;
-	w->items[w->count++] = (struct json_delta){w->next.key, r->start, r->end};
+	w->items[w->count++] = (struct json_delta){
+		w->next.key, r->start, r->end, unfinished && !w->next.below_delta};
 }
 
 /* False: no more comes, or it is no JSON. */
@@ -176,9 +175,9 @@ static bool is_in_array(const struct json_reader *r)
 	return r->depth && !r->objects[r->depth - 1];
 }
 
-size_t json_deltas_find(struct slice json, struct json_delta ret[JSON_DELTAS_MOST])
+size_t json_deltas_find(struct slice json, struct json_delta *ret, size_t room)
 {
-	struct walk w = {.items = ret};
+	struct walk w = {.items = ret, .room = room};
 	enum json_token token;
 	size_t count = 0;
 
@@ -189,10 +188,12 @@ size_t json_deltas_find(struct slice json, struct json_delta ret[JSON_DELTAS_MOS
 			take_position(&w);
 		token = json_next(&w.reader);
 	} while (take_token(&w, token));
-	if (token != JSON_END || w.too_many)
+	if (token != JSON_END)
 		return 0;
+	if (w.too_many)
+		return room + 1;
 	for (size_t i = 0; i < w.count; i++) {
-		if (w.is_unfinished[i] && !w.goes_on)
+		if (ret[i].unfinished && !w.goes_on)
 			continue;
 		ret[count] = ret[i];
 		ret[count++].key += w.indices;

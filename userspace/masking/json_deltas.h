@@ -13,15 +13,14 @@
 
 #include "base/slice.h"
 
-#define JSON_DELTAS_MOST 16u /* of one event */
-
 struct json_delta {
 	uint64_t key; /* the text that it is a piece of: its place, and the event's indices */
 	size_t start, end; /* of the string's inside, in the JSON text */
+	bool unfinished; /* it is one only where the event says that it is not the last */
 };
 
-/* Those of one JSON text, in their order, without empty ones; 0: there is none, or more than
- * JSON_DELTAS_MOST, or it is no JSON. */
-size_t json_deltas_find(struct slice json, struct json_delta ret[JSON_DELTAS_MOST]);
+/* Those of one JSON text, in their order, without empty ones, as many as there is room for in
+ * `ret`. How many there are, or room + 1: more than that; 0: none, or it is no JSON. */
+size_t json_deltas_find(struct slice json, struct json_delta *ret, size_t room);
 
 #endif
