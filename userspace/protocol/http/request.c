@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/http/dialect.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 #include "base/memory.h"
@@ -232,7 +233,10 @@ const char *http_request_upgrade(const struct http_request *r)
 static const char *const volatile_headers[] = {"date", "user-agent", "traceparent", "tracestate",
 	"x-request-id", "x-amzn-trace-id", "connection", "keep-alive", "expect",
 	/* gRPC's: how long its client waits, to the microsecond, and how often it has tried. */
-	"grpc-timeout", "grpc-previous-rpc-attempts"};
+	"grpc-timeout", "grpc-previous-rpc-attempts",
+	/* The same of OpenAI's and Anthropic's libraries (Stainless), AWS's and Google's. */
+	"x-stainless-retry-count", "x-stainless-timeout", "x-stainless-read-timeout",
+	"amz-sdk-request", "amz-sdk-invocation-id", "x-amz-date", "x-goog-api-client"};
 
 /* And these between a client's attempt over one transport of a stream and that over the other. */
 static const char *const transport_headers[] = {"upgrade", "sec-websocket-key",
@@ -247,6 +251,41 @@ static bool is_bound(const struct http_request *r, const struct http_field *fiel
 				field, transport_headers, ARRAY_SIZE(transport_headers)));
 }
 
+/* AWS's signature is another one at each second, of what is bound anyway. What stands before it in
+ * the value, with its name; empty: there is none. */
+static struct slice unsigned_begin(const struct http_field *field)
+{
+	static const char signature[] = "Signature=";
+	struct slice value = field->value;
+	const uint8_t *found;
+
+	if (!http_field_is(field, "authorization") ||
+		!slice_starts_with(value, slice_from_string("AWS4-")))
+		return SLICE_EMPTY;
+	found = memmem(value.data, value.length, signature, strlen(signature));
+	return found ? slice_head(value, (size_t)(found - value.data) + strlen(signature))
+		     : SLICE_EMPTY;
+}
+
+/* And what stands behind it. */
+static struct slice unsigned_end(const struct http_field *field, struct slice begin)
+{
+	struct slice rest = slice_from(field->value, begin.length);
+
+	while (begin.length && rest.length && isxdigit(rest.data[0]))
+		rest = slice_from(rest, 1);
+	return rest;
+}
+
+static int bind_field(const struct http_field *field, struct buffer *out)
+{
+	struct slice begin = unsigned_begin(field);
+	struct slice end = unsigned_end(field, begin);
+
+	return buffer_append_format(out, "%.*s: %.*s%.*s\n", SLICE_PRINT(field->name),
+		SLICE_PRINT(begin), SLICE_PRINT(end));
+}
+
 static int put_head(struct http_request *r)
 {
 	const struct http_fields *fields = &r->head.fields;
@@ -255,9 +294,7 @@ static int put_head(struct http_request *r)
 	buffer_clear(&r->bound);
 	for (size_t i = 0; error == 0 && i < fields->count; i++) {
 		if (is_bound(r, &fields->items[i]))
-			error = buffer_append_format(&r->bound, "%.*s: %.*s\n",
-				SLICE_PRINT(fields->items[i].name),
-				SLICE_PRINT(fields->items[i].value));
+			error = bind_field(&fields->items[i], &r->bound);
 	}
 	return error;
 }
