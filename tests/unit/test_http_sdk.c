@@ -61,3 +61,20 @@ Test(http_sdk, a_signature_is_not_bound)
 	cr_expect(is_bound(PUT("Authorization: AWS4-HMAC-SHA256 Signature=0a, Credential=b\r\n"),
 		"Signature=, Credential=b"));
 }
+
+Test(http_sdk, a_refusal_is_an_object)
+{
+	struct buffer *sent = &run.sent[SIDE_AGENT];
+
+	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\nX-Stainless-Lang: js\r\n\r\n");
+	cr_expect(holds(sent,
+		"{\"error\": {\"type\": \"denied_by_rule\", \"code\": \"denied_by_rule\", "
+		"\"param\": null, "
+		"\"message\": \"wayleave: denied by rule \\\"no deletes\\\": never\"}, \"rule\": "
+		"null, "
+		"\"message\": \"wayleave: denied by rule \\\"no deletes\\\": never\", \"review\": "
+		"null}\n"));
+	buffer_clear(sent);
+	agent_sends("DELETE /v1/a HTTP/1.1\r\nHost: h\r\n\r\n");
+	cr_expect(holds(sent, "{\"error\": \"denied_by_rule\", \"rule\": "));
+}

@@ -78,7 +78,7 @@
 #define LIMIT_HTTP_CODING_RATIO 200u /* bytes that one byte of a coded content may become, … */
 #define LIMIT_HTTP_CODING_FREE (4u << 20) /* … beyond so many */
 #define LIMIT_HTTP_ZSTD_WINDOW_LOG 23 /* RFC 9659: 8 MiB */
-#define LIMIT_HTTP_ANSWER 16384u /* a response of our own */
+#define LIMIT_HTTP_ANSWER 32768u /* a response of our own */
 #define LIMIT_HTTP2_STREAMS 100u /* requests of one connection at a time */
 #define LIMIT_HTTP2_STREAM_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
 #define LIMIT_HTTP2_WINDOW (1u << 20) /* of all streams of a connection, beyond what follows */

@@ -44,7 +44,7 @@ int http_answer(
 
 	buffer_init(&body, LIMIT_HTTP_ANSWER);
 	buffer_clear(&e->out);
-	r = e->origin.dialect->refuse(&body, status, refusal);
+	r = http_request_refuse(&e->request, &body, status, refusal);
 	if (r == 0)
 		r = buffer_append_format(&e->out,
 			"HTTP/1.1 %u %s\r\nContent-Type: application/json\r\n"

@@ -404,6 +404,7 @@ bool http_facts_read(struct http_request *r, struct http_problem *ret)
 	r->beyond.port = 0;
 	r->minor = r->head.minor;
 	r->to_head = slice_equal_string(r->head.method, "HEAD");
+	r->nests_errors = http_request_nests_errors(r);
 	r->closes = wants_close(&r->head);
 	if (!http_target_read(r->head.method, r->head.target, &target))
 		return fail(ret, 400, "a target that this method can't have");

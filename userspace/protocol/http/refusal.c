@@ -93,13 +93,11 @@ int http_refusal_put_message(struct buffer *out, const struct protocol_refusal *
 	return r;
 }
 
-int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal)
+/* What stands behind `error`, in either form. */
+static int put_rest(struct buffer *out, const struct protocol_refusal *refusal)
 {
-	int r = put_member(out, "error", slice_from_string(reason_get(refusal->reason)->metric));
+	int r = put_member(out, "rule", refusal->rule);
 
-	(void)status;
-	if (r == 0)
-		r = put_member(out, "rule", refusal->rule);
 	if (r == 0)
 		r = buffer_append_string(out, ", \"message\": ");
 	if (r == 0)
@@ -107,4 +105,43 @@ int http_refusal_write(struct buffer *out, unsigned status, const struct protoco
 	if (r == 0)
 		r = put_member(out, "review", refusal->review);
 	return r < 0 ? r : buffer_append_string(out, "}\n");
+}
+
+int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal)
+{
+	int r = put_member(out, "error", slice_from_string(reason_get(refusal->reason)->metric));
+
+	(void)status;
+	return r < 0 ? r : put_rest(out, refusal);
+}
+
+int http_refusal_write_nested(struct buffer *out, const struct protocol_refusal *refusal)
+{
+	const char *name = reason_get(refusal->reason)->metric;
+	int r = buffer_append_format(out,
+		"{\"error\": {\"type\": \"%s\", \"code\": \"%s\", \"param\": null, \"message\": ",
+		name, name);
+
+	if (r == 0)
+		r = http_refusal_put_message(out, refusal);
+	if (r == 0)
+		r = buffer_append_byte(out, '}');
+	return r < 0 ? r : put_rest(out, refusal);
+}
+
+bool http_request_nests_errors(const struct http_request *r)
+{
+	size_t count;
+
+	http_fields_find(&r->head.fields, "x-stainless-lang", &count);
+	return count > 0;
+}
+
+int http_request_refuse(const struct http_request *r, struct buffer *out, unsigned status,
+	const struct protocol_refusal *refusal)
+{
+	const struct http_dialect *dialect = r->origin->dialect;
+
+	return r->nests_errors && dialect == &http_plain ? http_refusal_write_nested(out, refusal)
+							 : dialect->refuse(out, status, refusal);
 }

@@ -48,6 +48,7 @@ struct http_request {
 	uint64_t number; /* of the action */
 	unsigned minor;
 	bool to_head; /* the method is HEAD */
+	bool nests_errors; /* its client reads errors as http_refusal_write_nested() does them */
 	bool closes; /* the agent wants no further response on this connection */
 	bool has_body;
 	bool expects; /* 100-continue */
@@ -183,6 +184,14 @@ const char *http_request_upgrade(const struct http_request *r);
 
 /* The body of a refusal in plain HTTP: {"error", "rule", "message", "review"}. */
 int http_refusal_write(struct buffer *out, unsigned status, const struct protocol_refusal *refusal);
+/* The same for libraries of models' APIs, which show what stands in an object "error" (OpenAI's
+ * reads nothing else): {"type", "code", "param", "message"}. */
+int http_refusal_write_nested(struct buffer *out, const struct protocol_refusal *refusal);
+/* Whether the request is of one, by what they all say of themselves (Stainless, who makes them). */
+bool http_request_nests_errors(const struct http_request *r);
+/* Appends the body of a refusal, as the client of the request reads it. */
+int http_request_refuse(const struct http_request *r, struct buffer *out, unsigned status,
+	const struct protocol_refusal *refusal);
 unsigned http_status_of(enum reason reason);
 /* What a request is refused for that has the problem. */
 enum reason http_problem_reason(const struct http_problem *problem);

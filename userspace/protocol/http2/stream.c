@@ -331,7 +331,7 @@ static void answer_plain(
 
 	buffer_init(&body, LIMIT_HTTP_ANSWER);
 	/* What it could not say is left out. */
-	if (s->request.origin->dialect->refuse(&body, status, refusal) < 0)
+	if (http_request_refuse(&s->request, &body, status, refusal) < 0)
 		buffer_clear(&body);
 	snprintf(text, sizeof(text), "%u", status);
 	snprintf(size, sizeof(size), "%zu", buffer_length(&body));
