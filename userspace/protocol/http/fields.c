@@ -105,13 +105,39 @@ static bool is_signed(const struct http_request *r, const char *name)
 	return is_in_signed_headers(http_target_query(r->head.target), '&', name);
 }
 
+/* What has a server compare its content with an ETag, which often is a sum of it: who can make one
+ * of each value that could stand there would learn from 200, 304 or 412 which does. An ETag of what
+ * is masked is told to nobody, and a read loses nothing. */
+static const char *const comparing[] = {"if-none-match", "if-match", "if"};
+
+static bool compares(const struct http_request *r, const struct http_field *field)
+{
+	return (r->to_head || slice_equal_string(r->head.method, "GET")) &&
+		http_field_is_one_of(field, comparing, ARRAY_SIZE(comparing));
+}
+
+bool http_request_must_compare(const struct http_request *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(comparing); i++) {
+		size_t count;
+		const struct http_field *field =
+			http_fields_find(&r->head.fields, comparing[i], &count);
+
+		if (field && compares(r, field) && is_signed(r, comparing[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool is_unmaskable(const struct http_request *r, const struct http_field *field)
 {
-	for (size_t i = 0; r->masked && i < ARRAY_SIZE(unmaskable); i++) {
+	if (!r->masked)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(unmaskable); i++) {
 		if (http_field_is(field, unmaskable[i]))
 			return !is_signed(r, unmaskable[i]);
 	}
-	return false;
+	return compares(r, field);
 }
 
 bool http_request_keeps(const struct http_request *r, const struct http_field *field)

@@ -59,6 +59,8 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 	m->undecided = m->paths && (m->mode == HTTP_MASK_TEXT || m->mode == HTTP_MASK_FORM);
 	m->may_be_binary = m->binary == MASK_BINARY_PASS && m->mode == HTTP_MASK_TEXT &&
 		!http_type_is_text(type);
+	m->says_text = http_type_is_text(type);
+	m->begin_length = 0;
 	m->passed = m->blank = m->searched = 0;
 	buffer_clear(&m->held);
 	http_mask_events_free(m->events);
@@ -70,6 +72,7 @@ void http_mask_begin(struct http_mask *m, struct slice type)
 void http_mask_begin_message(struct http_mask *m, bool binary)
 {
 	http_mask_begin(m, SLICE_EMPTY);
+	m->says_text = false; /* what does is UTF-8, which was seen */
 	m->undecided = true;
 	m->may_be_binary = binary && m->binary == MASK_BINARY_PASS;
 	if (binary && m->binary == MASK_BINARY_REFUSE)
@@ -366,6 +369,15 @@ static bool is_refused(const struct http_mask *m, struct slice content)
 		(m->binary == MASK_BINARY_REFUSE && http_holds_binary(content));
 }
 
+/* Text in which what is looked for has other bytes. No mode lets the first two pass by themselves.
+ */
+static bool is_wide(struct http_mask *m, struct slice content)
+{
+	for (size_t i = 0; i < content.length && m->begin_length < sizeof(m->begin); i++)
+		m->begin[m->begin_length++] = content.data[i];
+	return m->says_text && m->begin_length == sizeof(m->begin) && http_begins_wide(m->begin);
+}
+
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out)
 {
 	int r;
@@ -374,6 +386,8 @@ int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct 
 		return buffer_append_slice(out, content);
 	if (is_refused(m, content))
 		return -EPERM;
+	if (is_wide(m, content))
+		return -EILSEQ;
 	r = m->events ? http_mask_events_pass(m->events, content, last, &m->held)
 		      : buffer_append_slice(&m->held, content);
 	if (r < 0)

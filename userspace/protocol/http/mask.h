@@ -32,6 +32,9 @@ struct http_mask {
 	enum http_mask_mode mode;
 	bool may_be_binary; /* whether it is is seen when it begins, and then it passes */
 	bool undecided; /* whether it is text is seen when it begins */
+	bool says_text; /* its type does, or it has none */
+	uint8_t begin[2]; /* its first bytes, */
+	unsigned begin_length; /* as many as came */
 	/* Of events and lines in which something may be found; NULL: it is none of these. Owned. */
 	struct http_mask_events *events;
 	struct buffer held; /* content that has not passed, behind some that has */
@@ -56,7 +59,8 @@ void http_mask_begin_message(struct http_mask *m, bool binary);
 void http_mask_in_lines(struct http_mask *m);
 /* Takes content, and appends to `out` what of all that came may pass; `last`: no more comes.
  * -E2BIG: more would have to be held than is; -EBADMSG: it begins as JSON, of which paths mask
- * something, and is none; -EPERM: it is binary, and that is refused. */
+ * something, and is none; -EPERM: it is binary, and that is refused; -EILSEQ: it is text in a
+ * character set that nobody here reads. */
 int http_mask_pass(struct http_mask *m, struct slice content, bool last, struct buffer *out);
 /* Bytes that are kept back, or of what has passed to read what comes by. */
 size_t http_mask_held(const struct http_mask *m);

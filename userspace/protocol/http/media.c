@@ -68,6 +68,70 @@ bool http_type_is_text(struct slice type)
 	return false;
 }
 
+/* What names of character sets begin with (https://www.iana.org/assignments/character-sets). Not of
+ * these are UTF-7, -16 and -32, ISO 2022 and EBCDIC. */
+static const char *const charsets[] = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-",
+	"iso8859-", "latin1", "latin-1", "windows-125", "cp125", "koi8-", "gb18030", "gbk",
+	"gb2312", "big5", "shift_jis", "shift-jis", "sjis", "euc-", "tis-620", "macintosh",
+	"ibm437", "cp437", "ibm850", "cp850"};
+
+static struct slice trim(struct slice s)
+{
+	while (s.length && memchr(" \t\"'", s.data[0], 4))
+		s = slice_from(s, 1);
+	while (s.length && memchr(" \t\"'", s.data[s.length - 1], 4))
+		s.length--;
+	return s;
+}
+
+static bool is_readable(struct slice charset)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(charsets); i++) {
+		struct slice begin = slice_from_string(charsets[i]);
+
+		if (text_equal_ignore_case(slice_head(charset, begin.length), begin))
+			return true;
+	}
+	return charset.length == 0;
+}
+
+/* Up to the byte, which is taken too, or all that is left. */
+static struct slice take_until(struct slice *rest, uint8_t byte)
+{
+	const uint8_t *end = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
+	struct slice part = end ? slice_head(*rest, (size_t)(end - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, part.length + (end != NULL));
+	return part;
+}
+
+bool http_type_is_readable(struct slice type)
+{
+	if (!http_type_is_text(type))
+		return true;
+	while (type.length) {
+		struct slice value = take_until(&type, ';');
+		struct slice name = trim(take_until(&value, '='));
+
+		if (text_equal_ignore_case(name, slice_from_string("charset")) &&
+			!is_readable(trim(value)))
+			return false;
+	}
+	return true;
+}
+
+static bool is_character(uint8_t byte)
+{
+	return (byte >= ' ' && byte <= '~') || (byte >= '\t' && byte <= '\r');
+}
+
+bool http_begins_wide(const uint8_t begin[2])
+{
+	return memcmp(begin, "\xff\xfe", 2) == 0 || memcmp(begin, "\xfe\xff", 2) == 0 ||
+		(begin[0] == 0 && is_character(begin[1])) ||
+		(begin[1] == 0 && is_character(begin[0]));
+}
+
 bool http_holds_binary(struct slice content)
 {
 	/* Backspace to carriage return, escape, record separator */

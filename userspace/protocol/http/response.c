@@ -5,11 +5,13 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "protocol/http/coding.h"
 #include "protocol/http/media.h"
 #include "protocol/http/request.h"
 
 #define BINARY "denied: the response is binary, which the rule refuses"
+#define CHARSET "denied: the response is in a character set that can't be masked"
 
 /* It is not asked for one, but may be in a coding all the same. NULL: it can be read. */
 static const char *open_codings(struct http_request *r)
@@ -26,6 +28,26 @@ static const char *open_codings(struct http_request *r)
 	return r->decoder ? NULL : "denied: there is no memory to decode the response";
 }
 
+/* Whether all that it says of its type names character sets that are read. */
+static bool is_readable(const struct http_fields *fields)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is(&fields->items[i], "content-type") &&
+			!http_type_is_readable(fields->items[i].value))
+			return false;
+	}
+	return true;
+}
+
+/* Messages with lengths and sums, and texts in base64 within (Bedrock's): what is found could not
+ * be replaced, and most would not be found. */
+static bool is_in_frames(struct slice type)
+{
+	const struct slice aws = slice_from_string("application/vnd.amazon.eventstream");
+
+	return text_equal_ignore_case(slice_head(type, aws.length), aws);
+}
+
 /* Why this response can't be masked; NULL: it can. */
 static const char *unmaskable(const struct http_request *r, uint64_t length)
 {
@@ -37,6 +59,10 @@ static const char *unmaskable(const struct http_request *r, uint64_t length)
 		return BINARY;
 	if (type && slice_starts_with(type->value, slice_from_string("application/grpc")))
 		return "denied: gRPC can't be masked";
+	if (type && is_in_frames(type->value) && r->mask->binary != MASK_BINARY_PASS)
+		return "denied: AWS's event streams can't be masked";
+	if (!is_readable(fields))
+		return CHARSET;
 	if (r->as_json && !(type && http_type_is_json(type->value)))
 		return "denied: the response is not JSON, and can't be masked";
 	if (r->status == 206)
@@ -118,6 +144,8 @@ const char *http_response_mask_problem(int error, enum reason *ret_reason)
 		return "denied: the response's coding can't be read, and so it can't be masked";
 	case -EPERM:
 		return BINARY;
+	case -EILSEQ:
+		return CHARSET;
 	case -E2BIG:
 		return "denied: the response is too large to be masked";
 	default:
