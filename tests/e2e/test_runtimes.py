@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`wayleave doctor` says of this host's runtimes what they do inside an agent, and of ones that would not trust the CA what helps."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -72,6 +73,21 @@ def test_java_reads_a_store_without_it(daemon, told, web, tmp_path):
     (tmp_path / "Get.java").write_text(JAVA)
     done = daemon.run("java", tmp_path / "Get.java", f"https://localhost:{web.tls_port}/v1/hello", timeout=60)
     assert done.returncode != 0 and "unable to find valid certification path" in done.stderr
+
+
+def test_java_trusts_a_store_that_it_is_told_of(daemon, web, tmp_path):
+    """As the pages say it. It tells so on stderr each time, for which reason nobody is told by us."""
+    (tmp_path / "Get.java").write_text(JAVA)
+    (tmp_path / "host-ca.pem").write_text(daemon.wayleave("ca", "show").stdout)
+    store = tmp_path / "java-cas"
+    shutil.copy("/etc/ssl/certs/java/cacerts", store)
+    store.chmod(0o644)
+    subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "wayleave", "-file", tmp_path / "host-ca.pem", "-keystore", store,
+                    "-storepass", "changeit"], check=True, capture_output=True, timeout=60)
+    options = f"-Djavax.net.ssl.trustStore={store}"
+    done = daemon.run("java", tmp_path / "Get.java", f"https://localhost:{web.tls_port}/v1/hello", env={"JAVA_TOOL_OPTIONS": options}, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    assert f"Picked up JAVA_TOOL_OPTIONS: {options}" in done.stderr
 
 
 # In a mount namespace whose store is a copy, on tmpfs, which an overlay can be made of.
