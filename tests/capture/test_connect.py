@@ -106,7 +106,7 @@ def test_fast_open(host, address):
     daemon.session(address, 5433)
 
 
-@pytest.mark.parametrize("mode", ["plain", "sqpoll", "async", "fixed"])
+@pytest.mark.parametrize("mode", ["plain", "sqpoll", "async", "fixed", "fast_open"])
 def test_io_uring(host, mode):
     daemon, agent = host.govern()
     for dialled, address, _ in DESTINATIONS:

@@ -505,6 +505,35 @@ def test_who_dials_it(host, network, machines, vm):
         server.wait()
 
 
+def test_who_asks_it_by_datagrams(host, network, machines, vm, echo):  # noqa: F811
+    """Where its own may go anywhere, unjudged, they answer nobody either, unless they may."""
+    daemon, a = vm
+    server = a.start("""
+        server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        server.bind(("::", 8098))
+        print(flush=True)
+        while True:
+            server.sendto(b"answer", server.recvfrom(100)[1])
+    """)
+
+    def answers(namespace, timeout):
+        ask = program(talking(f"result = [talk(x, 8098, timeout={timeout}) for x in ({a.own4!r}, {a.own6!r})]"))
+        return json.loads(network.in_namespace(namespace, PYTHON, "-c", ask))
+    try:
+        assert server.stdout.readline() == "\n"
+        for udp in ("policy", "allow"):
+            for listen in ("deny", "allow"):
+                assert daemon.set_config(agents=[{"name": "a", "interfaces": ["wlfa*"], "udp": udp, "listen": listen}]) is None
+                if listen == "deny":
+                    assert "answer" not in answers(network.world, 0.2) + answers(network.host, 0.2), udp
+                else:
+                    assert answers(network.world, 10) == answers(network.host, 10) == ["answer"] * 2, udp
+        assert a.python(talking(f"result = talk({SERVER4!r}, {PORT})")) == "echo x"
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_port_of_a_bridge(host, network, machines, vm):
     """What a bridge carries has the bridge's name: an interface that is named and is put there is cut off."""
     daemon, a = vm

@@ -3,7 +3,7 @@
  * capture_dial: connections that Python can't make, or not fast enough. For tests/capture and
  * tests/bench.
  *
- *   capture_dial uring plain|async|sqpoll|fixed ADDRESS PORT
+ *   capture_dial uring plain|async|sqpoll|fixed|fast_open ADDRESS PORT
  *       connects by io_uring, prints getpeername and waits for the end of stdin
  *   capture_dial datagram message|fixed|zero_copy ADDRESS PORT
  *       sends a datagram by io_uring from a socket that is not connected, prints 0 or its errno
@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,14 +99,22 @@ static int by_uring(char **words)
 	if (r < 0)
 		fail("io_uring", -r);
 	entry = io_uring_get_sqe(&ring);
-	io_uring_prep_connect(entry, fd, &to.any, sizeof(to));
+	if (strcmp(words[0], "fast_open") == 0) {
+		io_uring_prep_send(entry, fd, "ping", 4, MSG_FASTOPEN);
+		io_uring_prep_send_set_addr(entry, &to.any, sizeof(to.six));
+	} else {
+		io_uring_prep_connect(entry, fd, &to.any, sizeof(to));
+	}
 	if (strcmp(words[0], "async") == 0)
 		io_uring_sqe_set_flags(entry, IOSQE_ASYNC);
 	if (strcmp(words[0], "fixed") == 0)
 		use_fixed(&ring, entry, fd);
 	io_uring_submit(&ring);
 	r = io_uring_wait_cqe(&ring, &done);
-	if (r < 0 || done->res < 0)
+	/* Without a cookie of the server's yet, what was to be sent with the SYN is not. */
+	if (r == 0 && done->res == -EINPROGRESS)
+		poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+	else if (r < 0 || done->res < 0)
 		fail("connect", r < 0 ? -r : -done->res);
 	if (getpeername(fd, &peer.any, &length) < 0)
 		fail("getpeername", errno);
