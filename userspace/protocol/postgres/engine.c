@@ -4,17 +4,12 @@
 #include "protocol/postgres/preview.h"
 #include "protocol/postgres/role.h"
 #include "protocol/postgres/value_show.h"
-#include "protocol/sql/setting.h"
-#include "protocol/tls_hello.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "protocol/postgres/error.h"
 
 /* Rows and messages that we rewrite are built here; larger ones are refused before. */
 #define SCRATCH_LIMIT (64u << 20)
@@ -157,105 +152,6 @@ static void engine_close(struct protocol_engine *base)
 	free(e);
 }
 
-/* SQLSTATE of a refusal that ends the session. */
-static const char *fatal_state(enum reason reason)
-{
-	switch (reason) {
-	case REASON_UPSTREAM_UNREACHABLE:
-		return PG_STATE_CANNOT_CONNECT;
-	case REASON_UPSTREAM_TLS:
-	case REASON_UPSTREAM_CLOSED:
-	case REASON_TIMEOUT:
-		return PG_STATE_CONNECTION_FAILURE;
-	case REASON_PROTOCOL_VIOLATION:
-		return PG_STATE_PROTOCOL_VIOLATION;
-	case REASON_AUTHENTICATION:
-		return PG_STATE_INVALID_AUTHORIZATION;
-	case REASON_KILLED:
-	case REASON_SHUTDOWN:
-	case REASON_POLICY_CHANGED:
-		return PG_STATE_ADMIN_SHUTDOWN;
-	case REASON_INTERNAL:
-		return PG_STATE_INTERNAL;
-	case REASON_RECORDING_FAILED:
-		return PG_STATE_IO_ERROR;
-	case REASON_LIMIT:
-	case REASON_TOO_LONG:
-		return PG_STATE_PROGRAM_LIMIT;
-	default:
-		return PG_STATE_INSUFFICIENT_PRIVILEGE;
-	}
-}
-
-/* After its StartupMessage (before that its libraries show no text), and not within a message of
- * the server's, of which it would be the rest. */
-static bool agent_can_read_error(const struct pg_engine *e)
-{
-	bool within = e->from_server.left && e->from_server.mode == PG_STREAM_PASS;
-
-	return !within && (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY);
-}
-
-/* Tells the agent, once it can read an ErrorResponse. */
-static void engine_tell_abort(struct pg_engine *e)
-{
-	struct protocol_event *event;
-
-	if (agent_can_read_error(e)) {
-		buffer_clear(&e->scratch);
-		if (pg_error_put(&e->scratch, e->encoding, true, fatal_state(e->abort.reason),
-			    e->abort.text) == 0)
-			pg_write(e, SIDE_AGENT, buffer_slice(&e->scratch));
-	}
-	e->agent = PG_AGENT_DONE;
-	e->server = PG_SERVER_DONE;
-	/* Room is kept: nothing else is taken from either side after this. */
-	event = event_queue_add_last(&e->events, EVENT_CLOSE);
-	event->note.reason = e->abort.reason;
-	event->note.text = e->abort.text;
-}
-
-static void engine_abort(struct protocol_engine *base, const struct protocol_refusal *refusal)
-{
-	struct pg_engine *e = pg_engine_of(base);
-
-	/* Who breaks the protocol in its first packets can't be told anything, and gets no further.
-	 */
-	bool broken = e->agent == PG_AGENT_FIRST && refusal->reason == REASON_PROTOCOL_VIOLATION;
-
-	if ((e->abort_text && !broken) || e->agent == PG_AGENT_DONE)
-		return;
-	free(e->abort_text);
-	e->abort_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
-	e->abort.reason = refusal->reason;
-	e->abort.text = slice_from_string(e->abort_text);
-	/* In the first packets the agent is answered as usual, and told after its StartupMessage.
-	 */
-	if (e->agent == PG_AGENT_ASKS_TLS)
-		pg_login_advance(e);
-	else if (e->agent == PG_AGENT_STARTED || e->agent == PG_AGENT_QUERY || broken)
-		engine_tell_abort(e);
-}
-
-int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
-{
-	struct protocol_refusal refusal = {.reason = reason};
-	char detail[400];
-	va_list arguments;
-	char *text;
-
-	va_start(arguments, format);
-	vsnprintf(detail, sizeof(detail), format, arguments);
-	va_end(arguments);
-	text = memory_new(sizeof(detail) + 200);
-	/* The table's texts hold at most one %s. */
-	snprintf(text, sizeof(detail) + 200, reason_get(reason)->agent, detail);
-	refusal.text = slice_from_string(text);
-	engine_abort(&e->base, &refusal);
-	free(text);
-	return 0;
-}
-
 /* What breaks the protocol is relayed unread where we only observe: not before the server's leg is
  * as it is to be. */
 static bool waits_to_relay(const struct pg_engine *e)
@@ -292,7 +188,7 @@ static int engine_input(
 		if (r == -EBADMSG && waits_to_relay(e))
 			return 0;
 		if (r == 0 && e->agent == PG_AGENT_STARTED && e->abort_text)
-			engine_tell_abort(e);
+			pg_end_tell(e);
 		return r;
 	}
 	e->spoke |= e->agent == PG_AGENT_QUERY;
@@ -388,196 +284,6 @@ static bool engine_is_busy(const struct protocol_engine *base)
 	return e->copying_both || e->from_server.left || e->from_agent.left;
 }
 
-/* A client that insists on a way to prove itself goes without a word to us; its own error is the
- * agent's. This is for whoever looks at the session. */
-static struct slice why_gone(const struct pg_engine *e)
-{
-	static const char insists[] =
-		"the agent went when it was let in without being asked to prove "
-		"itself, on which its client may insist (libpq: "
-		"channel_binding, require_auth)";
-	static const char hides[] = "the agent went when it was asked for its password inside TLS, "
-				    "which its client may not send (libpq: channel_binding, "
-				    "require_auth)";
-
-	if (e->agent == PG_AGENT_STARTED && e->auth == PG_AUTH_ASKING)
-		return slice_from_string(hides);
-	if (e->injects && e->agent == PG_AGENT_QUERY && !e->spoke)
-		return slice_from_string(insists);
-	return SLICE_EMPTY;
-}
-
-static void engine_end(struct protocol_engine *base, enum side side)
-{
-	struct pg_engine *e = pg_engine_of(base);
-	struct protocol_event *event;
-
-	if (e->agent == PG_AGENT_DONE)
-		return;
-	if (side == SIDE_SERVER && e->agent != PG_AGENT_QUERY) {
-		pg_fail(e, REASON_UPSTREAM_CLOSED, "%s", "");
-		return;
-	}
-	/* In the query phase a server that goes just closes, and so do we. */
-	if (side == SIDE_AGENT)
-		pg_hold_on_end(e);
-	event = event_queue_add_last(&e->events, EVENT_CLOSE);
-	if (side == SIDE_AGENT)
-		event->note.text = why_gone(e);
-	e->agent = PG_AGENT_DONE;
-	e->server = PG_SERVER_DONE;
-	event->note.reason =
-		side == SIDE_SERVER && !e->terminated ? REASON_UPSTREAM_CLOSED : REASON_NONE;
-}
-
-/* Text that the server would read otherwise than we do can't be judged, so no rule allows to go
- * there. */
-static int refuse_other_reading(
-	const struct pg_engine *e, const struct action *action, struct protocol_refusal *ret)
-{
-	if (!e->base.host->needs_facts)
-		return 0;
-	for (size_t i = 0; i < action->pair_count; i++) {
-		if (!sql_setting_changes_reading(&action->pairs[i]))
-			continue;
-		*ret = (struct protocol_refusal){REASON_NOT_UNDERSTOOD,
-			slice_from_string("denied: this setting would change how the server reads "
-					  "text, which could then not be judged")};
-		return -EPERM;
-	}
-	return 0;
-}
-
-/* Nothing can be masked in a copy of the server's log, or of its files. */
-static int refuse_stream(const struct action *action, struct protocol_refusal *ret)
-{
-	for (size_t i = 0; i < action->pair_count; i++) {
-		if (action->pairs[i].operation != OPERATION_REPLICATION)
-			continue;
-		*ret = (struct protocol_refusal){REASON_MASKED_COLUMN,
-			slice_from_string("denied: replication can't be masked, and a rule that "
-					  "allows it masks")};
-		return -EPERM;
-	}
-	return 0;
-}
-
-static int trace_masks(
-	struct pg_engine *e, const struct mask_rules *rules, struct protocol_refusal *ret)
-{
-	struct pg_pending *p = &e->pending;
-	struct sql_view view;
-	const char *refusal;
-
-	if (!rules)
-		return 0;
-	pg_naming_view(e, &view);
-	/* A function that is called by its number has no plan; its result and errors hide all the
-	 * same. */
-	p->masks = p->plan ? pg_plan_trace(p->plan, &view, rules) : pg_masks_new(rules);
-	if (!p->masks) {
-		*ret = (struct protocol_refusal){
-			REASON_TOO_LONG, slice_from_string("too large to trace its masks")};
-		return -EPERM;
-	}
-	refusal = p->masks->lineage.refusal;
-	if (!refusal && p->plan)
-		refusal = pg_copy_refusal(p->plan->text);
-	if (!refusal)
-		return 0;
-	*ret = (struct protocol_refusal){REASON_MASKED_COLUMN, slice_from_string(refusal)};
-	return -EPERM;
-}
-
-static int engine_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
-	bool record_rows, struct protocol_refusal *ret)
-{
-	struct pg_engine *e = pg_engine_of(base);
-	struct pg_pending *p = &e->pending;
-
-	(void)lane;
-	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
-		(rules && refuse_stream(&p->facts, ret) < 0) || pg_role_check(e, ret) < 0)
-		return -EPERM;
-	p->record_rows = record_rows;
-	return trace_masks(e, rules, ret);
-}
-
-static int engine_would_refuse(struct protocol_engine *base, uint32_t lane,
-	const struct mask_rules *rules, struct protocol_refusal *ret)
-{
-	struct pg_engine *e = pg_engine_of(base);
-	struct pg_pending *p = &e->pending;
-
-	(void)lane;
-	if (p->barred.reason != REASON_NONE) {
-		*ret = p->barred;
-		return -EPERM;
-	}
-	if (refuse_other_reading(e, &p->facts, ret) < 0 ||
-		(rules && refuse_stream(&p->facts, ret) < 0))
-		return -EPERM;
-	return trace_masks(e, rules, ret);
-}
-
-/* It was not used: the next lookup drops it. */
-static void let_kept_go(struct pg_engine *e)
-{
-	if (e->kept == PG_KEPT_READY)
-		e->kept = PG_KEPT_LEFT;
-}
-
-static int engine_release(struct protocol_engine *base, uint32_t lane, uint64_t number)
-{
-	struct pg_engine *e = pg_engine_of(base);
-
-	(void)lane;
-	assert(e->wait == PG_WAIT_VERDICT);
-	/* By what its names meant before a preview that has not ended, people may be asked, and no
-	 * more: it comes again. */
-	if (e->preview) {
-		pg_hold_judge_again(base, lane, true);
-		return 0;
-	}
-	let_kept_go(e);
-	e->rest_wanted = false;
-	e->pending.decision = PG_RELEASED;
-	e->pending.action = number;
-	e->pending.grant = base->host->grant;
-	if (base->host->observes) { /* they were traced only to tell what would be refused */
-		pg_masks_put(e->pending.masks);
-		e->pending.masks = NULL;
-	}
-	if (e->pending.unchecked && e->pending.phase == ACTION_RUN)
-		return pg_naming_compare(e);
-	e->wait = PG_WAIT_NONE;
-	/* What the StartupMessage asked for is judged before the server hears of it. */
-	return e->agent == PG_AGENT_STARTED ? pg_login_advance(e) : 0;
-}
-
-static int engine_refuse(struct protocol_engine *base, uint32_t lane, uint64_t number,
-	const struct protocol_refusal *refusal)
-{
-	struct pg_engine *e = pg_engine_of(base);
-	struct pg_pending *p = &e->pending;
-
-	(void)lane;
-	assert(e->wait == PG_WAIT_VERDICT);
-	if (e->agent == PG_AGENT_STARTED) {
-		engine_abort(base, refusal);
-		return 0;
-	}
-	let_kept_go(e);
-	e->rest_wanted = false;
-	p->decision = PG_REFUSED;
-	p->action = number;
-	free(p->refusal_text);
-	p->refusal_text = memory_format("wayleave: %.*s", SLICE_PRINT(refusal->text));
-	p->refusal = (struct protocol_refusal){refusal->reason, slice_from_string(p->refusal_text)};
-	e->wait = PG_WAIT_NONE;
-	return 0;
-}
-
 /* Whether a message waits for something of ours, and nothing runs that a cancel may be meant for.
  */
 static bool is_finding_out(const struct pg_engine *e)
@@ -639,64 +345,21 @@ static void engine_proven(struct protocol_engine *base, int error, struct slice 
 	pg_inject_proven(pg_engine_of(base), error, answer);
 }
 
-/* A client with sslnegotiation=direct. A ClientHello that can't be read counts as one of ours: it
- * then has to stand the handshake with us, rather than be relayed for what it might be. */
-static enum detection detect_direct_tls(struct slice in)
-{
-	struct tls_hello hello;
-
-	switch (tls_hello_read(in, &hello)) {
-	case TLS_HELLO_MORE:
-		return DETECTION_MORE;
-	case TLS_HELLO_BAD:
-		return DETECTION_YES;
-	case TLS_HELLO_READ:
-		return tls_hello_offers(&hello, "postgresql") ? DETECTION_YES : DETECTION_NO;
-	default:
-		return DETECTION_NO;
-	}
-}
-
-/* The agent's first packet: a length and one of four codes, or TLS at once. */
-static enum detection engine_detect(struct slice from_agent, struct slice from_server)
-{
-	uint32_t length, code;
-
-	if (from_server.length)
-		return DETECTION_NO; /* a PostgreSQL server waits for its client */
-	if (from_agent.length == 0)
-		return DETECTION_MORE;
-	if (from_agent.data[0] == TLS_RECORD_HANDSHAKE)
-		return detect_direct_tls(from_agent);
-	if (from_agent.data[0] != 0)
-		return DETECTION_NO;
-	if (from_agent.length < 8)
-		return DETECTION_MORE;
-	length = bytes_get_u32(from_agent.data);
-	code = bytes_get_u32(from_agent.data + 4);
-	if (length < 8 || length > LIMIT_STARTUP_BYTES)
-		return DETECTION_NO;
-	if (code == PG_CODE_CANCEL || code == PG_CODE_TLS || code == PG_CODE_GSS ||
-		code >> 16 == PG_PROTOCOL_MAJOR)
-		return DETECTION_YES;
-	return DETECTION_NO;
-}
-
 const struct protocol protocol_postgres = {
 	.id = PROTOCOL_POSTGRES,
-	.detect = engine_detect,
+	.detect = pg_detect,
 	.open = engine_open,
 	.close = engine_close,
 	.input = engine_input,
 	.needs = engine_needs,
 	.wants = engine_wants,
 	.is_busy = engine_is_busy,
-	.end = engine_end,
+	.end = pg_end_on_side,
 	.next_event = engine_next_event,
-	.mask = engine_mask,
-	.would_refuse = engine_would_refuse,
-	.release = engine_release,
-	.refuse = engine_refuse,
+	.mask = pg_verdict_mask,
+	.would_refuse = pg_verdict_would_refuse,
+	.release = pg_verdict_release,
+	.refuse = pg_verdict_refuse,
 	.bind = pg_hold_bind,
 	.ahead = pg_ahead_next,
 	.show = pg_value_show,
@@ -706,7 +369,7 @@ const struct protocol protocol_postgres = {
 	.leaves = pg_hold_leaves,
 	.give_up = pg_login_give_up,
 	.interrupt = engine_interrupt,
-	.abort = engine_abort,
+	.abort = pg_end_abort,
 	.connected = engine_connected,
 	.tls_done = engine_tls_done,
 	.job_done = engine_job_done,

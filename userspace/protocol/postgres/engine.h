@@ -2,12 +2,16 @@
  *
  * engine: one PostgreSQL session as its two ends see it. Internal to protocol/postgres/.
  *
+ *   engine.c  the session as struct protocol sees it, its events and output
+ *   detect.c  whether first bytes are PostgreSQL's
  *   login.c   first packets, TLS on either side
  *   authentication.c   who proves what to the server; inject.c: with the host's credentials
  *   agent.c   what the agent sends in the query phase: query.c, extended.c: becomes actions;
  *             send.c: is sent on or poisoned
  *   server.c  what the server sends: belongs to requests.h' head; result.c: is masked and passed
  *             on; failure.c: errors and notices; settle.c: what a request leaves behind
+ *   verdict.c what becomes of an action that was judged: its masks, its release, its refusal
+ *   end.c     how a session ends, and what the agent is told of it
  *   naming.c  how names are looked up in this session; reading the catalog in-band;
  *             naming_answer.c: what was read
  *   snapshot.c  how old what we read there may be
@@ -311,12 +315,32 @@ bool pg_event_has_room(const struct pg_engine *e);
 /* Both send what is deferred before anything else for the server. */
 int pg_write(struct pg_engine *e, enum side to, struct slice bytes);
 int pg_pass(struct pg_engine *e, enum side to, struct slice part_of_input);
+void pg_pending_clear(struct pg_engine *e);
+void pg_parse_job_free(struct protocol_job *job);
+
+/* detect.c, for struct protocol */
+enum detection pg_detect(struct slice from_agent, struct slice from_server);
+
+/* end.c */
 /* Ends the session: an error to the agent where that is possible, then EVENT_CLOSE. `detail` fills
  * the reason's text. Always 0, for "return pg_fail(...)". */
 int pg_fail(struct pg_engine *e, enum reason reason, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void pg_pending_clear(struct pg_engine *e);
-void pg_parse_job_free(struct protocol_job *job);
+/* Tells the agent why its session was aborted, once it can read an ErrorResponse; nothing more is
+ * taken from either side. */
+void pg_end_tell(struct pg_engine *e);
+/* For struct protocol. */
+void pg_end_abort(struct protocol_engine *base, const struct protocol_refusal *refusal);
+void pg_end_on_side(struct protocol_engine *base, enum side side);
+
+/* verdict.c, for struct protocol */
+int pg_verdict_mask(struct protocol_engine *base, uint32_t lane, const struct mask_rules *rules,
+	bool record_rows, struct protocol_refusal *ret);
+int pg_verdict_would_refuse(struct protocol_engine *base, uint32_t lane,
+	const struct mask_rules *rules, struct protocol_refusal *ret);
+int pg_verdict_release(struct protocol_engine *base, uint32_t lane, uint64_t number);
+int pg_verdict_refuse(struct protocol_engine *base, uint32_t lane, uint64_t number,
+	const struct protocol_refusal *refusal);
 
 /* login.c */
 int pg_login_agent(struct pg_engine *e, struct slice in, size_t *ret_taken);
