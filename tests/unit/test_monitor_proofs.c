@@ -14,7 +14,7 @@
 #include "monitor/monitor.h"
 #include "protocol/postgres/md5.h"
 #include "protocol/postgres/scram.h"
-#include "protocol/protocol.h"
+#include "protocol/credentials.h"
 #include "tests/unit/policy_test.h"
 
 static const char text[] =

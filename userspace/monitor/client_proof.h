@@ -8,7 +8,7 @@
 #define WAYLEAVE_MONITOR_CLIENT_PROOF_H
 
 #include "base/error.h"
-#include "protocol/protocol.h"
+#include "protocol/credentials.h"
 
 #define CLIENT_PROOF_MOST 1024u /* bytes of a signature: RSA of 8192 bits */
 

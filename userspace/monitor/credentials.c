@@ -16,7 +16,7 @@
 #include "monitor/salted.h"
 #include "protocol/postgres/md5.h"
 #include "protocol/postgres/scram.h"
-#include "protocol/protocol.h"
+#include "protocol/credentials.h"
 
 /* PostgreSQL cuts names at 63 bytes; a longer one is not this user's. */
 #define USER_MOST 256

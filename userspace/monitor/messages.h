@@ -14,7 +14,7 @@
 
 #include "base/identifier.h"
 #include "policy/host.h"
-#include "protocol/protocol.h"
+#include "protocol/credentials.h"
 
 enum message_type {
 	/* worker → monitor */

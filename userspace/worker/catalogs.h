@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/table.h"
-#include "protocol/protocol.h"
+#include "protocol/host.h"
 
 struct catalogs {
 	struct table table;

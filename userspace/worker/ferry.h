@@ -11,7 +11,7 @@
 #ifndef WAYLEAVE_WORKER_FERRY_H
 #define WAYLEAVE_WORKER_FERRY_H
 
-#include "protocol/protocol.h"
+#include "protocol/host.h"
 
 struct session;
 struct worker;

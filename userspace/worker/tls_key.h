@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/slice.h"
-#include "protocol/protocol.h"
+#include "protocol/credentials.h"
 
 #define TLS_KEY_SIGNATURE_MOST 1024u /* RSA of 8192 bits */
 

@@ -5,7 +5,7 @@
 #ifndef WAYLEAVE_WORKER_VALUES_H
 #define WAYLEAVE_WORKER_VALUES_H
 
-#include "protocol/protocol.h"
+#include "protocol/event.h"
 #include "recording/value.h"
 
 #define RECORDED_VALUES_MOST 64

@@ -19,7 +19,7 @@
 #define WAYLEAVE_PROTOCOL_HTTP_ENGINE_H
 
 #include "base/memory.h"
-#include "protocol/events.h"
+#include "protocol/event_queue.h"
 #include "protocol/http/body.h"
 #include "protocol/http/http.h"
 #include "protocol/http/request.h"

@@ -7,7 +7,7 @@
 #ifndef WAYLEAVE_PROTOCOL_HTTP_STREAM_H
 #define WAYLEAVE_PROTOCOL_HTTP_STREAM_H
 
-#include "protocol/events.h"
+#include "protocol/event_queue.h"
 #include "protocol/http/request.h"
 
 struct http_stream;

@@ -30,7 +30,7 @@
 #ifndef WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 #define WAYLEAVE_PROTOCOL_POSTGRES_ENGINE_H
 
-#include "protocol/events.h"
+#include "protocol/event_queue.h"
 #include "protocol/postgres/bind.h"
 #include "protocol/postgres/changes.h"
 #include "protocol/postgres/copy_stream.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "protocol/events.h"
+#include "protocol/event_queue.h"
 
 #include <assert.h>
 

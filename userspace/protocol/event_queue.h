@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * events: the events of an engine that wait for next_event(), in order. An engine stops taking
+ * event_queue: the events of an engine that wait for next_event(), in order. An engine stops taking
  * input before the queue could overflow.
  */
-#ifndef WAYLEAVE_PROTOCOL_EVENTS_H
-#define WAYLEAVE_PROTOCOL_EVENTS_H
+#ifndef WAYLEAVE_PROTOCOL_EVENT_QUEUE_H
+#define WAYLEAVE_PROTOCOL_EVENT_QUEUE_H
 
-#include "protocol/protocol.h"
+#include "protocol/event.h"
 
 #define EVENTS_MOST 8
 
