@@ -165,6 +165,35 @@ Test(text, cut_between_characters)
 	cr_expect_eq(text_head(s("\x80\x80\x80\x80\x80\x80"), 5).length, 2, "no UTF-8");
 }
 
+Test(slice, is_taken_apart)
+{
+	struct slice rest = slice_from_string("a,,b"), part = slice_take_until(&rest, ',');
+
+	cr_assert(slice_equal_string(part, "a") && slice_equal_string(rest, ",b"));
+	part = slice_take_until(&rest, ',');
+	cr_assert(part.length == 0 && slice_equal_string(rest, "b"));
+	part = slice_take_until(&rest, ',');
+	cr_assert(slice_equal_string(part, "b") && rest.length == 0);
+	part = slice_take_until(&rest, ',');
+	cr_assert(part.length == 0 && rest.length == 0);
+	rest = SLICE_EMPTY;
+	cr_assert_eq(slice_take_until(&rest, ',').length, 0);
+}
+
+Test(text, hexadecimal_digits)
+{
+	static const char digits[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+	int found = 0;
+
+	for (int i = 0; i < 16; i++) {
+		cr_assert_eq(text_hex_digit((uint8_t)digits[i]), i);
+		cr_assert_eq(text_hex_digit((uint8_t)upper[i]), i);
+	}
+	for (int c = 0; c < 256; c++)
+		found += text_hex_digit((uint8_t)c) >= 0;
+	cr_assert_eq(found, 22);
+}
+
 Test(text, numbers_durations_sizes)
 {
 	uint64_t v = 7;

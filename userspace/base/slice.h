@@ -63,4 +63,14 @@ static inline struct slice slice_head(struct slice s, size_t length)
 	return (struct slice){s.data, s.length < length ? s.length : length};
 }
 
+/* Takes what stands before the first such byte, and that byte; all where there is none. */
+static inline struct slice slice_take_until(struct slice *rest, uint8_t byte)
+{
+	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
+	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
+
+	*rest = slice_from(*rest, part.length + 1);
+	return part;
+}
+
 #endif

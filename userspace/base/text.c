@@ -178,7 +178,7 @@ static const uint8_t hex_values[256] = {
 	['F'] = 16,
 };
 
-static int hex_value(uint8_t c)
+int text_hex_digit(uint8_t c)
 {
 	return hex_values[c] - 1;
 }
@@ -188,7 +188,8 @@ int text_from_hex(struct slice digits, uint8_t *ret, size_t length)
 	if (digits.length != 2 * length)
 		return -EINVAL;
 	for (size_t i = 0; i < length; i++) {
-		int high = hex_value(digits.data[2 * i]), low = hex_value(digits.data[2 * i + 1]);
+		int high = text_hex_digit(digits.data[2 * i]),
+		    low = text_hex_digit(digits.data[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return -EINVAL;

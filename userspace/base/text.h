@@ -32,6 +32,8 @@ static inline uint8_t text_lower(uint8_t c)
 }
 
 bool text_equal_ignore_case(struct slice a, struct slice b);
+/* The value of a hexadecimal digit of either case, or -1. */
+int text_hex_digit(uint8_t c);
 /* Lower-case hexadecimal; `ret` has room for 2 * s.length + 1. */
 void text_to_hex(struct slice s, char *ret);
 /* Decodes exactly 2 * length digits; -EINVAL otherwise. */

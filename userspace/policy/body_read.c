@@ -84,14 +84,6 @@ bool body_values_of_json(struct body_values *v, struct slice text)
 
 /* --- forms --- */
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decodes into `*room`, which moves on. */
 static bool decode(struct slice coded, uint8_t **room, struct slice *ret)
 {
@@ -101,8 +93,8 @@ static bool decode(struct slice coded, uint8_t **room, struct slice *ret)
 		uint8_t c = coded.data[i];
 
 		if (c == '%') {
-			int high = i + 2 < coded.length ? hex_digit(coded.data[i + 1]) : -1;
-			int low = high >= 0 ? hex_digit(coded.data[i + 2]) : -1;
+			int high = i + 2 < coded.length ? text_hex_digit(coded.data[i + 1]) : -1;
+			int low = high >= 0 ? text_hex_digit(coded.data[i + 2]) : -1;
 
 			if (low < 0)
 				return false;
@@ -118,18 +110,9 @@ static bool decode(struct slice coded, uint8_t **room, struct slice *ret)
 	return text_is_utf8(*ret);
 }
 
-static struct slice take_until(struct slice *rest, uint8_t byte)
-{
-	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
-	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + 1);
-	return part;
-}
-
 static bool take_field(struct body_values *v, struct slice part, uint8_t **room)
 {
-	struct slice name = take_until(&part, '='), value;
+	struct slice name = slice_take_until(&part, '='), value;
 	struct body_value *added;
 
 	if (!decode(name, room, &name) || !decode(part, room, &value))
@@ -152,7 +135,7 @@ bool body_values_of_form(struct body_values *v, struct slice text)
 		return false;
 	add(v, JSON_OBJECT, SLICE_EMPTY);
 	while (text.length) {
-		struct slice part = take_until(&text, '&');
+		struct slice part = slice_take_until(&text, '&');
 
 		if (part.length && !take_field(v, part, &room))
 			return false;

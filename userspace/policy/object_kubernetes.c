@@ -10,19 +10,10 @@ struct name {
 	struct slice namespace, resource, name;
 };
 
-/* Takes what stands before the first "/", and that; all where there is none. */
-static struct slice take_part(struct slice *rest)
-{
-	const uint8_t *slash = rest->length ? memchr(rest->data, '/', rest->length) : NULL;
-	struct slice part = slash ? slice_head(*rest, (size_t)(slash - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + 1);
-	return part;
-}
-
 static bool read_name(struct slice text, struct name *ret)
 {
-	struct slice first = take_part(&text), second = take_part(&text), third = take_part(&text);
+	struct slice first = slice_take_until(&text, '/'), second = slice_take_until(&text, '/'),
+		     third = slice_take_until(&text, '/');
 
 	*ret = (struct name){.namespaced = third.length != 0};
 	ret->namespace = ret->namespaced ? first : SLICE_EMPTY;
@@ -37,7 +28,7 @@ static bool is_path_pattern(struct slice pattern)
 	static const char *const roots[] = {"api", "apis", "configz", "debug", "flagz", "healthz",
 		"livez", "logs", "metrics", "openapi", "openid", "readyz", "statusz", "version",
 		".well-known"};
-	struct slice rest = slice_from(pattern, 1), root = take_part(&rest);
+	struct slice rest = slice_from(pattern, 1), root = slice_take_until(&rest, '/');
 
 	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
 		if (text_glob(root, slice_from_string(roots[i])))

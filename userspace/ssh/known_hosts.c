@@ -12,15 +12,6 @@ struct line {
 	struct slice marker, hosts, type, key;
 };
 
-static struct slice take_line(struct slice *file)
-{
-	const uint8_t *end = file->length ? memchr(file->data, '\n', file->length) : NULL;
-	struct slice line = slice_head(*file, end ? (size_t)(end - file->data) : file->length);
-
-	*file = slice_from(*file, line.length + 1);
-	return line;
-}
-
 static struct slice take_word(struct slice *line)
 {
 	struct slice word;
@@ -153,7 +144,7 @@ enum known_host known_hosts_check(struct slice file, const struct known_host_nam
 	while (file.length) {
 		bool same;
 
-		if (!parse(take_line(&file), &line) || !is_about(&line, names))
+		if (!parse(slice_take_until(&file, '\n'), &line) || !is_about(&line, names))
 			continue;
 		same = slice_equal(line.type, type) && slice_equal(line.key, key);
 		if (slice_equal_string(line.marker, "@revoked") && same)
@@ -184,7 +175,7 @@ enum known_host known_hosts_check_authority(struct slice file, const struct know
 	struct line line;
 
 	while (file.length) {
-		if (!parse(take_line(&file), &line) || !is_about(&line, names) ||
+		if (!parse(slice_take_until(&file, '\n'), &line) || !is_about(&line, names) ||
 			!slice_equal(line.type, type) || !slice_equal(line.key, key))
 			continue;
 		if (slice_equal_string(line.marker, "@revoked"))
@@ -210,7 +201,7 @@ static bool knows_type(struct slice file, const struct known_host_names *names, 
 	struct line line;
 
 	while (file.length) {
-		if (parse(take_line(&file), &line) && line.marker.length == 0 &&
+		if (parse(slice_take_until(&file, '\n'), &line) && line.marker.length == 0 &&
 			slice_equal_string(line.type, type) && is_about(&line, names))
 			return true;
 	}

@@ -18,15 +18,6 @@
 
 /* --- arguments, which are the agent's own words --- */
 
-static struct slice take_part(struct slice *rest)
-{
-	const uint8_t *end = memchr(rest->data, '\0', rest->length);
-	struct slice part = slice_head(*rest, end ? (size_t)(end - rest->data) : rest->length);
-
-	*rest = slice_from(*rest, part.length + 1);
-	return part;
-}
-
 static bool is_plain(struct slice s)
 {
 	for (size_t i = 0; i < s.length; i++) {
@@ -179,7 +170,7 @@ static int append_arguments(struct buffer *line, struct slice arguments, bool cu
 	int r = 0;
 
 	while (r == 0 && arguments.length) {
-		struct slice argument = take_part(&arguments);
+		struct slice argument = slice_take_until(&arguments, '\0');
 		enum argument_kind kind;
 		size_t shown = 0;
 
@@ -239,7 +230,7 @@ char *process_parents(struct slice parents, bool cut)
 
 	buffer_init(&line, TEXT_MOST);
 	while (r == 0 && parents.length)
-		r = append_parent(&line, take_part(&parents));
+		r = append_parent(&line, slice_take_until(&parents, '\0'));
 	if (r == 0 && cut && buffer_length(&line))
 		r = buffer_append_string(&line, " <");
 	if (r == 0)

@@ -126,23 +126,14 @@ static int take_line(struct http_body *b, struct slice *in, size_t most, size_t 
 	return held >= 2 && buffer_slice(&b->line).data[held - 2] == '\r' ? 0 : -EBADMSG;
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* RFC 9112, 7.1. The extensions may hold whatever is visible. */
 static bool read_chunk_size(struct slice line, uint64_t *ret)
 {
 	uint64_t size = 0;
 	size_t digits = 0;
 
-	for (; digits < line.length && hex_digit(line.data[digits]) >= 0; digits++)
-		size = size << 4 | (unsigned)hex_digit(line.data[digits]);
+	for (; digits < line.length && text_hex_digit(line.data[digits]) >= 0; digits++)
+		size = size << 4 | (unsigned)text_hex_digit(line.data[digits]);
 	if (digits == 0 || digits > 15)
 		return false;
 	if (digits < line.length && line.data[digits] != ';')

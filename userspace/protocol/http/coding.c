@@ -35,20 +35,6 @@ static int add(struct http_codings *codings, struct slice name)
 	return -EBADMSG;
 }
 
-static struct slice take_name(struct slice *rest)
-{
-	const uint8_t *comma = memchr(rest->data, ',', rest->length);
-	struct slice name = comma ? slice_head(*rest, (size_t)(comma - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, name.length + 1);
-	while (name.length && (name.data[0] == ' ' || name.data[0] == '\t'))
-		name = slice_from(name, 1);
-	while (name.length &&
-		(name.data[name.length - 1] == ' ' || name.data[name.length - 1] == '\t'))
-		name.length--;
-	return name;
-}
-
 int http_codings_read(const struct http_fields *fields, struct http_codings *ret)
 {
 	struct http_codings codings = {.count = 0};
@@ -59,7 +45,7 @@ int http_codings_read(const struct http_fields *fields, struct http_codings *ret
 
 		while (http_field_is(&fields->items[i], "content-encoding") && rest.length &&
 			r == 0)
-			r = add(&codings, take_name(&rest));
+			r = add(&codings, http_trim(slice_take_until(&rest, ',')));
 	}
 	if (r == 0)
 		*ret = codings;

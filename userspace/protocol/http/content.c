@@ -14,22 +14,9 @@ static bool is_text(struct slice value, const char *text)
 	return text_equal_ignore_case(value, slice_from_string(text));
 }
 
-static struct slice trim(struct slice s)
+static struct slice take_trimmed(struct slice *rest, uint8_t byte)
 {
-	while (s.length && (s.data[0] == ' ' || s.data[0] == '\t'))
-		s = slice_from(s, 1);
-	while (s.length && (s.data[s.length - 1] == ' ' || s.data[s.length - 1] == '\t'))
-		s.length--;
-	return s;
-}
-
-static struct slice take_until(struct slice *rest, uint8_t byte)
-{
-	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
-	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + 1);
-	return trim(part);
+	return http_trim(slice_take_until(rest, byte));
 }
 
 /* In another one the same bytes may be other characters. */
@@ -44,7 +31,7 @@ static bool is_utf8(struct slice charset)
 
 static bool is_media_type(struct slice media)
 {
-	struct slice type = take_until(&media, '/');
+	struct slice type = take_trimmed(&media, '/');
 
 	return http_is_token(type) && http_is_token(media);
 }
@@ -66,12 +53,12 @@ static enum action_body_form form_of_media(struct slice media)
 static enum action_body_form form_of_type(struct slice type)
 {
 	bool several = type.length && memchr(type.data, ',', type.length);
-	enum action_body_form form = form_of_media(take_until(&type, ';'));
+	enum action_body_form form = form_of_media(take_trimmed(&type, ';'));
 
 	if (several)
 		return BODY_UNKNOWN;
 	while (type.length) {
-		struct slice value = take_until(&type, ';'), name = take_until(&value, '=');
+		struct slice value = take_trimmed(&type, ';'), name = take_trimmed(&value, '=');
 
 		if (is_text(name, "charset") && !is_utf8(value))
 			return BODY_UNKNOWN;
@@ -103,9 +90,9 @@ static void read_lines(struct slice head, struct http_fields *ret)
 {
 	ret->count = 0;
 	while (head.length && ret->count < ARRAY_SIZE(ret->items)) {
-		struct slice value = take_until(&head, '\n'), name = take_until(&value, ':');
+		struct slice value = take_trimmed(&head, '\n'), name = take_trimmed(&value, ':');
 
-		ret->items[ret->count++] = (struct http_field){name, trim(value)};
+		ret->items[ret->count++] = (struct http_field){name, http_trim(value)};
 	}
 }
 
@@ -135,8 +122,8 @@ void http_body_of_text(struct slice text, struct action_body *ret)
 	const uint8_t *end = text.length ? memmem(text.data, text.length, "\n\n", 2) : NULL;
 	size_t length = end ? (size_t)(end - text.data) : text.length;
 	struct http_fields *fields = memory_new(sizeof(*fields));
-	struct slice head = slice_head(text, length), line = take_until(&head, '\n');
-	enum operation operation = http_operation_of(take_until(&line, ' '));
+	struct slice head = slice_head(text, length), line = take_trimmed(&head, '\n');
+	enum operation operation = http_operation_of(take_trimmed(&line, ' '));
 
 	*ret = (struct action_body){.form = BODY_NONE, .bytes = slice_from(text, length + 2)};
 	read_lines(head, fields);

@@ -82,23 +82,15 @@ int http_credentials_put_value(
 
 /* --- the query --- */
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Takes one character of a name as servers decode it. */
 static uint8_t next_character(struct slice *text)
 {
 	uint8_t c = text->data[0];
 	size_t n = 1;
 
-	if (c == '%' && text->length >= 3 && hex_digit(text->data[1]) >= 0 &&
-		hex_digit(text->data[2]) >= 0) {
-		c = (uint8_t)(hex_digit(text->data[1]) << 4 | hex_digit(text->data[2]));
+	if (c == '%' && text->length >= 3 && text_hex_digit(text->data[1]) >= 0 &&
+		text_hex_digit(text->data[2]) >= 0) {
+		c = (uint8_t)(text_hex_digit(text->data[1]) << 4 | text_hex_digit(text->data[2]));
 		n = 3;
 	}
 	*text = slice_from(*text, n);
@@ -207,7 +199,7 @@ static uint8_t next_nested(struct slice *text)
 	if (text->data[0] != '%')
 		return next_character(text);
 	while (text->length >= n + 4 && memcmp(text->data + n, "25", 2) == 0 &&
-		hex_digit(text->data[n + 2]) >= 0 && hex_digit(text->data[n + 3]) >= 0)
+		text_hex_digit(text->data[n + 2]) >= 0 && text_hex_digit(text->data[n + 3]) >= 0)
 		n += 2;
 	/* What stands in front of the innermost is the "%" that it begins with. */
 	if (n > 1) {

@@ -94,7 +94,7 @@ static bool take_line(struct slice *rest, struct slice *ret)
 	return true;
 }
 
-static struct slice trim(struct slice s)
+struct slice http_trim(struct slice s)
 {
 	while (s.length && (s.data[0] == ' ' || s.data[0] == '\t'))
 		s = slice_from(s, 1);
@@ -126,7 +126,7 @@ static bool read_field(struct slice line, struct http_field *ret, struct http_pr
 	ret->name = slice_head(line, (size_t)(colon - line.data));
 	if (!http_is_token(ret->name))
 		return fail(ret_problem, 400, "a header's name is not a token");
-	ret->value = trim(slice_from(line, ret->name.length + 1));
+	ret->value = http_trim(slice_from(line, ret->name.length + 1));
 	if (!is_field_value(ret->value))
 		return fail(ret_problem, 400, "a control byte in a header");
 	return true;
@@ -280,11 +280,7 @@ const struct http_field *http_fields_find(
 bool http_list_next(struct slice *rest, struct slice *ret)
 {
 	while (rest->length) {
-		const uint8_t *comma = memchr(rest->data, ',', rest->length);
-		size_t length = comma ? (size_t)(comma - rest->data) : rest->length;
-
-		*ret = trim(slice_head(*rest, length));
-		*rest = slice_from(*rest, length + 1);
+		*ret = http_trim(slice_take_until(rest, ','));
 		if (ret->length)
 			return true;
 	}

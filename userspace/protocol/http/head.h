@@ -84,6 +84,8 @@ static inline bool http_field_is(const struct http_field *field, const char *nam
 }
 
 bool http_field_is_one_of(const struct http_field *field, const char *const *names, size_t count);
+/* Without the space and tabs around it (RFC 9110, 5.6.3). */
+struct slice http_trim(struct slice s);
 /* Takes the next element of a comma-separated list, without the space around it; false: no more. */
 bool http_list_next(struct slice *rest, struct slice *ret);
 

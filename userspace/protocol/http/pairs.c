@@ -84,20 +84,10 @@ void http_pairs_add_beyond(
 		add(p, OPERATION_HTTP_CONNECT, OBJECT_KNOWN, slice_from(buffer_slice(room), begin));
 }
 
-/* Takes what stands before `byte`, and that; all where there is none. */
-static struct slice take_until(struct slice *rest, uint8_t byte)
-{
-	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
-	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + 1);
-	return part;
-}
-
 void http_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret)
 {
-	struct slice line = take_until(&text, '\n'), method = take_until(&line, ' ');
-	struct slice where = take_until(&line, ' ');
+	struct slice line = slice_take_until(&text, '\n'), method = slice_take_until(&line, ' ');
+	struct slice where = slice_take_until(&line, ' ');
 	struct http_beyond beyond;
 	struct http_target target;
 

@@ -25,15 +25,6 @@ struct reading {
 	size_t start; /* in `out` */
 };
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Two hexadecimal digits at the start, or -1. */
 static int hex_byte(struct slice s)
 {
@@ -41,8 +32,8 @@ static int hex_byte(struct slice s)
 
 	if (s.length < 2)
 		return -1;
-	high = hex_digit(s.data[0]);
-	low = hex_digit(s.data[1]);
+	high = text_hex_digit(s.data[0]);
+	low = text_hex_digit(s.data[1]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
@@ -120,8 +111,8 @@ static bool hides_digits(struct slice rest)
 {
 	int high = next_decoded(&rest), low = next_decoded(&rest);
 
-	return high >= 0 && low >= 0 && hex_digit((uint8_t)high) >= 0 &&
-		hex_digit((uint8_t)low) >= 0;
+	return high >= 0 && low >= 0 && text_hex_digit((uint8_t)high) >= 0 &&
+		text_hex_digit((uint8_t)low) >= 0;
 }
 
 static void take_encoded(struct reading *r)

@@ -2,6 +2,7 @@
 #include "protocol/http/written.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #define DIGITS 16u
 
@@ -67,25 +68,17 @@ bool http_written_find(struct http_written *w, struct slice content)
 
 /* --- percent-encoding --- */
 
-static int digit_of(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Puts what came of an escape that is none, or the byte that it stands for. */
 static size_t put(struct http_written *w, uint8_t c, uint8_t *to)
 {
 	size_t n = 0;
 
-	if (w->escape_length == 2 && digit_of(c) >= 0) {
-		*to = (uint8_t)(digit_of(w->escape[1]) << 4 | digit_of(c));
+	if (w->escape_length == 2 && text_hex_digit(c) >= 0) {
+		*to = (uint8_t)(text_hex_digit(w->escape[1]) << 4 | text_hex_digit(c));
 		w->escape_length = 0;
 		return 1;
 	}
-	if (c == '%' || (w->escape_length == 1 && digit_of(c) >= 0)) {
+	if (c == '%' || (w->escape_length == 1 && text_hex_digit(c) >= 0)) {
 		if (c == '%') {
 			memcpy(to, w->escape, w->escape_length);
 			n = w->escape_length;

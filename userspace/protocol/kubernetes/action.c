@@ -265,15 +265,6 @@ void kubernetes_pairs_add_spdy(struct http_pairs *p)
 
 /* --- as people write it --- */
 
-static struct slice take_word(struct slice *rest)
-{
-	const uint8_t *space = rest->length ? memchr(rest->data, ' ', rest->length) : NULL;
-	struct slice word = space ? slice_head(*rest, (size_t)(space - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, word.length + 1);
-	return word;
-}
-
 /* "exec https://host/api/…", as recordings have it: the method is not what decides. */
 static struct slice method_of_word(struct slice word)
 {
@@ -286,19 +277,10 @@ static struct slice method_of_word(struct slice word)
 	return word;
 }
 
-static struct slice take_line(struct slice *rest)
-{
-	const uint8_t *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
-	struct slice line = end ? slice_head(*rest, (size_t)(end - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, line.length + 1);
-	return line;
-}
-
 void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct http_pairs *ret)
 {
-	struct slice line = take_line(&text);
-	struct slice word = take_word(&line), where = take_word(&line);
+	struct slice line = slice_take_until(&text, '\n');
+	struct slice word = slice_take_until(&line, ' '), where = slice_take_until(&line, ' ');
 	struct http_target target;
 	struct kubernetes_request r = {.method = method_of_word(word)};
 
@@ -319,7 +301,7 @@ void kubernetes_pairs_of_line(struct slice text, struct buffer *room, struct htt
 	r.query = http_target_query(where);
 	kubernetes_pairs_read(&r, room, ret);
 	/* The headers that were shown, as a recording has them. */
-	while ((line = take_line(&text)).length) {
+	while ((line = slice_take_until(&text, '\n')).length) {
 		if (text_equal_ignore_case(line, slice_from_string("upgrade: SPDY/3.1")))
 			kubernetes_pairs_add_spdy(ret);
 	}

@@ -5,15 +5,6 @@
 #include "base/text.h"
 #include "protocol/kubernetes/kubernetes.h"
 
-static struct slice take_until(struct slice *rest, uint8_t byte)
-{
-	const uint8_t *found = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
-	struct slice part = found ? slice_head(*rest, (size_t)(found - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + 1);
-	return part;
-}
-
 /* Takes one byte as it is meant; -1: broken. */
 static int take_byte(struct slice *text)
 {
@@ -57,12 +48,12 @@ bool kubernetes_query_next(struct slice *query, struct buffer *room, struct slic
 	*ret_bad = false;
 	if (query->length == 0)
 		return false;
-	part = take_until(query, '&');
+	part = slice_take_until(query, '&');
 	if (part.length == 0)
 		return true;
 	/* Go drops a parameter that has one; others take it for "&". */
 	*ret_bad = memchr(part.data, ';', part.length) != NULL;
-	name = take_until(&part, '=');
+	name = slice_take_until(&part, '=');
 	if (*ret_bad || !decode(name, room, ret_name) || !decode(part, room, ret_value))
 		*ret_bad = true;
 	return true;
@@ -101,7 +92,7 @@ static struct slice selected_name(struct slice selector)
 	if (selector.length && memchr(selector.data, '\\', selector.length))
 		return SLICE_EMPTY;
 	while (selector.length) {
-		struct slice term = take_until(&selector, ',');
+		struct slice term = slice_take_until(&selector, ',');
 
 		if (!slice_starts_with(term, slice_from_string(field)))
 			continue;

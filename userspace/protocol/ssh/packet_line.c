@@ -3,21 +3,14 @@
 
 #include <errno.h>
 
-static int digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+#include "base/text.h"
 
 int packet_line_length(const uint8_t head[PACKET_LINE_HEAD])
 {
 	int length = 0;
 
 	for (size_t i = 0; i < PACKET_LINE_HEAD; i++) {
-		int value = digit(head[i]);
+		int value = text_hex_digit(head[i]);
 
 		if (value < 0)
 			return -EBADMSG;

@@ -67,19 +67,6 @@ struct slice push_list_ref(const struct push_list *list, size_t i)
 	return part(list, list->updates[i].ref, list->updates[i].ref_length);
 }
 
-/* The first word of `*rest`, which begins behind it then. */
-static struct slice next_word(struct slice *rest)
-{
-	size_t n = 0;
-	struct slice word;
-
-	while (n < rest->length && rest->data[n] != ' ')
-		n++;
-	word = slice_head(*rest, n);
-	*rest = slice_from(*rest, n < rest->length ? n + 1 : n);
-	return word;
-}
-
 static bool is_capability(struct slice word, const char *name)
 {
 	size_t length = strlen(name);
@@ -97,7 +84,7 @@ static int read_capabilities(struct push_list *list, struct slice text)
 			return -EBADMSG;
 	}
 	while (text.length) {
-		struct slice word = next_word(&text);
+		struct slice word = slice_take_until(&text, ' ');
 
 		if (is_capability(word, "report-status") || is_capability(word, "report-status-v2"))
 			list->capabilities |= PUSH_REPORT;
@@ -122,7 +109,8 @@ static bool is_ref(struct slice name)
 static int add_update(struct push_list *list, struct slice line)
 {
 	const uint8_t *base = buffer_slice(&list->text).data;
-	struct slice rest = line, old = next_word(&rest), new = next_word(&rest);
+	struct slice rest = line, old = slice_take_until(&rest, ' '),
+		     new = slice_take_until(&rest, ' ');
 
 	if (!is_oid(old) || !is_oid(new) || old.length != new.length || !is_ref(rest))
 		return -EBADMSG;
@@ -159,7 +147,7 @@ int push_list_add(struct push_list *list, size_t start, size_t length)
 		line = slice_head(line, (size_t)(nul - line.data));
 	}
 	rest = line;
-	if (slice_equal_string(next_word(&rest), "shallow") && list->count == 0 && !nul)
+	if (slice_equal_string(slice_take_until(&rest, ' '), "shallow") && list->count == 0 && !nul)
 		return is_oid(rest) ? 0 : -EBADMSG;
 	return add_update(list, line);
 }
