@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/memory.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,21 @@ void *memory_resize_array(void *pointer, size_t count, size_t size)
 	if (!p)
 		memory_exhausted(size);
 	return p;
+}
+
+int memory_grow(void **array, size_t count, size_t *capacity, size_t size)
+{
+	size_t wanted = *capacity ? *capacity * 2 : 64;
+	void *larger;
+
+	if (count < *capacity)
+		return 0;
+	larger = reallocarray(*array, wanted, size);
+	if (!larger)
+		return -ENOMEM;
+	*array = larger;
+	*capacity = wanted;
+	return 0;
 }
 
 char *memory_copy_text(const void *data, size_t length)

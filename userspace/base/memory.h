@@ -3,7 +3,7 @@
  * memory: allocation for small objects of our own, whose failure ends the process with a message
  * (the kernel overcommits; a worker that can't get a few bytes can't do better), and helpers.
  * Sizes that a peer chooses never come here: they go through buffer.h and arena.h, which have
- * limits and return errors.
+ * limits and return errors; as memory_grow() does.
  */
 #ifndef WAYLEAVE_BASE_MEMORY_H
 #define WAYLEAVE_BASE_MEMORY_H
@@ -23,6 +23,9 @@ void *memory_new_array(size_t count, size_t size) __attribute__((malloc, returns
 /* realloc() to count * size bytes that never fails; the new part is not zeroed. */
 void *memory_resize_array(void *pointer, size_t count, size_t size)
 	__attribute__((returns_nonnull));
+/* Makes room for one more element of `size` bytes than there are, at twice the capacity. -ENOMEM,
+ * for arrays whose length a peer has a say in, within a limit of the caller's; all is as it was. */
+int memory_grow(void **array, size_t count, size_t *capacity, size_t size);
 /* Copy of a C string, or of its first `length` bytes with a NUL added. Free with free(). */
 char *memory_copy_string(const char *string) __attribute__((malloc, returns_nonnull));
 char *memory_copy_text(const void *data, size_t length) __attribute__((malloc, returns_nonnull));

@@ -59,9 +59,4 @@ static inline size_t character_run_before(
 	return n;
 }
 
-static inline uint8_t character_lower(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
-}
-
 #endif

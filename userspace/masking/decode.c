@@ -98,9 +98,9 @@ size_t decode_base64(struct slice text, uint8_t *ret)
 /* How many bytes before hexadecimal digits only say that such follow. */
 static size_t hex_prefix(struct slice run)
 {
-	if (run.data[0] == '0' && character_lower(run.data[1]) == 'x')
+	if (run.data[0] == '0' && text_lower(run.data[1]) == 'x')
 		return 2;
-	return character_lower(run.data[0]) == 'x';
+	return text_lower(run.data[0]) == 'x';
 }
 
 size_t decode_run(struct slice run, uint8_t *ret)

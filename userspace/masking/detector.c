@@ -138,7 +138,7 @@ static int on_indexed_literal(
 	(void)flags;
 	if (!(index->set >> literals[id].detector & 1))
 		return 0;
-	i->error = scan_grow((void **)&index->literals, index->literal_count,
+	i->error = memory_grow((void **)&index->literals, index->literal_count,
 		&index->literal_capacity, sizeof(*index->literals));
 	if (i->error)
 		return i->error;
@@ -159,8 +159,8 @@ static int index_shapes(struct detector_engine *engine, struct detector_index *i
 	while (scan.next < index->run.length) {
 		size_t room;
 
-		/* scan_grow() makes sure of one place more than is asked for. */
-		int r = scan_grow((void **)&index->shapes, index->shape_count + SHAPE_STRIDE,
+		/* memory_grow() makes sure of one place more than is asked for. */
+		int r = memory_grow((void **)&index->shapes, index->shape_count + SHAPE_STRIDE,
 			&index->shape_capacity, sizeof(*index->shapes));
 
 		if (r < 0)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/memory.h"
 #include "masking/json_bytes.h"
 #include "masking/json_written.h"
 #include "masking/scan.h"
@@ -71,7 +72,7 @@ static int take_escapes_off(struct json_run *r, struct slice run, struct slice *
 		at += n ? n : 1;
 		used += n ? length : 1;
 		if (r->shift_count == r->shift_capacity)
-			error = scan_grow((void **)&r->shifts, r->shift_count, &r->shift_capacity,
+			error = memory_grow((void **)&r->shifts, r->shift_count, &r->shift_capacity,
 				sizeof(*r->shifts));
 		if (error == 0)
 			r->shifts[r->shift_count++] =

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "masking/match.h"
 
 #define CARD_MOST 19 /* digits (ISO/IEC 7812-1) */
@@ -191,7 +192,7 @@ bool match_card_exponent(struct slice text, size_t at, struct match *ret)
 	size_t start = at + 1 - fraction, whole = fraction, exponent;
 	uint8_t digits[CARD_MOST];
 
-	if (text.length - at < 5 || character_lower(text.data[at + 1]) != 'e' ||
+	if (text.length - at < 5 || text_lower(text.data[at + 1]) != 'e' ||
 		text.data[at + 2] != '+' || character_run(text, at + 3, CHARACTER_DIGIT, 3) != 2)
 		return false;
 	if (start >= 2 && text.data[start - 1] == '.') {
@@ -396,7 +397,7 @@ static bool iban_is_right(const uint8_t *characters, size_t length)
 		if (character_is(c, CHARACTER_DIGIT))
 			rest = (rest * 10 + (c - '0')) % 97;
 		else
-			rest = (rest * 100 + (character_lower(c) - 'a' + 10)) % 97;
+			rest = (rest * 100 + (text_lower(c) - 'a' + 10)) % 97;
 	}
 	return rest == 1;
 }

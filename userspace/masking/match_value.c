@@ -98,7 +98,7 @@ static bool name_ends_in(struct slice name, const struct literal *l)
 	size_t n = strlen(l->text);
 
 	for (size_t at = 0; at + n <= name.length; at++) {
-		if (character_lower(name.data[at]) == (uint8_t)l->text[0] &&
+		if (text_lower(name.data[at]) == (uint8_t)l->text[0] &&
 			match_text_has(name, at, l->text) &&
 			match_value_suffix(name, at + n) == name.length &&
 			match_value_word(l, name, at))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "masking/decode.h"
 #include "masking/match.h"
 
@@ -17,21 +18,6 @@
 /* Decoded runs shorter than this must be text for the most part. */
 #define DECODED_TEXT_BELOW 64
 
-int scan_grow(void **array, size_t count, size_t *capacity, size_t size)
-{
-	size_t wanted = *capacity ? *capacity * 2 : 64;
-	void *larger;
-
-	if (count < *capacity)
-		return 0;
-	larger = reallocarray(*array, wanted, size);
-	if (!larger)
-		return -ENOMEM;
-	*array = larger;
-	*capacity = wanted;
-	return 0;
-}
-
 static void add_finding(struct scan *s, size_t start, size_t end, unsigned detectors)
 {
 	struct level *level = &s->engine->levels[s->depth];
@@ -42,7 +28,7 @@ static void add_finding(struct scan *s, size_t start, size_t end, unsigned detec
 		level->findings[0].end = s->text.length;
 		return;
 	}
-	if (scan_grow((void **)&level->findings, level->count, &level->capacity,
+	if (memory_grow((void **)&level->findings, level->count, &level->capacity,
 		    sizeof(*level->findings)) < 0) {
 		s->error = -ENOMEM;
 		return;

@@ -58,7 +58,5 @@ int scan_finish(struct scan *s, struct detector_findings *ret);
 
 /* The shapes (bits) that some detector of the set asks for. */
 uint32_t scan_wanted_shapes(unsigned set);
-/* Makes room for one more element of `size` bytes. -ENOMEM: a peer chooses how many there are. */
-int scan_grow(void **array, size_t count, size_t *capacity, size_t size);
 
 #endif

@@ -50,11 +50,6 @@ static size_t word_end(struct slice text, size_t at)
 	return at;
 }
 
-static uint8_t lower(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
-}
-
 static bool has_string(struct slice text, size_t at, const char *string)
 {
 	return slice_starts_with(slice_from(text, at), slice_from_string(string));
@@ -92,7 +87,7 @@ static size_t match_word(struct slice text, size_t at, const char *word)
 			if (after == at)
 				return 0;
 			at = after;
-		} else if (at < text.length && lower(text.data[at]) == (uint8_t)*word) {
+		} else if (at < text.length && text_lower(text.data[at]) == (uint8_t)*word) {
 			at++;
 		} else {
 			return 0;
@@ -110,7 +105,7 @@ static size_t match_secret_word(struct slice text, size_t at)
 	for (size_t i = 0; i < ARRAY_SIZE(secret_words); i++) {
 		size_t after;
 
-		if (lower(text.data[at + 1]) != (uint8_t)secret_words[i][1])
+		if (text_lower(text.data[at + 1]) != (uint8_t)secret_words[i][1])
 			continue;
 		after = match_word(text, at, secret_words[i]);
 		if (after == 0)

@@ -99,29 +99,14 @@ const struct copy_counts *copy_stream_counts(const struct copy_stream *s)
 	return &s->counts;
 }
 
-/* How many there are is the server's choice: a failure is an error. */
-static int grow(void **array, size_t count, size_t *capacity, size_t size)
-{
-	size_t wanted = *capacity ? *capacity * 2 : 64;
-	void *larger;
-
-	if (count < *capacity)
-		return 0;
-	larger = reallocarray(*array, wanted, size);
-	if (!larger)
-		return -ENOMEM;
-	*array = larger;
-	*capacity = wanted;
-	return 0;
-}
-
 int copy_stream_add_field(struct copy_stream *s, size_t end, uint32_t flags)
 {
 	int r;
 
 	if (s->field_count - s->next.row_first_field >= s->count)
 		return -EBADMSG;
-	r = grow((void **)&s->fields, s->field_count, &s->field_capacity, sizeof(*s->fields));
+	r = memory_grow(
+		(void **)&s->fields, s->field_count, &s->field_capacity, sizeof(*s->fields));
 	if (r < 0)
 		return r;
 	s->fields[s->field_count++] =
@@ -135,7 +120,7 @@ int copy_stream_add_row(struct copy_stream *s, size_t end, bool plain)
 
 	if (!plain && s->field_count - s->next.row_first_field != s->count)
 		return -EBADMSG;
-	r = grow((void **)&s->rows, s->row_count, &s->row_capacity, sizeof(*s->rows));
+	r = memory_grow((void **)&s->rows, s->row_count, &s->row_capacity, sizeof(*s->rows));
 	if (r < 0)
 		return r;
 	s->rows[s->row_count++] = (struct copy_row){

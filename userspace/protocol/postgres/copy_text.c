@@ -6,6 +6,7 @@
 #include <endian.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "masking/characters.h"
 #include "protocol/postgres/copy_format.h"
 
@@ -190,7 +191,7 @@ static size_t decode_escape(struct slice rest, uint8_t *ret)
 		value = value * 8 + (rest.data[n++] - '0');
 	if (n == 0 && rest.data[0] == 'x' && character_at(rest, 1, CHARACTER_HEX)) {
 		for (n = 1; n < 3 && character_at(rest, n, CHARACTER_HEX); n++) {
-			uint8_t c = character_lower(rest.data[n]);
+			uint8_t c = text_lower(rest.data[n]);
 
 			value = value * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
 		}
