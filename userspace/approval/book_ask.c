@@ -3,13 +3,13 @@
  * Who asks for a review, and joins one.
  */
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "approval/book_internal.h"
 #include "approval/fields.h"
 #include "approval/question_json.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "base/text.h"
 
 #define REVIEW_DIGITS 4 /* r-7Q2K */
@@ -36,10 +36,8 @@ static int content_of(const struct question *q, uint8_t ret[QUESTION_DIGEST_SIZE
 		r = fields_put_values(&b, q);
 	if (r == 0)
 		r = fields_put_parts(&b, q);
-	if (r == 0 &&
-		EVP_Digest(buffer_slice(&b).data, buffer_length(&b), ret, NULL, EVP_sha256(),
-			NULL) != 1)
-		r = -EIO;
+	if (r == 0)
+		sha256_of(buffer_slice(&b), ret);
 	buffer_done(&b);
 	return r;
 }
@@ -65,10 +63,8 @@ static int kind_of(const struct question *q, uint8_t ret[KIND_SIZE])
 			r = fields_put_text(
 				&b, slice_from_string(operation_name((enum operation)i)));
 	}
-	if (r == 0 &&
-		EVP_Digest(buffer_slice(&b).data, buffer_length(&b), ret, NULL, EVP_sha256(),
-			NULL) != 1)
-		r = -EIO;
+	if (r == 0)
+		sha256_of(buffer_slice(&b), ret);
 	buffer_done(&b);
 	return r;
 }

@@ -2,12 +2,12 @@
 #include "approval/question.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "approval/fields.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/sha256.h"
 
 #define VERSION_WITHOUT_RUNS 1
 #define VERSION_WITHOUT_GROUPS 2 /* nor parts */
@@ -29,7 +29,6 @@ int scope_of_action_set(
 int question_seal(struct question *q, struct slice bound)
 {
 	struct buffer b;
-	unsigned length = 0;
 	int r;
 
 	/* Every part stands behind its length, so that no two different actions have the same
@@ -51,11 +50,8 @@ int question_seal(struct question *q, struct slice bound)
 		r = fields_put_text(&b, q->runs);
 	if (r == 0)
 		r = fields_put_text(&b, bound);
-	if (r == 0 &&
-		(EVP_Digest(b.data + b.start, buffer_length(&b), q->digest, &length, EVP_sha256(),
-			 NULL) != 1 ||
-			length != sizeof(q->digest)))
-		r = -EIO;
+	if (r == 0)
+		sha256_of(buffer_slice(&b), q->digest);
 	buffer_done(&b);
 	return r;
 }

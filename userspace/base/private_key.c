@@ -48,7 +48,7 @@ void private_key_prepare(void)
 	CRYPTO_set_mem_functions(allocate, reallocate, wipe_and_free);
 }
 
-/* Nobody is there to type it. */
+/* Nobody is there to type it; without this, OpenSSL would ask the terminal. */
 static int no_passphrase(char *room, int size, int writing, void *context)
 {
 	(void)room;
@@ -58,13 +58,20 @@ static int no_passphrase(char *room, int size, int writing, void *context)
 	return -1;
 }
 
-static EVP_PKEY *parse(const uint8_t *text, size_t length)
+EVP_PKEY *private_key_parse(struct slice pem)
 {
-	BIO *bio = BIO_new_mem_buf(text, (int)length);
+	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.length);
 	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 
 	BIO_free(bio);
 	ERR_clear_error();
+	return key;
+}
+
+static EVP_PKEY *parse(struct slice pem)
+{
+	EVP_PKEY *key = private_key_parse(pem);
+
 	if (key && !EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "EC")) {
 		EVP_PKEY_free(key);
 		key = NULL;
@@ -79,7 +86,7 @@ int private_key_read(const char *path, EVP_PKEY **ret, struct error *e)
 	int r = secret_file_read(path, text, LIMIT_KEY_FILE_BYTES, &length, e);
 
 	if (r == 0) {
-		*ret = parse(text, length);
+		*ret = parse(slice_of(text, length));
 		if (!*ret)
 			r = error_set(e, -EINVAL,
 				"%s: expected an RSA or EC key in PEM, without a passphrase", path);

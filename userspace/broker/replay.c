@@ -2,9 +2,9 @@
 #include "broker/replay.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 
 #include "base/clock.h"
+#include "base/sha256.h"
 
 bool replay_is_since(uint64_t started, uint64_t sent, uint64_t wall, uint64_t monotonic)
 {
@@ -15,11 +15,8 @@ int replay_add(struct replay *r, struct slice what, uint64_t now, uint64_t keep)
 {
 	struct replay_entry *oldest = &r->entries[r->next];
 	uint8_t key[REPLAY_KEY_SIZE];
-	unsigned length = 0;
 
-	if (EVP_Digest(what.data, what.length, key, &length, EVP_sha256(), NULL) != 1 ||
-		length != sizeof(key))
-		return -EIO;
+	sha256_of(what, key);
 	for (unsigned i = 0; i < REPLAY_ENTRIES; i++) {
 		if (r->entries[i].until > now && memcmp(r->entries[i].key, key, sizeof(key)) == 0)
 			return -EALREADY;

@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 
 #include "base/memory.h"
+#include "base/private_key.h"
 #include "base/ssh_wire.h"
 #include "monitor/sshkey_file.h"
 
@@ -236,25 +237,6 @@ int sshkey_append_signature(EVP_PKEY *key, struct slice data, unsigned flags, st
 
 /* --- files --- */
 
-/* No passphrase is asked for. */
-static int no_passphrase(char *room, int size, int writing, void *context)
-{
-	(void)room;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
-
-static EVP_PKEY *read_pem(struct slice text)
-{
-	BIO *bio = BIO_new_mem_buf(text.data, (int)text.length);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-
-	BIO_free(bio);
-	return key;
-}
-
 int sshkey_read(struct slice text, EVP_PKEY **ret, struct error *e)
 {
 	EVP_PKEY *key = NULL;
@@ -265,7 +247,7 @@ int sshkey_read(struct slice text, EVP_PKEY **ret, struct error *e)
 	if (sshkey_file_is(text))
 		r = sshkey_file_read(text, &key, e);
 	else
-		key = read_pem(text);
+		key = private_key_parse(text);
 	if (r < 0)
 		return r;
 	if (!key || !sshkey_type(key)) {

@@ -20,15 +20,6 @@ struct action_text {
 	uint8_t digest[HASH_SIZE];
 };
 
-static void recorder_digest(struct slice bytes, uint8_t ret[HASH_SIZE])
-{
-	struct sha256 h;
-
-	sha256_begin(&h);
-	sha256_add(&h, bytes);
-	sha256_get(&h, ret);
-}
-
 /* A text that the recording's dictionary knows costs a hash and a comparison; it held no password,
  * because texts that do have no note there. */
 static void recorder_read_text(struct recorder *r, struct slice whole, struct action_text *t)
@@ -53,7 +44,7 @@ static void recorder_read_text(struct recorder *r, struct slice whole, struct ac
 	if (found.hidden)
 		t->text = buffer_slice(&r->text);
 	/* The digest of a text with a password in it would let one try passwords. */
-	recorder_digest(t->text, t->digest);
+	sha256_of(t->text, t->digest);
 	if (t->text.length > LIMIT_STATEMENT_BYTES) {
 		t->length = t->text.length;
 		t->text = slice_head(t->text, LIMIT_STATEMENT_BYTES);

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/private_key.h"
 
 #define KEY_FILE_MOST 4096
 /* So that no signature of a checkpoint can be taken for one of anything else. */
@@ -32,24 +33,11 @@ static int key_adopt(struct signing_key *ret, EVP_PKEY *key, struct error *e)
 	return 0;
 }
 
-/* A key with a passphrase is refused: OpenSSL would ask the terminal for it. */
-static int no_passphrase(char *buffer, int size, int writing, void *argument)
-{
-	(void)buffer;
-	(void)size;
-	(void)writing;
-	(void)argument;
-	return -1;
-}
-
-static EVP_PKEY *key_read(struct slice pem, bool private)
+static EVP_PKEY *public_key_parse(struct slice pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.length);
-	EVP_PKEY *key = NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
 
-	if (bio)
-		key = private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
-			      : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
 	BIO_free(bio);
 	return key;
 }
@@ -104,7 +92,7 @@ int signing_key_load(struct signing_key *ret, const char *key_path, struct error
 		return r;
 	buffer_init(&pem, KEY_FILE_MOST);
 	r = file_read(key_path, &pem, e);
-	key = r == 0 ? key_read(buffer_slice(&pem), true) : NULL;
+	key = r == 0 ? private_key_parse(buffer_slice(&pem)) : NULL;
 	buffer_wipe(&pem);
 	if (r < 0)
 		return r;
@@ -115,7 +103,7 @@ int signing_key_load(struct signing_key *ret, const char *key_path, struct error
 
 int signing_key_load_public(struct signing_key *ret, struct slice pem, struct error *e)
 {
-	EVP_PKEY *key = pem.length <= KEY_FILE_MOST ? key_read(pem, false) : NULL;
+	EVP_PKEY *key = pem.length <= KEY_FILE_MOST ? public_key_parse(pem) : NULL;
 
 	if (!key)
 		return error_set(e, -EINVAL, "not a public key in PEM");

@@ -2,9 +2,9 @@
 #include "recording/value.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 
 #include "base/bytes.h"
+#include "base/sha256.h"
 
 static const struct value_layout {
 	bool length, digest;
@@ -24,8 +24,7 @@ static int value_append_cut(struct buffer *b, const struct record_value *v, size
 
 	head[0] = v->form == VALUE_TEXT ? VALUE_TEXT_CUT : VALUE_BINARY_CUT;
 	bytes_put_u64(head + 1, v->bytes.length);
-	if (EVP_Digest(v->bytes.data, v->bytes.length, head + 9, NULL, EVP_sha256(), NULL) != 1)
-		return -ENOMEM;
+	sha256_of(v->bytes, head + 9);
 	r = buffer_append(b, head, sizeof(head));
 	return r < 0 ? r : buffer_append_slice(b, slice_head(v->bytes, kept));
 }
