@@ -2,7 +2,8 @@
 #include "base/identifier.h"
 
 #include <assert.h>
-#include <sys/random.h>
+
+#include "base/random.h"
 
 static const char identifier_letters[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -12,8 +13,7 @@ struct identifier identifier_new(char prefix, unsigned digits)
 	uint8_t random[20];
 
 	assert(digits <= sizeof(random));
-	while (getrandom(random, digits, 0) != (ssize_t)digits)
-		;
+	random_fill(random, digits);
 	for (unsigned i = 0; i < digits; i++)
 		id.text[2 + i] = identifier_letters[random[i] & 31];
 	return id;

@@ -2,7 +2,8 @@
 #include "base/table.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
+
+#include "base/random.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -15,10 +16,8 @@ uint64_t table_hash(const void *data, size_t length)
 
 	/* Two threads that race here before the first insertion would only differ in the seed;
 	 * workers hash before they start threads. */
-	while (seed == 0) {
-		if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-			seed = 0;
-	}
+	while (seed == 0)
+		random_fill(&seed, sizeof(seed));
 	return XXH3_64bits_withSeed(data, length, seed);
 }
 

@@ -3,13 +3,13 @@
  * Tokens that we ask for ourselves: the client credentials grant (RFC 6749 section 4.4), with a
  * secret or with an assertion signed with the client's key (RFC 7523).
  */
-#include <openssl/rand.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "broker/form.h"
 #include "broker/openid.h"
@@ -34,7 +34,7 @@ static cJSON *assertion_claims(const struct subject *s)
 	uint8_t id[16];
 	char hex[33];
 
-	RAND_bytes(id, sizeof(id));
+	random_fill(id, sizeof(id));
 	text_to_hex(slice_of(id, sizeof(id)), hex);
 	cJSON_AddStringToObject(claims, "iss", s->client_id);
 	cJSON_AddStringToObject(claims, "sub", s->client_id);

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "capture/state.h"
 
 /* "trusted": whoever lacks CAP_SYS_ADMIN can neither read nor change it. */
@@ -54,8 +54,7 @@ static int make_folder(int parent, char *ret_name, size_t size)
 	uint64_t number;
 	int fd;
 
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-		return -EIO;
+	random_fill(&number, sizeof(number));
 	snprintf(ret_name, size, CGROUP_RUN_PREFIX "%016llx", (unsigned long long)number);
 	if (mkdirat(parent, ret_name, 0755) < 0)
 		return -errno;

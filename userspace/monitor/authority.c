@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "monitor/authority_names.h"
 #include "policy/ca_names.h"
 
@@ -85,10 +85,9 @@ static X509 *new_certificate(EVP_PKEY *key, const char *name, long days)
 	X509_NAME *subject;
 	int ok;
 
-	if (!certificate || RAND_bytes(serial, sizeof(serial)) != 1) {
-		X509_free(certificate);
+	if (!certificate)
 		return NULL;
-	}
+	random_fill(serial, sizeof(serial));
 	serial[0] &= 0x7f; /* positive (RFC 5280, 4.1.2.2) */
 	number = BN_bin2bn(serial, sizeof(serial), NULL);
 	subject = X509_get_subject_name(certificate);

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "monitor/handover.h"
 #include "monitor/ssh_signer.h"
 #include "monitor/unix_servers.h"
@@ -204,9 +204,7 @@ static int load_hash_key(struct monitor *m, struct error *e)
 		if (r == 0)
 			memcpy(m->hash_key, buffer_slice(&key).data, sizeof(m->hash_key));
 	} else {
-		while (getrandom(m->hash_key, sizeof(m->hash_key), 0) !=
-			(ssize_t)sizeof(m->hash_key))
-			;
+		random_fill(m->hash_key, sizeof(m->hash_key));
 		r = file_write(path, slice_of(m->hash_key, sizeof(m->hash_key)), 0600, e);
 	}
 	buffer_wipe(&key);

@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/random.h>
 
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/locked.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 #define TAG_SIZE 32
 
@@ -36,8 +36,7 @@ struct salted *salted_new(void)
 {
 	struct salted *s = locked_new(sizeof(*s));
 
-	while (getrandom(s->key, sizeof(s->key), 0) != (ssize_t)sizeof(s->key))
-		;
+	random_fill(s->key, sizeof(s->key));
 	return s;
 }
 

@@ -2,12 +2,12 @@
 #include "monitor/ssh_authority.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/ssh_wire.h"
 #include "monitor/sshkey.h"
 #include "monitor/sshkey_file.h"
@@ -101,24 +101,11 @@ struct slice ssh_authority_line(const struct ssh_authority *a)
 
 /* --- certificates --- */
 
-static int append_random(struct buffer *ret, size_t size)
-{
-	uint8_t *space;
-	int r = buffer_reserve(ret, size, &space);
-
-	if (r < 0)
-		return r;
-	if (RAND_bytes(space, (int)size) != 1)
-		return -EIO;
-	buffer_commit(ret, size);
-	return 0;
-}
-
 static int append_nonce(struct buffer *ret)
 {
 	int r = buffer_append_u32(ret, NONCE_SIZE);
 
-	return r < 0 ? r : append_random(ret, NONCE_SIZE);
+	return r < 0 ? r : random_append(ret, NONCE_SIZE);
 }
 
 /* The key's blob without its type: the fields that a certificate has of it. */
@@ -213,7 +200,7 @@ static int append_facts(const struct ssh_authority *a, const EVP_PKEY *key,
 	if (r == 0)
 		r = append_key(key, ret);
 	if (r == 0)
-		r = append_random(ret, sizeof(uint64_t)); /* serial */
+		r = random_append(ret, sizeof(uint64_t)); /* serial */
 	if (r == 0)
 		r = buffer_append_u32(ret, USER_CERTIFICATE);
 	if (r == 0)

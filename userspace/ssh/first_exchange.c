@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/ssh_wire.h"
 
 #define IDENTIFICATION "SSH-2.0-wayleave"
@@ -67,25 +67,12 @@ static const char *const algorithms[] = {
 #define MACS                                                                                       \
 	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512"
 
-static int append_random(size_t size, struct buffer *ret)
-{
-	uint8_t *space;
-	int r = buffer_reserve(ret, size, &space);
-
-	if (r < 0)
-		return r;
-	if (RAND_bytes(space, (int)size) != 1)
-		return -EIO;
-	buffer_commit(ret, size);
-	return 0;
-}
-
 /* Any 32 bytes are a key of this curve (RFC 7748, 5). */
 static int append_curve25519(unsigned size, struct buffer *ret)
 {
 	int r = buffer_append_u32(ret, size / 8);
 
-	return r < 0 ? r : append_random(size / 8, ret);
+	return r < 0 ? r : random_append(ret, size / 8);
 }
 
 static int append_point(unsigned size, struct buffer *ret)
@@ -115,7 +102,7 @@ static int append_number(unsigned size, struct buffer *ret)
 
 	first = buffer_length(ret);
 	if (r == 0)
-		r = append_random(size / 8, ret);
+		r = random_append(ret, size / 8);
 	if (r == 0)
 		ret->data[ret->start + first] = (ret->data[ret->start + first] & 0x3f) | 0x40;
 	return r;
@@ -186,7 +173,7 @@ static int append_offer(struct buffer *to)
 	buffer_init(&offer, FIRST_EXCHANGE_OUT_MOST);
 	r = buffer_append_byte(&offer, MESSAGE_KEXINIT);
 	if (r == 0)
-		r = append_random(COOKIE_SIZE, &offer);
+		r = random_append(&offer, COOKIE_SIZE);
 	if (r == 0)
 		r = append_names(&offer, &methods[0].name, sizeof(methods[0]), ARRAY_SIZE(methods));
 	if (r == 0)
