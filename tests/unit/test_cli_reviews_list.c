@@ -35,7 +35,7 @@ static void expect(const struct reviews_list *l, const char *expected)
 	cJSON_ArrayForEach(item, l->items)
 	{
 		char *longer = memory_format("%s%s%s:%s", text, *text ? " " : "",
-			review_text_of(item, "id"), review_text_of(item, "state"));
+			json_text_of(item, "id"), json_text_of(item, "state"));
 
 		free(text);
 		text = longer;

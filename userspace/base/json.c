@@ -57,14 +57,21 @@ cJSON *json_lines(struct slice text)
 {
 	cJSON *list = cJSON_CreateArray();
 
-	while (text.length) {
-		const uint8_t *end = memchr(text.data, '\n', text.length);
-		size_t length = end ? (size_t)(end - text.data) : text.length;
-
-		cJSON_AddItemToArray(list, json_text(slice_head(text, length)));
-		text = slice_from(text, length + 1);
-	}
+	while (text.length)
+		cJSON_AddItemToArray(list, json_text(slice_take_until(&text, '\n')));
 	return list;
+}
+
+const char *json_text_of(const cJSON *object, const char *name)
+{
+	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+double json_number_of(const cJSON *object, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
 void json_add_text(cJSON *object, const char *name, struct slice text)

@@ -24,6 +24,11 @@ cJSON *json_known_number(uint64_t number);
 /* A list of the lines. */
 cJSON *json_lines(struct slice text);
 
+/* What stands in an object. The text lives as long as it; NULL: not there, or no text. */
+const char *json_text_of(const cJSON *object, const char *name);
+/* 0: not there, or no number. */
+double json_number_of(const cJSON *object, const char *name);
+
 /* null where it is empty. */
 void json_add_text(cJSON *object, const char *name, struct slice text);
 /* RFC 3339 in UTC; null for 0. */

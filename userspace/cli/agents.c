@@ -22,29 +22,6 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-static void print_text(const char *text, int width)
-{
-	struct slice s = slice_from_string(text);
-	size_t used = cli_line_width(s);
-
-	cli_print_line(stdout, s);
-	printf("%*s  ", used < (size_t)width ? width - (int)used : 0, "");
-}
-
-static void print_groups(const cJSON *agent)
-{
-	const char *separator = "";
-	const cJSON *group;
-
-	cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(agent, "groups"))
-	{
-		fputs(separator, stdout);
-		cli_print_line(stdout, slice_from_string(cJSON_GetStringValue(group)));
-		separator = ", ";
-	}
-	putchar('\n');
-}
-
 /* One line below it. */
 static void print_more(const char *label, const char *text)
 {
@@ -58,42 +35,33 @@ static void print_more(const char *label, const char *text)
 /* An agent, or a command of one that is somebody of its own. */
 static void print_agent(const cJSON *agent, const char *name)
 {
-	print_text(name, 16);
-	print_text(review_text_of(agent, "state"), 9);
-	print_text(review_text_of(agent, "identity"), 8);
-	print_text(review_text_of(agent, "principal"), 24);
-	print_text(review_text_of(agent, "expires"), 24);
-	print_groups(agent);
-	print_more("on behalf of ", review_text_of(agent, "on_behalf_of"));
-	print_more("", review_text_of(agent, "problem"));
+	cli_print_cell(slice_from_string(name), 16);
+	cli_print_cell(slice_from_string(json_text_of(agent, "state")), 9);
+	cli_print_cell(slice_from_string(json_text_of(agent, "identity")), 8);
+	cli_print_cell(slice_from_string(json_text_of(agent, "principal")), 24);
+	cli_print_cell(slice_from_string(json_text_of(agent, "expires")), 24);
+	cli_print_names(cJSON_GetObjectItemCaseSensitive(agent, "groups"));
+	putchar('\n');
+	print_more("on behalf of ", json_text_of(agent, "on_behalf_of"));
+	print_more("", json_text_of(agent, "problem"));
 }
 
 static void print_with_runs(const cJSON *agent)
 {
 	const cJSON *run;
 
-	print_agent(agent, review_text_of(agent, "name"));
+	print_agent(agent, json_text_of(agent, "name"));
 	cJSON_ArrayForEach(run, cJSON_GetObjectItemCaseSensitive(agent, "runs"))
 		print_agent(run, "  a command");
 }
 
 static int list(const struct cli *cli)
 {
-	const cJSON *agent;
-	struct error e;
-	cJSON *agents;
+	char heading[128];
 
-	if (reviews_ask_once(cli, CONTROL_AGENTS, SLICE_EMPTY, &agents, &e) < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	if (cli->json) {
-		cli_json_print(agents);
-		return CLI_DONE;
-	}
-	printf("%-16s  %-9s  %-8s  %-24s  %-24s  GROUPS\n", "AGENT", "STATE", "IDENTITY",
-		"PRINCIPAL", "UNTIL");
-	cJSON_ArrayForEach(agent, agents) print_with_runs(agent);
-	cJSON_Delete(agents);
-	return CLI_DONE;
+	snprintf(heading, sizeof(heading), "%-16s  %-9s  %-8s  %-24s  %-24s  GROUPS", "AGENT",
+		"STATE", "IDENTITY", "PRINCIPAL", "UNTIL");
+	return reviews_print_all(cli, VERB, CONTROL_AGENTS, heading, print_with_runs);
 }
 
 int cli_agents(const struct cli *cli, int argc, char **argv)

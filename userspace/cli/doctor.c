@@ -120,20 +120,6 @@ static cJSON *ask(struct doctor *d, enum control_request type, struct error *e)
 	return answer;
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
-static double number_of(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 static void check_unix(struct doctor *d, const cJSON *status)
 {
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "unix_sockets")))
@@ -149,15 +135,17 @@ static void check_limits(struct doctor *d, const cJSON *status)
 {
 	const cJSON *limits = cJSON_GetObjectItemCaseSensitive(status, "worker_limits");
 
-	if (text_of(limits, "problem"))
-		doctor_note(d, DOCTOR_WARNING, "worker limits", "%s", text_of(limits, "problem"));
-	else if (text_of(limits, "missing"))
+	if (json_text_of(limits, "problem"))
+		doctor_note(
+			d, DOCTOR_WARNING, "worker limits", "%s", json_text_of(limits, "problem"));
+	else if (json_text_of(limits, "missing"))
 		doctor_note(d, DOCTOR_WARNING, "worker limits",
 			"cgroup2 has no controller %s here, so that is not limited",
-			text_of(limits, "missing"));
+			json_text_of(limits, "missing"));
 	else
 		doctor_note(d, DOCTOR_OK, "worker limits", "%.0f MiB of memory, %.0f tasks",
-			number_of(limits, "memory") / (1 << 20), number_of(limits, "tasks"));
+			json_number_of(limits, "memory") / (1 << 20),
+			json_number_of(limits, "tasks"));
 }
 
 static void check_datagrams(struct doctor *d, const cJSON *status)
@@ -189,10 +177,11 @@ static bool check_daemon(struct doctor *d)
 		ready += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "ready"));
 	}
 	doctor_note(d, all && ready == all ? DOCTOR_OK : DOCTOR_FAILED, "daemon",
-		"%s, %d of %d workers ready", text_of(status, "version"), ready, all);
+		"%s, %d of %d workers ready", json_text_of(status, "version"), ready, all);
 	for (size_t i = 0; i < ARRAY_SIZE(problems); i++) {
-		if (text_of(status, problems[i]))
-			doctor_note(d, DOCTOR_FAILED, "daemon", "%s", text_of(status, problems[i]));
+		if (json_text_of(status, problems[i]))
+			doctor_note(d, DOCTOR_FAILED, "daemon", "%s",
+				json_text_of(status, problems[i]));
 	}
 	check_unix(d, status);
 	check_limits(d, status);
@@ -205,7 +194,7 @@ static bool check_daemon(struct doctor *d)
 static cJSON *wait_for_canary(struct doctor *d, struct error *e)
 {
 	cJSON *first = ask(d, CONTROL_CANARY, e), *now = NULL;
-	double runs = first ? number_of(first, "runs") : 0;
+	double runs = first ? json_number_of(first, "runs") : 0;
 
 	cJSON_Delete(first);
 	if (!first)
@@ -217,7 +206,7 @@ static cJSON *wait_for_canary(struct doctor *d, struct error *e)
 		cJSON_Delete(now);
 		if (!now)
 			return NULL;
-		if (first && number_of(first, "runs") > runs)
+		if (first && json_number_of(first, "runs") > runs)
 			return first;
 		cJSON_Delete(first);
 	}
@@ -235,8 +224,9 @@ static void check_ways(struct doctor *d)
 		doctor_note(d, DOCTOR_FAILED, "canary", "%s", e.text);
 		return;
 	}
-	if (text_of(canary, "problem"))
-		doctor_note(d, DOCTOR_FAILED, "hooks and rules", "%s", text_of(canary, "problem"));
+	if (json_text_of(canary, "problem"))
+		doctor_note(
+			d, DOCTOR_FAILED, "hooks and rules", "%s", json_text_of(canary, "problem"));
 	else
 		doctor_note(d, DOCTOR_OK, "hooks and rules", "all agents have them");
 	d->ways = cJSON_DetachItemFromObjectCaseSensitive(canary, "ways");
@@ -255,8 +245,8 @@ static void print_found(const char *text)
 
 static void print_check(const cJSON *check)
 {
-	printf("%-8s %-16s ", text_of(check, "state"), text_of(check, "name"));
-	print_found(text_of(check, "text"));
+	printf("%-8s %-16s ", json_text_of(check, "state"), json_text_of(check, "name"));
+	print_found(json_text_of(check, "text"));
 	putchar('\n');
 }
 
@@ -264,18 +254,18 @@ static void print_way(const cJSON *way)
 {
 	bool stopped = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped"));
 
-	printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", text_of(way, "name"),
-		text_of(way, "text"), stopped ? ": " : "", text_of(way, "by"));
+	printf("%-8s %-16s %s%s%s\n", stopped ? "stopped" : "OPEN", json_text_of(way, "name"),
+		json_text_of(way, "text"), stopped ? ": " : "", json_text_of(way, "by"));
 }
 
 static void print_runtime(const cJSON *runtime)
 {
 	bool trusts = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(runtime, "trusts"));
 
-	printf("%-8s %-16s ", trusts ? "trusts" : "NOT", text_of(runtime, "name"));
-	print_found(text_of(runtime, "path"));
+	printf("%-8s %-16s ", trusts ? "trusts" : "NOT", json_text_of(runtime, "name"));
+	print_found(json_text_of(runtime, "path"));
 	printf(": ");
-	print_found(text_of(runtime, "text"));
+	print_found(json_text_of(runtime, "text"));
 	putchar('\n');
 }
 

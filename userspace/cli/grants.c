@@ -20,33 +20,11 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-static void print_names(const cJSON *grant, const char *name)
-{
-	const char *separator = "";
-	const cJSON *item;
-
-	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(grant, name))
-	{
-		fputs(separator, stdout);
-		cli_print_line(stdout, slice_from_string(cJSON_GetStringValue(item)));
-		separator = ", ";
-	}
-}
-
-static void print_text(const cJSON *grant, const char *name, int width)
-{
-	struct slice text = slice_from_string(review_text_of(grant, name));
-	size_t used = cli_line_width(text);
-
-	cli_print_line(stdout, text);
-	printf("%*s  ", used < (size_t)width ? width - (int)used : 0, "");
-}
-
 /* Protocols have a database, a user, both or none. */
 static void print_place(const cJSON *grant)
 {
-	const char *database = review_text_of(grant, "database");
-	const char *user = review_text_of(grant, "user"), *role = review_text_of(grant, "as");
+	const char *database = json_text_of(grant, "database");
+	const char *user = json_text_of(grant, "user"), *role = json_text_of(grant, "as");
 
 	if (*database) {
 		fputs(" in ", stdout);
@@ -62,44 +40,34 @@ static void print_place(const cJSON *grant)
 	}
 }
 
-static void print_grant(const cJSON *grant, uint64_t now)
+static void print_grant(const cJSON *grant)
 {
-	uint64_t end = review_time_of(grant, "end");
+	uint64_t now = clock_wall(), end = review_time_of(grant, "end");
 	char left[32];
 
 	review_text_duration(end > now ? end - now : 0, left, sizeof(left));
-	print_text(grant, "id", 6);
-	print_text(grant, "review", 6);
+	cli_print_cell(slice_from_string(json_text_of(grant, "id")), 6);
+	cli_print_cell(slice_from_string(json_text_of(grant, "review")), 6);
 	printf("%7s  ", left);
-	print_text(grant, "agent", 14);
-	print_text(grant, "resource", 12);
-	print_text(grant, "by", 12);
-	print_names(grant, "operations");
+	cli_print_cell(slice_from_string(json_text_of(grant, "agent")), 14);
+	cli_print_cell(slice_from_string(json_text_of(grant, "resource")), 12);
+	cli_print_cell(slice_from_string(json_text_of(grant, "by")), 12);
+	cli_print_names(cJSON_GetObjectItemCaseSensitive(grant, "operations"));
 	fputs(" on ", stdout);
-	print_names(grant, "objects");
+	cli_print_names(cJSON_GetObjectItemCaseSensitive(grant, "objects"));
 	print_place(grant);
 	fputs(" by rule ", stdout);
-	print_names(grant, "rules");
+	cli_print_names(cJSON_GetObjectItemCaseSensitive(grant, "rules"));
 	putchar('\n');
 }
 
 static int list(const struct cli *cli)
 {
-	const cJSON *grant;
-	struct error e;
-	cJSON *grants;
+	char heading[128];
 
-	if (reviews_ask_once(cli, CONTROL_GRANTS, SLICE_EMPTY, &grants, &e) < 0)
-		return cli_fail(VERB, CLI_REFUSED, "%s", e.text);
-	if (cli->json) {
-		cli_json_print(grants);
-		return CLI_DONE;
-	}
-	printf("%-6s  %-6s  %7s  %-14s  %-12s  %-12s  COVERS\n", "GRANT", "REVIEW", "LEFT", "AGENT",
-		"RESOURCE", "BY");
-	cJSON_ArrayForEach(grant, grants) print_grant(grant, clock_wall());
-	cJSON_Delete(grants);
-	return CLI_DONE;
+	snprintf(heading, sizeof(heading), "%-6s  %-6s  %7s  %-14s  %-12s  %-12s  COVERS", "GRANT",
+		"REVIEW", "LEFT", "AGENT", "RESOURCE", "BY");
+	return reviews_print_all(cli, VERB, CONTROL_GRANTS, heading, print_grant);
 }
 
 int cli_grants(const struct cli *cli, int argc, char **argv)

@@ -29,12 +29,12 @@ static int usage(FILE *out, int status)
 
 static void print_place(const cJSON *login)
 {
-	const char *whole = review_text_of(login, "address_with_code");
+	const char *whole = json_text_of(login, "address_with_code");
 
 	fprintf(stderr, "Open ");
-	cli_print_line(stderr, slice_from_string(review_text_of(login, "address")));
+	cli_print_line(stderr, slice_from_string(json_text_of(login, "address")));
 	fprintf(stderr, "\nand enter the code ");
-	cli_print_line(stderr, slice_from_string(review_text_of(login, "code")));
+	cli_print_line(stderr, slice_from_string(json_text_of(login, "code")));
 	if (whole && *whole) {
 		fprintf(stderr, "\nor open ");
 		cli_print_line(stderr, slice_from_string(whole));
@@ -67,7 +67,7 @@ static int wait_for_it(struct control_client *client, cJSON **ret, struct error 
 	for (;;) {
 		cJSON *login;
 		int r = look(client, &login, e);
-		const char *state = r == 0 ? review_text_of(login, "state") : "";
+		const char *state = r == 0 ? json_text_of(login, "state") : "";
 
 		if (r < 0)
 			return r;
@@ -86,8 +86,8 @@ static int wait_for_it(struct control_client *client, cJSON **ret, struct error 
 
 static int report(const struct cli *cli, cJSON *login)
 {
-	bool known = strcmp(review_text_of(login, "state"), "known") == 0;
-	const char *problem = review_text_of(login, "problem");
+	bool known = strcmp(json_text_of(login, "state"), "known") == 0;
+	const char *problem = json_text_of(login, "problem");
 	int status = CLI_DONE;
 
 	if (!known) {
@@ -98,8 +98,8 @@ static int report(const struct cli *cli, cJSON *login)
 		cli_json_print(login);
 	} else {
 		printf("logged in as ");
-		cli_print_line(stdout, slice_from_string(review_text_of(login, "person")));
-		printf(" until %s\n", review_text_of(login, "expires"));
+		cli_print_line(stdout, slice_from_string(json_text_of(login, "person")));
+		printf(" until %s\n", json_text_of(login, "expires"));
 		cJSON_Delete(login);
 	}
 	return status;

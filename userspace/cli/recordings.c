@@ -276,6 +276,27 @@ size_t cli_line_width(struct slice text)
 	return width;
 }
 
+void cli_print_cell(struct slice text, size_t width)
+{
+	size_t used = cli_line_width(text);
+
+	cli_print_line(stdout, text);
+	printf("%*s  ", used < width ? (int)(width - used) : 0, "");
+}
+
+void cli_print_names(const cJSON *names)
+{
+	const char *separator = "";
+	const cJSON *name;
+
+	cJSON_ArrayForEach(name, names)
+	{
+		fputs(separator, stdout);
+		cli_print_line(stdout, slice_from_string(cJSON_GetStringValue(name)));
+		separator = ", ";
+	}
+}
+
 /* How far a tab goes the terminal decides, and what it pushes beyond the edge is not seen. */
 static void append_untabbed(struct buffer *b, struct slice line)
 {

@@ -53,6 +53,10 @@ void cli_print_block(FILE *out, struct slice text, const char *indent);
 void cli_print_count(FILE *out, uint64_t count, const char *noun);
 /* How many columns cli_print_line() takes. */
 size_t cli_line_width(struct slice text);
+/* A cell of a table on stdout: filled up with spaces, and two behind it. */
+void cli_print_cell(struct slice text, size_t width);
+/* A list of texts on stdout, with commas between them. */
+void cli_print_names(const cJSON *names);
 /* RFC 3339, UTC. */
 void cli_print_time(FILE *out, uint64_t time);
 

@@ -17,6 +17,9 @@ int reviews_ask(struct control_client *client, enum control_request type, struct
 /* The same over a connection of its own. */
 int reviews_ask_once(const struct cli *cli, enum control_request type, struct slice request,
 	cJSON **ret, struct error *e);
+/* Asks for a list, and prints it: as JSON, or as a table, a row for each. An exit status. */
+int reviews_print_all(const struct cli *cli, const char *verb, enum control_request type,
+	const char *heading, void (*print_row)(const cJSON *item));
 /* Asks for something to be done with what has that name, and says so: "NAME: DONE". An exit status.
  */
 int reviews_tell(const struct cli *cli, const char *verb, enum control_request type,
@@ -58,9 +61,6 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 /* All of it, in lines. */
 void review_text_whole(const cJSON *review, const struct review_layout *l, struct buffer *ret);
 bool review_is_pending(const cJSON *review);
-/* NULL: not there, or no text. */
-const char *review_text_of(const cJSON *review, const char *name);
-double review_number_of(const cJSON *review, const char *name);
 /* Nanoseconds; 0: none. */
 uint64_t review_time_of(const cJSON *review, const char *name);
 /* "14m48s" */

@@ -67,6 +67,25 @@ int reviews_ask_once(const struct cli *cli, enum control_request type, struct sl
 	return r;
 }
 
+int reviews_print_all(const struct cli *cli, const char *verb, enum control_request type,
+	const char *heading, void (*print_row)(const cJSON *item))
+{
+	const cJSON *item;
+	struct error e;
+	cJSON *items;
+
+	if (reviews_ask_once(cli, type, SLICE_EMPTY, &items, &e) < 0)
+		return cli_fail(verb, CLI_REFUSED, "%s", e.text);
+	if (cli->json) {
+		cli_json_print(items);
+		return CLI_DONE;
+	}
+	puts(heading);
+	cJSON_ArrayForEach(item, items) print_row(item);
+	cJSON_Delete(items);
+	return CLI_DONE;
+}
+
 int reviews_tell(const struct cli *cli, const char *verb, enum control_request type,
 	const char *name, const char *done)
 {

@@ -38,7 +38,7 @@ int reviews_list_find(const cJSON *items, const char *id)
 
 	cJSON_ArrayForEach(item, items)
 	{
-		const char *other = review_text_of(item, "id");
+		const char *other = json_text_of(item, "id");
 
 		if (id && other && strcmp(other, id) == 0)
 			return row;
@@ -51,7 +51,7 @@ int reviews_list_find(const cJSON *items, const char *id)
  * texts have their order. */
 static bool comes_before(const cJSON *a, const cJSON *b)
 {
-	const char *x = review_text_of(a, "created"), *y = review_text_of(b, "created");
+	const char *x = json_text_of(a, "created"), *y = json_text_of(b, "created");
 
 	if (review_is_pending(a) != review_is_pending(b))
 		return review_is_pending(a);
@@ -62,7 +62,7 @@ static bool comes_before(const cJSON *a, const cJSON *b)
  * cJSON up to 1.7.16 can't insert into the middle. */
 static cJSON *put(cJSON *items, cJSON *review)
 {
-	int old = reviews_list_find(items, review_text_of(review, "id"));
+	int old = reviews_list_find(items, json_text_of(review, "id"));
 	cJSON *list = cJSON_CreateArray(), *item;
 	bool waits = true;
 

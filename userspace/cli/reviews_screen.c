@@ -32,7 +32,7 @@ bool watch_reads_whole(const struct watch *w)
 
 const char *watch_subject(const struct watch *w)
 {
-	return w->mode == MODE_LIST ? review_text_of(watch_marked(w), "id") : w->shown_id;
+	return w->mode == MODE_LIST ? json_text_of(watch_marked(w), "id") : w->shown_id;
 }
 
 static void say(struct watch *w, const char *text)
@@ -52,7 +52,7 @@ static void take_changes(struct watch *w)
 {
 	const cJSON *old = watch_marked(w), *list;
 	bool was_pending = review_is_pending(old);
-	const char *id = review_text_of(old, "id");
+	const char *id = json_text_of(old, "id");
 	char marked[32];
 	int same, row, pending = 0;
 
@@ -91,7 +91,7 @@ static void show_whole(struct watch *w)
 	else if (review)
 		review_text_whole(review, &w->layout, &w->whole);
 	if (review)
-		w->whole_grant = review_number_of(review, "grant_limit");
+		w->whole_grant = json_number_of(review, "grant_limit");
 	cJSON_Delete(review);
 }
 
@@ -137,7 +137,7 @@ static void refresh(struct watch *w)
 
 static void open_whole(struct watch *w)
 {
-	const char *id = review_text_of(watch_marked(w), "id");
+	const char *id = json_text_of(watch_marked(w), "id");
 
 	if (!id)
 		return;
@@ -173,7 +173,7 @@ static bool is_still_down(struct watch *w, int key)
  * approved for longer than anybody has read. */
 static double shown_grant(const struct watch *w)
 {
-	return w->mode == MODE_LIST ? review_number_of(watch_marked(w), "grant_limit")
+	return w->mode == MODE_LIST ? json_number_of(watch_marked(w), "grant_limit")
 				    : w->whole_grant;
 }
 

@@ -22,21 +22,9 @@
 
 /* --- what stands in a review --- */
 
-const char *review_text_of(const cJSON *review, const char *name)
-{
-	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(review, name));
-}
-
-double review_number_of(const cJSON *review, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(review, name);
-
-	return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 uint64_t review_time_of(const cJSON *review, const char *name)
 {
-	const char *text = review_text_of(review, name), *rest;
+	const char *text = json_text_of(review, name), *rest;
 	struct tm parts = {0};
 
 	rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &parts) : NULL;
@@ -67,21 +55,21 @@ static bool is_true(const cJSON *review, const char *name)
 
 bool review_is_pending(const cJSON *review)
 {
-	const char *state = review_text_of(review, "state");
+	const char *state = json_text_of(review, "state");
 
 	return state && strcmp(state, "pending") == 0;
 }
 
 static struct slice text_slice(const cJSON *review, const char *name)
 {
-	return slice_from_string(review_text_of(review, name));
+	return slice_from_string(json_text_of(review, name));
 }
 
 /* --- lines --- */
 
 static const char *colour_of(const struct review_layout *l, const cJSON *review)
 {
-	const char *state = review_text_of(review, "state");
+	const char *state = json_text_of(review, "state");
 
 	if (!l->colours || !state)
 		return "";
@@ -177,7 +165,7 @@ void review_text_head(const struct review_layout *l, struct buffer *ret)
 static void make_tail(const cJSON *review, size_t width, char *ret, size_t size)
 {
 	struct slice digest = slice_head(text_slice(review, "digest"), DIGEST_SHOWN);
-	double length = review_number_of(review, "text_length");
+	double length = json_number_of(review, "text_length");
 
 	snprintf(ret, size, "… (%.0f bytes, SHA-256 %.*s…)", length, SLICE_PRINT(digest));
 	if (columns_of(slice_from_string(ret)) + STATEMENT_LEAST > width)
@@ -213,7 +201,7 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 {
 	uint64_t created = review_time_of(review, "created");
 	uint64_t deadline = review_time_of(review, "deadline");
-	const char *state = review_text_of(review, "state");
+	const char *state = json_text_of(review, "state");
 	char age[32], left[32] = "-";
 
 	review_text_duration(l->now > created ? l->now - created : 0, age, sizeof(age));
@@ -222,7 +210,7 @@ void review_text_row(const cJSON *review, const struct review_layout *l, struct 
 	add_cell(ret, text_slice(review, "id"), 6, true);
 	buffer_append_format(ret, "%s%-9s%s  %7s  %7s  %4.0f  ", colour_of(l, review),
 		state ? state : "?", l->colours ? PLAIN : "", age, left,
-		review_number_of(review, "waiters"));
+		json_number_of(review, "waiters"));
 	add_cell(ret, text_slice(review, "agent"), AGENT_WIDTH, true);
 	if (shows_resource(l))
 		add_cell(ret, text_slice(review, "resource"), RESOURCE_WIDTH, true);
@@ -254,7 +242,7 @@ static void add_state(const cJSON *review, const struct review_layout *l, struct
 {
 	uint64_t created = review_time_of(review, "created");
 	uint64_t deadline = review_time_of(review, "deadline");
-	const char *id = review_text_of(review, "id"), *state = review_text_of(review, "state");
+	const char *id = json_text_of(review, "id"), *state = json_text_of(review, "state");
 	char age[32], left[32];
 
 	review_text_duration(l->now > created ? l->now - created : 0, age, sizeof(age));
@@ -284,14 +272,14 @@ static void add_place(const cJSON *review, struct buffer *b)
 
 static void add_process(const cJSON *review, struct buffer *b)
 {
-	if (!review_text_of(review, "session"))
+	if (!json_text_of(review, "session"))
 		return;
 	add_name(b, "process");
 	cli_append_line(b, text_slice(review, "program"));
 	/* Of another kernel's, or of a datagram, none is known. */
-	if (review_number_of(review, "pid") > 0)
+	if (json_number_of(review, "pid") > 0)
 		buffer_append_format(b, "  pid %.0f, user %.0f, session ",
-			review_number_of(review, "pid"), review_number_of(review, "uid"));
+			json_number_of(review, "pid"), json_number_of(review, "uid"));
 	else
 		buffer_append_string(b, "not known, session ");
 	cli_append_line(b, text_slice(review, "session"));
@@ -365,7 +353,7 @@ static void add_groups(const cJSON *review, struct buffer *b)
 		cli_append_line(b, text_slice(item, "name"));
 		if (review_is_pending(review))
 			buffer_append_format(b, ": %.0f of %.0f have approved",
-				review_number_of(item, "given"), review_number_of(item, "needed"));
+				json_number_of(item, "given"), json_number_of(item, "needed"));
 		buffer_append_byte(b, '\n');
 	}
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "votes"))
@@ -376,7 +364,7 @@ static void add_groups(const cJSON *review, struct buffer *b)
 		cli_append_line(b, text_slice(item, "verdict"));
 		buffer_append_string(b, ", ");
 		cli_append_line(b, text_slice(item, "time"));
-		if (review_text_of(item, "reason")) {
+		if (json_text_of(item, "reason")) {
 			buffer_append_string(b, ": ");
 			cli_append_line(b, text_slice(item, "reason"));
 		}
@@ -390,7 +378,7 @@ static void add_waiting(const cJSON *review, struct buffer *b)
 	const cJSON *item;
 
 	add_name(b, review_is_pending(review) ? "waiting" : "waited");
-	buffer_append_format(b, "%.0f: ", review_number_of(review, "waiters"));
+	buffer_append_format(b, "%.0f: ", json_number_of(review, "waiters"));
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "sessions"))
 	{
 		buffer_append_string(b, separator);
@@ -428,17 +416,17 @@ static void add_decision(const cJSON *review, struct buffer *b)
 	char limit[32];
 
 	review_text_duration(
-		(uint64_t)review_number_of(review, "grant_limit") * NANOSECONDS_PER_SECOND, limit,
+		(uint64_t)json_number_of(review, "grant_limit") * NANOSECONDS_PER_SECOND, limit,
 		sizeof(limit));
 	if (review_is_pending(review)) {
 		add_name(b, "grant");
 		buffer_append_format(b,
-			review_number_of(review, "grant_limit") ? "for at most %s (--for)\n"
-								: "this action alone\n",
+			json_number_of(review, "grant_limit") ? "for at most %s (--for)\n"
+							      : "this action alone\n",
 			limit);
 		add_name(b, "lately");
 		buffer_append_format(b, "%.0f like it approved in the last 24 hours\n",
-			review_number_of(review, "approved_lately"));
+			json_number_of(review, "approved_lately"));
 		return;
 	}
 	add_line(b, "decided", text_slice(review, "decided"));
@@ -449,14 +437,14 @@ static void add_decision(const cJSON *review, struct buffer *b)
 
 static void add_parameters(const cJSON *review, struct buffer *b)
 {
-	double total = review_number_of(review, "parameters_total");
+	double total = json_number_of(review, "parameters_total");
 	const cJSON *item;
 	unsigned number = 0;
 
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(review, "parameters"))
 	{
-		const char *binary = review_text_of(item, "binary");
-		const char *text = review_text_of(item, "text");
+		const char *binary = json_text_of(item, "binary");
+		const char *text = json_text_of(item, "text");
 
 		buffer_append_format(b, "    $%u = ", ++number);
 		if (!binary && !text)
@@ -465,7 +453,7 @@ static void add_parameters(const cJSON *review, struct buffer *b)
 			buffer_append_string(b, binary ? "\\x" : "'");
 		cli_append_line(b, slice_from_string(binary ? binary : text));
 		buffer_append_string(b, text ? "'" : "");
-		buffer_append_format(b, "  (%.0f bytes)\n", review_number_of(item, "length"));
+		buffer_append_format(b, "  (%.0f bytes)\n", json_number_of(item, "length"));
 	}
 	if (number < total)
 		buffer_append_format(b, "    and %.0f more\n", total - number);
@@ -474,19 +462,19 @@ static void add_parameters(const cJSON *review, struct buffer *b)
 /* The one parameter that a request of HTTP has. */
 static const cJSON *body_of(const cJSON *review)
 {
-	const char *protocol = review_text_of(review, "protocol");
+	const char *protocol = json_text_of(review, "protocol");
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(review, "parameters");
 
 	if (!protocol || (strcmp(protocol, "http") != 0 && strcmp(protocol, "kubernetes") != 0) ||
 		cJSON_GetArraySize(list) != 1)
 		return NULL;
-	return review_text_of(list->child, "text") ? list->child : NULL;
+	return json_text_of(list->child, "text") ? list->child : NULL;
 }
 
 static void add_body(const cJSON *body, struct buffer *b)
 {
 	struct slice text = text_slice(body, "text");
-	double length = review_number_of(body, "length");
+	double length = json_number_of(body, "length");
 
 	buffer_append_format(b, "  body (%.0f bytes)\n", length);
 	add_block(b, text);
@@ -503,9 +491,9 @@ static void add_statements(const cJSON *review, struct buffer *b)
 	cJSON_ArrayForEach(item, list)
 	{
 		buffer_append_format(b, "  statement %d of %d (%.0f bytes)\n", ++number,
-			cJSON_GetArraySize(list), review_number_of(item, "text_length"));
+			cJSON_GetArraySize(list), json_number_of(item, "text_length"));
 		add_block(b, text_slice(item, "text"));
-		if (review_number_of(item, "parameters_total")) {
+		if (json_number_of(item, "parameters_total")) {
 			buffer_append_format(b, "  parameters of statement %d\n", number);
 			add_parameters(item, b);
 		}
@@ -516,12 +504,12 @@ static void add_statement_of(const cJSON *review, struct buffer *b)
 {
 	const cJSON *body = body_of(review);
 
-	if (!body && review_number_of(review, "parameters_total")) {
+	if (!body && json_number_of(review, "parameters_total")) {
 		buffer_append_string(b, "  parameters\n");
 		add_parameters(review, b);
 	}
 	buffer_append_format(
-		b, "  statement (%.0f bytes)\n", review_number_of(review, "text_length"));
+		b, "  statement (%.0f bytes)\n", json_number_of(review, "text_length"));
 	add_block(b, text_slice(review, "text"));
 	if (body)
 		add_body(body, b);
@@ -543,7 +531,7 @@ void review_text_whole(const cJSON *review, const struct review_layout *l, struc
 	add_waiting(review, b);
 	add_decision(review, b);
 	add_line(b, "digest", text_slice(review, "digest"));
-	if (review_text_of(review, "settings")) {
+	if (json_text_of(review, "settings")) {
 		buffer_append_string(b, "  settings\n");
 		add_block(b, text_slice(review, "settings"));
 	}

@@ -14,7 +14,7 @@
 static bool stands_in(const cJSON *review, const cJSON *before)
 {
 	static const char *const parts[] = {"state", "waiters", "groups", "decided_by"};
-	int row = reviews_list_find(before, review_text_of(review, "id"));
+	int row = reviews_list_find(before, json_text_of(review, "id"));
 	const cJSON *old = row < 0 ? NULL : cJSON_GetArrayItem(before, row);
 	bool same = old != NULL;
 

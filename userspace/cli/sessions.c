@@ -120,14 +120,6 @@ static void print_duration(uint64_t nanoseconds)
 	printf("%9s", text);
 }
 
-static void print_cell(struct slice text, size_t width)
-{
-	size_t used = cli_line_width(text);
-
-	cli_print_line(stdout, text);
-	printf("%*s  ", used < width ? (int)(width - used) : 0, "");
-}
-
 #define COLUMN_MOST 32
 
 static void widen(size_t *width, struct slice text)
@@ -153,14 +145,14 @@ static void list_table(const struct session_list *list)
 		const struct session_summary *s = list->sessions[i];
 		uint64_t end = s->ended ? s->ended : clock_wall();
 
-		print_cell(s->id, 12);
+		cli_print_cell(s->id, 12);
 		cli_print_time(stdout, s->started);
 		printf("  ");
 		print_duration(end > s->started ? end - s->started : 0);
 		printf("  ");
-		print_cell(s->agent, agent);
-		print_cell(s->resource, resource);
-		print_cell(s->protocol, 10);
+		cli_print_cell(s->agent, agent);
+		cli_print_cell(s->resource, resource);
+		cli_print_cell(s->protocol, 10);
 		printf("%8" PRIu64 "  %7" PRIu64 "  ", s->actions, s->denied);
 		cli_print_line(stdout,
 			s->state == SESSION_ENDED && !s->unread

@@ -10,20 +10,6 @@
 #include "cli/recordings.h"
 #include "monitor/control.h"
 
-static double number(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
-static const char *text(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
 static void print_nonzero(const char *indent, const cJSON *counts)
 {
 	const cJSON *item;
@@ -39,11 +25,11 @@ static void print_slack(const cJSON *slack)
 {
 	if (!slack)
 		return;
-	if (text(slack, "since"))
+	if (json_text_of(slack, "since"))
 		printf("PROBLEM: slack: failing since %s: %s (%.0f of the %.0f messages that "
 		       "wait)\n",
-			text(slack, "since"), text(slack, "why"), number(slack, "failing"),
-			number(slack, "waiting"));
+			json_text_of(slack, "since"), json_text_of(slack, "why"),
+			json_number_of(slack, "failing"), json_number_of(slack, "waiting"));
 	else
 		printf("slack     ok\n");
 }
@@ -52,17 +38,18 @@ static void print_canary(const cJSON *canary)
 {
 	const cJSON *way;
 
-	if (!text(canary, "at"))
+	if (!json_text_of(canary, "at"))
 		return;
-	if (strcmp(text(canary, "state"), "ok") == 0)
+	if (strcmp(json_text_of(canary, "state"), "ok") == 0)
 		printf("canary    every way out of an agent was stopped at %s\n",
-			text(canary, "at"));
-	if (text(canary, "problem"))
-		printf("PROBLEM: canary: %s\n", text(canary, "problem"));
+			json_text_of(canary, "at"));
+	if (json_text_of(canary, "problem"))
+		printf("PROBLEM: canary: %s\n", json_text_of(canary, "problem"));
 	cJSON_ArrayForEach(way, cJSON_GetObjectItemCaseSensitive(canary, "ways"))
 	{
 		if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(way, "stopped")))
-			printf("PROBLEM: canary: an agent has a way out: %s\n", text(way, "text"));
+			printf("PROBLEM: canary: an agent has a way out: %s\n",
+				json_text_of(way, "text"));
 	}
 }
 
@@ -70,10 +57,10 @@ static void print_canary(const cJSON *canary)
 static void print_limits(const cJSON *status)
 {
 	const cJSON *limits = cJSON_GetObjectItemCaseSensitive(status, "worker_limits");
-	double memory = number(limits, "memory"), tasks = number(limits, "tasks");
+	double memory = json_number_of(limits, "memory"), tasks = json_number_of(limits, "tasks");
 
-	if (text(limits, "problem")) {
-		printf("WARNING: worker_limits: %s\n", text(limits, "problem"));
+	if (json_text_of(limits, "problem")) {
+		printf("WARNING: worker_limits: %s\n", json_text_of(limits, "problem"));
 	} else {
 		printf("workers   have together");
 		if (memory)
@@ -82,10 +69,10 @@ static void print_limits(const cJSON *status)
 			printf("%s %.0f tasks", memory ? "," : "", tasks);
 		printf("%s\n", memory || tasks ? " at most" : " no limits");
 	}
-	if (text(limits, "missing"))
+	if (json_text_of(limits, "missing"))
 		printf("WARNING: worker_limits: cgroup2 has no controller %s here, so that is not "
 		       "limited\n",
-			text(limits, "missing"));
+			json_text_of(limits, "missing"));
 	if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(status, "datagram_limits")))
 		printf("WARNING: the kernel's nftables has no limit: an agent's bandwidth does not "
 		       "hold for datagrams\n");
@@ -101,26 +88,26 @@ static void print_host(const cJSON *status)
 		all++;
 		ready += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(worker, "ready"));
 	}
-	printf("wayleaved %s, mode %s, %d of %d workers ready\n", text(status, "version"),
-		text(status, "mode"), ready, all);
-	if (text(status, "reload_problem"))
+	printf("wayleaved %s, mode %s, %d of %d workers ready\n", json_text_of(status, "version"),
+		json_text_of(status, "mode"), ready, all);
+	if (json_text_of(status, "reload_problem"))
 		printf("PROBLEM: the newest configuration is not in force: %s\n",
-			text(status, "reload_problem"));
-	if (text(status, "recording_problem"))
-		printf("PROBLEM: recording: %s\n", text(status, "recording_problem"));
-	if (text(status, "retention_warning"))
-		printf("WARNING: %s\n", text(status, "retention_warning"));
-	if (text(status, "reviews_problem"))
-		printf("PROBLEM: reviews: %s\n", text(status, "reviews_problem"));
-	printf("reviews   %.0f pending, %.0f grants in force\n", number(status, "reviews_pending"),
-		number(status, "grants"));
+			json_text_of(status, "reload_problem"));
+	if (json_text_of(status, "recording_problem"))
+		printf("PROBLEM: recording: %s\n", json_text_of(status, "recording_problem"));
+	if (json_text_of(status, "retention_warning"))
+		printf("WARNING: %s\n", json_text_of(status, "retention_warning"));
+	if (json_text_of(status, "reviews_problem"))
+		printf("PROBLEM: reviews: %s\n", json_text_of(status, "reviews_problem"));
+	printf("reviews   %.0f pending, %.0f grants in force\n",
+		json_number_of(status, "reviews_pending"), json_number_of(status, "grants"));
 	print_canary(cJSON_GetObjectItemCaseSensitive(status, "canary"));
 	print_slack(cJSON_GetObjectItemCaseSensitive(status, "slack"));
 	print_limits(status);
-	printf("sessions  %.0f now, %.0f since the workers started\n", number(status, "sessions"),
-		number(status, "sessions_total"));
-	printf("actions   %.0f, %.0f of them refused\n", number(status, "actions"),
-		number(status, "denied"));
+	printf("sessions  %.0f now, %.0f since the workers started\n",
+		json_number_of(status, "sessions"), json_number_of(status, "sessions_total"));
+	printf("actions   %.0f, %.0f of them refused\n", json_number_of(status, "actions"),
+		json_number_of(status, "denied"));
 	print_nonzero("  ", cJSON_GetObjectItemCaseSensitive(status, "reasons"));
 }
 
@@ -141,13 +128,13 @@ static void print_status(const cJSON *status)
 {
 	const cJSON *agent, *agents = cJSON_GetObjectItemCaseSensitive(status, "agents");
 
-	if (text(status, "mode"))
+	if (json_text_of(status, "mode"))
 		print_host(status);
 	cJSON_ArrayForEach(agent, agents)
 	{
-		printf("agent %s  (", text(agent, "name"));
-		if (text(agent, "cgroup"))
-			printf("cgroup %s)\n", text(agent, "cgroup"));
+		printf("agent %s  (", json_text_of(agent, "name"));
+		if (json_text_of(agent, "cgroup"))
+			printf("cgroup %s)\n", json_text_of(agent, "cgroup"));
 		else
 			print_interfaces(cJSON_GetObjectItemCaseSensitive(agent, "interfaces"));
 		print_nonzero("  ", cJSON_GetObjectItemCaseSensitive(agent, "connections"));
