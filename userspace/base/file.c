@@ -15,11 +15,13 @@
 
 #include "base/memory.h"
 
-int file_read_descriptor(int fd, struct buffer *ret)
+/* From where the descriptor stands (`at` negative), or from there, without moving it. */
+static int read_all(int fd, off_t at, struct buffer *ret)
 {
 	for (;;) {
 		uint8_t chunk[4096];
-		ssize_t n = read(fd, chunk, sizeof(chunk));
+		ssize_t n = at < 0 ? read(fd, chunk, sizeof(chunk))
+				   : pread(fd, chunk, sizeof(chunk), at);
 		int r;
 
 		if (n < 0 && errno == EINTR)
@@ -29,25 +31,19 @@ int file_read_descriptor(int fd, struct buffer *ret)
 		r = buffer_append(ret, chunk, (size_t)n);
 		if (r < 0)
 			return r;
+		if (at >= 0)
+			at += n;
 	}
+}
+
+int file_read_descriptor(int fd, struct buffer *ret)
+{
+	return read_all(fd, -1, ret);
 }
 
 int file_read_shared(int fd, struct buffer *ret)
 {
-	for (off_t at = 0;;) {
-		uint8_t chunk[4096];
-		ssize_t n = pread(fd, chunk, sizeof(chunk), at);
-		int r;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		r = buffer_append(ret, chunk, (size_t)n);
-		if (r < 0)
-			return r;
-		at += n;
-	}
+	return read_all(fd, 0, ret);
 }
 
 int file_read(const char *path, struct buffer *ret, struct error *e)

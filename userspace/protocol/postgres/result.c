@@ -152,12 +152,7 @@ int pg_result_on_command_complete(struct pg_engine *e, const struct pg_frame *m)
 	q->command++;
 	q->rows = 0;
 	q->bytes = 0;
-	pg_columns_free(e->columns);
-	e->columns = NULL;
-	copy_stream_free(e->copy);
-	e->copy = NULL;
-	e->copying_in = false;
-	e->copying_out = false;
+	pg_settle_rows(e);
 	return pg_server_forward(e, m);
 }
 

@@ -41,6 +41,8 @@ int pg_failure_on_error(struct pg_engine *e, const struct pg_frame *m);
 int pg_failure_on_notice(struct pg_engine *e, const struct pg_frame *m);
 
 /* settle.c */
+/* A command of the request at the head has no more rows or COPY data. */
+void pg_settle_rows(struct pg_engine *e);
 /* The request at the head is answered. */
 void pg_settle_head(struct pg_engine *e, bool succeeded);
 /* The names of statements and cursors, when the command that the request is at has run. -E2BIG: too

@@ -71,7 +71,7 @@ static void finish(struct pg_engine *e, size_t index, bool succeeded)
 	pg_requests_remove(&e->requests, index);
 }
 
-void pg_settle_head(struct pg_engine *e, bool succeeded)
+void pg_settle_rows(struct pg_engine *e)
 {
 	pg_columns_free(e->columns);
 	e->columns = NULL;
@@ -79,6 +79,11 @@ void pg_settle_head(struct pg_engine *e, bool succeeded)
 	e->copy = NULL;
 	e->copying_in = false;
 	e->copying_out = false;
+}
+
+void pg_settle_head(struct pg_engine *e, bool succeeded)
+{
+	pg_settle_rows(e);
 	e->copying_both = false;
 	finish(e, 0, succeeded);
 }

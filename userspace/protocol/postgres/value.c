@@ -97,18 +97,25 @@ static int value_whole_xml(const struct value_job *job)
 	return MASK_REPLACED;
 }
 
+int value_find(const struct value_job *job, struct detector_findings *ret)
+{
+	int r = mask_source_scan(job->m, job->value, ret);
+
+	if (r < 0)
+		return r;
+	if (ret->count == 0)
+		return MASK_UNCHANGED;
+	return masker_findings_null(job->m, ret) ? MASK_TO_NULL : MASK_REPLACED;
+}
+
 int value_find_text(const struct value_job *job)
 {
 	struct detector_findings findings;
 	size_t before = buffer_length(job->out);
-	int r = mask_source_scan(job->m, job->value, &findings);
+	int r = value_find(job, &findings);
 
-	if (r < 0)
+	if (r != MASK_REPLACED)
 		return r;
-	if (findings.count == 0)
-		return MASK_UNCHANGED;
-	if (masker_findings_null(job->m, &findings))
-		return MASK_TO_NULL;
 	r = masker_append_findings(job->m, job->value->text, &findings, job->out);
 	return r < 0 ? r : fit(job, before);
 }
@@ -116,11 +123,9 @@ int value_find_text(const struct value_job *job)
 int value_find_opaque(const struct value_job *job)
 {
 	struct detector_findings findings;
-	int r = mask_source_scan(job->m, job->value, &findings);
+	int r = value_find(job, &findings);
 
-	if (r < 0)
-		return r;
-	return findings.count ? MASK_TO_NULL : MASK_UNCHANGED;
+	return r == MASK_REPLACED ? MASK_TO_NULL : r;
 }
 
 int value_judge_text(const struct value_job *job, struct slice text)

@@ -69,14 +69,10 @@ static bool xml_can_hold(struct slice text, const struct detector_findings *find
 int value_find_xml(const struct value_job *job)
 {
 	struct detector_findings findings;
-	int r = mask_source_scan(job->m, job->value, &findings);
+	int r = value_find(job, &findings);
 
-	if (r < 0)
+	if (r != MASK_REPLACED)
 		return r;
-	if (findings.count == 0)
-		return MASK_UNCHANGED;
-	if (masker_findings_null(job->m, &findings))
-		return MASK_TO_NULL;
 	if (!xml_can_hold(job->value->text, &findings))
 		return MASK_TO_NULL;
 	r = masker_append_findings(job->m, job->value->text, &findings, job->out);

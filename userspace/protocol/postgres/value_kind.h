@@ -71,11 +71,14 @@ struct value_type_info value_type_find(const struct value_type *type);
 int value_mask_part(const struct value_job *whole, const struct value_column *column,
 	const struct mask_source *part, struct buffer *out);
 
+/* What the detectors find in the value. MASK_REPLACED: there is something, and its masks are to
+ * stand in its place, which is the caller's work; MASK_TO_NULL where their strategy is so. */
+int value_find(const struct value_job *job, struct detector_findings *ret);
 /* A finding anywhere in the bytes makes the value NULL. */
 int value_find_opaque(const struct value_job *job);
 /* The same for text that stands for the value: a binary number's digits. */
 int value_judge_text(const struct value_job *job, struct slice text);
-/* Replaces findings; stores whether there were any. MASK_TO_NULL where their strategy is so. */
+/* Replaces findings; MASK_TO_NULL where their strategy is so, or the type can't hold that. */
 int value_find_text(const struct value_job *job);
 
 int value_find_json(const struct value_job *job);
