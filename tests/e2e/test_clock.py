@@ -7,8 +7,8 @@ from conftest import Psql, make_config
 from harness import daemon as daemons
 from harness import issuer as issuers
 from harness.records import assert_verified, audit, recorded_texts
+from harness.reviews import REVIEWERS, decide, session, wait_for_pending  # noqa: F401
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, decide, session, wait_for_pending  # noqa: F401
 
 HOUR = 3600
 RULES = [

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from conftest import RULES, Psql, make_config
+from conftest import Psql, make_config
 from harness.records import audit, records_of, recorded_texts, verify
 from harness.shell import Shell
 from harness.waiting import wait_for

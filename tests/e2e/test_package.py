@@ -3,7 +3,6 @@
 namespaces and bpffs are its own too. After a removal nothing of it is left in the kernel, after a purge nothing on disk."""
 import fcntl
 import os
-import pathlib
 import re
 import shutil
 import subprocess

@@ -12,51 +12,22 @@ import time
 import psycopg2
 import pytest
 from conftest import make_config
-from harness.daemon import BUILD, ROOT, readable
+from harness.daemon import BUILD
 from harness.records import audit, records_of
+from harness.reviews import (  # noqa: F401
+    REVIEWERS,
+    RULES,
+    add,
+    count,
+    decide,
+    lookups_blocked,
+    pending,
+    session,
+    start,
+    state_of,
+    wait_for_pending,
+)
 from harness.waiting import wait_for
-
-SESSION = pathlib.Path(__file__).resolve().parent / "clients" / "session.py"
-REVIEWERS = {"dba": {"local_users": ["root"]}}
-RULES = [
-    {"name": "read", "operations": ["read"], "objects": ["public.orders"], "allow": {}},
-    {"name": "deletes need a person", "operations": ["delete", "update"], "objects": ["public.orders"],
-     "review": {"by": "dba", "within": "10m", "grant": "30m"}},
-    {"name": "inserts need a person at once", "operations": ["insert"], "objects": ["public.orders"],
-     "review": {"by": "dba", "within": "2s"}},
-    {"name": "secrets need a person", "operations": ["select"], "objects": ["public.customers"],
-     "review": {"by": "dba", "grant": "10m", "mask": [{"columns": ["public.customers.ssn"], "with": "redact"}]}},
-    {"name": "temporary tables", "operations": ["create", "insert"], "objects": ["pg_temp.*"], "allow": {}},
-    {"name": "news", "operations": ["listen"], "objects": ["news"], "allow": {}},
-]
-
-
-class Session:
-    """A session of the agent whose statements are sent without waiting for them."""
-
-    def __init__(self, daemon, server, more="", **options):
-        self.process = daemon.popen("/usr/bin/python3", SESSION, f"host=127.0.0.1 port={server.port} dbname=shop user=app {more}",
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-        self.pid = json.loads(self.process.stdout.readline() or json.dumps({"pid": self.process.stderr.read()}))["pid"]
-
-    def send(self, statement, *arguments):
-        self.process.stdin.write(json.dumps([statement, arguments or None]) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self, timeout=15):
-        assert readable(self.process.stdout, timeout), "no answer"
-        return json.loads(self.process.stdout.readline())
-
-    def __call__(self, statement, *arguments):
-        self.send(statement, *arguments)
-        return self.answer()
-
-    def waits(self):
-        return not readable(self.process.stdout, 0.3)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -65,60 +36,6 @@ def daemon(server, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("reviews"), make_config(server.port, reviewers=REVIEWERS), RULES)
     yield d
     d.close()
-
-
-@pytest.fixture
-def session(daemon, server):
-    made = []
-
-    def make(more=""):
-        made.append(Session(daemon, server, more))
-        return made[-1]
-
-    yield make
-    for s in made:
-        s.process.kill()
-        s.process.wait()
-    for review in pending(daemon):  # whatever a failed test left
-        daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
-    for grant in daemon.json("grants", "list"):
-        daemon.wayleave("grants", "revoke", grant["id"])
-
-
-def start(daemon, server, *steps, **options):
-    """The protocol by hand, inside the agent."""
-    return daemon.popen("/usr/bin/python3", ROOT / "tests" / "harness" / "wire.py", "127.0.0.1", str(server.port), "app", "shop",
-                        repr(list(steps)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
-def pending(daemon):
-    return [r for r in daemon.json("reviews", "list") if r["state"] == "pending"]
-
-
-def wait_for_pending(daemon, count=1, timeout=10):
-    deadline = time.monotonic() + timeout
-    while len(found := pending(daemon)) != count:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
-    return found
-
-
-def state_of(daemon, review):
-    return daemon.json("reviews", "show", review["id"])["state"]
-
-
-def decide(daemon, verb, review, *more):
-    done = daemon.wayleave("reviews", verb, review["id"], *more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def count(server, condition="true"):
-    return int(server.sql(f"select count(*) from orders where {condition}", database="shop").strip())
-
-
-def add(server, item):
-    server.sql(f"insert into orders (customer, item, amount) values (1, '{item}', 1)", database="shop")
 
 
 def test_what_is_approved_runs_once_in_the_same_session(daemon, server, session):
@@ -593,15 +510,6 @@ def test_what_it_is_read_by_changes_while_it_waits(daemon, server, session, chan
                    "drop role if exists lent, taken; delete from orders where item = 'moved'", database="shop")
         daemon.write_rules(RULES)
         daemon.reload()
-
-
-@contextlib.contextmanager
-def lookups_blocked(server):
-    """What the names mean can't be read meanwhile."""
-    with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as blocker:
-        blocker.cursor().execute("lock table pg_catalog.pg_auth_members in access exclusive mode")
-        yield
-        blocker.rollback()
 
 
 def test_it_is_denied_while_it_is_judged_again(daemon, server, session):

@@ -16,7 +16,8 @@ import unicodedata
 
 import pytest
 from harness.daemon import BUILD, readable
-from test_reviews import daemon, pending, session, state_of, wait_for_pending  # noqa: F401
+from harness.reviews import pending, session, state_of, wait_for_pending  # noqa: F401
+from test_reviews import daemon  # noqa: F401
 
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 HOSTILE = "delete from orders /* \x1b[2J\x1b]0;owned\x07 \u202eevil\u202c\r\n approved by root */ where item = 'hostile'"

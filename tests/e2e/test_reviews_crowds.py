@@ -7,8 +7,9 @@ import subprocess
 import psycopg2
 import pytest
 from conftest import make_config
+from harness.reviews import REVIEWERS, RULES, add, count, decide, pending, session, wait_for_pending  # noqa: F401
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, RULES, add, count, daemon, decide, pending, session, wait_for_pending  # noqa: F401
+from test_reviews import daemon  # noqa: F401
 
 FLOOD = """
 import concurrent.futures, json, psycopg2, sys

@@ -10,9 +10,9 @@ from conftest import make_config
 from harness import daemon as daemons
 from harness import golang
 from harness.postgres import open_way
+from harness.reviews import REVIEWERS, RULES, wait_for_pending
 from harness.waiting import wait_for
 from test_drivers import JARS
-from test_reviews import REVIEWERS, RULES, wait_for_pending
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
 LIMIT = 1.5  # seconds, of each

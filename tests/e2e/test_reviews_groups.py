@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import make_config
 from harness.daemon import BUILD
-from test_reviews import add, count, decide, pending, session, state_of, wait_for_pending  # noqa: F401
+from harness.reviews import add, count, pending, session, state_of, wait_for_pending  # noqa: F401
 
 # Users that every Debian has.
 DBA, SECURITY, STRANGER = "games", "news", "nobody"

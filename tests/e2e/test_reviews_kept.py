@@ -14,8 +14,8 @@ import pytest
 from harness import faulty
 from harness import slack as slacks
 from harness.records import assert_verified, audit
+from harness.reviews import add, count, state_of, wait_for_pending
 from harness.waiting import wait_for
-from test_reviews import add, count, state_of, wait_for_pending
 from test_slack import PEOPLE, Setting
 
 # Who the agent runs as is no person here, and may decide.

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from conftest import make_config
-from test_reviews import REVIEWERS, decide, pending, wait_for_pending
+from harness.reviews import REVIEWERS, decide, pending, wait_for_pending
 
 RULES = [{"name": "large values need a person", "operations": ["insert"], "objects": ["public.large_held"], "review": {"by": "dba", "within": "10m"}},
          {"name": "read", "operations": ["select"], "objects": ["public.large_held"], "allow": {}}]

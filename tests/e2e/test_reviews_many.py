@@ -10,8 +10,8 @@ from conftest import make_config, make_shop
 from harness import daemon as daemons
 from harness import memory
 from harness.control import Control
+from harness.reviews import REVIEWERS, lookups_blocked
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, lookups_blocked
 
 HELD, SHARED = 300, 100  # the latter are one action
 APPROVED = 20

@@ -8,7 +8,9 @@ import psycopg2
 import pytest
 from conftest import make_config
 from harness import waiting
-from test_reviews import add, count, decide, pending, session, start, state_of, wait_for_pending  # noqa: F401
+from harness.reviews import add, count, decide, nothing_left, pending, session, start, state_of, wait_for_pending  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 REVIEWERS = {"dba": {"local_users": ["root"]}, "security": {"local_users": ["root"]}}
 RULES = [
@@ -31,13 +33,6 @@ def daemon(server, tmp_path_factory):
     yield d
     d.close()
     server.sql("drop table other", database="shop")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(daemon):
-    yield
-    for review in pending(daemon):  # whatever a failed test left
-        daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
 
 
 def query(text, *values):

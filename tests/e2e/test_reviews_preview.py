@@ -11,8 +11,8 @@ import time
 import psycopg2
 import pytest
 from conftest import make_config
+from harness.reviews import REVIEWERS, RULES, add, count, decide, lookups_blocked, pending, session, start, wait_for_pending  # noqa: F401
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, RULES, add, count, decide, lookups_blocked, pending, session, start, wait_for_pending  # noqa: F401
 
 DDL = [
     {"name": "schema changes need a person", "operations": ["drop", "truncate", "alter"], "review": {"by": "dba"}},

@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that go on: what a grant let them prepare, how a batch of the extended protocol that waits ends, and what is read again before what
 was approved runs."""
-import json
-import subprocess
 import time
 
 import pytest
 from conftest import make_config
-from harness.stalling import Stalling
-from harness.waiting import wait_for
-from test_reviews import (  # noqa: F401
+from harness.reviews import (  # noqa: F401
+    LINE,
     REVIEWERS,
     RULES,
+    Script,
+    Z,
     add,
+    bound,
     count,
     decide,
     pending,
     session,
-    start,
     wait_for_pending,
 )
+from harness.stalling import stalling  # noqa: F401
+from harness.waiting import wait_for
 
 MORE = [
     {"name": "cursors", "operations": ["cursor"], "allow": {}},
@@ -29,14 +30,6 @@ MORE = [
     {"name": "what moves needs a person", "operations": ["delete", "select"], "objects": ["moving.a"], "review": {"by": "dba"}},
 ]
 READ = "select id from customers order by id"
-LINE, Z = ("line", "ready"), ("wait", "Z")
-
-
-@pytest.fixture(scope="module")
-def stalling(server):
-    s = Stalling(server.port)
-    yield s
-    s.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +39,6 @@ def daemon(server, stalling, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("sessions"), config, RULES + MORE)
     yield d
     d.close()
-
-
-class Script:
-    """A script of the protocol inside the agent that stops where it has a line, until it is let go on."""
-
-    def __init__(self, daemon, server, *steps):
-        self.process = start(daemon, server, *steps, ("close",), stdin=subprocess.PIPE)
-
-    def stopped(self):
-        assert self.process.stdout.readline() == "ready\n", self.process.stderr.read()
-
-    def go_on(self):
-        self.process.stdin.write("go on\n")
-        self.process.stdin.flush()
-
-    def end(self):
-        """Tags, errors, and the transaction's state at each end of a batch."""
-        out, err = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0, err
-        return [m[1]["C"] if m[0] == "E" else m[1] for m in json.loads(out) if m[0] in "CEZ"]
-
-
-def bound(text, portal="", statement="", values=()):
-    return [("P", statement, text), ("B", portal, statement, list(values))]
 
 
 # What is there when the grants end, and what is asked for then.

@@ -6,23 +6,31 @@ import time
 import pytest
 from conftest import make_config
 from harness import wire
-from harness.stalling import Stalling
+from harness.reviews import (  # noqa: F401
+    LINE,
+    REVIEWERS,
+    RULES,
+    Script,
+    Z,
+    add,
+    bound,
+    count,
+    decide,
+    nothing_left,
+    pending,
+    state_of,
+    wait_for_pending,
+)
+from harness.stalling import stalling  # noqa: F401
 from harness.waiting import wait_for
-from test_reviews import REVIEWERS, RULES, add, count, decide, pending, state_of, wait_for_pending
-from test_reviews_sessions import LINE, Script, Z, bound
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 MORE = [
     {"name": "copies need a person", "operations": ["copy_in"], "objects": ["public.orders"], "review": {"by": "dba"}},
     {"name": "calls by number need a person", "operations": ["function_call"], "review": {"by": "dba"}},
 ]
 ASKED = ("wait", "N")
-
-
-@pytest.fixture(scope="module")
-def stalling(server):
-    s = Stalling(server.port)
-    yield s
-    s.close()
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +41,6 @@ def daemon(server, stalling, tmp_path_factory):
     d = daemons.Daemon(tmp_path_factory.mktemp("wire"), config, [r for r in RULES if "inserts" not in r["name"]] + MORE)
     yield d
     d.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(daemon):
-    yield
-    for review in pending(daemon):  # whatever a failed test left
-        daemon.wayleave("reviews", "deny", review["id"], "--reason", "the test is over")
 
 
 def wait_for_waiters(daemon, *waiters):

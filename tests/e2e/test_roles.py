@@ -8,7 +8,7 @@ from conftest import make_config
 from harness import daemon as daemons
 from harness import postgres
 from harness.daemon import ROOT
-from test_reviews import decide, wait_for_pending
+from harness.reviews import decide, wait_for_pending
 
 HERE = ROOT / "tests" / "e2e" / "clients"
 # The one who logs in may read, the role may write. Both must get a member's rights by SET ROLE alone.

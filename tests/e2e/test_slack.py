@@ -20,8 +20,8 @@ from harness.broker import HEADER, PLACE, SHOWN
 from harness.daemon import BUILD, ROOT, Daemon
 from harness.ports import free_port
 from harness.records import audit
+from harness.reviews import Session, count, pending, state_of, wait_for_pending
 from harness.waiting import wait_for
-from test_reviews import Session, count, pending, state_of, wait_for_pending
 
 PIDFD_GETFD = 438  # of every architecture
 libc = ctypes.CDLL(None, use_errno=True)

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from harness import slack as slacks
+from harness.reviews import state_of
 from harness.waiting import wait_for
-from test_reviews import state_of
 from test_slack import make  # noqa: F401
 
 # For each address what came of a click there that is signed as it should be; what of the broker's can be read; what the daemon says to who

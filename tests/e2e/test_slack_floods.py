@@ -9,7 +9,7 @@ import pytest
 from harness import slack as slacks
 from harness.ports import free_port
 from harness.records import audit, records_of
-from test_reviews import pending, state_of
+from harness.reviews import pending, state_of
 from test_slack import Setting
 
 RATE, TIMES = 20, 40

@@ -3,8 +3,8 @@
 import threading
 
 from harness import slack as slacks
+from harness.reviews import state_of, wait_for_pending
 from harness.waiting import wait_for
-from test_reviews import state_of, wait_for_pending
 from test_slack import RULES, make, setting, shared  # noqa: F401
 
 

@@ -6,7 +6,7 @@ import pytest
 from harness import slack as slacks
 from harness.daemon import BUILD
 from harness.records import audit
-from test_reviews import state_of
+from harness.reviews import state_of
 from test_slack import Setting, at_once
 
 REVIEWERS = {

@@ -9,8 +9,8 @@ import time
 import pytest
 from conftest import Psql, make_config
 from harness.daemon import readable
+from harness.reviews import decide, pending, state_of, wait_for_pending
 from harness.waiting import wait_for
-from test_reviews import decide, pending, state_of, wait_for_pending
 
 READ = {"name": "read", "resources": ["egress"], "operations": ["read"], "objects": ["public.customers"], "allow": {}}
 ASK = {"name": "elsewhere", "resources": ["egress"], "operations": ["connect"], "review": {"by": "net", "within": "10m", "grant": "30m"}}

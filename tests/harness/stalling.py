@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+import pytest
+
 
 class Stalling:
     """`port` is where to connect instead of to the server's."""
@@ -58,3 +60,11 @@ class Stalling:
     def close(self):
         self.go_on()
         self.listener.close()
+
+
+@pytest.fixture(scope="module")
+def stalling(server):
+    """Before the module's server."""
+    s = Stalling(server.port)
+    yield s
+    s.close()
