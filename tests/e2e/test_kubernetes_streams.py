@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """exec and what is like it by kubectl over both of its transports, and by @kubernetes/client-node, against a stand-in that
 runs the commands."""
-import fcntl
 import json
 import os
 import pathlib
-import pty
 import random
 import re
 import socket
-import struct
-import termios
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +18,7 @@ from harness import kubectl as kubectls
 from harness.cluster_gate import gate, of_cluster
 from harness.ports import listening
 from harness.records import last_session, recorded_actions, records_of
-from harness.ssh_gate import read_until
+from harness.terminal import at_terminal, read_until, resize
 from harness.waiting import wait_for
 
 CLIENTS = pathlib.Path(__file__).resolve().parent / "clients"
@@ -186,32 +182,19 @@ def test_attach(daemon, transport):
                                         "output": f"the main program\n[masked] by {transport}\n"}
 
 
-def resize(terminal, rows, columns):
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
 def test_a_terminal(daemon, transport):
     """What is typed is echoed there, sizes are the client's, and the recording has both."""
     mark = f"terminal-{transport}"
     script = ("until [ \"$(stty size)\" = '30 90' ]; do sleep 0.02; done; echo ready; read line; echo \"got $line\"; "
               f"until [ \"$(stty size)\" = '41 101' ]; do sleep 0.02; done; echo {mark}; exit 4")
-    main, terminal = pty.openpty()
-    resize(terminal, 30, 90)
-    process = daemon.popen(kubectls.speaking(transport), "exec", "-it", "masked", "--", "sh", "-c", script, env=environment(daemon, transport),
-                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-    try:
+    words = [kubectls.speaking(transport), "exec", "-it", "masked", "--", "sh", "-c", script]
+    with at_terminal(daemon, *words, size=(30, 90), env=environment(daemon, transport)) as (process, main):
         read_until(main, b"ready")
         os.write(main, b"to ann@example.com\r")
         shown = read_until(main, b"got to ")
         resize(main, 41, 101)
         shown += read_until(main, mark.encode())
         assert process.wait(30) == 4 and b"got to [masked]" in shown, shown
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(terminal)
-        os.close(main)
     session = wait_for(lambda: last_session(daemon, mark))
     cast = [json.loads(line) for line in daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout.splitlines()]
     assert (cast[0]["width"], cast[0]["height"]) == (90, 30)

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from conftest import make_config
 from harness import waiting
-from harness.reviews import add, count, decide, nothing_left, pending, session, start, state_of, wait_for_pending  # noqa: F401
+from harness.reviews import add, count, decide, nothing_left, pending, start, state_of, wait_for_pending  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -3,8 +3,6 @@
 import json
 import os
 import pathlib
-import pty
-import select
 import subprocess
 import threading
 import time
@@ -15,7 +13,8 @@ from harness import daemon as daemons
 from harness import ssh
 from harness.ports import free_port
 from harness.records import assert_verified, records_of
-from harness.ssh_gate import OPTIONS, config_for, gate, ended, last, pending, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, config_for, daemon, ended, last, pending, run, server, shell  # noqa: F401
+from harness.terminal import read_until
 from harness.waiting import wait_for
 
 RULES = [
@@ -29,12 +28,6 @@ RULES = [
     {"name": "masked", "resources": ["box"], "operations": ["subsystem"], "objects": ["raw"], "allow": {"mask": [{"detect": ["email"], "with": "redact"}]}},
     {"name": "asked", "resources": ["box"], "operations": ["exec"], "objects": ["touch *"], "review": {"by": "ops", "within": "1m", "grant": "10m"}},
 ]
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
-        yield d
 
 
 # --- commands
@@ -193,21 +186,10 @@ def test_much_passes_both_ways(daemon, server):
 # --- terminals
 
 def test_a_shell_has_its_terminal_and_is_recorded(daemon, server):
-    main, terminal = pty.openpty()
-    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1", stdin=terminal, stdout=terminal, stderr=terminal,
-                           start_new_session=True)
-    os.close(terminal)
-    os.write(main, b"stty size; echo mark$((1+1)); exit 5\n")
-    seen = b""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
-        if select.select([main], [], [], 0.1)[0]:
-            try:
-                seen += os.read(main, 65536)
-            except OSError:
-                break
-    assert process.wait(10) == 5 and b"mark2" in seen, seen
-    os.close(main)
+    with shell(daemon, server) as (process, main):
+        os.write(main, b"stty size; echo mark$((1+1)); exit 5\n")
+        read_until(main, b"mark2")
+        assert process.wait(10) == 5
     session = ended(daemon)
     kinds = {r["kind"] for r in records_of(daemon, session, "data")}
     assert kinds == {"window", "input", "output"}

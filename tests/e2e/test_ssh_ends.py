@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from harness.daemon import children
 from harness.records import records_of
-from harness.ssh_gate import OPTIONS, ended, gate, last, pending, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, daemon, ended, gate, last, pending, run, server  # noqa: F401
 from harness.waiting import wait_for
 
 DENIED = 126
@@ -26,12 +26,6 @@ RULES = [
      "review": {"by": "ops", "within": "1s"}},
     {"name": "others", "resources": ["box"], "operations": ["shell", "subsystem"], "review": {"by": "ops", "within": "1s"}},
 ]
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
-        yield d
 
 
 def descriptors(daemon):

@@ -1,36 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What SSH can do beside running a command, as without us."""
-import fcntl
 import os
 import pathlib
-import pty
 import re
-import struct
 import subprocess
-import termios
 import time
 
 import pytest
 from harness import memory, ssh
 from harness.records import records_of
-from harness.ssh_gate import OPTIONS, ended, gate, read_until, run
+from harness.ssh_gate import OPTIONS, daemon, ended, gate, run, server, shell  # noqa: F401
+from harness.terminal import read_until, resize
 from harness.waiting import wait_for
 
 RULES = [{"name": "all", "resources": ["box"], "operations": ["exec", "shell", "agent_forward", "remote_forward"], "allow": {}}]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """It wants new keys after each megabyte."""
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["RekeyLimit 1M", "X11Forwarding yes", "MaxSessions 100"])
-    yield s
-    s.stop()
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
-        yield d
+SETTINGS = ["RekeyLimit 1M", "X11Forwarding yes", "MaxSessions 100"]
 
 
 def test_the_host_may_want_new_keys(daemon, server):
@@ -113,22 +97,12 @@ def test_a_connection_without_a_command(daemon, server):
 
 
 def test_a_terminal_changes_its_size(daemon, server):
-    main, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
-    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1",
-                           "stty size; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done",
-                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-    try:
+    words = "stty size; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done"
+    with shell(daemon, server, words, size=(30, 90)) as (process, main):
         assert b"30 90" in read_until(main, b"ready")
-        fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 101, 0, 0))
-        assert b"41 101" in read_until(main, b"41 101")
+        resize(main, 41, 101)
+        read_until(main, b"41 101")
         assert process.wait(30) == 4
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(terminal)
-        os.close(main)
 
 
 def test_a_terminal_has_its_name(daemon, server):

@@ -1,42 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Forwards to where the host can connect: judged by place, carried unread where they are nothing that is judged elsewhere."""
-import contextlib
 import os
-import socketserver
 import subprocess
-import threading
 
 import pytest
+from harness.places import Echo, echo  # noqa: F401
 from harness.ports import free_port
 from harness.records import assert_verified, records_of
 from harness.ssh_gate import OPTIONS, ended, gate, pending, server  # noqa: F401
 from harness.waiting import wait_for
-
-
-class Echo(socketserver.ThreadingTCPServer):
-    """Says `greeting`, then what it is told, until the end of that, and then "bye"."""
-    allow_reuse_address = daemon_threads = True
-
-    def __init__(self, greeting=b""):
-        super().__init__(("127.0.0.1", 0), None)
-        self.greeting, self.heard = greeting, b""
-        self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def finish_request(self, request, client_address):
-        request.sendall(self.greeting)
-        with contextlib.suppress(OSError):
-            while data := request.recv(65536):
-                self.heard += data
-                request.sendall(data)
-            request.sendall(b"bye")
-
-
-@pytest.fixture(scope="module")
-def echo():
-    with Echo() as e:
-        yield e
-        e.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ import subprocess
 import time
 
 import pytest
-from harness import ssh
-from harness.ssh_gate import OPTIONS, gate, pending
+from harness.ssh_gate import OPTIONS, daemon, pending, server  # noqa: F401
 
 
 def asked():
@@ -21,21 +20,9 @@ RULES = [
     {"name": "commands", "resources": ["box"], "operations": ["exec"], "objects": ["env"], "allow": {}},
     {"name": "files", "resources": ["box"], "operations": ["read"], "allow": {}},
 ]
+# It gives up an agent that does not answer for a second.
+SETTINGS = ["ClientAliveInterval 1", "ClientAliveCountMax 1"]
 DENIED = 126
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """It gives up an agent that does not answer for a second."""
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=["ClientAliveInterval 1", "ClientAliveCountMax 1"])
-    yield s
-    s.stop()
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("ssh"), server, RULES) as d:
-        yield d
 
 
 REASON = "so be it " + 900 * "ü"  # whole, however long it is

@@ -1,41 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a forward carries to a place that a resource names is a connection of its own: judged, recorded and refused as if it were dialled."""
 import contextlib
-import http.server
 import os
 import pathlib
 import subprocess
-import threading
 
 import pytest
 from conftest import make_shop
 from harness import ssh
+from harness.places import page  # noqa: F401
 from harness.ports import free_port
 from harness.records import assert_verified, records_of
 from harness.ssh_gate import OPTIONS, gate, pending
 from harness.waiting import wait_for
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "6")
-        self.end_headers()
-        self.wfile.write(b"a page")
-
-    def log_message(self, *words):
-        self.server.paths.append(self.path)
-
-
-@pytest.fixture(scope="module")
-def page():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as s:
-        s.paths = []
-        threading.Thread(target=s.serve_forever, daemon=True).start()
-        yield s
-        s.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,17 @@
 """Lines that are typed into a shell, where a rule names them."""
 import contextlib
 import os
-import pty
 import select
 import time
 
-import pytest
 from harness.records import records_of
-from harness.ssh_gate import OPTIONS, ended, gate, pending, server  # noqa: F401
+from harness.ssh_gate import daemon, ended, pending, server, shell  # noqa: F401
 
 RULES = [
     {"name": "shells", "resources": ["box"], "operations": ["shell"], "allow": {}},
     {"name": "harmless", "resources": ["box"], "operations": ["line"], "objects": ["echo *", "read *", "exit *"], "allow": {}},
     {"name": "asked", "resources": ["box"], "operations": ["line"], "objects": ["touch *"], "review": {"by": "ops"}},
 ]
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("lines"), server, RULES) as d:
-        yield d
 
 
 class Shell:
@@ -42,20 +34,12 @@ class Shell:
 
 @contextlib.contextmanager
 def shell_at(daemon, server):
-    main, terminal = pty.openpty()
-    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1", stdin=terminal, stdout=terminal,
-                           stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    try:
-        shell = Shell(main, process)
-        shell.wait_for(b"# ")
-        yield shell
-        shell.type(b"exit 5\r")
+    with shell(daemon, server) as (process, main):
+        typed = Shell(main, process)
+        typed.wait_for(b"# ")
+        yield typed
+        typed.type(b"exit 5\r")
         assert process.wait(30) == 5
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(main)
 
 
 def test_a_line_is_judged_before_it_runs(daemon, server, tmp_path):

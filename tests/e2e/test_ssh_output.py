@@ -5,24 +5,17 @@ import json
 import os
 import pty
 import re
-import struct
 import subprocess
 import termios
 
-import pytest
 from harness.records import records_of
-from harness.ssh_gate import OPTIONS, ended, environment, gate, last, read_until, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, daemon, ended, environment, run, server, shell  # noqa: F401
+from harness.terminal import read_until, resize
 
 CARD = "4111 1111 1111 1111"
 MASK = {"mask": [{"detect": ["credit_card", "email", "private_key", "secret"], "with": "redact"}], "record": "rows"}
 RULES = [{"name": "all masked", "resources": ["box"],
           "operations": ["exec", "shell", "subsystem", "read", "write", "git_fetch", "git_push"], "allow": MASK}]
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("masked"), server, RULES) as d:
-        yield d
 
 
 def test_findings_are_masked_in_both_streams(daemon, server, tmp_path):
@@ -104,11 +97,7 @@ def test_git_is_never_altered(daemon, server, tmp_path):
 
 
 def test_a_shell_is_masked(daemon, server):
-    main, terminal = pty.openpty()
-    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1", stdin=terminal, stdout=terminal, stderr=terminal,
-                           start_new_session=True)
-    os.close(terminal)
-    try:
+    with shell(daemon, server) as (process, main):
         os.write(main, b"PS1='ready''> '; stty cols 200\n")
         read_until(main, b"ready> ")
         os.write(main, b"x=1111; printf '\\033[1m%s\\033[0m@\\n' \"4111 $x $x $x\"\n")
@@ -116,10 +105,6 @@ def test_a_shell_is_masked(daemon, server):
         assert b"[masked]" in seen and b"4111 1111" not in seen, seen
         os.write(main, b"exit 5\n")
         assert process.wait(30) == 5
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(main)
     session = ended(daemon)
     cast = daemon.wayleave("sessions", "replay", session["id"], "--asciicast").stdout
     assert "[masked]" in cast and "4111 1111" not in cast
@@ -155,25 +140,15 @@ def read_cast(text):
 
 
 def test_a_terminal_replays_as_asciicast(daemon, server, tmp_path):
-    main, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
-    process = daemon.popen("ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1",
-                           "trap 'stty size; exit 4' WINCH; printf 'a\\377b\\303'; printf '\\244\\001\"\\\\\\360\\237z\\n'; echo ready;"
-                           " while :; do sleep 0.1; done",
-                           stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-                           preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-    try:
+    words = ("trap 'stty size; exit 4' WINCH; printf 'a\\377b\\303'; printf '\\244\\001\"\\\\\\360\\237z\\n'; echo ready;"
+             " while :; do sleep 0.1; done")
+    with shell(daemon, server, words, size=(30, 90)) as (process, main):
         read_until(main, b"ready")
         os.write(main, "grüße\n".encode())
         read_until(main, "grüße".encode())
-        fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 101, 0, 0))
-        assert b"41 101" in read_until(main, b"41 101")
+        resize(main, 41, 101)
+        read_until(main, b"41 101")
         assert process.wait(30) == 4
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(terminal)
-        os.close(main)
     session = ended(daemon)
     cast = tmp_path / "cast"
     with open(cast, "wb") as out:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the host listens on for an agent (ssh -R), and the connections that come of it."""
 import contextlib
-import http.server
 import os
 import pathlib
 import re
@@ -12,30 +11,13 @@ import threading
 import time
 
 import pytest
+from harness.places import echo, page  # noqa: F401
 from harness.ports import free_port
 from harness.records import assert_verified, records_of
 from harness.ssh_gate import OPTIONS, ended, gate, last, pending, run, server  # noqa: F401
 from harness.waiting import wait_for
-from test_ssh_forwards import Echo
-from test_ssh_inner import Page
 
 PORTS = {name: free_port() for name in ("fixed", "asked", "denied", "refused", "taken", "shut")}
-
-
-@pytest.fixture(scope="module")
-def echo():
-    with Echo() as e:
-        yield e
-        e.shutdown()
-
-
-@pytest.fixture(scope="module")
-def page():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as s:
-        s.paths = []
-        threading.Thread(target=s.serve_forever, daemon=True).start()
-        yield s
-        s.shutdown()
 
 
 @pytest.fixture(scope="module")

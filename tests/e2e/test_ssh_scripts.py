@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from harness.ssh_gate import OPTIONS, gate, pending, run, server  # noqa: F401
+from harness.ssh_gate import OPTIONS, daemon, pending, run, server  # noqa: F401
 from harness.waiting import wait_for
 
 RULES = [
@@ -14,12 +14,6 @@ RULES = [
     {"name": "no removing", "agents": ["demo"], "resources": ["box"], "operations": ["exec"], "objects": ["rm *"], "deny": {"message": "ask first"}},
     {"name": "any command", "agents": ["other"], "resources": ["box"], "operations": ["exec"], "allow": {}},
 ]
-
-
-@pytest.fixture(scope="module")
-def daemon(server, tmp_path_factory):
-    with gate(tmp_path_factory.mktemp("scripts"), server, RULES) as d:
-        yield d
 
 
 def script(daemon, server, text, *words, **more):

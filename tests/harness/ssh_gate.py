@@ -4,13 +4,12 @@ import contextlib
 import itertools
 import os
 import re
-import select
 import subprocess
-import time
 
 import pytest
 from harness import daemon as daemons
 from harness import ssh
+from harness.terminal import at_terminal
 from harness.waiting import wait_for
 
 OPTIONS = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"]
@@ -18,10 +17,18 @@ numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    s = ssh.Server(tmp_path_factory.mktemp("sshd"))
+def server(request, tmp_path_factory):
+    """With the module's SETTINGS, if it has any: more lines of sshd_config."""
+    s = ssh.Server(tmp_path_factory.mktemp("sshd"), settings=getattr(request.module, "SETTINGS", ()))
     yield s
     s.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(request, server, tmp_path_factory):
+    """With the module's RULES."""
+    with gate(tmp_path_factory.mktemp("ssh"), server, request.module.RULES) as d:
+        yield d
 
 
 def config_for(server, known, **credentials):
@@ -60,6 +67,11 @@ def run(daemon, server, *words, options=(), **more):
     return daemon.run("ssh", *OPTIONS, *options, "-p", server.port, "root@127.0.0.1", *words, **more)
 
 
+def shell(daemon, server, *words, **options):
+    """A shell, or a command, at a terminal: as at_terminal()."""
+    return at_terminal(daemon, "ssh", *OPTIONS, "-tt", "-p", str(server.port), "root@127.0.0.1", *words, **options)
+
+
 def fingerprints(daemon, server):
     """Of the keys by which an agent knows the server, as libraries want them that read no file."""
     shown = daemon.run("ssh-keygen", "-l", "-F", f"[127.0.0.1]:{server.port}", "-f", "/etc/ssh/ssh_known_hosts", stdin=subprocess.DEVNULL)
@@ -78,15 +90,3 @@ def ended(daemon):
 def pending(daemon):
     """The review that waits; there is one, or there will be."""
     return wait_for(lambda: [r for r in daemon.json("reviews") if r["state"] == "pending"])[0]
-
-
-def read_until(terminal, wanted, timeout=60):
-    """What came of a pseudo-terminal until that did, or it closed."""
-    seen, deadline = b"", time.monotonic() + timeout
-    while wanted not in seen and time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                seen += os.read(terminal, 65536)
-            except OSError:
-                break
-    return seen
