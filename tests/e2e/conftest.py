@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 
+import psycopg2
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -14,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from harness import daemon as daemons  # noqa: E402
 from harness import nginx, postgres  # noqa: E402
 
+ORDERS = "insert into orders select i, i, 'item' || i, i * 10 from generate_series(1, 20) i;"
 SCHEMA = """
 create role app login;
 create database shop;
@@ -29,13 +31,13 @@ create function leak() returns setof text language sql as 'select ssn from custo
 create function add_one(i int) returns int language sql as 'select i + 1';
 insert into customers select i, 'name' || i, 'user' || i || '@example.com', lpad((100 + i)::text, 3, '0') || '-45-6789', '4111 1111 1111 1111', null
   from generate_series(1, 20) i;
-insert into orders (customer, item, amount) select i, 'item' || i, i * 10 from generate_series(1, 20) i;
 insert into secrets values (1, 'top secret');
 insert into parted values (1, 'eu', '201-45-6789'), (2, 'us', '202-45-6789');
+select setval('orders_id_seq', 20);
 grant all on all tables in schema public to app;
 grant all on all sequences in schema public to app;
 grant create on schema public to app;
-"""
+""" + ORDERS
 
 RULES = [
     {"name": "read", "agents": ["demo"], "resources": ["shop"], "operations": ["read", "cursor"],
@@ -85,10 +87,21 @@ def make_shop(folder, **options):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def shop(tmp_path_factory):
     s = make_shop(tmp_path_factory.mktemp("pg"))
     yield s
     s.stop()
+
+
+@pytest.fixture(scope="module")
+def server(shop):
+    """The shop; its orders are as they were at its beginning, so that no module finds what another one left."""
+    yield shop
+    # Not a word of it in the server's log, which tests read.
+    options = "-c log_statement=none -c lock_timeout=10s"
+    with contextlib.closing(psycopg2.connect(host=shop.data, port=shop.port, user="postgres", dbname="shop", options=options)) as connection:
+        connection.cursor().execute(f"delete from orders; {ORDERS}")
+        connection.commit()
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +112,8 @@ def web(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def base_daemon(server, tmp_path_factory):
-    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), make_config(server.port), RULES)
+def base_daemon(shop, tmp_path_factory):
+    d = daemons.Daemon(tmp_path_factory.mktemp("wayleave"), make_config(shop.port), RULES)
     yield d
     d.close()
 

@@ -92,9 +92,7 @@ def test_no_connection_is_lost(managed, server):
         d.start()
     assert d.process.pid != first
     before = d.status()["sessions_total"]
-    deadline = time.monotonic() + 30
-    while d.status()["sessions_total"] < before + 20 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: d.status()["sessions_total"] >= before + 20, 30, "sessions with the new one")
     results = [json.loads(s.communicate("end\n", timeout=60)[0]) for s in streams]
     assert [failed for _, failed in results] == [[]] * len(streams)
     assert all(done > 5 for done, _ in results)
