@@ -9,7 +9,7 @@
 
 #include "monitor/control.h"
 
-/* Exit statuses (contract: command line). */
+/* Exit statuses (wayleave(1)). */
 enum cli_status { CLI_DONE = 0, CLI_REFUSED = 1, CLI_USAGE = 2 };
 
 struct cli {

@@ -54,7 +54,7 @@ void explanation_drop_command(struct explanation *x);
 
 /* For people, with the reasons rule by rule. */
 void explanation_print(const struct explanation *x);
-/* For programs (contract: explain). `whole`: with the reasons rule by rule. On one line. */
+/* For programs (docs/policy.md). `whole`: with the reasons rule by rule. On one line. */
 void explanation_print_json(const struct explanation *x, bool whole);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command's mount namespace: what could undo the capture is hidden or read-only (traps G2,
- * bypasses B8, B9, B14). The namespace is private: what the host mounts later doesn't come in. A
- * user namespace of the command's own gets these mounts locked together (mount_namespaces(7)).
+ * The command's mount namespace: what could undo the capture is hidden or read-only (bypasses B8,
+ * B9, B14 in docs/threat-matrix.md). The namespace is private: what the host mounts later doesn't
+ * come in. A user namespace of the command's own gets these mounts locked together
+ * (mount_namespaces(7)).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The seccomp filter. It refuses what the hooks on cgroups don't see: sockets of other families
- * (traps G3), and the interfaces that lead round them. Everything else is left to the command.
+ * (cgroup/sock_create runs for IPv4 and IPv6 alone), and the interfaces that lead round them.
+ * Everything else is left to the command.
  */
 #include <errno.h>
 #include <seccomp.h>

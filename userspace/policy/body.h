@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * body: what a request's content says at the paths that rules name (contract: policy files). It is
+ * body: what a request's content says at the paths that rules name (docs/policy.md). It is
  * read once into a flat list of its values; what two readers could read differently (a name that
  * stands twice, or in another case; a number that is not a plain integer; an object where a text is
  * looked for) leaves doubt about the paths that lead there.

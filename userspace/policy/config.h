@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * config: wayleave.yaml and the policy files as read and checked (contract: configuration, policy
- * files; docs/configuration.md, docs/policy.md). Used by the monitor and the command line alone;
+ * config: wayleave.yaml and the policy files as read and checked (docs/configuration.md,
+ * docs/policy.md). Used by the monitor and the command line alone;
  * workers get the compiled image (policy.h), which holds no path of a secret.
  *
  * Everything belongs to the config and lives as long as it does. Texts that are absent have text

@@ -19,7 +19,7 @@ struct address {
 	uint8_t bytes[16];
 };
 
-/* In falling precedence (contract: exact address > name > longest prefix). */
+/* In falling precedence (exact address > name > longest prefix). */
 enum host_kind { HOST_ADDRESS, HOST_NAME, HOST_WILDCARD, HOST_PREFIX, HOST_KIND_COUNT };
 
 struct host {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * judge: an action in, a verdict out (contract: policy files; docs/policy.md).
+ * judge: an action in, a verdict out (docs/policy.md).
  *
  * A scope is the part of a policy that can matter between one agent (and its principal) and one
  * resource, prepared for judging: made once, shared by all sessions that have the same ends. Scopes

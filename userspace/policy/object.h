@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * object: the patterns of `objects` in a rule, per protocol (contract: objects). In all of them "*"
+ * object: the patterns of `objects` in a rule, per protocol (docs/policy.md). In all of them "*"
  * stands for any run of characters within one part and nothing else is special.
  *
  *   SQL         schema.table, schema.function(); parts are separated by "."; what has no schema

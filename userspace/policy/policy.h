@@ -206,7 +206,7 @@ bool policy_has_name(const struct policy *p, struct slice name);
 /* Whether what a resolver answers for it says where a resource is: it has the name, or a wildcard
  * for it whose servers don't prove their names. */
 bool policy_needs_answers(const struct policy *p, struct slice name);
-/* The candidates for a destination (contract: exact address > name > longest prefix), at most
+/* The candidates for a destination (exact address > name > longest prefix), at most
  * `most` of them, ascending by index. Several only where several names have that address, or where
  * there are wildcards of protocols that prove names, which are candidates wherever nothing but
  * names matches. Returns their number; 0: no resource names the place. */

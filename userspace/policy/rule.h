@@ -46,7 +46,7 @@ bool rule_is_of_agent(const struct policy_rule *r, uint32_t agent);
 enum rule_selection rule_select(
 	const struct policy *p, const struct policy_rule *r, const struct policy_subject *s);
 
-/* Whether the rule's operations mean this one (contract: operations; docs/policy.md). */
+/* Whether the rule's operations mean this one (docs/policy.md). */
 bool rule_means(const struct policy_rule *r, enum operation operation);
 
 enum rule_fit {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * unbuilt: what the contract describes and this version does not do yet. Using it is an error at
- * start, so that nobody believes to be protected by it.
+ * unbuilt: what the documentation describes and this version does not do yet. Using it is an error
+ * at start, so that nobody believes to be protected by it.
  */
 #ifndef WAYLEAVE_POLICY_UNBUILT_H
 #define WAYLEAVE_POLICY_UNBUILT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * refusal: what a response of our own says (contract: what an agent sees).
+ * refusal: what a response of our own says (docs/http.md).
  */
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scrub: errors, notices, notifications and parameter statuses carry data as well (traps: "Failing
+ * scrub: errors, notices, notifications and parameter statuses carry data as well ("Failing
  * row contains (…)", RAISE, NOTIFY, set_config). Detectors look at every field; where a statement,
  * or what the server says it is about, touches a masked column, the fields that quote values lose
  * them. What code says that is not known to be harmless is not shown at all.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * resolve: what a parsed text means in one session: the action's pairs of operation and object
- * (contract: operations), and, where columns are masked, where their values would go.
+ * (docs/policy.md), and, where columns are masked, where their values would go.
  * docs/sql-facts.md says in words what each command becomes.
  */
 #ifndef WAYLEAVE_PROTOCOL_SQL_RESOLVE_H
