@@ -70,6 +70,24 @@ def test_what_is_left_to_see(twins, text):
     assert twins_module.HASHED.sub(b"[hash]", shown) == SEEN[text]
 
 
+# Two names that are one here, since what is longer than 63 bytes is cut, and two where a character is a byte.
+LONG, LONGER = "\u00e9" * 33 + "a", "\u00e9" * 33 + "b"
+
+
+def test_names_that_another_encoding_of_the_server_makes_others(twins):
+    server = twins.servers[0]
+    server.sql("create database narrow encoding 'latin1' locale 'C' template template0")
+    server.sql("create table customers (id int, ssn text); insert into customers values (1, 'quokka-7731')", "narrow")
+    twins.runners.append(twins.start_runner(server, "narrow"))
+    for text, result in ((f"select (select {LONGER}::text from (select 1 as {LONG}) z) from (select ssn as {LONGER} from customers) q", "refused"),
+                         (f"select (select {LONGER}::text from (select 1 as {LONG}) z) from (select id as {LONGER} from customers) q", "refused"),
+                         ("select (select \u00e9::text from (select 1 as \u00e9) z) as x, ssn from customers", "rows"),
+                         (f"select ssn, '{LONG}' as x from customers", "rows"), (f"select 1 as {LONG}", "rows")):
+        answer = twins.ask_all(twins.runners[-1:], [["Q", "set client_encoding = 'utf8'"], ["Q", text]])[0]
+        twins_module.assert_hidden(text, answer, twins.forms[0])
+        assert [kind for kind, _ in answer if kind in "DE"] == [{"refused": "E", "rows": "D"}[result]], (text, answer)
+
+
 def test_random_statements(twins):
     made = generator.Generator(random.Random(SEED))
     counts, end = {}, time.monotonic() + SECONDS

@@ -91,8 +91,8 @@ class Twins:
         return [{"name": name, "protocol": "postgres", "hosts": [f"127.0.0.1:{server.port}"]}
                 for name, server in zip(("first", "second"), self.servers)]
 
-    def start_runner(self, server):
-        return self.daemon.popen("/usr/bin/python3", HERE / "runner.py", "127.0.0.1", server.port, "postgres", "postgres",
+    def start_runner(self, server, database="postgres"):
+        return self.daemon.popen("/usr/bin/python3", HERE / "runner.py", "127.0.0.1", server.port, "postgres", database,
                                  stdin=-1, stdout=-1, text=True)
 
     def contents(self):
@@ -103,11 +103,14 @@ class Twins:
 
     def ask(self, steps):
         """What each server's agent gets: lists of (type, body)."""
-        for runner in self.runners:
+        return self.ask_all(self.runners[:2], steps)
+
+    def ask_all(self, runners, steps):
+        for runner in runners:
             runner.stdin.write(json.dumps(steps) + "\n")
             runner.stdin.flush()
         answers = []
-        for runner in self.runners:
+        for runner in runners:
             line = runner.stdout.readline()
             assert line, self.daemon.text()[-2000:]
             answers.append([(kind, bytes.fromhex(body) if kind != "closed" else body.encode())

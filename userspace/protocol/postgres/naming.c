@@ -47,6 +47,7 @@ void pg_naming_view(struct pg_engine *e, struct sql_view *ret)
 		.temporary = e->temporary,
 		.path = e->path,
 		.path_count = e->path_count,
+		.server_has_utf8 = e->server_has_utf8,
 		.find_prepared = find_prepared,
 		.find_cursor = find_cursor,
 		.context = e,

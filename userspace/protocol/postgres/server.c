@@ -124,6 +124,8 @@ static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 		return -EBADMSG;
 	if (slice_equal_string(name, "client_encoding"))
 		pg_naming_on_encoding(e, value);
+	else if (slice_equal_string(name, "server_encoding"))
+		e->server_has_utf8 = slice_equal_string(value, "UTF8");
 	else if (slice_equal_string(name, "standard_conforming_strings"))
 		e->unsafe_strings = !slice_equal_string(value, "on");
 	else if (slice_equal_string(name, "application_name"))

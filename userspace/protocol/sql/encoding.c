@@ -5,6 +5,10 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "base/text.h"
+
+#define IDENTIFIER_BYTES 63 /* NAMEDATALEN - 1 */
+#define CHARACTER_BYTES 4 /* at most, in any encoding of a server's */
 
 /* Those whose later bytes are all above 0x7f, clean. Anything else is taken to be unsafe. */
 static const char *const safe_encodings[] = {"abc", "alt", "euccn", "eucjis2004", "eucjp", "euckr",
@@ -43,4 +47,60 @@ bool sql_encoding_is_safe(struct slice name)
 			return true;
 	}
 	return false;
+}
+
+/* Ranges of letters of which some encoding has one as a byte, and none is upper case. */
+static const struct {
+	uint32_t first, last;
+} never_upper[] = {
+	{0x80, 0xbf},
+	{0xd7, 0xd7},
+	{0xdf, 0xff},
+	{0x3ac, 0x3ce}, /* Greek */
+	{0x430, 0x45f}, /* Cyrillic */
+	{0x590, 0x6ff}, /* Hebrew, Arabic */
+	{0xe00, 0xe7f}, /* Thai */
+	{0x2000, 0x10ffff},
+};
+
+static bool may_be_upper(uint32_t c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(never_upper); i++) {
+		if (c >= never_upper[i].first && c <= never_upper[i].last)
+			return false;
+	}
+	/* Latin Extended-A: pairs of upper and lower case. */
+	if (c >= 0x100 && c <= 0x137)
+		return c % 2 == 0;
+	if ((c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e))
+		return c % 2 == 1;
+	return !(c >= 0x14a && c <= 0x177 && c % 2 == 1);
+}
+
+/* The first character of s, which is valid and n bytes long. */
+static uint32_t code_point(struct slice s, size_t n)
+{
+	uint32_t c = n == 1 ? s.data[0] : s.data[0] & (0x7fu >> n);
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (s.data[i] & 0x3f);
+	return c;
+}
+
+bool sql_encoding_keeps_name(struct slice name)
+{
+	size_t bytes = 0;
+
+	if (text_is_ascii(name))
+		return true;
+	while (name.length) {
+		size_t n = text_utf8_sequence(name);
+
+		if (n == 0 || (n > 1 && may_be_upper(code_point(name, n))))
+			return false;
+		bytes += n == 1 ? 1 : CHARACTER_BYTES;
+		name = slice_of(name.data + n, name.length - n);
+	}
+	/* One that was cut here has lost less than a character of it. */
+	return bytes <= IDENTIFIER_BYTES - CHARACTER_BYTES;
 }

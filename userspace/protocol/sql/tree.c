@@ -525,6 +525,11 @@ bool tree_is_integer_literal(const struct tree *t, tree_index n)
 	return tree_type(t, n) == TYPE_A_Const && tree_get(t, n, FIELD_ival) != 0;
 }
 
+bool tree_is_constant(const struct tree *t, tree_index n)
+{
+	return t->nodes[n].field == FIELD_sval && tree_type(t, n - 1) != TYPE_String;
+}
+
 static bool word_is_false(struct slice word)
 {
 	return text_equal_ignore_case(word, slice_from_string("false")) ||

@@ -113,6 +113,8 @@ int32_t tree_get_number(const struct tree *t, tree_index n, enum tree_field fiel
 bool tree_is_string_literal(const struct tree *t, tree_index n, struct slice *ret);
 /* A constant: an integer literal of any value. */
 bool tree_is_integer_literal(const struct tree *t, tree_index n);
+/* Whether the string is one of a constant, not a name. */
+bool tree_is_constant(const struct tree *t, tree_index n);
 /* Whether the statement's options have this one, and on; given twice, once is enough. */
 bool tree_has_option(const struct tree *t, tree_index n, const char *name);
 

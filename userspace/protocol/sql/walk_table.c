@@ -118,9 +118,8 @@ static bool names_hold_numbers(const struct tree *t, struct slice text)
 		return false;
 	for (tree_index n = 1; n < t->node_count; n++) {
 		const struct tree_node *node = &t->nodes[n];
-		bool constant = node->field == FIELD_sval && tree_type(t, n - 1) != TYPE_String;
 
-		if (node->kind == TREE_STRING && !constant &&
+		if (node->kind == TREE_STRING && !tree_is_constant(t, n) &&
 			sql_cache_has_number(slice_of(t->strings + node->offset, node->length)))
 			return true;
 	}
