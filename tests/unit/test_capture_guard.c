@@ -174,7 +174,7 @@ static size_t goes_on_by(const struct buffer *b, uint32_t mark)
 
 	/* What is expected of a flow has its mark, and so has what answers there. */
 	snprintf(text, sizeof(text),
-		"\t\tct direction original ct state != related ct mark %#x accept\n", mark);
+		"\t\tct mark %#x ct direction original ct state != related accept\n", mark);
 	return times(b, text);
 }
 

@@ -31,7 +31,7 @@ static const char judge_head[] = "\tchain judge_%zu {\n"
 /* As in guard_judge.c, a flow that is expected has another's mark. */
 static const char judge_tail[] =
 	"\t\tct direction reply goto refuse_%zu\n"
-	"\t\tct state != related ct mark %#x accept\n" FLOOD "\t\tmeta mark set 0\n"
+	"\t\tct mark %#x ct state != related accept\n" FLOOD "\t\tmeta mark set 0\n"
 	"\t\tmeta priority set %x:%x\n"
 	"\t\tmeta l4proto udp goto asked\n"
 	"\t\ticmp type echo-request goto asked\n"

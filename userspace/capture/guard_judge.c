@@ -30,7 +30,7 @@ const char guard_judged_head[] = "\tchain judged {\n"
  * beginning the mark of the one that it was expected of, which says nothing of it. */
 static const char judge_agent[] =
 	"\tchain judge_%zu {\n"
-	"\t\tct direction original ct state != related ct mark %#x accept\n"
+	"\t\tct mark %#x ct direction original ct state != related accept\n"
 	"\t\toif \"lo\" accept\n"
 	"\t\tjump resolvers\n"
 	"%s"
