@@ -23,7 +23,7 @@
 #define DELTAS_PIECES_MOST 1024u /* the strings in them that are searched, */
 #define DELTAS_HELD_MOST (512u << 10) /* and bytes of memory of both */
 #define DELTAS_PIECE_MOST (128u << 10) /* bytes; a longer one is searched by itself alone */
-#define DELTAS_OF_EVENT_MOST 4096u /* pieces; an event with more can't be masked */
+#define DELTAS_OF_EVENT_MOST 8192u /* pieces; an event with more can't be masked */
 /* That go on; of one that had no piece in the last DELTAS_EVENTS_MOST events none comes any more.
  */
 #define DELTAS_TEXTS_MOST 128u
