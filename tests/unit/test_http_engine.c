@@ -235,36 +235,6 @@ Test(http_engine, each_reading_of_a_path_is_judged)
 	SERVER_GOT(GET("/v1/group%2Fproject"));
 }
 
-Test(http_engine, an_overridden_method_is_judged_too)
-{
-	agent_sends("POST /v1/a HTTP/1.1\r\nHost: h\r\nX-HTTP-Method-Override: DELETE\r\n\r\n");
-	AGENT_REFUSED("403");
-	agent_sends("GET /v1/a HTTP/1.1\r\nHost: h\r\nX-Original-URL: /v1/secret/x?y\r\n\r\n");
-	AGENT_REFUSED("403");
-	SERVER_GOT("");
-}
-
-/* What was read of the request's own path stays where it is, however long the others are. */
-Test(http_engine, a_path_beside_a_long_one_is_judged_too)
-{
-	char *text = memory_format("GET /v1/secret/x HTTP/1.1\r\nHost: h\r\n"
-				   "X-Original-URL: /%060000d\r\n\r\n",
-		0);
-
-	http_run_end();
-	http_run_begin_with("config:\n"
-			    "  agents: [{ name: demo, cgroup: test.slice/demo }]\n"
-			    "  resources: [{ name: api, protocol: http, hosts: [\"h:80\"] }]\n"
-			    "rules:\n"
-			    "  - { name: all, operations: [\"*\"], allow: {} }\n"
-			    "  - { name: secret, objects: [\"/v1/secret/**\"], deny: {} }\n");
-	agent_sends(text);
-	cr_assert(holds(&run.sent[SIDE_AGENT], "denied by rule \\\"secret\\\""));
-	AGENT_REFUSED("403");
-	SERVER_GOT("");
-	free(text);
-}
-
 Test(http_engine, a_tunnel_for_websocket)
 {
 	static const char request[] =

@@ -149,23 +149,23 @@ static int reserve_paths(struct http_request *r, struct slice path)
 	return buffer_reserve(&r->paths, HTTP_PATH_ROOM * bytes, &space);
 }
 
+/* Which of these headers the server reads is not known: each method may be meant with each path. */
 static void add_overrides(struct http_request *r, enum operation operation)
 {
 	const struct http_fields *fields = &r->head.fields;
-	size_t readings = r->pairs.count;
-	enum operation as = operation;
+	size_t readings;
 
 	for (size_t i = 0; i < fields->count; i++) {
-		if (!replaces_method(&fields->items[i]))
-			continue;
-		as = http_operation_of(fields->items[i].value);
-		for (size_t j = 0; j < readings; j++)
-			http_pairs_add_as(&r->pairs, as, &r->pairs.items[j]);
-	}
-	for (size_t i = 0; i < fields->count; i++) {
 		if (replaces_path(&fields->items[i]))
-			http_pairs_add_path(
-				&r->pairs, as, http_target_path(fields->items[i].value), &r->paths);
+			http_pairs_add_path(&r->pairs, operation,
+				http_target_path(fields->items[i].value), &r->paths);
+	}
+	readings = r->pairs.count;
+	for (size_t i = 0; i < fields->count; i++) {
+		enum operation as = http_operation_of(fields->items[i].value);
+
+		for (size_t j = 0; replaces_method(&fields->items[i]) && j < readings; j++)
+			http_pairs_add_as(&r->pairs, as, &r->pairs.items[j]);
 	}
 }
 
@@ -218,14 +218,13 @@ static bool read_plain(
 	r->websocket = http_asks_for_websocket(r);
 	if (r->websocket)
 		operation = OPERATION_HTTP_WEBSOCKET;
-	if (target->form == HTTP_TARGET_PATH) {
-		if (reserve_paths(r, target->path) < 0)
-			return fail(ret, 431, "a request that is too large");
+	if (reserve_paths(r, target->path) < 0)
+		return fail(ret, 431, "a request that is too large");
+	if (target->form == HTTP_TARGET_PATH)
 		http_pairs_add_path(&r->pairs, operation, target->path, &r->paths);
-		add_overrides(r, operation);
-	} else {
+	else
 		http_pairs_add(&r->pairs, operation);
-	}
+	add_overrides(r, operation);
 	r->is_written = http_request_may_write_back(r);
 	return true;
 }
