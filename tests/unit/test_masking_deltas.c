@@ -186,6 +186,59 @@ Test(masking_deltas, where_texts_stand)
 	}
 }
 
+/* Each of two events in full, whatever else tells them apart: they are one text's. */
+static void assert_one_text(const char *first, const char *second)
+{
+	take(first);
+	take(second);
+	end();
+	cr_expect(memmem(buffer_slice(&out).data, buffer_length(&out), "[masked]", 8), "%s", first);
+	cr_expect_not(
+		memmem(buffer_slice(&out).data, buffer_length(&out), "me.com", 6), "%s", second);
+	buffer_clear(&out);
+}
+
+/* What is not the text's own may change from one piece to the next. */
+Test(masking_deltas, what_tells_no_text_from_others)
+{
+	/* An item's name, beside its index. */
+	assert_one_text("{\"item_id\":\"x\",\"output_index\":0,\"delta\":\"to ann@ac\"}",
+		"{\"item_id\":\"y\",\"output_index\":0,\"delta\":\"me.com.\"}");
+	/* Others' indices. */
+	assert_one_text("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"to ann@ac\"}}]}",
+		"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"me.com.\",\"tool_calls\":[{"
+		"\"index\":3,\"function\":{\"arguments\":\"{\"}}]}}]}");
+	/* Where it stands among others, as one before it has ended. */
+	assert_one_text(
+		"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"one\"}]},\"index\":0},{"
+		"\"content\":{\"parts\":[{\"text\":\"to ann@ac\"}]},\"index\":1}]}",
+		"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"me.com.\"}]},\"index\":1}]"
+		"}");
+}
+
+/* Their event's index counts them. */
+Test(masking_deltas, pieces_that_are_counted)
+{
+	static const char *const pieces[] = {" to", " ann", "@ac", "me.com", " or"};
+	char text[128];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(text, sizeof(text), "{\"index\":%u,\"token\":{\"id\":7,\"text\":\"%s\"}}",
+			i + 1, pieces[i % ARRAY_SIZE(pieces)]);
+		take(text);
+	}
+	end();
+	for (unsigned i = 0; i < 300; i++) {
+		static const char *const left[] = {" to", " [masked]", "", "", " or"};
+
+		snprintf(text, sizeof(text), "{\"index\":%u,\"token\":{\"id\":7,\"text\":\"%s\"}}",
+			i + 1, left[i % ARRAY_SIZE(left)]);
+		cr_assert(slice_starts_with(buffer_slice(&out), slice_from_string(text)),
+			"%u: %.200s", i, buffer_slice(&out).data);
+		buffer_consume(&out, strlen(text));
+	}
+}
+
 /* Text is never cut within a character, nor an escape. */
 Test(masking_deltas, what_stands_around_a_value)
 {

@@ -6,10 +6,14 @@
 
 /* An object or array that is open, or the value that comes next. */
 struct place {
-	uint64_t key; /* of names and positions */
-	uint64_t shape; /* of names */
+	uint64_t key; /* of names */
+	uint64_t shape; /* of names, too, but for what "*" stands for */
 	bool below_delta;
-	uint64_t position; /* in an array */
+	uint64_t position; /* in an array: of its next element */
+	/* What tells it from others of its key: its own indices, else its item's name, else where
+	 * it stands in its array; 0: none. */
+	uint64_t indices, item, standing;
+	size_t first; /* piece in it */
 };
 
 struct walk {
@@ -17,7 +21,6 @@ struct walk {
 	struct place open[JSON_DEPTH_MOST + 1];
 	struct place next;
 	struct slice name; /* of the next value; empty in an array */
-	uint64_t indices; /* of the whole event */
 	bool goes_on; /* it says that it is not the last one */
 	size_t count, room; /* pieces */
 	bool too_many;
@@ -28,22 +31,24 @@ struct walk {
 static const char *const texts[] = {"delta", "content", "text", "partial_json", "arguments",
 	"thinking", "reasoning", "reasoning_content", "reasoning_text", "refusal", "transcript",
 	"summary", "code", "input", "output"};
-/* What tells one text from another of the same place. */
-static const char *const indices[] = {
-	"index", "output_index", "content_index", "summary_index", "item_id"};
+/* What tells one text from another of the same place. Some give an item's name anew in each event,
+ * and its index beside it. */
+static const char *const indices[] = {"index", "output_index", "content_index", "summary_index"};
+#define ITEM "item_id"
 /* Texts elsewhere; "*" is an array's element. */
 static const struct {
 	bool unfinished; /* only where "done" or "stop" is false beside it */
+	bool counted; /* "index" counts its pieces */
 	const char *names[6];
 } elsewhere[] = {
-	{false, {"choices", "*", "text"}},
-	{false, {"candidates", "*", "content", "parts", "*", "text"}},
-	{false, {"token", "text"}},
-	{false, {"completion"}},
-	{true, {"response"}},
-	{true, {"content"}},
-	{true, {"message", "content"}},
-	{true, {"message", "thinking"}},
+	{false, false, {"choices", "*", "text"}},
+	{false, false, {"candidates", "*", "content", "parts", "*", "text"}},
+	{false, true, {"token", "text"}},
+	{false, false, {"completion"}},
+	{true, false, {"response"}},
+	{true, false, {"content"}},
+	{true, false, {"message", "content"}},
+	{true, false, {"message", "thinking"}},
 };
 
 /* FNV-1a; a peer that makes two texts one gains nothing: what is found is masked. */
@@ -74,7 +79,7 @@ static uint64_t shape_of(const char *const names[6])
 	return shape;
 }
 
-static bool is_elsewhere(struct slice name, uint64_t shape, bool *ret_unfinished)
+static bool is_elsewhere(struct slice name, uint64_t shape, bool *ret_unfinished, bool *ret_counted)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
 		const char *const *names = elsewhere[i].names;
@@ -85,6 +90,7 @@ static bool is_elsewhere(struct slice name, uint64_t shape, bool *ret_unfinished
 		if (!slice_equal_string(name, names[last]) || shape != shape_of(names))
 			continue;
 		*ret_unfinished = elsewhere[i].unfinished;
+		*ret_counted = elsewhere[i].counted;
 		return true;
 	}
 	return false;
@@ -96,8 +102,9 @@ static void take_position(struct walk *w)
 	struct place *array = &w->open[w->reader.depth];
 
 	w->next = *array;
-	w->next.key = mix(array->key, &array->position, sizeof(array->position));
+	w->next.key = mix(array->key, "*", 1);
 	w->next.shape = mix(array->shape, "*", 1);
+	w->next.standing = mix(w->next.key, &array->position, sizeof(array->position));
 	array->position++;
 	w->name = SLICE_EMPTY;
 }
@@ -111,14 +118,18 @@ static void take_name(struct walk *w)
 	w->next.key = mix(object->key, w->name.data, w->name.length);
 	w->next.shape = mix(object->shape, w->name.data, w->name.length);
 	w->next.below_delta |= slice_equal_string(w->name, "delta");
+	w->next.standing = 0;
 }
 
 static void take_scalar(struct walk *w, enum json_token token)
 {
 	const struct json_reader *r = &w->reader;
+	uint64_t value = mix(w->next.key, r->text.data + r->start, r->end - r->start);
 
 	if (is_one_of(w->name, indices, ARRAY_SIZE(indices)))
-		w->indices += mix(w->next.key, r->text.data + r->start, r->end - r->start);
+		w->open[r->depth].indices += value;
+	else if (slice_equal_string(w->name, ITEM))
+		w->open[r->depth].item = value;
 	if (token == JSON_FALSE && r->depth == 1 &&
 		(slice_equal_string(w->name, "done") || slice_equal_string(w->name, "stop")))
 		w->goes_on = true;
@@ -127,9 +138,9 @@ static void take_scalar(struct walk *w, enum json_token token)
 static void take_string(struct walk *w)
 {
 	const struct json_reader *r = &w->reader;
-	bool unfinished = false;
+	bool unfinished = false, counted = false;
 	bool is_text = (w->next.below_delta && is_one_of(w->name, texts, ARRAY_SIZE(texts))) ||
-		is_elsewhere(w->name, w->next.shape, &unfinished);
+		is_elsewhere(w->name, w->next.shape, &unfinished, &counted);
 
 	if (!is_text || r->start == r->end)
 		return;
@@ -137,8 +148,25 @@ static void take_string(struct walk *w)
 		w->too_many = true;
 		return;
 	}
-	w->items[w->count++] = (struct json_delta){
-		w->next.key, r->start, r->end, unfinished && !w->next.below_delta};
+	w->items[w->count++] = (struct json_delta){.key = w->next.key + w->next.standing,
+		.start = r->start,
+		.end = r->end,
+		.unfinished = unfinished && !w->next.below_delta,
+		.counted = counted && !w->next.below_delta};
+}
+
+/* What tells the object or array that was closed from others tells its pieces from theirs. */
+static void take_close(struct walk *w)
+{
+	const struct place *closed = &w->open[w->reader.depth + 1];
+	uint64_t apart = closed->indices ? closed->indices
+		: closed->item           ? closed->item
+					 : closed->standing;
+
+	for (size_t i = closed->first; apart && i < w->count; i++) {
+		if (!w->items[i].counted)
+			w->items[i].key += apart;
+	}
 }
 
 /* False: no more comes, or it is no JSON. */
@@ -147,13 +175,17 @@ static bool take_token(struct walk *w, enum json_token token)
 	switch (token) {
 	case JSON_OBJECT:
 	case JSON_ARRAY:
-		w->open[w->reader.depth] = w->next;
-		w->open[w->reader.depth].position = 0;
+		w->open[w->reader.depth] = (struct place){.key = w->next.key,
+			.shape = w->next.shape,
+			.below_delta = w->next.below_delta,
+			.standing = w->next.standing,
+			.first = w->count};
 		return true;
 	case JSON_NAME:
 		take_name(w);
 		return true;
 	case JSON_CLOSE:
+		take_close(w);
 		return true;
 	case JSON_STRING:
 		take_scalar(w, token);
@@ -195,8 +227,7 @@ size_t json_deltas_find(struct slice json, struct json_delta *ret, size_t room)
 	for (size_t i = 0; i < w.count; i++) {
 		if (ret[i].unfinished && !w.goes_on)
 			continue;
-		ret[count] = ret[i];
-		ret[count++].key += w.indices;
+		ret[count++] = ret[i];
 	}
 	return count;
 }

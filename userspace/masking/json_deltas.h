@@ -14,9 +14,11 @@
 #include "base/slice.h"
 
 struct json_delta {
-	uint64_t key; /* the text that it is a piece of: its place, and the event's indices */
+	/* The text that it is a piece of: its place, and the indices of the objects around it. */
+	uint64_t key;
 	size_t start, end; /* of the string's inside, in the JSON text */
 	bool unfinished; /* it is one only where the event says that it is not the last */
+	bool counted; /* the index beside it is its own, not its text's */
 };
 
 /* Those of one JSON text, in their order, without empty ones, as many as there is room for in
