@@ -11,6 +11,7 @@ struct http_mask_events {
 	bool lines;
 	struct buffer came; /* an event that is not whole yet */
 	size_t searched; /* of it: whole lines */
+	size_t looked; /* of it: those, and what came of the next, which has no end there */
 	struct mask_deltas *deltas;
 };
 
@@ -62,19 +63,27 @@ static bool is_blank(struct slice line)
 	return slice_equal_string(line, "\n") || slice_equal_string(line, "\r\n");
 }
 
+/* The line behind those that were searched, or empty: it has no end yet. What was looked at before
+ * is not again, or a long line in tiny pieces would keep a worker from all others. */
+static struct slice next_line(struct http_mask_events *e)
+{
+	struct slice came = buffer_slice(&e->came);
+	struct slice rest = slice_from(came, e->looked);
+	const uint8_t *end = rest.length ? memchr(rest.data, '\n', rest.length) : NULL;
+
+	e->looked = end ? (size_t)(end - came.data) + 1 : came.length;
+	return end ? slice_from(slice_head(came, e->looked), e->searched) : SLICE_EMPTY;
+}
+
 /* The event that the bytes begin with, or empty: it has no end yet. */
 static struct slice first_event(struct http_mask_events *e)
 {
-	struct slice came = buffer_slice(&e->came), rest = slice_from(came, e->searched);
+	struct slice line;
 
-	while (rest.length) {
-		struct slice line = take_line(&rest);
-
-		if (line.data[line.length - 1] != '\n')
-			break;
-		e->searched = came.length - rest.length;
+	while ((line = next_line(e)).length) {
+		e->searched += line.length;
 		if (e->lines || is_blank(line))
-			return slice_head(came, e->searched);
+			return slice_head(buffer_slice(&e->came), e->searched);
 	}
 	return SLICE_EMPTY;
 }
@@ -104,7 +113,7 @@ static int take(struct http_mask_events *e, struct slice event, struct buffer *o
 	int r = mask_deltas_take(e->deltas, event, json_of(e, event), out);
 
 	buffer_consume(&e->came, event.length);
-	e->searched = 0;
+	e->searched = e->looked = 0;
 	return r;
 }
 
