@@ -2,9 +2,9 @@
  *
  * trace: follows the values of masked columns through a parse tree, scope by scope, as the server's
  * own analysis would resolve each name. trace_scope.c finds columns, trace_from.c makes scopes,
- * trace_expression.c and trace_function.c say what becomes of values, trace_query.c, trace_with.c
- * and trace_change.c follow statements, trace_name.c names their columns, trace_command.c whole
- * texts. Internal to protocol/sql/.
+ * trace_expression.c, trace_operator.c and trace_function.c say what becomes of values,
+ * trace_query.c, trace_with.c and trace_change.c follow statements, trace_name.c names their
+ * columns, trace_command.c whole texts. Internal to protocol/sql/.
  *
  * In doubt a value is taken to be masked. A statement in which a masked value could decide
  * something that the agent sees (rows, order, branches, errors) is refused.
@@ -182,6 +182,18 @@ struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause);
 void trace_window(struct trace *t, const struct trace_level *level, const struct trace_place *place,
 	tree_index window);
+
+/* The joined values of all expressions in the list. */
+struct value trace_list(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index list);
+
+/* trace_operator.c */
+struct value trace_operator(struct trace *t, const struct trace_level *level,
+	const struct trace_place *place, tree_index n);
+/* Whether the name may stand for code of somebody's own. */
+bool trace_is_own_operator(const struct trace *t, tree_index name_list);
+bool trace_is_own_cast(const struct trace *t, tree_index name_list);
+bool trace_is_one_of(struct slice name, const char *const *list, size_t count);
 
 /* trace_function.c */
 struct value trace_function_call(struct trace *t, const struct trace_level *level,

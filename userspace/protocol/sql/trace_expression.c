@@ -3,27 +3,8 @@
 
 #include "base/memory.h"
 
-/* Operators that only compare: their result tells no more than a filter would. */
-static const char *const comparing[] = {"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*",
-	"!~~*", "~", "!~", "~*", "!~*", "^@", "@>", "<@", "&&", "?", "?|", "?&", "BETWEEN",
-	"NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"};
-/* Operators that can neither fail nor branch on what they get; on the left alone, or on both sides.
- */
-static const char *const total_left[] = {"->", "->>", "#>", "#>>"};
-static const char *const total[] = {"||"};
 /* Types that take any value as text. */
 static const char *const text_types[] = {"text", "varchar", "bpchar", "char", "name"};
-
-static bool is_one_of(struct slice name, const char *const *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (slice_equal_string(name, list[i]))
-			return true;
-	}
-	return false;
-}
-
-#define IS_ONE_OF(name, list) is_one_of(name, list, ARRAY_SIZE(list))
 
 struct value trace_decide(
 	struct trace *t, const struct value *v, const char *place, struct slice name)
@@ -79,8 +60,7 @@ void trace_window(struct trace *t, const struct trace_level *level, const struct
 	}
 }
 
-/* The joined values of all expressions in the list. */
-static struct value trace_list(struct trace *t, const struct trace_level *level,
+struct value trace_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list)
 {
 	struct value joined = value_clean;
@@ -88,70 +68,6 @@ static struct value trace_list(struct trace *t, const struct trace_level *level,
 	tree_for_each(item, t->tree, list) joined =
 		value_join(joined, trace_expression(t, level, place, item));
 	return joined;
-}
-
-/* An operand: an expression, or the list behind IN and BETWEEN. */
-static struct value trace_operand(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n)
-{
-	if (tree_kind(t->tree, n) == TREE_LIST)
-		return trace_list(t, level, place, n);
-	return n ? trace_expression(t, level, place, n) : value_clean;
-}
-
-/* Whether the name may stand for code of somebody's own: operators or casts of the catalog. */
-static bool is_user_code(const struct trace *t, tree_index name_list, bool operator)
-{
-	const struct sql_view *view = t->lookup->view;
-	struct slice name = tree_string(t->tree, tree_last(t->tree, name_list));
-	bool qualified = tree_count(t->tree, name_list) > 1;
-	struct slice schema =
-		qualified ? tree_string(t->tree, tree_first(t->tree, name_list)) : SLICE_EMPTY;
-	if (!view->catalog)
-		return t->lookup->code_made ||
-			(qualified && operator&& !slice_equal_string(schema, "pg_catalog"));
-	return lookup_may_be_code(
-		t->lookup, operator? &view->catalog->operators : & view->catalog->casts, schema,
-		name);
-}
-
-static struct value operator_result(
-	struct trace *t, struct slice name, const struct value *left, const struct value *right)
-{
-	struct value both = value_derive(value_join(*left, *right));
-
-	if (IS_ONE_OF(name, total))
-		return both;
-	/* NULL where there is no such key: jsonb_build_object(x, 1)->>'guess' */
-	if (IS_ONE_OF(name, total_left) && !value_is_masked(right))
-		return value_hide(both);
-	trace_decide(t, &both, "operator ", name);
-	return IS_ONE_OF(name, comparing) ? value_clean : both;
-}
-
-static struct value trace_operator(struct trace *t, const struct trace_level *level,
-	const struct trace_place *place, tree_index n)
-{
-	tree_index names = tree_get(t->tree, n, FIELD_name);
-	struct slice name = tree_string(t->tree, tree_last(t->tree, names));
-	struct value left = trace_operand(t, level, place, tree_get(t->tree, n, FIELD_lexpr));
-	struct value right = trace_operand(t, level, place, tree_get(t->tree, n, FIELD_rexpr));
-	bool masked = value_is_masked(&left) || value_is_masked(&right);
-	struct value both = value_derive(value_join(left, right));
-
-	if (is_user_code(t, names, true)) {
-		if (masked)
-			trace_refuse(t, &both, "operator ", name);
-		return trace_unknown_code(t, name);
-	}
-	if (!masked)
-		return value_clean;
-	/* NULLIF gives the value back, or shows that it is the other one. */
-	if (tree_is(t->tree, n, FIELD_kind, "AEXPR_NULLIF")) {
-		trace_decide(t, &both, "NULLIF", SLICE_EMPTY);
-		return both;
-	}
-	return operator_result(t, name, &left, &right);
 }
 
 /* Whether the type's name stands for the server's own, and no code of users' makes the text. */
@@ -162,7 +78,7 @@ static bool is_servers_text(const struct trace *t, tree_index names, const struc
 	if (!qualified &&
 		lookup_may_be_own_type(t->lookup, tree_string(t->tree, tree_first(t->tree, names))))
 		return false;
-	return !v->no_text || !is_user_code(t, names, false);
+	return !v->no_text || !trace_is_own_cast(t, names);
 }
 
 /* A cast fails for values that don't fit, and says which: only text takes all. */
@@ -179,14 +95,15 @@ static struct value trace_cast(struct trace *t, const struct trace_level *level,
 	if (value_is_masked(&v)) {
 		/* A number that is no character is out of range. */
 		if (own || tree_get(t->tree, type, FIELD_arrayBounds) ||
-			!IS_ONE_OF(name, text_types) || !is_servers_text(t, names, &v) ||
+			!trace_is_one_of(name, text_types, ARRAY_SIZE(text_types)) ||
+			!is_servers_text(t, names, &v) ||
 			(v.no_text && slice_equal_string(name, "char")))
 			trace_refuse(t, &v, "a cast to ", name);
 		v = value_derive(v);
 		v.no_text = false;
 		return v;
 	}
-	return is_user_code(t, names, false) ? trace_unknown_code(t, name) : value_clean;
+	return trace_is_own_cast(t, names) ? trace_unknown_code(t, name) : value_clean;
 }
 
 static struct value trace_case(struct trace *t, const struct trace_level *level,
