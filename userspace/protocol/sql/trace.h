@@ -177,6 +177,8 @@ struct value trace_filter(struct trace *t, const struct trace_level *level,
  * outcome tells: nothing more. */
 struct value trace_decide(
 	struct trace *t, const struct value *v, const char *place, struct slice name);
+/* The operator of ORDER BY … USING, if the item has one. */
+void trace_sorted(struct trace *t, tree_index item, const char *clause);
 /* SortBy and bare expressions of a list. */
 struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause);
@@ -190,8 +192,12 @@ struct value trace_list(struct trace *t, const struct trace_level *level,
 /* trace_operator.c */
 struct value trace_operator(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n);
-/* Whether the name may stand for code of somebody's own. */
+/* Whether the name may stand for code of somebody's own; without one (0): "=". */
 bool trace_is_own_operator(const struct trace *t, tree_index name_list);
+bool trace_runs_own_operator(const struct trace *t, tree_index a_expr);
+/* The operator, by which something is compared whatever it compares: somebody's own code would be
+ * given the values, and its answer may hang on anything. */
+void trace_comparison(struct trace *t, tree_index name_list, const char *place);
 bool trace_is_own_cast(const struct trace *t, tree_index name_list);
 bool trace_is_one_of(struct slice name, const char *const *list, size_t count);
 
@@ -202,6 +208,10 @@ struct value trace_function_call(struct trace *t, const struct trace_level *leve
  * own name, which no alias of the function changes; empty: it has none. */
 bool trace_from_function(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index n, struct value *ret, struct slice *ret_name);
+/* Whether it may call code of which it is not known what is in its result. */
+bool trace_is_own_function(const struct trace *t, tree_index func_call);
+/* Whether x.name may be the call name(x) of somebody's own. */
+bool trace_is_own_attribute(const struct trace *t, struct slice name);
 /* The result of code that is not known to be harmless. */
 struct value trace_unknown_code(struct trace *t, struct slice name);
 struct value trace_unknown_attribute(struct trace *t, struct slice name);
@@ -249,7 +259,13 @@ struct tracer {
 /* Whether any column of the relation that the mention may mean is masked. */
 bool trace_is_masked(const struct trace *t, const struct mention *m);
 
-/* trace_define.c: CREATE and ALTER TABLE, indexes, statistics. */
+/* trace_code.c: expressions that are kept, and run later or elsewhere: where some of it is code of
+ * which it is not known what is in its result, that would be stored, or decide what is. */
+void trace_refuse_code(struct trace *t, tree_index n, const char *place);
+
+/* trace_define.c: CREATE and ALTER TABLE, indexes, statistics, domains. */
+/* Whether it concerns values that are there by their type. */
+bool trace_changes_type(const struct tree *t, tree_index statement);
 void trace_define(struct tracer *tracer, struct trace *t, tree_index statement);
 /* RENAME and SET SCHEMA. */
 void trace_move(struct tracer *tracer, struct trace *t, tree_index statement);

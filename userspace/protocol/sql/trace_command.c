@@ -91,6 +91,8 @@ static bool command_concerns(const struct trace *t, const struct facts *f, size_
 	case TYPE_AlterObjectSchemaStmt:
 		return true;
 	default:
+		if (trace_changes_type(t->tree, c->statement))
+			return true;
 		break;
 	}
 	for (size_t i = 0; i < c->count; i++) {
@@ -232,8 +234,10 @@ static void statement_copy(
 	struct trace_columns columns = {.rest = value_clean};
 	tree_index query = tree_get(t->tree, n, FIELD_query);
 
-	if (tree_get_flag(t->tree, n, FIELD_is_from))
+	if (tree_get_flag(t->tree, n, FIELD_is_from)) {
+		trace_refuse_code(t, tree_get(t->tree, n, FIELD_whereClause), "WHERE");
 		return;
+	}
 	if (query) {
 		trace_statement(tracer, t, query, ret);
 	} else {
@@ -348,9 +352,18 @@ static void statement_execute(
 	const struct sql_view *view = t->lookup->view;
 	struct slice name = tree_get_string(t->tree, n, FIELD_name);
 	struct sql_named named = {0};
+	struct trace_place place = {0};
 	size_t own;
 	bool gone;
 
+	/* What stands for them in the statement is followed as what the agent brings. */
+	tree_for_each(parameter, t->tree, tree_get(t->tree, n, FIELD_params))
+	{
+		struct value v = trace_expression(t, NULL, &place, parameter);
+
+		if (value_is_masked(&v))
+			trace_refuse(t, &v, "a parameter", SLICE_EMPTY);
+	}
 	if (find_own(tracer, t, SQL_COMMAND_PREPARE, SQL_COMMAND_DEALLOCATE, name, &own, &gone))
 		named = (struct sql_named){.text = (struct sql_text *)tracer->text, .command = own};
 	else if (!gone && view->find_prepared)
@@ -428,12 +441,16 @@ static void statement_other(
 
 	(void)ret;
 	trace_refuse_masked(tracer, t, code, "this command");
+	/* What a function runs, it runs when it is called. */
+	if (type != TYPE_CreateFunctionStmt)
+		trace_refuse_code(t, n, "a definition");
 }
 
 typedef void statement_handler(
 	struct tracer *tracer, struct trace *t, tree_index n, struct sql_lineage_command *ret);
 
 static statement_handler *const statement_handlers[TYPE_COUNT] = {
+	[TYPE_AlterDomainStmt] = statement_define,
 	[TYPE_AlterObjectSchemaStmt] = statement_move,
 	[TYPE_AlterTableStmt] = statement_define,
 	[TYPE_CallStmt] = statement_call,

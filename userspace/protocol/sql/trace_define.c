@@ -3,6 +3,7 @@
  * Definitions over masked columns, and commands after which a column would be known by another name
  * than its mask has, or not as what it was made of.
  */
+#include "base/memory.h"
 #include "protocol/sql/trace.h"
 
 /* CREATE TABLE: whether the mention is the table itself, which has no rows that a definition could
@@ -150,9 +151,78 @@ void trace_refuse_masked(struct tracer *tracer, struct trace *t, bool any, const
 	}
 }
 
+/* Whether the command of ALTER TYPE or DOMAIN has the server check or convert values that are
+ * there, or name a column anew: in tables that it does not name. */
+static bool is_type_change(const struct tree *t, tree_index n)
+{
+	/* ADD a constraint, SET NOT NULL, VALIDATE (AlterDomainStmt, nodes/parsenodes.h) */
+	static const char *const subtypes[] = {"C", "O", "V"};
+
+	if (tree_type(t, n) == TYPE_AlterTableCmd)
+		return tree_is(t, n, FIELD_subtype, "AT_AlterColumnType") &&
+			tree_is(t, n, FIELD_behavior, "DROP_CASCADE");
+	if (tree_type(t, n) == TYPE_RenameStmt)
+		return tree_is(t, n, FIELD_renameType, "OBJECT_ATTRIBUTE") &&
+			tree_is(t, n, FIELD_behavior, "DROP_CASCADE");
+	for (size_t i = 0; i < ARRAY_SIZE(subtypes); i++) {
+		if (tree_type(t, n) == TYPE_AlterDomainStmt &&
+			tree_is(t, n, FIELD_subtype, subtypes[i]))
+			return true;
+	}
+	return false;
+}
+
+bool trace_changes_type(const struct tree *t, tree_index statement)
+{
+	if (tree_type(t, statement) != TYPE_AlterTableStmt)
+		return is_type_change(t, statement);
+	tree_for_each(command, t, tree_get(t, statement, FIELD_cmds))
+	{
+		if (tree_is(t, statement, FIELD_objtype, "OBJECT_TYPE") &&
+			is_type_change(t, command))
+			return true;
+	}
+	return false;
+}
+
+/* Which columns have the type, or are of tables made of it, only the server knows. */
+static void refuse_type_change(struct trace *t, tree_index n)
+{
+	static const struct slice what = {(const uint8_t *)"columns are masked", 18};
+	struct value v = value_unknown(what);
+
+	if (trace_changes_type(t->tree, n))
+		trace_refuse(t, &v, "a type that changes with what has it", SLICE_EMPTY);
+}
+
+/* ATTACH PARTITION fails for rows that are not within its bounds, which may be any. */
+static void refuse_attached(struct trace *t, tree_index statement)
+{
+	tree_for_each(command, t->tree, tree_get(t->tree, statement, FIELD_cmds))
+	{
+		tree_index partition = tree_get(t->tree, command, FIELD_def);
+		struct trace_level level = {0};
+		struct trace_item *item;
+		struct value v;
+
+		if (!tree_is(t->tree, command, FIELD_subtype, "AT_AttachPartition"))
+			continue;
+		item = trace_add_item(t, &level);
+		if (!item)
+			return;
+		trace_set_relation(t, item, tree_get(t->tree, partition, FIELD_name));
+		v = trace_whole_row(item);
+		if (value_is_masked(&v))
+			trace_refuse(t, &v, "bounds of a partition", SLICE_EMPTY);
+	}
+}
+
 void trace_define(struct tracer *tracer, struct trace *t, tree_index n)
 {
 	scan_definition(tracer, t, n);
+	trace_refuse_code(t, n, "a definition");
+	refuse_type_change(t, n);
+	refuse_attached(t, n);
 	if (leaves_parent(t->tree, n))
 		trace_refuse_masked(tracer, t, true, "a command that takes it from its parent");
 }
@@ -193,6 +263,7 @@ void trace_move(struct tracer *tracer, struct trace *t, tree_index n)
 	struct value v = value_unknown(what);
 
 	trace_refuse_masked(tracer, t, true, "a renaming");
+	refuse_type_change(t, n);
 	if (trace_goes_on(t) && moves_masked(t, n))
 		trace_refuse(t, &v, "a renaming", SLICE_EMPTY);
 }

@@ -33,6 +33,14 @@ struct value trace_filter(struct trace *t, const struct trace_level *level,
 	return value_derive(v);
 }
 
+void trace_sorted(struct trace *t, tree_index item, const char *clause)
+{
+	tree_index names = tree_get(t->tree, item, FIELD_useOp);
+
+	if (names)
+		trace_comparison(t, names, clause);
+}
+
 struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 	const struct trace_place *place, tree_index list, const char *clause)
 {
@@ -44,6 +52,7 @@ struct value trace_filter_list(struct trace *t, const struct trace_level *level,
 		tree_index n = sort ? tree_get(t->tree, item, FIELD_node) : item;
 
 		joined = value_join(joined, trace_filter(t, level, place, n, clause));
+		trace_sorted(t, item, clause);
 	}
 	return joined;
 }
@@ -116,6 +125,7 @@ static struct value trace_case(struct trace *t, const struct trace_level *level,
 	if (argument) {
 		condition = trace_expression(t, level, place, argument);
 		trace_decide(t, &condition, "CASE", SLICE_EMPTY);
+		trace_comparison(t, 0, "CASE");
 	}
 	tree_for_each(when, t->tree, tree_get(t->tree, n, FIELD_args))
 	{
@@ -149,6 +159,7 @@ static struct value trace_sub_link(struct trace *t, const struct trace_level *le
 	/* x IN (SELECT …), x = ANY (SELECT …) */
 	test = trace_expression(t, level, place, tree_get(t->tree, n, FIELD_testexpr));
 	test = value_join(test, result);
+	trace_comparison(t, tree_get(t->tree, n, FIELD_operName), "a comparison with a subquery");
 	return trace_decide(t, &test, "a comparison with a subquery", SLICE_EMPTY);
 }
 

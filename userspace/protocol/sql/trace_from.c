@@ -247,6 +247,7 @@ static void merge_column(struct trace *t, struct trace_columns *merged,
 			(sides[0] && sides[0]->unstarred) || (sides[1] && sides[1]->unstarred)};
 
 	trace_decide(t, &column.value, "JOIN", SLICE_EMPTY);
+	trace_comparison(t, 0, "JOIN");
 	column.value = value_derive(column.value);
 	trace_copy_column(t, merged, name, &column);
 }
@@ -273,6 +274,7 @@ static void merge_natural(struct trace *t, struct trace_columns *merged,
 		struct value any = value_join(trace_columns_join(left), trace_columns_join(right));
 
 		trace_decide(t, &any, "NATURAL JOIN", SLICE_EMPTY);
+		trace_comparison(t, 0, "NATURAL JOIN");
 	}
 	for (size_t i = 0; i < left->count && trace_goes_on(t); i++) {
 		if (find_column(t, right, left->items[i].name))

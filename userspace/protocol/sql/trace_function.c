@@ -124,6 +124,28 @@ static enum builtin_function find_function(
 	return builtin ? builtin : BUILTIN_FUNCTION_READS;
 }
 
+/* The last two parts of its name. */
+static void function_name(
+	const struct tree *t, tree_index call, struct slice *ret_schema, struct slice *ret_name)
+{
+	*ret_schema = *ret_name = SLICE_EMPTY;
+	tree_for_each(part, t, tree_get(t, call, FIELD_funcname))
+	{
+		*ret_schema = *ret_name;
+		*ret_name = tree_string(t, part);
+	}
+}
+
+bool trace_is_own_function(const struct trace *t, tree_index func_call)
+{
+	struct slice schema, name;
+	enum builtin_function function;
+
+	function_name(t->tree, func_call, &schema, &name);
+	function = find_function(t, schema, name);
+	return !builtin_function_is_harmless(function) && function != BUILTIN_FUNCTION_EFFECT;
+}
+
 struct call {
 	struct slice schema, name;
 	enum builtin_function function;
@@ -131,6 +153,7 @@ struct call {
 	struct value ordered; /* by WITHIN GROUP, to give one of them */
 	size_t count; /* of arguments */
 	bool numbers; /* all but the first are written as integers */
+	bool spread; /* the last is an array, whose items are the arguments */
 };
 
 static struct call trace_call(struct trace *t, const struct trace_level *level,
@@ -141,12 +164,9 @@ static struct call trace_call(struct trace *t, const struct trace_level *level,
 		.ordered = value_clean,
 		.numbers = true};
 
-	tree_for_each(part, t->tree, tree_get(t->tree, n, FIELD_funcname))
-	{
-		c.schema = c.name;
-		c.name = tree_string(t->tree, part);
-	}
+	function_name(t->tree, n, &c.schema, &c.name);
 	c.function = find_function(t, c.schema, c.name);
+	c.spread = tree_get_flag(t->tree, n, FIELD_func_variadic);
 	tree_for_each(argument, t->tree, tree_get(t->tree, n, FIELD_args))
 	{
 		struct value v = trace_expression(t, level, place, argument);
@@ -182,6 +202,9 @@ static struct value call_result(struct trace *t, const struct call *c)
 
 	/* With an encoding it fails for bytes that don't fit that. */
 	if (slice_equal_string(c->name, "length") && c->count > 1)
+		total = TOTAL_NONE;
+	/* json_build_object() fails for an odd number of them. */
+	if (c->spread)
 		total = TOTAL_NONE;
 
 	if (!builtin_function_is_harmless(c->function)) {
@@ -244,6 +267,20 @@ static bool may_be_call(const struct trace *t, struct slice name)
 			return true;
 	}
 	return lookup_may_be_attribute(l, name);
+}
+
+bool trace_is_own_attribute(const struct trace *t, struct slice name)
+{
+	const struct sql_view *view = t->lookup->view;
+
+	for (size_t i = 0; view->catalog && i < view->path_count; i++) {
+		const struct catalog_function *f =
+			catalog_find_function(view->catalog, view->path[i], name);
+
+		if (f && f->attribute)
+			return true;
+	}
+	return lookup_may_be_attribute(t->lookup, name);
 }
 
 /* (x).name where x holds nothing masked: a field of it, or the call name(x). */

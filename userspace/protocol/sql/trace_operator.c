@@ -43,8 +43,31 @@ static bool is_own_operator(const struct trace *t, struct slice schema, struct s
 
 bool trace_is_own_operator(const struct trace *t, tree_index name_list)
 {
+	if (!name_list)
+		return is_own_operator(t, SLICE_EMPTY, slice_from_string("="));
 	return is_own_operator(t, schema_of(t->tree, name_list),
 		tree_string(t->tree, tree_last(t->tree, name_list)));
+}
+
+/* Of an A_Expr: the one that it names, or those that it stands for. */
+bool trace_runs_own_operator(const struct trace *t, tree_index n)
+{
+	const char *const *hidden = tree_between_operators(t->tree, n);
+
+	if (!hidden)
+		return trace_is_own_operator(t, tree_get(t->tree, n, FIELD_name));
+	return is_own_operator(t, SLICE_EMPTY, slice_from_string(hidden[0])) ||
+		is_own_operator(t, SLICE_EMPTY, slice_from_string(hidden[1]));
+}
+
+void trace_comparison(struct trace *t, tree_index name_list, const char *place)
+{
+	struct value v;
+
+	if (!trace_is_own_operator(t, name_list))
+		return;
+	v = trace_unknown_code(t, slice_from_string("an operator"));
+	trace_decide(t, &v, place, SLICE_EMPTY);
 }
 
 bool trace_is_own_cast(const struct trace *t, tree_index name_list)
@@ -90,7 +113,7 @@ struct value trace_operator(struct trace *t, const struct trace_level *level,
 	bool masked = value_is_masked(&left) || value_is_masked(&right);
 	struct value both = value_derive(value_join(left, right));
 
-	if (trace_is_own_operator(t, names)) {
+	if (trace_runs_own_operator(t, n)) {
 		if (masked)
 			trace_refuse(t, &both, "operator ", name);
 		return trace_unknown_code(t, name);

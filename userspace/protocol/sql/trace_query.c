@@ -148,6 +148,7 @@ static void trace_by_list(struct trace *t, const struct trace_level *level,
 
 		if (by && tree_kind(t->tree, by) != TREE_EMPTY)
 			trace_by(t, level, place, result, by, clause);
+		trace_sorted(t, item, clause);
 	}
 }
 

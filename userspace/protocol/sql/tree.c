@@ -507,6 +507,25 @@ int32_t tree_get_number(const struct tree *t, tree_index n, enum tree_field fiel
 }
 
 /* {"A_Const":{"sval":{"sval":"x"}}} */
+static const struct {
+	const char *kind;
+	const char *operators[2];
+} between[] = {
+	{"AEXPR_BETWEEN", {">=", "<="}},
+	{"AEXPR_NOT_BETWEEN", {"<", ">"}},
+	{"AEXPR_BETWEEN_SYM", {">=", "<="}},
+	{"AEXPR_NOT_BETWEEN_SYM", {"<", ">"}},
+};
+
+const char *const *tree_between_operators(const struct tree *t, tree_index a_expr)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(between); i++) {
+		if (tree_is(t, a_expr, FIELD_kind, between[i].kind))
+			return between[i].operators;
+	}
+	return NULL;
+}
+
 bool tree_is_string_literal(const struct tree *t, tree_index n, struct slice *ret)
 {
 	tree_index value;

@@ -109,6 +109,10 @@ bool tree_get_flag(const struct tree *t, tree_index n, enum tree_field field);
 /* 0 where it is not there: libpg_query leaves zeros out. */
 int32_t tree_get_number(const struct tree *t, tree_index n, enum tree_field field);
 
+/* The two operators that a BETWEEN stands for without naming them (gram.y, parse_expr.c); NULL: the
+ * expression is none, and names its own. */
+const char *const *tree_between_operators(const struct tree *t, tree_index a_expr);
+
 /* A constant: its text, where it is a string literal. */
 bool tree_is_string_literal(const struct tree *t, tree_index n, struct slice *ret);
 /* A constant: an integer literal of any value. */

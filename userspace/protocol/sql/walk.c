@@ -469,30 +469,13 @@ void walk_func_call(struct walk *w, tree_index n)
 	walk_children_but(w, n, FIELD_funcname);
 }
 
-/* Operators that a construct stands for without naming them (gram.y, parse_expr.c). */
-static const struct {
-	const char *kind;
-	const char *operators[2];
-} hidden_operators[] = {
-	{"AEXPR_BETWEEN", {">=", "<="}},
-	{"AEXPR_NOT_BETWEEN", {"<", ">"}},
-	{"AEXPR_BETWEEN_SYM", {">=", "<="}},
-	{"AEXPR_NOT_BETWEEN_SYM", {"<", ">"}},
-};
-
 void walk_a_expr(struct walk *w, tree_index n)
 {
-	struct slice kind = tree_get_string(w->tree, n, FIELD_kind);
-	bool named = true;
+	const char *const *hidden = tree_between_operators(w->tree, n);
 
-	for (size_t i = 0; i < ARRAY_SIZE(hidden_operators); i++) {
-		if (!slice_equal_string(kind, hidden_operators[i].kind))
-			continue;
-		named = false;
-		walk_operator_named(w, hidden_operators[i].operators[0]);
-		walk_operator_named(w, hidden_operators[i].operators[1]);
-	}
-	if (named)
+	for (size_t i = 0; hidden && i < 2; i++)
+		walk_operator_named(w, hidden[i]);
+	if (!hidden)
 		walk_operator(w, tree_get(w->tree, n, FIELD_name));
 	walk_children_but(w, n, FIELD_name);
 }
