@@ -66,6 +66,7 @@ create rule calls as on insert to ruled do also select wipe();
 create rule asks as on update to ruled where wipe() = 1 do instead nothing;
 create rule comes as on delete to ruled do also select * from seen.nested;
 create view seen.over_ruled as select i from ruled;
+create table votes (i int);
 """
 RULES = [{"name": "read", "operations": ["read"], "objects": ["public.orders", "public.customers", "pg_temp.*"], "allow": {}},
          {"name": "see", "operations": ["read"], "objects": ["seen.*"], "allow": {}},
@@ -339,6 +340,8 @@ STEPS = [[["Q", text]] for text in WRITES.strip().split("\n")] + [
     [[["P", "caf\u00e9", "select 1 from orders"], ["S"]]],
     [[["P", "", "select 1 from orders"], ["B", "caf\u00e9", ""], ["E", "caf\u00e9"], ["S"]]],
     [["Q", "discard all"], ["Q", "reset all"], ["Q", "table secrets"]],
+    [["Q", "commit prepared 'of another session'"]],
+    [["Q", "rollback prepared 'of another session'"]],
 ]
 
 
@@ -353,6 +356,7 @@ def snapshot(cursor):
           select 'n', oid, xmin::text from pg_namespace union all select 'r', oid, xmin::text from pg_authid union all
           select 'd', oid, xmin::text from pg_database union all select 'l', oid, xmin::text from pg_largeobject_metadata union all
           select 's', setdatabase, xmin::text from pg_db_role_setting union all select 'x', oid, xmin::text from pg_rewrite union all
+          select 'a', transaction::text::bigint, gid from pg_prepared_xacts union all
           select 'g', oid, xmin::text from pg_trigger union all select 'f', d.objoid, d.xmin::text from pg_description d
             where d.objoid >= 16384 union all select 'e', oid, xmin::text from pg_event_trigger) t""")
     return cursor.fetchall()
@@ -363,8 +367,9 @@ def ask():
     # Not pytest's: another run at the same time would take the server's rights to it away.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="wayleave-evasions-"))
     folder.chmod(0o755)
-    server = postgres.Server(folder / "server", settings=("autovacuum = off",))
+    server = postgres.Server(folder / "server", settings=("autovacuum = off", "max_prepared_transactions = 2"))
     server.sql(SCHEMA)
+    server.sql("begin; insert into votes values (1); prepare transaction 'of another session'")
     connection = psycopg2.connect(host=str(server.data), port=server.port, user="postgres", dbname="postgres")
     connection.autocommit = True
     daemon = daemons.Daemon(folder / "wayleave", {

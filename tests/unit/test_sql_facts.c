@@ -284,7 +284,9 @@ Test(sql_facts, session)
 		{"rollback", "transaction"},
 		{"savepoint x; release x; rollback to x", "transaction"},
 		{"prepare transaction 'x'", "transaction"},
-		{"commit prepared 'x'", "transaction"},
+		/* Of any session, which is not judged with it. */
+		{"commit prepared 'x'", "execute_unknown"},
+		{"rollback prepared 'x'", "execute_unknown"},
 		{"set transaction read write", "transaction"},
 		{"set session characteristics as transaction read only", "transaction"},
 		{"set transaction_read_only = off", "transaction"},

@@ -37,10 +37,22 @@ static const struct {
 	{"TRANS_STMT_ROLLBACK_TO", SQL_COMMAND_ROLLBACK_TO, DISTURBS_TRANSACTION},
 };
 
+/* COMMIT PREPARED and ROLLBACK PREPARED end what any session did, which is not judged with them. */
+static bool ends_prepared(struct slice kind)
+{
+	return slice_equal_string(kind, "TRANS_STMT_COMMIT_PREPARED") ||
+		slice_equal_string(kind, "TRANS_STMT_ROLLBACK_PREPARED");
+}
+
 void walk_transaction(struct walk *w, tree_index n)
 {
 	struct slice kind = tree_get_string(w->tree, n, FIELD_kind);
 
+	if (ends_prepared(kind)) {
+		walk_plain(w, OPERATION_EXECUTE_UNKNOWN, SLICE_EMPTY);
+		walk_disturb_naming(w, SQL_EFFECT_CATALOG | SQL_EFFECT_NAMING);
+		return;
+	}
 	walk_plain(w, OPERATION_TRANSACTION, SLICE_EMPTY);
 	for (size_t i = 0; i < ARRAY_SIZE(transaction_kinds); i++) {
 		if (!slice_equal_string(kind, transaction_kinds[i].name))
