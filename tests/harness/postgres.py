@@ -28,11 +28,12 @@ def open_way(folder):
 
 
 class Server:
-    """`hba`: lines of pg_hba.conf; `settings`: lines of postgresql.conf; `tls`: ssl = on; `installation`: another than Debian's."""
+    """`hba`: lines of pg_hba.conf; `settings`: lines of postgresql.conf; `tls`: ssl = on; `installation`: another than Debian's;
+    `language`: of what it says where lc_messages is not C."""
 
-    def __init__(self, folder, hba=None, settings=(), tls=False, port=None, preload=(), installation=None):
+    def __init__(self, folder, hba=None, settings=(), tls=False, port=None, preload=(), installation=None, language=None):
         self.binaries = installation.binaries if installation else BINARIES
-        self.environment = installation.environment if installation else {}
+        self.environment = {**(installation.environment if installation else {}), **({"LANGUAGE": language} if language else {})}
         self.folder = pathlib.Path(folder)
         self.data = self.folder / "data"
         self.port = port or ports.free_port()

@@ -29,12 +29,15 @@ static const struct sql_test_row rows[] = {
 	{0, {"20011", "public", "over_ruled", "v", "1"}},
 	{0, {"20012", "public", "over_over", "v", "1"}},
 	{0, {"20013", "public", "lowers", "v", "1"}},
+	{0, {"20014", "public", "stored_calls", "m", "1"}},
+	{0, {"20015", "public", "over_lowers", "v", "1"}},
 	{1, {"16384", "1", "ssn", "25", "-1"}},
 	{1, {"20000", "1", "a", "25", "-1"}},
 	{1, {"20006", "1", "x", "25", "-1"}},
 	{1, {"20007", "1", "x", "25", "-1"}},
 	{1, {"20010", "1", "a", "25", "-1"}},
 	{1, {"20013", "1", "x", "25", "-1"}},
+	{1, {"20014", "1", "x", "25", "-1"}},
 	{3, {"20001", "1", "20000"}},
 	{3, {"20003", "1", "20002"}},
 	{3, {"20004", "1", "20002"}},
@@ -45,6 +48,8 @@ static const struct sql_test_row rows[] = {
 	{3, {"20010", "2", "20003"}},
 	{3, {"20011", "1", "20010"}},
 	{3, {"20012", "1", "20011"}},
+	{3, {"20013", "1", "16384"}},
+	{3, {"20015", "1", "20013"}},
 	{4, {"20002", "1", "public", "f", "t"}},
 	{4, {"20006", "1", "pg_catalog", "nextval", "f"}},
 	{4, {"20006", "1", "pg_catalog", "lower", "f"}},
@@ -53,9 +58,11 @@ static const struct sql_test_row rows[] = {
 	{4, {"20009", "1", "app", "g", "t"}},
 	{4, {"20010", "3", "public", "noted", "t"}},
 	{4, {"20013", "1", "pg_catalog", "lower", "f"}},
+	{4, {"20014", "1", "public", "f", "t"}},
 	{5, {"20006", CALL_OF("1574")}},
 	{5, {"20007", CALL_OF("2923")}},
 	{5, {"20013", CALL_OF("870")}},
+	{5, {"20014", CALL_OF("20500")}},
 };
 
 static struct sql_catalog *catalog(void)
@@ -75,6 +82,7 @@ Test(sql_rules, calls_are_pairs)
 		{"select * from nested", "select public.nested, function public.f()"},
 		{"select * from stored", "select public.stored"},
 		{"select * from over_stored", "select public.over_stored"},
+		{"select * from stored_calls", "select public.stored_calls"},
 		{"select * from lowers", "select public.lowers"},
 		{"select * from numbers", "select public.numbers, function pg_catalog.nextval()"},
 		{"select * from reads", "select public.reads, function pg_catalog.query_to_xml()"},
@@ -138,7 +146,8 @@ Test(sql_rules, what_reads_anything_is_masked)
 	static const struct {
 		const char *view;
 		enum mask_strategy strategy;
-	} shown[] = {{"reads", MASK_REDACT}, {"numbers", MASK_NONE}, {"lowers", MASK_NONE}};
+	} shown[] = {{"reads", MASK_REDACT}, {"numbers", MASK_NONE}, {"lowers", MASK_NONE},
+		{"stored_calls", MASK_REDACT}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
 		const struct sql_relation *r = sql_catalog_find(
@@ -146,6 +155,30 @@ Test(sql_rules, what_reads_anything_is_masked)
 
 		cr_expect_eq(sql_catalog_column_mask(c, r, 1, &rules, NULL), shown[i].strategy,
 			"%s", shown[i].view);
+	}
+	sql_catalog_put(c);
+}
+
+/* What a view reads and does not show its errors may. */
+Test(sql_rules, what_is_behind_a_view)
+{
+	static const struct mask_column masked = {
+		{(const uint8_t *)"public.customers.ssn", 20}, MASK_PARTIAL, true};
+	struct mask_rules rules = {
+		.serial = mask_rules_serial(), .columns = &masked, .column_count = 1};
+	static const struct {
+		const char *name;
+		bool masked;
+	} cases[] = {{"customers", false}, {"lowers", true}, {"over_lowers", true},
+		{"nested", false}, {"round", false}, {"ruled", false}};
+	struct sql_catalog *c = catalog();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct sql_relation *r = sql_catalog_find(
+			c, sql_test_slice("public"), sql_test_slice(cases[i].name));
+
+		cr_expect_eq(
+			sql_catalog_masked_behind(r, &rules), cases[i].masked, "%s", cases[i].name);
 	}
 	sql_catalog_put(c);
 }

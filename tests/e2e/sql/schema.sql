@@ -60,6 +60,26 @@ CREATE VIEW window_view AS SELECT id, lag(ssn) OVER (ORDER BY id) AS before FROM
 CREATE VIEW star_view AS SELECT * FROM customers NATURAL JOIN (SELECT id, state FROM orders) AS o;
 CREATE VIEW values_view AS SELECT * FROM (VALUES (1, (SELECT max(ssn) FROM customers))) AS v(a, b);
 CREATE VIEW lateral_view AS SELECT c.id, l.x FROM customers c, LATERAL (SELECT c.ssn AS x) AS l;
+CREATE VIEW checked_view AS SELECT id, name FROM customers WHERE id < 3 WITH CHECK OPTION;
+CREATE TYPE being AS (id int, ssn text);
+CREATE TABLE beings OF being;
+INSERT INTO beings SELECT id, ssn FROM customers;
+-- Of its operators those that a session finds on its search_path.
+CREATE SCHEMA own;
+CREATE VIEW own.failing_view AS SELECT id, name FROM customers WHERE ssn::int > 5;
+CREATE VIEW own.frozen_view AS SELECT id FROM orders WHERE state <> frozen_ssn();
+CREATE FUNCTION raise_ssn(int) RETURNS boolean LANGUAGE plpgsql STABLE AS
+    $$ BEGIN RAISE EXCEPTION '%', (SELECT max(ssn) FROM customers); END $$;
+CREATE MATERIALIZED VIEW own.stored_code AS SELECT id, get_ssn(id) AS fetched FROM orders;
+CREATE MATERIALIZED VIEW own.stored_xml AS SELECT id, query_to_xml('select ssn from customers', true, true, '') AS document, upper(state) AS loud
+    FROM orders;
+CREATE VIEW own.raising_view AS SELECT id FROM orders WHERE raise_ssn(id);
+CREATE VIEW own.over_failing AS SELECT id FROM own.failing_view;
+CREATE FUNCTION later_ssn(text, int) RETURNS boolean LANGUAGE sql STABLE AS
+    'SELECT ssn > ''m'' FROM customers WHERE id = $2';
+CREATE OPERATOR own.>= (LEFTARG = text, RIGHTARG = int, FUNCTION = later_ssn);
+CREATE OPERATOR own.<= (LEFTARG = text, RIGHTARG = int, FUNCTION = later_ssn);
+CREATE OPERATOR own.= (LEFTARG = text, RIGHTARG = int, FUNCTION = later_ssn);
 CREATE TABLE keyed (ssn text PRIMARY KEY);
 INSERT INTO keyed VALUES ('{SECRET}');
 CREATE TABLE broken (id int, ssn text);
@@ -74,6 +94,8 @@ INSERT INTO holder VALUES (1, '{SECRET}-h');
 CREATE MATERIALIZED VIEW refreshed AS SELECT c.ssn, o.customer_id FROM customers c JOIN orders o ON o.customer_id = c.id
     WHERE o.id IN (1, 2, 30, 31);
 CREATE UNIQUE INDEX ON refreshed (customer_id, ssn);
+CREATE TABLE documents (id int, papers json);
+INSERT INTO documents VALUES (1, '{"k": "{SECRET}", "n": {NUMBER}, "z": "\u0000"}');
 CREATE TABLE beyond (id int, ssn text);
 INSERT INTO beyond VALUES (1, chr({NUMBER}));
 ANALYZE;

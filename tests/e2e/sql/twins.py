@@ -21,7 +21,7 @@ SECRETS = ({"SECRET": "quokka-7731", "NUMBER": "4100", "LETTER": "a", "TIMES": "
            {"SECRET": "aardvarks-52", "NUMBER": "977", "LETTER": "z", "TIMES": "3"})
 MASKS = [
     {"columns": ["public.customers.ssn", "public.customers.doc", "public.holder.ssn", "public.keyed.ssn", "public.broken.ssn",
-                 "public.twice.ssn", "public.beyond.ssn",
+                 "public.twice.ssn", "public.beyond.ssn", "public.beings.ssn", "public.documents.papers",
                  "public.part.ssn", "public.child.kept",
                  "public.typed.word", "public.typed.words", "public.typed.home", "public.typed.number"], "with": "redact"},
     {"columns": ["public.customers.salary", "public.typed.born", "public.typed.raw"], "with": "null"},
@@ -29,7 +29,7 @@ MASKS = [
 ]
 RULES = [
     {"name": "rows", "resources": ["first", "second"], "operations": ["read", "write", "cursor", "lock"],
-     "objects": ["public.*", "pg_temp.*"], "allow": {"mask": MASKS}},
+     "objects": ["public.*", "own.*", "pg_temp.*"], "allow": {"mask": MASKS}},
     {"name": "own tables", "resources": ["first", "second"], "operations": ["create", "alter", "drop", "comment", "analyze"],
      "objects": ["pg_temp.*", "public.new_*", "public.refreshed"], "allow": {}},
     # So that it is the masks that refuse definitions.
@@ -60,7 +60,7 @@ class Twins:
     """Both servers, one daemon in front of them, one runner for each inside the agent. Those that derive from it have other
     tables: `schema` is a file, `secrets` says what stands in it for the words in braces of each server, `rules` are the policy's."""
     schema, secrets, rules = "schema.sql", SECRETS, RULES
-    settings = ("autovacuum = off", "log_statement = none")
+    settings = ("autovacuum = off", "log_statement = none", "lc_messages = 'C'")
 
     def __init__(self):
         self.forms = [encodings(secrets["SECRET"]) for secrets in self.secrets]
@@ -76,7 +76,7 @@ class Twins:
 
     def start(self):
         for name, secrets in zip(("first", "second"), self.secrets):
-            server = postgres.Server(self.folder / name, settings=self.settings)
+            server = postgres.Server(self.folder / name, settings=self.settings, language="de")
             self.servers.append(server)
             text = (HERE / self.schema).read_text()
             for word, value in secrets.items():

@@ -48,16 +48,23 @@ static bool names_masked(const struct pg_engine *e, struct slice body)
 	return e->names && name.length && is_masked(e, sql_catalog_find(e->names, schema, name));
 }
 
-/* The rule that let it pass need not be the one that masks. */
-static bool plan_names_masked(const struct pg_engine *e, const struct pg_plan *plan)
+/* The rule that let it pass need not be the one that masks. What a view's condition or check option
+ * fails on is of the tables behind it, which the message does not name (ExecWithCheckOptions(),
+ * execMain.c). */
+static enum closeness plan_closeness(const struct pg_engine *e, const struct pg_plan *plan)
 {
+	enum closeness closest = CLOSE_NOTHING;
+
 	for (size_t i = 0; plan && i < plan->action.pair_count; i++) {
 		const struct action_pair *pair = &plan->action.pairs[i];
+		const struct sql_relation *r = pg_naming_find(e, pair->object);
 
-		if (pair->state == OBJECT_UNKNOWN || is_masked(e, pg_naming_find(e, pair->object)))
-			return true;
+		if (r && sql_catalog_masked_behind(r, e->base.host->session_masks))
+			return CLOSE_MASKED;
+		if (pair->state == OBJECT_UNKNOWN || is_masked(e, r))
+			closest = CLOSE_ROWS;
 	}
-	return false;
+	return closest;
 }
 
 static enum closeness closeness_of(
@@ -70,7 +77,8 @@ static enum closeness closeness_of(
 		plan = q->portal->plan;
 	if (closeness != CLOSE_NOTHING || e->base.host->session_masks->column_count == 0)
 		return closeness;
-	return names_masked(e, body) || plan_names_masked(e, plan) ? CLOSE_ROWS : CLOSE_NOTHING;
+	closeness = plan_closeness(e, plan);
+	return closeness == CLOSE_NOTHING && names_masked(e, body) ? CLOSE_ROWS : closeness;
 }
 
 /* Fields of the server's own making: severity, SQLSTATE, positions, and where in its source. */
@@ -126,10 +134,32 @@ static int append_without_quoted(struct buffer *out, struct slice text)
 	return r;
 }
 
+/* Other languages have marks of their own («», „“, ‘’), inside which nothing here looks. */
+static bool has_other_marks(struct slice text)
+{
+	bool inside = false;
+
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.data[i] == '"')
+			inside = !inside;
+		else if (!inside && text.data[i] >= 0x80)
+			return true;
+	}
+	return false;
+}
+
+/* lc_messages is another language than that of the words that are known here: only V is never
+ * translated. */
+static bool is_translated(struct slice body)
+{
+	return !slice_equal(pg_error_field(body, 'S'), pg_error_field(body, 'V'));
+}
+
 /* What of a message the detectors alone are not enough for. */
 struct scrubbing {
 	bool all; /* but what is the server's own */
 	bool quoted; /* what stands in quotes, and bytes */
+	bool translated; /* with `quoted`: what stands in quotes is not known */
 	bool details;
 };
 
@@ -148,6 +178,7 @@ static struct scrubbing scrubbing_of(enum closeness closeness, struct slice body
 	return (struct scrubbing){
 		.all = is_raised(state) || (code && pg_error_field(body, 'W').length),
 		.quoted = data || (code && !placed),
+		.translated = is_translated(body),
 		.details = true,
 	};
 }
@@ -167,7 +198,8 @@ static bool hide_field(
 		return true;
 	}
 	if ((code == 'M' || code == 'W') && s->quoted) {
-		*r = append_without_quoted(out, text);
+		*r = s->translated || has_other_marks(text) ? buffer_append_slice(out, hidden)
+							    : append_without_quoted(out, text);
 		return true;
 	}
 	return false;

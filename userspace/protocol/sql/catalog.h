@@ -86,5 +86,9 @@ struct sql_type sql_catalog_type(const struct sql_catalog *c, uint32_t oid, int3
 enum mask_strategy sql_catalog_column_mask(const struct sql_catalog *c,
 	const struct sql_relation *r, int number, const struct mask_rules *rules,
 	bool *ret_filter_allowed);
+/* Whether some relation has masked columns that the server reads or writes for a statement on this
+ * one, by its views and rules at any depth: what it fails with there may quote them, although none
+ * is shown. */
+bool sql_catalog_masked_behind(const struct sql_relation *r, const struct mask_rules *rules);
 
 #endif

@@ -109,6 +109,12 @@ static inline bool catalog_is_view(const struct sql_relation *r)
 	return r->kind == 'v' || r->kind == 'm';
 }
 
+/* Whether reading or changing it runs code that is not known to be harmless. */
+static inline bool catalog_runs_code(const struct sql_relation *r)
+{
+	return r->kind != 'm' && (r->calls || r->rules);
+}
+
 struct catalog_function {
 	struct table_node node;
 	struct table_node by_name; /* with `attribute` */

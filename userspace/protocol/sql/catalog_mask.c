@@ -178,3 +178,23 @@ enum mask_strategy sql_catalog_column_mask(const struct sql_catalog *c,
 		*ret_filter_allowed = found->filter_allowed;
 	return (enum mask_strategy)found->strategy;
 }
+
+bool sql_catalog_masked_behind(const struct sql_relation *r, const struct mask_rules *rules)
+{
+	struct relatives all = {0};
+	bool masked = false;
+
+	for (struct rule_relation *n = r->named; n; n = n->next)
+		catalog_relatives_add(&all, n->relation);
+	for (size_t i = 0; i < all.count; i++) {
+		for (struct rule_relation *n = all.items[i]->named; n; n = n->next)
+			catalog_relatives_add(&all, n->relation);
+	}
+	/* Finding masks goes through relatives itself. */
+	for (size_t i = 0; i < all.count; i++)
+		all.items[i]->visited = false;
+	for (size_t i = 0; i < all.count && !masked; i++)
+		masked = column_mask(all.items[i], 0, rules, 0)->strategy != MASK_NONE;
+	catalog_relatives_done(&all);
+	return masked;
+}

@@ -84,7 +84,7 @@
 	" JOIN " P "pg_proc AS p ON p.oid" EQ "f.code"                                             \
 	" JOIN " P "pg_namespace AS n ON n.oid" EQ "p.pronamespace"                                \
 	" WHERE r.ev_class" GE OWN " AND " ENABLED("r") " AND " PERMANENT("c")                     \
-	" AND c.relkind" NE "'m'::" P "\"char\" AND (p.oid" LT OWN " OR NOT (" HARMLESS("p")       \
+	" AND (p.oid" LT OWN " OR NOT (" HARMLESS("p")                                            \
 	" OR (f.by_operator AND " TRUSTED("p") ") OR " OF_ONE_EXTENSION("r.ev_class", "p.oid") "))" \
 	" ORDER BY 1, 2, 3, 4, 5"
 /* clang-format on */

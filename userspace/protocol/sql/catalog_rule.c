@@ -3,7 +3,8 @@
  * What the server runs in the place of a command on a relation, or beside it: views, which are
  * rules on SELECT, and those of CREATE RULE. Kept are the functions that they call and that are not
  * known to be harmless; once the catalog is finished, also those of the views and rules that they
- * come upon themselves.
+ * come upon themselves. Of materialized views it is only kept that some of what they show is such a
+ * function's.
  */
 #include <errno.h>
 
@@ -81,6 +82,9 @@ int catalog_add_rule_call(struct sql_catalog *c, const struct slice *v)
 		r->rules |= RULES_SHOW_CODE;
 	else if (event == RULE_ON_SELECT && builtin != BUILTIN_FUNCTION_EFFECT)
 		r->rules |= RULES_SHOW_READS;
+	/* What a materialized view shows was computed before. */
+	if (r->kind == 'm')
+		return 0;
 	return add_call(c, r, arena_copy(&c->arena, v[2]), arena_copy(&c->arena, v[3]), event);
 }
 

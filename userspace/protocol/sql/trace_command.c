@@ -73,10 +73,21 @@ static bool runs_unknown_code(const struct trace *t, const struct mention *m)
 	}
 }
 
+/* What views and rules call. */
+static bool relation_runs_code(const struct trace *t, const struct mention *m)
+{
+	struct lookup_relation found;
+	size_t position = 0;
+	bool any = m->schema.length ? lookup_qualified(t->lookup, m->schema, m->name, &found)
+				    : lookup_next(t->lookup, m->name, &position, &found);
+
+	return any && found.relation && catalog_runs_code(found.relation);
+}
+
 static bool mention_concerns(const struct trace *t, const struct mention *m)
 {
 	if (m->kind == MENTION_RELATION)
-		return trace_is_masked(t, m);
+		return trace_is_masked(t, m) || relation_runs_code(t, m);
 	return m->kind == MENTION_EXECUTE || m->kind == MENTION_FETCH || runs_unknown_code(t, m);
 }
 
@@ -503,17 +514,6 @@ static bool needs_tracing(const struct sql_text *t, const struct mask_rules *rul
 			return true;
 	}
 	return false;
-}
-
-/* What views and rules call. */
-static bool relation_runs_code(const struct trace *t, const struct mention *m)
-{
-	struct lookup_relation found;
-	size_t position = 0;
-	bool any = m->schema.length ? lookup_qualified(t->lookup, m->schema, m->name, &found)
-				    : lookup_next(t->lookup, m->name, &position, &found);
-
-	return any && found.relation && (found.relation->calls || found.relation->rules);
 }
 
 /* All that the command names is part of what the server may quote in an error. */

@@ -454,6 +454,8 @@ void trace_set_mentioned(
 		return;
 	}
 	item->schema = found.schema;
+	/* What views and rules call. */
+	t->unknown_code |= found.relation && catalog_runs_code(found.relation);
 	if (found.relation && !found.relation->open)
 		set_known(t, item, found.relation);
 	else
