@@ -9,6 +9,7 @@
 # make sessions         random sessions of PostgreSQL, directly and through Wayleave, for SESSION_SECONDS (default 600)
 # make queries          random queries of PostgreSQL, with masks and without, for QUERY_SECONDS for each property (default 600)
 # make regress          PostgreSQL's own regression tests, directly and through Wayleave (as root)
+# make isolation        the same of its tests of sessions that wait for each other
 # make curl-cases       curl's own test cases, directly and through Wayleave (as root)
 # make lint             formatting, static analysis, direction of includes
 # make install          into DESTDIR, PREFIX (default /usr), SYSCONFDIR (default /etc)
@@ -181,7 +182,7 @@ unit: $(UNIT_TESTS)
 tools: $(HELPERS)
 fuzzers: $(FUZZERS)
 
-.PHONY: deps demo test bench fuzz sessions queries regress curl-cases lint format clean
+.PHONY: deps demo test bench fuzz sessions queries regress isolation curl-cases lint format clean
 deps:
 	$(Q)scripts/install-deps
 demo:
@@ -205,6 +206,9 @@ queries: deps
 regress: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/regress
+isolation: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/regress --isolation
 curl-cases: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/curl-cases
