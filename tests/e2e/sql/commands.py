@@ -81,9 +81,10 @@ class Commands(Queries):
             source, other = self.item([], [], 1)
         scope, (column, kind) = [item, other], MERGED[table]
         key = f"{other.alias}.{next(c.name for c in other.columns if c.kind == 'int')}"
-        arms = [f"WHEN MATCHED AND {self.condition(scope, 1)} THEN " + self.choice("DELETE" if table == "loose" else "DO NOTHING", f"UPDATE SET {column} = {self.written(kind, scope)}"),
+        arms = [f"WHEN MATCHED AND {self.condition(scope, 1)} THEN " + self.choice("DELETE" if table == "loose" else "DO NOTHING", f"UPDATE SET {column} = {self.written(kind, scope)}",
+                                                                                    f"UPDATE SET ({column}) = (SELECT {self.written(kind, scope)})", f"UPDATE SET {column} = DEFAULT"),
                 f"WHEN NOT MATCHED AND {self.condition([other], 1)} THEN " +
-                self.choice("DO NOTHING", f"INSERT (id, {column}) VALUES ({key} + 600, {self.written(kind, [other])})"),
+                self.choice("DO NOTHING", f"INSERT (id) VALUES ({key} + 700)", f"INSERT (id, {column}) OVERRIDING USER VALUE VALUES ({key} + 800, DEFAULT)", f"INSERT (id, {column}) VALUES ({key} + 600, {self.written(kind, [other])})"),
                 "WHEN MATCHED THEN DO NOTHING"]
         return f"MERGE INTO {table} AS {alias} USING {source} ON {alias}.id = {key} {' '.join(self.random.sample(arms, 2))}"
 

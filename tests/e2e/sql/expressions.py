@@ -24,6 +24,12 @@ EXPRESSIONS = {
         "(SELECT string_agg(e, ',') FROM jsonb_each_text({jsonb}) AS j(k, e))", "(SELECT s.x FROM (SELECT {text} AS x) AS s)", "starts_with({text}, 'a')::text",
         "current_schema", "(regexp_match({text}, '(.)(.)'))[2]", "normalize({text})", "unistr('x')", "({text} || {text}) || {text}", "sha256({text}::bytea)::text",
         "(array_agg({text}) OVER ())[1]", "min({text}) OVER ()", "chr({int})", "(ARRAY[{text}, {text}])[{n}]",
+        "jsonb_path_query_first({jsonb}, '$.k')::text", "json_extract_path_text({jsonb}::json, 'k')", "jsonb_extract_path_text({jsonb}, 'k', 'p')", "json_object({texts}, {texts})::text",
+        "(({jsonb} #- '{k}') - 'n')::text", "jsonb_insert({jsonb}, '{z}', to_jsonb({text}))::text", "(jsonb_each({jsonb})).key", "(SELECT string_agg(j->>'k', '') FROM jsonb_array_elements(jsonb_build_array({jsonb})) AS j)",
+        "jsonb_path_query_array({jsonb}, '$.* ? (@ like_regex \"a\")')::text", "(ARRAY[[{text}, 'b'], ['c', {text}]])[{n}][1]", "(ARRAY[[{text}], [{text}]])[1:2][:]::text", "array_dims(ARRAY[{text}, {text}])",
+        "array_ndims({texts})::text", "trim_array({texts}, 1)::text", "(ROW({text}, {text}, {int})::place).town", "(({pair})::place).street", "(SELECT p.town FROM (SELECT ({pair}).*) AS p)", "to_json({pair})->>'town'",
+        "({span})::text", "lower({span})::text", "range_merge({span})::text", "(SELECT string_agg(r::text, ',') FROM unnest({span}) AS r)", "ts_headline({text}, to_tsquery('simple', 'a'))", "to_tsvector('simple', {text})::text",
+        "xmlpi(name a, {text})::text", "xmlconcat('<a/>', '<b/>')::text", "(xpath('/a/text()', xmlelement(name a, {text})))[1]::text", "to_char({int}, 'FM000')",
         "concat({wild})", "({wild})::text", "upper({wild}::text)", "to_json({wild})::text", "(SELECT concat({wild}) FROM {any_query} AS s)", "(SELECT s FROM {any_query} AS s LIMIT 1)::text",
     ],
     "int": [
@@ -35,6 +41,8 @@ EXPRESSIONS = {
         "num_nulls({text}, {int})", "width_bucket({numeric}, 0, 100, 5)", "array_position({texts}, {text})", "{text}::int", "hashtext({text})",
         "(SELECT count(*) FROM unnest({texts}))::int", "(SELECT count(*)::int FROM {any_query} AS c)", "row_number() OVER (ORDER BY {int})::int",
         "{n}", "{int} & {int}", "{int} # {n}", "{int} << 1", "~{int}", "gcd({int}, 12)", "bit_length({text})", "jsonb_array_length('[1]')",
+        "jsonb_array_length(jsonb_path_query_array({jsonb}, '$.*'))", "jsonb_array_length(to_jsonb({texts}))", "array_ndims({texts})", "lower({span})", "upper(range_merge({span}))", "(ARRAY[{int}, {n}])[{n}]",
+        "array_length(ARRAY[[{int}], [{int}]], 2)", "(({pair})).zip", "(SELECT p.zip FROM (SELECT ({pair}).*) AS p)", "length(to_tsvector('simple', {text}))", "count({text}) OVER (ORDER BY {int} RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING)::int",
         "(row({int}, {text})).f1", "count(*) OVER ()::int", "(SELECT sum(g) FROM generate_series(1, {n}) AS g)::int",
     ],
     "numeric": ["{numeric} + {int}", "{numeric} * 1.5", "round({numeric}, 1)", "trunc({numeric})", "{int}::numeric", "{numeric} / {n}", "abs({numeric})",
@@ -50,6 +58,9 @@ EXPRESSIONS = {
         "{jsonb} @> '{\"n\": 1}'", "{jsonb} ? 'k'", "{range} @> {int}", "{range} && {range}", "{date} > date '2020-01-05'", "{date} <= {date}", "{numeric} > 5",
         "{text} IS DISTINCT FROM {text}", "{int} IS NOT DISTINCT FROM {int}", "({row}) IS NOT NULL", "{row} IS NULL", "{mood} = 'ok'", "{mood} > 'sad'::mood",
         "starts_with({text}, 'n')", "coalesce({bool}, false)", "{pair} IS NULL", "({pair}).zip > {n}", "true", "{query_bool}", "CASE WHEN {bool} THEN {bool} END",
+        "jsonb_path_exists({jsonb}, '$.k')", "{jsonb} @? '$.n ? (@ > 1)'", "{jsonb} @@ '$.n > 1'", "jsonb_path_match({jsonb}, 'exists($.k)')", "{jsonb} ?| ARRAY['k', 'z']", "{jsonb} <@ {jsonb}", "{span} @> {int}", "{span} && {span}",
+        "{range} -|- {range}", "isempty({range})", "lower_inc({span})", "{pair} = {pair}", "({pair}).town LIKE 'a%'", "{texts} = ARRAY['a', {text}]", "ARRAY[[{int}]] = ARRAY[[{n}]]", "to_tsvector('simple', {text}) @@ to_tsquery('simple', 'a')",
+        "xmlelement(name a, {text}) IS DOCUMENT", "{int} BETWEEN SYMMETRIC {n} AND {int}", "({int}, {n}) >= ({n}, {int})", "ROW({text}) IS DISTINCT FROM ROW({text})",
         "{jsonb}->>'k' = {text}", "({row}) = ({row})", "{text} ~* 'A'", "({date}, {date}) OVERLAPS ({date}, date '2020-01-09')", "{text} IS NOT NULL",
     ],
     "date": ["{date} + {n}", "({date} - interval '1 day')::date", "date '2020-01-03'", "coalesce({date}, date '2020-02-02')", "greatest({date}, {date})",
@@ -64,7 +75,8 @@ EXPRESSIONS = {
     "ints": ["ARRAY[{int}, {int}]", "{ints} || {int}", "ARRAY{query_int}", "'{1,2}'::int[]", "({ints})[1:2]", "array_append({ints}, {int})"],
     "pair": ["ROW({text}, {text}, {int})::place", "jsonb_populate_record(NULL::place, {jsonb})", "coalesce({pair}, ROW('a', 'b', 1)::place)", "CASE WHEN {bool} THEN {pair} END"],
     "mood": ["'ok'::mood", "coalesce({mood}, 'sad')", "enum_first({mood})"],
-    "range": ["int4range({n}, 7)", "{range} * {range}", "'[1,3)'::int4range", "int4range({int}, NULL)"],
+    "span": ["int4multirange(int4range({n}, 7), {range})", "multirange({range})", "{span} + {span}", "{span} * {span}", "'{[1,3), [5,6)}'::int4multirange"],
+    "range": ["range_merge({span})", "int4range({n}, 7)", "{range} * {range}", "'[1,3)'::int4range", "int4range({int}, NULL)"],
 }
 # Where no more depth is left.
 CONDITIONS = ["{int} > 0", "{int} >= {int}", "{text} <> ''", "{text} IS NOT NULL", "{int} < 9", "{int} = {int}", "{text} <> {text}", "{int} IS NOT NULL"]
@@ -73,20 +85,24 @@ WILD = ["text", "\"case\"", "coalesce", "\"array\"", "\"row\"", "upper", "max", 
         "\"?column?\"", "lower", "count", "street", "\"current_date\"", "int4", "to_json", "u", "secret", "token", "\"nullif\""]
 LITERALS = {"text": ["'x'", "'name3'", "''", "E'a\\'b'", "$$d$$", "NULL::text"], "int": ["0", "1", "3", "7", "NULL::int"], "numeric": ["2.5"], "bool": ["true", "true", "true", "false", "NULL::bool"],
             "date": ["date '2020-01-04'"], "jsonb": ["'{\"k\": \"v\"}'::jsonb"], "texts": ["ARRAY['x', 'y']"], "ints": ["ARRAY[1, 2]"],
-            "pair": ["ROW('s', 't', 1)::place"], "mood": ["'fine'::mood"], "range": ["int4range(1, 4)"]}
+            "pair": ["ROW('s', 't', 1)::place"], "mood": ["'fine'::mood"], "range": ["int4range(1, 4)"],
+            "span": ["'{[1,2)}'::int4multirange"]}
 AGGREGATES = {
     "int": ["count(*)", "count({text})", "count(DISTINCT {int})", "sum({int})", "max({int})", "min({int}) FILTER (WHERE {bool})", "max(length({text}))", "bit_or({int})",
-            "count(*) FILTER (WHERE {bool})", "(array_agg({int} ORDER BY {int}))[1]", "count(DISTINCT {text})", "mode() WITHIN GROUP (ORDER BY {int})", "regr_count({int}, {int})"],
+            "count(*) FILTER (WHERE {bool})", "(array_agg({int} ORDER BY {int}))[1]", "count(DISTINCT {text})", "mode() WITHIN GROUP (ORDER BY {int})", "regr_count({int}, {int})",
+            "rank({n}) WITHIN GROUP (ORDER BY {int})", "dense_rank({n}, 'm') WITHIN GROUP (ORDER BY {int}, {text} DESC)", "upper(range_merge(range_agg({range})))", "bit_xor({int})", "count(({pair}).zip)"],
     "text": ["max({text})", "min({text})", "string_agg({text}, ',')", "string_agg({text}, ',' ORDER BY {int})", "array_agg({text})::text", "json_agg({text})::text",
              "string_agg(DISTINCT {text}, ',')", "jsonb_object_agg({text}, {int})::text", "json_agg({row})::text", "(array_agg({row}))[1]::text", "array_to_string(array_agg({text}), '')",
-             "percentile_disc(0.5) WITHIN GROUP (ORDER BY {text})", "mode() WITHIN GROUP (ORDER BY {text})", "max({text}) FILTER (WHERE {bool})", "xmlagg(xmlelement(name a, {text}))::text"],
+             "percentile_disc(0.5) WITHIN GROUP (ORDER BY {text})", "mode() WITHIN GROUP (ORDER BY {text})", "max({text}) FILTER (WHERE {bool})", "xmlagg(xmlelement(name a, {text}))::text",
+             "range_agg({range})::text", "range_intersect_agg({range})::text", "(percentile_disc(ARRAY[0.2, 0.8]) WITHIN GROUP (ORDER BY {text}))::text", "array_agg(ARRAY[{text}, 'x'])::text", "json_object_agg({text}, {pair})::text",
+             "string_agg({text}, '' ORDER BY {int} USING >, {text} DESC NULLS LAST)", "(max({pair}::text))"],
     "numeric": ["avg({int})", "sum({numeric})", "max({numeric})", "stddev({int})", "percentile_cont(0.5) WITHIN GROUP (ORDER BY {int})"],
     "bool": ["bool_and({bool})", "every({bool})", "bool_or({bool})"], "jsonb": ["jsonb_agg({text})", "jsonb_agg({row})", "jsonb_object_agg({int}, {text})"],
     "date": ["max({date})"], "texts": ["array_agg({text})", "array_agg(DISTINCT {text})", "array_agg({text} ORDER BY {int} DESC)"],
 }
 WINDOWS = ["row_number()", "rank()", "dense_rank()", "ntile(2)", "lag({text})", "lead({text}, 1, {text})", "first_value({text})", "last_value({text})", "nth_value({text}, 2)", "sum({int})",
            "count(*)", "max({text})", "array_agg({text})", "string_agg({text}, '')", "percent_rank()", "count(*) FILTER (WHERE {bool})", "jsonb_agg({text})", "lag({int}, {n})", "avg({numeric})"]
-FRAMES = ["", "", "", " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW", " ROWS UNBOUNDED PRECEDING", " GROUPS 1 PRECEDING", " RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE TIES"]
+FRAMES = [" ROWS BETWEEN {n} PRECEDING AND {n} FOLLOWING EXCLUDE CURRENT ROW", " RANGE BETWEEN 1 PRECEDING AND 2 FOLLOWING", " GROUPS BETWEEN CURRENT ROW AND 1 FOLLOWING EXCLUDE GROUP", "", "", "", " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW", " ROWS UNBOUNDED PRECEDING", " GROUPS 1 PRECEDING", " RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE TIES"]
 # In FROM: (text, columns behind the alias).
 FUNCTIONS = [
     ("generate_series(1, {n})", "g int"), ("unnest({texts})", "u text"), ("jsonb_each_text({jsonb})", "k text, v text"), ("jsonb_array_elements_text('[\"a\"]')", "v text"),
@@ -95,6 +111,9 @@ FUNCTIONS = [
     ("regexp_matches({text}, '(.)', 'g')", "m texts"), ("jsonb_populate_recordset(NULL::place, '[{\"zip\": 1, \"town\": \"mine\"}]')", "street text, town text, zip int"), ("coalesce({pair}, ROW('a', 'b', 1)::place)", "street text, town text, zip int"),
     ("upper({text})", "w text"), ("jsonb_object_keys({jsonb})", "k text"), ("ROWS FROM (unnest({texts}), generate_series(1, {n}))", "u text, g int"),
     ("unnest({texts}, {ints})", "u text, i int"), ("jsonb_path_query({jsonb}, '$.*')", "j jsonb"), ("string_to_array({text}, ' ')", "w texts"), ("generate_subscripts({texts}, 1)", "g int"),
+    ("ROWS FROM (jsonb_to_record({jsonb}) AS (k text, n int), unnest({texts}))", "k text, n int, u text"), ("jsonb_array_elements(to_jsonb({texts}))", "j jsonb"), ("jsonb_to_record({jsonb} || {jsonb})", "k text, n int"),
+    ("unnest(ARRAY[{pair}, ROW('a', 'b', 1)::place])", "street text, town text, zip int"), ("unnest({span})", "r range"), ("ROWS FROM (generate_series(1, {n}), jsonb_each_text({jsonb}))", "g int, k text, v text"),
+    ("jsonb_path_query({jsonb}, '$.k')", "j jsonb"), ("json_each_text(row_to_json({pair}))", "k text, v text"), ("generate_series({n}, 9, 2)", "g int"), ("unnest(ARRAY[[{text}], ['x']])", "u text"),
     ("XMLTABLE('/a/b' PASSING '<a><b>1</b></a>'::xml COLUMNS x int PATH '.')", "x int"), ("coalesce({text}, 'x')", "w text"),
 ]
 SETS = ["generate_series(1, {n})", "unnest({texts})", "jsonb_object_keys({jsonb})", "unnest(ARRAY[{int}, 2])", "regexp_split_to_table({text}, ' ')", "jsonb_array_elements_text('[\"b\", \"c\"]')"]

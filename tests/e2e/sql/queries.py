@@ -344,6 +344,8 @@ class Queries:
         distinct, tail = "", ""
         if self.chance(0.08) and not any(c.masked for c in columns):
             distinct = "DISTINCT "
+        elif whole and self.chance(0.08):
+            return self.distinct_on(targets, f"{source}{where}", scope), columns
         text = f"SELECT {distinct}{targets} FROM {source}{where}"
         if whole and not distinct and self.chance(0.4):
             keys = [self.order_of(columns), self.condition_key(scope), self.condition_key(scope)]
@@ -352,6 +354,12 @@ class Queries:
         elif whole and self.chance(0.1):
             tail = f" LIMIT {self.random.randrange(1, 9)}"
         return text + tail, columns
+
+    def distinct_on(self, targets, source, scope):
+        keys = [self.condition_key(scope) for _ in range(self.choice(1, 1, 2))]
+        order = ", ".join([*keys, self.condition_key(scope)])
+        return f"SELECT DISTINCT ON ({', '.join(keys)}) {targets} FROM {source} ORDER BY {order}" if self.chance(0.7) else \
+            f"SELECT DISTINCT ON ({', '.join(keys)}) {targets} FROM {source}"
 
     def condition_key(self, scope):
         before, self.in_condition = self.in_condition, True
@@ -379,7 +387,7 @@ class Queries:
             item = self.random.choice([i for i in scope if not (i.row_masked and self.harmless)])
             self.touched |= item.row_masked
             return f"{item.alias} AS whole", [Column("whole", "whole", item.row_masked)]
-        wanted = kinds or [self.choice("text", "text", "text", "int", "int", "numeric", "bool", "date", "jsonb", "texts", "ints", "pair", "mood", "range")
+        wanted = kinds or [self.choice("text", "text", "text", "int", "int", "numeric", "bool", "date", "jsonb", "texts", "ints", "pair", "mood", "range", "span")
                            for _ in range(self.random.randrange(1, 5))]
         texts, columns = [], []
         for kind in wanted:
@@ -418,7 +426,12 @@ class Queries:
         text = f"SELECT {', '.join(texts)} FROM {source}{where}"
         if keys:
             listed = ", ".join(key for key, _ in keys)
-            text += " GROUP BY " + self.choice(listed, listed, f"ROLLUP ({listed})", f"CUBE ({listed})", f"GROUPING SETS (({listed}), ())", f"DISTINCT {listed}")
+            text += " GROUP BY " + self.choice(listed, listed, f"ROLLUP ({listed})", f"CUBE ({listed})", f"GROUPING SETS (({listed}), ())", f"DISTINCT {listed}",
+                                                f"GROUPING SETS (({listed}), ROLLUP ({listed}), GROUPING SETS (()))", f"ROLLUP ({listed}), CUBE ({listed})",
+                                                f"DISTINCT ROLLUP ({listed}), GROUPING SETS (({listed}), ())")
+            if self.chance(0.2):
+                text = text.replace("SELECT ", f"SELECT GROUPING({listed}) AS {self.name('c')}, ", 1)
+                columns.insert(0, Column(f"c{self.serial}", "int", False))
         if self.chance(0.2):
             text += " HAVING count(*) > " + str(self.random.randrange(3))
         return text, columns
@@ -429,16 +442,23 @@ class Queries:
         return (found, kind) if found else None
 
     def windowed(self, source, where, scope, depth):
-        texts, columns = [], []
+        texts, columns, windows = [], [], []
         for _ in range(self.choice(1, 2)):
             touched, self.touched = self.touched, False
             before, self.in_condition = self.in_condition, True
             call = self.fill(self.random.choice(expressions.WINDOWS), scope, 1)
             part = f"PARTITION BY {self.deciding(self.expression, 'text', scope, 1)} " if self.chance(0.4) else ""
             order = f"ORDER BY {self.deciding(self.expression, 'int', scope, 1)}" if self.chance(0.8) else ""
-            frame = self.random.choice(expressions.FRAMES) if order else ""
+            frame = self.fill(self.random.choice(expressions.FRAMES), [], 0) if order else ""
             masked, self.touched, self.in_condition = self.touched, touched or self.touched, before
             name = self.name("c")
-            texts.append(f"{call} OVER ({part}{order}{frame}) AS {name}")
+            named = self.name("o") if self.chance(0.3) else None
+            if named:
+                # A part of it stands with the others' names.
+                windows.append(f"{named} AS ({part}{'' if frame else order})")
+                texts.append(f"{call} OVER ({named} {order}{frame}) AS {name}" if frame else f"{call} OVER {named} AS {name}")
+            else:
+                texts.append(f"{call} OVER ({part}{order}{frame}) AS {name}")
             columns.append(Column(name, "window", masked))
-        return f"SELECT {', '.join(texts)} FROM {source}{where}", columns
+        tail = f" WINDOW {', '.join(windows)}" if windows else ""
+        return f"SELECT {', '.join(texts)} FROM {source}{where}{tail}", columns
