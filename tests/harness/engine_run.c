@@ -304,6 +304,10 @@ static bool hold(struct engine_run *run, const struct protocol_action_event *eve
 	struct protocol_binding binding;
 	int r = run->held == HELD_APPROVED ? -EALREADY : bind(run, event->lane, &binding);
 
+	if (r == 0 && binding.maybe_late) {
+		protocol->judge_again(run->engine, event->lane, false);
+		return true;
+	}
 	if (r == 0 && run->held == HELD_NOT && protocol->preview) {
 		run->held = HELD_PREVIEWED;
 		if (!protocol->preview(run->engine, event->lane)) {

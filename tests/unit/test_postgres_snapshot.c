@@ -48,8 +48,8 @@ static void begin(void)
 	server("BEGIN", 'T');
 }
 
-/* Rows of one value each, of as many queries. */
-static void answer(const char *const *values, size_t count)
+/* Rows of one value each, of as many queries; `status` 0: inside a batch of the agent's. */
+static void answer_in(const char *const *values, size_t count, char status)
 {
 	struct buffer b;
 
@@ -62,10 +62,16 @@ static void answer(const char *const *values, size_t count)
 		add(&b, '3', SLICE_EMPTY);
 		add(&b, '3', SLICE_EMPTY);
 	}
-	add(&b, 'Z', BYTES("T"));
+	if (status)
+		add(&b, 'Z', slice_of(&status, 1));
 	buffer_clear(&run.sent[SIDE_SERVER]);
 	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
 	buffer_done(&b);
+}
+
+static void answer(const char *const *values, size_t count)
+{
+	answer_in(values, count, 'T');
 }
 
 static void read_first(void)
@@ -187,6 +193,177 @@ Test(snapshot, behind_one_nobody_is_asked)
 	query(DELETE);
 	cr_assert(sent(ISOLATION));
 	answer(level, 1);
-	cr_expect(happened("! preview"));
+	cr_expect_not(happened("! preview") || happened("! held"));
+}
+
+/* --- batches of the extended protocol --- */
+
+/* Parse, Bind and Execute of each text, and a Sync. */
+static void batch(const char *first, const char *second, bool synced)
+{
+	const char *const texts[] = {first, second};
+	struct buffer b;
+	size_t mark;
+
+	buffer_init(&b, 4096);
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && texts[i]; i++) {
+		pg_begin(&b, 'P', &mark);
+		pg_put_string(&b, SLICE_EMPTY);
+		pg_put_string(&b, slice_from_string(texts[i]));
+		buffer_append_u16(&b, 0);
+		pg_end(&b, mark);
+		add(&b, 'B', BYTES("\0\0\0\0\0\0\0\0"));
+		add(&b, 'E', BYTES("\0\0\0\0\0"));
+	}
+	if (synced)
+		add(&b, 'S', SLICE_EMPTY);
+	agent(buffer_slice(&b));
+	buffer_done(&b);
+}
+
+/* What a statement that ran in a batch is answered by. */
+static void ran(const char *tag)
+{
+	struct buffer b;
+
+	buffer_init(&b, 4096);
+	add(&b, '1', SLICE_EMPTY);
+	add(&b, '2', SLICE_EMPTY);
+	add(&b, 'C', slice_of(tag, strlen(tag) + 1));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+}
+
+static void server_fails(const char *severity)
+{
+	struct buffer b, body;
+
+	buffer_init(&b, 4096);
+	buffer_init(&body, 4096);
+	buffer_append_format(&body, "S%s%cV%s%cC57P01%cMno%c", severity, 0, severity, 0, 0, 0);
+	buffer_append_byte(&body, 0);
+	add(&b, 'E', buffer_slice(&body));
+	engine_run_feed(&run, SIDE_SERVER, buffer_slice(&b));
+	buffer_done(&b);
+	buffer_done(&body);
+}
+
+static void parsed(void)
+{
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	engine_run_feed(&run, SIDE_SERVER, BYTES("1\0\0\0\x04"));
+}
+
+static const char *const repeatable[] = {"repeatable read"},
+			 *const committed[] = {"read committed"}, *const known[] = {"7:-123"};
+
+/* What is asked when it was approved, in this order. */
+static void answer_approved(void)
+{
+	answer_in(known, 1, 0);
+	answer_session(NULL, 0);
+	answer_in(repeatable, 1, 0);
+}
+
+#define BEGIN "begin isolation level repeatable read"
+
+Test(snapshot, behind_the_beginning_of_its_transaction_a_parse_is_kept_back)
+{
+	batch(BEGIN, DELETE, true);
+	cr_assert(sent(BEGIN) && !sent(DELETE));
+	ran("BEGIN");
+	cr_assert(happened("! held"));
+	cr_assert(sent(VERSION) && sent(ISOLATION) && !sent(DELETE), "when it is approved");
+	answer_approved();
+	cr_expect(sent(DELETE));
+	ran("DELETE 0");
+	engine_run_feed(&run, SIDE_SERVER, BYTES("Z\0\0\0\x05T"));
+	cr_assert_not(happened("violation"));
+}
+
+Test(snapshot, nor_does_a_comparison_that_is_due_fix_it_there)
+{
+	batch(BEGIN, NULL, false);
+	run.catalog.check = true;
+	batch(DELETE, NULL, true);
+	ran("BEGIN");
+	cr_assert(sent(ISOLATION) && !sent(VERSION));
+	answer_in(repeatable, 1, 0);
+	cr_assert(happened("! held"));
+	cr_expect(sent(VERSION) && !sent(DELETE), "when it is approved");
+}
+
+Test(snapshot, what_fails_when_it_was_approved_takes_what_was_kept_back_with_it)
+{
+	batch(BEGIN, DELETE, true);
+	ran("BEGIN");
+	cr_assert(sent(VERSION));
+	buffer_clear(&run.sent[SIDE_SERVER]);
+	server_fails("ERROR");
+	cr_assert_not(sent(DELETE) || happened("violation"));
+	engine_run_feed(&run, SIDE_SERVER,
+		BYTES("Z\0\0\0\x05"
+		      "E"));
+	cr_assert_not(happened("violation"));
+	query("rollback");
+	cr_expect(sent("rollback") && !sent(DELETE));
+}
+
+Test(snapshot, behind_a_read_of_the_same_batch_nobody_is_asked)
+{
+	batch(SELECT, DELETE, true);
+	cr_assert_not(sent(ISOLATION) || happened("! held"));
+	ran("SELECT 0");
+	parsed();
+	cr_assert(sent(ISOLATION) && !sent(VERSION));
+	answer_in(repeatable, 1, 0);
 	cr_expect_not(happened("! held"));
+}
+
+Test(snapshot, at_read_committed_people_are_asked_there)
+{
+	batch(SELECT, DELETE, true);
+	ran("SELECT 0");
+	parsed();
+	cr_assert(sent(ISOLATION));
+	answer_in(committed, 1, 0);
+	cr_expect(happened("! held"));
+}
+
+Test(snapshot, what_is_not_kept_back_is_compared_before_the_server_reads_it)
+{
+	begin();
+	run.catalog.check = true;
+	batch(SELECT, NULL, true);
+	answer(repeatable, 1);
+	cr_assert(sent(VERSION) && !sent(SELECT));
+	answer(known, 1);
+	cr_expect(sent(SELECT));
+	cr_expect_not(run.catalog.check, "the snapshot was a new one");
+}
+
+/* --- what the server says before it has what is kept back --- */
+
+static void parse_alone(void)
+{
+	agent(BYTES("P\0\0\0\x27\0" DELETE "\0\0\0"));
+	cr_assert_eq(buffer_length(&run.sent[SIDE_SERVER]), 0);
+}
+
+/* It ends the session, say, while people are asked. */
+Test(snapshot, an_error_ends_what_is_kept_back, .timeout = 20)
+{
+	parse_alone();
+	server_fails("FATAL");
+	cr_expect_not(run.engine->protocol->is_busy(run.engine));
+	agent(BYTES("S\0\0\0\x04"));
+	cr_expect_not(sent(DELETE));
+}
+
+Test(snapshot, nobody_answers_what_is_kept_back)
+{
+	parse_alone();
+	parsed();
+	cr_expect(happened("! violation server"));
 }

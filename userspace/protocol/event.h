@@ -108,6 +108,9 @@ struct protocol_binding {
 	/* Whether it is still the same when people have decided can't be known: what they decided
 	 * before, with its unit, covers it, but they can't be asked any more. */
 	bool late;
+	/* Whether that is so the server has to be asked, as judge_again() does; before it is,
+	 * people are not. */
+	bool maybe_late;
 };
 
 struct protocol_result {

@@ -379,6 +379,7 @@ struct draft *draft_make(struct session *s, const struct protocol_action_event *
 		r = make_single(s, event, verdict, &binding, false, d, &d->question);
 	if (r == 0) {
 		memcpy(d->digests[d->count++], d->question.digest, QUESTION_DIGEST_SIZE);
+		d->maybe_late = binding.maybe_late;
 		add_values(d, event);
 		d->asked = (struct draft_end){1, d->value_count, d->question.values_total, 0};
 		if (event->unit && protocol->ahead && most > 1)

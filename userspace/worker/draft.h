@@ -22,6 +22,7 @@ struct draft {
 	size_t count; /* of actions: at least one */
 	struct draft_end asked; /* behind the last that people decide about */
 	bool grows; /* what is still to arrive may belong to it */
+	bool maybe_late; /* as in struct protocol_binding */
 	struct protocol_value values[QUESTION_VALUES_MOST];
 	size_t value_count;
 	struct buffer text; /* of several actions */

@@ -134,6 +134,16 @@ static const char *hold_anew(struct session *s, const struct protocol_action_eve
 	return problem;
 }
 
+/* Nobody is asked about what is known to be refused when they have approved it. */
+static void find_out_first(struct session *s, struct hold *h, uint32_t lane)
+{
+	if (h)
+		hold_judge(h, false);
+	else
+		s->engine->protocol->judge_again(s->engine, lane, false);
+	session_touch(s);
+}
+
 enum hold_answer hold_action(
 	struct session *s, const struct protocol_action_event *event, struct decision *d)
 {
@@ -146,7 +156,9 @@ enum hold_answer hold_action(
 	/* The engine brings it again. */
 	if (!draft && !problem)
 		return HOLD_WAITS;
-	if (draft && h && (!is_same(h, draft) || h->state == HOLD_DECIDED) &&
+	if (draft && draft->maybe_late)
+		find_out_first(s, h, event->lane);
+	else if (draft && h && (!is_same(h, draft) || h->state == HOLD_DECIDED) &&
 		hold_makes_sure(s, event->lane))
 		answer = HOLD_WAITS;
 	else if (draft && h && is_same(h, draft))

@@ -129,6 +129,7 @@ struct pg_pending {
 	struct action_pair pair; /* for actions that have no plan */
 	char note[40]; /* its object */
 	bool met; /* judging it has begun */
+	bool looked; /* all that what it means hangs on was looked up, or is still good */
 	bool late; /* then its transaction may have had a snapshot already */
 	bool unchecked; /* names are to be compared before it runs, and not before it is held */
 	bool may_wait; /* people may be asked */
@@ -222,9 +223,11 @@ struct pg_engine {
 	struct pg_own_login *own;
 
 	struct pg_requests requests;
-	/* A Parse that is among the requests, and goes out with what follows it: what it will run
-	 * may need people, who are shown what the server says of it before a batch begins. */
+	/* A Parse that is the only request, and goes out with what follows it: what it will run may
+	 * need people, who are shown what the server says of it before a batch begins; and it would
+	 * be the first of its transaction to take a snapshot. */
 	struct buffer deferred;
+	bool deferred_begins; /* the server has nothing else of its batch */
 	struct pg_names statements, portals;
 	uint64_t batch; /* Syncs sent */
 	/* Requests whose text may change what later text means, or what prepared statements and
@@ -308,6 +311,13 @@ static inline struct pg_engine *pg_engine_of(struct protocol_engine *e)
 static inline size_t pg_requests_sent(const struct pg_engine *e)
 {
 	return e->requests.count - (buffer_length(&e->deferred) ? 1 : 0);
+}
+
+/* Whether the server has something of a batch whose Sync it does not have: one of ours would end
+ * it. */
+static inline bool pg_batch_has_begun(const struct pg_engine *e)
+{
+	return e->unsynced && !(buffer_length(&e->deferred) && e->deferred_begins);
 }
 
 /* engine.c: events and output */
@@ -466,6 +476,8 @@ void pg_snapshot_on_ready(struct pg_engine *e);
 void pg_snapshot_on_judging(struct pg_engine *e);
 /* Whether what others changed since the pending message was judged first is hidden from us. */
 bool pg_snapshot_hides_others(const struct pg_engine *e);
+/* Whether that is not known, and will be when the message has been judged again. */
+bool pg_snapshot_may_hide_others(const struct pg_engine *e);
 /* A lookup compared names in the open transaction, `late`: in a snapshot that may have been older.
  */
 void pg_snapshot_on_compared(struct pg_engine *e, bool late);

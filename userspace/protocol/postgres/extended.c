@@ -16,23 +16,32 @@
 /* --- Parse --- */
 
 /* What the statement runs may need people, and the batch begins with it: once the server has it,
- * an error of a question of ours would end the batch, and a Sync of ours would commit it. */
+ * an error of a question of ours would end the batch, and a Sync of ours would commit it. Or what
+ * stands before it has read nothing (it may begin the transaction, say), and the server would take
+ * the transaction's snapshot to understand it: people would be asked about what can't go on. */
 static bool may_be_deferred(const struct pg_engine *e, const struct pg_frame *m)
 {
 	const struct pg_plan *plan = e->pending.plan;
+	bool begins = e->requests.count == 0 && !e->unsynced;
+	bool reads_first = !e->snapshot && buffer_length(&e->deferred) == 0;
 
-	return plan && plan->judgement && plan->judgement->review && e->requests.count == 0 &&
-		!e->unsynced && m->complete && m->whole.length <= PG_DEFERRED_MOST;
+	return plan && plan->judgement && plan->judgement->review && (begins || reads_first) &&
+		m->complete && m->whole.length <= PG_DEFERRED_MOST;
 }
 
 static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slice name,
 	struct slice text, struct slice types)
 {
-	struct pg_statement *statement = pg_statement_new(e->pending.text, text);
 	bool deferred = may_be_deferred(e, m);
-	struct pg_request *q = pg_send_request(e, PG_REQUEST_PARSE);
-	int r = -EPERM;
+	struct pg_statement *statement;
+	struct pg_request *q;
+	int r = deferred ? pg_judge_drain(e) : PG_TAKEN;
 
+	if (r != PG_TAKEN)
+		return r;
+	r = -EPERM;
+	q = pg_send_request(e, PG_REQUEST_PARSE);
+	statement = pg_statement_new(e->pending.text, text);
 	statement->action = e->pending.action;
 	statement->types = slice_of(memory_copy_text(types.data, types.length), types.length);
 	if (q) {
@@ -40,6 +49,7 @@ static int parse_send(struct pg_engine *e, const struct pg_frame *m, struct slic
 		q->statement = pg_statement_get(statement);
 		q->name = memory_copy_text(name.data, name.length);
 		q->name_length = name.length;
+		e->deferred_begins = !e->unsynced;
 		e->unsynced = true;
 		r = pg_names_begin(&e->statements, name, statement, e->batch);
 	}

@@ -358,7 +358,8 @@ int pg_hold_bind(struct protocol_engine *base, uint32_t lane, struct protocol_bi
 		.context = buffer_slice(b),
 		.runs = buffer_slice(&e->runs),
 		.in_unit = unit == 0 ? buffer_slice(&e->in_unit) : SLICE_EMPTY,
-		.late = late};
+		.late = late,
+		.maybe_late = pg_snapshot_may_hide_others(e)};
 	return 0;
 }
 

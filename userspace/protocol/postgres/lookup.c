@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "protocol/postgres/error.h"
 #include "protocol/postgres/private.h"
+#include "protocol/postgres/server.h"
 
 #define PATH_MOST 256
 #define ROW_VALUES_MOST 16
@@ -302,7 +303,7 @@ int pg_lookup_start(struct pg_engine *e, unsigned wanted)
 	}
 	l->wanted = wanted | guards(e);
 	l->closes = 0;
-	l->synced = !e->unsynced || pg_requests_sent(e) < e->requests.count;
+	l->synced = !pg_batch_has_begun(e);
 	e->snapshot |= l->inside && wanted & ~(1u << PG_LOOKUP_ISOLATION | 1u << PG_LOOKUP_NAME);
 	if (wanted & 1u << PG_LOOKUP_NAMES) {
 		l->names = sql_catalog_new(LIMIT_CATALOG_BYTES);
@@ -468,6 +469,8 @@ int pg_lookup_reply(struct pg_engine *e, uint8_t type, struct slice body)
 			return 0;
 		/* Inside the agent's batch the server now skips to the agent's Sync. */
 		e->skipping = true;
+		if (e->requests.count)
+			pg_settle_head(e, false); /* what is deferred is skipped with it */
 		l->ended_batch = true;
 		return finish(e);
 	case 'Z':

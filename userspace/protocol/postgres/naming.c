@@ -119,14 +119,21 @@ static unsigned steps_needed(struct pg_engine *e)
 	return steps;
 }
 
+/* People are asked, or what they approved goes on, and its transaction may have begun reading. */
+static bool hangs_on_isolation(const struct pg_engine *e)
+{
+	/* A failed one says nothing, and ends with what people are asked about. */
+	bool failed = e->transaction == 'E' && !pg_requests_sent(e);
+
+	return e->judged_again && e->pending.late && e->isolation == PG_SNAPSHOT_UNKNOWN && !failed;
+}
+
 /* Where it decides what the names that are read are good for. */
 static unsigned isolation_step(const struct pg_engine *e, unsigned steps)
 {
-	bool goes_on = e->judged_again && e->pending.late;
-
 	if (!pg_snapshot_is_inside(e) || e->isolation != PG_SNAPSHOT_UNKNOWN)
 		return 0;
-	return steps & PG_STEP(VERSION) || goes_on ? PG_STEP(ISOLATION) : 0;
+	return steps & PG_STEP(VERSION) || hangs_on_isolation(e) ? PG_STEP(ISOLATION) : 0;
 }
 
 /* Where we only observe, a question must not end the agent's batch, as one would that the server
@@ -148,7 +155,7 @@ static int do_without_asking(unsigned steps)
 static bool compares_later(const struct pg_engine *e, unsigned steps)
 {
 	return steps == PG_STEP(VERSION) && !e->names_check && !e->snapshot && !e->lookup_failed &&
-		e->transaction == 'T' && pg_naming_may_ask(e);
+		e->transaction != 'E' && pg_snapshot_is_inside(e) && pg_naming_may_ask(e);
 }
 
 int pg_naming_compare(struct pg_engine *e)
@@ -175,6 +182,9 @@ int pg_naming_refresh(struct pg_engine *e)
 			host->catalog(host, e->startup.database, slice_from_string(e->encoding));
 	if (!e->names_private && shared_names_are_fresh(e) && e->names != e->catalog->names)
 		pg_naming_adopt(e, e->catalog->names, e->catalog->names_epoch);
+	/* What is in flight may begin a transaction, or end it. */
+	if (hangs_on_isolation(e) && pg_requests_sent(e))
+		return pg_judge_drain(e);
 	steps = steps_needed(e);
 	e->pending.unchecked = compares_later(e, steps) && e->isolation == PG_SNAPSHOT_ONE;
 	if (e->pending.unchecked)
@@ -182,6 +192,7 @@ int pg_naming_refresh(struct pg_engine *e)
 	if (compares_later(e, steps) && e->isolation == PG_SNAPSHOT_UNKNOWN)
 		steps = PG_STEP(ISOLATION);
 	steps |= isolation_step(e, steps);
+	e->pending.looked = steps == 0;
 	if (steps == 0)
 		return PG_TAKEN;
 	if (e->lookup_failed) {

@@ -122,7 +122,7 @@ static const char *moment_problem(const struct pg_engine *e)
 		return too_slow; /* of what it was before others changed what it means */
 	if (e->startup.replication)
 		return "the connection is one of replication";
-	if (pg_requests_sent(e) || e->lookup || (e->unsynced && !buffer_length(&e->deferred)))
+	if (pg_requests_sent(e) || e->lookup || pg_batch_has_begun(e))
 		return "it is part of a batch";
 	return NULL;
 }

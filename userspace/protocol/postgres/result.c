@@ -29,7 +29,7 @@ int pg_result_on_complete(struct pg_engine *e, const struct pg_frame *m)
 
 	for (size_t i = 0; q && i < ARRAY_SIZE(ends); i++)
 		fits |= ends[i].type == m->type && ends[i].kind == q->kind;
-	if (!fits || (q->flags & PG_REQUEST_POISONED))
+	if (!fits || (q->flags & PG_REQUEST_POISONED) || !pg_requests_sent(e))
 		return -EBADMSG;
 	probe = q->flags & PG_REQUEST_PROBE;
 	if (m->type == 's')

@@ -57,6 +57,9 @@ static void finish(struct pg_engine *e, size_t index, bool succeeded)
 	struct pg_request *q = pg_requests_at(&e->requests, index);
 
 	settle_name(e, q, succeeded);
+	/* Nothing else is in flight where there is any: it is over before it was sent. */
+	if (buffer_length(&e->deferred))
+		buffer_done(&e->deferred);
 	if (q->flags & PG_REQUEST_EFFECTS) {
 		const struct pg_plan *plan = request_plan(q);
 		unsigned effects = plan ? pg_judge_effects(e, plan) : SQL_EFFECT_UNKNOWN;

@@ -10,9 +10,7 @@
 
 bool pg_snapshot_is_inside(const struct pg_engine *e)
 {
-	bool in_batch = e->unsynced && pg_requests_sent(e) == e->requests.count;
-
-	return e->transaction != 'I' || in_batch;
+	return e->transaction != 'I' || pg_batch_has_begun(e);
 }
 
 void pg_snapshot_on_isolation(struct pg_engine *e, struct slice level)
@@ -67,6 +65,16 @@ void pg_snapshot_on_judging(struct pg_engine *e)
 bool pg_snapshot_hides_others(const struct pg_engine *e)
 {
 	return e->pending.late && e->isolation == PG_SNAPSHOT_ONE;
+}
+
+bool pg_snapshot_may_hide_others(const struct pg_engine *e)
+{
+	/* What is in flight may have begun the transaction. A failed one can't be asked, and what
+	 * people are asked about ends it first. */
+	bool inside = pg_requests_sent(e) || (e->transaction != 'E' && pg_snapshot_is_inside(e));
+
+	return e->pending.late && e->pending.looked && inside &&
+		e->isolation == PG_SNAPSHOT_UNKNOWN;
 }
 
 void pg_snapshot_on_compared(struct pg_engine *e, bool late)

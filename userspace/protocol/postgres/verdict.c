@@ -98,6 +98,14 @@ int pg_verdict_would_refuse(struct protocol_engine *base, uint32_t lane,
 	return trace_masks(e, rules, ret);
 }
 
+/* A Parse that people may be asked behind is kept back, and compared when that has been decided. */
+static bool reaches_server(const struct pg_pending *p)
+{
+	bool asks = p->plan && p->plan->judgement && p->plan->judgement->review;
+
+	return p->phase == ACTION_RUN || (p->phase == ACTION_PREPARED && !asks);
+}
+
 /* It was not used: the next lookup drops it. */
 static void let_kept_go(struct pg_engine *e)
 {
@@ -126,7 +134,7 @@ int pg_verdict_release(struct protocol_engine *base, uint32_t lane, uint64_t num
 		pg_masks_put(e->pending.masks);
 		e->pending.masks = NULL;
 	}
-	if (e->pending.unchecked && e->pending.phase == ACTION_RUN)
+	if (e->pending.unchecked && reaches_server(&e->pending))
 		return pg_naming_compare(e);
 	e->wait = PG_WAIT_NONE;
 	/* What the StartupMessage asked for is judged before the server hears of it. */
