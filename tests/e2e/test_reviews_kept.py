@@ -239,12 +239,17 @@ def test_stopped_while_it_waits(setting, server):
     assert [body for _, body in setting.slack.requests[told:] if review["id"] in slacks.flatten(body)] == []
 
 
-def test_killed_between_the_approval_and_the_release(setting, server):
+@pytest.mark.parametrize("slack", ["has it", "is not told"])
+def test_killed_between_the_approval_and_the_release(setting, server, slack):
     """The reviewer was told that it is approved, and the record says so; it ran never, rather than twice."""
-    session, ts, review = held(setting, server, "approved")
-    with stopped(*setting.daemon.workers()):
+    item = f"approved: {slack}"
+    session, ts, review = held(setting, server, item)
+    with stopped(*setting.daemon.workers(), *([setting.broker()] if slack == "is not told" else [])):
         assert setting.daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
-        setting.daemon.kill()
+        if slack == "has it":
+            setting.outcome(ts, "approved by root")
+            setting.wait_known()
+        kill(setting)
     setting.daemon.start()
     shown = setting.daemon.json("reviews", "show", review["id"])
     assert (shown["state"], [s["ran"] for s in shown["sessions"]]) == ("approved", [None]), shown
@@ -252,9 +257,9 @@ def test_killed_between_the_approval_and_the_release(setting, server):
     setting.outcome(ts, "approved by root")
     setting.outcome(ts, "not known whether it ran")
     wait_over(server, session)
-    assert count(server, "item = 'approved'") == 1
+    assert count(server, f"item = '{item}'") == 1
     # Nor does it run for who sends it again.
-    again, _, second = setting.hold("delete from orders where item = 'approved'")
+    again, _, second = setting.hold(f"delete from orders where item = '{item}'")
     assert second["id"] != review["id"] and again.waits()
 
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reviews that are over, in Slack: what their messages say, clicks that come too late, and a Slack that says nothing meanwhile."""
+import contextlib
+import os
+import signal
 import threading
 
+import pytest
 from harness import slack as slacks
-from harness.reviews import state_of, wait_for_pending
+from harness.reviews import add, count, state_of, wait_for_pending
 from harness.waiting import wait_for
+from test_reviews_kept import OTHERS, stopped
 from test_slack import RULES, make, setting, shared  # noqa: F401
 
 
@@ -74,6 +79,45 @@ def test_how_many_like_it_were_approved_lately(setting):  # noqa: F811
         for user in ("U222", "U333"):
             setting.clicker.click(ts, "approve", user)
         session.answer()
+
+
+@contextlib.contextmanager
+def approved_unheard(setting, server, item):  # noqa: F811
+    """In Slack it is said; the worker hears of it when the caller is done. The session, and the message."""
+    add(server, item)
+    session, ts, review = setting.hold(f"delete from orders where item = '{item}'")
+    with stopped(*setting.daemon.workers()):
+        before = len(setting.slack.messages)
+        assert setting.daemon.wayleave("reviews", "approve", review["id"]).returncode == 0
+        ts = setting.slack.wait(lambda: next((ts for ts, m in setting.slack.messages.items() if review["id"] in slacks.flatten(m)
+                                              and "approved by root" in slacks.flatten(m)), None))
+        setting.wait_known()
+        assert len(setting.slack.messages) - before <= 1
+        yield session, ts, review
+
+
+@pytest.mark.parametrize("mode", ["token", "webhook"])
+def test_what_was_approved_and_lost_before_it_ran(make, server, mode):  # noqa: F811
+    """Whoever approved takes it for done, as the message says so: it says more, or another one does."""
+    setting = make(mode=mode, people=OTHERS)  # noqa: F811
+    with approved_unheard(setting, server, f"left: {mode}") as (session, ts, review):
+        told = len(setting.slack.messages)
+        session.process.kill()
+        session.process.wait()
+    said = "The approval was not used by 1 of the sessions."
+    setting.slack.wait(lambda: said in slacks.flatten(list(setting.slack.messages.values())[-1]))
+    assert [s["ran"] for s in setting.daemon.json("reviews", "show", review["id"])["sessions"]] == [False]
+    with approved_unheard(setting, server, f"lost: {mode}") as (_, second, review):
+        for worker in setting.daemon.workers():
+            os.kill(worker, signal.SIGKILL)
+    said = "It is not known whether it ran in 1 of the sessions."
+    setting.slack.wait(lambda: said in slacks.flatten(list(setting.slack.messages.values())[-1]))
+    last = list(setting.slack.messages)[-1]
+    assert "approved by root" in shown(setting, last) and review["id"] in shown(setting, last)
+    assert (last == second) == (mode == "token") and len(setting.slack.messages) == told + (1 if mode == "token" else 4)
+    setting.wait_known()
+    assert [s["ran"] for s in setting.daemon.json("reviews", "show", review["id"])["sessions"]] == [None]
+    assert count(server, f"item in ('left: {mode}', 'lost: {mode}')") == 2
 
 
 def test_a_grant_and_its_end(setting):  # noqa: F811

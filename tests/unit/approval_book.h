@@ -69,7 +69,7 @@ struct book_test {
 	char last_note[1024];
 	unsigned lists; /* of grants */
 	size_t settled_after; /* of `told`, when what waits is judged again */
-	unsigned changes[5]; /* by enum book_change */
+	unsigned changes[BOOK_RAN + 1];
 	int note_fails; /* negative errno; 0: no */
 	enum host_event only_fails; /* with it: only this one; 0: each */
 	void (*on_note)(struct book_test *t, enum host_event event);

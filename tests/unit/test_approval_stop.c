@@ -91,9 +91,56 @@ Test(book_stop, what_was_approved_and_lost_is_told)
 	book_ran(t->book, &(struct book_wait){1, 3});
 	assert_ran(t, &id, "ran unused unknown ran ran ");
 	book_ran(t->book, &(struct book_wait){0, 4});
+	cr_assert_eq(t->changes[BOOK_RAN], 0, "one may still be lost");
 	/* What was on its way is not known when all was killed. */
 	book_test_restart(t, NULL);
 	assert_ran(t, &id, "ran unused unknown ran unknown ");
+	book_test_free(t);
+}
+
+static void count_lost(void *context, const struct identifier *review)
+{
+	char *told = context;
+
+	strcat(strcat(told, review->text), " ");
+}
+
+/* Who reads of the approval in Slack, where nothing may come behind it, has to hear of it. */
+Test(book_stop, whoever_shows_an_approval_knows_when_it_is_all_over)
+{
+	struct book_test *t = book_test_new();
+	struct identifier id = ASK(t, .id = 1), other;
+	char told[256] = "", expected[64];
+
+	cr_assert_str_eq(ASK(t, .id = 2).text, id.text);
+	cr_assert_not(book_is_going_on(t->book, &id));
+	cr_assert_eq(book_test_decide(t, id.text, "root", true, 0), 0);
+	cr_assert(book_is_going_on(t->book, &id));
+	book_ran(t->book, &(struct book_wait){0, 1});
+	cr_assert(book_is_going_on(t->book, &id));
+	cr_assert_eq(t->changes[BOOK_RAN], 0);
+	book_ran(t->book, &(struct book_wait){0, 2});
+	cr_assert_not(book_is_going_on(t->book, &id));
+	cr_assert_eq(t->changes[BOOK_RAN], 1);
+	/* Of those that the end of the daemon took, the next one tells, once; the one after it does
+	 * not. */
+	other = ASK(t, .id = 3, .text = "update 2");
+	cr_assert_eq(book_test_decide(t, other.text, "root", true, 0), 0);
+	book_each_lost(t->book, count_lost, told);
+	cr_assert_str_eq(told, "");
+	book_test_restart(t, NULL);
+	cr_expect_not_null(
+		strstr(t->last_note, "not all is known to have run"), "%s", t->last_note);
+	book_each_lost(t->book, count_lost, told);
+	snprintf(expected, sizeof(expected), "%s ", other.text);
+	cr_assert_str_eq(told, expected);
+	assert_ran(t, &other, "unknown ");
+	strcpy(t->last_note, "none");
+	book_test_restart(t, NULL);
+	book_each_lost(t->book, count_lost, told);
+	cr_assert_str_eq(told, expected);
+	cr_expect_str_eq(t->last_note, "none");
+	assert_ran(t, &other, "unknown ");
 	book_test_free(t);
 }
 

@@ -293,6 +293,8 @@ int book_open(const struct book_options *o, struct book **ret, struct error *e)
 	if (r == 0)
 		r = cancel_old(b, o->now, e);
 	if (r == 0)
+		r = book_released_open(b, e);
+	if (r == 0)
 		r = book_grants_load(b, o->now, e);
 	if (r < 0) {
 		book_free(b);

@@ -39,6 +39,7 @@ enum book_change {
 	BOOK_VOTED, /* approved, but others must too */
 	BOOK_ENDED, /* approved, denied, expired, cancelled */
 	BOOK_GRANT_ENDED, /* what came of it: revoked, or its time is over */
+	BOOK_RAN, /* all that it was approved for went on, or are known not to */
 };
 
 struct book_events {
@@ -106,6 +107,11 @@ void book_answer(struct book *b, const struct book_wait *wait);
 void book_leave(struct book *b, const struct book_wait *wait, bool stays, uint64_t now);
 /* What was approved for that wait goes on. Until then the record says that it is not known. */
 void book_ran(struct book *b, const struct book_wait *wait);
+/* Whether some that were told of the review's approval may still be lost before they go on. */
+bool book_is_going_on(const struct book *b, const struct identifier *review);
+/* Each review with some that were lost as the daemon before this one ended: told once. */
+void book_each_lost(struct book *b, void (*each)(void *context, const struct identifier *review),
+	void *context);
 /* All of a worker's. */
 void book_worker_gone(struct book *b, unsigned worker, uint64_t now);
 /* Wayleave is about to end all sessions, which is why their reviews are cancelled from now on; what

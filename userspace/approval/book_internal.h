@@ -112,6 +112,8 @@ struct book {
 	struct book_wait taken_by;
 	uint64_t taken_number; /* of that asker, in the ledger */
 	struct list released; /* book_released.c */
+	struct identifier *lost; /* since the last daemon; nobody was told yet */
+	size_t lost_count;
 	struct note notes[NOTES_MOST];
 	size_t note_count;
 	bool opening; /* nobody is told of changes yet */
@@ -210,6 +212,8 @@ void book_released_left(struct book *b, const struct book_wait *wait);
 void book_released_back(struct book *b, const struct book_wait *wait,
 	const struct identifier *review, uint64_t number);
 void book_released_lost(struct book *b, unsigned worker);
+/* Those that the last daemon left so. */
+int book_released_open(struct book *b, struct error *e);
 void book_released_free(struct book *b);
 
 /* --- book_grants.c --- */

@@ -14,6 +14,7 @@
 	"nothing run"
 #define BACK "approved, but it did not begin: the approval is for who tries it again"
 #define LOST "approved; the worker that had its session ended, so it is not known to have run"
+#define ENDED "approved; Wayleave ended before it said so, so not all is known to have run"
 
 struct released {
 	struct list link; /* in the book, oldest first */
@@ -49,6 +50,17 @@ void book_release(struct book *b, const struct book_wait *wait, const struct ide
 	r->review = *review;
 	r->number = number;
 	list_append(&b->released, &r->link);
+}
+
+bool book_is_going_on(const struct book *b, const struct identifier *review)
+{
+	list_for_each (position, &b->released) {
+		const struct released *r = list_entry(position, struct released, link);
+
+		if (strcmp(r->review.text, review->text) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool book_is_released(const struct book *b, uint64_t number)
@@ -87,10 +99,16 @@ void book_ran(struct book *b, const struct book_wait *wait)
 {
 	struct released *r = find(b, wait);
 
+	struct identifier review;
+
 	if (!r)
 		return;
+	review = r->review;
 	settle(b, r, WAITER_HERE, NULL);
 	released_free(r);
+	/* Lists show nothing of it. */
+	if (!book_is_going_on(b, &review))
+		b->events->changed(b->context, &review, BOOK_RAN);
 }
 
 void book_released_left(struct book *b, const struct book_wait *wait)
@@ -119,12 +137,48 @@ void book_released_lost(struct book *b, unsigned worker)
 		struct released *r = list_entry(position, struct released, link);
 
 		if (r->wait.worker == worker)
-			lose(b, r, WAITER_RELEASED, LOST);
+			lose(b, r, WAITER_LOST, LOST);
 	}
+}
+
+static void remember_lost(void *context, const struct identifier *review)
+{
+	struct book *b = context;
+
+	b->lost = memory_resize_array(b->lost, b->lost_count + 1, sizeof(*b->lost));
+	b->lost[b->lost_count++] = *review;
+}
+
+int book_released_open(struct book *b, struct error *e)
+{
+	int r = book_begin(b, false, e);
+
+	if (r < 0)
+		return r;
+	r = ledger_lose_released(b->ledger, remember_lost, b);
+	if (r == 0 && b->lost_count == 0) {
+		ledger_rollback(b->ledger);
+		return 0;
+	}
+	for (size_t i = 0; r == 0 && i < b->lost_count; i++)
+		r = b->events->note(b->context, HOST_REVIEW, slice_from_string(b->lost[i].text),
+			slice_from_string(ENDED));
+	return book_end(b, r, e);
+}
+
+void book_each_lost(
+	struct book *b, void (*each)(void *context, const struct identifier *review), void *context)
+{
+	for (size_t i = 0; i < b->lost_count; i++)
+		each(context, &b->lost[i]);
+	free(b->lost);
+	b->lost = NULL;
+	b->lost_count = 0;
 }
 
 void book_released_free(struct book *b)
 {
+	free(b->lost);
 	list_for_each_safe (position, &b->released)
 		released_free(list_entry(position, struct released, link));
 }

@@ -152,7 +152,8 @@ static void add_session(void *context, const struct ledger_waiter *waiter)
 	cJSON_AddBoolToObject(item, "left", waiter->state == WAITER_LEFT);
 	if (waiter->state == WAITER_UNUSED)
 		cJSON_AddFalseToObject(item, "ran");
-	else if (waiter->state == WAITER_RELEASED && !book_is_released(s->book, waiter->number))
+	else if (waiter->state == WAITER_LOST ||
+		(waiter->state == WAITER_RELEASED && !book_is_released(s->book, waiter->number)))
 		cJSON_AddNullToObject(item, "ran");
 	cJSON_AddItemToArray(s->array, item);
 }

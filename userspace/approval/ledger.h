@@ -55,8 +55,9 @@ struct ledger_grant {
 enum ledger_waiter_state {
 	WAITER_HERE = 0, /* waits, or did when it was decided; what was approved was let go on */
 	WAITER_LEFT = 1, /* did not wait any more when the review was decided */
-	WAITER_RELEASED = 2, /* approved; whether it went on is not known */
+	WAITER_RELEASED = 2, /* approved; whether it went on is not known yet */
 	WAITER_UNUSED = 3, /* approved, and the approval let nothing run */
+	WAITER_LOST = 4, /* approved; whether it went on will never be known */
 };
 
 struct ledger_waiter {
@@ -90,6 +91,9 @@ int ledger_add_waiter(struct ledger *l, const struct identifier *review,
 int ledger_set_waiter(struct ledger *l, uint64_t number, enum ledger_waiter_state state);
 /* All that wait for the review. */
 int ledger_release_waiters(struct ledger *l, const struct identifier *review);
+/* All of which it is not known yet are lost; `each` gets the review of each, before. */
+int ledger_lose_released(struct ledger *l,
+	void (*each)(void *context, const struct identifier *review), void *context);
 /* In the place of one that this identity gave before. */
 int ledger_add_vote(
 	struct ledger *l, const struct identifier *review, const struct ledger_vote *vote);

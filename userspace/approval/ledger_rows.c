@@ -53,6 +53,20 @@ int ledger_release_waiters(struct ledger *l, const struct identifier *review)
 	return ledger_run(l, STATEMENT_RELEASE_WAITERS, "i", review);
 }
 
+int ledger_lose_released(struct ledger *l,
+	void (*each)(void *context, const struct identifier *review), void *context)
+{
+	sqlite3_stmt *s = ledger_bind(l, STATEMENT_EACH_RELEASED, "");
+	int r;
+
+	while ((r = ledger_step(s)) == 1) {
+		const struct identifier review = ledger_identifier(s, 0);
+
+		each(context, &review);
+	}
+	return r < 0 ? r : ledger_run(l, STATEMENT_LOSE_RELEASED, "");
+}
+
 int ledger_add_vote(struct ledger *l, const struct identifier *review, const struct ledger_vote *v)
 {
 	return ledger_run(l, STATEMENT_ADD_VOTE, "inttnnnt", review, (uint64_t)v->via, v->name,

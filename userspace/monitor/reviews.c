@@ -94,7 +94,7 @@ static void on_changed(void *context, const struct identifier *review, enum book
 		[BOOK_ENDED] = "ended",
 		[BOOK_GRANT_ENDED] = "its grant ended"};
 
-	if (change != BOOK_WAITERS)
+	if (change != BOOK_WAITERS && change != BOOK_RAN)
 		log_info("review %s: %s", review->text, texts[change]);
 	slack_on_review(context, review, change);
 }

@@ -191,23 +191,44 @@ static void announce(struct monitor *m, const struct identifier *review)
 	}
 }
 
-/* A message that says how long a grant is in force says also that it was revoked; that its time is
- * over everybody knows. */
+/* Whether a message that says how it ended may still have to say more: that its grant was revoked,
+ * or that what was approved was lost before it ran. */
+static bool may_end_otherwise(const struct monitor *m, const struct identifier *review)
+{
+	return book_grant_of(m->book, review) == BOOK_GRANT_IN_FORCE ||
+		book_is_going_on(m->book, review);
+}
+
+static void forget_if_over(struct monitor *m, struct announcement *item)
+{
+	if (item->posted == BROKER_POSTED_OUTCOME && !item->changed &&
+		!may_end_otherwise(m, &item->place.review))
+		announcements_remove(m->announcements, item);
+}
+
+/* That its time is over everybody knows. */
 static void look_at_grant(struct monitor *m, struct announcement *item)
 {
-	enum book_grant grant = book_grant_of(m->book, &item->place.review);
-
-	if (grant == BOOK_GRANT_REVOKED)
+	if (book_grant_of(m->book, &item->place.review) == BOOK_GRANT_REVOKED)
 		item->changed = item->soon = true;
-	else if (grant != BOOK_GRANT_IN_FORCE && item->posted == BROKER_POSTED_OUTCOME)
-		announcements_remove(m->announcements, item);
+	else
+		forget_if_over(m, item);
+}
+
+/* Behind the outcome it is that something was lost. Who approved reads of it, also where the daemon
+ * ends before Slack has it. */
+static void on_change(struct monitor *m, struct announcement *item)
+{
+	item->changed = true;
+	if (item->posted == BROKER_POSTED_OUTCOME)
+		announcements_set_told(m->announcements, item);
 }
 
 void slack_on_review(struct monitor *m, const struct identifier *review, enum book_change change)
 {
 	if (!m->announcements)
 		return;
-	if (m->config->slack && change != BOOK_ENDED && change != BOOK_GRANT_ENDED)
+	if (m->config->slack && change <= BOOK_VOTED)
 		announce(m, review);
 	list_for_each_safe (position, announcements_list(m->announcements)) {
 		struct announcement *item = list_entry(position, struct announcement, link);
@@ -218,11 +239,15 @@ void slack_on_review(struct monitor *m, const struct identifier *review, enum bo
 			look_at_grant(m, item);
 			continue;
 		}
+		if (change == BOOK_RAN) {
+			forget_if_over(m, item);
+			continue;
+		}
 		if (change == BOOK_ENDED && item->posted == BROKER_NOT_POSTED) {
 			announcements_remove(m->announcements, item); /* nobody has seen it */
 			continue;
 		}
-		item->changed = true;
+		on_change(m, item);
 		if (change != BOOK_WAITERS)
 			item->soon = true;
 	}
@@ -279,8 +304,7 @@ static void on_shown(struct monitor *m, struct slice head, struct slice text)
 	item->delayed = false;
 	if (shown.state != BROKER_SHOWN_CLOSED || item->changed)
 		announcements_set_posted(m->announcements, item, shown.place.time);
-	else if (is_there(item, &shown.place) &&
-		book_grant_of(m->book, &shown.place.review) == BOOK_GRANT_IN_FORCE)
+	else if (is_there(item, &shown.place) && may_end_otherwise(m, &shown.place.review))
 		announcements_set_outcome(m->announcements, item, shown.place.time);
 	else
 		announcements_remove(m->announcements, item);
@@ -364,12 +388,19 @@ static void announce_pending(void *context, const struct identifier *review)
 	announce(context, review);
 }
 
+/* By the end of the daemon before this one: at the start alone. */
+static void announce_lost(void *context, const struct identifier *review)
+{
+	slack_on_review(context, review, BOOK_WAITERS);
+}
+
 void slack_on_configured(struct monitor *m)
 {
 	bool token;
 
 	if (!m->config->slack)
 		return;
+	book_each_lost(m->book, announce_lost, m);
 	token = m->config->slack->bot_token_file.text;
 	/* What was posted by a webhook can't be changed with a token, nor the other way round. */
 	list_for_each_safe (position, announcements_list(m->announcements)) {
