@@ -26,6 +26,24 @@ with concurrent.futures.ThreadPoolExecutor(12) as pool:
 """
 
 
+# Each waits with a statement of its own; cancelled when it is told to, each by a connection of its own.
+CANCELS = """
+import concurrent.futures, json, psycopg2, sys
+connections = [psycopg2.connect(sys.argv[1]) for _ in range(16)]
+def ask(number):
+    try:
+        connections[number].cursor().execute("delete from orders where item = 'cancelled %d'" % number)
+    except psycopg2.Error as e:
+        return e.pgcode
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    asked = pool.map(ask, range(16))
+    print("asked", flush=True)
+    sys.stdin.readline()
+    for connection in connections[::-1]: connection.cancel()
+    print(json.dumps(list(asked)), flush=True)
+"""
+
+
 @pytest.fixture
 def outsider(server):
     with contextlib.closing(psycopg2.connect(host=server.data, port=server.port, user="postgres", dbname="shop")) as connection:
@@ -71,6 +89,22 @@ def test_what_is_approved_waits_for_locks_of_others(daemon, server, session, out
     assert s.waits() and not pending(daemon)
     outsider.rollback()
     assert s.answer()["count"] == 1
+
+
+def test_cancels_reach_what_waits_in_whichever_worker(server, make_daemon):
+    """A cancel comes by a connection of its own, which any worker may get."""
+    for i in range(16):
+        add(server, f"cancelled {i}")
+    d = make_daemon(make_config(server.port, reviewers=REVIEWERS, workers=4), RULES)
+    with d.popen("/usr/bin/python3", "-c", CANCELS, f"host=127.0.0.1 port={server.port} dbname=shop user=app", stdin=subprocess.PIPE,
+                 stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout.readline() == "asked\n"
+        wait_for_pending(d, 16)
+        wait_for(lambda: len([w for w in d.status()["workers"] if w["sessions"]]) > 1, what="sessions in several workers")
+        agent.stdin.write("\n")
+        agent.stdin.flush()
+        assert json.loads(agent.stdout.readline()) == ["57014"] * 16
+    assert {r["state"] for r in d.json("reviews", "list")} == {"cancelled"} and count(server, "item like 'cancelled %'") == 16
 
 
 def test_a_flood_of_requests_ends_at_the_agents_limit(server, make_daemon):

@@ -4,23 +4,30 @@ decision, and none takes much memory. tests/bench/reviews does it with a thousan
 import contextlib
 import json
 import subprocess
+import time
 
 import pytest
 from conftest import make_config, make_shop
 from harness import daemon as daemons
 from harness import memory
+from harness import slack as slacks
 from harness.control import Control
 from harness.reviews import REVIEWERS, lookups_blocked
 from harness.waiting import wait_for
+from test_reviews_kept import stopped
+from test_slack import Setting
 
 HELD, SHARED = 300, 100  # the latter are one action
 APPROVED = 20
+UNSHOWN = 200
+AT_ONCE = 3  # seconds, for all of them
 SILENCE = 2.0  # seconds, besides those in which nobody hears anything: a machine may stand still
 RULES = [{"name": "updates need a person", "operations": ["update", "select"], "objects": ["public.held"], "review": {"by": "dba"}}]
 OTHERS = {"name": "others", "operations": ["delete"], "objects": ["public.others"], "allow": {}}
+READS = {"name": "reads", "operations": ["select"], "objects": ["public.others"], "allow": {}}
 DENIED = {"name": "no updates now", "operations": ["update"], "objects": ["public.held"], "deny": {"message": "not now"}}
 # Asks on each of many connections, each tenth in TLS; says how long nothing came at all, and how long the longest silence of each was, as its
-# reader sees it, when it is told to, and then what came of it.
+# reader sees it, how many signs of life and notices each got, when it is told to, and then what came of it.
 CLIENT = """
 import json, selectors, socket, ssl, struct, sys, time
 port, count, shared = map(int, sys.argv[1:])
@@ -62,7 +69,7 @@ while any("Z" not in c.kinds for c in connections):
     for key, _ in ready:
         if key.data: key.data.read()
         elif sys.stdin.readline():
-            print(json.dumps([still, [[c.longest, c.kinds.get("S", 0)] for c in connections]]), flush=True)
+            print(json.dumps([still, [[c.longest, c.kinds.get("S", 0), c.kinds.get("N", 0)] for c in connections]]), flush=True)
 print(json.dumps([c.kinds for c in connections]), flush=True)
 """
 
@@ -101,9 +108,9 @@ def test_hundreds_are_held_and_released(place):
             agent.stdin.write("\n")
             agent.stdin.flush()
             still, found = json.loads(agent.stdout.readline())
-            return (still, found) if min(count for _, count in found) >= 3 else None
+            return (still, found) if min(count for _, count, _ in found) >= 3 else None
         still, found = wait_for(heard, 60, "three signs of life for each")
-        assert max(longest for longest, _ in found) < still + SILENCE
+        assert max(longest for longest, _, _ in found) < still + SILENCE
         assert {r["id"]: r["waiters"] for r in control.reviews()} == {r["id"]: r["waiters"] for r in reviews}
         for review in reviews:
             control.approve(review["id"])
@@ -140,3 +147,47 @@ def test_hundreds_end_by_new_rules(place):
     assert all(k.get("E") == 1 and "C" not in k for k in kinds), kinds
     assert server.sql("select sum(n) from held", database="shop") == before and control.reviews() == []
     control.close()
+
+
+def test_a_broker_that_stands_still_holds_up_nobody(place, tmp_path):
+    """Its channel takes what fits in, and hundreds are asked about: each is told so at once and decided at the command line, and others go on."""
+    server, _ = place
+    setting = Setting(tmp_path, server, people=[], rules=[*RULES, READS], workers=1, resource={"tls": {"upstream": "off"}})
+    d, control = setting.daemon, None
+    try:
+        d.config["agents"][0].update(pending_reviews=UNSHOWN, reviews_per_minute=10 * UNSHOWN)
+        setting.reconfigure()
+        control = Control(d)
+        server.sql("update held set n = 0", database="shop")
+        with stopped(setting.broker()):
+            agent = d.popen("/usr/bin/python3", "-c", CLIENT, server.port, UNSHOWN, 0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            with agent:
+                assert agent.stdout.readline() == "asked\n"
+                began = time.monotonic()
+
+                def noticed():
+                    agent.stdin.write("\n")
+                    agent.stdin.flush()
+                    return min(notices for _, _, notices in json.loads(agent.stdout.readline())[1]) >= 1
+                wait_for(noticed, AT_ONCE, "a notice for each")
+                reviews = control.reviews()
+                assert len(reviews) == UNSHOWN
+                time.sleep(max(0, began + 1 - time.monotonic()))  # by now the broker would have been told
+                began = time.monotonic()
+                done = d.run("psql", "-X", "-A", "-t", f"host=127.0.0.1 port={server.port} dbname=shop user=app", "-c", "select 42")
+                assert done.stdout == "42\n" and time.monotonic() - began < AT_ONCE
+                began = time.monotonic()
+                for review in reviews:
+                    control.approve(review["id"])
+                kinds = json.loads(agent.stdout.readline())
+                assert time.monotonic() - began < 2 * AT_ONCE
+        assert all(k.get("C") == 1 and "E" not in k for k in kinds), kinds
+        assert server.sql("select n, count(*) from held group by n order by n", database="shop") == f"0|{HELD + 1 - UNSHOWN}\n1|{UNSHOWN}"
+        # What it was told before it can't show as something to be decided.
+        setting.wait_known()
+        assert not any(slacks.buttons(message) for message in setting.slack.messages.values())
+        setting.slack.check()
+    finally:
+        if control:
+            control.close()
+        setting.close()

@@ -19,6 +19,7 @@ DDL = [
     {"name": "merges need a person", "operations": ["merge"], "objects": ["public.orders"], "review": {"by": "dba"}},
     {"name": "what has code needs a person", "operations": ["insert", "select"], "objects": ["public.code_*"], "review": {"by": "dba"}},
     {"name": "code needs a person", "operations": ["function"], "objects": ["public.bound()", "public.code()"], "review": {"by": "dba"}},
+    {"name": "what is defined by others", "operations": ["create", "grant", "revoke", "comment", "select"], "objects": ["public.asked_*"], "review": {"by": "dba"}},
     {"name": "own tables", "operations": ["create"], "objects": ["public.*"], "allow": {}},
 ]
 
@@ -411,6 +412,44 @@ def test_definitions_are_shown_with_sizes(daemon, server, session, preview):  # 
             assert preview(s, "drop table big") == "no preview: the server took too long"
     finally:
         server.sql("drop view over_big; drop table big, parts; drop schema app cascade; drop schema if exists bob; drop role bob", database="shop")
+
+
+# Of what is there by then, with its size; what is to be made has none.
+BIG, NOTHING = r"public\.asked_big: table, 1\d{3} kB, about 12,000 rows\n", "no preview: it names nothing that has a size"
+DEFINITIONS = {
+    "create index asked_i on asked_big (i)": BIG,
+    "create unique index concurrently asked_u on asked_big (i, t)": BIG,
+    "create table asked_copy as select * from asked_big": r"no plan: it is not a plain read or write\n" + BIG,
+    "select i into asked_copy from asked_big where i < 10": r"no plan: it is not a plain read or write\n" + BIG,
+    "create table asked_new (i int)": NOTHING,
+    "create materialized view asked_kept as select i from asked_big": r"no plan: it is not a plain read or write\n" + BIG,
+    "refresh materialized view asked_m": r"public\.asked_m: materialized view, 8192 bytes, about 9 rows\n",
+    "alter materialized view asked_m rename to asked_n": r"public\.asked_m: materialized view, 8192 bytes, about 9 rows\n",
+    "drop materialized view asked_m": r"public\.asked_m: materialized view, 8192 bytes, about 9 rows\n",
+    "create sequence asked_new": NOTHING,
+    "alter sequence asked_s restart": r"public\.asked_s: sequence, 8192 bytes\n",
+    "drop sequence asked_s": r"public\.asked_s: sequence, 8192 bytes\n",
+    "grant select, update on asked_big to joan": BIG,
+    "revoke all on asked_big, asked_m from joan": r"(?s)(?=.*" + BIG + r").*public\.asked_m: materialized view, .*",
+    "drop table asked_big cascade": BIG,
+    "drop table asked_big, asked_m, nowhere cascade": r"(?s)(?=.*" + BIG + r").*public\.asked_m: materialized view, .*",
+    "drop schema asked cascade": r"(?s)asked\.t: table, 8192 bytes, .*\nasked: schema, 1 relations, 0 functions, 8192 bytes\n",
+    "truncate asked_big cascade": BIG,
+    "comment on table asked_big is 'x'": BIG,
+}
+
+
+def test_every_kind_of_definition_shows_what_there_is(daemon, server, session, preview):  # noqa: F811
+    server.sql("create table public.asked_big as select i, repeat('x', 100) as t from generate_series(1, 12000) i; create sequence asked_s;"
+               "create materialized view asked_m as select i from asked_big where i < 10; create role joan; create schema asked; create table asked.t (t text);"
+               "alter table asked_big owner to app; alter sequence asked_s owner to app; alter materialized view asked_m owner to app; alter schema asked owner to app;"
+               "analyze asked_big, asked_m", database="shop")
+    try:
+        s = session()
+        wrong = {statement: text for statement, expected in DEFINITIONS.items() if not re.fullmatch(expected, text := preview(s, statement))}
+        assert not wrong
+    finally:
+        server.sql("drop table asked_big cascade; drop sequence asked_s; drop schema asked cascade; drop role joan", database="shop")
 
 
 PSYCOPG = """
