@@ -64,16 +64,16 @@ def wait_for_port(port, process, timeout=10):
 
 
 class Peers:
-    """`rules` and `config`: of the daemon, as tests/harness/daemon.py takes them; agent and resource are "bench". Used
-    with `with`."""
+    """`rules` and `config`: of the daemon, as tests/harness/daemon.py takes them; agent and resource are "bench"; `tls`: the
+    server takes it, too. Used with `with`."""
 
-    def __init__(self, folder, rules, config=None, settings=()):
+    def __init__(self, folder, rules, config=None, settings=(), tls=False):
         self.folder = pathlib.Path(folder)
         os.chmod(self.folder, 0o755)
         self.processes = []
         self.daemons = []
         self.server = postgres.Server(self.folder / "server", settings=["shared_buffers = 512MB", "log_statement = none",
-                                                                        *settings])
+                                                                        *settings], tls=tls)
         self.server.sql("create role app login superuser")
         self.ports = {"direct": self.server.port}
         self.start_pgbouncer()
