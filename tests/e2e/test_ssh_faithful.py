@@ -264,6 +264,36 @@ def test_the_cipher_to_the_agent_is_one_that_processors_do(daemon, server, offer
     assert ciphers_of(said) == {taken if processor_does_aes() or not taken.endswith("-gcm@openssh.com") else "chacha20-poly1305@openssh.com"}
 
 
+LATE = """
+import socket, struct, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"SSH-2.0-OpenSSH_9.2p1\\r\\n")
+time.sleep(0.5)
+ciphers = b"chacha20-poly1305@openssh.com,aes128-gcm@openssh.com"
+lists = [b"curve25519-sha256", b"ssh-ed25519", ciphers, ciphers, b"hmac-sha2-256", b"hmac-sha2-256", b"none", b"none", b"", b""]
+payload = bytes([20]) + bytes(16) + b"".join(struct.pack(">I", len(names)) + names for names in lists) + bytes(5)
+pad = 4 + -(len(payload) + 9) % 8
+s.sendall(struct.pack(">IB", len(payload) + pad + 1, pad) + payload + bytes(pad))
+f = s.makefile("rb")
+f.readline()
+size, pad = struct.unpack(">IB", f.read(5))
+answer, offered = f.read(size - 1)[17:], []
+for _ in range(4):
+    length = int.from_bytes(answer[:4], "big")
+    offered.append(answer[4:4 + length].decode())
+    answer = answer[4 + length:]
+print(*offered[2:])
+"""
+
+
+def test_a_busy_clients_list_is_waited_for(daemon, server):
+    """OpenSSH's is on its way, however late: the ciphers are to be the same."""
+    done = daemon.run("/usr/bin/python3", "-c", LATE, server.port, stdin=subprocess.DEVNULL, timeout=60)
+    gcm = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+    to_server, to_client = done.stdout.split()
+    assert to_server == to_client and (to_server == gcm) == processor_does_aes(), done.stdout + done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("offered, taken", [
     ("chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com", "aes128-gcm@openssh.com"),
     ("chacha20-poly1305@openssh.com,aes256-ctr", "chacha20-poly1305@openssh.com"), ("aes256-ctr", "aes256-ctr")])

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/ssh_wire.h"
@@ -21,7 +20,9 @@
 
 #define GCM_128 "aes128-gcm@openssh.com"
 #define GCM_256 "aes256-gcm@openssh.com"
-#define LIST_TIME (200 * NANOSECONDS_PER_MILLISECOND) /* for an agent's list to come */
+#define HELLO_TIME (200 * NANOSECONDS_PER_MILLISECOND) /* for an agent's version to come */
+#define LIST_TIME (5 * NANOSECONDS_PER_SECOND) /* for the list of one that sends it unasked */
+#define PAUSE (2 * NANOSECONDS_PER_MILLISECOND)
 
 static bool processor_does_aes(void)
 {
@@ -55,22 +56,28 @@ static bool is_to_come(const struct ssh_hello *hello)
 		slice_starts_with(hello->version, slice_from_string("SSH-2.0-OpenSSH_"));
 }
 
+/* Until more may be there. False: no more is to come. */
+static bool wait_for_more(int fd, bool begun)
+{
+	/* What is left in the socket is no news. */
+	struct pollfd p = {.fd = fd, .events = begun ? POLLRDHUP : POLLIN};
+	const struct timespec most = {.tv_nsec = begun ? PAUSE : HELLO_TIME};
+
+	return ppoll(&p, 1, &most, NULL) <= 0 || !begun; /* poll() is the library's */
+}
+
 /* What the agent's client says first is left where it is. False: it is not known. */
 static bool peek(int fd, uint8_t *space, size_t size, struct ssh_hello *ret)
 {
-	uint64_t now = clock_monotonic(), until = now + LIST_TIME;
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	const struct timespec most = {.tv_nsec = LIST_TIME};
+	uint64_t now = clock_monotonic(), begin = now, most = HELLO_TIME;
+	bool more = true;
 	size_t seen = 0;
 	int r = -EAGAIN;
 
-	for (; r == -EAGAIN && now < until; now = clock_monotonic()) {
+	for (; r == -EAGAIN && more && now - begin < most; now = clock_monotonic()) {
 		ssize_t n;
 
-		if (seen)
-			usleep(1000);
-		else
-			ppoll(&p, 1, &most, NULL); /* poll() is the library's */
+		more = wait_for_more(fd, seen > 0);
 		n = recv(fd, space, size, MSG_PEEK | MSG_DONTWAIT);
 		if (n == 0)
 			return false;
@@ -78,6 +85,9 @@ static bool peek(int fd, uint8_t *space, size_t size, struct ssh_hello *ret)
 		r = ssh_hello_read(slice_of(space, seen), ret);
 		if (r == -EAGAIN && (!is_to_come(ret) || seen == size))
 			return false;
+		/* However busy the machine is that it runs on. */
+		if (ret->version.length)
+			most = LIST_TIME;
 	}
 	return r == 0;
 }
