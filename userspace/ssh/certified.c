@@ -53,9 +53,9 @@ static int receive_some(int fd, struct buffer *in, uint64_t deadline, struct err
 	return buffer_append(in, bytes, (size_t)n);
 }
 
-static int exchange(int fd, struct first_exchange *x, struct buffer *in, struct error *e)
+static int exchange(
+	int fd, struct first_exchange *x, uint64_t deadline, struct buffer *in, struct error *e)
 {
-	uint64_t deadline = clock_monotonic() + CERTIFIED_SECONDS * NANOSECONDS_PER_SECOND;
 	size_t taken;
 	int r;
 
@@ -95,15 +95,16 @@ static int check(struct slice blob, struct slice known_hosts, const struct known
 	return r < 0 ? error_set(e, -EKEYREJECTED, "is too large") : 0;
 }
 
-int certified_ask(int fd, struct slice known_hosts, const struct known_host_names *names,
-	struct buffer *ret, struct error *e)
+int certified_ask(int fd, uint64_t deadline, struct slice known_hosts,
+	const struct known_host_names *names, struct buffer *ret, struct error *e)
 {
 	struct first_exchange x;
 	struct buffer in;
 	int r = first_exchange_init(&x);
 
 	buffer_init(&in, 2 * FIRST_EXCHANGE_PACKET_MOST);
-	r = r < 0 ? error_set_errno(e, r, "it could not be asked") : exchange(fd, &x, &in, e);
+	r = r < 0 ? error_set_errno(e, r, "it could not be asked")
+		  : exchange(fd, &x, deadline, &in, e);
 	if (r == 0)
 		r = check(buffer_slice(&x.certificate), known_hosts, names, ret, e);
 	buffer_done(&in);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ssh/certified.h"
 #include "ssh/known_hosts.h"
 #include "ssh/relay.h"
@@ -253,8 +254,8 @@ static int certify(struct relay *r, const struct opening *o, int fd)
 	int rc;
 
 	buffer_init(&line, SSH_TEXT_MOST);
-	rc = certified_ask(
-		fd, slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names, &line, &e);
+	rc = certified_ask(fd, clock_monotonic() + CERTIFIED_SECONDS * NANOSECONDS_PER_SECOND,
+		slice_from_string(o->texts[SSH_TEXT_KNOWN_HOSTS]), &names, &line, &e);
 	close(fd);
 	if (rc == 0)
 		r->certified = memory_copy_text(buffer_slice(&line).data, buffer_length(&line));
