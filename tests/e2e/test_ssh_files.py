@@ -49,6 +49,11 @@ def verdicts(daemon):
     return {a["text"]: a["verdict"] for a in records_of(daemon, ended(daemon))}
 
 
+def test_on_a_terminal_it_is_not_understood(daemon, server):
+    done = daemon.run("ssh", "-tt", *OPTIONS, "-p", server.port, "-s", "root@127.0.0.1", "sftp", input="")
+    assert done.returncode == 126 and "sftp on a terminal, which changes its bytes" in done.stdout + done.stderr, done
+
+
 def test_transfers_are_recorded_with_path_size_and_digest(daemon, server, files, tmp_path):
     data = os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(data)

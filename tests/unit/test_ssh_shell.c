@@ -282,6 +282,27 @@ Test(ssh_facts, other_requests_are_their_own_operations)
 	ssh_facts_done(&f);
 }
 
+/* The terminal at the host takes some of its bytes as keys. */
+Test(ssh_facts, sftp_on_a_terminal_is_not_understood)
+{
+	static const struct {
+		const char *name;
+		bool terminal, understood;
+	} cases[] = {{"sftp", true, false}, {"sftp", false, true}, {"netconf", true, true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct bridge_request request = {.kind = BRIDGE_SUBSYSTEM,
+			.terminal = cases[i].terminal,
+			.text = slice_from_string(cases[i].name)};
+		struct ssh_facts f;
+
+		cr_assert_eq(ssh_facts_init(&f, &request), 0);
+		cr_expect_eq(!(f.action.unknown & ACTION_UNKNOWN_TEXT), cases[i].understood);
+		cr_expect_eq(f.pairs[0].operation, OPERATION_SSH_SUBSYSTEM);
+		ssh_facts_done(&f);
+	}
+}
+
 Test(ssh_facts, a_line_with_too_many_commands_is_not_understood)
 {
 	char line[2 * SHELL_COMMANDS_MOST + 8];

@@ -368,6 +368,17 @@ static int read_deeds(struct ssh_facts *f, struct slice text)
 	return r;
 }
 
+/* A terminal takes some bytes as keys, and adds others: what is read of files on our side is not
+ * what the host's end reads. */
+static void read_subsystem(struct ssh_facts *f, struct slice name, bool terminal)
+{
+	if (terminal && slice_equal_string(name, "sftp")) {
+		f->action.unknown |= ACTION_UNKNOWN_TEXT;
+		f->action.problem = "sftp on a terminal, which changes its bytes";
+	}
+	add(f, OPERATION_SSH_SUBSYSTEM, OBJECT_KNOWN, name);
+}
+
 int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 {
 	struct slice text;
@@ -388,6 +399,8 @@ int ssh_facts_init(struct ssh_facts *f, const struct bridge_request *request)
 		r = read_line(f, text);
 	else if (r == 0 && request->kind == BRIDGE_FORWARDED)
 		r = read_forwarded(f, text);
+	else if (r == 0 && request->kind == BRIDGE_SUBSYSTEM)
+		read_subsystem(f, text, request->terminal);
 	else if (r == 0)
 		add(f, operations[request->kind], OBJECT_KNOWN, text);
 	if (request->kind == BRIDGE_SHELL)
