@@ -148,7 +148,7 @@ static void take_string(struct walk *w)
 		w->too_many = true;
 		return;
 	}
-	w->items[w->count++] = (struct json_delta){.key = w->next.key + w->next.standing,
+	w->items[w->count++] = (struct json_delta){.key = w->next.key,
 		.start = r->start,
 		.end = r->end,
 		.unfinished = unfinished && !w->next.below_delta,
