@@ -6,10 +6,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/random.h"
 #include "worker/cancel.h"
 #include "worker/ferry.h"
 #include "worker/decide.h"
@@ -218,8 +218,7 @@ void pipe_open(struct session *s, const struct protocol *protocol)
 		.detectors = s->worker->detectors,
 		.hasher = s->worker->hasher,
 	};
-	while (getrandom(h->nonce, sizeof(h->nonce), 0) != (ssize_t)sizeof(h->nonce))
-		;
+	random_fill(h->nonce, sizeof(h->nonce));
 	pipe_set_scope(s);
 	pipe_set_endings(s);
 	s->engine = protocol->open(h);
