@@ -115,7 +115,7 @@ def reviews(daemon, place):
 def test_people_are_asked_once(daemon, models, library):
     """The library gives up before they have decided, and tries again: it is the same request, and runs once."""
     place = f"asked/{library}"
-    with ask(daemon, models, library, place, "hello", timeout=1500) as client:
+    with ask(daemon, models, library, place, "hello", timeout=5000) as client:
         review, = wait_for(lambda: reviews(daemon, place))
         assert json.loads(client.stdout.readline()) == {"try": 1}
         assert json.loads(client.stdout.readline()) == {"try": 2}
