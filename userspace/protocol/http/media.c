@@ -95,23 +95,13 @@ static bool is_readable(struct slice charset)
 	return charset.length == 0;
 }
 
-/* Up to the byte, which is taken too, or all that is left. */
-static struct slice take_until(struct slice *rest, uint8_t byte)
-{
-	const uint8_t *end = rest->length ? memchr(rest->data, byte, rest->length) : NULL;
-	struct slice part = end ? slice_head(*rest, (size_t)(end - rest->data)) : *rest;
-
-	*rest = slice_from(*rest, part.length + (end != NULL));
-	return part;
-}
-
 bool http_type_is_readable(struct slice type)
 {
 	if (!http_type_is_text(type))
 		return true;
 	while (type.length) {
-		struct slice value = take_until(&type, ';');
-		struct slice name = trim(take_until(&value, '='));
+		struct slice value = slice_take_until(&type, ';');
+		struct slice name = trim(slice_take_until(&value, '='));
 
 		if (text_equal_ignore_case(name, slice_from_string("charset")) &&
 			!is_readable(trim(value)))
