@@ -57,12 +57,21 @@ Test(http_unread, character_sets)
 	static const char *const read[] = {"text/csv; charset=utf-8", "text/csv; charset=\"UTF-8\"",
 		"text/csv; header=present; charset=ISO-8859-15", "text/csv;charset=windows-1252",
 		"application/json; charset=us-ascii", "text/csv; charset=", "text/csv; charset=GBK",
-		"application/octet-stream; charset=binary", "image/png; charset=utf-16"};
+		"application/octet-stream; charset=binary", "image/png; charset=utf-16",
+		"text/csv; charset=ANSI_X3.4-1968", "text/csv; charset=ISO_8859-1:1987",
+		"text/csv; charset=ISO8859_15", "text/csv; charset=Windows-31J",
+		"text/csv; charset=windows-874", "text/csv; charset=cp932",
+		"text/csv; charset=x-sjis", "text/csv; charset=cp852", "text/csv; charset=cp866",
+		"text/csv; charset=IBM851", "text/csv; charset=IBM852", "text/csv; charset=IBM855",
+		"text/csv; charset=IBM857", "text/csv; charset=IBM00858",
+		"text/csv; charset=IBM866"};
 	static const char *const not_read[] = {"text/csv; charset=utf-16",
 		"text/csv; charset=\"UTF-16LE\"", "text/csv; header=present; Charset = utf-7",
 		"text/csv;charset=utf-32", "application/json; charset=utf-16",
 		"text/a; charset=ibm037", "text/csv; charset=utf-8; charset=utf-16",
-		"text/csv; charset=ISO-2022-JP"};
+		"text/csv; charset=ISO-2022-JP", "text/csv; charset=IBM880",
+		"text/csv; charset=IBM871", "text/csv; charset=cp875",
+		"text/csv; charset=ANSI_X3.110-1983"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(read); i++) {
 		cr_expect(passes("/search/a", read[i], MAIL, 1), "%s", read[i]);

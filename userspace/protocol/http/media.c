@@ -70,10 +70,12 @@ bool http_type_is_text(struct slice type)
 
 /* What names of character sets begin with (https://www.iana.org/assignments/character-sets). Not of
  * these are UTF-7, -16 and -32, ISO 2022 and EBCDIC. */
-static const char *const charsets[] = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-",
-	"iso8859-", "latin1", "latin-1", "windows-125", "cp125", "koi8-", "gb18030", "gbk",
-	"gb2312", "big5", "shift_jis", "shift-jis", "sjis", "euc-", "tis-620", "macintosh",
-	"ibm437", "cp437", "ibm850", "cp850"};
+static const char *const charsets[] = {"utf-8", "utf8", "us-ascii", "ascii", "ansi_x3.4",
+	"iso-8859-", "iso_8859-", "iso8859-", "iso8859_", "latin1", "latin-1", "windows-125",
+	"cp125", "koi8-", "gb18030", "gbk", "gb2312", "big5", "shift_jis", "shift-jis", "sjis",
+	"x-sjis", "windows-31j", "cp932", "euc-", "tis-620", "windows-874", "macintosh", "ibm437",
+	"cp437", "ibm850", "cp850", "ibm851", "ibm852", "cp852", "ibm855", "ibm857", "ibm00858",
+	"ibm866", "cp866"};
 
 static struct slice trim(struct slice s)
 {
