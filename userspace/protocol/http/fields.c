@@ -109,24 +109,54 @@ static bool is_signed(const struct http_request *r, const char *name)
  * of each value that could stand there would learn from 200, 304 or 412 which does. An ETag of what
  * is masked is told to nobody, and a read loses nothing. */
 static const char *const comparing[] = {"if-none-match", "if-match", "if"};
+/* What stands there frameworks take for the method, in any case. Whether this server does is not
+ * known. */
+static const char *const method_headers[] = {
+	"x-http-method-override", "x-http-method", "x-method-override"};
+
+static bool is_read(struct slice method)
+{
+	return text_equal_ignore_case(method, slice_from_string("GET")) ||
+		text_equal_ignore_case(method, slice_from_string("HEAD"));
+}
+
+/* Whether a method is meant that reads, or (`reads` false) one that doesn't. */
+static bool may_be(const struct http_request *r, bool reads)
+{
+	const struct http_fields *fields = &r->head.fields;
+
+	for (size_t i = 0; i < fields->count; i++) {
+		if (http_field_is_one_of(
+			    &fields->items[i], method_headers, ARRAY_SIZE(method_headers)) &&
+			is_read(fields->items[i].value) == reads)
+			return true;
+	}
+	return is_read(r->head.method) == reads;
+}
 
 static bool compares(const struct http_request *r, const struct http_field *field)
 {
-	return (r->to_head || slice_equal_string(r->head.method, "GET")) &&
-		http_field_is_one_of(field, comparing, ARRAY_SIZE(comparing));
+	return http_field_is_one_of(field, comparing, ARRAY_SIZE(comparing)) && may_be(r, true);
 }
 
-bool http_request_must_compare(const struct http_request *r)
+const char *http_request_comparing_problem(const struct http_request *r)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(comparing); i++) {
 		size_t count;
 		const struct http_field *field =
 			http_fields_find(&r->head.fields, comparing[i], &count);
 
-		if (field && compares(r, field) && is_signed(r, comparing[i]))
-			return true;
+		if (!field || !compares(r, field))
+			continue;
+		if (is_signed(r, comparing[i]))
+			return "denied: what is masked can't be compared, and a signature covers "
+			       "that";
+		/* Left out, it would be written over anything. */
+		if (may_be(r, false))
+			return "denied: what is masked can't be compared, and a header names "
+			       "another method";
 	}
-	return false;
+	return NULL;
 }
 
 static bool is_unmaskable(const struct http_request *r, const struct http_field *field)
@@ -186,15 +216,15 @@ bool http_response_keeps(const struct http_request *r, const struct http_field *
 		!(no_length && http_field_is(field, "content-length"));
 }
 
-/* RFC 9110, 6.5.1: what decides how a message is read can't come behind it. */
+/* RFC 9110, 6.5.1: what decides how a message is read, or whether, can't come behind it. */
 static const char *const never_trailers[] = {"content-length", "host", "content-encoding",
 	"content-type", "content-range", "trailer", "authorization", "cookie", "set-cookie",
-	"expect", "range", "te", "alt-svc", "x-http-method-override", "x-http-method",
-	"x-method-override", "x-original-url", "x-rewrite-url"};
+	"expect", "range", "if-range", "if-match", "if-none-match", "if", "te", "alt-svc",
+	"x-original-url", "x-rewrite-url"};
 
 /* Of requests, besides those that never are trailers. */
-static const char *const judged[] = {"if-match", "soapaction", "x-amz-target", "destination",
-	"if-range", "accept-encoding", "sec-websocket-key", "x-stream-protocol-version"};
+static const char *const judged[] = {"soapaction", "x-amz-target", "destination", "accept-encoding",
+	"sec-websocket-key", "x-stream-protocol-version"};
 
 static bool is_one_of_disguised(
 	const struct http_field *field, const char *const *names, size_t count)
@@ -212,6 +242,7 @@ bool http_field_is_disguised(const struct http_field *field)
 		return false;
 	return is_one_of_disguised(field, of_connection, ARRAY_SIZE(of_connection)) ||
 		is_one_of_disguised(field, never_trailers, ARRAY_SIZE(never_trailers)) ||
+		is_one_of_disguised(field, method_headers, ARRAY_SIZE(method_headers)) ||
 		is_one_of_disguised(field, judged, ARRAY_SIZE(judged));
 }
 
@@ -219,6 +250,7 @@ bool http_trailer_is_kept(const struct http_request *r, const struct http_field 
 {
 	return !http_field_is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
 		!http_field_is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
+		!http_field_is_one_of(field, method_headers, ARRAY_SIZE(method_headers)) &&
 		!http_field_is_disguised(field) &&
 		!http_credentials_replace(&r->host->credentials, field->name);
 }

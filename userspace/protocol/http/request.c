@@ -133,8 +133,8 @@ static const char *why_not_masked(const struct http_request *r, const struct mas
 		return "denied: masks don't reach into a connection that a proxy makes";
 	if (r->forwards)
 		return "denied: what a port-forward carries can't be masked";
-	if (http_request_must_compare(r))
-		return "denied: what is masked can't be compared, and a signature covers that";
+	if (http_request_comparing_problem(r))
+		return http_request_comparing_problem(r);
 	if (r->tunnels || (r->spdy && !r->streams))
 		return "denied: what is relayed unread can't be masked";
 	if (r->streams && rules && rules->json_count)

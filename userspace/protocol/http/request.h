@@ -138,9 +138,9 @@ bool http_trailer_is_kept(const struct http_request *r, const struct http_field 
 /* Whether the name has "_" where a header that decides how the request is judged or read has "-":
  * CGI and its heirs take one for the other. */
 bool http_field_is_disguised(const struct http_field *field);
-/* Whether a read has the server compare its content with what the client says of it, and a
- * signature covers that: it can't be taken out, as where the content is masked. */
-bool http_request_must_compare(const struct http_request *r);
+/* Why what has the server compare its content with what the client says of it can't be taken out,
+ * as it is where a read's content is masked. NULL: it can, or nothing does. Static. */
+const char *http_request_comparing_problem(const struct http_request *r);
 /* The coding that the server is to be asked for; NULL: as the agent did. */
 const char *http_request_coding(const struct http_request *r);
 
