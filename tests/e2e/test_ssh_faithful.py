@@ -202,6 +202,25 @@ def test_an_agent_that_ignores_its_window_ends_its_session(daemon, server):
     wait_for(lambda: not daemon.ssh_sessions())
 
 
+TOO_LITTLE = """
+import paramiko, sys
+t = paramiko.Transport(("127.0.0.1", int(sys.argv[1])))
+t._sanitize_packet_size = lambda size: 10  # libssh sends empty ones of that size, and never all
+t.connect(username="root", password="any")
+c = t.open_session(max_packet_size=10)
+c.exec_command("echo hello")
+t.join(60)
+print(t.is_active())
+"""
+
+
+def test_a_session_that_would_be_busy_for_ever_is_ended(daemon, server):
+    done = daemon.run("/usr/bin/python3", "-c", TOO_LITTLE, server.port, stdin=subprocess.DEVNULL, timeout=90)
+    assert done.stdout == "False\n", done.stderr[-2000:]
+    daemon.wait_for("a session stayed in one step for 2 s of a processor's time, and was ended")
+    wait_for(lambda: not daemon.ssh_sessions())
+
+
 def test_the_agents_keys_and_screen_stay_with_it(daemon, server):
     """Nothing carries them, whatever a rule says; what runs does without."""
     words = ["ssh-agent", "ssh", *OPTIONS, "-A", "-Y", "-p", server.port]

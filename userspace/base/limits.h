@@ -127,6 +127,7 @@
 #define LIMIT_SFTP_PENDING 512u /* requests of one channel that the host has yet to answer */
 
 #define LIMIT_SSH_SCRIPT (128u << 10) /* bytes that a shell is to read, to be judged */
+#define LIMIT_SSH_TURN 2 /* s of a processor, in one step of a session */
 #define LIMIT_SSH_SCRIPT_TIME 1000u /* ms without more of a script, or its end */
 #define LIMIT_SSH_ECHO_TIME 1000u /* ms until a terminal shows what was typed, or ends a line */
 #define LIMIT_SSH_PROMPT_TIME 50u /* ms without output until the next line is typed */

@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "monitor/control.h"
 #include "ssh/relay.h"
+#include "ssh/watchdog.h"
 
 struct parent {
 	int channel;
@@ -91,6 +92,10 @@ static void reap(struct parent *p)
 		p->sessions--;
 		if (WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM)
 			log_error("a session was killed by signal %d", WTERMSIG(status));
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WATCHDOG_STATUS)
+			log_error("a session stayed in one step for %d s of a processor's time, "
+				  "and was ended",
+				LIMIT_SSH_TURN);
 	}
 }
 

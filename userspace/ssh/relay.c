@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "ssh/readahead.h"
+#include "ssh/watchdog.h"
 
 #define ERRORS_MOST 8 /* of the library's loop, one after the other */
 
@@ -263,6 +264,7 @@ static void turn(struct relay *r)
 	bool moved;
 
 	do {
+		watchdog_turn();
 		before = bytes_received(r);
 		if (!r->alone && r->link_waits)
 			link_receive(&r->link);
@@ -326,6 +328,7 @@ static void relay_loop(struct relay *r)
 	if (r->server)
 		readahead_add(ssh_get_fd(r->server));
 	readahead_enter(READAHEAD_TURN);
+	watchdog_begin();
 	turn(r);
 	while (!is_over(r) && errors < ERRORS_MOST) {
 		/* Also where a socket was closed, of which both sides have yet to learn. */
