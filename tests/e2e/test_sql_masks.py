@@ -72,6 +72,8 @@ def test_what_is_left_to_see(twins, text):
 
 # Two names that are one here, since what is longer than 63 bytes is cut, and two where a character is a byte.
 LONG, LONGER = "\u00e9" * 33 + "a", "\u00e9" * 33 + "b"
+# And two that are cut to ASCII.
+ACUTE, GRAVE = "a" * 62 + "\u00e9", "a" * 62 + "\u00e8"
 
 
 def test_names_that_another_encoding_of_the_server_makes_others(twins):
@@ -82,7 +84,9 @@ def test_names_that_another_encoding_of_the_server_makes_others(twins):
     for text, result in ((f"select (select {LONGER}::text from (select 1 as {LONG}) z) from (select ssn as {LONGER} from customers) q", "refused"),
                          (f"select (select {LONGER}::text from (select 1 as {LONG}) z) from (select id as {LONGER} from customers) q", "refused"),
                          ("select (select \u00e9::text from (select 1 as \u00e9) z) as x, ssn from customers", "rows"),
-                         (f"select ssn, '{LONG}' as x from customers", "rows"), (f"select 1 as {LONG}", "rows")):
+                         (f"select (select {GRAVE}::text from (select 1 as {ACUTE}) z) from (select ssn as {GRAVE} from customers) q", "refused"),
+                         (f"select 1 as {LONG}", "refused"),
+                         (f"select ssn, '{LONG}' as x from customers", "rows")):
         answer = twins.ask_all(twins.runners[-1:], [["Q", "set client_encoding = 'utf8'"], ["Q", text]])[0]
         twins_module.assert_hidden(text, answer, twins.forms[0])
         assert [kind for kind, _ in answer if kind in "DE"] == [{"refused": "E", "rows": "D"}[result]], (text, answer)

@@ -28,6 +28,7 @@ static void follow(struct slice text, const struct sql_view *view)
 
 	buffer_init(&words, 1 << 24);
 	shape_describe(t, view, &words);
+	sql_text_keeps_names(t, "latin1");
 	buffer_done(&words);
 	sql_text_put(t);
 }

@@ -256,6 +256,9 @@ Test(policy_cli, masked_column)
 		CLI_REFUSED);
 	cr_expect_not_null(strstr(output, "\"verdict\":\"deny\""));
 	cr_expect_not_null(strstr(output, "ssn is masked"));
+	cr_expect_eq(
+		RUN(true, NULL, EXPLAIN, "select ssn as \"\xc3\x84rger\" from public.customers"),
+		CLI_DONE);
 }
 
 Test(policy_cli, search_path)

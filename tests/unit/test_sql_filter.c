@@ -5,7 +5,6 @@
  * shown of the column stays masked.
  */
 #include "base/limits.h"
-#include "protocol/sql/encoding.h"
 #include "sql_test.h"
 
 /* {what uses it, a text that shows customers.ssn first}. */
@@ -121,8 +120,6 @@ static const struct mask_column denied = {
 static const struct mask_column allowed = {
 	{(const uint8_t *)"public.customers.ssn", 20}, MASK_PARTIAL, true};
 
-static bool server_has_utf8 = true;
-
 /* Traces the text under the masks; the lineage is in the arena, which is the caller's to end. */
 static struct sql_lineage trace(
 	const char *text, const struct mask_column *columns, size_t count, struct arena *arena)
@@ -134,7 +131,6 @@ static struct sql_lineage trace(
 	struct sql_text *t = sql_text_parse(sql_test_slice(text));
 	struct sql_lineage lineage;
 
-	view.server_has_utf8 = server_has_utf8;
 	arena_init(arena, SQL_TEST_ARENA);
 	cr_assert_eq(sql_text_status(t), SQL_PARSED, "%s: %s", text, sql_text_problem(t));
 	cr_assert_eq(sql_trace(t, &view, &rules, arena, &lineage), 0, "%s", text);
@@ -239,56 +235,4 @@ Test(sql_filter, what_is_computed_of_it_is_not_analyzed)
 	cr_expect(is_clean("explain analyze select ssn, upper(name) from customers"));
 	cr_expect(is_clean("explain (analyze off) select upper(ssn) from customers"));
 	cr_expect(is_clean("explain select upper(ssn) from customers"));
-}
-
-/* Where it is cut, and whether it is folded, hangs on the server's encoding. */
-Test(sql_filter, names_that_another_encoding_makes_others_are_told)
-{
-	static const char *const kept[] = {"a", "Aa_1",
-		"gr\xc3\xb6\xc3\x9f"
-		"e",
-		"\xd0\xb8\xd0\xbc\xd1\x8f", "\xe5\x90\x8d\xe5\x89\x8d",
-		"\xc5\x82\xc3\xb3"
-		"d\xc5\xba",
-		"0123456789012345678901234567890123456789012345678901234567890123"};
-	static const char *const changed[] = {"\xc3\x84rger", "\xd0\x98\xd0\xbc\xd1\x8f",
-		"\xc5\x81", "\xc4\xb9", "\xc3", "a\xff",
-		"0123456789012345678901234567890123456789012345678901234567\xc3\xa9",
-		"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
-		"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		cr_expect(sql_encoding_keeps_name(sql_test_slice(kept[i])), "%s", kept[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(changed); i++)
-		cr_expect_not(
-			sql_encoding_keeps_name(sql_test_slice(changed[i])), "%s", changed[i]);
-}
-
-static bool is_encoding_refused(const char *text, bool utf8)
-{
-	struct arena arena;
-	struct sql_lineage lineage;
-	bool refused;
-
-	server_has_utf8 = utf8;
-	lineage = trace(text, &denied, 1, &arena);
-	refused = lineage.refusal && strstr(lineage.refusal, "the server's encoding");
-	arena_done(&arena);
-	return refused;
-}
-
-Test(sql_filter, such_names_are_refused_beside_masks_alone)
-{
-	static const char *const texts[] = {
-		"select ssn as \xc3\x84 from customers",
-		"select ssn as U&\"\\00c4\" from customers",
-		"select 'x' as \xc3\x84, id from customers",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		cr_expect(is_encoding_refused(texts[i], false), "%s", texts[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		cr_expect_not(is_encoding_refused(texts[i], true), "%s", texts[i]);
-	cr_expect_not(is_encoding_refused("select id as \xc3\x84 from t", false));
-	cr_expect_not(is_encoding_refused("select ssn as x, '\xc3\x84' from customers", false));
 }

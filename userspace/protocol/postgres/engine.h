@@ -275,7 +275,7 @@ struct pg_engine {
 	char held_ready; /* the login's ReadyForQuery, held back during the first lookup; 0: none */
 	unsigned transaction_effects; /* enum sql_effect since the transaction began */
 	char encoding[SQL_ENCODING_MOST]; /* of the client, as the server last said; clean */
-	bool server_has_utf8; /* its own encoding, as it said */
+	char server_encoding[SQL_ENCODING_MOST]; /* its own, as it said; clean, "": it did not */
 	bool unsafe_encoding, unsafe_strings; /* the server reads text otherwise than we */
 	struct pg_meanings values_mean;
 	/* snapshot.c */

@@ -142,7 +142,8 @@ static int plan_again(struct pg_engine *e)
 	return pg_judge_drain(e);
 }
 
-/* Policy's names are UTF-8. In another encoding, their bytes would be other names. */
+/* Policy's names are UTF-8. In another encoding of the client's, their bytes would be other names.
+ */
 static bool names_may_be_others(const struct pg_engine *e, const struct sql_text *text)
 {
 	if (strcmp(e->encoding, "utf8") == 0)
@@ -230,6 +231,9 @@ static int plan_with_facts(struct pg_engine *e, struct sql_text *text)
 	}
 	if (only_ends_transaction(text))
 		return PG_TAKEN;
+	if (!sql_text_keeps_names(text, e->server_encoding))
+		return plan_as_unknown(
+			e, text, "in the server's encoding a name may be another one");
 	if (can_do_without_lookup(e, text))
 		return look_before_transaction(e, text);
 	r = can_do_with_old_names(e, text) ? PG_TAKEN : pg_naming_refresh(e);
@@ -280,7 +284,7 @@ struct pg_plan *pg_judge_ahead(
 	struct pg_plan *plan;
 
 	if (sql_text_status(text) != SQL_PARSED || pg_judge_uses_names(text) ||
-		names_may_be_others(e, text))
+		!sql_text_keeps_names(text, e->server_encoding) || names_may_be_others(e, text))
 		return NULL;
 	pg_naming_view(e, &view);
 	view.before = before;

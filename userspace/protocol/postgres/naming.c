@@ -12,32 +12,36 @@
 
 #define NEVER UINT64_MAX /* no epoch */
 
+/* What was only prepared, or people approved, may not be understood. */
+static struct sql_named named(const struct pg_engine *e, struct sql_text *text, size_t command)
+{
+	if (!text || !sql_text_keeps_names(text, e->server_encoding))
+		return (struct sql_named){0};
+	return (struct sql_named){.text = text, .command = command};
+}
+
 static struct sql_named find_prepared(void *context, struct slice name)
 {
 	struct pg_engine *e = context;
-	struct sql_named named = {0};
+	const struct pg_statement *statement;
 	void *found = NULL;
 
-	if (pg_names_find(&e->statements, name, e->batch, &found) == PG_NAME_FOUND) {
-		named.text = ((struct pg_statement *)found)->text;
-		named.command = ((struct pg_statement *)found)->command;
-	}
-	return named;
+	if (pg_names_find(&e->statements, name, e->batch, &found) != PG_NAME_FOUND)
+		return (struct sql_named){0};
+	statement = found;
+	return named(e, statement->text, statement->command);
 }
 
 static struct sql_named find_cursor(void *context, struct slice name)
 {
 	struct pg_engine *e = context;
-	struct sql_named named = {0};
+	const struct pg_portal *portal;
 	void *found = NULL;
 
-	if (pg_names_find(&e->portals, name, e->batch, &found) == PG_NAME_FOUND) {
-		struct pg_portal *portal = found;
-
-		named.text = portal->plan ? portal->plan->text : NULL;
-		named.command = portal->command;
-	}
-	return named;
+	if (pg_names_find(&e->portals, name, e->batch, &found) != PG_NAME_FOUND)
+		return (struct sql_named){0};
+	portal = found;
+	return named(e, portal->plan ? portal->plan->text : NULL, portal->command);
 }
 
 void pg_naming_view(struct pg_engine *e, struct sql_view *ret)
@@ -47,7 +51,6 @@ void pg_naming_view(struct pg_engine *e, struct sql_view *ret)
 		.temporary = e->temporary,
 		.path = e->path,
 		.path_count = e->path_count,
-		.server_has_utf8 = e->server_has_utf8,
 		.find_prepared = find_prepared,
 		.find_cursor = find_cursor,
 		.context = e,

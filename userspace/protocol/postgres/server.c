@@ -115,6 +115,12 @@ static int on_ready(struct pg_engine *e, const struct pg_frame *m)
 	return r < 0 ? r : pg_server_forward(e, m);
 }
 
+static void on_server_encoding(struct pg_engine *e, struct slice name)
+{
+	if (sql_encoding_clean(name, e->server_encoding) < 0)
+		e->server_encoding[0] = '\0';
+}
+
 static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 {
 	struct slice rest = m->body, name, value;
@@ -125,7 +131,7 @@ static int on_parameter_status(struct pg_engine *e, const struct pg_frame *m)
 	if (slice_equal_string(name, "client_encoding"))
 		pg_naming_on_encoding(e, value);
 	else if (slice_equal_string(name, "server_encoding"))
-		e->server_has_utf8 = slice_equal_string(value, "UTF8");
+		on_server_encoding(e, value);
 	else if (slice_equal_string(name, "standard_conforming_strings"))
 		e->unsafe_strings = !slice_equal_string(value, "on");
 	else if (slice_equal_string(name, "application_name"))

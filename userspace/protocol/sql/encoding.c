@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-#define IDENTIFIER_BYTES 63 /* NAMEDATALEN - 1 */
 #define CHARACTER_BYTES 4 /* at most, in any encoding of a server's */
 
 /* Those whose later bytes are all above 0x7f, clean. Anything else is taken to be unsafe. */
@@ -87,12 +86,25 @@ static uint32_t code_point(struct slice s, size_t n)
 	return c;
 }
 
-bool sql_encoding_keeps_name(struct slice name)
+/* SQL_ASCII takes each byte of a character for one, and folds it where its locale has a letter. */
+static bool has_characters(const char *server)
+{
+	return *server && strcmp(server, "sqlascii") != 0;
+}
+
+bool sql_encoding_keeps_name(struct slice name, const char *server)
 {
 	size_t bytes = 0;
 
+	if (strcmp(server, "utf8") == 0)
+		return true;
+	/* Of these lengths is what was cut here, in front of a character that is shorter there. */
+	if (name.length > SQL_NAME_BYTES - CHARACTER_BYTES && name.length < SQL_NAME_BYTES)
+		return false;
 	if (text_is_ascii(name))
 		return true;
+	if (!has_characters(server))
+		return false;
 	while (name.length) {
 		size_t n = text_utf8_sequence(name);
 
@@ -102,5 +114,5 @@ bool sql_encoding_keeps_name(struct slice name)
 		name = slice_of(name.data + n, name.length - n);
 	}
 	/* One that was cut here has lost less than a character of it. */
-	return bytes <= IDENTIFIER_BYTES - CHARACTER_BYTES;
+	return bytes <= SQL_NAME_BYTES - CHARACTER_BYTES;
 }

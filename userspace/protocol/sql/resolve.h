@@ -42,8 +42,6 @@ struct sql_view {
 	const struct sql_catalog *catalog;
 	const struct sql_catalog *temporary; /* the session's temporary relations; NULL: none */
 	bool assume;
-	/* The server's own encoding, not only the client's, is UTF-8. */
-	bool server_has_utf8;
 	/* The path may change at the end of the open transaction: it was set in it, or with SET
 	 * LOCAL. */
 	bool path_ends_with_transaction;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "protocol/sql/encoding.h"
 #include "protocol/sql/facts.h"
 #include "protocol/sql/measure.h"
 
@@ -102,6 +103,41 @@ struct sql_text *sql_text_parse(struct slice text)
 bool sql_text_is_ascii(const struct sql_text *t)
 {
 	return text_is_ascii(slice_of(t->bytes, t->length));
+}
+
+/* SET has names where others have constants. Else what is none is known by its kind, or is longer
+ * than any. */
+static bool may_be_name(const struct tree *t, tree_index n, bool sets)
+{
+	switch (t->nodes[n].field) {
+	case FIELD_fval:
+	case FIELD_bsval:
+	case FIELD_comment:
+		return false;
+	default:
+		return sets || (t->nodes[n].length <= SQL_NAME_BYTES && !tree_is_constant(t, n));
+	}
+}
+
+bool sql_text_keeps_names(const struct sql_text *t, const char *server)
+{
+	const struct facts *f = sql_text_facts(t);
+	const struct tree *tree = f ? &f->tree : NULL;
+	bool sets = false;
+
+	if (!tree || strcmp(server, "utf8") == 0)
+		return true;
+	for (tree_index n = 1; n < tree->node_count; n++)
+		sets |= tree_type(tree, n) == TYPE_VariableSetStmt;
+	for (tree_index n = 1; n < tree->node_count; n++) {
+		const struct tree_node *node = &tree->nodes[n];
+
+		if (node->kind == TREE_STRING && may_be_name(tree, n, sets) &&
+			!sql_encoding_keeps_name(
+				slice_of(tree->strings + node->offset, node->length), server))
+			return false;
+	}
+	return true;
 }
 
 bool sql_text_is_plain(const struct sql_text *t)

@@ -87,6 +87,9 @@ void sql_text_put(struct sql_text *t); /* takes NULL */
 
 enum sql_status sql_text_status(const struct sql_text *t);
 bool sql_text_is_ascii(const struct sql_text *t);
+/* Whether a server of that encoding reads the same names in it as here (sql_encoding_keeps_name()).
+ * Of a text that was not parsed there are none. */
+bool sql_text_keeps_names(const struct sql_text *t, const char *server);
 /* Whether it is the same text under every setting of encodings and strings: ASCII without quotes
  * and backslashes. */
 bool sql_text_is_plain(const struct sql_text *t);

@@ -6,8 +6,6 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/text.h"
-#include "protocol/sql/encoding.h"
 #include "protocol/sql/trace.h"
 
 #define STORED_DEPTH_MOST 8
@@ -316,25 +314,6 @@ static void set_not_known(struct sql_lineage_command *ret)
 		.runs_code = true};
 }
 
-/* Of a name that the server may take for another one it is not known what it means. */
-static void check_names(struct trace *t)
-{
-	const struct tree *tree = t->tree;
-
-	if (t->lookup->view->server_has_utf8 ||
-		text_is_ascii(slice_of(tree->strings, tree->string_bytes)))
-		return;
-	for (tree_index n = 1; n < tree->node_count && !t->refusal; n++) {
-		const struct tree_node *node = &tree->nodes[n];
-
-		if (node->kind == TREE_STRING && !tree_is_constant(tree, n) &&
-			!sql_encoding_keeps_name(
-				slice_of(tree->strings + node->offset, node->length)))
-			t->refusal = "columns are masked, and in the server's encoding a name "
-				     "may be another one";
-	}
-}
-
 static void trace_stored(struct tracer *tracer, struct trace *t, const struct sql_text *text,
 	size_t command, struct sql_lineage_command *ret)
 {
@@ -348,8 +327,6 @@ static void trace_stored(struct tracer *tracer, struct trace *t, const struct sq
 	}
 	tracer->stored_depth++;
 	t->tree = &f->tree;
-	if (!t->types_only)
-		check_names(t);
 	t->sub_names = NULL; /* they are of places in the other tree */
 	trace_statement(tracer, t, f->command_facts[command].statement, ret);
 	t->tree = before;
@@ -549,8 +526,6 @@ static int trace_one(struct tracer *tracer, const struct mask_rules *rules, stru
 	t.types_only = !rules->column_count || !command_concerns(&t, f, tracer->command);
 	if (t.types_only && !needs_types(tracer->text, tracer->command, rules))
 		return 0;
-	if (!t.types_only)
-		check_names(&t);
 	trace_statement(tracer, &t, statement, command);
 	if (t.types_only)
 		return t.error;
