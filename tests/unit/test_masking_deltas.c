@@ -2,31 +2,12 @@
  *
  * Texts that events carry in pieces.
  */
-#include "masking/deltas.h"
-
 #include <malloc.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "masking/json_deltas.h"
-#include "masking_test.h"
-
-static struct mask_deltas *deltas;
-static struct buffer out;
-
-static void start(void)
-{
-	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
-
-	deltas = mask_deltas_new(&m);
-	buffer_init(&out, 64u << 20);
-}
-
-static void stop(void)
-{
-	mask_deltas_free(deltas);
-	buffer_done(&out);
-}
+#include "masking_deltas_test.h"
 
 TestSuite(masking_deltas, .init = start, .fini = stop);
 

@@ -5,27 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "masking/deltas.h"
-#include "masking_test.h"
+#include "masking_deltas_test.h"
 
 #define TEXT_MOST (1u << 20)
-
-static struct mask_deltas *deltas;
-static struct buffer out;
-
-static void start(void)
-{
-	struct masker m = test_masker(ALL_DETECTORS, MASK_REDACT);
-
-	deltas = mask_deltas_new(&m);
-	buffer_init(&out, 64u << 20);
-}
-
-static void stop(void)
-{
-	mask_deltas_free(deltas);
-	buffer_done(&out);
-}
 
 TestSuite(masking_deltas_of_events, .init = start, .fini = stop);
 
