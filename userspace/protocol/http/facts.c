@@ -119,16 +119,8 @@ static bool check_place(
 
 /* --- what it does --- */
 
-/* Frameworks let these replace the method, so both are judged. */
-static const char *const method_headers[] = {
-	"x-http-method-override", "x-http-method", "x-method-override"};
-/* And these the path. */
+/* Frameworks let these replace the path, so both are judged. */
 static const char *const path_headers[] = {"x-original-url", "x-rewrite-url"};
-
-static bool replaces_method(const struct http_field *field)
-{
-	return http_field_is_one_of(field, method_headers, ARRAY_SIZE(method_headers));
-}
 
 static bool replaces_path(const struct http_field *field)
 {
@@ -164,7 +156,8 @@ static void add_overrides(struct http_request *r, enum operation operation)
 	for (size_t i = 0; i < fields->count; i++) {
 		enum operation as = http_operation_of(fields->items[i].value);
 
-		for (size_t j = 0; replaces_method(&fields->items[i]) && j < readings; j++)
+		for (size_t j = 0; http_field_replaces_method(&fields->items[i]) && j < readings;
+			j++)
 			http_pairs_add_as(&r->pairs, as, &r->pairs.items[j]);
 	}
 }

@@ -109,10 +109,13 @@ static bool is_signed(const struct http_request *r, const char *name)
  * of each value that could stand there would learn from 200, 304 or 412 which does. An ETag of what
  * is masked is told to nobody, and a read loses nothing. */
 static const char *const comparing[] = {"if-none-match", "if-match", "if"};
-/* What stands there frameworks take for the method, in any case. Whether this server does is not
- * known. */
 static const char *const method_headers[] = {
 	"x-http-method-override", "x-http-method", "x-method-override"};
+
+bool http_field_replaces_method(const struct http_field *field)
+{
+	return http_field_is_one_of(field, method_headers, ARRAY_SIZE(method_headers));
+}
 
 static bool is_read(struct slice method)
 {
@@ -126,8 +129,7 @@ static bool may_be(const struct http_request *r, bool reads)
 	const struct http_fields *fields = &r->head.fields;
 
 	for (size_t i = 0; i < fields->count; i++) {
-		if (http_field_is_one_of(
-			    &fields->items[i], method_headers, ARRAY_SIZE(method_headers)) &&
+		if (http_field_replaces_method(&fields->items[i]) &&
 			is_read(fields->items[i].value) == reads)
 			return true;
 	}
@@ -250,7 +252,6 @@ bool http_trailer_is_kept(const struct http_request *r, const struct http_field 
 {
 	return !http_field_is_one_of(field, of_connection, ARRAY_SIZE(of_connection)) &&
 		!http_field_is_one_of(field, never_trailers, ARRAY_SIZE(never_trailers)) &&
-		!http_field_is_one_of(field, method_headers, ARRAY_SIZE(method_headers)) &&
-		!http_field_is_disguised(field) &&
+		!http_field_replaces_method(field) && !http_field_is_disguised(field) &&
 		!http_credentials_replace(&r->host->credentials, field->name);
 }

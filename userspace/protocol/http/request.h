@@ -129,6 +129,9 @@ int http_request_bind(struct http_request *r, struct protocol_binding *ret);
 
 /* Whether a request's field is one of the connection that it comes by, by its name alone. */
 bool http_field_is_of_connection(const struct http_field *field);
+/* What stands there frameworks take for the method, in any case: both are judged, as it is not
+ * known whether this server does. */
+bool http_field_replaces_method(const struct http_field *field);
 /* Whether a header goes on to the other side. What the resource's secret stands in (credentials.h)
  * does not, as it is written anew; what concerns only the connection it came by does not
  * (RFC 9110, 7.6.1), nor what would lead the agent past us. */
